@@ -1,0 +1,113 @@
+//! How a value becomes bytes and comes back: [`Codec`], [`Raw`] and, with the feature `serde`, [`Json`].
+
+use bytes::Bytes;
+
+use crate::error::BoxError;
+use crate::key::Address;
+
+/// Turns values into the bytes that a store keeps, and back.
+///
+/// Bytes come from outside: whatever [`decode`](Codec::decode) cannot vouch for must be an error, never a panic. The
+/// core counts it and computes anew.
+pub trait Codec: Clone + Send + Sync + 'static {
+    /// What is memoized. Cheap to clone: everybody who waited gets a clone.
+    type Value: Clone + Send + Sync + 'static;
+
+    /// Encodes a value that is about to be stored at `address`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the value from being encoded. Nothing is stored then, and the value goes to those who wait in
+    /// this process.
+    fn encode(&self, address: &Address, value: &Self::Value) -> Result<Bytes, BoxError>;
+
+    /// Decodes what was found at `address`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with the bytes: they count as absent.
+    fn decode(&self, address: &Address, bytes: Bytes) -> Result<Self::Value, BoxError>;
+
+    /// About how many bytes of memory the value takes. Defaults to the size of the type.
+    fn weight(&self, value: &Self::Value) -> usize {
+        size_of_val(value)
+    }
+}
+
+/// Bytes to the letter: what is stored and published is the value itself, as every member of the memolock family
+/// reads and writes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Raw;
+
+impl Codec for Raw {
+    type Value = Bytes;
+
+    fn encode(&self, _: &Address, value: &Bytes) -> Result<Bytes, BoxError> {
+        Ok(value.clone())
+    }
+
+    fn decode(&self, _: &Address, bytes: Bytes) -> Result<Bytes, BoxError> {
+        Ok(bytes)
+    }
+
+    fn weight(&self, value: &Bytes) -> usize {
+        value.len()
+    }
+}
+
+#[cfg(feature = "serde")]
+mod json {
+    use std::fmt;
+    use std::marker::PhantomData;
+
+    use super::{Address, BoxError, Bytes, Codec};
+
+    /// Typed values as JSON.
+    ///
+    /// A stored value of another shape, from an older version of the program for instance, counts as absent.
+    pub struct Json<T>(PhantomData<fn() -> T>);
+
+    impl<T> Json<T> {
+        /// The codec for `T`.
+        #[must_use]
+        pub fn new() -> Self {
+            Self(PhantomData)
+        }
+    }
+
+    impl<T> Clone for Json<T> {
+        fn clone(&self) -> Self {
+            Self::new()
+        }
+    }
+
+    impl<T> Default for Json<T> {
+        fn default() -> Self {
+            Self::new()
+        }
+    }
+
+    impl<T> fmt::Debug for Json<T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Json")
+        }
+    }
+
+    impl<T> Codec for Json<T>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + Clone + Send + Sync + 'static,
+    {
+        type Value = T;
+
+        fn encode(&self, _: &Address, value: &T) -> Result<Bytes, BoxError> {
+            Ok(serde_json::to_vec(value)?.into())
+        }
+
+        fn decode(&self, _: &Address, bytes: Bytes) -> Result<T, BoxError> {
+            Ok(serde_json::from_slice(&bytes)?)
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+pub use json::Json;

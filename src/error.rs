@@ -1,0 +1,196 @@
+//! What can go wrong: [`StoreError`] underneath, [`Error`] for whoever asked for a value.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::key::KeyError;
+
+/// Any error, as other crates hand it over.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A store did not do what it was asked to.
+///
+/// The core and the layer never hand one of these to a client: they go on without the store.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    source: Option<BoxError>,
+}
+
+/// The classes of [`StoreError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// The store is not connected; nothing was sent.
+    Unavailable,
+    /// No answer in time; whether the store acted is unknown.
+    Timeout,
+    /// The store answered with an error.
+    Rejected,
+    /// The value could not be encoded.
+    Encode,
+    /// The configuration, a URL for instance, cannot be used.
+    Config,
+}
+
+impl StoreError {
+    /// An error of this kind without a cause.
+    #[must_use]
+    pub fn new(kind: StoreErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+
+    /// An error of this kind with its cause.
+    #[must_use]
+    pub fn with_source(kind: StoreErrorKind, source: impl Into<BoxError>) -> Self {
+        Self {
+            kind,
+            source: Some(source.into()),
+        }
+    }
+
+    /// The class of this error.
+    #[must_use]
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            StoreErrorKind::Unavailable => "the store is not connected",
+            StoreErrorKind::Timeout => "the store did not answer in time",
+            StoreErrorKind::Rejected => "the store answered with an error",
+            StoreErrorKind::Encode => "the value could not be encoded",
+            StoreErrorKind::Config => "the store cannot be used as configured",
+        })
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|e| &**e as _)
+    }
+}
+
+/// Why [`MemoLock::get_or_compute`](crate::MemoLock::get_or_compute) has no value.
+///
+/// `E` is the error of the computation.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error<E> {
+    /// The computation, led by this process, failed. All callers that waited for it get the same error.
+    Computation(Arc<E>),
+    /// The computation failed in another process, or in this one with an error of another type.
+    Remote(RemoteError),
+    /// The computation panicked.
+    Panicked,
+    /// Nobody resolved the promise within the wait timeout.
+    WaitTimeout,
+    /// Again and again the computation was given up before it came to an end.
+    Abandoned,
+    /// The id cannot be a key.
+    Key(KeyError),
+}
+
+impl<E> Clone for Error<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Computation(e) => Self::Computation(Arc::clone(e)),
+            Self::Remote(e) => Self::Remote(e.clone()),
+            Self::Panicked => Self::Panicked,
+            Self::WaitTimeout => Self::WaitTimeout,
+            Self::Abandoned => Self::Abandoned,
+            Self::Key(e) => Self::Key(e.clone()),
+        }
+    }
+}
+
+impl<E> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Computation(_) => "the computation failed",
+            Self::Remote(_) => "the computation failed elsewhere",
+            Self::Panicked => "the computation panicked",
+            Self::WaitTimeout => "the computation was not finished within the wait timeout",
+            Self::Abandoned => {
+                "the computation was given up several times before it came to an end"
+            }
+            Self::Key(_) => "the id cannot be a key",
+        })
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Computation(e) => Some(&**e),
+            Self::Remote(e) => Some(e),
+            Self::Key(e) => Some(e),
+            Self::Panicked | Self::WaitTimeout | Self::Abandoned => None,
+        }
+    }
+}
+
+/// The text of an error that happened in another process.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RemoteError {
+    message: String,
+}
+
+impl RemoteError {
+    /// The longest text, in bytes, that goes to other processes.
+    pub const MAX_LEN: usize = 1024;
+
+    /// Takes over at most [`RemoteError::MAX_LEN`] bytes of `message`.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if message.len() > Self::MAX_LEN {
+            let mut end = Self::MAX_LEN;
+            while !message.is_char_boundary(end) {
+                end -= 1;
+            }
+            message.truncate(end);
+        }
+        Self { message }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+/// A failed computation, on its way to everybody who waits for it.
+#[derive(Clone)]
+pub(crate) struct Failure {
+    pub(crate) message: RemoteError,
+    pub(crate) panicked: bool,
+    /// `Arc<E>`'s `E`, where the computation ran in this process.
+    pub(crate) error: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Failure")
+            .field(&self.message.message)
+            .finish()
+    }
+}
+
+impl<E: Send + Sync + 'static> From<Failure> for Error<E> {
+    fn from(failure: Failure) -> Self {
+        if failure.panicked {
+            return Self::Panicked;
+        }
+        match failure.error.map(|e| e.downcast::<E>()) {
+            Some(Ok(error)) => Self::Computation(error),
+            _ => Self::Remote(failure.message),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The tower layer.
+
+mod key_extractor;
+mod policy;
+mod stored_response;

@@ -1,0 +1,1 @@
+//! Which requests may share a response, and which responses may be shared.

@@ -1,0 +1,7 @@
+//! Placeholder.
+/// x
+#[derive(Debug)]
+pub struct MemoryStore;
+/// x
+#[derive(Debug)]
+pub struct MemoryWatch;

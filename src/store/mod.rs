@@ -1,0 +1,190 @@
+//! What lies underneath: the [`Store`] trait and the stores that come with the crate.
+//!
+//! # The contract
+//!
+//! For every [`Address`] a store keeps at most one *value*, which expires, and at most one *lock*, which names the
+//! token of its holder and expires too; and it carries *notices* about the address to whoever watches it. Several
+//! processes may use one store; every method may be called from any of them at any time.
+//!
+//! 1. **Atomic steps.** [`acquire`](Store::acquire), [`renew`](Store::renew), [`commit`](Store::commit) and
+//!    [`release`](Store::release) each test the lock and act in one step that nothing can come between.
+//! 2. **Fenced.** `renew`, `commit` and `release` act only while the lock holds the caller's token. A lease that ran
+//!    out, or that [`invalidate`](Store::invalidate) took away, changes nothing any more.
+//! 3. **Acquire is idempotent.** Asked again with the token that holds the lock already, the answer is
+//!    [`Lock::Granted`], and the lease starts anew.
+//! 4. **Notices are hints.** A watcher may miss any of them. It must hear [`Notice::Reread`] once its watch is in
+//!    effect, and after every interruption: whatever it missed it then reads.
+//! 5. **Values are opaque.** A store returns what was committed, whole, or nothing.
+//! 6. **Bounded.** Every method ends within a time that the store promises, with an error if need be.
+//!
+//! # A store of your own
+//!
+//! Implement the trait; `examples/custom_store.rs` is a complete one. The suite that runs on every store of this
+//! crate is in `tests/it/contract.rs`.
+
+#[cfg(feature = "memory")]
+mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+mod token;
+mod value;
+
+use std::future::Future;
+use std::time::Duration;
+
+#[cfg(feature = "memory")]
+pub use self::memory::{MemoryStore, MemoryWatch};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder, RedisWatch};
+pub use self::token::Token;
+pub use self::value::Value;
+use crate::error::{RemoteError, StoreError};
+use crate::key::Address;
+
+/// Keeps values and locks, and carries notices. See the [module](self) for the contract.
+///
+/// A clone is another handle on the same store.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// What [`watch`](Store::watch) returns. Dropping it ends the watch.
+    type Watch: Watch;
+
+    /// The value at `address`, where it can be had without waiting.
+    ///
+    /// A store in this process answers here, and saves the hit every cost of waiting. `None` says nothing: the caller
+    /// goes on to [`lookup`](Store::lookup). Defaults to `None`.
+    fn peek(&self, address: &Address) -> Option<Value> {
+        let _ = address;
+        None
+    }
+
+    /// The value at `address`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`] where the store could not be asked; a value that cannot be read at all (another type, say)
+    /// is [`Value::unreadable`], not an error.
+    fn lookup(
+        &self,
+        address: &Address,
+    ) -> impl Future<Output = Result<Option<Value>, StoreError>> + Send;
+
+    /// Takes the lock if it is free, for `lease`, and reads the value, which somebody may have stored meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]. Whether the lock was taken may then be unknown; asking again with the same token is right.
+    fn acquire(
+        &self,
+        address: &Address,
+        token: Token,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Acquire, StoreError>> + Send;
+
+    /// Makes the lease last `lease` from now. `false` where the lock is not held with `token`.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`].
+    fn renew(
+        &self,
+        address: &Address,
+        token: Token,
+        lease: Duration,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Stores `value` for `ttl`, gives the lock back and tells all watchers. `false`, and nothing of that, where the
+    /// lock is not held with `token`.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]. Whether the value was stored may then be unknown.
+    fn commit(
+        &self,
+        address: &Address,
+        token: Token,
+        value: &Value,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Gives the lock back without a value and tells all watchers why. `false`, and nothing of that, where the lock
+    /// is not held with `token`.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`].
+    fn release(
+        &self,
+        address: &Address,
+        token: Token,
+        reason: Release,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Removes the value and the lock, whoever holds it, and tells all watchers.
+    ///
+    /// Once this has returned, no computation that started before can commit.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]. Whether anything was removed may then be unknown.
+    fn invalidate(&self, address: &Address) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Starts to listen for notices about `address`. Returns at once; the first notice is [`Notice::Reread`], as
+    /// soon as none can be missed any more.
+    fn watch(&self, address: &Address) -> Self::Watch;
+}
+
+/// The receiving end of [`Store::watch`].
+pub trait Watch: Send + 'static {
+    /// The next notice. Cancel safe: a call that is dropped loses no notice.
+    fn next(&mut self) -> impl Future<Output = Notice> + Send;
+}
+
+/// The answer to [`Store::acquire`].
+#[derive(Debug, Clone)]
+pub struct Acquire {
+    /// Who holds the lock now.
+    pub lock: Lock,
+    /// The value, read in the same step or after it.
+    pub value: Option<Value>,
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// The caller.
+    Granted,
+    /// Somebody else.
+    Held {
+        /// What is left of the lease. `None` where the lock never expires, which no member of the family does on
+        /// purpose.
+        remaining: Option<Duration>,
+    },
+}
+
+/// Why a lock is given back without a stored value.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Release {
+    /// The computation was given up. One of those who wait takes over.
+    Abandoned,
+    /// There is a result, but not one to share. All who wait go their own way, in parallel.
+    Pass,
+    /// There is a result for those who wait at this moment, and for nobody later.
+    Shared(Value),
+    /// The computation failed.
+    Failed(RemoteError),
+}
+
+/// What a watcher hears.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The watch is in effect, or is again: read the value and the lock anew. Notices from before may be lost.
+    Reread,
+    /// A value was stored.
+    Stored(Value),
+    /// The holder gave the lock back without storing a value.
+    Released(Release),
+    /// The address was invalidated.
+    Invalidated,
+}

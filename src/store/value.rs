@@ -1,0 +1,125 @@
+//! [`Value`]: what a store keeps, as an object in this process or as bytes.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::codec::Codec;
+use crate::error::{BoxError, StoreError, StoreErrorKind};
+use crate::key::Address;
+
+/// A value on its way to or from a store.
+///
+/// A store in this process keeps the `Value` itself, so that a hit costs no decoding; a store elsewhere sends
+/// [`bytes`](Value::bytes) and returns [`Value::encoded`]. Neither the core nor its users see the difference.
+#[derive(Clone)]
+pub struct Value(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Encoded(Bytes),
+    Native(Arc<dyn Native>),
+    Unreadable,
+}
+
+/// An object with the codec that can turn it into bytes.
+trait Native: Send + Sync {
+    fn value(&self) -> &dyn Any;
+    fn encode(&self) -> Result<Bytes, BoxError>;
+    fn weight(&self) -> usize;
+}
+
+struct Object<C: Codec> {
+    address: Address,
+    value: C::Value,
+    codec: C,
+}
+
+impl<C: Codec> Native for Object<C> {
+    fn value(&self) -> &dyn Any {
+        &self.value
+    }
+
+    fn encode(&self) -> Result<Bytes, BoxError> {
+        self.codec.encode(&self.address, &self.value)
+    }
+
+    fn weight(&self) -> usize {
+        self.codec.weight(&self.value)
+    }
+}
+
+impl Value {
+    /// A value as a store elsewhere keeps it.
+    #[must_use]
+    pub fn encoded(bytes: impl Into<Bytes>) -> Self {
+        Self(Repr::Encoded(bytes.into()))
+    }
+
+    /// Something is there, but it cannot be read: it counts as absent, and is counted.
+    #[must_use]
+    pub fn unreadable() -> Self {
+        Self(Repr::Unreadable)
+    }
+
+    pub(crate) fn native<C: Codec>(address: &Address, codec: &C, value: C::Value) -> Self {
+        Self(Repr::Native(Arc::new(Object {
+            address: address.clone(),
+            value,
+            codec: codec.clone(),
+        })))
+    }
+
+    /// The bytes to send to a store elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Encode`] where the codec refuses.
+    pub fn bytes(&self) -> Result<Bytes, StoreError> {
+        match &self.0 {
+            Repr::Encoded(bytes) => Ok(bytes.clone()),
+            Repr::Native(object) => object
+                .encode()
+                .map_err(|e| StoreError::with_source(StoreErrorKind::Encode, e)),
+            Repr::Unreadable => Err(StoreError::new(StoreErrorKind::Encode)),
+        }
+    }
+
+    /// About how many bytes of memory this value takes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match &self.0 {
+            Repr::Encoded(bytes) => bytes.len(),
+            Repr::Native(object) => object.weight(),
+            Repr::Unreadable => 0,
+        }
+    }
+
+    /// The value itself, if this is one of the codec's kind.
+    pub(crate) fn decode<C: Codec>(
+        &self,
+        address: &Address,
+        codec: &C,
+    ) -> Result<C::Value, BoxError> {
+        match &self.0 {
+            Repr::Encoded(bytes) => codec.decode(address, bytes.clone()),
+            Repr::Native(object) => match object.value().downcast_ref::<C::Value>() {
+                Some(value) => Ok(value.clone()),
+                None => Err("a value of another type".into()),
+            },
+            Repr::Unreadable => Err("not a string".into()),
+        }
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Encoded(bytes) => write!(f, "Value(encoded, {} bytes)", bytes.len()),
+            Repr::Native(object) => write!(f, "Value(native, about {} bytes)", object.weight()),
+            Repr::Unreadable => f.write_str("Value(unreadable)"),
+        }
+    }
+}
