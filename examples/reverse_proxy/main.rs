@@ -15,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod connection;
 mod options;
 mod rewrite;
 mod server;
@@ -53,7 +54,8 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), BoxError> {
     let target = Target::new(options.upstream).ok_or("--upstream has no host")?;
-    let listener = TcpListener::bind(options.listen).await?;
+    let listener = TcpListener::bind(options.listen).await;
+    let listener = listener.map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
     let service = ServiceBuilder::new()
         .map_request(move |request| target.rewrite(request))
