@@ -94,6 +94,23 @@ impl Tag {
         Ok(Self(tag))
     }
 
+    /// A tag that the program itself wrote down.
+    ///
+    /// # Panics
+    ///
+    /// If it is not one.
+    #[track_caller]
+    pub(crate) fn from_literal<T>(tag: T) -> Self
+    where
+        T: TryInto<Self>,
+        T::Error: Into<KeyError>,
+    {
+        match tag.try_into().map_err(Into::into) {
+            Ok(tag) => tag,
+            Err(error) => panic!("not a tag: {error}"),
+        }
+    }
+
     /// The tag as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
