@@ -175,6 +175,22 @@ impl Key {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The key of one variant of what this key names. No [`KeyBuilder`] makes the same one: a blank and a bare `#`
+    /// never follow each other there.
+    #[cfg(feature = "http")]
+    pub(crate) fn variant(&self, fingerprint: &[u8; 16]) -> Self {
+        let (text, end) = match self.0.strip_suffix('}') {
+            Some(text) => (text, "}"),
+            None => (self.0.as_str(), ""),
+        };
+        let mut variant = String::with_capacity(self.0.len() + 40);
+        variant.push_str(text);
+        variant.push_str(" #vary:");
+        push_hex(&mut variant, fingerprint);
+        variant.push_str(end);
+        Self(variant)
+    }
 }
 
 impl TryFrom<&str> for Key {

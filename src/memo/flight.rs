@@ -77,15 +77,15 @@ impl<L, O> Flight<L, O> {
     }
 
     /// Becomes one of the waiters; `None` once the flight is over.
-    pub(crate) fn join(self: &Arc<Self>) -> Option<Waiter<L, O>> {
-        let mut state = self.state();
+    pub(crate) fn join(flight: &Arc<Self>) -> Option<Waiter<L, O>> {
+        let mut state = flight.state();
         if matches!(state.phase, Phase::Landed(_) | Phase::Closed) {
             return None;
         }
         let id = state.waiters.insert(None);
         drop(state);
         Some(Waiter {
-            flight: Arc::clone(self),
+            flight: Arc::clone(flight),
             id: Some(id),
         })
     }

@@ -44,7 +44,7 @@ impl<L, O> Table<L, O> {
         let mut flights = self.flights();
         let entry = flights.entry(address.clone());
         if let Entry::Occupied(flight) = &entry
-            && let Some(waiter) = flight.get().join()
+            && let Some(waiter) = Flight::join(flight.get())
         {
             return (waiter, None);
         }
