@@ -115,9 +115,7 @@ impl<E> fmt::Display for Error<E> {
             Self::Remote(_) => "the computation failed elsewhere",
             Self::Panicked => "the computation panicked",
             Self::WaitTimeout => "the computation was not finished within the wait timeout",
-            Self::Abandoned => {
-                "the computation was given up several times before it came to an end"
-            }
+            Self::Abandoned => "the computation was given up several times before it came to an end",
             Self::Key(_) => "the id cannot be a key",
         })
     }
@@ -175,11 +173,38 @@ pub(crate) struct Failure {
     pub(crate) error: Option<Arc<dyn Any + Send + Sync>>,
 }
 
+impl Failure {
+    /// The failure of a computation in this process.
+    pub(crate) fn of<E: fmt::Display + Send + Sync + 'static>(error: &Arc<E>) -> Self {
+        Self {
+            message: RemoteError::new(error.to_string()),
+            panicked: false,
+            error: Some(Arc::clone(error) as _),
+        }
+    }
+
+    /// The failure of a computation in another process.
+    pub(crate) fn remote(message: RemoteError) -> Self {
+        Self {
+            message,
+            panicked: false,
+            error: None,
+        }
+    }
+
+    /// A computation in this process panicked.
+    pub(crate) fn panicked() -> Self {
+        Self {
+            message: RemoteError::new("the computation panicked"),
+            panicked: true,
+            error: None,
+        }
+    }
+}
+
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Failure")
-            .field(&self.message.message)
-            .finish()
+        f.debug_tuple("Failure").field(&self.message.message).finish()
     }
 }
 

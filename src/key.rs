@@ -94,6 +94,23 @@ impl Tag {
         Ok(Self(tag))
     }
 
+    /// A tag that the program itself wrote down.
+    ///
+    /// # Panics
+    ///
+    /// If it is not one.
+    #[track_caller]
+    pub(crate) fn from_literal<T>(tag: T) -> Self
+    where
+        T: TryInto<Self>,
+        T::Error: Into<KeyError>,
+    {
+        match tag.try_into().map_err(Into::into) {
+            Ok(tag) => tag,
+            Err(error) => panic!("not a tag: {error}"),
+        }
+    }
+
     /// The tag as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -157,6 +174,22 @@ impl Key {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The key of one variant of what this key names. No [`KeyBuilder`] makes the same one: a blank and a bare `#`
+    /// never follow each other there.
+    #[cfg(feature = "http")]
+    pub(crate) fn variant(&self, fingerprint: &[u8; 16]) -> Self {
+        let (text, end) = match self.0.strip_suffix('}') {
+            Some(text) => (text, "}"),
+            None => (self.0.as_str(), ""),
+        };
+        let mut variant = String::with_capacity(self.0.len() + 40);
+        variant.push_str(text);
+        variant.push_str(" #vary:");
+        push_hex(&mut variant, fingerprint);
+        variant.push_str(end);
+        Self(variant)
     }
 }
 

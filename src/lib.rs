@@ -3,6 +3,7 @@
 pub mod codec;
 mod error;
 mod key;
+mod memo;
 #[cfg(feature = "http")]
 pub mod middleware;
 pub mod store;
@@ -10,6 +11,7 @@ pub mod store;
 pub use codec::Codec;
 pub use error::{BoxError, Error, RemoteError, StoreError, StoreErrorKind};
 pub use key::{Address, Key, KeyBuilder, KeyError, MAX_ID_LEN, MAX_TAG_LEN, Tag};
+pub use memo::{InvalidateError, MemoLock, Stats};
 #[cfg(feature = "memory")]
 pub use store::MemoryStore;
 #[cfg(feature = "redis")]

@@ -1,7 +1,316 @@
-//! Placeholder.
-/// x
-#[derive(Debug)]
-pub struct MemoryStore;
-/// x
-#[derive(Debug)]
-pub struct MemoryWatch;
+//! [`MemoryStore`]: the embedded store.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+
+use super::{Acquire, Lock, Notice, Release, Store, Token, Value, Watch};
+use crate::error::StoreError;
+use crate::key::Address;
+
+/// Keeps values in this process, as the objects they are: a hit decodes nothing and copies no content.
+///
+/// Clones share everything, so several nodes in one process are a cluster. Values leave when their ttl ends, or when
+/// the store is full and others are asked for more often (moka's TinyLFU).
+///
+/// ```
+/// use tower_memolock::{MemoLock, MemoryStore};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let memo = MemoLock::new(MemoryStore::new(), "greeting");
+/// let hello = memo
+///     .get_or_compute("en", || async { Ok::<_, std::io::Error>("hello".into()) })
+///     .await
+///     .unwrap();
+/// assert_eq!(hello, "hello");
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct MemoryStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    values: moka::sync::Cache<Address, Entry>,
+    /// Locks and watchers. Every change of a lock, and of a value together with a lock, happens under this mutex.
+    slots: Mutex<HashMap<Address, Slot>>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    value: Value,
+    ttl: Duration,
+    /// The exact end; moka's own clock only frees the memory.
+    expires_at: Instant,
+}
+
+#[derive(Default)]
+struct Slot {
+    lock: Option<HeldLock>,
+    watchers: Slab<UnboundedSender<Notice>>,
+}
+
+#[derive(Clone, Copy)]
+struct HeldLock {
+    token: Token,
+    expires_at: Instant,
+}
+
+impl Slot {
+    fn holder(&self) -> Option<HeldLock> {
+        self.lock.filter(|lock| lock.expires_at > Instant::now())
+    }
+
+    fn held_with(&self, token: Token) -> bool {
+        self.holder().is_some_and(|lock| lock.token == token)
+    }
+
+    fn tell(&self, notice: &Notice) {
+        for (_, watcher) in &self.watchers {
+            // A watcher that is going away hears nothing; that is its wish.
+            let _ = watcher.send(notice.clone());
+        }
+    }
+}
+
+/// Lets moka free what has expired.
+struct AtTtl;
+
+impl moka::Expiry<Address, Entry> for AtTtl {
+    fn expire_after_create(&self, _: &Address, entry: &Entry, _: std::time::Instant) -> Option<Duration> {
+        Some(entry.ttl)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &Address,
+        entry: &Entry,
+        _: std::time::Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(entry.ttl)
+    }
+}
+
+impl MemoryStore {
+    /// How many bytes of values a store keeps unless told otherwise: 64 MiB.
+    pub const DEFAULT_CAPACITY: u64 = 64 * 1024 * 1024;
+
+    /// An empty store that keeps about [`MemoryStore::DEFAULT_CAPACITY`] bytes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_capacity(Self::DEFAULT_CAPACITY)
+    }
+
+    /// An empty store that keeps about `bytes` bytes of values, keys included. A value that is larger is not kept.
+    #[must_use]
+    pub fn with_capacity(bytes: u64) -> Self {
+        let values = moka::sync::Cache::builder()
+            .max_capacity(bytes)
+            .weigher(|address: &Address, entry: &Entry| {
+                let weight = address.as_str().len() + entry.value.weight() + size_of::<Entry>();
+                u32::try_from(weight).unwrap_or(u32::MAX)
+            })
+            .expire_after(AtTtl)
+            .build();
+        Self {
+            inner: Arc::new(Inner {
+                values,
+                slots: Mutex::default(),
+            }),
+        }
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("values", &self.inner.values.entry_count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn slots(&self) -> MutexGuard<'_, HashMap<Address, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, address: &Address) -> Option<Value> {
+        let entry = self.values.get(address)?;
+        (entry.expires_at > Instant::now()).then_some(entry.value)
+    }
+
+    fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Acquire {
+        let mut slots = self.slots();
+        let slot = slots.entry(address.clone()).or_default();
+        let lock = match slot.holder() {
+            Some(held) if held.token != token => Lock::Held {
+                remaining: Some(held.expires_at - Instant::now()),
+            },
+            _ => {
+                slot.lock = Some(HeldLock {
+                    token,
+                    expires_at: after(lease),
+                });
+                Lock::Granted
+            }
+        };
+        Acquire {
+            lock,
+            value: self.get(address),
+        }
+    }
+
+    /// Does `act` and gives the lock back, if it is held with `token`.
+    fn finish(&self, address: &Address, token: Token, act: impl FnOnce(), notice: &Notice) -> bool {
+        let mut slots = self.slots();
+        let Some(slot) = slots.get_mut(address).filter(|slot| slot.held_with(token)) else {
+            return false;
+        };
+        act();
+        slot.lock = None;
+        slot.tell(notice);
+        forget_idle(&mut slots, address);
+        true
+    }
+
+    fn unwatch(&self, address: &Address, id: usize) {
+        let mut slots = self.slots();
+        if let Some(slot) = slots.get_mut(address) {
+            slot.watchers.try_remove(id);
+        }
+        forget_idle(&mut slots, address);
+    }
+}
+
+/// Removes the slot of an address that nobody locks or watches.
+fn forget_idle(slots: &mut HashMap<Address, Slot>, address: &Address) {
+    if let Some(slot) = slots.get(address)
+        && slot.watchers.is_empty()
+        && slot.holder().is_none()
+    {
+        slots.remove(address);
+    }
+}
+
+/// `duration` from now, or a very long time where the clock cannot count that far.
+fn after(duration: Duration) -> Instant {
+    const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+    Instant::now() + duration.min(TEN_YEARS)
+}
+
+impl Store for MemoryStore {
+    type Watch = MemoryWatch;
+
+    fn peek(&self, address: &Address) -> Option<Value> {
+        self.inner.get(address)
+    }
+
+    async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
+        Ok(self.inner.get(address))
+    }
+
+    async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
+        Ok(self.inner.acquire(address, token, lease))
+    }
+
+    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
+        let mut slots = self.inner.slots();
+        let Some(slot) = slots.get_mut(address).filter(|slot| slot.held_with(token)) else {
+            return Ok(false);
+        };
+        slot.lock = Some(HeldLock {
+            token,
+            expires_at: after(lease),
+        });
+        Ok(true)
+    }
+
+    async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
+        let entry = Entry {
+            value: value.clone(),
+            ttl,
+            expires_at: after(ttl),
+        };
+        let store = || self.inner.values.insert(address.clone(), entry);
+        Ok(self.inner.finish(address, token, store, &Notice::Stored(value.clone())))
+    }
+
+    async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
+        Ok(self.inner.finish(address, token, || (), &Notice::Released(reason)))
+    }
+
+    async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
+        let mut slots = self.inner.slots();
+        self.inner.values.invalidate(address);
+        if let Some(slot) = slots.get_mut(address) {
+            slot.lock = None;
+            slot.tell(&Notice::Invalidated);
+        }
+        forget_idle(&mut slots, address);
+        Ok(())
+    }
+
+    fn watch(&self, address: &Address) -> MemoryWatch {
+        let (sender, notices) = unbounded_channel();
+        let _ = sender.send(Notice::Reread);
+        let id = self
+            .inner
+            .slots()
+            .entry(address.clone())
+            .or_default()
+            .watchers
+            .insert(sender);
+        MemoryWatch {
+            store: Arc::downgrade(&self.inner),
+            address: address.clone(),
+            id,
+            notices,
+        }
+    }
+}
+
+/// What [`MemoryStore`]'s [`watch`](Store::watch) returns.
+pub struct MemoryWatch {
+    store: Weak<Inner>,
+    address: Address,
+    id: usize,
+    notices: UnboundedReceiver<Notice>,
+}
+
+impl Watch for MemoryWatch {
+    async fn next(&mut self) -> Notice {
+        match self.notices.recv().await {
+            Some(notice) => notice,
+            // The store is gone, so nothing will ever happen here again.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for MemoryWatch {
+    fn drop(&mut self) {
+        if let Some(store) = self.store.upgrade() {
+            store.unwatch(&self.address, self.id);
+        }
+    }
+}
+
+impl fmt::Debug for MemoryWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryWatch")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}

@@ -63,10 +63,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     ///
     /// A [`StoreError`] where the store could not be asked; a value that cannot be read at all (another type, say)
     /// is [`Value::unreadable`], not an error.
-    fn lookup(
-        &self,
-        address: &Address,
-    ) -> impl Future<Output = Result<Option<Value>, StoreError>> + Send;
+    fn lookup(&self, address: &Address) -> impl Future<Output = Result<Option<Value>, StoreError>> + Send;
 
     /// Takes the lock if it is free, for `lease`, and reads the value, which somebody may have stored meanwhile.
     ///

@@ -98,11 +98,7 @@ impl Value {
     }
 
     /// The value itself, if this is one of the codec's kind.
-    pub(crate) fn decode<C: Codec>(
-        &self,
-        address: &Address,
-        codec: &C,
-    ) -> Result<C::Value, BoxError> {
+    pub(crate) fn decode<C: Codec>(&self, address: &Address, codec: &C) -> Result<C::Value, BoxError> {
         match &self.0 {
             Repr::Encoded(bytes) => codec.decode(address, bytes.clone()),
             Repr::Native(object) => match object.value().downcast_ref::<C::Value>() {

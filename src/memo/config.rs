@@ -1,0 +1,34 @@
+//! What can be set on a [`MemoLock`](super::MemoLock), with the defaults.
+
+use std::time::Duration;
+
+/// The settings of one [`MemoLock`](super::MemoLock).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Config {
+    /// How long a lock lasts unless renewed.
+    pub(crate) lease: Duration,
+    /// How long a caller waits for a computation it does not lead.
+    pub(crate) wait_timeout: Duration,
+    /// How long a computed value is kept.
+    pub(crate) ttl: Duration,
+}
+
+impl Config {
+    pub(crate) const DEFAULT: Self = Self {
+        lease: Duration::from_secs(5),
+        wait_timeout: Duration::from_secs(30),
+        ttl: Duration::from_secs(60),
+    };
+
+    /// Under this, a lease would end between two heartbeats of a healthy process.
+    pub(crate) const MIN_LEASE: Duration = Duration::from_millis(100);
+
+    /// A little later than the lease's end, and not all nodes at the same moment.
+    pub(crate) fn jitter(&self) -> Duration {
+        let most = (self.lease / 20).min(Duration::from_millis(100));
+        let mut random = [0; 4];
+        // Without a random source everybody is equally late.
+        let _ = getrandom::fill(&mut random);
+        most.mul_f64(f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX))
+    }
+}

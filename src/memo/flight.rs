@@ -1,0 +1,230 @@
+//! One flight: everybody in this process who waits for the same thing.
+//!
+//! A flight has one *keeper*, the task that looks for an outcome or a lease (`keeper.rs`), and any number of
+//! *waiters*. Its life:
+//!
+//! ```text
+//!  Seeking --offer--> Offered --a waiter takes it--> Led --land--> Landed
+//!     |                  |
+//!     +--- everybody left: Closed
+//! ```
+//!
+//! The lead is offered to the waiters rather than given to the keeper, because only a waiter has what it takes to
+//! compute: its own request, or closure. A waiter that leaves while it is offered wakes the next; when the last one
+//! leaves the lead is dropped, which its other end notices.
+//!
+//! All transitions are synchronous and happen under one lock; wakers are woken and foreign values dropped outside it.
+//! `tests/loom.rs` explores the interleavings: no lost wake-up, no second leader, no leak when everybody leaves.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::PoisonError;
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+use super::sync::{Arc, Mutex, MutexGuard};
+
+/// The waiters for one outcome `O`, one of whom may have to take the lead `L`.
+pub(crate) struct Flight<L, O> {
+    state: Mutex<State<L, O>>,
+}
+
+struct State<L, O> {
+    phase: Phase<L, O>,
+    waiters: Slab<Option<Waker>>,
+    keeper: Option<Waker>,
+}
+
+enum Phase<L, O> {
+    Seeking,
+    Offered(L),
+    Led,
+    Landed(O),
+    Closed,
+}
+
+/// What a waiter waited for.
+#[derive(Debug)]
+pub(crate) enum Turn<L, O> {
+    /// It is this waiter's turn to compute.
+    Lead(L),
+    /// Everybody has the same outcome.
+    Landed(O),
+}
+
+impl<L, O> Flight<L, O> {
+    /// A new flight and its first waiter.
+    pub(crate) fn start() -> (Arc<Self>, Waiter<L, O>) {
+        let mut waiters = Slab::new();
+        let id = waiters.insert(None);
+        let flight = Arc::new(Self {
+            state: Mutex::new(State {
+                phase: Phase::Seeking,
+                waiters,
+                keeper: None,
+            }),
+        });
+        let waiter = Waiter {
+            flight: Arc::clone(&flight),
+            id: Some(id),
+        };
+        (flight, waiter)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<L, O>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Becomes one of the waiters; `None` once the flight is over.
+    pub(crate) fn join(flight: &Arc<Self>) -> Option<Waiter<L, O>> {
+        let mut state = flight.state();
+        if matches!(state.phase, Phase::Landed(_) | Phase::Closed) {
+            return None;
+        }
+        let id = state.waiters.insert(None);
+        drop(state);
+        Some(Waiter {
+            flight: Arc::clone(flight),
+            id: Some(id),
+        })
+    }
+
+    /// Offers the lead to the waiters; gives it back, and closes the flight, where there are none.
+    pub(crate) fn offer(&self, lead: L) -> Result<(), L> {
+        let mut state = self.state();
+        if state.waiters.is_empty() {
+            state.phase = Phase::Closed;
+            return Err(lead);
+        }
+        state.phase = Phase::Offered(lead);
+        let next = state.next_waker();
+        drop(state);
+        wake(next);
+        Ok(())
+    }
+
+    /// Wakes all waiters if the lead is still on offer: the one that was woken may exist and not be polled.
+    pub(crate) fn nudge(&self) {
+        let mut state = self.state();
+        if matches!(state.phase, Phase::Offered(_)) {
+            let wakers = state.take_wakers();
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Ends the flight and hands `outcome` to every waiter.
+    pub(crate) fn land(&self, outcome: O) {
+        let mut state = self.state();
+        if matches!(state.phase, Phase::Landed(_) | Phase::Closed) {
+            return;
+        }
+        let before = std::mem::replace(&mut state.phase, Phase::Landed(outcome));
+        let wakers = state.take_wakers();
+        drop(state);
+        drop(before);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ready, once nobody waits while no lead is taken or offered: the flight is closed then.
+    pub(crate) fn poll_deserted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        match state.phase {
+            Phase::Seeking if state.waiters.is_empty() => {
+                state.phase = Phase::Closed;
+                Poll::Ready(())
+            }
+            Phase::Closed => Poll::Ready(()),
+            Phase::Seeking | Phase::Offered(_) | Phase::Led | Phase::Landed(_) => {
+                let before = state.keeper.replace(cx.waker().clone());
+                drop(state);
+                drop(before);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<L, O> State<L, O> {
+    fn next_waker(&mut self) -> Option<Waker> {
+        self.waiters.iter_mut().find_map(|(_, waker)| waker.take())
+    }
+
+    fn take_wakers(&mut self) -> Vec<Waker> {
+        self.waiters.iter_mut().filter_map(|(_, waker)| waker.take()).collect()
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// One of those who wait. Dropping it leaves the flight.
+pub(crate) struct Waiter<L, O> {
+    flight: Arc<Flight<L, O>>,
+    /// `None` once the turn has come.
+    id: Option<usize>,
+}
+
+impl<L, O: Clone> Future for Waiter<L, O> {
+    type Output = Turn<L, O>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Turn<L, O>> {
+        let Some(id) = self.id else {
+            return Poll::Pending;
+        };
+        let mut state = self.flight.state();
+        let turn = match &state.phase {
+            Phase::Landed(outcome) => Turn::Landed(outcome.clone()),
+            Phase::Offered(_) => match std::mem::replace(&mut state.phase, Phase::Led) {
+                Phase::Offered(lead) => Turn::Lead(lead),
+                other => {
+                    state.phase = other;
+                    return Poll::Pending;
+                }
+            },
+            Phase::Seeking | Phase::Led | Phase::Closed => {
+                let waker = &mut state.waiters[id];
+                let mut before = None;
+                if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    before = waker.replace(cx.waker().clone());
+                }
+                drop(state);
+                drop(before);
+                return Poll::Pending;
+            }
+        };
+        let waker = state.waiters.remove(id);
+        drop(state);
+        drop(waker);
+        self.id = None;
+        Poll::Ready(turn)
+    }
+}
+
+impl<L, O> Drop for Waiter<L, O> {
+    fn drop(&mut self) {
+        let Some(id) = self.id.take() else { return };
+        let mut state = self.flight.state();
+        let waker = state.waiters.remove(id);
+        let last = state.waiters.is_empty();
+        let mut unclaimed = None;
+        let woken = match &state.phase {
+            Phase::Offered(_) if last => {
+                unclaimed = Some(std::mem::replace(&mut state.phase, Phase::Closed));
+                state.keeper.take()
+            }
+            // The waiter that was woken may have been this one.
+            Phase::Offered(_) => state.next_waker(),
+            Phase::Seeking if last => state.keeper.take(),
+            Phase::Seeking | Phase::Led | Phase::Landed(_) | Phase::Closed => None,
+        };
+        drop(state);
+        drop(waker);
+        drop(unclaimed);
+        wake(woken);
+    }
+}

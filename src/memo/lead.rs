@@ -1,0 +1,69 @@
+//! [`Lead`]: the right, and the duty, to compute.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::outcome::Verdict;
+use crate::error::Failure;
+
+/// Held by whoever computes. Dropping it without a verdict gives the computation up, and one of those who wait takes
+/// over.
+#[derive(Debug)]
+pub(crate) struct Lead<V> {
+    verdict: oneshot::Sender<Verdict<V>>,
+    settled: oneshot::Receiver<()>,
+}
+
+/// The keeper's end of a [`Lead`].
+#[derive(Debug)]
+pub(crate) struct Led<V> {
+    pub(crate) verdict: oneshot::Receiver<Verdict<V>>,
+    /// Dropped once the flight has landed.
+    pub(crate) settled: oneshot::Sender<()>,
+}
+
+/// Resolves once the verdict has reached the store and everybody who waits.
+pub(crate) struct Settled(oneshot::Receiver<()>);
+
+impl Settled {
+    pub(crate) async fn wait(self) {
+        // The sender is only ever dropped.
+        let _ = self.0.await;
+    }
+}
+
+impl<V> Lead<V> {
+    pub(crate) fn new() -> (Self, Led<V>) {
+        let (verdict_tx, verdict) = oneshot::channel();
+        let (settled, settled_rx) = oneshot::channel();
+        let lead = Self {
+            verdict: verdict_tx,
+            settled: settled_rx,
+        };
+        (lead, Led { verdict, settled })
+    }
+
+    pub(crate) fn store(self, value: V, ttl: Duration) -> Settled {
+        self.say(Verdict::Store(value, ttl))
+    }
+
+    pub(crate) fn share(self, value: V) -> Settled {
+        self.say(Verdict::Share(value))
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn pass(self) -> Settled {
+        self.say(Verdict::Pass)
+    }
+
+    pub(crate) fn fail(self, failure: Failure) -> Settled {
+        self.say(Verdict::Fail(failure))
+    }
+
+    fn say(self, verdict: Verdict<V>) -> Settled {
+        // A keeper that is gone has landed its flight.
+        let _ = self.verdict.send(verdict);
+        Settled(self.settled)
+    }
+}

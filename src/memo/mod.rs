@@ -1,0 +1,22 @@
+//! The core: memoize any async computation, without HTTP.
+//!
+//! ```text
+//! caller -> obtain.rs: look up; else join the flight (table.rs, flight.rs)
+//!             the flight's keeper (keeper.rs): acquire, listen, offer the lead, renew, commit or release
+//!           lead.rs: the one who computes says what became of it (outcome.rs)
+//! ```
+
+mod config;
+mod flight;
+mod keeper;
+mod lead;
+mod memolock;
+mod obtain;
+mod outcome;
+mod shared;
+mod stats;
+mod sync;
+mod table;
+
+pub use self::memolock::{InvalidateError, MemoLock};
+pub use self::stats::Stats;

@@ -1,0 +1,30 @@
+//! What a promise can become.
+
+use crate::error::Failure;
+
+/// What the one who computed says of the result.
+#[derive(Debug)]
+pub(crate) enum Verdict<V> {
+    /// Keep the value for this long and give it to everybody.
+    Store(V, std::time::Duration),
+    /// Give the value to those who wait at this moment, and keep it for nobody.
+    Share(V),
+    /// There is a result, but not one to share.
+    Pass,
+    /// The computation failed.
+    Fail(Failure),
+}
+
+/// What those who wait are told.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome<V> {
+    /// The value.
+    Ready(V),
+    /// Everybody goes their own way, in parallel.
+    Pass,
+    /// The computation failed.
+    Failed(Failure),
+    /// The computation was given up, or its lease was lost to an invalidation or to another leader: whoever waited
+    /// starts again, and one of them takes over.
+    Again,
+}

@@ -1,0 +1,188 @@
+//! The leader's part: call the inner service, stream its response to the leader's client, and settle the promise.
+//!
+//! All of it runs in a task of its own, so that a client that hangs up stops nothing.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, Method, Request, Response, response};
+use http_body::Body;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tower_service::Service;
+use tracing::Instrument;
+
+use super::body::MemoBody;
+use super::policy::{self, ResponseRules, Sharing, Vary};
+use super::recording::{Recorded, Recorder, recording};
+use super::stored_response::{Meta, StoredResponse};
+use crate::error::BoxError;
+use crate::memo::Lead;
+
+/// What a computation needs to know besides the request and the service.
+pub(crate) struct Computation {
+    pub(crate) lead: Lead<Arc<StoredResponse>>,
+    pub(crate) rules: ResponseRules,
+    pub(crate) max_body: usize,
+    pub(crate) method: Method,
+    /// The request's fields, for `Vary`. They are never stored.
+    pub(crate) request_headers: HeaderMap,
+}
+
+type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
+
+impl Computation {
+    /// Starts the task and waits for the head of the response.
+    pub(crate) async fn run<S, ReqBody, ResBody>(self, service: S, request: Request<ReqBody>) -> Answer<ResBody, S::Error>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        ReqBody: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        let (answer, answered) = oneshot::channel();
+        let task = tokio::spawn(self.compute(service, request, answer).in_current_span());
+        match answered.await {
+            Ok(answer) => answer,
+            Err(_) => match task.await {
+                // The panic goes where it would have gone without the layer.
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                // The runtime is shutting down.
+                _ => Ok(unavailable()),
+            },
+        }
+    }
+
+    async fn compute<S, ReqBody, ResBody>(
+        self,
+        mut service: S,
+        request: Request<ReqBody>,
+        answer: oneshot::Sender<Answer<ResBody, S::Error>>,
+    ) where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        ResBody: Body,
+        ResBody::Error: Into<BoxError>,
+    {
+        let started = Instant::now();
+        let response = match poll_fn(|cx| service.poll_ready(cx)).await {
+            Ok(()) => service.call(request).await,
+            Err(error) => Err(error),
+        };
+        drop(service);
+        match response {
+            // Dropping the lead hands it to exactly one of those who wait.
+            Err(error) => drop((self.lead, answer.send(Err(error)).is_ok())),
+            Ok(response) => self.conclude(response, answer, started).await,
+        }
+    }
+
+    async fn conclude<ResBody, E>(
+        self,
+        response: Response<ResBody>,
+        answer: oneshot::Sender<Answer<ResBody, E>>,
+        started: Instant,
+    ) where
+        ResBody: Body,
+        ResBody::Error: Into<BoxError>,
+    {
+        let (head, body) = response.into_parts();
+        let now = SystemTime::now();
+        let sharing = policy::at_head(head.status, &head.headers, &self.rules, now);
+        if matches!(sharing, Sharing::Pass(_)) || body.size_hint().lower() > self.max_body as u64 {
+            tracing::debug!(?sharing, "the response is not shared");
+            self.lead.pass();
+            // The client may have gone.
+            let _ = answer.send(Ok(Response::from_parts(head, MemoBody::inner(body))));
+            return;
+        }
+        let mut headers = head.headers.clone();
+        policy::strip_connection_fields(&mut headers);
+        let draft = Draft {
+            status: head.status,
+            headers,
+            age: policy::age_when_received(&head.headers, now),
+            stored_at: now,
+            started,
+        };
+        let (recorder, playback) = recording(self.max_body);
+        let hint = body.size_hint();
+        let _ = answer.send(Ok(Response::from_parts(head, MemoBody::recorded(playback, hint))));
+        self.record(recorder, body, sharing, draft).await;
+    }
+
+    async fn record<ResBody>(self, recorder: Recorder<ResBody>, body: ResBody, sharing: Sharing, draft: Draft)
+    where
+        ResBody: Body,
+        ResBody::Error: Into<BoxError>,
+    {
+        let mut lead = Some(self.lead);
+        let release = || {
+            if let Some(lead) = lead.take() {
+                lead.pass();
+            }
+        };
+        let Recorded::Complete { content, trailers } = recorder.record(body, release).await else {
+            return;
+        };
+        let Some(lead) = lead else { return };
+        let length = content.len() as u64;
+        let sharing = policy::at_end(sharing, draft.status, &draft.headers, trailers.as_ref(), &self.method, length);
+        let fresh_for = match sharing {
+            Sharing::Store { fresh_for } => fresh_for,
+            Sharing::Share => Duration::ZERO,
+            Sharing::Pass(_) => return drop(lead.pass()),
+            // Not the whole response: somebody else tries again.
+            Sharing::Incomplete => return,
+        };
+        let variant = match policy::vary(&draft.headers) {
+            Vary::Names(names) => Some(policy::fingerprint(&names, &self.request_headers)),
+            Vary::None => None,
+            Vary::Any => return drop(lead.pass()),
+        };
+        let stored = Arc::new(draft.finish(content, trailers, fresh_for, variant));
+        if fresh_for.is_zero() {
+            lead.share(stored);
+        } else {
+            lead.store(stored, fresh_for);
+        }
+    }
+}
+
+/// What is known of the response to store once its head is there.
+struct Draft {
+    status: http::StatusCode,
+    headers: HeaderMap,
+    age: Duration,
+    stored_at: SystemTime,
+    started: Instant,
+}
+
+impl Draft {
+    fn finish(
+        self,
+        content: bytes::Bytes,
+        trailers: Option<HeaderMap>,
+        fresh_for: Duration,
+        variant: Option<[u8; 16]>,
+    ) -> StoredResponse {
+        let meta = Meta {
+            stored_at: self.stored_at,
+            fresh_for,
+            age: self.age,
+            cost: self.started.elapsed(),
+            variant,
+            ..Meta::default()
+        };
+        StoredResponse::new(self.status, self.headers, content, trailers, meta)
+    }
+}
+
+fn unavailable<B>() -> Response<MemoBody<B>> {
+    let mut head = response::Response::new(MemoBody::empty());
+    *head.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+    head
+}

@@ -1,0 +1,148 @@
+//! [`ResponseFuture`]: ready, on its way to the inner service, or on its way through the core.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::body::MemoBody;
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+pin_project! {
+    /// The response of a [`MemoLockService`](super::MemoLockService).
+    pub struct ResponseFuture<S, ReqBody, ResBody>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        #[pin]
+        kind: Kind<S, ReqBody, ResBody>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<S, ReqBody, ResBody>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        Ready { response: Option<Response<MemoBody<ResBody>>> },
+        Direct { #[pin] direct: Direct<S, ReqBody> },
+        Core { future: BoxFuture<Result<Response<MemoBody<ResBody>>, S::Error>> },
+    }
+}
+
+impl<S, ReqBody, ResBody> ResponseFuture<S, ReqBody, ResBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    pub(crate) fn ready(response: Response<MemoBody<ResBody>>) -> Self {
+        Self {
+            kind: Kind::Ready {
+                response: Some(response),
+            },
+        }
+    }
+
+    pub(crate) fn direct(service: S, request: Request<ReqBody>) -> Self {
+        Self {
+            kind: Kind::Direct {
+                direct: Direct::new(service, request),
+            },
+        }
+    }
+
+    pub(crate) fn core(
+        future: impl Future<Output = Result<Response<MemoBody<ResBody>>, S::Error>> + Send + 'static,
+    ) -> Self {
+        Self {
+            kind: Kind::Core {
+                future: Box::pin(future),
+            },
+        }
+    }
+}
+
+impl<S, ReqBody, ResBody> Future for ResponseFuture<S, ReqBody, ResBody>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+{
+    type Output = Result<Response<MemoBody<ResBody>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().kind.project() {
+            // Polled again after it was ready, a future may do anything but harm.
+            KindProj::Ready { response } => response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            KindProj::Direct { direct } => {
+                let response = ready!(direct.poll(cx));
+                Poll::Ready(response.map(|response| response.map(MemoBody::inner)))
+            }
+            KindProj::Core { future } => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<S, ReqBody, ResBody> fmt::Debug for ResponseFuture<S, ReqBody, ResBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.kind {
+            Kind::Ready { .. } => "ResponseFuture(ready)",
+            Kind::Direct { .. } => "ResponseFuture(direct)",
+            Kind::Core { .. } => "ResponseFuture(core)",
+        })
+    }
+}
+
+pin_project! {
+    /// Waits until the service is ready, then calls it.
+    pub(crate) struct Direct<S, ReqBody>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        service: S,
+        request: Option<Request<ReqBody>>,
+        #[pin]
+        response: Option<S::Future>,
+    }
+}
+
+impl<S, ReqBody> Direct<S, ReqBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    pub(crate) fn new(service: S, request: Request<ReqBody>) -> Self {
+        Self {
+            service,
+            request: Some(request),
+            response: None,
+        }
+    }
+}
+
+impl<S, ReqBody> Future for Direct<S, ReqBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            if let Some(response) = this.response.as_mut().as_pin_mut() {
+                return response.poll(cx);
+            }
+            ready!(this.service.poll_ready(cx))?;
+            let Some(request) = this.request.take() else {
+                return Poll::Pending;
+            };
+            let response = this.service.call(request);
+            this.response.set(Some(response));
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! [`MemoLockLayer`]: the layer, and everything that can be set on it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use tower_layer::Layer;
+
+use super::key_extractor::UriKey;
+use super::policy::{RequestRules, ResponseRules};
+use super::service::MemoLockService;
+use super::settings::Settings;
+use super::stored_response::BinaryHttp;
+use super::vary_index::VaryIndex;
+use crate::error::StoreError;
+use crate::key::{Address, Key, KeyError, Tag};
+use crate::memo::{MemoLock, Stats};
+use crate::store::Store;
+
+/// Makes any number of identical requests, on any number of machines, cost one call of the inner service.
+///
+/// Works on whatever takes a [`tower_layer::Layer`]: axum's `Router::layer` and `route_layer`, `ServiceBuilder`,
+/// tonic's `Server::builder().layer(..)`. A clone, and every service made from it, share one table of computations
+/// under way. Settings for one route are a layer of its own over the same store.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use axum::{Router, routing::get};
+/// use tower_memolock::{MemoLockLayer, MemoryStore};
+///
+/// let store = MemoryStore::new();
+/// let app: Router = Router::new()
+///     .route("/report/{id}", get(|| async { "rendered" }))
+///     .layer(MemoLockLayer::new(store, "report").ttl(Duration::from_secs(30)));
+/// ```
+pub struct MemoLockLayer<St, K = UriKey> {
+    memo: MemoLock<St, BinaryHttp>,
+    key: K,
+    requests: RequestRules,
+    responses: ResponseRules,
+    max_body: usize,
+    vary: Arc<VaryIndex>,
+}
+
+impl<St: Store> MemoLockLayer<St> {
+    /// How long a body may be, unless told otherwise, to be shared: 8 MiB.
+    pub const DEFAULT_MAX_BODY: usize = 8 * 1024 * 1024;
+
+    /// A layer over `store` with the default settings.
+    ///
+    /// # Panics
+    ///
+    /// If `tag` cannot be a [`Tag`]. For a tag that comes from outside the program use [`MemoLockLayer::with_tag`].
+    pub fn new<T>(store: St, tag: T) -> Self
+    where
+        T: TryInto<Tag>,
+        T::Error: Into<KeyError>,
+    {
+        Self::with_tag(store, Tag::from_literal(tag))
+    }
+
+    /// A layer over `store` under a tag that has been checked already.
+    #[must_use]
+    pub fn with_tag(store: St, tag: Tag) -> Self {
+        Self {
+            memo: MemoLock::with_tag(store, tag).codec(BinaryHttp),
+            key: UriKey::default(),
+            requests: RequestRules::default(),
+            responses: ResponseRules::default(),
+            max_body: Self::DEFAULT_MAX_BODY,
+            vary: Arc::default(),
+        }
+    }
+}
+
+impl<St: Store, K> MemoLockLayer<St, K> {
+    /// What makes two requests identical. Defaults to [`UriKey`]: method, scheme, authority, path and query.
+    #[must_use]
+    pub fn key<L>(self, key: L) -> MemoLockLayer<St, L> {
+        let Self {
+            memo,
+            key: _,
+            requests,
+            responses,
+            max_body,
+            vary,
+        } = self;
+        MemoLockLayer {
+            memo,
+            key,
+            requests,
+            responses,
+            max_body,
+            vary,
+        }
+    }
+
+    /// How long to keep a response that says nothing of its own freshness. Defaults to not at all: such a response
+    /// goes to those who wait for it at that moment, and to nobody later.
+    ///
+    /// A response that does say (`Cache-Control: max-age`, `s-maxage`, `Expires`) is kept as long as it says.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.responses.ttl = (!ttl.is_zero()).then_some(ttl);
+        self
+    }
+
+    /// How long a lock lasts unless renewed, which the leader does every third of that; a leader that dies is
+    /// succeeded after at most this time. Defaults to 5 seconds; less than 100 milliseconds counts as 100
+    /// milliseconds.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.memo = self.memo.lease(lease);
+        self
+    }
+
+    /// How long a request waits for a response that another one leads, before it goes to the inner service itself.
+    /// Defaults to 30 seconds.
+    #[must_use]
+    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
+        self.memo = self.memo.wait_timeout(timeout);
+        self
+    }
+
+    /// How long, in bytes, a response body may be to be shared. A longer one goes to its own client as it comes, and
+    /// those who wait go to the inner service. Defaults to [`MemoLockLayer::DEFAULT_MAX_BODY`].
+    #[must_use]
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// The methods whose requests are collapsed. Defaults to GET and HEAD.
+    ///
+    /// Whoever adds one says that repeating it changes nothing. A request with a body is collapsed only if the key
+    /// covers the body, see [`BodyKey`](super::BodyKey).
+    #[must_use]
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.requests.methods = methods.into_iter().collect();
+        self
+    }
+
+    /// Removes the response stored under `key`, and keeps every computation that has started before from storing its
+    /// own. Variants stored for other request fields stay until they expire.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`] where the store could not be told; whether the response was removed is then unknown.
+    pub async fn invalidate(&self, key: &Key) -> Result<(), StoreError> {
+        let address = Address::new(&self.memo.shared.tag, key);
+        self.memo.shared.invalidate(&address).await
+    }
+
+    /// What this layer, its clones and their services have done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.memo.stats()
+    }
+}
+
+impl<S, St, K> Layer<S> for MemoLockLayer<St, K>
+where
+    St: Store,
+    K: Clone,
+{
+    type Service = MemoLockService<S, St, K>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let Self {
+            memo,
+            key,
+            requests,
+            responses,
+            max_body,
+            vary,
+        } = self;
+        let settings = Settings {
+            memo: memo.clone(),
+            key: key.clone(),
+            requests: requests.clone(),
+            responses: *responses,
+            max_body: *max_body,
+            vary: Arc::clone(vary),
+        };
+        MemoLockService::new(inner, Arc::new(settings))
+    }
+}
+
+impl<St: Clone, K: Clone> Clone for MemoLockLayer<St, K> {
+    fn clone(&self) -> Self {
+        Self {
+            memo: self.memo.clone(),
+            key: self.key.clone(),
+            requests: self.requests.clone(),
+            responses: self.responses,
+            max_body: self.max_body,
+            vary: Arc::clone(&self.vary),
+        }
+    }
+}
+
+impl<St, K> fmt::Debug for MemoLockLayer<St, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoLockLayer")
+            .field("memo", &self.memo)
+            .field("requests", &self.requests)
+            .field("responses", &self.responses)
+            .field("max_body", &self.max_body)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,240 @@
+//! [`MemoLockService`]: the service that a [`MemoLockLayer`](super::MemoLockLayer) wraps around another.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use http::header::AGE;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::body::MemoBody;
+use super::computation::Computation;
+use super::future::{Direct, ResponseFuture};
+use super::key_extractor::{HeadKey, KeyExtractor};
+use super::policy::{self, Vary};
+use super::settings::Settings;
+use super::stored_response::StoredResponse;
+use crate::error::BoxError;
+use crate::key::{Address, Key};
+use crate::memo::Obtained;
+use crate::store::Store;
+
+/// How many keys of one response are tried before the request goes its own way: the key, its variant, and one more
+/// for a response that has begun to vary by other fields.
+const MAX_VARIANT_HOPS: usize = 3;
+
+/// Shares responses among identical requests. Made by a [`MemoLockLayer`](super::MemoLockLayer).
+///
+/// # Readiness
+///
+/// The service is always ready: a stored response does not have to wait for the inner service. Whoever does call the
+/// inner service, a leader or a request that bypasses the layer, waits for its readiness first, in the response
+/// future; so a `ConcurrencyLimit`, a `Buffer` or a `LoadShed` beneath the layer works as ever, and none above it
+/// sees how busy the inner service is.
+pub struct MemoLockService<S, St, K> {
+    inner: S,
+    settings: Arc<Settings<St, K>>,
+}
+
+impl<S, St, K> MemoLockService<S, St, K> {
+    pub(crate) fn new(inner: S, settings: Arc<Settings<St, K>>) -> Self {
+        Self { inner, settings }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Takes the layer off.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: Clone, St, K> Clone for MemoLockService<S, St, K> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            settings: Arc::clone(&self.settings),
+        }
+    }
+}
+
+impl<S: fmt::Debug, St, K> fmt::Debug for MemoLockService<S, St, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoLockService")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, St, K, ReqBody, ResBody> Service<Request<ReqBody>> for MemoLockService<S, St, K>
+where
+    S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    St: Store,
+    K: KeyExtractor<ReqBody>,
+    K::Body: Send + 'static,
+    ReqBody: Body + Send + 'static,
+    ResBody: Body + Send + 'static,
+    ResBody::Data: Send,
+    ResBody::Error: Into<BoxError>,
+{
+    type Response = Response<MemoBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, K::Body, ResBody>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let settings = &self.settings;
+        let uncovered_body = !settings.key.covers_body() && !request.body().is_end_stream();
+        if policy::may_collapse(&request, uncovered_body, &settings.requests).is_err() {
+            return ResponseFuture::direct(self.inner.clone(), settings.key.pass(request));
+        }
+        match settings.key.head_key(&request) {
+            HeadKey::Bypass => ResponseFuture::direct(self.inner.clone(), settings.key.pass(request)),
+            HeadKey::Key(key) => {
+                let (key, address) = settings.locate(key, request.headers());
+                if let Some(stored) = settings.memo.shared.peek(&address)
+                    && is_variant(&stored, request.headers())
+                {
+                    return ResponseFuture::ready(hit(stored));
+                }
+                let request = settings.key.pass(request);
+                let settings = Arc::clone(settings);
+                ResponseFuture::core(settings.answer(self.inner.clone(), request, key, address))
+            }
+            HeadKey::NeedsBody => {
+                let settings = Arc::clone(settings);
+                let service = self.inner.clone();
+                ResponseFuture::core(async move {
+                    match settings.key.body_key(request).await {
+                        (Some(key), request) => {
+                            let (key, address) = settings.locate(key, request.headers());
+                            settings.answer(service, request, key, address).await
+                        }
+                        (None, request) => direct(service, request).await,
+                    }
+                })
+            }
+        }
+    }
+}
+
+impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+    /// Where the response to a request with this key is: under the key, or under that of its variant.
+    fn locate(&self, key: Key, headers: &HeaderMap) -> (Key, Address) {
+        let key = match self.vary.get(&key) {
+            Some(known) => match policy::fingerprint(&known.names, headers) {
+                variant if variant == known.first => key,
+                variant => key.variant(&variant),
+            },
+            None => key,
+        };
+        let address = Address::new(&self.memo.shared.tag, &key);
+        (key, address)
+    }
+
+    /// Hit, follow or lead, going on to the variant's own key where the response varies.
+    async fn answer<S, B, ResBody>(
+        self: Arc<Self>,
+        service: S,
+        request: Request<B>,
+        mut key: Key,
+        mut address: Address,
+    ) -> Result<Response<MemoBody<ResBody>>, S::Error>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        for _ in 0..MAX_VARIANT_HOPS {
+            let (stored, from_store) = match self.memo.shared.obtain(&address, self.memo.config).await {
+                Obtained::Hit(stored) => (stored, true),
+                Obtained::Followed(stored) => (stored, false),
+                Obtained::Lead(lead) => {
+                    let computation = Computation {
+                        lead,
+                        rules: self.responses,
+                        max_body: self.max_body,
+                        method: request.method().clone(),
+                        request_headers: request.headers().clone(),
+                    };
+                    return computation.run(service, request).await;
+                }
+                Obtained::Pass | Obtained::Failed(_) | Obtained::TimedOut | Obtained::GaveUp => break,
+            };
+            if is_variant(&stored, request.headers()) {
+                return Ok(if from_store { hit(stored) } else { replay(&stored) });
+            }
+            (key, address) = self.variant(&key, &stored, request.headers());
+        }
+        direct(service, request).await
+    }
+
+    /// The key of the variant that the request asks for, when `stored` under `key` is another.
+    fn variant(&self, key: &Key, stored: &StoredResponse, headers: &HeaderMap) -> (Key, Address) {
+        let mut next = key.clone();
+        if let (Vary::Names(names), Some(first)) = (policy::vary(stored.headers()), stored.meta().variant) {
+            self.vary.learn(key, &names, first);
+            next = key.variant(&policy::fingerprint(&names, headers));
+        }
+        let address = Address::new(&self.memo.shared.tag, &next);
+        (next, address)
+    }
+}
+
+/// Whether the stored response is one for a request with these fields (RFC 9111, section 4.1).
+fn is_variant(stored: &StoredResponse, headers: &HeaderMap) -> bool {
+    let Some(variant) = stored.meta().variant else {
+        return true;
+    };
+    match policy::vary(stored.headers()) {
+        Vary::Names(names) => policy::fingerprint(&names, headers) == variant,
+        Vary::None | Vary::Any => false,
+    }
+}
+
+async fn direct<S, B, ResBody>(service: S, request: Request<B>) -> Result<Response<MemoBody<ResBody>>, S::Error>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+{
+    let response = Direct::new(service, request).await?;
+    Ok(response.map(MemoBody::inner))
+}
+
+/// A stored response as it was.
+fn replay<B>(stored: &Arc<StoredResponse>) -> Response<MemoBody<B>> {
+    let mut response = Response::new(MemoBody::replay(Arc::clone(stored)));
+    *response.status_mut() = stored.status();
+    *response.headers_mut() = stored.headers().clone();
+    response
+}
+
+/// A stored response with its age, which RFC 9111, section 5.1, asks for.
+fn hit<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> {
+    let meta = stored.meta();
+    let resident = SystemTime::now().duration_since(meta.stored_at).unwrap_or(Duration::ZERO);
+    let age = meta.age.saturating_add(resident).as_secs();
+    let mut response = replay(&stored);
+    response.headers_mut().insert(AGE, HeaderValue::from(age));
+    response
+}
+

@@ -1,0 +1,16 @@
+//! What one layer and all its services share.
+
+use super::policy::{RequestRules, ResponseRules};
+use super::stored_response::BinaryHttp;
+use super::vary_index::VaryIndex;
+use crate::memo::MemoLock;
+
+/// The settings of a [`MemoLockLayer`](super::MemoLockLayer), with its core.
+pub(crate) struct Settings<St, K> {
+    pub(crate) memo: MemoLock<St, BinaryHttp>,
+    pub(crate) key: K,
+    pub(crate) requests: RequestRules,
+    pub(crate) responses: ResponseRules,
+    pub(crate) max_body: usize,
+    pub(crate) vary: std::sync::Arc<VaryIndex>,
+}
