@@ -37,11 +37,7 @@ async fn main() -> ExitCode {
     let level = std::env::var("RUST_LOG").ok();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_max_level(
-            level
-                .and_then(|l| l.parse().ok())
-                .unwrap_or(LevelFilter::WARN),
-        )
+        .with_max_level(level.and_then(|l| l.parse().ok()).unwrap_or(LevelFilter::WARN))
         .init();
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,

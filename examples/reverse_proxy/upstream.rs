@@ -74,10 +74,9 @@ where
         }
         match self.ask(request).await {
             // Nobody asked for another protocol: Upgrade is not passed on.
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => text(
-                StatusCode::BAD_GATEWAY,
-                "the upstream changed the protocol\n",
-            ),
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                text(StatusCode::BAD_GATEWAY, "the upstream changed the protocol\n")
+            }
             Ok(mut response) => {
                 answered(&mut response);
                 clean(response).map(Either::Left)

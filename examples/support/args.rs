@@ -103,10 +103,7 @@ impl Args {
 
     /// The flag's value as the URL of an HTTP server.
     pub(crate) fn http_url(&mut self) -> Result<Uri, Error> {
-        self.value(
-            "an address in cleartext like http://127.0.0.1:9000",
-            value::http_url,
-        )
+        self.value("an address in cleartext like http://127.0.0.1:9000", value::http_url)
     }
 
     /// The flag's value as the URL of a Redis server.

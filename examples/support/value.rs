@@ -10,9 +10,7 @@ pub(super) fn text(given: &str) -> Option<String> {
 }
 
 pub(super) fn tag(given: &str) -> Option<String> {
-    tower_memolock::Tag::new(given)
-        .is_ok()
-        .then(|| given.to_owned())
+    tower_memolock::Tag::new(given).is_ok().then(|| given.to_owned())
 }
 
 pub(super) fn whole(given: &str) -> Option<usize> {

@@ -22,22 +22,15 @@ fn empty(method: &str, url: &str) -> Request<Empty<Bytes>> {
 
 #[tokio::test]
 async fn every_method_reaches_the_upstream() {
-    let origin =
-        Origin::start(|call| async move { Reply::ok("").header("x-method", call.method.as_str()) })
-            .await;
+    let origin = Origin::start(|call| async move { Reply::ok("").header("x-method", call.method.as_str()) }).await;
     let node = Node::reverse_proxy(&origin.url(), &[]).await;
     for method in [
         "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "QUERY", "BREW",
     ] {
         let path = format!("/{method}");
-        let answer = HttpClient::http1()
-            .send(empty(method, &node.url(&path)))
-            .await;
+        let answer = HttpClient::http1().send(empty(method, &node.url(&path))).await;
         let answer = answer.expect("an answer");
-        assert_eq!(
-            (answer.status, answer.header("x-method")),
-            (200, vec![method])
-        );
+        assert_eq!((answer.status, answer.header("x-method")), (200, vec![method]));
         assert_eq!(origin.calls(&path), 1);
     }
 }
@@ -77,8 +70,7 @@ async fn path_and_query_pass_through_to_the_letter_behind_the_base_path() {
 
 #[tokio::test]
 async fn all_proxies_send_one_and_the_same_request() {
-    let origin =
-        Origin::start(|call| async move { Reply::ok(format!("{:?}", call.headers)) }).await;
+    let origin = Origin::start(|call| async move { Reply::ok(format!("{:?}", call.headers)) }).await;
     let nodes = [
         Node::reverse_proxy(&origin.url(), &[]).await,
         Node::reverse_proxy(&origin.url(), &[]).await,
@@ -203,22 +195,14 @@ async fn a_response_body_streams_through_while_it_comes() {
 async fn trailers_pass_through_both_ways() {
     let origin = Origin::start(|call| async move {
         let (body, trailers) = call.collect().await;
-        let sum = trailers
-            .get("x-sum")
-            .map_or("none", |sum| sum.to_str().expect("ASCII"));
+        let sum = trailers.get("x-sum").map_or("none", |sum| sum.to_str().expect("ASCII"));
         Reply::ok(body).trailer("x-back", sum)
     })
     .await;
     let node = Node::reverse_proxy(&origin.url(), &[]).await;
     for client in [HttpClient::http1(), HttpClient::http2()] {
-        let trailers = HeaderMap::from_iter([(
-            HeaderName::from_static("x-sum"),
-            HeaderValue::from_static("7"),
-        )]);
-        let frames = [
-            Frame::data(Bytes::from("content")),
-            Frame::trailers(trailers),
-        ];
+        let trailers = HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static("7"))]);
+        let frames = [Frame::data(Bytes::from("content")), Frame::trailers(trailers)];
         let body = StreamBody::new(stream::iter(frames.map(Ok::<_, BoxError>)));
         let request = Request::post(node.url("/"))
             .header("te", "trailers")
@@ -248,14 +232,8 @@ async fn an_unreachable_upstream_is_a_502() {
     let node = Node::reverse_proxy(&nobody, &[]).await;
     for client in [HttpClient::http1(), HttpClient::http2()] {
         for method in ["GET", "POST"] {
-            let answer = client
-                .send(empty(method, &node.url("/")))
-                .await
-                .expect("an answer");
-            assert_eq!(
-                (answer.status, answer.text()),
-                (502, "no answer from the upstream\n")
-            );
+            let answer = client.send(empty(method, &node.url("/"))).await.expect("an answer");
+            assert_eq!((answer.status, answer.text()), (502, "no answer from the upstream\n"));
         }
     }
 }
@@ -290,11 +268,7 @@ async fn a_body_that_the_upstream_breaks_off_is_broken_off_for_the_client() {
     }
     let request = "GET /chunked HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let response = exchange(node.authority(), request).await;
-    assert!(
-        response.ends_with(b"the first half\r\n"),
-        "{}",
-        response.escape_ascii()
-    );
+    assert!(response.ends_with(b"the first half\r\n"), "{}", response.escape_ascii());
 }
 
 #[tokio::test]
@@ -343,12 +317,7 @@ async fn help_goes_to_stdout_and_is_a_success() {
 
 #[tokio::test]
 async fn a_wrong_command_line_is_explained() {
-    const PLACES: [&str; 4] = [
-        "--listen",
-        "127.0.0.1:0",
-        "--upstream",
-        "http://127.0.0.1:1",
-    ];
+    const PLACES: [&str; 4] = ["--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1"];
     for (flags, words) in [
         (&["--bogus"][..], &["--bogus"][..]),
         (&["-b"], &["-b"]),
@@ -362,10 +331,7 @@ async fn a_wrong_command_line_is_explained() {
         (&["--max-body"], &["--max-body", "bytes", "nothing"]),
         (&["--tag", "likes/lock"], &["--tag", "likes/lock"]),
         (&["--tag", ""], &["--tag"]),
-        (
-            &["--listen", "nowhere"],
-            &["--listen", "127.0.0.1:8080", "nowhere"],
-        ),
+        (&["--listen", "nowhere"], &["--listen", "127.0.0.1:8080", "nowhere"]),
         (
             &["--upstream", "https://localhost"],
             &["--upstream", "cleartext", "https://localhost"],

@@ -37,9 +37,7 @@ impl Answer {
     /// All values of one field, in their order.
     pub(crate) fn header(&self, name: &str) -> Vec<&str> {
         let values = self.headers.get_all(name).into_iter();
-        values
-            .map(|v| v.to_str().expect("a value of ASCII"))
-            .collect()
+        values.map(|v| v.to_str().expect("a value of ASCII")).collect()
     }
 }
 
@@ -120,10 +118,7 @@ impl HttpClient {
 /// Sends bytes to `authority` and returns all that comes back until the other side closes.
 pub(crate) async fn exchange(authority: &str, request: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(authority).await.expect("a connection");
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .expect("a request sent");
+    stream.write_all(request.as_bytes()).await.expect("a request sent");
     let mut response = Vec::new();
     let read = within("the end of a connection", stream.read_to_end(&mut response)).await;
     // An aborted response may end in a reset; what came before it is what counts.
@@ -144,10 +139,7 @@ pub(crate) async fn hang_up_after_request(url: &str) -> TcpStream {
     let authority = url.authority().expect("a host").as_str();
     let mut stream = TcpStream::connect(authority).await.expect("a connection");
     let request = format!("GET {} HTTP/1.1\r\nHost: {authority}\r\n\r\n", url.path());
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .expect("a request sent");
+    stream.write_all(request.as_bytes()).await.expect("a request sent");
     stream
 }
 

@@ -43,10 +43,7 @@ impl Node {
         .await;
         let Some(url) = url else {
             let status = child.wait().await;
-            panic!(
-                "{example} {flags:?} ended with {status:?}:\n{}",
-                read(&stderr)
-            );
+            panic!("{example} {flags:?} ended with {status:?}:\n{}", read(&stderr));
         };
         Self {
             child,
@@ -102,9 +99,7 @@ impl Node {
 /// Runs an example until it ends.
 pub(crate) async fn run_example(example: &str, flags: &[&str]) -> Output {
     let output = command(example, flags).output();
-    within("the end of a process", output)
-        .await
-        .expect("its output")
+    within("the end of a process", output).await.expect("its output")
 }
 
 fn command(example: &str, flags: &[&str]) -> Command {
@@ -128,10 +123,7 @@ fn command(example: &str, flags: &[&str]) -> Command {
 /// Examples stand beside `deps`, where this test program is.
 fn program(example: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of the test program");
-    let profile = test
-        .parent()
-        .and_then(|deps| deps.parent())
-        .expect("its folder");
+    let profile = test.parent().and_then(|deps| deps.parent()).expect("its folder");
     let name = format!("{example}{}", std::env::consts::EXE_SUFFIX);
     profile.join("examples").join(name)
 }

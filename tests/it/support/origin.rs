@@ -65,8 +65,7 @@ impl Reply {
     pub(crate) fn ok(body: impl Into<Bytes>) -> Self {
         let body = body.into();
         let length = body.len();
-        Self::frames(stream::iter([Ok(Frame::data(body))]))
-            .header("content-length", &length.to_string())
+        Self::frames(stream::iter([Ok(Frame::data(body))])).header("content-length", &length.to_string())
     }
 
     /// 200 with this body for a minute of caching.
@@ -128,8 +127,7 @@ impl Reply {
     pub(crate) fn trailer(mut self, name: &str, value: &str) -> Self {
         let (name, value) = field(name, value);
         self.headers.remove("content-length");
-        self.headers
-            .append("trailer", name.as_str().parse().expect("a value"));
+        self.headers.append("trailer", name.as_str().parse().expect("a value"));
         let trailers = Frame::trailers(HeaderMap::from_iter([(name, value)]));
         self.frames = Box::pin(self.frames.chain(stream::iter([Ok(trailers)])));
         self
@@ -151,10 +149,7 @@ fn on_purpose() -> io::Error {
 }
 
 fn field(name: &str, value: &str) -> (HeaderName, HeaderValue) {
-    (
-        name.parse().expect("a name"),
-        value.parse().expect("a value"),
-    )
+    (name.parse().expect("a name"), value.parse().expect("a value"))
 }
 
 /// Sends the parts of [`Reply::streamed`].

@@ -55,10 +55,7 @@ impl RedisServer {
         self.kill();
         match spawn(self.port, &self.dir) {
             Some(child) => self.child = child,
-            None => panic!(
-                "redis-server did not start again; its log says:\n{}",
-                log(&self.dir)
-            ),
+            None => panic!("redis-server did not start again; its log says:\n{}", log(&self.dir)),
         }
     }
 
@@ -116,14 +113,7 @@ fn spawn(port: u16, dir: &Path) -> Option<Child> {
     let log_file = File::create(dir.join("log")).expect("a log file for redis-server");
     let port_text = port.to_string();
     let mut child = Command::new("redis-server")
-        .args([
-            "--port",
-            &port_text,
-            "--bind",
-            "127.0.0.1",
-            "--daemonize",
-            "no",
-        ])
+        .args(["--port", &port_text, "--bind", "127.0.0.1", "--daemonize", "no"])
         .args(["--save", "", "--appendonly", "no", "--maxclients", "10000"])
         .arg("--dir")
         .arg(dir)
@@ -131,9 +121,7 @@ fn spawn(port: u16, dir: &Path) -> Option<Child> {
         .stdout(log_file)
         .stderr(Stdio::null())
         .spawn()
-        .unwrap_or_else(|e| {
-            panic!("redis-server cannot be started ({e}); tests/run.sh installs it")
-        });
+        .unwrap_or_else(|e| panic!("redis-server cannot be started ({e}); tests/run.sh installs it"));
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Ok(Some(_)) = child.try_wait() {
