@@ -30,3 +30,17 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
         Err(_) => panic!("{what}: not within {PATIENCE:?}"),
     }
 }
+
+/// Waits until something outside this process, which can only be asked, has come true.
+///
+/// # Panics
+///
+/// After [`PATIENCE`], naming `what` did not come true.
+pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    within(what, async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
