@@ -2,4 +2,4 @@
 
 mod key_extractor;
 mod policy;
-mod stored_response;
+pub mod stored_response;

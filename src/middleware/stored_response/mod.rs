@@ -1,1 +1,94 @@
-//! The form in which a response is stored.
+//! The form in which a response is stored: [`StoredResponse`], and [`BinaryHttp`], its codec.
+//!
+//! A stored response, an *entry*, is a small frame in front of a binary HTTP message (RFC 9292), which is a standard
+//! form of status, fields and content that programs in any language can read and write. A worker that resolves a
+//! promise sends exactly these bytes.
+//!
+//! # The frame
+//!
+//! Integers are unsigned and big-endian, times and spans in milliseconds.
+//!
+//! | at   | bytes | content |
+//! |------|-------|---------|
+//! | 0    | 4     | `4D 4C 4B 01`: `MLK` and the version, 1 |
+//! | 4    | 4     | CRC-32 of all bytes from 8 to the end, as zlib, gzip and PNG compute it |
+//! | 8    | 4     | length of the entry, counted from byte 0; at most 2³¹ − 1 |
+//! | 12   | 8     | [stored at](Meta::stored_at), since 1970-01-01 00:00:00 UTC; before the year 10000 |
+//! | 20   | 8     | [fresh for](Meta::fresh_for) |
+//! | 28   | 8     | [age](Meta::age) when it was stored |
+//! | 36   | 8     | [cost](Meta::cost) |
+//! | 44   | 8     | [stale while revalidate](Meta::stale_while_revalidate) |
+//! | 52   | 8     | [stale if error](Meta::stale_if_error) |
+//! | 60   | 1     | flags: bit 0 says that there is a variant, all others are 0 |
+//! | 61   | 16    | [variant](Meta::variant); all 0 where there is none |
+//! | 77   | 2     | length *n* of the address |
+//! | 79   | *n*   | the [address](crate::Address): `TAG:ID`, the name of the stored value |
+//! | 79+*n* | rest | the message |
+//!
+//! No span exceeds 2³¹ seconds (RFC 9111, section 1.2.2).
+//!
+//! # The message
+//!
+//! A known-length response (RFC 9292, section 3.1). Integers, lengths among them, are variable-length integers as
+//! QUIC has them (RFC 9000, section 16).
+//!
+//! | content | section |
+//! |---------|---------|
+//! | framing indicator: the byte `01` | 3.3 |
+//! | status, 200 to 599 | 3.5 |
+//! | length of the header section in bytes, then for every field: length of the name, name, length of the value, value | 3.6 |
+//! | length of the content, content | 3.7 |
+//! | length of the trailer section in bytes, then its fields as above; `00` where there are none | 3.6 |
+//!
+//! Names are in lower case and values have no blanks at their ends (RFC 9113, section 8.2.1). A section has at most
+//! 4096 fields. Lines of the same name keep their order.
+//!
+//! Narrower than the standard, an entry has no informational responses, no pseudo-fields, no padding, and is never
+//! truncated: section 3.8 allows a message to end before an empty trailer section, which makes a message that *lost*
+//! its trailers look whole.
+//!
+//! # What is refused
+//!
+//! [`StoredResponse::decode`] takes nothing that departs from the above, and no entry of another address, version or
+//! length. The checksum guards against accidents, not against somebody who can write to the store.
+//!
+//! A status beyond 599, which the `http` crate has a type for and RFC 9292 has none, cannot be encoded.
+//!
+//! # A writer in Python
+//!
+//! ```python
+//! import struct, zlib
+//!
+//! def varint(n):
+//!     size = next(size for size in (1, 2, 4, 8) if n < 1 << 8 * size - 2)
+//!     return (n | (size.bit_length() - 1) << 8 * size - 2).to_bytes(size, "big")
+//!
+//! def block(content):
+//!     return varint(len(content)) + content
+//!
+//! def fields(lines):
+//!     return block(b"".join(block(name) + block(value) for name, value in lines))
+//!
+//! def entry(address, times, variant, status, headers, content, trailers):
+//!     message = b"\x01" + varint(status) + fields(headers) + block(content) + fields(trailers)
+//!     meta = struct.pack(">6QB16sH", *times, bool(variant), variant or b"", len(address))
+//!     length = struct.pack(">I", 12 + len(meta) + len(address) + len(message))
+//!     checksum = struct.pack(">I", zlib.crc32(length + meta + address + message))
+//!     return b"MLK\x01" + checksum + length + meta + address + message
+//! ```
+//!
+//! Everything but `times`, the six integers of the table, `variant`, 16 bytes or `None`, and `status` is bytes; names
+//! and values come in pairs.
+
+mod binary_http;
+mod error;
+mod frame;
+mod message;
+mod response;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use self::binary_http::BinaryHttp;
+pub use self::error::StoredResponseError;
+pub use self::response::{Meta, StoredResponse};

@@ -1,0 +1,32 @@
+//! [`BinaryHttp`]: the codec of stored responses.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::response::StoredResponse;
+use crate::codec::Codec;
+use crate::error::BoxError;
+use crate::key::Address;
+
+/// Stores responses as binary HTTP (RFC 9292) behind a frame of metadata.
+///
+/// The bytes are documented in the [module](super).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BinaryHttp;
+
+impl Codec for BinaryHttp {
+    type Value = Arc<StoredResponse>;
+
+    fn encode(&self, address: &Address, value: &Self::Value) -> Result<Bytes, BoxError> {
+        Ok(value.encode(address)?)
+    }
+
+    fn decode(&self, address: &Address, bytes: Bytes) -> Result<Self::Value, BoxError> {
+        Ok(Arc::new(StoredResponse::decode(address, bytes)?))
+    }
+
+    fn weight(&self, value: &Self::Value) -> usize {
+        value.weight()
+    }
+}

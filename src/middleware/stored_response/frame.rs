@@ -1,0 +1,154 @@
+//! The frame in front of the message: checksum, length, metadata, address.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::error::StoredResponseError;
+use super::message::{self, Encoder};
+use super::response::{Meta, StoredResponse};
+use super::wire::Reader;
+use crate::key::Address;
+
+const MAGIC: [u8; 4] = *b"MLK\x01";
+
+/// Where the bytes begin that the checksum covers.
+const CHECKED: usize = 8;
+
+/// The bytes in front of the address.
+const FIXED_LEN: usize = 79;
+
+/// The longest entry. No target can hold more in one piece than its `isize::MAX`, and this is the smallest of those.
+const MAX_LEN: usize = i32::MAX as usize;
+
+/// The longest span, RFC 9111's own limit. It keeps sums of spans and times far away from an overflow.
+const MAX_SPAN: Duration = Duration::from_secs(1 << 31);
+
+/// Where the year 10000 begins, which no HTTP date can express.
+const END_OF_TIME: Duration = Duration::from_secs(253_402_300_800);
+
+const HAS_VARIANT: u8 = 1;
+
+/// Frame and message, in a vector of exactly their length.
+pub(super) fn encode(
+    address: &Address,
+    response: &StoredResponse,
+) -> Result<Vec<u8>, StoredResponseError> {
+    let message = Encoder::new(response)?;
+    let name = address.as_str().as_bytes();
+    let name_len = u16::try_from(name.len()).map_err(|_| StoredResponseError::TooLong)?;
+    let len = message.len().saturating_add(FIXED_LEN + name.len());
+    if len > MAX_LEN {
+        return Err(StoredResponseError::TooLong);
+    }
+
+    let mut out = Vec::with_capacity(len);
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&(len as u32).to_be_bytes());
+    put_meta(&mut out, response.meta())?;
+    out.extend_from_slice(&name_len.to_be_bytes());
+    out.extend_from_slice(name);
+    message.write(&mut out);
+
+    let checksum = crc32fast::hash(&out[CHECKED..]);
+    out[MAGIC.len()..CHECKED].copy_from_slice(&checksum.to_be_bytes());
+    Ok(out)
+}
+
+/// The response in `bytes`, which must be an entry of `address` and nothing else.
+pub(super) fn decode(
+    address: &Address,
+    bytes: &Bytes,
+) -> Result<StoredResponse, StoredResponseError> {
+    let mut reader = Reader::new(bytes);
+    // Bytes of another format are told from damaged ones of this, however short they are.
+    if reader.array().ok() != Some(MAGIC) {
+        return Err(StoredResponseError::Magic);
+    }
+    let checksum = u32::from_be_bytes(reader.array()?);
+    let declared = u32::from_be_bytes(reader.array()?) as usize;
+    if declared != bytes.len() {
+        return Err(StoredResponseError::Length {
+            declared,
+            actual: bytes.len(),
+        });
+    }
+    if checksum != crc32fast::hash(&bytes[CHECKED..]) {
+        return Err(StoredResponseError::Checksum);
+    }
+    let meta = read_meta(&mut reader)?;
+    let name_len = u16::from_be_bytes(reader.array()?);
+    if reader.take(name_len.into())? != address.as_str().as_bytes() {
+        return Err(StoredResponseError::Address);
+    }
+    message::decode(bytes, reader.rest(), meta)
+}
+
+fn put_meta(out: &mut Vec<u8>, meta: &Meta) -> Result<(), StoredResponseError> {
+    // Taken apart, so that a field added to the metadata cannot be forgotten here.
+    let Meta {
+        stored_at,
+        fresh_for,
+        age,
+        cost,
+        stale_while_revalidate,
+        stale_if_error,
+        variant,
+    } = meta;
+    let stored_at = stored_at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .filter(|since_epoch| *since_epoch < END_OF_TIME)
+        .ok_or(StoredResponseError::StoredAt)?;
+    put_millis(out, stored_at);
+    for span in [fresh_for, age, cost, stale_while_revalidate, stale_if_error] {
+        put_millis(out, (*span).min(MAX_SPAN));
+    }
+    out.push(if variant.is_some() { HAS_VARIANT } else { 0 });
+    out.extend_from_slice(&variant.unwrap_or_default());
+    Ok(())
+}
+
+fn put_millis(out: &mut Vec<u8>, span: Duration) {
+    out.extend_from_slice(&(span.as_millis() as u64).to_be_bytes());
+}
+
+fn read_meta(reader: &mut Reader<'_>) -> Result<Meta, StoredResponseError> {
+    let since_epoch = read_millis(reader)?;
+    let stored_at = SystemTime::UNIX_EPOCH
+        .checked_add(since_epoch)
+        .filter(|_| since_epoch < END_OF_TIME)
+        .ok_or(StoredResponseError::StoredAt)?;
+    let meta = Meta {
+        stored_at,
+        fresh_for: read_span(reader)?,
+        age: read_span(reader)?,
+        cost: read_span(reader)?,
+        stale_while_revalidate: read_span(reader)?,
+        stale_if_error: read_span(reader)?,
+        variant: None,
+    };
+    let [flags] = reader.array()?;
+    let variant = reader.array()?;
+    match flags {
+        0 if variant == [0; 16] => Ok(meta),
+        HAS_VARIANT => Ok(Meta {
+            variant: Some(variant),
+            ..meta
+        }),
+        _ => Err(StoredResponseError::Metadata),
+    }
+}
+
+fn read_span(reader: &mut Reader<'_>) -> Result<Duration, StoredResponseError> {
+    let span = read_millis(reader)?;
+    if span > MAX_SPAN {
+        return Err(StoredResponseError::Metadata);
+    }
+    Ok(span)
+}
+
+fn read_millis(reader: &mut Reader<'_>) -> Result<Duration, StoredResponseError> {
+    Ok(Duration::from_millis(u64::from_be_bytes(reader.array()?)))
+}

@@ -1,0 +1,149 @@
+//! The message: a known-length response of RFC 9292.
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::status::StatusCode;
+
+use super::error::StoredResponseError;
+use super::response::{Meta, StoredResponse};
+use super::wire::{Reader, block_len, put_block, put_varint};
+
+/// The framing indicator of a known-length response (RFC 9292, section 3.3).
+const KNOWN_LENGTH_RESPONSE: u8 = 1;
+
+/// The most fields that a section may have. Each takes some hundred bytes of memory and as few as three of a message.
+const MAX_FIELDS: usize = 4096;
+
+/// A response that can be written as a message, and the lengths of its parts.
+pub(super) struct Encoder<'a> {
+    response: &'a StoredResponse,
+    headers_len: usize,
+    trailers_len: usize,
+}
+
+impl<'a> Encoder<'a> {
+    pub(super) fn new(response: &'a StoredResponse) -> Result<Self, StoredResponseError> {
+        check_status(response.status().as_u16().into())?;
+        Ok(Self {
+            response,
+            headers_len: fields_len(response.headers())?,
+            trailers_len: response.trailers().map_or(Ok(0), fields_len)?,
+        })
+    }
+
+    /// How many bytes [`write`](Self::write) appends. Saturates.
+    pub(super) fn len(&self) -> usize {
+        // Every status from 200 to 599 takes two bytes.
+        3_usize
+            .saturating_add(block_len(self.headers_len))
+            .saturating_add(block_len(self.response.body().len()))
+            .saturating_add(block_len(self.trailers_len))
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.push(KNOWN_LENGTH_RESPONSE);
+        put_varint(out, self.response.status().as_u16().into());
+        put_varint(out, self.headers_len as u64);
+        put_fields(out, self.response.headers());
+        put_block(out, self.response.body());
+        put_varint(out, self.trailers_len as u64);
+        if let Some(trailers) = self.response.trailers() {
+            put_fields(out, trailers);
+        }
+    }
+}
+
+/// The response in `message`, a part of `bytes`.
+pub(super) fn decode(
+    bytes: &Bytes,
+    message: &[u8],
+    meta: Meta,
+) -> Result<StoredResponse, StoredResponseError> {
+    let mut reader = Reader::new(message);
+    if reader.array()? != [KNOWN_LENGTH_RESPONSE] {
+        return Err(StoredResponseError::Framing);
+    }
+    let status = check_status(reader.varint()?)?;
+    let headers = read_fields(bytes, reader.block()?)?;
+    let body = bytes.slice_ref(reader.block()?);
+    let trailers = read_fields(bytes, reader.block()?)?;
+    if !reader.is_empty() {
+        return Err(StoredResponseError::TrailingBytes);
+    }
+    Ok(StoredResponse::new(
+        status,
+        headers,
+        body,
+        Some(trailers),
+        meta,
+    ))
+}
+
+fn check_status(code: u64) -> Result<StatusCode, StoredResponseError> {
+    u16::try_from(code)
+        .ok()
+        .filter(|code| (200..=599).contains(code))
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .ok_or(StoredResponseError::Status(code))
+}
+
+/// The value as it is written. The `http` crate allows blanks at the ends, which are not part of a field's value
+/// (RFC 9110, section 5.5) and must not be in a message (RFC 9292, section 3.6).
+fn content(value: &HeaderValue) -> &[u8] {
+    value.as_bytes().trim_ascii()
+}
+
+fn fields_len(fields: &HeaderMap) -> Result<usize, StoredResponseError> {
+    if fields.len() > MAX_FIELDS {
+        return Err(StoredResponseError::TooManyFields);
+    }
+    Ok(fields.iter().fold(0_usize, |sum, (name, value)| {
+        sum.saturating_add(block_len(name.as_str().len()))
+            .saturating_add(block_len(content(value).len()))
+    }))
+}
+
+fn put_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
+    for (name, value) in fields {
+        put_block(out, name.as_str().as_bytes());
+        put_block(out, content(value));
+    }
+}
+
+fn read_fields(bytes: &Bytes, section: &[u8]) -> Result<HeaderMap, StoredResponseError> {
+    let capacity = count_fields(section)?;
+    let mut fields =
+        HeaderMap::try_with_capacity(capacity).map_err(|_| StoredResponseError::TooManyFields)?;
+    let mut reader = Reader::new(section);
+    while !reader.is_empty() {
+        let name = HeaderName::from_lowercase(reader.block()?)
+            .map_err(|_| StoredResponseError::FieldName)?;
+        let value = read_value(bytes, reader.block()?)?;
+        fields
+            .try_append(name, value)
+            .map_err(|_| StoredResponseError::TooManyFields)?;
+    }
+    Ok(fields)
+}
+
+fn count_fields(section: &[u8]) -> Result<usize, StoredResponseError> {
+    let mut reader = Reader::new(section);
+    let mut count = 0;
+    while !reader.is_empty() {
+        reader.block()?;
+        reader.block()?;
+        count += 1;
+        if count > MAX_FIELDS {
+            return Err(StoredResponseError::TooManyFields);
+        }
+    }
+    Ok(count)
+}
+
+fn read_value(bytes: &Bytes, value: &[u8]) -> Result<HeaderValue, StoredResponseError> {
+    if value.trim_ascii().len() != value.len() {
+        return Err(StoredResponseError::FieldValue);
+    }
+    HeaderValue::from_maybe_shared(bytes.slice_ref(value))
+        .map_err(|_| StoredResponseError::FieldValue)
+}

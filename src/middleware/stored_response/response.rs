@@ -1,0 +1,188 @@
+//! [`StoredResponse`] and its [`Meta`]data.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::status::StatusCode;
+
+use super::error::StoredResponseError;
+use super::frame;
+use crate::key::Address;
+
+/// A complete response, ready to be replayed any number of times.
+///
+/// What it holds is shared: cloning fields or body copies no content.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredResponse {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    trailers: Option<HeaderMap>,
+    meta: Meta,
+}
+
+impl StoredResponse {
+    /// Puts a response together. Trailers without a field count as none.
+    #[must_use]
+    pub fn new(
+        status: StatusCode,
+        headers: HeaderMap,
+        body: Bytes,
+        trailers: Option<HeaderMap>,
+        meta: Meta,
+    ) -> Self {
+        Self {
+            status,
+            headers,
+            body,
+            trailers: trailers.filter(|trailers| !trailers.is_empty()),
+            meta,
+        }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The header fields.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The content. A clone shares it.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The trailer fields; `None` rather than an empty map.
+    #[must_use]
+    pub fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_ref()
+    }
+
+    /// What is known about the response besides its content.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The bytes to store at `address`, as the [module](super) documents them.
+    ///
+    /// Times lose what is below a millisecond, spans what exceeds 2³¹ seconds, field values the blanks at their ends.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoredResponseError`] where the status is not within 200 to 599, the time of storing not within the years
+    /// 1970 to 9999, a section has more than 4096 fields, or the whole is longer than 2³¹ − 1 bytes.
+    pub fn encode(&self, address: &Address) -> Result<Bytes, StoredResponseError> {
+        frame::encode(address, self).map(Bytes::from)
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote for the same address.
+    ///
+    /// Fields and content are slices of `bytes`, which lives as long as any of them.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoredResponseError`] where the bytes are anything but a whole, valid entry of this address.
+    pub fn decode(address: &Address, bytes: impl Into<Bytes>) -> Result<Self, StoredResponseError> {
+        frame::decode(address, &bytes.into())
+    }
+
+    /// About how many bytes of memory this takes.
+    pub(super) fn weight(&self) -> usize {
+        let per_field = size_of::<(HeaderName, HeaderValue)>();
+        let sections = [Some(&self.headers), self.trailers.as_ref()];
+        let fields = sections.into_iter().flatten().flatten();
+        fields.fold(size_of::<Self>() + self.body.len(), |sum, (name, value)| {
+            sum + per_field + name.as_str().len() + value.len()
+        })
+    }
+}
+
+/// Leaves out what may be private: the fields and the content.
+impl fmt::Debug for StoredResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredResponse")
+            .field("status", &self.status)
+            .field("headers", &self.headers.len())
+            .field("body", &self.body.len())
+            .field("trailers", &self.trailers.as_ref().map(HeaderMap::len))
+            .field("meta", &self.meta)
+            .finish()
+    }
+}
+
+/// What is known about a stored response besides its content.
+///
+/// By default it was stored in 1970, is fresh for no time, and cost none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Meta {
+    /// When the response was stored.
+    pub stored_at: SystemTime,
+    /// How long it is fresh, counted from [`stored_at`](Self::stored_at).
+    pub fresh_for: Duration,
+    /// The age it already had when it was stored (RFC 9111, section 4.2.3).
+    pub age: Duration,
+    /// The time its computation took.
+    pub cost: Duration,
+    /// How long after that it may be replayed while a new one is computed (RFC 5861, section 3).
+    pub stale_while_revalidate: Duration,
+    /// How long after that it may be replayed where computing a new one fails (RFC 5861, section 4).
+    pub stale_if_error: Duration,
+    /// A fingerprint of the request fields that `Vary` names (RFC 9111, section 4.1).
+    pub variant: Option<[u8; 16]>,
+}
+
+impl Default for Meta {
+    fn default() -> Self {
+        Self {
+            stored_at: SystemTime::UNIX_EPOCH,
+            fresh_for: Duration::ZERO,
+            age: Duration::ZERO,
+            cost: Duration::ZERO,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            variant: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_shows_no_content() {
+        let headers = HeaderMap::from_iter([(
+            HeaderName::from_static("x-secret"),
+            HeaderValue::from_static("hush"),
+        )]);
+        let body = Bytes::from_static(b"hush");
+        let trailers = Some(headers.clone());
+        let response =
+            StoredResponse::new(StatusCode::OK, headers, body, trailers, Meta::default());
+        let shown = format!("{response:?}");
+        assert!(shown.contains("200") && !shown.contains("hush"), "{shown}");
+    }
+
+    #[test]
+    fn weight_follows_content_and_fields() {
+        let weight = |headers, body| {
+            StoredResponse::new(StatusCode::OK, headers, body, None, Meta::default()).weight()
+        };
+        let empty = weight(HeaderMap::new(), Bytes::new());
+        let body = weight(HeaderMap::new(), Bytes::from(vec![0; 1000]));
+        assert_eq!(body, empty + 1000);
+        let mut headers = HeaderMap::new();
+        headers.insert("x-long", HeaderValue::from_bytes(&[b'a'; 500]).unwrap());
+        assert!(weight(headers, Bytes::new()) > empty + 500);
+    }
+}
