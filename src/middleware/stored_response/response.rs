@@ -85,8 +85,8 @@ impl StoredResponse {
     /// # Errors
     ///
     /// A [`StoredResponseError`] where the bytes are anything but a whole, valid entry of this address.
-    pub fn decode(address: &Address, bytes: Bytes) -> Result<Self, StoredResponseError> {
-        frame::decode(address, &bytes)
+    pub fn decode(address: &Address, bytes: impl Into<Bytes>) -> Result<Self, StoredResponseError> {
+        frame::decode(address, &bytes.into())
     }
 
     /// About how many bytes of memory this takes.

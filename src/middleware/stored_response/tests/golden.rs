@@ -1,7 +1,5 @@
 use std::process::Command;
 
-use bytes::Bytes;
-
 use super::support::{GOLDEN, address, sample};
 use crate::middleware::stored_response::StoredResponse;
 
@@ -33,7 +31,7 @@ fn encodes_to_the_golden_file() {
 
 #[test]
 fn decodes_the_golden_file() {
-    let decoded = StoredResponse::decode(&address(), Bytes::from_static(GOLDEN));
+    let decoded = StoredResponse::decode(&address(), GOLDEN);
     assert_eq!(decoded, Ok(sample()));
 }
 

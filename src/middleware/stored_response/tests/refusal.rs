@@ -9,7 +9,7 @@ use crate::key::{Address, Key, Tag};
 use crate::middleware::stored_response::{Meta, StoredResponse, StoredResponseError};
 
 fn refused(entry: impl Into<Bytes>) -> StoredResponseError {
-    StoredResponse::decode(&address(), entry.into()).unwrap_err()
+    StoredResponse::decode(&address(), entry).unwrap_err()
 }
 
 /// Why the golden entry is refused once it is changed and sealed again.
@@ -255,7 +255,7 @@ fn responses_that_are_too_long() {
 
 #[test]
 fn errors_speak_for_themselves() {
-    let error = StoredResponse::decode(&address(), Bytes::from_static(&GOLDEN[..100]));
+    let error = StoredResponse::decode(&address(), &GOLDEN[..100]);
     let text = error.unwrap_err().to_string();
     assert_eq!(
         text,

@@ -48,7 +48,7 @@ fn empty_trailers_come_back_as_none() {
 fn body_and_values_are_slices_of_the_entry() {
     let entry = Bytes::from(GOLDEN.to_vec());
     let range = entry.as_ptr_range();
-    let decoded = StoredResponse::decode(&address(), entry.clone()).unwrap();
+    let decoded = StoredResponse::decode(&address(), entry).unwrap();
     assert!(range.contains(&decoded.body().as_ptr()));
     let values = decoded.headers().values().filter(|value| !value.is_empty());
     for value in values {

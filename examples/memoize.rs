@@ -1,0 +1,48 @@
+//! The core without HTTP: memoize any async computation.
+//!
+//! ```text
+//! cargo run --example memoize
+//! ```
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tower_memolock::{MemoLock, MemoryStore};
+
+/// Stands for a query that takes its time.
+async fn count_likes(user: &'static str) -> io::Result<Bytes> {
+    println!("  querying the database for {user}");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    Ok(format!("{user} has 42 likes").into())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // The tag and the id make the name `likes:kristoff`, under which every node of a cluster finds the value.
+    let likes = MemoLock::new(MemoryStore::new(), "likes").ttl(Duration::from_secs(60));
+
+    println!("a hundred ask at once:");
+    let started = Instant::now();
+    let callers: Vec<_> = (0..100)
+        .map(|_| {
+            let likes = likes.clone();
+            tokio::spawn(async move { likes.get_or_compute("kristoff", || count_likes("kristoff")).await })
+        })
+        .collect();
+    for caller in callers {
+        assert_eq!(caller.await??, "kristoff has 42 likes");
+    }
+    println!("  all answered after {} ms\n", started.elapsed().as_millis());
+
+    println!("one asks later:");
+    let value = likes.get_or_compute("kristoff", || count_likes("kristoff")).await?;
+    println!("  {}\n", String::from_utf8_lossy(&value));
+
+    println!("after somebody has liked something:");
+    likes.invalidate("kristoff").await?;
+    likes.get_or_compute("kristoff", || count_likes("kristoff")).await?;
+
+    println!("\n{:#?}", likes.stats());
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! Settings of a [`RedisStore`].
+
+use std::fmt;
+use std::time::Duration;
+
+use redis::{Client, ConnectionInfo};
+
+use super::dial::{self, Dialer};
+use super::store::RedisStore;
+use crate::error::{StoreError, StoreErrorKind};
+
+/// Builds a [`RedisStore`] whose settings differ from the defaults.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use tower_memolock::{RedisStore, StoreError};
+/// # async fn run() -> Result<(), StoreError> {
+/// let store = RedisStore::builder("redis://127.0.0.1/")
+///     .timeout(Duration::from_millis(200))
+///     .connect()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub struct RedisStoreBuilder {
+    target: Target,
+    timeout: Duration,
+    connect_timeout: Duration,
+    inline_limit: usize,
+}
+
+enum Target {
+    Url(String),
+    Info(Box<ConnectionInfo>),
+}
+
+impl RedisStoreBuilder {
+    pub(super) fn new(url: impl Into<String>) -> Self {
+        Self::with_target(Target::Url(url.into()))
+    }
+
+    /// Starts from the server, credentials and TLS settings of a client.
+    ///
+    /// TCP options that the client leaves open are set as for a URL. The protocol version is the store's choice.
+    pub fn from_client(client: &Client) -> Self {
+        Self::with_target(Target::Info(Box::new(client.get_connection_info().clone())))
+    }
+
+    fn with_target(target: Target) -> Self {
+        Self {
+            target,
+            timeout: Duration::from_millis(500),
+            connect_timeout: Duration::from_secs(1),
+            inline_limit: 1 << 20,
+        }
+    }
+
+    /// How long to wait for the answer to a command. A connection that misses it is replaced.
+    ///
+    /// Defaults to 500 milliseconds.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long an attempt to connect may take, from the name lookup to the answer to a first `PING`.
+    ///
+    /// Defaults to 1 second.
+    pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
+        self.connect_timeout = connect_timeout;
+        self
+    }
+
+    /// The size in bytes up to which a value is published itself. Of a larger one only the news is published, and
+    /// those who wait read it from its key.
+    ///
+    /// Other members of the memolock family wait for the value itself, so with them this has to be above the
+    /// largest value. Defaults to 1 MiB.
+    pub fn inline_limit(mut self, bytes: usize) -> Self {
+        self.inline_limit = bytes;
+        self
+    }
+
+    /// Connects.
+    ///
+    /// The store belongs to the tokio runtime in which this is called, and works as long as that runs. A server
+    /// that cannot be reached is no error: it is logged, commands fail, and the store goes on trying.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Config`] where the URL cannot be used, or needs the feature `tls`;
+    /// [`StoreErrorKind::Rejected`] where the server refuses the credentials or the database.
+    ///
+    /// # Panics
+    ///
+    /// When called outside of a tokio runtime.
+    pub async fn connect(self) -> Result<RedisStore, StoreError> {
+        let Self {
+            target,
+            timeout,
+            connect_timeout,
+            inline_limit,
+        } = self;
+        let info = match target {
+            Target::Url(url) => dial::parse_url(&url)?,
+            Target::Info(info) => *info,
+        };
+        let dialer = Dialer::new(info, timeout, connect_timeout);
+        match dialer.commands().await {
+            Err(error) if error.is_permanent() => {
+                Err(StoreError::with_source(StoreErrorKind::Rejected, error))
+            }
+            first => Ok(RedisStore::start(dialer, first, inline_limit)),
+        }
+    }
+}
+
+impl fmt::Debug for RedisStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the target: a URL holds the password.
+        f.debug_struct("RedisStoreBuilder")
+            .field("timeout", &self.timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("inline_limit", &self.inline_limit)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,198 @@
+//! The command plane: one multiplexed connection without subscriptions, replaced as soon as it fails.
+//!
+//! It is its own circuit breaker. While there is no connection, commands fail at once, and a task of its own opens
+//! the next one. Of several commands that fail together, the first takes the connection out of use.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, RedisError, Value as Reply};
+use tokio::sync::{Notify, mpsc};
+
+use super::dial::Dialer;
+use super::error::{self, DialError, Verdict};
+use super::recovery::Recovery;
+use super::subscriber::Hub;
+use super::task::Task;
+use crate::error::StoreError;
+
+/// How often a connection has to show that it works, used or not.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The connection in use, for everybody to send on.
+pub(super) struct Commands {
+    current: RwLock<Option<Current>>,
+    lost: mpsc::UnboundedSender<RedisError>,
+    hub: Arc<Hub>,
+}
+
+#[derive(Clone)]
+struct Current {
+    generation: u64,
+    connection: MultiplexedConnection,
+}
+
+/// Keeps [`Commands`] connected.
+struct Supervisor {
+    commands: Arc<Commands>,
+    dialer: Dialer,
+    lost: mpsc::UnboundedReceiver<RedisError>,
+    check: Arc<Notify>,
+    recovery: Recovery,
+    generation: u64,
+    since: Instant,
+}
+
+impl Commands {
+    /// Starts from the outcome of a first attempt to connect. Whoever doubts the connection notifies `check`. The
+    /// task ends with what is returned.
+    pub(super) fn start(
+        dialer: Dialer,
+        hub: Arc<Hub>,
+        check: Arc<Notify>,
+        first: Result<MultiplexedConnection, DialError>,
+    ) -> (Arc<Self>, Task) {
+        let (sender, lost) = mpsc::unbounded_channel();
+        let commands = Arc::new(Self {
+            current: RwLock::new(None),
+            lost: sender,
+            hub,
+        });
+        let mut supervisor = Supervisor {
+            commands: Arc::clone(&commands),
+            dialer,
+            lost,
+            check,
+            recovery: Recovery::new("commands"),
+            generation: 0,
+            since: Instant::now(),
+        };
+        match first {
+            Ok(connection) => supervisor.install(connection),
+            Err(error) => supervisor.recovery.failed(&error),
+        }
+        (commands, Task::spawn(supervisor.run()))
+    }
+
+    /// Sends one command. The reply may be a [`Reply::ServerError`].
+    pub(super) async fn send(&self, command: &Cmd) -> Result<Reply, StoreError> {
+        let mut current = self.current()?;
+        match current.connection.send_packed_command(command).await {
+            Ok(reply) => {
+                self.judge(current.generation, &reply);
+                Ok(reply)
+            }
+            Err(error) => Err(self.failed(current.generation, error)),
+        }
+    }
+
+    /// Sends several commands in one round trip. Each reply may be a [`Reply::ServerError`].
+    pub(super) async fn send_all(&self, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
+        let mut current = self.current()?;
+        let count = pipeline.len();
+        match current
+            .connection
+            .send_packed_commands(pipeline, 0, count)
+            .await
+        {
+            Ok(replies) => {
+                for reply in &replies {
+                    self.judge(current.generation, reply);
+                }
+                Ok(replies)
+            }
+            Err(error) => Err(self.failed(current.generation, error)),
+        }
+    }
+
+    fn current(&self) -> Result<Current, StoreError> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.clone().ok_or_else(error::unavailable)
+    }
+
+    /// Replaces the connection if the server says that it cannot serve on it.
+    fn judge(&self, generation: u64, reply: &Reply) {
+        if let Reply::ServerError(error) = reply {
+            match error::verdict(error) {
+                Verdict::Keep => {}
+                Verdict::Replace => {
+                    self.lose(generation, error.clone().into());
+                }
+                Verdict::Elsewhere => {
+                    if self.lose(generation, error.clone().into()) {
+                        self.hub.replace();
+                    }
+                }
+            }
+        }
+    }
+
+    fn failed(&self, generation: u64, error: RedisError) -> StoreError {
+        if self.lose(generation, error.clone()) {
+            self.hub.check();
+        }
+        error::unanswered(error)
+    }
+
+    /// Takes the connection out of use, unless it is already another one.
+    fn lose(&self, generation: u64, reason: RedisError) -> bool {
+        let lost = {
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            current.take_if(|c| c.generation == generation).is_some()
+        };
+        if lost {
+            // The supervisor ends only with the store.
+            let _ = self.lost.send(reason);
+        }
+        lost
+    }
+}
+
+impl Supervisor {
+    async fn run(mut self) {
+        loop {
+            if self.generation > 0 {
+                let reason = self.until_lost().await;
+                self.recovery.lost(self.since.elapsed(), &reason);
+            }
+            let connection = self.reconnect().await;
+            self.install(connection);
+        }
+    }
+
+    fn install(&mut self, connection: MultiplexedConnection) {
+        self.recovery.connected();
+        self.generation += 1;
+        self.since = Instant::now();
+        let current = &self.commands.current;
+        *current.write().unwrap_or_else(PoisonError::into_inner) = Some(Current {
+            generation: self.generation,
+            connection,
+        });
+    }
+
+    async fn reconnect(&mut self) -> MultiplexedConnection {
+        loop {
+            tokio::time::sleep(self.recovery.delay()).await;
+            match self.dialer.commands().await {
+                Ok(connection) => return connection,
+                Err(error) => self.recovery.failed(&error),
+            }
+        }
+    }
+
+    async fn until_lost(&mut self) -> RedisError {
+        let ping = redis::cmd("PING");
+        loop {
+            tokio::select! {
+                biased;
+                Some(reason) = self.lost.recv() => return reason,
+                () = self.check.notified() => {}
+                () = tokio::time::sleep(HEARTBEAT) => {}
+            }
+            // A failure takes the connection out of use and is received above.
+            let _ = self.commands.send(&ping).await;
+        }
+    }
+}

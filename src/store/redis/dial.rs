@@ -1,0 +1,192 @@
+//! Opening connections.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
+use redis::io::tcp::socket2::TcpKeepalive;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ProtocolVersion,
+    RedisConnectionInfo, RedisError, Value as Reply,
+};
+
+use super::error::DialError;
+use crate::error::{StoreError, StoreErrorKind};
+
+/// When the kernel starts to probe an idle connection. Our own heartbeat is faster; this is for what it misses.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// When the kernel gives up a connection whose data nobody acknowledges.
+const USER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Commands that wait for the connection's writer before a caller has to.
+const QUEUE: usize = 1024;
+
+/// Knows the server and how to greet it.
+#[derive(Debug, Clone)]
+pub(super) struct Dialer {
+    info: ConnectionInfo,
+    timeout: Duration,
+    connect_timeout: Duration,
+}
+
+impl Dialer {
+    pub(super) fn new(info: ConnectionInfo, timeout: Duration, connect_timeout: Duration) -> Self {
+        install_crypto_provider(info.addr());
+        Self {
+            info: with_tcp_settings(info),
+            timeout,
+            connect_timeout,
+        }
+    }
+
+    /// Where the server is, without any credentials.
+    pub(super) fn address(&self) -> &ConnectionAddr {
+        self.info.addr()
+    }
+
+    /// A connection for commands, which has answered a `PING`.
+    pub(super) async fn commands(&self) -> Result<MultiplexedConnection, DialError> {
+        // The greeting is ours: the crate's own hides what the server said to the credentials.
+        let bare = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP2)
+            .set_skip_set_lib_name();
+        let client = self.client(bare)?;
+        let config = self.config();
+        let open = async {
+            let mut connection = client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await
+                .map_err(DialError::Unreachable)?;
+            self.greet(&mut connection).await?;
+            Ok(connection)
+        };
+        self.within_timeout(open).await
+    }
+
+    /// A connection for subscriptions. `sender` sees everything that the server pushes.
+    ///
+    /// RESP3, because its push messages reach `sender` on the connection's own task, as soon as they are parsed.
+    pub(super) async fn notifications(
+        &self,
+        sender: impl AsyncPushSender,
+    ) -> Result<MultiplexedConnection, DialError> {
+        let settings = self.info.redis_settings().clone();
+        let client = self.client(
+            settings
+                .set_protocol(ProtocolVersion::RESP3)
+                .set_db(0)
+                .set_skip_set_lib_name(),
+        )?;
+        let config = self.config().set_push_sender(sender);
+        let open = async {
+            client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await
+                .map_err(DialError::Unreachable)
+        };
+        self.within_timeout(open).await
+    }
+
+    fn client(&self, settings: RedisConnectionInfo) -> Result<Client, DialError> {
+        Client::open(self.info.clone().set_redis_settings(settings)).map_err(DialError::Unreachable)
+    }
+
+    fn config(&self) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
+            .set_response_timeout(Some(self.timeout))
+            .set_connection_timeout(None)
+            .set_pipeline_buffer_size(QUEUE)
+    }
+
+    async fn within_timeout<T>(
+        &self,
+        open: impl Future<Output = Result<T, DialError>>,
+    ) -> Result<T, DialError> {
+        match tokio::time::timeout(self.connect_timeout, open).await {
+            Ok(result) => result,
+            Err(_) => Err(DialError::Unreachable(
+                io::Error::from(io::ErrorKind::TimedOut).into(),
+            )),
+        }
+    }
+
+    async fn greet(&self, connection: &mut MultiplexedConnection) -> Result<(), DialError> {
+        let settings = self.info.redis_settings();
+        if let Some(password) = settings.password() {
+            let mut auth = redis::cmd("AUTH");
+            auth.arg(settings.username()).arg(password);
+            ask(connection, &auth, |e| Err(DialError::Credentials(e))).await?;
+        }
+        if settings.db() != 0 {
+            let database = settings.db();
+            let mut select = redis::cmd("SELECT");
+            select.arg(database);
+            ask(connection, &select, |e| {
+                Err(DialError::Database(database, e))
+            })
+            .await?;
+        }
+        // Any other error shows a server at work: `NOPERM`, or `MISCONF` while it cannot save.
+        ask(connection, &redis::cmd("PING"), |_| Ok(())).await
+    }
+}
+
+/// Sends one command of the greeting; `refused` judges a server's error to it that has no meaning of its own.
+async fn ask(
+    connection: &mut MultiplexedConnection,
+    command: &Cmd,
+    refused: impl FnOnce(RedisError) -> Result<(), DialError>,
+) -> Result<(), DialError> {
+    let reply = connection.send_packed_command(command).await;
+    let Reply::ServerError(error) = reply.map_err(DialError::Unreachable)? else {
+        return Ok(());
+    };
+    let full = error
+        .details()
+        .is_some_and(|d| d.contains("max number of clients"));
+    match error.code() {
+        "LOADING" | "MASTERDOWN" => Err(DialError::Unreachable(error.into())),
+        "NOAUTH" => Err(DialError::PasswordMissing(error.into())),
+        "DENIED" => Err(DialError::Protected(error.into())),
+        _ if full => Err(DialError::Unreachable(error.into())),
+        _ => refused(error.into()),
+    }
+}
+
+/// Reads a URL.
+pub(super) fn parse_url(url: &str) -> Result<ConnectionInfo, StoreError> {
+    let config = |reason| StoreError::with_source(StoreErrorKind::Config, reason);
+    let secure = url.starts_with("rediss:") || url.starts_with("valkeys:");
+    if secure && !cfg!(feature = "tls") {
+        return Err(config(
+            "a URL of this kind needs the feature `tls` of tower-memolock",
+        ));
+    }
+    url.parse()
+        .map_err(|e: RedisError| StoreError::with_source(StoreErrorKind::Config, e))
+}
+
+fn with_tcp_settings(info: ConnectionInfo) -> ConnectionInfo {
+    let mut settings = info.tcp_settings().clone().set_nodelay(true);
+    if settings.keepalive().is_none() {
+        settings = settings.set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE));
+    }
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    if settings.user_timeout().is_none() {
+        settings = settings.set_user_timeout(USER_TIMEOUT);
+    }
+    info.set_tcp_settings(settings)
+}
+
+#[cfg(feature = "tls")]
+fn install_crypto_provider(address: &ConnectionAddr) {
+    if matches!(address, ConnectionAddr::TcpTls { .. }) {
+        // An error means that the program has chosen one, which is then the one to use.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+fn install_crypto_provider(_: &ConnectionAddr) {}

@@ -1,0 +1,104 @@
+//! What an error of Redis means for the caller and for the connection.
+
+use redis::{RedisError, ServerError};
+
+use crate::error::{StoreError, StoreErrorKind};
+
+/// What becomes of a connection on which the server answered with an error.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The error concerns the command alone.
+    Keep,
+    /// The server cannot serve on this connection, or not yet.
+    Replace,
+    /// This is not the server to talk to any more, so the subscriber has to move too.
+    Elsewhere,
+}
+
+pub(super) fn verdict(error: &ServerError) -> Verdict {
+    match error.code() {
+        "LOADING" | "NOAUTH" | "DENIED" => Verdict::Replace,
+        "READONLY" | "MASTERDOWN" => Verdict::Elsewhere,
+        _ => Verdict::Keep,
+    }
+}
+
+/// The server answered with `error`.
+pub(super) fn rejected(error: &ServerError) -> StoreError {
+    StoreError::with_source(StoreErrorKind::Rejected, RedisError::from(error.clone()))
+}
+
+/// The connection did not bring an answer. Whether the command was executed is unknown, as after a timeout, even
+/// where the connection turned out to be closed.
+pub(super) fn unanswered(error: RedisError) -> StoreError {
+    StoreError::with_source(StoreErrorKind::Timeout, error)
+}
+
+/// There is no connection, and nothing was sent.
+pub(super) fn unavailable() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable)
+}
+
+/// An answer that the command cannot have.
+pub(super) fn unexpected() -> StoreError {
+    StoreError::with_source(StoreErrorKind::Rejected, "the answer has an unknown form")
+}
+
+/// Why no connection could be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    /// The server or the way to it does not work; it may later.
+    #[error("Redis cannot be reached")]
+    Unreachable(#[source] RedisError),
+    #[error("Redis rejects the user name or password: check those in the URL")]
+    Credentials(#[source] RedisError),
+    #[error("Redis requires a password: add it to the URL, redis://user:password@host:port")]
+    PasswordMissing(#[source] RedisError),
+    #[error("Redis refuses database {0}: check the number at the end of the URL")]
+    Database(i64, #[source] RedisError),
+    #[error("Redis refuses connections from other hosts: set a password for it")]
+    Protected(#[source] RedisError),
+}
+
+impl DialError {
+    /// Whether trying again is of no use until somebody changes the configuration.
+    pub(super) fn is_permanent(&self) -> bool {
+        !matches!(self, Self::Unreachable(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server_error(line: &str) -> ServerError {
+        match redis::parse_redis_value(format!("-{line}\r\n").as_bytes()) {
+            Ok(redis::Value::ServerError(error)) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn errors_of_the_command_keep_the_connection() {
+        for line in [
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            "NOPERM this user has no permissions to access the channel",
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+            "NOSCRIPT No matching script.",
+            "MISCONF Redis is configured to save RDB snapshots",
+            "MOVED 3999 127.0.0.1:6381",
+            "BUSY Redis is busy running a script.",
+            "ERR whatever",
+        ] {
+            assert_eq!(verdict(&server_error(line)), Verdict::Keep, "{line}");
+        }
+    }
+
+    #[test]
+    fn errors_of_the_server_replace_the_connection() {
+        let loading = server_error("LOADING Redis is loading the dataset in memory");
+        assert_eq!(verdict(&loading), Verdict::Replace);
+        let demoted = server_error("READONLY You can't write against a read only replica.");
+        assert_eq!(verdict(&demoted), Verdict::Elsewhere);
+    }
+}

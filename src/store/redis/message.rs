@@ -1,0 +1,147 @@
+//! The control words on `T/ctl:ID`.
+//!
+//! | payload | meaning |
+//! |---|---|
+//! | `stored` | a value was stored that is too large to publish: read the key |
+//! | `pass` | there is a result, but not one to share |
+//! | `released` | the lock was given back without a result |
+//! | `invalidated` | value and lock were removed |
+//! | `failed TEXT` | the computation failed; UTF-8 |
+//! | `shared BYTES` | a result for those who wait now, which is not stored |
+//!
+//! Anybody who may publish can send anything here, so whatever is not exactly one of these is no notice at all.
+
+use bytes::Bytes;
+
+use crate::error::RemoteError;
+use crate::store::{Notice, Release, Value};
+
+pub(super) const STORED: &[u8] = b"stored";
+pub(super) const INVALIDATED: &[u8] = b"invalidated";
+const PASS: &[u8] = b"pass";
+const RELEASED: &[u8] = b"released";
+const FAILED: &[u8] = b"failed ";
+const SHARED: &[u8] = b"shared ";
+
+/// The payload that announces `reason`.
+pub(super) fn release(reason: &Release, inline_limit: usize) -> Vec<u8> {
+    match reason {
+        Release::Abandoned => RELEASED.to_vec(),
+        Release::Pass => PASS.to_vec(),
+        Release::Failed(error) => [FAILED, error.message().as_bytes()].concat(),
+        Release::Shared(value) => match value.bytes() {
+            Ok(bytes) if bytes.len() <= inline_limit => [SHARED, &bytes].concat(),
+            // The lock has to be given back all the same: somebody who waits computes for himself.
+            _ => RELEASED.to_vec(),
+        },
+    }
+}
+
+/// What a payload says, if it says anything.
+pub(super) fn parse(payload: &Bytes) -> Option<Notice> {
+    match &payload[..] {
+        STORED => return Some(Notice::Reread),
+        INVALIDATED => return Some(Notice::Invalidated),
+        PASS => return Some(Notice::Released(Release::Pass)),
+        RELEASED => return Some(Notice::Released(Release::Abandoned)),
+        _ => {}
+    }
+    if payload.starts_with(SHARED) {
+        let value = Value::encoded(payload.slice(SHARED.len()..));
+        return Some(Notice::Released(Release::Shared(value)));
+    }
+    let text = payload.strip_prefix(FAILED)?;
+    let text = std::str::from_utf8(text).ok()?;
+    Some(Notice::Released(Release::Failed(RemoteError::new(text))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 64;
+
+    fn round_trip(reason: &Release) -> Notice {
+        parse(&release(reason, LIMIT).into()).unwrap()
+    }
+
+    fn shared(len: usize) -> Release {
+        Release::Shared(Value::encoded(vec![b' '; len]))
+    }
+
+    #[test]
+    fn every_reason_survives_the_wire() {
+        assert!(matches!(
+            round_trip(&Release::Pass),
+            Notice::Released(Release::Pass)
+        ));
+        assert!(matches!(
+            round_trip(&Release::Abandoned),
+            Notice::Released(Release::Abandoned)
+        ));
+        for text in ["", "out of  cheese", "größer\nals"] {
+            let notice = round_trip(&Release::Failed(RemoteError::new(text)));
+            let Notice::Released(Release::Failed(error)) = notice else {
+                panic!("{notice:?}");
+            };
+            assert_eq!(error.message(), text);
+        }
+        for len in [0, 1, LIMIT] {
+            let notice = round_trip(&shared(len));
+            let Notice::Released(Release::Shared(value)) = notice else {
+                panic!("{notice:?}");
+            };
+            assert_eq!(value.bytes().unwrap(), vec![b' '; len]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_shared_inline_is_released() {
+        assert_eq!(release(&shared(LIMIT + 1), LIMIT), RELEASED);
+        assert_eq!(
+            release(&Release::Shared(Value::unreadable()), LIMIT),
+            RELEASED
+        );
+    }
+
+    #[test]
+    fn words_without_a_release_have_their_notices() {
+        assert!(matches!(parse(&STORED.into()), Some(Notice::Reread)));
+        assert!(matches!(
+            parse(&INVALIDATED.into()),
+            Some(Notice::Invalidated)
+        ));
+    }
+
+    #[test]
+    fn anything_else_is_no_notice() {
+        let hostile: &[&[u8]] = &[
+            b"",
+            b" ",
+            b"stored ",
+            b"STORED",
+            b"storedx",
+            b"pass 1",
+            b"released\n",
+            b"failed",
+            b"failed \xff\xfe",
+            b"shared",
+            b"failedtext",
+            b"\0\0\0\0",
+            b"invalidated\0",
+        ];
+        for payload in hostile {
+            let notice = parse(&Bytes::from_static(payload));
+            assert!(notice.is_none(), "{payload:?} gave {notice:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_error_text_is_cut() {
+        let notice = parse(&[FAILED, "ä".repeat(5000).as_bytes()].concat().into());
+        let Some(Notice::Released(Release::Failed(error))) = notice else {
+            panic!("{notice:?}");
+        };
+        assert!(error.message().len() <= RemoteError::MAX_LEN);
+    }
+}

@@ -1,0 +1,120 @@
+//! The steps that have to be atomic, as Lua.
+//!
+//! Each acts only while the lock holds the caller's token. `pcall` reads the lock so that a key of another type
+//! there counts as "not ours" instead of an error.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::Cmd;
+
+/// `KEYS`: lock, value. `ARGV`: token, value, TTL in ms, channel, and the payload unless it is the value.
+pub(super) static COMMIT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
+         redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) \
+         redis.call('DEL', KEYS[1]) \
+         redis.call('PUBLISH', ARGV[4], ARGV[5] or ARGV[2]) \
+         return 1",
+    )
+});
+
+/// `KEYS`: lock. `ARGV`: token, lease in ms.
+pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
+         return redis.call('PEXPIRE', KEYS[1], ARGV[2])",
+    )
+});
+
+/// `KEYS`: lock. `ARGV`: token, channel, payload.
+pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
+         redis.call('DEL', KEYS[1]) \
+         redis.call('PUBLISH', ARGV[2], ARGV[3]) \
+         return 1",
+    )
+});
+
+/// `KEYS`: lock, value. `ARGV`: channel, payload.
+pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "redis.call('DEL', KEYS[1], KEYS[2]) \
+         redis.call('PUBLISH', ARGV[1], ARGV[2]) \
+         return 1",
+    )
+});
+
+/// A script and its name in the server's cache.
+pub(super) struct Script {
+    code: &'static str,
+    hash: String,
+}
+
+impl Script {
+    fn new(code: &'static str) -> Self {
+        let hash = redis::Script::new(code).get_hash().to_owned();
+        Self { code, hash }
+    }
+
+    /// The call by hash, which the server may answer with `NOSCRIPT`.
+    pub(super) fn cached(&self, keys: &[&str], args: &[&[u8]]) -> Cmd {
+        call("EVALSHA", &self.hash, keys, args)
+    }
+
+    /// The same call with the code, which the server then knows.
+    pub(super) fn complete(&self, keys: &[&str], args: &[&[u8]]) -> Cmd {
+        call("EVAL", self.code, keys, args)
+    }
+}
+
+fn call(name: &str, script: &str, keys: &[&str], args: &[&[u8]]) -> Cmd {
+    let size = script.len() + keys.iter().map(|k| k.len()).sum::<usize>();
+    let size = size + args.iter().map(|a| a.len()).sum::<usize>();
+    let mut command = Cmd::with_capacity(3 + keys.len() + args.len(), size + 16);
+    command.arg(name).arg(script).arg(keys.len());
+    for key in keys {
+        command.arg(key);
+    }
+    for arg in args {
+        command.arg(arg);
+    }
+    command
+}
+
+/// A duration as Redis takes it: at least a millisecond, and at most ten years, which Redis can add to any clock.
+pub(super) fn millis(duration: Duration) -> u64 {
+    const MOST: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
+    u64::try_from(duration.as_millis()).map_or(MOST, |millis| millis.clamp(1, MOST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_stay_within_what_redis_takes() {
+        assert_eq!(millis(Duration::ZERO), 1);
+        assert_eq!(millis(Duration::from_nanos(1)), 1);
+        assert_eq!(millis(Duration::from_secs(30)), 30_000);
+        assert_eq!(millis(Duration::MAX), 315_360_000_000);
+    }
+
+    #[test]
+    fn both_calls_carry_the_same_arguments() {
+        let (keys, args) = (["lock", "value"], [b"token".as_slice(), b""]);
+        let tail = |command: &Cmd| {
+            let packed = command.get_packed_command();
+            let at = packed
+                .windows(9)
+                .position(|w| w == b"$1\r\n2\r\n$4")
+                .unwrap();
+            packed[at..].to_vec()
+        };
+        assert_eq!(
+            tail(&COMMIT.cached(&keys, &args)),
+            tail(&COMMIT.complete(&keys, &args))
+        );
+    }
+}

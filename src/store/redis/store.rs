@@ -1,0 +1,279 @@
+//! [`RedisStore`]: the contract of a store in terms of Redis commands.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Client, Cmd, Pipeline, Value as Reply};
+use tokio::sync::Notify;
+
+use super::builder::RedisStoreBuilder;
+use super::commands::Commands;
+use super::dial::Dialer;
+use super::error::{self, DialError};
+use super::keyspace::Keyspace;
+use super::message;
+use super::script::{self, Script, millis};
+use super::subscriber::{Hub, RedisWatch, Subscriber};
+use super::task::Task;
+use crate::error::StoreError;
+use crate::key::Address;
+use crate::store::{Acquire, Lock, Release, Store, Token, Value};
+
+/// A store that the nodes of a cluster share: one Redis server, version 6 or newer.
+///
+/// See the [module](super) for what is sent. Clones share two connections, which are replaced as soon as they fail.
+/// While there is none, everything fails at once.
+#[derive(Clone)]
+pub struct RedisStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    address: String,
+    inline_limit: usize,
+    commands: Arc<Commands>,
+    subscriber: Arc<Subscriber>,
+    _supervisor: Task,
+}
+
+impl RedisStore {
+    /// Connects to `redis://user:password@host:port/database`, or `rediss://` for TLS. All but the host may be left
+    /// out.
+    ///
+    /// The store belongs to the tokio runtime in which this is called, and works as long as that runs. A server
+    /// that cannot be reached is no error: it is logged, commands fail, and the store goes on trying.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Config`](crate::StoreErrorKind::Config) where the URL cannot be used, or needs the feature
+    /// `tls`; [`StoreErrorKind::Rejected`](crate::StoreErrorKind::Rejected) where the server refuses the
+    /// credentials or the database.
+    ///
+    /// # Panics
+    ///
+    /// When called outside of a tokio runtime.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        Self::builder(url).connect().await
+    }
+
+    /// Connects as `client` does. See [`RedisStoreBuilder::from_client`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect).
+    ///
+    /// # Panics
+    ///
+    /// When called outside of a tokio runtime.
+    pub async fn from_client(client: &Client) -> Result<Self, StoreError> {
+        RedisStoreBuilder::from_client(client).connect().await
+    }
+
+    /// Starts a store with settings of its own. The URL is as for [`connect`](Self::connect), and is read there.
+    pub fn builder(url: impl Into<String>) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(url)
+    }
+
+    pub(super) fn start(
+        dialer: Dialer,
+        first: Result<MultiplexedConnection, DialError>,
+        inline_limit: usize,
+    ) -> Self {
+        let address = dialer.address().to_string();
+        let hub = Arc::new(Hub::default());
+        let check = Arc::new(Notify::new());
+        let subscriber = Subscriber::start(Arc::clone(&hub), dialer.clone(), Arc::clone(&check));
+        let (commands, supervisor) = Commands::start(dialer, hub, check, first);
+        Self {
+            inner: Arc::new(Inner {
+                address,
+                inline_limit,
+                commands,
+                subscriber,
+                _supervisor: supervisor,
+            }),
+        }
+    }
+
+    /// Runs a script. Nothing was executed where the server does not know it yet, so sending it then is safe.
+    async fn run(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        args: &[&[u8]],
+    ) -> Result<bool, StoreError> {
+        let commands = &self.inner.commands;
+        let mut reply = commands.send(&script.cached(keys, args)).await?;
+        if matches!(&reply, Reply::ServerError(e) if e.code() == "NOSCRIPT") {
+            reply = commands.send(&script.complete(keys, args)).await?;
+        }
+        match reply {
+            Reply::Int(done) => Ok(done == 1),
+            Reply::ServerError(error) => Err(error::rejected(&error)),
+            _ => Err(error::unexpected()),
+        }
+    }
+}
+
+impl Store for RedisStore {
+    type Watch = RedisWatch;
+
+    async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
+        let mut get = Cmd::new();
+        get.arg("GET").arg(Keyspace::new(address).value());
+        value(self.inner.commands.send(&get).await?)
+    }
+
+    async fn acquire(
+        &self,
+        address: &Address,
+        token: Token,
+        lease: Duration,
+    ) -> Result<Acquire, StoreError> {
+        let keys = Keyspace::new(address);
+        let (lock, own) = (keys.lock(), token.to_string());
+        let mut pipeline = Pipeline::with_capacity(4);
+        pipeline.cmd("SET").arg(&lock).arg(&own);
+        pipeline.arg("NX").arg("PX").arg(millis(lease));
+        pipeline.cmd("GET").arg(keys.value());
+        pipeline.cmd("PTTL").arg(&lock);
+        pipeline.cmd("GET").arg(&lock);
+        let replies = self.inner.commands.send_all(&pipeline).await?;
+        let Ok([set, get, ttl, holder]) = <[Reply; 4]>::try_from(replies) else {
+            return Err(error::unexpected());
+        };
+        let lock = match set {
+            Reply::Okay => Lock::Granted,
+            Reply::Nil if matches!(&holder, Reply::BulkString(h) if h == own.as_bytes()) => {
+                self.extend(address, token, lease).await?
+            }
+            Reply::Nil => held(ttl)?,
+            Reply::ServerError(error) => return Err(error::rejected(&error)),
+            _ => return Err(error::unexpected()),
+        };
+        Ok(Acquire {
+            lock,
+            value: value(get)?,
+        })
+    }
+
+    async fn renew(
+        &self,
+        address: &Address,
+        token: Token,
+        lease: Duration,
+    ) -> Result<bool, StoreError> {
+        let lock = Keyspace::new(address).lock();
+        let lease = millis(lease).to_string();
+        let args = [token.to_string().into_bytes(), lease.into_bytes()];
+        self.run(&script::RENEW, &[&lock], &[&args[0], &args[1]])
+            .await
+    }
+
+    async fn commit(
+        &self,
+        address: &Address,
+        token: Token,
+        value: &Value,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        let keys = Keyspace::new(address);
+        let bytes = value.bytes()?;
+        let (token, ttl) = (token.to_string(), millis(ttl).to_string());
+        let inline = bytes.len() <= self.inner.inline_limit;
+        let channel = if inline {
+            keys.promise()
+        } else {
+            keys.control()
+        };
+        let args = [
+            token.as_bytes(),
+            &bytes,
+            ttl.as_bytes(),
+            channel.as_bytes(),
+            message::STORED,
+        ];
+        let args = if inline { &args[..4] } else { &args };
+        self.run(&script::COMMIT, &[&keys.lock(), keys.value()], args)
+            .await
+    }
+
+    async fn release(
+        &self,
+        address: &Address,
+        token: Token,
+        reason: Release,
+    ) -> Result<bool, StoreError> {
+        let keys = Keyspace::new(address);
+        let (token, channel) = (token.to_string(), keys.control());
+        let payload = message::release(&reason, self.inner.inline_limit);
+        let args = [token.as_bytes(), channel.as_bytes(), &payload];
+        self.run(&script::RELEASE, &[&keys.lock()], &args).await
+    }
+
+    async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
+        let keys = Keyspace::new(address);
+        let channel = keys.control();
+        let args = [channel.as_bytes(), message::INVALIDATED];
+        self.run(&script::INVALIDATE, &[&keys.lock(), keys.value()], &args)
+            .await?;
+        Ok(())
+    }
+
+    fn watch(&self, address: &Address) -> RedisWatch {
+        self.inner.subscriber.watch(address)
+    }
+}
+
+impl RedisStore {
+    /// The lease of a lock that an earlier attempt took already starts anew.
+    async fn extend(
+        &self,
+        address: &Address,
+        token: Token,
+        lease: Duration,
+    ) -> Result<Lock, StoreError> {
+        Ok(if self.renew(address, token, lease).await? {
+            Lock::Granted
+        } else {
+            // Lost in between: worth another attempt at once.
+            Lock::Held {
+                remaining: Some(Duration::ZERO),
+            }
+        })
+    }
+}
+
+/// The reply to `GET`.
+fn value(reply: Reply) -> Result<Option<Value>, StoreError> {
+    match reply {
+        Reply::BulkString(bytes) => Ok(Some(Value::encoded(bytes))),
+        Reply::Nil => Ok(None),
+        Reply::ServerError(error) if error.code() == "WRONGTYPE" => Ok(Some(Value::unreadable())),
+        Reply::ServerError(error) => Err(error::rejected(&error)),
+        _ => Err(error::unexpected()),
+    }
+}
+
+/// The reply to `PTTL` on a lock that was not free.
+fn held(reply: Reply) -> Result<Lock, StoreError> {
+    let remaining = match reply {
+        Reply::Int(-1) => None,
+        // -2: it became free in between.
+        Reply::Int(millis) => Some(Duration::from_millis(u64::try_from(millis).unwrap_or(0))),
+        Reply::ServerError(error) => return Err(error::rejected(&error)),
+        _ => return Err(error::unexpected()),
+    };
+    Ok(Lock::Held { remaining })
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("address", &self.inner.address)
+            .field("inline_limit", &self.inner.inline_limit)
+            .finish_non_exhaustive()
+    }
+}

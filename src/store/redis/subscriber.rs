@@ -1,0 +1,264 @@
+//! The notification plane: a connection of its own, on which nothing but `SUBSCRIBE`, `UNSUBSCRIBE` and `PING` is
+//! ever sent.
+//!
+//! The replies of subscriptions are not awaited; they arrive as push messages, in order, by name. So does whatever
+//! is published, and both are handled on the connection's own task, without a hop through another.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::aio::{MultiplexedConnection, SendError};
+use redis::{Cmd, PushInfo, PushKind, RedisError, Value as Reply};
+use tokio::sync::Notify;
+
+use super::dial::Dialer;
+use super::error::{self, Verdict};
+use super::keyspace::Keyspace;
+use super::mailbox::Mailbox;
+use super::recovery::Recovery;
+use super::registry::{Change, Registry, WatcherId};
+use super::task::Task;
+use crate::key::Address;
+use crate::store::{Notice, Watch};
+
+/// How often the connection has to show that it works: a server that vanished is noticed within about this time
+/// and the answer timeout.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The registry, and what wakes the task that acts on it.
+#[derive(Default)]
+pub(super) struct Hub {
+    registry: Mutex<Registry>,
+    changed: Notify,
+    disconnected: Notify,
+    check: Notify,
+    replace: Notify,
+}
+
+impl Hub {
+    /// Asks for a sign of life, soon.
+    pub(super) fn check(&self) {
+        self.check.notify_one();
+    }
+
+    /// Asks for another connection, because the server moved.
+    pub(super) fn replace(&self) {
+        self.replace.notify_one();
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_if_changed(&self, registry: MutexGuard<'_, Registry>) {
+        let changed = registry.has_changes();
+        drop(registry);
+        if changed {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Handles a push message of the connection with this number.
+    fn receive(&self, connection: u64, push: PushInfo) {
+        if push.kind == PushKind::Disconnection {
+            self.registry().disconnect(connection);
+            self.disconnected.notify_one();
+            return;
+        }
+        let mut data = push.data.into_iter();
+        let Some(Reply::BulkString(channel)) = data.next() else {
+            return;
+        };
+        let Ok(channel) = std::str::from_utf8(&channel) else {
+            return;
+        };
+        let mut registry = self.registry();
+        if !registry.is_connected(connection) {
+            return;
+        }
+        match push.kind {
+            PushKind::Message => {
+                if let Some(Reply::BulkString(payload)) = data.next() {
+                    registry.deliver(channel, payload);
+                }
+            }
+            PushKind::Subscribe => registry.confirm(channel, true),
+            PushKind::Unsubscribe => registry.confirm(channel, false),
+            _ => {}
+        }
+        self.wake_if_changed(registry);
+    }
+}
+
+/// The plane as the store and its watches hold it: the task ends with the last of them.
+pub(super) struct Subscriber {
+    hub: Arc<Hub>,
+    _task: Task,
+}
+
+impl Subscriber {
+    /// Starts to connect. A loss of the connection casts doubt on the command plane through `suspect`.
+    pub(super) fn start(hub: Arc<Hub>, dialer: Dialer, suspect: Arc<Notify>) -> Arc<Self> {
+        let supervisor = Supervisor {
+            hub: Arc::clone(&hub),
+            dialer,
+            suspect,
+            recovery: Recovery::new("notifications"),
+        };
+        Arc::new(Self {
+            hub,
+            _task: Task::spawn(supervisor.run()),
+        })
+    }
+
+    pub(super) fn watch(self: &Arc<Self>, address: &Address) -> RedisWatch {
+        let mailbox = Arc::new(Mailbox::default());
+        let mut registry = self.hub.registry();
+        let id = registry.attach(Keyspace::new(address), Arc::clone(&mailbox));
+        self.hub.wake_if_changed(registry);
+        RedisWatch {
+            subscriber: Arc::clone(self),
+            mailbox,
+            id,
+        }
+    }
+}
+
+/// The notices of a [`RedisStore`](super::RedisStore) about one address.
+pub struct RedisWatch {
+    subscriber: Arc<Subscriber>,
+    mailbox: Arc<Mailbox>,
+    id: WatcherId,
+}
+
+impl Watch for RedisWatch {
+    async fn next(&mut self) -> Notice {
+        self.mailbox.next().await
+    }
+}
+
+impl Drop for RedisWatch {
+    fn drop(&mut self) {
+        let hub = &self.subscriber.hub;
+        let mut registry = hub.registry();
+        registry.detach(self.id);
+        hub.wake_if_changed(registry);
+    }
+}
+
+impl std::fmt::Debug for RedisWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisWatch").finish_non_exhaustive()
+    }
+}
+
+struct Supervisor {
+    hub: Arc<Hub>,
+    dialer: Dialer,
+    suspect: Arc<Notify>,
+    recovery: Recovery,
+}
+
+impl Supervisor {
+    async fn run(mut self) {
+        for number in 0.. {
+            let hub = Arc::clone(&self.hub);
+            let sender = move |push| {
+                hub.receive(number, push);
+                Ok::<(), SendError>(())
+            };
+            match self.dialer.notifications(sender).await {
+                Ok(connection) => {
+                    self.recovery.connected();
+                    let since = Instant::now();
+                    let reason = self.serve(number, connection).await;
+                    self.hub.registry().disconnect(number);
+                    self.suspect.notify_one();
+                    self.recovery.lost(since.elapsed(), &reason);
+                }
+                Err(error) => self.recovery.failed(&error),
+            }
+            tokio::time::sleep(self.recovery.delay()).await;
+        }
+    }
+
+    /// Keeps the subscriptions of one connection in step with the registry until the connection fails.
+    async fn serve(&self, number: u64, connection: MultiplexedConnection) -> RedisError {
+        self.hub.registry().connect(number);
+        let mut session = Session {
+            hub: &self.hub,
+            connection,
+            mark: 0,
+        };
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let outcome = tokio::select! {
+                biased;
+                () = self.hub.disconnected.notified() => {
+                    if self.hub.registry().is_connected(number) {
+                        // It was an earlier connection.
+                        continue;
+                    }
+                    return std::io::Error::from(std::io::ErrorKind::ConnectionReset).into();
+                }
+                () = self.hub.replace.notified() => return std::io::Error::other("the server moved").into(),
+                () = self.hub.changed.notified() => session.forward().await,
+                () = self.hub.check.notified() => session.ping().await,
+                _ = heartbeat.tick() => session.ping().await,
+            };
+            if let Err(error) = outcome {
+                return error;
+            }
+        }
+    }
+}
+
+/// The sending side of one connection.
+struct Session<'a> {
+    hub: &'a Hub,
+    connection: MultiplexedConnection,
+    /// The changes up to here have been sent.
+    mark: u64,
+}
+
+impl Session<'_> {
+    /// Sends the changes of the registry, one channel a command, in order.
+    async fn forward(&mut self) -> Result<(), RedisError> {
+        let (changes, mark) = self.hub.registry().take_changes();
+        for change in changes {
+            let (name, channel) = match change {
+                Change::Subscribe(channel) => ("SUBSCRIBE", channel),
+                Change::Unsubscribe(channel) => ("UNSUBSCRIBE", channel),
+            };
+            let mut command = Cmd::new();
+            command.arg(name).arg(&*channel).set_no_response(true);
+            self.connection.send_packed_command(&command).await?;
+        }
+        self.mark = mark;
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> Result<(), RedisError> {
+        self.forward().await?;
+        let reply = self
+            .connection
+            .send_packed_command(&redis::cmd("PING"))
+            .await?;
+        if let Reply::ServerError(error) = reply
+            && error::verdict(&error) != Verdict::Keep
+        {
+            return Err(error.into());
+        }
+        // Replies come in order: what was sent before and is not confirmed by now was answered with an error.
+        let mut registry = self.hub.registry();
+        if let Some(channel) = registry.refuse(self.mark) {
+            tracing::warn!(
+                %channel,
+                "Redis refuses a subscription: does the user have the permission for the channel?"
+            );
+        }
+        self.hub.wake_if_changed(registry);
+        Ok(())
+    }
+}
