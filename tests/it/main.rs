@@ -3,5 +3,6 @@
 mod cluster;
 mod contract;
 mod contract_memory;
+mod contract_redis;
 mod reverse_proxy;
 mod support;
