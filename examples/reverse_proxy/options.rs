@@ -1,0 +1,79 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::Uri;
+
+use crate::support::{Args, read_args};
+
+const USAGE: &str = "\
+Usage: reverse_proxy --listen ADDR --upstream URL [OPTIONS]
+
+Listens for HTTP/1 and HTTP/2 in cleartext and passes everything on to the upstream. Identical
+requests that arrive together, at any number of these proxies over one Redis, cost one call.
+
+  --listen ADDR         where to listen; port 0 takes a free one
+  --upstream URL        whom to ask, http:// only; a path is put in front of each request's
+  --redis URL           share with other proxies through this Redis; without it, within this process
+  --tag NAME            the first part of the names of all keys            [default: proxy]
+  --ttl DUR             store what the upstream gives no lifetime this long [default: do not store it]
+  --lease DUR           how long a dead proxy may block a key              [default: 5s]
+  --wait-timeout DUR    how long a request waits for another one           [default: 30s]
+  --max-body BYTES      longer bodies are passed through, never shared     [default: 8388608]
+  --help                this text
+
+DUR is a whole number with a unit: 500ms, 2s, 1m, 1h.
+RUST_LOG sets how much goes to stderr: error, warn, info, debug or trace [default: warn].";
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) listen: SocketAddr,
+    pub(crate) upstream: Uri,
+    pub(crate) redis: Option<String>,
+    pub(crate) tag: String,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) lease: Duration,
+    pub(crate) wait_timeout: Duration,
+    pub(crate) max_body: usize,
+}
+
+impl Options {
+    pub(crate) fn from_args() -> Self {
+        read_args(USAGE, |args| {
+            let mut listen = None;
+            let mut upstream = None;
+            let mut redis = None;
+            let mut tag = "proxy".to_owned();
+            let mut ttl = None;
+            let mut lease = Duration::from_secs(5);
+            let mut wait_timeout = Duration::from_secs(30);
+            let mut max_body = 8 * 1024 * 1024;
+            while let Some(flag) = args.next()? {
+                match flag {
+                    "--listen" => listen = Some(args.address()?),
+                    "--upstream" => upstream = Some(args.http_url()?),
+                    "--redis" => redis = Some(args.redis_url()?),
+                    "--tag" => tag = args.tag()?,
+                    "--ttl" => ttl = Some(args.duration()?),
+                    "--lease" => lease = args.duration()?,
+                    "--wait-timeout" => wait_timeout = args.duration()?,
+                    "--max-body" => max_body = args.bytes()?,
+                    _ => return Err(args.unknown()),
+                }
+            }
+            let missing = Args::missing;
+            Ok(Self {
+                listen: listen.ok_or_else(|| missing("--listen", "an address"))?,
+                upstream: upstream.ok_or_else(|| missing("--upstream", "an http:// address"))?,
+                redis,
+                tag,
+                ttl,
+                lease,
+                wait_timeout,
+                max_body,
+            })
+        })
+    }
+}

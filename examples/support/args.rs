@@ -1,0 +1,121 @@
+//! [`read_args`]: a command line, read flag by flag.
+
+use std::net::SocketAddr;
+use std::process::exit;
+use std::time::Duration;
+
+use http::Uri;
+use lexopt::{Arg, Parser, ValueExt};
+
+use super::value;
+
+/// What is wrong with a command line, in words for whoever typed it.
+pub(crate) type Error = lexopt::Error;
+
+/// Reads the command line with `read`.
+///
+/// `--help` prints `usage` and ends the program with 0; an error goes to stderr and ends it with 2.
+pub(crate) fn read_args<T>(usage: &str, read: impl FnOnce(&mut Args) -> Result<T, Error>) -> T {
+    let mut args = Args {
+        parser: Parser::from_env(),
+        flag: String::new(),
+        help: false,
+    };
+    let result = read(&mut args);
+    if args.help {
+        println!("{}", usage.trim());
+        exit(0);
+    }
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}\nTry --help.");
+        exit(2);
+    })
+}
+
+/// The flags of a command line, one after the other, and the value of the last one read.
+pub(crate) struct Args {
+    parser: Parser,
+    flag: String,
+    help: bool,
+}
+
+impl Args {
+    /// The next flag with its dashes, `--listen` for instance. `None` at the end, and at `--help`.
+    ///
+    /// # Errors
+    ///
+    /// Anything that is no long flag.
+    pub(crate) fn next(&mut self) -> Result<Option<&str>, Error> {
+        match self.parser.next()? {
+            None => return Ok(None),
+            Some(Arg::Short('h') | Arg::Long("help")) => {
+                self.help = true;
+                return Err("help was asked for".into());
+            }
+            Some(Arg::Long(name)) => self.flag = format!("--{name}"),
+            Some(Arg::Short(letter)) => return Err(format!("unknown flag -{letter}").into()),
+            Some(Arg::Value(word)) => {
+                return Err(format!("unexpected argument {word:?}").into());
+            }
+        }
+        Ok(Some(&self.flag))
+    }
+
+    /// The error for a flag that the program does not have.
+    pub(crate) fn unknown(&self) -> Error {
+        format!("unknown flag {}", self.flag).into()
+    }
+
+    /// The error for a flag that is missing.
+    pub(crate) fn missing(flag: &str, takes: &str) -> Error {
+        format!("{flag} is missing; it takes {takes}").into()
+    }
+
+    /// The flag's value as a text that is not empty.
+    pub(crate) fn text(&mut self, takes: &str) -> Result<String, Error> {
+        self.value(takes, value::text)
+    }
+
+    /// The flag's value as the tag of a layer or a `MemoLock`.
+    pub(crate) fn tag(&mut self) -> Result<String, Error> {
+        self.value("a name of letters, digits, '-', '_' and '.'", value::tag)
+    }
+
+    /// The flag's value as a time.
+    pub(crate) fn duration(&mut self) -> Result<Duration, Error> {
+        self.value("a time like 500ms, 2s, 1m or 1h", value::duration)
+    }
+
+    /// The flag's value as a number of bytes.
+    pub(crate) fn bytes(&mut self) -> Result<usize, Error> {
+        self.value("a number of bytes like 8388608", value::whole)
+    }
+
+    /// The flag's value as a number of things.
+    pub(crate) fn count(&mut self) -> Result<usize, Error> {
+        self.value("a whole number from 1 on", value::positive)
+    }
+
+    /// The flag's value as an address to listen on.
+    pub(crate) fn address(&mut self) -> Result<SocketAddr, Error> {
+        self.value("an address like 127.0.0.1:8080", value::address)
+    }
+
+    /// The flag's value as the URL of an HTTP server.
+    pub(crate) fn http_url(&mut self) -> Result<Uri, Error> {
+        self.value("an address in cleartext like http://127.0.0.1:9000", value::http_url)
+    }
+
+    /// The flag's value as the URL of a Redis server.
+    pub(crate) fn redis_url(&mut self) -> Result<String, Error> {
+        self.value("an address like redis://127.0.0.1:6379", value::redis_url)
+    }
+
+    fn value<T>(&mut self, takes: &str, parse: fn(&str) -> Option<T>) -> Result<T, Error> {
+        let Ok(given) = self.parser.value() else {
+            return Err(format!("{} takes {takes}, but nothing follows it", self.flag).into());
+        };
+        let given = given.string()?;
+        parse(&given).ok_or_else(|| format!("{} takes {takes}, not {given:?}", self.flag).into())
+    }
+}

@@ -1,0 +1,57 @@
+//! How the values of flags are written.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use http::Uri;
+
+pub(super) fn text(given: &str) -> Option<String> {
+    (!given.is_empty()).then(|| given.to_owned())
+}
+
+pub(super) fn tag(given: &str) -> Option<String> {
+    tower_memolock::Tag::new(given).is_ok().then(|| given.to_owned())
+}
+
+pub(super) fn whole(given: &str) -> Option<usize> {
+    let digits = given.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| given.parse().ok()).flatten()
+}
+
+pub(super) fn positive(given: &str) -> Option<usize> {
+    whole(given).filter(|n| *n > 0)
+}
+
+/// A whole number with its unit, at most a year, and not nothing.
+pub(super) fn duration(given: &str) -> Option<Duration> {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    let unit_at = given.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = given.split_at(unit_at);
+    let number: u64 = number.parse().ok()?;
+    let duration = match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.checked_mul(60)?),
+        "h" => Duration::from_secs(number.checked_mul(60 * 60)?),
+        _ => return None,
+    };
+    (!duration.is_zero() && duration <= YEAR).then_some(duration)
+}
+
+/// Names are looked up, so that `localhost:8080` works.
+pub(super) fn address(given: &str) -> Option<SocketAddr> {
+    given.to_socket_addrs().ok()?.next()
+}
+
+pub(super) fn http_url(given: &str) -> Option<Uri> {
+    let url: Uri = given.parse().ok()?;
+    let cleartext = url.scheme_str() == Some("http");
+    let plain_host = !url.authority()?.as_str().contains('@');
+    (cleartext && plain_host && url.query().is_none()).then_some(url)
+}
+
+pub(super) fn redis_url(given: &str) -> Option<String> {
+    let known = ["redis://", "rediss://", "redis+unix://", "unix://"];
+    let known = known.iter().any(|scheme| given.starts_with(scheme));
+    known.then(|| given.to_owned())
+}

@@ -1,0 +1,16 @@
+//! The contract on `MemoryStore`: two clones.
+
+use tower_memolock::MemoryStore;
+
+use crate::contract::{self, for_each_clause};
+
+macro_rules! tests {
+    ($($clause:ident)*) => {$(
+        #[tokio::test]
+        async fn $clause() {
+            let store = MemoryStore::new();
+            contract::$clause(store.clone(), store).await;
+        }
+    )*};
+}
+for_each_clause!(tests);

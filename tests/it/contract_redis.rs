@@ -1,0 +1,22 @@
+//! The contract on `RedisStore`: two connections to one server.
+
+use tower_memolock::RedisStore;
+
+use crate::contract::{self, for_each_clause};
+use crate::support::RedisServer;
+
+async fn connect(server: &RedisServer) -> RedisStore {
+    RedisStore::connect(&server.url()).await.expect("a store")
+}
+
+macro_rules! tests {
+    ($($clause:ident)*) => {$(
+        #[tokio::test]
+        async fn $clause() {
+            let server = RedisServer::start();
+            let (one, two) = (connect(&server).await, connect(&server).await);
+            contract::$clause(one, two).await;
+        }
+    )*};
+}
+for_each_clause!(tests);

@@ -1,0 +1,6 @@
+//! Tests from outside: the examples as processes, over a real Redis, as a client sees them.
+
+mod contract;
+mod contract_memory;
+mod reverse_proxy;
+mod support;

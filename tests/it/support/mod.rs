@@ -1,0 +1,32 @@
+//! The outside world of the tests: real processes, real sockets, all of them gone when the test is.
+
+#![allow(dead_code, unused_imports, reason = "each test needs a part of it")]
+
+mod client;
+mod node;
+mod origin;
+mod process;
+mod redis;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub(crate) use self::client::{Answer, HttpClient, exchange, hang_up_after_request};
+pub(crate) use self::node::{Node, run_example};
+pub(crate) use self::origin::{BodySender, Call, Origin, Reply};
+pub(crate) use self::redis::{Monitor, RedisServer};
+
+/// Longer than anything here takes on a slow and busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whatever `future` gives, unless it hangs.
+///
+/// # Panics
+///
+/// After [`PATIENCE`], naming `what` did not come.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
+    }
+}
