@@ -2,5 +2,7 @@
 
 mod contract;
 mod contract_memory;
+mod contract_redis;
+mod memo;
 mod reverse_proxy;
 mod support;

@@ -104,10 +104,7 @@ where
         HeadKey::NeedsBody
     }
 
-    fn body_key(
-        &self,
-        request: Request<B>,
-    ) -> impl Future<Output = (Option<Key>, Request<BufferedBody<B>>)> + Send {
+    fn body_key(&self, request: Request<B>) -> impl Future<Output = (Option<Key>, Request<BufferedBody<B>>)> + Send {
         let key = match self.inner.head_key(&request) {
             HeadKey::Key(key) => Some(key),
             HeadKey::Bypass | HeadKey::NeedsBody => None,

@@ -58,10 +58,7 @@ impl<B: Body + Unpin> Body for BufferedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         if !this.prefix.is_empty() {
             let prefix = std::mem::take(&mut this.prefix);
@@ -82,9 +79,7 @@ impl<B: Body + Unpin> Body for BufferedBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.prefix.is_empty()
-            && self.next.is_none()
-            && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        self.prefix.is_empty() && self.next.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

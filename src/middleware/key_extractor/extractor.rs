@@ -78,10 +78,7 @@ pub trait KeyExtractor<B>: Clone + Send + Sync + 'static {
     ///
     /// Called where [`head_key`](KeyExtractor::head_key) said [`HeadKey::NeedsBody`]; `None` is a bypass. Defaults to
     /// one, with the body left alone.
-    fn body_key(
-        &self,
-        request: Request<B>,
-    ) -> impl Future<Output = (Option<Key>, Request<Self::Body>)> + Send {
+    fn body_key(&self, request: Request<B>) -> impl Future<Output = (Option<Key>, Request<Self::Body>)> + Send {
         ready((None, self.pass(request)))
     }
 

@@ -19,9 +19,7 @@ fn is_extension_override(name: &[u8]) -> bool {
     match name {
         [b'f', ..] => name.starts_with(b"forwarded-") && !matches!(name, b"forwarded-for"),
         [b'o', ..] => name.starts_with(b"original-") && !matches!(name, b"original-for"),
-        [b'h', ..] => {
-            name.starts_with(b"host") || name.starts_with(b"http-") && name != b"http-version"
-        }
+        [b'h', ..] => name.starts_with(b"host") || name.starts_with(b"http-") && name != b"http-version",
         [b'r', ..] => name.starts_with(b"rewrite-") || name == b"request-uri",
         [b'e', ..] => name.starts_with(b"envoy-original-"),
         [b'm', ..] => name.starts_with(b"method"),

@@ -48,10 +48,7 @@ where
         }
     }
 
-    fn body_key(
-        &self,
-        request: Request<B>,
-    ) -> impl Future<Output = (Option<Key>, Request<K::Body>)> + Send {
+    fn body_key(&self, request: Request<B>) -> impl Future<Output = (Option<Key>, Request<K::Body>)> + Send {
         self.inner.body_key(request)
     }
 

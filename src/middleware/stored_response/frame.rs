@@ -30,10 +30,7 @@ const END_OF_TIME: Duration = Duration::from_secs(253_402_300_800);
 const HAS_VARIANT: u8 = 1;
 
 /// Frame and message, in a vector of exactly their length.
-pub(super) fn encode(
-    address: &Address,
-    response: &StoredResponse,
-) -> Result<Vec<u8>, StoredResponseError> {
+pub(super) fn encode(address: &Address, response: &StoredResponse) -> Result<Vec<u8>, StoredResponseError> {
     let message = Encoder::new(response)?;
     let name = address.as_str().as_bytes();
     let name_len = u16::try_from(name.len()).map_err(|_| StoredResponseError::TooLong)?;
@@ -57,10 +54,7 @@ pub(super) fn encode(
 }
 
 /// The response in `bytes`, which must be an entry of `address` and nothing else.
-pub(super) fn decode(
-    address: &Address,
-    bytes: &Bytes,
-) -> Result<StoredResponse, StoredResponseError> {
+pub(super) fn decode(address: &Address, bytes: &Bytes) -> Result<StoredResponse, StoredResponseError> {
     let mut reader = Reader::new(bytes);
     // Bytes of another format are told from damaged ones of this, however short they are.
     if reader.array().ok() != Some(MAGIC) {

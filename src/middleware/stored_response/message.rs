@@ -54,11 +54,7 @@ impl<'a> Encoder<'a> {
 }
 
 /// The response in `message`, a part of `bytes`.
-pub(super) fn decode(
-    bytes: &Bytes,
-    message: &[u8],
-    meta: Meta,
-) -> Result<StoredResponse, StoredResponseError> {
+pub(super) fn decode(bytes: &Bytes, message: &[u8], meta: Meta) -> Result<StoredResponse, StoredResponseError> {
     let mut reader = Reader::new(message);
     if reader.array()? != [KNOWN_LENGTH_RESPONSE] {
         return Err(StoredResponseError::Framing);
@@ -70,13 +66,7 @@ pub(super) fn decode(
     if !reader.is_empty() {
         return Err(StoredResponseError::TrailingBytes);
     }
-    Ok(StoredResponse::new(
-        status,
-        headers,
-        body,
-        Some(trailers),
-        meta,
-    ))
+    Ok(StoredResponse::new(status, headers, body, Some(trailers), meta))
 }
 
 fn check_status(code: u64) -> Result<StatusCode, StoredResponseError> {
@@ -112,12 +102,10 @@ fn put_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
 
 fn read_fields(bytes: &Bytes, section: &[u8]) -> Result<HeaderMap, StoredResponseError> {
     let capacity = count_fields(section)?;
-    let mut fields =
-        HeaderMap::try_with_capacity(capacity).map_err(|_| StoredResponseError::TooManyFields)?;
+    let mut fields = HeaderMap::try_with_capacity(capacity).map_err(|_| StoredResponseError::TooManyFields)?;
     let mut reader = Reader::new(section);
     while !reader.is_empty() {
-        let name = HeaderName::from_lowercase(reader.block()?)
-            .map_err(|_| StoredResponseError::FieldName)?;
+        let name = HeaderName::from_lowercase(reader.block()?).map_err(|_| StoredResponseError::FieldName)?;
         let value = read_value(bytes, reader.block()?)?;
         fields
             .try_append(name, value)
@@ -144,6 +132,5 @@ fn read_value(bytes: &Bytes, value: &[u8]) -> Result<HeaderValue, StoredResponse
     if value.trim_ascii().len() != value.len() {
         return Err(StoredResponseError::FieldValue);
     }
-    HeaderValue::from_maybe_shared(bytes.slice_ref(value))
-        .map_err(|_| StoredResponseError::FieldValue)
+    HeaderValue::from_maybe_shared(bytes.slice_ref(value)).map_err(|_| StoredResponseError::FieldValue)
 }

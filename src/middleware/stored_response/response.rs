@@ -26,13 +26,7 @@ pub struct StoredResponse {
 impl StoredResponse {
     /// Puts a response together. Trailers without a field count as none.
     #[must_use]
-    pub fn new(
-        status: StatusCode,
-        headers: HeaderMap,
-        body: Bytes,
-        trailers: Option<HeaderMap>,
-        meta: Meta,
-    ) -> Self {
+    pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes, trailers: Option<HeaderMap>, meta: Meta) -> Self {
         Self {
             status,
             headers,
@@ -161,23 +155,17 @@ mod tests {
 
     #[test]
     fn debug_output_shows_no_content() {
-        let headers = HeaderMap::from_iter([(
-            HeaderName::from_static("x-secret"),
-            HeaderValue::from_static("hush"),
-        )]);
+        let headers = HeaderMap::from_iter([(HeaderName::from_static("x-secret"), HeaderValue::from_static("hush"))]);
         let body = Bytes::from_static(b"hush");
         let trailers = Some(headers.clone());
-        let response =
-            StoredResponse::new(StatusCode::OK, headers, body, trailers, Meta::default());
+        let response = StoredResponse::new(StatusCode::OK, headers, body, trailers, Meta::default());
         let shown = format!("{response:?}");
         assert!(shown.contains("200") && !shown.contains("hush"), "{shown}");
     }
 
     #[test]
     fn weight_follows_content_and_fields() {
-        let weight = |headers, body| {
-            StoredResponse::new(StatusCode::OK, headers, body, None, Meta::default()).weight()
-        };
+        let weight = |headers, body| StoredResponse::new(StatusCode::OK, headers, body, None, Meta::default()).weight();
         let empty = weight(HeaderMap::new(), Bytes::new());
         let body = weight(HeaderMap::new(), Bytes::from(vec![0; 1000]));
         assert_eq!(body, empty + 1000);

@@ -15,19 +15,13 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], StoredResponseError> {
-        let (taken, rest) = self
-            .0
-            .split_at_checked(len)
-            .ok_or(StoredResponseError::Truncated)?;
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(StoredResponseError::Truncated)?;
         self.0 = rest;
         Ok(taken)
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], StoredResponseError> {
-        let (taken, rest) = self
-            .0
-            .split_first_chunk()
-            .ok_or(StoredResponseError::Truncated)?;
+        let (taken, rest) = self.0.split_first_chunk().ok_or(StoredResponseError::Truncated)?;
         self.0 = rest;
         Ok(*taken)
     }

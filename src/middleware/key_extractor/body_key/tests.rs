@@ -20,10 +20,7 @@ impl Body for Frames {
     type Data = Bytes;
     type Error = &'static str;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         Poll::Ready(self.0.pop_front())
     }
 
@@ -98,10 +95,7 @@ async fn empty_body_needs_no_reading() {
 async fn what_the_body_means_is_part_of_the_key() {
     let typed = |value: &str| {
         let body = Full::new(Bytes::from_static(b"a"));
-        Request::post("/a")
-            .header(CONTENT_TYPE, value)
-            .body(body)
-            .unwrap()
+        Request::post("/a").header(CONTENT_TYPE, value).body(body).unwrap()
     };
     let (json, _) = BodyKey::new().body_key(typed("application/json")).await;
     let (text, _) = BodyKey::new().body_key(typed("text/plain")).await;
@@ -115,12 +109,7 @@ async fn body_of_the_limit_has_a_key_and_longer_ones_are_handed_on_whole() {
     let (key, _) = keys.body_key(post(Frames::new(whole))).await;
     assert!(key.is_some());
 
-    let longer = [
-        data("ab"),
-        data("cde"),
-        data("f"),
-        Ok(Frame::trailers(trailers())),
-    ];
+    let longer = [data("ab"), data("cde"), data("f"), Ok(Frame::trailers(trailers()))];
     let (key, request) = keys.body_key(post(Frames::new(longer))).await;
     assert_eq!(key, None);
     assert_eq!(request.body().size_hint().lower(), 2 + 3 + 2);
@@ -177,10 +166,7 @@ async fn head_and_extensions_are_kept() {
 async fn bypass_of_the_inner_extractor_leaves_the_body_alone() {
     type Request = http::Request<Frames>;
     let keys = BodyKey::over(|_: &Request| None::<Key>);
-    assert_eq!(
-        keys.head_key(&post(Frames::new([data("a")]))),
-        HeadKey::Bypass
-    );
+    assert_eq!(keys.head_key(&post(Frames::new([data("a")]))), HeadKey::Bypass);
     let (key, request) = keys.body_key(post(Frames::new([data("a")]))).await;
     assert_eq!(key, None);
     assert_eq!(drain(request.into_body()).await.0, "a");
@@ -191,25 +177,14 @@ async fn keys_to_the_letter_get_the_digest_too() {
     async fn key(id: &'static str) -> Key {
         type Request = http::Request<Full<Bytes>>;
         let keys = BodyKey::over(move |_: &Request| Key::new(id).ok());
-        let (key, _) = keys
-            .body_key(post(Full::new(Bytes::from_static(b"a"))))
-            .await;
+        let (key, _) = keys.body_key(post(Full::new(Bytes::from_static(b"a")))).await;
         key.unwrap()
     }
-    assert!(
-        key("kristoff")
-            .await
-            .as_str()
-            .starts_with("kristoff body:sha256=ca97")
-    );
+    assert!(key("kristoff").await.as_str().starts_with("kristoff body:sha256=ca97"));
     let ids = ["a", "{a", "a}", "{a}", "{a}}"];
     for one in ids {
         for other in ids {
-            assert_eq!(
-                key(one).await == key(other).await,
-                one == other,
-                "{one} {other}"
-            );
+            assert_eq!(key(one).await == key(other).await, one == other, "{one} {other}");
         }
     }
 }

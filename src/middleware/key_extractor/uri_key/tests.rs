@@ -34,12 +34,7 @@ fn keys_are_method_and_target() {
             &[][..],
             Some("{GET http://example.com/report/42?x=1}"),
         ),
-        (
-            "GET",
-            "http://example.com",
-            &[],
-            Some("{GET http://example.com/}"),
-        ),
+        ("GET", "http://example.com", &[], Some("{GET http://example.com/}")),
         (
             "GET",
             "https://example.com:8443/a",
@@ -47,12 +42,7 @@ fn keys_are_method_and_target() {
             Some("{GET https://example.com:8443/a}"),
         ),
         ("HEAD", "/a", &[host], Some("{HEAD //example.com/a}")),
-        (
-            "GET",
-            "/a",
-            &[("host", "[::1]:80")],
-            Some("{GET //[::1]:80/a}"),
-        ),
+        ("GET", "/a", &[("host", "[::1]:80")], Some("{GET //[::1]:80/a}")),
         (
             "GET",
             "http://example.com/a",
@@ -67,19 +57,9 @@ fn keys_are_method_and_target() {
             Some("{GET //example.com//a/%2e%2E/;b}"),
         ),
         ("GET", "/a", &[], Some("{GET ///a}")),
-        (
-            "GET",
-            "//example.com/a",
-            &[],
-            Some("{GET ////example.com/a}"),
-        ),
+        ("GET", "//example.com/a", &[], Some("{GET ////example.com/a}")),
         ("GET", "http://example.com/a", &[("host", "other")], None),
-        (
-            "GET",
-            "http://example.com/a",
-            &[("host", "EXAMPLE.com")],
-            None,
-        ),
+        ("GET", "http://example.com/a", &[("host", "EXAMPLE.com")], None),
         ("GET", "http://user@example.com/a", &[], None),
         ("GET", "/a", &[host, host], None),
         ("GET", "/a", &[host, ("host", "other")], None),
@@ -109,10 +89,7 @@ fn chosen_fields_are_told_apart() {
             &[(name, "de"), (name, "en")],
             "{GET ///a accept-language=de accept-language=en}",
         ),
-        (
-            &[("accept", "b"), (name, "a")],
-            "{GET ///a accept-language=a accept=b}",
-        ),
+        (&[("accept", "b"), (name, "a")], "{GET ///a accept-language=a accept=b}"),
         (&[("user-agent", "curl")], "{GET ///a}"),
     ] {
         let found = key(&extractor, &request("GET", "/a", fields));
@@ -135,10 +112,7 @@ fn overrides_are_part_of_the_key_in_any_order() {
     }
 
     let chosen = UriKey::new().header(FORWARDED);
-    assert_eq!(
-        key(&chosen, &request("GET", "/a", &fields)).as_deref(),
-        Some(expected)
-    );
+    assert_eq!(key(&chosen, &request("GET", "/a", &fields)).as_deref(), Some(expected));
 
     let ignoring = UriKey::new().without_header(FORWARDED);
     assert_eq!(
@@ -185,21 +159,12 @@ fn covered(request: &Request<()>) -> impl Clone + Eq + Hash + Debug + use<> {
         (Some(authority), _) => Some(authority.as_str().as_bytes().to_vec()),
         (None, host) => host.map(|host| host.as_bytes().to_vec()),
     };
-    let values = |name| {
-        headers
-            .get_all(name)
-            .iter()
-            .cloned()
-            .collect::<Vec<HeaderValue>>()
-    };
+    let values = |name| headers.get_all(name).iter().cloned().collect::<Vec<HeaderValue>>();
     (
         request.method().clone(),
         request.uri().scheme_str().map(str::to_owned),
         authority,
-        request
-            .uri()
-            .path_and_query()
-            .map(|path| path.as_str().to_owned()),
+        request.uri().path_and_query().map(|path| path.as_str().to_owned()),
         ["accept", "x-host"].map(values),
     )
 }
@@ -218,24 +183,19 @@ fn any_request() -> impl Strategy<Value = Request<()>> {
     let name = prop_oneof![4 => Just("accept"), 1 => Just("x-host"), 1 => Just("other")];
     let value = prop_oneof![Just(""), Just("a"), Just("a accept=a")];
     let fields = prop_oneof![Just(vec![]), prop::collection::vec((name, value), 0..3)];
-    (method, absolute, path, host, fields).prop_filter_map(
-        "not a request",
-        |(method, absolute, path, host, fields)| {
-            let prefix = absolute.map_or_else(String::new, |(scheme, authority)| {
-                format!("{scheme}://{authority}")
-            });
-            let mut request = Request::builder()
-                .method(Method::from_bytes(method.as_bytes()).ok()?)
-                .uri(format!("{prefix}{path}"));
-            for value in host {
-                request = request.header(HOST, value);
-            }
-            for (name, value) in fields {
-                request = request.header(name, value);
-            }
-            request.body(()).ok()
-        },
-    )
+    (method, absolute, path, host, fields).prop_filter_map("not a request", |(method, absolute, path, host, fields)| {
+        let prefix = absolute.map_or_else(String::new, |(scheme, authority)| format!("{scheme}://{authority}"));
+        let mut request = Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).ok()?)
+            .uri(format!("{prefix}{path}"));
+        for value in host {
+            request = request.header(HOST, value);
+        }
+        for (name, value) in fields {
+            request = request.header(name, value);
+        }
+        request.body(()).ok()
+    })
 }
 
 proptest! {

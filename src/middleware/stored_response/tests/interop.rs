@@ -37,25 +37,10 @@ fn responses() -> Vec<StoredResponse> {
     vec![
         sample(),
         of(StatusCode::NO_CONTENT, HeaderMap::new(), 0, None),
-        of(
-            StatusCode::NOT_FOUND,
-            fields(&[("x-long", &long)]),
-            70,
-            None,
-        ),
+        of(StatusCode::NOT_FOUND, fields(&[("x-long", &long)]), 70, None),
         of(StatusCode::OK, fields(&[("x-a", b"\xff")]), 1 << 20, None),
-        of(
-            StatusCode::OK,
-            HeaderMap::new(),
-            3,
-            Some(fields(&[("x-long", &long)])),
-        ),
-        of(
-            StatusCode::from_u16(599).unwrap(),
-            HeaderMap::new(),
-            16_384,
-            None,
-        ),
+        of(StatusCode::OK, HeaderMap::new(), 3, Some(fields(&[("x-long", &long)]))),
+        of(StatusCode::from_u16(599).unwrap(), HeaderMap::new(), 16_384, None),
     ]
 }
 
@@ -71,9 +56,7 @@ fn messages_are_those_of_bhttp() {
 fn bhttp_reads_the_message() {
     let lines = |section: &FieldSection| -> Vec<(Vec<u8>, Vec<u8>)> {
         let lines = section.iter();
-        lines
-            .map(|f| (f.name().to_vec(), f.value().to_vec()))
-            .collect()
+        lines.map(|f| (f.name().to_vec(), f.value().to_vec())).collect()
     };
     let message = Message::read_bhttp(&mut Cursor::new(message_of(GOLDEN))).unwrap();
     assert_eq!(message.control().status().map(|s| s.code()), Some(200));
@@ -82,10 +65,7 @@ fn bhttp_reads_the_message() {
     assert_eq!(message.header().get(b"x-author"), Some(&b"Ren\xe9"[..]));
     let tags: Vec<_> = message.header().get_all(b"cache-tag").collect();
     assert_eq!(tags, [b"two", b"one"]);
-    assert_eq!(
-        lines(message.trailer()),
-        [(b"grpc-status".to_vec(), b"0".to_vec())]
-    );
+    assert_eq!(lines(message.trailer()), [(b"grpc-status".to_vec(), b"0".to_vec())]);
 }
 
 #[test]

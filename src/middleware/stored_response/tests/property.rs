@@ -52,11 +52,8 @@ fn response(longest: usize) -> impl Strategy<Value = StoredResponse> {
     let status = (200..=599_u16).prop_map(|code| StatusCode::from_u16(code).unwrap());
     let body = vec(any::<u8>(), 0..=longest).prop_map(Bytes::from);
     let trailers = prop::option::of(field_lines());
-    (status, field_lines(), body, trailers, meta()).prop_map(
-        |(status, headers, body, trailers, meta)| {
-            StoredResponse::new(status, headers, body, trailers, meta)
-        },
-    )
+    (status, field_lines(), body, trailers, meta())
+        .prop_map(|(status, headers, body, trailers, meta)| StoredResponse::new(status, headers, body, trailers, meta))
 }
 
 /// Decoding must end without a panic, and what it accepts must mean the same once it is encoded again.

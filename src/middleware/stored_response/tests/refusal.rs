@@ -40,10 +40,7 @@ fn other_formats_and_versions() {
     for entry in [&b""[..], b"MLK", b"{\"status\":200}", b"MLK\x02 and more"] {
         assert_eq!(refused(entry), StoredResponseError::Magic);
     }
-    assert_eq!(
-        refused_after(|entry| entry[3] = 2),
-        StoredResponseError::Magic
-    );
+    assert_eq!(refused_after(|entry| entry[3] = 2), StoredResponseError::Magic);
     assert_eq!(refused(&b"MLK\x01\0\0"[..]), StoredResponseError::Truncated);
 }
 
@@ -80,10 +77,7 @@ fn messages_without_their_trailer_section() {
     let whole = b"\x01\x40\xc8\0\0\0";
     assert!(StoredResponse::decode(&address(), entry_with(whole)).is_ok());
     for len in 0..whole.len() {
-        assert_eq!(
-            refused_message(&whole[..len]),
-            StoredResponseError::Truncated
-        );
+        assert_eq!(refused_message(&whole[..len]), StoredResponseError::Truncated);
     }
 }
 
@@ -136,22 +130,12 @@ fn metadata_out_of_range() {
 
 #[test]
 fn other_kinds_of_messages() {
-    for indicator in [
-        &b"\0"[..],
-        b"\x02",
-        b"\x03",
-        b"\x04",
-        b"\x40\x01",
-        b"\x80\0\0\x01",
-    ] {
+    for indicator in [&b"\0"[..], b"\x02", b"\x03", b"\x04", b"\x40\x01", b"\x80\0\0\x01"] {
         let error = refused_message(&[indicator, b"\x40\xc8\0\0\0"].concat());
         assert_eq!(error, StoredResponseError::Framing);
     }
     let informational = b"\x01\x40\x67\0\x40\xc8\0\0\0";
-    assert_eq!(
-        refused_message(informational),
-        StoredResponseError::Status(103)
-    );
+    assert_eq!(refused_message(informational), StoredResponseError::Status(103));
 }
 
 #[test]
@@ -173,29 +157,14 @@ fn lengths_beyond_the_end() {
     ] {
         assert_eq!(refused_message(message), StoredResponseError::Truncated);
     }
-    for section in [
-        &b"\x01"[..],
-        b"\x01a",
-        b"\x01a\x02b",
-        b"\x40",
-        b"\x01a\x01b\x01",
-    ] {
+    for section in [&b"\x01"[..], b"\x01a", b"\x01a\x02b", b"\x40", b"\x01a\x01b\x01"] {
         assert_eq!(refused_section(section), StoredResponseError::Truncated);
     }
 }
 
 #[test]
 fn invalid_names() {
-    for name in [
-        &b""[..],
-        b":status",
-        b":x",
-        b"Etag",
-        b"a b",
-        b"a:",
-        b"a\0",
-        b"\xc3\xa9",
-    ] {
+    for name in [&b""[..], b":status", b":x", b"Etag", b"a b", b"a:", b"a\0", b"\xc3\xa9"] {
         assert_eq!(refused_field(name, b"v"), StoredResponseError::FieldName);
     }
     let long = vec![b'a'; 1 << 16];
@@ -270,10 +239,7 @@ fn responses_that_cannot_be_expressed() {
         Some(many),
         Meta::default(),
     );
-    assert_eq!(
-        response.encode(&address()),
-        Err(StoredResponseError::TooManyFields)
-    );
+    assert_eq!(response.encode(&address()), Err(StoredResponseError::TooManyFields));
 }
 
 /// One value of a mebibyte, shared by many lines: the sum exceeds the limit, the memory does not.
@@ -284,10 +250,7 @@ fn responses_that_are_too_long() {
     for _ in 0..2048 {
         headers.append(HeaderName::from_static("a"), value.clone());
     }
-    assert_eq!(
-        not_encoded(200, headers, Meta::default()),
-        StoredResponseError::TooLong
-    );
+    assert_eq!(not_encoded(200, headers, Meta::default()), StoredResponseError::TooLong);
 }
 
 #[test]
@@ -296,9 +259,6 @@ fn errors_speak_for_themselves() {
     let text = error.unwrap_err().to_string();
     assert_eq!(
         text,
-        format!(
-            "the entry is {} bytes long, and 100 are there",
-            GOLDEN.len()
-        )
+        format!("the entry is {} bytes long, and 100 are there", GOLDEN.len())
     );
 }

@@ -15,13 +15,7 @@ fn round_trip(response: &StoredResponse) -> StoredResponse {
 }
 
 fn with_body(body: Bytes) -> StoredResponse {
-    StoredResponse::new(
-        StatusCode::OK,
-        HeaderMap::new(),
-        body,
-        None,
-        Meta::default(),
-    )
+    StoredResponse::new(StatusCode::OK, HeaderMap::new(), body, None, Meta::default())
 }
 
 #[test]
@@ -45,13 +39,7 @@ fn lines_of_one_name_keep_their_order() {
 fn empty_trailers_come_back_as_none() {
     let empty = Some(HeaderMap::new());
     let body = Bytes::new();
-    let response = StoredResponse::new(
-        StatusCode::OK,
-        HeaderMap::new(),
-        body,
-        empty,
-        Meta::default(),
-    );
+    let response = StoredResponse::new(StatusCode::OK, HeaderMap::new(), body, empty, Meta::default());
     assert_eq!(response.trailers(), None);
     assert_eq!(round_trip(&response).trailers(), None);
 }
@@ -79,8 +67,7 @@ fn entry_is_allocated_in_its_length() {
 #[test]
 fn blanks_at_the_ends_of_values_are_not_stored() {
     let headers = fields(&[("cache-control", b" \t max-age=1 \t")]);
-    let response =
-        StoredResponse::new(StatusCode::OK, headers, Bytes::new(), None, Meta::default());
+    let response = StoredResponse::new(StatusCode::OK, headers, Bytes::new(), None, Meta::default());
     assert_eq!(round_trip(&response).headers()[CACHE_CONTROL], "max-age=1");
 }
 
@@ -107,10 +94,6 @@ fn codec_shares_what_it_decoded() {
     let value = Arc::new(sample());
     let bytes = BinaryHttp.encode(&address(), &value).unwrap();
     assert_eq!(BinaryHttp.decode(&address(), bytes).unwrap(), value);
-    assert!(
-        BinaryHttp
-            .decode(&address(), Bytes::from_static(b"{}"))
-            .is_err()
-    );
+    assert!(BinaryHttp.decode(&address(), Bytes::from_static(b"{}")).is_err());
     assert!(BinaryHttp.weight(&value) > value.body().len());
 }
