@@ -193,6 +193,29 @@ impl Key {
     }
 }
 
+#[cfg(feature = "http")]
+impl Key {
+    /// This key with one more part: `name`, `=` and 64 hexadecimal digits.
+    ///
+    /// Injective for one `name`: what is appended has a fixed length, and a `}` at the end of the result tells that the
+    /// key ends in one. The result is longer than the key by as much, so a key taken to the letter may come to have
+    /// more than [`MAX_ID_LEN`] bytes.
+    pub(crate) fn with_digest(&self, name: &str, digest: &[u8; 32]) -> Self {
+        let (text, end) = match self.0.strip_suffix('}') {
+            Some(text) => (text, "}"),
+            None => (self.0.as_str(), ""),
+        };
+        let mut id = String::with_capacity(self.0.len() + name.len() + 66);
+        id.push_str(text);
+        id.push(' ');
+        id.push_str(name);
+        id.push('=');
+        push_hex(&mut id, digest);
+        id.push_str(end);
+        Self(id)
+    }
+}
+
 impl TryFrom<&str> for Key {
     type Error = KeyError;
 
@@ -251,14 +274,28 @@ impl KeyBuilder {
         self
     }
 
+    /// A builder with room for `capacity` bytes, so that a key of known length takes one allocation.
+    #[cfg(feature = "http")]
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self {
+            text: String::with_capacity(capacity),
+        }
+    }
+
+    /// Appends one part that consists of `segments`, one right after the other.
+    #[cfg(feature = "http")]
+    pub(crate) fn joined<const N: usize>(mut self, segments: [&[u8]; N]) -> Self {
+        self.separate();
+        for segment in segments {
+            self.push_escaped(segment);
+        }
+        self
+    }
+
     /// Appends `name=value` as one part. Names are RFC 9110 tokens, which cannot hold a `=`.
     #[cfg(feature = "http")]
-    pub(crate) fn named(mut self, name: &str, value: &[u8]) -> Self {
-        self.separate();
-        self.push_escaped(name.as_bytes());
-        self.text.push('=');
-        self.push_escaped(value);
-        self
+    pub(crate) fn named(self, name: &str, value: &[u8]) -> Self {
+        self.joined([name.as_bytes(), b"=", value])
     }
 
     /// Finishes the key.
@@ -279,7 +316,9 @@ impl KeyBuilder {
 
     fn separate(&mut self) {
         if self.text.is_empty() {
-            self.text.reserve(96);
+            if self.text.capacity() == 0 {
+                self.text.reserve(96);
+            }
             self.text.push('{');
         } else {
             self.text.push(' ');
@@ -287,19 +326,21 @@ impl KeyBuilder {
     }
 
     fn push_escaped(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
-        while let Some(at) = rest.iter().position(|b| must_escape(*b)) {
-            self.push_plain(&rest[..at]);
-            self.text.push('^');
-            push_hex(&mut self.text, &rest[at..=at]);
-            rest = &rest[at + 1..];
+        // A fold without an early exit is vectorised; nearly all parts end here.
+        if !bytes.iter().fold(false, |any, b| any | must_escape(*b))
+            && let Ok(plain) = str::from_utf8(bytes)
+        {
+            self.text.push_str(plain);
+            return;
         }
-        self.push_plain(rest);
-    }
-
-    fn push_plain(&mut self, bytes: &[u8]) {
-        // What needs no escape is printable ASCII, so this never replaces anything.
-        self.text.push_str(&String::from_utf8_lossy(bytes));
+        for byte in bytes {
+            if must_escape(*byte) {
+                self.text.push('^');
+                push_hex(&mut self.text, &[*byte]);
+            } else {
+                self.text.push(char::from(*byte));
+            }
+        }
     }
 }
 

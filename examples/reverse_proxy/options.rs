@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
-use tower_memolock::Tag;
 
 use crate::support::{Args, read_args};
 
@@ -33,7 +32,7 @@ pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     pub(crate) upstream: Uri,
     pub(crate) redis: Option<String>,
-    pub(crate) tag: Tag,
+    pub(crate) tag: String,
     pub(crate) ttl: Option<Duration>,
     pub(crate) lease: Duration,
     pub(crate) wait_timeout: Duration,
@@ -46,7 +45,7 @@ impl Options {
             let mut listen = None;
             let mut upstream = None;
             let mut redis = None;
-            let mut tag = None;
+            let mut tag = "proxy".to_owned();
             let mut ttl = None;
             let mut lease = Duration::from_secs(5);
             let mut wait_timeout = Duration::from_secs(30);
@@ -56,7 +55,7 @@ impl Options {
                     "--listen" => listen = Some(args.address()?),
                     "--upstream" => upstream = Some(args.http_url()?),
                     "--redis" => redis = Some(args.redis_url()?),
-                    "--tag" => tag = Some(args.tag()?),
+                    "--tag" => tag = args.tag()?,
                     "--ttl" => ttl = Some(args.duration()?),
                     "--lease" => lease = args.duration()?,
                     "--wait-timeout" => wait_timeout = args.duration()?,
@@ -69,7 +68,7 @@ impl Options {
                 listen: listen.ok_or_else(|| missing("--listen", "an address"))?,
                 upstream: upstream.ok_or_else(|| missing("--upstream", "an http:// address"))?,
                 redis,
-                tag: tag.map_or_else(|| Tag::new("proxy"), Ok).map_err(|e| e.to_string())?,
+                tag,
                 ttl,
                 lease,
                 wait_timeout,

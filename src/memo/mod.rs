@@ -18,5 +18,9 @@ mod stats;
 mod sync;
 mod table;
 
+#[cfg(feature = "http")]
+pub(crate) use self::lead::Lead;
 pub use self::memolock::{InvalidateError, MemoLock};
+#[cfg(feature = "http")]
+pub(crate) use self::obtain::Obtained;
 pub use self::stats::Stats;

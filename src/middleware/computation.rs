@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, Request, Response, response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -34,7 +34,11 @@ type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
 impl Computation {
     /// Starts the task and waits for the head of the response.
-    pub(crate) async fn run<S, ReqBody, ResBody>(self, service: S, request: Request<ReqBody>) -> Answer<ResBody, S::Error>
+    pub(crate) async fn run<S, ReqBody, ResBody>(
+        self,
+        service: S,
+        request: Request<ReqBody>,
+    ) -> Answer<ResBody, S::Error>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
         S::Future: Send + 'static,
@@ -130,7 +134,14 @@ impl Computation {
         };
         let Some(lead) = lead else { return };
         let length = content.len() as u64;
-        let sharing = policy::at_end(sharing, draft.status, &draft.headers, trailers.as_ref(), &self.method, length);
+        let sharing = policy::at_end(
+            sharing,
+            draft.status,
+            &draft.headers,
+            trailers.as_ref(),
+            &self.method,
+            length,
+        );
         let fresh_for = match sharing {
             Sharing::Store { fresh_for } => fresh_for,
             Sharing::Share => Duration::ZERO,
@@ -182,7 +193,7 @@ impl Draft {
 }
 
 fn unavailable<B>() -> Response<MemoBody<B>> {
-    let mut head = response::Response::new(MemoBody::empty());
+    let mut head = Response::new(MemoBody::empty());
     *head.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
     head
 }

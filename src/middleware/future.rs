@@ -76,7 +76,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
             // Polled again after it was ready, a future may do anything but harm.
-            KindProj::Ready { response } => response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            KindProj::Ready { response } => response
+                .take()
+                .map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
             KindProj::Direct { direct } => {
                 let response = ready!(direct.poll(cx));
                 Poll::Ready(response.map(|response| response.map(MemoBody::inner)))

@@ -1,5 +1,19 @@
-//! The tower layer.
+//! The tower layer: [`MemoLockLayer`](crate::MemoLockLayer).
 
+mod body;
+mod computation;
+mod future;
 mod key_extractor;
+mod layer;
 mod policy;
+mod recording;
+mod service;
+mod settings;
 pub mod stored_response;
+mod vary_index;
+
+pub use self::body::MemoBody;
+pub use self::future::ResponseFuture;
+pub use self::key_extractor::{BodyKey, BufferedBody, HeadKey, KeyExtractor, UriKey, When};
+pub use self::layer::MemoLockLayer;
+pub use self::service::MemoLockService;

@@ -49,7 +49,10 @@ pub(crate) struct Recorder<B> {
 /// What became of a recording.
 pub(crate) enum Recorded {
     /// The inner body came to its end.
-    Complete { content: Bytes, trailers: Option<HeaderMap> },
+    Complete {
+        content: Bytes,
+        trailers: Option<HeaderMap>,
+    },
     /// The inner body failed; the reader has its error.
     Failed,
     /// The inner body is longer than the limit; the reader has the rest of it.

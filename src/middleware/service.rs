@@ -231,10 +231,11 @@ fn replay<B>(stored: &Arc<StoredResponse>) -> Response<MemoBody<B>> {
 /// A stored response with its age, which RFC 9111, section 5.1, asks for.
 fn hit<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> {
     let meta = stored.meta();
-    let resident = SystemTime::now().duration_since(meta.stored_at).unwrap_or(Duration::ZERO);
+    let resident = SystemTime::now()
+        .duration_since(meta.stored_at)
+        .unwrap_or(Duration::ZERO);
     let age = meta.age.saturating_add(resident).as_secs();
     let mut response = replay(&stored);
     response.headers_mut().insert(AGE, HeaderValue::from(age));
     response
 }
-

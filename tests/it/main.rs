@@ -1,8 +1,8 @@
 //! Tests from outside: the examples as processes, over a real Redis, as a client sees them.
 
-mod cluster;
 mod contract;
 mod contract_memory;
 mod contract_redis;
+mod memo;
 mod reverse_proxy;
 mod support;

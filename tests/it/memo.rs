@@ -92,8 +92,12 @@ async fn a_value_is_computed_again_once_its_ttl_is_over() {
 async fn a_ttl_of_its_own_is_respected_and_zero_stores_nothing() {
     let memo = node(&MemoryStore::new());
     let compute = |ttl| move || async move { Ok::<_, Infallible>((Bytes::from("v"), ttl)) };
-    memo.get_or_compute_for("kept", compute(Duration::from_secs(600))).await.unwrap();
-    memo.get_or_compute_for("passing", compute(Duration::ZERO)).await.unwrap();
+    memo.get_or_compute_for("kept", compute(Duration::from_secs(600)))
+        .await
+        .unwrap();
+    memo.get_or_compute_for("passing", compute(Duration::ZERO))
+        .await
+        .unwrap();
     tokio::time::advance(Duration::from_secs(500)).await;
     assert_eq!(memo.get("kept").await.unwrap().unwrap(), "v");
     assert_eq!(memo.get("passing").await.unwrap(), None);
@@ -119,7 +123,10 @@ async fn an_error_goes_to_everybody_who_waited_and_is_not_stored() {
     has_started.await.unwrap();
     let follow = |memo: &MemoLock<MemoryStore>| {
         let memo = memo.clone();
-        tokio::spawn(async move { memo.get_or_compute("a", || async { Ok::<Bytes, String>("never".into()) }).await })
+        tokio::spawn(async move {
+            memo.get_or_compute("a", || async { Ok::<Bytes, String>("never".into()) })
+                .await
+        })
     };
     let (beside, elsewhere) = (follow(&here), follow(&there));
     settle().await;
@@ -129,7 +136,9 @@ async fn an_error_goes_to_everybody_who_waited_and_is_not_stored() {
     }
     assert!(matches!(elsewhere.await.unwrap(), Err(Error::Remote(e)) if e.message() == "no database"));
     assert_eq!(here.get("a").await.unwrap(), None);
-    let again = here.get_or_compute("a", || async { Ok::<Bytes, String>("better".into()) }).await;
+    let again = here
+        .get_or_compute("a", || async { Ok::<Bytes, String>("better".into()) })
+        .await;
     assert_eq!(again.unwrap(), "better");
 }
 
@@ -157,7 +166,9 @@ async fn a_panic_is_an_error_for_everybody_and_not_a_hang() {
     gate.notify_one();
     assert!(matches!(leader.await.unwrap(), Err(Error::Panicked)));
     assert!(matches!(follower.await.unwrap(), Err(Error::Panicked)));
-    let next = memo.get_or_compute("a", || async { Ok::<Bytes, Infallible>("fine".into()) }).await;
+    let next = memo
+        .get_or_compute("a", || async { Ok::<Bytes, Infallible>("fine".into()) })
+        .await;
     assert_eq!(next.unwrap(), "fine");
 }
 
@@ -207,7 +218,10 @@ async fn a_dead_leader_is_succeeded_by_exactly_one_at_the_end_of_its_lease() {
     let callers: Vec<_> = (0..30).map(|i| ask(&nodes[i % 3], &work, "second")).collect();
     work.started.notified().await;
     let waited = started.elapsed();
-    assert!(waited >= LEASE && waited < LEASE + Duration::from_millis(150), "{waited:?}");
+    assert!(
+        waited >= LEASE && waited < LEASE + Duration::from_millis(150),
+        "{waited:?}"
+    );
     work.gate.notify_one();
     for caller in callers {
         assert_eq!(caller.await.unwrap().unwrap(), "second");
@@ -245,7 +259,11 @@ async fn an_invalidated_computation_does_not_commit_and_later_callers_compute_an
     let later = ask(&here, &new, "new");
     settle().await;
     old.gate.notify_one();
-    assert_eq!(leader.await.unwrap().unwrap(), "old", "its own caller asked before the invalidation");
+    assert_eq!(
+        leader.await.unwrap().unwrap(),
+        "old",
+        "its own caller asked before the invalidation"
+    );
     settle().await;
     assert_eq!(here.get("a").await.unwrap(), None, "a stale commit");
     new.gate.notify_one();
@@ -268,7 +286,10 @@ async fn when_everybody_leaves_nothing_is_left() {
     callers.iter().for_each(|caller| caller.abort());
     settle().await;
     assert_eq!(memo.in_flight(), 0);
-    assert!(store.renew(&address("a"), other, LEASE).await.unwrap(), "the lock is not theirs to give back");
+    assert!(
+        store.renew(&address("a"), other, LEASE).await.unwrap(),
+        "the lock is not theirs to give back"
+    );
     assert_eq!(work.runs(), 0);
 }
 
@@ -278,7 +299,10 @@ async fn a_caller_that_leaves_before_it_can_lead_gives_the_lock_back() {
     let memo = node(&store);
     let work = Work::default();
     // Polled once: the flight has begun, its keeper has not.
-    let mut caller = Box::pin(memo.get_or_compute("a", { let work = work.clone(); move || work.run("no") }));
+    let mut caller = Box::pin(memo.get_or_compute("a", {
+        let work = work.clone();
+        move || work.run("no")
+    }));
     assert!(futures_util::poll!(&mut caller).is_pending());
     drop(caller);
     settle().await;
@@ -292,5 +316,8 @@ async fn an_id_that_cannot_be_a_key_is_refused() {
     let memo = node(&MemoryStore::new());
     let compute = || pending::<Result<Bytes, Infallible>>();
     assert!(matches!(memo.get_or_compute("", compute).await, Err(Error::Key(_))));
-    assert!(matches!(memo.get_or_compute("x".repeat(2000), compute).await, Err(Error::Key(_))));
+    assert!(matches!(
+        memo.get_or_compute("x".repeat(2000), compute).await,
+        Err(Error::Key(_))
+    ));
 }

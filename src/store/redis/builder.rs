@@ -108,9 +108,7 @@ impl RedisStoreBuilder {
         };
         let dialer = Dialer::new(info, timeout, connect_timeout);
         match dialer.commands().await {
-            Err(error) if error.is_permanent() => {
-                Err(StoreError::with_source(StoreErrorKind::Rejected, error))
-            }
+            Err(error) if error.is_permanent() => Err(StoreError::with_source(StoreErrorKind::Rejected, error)),
             first => Ok(RedisStore::start(dialer, first, inline_limit)),
         }
     }

@@ -91,11 +91,7 @@ impl Commands {
     pub(super) async fn send_all(&self, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
         let mut current = self.current()?;
         let count = pipeline.len();
-        match current
-            .connection
-            .send_packed_commands(pipeline, 0, count)
-            .await
-        {
+        match current.connection.send_packed_commands(pipeline, 0, count).await {
             Ok(replies) => {
                 for reply in &replies {
                     self.judge(current.generation, reply);

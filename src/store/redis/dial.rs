@@ -7,8 +7,8 @@ use std::time::Duration;
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ProtocolVersion,
-    RedisConnectionInfo, RedisError, Value as Reply,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo,
+    RedisError, Value as Reply,
 };
 
 use super::error::DialError;
@@ -68,10 +68,7 @@ impl Dialer {
     /// A connection for subscriptions. `sender` sees everything that the server pushes.
     ///
     /// RESP3, because its push messages reach `sender` on the connection's own task, as soon as they are parsed.
-    pub(super) async fn notifications(
-        &self,
-        sender: impl AsyncPushSender,
-    ) -> Result<MultiplexedConnection, DialError> {
+    pub(super) async fn notifications(&self, sender: impl AsyncPushSender) -> Result<MultiplexedConnection, DialError> {
         let settings = self.info.redis_settings().clone();
         let client = self.client(
             settings
@@ -100,15 +97,10 @@ impl Dialer {
             .set_pipeline_buffer_size(QUEUE)
     }
 
-    async fn within_timeout<T>(
-        &self,
-        open: impl Future<Output = Result<T, DialError>>,
-    ) -> Result<T, DialError> {
+    async fn within_timeout<T>(&self, open: impl Future<Output = Result<T, DialError>>) -> Result<T, DialError> {
         match tokio::time::timeout(self.connect_timeout, open).await {
             Ok(result) => result,
-            Err(_) => Err(DialError::Unreachable(
-                io::Error::from(io::ErrorKind::TimedOut).into(),
-            )),
+            Err(_) => Err(DialError::Unreachable(io::Error::from(io::ErrorKind::TimedOut).into())),
         }
     }
 
@@ -123,10 +115,7 @@ impl Dialer {
             let database = settings.db();
             let mut select = redis::cmd("SELECT");
             select.arg(database);
-            ask(connection, &select, |e| {
-                Err(DialError::Database(database, e))
-            })
-            .await?;
+            ask(connection, &select, |e| Err(DialError::Database(database, e))).await?;
         }
         // Any other error shows a server at work: `NOPERM`, or `MISCONF` while it cannot save.
         ask(connection, &redis::cmd("PING"), |_| Ok(())).await
@@ -143,9 +132,7 @@ async fn ask(
     let Reply::ServerError(error) = reply.map_err(DialError::Unreachable)? else {
         return Ok(());
     };
-    let full = error
-        .details()
-        .is_some_and(|d| d.contains("max number of clients"));
+    let full = error.details().is_some_and(|d| d.contains("max number of clients"));
     match error.code() {
         "LOADING" | "MASTERDOWN" => Err(DialError::Unreachable(error.into())),
         "NOAUTH" => Err(DialError::PasswordMissing(error.into())),
@@ -160,9 +147,7 @@ pub(super) fn parse_url(url: &str) -> Result<ConnectionInfo, StoreError> {
     let config = |reason| StoreError::with_source(StoreErrorKind::Config, reason);
     let secure = url.starts_with("rediss:") || url.starts_with("valkeys:");
     if secure && !cfg!(feature = "tls") {
-        return Err(config(
-            "a URL of this kind needs the feature `tls` of tower-memolock",
-        ));
+        return Err(config("a URL of this kind needs the feature `tls` of tower-memolock"));
     }
     url.parse()
         .map_err(|e: RedisError| StoreError::with_source(StoreErrorKind::Config, e))

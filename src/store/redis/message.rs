@@ -71,10 +71,7 @@ mod tests {
 
     #[test]
     fn every_reason_survives_the_wire() {
-        assert!(matches!(
-            round_trip(&Release::Pass),
-            Notice::Released(Release::Pass)
-        ));
+        assert!(matches!(round_trip(&Release::Pass), Notice::Released(Release::Pass)));
         assert!(matches!(
             round_trip(&Release::Abandoned),
             Notice::Released(Release::Abandoned)
@@ -98,19 +95,13 @@ mod tests {
     #[test]
     fn what_cannot_be_shared_inline_is_released() {
         assert_eq!(release(&shared(LIMIT + 1), LIMIT), RELEASED);
-        assert_eq!(
-            release(&Release::Shared(Value::unreadable()), LIMIT),
-            RELEASED
-        );
+        assert_eq!(release(&Release::Shared(Value::unreadable()), LIMIT), RELEASED);
     }
 
     #[test]
     fn words_without_a_release_have_their_notices() {
         assert!(matches!(parse(&STORED.into()), Some(Notice::Reread)));
-        assert!(matches!(
-            parse(&INVALIDATED.into()),
-            Some(Notice::Invalidated)
-        ));
+        assert!(matches!(parse(&INVALIDATED.into()), Some(Notice::Invalidated)));
     }
 
     #[test]

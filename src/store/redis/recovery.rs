@@ -81,9 +81,7 @@ impl Recovery {
 
 /// The longest delay before attempt number `attempt`.
 fn step(attempt: u32) -> Duration {
-    let factor = 1_u32
-        .checked_shl(attempt.saturating_sub(1))
-        .unwrap_or(u32::MAX);
+    let factor = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
     match attempt {
         // Hardly any wait, yet enough to keep a fleet from connecting in the same instant.
         0 => SHORTEST / 2,

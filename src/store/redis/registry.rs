@@ -202,11 +202,7 @@ impl Registry {
             Kind::Control => match message::parse(&payload) {
                 Some(notice) => notice,
                 None => {
-                    tracing::debug!(
-                        channel,
-                        bytes = payload.len(),
-                        "not a control word: ignored"
-                    );
+                    tracing::debug!(channel, bytes = payload.len(), "not a control word: ignored");
                     return;
                 }
             },
@@ -295,12 +291,7 @@ mod tests {
                 Change::Subscribe(name) => format!("+{name}"),
                 Change::Unsubscribe(name) => format!("-{name}"),
             };
-            self.registry
-                .take_changes()
-                .0
-                .into_iter()
-                .map(name)
-                .collect()
+            self.registry.take_changes().0.into_iter().map(name).collect()
         }
 
         fn confirm(&mut self, subscribed: bool) {
@@ -319,10 +310,7 @@ mod tests {
 
     fn rereads(mailbox: &Mailbox) -> usize {
         let heard = heard(mailbox);
-        assert!(
-            heard.iter().all(|n| matches!(n, Notice::Reread)),
-            "{heard:?}"
-        );
+        assert!(heard.iter().all(|n| matches!(n, Notice::Reread)), "{heard:?}");
         heard.len()
     }
 

@@ -106,15 +106,9 @@ mod tests {
         let (keys, args) = (["lock", "value"], [b"token".as_slice(), b""]);
         let tail = |command: &Cmd| {
             let packed = command.get_packed_command();
-            let at = packed
-                .windows(9)
-                .position(|w| w == b"$1\r\n2\r\n$4")
-                .unwrap();
+            let at = packed.windows(9).position(|w| w == b"$1\r\n2\r\n$4").unwrap();
             packed[at..].to_vec()
         };
-        assert_eq!(
-            tail(&COMMIT.cached(&keys, &args)),
-            tail(&COMMIT.complete(&keys, &args))
-        );
+        assert_eq!(tail(&COMMIT.cached(&keys, &args)), tail(&COMMIT.complete(&keys, &args)));
     }
 }

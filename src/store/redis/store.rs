@@ -76,11 +76,7 @@ impl RedisStore {
         RedisStoreBuilder::new(url)
     }
 
-    pub(super) fn start(
-        dialer: Dialer,
-        first: Result<MultiplexedConnection, DialError>,
-        inline_limit: usize,
-    ) -> Self {
+    pub(super) fn start(dialer: Dialer, first: Result<MultiplexedConnection, DialError>, inline_limit: usize) -> Self {
         let address = dialer.address().to_string();
         let hub = Arc::new(Hub::default());
         let check = Arc::new(Notify::new());
@@ -98,12 +94,7 @@ impl RedisStore {
     }
 
     /// Runs a script. Nothing was executed where the server does not know it yet, so sending it then is safe.
-    async fn run(
-        &self,
-        script: &Script,
-        keys: &[&str],
-        args: &[&[u8]],
-    ) -> Result<bool, StoreError> {
+    async fn run(&self, script: &Script, keys: &[&str], args: &[&[u8]]) -> Result<bool, StoreError> {
         let commands = &self.inner.commands;
         let mut reply = commands.send(&script.cached(keys, args)).await?;
         if matches!(&reply, Reply::ServerError(e) if e.code() == "NOSCRIPT") {
@@ -126,12 +117,7 @@ impl Store for RedisStore {
         value(self.inner.commands.send(&get).await?)
     }
 
-    async fn acquire(
-        &self,
-        address: &Address,
-        token: Token,
-        lease: Duration,
-    ) -> Result<Acquire, StoreError> {
+    async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
         let keys = Keyspace::new(address);
         let (lock, own) = (keys.lock(), token.to_string());
         let mut pipeline = Pipeline::with_capacity(4);
@@ -159,35 +145,19 @@ impl Store for RedisStore {
         })
     }
 
-    async fn renew(
-        &self,
-        address: &Address,
-        token: Token,
-        lease: Duration,
-    ) -> Result<bool, StoreError> {
+    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
         let lock = Keyspace::new(address).lock();
         let lease = millis(lease).to_string();
         let args = [token.to_string().into_bytes(), lease.into_bytes()];
-        self.run(&script::RENEW, &[&lock], &[&args[0], &args[1]])
-            .await
+        self.run(&script::RENEW, &[&lock], &[&args[0], &args[1]]).await
     }
 
-    async fn commit(
-        &self,
-        address: &Address,
-        token: Token,
-        value: &Value,
-        ttl: Duration,
-    ) -> Result<bool, StoreError> {
+    async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
         let keys = Keyspace::new(address);
         let bytes = value.bytes()?;
         let (token, ttl) = (token.to_string(), millis(ttl).to_string());
         let inline = bytes.len() <= self.inner.inline_limit;
-        let channel = if inline {
-            keys.promise()
-        } else {
-            keys.control()
-        };
+        let channel = if inline { keys.promise() } else { keys.control() };
         let args = [
             token.as_bytes(),
             &bytes,
@@ -196,16 +166,10 @@ impl Store for RedisStore {
             message::STORED,
         ];
         let args = if inline { &args[..4] } else { &args };
-        self.run(&script::COMMIT, &[&keys.lock(), keys.value()], args)
-            .await
+        self.run(&script::COMMIT, &[&keys.lock(), keys.value()], args).await
     }
 
-    async fn release(
-        &self,
-        address: &Address,
-        token: Token,
-        reason: Release,
-    ) -> Result<bool, StoreError> {
+    async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
         let keys = Keyspace::new(address);
         let (token, channel) = (token.to_string(), keys.control());
         let payload = message::release(&reason, self.inner.inline_limit);
@@ -229,12 +193,7 @@ impl Store for RedisStore {
 
 impl RedisStore {
     /// The lease of a lock that an earlier attempt took already starts anew.
-    async fn extend(
-        &self,
-        address: &Address,
-        token: Token,
-        lease: Duration,
-    ) -> Result<Lock, StoreError> {
+    async fn extend(&self, address: &Address, token: Token, lease: Duration) -> Result<Lock, StoreError> {
         Ok(if self.renew(address, token, lease).await? {
             Lock::Granted
         } else {

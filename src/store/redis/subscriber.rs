@@ -241,10 +241,7 @@ impl Session<'_> {
 
     async fn ping(&mut self) -> Result<(), RedisError> {
         self.forward().await?;
-        let reply = self
-            .connection
-            .send_packed_command(&redis::cmd("PING"))
-            .await?;
+        let reply = self.connection.send_packed_command(&redis::cmd("PING")).await?;
         if let Reply::ServerError(error) = reply
             && error::verdict(&error) != Verdict::Keep
         {

@@ -1,0 +1,129 @@
+//! The trait, and closures as extractors.
+
+use std::future::{Future, ready};
+
+use http::Request;
+
+use super::When;
+use crate::key::Key;
+
+/// Finds the key of a request.
+///
+/// Requests with the same key get the same response, so a key has to cover **everything of the request that the
+/// service looks at**. [`UriKey`](super::UriKey), the default, covers the method and the target URI; add to it with
+/// [`headers`](super::UriKey::headers), cover the body with [`BodyKey`](super::BodyKey), or leave requests out with
+/// [`when`](KeyExtractor::when).
+///
+/// ```
+/// use http::{Request, header};
+/// use tower_memolock::middleware::{KeyExtractor, UriKey};
+///
+/// let keys = UriKey::new()
+///     .header(header::ACCEPT_LANGUAGE)
+///     .when(|request: &Request<()>| !request.uri().path().starts_with("/admin"));
+/// # let _ = keys;
+/// ```
+///
+/// A closure is an extractor too. What it returns is used to the letter, so it answers for different requests having
+/// different keys; [`Key::builder`](crate::Key::builder) makes that easy.
+///
+/// ```
+/// use http::Request;
+/// use tower_memolock::Key;
+/// use tower_memolock::middleware::KeyExtractor;
+///
+/// fn assert_extractor<B>(_: impl KeyExtractor<B>) {}
+///
+/// assert_extractor(|request: &Request<()>| {
+///     let tenant = request.headers().get("x-tenant")?;
+///     Some(Key::builder().part(tenant).part(request.uri().path()).build())
+/// });
+/// ```
+///
+/// # Different requests never share a key
+///
+/// The ready-made extractors are injective in what they cover:
+///
+/// * A key is a sequence of parts. [`KeyBuilder`](crate::KeyBuilder) escapes whatever could end a part, so the text
+///   determines the sequence; a long text is replaced by its SHA-256, marked with a `#` that is otherwise escaped.
+/// * The first part is the method, the second the target, `SCHEME://AUTHORITY` (or `//AUTHORITY` where the scheme is
+///   not known) and the path with the query. An authority ends at the first `/` or `?`, which it cannot hold
+///   (a `Host` that does is no key at all), and a path starts with one, so the target determines its pieces. Bytes are
+///   taken as they are: nothing is decoded, lower-cased or sorted.
+/// * Every further part is `name=value` for one line of one header field. A name holds no `=`, so the part determines
+///   both. Absent fields have no part, empty ones have one, and several lines have several.
+/// * [`BodyKey`](super::BodyKey) appends text of fixed length to a key, so the result determines the key and the digest.
+///
+/// # Extractors of your own
+///
+/// One that looks at the head only implements [`head_key`](KeyExtractor::head_key) and
+/// [`pass`](KeyExtractor::pass), with `Body = B`.
+pub trait KeyExtractor<B>: Clone + Send + Sync + 'static {
+    /// The body that the inner service gets.
+    type Body: Send;
+
+    /// Whether the key covers the body of the request.
+    ///
+    /// Requests with a body that the key does not cover are never collapsed. Defaults to `false`.
+    fn covers_body(&self) -> bool {
+        false
+    }
+
+    /// The key, as far as the head of the request tells.
+    ///
+    /// This is on the path of every hit: it should be quick, and cannot wait.
+    fn head_key(&self, request: &Request<B>) -> HeadKey;
+
+    /// Reads the body for the key, and returns the request with all of the body still to be read.
+    ///
+    /// Called where [`head_key`](KeyExtractor::head_key) said [`HeadKey::NeedsBody`]; `None` is a bypass. Defaults to
+    /// one, with the body left alone.
+    fn body_key(&self, request: Request<B>) -> impl Future<Output = (Option<Key>, Request<Self::Body>)> + Send {
+        ready((None, self.pass(request)))
+    }
+
+    /// Hands on a request whose body is not needed for the key, unread.
+    fn pass(&self, request: Request<B>) -> Request<Self::Body>;
+
+    /// Leaves out the requests for which `predicate` is false: they bypass the layer.
+    fn when<F>(self, predicate: F) -> When<Self, F>
+    where
+        F: Fn(&Request<B>) -> bool + Clone + Send + Sync + 'static,
+    {
+        When::new(self, predicate)
+    }
+}
+
+/// What the head of a request tells about its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeadKey {
+    /// The key.
+    Key(Key),
+    /// The request is not to be collapsed, and goes to the inner service.
+    Bypass,
+    /// The body has to be read: [`KeyExtractor::body_key`] tells.
+    NeedsBody,
+}
+
+impl From<Option<Key>> for HeadKey {
+    fn from(key: Option<Key>) -> Self {
+        key.map_or(Self::Bypass, Self::Key)
+    }
+}
+
+impl<B, F> KeyExtractor<B> for F
+where
+    B: Send,
+    F: Fn(&Request<B>) -> Option<Key> + Clone + Send + Sync + 'static,
+{
+    type Body = B;
+
+    fn head_key(&self, request: &Request<B>) -> HeadKey {
+        self(request).into()
+    }
+
+    fn pass(&self, request: Request<B>) -> Request<B> {
+        request
+    }
+}
