@@ -293,11 +293,12 @@ async fn a_hit_is_one_command_and_a_miss_is_three_round_trips() {
     let origin = Origin::start(|_| async { Reply::fresh("x") }).await;
     let nodes = nodes(&origin, &redis).await;
     // The first commit of all finds its script unknown and sends it whole.
+    let committed = || redis.cli(&["KEYS", "proxy/lock:*"]).is_empty();
     agree(urls(&nodes, "/first", 1)).await;
+    eventually("the end of the first commit", committed).await;
 
     let monitor = redis.monitor();
     agree(urls(&nodes[..1], "/", 1)).await;
-    let committed = || redis.cli(&["KEYS", "proxy/lock:*"]).is_empty();
     eventually("the end of the commit", committed).await;
     assert_eq!(names(monitor.commands()), ["GET", "SET", "GET", "PTTL", "EVALSHA"]);
 
