@@ -23,13 +23,15 @@ mod upstream;
 
 use std::process::ExitCode;
 
+use http_body_util::Either;
 use tokio::net::TcpListener;
-use tower::{BoxError, ServiceBuilder};
+use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore, Store};
 use tracing_subscriber::filter::LevelFilter;
 
 use self::options::Options;
 use self::rewrite::Target;
-use self::upstream::Upstream;
+use self::upstream::{Upstream, bad_gateway};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -42,20 +44,43 @@ async fn main() -> ExitCode {
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            support::print_error(&*error);
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(options: Options) -> Result<(), BoxError> {
+    match options.redis.clone() {
+        Some(url) => proxy(options, RedisStore::connect(&url).await?).await,
+        None => proxy(options, MemoryStore::new()).await,
+    }
+}
+
+async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
     let target = Target::new(options.upstream).ok_or("--upstream has no host")?;
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
-    let service = ServiceBuilder::new()
+
+    let layer = MemoLockLayer::with_tag(store, options.tag)
+        .ttl(options.ttl.unwrap_or_default())
+        .lease(options.lease)
+        .wait_timeout(options.wait_timeout)
+        .max_body(options.max_body);
+    let shared = ServiceBuilder::new()
         .map_request(move |request| target.rewrite(request))
+        .layer(layer)
         .service(Upstream::new());
+    let service = service_fn(move |request| {
+        let answer = shared.clone().oneshot(request);
+        async move {
+            Ok(match answer.await {
+                Ok(response) => response.map(Either::Left),
+                Err(error) => bad_gateway(&error).map(Either::Right),
+            })
+        }
+    });
     server::serve(listener, service).await;
     Ok(())
 }

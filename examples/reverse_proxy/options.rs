@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
+use tower_memolock::Tag;
 
 use crate::support::{Args, read_args};
 
@@ -32,7 +33,7 @@ pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     pub(crate) upstream: Uri,
     pub(crate) redis: Option<String>,
-    pub(crate) tag: String,
+    pub(crate) tag: Tag,
     pub(crate) ttl: Option<Duration>,
     pub(crate) lease: Duration,
     pub(crate) wait_timeout: Duration,
@@ -45,7 +46,7 @@ impl Options {
             let mut listen = None;
             let mut upstream = None;
             let mut redis = None;
-            let mut tag = "proxy".to_owned();
+            let mut tag = Tag::new("proxy").map_err(|e| e.to_string())?;
             let mut ttl = None;
             let mut lease = Duration::from_secs(5);
             let mut wait_timeout = Duration::from_secs(30);

@@ -1,6 +1,5 @@
 //! [`Upstream`]: the innermost service, which asks the upstream.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -28,7 +27,7 @@ pub(crate) type UpstreamBody = Either<Incoming, Full<Bytes>>;
 type Connector = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> Connection>;
 type MaybeEmpty<B> = Either<B, Empty<<B as Body>::Data>>;
 
-/// Sends requests to wherever their URI says, streaming both ways. Trouble becomes a response of its own.
+/// Sends requests to wherever their URI says, streaming both ways.
 pub(crate) struct Upstream<B: Body> {
     client: Client<Connector, MaybeEmpty<B>>,
 }
@@ -68,25 +67,19 @@ where
         }
     }
 
-    async fn answer(&self, request: Request<B>) -> Response<UpstreamBody> {
+    async fn answer(&self, request: Request<B>) -> Result<Response<UpstreamBody>, Error> {
         if request.method() == Method::CONNECT {
-            return text(StatusCode::NOT_IMPLEMENTED, "this is no tunnel\n");
+            let refusal = text(StatusCode::NOT_IMPLEMENTED, "this is no tunnel\n");
+            return Ok(refusal.map(Either::Right));
         }
-        match self.ask(request).await {
-            // Nobody asked for another protocol: Upgrade is not passed on.
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                text(StatusCode::BAD_GATEWAY, "the upstream changed the protocol\n")
-            }
-            Ok(mut response) => {
-                answered(&mut response);
-                clean(response).map(Either::Left)
-            }
-            Err(error) => {
-                let cause = &error as &dyn std::error::Error;
-                tracing::warn!(error = cause, "no answer from the upstream");
-                text(StatusCode::BAD_GATEWAY, "no answer from the upstream\n")
-            }
+        let mut response = self.ask(request).await?;
+        // Nobody asked for another protocol: Upgrade is not passed on.
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let refusal = text(StatusCode::BAD_GATEWAY, "the upstream changed the protocol\n");
+            return Ok(refusal.map(Either::Right));
         }
+        answered(&mut response);
+        Ok(clean(response).map(Either::Left))
     }
 }
 
@@ -105,21 +98,29 @@ where
     B::Error: Into<BoxError>,
 {
     type Response = Response<UpstreamBody>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let upstream = self.clone();
-        Box::pin(async move { Ok(upstream.answer(request).await) })
+        Box::pin(async move { upstream.answer(request).await })
     }
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<UpstreamBody> {
-    let mut response = Response::new(Either::Right(Full::from(text)));
+/// What the client gets when there is no answer. Outside the layer: to the layer it is an error, after which one of
+/// those who wait tries again.
+pub(crate) fn bad_gateway(error: &Error) -> Response<Full<Bytes>> {
+    let cause = error as &dyn std::error::Error;
+    tracing::warn!(error = cause, "no answer from the upstream");
+    text(StatusCode::BAD_GATEWAY, "no answer from the upstream\n")
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, plain);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Uri;
 use lexopt::{Arg, Parser, ValueExt};
+use tower_memolock::Tag;
 
 use super::value;
 
@@ -77,7 +78,7 @@ impl Args {
     }
 
     /// The flag's value as the tag of a layer or a `MemoLock`.
-    pub(crate) fn tag(&mut self) -> Result<String, Error> {
+    pub(crate) fn tag(&mut self) -> Result<Tag, Error> {
         self.value("a name of letters, digits, '-', '_' and '.'", value::tag)
     }
 

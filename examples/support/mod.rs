@@ -10,3 +10,14 @@ mod value;
 
 pub(crate) use self::args::{Args, Error, read_args};
 pub(crate) use self::shutdown::shutdown;
+
+/// Prints an error with its causes.
+pub(crate) fn print_error(error: &dyn std::error::Error) {
+    eprint!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprint!(": {error}");
+        cause = error.source();
+    }
+    eprintln!();
+}

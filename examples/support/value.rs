@@ -4,13 +4,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use http::Uri;
+use tower_memolock::Tag;
 
 pub(super) fn text(given: &str) -> Option<String> {
     (!given.is_empty()).then(|| given.to_owned())
 }
 
-pub(super) fn tag(given: &str) -> Option<String> {
-    tower_memolock::Tag::new(given).is_ok().then(|| given.to_owned())
+pub(super) fn tag(given: &str) -> Option<Tag> {
+    Tag::new(given).ok()
 }
 
 pub(super) fn whole(given: &str) -> Option<usize> {

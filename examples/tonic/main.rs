@@ -14,7 +14,7 @@
 mod support;
 
 mod demo {
-    #![allow(missing_docs, unused_qualifications, reason = "generated")]
+    #![allow(missing_docs, unreachable_pub, unused_qualifications, reason = "generated")]
     include!("memolock.demo.v1.rs");
 }
 
@@ -27,7 +27,7 @@ use std::time::Duration;
 use demo::reports_server::{Reports, ReportsServer};
 use demo::{RenderReply, RenderRequest};
 use futures_util::{Stream, stream};
-use http::Method;
+use http::{HeaderName, Method};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use support::{Args, read_args, shutdown};
@@ -134,9 +134,12 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
         node: options.node.unwrap_or_else(|| address.to_string()),
         executions: AtomicU64::new(0),
     };
-    // The servers have different addresses and do the same work, so the address is left out of the key.
-    let key = BodyKey::new(UriKey::new().without_authority())
-        .when(|request: &http::Request<Body>| request.uri().path() == RENDER);
+    // The servers have different addresses and do the same work, so the address is left out of the key. The fields
+    // say what the message, and the reply, are encoded in.
+    let head = UriKey::new()
+        .without_authority()
+        .headers(["content-type", "grpc-encoding", "grpc-accept-encoding"].map(HeaderName::from_static));
+    let key = BodyKey::over(head).when(|request: &http::Request<Body>| request.uri().path() == RENDER);
     let layer = MemoLockLayer::new(store, "reports")
         .methods([Method::POST])
         .key(key)
