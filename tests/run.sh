@@ -48,7 +48,6 @@ RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 
 step "package"
 cargo package --no-verify --allow-dirty --quiet
-cargo package --list --allow-dirty
 
 step "examples"
 cargo build --examples --all-features
