@@ -37,8 +37,7 @@ mod tests {
     #[test]
     fn age_is_the_larger_of_both_clocks() {
         // 500 ms past the full second: parts of a second do not count.
-        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:50:00 GMT").unwrap()
-            + Duration::from_millis(500);
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:50:00 GMT").unwrap() + Duration::from_millis(500);
         let date = |time| ("date", time);
         let age = |age| ("age", age);
         for (lines, expected) in [

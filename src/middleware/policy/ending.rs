@@ -105,9 +105,7 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<Result<u64, Incomple
         .map(<[u8]>::trim_ascii);
     let first = members.next()?;
     let is_number = !first.is_empty() && first.iter().all(u8::is_ascii_digit);
-    let number = str::from_utf8(first)
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let number = str::from_utf8(first).ok().and_then(|text| text.parse().ok());
     match number {
         Some(length) if is_number && members.all(|other| other == first) => Some(Ok(length)),
         _ => Some(Err(Incomplete)),

@@ -13,8 +13,6 @@ pub(crate) struct RequestRules {
     /// Whether requests with credentials collapse too, which is right where they are part of the key or change nothing
     /// about the response. Defaults to `false`.
     pub(crate) credentials: bool,
-    /// Whether the key covers the body. Defaults to `false`.
-    pub(crate) key_covers_body: bool,
 }
 
 impl Default for RequestRules {
@@ -22,7 +20,6 @@ impl Default for RequestRules {
         Self {
             methods: vec![Method::GET, Method::HEAD],
             credentials: false,
-            key_covers_body: false,
         }
     }
 }
@@ -38,7 +35,7 @@ pub(crate) enum Bypass {
     Conditional,
     /// The request asks for more than a response.
     Protocol,
-    /// There is a body, which the key does not cover.
+    /// There is a body which the key does not cover.
     Body,
     /// The request forbids storing.
     NoStore,
@@ -58,11 +55,12 @@ impl Bypass {
     }
 }
 
-/// Whether a request may share a response, by its head.
+/// Whether a request may share a response, by its head. `uncovered_body` says that it has a body which its key does
+/// not cover.
 pub(crate) fn may_collapse(
     method: &Method,
     headers: &HeaderMap,
-    has_body: bool,
+    uncovered_body: bool,
     rules: &RequestRules,
 ) -> Result<(), Bypass> {
     if !rules.methods.contains(method) {
@@ -71,7 +69,7 @@ pub(crate) fn may_collapse(
     if *method == Method::CONNECT {
         return Err(Bypass::Protocol);
     }
-    if has_body && !rules.key_covers_body {
+    if uncovered_body {
         return Err(Bypass::Body);
     }
     let mut cache_control = false;
@@ -87,8 +85,7 @@ pub(crate) fn may_collapse(
     }
     // RFC 9111, 5.2.1.5. The other directives of a request are advice (5.2.1), which a cache that protects its origin
     // does not take from everybody.
-    if cache_control && CacheControl::parse(headers).map_or(true, |directives| directives.no_store)
-    {
+    if cache_control && CacheControl::parse(headers).map_or(true, |directives| directives.no_store) {
         return Err(Bypass::NoStore);
     }
     Ok(())
@@ -160,11 +157,11 @@ mod tests {
     fn check(
         method: &str,
         lines: &[(&'static str, &str)],
-        has_body: bool,
+        uncovered_body: bool,
         rules: &RequestRules,
     ) -> Result<(), Bypass> {
         let method = method.parse().unwrap();
-        may_collapse(&method, &headers(lines), has_body, rules)
+        may_collapse(&method, &headers(lines), uncovered_body, rules)
     }
 
     #[test]
@@ -172,16 +169,10 @@ mod tests {
         for (method, lines) in [
             ("GET", &[][..]),
             ("HEAD", &[]),
+            ("GET", &[("accept", "*/*"), ("user-agent", "x"), ("te", "trailers")]),
             (
                 "GET",
-                &[("accept", "*/*"), ("user-agent", "x"), ("te", "trailers")],
-            ),
-            (
-                "GET",
-                &[
-                    ("cache-control", "no-cache, max-age=0"),
-                    ("pragma", "no-cache"),
-                ],
+                &[("cache-control", "no-cache, max-age=0"), ("pragma", "no-cache")],
             ),
             ("GET", &[("cache-control", "only-if-cached")]),
             (
@@ -242,23 +233,13 @@ mod tests {
     #[test]
     fn methods_bodies_and_no_store_bypass() {
         let rules = RequestRules::default();
-        for method in [
-            "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "QUERY", "get",
-        ] {
-            assert_eq!(
-                check(method, &[], false, &rules),
-                Err(Bypass::Method),
-                "{method}"
-            );
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "QUERY", "get"] {
+            assert_eq!(check(method, &[], false, &rules), Err(Bypass::Method), "{method}");
         }
         assert_eq!(check("GET", &[], true, &rules), Err(Bypass::Body));
         for value in ["no-store", "max-age=1, NO-STORE", "max-age="] {
             let lines = [("cache-control", value)];
-            assert_eq!(
-                check("GET", &lines, false, &rules),
-                Err(Bypass::NoStore),
-                "{value}"
-            );
+            assert_eq!(check("GET", &lines, false, &rules), Err(Bypass::NoStore), "{value}");
         }
     }
 
@@ -267,10 +248,9 @@ mod tests {
         let rules = RequestRules {
             methods: vec![Method::POST, Method::CONNECT],
             credentials: true,
-            key_covers_body: true,
         };
         let lines = [("authorization", "x"), ("cookie", "y")];
-        assert_eq!(check("POST", &lines, true, &rules), Ok(()));
+        assert_eq!(check("POST", &lines, false, &rules), Ok(()));
         assert_eq!(check("GET", &[], false, &rules), Err(Bypass::Method));
         assert_eq!(check("CONNECT", &[], false, &rules), Err(Bypass::Protocol));
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{DATE, EXPIRES, SET_COOKIE};
+use http::header::{CONTENT_TYPE, DATE, EXPIRES, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::age;
@@ -11,19 +11,23 @@ use super::ending::{content_length, has_content};
 use super::vary::{self, Vary};
 
 /// What a layer stores.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct ResponseRules {
     /// For how long responses are stored that say nothing about it. `None`, the default: not at all.
     pub(crate) ttl: Option<Duration>,
-    /// The most bytes of a body to share or store. Defaults to 1 MiB.
+    /// The most bytes of a body to share or store. Defaults to 8 MiB.
     pub(crate) max_body: u64,
+}
+
+impl ResponseRules {
+    pub(crate) const DEFAULT_MAX_BODY: u64 = 8 * 1024 * 1024;
 }
 
 impl Default for ResponseRules {
     fn default() -> Self {
         Self {
             ttl: None,
-            max_body: 1024 * 1024,
+            max_body: Self::DEFAULT_MAX_BODY,
         }
     }
 }
@@ -69,6 +73,8 @@ pub(crate) enum Reason {
     SetCookie,
     /// `Vary: *`.
     Vary,
+    /// The body is a stream that goes on for as long as its client listens.
+    Endless,
     /// The body is larger than [`ResponseRules::max_body`].
     TooLarge,
 }
@@ -84,6 +90,7 @@ impl Reason {
             Self::Malformed => "malformed",
             Self::SetCookie => "set-cookie",
             Self::Vary => "vary",
+            Self::Endless => "endless",
             Self::TooLarge => "too-large",
         }
     }
@@ -124,7 +131,8 @@ pub(crate) fn at_head(
 /// Finds what forbids to share a response (RFC 9111, 3, and what this crate adds to it).
 fn check(status: StatusCode, headers: &HeaderMap) -> Result<CacheControl, Reason> {
     // RFC 9111, 3: not final, or only with a cache that knows ranges or validates.
-    if status.is_informational() || matches!(status.as_u16(), 206 | 226 | 304) {
+    // Nor can binary HTTP represent a status over 599 (RFC 9292, 3.5.1).
+    if !matches!(status.as_u16(), 200..=599) || matches!(status.as_u16(), 206 | 226 | 304) {
         return Err(Reason::Status);
     }
     // Not forbidden by the RFC, which relies on Cache-Control here (7.3).
@@ -149,7 +157,23 @@ fn check(status: StatusCode, headers: &HeaderMap) -> Result<CacheControl, Reason
     if vary::names(headers) == Vary::Any {
         return Err(Reason::Vary);
     }
+    if is_endless(headers) {
+        return Err(Reason::Endless);
+    }
     Ok(directives)
+}
+
+/// Whether the content is made to be read while it grows (server-sent events, motion JPEG): nobody could wait for its
+/// end.
+fn is_endless(headers: &HeaderMap) -> bool {
+    let Some(content_type) = headers.get(CONTENT_TYPE) else {
+        return false;
+    };
+    let media_type = content_type.as_bytes().split(|byte| *byte == b';').next();
+    let media_type = media_type.unwrap_or_default().trim_ascii();
+    [&b"text/event-stream"[..], b"multipart/x-mixed-replace"]
+        .iter()
+        .any(|endless| media_type.eq_ignore_ascii_case(endless))
 }
 
 /// How long the response says that it is fresh (RFC 9111, 4.2.1).

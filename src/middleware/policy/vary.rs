@@ -71,11 +71,7 @@ pub(crate) fn fingerprint(names: &[HeaderName], request_headers: &HeaderMap) -> 
 }
 
 /// Whether a request selects the response whose own request had this fingerprint.
-pub(crate) fn matches(
-    names: &[HeaderName],
-    expected: &[u8; 16],
-    request_headers: &HeaderMap,
-) -> bool {
+pub(crate) fn matches(names: &[HeaderName], expected: &[u8; 16], request_headers: &HeaderMap) -> bool {
     fingerprint(names, request_headers) == *expected
 }
 
@@ -104,10 +100,7 @@ mod tests {
             (&["Accept"], &["accept"]),
             (&["b, a", "A,, C"], &["a", "b", "c"]),
         ] {
-            let expected: Vec<_> = expected
-                .iter()
-                .map(|name| HeaderName::from_static(name))
-                .collect();
+            let expected: Vec<_> = expected.iter().map(|name| HeaderName::from_static(name)).collect();
             let expected = if expected.is_empty() {
                 Vary::None
             } else {

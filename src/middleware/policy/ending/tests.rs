@@ -12,12 +12,7 @@ fn store(seconds: u64) -> Sharing {
     }
 }
 
-fn end(
-    sharing: Sharing,
-    lines: Lines<'_>,
-    trailers: Option<Lines<'_>>,
-    body_len: u64,
-) -> Result<Sharing, Incomplete> {
+fn end(sharing: Sharing, lines: Lines<'_>, trailers: Option<Lines<'_>>, body_len: u64) -> Result<Sharing, Incomplete> {
     let (headers, trailers) = (headers(lines), trailers.map(headers));
     let response = Ended {
         method: &Method::GET,
@@ -50,10 +45,7 @@ fn body_shorter_or_longer_than_announced_is_incomplete() {
     }
 
     let headers = headers(&[length("3")]);
-    for (method, status) in [
-        (Method::HEAD, StatusCode::OK),
-        (Method::GET, StatusCode::NO_CONTENT),
-    ] {
+    for (method, status) in [(Method::HEAD, StatusCode::OK), (Method::GET, StatusCode::NO_CONTENT)] {
         let response = Ended {
             method: &method,
             status,
@@ -80,16 +72,8 @@ fn grpc_is_whole_with_its_status_and_stored_where_that_is_zero() {
         (&[grpc, status("0")], None, Ok(store(1))),
         (&[grpc, status("5")], None, Ok(Share)),
         (&[grpc, status("5")], Some(&[status("0")]), Ok(Share)),
-        (
-            &[("content-type", "Application/gRPC+proto")],
-            None,
-            Err(Incomplete),
-        ),
-        (
-            &[("content-type", "application/grpc-web+proto")],
-            None,
-            Ok(Share),
-        ),
+        (&[("content-type", "Application/gRPC+proto")], None, Err(Incomplete)),
+        (&[("content-type", "application/grpc-web+proto")], None, Ok(Share)),
         (&[("content-type", "application/json")], None, Ok(store(1))),
         (
             &[("content-type", "application/json")],
@@ -97,11 +81,7 @@ fn grpc_is_whole_with_its_status_and_stored_where_that_is_zero() {
             Ok(store(1)),
         ),
     ] {
-        assert_eq!(
-            end(store(1), lines, trailers, 0),
-            expected,
-            "{lines:?} {trailers:?}"
-        );
+        assert_eq!(end(store(1), lines, trailers, 0), expected, "{lines:?} {trailers:?}");
     }
     let passed = Pass(Reason::Private);
     assert_eq!(end(passed, &[grpc], Some(&[status("5")]), 0), Ok(passed));
