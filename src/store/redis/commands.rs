@@ -111,6 +111,11 @@ impl Commands {
         current.clone().ok_or_else(error::unavailable)
     }
 
+    #[cfg(test)]
+    pub(super) fn generation(&self) -> Option<u64> {
+        self.current().ok().map(|c| c.generation)
+    }
+
     /// Replaces the connection if the server says that it cannot serve on it.
     fn judge(&self, generation: u64, reply: &Reply) {
         if let Reply::ServerError(error) = reply {

@@ -97,6 +97,12 @@ impl RedisStore {
         }
     }
 
+    /// The number of the connection in use.
+    #[cfg(test)]
+    pub(super) fn generation(&self) -> Option<u64> {
+        self.inner.commands.generation()
+    }
+
     /// Runs a script. Nothing was executed where the server does not know it yet, so sending it then is safe.
     async fn run(
         &self,
