@@ -37,7 +37,7 @@ pub(crate) struct Options {
     pub(crate) ttl: Option<Duration>,
     pub(crate) lease: Duration,
     pub(crate) wait_timeout: Duration,
-    pub(crate) max_body: usize,
+    pub(crate) max_body: u64,
 }
 
 impl Options {

@@ -88,8 +88,8 @@ impl Args {
     }
 
     /// The flag's value as a number of bytes.
-    pub(crate) fn bytes(&mut self) -> Result<usize, Error> {
-        self.value("a number of bytes like 8388608", value::whole)
+    pub(crate) fn bytes(&mut self) -> Result<u64, Error> {
+        self.value("a number of bytes like 8388608", value::bytes)
     }
 
     /// The flag's value as a number of things.

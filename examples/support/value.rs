@@ -19,6 +19,10 @@ pub(super) fn whole(given: &str) -> Option<usize> {
     digits.then(|| given.parse().ok()).flatten()
 }
 
+pub(super) fn bytes(given: &str) -> Option<u64> {
+    whole(given).and_then(|n| n.try_into().ok())
+}
+
 pub(super) fn positive(given: &str) -> Option<usize> {
     whole(given).filter(|n| *n > 0)
 }

@@ -278,13 +278,16 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         if lease == Lease::None {
             return None;
         }
-        match self.shared.store.release(&self.address, self.token, reason).await {
-            Ok(released) => Some(released),
-            Err(error) => {
-                self.shared.store_failed(&self.address, "release", &error);
-                None
+        let store = &self.shared.store;
+        let mut released = store.release(&self.address, self.token, reason).await;
+        if let Err(error) = &released {
+            self.shared.store_failed(&self.address, "release", error);
+            // What cannot be sent to others must not keep the lock from them.
+            if error.kind() == StoreErrorKind::Encode {
+                released = store.release(&self.address, self.token, Release::Abandoned).await;
             }
         }
+        released.ok()
     }
 }
 

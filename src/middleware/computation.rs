@@ -14,7 +14,10 @@ use tower_service::Service;
 use tracing::Instrument;
 
 use super::body::MemoBody;
-use super::policy::{self, ResponseRules, Sharing, Vary};
+use super::policy::ending::{Ended, Incomplete, at_end};
+use super::policy::response::{Reason, ResponseRules, Sharing, at_head};
+use super::policy::vary::{self, Vary};
+use super::policy::{age, fields};
 use super::recording::{Recorded, Recorder, recording};
 use super::stored_response::{Meta, StoredResponse};
 use crate::error::BoxError;
@@ -24,7 +27,6 @@ use crate::memo::Lead;
 pub(crate) struct Computation {
     pub(crate) lead: Lead<Arc<StoredResponse>>,
     pub(crate) rules: ResponseRules,
-    pub(crate) max_body: usize,
     pub(crate) method: Method,
     /// The request's fields, for `Vary`. They are never stored.
     pub(crate) request_headers: HeaderMap,
@@ -95,24 +97,27 @@ impl Computation {
     {
         let (head, body) = response.into_parts();
         let now = SystemTime::now();
-        let sharing = policy::at_head(head.status, &head.headers, &self.rules, now);
-        if matches!(sharing, Sharing::Pass(_)) || body.size_hint().lower() > self.max_body as u64 {
-            tracing::debug!(?sharing, "the response is not shared");
+        let sharing = match at_head(&self.method, head.status, &head.headers, &self.rules, now) {
+            _ if body.size_hint().lower() > self.rules.max_body => Sharing::Pass(Reason::TooLarge),
+            sharing => sharing,
+        };
+        if let Sharing::Pass(reason) = sharing {
+            tracing::debug!(reason = reason.as_str(), "the response is not shared");
             self.lead.pass();
             // The client may have gone.
             let _ = answer.send(Ok(Response::from_parts(head, MemoBody::inner(body))));
             return;
         }
         let mut headers = head.headers.clone();
-        policy::strip_connection_fields(&mut headers);
+        fields::strip_connection_fields(&mut headers);
         let draft = Draft {
             status: head.status,
             headers,
-            age: policy::age_when_received(&head.headers, now),
+            age: age::on_arrival(&head.headers, now),
             stored_at: now,
             started,
         };
-        let (recorder, playback) = recording(self.max_body);
+        let (recorder, playback) = recording(self.rules.max_body);
         let hint = body.size_hint();
         let _ = answer.send(Ok(Response::from_parts(head, MemoBody::recorded(playback, hint))));
         self.record(recorder, body, sharing, draft).await;
@@ -133,24 +138,22 @@ impl Computation {
             return;
         };
         let Some(lead) = lead else { return };
-        let length = content.len() as u64;
-        let sharing = policy::at_end(
-            sharing,
-            draft.status,
-            &draft.headers,
-            trailers.as_ref(),
-            &self.method,
-            length,
-        );
-        let fresh_for = match sharing {
-            Sharing::Store { fresh_for } => fresh_for,
-            Sharing::Share => Duration::ZERO,
-            Sharing::Pass(_) => return drop(lead.pass()),
-            // Not the whole response: somebody else tries again.
-            Sharing::Incomplete => return,
+        let ended = Ended {
+            method: &self.method,
+            status: draft.status,
+            headers: &draft.headers,
+            trailers: trailers.as_ref(),
+            body_len: content.len() as u64,
         };
-        let variant = match policy::vary(&draft.headers) {
-            Vary::Names(names) => Some(policy::fingerprint(&names, &self.request_headers)),
+        let fresh_for = match at_end(sharing, &ended) {
+            Ok(Sharing::Store { fresh_for }) => fresh_for,
+            Ok(Sharing::Share) => Duration::ZERO,
+            Ok(Sharing::Pass(_)) => return drop(lead.pass()),
+            // Dropping the lead lets somebody else try again.
+            Err(Incomplete) => return,
+        };
+        let variant = match vary::names(&draft.headers) {
+            Vary::Names(names) => Some(vary::fingerprint(&names, &self.request_headers)),
             Vary::None => None,
             Vary::Any => return drop(lead.pass()),
         };

@@ -8,7 +8,8 @@ use http::Method;
 use tower_layer::Layer;
 
 use super::key_extractor::UriKey;
-use super::policy::{RequestRules, ResponseRules};
+use super::policy::request::RequestRules;
+use super::policy::response::ResponseRules;
 use super::service::MemoLockService;
 use super::settings::Settings;
 use super::stored_response::BinaryHttp;
@@ -40,13 +41,12 @@ pub struct MemoLockLayer<St, K = UriKey> {
     key: K,
     requests: RequestRules,
     responses: ResponseRules,
-    max_body: usize,
     vary: Arc<VaryIndex>,
 }
 
 impl<St: Store> MemoLockLayer<St> {
     /// How long a body may be, unless told otherwise, to be shared: 8 MiB.
-    pub const DEFAULT_MAX_BODY: usize = 8 * 1024 * 1024;
+    pub const DEFAULT_MAX_BODY: u64 = ResponseRules::DEFAULT_MAX_BODY;
 
     /// A layer over `store` with the default settings.
     ///
@@ -69,7 +69,6 @@ impl<St: Store> MemoLockLayer<St> {
             key: UriKey::default(),
             requests: RequestRules::default(),
             responses: ResponseRules::default(),
-            max_body: Self::DEFAULT_MAX_BODY,
             vary: Arc::default(),
         }
     }
@@ -84,7 +83,6 @@ impl<St: Store, K> MemoLockLayer<St, K> {
             key: _,
             requests,
             responses,
-            max_body,
             vary,
         } = self;
         MemoLockLayer {
@@ -92,7 +90,6 @@ impl<St: Store, K> MemoLockLayer<St, K> {
             key,
             requests,
             responses,
-            max_body,
             vary,
         }
     }
@@ -127,8 +124,8 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// How long, in bytes, a response body may be to be shared. A longer one goes to its own client as it comes, and
     /// those who wait go to the inner service. Defaults to [`MemoLockLayer::DEFAULT_MAX_BODY`].
     #[must_use]
-    pub fn max_body(mut self, bytes: usize) -> Self {
-        self.max_body = bytes;
+    pub fn max_body(mut self, bytes: u64) -> Self {
+        self.responses.max_body = bytes;
         self
     }
 
@@ -173,7 +170,6 @@ where
             key,
             requests,
             responses,
-            max_body,
             vary,
         } = self;
         let settings = Settings {
@@ -181,7 +177,6 @@ where
             key: key.clone(),
             requests: requests.clone(),
             responses: *responses,
-            max_body: *max_body,
             vary: Arc::clone(vary),
         };
         MemoLockService::new(inner, Arc::new(settings))
@@ -195,7 +190,6 @@ impl<St: Clone, K: Clone> Clone for MemoLockLayer<St, K> {
             key: self.key.clone(),
             requests: self.requests.clone(),
             responses: self.responses,
-            max_body: self.max_body,
             vary: Arc::clone(&self.vary),
         }
     }
@@ -207,7 +201,6 @@ impl<St, K> fmt::Debug for MemoLockLayer<St, K> {
             .field("memo", &self.memo)
             .field("requests", &self.requests)
             .field("responses", &self.responses)
-            .field("max_body", &self.max_body)
             .finish_non_exhaustive()
     }
 }

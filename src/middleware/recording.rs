@@ -43,7 +43,7 @@ impl<B> Playback<B> {
 pub(crate) struct Recorder<B> {
     parts: UnboundedSender<Part<B>>,
     content: Content,
-    limit: usize,
+    limit: u64,
 }
 
 /// What became of a recording.
@@ -59,7 +59,7 @@ pub(crate) enum Recorded {
     TooLarge,
 }
 
-pub(crate) fn recording<B>(limit: usize) -> (Recorder<B>, Playback<B>) {
+pub(crate) fn recording<B>(limit: u64) -> (Recorder<B>, Playback<B>) {
     let (sender, parts) = unbounded_channel();
     let recorder = Recorder {
         parts: sender,
@@ -95,7 +95,7 @@ where
                 trailers.get_or_insert_default().extend(fields.clone());
             }
             self.send(Part::Frame(frame));
-            if self.content.length > self.limit {
+            if self.content.length as u64 > self.limit {
                 on_limit();
                 self.send(Part::Rest(body));
                 return Recorded::TooLarge;

@@ -14,7 +14,8 @@ use super::body::MemoBody;
 use super::computation::Computation;
 use super::future::{Direct, ResponseFuture};
 use super::key_extractor::{HeadKey, KeyExtractor};
-use super::policy::{self, Vary};
+use super::policy::request::may_collapse;
+use super::policy::vary::{self, Vary};
 use super::settings::Settings;
 use super::stored_response::StoredResponse;
 use crate::error::BoxError;
@@ -101,7 +102,8 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let settings = &self.settings;
         let uncovered_body = !settings.key.covers_body() && !request.body().is_end_stream();
-        if policy::may_collapse(&request, uncovered_body, &settings.requests).is_err() {
+        if let Err(reason) = may_collapse(request.method(), request.headers(), uncovered_body, &settings.requests) {
+            tracing::trace!(reason = reason.as_str(), "the request is not collapsed");
             return ResponseFuture::direct(self.inner.clone(), settings.key.pass(request));
         }
         match settings.key.head_key(&request) {
@@ -138,7 +140,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
     /// Where the response to a request with this key is: under the key, or under that of its variant.
     fn locate(&self, key: Key, headers: &HeaderMap) -> (Key, Address) {
         let key = match self.vary.get(&key) {
-            Some(known) => match policy::fingerprint(&known.names, headers) {
+            Some(known) => match vary::fingerprint(&known.names, headers) {
                 variant if variant == known.first => key,
                 variant => key.variant(&variant),
             },
@@ -173,7 +175,6 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                     let computation = Computation {
                         lead,
                         rules: self.responses,
-                        max_body: self.max_body,
                         method: request.method().clone(),
                         request_headers: request.headers().clone(),
                     };
@@ -192,9 +193,9 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
     /// The key of the variant that the request asks for, when `stored` under `key` is another.
     fn variant(&self, key: &Key, stored: &StoredResponse, headers: &HeaderMap) -> (Key, Address) {
         let mut next = key.clone();
-        if let (Vary::Names(names), Some(first)) = (policy::vary(stored.headers()), stored.meta().variant) {
+        if let (Vary::Names(names), Some(first)) = (vary::names(stored.headers()), stored.meta().variant) {
             self.vary.learn(key, &names, first);
-            next = key.variant(&policy::fingerprint(&names, headers));
+            next = key.variant(&vary::fingerprint(&names, headers));
         }
         let address = Address::new(&self.memo.shared.tag, &next);
         (next, address)
@@ -206,8 +207,8 @@ fn is_variant(stored: &StoredResponse, headers: &HeaderMap) -> bool {
     let Some(variant) = stored.meta().variant else {
         return true;
     };
-    match policy::vary(stored.headers()) {
-        Vary::Names(names) => policy::fingerprint(&names, headers) == variant,
+    match vary::names(stored.headers()) {
+        Vary::Names(names) => vary::matches(&names, &variant, headers),
         Vary::None | Vary::Any => false,
     }
 }

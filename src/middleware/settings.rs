@@ -1,6 +1,7 @@
 //! What one layer and all its services share.
 
-use super::policy::{RequestRules, ResponseRules};
+use super::policy::request::RequestRules;
+use super::policy::response::ResponseRules;
 use super::stored_response::BinaryHttp;
 use super::vary_index::VaryIndex;
 use crate::memo::MemoLock;
@@ -11,6 +12,5 @@ pub(crate) struct Settings<St, K> {
     pub(crate) key: K,
     pub(crate) requests: RequestRules,
     pub(crate) responses: ResponseRules,
-    pub(crate) max_body: usize,
     pub(crate) vary: std::sync::Arc<VaryIndex>,
 }

@@ -3,8 +3,7 @@
 //! A request that carries one may get an answer made for that field's content. Were the field not in the key, anybody
 //! could have a response of their making stored for everybody (web cache poisoning).
 
-use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Whether a field named `name` may override the method, the target or the client.
 pub(super) fn is_override(name: &[u8]) -> bool {
@@ -30,14 +29,15 @@ fn is_extension_override(name: &[u8]) -> bool {
     }
 }
 
-/// The names of the overrides in `headers`, sorted: the order of different fields means nothing.
-pub(super) fn sorted(headers: &HeaderMap) -> Vec<&HeaderName> {
-    let mut names: Vec<_> = headers
-        .keys()
-        .filter(|name| is_override(name.as_str().as_bytes()))
+/// The lines of the overrides in `headers`, sorted by name: the order of different fields means nothing, that of the
+/// lines of one field does.
+pub(super) fn sorted(headers: &HeaderMap) -> Vec<(&HeaderName, &HeaderValue)> {
+    let mut lines: Vec<_> = headers
+        .iter()
+        .filter(|(name, _)| is_override(name.as_str().as_bytes()))
         .collect();
-    names.sort_unstable_by_key(|name| name.as_str());
-    names
+    lines.sort_by_key(|(name, _)| name.as_str());
+    lines
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use super::overrides::{self, is_override};
 use super::{HeadKey, KeyExtractor};
 use crate::key::{Key, KeyBuilder};
 
+/// How much longer a key is expected to be where fields are part of it.
+const ROOM_FOR_FIELDS: usize = 96;
+
 /// Keys of the method and the target URI: `{GET http://example.com/report/42?x=1}`.
 ///
 /// The URI is taken byte by byte, the order of the query included, so `/a?x=1&y=2` and `/a?y=2&x=1` are two
@@ -87,20 +90,21 @@ impl UriKey {
             return None;
         }
         let method = head.method.as_bytes();
-        let mut key;
-        if self.no_authority {
-            key = KeyBuilder::with_capacity(method.len() + path.len() + 3)
+        let plain = self.headers.is_empty() && !fields.overrides;
+        let more = if plain { 0 } else { ROOM_FOR_FIELDS };
+        let mut key = if self.no_authority {
+            KeyBuilder::with_capacity(method.len() + path.len() + 3 + more)
                 .joined([method])
-                .joined([path]);
+                .joined([path])
         } else {
             let authority = fields.authority(head.uri)?;
             let scheme = head.uri.scheme_str().unwrap_or_default().as_bytes();
             let slashes: &[u8] = if scheme.is_empty() { b"//" } else { b"://" };
-            let len = method.len() + scheme.len() + authority.len() + path.len() + 6;
-            key = KeyBuilder::with_capacity(len)
+            let len = method.len() + scheme.len() + authority.len() + path.len() + 6 + more;
+            KeyBuilder::with_capacity(len)
                 .joined([method])
-                .joined([scheme, slashes, authority, path]);
-        }
+                .joined([scheme, slashes, authority, path])
+        };
         for name in self.headers.iter() {
             key = lines(key, name, head.headers);
         }
@@ -111,9 +115,9 @@ impl UriKey {
     }
 
     fn overrides(&self, mut key: KeyBuilder, headers: &HeaderMap) -> KeyBuilder {
-        for name in overrides::sorted(headers) {
+        for (name, value) in overrides::sorted(headers) {
             if !self.headers.contains(name) && !self.ignored.contains(name) {
-                key = lines(key, name, headers);
+                key = key.named(name.as_str(), value.as_bytes());
             }
         }
         key

@@ -77,7 +77,7 @@ impl Commands {
 
     /// Sends one command. The reply may be a [`Reply::ServerError`].
     pub(super) async fn send(&self, command: &Cmd) -> Result<Reply, StoreError> {
-        let mut current = self.current()?;
+        let mut current = self.current().await?;
         match current.connection.send_packed_command(command).await {
             Ok(reply) => {
                 self.judge(current.generation, &reply);
@@ -89,7 +89,7 @@ impl Commands {
 
     /// Sends several commands in one round trip. Each reply may be a [`Reply::ServerError`].
     pub(super) async fn send_all(&self, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
-        let mut current = self.current()?;
+        let mut current = self.current().await?;
         let count = pipeline.len();
         match current.connection.send_packed_commands(pipeline, 0, count).await {
             Ok(replies) => {
@@ -102,9 +102,24 @@ impl Commands {
         }
     }
 
-    fn current(&self) -> Result<Current, StoreError> {
+    async fn current(&self) -> Result<Current, StoreError> {
+        let current = self.connected();
+        if current.is_none() {
+            // Failing takes no time, so a caller that tries again and again would keep its thread from the very
+            // task that connects.
+            tokio::task::consume_budget().await;
+        }
+        current.ok_or_else(error::unavailable)
+    }
+
+    fn connected(&self) -> Option<Current> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.clone().ok_or_else(error::unavailable)
+        current.clone()
+    }
+
+    #[cfg(test)]
+    pub(super) fn generation(&self) -> Option<u64> {
+        self.connected().map(|c| c.generation)
     }
 
     /// Replaces the connection if the server says that it cannot serve on it.

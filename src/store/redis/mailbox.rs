@@ -33,6 +33,8 @@ impl Mailbox {
     }
 
     pub(super) async fn next(&self) -> Notice {
+        // A full mailbox must not let its reader keep the thread to itself.
+        tokio::task::consume_budget().await;
         loop {
             // Taking a notice is the last step, after which nothing is awaited: a call that is dropped loses none.
             if let Some(notice) = self.try_next() {

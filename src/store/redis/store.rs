@@ -23,8 +23,28 @@ use crate::store::{Acquire, Lock, Release, Store, Token, Value};
 
 /// A store that the nodes of a cluster share: one Redis server, version 6 or newer.
 ///
-/// See the [module](super) for what is sent. Clones share two connections, which are replaced as soon as they fail.
-/// While there is none, everything fails at once.
+/// Clones share two connections, which are replaced as soon as they fail. While there is none for commands, every
+/// method fails at once.
+///
+/// # What is sent
+///
+/// With the tag `T` and the id `ID`:
+///
+/// | what | name | |
+/// |---|---|---|
+/// | value | `T:ID` | the encoded value, with a TTL |
+/// | lock | `T/lock:ID` | the holder's token, `SET NX PX` |
+/// | promise | `T/notif:ID` | each payload is a stored value, to the letter |
+/// | control | `T/ctl:ID` | everything else there is to say |
+///
+/// A lookup is one `GET`. Acquiring is one pipeline of plain commands. Commit, renew and release are scripts that
+/// act only while the lock holds the caller's token.
+///
+/// # Two planes
+///
+/// Commands and subscriptions have a connection each, because a client that mixes them can take the confirmation of
+/// a subscription for the reply of a command, and hand one caller the value of another. Both are supervised: one
+/// that breaks, or does not answer in time, is replaced in the background, without end.
 #[derive(Clone)]
 pub struct RedisStore {
     inner: Arc<Inner>,
@@ -91,6 +111,12 @@ impl RedisStore {
                 _supervisor: supervisor,
             }),
         }
+    }
+
+    /// The number of the connection in use.
+    #[cfg(test)]
+    pub(super) fn generation(&self) -> Option<u64> {
+        self.inner.commands.generation()
     }
 
     /// Runs a script. Nothing was executed where the server does not know it yet, so sending it then is safe.

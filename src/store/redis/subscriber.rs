@@ -203,9 +203,9 @@ impl Supervisor {
                     return std::io::Error::from(std::io::ErrorKind::ConnectionReset).into();
                 }
                 () = self.hub.replace.notified() => return std::io::Error::other("the server moved").into(),
-                () = self.hub.changed.notified() => session.forward().await,
-                () = self.hub.check.notified() => session.ping().await,
                 _ = heartbeat.tick() => session.ping().await,
+                () = self.hub.check.notified() => session.ping().await,
+                () = self.hub.changed.notified() => session.forward().await,
             };
             if let Err(error) = outcome {
                 return error;

@@ -196,3 +196,17 @@ fn it_can_be_restricted() {
     let body = Full::<Bytes>::new(Bytes::from_static(b"a"));
     assert_eq!(keys.head_key(&post(body)), HeadKey::Bypass);
 }
+
+#[tokio::test]
+async fn bodies_of_frameworks_can_be_read_in_a_task() {
+    let request = post(axum::body::Body::from_stream(
+        Frames::new([data("a")]).into_data_stream(),
+    ));
+    let read = tokio::spawn(async move { BodyKey::new().body_key(request).await });
+    let (key, request) = read.await.unwrap();
+    assert!(key.is_some());
+
+    let request = request.map(tonic::body::Body::new);
+    let (again, _) = BodyKey::new().body_key(request).await;
+    assert_eq!(again, key);
+}

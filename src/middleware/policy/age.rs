@@ -1,0 +1,66 @@
+//! How old a response is (RFC 9111, 4.2.3).
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use http::header::{AGE, DATE, HeaderName};
+
+use super::cache_control::delta_seconds;
+
+/// How old a response already is when it arrives: the larger of `apparent_age` and `age_value` (RFC 9111, 4.2.3).
+///
+/// In whole seconds, as both fields are. The time that the response took (`response_delay`) is not added: what is beneath the
+/// layer is as a rule the origin itself, whose response would be stale at once where it takes longer than it is fresh.
+pub(crate) fn on_arrival(headers: &HeaderMap, now: SystemTime) -> Duration {
+    let apparent = date(headers, &DATE).and_then(|date| now.duration_since(date).ok());
+    let apparent = Duration::from_secs(apparent.unwrap_or_default().as_secs());
+    apparent.max(age_value(headers).unwrap_or_default())
+}
+
+/// The `Age` field: the first value where there are several, none where it is invalid (RFC 9111, 5.1).
+pub(crate) fn age_value(headers: &HeaderMap) -> Option<Duration> {
+    let line = headers.get(AGE)?.as_bytes();
+    let first = line.split(|byte| *byte == b',').next()?;
+    delta_seconds(first.trim_ascii())
+}
+
+/// The date in the first line of a field (RFC 9110, 5.6.7).
+pub(super) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::headers;
+    use super::*;
+
+    #[test]
+    fn age_is_the_larger_of_both_clocks() {
+        // 500 ms past the full second: parts of a second do not count.
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:50:00 GMT").unwrap() + Duration::from_millis(500);
+        let date = |time| ("date", time);
+        let age = |age| ("age", age);
+        for (lines, expected) in [
+            (&[][..], 0),
+            (&[date("Sun, 06 Nov 1994 08:49:37 GMT")], 23),
+            (&[date("Sun, 06 Nov 1994 08:50:00 GMT")], 0),
+            (&[date("Sunday, 06-Nov-94 08:49:37 GMT")], 23),
+            (&[date("Sun Nov  6 08:49:37 1994")], 23),
+            (&[date("Sun, 06 Nov 1994 09:00:00 GMT")], 0),
+            (&[date("yesterday")], 0),
+            (&[age("10")], 10),
+            (&[age("10"), date("Sun, 06 Nov 1994 08:49:37 GMT")], 23),
+            (&[age("30"), date("Sun, 06 Nov 1994 08:49:37 GMT")], 30),
+            (&[age("10"), age("20")], 10),
+            (&[age("10 , 20")], 10),
+            (&[age("-1")], 0),
+            (&[age("1.5")], 0),
+            (&[age("")], 0),
+            (&[age("x, 10")], 0),
+            (&[age("18446744073709551616")], 1 << 31),
+        ] {
+            let found = on_arrival(&headers(lines), now);
+            assert_eq!(found, Duration::from_secs(expected), "{lines:?}");
+        }
+    }
+}

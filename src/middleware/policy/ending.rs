@@ -1,0 +1,116 @@
+//! Whether a response is whole, which only its end tells.
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE};
+use http::{HeaderMap, Method, StatusCode};
+
+use super::response::{Reason, Sharing};
+
+/// A response that came to its end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended<'a> {
+    /// The method of its request.
+    pub(crate) method: &'a Method,
+    /// Its status.
+    pub(crate) status: StatusCode,
+    /// Its header fields.
+    pub(crate) headers: &'a HeaderMap,
+    /// Its trailer fields, if it has a trailer section.
+    pub(crate) trailers: Option<&'a HeaderMap>,
+    /// How many bytes its body had.
+    pub(crate) body_len: u64,
+}
+
+/// A response that ended before it was whole. It is neither stored nor shared (RFC 9111, 3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Incomplete;
+
+/// Decides again when all of a response is there; `sharing` is what
+/// [`at_head`](super::response::at_head) said.
+pub(crate) fn at_end(sharing: Sharing, response: &Ended<'_>) -> Result<Sharing, Incomplete> {
+    if let Some(length) = content_length(response.headers)
+        && has_content(response.method, response.status)
+        && length? != response.body_len
+    {
+        return Err(Incomplete);
+    }
+    if response
+        .trailers
+        .is_some_and(|trailers| trailers.contains_key(SET_COOKIE))
+    {
+        return Ok(Sharing::Pass(Reason::SetCookie));
+    }
+    match Grpc::of(response) {
+        Grpc::No | Grpc::Ok => Ok(sharing),
+        Grpc::Unknown | Grpc::Error => Ok(sharing.at_most_share()),
+        Grpc::Unfinished => Err(Incomplete),
+    }
+}
+
+/// What a response is to gRPC, where the status of HTTP says nothing (gRPC over HTTP/2, "Responses").
+enum Grpc {
+    /// Not gRPC.
+    No,
+    /// The call succeeded.
+    Ok,
+    /// The call failed.
+    Error,
+    /// gRPC-Web, which has its status in the body.
+    Unknown,
+    /// There is no status, which is what ends a call.
+    Unfinished,
+}
+
+impl Grpc {
+    fn of(response: &Ended<'_>) -> Self {
+        let Some(content_type) = response.headers.get(CONTENT_TYPE) else {
+            return Self::No;
+        };
+        let content_type = content_type.as_bytes();
+        if !starts_with(content_type, b"application/grpc") {
+            return Self::No;
+        }
+        let fields = [Some(response.headers), response.trailers];
+        let mut statuses = fields
+            .iter()
+            .flatten()
+            .flat_map(|fields| fields.get_all("grpc-status"))
+            .peekable();
+        if statuses.peek().is_some() {
+            let ok = statuses.all(|status| status == "0");
+            return if ok { Self::Ok } else { Self::Error };
+        }
+        if starts_with(content_type, b"application/grpc-web") {
+            return Self::Unknown;
+        }
+        Self::Unfinished
+    }
+}
+
+fn starts_with(text: &[u8], prefix: &[u8]) -> bool {
+    text.get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Whether a response has content at all (RFC 9110, 6.4.1).
+pub(super) fn has_content(method: &Method, status: StatusCode) -> bool {
+    *method != Method::HEAD && status != StatusCode::NO_CONTENT
+}
+
+/// `Content-Length`; an error where it is no number, or more than one (RFC 9110, 8.6).
+pub(super) fn content_length(headers: &HeaderMap) -> Option<Result<u64, Incomplete>> {
+    let mut members = headers
+        .get_all(CONTENT_LENGTH)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let first = members.next()?;
+    let is_number = !first.is_empty() && first.iter().all(u8::is_ascii_digit);
+    let number = str::from_utf8(first).ok().and_then(|text| text.parse().ok());
+    match number {
+        Some(length) if is_number && members.all(|other| other == first) => Some(Ok(length)),
+        _ => Some(Err(Incomplete)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! Header fields that are about one connection, not about the response.
+
+use http::HeaderMap;
+use http::header::{CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE};
+
+/// Removes what must not be stored or sent to another client (RFC 9111, 3.1; RFC 9110, 7.6.1): `Connection` and
+/// whatever it lists, the fields of that kind that need no listing, and those that authenticate towards a proxy.
+///
+/// `Trailer` stays, unless listed: over HTTP/1.1 a response that does not announce its trailers is sent without them.
+pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
+    const ALWAYS: [HeaderName; 9] = [
+        CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+        TRANSFER_ENCODING,
+        TE,
+        UPGRADE,
+        PROXY_AUTHENTICATE,
+        HeaderName::from_static("proxy-authentication-info"),
+        PROXY_AUTHORIZATION,
+    ];
+    let listed: Vec<_> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|member| HeaderName::from_bytes(member.trim_ascii()).ok())
+        .collect();
+    for name in ALWAYS.iter().chain(&listed) {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::headers;
+    use super::*;
+
+    #[test]
+    fn only_fields_of_the_response_stay() {
+        let mut found = headers(&[
+            ("connection", "close, X-Listed"),
+            ("connection", "b@d,,keep-alive"),
+            ("x-listed", "1"),
+            ("x-listed", "2"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "close"),
+            ("transfer-encoding", "chunked"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("proxy-authenticate", "Basic"),
+            ("proxy-authentication-info", "x"),
+            ("proxy-authorization", "x"),
+            ("trailer", "grpc-status"),
+            ("content-type", "text/plain"),
+            ("link", "a"),
+            ("link", "b"),
+        ]);
+
+        strip_connection_fields(&mut found);
+
+        let expected = headers(&[
+            ("trailer", "grpc-status"),
+            ("content-type", "text/plain"),
+            ("link", "a"),
+            ("link", "b"),
+        ]);
+        assert_eq!(found, expected);
+    }
+}

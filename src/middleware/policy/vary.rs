@@ -1,0 +1,155 @@
+//! Which request header fields selected a response (RFC 9110, 12.5.5; RFC 9111, 4.1).
+
+use http::HeaderMap;
+use http::header::{HeaderName, VARY};
+use sha2::{Digest, Sha256};
+
+/// What `Vary` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Vary {
+    /// Nothing: every request for the key selects the response.
+    None,
+    /// That no request but its own selects the response: `*`, or something that cannot be parsed.
+    Any,
+    /// That requests with the same values of these fields select the response. Sorted, without duplicates.
+    Names(Vec<HeaderName>),
+}
+
+/// The names in all `Vary` lines.
+pub(crate) fn names(headers: &HeaderMap) -> Vary {
+    let mut names = Vec::new();
+    for line in headers.get_all(VARY) {
+        for member in line.as_bytes().split(|byte| *byte == b',') {
+            match member.trim_ascii() {
+                [] => {}
+                // `*` as any member (RFC 9111, 4.1), which is a token and so would pass for a name.
+                b"*" => return Vary::Any,
+                name => match HeaderName::from_bytes(name) {
+                    Ok(name) => names.push(name),
+                    Err(_) => return Vary::Any,
+                },
+            }
+        }
+    }
+    if names.is_empty() {
+        return Vary::None;
+    }
+    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    Vary::Names(names)
+}
+
+/// A digest of what a request has in the fields `names`, which are as [`names`] returns them.
+///
+/// Values are equal where they are after normalisation (RFC 9111, 4.1): white space around them is dropped, and several
+/// lines are one with its members separated by `, `. An absent field equals only an absent one. The digest is what is
+/// stored in place of the values, which may be secrets.
+pub(crate) fn fingerprint(names: &[HeaderName], request_headers: &HeaderMap) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    let mut value = Vec::new();
+    for name in names {
+        update(&mut digest, name.as_str().as_bytes());
+        value.clear();
+        let mut lines = request_headers.get_all(name).iter();
+        match lines.next() {
+            None => digest.update([0]),
+            Some(first) => {
+                digest.update([1]);
+                value.extend_from_slice(first.as_bytes().trim_ascii());
+                for line in lines {
+                    value.extend_from_slice(b", ");
+                    value.extend_from_slice(line.as_bytes().trim_ascii());
+                }
+                update(&mut digest, &value);
+            }
+        }
+    }
+    let digest: [u8; 32] = digest.finalize().into();
+    let mut short = [0; 16];
+    short.copy_from_slice(&digest[..16]);
+    short
+}
+
+/// Whether a request selects the response whose own request had this fingerprint.
+pub(crate) fn matches(names: &[HeaderName], expected: &[u8; 16], request_headers: &HeaderMap) -> bool {
+    fingerprint(names, request_headers) == *expected
+}
+
+/// Hashes `bytes` behind their length, so that no two sequences of them are hashed as the same bytes.
+fn update(digest: &mut Sha256, bytes: &[u8]) {
+    digest.update((bytes.len() as u64).to_be_bytes());
+    digest.update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::headers;
+    use super::*;
+
+    fn vary(lines: &[&str]) -> Vary {
+        let lines: Vec<_> = lines.iter().map(|line| ("vary", *line)).collect();
+        names(&headers(&lines))
+    }
+
+    #[test]
+    fn names_of_all_lines_are_sorted() {
+        for (lines, expected) in [
+            (&[][..], &[][..]),
+            (&[""], &[]),
+            (&[" , "], &[]),
+            (&["Accept"], &["accept"]),
+            (&["b, a", "A,, C"], &["a", "b", "c"]),
+        ] {
+            let expected: Vec<_> = expected.iter().map(|name| HeaderName::from_static(name)).collect();
+            let expected = if expected.is_empty() {
+                Vary::None
+            } else {
+                Vary::Names(expected)
+            };
+            assert_eq!(vary(lines), expected, "{lines:?}");
+        }
+        for lines in [
+            &["*"][..],
+            &["accept, *"],
+            &["accept", " * "],
+            &["a b"],
+            &["ä"],
+            &["\"a\""],
+        ] {
+            assert_eq!(vary(lines), Vary::Any, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn requests_match_where_their_values_do() {
+        let names = ["a", "b"].map(HeaderName::from_static);
+        let groups = [
+            &[&[][..], &[("c", "x")]][..],
+            &[&[("a", "")], &[("a", " ")]],
+            &[&[("b", "")]],
+            &[&[("a", "x")], &[("a", " x\t")], &[("a", "x"), ("c", "y")]],
+            &[&[("a", "X")]],
+            &[&[("b", "x")]],
+            &[
+                &[("a", "x, y")],
+                &[("a", "x"), ("a", "y")],
+                &[("a", "x "), ("c", "z"), ("a", " y")],
+            ],
+            &[&[("a", "y, x")]],
+            &[&[("a", "x"), ("b", "y")], &[("b", "y"), ("a", "x")]],
+            &[&[("a", "xb"), ("b", "")]],
+            &[&[("a", "x"), ("b", "b")]],
+        ];
+        for (i, group) in groups.iter().enumerate() {
+            for (j, other) in groups.iter().enumerate() {
+                for one in *group {
+                    let expected = fingerprint(&names, &headers(one));
+                    for two in *other {
+                        let found = matches(&names, &expected, &headers(two));
+                        assert_eq!(found, i == j, "{one:?} {two:?}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use super::server::Server;
+use super::{address, eventually, notice, reread};
+use crate::error::RemoteError;
+use crate::store::{Notice, Release, Store, Token, Value};
+
+const LEASE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_commit_reaches_all_who_watch_on_any_node() {
+    let server = Server::start().await;
+    let (here, there) = (server.store().await, server.store().await);
+    let (at, token) = (address("a"), Token::random());
+    let mut watches = [here.watch(&at), here.watch(&at), there.watch(&at)];
+    for watch in &mut watches {
+        reread(watch).await;
+    }
+    here.acquire(&at, token, LEASE).await.unwrap();
+    let value = Value::encoded("v");
+    here.commit(&at, token, &value, LEASE).await.unwrap();
+    for watch in &mut watches {
+        let Notice::Stored(value) = notice(watch).await else {
+            panic!("not the value");
+        };
+        assert_eq!(value.bytes().unwrap(), "v");
+    }
+}
+
+#[tokio::test]
+async fn a_value_over_the_inline_limit_is_announced_and_read_from_its_key() {
+    let server = Server::start().await;
+    let store = server.builder().inline_limit(3).connect().await.unwrap();
+    let at = address("a");
+    let mut watch = store.watch(&at);
+    reread(&mut watch).await;
+    for (text, inline) in [("abc", true), ("abcd", false)] {
+        let token = Token::random();
+        store.acquire(&at, token, LEASE).await.unwrap();
+        let value = Value::encoded(text);
+        assert!(store.commit(&at, token, &value, LEASE).await.unwrap());
+        match notice(&mut watch).await {
+            Notice::Stored(value) if inline => assert_eq!(value.bytes().unwrap(), text),
+            Notice::Reread if !inline => {}
+            other => panic!("{other:?}"),
+        }
+        let found = store.lookup(&at).await.unwrap().unwrap();
+        assert_eq!(found.bytes().unwrap(), text);
+    }
+}
+
+#[tokio::test]
+async fn every_release_and_an_invalidation_are_heard() {
+    let server = Server::start().await;
+    let store = server.store().await;
+    let at = address("a");
+    let mut watch = store.watch(&at);
+    reread(&mut watch).await;
+    for reason in [
+        Release::Abandoned,
+        Release::Pass,
+        Release::Shared(Value::encoded("v")),
+        Release::Failed(RemoteError::new("no cheese")),
+    ] {
+        let token = Token::random();
+        store.acquire(&at, token, LEASE).await.unwrap();
+        assert!(store.release(&at, token, reason.clone()).await.unwrap());
+        let Notice::Released(heard) = notice(&mut watch).await else {
+            panic!("no release");
+        };
+        assert_eq!(format!("{heard:?}"), format!("{reason:?}"));
+    }
+    store.invalidate(&at).await.unwrap();
+    assert!(matches!(notice(&mut watch).await, Notice::Invalidated));
+}
+
+#[tokio::test]
+async fn other_members_of_the_family_resolve_promises() {
+    let server = Server::start().await;
+    let store = server.store().await;
+    let mut watch = store.watch(&address("a"));
+    reread(&mut watch).await;
+    server.run::<()>("PUBLISH t/ctl:a gibberish").await;
+    server.run::<()>("PUBLISH t/notif:a foreign").await;
+    let Notice::Stored(value) = notice(&mut watch).await else {
+        panic!("not the value");
+    };
+    assert_eq!(value.bytes().unwrap(), "foreign");
+}
+
+#[tokio::test]
+async fn subscriptions_last_as_long_as_somebody_watches() {
+    let server = Server::start().await;
+    let store = server.store().await;
+    let channels = async || server.run::<Vec<String>>("PUBSUB CHANNELS").await.len();
+    let mut watches: Vec<_> = (0..1000)
+        .map(|i| store.watch(&address(&i.to_string())))
+        .collect();
+    for watch in &mut watches {
+        reread(watch).await;
+    }
+    assert_eq!(channels().await, 2000);
+    drop(watches);
+    eventually(async || (channels().await == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn watching_again_and_again_ends_in_a_live_subscription() {
+    let server = Server::start().await;
+    let store = server.store().await;
+    let at = address("a");
+    for round in 0..200 {
+        let mut watch = store.watch(&at);
+        if round % 3 == 0 {
+            reread(&mut watch).await;
+            store.invalidate(&at).await.unwrap();
+            assert!(matches!(notice(&mut watch).await, Notice::Invalidated));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_user_without_the_channels_is_told_to_read() {
+    let server = Server::start().await;
+    let rules = "ACL SETUSER node on >secret ~* +@all resetchannels";
+    server.run::<()>(rules).await;
+    let store = crate::RedisStore::connect(&server.url_for("node:secret@"))
+        .await
+        .unwrap();
+    reread(&mut store.watch(&address("a"))).await;
+}

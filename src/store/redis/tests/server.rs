@@ -1,0 +1,132 @@
+//! A `redis-server` that lives as long as a test.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use redis::aio::MultiplexedConnection;
+
+use super::eventually;
+use crate::store::{RedisStore, RedisStoreBuilder};
+
+/// The process, killed on drop.
+pub(super) struct Server {
+    port: u16,
+    args: Vec<String>,
+    process: Child,
+}
+
+impl Server {
+    pub(super) async fn start() -> Self {
+        Self::with_args(&[]).await
+    }
+
+    pub(super) async fn with_args(args: &[&str]) -> Self {
+        let args: Vec<_> = args.iter().map(ToString::to_string).collect();
+        let port = free_port();
+        let process = spawn(port, &args);
+        let server = Self {
+            port,
+            args,
+            process,
+        };
+        server.ready().await;
+        server
+    }
+
+    /// The URL, with `userinfo` (`user:password@`) in front of the host.
+    pub(super) fn url_for(&self, userinfo: &str) -> String {
+        format!("redis://{userinfo}127.0.0.1:{}", self.port)
+    }
+
+    pub(super) fn url(&self) -> String {
+        self.url_for("")
+    }
+
+    pub(super) async fn store(&self) -> RedisStore {
+        RedisStore::connect(&self.url()).await.unwrap()
+    }
+
+    pub(super) fn builder(&self) -> RedisStoreBuilder {
+        RedisStore::builder(self.url())
+    }
+
+    /// A plain connection to look behind the store's back.
+    pub(super) async fn raw(&self) -> MultiplexedConnection {
+        let client = redis::Client::open(self.url()).unwrap();
+        client.get_multiplexed_async_connection().await.unwrap()
+    }
+
+    /// Runs a command, given as words.
+    pub(super) async fn run<T: redis::FromRedisValue>(&self, command: &str) -> T {
+        let mut words = command.split(' ');
+        let mut cmd = redis::cmd(words.next().unwrap());
+        words.for_each(|word| {
+            cmd.arg(word);
+        });
+        cmd.query_async(&mut self.raw().await).await.unwrap()
+    }
+
+    pub(super) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    pub(super) async fn restart(&mut self) {
+        self.process = spawn(self.port, &self.args);
+        self.ready().await;
+    }
+
+    /// Stops the process, which keeps its sockets open: the kernel accepts, nobody answers.
+    pub(super) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(super) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.process.id().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(status.success());
+    }
+
+    async fn ready(&self) {
+        let client = redis::Client::open(self.url()).unwrap();
+        eventually(async || {
+            let connection = client.get_multiplexed_async_connection().await;
+            let ping = redis::cmd("PING");
+            match ping
+                .query_async::<redis::Value>(&mut connection.ok()?)
+                .await
+            {
+                // A server that asks for a password is ready too.
+                Err(error) if error.is_io_error() => None,
+                _ => Some(()),
+            }
+        })
+        .await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub(super) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn spawn(port: u16, args: &[String]) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no"])
+        .args(args)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server has to be installed")
+}
