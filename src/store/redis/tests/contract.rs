@@ -64,10 +64,7 @@ async fn acquiring_again_with_the_same_token_is_granted_and_extends_the_lease() 
     let server = Server::start().await;
     let store = server.store().await;
     let (at, token) = (address("a"), Token::random());
-    store
-        .acquire(&at, token, Duration::from_secs(1))
-        .await
-        .unwrap();
+    store.acquire(&at, token, Duration::from_secs(1)).await.unwrap();
     let again = store.acquire(&at, token, LEASE).await.unwrap();
     assert_eq!(again.lock, Lock::Granted);
     let ttl: i64 = server.run("PTTL t/lock:a").await;
@@ -148,10 +145,7 @@ async fn a_full_server_rejects_and_stays_connected() {
     let value = Value::encoded("v");
     let error = store.commit(&at, token, &value, TTL).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Rejected);
-    let error = store
-        .acquire(&address("b"), token, LEASE)
-        .await
-        .unwrap_err();
+    let error = store.acquire(&address("b"), token, LEASE).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Rejected);
     assert!(store.lookup(&at).await.unwrap().is_none());
     server.run::<()>("CONFIG SET maxmemory 0").await;

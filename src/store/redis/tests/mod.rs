@@ -43,7 +43,5 @@ async fn eventually<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, tries)
-        .await
-        .expect("not in time")
+    tokio::time::timeout(DEADLINE, tries).await.expect("not in time")
 }

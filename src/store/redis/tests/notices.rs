@@ -93,9 +93,7 @@ async fn subscriptions_last_as_long_as_somebody_watches() {
     let server = Server::start().await;
     let store = server.store().await;
     let channels = async || server.run::<Vec<String>>("PUBSUB CHANNELS").await.len();
-    let mut watches: Vec<_> = (0..1000)
-        .map(|i| store.watch(&address(&i.to_string())))
-        .collect();
+    let mut watches: Vec<_> = (0..1000).map(|i| store.watch(&address(&i.to_string()))).collect();
     for watch in &mut watches {
         reread(watch).await;
     }

@@ -31,10 +31,7 @@ async fn a_server_that_is_not_there_yet_is_connected_to_later() {
     server.kill();
     let store = server.store().await;
     let mut watch = store.watch(&address("a"));
-    assert_eq!(
-        kind_of_lookup(&store).await,
-        Some(StoreErrorKind::Unavailable)
-    );
+    assert_eq!(kind_of_lookup(&store).await, Some(StoreErrorKind::Unavailable));
     server.restart().await;
     works(&store).await;
     reread(&mut watch).await;
@@ -114,9 +111,7 @@ async fn an_idle_store_notices_a_lost_command_connection_by_itself() {
     let server = Server::start().await;
     let store = server.store().await;
     let generation = store.generation().unwrap();
-    server
-        .run::<u32>("CLIENT KILL TYPE normal SKIPME yes")
-        .await;
+    server.run::<u32>("CLIENT KILL TYPE normal SKIPME yes").await;
     eventually(async || (store.generation()? > generation).then_some(())).await;
     works(&store).await;
 }
@@ -126,19 +121,11 @@ async fn a_demoted_server_is_left() {
     let server = Server::start().await;
     let store = server.store().await;
     let nowhere = free_port();
-    server
-        .run::<()>(&format!("REPLICAOF 127.0.0.1 {nowhere}"))
-        .await;
+    server.run::<()>(&format!("REPLICAOF 127.0.0.1 {nowhere}")).await;
     let token = Token::random();
-    let error = store
-        .acquire(&address("a"), token, LEASE)
-        .await
-        .unwrap_err();
+    let error = store.acquire(&address("a"), token, LEASE).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Rejected);
-    assert_eq!(
-        kind_of_lookup(&store).await,
-        Some(StoreErrorKind::Unavailable)
-    );
+    assert_eq!(kind_of_lookup(&store).await, Some(StoreErrorKind::Unavailable));
     server.run::<()>("REPLICAOF NO ONE").await;
     works(&store).await;
     let mut watch = store.watch(&address("a"));

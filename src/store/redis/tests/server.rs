@@ -24,11 +24,7 @@ impl Server {
         let args: Vec<_> = args.iter().map(ToString::to_string).collect();
         let port = free_port();
         let process = spawn(port, &args);
-        let server = Self {
-            port,
-            args,
-            process,
-        };
+        let server = Self { port, args, process };
         server.ready().await;
         server
     }
@@ -96,10 +92,7 @@ impl Server {
         eventually(async || {
             let connection = client.get_multiplexed_async_connection().await;
             let ping = redis::cmd("PING");
-            match ping
-                .query_async::<redis::Value>(&mut connection.ok()?)
-                .await
-            {
+            match ping.query_async::<redis::Value>(&mut connection.ok()?).await {
                 // A server that asks for a password is ready too.
                 Err(error) if error.is_io_error() => None,
                 _ => Some(()),
