@@ -47,6 +47,6 @@ async fn main() -> std::io::Result<()> {
 async fn stop() {
     // Without a signal handler the program runs until it is killed.
     if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
