@@ -150,8 +150,11 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         if let Some(value) = self.shared.peek(&address) {
             return Ok(value);
         }
+        if let Some(value) = self.shared.look_up(&address).await {
+            return Ok(value);
+        }
         match self.shared.obtain(&address, self.config).await {
-            Obtained::Hit(value) | Obtained::Followed(value) => Ok(value),
+            Obtained::Followed(value) => Ok(value),
             Obtained::Lead(lead) => {
                 let task = tokio::spawn(lead_computation(lead, compute).in_current_span());
                 match task.await {

@@ -24,8 +24,6 @@ const MAX_ATTEMPTS: usize = 3;
 /// What a caller comes to.
 #[derive(Debug)]
 pub(crate) enum Obtained<V> {
-    /// The value was stored.
-    Hit(V),
     /// Somebody else computed the value while this caller waited.
     Followed(V),
     /// This caller computes.
@@ -49,22 +47,21 @@ impl<St: Store, C: Codec> Shared<St, C> {
         Some(value)
     }
 
-    /// Looks the value up, or joins those who wait for it.
+    /// Looks the value up, unless it is being computed here: then it is more likely to be absent.
+    pub(crate) async fn look_up(&self, address: &Address) -> Option<C::Value> {
+        if self.table.contains(address) {
+            return None;
+        }
+        self.lookup(address).await
+    }
+
+    /// Joins those who wait for a value that was not there, or leads them.
+    ///
+    /// Apart from [`look_up`](Self::look_up), because its future is many times as large and a hit does not need it.
     pub(crate) async fn obtain(self: &Arc<Self>, address: &Address, config: Config) -> Obtained<C::Value> {
         let deadline = deadline(config.wait_timeout);
         for attempt in 0..=MAX_ATTEMPTS {
-            let waiter = match self.table.join_existing(address) {
-                Some(waiter) => waiter,
-                None => {
-                    // The keeper reads the value in any case; only the first time is it likely enough to be there.
-                    if attempt == 0
-                        && let Some(value) = self.lookup(address).await
-                    {
-                        return Obtained::Hit(value);
-                    }
-                    self.join(address, config)
-                }
-            };
+            let waiter = self.join(address, config);
             let Ok(turn) = timeout_at(deadline, waiter).await else {
                 self.counters.wait_timeouts.add();
                 return Obtained::TimedOut;

@@ -38,12 +38,9 @@ impl<L, O> Table<L, O> {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// Joins the flight that is under way, if there is one.
-    pub(crate) fn join_existing(&self, address: &Address) -> Option<Waiter<L, O>> {
-        if self.len() == 0 {
-            return None;
-        }
-        self.flights().get(address).and_then(Flight::join)
+    /// Whether a flight is under way.
+    pub(crate) fn contains(&self, address: &Address) -> bool {
+        self.len() > 0 && self.flights().contains_key(address)
     }
 
     /// Joins the flight that is under way, or starts one.

@@ -47,15 +47,12 @@ impl<B> MemoBody<B> {
         }
     }
 
-    pub(crate) fn replay(content: Bytes, trailers: Option<HeaderMap>) -> Self {
+    pub(crate) fn replay(content: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
         if content.is_empty() && trailers.is_none() {
             return Self::empty();
         }
         Self {
-            kind: Kind::Replay {
-                content,
-                trailers: trailers.map(Box::new),
-            },
+            kind: Kind::Replay { content, trailers },
         }
     }
 

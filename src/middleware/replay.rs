@@ -18,7 +18,7 @@ pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> 
         Err(shared) => (
             shared.headers().clone(),
             shared.body().clone(),
-            shared.trailers().cloned(),
+            shared.trailers().cloned().map(Box::new),
         ),
     };
     response(status, headers, content, trailers)
@@ -38,7 +38,7 @@ pub(crate) fn hit<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> {
         Err(shared) => (
             shared.aged_headers(age),
             shared.body().clone(),
-            shared.trailers().cloned(),
+            shared.trailers().cloned().map(Box::new),
         ),
     };
     response(status, headers, content, trailers)
@@ -48,7 +48,7 @@ fn response<B>(
     status: StatusCode,
     headers: HeaderMap,
     content: Bytes,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
 ) -> Response<MemoBody<B>> {
     let mut response = Response::new(MemoBody::replay(content, trailers));
     *response.status_mut() = status;

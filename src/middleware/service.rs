@@ -22,9 +22,9 @@ use crate::key::{Address, Key};
 use crate::memo::Obtained;
 use crate::store::Store;
 
-/// How many addresses of one response are tried before the request goes its own way: the key's, its variant's, one more
-/// for a response that has begun to vary by other fields.
-const MAX_VARIANT_HOPS: usize = 3;
+/// How many addresses of one response are tried before the request goes its own way: the key's, its variant's, and one
+/// more for a response that has begun to vary by other fields.
+const MAX_ADDRESSES: usize = 3;
 
 /// Shares responses among identical requests. Made by a [`MemoLockLayer`](super::MemoLockLayer).
 ///
@@ -148,7 +148,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         }
     }
 
-    /// Hit, follow or lead, going on to the variant's own address where the response varies.
+    /// Hit, follow or lead.
     async fn answer<S, B, ResBody>(
         self: Arc<Self>,
         service: S,
@@ -164,10 +164,41 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         ResBody::Data: Send,
         ResBody::Error: Into<BoxError>,
     {
-        for _ in 0..MAX_VARIANT_HOPS {
-            let (stored, from_store) = match self.memo.shared.obtain(&address, self.memo.config).await {
-                Obtained::Hit(stored) => (stored, true),
-                Obtained::Followed(stored) => (stored, false),
+        for _ in 0..MAX_ADDRESSES {
+            let Some(stored) = self.memo.shared.look_up(&address).await else {
+                // Boxed, because a hit should not have to allocate what a miss needs.
+                return Box::pin(self.miss(service, request, address)).await;
+            };
+            if is_variant(&stored, request.headers()) {
+                return Ok(replay::hit(stored));
+            }
+            address = self.variant(address, &stored, request.headers());
+        }
+        Box::pin(direct(service, request)).await
+    }
+
+    /// Follow or lead.
+    async fn miss<S, B, ResBody>(
+        self: Arc<Self>,
+        service: S,
+        request: Request<B>,
+        mut address: Address,
+    ) -> Result<Response<MemoBody<ResBody>>, S::Error>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        for _ in 0..MAX_ADDRESSES {
+            match self.memo.shared.obtain(&address, self.memo.config).await {
+                Obtained::Followed(stored) if is_variant(&stored, request.headers()) => {
+                    return Ok(replay::followed(stored));
+                }
+                Obtained::Followed(stored) => address = self.variant(address, &stored, request.headers()),
                 Obtained::Lead(lead) => {
                     let computation = Computation {
                         lead,
@@ -178,15 +209,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                     return computation.run(service, request).await;
                 }
                 Obtained::Pass | Obtained::Failed(_) | Obtained::TimedOut | Obtained::GaveUp => break,
-            };
-            if is_variant(&stored, request.headers()) {
-                return Ok(if from_store {
-                    replay::hit(stored)
-                } else {
-                    replay::followed(stored)
-                });
             }
-            address = self.variant(address, &stored, request.headers());
         }
         direct(service, request).await
     }

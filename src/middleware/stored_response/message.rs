@@ -101,10 +101,14 @@ fn put_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
 }
 
 fn read_fields(bytes: &Bytes, section: &[u8]) -> Result<HeaderMap, StoredResponseError> {
-    let capacity = count_fields(section)?;
-    let mut fields = HeaderMap::try_with_capacity(capacity).map_err(|_| StoredResponseError::TooManyFields)?;
+    // One field takes about this much. Room for more is made as it is needed, and never for more than there are bytes.
+    let expected = (section.len() / 24).min(MAX_FIELDS);
+    let mut fields = HeaderMap::try_with_capacity(expected).map_err(|_| StoredResponseError::TooManyFields)?;
     let mut reader = Reader::new(section);
     while !reader.is_empty() {
+        if fields.len() == MAX_FIELDS {
+            return Err(StoredResponseError::TooManyFields);
+        }
         let name = HeaderName::from_lowercase(reader.block()?).map_err(|_| StoredResponseError::FieldName)?;
         let value = read_value(bytes, reader.block()?)?;
         fields
@@ -112,20 +116,6 @@ fn read_fields(bytes: &Bytes, section: &[u8]) -> Result<HeaderMap, StoredRespons
             .map_err(|_| StoredResponseError::TooManyFields)?;
     }
     Ok(fields)
-}
-
-fn count_fields(section: &[u8]) -> Result<usize, StoredResponseError> {
-    let mut reader = Reader::new(section);
-    let mut count = 0;
-    while !reader.is_empty() {
-        reader.block()?;
-        reader.block()?;
-        count += 1;
-        if count > MAX_FIELDS {
-            return Err(StoredResponseError::TooManyFields);
-        }
-    }
-    Ok(count)
 }
 
 fn read_value(bytes: &Bytes, value: &[u8]) -> Result<HeaderValue, StoredResponseError> {

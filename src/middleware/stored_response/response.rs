@@ -20,11 +20,12 @@ pub struct StoredResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
-    trailers: Option<HeaderMap>,
+    /// Boxed like the next: most responses have none, and are moved a few times on their way.
+    trailers: Option<Box<HeaderMap>>,
     meta: Meta,
     /// The header fields and an `Age`, from the first hit on: those that follow only change its value, which saves
     /// them the growth of the map.
-    aged: OnceLock<HeaderMap>,
+    aged: OnceLock<Box<HeaderMap>>,
 }
 
 impl StoredResponse {
@@ -35,7 +36,7 @@ impl StoredResponse {
             status,
             headers,
             body,
-            trailers: trailers.filter(|trailers| !trailers.is_empty()),
+            trailers: trailers.filter(|trailers| !trailers.is_empty()).map(Box::new),
             meta,
             aged: OnceLock::new(),
         }
@@ -62,7 +63,7 @@ impl StoredResponse {
     /// The trailer fields; `None` rather than an empty map.
     #[must_use]
     pub fn trailers(&self) -> Option<&HeaderMap> {
-        self.trailers.as_ref()
+        self.trailers.as_deref()
     }
 
     /// What is known about the response besides its content.
@@ -99,9 +100,9 @@ impl StoredResponse {
         let with_age = || {
             let mut headers = self.headers.clone();
             headers.insert(AGE, HeaderValue::from_static("0"));
-            headers
+            Box::new(headers)
         };
-        let mut headers = self.aged.get_or_init(with_age).clone();
+        let mut headers = HeaderMap::clone(self.aged.get_or_init(with_age));
         if let Some(value) = headers.get_mut(AGE) {
             *value = age;
         }
@@ -109,14 +110,14 @@ impl StoredResponse {
     }
 
     /// The header fields, the content and the trailer fields.
-    pub(crate) fn into_content(self) -> (HeaderMap, Bytes, Option<HeaderMap>) {
+    pub(crate) fn into_content(self) -> (HeaderMap, Bytes, Option<Box<HeaderMap>>) {
         (self.headers, self.body, self.trailers)
     }
 
     /// About how many bytes of memory this takes.
     pub(super) fn weight(&self) -> usize {
         let per_field = size_of::<(HeaderName, HeaderValue)>();
-        let sections = [Some(&self.headers), self.trailers.as_ref()];
+        let sections = [Some(&self.headers), self.trailers()];
         let fields = sections.into_iter().flatten().flatten();
         fields.fold(size_of::<Self>() + self.body.len(), |sum, (name, value)| {
             sum + per_field + name.as_str().len() + value.len()
@@ -143,7 +144,7 @@ impl fmt::Debug for StoredResponse {
             .field("status", &self.status)
             .field("headers", &self.headers.len())
             .field("body", &self.body.len())
-            .field("trailers", &self.trailers.as_ref().map(HeaderMap::len))
+            .field("trailers", &self.trailers().map(HeaderMap::len))
             .field("meta", &self.meta)
             .finish()
     }

@@ -33,6 +33,9 @@ impl<'a> Reader<'a> {
     /// A variable-length integer (RFC 9000, section 16), which need not be in its shortest form.
     pub(super) fn varint(&mut self) -> Result<u64, StoredResponseError> {
         let [first] = self.array()?;
+        if first < 0x40 {
+            return Ok(first.into());
+        }
         let mut value = u64::from(first & 0x3f);
         let more = (1 << (first >> 6)) - 1;
         for byte in self.take(more)? {
