@@ -61,6 +61,15 @@ impl From<StoreErrorKind> for Lease {
     }
 }
 
+/// What became of the computation while the lease was kept alive.
+enum Attended<V> {
+    Concluded(Verdict<V>),
+    /// Given up.
+    Abandoned,
+    /// Still under way, but its result will be refused.
+    LeaseLost,
+}
+
 /// What the promise has become, or whether to ask again.
 enum Heard<V> {
     Landed(Outcome<V>),
@@ -172,46 +181,49 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             self.shared.counters.failed_open.add();
         }
         match self.attend(lease, &mut led).await {
-            Some(Verdict::Store(value, ttl)) => self.commit(lease, value, ttl, landing).await,
-            Some(Verdict::Share(value)) => self.share(lease, value, landing).await,
+            Attended::Concluded(Verdict::Store(value, ttl)) => self.commit(lease, value, ttl, landing).await,
+            Attended::Concluded(Verdict::Share(value)) => self.share(lease, value, landing).await,
             // Nobody has to wait for the store before going their own way.
-            Some(Verdict::Pass) => {
+            Attended::Concluded(Verdict::Pass) => {
                 self.shared.counters.passed.add();
                 landing.land(Outcome::Pass);
                 self.release(lease, Release::Pass).await;
             }
-            Some(Verdict::Fail(failure)) => {
+            Attended::Concluded(Verdict::Fail(failure)) => {
                 let message = failure.message.clone();
                 landing.land(Outcome::Failed(failure));
                 self.release(lease, Release::Failed(message)).await;
             }
             // Given back first, so that the one who takes over finds the lock free.
-            None => {
+            Attended::Abandoned => {
                 self.shared.counters.abandoned.add();
                 self.release(lease, Release::Abandoned).await;
                 landing.land(Outcome::Again);
             }
+            // What is computed will not reach those who wait, so they need not wait for it.
+            Attended::LeaseLost => landing.land(self.fenced()),
         }
         drop(led.settled);
     }
 
-    /// Renews the lease until there is a verdict. `None` where the computation was given up.
-    async fn attend(&self, lease: Lease, led: &mut Led<C::Value>) -> Option<Verdict<C::Value>> {
+    /// Renews the lease until there is a verdict, or no lease.
+    async fn attend(&self, lease: Lease, led: &mut Led<C::Value>) -> Attended<C::Value> {
         let period = self.config.lease / 3;
         let mut ticks = interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let heartbeat = async {
-            let mut held = lease == Lease::Held;
             loop {
                 ticks.tick().await;
                 self.flight.nudge();
-                held = held && self.renew().await;
+                if lease == Lease::Held && !self.renew().await {
+                    break;
+                }
             }
         };
         tokio::select! {
             biased;
-            verdict = &mut led.verdict => verdict.ok(),
-            () = heartbeat => None,
+            verdict = &mut led.verdict => verdict.map_or(Attended::Abandoned, Attended::Concluded),
+            () = heartbeat => Attended::LeaseLost,
         }
     }
 
@@ -222,11 +234,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             .renew(&self.address, self.token, self.config.lease)
             .await
         {
-            Ok(true) => true,
-            Ok(false) => {
-                tracing::debug!(address = %self.address, "the lease is lost; the result will not be stored");
-                false
-            }
+            Ok(held) => held,
             Err(error) => {
                 self.shared.store_failed(&self.address, "renew", &error);
                 true

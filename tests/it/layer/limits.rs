@@ -1,0 +1,167 @@
+//! Bodies over the limit: they go to their own client whole, at its speed, and to nobody else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::{StreamExt, stream};
+use http::Response;
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+use tower_memolock::MemoLockLayer;
+
+use super::fixture::{
+    Inner, Node, TestBody, answer, data, get, pair, read, send, send_many, settle, streamed, text, with,
+};
+use crate::support::within;
+
+const LIMIT: u64 = 25;
+
+/// 200 with `parts` parts of ten bytes each, and how many of them have been asked for.
+fn counted(parts: usize) -> (impl Fn() -> Response<TestBody> + Clone, Arc<AtomicUsize>) {
+    let asked_for = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked_for);
+    let reply = move || {
+        let counter = Arc::clone(&counter);
+        let body = stream::iter(0..parts).map(move |part| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            data(format!("part {part:4}\n"))
+        });
+        with(streamed(body), "cache-control", "max-age=60")
+    };
+    (reply, asked_for)
+}
+
+fn whole(parts: usize) -> String {
+    (0..parts).map(|part| format!("part {part:4}\n")).collect()
+}
+
+fn limited(inner: &Inner) -> [Node; 2] {
+    pair(inner, |layer| layer.max_body(LIMIT))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_turns_out_too_long_is_not_read_ahead_of_its_client() {
+    let (reply, asked_for) = counted(9);
+    let inner = Inner::replying(move |_| reply());
+    let [node, _] = limited(&inner);
+    let response = within("a head", node.oneshot(get("/"))).await.expect("a response");
+    let mut body = response.into_body();
+    settle().await;
+    assert_eq!(asked_for.load(Ordering::SeqCst), 3, "read to the limit, and no further");
+
+    let mut got = String::new();
+    for read in 1..=9_usize {
+        let frame = within("a part", body.frame()).await.expect("a part").expect("no error");
+        got += std::str::from_utf8(&frame.into_data().expect("data")).expect("UTF-8");
+        settle().await;
+        assert_eq!(asked_for.load(Ordering::SeqCst), read.max(3));
+    }
+    assert!(within("the end", body.frame()).await.is_none());
+    assert_eq!(got, whole(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_declared_too_long_is_not_read_before_its_client_does() {
+    for declared in ["90", "26"] {
+        let (reply, asked_for) = counted(9);
+        let inner = Inner::replying(move |_| with(reply(), "content-length", declared));
+        let [node, _] = limited(&inner);
+        let response = within("a head", node.oneshot(get("/"))).await.expect("a response");
+        settle().await;
+        assert_eq!(asked_for.load(Ordering::SeqCst), 0);
+        assert_eq!(within("a body", read(response)).await.expect("a body").body, whole(9));
+    }
+}
+
+/// Everybody gets all of a response of their own.
+async fn nothing_is_shared(inner: &Inner, expected: &str) {
+    let nodes = limited(inner);
+    for round in 1..=2 {
+        for asked in send_many(&nodes, 8, || get("/")) {
+            assert_eq!(answer(asked).await.body, expected);
+        }
+        assert_eq!(inner.calls(), round * 8);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_are_too_long_are_neither_stored_nor_shared() {
+    let (reply, _) = counted(5);
+    let found_out = Inner::replying(move |_| reply());
+    nothing_is_shared(&found_out, &whole(5)).await;
+
+    let (reply, _) = counted(5);
+    let declared = Inner::replying(move |_| with(reply(), "content-length", "50"));
+    nothing_is_shared(&declared, &whole(5)).await;
+
+    let hinted = Inner::replying(|_| with(text(whole(5)), "cache-control", "max-age=60"));
+    nothing_is_shared(&hinted, &whole(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiters_are_sent_on_as_soon_as_a_body_is_too_long() {
+    let (reply, _) = counted(5);
+    let inner = Inner::replying(move |_| reply());
+    let nodes = limited(&inner);
+    let unread = within("a head", nodes[0].clone().oneshot(get("/")))
+        .await
+        .expect("a response");
+    for asked in send_many(&nodes, 8, || get("/")) {
+        assert_eq!(answer(asked).await.body, whole(5));
+    }
+    assert_eq!(read(unread).await.expect("a body").body, whole(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_of_exactly_the_limit_is_stored() {
+    for hinted in [true, false] {
+        let inner = Inner::replying(move |_| {
+            let body = "x".repeat(25);
+            let reply = if hinted {
+                text(body)
+            } else {
+                streamed(stream::iter([data(body)]))
+            };
+            with(reply, "cache-control", "max-age=60")
+        });
+        let nodes = limited(&inner);
+        for asked in send_many(&nodes, 8, || get("/")) {
+            assert_eq!(answer(asked).await.body, "x".repeat(25));
+        }
+        assert_eq!(inner.calls(), 1, "{hinted}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_request_may_declare_any_length() {
+    let inner = Inner::replying(|_| with(with(text(""), "cache-control", "max-age=60"), "content-length", "900"));
+    let nodes = limited(&inner);
+    for asked in send_many(&nodes, 8, || {
+        http::Request::head("/")
+            .body(http_body_util::Full::default())
+            .expect("a request")
+    }) {
+        assert_eq!(answer(asked).await.header("content-length"), Some("900"));
+    }
+    assert_eq!(inner.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_of_a_long_body_may_hang_up() {
+    let (reply, asked_for) = counted(9);
+    let inner = Inner::replying(move |_| reply());
+    let nodes = limited(&inner);
+    let response = within("a head", nodes[0].clone().oneshot(get("/")))
+        .await
+        .expect("a response");
+    settle().await;
+    drop(response);
+    settle().await;
+    assert_eq!(asked_for.load(Ordering::SeqCst), 3);
+    assert_eq!(answer(send(&nodes[1], get("/"))).await.body, whole(9));
+}
+
+#[test]
+fn the_limit_is_eight_mebibytes_unless_set() {
+    assert_eq!(MemoLockLayer::<tower_memolock::MemoryStore>::DEFAULT_MAX_BODY, 8 << 20);
+}

@@ -1,0 +1,18 @@
+//! The layer around a tower service, in this process: two layers over one store are two nodes of a cluster.
+//!
+//! Time is paused, so a test that hangs fails at once, and no test depends on the machine's speed.
+
+mod bodies;
+mod body_key;
+mod failures;
+mod fixture;
+mod frameworks;
+mod keys;
+mod limits;
+mod private;
+mod readiness;
+mod redis;
+mod replay;
+mod sharing;
+mod succession;
+mod vary;

@@ -1,0 +1,205 @@
+//! The layer over a real Redis: what one node stores is read by another.
+
+use std::collections::BTreeMap;
+
+use tower::Layer;
+use tower_memolock::{MemoLockLayer, RedisStore};
+
+use super::fixture::{
+    Broken, Gate, Inner, Node, answer, bodies, fresh, get, get_with, pair_over, send, send_many, text, with,
+};
+use super::replay::{everything_is_replayed, rich};
+use crate::support::{RedisServer, eventually, within};
+
+async fn stores(server: &RedisServer) -> [RedisStore; 2] {
+    let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
+    [connect().await, connect().await]
+}
+
+async fn nodes(server: &RedisServer, inner: &Inner) -> [Node<RedisStore>; 2] {
+    pair_over(stores(server).await, inner, |layer| layer)
+}
+
+/// Waits until this many responses are stored: a leader's client has its own before that.
+async fn stored(server: &RedisServer, count: usize) {
+    eventually("stored responses", || {
+        server.cli(&["KEYS", "layer:*"]).lines().count() == count
+    })
+    .await;
+}
+
+/// Waits until both nodes listen for what becomes of a promise: the one that leads does not.
+async fn other_node_listens(server: &RedisServer) {
+    eventually("a subscriber", || {
+        !server.cli(&["PUBSUB", "CHANNELS", "layer/*"]).is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_hundred_requests_on_two_nodes_cost_one_call() {
+    let server = RedisServer::start();
+    let gate = Gate::new();
+    let inner = {
+        let gate = gate.clone();
+        Inner::new(move |_, call| {
+            let gate = gate.clone();
+            async move {
+                gate.pass().await;
+                Ok(text(call.to_string()))
+            }
+        })
+    };
+    let nodes = nodes(&server, &inner).await;
+    let asked = send_many(&nodes, 200, || get("/"));
+    gate.reached_by(1).await;
+    other_node_listens(&server).await;
+    gate.open();
+    assert_eq!(bodies(asked).await, ["1"; 200]);
+}
+
+#[tokio::test]
+async fn status_fields_body_and_trailers_are_replayed_by_another_node() {
+    let server = RedisServer::start();
+    let inner = Inner::replying(|_| rich());
+    everything_is_replayed(&inner, &nodes(&server, &inner).await).await;
+}
+
+#[tokio::test]
+async fn private_responses_set_the_other_nodes_waiters_free_at_once() {
+    const REQUESTS: usize = 20;
+    let server = RedisServer::start();
+    let gate = Gate::new();
+    let inner = {
+        let gate = gate.clone();
+        Inner::new(move |_, call| {
+            let gate = gate.clone();
+            async move {
+                gate.pass().await;
+                Ok(with(text(call.to_string()), "set-cookie", "id=1"))
+            }
+        })
+    };
+    let nodes = nodes(&server, &inner).await;
+    let asked = send_many(&nodes, REQUESTS, || get("/"));
+    gate.reached_by(1).await;
+    other_node_listens(&server).await;
+    gate.let_go(1);
+    gate.reached_by(REQUESTS).await;
+    gate.open();
+    let mut bodies = bodies(asked).await;
+    bodies.sort();
+    bodies.dedup();
+    assert_eq!(bodies.len(), REQUESTS);
+    assert_eq!(server.cli(&["KEYS", "*"]), "");
+}
+
+#[tokio::test]
+async fn a_failed_leader_is_succeeded_on_the_other_node() {
+    let server = RedisServer::start();
+    let gate = Gate::new();
+    let inner = {
+        let gate = gate.clone();
+        Inner::new(move |_, call| {
+            let gate = gate.clone();
+            async move {
+                gate.pass().await;
+                if call == 1 {
+                    Err(Broken("on purpose"))
+                } else {
+                    Ok(fresh(call.to_string()))
+                }
+            }
+        })
+    };
+    let nodes = nodes(&server, &inner).await;
+    let leader = send(&nodes[0], get("/"));
+    gate.reached_by(1).await;
+    let others: Vec<_> = (0..10).map(|_| send(&nodes[1], get("/"))).collect();
+    other_node_listens(&server).await;
+    gate.open();
+    assert!(within("an answer", leader).await.expect("no panic").is_err());
+    assert_eq!(bodies(others).await, ["2"; 10]);
+}
+
+fn only(name: &str, calls: u64) -> BTreeMap<String, u64> {
+    BTreeMap::from([(name.to_owned(), calls)])
+}
+
+/// The commands that the nodes gave since the last reset.
+fn commands(server: &RedisServer) -> BTreeMap<String, u64> {
+    let mut stats = server.commandstats();
+    // The subscriber's heartbeat, and the fixture itself.
+    stats.retain(|name, _| !matches!(name.as_str(), "ping" | "info" | "config|resetstat"));
+    stats
+}
+
+#[tokio::test]
+async fn a_hit_is_one_lookup_and_so_is_that_of_a_known_variant() {
+    let server = RedisServer::start();
+    let inner = Inner::new(|request, _| async move {
+        let language = request.headers().get("accept-language");
+        let language = language.map_or("none", |value| value.to_str().expect("ASCII"));
+        let reply = fresh(language.to_owned());
+        Ok(if request.uri().path() == "/vary" {
+            with(reply, "vary", "accept-language")
+        } else {
+            reply
+        })
+    });
+    let nodes = nodes(&server, &inner).await;
+    let variant = |language| get_with("/vary", "accept-language", language);
+    answer(send(&nodes[0], get("/plain"))).await;
+    for node in &nodes {
+        for language in ["en", "de"] {
+            answer(send(node, variant(language))).await;
+        }
+    }
+    assert_eq!(inner.calls(), 3);
+    stored(&server, 3).await;
+    for node in &nodes {
+        server.reset_commandstats();
+        assert_eq!(answer(send(node, get("/plain"))).await.body, "none");
+        assert_eq!(commands(&server), only("get", 1));
+        for language in ["en", "de"] {
+            server.reset_commandstats();
+            assert_eq!(answer(send(node, variant(language))).await.body, language);
+            assert_eq!(commands(&server), only("get", 1), "{language}");
+        }
+    }
+    assert_eq!(inner.calls(), 3);
+}
+
+#[tokio::test]
+async fn what_is_stored_under_another_key_is_not_an_answer() {
+    let server = RedisServer::start();
+    let inner = Inner::new(|request, _| async move { Ok(fresh(request.uri().path().to_owned())) });
+    let nodes = nodes(&server, &inner).await;
+    answer(send(&nodes[0], get("/a"))).await;
+    stored(&server, 1).await;
+    let stored = server.cli(&["KEYS", "layer:*"]);
+    assert!(stored.contains("/a"), "{stored}");
+    let renamed = stored.replace("/a", "/b");
+    assert_eq!(server.cli(&["COPY", &stored, &renamed]), "1");
+    assert_eq!(answer(send(&nodes[1], get("/b"))).await.body, "/b");
+
+    server.cli(&["SET", &stored, "not a response"]);
+    assert_eq!(answer(send(&nodes[1], get("/a"))).await.body, "/a");
+    server.cli(&["DEL", &stored]);
+    server.cli(&["LPUSH", &stored, "not even a string"]);
+    assert_eq!(answer(send(&nodes[1], get("/a"))).await.body, "/a");
+}
+
+#[tokio::test]
+async fn invalidating_on_one_node_reaches_the_other() {
+    let server = RedisServer::start();
+    let inner = Inner::replying(|call| fresh(call.to_string()));
+    let layers = stores(&server).await.map(|store| MemoLockLayer::new(store, "layer"));
+    let nodes = [&layers[0], &layers[1]].map(|layer| layer.layer(inner.clone()));
+    assert_eq!(bodies(send_many(&nodes, 4, || get("/"))).await, ["1"; 4]);
+    layers[1]
+        .invalidate(&super::failures::key("/"))
+        .await
+        .expect("invalidated");
+    assert_eq!(bodies(send_many(&nodes, 4, || get("/"))).await, ["2"; 4]);
+}

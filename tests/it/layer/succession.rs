@@ -1,0 +1,99 @@
+//! How often a failing computation is handed on, and what happens then.
+
+use super::fixture::{Broken, Failure, Gate, Inner, fresh, get, pair, send, send_many, settle};
+use crate::support::within;
+
+/// An inner service whose first `failures` calls fail, each once the gate lets it.
+fn failing(gate: &Gate, failures: usize) -> Inner {
+    let gate = gate.clone();
+    Inner::new(move |_, call| {
+        let gate = gate.clone();
+        async move {
+            gate.pass().await;
+            if call <= failures {
+                Err(Broken("on purpose"))
+            } else {
+                Ok(fresh(call.to_string()))
+            }
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_waiters_try_one_after_another_and_then_everybody_at_once() {
+    const REQUESTS: usize = 12;
+    let gate = Gate::new();
+    let inner = failing(&gate, usize::MAX);
+    let [node, _] = pair(&inner, |layer| layer);
+    let asked: Vec<_> = (0..REQUESTS).map(|_| send(&node, get("/"))).collect();
+    for leader in 1..=4 {
+        gate.reached_by(leader).await;
+        settle().await;
+        assert_eq!(gate.reached(), leader, "exactly one takes over");
+        gate.let_go(1);
+    }
+    gate.reached_by(REQUESTS).await;
+    gate.open();
+    for asked in asked {
+        let answer = within("an answer", asked).await.expect("no panic");
+        assert!(matches!(answer, Err(Failure::Call(Broken("on purpose")))));
+    }
+    assert_eq!(inner.calls(), REQUESTS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_on_two_nodes_are_handed_on_one_at_a_time() {
+    const REQUESTS: usize = 20;
+    const FAILURES: usize = 3;
+    let gate = Gate::new();
+    let inner = failing(&gate, FAILURES);
+    let nodes = pair(&inner, |layer| layer);
+    let asked = send_many(&nodes, REQUESTS, || get("/"));
+    for leader in 1..=FAILURES + 1 {
+        gate.reached_by(leader).await;
+        settle().await;
+        assert_eq!(gate.reached(), leader, "exactly one takes over");
+        gate.let_go(1);
+    }
+    let mut failed = 0;
+    for asked in asked {
+        match within("an answer", asked).await.expect("no panic") {
+            Ok(answer) => assert_eq!(answer.body, (FAILURES + 1).to_string()),
+            Err(_) => failed += 1,
+        }
+    }
+    assert_eq!((failed, inner.calls()), (FAILURES, FAILURES + 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_on_two_nodes_without_end_leave_nobody_without_an_answer() {
+    const REQUESTS: usize = 20;
+    let gate = Gate::new();
+    let inner = failing(&gate, usize::MAX);
+    let nodes = pair(&inner, |layer| layer);
+    let asked = send_many(&nodes, REQUESTS, || get("/"));
+    gate.open();
+    for asked in asked {
+        assert!(within("an answer", asked).await.expect("no panic").is_err());
+    }
+    assert_eq!(inner.calls(), REQUESTS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_directly_after_failures_gets_a_response_that_is_not_stored() {
+    const REQUESTS: usize = 8;
+    let gate = Gate::new();
+    let inner = failing(&gate, 4);
+    gate.open();
+    let [node, _] = pair(&inner, |layer| layer);
+    let asked: Vec<_> = (0..REQUESTS).map(|_| send(&node, get("/"))).collect();
+    let mut answered = Vec::new();
+    for asked in asked {
+        if let Ok(answer) = within("an answer", asked).await.expect("no panic") {
+            answered.push(answer.body);
+        }
+    }
+    answered.sort();
+    assert_eq!(answered, ["5", "6", "7", "8"]);
+    assert_eq!(super::fixture::answer(send(&node, get("/"))).await.body, "9");
+}
