@@ -1,4 +1,9 @@
-//! [`shutdown`]: when the program is asked to stop.
+//! [`shutdown`]: when the program is asked to stop; [`overdue`]: when it has to.
+
+use std::time::Duration;
+
+/// How long requests under way may take once the program was asked to stop.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Resolves at Ctrl-C or SIGTERM. Called again, it waits for the next one.
 pub(crate) async fn shutdown() {
@@ -10,6 +15,16 @@ pub(crate) async fn shutdown() {
     tokio::select! {
         () = ctrl_c => {}
         () = terminate() => {}
+    }
+}
+
+/// Resolves when the program has been asked to stop and cannot wait for its clients any longer: ten seconds later, or
+/// when it is asked again.
+pub(crate) async fn overdue() {
+    shutdown().await;
+    tokio::select! {
+        () = shutdown() => {}
+        () = tokio::time::sleep(GRACE) => {}
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use http::Uri;
+use hyper::Uri;
 use tower_memolock::Tag;
 
 pub(super) fn text(given: &str) -> Option<String> {
@@ -56,7 +56,14 @@ pub(super) fn http_url(given: &str) -> Option<Uri> {
 }
 
 pub(super) fn redis_url(given: &str) -> Option<String> {
-    let known = ["redis://", "rediss://", "redis+unix://", "unix://"];
-    let known = known.iter().any(|scheme| given.starts_with(scheme));
-    known.then(|| given.to_owned())
+    let tcp = ["redis://", "rediss://"].iter().any(|scheme| given.starts_with(scheme));
+    let socket = ["redis+unix://", "unix://"]
+        .iter()
+        .any(|scheme| given.strip_prefix(scheme).is_some_and(|path| !path.is_empty()));
+    let usable = socket
+        || tcp
+            && given
+                .parse::<Uri>()
+                .is_ok_and(|url| url.host().is_some_and(|host| !host.is_empty()));
+    usable.then(|| given.to_owned())
 }
