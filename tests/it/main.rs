@@ -6,3 +6,4 @@ mod contract_redis;
 mod memo;
 mod reverse_proxy;
 mod support;
+mod tonic;
