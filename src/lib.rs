@@ -1,4 +1,84 @@
-//! Distributed memoization with promises for tower.
+//! Distributed memoization with promises for tower: any number of identical requests, on any number of machines, cost
+//! **one** call of the handler.
+//!
+//! One request leads and computes. The others, in this process and in every other that shares the store, wait for the
+//! promise it has made, and all get the same response: status, header fields, body and trailers. Later ones get it
+//! from the store.
+//!
+//! - [`MemoLockLayer`] does that for any tower `Service<Request<_>>`: axum, tonic, hyper.
+//! - [`MemoLock`] does it for any async computation, without HTTP.
+//! - [`MemoryStore`] keeps everything in this process; [`RedisStore`] makes all processes with the same Redis one
+//!   cluster; [`Store`] is the trait for a store of your own.
+//!
+//! # The life of a request
+//!
+//! ```text
+//! request ──> key ──> stored? ──yes──> replay                                    one GET
+//!              │         │no
+//!              │         v
+//!              │      somebody here computes it already? ──yes──> wait with them  nothing
+//!              │         │no
+//!              │         v
+//!              │      lock free? ──no──> listen for the promise ──> replay        SUBSCRIBE, then the message
+//!              │         │yes
+//!              │         v
+//!              │      call the handler ──> stream to the client, record           SET NX, GET, PTTL
+//!              │         │
+//!              │         v
+//!              │      whole? fenced? ──> store, unlock, publish                   one script
+//!              v
+//!           no key, or not one to share ──> the handler
+//! ```
+//!
+//! # What is guaranteed
+//!
+//! 1. **One call.** With a healthy store, any number of concurrent requests for one key, on any number of nodes, make
+//!    one call of the inner service.
+//! 2. **Everybody is answered.** A lost message, a dead leader or a dead Redis costs time, at most what is left of the
+//!    lease or the store's timeout, never the answer. Nobody polls.
+//! 3. **Fenced.** A leader whose lease has ended, or whose key was invalidated while it computed, stores nothing.
+//! 4. **Whole or nothing.** Only a complete response is stored or shared: a body that broke off, a panic and a body
+//!    over the limit are not.
+//! 5. **Private stays private.** By default nothing is shared that one client may see and another may not. What is
+//!    found in the store and does not verify counts as absent.
+//! 6. **Trouble here is not the client's.** Without a store, requests still go to the inner service, still collapsed in
+//!    the process. `type Error = S::Error`.
+//!
+//! # What is not
+//!
+//! This is an efficiency lock, not a mutex. A failover of Redis that loses the lock, an eviction, or a process that
+//! stands still for longer than its lease can each cost a second call. Whoever needs *at most once* needs something
+//! else. And a node that is cut off from Redis does not learn of an invalidation until it is back.
+//!
+//! # The core, without HTTP
+//!
+//! ```
+//! # #[cfg(feature = "memory")] {
+//! use tower_memolock::{MemoLock, MemoryStore};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let likes = MemoLock::new(MemoryStore::new(), "likes");
+//! let count = likes
+//!     .get_or_compute("kristoff", || async { Ok::<_, std::io::Error>("42".into()) })
+//!     .await;
+//! assert_eq!(count.unwrap(), "42");
+//! # }
+//! # main(); }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | what it brings |
+//! |---|---|---|
+//! | `http` | yes | [`MemoLockLayer`] and the module [`middleware`] |
+//! | `memory` | yes | [`MemoryStore`] |
+//! | `redis` | yes | [`RedisStore`] |
+//! | `tls` | yes | `rediss://` URLs, with rustls and ring |
+//! | `serde` | no | [`codec::Json`]: typed values for [`MemoLock`] |
+//!
+//! Without any of them the crate is the core alone, with neither tower nor http nor redis.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod codec;
 mod error;
@@ -8,14 +88,18 @@ mod memo;
 pub mod middleware;
 pub mod store;
 
-pub use codec::Codec;
-pub use error::{BoxError, Error, RemoteError, StoreError, StoreErrorKind};
-pub use key::{Address, Key, KeyBuilder, KeyError, MAX_ID_LEN, MAX_TAG_LEN, Tag};
-pub use memo::{InvalidateError, MemoLock, Stats};
+pub use self::codec::Codec;
+pub use self::error::{BoxError, Error, RemoteError, StoreError, StoreErrorKind};
+pub use self::key::{Address, Key, KeyBuilder, KeyError, MAX_ID_LEN, MAX_TAG_LEN, Tag};
+pub use self::memo::{InvalidateError, MemoLock, Stats};
 #[cfg(feature = "http")]
-pub use middleware::MemoLockLayer;
+pub use self::middleware::MemoLockLayer;
 #[cfg(feature = "memory")]
-pub use store::MemoryStore;
+pub use self::store::MemoryStore;
 #[cfg(feature = "redis")]
-pub use store::RedisStore;
-pub use store::Store;
+pub use self::store::RedisStore;
+pub use self::store::Store;
+
+#[cfg(all(doctest, feature = "http", feature = "memory", feature = "redis"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

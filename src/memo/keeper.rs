@@ -54,8 +54,9 @@ enum Lease {
 impl From<StoreErrorKind> for Lease {
     fn from(kind: StoreErrorKind) -> Self {
         match kind {
-            StoreErrorKind::Timeout => Self::Unknown,
-            _ => Self::None,
+            // Nothing was sent.
+            StoreErrorKind::Unavailable | StoreErrorKind::Config => Self::None,
+            StoreErrorKind::Timeout | StoreErrorKind::Rejected | StoreErrorKind::Encode => Self::Unknown,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::keeper::Keeper;
 use super::lead::Lead;
 use super::outcome::Outcome;
 use super::shared::Shared;
+use super::table::Joined;
 use crate::codec::Codec;
 use crate::error::{Failure, StoreError};
 use crate::key::Address;
@@ -119,8 +120,8 @@ impl<St: Store, C: Codec> Shared<St, C> {
         address: &Address,
         config: Config,
     ) -> super::flight::Waiter<Lead<C::Value>, Arc<Outcome<C::Value>>> {
-        let (waiter, new) = self.table.join(address);
-        if let Some(flight) = new {
+        let Joined { waiter, started } = self.table.join(address);
+        if let Some(flight) = started {
             let keeper = Keeper::new(Arc::clone(self), config, address.clone(), flight);
             tokio::spawn(keeper.run().in_current_span());
         }

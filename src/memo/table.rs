@@ -14,6 +14,13 @@ pub(crate) struct Table<L, O> {
     len: AtomicUsize,
 }
 
+/// A place among those who wait.
+pub(crate) struct Joined<L, O> {
+    pub(crate) waiter: Waiter<L, O>,
+    /// The flight, where it is new and needs a keeper.
+    pub(crate) started: Option<Arc<Flight<L, O>>>,
+}
+
 impl<L, O> Table<L, O> {
     pub(crate) fn new() -> Self {
         Self {
@@ -39,19 +46,22 @@ impl<L, O> Table<L, O> {
         self.flights().get(address).and_then(Flight::join)
     }
 
-    /// Joins the flight that is under way, or starts one; a new flight needs a keeper.
-    pub(crate) fn join(&self, address: &Address) -> (Waiter<L, O>, Option<Arc<Flight<L, O>>>) {
+    /// Joins the flight that is under way, or starts one.
+    pub(crate) fn join(&self, address: &Address) -> Joined<L, O> {
         let mut flights = self.flights();
         let entry = flights.entry(address.clone());
         if let Entry::Occupied(flight) = &entry
             && let Some(waiter) = Flight::join(flight.get())
         {
-            return (waiter, None);
+            return Joined { waiter, started: None };
         }
         let (flight, waiter) = Flight::start();
         entry.insert_entry(Arc::clone(&flight));
         self.len.store(flights.len(), Ordering::Relaxed);
-        (waiter, Some(flight))
+        Joined {
+            waiter,
+            started: Some(flight),
+        }
     }
 
     /// Takes `flight` out, so that whoever comes later starts another.

@@ -132,7 +132,7 @@ where
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
             Kind::Rest { body } => body.size_hint(),
-            Kind::Recorded { remaining, .. } => remaining.clone(),
+            Kind::Recorded { remaining, .. } => *remaining,
             Kind::End => SizeHint::with_exact(0),
             Kind::Replay { next, stored } => replay_hint(*next, stored.as_deref()),
         }

@@ -115,7 +115,8 @@ impl Computation {
             headers,
             age: age::on_arrival(&head.headers, now),
             stored_at: now,
-            started,
+            received: Instant::now(),
+            cost: started.elapsed(),
         };
         let (recorder, playback) = recording(self.rules.max_body);
         let hint = body.size_hint();
@@ -157,11 +158,13 @@ impl Computation {
             Vary::None => None,
             Vary::Any => return drop(lead.pass()),
         };
+        // It has been getting older since its head was there.
+        let ttl = fresh_for.saturating_sub(draft.received.elapsed());
         let stored = Arc::new(draft.finish(content, trailers, fresh_for, variant));
-        if fresh_for.is_zero() {
+        if ttl.is_zero() {
             lead.share(stored);
         } else {
-            lead.store(stored, fresh_for);
+            lead.store(stored, ttl);
         }
     }
 }
@@ -172,7 +175,8 @@ struct Draft {
     headers: HeaderMap,
     age: Duration,
     stored_at: SystemTime,
-    started: Instant,
+    received: Instant,
+    cost: Duration,
 }
 
 impl Draft {
@@ -187,7 +191,7 @@ impl Draft {
             stored_at: self.stored_at,
             fresh_for,
             age: self.age,
-            cost: self.started.elapsed(),
+            cost: self.cost + self.received.elapsed(),
             variant,
             ..Meta::default()
         };

@@ -1,4 +1,4 @@
-//! The tower layer: [`MemoLockLayer`](crate::MemoLockLayer).
+//! The tower layer: [`MemoLockLayer`].
 
 mod body;
 mod computation;

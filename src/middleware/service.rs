@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::header::AGE;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -113,7 +113,7 @@ where
                 if let Some(stored) = settings.memo.shared.peek(&address)
                     && is_variant(&stored, request.headers())
                 {
-                    return ResponseFuture::ready(hit(stored));
+                    return ResponseFuture::ready(hit(&stored));
                 }
                 let request = settings.key.pass(request);
                 let settings = Arc::clone(settings);
@@ -183,7 +183,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 Obtained::Pass | Obtained::Failed(_) | Obtained::TimedOut | Obtained::GaveUp => break,
             };
             if is_variant(&stored, request.headers()) {
-                return Ok(if from_store { hit(stored) } else { replay(&stored) });
+                return Ok(if from_store { hit(&stored) } else { replay(&stored) });
             }
             (key, address) = self.variant(&key, &stored, request.headers());
         }
@@ -230,13 +230,12 @@ fn replay<B>(stored: &Arc<StoredResponse>) -> Response<MemoBody<B>> {
 }
 
 /// A stored response with its age, which RFC 9111, section 5.1, asks for.
-fn hit<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> {
+fn hit<B>(stored: &Arc<StoredResponse>) -> Response<MemoBody<B>> {
     let meta = stored.meta();
-    let resident = SystemTime::now()
-        .duration_since(meta.stored_at)
-        .unwrap_or(Duration::ZERO);
-    let age = meta.age.saturating_add(resident).as_secs();
-    let mut response = replay(&stored);
+    // Another node's clock may be ahead or behind; what is still stored is no older than it may be.
+    let resident = SystemTime::now().duration_since(meta.stored_at).unwrap_or_default();
+    let age = meta.age.saturating_add(resident.min(meta.fresh_for)).as_secs();
+    let mut response = replay(stored);
     response.headers_mut().insert(AGE, HeaderValue::from(age));
     response
 }

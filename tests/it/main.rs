@@ -1,5 +1,6 @@
 //! Tests from outside: the examples as processes, over a real Redis, as a client sees them.
 
+mod cluster;
 mod contract;
 mod contract_memory;
 mod contract_redis;

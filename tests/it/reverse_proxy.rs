@@ -268,7 +268,7 @@ async fn a_body_that_the_upstream_breaks_off_is_broken_off_for_the_client() {
     }
     let request = "GET /chunked HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let response = exchange(node.authority(), request).await;
-    assert!(response.starts_with(b"HTTP/1.1 200 "), "{}", response.escape_ascii());
+    // hyper may not even have sent the head yet when the body fails.
     assert!(!response.ends_with(b"0\r\n\r\n"), "{}", response.escape_ascii());
 }
 

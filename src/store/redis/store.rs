@@ -146,29 +146,28 @@ impl Store for RedisStore {
     async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
         let keys = Keyspace::new(address);
         let (lock, own) = (keys.lock(), token.to_string());
-        let mut pipeline = Pipeline::with_capacity(4);
+        let mut pipeline = Pipeline::with_capacity(3);
         pipeline.cmd("SET").arg(&lock).arg(&own);
         pipeline.arg("NX").arg("PX").arg(millis(lease));
         pipeline.cmd("GET").arg(keys.value());
         pipeline.cmd("PTTL").arg(&lock);
-        pipeline.cmd("GET").arg(&lock);
         let replies = self.inner.commands.send_all(&pipeline).await?;
-        let Ok([set, get, ttl, holder]) = <[Reply; 4]>::try_from(replies) else {
+        let Ok([set, get, ttl]) = <[Reply; 3]>::try_from(replies) else {
             return Err(error::unexpected());
         };
+        let value = value(get)?;
         let lock = match set {
             Reply::Okay => Lock::Granted,
-            Reply::Nil if matches!(&holder, Reply::BulkString(h) if h == own.as_bytes()) => {
+            // Refused, unless an earlier attempt of the same holder took it and its answer was lost. With a value
+            // there nobody needs to know.
+            Reply::Nil if value.is_none() && self.is_held_with(&lock, &own).await? => {
                 self.extend(address, token, lease).await?
             }
             Reply::Nil => held(ttl)?,
             Reply::ServerError(error) => return Err(error::rejected(&error)),
             _ => return Err(error::unexpected()),
         };
-        Ok(Acquire {
-            lock,
-            value: value(get)?,
-        })
+        Ok(Acquire { lock, value })
     }
 
     async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
@@ -218,6 +217,13 @@ impl Store for RedisStore {
 }
 
 impl RedisStore {
+    async fn is_held_with(&self, lock: &str, token: &str) -> Result<bool, StoreError> {
+        let mut get = Cmd::new();
+        get.arg("GET").arg(lock);
+        let holder = self.inner.commands.send(&get).await?;
+        Ok(matches!(holder, Reply::BulkString(holder) if holder == token.as_bytes()))
+    }
+
     /// The lease of a lock that an earlier attempt took already starts anew.
     async fn extend(&self, address: &Address, token: Token, lease: Duration) -> Result<Lock, StoreError> {
         Ok(if self.renew(address, token, lease).await? {
