@@ -52,18 +52,24 @@ pub(super) fn http_url(given: &str) -> Option<Uri> {
     let url: Uri = given.parse().ok()?;
     let cleartext = url.scheme_str() == Some("http");
     let plain_host = !url.authority()?.as_str().contains('@');
-    (cleartext && plain_host && url.query().is_none()).then_some(url)
+    (cleartext && plain_host && names_server(&url) && url.query().is_none()).then_some(url)
 }
 
 pub(super) fn redis_url(given: &str) -> Option<String> {
-    let tcp = ["redis://", "rediss://"].iter().any(|scheme| given.starts_with(scheme));
-    let socket = ["redis+unix://", "unix://"]
-        .iter()
-        .any(|scheme| given.strip_prefix(scheme).is_some_and(|path| !path.is_empty()));
-    let usable = socket
-        || tcp
-            && given
-                .parse::<Uri>()
-                .is_ok_and(|url| url.host().is_some_and(|host| !host.is_empty()));
+    let usable = match given.split_once("://")? {
+        ("redis" | "rediss", _) => names_server(&given.parse().ok()?),
+        ("unix" | "redis+unix", path) => !path.is_empty(),
+        _ => false,
+    };
     usable.then(|| given.to_owned())
+}
+
+/// Whether there is a host, and nothing behind it but a port.
+fn names_server(url: &Uri) -> bool {
+    let Some(authority) = url.authority() else {
+        return false;
+    };
+    let server = authority.as_str().rsplit('@').next().unwrap_or_default();
+    let port = server.strip_prefix(authority.host());
+    !authority.host().is_empty() && (port == Some("") || authority.port_u16().is_some())
 }
