@@ -44,8 +44,8 @@ impl Clients {
     pub(crate) async fn ask(&self, name: &str, path: &str) -> Result<Round, BoxError> {
         eprint!("{name}: ");
         let mut requests = JoinSet::new();
-        for (client, node) in self.0.iter().cloned() {
-            let url = format!("http://{node}{path}");
+        for (client, node) in &self.0 {
+            let (client, url) = (client.clone(), format!("http://{node}{path}"));
             requests.spawn(async move { ask(&client, &url).await });
         }
         let (mut times, mut bodies) = (Vec::with_capacity(self.0.len()), HashSet::new());
