@@ -64,10 +64,10 @@ async fn main() -> Result<(), BoxError> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|e| format!("cannot listen on {address}: {e}"))?;
+    let (stop, overdue) = (support::shutdown(), support::overdue());
     println!("listening on http://{}", listener.local_addr()?);
-    let server = axum::serve(listener, app).with_graceful_shutdown(support::shutdown());
     tokio::select! {
-        result = server => Ok(result?),
-        () = support::overdue() => Ok(()),
+        result = axum::serve(listener, app).with_graceful_shutdown(stop) => Ok(result?),
+        () = overdue => Ok(()),
     }
 }

@@ -57,9 +57,10 @@ async fn main() -> ExitCode {
         }
         redis.map_or_else(support::redis_url_of_environment, |url| Ok(Some(url)))
     });
+    let stop = support::shutdown();
     let result = tokio::select! {
         result = demonstrate(redis) => result,
-        () = support::shutdown() => Err("stopped before the end".into()),
+        () = stop => Err("stopped before the end".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

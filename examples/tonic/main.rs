@@ -142,6 +142,7 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
         .await
         .map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
     let address = listener.local_addr()?;
+    let (stop, overdue) = (shutdown(), overdue());
     println!("listening on http://{address}");
 
     let renderer = Renderer {
@@ -163,10 +164,10 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
         .layer(layer)
         .layer(MapResponseLayer::new(trailing_cost))
         .add_service(ReportsServer::new(renderer))
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), shutdown());
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop);
     tokio::select! {
         result = server => Ok(result?),
-        () = overdue() => Ok(()),
+        () = overdue => Ok(()),
     }
 }
 
