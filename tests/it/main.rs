@@ -4,6 +4,7 @@ mod cluster;
 mod contract;
 mod contract_memory;
 mod contract_redis;
+mod examples;
 mod memo;
 mod reverse_proxy;
 mod support;
