@@ -2,15 +2,14 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::recording::{Part, Playback};
-use super::stored_response::StoredResponse;
 use crate::error::BoxError;
 
 pin_project! {
@@ -24,18 +23,12 @@ pin_project! {
 pin_project! {
     #[project = KindProj]
     enum Kind<B> {
-        Replay { next: Replay, stored: Option<Arc<StoredResponse>> },
+        Replay { content: Bytes, trailers: Option<Box<HeaderMap>> },
         Recorded { playback: Playback<B>, remaining: SizeHint },
         Rest { body: Pin<Box<B>> },
         Inner { #[pin] body: B },
         End,
     }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Replay {
-    Content,
-    Trailers,
 }
 
 impl<B> MemoBody<B> {
@@ -54,19 +47,14 @@ impl<B> MemoBody<B> {
         }
     }
 
-    pub(crate) fn replay(stored: Arc<StoredResponse>) -> Self {
-        let next = if stored.body().is_empty() {
-            Replay::Trailers
-        } else {
-            Replay::Content
-        };
-        if stored.body().is_empty() && stored.trailers().is_none() {
+    pub(crate) fn replay(content: Bytes, trailers: Option<HeaderMap>) -> Self {
+        if content.is_empty() && trailers.is_none() {
             return Self::empty();
         }
         Self {
             kind: Kind::Replay {
-                next,
-                stored: Some(stored),
+                content,
+                trailers: trailers.map(Box::new),
             },
         }
     }
@@ -87,9 +75,13 @@ where
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
             let part = match self.as_mut().project().kind.project() {
-                KindProj::Replay { next, stored } => {
-                    let frame = replay_frame(next, stored);
-                    if stored.is_none() {
+                KindProj::Replay { content, trailers } => {
+                    let frame = if content.is_empty() {
+                        trailers.take().map(|trailers| Frame::trailers(*trailers))
+                    } else {
+                        Some(Frame::data(std::mem::take(content)))
+                    };
+                    if trailers.is_none() {
                         self.set(Self::empty());
                     }
                     return Poll::Ready(frame.map(Ok));
@@ -134,34 +126,10 @@ where
             Kind::Rest { body } => body.size_hint(),
             Kind::Recorded { remaining, .. } => *remaining,
             Kind::End => SizeHint::with_exact(0),
-            Kind::Replay { next, stored } => replay_hint(*next, stored.as_deref()),
+            // A server that knows the exact length sends no trailers over HTTP/1, so it is not told one.
+            Kind::Replay { trailers: Some(_), .. } => SizeHint::default(),
+            Kind::Replay { content, .. } => SizeHint::with_exact(content.len() as u64),
         }
-    }
-}
-
-fn replay_frame(next: &mut Replay, stored: &mut Option<Arc<StoredResponse>>) -> Option<Frame<Bytes>> {
-    let response = stored.as_ref()?;
-    match *next {
-        Replay::Content => {
-            let content = Frame::data(response.body().clone());
-            if response.trailers().is_some() {
-                *next = Replay::Trailers;
-            } else {
-                *stored = None;
-            }
-            Some(content)
-        }
-        Replay::Trailers => stored.take()?.trailers().cloned().map(Frame::trailers),
-    }
-}
-
-/// A server that knows the exact length sends no trailers over HTTP/1, so it is not told one.
-fn replay_hint(next: Replay, stored: Option<&StoredResponse>) -> SizeHint {
-    match (next, stored) {
-        (Replay::Content, Some(stored)) if stored.trailers().is_none() => {
-            SizeHint::with_exact(stored.body().len() as u64)
-        }
-        _ => SizeHint::default(),
     }
 }
 

@@ -7,6 +7,7 @@ mod key_extractor;
 mod layer;
 mod policy;
 mod recording;
+mod replay;
 mod service;
 mod settings;
 pub mod stored_response;

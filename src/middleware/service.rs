@@ -3,10 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
 
-use http::header::AGE;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -16,6 +14,7 @@ use super::future::{Direct, ResponseFuture};
 use super::key_extractor::{HeadKey, KeyExtractor};
 use super::policy::request::may_collapse;
 use super::policy::vary::{self, Vary};
+use super::replay;
 use super::settings::Settings;
 use super::stored_response::StoredResponse;
 use crate::error::BoxError;
@@ -23,7 +22,7 @@ use crate::key::{Address, Key};
 use crate::memo::Obtained;
 use crate::store::Store;
 
-/// How many keys of one response are tried before the request goes its own way: the key, its variant, and one more
+/// How many addresses of one response are tried before the request goes its own way: the key's, its variant's, one more
 /// for a response that has begun to vary by other fields.
 const MAX_VARIANT_HOPS: usize = 3;
 
@@ -109,15 +108,15 @@ where
         match settings.key.head_key(&request) {
             HeadKey::Bypass => ResponseFuture::direct(self.inner.clone(), settings.key.pass(request)),
             HeadKey::Key(key) => {
-                let (key, address) = settings.locate(key, request.headers());
+                let address = settings.locate(key, request.headers());
                 if let Some(stored) = settings.memo.shared.peek(&address)
                     && is_variant(&stored, request.headers())
                 {
-                    return ResponseFuture::ready(hit(&stored));
+                    return ResponseFuture::ready(replay::hit(stored));
                 }
                 let request = settings.key.pass(request);
                 let settings = Arc::clone(settings);
-                ResponseFuture::core(settings.answer(self.inner.clone(), request, key, address))
+                ResponseFuture::core(settings.answer(self.inner.clone(), request, address))
             }
             HeadKey::NeedsBody => {
                 let settings = Arc::clone(settings);
@@ -125,8 +124,8 @@ where
                 ResponseFuture::core(async move {
                     match settings.key.body_key(request).await {
                         (Some(key), request) => {
-                            let (key, address) = settings.locate(key, request.headers());
-                            settings.answer(service, request, key, address).await
+                            let address = settings.locate(key, request.headers());
+                            settings.answer(service, request, address).await
                         }
                         (None, request) => direct(service, request).await,
                     }
@@ -137,25 +136,23 @@ where
 }
 
 impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
-    /// Where the response to a request with this key is: under the key, or under that of its variant.
-    fn locate(&self, key: Key, headers: &HeaderMap) -> (Key, Address) {
-        let key = match self.vary.get(&key) {
+    /// Where the response to a request with this key is: at the key's address, or at that of its variant.
+    fn locate(&self, key: Key, headers: &HeaderMap) -> Address {
+        let address = Address::of(&self.memo.shared.tag, key);
+        match self.vary.get(&address) {
             Some(known) => match vary::fingerprint(&known.names, headers) {
-                variant if variant == known.first => key,
-                variant => key.variant(&variant),
+                variant if variant == known.first => address,
+                variant => address.variant(&variant),
             },
-            None => key,
-        };
-        let address = Address::new(&self.memo.shared.tag, &key);
-        (key, address)
+            None => address,
+        }
     }
 
-    /// Hit, follow or lead, going on to the variant's own key where the response varies.
+    /// Hit, follow or lead, going on to the variant's own address where the response varies.
     async fn answer<S, B, ResBody>(
         self: Arc<Self>,
         service: S,
         request: Request<B>,
-        mut key: Key,
         mut address: Address,
     ) -> Result<Response<MemoBody<ResBody>>, S::Error>
     where
@@ -183,22 +180,24 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 Obtained::Pass | Obtained::Failed(_) | Obtained::TimedOut | Obtained::GaveUp => break,
             };
             if is_variant(&stored, request.headers()) {
-                return Ok(if from_store { hit(&stored) } else { replay(&stored) });
+                return Ok(if from_store {
+                    replay::hit(stored)
+                } else {
+                    replay::followed(stored)
+                });
             }
-            (key, address) = self.variant(&key, &stored, request.headers());
+            address = self.variant(address, &stored, request.headers());
         }
         direct(service, request).await
     }
 
-    /// The key of the variant that the request asks for, when `stored` under `key` is another.
-    fn variant(&self, key: &Key, stored: &StoredResponse, headers: &HeaderMap) -> (Key, Address) {
-        let mut next = key.clone();
-        if let (Vary::Names(names), Some(first)) = (vary::names(stored.headers()), stored.meta().variant) {
-            self.vary.learn(key, &names, first);
-            next = key.variant(&vary::fingerprint(&names, headers));
-        }
-        let address = Address::new(&self.memo.shared.tag, &next);
-        (next, address)
+    /// The address of the variant that the request asks for, when `stored` at `address` is another.
+    fn variant(&self, address: Address, stored: &StoredResponse, headers: &HeaderMap) -> Address {
+        let (Vary::Names(names), Some(first)) = (vary::names(stored.headers()), stored.meta().variant) else {
+            return address;
+        };
+        self.vary.learn(&address, &names, first);
+        address.variant(&vary::fingerprint(&names, headers))
     }
 }
 
@@ -219,23 +218,4 @@ where
 {
     let response = Direct::new(service, request).await?;
     Ok(response.map(MemoBody::inner))
-}
-
-/// A stored response as it was.
-fn replay<B>(stored: &Arc<StoredResponse>) -> Response<MemoBody<B>> {
-    let mut response = Response::new(MemoBody::replay(Arc::clone(stored)));
-    *response.status_mut() = stored.status();
-    *response.headers_mut() = stored.headers().clone();
-    response
-}
-
-/// A stored response with its age, which RFC 9111, section 5.1, asks for.
-fn hit<B>(stored: &Arc<StoredResponse>) -> Response<MemoBody<B>> {
-    let meta = stored.meta();
-    // Another node's clock may be ahead or behind; what is still stored is no older than it may be.
-    let resident = SystemTime::now().duration_since(meta.stored_at).unwrap_or_default();
-    let age = meta.age.saturating_add(resident.min(meta.fresh_for)).as_secs();
-    let mut response = replay(stored);
-    response.headers_mut().insert(AGE, HeaderValue::from(age));
-    response
 }

@@ -85,11 +85,11 @@ impl UriKey {
 
     fn key(&self, head: &Head<'_>) -> Option<Key> {
         let fields = Fields::scan(head.headers);
-        let path = head.uri.path_and_query()?.as_str().as_bytes();
-        if !matches!(path, [b'/' | b'?', ..]) {
+        let path = head.uri.path_and_query()?.as_str();
+        if !matches!(path.as_bytes(), [b'/' | b'?', ..]) {
             return None;
         }
-        let method = head.method.as_bytes();
+        let method = head.method;
         let plain = self.headers.is_empty() && !fields.overrides;
         let more = if plain { 0 } else { ROOM_FOR_FIELDS };
         let mut key = if self.no_authority {
@@ -98,8 +98,8 @@ impl UriKey {
                 .joined([path])
         } else {
             let authority = fields.authority(head.uri)?;
-            let scheme = head.uri.scheme_str().unwrap_or_default().as_bytes();
-            let slashes: &[u8] = if scheme.is_empty() { b"//" } else { b"://" };
+            let scheme = head.uri.scheme_str().unwrap_or_default();
+            let slashes = if scheme.is_empty() { "//" } else { "://" };
             let len = method.len() + scheme.len() + authority.len() + path.len() + 6 + more;
             KeyBuilder::with_capacity(len)
                 .joined([method])
@@ -174,22 +174,38 @@ impl<'a> Fields<'a> {
     }
 
     /// The authority of the request, empty where there is none; `None` where there is not one clear authority.
-    fn authority(&self, uri: &'a Uri) -> Option<&'a [u8]> {
+    fn authority(&self, uri: &'a Uri) -> Option<&'a str> {
         let of_uri = uri.authority().map(|a| a.as_str().as_bytes());
         let authority = match (of_uri, self.host) {
-            (None, None) => return Some(b""),
+            (None, None) => return Some(""),
             (Some(one), None) | (None, Some(one)) => one,
             (Some(one), Some(other)) => (one == other).then_some(one)?,
         };
-        let is_host = !authority.is_empty() && authority.iter().copied().all(in_host);
-        (is_host && !self.more_hosts).then_some(authority)
+        let is_host = !authority.is_empty() && authority.iter().all(|byte| IN_HOST[usize::from(*byte)]);
+        if is_host && !self.more_hosts {
+            str::from_utf8(authority).ok()
+        } else {
+            None
+        }
     }
 }
 
-/// Whether `byte` may stand in a host with a port (RFC 3986, 3.2.2).
-fn in_host(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-.:[]_~%!$&'()*+,;=".contains(&byte)
-}
+/// The bytes that may stand in a host with a port (RFC 3986, 3.2.2).
+static IN_HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-.:[]_~%!$&'()*+,;=";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
 
 fn lines(mut key: KeyBuilder, name: &HeaderName, headers: &HeaderMap) -> KeyBuilder {
     for value in headers.get_all(name) {

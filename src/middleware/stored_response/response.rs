@@ -1,10 +1,11 @@
 //! [`StoredResponse`] and its [`Meta`]data.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{AGE, HeaderMap, HeaderName, HeaderValue};
 use http::status::StatusCode;
 
 use super::error::StoredResponseError;
@@ -14,13 +15,16 @@ use crate::key::Address;
 /// A complete response, ready to be replayed any number of times.
 ///
 /// What it holds is shared: cloning fields or body copies no content.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct StoredResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
     trailers: Option<HeaderMap>,
     meta: Meta,
+    /// The header fields and an `Age`, from the first hit on: those that follow only change its value, which saves
+    /// them the growth of the map.
+    aged: OnceLock<HeaderMap>,
 }
 
 impl StoredResponse {
@@ -33,6 +37,7 @@ impl StoredResponse {
             body,
             trailers: trailers.filter(|trailers| !trailers.is_empty()),
             meta,
+            aged: OnceLock::new(),
         }
     }
 
@@ -89,6 +94,25 @@ impl StoredResponse {
         frame::decode(address, &bytes.into())
     }
 
+    /// The header fields with this `Age` (RFC 9111, section 5.1).
+    pub(crate) fn aged_headers(&self, age: HeaderValue) -> HeaderMap {
+        let with_age = || {
+            let mut headers = self.headers.clone();
+            headers.insert(AGE, HeaderValue::from_static("0"));
+            headers
+        };
+        let mut headers = self.aged.get_or_init(with_age).clone();
+        if let Some(value) = headers.get_mut(AGE) {
+            *value = age;
+        }
+        headers
+    }
+
+    /// The header fields, the content and the trailer fields.
+    pub(crate) fn into_content(self) -> (HeaderMap, Bytes, Option<HeaderMap>) {
+        (self.headers, self.body, self.trailers)
+    }
+
     /// About how many bytes of memory this takes.
     pub(super) fn weight(&self) -> usize {
         let per_field = size_of::<(HeaderName, HeaderValue)>();
@@ -99,6 +123,18 @@ impl StoredResponse {
         })
     }
 }
+
+impl PartialEq for StoredResponse {
+    fn eq(&self, other: &Self) -> bool {
+        self.status == other.status
+            && self.headers == other.headers
+            && self.body == other.body
+            && self.trailers == other.trailers
+            && self.meta == other.meta
+    }
+}
+
+impl Eq for StoredResponse {}
 
 /// Leaves out what may be private: the fields and the content.
 impl fmt::Debug for StoredResponse {
