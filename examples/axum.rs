@@ -6,12 +6,27 @@
 //! curl -i http://127.0.0.1:3000/report/42    # takes none: see the Age header
 //! ```
 
-use std::time::Duration;
+#[path = "support/mod.rs"]
+mod support;
+
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
+// A `println!` that does not panic when nobody reads.
+use support::println;
+use tokio::net::TcpListener;
+use tower::BoxError;
 use tower_memolock::{MemoLockLayer, MemoryStore};
+
+const USAGE: &str = "\
+Usage: axum [--listen ADDR]
+
+Serves /report/{id}, which is stored for 30 seconds, /rates for one second, and /now, which is not.
+
+  --listen ADDR   where to listen; port 0 takes a free one   [default: 127.0.0.1:3000]
+  --help          this text";
 
 /// Expensive: without the layer, ten impatient readers cost ten of these.
 async fn report(Path(id): Path<u32>) -> String {
@@ -20,33 +35,39 @@ async fn report(Path(id): Path<u32>) -> String {
     format!("report {id}\n")
 }
 
-/// Depends on who asks and when: no layer for this one.
+async fn rates() -> &'static str {
+    println!("looking up the rates");
+    "1 EUR = 1.08 USD\n"
+}
+
+/// Different each time: no layer for this one.
 async fn now() -> String {
-    format!("{:?}\n", std::time::SystemTime::now())
+    format!("{:?}\n", SystemTime::now())
 }
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), BoxError> {
+    let address = support::read_listen(USAGE, "127.0.0.1:3000");
+
     // With `RedisStore::connect("redis://127.0.0.1/").await` instead, every process that does the same shares.
     let store = MemoryStore::new();
 
     // One store, and one layer for each way of treating a response.
     let reports = MemoLockLayer::new(store.clone(), "report").ttl(Duration::from_secs(30));
-    let rates = MemoLockLayer::new(store, "rates").ttl(Duration::from_secs(1));
+    let rates_layer = MemoLockLayer::new(store, "rates").ttl(Duration::from_secs(1));
 
     let app = Router::new()
         .route("/report/{id}", get(report).layer(reports))
-        .route("/rates", get(|| async { "1 EUR = 1.08 USD\n" }).layer(rates))
+        .route("/rates", get(rates).layer(rates_layer))
         .route("/now", get(now));
 
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|e| format!("cannot listen on {address}: {e}"))?;
+    let (stop, overdue) = (support::shutdown(), support::overdue());
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app).with_graceful_shutdown(stop()).await
-}
-
-async fn stop() {
-    // Without a signal handler the program runs until it is killed.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+    tokio::select! {
+        result = axum::serve(listener, app).with_graceful_shutdown(stop) => Ok(result?),
+        () = overdue => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
-//! A store of your own: the `Store` trait over a `HashMap`, without expiry of memory, for whoever has a database that
-//! is neither Redis nor this process.
+//! A store of your own: the `Store` trait over a `HashMap`, for whoever has a database that is neither Redis nor
+//! this process. What has expired is not found any more, but stays in memory; a real store would remove it.
 //!
 //! ```text
 //! cargo run --example custom_store
@@ -8,15 +8,27 @@
 //! What counts is that each method tests the lock and acts in *one* step; here a mutex sees to that, elsewhere a
 //! transaction or a script would.
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+// A `println!` that does not panic when nobody reads.
+use support::println;
 use tokio::sync::broadcast;
 use tower_memolock::store::{Acquire, Lock, Notice, Release, Token, Value, Watch};
 use tower_memolock::{Address, MemoLock, Store, StoreError};
+
+const USAGE: &str = "\
+Usage: custom_store
+
+Lets a hundred callers on two nodes share one computation through a store of this program's own.
+
+  --help   this text";
 
 #[derive(Clone, Default)]
 struct TableStore {
@@ -170,6 +182,8 @@ impl Watch for TableWatch {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    support::read_nothing(USAGE);
+
     let store = TableStore::default();
     // Two handles on one store behave like two processes.
     let nodes = [MemoLock::new(store.clone(), "demo"), MemoLock::new(store, "demo")];

@@ -4,11 +4,23 @@
 //! cargo run --example memoize
 //! ```
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+// A `println!` that does not panic when nobody reads.
+use support::println;
 use tower_memolock::{MemoLock, MemoryStore};
+
+const USAGE: &str = "\
+Usage: memoize
+
+Counts likes for a hundred callers at once, for one later, and once more when they have changed.
+
+  --help   this text";
 
 /// Stands for a query that takes its time.
 async fn count_likes(user: &'static str) -> io::Result<Bytes> {
@@ -19,6 +31,8 @@ async fn count_likes(user: &'static str) -> io::Result<Bytes> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    support::read_nothing(USAGE);
+
     // The tag and the id make the name `likes:kristoff`, under which every node of a cluster finds the value.
     let likes = MemoLock::new(MemoryStore::new(), "likes").ttl(Duration::from_secs(60));
 
@@ -37,12 +51,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("one asks later:");
     let value = likes.get_or_compute("kristoff", || count_likes("kristoff")).await?;
+    println!("  {}, without a query\n", String::from_utf8_lossy(&value));
+
+    println!("one asks after somebody has liked something:");
+    likes.invalidate("kristoff").await?;
+    let value = likes.get_or_compute("kristoff", || count_likes("kristoff")).await?;
     println!("  {}\n", String::from_utf8_lossy(&value));
 
-    println!("after somebody has liked something:");
-    likes.invalidate("kristoff").await?;
-    likes.get_or_compute("kristoff", || count_likes("kristoff")).await?;
-
-    println!("\n{:#?}", likes.stats());
+    let stats = likes.stats();
+    println!(
+        "{} computations, {} callers who waited for one, {} who found the value stored",
+        stats.led, stats.followed, stats.hits
+    );
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The clients: all requests at once, over HTTP/2.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::task::JoinSet;
 use tower::BoxError;
 
-use crate::nodes::Nodes;
+use crate::support::{eprint, eprintln};
 
 /// An HTTP/2 server takes 200 requests at once on one connection, unless it says otherwise.
 const PER_CONNECTION: usize = 150;
@@ -27,39 +28,47 @@ impl Round {
     }
 }
 
-/// Sends `count` requests for `path` at once, spread over the nodes, and waits for all of them.
-pub(crate) async fn ask_all(name: &str, nodes: &Nodes, path: &str, count: usize) -> Result<Round, BoxError> {
-    eprint!("{name}: ");
-    let mut requests = JoinSet::new();
-    let per_node = count.div_ceil(nodes.addresses.len());
-    for (node, address) in nodes.addresses.iter().enumerate() {
-        let share = per_node.min(count - node * per_node);
-        let clients: Vec<_> = (0..share.div_ceil(PER_CONNECTION)).map(|_| client()).collect();
-        for i in 0..share {
-            let client = clients[i % clients.len()].clone();
-            let url = format!("http://{address}{path}");
+/// One client for each request of a round, with enough connections for all of them.
+pub(crate) struct Clients(Vec<(HttpClient, SocketAddr)>);
+
+impl Clients {
+    /// `count` clients, spread over the nodes.
+    pub(crate) fn new(nodes: &[SocketAddr], count: usize) -> Self {
+        let per_connection = PER_CONNECTION * nodes.len();
+        let connections: Vec<_> = (0..count.div_ceil(per_connection)).map(|_| client()).collect();
+        let of = |i: usize| (connections[i / per_connection].clone(), nodes[i % nodes.len()]);
+        Self((0..count).map(of).collect())
+    }
+
+    /// Asks for `path` with all clients at once, and waits for all answers.
+    pub(crate) async fn ask(&self, name: &str, path: &str) -> Result<Round, BoxError> {
+        eprint!("{name}: ");
+        let mut requests = JoinSet::new();
+        for (client, node) in &self.0 {
+            let (client, url) = (client.clone(), format!("http://{node}{path}"));
             requests.spawn(async move { ask(&client, &url).await });
         }
-    }
-    let (mut times, mut bodies) = (Vec::with_capacity(count), HashSet::new());
-    while let Some(answer) = requests.join_next().await {
-        let (time, body) = answer??;
-        times.push(time);
-        bodies.insert(body);
-        if times.len() % (count / 10).max(1) == 0 {
-            eprint!("{} ", times.len());
+        let (mut times, mut bodies) = (Vec::with_capacity(self.0.len()), HashSet::new());
+        while let Some(answer) = requests.join_next().await {
+            let (time, body) = answer??;
+            times.push(time);
+            bodies.insert(body);
+            if times.len() % (self.0.len() / 10).max(1) == 0 {
+                eprint!("{} ", times.len());
+            }
         }
+        eprintln!("answered");
+        if bodies.len() != 1 {
+            return Err(format!("{} different bodies came back for one path", bodies.len()).into());
+        }
+        times.sort_unstable();
+        Ok(Round(times))
     }
-    eprintln!("answered");
-    if bodies.len() != 1 {
-        return Err(format!("{} different bodies came back for one path", bodies.len()).into());
-    }
-    times.sort_unstable();
-    Ok(Round(times))
 }
 
 type HttpClient = Client<HttpConnector, Empty<Bytes>>;
 
+/// One connection to each node that it asks.
 fn client() -> HttpClient {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);

@@ -39,6 +39,7 @@ async fn main() -> ExitCode {
     let level = std::env::var("RUST_LOG").ok();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .log_internal_errors(false)
         .with_max_level(level.and_then(|l| l.parse().ok()).unwrap_or(LevelFilter::WARN))
         .init();
     match run(options).await {
@@ -61,7 +62,8 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
     let target = Target::new(options.upstream).ok_or("--upstream has no host")?;
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let stop = support::shutdown();
+    support::println!("listening on http://{}", listener.local_addr()?);
 
     let layer = MemoLockLayer::with_tag(store, options.tag)
         .ttl(options.ttl.unwrap_or_default())
@@ -81,6 +83,6 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
             })
         }
     });
-    server::serve(listener, service).await;
+    server::serve(listener, service, stop).await;
     Ok(())
 }

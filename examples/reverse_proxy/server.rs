@@ -20,9 +20,9 @@ use crate::support::shutdown;
 /// How long requests under way may take once the program was asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Serves HTTP/1 and HTTP/2 until Ctrl-C or SIGTERM, then lets requests under way finish. A second signal, or ten
-/// seconds, cuts them off.
-pub(crate) async fn serve<S, B>(listener: TcpListener, service: S)
+/// Serves HTTP/1 and HTTP/2 until `stop` resolves, then lets requests under way finish. Ctrl-C, SIGTERM or ten seconds
+/// cut them off.
+pub(crate) async fn serve<S, B>(listener: TcpListener, service: S, stop: impl Future<Output = ()>)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
@@ -36,7 +36,7 @@ where
     server.http2().timer(TokioTimer::new());
     let service = TowerToHyperService::new(service);
     let connections = GracefulShutdown::new();
-    let mut stop = std::pin::pin!(shutdown());
+    let mut stop = std::pin::pin!(stop);
 
     loop {
         let stream = tokio::select! {

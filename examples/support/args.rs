@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::process::exit;
 use std::time::Duration;
 
-use http::Uri;
+use hyper::Uri;
 use lexopt::{Arg, Parser, ValueExt};
 use tower_memolock::Tag;
 
-use super::value;
+use super::{eprintln, println, value};
 
 /// What is wrong with a command line, in words for whoever typed it.
 pub(crate) type Error = lexopt::Error;
@@ -24,7 +24,7 @@ pub(crate) fn read_args<T>(usage: &str, read: impl FnOnce(&mut Args) -> Result<T
     };
     let result = read(&mut args);
     if args.help {
-        println!("{}", usage.trim());
+        println!("{usage}");
         exit(0);
     }
     result.unwrap_or_else(|error| {
@@ -32,6 +32,44 @@ pub(crate) fn read_args<T>(usage: &str, read: impl FnOnce(&mut Args) -> Result<T
         exit(2);
     })
 }
+
+/// Reads the command line of a server that has one flag, `--listen`.
+pub(crate) fn read_listen(usage: &str, default: &str) -> SocketAddr {
+    read_args(usage, |args| {
+        let mut listen = value::address(default);
+        while let Some(flag) = args.next()? {
+            match flag {
+                "--listen" => listen = Some(args.address()?),
+                _ => return Err(args.unknown()),
+            }
+        }
+        listen.ok_or_else(|| Args::missing("--listen", "an address"))
+    })
+}
+
+/// Reads the command line of a program that has no flag but `--help`.
+pub(crate) fn read_nothing(usage: &str) {
+    read_args(usage, |args| match args.next()? {
+        Some(_) => Err(args.unknown()),
+        None => Ok(()),
+    });
+}
+
+/// `REDIS_URL`, for programs in which it stands for a missing `--redis`.
+///
+/// # Errors
+///
+/// If it is set to something else than the URL of a Redis server.
+pub(crate) fn redis_url_of_environment() -> Result<Option<String>, Error> {
+    match std::env::var("REDIS_URL") {
+        Ok(url) if url.is_empty() => Ok(None),
+        Ok(url) if value::redis_url(&url).is_some() => Ok(Some(url)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        _ => Err(format!("REDIS_URL in the environment is not {REDIS_URL}").into()),
+    }
+}
+
+const REDIS_URL: &str = "an address like redis://127.0.0.1:6379";
 
 /// The flags of a command line, one after the other, and the value of the last one read.
 pub(crate) struct Args {
@@ -109,7 +147,7 @@ impl Args {
 
     /// The flag's value as the URL of a Redis server.
     pub(crate) fn redis_url(&mut self) -> Result<String, Error> {
-        self.value("an address like redis://127.0.0.1:6379", value::redis_url)
+        self.value(REDIS_URL, value::redis_url)
     }
 
     fn value<T>(&mut self, takes: &str, parse: fn(&str) -> Option<T>) -> Result<T, Error> {

@@ -5,19 +5,23 @@
 #![allow(dead_code, unused_imports, reason = "no example needs all of it")]
 
 mod args;
+mod print;
 mod shutdown;
 mod value;
 
-pub(crate) use self::args::{Args, Error, read_args};
-pub(crate) use self::shutdown::shutdown;
+pub(crate) use self::args::{Args, Error, read_args, read_listen, read_nothing, redis_url_of_environment};
+pub(crate) use self::print::{eprint, eprintln, println};
+pub(crate) use self::shutdown::{overdue, shutdown};
 
 /// Prints an error with its causes.
 pub(crate) fn print_error(error: &dyn std::error::Error) {
-    eprint!("error: {error}");
+    let mut texts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprint!(": {error}");
+        texts.push(error.to_string());
         cause = error.source();
     }
-    eprintln!();
+    // Some errors say no more than their cause.
+    texts.dedup();
+    eprintln!("error: {}", texts.join(": "));
 }

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use http::Uri;
+use hyper::Uri;
 use tower_memolock::Tag;
 
 pub(super) fn text(given: &str) -> Option<String> {
@@ -52,11 +52,24 @@ pub(super) fn http_url(given: &str) -> Option<Uri> {
     let url: Uri = given.parse().ok()?;
     let cleartext = url.scheme_str() == Some("http");
     let plain_host = !url.authority()?.as_str().contains('@');
-    (cleartext && plain_host && url.query().is_none()).then_some(url)
+    (cleartext && plain_host && names_server(&url) && url.query().is_none()).then_some(url)
 }
 
 pub(super) fn redis_url(given: &str) -> Option<String> {
-    let known = ["redis://", "rediss://", "redis+unix://", "unix://"];
-    let known = known.iter().any(|scheme| given.starts_with(scheme));
-    known.then(|| given.to_owned())
+    let usable = match given.split_once("://")? {
+        ("redis" | "rediss", _) => names_server(&given.parse().ok()?),
+        ("unix" | "redis+unix", path) => !path.is_empty(),
+        _ => false,
+    };
+    usable.then(|| given.to_owned())
+}
+
+/// Whether there is a host, and nothing behind it but a port.
+fn names_server(url: &Uri) -> bool {
+    let Some(authority) = url.authority() else {
+        return false;
+    };
+    let server = authority.as_str().rsplit('@').next().unwrap_or_default();
+    let port = server.strip_prefix(authority.host());
+    !authority.host().is_empty() && (port == Some("") || authority.port_u16().is_some())
 }

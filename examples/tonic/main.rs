@@ -21,16 +21,18 @@ mod demo {
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use demo::reports_server::{Reports, ReportsServer};
 use demo::{RenderReply, RenderRequest};
-use futures_util::{Stream, stream};
+use futures_util::stream::{self, Stream, StreamExt};
 use http::{HeaderName, Method};
 use http_body::Frame;
 use http_body_util::BodyExt;
-use support::{Args, read_args, shutdown};
+// A `println!` that does not panic when nobody reads.
+use support::{Args, overdue, println, read_args, shutdown};
 use tokio::net::TcpListener;
 use tonic::body::Body;
 use tonic::transport::Server;
@@ -61,19 +63,23 @@ struct Options {
 
 /// The service itself knows nothing of the layer.
 struct Renderer {
-    node: String,
+    node: Arc<str>,
     executions: AtomicU64,
+    /// How many replies `Watch` has made.
+    watched: AtomicU64,
 }
 
-impl Renderer {
-    fn reply(&self, request: RenderRequest, execution: u64) -> RenderReply {
-        RenderReply {
-            id: request.id,
-            node: self.node.clone(),
-            execution,
-            pdf: vec![b'%'; request.size as usize].into(),
-        }
+fn reply(node: &str, request: RenderRequest, execution: u64) -> RenderReply {
+    RenderReply {
+        id: request.id,
+        node: node.to_owned(),
+        execution,
+        pdf: vec![b'%'; request.size as usize].into(),
     }
+}
+
+async fn work(request: &RenderRequest) {
+    tokio::time::sleep(Duration::from_millis(request.work_ms.into())).await;
 }
 
 #[tonic::async_trait]
@@ -83,23 +89,31 @@ impl Reports for Renderer {
     async fn render(&self, request: Request<RenderRequest>) -> Result<Response<RenderReply>, Status> {
         let request = request.into_inner();
         let execution = self.executions.fetch_add(1, Ordering::SeqCst) + 1;
-        tokio::time::sleep(Duration::from_millis(request.work_ms.into())).await;
+        work(&request).await;
         let cost = Cost(request.work_ms);
         if request.fail_code != 0 {
-            let code = Code::from_i32(request.fail_code.try_into().unwrap_or(Code::Unknown as i32));
+            let code = i32::try_from(request.fail_code).map_or(Code::Unknown, Code::from_i32);
             let mut status = Status::new(code, format!("report {} failed as asked", request.id));
             status.metadata_mut().insert("x-cost", cost.0.into());
             return Err(status);
         }
-        let mut response = Response::new(self.reply(request, execution));
+        let mut response = Response::new(reply(&self.node, request, execution));
         response.extensions_mut().insert(cost);
         Ok(response)
     }
 
     async fn watch(&self, request: Request<RenderRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let request = request.into_inner();
-        let replies: Vec<_> = (1..=3).map(|n| Ok(self.reply(request.clone(), n))).collect();
-        Ok(Response::new(Box::pin(stream::iter(replies))))
+        let first = self.watched.fetch_add(3, Ordering::SeqCst) + 1;
+        let node = Arc::clone(&self.node);
+        let replies = stream::iter(first..first + 3).then(move |execution| {
+            let (node, request) = (Arc::clone(&node), request.clone());
+            async move {
+                work(&request).await;
+                Ok(reply(&node, request, execution))
+            }
+        });
+        Ok(Response::new(Box::pin(replies)))
     }
 }
 
@@ -128,11 +142,13 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
         .await
         .map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
     let address = listener.local_addr()?;
+    let (stop, overdue) = (shutdown(), overdue());
     println!("listening on http://{address}");
 
     let renderer = Renderer {
-        node: options.node.unwrap_or_else(|| address.to_string()),
+        node: options.node.unwrap_or_else(|| address.to_string()).into(),
         executions: AtomicU64::new(0),
+        watched: AtomicU64::new(0),
     };
     // The servers have different addresses and do the same work, so the address is left out of the key. The fields
     // say what the message, and the reply, are encoded in.
@@ -144,13 +160,15 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
         .methods([Method::POST])
         .key(key)
         .ttl(Duration::from_secs(10));
-    Server::builder()
+    let server = Server::builder()
         .layer(layer)
         .layer(MapResponseLayer::new(trailing_cost))
         .add_service(ReportsServer::new(renderer))
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener), shutdown())
-        .await?;
-    Ok(())
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop);
+    tokio::select! {
+        result = server => Ok(result?),
+        () = overdue => Ok(()),
+    }
 }
 
 #[tokio::main]

@@ -134,7 +134,7 @@ pub mod reports_client {
                 .insert(GrpcMethod::new("memolock.demo.v1.Reports", "Render"));
             self.inner.unary(req, path, codec).await
         }
-        /// Three replies.
+        /// Three replies, each after work_ms.
         pub async fn watch(
             &mut self,
             request: impl tonic::IntoRequest<super::RenderRequest>,
@@ -185,7 +185,7 @@ pub mod reports_server {
             >
             + std::marker::Send
             + 'static;
-        /// Three replies.
+        /// Three replies, each after work_ms.
         async fn watch(
             &self,
             request: tonic::Request<super::RenderRequest>,

@@ -5,6 +5,8 @@ mod contract;
 mod contract_memory;
 mod contract_redis;
 mod layer;
+mod examples;
 mod memo;
 mod reverse_proxy;
 mod support;
+mod tonic;

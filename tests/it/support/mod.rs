@@ -12,8 +12,9 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use self::client::{Answer, HttpClient, exchange, hang_up_after_request};
-pub(crate) use self::node::{Node, run_example};
+pub(crate) use self::node::{Node, command, run_example};
 pub(crate) use self::origin::{BodySender, Call, Origin, Reply};
+pub(crate) use self::process::signal;
 pub(crate) use self::redis::{Monitor, RedisServer};
 
 /// Longer than anything here takes on a slow and busy machine.

@@ -102,7 +102,8 @@ pub(crate) async fn run_example(example: &str, flags: &[&str]) -> Output {
     within("the end of a process", output).await.expect("its output")
 }
 
-fn command(example: &str, flags: &[&str]) -> Command {
+/// An example to run, with its outputs to read. Killed on drop.
+pub(crate) fn command(example: &str, flags: &[&str]) -> Command {
     let program = program(example);
     assert!(
         program.exists(),
@@ -113,6 +114,7 @@ fn command(example: &str, flags: &[&str]) -> Command {
     command
         .args(flags)
         .env_remove("RUST_LOG")
+        .env_remove("REDIS_URL")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 /// Sends a signal, `STOP` for instance, to one process.
-pub(super) fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     // The shell's own `kill`: there is no program of that name everywhere.
     let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status();
     assert!(
