@@ -3,10 +3,12 @@
 // Every bench is a program of its own and uses a part of this.
 #![allow(dead_code, unused_imports)]
 
+mod redis;
 mod requests;
 mod rounds;
 mod table;
 
+pub(crate) use self::redis::RedisServer;
 pub(crate) use self::requests::{KEYS, get, handler, serve};
 pub(crate) use self::rounds::Rounds;
 pub(crate) use self::table::{Table, Target};

@@ -17,6 +17,17 @@ impl Rounds {
         self.ours.len() % 2 == 0
     }
 
+    /// Measures both, the floor first every other time.
+    pub(crate) fn turns(&self, floor: impl Fn() -> Duration, ours: impl Fn() -> Duration) -> (Duration, Duration) {
+        if self.floor_first() {
+            let floor = floor();
+            (floor, ours())
+        } else {
+            let ours = ours();
+            (floor(), ours)
+        }
+    }
+
     /// Adds a round of `operations` each.
     pub(crate) fn add(&mut self, operations: usize, floor: Duration, ours: Duration) {
         self.floor.push(nanos(floor, operations));
