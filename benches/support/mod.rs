@@ -3,14 +3,16 @@
 // Every bench is a program of its own and uses a part of this.
 #![allow(dead_code, unused_imports)]
 
+mod collapse;
 mod redis;
 mod requests;
 mod rounds;
 mod table;
 
+pub(crate) use self::collapse::Collapse;
 pub(crate) use self::redis::RedisServer;
-pub(crate) use self::requests::{KEYS, get, handler, serve};
-pub(crate) use self::rounds::Rounds;
+pub(crate) use self::requests::{KEYS, get, handler, response, serve};
+pub(crate) use self::rounds::{Rounds, median};
 pub(crate) use self::table::{Table, Target};
 
 /// The sizes of bodies, with their names.

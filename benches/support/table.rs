@@ -11,6 +11,8 @@ pub(crate) enum Target {
     Times(f64),
     /// At most this many times the floor's time and so many nanoseconds.
     TimesPlus(f64, f64),
+    /// At most so many nanoseconds, whatever the floor takes.
+    AtMost(f64),
     /// At least this part of the floor's throughput.
     Throughput(f64),
     /// For the record.
@@ -22,6 +24,7 @@ impl Target {
         match self {
             Self::Times(most) => Some(ratio <= most),
             Self::TimesPlus(times, nanos) => Some(ours <= floor * times + nanos),
+            Self::AtMost(nanos) => Some(ours <= nanos),
             Self::Throughput(least) => Some(1.0 / ratio >= least),
             Self::None => None,
         }
@@ -33,6 +36,7 @@ impl fmt::Display for Target {
         let text = match self {
             Self::Times(most) => format!("<= {most:.2}"),
             Self::TimesPlus(times, nanos) => format!("<= {times:.2} + {nanos:.0} ns"),
+            Self::AtMost(nanos) => format!("<= {}", time(*nanos)),
             Self::Throughput(least) => format!(">= {least:.2}"),
             Self::None => String::new(),
         };
