@@ -1,0 +1,203 @@
+//! What the layer costs where nothing has to be waited for: a hit in memory, and a request that bypasses it.
+//!
+//! The floor of a hit is a service that looks a `String` key up in `moka` and rebuilds the response from its stored
+//! parts; that of a bypass is the bare service. One thread, one request at a time, requests made beforehand.
+
+mod support;
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use support::{KEYS, KIB, KIB_64, MIB, Rounds, Table, Target, get, handler, serve};
+use tower::{Layer, Service};
+use tower_memolock::{MemoLockLayer, MemoryStore};
+
+/// How many requests the floor and ours get in turn.
+const TURN: usize = 256;
+
+const TTL: Duration = Duration::from_secs(3600);
+
+type Body = Full<Bytes>;
+
+/// The least that a cache of responses can do.
+#[derive(Clone)]
+struct Floor {
+    responses: moka::sync::Cache<String, Arc<Parts>>,
+}
+
+struct Parts {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+fn floor_key(request: &Request<Body>) -> String {
+    format!("{} {}", request.method(), request.uri())
+}
+
+impl Floor {
+    async fn filled(mut handler: impl Service<Request<Body>, Response = Response<Body>, Error = Infallible>) -> Self {
+        let responses = moka::sync::Cache::builder()
+            .max_capacity(10_000)
+            .time_to_live(TTL)
+            .build();
+        for id in 0..KEYS {
+            let request = get(id);
+            let key = floor_key(&request);
+            let Ok(response) = handler.call(request).await;
+            let (head, body) = response.into_parts();
+            let Ok(body) = body.collect().await;
+            let parts = Parts {
+                status: head.status,
+                headers: head.headers,
+                body: body.to_bytes(),
+            };
+            responses.insert(key, Arc::new(parts));
+        }
+        Self { responses }
+    }
+}
+
+impl Service<Request<Body>> for Floor {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let parts = self.responses.get(&floor_key(&request)).expect("a hit");
+        let mut response = Response::new(Full::new(parts.body.clone()));
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = parts.headers.clone();
+        ready(Ok(response))
+    }
+}
+
+/// Calls both with `iterations` requests, in turns.
+async fn compare<F, O, B>(
+    rounds: &mut Rounds,
+    iterations: u64,
+    (floor, ours): (&mut F, &mut O),
+    request: impl Fn(usize) -> Request<Body>,
+    size: usize,
+) -> Duration
+where
+    F: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    O: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
+    B: http_body::Body<Data = Bytes>,
+    B::Error: std::fmt::Debug,
+{
+    let mut total = Duration::ZERO;
+    let mut left = usize::try_from(iterations).expect("a count");
+    while left > 0 {
+        let turn = left.min(TURN);
+        left -= turn;
+        let requests = || (0..turn).map(&request).collect();
+        let (time_floor, time_ours);
+        if rounds.floor_first() {
+            time_floor = serve(floor, requests(), size).await;
+            time_ours = serve(ours, requests(), size).await;
+        } else {
+            time_ours = serve(ours, requests(), size).await;
+            time_floor = serve(floor, requests(), size).await;
+        }
+        // A short turn says more about the clock than about the service.
+        if turn == TURN {
+            rounds.add(turn, time_floor, time_ours);
+        }
+        total += time_ours;
+    }
+    total
+}
+
+/// Asks for everything until it is stored.
+async fn fill<S, B>(layer: &MemoLockLayer<MemoryStore>, service: &mut S, size: usize)
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
+    B: http_body::Body<Data = Bytes>,
+    B::Error: std::fmt::Debug,
+{
+    for id in 0..KEYS {
+        let before = layer.stats().hits;
+        while layer.stats().hits == before {
+            serve(service, vec![get(id)], size).await;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let mut table = Table::new("per request, one thread");
+
+    let mut group = criterion.benchmark_group("memory_hit");
+    for (name, size) in [KIB, KIB_64, MIB] {
+        let mut rounds = Rounds::default();
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter_custom(|iterations| {
+                runtime.block_on(async {
+                    let layer = MemoLockLayer::new(MemoryStore::with_capacity(256 << 20), "bench").ttl(TTL);
+                    let mut ours = layer.layer(handler(size));
+                    fill(&layer, &mut ours, size).await;
+                    let mut floor = Floor::filled(handler(size)).await;
+                    let hits = layer.stats().hits;
+                    let request = |n| get(n % KEYS);
+                    let total = compare(&mut rounds, iterations, (&mut floor, &mut ours), request, size).await;
+                    assert_eq!(layer.stats().hits - hits, iterations);
+                    total
+                })
+            });
+        });
+        table.row(&format!("hit in memory, {name}"), &rounds, Target::Times(1.3));
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("bypass");
+    let post = |n| {
+        let mut request = get(n % KEYS);
+        *request.method_mut() = Method::POST;
+        request
+    };
+    let authorized = |n| {
+        let mut request = get(n % KEYS);
+        let credentials = HeaderValue::from_static("Bearer mF_9.B5f-4.1JqM");
+        request.headers_mut().insert(AUTHORIZATION, credentials);
+        request
+    };
+    let requests: [(_, &dyn Fn(usize) -> Request<Body>); 2] = [("POST", &post), ("Authorization", &authorized)];
+    for (name, request) in requests {
+        let mut rounds = Rounds::default();
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter_custom(|iterations| {
+                runtime.block_on(async {
+                    let layer = MemoLockLayer::new(MemoryStore::new(), "bench").ttl(TTL);
+                    let mut floor = handler(KIB.1);
+                    let mut ours = layer.layer(handler(KIB.1));
+                    let total = compare(&mut rounds, iterations, (&mut floor, &mut ours), request, KIB.1).await;
+                    assert_eq!(layer.stats(), tower_memolock::Stats::default());
+                    total
+                })
+            });
+        });
+        table.row(&format!("bypass, {name}"), &rounds, Target::TimesPlus(1.2, 100.0));
+    }
+    group.finish();
+
+    criterion.final_summary();
+    table.print();
+}

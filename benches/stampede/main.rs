@@ -1,0 +1,83 @@
+//! A stampede: three processes with 300 requests each for one cold key, a handler that takes 50 ms, one Redis.
+//!
+//! Each process is this program run again (`node.rs`), and calls the layered service directly, without HTTP. The floor
+//! is one process with 1,000 requests whose service collapses them with `moka`'s `get_with`. What counts is how often
+//! the handler is called in all processes together, and how long after its 50 ms the last answer is there. Needs
+//! `redis-server` on the path.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod node;
+
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, SamplingMode};
+use node::{HANDLER, Node};
+use support::{KIB, KIB_64, RedisServer, Rounds, Table, Target};
+
+const PROCESSES: usize = 3;
+const REQUESTS: usize = 300;
+const FLOOR_REQUESTS: usize = 1000;
+
+/// Lets all `nodes` loose at the same moment on a key of its own; how often the handler was called, and how long after
+/// its end the last answer came.
+fn stampede(nodes: &mut [Node], id: usize) -> (usize, Duration) {
+    let start = node::soon();
+    for node in nodes.iter_mut() {
+        node.go(start, id);
+    }
+    let runs: Vec<_> = nodes.iter_mut().map(Node::result).collect();
+    let calls = runs.iter().map(|run| run.calls).sum();
+    let last = runs.iter().map(|run| run.last_answer).max().unwrap_or_default();
+    (calls, last.saturating_sub(HANDLER))
+}
+
+fn main() {
+    if node::is_one() {
+        return node::run();
+    }
+    let mut criterion = Criterion::default().configure_from_args();
+    let server = RedisServer::start();
+    let mut table = Table::new("last answer after the handler's end");
+    let mut group = criterion.benchmark_group("stampede");
+    group.sampling_mode(SamplingMode::Flat).sample_size(20);
+    group
+        .measurement_time(Duration::from_secs(3))
+        .warm_up_time(Duration::from_secs(1));
+
+    let mut id = 0;
+    for (name, size) in [KIB, KIB_64] {
+        let mut rounds = Rounds::default();
+        let mut calls = Vec::new();
+        let mut floor = [Node::start(None, FLOOR_REQUESTS, size)];
+        let mut ours: Vec<_> = (0..PROCESSES)
+            .map(|_| Node::start(Some(&server.url()), REQUESTS, size))
+            .collect();
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut total = Duration::ZERO;
+                for _ in 0..iterations {
+                    id += 1;
+                    let (_, time_floor) = stampede(&mut floor, id);
+                    let (called, time_ours) = stampede(&mut ours, id);
+                    calls.push(called);
+                    rounds.add(1, time_floor, time_ours);
+                    total += time_ours;
+                }
+                total
+            });
+        });
+        table.row(name, &rounds, Target::AtMost(8e6));
+        if let Some(most) = calls.iter().max() {
+            let least = calls.iter().min().unwrap_or(most);
+            let stampedes = calls.len();
+            table.note(format!(
+                "  calls of the handler: {least} to {most} in {stampedes} stampedes (target 1)"
+            ));
+        }
+    }
+    group.finish();
+    criterion.final_summary();
+    table.print();
+}
