@@ -1,7 +1,7 @@
 //! The core: memoize any async computation, without HTTP.
 //!
 //! ```text
-//! caller -> obtain.rs: look up; else join the flight (table.rs, flight.rs)
+//! caller -> obtain.rs: look up (lookups.rs); else join the flight (table.rs, flight.rs)
 //!             the flight's keeper (keeper.rs): acquire, listen, offer the lead, renew, commit or release
 //!           lead.rs: the one who computes says what became of it (outcome.rs)
 //! ```
@@ -10,6 +10,7 @@ mod config;
 mod flight;
 mod keeper;
 mod lead;
+mod lookups;
 mod memolock;
 mod obtain;
 mod outcome;

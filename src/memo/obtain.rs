@@ -16,7 +16,7 @@ use super::table::Joined;
 use crate::codec::Codec;
 use crate::error::{Failure, StoreError};
 use crate::key::Address;
-use crate::store::{Store, Value};
+use crate::store::Store;
 
 /// How often one caller starts again after a computation was given up, before going its own way.
 const MAX_ATTEMPTS: usize = 3;
@@ -98,17 +98,21 @@ impl<St: Store, C: Codec> Shared<St, C> {
         result
     }
 
+    /// The value, if it is stored.
     pub(crate) async fn lookup(&self, address: &Address) -> Option<C::Value> {
-        let found = match self.store.lookup(address).await {
-            Ok(found) => found,
+        let value = self.lookups.share(address, || self.ask(address)).await?;
+        self.counters.hits.add();
+        Some(value)
+    }
+
+    async fn ask(&self, address: &Address) -> Option<C::Value> {
+        match self.store.lookup(address).await {
+            Ok(found) => self.decode(address, &found?),
             Err(error) => {
                 self.store_failed(address, "lookup", &error);
                 None
             }
-        };
-        let value = found.and_then(|value: Value| self.decode(address, &value))?;
-        self.counters.hits.add();
-        Some(value)
+        }
     }
 
     /// Joins the flight, starting it and its keeper where there is none.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::lead::Lead;
+use super::lookups::Lookups;
 use super::outcome::Outcome;
 use super::stats::Counters;
 use super::table::Table;
@@ -16,6 +17,7 @@ pub(crate) struct Shared<St, C: Codec> {
     pub(crate) codec: C,
     pub(crate) tag: Tag,
     pub(crate) table: Table<Lead<C::Value>, Arc<Outcome<C::Value>>>,
+    pub(crate) lookups: Lookups<C::Value>,
     pub(crate) counters: Counters,
 }
 
@@ -26,6 +28,7 @@ impl<St, C: Codec> Shared<St, C> {
             codec,
             tag,
             table: Table::new(),
+            lookups: Lookups::new(),
             counters: Counters::default(),
         }
     }

@@ -1,0 +1,142 @@
+//! Look-ups of one process, collapsed: per address one is under way and one more is about to be.
+//!
+//! A thousand hits on one large response would otherwise read it a thousand times over one connection, each waiting
+//! behind the others until the store's timeout. Whoever comes while a look-up is under way waits for the *next* one,
+//! never for that one: it was sent before they came, so what it finds may be older than an invalidation that they
+//! know of.
+//!
+//! The look-up runs in the future of one of those who want it. One that is dropped, or that nobody polls, costs the
+//! others [`PATIENCE`] at most; then they look for themselves.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::flight::{Flight, Turn, Waiter};
+use crate::key::Address;
+
+/// How long somebody waits for a look-up of somebody else.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+type Batch<V> = Flight<Baton<V>, Arc<Found<V>>>;
+
+/// Everybody who waits for the next look-up, by address of the one under way. `None`: nobody yet.
+type Running<V> = HashMap<Address, Option<Arc<Batch<V>>>>;
+
+/// What a look-up has found.
+enum Found<V> {
+    Known(Option<V>),
+    /// It was given up.
+    Unknown,
+}
+
+/// The look-ups under way.
+pub(crate) struct Lookups<V>(Arc<Mutex<Running<V>>>);
+
+impl<V: Clone> Lookups<V> {
+    pub(crate) fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Runs `look`, once for all who come while another is under way.
+    pub(crate) async fn share<F>(&self, address: &Address, look: impl Fn() -> F) -> Option<V>
+    where
+        F: Future<Output = Option<V>>,
+    {
+        let Some(waiter) = enter(&self.0, address) else {
+            let _run = Run {
+                lookups: &self.0,
+                address,
+            };
+            return look().await;
+        };
+        let found = match timeout(PATIENCE, waiter).await {
+            Ok(Turn::Lead(baton)) => {
+                let found = look().await;
+                baton.batch.land(Arc::new(Found::Known(found.clone())));
+                return found;
+            }
+            Ok(Turn::Landed(found)) => found,
+            Err(_) => return look().await,
+        };
+        match &*found {
+            Found::Known(value) => value.clone(),
+            Found::Unknown => look().await,
+        }
+    }
+}
+
+fn lock<V>(running: &Mutex<Running<V>>) -> MutexGuard<'_, Running<V>> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A place among those who wait for the next look-up; `None` where there is none under way, and so nothing to wait for.
+fn enter<V>(lookups: &Mutex<Running<V>>, address: &Address) -> Option<Waiter<Baton<V>, Arc<Found<V>>>> {
+    let mut running = lock(lookups);
+    let mut slot = match running.entry(address.clone()) {
+        Entry::Vacant(slot) => {
+            slot.insert(None);
+            return None;
+        }
+        Entry::Occupied(slot) => slot,
+    };
+    if let Some(waiter) = slot.get().as_ref().and_then(Flight::join) {
+        return Some(waiter);
+    }
+    let (batch, waiter) = Flight::start();
+    slot.insert(Some(batch));
+    Some(waiter)
+}
+
+/// Ends a look-up: those who came meanwhile have theirs.
+fn leave<V>(lookups: &Arc<Mutex<Running<V>>>, address: &Address) {
+    let mut running = lock(lookups);
+    let Some(next) = running.get_mut(address).map(Option::take) else {
+        return;
+    };
+    let Some(batch) = next else {
+        running.remove(address);
+        return;
+    };
+    drop(running);
+    let baton = Baton {
+        lookups: Arc::clone(lookups),
+        address: address.clone(),
+        batch: Arc::clone(&batch),
+    };
+    // Where all of them have left the baton comes back, and dropping it ends this look-up too.
+    if batch.offer(baton).is_ok() {
+        batch.nudge();
+    }
+}
+
+/// The look-up of one who did not have to wait.
+struct Run<'a, V> {
+    lookups: &'a Arc<Mutex<Running<V>>>,
+    address: &'a Address,
+}
+
+impl<V> Drop for Run<'_, V> {
+    fn drop(&mut self) {
+        leave(self.lookups, self.address);
+    }
+}
+
+/// The look-up of a batch, for whichever of its waiters takes it.
+struct Baton<V> {
+    lookups: Arc<Mutex<Running<V>>>,
+    address: Address,
+    batch: Arc<Batch<V>>,
+}
+
+impl<V> Drop for Baton<V> {
+    fn drop(&mut self) {
+        // Nothing happens if it has landed.
+        self.batch.land(Arc::new(Found::Unknown));
+        leave(&self.lookups, &self.address);
+    }
+}
