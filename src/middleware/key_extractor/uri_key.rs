@@ -28,6 +28,27 @@ const ROOM_FOR_FIELDS: usize = 96;
 /// request has them. The address of the client (`X-Forwarded-For`) is not. Behind a proxy that sends `Forwarded` with
 /// the client's address, every client has keys of its own; [`without_header`](UriKey::without_header) changes that.
 ///
+/// # Beneath axum's `nest`
+///
+/// The URI is the one that the layer sees. `Router::nest` cuts its prefix off before the layers of the nested router,
+/// so these see one `/report` for `/anna/report` and `/elsa/report`, and **would answer one with the other**. Put the
+/// layer around the router that nests, give each nested router a tag of its own, or, where the prefix has parameters,
+/// take the key from the URI as it was (and from `Host`, should the service look at that):
+///
+/// ```
+/// use axum::body::Body;
+/// use axum::extract::OriginalUri;
+/// use http::Request;
+/// use tower_memolock::{Key, MemoLockLayer, MemoryStore};
+///
+/// let key = |request: &Request<Body>| {
+///     let OriginalUri(uri) = request.extensions().get()?;
+///     Some(Key::builder().part(request.method().as_str()).part(uri.to_string()).build())
+/// };
+/// let layer = MemoLockLayer::new(MemoryStore::new(), "report").key(key);
+/// # let _ = layer;
+/// ```
+///
 /// # Other fields
 ///
 /// Whatever else the service looks at has to be named with [`header`](UriKey::header) (or in the `Vary` of its

@@ -290,6 +290,25 @@ async fn invalidating_keeps_a_computation_under_way_from_storing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_after_an_invalidation_never_gets_what_was_computed_before() {
+    let gate = Gate::new();
+    let inner = slow_first(&gate);
+    let store = MemoryStore::new();
+    let layers = [store.clone(), store].map(|store| MemoLockLayer::new(store, "layer"));
+    let nodes = [&layers[0], &layers[1]].map(|layer| layer.layer(inner.clone()));
+    let leader = send(&nodes[0], get("/"));
+    gate.reached_by(1).await;
+    layers[1].invalidate(&key("/")).await.expect("invalidated");
+    // The node that computes does not know yet.
+    let after: Vec<_> = (0..4).map(|_| send(&nodes[0], get("/"))).collect();
+    settle().await;
+    assert_eq!(inner.calls(), 1);
+    gate.open();
+    assert_eq!(answer(leader).await.body, "1");
+    assert_eq!(bodies(after).await, ["2"; 4]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn invalidating_removes_what_is_stored() {
     let inner = Inner::replying(|call| fresh(call.to_string()));
     let layer = MemoLockLayer::new(MemoryStore::new(), "layer");

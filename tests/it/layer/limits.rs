@@ -1,16 +1,21 @@
 //! Bodies over the limit: they go to their own client whole, at its speed, and to nobody else.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::Response;
+use http_body::{Body, SizeHint};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_memolock::MemoLockLayer;
 
 use super::fixture::{
-    Inner, Node, TestBody, answer, data, get, pair, read, send, send_many, settle, streamed, text, with,
+    Broken, Gate, Inner, Node, Part, TestBody, answer, data, get, pair, read, send, send_many, settle, streamed, text,
+    with,
 };
 use crate::support::within;
 
@@ -73,6 +78,34 @@ async fn a_body_declared_too_long_is_not_read_before_its_client_does() {
     }
 }
 
+/// A body that knows its length, whatever the header fields say.
+struct Hinted(TestBody, u64);
+
+impl Body for Hinted {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Part>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.1)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_knows_it_is_too_long_is_not_read_before_its_client_does() {
+    let (reply, asked_for) = counted(9);
+    let inner = Inner::replying(move |_| reply().map(|body| Hinted(body, 90).boxed_unsync()));
+    let [node, _] = limited(&inner);
+    let response = within("a head", node.oneshot(get("/"))).await.expect("a response");
+    settle().await;
+    assert_eq!(asked_for.load(Ordering::SeqCst), 0);
+    assert_eq!(response.body().size_hint().exact(), Some(90));
+    assert_eq!(within("a body", read(response)).await.expect("a body").body, whole(9));
+}
+
 /// Everybody gets all of a response of their own.
 async fn nothing_is_shared(inner: &Inner, expected: &str) {
     let nodes = limited(inner);
@@ -99,16 +132,35 @@ async fn bodies_that_are_too_long_are_neither_stored_nor_shared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiters_are_sent_on_as_soon_as_a_body_is_too_long() {
+async fn waiters_are_sent_on_together_as_soon_as_a_body_is_too_long() {
+    const REQUESTS: usize = 8;
     let (reply, _) = counted(5);
-    let inner = Inner::replying(move |_| reply());
+    let gate = Gate::new();
+    let inner = {
+        let gate = gate.clone();
+        Inner::new(move |_, _| {
+            let (gate, reply) = (gate.clone(), reply.clone());
+            async move {
+                gate.pass().await;
+                Ok(reply())
+            }
+        })
+    };
     let nodes = limited(&inner);
-    let unread = within("a head", nodes[0].clone().oneshot(get("/")))
-        .await
-        .expect("a response");
-    for asked in send_many(&nodes, 8, || get("/")) {
-        assert_eq!(answer(asked).await.body, whole(5));
+    let leader = tokio::spawn(nodes[0].clone().oneshot(get("/")));
+    gate.reached_by(1).await;
+    let waiting = send_many(&nodes, REQUESTS - 1, || get("/"));
+    settle().await;
+    assert_eq!(gate.reached(), 1);
+
+    gate.let_go(1);
+    gate.reached_by(REQUESTS).await;
+    gate.open();
+
+    for waiting in waiting {
+        assert_eq!(answer(waiting).await.body, whole(5));
     }
+    let unread = within("a head", leader).await.expect("no panic").expect("a response");
     assert_eq!(read(unread).await.expect("a body").body, whole(5));
 }
 
