@@ -70,6 +70,7 @@
 //!
 //! | feature | default | what it brings |
 //! |---|---|---|
+//! | `axum` | yes | keys that know the URI as it was before axum's `Router::nest` took a prefix off |
 //! | `http` | yes | [`MemoLockLayer`] and the module [`middleware`] |
 //! | `memory` | yes | [`MemoryStore`] |
 //! | `redis` | yes | [`RedisStore`] |

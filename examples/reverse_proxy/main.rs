@@ -22,6 +22,7 @@ mod server;
 mod upstream;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use http_body_util::Either;
 use tokio::net::TcpListener;
@@ -32,6 +33,9 @@ use tracing_subscriber::filter::LevelFilter;
 use self::options::Options;
 use self::rewrite::Target;
 use self::upstream::{Upstream, bad_gateway};
+
+/// How long what is computed for nobody here any more may keep the program from ending.
+const DRAIN: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -72,7 +76,7 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
         .max_body(options.max_body);
     let shared = ServiceBuilder::new()
         .map_request(move |request| target.rewrite(request))
-        .layer(layer)
+        .layer(layer.clone())
         .service(Upstream::new());
     let service = service_fn(move |request| {
         let answer = shared.clone().oneshot(request);
@@ -84,5 +88,7 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
         }
     });
     server::serve(listener, service, stop).await;
+    // Whoever waits elsewhere for what was computed here should not have to wait for the lease. Late is fine.
+    let _ = tokio::time::timeout(DRAIN, layer.drained()).await;
     Ok(())
 }

@@ -161,14 +161,17 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
         .key(key)
         .ttl(Duration::from_secs(10));
     let server = Server::builder()
-        .layer(layer)
+        .layer(layer.clone())
         .layer(MapResponseLayer::new(trailing_cost))
         .add_service(ReportsServer::new(renderer))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop);
     tokio::select! {
-        result = server => Ok(result?),
-        () = overdue => Ok(()),
+        result = server => result?,
+        () = overdue => {}
     }
+    // The last results should reach the other servers before this one is gone.
+    let _ = tokio::time::timeout(Duration::from_secs(2), layer.drained()).await;
+    Ok(())
 }
 
 #[tokio::main]

@@ -214,6 +214,15 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self.shared.table.len()
     }
 
+    /// Resolves once no computation is under way in this process and all results have reached the store.
+    ///
+    /// For the end of a program, once it takes no more requests: one that exits right after its last response may
+    /// leave a result behind, and whoever waits for it elsewhere waits for the rest of the lease. Bound it by a
+    /// timeout, as computations may take any time.
+    pub async fn drained(&self) {
+        self.shared.table.empty().await;
+    }
+
     fn address<K>(&self, id: K) -> Result<Address, KeyError>
     where
         K: TryInto<Key>,

@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 use super::flight::{Flight, Waiter};
 use crate::key::Address;
@@ -12,6 +15,7 @@ pub(crate) struct Table<L, O> {
     flights: Mutex<HashMap<Address, Arc<Flight<L, O>>>>,
     /// How many flights there are, so that a hit does not have to take the lock to learn that there is none.
     len: AtomicUsize,
+    emptied: Notify,
 }
 
 /// A place among those who wait.
@@ -26,6 +30,7 @@ impl<L, O> Table<L, O> {
         Self {
             flights: Mutex::default(),
             len: AtomicUsize::new(0),
+            emptied: Notify::new(),
         }
     }
 
@@ -36,6 +41,26 @@ impl<L, O> Table<L, O> {
     /// How many flights are under way.
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
+    }
+
+    /// Resolves once no flight is under way.
+    pub(crate) async fn empty(&self) {
+        loop {
+            let mut emptied = pin!(self.emptied.notified());
+            // From here on nothing can be missed.
+            emptied.as_mut().enable();
+            if self.len() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn recount(&self, flights: &HashMap<Address, Arc<Flight<L, O>>>) {
+        self.len.store(flights.len(), Ordering::Relaxed);
+        if flights.is_empty() {
+            self.emptied.notify_waiters();
+        }
     }
 
     /// Whether a flight is under way.
@@ -66,7 +91,7 @@ impl<L, O> Table<L, O> {
         let mut flights = self.flights();
         if flights.get(address).is_some_and(|known| Arc::ptr_eq(known, flight)) {
             flights.remove(address);
-            self.len.store(flights.len(), Ordering::Relaxed);
+            self.recount(&flights);
         }
     }
 
@@ -74,6 +99,6 @@ impl<L, O> Table<L, O> {
     pub(crate) fn detach(&self, address: &Address) {
         let mut flights = self.flights();
         flights.remove(address);
-        self.len.store(flights.len(), Ordering::Relaxed);
+        self.recount(&flights);
     }
 }

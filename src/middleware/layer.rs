@@ -150,6 +150,13 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self.memo.shared.invalidate(&address).await
     }
 
+    /// Resolves once no computation is under way in this process and all responses have reached the store.
+    ///
+    /// For the end of a program, once it takes no more requests; see [`MemoLock::drained`].
+    pub async fn drained(&self) {
+        self.memo.drained().await;
+    }
+
     /// What this layer, its clones and their services have done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -321,3 +321,24 @@ async fn an_id_that_cannot_be_a_key_is_refused() {
         Err(Error::Key(_))
     ));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_ends_can_wait_until_its_results_are_stored() {
+    let store = MemoryStore::new();
+    let memo = node(&store);
+    memo.drained().await;
+    let work = Work::default();
+    let caller = ask(&memo, &work, "kept");
+    work.started.notified().await;
+    // The caller goes, and with it every reason to stay but one.
+    caller.abort();
+    let mut drained = Box::pin(memo.drained());
+    settle().await;
+    assert!(futures_util::poll!(&mut drained).is_pending());
+    work.gate.notify_one();
+    drained.await;
+    assert_eq!(
+        store.peek(&address("a")).map(|value| value.bytes().unwrap()),
+        Some("kept".into())
+    );
+}

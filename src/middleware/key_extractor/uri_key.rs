@@ -30,24 +30,10 @@ const ROOM_FOR_FIELDS: usize = 96;
 ///
 /// # Beneath axum's `nest`
 ///
-/// The URI is the one that the layer sees. `Router::nest` cuts its prefix off before the layers of the nested router,
-/// so these see one `/report` for `/anna/report` and `/elsa/report`, and **would answer one with the other**. Put the
-/// layer around the router that nests, give each nested router a tag of its own, or, where the prefix has parameters,
-/// take the key from the URI as it was (and from `Host`, should the service look at that):
-///
-/// ```
-/// use axum::body::Body;
-/// use axum::extract::OriginalUri;
-/// use http::Request;
-/// use tower_memolock::{Key, MemoLockLayer, MemoryStore};
-///
-/// let key = |request: &Request<Body>| {
-///     let OriginalUri(uri) = request.extensions().get()?;
-///     Some(Key::builder().part(request.method().as_str()).part(uri.to_string()).build())
-/// };
-/// let layer = MemoLockLayer::new(MemoryStore::new(), "report").key(key);
-/// # let _ = layer;
-/// ```
+/// `Router::nest` cuts its prefix off before the layers of the nested router, which would see one `/report` for
+/// `/anna/report` and `/elsa/report`. With the feature `axum`, a default, the URI is the one that the outermost router
+/// got. Without it such a layer answers one of them with the other: put it around the router that nests, or give
+/// each nested router a tag of its own.
 ///
 /// # Other fields
 ///
@@ -151,7 +137,7 @@ impl<B: Send> KeyExtractor<B> for UriKey {
     fn head_key(&self, request: &Request<B>) -> HeadKey {
         let head = Head {
             method: request.method().as_str(),
-            uri: request.uri(),
+            uri: uri_as_received(request),
             headers: request.headers(),
         };
         self.key(&head).into()
@@ -167,6 +153,15 @@ struct Head<'a> {
     method: &'a str,
     uri: &'a Uri,
     headers: &'a HeaderMap,
+}
+
+/// The URI before a router took a prefix off.
+fn uri_as_received<B>(request: &Request<B>) -> &Uri {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(uri)) = request.extensions().get() {
+        return uri;
+    }
+    request.uri()
 }
 
 /// What one pass over the header fields finds.
