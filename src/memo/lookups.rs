@@ -1,9 +1,11 @@
-//! Look-ups of one process, collapsed: per address one is under way and one more is about to be.
+//! Look-ups of one process, collapsed where there are many: per address one is under way and one more is about to be.
 //!
 //! A thousand hits on one large response would otherwise read it a thousand times over one connection, each waiting
 //! behind the others until the store's timeout. Whoever comes while a look-up is under way waits for the *next* one,
 //! never for that one: it was sent before they came, so what it finds may be older than an invalidation that they
 //! know of.
+//!
+//! As long as there are few, they cost less than keeping account of them.
 //!
 //! The look-up runs in the future of one of those who want it. One that is dropped, or that nobody polls, costs the
 //! others [`PATIENCE`] at most; then they look for themselves.
@@ -11,6 +13,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +21,9 @@ use tokio::time::timeout;
 
 use super::flight::{Flight, Turn, Waiter};
 use crate::key::Address;
+
+/// So many at once run each for itself.
+const FEW: usize = 64;
 
 /// How long somebody waits for a look-up of somebody else.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -35,11 +41,17 @@ enum Found<V> {
 }
 
 /// The look-ups under way.
-pub(crate) struct Lookups<V>(Arc<Mutex<Running<V>>>);
+pub(crate) struct Lookups<V> {
+    count: AtomicUsize,
+    running: Arc<Mutex<Running<V>>>,
+}
 
 impl<V: Clone> Lookups<V> {
     pub(crate) fn new() -> Self {
-        Self(Arc::default())
+        Self {
+            count: AtomicUsize::new(0),
+            running: Arc::default(),
+        }
     }
 
     /// Runs `look`, once for all who come while another is under way.
@@ -47,9 +59,13 @@ impl<V: Clone> Lookups<V> {
     where
         F: Future<Output = Option<V>>,
     {
-        let Some(waiter) = enter(&self.0, address) else {
+        let (_counted, before) = Counted::new(&self.count);
+        if before < FEW {
+            return look().await;
+        }
+        let Some(waiter) = enter(&self.running, address) else {
             let _run = Run {
-                lookups: &self.0,
+                lookups: &self.running,
                 address,
             };
             return look().await;
@@ -67,6 +83,23 @@ impl<V: Clone> Lookups<V> {
             Found::Known(value) => value.clone(),
             Found::Unknown => look().await,
         }
+    }
+}
+
+/// One look-up, as long as it lasts.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    /// With how many there were before.
+    fn new(count: &'a AtomicUsize) -> (Self, usize) {
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        (Self(count), before)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

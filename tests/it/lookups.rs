@@ -1,4 +1,4 @@
-//! Look-ups of one process are collapsed, and nobody gets what was looked up before they came.
+//! Many look-ups of one process are collapsed, and nobody gets what was looked up before they came.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -38,6 +38,9 @@ impl Store for Elsewhere {
     type Watch = MemoryWatch;
 
     async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
+        if address.id().starts_with("crowd") {
+            std::future::pending::<()>().await;
+        }
         self.looks.fetch_add(1, Ordering::SeqCst);
         self.gate.acquire().await.expect("an open gate").forget();
         self.store.lookup(address).await
@@ -80,18 +83,41 @@ async fn settle() {
     }
 }
 
-async fn stored(value: &'static str) -> (Elsewhere, MemoLock<Elsewhere>) {
+/// A value that is stored, and a process that is busy with so many look-ups of others that it collapses them.
+async fn stored(value: &'static str) -> (Elsewhere, MemoLock<Elsewhere>, Crowd) {
     let store = Elsewhere::new();
     let memo = MemoLock::new(store.clone(), "t");
     store.gate.add_permits(1);
     assert_eq!(ask(&memo, value).await.unwrap().unwrap(), value);
+    let crowd = Crowd::new(&memo).await;
     store.looks.store(0, Ordering::SeqCst);
-    (store, memo)
+    (store, memo, crowd)
+}
+
+/// Look-ups that are under way until this is dropped.
+struct Crowd(Vec<JoinHandle<()>>);
+
+impl Crowd {
+    async fn new(memo: &MemoLock<Elsewhere>) -> Self {
+        let look = |n: usize| {
+            let memo = memo.clone();
+            tokio::spawn(async move { drop(memo.get(format!("crowd {n}")).await) })
+        };
+        let crowd = Self((0..64).map(look).collect());
+        settle().await;
+        crowd
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_hits_at_once_are_two_look_ups() {
-    let (store, memo) = stored("kept").await;
+    let (store, memo, _crowd) = stored("kept").await;
     let callers: Vec<_> = (0..100).map(|_| ask(&memo, "no")).collect();
     settle().await;
     assert_eq!(store.looks(), 1, "the others came later, and wait for the next");
@@ -105,7 +131,7 @@ async fn a_hundred_hits_at_once_are_two_look_ups() {
 
 #[tokio::test(start_paused = true)]
 async fn hits_one_after_the_other_are_a_look_up_each() {
-    let (store, memo) = stored("kept").await;
+    let (store, memo, _crowd) = stored("kept").await;
     for n in 1..=5 {
         store.gate.add_permits(1);
         assert_eq!(ask(&memo, "no").await.unwrap().unwrap(), "kept");
@@ -115,7 +141,7 @@ async fn hits_one_after_the_other_are_a_look_up_each() {
 
 #[tokio::test(start_paused = true)]
 async fn who_comes_after_an_invalidation_does_not_get_what_was_read_before_it() {
-    let (store, memo) = stored("old").await;
+    let (store, memo, _crowd) = stored("old").await;
     let early = ask(&memo, "new");
     settle().await;
     // The early look-up has been sent; whatever it brings may be from before this.
@@ -135,7 +161,7 @@ async fn who_comes_after_an_invalidation_does_not_get_what_was_read_before_it() 
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_leaves_in_the_middle_of_a_look_up_leaves_nobody_waiting() {
-    let (store, memo) = stored("kept").await;
+    let (store, memo, _crowd) = stored("kept").await;
     let first = ask(&memo, "no");
     settle().await;
     let second = ask(&memo, "no");
@@ -153,7 +179,7 @@ async fn a_caller_that_leaves_in_the_middle_of_a_look_up_leaves_nobody_waiting()
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_is_not_polled_does_not_keep_the_others_waiting() {
-    let (store, memo) = stored("kept").await;
+    let (store, memo, _crowd) = stored("kept").await;
     let mut parked = Box::pin(memo.get("a"));
     assert!(futures_util::poll!(&mut parked).is_pending());
     let other = ask(&memo, "no");
