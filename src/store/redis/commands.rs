@@ -6,10 +6,10 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisError, Value as Reply};
 use tokio::sync::{Notify, mpsc};
 
+use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::{self, DialError, Verdict};
 use super::recovery::Recovery;
@@ -30,7 +30,7 @@ pub(super) struct Commands {
 #[derive(Clone)]
 struct Current {
     generation: u64,
-    connection: MultiplexedConnection,
+    connection: Connection,
 }
 
 /// Keeps [`Commands`] connected.
@@ -51,7 +51,7 @@ impl Commands {
         dialer: Dialer,
         hub: Arc<Hub>,
         check: Arc<Notify>,
-        first: Result<MultiplexedConnection, DialError>,
+        first: Result<Connection, DialError>,
     ) -> (Arc<Self>, Task) {
         let (sender, lost) = mpsc::unbounded_channel();
         let commands = Arc::new(Self {
@@ -78,7 +78,7 @@ impl Commands {
     /// Sends one command. The reply may be a [`Reply::ServerError`].
     pub(super) async fn send(&self, command: &Cmd) -> Result<Reply, StoreError> {
         let mut current = self.current().await?;
-        match current.connection.send_packed_command(command).await {
+        match current.connection.send(command).await {
             Ok(reply) => {
                 self.judge(current.generation, &reply);
                 Ok(reply)
@@ -90,8 +90,7 @@ impl Commands {
     /// Sends several commands in one round trip. Each reply may be a [`Reply::ServerError`].
     pub(super) async fn send_all(&self, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
         let mut current = self.current().await?;
-        let count = pipeline.len();
-        match current.connection.send_packed_commands(pipeline, 0, count).await {
+        match current.connection.send_all(pipeline).await {
             Ok(replies) => {
                 for reply in &replies {
                     self.judge(current.generation, reply);
@@ -172,7 +171,7 @@ impl Supervisor {
         }
     }
 
-    fn install(&mut self, connection: MultiplexedConnection) {
+    fn install(&mut self, connection: Connection) {
         self.recovery.connected();
         self.generation += 1;
         self.since = Instant::now();
@@ -183,7 +182,7 @@ impl Supervisor {
         });
     }
 
-    async fn reconnect(&mut self) -> MultiplexedConnection {
+    async fn reconnect(&mut self) -> Connection {
         loop {
             tokio::time::sleep(self.recovery.delay()).await;
             match self.dialer.commands().await {

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, Pipeline, Value as Reply};
 use tokio::sync::Notify;
 
 use super::builder::RedisStoreBuilder;
 use super::commands::Commands;
+use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::{self, DialError};
 use super::keyspace::Keyspace;
@@ -96,7 +96,7 @@ impl RedisStore {
         RedisStoreBuilder::new(url)
     }
 
-    pub(super) fn start(dialer: Dialer, first: Result<MultiplexedConnection, DialError>, inline_limit: usize) -> Self {
+    pub(super) fn start(dialer: Dialer, first: Result<Connection, DialError>, inline_limit: usize) -> Self {
         let address = dialer.address().to_string();
         let hub = Arc::new(Hub::default());
         let check = Arc::new(Notify::new());

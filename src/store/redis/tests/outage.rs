@@ -66,6 +66,7 @@ async fn a_frozen_server_costs_one_timeout_and_then_nothing() {
     server.freeze();
     let since = Instant::now();
     assert_eq!(kind_of_lookup(&store).await, Some(StoreErrorKind::Timeout));
+    assert!(since.elapsed() >= timeout);
     assert!(since.elapsed() < timeout * 3);
     for _ in 0..1000 {
         let kind = kind_of_lookup(&store).await;
@@ -78,6 +79,36 @@ async fn a_frozen_server_costs_one_timeout_and_then_nothing() {
     works(&store).await;
     reread(&mut watch).await;
     promise_works(&store, &mut watch).await;
+}
+
+// One worker, which runs what was woken last first: of a timer and a socket, the one that waits for the timer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_process_that_stood_still_hears_the_answers_that_came_meanwhile() {
+    let server = Server::start().await;
+    let timeout = Duration::from_millis(1500);
+    let store = server.builder().timeout(timeout).connect().await.unwrap();
+    let generation = store.generation().unwrap();
+    let mut watch = store.watch(&address("a"));
+    reread(&mut watch).await;
+    server.freeze();
+    let lookup = tokio::spawn({
+        let store = store.clone();
+        async move { store.lookup(&address("a")).await.map(drop) }
+    });
+    // Until the heartbeats of both connections wait for an answer, too.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let pause = async move {
+        server.thaw();
+        std::thread::sleep(timeout + Duration::from_millis(100));
+        server
+    };
+    let server = tokio::spawn(pause).await.unwrap();
+    lookup.await.unwrap().unwrap();
+    assert_eq!(store.generation(), Some(generation));
+    store.invalidate(&address("a")).await.unwrap();
+    let notice = super::notice(&mut watch).await;
+    assert!(matches!(notice, Notice::Invalidated), "{notice:?}");
+    drop(server);
 }
 
 #[tokio::test]
