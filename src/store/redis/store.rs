@@ -113,12 +113,6 @@ impl RedisStore {
         }
     }
 
-    /// The number of the connection in use.
-    #[cfg(test)]
-    pub(super) fn generation(&self) -> Option<u64> {
-        self.inner.commands.generation()
-    }
-
     /// Runs a script. Nothing was executed where the server does not know it yet, so sending it then is safe.
     async fn run(&self, script: &Script, keys: &[&str], args: &[&[u8]]) -> Result<bool, StoreError> {
         let commands = &self.inner.commands;
@@ -213,6 +207,10 @@ impl Store for RedisStore {
 
     fn watch(&self, address: &Address) -> RedisWatch {
         self.inner.subscriber.watch(address)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.inner.commands.generation()
     }
 }
 
