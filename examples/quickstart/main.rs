@@ -82,7 +82,7 @@ async fn demonstrate(redis: Option<String>) -> Result<(), BoxError> {
     let mut stores = Vec::new();
     for _ in 0..NODES {
         // A thousand clients and all nodes share the cores of one machine here, so Redis gets more time to answer
-        // than the half second after which a node would help itself.
+        // than the second after which a node would help itself.
         stores.push(RedisStore::builder(&url).timeout(PATIENCE).connect().await?);
     }
     // To a store, a Redis that is down is no error: the nodes work without it. Here, it is worth a word.

@@ -128,6 +128,16 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Starts to listen for notices about `address`. Returns at once; the first notice is [`Notice::Reread`], as
     /// soon as none can be missed any more.
     fn watch(&self, address: &Address) -> Self::Watch;
+
+    /// Changes whenever the store may have forgotten its locks: after a reconnect to a server that may have restarted,
+    /// or to another one.
+    ///
+    /// A lease that is found lost while this changed was perhaps not taken away by anybody. To tell, compare with
+    /// what it was before [`acquire`](Store::acquire). Defaults to 0, for a store that forgets nothing as long as
+    /// it lives.
+    fn epoch(&self) -> u64 {
+        0
+    }
 }
 
 /// The receiving end of [`Store::watch`].

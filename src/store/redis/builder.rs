@@ -50,7 +50,7 @@ impl RedisStoreBuilder {
     fn with_target(target: Target) -> Self {
         Self {
             target,
-            timeout: Duration::from_millis(500),
+            timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
             inline_limit: 1 << 20,
         }
@@ -58,7 +58,7 @@ impl RedisStoreBuilder {
 
     /// How long to wait for the answer to a command. A connection that misses it is replaced.
     ///
-    /// Defaults to 500 milliseconds.
+    /// Time during which this process stood still is not held against the server. Defaults to 1 second.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -3,13 +3,14 @@
 //! It is its own circuit breaker. While there is no connection, commands fail at once, and a task of its own opens
 //! the next one. Of several commands that fail together, the first takes the connection out of use.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisError, Value as Reply};
 use tokio::sync::{Notify, mpsc};
 
+use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::{self, DialError, Verdict};
 use super::recovery::Recovery;
@@ -23,6 +24,8 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The connection in use, for everybody to send on.
 pub(super) struct Commands {
     current: RwLock<Option<Current>>,
+    /// The number of the connection in use, or of the last one. 0 before the first.
+    generation: AtomicU64,
     lost: mpsc::UnboundedSender<RedisError>,
     hub: Arc<Hub>,
 }
@@ -30,7 +33,7 @@ pub(super) struct Commands {
 #[derive(Clone)]
 struct Current {
     generation: u64,
-    connection: MultiplexedConnection,
+    connection: Connection,
 }
 
 /// Keeps [`Commands`] connected.
@@ -40,7 +43,6 @@ struct Supervisor {
     lost: mpsc::UnboundedReceiver<RedisError>,
     check: Arc<Notify>,
     recovery: Recovery,
-    generation: u64,
     since: Instant,
 }
 
@@ -51,11 +53,12 @@ impl Commands {
         dialer: Dialer,
         hub: Arc<Hub>,
         check: Arc<Notify>,
-        first: Result<MultiplexedConnection, DialError>,
+        first: Result<Connection, DialError>,
     ) -> (Arc<Self>, Task) {
         let (sender, lost) = mpsc::unbounded_channel();
         let commands = Arc::new(Self {
             current: RwLock::new(None),
+            generation: AtomicU64::new(0),
             lost: sender,
             hub,
         });
@@ -65,7 +68,6 @@ impl Commands {
             lost,
             check,
             recovery: Recovery::new("commands"),
-            generation: 0,
             since: Instant::now(),
         };
         match first {
@@ -78,7 +80,7 @@ impl Commands {
     /// Sends one command. The reply may be a [`Reply::ServerError`].
     pub(super) async fn send(&self, command: &Cmd) -> Result<Reply, StoreError> {
         let mut current = self.current().await?;
-        match current.connection.send_packed_command(command).await {
+        match current.connection.send(command).await {
             Ok(reply) => {
                 self.judge(current.generation, &reply);
                 Ok(reply)
@@ -90,8 +92,7 @@ impl Commands {
     /// Sends several commands in one round trip. Each reply may be a [`Reply::ServerError`].
     pub(super) async fn send_all(&self, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
         let mut current = self.current().await?;
-        let count = pipeline.len();
-        match current.connection.send_packed_commands(pipeline, 0, count).await {
+        match current.connection.send_all(pipeline).await {
             Ok(replies) => {
                 for reply in &replies {
                     self.judge(current.generation, reply);
@@ -117,9 +118,8 @@ impl Commands {
         current.clone()
     }
 
-    #[cfg(test)]
-    pub(super) fn generation(&self) -> Option<u64> {
-        self.connected().map(|c| c.generation)
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Replaces the connection if the server says that it cannot serve on it.
@@ -163,7 +163,7 @@ impl Commands {
 impl Supervisor {
     async fn run(mut self) {
         loop {
-            if self.generation > 0 {
+            if self.commands.generation() > 0 {
                 let reason = self.until_lost().await;
                 self.recovery.lost(self.since.elapsed(), &reason);
             }
@@ -172,18 +172,16 @@ impl Supervisor {
         }
     }
 
-    fn install(&mut self, connection: MultiplexedConnection) {
+    fn install(&mut self, connection: Connection) {
         self.recovery.connected();
-        self.generation += 1;
         self.since = Instant::now();
-        let current = &self.commands.current;
-        *current.write().unwrap_or_else(PoisonError::into_inner) = Some(Current {
-            generation: self.generation,
-            connection,
-        });
+        let mut current = self.commands.current.write().unwrap_or_else(PoisonError::into_inner);
+        // Before anybody can hear from the new server: who learns from it that a lease is lost must see the change.
+        let generation = self.commands.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        *current = Some(Current { generation, connection });
     }
 
-    async fn reconnect(&mut self) -> MultiplexedConnection {
+    async fn reconnect(&mut self) -> Connection {
         loop {
             tokio::time::sleep(self.recovery.delay()).await;
             match self.dialer.commands().await {

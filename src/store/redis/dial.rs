@@ -1,16 +1,17 @@
 //! Opening connections.
 
 use std::future::Future;
-use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
-use redis::aio::{AsyncPushSender, MultiplexedConnection};
+use redis::aio::AsyncPushSender;
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo,
     RedisError, Value as Reply,
 };
 
+use super::connection::{Connection, within};
 use super::error::DialError;
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -47,7 +48,7 @@ impl Dialer {
     }
 
     /// A connection for commands, which has answered a `PING`.
-    pub(super) async fn commands(&self) -> Result<MultiplexedConnection, DialError> {
+    pub(super) async fn commands(&self) -> Result<Connection, DialError> {
         // The greeting is ours: the crate's own hides what the server said to the credentials.
         let bare = RedisConnectionInfo::default()
             .set_protocol(ProtocolVersion::RESP2)
@@ -55,10 +56,7 @@ impl Dialer {
         let client = self.client(bare)?;
         let config = self.config();
         let open = async {
-            let mut connection = client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await
-                .map_err(DialError::Unreachable)?;
+            let mut connection = self.open(&client, &config).await?;
             self.greet(&mut connection).await?;
             Ok(connection)
         };
@@ -68,7 +66,7 @@ impl Dialer {
     /// A connection for subscriptions. `sender` sees everything that the server pushes.
     ///
     /// RESP3, because its push messages reach `sender` on the connection's own task, as soon as they are parsed.
-    pub(super) async fn notifications(&self, sender: impl AsyncPushSender) -> Result<MultiplexedConnection, DialError> {
+    pub(super) async fn notifications(&self, sender: impl AsyncPushSender) -> Result<Connection, DialError> {
         let settings = self.info.redis_settings().clone();
         let client = self.client(
             settings
@@ -77,13 +75,7 @@ impl Dialer {
                 .set_skip_set_lib_name(),
         )?;
         let config = self.config().set_push_sender(sender);
-        let open = async {
-            client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await
-                .map_err(DialError::Unreachable)
-        };
-        self.within_timeout(open).await
+        self.within_timeout(self.open(&client, &config)).await
     }
 
     fn client(&self, settings: RedisConnectionInfo) -> Result<Client, DialError> {
@@ -92,19 +84,23 @@ impl Dialer {
 
     fn config(&self) -> AsyncConnectionConfig {
         AsyncConnectionConfig::new()
-            .set_response_timeout(Some(self.timeout))
+            .set_response_timeout(None)
             .set_connection_timeout(None)
             .set_pipeline_buffer_size(QUEUE)
     }
 
-    async fn within_timeout<T>(&self, open: impl Future<Output = Result<T, DialError>>) -> Result<T, DialError> {
-        match tokio::time::timeout(self.connect_timeout, open).await {
-            Ok(result) => result,
-            Err(_) => Err(DialError::Unreachable(io::Error::from(io::ErrorKind::TimedOut).into())),
-        }
+    async fn open(&self, client: &Client, config: &AsyncConnectionConfig) -> Result<Connection, DialError> {
+        let connection = client.get_multiplexed_async_connection_with_config(config).await;
+        let connection = connection.map_err(DialError::Unreachable)?;
+        Ok(Connection::new(connection, self.timeout))
     }
 
-    async fn greet(&self, connection: &mut MultiplexedConnection) -> Result<(), DialError> {
+    async fn within_timeout<T>(&self, open: impl Future<Output = Result<T, DialError>>) -> Result<T, DialError> {
+        let outcome = within(self.connect_timeout, pin!(open)).await;
+        outcome.map_err(|e| DialError::Unreachable(e.into()))?
+    }
+
+    async fn greet(&self, connection: &mut Connection) -> Result<(), DialError> {
         let settings = self.info.redis_settings();
         if let Some(password) = settings.password() {
             let mut auth = redis::cmd("AUTH");
@@ -124,11 +120,11 @@ impl Dialer {
 
 /// Sends one command of the greeting; `refused` judges a server's error to it that has no meaning of its own.
 async fn ask(
-    connection: &mut MultiplexedConnection,
+    connection: &mut Connection,
     command: &Cmd,
     refused: impl FnOnce(RedisError) -> Result<(), DialError>,
 ) -> Result<(), DialError> {
-    let reply = connection.send_packed_command(command).await;
+    let reply = connection.send(command).await;
     let Reply::ServerError(error) = reply.map_err(DialError::Unreachable)? else {
         return Ok(());
     };

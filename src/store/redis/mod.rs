@@ -2,6 +2,7 @@
 
 mod builder;
 mod commands;
+mod connection;
 mod dial;
 mod error;
 mod keyspace;

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, Pipeline, Value as Reply};
 use tokio::sync::Notify;
 
 use super::builder::RedisStoreBuilder;
 use super::commands::Commands;
+use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::{self, DialError};
 use super::keyspace::Keyspace;
@@ -96,7 +96,7 @@ impl RedisStore {
         RedisStoreBuilder::new(url)
     }
 
-    pub(super) fn start(dialer: Dialer, first: Result<MultiplexedConnection, DialError>, inline_limit: usize) -> Self {
+    pub(super) fn start(dialer: Dialer, first: Result<Connection, DialError>, inline_limit: usize) -> Self {
         let address = dialer.address().to_string();
         let hub = Arc::new(Hub::default());
         let check = Arc::new(Notify::new());
@@ -111,12 +111,6 @@ impl RedisStore {
                 _supervisor: supervisor,
             }),
         }
-    }
-
-    /// The number of the connection in use.
-    #[cfg(test)]
-    pub(super) fn generation(&self) -> Option<u64> {
-        self.inner.commands.generation()
     }
 
     /// Runs a script. Nothing was executed where the server does not know it yet, so sending it then is safe.
@@ -213,6 +207,10 @@ impl Store for RedisStore {
 
     fn watch(&self, address: &Address) -> RedisWatch {
         self.inner.subscriber.watch(address)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.inner.commands.generation()
     }
 }
 

@@ -7,10 +7,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::aio::{MultiplexedConnection, SendError};
+use redis::aio::SendError;
 use redis::{Cmd, PushInfo, PushKind, RedisError, Value as Reply};
 use tokio::sync::Notify;
 
+use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::{self, Verdict};
 use super::keyspace::Keyspace;
@@ -183,7 +184,7 @@ impl Supervisor {
     }
 
     /// Keeps the subscriptions of one connection in step with the registry until the connection fails.
-    async fn serve(&self, number: u64, connection: MultiplexedConnection) -> RedisError {
+    async fn serve(&self, number: u64, connection: Connection) -> RedisError {
         self.hub.registry().connect(number);
         let mut session = Session {
             hub: &self.hub,
@@ -217,7 +218,7 @@ impl Supervisor {
 /// The sending side of one connection.
 struct Session<'a> {
     hub: &'a Hub,
-    connection: MultiplexedConnection,
+    connection: Connection,
     /// The changes up to here have been sent.
     mark: u64,
 }
@@ -233,7 +234,7 @@ impl Session<'_> {
             };
             let mut command = Cmd::new();
             command.arg(name).arg(&*channel).set_no_response(true);
-            self.connection.send_packed_command(&command).await?;
+            self.connection.send(&command).await?;
         }
         self.mark = mark;
         Ok(())
@@ -241,7 +242,7 @@ impl Session<'_> {
 
     async fn ping(&mut self) -> Result<(), RedisError> {
         self.forward().await?;
-        let reply = self.connection.send_packed_command(&redis::cmd("PING")).await?;
+        let reply = self.connection.send(&redis::cmd("PING")).await?;
         if let Reply::ServerError(error) = reply
             && error::verdict(&error) != Verdict::Keep
         {

@@ -66,6 +66,7 @@ async fn a_frozen_server_costs_one_timeout_and_then_nothing() {
     server.freeze();
     let since = Instant::now();
     assert_eq!(kind_of_lookup(&store).await, Some(StoreErrorKind::Timeout));
+    assert!(since.elapsed() >= timeout);
     assert!(since.elapsed() < timeout * 3);
     for _ in 0..1000 {
         let kind = kind_of_lookup(&store).await;
@@ -78,6 +79,36 @@ async fn a_frozen_server_costs_one_timeout_and_then_nothing() {
     works(&store).await;
     reread(&mut watch).await;
     promise_works(&store, &mut watch).await;
+}
+
+// One worker, which runs what was woken last first: of a timer and a socket, the one that waits for the timer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_process_that_stood_still_hears_the_answers_that_came_meanwhile() {
+    let server = Server::start().await;
+    let timeout = Duration::from_millis(1500);
+    let store = server.builder().timeout(timeout).connect().await.unwrap();
+    let epoch = store.epoch();
+    let mut watch = store.watch(&address("a"));
+    reread(&mut watch).await;
+    server.freeze();
+    let lookup = tokio::spawn({
+        let store = store.clone();
+        async move { store.lookup(&address("a")).await.map(drop) }
+    });
+    // Until the heartbeats of both connections wait for an answer, too.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let pause = async move {
+        server.thaw();
+        std::thread::sleep(timeout + Duration::from_millis(100));
+        server
+    };
+    let server = tokio::spawn(pause).await.unwrap();
+    lookup.await.unwrap().unwrap();
+    assert_eq!(store.epoch(), epoch);
+    store.invalidate(&address("a")).await.unwrap();
+    let notice = super::notice(&mut watch).await;
+    assert!(matches!(notice, Notice::Invalidated), "{notice:?}");
+    drop(server);
 }
 
 #[tokio::test]
@@ -110,10 +141,34 @@ async fn a_lost_subscriber_connection_costs_two_rereads() {
 async fn an_idle_store_notices_a_lost_command_connection_by_itself() {
     let server = Server::start().await;
     let store = server.store().await;
-    let generation = store.generation().unwrap();
+    let epoch = store.epoch();
     server.run::<u32>("CLIENT KILL TYPE normal SKIPME yes").await;
-    eventually(async || (store.generation()? > generation).then_some(())).await;
+    eventually(async || (store.epoch() != epoch).then_some(())).await;
     works(&store).await;
+}
+
+#[tokio::test]
+async fn the_epoch_changes_with_a_restart_and_with_nothing_less() {
+    let mut server = Server::start().await;
+    let store = server.store().await;
+    let mut watch = store.watch(&address("a"));
+    reread(&mut watch).await;
+    let (epoch, token) = (store.epoch(), Token::random());
+    promise_works(&store, &mut watch).await;
+    server.run::<u32>("CLIENT KILL TYPE pubsub").await;
+    reread(&mut watch).await;
+    reread(&mut watch).await;
+    store.acquire(&address("b"), token, LEASE).await.unwrap();
+    assert!(store.renew(&address("b"), token, LEASE).await.unwrap());
+    assert_eq!(store.epoch(), epoch);
+
+    server.kill();
+    assert!(kind_of_lookup(&store).await.is_some());
+    assert_eq!(store.epoch(), epoch);
+    server.restart().await;
+    let held = eventually(async || store.renew(&address("b"), token, LEASE).await.ok()).await;
+    assert!(!held);
+    assert_ne!(store.epoch(), epoch);
 }
 
 #[tokio::test]

@@ -1,0 +1,95 @@
+//! A connection whose answers have to come in time, and what "in time" means.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, RedisError, Value as Reply};
+
+/// Into how many waits a timeout is divided.
+const TURNS: u32 = 4;
+
+/// A multiplexed connection that gives up an answer after a timeout of its own. The crate's is to be off: it cannot
+/// tell a silent server from a process that did not get to listen.
+#[derive(Clone)]
+pub(super) struct Connection {
+    inner: MultiplexedConnection,
+    timeout: Duration,
+}
+
+impl Connection {
+    pub(super) fn new(inner: MultiplexedConnection, timeout: Duration) -> Self {
+        Self { inner, timeout }
+    }
+
+    /// Sends one command. The reply may be a [`Reply::ServerError`].
+    pub(super) async fn send(&mut self, command: &Cmd) -> Result<Reply, RedisError> {
+        within(self.timeout, pin!(self.inner.send_packed_command(command))).await?
+    }
+
+    /// Sends several commands in one round trip. Each reply may be a [`Reply::ServerError`].
+    pub(super) async fn send_all(&mut self, pipeline: &Pipeline) -> Result<Vec<Reply>, RedisError> {
+        let replies = self.inner.send_packed_commands(pipeline, 0, pipeline.len());
+        within(self.timeout, pin!(replies)).await?
+    }
+}
+
+/// Waits for `future` as long as `limit`, or longer where this process stood still meanwhile.
+///
+/// After a standstill the timer and the socket are due in the same turn of the runtime, and the one who waits may
+/// run before the task that reads the socket. So no single expiry is believed: the wait has several parts, and
+/// whatever has arrived is read between two of them.
+pub(super) async fn within<F: Future>(limit: Duration, mut future: Pin<&mut F>) -> io::Result<F::Output> {
+    for _ in 0..TURNS {
+        if let Ok(output) = tokio::time::timeout(limit / TURNS, future.as_mut()).await {
+            return Ok(output);
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future;
+
+    use tokio::sync::oneshot;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(1000);
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_given_up_after_the_limit() {
+        let since = Instant::now();
+        let error = within(LIMIT, pin!(future::pending::<()>())).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(since.elapsed() >= LIMIT);
+        assert!(since.elapsed() <= LIMIT + Duration::from_millis(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_just_before_the_limit_is_in_time() {
+        let late = sleep(LIMIT.mul_f64(0.99));
+        assert!(within(LIMIT, pin!(late)).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_is_due_together_with_the_timer_runs_first() {
+        let (sender, answer) = oneshot::channel();
+        let (arrived, arrival) = oneshot::channel();
+        let waiter = tokio::spawn(async { within(LIMIT, pin!(answer)).await });
+        let reader = tokio::spawn(async {
+            arrival.await.unwrap();
+            sender.send(()).unwrap();
+        });
+        tokio::task::yield_now().await;
+        // The process stands still for longer than the limit, and the answer arrives.
+        tokio::time::advance(LIMIT * 2).await;
+        arrived.send(()).unwrap();
+        waiter.await.unwrap().unwrap().unwrap();
+        reader.await.unwrap();
+    }
+}
