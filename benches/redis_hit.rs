@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use criterion::{BenchmarkId, SamplingMode, Throughput};
 use http::Request;
 use http_body_util::Full;
 use redis::aio::MultiplexedConnection;
@@ -64,7 +64,7 @@ fn requests(first: usize, count: usize) -> Vec<Request<Full<Bytes>>> {
 }
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = support::criterion();
     let server = RedisServer::start();
     let runtime = runtime();
     let mut table = Table::new("hit in Redis, per request");
@@ -111,7 +111,7 @@ fn main() {
                     let before = layer.stats();
                     let mut total = Duration::ZERO;
                     for _ in 0..iterations {
-                        let (time_floor, time_ours) = rounds.turns(&floor, &ours);
+                        let (time_floor, time_ours) = rounds.turns(floor, ours);
                         rounds.add(operations, time_floor, time_ours);
                         total += time_ours;
                     }

@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, SamplingMode};
+use criterion::{BenchmarkId, SamplingMode};
 use futures_util::StreamExt;
 use redis::aio::{MultiplexedConnection, PubSub};
 use support::{KIB, KIB_64, RedisServer, Rounds, Table, Target, runtime};
@@ -104,7 +104,7 @@ impl Nodes {
 }
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = support::criterion();
     let server = RedisServer::start();
     let runtime = runtime();
     let mut nodes = runtime.block_on(Nodes::connect(&server));
