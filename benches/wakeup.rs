@@ -19,6 +19,9 @@ use tower_memolock::{MemoLock, RedisStore};
 
 const CHANNEL: &str = "wakeup";
 
+/// How long everybody rests before a measurement.
+const IDLE: Duration = Duration::from_millis(2);
+
 struct Nodes {
     leader: MemoLock<RedisStore>,
     follower: MemoLock<RedisStore>,
@@ -46,6 +49,8 @@ impl Nodes {
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(CHANNEL).arg(&payload[..]);
         let mut connection = self.connection.clone();
+        // Both begin when everything is idle.
+        tokio::time::sleep(IDLE).await;
         let start = Instant::now();
         let publish = tokio::spawn(async move { connection.send_packed_command(&publish).await.map(drop) });
         let message = self.subscription.on_message().next().await.expect("a message");
@@ -95,7 +100,7 @@ impl Nodes {
         numsub.arg("NUMSUB").arg(format!("wakeup/notif:{key}"));
         loop {
             let (_, count): (String, usize) = numsub.query_async(&mut self.connection).await.expect("a count");
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(IDLE).await;
             if count > 0 {
                 return;
             }
