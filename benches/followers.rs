@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use criterion::{BenchmarkId, SamplingMode, Throughput};
 use http::{Request, Response};
 use http_body_util::Full;
 use support::{Collapse, KIB, Rounds, Table, Target, get, response, serve};
@@ -180,7 +180,7 @@ fn main() {
         return;
     }
 
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = support::criterion();
     let mut table = Table::new("each follower in one process");
     let mut group = criterion.benchmark_group("followers");
     group.sampling_mode(SamplingMode::Flat).sample_size(20);

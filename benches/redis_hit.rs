@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use criterion::{BenchmarkId, SamplingMode, Throughput};
 use http::Request;
 use http_body_util::Full;
 use redis::aio::MultiplexedConnection;
@@ -23,25 +23,21 @@ use tower_memolock::{MemoLockLayer, RedisStore};
 
 const TTL: Duration = Duration::from_secs(3600);
 
-/// Runs one task for each member of `work`, and says how long it takes from the moment when all have started until
-/// the last has ended.
-fn race<F>(runtime: &Runtime, work: Vec<F>) -> Duration
+/// Runs `tasks` tasks, and says how long it takes from the moment when all wait at the barrier until the last has
+/// ended.
+fn race<F>(runtime: &Runtime, tasks: usize, task: impl Fn(usize, Arc<Barrier>) -> F) -> Duration
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let start = Arc::new(Barrier::new(work.len() + 1));
+    let start = Arc::new(Barrier::new(tasks + 1));
     runtime.block_on(async {
-        let mut tasks = JoinSet::new();
-        for part in work {
-            let start = Arc::clone(&start);
-            tasks.spawn(async move {
-                start.wait().await;
-                part.await;
-            });
+        let mut all = JoinSet::new();
+        for n in 0..tasks {
+            all.spawn(task(n, Arc::clone(&start)));
         }
         start.wait().await;
         let started = Instant::now();
-        while let Some(ended) = tasks.join_next().await {
+        while let Some(ended) = all.join_next().await {
             ended.expect("no panic");
         }
         started.elapsed()
@@ -49,7 +45,7 @@ where
 }
 
 /// The raw `GET`s of one task.
-async fn raw(mut connection: MultiplexedConnection, keys: Arc<[String]>, first: usize, count: usize) {
+async fn raw(mut connection: MultiplexedConnection, keys: &[String], first: usize, count: usize) {
     for n in first..first + count {
         let mut get = Cmd::new();
         get.arg("GET").arg(&keys[n % KEYS]);
@@ -64,7 +60,7 @@ fn requests(first: usize, count: usize) -> Vec<Request<Full<Bytes>>> {
 }
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = support::criterion();
     let server = RedisServer::start();
     let runtime = runtime();
     let mut table = Table::new("hit in Redis, per request");
@@ -95,23 +91,29 @@ fn main() {
             group.bench_function(BenchmarkId::new(name, tasks), |bencher| {
                 bencher.iter_custom(|iterations| {
                     let floor = || {
-                        let part = |task| raw(connection.clone(), Arc::clone(&stored), task, each);
-                        race(&runtime, (0..tasks).map(part).collect())
+                        race(&runtime, tasks, |task, start| {
+                            let (connection, keys) = (connection.clone(), Arc::clone(&stored));
+                            async move {
+                                start.wait().await;
+                                raw(connection, &keys, task, each).await;
+                            }
+                        })
                     };
                     let ours = || {
-                        let part = |task| {
+                        race(&runtime, tasks, |task, start| {
                             let mut service = service.clone();
-                            let requests = requests(task, each);
                             async move {
+                                // Made on the thread that frees them, most likely.
+                                let requests = requests(task, each);
+                                start.wait().await;
                                 serve(&mut service, requests, size).await;
                             }
-                        };
-                        race(&runtime, (0..tasks).map(part).collect())
+                        })
                     };
                     let before = layer.stats();
                     let mut total = Duration::ZERO;
                     for _ in 0..iterations {
-                        let (time_floor, time_ours) = rounds.turns(&floor, &ours);
+                        let (time_floor, time_ours) = rounds.turns(floor, ours);
                         rounds.add(operations, time_floor, time_ours);
                         total += time_ours;
                     }

@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, SamplingMode};
+use criterion::{BenchmarkId, SamplingMode};
 use futures_util::StreamExt;
 use redis::aio::{MultiplexedConnection, PubSub};
 use support::{KIB, KIB_64, RedisServer, Rounds, Table, Target, runtime};
@@ -18,6 +18,9 @@ use tokio::sync::oneshot;
 use tower_memolock::{MemoLock, RedisStore};
 
 const CHANNEL: &str = "wakeup";
+
+/// How long everybody rests before a measurement.
+const IDLE: Duration = Duration::from_millis(2);
 
 struct Nodes {
     leader: MemoLock<RedisStore>,
@@ -46,6 +49,8 @@ impl Nodes {
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(CHANNEL).arg(&payload[..]);
         let mut connection = self.connection.clone();
+        // Both begin when everything is idle.
+        tokio::time::sleep(IDLE).await;
         let start = Instant::now();
         let publish = tokio::spawn(async move { connection.send_packed_command(&publish).await.map(drop) });
         let message = self.subscription.on_message().next().await.expect("a message");
@@ -95,7 +100,7 @@ impl Nodes {
         numsub.arg("NUMSUB").arg(format!("wakeup/notif:{key}"));
         loop {
             let (_, count): (String, usize) = numsub.query_async(&mut self.connection).await.expect("a count");
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(IDLE).await;
             if count > 0 {
                 return;
             }
@@ -104,7 +109,7 @@ impl Nodes {
 }
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = support::criterion();
     let server = RedisServer::start();
     let runtime = runtime();
     let mut nodes = runtime.block_on(Nodes::connect(&server));

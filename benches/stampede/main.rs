@@ -12,7 +12,7 @@ mod node;
 
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, SamplingMode};
+use criterion::{BenchmarkId, SamplingMode};
 use node::{HANDLER, Node};
 use support::{KIB, KIB_64, RedisServer, Rounds, Table, Target};
 
@@ -37,14 +37,11 @@ fn main() {
     if node::is_one() {
         return node::run();
     }
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = support::criterion();
     let server = RedisServer::start();
     let mut table = Table::new("last answer after the handler's end");
     let mut group = criterion.benchmark_group("stampede");
     group.sampling_mode(SamplingMode::Flat).sample_size(20);
-    group
-        .measurement_time(Duration::from_secs(3))
-        .warm_up_time(Duration::from_secs(1));
 
     let mut id = 0;
     for (name, size) in [KIB, KIB_64] {

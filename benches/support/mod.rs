@@ -9,6 +9,10 @@ mod requests;
 mod rounds;
 mod table;
 
+use std::time::Duration;
+
+use criterion::Criterion;
+
 pub(crate) use self::collapse::Collapse;
 pub(crate) use self::redis::RedisServer;
 pub(crate) use self::requests::{KEYS, get, handler, response, serve};
@@ -19,6 +23,14 @@ pub(crate) use self::table::{Table, Target};
 pub(crate) const KIB: (&str, usize) = ("1 KiB", 1024);
 pub(crate) const KIB_64: (&str, usize) = ("64 KiB", 64 * 1024);
 pub(crate) const MIB: (&str, usize) = ("1 MiB", 1024 * 1024);
+
+/// Criterion, with spans that let all benches together end within a few minutes.
+pub(crate) fn criterion() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(4))
+        .configure_from_args()
+}
 
 /// A runtime with as many workers as the machines that the targets are for have cores.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {

@@ -3,13 +3,14 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::hint::black_box;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, USER_AGENT};
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
-use tower::{Service, service_fn};
+use tower::Service;
 
 /// How many resources are asked for in turn.
 pub(crate) const KEYS: usize = 64;
@@ -26,7 +27,7 @@ pub(crate) fn get(id: impl std::fmt::Display) -> Request<Full<Bytes>> {
         .expect("a request")
 }
 
-/// A response of `size` bytes that may be stored.
+/// A response that may be stored.
 pub(crate) fn response(body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     let headers = response.headers_mut();
@@ -37,18 +38,29 @@ pub(crate) fn response(body: Bytes) -> Response<Full<Bytes>> {
 }
 
 /// A service that answers at once, with a body of `size` bytes.
-pub(crate) fn handler(
-    size: usize,
-) -> impl Service<
-    Request<Full<Bytes>>,
-    Response = Response<Full<Bytes>>,
-    Error = Infallible,
-    Future = Ready<Result<Response<Full<Bytes>>, Infallible>>,
-> + Clone
-+ Send
-+ 'static {
-    let body = Bytes::from(vec![b'x'; size]);
-    service_fn(move |_| ready(Ok(response(body.clone()))))
+pub(crate) fn handler(size: usize) -> Handler {
+    Handler {
+        body: Bytes::from(vec![b'x'; size]),
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Handler {
+    body: Bytes,
+}
+
+impl Service<Request<Full<Bytes>>> for Handler {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Full<Bytes>>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+        ready(Ok(response(self.body.clone())))
+    }
 }
 
 /// Calls the service with each request, one after the other, reads the responses, and says how long that took.

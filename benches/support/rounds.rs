@@ -14,7 +14,7 @@ pub(crate) struct Rounds {
 impl Rounds {
     /// Whether the floor goes first this time.
     pub(crate) fn floor_first(&self) -> bool {
-        self.ours.len() % 2 == 0
+        self.ours.len().is_multiple_of(2)
     }
 
     /// Measures both, the floor first every other time.
