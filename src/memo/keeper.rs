@@ -18,6 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::config::Config;
 use super::flight::Flight;
 use super::lead::{Lead, Led};
+use super::lease::Lease;
 use super::outcome::{Outcome, Verdict};
 use super::shared::Shared;
 use crate::codec::Codec;
@@ -39,26 +40,6 @@ pub(crate) struct Keeper<St, C: Codec> {
 enum Sought<V> {
     Landed(Outcome<V>),
     Lead(Lease),
-}
-
-/// Whether the lock is ours while a waiter computes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lease {
-    Held,
-    /// The store did not say in time. If the lock was taken after all it must not outlast the computation.
-    Unknown,
-    /// The store cannot be asked: what is computed stays in this process.
-    None,
-}
-
-impl From<StoreErrorKind> for Lease {
-    fn from(kind: StoreErrorKind) -> Self {
-        match kind {
-            // Nothing was sent.
-            StoreErrorKind::Unavailable | StoreErrorKind::Config => Self::None,
-            StoreErrorKind::Timeout | StoreErrorKind::Rejected | StoreErrorKind::Encode => Self::Unknown,
-        }
-    }
 }
 
 /// What became of the computation while the lease was kept alive.
@@ -115,6 +96,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         let mut watch = None;
         let mut waited_for_immortal = false;
         loop {
+            let epoch = self.shared.store.epoch();
             let acquired = match self
                 .shared
                 .store
@@ -132,7 +114,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 .and_then(|value| self.shared.decode(&self.address, &value))
             {
                 if acquired.lock == Lock::Granted {
-                    self.release(Lease::Held, Release::Abandoned).await;
+                    self.release(Lease::Held(epoch), Release::Abandoned).await;
                 }
                 return Sought::Landed(Outcome::Ready(value));
             }
@@ -141,7 +123,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     if watch.is_some() {
                         self.shared.counters.taken_over.add();
                     }
-                    return Sought::Lead(Lease::Held);
+                    return Sought::Lead(Lease::Held(epoch));
                 }
                 Lock::Held { remaining: Some(time) } => time,
                 // A lock that never expires can only be waited for once.
@@ -177,13 +159,14 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             self.release(lease, Release::Abandoned).await;
             return;
         }
-        if lease != Lease::Held {
+        if !lease.is_held() {
             self.shared.counters.failed_open.add();
         }
         match self.attend(lease, &mut led).await {
             Attended::Concluded(Verdict::Store(value, ttl)) => self.commit(lease, value, ttl, landing).await,
             Attended::Concluded(Verdict::Share(value)) => self.share(lease, value, landing).await,
             // Nobody has to wait for the store before going their own way.
+            #[cfg(feature = "http")]
             Attended::Concluded(Verdict::Pass) => {
                 self.shared.counters.passed.add();
                 landing.land(Outcome::Pass);
@@ -212,10 +195,12 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         let mut ticks = interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let heartbeat = async {
+            let mut held = lease.is_held();
             loop {
                 ticks.tick().await;
                 self.flight.nudge();
-                if lease == Lease::Held && !self.renew().await {
+                held = held && self.renew().await;
+                if lease.is_held() && !held && !self.is_forgotten(lease) {
                     break;
                 }
             }
@@ -243,7 +228,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     async fn commit(&self, lease: Lease, value: C::Value, ttl: Duration, landing: Landing<'_, St, C>) {
-        if lease != Lease::Held {
+        if !lease.is_held() {
             landing.land(Outcome::Ready(value.clone()));
         }
         if lease == Lease::None {
@@ -252,7 +237,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         let stored = self.native(value.clone());
         match self.shared.store.commit(&self.address, self.token, &stored, ttl).await {
             Ok(true) => landing.land(Outcome::Ready(value)),
-            Ok(false) => landing.land(self.fenced()),
+            Ok(false) => landing.land(self.refused(lease, value)),
             Err(error) => {
                 self.shared.store_failed(&self.address, "commit", &error);
                 landing.land(Outcome::Ready(value));
@@ -264,11 +249,29 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     async fn share(&self, lease: Lease, value: C::Value, landing: Landing<'_, St, C>) {
-        if lease != Lease::Held {
+        if !lease.is_held() {
             landing.land(Outcome::Ready(value.clone()));
         }
-        let fenced = self.release(lease, Release::Shared(self.native(value.clone()))).await == Some(false);
-        landing.land(if fenced { self.fenced() } else { Outcome::Ready(value) });
+        let shared = self.release(lease, Release::Shared(self.native(value.clone()))).await;
+        landing.land(match shared {
+            Some(false) => self.refused(lease, value),
+            Some(true) | None => Outcome::Ready(value),
+        });
+    }
+
+    /// Whether nobody took the lease away: the store has forgotten it.
+    fn is_forgotten(&self, lease: Lease) -> bool {
+        matches!(lease, Lease::Held(epoch) if epoch != self.shared.store.epoch())
+    }
+
+    /// The store would not take the value. A restart of the store is no reason for those who wait here to have it
+    /// computed once more.
+    fn refused(&self, lease: Lease, value: C::Value) -> Outcome<C::Value> {
+        if self.is_forgotten(lease) {
+            tracing::debug!(address = %self.address, "the store has forgotten the lease; the result stays in this process");
+            return Outcome::Ready(value);
+        }
+        self.fenced()
     }
 
     /// The lease was lost while the computation ran. Some of those who wait may have come after the invalidation that

@@ -10,6 +10,7 @@ mod config;
 mod flight;
 mod keeper;
 mod lead;
+mod lease;
 mod lookups;
 mod memolock;
 mod obtain;

@@ -10,6 +10,7 @@ pub(crate) enum Verdict<V> {
     /// Give the value to those who wait at this moment, and keep it for nobody.
     Share(V),
     /// There is a result, but not one to share.
+    #[cfg(feature = "http")]
     Pass,
     /// The computation failed.
     Fail(Failure),

@@ -349,3 +349,21 @@ async fn a_node_that_waits_for_nothing_subscribes_to_nothing() {
     eventually("an end to listening", silence).await;
     assert_eq!(origin.all_calls(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_restarts_empty_midway_costs_no_process_a_second_call() {
+    let mut redis = RedisServer::start();
+    let (origin, gate) = gated().await;
+    let nodes = nodes(&origin, &redis).await;
+    let asked = ask(urls(&nodes, "/", 30));
+    origin.called("/", 1).await;
+    waiting(&redis, 2).await;
+    redis.kill();
+    redis.restart_empty();
+    // Every process that waited for the one that computes has nobody to wait for any more, or a lock to take.
+    tokio::time::sleep(LEASE).await;
+    gate.add_permits(1000);
+    all_served(asked.await.expect("no panic"));
+    assert!(origin.all_calls() <= 3, "{} calls", origin.all_calls());
+    share_again(&origin, &nodes).await;
+}
