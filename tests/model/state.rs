@@ -1,0 +1,311 @@
+//! What there is: a Redis, and nodes with their callers, flights and subscriptions.
+
+pub(crate) use super::queue::{Notice, Queue};
+
+pub(crate) const NODES: usize = 3;
+/// A flight that callers can join, and two more: one that was taken out of the table by an invalidation, and one that
+/// everybody has left and whose keeper has yet to give the lock back.
+pub(crate) const SLOTS: usize = 3;
+/// The slot of the flight in the table.
+pub(crate) const TABLE: usize = 0;
+
+/// How many invalidations there were before something happened.
+pub(crate) type Era = u8;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct State {
+    /// The era of the computation whose value is stored.
+    pub(crate) value: Option<Era>,
+    pub(crate) lock: Lock,
+    /// How many invalidations were acknowledged.
+    pub(crate) era: Era,
+    pub(crate) nodes: [Node; NODES],
+    /// How many faults may still come.
+    pub(crate) faults: u8,
+    /// Whether a notification was lost.
+    pub(crate) lossy: bool,
+    /// How many computations may still start: one, and one more for each value and for each lease that was lost.
+    pub(crate) due: u8,
+    /// What went wrong on the way here, a bit each.
+    pub(crate) flaws: u8,
+}
+
+/// What must never be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// Two leaders hold what it takes to commit.
+    TwoLeaders,
+    /// A leader committed that was replaced, or whose lease had run out.
+    CommitWithoutLease,
+    /// A computation that began before an acknowledged invalidation was committed.
+    CommitAfterInvalidation,
+    /// A caller got a value from the key that was computed before an invalidation that was acknowledged before the
+    /// caller came.
+    StaleAnswer,
+    /// A keeper took a message from before an invalidation that it had been told of.
+    StaleMessage,
+    /// A computation started although no value and no lease had been lost since the last.
+    Herd,
+    /// A keeper waits for the lease's end although there is news that nobody will tell it, and no notification was
+    /// lost.
+    SleptThrough,
+}
+
+/// The token of the keeper of a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Token {
+    pub(crate) node: usize,
+    pub(crate) slot: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Lock {
+    Free,
+    /// Free as well, but nobody was told.
+    Expired,
+    Held(Token),
+    /// Its holder crashed.
+    Orphaned,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Node {
+    pub(crate) callers: [Caller; 2],
+    pub(crate) flights: [Flight; SLOTS],
+    pub(crate) subscription: Subscription,
+    /// What Redis has sent and the node not received, on the one connection for notifications.
+    pub(crate) pipe: Queue,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Caller {
+    /// May still come.
+    Expected,
+    Waiting {
+        slot: u8,
+        /// The era in which its lookup began.
+        since: Era,
+        /// It joined a flight for which the store's answer was under way already.
+        late: bool,
+    },
+    Leading {
+        slot: u8,
+    },
+    /// Answered, gone, or not there in the first place.
+    #[default]
+    Done,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Subscription {
+    #[default]
+    Off,
+    /// Wanted; there may not even be a connection.
+    Wanted,
+    /// Redis sends, and its confirmation is under way.
+    Subscribing,
+    Confirmed,
+}
+
+/// A flight and its keeper.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Flight {
+    pub(crate) keeper: Keeper,
+    pub(crate) watching: bool,
+    pub(crate) mailbox: Queue,
+    /// The last invalidation that the keeper was told of.
+    pub(crate) heard: Era,
+}
+
+/// Where a keeper is. The names in parentheses are those of `keeper.rs`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Keeper {
+    #[default]
+    None,
+    /// About to ask the store (`seek`).
+    Seeking,
+    /// `SET NX` has been executed, with this result; `GET` has not.
+    Acquiring(Lease),
+    /// The answer is under way.
+    Acquired { lease: Lease, value: Option<Era> },
+    /// Waits for a notice or for the lease's end (`listen`).
+    Listening,
+    /// A caller computes (`lead`, `attend`).
+    Leading(Lease),
+    /// The computation was given up, the lock not yet given back.
+    Abandoned,
+    /// Commit has been executed, and its answer is under way.
+    Committed { done: bool, era: Era },
+    /// Everybody left; the lock has to be given back if it was taken.
+    Deserted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Lease {
+    Refused,
+    /// Granted in this era.
+    Held(Era),
+    /// The store did not say. It may have been granted in this era.
+    Unknown(Era),
+}
+
+impl Keeper {
+    /// Whether the keeper is still after an outcome or a lease, and stops when nobody waits.
+    pub(crate) fn seeks(self) -> bool {
+        matches!(
+            self,
+            Self::Seeking | Self::Acquiring(_) | Self::Acquired { .. } | Self::Listening
+        )
+    }
+
+    /// Whether the store has given the answer that this flight may end with.
+    fn is_answered(self) -> bool {
+        matches!(self, Self::Acquired { .. } | Self::Committed { .. })
+    }
+}
+
+impl Caller {
+    pub(crate) fn waits_in(self, flight: usize) -> bool {
+        matches!(self, Self::Waiting { slot, .. } if usize::from(slot) == flight)
+    }
+
+    pub(crate) fn leads(self, flight: usize) -> bool {
+        matches!(self, Self::Leading { slot } if usize::from(slot) == flight)
+    }
+}
+
+impl Node {
+    /// `Table::join`: becomes one of the waiters of the flight, which is started where there is none.
+    pub(crate) fn join(&mut self, caller: usize, since: Era) {
+        let flight = &mut self.flights[TABLE];
+        let late = flight.keeper.is_answered();
+        if flight.keeper == Keeper::None {
+            flight.keeper = Keeper::Seeking;
+        }
+        let slot = u8::try_from(TABLE).expect("few slots");
+        self.callers[caller] = Caller::Waiting { slot, since, late };
+    }
+
+    /// `Table::detach`: takes the flight out of the table. Returns where it goes on.
+    pub(crate) fn detach(&mut self) -> usize {
+        let free = |flight: &Flight| flight.keeper == Keeper::None;
+        let to = self.flights.iter().rposition(free).expect("the bounds keep slots free");
+        self.flights.swap(TABLE, to);
+        let new = u8::try_from(to).expect("few slots");
+        for caller in &mut self.callers {
+            match caller {
+                Caller::Waiting { slot, .. } | Caller::Leading { slot } if usize::from(*slot) == TABLE => *slot = new,
+                _ => {}
+            }
+        }
+        to
+    }
+
+    /// `Store::watch`, `Registry::attach`.
+    pub(crate) fn watch(&mut self, slot: usize) {
+        self.flights[slot].watching = true;
+        match self.subscription {
+            Subscription::Confirmed => self.flights[slot].mailbox.push(Notice::Reread),
+            Subscription::Off => self.subscription = Subscription::Wanted,
+            Subscription::Wanted | Subscription::Subscribing => {}
+        }
+    }
+
+    /// `Drop for RedisWatch`, `Registry::detach`. What is in the pipe arrives all the same.
+    pub(crate) fn unwatch(&mut self, slot: usize) {
+        let flight = &mut self.flights[slot];
+        flight.watching = false;
+        flight.mailbox.clear();
+        flight.heard = 0;
+        if !self.is_watched() && self.subscription != Subscription::Subscribing {
+            self.subscription = Subscription::Off;
+        }
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.flights.iter().any(|flight| flight.watching)
+    }
+
+    /// `Registry::tell`. A keeper does the same about a release as about any other reason to read again, and never
+    /// gets past a stored value.
+    pub(crate) fn tell(&mut self, notice: Notice) {
+        let notice = match notice {
+            Notice::Released => Notice::Reread,
+            notice => notice,
+        };
+        for flight in self.flights.iter_mut().filter(|flight| flight.watching) {
+            if !matches!(flight.mailbox.last(), Some(Notice::Stored(_))) {
+                flight.mailbox.push(notice);
+            }
+        }
+    }
+
+    /// `Registry::disconnect`, and `Registry::connect` some time later.
+    pub(crate) fn disconnect(&mut self) {
+        self.pipe.clear();
+        self.tell(Notice::Reread);
+        self.subscription = match self.is_watched() {
+            true => Subscription::Wanted,
+            false => Subscription::Off,
+        };
+    }
+
+    /// Whether somebody may still join a flight.
+    pub(crate) fn expects(&self) -> bool {
+        self.callers.contains(&Caller::Expected)
+    }
+
+    /// Forgets what nobody can notice any more.
+    pub(crate) fn rest(&mut self) {
+        let gone = |caller: &Caller| matches!(caller, Caller::Done | Caller::Leading { .. });
+        if self.callers.iter().all(gone) {
+            self.subscription = Subscription::Off;
+            self.pipe.clear();
+        }
+    }
+}
+
+impl Token {
+    pub(crate) fn number(self) -> usize {
+        self.node * SLOTS + self.slot
+    }
+
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (0..NODES).flat_map(|node| (0..SLOTS).map(move |slot| Self { node, slot }))
+    }
+}
+
+impl State {
+    /// Brings the nodes into an order of their own, whatever their names are.
+    pub(crate) fn sort(&mut self) {
+        let mut order: [usize; NODES] = std::array::from_fn(|n| n);
+        order.sort_by(|&a, &b| {
+            let holds = |n| matches!(self.lock, Lock::Held(token) if token.node == n);
+            self.nodes[a].cmp(&self.nodes[b]).then(holds(a).cmp(&holds(b)))
+        });
+        if let Lock::Held(token) = &mut self.lock {
+            token.node = order.iter().position(|&n| n == token.node).expect("one of them");
+        }
+        self.nodes = order.map(|n| self.nodes[n].clone());
+    }
+
+    /// Those whose result will be refused unless the lock is theirs.
+    pub(crate) fn leaders(&self) -> impl Iterator<Item = Token> + '_ {
+        Token::all().filter(|token| {
+            let keeper = self.nodes[token.node].flights[token.slot].keeper;
+            matches!(keeper, Keeper::Leading(_))
+        })
+    }
+
+    /// Whether a keeper listens, the value or the lock is there for it, and no notice is on its way. Somebody died,
+    /// or a notice was lost, where this is so: the lease's end is there for that.
+    pub(crate) fn sleeps_through(&self) -> bool {
+        let news = self.value.is_some() || self.lock == Lock::Free;
+        let deaf = |node: &Node| {
+            let idle = |flight: &Flight| flight.keeper == Keeper::Listening && flight.mailbox.is_empty();
+            let confirmed = node.subscription == Subscription::Confirmed && node.pipe.is_empty();
+            confirmed && node.flights.iter().any(idle)
+        };
+        news && self.nodes.iter().any(deaf)
+    }
+}
