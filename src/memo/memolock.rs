@@ -188,7 +188,9 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
 
     /// Removes the value under `id`, and keeps every computation that has started before from storing its own.
     ///
-    /// Once this has returned, [`MemoLock::get_or_compute`] computes anew, on every node.
+    /// Once this has returned, whoever asks is answered by a computation that started later, on every node; apart from
+    /// those who join callers to whom, at that very moment, an answer of the store or a message is already on its way.
+    /// `tests/model` says exactly which: the time is that of one answer of the store.
     ///
     /// # Errors
     ///
