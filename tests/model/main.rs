@@ -109,11 +109,14 @@ fn nothing_goes_wrong_with_two_callers_on_a_node() {
     hold(2, [2, 0, 0], false);
 }
 
+/// `MODEL_DEEP=1 cargo test --test model` takes minutes and gigabytes, and explores four million states more.
 #[test]
-#[ignore = "takes a minute or two"]
 fn nothing_goes_wrong_with_more_callers() {
-    hold(1, [2, 1, 1], true);
-    hold(2, [2, 1, 0], true);
+    hold(2, [1, 1, 0], false);
+    if std::env::var_os("MODEL_DEEP").is_some() {
+        hold(1, [2, 1, 1], true);
+        hold(2, [2, 1, 0], true);
+    }
 }
 
 #[test]
