@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::config::Config;
@@ -147,7 +148,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         E: fmt::Display + Send + Sync + 'static,
     {
         let address = self.address(id).map_err(Error::Key)?;
-        if let Some(value) = self.shared.peek(&address) {
+        if let Some(value) = self.shared.peek(&address, Instant::now()) {
             return Ok(value);
         }
         if let Some(value) = self.shared.look_up(&address).await {
@@ -180,7 +181,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         K::Error: Into<KeyError>,
     {
         let address = self.address(id)?;
-        match self.shared.peek(&address) {
+        match self.shared.peek(&address, Instant::now()) {
             Some(value) => Ok(Some(value)),
             None => Ok(self.shared.lookup(&address).await),
         }

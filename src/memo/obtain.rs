@@ -40,8 +40,8 @@ pub(crate) enum Obtained<V> {
 
 impl<St: Store, C: Codec> Shared<St, C> {
     /// The value, where the store has it in this process.
-    pub(crate) fn peek(&self, address: &Address) -> Option<C::Value> {
-        let value = self.store.peek(address)?;
+    pub(crate) fn peek(&self, address: &Address, now: Instant) -> Option<C::Value> {
+        let value = self.store.peek(address, now)?;
         let value = self.decode(address, &value)?;
         self.counters.hits.add();
         Some(value)

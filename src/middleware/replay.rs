@@ -1,14 +1,14 @@
 //! Stored responses on their way back to clients.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::AGE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use tokio::time::Instant;
 
 use super::body::MemoBody;
-use super::stored_response::{Meta, StoredResponse};
+use super::stored_response::StoredResponse;
 
 /// The response to somebody who waited for it: as it was.
 pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> {
@@ -25,18 +25,18 @@ pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> 
 }
 
 /// The response to somebody who came later: with its age (RFC 9111, section 5.1).
-pub(crate) fn hit<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> {
+pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant) -> Response<MemoBody<B>> {
     let status = stored.status();
-    let age = decimal(age(stored.meta()));
     // From a store elsewhere it is nobody else's, and can be taken apart.
     let (headers, content, trailers) = match Arc::try_unwrap(stored) {
         Ok(own) => {
+            let age = decimal(own.meta().age_now().as_secs());
             let (mut headers, content, trailers) = own.into_content();
             headers.insert(AGE, age);
             (headers, content, trailers)
         }
         Err(shared) => (
-            shared.aged_headers(age),
+            shared.aged_headers(now, |age| decimal(age.as_secs())),
             shared.body().clone(),
             shared.trailers().cloned().map(Box::new),
         ),
@@ -54,13 +54,6 @@ fn response<B>(
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
-}
-
-/// In whole seconds.
-fn age(meta: &Meta) -> u64 {
-    // Another node's clock may be ahead or behind; what is still stored is no older than it may be.
-    let resident = SystemTime::now().duration_since(meta.stored_at).unwrap_or_default();
-    meta.age.saturating_add(resident.min(meta.fresh_for)).as_secs()
 }
 
 /// The number as a field value. Up to 99 it takes no memory.

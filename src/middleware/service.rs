@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::body::MemoBody;
@@ -109,10 +110,11 @@ where
             HeadKey::Bypass => ResponseFuture::direct(self.inner.clone(), settings.key.pass(request)),
             HeadKey::Key(key) => {
                 let address = settings.locate(key, request.headers());
-                if let Some(stored) = settings.memo.shared.peek(&address)
+                let now = Instant::now();
+                if let Some(stored) = settings.memo.shared.peek(&address, now)
                     && is_variant(&stored, request.headers())
                 {
-                    return ResponseFuture::ready(replay::hit(stored));
+                    return ResponseFuture::ready(replay::hit(stored, now));
                 }
                 let request = settings.key.pass(request);
                 let settings = Arc::clone(settings);
@@ -170,7 +172,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 return Box::pin(self.miss(service, request, address)).await;
             };
             if is_variant(&stored, request.headers()) {
-                return Ok(replay::hit(stored));
+                return Ok(replay::hit(stored, Instant::now()));
             }
             address = self.variant(address, &stored, request.headers());
         }

@@ -146,9 +146,9 @@ impl Inner {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, address: &Address) -> Option<Value> {
+    fn get(&self, address: &Address, now: Instant) -> Option<Value> {
         let entry = self.values.get(address)?;
-        (entry.expires_at > Instant::now()).then_some(entry.value)
+        (entry.expires_at > now).then_some(entry.value)
     }
 
     fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Acquire {
@@ -168,7 +168,7 @@ impl Inner {
         };
         Acquire {
             lock,
-            value: self.get(address),
+            value: self.get(address, Instant::now()),
         }
     }
 
@@ -213,12 +213,12 @@ fn after(duration: Duration) -> Instant {
 impl Store for MemoryStore {
     type Watch = MemoryWatch;
 
-    fn peek(&self, address: &Address) -> Option<Value> {
-        self.inner.get(address)
+    fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
+        self.inner.get(address, now)
     }
 
     async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
-        Ok(self.inner.get(address))
+        Ok(self.inner.get(address, Instant::now()))
     }
 
     async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {

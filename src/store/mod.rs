@@ -32,6 +32,8 @@ mod value;
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryWatch};
 #[cfg(feature = "redis")]
@@ -50,10 +52,11 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// The value at `address`, where it can be had without waiting.
     ///
-    /// A store in this process answers here, and saves the hit every cost of waiting. `None` says nothing: the caller
-    /// goes on to [`lookup`](Store::lookup). Defaults to `None`.
-    fn peek(&self, address: &Address) -> Option<Value> {
-        let _ = address;
+    /// A store in this process answers here, and saves the hit every cost of waiting. `now` is the time, which a hit
+    /// reads once for all it needs. `None` says nothing: the caller goes on to [`lookup`](Store::lookup). Defaults to
+    /// `None`.
+    fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
+        let _ = (address, now);
         None
     }
 

@@ -115,7 +115,7 @@ async fn invalidate<S: Store>(store: &S, address: &Address) {
 
 async fn lookup<S: Store>(store: &S, address: &Address) -> Option<Bytes> {
     let found = store.lookup(address).await.expect("an answer to lookup");
-    if let (Some(peeked), Some(found)) = (store.peek(address), &found) {
+    if let (Some(peeked), Some(found)) = (store.peek(address, tokio::time::Instant::now()), &found) {
         assert_eq!(bytes(&peeked), bytes(found), "peek and lookup disagree");
     }
     found.as_ref().map(bytes)
@@ -177,7 +177,7 @@ async fn hear_value<S: Store>(watch: &mut S::Watch, store: &S, address: &Address
 pub(crate) async fn an_unknown_address_has_no_value<S: Store>(one: S, two: S) {
     assert_eq!(lookup(&one, &address("nobody")).await, None);
     assert_eq!(lookup(&two, &address("nobody")).await, None);
-    assert!(one.peek(&address("nobody")).is_none());
+    assert!(one.peek(&address("nobody"), tokio::time::Instant::now()).is_none());
 }
 
 pub(crate) async fn a_committed_value_is_read_back_until_another_replaces_it<S: Store>(one: S, two: S) {
@@ -211,7 +211,10 @@ pub(crate) async fn a_value_expires<S: Store>(one: S, two: S) {
     pass(SHORT).await;
     assert_eq!(lookup(&one, &address).await, None);
     assert_eq!(lookup(&two, &address).await, None);
-    assert!(one.peek(&address).is_none(), "peek shows what has expired");
+    assert!(
+        one.peek(&address, tokio::time::Instant::now()).is_none(),
+        "peek shows what has expired"
+    );
     let acquired = acquire(&two, &address, Token::random(), LONG).await;
     assert!(acquired.value.is_none(), "acquire shows what has expired");
 }
@@ -389,7 +392,10 @@ pub(crate) async fn invalidating_removes_value_and_lock<S: Store>(one: S, two: S
     lead(&one, &address).await;
     invalidate(&two, &address).await;
     assert_eq!(lookup(&one, &address).await, None);
-    assert!(one.peek(&address).is_none(), "peek shows what was invalidated");
+    assert!(
+        one.peek(&address, tokio::time::Instant::now()).is_none(),
+        "peek shows what was invalidated"
+    );
     assert!(!is_locked(&one, &address).await);
 }
 

@@ -338,7 +338,9 @@ async fn a_program_that_ends_can_wait_until_its_results_are_stored() {
     work.gate.notify_one();
     drained.await;
     assert_eq!(
-        store.peek(&address("a")).map(|value| value.bytes().unwrap()),
+        store
+            .peek(&address("a"), tokio::time::Instant::now())
+            .map(|value| value.bytes().unwrap()),
         Some("kept".into())
     );
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{AGE, HeaderMap, HeaderName, HeaderValue};
 use http::status::StatusCode;
+use tokio::time::Instant;
 
 use super::error::StoredResponseError;
 use super::frame;
@@ -23,9 +24,16 @@ pub struct StoredResponse {
     /// Boxed like the next: most responses have none, and are moved a few times on their way.
     trailers: Option<Box<HeaderMap>>,
     meta: Meta,
-    /// The header fields and an `Age`, from the first hit on: those that follow only change its value, which saves
-    /// them the growth of the map.
-    aged: OnceLock<Box<HeaderMap>>,
+    aged: OnceLock<Box<Aged>>,
+}
+
+/// The header fields and an `Age`, from the first hit on: those that follow only change its value, which saves them the
+/// growth of the map, and count from here, which saves them a look at the calendar.
+#[derive(Clone)]
+struct Aged {
+    headers: HeaderMap,
+    age: Duration,
+    at: Instant,
 }
 
 impl StoredResponse {
@@ -95,16 +103,20 @@ impl StoredResponse {
         frame::decode(address, &bytes.into())
     }
 
-    /// The header fields with this `Age` (RFC 9111, section 5.1).
-    pub(crate) fn aged_headers(&self, age: HeaderValue) -> HeaderMap {
-        let with_age = || {
+    /// The header fields with the `Age` that `write` makes of the present one (RFC 9111, section 5.1).
+    pub(crate) fn aged_headers(&self, now: Instant, write: impl FnOnce(Duration) -> HeaderValue) -> HeaderMap {
+        let aged = self.aged.get_or_init(|| {
             let mut headers = self.headers.clone();
             headers.insert(AGE, HeaderValue::from_static("0"));
-            Box::new(headers)
-        };
-        let mut headers = HeaderMap::clone(self.aged.get_or_init(with_age));
+            Box::new(Aged {
+                headers,
+                age: self.meta.age_now(),
+                at: now,
+            })
+        });
+        let mut headers = aged.headers.clone();
         if let Some(value) = headers.get_mut(AGE) {
-            *value = age;
+            *value = write(aged.age.saturating_add(now.saturating_duration_since(aged.at)));
         }
         headers
     }
@@ -170,6 +182,15 @@ pub struct Meta {
     pub stale_if_error: Duration,
     /// A fingerprint of the request fields that `Vary` names (RFC 9111, section 4.1).
     pub variant: Option<[u8; 16]>,
+}
+
+impl Meta {
+    /// How old the response is now (RFC 9111, section 4.2.3).
+    pub(crate) fn age_now(&self) -> Duration {
+        // Another node's clock may be ahead or behind; what is still stored is no older than it may be.
+        let resident = SystemTime::now().duration_since(self.stored_at).unwrap_or_default();
+        self.age.saturating_add(resident.min(self.fresh_for))
+    }
 }
 
 impl Default for Meta {
