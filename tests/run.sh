@@ -5,26 +5,34 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 step() { printf '\n== %s\n' "$*"; }
 
-install() {
+as_root() {
     if [[ $(id -u) -eq 0 ]]; then
         env DEBIAN_FRONTEND=noninteractive "$@"
     elif command -v sudo >/dev/null; then
         sudo env DEBIAN_FRONTEND=noninteractive "$@"
     else
-        echo "redis-server is missing: install it, or run this as root" >&2
+        echo "cannot install anything: install redis-server and python3, or run this as root" >&2
         exit 1
     fi
 }
 
-step "redis-server"
-if ! command -v redis-server >/dev/null; then
+install() {
+    as_root apt-get update -q
+    as_root apt-get install -qy --no-install-recommends "$1"
+}
+
+step "what the tests need"
+# A Redis to share, and a Python to write a stored response with.
+for program in redis-server python3; do
+    if command -v "$program" >/dev/null; then
+        continue
+    fi
     if ! command -v apt-get >/dev/null; then
-        echo "redis-server is missing, and so is apt-get: install it by hand" >&2
+        echo "$program is missing, and so is apt-get: install it by hand" >&2
         exit 1
     fi
-    install apt-get update -q
-    install apt-get install -qy --no-install-recommends redis-server
-fi
+    install "$program"
+done
 redis-server --version
 
 # The tests hold some thousand connections at once.
