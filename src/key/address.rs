@@ -1,0 +1,107 @@
+//! [`Address`]: a tag and a key.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+#[cfg(feature = "http")]
+use super::builder::push_hex;
+use super::id::Key;
+use super::tag::Tag;
+
+/// Where the value of one computation stands in a store: a [`Tag`] and a [`Key`].
+#[derive(Clone)]
+pub struct Address {
+    text: String,
+    tag_len: usize,
+}
+
+impl Address {
+    /// Puts a tag and a key together.
+    #[must_use]
+    pub fn new(tag: &Tag, key: &Key) -> Self {
+        let mut text = String::with_capacity(tag.as_str().len() + 1 + key.as_str().len());
+        text.push_str(tag.as_str());
+        text.push(':');
+        text.push_str(key.as_str());
+        Self {
+            text,
+            tag_len: tag.as_str().len(),
+        }
+    }
+
+    /// Like [`Address::new`], in the memory that the key has.
+    #[cfg(feature = "http")]
+    pub(crate) fn of(tag: &Tag, key: Key) -> Self {
+        let mut text = key.0;
+        text.reserve(tag.as_str().len() + 1);
+        text.insert(0, ':');
+        text.insert_str(0, tag.as_str());
+        Self {
+            text,
+            tag_len: tag.as_str().len(),
+        }
+    }
+
+    /// The address of one variant of what is at this one. No [`KeyBuilder`] makes the same one: a blank and a bare `#`
+    /// never follow each other there.
+    #[cfg(feature = "http")]
+    pub(crate) fn variant(&self, fingerprint: &[u8; 16]) -> Self {
+        let (start, end) = match self.text.strip_suffix('}') {
+            Some(start) => (start, "}"),
+            None => (self.text.as_str(), ""),
+        };
+        let mut text = String::with_capacity(self.text.len() + 40);
+        text.push_str(start);
+        text.push_str(" #vary:");
+        push_hex(&mut text, fingerprint);
+        text.push_str(end);
+        Self {
+            text,
+            tag_len: self.tag_len,
+        }
+    }
+
+    /// `TAG:ID`, the name of the stored value.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The part in front of the first colon.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        &self.text[..self.tag_len]
+    }
+
+    /// The part behind the first colon.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.text[self.tag_len + 1..]
+    }
+}
+
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Address {}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({:?})", self.text)
+    }
+}

@@ -1,0 +1,177 @@
+//! [`KeyBuilder`]: keys from parts that nobody has to trust.
+
+use sha2::{Digest, Sha256};
+
+use super::id::Key;
+
+/// The longest derived key, in bytes, that stays readable; longer ones end in a digest of the whole.
+const MAX_READABLE: usize = 240;
+
+/// How much of a long derived key is kept in front of its digest.
+const READABLE_PREFIX: usize = 96;
+
+/// How much longer an address may be expected to be than its key.
+#[cfg(feature = "http")]
+const ROOM_FOR_TAG: usize = 24;
+
+/// Derives a [`Key`] from parts, of any content and any number.
+///
+/// Parts are separated by a space; a byte that could be taken for structure (a space, a brace, `#`, `^`, anything
+/// that does not print) stands as `^` and two hexadecimal digits. A key of more than 240 bytes keeps its first 96
+/// and ends in `#` and the SHA-256 of the whole. Braces around it make it a Redis Cluster hash tag, so that value
+/// and lock share a slot.
+///
+/// ```
+/// use tower_memolock::Key;
+///
+/// let key = Key::builder().part("GET").part("/a b").build();
+/// assert_eq!(key.as_str(), "{GET /a^20b}");
+/// assert_ne!(key, Key::builder().part("GET").part("/a").part("b").build());
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct KeyBuilder {
+    text: String,
+}
+
+impl KeyBuilder {
+    /// Appends a part.
+    #[must_use]
+    pub fn part(mut self, part: impl AsRef<[u8]>) -> Self {
+        self.separate();
+        self.push_escaped(part.as_ref());
+        self
+    }
+
+    /// A builder with room for `capacity` bytes, so that a key of known length takes one allocation.
+    #[cfg(feature = "http")]
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        // The tag goes in front of it: see `Address::of`.
+        Self {
+            text: String::with_capacity(capacity + ROOM_FOR_TAG),
+        }
+    }
+
+    /// Appends one part that consists of `segments`, one right after the other.
+    #[cfg(feature = "http")]
+    pub(crate) fn joined<const N: usize>(mut self, segments: [&str; N]) -> Self {
+        self.separate();
+        for segment in segments {
+            if is_plain(segment.as_bytes()) {
+                self.text.push_str(segment);
+            } else {
+                self.push_escaped(segment.as_bytes());
+            }
+        }
+        self
+    }
+
+    /// Appends `name=value` as one part. Names are RFC 9110 tokens, which cannot hold a `=`.
+    #[cfg(feature = "http")]
+    pub(crate) fn named(self, name: &str, value: &[u8]) -> Self {
+        let mut builder = self.joined([name, "="]);
+        builder.push_escaped(value);
+        builder
+    }
+
+    /// Finishes the key.
+    #[must_use]
+    pub fn build(mut self) -> Key {
+        if self.text.is_empty() {
+            self.text.push('{');
+        }
+        if self.text.len() >= MAX_READABLE {
+            let digest = Sha256::digest(self.text.as_bytes());
+            self.text.truncate(READABLE_PREFIX);
+            self.text.push('#');
+            push_hex(&mut self.text, &digest);
+        }
+        self.text.push('}');
+        Key(self.text)
+    }
+
+    fn separate(&mut self) {
+        if self.text.is_empty() {
+            if self.text.capacity() == 0 {
+                self.text.reserve(96);
+            }
+            self.text.push('{');
+        } else {
+            self.text.push(' ');
+        }
+    }
+
+    fn push_escaped(&mut self, bytes: &[u8]) {
+        if is_plain(bytes)
+            && let Ok(plain) = str::from_utf8(bytes)
+        {
+            self.text.push_str(plain);
+            return;
+        }
+        for byte in bytes {
+            if must_escape(*byte) {
+                self.text.push('^');
+                push_hex(&mut self.text, &[*byte]);
+            } else {
+                self.text.push(char::from(*byte));
+            }
+        }
+    }
+}
+
+const fn must_escape(byte: u8) -> bool {
+    byte < 0x21 || byte > 0x7e || matches!(byte, b'{' | b'}' | b'#' | b'^')
+}
+
+/// Whether nothing has to be escaped. Every key is built on the way to a hit: a table beats four comparisons a byte.
+fn is_plain(bytes: &[u8]) -> bool {
+    static ESCAPED: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = must_escape(byte as u8);
+            byte += 1;
+        }
+        table
+    };
+    !bytes.iter().any(|byte| ESCAPED[usize::from(*byte)])
+}
+
+/// Appends `bytes` as lower-case hexadecimal digits.
+pub(super) fn push_hex(text: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::key::MAX_ID_LEN;
+
+    fn key(parts: &[Vec<u8>]) -> Key {
+        parts.iter().fold(Key::builder(), |key, part| key.part(part)).build()
+    }
+
+    #[test]
+    fn a_long_key_keeps_its_beginning_and_stays_apart_from_its_like() {
+        let long = |end| key(&[b"GET".to_vec(), [b"a".repeat(1000), vec![end]].concat()]);
+        assert!(long(b'x').as_str().starts_with("{GET aaa"));
+        assert_ne!(long(b'x'), long(b'y'));
+        assert!(long(b'x').as_str().len() < MAX_ID_LEN);
+    }
+
+    proptest! {
+        #[test]
+        fn different_parts_make_different_keys(
+            one in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..6), 1..4),
+            two in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..6), 1..4),
+        ) {
+            prop_assert_eq!(key(&one) == key(&two), one == two);
+            prop_assert!(key(&one).as_str().bytes().all(|b| (0x20..0x7f).contains(&b)));
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The identity of one computation: [`Tag`], [`Key`] and [`Address`].
+//!
+//! A *tag* names a kind of resource (`report`), a *key* one resource of that kind, and both together are the
+//! *address* under which every node of a cluster looks for the stored value, the lock and the promise:
+//! `report:{GET //example.com/report/42}`.
+//!
+//! Two kinds of key exist. [`Key::new`] takes an id **to the letter**, so that programs in other languages can
+//! address it. [`KeyBuilder`] derives one from any number of parts, none of which needs to be trusted: the result
+//! is injective (different parts never give the same key), bounded in length, and readable where it is short.
+
+mod address;
+mod builder;
+mod error;
+mod id;
+mod tag;
+
+pub use self::address::Address;
+pub use self::builder::KeyBuilder;
+pub use self::error::KeyError;
+pub use self::id::{Key, MAX_ID_LEN};
+pub use self::tag::{MAX_TAG_LEN, Tag};
