@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// The settings of one [`MemoLock`](super::MemoLock).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Config {
@@ -22,6 +24,13 @@ impl Config {
 
     /// Under this, a lease would end between two heartbeats of a healthy process.
     pub(crate) const MIN_LEASE: Duration = Duration::from_millis(100);
+
+    /// When a caller that comes now has waited long enough.
+    pub(crate) fn deadline(&self) -> Instant {
+        // As far as every clock can count.
+        const LONG: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+        Instant::now() + self.wait_timeout.min(LONG)
+    }
 
     /// A little later than the lease's end, and not all nodes at the same moment.
     pub(crate) fn jitter(&self) -> Duration {

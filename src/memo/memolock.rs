@@ -154,7 +154,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         if let Some(value) = self.shared.look_up(&address).await {
             return Ok(value);
         }
-        match self.shared.obtain(&address, self.config).await {
+        match self.shared.obtain(&address, self.config, self.config.deadline()).await {
             Obtained::Followed(value) => Ok(value),
             Obtained::Lead(lead) => {
                 let task = tokio::spawn(lead_computation(lead, compute).in_current_span());

@@ -1,7 +1,6 @@
 //! How one caller comes to a value: hit, lead or follow.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
@@ -58,8 +57,12 @@ impl<St: Store, C: Codec> Shared<St, C> {
     /// Joins those who wait for a value that was not there, or leads them.
     ///
     /// Apart from [`look_up`](Self::look_up), because its future is many times as large and a hit does not need it.
-    pub(crate) async fn obtain(self: &Arc<Self>, address: &Address, config: Config) -> Obtained<C::Value> {
-        let deadline = deadline(config.wait_timeout);
+    pub(crate) async fn obtain(
+        self: &Arc<Self>,
+        address: &Address,
+        config: Config,
+        deadline: Instant,
+    ) -> Obtained<C::Value> {
         for attempt in 0..=MAX_ATTEMPTS {
             let waiter = self.join(address, config);
             let Ok(turn) = timeout_at(deadline, waiter).await else {
@@ -128,10 +131,4 @@ impl<St: Store, C: Codec> Shared<St, C> {
         }
         waiter
     }
-}
-
-/// `wait` from now, or a very long time where the clock cannot count that far.
-fn deadline(wait: Duration) -> Instant {
-    const LONG: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-    Instant::now() + wait.min(LONG)
 }

@@ -195,8 +195,11 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         ResBody::Data: Send,
         ResBody::Error: Into<BoxError>,
     {
+        let config = self.memo.config;
+        // One clock for all that the request waits for.
+        let deadline = config.deadline();
         for _ in 0..MAX_ADDRESSES {
-            match self.memo.shared.obtain(&address, self.memo.config).await {
+            match self.memo.shared.obtain(&address, config, deadline).await {
                 Obtained::Followed(stored) if is_variant(&stored, request.headers()) => {
                     return Ok(replay::followed(stored));
                 }

@@ -156,3 +156,27 @@ async fn those_who_wait_for_another_variant_get_their_own() {
     assert_eq!(bodies(german).await, ["de"; 6]);
     assert_eq!(inner.calls(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_one_variant_after_another_waits_no_longer_in_all() {
+    // Eight seconds for each of the first two calls, and none for those that come later.
+    let inner = Inner::new(|request, call| async move {
+        if call <= 2 {
+            tokio::time::sleep(Duration::from_secs(8)).await;
+        }
+        let body = format!("{} {call}", spoken(request.headers()));
+        Ok(with(fresh(body), "vary", "Accept-Language"))
+    });
+    let nodes = pair(&inner, |layer| layer.wait_timeout(Duration::from_secs(10)));
+    let first = send(&nodes[0], in_language("en"));
+    settle().await;
+    let start = tokio::time::Instant::now();
+    let others = [send(&nodes[0], in_language("de")), send(&nodes[0], in_language("de"))];
+
+    // Both wait eight seconds for English; then one leads, and the other has two seconds left.
+    let direct = others.map(|other| async move { (answer(other).await.body, start.elapsed().as_secs()) });
+    let mut answers = futures_util::future::join_all(direct).await;
+    answers.sort_by_key(|(_, seconds)| *seconds);
+    assert_eq!(answers, [("de 3".into(), 10), ("de 2".into(), 16)]);
+    assert_eq!(answer(first).await.body, "en 1");
+}
