@@ -360,10 +360,25 @@ async fn a_redis_that_restarts_empty_midway_costs_no_process_a_second_call() {
     waiting(&redis, 2).await;
     redis.kill();
     redis.restart_empty();
-    // Every process that waited for the one that computes has nobody to wait for any more, or a lock to take.
+    // Time for every process to notice: those that waited, and the leader at its next heartbeat.
     tokio::time::sleep(LEASE).await;
-    gate.add_permits(1000);
+    gate.add_permits(Semaphore::MAX_PERMITS);
     all_served(asked.await.expect("no panic"));
     assert!(origin.all_calls() <= 3, "{} calls", origin.all_calls());
     share_again(&origin, &nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leaders_own_process_does_not_compute_again_because_redis_restarted_empty() {
+    let mut redis = RedisServer::start();
+    let (origin, gate) = gated().await;
+    let nodes = nodes(&origin, &redis).await;
+    let asked = ask(urls(&nodes[..1], "/", 30));
+    origin.called("/", 1).await;
+    redis.restart_empty();
+    // Several heartbeats, each of which finds the lock gone: a second call would come now.
+    tokio::time::sleep(LEASE).await;
+    gate.add_permits(Semaphore::MAX_PERMITS);
+    assert_eq!(one_body(asked.await.expect("no panic")), "call 1");
+    assert_eq!(origin.all_calls(), 1);
 }
