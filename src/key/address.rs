@@ -1,6 +1,6 @@
 //! [`Address`]: a tag and a key.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::{Hash, Hasher};
 
 #[cfg(feature = "http")]
@@ -94,14 +94,48 @@ impl Hash for Address {
     }
 }
 
+/// For people to read: at most 256 characters, of which none moves the cursor or turns the text around. The name itself
+/// is [`as_str`](Address::as_str).
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        const MOST: usize = 256;
+        let end = self
+            .text
+            .char_indices()
+            .nth(MOST)
+            .map_or(self.text.len(), |(end, _)| end);
+        for character in self.text[..end].chars() {
+            match character {
+                ' '..='~' => f.write_char(character)?,
+                _ => write!(f, "{}", character.escape_debug())?,
+            }
+        }
+        if end < self.text.len() {
+            write!(f, "... ({} bytes)", self.text.len())?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Address({:?})", self.text)
+        write!(f, "Address({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_bounded_and_harmless() {
+        let shown = |id: &str| Address::new(&Tag::new("t").unwrap(), &Key::new(id).unwrap()).to_string();
+        assert_eq!(shown("{GET //a/b \"c\"}"), "t:{GET //a/b \"c\"}");
+        assert_eq!(shown("käse 日本"), "t:käse 日本");
+        assert_eq!(shown("a\r\n\x1b[31m\u{202e}b\0"), r"t:a\r\n\u{1b}[31m\u{202e}b\0");
+        assert_eq!(
+            shown(&"ü".repeat(500)),
+            format!("t:{}... (1002 bytes)", "ü".repeat(254))
+        );
     }
 }

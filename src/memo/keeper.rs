@@ -75,7 +75,8 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 
     /// Sees the flight through to its end.
     pub(crate) async fn run(self) {
-        // Armed first: a keeper that is cancelled or panics still lands its flight.
+        let _in_flight = self.shared.counters.in_flight.enter();
+        // Armed before anything else: a keeper that is cancelled or panics still lands its flight.
         let landing = Landing { keeper: &self };
         let sought = tokio::select! {
             biased;
@@ -122,6 +123,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 Lock::Granted => {
                     if watch.is_some() {
                         self.shared.counters.taken_over.add();
+                        tracing::debug!(address = %self.address, "taking over from another process");
                     }
                     return Sought::Lead(Lease::Held(epoch));
                 }
@@ -161,6 +163,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         }
         if !lease.is_held() {
             self.shared.counters.failed_open.add();
+            tracing::debug!(address = %self.address, "computing without a lease");
         }
         match self.attend(lease, &mut led).await {
             Attended::Concluded(Verdict::Store(value, ttl)) => self.commit(lease, value, ttl, landing).await,

@@ -10,6 +10,7 @@ use tracing::Instrument;
 
 use super::config::Config;
 use super::lead::Lead;
+use super::limits::AtLimit;
 use super::obtain::Obtained;
 use super::shared::Shared;
 use super::stats::Stats;
@@ -101,6 +102,38 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self
     }
 
+    /// How many callers may wait for one id in this process. Whoever comes on top of that is at a limit. Defaults to
+    /// 65,536.
+    #[must_use]
+    pub fn max_waiters(mut self, callers: usize) -> Self {
+        self.config.limits.waiters = callers;
+        self
+    }
+
+    /// How many ids may be in flight in this process, each with any number of callers. Whoever asks for one more is at a
+    /// limit. Defaults to 16,384.
+    #[must_use]
+    pub fn max_in_flight(mut self, ids: usize) -> Self {
+        self.config.limits.in_flight = ids;
+        self
+    }
+
+    /// How long, in bytes, an id may be to be memoized. For a longer one every caller computes, and nothing is stored.
+    /// Defaults to 2048, which no [`Key`] exceeds.
+    #[must_use]
+    pub fn max_key(mut self, bytes: usize) -> Self {
+        self.config.limits.key = bytes;
+        self
+    }
+
+    /// What becomes of callers at a limit: they compute for themselves, or get [`Error::AtLimit`]. Defaults to the
+    /// first, [`AtLimit::Bypass`].
+    #[must_use]
+    pub fn at_limit(mut self, at_limit: AtLimit) -> Self {
+        self.config.limits.at_limit = at_limit;
+        self
+    }
+
     /// The value under `id`: from the store, from whoever is computing it at this moment anywhere in the cluster, or
     /// from `compute`, which then runs in a task of its own and goes on even if this future is dropped.
     ///
@@ -148,22 +181,23 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         E: fmt::Display + Send + Sync + 'static,
     {
         let address = self.address(id).map_err(Error::Key)?;
+        let limits = &self.config.limits;
+        if self.shared.is_too_long(address.id(), limits.key) {
+            return run(compute_alone(compute)).await;
+        }
         if let Some(value) = self.shared.peek(&address, Instant::now()) {
             return Ok(value);
         }
         if let Some(value) = self.shared.look_up(&address).await {
             return Ok(value);
         }
-        match self.shared.obtain(&address, self.config, self.config.deadline()).await {
+        match self.shared.obtain(&address, &self.config, self.config.deadline()).await {
             Obtained::Followed(value) => Ok(value),
-            Obtained::Lead(lead) => {
-                let task = tokio::spawn(lead_computation(lead, compute).in_current_span());
-                match task.await {
-                    Ok(result) => result,
-                    Err(error) if error.is_panic() => Err(Error::Panicked),
-                    Err(_) => Err(Error::Abandoned),
-                }
-            }
+            Obtained::Lead(lead) => run(lead_computation(lead, compute)).await,
+            Obtained::Limited(limit) => match limits.at_limit {
+                AtLimit::Bypass => run(compute_alone(compute)).await,
+                AtLimit::Refuse { .. } => Err(Error::AtLimit(limit)),
+            },
             Obtained::Failed(failure) => Err(failure.into()),
             Obtained::TimedOut => Err(Error::WaitTimeout),
             Obtained::Pass | Obtained::GaveUp => Err(Error::Abandoned),
@@ -205,7 +239,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self.shared.invalidate(&address).await.map_err(InvalidateError::Store)
     }
 
-    /// What this handle and its clones have done so far.
+    /// What this handle and its clones have done so far, and what is under way.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.counters.snapshot()
@@ -246,6 +280,29 @@ pub enum InvalidateError {
     /// Whether the value was removed is unknown.
     #[error("the store could not be told to invalidate")]
     Store(#[source] StoreError),
+}
+
+/// Runs a computation in a task of its own, so that a caller that leaves stops nothing.
+async fn run<V, E>(computation: impl Future<Output = Result<V, Error<E>>> + Send + 'static) -> Result<V, Error<E>>
+where
+    V: Send + 'static,
+    E: Send + Sync + 'static,
+{
+    match tokio::spawn(computation.in_current_span()).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => Err(Error::Panicked),
+        Err(_) => Err(Error::Abandoned),
+    }
+}
+
+/// Computes for nobody else.
+async fn compute_alone<V, F, Fut, E>(compute: F) -> Result<V, Error<E>>
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = Result<(V, Duration), E>>,
+{
+    let (value, _) = compute().await.map_err(|error| Error::Computation(Arc::new(error)))?;
+    Ok(value)
 }
 
 /// Computes, and settles the lead whatever happens.

@@ -11,6 +11,7 @@ mod flight;
 mod keeper;
 mod lead;
 mod lease;
+mod limits;
 mod lookups;
 mod memolock;
 mod obtain;
@@ -19,10 +20,16 @@ mod shared;
 mod stats;
 mod sync;
 mod table;
+mod throttle;
 
 #[cfg(feature = "http")]
 pub(crate) use self::lead::Lead;
+pub use self::limits::{AtLimit, Limit};
 pub use self::memolock::{InvalidateError, MemoLock};
 #[cfg(feature = "http")]
 pub(crate) use self::obtain::Obtained;
+#[cfg(feature = "http")]
+pub(crate) use self::shared::Shared;
+#[cfg(feature = "http")]
+pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;
