@@ -90,6 +90,7 @@ mod memo;
 #[cfg(feature = "http")]
 pub mod middleware;
 pub mod store;
+mod throttle;
 
 pub use self::codec::Codec;
 pub use self::error::{BoxError, Error, RemoteError, StoreError, StoreErrorKind};

@@ -1,11 +1,12 @@
 //! [`Address`]: a tag and a key.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 
 #[cfg(feature = "http")]
 use super::builder::push_hex;
 use super::id::Key;
+use super::readable::Readable;
 use super::tag::Tag;
 
 /// Where the value of one computation stands in a store: a [`Tag`] and a [`Key`].
@@ -94,48 +95,16 @@ impl Hash for Address {
     }
 }
 
-/// For people to read: at most 256 characters, of which none moves the cursor or turns the text around. The name itself
-/// is [`as_str`](Address::as_str).
+/// For people to read: see [`as_str`](Address::as_str) for the name itself. At most 256 characters, none of which moves
+/// the cursor or turns the text around.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 256;
-        let end = self
-            .text
-            .char_indices()
-            .nth(MOST)
-            .map_or(self.text.len(), |(end, _)| end);
-        for character in self.text[..end].chars() {
-            match character {
-                ' '..='~' => f.write_char(character)?,
-                _ => write!(f, "{}", character.escape_debug())?,
-            }
-        }
-        if end < self.text.len() {
-            write!(f, "... ({} bytes)", self.text.len())?;
-        }
-        Ok(())
+        Readable(&self.text).fmt(f)
     }
 }
 
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Address({self})")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_shown_is_bounded_and_harmless() {
-        let shown = |id: &str| Address::new(&Tag::new("t").unwrap(), &Key::new(id).unwrap()).to_string();
-        assert_eq!(shown("{GET //a/b \"c\"}"), "t:{GET //a/b \"c\"}");
-        assert_eq!(shown("käse 日本"), "t:käse 日本");
-        assert_eq!(shown("a\r\n\x1b[31m\u{202e}b\0"), r"t:a\r\n\u{1b}[31m\u{202e}b\0");
-        assert_eq!(
-            shown(&"ü".repeat(500)),
-            format!("t:{}... (1002 bytes)", "ü".repeat(254))
-        );
     }
 }

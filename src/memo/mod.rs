@@ -20,7 +20,6 @@ mod shared;
 mod stats;
 mod sync;
 mod table;
-mod throttle;
 
 #[cfg(feature = "http")]
 pub(crate) use self::lead::Lead;

@@ -9,11 +9,11 @@ use super::lookups::Lookups;
 use super::outcome::Outcome;
 use super::stats::Counters;
 use super::table::Table;
-use super::throttle::Throttle;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Tag};
 use crate::store::Value;
+use crate::throttle::Throttle;
 
 pub(crate) struct Shared<St, C: Codec> {
     pub(crate) store: St,
