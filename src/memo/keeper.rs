@@ -9,12 +9,14 @@
 //! A task of its own makes all of this independent of any caller: a caller that is dropped in the middle of an
 //! `acquire` leaves no lock behind.
 
+mod hearing;
 mod lead;
 mod seek;
 
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use super::clock::Moment;
 use super::config::Config;
 use super::flight::Flight;
 use super::lead::Lead;
@@ -38,7 +40,8 @@ pub(crate) struct Keeper<St, C: Codec> {
 
 /// What the store has for this flight.
 enum Sought<V> {
-    Landed(Outcome<V>),
+    /// For those who came before that moment.
+    Landed(Outcome<V>, Moment),
     Lead(Lease),
 }
 
@@ -72,7 +75,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             }
         };
         match sought {
-            Sought::Landed(outcome) => landing.land(outcome),
+            Sought::Landed(outcome, before) => landing.land_before(before, outcome),
             Sought::Lead(lease) => self.lead(lease, landing).await,
         }
     }
@@ -102,6 +105,11 @@ struct Landing<'a, St, C: Codec> {
 impl<St, C: Codec> Landing<'_, St, C> {
     /// Hands `outcome` to everybody; later calls change nothing.
     fn land(&self, outcome: Outcome<C::Value>) {
+        self.land_before(Moment::END, outcome);
+    }
+
+    /// Hands `outcome` to those who came before that moment; the others have to ask again.
+    fn land_before(&self, before: Moment, outcome: Outcome<C::Value>) {
         let Keeper {
             shared,
             address,
@@ -110,7 +118,7 @@ impl<St, C: Codec> Landing<'_, St, C> {
         } = self.keeper;
         // Out of the table first: whoever comes from here on is not one of those who waited.
         shared.table.remove(address, flight);
-        flight.land(Arc::new(outcome));
+        flight.land(Arc::new(outcome), before);
     }
 }
 

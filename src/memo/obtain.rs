@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
+use super::clock::Moment;
 use super::config::Config;
 use super::flight::{Turn, Waiter};
 use super::keeper::Keeper;
@@ -69,8 +70,10 @@ impl<St: Store, C: Codec> Shared<St, C> {
         deadline: Instant,
     ) -> Obtained<C::Value> {
         let _waiting = self.counters.waiting.enter();
-        for attempt in 0..=MAX_ATTEMPTS {
-            let waiter = match self.join(address, config) {
+        let arrived = self.clock.tick();
+        let mut attempt = 0;
+        while attempt <= MAX_ATTEMPTS {
+            let waiter = match self.join(address, config, arrived) {
                 Ok(waiter) => waiter,
                 Err(limit) => {
                     self.limited(address, limit);
@@ -92,6 +95,16 @@ impl<St: Store, C: Codec> Shared<St, C> {
                     return Obtained::Lead(lead);
                 }
                 Turn::Landed(outcome) => outcome,
+                // Happens once: the next flight starts later than this caller came.
+                Turn::Late => {
+                    let look = || self.ask(address);
+                    // Boxed, or all who wait would keep room for it.
+                    if let Some(value) = Box::pin(self.lookups.collapse(address, look)).await {
+                        self.counters.followed.add();
+                        return Obtained::Followed(value);
+                    }
+                    continue;
+                }
             };
             match &*outcome {
                 Outcome::Ready(value) => {
@@ -100,7 +113,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
                 }
                 Outcome::Pass => return Obtained::Pass,
                 Outcome::Failed(failure) => return Obtained::Failed(failure.clone()),
-                Outcome::Again => {}
+                Outcome::Again => attempt += 1,
             }
         }
         Obtained::GaveUp
@@ -133,8 +146,13 @@ impl<St: Store, C: Codec> Shared<St, C> {
     }
 
     /// Joins the flight, starting it and its keeper where there is none.
-    fn join(self: &Arc<Self>, address: &Address, config: &Config) -> Result<MemoWaiter<C::Value>, Limit> {
-        let Joined { waiter, started } = self.table.join(address, &config.limits)?;
+    fn join(
+        self: &Arc<Self>,
+        address: &Address,
+        config: &Config,
+        arrived: Moment,
+    ) -> Result<MemoWaiter<C::Value>, Limit> {
+        let Joined { waiter, started } = self.table.join(address, arrived, &config.limits)?;
         if let Some(flight) = started {
             let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight);
             tokio::spawn(keeper.run().in_current_span());

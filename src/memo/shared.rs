@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use super::clock::Clock;
 use super::lead::Lead;
 use super::limits::Limit;
 use super::lookups::Lookups;
@@ -20,6 +21,7 @@ pub(crate) struct Shared<St, C: Codec> {
     pub(crate) codec: C,
     pub(crate) tag: Tag,
     pub(crate) table: Table<Lead<C::Value>, Arc<Outcome<C::Value>>>,
+    pub(crate) clock: Clock,
     pub(crate) lookups: Lookups<C::Value>,
     pub(crate) counters: Arc<Counters>,
     warnings: Warnings,
@@ -41,6 +43,7 @@ impl<St, C: Codec> Shared<St, C> {
             codec,
             tag,
             table: Table::new(),
+            clock: Clock::new(),
             lookups: Lookups::new(),
             counters,
             warnings: Warnings::default(),

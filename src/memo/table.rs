@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::clock::Moment;
 use super::flight::{Flight, Waiter};
 use super::limits::{Limit, Limits};
 use crate::key::Address;
@@ -69,8 +70,8 @@ impl<L, O> Table<L, O> {
         self.len() > 0 && self.flights().contains_key(address)
     }
 
-    /// Joins the flight that is under way, or starts one.
-    pub(crate) fn join(&self, address: &Address, limits: &Limits) -> Result<Joined<L, O>, Limit> {
+    /// Joins the flight that is under way, or starts one, as somebody who `arrived` then.
+    pub(crate) fn join(&self, address: &Address, arrived: Moment, limits: &Limits) -> Result<Joined<L, O>, Limit> {
         let mut flights = self.flights();
         let full = flights.len() >= limits.in_flight;
         let entry = flights.entry(address.clone());
@@ -78,13 +79,13 @@ impl<L, O> Table<L, O> {
             if flight.get().waiting() >= limits.waiters {
                 return Err(Limit::Waiters);
             }
-            if let Some(waiter) = Flight::join(flight.get()) {
+            if let Some(waiter) = Flight::join(flight.get(), arrived) {
                 return Ok(Joined { waiter, started: None });
             }
         } else if full {
             return Err(Limit::InFlight);
         }
-        let (flight, waiter) = Flight::start();
+        let (flight, waiter) = Flight::start(arrived);
         entry.insert_entry(Arc::clone(&flight));
         self.len.store(flights.len(), Ordering::Relaxed);
         Ok(Joined {

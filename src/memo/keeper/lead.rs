@@ -106,8 +106,10 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             return;
         }
         let stored = self.native(value.clone());
+        // Whoever comes from here on may know of an invalidation that came after the commit.
+        let sent = self.shared.clock.tick();
         match self.shared.store.commit(&self.address, self.token, &stored, ttl).await {
-            Ok(true) => landing.land(Outcome::Ready(value)),
+            Ok(true) => landing.land_before(sent, Outcome::Ready(value)),
             Ok(false) => landing.land(self.refused(lease, value)),
             Err(error) => {
                 self.shared.store_failed(&self.address, "commit", &error);
@@ -123,11 +125,13 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         if !lease.is_held() {
             landing.land(Outcome::Ready(value.clone()));
         }
+        let sent = self.shared.clock.tick();
         let shared = self.release(lease, Release::Shared(self.native(value.clone()))).await;
-        landing.land(match shared {
-            Some(false) => self.refused(lease, value),
-            Some(true) | None => Outcome::Ready(value),
-        });
+        match shared {
+            Some(true) => landing.land_before(sent, Outcome::Ready(value)),
+            Some(false) => landing.land(self.refused(lease, value)),
+            None => landing.land(Outcome::Ready(value)),
+        }
     }
 
     /// Whether nobody took the lease away: the store has forgotten it.

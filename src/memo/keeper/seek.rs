@@ -2,26 +2,30 @@
 
 use tokio::time::timeout;
 
+use super::hearing::Hearing;
 use super::{Keeper, Sought};
 use crate::codec::Codec;
 use crate::error::Failure;
+use crate::memo::clock::Moment;
 use crate::memo::lease::Lease;
 use crate::memo::outcome::Outcome;
-use crate::store::{Lock, Notice, Release, Store, Value, Watch};
+use crate::store::{Lock, Notice, Release, Store, Value};
 
 /// What the promise has become, or whether to ask again.
 enum Heard<V> {
-    Landed(Outcome<V>),
+    /// For those who came before that moment.
+    Landed(Outcome<V>, Moment),
     Again,
 }
 
 impl<St: Store, C: Codec> Keeper<St, C> {
     /// Asks and listens until there is an outcome or a reason to compute.
     pub(super) async fn seek(&self) -> Sought<C::Value> {
-        let mut watch = None;
+        let mut hearing = None;
         let mut waited_for_immortal = false;
         loop {
             let epoch = self.shared.store.epoch();
+            let asked = self.shared.clock.tick();
             let acquired = match self
                 .shared
                 .store
@@ -41,11 +45,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 if acquired.lock == Lock::Granted {
                     self.release(Lease::Held(epoch), Release::Abandoned).await;
                 }
-                return Sought::Landed(Outcome::Ready(value));
+                return Sought::Landed(Outcome::Ready(value), asked);
             }
             let remaining = match acquired.lock {
                 Lock::Granted => {
-                    if watch.is_some() {
+                    if hearing.is_some() {
                         self.shared.counters.taken_over.add();
                         tracing::debug!(address = %self.address, "taking over from another process");
                     }
@@ -56,24 +60,27 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 Lock::Held { remaining: None } if waited_for_immortal => return Sought::Lead(Lease::None),
                 Lock::Held { remaining: None } => self.config.lease,
             };
-            let watch = watch.get_or_insert_with(|| self.shared.store.watch(&self.address));
-            match timeout(remaining + self.config.jitter(), self.listen(watch)).await {
-                Ok(Heard::Landed(outcome)) => return Sought::Landed(outcome),
+            let hearing = hearing.get_or_insert_with(|| Hearing::start(self));
+            match timeout(remaining + self.config.jitter(), self.listen(hearing)).await {
+                Ok(Heard::Landed(outcome, before)) => return Sought::Landed(outcome, before),
                 Ok(Heard::Again) => {}
                 Err(_) => waited_for_immortal = matches!(acquired.lock, Lock::Held { remaining: None }),
             }
         }
     }
 
-    async fn listen(&self, watch: &mut St::Watch) -> Heard<C::Value> {
+    async fn listen(&self, hearing: &mut Hearing<'_, St, C>) -> Heard<C::Value> {
         let decode = |value: &Value| self.shared.decode(&self.address, value);
-        let ready = |value| Heard::Landed(Outcome::Ready(value));
-        match watch.next().await {
+        let (notice, since) = hearing.next().await;
+        match notice {
             Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
-                decode(&value).map_or(Heard::Again, ready)
+                decode(&value).map_or(Heard::Again, |value| Heard::Landed(Outcome::Ready(value), since))
             }
-            Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass),
-            Notice::Released(Release::Failed(message)) => Heard::Landed(Outcome::Failed(Failure::remote(message))),
+            // What carries no value is as good for those who came later.
+            Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass, Moment::END),
+            Notice::Released(Release::Failed(message)) => {
+                Heard::Landed(Outcome::Failed(Failure::remote(message)), Moment::END)
+            }
             Notice::Released(Release::Abandoned) | Notice::Reread | Notice::Invalidated => Heard::Again,
         }
     }
