@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::Instrument;
 
+use super::compute::{compute_alone, compute_as_leader, run};
 use super::config::Config;
-use super::lead::Lead;
 use super::limits::AtLimit;
 use super::obtain::Obtained;
 use super::shared::Shared;
 use super::stats::Stats;
 use crate::codec::{Codec, Raw};
-use crate::error::{Error, Failure, StoreError};
+use crate::error::{Error, StoreError};
 use crate::key::{Address, Key, KeyError, Tag};
 use crate::store::Store;
 
@@ -193,7 +192,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         }
         match self.shared.obtain(&address, &self.config, self.config.deadline()).await {
             Obtained::Followed(value) => Ok(value),
-            Obtained::Lead(lead) => run(lead_computation(lead, compute)).await,
+            Obtained::Lead(lead) => run(compute_as_leader(lead, compute)).await,
             Obtained::Limited(limit) => match limits.at_limit {
                 AtLimit::Bypass => run(compute_alone(compute)).await,
                 AtLimit::Refuse { .. } => Err(Error::AtLimit(limit)),
@@ -251,11 +250,31 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self.shared.table.len()
     }
 
+    /// Gives every lease back, now: for the moment a program is asked to stop, so that nobody elsewhere waits for it.
+    ///
+    /// From the call on this handle and its clones take no lease any more. What is stored is still found. Computations
+    /// under way go on, and answer those who wait in this process; but their results are not stored, because one of
+    /// those who wait elsewhere takes over at once. Whoever comes later is computed for in this process, once for all
+    /// who ask together, and nothing of that is stored either, nor undone by an [`invalidate`](Self::invalidate)
+    /// elsewhere.
+    ///
+    /// Resolves once all leases are given back, or as many as the store could be told of within its own timeouts; the
+    /// others run out. Calling it again waits for the same. There is no way back.
+    pub async fn shutdown(&self) {
+        let leases = self.shared.leases.close();
+        tracing::info!(
+            tag = self.shared.tag.as_str(),
+            leases,
+            "shutting down: giving leases back"
+        );
+        self.shared.leases.given_back().await;
+    }
+
     /// Resolves once no computation is under way in this process and all results have reached the store.
     ///
     /// For the end of a program, once it takes no more requests: one that exits right after its last response may
-    /// leave a result behind, and whoever waits for it elsewhere waits for the rest of the lease. Bound it by a
-    /// timeout, as computations may take any time.
+    /// leave a result behind, and whoever waits for it elsewhere waits for the rest of the lease, unless there was a
+    /// [`shutdown`](Self::shutdown). Bound it by a timeout, as computations may take any time.
     pub async fn drained(&self) {
         self.shared.table.empty().await;
     }
@@ -280,72 +299,6 @@ pub enum InvalidateError {
     /// Whether the value was removed is unknown.
     #[error("the store could not be told to invalidate")]
     Store(#[source] StoreError),
-}
-
-/// Runs a computation in a task of its own, so that a caller that leaves stops nothing.
-async fn run<V, E>(computation: impl Future<Output = Result<V, Error<E>>> + Send + 'static) -> Result<V, Error<E>>
-where
-    V: Send + 'static,
-    E: Send + Sync + 'static,
-{
-    match tokio::spawn(computation.in_current_span()).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => Err(Error::Panicked),
-        Err(_) => Err(Error::Abandoned),
-    }
-}
-
-/// Computes for nobody else.
-async fn compute_alone<V, F, Fut, E>(compute: F) -> Result<V, Error<E>>
-where
-    F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<(V, Duration), E>>,
-{
-    let (value, _) = compute().await.map_err(|error| Error::Computation(Arc::new(error)))?;
-    Ok(value)
-}
-
-/// Computes, and settles the lead whatever happens.
-async fn lead_computation<V, F, Fut, E>(lead: Lead<V>, compute: F) -> Result<V, Error<E>>
-where
-    V: Clone,
-    F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<(V, Duration), E>>,
-    E: fmt::Display + Send + Sync + 'static,
-{
-    let mut guard = FailOnPanic(Some(lead));
-    let result = compute().await;
-    let Some(lead) = guard.0.take() else {
-        return Err(Error::Abandoned);
-    };
-    match result {
-        Ok((value, ttl)) if ttl.is_zero() => {
-            lead.share(value.clone()).wait().await;
-            Ok(value)
-        }
-        Ok((value, ttl)) => {
-            lead.store(value.clone(), ttl).wait().await;
-            Ok(value)
-        }
-        Err(error) => {
-            let error = Arc::new(error);
-            lead.fail(Failure::of(&error));
-            Err(Error::Computation(error))
-        }
-    }
-}
-
-/// Tells those who wait that the computation panicked.
-struct FailOnPanic<V>(Option<Lead<V>>);
-
-impl<V> Drop for FailOnPanic<V> {
-    fn drop(&mut self) {
-        if let Some(lead) = self.0.take()
-            && std::thread::panicking()
-        {
-            lead.fail(Failure::panicked());
-        }
-    }
 }
 
 impl<St: Clone, C: Codec> Clone for MemoLock<St, C> {

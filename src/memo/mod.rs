@@ -8,11 +8,13 @@
 //! ```
 
 mod clock;
+mod compute;
 mod config;
 mod flight;
 mod keeper;
 mod lead;
 mod lease;
+mod leases;
 mod limits;
 mod lookups;
 mod memolock;

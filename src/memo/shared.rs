@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::lead::Lead;
+use super::leases::Leases;
 use super::limits::Limit;
 use super::lookups::Lookups;
 use super::outcome::Outcome;
@@ -23,6 +24,7 @@ pub(crate) struct Shared<St, C: Codec> {
     pub(crate) table: Table<Lead<C::Value>, Arc<Outcome<C::Value>>>,
     pub(crate) clock: Clock,
     pub(crate) lookups: Lookups<C::Value>,
+    pub(crate) leases: Leases,
     pub(crate) counters: Arc<Counters>,
     warnings: Warnings,
 }
@@ -45,6 +47,7 @@ impl<St, C: Codec> Shared<St, C> {
             table: Table::new(),
             clock: Clock::new(),
             lookups: Lookups::new(),
+            leases: Leases::new(),
             counters,
             warnings: Warnings::default(),
         }

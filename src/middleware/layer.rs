@@ -205,6 +205,14 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self.memo.shared.invalidate(&address).await
     }
 
+    /// Gives every lease back, so that requests that wait on other machines are led by one of those at once.
+    ///
+    /// To be called as soon as the program is asked to stop, before it waits for its connections to finish: requests
+    /// under way here are answered all the same, and those that still come as well. See [`MemoLock::shutdown`].
+    pub async fn shutdown(&self) {
+        self.memo.shutdown().await;
+    }
+
     /// Resolves once no computation is under way in this process and all responses have reached the store.
     ///
     /// For the end of a program, once it takes no more requests; see [`MemoLock::drained`].
