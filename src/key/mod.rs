@@ -19,6 +19,5 @@ pub use self::address::Address;
 pub use self::builder::KeyBuilder;
 pub use self::error::KeyError;
 pub use self::id::{Key, MAX_ID_LEN};
-#[cfg(feature = "redis")]
 pub(crate) use self::readable::Readable;
 pub use self::tag::{MAX_TAG_LEN, Tag};

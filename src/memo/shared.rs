@@ -13,7 +13,7 @@ use super::stats::Counters;
 use super::table::Table;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::key::{Address, Tag};
+use crate::key::{Address, Readable, Tag};
 use crate::store::Value;
 use crate::throttle::Throttle;
 
@@ -102,7 +102,7 @@ impl<St, C: Codec> Shared<St, C> {
         let too_long = key.len() > most;
         if too_long {
             self.counters.limited_key.add();
-            tracing::debug!(tag = self.tag.as_str(), bytes = key.len(), "the key is too long");
+            tracing::debug!(tag = self.tag.as_str(), key = %Readable(key), bytes = key.len(), "the key is too long");
         }
         too_long
     }

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error::DialError;
 use super::stats::PlaneCounters;
 
 /// The longest step between two attempts: Redis is back in use within about this time.
@@ -29,6 +30,8 @@ pub(super) struct Recovery {
 enum Told {
     Nothing,
     Outage,
+    /// One that does not end by itself.
+    Refusal,
     Recovery,
 }
 
@@ -48,19 +51,19 @@ impl Recovery {
             self.attempt = 0;
             self.told = Told::Nothing;
         }
-        self.tell_outage(reason);
+        self.tell_outage(reason, false);
     }
 
     /// An attempt to connect failed.
-    pub(super) fn failed(&mut self, reason: &(dyn Error + 'static)) {
-        self.tell_outage(reason);
+    pub(super) fn failed(&mut self, reason: &DialError) {
+        self.tell_outage(reason, reason.is_permanent());
     }
 
     /// The connection is there.
     pub(super) fn connected(&mut self) {
         self.stats.connect();
         let plane = self.stats.name;
-        if self.told == Told::Outage {
+        if matches!(self.told, Told::Outage | Told::Refusal) {
             tracing::info!(plane, "connected to Redis again");
             self.told = Told::Recovery;
         } else {
@@ -75,10 +78,15 @@ impl Recovery {
         jitter(step, RandomState::new().hash_one(self.attempt))
     }
 
-    fn tell_outage(&mut self, error: &(dyn Error + 'static)) {
+    fn tell_outage(&mut self, error: &(dyn Error + 'static), permanent: bool) {
         let plane = self.stats.name;
         if self.told == Told::Nothing {
             self.stats.outage();
+        }
+        if permanent && self.told != Told::Refusal {
+            tracing::error!(plane, error, "Redis refuses the connection until somebody changes the configuration");
+            self.told = Told::Refusal;
+        } else if self.told == Told::Nothing {
             tracing::warn!(plane, error, "no connection to Redis");
             self.told = Told::Outage;
         } else {
