@@ -3,14 +3,19 @@
 //! ```text
 //! caller -> obtain.rs: look up (lookups.rs); else join the flight (table.rs, flight.rs)
 //!             the flight's keeper (keeper.rs): acquire, listen, offer the lead, renew, commit or release
+//!             who came too late for an answer (clock.rs) asks again, all of them together (lookups.rs)
 //!           lead.rs: the one who computes says what became of it (outcome.rs)
 //! ```
 
+mod clock;
+mod compute;
 mod config;
 mod flight;
 mod keeper;
 mod lead;
 mod lease;
+mod leases;
+mod limits;
 mod lookups;
 mod memolock;
 mod obtain;
@@ -22,7 +27,12 @@ mod table;
 
 #[cfg(feature = "http")]
 pub(crate) use self::lead::Lead;
+pub use self::limits::{AtLimit, Limit};
 pub use self::memolock::{InvalidateError, MemoLock};
 #[cfg(feature = "http")]
 pub(crate) use self::obtain::Obtained;
+#[cfg(feature = "http")]
+pub(crate) use self::shared::Shared;
+#[cfg(feature = "http")]
+pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;
