@@ -184,10 +184,10 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         if self.shared.is_too_long(address.id(), limits.key) {
             return run(compute_alone(compute)).await;
         }
-        if let Some(value) = self.shared.peek(&address, Instant::now()) {
+        if let Some(value) = self.fresh(self.shared.peek(&address, Instant::now())) {
             return Ok(value);
         }
-        if let Some(value) = self.shared.look_up(&address).await {
+        if let Some(value) = self.fresh(self.shared.look_up(&address).await) {
             return Ok(value);
         }
         match self.shared.obtain(&address, &self.config, self.config.deadline()).await {
@@ -215,9 +215,13 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     {
         let address = self.address(id)?;
         match self.shared.peek(&address, Instant::now()) {
-            Some(value) => Ok(Some(value)),
-            None => Ok(self.shared.lookup(&address).await),
+            Some(value) => Ok(self.fresh(Some(value))),
+            None => Ok(self.fresh(self.shared.lookup(&address).await)),
         }
+    }
+
+    fn fresh(&self, found: Option<C::Value>) -> Option<C::Value> {
+        found.filter(|value| self.shared.codec.is_fresh(value))
     }
 
     /// Removes the value under `id`, and keeps every computation that has started before from storing its own.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, Method, StatusCode};
 use tower_layer::Layer;
 
 use super::key_extractor::UriKey;
@@ -41,6 +41,7 @@ pub struct MemoLockLayer<St, K = UriKey> {
     key: K,
     requests: RequestRules,
     responses: ResponseRules,
+    cache_status: bool,
     vary: Arc<VaryIndex>,
 }
 
@@ -75,6 +76,7 @@ impl<St: Store> MemoLockLayer<St> {
             key: UriKey::default(),
             requests: RequestRules::default(),
             responses: ResponseRules::default(),
+            cache_status: true,
             vary: Arc::default(),
         }
     }
@@ -89,6 +91,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
             key: _,
             requests,
             responses,
+            cache_status,
             vary,
         } = self;
         MemoLockLayer {
@@ -96,6 +99,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
             key,
             requests,
             responses,
+            cache_status,
             vary,
         }
     }
@@ -107,6 +111,83 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.responses.ttl = (!ttl.is_zero()).then_some(ttl);
+        self
+    }
+
+    /// How long to keep a response whatever it says of its own freshness, `no-cache` included. Defaults to as long as it
+    /// says. A status that [`ttl`](Self::ttl) is not for is not for this either.
+    ///
+    /// `private`, `no-store`, `Set-Cookie` and `Vary: *` still keep a response from being shared.
+    #[must_use]
+    pub fn override_ttl(mut self, ttl: Duration) -> Self {
+        self.responses.override_ttl = Some(ttl);
+        self
+    }
+
+    /// How long to keep a response with this status that says nothing of its own freshness, in place of
+    /// [`ttl`](Self::ttl): zero for not at all. Defaults to `ttl` for 200, 203, 204, 300, 301 and 308, and to not at all
+    /// for the others, errors most of all.
+    #[must_use]
+    pub fn status_ttl(mut self, status: StatusCode, ttl: Duration) -> Self {
+        let others = self.responses.status_ttl.iter().filter(|(known, _)| *known != status);
+        self.responses.status_ttl = others.copied().chain([(status, ttl)]).collect();
+        self
+    }
+
+    /// Stores nothing: responses go to those who wait for them at that moment. Defaults to storing what may be stored.
+    #[must_use]
+    pub fn no_store(mut self) -> Self {
+        self.responses.no_store = true;
+        self
+    }
+
+    /// How long to keep a stale response that has an `ETag` or a `Last-Modified`, so that the inner service can say that
+    /// it is still right (304) rather than make it anew. Defaults to 60 seconds; zero keeps none.
+    ///
+    /// Each such response takes memory for that much longer. Whether it is stale is a matter of the nodes' clocks, which
+    /// have to agree; those of all other responses need not, because they end when the store says so.
+    #[must_use]
+    pub fn revalidate_for(mut self, time: Duration) -> Self {
+        self.responses.revalidate_for = time;
+        self
+    }
+
+    /// The targeted cache control fields (RFC 9213) that this layer heeds: the first one that a response has replaces
+    /// its `Cache-Control` and `Expires` here. Defaults to `CDN-Cache-Control`, which is meant for every shared cache on
+    /// the server's side; a field of the layer's own in front of it tells the two apart.
+    #[must_use]
+    pub fn targeted(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.responses.targets = fields.into_iter().collect();
+        self
+    }
+
+    /// Treats requests with credentials (`Authorization`, `Cookie` and their like) as all others. Defaults to answering
+    /// them only from a stored response that allows it (`public`, `s-maxage`; for `Authorization`, `must-revalidate`),
+    /// and to collapsing none.
+    ///
+    /// Right only where credentials change nothing about the response, or are part of the key.
+    #[must_use]
+    pub fn ignore_credentials(mut self) -> Self {
+        self.requests.credentials = true;
+        self
+    }
+
+    /// Whether a request with an unsafe method removes what is stored for its target, and for the `Location` and
+    /// `Content-Location` of its answer, unless it failed (RFC 9111, section 4.4). Defaults to `true`.
+    ///
+    /// Each such request waits for the store once. It removes the response to a `GET`, as [`UriKey`] finds it; of keys
+    /// with header fields, the one with the fields of the unsafe request. gRPC calls remove nothing.
+    #[must_use]
+    pub fn invalidate_on_change(mut self, invalidates: bool) -> Self {
+        self.requests.invalidates = invalidates;
+        self
+    }
+
+    /// Whether responses say in `Cache-Status` (RFC 9211) what the layer did: `memolock; hit; ttl=30`, or
+    /// `memolock; fwd=uri-miss; stored`. Defaults to `true`: it tells nobody more than `Age` does, and never the key.
+    #[must_use]
+    pub fn cache_status(mut self, tell: bool) -> Self {
+        self.cache_status = tell;
         self
     }
 
@@ -184,7 +265,8 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
-    /// The methods whose requests are collapsed. Defaults to GET and HEAD.
+    /// The methods whose requests are collapsed. Defaults to GET and HEAD; a HEAD is answered from the stored response to
+    /// a GET, and goes to the inner service by itself where there is none.
     ///
     /// Whoever adds one says that repeating it changes nothing. A request with a body is collapsed only if the key
     /// covers the body, see [`BodyKey`](super::BodyKey).
@@ -195,7 +277,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     }
 
     /// Removes the response stored under `key`, and keeps every computation that has started before from storing its
-    /// own. Variants stored for other request fields stay until they expire.
+    /// own. This goes for all its variants (`Vary`).
     ///
     /// # Errors
     ///
@@ -240,13 +322,15 @@ where
             key,
             requests,
             responses,
+            cache_status,
             vary,
         } = self;
         let settings = Settings {
             memo: memo.clone(),
             key: key.clone(),
             requests: requests.clone(),
-            responses: *responses,
+            responses: responses.clone(),
+            cache_status: *cache_status,
             vary: Arc::clone(vary),
         };
         MemoLockService::new(inner, Arc::new(settings))
@@ -259,7 +343,8 @@ impl<St: Clone, K: Clone> Clone for MemoLockLayer<St, K> {
             memo: self.memo.clone(),
             key: self.key.clone(),
             requests: self.requests.clone(),
-            responses: self.responses,
+            responses: self.responses.clone(),
+            cache_status: self.cache_status,
             vary: Arc::clone(&self.vary),
         }
     }

@@ -63,5 +63,6 @@ start() {
 }
 
 start origin env -C "$WORK" node "$PWD/tests/conformance/origin.mjs"
-start proxy "$TARGET/debug/examples/reverse_proxy" --listen 127.0.0.1:0 --upstream "$url" --tag conformance
+start proxy "$TARGET/debug/examples/reverse_proxy" --listen 127.0.0.1:0 --upstream "$url" --tag conformance \
+    --targeted cdn-cache-control,surrogate-control
 env -C "$WORK" node "$PWD/tests/conformance/client.mjs" "$url" "$@"

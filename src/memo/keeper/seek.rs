@@ -45,6 +45,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             if let Some(value) = acquired
                 .value
                 .and_then(|value| self.shared.decode(&self.address, &value))
+                .filter(|value| self.shared.codec.is_fresh(value))
             {
                 if acquired.lock == Lock::Granted {
                     self.release(Lease::Held(epoch), Release::Abandoned).await;
@@ -79,7 +80,12 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         let (notice, since) = hearing.next().await;
         match notice {
             Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
-                decode(&value).map_or(Heard::Again, |value| Heard::Landed(Outcome::Ready(value), since))
+                match decode(&value) {
+                    Some(value) if self.shared.codec.is_fresh(&value) => Heard::Landed(Outcome::Ready(value), since),
+                    // Stored, but for nobody who waits.
+                    Some(_) => Heard::Landed(Outcome::Pass, Moment::END),
+                    None => Heard::Again,
+                }
             }
             // What carries no value is as good for those who came later.
             Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass, Moment::END),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{HeaderMap, HeaderName};
 use http::{Request, Uri};
 
-use super::overrides::{self, is_override};
+use super::overrides::{self, is_method_override, is_override};
 use super::{HeadKey, KeyExtractor};
 use crate::key::{Key, KeyBuilder};
 
@@ -123,6 +123,10 @@ impl UriKey {
 
     fn overrides(&self, mut key: KeyBuilder, headers: &HeaderMap) -> KeyBuilder {
         for (name, value) in overrides::sorted(headers) {
+            // Requests that override the method are not collapsed, so no stored response is theirs.
+            if is_method_override(name.as_str().as_bytes()) {
+                continue;
+            }
             if !self.headers.contains(name) && !self.ignored.contains(name) {
                 key = key.named(name.as_str(), value.as_bytes());
             }
@@ -143,6 +147,11 @@ impl<B: Send> KeyExtractor<B> for UriKey {
         self.key(&head).into()
     }
 
+    fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
+        let method = "GET";
+        self.key(&Head { method, uri, headers })
+    }
+
     fn pass(&self, request: Request<B>) -> Request<B> {
         request
     }
@@ -156,7 +165,7 @@ struct Head<'a> {
 }
 
 /// The URI before a router took a prefix off.
-fn uri_as_received<B>(request: &Request<B>) -> &Uri {
+pub(in crate::middleware) fn uri_as_received<B>(request: &Request<B>) -> &Uri {
     #[cfg(feature = "axum")]
     if let Some(axum::extract::OriginalUri(uri)) = request.extensions().get() {
         return uri;

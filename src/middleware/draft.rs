@@ -1,0 +1,74 @@
+//! [`Draft`]: what is known of a response to store once its head is there.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, response};
+use tokio::time::Instant;
+
+use super::control::MemoControl;
+use super::policy::freshness::Terms;
+use super::policy::{age, groups};
+use super::stored_response::{Meta, StoredResponse};
+
+pub(crate) struct Draft {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) control: MemoControl,
+    pub(crate) received: Instant,
+    age: Duration,
+    stored_at: SystemTime,
+    cost: Duration,
+}
+
+impl Draft {
+    /// Of a response whose head is there `now`, and was asked for at `started`.
+    pub(crate) fn new(head: &response::Parts, control: MemoControl, now: SystemTime, started: Instant) -> Self {
+        Self {
+            status: head.status,
+            headers: head.headers.clone(),
+            control,
+            received: Instant::now(),
+            age: age::on_arrival(&head.headers, now).unwrap_or_default(),
+            stored_at: now,
+            cost: started.elapsed(),
+        }
+    }
+
+    pub(crate) fn finish(
+        self,
+        content: Bytes,
+        trailers: Option<HeaderMap>,
+        terms: Terms,
+        variant: Option<[u8; 16]>,
+    ) -> StoredResponse {
+        let mut groups = groups::groups(&self.headers);
+        groups.extend(self.control.tags);
+        let meta = Meta {
+            stored_at: self.stored_at,
+            fresh_for: terms.fresh_for,
+            age: self.age,
+            cost: self.cost + self.received.elapsed(),
+            stale_while_revalidate: terms.stale_while_revalidate,
+            stale_if_error: terms.stale_if_error,
+            variant,
+            kept_for: terms.kept_for,
+            must_revalidate: terms.must_revalidate,
+            for_authorized: terms.for_authorized,
+            for_cookies: terms.for_cookies,
+            generation: variant.map(|_| random()),
+            groups: groups::bounded(groups),
+        };
+        StoredResponse::new(self.status, self.headers, content, trailers, meta).stored(self.received)
+    }
+}
+
+fn random() -> [u8; 8] {
+    let mut random = [0; 8];
+    if getrandom::fill(&mut random).is_err() {
+        // Without a random source, what no other response has: the moment.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        random = (since.unwrap_or_default().as_nanos() as u64).to_be_bytes();
+    }
+    random
+}
