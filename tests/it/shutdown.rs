@@ -219,11 +219,11 @@ fn a_shutdown_does_not_wait_for_a_runtime_that_is_gone() {
     let (gone, here) = (runtime().expect("a runtime"), runtime().expect("a runtime"));
     let memo = memo(&MemoryStore::new());
     let work = Work::new();
-    let caller = gone.block_on(async {
-        let caller = work.ask(&memo, "never");
-        work.started(1).await;
-        caller
-    });
+    let caller = {
+        let _entered = gone.enter();
+        work.ask(&memo, "never")
+    };
+    gone.block_on(work.started(1));
     gone.shutdown_background();
     here.block_on(within("the end of a shutdown", async {
         memo.shutdown().await;

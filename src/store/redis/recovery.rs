@@ -84,7 +84,11 @@ impl Recovery {
             self.stats.outage();
         }
         if permanent && self.told != Told::Refusal {
-            tracing::error!(plane, error, "Redis refuses the connection until somebody changes the configuration");
+            tracing::error!(
+                plane,
+                error,
+                "Redis refuses the connection until somebody changes the configuration"
+            );
             self.told = Told::Refusal;
         } else if self.told == Told::Nothing {
             tracing::warn!(plane, error, "no connection to Redis");
