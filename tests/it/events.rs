@@ -271,6 +271,8 @@ async fn an_outage_of_redis_is_one_warning_a_plane_however_many_ask() {
     for plane in ["commands", "notifications"] {
         eventually("the warning", || events.count(Level::WARN, &lost(plane)) == 1).await;
     }
+    let again = "still no connection to Redis";
+    eventually("further attempts", || events.count(Level::DEBUG, again) >= 5).await;
     assert_eq!(events.count(Level::WARN, ""), 2, "{:?}", events.find(Level::WARN, ""));
     assert_eq!(events.count(Level::INFO, "connected to Redis again"), 0);
 
