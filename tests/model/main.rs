@@ -110,7 +110,7 @@ fn nothing_goes_wrong_with_two_callers_on_a_node() {
     hold(2, [2, 0, 0], false);
 }
 
-/// `MODEL_DEEP=1 cargo test --test model` takes minutes and gigabytes, and explores four million states more.
+/// `MODEL_DEEP=1 cargo test --test model` takes minutes and gigabytes, and explores five million states more.
 #[test]
 fn nothing_goes_wrong_with_more_callers() {
     hold(2, [1, 1, 0], false);

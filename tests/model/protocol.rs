@@ -64,7 +64,7 @@ pub(crate) enum Action {
     Lead(Token, usize),
     /// `Keeper::listen`.
     Listen(Token),
-    /// `Hearing::next`, `prepare`: a second watch begins.
+    /// `Successor::prepare`: a second watch begins.
     Succeed(Token),
     /// `Hearing::next`: it takes the place of the first.
     Swap(Token),
