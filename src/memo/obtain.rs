@@ -84,7 +84,8 @@ impl<St: Store, C: Codec> Shared<St, C> {
                 // Happens once: the next flight starts later than this caller came.
                 Turn::Late => {
                     let look = || self.ask(address);
-                    if let Some(value) = self.lookups.collapse(address, look).await {
+                    // Boxed, because hardly anybody is late.
+                    if let Some(value) = Box::pin(self.lookups.collapse(address, look)).await {
                         self.counters.followed.add();
                         return Obtained::Followed(value);
                     }
