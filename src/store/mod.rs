@@ -124,7 +124,8 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Removes the value and the lock, whoever holds it, and tells all watchers.
     ///
-    /// Once this has returned, no computation that started before can commit.
+    /// Once this has returned, no computation that started before can commit, and nothing that was asked later is
+    /// answered with what was removed.
     ///
     /// # Errors
     ///
