@@ -77,9 +77,13 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             () = self.heartbeat(*lease) => return Attended::LeaseLost,
             () = self.shared.leases.closed(), if *lease != Lease::None => {}
         }
-        if self.release(*lease, Release::Abandoned).await == Some(true) {
-            self.shared.counters.given_back.add();
-            tracing::debug!(address = %self.address.readable(), "lease given back: the result stays in this process");
+        match self.release(*lease, Release::Abandoned).await {
+            Some(true) => {
+                self.shared.counters.given_back.add();
+                tracing::debug!(address = %self.address.readable(), "lease given back: the result stays in this process");
+            }
+            Some(false) if lease.is_held() && !self.is_forgotten(*lease) => return Attended::LeaseLost,
+            Some(false) | None => {}
         }
         holding.give_back();
         *lease = Lease::None;
