@@ -5,7 +5,7 @@ use std::time::Duration;
 use tower_memolock::{MemoLock, RedisStore, StoreError, StoreErrorKind, Tag};
 
 use crate::contract::{self, for_each_clause};
-use crate::support::{Log, RedisServer, causes, eventually, within};
+use crate::support::{Log, Node, RedisServer, causes, eventually, run_example, within};
 
 /// The permissions that the documentation lists, for the tag `contract`.
 const RULES: [&str; 15] = [
@@ -223,4 +223,23 @@ async fn a_permission_that_a_script_lost_is_told_too() {
     within("the end of all computations", memo.drained()).await;
     let warnings = log.lines_with("denies the store a permission");
     assert_eq!(warnings.len(), 1, "{warnings:#?}");
+}
+
+#[tokio::test]
+async fn a_proxy_without_a_permission_does_not_start() {
+    let server = RedisServer::start();
+    set_user(&server, &RULES);
+    let url = url(&server);
+    let mut flags = vec!["--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1"];
+    flags.extend(["--redis", &url]);
+    let output = run_example("reverse_proxy", &flags).await;
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains("&proxy/ctl:* &proxy/notif:* ~proxy/lock:* ~proxy:*"),
+        "{stderr}"
+    );
+    flags.extend(["--tag", "contract"]);
+    let node = Node::start("reverse_proxy", &flags).await;
+    assert_eq!(node.stderr(), "");
 }

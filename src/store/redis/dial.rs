@@ -14,6 +14,8 @@ use redis::{
 use super::acl::Denied;
 use super::connection::{Connection, within};
 use super::error::DialError;
+#[cfg(feature = "tls")]
+use super::tls;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// When the kernel starts to probe an idle connection. Our own heartbeat is faster; this is for what it misses.
@@ -65,7 +67,15 @@ impl Dialer {
             self.greet(&mut connection).await?;
             Ok(connection)
         };
-        self.within_timeout(open).await
+        let outcome = self.within_timeout(open).await;
+        #[cfg(feature = "tls")]
+        if let Err(DialError::HungUp(_)) = &outcome
+            && let ConnectionAddr::TcpTls { .. } = self.address()
+            && let Some(reason) = tls::diagnose(client, self.connect_timeout).await
+        {
+            return Err(reason);
+        }
+        outcome
     }
 
     /// A connection for subscriptions. `sender` sees everything that the server pushes.
