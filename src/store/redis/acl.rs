@@ -275,7 +275,8 @@ impl Denials {
 }
 
 fn is_denial(error: &ServerError) -> bool {
-    // Redis 7.0 gives scripts an `ERR` with a text of its own.
-    let in_script = |text: &str| text.contains("user executing the script can't");
+    // A script gets an `ERR`, with the first text up to Redis 7.0 and the second from then on.
+    let in_script =
+        |text: &str| text.contains("user executing the script can't") || text.contains("ACL failure in script");
     error.code() == "NOPERM" || error.details().is_some_and(in_script)
 }
