@@ -280,3 +280,18 @@ fn is_denial(error: &ServerError) -> bool {
         |text: &str| text.contains("user executing the script can't") || text.contains("ACL failure in script");
     error.code() == "NOPERM" || error.details().is_some_and(in_script)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_is_news_after_a_minute_without_one() {
+        let denials = Denials::default();
+        let start = Instant::now();
+        let told: Vec<_> = [0, 1, 59, 118, 178, 179]
+            .map(|second| denials.is_news(start + Duration::from_secs(second)))
+            .into();
+        assert_eq!(told, [true, false, false, false, true, false]);
+    }
+}

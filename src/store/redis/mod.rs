@@ -6,6 +6,8 @@ mod commands;
 mod connection;
 mod dial;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod keyspace;
 mod mailbox;
 mod message;
