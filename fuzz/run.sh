@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs every fuzz target for a while, from the corpus in the repository: fuzz/run.sh [SECONDS [TARGET..]]
 #
-# libFuzzer on the stable toolchain: rustc instruments the code as `cargo fuzz` would have it done, minus the sanitizers,
-# which code without `unsafe` has little for.
+# libFuzzer on the stable toolchain: rustc instruments the code as `cargo fuzz` would have it done, but for the
+# sanitizers, which have little to find in code without `unsafe`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
