@@ -70,6 +70,11 @@ impl Address {
         &self.text
     }
 
+    /// What stands in a log.
+    pub(crate) fn readable(&self) -> Readable<'_> {
+        Readable(&self.text)
+    }
+
     /// The part in front of the first colon.
     #[must_use]
     pub fn tag(&self) -> &str {
@@ -97,16 +102,15 @@ impl Hash for Address {
     }
 }
 
-/// For people to read: see [`as_str`](Address::as_str) for the name itself. At most 256 characters, none of which moves
-/// the cursor or turns the text around.
+/// The name to the letter, of whatever length and content it is: what a client sends may be in it.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Readable(&self.text).fmt(f)
+        f.write_str(&self.text)
     }
 }
 
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Address({self})")
+        write!(f, "Address({})", self.readable())
     }
 }

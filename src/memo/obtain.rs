@@ -82,7 +82,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
             };
             let Ok(turn) = timeout_at(deadline, waiter).await else {
                 self.counters.wait_timeouts.add();
-                tracing::debug!(%address, "waited too long");
+                tracing::debug!(address = %address.readable(), "waited too long");
                 return Obtained::TimedOut;
             };
             let outcome = match turn {
@@ -90,7 +90,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
                     self.counters.led.add();
                     if attempt > 0 {
                         self.counters.taken_over.add();
-                        tracing::debug!(%address, "taking over from a computation here that was given up");
+                        tracing::debug!(address = %address.readable(), "taking over from a computation here that was given up");
                     }
                     return Obtained::Lead(lead);
                 }

@@ -61,9 +61,9 @@ impl<St, C: Codec> Shared<St, C> {
                 self.counters.rejected.add();
                 let error = &*error as &(dyn Error + 'static);
                 if self.warnings.rejected.is_due() {
-                    tracing::warn!(%address, error, "what is stored cannot be used and counts as absent; others may follow");
+                    tracing::warn!(address = %address.readable(), error, "what is stored cannot be used and counts as absent; others may follow");
                 } else {
-                    tracing::debug!(%address, error, "what is stored cannot be used and counts as absent");
+                    tracing::debug!(address = %address.readable(), error, "what is stored cannot be used and counts as absent");
                 }
                 None
             }
@@ -76,9 +76,9 @@ impl<St, C: Codec> Shared<St, C> {
         let known = matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::Timeout);
         let error = error as &(dyn Error + 'static);
         if !known && self.warnings.store.is_due() {
-            tracing::warn!(%address, operation, error, "the store refuses; going on without it, others may follow");
+            tracing::warn!(address = %address.readable(), operation, error, "the store refuses; going on without it, others may follow");
         } else {
-            tracing::debug!(%address, operation, error, "going on without the store");
+            tracing::debug!(address = %address.readable(), operation, error, "going on without the store");
         }
     }
 
@@ -91,9 +91,9 @@ impl<St, C: Codec> Shared<St, C> {
         }
         .add();
         if self.warnings.limit.is_due() {
-            tracing::warn!(%address, %limit, "a limit is reached; others may follow");
+            tracing::warn!(address = %address.readable(), %limit, "a limit is reached; others may follow");
         } else {
-            tracing::debug!(%address, %limit, "a limit is reached");
+            tracing::debug!(address = %address.readable(), %limit, "a limit is reached");
         }
     }
 

@@ -295,7 +295,7 @@ impl<St: Store> Judge<St> {
 
     /// Says why the response is not shared.
     fn tell(&self, reason: Reason) {
-        tracing::debug!(address = %self.address, reason = reason.as_str(), "the response is not shared");
+        tracing::debug!(address = %self.address.readable(), reason = reason.as_str(), "the response is not shared");
         match reason {
             Reason::TooLarge => self.shared.counters.limited_body.add(),
             Reason::HeadersTooLarge => self.shared.counters.limited_headers.add(),

@@ -8,6 +8,9 @@ mod control;
 mod draft;
 mod finder;
 mod future;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key_extractor;
 mod layer;
 mod policy;

@@ -39,6 +39,9 @@ use tokio::time::Instant;
 
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryWatch};
+#[cfg(all(fuzzing, feature = "redis"))]
+#[doc(hidden)]
+pub use self::redis::fuzzing;
 #[cfg(feature = "redis")]
 pub use self::redis::{PlaneStats, RedisStats, RedisStore, RedisStoreBuilder, RedisWatch};
 pub use self::token::Token;
@@ -124,7 +127,8 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Removes the value and the lock, whoever holds it, and tells all watchers.
     ///
-    /// Once this has returned, no computation that started before can commit.
+    /// Once this has returned, no computation that started before can commit, and nothing that was asked later is
+    /// answered with what was removed.
     ///
     /// # Errors
     ///

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt::{Debug, Write};
+use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -72,8 +73,8 @@ impl Visit for Line {
     }
 }
 
-async fn value(value: &'static str) -> Result<Bytes, Infallible> {
-    Ok(Bytes::from(value))
+fn value(value: &'static str) -> Ready<Result<Bytes, Infallible>> {
+    ready(Ok(Bytes::from(value)))
 }
 
 fn memo<St: Store>(store: St) -> MemoLock<St> {
@@ -270,6 +271,8 @@ async fn an_outage_of_redis_is_one_warning_a_plane_however_many_ask() {
     for plane in ["commands", "notifications"] {
         eventually("the warning", || events.count(Level::WARN, &lost(plane)) == 1).await;
     }
+    let again = "still no connection to Redis";
+    eventually("further attempts", || events.count(Level::DEBUG, again) >= 5).await;
     assert_eq!(events.count(Level::WARN, ""), 2, "{:?}", events.find(Level::WARN, ""));
     assert_eq!(events.count(Level::INFO, "connected to Redis again"), 0);
 
@@ -280,4 +283,27 @@ async fn an_outage_of_redis_is_one_warning_a_plane_however_many_ask() {
     .await;
     assert_eq!(events.count(Level::WARN, ""), 2);
     assert_eq!(events.count(Level::ERROR, ""), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_that_only_an_operator_can_end_is_one_error() {
+    let (events, _guard) = Events::capture();
+    let redis = RedisServer::start();
+    let create = ["ACL", "SETUSER", "us", "on", ">pw", "~*", "&*", "+@all"];
+    redis.cli(&create);
+    let url = redis.url().replace("redis://", "redis://us:pw@");
+    let store = RedisStore::connect(&url).await.expect("a store");
+    // Ends its connections too.
+    redis.cli(&["ACL", "DELUSER", "us"]);
+    let refused = "until somebody changes the configuration plane=\"commands\" error=Redis rejects the user name";
+    eventually("the error", || events.count(Level::ERROR, refused) == 1).await;
+    let again = "still no connection to Redis plane=\"commands\"";
+    eventually("further attempts", || events.count(Level::DEBUG, again) >= 3).await;
+    assert_eq!(events.count(Level::ERROR, ""), 1, "{:?}", events.find(Level::ERROR, ""));
+    redis.cli(&create);
+    eventually("its end", || store.stats().commands.connected).await;
+    assert_eq!(
+        events.count(Level::INFO, "connected to Redis again plane=\"commands\""),
+        1
+    );
 }

@@ -1,5 +1,6 @@
 //! Tests from outside: the examples as processes, over a real Redis, as a client sees them.
 
+mod acl;
 mod cluster;
 mod contract;
 mod contract_memory;
@@ -16,4 +17,5 @@ mod metrics;
 mod reverse_proxy;
 mod shutdown;
 mod support;
+mod tls;
 mod tonic;

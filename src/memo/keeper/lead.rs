@@ -35,7 +35,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         }
         if !lease.is_held() && !self.shared.leases.is_closed() {
             self.shared.counters.failed_open.add();
-            tracing::debug!(address = %self.address, "computing without a lease");
+            tracing::debug!(address = %self.address.readable(), "computing without a lease");
         }
         match self.attend(&mut lease, &mut holding, &mut led).await {
             Attended::Concluded(Verdict::Store(value, ttl)) => self.commit(lease, value, ttl, landing).await,
@@ -77,9 +77,13 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             () = self.heartbeat(*lease) => return Attended::LeaseLost,
             () = self.shared.leases.closed(), if *lease != Lease::None => {}
         }
-        if self.release(*lease, Release::Abandoned).await == Some(true) {
-            self.shared.counters.given_back.add();
-            tracing::debug!(address = %self.address, "lease given back: the result stays in this process");
+        match self.release(*lease, Release::Abandoned).await {
+            Some(true) => {
+                self.shared.counters.given_back.add();
+                tracing::debug!(address = %self.address.readable(), "lease given back: the result stays in this process");
+            }
+            Some(false) if lease.is_held() && !self.is_forgotten(*lease) => return Attended::LeaseLost,
+            Some(false) | None => {}
         }
         holding.give_back();
         *lease = Lease::None;
@@ -170,7 +174,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     /// computed once more.
     fn refused(&self, lease: Lease, value: C::Value) -> Outcome<C::Value> {
         if self.is_forgotten(lease) {
-            tracing::debug!(address = %self.address, "the store has forgotten the lease; the result stays in this process");
+            tracing::debug!(address = %self.address.readable(), "the store has forgotten the lease; the result stays in this process");
             return Outcome::Ready(value);
         }
         self.fenced()
@@ -180,7 +184,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     /// took it away, so none of them gets the value.
     fn fenced(&self) -> Outcome<C::Value> {
         self.shared.counters.fenced.add();
-        tracing::debug!(address = %self.address, "result refused: the lease ended or the key was invalidated");
+        tracing::debug!(address = %self.address.readable(), "result refused: the lease ended or the key was invalidated");
         Outcome::Again
     }
 

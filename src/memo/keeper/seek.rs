@@ -56,7 +56,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 Lock::Granted => {
                     if hearing.is_some() {
                         self.shared.counters.taken_over.add();
-                        tracing::debug!(address = %self.address, "taking over from another process");
+                        tracing::debug!(address = %self.address.readable(), "taking over from another process");
                     }
                     return Sought::Lead(Lease::Held(epoch));
                 }

@@ -137,7 +137,7 @@ impl Commands {
                 self.hub.stats.rejected.add();
             }
             match error::verdict(error) {
-                Verdict::Keep => {}
+                Verdict::Keep => self.hub.denials.note(error),
                 Verdict::Replace => {
                     self.lose(generation, error.clone().into());
                 }

@@ -11,6 +11,7 @@ use redis::aio::SendError;
 use redis::{Cmd, PushInfo, PushKind, RedisError, Value as Reply};
 use tokio::sync::Notify;
 
+use super::acl::Denials;
 use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::{self, Verdict};
@@ -20,9 +21,8 @@ use super::recovery::Recovery;
 use super::registry::{Change, Registry, WatcherId};
 use super::stats::Counters;
 use super::task::Task;
-use crate::key::{Address, Readable};
+use crate::key::Address;
 use crate::store::{Notice, Watch};
-use crate::throttle::Throttle;
 
 /// How often the connection has to show that it works: a server that vanished is noticed within about this time
 /// and the answer timeout.
@@ -36,7 +36,7 @@ pub(super) struct Hub {
     disconnected: Notify,
     check: Notify,
     replace: Notify,
-    refusals: Throttle,
+    pub(super) denials: Denials,
 }
 
 impl Default for Hub {
@@ -49,7 +49,7 @@ impl Default for Hub {
             disconnected: Notify::new(),
             check: Notify::new(),
             replace: Notify::new(),
-            refusals: Throttle::default(),
+            denials: Denials::default(),
         }
     }
 }
@@ -269,14 +269,7 @@ impl Session<'_> {
         // Replies come in order: what was sent before and is not confirmed by now was answered with an error.
         let mut registry = self.hub.registry();
         if let Some(channel) = registry.refuse(self.mark) {
-            if self.hub.refusals.is_due() {
-                tracing::warn!(
-                    channel = %Readable(&channel),
-                    "Redis refuses subscriptions: does the user have the permission for the channels?"
-                );
-            } else {
-                tracing::debug!(channel = %Readable(&channel), "Redis refuses a subscription");
-            }
+            self.hub.denials.note_channel(&channel);
         }
         self.hub.wake_if_changed(registry);
         Ok(())
