@@ -17,7 +17,7 @@ use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
 use super::draft::Draft;
-use super::policy::ending::{Ended, Incomplete, at_end};
+use super::policy::ending::{Ended, Incomplete, at_end, is_grpc};
 use super::policy::fields;
 use super::policy::freshness::Terms;
 use super::policy::response::{Head, Reason, ResponseRules, Sharing, at_head};
@@ -274,7 +274,8 @@ impl<St: Store> Judge<St> {
         }
         let mut forwarded = Forwarded::because(why);
         forwarded.status = status;
-        forwarded.stored = matches!(sharing, Sharing::Store(_));
+        // Whether a call of gRPC succeeded, and so whether it is stored, only its trailers tell.
+        forwarded.stored = matches!(sharing, Sharing::Store(_)) && !is_grpc(headers);
         if let Sharing::Pass(reason) = sharing {
             forwarded.detail = Some(reason.as_str());
         }

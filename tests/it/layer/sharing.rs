@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use http_body_util::Full;
 use tokio::time::advance;
 
 use super::fixture::{
