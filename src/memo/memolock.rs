@@ -220,8 +220,11 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         }
     }
 
+    /// What was found, if it is a hit.
     fn fresh(&self, found: Option<C::Value>) -> Option<C::Value> {
-        found.filter(|value| self.shared.codec.is_fresh(value))
+        let value = found.filter(|value| self.shared.codec.is_fresh(value))?;
+        self.shared.counters.hits.add();
+        Some(value)
     }
 
     /// Removes the value under `id`, and keeps every computation that has started before from storing its own.

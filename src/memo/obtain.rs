@@ -47,9 +47,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
     /// The value, where the store has it in this process. It may be stale.
     pub(crate) fn peek(&self, address: &Address, now: Instant) -> Option<C::Value> {
         let value = self.store.peek(address, now)?;
-        let value = self.decode(address, &value)?;
-        self.count(&value);
-        Some(value)
+        self.decode(address, &value)
     }
 
     /// Looks the value up, unless it is being computed here: then it is more likely to be absent. It may be stale.
@@ -131,15 +129,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
 
     /// The value, if it is stored.
     pub(crate) async fn lookup(&self, address: &Address) -> Option<C::Value> {
-        let value = self.lookups.share(address, || self.ask(address)).await?;
-        self.count(&value);
-        Some(value)
-    }
-
-    fn count(&self, value: &C::Value) {
-        if self.codec.is_fresh(value) {
-            self.counters.hits.add();
-        }
+        self.lookups.share(address, || self.ask(address)).await
     }
 
     async fn ask(&self, address: &Address) -> Option<C::Value> {

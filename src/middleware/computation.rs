@@ -132,15 +132,16 @@ impl<St: Store> Computation<St> {
             Sharing::Pass(reason) => Sharing::Pass(reason),
             sharing => judge.at_size(body.size_hint().lower(), sharing),
         };
-        let mut draft = Draft::new(&head, control, now, started);
-        judge.say(self.why, None, sharing, &mut head.headers);
         if let Sharing::Pass(reason) = sharing {
             judge.tell(reason);
+            judge.say(self.why, None, sharing, &mut head.headers);
             self.lead.pass();
             // The client may have gone.
             let _ = answer.send(Ok(Response::from_parts(head, MemoBody::inner(body))));
             return;
         }
+        let mut draft = Draft::new(&head, control, now, started);
+        judge.say(self.why, None, sharing, &mut head.headers);
         fields::strip_connection_fields(&mut draft.headers);
         let reservation = Reservation::new(Arc::clone(&judge.shared.counters), judge.rules.max_recording);
         let (recorder, playback) = recording(judge.rules.max_body, reservation);

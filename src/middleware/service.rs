@@ -151,6 +151,7 @@ where
         if narrow.is_none() {
             let now = Instant::now();
             if let Some(stored) = settings.peek(&address, request.headers(), now) {
+                settings.memo.shared.counters.hits.add();
                 return ResponseFuture::ready(replay::hit(stored, now, settings.cache_status));
             }
         }
@@ -211,6 +212,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 Found::Stored(_, stored) if stored.fresh_at(now).is_none() => Forward::Stale,
                 Found::Stored(_, stored) if !narrow.admits(stored.meta()) => Forward::Request,
                 Found::Stored(_, stored) => {
+                    self.memo.shared.counters.hits.add();
                     let narrowed = replay::narrowed(stored, narrow, request.headers(), now, self.cache_status);
                     return Step::Done(Ok(narrowed));
                 }
@@ -242,6 +244,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 Found::Stored(place, stored) => {
                     let now = Instant::now();
                     if stored.fresh_at(now).is_some() {
+                        self.memo.shared.counters.hits.add();
                         return Step::Done(Ok(replay::hit(stored, now, self.cache_status)));
                     }
                     (place, Some(stored), Forward::Stale)

@@ -4,6 +4,8 @@
 
 mod bodies;
 mod body_key;
+mod change;
+mod control;
 mod failures;
 mod fixture;
 mod frameworks;
@@ -11,9 +13,11 @@ mod keys;
 mod limits;
 mod load;
 mod private;
+mod readers;
 mod readiness;
 mod redis;
 mod replay;
+mod revalidation;
 mod sharing;
 mod succession;
 mod vary;
