@@ -2,6 +2,7 @@
 //!
 //! Time is paused, so a test that hangs fails at once, and no test depends on the machine's speed.
 
+mod attacks;
 mod bodies;
 mod body_key;
 mod change;
