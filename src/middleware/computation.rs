@@ -120,7 +120,7 @@ impl<St: Store> Computation<St> {
         if head.status == StatusCode::NOT_MODIFIED
             && let Some(stale) = self.stale.take()
         {
-            let validated = self.validated(&stale, head, started).await;
+            let validated = self.validated(&stale, head, started);
             let _ = answer.send(Ok(validated));
             return;
         }
@@ -156,7 +156,7 @@ impl<St: Store> Computation<St> {
     }
 
     /// The stale response is still right, says the inner service: it is stored anew, with the fields of the 304.
-    async fn validated<ResBody>(
+    fn validated<ResBody>(
         self,
         stale: &StoredResponse,
         mut head: response::Parts,

@@ -45,10 +45,8 @@ impl Terms {
         rules: &ResponseRules,
         now: SystemTime,
     ) -> Self {
-        let by_route = head
-            .control
-            .ttl
-            .or(rules.override_ttl.filter(|_| may_have_ttl(head.status)));
+        let of_layer = rules.override_ttl.filter(|_| may_have_ttl(head.status));
+        let by_route = head.control.ttl.or(of_layer);
         let own = lifetime(directives, head.headers, targeted, now);
         let (fresh_for, no_cache) = match (by_route, own) {
             (Some(ttl), _) => (ttl, false),
