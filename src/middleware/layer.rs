@@ -76,7 +76,7 @@ impl<St: Store> MemoLockLayer<St> {
             key: UriKey::default(),
             requests: RequestRules::default(),
             responses: ResponseRules::default(),
-            cache_status: true,
+            cache_status: false,
             vary: Arc::default(),
         }
     }
@@ -184,7 +184,8 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     }
 
     /// Whether responses say in `Cache-Status` (RFC 9211) what the layer did: `memolock; hit; ttl=30`, or
-    /// `memolock; fwd=uri-miss; stored`. Defaults to `true`: it tells nobody more than `Age` does, and never the key.
+    /// `memolock; fwd=uri-miss; stored`. Defaults to `false`: it helps whoever runs the layer, and whoever probes it
+    /// (section 6), and is the one allocation of a hit in memory. It never tells the key.
     #[must_use]
     pub fn cache_status(mut self, tell: bool) -> Self {
         self.cache_status = tell;

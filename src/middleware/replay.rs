@@ -30,11 +30,11 @@ pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> 
 
 /// The response to somebody who came later: with its age (RFC 9111, section 5.1).
 ///
-/// `cache_status` says whether to say that it was a hit, which costs the one allocation of a hit in memory.
+/// `cache_status` says whether to say that it was a hit, which is the one allocation of a hit in memory.
 pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<MemoBody<B>> {
     let status = stored.status();
     let age = decimal(stored.age_at(now).as_secs());
-    let ttl = stored.fresh_at(now).unwrap_or_default().as_secs();
+    let told = cache_status.then(|| cache_status::hit(stored.fresh_at(now).unwrap_or_default().as_secs()));
     // From a store elsewhere it is nobody else's, and can be taken apart.
     let (mut headers, content, trailers) = match Arc::try_unwrap(stored) {
         Ok(own) => own.into_content(),
@@ -48,10 +48,10 @@ pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bo
         Some(value) => *value = age,
         None => drop(headers.insert(AGE, age)),
     }
-    if cache_status {
+    if let Some(told) = told {
         match headers.get_mut(CACHE_STATUS) {
-            Some(value) if value.is_empty() => *value = cache_status::hit(ttl),
-            _ => drop(headers.append(CACHE_STATUS, cache_status::hit(ttl))),
+            Some(value) if value.is_empty() => *value = told,
+            _ => drop(headers.append(CACHE_STATUS, told)),
         }
     }
     response(status, headers, content, trailers)

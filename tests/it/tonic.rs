@@ -88,12 +88,11 @@ fn field<'a>(fields: &'a HeaderMap, name: &str) -> Vec<&'a str> {
     values.map(|value| value.to_str().expect("ASCII")).collect()
 }
 
-/// Header fields without those that tell the time, or how the reply came.
+/// Header fields without those that tell the time.
 fn timeless(answer: &Answer) -> HeaderMap {
     let mut headers = answer.headers.clone();
     headers.remove("date");
     headers.remove("age");
-    headers.remove("cache-status");
     headers
 }
 

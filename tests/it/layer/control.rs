@@ -127,7 +127,7 @@ async fn cache_status_says_what_was_done() {
         let reply = with(with(fresh("x"), "etag", "\"a\""), "cache-status", "origin; hit");
         Ok(with(reply, "vary", "accept-language"))
     });
-    let nodes = pair(&inner, |layer| layer);
+    let nodes = pair(&inner, |layer| layer.cache_status(true));
     let plain = |fields| request("GET", fields);
     for (expected, asked) in [
         (
@@ -183,7 +183,7 @@ async fn cache_status_tells_of_those_who_waited() {
                 }
             })
         };
-        let nodes = pair(&inner, |layer| layer);
+        let nodes = pair(&inner, |layer| layer.cache_status(true));
         let leader = send(&nodes[0], get("/"));
         gate.reached_by(1).await;
         let follower = send(&nodes[1], get("/"));
@@ -200,9 +200,9 @@ async fn cache_status_tells_of_those_who_waited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cache_status_can_be_switched_off() {
+async fn cache_status_is_off_unless_asked_for() {
     let inner = Inner::replying(|_| fresh("x"));
-    let nodes = pair(&inner, |layer| layer.cache_status(false));
+    let nodes = pair(&inner, |layer| layer);
     for method in [Method::GET, Method::GET, Method::HEAD, Method::POST, Method::OPTIONS] {
         assert_eq!(status(&nodes[0], request(method.as_str(), &[])).await, "", "{method}");
     }
