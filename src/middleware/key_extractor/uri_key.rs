@@ -116,15 +116,14 @@ impl UriKey {
             key = lines(key, name, head.headers);
         }
         if fields.overrides {
-            key = self.overrides(key, head.headers);
+            key = self.overrides(key, head);
         }
         Some(key.build())
     }
 
-    fn overrides(&self, mut key: KeyBuilder, headers: &HeaderMap) -> KeyBuilder {
-        for (name, value) in overrides::sorted(headers) {
-            // Requests that override the method are not collapsed, so no stored response is theirs.
-            if is_method_override(name.as_str().as_bytes()) {
+    fn overrides(&self, mut key: KeyBuilder, head: &Head<'_>) -> KeyBuilder {
+        for (name, value) in overrides::sorted(head.headers) {
+            if head.is_assumed && is_method_override(name.as_str().as_bytes()) {
                 continue;
             }
             if !self.headers.contains(name) && !self.ignored.contains(name) {
@@ -143,13 +142,18 @@ impl<B: Send> KeyExtractor<B> for UriKey {
             method: request.method().as_str(),
             uri: uri_as_received(request),
             headers: request.headers(),
+            is_assumed: false,
         };
         self.key(&head).into()
     }
 
     fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
-        let method = "GET";
-        self.key(&Head { method, uri, headers })
+        self.key(&Head {
+            method: "GET",
+            uri,
+            headers,
+            is_assumed: true,
+        })
     }
 
     fn pass(&self, request: Request<B>) -> Request<B> {
@@ -162,6 +166,8 @@ struct Head<'a> {
     method: &'a str,
     uri: &'a Uri,
     headers: &'a HeaderMap,
+    /// Whether the method is another one than the request has, and so not overridden.
+    is_assumed: bool,
 }
 
 /// The URI before a router took a prefix off.

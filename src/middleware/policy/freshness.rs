@@ -81,7 +81,8 @@ impl Terms {
     /// later.
     pub(crate) fn left_after(&self, elapsed: Duration) -> Option<Duration> {
         let fresh = self.fresh_for.saturating_sub(elapsed);
-        (self.no_cache || !fresh.is_zero()).then(|| (self.fresh_for + self.kept_for).saturating_sub(elapsed))
+        let all = self.fresh_for.saturating_add(self.kept_for);
+        (self.no_cache || !fresh.is_zero()).then(|| all.saturating_sub(elapsed))
     }
 
     /// Whether there is anything to store.

@@ -203,7 +203,14 @@ async fn cache_status_tells_of_those_who_waited() {
 async fn cache_status_is_off_unless_asked_for() {
     let inner = Inner::replying(|_| fresh("x"));
     let nodes = pair(&inner, |layer| layer);
-    for method in [Method::GET, Method::GET, Method::HEAD, Method::POST, Method::OPTIONS] {
+    for method in [
+        Method::HEAD,
+        Method::GET,
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::OPTIONS,
+    ] {
         assert_eq!(status(&nodes[0], request(method.as_str(), &[])).await, "", "{method}");
     }
 }
