@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each test needs a part of it")]
 
 mod client;
+pub(crate) mod cluster;
 mod fault_proxy;
 mod node;
 mod origin;
