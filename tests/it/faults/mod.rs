@@ -2,4 +2,5 @@
 
 mod leaders;
 mod messages;
+mod outages;
 mod proxy;
