@@ -1,5 +1,7 @@
 //! What goes wrong between the nodes and Redis, and what the clients notice of it: nothing, or some latency.
 
+mod errors;
+mod fixture;
 mod leaders;
 mod messages;
 mod outages;

@@ -6,43 +6,17 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tower::BoxError;
 
+use super::fixture::{TIMEOUT, echo, one_after_the_other};
 use crate::support::cluster::{
     LEASE, agree, all_served, ask, gated, nodes, nodes_at, one_body, share_again, urls, waiting,
 };
-use crate::support::{
-    Answer, FaultProxy, HttpClient, Link, Node, Origin, Plane, RedisServer, Reply, eventually, within,
-};
+use crate::support::{Answer, FaultProxy, Link, Plane, RedisServer, eventually, within};
 
-/// How long a node waits for an answer of Redis, and how often it makes sure that Redis is there.
-const TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a node makes sure that Redis is there.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// What everything else may take on a busy machine.
 const SLACK: Duration = Duration::from_secs(1);
-
-/// Asks a node for so many different things, one after the other, and says how long that took.
-async fn one_after_the_other(node: &Node, origin: &Origin, name: &str, count: usize) -> Duration {
-    let client = HttpClient::http1();
-    let since = Instant::now();
-    for n in 0..count {
-        let path = format!("/{name}/{n}");
-        let answer = client.get(&node.url(&path)).await.expect("an answer");
-        assert_eq!((answer.status, answer.text()), (200, path.as_str()));
-        assert_eq!(origin.calls(&path), 1);
-    }
-    since.elapsed()
-}
-
-/// An origin that answers with the path, the slow paths after a while.
-async fn echo() -> Origin {
-    Origin::start(|call| async move {
-        if call.uri.path().starts_with("/slow") {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-        Reply::fresh(call.uri.path().to_owned())
-    })
-    .await
-}
 
 /// Answers, and how long after `since` the last of them came.
 async fn answers_after(
@@ -63,7 +37,7 @@ async fn with_redis_down_from_the_start_a_process_makes_one_call() {
         assert_eq!(agree(urls(&nodes, path, 90)).await, path);
         assert!(origin.calls(path) <= 3, "{} calls", origin.calls(path));
     }
-    let took = one_after_the_other(&nodes[0], &origin, "down", 200).await;
+    let took = one_after_the_other(&nodes[0], &origin, "down", 100).await;
     assert!(took < TIMEOUT + SLACK, "{took:?}");
     redis.restart_empty();
     share_again(&origin, &nodes).await;
@@ -159,11 +133,15 @@ async fn silence(redis: &RedisServer, url: &str, begin: impl FnOnce(), lasting: 
     origin.called("/", 1).await;
     let following = ask(urls(&nodes[1..], "/", 60));
     waiting(redis, 2).await;
+    // The heartbeats of a node's two connections are not to come together.
+    tokio::time::sleep(HEARTBEAT / 2).await;
+    redis.cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    waiting(redis, 2).await;
 
     begin();
     let since = Instant::now();
     // A process that asks meets the silence once.
-    let took = one_after_the_other(&others[0], &other, "silent", 200).await;
+    let took = one_after_the_other(&others[0], &other, "silent", 100).await;
     assert!(took < TIMEOUT + SLACK, "{took:?}");
     // Processes that only wait notice it by themselves, and compute.
     origin.called("/", 3).await;
@@ -180,7 +158,7 @@ async fn silence(redis: &RedisServer, url: &str, begin: impl FnOnce(), lasting: 
     assert_eq!(origin.all_calls(), 3);
 
     tokio::time::sleep_until((since + lasting).into()).await;
-    let took = one_after_the_other(&others[0], &other, "still", 200).await;
+    let took = one_after_the_other(&others[0], &other, "still", 100).await;
     assert!(took < SLACK, "{took:?}");
     end();
     share_again(&origin, &nodes).await;
@@ -238,7 +216,7 @@ async fn refused_connections_cost_nobody_any_time() {
         proxy.links(Link::Refused);
         assert_eq!(agree(urls(&nodes, path, 60)).await, path);
         assert!(origin.calls(path) <= 3, "{} calls", origin.calls(path));
-        let took = one_after_the_other(&nodes[0], &origin, path, 200).await;
+        let took = one_after_the_other(&nodes[0], &origin, path, 100).await;
         assert!(took < TIMEOUT + SLACK, "{took:?}");
         proxy.heal();
         share_again(&origin, &nodes).await;
