@@ -2,7 +2,9 @@
 
 mod errors;
 mod fixture;
+mod forgery;
 mod leaders;
 mod messages;
+mod mixup;
 mod outages;
 mod proxy;

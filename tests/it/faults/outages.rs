@@ -122,13 +122,13 @@ async fn the_leaders_own_process_does_not_compute_again_because_redis_restarted_
     assert_eq!(origin.all_calls(), 1);
 }
 
-/// Redis does not answer any more, and after a while answers again. Meanwhile one node leads, two follow, and all are
-/// asked for other things.
+/// Redis does not answer any more, and after a while answers again. Meanwhile one node leads, two follow, and two more
+/// are asked for other things.
 async fn silence(redis: &RedisServer, url: &str, begin: impl FnOnce(), lasting: Duration, end: impl FnOnce()) {
     let (origin, gate) = gated().await;
     let other = echo().await;
     let nodes = nodes_at(&origin, url, 3).await;
-    let others = nodes_at(&other, url, 1).await;
+    let others = nodes_at(&other, url, 2).await;
     let leading = ask(urls(&nodes[..1], "/", 30));
     origin.called("/", 1).await;
     let following = ask(urls(&nodes[1..], "/", 60));
@@ -140,9 +140,13 @@ async fn silence(redis: &RedisServer, url: &str, begin: impl FnOnce(), lasting: 
 
     begin();
     let since = Instant::now();
-    // A process that asks meets the silence once.
-    let took = one_after_the_other(&others[0], &other, "silent", 100).await;
+    // Processes that ask meet the silence once, and not again.
+    let (wave, took) = answers_after(ask(urls(&others, "/slow/wave", 100)), since).await;
+    assert_eq!(one_body(wave), "/slow/wave");
     assert!(took < TIMEOUT + SLACK, "{took:?}");
+    assert_eq!(other.calls("/slow/wave"), 2);
+    let took = one_after_the_other(&others[0], &other, "silent", 100).await;
+    assert!(took < SLACK, "{took:?}");
     // Processes that only wait notice it by themselves, and compute.
     origin.called("/", 3).await;
     let noticed = since.elapsed();
@@ -162,8 +166,7 @@ async fn silence(redis: &RedisServer, url: &str, begin: impl FnOnce(), lasting: 
     assert!(took < SLACK, "{took:?}");
     end();
     share_again(&origin, &nodes).await;
-    let took = since.elapsed();
-    eprintln!("noticed after {noticed:?}, all over after {took:?}");
+    share_again(&other, &others).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
