@@ -4,12 +4,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::fixture::{TIMEOUT, echo, one_after_the_other};
+use super::fixture::{SLACK, TIMEOUT, echo, one_after_the_other};
 use crate::support::cluster::{LEASE, agree, all_served, ask, gated, nodes_at, one_body, share_again, urls, waiting};
 use crate::support::{Fault, FaultProxy, RedisServer, Target, within};
-
-/// What everything else may take on a busy machine.
-const SLACK: Duration = Duration::from_secs(1);
 
 const WRITES: &[&str] = &["SET", "EVALSHA", "EVAL"];
 const EVEN_PING: &[&str] = &["GET", "SET", "PTTL", "EVALSHA", "EVAL", "PING"];

@@ -10,7 +10,7 @@ use tower_memolock::store::Watch;
 use tower_memolock::{Address, Key, MemoLock, RedisStore, Store, Tag};
 
 use super::fixture::{Names, Peer, raw};
-use crate::support::{Cut, Fault, FaultProxy, Plane, RedisServer, Target, eventually, within};
+use crate::support::{Cut, Fault, FaultProxy, PATIENCE, Plane, RedisServer, Target, eventually, within};
 
 /// Names so long that the server's confirmations do not arrive all at once.
 fn long(number: usize) -> String {
@@ -27,7 +27,8 @@ async fn wrong_replies_after_resubscription() -> usize {
     let (pushes, _heard) = mpsc::unbounded_channel();
     let config = ConnectionManagerConfig::new()
         .set_push_sender(pushes)
-        .set_automatic_resubscription();
+        .set_automatic_resubscription()
+        .set_response_timeout(Some(PATIENCE));
     let manager = client.get_connection_manager_with_config(config).await;
     let mut manager = manager.expect("a connection");
     let channels: Vec<_> = (0..CHANNELS).map(long).collect();

@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tower::BoxError;
 
-use super::fixture::{TIMEOUT, echo, one_after_the_other};
+use super::fixture::{SLACK, TIMEOUT, echo, one_after_the_other};
 use crate::support::cluster::{
     LEASE, agree, all_served, ask, gated, nodes, nodes_at, one_body, share_again, urls, waiting,
 };
@@ -14,9 +14,6 @@ use crate::support::{Answer, FaultProxy, Link, Plane, RedisServer, eventually, w
 
 /// How often a node makes sure that Redis is there.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// What everything else may take on a busy machine.
-const SLACK: Duration = Duration::from_secs(1);
 
 /// Answers, and how long after `since` the last of them came.
 async fn answers_after(
