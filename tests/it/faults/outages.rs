@@ -10,10 +10,13 @@ use super::fixture::{SLACK, TIMEOUT, echo, one_after_the_other};
 use crate::support::cluster::{
     LEASE, agree, all_served, ask, gated, nodes, nodes_at, one_body, share_again, urls, waiting,
 };
-use crate::support::{Answer, FaultProxy, Link, Plane, RedisServer, eventually, within};
+use crate::support::{Answer, Fault, FaultProxy, Link, Plane, RedisServer, Target, eventually, within};
 
 /// How often a node makes sure that Redis is there.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The longest pause between two attempts to connect.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Answers, and how long after `since` the last of them came.
 async fn answers_after(
@@ -50,10 +53,13 @@ async fn a_node_that_has_seen_nothing_but_the_outage_joins_the_cluster() {
     // Long enough for the longest delay between two attempts to connect.
     tokio::time::sleep(LEASE * 2).await;
     redis.restart_empty();
+    let since = Instant::now();
     eventually("both connections of both nodes", || {
         redis.cli(&["CLIENT", "LIST"]).lines().count() > 4
     })
     .await;
+    let took = since.elapsed();
+    assert!(took < RETRY + SLACK, "{took:?}");
 
     let leading = ask(urls(&busy, "/", 10));
     origin.called("/", 1).await;
@@ -179,7 +185,8 @@ async fn a_network_that_swallows_everything_is_noticed_once_and_found_again() {
     let proxy = FaultProxy::start(redis.port()).await;
     let swallow = || proxy.links(Link::Silent);
     silence(&redis, &proxy.url(), swallow, Duration::from_secs(4), || proxy.heal()).await;
-    assert!(proxy.opened(Plane::Commands) > 4 && proxy.opened(Plane::Notifications) > 4);
+    // More than one of each node.
+    assert!(proxy.opened(Plane::Commands) > 5 && proxy.opened(Plane::Notifications) > 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,7 +201,10 @@ async fn half_open_connections_are_replaced_one_plane_at_a_time() {
         waiting(&redis, 2).await;
         let opened = proxy.opened(plane);
         proxy.link(plane, Link::Silent);
-        eventually("new connections", || proxy.opened(plane) > opened).await;
+        let since = Instant::now();
+        eventually("new connections of all nodes", || proxy.opened(plane) >= opened + 3).await;
+        let noticed = since.elapsed();
+        assert!(noticed < HEARTBEAT + TIMEOUT + SLACK, "{plane:?}: {noticed:?}");
         gate.add_permits(Semaphore::MAX_PERMITS);
         let since = Instant::now();
         let (answers, late) = answers_after(asked, since).await;
@@ -221,4 +231,24 @@ async fn refused_connections_cost_nobody_any_time() {
         proxy.heal();
         share_again(&origin, &nodes).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_answers_nothing_but_pings_costs_hardly_more() {
+    let redis = RedisServer::start();
+    let proxy = FaultProxy::start(redis.port()).await;
+    let origin = echo().await;
+    let nodes = nodes_at(&origin, &proxy.url(), 2).await;
+    let mute = proxy.inject(Target::replies(&["GET", "SET", "EVALSHA", "EVAL"]), Fault::Mute);
+    let since = Instant::now();
+    let (wave, took) = answers_after(ask(urls(&nodes, "/slow", 100)), since).await;
+    assert_eq!(one_body(wave), "/slow");
+    assert!(took < TIMEOUT + SLACK, "{took:?}");
+    assert_eq!(origin.calls("/slow"), 2);
+    // Whoever comes first on a new connection finds out for the others.
+    let took = one_after_the_other(&nodes[0], &origin, "mute", 20).await;
+    assert!(took < TIMEOUT * 2 + SLACK, "{took:?}");
+    mute.happened(3).await;
+    proxy.heal();
+    share_again(&origin, &nodes).await;
 }
