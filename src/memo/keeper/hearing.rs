@@ -1,0 +1,128 @@
+//! [`Hearing`]: a watch that is hardly older than whoever joined the flight last.
+//!
+//! What a watch hears was published after it began, so it is news to those who joined before that, and to nobody else.
+//! A value that is stored can be read by the others; one that is shared with those who wait at this moment cannot. So
+//! while callers go on joining, one watch succeeds another, and none of them ends before its successor is in effect.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::task::unconstrained;
+use tokio::time::{Instant, sleep_until};
+
+use super::Keeper;
+use crate::codec::Codec;
+use crate::memo::clock::Moment;
+use crate::store::{Notice, Store, Watch};
+
+/// How long after the first caller who came later than the watch the next one begins, at least: those who came in about
+/// this time before a value was shared are too late for it.
+const SUCCESSION: Duration = Duration::from_millis(20);
+
+/// The longer everybody waits, the less it matters to come this part of the time too late: a computation that takes
+/// ten seconds does not need five hundred watches.
+const PART: u32 = 16;
+
+pub(super) struct Hearing<'a, St: Store, C: Codec> {
+    keeper: &'a Keeper<St, C>,
+    begun: Instant,
+    present: Listener<St::Watch>,
+    successor: Successor<St::Watch>,
+}
+
+struct Listener<W> {
+    watch: W,
+    since: Moment,
+    in_effect: bool,
+}
+
+enum Successor<W> {
+    /// Nobody is known to need one.
+    None,
+    Due(Instant),
+    Begun(Listener<W>),
+}
+
+impl<'a, St: Store, C: Codec> Hearing<'a, St, C> {
+    pub(super) fn start(keeper: &'a Keeper<St, C>) -> Self {
+        Self {
+            keeper,
+            begun: Instant::now(),
+            present: Listener::start(keeper),
+            successor: Successor::None,
+        }
+    }
+
+    /// The next notice, and when it cannot have been published yet. Cancel safe.
+    pub(super) async fn next(&mut self) -> (Notice, Moment) {
+        let Self {
+            keeper,
+            begun,
+            present,
+            successor,
+        } = self;
+        loop {
+            tokio::select! {
+                biased;
+                notice = present.watch.next() => return (notice, present.since),
+                () = successor.prepare(keeper, *begun, present.since) => {}
+            }
+            // The successor has missed what was published before it was in effect.
+            if let Some(notice) = at_once(&mut present.watch).await {
+                return (notice, present.since);
+            }
+            if let Successor::Begun(next) = std::mem::replace(successor, Successor::None) {
+                *present = next;
+            }
+        }
+    }
+}
+
+impl<W: Watch> Listener<W> {
+    fn start<St: Store<Watch = W>, C: Codec>(keeper: &Keeper<St, C>) -> Self {
+        Self {
+            since: keeper.shared.clock.tick(),
+            watch: keeper.shared.store.watch(&keeper.address),
+            in_effect: false,
+        }
+    }
+}
+
+impl<W: Watch> Successor<W> {
+    /// Resolves once there is one in effect. Cancel safe.
+    async fn prepare<St, C>(&mut self, keeper: &Keeper<St, C>, begun: Instant, since: Moment)
+    where
+        St: Store<Watch = W>,
+        C: Codec,
+    {
+        loop {
+            match self {
+                Self::None => {
+                    poll_fn(|cx| keeper.flight.poll_joined(since, cx)).await;
+                    *self = Self::Due(Instant::now() + SUCCESSION.max(begun.elapsed() / PART));
+                }
+                Self::Due(due) => {
+                    sleep_until(*due).await;
+                    *self = Self::Begun(Listener::start(keeper));
+                }
+                Self::Begun(next) if next.in_effect => return,
+                Self::Begun(next) => next.in_effect = matches!(next.watch.next().await, Notice::Reread),
+            }
+        }
+    }
+}
+
+/// The next notice, if there is one.
+async fn at_once(watch: &mut impl Watch) -> Option<Notice> {
+    // A task that has had its share of the thread would find every watch silent.
+    let mut next = pin!(unconstrained(watch.next()));
+    poll_fn(|cx| {
+        Poll::Ready(match next.as_mut().poll(cx) {
+            Poll::Ready(notice) => Some(notice),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
