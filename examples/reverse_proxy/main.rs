@@ -27,7 +27,7 @@ use std::time::Duration;
 use http_body_util::Either;
 use tokio::net::TcpListener;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
-use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore, Store};
+use tower_memolock::{MemoLockLayer, MemoryStore, Store, StoreErrorKind};
 use tracing_subscriber::filter::LevelFilter;
 
 use self::options::Options;
@@ -55,10 +55,15 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(options: Options) -> Result<(), BoxError> {
-    match options.redis.clone() {
-        Some(url) => proxy(options, RedisStore::connect(&url).await?).await,
-        None => proxy(options, MemoryStore::new()).await,
+async fn run(mut options: Options) -> Result<(), BoxError> {
+    let Some(redis) = options.redis.take() else {
+        return proxy(options, MemoryStore::new()).await;
+    };
+    let store = redis.connect().await?;
+    match store.check(&options.tag).await {
+        // A Redis that is away comes back by itself, a permission does not.
+        Err(error) if error.kind() == StoreErrorKind::Rejected => Err(error.into()),
+        _ => proxy(options, store).await,
     }
 }
 

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
-use tower_memolock::Tag;
+use tower_memolock::store::RedisStoreBuilder;
+use tower_memolock::{RedisStore, Tag};
 
-use crate::support::{Args, read_args};
+use crate::support::{Args, Error, read_args};
 
 const USAGE: &str = "\
 Usage: reverse_proxy --listen ADDR --upstream URL [OPTIONS]
@@ -17,6 +18,10 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --listen ADDR         where to listen; port 0 takes a free one
   --upstream URL        whom to ask, http:// only; a path is put in front of each request's
   --redis URL           share with other proxies through this Redis; without it, within this process
+  --redis-ca FILE       the CA that signed the certificate of a rediss:// Redis, as PEM
+                                                                           [default: Mozilla's]
+  --redis-cert FILE     a client certificate for it, as PEM, with --redis-key
+  --redis-key FILE      the key of the client certificate, as PEM
   --tag NAME            the first part of the names of all keys            [default: proxy]
   --ttl DUR             store what the upstream gives no lifetime this long [default: do not store it]
   --lease DUR           how long a dead proxy may block a key              [default: 5s]
@@ -28,11 +33,10 @@ DUR is a whole number with a unit: 500ms, 2s, 1m, 1h.
 RUST_LOG sets how much goes to stderr: error, warn, info, debug or trace [default: warn].";
 
 /// What the command line asks for.
-#[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     pub(crate) upstream: Uri,
-    pub(crate) redis: Option<String>,
+    pub(crate) redis: Option<RedisStoreBuilder>,
     pub(crate) tag: Tag,
     pub(crate) ttl: Option<Duration>,
     pub(crate) lease: Duration,
@@ -45,7 +49,7 @@ impl Options {
         read_args(USAGE, |args| {
             let mut listen = None;
             let mut upstream = None;
-            let mut redis = None;
+            let (mut redis, mut ca, mut cert, mut key) = (None, None, None, None);
             let mut tag = Tag::new("proxy").map_err(|e| e.to_string())?;
             let mut ttl = None;
             let mut lease = Duration::from_secs(5);
@@ -56,6 +60,9 @@ impl Options {
                     "--listen" => listen = Some(args.address()?),
                     "--upstream" => upstream = Some(args.http_url()?),
                     "--redis" => redis = Some(args.redis_url()?),
+                    "--redis-ca" => ca = Some(args.file()?),
+                    "--redis-cert" => cert = Some(args.file()?),
+                    "--redis-key" => key = Some(args.file()?),
                     "--tag" => tag = args.tag()?,
                     "--ttl" => ttl = Some(args.duration()?),
                     "--lease" => lease = args.duration()?,
@@ -65,6 +72,11 @@ impl Options {
                 }
             }
             let missing = Args::missing;
+            let redis = match redis {
+                Some(url) => Some(builder(url, ca, cert, key)?),
+                None if ca.or(cert).or(key).is_some() => return Err(missing("--redis", "an address")),
+                None => None,
+            };
             Ok(Self {
                 listen: listen.ok_or_else(|| missing("--listen", "an address"))?,
                 upstream: upstream.ok_or_else(|| missing("--upstream", "an http:// address"))?,
@@ -76,5 +88,23 @@ impl Options {
                 max_body,
             })
         })
+    }
+}
+
+fn builder(
+    url: String,
+    ca: Option<Vec<u8>>,
+    cert: Option<Vec<u8>>,
+    key: Option<Vec<u8>>,
+) -> Result<RedisStoreBuilder, Error> {
+    let mut builder = RedisStore::builder(url);
+    if let Some(ca) = ca {
+        builder = builder.root_certificates(ca);
+    }
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(builder.client_certificate(cert, key)),
+        (None, None) => Ok(builder),
+        (None, Some(_)) => Err(Args::missing("--redis-cert", "a file")),
+        (Some(_), None) => Err(Args::missing("--redis-key", "a file")),
     }
 }

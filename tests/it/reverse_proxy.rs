@@ -332,6 +332,9 @@ async fn help_goes_to_stdout_and_is_a_success() {
         "--listen",
         "--upstream",
         "--redis",
+        "--redis-ca",
+        "--redis-cert",
+        "--redis-key",
         "--tag",
         "--ttl",
         "--lease",
@@ -365,6 +368,16 @@ async fn a_wrong_command_line_is_explained() {
         ),
         (&["--upstream", "localhost:80"], &["--upstream", "http://"]),
         (&["--redis", "http://localhost"], &["--redis", "redis://"]),
+        (&["--redis-ca", "/nowhere.pem"], &["--redis-ca", "/nowhere.pem"]),
+        (&["--redis-ca", "Cargo.toml"], &["--redis is missing"]),
+        (
+            &["--redis", "rediss://localhost", "--redis-cert", "Cargo.toml"],
+            &["--redis-key is missing"],
+        ),
+        (
+            &["--redis", "rediss://localhost", "--redis-key", "Cargo.toml"],
+            &["--redis-cert is missing"],
+        ),
     ] {
         let all: Vec<&str> = PLACES.iter().chain(flags).copied().collect();
         let output = run_example("reverse_proxy", &all).await;

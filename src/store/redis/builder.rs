@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use redis::{Client, ConnectionInfo};
 
+use super::acl;
 use super::dial::{self, Dialer};
 use super::store::RedisStore;
-use crate::error::{StoreError, StoreErrorKind};
+#[cfg(feature = "tls")]
+use super::tls::{Certificates, Identity};
+use crate::error::StoreError;
 
 /// Builds a [`RedisStore`] whose settings differ from the defaults.
 ///
@@ -28,6 +31,8 @@ pub struct RedisStoreBuilder {
     timeout: Duration,
     connect_timeout: Duration,
     inline_limit: usize,
+    #[cfg(feature = "tls")]
+    certificates: Certificates,
 }
 
 enum Target {
@@ -53,6 +58,8 @@ impl RedisStoreBuilder {
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
             inline_limit: 1 << 20,
+            #[cfg(feature = "tls")]
+            certificates: Certificates::default(),
         }
     }
 
@@ -86,6 +93,40 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// Trusts servers whose certificate one of these CAs has signed, and no others. One or several certificates, as
+    /// PEM.
+    ///
+    /// Checked when connecting; for `rediss://` URLs only. Defaults to the CAs that Mozilla trusts, which are built in.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = tower_memolock::RedisStore::builder("rediss://redis.internal/")
+    ///     .root_certificates(std::fs::read("ca.pem")?)
+    ///     .client_certificate(std::fs::read("client.pem")?, std::fs::read("client.key")?)
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.certificates.roots = Some(pem.into());
+        self
+    }
+
+    /// Shows a server that asks for it this certificate, followed by those that lead to its CA, and proves it with
+    /// the key. Both as PEM, the key in PKCS#8, PKCS#1 or SEC1 form and without a passphrase.
+    ///
+    /// Checked when connecting; for `rediss://` URLs only. Defaults to none.
+    #[cfg(feature = "tls")]
+    pub fn client_certificate(mut self, pem: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.certificates.client = Some(Identity {
+            certificate: pem.into(),
+            key: key.into(),
+        });
+        self
+    }
+
     /// Connects.
     ///
     /// The store belongs to the tokio runtime in which this is called, and works as long as that runs. A server
@@ -93,8 +134,10 @@ impl RedisStoreBuilder {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Config`] where the URL cannot be used, or needs the feature `tls`;
-    /// [`StoreErrorKind::Rejected`] where the server refuses the credentials or the database.
+    /// A [`Config`](crate::StoreErrorKind::Config) error where the URL or a certificate cannot be used, where the URL
+    /// needs the feature `tls`, or where the certificate of one side does not satisfy the other; a
+    /// [`Rejected`](crate::StoreErrorKind::Rejected) one where the server refuses the credentials, the database or a
+    /// command. The source says what to change.
     ///
     /// # Panics
     ///
@@ -105,14 +148,24 @@ impl RedisStoreBuilder {
             timeout,
             connect_timeout,
             inline_limit,
+            #[cfg(feature = "tls")]
+            certificates,
         } = self;
         let info = match target {
             Target::Url(url) => dial::parse_url(&url)?,
             Target::Info(info) => *info,
         };
+        #[cfg(feature = "tls")]
+        let info = certificates.add_to(info)?;
         let dialer = Dialer::new(info, timeout, connect_timeout);
-        match dialer.commands().await {
-            Err(error) if error.is_permanent() => Err(StoreError::with_source(StoreErrorKind::Rejected, error)),
+        let mut first = dialer.commands().await;
+        if let Ok(connection) = &mut first
+            && let Err(error) = acl::check_commands(&dialer, connection).await
+        {
+            first = Err(error);
+        }
+        match first {
+            Err(error) if error.is_permanent() => Err(StoreError::with_source(error.kind(), error)),
             first => Ok(RedisStore::start(dialer, first, inline_limit)),
         }
     }
@@ -120,7 +173,7 @@ impl RedisStoreBuilder {
 
 impl fmt::Debug for RedisStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the target: a URL holds the password.
+        // Neither the target nor the certificates: a URL holds the password, and there is a key.
         f.debug_struct("RedisStoreBuilder")
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout)

@@ -11,8 +11,11 @@ use redis::{
     RedisError, Value as Reply,
 };
 
+use super::acl::Denied;
 use super::connection::{Connection, within};
 use super::error::DialError;
+#[cfg(feature = "tls")]
+use super::tls;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// When the kernel starts to probe an idle connection. Our own heartbeat is faster; this is for what it misses.
@@ -34,7 +37,6 @@ pub(super) struct Dialer {
 
 impl Dialer {
     pub(super) fn new(info: ConnectionInfo, timeout: Duration, connect_timeout: Duration) -> Self {
-        install_crypto_provider(info.addr());
         Self {
             info: with_tcp_settings(info),
             timeout,
@@ -45,6 +47,11 @@ impl Dialer {
     /// Where the server is, without any credentials.
     pub(super) fn address(&self) -> &ConnectionAddr {
         self.info.addr()
+    }
+
+    /// The name of the user that the server knows the store as.
+    pub(super) fn user(&self) -> &str {
+        self.info.redis_settings().username().unwrap_or("default")
     }
 
     /// A connection for commands, which has answered a `PING`.
@@ -60,7 +67,15 @@ impl Dialer {
             self.greet(&mut connection).await?;
             Ok(connection)
         };
-        self.within_timeout(open).await
+        let outcome = self.within_timeout(open).await;
+        #[cfg(feature = "tls")]
+        if let Err(DialError::HungUp(_)) = &outcome
+            && let ConnectionAddr::TcpTls { .. } = self.address()
+            && let Some(reason) = tls::diagnose(client, self.connect_timeout).await
+        {
+            return Err(reason);
+        }
+        outcome
     }
 
     /// A connection for subscriptions. `sender` sees everything that the server pushes.
@@ -79,7 +94,7 @@ impl Dialer {
     }
 
     fn client(&self, settings: RedisConnectionInfo) -> Result<Client, DialError> {
-        Client::open(self.info.clone().set_redis_settings(settings)).map_err(DialError::Unreachable)
+        Client::open(self.info.clone().set_redis_settings(settings)).map_err(DialError::from)
     }
 
     fn config(&self) -> AsyncConnectionConfig {
@@ -91,13 +106,13 @@ impl Dialer {
 
     async fn open(&self, client: &Client, config: &AsyncConnectionConfig) -> Result<Connection, DialError> {
         let connection = client.get_multiplexed_async_connection_with_config(config).await;
-        let connection = connection.map_err(DialError::Unreachable)?;
-        Ok(Connection::new(connection, self.timeout))
+        Ok(Connection::new(connection?, self.timeout))
     }
 
     async fn within_timeout<T>(&self, open: impl Future<Output = Result<T, DialError>>) -> Result<T, DialError> {
         let outcome = within(self.connect_timeout, pin!(open)).await;
-        outcome.map_err(|e| DialError::Unreachable(e.into()))?
+        let outcome = outcome.unwrap_or_else(|e| Err(DialError::Unreachable(e.into())));
+        outcome.map_err(|e| e.with_hint(self.address()))
     }
 
     async fn greet(&self, connection: &mut Connection) -> Result<(), DialError> {
@@ -111,7 +126,11 @@ impl Dialer {
             let database = settings.db();
             let mut select = redis::cmd("SELECT");
             select.arg(database);
-            ask(connection, &select, |e| Err(DialError::Database(database, e))).await?;
+            let refused = |e: RedisError| match e.code() {
+                Some("NOPERM") => DialError::Denied(Denied::new(self.user(), ["+select".to_owned()], e)),
+                _ => DialError::Database(database, e),
+            };
+            ask(connection, &select, |e| Err(refused(e))).await?;
         }
         // Any other error shows a server at work: `NOPERM`, or `MISCONF` while it cannot save.
         ask(connection, &redis::cmd("PING"), |_| Ok(())).await
@@ -125,7 +144,7 @@ async fn ask(
     refused: impl FnOnce(RedisError) -> Result<(), DialError>,
 ) -> Result<(), DialError> {
     let reply = connection.send(command).await;
-    let Reply::ServerError(error) = reply.map_err(DialError::Unreachable)? else {
+    let Reply::ServerError(error) = reply? else {
         return Ok(());
     };
     let full = error.details().is_some_and(|d| d.contains("max number of clients"));
@@ -160,14 +179,3 @@ fn with_tcp_settings(info: ConnectionInfo) -> ConnectionInfo {
     }
     info.set_tcp_settings(settings)
 }
-
-#[cfg(feature = "tls")]
-fn install_crypto_provider(address: &ConnectionAddr) {
-    if matches!(address, ConnectionAddr::TcpTls { .. }) {
-        // An error means that the program has chosen one, which is then the one to use.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-}
-
-#[cfg(not(feature = "tls"))]
-fn install_crypto_provider(_: &ConnectionAddr) {}

@@ -1,7 +1,10 @@
 //! What an error of Redis means for the caller and for the connection.
 
-use redis::{RedisError, ServerError};
+use redis::{ConnectionAddr, ErrorKind, RedisError, ServerError};
 
+use super::acl::Denied;
+#[cfg(feature = "tls")]
+use super::tls::HandshakeError;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// What becomes of a connection on which the server answered with an error.
@@ -50,6 +53,15 @@ pub(super) enum DialError {
     /// The server or the way to it does not work; it may later.
     #[error("Redis cannot be reached")]
     Unreachable(#[source] RedisError),
+    #[error("Redis does not answer; a port without TLS does not answer to a rediss:// URL either")]
+    Silent(#[source] RedisError),
+    #[error("Redis hangs up before it answers; a port for TLS does so on a redis:// URL")]
+    HungUp(#[source] RedisError),
+    #[error("the way to Redis cannot be used as configured")]
+    Config(#[source] RedisError),
+    #[cfg(feature = "tls")]
+    #[error("{0}")]
+    Handshake(HandshakeError, #[source] RedisError),
     #[error("Redis rejects the user name or password: check those in the URL")]
     Credentials(#[source] RedisError),
     #[error("Redis requires a password: add it to the URL, redis://user:password@host:port")]
@@ -58,12 +70,51 @@ pub(super) enum DialError {
     Database(i64, #[source] RedisError),
     #[error("Redis refuses connections from other hosts: set a password for it")]
     Protected(#[source] RedisError),
+    #[error(transparent)]
+    Denied(Denied),
 }
 
 impl DialError {
     /// Whether trying again is of no use until somebody changes the configuration.
     pub(super) fn is_permanent(&self) -> bool {
-        !matches!(self, Self::Unreachable(_))
+        !matches!(self, Self::Unreachable(_) | Self::Silent(_) | Self::HungUp(_))
+    }
+
+    /// The class of a permanent error: who refuses, the server or this side.
+    pub(super) fn kind(&self) -> StoreErrorKind {
+        match self {
+            Self::Config(_) => StoreErrorKind::Config,
+            #[cfg(feature = "tls")]
+            Self::Handshake(..) => StoreErrorKind::Config,
+            _ => StoreErrorKind::Rejected,
+        }
+    }
+
+    /// The same, and what it may mean at this address, where it cannot be told from an outage.
+    pub(super) fn with_hint(self, address: &ConnectionAddr) -> Self {
+        match (self, address) {
+            (Self::Unreachable(e), ConnectionAddr::TcpTls { .. }) if e.is_timeout() => Self::Silent(e),
+            (Self::Unreachable(e), ConnectionAddr::Tcp(..) | ConnectionAddr::TcpTls { .. })
+                if e.is_connection_dropped() && !e.is_connection_refusal() =>
+            {
+                Self::HungUp(e)
+            }
+            (other, _) => other,
+        }
+    }
+}
+
+impl From<RedisError> for DialError {
+    /// What a failure to connect means, by what is known of it.
+    fn from(error: RedisError) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(handshake) = HandshakeError::find(&error) {
+            return Self::Handshake(handshake, error);
+        }
+        if error.kind() == ErrorKind::InvalidClientConfig {
+            return Self::Config(error);
+        }
+        Self::Unreachable(error)
     }
 }
 

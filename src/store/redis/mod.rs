@@ -1,10 +1,13 @@
 //! [`RedisStore`]: values, locks and promises in one Redis server. Its own docs say what is sent, and how.
 
+mod acl;
 mod builder;
 mod commands;
 mod connection;
 mod dial;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod keyspace;
 mod mailbox;
 mod message;
@@ -16,6 +19,8 @@ mod subscriber;
 mod task;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use self::builder::RedisStoreBuilder;
 pub use self::store::RedisStore;
