@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each test needs a part of it")]
 
 mod client;
+mod fault_proxy;
 mod node;
 mod origin;
 mod process;
@@ -12,6 +13,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use self::client::{Answer, HttpClient, exchange, hang_up_after_request};
+pub(crate) use self::fault_proxy::{Cut, Fault, FaultProxy, Injection, Link, Plane, Target};
 pub(crate) use self::node::{Node, command, run_example};
 pub(crate) use self::origin::{BodySender, Call, Origin, Reply};
 pub(crate) use self::process::signal;

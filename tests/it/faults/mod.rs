@@ -1,0 +1,3 @@
+//! What goes wrong between the nodes and Redis, and what the clients notice of it: nothing, or some latency.
+
+mod proxy;
