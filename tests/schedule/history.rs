@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
 /// Everything that happened in one round.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct History {
     events: Arc<Mutex<Events>>,
+    invalidated: UnboundedSender<usize>,
 }
 
 #[derive(Default)]
@@ -57,6 +60,16 @@ pub(crate) struct Summary {
 }
 
 impl History {
+    /// The other end hears of each key that was invalidated.
+    pub(crate) fn new() -> (Self, UnboundedReceiver<usize>) {
+        let (invalidated, keys) = mpsc::unbounded_channel();
+        let history = Self {
+            events: Arc::default(),
+            invalidated,
+        };
+        (history, keys)
+    }
+
     fn events(&self) -> MutexGuard<'_, Events> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,6 +137,8 @@ impl History {
                         called: number(called),
                         returned: number(returned),
                     });
+                    // The round may be over.
+                    let _ = self.invalidated.send(request(key));
                 }
             }
             _ => panic!("not a report: {line:?}"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::NODES;
+use crate::support::{Cut, Link, Plane};
 
 /// How many keys there are: few, so that they are fought for.
 const KEYS: usize = 4;
@@ -51,7 +52,44 @@ pub(crate) enum Fault {
     KillClients,
     /// `SCRIPT FLUSH`.
     FlushScripts,
+    /// Connections of one node are closed.
+    Cut(usize, Plane, Cut),
+    /// Connections of one node stand still, or are refused.
+    Link(usize, Plane, Link, Duration),
+    /// Something happens to what Redis says to one node.
+    Inject(usize, Victim, Duration),
 }
+
+/// Which messages to a node suffer, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Victim {
+    /// Published messages.
+    Messages(Harm),
+    /// Replies to commands.
+    Replies(Harm),
+    /// All commands are answered with this error.
+    Commands(&'static str),
+}
+
+/// What may happen to a message without a value's bytes being changed, or one reply being taken for another: values
+/// are kept to the letter here, so nothing would notice that.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Harm {
+    Drop,
+    Duplicate,
+    Reorder,
+    Delay(Duration),
+    Truncate,
+    Mute,
+}
+
+const ERRORS: [&str; 5] = [
+    "LOADING Redis is loading the dataset in memory",
+    "READONLY You can't write against a read only replica.",
+    "OOM command not allowed when used memory > 'maxmemory'.",
+    "NOPERM this user has no permissions to run the command",
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+];
 
 /// One round.
 pub(crate) struct Plan {
@@ -128,13 +166,40 @@ fn computation(rng: &mut Rng) -> Computation {
 
 fn fault(rng: &mut Rng) -> Fault {
     let node = rng.usize(0..NODES);
-    match rng.u8(0..7) {
+    match rng.u8(0..14) {
         0 => Fault::KillNode(node, millis(rng, 50, 800)),
         1 => Fault::PauseNode(node, millis(rng, 50, 1500)),
         2 => Fault::KillRedis(millis(rng, 20, 800)),
         3 => Fault::PauseRedis(millis(rng, 50, 1500)),
         4 => Fault::KillSubscribers,
         5 => Fault::KillClients,
-        _ => Fault::FlushScripts,
+        6 => Fault::FlushScripts,
+        7 => Fault::Cut(node, plane(rng), if rng.bool() { Cut::Fin } else { Cut::Reset }),
+        8 | 9 => {
+            let link = if rng.bool() { Link::Silent } else { Link::Refused };
+            Fault::Link(node, plane(rng), link, millis(rng, 50, 1500))
+        }
+        _ => Fault::Inject(node, victim(rng), millis(rng, 100, 2000)),
+    }
+}
+
+fn plane(rng: &mut Rng) -> Plane {
+    if rng.bool() {
+        Plane::Commands
+    } else {
+        Plane::Notifications
+    }
+}
+
+fn victim(rng: &mut Rng) -> Victim {
+    match rng.u8(0..9) {
+        0 => Victim::Messages(Harm::Drop),
+        1 => Victim::Messages(Harm::Duplicate),
+        2 => Victim::Messages(Harm::Reorder),
+        3 | 4 => Victim::Messages(Harm::Delay(millis(rng, 5, 400))),
+        5 => Victim::Messages(if rng.bool() { Harm::Truncate } else { Harm::Mute }),
+        6 => Victim::Replies(Harm::Delay(millis(rng, 5, 400))),
+        7 => Victim::Replies(if rng.bool() { Harm::Truncate } else { Harm::Mute }),
+        _ => Victim::Commands(ERRORS[rng.usize(0..ERRORS.len())]),
     }
 }

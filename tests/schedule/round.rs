@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::history::{History, Summary};
 use crate::node::Node;
-use crate::plan::{Computation, Fault, Plan, Step};
-use crate::support::RedisServer;
+use crate::plan::{Computation, Fault, Harm, Plan, Step, Victim};
+use crate::support::{self, FaultProxy, RedisServer, Target};
 use crate::{BOUND, NODES};
 
 /// How long after the last fault identical requests may still cost more than one computation.
@@ -16,20 +17,27 @@ const RECOVERY: Duration = Duration::from_secs(10);
 /// The keys from here on are for [`Round::collapses_again`].
 const PROBES: usize = 1000;
 
+/// What is computed where the plan does not say.
+const SHORT: Computation = Computation {
+    cost: Duration::from_millis(50),
+    ttl: Duration::from_secs(10),
+    fails: false,
+};
+
 /// Carries out a plan on a new cluster.
 ///
 /// # Errors
 ///
 /// Says what must not be.
 pub(crate) async fn carry_out(plan: &Plan) -> Result<Summary, String> {
-    let mut round = Round::start();
+    let mut round = Round::start().await;
     let start = Instant::now();
     for (at, step) in &plan.steps {
-        round.repair_until(start + *at).await;
+        round.until(start + *at).await;
         round.take(*step).await;
     }
     let over = round.repairs.iter().map(|(due, _)| *due).max();
-    round.repair_until(over.unwrap_or(start)).await;
+    round.until(over.unwrap_or(start)).await;
     round.all_answered().await?;
     round.collapses_again().await?;
     round.history.check(BOUND)
@@ -39,8 +47,11 @@ pub(crate) async fn carry_out(plan: &Plan) -> Result<Summary, String> {
 struct Round {
     redis: RedisServer,
     redis_state: Health,
+    /// The way from each node to Redis.
+    proxies: Vec<FaultProxy>,
     nodes: [Option<Node>; NODES],
     history: History,
+    invalidated: UnboundedReceiver<usize>,
     /// How many orders were given.
     orders: usize,
     /// What has to be mended, and when.
@@ -60,38 +71,54 @@ enum Repair {
     ResumeNode(usize),
     StartRedis,
     ResumeRedis,
+    HealProxy(usize),
 }
 
 impl Round {
-    fn start() -> Self {
+    async fn start() -> Self {
         let redis = RedisServer::start();
-        let history = History::default();
-        let nodes = std::array::from_fn(|n| Some(Node::start(n, &redis.url(), &history)));
+        let mut proxies = Vec::new();
+        for _ in 0..NODES {
+            proxies.push(FaultProxy::start(redis.port()).await);
+        }
+        let (history, invalidated) = History::new();
+        let nodes = std::array::from_fn(|n| Some(Node::start(n, &proxies[n].url(), &history)));
         Self {
             redis,
             redis_state: Health::Alive,
+            proxies,
             nodes,
             history,
+            invalidated,
             orders: 0,
             repairs: Vec::new(),
         }
     }
 
-    /// Mends what is due until then.
-    async fn repair_until(&mut self, then: Instant) {
+    /// Goes on until then: mends what is due, and asks everywhere for what has just been invalidated.
+    async fn until(&mut self, then: Instant) {
         loop {
             let due = self.repairs.iter().map(|(due, _)| *due).min();
-            let Some(due) = due.filter(|due| *due <= then) else {
-                break;
-            };
-            sleep_until(due).await;
-            let at = self.repairs.iter().position(|(d, _)| *d == due);
-            if let Some(at) = at {
-                let (_, repair) = self.repairs.swap_remove(at);
+            let next = due.map_or(then, |due| due.min(then));
+            tokio::select! {
+                biased;
+                () = sleep_until(next) => {}
+                Some(key) = self.invalidated.recv() => {
+                    for node in 0..NODES {
+                        self.get(node, key, &SHORT).await;
+                    }
+                    continue;
+                }
+            }
+            let now = Instant::now();
+            let due: Vec<_> = self.repairs.extract_if(.., |(due, _)| *due <= now).collect();
+            for (_, repair) in due {
                 self.repair(repair);
             }
+            if now >= then {
+                return;
+            }
         }
-        sleep_until(then).await;
     }
 
     async fn take(&mut self, step: Step) {
@@ -146,6 +173,17 @@ impl Round {
             Fault::KillSubscribers if alive => drop(self.redis.cli(&["CLIENT", "KILL", "TYPE", "pubsub"])),
             Fault::KillClients if alive => drop(self.redis.cli(&["CLIENT", "KILL", "TYPE", "normal"])),
             Fault::FlushScripts if alive => drop(self.redis.cli(&["SCRIPT", "FLUSH"])),
+            Fault::Cut(n, plane, cut) => self.proxies[n].cut(plane, cut),
+            Fault::Link(n, plane, link, time) => {
+                self.proxies[n].link(plane, link);
+                mend(Repair::HealProxy(n), time);
+            }
+            Fault::Inject(n, victim, time) => {
+                let (target, fault) = injection(victim);
+                let _counted = self.proxies[n].inject(target, fault);
+                mend(Repair::HealProxy(n), time);
+            }
+            // Of a Redis that is not there.
             Fault::KillRedis(_)
             | Fault::PauseRedis(_)
             | Fault::KillSubscribers
@@ -156,7 +194,7 @@ impl Round {
 
     fn repair(&mut self, repair: Repair) {
         match repair {
-            Repair::StartNode(n) => self.nodes[n] = Some(Node::start(n, &self.redis.url(), &self.history)),
+            Repair::StartNode(n) => self.nodes[n] = Some(Node::start(n, &self.proxies[n].url(), &self.history)),
             Repair::ResumeNode(n) => {
                 if let Some(node) = &self.nodes[n] {
                     node.cont();
@@ -171,6 +209,7 @@ impl Round {
                 self.redis_state = Health::Alive;
             }
             Repair::ResumeRedis => {}
+            Repair::HealProxy(n) => self.proxies[n].heal(),
         }
     }
 
@@ -187,15 +226,10 @@ impl Round {
 
     /// Waits until identical requests on all nodes cost one computation.
     async fn collapses_again(&mut self) -> Result<(), String> {
-        let computation = Computation {
-            cost: Duration::from_millis(100),
-            ttl: Duration::from_secs(10),
-            fails: false,
-        };
         let deadline = Instant::now() + RECOVERY;
         for key in PROBES.. {
             for node in 0..2 * NODES {
-                self.get(node % NODES, key, &computation).await;
+                self.get(node % NODES, key, &SHORT).await;
             }
             self.all_answered().await?;
             let name = key.to_string();
@@ -210,5 +244,25 @@ impl Round {
             }
         }
         Ok(())
+    }
+}
+
+/// What to order from the proxy.
+fn injection(victim: Victim) -> (Target, support::Fault) {
+    match victim {
+        Victim::Messages(harm) => (Target::messages(), fault(harm)),
+        Victim::Replies(harm) => (Target::replies(&[]), fault(harm)),
+        Victim::Commands(error) => (Target::replies(&[]), support::Fault::error(error)),
+    }
+}
+
+fn fault(harm: Harm) -> support::Fault {
+    match harm {
+        Harm::Drop => support::Fault::Drop,
+        Harm::Duplicate => support::Fault::Duplicate,
+        Harm::Reorder => support::Fault::Reorder,
+        Harm::Delay(time) => support::Fault::Delay(time),
+        Harm::Truncate => support::Fault::Truncate,
+        Harm::Mute => support::Fault::Mute,
     }
 }
