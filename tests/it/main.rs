@@ -6,6 +6,7 @@ mod contract_memory;
 mod contract_redis;
 mod examples;
 mod faults;
+mod freshness;
 mod layer;
 mod lookups;
 mod memo;
