@@ -189,9 +189,13 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
 
     /// Removes the value under `id`, and keeps every computation that has started before from storing its own.
     ///
-    /// Once this has returned, whoever asks is answered by a computation that started later, on every node; apart from
-    /// those who join callers to whom, at that very moment, an answer of the store or a message is already on its way.
-    /// `tests/model` says exactly which: the time is that of one answer of the store.
+    /// Once this has returned, whoever asks, on whichever node, gets no value from a computation that started before:
+    /// neither from the store, nor from a computation that is under way, nor from an answer of the store or a message
+    /// that was on its way at that moment. `tests/model` explores it.
+    ///
+    /// A node that the store does not answer cannot know of an invalidation. Its callers share what is computed in their
+    /// process, until the store is back; a commit that is not answered counts as such, and so does one that a store
+    /// refuses because it started again empty.
     ///
     /// # Errors
     ///

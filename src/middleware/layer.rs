@@ -142,6 +142,9 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// Removes the response stored under `key`, and keeps every computation that has started before from storing its
     /// own. Variants stored for other request fields stay until they expire.
     ///
+    /// Once this has returned, no request that comes later, to whichever node, is answered with a response from before;
+    /// [`MemoLock::invalidate`] says more.
+    ///
     /// # Errors
     ///
     /// A [`StoreError`] where the store could not be told; whether the response was removed is then unknown.

@@ -15,7 +15,8 @@
 //! 4. **Notices are hints.** A watcher may miss any of them. It must hear [`Notice::Reread`] once its watch is in
 //!    effect, and after every interruption: whatever it missed it then reads. But it hears nothing that was published
 //!    before [`watch`](Store::watch) was called, however long that was on its way: a notice that is older than
-//!    its watch may be older than an invalidation that whoever watches knows of.
+//!    its watch may be older than an invalidation that whoever watches knows of. All watches of one address that are in
+//!    effect hear in one order: what the first notice of a watch comes after, the older ones have been given.
 //! 5. **Values are opaque.** A store returns what was committed, whole, or nothing.
 //! 6. **Bounded.** Every method ends within a time that the store promises, with an error if need be.
 //!
@@ -123,7 +124,8 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Removes the value and the lock, whoever holds it, and tells all watchers.
     ///
-    /// Once this has returned, no computation that started before can commit.
+    /// Once this has returned, no computation that started before can commit, and nothing that was asked later is
+    /// answered with what was removed.
     ///
     /// # Errors
     ///

@@ -99,10 +99,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 
     async fn commit(&self, lease: Lease, value: C::Value, ttl: Duration, landing: Landing<'_, St, C>) {
         if !lease.is_held() {
-            landing.land(Outcome::Ready(value.clone()));
-        }
-        if lease == Lease::None {
-            return;
+            return self.keep_to_ourselves(lease, value, landing).await;
         }
         let stored = self.native(value.clone());
         // Whoever comes from here on may know of an invalidation that came after the commit.
@@ -122,7 +119,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 
     async fn share(&self, lease: Lease, value: C::Value, landing: Landing<'_, St, C>) {
         if !lease.is_held() {
-            landing.land(Outcome::Ready(value.clone()));
+            return self.keep_to_ourselves(lease, value, landing).await;
         }
         let sent = self.shared.clock.tick();
         let shared = self.release(lease, Release::Shared(self.native(value.clone()))).await;
@@ -131,6 +128,13 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Some(false) => landing.land(self.refused(lease, value)),
             None => landing.land(Outcome::Ready(value)),
         }
+    }
+
+    /// Hands the result to those who wait here. If there is a lock after all, it may have been taken when the
+    /// computation was long under way, and after an invalidation: it vouches for nothing.
+    async fn keep_to_ourselves(&self, lease: Lease, value: C::Value, landing: Landing<'_, St, C>) {
+        landing.land(Outcome::Ready(value));
+        self.release(lease, Release::Abandoned).await;
     }
 
     /// Whether nobody took the lease away: the store has forgotten it.

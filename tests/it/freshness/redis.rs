@@ -1,14 +1,10 @@
-//! Nobody gets a value from before an invalidation that was acknowledged before they came.
+//! What is on its way from Redis when a watch begins is not for it.
 
 use bytes::Bytes;
 use tower_memolock::store::{Notice, Watch};
 use tower_memolock::{Address, Key, RedisStore, Store, Tag};
 
 use crate::support::{RedisServer, within};
-
-fn address(id: &str) -> Address {
-    Address::new(&Tag::new("t").unwrap(), &Key::new(id).unwrap())
-}
 
 /// What a watch hears first, apart from reminders to read.
 async fn heard(watch: &mut impl Watch) -> Bytes {
@@ -26,7 +22,7 @@ async fn heard(watch: &mut impl Watch) -> Bytes {
 async fn a_watch_of_redis_does_not_hear_what_was_on_its_way_when_it_began() {
     let redis = RedisServer::start();
     let store = RedisStore::connect(&redis.url()).await.unwrap();
-    let at = address("a");
+    let at = Address::new(&Tag::new("t").unwrap(), &Key::new("a").unwrap());
     let mut early = store.watch(&at);
     assert!(matches!(within("a notice", early.next()).await, Notice::Reread));
 
