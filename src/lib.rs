@@ -77,23 +77,26 @@
 //! | `redis` | yes | [`RedisStore`] |
 //! | `tls` | yes | `rediss://` URLs, with rustls and ring |
 //! | `serde` | no | [`codec::Json`]: typed values for [`MemoLock`] |
+//! | `metrics` | no | what [`Stats`] counts, through the `metrics` crate |
 //!
 //! Without any of them the crate is the core alone, with neither tower nor http nor redis.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod codec;
+mod counter;
 mod error;
 mod key;
 mod memo;
 #[cfg(feature = "http")]
 pub mod middleware;
 pub mod store;
+mod throttle;
 
 pub use self::codec::Codec;
 pub use self::error::{BoxError, Error, RemoteError, StoreError, StoreErrorKind};
 pub use self::key::{Address, Key, KeyBuilder, KeyError, MAX_ID_LEN, MAX_TAG_LEN, Tag};
-pub use self::memo::{InvalidateError, MemoLock, Stats};
+pub use self::memo::{AtLimit, InvalidateError, Limit, MemoLock, Stats};
 #[cfg(feature = "http")]
 pub use self::middleware::MemoLockLayer;
 #[cfg(feature = "memory")]

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 #[cfg(feature = "http")]
 use super::builder::push_hex;
 use super::id::Key;
+use super::readable::Readable;
 use super::tag::Tag;
 
 /// Where the value of one computation stands in a store: a [`Tag`] and a [`Key`].
@@ -94,14 +95,16 @@ impl Hash for Address {
     }
 }
 
+/// For people to read: see [`as_str`](Address::as_str) for the name itself. At most 256 characters, none of which moves
+/// the cursor or turns the text around.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        Readable(&self.text).fmt(f)
     }
 }
 
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Address({:?})", self.text)
+        write!(f, "Address({self})")
     }
 }

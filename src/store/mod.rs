@@ -40,7 +40,7 @@ use tokio::time::Instant;
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryWatch};
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisStore, RedisStoreBuilder, RedisWatch};
+pub use self::redis::{PlaneStats, RedisStats, RedisStore, RedisStoreBuilder, RedisWatch};
 pub use self::token::Token;
 pub use self::value::Value;
 use crate::error::{RemoteError, StoreError};

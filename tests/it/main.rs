@@ -4,12 +4,17 @@ mod cluster;
 mod contract;
 mod contract_memory;
 mod contract_redis;
+mod crowd;
+mod events;
 mod examples;
 mod faults;
 mod freshness;
 mod layer;
 mod lookups;
 mod memo;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod reverse_proxy;
+mod shutdown;
 mod support;
 mod tonic;

@@ -14,6 +14,7 @@ use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::{self, DialError, Verdict};
 use super::recovery::Recovery;
+use super::stats::RedisStats;
 use super::subscriber::Hub;
 use super::task::Task;
 use crate::error::StoreError;
@@ -67,7 +68,7 @@ impl Commands {
             dialer,
             lost,
             check,
-            recovery: Recovery::new("commands"),
+            recovery: Recovery::new(&commands.hub.stats.commands),
             since: Instant::now(),
         };
         match first {
@@ -110,12 +111,19 @@ impl Commands {
             // task that connects.
             tokio::task::consume_budget().await;
         }
-        current.ok_or_else(error::unavailable)
+        current.ok_or_else(|| {
+            self.hub.stats.unavailable.add();
+            error::unavailable()
+        })
     }
 
     fn connected(&self) -> Option<Current> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.clone()
+    }
+
+    pub(super) fn stats(&self) -> RedisStats {
+        self.hub.stats.snapshot()
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -125,6 +133,9 @@ impl Commands {
     /// Replaces the connection if the server says that it cannot serve on it.
     fn judge(&self, generation: u64, reply: &Reply) {
         if let Reply::ServerError(error) = reply {
+            if error.code() != "NOSCRIPT" {
+                self.hub.stats.rejected.add();
+            }
             match error::verdict(error) {
                 Verdict::Keep => {}
                 Verdict::Replace => {
@@ -140,6 +151,7 @@ impl Commands {
     }
 
     fn failed(&self, generation: u64, error: RedisError) -> StoreError {
+        self.hub.stats.timeouts.add();
         if self.lose(generation, error.clone()) {
             self.hub.check();
         }

@@ -11,6 +11,7 @@ mod message;
 mod recovery;
 mod registry;
 mod script;
+mod stats;
 mod store;
 mod subscriber;
 mod task;
@@ -18,5 +19,6 @@ mod task;
 mod tests;
 
 pub use self::builder::RedisStoreBuilder;
+pub use self::stats::{PlaneStats, RedisStats};
 pub use self::store::RedisStore;
 pub use self::subscriber::RedisWatch;

@@ -15,6 +15,7 @@ use super::error::{self, DialError};
 use super::keyspace::Keyspace;
 use super::message;
 use super::script::{self, Script, millis};
+use super::stats::RedisStats;
 use super::subscriber::{Hub, RedisWatch, Subscriber};
 use super::task::Task;
 use crate::error::StoreError;
@@ -111,6 +112,12 @@ impl RedisStore {
                 _supervisor: supervisor,
             }),
         }
+    }
+
+    /// What this store and its clones have been through, and whether they are connected.
+    #[must_use]
+    pub fn stats(&self) -> RedisStats {
+        self.inner.commands.stats()
     }
 
     /// Runs a script. Nothing was executed where the server does not know it yet, so sending it then is safe.

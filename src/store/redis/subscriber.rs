@@ -18,22 +18,40 @@ use super::keyspace::Keyspace;
 use super::mailbox::Mailbox;
 use super::recovery::Recovery;
 use super::registry::{Change, Registry, WatcherId};
+use super::stats::Counters;
 use super::task::Task;
-use crate::key::Address;
+use crate::key::{Address, Readable};
 use crate::store::{Notice, Watch};
+use crate::throttle::Throttle;
 
 /// How often the connection has to show that it works: a server that vanished is noticed within about this time
 /// and the answer timeout.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// The registry, and what wakes the task that acts on it.
-#[derive(Default)]
 pub(super) struct Hub {
+    pub(super) stats: Arc<Counters>,
     registry: Mutex<Registry>,
     changed: Notify,
     disconnected: Notify,
     check: Notify,
     replace: Notify,
+    refusals: Throttle,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        let stats = Arc::default();
+        Self {
+            registry: Mutex::new(Registry::new(Arc::clone(&stats))),
+            stats,
+            changed: Notify::new(),
+            disconnected: Notify::new(),
+            check: Notify::new(),
+            replace: Notify::new(),
+            refusals: Throttle::default(),
+        }
+    }
 }
 
 impl Hub {
@@ -104,7 +122,7 @@ impl Subscriber {
             hub: Arc::clone(&hub),
             dialer,
             suspect,
-            recovery: Recovery::new("notifications"),
+            recovery: Recovery::new(&hub.stats.notifications),
         };
         Arc::new(Self {
             hub,
@@ -113,7 +131,7 @@ impl Subscriber {
     }
 
     pub(super) fn watch(self: &Arc<Self>, address: &Address) -> RedisWatch {
-        let mailbox = Arc::new(Mailbox::default());
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(&self.hub.stats)));
         let mut registry = self.hub.registry();
         let id = registry.attach(Keyspace::new(address), Arc::clone(&mailbox));
         self.hub.wake_if_changed(registry);
@@ -251,10 +269,14 @@ impl Session<'_> {
         // Replies come in order: what was sent before and is not confirmed by now was answered with an error.
         let mut registry = self.hub.registry();
         if let Some(channel) = registry.refuse(self.mark) {
-            tracing::warn!(
-                %channel,
-                "Redis refuses a subscription: does the user have the permission for the channel?"
-            );
+            if self.hub.refusals.is_due() {
+                tracing::warn!(
+                    channel = %Readable(&channel),
+                    "Redis refuses subscriptions: does the user have the permission for the channels?"
+                );
+            } else {
+                tracing::debug!(channel = %Readable(&channel), "Redis refuses a subscription");
+            }
         }
         self.hub.wake_if_changed(registry);
         Ok(())
