@@ -5,7 +5,8 @@
 //! cargo run --example reverse_proxy -- --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000
 //! ```
 //!
-//! Give several of them `--redis redis://127.0.0.1` and they share. A request passes through
+//! Give several of them `--redis redis://127.0.0.1` and they share; with `--sentinel` or `--cluster`, through Sentinel or
+//! a Redis Cluster. A request passes through
 //!
 //! 1. `server.rs`: hyper, HTTP/1 and HTTP/2;
 //! 2. `rewrite.rs`: what a gateway must change, *before* the layer, so that all proxies build the same key;
@@ -21,6 +22,7 @@ mod rewrite;
 mod server;
 mod upstream;
 
+use std::mem;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore, Store};
 use tracing_subscriber::filter::LevelFilter;
 
-use self::options::Options;
+use self::options::{Options, Sharing};
 use self::rewrite::Target;
 use self::upstream::{Upstream, bad_gateway};
 
@@ -55,11 +57,14 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(options: Options) -> Result<(), BoxError> {
-    match options.redis.clone() {
-        Some(url) => proxy(options, RedisStore::connect(&url).await?).await,
-        None => proxy(options, MemoryStore::new()).await,
-    }
+async fn run(mut options: Options) -> Result<(), BoxError> {
+    let redis = match mem::replace(&mut options.sharing, Sharing::Nothing) {
+        Sharing::Nothing => return proxy(options, MemoryStore::new()).await,
+        Sharing::Server(url) => RedisStore::builder(url),
+        Sharing::Sentinel { sentinels, master } => RedisStore::sentinel(sentinels, master),
+        Sharing::Cluster(nodes) => RedisStore::cluster(nodes),
+    };
+    proxy(options, redis.connect().await?).await
 }
 
 async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {

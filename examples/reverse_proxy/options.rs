@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Uri;
 use tower_memolock::Tag;
 
-use crate::support::{Args, read_args};
+use crate::support::{Args, Error, read_args};
 
 const USAGE: &str = "\
 Usage: reverse_proxy --listen ADDR --upstream URL [OPTIONS]
@@ -17,6 +17,8 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --listen ADDR         where to listen; port 0 takes a free one
   --upstream URL        whom to ask, http:// only; a path is put in front of each request's
   --redis URL           share with other proxies through this Redis; without it, within this process
+  --sentinel MASTER     each --redis is the URL of a sentinel that watches the Redis of this name
+  --cluster             each --redis is the URL of a node of one Redis Cluster
   --tag NAME            the first part of the names of all keys            [default: proxy]
   --ttl DUR             store what the upstream gives no lifetime this long [default: do not store it]
   --lease DUR           how long a dead proxy may block a key              [default: 5s]
@@ -27,12 +29,37 @@ requests that arrive together, at any number of these proxies over one Redis, co
 DUR is a whole number with a unit: 500ms, 2s, 1m, 1h.
 RUST_LOG sets how much goes to stderr: error, warn, info, debug or trace [default: warn].";
 
+/// Through what the proxies share.
+#[derive(Debug)]
+pub(crate) enum Sharing {
+    Nothing,
+    Server(String),
+    Sentinel { sentinels: Vec<String>, master: String },
+    Cluster(Vec<String>),
+}
+
+impl Sharing {
+    fn new(mut redis: Vec<String>, sentinel: Option<String>, cluster: bool) -> Result<Self, Error> {
+        match (sentinel, cluster) {
+            (Some(_), true) => Err("--sentinel and --cluster exclude each other".into()),
+            (Some(_), _) if redis.is_empty() => Err(Args::missing("--redis", "the address of a sentinel")),
+            (None, true) if redis.is_empty() => Err(Args::missing("--redis", "the address of a node of the cluster")),
+            (Some(master), false) => Ok(Self::Sentinel {
+                sentinels: redis,
+                master,
+            }),
+            (None, true) => Ok(Self::Cluster(redis)),
+            (None, false) => Ok(redis.pop().map_or(Self::Nothing, Self::Server)),
+        }
+    }
+}
+
 /// What the command line asks for.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     pub(crate) upstream: Uri,
-    pub(crate) redis: Option<String>,
+    pub(crate) sharing: Sharing,
     pub(crate) tag: Tag,
     pub(crate) ttl: Option<Duration>,
     pub(crate) lease: Duration,
@@ -45,7 +72,9 @@ impl Options {
         read_args(USAGE, |args| {
             let mut listen = None;
             let mut upstream = None;
-            let mut redis = None;
+            let mut redis = Vec::new();
+            let mut sentinel = None;
+            let mut cluster = false;
             let mut tag = Tag::new("proxy").map_err(|e| e.to_string())?;
             let mut ttl = None;
             let mut lease = Duration::from_secs(5);
@@ -55,7 +84,9 @@ impl Options {
                 match flag {
                     "--listen" => listen = Some(args.address()?),
                     "--upstream" => upstream = Some(args.http_url()?),
-                    "--redis" => redis = Some(args.redis_url()?),
+                    "--redis" => redis.push(args.redis_url()?),
+                    "--sentinel" => sentinel = Some(args.text("the name of a master")?),
+                    "--cluster" => cluster = true,
                     "--tag" => tag = args.tag()?,
                     "--ttl" => ttl = Some(args.duration()?),
                     "--lease" => lease = args.duration()?,
@@ -68,7 +99,7 @@ impl Options {
             Ok(Self {
                 listen: listen.ok_or_else(|| missing("--listen", "an address"))?,
                 upstream: upstream.ok_or_else(|| missing("--upstream", "an http:// address"))?,
-                redis,
+                sharing: Sharing::new(redis, sentinel, cluster)?,
                 tag,
                 ttl,
                 lease,

@@ -9,5 +9,6 @@ mod layer;
 mod lookups;
 mod memo;
 mod reverse_proxy;
+mod sentinel;
 mod support;
 mod tonic;

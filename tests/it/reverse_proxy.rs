@@ -332,6 +332,8 @@ async fn help_goes_to_stdout_and_is_a_success() {
         "--listen",
         "--upstream",
         "--redis",
+        "--sentinel",
+        "--cluster",
         "--tag",
         "--ttl",
         "--lease",
@@ -365,6 +367,10 @@ async fn a_wrong_command_line_is_explained() {
         ),
         (&["--upstream", "localhost:80"], &["--upstream", "http://"]),
         (&["--redis", "http://localhost"], &["--redis", "redis://"]),
+        (&["--sentinel", "m"], &["--redis is missing", "sentinel"]),
+        (&["--sentinel", ""], &["--sentinel", "master"]),
+        (&["--cluster"], &["--redis is missing", "cluster"]),
+        (&["--cluster", "--sentinel", "m"], &["exclude"]),
     ] {
         let all: Vec<&str> = PLACES.iter().chain(flags).copied().collect();
         let output = run_example("reverse_proxy", &all).await;

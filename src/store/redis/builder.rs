@@ -1,13 +1,16 @@
 //! Settings of a [`RedisStore`].
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Client, ConnectionInfo};
+use redis::Client;
 
-use super::dial::{self, Dialer};
+use super::dial::Dialer;
+use super::sentinel::Sentinels;
 use super::store::RedisStore;
-use crate::error::{StoreError, StoreErrorKind};
+use super::target::{Plan, Server, Settings, Target};
+use crate::error::StoreError;
 
 /// Builds a [`RedisStore`] whose settings differ from the defaults.
 ///
@@ -25,35 +28,77 @@ use crate::error::{StoreError, StoreErrorKind};
 #[must_use]
 pub struct RedisStoreBuilder {
     target: Target,
+    settings: Settings,
     timeout: Duration,
     connect_timeout: Duration,
     inline_limit: usize,
 }
 
-enum Target {
-    Url(String),
-    Info(Box<ConnectionInfo>),
-}
-
 impl RedisStoreBuilder {
     pub(super) fn new(url: impl Into<String>) -> Self {
-        Self::with_target(Target::Url(url.into()))
+        Self::with_target(Target::Server(Server::url(url)))
+    }
+
+    pub(super) fn sentinel<U: Into<String>>(urls: impl IntoIterator<Item = U>, master: impl Into<String>) -> Self {
+        Self::with_target(Target::Sentinel {
+            sentinels: urls.into_iter().map(Server::url).collect(),
+            master: master.into(),
+        })
+    }
+
+    pub(super) fn cluster<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Self {
+        Self::with_target(Target::Cluster(urls.into_iter().map(Server::url).collect()))
     }
 
     /// Starts from the server, credentials and TLS settings of a client.
     ///
     /// TCP options that the client leaves open are set as for a URL. The protocol version is the store's choice.
     pub fn from_client(client: &Client) -> Self {
-        Self::with_target(Target::Info(Box::new(client.get_connection_info().clone())))
+        Self::with_target(Target::Server(Server::client(client)))
+    }
+
+    /// Like [`RedisStore::sentinel`], with the sentinels of these clients, one each.
+    pub fn from_sentinel_clients<'a>(clients: impl IntoIterator<Item = &'a Client>, master: impl Into<String>) -> Self {
+        Self::with_target(Target::Sentinel {
+            sentinels: clients.into_iter().map(Server::client).collect(),
+            master: master.into(),
+        })
+    }
+
+    /// Like [`RedisStore::cluster`], with the nodes of these clients, one each.
+    pub fn from_cluster_clients<'a>(clients: impl IntoIterator<Item = &'a Client>) -> Self {
+        Self::with_target(Target::Cluster(clients.into_iter().map(Server::client).collect()))
     }
 
     fn with_target(target: Target) -> Self {
         Self {
             target,
+            settings: Settings::default(),
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
             inline_limit: 1 << 20,
         }
+    }
+
+    /// The user name to give to the servers that keep the data. Defaults to the one in the URL, and with Sentinel to
+    /// none.
+    pub fn username(mut self, username: impl Into<String>) -> Self {
+        self.settings.username = Some(username.into());
+        self
+    }
+
+    /// The password to give to the servers that keep the data. Defaults to the one in the URL, and with Sentinel to
+    /// none.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.settings.password = Some(password.into());
+        self
+    }
+
+    /// The number of the database. Defaults to the one in the URL, and with Sentinel to 0, which is the only one that
+    /// Redis Cluster has.
+    pub fn database(mut self, number: i64) -> Self {
+        self.settings.database = Some(number);
+        self
     }
 
     /// How long to wait for the answer to a command. A connection that misses it is replaced.
@@ -64,9 +109,9 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How long an attempt to connect may take, from the name lookup to the answer to a first `PING`.
+    /// How long an attempt to connect to a server may take, from the name lookup to the answer to a first `PING`.
     ///
-    /// Defaults to 1 second.
+    /// A sentinel has as long to be connected to, before that. Defaults to 1 second.
     pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
         self.connect_timeout = connect_timeout;
         self
@@ -89,8 +134,10 @@ impl RedisStoreBuilder {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Config`] where the URL cannot be used, or needs the feature `tls`;
-    /// [`StoreErrorKind::Rejected`] where the server refuses the credentials or the database.
+    /// [`StoreErrorKind::Config`](crate::StoreErrorKind::Config) where a URL cannot be used, or needs the feature
+    /// `tls`, where the settings do not fit together, and where a server is not in cluster mode or too old;
+    /// [`StoreErrorKind::Rejected`](crate::StoreErrorKind::Rejected) where a server refuses the credentials or the
+    /// database, or the sentinels do not know the master.
     ///
     /// # Panics
     ///
@@ -98,18 +145,31 @@ impl RedisStoreBuilder {
     pub async fn connect(self) -> Result<RedisStore, StoreError> {
         let Self {
             target,
+            settings,
             timeout,
             connect_timeout,
             inline_limit,
         } = self;
-        let info = match target {
-            Target::Url(url) => dial::parse_url(&url)?,
-            Target::Info(info) => *info,
+        let dialer = |info| Dialer::new(info, timeout, connect_timeout);
+        let (dialer, address) = match target.plan(settings)? {
+            Plan::Server(info) => {
+                let address = info.addr().to_string();
+                (dialer(info), address)
+            }
+            Plan::Sentinel {
+                sentinels,
+                master,
+                info,
+            } => {
+                let sentinels = Sentinels::new(master, sentinels.into_iter().map(dialer));
+                let address = format!("sentinel:{}", sentinels.master());
+                (dialer(info).through(Arc::new(sentinels)), address)
+            }
+            Plan::Cluster { .. } => return Err(StoreError::new(crate::StoreErrorKind::Config)),
         };
-        let dialer = Dialer::new(info, timeout, connect_timeout);
         match dialer.commands().await {
-            Err(error) if error.is_permanent() => Err(StoreError::with_source(StoreErrorKind::Rejected, error)),
-            first => Ok(RedisStore::start(dialer, first, inline_limit)),
+            Err(error) if error.is_permanent() => Err(error.into_store_error()),
+            first => Ok(RedisStore::start(dialer, address, first, inline_limit)),
         }
     }
 }

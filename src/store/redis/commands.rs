@@ -103,6 +103,21 @@ impl Commands {
         }
     }
 
+    /// Asks for a sign of life, and leaves a server that is not the one to talk to any more.
+    async fn beat(&self, dialer: &Dialer, heartbeat: &Cmd) {
+        let Some(current) = self.connected() else {
+            return;
+        };
+        let Ok(answer) = self.send(heartbeat).await else {
+            return;
+        };
+        if let Err(error) = dialer.check(&current.connection, &answer)
+            && self.lose(current.generation, std::io::Error::other(error).into())
+        {
+            self.hub.replace();
+        }
+    }
+
     async fn current(&self) -> Result<Current, StoreError> {
         let current = self.connected();
         if current.is_none() {
@@ -192,7 +207,7 @@ impl Supervisor {
     }
 
     async fn until_lost(&mut self) -> RedisError {
-        let ping = redis::cmd("PING");
+        let heartbeat = self.dialer.heartbeat();
         loop {
             tokio::select! {
                 biased;
@@ -201,7 +216,7 @@ impl Supervisor {
                 () = tokio::time::sleep(HEARTBEAT) => {}
             }
             // A failure takes the connection out of use and is received above.
-            let _ = self.commands.send(&ping).await;
+            self.commands.beat(&self.dialer, &heartbeat).await;
         }
     }
 }

@@ -58,12 +58,41 @@ pub(super) enum DialError {
     Database(i64, #[source] RedisError),
     #[error("Redis refuses connections from other hosts: set a password for it")]
     Protected(#[source] RedisError),
+    #[error("no sentinel names a master")]
+    Sentinels(#[source] Option<Box<Self>>),
+    #[error(
+        "the sentinels know no master of the name {0:?}: check it against `sentinel monitor` in their configuration"
+    )]
+    UnknownMaster(String),
+    #[error("what answers at the address of a sentinel is none, or refuses to say where the master is")]
+    NoSentinel(#[source] RedisError),
+    #[error("this server is not a master, or not any more")]
+    NotMaster,
+    #[error("an answer that belongs to another command")]
+    Garbled,
+    #[error("this server is not in cluster mode: use `RedisStore::connect` or `RedisStore::sentinel`")]
+    NotCluster,
+    #[error("Redis Cluster is supported from Redis 7.0 and Valkey 7.2 on, for sharded Pub/Sub, and this is {0}")]
+    TooOld(String),
 }
 
 impl DialError {
     /// Whether trying again is of no use until somebody changes the configuration.
     pub(super) fn is_permanent(&self) -> bool {
-        !matches!(self, Self::Unreachable(_))
+        match self {
+            Self::Unreachable(_) | Self::NotMaster | Self::Garbled => false,
+            Self::Sentinels(cause) => cause.as_ref().is_some_and(|cause| cause.is_permanent()),
+            _ => true,
+        }
+    }
+
+    /// What it means for whoever connects.
+    pub(super) fn into_store_error(self) -> StoreError {
+        let kind = match &self {
+            Self::NotCluster | Self::TooOld(_) => StoreErrorKind::Config,
+            _ => StoreErrorKind::Rejected,
+        };
+        StoreError::with_source(kind, self)
     }
 }
 

@@ -5,14 +5,17 @@ mod commands;
 mod connection;
 mod dial;
 mod error;
+mod hello;
 mod keyspace;
 mod mailbox;
 mod message;
 mod recovery;
 mod registry;
 mod script;
+mod sentinel;
 mod store;
 mod subscriber;
+mod target;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use super::error::{self, DialError};
 use super::keyspace::Keyspace;
 use super::message;
 use super::script::{self, Script, millis};
+use super::sentinel;
 use super::subscriber::{Hub, RedisWatch, Subscriber};
 use super::task::Task;
 use crate::error::StoreError;
@@ -56,6 +57,7 @@ struct Inner {
     commands: Arc<Commands>,
     subscriber: Arc<Subscriber>,
     _supervisor: Task,
+    _scout: Option<Task>,
 }
 
 impl RedisStore {
@@ -96,10 +98,55 @@ impl RedisStore {
         RedisStoreBuilder::new(url)
     }
 
-    pub(super) fn start(dialer: Dialer, first: Result<Connection, DialError>, inline_limit: usize) -> Self {
-        let address = dialer.address().to_string();
+    /// Starts a store of the master that these sentinels, `redis://user:password@host:26379`, know as `master`.
+    ///
+    /// Name all of them. The credentials in the URLs are for the sentinels; those for the master are set with
+    /// [`username`](RedisStoreBuilder::username) and [`password`](RedisStoreBuilder::password). The master is reached
+    /// with TLS if the sentinels are. The URLs are read when connecting.
+    ///
+    /// ```no_run
+    /// # use tower_memolock::{RedisStore, StoreError};
+    /// # async fn run() -> Result<(), StoreError> {
+    /// let sentinels = ["redis://10.0.0.1:26379", "redis://10.0.0.2:26379", "redis://10.0.0.3:26379"];
+    /// let store = RedisStore::sentinel(sentinels, "mymaster").connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sentinel<U: Into<String>>(
+        urls: impl IntoIterator<Item = U>,
+        master: impl Into<String>,
+    ) -> RedisStoreBuilder {
+        RedisStoreBuilder::sentinel(urls, master)
+    }
+
+    /// Starts a store that spreads over the Redis Cluster to which these nodes, `redis://user:password@host:port`,
+    /// belong.
+    ///
+    /// Name a few of them: the others are found through any that answers, and reached with the same credentials. The
+    /// URLs are read when connecting.
+    ///
+    /// ```no_run
+    /// # use tower_memolock::{RedisStore, StoreError};
+    /// # async fn run() -> Result<(), StoreError> {
+    /// let nodes = ["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"];
+    /// let store = RedisStore::cluster(nodes).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cluster<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> RedisStoreBuilder {
+        RedisStoreBuilder::cluster(urls)
+    }
+
+    pub(super) fn start(
+        dialer: Dialer,
+        address: String,
+        first: Result<Connection, DialError>,
+        inline_limit: usize,
+    ) -> Self {
         let hub = Arc::new(Hub::default());
         let check = Arc::new(Notify::new());
+        let scout = dialer.sentinels().map(Arc::clone);
+        let scout = scout.map(|sentinels| Task::spawn(sentinel::keep_looking(sentinels, dialer.clone())));
         let subscriber = Subscriber::start(Arc::clone(&hub), dialer.clone(), Arc::clone(&check));
         let (commands, supervisor) = Commands::start(dialer, hub, check, first);
         Self {
@@ -109,6 +156,7 @@ impl RedisStore {
                 commands,
                 subscriber,
                 _supervisor: supervisor,
+                _scout: scout,
             }),
         }
     }

@@ -188,6 +188,7 @@ impl Supervisor {
         self.hub.registry().connect(number);
         let mut session = Session {
             hub: &self.hub,
+            dialer: &self.dialer,
             connection,
             mark: 0,
         };
@@ -218,6 +219,7 @@ impl Supervisor {
 /// The sending side of one connection.
 struct Session<'a> {
     hub: &'a Hub,
+    dialer: &'a Dialer,
     connection: Connection,
     /// The changes up to here have been sent.
     mark: u64,
@@ -242,7 +244,9 @@ impl Session<'_> {
 
     async fn ping(&mut self) -> Result<(), RedisError> {
         self.forward().await?;
-        let reply = self.connection.send(&redis::cmd("PING")).await?;
+        let reply = self.connection.send(&self.dialer.heartbeat()).await?;
+        let right = self.dialer.check(&self.connection, &reply);
+        right.map_err(std::io::Error::other)?;
         if let Reply::ServerError(error) = reply
             && error::verdict(&error) != Verdict::Keep
         {

@@ -17,20 +17,32 @@ pub(crate) struct RedisServer {
     child: Child,
     port: u16,
     dir: PathBuf,
+    options: Vec<String>,
 }
 
 impl RedisServer {
     /// Starts one and waits until it answers.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with further options, `--maxmemory` and `1mb` for instance.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("memolock-it-{}-{count}", id()));
         fs::create_dir_all(&dir).expect("a folder for redis-server");
+        let options: Vec<_> = options.iter().map(ToString::to_string).collect();
         // Between finding a free port and using it, somebody else may take it.
         for _ in 0..5 {
             let port = free_port();
-            if let Some(child) = spawn(port, &dir) {
-                return Self { child, port, dir };
+            if let Some(child) = spawn(port, &dir, &options) {
+                return Self {
+                    child,
+                    port,
+                    dir,
+                    options,
+                };
             }
         }
         panic!("redis-server did not start; its log says:\n{}", log(&dir));
@@ -53,7 +65,7 @@ impl RedisServer {
     /// Kills it if it is alive, and starts an empty one on the same port.
     pub(crate) fn restart_empty(&mut self) {
         self.kill();
-        match spawn(self.port, &self.dir) {
+        match spawn(self.port, &self.dir, &self.options) {
             Some(child) => self.child = child,
             None => panic!("redis-server did not start again; its log says:\n{}", log(&self.dir)),
         }
@@ -75,9 +87,20 @@ impl RedisServer {
     ///
     /// When the server answers with an error, or not at all.
     pub(crate) fn cli(&self, args: &[&str]) -> String {
-        Resp::connect(self.port)
-            .and_then(|mut resp| resp.command(args))
-            .unwrap_or_else(|e| panic!("{args:?}: {e}"))
+        self.try_cli(args).unwrap_or_else(|e| panic!("{args:?}: {e}"))
+    }
+
+    /// Like [`cli`](Self::cli), where the server may answer with an error or be gone.
+    pub(crate) fn try_cli(&self, args: &[&str]) -> std::io::Result<String> {
+        Resp::connect(self.port)?.command(args)
+    }
+
+    /// 7 for Redis 7.0.15; Valkey says which Redis it is like.
+    pub(crate) fn major_version(&self) -> u32 {
+        let info = self.cli(&["INFO", "server"]);
+        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
+        let major = version.and_then(|version| version.split('.').next());
+        major.and_then(|major| major.parse().ok()).expect("a version")
     }
 
     /// How often each command was called since the last [`reset_commandstats`](Self::reset_commandstats), commands
@@ -104,24 +127,26 @@ impl Drop for RedisServer {
     }
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its number").port()
 }
 
-fn spawn(port: u16, dir: &Path) -> Option<Child> {
+fn spawn(port: u16, dir: &Path, options: &[String]) -> Option<Child> {
+    let program = program();
     let log_file = File::create(dir.join("log")).expect("a log file for redis-server");
     let port_text = port.to_string();
-    let mut child = Command::new("redis-server")
+    let mut child = Command::new(&program)
         .args(["--port", &port_text, "--bind", "127.0.0.1", "--daemonize", "no"])
         .args(["--save", "", "--appendonly", "no", "--maxclients", "10000"])
         .arg("--dir")
         .arg(dir)
+        .args(options)
         .stdin(Stdio::null())
         .stdout(log_file)
         .stderr(Stdio::null())
         .spawn()
-        .unwrap_or_else(|e| panic!("redis-server cannot be started ({e}); tests/run.sh installs it"));
+        .unwrap_or_else(|e| panic!("{program} cannot be started ({e}); tests/run.sh installs it"));
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Ok(Some(_)) = child.try_wait() {
@@ -140,6 +165,11 @@ fn spawn(port: u16, dir: &Path) -> Option<Child> {
         );
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The server to test with: `MEMOLOCK_REDIS_SERVER`, a Valkey for instance, or what is installed.
+pub(super) fn program() -> String {
+    std::env::var("MEMOLOCK_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
 fn log(dir: &Path) -> String {
@@ -201,12 +231,12 @@ fn monitored(line: &str) -> Option<Vec<String>> {
 }
 
 /// A connection that speaks RESP 2, one command at a time.
-struct Resp {
+pub(super) struct Resp {
     stream: BufReader<TcpStream>,
 }
 
 impl Resp {
-    fn connect(port: u16) -> std::io::Result<Self> {
+    pub(super) fn connect(port: u16) -> std::io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -215,7 +245,7 @@ impl Resp {
         })
     }
 
-    fn command(&mut self, args: &[&str]) -> std::io::Result<String> {
+    pub(super) fn command(&mut self, args: &[&str]) -> std::io::Result<String> {
         let mut request = format!("*{}\r\n", args.len()).into_bytes();
         for arg in args {
             request.extend_from_slice(format!("${}\r\n{arg}\r\n", arg.len()).as_bytes());
