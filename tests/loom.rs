@@ -1,12 +1,15 @@
 //! Every interleaving, up to a bound on preemptions, of the threads that meet in one flight: no lost wake-up, no second
-//! leader, no leak when everybody leaves.
+//! leader, no leak when everybody leaves, nothing from before they came for those who join late.
 //!
-//! `flight.rs` is compiled here over loom's primitives, so that it is the code itself that is explored.
+//! `clock.rs` and `flight.rs` are compiled here over loom's primitives, so that it is the code itself that is explored.
 
 mod sync {
+    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
     pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
 }
 
+#[path = "../src/memo/clock.rs"]
+mod clock;
 #[path = "../src/memo/flight.rs"]
 mod flight;
 
@@ -14,6 +17,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use clock::{Clock, Moment};
 use flight::{Flight, Turn};
 use loom::future::block_on;
 use loom::sync::Arc;
@@ -49,10 +53,11 @@ fn take_part(flight: &Arc<TestFlight>, waiter: flight::Waiter<Lead, u32>, leader
     match block_on(waiter) {
         Turn::Lead(_lead) => {
             assert_eq!(leaders.fetch_add(1, Ordering::SeqCst), 0, "a second leader");
-            flight.land(7);
+            flight.land(7, Moment::END);
             7
         }
         Turn::Landed(outcome) => outcome,
+        Turn::Late => unreachable!("nobody is late for the end"),
     }
 }
 
@@ -61,8 +66,8 @@ fn one_of_two_waiters_leads_and_both_are_answered() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, first) = TestFlight::start();
-        let second = Flight::join(&flight).expect("not over");
+        let (flight, first) = TestFlight::start(Moment::START);
+        let second = Flight::join(&flight, Moment::START).expect("not over");
         let threads: Vec<_> = [first, second]
             .into_iter()
             .map(|waiter| {
@@ -84,8 +89,8 @@ fn a_waiter_that_leaves_while_it_is_offered_the_lead_passes_it_on() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, leaving) = TestFlight::start();
-        let staying = Flight::join(&flight).expect("not over");
+        let (flight, leaving) = TestFlight::start(Moment::START);
+        let staying = Flight::join(&flight, Moment::START).expect("not over");
         let leaver = thread::spawn(move || {
             let mut leaving = Box::pin(leaving);
             // Registered, perhaps woken, and gone before it is polled again.
@@ -99,7 +104,7 @@ fn a_waiter_that_leaves_while_it_is_offered_the_lead_passes_it_on() {
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         if leaver.join().unwrap() {
             // It took the lead and dropped it: its keeper lands the flight.
-            flight.land(7);
+            flight.land(7, Moment::END);
         }
         assert_eq!(stayer.join().unwrap(), 7);
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
@@ -110,23 +115,26 @@ fn a_waiter_that_leaves_while_it_is_offered_the_lead_passes_it_on() {
 fn an_offer_that_nobody_stays_for_is_dropped_and_the_flight_closed() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, waiter) = TestFlight::start();
+        let (flight, waiter) = TestFlight::start(Moment::START);
         let leaver = thread::spawn(move || drop(waiter));
         let offered = flight.offer(Lead::new(&leads)).is_ok();
         leaver.join().unwrap();
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked, offered: {offered}");
-        assert!(Flight::join(&flight).is_none(), "a flight that is over was joined");
+        assert!(
+            Flight::join(&flight, Moment::START).is_none(),
+            "a flight that is over was joined"
+        );
     });
 }
 
 #[test]
 fn a_flight_is_either_joined_or_deserted() {
     explore(|| {
-        let (flight, waiter) = TestFlight::start();
+        let (flight, waiter) = TestFlight::start(Moment::START);
         let leaver = thread::spawn(move || drop(waiter));
         let joiner = {
             let flight = Arc::clone(&flight);
-            thread::spawn(move || Flight::join(&flight))
+            thread::spawn(move || Flight::join(&flight, Moment::START))
         };
         let keeper = {
             let flight = Arc::clone(&flight);
@@ -156,15 +164,15 @@ fn a_flight_is_either_joined_or_deserted() {
 #[test]
 fn landing_reaches_whoever_joined_before_it() {
     explore(|| {
-        let (flight, first) = TestFlight::start();
+        let (flight, first) = TestFlight::start(Moment::START);
         let joiner = {
             let flight = Arc::clone(&flight);
-            thread::spawn(move || match Flight::join(&flight) {
+            thread::spawn(move || match Flight::join(&flight, Moment::START) {
                 Some(waiter) => matches!(block_on(waiter), Turn::Landed(7)),
                 None => true,
             })
         };
-        flight.land(7);
+        flight.land(7, Moment::END);
         assert!(joiner.join().unwrap());
         assert!(matches!(block_on(pin!(first)), Turn::Landed(7)));
     });
@@ -175,11 +183,11 @@ fn a_waiter_that_is_not_polled_does_not_keep_the_lead_from_the_others() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, parked) = TestFlight::start();
+        let (flight, parked) = TestFlight::start(Moment::START);
         let mut parked = Box::pin(parked);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(parked.as_mut().poll(&mut cx).is_pending());
-        let staying = Flight::join(&flight).expect("not over");
+        let staying = Flight::join(&flight, Moment::START).expect("not over");
         let stayer = {
             let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
             thread::spawn(move || take_part(&flight, staying, &leaders))
@@ -189,5 +197,49 @@ fn a_waiter_that_is_not_polled_does_not_keep_the_lead_from_the_others() {
         assert_eq!(stayer.join().unwrap(), 7);
         assert!(matches!(block_on(parked), Turn::Landed(7)));
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
+    });
+}
+
+/// The store is invalidated, and a caller comes who knows of it, while the keeper asks the store and lands with the answer.
+#[test]
+fn an_answer_from_before_an_invalidation_does_not_reach_who_came_after_it() {
+    explore(|| {
+        let clock = Arc::new(Clock::new());
+        let invalidations = Arc::new(AtomicUsize::new(0));
+        let (flight, early) = Flight::<Lead, usize>::start(clock.tick());
+        let late = {
+            let (flight, clock) = (Arc::clone(&flight), Arc::clone(&clock));
+            let invalidations = Arc::clone(&invalidations);
+            thread::spawn(move || {
+                invalidations.store(1, Ordering::SeqCst);
+                let waiter = Flight::join(&flight, clock.tick())?;
+                match block_on(waiter) {
+                    Turn::Landed(seen) => Some(seen),
+                    Turn::Late => None,
+                    Turn::Lead(_) => unreachable!("nothing is offered"),
+                }
+            })
+        };
+        let asked = clock.tick();
+        let seen = invalidations.load(Ordering::SeqCst);
+        flight.land(seen, asked);
+        assert_ne!(late.join().unwrap(), Some(0), "an old answer");
+        assert!(matches!(block_on(early), Turn::Landed(landed) if landed == seen));
+    });
+}
+
+#[test]
+fn a_keeper_that_waits_for_late_callers_hears_of_one() {
+    explore(|| {
+        let clock = Clock::new();
+        let (flight, _first) = TestFlight::start(clock.tick());
+        let since = clock.tick();
+        let arrived = clock.tick();
+        let joiner = {
+            let flight = Arc::clone(&flight);
+            thread::spawn(move || drop(Flight::join(&flight, arrived)))
+        };
+        block_on(poll_fn(|cx| flight.poll_joined(since, cx)));
+        joiner.join().unwrap();
     });
 }

@@ -13,6 +13,9 @@
 //! compute: its own request, or closure. A waiter that leaves while it is offered wakes the next; when the last one
 //! leaves the lead is dropped, which its other end notices.
 //!
+//! A flight lands with what was true at some moment. Waiters who came after that are *late*: all they learn is that
+//! the flight is over.
+//!
 //! All transitions are synchronous and happen under one lock; wakers are woken and foreign values dropped outside it.
 //! `tests/loom.rs` explores the interleavings: no lost wake-up, no second leader, no leak when everybody leaves.
 
@@ -23,6 +26,7 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
+use super::clock::Moment;
 use super::sync::{Arc, Mutex, MutexGuard};
 
 /// The waiters for one outcome `O`, one of whom may have to take the lead `L`.
@@ -34,13 +38,18 @@ struct State<L, O> {
     phase: Phase<L, O>,
     waiters: Slab<Option<Waker>>,
     keeper: Option<Waker>,
+    /// When the last waiter arrived.
+    newest: Moment,
+    /// The keeper, if it wants to hear of the next.
+    curious: Option<Waker>,
 }
 
 enum Phase<L, O> {
     Seeking,
     Offered(L),
     Led,
-    Landed(O),
+    /// With what those get who arrived before that moment.
+    Landed(O, Moment),
     Closed,
 }
 
@@ -49,13 +58,15 @@ enum Phase<L, O> {
 pub(crate) enum Turn<L, O> {
     /// It is this waiter's turn to compute.
     Lead(L),
-    /// Everybody has the same outcome.
+    /// All who are not late have the same outcome.
     Landed(O),
+    /// The flight is over, and what it landed with may be older than this waiter.
+    Late,
 }
 
 impl<L, O> Flight<L, O> {
     /// A new flight and its first waiter.
-    pub(crate) fn start() -> (Arc<Self>, Waiter<L, O>) {
+    pub(crate) fn start(arrived: Moment) -> (Arc<Self>, Waiter<L, O>) {
         let mut waiters = Slab::new();
         let id = waiters.insert(None);
         let flight = Arc::new(Self {
@@ -63,11 +74,14 @@ impl<L, O> Flight<L, O> {
                 phase: Phase::Seeking,
                 waiters,
                 keeper: None,
+                newest: arrived,
+                curious: None,
             }),
         });
         let waiter = Waiter {
             flight: Arc::clone(&flight),
             id: Some(id),
+            arrived,
         };
         (flight, waiter)
     }
@@ -77,16 +91,20 @@ impl<L, O> Flight<L, O> {
     }
 
     /// Becomes one of the waiters; `None` once the flight is over.
-    pub(crate) fn join(flight: &Arc<Self>) -> Option<Waiter<L, O>> {
+    pub(crate) fn join(flight: &Arc<Self>, arrived: Moment) -> Option<Waiter<L, O>> {
         let mut state = flight.state();
-        if matches!(state.phase, Phase::Landed(_) | Phase::Closed) {
+        if matches!(state.phase, Phase::Landed(..) | Phase::Closed) {
             return None;
         }
         let id = state.waiters.insert(None);
+        state.newest = state.newest.max(arrived);
+        let curious = state.curious.take();
         drop(state);
+        wake(curious);
         Some(Waiter {
             flight: Arc::clone(flight),
             id: Some(id),
+            arrived,
         })
     }
 
@@ -114,16 +132,16 @@ impl<L, O> Flight<L, O> {
         }
     }
 
-    /// Ends the flight and hands `outcome` to every waiter.
-    pub(crate) fn land(&self, outcome: O) {
+    /// Ends the flight and hands `outcome` to every waiter who arrived before that moment.
+    pub(crate) fn land(&self, outcome: O, before: Moment) {
         let mut state = self.state();
-        if matches!(state.phase, Phase::Landed(_) | Phase::Closed) {
+        if matches!(state.phase, Phase::Landed(..) | Phase::Closed) {
             return;
         }
-        let before = std::mem::replace(&mut state.phase, Phase::Landed(outcome));
+        let replaced = std::mem::replace(&mut state.phase, Phase::Landed(outcome, before));
         let wakers = state.take_wakers();
         drop(state);
-        drop(before);
+        drop(replaced);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -136,13 +154,25 @@ impl<L, O> Flight<L, O> {
                 Poll::Ready(())
             }
             Phase::Closed => Poll::Ready(()),
-            Phase::Seeking | Phase::Offered(_) | Phase::Led | Phase::Landed(_) => {
+            Phase::Seeking | Phase::Offered(_) | Phase::Led | Phase::Landed(..) => {
                 let before = state.keeper.replace(cx.waker().clone());
                 drop(state);
                 drop(before);
                 Poll::Pending
             }
         }
+    }
+
+    /// Ready, once somebody has joined who arrived after `since`.
+    pub(crate) fn poll_joined(&self, since: Moment, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if state.newest > since {
+            return Poll::Ready(());
+        }
+        let before = state.curious.replace(cx.waker().clone());
+        drop(state);
+        drop(before);
+        Poll::Pending
     }
 }
 
@@ -167,6 +197,7 @@ pub(crate) struct Waiter<L, O> {
     flight: Arc<Flight<L, O>>,
     /// `None` once the turn has come.
     id: Option<usize>,
+    arrived: Moment,
 }
 
 impl<L, O: Clone> Future for Waiter<L, O> {
@@ -178,7 +209,8 @@ impl<L, O: Clone> Future for Waiter<L, O> {
         };
         let mut state = self.flight.state();
         let turn = match &state.phase {
-            Phase::Landed(outcome) => Turn::Landed(outcome.clone()),
+            Phase::Landed(outcome, before) if self.arrived < *before => Turn::Landed(outcome.clone()),
+            Phase::Landed(..) => Turn::Late,
             Phase::Offered(_) => match std::mem::replace(&mut state.phase, Phase::Led) {
                 Phase::Offered(lead) => Turn::Lead(lead),
                 other => {
@@ -220,7 +252,7 @@ impl<L, O> Drop for Waiter<L, O> {
             // The waiter that was woken may have been this one.
             Phase::Offered(_) => state.next_waker(),
             Phase::Seeking if last => state.keeper.take(),
-            Phase::Seeking | Phase::Led | Phase::Landed(_) | Phase::Closed => None,
+            Phase::Seeking | Phase::Led | Phase::Landed(..) | Phase::Closed => None,
         };
         drop(state);
         drop(waker);

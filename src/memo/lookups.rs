@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::clock::Moment;
 use super::flight::{Flight, Turn, Waiter};
 use crate::key::Address;
 
@@ -63,6 +64,14 @@ impl<V: Clone> Lookups<V> {
         if before < FEW {
             return look().await;
         }
+        self.collapse(address, look).await
+    }
+
+    /// Runs `look` like [`share`](Self::share), however few there are: for callers of whom many come at once.
+    pub(crate) async fn collapse<F>(&self, address: &Address, look: impl Fn() -> F) -> Option<V>
+    where
+        F: Future<Output = Option<V>>,
+    {
         let Some(waiter) = enter(&self.running, address) else {
             let _run = Run {
                 lookups: &self.running,
@@ -73,11 +82,11 @@ impl<V: Clone> Lookups<V> {
         let found = match timeout(PATIENCE, waiter).await {
             Ok(Turn::Lead(baton)) => {
                 let found = look().await;
-                baton.batch.land(Arc::new(Found::Known(found.clone())));
+                baton.batch.land(Arc::new(Found::Known(found.clone())), Moment::END);
                 return found;
             }
             Ok(Turn::Landed(found)) => found,
-            Err(_) => return look().await,
+            Ok(Turn::Late) | Err(_) => return look().await,
         };
         match &*found {
             Found::Known(value) => value.clone(),
@@ -117,10 +126,10 @@ fn enter<V>(lookups: &Mutex<Running<V>>, address: &Address) -> Option<Waiter<Bat
         }
         Entry::Occupied(slot) => slot,
     };
-    if let Some(waiter) = slot.get().as_ref().and_then(Flight::join) {
+    if let Some(waiter) = slot.get().as_ref().and_then(|batch| Flight::join(batch, Moment::START)) {
         return Some(waiter);
     }
-    let (batch, waiter) = Flight::start();
+    let (batch, waiter) = Flight::start(Moment::START);
     slot.insert(Some(batch));
     Some(waiter)
 }
@@ -169,7 +178,7 @@ struct Baton<V> {
 impl<V> Drop for Baton<V> {
     fn drop(&mut self) {
         // Nothing happens if it has landed.
-        self.batch.land(Arc::new(Found::Unknown));
+        self.batch.land(Arc::new(Found::Unknown), Moment::END);
         leave(&self.lookups, &self.address);
     }
 }

@@ -3,9 +3,11 @@
 //! ```text
 //! caller -> obtain.rs: look up (lookups.rs); else join the flight (table.rs, flight.rs)
 //!             the flight's keeper (keeper.rs): acquire, listen, offer the lead, renew, commit or release
+//!             who came too late for an answer (clock.rs) asks again, all of them together (lookups.rs)
 //!           lead.rs: the one who computes says what became of it (outcome.rs)
 //! ```
 
+mod clock;
 mod config;
 mod flight;
 mod keeper;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
+use super::clock::Moment;
 use super::config::Config;
 use super::flight::Turn;
 use super::keeper::Keeper;
@@ -63,8 +64,10 @@ impl<St: Store, C: Codec> Shared<St, C> {
         config: Config,
         deadline: Instant,
     ) -> Obtained<C::Value> {
-        for attempt in 0..=MAX_ATTEMPTS {
-            let waiter = self.join(address, config);
+        let arrived = self.clock.tick();
+        let mut attempt = 0;
+        while attempt <= MAX_ATTEMPTS {
+            let waiter = self.join(address, config, arrived);
             let Ok(turn) = timeout_at(deadline, waiter).await else {
                 self.counters.wait_timeouts.add();
                 return Obtained::TimedOut;
@@ -78,6 +81,15 @@ impl<St: Store, C: Codec> Shared<St, C> {
                     return Obtained::Lead(lead);
                 }
                 Turn::Landed(outcome) => outcome,
+                // Happens once: the next flight starts later than this caller came.
+                Turn::Late => {
+                    let look = || self.ask(address);
+                    if let Some(value) = self.lookups.collapse(address, look).await {
+                        self.counters.followed.add();
+                        return Obtained::Followed(value);
+                    }
+                    continue;
+                }
             };
             match &*outcome {
                 Outcome::Ready(value) => {
@@ -86,7 +98,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
                 }
                 Outcome::Pass => return Obtained::Pass,
                 Outcome::Failed(failure) => return Obtained::Failed(failure.clone()),
-                Outcome::Again => {}
+                Outcome::Again => attempt += 1,
             }
         }
         Obtained::GaveUp
@@ -123,8 +135,9 @@ impl<St: Store, C: Codec> Shared<St, C> {
         self: &Arc<Self>,
         address: &Address,
         config: Config,
+        arrived: Moment,
     ) -> super::flight::Waiter<Lead<C::Value>, Arc<Outcome<C::Value>>> {
-        let Joined { waiter, started } = self.table.join(address);
+        let Joined { waiter, started } = self.table.join(address, arrived);
         if let Some(flight) = started {
             let keeper = Keeper::new(Arc::clone(self), config, address.clone(), flight);
             tokio::spawn(keeper.run().in_current_span());

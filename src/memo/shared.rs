@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::clock::Clock;
 use super::lead::Lead;
 use super::lookups::Lookups;
 use super::outcome::Outcome;
@@ -17,6 +18,7 @@ pub(crate) struct Shared<St, C: Codec> {
     pub(crate) codec: C,
     pub(crate) tag: Tag,
     pub(crate) table: Table<Lead<C::Value>, Arc<Outcome<C::Value>>>,
+    pub(crate) clock: Clock,
     pub(crate) lookups: Lookups<C::Value>,
     pub(crate) counters: Counters,
 }
@@ -28,6 +30,7 @@ impl<St, C: Codec> Shared<St, C> {
             codec,
             tag,
             table: Table::new(),
+            clock: Clock::new(),
             lookups: Lookups::new(),
             counters: Counters::default(),
         }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::clock::Moment;
 use super::flight::{Flight, Waiter};
 use crate::key::Address;
 
@@ -68,16 +69,16 @@ impl<L, O> Table<L, O> {
         self.len() > 0 && self.flights().contains_key(address)
     }
 
-    /// Joins the flight that is under way, or starts one.
-    pub(crate) fn join(&self, address: &Address) -> Joined<L, O> {
+    /// Joins the flight that is under way, or starts one, as somebody who `arrived` then.
+    pub(crate) fn join(&self, address: &Address, arrived: Moment) -> Joined<L, O> {
         let mut flights = self.flights();
         let entry = flights.entry(address.clone());
         if let Entry::Occupied(flight) = &entry
-            && let Some(waiter) = Flight::join(flight.get())
+            && let Some(waiter) = Flight::join(flight.get(), arrived)
         {
             return Joined { waiter, started: None };
         }
-        let (flight, waiter) = Flight::start();
+        let (flight, waiter) = Flight::start(arrived);
         entry.insert_entry(Arc::clone(&flight));
         self.len.store(flights.len(), Ordering::Relaxed);
         Joined {

@@ -13,7 +13,10 @@
 //! 3. **Acquire is idempotent.** Asked again with the token that holds the lock already, the answer is
 //!    [`Lock::Granted`], and the lease starts anew.
 //! 4. **Notices are hints.** A watcher may miss any of them. It must hear [`Notice::Reread`] once its watch is in
-//!    effect, and after every interruption: whatever it missed it then reads.
+//!    effect, and after every interruption: whatever it missed it then reads. But it hears nothing that was published
+//!    before [`watch`](Store::watch) was called, however long that was on its way: a notice that is older than
+//!    its watch may be older than an invalidation that whoever watches knows of. All watches of one address that are in
+//!    effect hear in one order: what the first notice of a watch comes after, the older ones have been given.
 //! 5. **Values are opaque.** A store returns what was committed, whole, or nothing.
 //! 6. **Bounded.** Every method ends within a time that the store promises, with an error if need be.
 //!
@@ -128,8 +131,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// A [`StoreError`]. Whether anything was removed may then be unknown.
     fn invalidate(&self, address: &Address) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Starts to listen for notices about `address`. Returns at once; the first notice is [`Notice::Reread`], as
-    /// soon as none can be missed any more.
+    /// Starts to listen for notices about `address` that are published from here on. Returns at once; the first
+    /// notice is [`Notice::Reread`], as soon as none can be missed any more.
     fn watch(&self, address: &Address) -> Self::Watch;
 
     /// Changes whenever the store may have forgotten its locks: after a reconnect to a server that may have restarted,

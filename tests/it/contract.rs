@@ -44,6 +44,7 @@ macro_rules! for_each_clause {
             a_watcher_hears_only_its_own_address
             dropping_one_watch_leaves_the_others_alone
             an_address_can_be_watched_again_and_again
+            a_watcher_hears_nothing_from_before_it_came
             a_notice_survives_a_wait_that_was_given_up
             addresses_do_not_interfere
         }
@@ -500,6 +501,19 @@ pub(crate) async fn an_address_can_be_watched_again_and_again<S: Store>(one: S, 
         assert!(release(&one, &address, token, Release::Pass).await);
         let heard = hear(&mut watch).await;
         assert!(matches!(heard, Notice::Released(Release::Pass)), "{heard:?}");
+    }
+}
+
+pub(crate) async fn a_watcher_hears_nothing_from_before_it_came<S: Store>(one: S, two: S) {
+    let address = address("a");
+    let _keeps_the_subscription = watch(&one, &address).await;
+    for _ in 0..50 {
+        for _ in 0..10 {
+            invalidate(&two, &address).await;
+        }
+        let mut watch = watch(&one, &address).await;
+        put(&two, &address, &value("heard")).await;
+        assert_eq!(hear_value(&mut watch, &one, &address).await, "heard");
     }
 }
 

@@ -5,6 +5,7 @@ mod contract;
 mod contract_memory;
 mod contract_redis;
 mod examples;
+mod freshness;
 mod layer;
 mod lookups;
 mod memo;

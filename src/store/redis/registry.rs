@@ -3,6 +3,11 @@
 //! This is the truth; the subscriptions that the server keeps follow it. Every transition is a synchronous method on
 //! one locked struct. A channel has at most one command under way, so that a confirmation can only mean that
 //! command; whatever was wanted meanwhile is settled when it arrives.
+//!
+//! A watcher is deaf until a subscription of each of its channels is confirmed that was asked for after it came. What
+//! the server sent before may be older than the watcher, and it must not take that for news. So a channel that is
+//! subscribed to already is subscribed to once more: to Redis this changes nothing, and its confirmation parts what
+//! was published before from what was published after.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,17 +44,29 @@ pub(super) struct Registry {
     changes: Vec<Change>,
     /// How many changes there were.
     sequence: u64,
+    /// How many of them were taken to be sent.
+    taken: u64,
 }
 
 /// One address: its promise and its control channel.
 struct Topic {
     channels: [Channel; 2],
-    watchers: Slab<Arc<Mailbox>>,
+    watchers: Slab<Watcher>,
+}
+
+struct Watcher {
+    mailbox: Arc<Mailbox>,
+    /// The changes up to here may have been made before it came.
+    since: u64,
+    /// Whether what is published is for it.
+    hears: bool,
 }
 
 struct Channel {
     name: Arc<str>,
     state: State,
+    /// The last change that subscribed to it, while it is subscribed to.
+    confirmed: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,31 +86,63 @@ enum State {
     Refused,
 }
 
-impl Topic {
-    fn tell(&self, notice: &Notice) {
-        for (_, mailbox) in &self.watchers {
-            mailbox.push(notice.clone());
+impl Channel {
+    fn new(name: Arc<str>) -> Self {
+        Self {
+            name,
+            state: State::Off,
+            confirmed: 0,
         }
     }
 
-    fn in_effect(&self) -> bool {
-        self.channels.iter().all(|c| c.state == State::On)
+    /// Enters a state in which the server sends nothing.
+    fn silence(&mut self, state: State) {
+        self.state = state;
+        self.confirmed = 0;
     }
 
-    fn refused(&self) -> bool {
-        self.channels.iter().any(|c| c.state == State::Refused)
+    /// Whether all that arrives was published after a watcher came. A channel that is refused brings nothing.
+    fn is_news_to(&self, watcher: &Watcher) -> bool {
+        self.confirmed > watcher.since || self.state == State::Refused
+    }
+}
+
+impl Topic {
+    fn tell(&self, notice: &Notice) {
+        for (_, watcher) in self.watchers.iter().filter(|(_, w)| w.hears) {
+            watcher.mailbox.push(notice.clone());
+        }
+    }
+
+    /// Some notices will be missed from here on, until the subscriptions are confirmed again.
+    fn interrupt(&mut self) {
+        for (_, watcher) in &mut self.watchers {
+            watcher.hears = false;
+        }
+    }
+
+    /// Tells those who can hear from here on to read what they missed.
+    fn listen(&mut self) {
+        for (_, watcher) in &mut self.watchers {
+            if !watcher.hears && self.channels.iter().all(|c| c.is_news_to(watcher)) {
+                watcher.hears = true;
+                watcher.mailbox.push(Notice::Reread);
+            }
+        }
     }
 }
 
 impl Registry {
-    /// Adds a watcher. It hears [`Notice::Reread`] now if its channels are confirmed, otherwise once they are.
+    /// Adds a watcher. It hears [`Notice::Reread`] once its channels are confirmed, or refused.
     pub(super) fn attach(&mut self, keys: Keyspace<'_>, mailbox: Arc<Mailbox>) -> WatcherId {
         let id = self.topic(keys);
         let topic = &mut self.topics[id];
-        if topic.in_effect() || topic.refused() {
-            mailbox.push(Notice::Reread);
-        }
-        let watcher = topic.watchers.insert(mailbox);
+        let watcher = topic.watchers.insert(Watcher {
+            mailbox,
+            since: self.taken,
+            hears: false,
+        });
+        topic.listen();
         self.settle(id);
         WatcherId { topic: id, watcher }
     }
@@ -126,9 +175,12 @@ impl Registry {
         for id in ids {
             let topic = &mut self.topics[id];
             for channel in &mut topic.channels {
-                channel.state = State::Off;
+                channel.silence(State::Off);
             }
-            topic.tell(&Notice::Reread);
+            topic.interrupt();
+            for (_, watcher) in &topic.watchers {
+                watcher.mailbox.push(Notice::Reread);
+            }
             self.settle(id);
         }
     }
@@ -140,6 +192,7 @@ impl Registry {
 
     /// Takes the changes to tell the server, in order, and a mark for [`refuse`](Self::refuse).
     pub(super) fn take_changes(&mut self) -> (Vec<Change>, u64) {
+        self.taken = self.sequence;
         (std::mem::take(&mut self.changes), self.sequence)
     }
 
@@ -153,15 +206,19 @@ impl Registry {
             return;
         };
         let topic = &mut self.topics[id];
-        let state = &mut topic.channels[kind as usize].state;
-        *state = match (subscribed, *state) {
-            (true, State::Subscribing(_)) => State::On,
+        let channel = &mut topic.channels[kind as usize];
+        match (subscribed, channel.state) {
+            (true, State::Subscribing(at)) => {
+                channel.state = State::On;
+                channel.confirmed = at;
+                topic.listen();
+            }
             // Also without a request of ours: then it is subscribed to again.
-            (false, _) => State::Off,
+            (false, _) => {
+                channel.silence(State::Off);
+                topic.interrupt();
+            }
             (true, _) => return,
-        };
-        if subscribed && topic.in_effect() {
-            topic.tell(&Notice::Reread);
         }
         self.settle(id);
     }
@@ -175,16 +232,17 @@ impl Registry {
             let topic = &mut self.topics[id];
             let mut changed = false;
             for channel in &mut topic.channels {
-                channel.state = match channel.state {
+                channel.silence(match channel.state {
                     State::Subscribing(at) if at <= mark => State::Refused,
                     State::Unsubscribing(at) if at <= mark => State::Off,
                     _ => continue,
-                };
+                });
                 changed = true;
                 refused = Some(Arc::clone(&channel.name));
             }
             if changed {
-                topic.tell(&Notice::Reread);
+                topic.interrupt();
+                topic.listen();
                 self.settle(id);
             }
         }
@@ -218,10 +276,7 @@ impl Registry {
         }
         let names: [Arc<str>; 2] = [promise.into(), keys.control().into()];
         let id = self.topics.insert(Topic {
-            channels: names.clone().map(|name| Channel {
-                name,
-                state: State::Off,
-            }),
+            channels: names.clone().map(Channel::new),
             watchers: Slab::new(),
         });
         let [promise, control] = names;
@@ -238,8 +293,10 @@ impl Registry {
         if self.connection.is_some() {
             for channel in &mut topic.channels {
                 let name = Arc::clone(&channel.name);
+                let all_hear = topic.watchers.iter().all(|(_, w)| channel.is_news_to(w));
                 let change = match (channel.state, wanted) {
                     (State::Off, true) => Change::Subscribe(name),
+                    (State::On, true) if !all_hear => Change::Subscribe(name),
                     (State::On, false) => Change::Unsubscribe(name),
                     _ => continue,
                 };
@@ -261,182 +318,4 @@ impl Registry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::key::{Address, Key, Tag};
-
-    struct Bench {
-        registry: Registry,
-        address: Address,
-    }
-
-    impl Bench {
-        fn connected() -> Self {
-            let mut registry = Registry::default();
-            registry.connect(1);
-            let address = Address::new(&Tag::new("t").unwrap(), &Key::new("id").unwrap());
-            Self { registry, address }
-        }
-
-        fn attach(&mut self) -> (WatcherId, Arc<Mailbox>) {
-            let mailbox = Arc::new(Mailbox::default());
-            let keys = Keyspace::new(&self.address);
-            let id = self.registry.attach(keys, Arc::clone(&mailbox));
-            (id, mailbox)
-        }
-
-        /// The changes as `+channel` and `-channel`.
-        fn changes(&mut self) -> Vec<String> {
-            let name = |change| match change {
-                Change::Subscribe(name) => format!("+{name}"),
-                Change::Unsubscribe(name) => format!("-{name}"),
-            };
-            self.registry.take_changes().0.into_iter().map(name).collect()
-        }
-
-        fn confirm(&mut self, subscribed: bool) {
-            self.registry.confirm("t/notif:id", subscribed);
-            self.registry.confirm("t/ctl:id", subscribed);
-        }
-
-        fn is_empty(&self) -> bool {
-            self.registry.topics.is_empty() && self.registry.channels.is_empty()
-        }
-    }
-
-    fn heard(mailbox: &Mailbox) -> Vec<Notice> {
-        std::iter::from_fn(|| mailbox.try_next()).collect()
-    }
-
-    fn rereads(mailbox: &Mailbox) -> usize {
-        let heard = heard(mailbox);
-        assert!(heard.iter().all(|n| matches!(n, Notice::Reread)), "{heard:?}");
-        heard.len()
-    }
-
-    #[test]
-    fn the_first_notice_needs_both_confirmations() {
-        let mut bench = Bench::connected();
-        let (_, mailbox) = bench.attach();
-        assert_eq!(bench.changes(), ["+t/notif:id", "+t/ctl:id"]);
-        bench.registry.confirm("t/ctl:id", true);
-        assert_eq!(rereads(&mailbox), 0);
-        bench.registry.confirm("t/notif:id", true);
-        assert_eq!(rereads(&mailbox), 1);
-    }
-
-    #[test]
-    fn a_second_watcher_shares_the_subscription() {
-        let mut bench = Bench::connected();
-        let (first, _) = bench.attach();
-        bench.confirm(true);
-        bench.changes();
-        let (second, mailbox) = bench.attach();
-        assert_eq!(rereads(&mailbox), 1);
-        bench.registry.detach(first);
-        assert!(bench.changes().is_empty());
-        bench.registry.detach(second);
-        assert_eq!(bench.changes(), ["-t/notif:id", "-t/ctl:id"]);
-        bench.confirm(false);
-        assert!(bench.is_empty());
-    }
-
-    #[test]
-    fn a_watcher_that_comes_while_unsubscribing_waits_for_the_next_subscription() {
-        let mut bench = Bench::connected();
-        let (first, _) = bench.attach();
-        bench.confirm(true);
-        bench.registry.detach(first);
-        bench.changes();
-        let (_, mailbox) = bench.attach();
-        assert!(bench.changes().is_empty());
-        bench.confirm(false);
-        assert_eq!(bench.changes(), ["+t/notif:id", "+t/ctl:id"]);
-        assert_eq!(rereads(&mailbox), 0);
-        bench.confirm(true);
-        assert_eq!(rereads(&mailbox), 1);
-    }
-
-    #[test]
-    fn a_watcher_that_goes_while_subscribing_is_unsubscribed_afterwards() {
-        let mut bench = Bench::connected();
-        let (id, _) = bench.attach();
-        bench.changes();
-        bench.registry.detach(id);
-        assert!(bench.changes().is_empty());
-        bench.confirm(true);
-        assert_eq!(bench.changes(), ["-t/notif:id", "-t/ctl:id"]);
-    }
-
-    #[test]
-    fn a_lost_connection_is_heard_at_once_and_again_when_repaired() {
-        let mut bench = Bench::connected();
-        let (_, mailbox) = bench.attach();
-        bench.confirm(true);
-        bench.changes();
-        assert_eq!(rereads(&mailbox), 1);
-        bench.registry.disconnect(1);
-        assert_eq!(rereads(&mailbox), 1);
-        bench.registry.disconnect(1);
-        assert_eq!(rereads(&mailbox), 0);
-        bench.registry.connect(2);
-        assert_eq!(bench.changes(), ["+t/notif:id", "+t/ctl:id"]);
-        bench.confirm(true);
-        assert_eq!(rereads(&mailbox), 1);
-    }
-
-    #[test]
-    fn a_topic_without_watchers_does_not_outlive_its_connection() {
-        let mut bench = Bench::connected();
-        let (id, _) = bench.attach();
-        bench.registry.detach(id);
-        bench.registry.disconnect(1);
-        assert!(bench.is_empty());
-    }
-
-    #[test]
-    fn watchers_of_a_refused_channel_read_for_themselves() {
-        let mut bench = Bench::connected();
-        let (id, mailbox) = bench.attach();
-        let (_, mark) = bench.registry.take_changes();
-        bench.registry.confirm("t/notif:id", true);
-        assert_eq!(bench.registry.refuse(mark - 2), None);
-        assert_eq!(bench.registry.refuse(mark).as_deref(), Some("t/ctl:id"));
-        assert_eq!(rereads(&mailbox), 1);
-        let (other, mailbox) = bench.attach();
-        assert_eq!(rereads(&mailbox), 1);
-        bench.registry.detach(id);
-        bench.registry.detach(other);
-        assert_eq!(bench.changes(), ["-t/notif:id"]);
-        bench.registry.confirm("t/notif:id", false);
-        assert!(bench.is_empty());
-    }
-
-    #[test]
-    fn an_unsubscription_nobody_asked_for_is_repaired() {
-        let mut bench = Bench::connected();
-        let (_, mailbox) = bench.attach();
-        bench.confirm(true);
-        bench.changes();
-        heard(&mailbox);
-        bench.registry.confirm("t/ctl:id", false);
-        assert_eq!(bench.changes(), ["+t/ctl:id"]);
-        bench.registry.confirm("t/ctl:id", true);
-        assert_eq!(rereads(&mailbox), 1);
-    }
-
-    #[test]
-    fn messages_reach_those_who_watch_the_address() {
-        let mut bench = Bench::connected();
-        let (_, mailbox) = bench.attach();
-        bench.registry.deliver("t/notif:id", b"stored".to_vec());
-        bench.registry.deliver("t/ctl:id", b"invalidated".to_vec());
-        bench.registry.deliver("t/ctl:id", b"gibberish".to_vec());
-        bench.registry.deliver("t/notif:other", b"x".to_vec());
-        let heard = heard(&mailbox);
-        let [Notice::Stored(value), Notice::Invalidated] = &heard[..] else {
-            panic!("{heard:?}");
-        };
-        assert_eq!(value.bytes().unwrap(), "stored");
-    }
-}
+mod tests;

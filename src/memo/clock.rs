@@ -1,0 +1,28 @@
+//! [`Clock`]: whether a caller came before the store was asked.
+
+use super::sync::{AtomicU64, Ordering};
+
+/// Counts callers and questions to the store in one order, which is all that their age is measured by.
+pub(crate) struct Clock(AtomicU64);
+
+/// When somebody came, or something was asked. No two are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    /// Before everything else.
+    pub(crate) const START: Self = Self(0);
+    /// After everything else.
+    pub(crate) const END: Self = Self(u64::MAX);
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(1))
+    }
+
+    pub(crate) fn tick(&self) -> Moment {
+        // Whoever reads the larger number did so later.
+        Moment(self.0.fetch_add(1, Ordering::SeqCst))
+    }
+}

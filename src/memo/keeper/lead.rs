@@ -1,0 +1,166 @@
+//! How a keeper sees a computation through: lead, lease, verdict.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::{Keeper, Landing};
+use crate::codec::Codec;
+use crate::error::StoreErrorKind;
+use crate::memo::lead::{Lead, Led};
+use crate::memo::lease::Lease;
+use crate::memo::outcome::{Outcome, Verdict};
+use crate::store::{Release, Store, Value};
+
+/// What became of the computation while the lease was kept alive.
+enum Attended<V> {
+    Concluded(Verdict<V>),
+    /// Given up.
+    Abandoned,
+    /// Still under way, but its result will be refused.
+    LeaseLost,
+}
+
+impl<St: Store, C: Codec> Keeper<St, C> {
+    /// Offers the lead, keeps the lease alive, and settles the verdict.
+    pub(super) async fn lead(&self, lease: Lease, landing: Landing<'_, St, C>) {
+        let (lead, mut led) = Lead::new();
+        if self.flight.offer(lead).is_err() {
+            self.release(lease, Release::Abandoned).await;
+            return;
+        }
+        if !lease.is_held() {
+            self.shared.counters.failed_open.add();
+        }
+        match self.attend(lease, &mut led).await {
+            Attended::Concluded(Verdict::Store(value, ttl)) => self.commit(lease, value, ttl, landing).await,
+            Attended::Concluded(Verdict::Share(value)) => self.share(lease, value, landing).await,
+            // Nobody has to wait for the store before going their own way.
+            #[cfg(feature = "http")]
+            Attended::Concluded(Verdict::Pass) => {
+                self.shared.counters.passed.add();
+                landing.land(Outcome::Pass);
+                self.release(lease, Release::Pass).await;
+            }
+            Attended::Concluded(Verdict::Fail(failure)) => {
+                let message = failure.message.clone();
+                landing.land(Outcome::Failed(failure));
+                self.release(lease, Release::Failed(message)).await;
+            }
+            // Given back first, so that the one who takes over finds the lock free.
+            Attended::Abandoned => {
+                self.shared.counters.abandoned.add();
+                self.release(lease, Release::Abandoned).await;
+                landing.land(Outcome::Again);
+            }
+            // What is computed will not reach those who wait, so they need not wait for it.
+            Attended::LeaseLost => landing.land(self.fenced()),
+        }
+        drop(led.settled);
+    }
+
+    /// Renews the lease until there is a verdict, or no lease.
+    async fn attend(&self, lease: Lease, led: &mut Led<C::Value>) -> Attended<C::Value> {
+        let period = self.config.lease / 3;
+        let mut ticks = interval_at(Instant::now() + period, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let heartbeat = async {
+            let mut held = lease.is_held();
+            loop {
+                ticks.tick().await;
+                self.flight.nudge();
+                held = held && self.renew().await;
+                if lease.is_held() && !held && !self.is_forgotten(lease) {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            verdict = &mut led.verdict => verdict.map_or(Attended::Abandoned, Attended::Concluded),
+            () = heartbeat => Attended::LeaseLost,
+        }
+    }
+
+    async fn renew(&self) -> bool {
+        match self
+            .shared
+            .store
+            .renew(&self.address, self.token, self.config.lease)
+            .await
+        {
+            Ok(held) => held,
+            Err(error) => {
+                self.shared.store_failed(&self.address, "renew", &error);
+                true
+            }
+        }
+    }
+
+    async fn commit(&self, lease: Lease, value: C::Value, ttl: Duration, landing: Landing<'_, St, C>) {
+        if !lease.is_held() {
+            return self.keep_to_ourselves(lease, value, landing).await;
+        }
+        let stored = self.native(value.clone());
+        // Whoever comes from here on may know of an invalidation that came after the commit.
+        let sent = self.shared.clock.tick();
+        match self.shared.store.commit(&self.address, self.token, &stored, ttl).await {
+            Ok(true) => landing.land_before(sent, Outcome::Ready(value)),
+            Ok(false) => landing.land(self.refused(lease, value)),
+            Err(error) => {
+                self.shared.store_failed(&self.address, "commit", &error);
+                landing.land(Outcome::Ready(value));
+                if error.kind() == StoreErrorKind::Encode {
+                    self.release(lease, Release::Abandoned).await;
+                }
+            }
+        }
+    }
+
+    async fn share(&self, lease: Lease, value: C::Value, landing: Landing<'_, St, C>) {
+        if !lease.is_held() {
+            return self.keep_to_ourselves(lease, value, landing).await;
+        }
+        let sent = self.shared.clock.tick();
+        let shared = self.release(lease, Release::Shared(self.native(value.clone()))).await;
+        match shared {
+            Some(true) => landing.land_before(sent, Outcome::Ready(value)),
+            Some(false) => landing.land(self.refused(lease, value)),
+            None => landing.land(Outcome::Ready(value)),
+        }
+    }
+
+    /// Hands the result to those who wait here. If there is a lock after all, it may have been taken when the
+    /// computation was long under way, and after an invalidation: it vouches for nothing.
+    async fn keep_to_ourselves(&self, lease: Lease, value: C::Value, landing: Landing<'_, St, C>) {
+        landing.land(Outcome::Ready(value));
+        self.release(lease, Release::Abandoned).await;
+    }
+
+    /// Whether nobody took the lease away: the store has forgotten it.
+    fn is_forgotten(&self, lease: Lease) -> bool {
+        matches!(lease, Lease::Held(epoch) if epoch != self.shared.store.epoch())
+    }
+
+    /// The store would not take the value. A restart of the store is no reason for those who wait here to have it
+    /// computed once more.
+    fn refused(&self, lease: Lease, value: C::Value) -> Outcome<C::Value> {
+        if self.is_forgotten(lease) {
+            tracing::debug!(address = %self.address, "the store has forgotten the lease; the result stays in this process");
+            return Outcome::Ready(value);
+        }
+        self.fenced()
+    }
+
+    /// The lease was lost while the computation ran. Some of those who wait may have come after the invalidation that
+    /// took it away, so none of them gets the value.
+    fn fenced(&self) -> Outcome<C::Value> {
+        self.shared.counters.fenced.add();
+        tracing::debug!(address = %self.address, "result refused: the lease ended or the key was invalidated");
+        Outcome::Again
+    }
+
+    fn native(&self, value: C::Value) -> Value {
+        Value::native(&self.address, &self.shared.codec, value)
+    }
+}

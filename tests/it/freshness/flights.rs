@@ -1,0 +1,254 @@
+//! A flight answers those who joined it late with nothing that was on its way before they came. Time is paused.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use tower_memolock::store::{Release, Token, Value};
+use tower_memolock::{Address, Error, Key, MemoLock, MemoryStore, Store, Tag};
+
+use super::gated::Gated;
+
+const TTL: Duration = Duration::from_secs(60);
+
+/// Longer than a keeper waits before it renews its watch for those who came late.
+const A_WHILE: Duration = Duration::from_millis(50);
+
+type Caller = JoinHandle<Result<Bytes, Error<Infallible>>>;
+
+fn address(id: &str) -> Address {
+    Address::new(&Tag::new("t").unwrap(), &Key::new(id).unwrap())
+}
+
+/// Two nodes, one of which has a slow way to the store.
+fn nodes() -> (MemoLock<Gated>, Gated, MemoLock<MemoryStore>) {
+    let store = MemoryStore::new();
+    let slow = Gated::new(&store);
+    (MemoLock::new(slow.clone(), "t"), slow, MemoLock::new(store, "t"))
+}
+
+fn ask<St: Store>(memo: &MemoLock<St>, value: &'static str) -> Caller {
+    let memo = memo.clone();
+    tokio::spawn(async move { memo.get_or_compute("a", move || async move { Ok(value.into()) }).await })
+}
+
+async fn answer(caller: Caller) -> Bytes {
+    caller.await.unwrap().unwrap()
+}
+
+/// Lets every task run that can.
+async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A leader that has begun, and ends when it is told to.
+struct Leader {
+    caller: Caller,
+    end: Arc<Notify>,
+}
+
+impl Leader {
+    async fn start<St: Store>(memo: &MemoLock<St>, value: &'static str, ttl: Duration) -> Self {
+        let (memo, end) = (memo.clone(), Arc::new(Notify::new()));
+        let (started, has_started) = oneshot::channel();
+        let ended = Arc::clone(&end);
+        let compute = move || async move {
+            let _ = started.send(());
+            ended.notified().await;
+            Ok((value.into(), ttl))
+        };
+        let caller = tokio::spawn(async move { memo.get_or_compute_for("a", compute).await });
+        has_started.await.unwrap();
+        Self { caller, end }
+    }
+
+    async fn finish(self) -> Bytes {
+        self.end.notify_one();
+        answer(self.caller).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_was_read_before_they_came_is_not_for_them() {
+    let (here, slow, there) = nodes();
+    slow.gates.acquire.close();
+    let early = ask(&here, "unused");
+    settle().await;
+    assert_eq!(answer(ask(&there, "old")).await, "old");
+    slow.gates.acquired.close();
+    slow.gates.acquire.open();
+    settle().await;
+    there.invalidate("a").await.unwrap();
+    let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
+    settle().await;
+    slow.gates.acquired.open();
+    assert_eq!(answer(early).await, "old");
+    for caller in late {
+        assert_eq!(answer(caller).await, "new");
+    }
+    assert_eq!(here.stats().led, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_was_committed_before_they_came_is_not_for_them() {
+    let (here, slow, there) = nodes();
+    slow.gates.committed.close();
+    let leader = Leader::start(&here, "old", TTL).await;
+    let early = ask(&here, "unused");
+    settle().await;
+    leader.end.notify_one();
+    settle().await;
+    there.invalidate("a").await.unwrap();
+    let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
+    settle().await;
+    slow.gates.committed.open();
+    assert_eq!(answer(leader.caller).await, "old");
+    assert_eq!(answer(early).await, "old");
+    for caller in late {
+        assert_eq!(answer(caller).await, "new");
+    }
+    assert_eq!(here.stats().led, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_come_while_a_commit_is_under_way_read_the_value_together() {
+    let (here, slow, _there) = nodes();
+    slow.gates.committed.close();
+    let leader = Leader::start(&here, "kept", TTL).await;
+    leader.end.notify_one();
+    settle().await;
+    let late: Vec<_> = (0..100).map(|_| ask(&here, "no")).collect();
+    settle().await;
+    let before = slow.gates.looks.load(Ordering::SeqCst);
+    slow.gates.committed.open();
+    for caller in late {
+        assert_eq!(answer(caller).await, "kept");
+    }
+    let looks = slow.gates.looks.load(Ordering::SeqCst) - before;
+    assert!((1..=2).contains(&looks), "{looks} look-ups");
+    assert_eq!(here.stats().led, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_are_in_time_cost_no_look_up() {
+    let (here, slow, _there) = nodes();
+    let leader = Leader::start(&here, "kept", TTL).await;
+    let others: Vec<_> = (0..100).map(|_| ask(&here, "no")).collect();
+    settle().await;
+    assert_eq!(leader.finish().await, "kept");
+    for caller in others {
+        assert_eq!(answer(caller).await, "kept");
+    }
+    assert_eq!(slow.gates.looks.load(Ordering::SeqCst), 1, "that of the leader");
+    assert_eq!(slow.gates.watches.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_value_that_was_published_before_they_came_is_not_for_them() {
+    a_message_from_before_they_came_is_not_for_them(TTL).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_value_that_was_published_before_they_came_is_not_for_them() {
+    a_message_from_before_they_came_is_not_for_them(Duration::ZERO).await;
+}
+
+async fn a_message_from_before_they_came_is_not_for_them(ttl: Duration) {
+    let (here, slow, there) = nodes();
+    let leader = Leader::start(&there, "old", ttl).await;
+    let early = ask(&here, "early");
+    settle().await;
+    slow.gates.notices.close();
+    assert_eq!(leader.finish().await, "old");
+    there.invalidate("a").await.unwrap();
+    let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
+    tokio::time::sleep(A_WHILE).await;
+    slow.gates.notices.open();
+    assert_eq!(answer(early).await, "old");
+    for caller in late {
+        assert_eq!(answer(caller).await, "new");
+    }
+    assert_eq!(here.stats().led, 1);
+}
+
+/// What is not stored cannot be read by those who are late, so that hardly anybody may be.
+#[tokio::test(start_paused = true)]
+async fn a_shared_value_is_for_all_who_wait_when_it_is_published() {
+    let (here, slow, there) = nodes();
+    let leader = Leader::start(&there, "shared", Duration::ZERO).await;
+    let mut callers = Vec::new();
+    for _ in 0..10 {
+        callers.extend((0..10).map(|_| ask(&here, "no")));
+        tokio::time::sleep(A_WHILE).await;
+    }
+    assert_eq!(leader.finish().await, "shared");
+    for caller in callers {
+        assert_eq!(answer(caller).await, "shared");
+    }
+    assert_eq!(here.stats().led, 0);
+    let watches = slow.gates.watches.load(Ordering::SeqCst);
+    assert!(
+        (2..=10).contains(&watches),
+        "{watches} watches, one for each group at most"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_nobody_is_late_for_is_not_renewed() {
+    let (here, slow, there) = nodes();
+    let leader = Leader::start(&there, "shared", Duration::ZERO).await;
+    let early = ask(&here, "no");
+    for _ in 0..10 {
+        tokio::time::sleep(A_WHILE).await;
+    }
+    assert_eq!(leader.finish().await, "shared");
+    assert_eq!(answer(early).await, "shared");
+    assert_eq!(slow.gates.watches.load(Ordering::SeqCst), 1);
+}
+
+/// The next watch is in effect, and has not heard it; the one before has, and has not been asked since.
+#[tokio::test(start_paused = true)]
+async fn what_is_published_while_a_watch_is_renewed_is_heard() {
+    let (here, slow, _there) = nodes();
+    let (at, leader) = (address("a"), Token::random());
+    slow.store.acquire(&at, leader, TTL).await.unwrap();
+    let early = ask(&here, "missed");
+    settle().await;
+    let shared = Release::Shared(Value::encoded("shared"));
+    *slow.gates.interposed.lock().unwrap() = Some((leader, shared));
+    let late = ask(&here, "new");
+    assert_eq!(answer(early).await, "shared");
+    assert_eq!(answer(late).await, "new");
+}
+
+/// An acquire that is not answered may be executed at any time later, and says nothing of when the computation began.
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_was_taken_nobody_knows_when_commits_nothing() {
+    for ttl in [TTL, Duration::ZERO] {
+        let (here, slow, there) = nodes();
+        slow.gates.acquire_times_out.close();
+        let leader = Leader::start(&here, "old", ttl).await;
+        there.invalidate("a").await.unwrap();
+        slow.gates.acquire_times_out.open();
+        settle().await;
+        let computations = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&computations);
+        let memo = there.clone();
+        let compute = move || async move {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, Infallible>("new".into())
+        };
+        let late = tokio::spawn(async move { memo.get_or_compute("a", compute).await });
+        settle().await;
+        assert_eq!(computations.load(Ordering::SeqCst), 0, "the lock is held");
+        assert_eq!(leader.finish().await, "old");
+        assert_eq!(answer(late).await, "new");
+        assert_eq!(answer(ask(&here, "newer")).await, "new");
+    }
+}

@@ -1,0 +1,5 @@
+//! Nobody gets a value from before an invalidation that was acknowledged before they came, whatever was on its way then.
+
+mod flights;
+mod gated;
+mod redis;
