@@ -1,5 +1,6 @@
 //! Tests from outside: the examples as processes, over a real Redis, as a client sees them.
 
+mod acl;
 mod cluster;
 mod contract;
 mod contract_memory;
@@ -12,4 +13,5 @@ mod memo;
 mod reverse_proxy;
 mod sentinel;
 mod support;
+mod tls;
 mod tonic;

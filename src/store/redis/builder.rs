@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use redis::Client;
 
+use super::acl;
 use super::dial::Dialer;
 use super::sentinel::Sentinels;
 use super::store::RedisStore;
 use super::target::{Plan, Server, Settings, Target};
+#[cfg(feature = "tls")]
+use super::tls::{Certificates, Identity};
 use crate::error::StoreError;
 
 /// Builds a [`RedisStore`] whose settings differ from the defaults.
@@ -32,6 +35,8 @@ pub struct RedisStoreBuilder {
     timeout: Duration,
     connect_timeout: Duration,
     inline_limit: usize,
+    #[cfg(feature = "tls")]
+    certificates: Certificates,
 }
 
 impl RedisStoreBuilder {
@@ -77,6 +82,8 @@ impl RedisStoreBuilder {
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
             inline_limit: 1 << 20,
+            #[cfg(feature = "tls")]
+            certificates: Certificates::default(),
         }
     }
 
@@ -127,6 +134,40 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// Trusts servers whose certificate one of these CAs has signed, and no others. One or several certificates, as
+    /// PEM.
+    ///
+    /// Checked when connecting; for `rediss://` URLs only. Defaults to the CAs that Mozilla trusts, which are built in.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = tower_memolock::RedisStore::builder("rediss://redis.internal/")
+    ///     .root_certificates(std::fs::read("ca.pem")?)
+    ///     .client_certificate(std::fs::read("client.pem")?, std::fs::read("client.key")?)
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.certificates.roots = Some(pem.into());
+        self
+    }
+
+    /// Shows a server that asks for it this certificate, followed by those that lead to its CA, and proves it with
+    /// the key. Both as PEM, the key in PKCS#8, PKCS#1 or SEC1 form and without a passphrase.
+    ///
+    /// Checked when connecting; for `rediss://` URLs only. Defaults to none.
+    #[cfg(feature = "tls")]
+    pub fn client_certificate(mut self, pem: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.certificates.client = Some(Identity {
+            certificate: pem.into(),
+            key: key.into(),
+        });
+        self
+    }
+
     /// Connects.
     ///
     /// The store belongs to the tokio runtime in which this is called, and works as long as that runs. A server
@@ -134,10 +175,11 @@ impl RedisStoreBuilder {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Config`](crate::StoreErrorKind::Config) where a URL cannot be used, or needs the feature
-    /// `tls`, where the settings do not fit together, and where a server is not in cluster mode or too old;
-    /// [`StoreErrorKind::Rejected`](crate::StoreErrorKind::Rejected) where a server refuses the credentials or the
-    /// database, or the sentinels do not know the master.
+    /// A [`Config`](crate::StoreErrorKind::Config) error where a URL or a certificate cannot be used, where a URL needs
+    /// the feature `tls`, where the certificate of one side does not satisfy the other, where the settings do not fit
+    /// together, and where a server is not in cluster mode or too old for it; a
+    /// [`Rejected`](crate::StoreErrorKind::Rejected) one where a server refuses the credentials, the database or a
+    /// command, or the sentinels do not know the master. The source says what to change.
     ///
     /// # Panics
     ///
@@ -149,9 +191,14 @@ impl RedisStoreBuilder {
             timeout,
             connect_timeout,
             inline_limit,
+            #[cfg(feature = "tls")]
+            certificates,
         } = self;
         let dialer = |info| Dialer::new(info, timeout, connect_timeout);
-        let (dialer, address) = match target.plan(settings)? {
+        let plan = target.plan(settings)?;
+        #[cfg(feature = "tls")]
+        let plan = plan.try_map(|info| certificates.clone().add_to(info))?;
+        let (dialer, address) = match plan {
             Plan::Server(info) => {
                 let address = info.addr().to_string();
                 (dialer(info), address)
@@ -167,8 +214,14 @@ impl RedisStoreBuilder {
             }
             Plan::Cluster { .. } => return Err(StoreError::new(crate::StoreErrorKind::Config)),
         };
-        match dialer.commands().await {
-            Err(error) if error.is_permanent() => Err(error.into_store_error()),
+        let mut first = dialer.commands().await;
+        if let Ok(connection) = &mut first
+            && let Err(error) = acl::check_commands(&dialer, connection).await
+        {
+            first = Err(error);
+        }
+        match first {
+            Err(error) if error.is_permanent() => Err(StoreError::with_source(error.kind(), error)),
             first => Ok(RedisStore::start(dialer, address, first, inline_limit)),
         }
     }
@@ -176,7 +229,7 @@ impl RedisStoreBuilder {
 
 impl fmt::Debug for RedisStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the target: a URL holds the password.
+        // Neither the target nor the certificates: a URL holds the password, and there is a key.
         f.debug_struct("RedisStoreBuilder")
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout)

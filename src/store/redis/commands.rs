@@ -141,7 +141,7 @@ impl Commands {
     fn judge(&self, generation: u64, reply: &Reply) {
         if let Reply::ServerError(error) = reply {
             match error::verdict(error) {
-                Verdict::Keep => {}
+                Verdict::Keep => self.hub.denials.note(error),
                 Verdict::Replace => {
                     self.lose(generation, error.clone().into());
                 }

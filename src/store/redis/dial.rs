@@ -12,6 +12,7 @@ use redis::{
     RedisError, Value as Reply,
 };
 
+use super::acl::Denied;
 use super::connection::{Connection, within};
 use super::error::DialError;
 use super::hello::Required;
@@ -41,7 +42,6 @@ pub(super) struct Dialer {
 impl Dialer {
     /// Dials the server at the address of `info`.
     pub(super) fn new(info: ConnectionInfo, timeout: Duration, connect_timeout: Duration) -> Self {
-        install_crypto_provider(info.addr());
         Self {
             info: with_tcp_settings(info),
             sentinels: None,
@@ -62,6 +62,11 @@ impl Dialer {
 
     pub(super) fn sentinels(&self) -> Option<&Arc<Sentinels>> {
         self.sentinels.as_ref()
+    }
+
+    /// The name of the user that the server knows the store as.
+    pub(super) fn user(&self) -> &str {
+        self.info.redis_settings().username().unwrap_or("default")
     }
 
     /// A connection for commands, which has answered a `PING`.
@@ -177,7 +182,7 @@ impl Dialer {
             return Ok(());
         }
         let answer = connection.send(&self.required.heartbeat()).await;
-        self.required.check(&answer.map_err(DialError::Unreachable)?)
+        self.required.check(&answer?)
     }
 
     fn config(&self) -> AsyncConnectionConfig {
@@ -189,14 +194,14 @@ impl Dialer {
 
     async fn open(&self, client: &Client, config: &AsyncConnectionConfig) -> Result<Connection, DialError> {
         let connection = client.get_multiplexed_async_connection_with_config(config).await;
-        let connection = connection.map_err(DialError::Unreachable)?;
         let address = client.get_connection_info().addr().clone();
-        Ok(Connection::new(connection, address, self.timeout))
+        Ok(Connection::new(connection?, address, self.timeout))
     }
 
     async fn within_timeout<T>(&self, open: impl Future<Output = Result<T, DialError>>) -> Result<T, DialError> {
         let outcome = within(self.connect_timeout, pin!(open)).await;
-        outcome.map_err(|e| DialError::Unreachable(e.into()))?
+        let outcome = outcome.unwrap_or_else(|e| Err(DialError::Unreachable(e.into())));
+        outcome.map_err(|e| e.with_hint(self.info.addr()))
     }
 
     async fn greet(&self, connection: &mut Connection) -> Result<(), DialError> {
@@ -210,7 +215,11 @@ impl Dialer {
             let database = settings.db();
             let mut select = redis::cmd("SELECT");
             select.arg(database);
-            ask(connection, &select, |e| Err(DialError::Database(database, e))).await?;
+            let refused = |e: RedisError| match e.code() {
+                Some("NOPERM") => DialError::Denied(Denied::new(self.user(), ["+select".to_owned()], e)),
+                _ => DialError::Database(database, e),
+            };
+            ask(connection, &select, |e| Err(refused(e))).await?;
         }
         // Any other error shows a server at work: `NOPERM`, or `MISCONF` while it cannot save.
         ask(connection, &redis::cmd("PING"), |_| Ok(())).await?;
@@ -219,7 +228,7 @@ impl Dialer {
 }
 
 fn client(info: &ConnectionInfo, settings: RedisConnectionInfo) -> Result<Client, DialError> {
-    Client::open(info.clone().set_redis_settings(settings)).map_err(DialError::Unreachable)
+    Client::open(info.clone().set_redis_settings(settings)).map_err(DialError::from)
 }
 
 /// Another server, reached in the same way.
@@ -243,7 +252,7 @@ async fn ask(
     refused: impl FnOnce(RedisError) -> Result<(), DialError>,
 ) -> Result<(), DialError> {
     let reply = connection.send(command).await;
-    let Reply::ServerError(error) = reply.map_err(DialError::Unreachable)? else {
+    let Reply::ServerError(error) = reply? else {
         return Ok(());
     };
     let full = error.details().is_some_and(|d| d.contains("max number of clients"));
@@ -278,14 +287,3 @@ fn with_tcp_settings(info: ConnectionInfo) -> ConnectionInfo {
     }
     info.set_tcp_settings(settings)
 }
-
-#[cfg(feature = "tls")]
-fn install_crypto_provider(address: &ConnectionAddr) {
-    if matches!(address, ConnectionAddr::TcpTls { .. }) {
-        // An error means that the program has chosen one, which is then the one to use.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-}
-
-#[cfg(not(feature = "tls"))]
-fn install_crypto_provider(_: &ConnectionAddr) {}

@@ -1,7 +1,10 @@
 //! What an error of Redis means for the caller and for the connection.
 
-use redis::{RedisError, ServerError};
+use redis::{ConnectionAddr, ErrorKind, RedisError, ServerError};
 
+use super::acl::Denied;
+#[cfg(feature = "tls")]
+use super::tls::HandshakeError;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// What becomes of a connection on which the server answered with an error.
@@ -50,6 +53,15 @@ pub(super) enum DialError {
     /// The server or the way to it does not work; it may later.
     #[error("Redis cannot be reached")]
     Unreachable(#[source] RedisError),
+    #[error("Redis does not answer; a port without TLS does not answer to a rediss:// URL either")]
+    Silent(#[source] RedisError),
+    #[error("Redis hangs up; a port for TLS does so on a redis:// URL, where rediss:// is right")]
+    HungUp(#[source] RedisError),
+    #[error("the way to Redis cannot be used as configured")]
+    Config(#[source] RedisError),
+    #[cfg(feature = "tls")]
+    #[error("{0}")]
+    Handshake(HandshakeError, #[source] RedisError),
     #[error("Redis rejects the user name or password: check those in the URL")]
     Credentials(#[source] RedisError),
     #[error("Redis requires a password: add it to the URL, redis://user:password@host:port")]
@@ -74,25 +86,56 @@ pub(super) enum DialError {
     NotCluster,
     #[error("Redis Cluster is supported from Redis 7.0 and Valkey 7.2 on, for sharded Pub/Sub, and this is {0}")]
     TooOld(String),
+    #[error(transparent)]
+    Denied(Denied),
 }
 
 impl DialError {
     /// Whether trying again is of no use until somebody changes the configuration.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::NotMaster | Self::Garbled => false,
+            Self::Unreachable(_) | Self::Silent(_) | Self::HungUp(_) | Self::NotMaster | Self::Garbled => false,
             Self::Sentinels(cause) => cause.as_ref().is_some_and(|cause| cause.is_permanent()),
             _ => true,
         }
     }
 
-    /// What it means for whoever connects.
-    pub(super) fn into_store_error(self) -> StoreError {
-        let kind = match &self {
-            Self::NotCluster | Self::TooOld(_) => StoreErrorKind::Config,
+    /// The class of a permanent error: who refuses, the server or this side.
+    pub(super) fn kind(&self) -> StoreErrorKind {
+        match self {
+            Self::Config(_) | Self::NotCluster | Self::TooOld(_) => StoreErrorKind::Config,
+            #[cfg(feature = "tls")]
+            Self::Handshake(..) => StoreErrorKind::Config,
+            Self::Sentinels(Some(cause)) => cause.kind(),
             _ => StoreErrorKind::Rejected,
-        };
-        StoreError::with_source(kind, self)
+        }
+    }
+
+    /// The same, and what it may mean at this address, where it cannot be told from an outage.
+    pub(super) fn with_hint(self, address: &ConnectionAddr) -> Self {
+        match (self, address) {
+            (Self::Unreachable(e), ConnectionAddr::TcpTls { .. }) if e.is_timeout() => Self::Silent(e),
+            (Self::Unreachable(e), ConnectionAddr::Tcp(..))
+                if e.is_connection_dropped() && !e.is_connection_refusal() =>
+            {
+                Self::HungUp(e)
+            }
+            (other, _) => other,
+        }
+    }
+}
+
+impl From<RedisError> for DialError {
+    /// What a failure to connect means, by what is known of it.
+    fn from(error: RedisError) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(handshake) = HandshakeError::find(&error) {
+            return Self::Handshake(handshake, error);
+        }
+        if error.kind() == ErrorKind::InvalidClientConfig {
+            return Self::Config(error);
+        }
+        Self::Unreachable(error)
     }
 }
 

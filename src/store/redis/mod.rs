@@ -1,5 +1,6 @@
 //! [`RedisStore`]: values, locks and promises in one Redis server. Its own docs say what is sent, and how.
 
+mod acl;
 mod builder;
 mod commands;
 mod connection;
@@ -19,6 +20,8 @@ mod target;
 mod task;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use self::builder::RedisStoreBuilder;
 pub use self::store::RedisStore;

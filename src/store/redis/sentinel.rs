@@ -112,7 +112,7 @@ impl Sentinel {
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
         let answer = connection.send(&command).await;
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = answer.is_ok().then_some(connection);
-        match answer.map_err(DialError::Unreachable)? {
+        match answer? {
             Reply::ServerError(error) => Err(DialError::NoSentinel(error.into())),
             Reply::Nil => Err(DialError::UnknownMaster(master.to_owned())),
             reply => redis::from_redis_value(reply).map_err(|e| DialError::NoSentinel(e.into())),

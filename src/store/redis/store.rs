@@ -7,6 +7,7 @@ use std::time::Duration;
 use redis::{Client, Cmd, Pipeline, Value as Reply};
 use tokio::sync::Notify;
 
+use super::acl;
 use super::builder::RedisStoreBuilder;
 use super::commands::Commands;
 use super::connection::Connection;
@@ -19,7 +20,7 @@ use super::sentinel;
 use super::subscriber::{Hub, RedisWatch, Subscriber};
 use super::task::Task;
 use crate::error::StoreError;
-use crate::key::Address;
+use crate::key::{Address, Tag};
 use crate::store::{Acquire, Lock, Release, Store, Token, Value};
 
 /// A store that the nodes of a cluster share: one Redis server, version 6 or newer.
@@ -46,6 +47,26 @@ use crate::store::{Acquire, Lock, Release, Store, Token, Value};
 /// Commands and subscriptions have a connection each, because a client that mixes them can take the confirmation of
 /// a subscription for the reply of a command, and hand one caller the value of another. Both are supervised: one
 /// that breaks, or does not answer in time, is replaced in the background, without end.
+///
+/// # TLS
+///
+/// `rediss://` URLs are for TLS 1.2 and 1.3, with the feature `tls`. A private CA and a client certificate are given to
+/// the [builder](RedisStoreBuilder::root_certificates). A program that installs a crypto provider of rustls does so
+/// before it connects, or finds ring installed.
+///
+/// # Permissions
+///
+/// A Redis user for the tag `report`, which may do what the store does and nothing else:
+///
+/// ```text
+/// ACL SETUSER memo on >password ~report:* ~report/lock:* &report/notif:* &report/ctl:*
+///     +get +set +pttl +pexpire +del +eval +evalsha +publish +subscribe +unsubscribe +ping
+/// ```
+///
+/// and `+select` where the URL names a database, `+hello` for Redis 6. Every further tag needs its own four patterns.
+/// [`connect`](Self::connect) tries the commands, on names that begin with `memolock`, which the server's `ACL LOG` may
+/// show as denied; [`check`](Self::check) tries the patterns of a tag. A permission that is taken away later makes
+/// operations fail, without which their callers go on, and is logged once.
 #[derive(Clone)]
 pub struct RedisStore {
     inner: Arc<Inner>,
@@ -54,6 +75,7 @@ pub struct RedisStore {
 struct Inner {
     address: String,
     inline_limit: usize,
+    dialer: Dialer,
     commands: Arc<Commands>,
     subscriber: Arc<Subscriber>,
     _supervisor: Task,
@@ -69,9 +91,9 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Config`](crate::StoreErrorKind::Config) where the URL cannot be used, or needs the feature
-    /// `tls`; [`StoreErrorKind::Rejected`](crate::StoreErrorKind::Rejected) where the server refuses the
-    /// credentials or the database.
+    /// A [`Config`](crate::StoreErrorKind::Config) error where the URL cannot be used, where it needs the feature
+    /// `tls`, or where the server's certificate cannot be trusted; a [`Rejected`](crate::StoreErrorKind::Rejected) one
+    /// where the server refuses the credentials, the database or a command. The source says what to change.
     ///
     /// # Panics
     ///
@@ -137,6 +159,19 @@ impl RedisStore {
         RedisStoreBuilder::cluster(urls)
     }
 
+    /// Whether the Redis user may use the keys and channels of `tag`, tried on names that nobody uses.
+    ///
+    /// To be called once at start-up, before requests find out that every one of them goes on without the store.
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejected`](crate::StoreErrorKind::Rejected) error where a permission is missing: its source names what to
+    /// add to the user. An [`Unavailable`](crate::StoreErrorKind::Unavailable) or
+    /// [`Timeout`](crate::StoreErrorKind::Timeout) one where the server could not be asked.
+    pub async fn check(&self, tag: &Tag) -> Result<(), StoreError> {
+        acl::check_tag(&self.inner.dialer, &self.inner.commands, tag).await
+    }
+
     pub(super) fn start(
         dialer: Dialer,
         address: String,
@@ -148,11 +183,12 @@ impl RedisStore {
         let scout = dialer.sentinels().map(Arc::clone);
         let scout = scout.map(|sentinels| Task::spawn(sentinel::keep_looking(sentinels, dialer.clone())));
         let subscriber = Subscriber::start(Arc::clone(&hub), dialer.clone(), Arc::clone(&check));
-        let (commands, supervisor) = Commands::start(dialer, hub, check, first);
+        let (commands, supervisor) = Commands::start(dialer.clone(), hub, check, first);
         Self {
             inner: Arc::new(Inner {
                 address,
                 inline_limit,
+                dialer,
                 commands,
                 subscriber,
                 _supervisor: supervisor,

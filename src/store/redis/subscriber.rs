@@ -11,6 +11,7 @@ use redis::aio::SendError;
 use redis::{Cmd, PushInfo, PushKind, RedisError, Value as Reply};
 use tokio::sync::Notify;
 
+use super::acl::Denials;
 use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::{self, Verdict};
@@ -34,6 +35,7 @@ pub(super) struct Hub {
     disconnected: Notify,
     check: Notify,
     replace: Notify,
+    pub(super) denials: Denials,
 }
 
 impl Hub {
@@ -255,10 +257,7 @@ impl Session<'_> {
         // Replies come in order: what was sent before and is not confirmed by now was answered with an error.
         let mut registry = self.hub.registry();
         if let Some(channel) = registry.refuse(self.mark) {
-            tracing::warn!(
-                %channel,
-                "Redis refuses a subscription: does the user have the permission for the channel?"
-            );
+            self.hub.denials.note_channel(&channel);
         }
         self.hub.wake_if_changed(registry);
         Ok(())

@@ -95,6 +95,30 @@ impl Target {
     }
 }
 
+#[cfg(feature = "tls")]
+impl Plan {
+    /// Changes how to connect, everywhere alike.
+    pub(super) fn try_map(
+        self,
+        change: impl Fn(ConnectionInfo) -> Result<ConnectionInfo, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let all = |infos: Vec<ConnectionInfo>| infos.into_iter().map(&change).collect::<Result<_, _>>();
+        Ok(match self {
+            Self::Server(info) => Self::Server(change(info)?),
+            Self::Sentinel {
+                sentinels,
+                master,
+                info,
+            } => Self::Sentinel {
+                sentinels: all(sentinels)?,
+                master,
+                info: change(info)?,
+            },
+            Self::Cluster { seeds } => Self::Cluster { seeds: all(seeds)? },
+        })
+    }
+}
+
 impl Settings {
     fn apply(self, info: ConnectionInfo) -> ConnectionInfo {
         let mut settings = info.redis_settings().clone();

@@ -1,6 +1,5 @@
 //! [`HttpClient`]: what a client of a node sees.
 
-use std::error::Error;
 use std::fmt;
 
 use bytes::Bytes;
@@ -17,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower::BoxError;
 
-use super::within;
+use super::{causes, within};
 
 /// A whole response.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,12 +122,7 @@ pub(crate) async fn exchange(authority: &str, request: &str) -> Vec<u8> {
     let read = within("the end of a connection", stream.read_to_end(&mut response)).await;
     // An aborted response may end in a reset; what came before it is what counts.
     if let Err(error) = read {
-        assert_eq!(
-            error.kind(),
-            std::io::ErrorKind::ConnectionReset,
-            "{}",
-            describe(&error)
-        );
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{}", causes(&error));
     }
     response
 }
@@ -141,15 +135,4 @@ pub(crate) async fn hang_up_after_request(url: &str) -> TcpStream {
     let request = format!("GET {} HTTP/1.1\r\nHost: {authority}\r\n\r\n", url.path());
     stream.write_all(request.as_bytes()).await.expect("a request sent");
     stream
-}
-
-/// An error and its causes on one line.
-fn describe(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

@@ -4,22 +4,26 @@
 
 mod client;
 mod fleet;
+mod log;
 mod node;
 mod origin;
 mod process;
 mod redis;
 mod sentinel;
+mod tls;
 
 use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use self::client::{Answer, HttpClient, exchange, hang_up_after_request};
 pub(crate) use self::fleet::Fleet;
+pub(crate) use self::log::{Log, causes};
 pub(crate) use self::node::{Node, command, run_example};
 pub(crate) use self::origin::{BodySender, Call, Origin, Reply};
 pub(crate) use self::process::signal;
 pub(crate) use self::redis::{Monitor, RedisServer};
 pub(crate) use self::sentinel::{MASTER, Sentinel, Sentinels};
+pub(crate) use self::tls::{Authority, Issued, TlsServer};
 
 /// Longer than anything here takes on a slow and busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -115,11 +115,16 @@ pub(super) fn free_port() -> u16 {
 }
 
 fn spawn(port: u16, args: &[String]) -> Child {
-    Command::new("redis-server")
+    Command::new(program())
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])
         .args(args)
         .stdout(Stdio::null())
         .spawn()
         .expect("redis-server has to be installed")
+}
+
+/// The server to test with: `MEMOLOCK_REDIS_SERVER`, a Valkey for instance, or what is installed.
+fn program() -> String {
+    std::env::var("MEMOLOCK_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
 }

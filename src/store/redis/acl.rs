@@ -1,0 +1,281 @@
+//! What the Redis user has to be allowed: tried at start-up, in words where something is missing.
+//!
+//! Everything is tried for real, on names that nobody uses, because what there is for the purpose (`ACL DRYRUN`,
+//! `redis.acl_check_cmd`) is newer than the oldest server or needs permissions of its own. Nothing is left behind: a
+//! `SET .. XX` on an absent key sets nothing, and nobody listens on the channels.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::aio::SendError;
+use redis::{Cmd, Pipeline, RedisError, ServerError, Value as Reply};
+
+use super::commands::Commands;
+use super::connection::Connection;
+use super::dial::Dialer;
+use super::error::DialError;
+use super::keyspace::Keyspace;
+use super::script;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::key::{Address, Key, Tag};
+use crate::store::Token;
+
+/// For how long no permission may be missing before the next one that is missing is news.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Permissions that the user lacks.
+#[derive(Debug, thiserror::Error)]
+#[error("the Redis user lacks permissions: ACL SETUSER {user} {rules}")]
+pub(super) struct Denied {
+    user: String,
+    rules: String,
+    #[source]
+    source: RedisError,
+}
+
+impl Denied {
+    /// `rules` are what to add to the user, `source` is what the server said to one of them.
+    pub(super) fn new(user: &str, rules: impl IntoIterator<Item = String>, source: RedisError) -> Self {
+        let rules: Vec<_> = rules.into_iter().collect();
+        Self {
+            user: user.to_owned(),
+            rules: rules.join(" "),
+            source,
+        }
+    }
+}
+
+/// Tries every command. Keys and channels are those of no tag, so that they are forbidden says nothing.
+pub(super) async fn check_commands(dialer: &Dialer, connection: &mut Connection) -> Result<(), DialError> {
+    let address = unused(&Tag::from_literal("memolock"));
+    let trial = Trial::new(&address);
+    let (data, channels) = (trial.data(), trial.channels());
+    let pipeline = pipeline(&data);
+    let (replies, more) = tokio::join!(connection.send_all(&pipeline), subscribe(dialer, &channels));
+    let mut missing = Missing::new(Rules::Commands);
+    missing.judge(&data, &replies?);
+    match more {
+        Ok(more) => missing.judge(&channels, &more),
+        Err(error) if error.is_permanent() => return Err(error),
+        // The subscriber will find it out by itself, and say so.
+        Err(_) => {}
+    }
+    missing.into_result(dialer.user()).map_err(DialError::Denied)
+}
+
+/// Tries every command on keys and channels of `tag`.
+pub(super) async fn check_tag(dialer: &Dialer, commands: &Commands, tag: &Tag) -> Result<(), StoreError> {
+    let address = unused(tag);
+    let trial = Trial::new(&address);
+    let (data, channels) = (trial.data(), trial.channels());
+    let mut missing = Missing::new(Rules::All);
+    missing.judge(&data, &commands.send_all(&pipeline(&data)).await?);
+    let more = subscribe(dialer, &channels).await.map_err(|error| {
+        let kind = if error.is_permanent() {
+            error.kind()
+        } else {
+            StoreErrorKind::Unavailable
+        };
+        StoreError::with_source(kind, error)
+    })?;
+    missing.judge(&channels, &more);
+    missing
+        .into_result(dialer.user())
+        .map_err(|denied| StoreError::with_source(StoreErrorKind::Rejected, denied))
+}
+
+/// An address at which nobody computes anything.
+fn unused(tag: &Tag) -> Address {
+    let key = Key::builder().part("check").part(Token::random().to_string());
+    Address::new(tag, &key.build())
+}
+
+/// One command to try, and the rule that allows what it is about.
+struct Probe {
+    name: &'static str,
+    command: Cmd,
+    pattern: String,
+}
+
+/// All that a store does, on the names of one address.
+struct Trial<'a> {
+    keys: Keyspace<'a>,
+    tag: &'a str,
+}
+
+impl<'a> Trial<'a> {
+    fn new(address: &'a Address) -> Self {
+        Self {
+            keys: Keyspace::new(address),
+            tag: address.tag(),
+        }
+    }
+
+    fn data(&self) -> Vec<Probe> {
+        let (value, lock) = (self.keys.value().to_owned(), self.keys.lock());
+        let of_value = format!("~{}:*", self.tag);
+        let of_lock = format!("~{}/lock:*", self.tag);
+        let mut probes = vec![Probe::new("ping", &[], "")];
+        for (key, pattern) in [(&value, &of_value), (&lock, &of_lock)] {
+            probes.push(Probe::new("get", &[key], pattern));
+            probes.push(Probe::new("set", &[key, "", "XX", "PX", "1"], pattern));
+            probes.push(Probe::new("del", &[key], pattern));
+        }
+        probes.push(Probe::new("pttl", &[&lock], &of_lock));
+        probes.push(Probe::new("pexpire", &[&lock, "1"], &of_lock));
+        for (channel, pattern) in self.named_channels() {
+            probes.push(Probe::new("publish", &[&channel, ""], &pattern));
+        }
+        // The one script that changes nothing about a lock which is not there.
+        let (lock, args) = ([lock.as_str()], [b"".as_slice(), b"1"]);
+        for (name, command) in [
+            ("eval", script::RENEW.complete(&lock, &args)),
+            ("evalsha", script::RENEW.cached(&lock, &args)),
+        ] {
+            let pattern = of_lock.clone();
+            probes.push(Probe { name, command, pattern });
+        }
+        probes
+    }
+
+    fn channels(&self) -> Vec<Probe> {
+        let mut probes = vec![Probe::new("ping", &[], "")];
+        for name in ["subscribe", "unsubscribe"] {
+            for (channel, pattern) in self.named_channels() {
+                probes.push(Probe::new(name, &[&channel], &pattern));
+            }
+        }
+        probes
+    }
+
+    fn named_channels(&self) -> [(String, String); 2] {
+        let tag = self.tag;
+        [
+            (self.keys.promise(), format!("&{tag}/notif:*")),
+            (self.keys.control(), format!("&{tag}/ctl:*")),
+        ]
+    }
+}
+
+impl Probe {
+    fn new(name: &'static str, args: &[&str], pattern: &str) -> Self {
+        let mut command = redis::cmd(name);
+        command.arg(args);
+        Self {
+            name,
+            command,
+            pattern: pattern.to_owned(),
+        }
+    }
+}
+
+fn pipeline(probes: &[Probe]) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(probes.len());
+    for probe in probes {
+        pipeline.add_command(probe.command.clone());
+    }
+    pipeline
+}
+
+/// Tries them on a connection for subscriptions, which is closed again.
+async fn subscribe(dialer: &Dialer, probes: &[Probe]) -> Result<Vec<Reply>, DialError> {
+    let mut connection = dialer.notifications(|_| Ok::<(), SendError>(())).await?;
+    let mut replies = Vec::with_capacity(probes.len());
+    for probe in probes {
+        replies.push(connection.send(&probe.command).await?);
+    }
+    Ok(replies)
+}
+
+/// The rules that would have allowed what was refused.
+struct Missing {
+    of: Rules,
+    rules: BTreeSet<String>,
+    error: Option<ServerError>,
+}
+
+/// Which rules to look at.
+#[derive(Clone, Copy, PartialEq)]
+enum Rules {
+    Commands,
+    All,
+}
+
+impl Missing {
+    fn new(of: Rules) -> Self {
+        Self {
+            of,
+            rules: BTreeSet::new(),
+            error: None,
+        }
+    }
+
+    fn judge(&mut self, probes: &[Probe], replies: &[Reply]) {
+        for (probe, reply) in probes.iter().zip(replies) {
+            // Any other error shows that the command was allowed.
+            let Reply::ServerError(error) = reply else { continue };
+            if error.code() != "NOPERM" {
+                continue;
+            }
+            let rule = if error.details().is_some_and(|text| text.contains("permissions to run")) {
+                format!("+{}", probe.name)
+            } else if self.of == Rules::All {
+                probe.pattern.clone()
+            } else {
+                continue;
+            };
+            self.rules.insert(rule);
+            self.error.get_or_insert_with(|| error.clone());
+        }
+    }
+
+    fn into_result(self, user: &str) -> Result<(), Denied> {
+        match self.error {
+            Some(error) => Err(Denied::new(user, self.rules, error.into())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Tells the operator of permissions that are missing while the store is at work: once, however many requests go on
+/// without the store meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Denials {
+    last: Mutex<Option<Instant>>,
+}
+
+impl Denials {
+    /// Tells of `error` if it is one of permissions.
+    pub(super) fn note(&self, error: &ServerError) {
+        if is_denial(error) && self.is_news(Instant::now()) {
+            let error = RedisError::from(error.clone());
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "Redis denies the store a permission: `RedisStore::check` names the ACL rule that is missing"
+            );
+        }
+    }
+
+    /// Tells of a channel that cannot be subscribed to.
+    pub(super) fn note_channel(&self, channel: &str) {
+        if self.is_news(Instant::now()) {
+            tracing::warn!(
+                channel,
+                "Redis refuses a subscription: does the user have the permission for the channel?"
+            );
+        }
+    }
+
+    fn is_news(&self, now: Instant) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = last.replace(now);
+        earlier.is_none_or(|earlier| now.duration_since(earlier) >= QUIET)
+    }
+}
+
+fn is_denial(error: &ServerError) -> bool {
+    // Redis 7.0 gives scripts an `ERR` with a text of its own.
+    let in_script = |text: &str| text.contains("user executing the script can't");
+    error.code() == "NOPERM" || error.details().is_some_and(in_script)
+}
