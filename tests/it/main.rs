@@ -10,6 +10,7 @@ mod freshness;
 mod layer;
 mod lookups;
 mod memo;
+mod redis_cluster;
 mod reverse_proxy;
 mod sentinel;
 mod support;

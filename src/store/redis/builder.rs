@@ -7,10 +7,13 @@ use std::time::Duration;
 use redis::Client;
 
 use super::acl;
+use super::cluster::Cluster;
 use super::dial::Dialer;
+use super::error::{DialError, Unroutable};
+use super::link::{Link, Server};
 use super::sentinel::Sentinels;
 use super::store::RedisStore;
-use super::target::{Plan, Server, Settings, Target};
+use super::target::{Named, Plan, Settings, Target};
 #[cfg(feature = "tls")]
 use super::tls::{Certificates, Identity};
 use crate::error::StoreError;
@@ -41,38 +44,38 @@ pub struct RedisStoreBuilder {
 
 impl RedisStoreBuilder {
     pub(super) fn new(url: impl Into<String>) -> Self {
-        Self::with_target(Target::Server(Server::url(url)))
+        Self::with_target(Target::Server(Named::url(url)))
     }
 
     pub(super) fn sentinel<U: Into<String>>(urls: impl IntoIterator<Item = U>, master: impl Into<String>) -> Self {
         Self::with_target(Target::Sentinel {
-            sentinels: urls.into_iter().map(Server::url).collect(),
+            sentinels: urls.into_iter().map(Named::url).collect(),
             master: master.into(),
         })
     }
 
     pub(super) fn cluster<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Self {
-        Self::with_target(Target::Cluster(urls.into_iter().map(Server::url).collect()))
+        Self::with_target(Target::Cluster(urls.into_iter().map(Named::url).collect()))
     }
 
     /// Starts from the server, credentials and TLS settings of a client.
     ///
     /// TCP options that the client leaves open are set as for a URL. The protocol version is the store's choice.
     pub fn from_client(client: &Client) -> Self {
-        Self::with_target(Target::Server(Server::client(client)))
+        Self::with_target(Target::Server(Named::client(client)))
     }
 
     /// Like [`RedisStore::sentinel`], with the sentinels of these clients, one each.
     pub fn from_sentinel_clients<'a>(clients: impl IntoIterator<Item = &'a Client>, master: impl Into<String>) -> Self {
         Self::with_target(Target::Sentinel {
-            sentinels: clients.into_iter().map(Server::client).collect(),
+            sentinels: clients.into_iter().map(Named::client).collect(),
             master: master.into(),
         })
     }
 
     /// Like [`RedisStore::cluster`], with the nodes of these clients, one each.
     pub fn from_cluster_clients<'a>(clients: impl IntoIterator<Item = &'a Client>) -> Self {
-        Self::with_target(Target::Cluster(clients.into_iter().map(Server::client).collect()))
+        Self::with_target(Target::Cluster(clients.into_iter().map(Named::client).collect()))
     }
 
     fn with_target(target: Target) -> Self {
@@ -194,14 +197,14 @@ impl RedisStoreBuilder {
             #[cfg(feature = "tls")]
             certificates,
         } = self;
-        let dialer = |info| Dialer::new(info, timeout, connect_timeout);
         let plan = target.plan(settings)?;
         #[cfg(feature = "tls")]
         let plan = plan.try_map(|info| certificates.clone().add_to(info))?;
-        let (dialer, address) = match plan {
+        let dialer = |info| Dialer::new(info, timeout, connect_timeout);
+        let (link, address) = match plan {
             Plan::Server(info) => {
                 let address = info.addr().to_string();
-                (dialer(info), address)
+                (server(dialer(info)).await, address)
             }
             Plan::Sentinel {
                 sentinels,
@@ -210,21 +213,50 @@ impl RedisStoreBuilder {
             } => {
                 let sentinels = Sentinels::new(master, sentinels.into_iter().map(dialer));
                 let address = format!("sentinel:{}", sentinels.master());
-                (dialer(info).through(Arc::new(sentinels)), address)
+                (server(dialer(info).through(Arc::new(sentinels))).await, address)
             }
-            Plan::Cluster { .. } => return Err(StoreError::new(crate::StoreErrorKind::Config)),
+            Plan::Cluster { seeds } => {
+                let address = seeds
+                    .iter()
+                    .map(|info| info.addr().to_string())
+                    .collect::<Vec<_>>()
+                    .join(",");
+                let seeds = seeds.into_iter().map(|info| dialer(info).in_cluster()).collect();
+                (cluster(seeds, timeout, connect_timeout).await, address)
+            }
         };
-        let mut first = dialer.commands().await;
-        if let Ok(connection) = &mut first
-            && let Err(error) = acl::check_commands(&dialer, connection).await
-        {
-            first = Err(error);
-        }
-        match first {
-            Err(error) if error.is_permanent() => Err(StoreError::with_source(error.kind(), error)),
-            first => Ok(RedisStore::start(dialer, address, first, inline_limit)),
+        match link {
+            Ok(link) => Ok(RedisStore::new(link, address, inline_limit)),
+            Err(error) => Err(StoreError::with_source(error.kind(), error)),
         }
     }
+}
+
+/// A link to one server. An error only where it would be of no use to go on trying.
+async fn server(dialer: Dialer) -> Result<Link, DialError> {
+    let mut first = dialer.commands().await;
+    if let Ok(connection) = &mut first
+        && let Err(error) = acl::check_commands(&dialer, connection).await
+    {
+        first = Err(error);
+    }
+    match first {
+        Err(error) if error.is_permanent() => Err(error),
+        first => Ok(Link::Server(Server::start(dialer, first))),
+    }
+}
+
+/// A link to a cluster. An error only where it would be of no use to go on trying.
+async fn cluster(seeds: Vec<Dialer>, timeout: Duration, connect_timeout: Duration) -> Result<Link, DialError> {
+    let cluster = Cluster::start(seeds, timeout, connect_timeout).await?;
+    if let Ok((dialer, _)) = cluster.anybody().await
+        && let Ok(mut connection) = dialer.direct().await
+        && let Err(error) = acl::check_commands(&dialer, &mut connection).await
+        && error.is_permanent()
+    {
+        return Err(error);
+    }
+    Ok(Link::Cluster(cluster, Unroutable::default()))
 }
 
 impl fmt::Debug for RedisStoreBuilder {

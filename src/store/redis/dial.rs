@@ -60,6 +60,34 @@ impl Dialer {
         }
     }
 
+    /// For any node of a cluster.
+    pub(super) fn in_cluster(self) -> Self {
+        Self {
+            required: Required::ClusterNode,
+            ..self
+        }
+    }
+
+    /// Dials another node of the cluster.
+    pub(super) fn node_at(&self, endpoint: &Endpoint) -> Self {
+        Self {
+            info: self.info_at(endpoint),
+            ..self.clone()
+        }
+    }
+
+    /// Dials a node that has to be a master of the cluster.
+    pub(super) fn master_at(&self, endpoint: &Endpoint) -> Self {
+        Self {
+            required: Required::ClusterMaster,
+            ..self.node_at(endpoint)
+        }
+    }
+
+    pub(super) fn is_in_cluster(&self) -> bool {
+        matches!(self.required, Required::ClusterMaster | Required::ClusterNode)
+    }
+
     pub(super) fn sentinels(&self) -> Option<&Arc<Sentinels>> {
         self.sentinels.as_ref()
     }
@@ -232,7 +260,7 @@ fn client(info: &ConnectionInfo, settings: RedisConnectionInfo) -> Result<Client
 }
 
 /// Another server, reached in the same way.
-pub(super) fn at(like: &ConnectionAddr, (host, port): &Endpoint) -> ConnectionAddr {
+fn at(like: &ConnectionAddr, (host, port): &Endpoint) -> ConnectionAddr {
     let mut address = like.clone();
     match &mut address {
         ConnectionAddr::TcpTls {

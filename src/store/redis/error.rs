@@ -1,5 +1,8 @@
 //! What an error of Redis means for the caller and for the connection.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use redis::{ConnectionAddr, ErrorKind, RedisError, ServerError};
 
 use super::acl::Denied;
@@ -16,18 +19,39 @@ pub(super) enum Verdict {
     Replace,
     /// This is not the server to talk to any more, so the subscriber has to move too.
     Elsewhere,
+    /// This is not the server to ask about this key, or the cluster cannot say who is.
+    Astray,
 }
 
 pub(super) fn verdict(error: &ServerError) -> Verdict {
     match error.code() {
         "LOADING" | "NOAUTH" | "DENIED" => Verdict::Replace,
         "READONLY" | "MASTERDOWN" => Verdict::Elsewhere,
+        "CLUSTERDOWN" => Verdict::Astray,
         _ => Verdict::Keep,
     }
 }
 
+/// Whether only a node of a Redis Cluster says so.
+pub(super) fn is_of_cluster(error: &ServerError) -> bool {
+    matches!(error.code(), "MOVED" | "ASK" | "CROSSSLOT")
+}
+
+/// A node of a Redis Cluster would not serve a key, to somebody who takes it for a server of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("this server is a node of a Redis Cluster: use `RedisStore::cluster`")]
+struct InCluster(#[source] RedisError);
+
 /// The server answered with `error`.
 pub(super) fn rejected(error: &ServerError) -> StoreError {
+    if is_of_cluster(error) {
+        let source = InCluster(error.clone().into());
+        return StoreError::with_source(StoreErrorKind::Rejected, source);
+    }
+    if error.code() == "CLUSTERDOWN" {
+        let source = RedisError::from(error.clone());
+        return StoreError::with_source(StoreErrorKind::Unavailable, source);
+    }
     StoreError::with_source(StoreErrorKind::Rejected, RedisError::from(error.clone()))
 }
 
@@ -45,6 +69,40 @@ pub(super) fn unavailable() -> StoreError {
 /// An answer that the command cannot have.
 pub(super) fn unexpected() -> StoreError {
     StoreError::with_source(StoreErrorKind::Rejected, "the answer has an unknown form")
+}
+
+/// For how long an id that cannot be routed is not news again.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// An id without a hash tag, in a Redis Cluster.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "in a Redis Cluster an id needs a hash tag, so that value and lock are on one node: `{tag}:{{{id}}}` for `{tag}:{id}`"
+)]
+pub(super) struct NoHashTag {
+    tag: String,
+    id: String,
+}
+
+/// Refuses ids without a hash tag, and tells the operator now and then.
+#[derive(Debug, Default)]
+pub(super) struct Unroutable {
+    told: Mutex<Option<Instant>>,
+}
+
+impl Unroutable {
+    pub(super) fn refuse(&self, tag: &str, id: &str) -> NoHashTag {
+        let error = NoHashTag {
+            tag: tag.to_owned(),
+            id: id.to_owned(),
+        };
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= QUIET) {
+            *told = Some(Instant::now());
+            tracing::warn!(error = &error as &dyn std::error::Error, "computed without the store");
+        }
+        error
+    }
 }
 
 /// Why no connection could be opened.
@@ -82,6 +140,8 @@ pub(super) enum DialError {
     NotMaster,
     #[error("an answer that belongs to another command")]
     Garbled,
+    #[error("no node says which node has what")]
+    NoView,
     #[error("this server is not in cluster mode: use `RedisStore::connect` or `RedisStore::sentinel`")]
     NotCluster,
     #[error("Redis Cluster is supported from Redis 7.0 and Valkey 7.2 on, for sharded Pub/Sub, and this is {0}")]
@@ -94,7 +154,12 @@ impl DialError {
     /// Whether trying again is of no use until somebody changes the configuration.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Silent(_) | Self::HungUp(_) | Self::NotMaster | Self::Garbled => false,
+            Self::Unreachable(_)
+            | Self::Silent(_)
+            | Self::HungUp(_)
+            | Self::NotMaster
+            | Self::Garbled
+            | Self::NoView => false,
             Self::Sentinels(cause) => cause.as_ref().is_some_and(|cause| cause.is_permanent()),
             _ => true,
         }

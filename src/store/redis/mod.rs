@@ -1,13 +1,15 @@
-//! [`RedisStore`]: values, locks and promises in one Redis server. Its own docs say what is sent, and how.
+//! [`RedisStore`]: values, locks and promises in one Redis server, or in many. Its own docs say what is sent, and how.
 
 mod acl;
 mod builder;
+mod cluster;
 mod commands;
 mod connection;
 mod dial;
 mod error;
 mod hello;
 mod keyspace;
+mod link;
 mod mailbox;
 mod message;
 mod recovery;
@@ -24,5 +26,5 @@ mod tests;
 mod tls;
 
 pub use self::builder::RedisStoreBuilder;
+pub use self::link::RedisWatch;
 pub use self::store::RedisStore;
-pub use self::subscriber::RedisWatch;

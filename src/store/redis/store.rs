@@ -5,20 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Client, Cmd, Pipeline, Value as Reply};
-use tokio::sync::Notify;
 
 use super::acl;
 use super::builder::RedisStoreBuilder;
-use super::commands::Commands;
-use super::connection::Connection;
-use super::dial::Dialer;
-use super::error::{self, DialError};
-use super::keyspace::Keyspace;
+use super::error;
+use super::keyspace::{Keyspace, is_sharded};
+use super::link::{Link, RedisWatch};
 use super::message;
 use super::script::{self, Script, millis};
-use super::sentinel;
-use super::subscriber::{Hub, RedisWatch, Subscriber};
-use super::task::Task;
 use crate::error::StoreError;
 use crate::key::{Address, Tag};
 use crate::store::{Acquire, Lock, Release, Store, Token, Value};
@@ -75,11 +69,7 @@ pub struct RedisStore {
 struct Inner {
     address: String,
     inline_limit: usize,
-    dialer: Dialer,
-    commands: Arc<Commands>,
-    subscriber: Arc<Subscriber>,
-    _supervisor: Task,
-    _scout: Option<Task>,
+    link: Link,
 }
 
 impl RedisStore {
@@ -169,40 +159,26 @@ impl RedisStore {
     /// add to the user. An [`Unavailable`](crate::StoreErrorKind::Unavailable) or
     /// [`Timeout`](crate::StoreErrorKind::Timeout) one where the server could not be asked.
     pub async fn check(&self, tag: &Tag) -> Result<(), StoreError> {
-        acl::check_tag(&self.inner.dialer, &self.inner.commands, tag).await
+        acl::check_tag(&self.inner.link, tag).await
     }
 
-    pub(super) fn start(
-        dialer: Dialer,
-        address: String,
-        first: Result<Connection, DialError>,
-        inline_limit: usize,
-    ) -> Self {
-        let hub = Arc::new(Hub::default());
-        let check = Arc::new(Notify::new());
-        let scout = dialer.sentinels().map(Arc::clone);
-        let scout = scout.map(|sentinels| Task::spawn(sentinel::keep_looking(sentinels, dialer.clone())));
-        let subscriber = Subscriber::start(Arc::clone(&hub), dialer.clone(), Arc::clone(&check));
-        let (commands, supervisor) = Commands::start(dialer.clone(), hub, check, first);
+    pub(super) fn new(link: Link, address: String, inline_limit: usize) -> Self {
         Self {
             inner: Arc::new(Inner {
                 address,
                 inline_limit,
-                dialer,
-                commands,
-                subscriber,
-                _supervisor: supervisor,
-                _scout: scout,
+                link,
             }),
         }
     }
 
     /// Runs a script. Nothing was executed where the server does not know it yet, so sending it then is safe.
-    async fn run(&self, script: &Script, keys: &[&str], args: &[&[u8]]) -> Result<bool, StoreError> {
-        let commands = &self.inner.commands;
-        let mut reply = commands.send(&script.cached(keys, args)).await?;
+    async fn run(&self, at: Keyspace<'_>, script: &Script, keys: &[&str], args: &[&[u8]]) -> Result<bool, StoreError> {
+        let link = &self.inner.link;
+        let code = script.code(link.is_cluster() && is_sharded(at.value()));
+        let mut reply = link.send(at, &code.cached(keys, args)).await?;
         if matches!(&reply, Reply::ServerError(e) if e.code() == "NOSCRIPT") {
-            reply = commands.send(&script.complete(keys, args)).await?;
+            reply = link.send(at, &code.complete(keys, args)).await?;
         }
         match reply {
             Reply::Int(done) => Ok(done == 1),
@@ -216,9 +192,10 @@ impl Store for RedisStore {
     type Watch = RedisWatch;
 
     async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
+        let keys = Keyspace::new(address);
         let mut get = Cmd::new();
-        get.arg("GET").arg(Keyspace::new(address).value());
-        value(self.inner.commands.send(&get).await?)
+        get.arg("GET").arg(keys.value());
+        value(self.inner.link.send(keys, &get).await?)
     }
 
     async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
@@ -229,7 +206,7 @@ impl Store for RedisStore {
         pipeline.arg("NX").arg("PX").arg(millis(lease));
         pipeline.cmd("GET").arg(keys.value());
         pipeline.cmd("PTTL").arg(&lock);
-        let replies = self.inner.commands.send_all(&pipeline).await?;
+        let replies = self.inner.link.send_all(keys, &pipeline).await?;
         let Ok([set, get, ttl]) = <[Reply; 3]>::try_from(replies) else {
             return Err(error::unexpected());
         };
@@ -238,7 +215,7 @@ impl Store for RedisStore {
             Reply::Okay => Lock::Granted,
             // Refused, unless an earlier attempt of the same holder took it and its answer was lost. With a value
             // there nobody needs to know.
-            Reply::Nil if value.is_none() && self.is_held_with(&lock, &own).await? => {
+            Reply::Nil if value.is_none() && self.is_held_with(keys, &own).await? => {
                 self.extend(address, token, lease).await?
             }
             Reply::Nil => held(ttl)?,
@@ -249,10 +226,11 @@ impl Store for RedisStore {
     }
 
     async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
-        let lock = Keyspace::new(address).lock();
+        let keys = Keyspace::new(address);
         let lease = millis(lease).to_string();
         let args = [token.to_string().into_bytes(), lease.into_bytes()];
-        self.run(&script::RENEW, &[&lock], &[&args[0], &args[1]]).await
+        self.run(keys, &script::RENEW, &[&keys.lock()], &[&args[0], &args[1]])
+            .await
     }
 
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
@@ -269,7 +247,8 @@ impl Store for RedisStore {
             message::STORED,
         ];
         let args = if inline { &args[..4] } else { &args };
-        self.run(&script::COMMIT, &[&keys.lock(), keys.value()], args).await
+        self.run(keys, &script::COMMIT, &[&keys.lock(), keys.value()], args)
+            .await
     }
 
     async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
@@ -277,32 +256,32 @@ impl Store for RedisStore {
         let (token, channel) = (token.to_string(), keys.control());
         let payload = message::release(&reason, self.inner.inline_limit);
         let args = [token.as_bytes(), channel.as_bytes(), &payload];
-        self.run(&script::RELEASE, &[&keys.lock()], &args).await
+        self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await
     }
 
     async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
         let keys = Keyspace::new(address);
         let channel = keys.control();
         let args = [channel.as_bytes(), message::INVALIDATED];
-        self.run(&script::INVALIDATE, &[&keys.lock(), keys.value()], &args)
+        self.run(keys, &script::INVALIDATE, &[&keys.lock(), keys.value()], &args)
             .await?;
         Ok(())
     }
 
     fn watch(&self, address: &Address) -> RedisWatch {
-        self.inner.subscriber.watch(address)
+        self.inner.link.watch(address)
     }
 
     fn epoch(&self) -> u64 {
-        self.inner.commands.generation()
+        self.inner.link.epoch()
     }
 }
 
 impl RedisStore {
-    async fn is_held_with(&self, lock: &str, token: &str) -> Result<bool, StoreError> {
+    async fn is_held_with(&self, keys: Keyspace<'_>, token: &str) -> Result<bool, StoreError> {
         let mut get = Cmd::new();
-        get.arg("GET").arg(lock);
-        let holder = self.inner.commands.send(&get).await?;
+        get.arg("GET").arg(keys.lock());
+        let holder = self.inner.link.send(keys, &get).await?;
         Ok(matches!(holder, Reply::BulkString(holder) if holder == token.as_bytes()))
     }
 

@@ -1,6 +1,9 @@
 //! The notification plane: a connection of its own, on which nothing but `SUBSCRIBE`, `UNSUBSCRIBE` and `PING` is
 //! ever sent.
 //!
+//! A Redis Cluster has one for each master, and sharded channels besides plain ones. There a server is asked right away
+//! whether it took a subscription: it may have given the slot away.
+//!
 //! The replies of subscriptions are not awaited; they arrive as push messages, in order, by name. So does whatever
 //! is published, and both are handled on the connection's own task, without a hop through another.
 
@@ -15,17 +18,18 @@ use super::acl::Denials;
 use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::{self, Verdict};
-use super::keyspace::Keyspace;
+use super::keyspace::{Keyspace, is_sharded};
 use super::mailbox::Mailbox;
 use super::recovery::Recovery;
 use super::registry::{Change, Registry, WatcherId};
 use super::task::Task;
-use crate::key::Address;
-use crate::store::{Notice, Watch};
 
 /// How often the connection has to show that it works: a server that vanished is noticed within about this time
 /// and the answer timeout.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// So often may a node of a cluster refuse a subscription because of a slot on the move.
+const MANY: usize = 8;
 
 /// The registry, and what wakes the task that acts on it.
 #[derive(Default)]
@@ -36,9 +40,35 @@ pub(super) struct Hub {
     check: Notify,
     replace: Notify,
     pub(super) denials: Denials,
+    /// To whom a node of a cluster tells what a look at the others may explain.
+    trouble: Option<Arc<Notify>>,
 }
 
 impl Hub {
+    /// For one node of a cluster.
+    pub(super) fn of_cluster(trouble: Arc<Notify>) -> Self {
+        Self {
+            trouble: Some(trouble),
+            ..Self::default()
+        }
+    }
+
+    fn trouble(&self) {
+        if let Some(trouble) = &self.trouble {
+            trouble.notify_one();
+        }
+    }
+
+    /// What to send about a channel.
+    fn command(&self, subscribe: bool, channel: &str) -> &'static str {
+        match (subscribe, self.trouble.is_some() && is_sharded(channel)) {
+            (true, false) => "SUBSCRIBE",
+            (true, true) => "SSUBSCRIBE",
+            (false, false) => "UNSUBSCRIBE",
+            (false, true) => "SUNSUBSCRIBE",
+        }
+    }
+
     /// Asks for a sign of life, soon.
     pub(super) fn check(&self) {
         self.check.notify_one();
@@ -66,6 +96,7 @@ impl Hub {
         if push.kind == PushKind::Disconnection {
             self.registry().disconnect(connection);
             self.disconnected.notify_one();
+            self.trouble();
             return;
         }
         let mut data = push.data.into_iter();
@@ -80,13 +111,20 @@ impl Hub {
             return;
         }
         match push.kind {
-            PushKind::Message => {
+            PushKind::Message | PushKind::SMessage => {
                 if let Some(Reply::BulkString(payload)) = data.next() {
                     registry.deliver(channel, payload);
                 }
             }
-            PushKind::Subscribe => registry.confirm(channel, true),
+            PushKind::Subscribe | PushKind::SSubscribe => registry.confirm(channel, true),
             PushKind::Unsubscribe => registry.confirm(channel, false),
+            PushKind::SUnsubscribe => {
+                if !registry.is_leaving(channel) {
+                    // The slot has left this node.
+                    self.trouble();
+                }
+                registry.confirm(channel, false);
+            }
             _ => {}
         }
         self.wake_if_changed(registry);
@@ -114,44 +152,30 @@ impl Subscriber {
         })
     }
 
-    pub(super) fn watch(self: &Arc<Self>, address: &Address) -> RedisWatch {
-        let mailbox = Arc::new(Mailbox::default());
+    /// Adds a watcher, to be removed with [`detach`](Self::detach).
+    pub(super) fn attach(&self, keys: Keyspace<'_>, mailbox: Arc<Mailbox>) -> WatcherId {
         let mut registry = self.hub.registry();
-        let id = registry.attach(Keyspace::new(address), Arc::clone(&mailbox));
+        let id = registry.attach(keys, mailbox);
         self.hub.wake_if_changed(registry);
-        RedisWatch {
-            subscriber: Arc::clone(self),
-            mailbox,
-            id,
-        }
+        id
     }
-}
 
-/// The notices of a [`RedisStore`](super::RedisStore) about one address.
-pub struct RedisWatch {
-    subscriber: Arc<Subscriber>,
-    mailbox: Arc<Mailbox>,
-    id: WatcherId,
-}
-
-impl Watch for RedisWatch {
-    async fn next(&mut self) -> Notice {
-        self.mailbox.next().await
+    pub(super) fn detach(&self, id: WatcherId) {
+        let mut registry = self.hub.registry();
+        registry.detach(id);
+        self.hub.wake_if_changed(registry);
     }
-}
 
-impl Drop for RedisWatch {
-    fn drop(&mut self) {
-        let hub = &self.subscriber.hub;
-        let mut registry = hub.registry();
-        registry.detach(self.id);
-        hub.wake_if_changed(registry);
+    /// Whether the server would not let us subscribe to something.
+    pub(super) fn is_refused(&self) -> bool {
+        self.hub.registry().has_refused()
     }
-}
 
-impl std::fmt::Debug for RedisWatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedisWatch").finish_non_exhaustive()
+    /// Tries once more what was refused.
+    pub(super) fn retry(&self) {
+        let mut registry = self.hub.registry();
+        registry.retry();
+        self.hub.wake_if_changed(registry);
     }
 }
 
@@ -193,6 +217,7 @@ impl Supervisor {
             dialer: &self.dialer,
             connection,
             mark: 0,
+            refusals: 0,
         };
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -209,7 +234,10 @@ impl Supervisor {
                 () = self.hub.replace.notified() => return std::io::Error::other("the server moved").into(),
                 _ = heartbeat.tick() => session.ping().await,
                 () = self.hub.check.notified() => session.ping().await,
-                () = self.hub.changed.notified() => session.forward().await,
+                () = self.hub.changed.notified() => match self.hub.trouble {
+                    None => session.forward().await,
+                    Some(_) => session.ping().await,
+                },
             };
             if let Err(error) = outcome {
                 return error;
@@ -225,6 +253,7 @@ struct Session<'a> {
     connection: Connection,
     /// The changes up to here have been sent.
     mark: u64,
+    refusals: usize,
 }
 
 impl Session<'_> {
@@ -232,12 +261,15 @@ impl Session<'_> {
     async fn forward(&mut self) -> Result<(), RedisError> {
         let (changes, mark) = self.hub.registry().take_changes();
         for change in changes {
-            let (name, channel) = match change {
-                Change::Subscribe(channel) => ("SUBSCRIBE", channel),
-                Change::Unsubscribe(channel) => ("UNSUBSCRIBE", channel),
+            let (subscribe, channel) = match change {
+                Change::Subscribe(channel) => (true, channel),
+                Change::Unsubscribe(channel) => (false, channel),
             };
             let mut command = Cmd::new();
-            command.arg(name).arg(&*channel).set_no_response(true);
+            command
+                .arg(self.hub.command(subscribe, &channel))
+                .arg(&*channel)
+                .set_no_response(true);
             self.connection.send(&command).await?;
         }
         self.mark = mark;
@@ -257,7 +289,11 @@ impl Session<'_> {
         // Replies come in order: what was sent before and is not confirmed by now was answered with an error.
         let mut registry = self.hub.registry();
         if let Some(channel) = registry.refuse(self.mark) {
-            self.hub.denials.note_channel(&channel);
+            self.refusals += 1;
+            self.hub.trouble();
+            if self.hub.trouble.is_none() || self.refusals >= MANY {
+                self.hub.denials.note_channel(&channel);
+            }
         }
         self.hub.wake_if_changed(registry);
         Ok(())

@@ -6,16 +6,16 @@ use super::dial;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// A server, as the user names it.
-pub(super) enum Server {
+pub(super) enum Named {
     Url(String),
     Info(Box<ConnectionInfo>),
 }
 
 /// Servers, as the user names them.
 pub(super) enum Target {
-    Server(Server),
-    Sentinel { sentinels: Vec<Server>, master: String },
-    Cluster(Vec<Server>),
+    Server(Named),
+    Sentinel { sentinels: Vec<Named>, master: String },
+    Cluster(Vec<Named>),
 }
 
 /// A [`Target`] that has been checked.
@@ -67,7 +67,7 @@ impl From<Unusable> for StoreError {
     }
 }
 
-impl Server {
+impl Named {
     pub(super) fn url(url: impl Into<String>) -> Self {
         Self::Url(url.into())
     }
@@ -135,7 +135,7 @@ impl Settings {
     }
 }
 
-fn sentinel(sentinels: Vec<Server>, master: String, settings: Settings) -> Result<Plan, StoreError> {
+fn sentinel(sentinels: Vec<Named>, master: String, settings: Settings) -> Result<Plan, StoreError> {
     let sentinels = infos(sentinels)?;
     let Some(first) = sentinels.first() else {
         return Err(Unusable::NoSentinels.into());
@@ -154,7 +154,7 @@ fn sentinel(sentinels: Vec<Server>, master: String, settings: Settings) -> Resul
     })
 }
 
-fn cluster(seeds: Vec<Server>, settings: &Settings) -> Result<Plan, StoreError> {
+fn cluster(seeds: Vec<Named>, settings: &Settings) -> Result<Plan, StoreError> {
     let seeds = infos(seeds)?;
     let seeds: Vec<_> = seeds.into_iter().map(|info| settings.clone().apply(info)).collect();
     let Some(first) = seeds.first() else {
@@ -178,8 +178,8 @@ fn cluster(seeds: Vec<Server>, settings: &Settings) -> Result<Plan, StoreError> 
 }
 
 /// Several servers, all of them reached over TCP and in the same way.
-fn infos(servers: Vec<Server>) -> Result<Vec<ConnectionInfo>, StoreError> {
-    let infos: Vec<_> = servers.into_iter().map(Server::into_info).collect::<Result<_, _>>()?;
+fn infos(servers: Vec<Named>) -> Result<Vec<ConnectionInfo>, StoreError> {
+    let infos: Vec<_> = servers.into_iter().map(Named::into_info).collect::<Result<_, _>>()?;
     let secure = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
     if infos.iter().any(|info| matches!(info.addr(), ConnectionAddr::Unix(_))) {
         return Err(Unusable::UnixSocket.into());
@@ -194,8 +194,8 @@ fn infos(servers: Vec<Server>) -> Result<Vec<ConnectionInfo>, StoreError> {
 mod tests {
     use super::*;
 
-    fn urls(urls: &[&str]) -> Vec<Server> {
-        urls.iter().map(|url| Server::url(*url)).collect()
+    fn urls(urls: &[&str]) -> Vec<Named> {
+        urls.iter().map(|url| Named::url(*url)).collect()
     }
 
     fn refusal(target: Target, settings: Settings) -> String {

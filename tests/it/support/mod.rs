@@ -9,6 +9,7 @@ mod node;
 mod origin;
 mod process;
 mod redis;
+mod redis_cluster;
 mod sentinel;
 mod tls;
 
@@ -22,6 +23,7 @@ pub(crate) use self::node::{Node, command, run_example};
 pub(crate) use self::origin::{BodySender, Call, Origin, Reply};
 pub(crate) use self::process::signal;
 pub(crate) use self::redis::{Monitor, RedisServer};
+pub(crate) use self::redis_cluster::RedisCluster;
 pub(crate) use self::sentinel::{MASTER, Sentinel, Sentinels};
 pub(crate) use self::tls::{Authority, Issued, TlsServer};
 

@@ -62,6 +62,11 @@ impl RedisServer {
         let _ = self.child.wait();
     }
 
+    /// Starts it again after [`kill`](Self::kill), with what it keeps in its folder.
+    pub(crate) fn restart(&mut self) {
+        self.restart_empty();
+    }
+
     /// Kills it if it is alive, and starts an empty one on the same port.
     pub(crate) fn restart_empty(&mut self) {
         self.kill();
@@ -93,14 +98,6 @@ impl RedisServer {
     /// Like [`cli`](Self::cli), where the server may answer with an error or be gone.
     pub(crate) fn try_cli(&self, args: &[&str]) -> std::io::Result<String> {
         Resp::connect(self.port)?.command(args)
-    }
-
-    /// 7 for Redis 7.0.15; Valkey says which Redis it is like.
-    pub(crate) fn major_version(&self) -> u32 {
-        let info = self.cli(&["INFO", "server"]);
-        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
-        let major = version.and_then(|version| version.split('.').next());
-        major.and_then(|major| major.parse().ok()).expect("a version")
     }
 
     /// 7 for Redis 7.0.15; Valkey says which Redis it is like.
