@@ -67,7 +67,7 @@ async fn the_contract_holds_on_a_cluster() {
 async fn under_load(cluster: &mut RedisCluster, trouble: impl FnOnce(&mut RedisCluster)) {
     let fleet = fleet(cluster).await;
     fleet.share_again().await;
-    let load = ["one a", "two a", "three a"].map(|name| fleet.load(name));
+    let load = ["one ", "two-", "three "].map(|name| fleet.load(name));
     trouble(cluster);
     eventually("another master", || cluster.has_promoted(3)).await;
     fleet.share_again().await;

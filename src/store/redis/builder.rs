@@ -242,7 +242,7 @@ async fn server(dialer: Dialer) -> Result<Link, DialError> {
     }
     match first {
         Err(error) if error.is_permanent() => Err(error),
-        first => Ok(Link::Server(Server::start(dialer, first))),
+        first => Ok(Link::Server(Box::new(Server::start(dialer, first)))),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::{ConnectionAddr, ErrorKind, RedisError, ServerError};
+use redis::{ConnectionAddr, ErrorKind, RedisError, ServerError, Value as Reply};
 
 use super::acl::Denied;
 #[cfg(feature = "tls")]
@@ -53,6 +53,14 @@ pub(super) fn rejected(error: &ServerError) -> StoreError {
         return StoreError::with_source(StoreErrorKind::Unavailable, source);
     }
     StoreError::with_source(StoreErrorKind::Rejected, RedisError::from(error.clone()))
+}
+
+/// A command was sent from node to node for too long, and not executed.
+pub(super) fn unsettled(reply: Reply) -> StoreError {
+    match reply.extract_error() {
+        Err(error) => StoreError::with_source(StoreErrorKind::Rejected, error),
+        Ok(_) => unexpected(),
+    }
 }
 
 /// The connection did not bring an answer. Whether the command was executed is unknown, as after a timeout, even

@@ -21,7 +21,7 @@ use crate::store::{Notice, Watch};
 
 /// The way to whichever server has a key.
 pub(super) enum Link {
-    Server(Server),
+    Server(Box<Server>),
     Cluster(Cluster, Unroutable),
 }
 

@@ -7,6 +7,7 @@
 //! The replies of subscriptions are not awaited; they arrive as push messages, in order, by name. So does whatever
 //! is published, and both are handled on the connection's own task, without a hop through another.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ pub(super) struct Hub {
     pub(super) denials: Denials,
     /// To whom a node of a cluster tells what a look at the others may explain.
     trouble: Option<Arc<Notify>>,
+    /// What is refused will be refused again.
+    hopeless: AtomicBool,
 }
 
 impl Hub {
@@ -166,9 +169,9 @@ impl Subscriber {
         self.hub.wake_if_changed(registry);
     }
 
-    /// Whether the server would not let us subscribe to something.
+    /// Whether the server would not let us subscribe to something, which another server might.
     pub(super) fn is_refused(&self) -> bool {
-        self.hub.registry().has_refused()
+        !self.hub.hopeless.load(Ordering::Relaxed) && self.hub.registry().has_refused()
     }
 
     /// Tries once more what was refused.
@@ -290,10 +293,16 @@ impl Session<'_> {
         let mut registry = self.hub.registry();
         if let Some(channel) = registry.refuse(self.mark) {
             self.refusals += 1;
-            self.hub.trouble();
-            if self.hub.trouble.is_none() || self.refusals >= MANY {
+            let hopeless = self.hub.trouble.is_none() || self.refusals >= MANY;
+            self.hub.hopeless.store(hopeless, Ordering::Relaxed);
+            if hopeless {
                 self.hub.denials.note_channel(&channel);
+            } else {
+                self.hub.trouble();
             }
+        } else if self.refusals > 0 && !registry.has_refused() {
+            self.refusals = 0;
+            self.hub.hopeless.store(false, Ordering::Relaxed);
         }
         self.hub.wake_if_changed(registry);
         Ok(())

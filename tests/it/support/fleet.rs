@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ pub(crate) struct Fleet {
     nodes: Vec<MemoLock<RedisStore>>,
     computed: Arc<Mutex<HashMap<String, usize>>>,
     stopped: Arc<AtomicBool>,
+    rounds: Arc<AtomicUsize>,
 }
 
 impl Fleet {
@@ -31,6 +32,7 @@ impl Fleet {
             nodes: stores.into_iter().map(node).collect(),
             computed: Arc::default(),
             stopped: Arc::default(),
+            rounds: Arc::default(),
         }
     }
 
@@ -61,7 +63,8 @@ impl Fleet {
         Ok(id.into())
     }
 
-    /// Asks for one thing after the other, until [`stop`](Self::stop). Ends with the number of things.
+    /// Asks for one thing after the other, until [`stop`](Self::stop). Ends with the number of things. With a blank in
+    /// their name, the ids are like those that the middleware derives.
     pub(crate) fn load(&self, name: &'static str) -> JoinHandle<usize> {
         let fleet = self.clone();
         tokio::spawn(async move {
@@ -69,7 +72,7 @@ impl Fleet {
                 if fleet.stopped.load(Ordering::Relaxed) {
                     return n;
                 }
-                fleet.ask(&format!("{{{name} {n}}}")).await;
+                fleet.ask(&format!("{{{name}{n}}}")).await;
             }
             0
         })
@@ -82,8 +85,10 @@ impl Fleet {
     /// Waits until the nodes share again, and checks that they then do.
     pub(crate) async fn share_again(&self) {
         let deadline = Instant::now() + Duration::from_secs(10);
+        // What was asked for before is stored by now, perhaps.
+        let round = self.rounds.fetch_add(1, Ordering::Relaxed);
         for n in 0.. {
-            let ids: Vec<_> = (0..6).map(|shard| format!("{{again {n} {shard}}}")).collect();
+            let ids: Vec<_> = (0..6).map(|shard| format!("{{again {round} {n} {shard}}}")).collect();
             join_all(ids.iter().map(|id| self.ask(id))).await;
             if ids.iter().all(|id| self.computed(id) == 1) {
                 break;
@@ -92,7 +97,7 @@ impl Fleet {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         for n in 0..20 {
-            let id = format!("{{healed {n}}}");
+            let id = format!("{{healed {round} {n}}}");
             self.ask(&id).await;
             assert_eq!(self.computed(&id), 1, "{id}");
         }

@@ -18,13 +18,14 @@ impl RedisCluster {
     pub(crate) fn start() -> Self {
         let started: Vec<_> = (0..6).map(|_| thread::spawn(start_node)).collect();
         let started: Vec<_> = started.into_iter().map(|node| node.join().expect("a node")).collect();
+        // Only a node that knows no other one takes a number.
         for (n, (node, _)) in started.iter().enumerate() {
             node.cli(&["CLUSTER", "SET-CONFIG-EPOCH", &(n + 1).to_string()]);
-            for (other, bus) in &started {
-                if other.port() != node.port() {
-                    let (port, bus) = (other.port().to_string(), bus.to_string());
-                    node.cli(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
-                }
+        }
+        for (node, _) in &started {
+            for (other, bus) in started.iter().filter(|(other, _)| other.port() != node.port()) {
+                let (port, bus) = (other.port().to_string(), bus.to_string());
+                node.cli(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
             }
         }
         let cluster = Self {
@@ -136,8 +137,10 @@ fn start_node() -> (RedisServer, u16) {
         "--repl-diskless-sync-delay",
         "0",
     ];
+    // A replica counts as one once it has heard from its master.
+    let soon = ["--repl-ping-replica-period", "1"];
     let bus_text = bus.to_string();
-    let all = [&flags[..], &more, &["--cluster-port", &bus_text]].concat();
+    let all = [&flags[..], &more, &soon, &["--cluster-port", &bus_text]].concat();
     (RedisServer::start_with(&all), bus)
 }
 

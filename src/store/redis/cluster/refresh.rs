@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::Pipeline;
+use redis::{Pipeline, Value as Reply};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::router::Shared;
 use super::view::View;
+use crate::store::redis::acl::Denied;
 use crate::store::redis::dial::Dialer;
 use crate::store::redis::error::DialError;
 use crate::store::redis::sentinel::Endpoint;
@@ -63,11 +64,15 @@ impl Seeds {
 pub(super) async fn keep(shared: Arc<Shared>) {
     let mut pause = HURRY.0;
     loop {
-        let sound = shared.topology().is_sound();
-        pause = if sound { HURRY.0 } else { (pause * 2).min(HURRY.1) };
-        tokio::select! {
-            () = shared.signals.trouble.notified() => sleep(HURRY.0).await,
-            () = sleep(if sound { PERIOD } else { pause }) => {}
+        if shared.topology().is_sound() {
+            pause = HURRY.0;
+            tokio::select! {
+                () = shared.signals.trouble.notified() => sleep(HURRY.0).await,
+                () = sleep(PERIOD) => {}
+            }
+        } else {
+            pause = (pause * 2).min(HURRY.1);
+            sleep(pause).await;
         }
         if let Err(error) = shared.refresh().await {
             tracing::debug!(
@@ -109,7 +114,15 @@ impl Shared {
 async fn ask(dialer: &Dialer, question: &Pipeline) -> Result<Option<View>, DialError> {
     let mut connection = dialer.direct().await?;
     let host = connection.endpoint().map(|(host, _)| host).unwrap_or_default();
-    Ok(View::read(&connection.send_all(question).await?, &host))
+    let replies = connection.send_all(question).await?;
+    match replies.last() {
+        Some(Reply::ServerError(error)) if error.code() == "NOPERM" => {
+            let rules = ["+cluster|info", "+cluster|slots"].map(str::to_owned);
+            let denied = Denied::new(dialer.user(), rules, error.clone().into());
+            Err(DialError::Denied(denied))
+        }
+        _ => Ok(View::read(&replies, &host)),
+    }
 }
 
 /// The view of whoever knows most, among those who answer about as soon as the first.

@@ -159,7 +159,7 @@ impl Shared {
         let mut pause = PAUSE.0;
         while let Some(redirect) = Redirect::read(&reply) {
             if since.elapsed() >= self.timeout {
-                break;
+                return Err(error::unsettled(reply));
             }
             reply = match redirect {
                 Redirect::Moved(endpoint) => {
