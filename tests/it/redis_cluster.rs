@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tower_memolock::store::{Notice, Store, Token, Value, Watch};
 use tower_memolock::{Address, Key, MemoLock, RedisStore, StoreErrorKind, Tag};
 
+use crate::acl;
 use crate::contract::{self, for_each_clause};
 use crate::support::{Fleet, HttpClient, Node, Origin, RedisCluster, RedisServer, Reply, eventually, within};
 
@@ -325,6 +326,40 @@ async fn derived_ids_are_sharded_and_literal_ones_reach_the_family() {
         );
         assert!(sharded.is_empty() && plain.is_empty(), "{sharded} {plain}");
     }
+}
+
+/// What the documentation adds to the user in a cluster.
+const RULES: &str = "+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_user_is_enough_and_what_is_missing_is_named() {
+    assert!(include_str!("../../src/store/redis/store.rs").contains(&format!("`{RULES}`")));
+    let cluster = RedisCluster::start();
+    let rules: Vec<_> = acl::RULES.into_iter().chain(RULES.split(' ')).collect();
+    let connect_with = async |rules: &[&str]| {
+        for node in &cluster.nodes {
+            let user = ["ACL", "SETUSER", "memo", "reset", "on", ">secret"];
+            node.cli(&[&user, rules].concat());
+        }
+        let url = cluster.nodes[4].url().replace("://", "://memo:secret@");
+        RedisStore::cluster([url]).timeout(TIMEOUT).connect().await
+    };
+    for missing in RULES.split(' ') {
+        let rest: Vec<_> = rules.iter().copied().filter(|rule| *rule != missing).collect();
+        let error = connect_with(&rest).await.expect_err(missing);
+        assert_eq!(error.kind(), StoreErrorKind::Rejected, "{missing}");
+        assert!(chain(&error).contains(missing), "{missing}: {}", chain(&error));
+    }
+    let (one, two) = (connect_with(&rules).await, connect_with(&rules).await);
+    let (one, two) = (one.expect("a store"), two.expect("a store"));
+    one.check(&Tag::new("contract").expect("a tag"))
+        .await
+        .expect("all permissions");
+    one.check(&Tag::new("other").expect("a tag"))
+        .await
+        .expect_err("another tag");
+    contract::a_commit_is_heard_by_all_watchers(one.clone(), two.clone()).await;
+    contract::every_kind_of_release_is_heard(one, two).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

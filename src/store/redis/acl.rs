@@ -126,6 +126,9 @@ impl<'a> Trial<'a> {
             probes.push(Probe::new("set", &[key, "", "XX", "PX", "1"], pattern));
             probes.push(Probe::new("del", &[key], pattern));
         }
+        if self.cluster {
+            probes.push(Probe::new("asking", &[], ""));
+        }
         probes.push(Probe::new("pttl", &[&lock], &of_lock));
         probes.push(Probe::new("pexpire", &[&lock, "1"], &of_lock));
         for (channel, pattern) in self.named_channels() {

@@ -17,10 +17,11 @@ use crate::error::StoreError;
 use crate::key::{Address, Tag};
 use crate::store::{Acquire, Lock, Release, Store, Token, Value};
 
-/// A store that the nodes of a cluster share: one Redis server, version 6 or newer.
+/// A store that the nodes of a cluster share: one Redis server of version 6 or newer, the master that
+/// [Sentinel](Self::sentinel) names, or a [Redis Cluster](Self::cluster).
 ///
-/// Clones share two connections, which are replaced as soon as they fail. While there is none for commands, every
-/// method fails at once.
+/// Clones share two connections to a server, which are replaced as soon as they fail. While there is none for commands,
+/// every method fails at once.
 ///
 /// # What is sent
 ///
@@ -34,13 +35,40 @@ use crate::store::{Acquire, Lock, Release, Store, Token, Value};
 /// | control | `T/ctl:ID` | everything else there is to say |
 ///
 /// A lookup is one `GET`. Acquiring is one pipeline of plain commands. Commit, renew and release are scripts that
-/// act only while the lock holds the caller's token.
+/// act only while the lock holds the caller's token. A connection that is not used is sent a `PING` every second, with
+/// Sentinel and in a Redis Cluster a `HELLO`.
 ///
 /// # Two planes
 ///
 /// Commands and subscriptions have a connection each, because a client that mixes them can take the confirmation of
 /// a subscription for the reply of a command, and hand one caller the value of another. Both are supervised: one
 /// that breaks, or does not answer in time, is replaced in the background, without end.
+///
+/// # Sentinel
+///
+/// Whoever most of the sentinels name is the master, if it says so too. They are asked for every connection, and once a
+/// second besides: a master that was demoted, or cut off and told nothing, is left by both connections within some two
+/// seconds, by those who only wait as well. They then read again what they may have missed.
+///
+/// # Redis Cluster
+///
+/// Redis 7.0, Valkey 7.2 or newer. There are two connections to every master; replicas are never read. A master that is
+/// down is out of use for the keys it has, and no other key is slower for it. The map of the slots is looked at on every
+/// `MOVED`, lost connection, late heartbeat and `sunsubscribe`, and every ten seconds. Whoever watches a key moves with
+/// its slot, and is told to read again. While a slot is on its way, its keys are asked for at both ends; a commit then
+/// has to wait for the slot to arrive, for at most the [timeout](RedisStoreBuilder::timeout), after which its value
+/// stays in this process.
+///
+/// A command that is sent from node to node takes no longer than two timeouts and the time to connect.
+///
+/// Value and lock have to be in one slot, so an id needs a hash tag. Those that the middleware and
+/// [`Key::builder`](crate::Key::builder) make have one; one to the letter is `{kristoff}` and not `kristoff`, or is
+/// refused with a [`Config`](crate::StoreErrorKind::Config) error, and computed without the store.
+///
+/// Ids that are derived from several parts, `{GET /x}` for instance, use sharded Pub/Sub: their channels live on the
+/// node of the slot, and others that publish or listen there do so with `SPUBLISH` and `SSUBSCRIBE`. They are those in
+/// one pair of braces with a blank, and no brace, in it. All others use plain Pub/Sub as on a single server, and reach
+/// any member of the family on any node.
 ///
 /// # TLS
 ///
@@ -57,7 +85,8 @@ use crate::store::{Acquire, Lock, Release, Store, Token, Value};
 ///     +get +set +pttl +pexpire +del +eval +evalsha +publish +subscribe +unsubscribe +ping
 /// ```
 ///
-/// and `+select` where the URL names a database, `+hello` for Redis 6. Every further tag needs its own four patterns.
+/// and `+select` where the URL names a database, `+hello` for Redis 6, and in a Redis Cluster
+/// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. Every further tag needs its own four patterns.
 /// [`connect`](Self::connect) tries the commands, on names that begin with `memolock`, which the server's `ACL LOG` may
 /// show as denied; [`check`](Self::check) tries the patterns of a tag. A permission that is taken away later makes
 /// operations fail, without which their callers go on, and is logged once.

@@ -115,13 +115,17 @@ async fn ask(dialer: &Dialer, question: &Pipeline) -> Result<Option<View>, DialE
     let mut connection = dialer.direct().await?;
     let host = connection.endpoint().map(|(host, _)| host).unwrap_or_default();
     let replies = connection.send_all(question).await?;
-    match replies.last() {
-        Some(Reply::ServerError(error)) if error.code() == "NOPERM" => {
+    let denied = replies.iter().find_map(|reply| match reply {
+        Reply::ServerError(error) if error.code() == "NOPERM" => Some(error),
+        _ => None,
+    });
+    match denied {
+        Some(error) => {
             let rules = ["+cluster|info", "+cluster|slots"].map(str::to_owned);
             let denied = Denied::new(dialer.user(), rules, error.clone().into());
             Err(DialError::Denied(denied))
         }
-        _ => Ok(View::read(&replies, &host)),
+        None => Ok(View::read(&replies, &host)),
     }
 }
 
