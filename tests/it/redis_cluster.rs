@@ -143,12 +143,17 @@ impl Waiting {
         asked
     }
 
-    /// Lets the computations end, and checks that there were no others.
-    async fn end(&self, asked: Vec<tokio::task::JoinHandle<Bytes>>, ids: &[String]) {
+    /// Lets the computations end, and waits for the answers.
+    async fn answered(&self, asked: Vec<tokio::task::JoinHandle<Bytes>>) {
         self.gate.add_permits(Semaphore::MAX_PERMITS);
         for answer in within("all answers", join_all(asked)).await {
             assert_eq!(answer.expect("no panic"), "v");
         }
+    }
+
+    /// Lets the computations end, and checks that there were no others.
+    async fn end(&self, asked: Vec<tokio::task::JoinHandle<Bytes>>, ids: &[String]) {
+        self.answered(asked).await;
         assert_eq!(self.calls.available_permits(), ids.len(), "computations");
         for id in ids {
             let stored = async || self.memos[1].get(id.as_str()).await.expect("a key").is_some();
@@ -173,17 +178,52 @@ async fn those_who_wait_move_with_their_slot() {
         cluster.begin_migration(&slot, 0, 1);
         cluster.move_keys(&slot, 0, 1);
         cluster.end_migration(&slot, 0, 1);
-        let (node, channel) = (&cluster.nodes[1], format!("t/ctl:{id}"));
+    }
+    subscribed(&cluster.nodes[1], &ids).await;
+    let since = Instant::now();
+    waiting.end(asked, &ids).await;
+    // By the promise, not by the end of the lease.
+    assert!(since.elapsed() < LEASE / 2, "{:?}", since.elapsed());
+}
+
+/// Waits until somebody listens on this node for what becomes of these ids.
+async fn subscribed(node: &RedisServer, ids: &[String]) {
+    for channel in ids.iter().map(|id| format!("t/ctl:{id}")) {
         eventually("a subscription on the new master", || {
             let channels = ["CHANNELS", "SHARDCHANNELS"].map(|what| node.cli(&["PUBSUB", what]));
             channels.iter().any(|channels| channels.contains(&channel))
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_wait_move_to_the_new_master() {
+    let cluster = RedisCluster::start();
+    let waiting = Waiting::on(&cluster).await;
+    let ids = SHAPES.map(|shape| cluster.id_on(0, shape));
+    let asked = waiting.begin(&cluster, &ids).await;
+    cluster.nodes[3].cli(&["CLUSTER", "FAILOVER"]);
+    eventually("another master", || cluster.has_promoted(3)).await;
+    subscribed(&cluster.nodes[3], &ids).await;
     let since = Instant::now();
     waiting.end(asked, &ids).await;
-    // By the promise, not by the end of the lease.
     assert!(since.elapsed() < LEASE / 2, "{:?}", since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_wait_survive_the_death_of_a_master() {
+    let mut cluster = RedisCluster::start();
+    let waiting = Waiting::on(&cluster).await;
+    let ids = SHAPES.map(|shape| cluster.id_on(0, shape));
+    let asked = waiting.begin(&cluster, &ids).await;
+    cluster.nodes[0].kill();
+    eventually("another master", || cluster.has_promoted(3)).await;
+    let since = Instant::now();
+    waiting.answered(asked).await;
+    assert!(since.elapsed() < LEASE / 2, "{:?}", since.elapsed());
+    // Where the store was gone, each of the two nodes may have computed for itself.
+    assert!(waiting.calls.available_permits() <= 2 * ids.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
