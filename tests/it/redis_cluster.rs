@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
-use tower_memolock::store::{Notice, Store, Token, Value, Watch};
+use tower_memolock::store::{Notice, RedisStoreBuilder, Store, Token, Value, Watch};
 use tower_memolock::{Address, Key, MemoLock, RedisStore, StoreErrorKind, Tag};
 
 use crate::acl;
@@ -51,7 +51,9 @@ fn chain(error: &dyn Error) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_contract_holds_on_a_cluster() {
     let cluster = RedisCluster::start();
-    let (one, two) = (connect(&cluster).await, connect(&cluster).await);
+    let client = redis::Client::open(cluster.nodes[0].url()).expect("a client");
+    let two = RedisStoreBuilder::from_cluster_clients([&client]).connect().await;
+    let (one, two) = (connect(&cluster).await, two.expect("a store"));
     macro_rules! run {
         ($($clause:ident)*) => {$(
             println!("{}", stringify!($clause));

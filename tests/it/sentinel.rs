@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tower_memolock::store::{Notice, Store, Token, Value, Watch};
+use tower_memolock::store::{Notice, RedisStoreBuilder, Store, Token, Value, Watch};
 use tower_memolock::{Address, Key, RedisStore, StoreErrorKind, Tag};
 
 use crate::contract::{self, for_each_clause};
@@ -121,6 +121,17 @@ async fn an_idle_store_leaves_a_demoted_master_with_both_planes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_that_nobody_told_of_its_successor_is_left() {
+    succeed_silently(|_| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_does_not_stay_behind() {
+    // The connection for commands goes ahead, so it has no reason to warn the other one.
+    succeed_silently(|old| drop(old.cli(&["CLIENT", "KILL", "TYPE", "normal"]))).await;
+}
+
+/// Has all sentinels name another master, while the old one goes on as one.
+async fn succeed_silently(and_then: impl FnOnce(&RedisServer)) {
     let (old, new) = (RedisServer::start(), RedisServer::start());
     let monitor = |server: &RedisServer| format!("sentinel monitor {MASTER} 127.0.0.1 {} 1\n", server.port());
     let sentinels: Vec<_> = (0..3).map(|_| Sentinel::start(&monitor(&old))).collect();
@@ -134,6 +145,7 @@ async fn a_master_that_nobody_told_of_its_successor_is_left() {
         sentinel.cli(&["SENTINEL", "REMOVE", MASTER]);
         sentinel.cli(&["SENTINEL", "MONITOR", MASTER, "127.0.0.1", &port, "1"]);
     }
+    and_then(&old);
     reread(&mut watch).await;
     reread(&mut watch).await;
     eventually("another epoch", || store.epoch() != epoch).await;
@@ -152,6 +164,12 @@ async fn sentinels_that_are_dead_or_ignorant_do_not_matter() {
     let store = connect(vec![dead.clone(), frozen.url(), ignorant.url(), knows.url()]).await;
     assert!(store.lookup(&address("a")).await.expect("an answer").is_none());
     assert!(since.elapsed() < Duration::from_secs(5));
+
+    let client = redis::Client::open(knows.url()).expect("a client");
+    let store = RedisStoreBuilder::from_sentinel_clients([&client], MASTER)
+        .connect()
+        .await;
+    assert!(store.expect("a store").lookup(&address("a")).await.is_ok());
 
     let builder = RedisStore::sentinel([dead, ignorant.url()], MASTER);
     let error = builder.connect().await.expect_err("nobody knows the master");

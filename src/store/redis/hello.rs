@@ -72,11 +72,14 @@ impl Hello {
             }
             _ => None,
         };
+        let mode = text(field("mode")?)?;
         Some(Self {
             version: text(field("version")?)?.to_owned(),
-            cluster: text(field("mode")?)? == "cluster",
-            // A sentinel has no role.
-            master: field("role").and_then(text) == Some("master"),
+            cluster: mode == "cluster",
+            // A sentinel has no role, and a proxy may not tell.
+            master: field("role")
+                .and_then(text)
+                .map_or(mode != "sentinel", |role| role == "master"),
         })
     }
 }

@@ -14,6 +14,7 @@ mod mailbox;
 mod message;
 mod recovery;
 mod registry;
+mod reply;
 mod script;
 mod sentinel;
 mod store;

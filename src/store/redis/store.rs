@@ -12,6 +12,7 @@ use super::error;
 use super::keyspace::{Keyspace, is_sharded};
 use super::link::{Link, RedisWatch};
 use super::message;
+use super::reply::{held, value};
 use super::script::{self, Script, millis};
 use crate::error::StoreError;
 use crate::key::{Address, Tag};
@@ -325,29 +326,6 @@ impl RedisStore {
             }
         })
     }
-}
-
-/// The reply to `GET`.
-fn value(reply: Reply) -> Result<Option<Value>, StoreError> {
-    match reply {
-        Reply::BulkString(bytes) => Ok(Some(Value::encoded(bytes))),
-        Reply::Nil => Ok(None),
-        Reply::ServerError(error) if error.code() == "WRONGTYPE" => Ok(Some(Value::unreadable())),
-        Reply::ServerError(error) => Err(error::rejected(&error)),
-        _ => Err(error::unexpected()),
-    }
-}
-
-/// The reply to `PTTL` on a lock that was not free.
-fn held(reply: Reply) -> Result<Lock, StoreError> {
-    let remaining = match reply {
-        Reply::Int(-1) => None,
-        // -2: it became free in between.
-        Reply::Int(millis) => Some(Duration::from_millis(u64::try_from(millis).unwrap_or(0))),
-        Reply::ServerError(error) => return Err(error::rejected(&error)),
-        _ => return Err(error::unexpected()),
-    };
-    Ok(Lock::Held { remaining })
 }
 
 impl fmt::Debug for RedisStore {

@@ -189,11 +189,14 @@ impl Shared {
     /// Takes note that a slot has moved.
     fn moved(&self, slot: u16, endpoint: Endpoint) -> Arc<Node> {
         let node = self.node(endpoint, slot);
-        self.change(|topology| {
-            let mut next = topology.clone();
-            next.give(slot, &node.endpoint);
-            next
-        });
+        // Of many commands that learn it together, the first takes note.
+        if self.topology().home(slot).is_none_or(|home| !Arc::ptr_eq(home, &node)) {
+            self.change(|topology| {
+                let mut next = topology.clone();
+                next.give(slot, &node.endpoint);
+                next
+            });
+        }
         self.signals.trouble.notify_one();
         node
     }
