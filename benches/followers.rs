@@ -2,7 +2,7 @@
 //!
 //! A task a request, on one thread; all wait before the handler goes on. The floor collapses them with `moka`'s
 //! `get_with`. Time is what each further follower adds to a leader alone, from its start to its answer. Memory is what
-//! 10,000 of them add to the resident set of a process that does nothing else, tasks included.
+//! 100,000 of them add to the resident set of a process that does nothing else, requests and tasks included.
 //!
 //! The memory of a thousand tasks is more than an allocator keeps at hand and more than a processor caches, so from
 //! there on the floor grows too; ours must not grow faster.
@@ -31,6 +31,9 @@ const MEMORY: &str = "followers-memory";
 const FLOOR: &str = "floor";
 
 const MANY: usize = 10_000;
+
+/// How many wait while memory is measured: more than may, unless told otherwise.
+const CROWD: usize = 100_000;
 
 type Body = Full<Bytes>;
 
@@ -61,7 +64,9 @@ fn floor(gate: &Arc<Semaphore>) -> Crowd<impl Client> {
 }
 
 fn ours(gate: &Arc<Semaphore>) -> Crowd<impl Client> {
-    let layer = MemoLockLayer::new(MemoryStore::new(), "bench").ttl(Duration::from_secs(3600));
+    let layer = MemoLockLayer::new(MemoryStore::new(), "bench")
+        .ttl(Duration::from_secs(3600))
+        .max_waiters(CROWD);
     Crowd::new(gate, layer.layer(gated(gate)))
 }
 
@@ -136,9 +141,9 @@ impl<S: Client> Crowd<S> {
         })
     }
 
-    /// How many bytes [`MANY`] add to the resident set while they wait.
+    /// How many bytes [`CROWD`] adds to the resident set while they wait.
     fn memory(mut self, runtime: &Runtime) -> usize {
-        let requests = self.requests(MANY);
+        let requests = self.requests(CROWD);
         runtime.block_on(async {
             let before = resident();
             let tasks = self.gather(requests).await;
@@ -163,7 +168,7 @@ fn memory(whose: &str) -> Option<usize> {
     let program = std::env::current_exe().ok()?;
     let output = Command::new(program).args([MEMORY, whose]).output().ok()?;
     let bytes: usize = String::from_utf8(output.stdout).ok()?.trim().parse().ok()?;
-    Some(bytes / MANY)
+    Some(bytes / CROWD)
 }
 
 fn main() {
@@ -211,7 +216,9 @@ fn main() {
         table.row(&format!("{followers} followers"), &rounds, target);
     }
     if let (Some(floor), Some(ours)) = (memory(FLOOR), memory("ours")) {
-        table.note(format!("bytes a follower, of {MANY}: {floor} the floor's, {ours} ours"));
+        table.note(format!(
+            "bytes a follower, of {CROWD}: {floor} the floor's, {ours} ours"
+        ));
     }
     group.finish();
     criterion.final_summary();

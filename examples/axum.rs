@@ -57,8 +57,8 @@ async fn main() -> Result<(), BoxError> {
     let rates_layer = MemoLockLayer::new(store, "rates").ttl(Duration::from_secs(1));
 
     let app = Router::new()
-        .route("/report/{id}", get(report).layer(reports))
-        .route("/rates", get(rates).layer(rates_layer))
+        .route("/report/{id}", get(report).layer(reports.clone()))
+        .route("/rates", get(rates).layer(rates_layer.clone()))
         .route("/now", get(now));
 
     let listener = TcpListener::bind(address)
@@ -66,6 +66,12 @@ async fn main() -> Result<(), BoxError> {
         .map_err(|e| format!("cannot listen on {address}: {e}"))?;
     let (stop, overdue) = (support::shutdown(), support::overdue());
     println!("listening on http://{}", listener.local_addr()?);
+    let stop = async move {
+        stop.await;
+        // Over Redis, those who wait in other processes take over now, and not when this one is gone.
+        reports.shutdown().await;
+        rates_layer.shutdown().await;
+    };
     tokio::select! {
         result = axum::serve(listener, app).with_graceful_shutdown(stop) => Ok(result?),
         () = overdue => Ok(()),

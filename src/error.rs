@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::key::KeyError;
+use crate::memo::Limit;
 
 /// Any error, as other crates hand it over.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -91,6 +92,9 @@ pub enum Error<E> {
     WaitTimeout,
     /// Again and again the computation was given up before it came to an end.
     Abandoned,
+    /// Too much goes on already, and the caller is not to compute for itself: see
+    /// [`AtLimit::Refuse`](crate::AtLimit::Refuse).
+    AtLimit(Limit),
     /// The id cannot be a key.
     Key(KeyError),
 }
@@ -103,6 +107,7 @@ impl<E> Clone for Error<E> {
             Self::Panicked => Self::Panicked,
             Self::WaitTimeout => Self::WaitTimeout,
             Self::Abandoned => Self::Abandoned,
+            Self::AtLimit(limit) => Self::AtLimit(*limit),
             Self::Key(e) => Self::Key(e.clone()),
         }
     }
@@ -116,6 +121,7 @@ impl<E> fmt::Display for Error<E> {
             Self::Panicked => "the computation panicked",
             Self::WaitTimeout => "the computation was not finished within the wait timeout",
             Self::Abandoned => "the computation was given up several times before it came to an end",
+            Self::AtLimit(limit) => return limit.fmt(f),
             Self::Key(_) => "the id cannot be a key",
         })
     }
@@ -127,7 +133,7 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
             Self::Computation(e) => Some(&**e),
             Self::Remote(e) => Some(e),
             Self::Key(e) => Some(e),
-            Self::Panicked | Self::WaitTimeout | Self::Abandoned => None,
+            Self::Panicked | Self::WaitTimeout | Self::Abandoned | Self::AtLimit(_) => None,
         }
     }
 }

@@ -36,7 +36,8 @@
 //!    one call of the inner service.
 //! 2. **Everybody is answered.** A lost message, a dead leader or a dead Redis costs time, at most what is left of the
 //!    lease or the store's timeout, never the answer. Nobody polls.
-//! 3. **Fenced.** A leader whose lease has ended, or whose key was invalidated while it computed, stores nothing.
+//! 3. **Fenced.** A leader whose lease has ended, or whose key was invalidated while it computed, stores nothing. Who
+//!    comes after an invalidation has returned, on whichever node, gets nothing from before it.
 //! 4. **Whole or nothing.** Only a complete response is stored or shared: a body that broke off, a panic and a body
 //!    over the limit are not.
 //! 5. **Private stays private.** By default nothing is shared that one client may see and another may not. What is
@@ -76,23 +77,26 @@
 //! | `redis` | yes | [`RedisStore`] |
 //! | `tls` | yes | `rediss://` URLs, with rustls and ring |
 //! | `serde` | no | [`codec::Json`]: typed values for [`MemoLock`] |
+//! | `metrics` | no | what [`Stats`] counts, through the `metrics` crate |
 //!
 //! Without any of them the crate is the core alone, with neither tower nor http nor redis.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod codec;
+mod counter;
 mod error;
 mod key;
 mod memo;
 #[cfg(feature = "http")]
 pub mod middleware;
 pub mod store;
+mod throttle;
 
 pub use self::codec::Codec;
 pub use self::error::{BoxError, Error, RemoteError, StoreError, StoreErrorKind};
 pub use self::key::{Address, Key, KeyBuilder, KeyError, MAX_ID_LEN, MAX_TAG_LEN, Tag};
-pub use self::memo::{InvalidateError, MemoLock, Stats};
+pub use self::memo::{AtLimit, InvalidateError, Limit, MemoLock, Stats};
 #[cfg(feature = "http")]
 pub use self::middleware::MemoLockLayer;
 #[cfg(feature = "memory")]

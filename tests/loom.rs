@@ -120,6 +120,7 @@ fn an_offer_that_nobody_stays_for_is_dropped_and_the_flight_closed() {
         let offered = flight.offer(Lead::new(&leads)).is_ok();
         leaver.join().unwrap();
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked, offered: {offered}");
+        assert_eq!(flight.waiting(), 0, "whoever left is counted");
         assert!(
             Flight::join(&flight, Moment::START).is_none(),
             "a flight that is over was joined"

@@ -92,8 +92,12 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
             })
         }
     });
+    // Whoever waits elsewhere for what is computed here takes over when this proxy is told to stop, not when it has.
+    let stop = async {
+        stop.await;
+        layer.shutdown().await;
+    };
     server::serve(listener, service, stop).await;
-    // Whoever waits elsewhere for what was computed here should not have to wait for the lease. Late is fine.
     let _ = tokio::time::timeout(DRAIN, layer.drained()).await;
     Ok(())
 }

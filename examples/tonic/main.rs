@@ -160,6 +160,12 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
         .methods([Method::POST])
         .key(key)
         .ttl(Duration::from_secs(10));
+    let leaving = layer.clone();
+    let stop = async move {
+        stop.await;
+        // Whoever waits on another server takes over now.
+        leaving.shutdown().await;
+    };
     let server = Server::builder()
         .layer(layer.clone())
         .layer(MapResponseLayer::new(trailing_cost))
@@ -169,7 +175,7 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
         result = server => result?,
         () = overdue => {}
     }
-    // The last results should reach the other servers before this one is gone.
+    // What is computed for nobody any more may come to its end.
     let _ = tokio::time::timeout(Duration::from_secs(2), layer.drained()).await;
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 #[cfg(feature = "http")]
 use super::builder::push_hex;
 use super::id::Key;
+use super::readable::Readable;
 use super::tag::Tag;
 
 /// Where the value of one computation stands in a store: a [`Tag`] and a [`Key`].
@@ -67,6 +68,11 @@ impl Address {
         &self.text
     }
 
+    /// What stands in a log.
+    pub(crate) fn readable(&self) -> Readable<'_> {
+        Readable(&self.text)
+    }
+
     /// The part in front of the first colon.
     #[must_use]
     pub fn tag(&self) -> &str {
@@ -94,6 +100,7 @@ impl Hash for Address {
     }
 }
 
+/// The name to the letter, of whatever length and content it is: what a client sends may be in it.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -102,6 +109,6 @@ impl fmt::Display for Address {
 
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Address({:?})", self.text)
+        write!(f, "Address({})", self.readable())
     }
 }

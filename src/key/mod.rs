@@ -12,10 +12,12 @@ mod address;
 mod builder;
 mod error;
 mod id;
+mod readable;
 mod tag;
 
 pub use self::address::Address;
 pub use self::builder::KeyBuilder;
 pub use self::error::KeyError;
 pub use self::id::{Key, MAX_ID_LEN};
+pub(crate) use self::readable::Readable;
 pub use self::tag::{MAX_TAG_LEN, Tag};

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::limits::Limits;
+
 /// The settings of one [`MemoLock`](super::MemoLock).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Config {
@@ -13,6 +15,7 @@ pub(crate) struct Config {
     pub(crate) wait_timeout: Duration,
     /// How long a computed value is kept.
     pub(crate) ttl: Duration,
+    pub(crate) limits: Limits,
 }
 
 impl Config {
@@ -20,6 +23,7 @@ impl Config {
         lease: Duration::from_secs(5),
         wait_timeout: Duration::from_secs(30),
         ttl: Duration::from_secs(60),
+        limits: Limits::DEFAULT,
     };
 
     /// Under this, a lease would end between two heartbeats of a healthy process.

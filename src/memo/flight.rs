@@ -90,6 +90,11 @@ impl<L, O> Flight<L, O> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state().waiters.len()
+    }
+
     /// Becomes one of the waiters; `None` once the flight is over.
     pub(crate) fn join(flight: &Arc<Self>, arrived: Moment) -> Option<Waiter<L, O>> {
         let mut state = flight.state();

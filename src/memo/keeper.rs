@@ -21,6 +21,7 @@ use super::config::Config;
 use super::flight::Flight;
 use super::lead::Lead;
 use super::lease::Lease;
+use super::leases::Holding;
 use super::outcome::Outcome;
 use super::shared::Shared;
 use crate::codec::Codec;
@@ -63,11 +64,13 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 
     /// Sees the flight through to its end.
     pub(crate) async fn run(self) {
-        // Armed first: a keeper that is cancelled or panics still lands its flight.
+        let _in_flight = self.shared.counters.in_flight.enter();
+        // Armed before anything else: a keeper that is cancelled or panics still lands its flight.
         let landing = Landing { keeper: &self };
+        let mut holding = Holding::new(&self.shared.leases);
         let sought = tokio::select! {
             biased;
-            sought = self.seek() => sought,
+            sought = self.seek(&mut holding) => sought,
             () = poll_fn(|cx| self.flight.poll_deserted(cx)) => {
                 self.release(Lease::Unknown, Release::Abandoned).await;
                 return;
@@ -75,7 +78,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         };
         match sought {
             Sought::Landed(outcome, before) => landing.land_before(before, outcome),
-            Sought::Lead(lease) => self.lead(lease, landing).await,
+            Sought::Lead(lease) => self.lead(lease, holding, landing).await,
         }
     }
 

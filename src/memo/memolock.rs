@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::Instrument;
 
+use super::compute::{compute_alone, compute_as_leader, run};
 use super::config::Config;
-use super::lead::Lead;
+use super::limits::AtLimit;
 use super::obtain::Obtained;
 use super::shared::Shared;
 use super::stats::Stats;
 use crate::codec::{Codec, Raw};
-use crate::error::{Error, Failure, StoreError};
+use crate::error::{Error, StoreError};
 use crate::key::{Address, Key, KeyError, Tag};
 use crate::store::Store;
 
@@ -101,6 +101,38 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self
     }
 
+    /// How many callers may wait for one id in this process. Whoever comes on top of that is at a limit. Defaults to
+    /// 65,536.
+    #[must_use]
+    pub fn max_waiters(mut self, callers: usize) -> Self {
+        self.config.limits.waiters = callers;
+        self
+    }
+
+    /// How many ids may be in flight in this process, each with any number of callers. Whoever asks for one more is at a
+    /// limit. Defaults to 16,384.
+    #[must_use]
+    pub fn max_in_flight(mut self, ids: usize) -> Self {
+        self.config.limits.in_flight = ids;
+        self
+    }
+
+    /// How long, in bytes, an id may be to be memoized. For a longer one every caller computes, and nothing is stored.
+    /// Defaults to 2048, which no [`Key`] exceeds.
+    #[must_use]
+    pub fn max_key(mut self, bytes: usize) -> Self {
+        self.config.limits.key = bytes;
+        self
+    }
+
+    /// What becomes of callers at a limit: they compute for themselves, or get [`Error::AtLimit`]. Defaults to the
+    /// first, [`AtLimit::Bypass`].
+    #[must_use]
+    pub fn at_limit(mut self, at_limit: AtLimit) -> Self {
+        self.config.limits.at_limit = at_limit;
+        self
+    }
+
     /// The value under `id`: from the store, from whoever is computing it at this moment anywhere in the cluster, or
     /// from `compute`, which then runs in a task of its own and goes on even if this future is dropped.
     ///
@@ -148,22 +180,23 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         E: fmt::Display + Send + Sync + 'static,
     {
         let address = self.address(id).map_err(Error::Key)?;
+        let limits = &self.config.limits;
+        if self.shared.is_too_long(address.id(), limits.key) {
+            return run(compute_alone(compute)).await;
+        }
         if let Some(value) = self.shared.peek(&address, Instant::now()) {
             return Ok(value);
         }
         if let Some(value) = self.shared.look_up(&address).await {
             return Ok(value);
         }
-        match self.shared.obtain(&address, self.config, self.config.deadline()).await {
+        match self.shared.obtain(&address, &self.config, self.config.deadline()).await {
             Obtained::Followed(value) => Ok(value),
-            Obtained::Lead(lead) => {
-                let task = tokio::spawn(lead_computation(lead, compute).in_current_span());
-                match task.await {
-                    Ok(result) => result,
-                    Err(error) if error.is_panic() => Err(Error::Panicked),
-                    Err(_) => Err(Error::Abandoned),
-                }
-            }
+            Obtained::Lead(lead) => run(compute_as_leader(lead, compute)).await,
+            Obtained::Limited(limit) => match limits.at_limit {
+                AtLimit::Bypass => run(compute_alone(compute)).await,
+                AtLimit::Refuse { .. } => Err(Error::AtLimit(limit)),
+            },
             Obtained::Failed(failure) => Err(failure.into()),
             Obtained::TimedOut => Err(Error::WaitTimeout),
             Obtained::Pass | Obtained::GaveUp => Err(Error::Abandoned),
@@ -189,9 +222,13 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
 
     /// Removes the value under `id`, and keeps every computation that has started before from storing its own.
     ///
-    /// Once this has returned, whoever asks is answered by a computation that started later, on every node; apart from
-    /// those who join callers to whom, at that very moment, an answer of the store or a message is already on its way.
-    /// `tests/model` says exactly which: the time is that of one answer of the store.
+    /// Once this has returned, whoever asks, on whichever node, gets no value from a computation that started before:
+    /// neither from the store, nor from a computation that is under way, nor from an answer of the store or a message
+    /// that was on its way at that moment. `tests/model` explores it.
+    ///
+    /// A node that the store does not answer cannot know of an invalidation. Its callers share what is computed in their
+    /// process, until the store is back; a commit that is not answered counts as such, and so does one that a store
+    /// refuses because it started again empty.
     ///
     /// # Errors
     ///
@@ -205,7 +242,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self.shared.invalidate(&address).await.map_err(InvalidateError::Store)
     }
 
-    /// What this handle and its clones have done so far.
+    /// What this handle and its clones have done so far, and what is under way.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.counters.snapshot()
@@ -217,11 +254,31 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self.shared.table.len()
     }
 
+    /// Gives every lease back, now: for the moment a program is asked to stop, so that nobody elsewhere waits for it.
+    ///
+    /// From the call on this handle and its clones take no lease any more. What is stored is still found. Computations
+    /// under way go on, and answer those who wait in this process; but their results are not stored, because one of
+    /// those who wait elsewhere takes over at once. Whoever comes later is computed for in this process, once for all
+    /// who ask together, and nothing of that is stored either, nor undone by an [`invalidate`](Self::invalidate)
+    /// elsewhere.
+    ///
+    /// Resolves once all leases are given back, or as many as the store could be told of within its own timeouts; the
+    /// others run out. Calling it again waits for the same. There is no way back.
+    pub async fn shutdown(&self) {
+        let leases = self.shared.leases.close();
+        tracing::info!(
+            tag = self.shared.tag.as_str(),
+            leases,
+            "shutting down: giving leases back"
+        );
+        self.shared.leases.given_back().await;
+    }
+
     /// Resolves once no computation is under way in this process and all results have reached the store.
     ///
     /// For the end of a program, once it takes no more requests: one that exits right after its last response may
-    /// leave a result behind, and whoever waits for it elsewhere waits for the rest of the lease. Bound it by a
-    /// timeout, as computations may take any time.
+    /// leave a result behind, and whoever waits for it elsewhere waits for the rest of the lease, unless there was a
+    /// [`shutdown`](Self::shutdown). Bound it by a timeout, as computations may take any time.
     pub async fn drained(&self) {
         self.shared.table.empty().await;
     }
@@ -246,49 +303,6 @@ pub enum InvalidateError {
     /// Whether the value was removed is unknown.
     #[error("the store could not be told to invalidate")]
     Store(#[source] StoreError),
-}
-
-/// Computes, and settles the lead whatever happens.
-async fn lead_computation<V, F, Fut, E>(lead: Lead<V>, compute: F) -> Result<V, Error<E>>
-where
-    V: Clone,
-    F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<(V, Duration), E>>,
-    E: fmt::Display + Send + Sync + 'static,
-{
-    let mut guard = FailOnPanic(Some(lead));
-    let result = compute().await;
-    let Some(lead) = guard.0.take() else {
-        return Err(Error::Abandoned);
-    };
-    match result {
-        Ok((value, ttl)) if ttl.is_zero() => {
-            lead.share(value.clone()).wait().await;
-            Ok(value)
-        }
-        Ok((value, ttl)) => {
-            lead.store(value.clone(), ttl).wait().await;
-            Ok(value)
-        }
-        Err(error) => {
-            let error = Arc::new(error);
-            lead.fail(Failure::of(&error));
-            Err(Error::Computation(error))
-        }
-    }
-}
-
-/// Tells those who wait that the computation panicked.
-struct FailOnPanic<V>(Option<Lead<V>>);
-
-impl<V> Drop for FailOnPanic<V> {
-    fn drop(&mut self) {
-        if let Some(lead) = self.0.take()
-            && std::thread::panicking()
-        {
-            lead.fail(Failure::panicked());
-        }
-    }
 }
 
 impl<St: Clone, C: Codec> Clone for MemoLock<St, C> {

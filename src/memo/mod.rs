@@ -8,11 +8,14 @@
 //! ```
 
 mod clock;
+mod compute;
 mod config;
 mod flight;
 mod keeper;
 mod lead;
 mod lease;
+mod leases;
+mod limits;
 mod lookups;
 mod memolock;
 mod obtain;
@@ -24,7 +27,12 @@ mod table;
 
 #[cfg(feature = "http")]
 pub(crate) use self::lead::Lead;
+pub use self::limits::{AtLimit, Limit};
 pub use self::memolock::{InvalidateError, MemoLock};
 #[cfg(feature = "http")]
 pub(crate) use self::obtain::Obtained;
+#[cfg(feature = "http")]
+pub(crate) use self::shared::Shared;
+#[cfg(feature = "http")]
+pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;

@@ -7,9 +7,10 @@ use tracing::Instrument;
 
 use super::clock::Moment;
 use super::config::Config;
-use super::flight::Turn;
+use super::flight::{Turn, Waiter};
 use super::keeper::Keeper;
 use super::lead::Lead;
+use super::limits::Limit;
 use super::outcome::Outcome;
 use super::shared::Shared;
 use super::table::Joined;
@@ -36,7 +37,11 @@ pub(crate) enum Obtained<V> {
     TimedOut,
     /// The computation was given up again and again.
     GaveUp,
+    /// Too much goes on already.
+    Limited(Limit),
 }
+
+type MemoWaiter<V> = Waiter<Lead<V>, Arc<Outcome<V>>>;
 
 impl<St: Store, C: Codec> Shared<St, C> {
     /// The value, where the store has it in this process.
@@ -61,15 +66,23 @@ impl<St: Store, C: Codec> Shared<St, C> {
     pub(crate) async fn obtain(
         self: &Arc<Self>,
         address: &Address,
-        config: Config,
+        config: &Config,
         deadline: Instant,
     ) -> Obtained<C::Value> {
+        let _waiting = self.counters.waiting.enter();
         let arrived = self.clock.tick();
         let mut attempt = 0;
         while attempt <= MAX_ATTEMPTS {
-            let waiter = self.join(address, config, arrived);
+            let waiter = match self.join(address, config, arrived) {
+                Ok(waiter) => waiter,
+                Err(limit) => {
+                    self.limited(address, limit);
+                    return Obtained::Limited(limit);
+                }
+            };
             let Ok(turn) = timeout_at(deadline, waiter).await else {
                 self.counters.wait_timeouts.add();
+                tracing::debug!(address = %address.readable(), "waited too long");
                 return Obtained::TimedOut;
             };
             let outcome = match turn {
@@ -77,6 +90,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
                     self.counters.led.add();
                     if attempt > 0 {
                         self.counters.taken_over.add();
+                        tracing::debug!(address = %address.readable(), "taking over from a computation here that was given up");
                     }
                     return Obtained::Lead(lead);
                 }
@@ -84,7 +98,8 @@ impl<St: Store, C: Codec> Shared<St, C> {
                 // Happens once: the next flight starts later than this caller came.
                 Turn::Late => {
                     let look = || self.ask(address);
-                    if let Some(value) = self.lookups.collapse(address, look).await {
+                    // Boxed, or all who wait would keep room for it.
+                    if let Some(value) = Box::pin(self.lookups.collapse(address, look)).await {
                         self.counters.followed.add();
                         return Obtained::Followed(value);
                     }
@@ -134,14 +149,14 @@ impl<St: Store, C: Codec> Shared<St, C> {
     fn join(
         self: &Arc<Self>,
         address: &Address,
-        config: Config,
+        config: &Config,
         arrived: Moment,
-    ) -> super::flight::Waiter<Lead<C::Value>, Arc<Outcome<C::Value>>> {
-        let Joined { waiter, started } = self.table.join(address, arrived);
+    ) -> Result<MemoWaiter<C::Value>, Limit> {
+        let Joined { waiter, started } = self.table.join(address, arrived, &config.limits)?;
         if let Some(flight) = started {
-            let keeper = Keeper::new(Arc::clone(self), config, address.clone(), flight);
+            let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight);
             tokio::spawn(keeper.run().in_current_span());
         }
-        waiter
+        Ok(waiter)
     }
 }

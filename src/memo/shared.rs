@@ -1,17 +1,21 @@
 //! What all clones of one [`MemoLock`](super::MemoLock) share.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use super::clock::Clock;
 use super::lead::Lead;
+use super::leases::Leases;
+use super::limits::Limit;
 use super::lookups::Lookups;
 use super::outcome::Outcome;
 use super::stats::Counters;
 use super::table::Table;
 use crate::codec::Codec;
-use crate::error::StoreError;
-use crate::key::{Address, Tag};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::key::{Address, Readable, Tag};
 use crate::store::Value;
+use crate::throttle::Throttle;
 
 pub(crate) struct Shared<St, C: Codec> {
     pub(crate) store: St,
@@ -20,11 +24,22 @@ pub(crate) struct Shared<St, C: Codec> {
     pub(crate) table: Table<Lead<C::Value>, Arc<Outcome<C::Value>>>,
     pub(crate) clock: Clock,
     pub(crate) lookups: Lookups<C::Value>,
-    pub(crate) counters: Counters,
+    pub(crate) leases: Leases,
+    pub(crate) counters: Arc<Counters>,
+    warnings: Warnings,
+}
+
+/// What the operator is told now and then; each single event is there for whoever debugs.
+#[derive(Default)]
+struct Warnings {
+    rejected: Throttle,
+    store: Throttle,
+    limit: Throttle,
 }
 
 impl<St, C: Codec> Shared<St, C> {
     pub(crate) fn new(store: St, codec: C, tag: Tag) -> Self {
+        let counters = Arc::new(Counters::new(&tag));
         Self {
             store,
             codec,
@@ -32,7 +47,9 @@ impl<St, C: Codec> Shared<St, C> {
             table: Table::new(),
             clock: Clock::new(),
             lookups: Lookups::new(),
-            counters: Counters::default(),
+            leases: Leases::new(),
+            counters,
+            warnings: Warnings::default(),
         }
     }
 
@@ -42,7 +59,12 @@ impl<St, C: Codec> Shared<St, C> {
             Ok(value) => Some(value),
             Err(error) => {
                 self.counters.rejected.add();
-                tracing::warn!(%address, %error, "what is stored here cannot be used and counts as absent");
+                let error = &*error as &(dyn Error + 'static);
+                if self.warnings.rejected.is_due() {
+                    tracing::warn!(address = %address.readable(), error, "what is stored cannot be used and counts as absent; others may follow");
+                } else {
+                    tracing::debug!(address = %address.readable(), error, "what is stored cannot be used and counts as absent");
+                }
                 None
             }
         }
@@ -50,11 +72,38 @@ impl<St, C: Codec> Shared<St, C> {
 
     pub(crate) fn store_failed(&self, address: &Address, operation: &'static str, error: &StoreError) {
         self.counters.store_errors.add();
-        tracing::debug!(
-            %address,
-            operation,
-            error = error as &dyn std::error::Error,
-            "going on without the store"
-        );
+        // A store that is out of reach says so itself, once.
+        let known = matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::Timeout);
+        let error = error as &(dyn Error + 'static);
+        if !known && self.warnings.store.is_due() {
+            tracing::warn!(address = %address.readable(), operation, error, "the store refuses; going on without it, others may follow");
+        } else {
+            tracing::debug!(address = %address.readable(), operation, error, "going on without the store");
+        }
+    }
+
+    /// A caller found too much going on.
+    pub(crate) fn limited(&self, address: &Address, limit: Limit) {
+        match limit {
+            Limit::Waiters => &self.counters.limited_waiters,
+            Limit::InFlight => &self.counters.limited_in_flight,
+            Limit::Recording => &self.counters.limited_recording,
+        }
+        .add();
+        if self.warnings.limit.is_due() {
+            tracing::warn!(address = %address.readable(), %limit, "a limit is reached; others may follow");
+        } else {
+            tracing::debug!(address = %address.readable(), %limit, "a limit is reached");
+        }
+    }
+
+    /// Whether a key is too long, which is known before there is anything to wait for.
+    pub(crate) fn is_too_long(&self, key: &str, most: usize) -> bool {
+        let too_long = key.len() > most;
+        if too_long {
+            self.counters.limited_key.add();
+            tracing::debug!(tag = self.tag.as_str(), key = %Readable(key), bytes = key.len(), "the key is too long");
+        }
+        too_long
     }
 }

@@ -1,63 +1,114 @@
-//! Counters.
+//! What is counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::counter::{Counter, Gauge, Metric};
+use crate::key::Tag;
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+macro_rules! stats {
+    (
+        counters {
+            $($(#[doc = $doc:literal])* $name:ident: $metric:literal $({ $label:ident = $value:literal })?,)*
+        }
+        gauges {
+            $($(#[doc = $gauge_doc:literal])* $gauge:ident: $gauge_metric:literal,)*
+        }
+    ) => {
         /// What a [`MemoLock`](super::MemoLock) has done since it was made, in this process.
+        ///
+        /// With the feature `metrics` the same figures go to the recorder of the `metrics` crate, labelled with the
+        /// `tag`. It has to be installed before the [`MemoLock`](super::MemoLock) or the layer is made.
+        ///
+        /// | field | metric | |
+        /// |---|---|---|
+        $(#[doc = concat!(
+            "| `", stringify!($name), "` | `", $metric, $("{", stringify!($label), "=\"", $value, "\"}",)? "` |",
+            $($doc,)* " |"
+        )])*
+        $(#[doc = concat!("| `", stringify!($gauge), "` | `", $gauge_metric, "` |", $($gauge_doc,)* " |")])*
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Stats {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])* pub $name: u64,)*
+            $($(#[doc = $gauge_doc])* pub $gauge: u64,)*
         }
 
-        #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(pub(crate) $name: Counter,)*
+            $(pub(crate) $gauge: Gauge,)*
         }
 
         impl Counters {
+            pub(crate) fn new(tag: &Tag) -> Self {
+                let tag = ("tag", tag.as_str());
+                Self {
+                    $($name: Counter::new(Metric {
+                        name: $metric,
+                        help: concat!($($doc),*),
+                        labels: &[tag, $((stringify!($label), $value))?],
+                    }),)*
+                    $($gauge: Gauge::new(Metric {
+                        name: $gauge_metric,
+                        help: concat!($($gauge_doc),*),
+                        labels: &[tag],
+                    }),)*
+                }
+            }
+
             pub(crate) fn snapshot(&self) -> Stats {
-                Stats { $($name: self.$name.get(),)* }
+                Stats {
+                    $($name: self.$name.get(),)*
+                    $($gauge: self.$gauge.get(),)*
+                }
             }
         }
     };
 }
 
-counters! {
-    /// Values found in the store.
-    hits,
-    /// Computations started, bypasses aside.
-    led,
-    /// Callers answered by somebody else's computation.
-    followed,
-    /// Computations started after an earlier one for the same callers had been given up or lost.
-    taken_over,
-    /// Computations started without a lease, because the store could not be asked for one.
-    failed_open,
-    /// Results that the store refused, because the lease had ended or the key had been invalidated.
-    fenced,
-    /// Computations whose result was not one to share.
-    passed,
-    /// Computations that were given up: an error of the inner service, a panic, a truncated body.
-    abandoned,
-    /// Callers who waited longer than the wait timeout.
-    wait_timeouts,
-    /// Stored or published values that could not be verified, and counted as absent.
-    rejected,
-    /// Store operations that ended in an error.
-    store_errors,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+stats! {
+    counters {
+        /// Values found in the store.
+        hits: "memolock_hits_total",
+        /// Computations started, bypasses aside.
+        led: "memolock_led_total",
+        /// Callers answered by somebody else's computation.
+        followed: "memolock_followed_total",
+        /// Computations started after an earlier one for the same callers had been given up or lost.
+        taken_over: "memolock_taken_over_total",
+        /// Computations started without a lease, because the store could not be asked for one.
+        failed_open: "memolock_failed_open_total",
+        /// Results that the store refused, because the lease had ended or the key had been invalidated.
+        fenced: "memolock_fenced_total",
+        /// Computations whose result was not one to share.
+        passed: "memolock_passed_total",
+        /// Computations that were given up: an error of the inner service, a panic, a truncated body.
+        abandoned: "memolock_abandoned_total",
+        /// Callers who waited longer than the wait timeout.
+        wait_timeouts: "memolock_wait_timeouts_total",
+        /// Stored or published values that could not be verified, and counted as absent.
+        rejected: "memolock_rejected_total",
+        /// Store operations that ended in an error.
+        store_errors: "memolock_store_errors_total",
+        /// Leases given back by a shutdown while their computations went on.
+        given_back: "memolock_given_back_total",
+        /// Callers who found as many waiting for their key as may.
+        limited_waiters: "memolock_limited_total" { limit = "waiters" },
+        /// Callers who found as many keys in flight as may be.
+        limited_in_flight: "memolock_limited_total" { limit = "in_flight" },
+        /// Responses not recorded, and requests refused, because recordings held as much memory as they may.
+        limited_recording: "memolock_limited_total" { limit = "recording" },
+        /// Responses not shared because of a body over the limit.
+        limited_body: "memolock_limited_total" { limit = "body" },
+        /// Responses not shared because of header and trailer fields over the limit.
+        limited_headers: "memolock_limited_total" { limit = "headers" },
+        /// Callers whose key was over the limit.
+        limited_key: "memolock_limited_total" { limit = "key" },
     }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    gauges {
+        /// Callers who wait for a computation at this moment.
+        waiting: "memolock_waiting",
+        /// Keys in flight at this moment: what is asked for, waited for or computed here, each once, and once more after
+        /// an invalidation.
+        in_flight: "memolock_in_flight",
+        /// Bytes of bodies that recordings hold at this moment.
+        recorded_bytes: "memolock_recorded_bytes",
     }
 }

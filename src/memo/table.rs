@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::clock::Moment;
 use super::flight::{Flight, Waiter};
+use super::limits::{Limit, Limits};
 use crate::key::Address;
 
 pub(crate) struct Table<L, O> {
@@ -70,21 +71,27 @@ impl<L, O> Table<L, O> {
     }
 
     /// Joins the flight that is under way, or starts one, as somebody who `arrived` then.
-    pub(crate) fn join(&self, address: &Address, arrived: Moment) -> Joined<L, O> {
+    pub(crate) fn join(&self, address: &Address, arrived: Moment, limits: &Limits) -> Result<Joined<L, O>, Limit> {
         let mut flights = self.flights();
+        let full = flights.len() >= limits.in_flight;
         let entry = flights.entry(address.clone());
-        if let Entry::Occupied(flight) = &entry
-            && let Some(waiter) = Flight::join(flight.get(), arrived)
-        {
-            return Joined { waiter, started: None };
+        if let Entry::Occupied(flight) = &entry {
+            if flight.get().waiting() >= limits.waiters {
+                return Err(Limit::Waiters);
+            }
+            if let Some(waiter) = Flight::join(flight.get(), arrived) {
+                return Ok(Joined { waiter, started: None });
+            }
+        } else if full {
+            return Err(Limit::InFlight);
         }
         let (flight, waiter) = Flight::start(arrived);
         entry.insert_entry(Arc::clone(&flight));
         self.len.store(flights.len(), Ordering::Relaxed);
-        Joined {
+        Ok(Joined {
             waiter,
             started: Some(flight),
-        }
+        })
     }
 
     /// Takes `flight` out, so that whoever comes later starts another.

@@ -19,22 +19,32 @@ use super::policy::response::{Reason, ResponseRules, Sharing, at_head};
 use super::policy::vary::{self, Vary};
 use super::policy::{age, fields};
 use super::recording::{Recorded, Recorder, recording};
-use super::stored_response::{Meta, StoredResponse};
+use super::reservation::Reservation;
+use super::stored_response::{BinaryHttp, Meta, StoredResponse};
 use crate::error::BoxError;
-use crate::memo::Lead;
+use crate::key::Address;
+use crate::memo::{Lead, Limit, Shared};
+use crate::store::Store;
 
 /// What a computation needs to know besides the request and the service.
-pub(crate) struct Computation {
+pub(crate) struct Computation<St> {
+    pub(crate) judge: Judge<St>,
     pub(crate) lead: Lead<Arc<StoredResponse>>,
-    pub(crate) rules: ResponseRules,
     pub(crate) method: Method,
     /// The request's fields, for `Vary`. They are never stored.
     pub(crate) request_headers: HeaderMap,
 }
 
+/// What decides whether a response is shared, and who is told.
+pub(crate) struct Judge<St> {
+    pub(crate) shared: Arc<Shared<St, BinaryHttp>>,
+    pub(crate) address: Address,
+    pub(crate) rules: ResponseRules,
+}
+
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
-impl Computation {
+impl<St: Store> Computation<St> {
     /// Starts the task and waits for the head of the response.
     pub(crate) async fn run<S, ReqBody, ResBody>(
         self,
@@ -97,12 +107,13 @@ impl Computation {
     {
         let (head, body) = response.into_parts();
         let now = SystemTime::now();
-        let sharing = match at_head(&self.method, head.status, &head.headers, &self.rules, now) {
-            _ if body.size_hint().lower() > self.rules.max_body => Sharing::Pass(Reason::TooLarge),
-            sharing => sharing,
+        let judge = &self.judge;
+        let sharing = match at_head(&self.method, head.status, &head.headers, &judge.rules, now) {
+            Sharing::Pass(reason) => Sharing::Pass(reason),
+            sharing => judge.at_size(body.size_hint().lower(), sharing),
         };
         if let Sharing::Pass(reason) = sharing {
-            tracing::debug!(reason = reason.as_str(), "the response is not shared");
+            judge.tell(reason);
             self.lead.pass();
             // The client may have gone.
             let _ = answer.send(Ok(Response::from_parts(head, MemoBody::inner(body))));
@@ -118,7 +129,8 @@ impl Computation {
             received: Instant::now(),
             cost: started.elapsed(),
         };
-        let (recorder, playback) = recording(self.rules.max_body);
+        let reservation = Reservation::new(Arc::clone(&judge.shared.counters), judge.rules.max_recording);
+        let (recorder, playback) = recording(judge.rules.max_body, reservation);
         // A response that is over with its head has to look so: gRPC tells failed calls by that.
         let playback = if body.is_end_stream() {
             MemoBody::empty()
@@ -134,16 +146,20 @@ impl Computation {
         ResBody: Body,
         ResBody::Error: Into<BoxError>,
     {
+        let judge = self.judge;
         let mut lead = Some(self.lead);
-        let release = || {
-            if let Some(lead) = lead.take() {
-                lead.pass();
-            }
+        let mut pass = |reason| {
+            judge.tell(reason);
+            lead.take().map(Lead::pass);
         };
-        let Recorded::Complete { content, trailers } = recorder.record(body, release).await else {
+        let Recorded::Complete {
+            content,
+            trailers,
+            reservation,
+        } = recorder.record(body, &mut pass).await
+        else {
             return;
         };
-        let Some(lead) = lead else { return };
         let ended = Ended {
             method: &self.method,
             status: draft.status,
@@ -154,22 +170,60 @@ impl Computation {
         let fresh_for = match at_end(sharing, &ended) {
             Ok(Sharing::Store { fresh_for }) => fresh_for,
             Ok(Sharing::Share) => Duration::ZERO,
-            Ok(Sharing::Pass(_)) => return drop(lead.pass()),
+            Ok(Sharing::Pass(reason)) => return pass(reason),
             // Dropping the lead lets somebody else try again.
             Err(Incomplete) => return,
         };
+        if fields::size(&draft.headers) + trailers.as_ref().map_or(0, fields::size) > judge.rules.max_headers {
+            return pass(Reason::HeadersTooLarge);
+        }
         let variant = match vary::names(&draft.headers) {
             Vary::Names(names) => Some(vary::fingerprint(&names, &self.request_headers)),
             Vary::None => None,
-            Vary::Any => return drop(lead.pass()),
+            Vary::Any => return pass(Reason::Vary),
         };
         // It has been getting older since its head was there.
         let ttl = fresh_for.saturating_sub(draft.received.elapsed());
         let stored = Arc::new(draft.finish(content, trailers, fresh_for, variant));
-        if ttl.is_zero() {
-            lead.share(stored);
+        let Some(lead) = lead else { return };
+        let settled = if ttl.is_zero() {
+            lead.share(stored)
         } else {
-            lead.store(stored, ttl);
+            lead.store(stored, ttl)
+        };
+        settled.wait().await;
+        drop(reservation);
+    }
+}
+
+impl<St: Store> Judge<St> {
+    /// The same, unless a body of at least `bytes` bytes is too long.
+    fn at_size(&self, bytes: u64, sharing: Sharing) -> Sharing {
+        let held = self.shared.counters.recorded_bytes.get();
+        if bytes > self.rules.max_body {
+            Sharing::Pass(Reason::TooLarge)
+        } else if bytes > self.rules.max_recording.saturating_sub(held) {
+            Sharing::Pass(Reason::NoRoom)
+        } else {
+            sharing
+        }
+    }
+
+    /// Says why the response is not shared.
+    fn tell(&self, reason: Reason) {
+        tracing::debug!(address = %self.address.readable(), reason = reason.as_str(), "the response is not shared");
+        match reason {
+            Reason::TooLarge => self.shared.counters.limited_body.add(),
+            Reason::HeadersTooLarge => self.shared.counters.limited_headers.add(),
+            Reason::NoRoom => self.shared.limited(&self.address, Limit::Recording),
+            Reason::Status
+            | Reason::NoStore
+            | Reason::NoCache
+            | Reason::Private
+            | Reason::Malformed
+            | Reason::SetCookie
+            | Reason::Vary
+            | Reason::Endless => {}
         }
     }
 }

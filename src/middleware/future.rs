@@ -13,6 +13,21 @@ use super::body::MemoBody;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// Where a request has got to.
+///
+/// What a step needed in memory is freed before the next one: of a hundred thousand requests that wait, each keeps what
+/// it needs to wait, and not what it needed to ask Redis, or would need to lead.
+pub(crate) enum Step<T> {
+    Done(T),
+    Then(BoxFuture<Self>),
+}
+
+impl<T> Step<T> {
+    pub(crate) fn then(next: impl Future<Output = Self> + Send + 'static) -> Self {
+        Self::Then(Box::pin(next))
+    }
+}
+
 pin_project! {
     /// The response of a [`MemoLockService`](super::MemoLockService).
     pub struct ResponseFuture<S, ReqBody, ResBody>
@@ -32,7 +47,7 @@ pin_project! {
     {
         Ready { response: Option<Response<MemoBody<ResBody>>> },
         Direct { #[pin] direct: Direct<S, ReqBody> },
-        Core { future: BoxFuture<Result<Response<MemoBody<ResBody>>, S::Error>> },
+        Core { future: BoxFuture<Step<Result<Response<MemoBody<ResBody>>, S::Error>>> },
     }
 }
 
@@ -57,7 +72,7 @@ where
     }
 
     pub(crate) fn core(
-        future: impl Future<Output = Result<Response<MemoBody<ResBody>>, S::Error>> + Send + 'static,
+        future: impl Future<Output = Step<Result<Response<MemoBody<ResBody>>, S::Error>>> + Send + 'static,
     ) -> Self {
         Self {
             kind: Kind::Core {
@@ -83,7 +98,12 @@ where
                 let response = ready!(direct.poll(cx));
                 Poll::Ready(response.map(|response| response.map(MemoBody::inner)))
             }
-            KindProj::Core { future } => future.as_mut().poll(cx),
+            KindProj::Core { future } => loop {
+                match ready!(future.as_mut().poll(cx)) {
+                    Step::Done(answer) => return Poll::Ready(answer),
+                    Step::Then(next) => *future = next,
+                }
+            },
         }
     }
 }

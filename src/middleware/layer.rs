@@ -16,7 +16,7 @@ use super::stored_response::BinaryHttp;
 use super::vary_index::VaryIndex;
 use crate::error::StoreError;
 use crate::key::{Address, Key, KeyError, Tag};
-use crate::memo::{MemoLock, Stats};
+use crate::memo::{AtLimit, MemoLock, Stats};
 use crate::store::Store;
 
 /// Makes any number of identical requests, on any number of machines, cost one call of the inner service.
@@ -47,6 +47,12 @@ pub struct MemoLockLayer<St, K = UriKey> {
 impl<St: Store> MemoLockLayer<St> {
     /// How long a body may be, unless told otherwise, to be shared: 8 MiB.
     pub const DEFAULT_MAX_BODY: u64 = ResponseRules::DEFAULT_MAX_BODY;
+
+    /// How large header and trailer fields may be, unless told otherwise, to be shared: 64 KiB.
+    pub const DEFAULT_MAX_HEADERS: u64 = ResponseRules::DEFAULT_MAX_HEADERS;
+
+    /// How much memory recordings may hold, unless told otherwise: 256 MiB.
+    pub const DEFAULT_MAX_RECORDING: u64 = ResponseRules::DEFAULT_MAX_RECORDING;
 
     /// A layer over `store` with the default settings.
     ///
@@ -129,6 +135,55 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
+    /// How large, in bytes of names and values, header and trailer fields may be together to be shared. A response with
+    /// more of them goes to its own client as it is, and those who wait go to the inner service. Defaults to
+    /// [`MemoLockLayer::DEFAULT_MAX_HEADERS`].
+    #[must_use]
+    pub fn max_headers(mut self, bytes: u64) -> Self {
+        self.responses.max_headers = bytes;
+        self
+    }
+
+    /// How long, in bytes, a key may be. A request with a longer one goes to the inner service. Defaults to 2048, which
+    /// the keys of no extractor of this crate exceed.
+    #[must_use]
+    pub fn max_key(mut self, bytes: usize) -> Self {
+        self.memo = self.memo.max_key(bytes);
+        self
+    }
+
+    /// How many requests may wait for one key in this process. One on top of that is at a limit. Defaults to 65,536.
+    #[must_use]
+    pub fn max_waiters(mut self, requests: usize) -> Self {
+        self.memo = self.memo.max_waiters(requests);
+        self
+    }
+
+    /// How many keys may be in flight in this process, each with any number of requests. A request for one more is at a
+    /// limit. Defaults to 16,384.
+    #[must_use]
+    pub fn max_in_flight(mut self, keys: usize) -> Self {
+        self.memo = self.memo.max_in_flight(keys);
+        self
+    }
+
+    /// How many bytes of bodies all recordings may hold together: of responses under way, until they have reached the
+    /// store and the client they are streamed to. A response for which there is no room is not shared, and a request
+    /// that would lead while there is none at all is at a limit. Defaults to
+    /// [`MemoLockLayer::DEFAULT_MAX_RECORDING`].
+    #[must_use]
+    pub fn max_recording(mut self, bytes: u64) -> Self {
+        self.responses.max_recording = bytes;
+        self
+    }
+
+    /// What becomes of requests at a limit. Defaults to [`AtLimit::Bypass`]: they go to the inner service.
+    #[must_use]
+    pub fn at_limit(mut self, at_limit: AtLimit) -> Self {
+        self.memo = self.memo.at_limit(at_limit);
+        self
+    }
+
     /// The methods whose requests are collapsed. Defaults to GET and HEAD.
     ///
     /// Whoever adds one says that repeating it changes nothing. A request with a body is collapsed only if the key
@@ -142,12 +197,23 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// Removes the response stored under `key`, and keeps every computation that has started before from storing its
     /// own. Variants stored for other request fields stay until they expire.
     ///
+    /// Once this has returned, no request that comes later, to whichever node, is answered with a response under `key` from
+    /// before, however that comes to its node; [`MemoLock::invalidate`] says more.
+    ///
     /// # Errors
     ///
     /// A [`StoreError`] where the store could not be told; whether the response was removed is then unknown.
     pub async fn invalidate(&self, key: &Key) -> Result<(), StoreError> {
         let address = Address::new(&self.memo.shared.tag, key);
         self.memo.shared.invalidate(&address).await
+    }
+
+    /// Gives every lease back, so that requests that wait on other machines are led by one of those at once.
+    ///
+    /// To be called as soon as the program is asked to stop, before it waits for its connections to finish: requests
+    /// under way here are answered all the same, and those that still come as well. See [`MemoLock::shutdown`].
+    pub async fn shutdown(&self) {
+        self.memo.shutdown().await;
     }
 
     /// Resolves once no computation is under way in this process and all responses have reached the store.

@@ -1,11 +1,13 @@
 //! Recording a response while it streams: one producer, the computation, and one reader, the leader's client.
 //!
 //! The computation drains the inner body at its own speed, however slowly the client reads; what the client has not
-//! read yet is the same memory that is recorded, so the most that can pile up is the limit. Past the limit nothing is
-//! recorded any more and the reader gets the inner body itself: from there on the client's speed is the inner body's.
+//! read yet is the same memory that is recorded, so the most that can pile up is the limit. Past the limit, or where all
+//! recordings together hold as much as they may, nothing is recorded any more and the reader gets the inner body itself:
+//! from there on the client's speed is the inner body's.
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +16,8 @@ use http_body::{Body, Frame};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::body::into_bytes;
+use super::policy::response::Reason;
+use super::reservation::Reservation;
 use crate::error::BoxError;
 
 /// What the reader gets, in this order: frames, then one of the others.
@@ -28,6 +32,8 @@ pub(crate) enum Part<B> {
 /// The reader's end.
 pub(crate) struct Playback<B> {
     parts: UnboundedReceiver<Part<B>>,
+    /// What has not been read is in memory as long as its reader.
+    _reservation: Arc<Reservation>,
 }
 
 impl<B> Playback<B> {
@@ -44,6 +50,7 @@ pub(crate) struct Recorder<B> {
     parts: UnboundedSender<Part<B>>,
     content: Content,
     limit: u64,
+    reservation: Arc<Reservation>,
 }
 
 /// What became of a recording.
@@ -52,21 +59,30 @@ pub(crate) enum Recorded {
     Complete {
         content: Bytes,
         trailers: Option<HeaderMap>,
+        /// To be held as long as the content.
+        reservation: Arc<Reservation>,
     },
     /// The inner body failed; the reader has its error.
     Failed,
-    /// The inner body is longer than the limit; the reader has the rest of it.
-    TooLarge,
+    /// A limit is passed; the reader has the rest of the inner body.
+    Passed,
 }
 
-pub(crate) fn recording<B>(limit: u64) -> (Recorder<B>, Playback<B>) {
+/// Records up to `limit` bytes, as far as `reservation` has room for them.
+pub(crate) fn recording<B>(limit: u64, reservation: Reservation) -> (Recorder<B>, Playback<B>) {
     let (sender, parts) = unbounded_channel();
+    let reservation = Arc::new(reservation);
+    let playback = Playback {
+        parts,
+        _reservation: Arc::clone(&reservation),
+    };
     let recorder = Recorder {
         parts: sender,
         content: Content::default(),
         limit,
+        reservation,
     };
-    (recorder, Playback { parts })
+    (recorder, playback)
 }
 
 impl<B> Recorder<B>
@@ -77,7 +93,7 @@ where
     /// Drains `body`, up to the limit. Reader or no reader: it may have gone, and others wait.
     ///
     /// `on_limit` runs before the reader is handed the rest.
-    pub(crate) async fn record(mut self, body: B, on_limit: impl FnOnce()) -> Recorded {
+    pub(crate) async fn record(mut self, body: B, on_limit: impl FnOnce(Reason)) -> Recorded {
         let mut body = Box::pin(body);
         let mut trailers: Option<HeaderMap> = None;
         loop {
@@ -89,22 +105,29 @@ where
                 }
                 None => break,
             };
+            let mut room = true;
             if let Some(data) = frame.data_ref() {
+                room = self.reservation.grow(data.len() as u64);
                 self.content.push(data.clone());
             } else if let Some(fields) = frame.trailers_ref() {
                 trailers.get_or_insert_default().extend(fields.clone());
             }
             self.send(Part::Frame(frame));
-            if self.content.length as u64 > self.limit {
-                on_limit();
+            let passed = match self.content.length as u64 > self.limit {
+                true => Some(Reason::TooLarge),
+                false => (!room).then_some(Reason::NoRoom),
+            };
+            if let Some(reason) = passed {
+                on_limit(reason);
                 self.send(Part::Rest(body));
-                return Recorded::TooLarge;
+                return Recorded::Passed;
             }
         }
         self.send(Part::End);
         Recorded::Complete {
             content: self.content.join(),
             trailers,
+            reservation: self.reservation,
         }
     }
 

@@ -10,18 +10,21 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::body::MemoBody;
-use super::computation::Computation;
-use super::future::{Direct, ResponseFuture};
+use super::computation::{Computation, Judge};
+use super::future::{Direct, ResponseFuture, Step};
 use super::key_extractor::{HeadKey, KeyExtractor};
 use super::policy::request::may_collapse;
 use super::policy::vary::{self, Vary};
+use super::refusal::refusal;
 use super::replay;
 use super::settings::Settings;
 use super::stored_response::StoredResponse;
 use crate::error::BoxError;
 use crate::key::{Address, Key};
-use crate::memo::Obtained;
+use crate::memo::{AtLimit, Lead, Limit, Obtained};
 use crate::store::Store;
+
+type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
 /// How many addresses of one response are tried before the request goes its own way: the key's, its variant's, and one
 /// more for a response that has begun to vary by other fields.
@@ -108,6 +111,9 @@ where
         }
         match settings.key.head_key(&request) {
             HeadKey::Bypass => ResponseFuture::direct(self.inner.clone(), settings.key.pass(request)),
+            HeadKey::Key(key) if settings.is_too_long(&key) => {
+                ResponseFuture::direct(self.inner.clone(), settings.key.pass(request))
+            }
             HeadKey::Key(key) => {
                 let address = settings.locate(key, request.headers());
                 let now = Instant::now();
@@ -125,11 +131,11 @@ where
                 let service = self.inner.clone();
                 ResponseFuture::core(async move {
                     match settings.key.body_key(request).await {
-                        (Some(key), request) => {
+                        (Some(key), request) if !settings.is_too_long(&key) => {
                             let address = settings.locate(key, request.headers());
                             settings.answer(service, request, address).await
                         }
-                        (None, request) => direct(service, request).await,
+                        (_, request) => Step::Done(direct(service, request).await),
                     }
                 })
             }
@@ -137,7 +143,13 @@ where
     }
 }
 
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
 impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+    fn is_too_long(&self, key: &Key) -> bool {
+        let memo = &self.memo;
+        memo.shared.is_too_long(key.as_str(), memo.config.limits.key)
+    }
+
     /// Where the response to a request with this key is: at the key's address, or at that of its variant.
     fn locate(&self, key: Key, headers: &HeaderMap) -> Address {
         let address = Address::of(&self.memo.shared.tag, key);
@@ -151,12 +163,12 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
     }
 
     /// Hit, follow or lead.
-    async fn answer<S, B, ResBody>(
+    fn answer<S, B, ResBody>(
         self: Arc<Self>,
         service: S,
         request: Request<B>,
         mut address: Address,
-    ) -> Result<Response<MemoBody<ResBody>>, S::Error>
+    ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
         S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
         S::Future: Send + 'static,
@@ -166,26 +178,27 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         ResBody::Data: Send,
         ResBody::Error: Into<BoxError>,
     {
-        for _ in 0..MAX_ADDRESSES {
-            let Some(stored) = self.memo.shared.look_up(&address).await else {
-                // Boxed, because a hit should not have to allocate what a miss needs.
-                return Box::pin(self.miss(service, request, address)).await;
-            };
-            if is_variant(&stored, request.headers()) {
-                return Ok(replay::hit(stored, Instant::now()));
+        async move {
+            for _ in 0..MAX_ADDRESSES {
+                let Some(stored) = self.memo.shared.look_up(&address).await else {
+                    return Step::then(self.miss(service, request, address));
+                };
+                if is_variant(&stored, request.headers()) {
+                    return Step::Done(Ok(replay::hit(stored, Instant::now())));
+                }
+                address = self.variant(address, &stored, request.headers());
             }
-            address = self.variant(address, &stored, request.headers());
+            Step::then(then_direct(service, request))
         }
-        Box::pin(direct(service, request)).await
     }
 
     /// Follow or lead.
-    async fn miss<S, B, ResBody>(
+    fn miss<S, B, ResBody>(
         self: Arc<Self>,
         service: S,
         request: Request<B>,
         mut address: Address,
-    ) -> Result<Response<MemoBody<ResBody>>, S::Error>
+    ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
         S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
         S::Future: Send + 'static,
@@ -195,28 +208,81 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         ResBody::Data: Send,
         ResBody::Error: Into<BoxError>,
     {
-        let config = self.memo.config;
-        // One clock for all that the request waits for.
-        let deadline = config.deadline();
-        for _ in 0..MAX_ADDRESSES {
-            match self.memo.shared.obtain(&address, config, deadline).await {
-                Obtained::Followed(stored) if is_variant(&stored, request.headers()) => {
-                    return Ok(replay::followed(stored));
+        async move {
+            // One clock for all that the request waits for.
+            let deadline = self.memo.config.deadline();
+            for _ in 0..MAX_ADDRESSES {
+                match self.memo.shared.obtain(&address, &self.memo.config, deadline).await {
+                    Obtained::Followed(stored) if is_variant(&stored, request.headers()) => {
+                        return Step::Done(Ok(replay::followed(stored)));
+                    }
+                    Obtained::Followed(stored) => address = self.variant(address, &stored, request.headers()),
+                    Obtained::Lead(lead) => return self.lead(lead, service, request, address),
+                    Obtained::Limited(_) => match self.refuse(request.headers()) {
+                        Some(refusal) => return Step::Done(Ok(refusal)),
+                        None => break,
+                    },
+                    Obtained::Pass => match self.refuse_recording(&address, request.headers()) {
+                        Some(refusal) => return Step::Done(Ok(refusal)),
+                        None => break,
+                    },
+                    Obtained::Failed(_) | Obtained::TimedOut | Obtained::GaveUp => break,
                 }
-                Obtained::Followed(stored) => address = self.variant(address, &stored, request.headers()),
-                Obtained::Lead(lead) => {
-                    let computation = Computation {
-                        lead,
-                        rules: self.responses,
-                        method: request.method().clone(),
-                        request_headers: request.headers().clone(),
-                    };
-                    return computation.run(service, request).await;
-                }
-                Obtained::Pass | Obtained::Failed(_) | Obtained::TimedOut | Obtained::GaveUp => break,
             }
+            Step::then(then_direct(service, request))
         }
-        direct(service, request).await
+    }
+
+    fn lead<S, B, ResBody>(
+        &self,
+        lead: Lead<Arc<StoredResponse>>,
+        service: S,
+        request: Request<B>,
+        address: Address,
+    ) -> Step<Answer<ResBody, S::Error>>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        if let Some(refusal) = self.refuse_recording(&address, request.headers()) {
+            drop(lead.pass());
+            return Step::Done(Ok(refusal));
+        }
+        let computation = Computation {
+            judge: Judge {
+                shared: Arc::clone(&self.memo.shared),
+                address,
+                rules: self.responses,
+            },
+            lead,
+            method: request.method().clone(),
+            request_headers: request.headers().clone(),
+        };
+        Step::then(async move { Step::Done(computation.run(service, request).await) })
+    }
+
+    /// The answer to a request at a limit, where it is not to go to the inner service.
+    fn refuse<ResBody>(&self, headers: &HeaderMap) -> Option<Response<MemoBody<ResBody>>> {
+        match self.memo.config.limits.at_limit {
+            AtLimit::Bypass => None,
+            AtLimit::Refuse { retry_after } => Some(refusal(headers, retry_after)),
+        }
+    }
+
+    /// The same, if there is no room for one more recording.
+    fn refuse_recording<ResBody>(&self, address: &Address, headers: &HeaderMap) -> Option<Response<MemoBody<ResBody>>> {
+        let held = self.memo.shared.counters.recorded_bytes.get();
+        if held < self.responses.max_recording {
+            return None;
+        }
+        let refusal = self.refuse(headers)?;
+        self.memo.shared.limited(address, Limit::Recording);
+        Some(refusal)
     }
 
     /// The address of the variant that the request asks for, when `stored` at `address` is another.
@@ -240,7 +306,14 @@ fn is_variant(stored: &StoredResponse, headers: &HeaderMap) -> bool {
     }
 }
 
-async fn direct<S, B, ResBody>(service: S, request: Request<B>) -> Result<Response<MemoBody<ResBody>>, S::Error>
+async fn then_direct<S, B, ResBody>(service: S, request: Request<B>) -> Step<Answer<ResBody, S::Error>>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+{
+    Step::Done(direct(service, request).await)
+}
+
+async fn direct<S, B, ResBody>(service: S, request: Request<B>) -> Answer<ResBody, S::Error>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
 {

@@ -40,7 +40,7 @@ use tokio::time::Instant;
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryWatch};
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisStore, RedisStoreBuilder, RedisWatch};
+pub use self::redis::{PlaneStats, RedisStats, RedisStore, RedisStoreBuilder, RedisWatch};
 pub use self::token::Token;
 pub use self::value::Value;
 use crate::error::{RemoteError, StoreError};
@@ -124,7 +124,8 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Removes the value and the lock, whoever holds it, and tells all watchers.
     ///
-    /// Once this has returned, no computation that started before can commit.
+    /// Once this has returned, no computation that started before can commit, and nothing that was asked later is
+    /// answered with what was removed.
     ///
     /// # Errors
     ///

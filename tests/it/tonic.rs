@@ -442,7 +442,7 @@ async fn a_killed_leader_is_succeeded_by_one_process_within_the_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_is_asked_to_stop_serves_the_others_first() {
+async fn a_leader_that_is_asked_to_stop_answers_its_own_and_is_succeeded() {
     let redis = RedisServer::start();
     let mut nodes = nodes(&redis).await;
     let slow = RenderRequest {
@@ -456,8 +456,9 @@ async fn a_leader_that_is_asked_to_stop_serves_the_others_first() {
 
     nodes[0].signal("TERM");
     assert_eq!(nodes[0].ended().await.code(), Some(0), "{}", nodes[0].stderr());
-    let mut answers = leading.await.expect("no panic");
-    answers.extend(following.await.expect("no panic"));
-    let shared = one_reply(answers);
-    assert_eq!((shared.node.as_str(), shared.execution), ("a", 1));
+    let own = one_reply(leading.await.expect("no panic"));
+    assert_eq!((own.node.as_str(), own.execution), ("a", 1));
+    let taken_over = one_reply(following.await.expect("no panic"));
+    assert!(["b", "c"].contains(&taken_over.node.as_str()), "{}", taken_over.node);
+    assert_eq!(taken_over.execution, 1);
 }

@@ -1,7 +1,9 @@
 //! What can happen. The actions bear the names of the functions that implement them.
 
 use super::explore::Model;
-use super::state::{Caller, Flaw, Keeper, Lease, Lock, NODES, Node, Notice, SLOTS, State, Subscription, Token};
+use super::queue::Notice;
+use super::registry::Subscription;
+use super::state::{Caller, Flaw, Keeper, Lease, Lock, NODES, Node, SLOTS, State, Token};
 use super::steps::Outcome;
 
 /// The protocol, or one that is broken on purpose.
@@ -24,34 +26,48 @@ pub(crate) enum Variant {
     AcquireWithoutPx,
     /// Notices overtake each other.
     Unordered,
-    /// Sound, but more is asked of it: a caller that joins while the store's answer is under way is owed as new a value
-    /// as one that came before the store was asked.
-    LateOwed,
-    /// Sound, but more is asked of it: a value from a message is to be as new as one from the key.
-    LagOwed,
+    /// A flight lands for all with what the store said, whenever they joined.
+    LateLanded,
+    /// A flight lands for all with a message, whenever they joined.
+    MessageToLate,
+    /// A watch hears what is on its way when it begins.
+    HearsBeforeBarrier,
+    /// A leader that does not know whether, and when, it got the lock commits all the same.
+    CommitUnknown,
 }
 
+/// How many keepers there can be.
+const TOKENS: usize = NODES * SLOTS;
+
 /// How many kinds of actions there are.
-pub(crate) const KINDS: usize = 23;
+pub(crate) const KINDS: usize = 27;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action {
     /// `Shared::look_up` and `Shared::obtain`: a caller of a node comes.
     Lookup(usize, usize),
+    /// `Shared::obtain`: a caller that was late looks the value up, and joins again.
+    LookAgain(usize, usize),
     /// A caller goes, or its wait timeout ends.
     Leave(usize, usize),
     /// `Store::acquire`, the `SET NX`.
     Acquire(Token),
     /// `Store::acquire`, the `GET` and the `PTTL`.
     AcquireRead(Token),
-    /// `Store::acquire` fails, and whether it took the lock is unknown.
+    /// `Store::acquire` fails, and whether it took the lock is unknown, or will take it.
     AcquireUnanswered(Token),
+    /// It takes it, or finds it taken.
+    AcquireLate(Token),
     /// `Keeper::seek` with the answer, where it does not lead.
     Seek(Token),
     /// `Keeper::lead`: the caller takes the lead.
     Lead(Token, usize),
     /// `Keeper::listen`.
     Listen(Token),
+    /// `Successor::prepare`: a second watch begins.
+    Succeed(Token),
+    /// `Hearing::next`: it takes the place of the first.
+    Swap(Token),
     /// The timeout in `Keeper::seek`: the lease has ended, as far as this node knows.
     LeaseEnd(Token),
     /// `Keeper::renew` of a lease that is no more. Of one that is held it changes nothing in a model in which a
@@ -125,6 +141,7 @@ impl Model for Protocol {
             for (c, caller) in node.callers.iter().enumerate() {
                 match caller {
                     Caller::Expected => actions.push(Action::Lookup(n, c)),
+                    Caller::Late { .. } => actions.push(Action::LookAgain(n, c)),
                     Caller::Waiting { .. } if may => actions.push(Action::Leave(n, c)),
                     _ => {}
                 }
@@ -133,11 +150,11 @@ impl Model for Protocol {
                 self.keeper_actions(state, node, Token { node: n, slot }, actions);
             }
             match node.subscription {
-                Subscription::Wanted => actions.push(Action::Subscribe(n)),
-                Subscription::Subscribing | Subscription::Confirmed if may => {
-                    actions.push(Action::Disconnect(n));
-                }
-                _ => {}
+                Subscription::Wanted | Subscription::WantedAgain => actions.push(Action::Subscribe(n)),
+                Subscription::Off | Subscription::Subscribing | Subscription::Confirmed => {}
+            }
+            if may && !matches!(node.subscription, Subscription::Off | Subscription::Wanted) {
+                actions.push(Action::Disconnect(n));
             }
             if let Some(message) = node.pipe.first() {
                 actions.push(Action::Receive(n));
@@ -165,16 +182,19 @@ impl Model for Protocol {
     fn step(&self, state: &State, action: Action) -> State {
         let mut next = state.clone();
         match action {
-            Action::Lookup(n, c) => next.lookup(n, c),
+            Action::Lookup(n, c) | Action::LookAgain(n, c) => next.lookup(n, c),
             Action::Leave(n, c) => next.leave(n, c),
             Action::Acquire(token) => next.acquire(token, self.variant),
             Action::AcquireRead(token) => next.acquire_read(token, self.variant),
             Action::AcquireUnanswered(token) => {
                 next.fail_open(token);
             }
+            Action::AcquireLate(token) => next.acquire_late(token),
             Action::Seek(token) => next.seek(token, self.variant),
             Action::Lead(token, c) => next.lead(token, c),
             Action::Listen(token) => next.listen(token, self.variant),
+            Action::Succeed(token) => next.succeed(token, self.variant),
+            Action::Swap(token) => next.swap(token),
             Action::LeaseEnd(token) => next.acquire(token, self.variant),
             Action::Renew(token) => next.land(token, Outcome::Again, self.variant),
             Action::Commit(token) => next.commit(token, self.variant),
@@ -202,7 +222,7 @@ impl Model for Protocol {
             Action::Crash(n) => next.crash(n),
             Action::Restart => next.restart(),
         }
-        if self.fair(action).is_none() && !matches!(action, Action::Lookup(..)) {
+        if self.fair(action).is_none() && !matches!(action, Action::Lookup(..) | Action::AcquireLate(_)) {
             next.faults -= 1;
         }
         next.nodes.iter_mut().for_each(Node::rest);
@@ -223,23 +243,27 @@ impl Model for Protocol {
     }
 
     fn fair(&self, action: Action) -> Option<u32> {
-        let (kind, place) = match action {
-            Action::Acquire(token) => (0, token.number()),
-            Action::AcquireRead(token) => (1, token.number()),
-            Action::Seek(token) => (2, token.number()),
-            Action::Lead(token, _) => (3, token.number()),
-            Action::Listen(token) => (4, token.number()),
-            Action::LeaseEnd(token) => (5, token.number()),
-            Action::Renew(token) => (6, token.number()),
-            Action::Commit(token) => (7, token.number()),
-            Action::Land(token) => (8, token.number()),
-            Action::Release(token) => (9, token.number()),
-            Action::Subscribe(n) => (10, n),
-            Action::Receive(n) => (11, n),
-            Action::ExpireOrphaned => (12, 0),
+        let label = match action {
+            Action::Acquire(token) => token.number(),
+            Action::AcquireRead(token) => TOKENS + token.number(),
+            Action::Seek(token) => 2 * TOKENS + token.number(),
+            Action::Lead(token, _) => 3 * TOKENS + token.number(),
+            Action::Listen(token) => 4 * TOKENS + token.number(),
+            Action::LeaseEnd(token) => 5 * TOKENS + token.number(),
+            Action::Renew(token) => 6 * TOKENS + token.number(),
+            Action::Commit(token) => 7 * TOKENS + token.number(),
+            Action::Land(token) => 8 * TOKENS + token.number(),
+            Action::Release(token) => 9 * TOKENS + token.number(),
+            Action::Succeed(token) => 10 * TOKENS + token.number(),
+            Action::Swap(token) => 11 * TOKENS + token.number(),
+            Action::Subscribe(n) => 12 * TOKENS + n,
+            Action::Receive(n) => 12 * TOKENS + NODES + n,
+            Action::LookAgain(n, c) => 12 * TOKENS + (2 + c) * NODES + n,
+            Action::ExpireOrphaned => 12 * TOKENS + 4 * NODES,
             Action::Lookup(..)
             | Action::Leave(..)
             | Action::AcquireUnanswered(_)
+            | Action::AcquireLate(_)
             | Action::Abandon(_)
             | Action::Lose(_)
             | Action::Disconnect(_)
@@ -248,7 +272,7 @@ impl Model for Protocol {
             | Action::Crash(_)
             | Action::Restart => return None,
         };
-        u32::try_from(kind * NODES * SLOTS + place).ok()
+        u32::try_from(label).ok()
     }
 
     fn is_fair_by_number(&self) -> bool {
@@ -257,7 +281,7 @@ impl Model for Protocol {
 
     fn waiting(&self, state: &State) -> bool {
         let mut callers = state.nodes.iter().flat_map(|node| node.callers);
-        callers.any(|caller| matches!(caller, Caller::Waiting { .. } | Caller::Leading { .. }))
+        callers.any(|caller| !matches!(caller, Caller::Expected | Caller::Done))
     }
 }
 
@@ -265,9 +289,17 @@ impl Protocol {
     fn keeper_actions(&self, state: &State, node: &Node, token: Token, actions: &mut Vec<Action>) {
         let may = state.faults > 0;
         let flight = &node.flights[token.slot];
+        if flight.keeper.has_sent() {
+            actions.push(Action::AcquireLate(token));
+        }
         match flight.keeper {
             Keeper::None => {}
-            Keeper::Seeking => actions.push(Action::Acquire(token)),
+            Keeper::Seeking => {
+                actions.push(Action::Acquire(token));
+                if may {
+                    actions.push(Action::AcquireUnanswered(token));
+                }
+            }
             Keeper::Acquiring(_) => {
                 actions.push(Action::AcquireRead(token));
                 if may {
@@ -284,8 +316,14 @@ impl Protocol {
                 }
             },
             Keeper::Listening => {
-                if !flight.mailbox.is_empty() {
+                if !flight.watch.mailbox.is_empty() {
                     actions.push(Action::Listen(token));
+                } else if !flight.successor.mailbox.is_empty() {
+                    actions.push(Action::Swap(token));
+                }
+                let late = |caller: &Caller| caller.waits_in(token.slot) && caller.is_behind();
+                if !flight.successor.exists() && node.callers.iter().any(late) {
+                    actions.push(Action::Succeed(token));
                 }
                 if self.variant != Variant::NoLeaseEnd {
                     actions.push(Action::LeaseEnd(token));

@@ -1,6 +1,7 @@
 //! What there is: a Redis, and nodes with their callers, flights and subscriptions.
 
-pub(crate) use super::queue::{Notice, Queue};
+use super::queue::Queue;
+use super::registry::{Subscription, Watch};
 
 pub(crate) const NODES: usize = 3;
 /// A flight that callers can join, and two more: one that was taken out of the table by an invalidation, and one that
@@ -39,8 +40,7 @@ pub(crate) enum Flaw {
     CommitWithoutLease,
     /// A computation that began before an acknowledged invalidation was committed.
     CommitAfterInvalidation,
-    /// A caller got a value from the key that was computed before an invalidation that was acknowledged before the
-    /// caller came.
+    /// A caller got a value that was computed before an invalidation that was acknowledged before the caller came.
     StaleAnswer,
     /// A keeper took a message from before an invalidation that it had been told of.
     StaleMessage,
@@ -85,8 +85,14 @@ pub(crate) enum Caller {
         slot: u8,
         /// The era in which its lookup began.
         since: Era,
-        /// It joined a flight for which the store's answer was under way already.
+        /// The keeper had asked the store already when it joined, and is not answered.
         late: bool,
+        /// How many of the keeper's watches had begun when it joined.
+        behind: u8,
+    },
+    /// It was late for what its flight landed with, and is about to look the value up.
+    Late {
+        since: Era,
     },
     Leading {
         slot: u8,
@@ -96,28 +102,18 @@ pub(crate) enum Caller {
     Done,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Subscription {
-    #[default]
-    Off,
-    /// Wanted; there may not even be a connection.
-    Wanted,
-    /// Redis sends, and its confirmation is under way.
-    Subscribing,
-    Confirmed,
-}
-
 /// A flight and its keeper.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Flight {
     pub(crate) keeper: Keeper,
-    pub(crate) watching: bool,
-    pub(crate) mailbox: Queue,
+    /// The present watch of `hearing.rs`.
+    pub(crate) watch: Watch,
+    pub(crate) successor: Watch,
     /// The last invalidation that the keeper was told of.
     pub(crate) heard: Era,
 }
 
-/// Where a keeper is. The names in parentheses are those of `keeper.rs`.
+/// Where a keeper is. The names in parentheses are those of `keeper.rs` and its modules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Keeper {
     #[default]
@@ -145,8 +141,11 @@ pub(crate) enum Lease {
     Refused,
     /// Granted in this era.
     Held(Era),
-    /// The store did not say. It may have been granted in this era.
-    Unknown(Era),
+    /// The store did not say. It may have been granted in this era; or it may still be, if the acquire is pending.
+    Unknown {
+        era: Era,
+        pending: bool,
+    },
 }
 
 impl Keeper {
@@ -158,15 +157,30 @@ impl Keeper {
         )
     }
 
-    /// Whether the store has given the answer that this flight may end with.
-    fn is_answered(self) -> bool {
-        matches!(self, Self::Acquired { .. } | Self::Committed { .. })
+    /// Whether an acquire that nobody waits for any more may still be executed.
+    pub(crate) fn has_sent(self) -> bool {
+        let (Self::Acquired { lease, .. } | Self::Leading(lease)) = self else {
+            return false;
+        };
+        matches!(lease, Lease::Unknown { pending: true, .. })
+    }
+
+    /// Whether the store has been asked for something that this flight may end with.
+    fn has_asked(self) -> bool {
+        matches!(
+            self,
+            Self::Acquiring(_) | Self::Acquired { .. } | Self::Committed { .. }
+        )
     }
 }
 
 impl Caller {
     pub(crate) fn waits_in(self, flight: usize) -> bool {
         matches!(self, Self::Waiting { slot, .. } if usize::from(slot) == flight)
+    }
+
+    pub(crate) fn is_behind(self) -> bool {
+        matches!(self, Self::Waiting { behind: 1.., .. })
     }
 
     pub(crate) fn leads(self, flight: usize) -> bool {
@@ -178,12 +192,18 @@ impl Node {
     /// `Table::join`: becomes one of the waiters of the flight, which is started where there is none.
     pub(crate) fn join(&mut self, caller: usize, since: Era) {
         let flight = &mut self.flights[TABLE];
-        let late = flight.keeper.is_answered();
+        let late = flight.keeper.has_asked();
+        let behind = u8::from(flight.watch.exists()) + u8::from(flight.successor.exists());
         if flight.keeper == Keeper::None {
             flight.keeper = Keeper::Seeking;
         }
         let slot = u8::try_from(TABLE).expect("few slots");
-        self.callers[caller] = Caller::Waiting { slot, since, late };
+        self.callers[caller] = Caller::Waiting {
+            slot,
+            since,
+            late,
+            behind,
+        };
     }
 
     /// `Table::detach`: takes the flight out of the table. Returns where it goes on.
@@ -201,58 +221,18 @@ impl Node {
         to
     }
 
-    /// `Store::watch`, `Registry::attach`.
-    pub(crate) fn watch(&mut self, slot: usize) {
-        self.flights[slot].watching = true;
-        match self.subscription {
-            Subscription::Confirmed => self.flights[slot].mailbox.push(Notice::Reread),
-            Subscription::Off => self.subscription = Subscription::Wanted,
-            Subscription::Wanted | Subscription::Subscribing => {}
-        }
-    }
-
-    /// `Drop for RedisWatch`, `Registry::detach`. What is in the pipe arrives all the same.
-    pub(crate) fn unwatch(&mut self, slot: usize) {
-        let flight = &mut self.flights[slot];
-        flight.watching = false;
-        flight.mailbox.clear();
-        flight.heard = 0;
-        if !self.is_watched() && self.subscription != Subscription::Subscribing {
-            self.subscription = Subscription::Off;
-        }
-    }
-
-    pub(crate) fn is_watched(&self) -> bool {
-        self.flights.iter().any(|flight| flight.watching)
-    }
-
-    /// `Registry::tell`. A keeper does the same about a release as about any other reason to read again, and never
-    /// gets past a stored value.
-    pub(crate) fn tell(&mut self, notice: Notice) {
-        let notice = match notice {
-            Notice::Released => Notice::Reread,
-            notice => notice,
-        };
-        for flight in self.flights.iter_mut().filter(|flight| flight.watching) {
-            if !matches!(flight.mailbox.last(), Some(Notice::Stored(_))) {
-                flight.mailbox.push(notice);
-            }
-        }
-    }
-
-    /// `Registry::disconnect`, and `Registry::connect` some time later.
-    pub(crate) fn disconnect(&mut self) {
-        self.pipe.clear();
-        self.tell(Notice::Reread);
-        self.subscription = match self.is_watched() {
-            true => Subscription::Wanted,
-            false => Subscription::Off,
-        };
+    /// Those who wait for a flight, with whether they are late and how many watches they are behind.
+    pub(crate) fn waiters(&mut self, flight: usize) -> impl Iterator<Item = (&mut bool, &mut u8)> {
+        self.callers.iter_mut().filter_map(move |caller| match caller {
+            Caller::Waiting { slot, late, behind, .. } if usize::from(*slot) == flight => Some((late, behind)),
+            _ => None,
+        })
     }
 
     /// Whether somebody may still join a flight.
     pub(crate) fn expects(&self) -> bool {
-        self.callers.contains(&Caller::Expected)
+        let comes = |caller: &Caller| matches!(caller, Caller::Expected | Caller::Late { .. });
+        self.callers.iter().any(comes)
     }
 
     /// Forgets what nobody can notice any more.
@@ -302,7 +282,7 @@ impl State {
     pub(crate) fn sleeps_through(&self) -> bool {
         let news = self.value.is_some() || self.lock == Lock::Free;
         let deaf = |node: &Node| {
-            let idle = |flight: &Flight| flight.keeper == Keeper::Listening && flight.mailbox.is_empty();
+            let idle = |flight: &Flight| flight.keeper == Keeper::Listening && flight.watch.mailbox.is_empty();
             let confirmed = node.subscription == Subscription::Confirmed && node.pipe.is_empty();
             confirmed && node.flights.iter().any(idle)
         };

@@ -1,7 +1,8 @@
 //! What each action does.
 
 use super::protocol::Variant;
-use super::state::{Caller, Era, Flaw, Flight, Keeper, Lease, Lock, Node, Notice, State, Subscription, TABLE, Token};
+use super::queue::Notice;
+use super::state::{Caller, Era, Flaw, Flight, Keeper, Lease, Lock, Node, State, TABLE, Token};
 
 /// What a flight lands with.
 #[derive(Clone, Copy)]
@@ -29,25 +30,21 @@ impl State {
         self.flaws |= 1 << flaw as u8;
     }
 
-    fn publish(&mut self, notice: Notice) {
-        for node in &mut self.nodes {
-            if matches!(node.subscription, Subscription::Subscribing | Subscription::Confirmed) {
-                node.pipe.push(notice);
-            }
-        }
-    }
-
     pub(crate) fn lookup(&mut self, n: usize, caller: usize) {
         let node = &mut self.nodes[n];
         let in_flight = node.flights[TABLE].keeper != Keeper::None;
+        let (since, looks) = match node.callers[caller] {
+            Caller::Late { since } => (since, true),
+            _ => (self.era, !in_flight),
+        };
         match self.value {
-            Some(era) if !in_flight => {
+            Some(era) if looks => {
                 node.callers[caller] = Caller::Done;
-                if era < self.era {
+                if era < since {
                     self.blame(Flaw::StaleAnswer);
                 }
             }
-            _ => node.join(caller, self.era),
+            _ => node.join(caller, since),
         }
     }
 
@@ -89,20 +86,22 @@ impl State {
             Lease::Refused
         };
         self.flight(token).keeper = Keeper::Acquiring(lease);
+        self.in_time(token);
     }
 
     /// Where there is neither a value nor the lock, nothing that happens before the answer arrives makes a difference:
     /// the keeper listens at once.
     pub(crate) fn acquire_read(&mut self, token: Token, variant: Variant) {
-        self.in_time(token);
         let value = self.value;
         let flight = self.flight(token);
         match flight.keeper {
             Keeper::Acquiring(Lease::Refused) if value.is_none() => {
                 flight.keeper = Keeper::Listening;
-                if !flight.watching {
-                    self.nodes[token.node].watch(token.slot);
+                if !flight.watch.exists() {
+                    let watch = self.nodes[token.node].attach(variant);
+                    self.flight(token).watch = watch;
                 }
+                self.in_time(token);
             }
             Keeper::Acquiring(lease) => {
                 flight.keeper = Keeper::Acquired { lease, value };
@@ -114,14 +113,10 @@ impl State {
         }
     }
 
-    /// Whoever waits by now came before the store's answer.
+    /// Whoever waits by now came before the store is asked again.
     fn in_time(&mut self, token: Token) {
-        for caller in &mut self.nodes[token.node].callers {
-            if let Caller::Waiting { slot, late, .. } = caller
-                && usize::from(*slot) == token.slot
-            {
-                *late = false;
-            }
+        for (late, _) in self.nodes[token.node].waiters(token.slot) {
+            *late = false;
         }
     }
 
@@ -129,15 +124,28 @@ impl State {
     pub(crate) fn fail_open(&mut self, token: Token) {
         let era = self.era;
         let flight = self.flight(token);
-        let granted = match flight.keeper {
+        let era = match flight.keeper {
             Keeper::Acquiring(Lease::Held(granted)) => granted,
             _ => era,
         };
+        let pending = flight.keeper == Keeper::Seeking;
         flight.keeper = Keeper::Acquired {
-            lease: Lease::Unknown(granted),
+            lease: Lease::Unknown { era, pending },
             value: None,
         };
         self.due += 1;
+    }
+
+    /// What is sent is executed, although nobody waits for it any more.
+    pub(crate) fn acquire_late(&mut self, token: Token) {
+        if let Keeper::Acquired { lease, .. } | Keeper::Leading(lease) = &mut self.flight(token).keeper
+            && let Lease::Unknown { pending, .. } = lease
+        {
+            *pending = false;
+        }
+        if matches!(self.lock, Lock::Free | Lock::Expired) {
+            self.lock = Lock::Held(token);
+        }
     }
 
     pub(crate) fn seek(&mut self, token: Token, variant: Variant) {
@@ -156,6 +164,9 @@ impl State {
             node.flights[token.slot].keeper = Keeper::Leading(lease);
         }
         self.in_time(token);
+        for (_, behind) in self.nodes[token.node].waiters(token.slot) {
+            *behind = 0;
+        }
         match self.due.checked_sub(1) {
             Some(due) => self.due = due,
             None => self.blame(Flaw::Herd),
@@ -165,7 +176,7 @@ impl State {
     pub(crate) fn listen(&mut self, token: Token, variant: Variant) {
         let flight = self.flight(token);
         let heard = flight.heard;
-        match flight.mailbox.pop() {
+        match flight.watch.mailbox.pop() {
             Some(Notice::Stored(era)) => {
                 if era < heard {
                     self.blame(Flaw::StaleMessage);
@@ -183,11 +194,18 @@ impl State {
         let Keeper::Leading(lease) = self.flight(token).keeper else {
             return;
         };
-        let (Lease::Held(era) | Lease::Unknown(era)) = lease else {
+        let (Lease::Held(era) | Lease::Unknown { era, .. }) = lease else {
             return;
         };
         let held = self.lock == Lock::Held(token);
         let done = held || variant == Variant::CommitUnfenced;
+        if let Lease::Unknown { .. } = lease
+            && variant != Variant::CommitUnknown
+        {
+            self.give_back(token);
+            self.land(token, Outcome::Ready(era, Source::Local), variant);
+            return;
+        }
         if done {
             if !held {
                 self.blame(Flaw::CommitWithoutLease);
@@ -232,7 +250,13 @@ impl State {
                 // It has a result of its own, or none that it waits for.
                 node.callers[c] = Caller::Done;
             }
-            let Caller::Waiting { slot, since, late } = caller else {
+            let Caller::Waiting {
+                slot,
+                since,
+                late,
+                behind,
+            } = caller
+            else {
                 continue;
             };
             if usize::from(slot) != token.slot {
@@ -242,13 +266,17 @@ impl State {
                 node.join(c, since);
                 continue;
             };
-            node.callers[c] = Caller::Done;
-            let owed = match source {
-                Source::Key => !late || variant == Variant::LateOwed,
-                Source::Message => variant == Variant::LagOwed,
+            let is_late = match source {
+                Source::Key => late && variant != Variant::LateLanded,
+                Source::Message => behind > 0 && variant != Variant::MessageToLate,
                 Source::Local => false,
             };
-            if owed && era < since {
+            if is_late {
+                node.callers[c] = Caller::Late { since };
+                continue;
+            }
+            node.callers[c] = Caller::Done;
+            if !matches!(source, Source::Local) && era < since {
                 self.flaws |= 1 << Flaw::StaleAnswer as u8;
             }
         }
@@ -260,10 +288,7 @@ impl State {
     }
 
     pub(crate) fn release(&mut self, token: Token, variant: Variant) {
-        if self.lock == Lock::Held(token) {
-            self.lock = Lock::Free;
-            self.publish(Notice::Released);
-        }
+        self.give_back(token);
         let outcome = match self.flight(token).keeper {
             Keeper::Acquired { value: Some(era), .. } => Outcome::Ready(era, Source::Key),
             _ => Outcome::Again,
@@ -271,22 +296,10 @@ impl State {
         self.land(token, outcome, variant);
     }
 
-    pub(crate) fn receive(&mut self, n: usize, variant: Variant) {
-        let node = &mut self.nodes[n];
-        let message = match variant {
-            Variant::Unordered => node.pipe.pop_last(),
-            _ => node.pipe.pop(),
-        };
-        match message {
-            Some(Notice::Subscribed) if !node.is_watched() => node.subscription = Subscription::Off,
-            Some(Notice::Subscribed) => {
-                node.subscription = Subscription::Confirmed;
-                if variant != Variant::NoReread {
-                    node.tell(Notice::Reread);
-                }
-            }
-            Some(notice) => node.tell(notice),
-            None => {}
+    fn give_back(&mut self, token: Token) {
+        if self.lock == Lock::Held(token) {
+            self.lock = Lock::Free;
+            self.publish(Notice::Released);
         }
     }
 

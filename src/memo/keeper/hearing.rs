@@ -10,21 +10,26 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::unconstrained;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::Keeper;
 use crate::codec::Codec;
 use crate::memo::clock::Moment;
 use crate::store::{Notice, Store, Watch};
 
-/// How long after the first caller who came later than the watch the next one begins: those who came in about this
-/// time before a value was shared are too late for it.
+/// How long after the first caller who came later than the watch the next one begins, at least: those who came in about
+/// this time before a value was shared are too late for it.
 const SUCCESSION: Duration = Duration::from_millis(20);
+
+/// The longer everybody waits, the less it matters to come this part of the time too late: a computation that takes
+/// ten seconds does not need five hundred watches.
+const PART: u32 = 16;
 
 pub(super) struct Hearing<'a, St: Store, C: Codec> {
     keeper: &'a Keeper<St, C>,
+    begun: Instant,
     present: Listener<St::Watch>,
-    successor: Option<Listener<St::Watch>>,
+    successor: Successor<St::Watch>,
 }
 
 struct Listener<W> {
@@ -33,29 +38,43 @@ struct Listener<W> {
     in_effect: bool,
 }
 
+enum Successor<W> {
+    /// Nobody is known to need one.
+    None,
+    Due(Instant),
+    Begun(Listener<W>),
+}
+
 impl<'a, St: Store, C: Codec> Hearing<'a, St, C> {
     pub(super) fn start(keeper: &'a Keeper<St, C>) -> Self {
         Self {
             keeper,
+            begun: Instant::now(),
             present: Listener::start(keeper),
-            successor: None,
+            successor: Successor::None,
         }
     }
 
     /// The next notice, and when it cannot have been published yet. Cancel safe.
     pub(super) async fn next(&mut self) -> (Notice, Moment) {
+        let Self {
+            keeper,
+            begun,
+            present,
+            successor,
+        } = self;
         loop {
             tokio::select! {
                 biased;
-                notice = self.present.watch.next() => return (notice, self.present.since),
-                () = prepare(self.keeper, self.present.since, &mut self.successor) => {}
+                notice = present.watch.next() => return (notice, present.since),
+                () = successor.prepare(keeper, *begun, present.since) => {}
             }
             // The successor has missed what was published before it was in effect.
-            if let Some(notice) = at_once(&mut self.present.watch).await {
-                return (notice, self.present.since);
+            if let Some(notice) = at_once(&mut present.watch).await {
+                return (notice, present.since);
             }
-            if let Some(successor) = self.successor.take() {
-                self.present = successor;
+            if let Successor::Begun(next) = std::mem::replace(successor, Successor::None) {
+                *present = next;
             }
         }
     }
@@ -71,22 +90,27 @@ impl<W: Watch> Listener<W> {
     }
 }
 
-/// Resolves once there is a successor in effect. Cancel safe.
-async fn prepare<St: Store, C: Codec>(
-    keeper: &Keeper<St, C>,
-    since: Moment,
-    successor: &mut Option<Listener<St::Watch>>,
-) {
-    let successor = match successor {
-        Some(successor) => successor,
-        None => {
-            poll_fn(|cx| keeper.flight.poll_joined(since, cx)).await;
-            sleep(SUCCESSION).await;
-            successor.insert(Listener::start(keeper))
+impl<W: Watch> Successor<W> {
+    /// Resolves once there is one in effect. Cancel safe.
+    async fn prepare<St, C>(&mut self, keeper: &Keeper<St, C>, begun: Instant, since: Moment)
+    where
+        St: Store<Watch = W>,
+        C: Codec,
+    {
+        loop {
+            match self {
+                Self::None => {
+                    poll_fn(|cx| keeper.flight.poll_joined(since, cx)).await;
+                    *self = Self::Due(Instant::now() + SUCCESSION.max(begun.elapsed() / PART));
+                }
+                Self::Due(due) => {
+                    sleep_until(*due).await;
+                    *self = Self::Begun(Listener::start(keeper));
+                }
+                Self::Begun(next) if next.in_effect => return,
+                Self::Begun(next) => next.in_effect = matches!(next.watch.next().await, Notice::Reread),
+            }
         }
-    };
-    while !successor.in_effect {
-        successor.in_effect = matches!(successor.watch.next().await, Notice::Reread);
     }
 }
 

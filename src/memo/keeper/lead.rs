@@ -9,6 +9,7 @@ use crate::codec::Codec;
 use crate::error::StoreErrorKind;
 use crate::memo::lead::{Lead, Led};
 use crate::memo::lease::Lease;
+use crate::memo::leases::Holding;
 use crate::memo::outcome::{Outcome, Verdict};
 use crate::store::{Release, Store, Value};
 
@@ -23,16 +24,20 @@ enum Attended<V> {
 
 impl<St: Store, C: Codec> Keeper<St, C> {
     /// Offers the lead, keeps the lease alive, and settles the verdict.
-    pub(super) async fn lead(&self, lease: Lease, landing: Landing<'_, St, C>) {
+    pub(super) async fn lead(&self, mut lease: Lease, mut holding: Holding<'_>, landing: Landing<'_, St, C>) {
         let (lead, mut led) = Lead::new();
         if self.flight.offer(lead).is_err() {
             self.release(lease, Release::Abandoned).await;
             return;
         }
-        if !lease.is_held() {
-            self.shared.counters.failed_open.add();
+        if lease == Lease::None {
+            holding.give_back();
         }
-        match self.attend(lease, &mut led).await {
+        if !lease.is_held() && !self.shared.leases.is_closed() {
+            self.shared.counters.failed_open.add();
+            tracing::debug!(address = %self.address.readable(), "computing without a lease");
+        }
+        match self.attend(&mut lease, &mut holding, &mut led).await {
             Attended::Concluded(Verdict::Store(value, ttl)) => self.commit(lease, value, ttl, landing).await,
             Attended::Concluded(Verdict::Share(value)) => self.share(lease, value, landing).await,
             // Nobody has to wait for the store before going their own way.
@@ -59,26 +64,45 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         drop(led.settled);
     }
 
-    /// Renews the lease until there is a verdict, or no lease.
-    async fn attend(&self, lease: Lease, led: &mut Led<C::Value>) -> Attended<C::Value> {
-        let period = self.config.lease / 3;
-        let mut ticks = interval_at(Instant::now() + period, period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let heartbeat = async {
-            let mut held = lease.is_held();
-            loop {
-                ticks.tick().await;
-                self.flight.nudge();
-                held = held && self.renew().await;
-                if lease.is_held() && !held && !self.is_forgotten(lease) {
-                    break;
-                }
-            }
-        };
+    /// Renews the lease until there is a verdict, or no lease; gives it back before that where the process shuts down.
+    async fn attend(
+        &self,
+        lease: &mut Lease,
+        holding: &mut Holding<'_>,
+        led: &mut Led<C::Value>,
+    ) -> Attended<C::Value> {
+        tokio::select! {
+            biased;
+            verdict = &mut led.verdict => return verdict.map_or(Attended::Abandoned, Attended::Concluded),
+            () = self.heartbeat(*lease) => return Attended::LeaseLost,
+            () = self.shared.leases.closed(), if *lease != Lease::None => {}
+        }
+        if self.release(*lease, Release::Abandoned).await == Some(true) {
+            self.shared.counters.given_back.add();
+            tracing::debug!(address = %self.address.readable(), "lease given back: the result stays in this process");
+        }
+        holding.give_back();
+        *lease = Lease::None;
         tokio::select! {
             biased;
             verdict = &mut led.verdict => verdict.map_or(Attended::Abandoned, Attended::Concluded),
-            () = heartbeat => Attended::LeaseLost,
+            () = self.heartbeat(*lease) => Attended::LeaseLost,
+        }
+    }
+
+    /// Renews the lease as long as it lasts; without one there is nothing that could end.
+    async fn heartbeat(&self, lease: Lease) {
+        let period = self.config.lease / 3;
+        let mut ticks = interval_at(Instant::now() + period, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut held = lease.is_held();
+        loop {
+            ticks.tick().await;
+            self.flight.nudge();
+            held = held && self.renew().await;
+            if lease.is_held() && !held && !self.is_forgotten(lease) {
+                return;
+            }
         }
     }
 
@@ -146,7 +170,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     /// computed once more.
     fn refused(&self, lease: Lease, value: C::Value) -> Outcome<C::Value> {
         if self.is_forgotten(lease) {
-            tracing::debug!(address = %self.address, "the store has forgotten the lease; the result stays in this process");
+            tracing::debug!(address = %self.address.readable(), "the store has forgotten the lease; the result stays in this process");
             return Outcome::Ready(value);
         }
         self.fenced()
@@ -156,7 +180,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     /// took it away, so none of them gets the value.
     fn fenced(&self) -> Outcome<C::Value> {
         self.shared.counters.fenced.add();
-        tracing::debug!(address = %self.address, "result refused: the lease ended or the key was invalidated");
+        tracing::debug!(address = %self.address.readable(), "result refused: the lease ended or the key was invalidated");
         Outcome::Again
     }
 

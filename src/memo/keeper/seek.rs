@@ -8,6 +8,7 @@ use crate::codec::Codec;
 use crate::error::Failure;
 use crate::memo::clock::Moment;
 use crate::memo::lease::Lease;
+use crate::memo::leases::Holding;
 use crate::memo::outcome::Outcome;
 use crate::store::{Lock, Notice, Release, Store, Value};
 
@@ -20,10 +21,13 @@ enum Heard<V> {
 
 impl<St: Store, C: Codec> Keeper<St, C> {
     /// Asks and listens until there is an outcome or a reason to compute.
-    pub(super) async fn seek(&self) -> Sought<C::Value> {
+    pub(super) async fn seek(&self, holding: &mut Holding<'_>) -> Sought<C::Value> {
         let mut hearing = None;
         let mut waited_for_immortal = false;
         loop {
+            if !holding.take() {
+                return Sought::Lead(Lease::None);
+            }
             let epoch = self.shared.store.epoch();
             let asked = self.shared.clock.tick();
             let acquired = match self
@@ -51,6 +55,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 Lock::Granted => {
                     if hearing.is_some() {
                         self.shared.counters.taken_over.add();
+                        tracing::debug!(address = %self.address.readable(), "taking over from another process");
                     }
                     return Sought::Lead(Lease::Held(epoch));
                 }
@@ -59,6 +64,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 Lock::Held { remaining: None } if waited_for_immortal => return Sought::Lead(Lease::None),
                 Lock::Held { remaining: None } => self.config.lease,
             };
+            holding.give_back();
             let hearing = hearing.get_or_insert_with(|| Hearing::start(self));
             match timeout(remaining + self.config.jitter(), self.listen(hearing)).await {
                 Ok(Heard::Landed(outcome, before)) => return Sought::Landed(outcome, before),

@@ -62,11 +62,7 @@ enum Grpc {
 
 impl Grpc {
     fn of(response: &Ended<'_>) -> Self {
-        let Some(content_type) = response.headers.get(CONTENT_TYPE) else {
-            return Self::No;
-        };
-        let content_type = content_type.as_bytes();
-        if !starts_with(content_type, b"application/grpc") {
+        if !is_grpc(response.headers) {
             return Self::No;
         }
         let fields = [Some(response.headers), response.trailers];
@@ -79,15 +75,22 @@ impl Grpc {
             let ok = statuses.all(|status| status == "0");
             return if ok { Self::Ok } else { Self::Error };
         }
-        if starts_with(content_type, b"application/grpc-web") {
+        if has_media_type(response.headers, b"application/grpc-web") {
             return Self::Unknown;
         }
         Self::Unfinished
     }
 }
 
-fn starts_with(text: &[u8], prefix: &[u8]) -> bool {
-    text.get(..prefix.len())
+/// Whether a message with these fields is one of gRPC or gRPC-Web.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    has_media_type(headers, b"application/grpc")
+}
+
+fn has_media_type(headers: &HeaderMap, prefix: &[u8]) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|content_type| content_type.as_bytes().get(..prefix.len()))
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 

@@ -1,4 +1,4 @@
-//! Header fields that are about one connection, not about the response.
+//! Header fields that are about one connection, not about the response; and how large they all are.
 
 use http::HeaderMap;
 use http::header::{CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE};
@@ -28,6 +28,12 @@ pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
     for name in ALWAYS.iter().chain(&listed) {
         headers.remove(name);
     }
+}
+
+/// How many bytes the names and values have.
+pub(crate) fn size(headers: &HeaderMap) -> u64 {
+    let bytes = |(name, value): (&HeaderName, &http::HeaderValue)| name.as_str().len() + value.len();
+    headers.iter().map(bytes).sum::<usize>() as u64
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use http::header::{CONTENT_TYPE, DATE, EXPIRES, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode};
 
-use super::age;
 use super::cache_control::CacheControl;
 use super::ending::{content_length, has_content};
 use super::vary::{self, Vary};
+use super::{age, fields};
 
 /// What a layer stores.
 #[derive(Debug, Clone, Copy)]
@@ -17,10 +17,16 @@ pub(crate) struct ResponseRules {
     pub(crate) ttl: Option<Duration>,
     /// The most bytes of a body to share or store. Defaults to 8 MiB.
     pub(crate) max_body: u64,
+    /// The most bytes of header and trailer fields to share or store. Defaults to 64 KiB.
+    pub(crate) max_headers: u64,
+    /// The most bytes that all recordings may hold together. Defaults to 256 MiB.
+    pub(crate) max_recording: u64,
 }
 
 impl ResponseRules {
     pub(crate) const DEFAULT_MAX_BODY: u64 = 8 * 1024 * 1024;
+    pub(crate) const DEFAULT_MAX_HEADERS: u64 = 64 * 1024;
+    pub(crate) const DEFAULT_MAX_RECORDING: u64 = 256 * 1024 * 1024;
 }
 
 impl Default for ResponseRules {
@@ -28,6 +34,8 @@ impl Default for ResponseRules {
         Self {
             ttl: None,
             max_body: Self::DEFAULT_MAX_BODY,
+            max_headers: Self::DEFAULT_MAX_HEADERS,
+            max_recording: Self::DEFAULT_MAX_RECORDING,
         }
     }
 }
@@ -77,6 +85,10 @@ pub(crate) enum Reason {
     Endless,
     /// The body is larger than [`ResponseRules::max_body`].
     TooLarge,
+    /// The fields are larger than [`ResponseRules::max_headers`].
+    HeadersTooLarge,
+    /// Recordings hold [`ResponseRules::max_recording`] already.
+    NoRoom,
 }
 
 impl Reason {
@@ -92,6 +104,8 @@ impl Reason {
             Self::Vary => "vary",
             Self::Endless => "endless",
             Self::TooLarge => "too-large",
+            Self::HeadersTooLarge => "headers-too-large",
+            Self::NoRoom => "no-room",
         }
     }
 }
@@ -113,6 +127,9 @@ pub(crate) fn at_head(
         && length > rules.max_body
     {
         return Sharing::Pass(Reason::TooLarge);
+    }
+    if fields::size(headers) > rules.max_headers {
+        return Sharing::Pass(Reason::HeadersTooLarge);
     }
     if status.is_server_error() {
         return Sharing::Share;

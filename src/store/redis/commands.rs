@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::{self, DialError, Verdict};
 use super::recovery::Recovery;
+use super::stats::Counters;
 use super::subscriber::Hub;
 use super::task::Task;
 use crate::error::StoreError;
@@ -102,7 +103,7 @@ impl Commands {
             commands: Arc::clone(&commands),
             dialer,
             lost,
-            recovery: Recovery::new("commands"),
+            recovery: Recovery::new(&commands.hub.stats.commands),
             since: Instant::now(),
         };
         match first {
@@ -161,7 +162,10 @@ impl Commands {
             // task that connects.
             tokio::task::consume_budget().await;
         }
-        current.ok_or_else(error::unavailable)
+        current.ok_or_else(|| {
+            self.hub.stats.unavailable.add();
+            error::unavailable()
+        })
     }
 
     fn connected(&self) -> Option<Current> {
@@ -188,6 +192,10 @@ impl Commands {
         self.signals.epoch.load(Ordering::Acquire)
     }
 
+    pub(super) fn stats(&self) -> &Arc<Counters> {
+        &self.hub.stats
+    }
+
     fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
@@ -195,6 +203,9 @@ impl Commands {
     /// Replaces the connection if the server says that it cannot serve on it.
     fn judge(&self, generation: u64, reply: &Reply) {
         if let Reply::ServerError(error) = reply {
+            if error.code() != "NOSCRIPT" {
+                self.hub.stats.rejected.add();
+            }
             match error::verdict(error) {
                 Verdict::Keep => {
                     self.hub.denials.note(error);
@@ -216,6 +227,7 @@ impl Commands {
     }
 
     fn failed(&self, generation: u64, error: RedisError) -> StoreError {
+        self.hub.stats.timeouts.add();
         if self.lose(generation, error.clone()) {
             self.hub.check();
         }

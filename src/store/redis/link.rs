@@ -13,6 +13,7 @@ use super::keyspace::Keyspace;
 use super::mailbox::Mailbox;
 use super::registry::WatcherId;
 use super::sentinel;
+use super::stats::RedisStats;
 use super::subscriber::{Hub, Subscriber};
 use super::task::Task;
 use crate::error::{StoreError, StoreErrorKind};
@@ -92,8 +93,19 @@ impl Link {
         }
     }
 
+    pub(super) fn stats(&self) -> RedisStats {
+        match self {
+            Self::Server(server) => server.commands.stats().snapshot(),
+            Self::Cluster(cluster, _) => cluster.stats(),
+        }
+    }
+
     pub(super) fn watch(&self, address: &Address) -> RedisWatch {
-        let (keys, mailbox) = (Keyspace::new(address), Arc::new(Mailbox::default()));
+        let stats = match self {
+            Self::Server(server) => server.commands.stats(),
+            Self::Cluster(cluster, _) => cluster.counters(),
+        };
+        let (keys, mailbox) = (Keyspace::new(address), Arc::new(Mailbox::new(Arc::clone(stats))));
         let place = match self {
             Self::Server(server) => {
                 let id = server.subscriber.attach(keys, Arc::clone(&mailbox));

@@ -1,10 +1,11 @@
 //! What one watcher has not heard yet.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::stats::Counters;
 use crate::store::Notice;
 
 /// How many notices wait for a watcher that does not listen. More of them shrink to one [`Notice::Reread`], which
@@ -12,17 +13,27 @@ use crate::store::Notice;
 const CAPACITY: usize = 16;
 
 /// A bounded queue with one reader.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Mailbox {
     notices: Mutex<VecDeque<Notice>>,
     arrived: Notify,
+    stats: Arc<Counters>,
 }
 
 impl Mailbox {
+    pub(super) fn new(stats: Arc<Counters>) -> Self {
+        Self {
+            notices: Mutex::default(),
+            arrived: Notify::new(),
+            stats,
+        }
+    }
+
     pub(super) fn push(&self, notice: Notice) {
         {
             let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
             if notices.len() >= CAPACITY {
+                self.stats.overflows.add();
                 notices.clear();
                 notices.push_back(Notice::Reread);
             } else {

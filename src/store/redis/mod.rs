@@ -17,6 +17,7 @@ mod registry;
 mod reply;
 mod script;
 mod sentinel;
+mod stats;
 mod store;
 mod subscriber;
 mod target;
@@ -28,4 +29,5 @@ mod tls;
 
 pub use self::builder::RedisStoreBuilder;
 pub use self::link::RedisWatch;
+pub use self::stats::{PlaneStats, RedisStats};
 pub use self::store::RedisStore;

@@ -2,7 +2,11 @@
 
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::error::DialError;
+use super::stats::PlaneCounters;
 
 /// The longest step between two attempts: Redis is back in use within about this time.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -16,7 +20,7 @@ const STABLE: Duration = Duration::from_secs(2);
 
 /// The course of the outages of one connection.
 pub(super) struct Recovery {
-    plane: &'static str,
+    stats: Arc<PlaneCounters>,
     attempt: u32,
     told: Told,
 }
@@ -26,13 +30,15 @@ pub(super) struct Recovery {
 enum Told {
     Nothing,
     Outage,
+    /// One that does not end by itself.
+    Refusal,
     Recovery,
 }
 
 impl Recovery {
-    pub(super) fn new(plane: &'static str) -> Self {
+    pub(super) fn new(stats: &Arc<PlaneCounters>) -> Self {
         Self {
-            plane,
+            stats: Arc::clone(stats),
             attempt: 0,
             told: Told::Nothing,
         }
@@ -40,25 +46,28 @@ impl Recovery {
 
     /// The connection broke after it had `lasted` so long.
     pub(super) fn lost(&mut self, lasted: Duration, reason: &(dyn Error + 'static)) {
+        self.stats.disconnect();
         if lasted >= STABLE {
             self.attempt = 0;
             self.told = Told::Nothing;
         }
-        self.tell_outage(reason);
+        self.tell_outage(reason, false);
     }
 
     /// An attempt to connect failed.
-    pub(super) fn failed(&mut self, reason: &(dyn Error + 'static)) {
-        self.tell_outage(reason);
+    pub(super) fn failed(&mut self, reason: &DialError) {
+        self.tell_outage(reason, reason.is_permanent());
     }
 
     /// The connection is there.
     pub(super) fn connected(&mut self) {
-        if self.told == Told::Outage {
-            tracing::info!(plane = self.plane, "connected to Redis again");
+        self.stats.connect();
+        let plane = self.stats.name;
+        if matches!(self.told, Told::Outage | Told::Refusal) {
+            tracing::info!(plane, "connected to Redis again");
             self.told = Told::Recovery;
         } else {
-            tracing::debug!(plane = self.plane, "connected to Redis");
+            tracing::debug!(plane, "connected to Redis");
         }
     }
 
@@ -69,12 +78,23 @@ impl Recovery {
         jitter(step, RandomState::new().hash_one(self.attempt))
     }
 
-    fn tell_outage(&mut self, error: &(dyn Error + 'static)) {
+    fn tell_outage(&mut self, error: &(dyn Error + 'static), permanent: bool) {
+        let plane = self.stats.name;
         if self.told == Told::Nothing {
-            tracing::warn!(plane = self.plane, error, "no connection to Redis");
+            self.stats.outage();
+        }
+        if permanent && self.told != Told::Refusal {
+            tracing::error!(
+                plane,
+                error,
+                "Redis refuses the connection until somebody changes the configuration"
+            );
+            self.told = Told::Refusal;
+        } else if self.told == Told::Nothing {
+            tracing::warn!(plane, error, "no connection to Redis");
             self.told = Told::Outage;
         } else {
-            tracing::debug!(plane = self.plane, error, "still no connection to Redis");
+            tracing::debug!(plane, error, "still no connection to Redis");
         }
     }
 }
@@ -115,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_breaks_at_once_does_not_reset_the_delay() {
-        let mut recovery = Recovery::new("test");
+        let mut recovery = Recovery::new(&Arc::new(PlaneCounters::new("test")));
         let error = std::io::Error::other("broken");
         for _ in 0..6 {
             recovery.delay();

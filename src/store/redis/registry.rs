@@ -18,6 +18,8 @@ use slab::Slab;
 use super::keyspace::Keyspace;
 use super::mailbox::Mailbox;
 use super::message;
+use super::stats::Counters;
+use crate::key::Readable;
 use crate::store::{Notice, Value};
 
 /// A change of the server's subscriptions.
@@ -46,6 +48,7 @@ pub(super) struct Registry {
     sequence: u64,
     /// How many of them were taken to be sent.
     taken: u64,
+    stats: Arc<Counters>,
 }
 
 /// One address: its promise and its control channel.
@@ -133,6 +136,13 @@ impl Topic {
 }
 
 impl Registry {
+    pub(super) fn new(stats: Arc<Counters>) -> Self {
+        Self {
+            stats,
+            ..Self::default()
+        }
+    }
+
     /// Adds a watcher. It hears [`Notice::Reread`] once its channels are confirmed, or refused.
     pub(super) fn attach(&mut self, keys: Keyspace<'_>, mailbox: Arc<Mailbox>) -> WatcherId {
         let id = self.topic(keys);
@@ -168,6 +178,9 @@ impl Registry {
     pub(super) fn disconnect(&mut self, connection: u64) {
         if self.connection != Some(connection) {
             return;
+        }
+        if self.topics.iter().any(|(_, topic)| !topic.watchers.is_empty()) {
+            self.stats.interruptions.add();
         }
         self.connection = None;
         self.changes.clear();
@@ -241,6 +254,9 @@ impl Registry {
             let topic = &mut self.topics[id];
             let mut changed = false;
             for channel in &mut topic.channels {
+                if matches!(channel.state, State::Subscribing(at) if at <= mark) {
+                    self.stats.refused_subscriptions.add();
+                }
                 channel.silence(match channel.state {
                     State::Subscribing(at) if at <= mark => State::Refused,
                     State::Unsubscribing(at) if at <= mark => State::Off,
@@ -293,7 +309,8 @@ impl Registry {
             Kind::Control => match message::parse(&payload) {
                 Some(notice) => notice,
                 None => {
-                    tracing::debug!(channel, bytes = payload.len(), "not a control word: ignored");
+                    self.stats.unknown_words.add();
+                    tracing::debug!(channel = %Readable(channel), bytes = payload.len(), "not a control word: ignored");
                     return;
                 }
             },

@@ -14,6 +14,7 @@ use super::link::{Link, RedisWatch};
 use super::message;
 use super::reply::{held, value};
 use super::script::{self, Script, millis};
+use super::stats::RedisStats;
 use crate::error::StoreError;
 use crate::key::{Address, Tag};
 use crate::store::{Acquire, Lock, Release, Store, Token, Value};
@@ -200,6 +201,12 @@ impl RedisStore {
                 link,
             }),
         }
+    }
+
+    /// What this store and its clones have been through, and whether they are connected.
+    #[must_use]
+    pub fn stats(&self) -> RedisStats {
+        self.inner.link.stats()
     }
 
     /// Runs a script. Nothing was executed where the server does not know it yet, so sending it then is safe.

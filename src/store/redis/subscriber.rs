@@ -23,6 +23,7 @@ use super::keyspace::{Keyspace, is_sharded};
 use super::mailbox::Mailbox;
 use super::recovery::Recovery;
 use super::registry::{Change, Registry, WatcherId};
+use super::stats::Counters;
 use super::task::Task;
 
 /// How often the connection has to show that it works: a server that vanished is noticed within about this time
@@ -33,8 +34,8 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const MANY: usize = 8;
 
 /// The registry, and what wakes the task that acts on it.
-#[derive(Default)]
 pub(super) struct Hub {
+    pub(super) stats: Arc<Counters>,
     registry: Mutex<Registry>,
     changed: Notify,
     disconnected: Notify,
@@ -45,6 +46,23 @@ pub(super) struct Hub {
     trouble: Option<Arc<Notify>>,
     /// What is refused will be refused again.
     hopeless: AtomicBool,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        let stats = Arc::default();
+        Self {
+            registry: Mutex::new(Registry::new(Arc::clone(&stats))),
+            stats,
+            changed: Notify::new(),
+            disconnected: Notify::new(),
+            check: Notify::new(),
+            replace: Notify::new(),
+            denials: Denials::default(),
+            trouble: None,
+            hopeless: AtomicBool::new(false),
+        }
+    }
 }
 
 impl Hub {
@@ -147,7 +165,7 @@ impl Subscriber {
             hub: Arc::clone(&hub),
             dialer,
             suspect,
-            recovery: Recovery::new("notifications"),
+            recovery: Recovery::new(&hub.stats.notifications),
         };
         Arc::new(Self {
             hub,

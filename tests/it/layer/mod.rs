@@ -9,6 +9,7 @@ mod fixture;
 mod frameworks;
 mod keys;
 mod limits;
+mod load;
 mod private;
 mod readiness;
 mod redis;

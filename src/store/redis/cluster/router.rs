@@ -20,6 +20,7 @@ use crate::store::redis::dial::Dialer;
 use crate::store::redis::error::{self, DialError};
 use crate::store::redis::mailbox::Mailbox;
 use crate::store::redis::sentinel::Endpoint;
+use crate::store::redis::stats::{Counters, RedisStats};
 use crate::store::redis::task::Task;
 
 /// The first and the longest pause while a slot is on its way.
@@ -37,6 +38,9 @@ pub(super) struct Shared {
     /// Held while the topology changes, so that no change undoes another.
     changing: Mutex<()>,
     watches: Arc<Watches>,
+    counters: Arc<Counters>,
+    /// What was counted of nodes that are gone.
+    departed: Mutex<RedisStats>,
     pub(super) signals: Signals,
     pub(super) seeds: Seeds,
     timeout: Duration,
@@ -56,6 +60,8 @@ impl Cluster {
             topology: RwLock::default(),
             changing: Mutex::default(),
             watches: Arc::default(),
+            counters: Arc::default(),
+            departed: Mutex::default(),
             signals: Signals::of_cluster(),
             seeds: Seeds::new(seeds),
             timeout,
@@ -126,6 +132,20 @@ impl Cluster {
 
     pub(in crate::store::redis) fn watch(&self, address: &Address, hash_tag: &str, mailbox: &Arc<Mailbox>) -> Seat {
         self.shared.watches.add(address, slot_of(hash_tag), mailbox)
+    }
+
+    /// Counts what belongs to no node.
+    pub(in crate::store::redis) fn counters(&self) -> &Arc<Counters> {
+        &self.shared.counters
+    }
+
+    pub(in crate::store::redis) fn stats(&self) -> RedisStats {
+        let topology = self.shared.topology();
+        let nodes = topology.nodes().iter().map(|node| node.commands.stats().snapshot());
+        let departed = *self.shared.departed.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = self.shared.counters.snapshot();
+        let all = nodes.reduce(RedisStats::and).unwrap_or(own);
+        all.and(own.departed()).and(departed.departed())
     }
 
     /// Changes whenever a node may have forgotten its locks.
@@ -242,6 +262,10 @@ impl Shared {
         if old.has_moved(&next) {
             // Before anybody can hear from the new master: who learns there that a lease is lost must see the change.
             self.signals.epoch.fetch_add(1, Ordering::AcqRel);
+        }
+        for node in old.nodes().iter().filter(|node| next.node(&node.endpoint).is_none()) {
+            let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
+            *departed = departed.and(node.commands.stats().snapshot());
         }
         *self.topology.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
         self.watches.settle(&next);

@@ -4,6 +4,7 @@ mod contract;
 mod notices;
 mod outage;
 mod server;
+mod stats;
 
 use std::time::Duration;
 

@@ -1,0 +1,147 @@
+//! Counters and gauges: an atomic number each, and with the feature `metrics` a handle of that facade beside it.
+//!
+//! Handles are made once, with what they are part of: an event costs no lookup.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a handle is registered with.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "read by the facade only"))]
+pub(crate) struct Metric<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) labels: &'a [(&'static str, &'a str)],
+}
+
+/// Goes up.
+pub(crate) struct Counter {
+    value: AtomicU64,
+    #[cfg(feature = "metrics")]
+    handle: metrics::Counter,
+}
+
+impl Counter {
+    #[cfg_attr(not(feature = "metrics"), allow(unused_variables))]
+    pub(crate) fn new(metric: Metric<'_>) -> Self {
+        Self {
+            value: AtomicU64::new(0),
+            #[cfg(feature = "metrics")]
+            handle: metric.counter(),
+        }
+    }
+
+    pub(crate) fn add(&self) {
+        self.value.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.handle.increment(1);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+}
+
+/// Goes up and down.
+pub(crate) struct Gauge {
+    value: AtomicU64,
+    #[cfg(feature = "metrics")]
+    handle: metrics::Gauge,
+}
+
+impl Gauge {
+    #[cfg_attr(not(feature = "metrics"), allow(unused_variables))]
+    pub(crate) fn new(metric: Metric<'_>) -> Self {
+        Self {
+            value: AtomicU64::new(0),
+            #[cfg(feature = "metrics")]
+            handle: metric.gauge(),
+        }
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more until what is returned is dropped.
+    pub(crate) fn enter(&self) -> Entered<'_> {
+        self.add(1);
+        Entered(self)
+    }
+
+    pub(crate) fn add(&self, amount: u64) {
+        self.value.fetch_add(amount, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.handle.increment(amount as f64);
+    }
+
+    pub(crate) fn subtract(&self, amount: u64) {
+        self.value.fetch_sub(amount, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.handle.decrement(amount as f64);
+    }
+
+    /// Adds `amount` unless that is more than `most` then.
+    #[cfg(feature = "http")]
+    pub(crate) fn try_add(&self, amount: u64, most: u64) -> bool {
+        let fits = |value: u64| value.checked_add(amount).filter(|sum| *sum <= most);
+        let added = self
+            .value
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .is_ok();
+        #[cfg(feature = "metrics")]
+        if added {
+            self.handle.increment(amount as f64);
+        }
+        added
+    }
+}
+
+/// One that a [`Gauge`] counts.
+pub(crate) struct Entered<'a>(&'a Gauge);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.subtract(1);
+    }
+}
+
+#[cfg(feature = "metrics")]
+mod facade {
+    use metrics::{Key, KeyName, Label, Level, Metadata, Recorder, SharedString, with_recorder};
+
+    use super::Metric;
+
+    const METADATA: Metadata<'_> = Metadata::new("tower_memolock", Level::INFO, None);
+
+    impl Metric<'_> {
+        pub(super) fn counter(&self) -> metrics::Counter {
+            with_recorder(|recorder| {
+                recorder.describe_counter(self.key_name(), None, self.description());
+                recorder.register_counter(&self.key(), &METADATA)
+            })
+        }
+
+        pub(super) fn gauge(&self) -> metrics::Gauge {
+            with_recorder(|recorder: &dyn Recorder| {
+                recorder.describe_gauge(self.key_name(), None, self.description());
+                recorder.register_gauge(&self.key(), &METADATA)
+            })
+        }
+
+        fn key(&self) -> Key {
+            let labels = self
+                .labels
+                .iter()
+                .map(|(name, value)| Label::new(*name, (*value).to_owned()));
+            Key::from_parts(self.name, labels.collect::<Vec<_>>())
+        }
+
+        fn key_name(&self) -> KeyName {
+            KeyName::from(self.name)
+        }
+
+        fn description(&self) -> SharedString {
+            SharedString::from(self.help.trim())
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Running what a caller computes.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Instrument;
+
+use super::lead::Lead;
+use crate::error::{Error, Failure};
+
+/// Runs a computation in a task of its own, so that a caller that leaves stops nothing.
+pub(crate) async fn run<V, E>(
+    computation: impl Future<Output = Result<V, Error<E>>> + Send + 'static,
+) -> Result<V, Error<E>>
+where
+    V: Send + 'static,
+    E: Send + Sync + 'static,
+{
+    match tokio::spawn(computation.in_current_span()).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => Err(Error::Panicked),
+        Err(_) => Err(Error::Abandoned),
+    }
+}
+
+/// Computes for nobody else.
+pub(crate) async fn compute_alone<V, F, Fut, E>(compute: F) -> Result<V, Error<E>>
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = Result<(V, Duration), E>>,
+{
+    let (value, _) = compute().await.map_err(|error| Error::Computation(Arc::new(error)))?;
+    Ok(value)
+}
+
+/// Computes, and settles the lead whatever happens.
+pub(crate) async fn compute_as_leader<V, F, Fut, E>(lead: Lead<V>, compute: F) -> Result<V, Error<E>>
+where
+    V: Clone,
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = Result<(V, Duration), E>>,
+    E: fmt::Display + Send + Sync + 'static,
+{
+    let mut guard = FailOnPanic(Some(lead));
+    let result = compute().await;
+    let Some(lead) = guard.0.take() else {
+        return Err(Error::Abandoned);
+    };
+    match result {
+        Ok((value, ttl)) if ttl.is_zero() => {
+            lead.share(value.clone()).wait().await;
+            Ok(value)
+        }
+        Ok((value, ttl)) => {
+            lead.store(value.clone(), ttl).wait().await;
+            Ok(value)
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            lead.fail(Failure::of(&error));
+            Err(Error::Computation(error))
+        }
+    }
+}
+
+/// Tells those who wait that the computation panicked.
+struct FailOnPanic<V>(Option<Lead<V>>);
+
+impl<V> Drop for FailOnPanic<V> {
+    fn drop(&mut self) {
+        if let Some(lead) = self.0.take()
+            && std::thread::panicking()
+        {
+            lead.fail(Failure::panicked());
+        }
+    }
+}

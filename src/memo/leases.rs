@@ -1,0 +1,119 @@
+//! [`Leases`]: how many locks of the store this process holds, or may hold, and whether it may take more.
+
+use tokio::sync::watch;
+
+pub(crate) struct Leases(watch::Sender<State>);
+
+struct State {
+    closed: bool,
+    held: usize,
+}
+
+impl Leases {
+    pub(crate) fn new() -> Self {
+        let state = State { closed: false, held: 0 };
+        Self(watch::Sender::new(state))
+    }
+
+    /// Lets nobody take another one, and says how many are held.
+    pub(crate) fn close(&self) -> usize {
+        self.0.send_modify(|state| state.closed = true);
+        self.0.borrow().held
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.borrow().closed
+    }
+
+    /// Resolves once nobody may take another one.
+    pub(crate) async fn closed(&self) {
+        // The sender is here as long as anybody can wait.
+        let _ = self.0.subscribe().wait_for(|state| state.closed).await;
+    }
+
+    /// Resolves once none is held.
+    pub(crate) async fn given_back(&self) {
+        let _ = self.0.subscribe().wait_for(|state| state.held == 0).await;
+    }
+
+    fn take(&self) -> bool {
+        let mut taken = false;
+        self.0.send_if_modified(|state| {
+            taken = !state.closed;
+            state.held += usize::from(taken);
+            false
+        });
+        taken
+    }
+
+    fn give_back(&self) {
+        self.0.send_if_modified(|state| {
+            state.held -= 1;
+            state.closed && state.held == 0
+        });
+    }
+}
+
+/// The lock that one keeper holds, or may hold. Dropping it says that it does not any more.
+pub(crate) struct Holding<'a> {
+    leases: &'a Leases,
+    held: bool,
+}
+
+impl<'a> Holding<'a> {
+    /// Nothing yet.
+    pub(crate) fn new(leases: &'a Leases) -> Self {
+        Self { leases, held: false }
+    }
+
+    /// To be called before the store is asked for the lock; `false` where it must not be.
+    pub(crate) fn take(&mut self) -> bool {
+        self.held = self.held || self.leases.take();
+        self.held
+    }
+
+    pub(crate) fn give_back(&mut self) {
+        if std::mem::take(&mut self.held) {
+            self.leases.give_back();
+        }
+    }
+}
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[test]
+    fn a_close_waits_for_what_is_held_and_lets_nobody_take_more() {
+        let leases = Leases::new();
+        let mut holding = Holding::new(&leases);
+        assert!(holding.take() && holding.take());
+        assert_eq!(leases.close(), 1);
+        assert!(!Holding::new(&leases).take());
+
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut given_back = pin!(leases.given_back());
+        assert!(given_back.as_mut().poll(&mut cx).is_pending());
+        holding.give_back();
+        assert!(given_back.as_mut().poll(&mut cx).is_ready());
+        assert!(!holding.take());
+    }
+
+    #[test]
+    fn a_keeper_that_ends_gives_back() {
+        let leases = Leases::new();
+        let mut holding = Holding::new(&leases);
+        assert!(holding.take());
+        drop(holding);
+        assert_eq!(leases.close(), 0);
+    }
+}

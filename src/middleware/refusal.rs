@@ -1,0 +1,70 @@
+//! The answer to a request that found too much going on, where the layer is to refuse such requests.
+
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use super::body::MemoBody;
+use super::policy::ending::is_grpc;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// What gRPC clients with a retry policy go by (gRFC A6).
+const GRPC_RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+
+/// 503 with `Retry-After`; for gRPC, whose clients take the status of HTTP for that of a broken proxy, a response that
+/// is over with its head and says UNAVAILABLE.
+pub(crate) fn refusal<B>(request: &HeaderMap, retry_after: Duration) -> Response<MemoBody<B>> {
+    let mut response = Response::new(MemoBody::empty());
+    let headers = response.headers_mut();
+    if is_grpc(request)
+        && let Some(content_type) = request.get(CONTENT_TYPE)
+    {
+        headers.insert(CONTENT_TYPE, content_type.clone());
+        headers.insert(GRPC_STATUS, HeaderValue::from_static("14"));
+        headers.insert(GRPC_MESSAGE, HeaderValue::from_static("too many requests are waiting"));
+        let millis = i32::try_from(retry_after.as_millis()).unwrap_or(i32::MAX);
+        headers.insert(GRPC_RETRY_PUSHBACK, millis.into());
+        return response;
+    }
+    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+    headers.insert(RETRY_AFTER, seconds.into());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field<'a>(response: &'a Response<MemoBody<()>>, name: &str) -> Option<&'a str> {
+        response.headers().get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[test]
+    fn seconds_are_rounded_up() {
+        for (millis, seconds) in [(0, "0"), (1, "1"), (1000, "1"), (1001, "2")] {
+            let response = refusal::<()>(&HeaderMap::new(), Duration::from_millis(millis));
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(field(&response, "retry-after"), Some(seconds));
+        }
+    }
+
+    #[test]
+    fn grpc_has_its_status_in_the_head_of_a_200() {
+        for content_type in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc-web-text",
+        ] {
+            let request = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+            let response = refusal::<()>(&request, Duration::from_millis(1500));
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(field(&response, "content-type"), Some(content_type));
+            assert_eq!(field(&response, "grpc-status"), Some("14"));
+            assert_eq!(field(&response, "grpc-retry-pushback-ms"), Some("1500"));
+            assert_eq!(field(&response, "retry-after"), None);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! [`Reservation`]: what one recording may hold in memory, out of what all of them may together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::memo::Counters;
+
+/// Given back when dropped, which is once neither the store nor the leader's client needs the recording any more.
+pub(crate) struct Reservation {
+    counters: Arc<Counters>,
+    most: u64,
+    bytes: AtomicU64,
+}
+
+impl Reservation {
+    /// Out of `most` bytes for all recordings that these counters count.
+    pub(crate) fn new(counters: Arc<Counters>, most: u64) -> Self {
+        Self {
+            counters,
+            most,
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Reserves further bytes, if there is room.
+    pub(crate) fn grow(&self, bytes: u64) -> bool {
+        let grown = self.counters.recorded_bytes.try_add(bytes, self.most);
+        if grown {
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        grown
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.counters.recorded_bytes.subtract(*self.bytes.get_mut());
+    }
+}

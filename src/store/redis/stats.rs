@@ -1,0 +1,262 @@
+//! What is counted of a [`RedisStore`](super::RedisStore).
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::counter::{Counter, Gauge, Metric};
+
+/// What a [`RedisStore`](super::RedisStore) and its clones have been through, and how they are.
+///
+/// In a Redis Cluster these are sums over all masters, and a plane is connected if it is to each of them.
+///
+/// With the feature `metrics` the same figures go to the recorder of the `metrics` crate. It has to be installed before
+/// the store connects.
+///
+/// | field | metric |
+/// |---|---|
+/// | `commands`, `notifications` | |
+/// | ... `.connected` | `memolock_redis_connected{plane="commands"}`, or `"notifications"` |
+/// | ... `.reconnects` | `memolock_redis_reconnects_total{plane}` |
+/// | ... `.outages` | `memolock_redis_outages_total{plane}` |
+/// | `timeouts` | `memolock_redis_errors_total{kind="timeout"}` |
+/// | `rejected` | `memolock_redis_errors_total{kind="rejected"}` |
+/// | `unavailable` | `memolock_redis_errors_total{kind="unavailable"}` |
+/// | `interruptions` | `memolock_redis_interruptions_total` |
+/// | `overflows` | `memolock_redis_overflows_total` |
+/// | `unknown_words` | `memolock_redis_unknown_words_total` |
+/// | `refused_subscriptions` | `memolock_redis_refused_subscriptions_total` |
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RedisStats {
+    /// The connection for commands: while it is not connected every command fails at once.
+    pub commands: PlaneStats,
+    /// The connection for subscriptions.
+    pub notifications: PlaneStats,
+    /// Commands, heartbeats included, whose answer did not come in time or at all.
+    pub timeouts: u64,
+    /// Commands that the server answered with an error.
+    pub rejected: u64,
+    /// Commands that were not sent, because there was no connection.
+    pub unavailable: u64,
+    /// How often the connection for subscriptions was lost while somebody listened: notices may have been missed, and
+    /// everybody read for themselves.
+    pub interruptions: u64,
+    /// How often somebody listened too slowly, and notices were replaced by one that says to read.
+    pub overflows: u64,
+    /// Messages on control channels that say nothing known.
+    pub unknown_words: u64,
+    /// Channels to which the server did not let the store subscribe.
+    pub refused_subscriptions: u64,
+}
+
+/// How one of the two connections of a [`RedisStore`](super::RedisStore) is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlaneStats {
+    /// Whether it is connected.
+    pub connected: bool,
+    /// For how long it has not been; `None` while it is.
+    pub disconnected_for: Option<Duration>,
+    /// How often it was connected again.
+    pub reconnects: u64,
+    /// How often it was lost, or could not be had in the first place. A connection that breaks within two seconds
+    /// counts to the outage before it.
+    pub outages: u64,
+}
+
+/// One connection's.
+pub(super) struct PlaneCounters {
+    pub(super) name: &'static str,
+    link: Mutex<Link>,
+    connected: Gauge,
+    reconnects: Counter,
+    outages: Counter,
+}
+
+enum Link {
+    Up,
+    Down { since: Instant, before: bool },
+}
+
+impl PlaneCounters {
+    pub(super) fn new(name: &'static str) -> Self {
+        let labels = &[("plane", name)];
+        let metric = |name, help| Metric { name, help, labels };
+        Self {
+            name,
+            link: Mutex::new(Link::Down {
+                since: Instant::now(),
+                before: false,
+            }),
+            connected: Gauge::new(metric(
+                "memolock_redis_connected",
+                "Connections to Redis at this moment.",
+            )),
+            reconnects: Counter::new(metric("memolock_redis_reconnects_total", "Connections opened again.")),
+            outages: Counter::new(metric(
+                "memolock_redis_outages_total",
+                "Times that there was no connection.",
+            )),
+        }
+    }
+
+    fn link(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn connect(&self) {
+        if let Link::Down { before, .. } = std::mem::replace(&mut *self.link(), Link::Up) {
+            self.connected.add(1);
+            if before {
+                self.reconnects.add();
+            }
+        }
+    }
+
+    pub(super) fn disconnect(&self) {
+        let mut link = self.link();
+        if let Link::Up = *link {
+            self.connected.subtract(1);
+            *link = Link::Down {
+                since: Instant::now(),
+                before: true,
+            };
+        }
+    }
+
+    pub(super) fn outage(&self) {
+        self.outages.add();
+    }
+
+    fn snapshot(&self) -> PlaneStats {
+        let disconnected_for = match *self.link() {
+            Link::Up => None,
+            Link::Down { since, .. } => Some(since.elapsed()),
+        };
+        PlaneStats {
+            connected: disconnected_for.is_none(),
+            disconnected_for,
+            reconnects: self.reconnects.get(),
+            outages: self.outages.get(),
+        }
+    }
+}
+
+impl Drop for PlaneCounters {
+    fn drop(&mut self) {
+        self.disconnect();
+    }
+}
+
+/// The whole store's.
+pub(super) struct Counters {
+    pub(super) commands: Arc<PlaneCounters>,
+    pub(super) notifications: Arc<PlaneCounters>,
+    pub(super) timeouts: Counter,
+    pub(super) rejected: Counter,
+    pub(super) unavailable: Counter,
+    pub(super) interruptions: Counter,
+    pub(super) overflows: Counter,
+    pub(super) unknown_words: Counter,
+    pub(super) refused_subscriptions: Counter,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let error = |kind| {
+            Counter::new(Metric {
+                name: "memolock_redis_errors_total",
+                help: "Commands that failed.",
+                labels: &[("kind", kind)],
+            })
+        };
+        let counter = |name, help| {
+            Counter::new(Metric {
+                name,
+                help,
+                labels: &[],
+            })
+        };
+        Self {
+            commands: Arc::new(PlaneCounters::new("commands")),
+            notifications: Arc::new(PlaneCounters::new("notifications")),
+            timeouts: error("timeout"),
+            rejected: error("rejected"),
+            unavailable: error("unavailable"),
+            interruptions: counter(
+                "memolock_redis_interruptions_total",
+                "Connections for subscriptions lost while somebody listened.",
+            ),
+            overflows: counter("memolock_redis_overflows_total", "Notices dropped for slow listeners."),
+            unknown_words: counter(
+                "memolock_redis_unknown_words_total",
+                "Control messages that say nothing known.",
+            ),
+            refused_subscriptions: counter(
+                "memolock_redis_refused_subscriptions_total",
+                "Channels that could not be subscribed to.",
+            ),
+        }
+    }
+}
+
+impl RedisStats {
+    /// Of two connections where there are several: connected if both are.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            commands: self.commands.and(other.commands),
+            notifications: self.notifications.and(other.notifications),
+            timeouts: self.timeouts + other.timeouts,
+            rejected: self.rejected + other.rejected,
+            unavailable: self.unavailable + other.unavailable,
+            interruptions: self.interruptions + other.interruptions,
+            overflows: self.overflows + other.overflows,
+            unknown_words: self.unknown_words + other.unknown_words,
+            refused_subscriptions: self.refused_subscriptions + other.refused_subscriptions,
+        }
+    }
+
+    /// What counts of a server that does not belong to a cluster any more.
+    pub(super) fn departed(self) -> Self {
+        Self {
+            commands: self.commands.departed(),
+            notifications: self.notifications.departed(),
+            ..self
+        }
+    }
+}
+
+impl PlaneStats {
+    fn and(self, other: Self) -> Self {
+        Self {
+            connected: self.connected && other.connected,
+            disconnected_for: self.disconnected_for.max(other.disconnected_for),
+            reconnects: self.reconnects + other.reconnects,
+            outages: self.outages + other.outages,
+        }
+    }
+
+    fn departed(self) -> Self {
+        Self {
+            connected: true,
+            disconnected_for: None,
+            ..self
+        }
+    }
+}
+
+impl Counters {
+    pub(super) fn snapshot(&self) -> RedisStats {
+        RedisStats {
+            commands: self.commands.snapshot(),
+            notifications: self.notifications.snapshot(),
+            timeouts: self.timeouts.get(),
+            rejected: self.rejected.get(),
+            unavailable: self.unavailable.get(),
+            interruptions: self.interruptions.get(),
+            overflows: self.overflows.get(),
+            unknown_words: self.unknown_words.get(),
+            refused_subscriptions: self.refused_subscriptions.get(),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! A process that is asked to stop: who waits elsewhere takes over, who waits here is answered.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tower::BoxError;
+use tower_memolock::store::{Lock, Token};
+use tower_memolock::{Address, Error, Key, MemoLock, MemoryStore, Store, Tag};
+
+use crate::support::{Answer, HttpClient, Node, Origin, RedisServer, Reply, eventually, within};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+fn ask(urls: Vec<String>) -> JoinHandle<Vec<Result<Answer, BoxError>>> {
+    tokio::spawn(async move { HttpClient::http1().get_all(&urls).await })
+}
+
+/// The bodies of all, each of which is there.
+fn bodies(answers: Vec<Result<Answer, BoxError>>) -> HashSet<String> {
+    let answers = answers.into_iter().map(|answer| answer.expect("an answer"));
+    answers.map(|answer| answer.text().to_owned()).collect()
+}
+
+/// Three nodes; the leader is told to stop while its call of the upstream goes on. Returns how long it took until
+/// another node called. `then` runs after that, and before the first call ends.
+async fn a_leader_is_told_to_stop(lease: &str, then: impl Future<Output = ()>) -> Duration {
+    let redis = RedisServer::start();
+    let gate = Arc::new(Semaphore::new(0));
+    let closed = Arc::clone(&gate);
+    let origin = Origin::start(move |call| {
+        let gate = Arc::clone(&closed);
+        async move {
+            if call.number == 1 {
+                let _permit = gate.acquire().await;
+            }
+            Reply::fresh(format!("call {}", call.number))
+        }
+    })
+    .await;
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        let flags = ["--redis", &redis.url(), "--lease", lease];
+        nodes.push(Node::reverse_proxy(&origin.url(), &flags).await);
+    }
+    let urls = |node: &Node, count| vec![node.url("/"); count];
+    let leading = ask(urls(&nodes[0], 5));
+    origin.called("/", 1).await;
+    let following = ask([urls(&nodes[1], 10), urls(&nodes[2], 10)].concat());
+    eventually("two waiting processes", || {
+        let subscribers = redis.cli(&["PUBSUB", "NUMSUB", &redis.cli(&["PUBSUB", "CHANNELS", "proxy/notif:*"])]);
+        subscribers.lines().last() == Some("2")
+    })
+    .await;
+
+    nodes[0].signal("TERM");
+    let told = Instant::now();
+    origin.called("/", 2).await;
+    let taken_over = told.elapsed();
+    assert_eq!(
+        bodies(following.await.expect("no panic")),
+        HashSet::from(["call 2".to_owned()])
+    );
+    then.await;
+    gate.add_permits(1);
+    assert_eq!(
+        bodies(leading.await.expect("no panic")),
+        HashSet::from(["call 1".to_owned()])
+    );
+    assert_eq!(nodes[0].ended().await.code(), Some(0), "{}", nodes[0].stderr());
+    // What the first one computed in the end has changed nothing.
+    let later = ask([urls(&nodes[1], 1), urls(&nodes[2], 1)].concat());
+    assert_eq!(
+        bodies(later.await.expect("no panic")),
+        HashSet::from(["call 2".to_owned()])
+    );
+    assert_eq!(origin.all_calls(), 2);
+    taken_over
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_told_to_stop_is_succeeded_at_once_and_answers_its_own() {
+    let taken_over = a_leader_is_told_to_stop("30s", async {}).await;
+    assert!(taken_over < LEASE / 3, "{taken_over:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_past_its_lease_after_a_shutdown_disturbs_nobody() {
+    let lease = Duration::from_secs(2);
+    a_leader_is_told_to_stop("2s", tokio::time::sleep(lease + lease / 2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_leads_nothing_stops_at_once_with_redis_dead() {
+    let mut redis = RedisServer::start();
+    let origin = Origin::start(|_| async { Reply::fresh("x") }).await;
+    let mut node = Node::reverse_proxy(&origin.url(), &["--redis", &redis.url()]).await;
+    bodies(ask(vec![node.url("/")]).await.expect("no panic"));
+    redis.kill();
+    node.signal("TERM");
+    assert_eq!(node.ended().await.code(), Some(0), "{}", node.stderr());
+}
+
+/// A computation that counts its runs and ends when it is let go.
+#[derive(Clone)]
+struct Work {
+    runs: Arc<AtomicUsize>,
+    gate: Arc<Semaphore>,
+}
+
+impl Work {
+    fn new() -> Self {
+        Self {
+            runs: Arc::default(),
+            gate: Arc::new(Semaphore::new(0)),
+        }
+    }
+
+    fn ask(&self, memo: &MemoLock<MemoryStore>, value: &'static str) -> JoinHandle<Result<Bytes, Error<Infallible>>> {
+        let (memo, work) = (memo.clone(), self.clone());
+        let compute = move || async move {
+            work.runs.fetch_add(1, Ordering::SeqCst);
+            work.gate.acquire().await.expect("never closed").forget();
+            Ok(Bytes::from(value))
+        };
+        tokio::spawn(async move { memo.get_or_compute("a", compute).await })
+    }
+
+    async fn started(&self, runs: usize) {
+        eventually("a computation", || self.runs.load(Ordering::SeqCst) >= runs).await;
+    }
+
+    fn let_go(&self) {
+        self.gate.add_permits(1);
+    }
+}
+
+fn memo(store: &MemoryStore) -> MemoLock<MemoryStore> {
+    MemoLock::new(store.clone(), "t").lease(LEASE).wait_timeout(LEASE * 2)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_gives_leases_back_and_serves_hits_and_computes_without_the_store() {
+    let store = MemoryStore::new();
+    let (here, there) = (memo(&store), memo(&store));
+    let found = || async { Ok::<_, Infallible>(Bytes::from("found")) };
+    here.get_or_compute("stored", found).await.expect("a value");
+    let (old, new, late) = (Work::new(), Work::new(), Work::new());
+    let leader = old.ask(&here, "old");
+    old.started(1).await;
+    let follower = old.ask(&here, "no");
+    let elsewhere = new.ask(&there, "new");
+    eventually("one who waits", || there.stats().waiting == 1).await;
+
+    let told = tokio::time::Instant::now();
+    here.shutdown().await;
+    new.started(1).await;
+    assert!(told.elapsed() < LEASE / 3, "{:?}", told.elapsed());
+    assert_eq!(here.stats().given_back, 1);
+
+    assert_eq!(here.get("stored").await.expect("a key").expect("a hit"), "found");
+    new.let_go();
+    assert_eq!(elsewhere.await.expect("no panic").expect("a value"), "new");
+    old.let_go();
+    for answered in [leader, follower] {
+        assert_eq!(answered.await.expect("no panic").expect("a value"), "old");
+    }
+    assert_eq!(here.get("a").await.expect("a key").expect("the successor's"), "new");
+
+    there.invalidate("a").await.expect("a store");
+    let crowd: Vec<_> = (0..10).map(|_| late.ask(&here, "late")).collect();
+    eventually("all but the leader waiting", || here.stats().waiting == 9).await;
+    late.let_go();
+    for caller in crowd {
+        assert_eq!(caller.await.expect("no panic").expect("a value"), "late");
+    }
+    assert_eq!(late.runs.load(Ordering::SeqCst), 1);
+    assert_eq!(here.get("a").await.expect("a key"), None, "nothing is stored any more");
+    let stats = here.stats();
+    assert_eq!((stats.failed_open, stats.given_back, stats.fenced), (0, 1, 0));
+    // Once is enough.
+    here.shutdown().await;
+    here.drained().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_of_another_process_goes_on_waiting_and_takes_no_lease_over() {
+    let store = MemoryStore::new();
+    let address = Address::new(&Tag::new("t").expect("a tag"), &Key::new("a").expect("a key"));
+    let held = store.acquire(&address, Token::random(), LEASE).await.expect("a store");
+    assert_eq!(held.lock, Lock::Granted);
+    let (memo, work) = (memo(&store), Work::new());
+    let follower = work.ask(&memo, "mine");
+    eventually("one who waits", || memo.stats().waiting == 1).await;
+    memo.shutdown().await;
+    assert_eq!(work.runs.load(Ordering::SeqCst), 0);
+    // The holder never comes back.
+    tokio::time::sleep(LEASE + Duration::from_secs(1)).await;
+    work.started(1).await;
+    let free = store.acquire(&address, Token::random(), LEASE).await.expect("a store");
+    assert_eq!(free.lock, Lock::Granted);
+    work.let_go();
+    assert_eq!(follower.await.expect("no panic").expect("a value"), "mine");
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_a_runtime_that_is_gone() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+    };
+    let (gone, here) = (runtime().expect("a runtime"), runtime().expect("a runtime"));
+    let memo = memo(&MemoryStore::new());
+    let work = Work::new();
+    let caller = {
+        let _entered = gone.enter();
+        work.ask(&memo, "never")
+    };
+    gone.block_on(work.started(1));
+    gone.shutdown_background();
+    here.block_on(within("the end of a shutdown", async {
+        memo.shutdown().await;
+        memo.drained().await;
+        assert!(caller.await.is_err());
+    }));
+}
