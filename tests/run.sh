@@ -22,8 +22,8 @@ install() {
 }
 
 step "what the tests need"
-# A Redis to share, and a Python to write a stored response with.
-for program in redis-server python3; do
+# A Redis to share, a Python to write a stored response with, and a compiler for libFuzzer.
+for program in redis-server python3 g++; do
     if command -v "$program" >/dev/null; then
         continue
     fi
@@ -33,7 +33,13 @@ for program in redis-server python3; do
     fi
     install "$program"
 done
-redis-server --version
+# Debian has it from 13 on.
+if ! command -v valkey-server >/dev/null && command -v apt-get >/dev/null; then
+    apt-cache show redis-server >/dev/null 2>&1 || (as_root apt-get update -q) || true
+    if apt-cache show valkey-server >/dev/null 2>&1; then
+        (install valkey-server) || echo "valkey-server could not be installed" >&2
+    fi
+fi
 
 # The tests hold some thousand connections at once.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
@@ -60,5 +66,18 @@ cargo package --no-verify --allow-dirty --quiet
 step "examples"
 cargo build --examples --all-features
 
-step "tests"
+step "tests with ${MEMOLOCK_REDIS_SERVER:-redis-server}"
+"${MEMOLOCK_REDIS_SERVER:-redis-server}" --version
 cargo test --all-features
+
+step "tests with valkey-server"
+if command -v valkey-server >/dev/null; then
+    valkey-server --version
+    MEMOLOCK_REDIS_SERVER=valkey-server cargo test --all-features --lib store::redis
+    MEMOLOCK_REDIS_SERVER=valkey-server cargo test --all-features --test it
+else
+    echo "not run: this distribution has no valkey-server (Debian has from 13 on)"
+fi
+
+step "fuzz"
+fuzz/run.sh "${MEMOLOCK_FUZZ_SECONDS:-10}"

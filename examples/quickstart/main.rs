@@ -22,7 +22,7 @@ use support::{eprintln, println};
 use tower::BoxError;
 use tower::layer::util::Identity;
 use tower_memolock::middleware::UriKey;
-use tower_memolock::{Address, Key, MemoLockLayer, MemoryStore, RedisStore, Store, Tag};
+use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore, Store, Tag};
 
 use self::clients::{Clients, Round};
 use self::nodes::Nodes;
@@ -86,8 +86,7 @@ async fn demonstrate(redis: Option<String>) -> Result<(), BoxError> {
         stores.push(RedisStore::builder(&url).timeout(PATIENCE).connect().await?);
     }
     // To a store, a Redis that is down is no error: the nodes work without it. Here, it is worth a word.
-    let any = Address::new(&Tag::new(TAG)?, &Key::new("any")?);
-    if let Err(error) = stores[0].lookup(&any).await {
+    if let Err(error) = stores[0].check(&Tag::new(TAG)?).await {
         eprintln!("warning: no help from this Redis ({error}): each node will call its own handler\n");
     }
     run(stores).await

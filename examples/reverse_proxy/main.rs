@@ -22,17 +22,16 @@ mod rewrite;
 mod server;
 mod upstream;
 
-use std::mem;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use http_body_util::Either;
 use tokio::net::TcpListener;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
-use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore, Store};
+use tower_memolock::{MemoLockLayer, MemoryStore, Store, StoreErrorKind};
 use tracing_subscriber::filter::LevelFilter;
 
-use self::options::{Options, Sharing};
+use self::options::Options;
 use self::rewrite::Target;
 use self::upstream::{Upstream, bad_gateway};
 
@@ -58,13 +57,15 @@ async fn main() -> ExitCode {
 }
 
 async fn run(mut options: Options) -> Result<(), BoxError> {
-    let redis = match mem::replace(&mut options.sharing, Sharing::Nothing) {
-        Sharing::Nothing => return proxy(options, MemoryStore::new()).await,
-        Sharing::Server(url) => RedisStore::builder(url),
-        Sharing::Sentinel { sentinels, master } => RedisStore::sentinel(sentinels, master),
-        Sharing::Cluster(nodes) => RedisStore::cluster(nodes),
+    let Some(redis) = options.redis.take() else {
+        return proxy(options, MemoryStore::new()).await;
     };
-    proxy(options, redis.connect().await?).await
+    let store = redis.connect().await?;
+    match store.check(&options.tag).await {
+        // A Redis that is away comes back by itself, a permission does not.
+        Err(error) if error.kind() == StoreErrorKind::Rejected => Err(error.into()),
+        _ => proxy(options, store).await,
+    }
 }
 
 async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
-use tower_memolock::Tag;
+use tower_memolock::store::RedisStoreBuilder;
+use tower_memolock::{RedisStore, Tag};
 
 use crate::support::{Args, Error, read_args};
 
@@ -19,6 +20,10 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --redis URL           share with other proxies through this Redis; without it, within this process
   --sentinel MASTER     each --redis is the URL of a sentinel that watches the Redis of this name
   --cluster             each --redis is the URL of a node of one Redis Cluster
+  --redis-ca FILE       the CA that signed the certificate of a rediss:// Redis, as PEM
+                                                                           [default: Mozilla's]
+  --redis-cert FILE     a client certificate for it, as PEM, with --redis-key
+  --redis-key FILE      the key of the client certificate, as PEM
   --tag NAME            the first part of the names of all keys            [default: proxy]
   --ttl DUR             store what the upstream gives no lifetime this long [default: do not store it]
   --lease DUR           how long a dead proxy may block a key              [default: 5s]
@@ -29,37 +34,11 @@ requests that arrive together, at any number of these proxies over one Redis, co
 DUR is a whole number with a unit: 500ms, 2s, 1m, 1h.
 RUST_LOG sets how much goes to stderr: error, warn, info, debug or trace [default: warn].";
 
-/// Through what the proxies share.
-#[derive(Debug)]
-pub(crate) enum Sharing {
-    Nothing,
-    Server(String),
-    Sentinel { sentinels: Vec<String>, master: String },
-    Cluster(Vec<String>),
-}
-
-impl Sharing {
-    fn new(mut redis: Vec<String>, sentinel: Option<String>, cluster: bool) -> Result<Self, Error> {
-        match (sentinel, cluster) {
-            (Some(_), true) => Err("--sentinel and --cluster exclude each other".into()),
-            (Some(_), _) if redis.is_empty() => Err(Args::missing("--redis", "the address of a sentinel")),
-            (None, true) if redis.is_empty() => Err(Args::missing("--redis", "the address of a node of the cluster")),
-            (Some(master), false) => Ok(Self::Sentinel {
-                sentinels: redis,
-                master,
-            }),
-            (None, true) => Ok(Self::Cluster(redis)),
-            (None, false) => Ok(redis.pop().map_or(Self::Nothing, Self::Server)),
-        }
-    }
-}
-
 /// What the command line asks for.
-#[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     pub(crate) upstream: Uri,
-    pub(crate) sharing: Sharing,
+    pub(crate) redis: Option<RedisStoreBuilder>,
     pub(crate) tag: Tag,
     pub(crate) ttl: Option<Duration>,
     pub(crate) lease: Duration,
@@ -72,9 +51,8 @@ impl Options {
         read_args(USAGE, |args| {
             let mut listen = None;
             let mut upstream = None;
-            let mut redis = Vec::new();
-            let mut sentinel = None;
-            let mut cluster = false;
+            let (mut redis, mut sentinel, mut cluster) = (Vec::new(), None, false);
+            let (mut ca, mut cert, mut key) = (None, None, None);
             let mut tag = Tag::new("proxy").map_err(|e| e.to_string())?;
             let mut ttl = None;
             let mut lease = Duration::from_secs(5);
@@ -87,6 +65,9 @@ impl Options {
                     "--redis" => redis.push(args.redis_url()?),
                     "--sentinel" => sentinel = Some(args.text("the name of a master")?),
                     "--cluster" => cluster = true,
+                    "--redis-ca" => ca = Some(args.file()?),
+                    "--redis-cert" => cert = Some(args.file()?),
+                    "--redis-key" => key = Some(args.file()?),
                     "--tag" => tag = args.tag()?,
                     "--ttl" => ttl = Some(args.duration()?),
                     "--lease" => lease = args.duration()?,
@@ -96,10 +77,15 @@ impl Options {
                 }
             }
             let missing = Args::missing;
+            let redis = match builder(redis, sentinel, cluster)? {
+                Some(builder) => Some(with_certificates(builder, ca, cert, key)?),
+                None if ca.or(cert).or(key).is_some() => return Err(missing("--redis", "an address")),
+                None => None,
+            };
             Ok(Self {
                 listen: listen.ok_or_else(|| missing("--listen", "an address"))?,
                 upstream: upstream.ok_or_else(|| missing("--upstream", "an http:// address"))?,
-                sharing: Sharing::new(redis, sentinel, cluster)?,
+                redis,
                 tag,
                 ttl,
                 lease,
@@ -107,5 +93,38 @@ impl Options {
                 max_body,
             })
         })
+    }
+}
+
+/// The store through which the proxies share, if they do.
+fn builder(
+    mut redis: Vec<String>,
+    sentinel: Option<String>,
+    cluster: bool,
+) -> Result<Option<RedisStoreBuilder>, Error> {
+    match (sentinel, cluster) {
+        (Some(_), true) => Err("--sentinel and --cluster exclude each other".into()),
+        (Some(_), _) if redis.is_empty() => Err(Args::missing("--redis", "the address of a sentinel")),
+        (None, true) if redis.is_empty() => Err(Args::missing("--redis", "the address of a node of the cluster")),
+        (Some(master), false) => Ok(Some(RedisStore::sentinel(redis, master))),
+        (None, true) => Ok(Some(RedisStore::cluster(redis))),
+        (None, false) => Ok(redis.pop().map(RedisStore::builder)),
+    }
+}
+
+fn with_certificates(
+    mut builder: RedisStoreBuilder,
+    ca: Option<Vec<u8>>,
+    cert: Option<Vec<u8>>,
+    key: Option<Vec<u8>>,
+) -> Result<RedisStoreBuilder, Error> {
+    if let Some(ca) = ca {
+        builder = builder.root_certificates(ca);
+    }
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(builder.client_certificate(cert, key)),
+        (None, None) => Ok(builder),
+        (None, Some(_)) => Err(Args::missing("--redis-cert", "a file")),
+        (Some(_), None) => Err(Args::missing("--redis-key", "a file")),
     }
 }

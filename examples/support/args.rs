@@ -150,6 +150,12 @@ impl Args {
         self.value(REDIS_URL, value::redis_url)
     }
 
+    /// What is in the file that the flag names.
+    pub(crate) fn file(&mut self) -> Result<Vec<u8>, Error> {
+        let name = self.text("a file")?;
+        std::fs::read(&name).map_err(|e| format!("{} takes a file, not {name:?}: {e}", self.flag).into())
+    }
+
     fn value<T>(&mut self, takes: &str, parse: fn(&str) -> Option<T>) -> Result<T, Error> {
         let Ok(given) = self.parser.value() else {
             return Err(format!("{} takes {takes}, but nothing follows it", self.flag).into());

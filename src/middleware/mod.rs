@@ -3,6 +3,9 @@
 mod body;
 mod computation;
 mod future;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key_extractor;
 mod layer;
 mod policy;

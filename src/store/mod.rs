@@ -39,6 +39,9 @@ use tokio::time::Instant;
 
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryWatch};
+#[cfg(all(fuzzing, feature = "redis"))]
+#[doc(hidden)]
+pub use self::redis::fuzzing;
 #[cfg(feature = "redis")]
 pub use self::redis::{PlaneStats, RedisStats, RedisStore, RedisStoreBuilder, RedisWatch};
 pub use self::token::Token;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tower_memolock::{MemoLock, RedisStore, StoreError, StoreErrorKind, Tag};
 
 use crate::contract::{self, for_each_clause};
-use crate::support::{Log, RedisServer, causes, eventually, within};
+use crate::support::{Log, Node, RedisServer, causes, eventually, run_example, within};
 
 /// The permissions that the documentation lists, for the tag `contract`.
 pub(crate) const RULES: [&str; 15] = [
@@ -32,11 +32,8 @@ fn tag() -> Tag {
 
 /// Makes `memo` a user with these permissions and no others.
 fn set_user(server: &RedisServer, rules: &[&str]) {
-    let mut command = vec!["ACL", "SETUSER", "memo", "reset", "on", ">secret"];
+    let mut command = vec!["ACL", "SETUSER", "memo", "reset", "on", ">secret", "resetchannels"];
     command.extend(rules);
-    if server.major_version() < 7 {
-        command.push("+hello");
-    }
     server.cli(&command);
 }
 
@@ -94,7 +91,9 @@ fn the_documentation_lists_the_permissions_that_are_tested() {
     let words = include_str!("../../src/store/redis/store.rs").replace("///", "");
     let readme = include_str!("../../README.md");
     for text in [words.as_str(), readme] {
-        let (_, rules) = text.split_once("ACL SETUSER memo on >password ").expect("the user");
+        let (_, rules) = text
+            .split_once("ACL SETUSER memo on >password resetchannels ")
+            .expect("the user");
         let (rules, _) = rules.split_once("```").expect("the end of the user");
         let found: Vec<_> = rules.split_whitespace().collect();
         let expected = RULES.map(|rule| rule.replace("contract", "report"));
@@ -152,6 +151,16 @@ async fn a_database_needs_one_more_permission() {
     server.cli(&["ACL", "SETUSER", "memo", "+select"]);
     let store = RedisStore::connect(&url).await.expect("a store");
     store.check(&tag()).await.expect("all permissions");
+}
+
+#[tokio::test]
+async fn nobody_else_has_to_be_allowed_anything() {
+    let server = RedisServer::start();
+    set_user(&server, &RULES);
+    server.cli(&["ACL", "SETUSER", "default", "reset"]);
+    let store = connect(&server).await.expect("a store");
+    store.check(&tag()).await.expect("all permissions");
+    contract::a_commit_is_heard_by_all_watchers(store.clone(), store).await;
 }
 
 #[tokio::test]
@@ -223,4 +232,23 @@ async fn a_permission_that_a_script_lost_is_told_too() {
     within("the end of all computations", memo.drained()).await;
     let warnings = log.lines_with("denies the store a permission");
     assert_eq!(warnings.len(), 1, "{warnings:#?}");
+}
+
+#[tokio::test]
+async fn a_proxy_without_a_permission_does_not_start() {
+    let server = RedisServer::start();
+    set_user(&server, &RULES);
+    let url = url(&server);
+    let mut flags = vec!["--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1"];
+    flags.extend(["--redis", &url]);
+    let output = run_example("reverse_proxy", &flags).await;
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains("&proxy/ctl:* &proxy/notif:* ~proxy/lock:* ~proxy:*"),
+        "{stderr}"
+    );
+    flags.extend(["--tag", "contract"]);
+    let node = Node::start("reverse_proxy", &flags).await;
+    assert_eq!(node.stderr(), "");
 }

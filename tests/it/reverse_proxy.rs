@@ -334,6 +334,9 @@ async fn help_goes_to_stdout_and_is_a_success() {
         "--redis",
         "--sentinel",
         "--cluster",
+        "--redis-ca",
+        "--redis-cert",
+        "--redis-key",
         "--tag",
         "--ttl",
         "--lease",
@@ -371,6 +374,16 @@ async fn a_wrong_command_line_is_explained() {
         (&["--sentinel", ""], &["--sentinel", "master"]),
         (&["--cluster"], &["--redis is missing", "cluster"]),
         (&["--cluster", "--sentinel", "m"], &["exclude"]),
+        (&["--redis-ca", "/nowhere.pem"], &["--redis-ca", "/nowhere.pem"]),
+        (&["--redis-ca", "Cargo.toml"], &["--redis is missing"]),
+        (
+            &["--redis", "rediss://localhost", "--redis-cert", "Cargo.toml"],
+            &["--redis-key is missing"],
+        ),
+        (
+            &["--redis", "rediss://localhost", "--redis-key", "Cargo.toml"],
+            &["--redis-cert is missing"],
+        ),
     ] {
         let all: Vec<&str> = PLACES.iter().chain(flags).copied().collect();
         let output = run_example("reverse_proxy", &all).await;

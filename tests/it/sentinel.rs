@@ -154,6 +154,26 @@ async fn succeed_silently(and_then: impl FnOnce(&RedisServer)) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_no_master_any_more_is_left_although_it_is_named() {
+    let server = RedisServer::start();
+    let sentinel = Sentinel::start(&format!("sentinel monitor {MASTER} 127.0.0.1 {} 1\n", server.port()));
+    let store = connect(vec![sentinel.url()]).await;
+    let mut watch = store.watch(&address("a"));
+    reread(&mut watch).await;
+    server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    // A replica would answer to this.
+    within("an end to answers", async {
+        while store.lookup(&address("a")).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    reread(&mut watch).await;
+    server.cli(&["REPLICAOF", "NO", "ONE"]);
+    promise_works(&store, &mut watch).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sentinels_that_are_dead_or_ignorant_do_not_matter() {
     let server = RedisServer::start();
     let knows = Sentinel::start(&format!("sentinel monitor {MASTER} 127.0.0.1 {} 1\n", server.port()));

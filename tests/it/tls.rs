@@ -1,12 +1,17 @@
 //! `rediss://`: certificates of one's own, and what is wrong with one, in words.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tower_memolock::store::{Acquire, Lock, Notice, RedisStore, RedisStoreBuilder, Store, Token, Value, Watch};
 use tower_memolock::{Address, Key, StoreError, StoreErrorKind, Tag};
 
 use crate::contract::{self, for_each_clause};
-use crate::support::{Authority, Issued, Log, RedisServer, TlsServer, causes, within};
+use crate::support::{
+    Authority, HttpClient, Issued, Log, Node, Origin, RedisServer, Reply, TlsServer, causes, eventually, run_example,
+    within,
+};
 
 const HOST: &str = "127.0.0.1";
 const LONG: Duration = Duration::from_secs(60);
@@ -90,6 +95,40 @@ async fn both_connections_come_back_after_a_kill() {
     assert_ne!(store.epoch(), epoch);
 }
 
+#[tokio::test]
+async fn proxies_share_through_a_redis_with_tls() {
+    let strict = Strict::start();
+    let file = |name: &str, pem: &str| strict.server.file(name, pem);
+    let (url, ca) = (strict.server.url(), file("trusted.pem", &strict.ca));
+    let cert = file("client.pem", &strict.client.certificate);
+    let key = file("client.key", &strict.client.key);
+    let mut flags = vec!["--redis", &url, "--ttl", "1m", "--redis-ca", &ca];
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let origin = Origin::start(move |_| {
+        let n = count.fetch_add(1, Ordering::SeqCst);
+        async move { Reply::ok(format!("answer {n}")) }
+    })
+    .await;
+
+    let mut without = vec!["--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1"];
+    without.extend(&flags);
+    let output = run_example("reverse_proxy", &without).await;
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("Redis wants a client certificate"), "{stderr}");
+
+    flags.extend(["--redis-cert", &cert, "--redis-key", &key]);
+    for _ in 0..2 {
+        let node = Node::reverse_proxy(&origin.url(), &flags).await;
+        let answer = HttpClient::http1().get(&node.url("/")).await;
+        assert_eq!(answer.expect("an answer").text(), "answer 0");
+        let stored = || !strict.server.plain.cli(&["KEYS", "proxy:*"]).is_empty();
+        eventually("the answer is stored", stored).await;
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
 async fn refusal(builder: RedisStoreBuilder) -> StoreError {
     let connected = within("an answer to connect", builder.connect()).await;
     connected.expect_err("nothing to connect to like this")
@@ -145,7 +184,7 @@ async fn what_cannot_be_told_from_an_outage_is_a_warning_with_the_reason() {
     let plain_at_tls = server.url().replace("rediss:", "redis:");
     for (url, reason) in [
         (tls_at_plain, "a port without TLS does not answer"),
-        (plain_at_tls, "rediss:// is right"),
+        (plain_at_tls, "a port for TLS does so"),
     ] {
         let log = Log::start();
         let builder = RedisStore::builder(&url).connect_timeout(Duration::from_millis(500));
@@ -230,4 +269,14 @@ async fn a_key_is_never_printed() {
 /// The first line of the key proper.
 fn key_body(issued: &Issued) -> &str {
     issued.key.lines().nth(1).expect("a second line")
+}
+// The task that reads the refusal runs beside the one that greets: either may be first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_after_the_handshake_is_heard_whoever_reads_it() {
+    let strict = Strict::start();
+    for _ in 0..20 {
+        let error = refusal(RedisStore::builder(strict.server.url()).root_certificates(strict.ca.as_str())).await;
+        let text = causes(&error);
+        assert!(text.contains("give one to `client_certificate`"), "{text}");
+    }
 }

@@ -295,7 +295,23 @@ impl Denials {
 }
 
 fn is_denial(error: &ServerError) -> bool {
-    // Redis 7.0 gives scripts an `ERR` with a text of its own.
-    let in_script = |text: &str| text.contains("user executing the script can't");
+    // A script gets an `ERR`, with the first text up to Redis 7.0 and the second from then on.
+    let in_script =
+        |text: &str| text.contains("user executing the script can't") || text.contains("ACL failure in script");
     error.code() == "NOPERM" || error.details().is_some_and(in_script)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_is_news_after_a_minute_without_one() {
+        let denials = Denials::default();
+        let start = Instant::now();
+        let told: Vec<_> = [0, 1, 59, 118, 178, 179]
+            .map(|second| denials.is_news(start + Duration::from_secs(second)))
+            .into();
+        assert_eq!(told, [true, false, false, false, true, false]);
+    }
 }

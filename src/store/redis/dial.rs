@@ -17,6 +17,8 @@ use super::connection::{Connection, within};
 use super::error::DialError;
 use super::hello::Required;
 use super::sentinel::{Endpoint, Sentinels};
+#[cfg(feature = "tls")]
+use super::tls;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// When the kernel starts to probe an idle connection. Our own heartbeat is faster; this is for what it misses.
@@ -179,7 +181,15 @@ impl Dialer {
             self.greet(&mut connection).await?;
             Ok(connection)
         };
-        self.within_timeout(open).await
+        let outcome = self.within_timeout(open).await;
+        #[cfg(feature = "tls")]
+        if let Err(DialError::HungUp(_)) = &outcome
+            && let ConnectionAddr::TcpTls { .. } = info.addr()
+            && let Some(reason) = tls::diagnose(client, self.connect_timeout).await
+        {
+            return Err(reason);
+        }
+        outcome
     }
 
     async fn open_notifications(

@@ -121,7 +121,7 @@ pub(super) enum DialError {
     Unreachable(#[source] RedisError),
     #[error("Redis does not answer; a port without TLS does not answer to a rediss:// URL either")]
     Silent(#[source] RedisError),
-    #[error("Redis hangs up; a port for TLS does so on a redis:// URL, where rediss:// is right")]
+    #[error("Redis hangs up before it answers; a port for TLS does so on a redis:// URL")]
     HungUp(#[source] RedisError),
     #[error("the way to Redis cannot be used as configured")]
     Config(#[source] RedisError),
@@ -188,7 +188,7 @@ impl DialError {
     pub(super) fn with_hint(self, address: &ConnectionAddr) -> Self {
         match (self, address) {
             (Self::Unreachable(e), ConnectionAddr::TcpTls { .. }) if e.is_timeout() => Self::Silent(e),
-            (Self::Unreachable(e), ConnectionAddr::Tcp(..))
+            (Self::Unreachable(e), ConnectionAddr::Tcp(..) | ConnectionAddr::TcpTls { .. })
                 if e.is_connection_dropped() && !e.is_connection_refusal() =>
             {
                 Self::HungUp(e)

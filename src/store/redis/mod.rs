@@ -7,6 +7,8 @@ mod commands;
 mod connection;
 mod dial;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hello;
 mod keyspace;
 mod link;

@@ -83,12 +83,14 @@ use crate::store::{Acquire, Lock, Release, Store, Token, Value};
 /// A Redis user for the tag `report`, which may do what the store does and nothing else:
 ///
 /// ```text
-/// ACL SETUSER memo on >password ~report:* ~report/lock:* &report/notif:* &report/ctl:*
+/// ACL SETUSER memo on >password resetchannels ~report:* ~report/lock:* &report/notif:* &report/ctl:*
 ///     +get +set +pttl +pexpire +del +eval +evalsha +publish +subscribe +unsubscribe +ping
 /// ```
 ///
-/// and `+select` where the URL names a database, `+hello` for Redis 6, and in a Redis Cluster
-/// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. Every further tag needs its own four patterns.
+/// and `+select` where the URL names a database, and in a Redis Cluster
+/// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. Every further tag needs its own four
+/// patterns. Redis 6.0, which knows no patterns of channels, takes the rest.
+///
 /// [`connect`](Self::connect) tries the commands, on names that begin with `memolock`, which the server's `ACL LOG` may
 /// show as denied; [`check`](Self::check) tries the patterns of a tag. A permission that is taken away later makes
 /// operations fail, without which their callers go on, and is logged once.

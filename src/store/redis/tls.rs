@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::{Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, RedisError, TlsCertificates};
 use rustls::crypto::CryptoProvider;
@@ -11,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, CertificateError, RootCertStore};
 
+use super::error::DialError;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// What the builder was given, as PEM.
@@ -173,6 +175,18 @@ impl HandshakeError {
             _ => return None,
         })
     }
+}
+
+/// Asks a server why it hangs up right after the handshake: with TLS 1.3 its verdict on the client comes only then, and
+/// a multiplexed connection may read it, and drop it, before the first command waits for an answer.
+pub(super) async fn diagnose(client: Client, limit: Duration) -> Option<DialError> {
+    let listen = move || {
+        let mut connection = client.get_connection_with_timeout(limit)?;
+        connection.set_read_timeout(Some(limit))?;
+        connection.recv_response()
+    };
+    let outcome = tokio::task::spawn_blocking(listen).await.ok()?;
+    outcome.err().map(DialError::from).filter(DialError::is_permanent)
 }
 
 /// What rustls had to say, where it was rustls.

@@ -100,14 +100,6 @@ impl RedisServer {
         Resp::connect(self.port)?.command(args)
     }
 
-    /// 7 for Redis 7.0.15; Valkey says which Redis it is like.
-    pub(crate) fn major_version(&self) -> u32 {
-        let info = self.cli(&["INFO", "server"]);
-        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
-        let major = version.and_then(|version| version.split('.').next());
-        major.and_then(|major| major.parse().ok()).expect("a version")
-    }
-
     /// How often each command was called since the last [`reset_commandstats`](Self::reset_commandstats), commands
     /// inside scripts included, as `INFO commandstats` has it.
     pub(crate) fn commandstats(&self) -> BTreeMap<String, u64> {

@@ -1,7 +1,7 @@
 //! [`Authority`]: a CA of the test's own; [`TlsServer`]: a redis-server with a certificate from it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::id;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -89,11 +89,7 @@ impl TlsServer {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("memolock-it-tls-{}-{count}", id()));
         fs::create_dir_all(&dir).expect("a folder for certificates");
-        let file = |name: &str, pem: &str| {
-            let path = dir.join(name);
-            fs::write(&path, pem).expect("a file for a certificate");
-            path.to_str().expect("a path of UTF-8").to_owned()
-        };
+        let file = |name: &str, pem: &str| write(&dir, name, pem);
         let port = free_port();
         let (port_text, ca) = (port.to_string(), file("ca.pem", authority.pem()));
         let certificate_file = file("server.pem", &certificate.certificate);
@@ -110,9 +106,16 @@ impl TlsServer {
         format!("rediss://127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.port
+    /// Writes a file that lives as long as the server, and returns its path.
+    pub(crate) fn file(&self, name: &str, pem: &str) -> String {
+        write(&self.dir, name, pem)
     }
+}
+
+fn write(dir: &Path, name: &str, pem: &str) -> String {
+    let path = dir.join(name);
+    fs::write(&path, pem).expect("a file for a certificate");
+    path.to_str().expect("a path of UTF-8").to_owned()
 }
 
 impl Drop for TlsServer {

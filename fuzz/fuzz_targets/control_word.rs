@@ -1,0 +1,26 @@
+//! Whatever is published on a control channel is one word or none, and a word means the same once it is sent on.
+
+#![no_main]
+
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+use tower_memolock::RemoteError;
+use tower_memolock::store::{Notice, Release, fuzzing};
+
+fuzz_target!(|data: &[u8]| {
+    let payload = Bytes::copy_from_slice(data);
+    match fuzzing::parse_control(&payload) {
+        Some(Notice::Released(reason)) => {
+            let cut = matches!(&reason, Release::Failed(error) if error.message().len() + 7 < data.len());
+            let again = fuzzing::control(&reason);
+            assert!(again == data || cut && data.starts_with(&again), "{reason:?}");
+            if let Release::Failed(error) = &reason {
+                assert!(error.message().len() <= RemoteError::MAX_LEN);
+            }
+        }
+        Some(Notice::Reread) => assert_eq!(data, b"stored"),
+        Some(Notice::Invalidated) => assert_eq!(data, b"invalidated"),
+        Some(other) => panic!("{other:?} is nothing to say on a control channel"),
+        None => {}
+    }
+});
