@@ -238,14 +238,15 @@ impl Commands {
     fn lose(&self, generation: u64, reason: RedisError) -> bool {
         let lost = {
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-            current.take_if(|c| c.generation == generation).is_some()
+            current.take_if(|c| c.generation == generation)
         };
-        if lost {
+        if let Some(lost) = &lost {
+            lost.connection.retire();
             self.signals.trouble.notify_one();
             // The supervisor ends only with the store.
             let _ = self.lost.send(reason);
         }
-        lost
+        lost.is_some()
     }
 }
 

@@ -3,6 +3,8 @@
 #![allow(dead_code, unused_imports, reason = "each test needs a part of it")]
 
 mod client;
+pub(crate) mod cluster;
+mod fault_proxy;
 mod fleet;
 mod log;
 mod node;
@@ -17,6 +19,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use self::client::{Answer, HttpClient, exchange, hang_up_after_request};
+pub(crate) use self::fault_proxy::{Cut, Fault, FaultProxy, Injection, Link, Plane, Target};
 pub(crate) use self::fleet::Fleet;
 pub(crate) use self::log::{Log, causes};
 pub(crate) use self::node::{Node, command, run_example};
