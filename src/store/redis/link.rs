@@ -40,7 +40,10 @@ impl Server {
         let hub = Arc::new(Hub::default());
         let signals = Signals::default();
         let scout = dialer.sentinels().map(Arc::clone);
-        let scout = scout.map(|sentinels| Task::spawn(sentinel::keep_looking(sentinels, dialer.clone())));
+        let scout = scout.map(|sentinels| {
+            let (hub, check) = (Arc::clone(&hub), Arc::clone(&signals.check));
+            Task::spawn(sentinel::keep_looking(sentinels, dialer.clone(), hub, check))
+        });
         let subscriber = Subscriber::start(Arc::clone(&hub), dialer.clone(), Arc::clone(&signals.check));
         let (commands, supervisor) = Commands::start(dialer.clone(), hub, signals, Some(first));
         Self {

@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::Value as Reply;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::DialError;
+use super::subscriber::Hub;
 
 /// How often the sentinels are asked whether the master is still the master.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -125,11 +127,11 @@ impl Sentinel {
     }
 }
 
-/// Asks again and again where the master is, without end.
+/// Asks again and again where the master is, without end, and has both planes look whether they are there.
 ///
 /// What a plane learns from its own connection is not enough: a master that was cut off goes on as one, and whoever
 /// is on its side of the gap would stay with it.
-pub(super) async fn keep_looking(sentinels: Arc<Sentinels>, dialer: Dialer) {
+pub(super) async fn keep_looking(sentinels: Arc<Sentinels>, dialer: Dialer, hub: Arc<Hub>, check: Arc<Notify>) {
     loop {
         tokio::time::sleep(PERIOD).await;
         let Ok(candidates) = sentinels.candidates().await else {
@@ -138,9 +140,10 @@ pub(super) async fn keep_looking(sentinels: Arc<Sentinels>, dialer: Dialer) {
         let Some(likeliest) = candidates.into_iter().next() else {
             continue;
         };
-        if !sentinels.is_at(&likeliest) {
-            // Notes by itself that it is a master, where it is.
-            let _ = dialer.commands_at(&likeliest).await;
+        // This takes note of a server that is a master.
+        if !sentinels.is_at(&likeliest) && dialer.commands_at(&likeliest).await.is_ok() {
+            check.notify_one();
+            hub.check();
         }
     }
 }
