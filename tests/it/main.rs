@@ -15,7 +15,9 @@ mod lookups;
 mod memo;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod redis_cluster;
 mod reverse_proxy;
+mod sentinel;
 mod shutdown;
 mod support;
 mod tls;

@@ -8,26 +8,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, RedisError, Value as Reply};
+use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, Value as Reply};
+
+use super::sentinel::Endpoint;
 
 /// Into how many waits a timeout is divided.
 const TURNS: u32 = 4;
 
 /// A multiplexed connection that gives up an answer after a timeout of its own. The crate's is to be off: it cannot
 /// tell a silent server from a process that did not get to listen.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Connection {
     inner: MultiplexedConnection,
+    address: Arc<ConnectionAddr>,
     timeout: Duration,
     retired: Arc<AtomicBool>,
 }
 
 impl Connection {
-    pub(super) fn new(inner: MultiplexedConnection, timeout: Duration) -> Self {
+    pub(super) fn new(inner: MultiplexedConnection, address: ConnectionAddr, timeout: Duration) -> Self {
         Self {
             inner,
+            address: Arc::new(address),
             timeout,
             retired: Arc::default(),
+        }
+    }
+
+    /// Whom this is a connection to, unless through a Unix socket.
+    pub(super) fn endpoint(&self) -> Option<Endpoint> {
+        match &*self.address {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => Some((host.clone(), *port)),
+            _ => None,
         }
     }
 
