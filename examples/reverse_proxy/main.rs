@@ -5,7 +5,8 @@
 //! cargo run --example reverse_proxy -- --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000
 //! ```
 //!
-//! Give several of them `--redis redis://127.0.0.1` and they share. A request passes through
+//! Give several of them `--redis redis://127.0.0.1` and they share; with `--sentinel` or `--cluster`, through Sentinel or
+//! a Redis Cluster. A request passes through
 //!
 //! 1. `server.rs`: hyper, HTTP/1 and HTTP/2;
 //! 2. `rewrite.rs`: what a gateway must change, *before* the layer, so that all proxies build the same key;

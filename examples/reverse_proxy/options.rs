@@ -18,6 +18,8 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --listen ADDR         where to listen; port 0 takes a free one
   --upstream URL        whom to ask, http:// only; a path is put in front of each request's
   --redis URL           share with other proxies through this Redis; without it, within this process
+  --sentinel MASTER     each --redis is the URL of a sentinel that watches the Redis of this name
+  --cluster             each --redis is the URL of a node of one Redis Cluster
   --redis-ca FILE       the CA that signed the certificate of a rediss:// Redis, as PEM
                                                                            [default: Mozilla's]
   --redis-cert FILE     a client certificate for it, as PEM, with --redis-key
@@ -51,7 +53,8 @@ impl Options {
         read_args(USAGE, |args| {
             let mut listen = None;
             let mut upstream = None;
-            let (mut redis, mut ca, mut cert, mut key) = (None, None, None, None);
+            let (mut redis, mut sentinel, mut cluster) = (Vec::new(), None, false);
+            let (mut ca, mut cert, mut key) = (None, None, None);
             let mut tag = Tag::new("proxy").map_err(|e| e.to_string())?;
             let mut ttl = None;
             let mut targeted = vec![HeaderName::from_static("cdn-cache-control")];
@@ -62,7 +65,9 @@ impl Options {
                 match flag {
                     "--listen" => listen = Some(args.address()?),
                     "--upstream" => upstream = Some(args.http_url()?),
-                    "--redis" => redis = Some(args.redis_url()?),
+                    "--redis" => redis.push(args.redis_url()?),
+                    "--sentinel" => sentinel = Some(args.text("the name of a master")?),
+                    "--cluster" => cluster = true,
                     "--redis-ca" => ca = Some(args.file()?),
                     "--redis-cert" => cert = Some(args.file()?),
                     "--redis-key" => key = Some(args.file()?),
@@ -76,8 +81,8 @@ impl Options {
                 }
             }
             let missing = Args::missing;
-            let redis = match redis {
-                Some(url) => Some(builder(url, ca, cert, key)?),
+            let redis = match builder(redis, sentinel, cluster)? {
+                Some(builder) => Some(with_certificates(builder, ca, cert, key)?),
                 None if ca.or(cert).or(key).is_some() => return Err(missing("--redis", "an address")),
                 None => None,
             };
@@ -96,13 +101,28 @@ impl Options {
     }
 }
 
+/// The store through which the proxies share, if they do.
 fn builder(
-    url: String,
+    mut redis: Vec<String>,
+    sentinel: Option<String>,
+    cluster: bool,
+) -> Result<Option<RedisStoreBuilder>, Error> {
+    match (sentinel, cluster) {
+        (Some(_), true) => Err("--sentinel and --cluster exclude each other".into()),
+        (Some(_), _) if redis.is_empty() => Err(Args::missing("--redis", "the address of a sentinel")),
+        (None, true) if redis.is_empty() => Err(Args::missing("--redis", "the address of a node of the cluster")),
+        (Some(master), false) => Ok(Some(RedisStore::sentinel(redis, master))),
+        (None, true) => Ok(Some(RedisStore::cluster(redis))),
+        (None, false) => Ok(redis.pop().map(RedisStore::builder)),
+    }
+}
+
+fn with_certificates(
+    mut builder: RedisStoreBuilder,
     ca: Option<Vec<u8>>,
     cert: Option<Vec<u8>>,
     key: Option<Vec<u8>>,
 ) -> Result<RedisStoreBuilder, Error> {
-    let mut builder = RedisStore::builder(url);
     if let Some(ca) = ca {
         builder = builder.root_certificates(ca);
     }

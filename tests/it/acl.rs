@@ -8,7 +8,7 @@ use crate::contract::{self, for_each_clause};
 use crate::support::{Log, Node, RedisServer, causes, eventually, run_example, within};
 
 /// The permissions that the documentation lists, for the tag `contract`.
-const RULES: [&str; 15] = [
+pub(crate) const RULES: [&str; 15] = [
     "~contract:*",
     "~contract/lock:*",
     "&contract/notif:*",

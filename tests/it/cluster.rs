@@ -1,91 +1,13 @@
 //! Three `reverse_proxy` processes over one Redis, as their clients and their upstream see them.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
-use tower::BoxError;
 
-use crate::support::{Answer, HttpClient, Node, Origin, RedisServer, Reply, eventually, hang_up_after_request};
-
-const LEASE: Duration = Duration::from_secs(2);
-
-async fn nodes(origin: &Origin, redis: &RedisServer) -> Vec<Node> {
-    let mut nodes = Vec::new();
-    for _ in 0..3 {
-        let flags = ["--redis", &redis.url(), "--lease", "2s"];
-        nodes.push(Node::reverse_proxy(&origin.url(), &flags).await);
-    }
-    nodes
-}
-
-/// `count` URLs of a path, on all nodes in turn.
-fn urls(nodes: &[Node], path: &str, count: usize) -> Vec<String> {
-    let nodes = nodes.iter().cycle().take(count);
-    nodes.map(|node| node.url(path)).collect()
-}
-
-/// Asks for all URLs at the same time, in the background.
-fn ask(urls: Vec<String>) -> JoinHandle<Vec<Result<Answer, BoxError>>> {
-    tokio::spawn(async move { HttpClient::http1().get_all(&urls).await })
-}
-
-/// Asks for all URLs at the same time, and checks that all get 200 and one body.
-async fn agree(urls: Vec<String>) -> Bytes {
-    one_body(ask(urls).await.expect("no panic"))
-}
-
-fn one_body(answers: Vec<Result<Answer, BoxError>>) -> Bytes {
-    let mut bodies = HashSet::new();
-    for answer in answers {
-        let answer = answer.expect("an answer");
-        assert_eq!(answer.status, 200);
-        bodies.insert(answer.body);
-    }
-    assert_eq!(bodies.len(), 1, "so many different bodies");
-    bodies.into_iter().next().unwrap_or_default()
-}
-
-/// Checks that all get 200.
-fn all_served(answers: Vec<Result<Answer, BoxError>>) {
-    for answer in answers {
-        assert_eq!(answer.expect("an answer").status, 200);
-    }
-}
-
-/// Waits until every promise that is waited for has at least `processes` processes waiting.
-async fn waiting(redis: &RedisServer, processes: usize) {
-    eventually("waiting processes", || {
-        let channels = redis.cli(&["PUBSUB", "CHANNELS", "proxy/notif:*"]);
-        !channels.is_empty()
-            && channels.lines().all(|channel| {
-                let subscribers = redis.cli(&["PUBSUB", "NUMSUB", channel]);
-                let count = subscribers.lines().last().and_then(|n| n.parse().ok());
-                count.is_some_and(|count: usize| count >= processes)
-            })
-    })
-    .await;
-}
-
-/// An origin whose calls all wait for a permit, and then say which one they are.
-async fn gated() -> (Origin, Arc<Semaphore>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let closed = Arc::clone(&gate);
-    let origin = Origin::start(move |call| {
-        let gate = Arc::clone(&closed);
-        async move {
-            let _permit = gate.acquire().await;
-            Reply::fresh(format!("call {}", call.number))
-        }
-    })
-    .await;
-    (origin, gate)
-}
+use crate::support::cluster::{agree, ask, gated, nodes, one_body, urls};
+use crate::support::{HttpClient, Node, Origin, RedisServer, Reply, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nine_hundred_concurrent_requests_are_one_call() {
@@ -185,109 +107,6 @@ async fn without_redis_a_process_collapses_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_leader_is_succeeded_by_one_follower_within_the_lease() {
-    let redis = RedisServer::start();
-    let origin = Origin::start(|call| async move {
-        if call.number == 1 {
-            std::future::pending::<()>().await;
-        }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        Reply::fresh(format!("call {}", call.number))
-    })
-    .await;
-    let mut nodes = nodes(&origin, &redis).await;
-    let lost = ask(urls(&nodes[..1], "/", 5));
-    origin.called("/", 1).await;
-    let answers = ask(urls(&nodes[1..], "/", 40));
-    waiting(&redis, 2).await;
-
-    nodes[0].kill().await;
-    let killed = Instant::now();
-    origin.called("/", 2).await;
-    let taken_over = killed.elapsed();
-    assert!(taken_over < LEASE + Duration::from_secs(1), "{taken_over:?}");
-    assert_eq!(one_body(answers.await.expect("no panic")), "call 2");
-    assert_eq!(origin.all_calls(), 2);
-    let lost = lost.await.expect("no panic");
-    assert!(lost.iter().all(Result::is_err), "answers from a dead node");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_computation_outlives_its_lease_and_its_client() {
-    let redis = RedisServer::start();
-    let (origin, gate) = gated().await;
-    let nodes = nodes(&origin, &redis).await;
-    let first = hang_up_after_request(&nodes[0].url("/")).await;
-    origin.called("/", 1).await;
-    drop(first);
-    let answers = ask(urls(&nodes, "/", 60));
-    waiting(&redis, 2).await;
-    tokio::time::sleep(LEASE + LEASE / 2).await;
-    gate.add_permits(1);
-    assert_eq!(one_body(answers.await.expect("no panic")), "call 1");
-    assert_eq!(origin.all_calls(), 1);
-}
-
-/// Waits until the nodes share again, and checks that they then do.
-async fn share_again(origin: &Origin, nodes: &[Node]) {
-    let mut attempt = 0;
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let path = format!("/again/{attempt}");
-        all_served(ask(urls(nodes, &path, 3)).await.expect("no panic"));
-        if origin.calls(&path) == 1 {
-            break;
-        }
-        assert!(Instant::now() < deadline, "the nodes do not share again");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        attempt += 1;
-    }
-    for n in 0..5 {
-        let path = format!("/healed/{n}");
-        agree(urls(nodes, &path, 60)).await;
-        assert_eq!(origin.calls(&path), 1);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn with_redis_down_from_the_start_a_process_makes_one_call() {
-    let mut redis = RedisServer::start();
-    redis.kill();
-    let origin = Origin::start(|call| async move {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        Reply::fresh(call.uri.to_string())
-    })
-    .await;
-    let nodes = nodes(&origin, &redis).await;
-    for path in ["/first", "/second"] {
-        assert_eq!(agree(urls(&nodes, path, 90)).await, path);
-        assert!(origin.calls(path) <= 3, "{} calls", origin.calls(path));
-    }
-    redis.restart_empty();
-    share_again(&origin, &nodes).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn with_redis_going_down_midway_a_process_makes_one_call() {
-    let mut redis = RedisServer::start();
-    let (origin, gate) = gated().await;
-    let nodes = nodes(&origin, &redis).await;
-    let leading = ask(urls(&nodes[..1], "/", 30));
-    origin.called("/", 1).await;
-    let following = ask(urls(&nodes[1..], "/", 60));
-    waiting(&redis, 2).await;
-
-    redis.kill();
-    gate.add_permits(Semaphore::MAX_PERMITS);
-    assert_eq!(one_body(leading.await.expect("no panic")), "call 1");
-    all_served(following.await.expect("no panic"));
-    assert!(origin.calls("/") <= 3, "{} calls", origin.calls("/"));
-
-    redis.restart_empty();
-    share_again(&origin, &nodes).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_hit_is_one_command_and_a_miss_is_three_round_trips() {
     let redis = RedisServer::start();
     let origin = Origin::start(|_| async { Reply::fresh("x") }).await;
@@ -347,38 +166,5 @@ async fn a_node_that_waits_for_nothing_subscribes_to_nothing() {
     one_body(answers.await.expect("no panic"));
     let silence = || redis.cli(&["PUBSUB", "CHANNELS", "*"]).is_empty();
     eventually("an end to listening", silence).await;
-    assert_eq!(origin.all_calls(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_restarts_empty_midway_costs_no_process_a_second_call() {
-    let mut redis = RedisServer::start();
-    let (origin, gate) = gated().await;
-    let nodes = nodes(&origin, &redis).await;
-    let asked = ask(urls(&nodes, "/", 30));
-    origin.called("/", 1).await;
-    waiting(&redis, 2).await;
-    redis.kill();
-    redis.restart_empty();
-    // Time for every process to notice: those that waited, and the leader at its next heartbeat.
-    tokio::time::sleep(LEASE).await;
-    gate.add_permits(Semaphore::MAX_PERMITS);
-    all_served(asked.await.expect("no panic"));
-    assert!(origin.all_calls() <= 3, "{} calls", origin.all_calls());
-    share_again(&origin, &nodes).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_leaders_own_process_does_not_compute_again_because_redis_restarted_empty() {
-    let mut redis = RedisServer::start();
-    let (origin, gate) = gated().await;
-    let nodes = nodes(&origin, &redis).await;
-    let asked = ask(urls(&nodes[..1], "/", 30));
-    origin.called("/", 1).await;
-    redis.restart_empty();
-    // Several heartbeats, each of which finds the lock gone: a second call would come now.
-    tokio::time::sleep(LEASE).await;
-    gate.add_permits(Semaphore::MAX_PERMITS);
-    assert_eq!(one_body(asked.await.expect("no panic")), "call 1");
     assert_eq!(origin.all_calls(), 1);
 }

@@ -20,3 +20,4 @@ macro_rules! tests {
     )*};
 }
 for_each_clause!(tests);
+tests!(addresses_without_a_hash_tag_do_not_interfere);

@@ -8,13 +8,16 @@ mod contract_redis;
 mod crowd;
 mod events;
 mod examples;
+mod faults;
 mod freshness;
 mod layer;
 mod lookups;
 mod memo;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod redis_cluster;
 mod reverse_proxy;
+mod sentinel;
 mod shutdown;
 mod support;
 mod tls;

@@ -138,8 +138,12 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Err(error) => {
                 self.shared.store_failed(&self.address, "commit", &error);
                 landing.land(Outcome::Ready(value));
-                if error.kind() == StoreErrorKind::Encode {
-                    self.release(lease, Release::Abandoned).await;
+                // Nobody elsewhere should have to wait for the lease to end.
+                match error.kind() {
+                    StoreErrorKind::Encode => _ = self.release(lease, Release::Abandoned).await,
+                    // A store that is full takes no value, but may still pass it on.
+                    StoreErrorKind::Rejected => _ = self.release(lease, Release::Shared(stored)).await,
+                    StoreErrorKind::Timeout | StoreErrorKind::Unavailable | StoreErrorKind::Config => {}
                 }
             }
         }

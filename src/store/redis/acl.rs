@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use redis::aio::SendError;
 use redis::{Cmd, Pipeline, RedisError, ServerError, Value as Reply};
 
-use super::commands::Commands;
 use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::DialError;
 use super::keyspace::Keyspace;
+use super::link::Link;
 use super::script;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Key, Readable, Tag};
@@ -49,7 +49,7 @@ impl Denied {
 /// Tries every command. Keys and channels are those of no tag, so that they are forbidden says nothing.
 pub(super) async fn check_commands(dialer: &Dialer, connection: &mut Connection) -> Result<(), DialError> {
     let address = unused(&Tag::from_literal("memolock"));
-    let trial = Trial::new(&address);
+    let trial = Trial::new(&address, dialer.is_in_cluster());
     let (data, channels) = (trial.data(), trial.channels());
     let pipeline = pipeline(&data);
     let (replies, more) = tokio::join!(connection.send_all(&pipeline), subscribe(dialer, &channels));
@@ -65,13 +65,15 @@ pub(super) async fn check_commands(dialer: &Dialer, connection: &mut Connection)
 }
 
 /// Tries every command on keys and channels of `tag`.
-pub(super) async fn check_tag(dialer: &Dialer, commands: &Commands, tag: &Tag) -> Result<(), StoreError> {
+pub(super) async fn check_tag(link: &Link, tag: &Tag) -> Result<(), StoreError> {
     let address = unused(tag);
-    let trial = Trial::new(&address);
+    let trial = Trial::new(&address, link.is_cluster());
     let (data, channels) = (trial.data(), trial.channels());
     let mut missing = Missing::new(Rules::All);
-    missing.judge(&data, &commands.send_all(&pipeline(&data)).await?);
-    let more = subscribe(dialer, &channels).await.map_err(|error| {
+    // Permissions come first, so a node that would send a command elsewhere is as good as any.
+    let (replies, dialer) = link.try_out(&pipeline(&data)).await?;
+    missing.judge(&data, &replies);
+    let more = subscribe(&dialer, &channels).await.map_err(|error| {
         let kind = if error.is_permanent() {
             error.kind()
         } else {
@@ -102,11 +104,13 @@ struct Probe {
 struct Trial<'a> {
     keys: Keyspace<'a>,
     tag: &'a str,
+    cluster: bool,
 }
 
 impl<'a> Trial<'a> {
-    fn new(address: &'a Address) -> Self {
+    fn new(address: &'a Address, cluster: bool) -> Self {
         Self {
+            cluster,
             keys: Keyspace::new(address),
             tag: address.tag(),
         }
@@ -122,16 +126,22 @@ impl<'a> Trial<'a> {
             probes.push(Probe::new("set", &[key, "", "XX", "PX", "1"], pattern));
             probes.push(Probe::new("del", &[key], pattern));
         }
+        if self.cluster {
+            probes.push(Probe::new("asking", &[], ""));
+        }
         probes.push(Probe::new("pttl", &[&lock], &of_lock));
         probes.push(Probe::new("pexpire", &[&lock, "1"], &of_lock));
         for (channel, pattern) in self.named_channels() {
             probes.push(Probe::new("publish", &[&channel, ""], &pattern));
+            if self.cluster {
+                probes.push(Probe::new("spublish", &[&channel, ""], &pattern));
+            }
         }
         // The one script that changes nothing about a lock which is not there.
         let (lock, args) = ([lock.as_str()], [b"".as_slice(), b"1"]);
         for (name, command) in [
-            ("eval", script::RENEW.complete(&lock, &args)),
-            ("evalsha", script::RENEW.cached(&lock, &args)),
+            ("eval", script::RENEW.code(false).complete(&lock, &args)),
+            ("evalsha", script::RENEW.code(false).cached(&lock, &args)),
         ] {
             let pattern = of_lock.clone();
             probes.push(Probe { name, command, pattern });
@@ -141,7 +151,8 @@ impl<'a> Trial<'a> {
 
     fn channels(&self) -> Vec<Probe> {
         let mut probes = vec![Probe::new("ping", &[], "")];
-        for name in ["subscribe", "unsubscribe"] {
+        let names = ["subscribe", "unsubscribe", "ssubscribe", "sunsubscribe"];
+        for name in &names[..if self.cluster { 4 } else { 2 }] {
             for (channel, pattern) in self.named_channels() {
                 probes.push(Probe::new(name, &[&channel], &pattern));
             }
@@ -263,6 +274,15 @@ impl Denials {
             tracing::warn!(
                 channel = %Readable(channel),
                 "Redis refuses a subscription: does the user have the permission for the channel?"
+            );
+        }
+    }
+
+    /// Tells that the server is one of a cluster, although it is used as if it were alone.
+    pub(super) fn note_cluster(&self) {
+        if self.is_news(Instant::now()) {
+            tracing::warn!(
+                "Redis is a node of a cluster and refuses keys that belong to others: use `RedisStore::cluster`"
             );
         }
     }

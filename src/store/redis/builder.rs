@@ -1,13 +1,19 @@
 //! Settings of a [`RedisStore`].
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Client, ConnectionInfo};
+use redis::Client;
 
 use super::acl;
-use super::dial::{self, Dialer};
+use super::cluster::Cluster;
+use super::dial::Dialer;
+use super::error::{DialError, Unroutable};
+use super::link::{Link, Server};
+use super::sentinel::Sentinels;
 use super::store::RedisStore;
+use super::target::{Named, Plan, Settings, Target};
 #[cfg(feature = "tls")]
 use super::tls::{Certificates, Identity};
 use crate::error::StoreError;
@@ -28,6 +34,7 @@ use crate::error::StoreError;
 #[must_use]
 pub struct RedisStoreBuilder {
     target: Target,
+    settings: Settings,
     timeout: Duration,
     connect_timeout: Duration,
     inline_limit: usize,
@@ -35,26 +42,46 @@ pub struct RedisStoreBuilder {
     certificates: Certificates,
 }
 
-enum Target {
-    Url(String),
-    Info(Box<ConnectionInfo>),
-}
-
 impl RedisStoreBuilder {
     pub(super) fn new(url: impl Into<String>) -> Self {
-        Self::with_target(Target::Url(url.into()))
+        Self::with_target(Target::Server(Named::url(url)))
+    }
+
+    pub(super) fn sentinel<U: Into<String>>(urls: impl IntoIterator<Item = U>, master: impl Into<String>) -> Self {
+        Self::with_target(Target::Sentinel {
+            sentinels: urls.into_iter().map(Named::url).collect(),
+            master: master.into(),
+        })
+    }
+
+    pub(super) fn cluster<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Self {
+        Self::with_target(Target::Cluster(urls.into_iter().map(Named::url).collect()))
     }
 
     /// Starts from the server, credentials and TLS settings of a client.
     ///
     /// TCP options that the client leaves open are set as for a URL. The protocol version is the store's choice.
     pub fn from_client(client: &Client) -> Self {
-        Self::with_target(Target::Info(Box::new(client.get_connection_info().clone())))
+        Self::with_target(Target::Server(Named::client(client)))
+    }
+
+    /// Like [`RedisStore::sentinel`], with the sentinels of these clients, one each.
+    pub fn from_sentinel_clients<'a>(clients: impl IntoIterator<Item = &'a Client>, master: impl Into<String>) -> Self {
+        Self::with_target(Target::Sentinel {
+            sentinels: clients.into_iter().map(Named::client).collect(),
+            master: master.into(),
+        })
+    }
+
+    /// Like [`RedisStore::cluster`], with the nodes of these clients, one each.
+    pub fn from_cluster_clients<'a>(clients: impl IntoIterator<Item = &'a Client>) -> Self {
+        Self::with_target(Target::Cluster(clients.into_iter().map(Named::client).collect()))
     }
 
     fn with_target(target: Target) -> Self {
         Self {
             target,
+            settings: Settings::default(),
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
             inline_limit: 1 << 20,
@@ -63,17 +90,42 @@ impl RedisStoreBuilder {
         }
     }
 
+    /// The user name to give to the servers that keep the data. Defaults to the one in the URL, and with Sentinel to
+    /// none.
+    pub fn username(mut self, username: impl Into<String>) -> Self {
+        self.settings.username = Some(username.into());
+        self
+    }
+
+    /// The password to give to the servers that keep the data. Defaults to the one in the URL, and with Sentinel to
+    /// none.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.settings.password = Some(password.into());
+        self
+    }
+
+    /// The number of the database. Defaults to the one in the URL, and with Sentinel to 0, which is the only one that
+    /// Redis Cluster has.
+    pub fn database(mut self, number: i64) -> Self {
+        self.settings.database = Some(number);
+        self
+    }
+
     /// How long to wait for the answer to a command. A connection that misses it is replaced.
     ///
     /// Time during which this process stood still is not held against the server. Defaults to 1 second.
+    ///
+    /// A server that falls silent costs whoever asks it this much once; from then on commands fail at once, until it
+    /// is back. A process that asks nothing, because it only waits for a promise, finds out by its next heartbeat,
+    /// which comes once a second, and at most five quarters of this time after it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long an attempt to connect may take, from the name lookup to the answer to a first `PING`.
+    /// How long an attempt to connect to a server may take, from the name lookup to the answer to a first `PING`.
     ///
-    /// Defaults to 1 second.
+    /// A sentinel has as long to be connected to, before that. Defaults to 1 second.
     pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
         self.connect_timeout = connect_timeout;
         self
@@ -130,10 +182,11 @@ impl RedisStoreBuilder {
     ///
     /// # Errors
     ///
-    /// A [`Config`](crate::StoreErrorKind::Config) error where the URL or a certificate cannot be used, where the URL
-    /// needs the feature `tls`, or where the certificate of one side does not satisfy the other; a
-    /// [`Rejected`](crate::StoreErrorKind::Rejected) one where the server refuses the credentials, the database or a
-    /// command. The source says what to change.
+    /// A [`Config`](crate::StoreErrorKind::Config) error where a URL or a certificate cannot be used, where a URL needs
+    /// the feature `tls`, where the certificate of one side does not satisfy the other, where the settings do not fit
+    /// together, and where a server is not in cluster mode or too old for it; a
+    /// [`Rejected`](crate::StoreErrorKind::Rejected) one where a server refuses the credentials, the database or a
+    /// command, or the sentinels do not know the master. The source says what to change.
     ///
     /// # Panics
     ///
@@ -141,30 +194,73 @@ impl RedisStoreBuilder {
     pub async fn connect(self) -> Result<RedisStore, StoreError> {
         let Self {
             target,
+            settings,
             timeout,
             connect_timeout,
             inline_limit,
             #[cfg(feature = "tls")]
             certificates,
         } = self;
-        let info = match target {
-            Target::Url(url) => dial::parse_url(&url)?,
-            Target::Info(info) => *info,
-        };
+        let plan = target.plan(settings)?;
         #[cfg(feature = "tls")]
-        let info = certificates.add_to(info)?;
-        let dialer = Dialer::new(info, timeout, connect_timeout);
-        let mut first = dialer.commands().await;
-        if let Ok(connection) = &mut first
-            && let Err(error) = acl::check_commands(&dialer, connection).await
-        {
-            first = Err(error);
-        }
-        match first {
-            Err(error) if error.is_permanent() => Err(StoreError::with_source(error.kind(), error)),
-            first => Ok(RedisStore::start(dialer, first, inline_limit)),
+        let plan = plan.try_map(|info| certificates.clone().add_to(info))?;
+        let dialer = |info| Dialer::new(info, timeout, connect_timeout);
+        let (link, address) = match plan {
+            Plan::Server(info) => {
+                let address = info.addr().to_string();
+                (server(dialer(info)).await, address)
+            }
+            Plan::Sentinel {
+                sentinels,
+                master,
+                info,
+            } => {
+                let sentinels = Sentinels::new(master, sentinels.into_iter().map(dialer));
+                let address = format!("sentinel:{}", sentinels.master());
+                (server(dialer(info).through(Arc::new(sentinels))).await, address)
+            }
+            Plan::Cluster { seeds } => {
+                let address = seeds
+                    .iter()
+                    .map(|info| info.addr().to_string())
+                    .collect::<Vec<_>>()
+                    .join(",");
+                let seeds = seeds.into_iter().map(|info| dialer(info).in_cluster()).collect();
+                (cluster(seeds, timeout, connect_timeout).await, address)
+            }
+        };
+        match link {
+            Ok(link) => Ok(RedisStore::new(link, address, inline_limit)),
+            Err(error) => Err(StoreError::with_source(error.kind(), error)),
         }
     }
+}
+
+/// A link to one server. An error only where it would be of no use to go on trying.
+async fn server(dialer: Dialer) -> Result<Link, DialError> {
+    let mut first = dialer.commands().await;
+    if let Ok(connection) = &mut first
+        && let Err(error) = acl::check_commands(&dialer, connection).await
+    {
+        first = Err(error);
+    }
+    match first {
+        Err(error) if error.is_permanent() => Err(error),
+        first => Ok(Link::Server(Box::new(Server::start(dialer, first)))),
+    }
+}
+
+/// A link to a cluster. An error only where it would be of no use to go on trying.
+async fn cluster(seeds: Vec<Dialer>, timeout: Duration, connect_timeout: Duration) -> Result<Link, DialError> {
+    let cluster = Cluster::start(seeds, timeout, connect_timeout).await?;
+    if let Ok((dialer, _)) = cluster.anybody().await
+        && let Ok(mut connection) = dialer.direct().await
+        && let Err(error) = acl::check_commands(&dialer, &mut connection).await
+        && error.is_permanent()
+    {
+        return Err(error);
+    }
+    Ok(Link::Cluster(cluster, Unroutable::default()))
 }
 
 impl fmt::Debug for RedisStoreBuilder {

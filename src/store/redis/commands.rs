@@ -3,6 +3,7 @@
 //! It is its own circuit breaker. While there is no connection, commands fail at once, and a task of its own opens
 //! the next one. Of several commands that fail together, the first takes the connection out of use.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::{self, DialError, Verdict};
 use super::recovery::Recovery;
-use super::stats::RedisStats;
+use super::stats::Counters;
 use super::subscriber::Hub;
 use super::task::Task;
 use crate::error::StoreError;
@@ -22,13 +23,48 @@ use crate::error::StoreError;
 /// How often a connection has to show that it works, used or not.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// How long an answer to a heartbeat may take before the rest of a cluster is asked whether they have replaced the node.
+const SLOW: Duration = Duration::from_millis(250);
+
+/// What the planes tell each other and whoever looks after several of them.
+#[derive(Clone, Default)]
+pub(super) struct Signals {
+    /// The connection for commands is in doubt.
+    pub(super) check: Arc<Notify>,
+    /// Something that a look at the cluster may explain.
+    pub(super) trouble: Arc<Notify>,
+    /// Counts the times that locks may have been forgotten.
+    pub(super) epoch: Arc<AtomicU64>,
+    cluster: bool,
+}
+
+impl Signals {
+    /// Those of all nodes of a cluster.
+    pub(super) fn of_cluster() -> Self {
+        Self {
+            cluster: true,
+            ..Self::default()
+        }
+    }
+
+    /// Those of one node among them: doubt about one is not doubt about all.
+    pub(super) fn of_node(&self) -> Self {
+        Self {
+            check: Arc::default(),
+            ..self.clone()
+        }
+    }
+}
+
 /// The connection in use, for everybody to send on.
 pub(super) struct Commands {
     current: RwLock<Option<Current>>,
     /// The number of the connection in use, or of the last one. 0 before the first.
     generation: AtomicU64,
     lost: mpsc::UnboundedSender<RedisError>,
+    ready: Notify,
     hub: Arc<Hub>,
+    signals: Signals,
 }
 
 #[derive(Clone)]
@@ -42,38 +78,38 @@ struct Supervisor {
     commands: Arc<Commands>,
     dialer: Dialer,
     lost: mpsc::UnboundedReceiver<RedisError>,
-    check: Arc<Notify>,
     recovery: Recovery,
     since: Instant,
 }
 
 impl Commands {
-    /// Starts from the outcome of a first attempt to connect. Whoever doubts the connection notifies `check`. The
-    /// task ends with what is returned.
+    /// Starts from the outcome of a first attempt to connect, if there was one. The task ends with what is returned.
     pub(super) fn start(
         dialer: Dialer,
         hub: Arc<Hub>,
-        check: Arc<Notify>,
-        first: Result<Connection, DialError>,
+        signals: Signals,
+        first: Option<Result<Connection, DialError>>,
     ) -> (Arc<Self>, Task) {
         let (sender, lost) = mpsc::unbounded_channel();
         let commands = Arc::new(Self {
             current: RwLock::new(None),
             generation: AtomicU64::new(0),
             lost: sender,
+            ready: Notify::new(),
             hub,
+            signals,
         });
         let mut supervisor = Supervisor {
             commands: Arc::clone(&commands),
             dialer,
             lost,
-            check,
             recovery: Recovery::new(&commands.hub.stats.commands),
             since: Instant::now(),
         };
         match first {
-            Ok(connection) => supervisor.install(connection),
-            Err(error) => supervisor.recovery.failed(&error),
+            Some(Ok(connection)) => supervisor.install(connection),
+            Some(Err(error)) => supervisor.recovery.failed(&error),
+            None => {}
         }
         (commands, Task::spawn(supervisor.run()))
     }
@@ -104,6 +140,21 @@ impl Commands {
         }
     }
 
+    /// Asks for a sign of life, and leaves a server that is not the one to talk to any more.
+    async fn beat(&self, dialer: &Dialer, heartbeat: &Cmd) {
+        let Some(current) = self.connected() else {
+            return;
+        };
+        let Ok(answer) = self.send(heartbeat).await else {
+            return;
+        };
+        if let Err(error) = dialer.check(&current.connection, &answer)
+            && self.lose(current.generation, std::io::Error::other(error).into())
+        {
+            self.hub.replace();
+        }
+    }
+
     async fn current(&self) -> Result<Current, StoreError> {
         let current = self.connected();
         if current.is_none() {
@@ -122,11 +173,30 @@ impl Commands {
         current.clone()
     }
 
-    pub(super) fn stats(&self) -> RedisStats {
-        self.hub.stats.snapshot()
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected().is_some()
     }
 
-    pub(super) fn generation(&self) -> u64 {
+    /// Waits for a connection, but not for longer than `limit`.
+    pub(super) async fn connected_within(&self, limit: Duration) {
+        let mut ready = pin!(self.ready.notified());
+        ready.as_mut().enable();
+        if !self.is_connected() {
+            // Whoever goes on without one learns it from the next command.
+            let _ = tokio::time::timeout(limit, ready).await;
+        }
+    }
+
+    /// Changes with every connection but the first.
+    pub(super) fn epoch(&self) -> u64 {
+        self.signals.epoch.load(Ordering::Acquire)
+    }
+
+    pub(super) fn stats(&self) -> &Arc<Counters> {
+        &self.hub.stats
+    }
+
+    fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
@@ -137,7 +207,13 @@ impl Commands {
                 self.hub.stats.rejected.add();
             }
             match error::verdict(error) {
-                Verdict::Keep => self.hub.denials.note(error),
+                Verdict::Keep => {
+                    self.hub.denials.note(error);
+                    if !self.signals.cluster && error::is_of_cluster(error) {
+                        self.hub.denials.note_cluster();
+                    }
+                }
+                Verdict::Astray => self.signals.trouble.notify_one(),
                 Verdict::Replace => {
                     self.lose(generation, error.clone().into());
                 }
@@ -162,13 +238,15 @@ impl Commands {
     fn lose(&self, generation: u64, reason: RedisError) -> bool {
         let lost = {
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-            current.take_if(|c| c.generation == generation).is_some()
+            current.take_if(|c| c.generation == generation)
         };
-        if lost {
+        if let Some(lost) = &lost {
+            lost.connection.retire();
+            self.signals.trouble.notify_one();
             // The supervisor ends only with the store.
             let _ = self.lost.send(reason);
         }
-        lost
+        lost.is_some()
     }
 }
 
@@ -189,8 +267,11 @@ impl Supervisor {
         self.since = Instant::now();
         let mut current = self.commands.current.write().unwrap_or_else(PoisonError::into_inner);
         // Before anybody can hear from the new server: who learns from it that a lease is lost must see the change.
+        self.commands.signals.epoch.fetch_add(1, Ordering::AcqRel);
         let generation = self.commands.generation.fetch_add(1, Ordering::AcqRel) + 1;
         *current = Some(Current { generation, connection });
+        drop(current);
+        self.commands.ready.notify_waiters();
     }
 
     async fn reconnect(&mut self) -> Connection {
@@ -204,16 +285,20 @@ impl Supervisor {
     }
 
     async fn until_lost(&mut self) -> RedisError {
-        let ping = redis::cmd("PING");
+        let heartbeat = self.dialer.heartbeat();
         loop {
             tokio::select! {
                 biased;
                 Some(reason) = self.lost.recv() => return reason,
-                () = self.check.notified() => {}
+                () = self.commands.signals.check.notified() => {}
                 () = tokio::time::sleep(HEARTBEAT) => {}
             }
             // A failure takes the connection out of use and is received above.
-            let _ = self.commands.send(&ping).await;
+            let mut beat = pin!(self.commands.beat(&self.dialer, &heartbeat));
+            if tokio::time::timeout(SLOW, beat.as_mut()).await.is_err() {
+                self.commands.signals.trouble.notify_one();
+                beat.await;
+            }
         }
     }
 }

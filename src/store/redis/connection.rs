@@ -3,36 +3,62 @@
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, RedisError, Value as Reply};
+use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, Value as Reply};
+
+use super::sentinel::Endpoint;
 
 /// Into how many waits a timeout is divided.
 const TURNS: u32 = 4;
 
 /// A multiplexed connection that gives up an answer after a timeout of its own. The crate's is to be off: it cannot
 /// tell a silent server from a process that did not get to listen.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Connection {
     inner: MultiplexedConnection,
+    address: Arc<ConnectionAddr>,
     timeout: Duration,
+    retired: Arc<AtomicBool>,
 }
 
 impl Connection {
-    pub(super) fn new(inner: MultiplexedConnection, timeout: Duration) -> Self {
-        Self { inner, timeout }
+    pub(super) fn new(inner: MultiplexedConnection, address: ConnectionAddr, timeout: Duration) -> Self {
+        Self {
+            inner,
+            address: Arc::new(address),
+            timeout,
+            retired: Arc::default(),
+        }
+    }
+
+    /// Whom this is a connection to, unless through a Unix socket.
+    pub(super) fn endpoint(&self) -> Option<Endpoint> {
+        match &*self.address {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => Some((host.clone(), *port)),
+            _ => None,
+        }
     }
 
     /// Sends one command. The reply may be a [`Reply::ServerError`].
     pub(super) async fn send(&mut self, command: &Cmd) -> Result<Reply, RedisError> {
-        within(self.timeout, pin!(self.inner.send_packed_command(command))).await?
+        let reply = self.inner.send_packed_command(command);
+        within_unless(&self.retired, self.timeout, pin!(reply)).await?
     }
 
     /// Sends several commands in one round trip. Each reply may be a [`Reply::ServerError`].
     pub(super) async fn send_all(&mut self, pipeline: &Pipeline) -> Result<Vec<Reply>, RedisError> {
         let replies = self.inner.send_packed_commands(pipeline, 0, pipeline.len());
-        within(self.timeout, pin!(replies)).await?
+        within_unless(&self.retired, self.timeout, pin!(replies)).await?
+    }
+
+    /// Says that no more answers are to be expected: whoever waits for one gives up soon, and not only after a
+    /// timeout of its own.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
     }
 }
 
@@ -41,10 +67,23 @@ impl Connection {
 /// After a standstill the timer and the socket are due in the same turn of the runtime, and the one who waits may
 /// run before the task that reads the socket. So no single expiry is believed: the wait has several parts, and
 /// whatever has arrived is read between two of them.
-pub(super) async fn within<F: Future>(limit: Duration, mut future: Pin<&mut F>) -> io::Result<F::Output> {
+pub(super) async fn within<F: Future>(limit: Duration, future: Pin<&mut F>) -> io::Result<F::Output> {
+    within_unless(&AtomicBool::new(false), limit, future).await
+}
+
+/// The same, as long as it is worth waiting.
+async fn within_unless<F: Future>(
+    given_up: &AtomicBool,
+    limit: Duration,
+    mut future: Pin<&mut F>,
+) -> io::Result<F::Output> {
     for _ in 0..TURNS {
         if let Ok(output) = tokio::time::timeout(limit / TURNS, future.as_mut()).await {
             return Ok(output);
+        }
+        // Looked at only where the answer did not come anyway.
+        if given_up.load(Ordering::Relaxed) {
+            break;
         }
     }
     Err(io::ErrorKind::TimedOut.into())

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::AsyncPushSender;
@@ -14,6 +15,8 @@ use redis::{
 use super::acl::Denied;
 use super::connection::{Connection, within};
 use super::error::DialError;
+use super::hello::Required;
+use super::sentinel::{Endpoint, Sentinels};
 #[cfg(feature = "tls")]
 use super::tls;
 use crate::error::{StoreError, StoreErrorKind};
@@ -30,23 +33,65 @@ const QUEUE: usize = 1024;
 /// Knows the server and how to greet it.
 #[derive(Debug, Clone)]
 pub(super) struct Dialer {
+    /// The server, or one like it where sentinels name it.
     info: ConnectionInfo,
+    sentinels: Option<Arc<Sentinels>>,
+    required: Required,
     timeout: Duration,
     connect_timeout: Duration,
 }
 
 impl Dialer {
+    /// Dials the server at the address of `info`.
     pub(super) fn new(info: ConnectionInfo, timeout: Duration, connect_timeout: Duration) -> Self {
         Self {
             info: with_tcp_settings(info),
+            sentinels: None,
+            required: Required::Nothing,
             timeout,
             connect_timeout,
         }
     }
 
-    /// Where the server is, without any credentials.
-    pub(super) fn address(&self) -> &ConnectionAddr {
-        self.info.addr()
+    /// Dials whichever server the sentinels name instead.
+    pub(super) fn through(self, sentinels: Arc<Sentinels>) -> Self {
+        Self {
+            sentinels: Some(sentinels),
+            required: Required::Master,
+            ..self
+        }
+    }
+
+    /// For any node of a cluster.
+    pub(super) fn in_cluster(self) -> Self {
+        Self {
+            required: Required::ClusterNode,
+            ..self
+        }
+    }
+
+    /// Dials another node of the cluster.
+    pub(super) fn node_at(&self, endpoint: &Endpoint) -> Self {
+        Self {
+            info: self.info_at(endpoint),
+            ..self.clone()
+        }
+    }
+
+    /// Dials a node that has to be a master of the cluster.
+    pub(super) fn master_at(&self, endpoint: &Endpoint) -> Self {
+        Self {
+            required: Required::ClusterMaster,
+            ..self.node_at(endpoint)
+        }
+    }
+
+    pub(super) fn is_in_cluster(&self) -> bool {
+        matches!(self.required, Required::ClusterMaster | Required::ClusterNode)
+    }
+
+    pub(super) fn sentinels(&self) -> Option<&Arc<Sentinels>> {
+        self.sentinels.as_ref()
     }
 
     /// The name of the user that the server knows the store as.
@@ -56,11 +101,80 @@ impl Dialer {
 
     /// A connection for commands, which has answered a `PING`.
     pub(super) async fn commands(&self) -> Result<Connection, DialError> {
+        let Some(sentinels) = &self.sentinels else {
+            return self.direct().await;
+        };
+        let mut outcome = Err(DialError::Sentinels(None));
+        for endpoint in sentinels.candidates().await? {
+            outcome = self.commands_at(&endpoint).await;
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// A connection for commands to the server itself, without asking sentinels.
+    pub(super) async fn direct(&self) -> Result<Connection, DialError> {
+        self.open_commands(&self.info).await
+    }
+
+    /// A connection for commands to the server that sentinels named.
+    pub(super) async fn commands_at(&self, endpoint: &Endpoint) -> Result<Connection, DialError> {
+        let connection = self.open_commands(&self.info_at(endpoint)).await?;
+        self.saw(endpoint);
+        Ok(connection)
+    }
+
+    /// A connection for subscriptions. `sender` sees everything that the server pushes.
+    ///
+    /// RESP3, because its push messages reach `sender` on the connection's own task, as soon as they are parsed.
+    pub(super) async fn notifications(&self, sender: impl AsyncPushSender + Clone) -> Result<Connection, DialError> {
+        let Some(sentinels) = &self.sentinels else {
+            return self.open_notifications(&self.info, sender).await;
+        };
+        let mut outcome = Err(DialError::Sentinels(None));
+        for endpoint in sentinels.candidates().await? {
+            outcome = self.open_notifications(&self.info_at(&endpoint), sender.clone()).await;
+            if outcome.is_ok() {
+                self.saw(&endpoint);
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// The command that keeps a connection alive.
+    pub(super) fn heartbeat(&self) -> Cmd {
+        self.required.heartbeat()
+    }
+
+    /// Whether the server that answered to [`heartbeat`](Self::heartbeat) is still the one to talk to.
+    pub(super) fn check(&self, connection: &Connection, answer: &Reply) -> Result<(), DialError> {
+        self.required.check(answer)?;
+        match (&self.sentinels, connection.endpoint()) {
+            (Some(sentinels), Some(endpoint)) if !sentinels.is_at(&endpoint) => Err(DialError::NotMaster),
+            _ => Ok(()),
+        }
+    }
+
+    fn saw(&self, endpoint: &Endpoint) {
+        if let Some(sentinels) = &self.sentinels {
+            sentinels.saw(endpoint.clone());
+        }
+    }
+
+    fn info_at(&self, endpoint: &Endpoint) -> ConnectionInfo {
+        let address = at(self.info.addr(), endpoint);
+        self.info.clone().set_addr(address)
+    }
+
+    async fn open_commands(&self, info: &ConnectionInfo) -> Result<Connection, DialError> {
         // The greeting is ours: the crate's own hides what the server said to the credentials.
         let bare = RedisConnectionInfo::default()
             .set_protocol(ProtocolVersion::RESP2)
             .set_skip_set_lib_name();
-        let client = self.client(bare)?;
+        let client = client(info, bare)?;
         let config = self.config();
         let open = async {
             let mut connection = self.open(&client, &config).await?;
@@ -70,7 +184,7 @@ impl Dialer {
         let outcome = self.within_timeout(open).await;
         #[cfg(feature = "tls")]
         if let Err(DialError::HungUp(_)) = &outcome
-            && let ConnectionAddr::TcpTls { .. } = self.address()
+            && let ConnectionAddr::TcpTls { .. } = info.addr()
             && let Some(reason) = tls::diagnose(client, self.connect_timeout).await
         {
             return Err(reason);
@@ -78,23 +192,35 @@ impl Dialer {
         outcome
     }
 
-    /// A connection for subscriptions. `sender` sees everything that the server pushes.
-    ///
-    /// RESP3, because its push messages reach `sender` on the connection's own task, as soon as they are parsed.
-    pub(super) async fn notifications(&self, sender: impl AsyncPushSender) -> Result<Connection, DialError> {
-        let settings = self.info.redis_settings().clone();
-        let client = self.client(
+    async fn open_notifications(
+        &self,
+        info: &ConnectionInfo,
+        sender: impl AsyncPushSender,
+    ) -> Result<Connection, DialError> {
+        let settings = info.redis_settings().clone();
+        let client = client(
+            info,
             settings
                 .set_protocol(ProtocolVersion::RESP3)
                 .set_db(0)
                 .set_skip_set_lib_name(),
         )?;
         let config = self.config().set_push_sender(sender);
-        self.within_timeout(self.open(&client, &config)).await
+        let open = async {
+            let mut connection = self.open(&client, &config).await?;
+            self.confirm(&mut connection).await?;
+            Ok(connection)
+        };
+        self.within_timeout(open).await
     }
 
-    fn client(&self, settings: RedisConnectionInfo) -> Result<Client, DialError> {
-        Client::open(self.info.clone().set_redis_settings(settings)).map_err(DialError::from)
+    /// Makes sure that the server is what is required.
+    async fn confirm(&self, connection: &mut Connection) -> Result<(), DialError> {
+        if self.required == Required::Nothing {
+            return Ok(());
+        }
+        let answer = connection.send(&self.required.heartbeat()).await;
+        self.required.check(&answer?)
     }
 
     fn config(&self) -> AsyncConnectionConfig {
@@ -106,13 +232,14 @@ impl Dialer {
 
     async fn open(&self, client: &Client, config: &AsyncConnectionConfig) -> Result<Connection, DialError> {
         let connection = client.get_multiplexed_async_connection_with_config(config).await;
-        Ok(Connection::new(connection?, self.timeout))
+        let address = client.get_connection_info().addr().clone();
+        Ok(Connection::new(connection?, address, self.timeout))
     }
 
     async fn within_timeout<T>(&self, open: impl Future<Output = Result<T, DialError>>) -> Result<T, DialError> {
         let outcome = within(self.connect_timeout, pin!(open)).await;
         let outcome = outcome.unwrap_or_else(|e| Err(DialError::Unreachable(e.into())));
-        outcome.map_err(|e| e.with_hint(self.address()))
+        outcome.map_err(|e| e.with_hint(self.info.addr()))
     }
 
     async fn greet(&self, connection: &mut Connection) -> Result<(), DialError> {
@@ -133,8 +260,27 @@ impl Dialer {
             ask(connection, &select, |e| Err(refused(e))).await?;
         }
         // Any other error shows a server at work: `NOPERM`, or `MISCONF` while it cannot save.
-        ask(connection, &redis::cmd("PING"), |_| Ok(())).await
+        ask(connection, &redis::cmd("PING"), |_| Ok(())).await?;
+        self.confirm(connection).await
     }
+}
+
+fn client(info: &ConnectionInfo, settings: RedisConnectionInfo) -> Result<Client, DialError> {
+    Client::open(info.clone().set_redis_settings(settings)).map_err(DialError::from)
+}
+
+/// Another server, reached in the same way.
+fn at(like: &ConnectionAddr, (host, port): &Endpoint) -> ConnectionAddr {
+    let mut address = like.clone();
+    match &mut address {
+        ConnectionAddr::TcpTls {
+            host: own_host,
+            port: own_port,
+            ..
+        } => (*own_host, *own_port) = (host.clone(), *port),
+        other => *other = ConnectionAddr::Tcp(host.clone(), *port),
+    }
+    address
 }
 
 /// Sends one command of the greeting; `refused` judges a server's error to it that has no meaning of its own.

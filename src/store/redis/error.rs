@@ -1,6 +1,9 @@
 //! What an error of Redis means for the caller and for the connection.
 
-use redis::{ConnectionAddr, ErrorKind, RedisError, ServerError};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::{ConnectionAddr, ErrorKind, RedisError, ServerError, Value as Reply};
 
 use super::acl::Denied;
 #[cfg(feature = "tls")]
@@ -16,19 +19,48 @@ pub(super) enum Verdict {
     Replace,
     /// This is not the server to talk to any more, so the subscriber has to move too.
     Elsewhere,
+    /// This is not the server to ask about this key, or the cluster cannot say who is.
+    Astray,
 }
 
 pub(super) fn verdict(error: &ServerError) -> Verdict {
     match error.code() {
         "LOADING" | "NOAUTH" | "DENIED" => Verdict::Replace,
         "READONLY" | "MASTERDOWN" => Verdict::Elsewhere,
+        "CLUSTERDOWN" => Verdict::Astray,
         _ => Verdict::Keep,
     }
 }
 
+/// Whether only a node of a Redis Cluster says so.
+pub(super) fn is_of_cluster(error: &ServerError) -> bool {
+    matches!(error.code(), "MOVED" | "ASK" | "CROSSSLOT")
+}
+
+/// A node of a Redis Cluster would not serve a key, to somebody who takes it for a server of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("this server is a node of a Redis Cluster: use `RedisStore::cluster`")]
+struct InCluster(#[source] RedisError);
+
 /// The server answered with `error`.
 pub(super) fn rejected(error: &ServerError) -> StoreError {
+    if is_of_cluster(error) {
+        let source = InCluster(error.clone().into());
+        return StoreError::with_source(StoreErrorKind::Rejected, source);
+    }
+    if error.code() == "CLUSTERDOWN" {
+        let source = RedisError::from(error.clone());
+        return StoreError::with_source(StoreErrorKind::Unavailable, source);
+    }
     StoreError::with_source(StoreErrorKind::Rejected, RedisError::from(error.clone()))
+}
+
+/// A command was sent from node to node for too long, and not executed.
+pub(super) fn unsettled(reply: Reply) -> StoreError {
+    match reply.extract_error() {
+        Err(error) => StoreError::with_source(StoreErrorKind::Rejected, error),
+        Ok(_) => unexpected(),
+    }
 }
 
 /// The connection did not bring an answer. Whether the command was executed is unknown, as after a timeout, even
@@ -45,6 +77,40 @@ pub(super) fn unavailable() -> StoreError {
 /// An answer that the command cannot have.
 pub(super) fn unexpected() -> StoreError {
     StoreError::with_source(StoreErrorKind::Rejected, "the answer has an unknown form")
+}
+
+/// For how long an id that cannot be routed is not news again.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// An id without a hash tag, in a Redis Cluster.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "in a Redis Cluster an id needs a hash tag, so that value and lock are on one node: `{tag}:{{{id}}}` for `{tag}:{id}`"
+)]
+pub(super) struct NoHashTag {
+    tag: String,
+    id: String,
+}
+
+/// Refuses ids without a hash tag, and tells the operator now and then.
+#[derive(Debug, Default)]
+pub(super) struct Unroutable {
+    told: Mutex<Option<Instant>>,
+}
+
+impl Unroutable {
+    pub(super) fn refuse(&self, tag: &str, id: &str) -> NoHashTag {
+        let error = NoHashTag {
+            tag: tag.to_owned(),
+            id: id.to_owned(),
+        };
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= QUIET) {
+            *told = Some(Instant::now());
+            tracing::warn!(error = &error as &dyn std::error::Error, "computed without the store");
+        }
+        error
+    }
 }
 
 /// Why no connection could be opened.
@@ -70,6 +136,24 @@ pub(super) enum DialError {
     Database(i64, #[source] RedisError),
     #[error("Redis refuses connections from other hosts: set a password for it")]
     Protected(#[source] RedisError),
+    #[error("no sentinel names a master")]
+    Sentinels(#[source] Option<Box<Self>>),
+    #[error(
+        "the sentinels know no master of the name {0:?}: check it against `sentinel monitor` in their configuration"
+    )]
+    UnknownMaster(String),
+    #[error("what answers at the address of a sentinel is none, or refuses to say where the master is")]
+    NoSentinel(#[source] RedisError),
+    #[error("this server is not a master, or not any more")]
+    NotMaster,
+    #[error("an answer that belongs to another command")]
+    Garbled,
+    #[error("no node says which node has what")]
+    NoView,
+    #[error("this server is not in cluster mode: use `RedisStore::connect` or `RedisStore::sentinel`")]
+    NotCluster,
+    #[error("Redis Cluster is supported from Redis 7.0 and Valkey 7.2 on, for sharded Pub/Sub, and this is {0}")]
+    TooOld(String),
     #[error(transparent)]
     Denied(Denied),
 }
@@ -77,15 +161,25 @@ pub(super) enum DialError {
 impl DialError {
     /// Whether trying again is of no use until somebody changes the configuration.
     pub(super) fn is_permanent(&self) -> bool {
-        !matches!(self, Self::Unreachable(_) | Self::Silent(_) | Self::HungUp(_))
+        match self {
+            Self::Unreachable(_)
+            | Self::Silent(_)
+            | Self::HungUp(_)
+            | Self::NotMaster
+            | Self::Garbled
+            | Self::NoView => false,
+            Self::Sentinels(cause) => cause.as_ref().is_some_and(|cause| cause.is_permanent()),
+            _ => true,
+        }
     }
 
     /// The class of a permanent error: who refuses, the server or this side.
     pub(super) fn kind(&self) -> StoreErrorKind {
         match self {
-            Self::Config(_) => StoreErrorKind::Config,
+            Self::Config(_) | Self::NotCluster | Self::TooOld(_) => StoreErrorKind::Config,
             #[cfg(feature = "tls")]
             Self::Handshake(..) => StoreErrorKind::Config,
+            Self::Sentinels(Some(cause)) => cause.kind(),
             _ => StoreErrorKind::Rejected,
         }
     }

@@ -1,5 +1,6 @@
 //! The names of everything Redis keeps about one address.
 
+use super::cluster::hash_tag;
 use crate::key::Address;
 
 /// `T:ID`, `T/lock:ID`, `T/notif:ID` and `T/ctl:ID`, as all members of the memolock family spell them.
@@ -33,6 +34,19 @@ impl<'a> Keyspace<'a> {
         self.derive("/ctl:")
     }
 
+    /// What decides the slot in a Redis Cluster. It is the same for all names, because a tag holds no braces.
+    pub(super) fn hash_tag(self) -> Option<&'a str> {
+        hash_tag(self.value())
+    }
+
+    pub(super) fn tag(self) -> &'a str {
+        self.address.tag()
+    }
+
+    pub(super) fn id(self) -> &'a str {
+        self.address.id()
+    }
+
     fn derive(self, infix: &str) -> String {
         let (tag, id) = (self.address.tag(), self.address.id());
         let mut name = String::with_capacity(tag.len() + infix.len() + id.len());
@@ -41,6 +55,17 @@ impl<'a> Keyspace<'a> {
         name.push_str(id);
         name
     }
+}
+
+/// Whether this is a channel of sharded Pub/Sub, in a Redis Cluster.
+///
+/// Those about ids that are derived from several parts are: such an id is one pair of braces with a blank in it, and
+/// no brace within. Whoever makes up an id to share it with other members of the family, which subscribe to nothing
+/// but plain channels, does not write blanks.
+pub(super) fn is_sharded(channel: &str) -> bool {
+    let id = channel.split_once(':').map_or("", |(_, id)| id);
+    let parts = id.strip_prefix('{').and_then(|id| id.strip_suffix('}'));
+    parts.is_some_and(|parts| parts.contains(' ') && !parts.contains(['{', '}']))
 }
 
 #[cfg(test)]
@@ -56,6 +81,23 @@ mod tests {
         assert_eq!(keys.lock(), "likes/lock:a:b");
         assert_eq!(keys.promise(), "likes/notif:a:b");
         assert_eq!(keys.control(), "likes/ctl:a:b");
+    }
+
+    #[test]
+    fn channels_of_derived_keys_are_sharded() {
+        let sharded = |key: &Key| {
+            let address = Address::new(&Tag::new("t").unwrap(), key);
+            let keys = Keyspace::new(&address);
+            assert_eq!(is_sharded(&keys.promise()), is_sharded(&keys.control()));
+            is_sharded(&keys.promise())
+        };
+        let parts = Key::builder().part("GET");
+        assert!(sharded(&parts.clone().part("/x:{y}").build()));
+        assert!(sharded(&parts.clone().part("y".repeat(500)).build()));
+        assert!(!sharded(&parts.build()));
+        for literal in ["a", "a b", "{a}", "{a}b c", "{a}{b c}", "{}", " "] {
+            assert!(!sharded(&Key::new(literal).unwrap()), "{literal}");
+        }
     }
 
     #[test]

@@ -1,22 +1,28 @@
-//! [`RedisStore`]: values, locks and promises in one Redis server. Its own docs say what is sent, and how.
+//! [`RedisStore`]: values, locks and promises in one Redis server, or in many. Its own docs say what is sent, and how.
 
 mod acl;
 mod builder;
+mod cluster;
 mod commands;
 mod connection;
 mod dial;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod hello;
 mod keyspace;
+mod link;
 mod mailbox;
 mod message;
 mod recovery;
 mod registry;
+mod reply;
 mod script;
+mod sentinel;
 mod stats;
 mod store;
 mod subscriber;
+mod target;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -24,6 +30,6 @@ mod tests;
 mod tls;
 
 pub use self::builder::RedisStoreBuilder;
+pub use self::link::RedisWatch;
 pub use self::stats::{PlaneStats, RedisStats};
 pub use self::store::RedisStore;
-pub use self::subscriber::RedisWatch;

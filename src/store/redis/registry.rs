@@ -213,6 +213,15 @@ impl Registry {
         !self.changes.is_empty()
     }
 
+    /// Whether the server has been told to unsubscribe.
+    pub(super) fn is_leaving(&self, channel: &str) -> bool {
+        let at = self.channels.get(channel);
+        at.is_some_and(|&(id, kind)| {
+            let channel = &self.topics[id].channels[kind as usize];
+            matches!(channel.state, State::Unsubscribing(_))
+        })
+    }
+
     /// The server confirmed a change.
     pub(super) fn confirm(&mut self, channel: &str, subscribed: bool) {
         let Some(&(id, kind)) = self.channels.get(channel) else {
@@ -263,6 +272,30 @@ impl Registry {
             }
         }
         refused
+    }
+
+    /// Whether the server would not let us subscribe to something.
+    pub(super) fn has_refused(&self) -> bool {
+        self.topics
+            .iter()
+            .any(|(_, topic)| topic.channels.iter().any(|c| c.state == State::Refused))
+    }
+
+    /// Tries once more what was refused.
+    pub(super) fn retry(&mut self) {
+        let ids: Vec<_> = self.topics.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            let topic = &mut self.topics[id];
+            let mut changed = false;
+            for channel in topic.channels.iter_mut().filter(|c| c.state == State::Refused) {
+                channel.silence(State::Off);
+                changed = true;
+            }
+            if changed {
+                topic.interrupt();
+                self.settle(id);
+            }
+        }
     }
 
     /// Passes on what was published.

@@ -2,6 +2,9 @@
 //!
 //! Each acts only while the lock holds the caller's token. `pcall` reads the lock so that a key of another type
 //! there counts as "not ours" instead of an error.
+//!
+//! The channel is no key: it is in the same slot, but while that slot moves from one node to another, a script is only
+//! run where all of its keys are.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -46,16 +49,35 @@ pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// A script and its name in the server's cache.
+/// A script, once for plain and once for sharded Pub/Sub.
 pub(super) struct Script {
-    code: &'static str,
+    plain: Code,
+    sharded: Code,
+}
+
+/// The text of a script and its name in the server's cache.
+pub(super) struct Code {
+    text: String,
     hash: String,
 }
 
 impl Script {
-    fn new(code: &'static str) -> Self {
-        let hash = redis::Script::new(code).get_hash().to_owned();
-        Self { code, hash }
+    fn new(code: &str) -> Self {
+        Self {
+            plain: Code::new(code.to_owned()),
+            sharded: Code::new(code.replace("'PUBLISH'", "'SPUBLISH'")),
+        }
+    }
+
+    pub(super) fn code(&self, sharded: bool) -> &Code {
+        if sharded { &self.sharded } else { &self.plain }
+    }
+}
+
+impl Code {
+    fn new(text: String) -> Self {
+        let hash = redis::Script::new(&text).get_hash().to_owned();
+        Self { text, hash }
     }
 
     /// The call by hash, which the server may answer with `NOSCRIPT`.
@@ -65,7 +87,7 @@ impl Script {
 
     /// The same call with the code, which the server then knows.
     pub(super) fn complete(&self, keys: &[&str], args: &[&[u8]]) -> Cmd {
-        call("EVAL", self.code, keys, args)
+        call("EVAL", &self.text, keys, args)
     }
 }
 
@@ -109,6 +131,7 @@ mod tests {
             let at = packed.windows(9).position(|w| w == b"$1\r\n2\r\n$4").unwrap();
             packed[at..].to_vec()
         };
-        assert_eq!(tail(&COMMIT.cached(&keys, &args)), tail(&COMMIT.complete(&keys, &args)));
+        let code = COMMIT.code(false);
+        assert_eq!(tail(&code.cached(&keys, &args)), tail(&code.complete(&keys, &args)));
     }
 }

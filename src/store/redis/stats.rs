@@ -7,6 +7,8 @@ use crate::counter::{Counter, Gauge, Metric};
 
 /// What a [`RedisStore`](super::RedisStore) and its clones have been through, and how they are.
 ///
+/// In a Redis Cluster these are sums over all masters, and a plane is connected if it is to each of them.
+///
 /// With the feature `metrics` the same figures go to the recorder of the `metrics` crate. It has to be installed before
 /// the store connects.
 ///
@@ -194,6 +196,51 @@ impl Default for Counters {
                 "memolock_redis_refused_subscriptions_total",
                 "Channels that could not be subscribed to.",
             ),
+        }
+    }
+}
+
+impl RedisStats {
+    /// Of two connections where there are several: connected if both are.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            commands: self.commands.and(other.commands),
+            notifications: self.notifications.and(other.notifications),
+            timeouts: self.timeouts + other.timeouts,
+            rejected: self.rejected + other.rejected,
+            unavailable: self.unavailable + other.unavailable,
+            interruptions: self.interruptions + other.interruptions,
+            overflows: self.overflows + other.overflows,
+            unknown_words: self.unknown_words + other.unknown_words,
+            refused_subscriptions: self.refused_subscriptions + other.refused_subscriptions,
+        }
+    }
+
+    /// What counts of a server that does not belong to a cluster any more.
+    pub(super) fn departed(self) -> Self {
+        Self {
+            commands: self.commands.departed(),
+            notifications: self.notifications.departed(),
+            ..self
+        }
+    }
+}
+
+impl PlaneStats {
+    fn and(self, other: Self) -> Self {
+        Self {
+            connected: self.connected && other.connected,
+            disconnected_for: self.disconnected_for.max(other.disconnected_for),
+            reconnects: self.reconnects + other.reconnects,
+            outages: self.outages + other.outages,
+        }
+    }
+
+    fn departed(self) -> Self {
+        Self {
+            connected: true,
+            disconnected_for: None,
+            ..self
         }
     }
 }

@@ -5,28 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Client, Cmd, Pipeline, Value as Reply};
-use tokio::sync::Notify;
 
 use super::acl;
 use super::builder::RedisStoreBuilder;
-use super::commands::Commands;
-use super::connection::Connection;
-use super::dial::Dialer;
-use super::error::{self, DialError};
-use super::keyspace::Keyspace;
+use super::error;
+use super::keyspace::{Keyspace, is_sharded};
+use super::link::{Link, RedisWatch};
 use super::message;
+use super::reply::{held, value};
 use super::script::{self, Script, millis};
 use super::stats::RedisStats;
-use super::subscriber::{Hub, RedisWatch, Subscriber};
-use super::task::Task;
 use crate::error::StoreError;
 use crate::key::{Address, Tag};
 use crate::store::{Acquire, Lock, Release, Store, Token, Value};
 
-/// A store that the nodes of a cluster share: one Redis server, version 6 or newer.
+/// A store that the nodes of a cluster share: one Redis server of version 6 or newer, the master that
+/// [Sentinel](Self::sentinel) names, or a [Redis Cluster](Self::cluster).
 ///
-/// Clones share two connections, which are replaced as soon as they fail. While there is none for commands, every
-/// method fails at once.
+/// Clones share two connections to a server, which are replaced as soon as they fail. While there is none for commands,
+/// every method fails at once.
 ///
 /// # What is sent
 ///
@@ -40,13 +37,40 @@ use crate::store::{Acquire, Lock, Release, Store, Token, Value};
 /// | control | `T/ctl:ID` | everything else there is to say |
 ///
 /// A lookup is one `GET`. Acquiring is one pipeline of plain commands. Commit, renew and release are scripts that
-/// act only while the lock holds the caller's token.
+/// act only while the lock holds the caller's token. A connection that is not used is sent a `PING` every second, with
+/// Sentinel and in a Redis Cluster a `HELLO`.
 ///
 /// # Two planes
 ///
 /// Commands and subscriptions have a connection each, because a client that mixes them can take the confirmation of
 /// a subscription for the reply of a command, and hand one caller the value of another. Both are supervised: one
 /// that breaks, or does not answer in time, is replaced in the background, without end.
+///
+/// # Sentinel
+///
+/// Whoever most of the sentinels name is the master, if it says so too. They are asked for every connection, and once a
+/// second besides: a master that was demoted, or cut off and told nothing, is left by both connections within some two
+/// seconds, by those who only wait as well. They then read again what they may have missed.
+///
+/// # Redis Cluster
+///
+/// Redis 7.0, Valkey 7.2 or newer. There are two connections to every master; replicas are never read. A master that is
+/// down is out of use for the keys it has, and no other key is slower for it. The map of the slots is looked at on every
+/// `MOVED`, lost connection, late heartbeat and `sunsubscribe`, and every ten seconds. Whoever watches a key moves with
+/// its slot, and is told to read again. While a slot is on its way, its keys are asked for at both ends; a commit then
+/// has to wait for the slot to arrive, for at most the [timeout](RedisStoreBuilder::timeout), after which its value
+/// stays in this process.
+///
+/// A command that is sent from node to node takes no longer than two timeouts and the time to connect.
+///
+/// Value and lock have to be in one slot, so an id needs a hash tag. Those that the middleware and
+/// [`Key::builder`](crate::Key::builder) make have one; one to the letter is `{kristoff}` and not `kristoff`, or is
+/// refused with a [`Config`](crate::StoreErrorKind::Config) error, and computed without the store.
+///
+/// Ids that are derived from several parts, `{GET /x}` for instance, use sharded Pub/Sub: their channels live on the
+/// node of the slot, and others that publish or listen there do so with `SPUBLISH` and `SSUBSCRIBE`. They are those in
+/// one pair of braces with a blank, and no brace, in it. All others use plain Pub/Sub as on a single server, and reach
+/// any member of the family on any node.
 ///
 /// # TLS
 ///
@@ -63,8 +87,9 @@ use crate::store::{Acquire, Lock, Release, Store, Token, Value};
 ///     +get +set +pttl +pexpire +del +eval +evalsha +publish +subscribe +unsubscribe +ping
 /// ```
 ///
-/// and `+select` where the URL names a database. Every further tag needs its own four patterns. Redis 6.0, which
-/// knows no patterns of channels, takes the rest.
+/// and `+select` where the URL names a database, and in a Redis Cluster
+/// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. Every further tag needs its own four
+/// patterns. Redis 6.0, which knows no patterns of channels, takes the rest.
 ///
 /// [`connect`](Self::connect) tries the commands, on names that begin with `memolock`, which the server's `ACL LOG` may
 /// show as denied; [`check`](Self::check) tries the patterns of a tag. A permission that is taken away later makes
@@ -77,10 +102,7 @@ pub struct RedisStore {
 struct Inner {
     address: String,
     inline_limit: usize,
-    dialer: Dialer,
-    commands: Arc<Commands>,
-    subscriber: Arc<Subscriber>,
-    _supervisor: Task,
+    link: Link,
 }
 
 impl RedisStore {
@@ -121,6 +143,45 @@ impl RedisStore {
         RedisStoreBuilder::new(url)
     }
 
+    /// Starts a store of the master that these sentinels, `redis://user:password@host:26379`, know as `master`.
+    ///
+    /// Name all of them. The credentials in the URLs are for the sentinels; those for the master are set with
+    /// [`username`](RedisStoreBuilder::username) and [`password`](RedisStoreBuilder::password). The master is reached
+    /// with TLS if the sentinels are. The URLs are read when connecting.
+    ///
+    /// ```no_run
+    /// # use tower_memolock::{RedisStore, StoreError};
+    /// # async fn run() -> Result<(), StoreError> {
+    /// let sentinels = ["redis://10.0.0.1:26379", "redis://10.0.0.2:26379", "redis://10.0.0.3:26379"];
+    /// let store = RedisStore::sentinel(sentinels, "mymaster").connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sentinel<U: Into<String>>(
+        urls: impl IntoIterator<Item = U>,
+        master: impl Into<String>,
+    ) -> RedisStoreBuilder {
+        RedisStoreBuilder::sentinel(urls, master)
+    }
+
+    /// Starts a store that spreads over the Redis Cluster to which these nodes, `redis://user:password@host:port`,
+    /// belong.
+    ///
+    /// Name a few of them: the others are found through any that answers, and reached with the same credentials. The
+    /// URLs are read when connecting.
+    ///
+    /// ```no_run
+    /// # use tower_memolock::{RedisStore, StoreError};
+    /// # async fn run() -> Result<(), StoreError> {
+    /// let nodes = ["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"];
+    /// let store = RedisStore::cluster(nodes).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cluster<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> RedisStoreBuilder {
+        RedisStoreBuilder::cluster(urls)
+    }
+
     /// Whether the Redis user may use the keys and channels of `tag`, tried on names that nobody uses.
     ///
     /// To be called once at start-up, before requests find out that every one of them goes on without the store.
@@ -131,23 +192,15 @@ impl RedisStore {
     /// add to the user. An [`Unavailable`](crate::StoreErrorKind::Unavailable) or
     /// [`Timeout`](crate::StoreErrorKind::Timeout) one where the server could not be asked.
     pub async fn check(&self, tag: &Tag) -> Result<(), StoreError> {
-        acl::check_tag(&self.inner.dialer, &self.inner.commands, tag).await
+        acl::check_tag(&self.inner.link, tag).await
     }
 
-    pub(super) fn start(dialer: Dialer, first: Result<Connection, DialError>, inline_limit: usize) -> Self {
-        let address = dialer.address().to_string();
-        let hub = Arc::new(Hub::default());
-        let check = Arc::new(Notify::new());
-        let subscriber = Subscriber::start(Arc::clone(&hub), dialer.clone(), Arc::clone(&check));
-        let (commands, supervisor) = Commands::start(dialer.clone(), hub, check, first);
+    pub(super) fn new(link: Link, address: String, inline_limit: usize) -> Self {
         Self {
             inner: Arc::new(Inner {
                 address,
                 inline_limit,
-                dialer,
-                commands,
-                subscriber,
-                _supervisor: supervisor,
+                link,
             }),
         }
     }
@@ -155,15 +208,16 @@ impl RedisStore {
     /// What this store and its clones have been through, and whether they are connected.
     #[must_use]
     pub fn stats(&self) -> RedisStats {
-        self.inner.commands.stats()
+        self.inner.link.stats()
     }
 
     /// Runs a script. Nothing was executed where the server does not know it yet, so sending it then is safe.
-    async fn run(&self, script: &Script, keys: &[&str], args: &[&[u8]]) -> Result<bool, StoreError> {
-        let commands = &self.inner.commands;
-        let mut reply = commands.send(&script.cached(keys, args)).await?;
+    async fn run(&self, at: Keyspace<'_>, script: &Script, keys: &[&str], args: &[&[u8]]) -> Result<bool, StoreError> {
+        let link = &self.inner.link;
+        let code = script.code(link.is_cluster() && is_sharded(at.value()));
+        let mut reply = link.send(at, &code.cached(keys, args)).await?;
         if matches!(&reply, Reply::ServerError(e) if e.code() == "NOSCRIPT") {
-            reply = commands.send(&script.complete(keys, args)).await?;
+            reply = link.send(at, &code.complete(keys, args)).await?;
         }
         match reply {
             Reply::Int(done) => Ok(done == 1),
@@ -177,9 +231,10 @@ impl Store for RedisStore {
     type Watch = RedisWatch;
 
     async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
+        let keys = Keyspace::new(address);
         let mut get = Cmd::new();
-        get.arg("GET").arg(Keyspace::new(address).value());
-        value(self.inner.commands.send(&get).await?)
+        get.arg("GET").arg(keys.value());
+        value(self.inner.link.send(keys, &get).await?)
     }
 
     async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
@@ -190,7 +245,7 @@ impl Store for RedisStore {
         pipeline.arg("NX").arg("PX").arg(millis(lease));
         pipeline.cmd("GET").arg(keys.value());
         pipeline.cmd("PTTL").arg(&lock);
-        let replies = self.inner.commands.send_all(&pipeline).await?;
+        let replies = self.inner.link.send_all(keys, &pipeline).await?;
         let Ok([set, get, ttl]) = <[Reply; 3]>::try_from(replies) else {
             return Err(error::unexpected());
         };
@@ -199,7 +254,7 @@ impl Store for RedisStore {
             Reply::Okay => Lock::Granted,
             // Refused, unless an earlier attempt of the same holder took it and its answer was lost. With a value
             // there nobody needs to know.
-            Reply::Nil if value.is_none() && self.is_held_with(&lock, &own).await? => {
+            Reply::Nil if value.is_none() && self.is_held_with(keys, &own).await? => {
                 self.extend(address, token, lease).await?
             }
             Reply::Nil => held(ttl)?,
@@ -210,10 +265,11 @@ impl Store for RedisStore {
     }
 
     async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
-        let lock = Keyspace::new(address).lock();
+        let keys = Keyspace::new(address);
         let lease = millis(lease).to_string();
         let args = [token.to_string().into_bytes(), lease.into_bytes()];
-        self.run(&script::RENEW, &[&lock], &[&args[0], &args[1]]).await
+        self.run(keys, &script::RENEW, &[&keys.lock()], &[&args[0], &args[1]])
+            .await
     }
 
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
@@ -230,7 +286,8 @@ impl Store for RedisStore {
             message::STORED,
         ];
         let args = if inline { &args[..4] } else { &args };
-        self.run(&script::COMMIT, &[&keys.lock(), keys.value()], args).await
+        self.run(keys, &script::COMMIT, &[&keys.lock(), keys.value()], args)
+            .await
     }
 
     async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
@@ -238,32 +295,32 @@ impl Store for RedisStore {
         let (token, channel) = (token.to_string(), keys.control());
         let payload = message::release(&reason, self.inner.inline_limit);
         let args = [token.as_bytes(), channel.as_bytes(), &payload];
-        self.run(&script::RELEASE, &[&keys.lock()], &args).await
+        self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await
     }
 
     async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
         let keys = Keyspace::new(address);
         let channel = keys.control();
         let args = [channel.as_bytes(), message::INVALIDATED];
-        self.run(&script::INVALIDATE, &[&keys.lock(), keys.value()], &args)
+        self.run(keys, &script::INVALIDATE, &[&keys.lock(), keys.value()], &args)
             .await?;
         Ok(())
     }
 
     fn watch(&self, address: &Address) -> RedisWatch {
-        self.inner.subscriber.watch(address)
+        self.inner.link.watch(address)
     }
 
     fn epoch(&self) -> u64 {
-        self.inner.commands.generation()
+        self.inner.link.epoch()
     }
 }
 
 impl RedisStore {
-    async fn is_held_with(&self, lock: &str, token: &str) -> Result<bool, StoreError> {
+    async fn is_held_with(&self, keys: Keyspace<'_>, token: &str) -> Result<bool, StoreError> {
         let mut get = Cmd::new();
-        get.arg("GET").arg(lock);
-        let holder = self.inner.commands.send(&get).await?;
+        get.arg("GET").arg(keys.lock());
+        let holder = self.inner.link.send(keys, &get).await?;
         Ok(matches!(holder, Reply::BulkString(holder) if holder == token.as_bytes()))
     }
 
@@ -278,29 +335,6 @@ impl RedisStore {
             }
         })
     }
-}
-
-/// The reply to `GET`.
-fn value(reply: Reply) -> Result<Option<Value>, StoreError> {
-    match reply {
-        Reply::BulkString(bytes) => Ok(Some(Value::encoded(bytes))),
-        Reply::Nil => Ok(None),
-        Reply::ServerError(error) if error.code() == "WRONGTYPE" => Ok(Some(Value::unreadable())),
-        Reply::ServerError(error) => Err(error::rejected(&error)),
-        _ => Err(error::unexpected()),
-    }
-}
-
-/// The reply to `PTTL` on a lock that was not free.
-fn held(reply: Reply) -> Result<Lock, StoreError> {
-    let remaining = match reply {
-        Reply::Int(-1) => None,
-        // -2: it became free in between.
-        Reply::Int(millis) => Some(Duration::from_millis(u64::try_from(millis).unwrap_or(0))),
-        Reply::ServerError(error) => return Err(error::rejected(&error)),
-        _ => return Err(error::unexpected()),
-    };
-    Ok(Lock::Held { remaining })
 }
 
 impl fmt::Debug for RedisStore {

@@ -1,9 +1,13 @@
 //! The notification plane: a connection of its own, on which nothing but `SUBSCRIBE`, `UNSUBSCRIBE` and `PING` is
 //! ever sent.
 //!
+//! A Redis Cluster has one for each master, and sharded channels besides plain ones. There a server is asked right away
+//! whether it took a subscription: it may have given the slot away.
+//!
 //! The replies of subscriptions are not awaited; they arrive as push messages, in order, by name. So does whatever
 //! is published, and both are handled on the connection's own task, without a hop through another.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,18 +19,19 @@ use super::acl::Denials;
 use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::{self, Verdict};
-use super::keyspace::Keyspace;
+use super::keyspace::{Keyspace, is_sharded};
 use super::mailbox::Mailbox;
 use super::recovery::Recovery;
 use super::registry::{Change, Registry, WatcherId};
 use super::stats::Counters;
 use super::task::Task;
-use crate::key::Address;
-use crate::store::{Notice, Watch};
 
 /// How often the connection has to show that it works: a server that vanished is noticed within about this time
 /// and the answer timeout.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// So often may a node of a cluster refuse a subscription because of a slot on the move.
+const MANY: usize = 8;
 
 /// The registry, and what wakes the task that acts on it.
 pub(super) struct Hub {
@@ -37,6 +42,10 @@ pub(super) struct Hub {
     check: Notify,
     replace: Notify,
     pub(super) denials: Denials,
+    /// To whom a node of a cluster tells what a look at the others may explain.
+    trouble: Option<Arc<Notify>>,
+    /// What is refused will be refused again.
+    hopeless: AtomicBool,
 }
 
 impl Default for Hub {
@@ -50,11 +59,37 @@ impl Default for Hub {
             check: Notify::new(),
             replace: Notify::new(),
             denials: Denials::default(),
+            trouble: None,
+            hopeless: AtomicBool::new(false),
         }
     }
 }
 
 impl Hub {
+    /// For one node of a cluster.
+    pub(super) fn of_cluster(trouble: Arc<Notify>) -> Self {
+        Self {
+            trouble: Some(trouble),
+            ..Self::default()
+        }
+    }
+
+    fn trouble(&self) {
+        if let Some(trouble) = &self.trouble {
+            trouble.notify_one();
+        }
+    }
+
+    /// What to send about a channel.
+    fn command(&self, subscribe: bool, channel: &str) -> &'static str {
+        match (subscribe, self.trouble.is_some() && is_sharded(channel)) {
+            (true, false) => "SUBSCRIBE",
+            (true, true) => "SSUBSCRIBE",
+            (false, false) => "UNSUBSCRIBE",
+            (false, true) => "SUNSUBSCRIBE",
+        }
+    }
+
     /// Asks for a sign of life, soon.
     pub(super) fn check(&self) {
         self.check.notify_one();
@@ -82,6 +117,7 @@ impl Hub {
         if push.kind == PushKind::Disconnection {
             self.registry().disconnect(connection);
             self.disconnected.notify_one();
+            self.trouble();
             return;
         }
         let mut data = push.data.into_iter();
@@ -96,13 +132,20 @@ impl Hub {
             return;
         }
         match push.kind {
-            PushKind::Message => {
+            PushKind::Message | PushKind::SMessage => {
                 if let Some(Reply::BulkString(payload)) = data.next() {
                     registry.deliver(channel, payload);
                 }
             }
-            PushKind::Subscribe => registry.confirm(channel, true),
+            PushKind::Subscribe | PushKind::SSubscribe => registry.confirm(channel, true),
             PushKind::Unsubscribe => registry.confirm(channel, false),
+            PushKind::SUnsubscribe => {
+                if !registry.is_leaving(channel) {
+                    // The slot has left this node.
+                    self.trouble();
+                }
+                registry.confirm(channel, false);
+            }
             _ => {}
         }
         self.wake_if_changed(registry);
@@ -130,44 +173,30 @@ impl Subscriber {
         })
     }
 
-    pub(super) fn watch(self: &Arc<Self>, address: &Address) -> RedisWatch {
-        let mailbox = Arc::new(Mailbox::new(Arc::clone(&self.hub.stats)));
+    /// Adds a watcher, to be removed with [`detach`](Self::detach).
+    pub(super) fn attach(&self, keys: Keyspace<'_>, mailbox: Arc<Mailbox>) -> WatcherId {
         let mut registry = self.hub.registry();
-        let id = registry.attach(Keyspace::new(address), Arc::clone(&mailbox));
+        let id = registry.attach(keys, mailbox);
         self.hub.wake_if_changed(registry);
-        RedisWatch {
-            subscriber: Arc::clone(self),
-            mailbox,
-            id,
-        }
+        id
     }
-}
 
-/// The notices of a [`RedisStore`](super::RedisStore) about one address.
-pub struct RedisWatch {
-    subscriber: Arc<Subscriber>,
-    mailbox: Arc<Mailbox>,
-    id: WatcherId,
-}
-
-impl Watch for RedisWatch {
-    async fn next(&mut self) -> Notice {
-        self.mailbox.next().await
+    pub(super) fn detach(&self, id: WatcherId) {
+        let mut registry = self.hub.registry();
+        registry.detach(id);
+        self.hub.wake_if_changed(registry);
     }
-}
 
-impl Drop for RedisWatch {
-    fn drop(&mut self) {
-        let hub = &self.subscriber.hub;
-        let mut registry = hub.registry();
-        registry.detach(self.id);
-        hub.wake_if_changed(registry);
+    /// Whether the server would not let us subscribe to something, which another server might.
+    pub(super) fn is_refused(&self) -> bool {
+        !self.hub.hopeless.load(Ordering::Relaxed) && self.hub.registry().has_refused()
     }
-}
 
-impl std::fmt::Debug for RedisWatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedisWatch").finish_non_exhaustive()
+    /// Tries once more what was refused.
+    pub(super) fn retry(&self) {
+        let mut registry = self.hub.registry();
+        registry.retry();
+        self.hub.wake_if_changed(registry);
     }
 }
 
@@ -206,8 +235,10 @@ impl Supervisor {
         self.hub.registry().connect(number);
         let mut session = Session {
             hub: &self.hub,
+            dialer: &self.dialer,
             connection,
             mark: 0,
+            refusals: 0,
         };
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -224,7 +255,10 @@ impl Supervisor {
                 () = self.hub.replace.notified() => return std::io::Error::other("the server moved").into(),
                 _ = heartbeat.tick() => session.ping().await,
                 () = self.hub.check.notified() => session.ping().await,
-                () = self.hub.changed.notified() => session.forward().await,
+                () = self.hub.changed.notified() => match self.hub.trouble {
+                    None => session.forward().await,
+                    Some(_) => session.ping().await,
+                },
             };
             if let Err(error) = outcome {
                 return error;
@@ -236,9 +270,11 @@ impl Supervisor {
 /// The sending side of one connection.
 struct Session<'a> {
     hub: &'a Hub,
+    dialer: &'a Dialer,
     connection: Connection,
     /// The changes up to here have been sent.
     mark: u64,
+    refusals: usize,
 }
 
 impl Session<'_> {
@@ -246,12 +282,15 @@ impl Session<'_> {
     async fn forward(&mut self) -> Result<(), RedisError> {
         let (changes, mark) = self.hub.registry().take_changes();
         for change in changes {
-            let (name, channel) = match change {
-                Change::Subscribe(channel) => ("SUBSCRIBE", channel),
-                Change::Unsubscribe(channel) => ("UNSUBSCRIBE", channel),
+            let (subscribe, channel) = match change {
+                Change::Subscribe(channel) => (true, channel),
+                Change::Unsubscribe(channel) => (false, channel),
             };
             let mut command = Cmd::new();
-            command.arg(name).arg(&*channel).set_no_response(true);
+            command
+                .arg(self.hub.command(subscribe, &channel))
+                .arg(&*channel)
+                .set_no_response(true);
             self.connection.send(&command).await?;
         }
         self.mark = mark;
@@ -260,7 +299,9 @@ impl Session<'_> {
 
     async fn ping(&mut self) -> Result<(), RedisError> {
         self.forward().await?;
-        let reply = self.connection.send(&redis::cmd("PING")).await?;
+        let reply = self.connection.send(&self.dialer.heartbeat()).await?;
+        let right = self.dialer.check(&self.connection, &reply);
+        right.map_err(std::io::Error::other)?;
         if let Reply::ServerError(error) = reply
             && error::verdict(&error) != Verdict::Keep
         {
@@ -269,7 +310,17 @@ impl Session<'_> {
         // Replies come in order: what was sent before and is not confirmed by now was answered with an error.
         let mut registry = self.hub.registry();
         if let Some(channel) = registry.refuse(self.mark) {
-            self.hub.denials.note_channel(&channel);
+            self.refusals += 1;
+            let hopeless = self.hub.trouble.is_none() || self.refusals >= MANY;
+            self.hub.hopeless.store(hopeless, Ordering::Relaxed);
+            if hopeless {
+                self.hub.denials.note_channel(&channel);
+            } else {
+                self.hub.trouble();
+            }
+        } else if self.refusals > 0 && !registry.has_refused() {
+            self.refusals = 0;
+            self.hub.hopeless.store(false, Ordering::Relaxed);
         }
         self.hub.wake_if_changed(registry);
         Ok(())

@@ -16,13 +16,14 @@ use super::error::DialError;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// What the builder was given, as PEM.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Certificates {
     pub(super) roots: Option<Vec<u8>>,
     pub(super) client: Option<Identity>,
 }
 
 /// A certificate with its key.
+#[derive(Clone)]
 pub(super) struct Identity {
     pub(super) certificate: Vec<u8>,
     pub(super) key: Vec<u8>,

@@ -3,22 +3,31 @@
 #![allow(dead_code, unused_imports, reason = "each test needs a part of it")]
 
 mod client;
+pub(crate) mod cluster;
+mod fault_proxy;
+mod fleet;
 mod log;
 mod node;
 mod origin;
 mod process;
 mod redis;
+mod redis_cluster;
+mod sentinel;
 mod tls;
 
 use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use self::client::{Answer, HttpClient, exchange, hang_up_after_request};
+pub(crate) use self::fault_proxy::{Cut, Fault, FaultProxy, Injection, Link, Plane, Target};
+pub(crate) use self::fleet::Fleet;
 pub(crate) use self::log::{Log, causes};
 pub(crate) use self::node::{Node, command, run_example};
 pub(crate) use self::origin::{BodySender, Call, Origin, Reply};
 pub(crate) use self::process::signal;
 pub(crate) use self::redis::{Monitor, RedisServer};
+pub(crate) use self::redis_cluster::RedisCluster;
+pub(crate) use self::sentinel::{MASTER, Sentinel, Sentinels};
 pub(crate) use self::tls::{Authority, Issued, TlsServer};
 
 /// Longer than anything here takes on a slow and busy machine.

@@ -62,6 +62,11 @@ impl RedisServer {
         let _ = self.child.wait();
     }
 
+    /// Starts it again after [`kill`](Self::kill), with what it keeps in its folder.
+    pub(crate) fn restart(&mut self) {
+        self.restart_empty();
+    }
+
     /// Kills it if it is alive, and starts an empty one on the same port.
     pub(crate) fn restart_empty(&mut self) {
         self.kill();
@@ -87,9 +92,12 @@ impl RedisServer {
     ///
     /// When the server answers with an error, or not at all.
     pub(crate) fn cli(&self, args: &[&str]) -> String {
-        Resp::connect(self.port)
-            .and_then(|mut resp| resp.command(args))
-            .unwrap_or_else(|e| panic!("{args:?}: {e}"))
+        self.try_cli(args).unwrap_or_else(|e| panic!("{args:?}: {e}"))
+    }
+
+    /// Like [`cli`](Self::cli), where the server may answer with an error or be gone.
+    pub(crate) fn try_cli(&self, args: &[&str]) -> std::io::Result<String> {
+        Resp::connect(self.port)?.command(args)
     }
 
     /// How often each command was called since the last [`reset_commandstats`](Self::reset_commandstats), commands
@@ -157,7 +165,7 @@ fn spawn(port: u16, dir: &Path, options: &[String]) -> Option<Child> {
 }
 
 /// The server to test with: `MEMOLOCK_REDIS_SERVER`, a Valkey for instance, or what is installed.
-fn program() -> String {
+pub(super) fn program() -> String {
     std::env::var("MEMOLOCK_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
@@ -220,12 +228,12 @@ fn monitored(line: &str) -> Option<Vec<String>> {
 }
 
 /// A connection that speaks RESP 2, one command at a time.
-struct Resp {
+pub(super) struct Resp {
     stream: BufReader<TcpStream>,
 }
 
 impl Resp {
-    fn connect(port: u16) -> std::io::Result<Self> {
+    pub(super) fn connect(port: u16) -> std::io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -234,7 +242,7 @@ impl Resp {
         })
     }
 
-    fn command(&mut self, args: &[&str]) -> std::io::Result<String> {
+    pub(super) fn command(&mut self, args: &[&str]) -> std::io::Result<String> {
         let mut request = format!("*{}\r\n", args.len()).into_bytes();
         for arg in args {
             request.extend_from_slice(format!("${}\r\n{arg}\r\n", arg.len()).as_bytes());

@@ -81,6 +81,24 @@ async fn a_frozen_server_costs_one_timeout_and_then_nothing() {
     promise_works(&store, &mut watch).await;
 }
 
+#[tokio::test]
+async fn who_waits_on_a_connection_that_others_have_given_up_waits_no_longer() {
+    let server = Server::start().await;
+    let timeout = Duration::from_secs(2);
+    let store = server.builder().timeout(timeout).connect().await.unwrap();
+    server.freeze();
+    let first = tokio::spawn({
+        let store = store.clone();
+        async move { kind_of_lookup(&store).await }
+    });
+    tokio::time::sleep(timeout * 3 / 4).await;
+    let since = Instant::now();
+    assert_eq!(kind_of_lookup(&store).await, Some(StoreErrorKind::Timeout));
+    let waited = since.elapsed();
+    assert!(waited < timeout * 3 / 4, "{waited:?}");
+    assert_eq!(first.await.unwrap(), Some(StoreErrorKind::Timeout));
+}
+
 // One worker, which runs what was woken last first: of a timer and a socket, the one that waits for the timer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_process_that_stood_still_hears_the_answers_that_came_meanwhile() {

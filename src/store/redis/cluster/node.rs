@@ -1,0 +1,38 @@
+//! [`Node`]: one master, with both planes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::store::redis::commands::{Commands, Signals};
+use crate::store::redis::dial::Dialer;
+use crate::store::redis::sentinel::Endpoint;
+use crate::store::redis::subscriber::{Hub, Subscriber};
+use crate::store::redis::task::Task;
+
+/// A master and the connections to it, which end with the last handle.
+pub(super) struct Node {
+    pub(super) endpoint: Endpoint,
+    pub(super) dialer: Dialer,
+    pub(super) commands: Arc<Commands>,
+    pub(super) subscriber: Arc<Subscriber>,
+    pub(super) since: Instant,
+    _supervisor: Task,
+}
+
+impl Node {
+    /// Starts to connect. `signals` are those of the whole cluster.
+    pub(super) fn start(dialer: Dialer, endpoint: Endpoint, signals: &Signals) -> Arc<Self> {
+        let hub = Arc::new(Hub::of_cluster(Arc::clone(&signals.trouble)));
+        let signals = signals.of_node();
+        let subscriber = Subscriber::start(Arc::clone(&hub), dialer.clone(), Arc::clone(&signals.check));
+        let (commands, supervisor) = Commands::start(dialer.clone(), hub, signals, None);
+        Arc::new(Self {
+            endpoint,
+            dialer,
+            commands,
+            subscriber,
+            since: Instant::now(),
+            _supervisor: supervisor,
+        })
+    }
+}

@@ -1,0 +1,170 @@
+//! [`Link`]: one server or many, as the store sees them.
+
+use std::sync::Arc;
+
+use redis::{Cmd, Pipeline, Value as Reply};
+
+use super::cluster::{Cluster, Seat};
+use super::commands::{Commands, Signals};
+use super::connection::Connection;
+use super::dial::Dialer;
+use super::error::{DialError, Unroutable};
+use super::keyspace::Keyspace;
+use super::mailbox::Mailbox;
+use super::registry::WatcherId;
+use super::sentinel;
+use super::stats::RedisStats;
+use super::subscriber::{Hub, Subscriber};
+use super::task::Task;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::key::Address;
+use crate::store::{Notice, Watch};
+
+/// The way to whichever server has a key.
+pub(super) enum Link {
+    Server(Box<Server>),
+    Cluster(Cluster, Unroutable),
+}
+
+/// One server, or whichever is the master.
+pub(super) struct Server {
+    dialer: Dialer,
+    commands: Arc<Commands>,
+    subscriber: Arc<Subscriber>,
+    _supervisor: Task,
+    _scout: Option<Task>,
+}
+
+impl Server {
+    pub(super) fn start(dialer: Dialer, first: Result<Connection, DialError>) -> Self {
+        let hub = Arc::new(Hub::default());
+        let signals = Signals::default();
+        let scout = dialer.sentinels().map(Arc::clone);
+        let scout = scout.map(|sentinels| {
+            let (hub, check) = (Arc::clone(&hub), Arc::clone(&signals.check));
+            Task::spawn(sentinel::keep_looking(sentinels, dialer.clone(), hub, check))
+        });
+        let subscriber = Subscriber::start(Arc::clone(&hub), dialer.clone(), Arc::clone(&signals.check));
+        let (commands, supervisor) = Commands::start(dialer.clone(), hub, signals, Some(first));
+        Self {
+            dialer,
+            commands,
+            subscriber,
+            _supervisor: supervisor,
+            _scout: scout,
+        }
+    }
+}
+
+impl Link {
+    /// Sends one command about the keys of one address. The reply may be a [`Reply::ServerError`].
+    pub(super) async fn send(&self, keys: Keyspace<'_>, command: &Cmd) -> Result<Reply, StoreError> {
+        match self {
+            Self::Server(server) => server.commands.send(command).await,
+            Self::Cluster(cluster, unroutable) => cluster.send(unroutable.check(keys)?, command).await,
+        }
+    }
+
+    /// Sends several commands about the keys of one address, in one round trip. Each reply may be a
+    /// [`Reply::ServerError`].
+    pub(super) async fn send_all(&self, keys: Keyspace<'_>, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
+        match self {
+            Self::Server(server) => server.commands.send_all(pipeline).await,
+            Self::Cluster(cluster, unroutable) => cluster.send_all(unroutable.check(keys)?, pipeline).await,
+        }
+    }
+
+    /// Sends several commands to any server, and says how that is connected to.
+    pub(super) async fn try_out(&self, pipeline: &Pipeline) -> Result<(Vec<Reply>, Dialer), StoreError> {
+        match self {
+            Self::Server(server) => Ok((server.commands.send_all(pipeline).await?, server.dialer.clone())),
+            Self::Cluster(cluster, _) => {
+                let (dialer, endpoint) = cluster.anybody().await?;
+                Ok((cluster.send_all_to(&endpoint, pipeline).await?, dialer))
+            }
+        }
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(..))
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        match self {
+            Self::Server(server) => server.commands.epoch(),
+            Self::Cluster(cluster, _) => cluster.epoch(),
+        }
+    }
+
+    pub(super) fn stats(&self) -> RedisStats {
+        match self {
+            Self::Server(server) => server.commands.stats().snapshot(),
+            Self::Cluster(cluster, _) => cluster.stats(),
+        }
+    }
+
+    pub(super) fn watch(&self, address: &Address) -> RedisWatch {
+        let stats = match self {
+            Self::Server(server) => server.commands.stats(),
+            Self::Cluster(cluster, _) => cluster.counters(),
+        };
+        let (keys, mailbox) = (Keyspace::new(address), Arc::new(Mailbox::new(Arc::clone(stats))));
+        let place = match self {
+            Self::Server(server) => {
+                let id = server.subscriber.attach(keys, Arc::clone(&mailbox));
+                Place::Server(Arc::clone(&server.subscriber), id)
+            }
+            Self::Cluster(cluster, unroutable) => match unroutable.check(keys) {
+                Ok(hash_tag) => Place::Cluster(cluster.watch(address, hash_tag, &mailbox)),
+                Err(_) => {
+                    // Reading tells what is wrong.
+                    mailbox.push(Notice::Reread);
+                    Place::Nowhere
+                }
+            },
+        };
+        RedisWatch { mailbox, _place: place }
+    }
+}
+
+impl Unroutable {
+    /// The hash tag, which decides where an address is.
+    fn check<'a>(&self, keys: Keyspace<'a>) -> Result<&'a str, StoreError> {
+        keys.hash_tag().ok_or_else(|| {
+            let refused = self.refuse(keys.tag(), keys.id());
+            StoreError::with_source(StoreErrorKind::Config, refused)
+        })
+    }
+}
+
+/// The notices of a [`RedisStore`](super::RedisStore) about one address.
+pub struct RedisWatch {
+    mailbox: Arc<Mailbox>,
+    _place: Place,
+}
+
+enum Place {
+    Server(Arc<Subscriber>, WatcherId),
+    Cluster(#[expect(dead_code, reason = "held for its drop")] Seat),
+    Nowhere,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Self::Server(subscriber, id) = self {
+            subscriber.detach(*id);
+        }
+    }
+}
+
+impl Watch for RedisWatch {
+    async fn next(&mut self) -> Notice {
+        self.mailbox.next().await
+    }
+}
+
+impl std::fmt::Debug for RedisWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisWatch").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,499 @@
+//! `RedisStore::cluster`: wherever a slot is, the store finds it.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+use tower_memolock::store::{Notice, RedisStoreBuilder, Store, Token, Value, Watch};
+use tower_memolock::{Address, Key, MemoLock, RedisStore, StoreErrorKind, Tag};
+
+use crate::acl;
+use crate::contract::{self, for_each_clause};
+use crate::support::{Fleet, HttpClient, Node, Origin, RedisCluster, RedisServer, Reply, eventually, within};
+
+const TIMEOUT: Duration = Duration::from_millis(500);
+const LEASE: Duration = Duration::from_secs(20);
+
+/// An id as the middleware derives them, and one as it is given to the letter.
+const SHAPES: [&str; 2] = ["{GET /#}", "{#}"];
+
+async fn connect(cluster: &RedisCluster) -> RedisStore {
+    // One seed is enough, be it a replica.
+    let builder = RedisStore::cluster([cluster.nodes[5].url()]).timeout(TIMEOUT);
+    builder.connect().await.expect("a store")
+}
+
+async fn fleet(cluster: &RedisCluster) -> Fleet {
+    let mut stores = Vec::new();
+    for _ in 0..3 {
+        stores.push(connect(cluster).await);
+    }
+    Fleet::new(stores)
+}
+
+fn address(id: &str) -> Address {
+    Address::new(&Tag::new("t").expect("a tag"), &Key::new(id).expect("a key"))
+}
+
+async fn reread(watch: &mut impl Watch) {
+    let notice = within("a notice", watch.next()).await;
+    assert!(matches!(notice, Notice::Reread), "{notice:?}");
+}
+
+fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| (*error).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_contract_holds_on_a_cluster() {
+    let cluster = RedisCluster::start();
+    let client = redis::Client::open(cluster.nodes[0].url()).expect("a client");
+    let two = RedisStoreBuilder::from_cluster_clients([&client]).connect().await;
+    let (one, two) = (connect(&cluster).await, two.expect("a store"));
+    macro_rules! run {
+        ($($clause:ident)*) => {$(
+            println!("{}", stringify!($clause));
+            contract::$clause(one.clone(), two.clone()).await;
+            for master in &cluster.nodes[..3] {
+                master.cli(&["FLUSHALL"]);
+            }
+        )*};
+    }
+    for_each_clause!(run);
+}
+
+/// Has `trouble` come over a fleet under load, which ends with another master in the place of the first.
+async fn under_load(cluster: &mut RedisCluster, trouble: impl FnOnce(&mut RedisCluster)) {
+    let fleet = fleet(cluster).await;
+    fleet.share_again().await;
+    let load = ["one ", "two-", "three "].map(|name| fleet.load(name));
+    trouble(cluster);
+    eventually("another master", || cluster.has_promoted(3)).await;
+    fleet.share_again().await;
+    fleet.stop();
+    for load in load {
+        within("the end of the load", load).await.expect("all answered");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_killed_under_load_is_followed_by_its_replica() {
+    under_load(&mut RedisCluster::start(), |cluster| cluster.nodes[0].kill()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_frozen_under_load_is_followed_by_its_replica() {
+    let mut cluster = RedisCluster::start();
+    under_load(&mut cluster, |cluster| cluster.nodes[0].stop()).await;
+    cluster.nodes[0].cont();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_under_load_leads_to_the_new_master() {
+    let fail_over = |cluster: &mut RedisCluster| assert_eq!(cluster.nodes[3].cli(&["CLUSTER", "FAILOVER"]), "OK");
+    under_load(&mut RedisCluster::start(), fail_over).await;
+}
+
+/// Leaders on one node that compute until told, and followers on another that wait for them.
+struct Waiting {
+    memos: [MemoLock<RedisStore>; 2],
+    gate: Arc<Semaphore>,
+    calls: Arc<Semaphore>,
+}
+
+impl Waiting {
+    async fn on(cluster: &RedisCluster) -> Self {
+        let memo = |store| MemoLock::new(store, "t").lease(LEASE).ttl(LEASE);
+        Self {
+            memos: [memo(connect(cluster).await), memo(connect(cluster).await)],
+            gate: Arc::new(Semaphore::new(0)),
+            calls: Arc::new(Semaphore::new(0)),
+        }
+    }
+
+    fn ask(&self, memo: usize, id: &str) -> tokio::task::JoinHandle<Bytes> {
+        let memo = self.memos[memo].clone();
+        let (gate, calls, id) = (Arc::clone(&self.gate), Arc::clone(&self.calls), id.to_owned());
+        tokio::spawn(async move {
+            let compute = move || async move {
+                calls.add_permits(1);
+                let _permit = gate.acquire().await;
+                Ok::<_, std::io::Error>(Bytes::from("v"))
+            };
+            memo.get_or_compute(id, compute).await.expect("an answer")
+        })
+    }
+
+    /// Has one node lead, and the other one wait with its subscription in effect, for each of the ids.
+    async fn begin(&self, cluster: &RedisCluster, ids: &[String]) -> Vec<tokio::task::JoinHandle<Bytes>> {
+        let mut asked: Vec<_> = ids.iter().map(|id| self.ask(0, id)).collect();
+        eventually("the computations", || self.calls.available_permits() == ids.len()).await;
+        asked.extend(ids.iter().flat_map(|id| [self.ask(1, id), self.ask(1, id)]));
+        for id in ids {
+            let (node, channel) = (&cluster.nodes[cluster.home(id)], format!("t/notif:{id}"));
+            eventually("a subscription", || {
+                let plain = node.cli(&["PUBSUB", "NUMSUB", &channel]);
+                let sharded = node.cli(&["PUBSUB", "SHARDNUMSUB", &channel]);
+                plain.ends_with('1') != sharded.ends_with('1')
+            })
+            .await;
+        }
+        asked
+    }
+
+    /// Lets the computations end, and waits for the answers.
+    async fn answered(&self, asked: Vec<tokio::task::JoinHandle<Bytes>>) {
+        self.gate.add_permits(Semaphore::MAX_PERMITS);
+        for answer in within("all answers", join_all(asked)).await {
+            assert_eq!(answer.expect("no panic"), "v");
+        }
+    }
+
+    /// Lets the computations end, and checks that there were no others.
+    async fn end(&self, asked: Vec<tokio::task::JoinHandle<Bytes>>, ids: &[String]) {
+        self.answered(asked).await;
+        assert_eq!(self.calls.available_permits(), ids.len(), "computations");
+        for id in ids {
+            let stored = async || self.memos[1].get(id.as_str()).await.expect("a key").is_some();
+            within("a stored value", async {
+                while !stored().await {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_wait_move_with_their_slot() {
+    let cluster = RedisCluster::start();
+    let waiting = Waiting::on(&cluster).await;
+    let ids = SHAPES.map(|shape| cluster.id_on(0, shape));
+    let asked = waiting.begin(&cluster, &ids).await;
+    for id in &ids {
+        let slot = cluster.slot(id);
+        cluster.begin_migration(&slot, 0, 1);
+        cluster.move_keys(&slot, 0, 1);
+        cluster.end_migration(&slot, 0, 1);
+    }
+    subscribed(&cluster.nodes[1], &ids).await;
+    let since = Instant::now();
+    waiting.end(asked, &ids).await;
+    // By the promise, not by the end of the lease.
+    assert!(since.elapsed() < LEASE / 2, "{:?}", since.elapsed());
+}
+
+/// Waits until somebody listens on this node for what becomes of these ids.
+async fn subscribed(node: &RedisServer, ids: &[String]) {
+    for channel in ids.iter().map(|id| format!("t/ctl:{id}")) {
+        eventually("a subscription on the new master", || {
+            let channels = ["CHANNELS", "SHARDCHANNELS"].map(|what| node.cli(&["PUBSUB", what]));
+            channels.iter().any(|channels| channels.contains(&channel))
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_wait_move_to_the_new_master() {
+    let cluster = RedisCluster::start();
+    let waiting = Waiting::on(&cluster).await;
+    let ids = SHAPES.map(|shape| cluster.id_on(0, shape));
+    let asked = waiting.begin(&cluster, &ids).await;
+    cluster.nodes[3].cli(&["CLUSTER", "FAILOVER"]);
+    eventually("another master", || cluster.has_promoted(3)).await;
+    subscribed(&cluster.nodes[3], &ids).await;
+    let since = Instant::now();
+    waiting.end(asked, &ids).await;
+    assert!(since.elapsed() < LEASE / 2, "{:?}", since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_wait_survive_the_death_of_a_master() {
+    let mut cluster = RedisCluster::start();
+    let waiting = Waiting::on(&cluster).await;
+    let ids = SHAPES.map(|shape| cluster.id_on(0, shape));
+    let asked = waiting.begin(&cluster, &ids).await;
+    cluster.nodes[0].kill();
+    eventually("another master", || cluster.has_promoted(3)).await;
+    let since = Instant::now();
+    waiting.answered(asked).await;
+    assert!(since.elapsed() < LEASE / 2, "{:?}", since.elapsed());
+    // Where the store was gone, each of the two nodes may have computed for itself.
+    assert!(waiting.calls.available_permits() <= 2 * ids.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_computation_that_ends_while_its_slot_is_on_the_way_is_stored() {
+    let cluster = RedisCluster::start();
+    let waiting = Waiting::on(&cluster).await;
+    let ids = SHAPES.map(|shape| cluster.id_on(0, shape));
+    let asked = waiting.begin(&cluster, &ids).await;
+    let slots = ids.clone().map(|id| cluster.slot(&id));
+    slots.iter().for_each(|slot| cluster.begin_migration(slot, 0, 1));
+    let ended = waiting.end(asked, &ids);
+    let moved = async {
+        // Long enough for the commits to have been sent away several times.
+        tokio::time::sleep(TIMEOUT / 5).await;
+        for slot in &slots {
+            cluster.move_keys(slot, 0, 1);
+        }
+        tokio::time::sleep(TIMEOUT / 5).await;
+        for slot in &slots {
+            cluster.end_migration(slot, 0, 1);
+        }
+    };
+    tokio::join!(ended, moved);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_on_its_way_is_served_from_both_ends() {
+    let cluster = RedisCluster::start();
+    let store = connect(&cluster).await;
+    let id = cluster.id_on(0, "{#}");
+    let (at, other, slot) = (address(&id), address(&format!("{id}x")), cluster.slot(&id));
+    let (token, value) = (Token::random(), Value::encoded("v"));
+    store.acquire(&at, token, LEASE).await.expect("an answer");
+    assert!(store.commit(&at, token, &value, LEASE).await.expect("an answer"));
+    cluster.begin_migration(&slot, 0, 1);
+    // The value is still there, the lock of the other one will be taken where the slot goes.
+    assert!(store.lookup(&at).await.expect("an answer").is_some());
+    assert!(store.lookup(&other).await.expect("an answer").is_none());
+    let acquired = store.acquire(&other, token, LEASE).await.expect("an answer");
+    assert_eq!(acquired.lock, tower_memolock::store::Lock::Granted);
+    assert!(store.renew(&other, token, LEASE).await.expect("an answer"));
+    assert_eq!(cluster.nodes[0].cli(&["CLUSTER", "COUNTKEYSINSLOT", &slot]), "1");
+    assert_eq!(cluster.nodes[1].cli(&["CLUSTER", "COUNTKEYSINSLOT", &slot]), "1");
+    cluster.move_keys(&slot, 0, 1);
+    assert!(store.lookup(&at).await.expect("an answer").is_some());
+    let epoch = store.epoch();
+    cluster.end_migration(&slot, 0, 1);
+    assert!(store.lookup(&at).await.expect("an answer").is_some());
+    assert_ne!(store.epoch(), epoch);
+    assert!(store.commit(&other, token, &value, LEASE).await.expect("an answer"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_without_a_master_is_out_of_use_and_no_other() {
+    let mut cluster = RedisCluster::start();
+    let fleet = fleet(&cluster).await;
+    let store = connect(&cluster).await;
+    fleet.share_again().await;
+    let ids: Vec<_> = (0..3).map(|node| cluster.id_on(node, "{dead #}")).collect();
+    let mut watch = store.watch(&address(&ids[0]));
+    reread(&mut watch).await;
+    let epoch = store.epoch();
+    for node in [3, 0] {
+        cluster.nodes[node].kill();
+    }
+    reread(&mut watch).await;
+    let failed = || async { store.lookup(&address(&ids[0])).await.err().map(|error| error.kind()) };
+    within("the breaker", async {
+        while failed().await != Some(StoreErrorKind::Unavailable) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(!store.stats().commands.connected);
+    let since = Instant::now();
+    for _ in 0..200 {
+        assert_eq!(failed().await, Some(StoreErrorKind::Unavailable));
+    }
+    for _ in 0..200 {
+        for id in &ids[1..] {
+            store.lookup(&address(id)).await.expect("an answer from another shard");
+        }
+    }
+    assert!(since.elapsed() < TIMEOUT * 4, "{:?}", since.elapsed());
+    for round in 0..5 {
+        for (node, id) in ids.iter().enumerate() {
+            let id = format!("{id}{round}");
+            fleet.ask(&id).await;
+            // Three processes, of which each computes once where they cannot share.
+            let computed = fleet.computed(&id);
+            assert!(computed == 1 || node == 0 && computed <= 3, "{id}: {computed}");
+        }
+    }
+    cluster.nodes[0].restart();
+    let back = || async { store.lookup(&address(&ids[0])).await.is_ok() };
+    within("the shard", async {
+        while !back().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    reread(&mut watch).await;
+    assert_ne!(store.epoch(), epoch);
+    eventually("all connections", || {
+        store.stats().commands.connected && store.stats().notifications.connected
+    })
+    .await;
+    fleet.share_again().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn derived_ids_are_sharded_and_literal_ones_reach_the_family() {
+    let cluster = RedisCluster::start();
+    let store = connect(&cluster).await;
+    for (shape, command, what) in [
+        (SHAPES[0], "SPUBLISH", "SHARDCHANNELS"),
+        (SHAPES[1], "PUBLISH", "CHANNELS"),
+    ] {
+        let id = cluster.id_on(1, shape);
+        let mut watch = store.watch(&address(&id));
+        reread(&mut watch).await;
+        let channels = cluster.nodes[1].cli(&["PUBSUB", what]);
+        for channel in [format!("t/notif:{id}"), format!("t/ctl:{id}")] {
+            assert!(channels.contains(&channel), "{channel} in {channels}");
+        }
+        // Anybody may publish to a plain channel on any node, and to a sharded one on its own.
+        let node = if command == "PUBLISH" { 2 } else { 1 };
+        cluster.nodes[node].cli(&[command, &format!("t/notif:{id}"), "foreign"]);
+        let Notice::Stored(value) = within("a notice", watch.next()).await else {
+            panic!("not the value");
+        };
+        assert_eq!(value.bytes().expect("bytes"), "foreign");
+    }
+    for node in &cluster.nodes {
+        let clients = node.cli(&["CLIENT", "LIST"]);
+        for client in clients.lines().filter(|client| client.contains("resp=2")) {
+            assert!(
+                client.contains(" sub=0 psub=0 ssub=0 "),
+                "a subscription among commands: {client}"
+            );
+        }
+        let (sharded, plain) = (
+            node.cli(&["PUBSUB", "SHARDCHANNELS"]),
+            node.cli(&["PUBSUB", "CHANNELS", "t/*"]),
+        );
+        assert!(sharded.is_empty() && plain.is_empty(), "{sharded} {plain}");
+    }
+}
+
+/// What the documentation adds to the user in a cluster.
+const RULES: &str = "+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_user_is_enough_and_what_is_missing_is_named() {
+    assert!(include_str!("../../src/store/redis/store.rs").contains(&format!("`{RULES}`")));
+    let cluster = RedisCluster::start();
+    let rules: Vec<_> = acl::RULES.into_iter().chain(RULES.split(' ')).collect();
+    let connect_with = async |rules: &[&str]| {
+        for node in &cluster.nodes {
+            let user = ["ACL", "SETUSER", "memo", "reset", "on", ">secret"];
+            node.cli(&[&user, rules].concat());
+        }
+        let url = cluster.nodes[4].url().replace("://", "://memo:secret@");
+        RedisStore::cluster([url]).timeout(TIMEOUT).connect().await
+    };
+    for missing in RULES.split(' ') {
+        let rest: Vec<_> = rules.iter().copied().filter(|rule| *rule != missing).collect();
+        let error = connect_with(&rest).await.expect_err(missing);
+        assert_eq!(error.kind(), StoreErrorKind::Rejected, "{missing}");
+        assert!(chain(&error).contains(missing), "{missing}: {}", chain(&error));
+    }
+    let (one, two) = (connect_with(&rules).await, connect_with(&rules).await);
+    let (one, two) = (one.expect("a store"), two.expect("a store"));
+    one.check(&Tag::new("contract").expect("a tag"))
+        .await
+        .expect("all permissions");
+    one.check(&Tag::new("other").expect("a tag"))
+        .await
+        .expect_err("another tag");
+    contract::a_commit_is_heard_by_all_watchers(one.clone(), two.clone()).await;
+    contract::every_kind_of_release_is_heard(one, two).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_together_is_refused_in_words() {
+    let cluster = RedisCluster::start();
+    let alone = RedisServer::start();
+    let error = RedisStore::cluster([alone.url()])
+        .connect()
+        .await
+        .expect_err("no cluster");
+    assert_eq!(error.kind(), StoreErrorKind::Config);
+    assert!(chain(&error).contains("not in cluster mode"), "{}", chain(&error));
+
+    let store = RedisStore::connect(&cluster.nodes[0].url()).await.expect("a store");
+    let elsewhere = address(&cluster.id_on(1, "{#}"));
+    let error = store.lookup(&elsewhere).await.expect_err("another node's key");
+    assert!(chain(&error).contains("use `RedisStore::cluster`"), "{}", chain(&error));
+
+    let store = connect(&cluster).await;
+    let error = store.lookup(&address("kristoff")).await.expect_err("no hash tag");
+    assert_eq!(error.kind(), StoreErrorKind::Config);
+    assert!(chain(&error).contains("`t:{kristoff}`"), "{}", chain(&error));
+    let token = Token::random();
+    let error = store
+        .acquire(&address("{}"), token, LEASE)
+        .await
+        .expect_err("no hash tag");
+    assert_eq!(error.kind(), StoreErrorKind::Config);
+    reread(&mut store.watch(&address("kristoff"))).await;
+    let memo = MemoLock::new(store, "t");
+    let answer = memo.get_or_compute("kristoff", || async { Ok::<_, std::io::Error>("42".into()) });
+    assert_eq!(answer.await.expect("an answer"), "42");
+
+    let frozen = cluster.nodes[5].url();
+    cluster.nodes[5].stop();
+    let nobody = ["redis://127.0.0.1:1".to_owned(), frozen];
+    let builder = RedisStore::cluster(nobody).connect_timeout(Duration::from_millis(200));
+    let store = builder.connect().await.expect("a store that goes on trying");
+    let error = store.lookup(&address("{a}")).await.expect_err("nobody there");
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    cluster.nodes[5].cont();
+    within("the cluster", async {
+        while store.lookup(&address("{a}")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proxies_answer_through_the_death_of_a_master() {
+    let mut cluster = RedisCluster::start();
+    let origin = Origin::start(|call| async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Reply::fresh(call.uri.to_string())
+    })
+    .await;
+    let urls = cluster.urls();
+    let mut flags = vec!["--cluster", "--lease", "2s"];
+    flags.extend(urls.iter().take(2).flat_map(|url| ["--redis", url.as_str()]));
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(Node::reverse_proxy(&origin.url(), &flags).await);
+    }
+    let ask = async |path: &str| {
+        let urls: Vec<_> = nodes.iter().cycle().take(30).map(|node| node.url(path)).collect();
+        for answer in HttpClient::http1().get_all(&urls).await {
+            let answer = answer.expect("an answer");
+            assert_eq!((answer.status, answer.text()), (200, path));
+        }
+    };
+    for path in (0..6).map(|n| format!("/before/{n}")) {
+        ask(&path).await;
+        assert_eq!(origin.calls(&path), 1, "{path}");
+    }
+    cluster.nodes[0].kill();
+    let deadline = Instant::now() + Duration::from_secs(15);
+    for n in 0.. {
+        let paths: Vec<_> = (0..6).map(|path| format!("/through/{n}/{path}")).collect();
+        join_all(paths.iter().map(|path| ask(path))).await;
+        if cluster.has_promoted(3) && paths.iter().all(|path| origin.calls(path) == 1) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the nodes do not share again");
+    }
+    for path in (0..12).map(|n| format!("/after/{n}")) {
+        ask(&path).await;
+        assert_eq!(origin.calls(&path), 1, "{path}");
+    }
+}
