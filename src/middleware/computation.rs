@@ -17,6 +17,7 @@ use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
 use super::draft::Draft;
+use super::permissions::Permissions;
 use super::policy::ending::{Ended, Incomplete, at_end, is_grpc};
 use super::policy::fields;
 use super::policy::freshness::Terms;
@@ -51,6 +52,7 @@ pub(crate) struct Judge<St> {
     pub(crate) address: Address,
     pub(crate) rules: ResponseRules,
     pub(crate) cache_status: bool,
+    pub(crate) permissions: Arc<Permissions>,
 }
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
@@ -184,6 +186,7 @@ impl<St: Store> Computation<St> {
         let left = terms.left_after(draft.received.elapsed());
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
         let judge = &self.judge;
+        judge.permissions.learn(stored.meta());
         match (sharing, left) {
             (Sharing::Store(_), Some(ttl)) => drop(self.lead.store(Arc::clone(&stored), ttl)),
             (Sharing::Store(_), None) | (Sharing::Share, _) => drop(self.lead.share(Arc::clone(&stored))),
@@ -248,6 +251,7 @@ impl<St: Store> Computation<St> {
         let terms = terms.filter(|_| ttl.is_some()).unwrap_or_default();
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
         let Some(lead) = lead else { return };
+        judge.permissions.learn(stored.meta());
         let settled = match ttl {
             Some(ttl) => lead.store(stored, ttl),
             None => lead.share(stored),

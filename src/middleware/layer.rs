@@ -1,13 +1,16 @@
 //! [`MemoLockLayer`]: the layer, and everything that can be set on it.
 
+mod caching;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Method, StatusCode};
+use http::Method;
 use tower_layer::Layer;
 
 use super::key_extractor::UriKey;
+use super::permissions::Permissions;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
 use super::service::MemoLockService;
@@ -43,6 +46,7 @@ pub struct MemoLockLayer<St, K = UriKey> {
     responses: ResponseRules,
     cache_status: bool,
     vary: Arc<VaryIndex>,
+    permissions: Arc<Permissions>,
 }
 
 impl<St: Store> MemoLockLayer<St> {
@@ -78,6 +82,7 @@ impl<St: Store> MemoLockLayer<St> {
             responses: ResponseRules::default(),
             cache_status: false,
             vary: Arc::default(),
+            permissions: Arc::default(),
         }
     }
 }
@@ -93,6 +98,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
             responses,
             cache_status,
             vary,
+            permissions,
         } = self;
         MemoLockLayer {
             memo,
@@ -101,95 +107,8 @@ impl<St: Store, K> MemoLockLayer<St, K> {
             responses,
             cache_status,
             vary,
+            permissions,
         }
-    }
-
-    /// How long to keep a response that says nothing of its own freshness. Defaults to not at all: such a response
-    /// goes to those who wait for it at that moment, and to nobody later.
-    ///
-    /// A response that does say (`Cache-Control: max-age`, `s-maxage`, `Expires`) is kept as long as it says.
-    #[must_use]
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.responses.ttl = (!ttl.is_zero()).then_some(ttl);
-        self
-    }
-
-    /// How long to keep a response whatever it says of its own freshness, `no-cache` included. Defaults to as long as it
-    /// says. A status that [`ttl`](Self::ttl) is not for is not for this either.
-    ///
-    /// `private`, `no-store`, `Set-Cookie` and `Vary: *` still keep a response from being shared.
-    #[must_use]
-    pub fn override_ttl(mut self, ttl: Duration) -> Self {
-        self.responses.override_ttl = Some(ttl);
-        self
-    }
-
-    /// How long to keep a response with this status that says nothing of its own freshness, in place of
-    /// [`ttl`](Self::ttl): zero for not at all. Defaults to `ttl` for 200, 203, 204, 300, 301 and 308, and to not at all
-    /// for the others, errors most of all.
-    #[must_use]
-    pub fn status_ttl(mut self, status: StatusCode, ttl: Duration) -> Self {
-        let others = self.responses.status_ttl.iter().filter(|(known, _)| *known != status);
-        self.responses.status_ttl = others.copied().chain([(status, ttl)]).collect();
-        self
-    }
-
-    /// Stores nothing: responses go to those who wait for them at that moment. Defaults to storing what may be stored.
-    #[must_use]
-    pub fn no_store(mut self) -> Self {
-        self.responses.no_store = true;
-        self
-    }
-
-    /// How long to keep a stale response that has an `ETag` or a `Last-Modified`, so that the inner service can say that
-    /// it is still right (304) rather than make it anew. Defaults to 60 seconds; zero keeps none.
-    ///
-    /// Each such response takes memory for that much longer. Whether it is stale is a matter of the nodes' clocks, which
-    /// have to agree; those of all other responses need not, because they end when the store says so.
-    #[must_use]
-    pub fn revalidate_for(mut self, time: Duration) -> Self {
-        self.responses.revalidate_for = time;
-        self
-    }
-
-    /// The targeted cache control fields (RFC 9213) that this layer heeds: the first one that a response has replaces
-    /// its `Cache-Control` and `Expires` here. Defaults to `CDN-Cache-Control`, which is meant for every shared cache on
-    /// the server's side; a field of the layer's own in front of it tells the two apart.
-    #[must_use]
-    pub fn targeted(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.responses.targets = fields.into_iter().collect();
-        self
-    }
-
-    /// Treats requests with credentials (`Authorization`, `Cookie` and their like) as all others. Defaults to answering
-    /// them only from a stored response that allows it (`public`, `s-maxage`; for `Authorization`, `must-revalidate`),
-    /// and to collapsing none.
-    ///
-    /// Right only where credentials change nothing about the response, or are part of the key.
-    #[must_use]
-    pub fn ignore_credentials(mut self) -> Self {
-        self.requests.credentials = true;
-        self
-    }
-
-    /// Whether a request with an unsafe method removes what is stored for its target, and for the `Location` and
-    /// `Content-Location` of its answer, unless it failed (RFC 9111, section 4.4). Defaults to `true`.
-    ///
-    /// Each such request waits for the store once. It removes the response to a `GET`, as [`UriKey`] finds it; of keys
-    /// with header fields, the one with the fields of the unsafe request. gRPC calls remove nothing.
-    #[must_use]
-    pub fn invalidate_on_change(mut self, invalidates: bool) -> Self {
-        self.requests.invalidates = invalidates;
-        self
-    }
-
-    /// Whether responses say in `Cache-Status` (RFC 9211) what the layer did: `memolock; hit; ttl=30`, or
-    /// `memolock; fwd=uri-miss; stored`. Defaults to `false`: it helps whoever runs the layer, and whoever probes it
-    /// (section 6), and is the one allocation of a hit in memory. It never tells the key.
-    #[must_use]
-    pub fn cache_status(mut self, tell: bool) -> Self {
-        self.cache_status = tell;
-        self
     }
 
     /// How long a lock lasts unless renewed, which the leader does every third of that; a leader that dies is
@@ -329,6 +248,7 @@ where
             responses,
             cache_status,
             vary,
+            permissions,
         } = self;
         let settings = Settings {
             memo: memo.clone(),
@@ -337,6 +257,7 @@ where
             responses: responses.clone(),
             cache_status: *cache_status,
             vary: Arc::clone(vary),
+            permissions: Arc::clone(permissions),
         };
         MemoLockService::new(inner, Arc::new(settings))
     }
@@ -351,6 +272,7 @@ impl<St: Clone, K: Clone> Clone for MemoLockLayer<St, K> {
             responses: self.responses.clone(),
             cache_status: self.cache_status,
             vary: Arc::clone(&self.vary),
+            permissions: Arc::clone(&self.permissions),
         }
     }
 }

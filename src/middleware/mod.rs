@@ -1,5 +1,6 @@
 //! The tower layer: [`MemoLockLayer`].
 
+mod answer;
 mod body;
 mod cache_status;
 mod change;
@@ -13,6 +14,7 @@ mod future;
 pub mod fuzzing;
 mod key_extractor;
 mod layer;
+mod permissions;
 mod policy;
 mod recording;
 mod refusal;
