@@ -349,25 +349,31 @@ async fn what_somebody_else_writes_or_publishes_is_no_answer() {
             }
         })
     };
-    let nodes = redis_nodes(&server, &inner).await;
+    let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
+    let layers = [connect().await, connect().await].map(|store| MemoLockLayer::new(store, "layer"));
+    let nodes = [&layers[0], &layers[1]].map(|layer| layer.layer(inner.clone()));
     answer(send(&nodes[0], get("/other"))).await;
     eventually("a stored response", || !server.cli(&["KEYS", "layer:*"]).is_empty()).await;
     let other = server.cli(&["KEYS", "layer:*"]);
 
-    // While somebody waits, the promise is "resolved" with gibberish, and with the response to something else.
+    // While somebody waits, the promise is "resolved" with the response to something else, and with gibberish; and a
+    // response to something else is put where this one will be.
     let leader = send(&nodes[0], get("/slow"));
     gate.reached_by(1).await;
     let follower = send(&nodes[1], get("/slow"));
-    let channel = other.replacen("layer:", "layer/notif:", 1).replace("/other", "/slow");
+    let slow = other.replace("/other", "/slow");
+    let channel = slow.replacen("layer:", "layer/notif:", 1);
     eventually("a subscriber", || {
         server.cli(&["PUBSUB", "CHANNELS", "*"]).contains("/slow")
     })
     .await;
-    server.cli(&["PUBLISH", &channel, "gibberish"]);
+    let rejected = async |count| eventually("a rejected answer", || layers[1].stats().rejected >= count).await;
     let script = "return redis.call('PUBLISH', KEYS[2], redis.call('GET', KEYS[1]))";
     assert_eq!(server.cli(&["EVAL", script, "2", &other, &channel]), "1");
-    // And a value is put where the response will be.
-    server.cli(&["COPY", &other, &other.replace("/other", "/slow")]);
+    rejected(1).await;
+    server.cli(&["COPY", &other, &slow]);
+    assert_eq!(server.cli(&["PUBLISH", &channel, "gibberish"]), "1");
+    rejected(2).await;
     gate.open();
     assert!(answer(leader).await.body.starts_with(b"/slow"));
     assert!(answer(follower).await.body.starts_with(b"/slow"));
