@@ -19,7 +19,7 @@
 //! | variants without end | bounded for each response | [`variants_without_end_fill_nothing`] |
 //! | a truncated response | whole or nothing | `failures::a_body_that_breaks_off_is_neither_stored_nor_shared`, `failures::a_body_of_another_length_than_declared_is_neither_stored_nor_shared` |
 //! | bodies, fields and keys without end | bounded | `limits`, `load` |
-//! | cache busting by random queries | each expires; the store evicts | nothing to leak, nothing to show |
+//! | cache busting by random queries | the store evicts | [`queries_without_end_fill_no_more_than_the_store_may_hold`] |
 //! | another writer in Redis | address and checksum are verified | [`what_somebody_else_writes_or_publishes_is_no_answer`], `redis::what_is_stored_under_another_key_is_not_an_answer` |
 //! | secrets at rest | no request field is stored | [`no_secret_of_a_request_is_at_rest_in_the_store`] |
 //! | request smuggling | fields of one connection are not replayed | [`fields_of_one_connection_reach_no_other`] |
@@ -257,6 +257,24 @@ async fn variants_without_end_fill_nothing() {
     }
     // The first one, and 32 besides.
     assert_eq!(inner.calls() - before, 100 - 33);
+}
+
+#[tokio::test(start_paused = true)]
+async fn queries_without_end_fill_no_more_than_the_store_may_hold() {
+    const QUERIES: usize = 1000;
+    let inner = Inner::replying(|_| fresh("x".repeat(1000)));
+    let layer = MemoLockLayer::new(MemoryStore::with_capacity(64 * 1024), "layer");
+    let node = layer.layer(inner.clone());
+    for round in 1..=2 {
+        for query in 0..QUERIES {
+            answer(send(&node, get(&format!("/?{query}")))).await;
+        }
+        assert!(
+            inner.calls() >= round * (QUERIES - 64),
+            "{} in round {round}",
+            inner.calls()
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
