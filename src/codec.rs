@@ -37,6 +37,13 @@ pub trait Codec: Clone + Send + Sync + 'static {
         true
     }
 
+    /// Whether this is no value but a marker: what belongs at its address is not one to share, so that whoever asks goes
+    /// their own way without waiting. Defaults to `false`. A marker is never [fresh](Self::is_fresh).
+    fn is_marker(&self, value: &Self::Value) -> bool {
+        let _ = value;
+        false
+    }
+
     /// About how many bytes of memory the value takes. Defaults to the size of the type.
     fn weight(&self, value: &Self::Value) -> usize {
         size_of_val(value)

@@ -90,6 +90,8 @@ mod key;
 mod memo;
 #[cfg(feature = "http")]
 pub mod middleware;
+#[cfg(feature = "http")]
+mod random;
 pub mod store;
 mod throttle;
 

@@ -11,6 +11,8 @@
 
 mod hearing;
 mod lead;
+#[cfg(feature = "http")]
+mod refresh;
 mod seek;
 
 use std::future::poll_fn;
@@ -37,13 +39,16 @@ pub(crate) struct Keeper<St, C: Codec> {
     address: Address,
     flight: Arc<MemoFlight<C::Value>>,
     token: Token,
+    /// How many computations in a row are known to have broken off before.
+    failures: u32,
 }
 
 /// What the store has for this flight.
 enum Sought<V> {
     /// For those who came before that moment.
     Landed(Outcome<V>, Moment),
-    Lead(Lease),
+    /// With how many computations in a row are known to have broken off.
+    Lead(Lease, u32),
 }
 
 impl<St: Store, C: Codec> Keeper<St, C> {
@@ -52,6 +57,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         config: Config,
         address: Address,
         flight: Arc<MemoFlight<C::Value>>,
+        failures: u32,
     ) -> Self {
         Self {
             shared,
@@ -59,6 +65,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             address,
             flight,
             token: Token::random(),
+            failures,
         }
     }
 
@@ -78,7 +85,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         };
         match sought {
             Sought::Landed(outcome, before) => landing.land_before(before, outcome),
-            Sought::Lead(lease) => self.lead(lease, holding, landing).await,
+            Sought::Lead(lease, failures) => drop(self.lead(lease, failures, holding, landing).await),
         }
     }
 
@@ -126,6 +133,6 @@ impl<St, C: Codec> Landing<'_, St, C> {
 
 impl<St, C: Codec> Drop for Landing<'_, St, C> {
     fn drop(&mut self) {
-        self.land(Outcome::Again);
+        self.land(Outcome::Again(0));
     }
 }

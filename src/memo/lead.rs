@@ -52,9 +52,15 @@ impl<V> Lead<V> {
         self.say(Verdict::Share(value))
     }
 
+    /// With `marker`, that is remembered for as long as it says.
     #[cfg(feature = "http")]
-    pub(crate) fn pass(self) -> Settled {
-        self.say(Verdict::Pass)
+    pub(crate) fn pass(self, marker: Option<(V, Duration)>) -> Settled {
+        self.say(Verdict::Pass(marker))
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn stale(self) -> Settled {
+        self.say(Verdict::Stale)
     }
 
     pub(crate) fn fail(self, failure: Failure) -> Settled {

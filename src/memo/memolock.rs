@@ -199,7 +199,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
             },
             Obtained::Failed(failure) => Err(failure.into()),
             Obtained::TimedOut => Err(Error::WaitTimeout),
-            Obtained::Pass | Obtained::GaveUp => Err(Error::Abandoned),
+            Obtained::Pass | Obtained::Stale | Obtained::GaveUp => Err(Error::Abandoned),
         }
     }
 
@@ -287,6 +287,8 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     /// leave a result behind, and whoever waits for it elsewhere waits for the rest of the lease, unless there was a
     /// [`shutdown`](Self::shutdown). Bound it by a timeout, as computations may take any time.
     pub async fn drained(&self) {
+        #[cfg(feature = "http")]
+        self.shared.refreshes.idle().await;
         self.shared.table.empty().await;
     }
 

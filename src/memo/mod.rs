@@ -4,6 +4,7 @@
 //! caller -> obtain.rs: look up (lookups.rs); else join the flight (table.rs, flight.rs)
 //!             the flight's keeper (keeper.rs): acquire, listen, offer the lead, renew, commit or release
 //!             who came too late for an answer (clock.rs) asks again, all of them together (lookups.rs)
+//!             what goes on answering while it is computed anew is not waited for at all (refresh.rs, refreshes.rs)
 //!           lead.rs: the one who computes says what became of it (outcome.rs)
 //! ```
 
@@ -20,6 +21,10 @@ mod lookups;
 mod memolock;
 mod obtain;
 mod outcome;
+#[cfg(feature = "http")]
+mod refresh;
+#[cfg(feature = "http")]
+mod refreshes;
 mod shared;
 mod stats;
 mod sync;

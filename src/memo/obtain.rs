@@ -19,8 +19,9 @@ use crate::error::{Failure, StoreError};
 use crate::key::Address;
 use crate::store::Store;
 
-/// How often one caller starts again after a computation was given up, before going its own way.
-const MAX_ATTEMPTS: usize = 3;
+/// How many computations in a row may break off, wherever in the cluster, before those who wait go their own way: one
+/// that breaks off is succeeded by another, three times.
+pub(super) const MAX_FAILURES: u32 = 3;
 
 /// What a caller comes to.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(crate) enum Obtained<V> {
     Lead(Lead<V>),
     /// There was a result, but not one to share.
     Pass,
+    /// The computation failed, and a stale value may stand in for its result.
+    Stale,
     /// The computation failed.
     Failed(Failure),
     /// The wait timeout is over.
@@ -69,9 +72,9 @@ impl<St: Store, C: Codec> Shared<St, C> {
     ) -> Obtained<C::Value> {
         let _waiting = self.counters.waiting.enter();
         let arrived = self.clock.tick();
-        let mut attempt = 0;
-        while attempt <= MAX_ATTEMPTS {
-            let waiter = match self.join(address, config, arrived) {
+        let mut failures: u32 = 0;
+        while failures <= MAX_FAILURES {
+            let waiter = match self.join(address, config, arrived, failures) {
                 Ok(waiter) => waiter,
                 Err(limit) => {
                     self.limited(address, limit);
@@ -86,7 +89,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
             let outcome = match turn {
                 Turn::Lead(lead) => {
                     self.counters.led.add();
-                    if attempt > 0 {
+                    if failures > 0 {
                         self.counters.taken_over.add();
                         tracing::debug!(address = %address.readable(), "taking over from a computation here that was given up");
                     }
@@ -111,8 +114,10 @@ impl<St: Store, C: Codec> Shared<St, C> {
                     return Obtained::Followed(value.clone());
                 }
                 Outcome::Pass => return Obtained::Pass,
+                Outcome::Stale => return Obtained::Stale,
                 Outcome::Failed(failure) => return Obtained::Failed(failure.clone()),
-                Outcome::Again => attempt += 1,
+                // One that nobody counted may be the same one over and over again.
+                Outcome::Again(known) => failures = (*known).max(failures + 1),
             }
         }
         Obtained::GaveUp
@@ -132,6 +137,12 @@ impl<St: Store, C: Codec> Shared<St, C> {
         self.lookups.share(address, || self.ask(address)).await
     }
 
+    /// The value, if it is stored, fresh or stale: for those of whom many find out at once that they may need it.
+    #[cfg(feature = "http")]
+    pub(crate) async fn reread(&self, address: &Address) -> Option<C::Value> {
+        self.lookups.collapse(address, || self.ask(address)).await
+    }
+
     async fn ask(&self, address: &Address) -> Option<C::Value> {
         match self.store.lookup(address).await {
             Ok(found) => self.decode(address, &found?),
@@ -148,10 +159,11 @@ impl<St: Store, C: Codec> Shared<St, C> {
         address: &Address,
         config: &Config,
         arrived: Moment,
+        failures: u32,
     ) -> Result<MemoWaiter<C::Value>, Limit> {
         let Joined { waiter, started } = self.table.join(address, arrived, &config.limits)?;
         if let Some(flight) = started {
-            let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight);
+            let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, failures);
             tokio::spawn(keeper.run().in_current_span());
         }
         Ok(waiter)

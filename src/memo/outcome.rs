@@ -9,9 +9,12 @@ pub(crate) enum Verdict<V> {
     Store(V, std::time::Duration),
     /// Give the value to those who wait at this moment, and keep it for nobody.
     Share(V),
-    /// There is a result, but not one to share.
+    /// There is a result, but not one to share. With a marker, and for how long it stands, if that is to be remembered.
     #[cfg(feature = "http")]
-    Pass,
+    Pass(Option<(V, std::time::Duration)>),
+    /// The computation failed, and whatever stale value is stored may stand in for the result.
+    #[cfg(feature = "http")]
+    Stale,
     /// The computation failed.
     Fail(Failure),
 }
@@ -25,7 +28,9 @@ pub(crate) enum Outcome<V> {
     Pass,
     /// The computation failed.
     Failed(Failure),
+    /// The computation failed, and a stale value may stand in for the result.
+    Stale,
     /// The computation was given up, or its lease was lost to an invalidation or to another leader: whoever waited
-    /// starts again, and one of them takes over.
-    Again,
+    /// starts again, and one of them takes over. With how many computations in a row are known to have broken off.
+    Again(u32),
 }

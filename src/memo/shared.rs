@@ -9,6 +9,8 @@ use super::leases::Leases;
 use super::limits::Limit;
 use super::lookups::Lookups;
 use super::outcome::Outcome;
+#[cfg(feature = "http")]
+use super::refreshes::Refreshes;
 use super::stats::Counters;
 use super::table::Table;
 use crate::codec::Codec;
@@ -24,6 +26,8 @@ pub(crate) struct Shared<St, C: Codec> {
     pub(crate) table: Table<Lead<C::Value>, Arc<Outcome<C::Value>>>,
     pub(crate) clock: Clock,
     pub(crate) lookups: Lookups<C::Value>,
+    #[cfg(feature = "http")]
+    pub(crate) refreshes: Refreshes,
     pub(crate) leases: Leases,
     pub(crate) counters: Arc<Counters>,
     warnings: Warnings,
@@ -47,6 +51,8 @@ impl<St, C: Codec> Shared<St, C> {
             table: Table::new(),
             clock: Clock::new(),
             lookups: Lookups::new(),
+            #[cfg(feature = "http")]
+            refreshes: Refreshes::new(),
             leases: Leases::new(),
             counters,
             warnings: Warnings::default(),

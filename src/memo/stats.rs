@@ -85,6 +85,12 @@ stats! {
         fenced: "memolock_fenced_total",
         /// Computations whose result was not one to share.
         passed: "memolock_passed_total",
+        /// Computations started in the background, while what is stored went on answering.
+        refreshed: "memolock_refreshed_total",
+        /// Callers answered with what is stale, because a new one was being computed or could not be.
+        stale: "memolock_stale_total",
+        /// Callers who neither waited nor were waited for, because it was known that what they get is not one to share.
+        marked: "memolock_marked_total",
         /// Computations that were given up: an error of the inner service, a panic, a truncated body.
         abandoned: "memolock_abandoned_total",
         /// Callers who waited longer than the wait timeout.

@@ -15,6 +15,7 @@ use super::future::{Direct, Step};
 use super::key_extractor::{KeyExtractor, uri_as_received};
 use super::policy::request::Narrow;
 use super::policy::revalidation::add_conditions;
+use super::refresh::Use;
 use super::refusal::refusal;
 use super::replay;
 use super::settings::Settings;
@@ -63,15 +64,19 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         async move {
             let now = Instant::now();
             let why = match self.find(&address, request.headers()).await {
-                Found::Stored(_, stored) if !stored.is_fresh_at(now) => Forward::Stale,
+                Found::Stored(_, stored) if !stored.is_fresh_at(now) && !stored.serves_meanwhile(now) => Forward::Stale,
                 Found::Stored(_, stored) if !narrow.admits(stored.meta()) => Forward::Request,
                 Found::Stored(_, stored) => {
-                    self.memo.shared.counters.hits.add();
+                    let counters = &self.memo.shared.counters;
+                    match stored.is_fresh_at(now) {
+                        true => counters.hits.add(),
+                        false => counters.stale.add(),
+                    }
                     let narrowed = replay::narrowed(stored, narrow, request.headers(), now, self.cache_status);
                     return Step::Done(Ok(narrowed));
                 }
                 Found::Nothing(place) if place.variant.is_some() => Forward::VaryMiss,
-                Found::Nothing(_) | Found::Unsettled => Forward::UriMiss,
+                Found::Nothing(_) | Found::Marker(_) | Found::Unsettled => Forward::UriMiss,
             };
             self.then_direct(service, request, Forwarded::because(why))
         }
@@ -83,6 +88,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         service: S,
         request: Request<B>,
         address: Address,
+        can_lead: bool,
     ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
         S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
@@ -94,14 +100,24 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         ResBody::Error: Into<BoxError>,
     {
         async move {
+            if self.markers.stands(&address, Instant::now()) {
+                return Step::then(self.pass_by(service, request, address));
+            }
             let (place, stale, why) = match self.find(&address, request.headers()).await {
                 Found::Stored(place, stored) => {
                     let now = Instant::now();
-                    if stored.is_fresh_at(now) {
-                        self.memo.shared.counters.hits.add();
-                        return Step::Done(Ok(replay::hit(stored, now, self.cache_status)));
+                    match self.use_of(&stored, can_lead, now) {
+                        Use::Hit => {
+                            self.memo.shared.counters.hits.add();
+                            return Step::Done(Ok(replay::hit(stored, now, self.cache_status)));
+                        }
+                        Use::Refresh => return Step::Done(Ok(self.refresh(service, request, place, stored))),
+                        Use::Stale => (place, Some(stored), Forward::Stale),
                     }
-                    (place, Some(stored), Forward::Stale)
+                }
+                Found::Marker(place) => {
+                    self.learn_marker(&place.address);
+                    return Step::then(self.pass_by(service, request, place.address));
                 }
                 Found::Nothing(place) => {
                     let why = place.variant.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
@@ -184,7 +200,17 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                         detail = Some("timeout");
                         break;
                     }
-                    Obtained::Failed(_) | Obtained::GaveUp => break,
+                    Obtained::Stale => {
+                        if let Some(stale) = Box::pin(self.stand_in(&miss, request.headers())).await {
+                            return Step::Done(Ok(stale));
+                        }
+                    }
+                    Obtained::Failed(_) | Obtained::GaveUp => {
+                        if let Some(stale) = Box::pin(self.stand_in(&miss, request.headers())).await {
+                            return Step::Done(Ok(stale));
+                        }
+                        break;
+                    }
                 }
             }
             let mut forwarded = Forwarded::because(miss.why).collapsed(false);
@@ -209,30 +235,41 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         ResBody::Data: Send,
         ResBody::Error: Into<BoxError>,
     {
-        let Miss {
-            place, mut stale, why, ..
-        } = miss;
-        if let Some(refusal) = self.refuse_recording(&place.address, request.headers()) {
-            drop(lead.pass());
+        if let Some(refusal) = self.refuse_recording(&miss.place.address, request.headers()) {
+            drop(lead.pass(None));
             return Step::Done(Ok(refusal));
         }
+        let computation = self.computation(lead, &mut request, miss);
+        Step::then(async move { Step::Done(computation.run(service, request).await) })
+    }
+
+    /// What leads with this request, which is made to validate what there is.
+    pub(crate) fn computation<B>(
+        &self,
+        lead: Lead<Arc<StoredResponse>>,
+        request: &mut Request<B>,
+        miss: Miss,
+    ) -> Computation<St> {
+        let Miss { place, stale, why, .. } = miss;
         let request_headers = request.headers().clone();
-        stale = stale.filter(|stale| add_conditions(request.headers_mut(), stale.headers()));
-        let computation = Computation {
+        let validates = |stale: &Arc<StoredResponse>| add_conditions(request.headers_mut(), stale.headers());
+        let validated = stale.clone().filter(validates);
+        Computation {
             judge: Judge {
                 shared: Arc::clone(&self.memo.shared),
+                markers: Arc::clone(&self.markers),
+                permissions: Arc::clone(&self.permissions),
                 address: place.address,
                 rules: self.responses.clone(),
                 cache_status: self.cache_status,
-                permissions: Arc::clone(&self.permissions),
             },
             lead,
             method: request.method().clone(),
             request_headers,
-            stale,
+            stale: validated,
+            fallback: stale,
             why,
-        };
-        Step::then(async move { Step::Done(computation.run(service, request).await) })
+        }
     }
 
     /// To the inner service, and nothing of it to anybody else.
@@ -280,13 +317,13 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
 }
 
 /// What a request did not find.
-struct Miss {
+pub(crate) struct Miss {
     /// The address of the first variant.
-    first: Address,
+    pub(crate) first: Address,
     /// Where its response would be.
-    place: Place,
+    pub(crate) place: Place,
     /// What is there, but stale.
-    stale: Option<Arc<StoredResponse>>,
+    pub(crate) stale: Option<Arc<StoredResponse>>,
     /// Why the inner service is asked, if it is.
-    why: Forward,
+    pub(crate) why: Forward,
 }

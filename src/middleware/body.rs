@@ -9,6 +9,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::marker::Trial;
 use super::recording::{Part, Playback};
 use crate::error::BoxError;
 
@@ -27,6 +28,7 @@ pin_project! {
         Recorded { playback: Playback<B>, remaining: SizeHint },
         Rest { body: Pin<Box<B>> },
         Inner { #[pin] body: B },
+        Tried { body: Pin<Box<B>>, trial: Box<Trial> },
         End,
     }
 }
@@ -35,6 +37,16 @@ impl<B> MemoBody<B> {
     pub(crate) fn inner(body: B) -> Self {
         Self {
             kind: Kind::Inner { body },
+        }
+    }
+
+    /// The inner service's own, with an eye on whether it comes to its end.
+    pub(crate) fn tried(body: B, trial: Trial) -> Self {
+        Self {
+            kind: Kind::Tried {
+                body: Box::pin(body),
+                trial: Box::new(trial),
+            },
         }
     }
 
@@ -85,6 +97,11 @@ where
                 }
                 KindProj::Rest { body } => return poll_inner(body.as_mut(), cx),
                 KindProj::Inner { body } => return poll_inner(body, cx),
+                KindProj::Tried { body, trial } => {
+                    let frame = ready!(poll_inner(body.as_mut(), cx));
+                    trial.see(frame.as_ref(), body.is_end_stream());
+                    return Poll::Ready(frame);
+                }
                 KindProj::End => return Poll::Ready(None),
                 KindProj::Recorded { playback, remaining } => {
                     let part = ready!(playback.poll_next(cx));
@@ -111,7 +128,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
-            Kind::Rest { body } => body.is_end_stream(),
+            Kind::Rest { body } | Kind::Tried { body, .. } => body.is_end_stream(),
             Kind::End => true,
             Kind::Replay { .. } | Kind::Recorded { .. } => false,
         }
@@ -120,7 +137,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
-            Kind::Rest { body } => body.size_hint(),
+            Kind::Rest { body } | Kind::Tried { body, .. } => body.size_hint(),
             Kind::Recorded { remaining, .. } => *remaining,
             Kind::End => SizeHint::with_exact(0),
             // A server that knows the exact length sends no trailers over HTTP/1, so it is not told one.
@@ -161,7 +178,7 @@ impl<B> fmt::Debug for MemoBody<B> {
         f.write_str(match &self.kind {
             Kind::Replay { .. } => "MemoBody(replay)",
             Kind::Recorded { .. } => "MemoBody(recorded)",
-            Kind::Rest { .. } | Kind::Inner { .. } => "MemoBody(inner)",
+            Kind::Rest { .. } | Kind::Inner { .. } | Kind::Tried { .. } => "MemoBody(inner)",
             Kind::End => "MemoBody(end)",
         })
     }

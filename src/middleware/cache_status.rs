@@ -95,6 +95,15 @@ impl Forwarded {
     }
 }
 
+/// The member of a response that was stored and has been stale for so many seconds, which is a negative `ttl` (2.4).
+pub(crate) fn stale_hit(overdue: u64) -> HeaderValue {
+    let text = match overdue {
+        0 => "memolock; hit; ttl=0".to_owned(),
+        overdue => format!("memolock; hit; ttl=-{overdue}"),
+    };
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("memolock; hit"))
+}
+
 /// The member of a response that was stored, with the seconds it stays fresh (2.1, 2.4).
 pub(crate) fn hit(ttl: u64) -> HeaderValue {
     const START: &[u8] = b"memolock; hit; ttl=";
@@ -133,6 +142,13 @@ mod tests {
     fn hit_has_its_ttl() {
         for ttl in [0, 1, 9, 10, 99, 100, 1 << 31, u64::MAX] {
             assert_eq!(hit(ttl), format!("memolock; hit; ttl={ttl}"));
+        }
+    }
+
+    #[test]
+    fn stale_hit_has_a_ttl_that_is_over() {
+        for (overdue, ttl) in [(0, "0"), (1, "-1"), (77, "-77")] {
+            assert_eq!(stale_hit(overdue), format!("memolock; hit; ttl={ttl}"));
         }
     }
 

@@ -87,6 +87,7 @@ impl<Q, St: Store, K: KeyExtractor<Q>> Drop for Change<Q, St, K> {
 
 async fn invalidate<St: Store, K>(settings: &Settings<St, K>, addresses: Vec<Address>) {
     for address in addresses {
+        settings.markers.remove(&address);
         if let Err(error) = settings.memo.shared.invalidate(&address).await {
             settings.memo.shared.store_failed(&address, "invalidate", &error);
         }

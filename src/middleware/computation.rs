@@ -4,7 +4,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use http_body::Body;
@@ -17,11 +17,13 @@ use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
 use super::draft::Draft;
+use super::fallback::{StaleOnPanic, broke_off, is_outage, stand_in};
+use super::marker::{self, Markers};
 use super::permissions::Permissions;
 use super::policy::ending::{Ended, Incomplete, at_end, is_grpc};
 use super::policy::fields;
 use super::policy::freshness::Terms;
-use super::policy::response::{Head, Reason, ResponseRules, Sharing, at_head};
+use super::policy::response::{Head, Reason, ResponseRules, ServerError, Sharing, at_head};
 use super::policy::revalidation;
 use super::policy::vary::{self, Vary};
 use super::recording::{Recorded, Recorder, recording};
@@ -42,6 +44,8 @@ pub(crate) struct Computation<St> {
     pub(crate) request_headers: HeaderMap,
     /// The stale response that the request asks to validate.
     pub(crate) stale: Option<Arc<StoredResponse>>,
+    /// The stale response that may stand in for a failure, for a while.
+    pub(crate) fallback: Option<Arc<StoredResponse>>,
     /// Why the inner service is asked.
     pub(crate) why: Forward,
 }
@@ -49,6 +53,7 @@ pub(crate) struct Computation<St> {
 /// What decides whether a response is shared, and who is told.
 pub(crate) struct Judge<St> {
     pub(crate) shared: Arc<Shared<St, BinaryHttp>>,
+    pub(crate) markers: Arc<Markers>,
     pub(crate) address: Address,
     pub(crate) rules: ResponseRules,
     pub(crate) cache_status: bool,
@@ -74,12 +79,17 @@ impl<St: Store> Computation<St> {
         ResBody::Error: Into<BoxError>,
     {
         let (answer, answered) = oneshot::channel();
+        let fallback = self.fallback.clone();
+        let cache_status = self.judge.cache_status;
         let task = tokio::spawn(self.compute(service, request, answer).in_current_span());
         match answered.await {
             Ok(answer) => answer,
             Err(_) => match task.await {
-                // The panic goes where it would have gone without the layer.
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(error) if error.is_panic() => match stand_in(fallback) {
+                    Some(stale) => Ok(replay::stale(stale, Instant::now(), cache_status)),
+                    // The panic goes where it would have gone without the layer.
+                    None => std::panic::resume_unwind(error.into_panic()),
+                },
                 // The runtime is shutting down.
                 _ => Ok(unavailable()),
             },
@@ -97,15 +107,20 @@ impl<St: Store> Computation<St> {
         ResBody::Error: Into<BoxError>,
     {
         let started = Instant::now();
+        let mut this = StaleOnPanic(Some(self));
         let response = match poll_fn(|cx| service.poll_ready(cx)).await {
             Ok(()) => service.call(request).await,
             Err(error) => Err(error),
         };
         drop(service);
+        let Some(this) = this.0.take() else { return };
         match response {
-            // Dropping the lead hands it to exactly one of those who wait.
-            Err(error) => drop((self.lead, answer.send(Err(error)).is_ok())),
-            Ok(response) => self.conclude(response, answer, started).await,
+            Err(error) => match stand_in(this.fallback.clone()) {
+                Some(stale) => this.stand_in(stale, None, answer),
+                // Dropping the lead hands it to exactly one of those who wait.
+                None => drop((this.lead, answer.send(Err(error)).is_ok())),
+            },
+            Ok(response) => this.conclude(response, answer, started).await,
         }
     }
 
@@ -126,6 +141,11 @@ impl<St: Store> Computation<St> {
             let _ = answer.send(Ok(validated));
             return;
         }
+        if is_outage(head.status)
+            && let Some(stale) = stand_in(self.fallback.clone())
+        {
+            return self.stand_in(stale, Some(head.status), answer);
+        }
         let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
         let judge = &self.judge;
         let now = SystemTime::now();
@@ -137,13 +157,19 @@ impl<St: Store> Computation<St> {
         if let Sharing::Pass(reason) = sharing {
             judge.tell(reason);
             judge.say(self.why, None, sharing, &mut head.headers);
-            self.lead.pass();
+            self.lead.pass(judge.marker(reason, head.status));
             // The client may have gone.
             let _ = answer.send(Ok(Response::from_parts(head, MemoBody::inner(body))));
             return;
         }
         let mut draft = Draft::new(&head, control, now, started);
         judge.say(self.why, None, sharing, &mut head.headers);
+        if head.status.is_server_error() && judge.rules.on_server_error == ServerError::HandOver {
+            // To exactly one of those who wait.
+            drop(self.lead);
+            let _ = answer.send(Ok(Response::from_parts(head, MemoBody::inner(body))));
+            return;
+        }
         fields::strip_connection_fields(&mut draft.headers);
         let reservation = Reservation::new(Arc::clone(&judge.shared.counters), judge.rules.max_recording);
         let (recorder, playback) = recording(judge.rules.max_body, reservation);
@@ -178,6 +204,7 @@ impl<St: Store> Computation<St> {
             sharing => sharing,
         };
         let variant = stale.meta().variant;
+        let draft_status = draft.status;
         let (content, trailers) = (stale.body().clone(), stale.trailers().cloned());
         let terms = match sharing {
             Sharing::Store(terms) => terms,
@@ -192,7 +219,7 @@ impl<St: Store> Computation<St> {
             (Sharing::Store(_), None) | (Sharing::Share, _) => drop(self.lead.share(Arc::clone(&stored))),
             (Sharing::Pass(reason), _) => {
                 judge.tell(reason);
-                drop(self.lead.pass());
+                drop(self.lead.pass(judge.marker(reason, draft_status)));
             }
         }
         let mut response = replay::followed(stored);
@@ -211,18 +238,20 @@ impl<St: Store> Computation<St> {
         ResBody::Error: Into<BoxError>,
     {
         let judge = self.judge;
+        let fallback = self.fallback;
         let mut lead = Some(self.lead);
         let mut pass = |reason| {
             judge.tell(reason);
-            lead.take().map(Lead::pass);
+            lead.take().map(|lead| lead.pass(judge.marker(reason, draft.status)));
         };
-        let Recorded::Complete {
-            content,
-            trailers,
-            reservation,
-        } = recorder.record(body, &mut pass).await
-        else {
-            return;
+        let (content, trailers, reservation) = match recorder.record(body, &mut pass).await {
+            Recorded::Complete {
+                content,
+                trailers,
+                reservation,
+            } => (content, trailers, reservation),
+            Recorded::Passed => return,
+            Recorded::Failed => return broke_off(lead, fallback),
         };
         let ended = Ended {
             method: &self.method,
@@ -235,8 +264,7 @@ impl<St: Store> Computation<St> {
             Ok(Sharing::Store(terms)) => Some(terms),
             Ok(Sharing::Share) => None,
             Ok(Sharing::Pass(reason)) => return pass(reason),
-            // Dropping the lead lets somebody else try again.
-            Err(Incomplete) => return,
+            Err(Incomplete) => return broke_off(lead, fallback),
         };
         if fields::size(&draft.headers) + trailers.as_ref().map_or(0, fields::size) > judge.rules.max_headers {
             return pass(Reason::HeadersTooLarge);
@@ -269,7 +297,24 @@ impl<St: Store> Judge<St> {
             headers: &head.headers,
             control,
         };
-        at_head(&head, &self.rules, now)
+        match at_head(&head, &self.rules, now) {
+            Sharing::Store(mut terms) => {
+                terms.fresh_for = self.rules.random.shortened(terms.fresh_for, self.rules.ttl_jitter);
+                Sharing::Store(terms)
+            }
+            sharing => sharing,
+        }
+    }
+
+    /// The marker that a response leaves which is not shared for this reason.
+    fn marker(&self, reason: Reason, status: StatusCode) -> Option<(Arc<StoredResponse>, Duration)> {
+        let (rules, is_error) = (&self.rules, status.is_client_error() || status.is_server_error());
+        if !reason.is_lasting() || is_error || rules.pass_marker.is_zero() {
+            return None;
+        }
+        let time = rules.random.shortened(rules.pass_marker, marker::SPREAD);
+        self.markers.put(&self.address, Instant::now(), time);
+        Some((Arc::new(StoredResponse::marker()), time))
     }
 
     /// Adds `Cache-Status` to a response of the inner service.

@@ -58,6 +58,7 @@ impl Draft {
             for_cookies: terms.for_cookies,
             generation: variant.map(|_| random()),
             groups: groups::bounded(groups),
+            is_marker: false,
         };
         StoredResponse::new(self.status, self.headers, content, trailers, meta).stored(self.received)
     }

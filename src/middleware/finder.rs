@@ -21,6 +21,8 @@ pub(crate) enum Found {
     Stored(Place, Arc<StoredResponse>),
     /// Nothing at this place, where it would be.
     Nothing(Place),
+    /// A marker at this place: what belongs there is not one to share.
+    Marker(Place),
     /// What it varies by changes all the time.
     Unsettled,
 }
@@ -34,7 +36,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn first(address: &Address) -> Self {
+    pub(crate) fn first(address: &Address) -> Self {
         Self {
             address: address.clone(),
             variant: None,
@@ -43,17 +45,25 @@ impl Place {
 }
 
 impl<St: Store, K> Settings<St, K> {
-    /// The response to a request with these fields, where the store has it in this process and it is fresh.
-    pub(crate) fn peek(&self, address: &Address, headers: &HeaderMap, now: Instant) -> Option<Arc<StoredResponse>> {
+    /// The response to a request with these fields, where the store has it in this process and it is fresh; with its
+    /// place, unless that is the first variant's.
+    pub(crate) fn peek(
+        &self,
+        address: &Address,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Option<(Option<Place>, Arc<StoredResponse>)> {
         let shared = &self.memo.shared;
         let first = shared.peek(address, now)?;
         let known = self.vary.get(address).filter(|known| known.is_of(&first));
-        let stored = match known.map(|known| known.place(address, headers)) {
-            Some(place) if place.variant.is_some() => shared.peek(&place.address, now)?,
-            _ => first,
+        let place = known.map(|known| known.place(address, headers));
+        let place = place.filter(|place| place.variant.is_some());
+        let stored = match &place {
+            Some(place) => shared.peek(&place.address, now)?,
+            None => first,
         };
         self.permissions.learn(stored.meta());
-        (stored.is_fresh_at(now) && is_variant(&stored, headers)).then_some(stored)
+        (stored.is_fresh_at(now) && is_variant(&stored, headers)).then_some((place, stored))
     }
 
     /// The response to a request with these fields.
@@ -74,12 +84,16 @@ impl<St: Store, K> Settings<St, K> {
             let Some(first) = first else {
                 return Found::Nothing(Place::first(address));
             };
+            if first.meta().is_marker {
+                return Found::Marker(Place::first(address));
+            }
             self.permissions.learn(first.meta());
             if is_variant(&first, headers) {
                 return Found::Stored(Place::first(address), first);
             }
             if known.is_some_and(|known| known.is_of(&first)) {
                 return match own.filter(|own| is_variant(own, headers)) {
+                    Some(own) if own.meta().is_marker => Found::Marker(place),
                     Some(own) => Found::Stored(place, own),
                     None => Found::Nothing(place),
                 };

@@ -1,5 +1,6 @@
 //! [`MemoLockLayer`]: the layer, and everything that can be set on it.
 
+mod beyond;
 mod caching;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use http::Method;
 use tower_layer::Layer;
 
 use super::key_extractor::UriKey;
+use super::marker::Markers;
 use super::permissions::Permissions;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
@@ -47,6 +49,7 @@ pub struct MemoLockLayer<St, K = UriKey> {
     cache_status: bool,
     vary: Arc<VaryIndex>,
     permissions: Arc<Permissions>,
+    markers: Arc<Markers>,
 }
 
 impl<St: Store> MemoLockLayer<St> {
@@ -83,6 +86,7 @@ impl<St: Store> MemoLockLayer<St> {
             cache_status: false,
             vary: Arc::default(),
             permissions: Arc::default(),
+            markers: Arc::default(),
         }
     }
 }
@@ -99,6 +103,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
             cache_status,
             vary,
             permissions,
+            markers,
         } = self;
         MemoLockLayer {
             memo,
@@ -108,6 +113,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
             cache_status,
             vary,
             permissions,
+            markers,
         }
     }
 
@@ -208,6 +214,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// A [`StoreError`] where the store could not be told; whether the response was removed is then unknown.
     pub async fn invalidate(&self, key: &Key) -> Result<(), StoreError> {
         let address = Address::new(&self.memo.shared.tag, key);
+        self.markers.remove(&address);
         self.memo.shared.invalidate(&address).await
     }
 
@@ -249,6 +256,7 @@ where
             cache_status,
             vary,
             permissions,
+            markers,
         } = self;
         let settings = Settings {
             memo: memo.clone(),
@@ -258,6 +266,7 @@ where
             cache_status: *cache_status,
             vary: Arc::clone(vary),
             permissions: Arc::clone(permissions),
+            markers: Arc::clone(markers),
         };
         MemoLockService::new(inner, Arc::new(settings))
     }
@@ -273,6 +282,7 @@ impl<St: Clone, K: Clone> Clone for MemoLockLayer<St, K> {
             cache_status: self.cache_status,
             vary: Arc::clone(&self.vary),
             permissions: Arc::clone(&self.permissions),
+            markers: Arc::clone(&self.markers),
         }
     }
 }

@@ -57,6 +57,17 @@ pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bo
     response(status, headers, content, trailers)
 }
 
+/// The response to somebody who is not to wait for another, or for whom there is none.
+pub(crate) fn stale<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<MemoBody<B>> {
+    let overdue = stored.stale_at(now).as_secs();
+    let mut response = hit(stored, now, false);
+    if cache_status {
+        let member = cache_status::stale_hit(overdue);
+        response.headers_mut().append(CACHE_STATUS, member);
+    }
+    response
+}
+
 /// The same for a request with these fields that may not get all of it.
 pub(crate) fn narrowed<B>(
     stored: Arc<StoredResponse>,
@@ -73,7 +84,10 @@ pub(crate) fn narrowed<B>(
         true => select(request, stored.headers(), content.len()),
         false => Selection::Whole,
     };
-    let mut whole = hit(stored, now, cache_status);
+    let mut whole = match stored.is_fresh_at(now) {
+        true => hit(stored, now, cache_status),
+        false => stale(stored, now, cache_status),
+    };
     let headers = whole.headers_mut();
     if unmodified {
         // Nothing that describes content that is not sent (RFC 9110, 15.4.5).

@@ -12,6 +12,7 @@ use tower_service::Service;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::change::Change;
+use super::finder::Place;
 use super::future::ResponseFuture;
 use super::key_extractor::{HeadKey, KeyExtractor};
 use super::policy::request::{Access, Bypass, access};
@@ -95,7 +96,9 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let settings = &self.settings;
-        let uncovered_body = !settings.key.covers_body() && !request.body().is_end_stream();
+        // A request with a body cannot go on once its client has an answer.
+        let can_lead = request.body().is_end_stream();
+        let uncovered_body = !settings.key.covers_body() && !can_lead;
         let narrow = match access(request.method(), request.headers(), uncovered_body, &settings.requests) {
             Access::Share => None,
             Access::Read(narrow) => Some(narrow),
@@ -127,7 +130,9 @@ where
                     match settings.key.body_key(request).await {
                         (Some(key), request) if !settings.is_too_long(&key) => {
                             let address = Address::of(&settings.memo.shared.tag, key);
-                            settings.answer(service, request, address).await
+                            // The body is read: the key covers it.
+                            let can_lead = true;
+                            settings.answer(service, request, address, can_lead).await
                         }
                         (_, request) => settings.then_direct(service, request, Forwarded::because(Forward::Bypass)),
                     }
@@ -141,15 +146,20 @@ where
         let address = Address::of(&settings.memo.shared.tag, key);
         if narrow.is_none() {
             let now = Instant::now();
-            if let Some(stored) = settings.peek(&address, request.headers(), now) {
-                settings.memo.shared.counters.hits.add();
-                return ResponseFuture::ready(replay::hit(stored, now, settings.cache_status));
+            if let Some((place, stored)) = settings.peek(&address, request.headers(), now) {
+                if !can_lead || !settings.is_early(&stored, now) {
+                    settings.memo.shared.counters.hits.add();
+                    return ResponseFuture::ready(replay::hit(stored, now, settings.cache_status));
+                }
+                let request = settings.key.pass(request);
+                let place = place.unwrap_or_else(|| Place::first(&address));
+                return ResponseFuture::ready(settings.refresh(self.inner.clone(), request, place, stored));
             }
         }
         let request = settings.key.pass(request);
         let settings = Arc::clone(settings);
         match narrow {
-            None => ResponseFuture::core(settings.answer(self.inner.clone(), request, address)),
+            None => ResponseFuture::core(settings.answer(self.inner.clone(), request, address, can_lead)),
             Some(narrow) => ResponseFuture::core(settings.read(self.inner.clone(), request, address, narrow)),
         }
     }

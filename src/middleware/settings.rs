@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::marker::Markers;
 use super::permissions::Permissions;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
@@ -19,4 +20,5 @@ pub(crate) struct Settings<St, K> {
     pub(crate) cache_status: bool,
     pub(crate) vary: Arc<VaryIndex>,
     pub(crate) permissions: Arc<Permissions>,
+    pub(crate) markers: Arc<Markers>,
 }

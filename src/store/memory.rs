@@ -47,6 +47,18 @@ struct Entry {
     ttl: Duration,
     /// The exact end; moka's own clock only frees the memory.
     expires_at: Instant,
+    is_marker: bool,
+}
+
+impl Entry {
+    fn new(value: &Value, ttl: Duration) -> Self {
+        Self {
+            value: value.clone(),
+            ttl,
+            expires_at: after(ttl),
+            is_marker: false,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -238,17 +250,34 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
-        let entry = Entry {
-            value: value.clone(),
-            ttl,
-            expires_at: after(ttl),
-        };
+        let entry = Entry::new(value, ttl);
         let store = || self.inner.values.insert(address.clone(), entry);
         Ok(self.inner.finish(address, token, store, &Notice::Stored(value.clone())))
     }
 
     async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
         Ok(self.inner.finish(address, token, || (), &Notice::Released(reason)))
+    }
+
+    async fn mark(&self, address: &Address, token: Token, marker: &Value, ttl: Duration) -> Result<bool, StoreError> {
+        let is_marker = true;
+        let entry = Entry {
+            is_marker,
+            ..Entry::new(marker, ttl)
+        };
+        let store = || self.inner.values.insert(address.clone(), entry);
+        Ok(self
+            .inner
+            .finish(address, token, store, &Notice::Released(Release::Pass)))
+    }
+
+    async fn unmark(&self, address: &Address, _: &Value) -> Result<(), StoreError> {
+        // Held, so that nothing takes the marker's place in between.
+        let _slots = self.inner.slots();
+        if self.inner.values.get(address).is_some_and(|entry| entry.is_marker) {
+            self.inner.values.invalidate(address);
+        }
+        Ok(())
     }
 
     async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {

@@ -6,9 +6,9 @@
 //! token of its holder and expires too; and it carries *notices* about the address to whoever watches it. Several
 //! processes may use one store; every method may be called from any of them at any time.
 //!
-//! 1. **Atomic steps.** [`acquire`](Store::acquire), [`renew`](Store::renew), [`commit`](Store::commit) and
-//!    [`release`](Store::release) each test the lock and act in one step that nothing can come between.
-//! 2. **Fenced.** `renew`, `commit` and `release` act only while the lock holds the caller's token. A lease that ran
+//! 1. **Atomic steps.** [`acquire`](Store::acquire), [`renew`](Store::renew), [`commit`](Store::commit),
+//!    [`mark`](Store::mark) and [`release`](Store::release) each test the lock and act in one step that nothing can come between.
+//! 2. **Fenced.** `renew`, `commit`, `mark` and `release` act only while the lock holds the caller's token. A lease that ran
 //!    out, or that [`invalidate`](Store::invalidate) took away, changes nothing any more.
 //! 3. **Acquire is idempotent.** Asked again with the token that holds the lock already, the answer is
 //!    [`Lock::Granted`], and the lease starts anew.
@@ -125,6 +125,38 @@ pub trait Store: Clone + Send + Sync + 'static {
         reason: Release,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
+    /// Gives the lock back like [`Release::Pass`], and keeps `marker` for `ttl` in the place of the value, so that those
+    /// who come later need not wait to learn the same. `false`, and nothing of that, where the lock is not held with
+    /// `token`.
+    ///
+    /// To a store, a marker is a value like any other, except that watchers are told [`Release::Pass`] rather than the
+    /// value. Defaults to keeping none.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]. Whether the marker was stored may then be unknown.
+    fn mark(
+        &self,
+        address: &Address,
+        token: Token,
+        marker: &Value,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = (marker, ttl);
+        self.release(address, token, Release::Pass)
+    }
+
+    /// Removes the value if it is `marker`, byte for byte, and tells nobody. Defaults to doing nothing, for a store that
+    /// keeps no markers.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]. Whether the marker was removed may then be unknown.
+    fn unmark(&self, address: &Address, marker: &Value) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = (address, marker);
+        std::future::ready(Ok(()))
+    }
+
     /// Removes the value and the lock, whoever holds it, and tells all watchers.
     ///
     /// Once this has returned, no computation that started before can commit, and nothing that was asked later is
@@ -182,8 +214,16 @@ pub enum Lock {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Release {
-    /// The computation was given up. One of those who wait takes over.
+    /// The lock is given back for no fault of the computation. One of those who wait takes over.
     Abandoned,
+    /// The computation broke off: an error, a panic, a truncated result. One of those who wait takes over, unless too
+    /// many did so in a row.
+    Broken {
+        /// How many, this one included.
+        failures: u32,
+    },
+    /// The computation failed, and whatever stale value is stored may stand in for its result.
+    Stale,
     /// There is a result, but not one to share. All who wait go their own way, in parallel.
     Pass,
     /// There is a result for those who wait at this moment, and for nobody later.

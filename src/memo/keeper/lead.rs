@@ -23,12 +23,18 @@ enum Attended<V> {
 }
 
 impl<St: Store, C: Codec> Keeper<St, C> {
-    /// Offers the lead, keeps the lease alive, and settles the verdict.
-    pub(super) async fn lead(&self, mut lease: Lease, mut holding: Holding<'_>, landing: Landing<'_, St, C>) {
+    /// Offers the lead, keeps the lease alive, and settles the verdict. Whether a value was stored.
+    pub(super) async fn lead(
+        &self,
+        mut lease: Lease,
+        failures: u32,
+        mut holding: Holding<'_>,
+        landing: Landing<'_, St, C>,
+    ) -> bool {
         let (lead, mut led) = Lead::new();
         if self.flight.offer(lead).is_err() {
             self.release(lease, Release::Abandoned).await;
-            return;
+            return false;
         }
         if lease == Lease::None {
             holding.give_back();
@@ -37,15 +43,24 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             self.shared.counters.failed_open.add();
             tracing::debug!(address = %self.address.readable(), "computing without a lease");
         }
+        let mut stored = false;
         match self.attend(&mut lease, &mut holding, &mut led).await {
-            Attended::Concluded(Verdict::Store(value, ttl)) => self.commit(lease, value, ttl, landing).await,
+            Attended::Concluded(Verdict::Store(value, ttl)) => stored = self.commit(lease, value, ttl, landing).await,
             Attended::Concluded(Verdict::Share(value)) => self.share(lease, value, landing).await,
             // Nobody has to wait for the store before going their own way.
             #[cfg(feature = "http")]
-            Attended::Concluded(Verdict::Pass) => {
+            Attended::Concluded(Verdict::Pass(marker)) => {
                 self.shared.counters.passed.add();
                 landing.land(Outcome::Pass);
-                self.release(lease, Release::Pass).await;
+                match marker {
+                    Some((marker, ttl)) if lease.is_held() => self.mark(lease, marker, ttl).await,
+                    _ => drop(self.release(lease, Release::Pass).await),
+                }
+            }
+            #[cfg(feature = "http")]
+            Attended::Concluded(Verdict::Stale) => {
+                landing.land(Outcome::Stale);
+                self.release(lease, Release::Stale).await;
             }
             Attended::Concluded(Verdict::Fail(failure)) => {
                 let message = failure.message.clone();
@@ -55,13 +70,24 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             // Given back first, so that the one who takes over finds the lock free.
             Attended::Abandoned => {
                 self.shared.counters.abandoned.add();
-                self.release(lease, Release::Abandoned).await;
-                landing.land(Outcome::Again);
+                let failures = failures.saturating_add(1);
+                self.release(lease, Release::Broken { failures }).await;
+                landing.land(Outcome::Again(failures));
             }
             // What is computed will not reach those who wait, so they need not wait for it.
             Attended::LeaseLost => landing.land(self.fenced()),
         }
         drop(led.settled);
+        stored
+    }
+
+    #[cfg(feature = "http")]
+    async fn mark(&self, lease: Lease, marker: C::Value, ttl: Duration) {
+        let marker = self.native(marker);
+        if let Err(error) = self.shared.store.mark(&self.address, self.token, &marker, ttl).await {
+            self.shared.store_failed(&self.address, "mark", &error);
+            self.release(lease, Release::Pass).await;
+        }
     }
 
     /// Renews the lease until there is a verdict, or no lease; gives it back before that where the process shuts down.
@@ -125,18 +151,21 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         }
     }
 
-    async fn commit(&self, lease: Lease, value: C::Value, ttl: Duration, landing: Landing<'_, St, C>) {
+    /// Whether the value was stored.
+    async fn commit(&self, lease: Lease, value: C::Value, ttl: Duration, landing: Landing<'_, St, C>) -> bool {
         if !lease.is_held() {
-            return self.keep_to_ourselves(lease, value, landing).await;
+            self.keep_to_ourselves(lease, value, landing).await;
+            return false;
         }
         let stored = self.native(value.clone());
         // Whoever comes from here on may know of an invalidation that came after the commit.
         let sent = self.shared.clock.tick();
-        match self.shared.store.commit(&self.address, self.token, &stored, ttl).await {
+        let committed = self.shared.store.commit(&self.address, self.token, &stored, ttl).await;
+        match &committed {
             Ok(true) => landing.land_before(sent, Outcome::Ready(value)),
             Ok(false) => landing.land(self.refused(lease, value)),
             Err(error) => {
-                self.shared.store_failed(&self.address, "commit", &error);
+                self.shared.store_failed(&self.address, "commit", error);
                 landing.land(Outcome::Ready(value));
                 // Nobody elsewhere should have to wait for the lease to end.
                 match error.kind() {
@@ -147,6 +176,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 }
             }
         }
+        committed.unwrap_or(false)
     }
 
     async fn share(&self, lease: Lease, value: C::Value, landing: Landing<'_, St, C>) {
@@ -189,7 +219,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     fn fenced(&self) -> Outcome<C::Value> {
         self.shared.counters.fenced.add();
         tracing::debug!(address = %self.address.readable(), "result refused: the lease ended or the key was invalidated");
-        Outcome::Again
+        Outcome::Again(0)
     }
 
     fn native(&self, value: C::Value) -> Value {

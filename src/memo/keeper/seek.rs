@@ -9,6 +9,7 @@ use crate::error::Failure;
 use crate::memo::clock::Moment;
 use crate::memo::lease::Lease;
 use crate::memo::leases::Holding;
+use crate::memo::obtain::MAX_FAILURES;
 use crate::memo::outcome::Outcome;
 use crate::store::{Lock, Notice, Release, Store, Value};
 
@@ -17,6 +18,8 @@ enum Heard<V> {
     /// For those who came before that moment.
     Landed(Outcome<V>, Moment),
     Again,
+    /// So many computations in a row broke off.
+    Broken(u32),
 }
 
 impl<St: Store, C: Codec> Keeper<St, C> {
@@ -24,9 +27,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     pub(super) async fn seek(&self, holding: &mut Holding<'_>) -> Sought<C::Value> {
         let mut hearing = None;
         let mut waited_for_immortal = false;
+        let mut holder_died = false;
+        let mut failures = self.failures;
         loop {
             if !holding.take() {
-                return Sought::Lead(Lease::None);
+                return Sought::Lead(Lease::None, failures);
             }
             let epoch = self.shared.store.epoch();
             let asked = self.shared.clock.tick();
@@ -39,18 +44,23 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 Ok(acquired) => acquired,
                 Err(error) => {
                     self.shared.store_failed(&self.address, "acquire", &error);
-                    return Sought::Lead(error.kind().into());
+                    return Sought::Lead(error.kind().into(), failures);
                 }
             };
-            if let Some(value) = acquired
+            let value = acquired
                 .value
-                .and_then(|value| self.shared.decode(&self.address, &value))
-                .filter(|value| self.shared.codec.is_fresh(value))
-            {
+                .and_then(|value| self.shared.decode(&self.address, &value));
+            let is_stale = value.is_some();
+            if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
                 if acquired.lock == Lock::Granted {
                     self.release(Lease::Held(epoch), Release::Abandoned).await;
                 }
-                return Sought::Landed(Outcome::Ready(value), asked);
+                return Sought::Landed(outcome, asked);
+            }
+            // Those who have waited for nothing this long need not wait for another computation.
+            if holder_died && is_stale && acquired.lock == Lock::Granted {
+                self.release(Lease::Held(epoch), Release::Stale).await;
+                return Sought::Landed(Outcome::Stale, Moment::END);
             }
             let remaining = match acquired.lock {
                 Lock::Granted => {
@@ -58,11 +68,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                         self.shared.counters.taken_over.add();
                         tracing::debug!(address = %self.address.readable(), "taking over from another process");
                     }
-                    return Sought::Lead(Lease::Held(epoch));
+                    return Sought::Lead(Lease::Held(epoch), failures);
                 }
                 Lock::Held { remaining: Some(time) } => time,
                 // A lock that never expires can only be waited for once.
-                Lock::Held { remaining: None } if waited_for_immortal => return Sought::Lead(Lease::None),
+                Lock::Held { remaining: None } if waited_for_immortal => return Sought::Lead(Lease::None, failures),
                 Lock::Held { remaining: None } => self.config.lease,
             };
             holding.give_back();
@@ -70,9 +80,27 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             match timeout(remaining + self.config.jitter(), self.listen(hearing)).await {
                 Ok(Heard::Landed(outcome, before)) => return Sought::Landed(outcome, before),
                 Ok(Heard::Again) => {}
-                Err(_) => waited_for_immortal = matches!(acquired.lock, Lock::Held { remaining: None }),
+                Ok(Heard::Broken(heard)) => {
+                    failures = failures.max(heard);
+                    if failures > MAX_FAILURES {
+                        return Sought::Landed(Outcome::Again(failures), Moment::END);
+                    }
+                }
+                Err(_) => {
+                    waited_for_immortal = matches!(acquired.lock, Lock::Held { remaining: None });
+                    holder_died = true;
+                }
             }
         }
+    }
+
+    /// What a stored value is to those who wait for one; `None` where it is stale.
+    fn outcome(&self, value: C::Value) -> Option<Outcome<C::Value>> {
+        let codec = &self.shared.codec;
+        if codec.is_marker(&value) {
+            return Some(Outcome::Pass);
+        }
+        codec.is_fresh(&value).then_some(Outcome::Ready(value))
     }
 
     async fn listen(&self, hearing: &mut Hearing<'_, St, C>) -> Heard<C::Value> {
@@ -92,6 +120,8 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Notice::Released(Release::Failed(message)) => {
                 Heard::Landed(Outcome::Failed(Failure::remote(message)), Moment::END)
             }
+            Notice::Released(Release::Stale) => Heard::Landed(Outcome::Stale, Moment::END),
+            Notice::Released(Release::Broken { failures }) => Heard::Broken(failures),
             Notice::Released(Release::Abandoned) | Notice::Reread | Notice::Invalidated => Heard::Again,
         }
     }

@@ -60,6 +60,7 @@ impl Terms {
             // RFC 9111, 5.2.2.10.
             || directives.s_maxage.is_some();
         let window = |span: Option<Duration>| span.filter(|_| !must_revalidate).unwrap_or_default();
+        let by_layer = |span| may_have_ttl(head.status).then_some(span);
         let shared = directives.public || directives.s_maxage.is_some() || head.control.public;
         Self {
             fresh_for,
@@ -68,8 +69,12 @@ impl Terms {
             } else {
                 Duration::ZERO
             },
-            stale_while_revalidate: window(directives.stale_while_revalidate),
-            stale_if_error: window(directives.stale_if_error),
+            stale_while_revalidate: window(
+                directives
+                    .stale_while_revalidate
+                    .or_else(|| by_layer(rules.stale_while_revalidate)),
+            ),
+            stale_if_error: window(directives.stale_if_error.or_else(|| by_layer(rules.stale_if_error))),
             must_revalidate,
             no_cache,
             for_authorized: shared || directives.must_revalidate,
@@ -81,8 +86,13 @@ impl Terms {
     /// later.
     pub(crate) fn left_after(&self, elapsed: Duration) -> Option<Duration> {
         let fresh = self.fresh_for.saturating_sub(elapsed);
-        let all = self.fresh_for.saturating_add(self.kept_for);
+        let all = self.fresh_for.saturating_add(self.kept());
         (self.no_cache || !fresh.is_zero()).then(|| all.saturating_sub(elapsed))
+    }
+
+    /// How long the response is kept once it is stale, for whatever purpose.
+    fn kept(&self) -> Duration {
+        self.kept_for.max(self.stale_while_revalidate).max(self.stale_if_error)
     }
 
     /// Whether there is anything to store.

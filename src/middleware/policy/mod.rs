@@ -20,6 +20,7 @@
 pub(super) mod age;
 pub(super) mod cache_control;
 pub(super) mod conditions;
+pub(super) mod early;
 pub(super) mod ending;
 pub(super) mod fields;
 pub(super) mod freshness;

@@ -12,6 +12,7 @@ use super::freshness::{Terms, may_have_ttl};
 use super::vary::{self, Vary};
 use super::{fields, targeted};
 use crate::middleware::control::MemoControl;
+use crate::random::Random;
 
 /// What a layer stores.
 #[derive(Debug, Clone)]
@@ -24,6 +25,19 @@ pub(crate) struct ResponseRules {
     pub(crate) status_ttl: Arc<[(StatusCode, Duration)]>,
     /// How long a stale response is kept that can be validated. Defaults to 60 seconds.
     pub(crate) revalidate_for: Duration,
+    /// How long a stale response that does not say may be replayed while a new one is computed. Defaults to zero.
+    pub(crate) stale_while_revalidate: Duration,
+    /// The same where computing a new one fails. Defaults to zero.
+    pub(crate) stale_if_error: Duration,
+    /// By what part of it a lifetime is shortened at most, at random. Defaults to 0.05.
+    pub(crate) ttl_jitter: f64,
+    /// How eagerly a response is computed anew before it is stale. Defaults to 0: not at all.
+    pub(crate) early_refresh: f64,
+    /// How long it is remembered that a response is not one to share. Defaults to 120 seconds.
+    pub(crate) pass_marker: Duration,
+    /// What becomes of those who wait where the inner service answers with a server error.
+    pub(crate) on_server_error: ServerError,
+    pub(crate) random: Random,
     /// The targeted fields that come before `Cache-Control`, the first that is there. Defaults to `CDN-Cache-Control`.
     pub(crate) targets: Arc<[HeaderName]>,
     /// Whether nothing is stored, only shared.
@@ -40,6 +54,8 @@ impl ResponseRules {
     pub(crate) const DEFAULT_MAX_BODY: u64 = 8 * 1024 * 1024;
     pub(crate) const DEFAULT_MAX_HEADERS: u64 = 64 * 1024;
     pub(crate) const DEFAULT_MAX_RECORDING: u64 = 256 * 1024 * 1024;
+    pub(crate) const DEFAULT_TTL_JITTER: f64 = 0.05;
+    pub(crate) const DEFAULT_PASS_MARKER: Duration = Duration::from_secs(120);
     pub(crate) const DEFAULT_REVALIDATE_FOR: Duration = Duration::from_secs(60);
 
     /// How long a response that does not say is stored.
@@ -60,6 +76,13 @@ impl Default for ResponseRules {
             override_ttl: None,
             status_ttl: Arc::default(),
             revalidate_for: Self::DEFAULT_REVALIDATE_FOR,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            ttl_jitter: Self::DEFAULT_TTL_JITTER,
+            early_refresh: 0.0,
+            pass_marker: Self::DEFAULT_PASS_MARKER,
+            on_server_error: ServerError::default(),
+            random: Random::default(),
             targets: Arc::new([HeaderName::from_static("cdn-cache-control")]),
             no_store: false,
             max_body: Self::DEFAULT_MAX_BODY,
@@ -67,6 +90,19 @@ impl Default for ResponseRules {
             max_recording: Self::DEFAULT_MAX_RECORDING,
         }
     }
+}
+
+/// What becomes of those who wait where the inner service answers with a server error (500 to 599).
+///
+/// Set with [`MemoLockLayer::on_server_error`](crate::MemoLockLayer::on_server_error).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// They get the same response: an inner service in trouble is not asked again by each of them. It is not stored.
+    #[default]
+    Share,
+    /// One of them asks the inner service again, and leads the others: three times, then all of them ask for themselves.
+    HandOver,
 }
 
 /// The head of a response, with what its handler says of it.
@@ -147,6 +183,25 @@ impl Reason {
             Self::TooLarge => "too-large",
             Self::HeadersTooLarge => "headers-too-large",
             Self::NoRoom => "no-room",
+        }
+    }
+}
+
+impl Reason {
+    /// Whether the next response is not one to share either, as far as this one tells.
+    pub(crate) fn is_lasting(self) -> bool {
+        match self {
+            Self::NoStore
+            | Self::NoCache
+            | Self::Private
+            | Self::Malformed
+            | Self::SetCookie
+            | Self::Vary
+            | Self::Endless
+            | Self::TooLarge
+            | Self::HeadersTooLarge => true,
+            // Of this request, or of this moment.
+            Self::Status | Self::NoRoom => false,
         }
     }
 }

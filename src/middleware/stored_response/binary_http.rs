@@ -31,6 +31,10 @@ impl Codec for BinaryHttp {
         value.is_fresh_at(Instant::now())
     }
 
+    fn is_marker(&self, value: &Self::Value) -> bool {
+        value.meta().is_marker
+    }
+
     fn weight(&self, value: &Self::Value) -> usize {
         value.weight()
     }

@@ -33,6 +33,7 @@ pub(super) fn encode(meta: &Meta) -> Result<Vec<u8>, StoredResponseError> {
         for_cookies,
         generation,
         groups,
+        is_marker: _,
     } = meta;
     let mut section = Vec::new();
     if *kept_for != Duration::ZERO {

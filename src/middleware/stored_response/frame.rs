@@ -30,6 +30,7 @@ const END_OF_TIME: Duration = Duration::from_secs(253_402_300_800);
 
 const HAS_VARIANT: u8 = 1;
 const HAS_EXTRAS: u8 = 2;
+const IS_MARKER: u8 = 4;
 
 /// Frame and message, in a vector of exactly their length.
 pub(super) fn encode(address: &Address, response: &StoredResponse) -> Result<Vec<u8>, StoredResponseError> {
@@ -95,6 +96,7 @@ fn put_meta(out: &mut Vec<u8>, meta: &Meta, has_extras: bool) -> Result<(), Stor
         stale_while_revalidate,
         stale_if_error,
         variant,
+        is_marker,
         ..
     } = meta;
     let stored_at = stored_at
@@ -107,7 +109,8 @@ fn put_meta(out: &mut Vec<u8>, meta: &Meta, has_extras: bool) -> Result<(), Stor
         put_millis(out, (*span).min(MAX_SPAN));
     }
     let extras = if has_extras { HAS_EXTRAS } else { 0 };
-    out.push(extras | if variant.is_some() { HAS_VARIANT } else { 0 });
+    let marker = if *is_marker { IS_MARKER } else { 0 };
+    out.push(extras | marker | if variant.is_some() { HAS_VARIANT } else { 0 });
     out.extend_from_slice(&variant.unwrap_or_default());
     Ok(())
 }
@@ -140,6 +143,10 @@ fn read_meta(reader: &mut Reader<'_>) -> Result<(Meta, bool), StoredResponseErro
         HAS_VARIANT => {
             let variant = Some(variant);
             Ok((Meta { variant, ..meta }, has_extras))
+        }
+        IS_MARKER if variant == [0; 16] && !has_extras => {
+            let is_marker = true;
+            Ok((Meta { is_marker, ..meta }, has_extras))
         }
         _ => Err(StoredResponseError::Metadata),
     }

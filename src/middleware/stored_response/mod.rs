@@ -19,7 +19,7 @@
 //! | 36   | 8     | [cost](Meta::cost) |
 //! | 44   | 8     | [stale while revalidate](Meta::stale_while_revalidate) |
 //! | 52   | 8     | [stale if error](Meta::stale_if_error) |
-//! | 60   | 1     | flags: bit 0 says that there is a variant, bit 1 that there are extras; all others are 0 |
+//! | 60   | 1     | flags: bit 0 says that there is a variant, bit 1 that there are extras, bit 2, alone, that this is a [marker](Meta::is_marker); all others are 0 |
 //! | 61   | 16    | [variant](Meta::variant); all 0 where there is none |
 //! | 77   | 2     | length *n* of the address |
 //! | 79   | *n*   | the [address](crate::Address): `TAG:ID`, the name of the stored value |

@@ -58,6 +58,15 @@ impl StoredResponse {
         }
     }
 
+    /// No response, but a marker that what belongs in its place is not one to share. The same bytes every time.
+    pub(crate) fn marker() -> Self {
+        let meta = Meta {
+            is_marker: true,
+            ..Meta::default()
+        };
+        Self::new(StatusCode::OK, HeaderMap::new(), Bytes::new(), None, meta)
+    }
+
     /// The same, with the moment that [`Meta::stored_at`] names on this process's own clock.
     pub(crate) fn stored(self, at: Instant) -> Self {
         let age = self.meta.age;
@@ -132,7 +141,7 @@ impl StoredResponse {
     pub(crate) fn fresh_at(&self, now: Instant) -> Option<Duration> {
         let lifetime = self.meta.age.saturating_add(self.meta.fresh_for);
         let left = lifetime.saturating_sub(self.age_at(now));
-        (self.ends_with_its_freshness() || !left.is_zero()).then_some(left)
+        (!left.is_zero() || self.ends_with_its_freshness()).then_some(left)
     }
 
     /// Whether the response is fresh.
@@ -142,7 +151,26 @@ impl StoredResponse {
 
     /// What is not kept any longer than it is fresh, the store forgets in time: no clock but its own counts.
     fn ends_with_its_freshness(&self) -> bool {
-        self.meta.kept_for.is_zero()
+        self.meta.kept().is_zero() && !self.meta.is_marker
+    }
+
+    /// How long the response has been stale: zero where it is fresh.
+    pub(crate) fn stale_at(&self, now: Instant) -> Duration {
+        let lifetime = self.meta.age.saturating_add(self.meta.fresh_for);
+        match self.fresh_at(now) {
+            Some(_) => Duration::ZERO,
+            None => self.age_at(now).saturating_sub(lifetime),
+        }
+    }
+
+    /// Whether it may be replayed while a new one is computed (RFC 5861, section 3).
+    pub(crate) fn serves_meanwhile(&self, now: Instant) -> bool {
+        self.stale_at(now) < self.meta.stale_while_revalidate
+    }
+
+    /// Whether it may be replayed where computing a new one fails (RFC 5861, section 4).
+    pub(crate) fn serves_on_error(&self, now: Instant) -> bool {
+        self.stale_at(now) < self.meta.stale_if_error
     }
 
     /// The header fields with an `Age`, and, if there is to be one, an empty `Cache-Status` where there is none. Made for
@@ -225,7 +253,7 @@ pub struct Meta {
     pub age: Duration,
     /// The time its computation took.
     pub cost: Duration,
-    /// How long after that it may be replayed while a new one is computed (RFC 5861, section 3).
+    /// How long after it was fresh it may be replayed while a new one is computed (RFC 5861, section 3).
     pub stale_while_revalidate: Duration,
     /// How long after that it may be replayed where computing a new one fails (RFC 5861, section 4).
     pub stale_if_error: Duration,
@@ -245,14 +273,21 @@ pub struct Meta {
     pub generation: Option<[u8; 8]>,
     /// The groups it belongs to (RFC 9875).
     pub groups: Vec<String>,
+    /// Whether this is no response but a marker: what belongs here is not one to share. All else is as by default then.
+    pub is_marker: bool,
 }
 
 impl Meta {
+    /// How long it is kept once it is stale, for whatever purpose.
+    fn kept(&self) -> Duration {
+        self.kept_for.max(self.stale_while_revalidate).max(self.stale_if_error)
+    }
+
     /// How old the response is now (RFC 9111, section 4.2.3).
     fn age_now(&self) -> Duration {
         // Another node's clock may be ahead or behind; what is still stored is no older than it may be.
         let resident = SystemTime::now().duration_since(self.stored_at).unwrap_or_default();
-        let most = self.fresh_for.saturating_add(self.kept_for);
+        let most = self.fresh_for.saturating_add(self.kept());
         self.age.saturating_add(resident.min(most))
     }
 }
@@ -273,6 +308,7 @@ impl Default for Meta {
             for_cookies: false,
             generation: None,
             groups: Vec::new(),
+            is_marker: false,
         }
     }
 }

@@ -5,6 +5,8 @@
 //! | `stored` | a value was stored that is too large to publish: read the key |
 //! | `pass` | there is a result, but not one to share |
 //! | `released` | the lock was given back without a result |
+//! | `broken N` | the computation broke off, as so many did in a row: 1 to 999, in decimal |
+//! | `stale` | the computation failed; a stale stored value may stand in for its result |
 //! | `invalidated` | value and lock were removed |
 //! | `failed TEXT` | the computation failed; UTF-8 |
 //! | `shared BYTES` | a result for those who wait now, which is not stored |
@@ -20,14 +22,24 @@ pub(super) const STORED: &[u8] = b"stored";
 pub(super) const INVALIDATED: &[u8] = b"invalidated";
 const PASS: &[u8] = b"pass";
 const RELEASED: &[u8] = b"released";
+const BROKEN: &[u8] = b"broken ";
+const STALE: &[u8] = b"stale";
 const FAILED: &[u8] = b"failed ";
 const SHARED: &[u8] = b"shared ";
+
+/// More in a row than anybody counts.
+const MOST_FAILURES: u32 = 999;
 
 /// The payload that announces `reason`.
 pub(super) fn release(reason: &Release, inline_limit: usize) -> Vec<u8> {
     match reason {
         Release::Abandoned => RELEASED.to_vec(),
         Release::Pass => PASS.to_vec(),
+        Release::Broken { failures } => {
+            let failures = (*failures).clamp(1, MOST_FAILURES);
+            [BROKEN, failures.to_string().as_bytes()].concat()
+        }
+        Release::Stale => STALE.to_vec(),
         Release::Failed(error) => [FAILED, error.message().as_bytes()].concat(),
         Release::Shared(value) => match value.bytes() {
             Ok(bytes) if bytes.len() <= inline_limit => [SHARED, &bytes].concat(),
@@ -44,7 +56,12 @@ pub(super) fn parse(payload: &Bytes) -> Option<Notice> {
         INVALIDATED => return Some(Notice::Invalidated),
         PASS => return Some(Notice::Released(Release::Pass)),
         RELEASED => return Some(Notice::Released(Release::Abandoned)),
+        STALE => return Some(Notice::Released(Release::Stale)),
         _ => {}
+    }
+    if let Some(digits) = payload.strip_prefix(BROKEN) {
+        let failures = failures(digits)?;
+        return Some(Notice::Released(Release::Broken { failures }));
     }
     if payload.starts_with(SHARED) {
         let value = Value::encoded(payload.slice(SHARED.len()..));
@@ -53,6 +70,12 @@ pub(super) fn parse(payload: &Bytes) -> Option<Notice> {
     let text = payload.strip_prefix(FAILED)?;
     let text = std::str::from_utf8(text).ok()?;
     Some(Notice::Released(Release::Failed(RemoteError::new(text))))
+}
+
+/// A number as [`release`] writes it.
+fn failures(digits: &[u8]) -> Option<u32> {
+    let is_number = matches!(digits, [b'1'..=b'9', rest @ ..] if rest.len() < 3 && rest.iter().all(u8::is_ascii_digit));
+    is_number.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0')))
 }
 
 #[cfg(test)]
@@ -76,6 +99,14 @@ mod tests {
             round_trip(&Release::Abandoned),
             Notice::Released(Release::Abandoned)
         ));
+        assert!(matches!(round_trip(&Release::Stale), Notice::Released(Release::Stale)));
+        for (said, expected) in [(0, 1), (1, 1), (42, 42), (999, 999), (u32::MAX, 999)] {
+            let notice = round_trip(&Release::Broken { failures: said });
+            let Notice::Released(Release::Broken { failures }) = notice else {
+                panic!("{notice:?}");
+            };
+            assert_eq!(failures, expected);
+        }
         for text in ["", "out of  cheese", "größer\nals"] {
             let notice = round_trip(&Release::Failed(RemoteError::new(text)));
             let Notice::Released(Release::Failed(error)) = notice else {
@@ -118,6 +149,14 @@ mod tests {
             b"failed \xff\xfe",
             b"shared",
             b"failedtext",
+            b"broken",
+            b"broken ",
+            b"broken 0",
+            b"broken 01",
+            b"broken 1000",
+            b"broken +1",
+            b"broken 1 ",
+            b"stale ",
             b"\0\0\0\0",
             b"invalidated\0",
         ];

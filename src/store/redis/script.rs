@@ -40,6 +40,14 @@ pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// `KEYS`: value. `ARGV`: the marker.
+pub(super) static UNMARK: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
+         return redis.call('DEL', KEYS[1])",
+    )
+});
+
 /// `KEYS`: lock, value. `ARGV`: channel, payload.
 pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(

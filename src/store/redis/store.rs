@@ -31,7 +31,7 @@ use crate::store::{Acquire, Lock, Release, Store, Token, Value};
 ///
 /// | what | name | |
 /// |---|---|---|
-/// | value | `T:ID` | the encoded value, with a TTL |
+/// | value | `T:ID` | the encoded value, or a marker that there is none to share, with a TTL |
 /// | lock | `T/lock:ID` | the holder's token, `SET NX PX` |
 /// | promise | `T/notif:ID` | each payload is a stored value, to the letter |
 /// | control | `T/ctl:ID` | everything else there is to say |
@@ -296,6 +296,23 @@ impl Store for RedisStore {
         let payload = message::release(&reason, self.inner.inline_limit);
         let args = [token.as_bytes(), channel.as_bytes(), &payload];
         self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await
+    }
+
+    async fn mark(&self, address: &Address, token: Token, marker: &Value, ttl: Duration) -> Result<bool, StoreError> {
+        let keys = Keyspace::new(address);
+        let bytes = marker.bytes()?;
+        let (token, ttl, channel) = (token.to_string(), millis(ttl).to_string(), keys.control());
+        let payload = message::release(&Release::Pass, self.inner.inline_limit);
+        let args = [token.as_bytes(), &bytes, ttl.as_bytes(), channel.as_bytes(), &payload];
+        self.run(keys, &script::COMMIT, &[&keys.lock(), keys.value()], &args)
+            .await
+    }
+
+    async fn unmark(&self, address: &Address, marker: &Value) -> Result<(), StoreError> {
+        let keys = Keyspace::new(address);
+        let bytes = marker.bytes()?;
+        self.run(keys, &script::UNMARK, &[keys.value()], &[&bytes]).await?;
+        Ok(())
     }
 
     async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {

@@ -58,6 +58,7 @@ fn meta() -> impl Strategy<Value = Meta> {
             for_cookies,
             generation,
             groups,
+            is_marker: false,
         }
     })
 }

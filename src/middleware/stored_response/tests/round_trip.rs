@@ -36,6 +36,17 @@ fn lines_of_one_name_keep_their_order() {
 }
 
 #[test]
+fn marker_comes_back_as_the_same_bytes_and_is_never_fresh() {
+    let marker = StoredResponse::marker();
+    let decoded = round_trip(&marker);
+    assert_eq!(decoded, marker);
+    assert_eq!(decoded.encode(&address()), marker.encode(&address()));
+    let now = tokio::time::Instant::now();
+    assert!(decoded.meta().is_marker && decoded.fresh_at(now).is_none());
+    assert!(!decoded.serves_meanwhile(now) && !decoded.serves_on_error(now));
+}
+
+#[test]
 fn empty_trailers_come_back_as_none() {
     let empty = Some(HeaderMap::new());
     let body = Bytes::new();

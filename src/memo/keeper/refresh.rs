@@ -1,0 +1,71 @@
+//! How a keeper has a value computed that nobody waits for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Keeper, Landing};
+use crate::codec::Codec;
+use crate::memo::flight::{Turn, Waiter};
+use crate::memo::lead::Lead;
+use crate::memo::lease::Lease;
+use crate::memo::leases::Holding;
+use crate::memo::outcome::Outcome;
+use crate::store::{Lock, Release, Store};
+
+/// How long after a refresh that stored nothing there is no point in another: where computing fails, it is not to be
+/// tried over and over again by every caller.
+const REST: Duration = Duration::from_secs(1);
+
+impl<St: Store, C: Codec> Keeper<St, C> {
+    /// Computes if nobody else does. Returns before when there is no point in asking again.
+    pub(crate) async fn refresh(
+        self,
+        waiter: Waiter<Lead<C::Value>, Arc<Outcome<C::Value>>>,
+        is_same: impl FnOnce(&C::Value) -> bool,
+        start: impl FnOnce(Lead<C::Value>),
+    ) -> Option<Instant> {
+        let _in_flight = self.shared.counters.in_flight.enter();
+        let landing = Landing { keeper: &self };
+        let mut holding = Holding::new(&self.shared.leases);
+        let rest = || Some(Instant::now() + REST);
+        if !holding.take() {
+            return rest();
+        }
+        let (store, lease) = (&self.shared.store, self.config.lease);
+        let epoch = store.epoch();
+        let acquired = match store.acquire(&self.address, self.token, lease).await {
+            Ok(acquired) => acquired,
+            Err(error) => {
+                self.shared.store_failed(&self.address, "acquire", &error);
+                // What is stored answers; without the store nothing does, and nothing can take its place.
+                self.release(error.kind().into(), Release::Abandoned).await;
+                return rest();
+            }
+        };
+        if let Lock::Held { remaining } = acquired.lock {
+            // Whoever holds it is computing. If it dies, what is stored goes on answering until then.
+            let remaining = remaining.unwrap_or(lease).min(lease);
+            return Some(Instant::now() + remaining + self.config.jitter());
+        }
+        let found = acquired
+            .value
+            .and_then(|value| self.shared.decode(&self.address, &value));
+        if found.is_some_and(|found| !is_same(&found)) {
+            self.release(Lease::Held(epoch), Release::Abandoned).await;
+            return None;
+        }
+        self.shared.counters.refreshed.add();
+        let compute = async {
+            if let Turn::Lead(lead) = waiter.await {
+                start(lead);
+            }
+        };
+        let lead = self.lead(Lease::Held(epoch), 0, holding, landing);
+        match tokio::join!(lead, compute).0 {
+            true => None,
+            false => rest(),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Computing anew what goes on answering meanwhile: nobody waits, and one in the cluster does it.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::clock::Moment;
+use super::config::Config;
+use super::flight::Flight;
+use super::keeper::Keeper;
+use super::lead::Lead;
+use super::shared::Shared;
+use crate::codec::Codec;
+use crate::key::Address;
+use crate::store::Store;
+
+impl<St: Store, C: Codec> Shared<St, C> {
+    /// Has `seen`, which is stored at `address`, computed anew, unless somebody in the cluster does so already.
+    ///
+    /// `is_same` tells `seen` from what others may have put in its place meanwhile. `start` gets the lead, and must not
+    /// block: it spawns whatever computes.
+    pub(crate) fn refresh(
+        self: &Arc<Self>,
+        address: &Address,
+        config: &Config,
+        is_same: impl FnOnce(&C::Value) -> bool + Send + 'static,
+        start: impl FnOnce(Lead<C::Value>) + Send + 'static,
+    ) {
+        if self.leases.is_closed() || !self.refreshes.begin(address, Instant::now()) {
+            return;
+        }
+        // Not in the table: whoever has to wait for the value waits for the lock.
+        let (flight, waiter) = Flight::start(Moment::START);
+        let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, 0);
+        let running = Running {
+            shared: Arc::clone(self),
+            address: address.clone(),
+            not_before: None,
+        };
+        let refresh = async move {
+            // All of it, or it would end here.
+            let mut running = running;
+            running.not_before = keeper.refresh(waiter, is_same, start).await;
+        };
+        tokio::spawn(refresh.in_current_span());
+    }
+}
+
+/// A refresh under way. One that is cancelled or panics is over as well.
+struct Running<St, C: Codec> {
+    shared: Arc<Shared<St, C>>,
+    address: Address,
+    not_before: Option<Instant>,
+}
+
+impl<St, C: Codec> Drop for Running<St, C> {
+    fn drop(&mut self) {
+        self.shared.refreshes.end(&self.address, self.not_before);
+    }
+}

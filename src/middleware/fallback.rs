@@ -1,0 +1,68 @@
+//! What is stored stands in for a computation that fails (RFC 5861, section 4).
+
+use std::sync::Arc;
+
+use http::{Response, StatusCode};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::body::MemoBody;
+use super::cache_status::{Forward, Forwarded};
+use super::computation::Computation;
+use super::replay;
+use super::stored_response::StoredResponse;
+use crate::memo::Lead;
+use crate::store::Store;
+
+type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
+
+/// The answers that count as errors (RFC 5861, section 4).
+pub(super) fn is_outage(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}
+
+/// The stale response, where it may stand in now.
+pub(super) fn stand_in(fallback: Option<Arc<StoredResponse>>) -> Option<Arc<StoredResponse>> {
+    fallback.filter(|stale| stale.serves_on_error(Instant::now()))
+}
+
+/// Lets somebody else try again, unless what is stored may stand in.
+pub(super) fn broke_off(lead: Option<Lead<Arc<StoredResponse>>>, fallback: Option<Arc<StoredResponse>>) {
+    if let (Some(lead), Some(_)) = (lead, stand_in(fallback)) {
+        lead.stale();
+    }
+}
+
+impl<St: Store> Computation<St> {
+    /// Everybody gets what is stored, the leader's client too.
+    pub(super) fn stand_in<ResBody, E>(
+        self,
+        stale: Arc<StoredResponse>,
+        status: Option<StatusCode>,
+        answer: oneshot::Sender<Answer<ResBody, E>>,
+    ) {
+        let judge = &self.judge;
+        judge.shared.counters.stale.add();
+        self.lead.stale();
+        let mut response = replay::hit(stale, Instant::now(), false);
+        if judge.cache_status {
+            let mut forwarded = Forwarded::because(Forward::Stale).detail("stale-if-error");
+            forwarded.status = status;
+            forwarded.tell(response.headers_mut());
+        }
+        let _ = answer.send(Ok(response));
+    }
+}
+
+/// Tells those who wait that what is stored may stand in for a computation that panicked.
+pub(super) struct StaleOnPanic<St>(pub(super) Option<Computation<St>>);
+
+impl<St> Drop for StaleOnPanic<St> {
+    fn drop(&mut self) {
+        if let Some(computation) = self.0.take()
+            && std::thread::panicking()
+        {
+            broke_off(Some(computation.lead), computation.fallback);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What can be set about those who come after the first to ask.
+
+use std::time::Duration;
+
+use super::MemoLockLayer;
+use crate::middleware::policy::response::ServerError;
+use crate::store::Store;
+
+impl<St: Store, K> MemoLockLayer<St, K> {
+    /// How long a stale response goes on answering while a new one is computed, where the response does not say
+    /// (`stale-while-revalidate`, RFC 5861). Defaults to zero.
+    ///
+    /// Nobody waits within that time: all get the stale response, with its true `Age`, and one request in the cluster
+    /// goes to the inner service as well, in the background. It goes as it came, and outlives its client. A request
+    /// with a body that the key did not read leads as usual instead.
+    ///
+    /// `must-revalidate`, `proxy-revalidate`, `s-maxage` and `no-cache` forbid it. Whether a response that another node
+    /// stored is stale is a matter of both nodes' clocks.
+    #[must_use]
+    pub fn stale_while_revalidate(mut self, time: Duration) -> Self {
+        self.responses.stale_while_revalidate = time;
+        self
+    }
+
+    /// How long a stale response stands in where computing a new one fails, where the response does not say
+    /// (`stale-if-error`, RFC 5861). Defaults to zero.
+    ///
+    /// A failure is a 500, 502, 503 or 504, an error or a panic of the inner service, a body that breaks off, for those
+    /// who wait, and a leader whose process died. What forbids it is as for
+    /// [`stale_while_revalidate`](Self::stale_while_revalidate).
+    #[must_use]
+    pub fn stale_if_error(mut self, time: Duration) -> Self {
+        self.responses.stale_if_error = time;
+        self
+    }
+
+    /// Has a response computed anew a little before it is stale, in the background: the sooner the more often it is
+    /// asked for, and the longer it took (XFetch). Defaults to 0, which switches it off; 1 is what theory recommends,
+    /// and more is earlier.
+    ///
+    /// With `beta` a hit with `left` to go does so where `-beta * cost * ln(random) >= left`. The lock of the cluster
+    /// decides who does it, so it costs one call, and nobody waits at the end of a popular response. Off by default,
+    /// because it makes the moment of a call, and for a response that nobody asks for again the number of calls, a
+    /// matter of chance.
+    #[must_use]
+    pub fn early_refresh(mut self, beta: f64) -> Self {
+        self.responses.early_refresh = beta;
+        self
+    }
+
+    /// By what part of it the lifetime of a stored response is shortened at most, at random, so that responses that
+    /// were stored together do not end together. Defaults to 0.05; never lengthens any.
+    #[must_use]
+    pub fn ttl_jitter(mut self, part: f64) -> Self {
+        self.responses.ttl_jitter = part;
+        self
+    }
+
+    /// How long it is remembered that a response was one for its own request only (`private`, `Set-Cookie`, too large
+    /// and so on, but never an error), less up to a tenth at random. Defaults to 120 seconds; zero switches it off.
+    ///
+    /// For that time requests for it neither look it up, nor wait, nor are waited for. The first response that can be
+    /// shared after all ends it. Nodes of a cluster learn it from the store, and may remember it for as long again.
+    #[must_use]
+    pub fn pass_marker(mut self, time: Duration) -> Self {
+        self.responses.pass_marker = time;
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn random(mut self, random: crate::random::Random) -> Self {
+        self.responses.random = random;
+        self
+    }
+
+    /// What becomes of those who wait where the inner service answers with a server error. Defaults to
+    /// [`ServerError::Share`].
+    #[must_use]
+    pub fn on_server_error(mut self, on_server_error: ServerError) -> Self {
+        self.responses.on_server_error = on_server_error;
+        self
+    }
+}

@@ -1,0 +1,278 @@
+//! Markers: what is not to be shared need not be waited for.
+//!
+//! A response that turns out to be one for its own request only leaves a marker, in the store in the place of a response
+//! and in this process in [`Markers`]. As long as it stands, requests neither wait nor are waited for: they go to the
+//! inner service in parallel. The first response that turns out shareable after all removes it, so that one response
+//! that was not, or somebody who provoked it, cannot keep others apart for longer than that.
+//!
+//! A marker is a hint. That it stands in one process and not in another costs calls, and never an answer.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame};
+use tokio::time::Instant;
+use tower_service::Service;
+use tracing::Instrument;
+
+use super::body::MemoBody;
+use super::cache_status::{Forward, Forwarded};
+use super::control::MemoControl;
+use super::future::Step;
+use super::policy::ending::{Ended, at_end};
+use super::policy::fields;
+use super::policy::response::{Head, Sharing, at_head};
+use super::settings::Settings;
+use super::stored_response::StoredResponse;
+use crate::error::BoxError;
+use crate::key::Address;
+use crate::store::{Store, Value};
+
+/// Bounds the memory: beyond, those in the store have to do.
+const MOST: usize = 4096;
+
+/// The markers of this process.
+#[derive(Debug, Default)]
+pub(crate) struct Markers {
+    /// With when they fall.
+    standing: Mutex<HashMap<Address, Instant>>,
+    /// How many there are, so that nobody has to take the lock to learn that there is none.
+    len: AtomicUsize,
+}
+
+impl Markers {
+    fn standing(&self) -> MutexGuard<'_, HashMap<Address, Instant>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stands(&self, address: &Address, now: Instant) -> bool {
+        if self.len.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        self.standing().get(address).is_some_and(|end| now < *end)
+    }
+
+    pub(crate) fn put(&self, address: &Address, now: Instant, time: Duration) {
+        // As far as every clock can count.
+        const LONG: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+        let mut standing = self.standing();
+        if standing.len() >= MOST {
+            standing.retain(|_, end| now < *end);
+        }
+        if standing.len() < MOST || standing.contains_key(address) {
+            standing.insert(address.clone(), now + time.min(LONG));
+        }
+        self.len.store(standing.len(), Ordering::Relaxed);
+    }
+
+    /// Whether there was one.
+    pub(crate) fn remove(&self, address: &Address) -> bool {
+        let mut standing = self.standing();
+        let removed = standing.remove(address).is_some();
+        self.len.store(standing.len(), Ordering::Relaxed);
+        removed
+    }
+}
+
+type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
+
+impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+    /// A marker was found in the store.
+    pub(crate) fn learn_marker(&self, address: &Address) {
+        // What the store does not say is how long it still stands there.
+        let rules = &self.responses;
+        let time = rules.random.shortened(rules.pass_marker, SPREAD);
+        self.markers.put(address, Instant::now(), time);
+    }
+
+    /// Passes by whatever others do about this response, and removes the marker if it is one to share after all.
+    pub(crate) async fn pass_by<S, B, ResBody>(
+        self: Arc<Self>,
+        mut service: S,
+        request: Request<B>,
+        address: Address,
+    ) -> Step<Answer<ResBody, S::Error>>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>>,
+        ResBody: Body,
+        ResBody::Error: Into<BoxError>,
+    {
+        self.memo.shared.counters.marked.add();
+        let method = request.method().clone();
+        let response = match poll_fn(|cx| service.poll_ready(cx)).await {
+            Ok(()) => service.call(request).await,
+            Err(error) => Err(error),
+        };
+        let (mut head, body) = match response {
+            Ok(response) => response.into_parts(),
+            Err(error) => return Step::Done(Err(error)),
+        };
+        let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
+        let judged = Head {
+            method: &method,
+            status: head.status,
+            headers: &head.headers,
+            control: &control,
+        };
+        let sharing = at_head(&judged, &self.responses, SystemTime::now());
+        let is_candidate = !matches!(sharing, Sharing::Pass(_)) && !head.status.is_server_error();
+        let headers = is_candidate.then(|| head.headers.clone());
+        if self.cache_status {
+            Forwarded::because(Forward::UriMiss)
+                .detail("marked")
+                .tell(&mut head.headers);
+        }
+        let Some(headers) = headers else {
+            return Step::Done(Ok(Response::from_parts(head, MemoBody::inner(body))));
+        };
+        let (status, max_body) = (head.status, self.responses.max_body);
+        let mut trial = Trial::new(max_body, move |body_len, trailers| {
+            let ended = Ended {
+                method: &method,
+                status,
+                headers: &headers,
+                trailers,
+                body_len,
+            };
+            let size = fields::size(&headers) + trailers.map_or(0, fields::size);
+            let ended = at_end(sharing, &ended);
+            if matches!(ended, Ok(Sharing::Store(_) | Sharing::Share)) && size <= self.responses.max_headers {
+                self.unmark(&address);
+            }
+        });
+        if body.is_end_stream() {
+            trial.see::<BoxError>(None, true);
+        }
+        Step::Done(Ok(Response::from_parts(head, MemoBody::tried(body, trial))))
+    }
+
+    fn unmark(&self, address: &Address) {
+        if !self.markers.remove(address) {
+            return;
+        }
+        tracing::debug!(address = %address.readable(), "the response can be shared after all");
+        let (shared, address) = (Arc::clone(&self.memo.shared), address.clone());
+        let unmark = async move {
+            let marker = Value::native(&address, &shared.codec, Arc::new(StoredResponse::marker()));
+            if let Err(error) = shared.store.unmark(&address, &marker).await {
+                shared.store_failed(&address, "unmark", &error);
+            }
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(unmark.in_current_span());
+        }
+    }
+}
+
+/// By what part of it the life of a marker is shortened at most, at random: what was marked together is not tried again
+/// together.
+pub(crate) const SPREAD: f64 = 0.1;
+
+type Verdict = Box<dyn FnOnce(u64, Option<&HeaderMap>) + Send + Sync>;
+
+/// Watches a body go by, and says so if it comes to its end within a limit.
+pub(crate) struct Trial {
+    limit: u64,
+    len: u64,
+    trailers: Option<HeaderMap>,
+    /// With the length of the body and its trailer fields. `None` once it is known.
+    verdict: Option<Verdict>,
+}
+
+impl Trial {
+    fn new(limit: u64, verdict: impl FnOnce(u64, Option<&HeaderMap>) + Send + Sync + 'static) -> Self {
+        Self {
+            limit,
+            len: 0,
+            trailers: None,
+            verdict: Some(Box::new(verdict)),
+        }
+    }
+
+    /// The next frame, and whether the body says that it is the last one: nobody need ask for another then.
+    pub(crate) fn see<E>(&mut self, frame: Option<&Result<Frame<Bytes>, E>>, is_last: bool) {
+        if self.verdict.is_none() {
+            return;
+        }
+        let is_over = match frame {
+            Some(Ok(frame)) => {
+                self.len += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.trailers = Some(trailers.clone());
+                }
+                is_last
+            }
+            Some(Err(_)) => {
+                self.verdict = None;
+                return;
+            }
+            None => true,
+        };
+        if self.len > self.limit {
+            self.verdict = None;
+        }
+        if is_over && let Some(verdict) = self.verdict.take() {
+            verdict(self.len, self.trailers.as_ref());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Key, Tag};
+
+    fn address(id: usize) -> Address {
+        Address::new(&Tag::new("t").unwrap(), &Key::new(id.to_string()).unwrap())
+    }
+
+    #[test]
+    fn marker_stands_for_its_time_or_until_it_is_removed() {
+        let (markers, now, time) = (Markers::default(), Instant::now(), Duration::from_secs(1));
+        markers.put(&address(1), now, time);
+        assert!(markers.stands(&address(1), now) && !markers.stands(&address(2), now));
+        assert!(!markers.stands(&address(1), now + time));
+        assert!(markers.remove(&address(1)) && !markers.remove(&address(1)));
+        assert!(!markers.stands(&address(1), now));
+    }
+
+    #[test]
+    fn markers_are_bounded_and_those_that_fell_make_room() {
+        let (markers, now, time) = (Markers::default(), Instant::now(), Duration::from_secs(1));
+        for id in 0..=MOST {
+            markers.put(&address(id), now, time);
+        }
+        assert!(!markers.stands(&address(MOST), now));
+        markers.put(&address(0), now, time * 2);
+        markers.put(&address(MOST), now + time, time);
+        assert!(markers.stands(&address(MOST), now + time));
+        assert_eq!(markers.standing().len(), 2);
+    }
+
+    fn tried(frames: Vec<Option<Result<Frame<Bytes>, ()>>>, last: bool) -> Option<u64> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let sender = Mutex::new(sender);
+        let mut trial = Trial::new(4, move |len, _| sender.lock().unwrap().send(len).unwrap());
+        let count = frames.len();
+        for (at, frame) in frames.into_iter().enumerate() {
+            trial.see(frame.as_ref(), last && at + 1 == count);
+        }
+        receiver.try_recv().ok()
+    }
+
+    #[test]
+    fn trial_is_over_with_the_end_of_a_body_within_the_limit() {
+        let data = |len| Some(Ok(Frame::data(Bytes::from(vec![0; len]))));
+        assert_eq!(tried(vec![None], false), Some(0));
+        assert_eq!(tried(vec![data(2), data(2), None], false), Some(4));
+        assert_eq!(tried(vec![data(2), data(2)], true), Some(4));
+        assert_eq!(tried(vec![data(2), data(2)], false), None);
+        assert_eq!(tried(vec![data(2), data(3), None], false), None);
+        assert_eq!(tried(vec![data(2), Some(Err(())), None], false), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! Stored responses that go on answering while they are computed anew, or where that fails (RFC 5861).
+//!
+//! How long a response has been stale is told by its age, which every hit says anyway: by this process's own clock
+//! where it stored the response or has read it before, otherwise by [`Meta::stored_at`](super::stored_response::Meta).
+//! So where clocks disagree, the windows shift by as much, and stay within what the store keeps.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use tokio::time::Instant;
+use tower_service::Service;
+use tracing::Instrument;
+
+use super::answer::Miss;
+use super::body::MemoBody;
+use super::cache_status::Forward;
+use super::finder::{Place, is_variant};
+use super::policy::early;
+use super::replay;
+
+use super::settings::Settings;
+use super::stored_response::StoredResponse;
+use crate::error::BoxError;
+use crate::store::Store;
+
+/// What a stored response is to a request.
+pub(crate) enum Use {
+    /// An answer.
+    Hit,
+    /// An answer, to be computed anew meanwhile.
+    Refresh,
+    /// None, unless computing it anew fails.
+    Stale,
+}
+
+impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+    /// Whether a fresh response is to be computed anew already.
+    pub(crate) fn is_early(&self, stored: &StoredResponse, now: Instant) -> bool {
+        let beta = self.responses.early_refresh;
+        if beta <= 0.0 {
+            return false;
+        }
+        let left = stored.fresh_at(now).unwrap_or_default();
+        early::is_due(left, stored.meta().cost, beta, || self.responses.random.unit())
+    }
+
+    /// What a stored response is to a request that `can_lead` a computation nobody waits for.
+    pub(crate) fn use_of(&self, stored: &StoredResponse, can_lead: bool, now: Instant) -> Use {
+        if stored.is_fresh_at(now) {
+            return match can_lead && self.is_early(stored, now) {
+                true => Use::Refresh,
+                false => Use::Hit,
+            };
+        }
+        match can_lead && stored.serves_meanwhile(now) {
+            true => Use::Refresh,
+            false => Use::Stale,
+        }
+    }
+
+    /// Answers with what is stored, and has it computed anew: by this request, unless another one does so already.
+    ///
+    /// The request goes to the inner service as it came. Its client has its answer, so it must not be needed to read on.
+    pub(crate) fn refresh<S, B, ResBody>(
+        self: &Arc<Self>,
+        service: S,
+        request: Request<B>,
+        place: Place,
+        seen: Arc<StoredResponse>,
+    ) -> Response<MemoBody<ResBody>>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        let now = Instant::now();
+        let address = place.address.clone();
+        let (stored_at, generation) = (seen.meta().stored_at, seen.meta().generation);
+        let is_same = move |found: &Arc<StoredResponse>| {
+            let found = found.meta();
+            found.stored_at == stored_at && found.generation == generation
+        };
+        let settings = Arc::clone(self);
+        let stale = Some(Arc::clone(&seen));
+        let start = move |lead| {
+            let (first, why) = (place.address.clone(), Forward::Stale);
+            let miss = Miss {
+                first,
+                place,
+                stale,
+                why,
+            };
+            let mut request = request;
+            let computation = settings.computation(lead, &mut request, miss);
+            let run = async move { drop(computation.run(service, request).await) };
+            tokio::spawn(run.in_current_span());
+        };
+        self.memo.shared.refresh(&address, &self.memo.config, is_same, start);
+        self.replay(seen, now)
+    }
+
+    /// The response, fresh or stale, as it is stored.
+    fn replay<ResBody>(&self, stored: Arc<StoredResponse>, now: Instant) -> Response<MemoBody<ResBody>> {
+        if stored.is_fresh_at(now) {
+            self.memo.shared.counters.hits.add();
+            return replay::hit(stored, now, self.cache_status);
+        }
+        self.memo.shared.counters.stale.add();
+        replay::stale(stored, now, self.cache_status)
+    }
+
+    /// What is stored, where computing it anew has failed and it may stand in.
+    pub(crate) async fn stand_in<ResBody>(
+        &self,
+        miss: &Miss,
+        headers: &HeaderMap,
+    ) -> Option<Response<MemoBody<ResBody>>> {
+        let stored = match miss.stale.clone() {
+            Some(stale) => stale,
+            // Whoever joined a computation that was under way has not looked.
+            None => self.memo.shared.reread(&miss.place.address).await?,
+        };
+        let now = Instant::now();
+        let may_serve = stored.is_fresh_at(now) || stored.serves_on_error(now);
+        (may_serve && is_variant(&stored, headers)).then(|| self.replay(stored, now))
+    }
+}
+
+#[cfg(test)]
+mod tests;
