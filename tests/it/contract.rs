@@ -34,6 +34,8 @@ macro_rules! for_each_clause {
             a_foreign_token_commits_and_releases_nothing
             an_expired_lease_changes_nothing
             releasing_gives_the_lock_back_and_leaves_the_value
+            a_marker_stands_in_the_place_of_the_value_and_is_heard_as_pass
+            unmarking_removes_the_marker_and_no_value
             invalidating_removes_value_and_lock
             invalidating_what_is_not_there_is_no_error
             an_invalidated_computation_cannot_commit
@@ -103,6 +105,11 @@ async fn commit<S: Store>(store: &S, address: &Address, token: Token, value: &Va
 async fn release<S: Store>(store: &S, address: &Address, token: Token, reason: Release) -> bool {
     let released = store.release(address, token, reason).await;
     released.expect("an answer to release")
+}
+
+async fn mark<S: Store>(store: &S, address: &Address, token: Token, marker: &Value) -> bool {
+    let marked = store.mark(address, token, marker, LONG).await;
+    marked.expect("an answer to mark")
 }
 
 async fn renew<S: Store>(store: &S, address: &Address, token: Token, lease: Duration) -> bool {
@@ -379,13 +386,50 @@ pub(crate) async fn releasing_gives_the_lock_back_and_leaves_the_value<S: Store>
     }
 }
 
-fn reasons() -> [Release; 4] {
+fn reasons() -> [Release; 6] {
     [
         Release::Abandoned,
+        Release::Broken { failures: 2 },
+        Release::Stale,
         Release::Pass,
         Release::Shared(value("shared")),
         Release::Failed(RemoteError::new("it did not work, \"\u{df}\"\r\n")),
     ]
+}
+
+pub(crate) async fn a_marker_stands_in_the_place_of_the_value_and_is_heard_as_pass<S: Store>(one: S, two: S) {
+    let address = address("a");
+    put(&one, &address, &value("old")).await;
+    let mut there = watch(&two, &address).await;
+    let token = lead(&one, &address).await;
+    assert!(mark(&one, &address, token, &value("marker")).await);
+    let heard = hear(&mut there).await;
+    assert!(matches!(heard, Notice::Released(Release::Pass)), "{heard:?}");
+    assert_eq!(lookup(&two, &address).await.as_deref(), Some(&b"marker"[..]));
+    assert!(!is_locked(&two, &address).await);
+
+    let without_lock = mark(&one, &address, token, &value("other")).await;
+    assert!(!without_lock);
+    assert_eq!(lookup(&two, &address).await.as_deref(), Some(&b"marker"[..]));
+}
+
+pub(crate) async fn unmarking_removes_the_marker_and_no_value<S: Store>(one: S, two: S) {
+    let address = address("a");
+    let unmark = |store: &S| {
+        let (store, address) = (store.clone(), address.clone());
+        async move { store.unmark(&address, &value("marker")).await.expect("an answer") }
+    };
+    unmark(&one).await;
+    put(&one, &address, &value("kept")).await;
+    unmark(&two).await;
+    assert_eq!(lookup(&one, &address).await.as_deref(), Some(&b"kept"[..]));
+    let token = lead(&one, &address).await;
+    assert!(mark(&one, &address, token, &value("marker")).await);
+    unmark(&two).await;
+    assert_eq!(lookup(&one, &address).await, None);
+    put(&two, &address, &value("new")).await;
+    unmark(&one).await;
+    assert_eq!(lookup(&one, &address).await.as_deref(), Some(&b"new"[..]));
 }
 
 pub(crate) async fn invalidating_removes_value_and_lock<S: Store>(one: S, two: S) {
@@ -455,6 +499,8 @@ pub(crate) async fn every_kind_of_release_is_heard<S: Store>(one: S, two: S) {
 fn assert_same_reason(heard: &Release, sent: &Release) {
     match (heard, sent) {
         (Release::Abandoned, Release::Abandoned) | (Release::Pass, Release::Pass) => {}
+        (Release::Stale, Release::Stale) => {}
+        (Release::Broken { failures: heard }, Release::Broken { failures: sent }) => assert_eq!(heard, sent),
         (Release::Shared(heard), Release::Shared(sent)) => assert_eq!(bytes(heard), bytes(sent)),
         (Release::Failed(heard), Release::Failed(sent)) => assert_eq!(heard, sent),
         _ => panic!("{heard:?} heard, {sent:?} sent"),

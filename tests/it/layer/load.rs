@@ -205,7 +205,7 @@ async fn an_unread_recording_counts_until_its_client_leaves() {
 #[tokio::test(start_paused = true)]
 async fn a_response_with_too_many_fields_is_neither_stored_nor_shared() {
     const LONG: &str = "a value that is much longer than a value has to be, and then a little longer than that";
-    let layer = layer().max_headers(100);
+    let layer = layer().max_headers(100).pass_marker(Duration::ZERO);
     let trailers = || {
         let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), HeaderValue::from_static(LONG))]);
         parts([data("x"), Ok(Frame::trailers(trailers))])
@@ -247,7 +247,7 @@ async fn a_request_with_a_key_that_is_too_long_goes_to_the_inner_service() {
 
 #[tokio::test(start_paused = true)]
 async fn bodies_over_their_limit_are_counted() {
-    let layer = layer().max_body(3);
+    let layer = layer().max_body(3).pass_marker(Duration::ZERO);
     let inner = Inner::replying(|call| match call {
         1 => fresh("long"),
         _ => with(parts([data("lo"), data("ng")]), "cache-control", "max-age=60"),

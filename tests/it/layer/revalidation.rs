@@ -130,7 +130,7 @@ async fn a_304_that_makes_it_private_is_for_its_own_request() {
                 }
             })
         };
-        let nodes = pair(&inner, |layer| layer);
+        let nodes = pair(&inner, |layer| layer.pass_marker(Duration::ZERO));
         ask(&nodes[0]).await;
         advance(STALE).await;
         for round in 1..=2 {
