@@ -95,8 +95,8 @@ mod throttle;
 
 pub use self::codec::Codec;
 pub use self::error::{BoxError, Error, RemoteError, StoreError, StoreErrorKind};
-pub use self::key::{Address, Key, KeyBuilder, KeyError, MAX_ID_LEN, MAX_TAG_LEN, Tag};
-pub use self::memo::{AtLimit, InvalidateError, Limit, MemoLock, Stats};
+pub use self::key::{Address, Key, KeyBuilder, KeyError, Label, LabelError, MAX_ID_LEN, MAX_LABELS, MAX_TAG_LEN, Tag};
+pub use self::memo::{AtLimit, Computed, InvalidateError, Limit, MemoLock, Stats};
 #[cfg(feature = "http")]
 pub use self::middleware::MemoLockLayer;
 #[cfg(feature = "memory")]

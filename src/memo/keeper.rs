@@ -22,6 +22,7 @@ use super::flight::Flight;
 use super::lead::Lead;
 use super::lease::Lease;
 use super::leases::Holding;
+use super::marking::Start;
 use super::outcome::Outcome;
 use super::shared::Shared;
 use crate::codec::Codec;
@@ -43,7 +44,7 @@ pub(crate) struct Keeper<St, C: Codec> {
 enum Sought<V> {
     /// For those who came before that moment.
     Landed(Outcome<V>, Moment),
-    Lead(Lease),
+    Lead(Lease, Option<Start>),
 }
 
 impl<St: Store, C: Codec> Keeper<St, C> {
@@ -78,7 +79,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         };
         match sought {
             Sought::Landed(outcome, before) => landing.land_before(before, outcome),
-            Sought::Lead(lease) => self.lead(lease, holding, landing).await,
+            Sought::Lead(lease, start) => self.lead(lease, start, holding, landing).await,
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::compute::{compute_alone, compute_as_leader, run};
+use super::computed::Computed;
 use super::config::Config;
 use super::limits::AtLimit;
 use super::obtain::Obtained;
@@ -15,7 +16,7 @@ use super::shared::Shared;
 use super::stats::Stats;
 use crate::codec::{Codec, Raw};
 use crate::error::{Error, StoreError};
-use crate::key::{Address, Key, KeyError, Tag};
+use crate::key::{Address, Key, KeyError, Label, LabelError, Tag};
 use crate::store::Store;
 
 /// Memoizes any async computation across tasks, processes and machines.
@@ -72,8 +73,10 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     /// Memoizes what `codec` encodes instead, [`Json`](crate::codec::Json) for instance.
     #[must_use]
     pub fn codec<D: Codec>(self, codec: D) -> MemoLock<St, D> {
+        let shared = Shared::new(self.shared.store.clone(), codec, self.shared.tag.clone());
+        shared.set_stamps_all(self.shared.stamps_all());
         MemoLock {
-            shared: Arc::new(Shared::new(self.shared.store.clone(), codec, self.shared.tag.clone())),
+            shared: Arc::new(shared),
             config: self.config,
         }
     }
@@ -133,6 +136,17 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self
     }
 
+    /// Whether values without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
+    /// Holds for this handle and its clones. Defaults to `false`.
+    ///
+    /// A hit then asks the store two things in one round trip, and takes no value that has no stamp. Other members of the
+    /// memolock family cannot read what is stamped.
+    #[must_use]
+    pub fn stamped(self, stamped: bool) -> Self {
+        self.shared.set_stamps_all(stamped);
+        self
+    }
+
     /// The value under `id`: from the store, from whoever is computing it at this moment anywhere in the cluster, or
     /// from `compute`, which then runs in a task of its own and goes on even if this future is dropped.
     ///
@@ -153,12 +167,11 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
         E: fmt::Display + Send + Sync + 'static,
     {
-        let ttl = self.config.ttl;
-        let timed = move || {
+        let plain = move || {
             let computation = compute();
-            async move { computation.await.map(|value| (value, ttl)) }
+            async move { computation.await.map(Computed::new) }
         };
-        self.get_or_compute_for(id, timed).await
+        self.memoize(id, self.config, plain).await
     }
 
     /// Like [`MemoLock::get_or_compute`], for a computation that says how long its value may be kept. A ttl of zero
@@ -179,8 +192,52 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         Fut: Future<Output = Result<(C::Value, Duration), E>> + Send + 'static,
         E: fmt::Display + Send + Sync + 'static,
     {
+        let timed = move || {
+            let computation = compute();
+            async move { computation.await.map(|(value, ttl)| Computed::new(value).ttl(ttl)) }
+        };
+        self.memoize(id, self.config, timed).await
+    }
+
+    /// Like [`MemoLock::get_or_compute`], for a computation that says more of its value: how long it may be kept, and by
+    /// which tags it can be [invalidated](MemoLock::invalidate_tag).
+    ///
+    /// A hit of a value with tags asks the store once more, whether they are still current. A value whose tags cannot be
+    /// kept, because the store does not answer or [keeps no generations](Store::generation), is not stored; it goes to
+    /// those who wait in this process.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoLock::get_or_compute`], and [`Error::Tags`].
+    ///
+    /// # Panics
+    ///
+    /// As [`MemoLock::get_or_compute`].
+    pub async fn get_or_compute_with<K, F, Fut, E>(&self, id: K, compute: F) -> Result<C::Value, Error<E>>
+    where
+        K: TryInto<Key>,
+        K::Error: Into<KeyError>,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Computed<C::Value>, E>> + Send + 'static,
+        E: fmt::Display + Send + Sync + 'static,
+    {
+        let config = Config {
+            tags: true,
+            ..self.config
+        };
+        self.memoize(id, config, compute).await
+    }
+
+    async fn memoize<K, F, Fut, E>(&self, id: K, config: Config, compute: F) -> Result<C::Value, Error<E>>
+    where
+        K: TryInto<Key>,
+        K::Error: Into<KeyError>,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Computed<C::Value>, E>> + Send + 'static,
+        E: fmt::Display + Send + Sync + 'static,
+    {
         let address = self.address(id).map_err(Error::Key)?;
-        let limits = &self.config.limits;
+        let limits = &config.limits;
         if self.shared.is_too_long(address.id(), limits.key) {
             return run(compute_alone(compute)).await;
         }
@@ -190,9 +247,16 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         if let Some(value) = self.shared.look_up(&address).await {
             return Ok(value);
         }
-        match self.shared.obtain(&address, &self.config, self.config.deadline()).await {
+        match self.shared.obtain(&address, &config, config.deadline()).await {
             Obtained::Followed(value) => Ok(value),
-            Obtained::Lead(lead) => run(compute_as_leader(lead, compute)).await,
+            Obtained::Lead(lead) => {
+                let shared = Arc::clone(&self.shared);
+                run(async move {
+                    let lead = shared.started(lead, &address, &config).await;
+                    compute_as_leader(lead, config.ttl, compute).await
+                })
+                .await
+            }
             Obtained::Limited(limit) => match limits.at_limit {
                 AtLimit::Bypass => run(compute_alone(compute)).await,
                 AtLimit::Refuse { .. } => Err(Error::AtLimit(limit)),
@@ -240,6 +304,53 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     {
         let address = self.address(id).map_err(InvalidateError::Key)?;
         self.shared.invalidate(&address).await.map_err(InvalidateError::Store)
+    }
+
+    /// Makes every value with this tag out of date, on every node, and what is computed at this moment as well.
+    ///
+    /// Once this has returned, whoever asks, on whichever node, gets no value with this tag from a computation that
+    /// started before: neither from the store, nor from a computation that is under way, nor from a message on its way.
+    /// What a node that the store does not answer may do is as for [`invalidate`](Self::invalidate).
+    ///
+    /// This takes one step, however many values there are: they stay where they are until their ttl ends, and count as
+    /// absent. The store remembers the 65,536 tags that were invalidated last; when it forgets one, because of another
+    /// or because it is short of memory, everything with tags that is older than that invalidation is out of date, too.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidateError`] where this cannot be a tag or the store could not be told. A store that
+    /// [keeps no generations](Store::invalidate_labels) says [`StoreErrorKind::Unsupported`](crate::StoreErrorKind).
+    pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Result<(), InvalidateError> {
+        self.invalidate_tags([tag]).await
+    }
+
+    /// Like [`invalidate_tag`](Self::invalidate_tag), for several tags in one step.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate_tag`](Self::invalidate_tag); also where there are more than [`MAX_LABELS`](crate::MAX_LABELS).
+    pub async fn invalidate_tags<T: AsRef<str>>(
+        &self,
+        tags: impl IntoIterator<Item = T>,
+    ) -> Result<(), InvalidateError> {
+        let tags: Vec<_> = tags.into_iter().collect();
+        let labels = Label::all(&tags).map_err(InvalidateError::Tags)?;
+        let invalidated = self.shared.invalidate_labels(&labels).await;
+        invalidated.map_err(InvalidateError::Store)
+    }
+
+    /// Makes everything out of date that is stored or computed here, on every node, as
+    /// [`invalidate_tag`](Self::invalidate_tag) does for one tag.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidateError::NotStamped`] unless every value is [`stamped`](Self::stamped), which is to be set on every
+    /// node; otherwise as [`invalidate_tag`](Self::invalidate_tag).
+    pub async fn invalidate_all(&self) -> Result<(), InvalidateError> {
+        if !self.shared.stamps_all() {
+            return Err(InvalidateError::NotStamped);
+        }
+        self.shared.invalidate_all().await.map_err(InvalidateError::Store)
     }
 
     /// What this handle and its clones have done so far, and what is under way.
@@ -293,13 +404,20 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     }
 }
 
-/// Why [`MemoLock::invalidate`] did not do it.
+/// Why [`MemoLock::invalidate`], [`invalidate_tag`](MemoLock::invalidate_tag) or
+/// [`invalidate_all`](MemoLock::invalidate_all) did not do it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidateError {
     /// The id cannot be a key.
     #[error("the id cannot be a key")]
     Key(#[source] KeyError),
+    /// There are tags that cannot be.
+    #[error("this cannot be the tags of a value")]
+    Tags(#[source] LabelError),
+    /// Values without tags have no stamp, so they are out of reach: see [`MemoLock::stamped`].
+    #[error("not every value is stamped")]
+    NotStamped,
     /// Whether the value was removed is unknown.
     #[error("the store could not be told to invalidate")]
     Store(#[source] StoreError),

@@ -9,7 +9,9 @@
 
 mod clock;
 mod compute;
+mod computed;
 mod config;
+mod currency;
 mod flight;
 mod keeper;
 mod lead;
@@ -17,6 +19,7 @@ mod lease;
 mod leases;
 mod limits;
 mod lookups;
+mod marking;
 mod memolock;
 mod obtain;
 mod outcome;
@@ -25,6 +28,7 @@ mod stats;
 mod sync;
 mod table;
 
+pub use self::computed::Computed;
 #[cfg(feature = "http")]
 pub(crate) use self::lead::Lead;
 pub use self::limits::{AtLimit, Limit};

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::clock::Clock;
 use super::lead::Lead;
@@ -26,6 +27,8 @@ pub(crate) struct Shared<St, C: Codec> {
     pub(crate) lookups: Lookups<C::Value>,
     pub(crate) leases: Leases,
     pub(crate) counters: Arc<Counters>,
+    /// Whether values without tags have stamps as well.
+    stamps_all: AtomicBool,
     warnings: Warnings,
 }
 
@@ -49,12 +52,26 @@ impl<St, C: Codec> Shared<St, C> {
             lookups: Lookups::new(),
             leases: Leases::new(),
             counters,
+            stamps_all: AtomicBool::new(false),
             warnings: Warnings::default(),
         }
     }
 
-    /// The value, or nothing where it cannot be vouched for.
+    /// Whether every value has a stamp, and one without is none.
+    pub(crate) fn stamps_all(&self) -> bool {
+        self.stamps_all.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_stamps_all(&self, all: bool) {
+        self.stamps_all.store(all, Ordering::Relaxed);
+    }
+
+    /// The value, or nothing where it cannot be vouched for. Whether its stamp is current is another question.
     pub(crate) fn decode(&self, address: &Address, value: &Value) -> Option<C::Value> {
+        if value.stamp().is_none() && self.stamps_all() {
+            tracing::debug!(address = %address.readable(), "what is stored has no stamp and counts as absent");
+            return None;
+        }
         match value.decode(address, &self.codec) {
             Ok(value) => Some(value),
             Err(error) => {

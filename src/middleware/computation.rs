@@ -187,9 +187,9 @@ impl<St: Store> Computation<St> {
         let stored = Arc::new(draft.finish(content, trailers, fresh_for, variant));
         let Some(lead) = lead else { return };
         let settled = if ttl.is_zero() {
-            lead.share(stored)
+            lead.share(stored, Vec::new())
         } else {
-            lead.store(stored, ttl)
+            lead.store(stored, ttl, Vec::new())
         };
         settled.wait().await;
         drop(reservation);

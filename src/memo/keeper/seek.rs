@@ -9,8 +9,9 @@ use crate::error::Failure;
 use crate::memo::clock::Moment;
 use crate::memo::lease::Lease;
 use crate::memo::leases::Holding;
+use crate::memo::marking::Start;
 use crate::memo::outcome::Outcome;
-use crate::store::{Lock, Notice, Release, Store, Value};
+use crate::store::{Lock, Notice, Release, Store};
 
 /// What the promise has become, or whether to ask again.
 enum Heard<V> {
@@ -26,26 +27,24 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         let mut waited_for_immortal = false;
         loop {
             if !holding.take() {
-                return Sought::Lead(Lease::None);
+                return Sought::Lead(Lease::None, None);
             }
             let epoch = self.shared.store.epoch();
             let asked = self.shared.clock.tick();
-            let acquired = match self
-                .shared
-                .store
-                .acquire(&self.address, self.token, self.config.lease)
-                .await
-            {
+            // On one connection, both are on their way together.
+            let (acquired, generation) = tokio::join!(
+                self.shared.store.acquire(&self.address, self.token, self.config.lease),
+                self.shared.generation(&self.address, &self.config)
+            );
+            let start = generation.map(|generation| Start { generation, asked });
+            let acquired = match acquired {
                 Ok(acquired) => acquired,
                 Err(error) => {
                     self.shared.store_failed(&self.address, "acquire", &error);
-                    return Sought::Lead(error.kind().into());
+                    return Sought::Lead(error.kind().into(), None);
                 }
             };
-            if let Some(value) = acquired
-                .value
-                .and_then(|value| self.shared.decode(&self.address, &value))
-            {
+            if let Some(value) = self.shared.vouched(&self.address, acquired.value).await {
                 if acquired.lock == Lock::Granted {
                     self.release(Lease::Held(epoch), Release::Abandoned).await;
                 }
@@ -57,11 +56,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                         self.shared.counters.taken_over.add();
                         tracing::debug!(address = %self.address.readable(), "taking over from another process");
                     }
-                    return Sought::Lead(Lease::Held(epoch));
+                    return Sought::Lead(Lease::Held(epoch), start);
                 }
                 Lock::Held { remaining: Some(time) } => time,
                 // A lock that never expires can only be waited for once.
-                Lock::Held { remaining: None } if waited_for_immortal => return Sought::Lead(Lease::None),
+                Lock::Held { remaining: None } if waited_for_immortal => return Sought::Lead(Lease::None, None),
                 Lock::Held { remaining: None } => self.config.lease,
             };
             holding.give_back();
@@ -75,11 +74,13 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     async fn listen(&self, hearing: &mut Hearing<'_, St, C>) -> Heard<C::Value> {
-        let decode = |value: &Value| self.shared.decode(&self.address, value);
         let (notice, since) = hearing.next().await;
         match notice {
             Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
-                decode(&value).map_or(Heard::Again, |value| Heard::Landed(Outcome::Ready(value), since))
+                match self.shared.vouched(&self.address, Some(value)).await {
+                    Some(value) => Heard::Landed(Outcome::Ready(value), since),
+                    None => Heard::Again,
+                }
             }
             // What carries no value is as good for those who came later.
             Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass, Moment::END),
