@@ -3,6 +3,12 @@
 use crate::counter::{Counter, Gauge, Metric};
 use crate::key::Tag;
 
+/// What a recorder shows for a metric: one text for all of its labels.
+macro_rules! help {
+    ($($doc:literal)*) => { concat!($($doc),*) };
+    ($($doc:literal)* limit) => { "Callers and responses at a limit." };
+}
+
 macro_rules! stats {
     (
         counters {
@@ -42,7 +48,7 @@ macro_rules! stats {
                 Self {
                     $($name: Counter::new(Metric {
                         name: $metric,
-                        help: concat!($($doc),*),
+                        help: help!($($doc)* $($label)?),
                         labels: &[tag, $((stringify!($label), $value))?],
                     }),)*
                     $($gauge: Gauge::new(Metric {

@@ -168,7 +168,8 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     }
 
     /// How many bytes of bodies all recordings may hold together: of responses under way, until they have reached the
-    /// store and the client they are streamed to. A response for which there is no room is not shared, and a request
+    /// store and the client they are streamed to. Each counts once; a body that came in pieces is there twice while they
+    /// are joined. A response for which there is no room is not shared, and a request
     /// that would lead while there is none at all is at a limit. Defaults to
     /// [`MemoLockLayer::DEFAULT_MAX_RECORDING`].
     #[must_use]

@@ -299,6 +299,7 @@ async fn a_shard_without_a_master_is_out_of_use_and_no_other() {
         }
     })
     .await;
+    assert!(!store.stats().commands.connected);
     let since = Instant::now();
     for _ in 0..200 {
         assert_eq!(failed().await, Some(StoreErrorKind::Unavailable));
@@ -328,6 +329,10 @@ async fn a_shard_without_a_master_is_out_of_use_and_no_other() {
     .await;
     reread(&mut watch).await;
     assert_ne!(store.epoch(), epoch);
+    eventually("all connections", || {
+        store.stats().commands.connected && store.stats().notifications.connected
+    })
+    .await;
     fleet.share_again().await;
 }
 

@@ -106,6 +106,36 @@ async fn a_node_that_leads_nothing_stops_at_once_with_redis_dead() {
     assert_eq!(node.ended().await.code(), Some(0), "{}", node.stderr());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_cannot_give_its_lease_back_answers_its_own_and_stops() {
+    let redis = RedisServer::start();
+    let gate = Arc::new(Semaphore::new(0));
+    let closed = Arc::clone(&gate);
+    let origin = Origin::start(move |_| {
+        let gate = Arc::clone(&closed);
+        async move {
+            let _permit = gate.acquire().await;
+            Reply::fresh("x")
+        }
+    })
+    .await;
+    let flags = ["--redis", &redis.url(), "--lease", "30s"];
+    let mut node = Node::reverse_proxy(&origin.url(), &flags).await;
+    let leading = ask(vec![node.url("/"); 5]);
+    origin.called("/", 1).await;
+    redis.stop();
+    node.signal("TERM");
+    // Longer than the store waits for a server that does not answer.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    gate.add_permits(1);
+    assert_eq!(
+        bodies(leading.await.expect("no panic")),
+        HashSet::from(["x".to_owned()])
+    );
+    assert_eq!(node.ended().await.code(), Some(0), "{}", node.stderr());
+    assert_eq!(origin.all_calls(), 1);
+}
+
 /// A computation that counts its runs and ends when it is let go.
 #[derive(Clone)]
 struct Work {
@@ -186,6 +216,25 @@ async fn a_shutdown_gives_leases_back_and_serves_hits_and_computes_without_the_s
     // Once is enough.
     here.shutdown().await;
     here.drained().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_an_invalidation_took_is_not_given_back_and_nobody_gets_what_is_stale() {
+    let store = MemoryStore::new();
+    let (here, there) = (memo(&store), memo(&store));
+    let (old, new) = (Work::new(), Work::new());
+    let leader = old.ask(&here, "old");
+    old.started(1).await;
+    let follower = new.ask(&here, "new");
+    eventually("one who waits", || here.stats().waiting == 1).await;
+    there.invalidate("a").await.expect("a store");
+    here.shutdown().await;
+    new.started(1).await;
+    old.let_go();
+    new.let_go();
+    assert_eq!(leader.await.expect("no panic").expect("a value"), "old");
+    assert_eq!(follower.await.expect("no panic").expect("a value"), "new");
+    assert_eq!((here.stats().fenced, here.stats().given_back), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

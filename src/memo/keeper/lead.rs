@@ -100,9 +100,13 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             () = self.heartbeat(*lease) => return Attended::LeaseLost,
             () = self.shared.leases.closed(), if *lease != Lease::None => {}
         }
-        if self.release(*lease, Release::Abandoned).await == Some(true) {
-            self.shared.counters.given_back.add();
-            tracing::debug!(address = %self.address.readable(), "lease given back: the result stays in this process");
+        match self.release(*lease, Release::Abandoned).await {
+            Some(true) => {
+                self.shared.counters.given_back.add();
+                tracing::debug!(address = %self.address.readable(), "lease given back: the result stays in this process");
+            }
+            Some(false) if lease.is_held() && !self.is_forgotten(*lease) => return Attended::LeaseLost,
+            Some(false) | None => {}
         }
         holding.give_back();
         *lease = Lease::None;
@@ -165,8 +169,12 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Err(error) => {
                 self.shared.store_failed(&self.address, "commit", &error);
                 landing.land(Outcome::Ready(value));
-                if error.kind() == StoreErrorKind::Encode {
-                    self.release(lease, Release::Abandoned).await;
+                // Nobody elsewhere should have to wait for the lease to end.
+                match error.kind() {
+                    StoreErrorKind::Encode => _ = self.release(lease, Release::Abandoned).await,
+                    // A store that is full takes no value, but may still pass it on.
+                    StoreErrorKind::Rejected => _ = self.release(lease, Release::Shared(stored)).await,
+                    StoreErrorKind::Timeout | StoreErrorKind::Unavailable | StoreErrorKind::Config => {}
                 }
             }
         }

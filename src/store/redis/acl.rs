@@ -18,7 +18,7 @@ use super::keyspace::Keyspace;
 use super::link::Link;
 use super::script;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::key::{Address, Key, Tag};
+use crate::key::{Address, Key, Readable, Tag};
 use crate::store::Token;
 
 /// For how long no permission may be missing before the next one that is missing is news.
@@ -272,7 +272,7 @@ impl Denials {
     pub(super) fn note_channel(&self, channel: &str) {
         if self.is_news(Instant::now()) {
             tracing::warn!(
-                channel,
+                channel = %Readable(channel),
                 "Redis refuses a subscription: does the user have the permission for the channel?"
             );
         }

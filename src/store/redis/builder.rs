@@ -114,6 +114,10 @@ impl RedisStoreBuilder {
     /// How long to wait for the answer to a command. A connection that misses it is replaced.
     ///
     /// Time during which this process stood still is not held against the server. Defaults to 1 second.
+    ///
+    /// A server that falls silent costs whoever asks it this much once; from then on commands fail at once, until it
+    /// is back. A process that asks nothing, because it only waits for a promise, finds out by its next heartbeat,
+    /// which comes once a second, and at most five quarters of this time after it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

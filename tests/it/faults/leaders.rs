@@ -9,11 +9,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tower::BoxError;
 
+use super::fixture::SLACK;
 use crate::support::cluster::{LEASE, all_served, ask, gated, nodes, nodes_at, one_body, urls, waiting};
 use crate::support::{Answer, HttpClient, Node, Origin, RedisServer, Reply, hang_up_after_request, within};
-
-/// What a take-over may take on a busy machine, beyond the lease.
-const SLACK: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_leader_is_succeeded_by_one_follower_within_the_lease() {

@@ -1,14 +1,12 @@
 //! Messages that do not arrive as they were sent, and connections that lose them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
+use super::fixture::SLACK;
 use crate::support::cluster::{LEASE, ask, gated, nodes_at, one_body, urls, waiting};
 use crate::support::{Fault, FaultProxy, Injection, Node, RedisServer, Target, eventually, within};
-
-/// What waking up and asking may take on a busy machine.
-const SLACK: Duration = Duration::from_secs(1);
 
 /// Runs one computation on a node that leads while two follow through a proxy, of whose messages something is done.
 /// Everybody gets the leader's result, and at the latest a little after the lease that ended with the commit.
