@@ -28,6 +28,15 @@ pub trait Codec: Clone + Send + Sync + 'static {
     /// Whatever is wrong with the bytes: they count as absent.
     fn decode(&self, address: &Address, bytes: Bytes) -> Result<Self::Value, BoxError>;
 
+    /// Whether the value still answers those who ask. Defaults to `true`.
+    ///
+    /// A value that does not may be stored nevertheless, for a codec's user who can do something with it; whoever asks
+    /// the core finds it absent, and those who waited for it go their own way.
+    fn is_fresh(&self, value: &Self::Value) -> bool {
+        let _ = value;
+        true
+    }
+
     /// About how many bytes of memory the value takes. Defaults to the size of the type.
     fn weight(&self, value: &Self::Value) -> usize {
         size_of_val(value)

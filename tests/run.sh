@@ -79,5 +79,8 @@ else
     echo "not run: this distribution has no valkey-server (Debian has from 13 on)"
 fi
 
+step "conformance"
+tests/conformance/run.sh
+
 step "fuzz"
 fuzz/run.sh "${MEMOLOCK_FUZZ_SECONDS:-10}"

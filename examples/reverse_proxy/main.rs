@@ -77,6 +77,8 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
 
     let layer = MemoLockLayer::with_tag(store, options.tag)
         .ttl(options.ttl.unwrap_or_default())
+        .targeted(options.targeted)
+        .cache_status(true)
         .lease(options.lease)
         .wait_timeout(options.wait_timeout)
         .max_body(options.max_body);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::Uri;
+use http::{HeaderName, Uri};
 use tower_memolock::store::RedisStoreBuilder;
 use tower_memolock::{RedisStore, Tag};
 
@@ -26,6 +26,7 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --redis-key FILE      the key of the client certificate, as PEM
   --tag NAME            the first part of the names of all keys            [default: proxy]
   --ttl DUR             store what the upstream gives no lifetime this long [default: do not store it]
+  --targeted FIELDS     what replaces Cache-Control here, with commas      [default: CDN-Cache-Control]
   --lease DUR           how long a dead proxy may block a key              [default: 5s]
   --wait-timeout DUR    how long a request waits for another one           [default: 30s]
   --max-body BYTES      longer bodies are passed through, never shared     [default: 8388608]
@@ -41,6 +42,7 @@ pub(crate) struct Options {
     pub(crate) redis: Option<RedisStoreBuilder>,
     pub(crate) tag: Tag,
     pub(crate) ttl: Option<Duration>,
+    pub(crate) targeted: Vec<HeaderName>,
     pub(crate) lease: Duration,
     pub(crate) wait_timeout: Duration,
     pub(crate) max_body: u64,
@@ -55,6 +57,7 @@ impl Options {
             let (mut ca, mut cert, mut key) = (None, None, None);
             let mut tag = Tag::new("proxy").map_err(|e| e.to_string())?;
             let mut ttl = None;
+            let mut targeted = vec![HeaderName::from_static("cdn-cache-control")];
             let mut lease = Duration::from_secs(5);
             let mut wait_timeout = Duration::from_secs(30);
             let mut max_body = 8 * 1024 * 1024;
@@ -70,6 +73,7 @@ impl Options {
                     "--redis-key" => key = Some(args.file()?),
                     "--tag" => tag = args.tag()?,
                     "--ttl" => ttl = Some(args.duration()?),
+                    "--targeted" => targeted = args.field_names()?,
                     "--lease" => lease = args.duration()?,
                     "--wait-timeout" => wait_timeout = args.duration()?,
                     "--max-body" => max_body = args.bytes()?,
@@ -88,6 +92,7 @@ impl Options {
                 redis,
                 tag,
                 ttl,
+                targeted,
                 lease,
                 wait_timeout,
                 max_body,

@@ -5,6 +5,7 @@ use std::process::exit;
 use std::time::Duration;
 
 use hyper::Uri;
+use hyper::header::HeaderName;
 use lexopt::{Arg, Parser, ValueExt};
 use tower_memolock::Tag;
 
@@ -118,6 +119,11 @@ impl Args {
     /// The flag's value as the tag of a layer or a `MemoLock`.
     pub(crate) fn tag(&mut self) -> Result<Tag, Error> {
         self.value("a name of letters, digits, '-', '_' and '.'", value::tag)
+    }
+
+    /// The flag's value as names of header fields.
+    pub(crate) fn field_names(&mut self) -> Result<Vec<HeaderName>, Error> {
+        self.value("names of header fields with commas in between", value::field_names)
     }
 
     /// The flag's value as a time.

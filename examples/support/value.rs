@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use hyper::Uri;
+use hyper::header::HeaderName;
 use tower_memolock::Tag;
 
 pub(super) fn text(given: &str) -> Option<String> {
@@ -25,6 +26,10 @@ pub(super) fn bytes(given: &str) -> Option<u64> {
 
 pub(super) fn positive(given: &str) -> Option<usize> {
     whole(given).filter(|n| *n > 0)
+}
+
+pub(super) fn field_names(given: &str) -> Option<Vec<HeaderName>> {
+    given.split(',').map(|name| name.trim().parse().ok()).collect()
 }
 
 /// A whole number with its unit, at most a year, and not nothing.

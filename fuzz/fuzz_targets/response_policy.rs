@@ -44,6 +44,7 @@ fuzz_target!(|data: &[u8]| {
         );
     }
     assert!(fuzzing::age(&fields) <= LONGEST);
+    fuzzing::read(&request, &fields);
     if fuzzing::variant(&fields, &request).is_none() {
         assert_eq!(fuzzing::shared(status, &fields, given, body_len), Shared::No);
     }

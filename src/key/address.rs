@@ -46,14 +46,16 @@ impl Address {
     /// The address of one variant of what is at this one. No [`KeyBuilder`] makes the same one: a blank and a bare `#`
     /// never follow each other there.
     #[cfg(feature = "http")]
-    pub(crate) fn variant(&self, fingerprint: &[u8; 16]) -> Self {
+    pub(crate) fn variant(&self, generation: [u8; 8], fingerprint: &[u8; 16]) -> Self {
         let (start, end) = match self.text.strip_suffix('}') {
             Some(start) => (start, "}"),
             None => (self.text.as_str(), ""),
         };
-        let mut text = String::with_capacity(self.text.len() + 40);
+        let mut text = String::with_capacity(self.text.len() + 57);
         text.push_str(start);
         text.push_str(" #vary:");
+        push_hex(&mut text, &generation);
+        text.push(':');
         push_hex(&mut text, fingerprint);
         text.push_str(end);
         Self {

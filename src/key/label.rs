@@ -30,13 +30,23 @@ impl Label {
         if tag.is_empty() {
             return Err(LabelError::Empty);
         }
-        if tag.len() <= MAX_PLAIN {
-            return Ok(Self(["t", tag].concat()));
+        Ok(Self::bounded(["t", "h"], tag))
+    }
+
+    /// The label of a group of responses of one origin, which has no blank (RFC 9875). No tag has the same.
+    #[cfg(feature = "http")]
+    pub(crate) fn group(origin: &str, name: &str) -> Self {
+        Self::bounded(["g", "i"], &[origin, " ", name].concat())
+    }
+
+    fn bounded([plain, digested]: [&str; 2], text: &str) -> Self {
+        if text.len() <= MAX_PLAIN {
+            return Self([plain, text].concat());
         }
         let mut label = String::with_capacity(65);
-        label.push('h');
-        push_hex(&mut label, &Sha256::digest(tag.as_bytes()));
-        Ok(Self(label))
+        label.push_str(digested);
+        push_hex(&mut label, &Sha256::digest(text.as_bytes()));
+        Self(label)
     }
 
     /// The labels of a value's tags, each once.
@@ -57,7 +67,7 @@ impl Label {
 
     /// The label that another process wrote.
     pub(crate) fn from_written(label: &str) -> Option<Self> {
-        label.starts_with(['t', 'h']).then(|| Self(label.to_owned()))
+        label.starts_with(['t', 'h', 'g', 'i']).then(|| Self(label.to_owned()))
     }
 
     /// The label as text.

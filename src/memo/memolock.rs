@@ -228,6 +228,13 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self.memoize(id, config, compute).await
     }
 
+    /// The same, for values of which any may have tags.
+    #[cfg(feature = "http")]
+    pub(crate) fn tagged(mut self) -> Self {
+        self.config.tags = true;
+        self
+    }
+
     async fn memoize<K, F, Fut, E>(&self, id: K, config: Config, compute: F) -> Result<C::Value, Error<E>>
     where
         K: TryInto<Key>,
@@ -241,10 +248,10 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         if self.shared.is_too_long(address.id(), limits.key) {
             return run(compute_alone(compute)).await;
         }
-        if let Some(value) = self.shared.peek(&address, Instant::now()) {
+        if let Some(value) = self.fresh(self.shared.peek(&address, Instant::now())) {
             return Ok(value);
         }
-        if let Some(value) = self.shared.look_up(&address).await {
+        if let Some(value) = self.fresh(self.shared.look_up(&address).await) {
             return Ok(value);
         }
         match self.shared.obtain(&address, &config, config.deadline()).await {
@@ -279,9 +286,16 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     {
         let address = self.address(id)?;
         match self.shared.peek(&address, Instant::now()) {
-            Some(value) => Ok(Some(value)),
-            None => Ok(self.shared.lookup(&address).await),
+            Some(value) => Ok(self.fresh(Some(value))),
+            None => Ok(self.fresh(self.shared.lookup(&address).await)),
         }
+    }
+
+    /// What was found, if it is a hit.
+    fn fresh(&self, found: Option<C::Value>) -> Option<C::Value> {
+        let value = found.filter(|value| self.shared.codec.is_fresh(value))?;
+        self.shared.counters.hits.add();
+        Some(value)
     }
 
     /// Removes the value under `id`, and keeps every computation that has started before from storing its own.
@@ -418,6 +432,9 @@ pub enum InvalidateError {
     /// Values without tags have no stamp, so they are out of reach: see [`MemoLock::stamped`].
     #[error("not every value is stamped")]
     NotStamped,
+    /// The request has no key that can be told from its head.
+    #[error("the request has no key")]
+    NoKey,
     /// Whether the value was removed is unknown.
     #[error("the store could not be told to invalidate")]
     Store(#[source] StoreError),

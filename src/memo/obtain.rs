@@ -44,15 +44,13 @@ pub(crate) enum Obtained<V> {
 type MemoWaiter<V> = Waiter<Lead<V>, Arc<Outcome<V>>>;
 
 impl<St: Store, C: Codec> Shared<St, C> {
-    /// The value, where the store has it in this process.
+    /// The value, where the store has it in this process. It may be stale.
     pub(crate) fn peek(&self, address: &Address, now: Instant) -> Option<C::Value> {
         let value = self.store.peek(address, now)?;
-        let value = self.decode(address, &value)?;
-        self.counters.hits.add();
-        Some(value)
+        self.decode(address, &value)
     }
 
-    /// Looks the value up, unless it is being computed here: then it is more likely to be absent.
+    /// Looks the value up, unless it is being computed here: then it is more likely to be absent. It may be stale.
     pub(crate) async fn look_up(&self, address: &Address) -> Option<C::Value> {
         if self.table.contains(address) {
             return None;
@@ -99,7 +97,8 @@ impl<St: Store, C: Codec> Shared<St, C> {
                 Turn::Late => {
                     let look = || self.ask(address);
                     // Boxed, or all who wait would keep room for it.
-                    if let Some(value) = Box::pin(self.lookups.collapse(address, look)).await {
+                    let found = Box::pin(self.lookups.collapse(address, look)).await;
+                    if let Some(value) = found.filter(|value| self.codec.is_fresh(value)) {
                         self.counters.followed.add();
                         return Obtained::Followed(value);
                     }
@@ -130,9 +129,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
 
     /// The value, if it is stored.
     pub(crate) async fn lookup(&self, address: &Address) -> Option<C::Value> {
-        let value = self.lookups.share(address, || self.ask(address)).await?;
-        self.counters.hits.add();
-        Some(value)
+        self.lookups.share(address, || self.ask(address)).await
     }
 
     async fn ask(&self, address: &Address) -> Option<C::Value> {

@@ -88,14 +88,24 @@ impl<St, C: Codec> Shared<St, C> {
     }
 
     pub(crate) fn store_failed(&self, address: &Address, operation: &'static str, error: &StoreError) {
+        self.failed(address.readable(), operation, error);
+    }
+
+    /// The store could not be told what to invalidate by tag.
+    #[cfg(feature = "http")]
+    pub(crate) fn tags_failed(&self, operation: &'static str, error: &StoreError) {
+        self.failed(Readable(self.tag.as_str()), operation, error);
+    }
+
+    fn failed(&self, address: Readable<'_>, operation: &'static str, error: &StoreError) {
         self.counters.store_errors.add();
         // A store that is out of reach says so itself, once.
         let known = matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::Timeout);
         let error = error as &(dyn Error + 'static);
         if !known && self.warnings.store.is_due() {
-            tracing::warn!(address = %address.readable(), operation, error, "the store refuses; going on without it, others may follow");
+            tracing::warn!(address = %address, operation, error, "the store refuses; going on without it, others may follow");
         } else {
-            tracing::debug!(address = %address.readable(), operation, error, "going on without the store");
+            tracing::debug!(address = %address, operation, error, "going on without the store");
         }
     }
 

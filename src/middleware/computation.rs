@@ -4,9 +4,9 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -14,13 +14,20 @@ use tower_service::Service;
 use tracing::Instrument;
 
 use super::body::MemoBody;
-use super::policy::ending::{Ended, Incomplete, at_end};
-use super::policy::response::{Reason, ResponseRules, Sharing, at_head};
+use super::cache_status::{Forward, Forwarded};
+use super::control::MemoControl;
+use super::draft::Draft;
+use super::origin::Origin;
+use super::policy::ending::{Ended, Incomplete, at_end, is_grpc};
+use super::policy::fields;
+use super::policy::freshness::Terms;
+use super::policy::response::{Head, Reason, ResponseRules, Sharing, at_head};
+use super::policy::revalidation;
 use super::policy::vary::{self, Vary};
-use super::policy::{age, fields};
 use super::recording::{Recorded, Recorder, recording};
+use super::replay;
 use super::reservation::Reservation;
-use super::stored_response::{BinaryHttp, Meta, StoredResponse};
+use super::stored_response::{BinaryHttp, StoredResponse};
 use crate::error::BoxError;
 use crate::key::Address;
 use crate::memo::{Lead, Limit, Shared};
@@ -33,6 +40,12 @@ pub(crate) struct Computation<St> {
     pub(crate) method: Method,
     /// The request's fields, for `Vary`. They are never stored.
     pub(crate) request_headers: HeaderMap,
+    /// The stale response that the request asks to validate.
+    pub(crate) stale: Option<Arc<StoredResponse>>,
+    /// Why the inner service is asked.
+    pub(crate) why: Forward,
+    /// Whose groups the response belongs to.
+    pub(crate) origin: Origin,
 }
 
 /// What decides whether a response is shared, and who is told.
@@ -40,6 +53,7 @@ pub(crate) struct Judge<St> {
     pub(crate) shared: Arc<Shared<St, BinaryHttp>>,
     pub(crate) address: Address,
     pub(crate) rules: ResponseRules,
+    pub(crate) cache_status: bool,
 }
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
@@ -97,7 +111,7 @@ impl<St: Store> Computation<St> {
     }
 
     async fn conclude<ResBody, E>(
-        self,
+        mut self,
         response: Response<ResBody>,
         answer: oneshot::Sender<Answer<ResBody, E>>,
         started: Instant,
@@ -105,30 +119,33 @@ impl<St: Store> Computation<St> {
         ResBody: Body,
         ResBody::Error: Into<BoxError>,
     {
-        let (head, body) = response.into_parts();
-        let now = SystemTime::now();
+        let (mut head, body) = response.into_parts();
+        if head.status == StatusCode::NOT_MODIFIED
+            && let Some(stale) = self.stale.take()
+        {
+            let validated = self.validated(&stale, head, started);
+            let _ = answer.send(Ok(validated));
+            return;
+        }
+        let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
         let judge = &self.judge;
-        let sharing = match at_head(&self.method, head.status, &head.headers, &judge.rules, now) {
+        let now = SystemTime::now();
+        let sharing = judge.at_head(&self.method, &head, &control, now);
+        let sharing = match sharing {
             Sharing::Pass(reason) => Sharing::Pass(reason),
             sharing => judge.at_size(body.size_hint().lower(), sharing),
         };
         if let Sharing::Pass(reason) = sharing {
             judge.tell(reason);
+            judge.say(self.why, None, sharing, &mut head.headers);
             self.lead.pass();
             // The client may have gone.
             let _ = answer.send(Ok(Response::from_parts(head, MemoBody::inner(body))));
             return;
         }
-        let mut headers = head.headers.clone();
-        fields::strip_connection_fields(&mut headers);
-        let draft = Draft {
-            status: head.status,
-            headers,
-            age: age::on_arrival(&head.headers, now),
-            stored_at: now,
-            received: Instant::now(),
-            cost: started.elapsed(),
-        };
+        let mut draft = Draft::new(&head, control, now, started);
+        judge.say(self.why, None, sharing, &mut head.headers);
+        fields::strip_connection_fields(&mut draft.headers);
         let reservation = Reservation::new(Arc::clone(&judge.shared.counters), judge.rules.max_recording);
         let (recorder, playback) = recording(judge.rules.max_body, reservation);
         // A response that is over with its head has to look so: gRPC tells failed calls by that.
@@ -139,6 +156,56 @@ impl<St: Store> Computation<St> {
         };
         let _ = answer.send(Ok(Response::from_parts(head, playback)));
         self.record(recorder, body, sharing, draft).await;
+    }
+
+    /// The stale response is still right, says the inner service: it is stored anew, with the fields of the 304.
+    fn validated<ResBody>(
+        self,
+        stale: &StoredResponse,
+        mut head: response::Parts,
+        started: Instant,
+    ) -> Response<MemoBody<ResBody>> {
+        let now = SystemTime::now();
+        let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
+        let is_about = revalidation::is_about(&head.headers, stale.headers());
+        let mut draft = Draft::new(&head, control, now, started);
+        draft.status = stale.status();
+        draft.headers = revalidation::updated(stale.headers(), &head.headers, now);
+        // A handler that only says that nothing has changed does not say again what else it is about.
+        draft.control.add_tags(&stale.meta().groups);
+        head.status = draft.status;
+        head.headers.clone_from(&draft.headers);
+        // A 304 about something else updates nothing (RFC 9111, 4.3.4), but is an answer.
+        let sharing = match self.judge.at_head(&self.method, &head, &draft.control, now) {
+            Sharing::Store(_) if !is_about => Sharing::Share,
+            sharing => sharing,
+        };
+        let variant = stale.meta().variant;
+        let (content, trailers) = (stale.body().clone(), stale.trailers().cloned());
+        let terms = match sharing {
+            Sharing::Store(terms) => terms,
+            Sharing::Share | Sharing::Pass(_) => Terms::default(),
+        };
+        let left = terms.left_after(draft.received.elapsed());
+        let labels = draft.labels(&self.origin);
+        let stored = Arc::new(draft.finish(content, trailers, terms, variant));
+        let judge = &self.judge;
+        match (sharing, left) {
+            (Sharing::Store(_), Some(ttl)) => drop(self.lead.store(Arc::clone(&stored), ttl, labels)),
+            (Sharing::Store(_), None) | (Sharing::Share, _) => drop(self.lead.share(Arc::clone(&stored), labels)),
+            (Sharing::Pass(reason), _) => {
+                judge.tell(reason);
+                drop(self.lead.pass());
+            }
+        }
+        let mut response = replay::followed(stored);
+        judge.say(
+            self.why,
+            Some(StatusCode::NOT_MODIFIED),
+            sharing,
+            response.headers_mut(),
+        );
+        response
     }
 
     async fn record<ResBody>(self, recorder: Recorder<ResBody>, body: ResBody, sharing: Sharing, draft: Draft)
@@ -167,9 +234,9 @@ impl<St: Store> Computation<St> {
             trailers: trailers.as_ref(),
             body_len: content.len() as u64,
         };
-        let fresh_for = match at_end(sharing, &ended) {
-            Ok(Sharing::Store { fresh_for }) => fresh_for,
-            Ok(Sharing::Share) => Duration::ZERO,
+        let terms = match at_end(sharing, &ended) {
+            Ok(Sharing::Store(terms)) => Some(terms),
+            Ok(Sharing::Share) => None,
             Ok(Sharing::Pass(reason)) => return pass(reason),
             // Dropping the lead lets somebody else try again.
             Err(Incomplete) => return,
@@ -183,13 +250,14 @@ impl<St: Store> Computation<St> {
             Vary::Any => return pass(Reason::Vary),
         };
         // It has been getting older since its head was there.
-        let ttl = fresh_for.saturating_sub(draft.received.elapsed());
-        let stored = Arc::new(draft.finish(content, trailers, fresh_for, variant));
+        let ttl = terms.and_then(|terms| terms.left_after(draft.received.elapsed()));
+        let terms = terms.filter(|_| ttl.is_some()).unwrap_or_default();
+        let labels = draft.labels(&self.origin);
+        let stored = Arc::new(draft.finish(content, trailers, terms, variant));
         let Some(lead) = lead else { return };
-        let settled = if ttl.is_zero() {
-            lead.share(stored, Vec::new())
-        } else {
-            lead.store(stored, ttl, Vec::new())
+        let settled = match ttl {
+            Some(ttl) => lead.store(stored, ttl, labels),
+            None => lead.share(stored, labels),
         };
         settled.wait().await;
         drop(reservation);
@@ -197,6 +265,31 @@ impl<St: Store> Computation<St> {
 }
 
 impl<St: Store> Judge<St> {
+    fn at_head(&self, method: &Method, head: &response::Parts, control: &MemoControl, now: SystemTime) -> Sharing {
+        let head = Head {
+            method,
+            status: head.status,
+            headers: &head.headers,
+            control,
+        };
+        at_head(&head, &self.rules, now)
+    }
+
+    /// Adds `Cache-Status` to a response of the inner service.
+    fn say(&self, why: Forward, status: Option<StatusCode>, sharing: Sharing, headers: &mut HeaderMap) {
+        if !self.cache_status {
+            return;
+        }
+        let mut forwarded = Forwarded::because(why);
+        forwarded.status = status;
+        // Whether a call of gRPC succeeded, and so whether it is stored, only its trailers tell.
+        forwarded.stored = matches!(sharing, Sharing::Store(_)) && !is_grpc(headers);
+        if let Sharing::Pass(reason) = sharing {
+            forwarded.detail = Some(reason.as_str());
+        }
+        forwarded.tell(headers);
+    }
+
     /// The same, unless a body of at least `bytes` bytes is too long.
     fn at_size(&self, bytes: u64, sharing: Sharing) -> Sharing {
         let held = self.shared.counters.recorded_bytes.get();
@@ -223,43 +316,14 @@ impl<St: Store> Judge<St> {
             | Reason::Malformed
             | Reason::SetCookie
             | Reason::Vary
+            | Reason::Tags
             | Reason::Endless => {}
         }
     }
 }
 
-/// What is known of the response to store once its head is there.
-struct Draft {
-    status: http::StatusCode,
-    headers: HeaderMap,
-    age: Duration,
-    stored_at: SystemTime,
-    received: Instant,
-    cost: Duration,
-}
-
-impl Draft {
-    fn finish(
-        self,
-        content: bytes::Bytes,
-        trailers: Option<HeaderMap>,
-        fresh_for: Duration,
-        variant: Option<[u8; 16]>,
-    ) -> StoredResponse {
-        let meta = Meta {
-            stored_at: self.stored_at,
-            fresh_for,
-            age: self.age,
-            cost: self.cost + self.received.elapsed(),
-            variant,
-            ..Meta::default()
-        };
-        StoredResponse::new(self.status, self.headers, content, trailers, meta)
-    }
-}
-
 fn unavailable<B>() -> Response<MemoBody<B>> {
     let mut head = Response::new(MemoBody::empty());
-    *head.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+    *head.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     head
 }

@@ -10,6 +10,8 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::body::MemoBody;
+use super::cache_status::Forwarded;
+use super::control::MemoControl;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -63,10 +65,10 @@ where
         }
     }
 
-    pub(crate) fn direct(service: S, request: Request<ReqBody>) -> Self {
+    pub(crate) fn direct(service: S, request: Request<ReqBody>, forwarded: Option<Forwarded>) -> Self {
         Self {
             kind: Kind::Direct {
-                direct: Direct::new(service, request),
+                direct: Direct::new(service, request, forwarded),
             },
         }
     }
@@ -94,10 +96,7 @@ where
             KindProj::Ready { response } => response
                 .take()
                 .map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
-            KindProj::Direct { direct } => {
-                let response = ready!(direct.poll(cx));
-                Poll::Ready(response.map(|response| response.map(MemoBody::inner)))
-            }
+            KindProj::Direct { direct } => direct.poll(cx),
             KindProj::Core { future } => loop {
                 match ready!(future.as_mut().poll(cx)) {
                     Step::Done(answer) => return Poll::Ready(answer),
@@ -122,13 +121,14 @@ where
 }
 
 pin_project! {
-    /// Waits until the service is ready, then calls it.
+    /// Waits until the service is ready, then calls it, and says so in the response.
     pub(crate) struct Direct<S, ReqBody>
     where
         S: Service<Request<ReqBody>>,
     {
         service: S,
         request: Option<Request<ReqBody>>,
+        forwarded: Option<Forwarded>,
         #[pin]
         response: Option<S::Future>,
     }
@@ -138,26 +138,32 @@ impl<S, ReqBody> Direct<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    pub(crate) fn new(service: S, request: Request<ReqBody>) -> Self {
+    pub(crate) fn new(service: S, request: Request<ReqBody>, forwarded: Option<Forwarded>) -> Self {
         Self {
             service,
             request: Some(request),
+            forwarded,
             response: None,
         }
     }
 }
 
-impl<S, ReqBody> Future for Direct<S, ReqBody>
+impl<S, ReqBody, ResBody> Future for Direct<S, ReqBody>
 where
-    S: Service<Request<ReqBody>>,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
 {
-    type Output = Result<S::Response, S::Error>;
+    type Output = Result<Response<MemoBody<ResBody>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
             if let Some(response) = this.response.as_mut().as_pin_mut() {
-                return response.poll(cx);
+                let mut response = ready!(response.poll(cx))?;
+                response.extensions_mut().remove::<MemoControl>();
+                if let Some(forwarded) = this.forwarded.take() {
+                    forwarded.tell(response.headers_mut());
+                }
+                return Poll::Ready(Ok(response.map(MemoBody::inner)));
             }
             ready!(this.service.poll_ready(cx))?;
             let Some(request) = this.request.take() else {

@@ -1,14 +1,17 @@
 //! What the fuzzers reach and users do not: there is no such module but under `--cfg fuzzing`.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri};
 
+use super::control::MemoControl;
 use super::policy::ending::{Ended, at_end};
-use super::policy::request::{self, RequestRules};
-use super::policy::response::{ResponseRules, Sharing, at_head};
+use super::policy::range::{self, Selection};
+use super::policy::request::{Access, RequestRules, access};
+use super::policy::response::{Head, ResponseRules, Sharing, at_head};
 use super::policy::vary::{self, Vary};
-use super::policy::{age, fields};
+use super::policy::{age, conditions, fields, groups, invalidation, revalidation, targeted};
 
 /// A day in 2033: the decisions are to be the same whenever an input is tried again.
 const NOW: Duration = Duration::from_secs(2_000_000_000);
@@ -29,9 +32,17 @@ pub enum Shared {
 pub fn shared(status: StatusCode, headers: &HeaderMap, trailers: Option<&HeaderMap>, body_len: u64) -> Shared {
     let rules = ResponseRules {
         ttl: Some(Duration::from_secs(1)),
+        // They come before what the input says in Cache-Control.
+        targets: Arc::new([]),
         ..ResponseRules::default()
     };
-    let at_head = at_head(&Method::GET, status, headers, &rules, SystemTime::UNIX_EPOCH + NOW);
+    let head = Head {
+        method: &Method::GET,
+        status,
+        headers,
+        control: &MemoControl::new(),
+    };
+    let at_head = at_head(&head, &rules, SystemTime::UNIX_EPOCH + NOW);
     let ended = Ended {
         method: &Method::GET,
         status,
@@ -40,7 +51,8 @@ pub fn shared(status: StatusCode, headers: &HeaderMap, trailers: Option<&HeaderM
         body_len,
     };
     match at_end(at_head, &ended) {
-        Ok(Sharing::Store { fresh_for }) => Shared::For(fresh_for),
+        Ok(Sharing::Store(terms)) if terms.no_cache => Shared::No,
+        Ok(Sharing::Store(terms)) => Shared::For(terms.fresh_for),
         Ok(Sharing::Share) => Shared::Waiting,
         Ok(Sharing::Pass(_)) | Err(_) => Shared::No,
     }
@@ -49,13 +61,29 @@ pub fn shared(status: StatusCode, headers: &HeaderMap, trailers: Option<&HeaderM
 /// Whether a GET with these fields may share a response.
 #[must_use]
 pub fn may_collapse(headers: &HeaderMap) -> bool {
-    request::may_collapse(&Method::GET, headers, false, &RequestRules::default()).is_ok()
+    access(&Method::GET, headers, false, &RequestRules::default()) == Access::Share
+}
+
+/// Reads everything else that comes from outside: structured fields, conditions, ranges, references.
+pub fn read(request: &HeaderMap, stored: &HeaderMap) {
+    let rules = ResponseRules::default();
+    let _ = targeted::directives(stored, &rules.targets);
+    let _ = groups::groups(stored);
+    let _ = conditions::not_modified(request, stored, SystemTime::UNIX_EPOCH + NOW);
+    if let Selection::Part(range) = range::select(request, stored, 100) {
+        assert!(range.start < range.end && range.end <= 100, "{range:?}");
+    }
+    let uri = Uri::from_static("http://example.com/a/b?c");
+    for target in invalidation::locations(&uri, request, stored) {
+        assert!(target.as_str().starts_with('/'), "{target}");
+    }
+    let _ = revalidation::updated(stored, request, SystemTime::UNIX_EPOCH + NOW);
 }
 
 /// How old a response is when it arrives.
 #[must_use]
 pub fn age(headers: &HeaderMap) -> Duration {
-    age::on_arrival(headers, SystemTime::UNIX_EPOCH + NOW)
+    age::on_arrival(headers, SystemTime::UNIX_EPOCH + NOW).unwrap_or_default()
 }
 
 /// What of `request` selected `response`. `None` where no other request does.

@@ -1,13 +1,19 @@
 //! The tower layer: [`MemoLockLayer`].
 
 mod body;
+mod cache_status;
+mod change;
 mod computation;
+mod control;
+mod draft;
+mod finder;
 mod future;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod key_extractor;
 mod layer;
+mod origin;
 mod policy;
 mod recording;
 mod refusal;
@@ -19,6 +25,7 @@ pub mod stored_response;
 mod vary_index;
 
 pub use self::body::MemoBody;
+pub use self::control::MemoControl;
 pub use self::future::ResponseFuture;
 pub use self::key_extractor::{BodyKey, BufferedBody, HeadKey, KeyExtractor, UriKey, When};
 pub use self::layer::MemoLockLayer;

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::AGE;
+use http::header::{AGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, TRAILER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::body::MemoBody;
+use super::cache_status::{self, CACHE_STATUS};
+use super::policy::conditions::not_modified;
+use super::policy::range::{Selection, select};
+use super::policy::request::Narrow;
 use super::stored_response::StoredResponse;
 
 /// The response to somebody who waited for it: as it was.
@@ -25,23 +29,91 @@ pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> 
 }
 
 /// The response to somebody who came later: with its age (RFC 9111, section 5.1).
-pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant) -> Response<MemoBody<B>> {
+///
+/// `cache_status` says whether to say that it was a hit, which is the one allocation of a hit in memory.
+pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<MemoBody<B>> {
     let status = stored.status();
+    let age = decimal(stored.age_at(now).as_secs());
+    let told = cache_status.then(|| cache_status::hit(stored.fresh_at(now).unwrap_or_default().as_secs()));
     // From a store elsewhere it is nobody else's, and can be taken apart.
-    let (headers, content, trailers) = match Arc::try_unwrap(stored) {
-        Ok(own) => {
-            let age = decimal(own.meta().age_now().as_secs());
-            let (mut headers, content, trailers) = own.into_content();
-            headers.insert(AGE, age);
-            (headers, content, trailers)
-        }
+    let (mut headers, content, trailers) = match Arc::try_unwrap(stored) {
+        Ok(own) => own.into_content(),
         Err(shared) => (
-            shared.aged_headers(now, |age| decimal(age.as_secs())),
+            shared.aged_headers(cache_status),
             shared.body().clone(),
             shared.trailers().cloned().map(Box::new),
         ),
     };
+    match headers.get_mut(AGE) {
+        Some(value) => *value = age,
+        None => drop(headers.insert(AGE, age)),
+    }
+    if let Some(told) = told {
+        match headers.get_mut(CACHE_STATUS) {
+            Some(value) if value.is_empty() => *value = told,
+            _ => drop(headers.append(CACHE_STATUS, told)),
+        }
+    }
     response(status, headers, content, trailers)
+}
+
+/// The same for a request with these fields that may not get all of it.
+pub(crate) fn narrowed<B>(
+    stored: Arc<StoredResponse>,
+    narrow: Narrow,
+    request: &HeaderMap,
+    now: Instant,
+    cache_status: bool,
+) -> Response<MemoBody<B>> {
+    let is_ok = stored.status() == StatusCode::OK;
+    let has_trailers = stored.trailers().is_some();
+    let content = stored.body().clone();
+    let unmodified = is_ok && narrow.conditional && not_modified(request, stored.headers(), stored.meta().stored_at);
+    let selection = match is_ok && narrow.range && !narrow.head {
+        true => select(request, stored.headers(), content.len()),
+        false => Selection::Whole,
+    };
+    let mut whole = hit(stored, now, cache_status);
+    let headers = whole.headers_mut();
+    if unmodified {
+        // Nothing that describes content that is not sent (RFC 9110, 15.4.5).
+        for name in [
+            CONTENT_ENCODING,
+            CONTENT_LANGUAGE,
+            CONTENT_LENGTH,
+            CONTENT_RANGE,
+            CONTENT_TYPE,
+            TRAILER,
+        ] {
+            headers.remove(name);
+        }
+        *whole.status_mut() = StatusCode::NOT_MODIFIED;
+        return whole.map(|_| MemoBody::empty());
+    }
+    if narrow.head {
+        if !has_trailers && !headers.contains_key(CONTENT_LENGTH) && whole.status() != StatusCode::NO_CONTENT {
+            whole.headers_mut().insert(CONTENT_LENGTH, content.len().into());
+        }
+        return whole.map(|_| MemoBody::empty());
+    }
+    let (status, range, part) = match selection {
+        Selection::Whole => return whole,
+        Selection::Part(range) => {
+            let shown = format!("bytes {}-{}/{}", range.start, range.end - 1, content.len());
+            (StatusCode::PARTIAL_CONTENT, shown, content.slice(range))
+        }
+        Selection::Unsatisfiable => {
+            let shown = format!("bytes */{}", content.len());
+            (StatusCode::RANGE_NOT_SATISFIABLE, shown, Bytes::new())
+        }
+    };
+    headers.remove(TRAILER);
+    headers.insert(CONTENT_LENGTH, part.len().into());
+    if let Ok(range) = HeaderValue::try_from(range) {
+        headers.insert(CONTENT_RANGE, range);
+    }
+    *whole.status_mut() = status;
+    whole.map(|_| MemoBody::replay(part, None))
 }
 
 fn response<B>(

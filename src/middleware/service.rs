@@ -10,11 +10,15 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::body::MemoBody;
+use super::cache_status::{Forward, Forwarded};
+use super::change::Change;
 use super::computation::{Computation, Judge};
+use super::finder::{Found, Place, is_variant};
 use super::future::{Direct, ResponseFuture, Step};
-use super::key_extractor::{HeadKey, KeyExtractor};
-use super::policy::request::may_collapse;
-use super::policy::vary::{self, Vary};
+use super::key_extractor::{HeadKey, KeyExtractor, uri_as_received};
+use super::origin::Origin;
+use super::policy::request::{Access, Bypass, Narrow, access};
+use super::policy::revalidation::add_conditions;
 use super::refusal::refusal;
 use super::replay;
 use super::settings::Settings;
@@ -26,8 +30,8 @@ use crate::store::Store;
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
-/// How many addresses of one response are tried before the request goes its own way: the key's, its variant's, and one
-/// more for a response that has begun to vary by other fields.
+/// How many addresses of one response are waited at before the request goes its own way: the key's, its variant's, and
+/// one more for a response that has begun to vary by other fields.
 const MAX_ADDRESSES: usize = 3;
 
 /// Shares responses among identical requests. Made by a [`MemoLockLayer`](super::MemoLockLayer).
@@ -105,41 +109,71 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let settings = &self.settings;
         let uncovered_body = !settings.key.covers_body() && !request.body().is_end_stream();
-        if let Err(reason) = may_collapse(request.method(), request.headers(), uncovered_body, &settings.requests) {
-            tracing::trace!(reason = reason.as_str(), "the request is not collapsed");
-            return ResponseFuture::direct(self.inner.clone(), settings.key.pass(request));
-        }
-        match settings.key.head_key(&request) {
-            HeadKey::Bypass => ResponseFuture::direct(self.inner.clone(), settings.key.pass(request)),
-            HeadKey::Key(key) if settings.is_too_long(&key) => {
-                ResponseFuture::direct(self.inner.clone(), settings.key.pass(request))
-            }
-            HeadKey::Key(key) => {
-                let address = settings.locate(key, request.headers());
-                let now = Instant::now();
-                if let Some(stored) = settings.memo.shared.peek(&address, now)
-                    && is_variant(&stored, request.headers())
-                {
-                    return ResponseFuture::ready(replay::hit(stored, now));
-                }
+        let narrow = match access(request.method(), request.headers(), uncovered_body, &settings.requests) {
+            Access::Share => None,
+            Access::Read(narrow) => Some(narrow),
+            Access::Change => {
+                let change = Change::new(settings, &request);
                 let request = settings.key.pass(request);
-                let settings = Arc::clone(settings);
-                ResponseFuture::core(settings.answer(self.inner.clone(), request, address))
+                return ResponseFuture::core(change.carry_out(self.inner.clone(), request));
             }
-            HeadKey::NeedsBody => {
+            Access::Bypass(reason) => {
+                tracing::trace!(reason = reason.as_str(), "the request is not collapsed");
+                let why = if reason == Bypass::Method {
+                    Forward::Method
+                } else {
+                    Forward::Bypass
+                };
+                return self.direct(request, why);
+            }
+        };
+        let key = match settings.key.head_key(&request) {
+            HeadKey::Key(_) if narrow.is_some_and(|narrow| narrow.head) => settings.get_key(&request),
+            HeadKey::Key(key) => Some(key),
+            HeadKey::NeedsBody if narrow.is_none() => {
                 let settings = Arc::clone(settings);
                 let service = self.inner.clone();
-                ResponseFuture::core(async move {
+                return ResponseFuture::core(async move {
                     match settings.key.body_key(request).await {
                         (Some(key), request) if !settings.is_too_long(&key) => {
-                            let address = settings.locate(key, request.headers());
+                            let address = Address::of(&settings.memo.shared.tag, key);
                             settings.answer(service, request, address).await
                         }
-                        (_, request) => Step::Done(direct(service, request).await),
+                        (_, request) => settings.then_direct(service, request, Forwarded::because(Forward::Bypass)),
                     }
-                })
+                });
+            }
+            HeadKey::NeedsBody | HeadKey::Bypass => None,
+        };
+        let Some(key) = key.filter(|key| !settings.is_too_long(key)) else {
+            return self.direct(request, Forward::Bypass);
+        };
+        let address = Address::of(&settings.memo.shared.tag, key);
+        if narrow.is_none() {
+            let now = Instant::now();
+            if let Some(stored) = settings.peek(&address, request.headers(), now) {
+                settings.memo.shared.counters.hits.add();
+                return ResponseFuture::ready(replay::hit(stored, now, settings.cache_status));
             }
         }
+        let request = settings.key.pass(request);
+        let settings = Arc::clone(settings);
+        match narrow {
+            None => ResponseFuture::core(settings.answer(self.inner.clone(), request, address)),
+            Some(narrow) => ResponseFuture::core(settings.read(self.inner.clone(), request, address, narrow)),
+        }
+    }
+}
+
+impl<S, St, K> MemoLockService<S, St, K> {
+    /// The request goes to the inner service, and nothing else happens.
+    fn direct<ReqBody, ResBody>(&self, request: Request<ReqBody>, why: Forward) -> ResponseFuture<S, K::Body, ResBody>
+    where
+        S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
+        K: KeyExtractor<ReqBody>,
+    {
+        let forwarded = self.settings.cache_status.then(|| Forwarded::because(why));
+        ResponseFuture::direct(self.inner.clone(), self.settings.key.pass(request), forwarded)
     }
 }
 
@@ -150,15 +184,43 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         memo.shared.is_too_long(key.as_str(), memo.config.limits.key)
     }
 
-    /// Where the response to a request with this key is: at the key's address, or at that of its variant.
-    fn locate(&self, key: Key, headers: &HeaderMap) -> Address {
-        let address = Address::of(&self.memo.shared.tag, key);
-        match self.vary.get(&address) {
-            Some(known) => match vary::fingerprint(&known.names, headers) {
-                variant if variant == known.first => address,
-                variant => address.variant(&variant),
-            },
-            None => address,
+    /// The key of a `GET` of the same target.
+    fn get_key<B>(&self, request: &Request<B>) -> Option<Key>
+    where
+        K: KeyExtractor<B>,
+    {
+        self.key.get_key(uri_as_received(request), request.headers())
+    }
+
+    /// A stored response for a request that must not wait for another, nor lead others.
+    fn read<S, B, ResBody>(
+        self: Arc<Self>,
+        service: S,
+        request: Request<B>,
+        address: Address,
+        narrow: Narrow,
+    ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Send + 'static,
+        ResBody: Send + 'static,
+    {
+        async move {
+            let now = Instant::now();
+            let why = match self.find(&address, request.headers()).await {
+                Found::Stored(_, stored) if stored.fresh_at(now).is_none() => Forward::Stale,
+                Found::Stored(_, stored) if !narrow.admits(stored.meta()) => Forward::Request,
+                Found::Stored(_, stored) => {
+                    self.memo.shared.counters.hits.add();
+                    let narrowed = replay::narrowed(stored, narrow, request.headers(), now, self.cache_status);
+                    return Step::Done(Ok(narrowed));
+                }
+                Found::Nothing(place) if place.variant.is_some() => Forward::VaryMiss,
+                Found::Nothing(_) | Found::Unsettled => Forward::UriMiss,
+            };
+            self.then_direct(service, request, Forwarded::because(why))
         }
     }
 
@@ -167,7 +229,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         self: Arc<Self>,
         service: S,
         request: Request<B>,
-        mut address: Address,
+        address: Address,
     ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
         S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
@@ -179,16 +241,31 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         ResBody::Error: Into<BoxError>,
     {
         async move {
-            for _ in 0..MAX_ADDRESSES {
-                let Some(stored) = self.memo.shared.look_up(&address).await else {
-                    return Step::then(self.miss(service, request, address));
-                };
-                if is_variant(&stored, request.headers()) {
-                    return Step::Done(Ok(replay::hit(stored, Instant::now())));
+            let (place, stale, why) = match self.find(&address, request.headers()).await {
+                Found::Stored(place, stored) => {
+                    let now = Instant::now();
+                    if stored.fresh_at(now).is_some() {
+                        self.memo.shared.counters.hits.add();
+                        return Step::Done(Ok(replay::hit(stored, now, self.cache_status)));
+                    }
+                    (place, Some(stored), Forward::Stale)
                 }
-                address = self.variant(address, &stored, request.headers());
-            }
-            Step::then(then_direct(service, request))
+                Found::Nothing(place) => {
+                    let why = place.variant.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
+                    (place, None, why)
+                }
+                Found::Unsettled => {
+                    let forwarded = Forwarded::because(Forward::VaryMiss).detail("unsettled");
+                    return self.then_direct(service, request, forwarded);
+                }
+            };
+            let miss = Miss {
+                first: address,
+                place,
+                stale,
+                why,
+            };
+            Step::then(self.miss(service, request, miss))
         }
     }
 
@@ -197,7 +274,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         self: Arc<Self>,
         service: S,
         request: Request<B>,
-        mut address: Address,
+        mut miss: Miss,
     ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
         S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
@@ -211,25 +288,54 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         async move {
             // One clock for all that the request waits for.
             let deadline = self.memo.config.deadline();
+            let mut detail = None;
             for _ in 0..MAX_ADDRESSES {
-                match self.memo.shared.obtain(&address, &self.memo.config, deadline).await {
+                let Place { address, variant } = &miss.place;
+                if variant.is_some_and(|variant| !self.vary.admit(&miss.first, variant)) {
+                    let forwarded = Forwarded::because(Forward::VaryMiss).detail("too-many-variants");
+                    return self.then_direct(service, request, forwarded);
+                }
+                match self.memo.shared.obtain(address, &self.memo.config, deadline).await {
                     Obtained::Followed(stored) if is_variant(&stored, request.headers()) => {
-                        return Step::Done(Ok(replay::followed(stored)));
+                        if stored.fresh_at(Instant::now()).is_none() {
+                            break;
+                        }
+                        let mut response = replay::followed(stored);
+                        self.say(Forwarded::because(miss.why).collapsed(true), response.headers_mut());
+                        return Step::Done(Ok(response));
                     }
-                    Obtained::Followed(stored) => address = self.variant(address, &stored, request.headers()),
-                    Obtained::Lead(lead) => return self.lead(lead, service, request, address),
+                    Obtained::Followed(stored) => {
+                        let place = self.other_variant(&miss.first, &stored, request.headers());
+                        let Some(place) = place.filter(|place| place.address != miss.place.address) else {
+                            break;
+                        };
+                        let (stale, why) = (None, Forward::VaryMiss);
+                        miss = Miss {
+                            place,
+                            stale,
+                            why,
+                            ..miss
+                        };
+                    }
+                    Obtained::Lead(lead) => return self.lead(lead, service, request, miss),
                     Obtained::Limited(_) => match self.refuse(request.headers()) {
                         Some(refusal) => return Step::Done(Ok(refusal)),
                         None => break,
                     },
-                    Obtained::Pass => match self.refuse_recording(&address, request.headers()) {
+                    Obtained::Pass => match self.refuse_recording(address, request.headers()) {
                         Some(refusal) => return Step::Done(Ok(refusal)),
                         None => break,
                     },
-                    Obtained::Failed(_) | Obtained::TimedOut | Obtained::GaveUp => break,
+                    Obtained::TimedOut => {
+                        detail = Some("timeout");
+                        break;
+                    }
+                    Obtained::Failed(_) | Obtained::GaveUp => break,
                 }
             }
-            Step::then(then_direct(service, request))
+            let mut forwarded = Forwarded::because(miss.why).collapsed(false);
+            forwarded.detail = detail;
+            self.then_direct(service, request, forwarded)
         }
     }
 
@@ -237,8 +343,8 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         &self,
         lead: Lead<Arc<StoredResponse>>,
         service: S,
-        request: Request<B>,
-        address: Address,
+        mut request: Request<B>,
+        miss: Miss,
     ) -> Step<Answer<ResBody, S::Error>>
     where
         S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
@@ -249,21 +355,54 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         ResBody::Data: Send,
         ResBody::Error: Into<BoxError>,
     {
-        if let Some(refusal) = self.refuse_recording(&address, request.headers()) {
+        let Miss {
+            place, mut stale, why, ..
+        } = miss;
+        if let Some(refusal) = self.refuse_recording(&place.address, request.headers()) {
             drop(lead.pass());
             return Step::Done(Ok(refusal));
         }
+        let request_headers = request.headers().clone();
+        stale = stale.filter(|stale| add_conditions(request.headers_mut(), stale.headers()));
         let computation = Computation {
             judge: Judge {
                 shared: Arc::clone(&self.memo.shared),
-                address,
-                rules: self.responses,
+                address: place.address,
+                rules: self.responses.clone(),
+                cache_status: self.cache_status,
             },
             lead,
             method: request.method().clone(),
-            request_headers: request.headers().clone(),
+            request_headers,
+            stale,
+            why,
+            origin: Origin::of(&request),
         };
         Step::then(async move { Step::Done(computation.run(service, request).await) })
+    }
+
+    /// To the inner service, and nothing of it to anybody else.
+    fn then_direct<S, B, ResBody>(
+        &self,
+        service: S,
+        request: Request<B>,
+        forwarded: Forwarded,
+    ) -> Step<Answer<ResBody, S::Error>>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: 'static,
+        B: Send + 'static,
+        ResBody: 'static,
+    {
+        let forwarded = self.cache_status.then_some(forwarded);
+        Step::then(async move { Step::Done(Direct::new(service, request, forwarded).await) })
+    }
+
+    fn say(&self, forwarded: Forwarded, headers: &mut HeaderMap) {
+        if self.cache_status {
+            forwarded.tell(headers);
+        }
     }
 
     /// The answer to a request at a limit, where it is not to go to the inner service.
@@ -284,39 +423,16 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         self.memo.shared.limited(address, Limit::Recording);
         Some(refusal)
     }
-
-    /// The address of the variant that the request asks for, when `stored` at `address` is another.
-    fn variant(&self, address: Address, stored: &StoredResponse, headers: &HeaderMap) -> Address {
-        let (Vary::Names(names), Some(first)) = (vary::names(stored.headers()), stored.meta().variant) else {
-            return address;
-        };
-        self.vary.learn(&address, &names, first);
-        address.variant(&vary::fingerprint(&names, headers))
-    }
 }
 
-/// Whether the stored response is one for a request with these fields (RFC 9111, section 4.1).
-fn is_variant(stored: &StoredResponse, headers: &HeaderMap) -> bool {
-    let Some(variant) = stored.meta().variant else {
-        return true;
-    };
-    match vary::names(stored.headers()) {
-        Vary::Names(names) => vary::matches(&names, &variant, headers),
-        Vary::None | Vary::Any => false,
-    }
-}
-
-async fn then_direct<S, B, ResBody>(service: S, request: Request<B>) -> Step<Answer<ResBody, S::Error>>
-where
-    S: Service<Request<B>, Response = Response<ResBody>>,
-{
-    Step::Done(direct(service, request).await)
-}
-
-async fn direct<S, B, ResBody>(service: S, request: Request<B>) -> Answer<ResBody, S::Error>
-where
-    S: Service<Request<B>, Response = Response<ResBody>>,
-{
-    let response = Direct::new(service, request).await?;
-    Ok(response.map(MemoBody::inner))
+/// What a request did not find.
+struct Miss {
+    /// The address of the first variant.
+    first: Address,
+    /// Where its response would be.
+    place: Place,
+    /// What is there, but stale.
+    stale: Option<Arc<StoredResponse>>,
+    /// Why the inner service is asked, if it is.
+    why: Forward,
 }

@@ -12,5 +12,7 @@ pub(crate) struct Settings<St, K> {
     pub(crate) key: K,
     pub(crate) requests: RequestRules,
     pub(crate) responses: ResponseRules,
+    /// Whether responses say what the layer did.
+    pub(crate) cache_status: bool,
     pub(crate) vary: std::sync::Arc<VaryIndex>,
 }

@@ -1,13 +1,17 @@
-//! Which request fields the response at an address is known to vary by, so that a variant is found with one look-up.
+//! Which request fields the response at an address is known to vary by, so that a variant is found in one round trip.
 //!
-//! The first variant of a response is stored at the address itself, every other at one that has the fingerprint of
-//! the fields that [`Vary`](https://www.rfc-editor.org/rfc/rfc9111#section-4.1) names. A node learns the names from the
-//! first stored response it finds, and from then on goes straight to the variant's own address. What it knows is a hint:
-//! the fingerprint in the stored response decides.
+//! The first variant of a response is stored at the address itself, every other at one that has the *generation* of the
+//! first, which is random, and the fingerprint of the fields that [`Vary`][4.1] names. A node learns both from the first
+//! stored response it finds, and from then on asks for the first variant and for its own at the same time.
+//!
+//! Without the first one, or with one of another generation, no other variant is reached: to invalidate the first is to
+//! invalidate them all, on every node, and so is to replace it. What a node knows is a hint; what is stored decides.
+//!
+//! [4.1]: https://www.rfc-editor.org/rfc/rfc9111#section-4.1
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderName;
 
@@ -16,41 +20,103 @@ use crate::key::Address;
 /// Bounds the memory: beyond, everything is learned anew.
 const MAX_ADDRESSES: usize = 4096;
 
+/// How many variants of one response a node has stored besides the first. Requests for others go their own way: by a
+/// field that everybody sends another value in, one could fill the store.
+const MAX_VARIANTS: usize = 32;
+
 /// What the response stored at an address itself varies by.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) names: Arc<[HeaderName]>,
     /// The fingerprint of the variant at the address itself.
     pub(crate) first: [u8; 16],
+    /// The generation of the variant at the address itself.
+    pub(crate) generation: [u8; 8],
+}
+
+#[derive(Debug)]
+struct Entry {
+    known: Known,
+    variants: HashSet<[u8; 16]>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct VaryIndex {
-    known: Mutex<HashMap<Address, Known>>,
+    entries: Mutex<HashMap<Address, Entry>>,
     len: AtomicUsize,
 }
 
 impl VaryIndex {
+    fn entries(&self) -> MutexGuard<'_, HashMap<Address, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn get(&self, address: &Address) -> Option<Known> {
         if self.len.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(address).cloned()
+        self.entries().get(address).map(|entry| entry.known.clone())
     }
 
-    pub(crate) fn learn(&self, address: &Address, names: &[HeaderName], first: [u8; 16]) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MAX_ADDRESSES {
-            known.clear();
+    pub(crate) fn learn(&self, address: &Address, known: Known) {
+        let mut entries = self.entries();
+        if entries
+            .get(address)
+            .is_some_and(|entry| entry.known.generation == known.generation)
+        {
+            return;
         }
-        known.insert(
-            address.clone(),
-            Known {
-                names: names.into(),
-                first,
-            },
-        );
-        self.len.store(known.len(), Ordering::Relaxed);
+        if entries.len() >= MAX_ADDRESSES {
+            entries.clear();
+        }
+        let variants = HashSet::new();
+        entries.insert(address.clone(), Entry { known, variants });
+        self.len.store(entries.len(), Ordering::Relaxed);
+    }
+
+    /// Whether one more variant may be stored. Asked again about one that was admitted, it says the same.
+    pub(crate) fn admit(&self, address: &Address, fingerprint: [u8; 16]) -> bool {
+        let mut entries = self.entries();
+        let Some(entry) = entries.get_mut(address) else {
+            return true;
+        };
+        if entry.variants.len() < MAX_VARIANTS {
+            entry.variants.insert(fingerprint);
+        }
+        entry.variants.contains(&fingerprint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Key, Tag};
+
+    fn known(generation: u8) -> Known {
+        Known {
+            names: Arc::new([]),
+            first: [0; 16],
+            generation: [generation; 8],
+        }
+    }
+
+    #[test]
+    fn variants_of_one_generation_are_bounded() {
+        let index = VaryIndex::default();
+        let address = Address::new(&Tag::new("t").unwrap(), &Key::new("k").unwrap());
+        assert!(index.get(&address).is_none());
+        index.learn(&address, known(1));
+        let fingerprint = |n: usize| [n as u8; 16];
+        for n in 0..MAX_VARIANTS {
+            assert!(index.admit(&address, fingerprint(n)), "{n}");
+        }
+        assert!(!index.admit(&address, fingerprint(MAX_VARIANTS)));
+        assert!(index.admit(&address, fingerprint(0)));
+
+        index.learn(&address, known(1));
+        assert!(!index.admit(&address, fingerprint(MAX_VARIANTS)));
+        index.learn(&address, known(2));
+        assert!(index.admit(&address, fingerprint(MAX_VARIANTS)));
+        assert_eq!(index.get(&address).unwrap().generation, [2; 8]);
     }
 }

@@ -174,7 +174,10 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     StoreErrorKind::Encode => _ = self.release(lease, Release::Abandoned).await,
                     // A store that is full takes no value, but may still pass it on.
                     StoreErrorKind::Rejected => _ = self.release(lease, Release::Shared(stored)).await,
-                    StoreErrorKind::Timeout | StoreErrorKind::Unavailable | StoreErrorKind::Config => {}
+                    StoreErrorKind::Timeout
+                    | StoreErrorKind::Unavailable
+                    | StoreErrorKind::Config
+                    | StoreErrorKind::Unsupported => {}
                 }
             }
         }

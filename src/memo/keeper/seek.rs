@@ -44,7 +44,8 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     return Sought::Lead(error.kind().into(), None);
                 }
             };
-            if let Some(value) = self.shared.vouched(&self.address, acquired.value).await {
+            let found = self.shared.vouched(&self.address, acquired.value).await;
+            if let Some(value) = found.filter(|value| self.shared.codec.is_fresh(value)) {
                 if acquired.lock == Lock::Granted {
                     self.release(Lease::Held(epoch), Release::Abandoned).await;
                 }
@@ -78,7 +79,9 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         match notice {
             Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
                 match self.shared.vouched(&self.address, Some(value)).await {
-                    Some(value) => Heard::Landed(Outcome::Ready(value), since),
+                    Some(value) if self.shared.codec.is_fresh(&value) => Heard::Landed(Outcome::Ready(value), since),
+                    // Stored, but for nobody who waits.
+                    Some(_) => Heard::Landed(Outcome::Pass, Moment::END),
                     None => Heard::Again,
                 }
             }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use bytes::BytesMut;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Uri};
 use http_body::Body;
 use sha2::{Digest, Sha256};
 
@@ -119,6 +119,11 @@ where
             let key = digest.map(|digest| key.with_digest(PART, &digest));
             (key, Request::from_parts(head, body))
         }
+    }
+
+    fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
+        let key = self.inner.get_key(uri, headers)?;
+        Some(key.with_digest(PART, &Sha256::digest([]).into()))
     }
 
     fn pass(&self, request: Request<B>) -> Request<BufferedBody<B>> {

@@ -2,7 +2,7 @@
 
 use std::future::{Future, ready};
 
-use http::Request;
+use http::{HeaderMap, Request, Uri};
 
 use super::When;
 use crate::key::Key;
@@ -57,7 +57,8 @@ use crate::key::Key;
 /// # Extractors of your own
 ///
 /// One that looks at the head only implements [`head_key`](KeyExtractor::head_key) and
-/// [`pass`](KeyExtractor::pass), with `Body = B`.
+/// [`pass`](KeyExtractor::pass), with `Body = B`; [`get_key`](KeyExtractor::get_key) too, so that `HEAD` and unsafe
+/// requests find what is stored.
 pub trait KeyExtractor<B>: Clone + Send + Sync + 'static {
     /// The body that the inner service gets.
     type Body: Send;
@@ -80,6 +81,16 @@ pub trait KeyExtractor<B>: Clone + Send + Sync + 'static {
     /// one, with the body left alone.
     fn body_key(&self, request: Request<B>) -> impl Future<Output = (Option<Key>, Request<Self::Body>)> + Send {
         ready((None, self.pass(request)))
+    }
+
+    /// The key that a `GET` for `uri` has, in requests with these header fields and no body.
+    ///
+    /// This is how a `HEAD` finds the stored response to a `GET`, and how an unsafe request makes what is stored for its
+    /// target out of date (RFC 9111, section 4.4). `uri` is as the server received it, in front of any router. Defaults
+    /// to `None`: neither of that happens.
+    fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
+        let _ = (uri, headers);
+        None
     }
 
     /// Hands on a request whose body is not needed for the key, unread.

@@ -10,5 +10,7 @@ mod when;
 pub use self::body_key::BodyKey;
 pub use self::buffered_body::BufferedBody;
 pub use self::extractor::{HeadKey, KeyExtractor};
+pub(super) use self::overrides::is_method_override;
 pub use self::uri_key::UriKey;
+pub(super) use self::uri_key::uri_as_received;
 pub use self::when::When;

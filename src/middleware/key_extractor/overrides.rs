@@ -14,6 +14,11 @@ pub(super) fn is_override(name: &[u8]) -> bool {
     }
 }
 
+/// Whether a field named `name` may override the method.
+pub(in crate::middleware) fn is_method_override(name: &[u8]) -> bool {
+    name.starts_with(b"x-http-method") || name.starts_with(b"x-method")
+}
+
 fn is_extension_override(name: &[u8]) -> bool {
     match name {
         [b'f', ..] => name.starts_with(b"forwarded-") && !matches!(name, b"forwarded-for"),

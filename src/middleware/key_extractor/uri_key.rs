@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{HeaderMap, HeaderName};
 use http::{Request, Uri};
 
-use super::overrides::{self, is_override};
+use super::overrides::{self, is_method_override, is_override};
 use super::{HeadKey, KeyExtractor};
 use crate::key::{Key, KeyBuilder};
 
@@ -116,13 +116,16 @@ impl UriKey {
             key = lines(key, name, head.headers);
         }
         if fields.overrides {
-            key = self.overrides(key, head.headers);
+            key = self.overrides(key, head);
         }
         Some(key.build())
     }
 
-    fn overrides(&self, mut key: KeyBuilder, headers: &HeaderMap) -> KeyBuilder {
-        for (name, value) in overrides::sorted(headers) {
+    fn overrides(&self, mut key: KeyBuilder, head: &Head<'_>) -> KeyBuilder {
+        for (name, value) in overrides::sorted(head.headers) {
+            if head.is_assumed && is_method_override(name.as_str().as_bytes()) {
+                continue;
+            }
             if !self.headers.contains(name) && !self.ignored.contains(name) {
                 key = key.named(name.as_str(), value.as_bytes());
             }
@@ -139,8 +142,18 @@ impl<B: Send> KeyExtractor<B> for UriKey {
             method: request.method().as_str(),
             uri: uri_as_received(request),
             headers: request.headers(),
+            is_assumed: false,
         };
         self.key(&head).into()
+    }
+
+    fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
+        self.key(&Head {
+            method: "GET",
+            uri,
+            headers,
+            is_assumed: true,
+        })
     }
 
     fn pass(&self, request: Request<B>) -> Request<B> {
@@ -153,10 +166,12 @@ struct Head<'a> {
     method: &'a str,
     uri: &'a Uri,
     headers: &'a HeaderMap,
+    /// Whether the method is another one than the request has, and so not overridden.
+    is_assumed: bool,
 }
 
 /// The URI before a router took a prefix off.
-fn uri_as_received<B>(request: &Request<B>) -> &Uri {
+pub(in crate::middleware) fn uri_as_received<B>(request: &Request<B>) -> &Uri {
     #[cfg(feature = "axum")]
     if let Some(axum::extract::OriginalUri(uri)) = request.extensions().get() {
         return uri;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 
-use http::Request;
+use http::{HeaderMap, Request, Uri};
 
 use super::{HeadKey, KeyExtractor};
 use crate::key::Key;
@@ -50,6 +50,10 @@ where
 
     fn body_key(&self, request: Request<B>) -> impl Future<Output = (Option<Key>, Request<K::Body>)> + Send {
         self.inner.body_key(request)
+    }
+
+    fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
+        self.inner.get_key(uri, headers)
     }
 
     fn pass(&self, request: Request<B>) -> Request<K::Body> {

@@ -7,20 +7,26 @@ use http::header::{AGE, DATE, HeaderName};
 
 use super::cache_control::delta_seconds;
 
-/// How old a response already is when it arrives: the larger of `apparent_age` and `age_value` (RFC 9111, 4.2.3).
+/// How old a response already is when it arrives: the larger of `apparent_age` and `age_value` (RFC 9111, 4.2.3). `None`
+/// where its `Age` cannot be read.
 ///
 /// In whole seconds, as both fields are. The time that the response took (`response_delay`) is not added: what is beneath the
 /// layer is as a rule the origin itself, whose response would be stale at once where it takes longer than it is fresh.
-pub(crate) fn on_arrival(headers: &HeaderMap, now: SystemTime) -> Duration {
+pub(crate) fn on_arrival(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let apparent = date(headers, &DATE).and_then(|date| now.duration_since(date).ok());
     let apparent = Duration::from_secs(apparent.unwrap_or_default().as_secs());
-    apparent.max(age_value(headers).unwrap_or_default())
+    Some(apparent.max(age_value(headers)?))
 }
 
-/// The `Age` field: the first value where there are several, none where it is invalid (RFC 9111, 5.1).
-pub(crate) fn age_value(headers: &HeaderMap) -> Option<Duration> {
-    let line = headers.get(AGE)?.as_bytes();
-    let first = line.split(|byte| *byte == b',').next()?;
+/// The `Age` field, zero where there is none: the first member where there are several (RFC 9111, 5.1).
+///
+/// `None` where that is no number. The RFC would have it ignored, which makes the response younger than somebody said
+/// it is; invalid freshness is stale everywhere else (4.2.1), and so it is here.
+fn age_value(headers: &HeaderMap) -> Option<Duration> {
+    let Some(line) = headers.get(AGE) else {
+        return Some(Duration::ZERO);
+    };
+    let first = line.as_bytes().split(|byte| *byte == b',').next()?;
     delta_seconds(first.trim_ascii())
 }
 
@@ -53,14 +59,13 @@ mod tests {
             (&[age("30"), date("Sun, 06 Nov 1994 08:49:37 GMT")], 30),
             (&[age("10"), age("20")], 10),
             (&[age("10 , 20")], 10),
-            (&[age("-1")], 0),
-            (&[age("1.5")], 0),
-            (&[age("")], 0),
-            (&[age("x, 10")], 0),
             (&[age("18446744073709551616")], 1 << 31),
         ] {
             let found = on_arrival(&headers(lines), now);
-            assert_eq!(found, Duration::from_secs(expected), "{lines:?}");
+            assert_eq!(found, Some(Duration::from_secs(expected)), "{lines:?}");
+        }
+        for value in ["-1", "1.5", "", "x", "x, 10", "10;x=1", "7200.0"] {
+            assert_eq!(on_arrival(&headers(&[age(value)]), now), None, "{value}");
         }
     }
 }

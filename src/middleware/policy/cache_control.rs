@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::CACHE_CONTROL;
 
 /// The most seconds that a directive can ask for (RFC 9111, 1.2.2).
-const MAX_DELTA_SECONDS: u64 = 1 << 31;
+pub(super) const MAX_DELTA_SECONDS: u64 = 1 << 31;
 
 /// The directives of a message, from all its `Cache-Control` lines.
 ///
@@ -38,7 +38,7 @@ pub(crate) struct CacheControl {
     pub(crate) stale_if_error: Option<Duration>,
 }
 
-/// `Cache-Control` does not follow its grammar: what it forbids is unknown.
+/// A field does not follow its grammar: what it forbids is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 

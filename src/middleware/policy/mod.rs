@@ -1,18 +1,36 @@
 //! Which requests may share a response, which responses may be shared or stored, and for how long.
 //!
 //! Pure functions over heads and trailers, after RFC 9111 for a shared cache, and stricter where the RFC allows it: no
-//! heuristic freshness, nothing with credentials, nothing that sets a cookie, and nothing that cannot be parsed.
+//! heuristic freshness, nothing to credentials that does not say so, nothing that sets a cookie, and nothing that cannot
+//! be parsed.
 //!
-//! [`request::may_collapse`] is asked before a request waits for another; [`response::at_head`] when the head of a
-//! response is there, so that those who wait can be sent away at once where it is private; [`ending::at_end`] when
-//! all of it is there, which is before it is stored.
+//! | question | answer | standard |
+//! |---|---|---|
+//! | What may a request have? | [`request::access`] | RFC 9110, 9.2 and 13; RFC 9111, 3.5 and 5.2.1 |
+//! | May its response be shared, as its head is there? | [`response::at_head`] | RFC 9111, 3 and 5.2.2 |
+//! | For how long? | [`freshness`], [`age`] | RFC 9111, 4.2; RFC 5861 |
+//! | By whose directives? | [`cache_control`], [`targeted`] | RFC 9111, 5.2; RFC 9213; RFC 9651 ([`structured`]) |
+//! | For which requests? | [`vary`] | RFC 9111, 4.1 |
+//! | Is it whole, as its end is there? | [`ending::at_end`] | RFC 9111, 3.3 |
+//! | What of it is stored? | [`fields`] | RFC 9111, 3.1 |
+//! | What does somebody with a condition or a range get? | [`conditions`], [`range`] | RFC 9110, 13 and 14; RFC 9111, 4.3.2 |
+//! | How is a stale one revalidated? | [`revalidation`] | RFC 9111, 3.2, 4.3.1 and 4.3.4 |
+//! | What does an unsafe request make out of date? | [`invalidation`], [`groups`] | RFC 9111, 4.4; RFC 9875 |
 
 pub(super) mod age;
 pub(super) mod cache_control;
+pub(super) mod conditions;
 pub(super) mod ending;
 pub(super) mod fields;
+pub(super) mod freshness;
+pub(super) mod groups;
+pub(super) mod invalidation;
+pub(super) mod range;
 pub(super) mod request;
 pub(super) mod response;
+pub(super) mod revalidation;
+pub(super) mod structured;
+pub(super) mod targeted;
 pub(super) mod vary;
 
 #[cfg(test)]

@@ -3,6 +3,10 @@
 use http::{HeaderMap, Method};
 
 use super::cache_control::CacheControl;
+use super::ending::is_grpc;
+use super::invalidation::may_change;
+use crate::middleware::key_extractor::is_method_override;
+use crate::middleware::stored_response::Meta;
 
 /// What a layer lets collapse.
 #[derive(Debug, Clone)]
@@ -13,6 +17,8 @@ pub(crate) struct RequestRules {
     /// Whether requests with credentials collapse too, which is right where they are part of the key or change nothing
     /// about the response. Defaults to `false`.
     pub(crate) credentials: bool,
+    /// Whether unsafe requests make what is stored for their target out of date. Defaults to `true`.
+    pub(crate) invalidates: bool,
 }
 
 impl Default for RequestRules {
@@ -20,7 +26,43 @@ impl Default for RequestRules {
         Self {
             methods: vec![Method::GET, Method::HEAD],
             credentials: false,
+            invalidates: true,
         }
+    }
+}
+
+/// What a request may have of others' responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// All of it: it may be answered by a stored response, wait for another request, or lead others.
+    Share,
+    /// A stored response, in parts perhaps. Where there is none it goes to the inner service by itself.
+    Read(Narrow),
+    /// Nothing, and it may make stored responses out of date.
+    Change,
+    /// Nothing.
+    Bypass(Bypass),
+}
+
+/// What narrows the use that a request has for a stored response.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Narrow {
+    /// Only the head of it (RFC 9110, 9.3.2).
+    pub(crate) head: bool,
+    /// Nothing if it is a certain one (RFC 9110, 13.1.2 and 13.1.3).
+    pub(crate) conditional: bool,
+    /// A range of it (RFC 9110, 14.2).
+    pub(crate) range: bool,
+    /// Only one for requests with `Authorization` (RFC 9111, 3.5).
+    pub(crate) authorized: bool,
+    /// Only one for requests with other credentials.
+    pub(crate) cookies: bool,
+}
+
+impl Narrow {
+    /// Whether a stored response is for a request like this one, as far as its credentials are concerned.
+    pub(crate) fn admits(&self, stored: &Meta) -> bool {
+        (!self.authorized || stored.for_authorized) && (!self.cookies || stored.for_cookies)
     }
 }
 
@@ -29,12 +71,12 @@ impl Default for RequestRules {
 pub(crate) enum Bypass {
     /// The method is not one to collapse.
     Method,
-    /// The response may be meant for the holder of the credentials alone.
-    Credentials,
-    /// The response depends on a condition or a range.
+    /// The response depends on a condition that a cache does not evaluate.
     Conditional,
     /// The request asks for more than a response.
     Protocol,
+    /// The method that counts may be another one.
+    Override,
     /// There is a body which the key does not cover.
     Body,
     /// The request forbids storing.
@@ -46,81 +88,100 @@ impl Bypass {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Method => "method",
-            Self::Credentials => "credentials",
             Self::Conditional => "conditional",
             Self::Protocol => "protocol",
+            Self::Override => "override",
             Self::Body => "body",
             Self::NoStore => "no-store",
         }
     }
 }
 
-/// Whether a request may share a response, by its head. `uncovered_body` says that it has a body which its key does
-/// not cover.
-pub(crate) fn may_collapse(
-    method: &Method,
-    headers: &HeaderMap,
-    uncovered_body: bool,
-    rules: &RequestRules,
-) -> Result<(), Bypass> {
+/// What a request may have, by its head. `uncovered_body` says that it has a body which its key does not cover.
+pub(crate) fn access(method: &Method, headers: &HeaderMap, uncovered_body: bool, rules: &RequestRules) -> Access {
     if !rules.methods.contains(method) {
-        return Err(Bypass::Method);
+        if rules.invalidates && may_change(method) && !is_grpc(headers) {
+            return Access::Change;
+        }
+        return Access::Bypass(Bypass::Method);
     }
     if *method == Method::CONNECT {
-        return Err(Bypass::Protocol);
+        return Access::Bypass(Bypass::Protocol);
     }
     if uncovered_body {
-        return Err(Bypass::Body);
+        return Access::Bypass(Bypass::Body);
     }
+    let mut narrow = Narrow {
+        head: *method == Method::HEAD,
+        ..Narrow::default()
+    };
     let mut cache_control = false;
     for name in headers.keys() {
         match classify(name.as_str()) {
             Class::Irrelevant => {}
             Class::CacheControl => cache_control = true,
-            Class::Credentials if rules.credentials => {}
-            Class::Credentials => return Err(Bypass::Credentials),
-            Class::Conditional => return Err(Bypass::Conditional),
-            Class::Protocol => return Err(Bypass::Protocol),
+            Class::Authorization => narrow.authorized |= !rules.credentials,
+            Class::Cookies => narrow.cookies |= !rules.credentials,
+            Class::Conditional => narrow.conditional = true,
+            Class::Range => narrow.range = true,
+            Class::Precondition => return Access::Bypass(Bypass::Conditional),
+            Class::Protocol => return Access::Bypass(Bypass::Protocol),
+            Class::Override => return Access::Bypass(Bypass::Override),
         }
     }
     // RFC 9111, 5.2.1.5. The other directives of a request are advice (5.2.1), which a cache that protects its origin
     // does not take from everybody.
     if cache_control && CacheControl::parse(headers).map_or(true, |directives| directives.no_store) {
-        return Err(Bypass::NoStore);
+        return Access::Bypass(Bypass::NoStore);
     }
-    Ok(())
+    if narrow == Narrow::default() {
+        return Access::Share;
+    }
+    // What conditions and ranges mean for other methods, their stored responses do not tell.
+    if (narrow.conditional || narrow.range) && !matches!(*method, Method::GET | Method::HEAD) {
+        return Access::Bypass(Bypass::Conditional);
+    }
+    Access::Read(narrow)
 }
 
 /// What a header field means for sharing.
 enum Class {
     Irrelevant,
     CacheControl,
-    Credentials,
+    Authorization,
+    Cookies,
     Conditional,
+    Range,
+    Precondition,
     Protocol,
+    Override,
 }
 
 /// Most names are told apart by their first letter, which saves the path of a hit some thirty comparisons a field.
 fn classify(name: &str) -> Class {
     let credentials = match name.as_bytes() {
-        [b'a', ..] => matches!(name, "authorization" | "api-key"),
+        [b'a', ..] if name == "authorization" => return Class::Authorization,
+        [b'a', ..] => name == "api-key",
         [b'c', ..] if name == "cache-control" => return Class::CacheControl,
         [b'c', ..] => is_credentials_c(name),
         // RFC 9110, 7.8 and 10.1.1.
         [b'e' | b'u', ..] if matches!(name, "expect" | "upgrade") => return Class::Protocol,
         // RFC 9110, 13.1 and 14.2.
-        [b'i', b'f', b'-', ..] => return Class::Conditional,
-        [b'r', ..] if name == "range" => return Class::Conditional,
+        [b'i', b'f', b'-', ..] => {
+            return match name {
+                "if-none-match" | "if-modified-since" => Class::Conditional,
+                "if-range" => Class::Range,
+                _ => Class::Precondition,
+            };
+        }
+        [b'r', ..] if name == "range" => return Class::Range,
         [b'p', ..] => name == "proxy-authorization",
         [b'r', ..] => name == "remote-user",
+        [b'x', ..] if is_method_override(name.as_bytes()) => return Class::Override,
         [b'x', ..] => is_credentials_x(name),
         _ => false,
     };
-    if credentials {
-        Class::Credentials
-    } else {
-        Class::Irrelevant
-    }
+    if credentials { Class::Cookies } else { Class::Irrelevant }
 }
 
 /// RFC 9111, 3.5 and 7.3; RFC 9440, 2.2; Cloudflare Access.
@@ -154,49 +215,54 @@ mod tests {
     use super::super::headers;
     use super::*;
 
-    fn check(
-        method: &str,
-        lines: &[(&'static str, &str)],
-        uncovered_body: bool,
-        rules: &RequestRules,
-    ) -> Result<(), Bypass> {
+    fn check(method: &str, lines: &[(&'static str, &str)], rules: &RequestRules) -> Access {
         let method = method.parse().unwrap();
-        may_collapse(&method, &headers(lines), uncovered_body, rules)
+        access(&method, &headers(lines), false, rules)
     }
 
     #[test]
-    fn plain_reads_collapse() {
-        for (method, lines) in [
-            ("GET", &[][..]),
-            ("HEAD", &[]),
-            ("GET", &[("accept", "*/*"), ("user-agent", "x"), ("te", "trailers")]),
-            (
-                "GET",
-                &[("cache-control", "no-cache, max-age=0"), ("pragma", "no-cache")],
-            ),
-            ("GET", &[("cache-control", "only-if-cached")]),
-            (
-                "GET",
-                &[
-                    ("x-request-id", "1"),
-                    ("x-amzn-trace-id", "1"),
-                    ("cf-ray", "1"),
-                    ("ifs", "1"),
-                ],
-            ),
+    fn plain_reads_share() {
+        for lines in [
+            &[][..],
+            &[("accept", "*/*"), ("user-agent", "x"), ("te", "trailers")],
+            &[("cache-control", "no-cache, max-age=0"), ("pragma", "no-cache")],
+            &[("cache-control", "only-if-cached")],
+            &[
+                ("x-request-id", "1"),
+                ("x-amzn-trace-id", "1"),
+                ("cf-ray", "1"),
+                ("ifs", "1"),
+            ],
         ] {
-            let found = check(method, lines, false, &RequestRules::default());
-            assert_eq!(found, Ok(()), "{method} {lines:?}");
+            assert_eq!(
+                check("GET", lines, &RequestRules::default()),
+                Access::Share,
+                "{lines:?}"
+            );
         }
     }
 
     #[test]
-    fn whatever_may_be_meant_for_one_client_bypasses() {
+    fn whatever_is_meant_for_one_client_only_reads() {
+        let narrow = Narrow::default();
+        let authorized = Narrow {
+            authorized: true,
+            ..narrow
+        };
+        let cookies = Narrow {
+            cookies: true,
+            ..narrow
+        };
+        let conditional = Narrow {
+            conditional: true,
+            ..narrow
+        };
+        let range = Narrow { range: true, ..narrow };
         for (expected, names) in [
+            (authorized, &["authorization"][..]),
             (
-                Bypass::Credentials,
+                cookies,
                 &[
-                    "authorization",
                     "proxy-authorization",
                     "cookie",
                     "x-api-key",
@@ -205,53 +271,83 @@ mod tests {
                     "cf-access-jwt-assertion",
                     "x-amzn-oidc-data",
                     "x-ms-client-principal-id",
-                ][..],
-            ),
-            (
-                Bypass::Conditional,
-                &[
-                    "range",
-                    "if-match",
-                    "if-none-match",
-                    "if-modified-since",
-                    "if-unmodified-since",
-                    "if-range",
                 ],
             ),
-            (Bypass::Protocol, &["upgrade", "expect"]),
+            (conditional, &["if-none-match", "if-modified-since"]),
+            (range, &["range", "if-range"]),
         ] {
             for name in names {
                 for value in ["", "x"] {
                     let lines = [("accept", "*/*"), (*name, value)];
-                    let found = check("GET", &lines, false, &RequestRules::default());
-                    assert_eq!(found, Err(expected), "{name}");
+                    let found = check("GET", &lines, &RequestRules::default());
+                    assert_eq!(found, Access::Read(expected), "{name}");
                 }
             }
         }
+        let head = Narrow { head: true, ..narrow };
+        assert_eq!(check("HEAD", &[], &RequestRules::default()), Access::Read(head));
+        let both = Narrow { head: true, ..cookies };
+        let lines = [("cookie", "x")];
+        assert_eq!(check("HEAD", &lines, &RequestRules::default()), Access::Read(both));
     }
 
     #[test]
-    fn methods_bodies_and_no_store_bypass() {
-        let rules = RequestRules::default();
-        for method in ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "QUERY", "get"] {
-            assert_eq!(check(method, &[], false, &rules), Err(Bypass::Method), "{method}");
+    fn what_a_stored_response_cannot_answer_bypasses() {
+        for (expected, names) in [
+            (Bypass::Conditional, &["if-match"][..]),
+            (Bypass::Conditional, &["if-unmodified-since", "if-schedule-tag-match"]),
+            (Bypass::Protocol, &["upgrade", "expect"]),
+            (
+                Bypass::Override,
+                &["x-http-method-override", "x-http-method", "x-method-override"],
+            ),
+        ] {
+            for name in names {
+                let found = check("GET", &[(*name, "x")], &RequestRules::default());
+                assert_eq!(found, Access::Bypass(expected), "{name}");
+            }
         }
-        assert_eq!(check("GET", &[], true, &rules), Err(Bypass::Body));
         for value in ["no-store", "max-age=1, NO-STORE", "max-age="] {
             let lines = [("cache-control", value)];
-            assert_eq!(check("GET", &lines, false, &rules), Err(Bypass::NoStore), "{value}");
+            let found = check("GET", &lines, &RequestRules::default());
+            assert_eq!(found, Access::Bypass(Bypass::NoStore), "{value}");
         }
+        let found = access(&Method::GET, &headers(&[]), true, &RequestRules::default());
+        assert_eq!(found, Access::Bypass(Bypass::Body));
     }
 
     #[test]
-    fn rules_widen_what_collapses() {
+    fn unsafe_methods_change_and_others_bypass() {
+        let rules = RequestRules::default();
+        for method in ["POST", "PUT", "DELETE", "get"] {
+            assert_eq!(check(method, &[], &rules), Access::Change, "{method}");
+        }
+        for method in ["OPTIONS", "CONNECT", "QUERY"] {
+            assert_eq!(check(method, &[], &rules), Access::Bypass(Bypass::Method), "{method}");
+        }
+        let grpc = [("content-type", "application/grpc")];
+        assert_eq!(check("POST", &grpc, &rules), Access::Bypass(Bypass::Method));
+        let rules = RequestRules {
+            invalidates: false,
+            ..rules
+        };
+        assert_eq!(check("POST", &[], &rules), Access::Bypass(Bypass::Method));
+    }
+
+    #[test]
+    fn rules_widen_what_is_shared() {
         let rules = RequestRules {
             methods: vec![Method::POST, Method::CONNECT],
             credentials: true,
+            ..RequestRules::default()
         };
         let lines = [("authorization", "x"), ("cookie", "y")];
-        assert_eq!(check("POST", &lines, false, &rules), Ok(()));
-        assert_eq!(check("GET", &[], false, &rules), Err(Bypass::Method));
-        assert_eq!(check("CONNECT", &[], false, &rules), Err(Bypass::Protocol));
+        assert_eq!(check("POST", &lines, &rules), Access::Share);
+        assert_eq!(
+            check("POST", &[("range", "x")], &rules),
+            Access::Bypass(Bypass::Conditional)
+        );
+        assert_eq!(check("GET", &[], &rules), Access::Bypass(Bypass::Method));
+        assert_eq!(check("CONNECT", &[], &rules), Access::Bypass(Bypass::Protocol));
     }
 }

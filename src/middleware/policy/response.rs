@@ -1,20 +1,33 @@
 //! Which responses may be shared or stored, and for how long, by their head.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::header::{CONTENT_TYPE, DATE, EXPIRES, SET_COOKIE};
+use http::header::{CONTENT_TYPE, HeaderName, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::cache_control::CacheControl;
 use super::ending::{content_length, has_content};
+use super::freshness::{Terms, may_have_ttl};
 use super::vary::{self, Vary};
-use super::{age, fields};
+use super::{fields, groups, targeted};
+use crate::middleware::control::MemoControl;
 
 /// What a layer stores.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct ResponseRules {
     /// For how long responses are stored that say nothing about it. `None`, the default: not at all.
     pub(crate) ttl: Option<Duration>,
+    /// For how long responses are stored, whatever they say about it. `None`, the default: as long as they say.
+    pub(crate) override_ttl: Option<Duration>,
+    /// The same as `ttl` for single statuses, before it. Defaults to none.
+    pub(crate) status_ttl: Arc<[(StatusCode, Duration)]>,
+    /// How long a stale response is kept that can be validated. Defaults to 60 seconds.
+    pub(crate) revalidate_for: Duration,
+    /// The targeted fields that come before `Cache-Control`, the first that is there. Defaults to `CDN-Cache-Control`.
+    pub(crate) targets: Arc<[HeaderName]>,
+    /// Whether nothing is stored, only shared.
+    pub(crate) no_store: bool,
     /// The most bytes of a body to share or store. Defaults to 8 MiB.
     pub(crate) max_body: u64,
     /// The most bytes of header and trailer fields to share or store. Defaults to 64 KiB.
@@ -27,12 +40,28 @@ impl ResponseRules {
     pub(crate) const DEFAULT_MAX_BODY: u64 = 8 * 1024 * 1024;
     pub(crate) const DEFAULT_MAX_HEADERS: u64 = 64 * 1024;
     pub(crate) const DEFAULT_MAX_RECORDING: u64 = 256 * 1024 * 1024;
+    pub(crate) const DEFAULT_REVALIDATE_FOR: Duration = Duration::from_secs(60);
+
+    /// How long a response that does not say is stored.
+    pub(super) fn ttl_of(&self, status: StatusCode) -> Duration {
+        let by_status = self.status_ttl.iter().find(|(known, _)| *known == status);
+        match by_status {
+            Some((_, ttl)) => *ttl,
+            None if may_have_ttl(status) => self.ttl.unwrap_or_default(),
+            None => Duration::ZERO,
+        }
+    }
 }
 
 impl Default for ResponseRules {
     fn default() -> Self {
         Self {
             ttl: None,
+            override_ttl: None,
+            status_ttl: Arc::default(),
+            revalidate_for: Self::DEFAULT_REVALIDATE_FOR,
+            targets: Arc::new([HeaderName::from_static("cdn-cache-control")]),
+            no_store: false,
             max_body: Self::DEFAULT_MAX_BODY,
             max_headers: Self::DEFAULT_MAX_HEADERS,
             max_recording: Self::DEFAULT_MAX_RECORDING,
@@ -40,14 +69,24 @@ impl Default for ResponseRules {
     }
 }
 
+/// The head of a response, with what its handler says of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head<'a> {
+    /// The method of its request.
+    pub(crate) method: &'a Method,
+    /// Its status.
+    pub(crate) status: StatusCode,
+    /// Its header fields.
+    pub(crate) headers: &'a HeaderMap,
+    /// What the handler says.
+    pub(crate) control: &'a MemoControl,
+}
+
 /// Who may have a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sharing {
-    /// Those who wait for it, and those who ask within this time.
-    Store {
-        /// How long it stays fresh from now on.
-        fresh_for: Duration,
-    },
+    /// Those who wait for it, and those who ask later, on these terms.
+    Store(Terms),
     /// Those who wait for it already (RFC 9111, 4: a storable response satisfies requests that were collapsed).
     Share,
     /// The one request it was made for.
@@ -58,7 +97,9 @@ impl Sharing {
     /// The same, but nothing stored.
     pub(super) fn at_most_share(self) -> Self {
         match self {
-            Self::Store { .. } => Self::Share,
+            // Those who wait may have it no more than those who come later.
+            Self::Store(terms) if terms.no_cache => Self::Pass(Reason::NoCache),
+            Self::Store(_) => Self::Share,
             Self::Share | Self::Pass(_) => self,
         }
     }
@@ -81,6 +122,8 @@ pub(crate) enum Reason {
     SetCookie,
     /// `Vary: *`.
     Vary,
+    /// The handler gave it more tags than can be kept, or one that cannot be.
+    Tags,
     /// The body is a stream that goes on for as long as its client listens.
     Endless,
     /// The body is larger than [`ResponseRules::max_body`].
@@ -102,6 +145,7 @@ impl Reason {
             Self::Malformed => "malformed",
             Self::SetCookie => "set-cookie",
             Self::Vary => "vary",
+            Self::Tags => "tags",
             Self::Endless => "endless",
             Self::TooLarge => "too-large",
             Self::HeadersTooLarge => "headers-too-large",
@@ -110,43 +154,38 @@ impl Reason {
     }
 }
 
-/// Decides by the head of a response to a request with this method.
-pub(crate) fn at_head(
-    method: &Method,
-    status: StatusCode,
-    headers: &HeaderMap,
-    rules: &ResponseRules,
-    now: SystemTime,
-) -> Sharing {
-    let directives = match check(status, headers) {
-        Ok(directives) => directives,
+/// Decides by the head of a response.
+pub(crate) fn at_head(head: &Head<'_>, rules: &ResponseRules, now: SystemTime) -> Sharing {
+    let (directives, targeted) = match check(head, rules) {
+        Ok(found) => found,
         Err(reason) => return Sharing::Pass(reason),
     };
-    if has_content(method, status)
-        && let Some(Ok(length)) = content_length(headers)
+    if !groups::can_keep(&head.control.tags) {
+        return Sharing::Pass(Reason::Tags);
+    }
+    if has_content(head.method, head.status)
+        && let Some(Ok(length)) = content_length(head.headers)
         && length > rules.max_body
     {
         return Sharing::Pass(Reason::TooLarge);
     }
-    if fields::size(headers) > rules.max_headers {
+    if fields::size(head.headers) > rules.max_headers {
         return Sharing::Pass(Reason::HeadersTooLarge);
     }
-    if status.is_server_error() {
-        return Sharing::Share;
+    let terms = Terms::of(head, &directives, targeted, rules, now);
+    if terms.is_for_later() && !rules.no_store {
+        Sharing::Store(terms)
+    } else if terms.no_cache {
+        Sharing::Pass(Reason::NoCache)
+    } else {
+        Sharing::Share
     }
-    let fresh_for = match lifetime(&directives, headers, now) {
-        Some(lifetime) => lifetime.saturating_sub(age::on_arrival(headers, now)),
-        None if may_have_ttl(status) => rules.ttl.unwrap_or_default(),
-        None => Duration::ZERO,
-    };
-    if fresh_for.is_zero() {
-        return Sharing::Share;
-    }
-    Sharing::Store { fresh_for }
 }
 
-/// Finds what forbids to share a response (RFC 9111, 3, and what this crate adds to it).
-fn check(status: StatusCode, headers: &HeaderMap) -> Result<CacheControl, Reason> {
+/// Finds what forbids to share a response (RFC 9111, 3, and what this crate adds to it), else its directives and
+/// whether they are from a targeted field.
+fn check(head: &Head<'_>, rules: &ResponseRules) -> Result<(CacheControl, bool), Reason> {
+    let Head { status, headers, .. } = *head;
     // RFC 9111, 3: not final, or only with a cache that knows ranges or validates.
     // Nor can binary HTTP represent a status over 599 (RFC 9292, 3.5.1).
     if !matches!(status.as_u16(), 200..=599) || matches!(status.as_u16(), 206 | 226 | 304) {
@@ -156,7 +195,7 @@ fn check(status: StatusCode, headers: &HeaderMap) -> Result<CacheControl, Reason
     if headers.contains_key(SET_COOKIE) || headers.contains_key("set-cookie2") {
         return Err(Reason::SetCookie);
     }
-    let directives = CacheControl::parse(headers).map_err(|_| Reason::Malformed)?;
+    let (directives, targeted) = targeted::directives(headers, &rules.targets).map_err(|_| Reason::Malformed)?;
     if directives.must_understand {
         // RFC 9111, 5.2.2.3.
         if !is_understood(status) {
@@ -165,11 +204,11 @@ fn check(status: StatusCode, headers: &HeaderMap) -> Result<CacheControl, Reason
     } else if directives.no_store {
         return Err(Reason::NoStore);
     }
+    if head.control.no_store {
+        return Err(Reason::NoStore);
+    }
     if directives.private {
         return Err(Reason::Private);
-    }
-    if directives.no_cache {
-        return Err(Reason::NoCache);
     }
     if vary::names(headers) == Vary::Any {
         return Err(Reason::Vary);
@@ -177,7 +216,7 @@ fn check(status: StatusCode, headers: &HeaderMap) -> Result<CacheControl, Reason
     if is_endless(headers) {
         return Err(Reason::Endless);
     }
-    Ok(directives)
+    Ok((directives, targeted))
 }
 
 /// Whether the content is made to be read while it grows (server-sent events, motion JPEG): nobody could wait for its
@@ -191,26 +230,6 @@ fn is_endless(headers: &HeaderMap) -> bool {
     [&b"text/event-stream"[..], b"multipart/x-mixed-replace"]
         .iter()
         .any(|endless| media_type.eq_ignore_ascii_case(endless))
-}
-
-/// How long the response says that it is fresh (RFC 9111, 4.2.1).
-fn lifetime(directives: &CacheControl, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let by_directive = directives.s_maxage.or(directives.max_age);
-    if by_directive.is_some() || !headers.contains_key(EXPIRES) {
-        return by_directive;
-    }
-    // Invalid or ambiguous is in the past (5.3).
-    let several = headers.get_all(EXPIRES).iter().nth(1).is_some();
-    let expires = age::date(headers, &EXPIRES).filter(|_| !several);
-    let date = age::date(headers, &DATE).unwrap_or(now);
-    let lifetime = expires.and_then(|expires| expires.duration_since(date).ok());
-    Some(lifetime.unwrap_or_default())
-}
-
-/// Whether the layer's ttl counts for a status: success and permanent redirects. Those that RFC 9110, 15.1 calls
-/// heuristically cacheable, without the errors: nobody asked for an error to stay.
-fn may_have_ttl(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308)
 }
 
 /// The final statuses of RFC 9110, 15 and RFC 6585 whose caching needs nothing that this crate has not.

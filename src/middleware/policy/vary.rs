@@ -1,7 +1,7 @@
 //! Which request header fields selected a response (RFC 9110, 12.5.5; RFC 9111, 4.1).
 
 use http::HeaderMap;
-use http::header::{HeaderName, VARY};
+use http::header::{ACCEPT_LANGUAGE, HeaderName, VARY};
 use sha2::{Digest, Sha256};
 
 /// What `Vary` says.
@@ -59,6 +59,11 @@ pub(crate) fn fingerprint(names: &[HeaderName], request_headers: &HeaderMap) -> 
                 for line in lines {
                     value.extend_from_slice(b", ");
                     value.extend_from_slice(line.as_bytes().trim_ascii());
+                }
+                if *name == ACCEPT_LANGUAGE {
+                    // Language ranges have no case, and blanks mean nothing in between (RFC 9110, 12.5.4).
+                    value.retain(|byte| !matches!(byte, b' ' | b'\t'));
+                    value.make_ascii_lowercase();
                 }
                 update(&mut digest, &value);
             }
@@ -118,6 +123,15 @@ mod tests {
         ] {
             assert_eq!(vary(lines), Vary::Any, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn languages_have_neither_case_nor_blanks() {
+        let fingerprint = |value| fingerprint(&[ACCEPT_LANGUAGE], &headers(&[("accept-language", value)]));
+        for same in ["eN, De;Q=0.5", " en , de;q=0.5", "en,de; q=0.5"] {
+            assert_eq!(fingerprint(same), fingerprint("en, de;q=0.5"), "{same}");
+        }
+        assert_ne!(fingerprint("de;q=0.5, en"), fingerprint("en, de;q=0.5"));
     }
 
     #[test]

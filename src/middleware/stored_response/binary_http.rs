@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::response::StoredResponse;
 use crate::codec::Codec;
@@ -24,6 +25,10 @@ impl Codec for BinaryHttp {
 
     fn decode(&self, address: &Address, bytes: Bytes) -> Result<Self::Value, BoxError> {
         Ok(Arc::new(StoredResponse::decode(address, bytes)?))
+    }
+
+    fn is_fresh(&self, value: &Self::Value) -> bool {
+        value.fresh_at(Instant::now()).is_some()
     }
 
     fn weight(&self, value: &Self::Value) -> usize {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::error::StoredResponseError;
+use super::extras;
 use super::message::{self, Encoder};
 use super::response::{Meta, StoredResponse};
 use super::wire::Reader;
@@ -22,19 +23,21 @@ const FIXED_LEN: usize = 79;
 const MAX_LEN: usize = i32::MAX as usize;
 
 /// The longest span, RFC 9111's own limit. It keeps sums of spans and times far away from an overflow.
-const MAX_SPAN: Duration = Duration::from_secs(1 << 31);
+pub(super) const MAX_SPAN: Duration = Duration::from_secs(1 << 31);
 
 /// Where the year 10000 begins, which no HTTP date can express.
 const END_OF_TIME: Duration = Duration::from_secs(253_402_300_800);
 
 const HAS_VARIANT: u8 = 1;
+const HAS_EXTRAS: u8 = 2;
 
 /// Frame and message, in a vector of exactly their length.
 pub(super) fn encode(address: &Address, response: &StoredResponse) -> Result<Vec<u8>, StoredResponseError> {
     let message = Encoder::new(response)?;
     let name = address.as_str().as_bytes();
     let name_len = u16::try_from(name.len()).map_err(|_| StoredResponseError::TooLong)?;
-    let len = message.len().saturating_add(FIXED_LEN + name.len());
+    let extras = extras::encode(response.meta())?;
+    let len = message.len().saturating_add(FIXED_LEN + name.len() + extras.len());
     if len > MAX_LEN {
         return Err(StoredResponseError::TooLong);
     }
@@ -43,9 +46,10 @@ pub(super) fn encode(address: &Address, response: &StoredResponse) -> Result<Vec
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&(len as u32).to_be_bytes());
-    put_meta(&mut out, response.meta())?;
+    put_meta(&mut out, response.meta(), !extras.is_empty())?;
     out.extend_from_slice(&name_len.to_be_bytes());
     out.extend_from_slice(name);
+    out.extend_from_slice(&extras);
     message.write(&mut out);
 
     let checksum = crc32fast::hash(&out[CHECKED..]);
@@ -71,16 +75,18 @@ pub(super) fn decode(address: &Address, bytes: &Bytes) -> Result<StoredResponse,
     if checksum != crc32fast::hash(&bytes[CHECKED..]) {
         return Err(StoredResponseError::Checksum);
     }
-    let meta = read_meta(&mut reader)?;
+    let (mut meta, has_extras) = read_meta(&mut reader)?;
     let name_len = u16::from_be_bytes(reader.array()?);
     if reader.take(name_len.into())? != address.as_str().as_bytes() {
         return Err(StoredResponseError::Address);
     }
+    if has_extras {
+        extras::read(&mut reader, &mut meta)?;
+    }
     message::decode(bytes, reader.rest(), meta)
 }
 
-fn put_meta(out: &mut Vec<u8>, meta: &Meta) -> Result<(), StoredResponseError> {
-    // Taken apart, so that a field added to the metadata cannot be forgotten here.
+fn put_meta(out: &mut Vec<u8>, meta: &Meta, has_extras: bool) -> Result<(), StoredResponseError> {
     let Meta {
         stored_at,
         fresh_for,
@@ -89,6 +95,7 @@ fn put_meta(out: &mut Vec<u8>, meta: &Meta) -> Result<(), StoredResponseError> {
         stale_while_revalidate,
         stale_if_error,
         variant,
+        ..
     } = meta;
     let stored_at = stored_at
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -99,16 +106,18 @@ fn put_meta(out: &mut Vec<u8>, meta: &Meta) -> Result<(), StoredResponseError> {
     for span in [fresh_for, age, cost, stale_while_revalidate, stale_if_error] {
         put_millis(out, (*span).min(MAX_SPAN));
     }
-    out.push(if variant.is_some() { HAS_VARIANT } else { 0 });
+    let extras = if has_extras { HAS_EXTRAS } else { 0 };
+    out.push(extras | if variant.is_some() { HAS_VARIANT } else { 0 });
     out.extend_from_slice(&variant.unwrap_or_default());
     Ok(())
 }
 
-fn put_millis(out: &mut Vec<u8>, span: Duration) {
+pub(super) fn put_millis(out: &mut Vec<u8>, span: Duration) {
     out.extend_from_slice(&(span.as_millis() as u64).to_be_bytes());
 }
 
-fn read_meta(reader: &mut Reader<'_>) -> Result<Meta, StoredResponseError> {
+/// The metadata, and whether there is more behind the address.
+fn read_meta(reader: &mut Reader<'_>) -> Result<(Meta, bool), StoredResponseError> {
     let since_epoch = read_millis(reader)?;
     let stored_at = SystemTime::UNIX_EPOCH
         .checked_add(since_epoch)
@@ -121,21 +130,22 @@ fn read_meta(reader: &mut Reader<'_>) -> Result<Meta, StoredResponseError> {
         cost: read_span(reader)?,
         stale_while_revalidate: read_span(reader)?,
         stale_if_error: read_span(reader)?,
-        variant: None,
+        ..Meta::default()
     };
     let [flags] = reader.array()?;
     let variant = reader.array()?;
-    match flags {
-        0 if variant == [0; 16] => Ok(meta),
-        HAS_VARIANT => Ok(Meta {
-            variant: Some(variant),
-            ..meta
-        }),
+    let has_extras = flags & HAS_EXTRAS != 0;
+    match flags & !HAS_EXTRAS {
+        0 if variant == [0; 16] => Ok((meta, has_extras)),
+        HAS_VARIANT => {
+            let variant = Some(variant);
+            Ok((Meta { variant, ..meta }, has_extras))
+        }
         _ => Err(StoredResponseError::Metadata),
     }
 }
 
-fn read_span(reader: &mut Reader<'_>) -> Result<Duration, StoredResponseError> {
+pub(super) fn read_span(reader: &mut Reader<'_>) -> Result<Duration, StoredResponseError> {
     let span = read_millis(reader)?;
     if span > MAX_SPAN {
         return Err(StoredResponseError::Metadata);

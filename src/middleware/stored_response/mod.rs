@@ -19,13 +19,27 @@
 //! | 36   | 8     | [cost](Meta::cost) |
 //! | 44   | 8     | [stale while revalidate](Meta::stale_while_revalidate) |
 //! | 52   | 8     | [stale if error](Meta::stale_if_error) |
-//! | 60   | 1     | flags: bit 0 says that there is a variant, all others are 0 |
+//! | 60   | 1     | flags: bit 0 says that there is a variant, bit 1 that there are extras; all others are 0 |
 //! | 61   | 16    | [variant](Meta::variant); all 0 where there is none |
 //! | 77   | 2     | length *n* of the address |
 //! | 79   | *n*   | the [address](crate::Address): `TAG:ID`, the name of the stored value |
-//! | 79+*n* | rest | the message |
+//! | 79+*n* | 2 + *m* | the extras, if there are any: their length *m*, and *m* bytes |
+//! |      | rest  | the message |
 //!
 //! No span exceeds 2³¹ seconds (RFC 9111, section 1.2.2).
+//!
+//! # The extras
+//!
+//! Any number of fields: a tag of 1 byte, a length of 2 bytes, and that much content. Tags ascend; only groups come more
+//! than once. A field with a tag that is not here is left out by whoever reads it. An entry has no extras rather than
+//! empty ones.
+//!
+//! | tag | content |
+//! |-----|---------|
+//! | 1   | 8 bytes: [kept for](Meta::kept_for) |
+//! | 2   | 8 bytes: [generation](Meta::generation) |
+//! | 3   | 1 byte: bit 0 [must revalidate](Meta::must_revalidate), bit 1 [for authorized](Meta::for_authorized), bit 2 [for cookies](Meta::for_cookies) |
+//! | 4   | the name of one of the [groups](Meta::groups), in UTF-8 |
 //!
 //! # The message
 //!
@@ -69,19 +83,24 @@
 //! def fields(lines):
 //!     return block(b"".join(block(name) + block(value) for name, value in lines))
 //!
-//! def entry(address, times, variant, status, headers, content, trailers):
+//! def entry(address, times, variant, status, headers, content, trailers, extras=()):
 //!     message = b"\x01" + varint(status) + fields(headers) + block(content) + fields(trailers)
-//!     meta = struct.pack(">6QB16sH", *times, bool(variant), variant or b"", len(address))
-//!     length = struct.pack(">I", 12 + len(meta) + len(address) + len(message))
-//!     checksum = struct.pack(">I", zlib.crc32(length + meta + address + message))
-//!     return b"MLK\x01" + checksum + length + meta + address + message
+//!     flags = bool(variant) | bool(extras) << 1
+//!     meta = struct.pack(">6QB16sH", *times, flags, variant or b"", len(address)) + address
+//!     if extras:
+//!         more = b"".join(struct.pack(">BH", tag, len(value)) + value for tag, value in extras)
+//!         meta += struct.pack(">H", len(more)) + more
+//!     length = struct.pack(">I", 12 + len(meta) + len(message))
+//!     checksum = struct.pack(">I", zlib.crc32(length + meta + message))
+//!     return b"MLK\x01" + checksum + length + meta + message
 //! ```
 //!
 //! Everything but `times`, the six integers of the table, `variant`, 16 bytes or `None`, and `status` is bytes; names
-//! and values come in pairs.
+//! and values come in pairs, and so do tags and contents.
 
 mod binary_http;
 mod error;
+mod extras;
 mod frame;
 mod message;
 mod response;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::error::StoredResponseError;
 use super::frame;
 use crate::key::Address;
+use crate::middleware::cache_status::CACHE_STATUS;
 
 /// A complete response, ready to be replayed any number of times.
 ///
@@ -24,14 +25,20 @@ pub struct StoredResponse {
     /// Boxed like the next: most responses have none, and are moved a few times on their way.
     trailers: Option<Box<HeaderMap>>,
     meta: Meta,
+    clock: OnceLock<Clock>,
     aged: OnceLock<Box<Aged>>,
 }
 
-/// The header fields and an `Age`, from the first hit on: those that follow only change its value, which saves them the
-/// growth of the map, and count from here, which saves them a look at the calendar.
+/// The header fields with room for what a hit adds to them.
 #[derive(Clone)]
 struct Aged {
     headers: HeaderMap,
+    cache_status: bool,
+}
+
+/// How old the response was at some moment. Counting from there saves a look at the calendar.
+#[derive(Clone, Copy)]
+struct Clock {
     age: Duration,
     at: Instant,
 }
@@ -46,8 +53,17 @@ impl StoredResponse {
             body,
             trailers: trailers.filter(|trailers| !trailers.is_empty()).map(Box::new),
             meta,
+            clock: OnceLock::new(),
             aged: OnceLock::new(),
         }
+    }
+
+    /// The same, with the moment that [`Meta::stored_at`] names on this process's own clock.
+    pub(crate) fn stored(self, at: Instant) -> Self {
+        let age = self.meta.age;
+        // Nobody has asked for the age yet.
+        let _ = self.clock.set(Clock { age, at });
+        self
     }
 
     /// The status.
@@ -103,22 +119,40 @@ impl StoredResponse {
         frame::decode(address, &bytes.into())
     }
 
-    /// The header fields with the `Age` that `write` makes of the present one (RFC 9111, section 5.1).
-    pub(crate) fn aged_headers(&self, now: Instant, write: impl FnOnce(Duration) -> HeaderValue) -> HeaderMap {
+    /// How old the response is (RFC 9111, section 4.2.3).
+    pub(crate) fn age_at(&self, now: Instant) -> Duration {
+        let clock = self.clock.get_or_init(|| Clock {
+            age: self.meta.age_now(),
+            at: now,
+        });
+        clock.age.saturating_add(now.saturating_duration_since(clock.at))
+    }
+
+    /// How long the response stays fresh; `None` once it is stale.
+    pub(crate) fn fresh_at(&self, now: Instant) -> Option<Duration> {
+        let lifetime = self.meta.age.saturating_add(self.meta.fresh_for);
+        let left = lifetime.saturating_sub(self.age_at(now));
+        // What is not kept any longer than it is fresh, the store forgets in time: no clock but its own counts.
+        (self.meta.kept_for.is_zero() || !left.is_zero()).then_some(left)
+    }
+
+    /// The header fields with an `Age`, and, if there is to be one, an empty `Cache-Status` where there is none. Made for
+    /// the first hit: those that follow only change the values, which saves them the growth of the map.
+    pub(crate) fn aged_headers(&self, cache_status: bool) -> HeaderMap {
         let aged = self.aged.get_or_init(|| {
             let mut headers = self.headers.clone();
             headers.insert(AGE, HeaderValue::from_static("0"));
-            Box::new(Aged {
-                headers,
-                age: self.meta.age_now(),
-                at: now,
-            })
+            if cache_status && !headers.contains_key(CACHE_STATUS) {
+                headers.insert(CACHE_STATUS, HeaderValue::from_static(""));
+            }
+            Box::new(Aged { headers, cache_status })
         });
-        let mut headers = aged.headers.clone();
-        if let Some(value) = headers.get_mut(AGE) {
-            *value = write(aged.age.saturating_add(now.saturating_duration_since(aged.at)));
+        // Layers with different settings may share a store.
+        if aged.cache_status == cache_status {
+            aged.headers.clone()
+        } else {
+            self.headers.clone()
         }
-        headers
     }
 
     /// The header fields, the content and the trailer fields.
@@ -131,7 +165,13 @@ impl StoredResponse {
         let per_field = size_of::<(HeaderName, HeaderValue)>();
         let sections = [Some(&self.headers), self.trailers()];
         let fields = sections.into_iter().flatten().flatten();
-        fields.fold(size_of::<Self>() + self.body.len(), |sum, (name, value)| {
+        let groups: usize = self
+            .meta
+            .groups
+            .iter()
+            .map(|group| size_of_val(group) + group.len())
+            .sum();
+        fields.fold(size_of::<Self>() + self.body.len() + groups, |sum, (name, value)| {
             sum + per_field + name.as_str().len() + value.len()
         })
     }
@@ -182,14 +222,29 @@ pub struct Meta {
     pub stale_if_error: Duration,
     /// A fingerprint of the request fields that `Vary` names (RFC 9111, section 4.1).
     pub variant: Option<[u8; 16]>,
+    /// How long after that it is kept to be validated. Zero, unless it has a validator.
+    pub kept_for: Duration,
+    /// Whether it is never replayed stale: `must-revalidate`, `proxy-revalidate`, `s-maxage` or `no-cache` (RFC 9111,
+    /// section 4.2.4).
+    pub must_revalidate: bool,
+    /// Whether it may be replayed to requests with `Authorization` (RFC 9111, section 3.5).
+    pub for_authorized: bool,
+    /// Whether it may be replayed to requests with a cookie or other credentials.
+    pub for_cookies: bool,
+    /// What all variants of one response have in common, chosen at random: those of another generation are out of
+    /// date.
+    pub generation: Option<[u8; 8]>,
+    /// The groups it belongs to (RFC 9875).
+    pub groups: Vec<String>,
 }
 
 impl Meta {
     /// How old the response is now (RFC 9111, section 4.2.3).
-    pub(crate) fn age_now(&self) -> Duration {
+    fn age_now(&self) -> Duration {
         // Another node's clock may be ahead or behind; what is still stored is no older than it may be.
         let resident = SystemTime::now().duration_since(self.stored_at).unwrap_or_default();
-        self.age.saturating_add(resident.min(self.fresh_for))
+        let most = self.fresh_for.saturating_add(self.kept_for);
+        self.age.saturating_add(resident.min(most))
     }
 }
 
@@ -203,6 +258,12 @@ impl Default for Meta {
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
             variant: None,
+            kept_for: Duration::ZERO,
+            must_revalidate: false,
+            for_authorized: false,
+            for_cookies: false,
+            generation: None,
+            groups: Vec::new(),
         }
     }
 }

@@ -44,9 +44,6 @@ async fn requests_for_different_things_never_share() {
         request("/a", &[("forwarded", "host=a")]),
         request("/a", &[("x-original-url", "/b")]),
         request("/a", &[("x-rewrite-url", "/b")]),
-        request("/a", &[("x-http-method-override", "PUT")]),
-        request("/a", &[("x-http-method-override", "DELETE")]),
-        request("/a", &[("x-method-override", "DELETE")]),
     ];
     let mut bodies = Vec::new();
     for round in 0..2 {

@@ -2,8 +2,11 @@
 //!
 //! Time is paused, so a test that hangs fails at once, and no test depends on the machine's speed.
 
+mod attacks;
 mod bodies;
 mod body_key;
+mod change;
+mod control;
 mod failures;
 mod fixture;
 mod frameworks;
@@ -11,9 +14,11 @@ mod keys;
 mod limits;
 mod load;
 mod private;
+mod readers;
 mod readiness;
 mod redis;
 mod replay;
+mod revalidation;
 mod sharing;
 mod succession;
 mod vary;

@@ -135,7 +135,7 @@ fn commands(server: &RedisServer) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test]
-async fn a_hit_is_one_lookup_and_so_is_that_of_a_known_variant() {
+async fn a_hit_is_one_lookup_and_that_of_a_known_variant_two_at_once() {
     let server = RedisServer::start();
     let inner = Inner::new(|request, _| async move {
         let language = request.headers().get("accept-language");
@@ -161,10 +161,11 @@ async fn a_hit_is_one_lookup_and_so_is_that_of_a_known_variant() {
         server.reset_commandstats();
         assert_eq!(answer(send(node, get("/plain"))).await.body, "none");
         assert_eq!(commands(&server), only("get", 1));
-        for language in ["en", "de"] {
+        // The first variant tells whether the others are still of any use.
+        for (language, lookups) in [("en", 1), ("de", 2)] {
             server.reset_commandstats();
             assert_eq!(answer(send(node, variant(language))).await.body, language);
-            assert_eq!(commands(&server), only("get", 1), "{language}");
+            assert_eq!(commands(&server), only("get", lookups), "{language}");
         }
     }
     assert_eq!(inner.calls(), 3);
@@ -202,4 +203,68 @@ async fn invalidating_on_one_node_reaches_the_other() {
         .await
         .expect("invalidated");
     assert_eq!(bodies(send_many(&nodes, 4, || get("/"))).await, ["2"; 4]);
+}
+
+#[tokio::test]
+async fn a_change_on_one_node_reaches_every_variant_on_the_other() {
+    let server = RedisServer::start();
+    let inner = Inner::new(|request, call| async move {
+        if *request.method() == http::Method::GET {
+            return Ok(with(fresh(call.to_string()), "vary", "accept-language"));
+        }
+        Ok(text("changed"))
+    });
+    let nodes = nodes(&server, &inner).await;
+    let in_language = |node: usize, language| send(&nodes[node], get_with("/", "accept-language", language));
+    for (i, language) in ["en", "de"].iter().enumerate() {
+        assert_eq!(answer(in_language(0, language)).await.body, (i + 1).to_string());
+        stored(&server, i + 1).await;
+        assert_eq!(answer(in_language(1, language)).await.body, (i + 1).to_string());
+    }
+    let change = http::Request::post("/").body("change".into()).expect("a request");
+    answer(send(&nodes[0], change)).await;
+    for (language, expected) in [("de", "4"), ("en", "5")] {
+        assert_eq!(answer(in_language(1, language)).await.body, expected);
+        assert_eq!(answer(in_language(0, language)).await.body, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_one_node_stored_the_other_narrows_and_validates() {
+    let server = RedisServer::start();
+    let inner = Inner::new(|request, call| async move {
+        let validated = request.headers().get("if-none-match").is_some_and(|tag| tag == "\"a\"");
+        let mut reply = with(text(call.to_string()), "cache-control", "max-age=1");
+        if validated {
+            reply = with(text(""), "cache-control", "max-age=60");
+            *reply.status_mut() = http::StatusCode::NOT_MODIFIED;
+        }
+        Ok(with(reply, "etag", "\"a\""))
+    });
+    let nodes = nodes(&server, &inner).await;
+    answer(send(&nodes[0], get("/"))).await;
+    stored(&server, 1).await;
+    // It is kept after it has become stale, and asked for with its validator.
+    eventually("a stale response", || {
+        server
+            .cli(&["PTTL", &server.cli(&["KEYS", "layer:*"])])
+            .parse::<u64>()
+            .is_ok_and(|left| left < 60_000)
+    })
+    .await;
+    let validated = answer(send(&nodes[1], get("/"))).await;
+    assert_eq!((validated.status.as_u16(), &validated.body[..]), (200, &b"1"[..]));
+    assert_eq!(inner.calls(), 2);
+    eventually("a fresh response", || {
+        server
+            .cli(&["PTTL", &server.cli(&["KEYS", "layer:*"])])
+            .parse::<u64>()
+            .is_ok_and(|left| left > 100_000)
+    })
+    .await;
+    let unmodified = answer(send(&nodes[0], get_with("/", "if-none-match", "\"a\""))).await;
+    assert_eq!(unmodified.status, 304);
+    let part = answer(send(&nodes[0], get_with("/", "range", "bytes=0-0"))).await;
+    assert_eq!((part.status.as_u16(), &part.body[..]), (206, &b"1"[..]));
+    assert_eq!(inner.calls(), 2);
 }

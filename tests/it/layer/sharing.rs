@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use http::{Method, Request};
-use http_body_util::Full;
 use tokio::time::advance;
 
 use super::fixture::{
@@ -68,7 +66,7 @@ async fn server_errors_are_shared_with_those_who_wait_and_not_stored() {
     for status in [500, 503, 599] {
         let gate = Gate::new();
         let inner = gated(&gate, move |call| {
-            let mut reply = fresh(call.to_string());
+            let mut reply = text(call.to_string());
             *reply.status_mut() = status.try_into().expect("a status");
             reply
         });
@@ -123,21 +121,6 @@ async fn errors_of_the_client_get_no_ttl() {
     let nodes = pair(&inner, |layer| layer.ttl(Duration::from_secs(10)));
     assert_eq!(bodies([send(&nodes[0], get("/"))]).await, ["1"]);
     assert_eq!(bodies([send(&nodes[1], get("/"))]).await, ["2"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn head_and_get_share_with_their_own_kind_only() {
-    let inner = Inner::new(|request, _| async move {
-        let body = if *request.method() == Method::HEAD { "" } else { "four" };
-        Ok(with(fresh(body), "content-length", "4"))
-    });
-    let nodes = pair(&inner, |layer| layer);
-    let head = || Request::head("/").body(Full::default()).expect("a request");
-    for _ in 0..2 {
-        assert_eq!(bodies(send_many(&nodes, 4, head)).await, [""; 4]);
-        assert_eq!(bodies(send_many(&nodes, 4, || get("/"))).await, ["four"; 4]);
-    }
-    assert_eq!(inner.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]

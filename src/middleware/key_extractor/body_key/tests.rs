@@ -210,3 +210,14 @@ async fn bodies_of_frameworks_can_be_read_in_a_task() {
     let (again, _) = BodyKey::new().body_key(request).await;
     assert_eq!(again, key);
 }
+
+#[test]
+fn key_of_a_get_is_that_of_an_empty_body() {
+    let keys = BodyKey::new();
+    let get = Request::get("/a").body(Empty::<Bytes>::new()).unwrap();
+    let HeadKey::Key(expected) = keys.head_key(&get) else {
+        panic!("an empty body need not be read");
+    };
+    let found = KeyExtractor::<Empty<Bytes>>::get_key(&keys, get.uri(), get.headers());
+    assert_eq!(found, Some(expected));
+}

@@ -77,6 +77,27 @@ fn keys_are_method_and_target() {
 }
 
 #[test]
+fn key_of_a_get_is_found_from_other_requests() {
+    let extractor = UriKey::new().header(ACCEPT);
+    let fields = [("host", "a"), ("accept", "x"), ("x-forwarded-proto", "https")];
+    let expected = key(&extractor, &request("GET", "/a?b", &fields));
+    for (method, more) in [
+        ("HEAD", None),
+        ("POST", None),
+        ("POST", Some(("x-http-method-override", "PUT"))),
+    ] {
+        let other = request(method, "/a?b", &Vec::from_iter(fields.into_iter().chain(more)));
+        let found = KeyExtractor::<()>::get_key(&extractor, other.uri(), other.headers());
+        assert_eq!(found.map(|key| key.to_string()), expected, "{method}");
+    }
+    let unclear = request("POST", "/a", &[("host", "a"), ("host", "b")]);
+    assert_eq!(
+        KeyExtractor::<()>::get_key(&extractor, unclear.uri(), unclear.headers()),
+        None
+    );
+}
+
+#[test]
 fn chosen_fields_are_told_apart() {
     let extractor = UriKey::new().headers([ACCEPT_LANGUAGE, ACCEPT]);
     let name = "accept-language";

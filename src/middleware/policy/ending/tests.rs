@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::super::freshness::Terms;
 use super::super::headers;
 use super::super::response::Sharing::{Pass, Share};
 use super::*;
@@ -7,9 +8,10 @@ use super::*;
 type Lines<'a> = &'a [(&'static str, &'a str)];
 
 fn store(seconds: u64) -> Sharing {
-    Sharing::Store {
+    Sharing::Store(Terms {
         fresh_for: Duration::from_secs(seconds),
-    }
+        ..Terms::default()
+    })
 }
 
 fn end(sharing: Sharing, lines: Lines<'_>, trailers: Option<Lines<'_>>, body_len: u64) -> Result<Sharing, Incomplete> {

@@ -18,9 +18,10 @@ fn date(offset: i64) -> String {
 }
 
 fn store(seconds: u64) -> Sharing {
-    Sharing::Store {
+    Sharing::Store(Terms {
         fresh_for: Duration::from_secs(seconds),
-    }
+        ..Terms::default()
+    })
 }
 
 fn head(status: u16, lines: Lines<'_>, ttl: Option<u64>) -> Sharing {
@@ -28,8 +29,30 @@ fn head(status: u16, lines: Lines<'_>, ttl: Option<u64>) -> Sharing {
         ttl: ttl.map(Duration::from_secs),
         ..ResponseRules::default()
     };
-    let status = StatusCode::from_u16(status).unwrap();
-    at_head(&Method::GET, status, &headers(lines), &rules, now())
+    match judged(status, lines, &rules, &MemoControl::new()) {
+        Sharing::Store(terms) => Sharing::Store(Terms {
+            fresh_for: terms.fresh_for,
+            ..Terms::default()
+        }),
+        sharing => sharing,
+    }
+}
+
+fn judged(status: u16, lines: Lines<'_>, rules: &ResponseRules, control: &MemoControl) -> Sharing {
+    let head = Head {
+        method: &Method::GET,
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: &headers(lines),
+        control,
+    };
+    at_head(&head, rules, now())
+}
+
+fn terms(lines: Lines<'_>) -> Terms {
+    match judged(200, lines, &ResponseRules::default(), &MemoControl::new()) {
+        Sharing::Store(terms) => terms,
+        sharing => panic!("{sharing:?}"),
+    }
 }
 
 #[test]
@@ -71,18 +94,148 @@ fn status_decides_where_the_response_does_not_say() {
         let public = [("cache-control", "public")];
         assert_eq!(head(status, &public, None), Share, "{status}");
     }
-    for status in [
-        201, 202, 205, 302, 303, 307, 400, 401, 403, 404, 410, 414, 429, 299, 499,
-    ] {
+    for status in [201, 202, 205, 302, 303, 307, 404, 405, 410, 414, 451, 299] {
         assert_eq!(head(status, &[], Some(9)), Share, "{status}");
         let explicit = [("cache-control", "max-age=60")];
         assert_eq!(head(status, &explicit, None), store(60), "{status}");
     }
     for status in [500, 501, 502, 503, 504, 599] {
-        let explicit = [("cache-control", "max-age=60")];
-        assert_eq!(head(status, &explicit, Some(9)), Share, "{status}");
         assert_eq!(head(status, &[], Some(9)), Share, "{status}");
     }
+}
+
+#[test]
+fn errors_stay_for_seconds_even_where_they_say_longer() {
+    for status in [400, 401, 403, 408, 413, 429, 431, 499, 500, 502, 503, 504, 599] {
+        let explicit = |value| [("cache-control", value)];
+        assert_eq!(head(status, &explicit("max-age=60"), Some(9)), store(10), "{status}");
+        assert_eq!(head(status, &explicit("max-age=3"), Some(9)), store(3), "{status}");
+        assert_eq!(head(status, &[], Some(9)), Share, "{status}");
+    }
+}
+
+#[test]
+fn route_and_handler_come_before_the_response() {
+    let ttl = |seconds| Some(Duration::from_secs(seconds));
+    let fresh_for = |status, lines: Lines<'_>, rules: &ResponseRules, control: &MemoControl| match judged(
+        status, lines, rules, control,
+    ) {
+        Sharing::Store(terms) => Ok(terms.fresh_for.as_secs()),
+        sharing => Err(sharing),
+    };
+    let silent = MemoControl::new();
+    let cc = |value| ("cache-control", value);
+    let overriding = ResponseRules {
+        override_ttl: ttl(5),
+        ..ResponseRules::default()
+    };
+    for (status, lines, expected) in [
+        (200, &[][..], Ok(5)),
+        (200, &[cc("max-age=60")], Ok(5)),
+        (200, &[cc("max-age=0")], Ok(5)),
+        (200, &[cc("no-cache")], Ok(5)),
+        (200, &[cc("max-age=60"), ("age", "60")], Ok(5)),
+        (200, &[cc("no-store")], Err(Pass(Reason::NoStore))),
+        (200, &[cc("private")], Err(Pass(Reason::Private))),
+        (200, &[("set-cookie", "a=b")], Err(Pass(Reason::SetCookie))),
+        (500, &[], Err(Share)),
+        (404, &[cc("max-age=60")], Ok(60)),
+    ] {
+        assert_eq!(
+            fresh_for(status, lines, &overriding, &silent),
+            expected,
+            "{status} {lines:?}"
+        );
+    }
+    let by_status = ResponseRules {
+        ttl: ttl(9),
+        status_ttl: Arc::new([
+            (StatusCode::NOT_FOUND, Duration::from_secs(2)),
+            (StatusCode::OK, Duration::ZERO),
+        ]),
+        ..ResponseRules::default()
+    };
+    for (status, lines, expected) in [
+        (404, &[][..], Ok(2)),
+        (404, &[cc("max-age=60")], Ok(60)),
+        (200, &[], Err(Share)),
+        (301, &[], Ok(9)),
+        (500, &[], Err(Share)),
+    ] {
+        assert_eq!(
+            fresh_for(status, lines, &by_status, &silent),
+            expected,
+            "{status} {lines:?}"
+        );
+    }
+    let none = ResponseRules {
+        no_store: true,
+        ..ResponseRules::default()
+    };
+    assert_eq!(fresh_for(200, &[cc("max-age=60")], &none, &silent), Err(Share));
+    let handler = MemoControl::new().ttl(Duration::from_secs(7));
+    for (status, lines, rules, expected) in [
+        (200, &[cc("max-age=60")][..], &overriding, Ok(7)),
+        (500, &[], &overriding, Ok(7)),
+        (200, &[cc("no-cache")], &overriding, Ok(7)),
+        (200, &[cc("private")], &overriding, Err(Pass(Reason::Private))),
+        (200, &[], &none, Err(Share)),
+    ] {
+        assert_eq!(
+            fresh_for(status, lines, rules, &handler),
+            expected,
+            "{status} {lines:?}"
+        );
+    }
+    let refused = MemoControl::new().no_store();
+    let found = fresh_for(200, &[cc("max-age=60")], &overriding, &refused);
+    assert_eq!(found, Err(Pass(Reason::NoStore)));
+}
+
+#[test]
+fn terms_say_who_may_have_it_and_how_long_it_is_of_use() {
+    let cc = |value| ("cache-control", value);
+    let allowed = |lines: Lines<'_>| {
+        let terms = terms(lines);
+        (terms.for_authorized, terms.for_cookies)
+    };
+    assert_eq!(allowed(&[cc("max-age=60")]), (false, false));
+    assert_eq!(allowed(&[cc("max-age=60, public")]), (true, true));
+    assert_eq!(allowed(&[cc("s-maxage=60")]), (true, true));
+    assert_eq!(allowed(&[cc("max-age=60, must-revalidate")]), (true, false));
+    assert_eq!(allowed(&[cc("max-age=60, proxy-revalidate")]), (false, false));
+
+    let windows = |lines: Lines<'_>| {
+        let terms = terms(lines);
+        let [while_revalidate, if_error] = [terms.stale_while_revalidate, terms.stale_if_error];
+        (while_revalidate.as_secs(), if_error.as_secs(), terms.must_revalidate)
+    };
+    let stale = "stale-while-revalidate=5, stale-if-error=6";
+    for (directives, expected) in [
+        ("max-age=60", (5, 6, false)),
+        ("max-age=60, must-revalidate", (0, 0, true)),
+        ("max-age=60, proxy-revalidate", (0, 0, true)),
+        ("s-maxage=60", (0, 0, true)),
+    ] {
+        assert_eq!(windows(&[cc(stale), cc(directives)]), expected, "{directives}");
+    }
+
+    let kept = |lines: Lines<'_>| terms(lines).kept_for.as_secs();
+    assert_eq!(kept(&[cc("max-age=60")]), 0);
+    assert_eq!(kept(&[cc("max-age=60"), ("etag", "\"a\"")]), 60);
+    assert_eq!(kept(&[cc("max-age=60"), ("last-modified", "x")]), 60);
+    let no_cache = terms(&[cc("no-cache, max-age=60"), ("etag", "\"a\"")]);
+    assert!(no_cache.no_cache && no_cache.must_revalidate && no_cache.fresh_for.is_zero());
+    assert_eq!(
+        no_cache.left_after(Duration::from_secs(20)),
+        Some(Duration::from_secs(40))
+    );
+    let plain = terms(&[cc("max-age=60"), ("etag", "\"a\"")]);
+    assert_eq!(
+        plain.left_after(Duration::from_secs(20)),
+        Some(Duration::from_secs(100))
+    );
+    assert_eq!(plain.left_after(Duration::from_secs(60)), None);
 }
 
 #[test]
@@ -103,6 +256,15 @@ fn explicit_freshness_wins_over_the_ttl() {
         (&[cc("max-age=60"), ("age", "10")], store(50)),
         (&[cc("max-age=60"), ("age", "60")], Share),
         (&[cc("max-age=60"), ("age", "18446744073709551615")], Share),
+        (&[cc("max-age=60"), ("age", "x")], Share),
+        (&[("expires", &soon), ("cdn-cache-control", "foo")], store(9)),
+        (&[cc("max-age=0"), ("cdn-cache-control", "max-age=7")], store(7)),
+        (&[cc("max-age=7"), ("cdn-cache-control", "max-age=0")], Share),
+        (&[cc("no-store"), ("cdn-cache-control", "max-age=7")], store(7)),
+        (
+            &[cc("max-age=7"), ("cdn-cache-control", "private")],
+            Pass(Reason::Private),
+        ),
         (&[cc("max-age=60"), ("date", &past)], store(40)),
         (&[cc("max-age=60"), ("date", &past), ("age", "5")], store(40)),
         (&[cc("max-age=60"), ("date", &past), ("age", "25")], store(35)),
@@ -128,6 +290,7 @@ fn must_understand_replaces_no_store_for_known_statuses() {
     let lines = [("cache-control", "no-store, must-understand, max-age=60")];
     assert_eq!(head(200, &lines, None), store(60));
     assert_eq!(head(404, &lines, None), store(60));
+    assert_eq!(head(599, &lines, None), Pass(Reason::Status));
     assert_eq!(head(299, &lines, None), Pass(Reason::Status));
     assert_eq!(head(499, &lines, None), Pass(Reason::Status));
 }
@@ -136,6 +299,11 @@ fn must_understand_replaces_no_store_for_known_statuses() {
 fn length_that_nothing_is_sent_of_does_not_count() {
     let lines = headers(&[("content-length", "9999999"), ("cache-control", "max-age=1")]);
     let rules = ResponseRules::default();
-    let found = at_head(&Method::HEAD, StatusCode::OK, &lines, &rules, now());
-    assert_eq!(found, store(1));
+    let head = Head {
+        method: &Method::HEAD,
+        status: StatusCode::OK,
+        headers: &lines,
+        control: &MemoControl::new(),
+    };
+    assert!(matches!(at_head(&head, &rules, now()), Sharing::Store(_)));
 }

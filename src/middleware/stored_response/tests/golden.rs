@@ -1,6 +1,6 @@
 use std::process::Command;
 
-use super::support::{GOLDEN, address, sample};
+use super::support::{GOLDEN, GOLDEN_EXTRAS, address, sample, sample_with_extras};
 use crate::middleware::stored_response::StoredResponse;
 
 /// What the documented program has to be called with, to write the entry of the sample.
@@ -21,18 +21,30 @@ sys.stdout.buffer.write(entry(
     ],
     b"Hello, world!\n",
     [(b"grpc-status", b"0")],
+    EXTRAS,
 ))
 "#;
+
+const EXTRAS: &str = r#"[
+    (1, (90000).to_bytes(8, "big")),
+    (2, b"\xfe" * 8),
+    (3, b"\x07"),
+    (4, b"reports"),
+    (4, "Ren\u00e9".encode()),
+]"#;
 
 #[test]
 fn encodes_to_the_golden_file() {
     assert_eq!(sample().encode(&address()).unwrap(), GOLDEN);
+    assert_eq!(sample_with_extras().encode(&address()).unwrap(), GOLDEN_EXTRAS);
 }
 
 #[test]
 fn decodes_the_golden_file() {
     let decoded = StoredResponse::decode(&address(), GOLDEN);
     assert_eq!(decoded, Ok(sample()));
+    let decoded = StoredResponse::decode(&address(), GOLDEN_EXTRAS);
+    assert_eq!(decoded, Ok(sample_with_extras()));
 }
 
 #[test]
@@ -45,11 +57,14 @@ fn documented_program_writes_the_golden_file() {
         .map(|line| line.strip_prefix("//! ").unwrap_or_default())
         .flat_map(|line| [line, "\n"])
         .collect();
-    let output = Command::new("python3")
-        .args(["-c", &(program + CALL)])
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    assert_eq!(output.stdout, GOLDEN);
+    for (extras, expected) in [("()", GOLDEN), (EXTRAS, GOLDEN_EXTRAS)] {
+        let call = CALL.replace("EXTRAS", extras);
+        let output = Command::new("python3")
+            .args(["-c", &format!("{program}{call}")])
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        assert_eq!(output.stdout, expected);
+    }
 }

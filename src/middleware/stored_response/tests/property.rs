@@ -6,7 +6,7 @@ use http::status::StatusCode;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::support::{GOLDEN, address, entry_with, seal};
+use super::support::{GOLDEN_EXTRAS, address, entry_with, seal};
 use crate::middleware::stored_response::{Meta, StoredResponse};
 
 fn name() -> impl Strategy<Value = HeaderName> {
@@ -35,8 +35,16 @@ fn meta() -> impl Strategy<Value = Meta> {
     let span = || (0..=(1_u64 << 31) * 1000).prop_map(Duration::from_millis);
     let stored_at = 0..253_402_300_800_000_u64;
     let variant: BoxedStrategy<Option<[u8; 16]>> = any::<Option<[u8; 16]>>().boxed();
-    (stored_at, span(), span(), span(), span(), span(), variant).prop_map(
-        |(stored_at, fresh_for, age, cost, stale_while_revalidate, stale_if_error, variant)| Meta {
+    let spans = (span(), span(), span(), span(), span(), span());
+    let extras = (
+        any::<[bool; 3]>(),
+        any::<Option<[u8; 8]>>(),
+        vec("[ -~]{0,9}|\\PC{1,3}", 0..4),
+    );
+    (stored_at, spans, variant, extras).prop_map(|(stored_at, spans, variant, extras)| {
+        let (fresh_for, age, cost, stale_while_revalidate, stale_if_error, kept_for) = spans;
+        let ([must_revalidate, for_authorized, for_cookies], generation, groups) = extras;
+        Meta {
             stored_at: SystemTime::UNIX_EPOCH + Duration::from_millis(stored_at),
             fresh_for,
             age,
@@ -44,8 +52,14 @@ fn meta() -> impl Strategy<Value = Meta> {
             stale_while_revalidate,
             stale_if_error,
             variant,
-        },
-    )
+            kept_for,
+            must_revalidate,
+            for_authorized,
+            for_cookies,
+            generation,
+            groups,
+        }
+    })
 }
 
 fn response(longest: usize) -> impl Strategy<Value = StoredResponse> {
@@ -104,9 +118,9 @@ proptest! {
 
     #[test]
     fn any_sealed_damage_is_decoded_or_refused(
-        damage in vec((12..GOLDEN.len(), any::<u8>()), 1..4),
+        damage in vec((12..GOLDEN_EXTRAS.len(), any::<u8>()), 1..4),
     ) {
-        let mut entry = GOLDEN.to_vec();
+        let mut entry = GOLDEN_EXTRAS.to_vec();
         for (at, byte) in damage {
             entry[at] = byte;
         }

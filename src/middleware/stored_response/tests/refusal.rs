@@ -122,10 +122,44 @@ fn metadata_out_of_range() {
         let error = refused_after(|entry| entry[at..at + 8].copy_from_slice(&too_long));
         assert_eq!(error, StoredResponseError::Metadata);
     }
-    for flags in [0, 2, 3, 0x80] {
+    for flags in [0, 2, 4, 5, 0x80] {
         let error = refused_after(|entry| entry[60] = flags);
         assert_eq!(error, StoredResponseError::Metadata);
     }
+}
+
+/// The golden entry with these extras.
+fn with_extras(extras: &[u8]) -> Vec<u8> {
+    let at = 79 + address().as_str().len();
+    let mut entry = GOLDEN.to_vec();
+    entry[60] |= 2;
+    let len = u16::try_from(extras.len()).unwrap().to_be_bytes();
+    entry.splice(at..at, [&len[..], extras].concat());
+    seal(&mut entry);
+    entry
+}
+
+#[test]
+fn extras_out_of_order_or_shape() {
+    let kept = [&[1, 0, 8][..], &1000_u64.to_be_bytes()].concat();
+    assert!(StoredResponse::decode(&address(), with_extras(&kept)).is_ok());
+    let too_long = [&[1, 0, 8][..], &((1_u64 << 31) * 1000 + 1).to_be_bytes()].concat();
+    for (extras, expected) in [
+        (&too_long[..], StoredResponseError::Metadata),
+        (&[kept.clone(), kept.clone()].concat(), StoredResponseError::Metadata),
+        (&[&[3, 0, 1, 0][..], &kept].concat(), StoredResponseError::Metadata),
+        (&[0, 0, 0], StoredResponseError::Metadata),
+        (&[3, 0, 2, 0, 0], StoredResponseError::Metadata),
+        (&[4, 0, 1, 0xff], StoredResponseError::Metadata),
+        (&[3, 0, 0], StoredResponseError::Truncated),
+        (&[2, 0, 1, 0], StoredResponseError::Truncated),
+        (&[4, 0, 2, b'a'], StoredResponseError::Truncated),
+        (&[4], StoredResponseError::Truncated),
+    ] {
+        assert_eq!(refused(with_extras(extras)), expected, "{extras:?}");
+    }
+    let later = StoredResponse::decode(&address(), with_extras(&[4, 0, 1, b'a', 200, 0, 1, 7])).unwrap();
+    assert_eq!(later.meta().groups, ["a"]);
 }
 
 #[test]

@@ -10,6 +10,9 @@ use crate::middleware::stored_response::{Meta, StoredResponse};
 /// The entry of [`sample`], as the Python program of the documentation writes it.
 pub(super) const GOLDEN: &[u8] = include_bytes!("../../../../tests/golden/stored_response_v1.bin");
 
+/// The entry of [`sample_with_extras`], as the same program writes it.
+pub(super) const GOLDEN_EXTRAS: &[u8] = include_bytes!("../../../../tests/golden/stored_response_v1_extras.bin");
+
 pub(super) fn address() -> Address {
     let key = Key::builder().part("GET").part("//example.com/report/42");
     Address::new(&Tag::new("report").unwrap(), &key.build())
@@ -43,7 +46,29 @@ pub(super) fn sample_meta() -> Meta {
         stale_while_revalidate: Duration::from_secs(60),
         stale_if_error: Duration::from_secs(86_400),
         variant: Some(std::array::from_fn(|i| i as u8)),
+        ..Meta::default()
     }
+}
+
+/// The sample with all that may stand behind the address.
+pub(super) fn sample_with_extras() -> StoredResponse {
+    let meta = Meta {
+        kept_for: Duration::from_secs(90),
+        must_revalidate: true,
+        for_authorized: true,
+        for_cookies: true,
+        generation: Some([0xfe; 8]),
+        groups: vec!["reports".to_owned(), "Ren\u{e9}".to_owned()],
+        ..sample_meta()
+    };
+    let sample = sample();
+    StoredResponse::new(
+        sample.status(),
+        sample.headers().clone(),
+        sample.body().clone(),
+        sample.trailers().cloned(),
+        meta,
+    )
 }
 
 pub(super) fn fields(lines: &[(&'static str, &[u8])]) -> HeaderMap {

@@ -1,0 +1,119 @@
+//! Unsafe requests, which make what is stored for their target out of date (RFC 9111, 4.4).
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use tower_service::Service;
+
+use super::body::MemoBody;
+use super::cache_status::{Forward, Forwarded};
+use super::future::{Direct, Step};
+use super::key_extractor::{KeyExtractor, uri_as_received};
+use super::origin::Origin;
+use super::policy::groups;
+use super::policy::invalidation::{has_changed, locations};
+use super::settings::Settings;
+use crate::key::Address;
+use crate::store::Store;
+
+/// An unsafe request under way.
+///
+/// One that ends without an answer, because its client has hung up or the inner service failed, may have changed
+/// something all the same: dropping this makes its target out of date.
+pub(crate) struct Change<Q, St: Store, K: KeyExtractor<Q>> {
+    settings: Arc<Settings<St, K>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    settled: bool,
+    body: PhantomData<fn(Q)>,
+}
+
+impl<Q, St: Store, K: KeyExtractor<Q>> Change<Q, St, K> {
+    pub(crate) fn new(settings: &Arc<Settings<St, K>>, request: &Request<Q>) -> Self {
+        Self {
+            settings: Arc::clone(settings),
+            method: request.method().clone(),
+            uri: uri_as_received(request).clone(),
+            headers: request.headers().clone(),
+            settled: false,
+            body: PhantomData,
+        }
+    }
+
+    /// Asks the inner service, and removes what is out of date before the answer goes on: whoever has it finds nothing
+    /// from before.
+    pub(crate) async fn carry_out<S, ResBody>(
+        mut self,
+        service: S,
+        request: Request<K::Body>,
+    ) -> Step<Result<Response<MemoBody<ResBody>>, S::Error>>
+    where
+        S: Service<Request<K::Body>, Response = Response<ResBody>>,
+    {
+        let forwarded = self.settings.cache_status.then(|| Forwarded::because(Forward::Method));
+        let answer = Direct::new(service, request, forwarded).await;
+        let Ok(response) = &answer else {
+            return Step::Done(answer);
+        };
+        let mut addresses = Vec::new();
+        if has_changed(response.status()) {
+            addresses.extend(self.address(&self.uri));
+            for target in locations(&self.uri, &self.headers, response.headers()) {
+                addresses.extend(at_path(&self.uri, target).and_then(|uri| self.address(&uri)));
+            }
+        }
+        let groups = groups::invalidated(&self.method, response.headers());
+        self.invalidate_groups(&groups).await;
+        invalidate(&self.settings, addresses).await;
+        self.settled = true;
+        Step::Done(answer)
+    }
+
+    async fn invalidate_groups(&self, groups: &[String]) {
+        if groups.is_empty() {
+            return;
+        }
+        let origin = Origin::new(&self.uri, &self.headers);
+        let labels: Vec<_> = groups.iter().map(|name| origin.group(name)).collect();
+        let shared = &self.settings.memo.shared;
+        if let Err(error) = shared.invalidate_labels(&labels).await {
+            shared.tags_failed("invalidate_labels", &error);
+        }
+    }
+
+    fn address(&self, uri: &Uri) -> Option<Address> {
+        let key = self.settings.key.get_key(uri, &self.headers)?;
+        Some(Address::of(&self.settings.memo.shared.tag, key))
+    }
+}
+
+impl<Q, St: Store, K: KeyExtractor<Q>> Drop for Change<Q, St, K> {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        let addresses = Vec::from_iter(self.address(&self.uri));
+        let settings = Arc::clone(&self.settings);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { invalidate(&settings, addresses).await });
+        }
+    }
+}
+
+async fn invalidate<St: Store, K>(settings: &Settings<St, K>, addresses: Vec<Address>) {
+    for address in addresses {
+        if let Err(error) = settings.memo.shared.invalidate(&address).await {
+            settings.memo.shared.store_failed(&address, "invalidate", &error);
+        }
+    }
+}
+
+/// The URI of another target of the same origin.
+fn at_path(uri: &Uri, target: PathAndQuery) -> Option<Uri> {
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(target);
+    Uri::from_parts(parts).ok()
+}

@@ -1,0 +1,77 @@
+//! [`MemoControl`]: what a handler says about its own response.
+
+use std::time::Duration;
+
+/// How a response is to be shared, said by the handler that made it: an extension of the response.
+///
+/// It comes before what the layer and the response's fields say, and is not sent to the client.
+/// `private`, `no-store`, `Set-Cookie` and `Vary: *` still keep a response from being shared.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use axum::Extension;
+/// use axum::response::IntoResponse;
+/// use tower_memolock::middleware::MemoControl;
+///
+/// async fn report() -> impl IntoResponse {
+///     let control = MemoControl::new().ttl(Duration::from_secs(30)).tag("reports");
+///     (Extension(control), "rendered")
+/// }
+/// # let _ = report;
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoControl {
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) no_store: bool,
+    pub(crate) public: bool,
+    pub(crate) tags: Vec<String>,
+}
+
+impl MemoControl {
+    /// Says nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long to keep the response, whatever its status and its fields say of freshness, `no-cache` included. Zero
+    /// gives it to those who wait at this moment, and to nobody later.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// The response is for its own request only: neither stored nor given to those who wait.
+    #[must_use]
+    pub fn no_store(mut self) -> Self {
+        self.no_store = true;
+        self
+    }
+
+    /// The response is for requests with credentials as well, like `Cache-Control: public`.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        self.public = true;
+        self
+    }
+
+    /// Gives the response a tag, by which it can be [invalidated](crate::MemoLockLayer::invalidate_tag), like a member of
+    /// `Cache-Groups` (RFC 9875). At most 64 of them, and none empty or longer than 128 bytes: otherwise the response is
+    /// for its own request only.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
+
+    pub(crate) fn add_tags(&mut self, tags: &[String]) {
+        for tag in tags {
+            if !self.tags.contains(tag) {
+                self.tags.push(tag.clone());
+            }
+        }
+    }
+}

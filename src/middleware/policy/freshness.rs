@@ -1,0 +1,132 @@
+//! How long a response is fresh, and how long it may be of use after that (RFC 9111, 4.2; RFC 5861).
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{DATE, ETAG, EXPIRES, LAST_MODIFIED};
+use http::{HeaderMap, Method, StatusCode};
+
+use super::age;
+use super::cache_control::CacheControl;
+use super::response::{Head, ResponseRules};
+
+/// How long an error is kept at most that declares itself fresh. Where an origin puts one lifetime on all it sends, an
+/// error that somebody provoked would otherwise stay for everybody (cache-poisoned denial of service).
+const MAX_ERROR_TTL: Duration = Duration::from_secs(10);
+
+/// On which terms a response is stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// How long it stays fresh from now on.
+    pub(crate) fresh_for: Duration,
+    /// How long after that it is kept, to be validated.
+    pub(crate) kept_for: Duration,
+    /// How long after that it may be replayed while a new one is computed (RFC 5861, 3).
+    pub(crate) stale_while_revalidate: Duration,
+    /// How long after that it may be replayed where computing a new one fails (RFC 5861, 4).
+    pub(crate) stale_if_error: Duration,
+    /// Whether it is never replayed stale (RFC 9111, 4.2.4).
+    pub(crate) must_revalidate: bool,
+    /// Whether it is never replayed without validation (RFC 9111, 5.2.2.4).
+    pub(crate) no_cache: bool,
+    /// Whether it is for requests with `Authorization` too (RFC 9111, 3.5).
+    pub(crate) for_authorized: bool,
+    /// Whether it is for requests with other credentials too: a cookie, most of all. Ours; the RFC has no rule.
+    pub(crate) for_cookies: bool,
+}
+
+impl Terms {
+    /// The terms of a response with these directives. Those without any freshness are for those who wait only.
+    ///
+    /// `targeted` says that the directives are from a targeted field, so that `Expires` does not count.
+    pub(super) fn of(
+        head: &Head<'_>,
+        directives: &CacheControl,
+        targeted: bool,
+        rules: &ResponseRules,
+        now: SystemTime,
+    ) -> Self {
+        let of_layer = rules.override_ttl.filter(|_| may_have_ttl(head.status));
+        let by_route = head.control.ttl.or(of_layer);
+        let own = lifetime(directives, head.headers, targeted, now);
+        let (fresh_for, no_cache) = match (by_route, own) {
+            (Some(ttl), _) => (ttl, false),
+            (None, _) if directives.no_cache => (Duration::ZERO, true),
+            (None, Some(lifetime)) => (left_of(at_status(lifetime, head.status), head.headers, now), false),
+            (None, None) => (rules.ttl_of(head.status), false),
+        };
+        let must_revalidate = no_cache
+            || directives.must_revalidate
+            || directives.proxy_revalidate
+            // RFC 9111, 5.2.2.10.
+            || directives.s_maxage.is_some();
+        let window = |span: Option<Duration>| span.filter(|_| !must_revalidate).unwrap_or_default();
+        let shared = directives.public || directives.s_maxage.is_some() || head.control.public;
+        Self {
+            fresh_for,
+            kept_for: if can_be_validated(head.method, head.status, head.headers) {
+                rules.revalidate_for
+            } else {
+                Duration::ZERO
+            },
+            stale_while_revalidate: window(directives.stale_while_revalidate),
+            stale_if_error: window(directives.stale_if_error),
+            must_revalidate,
+            no_cache,
+            for_authorized: shared || directives.must_revalidate,
+            for_cookies: shared,
+        }
+    }
+
+    /// How long to store the response, which has been there for `elapsed`; `None` where it is of no use to anybody
+    /// later.
+    pub(crate) fn left_after(&self, elapsed: Duration) -> Option<Duration> {
+        let fresh = self.fresh_for.saturating_sub(elapsed);
+        let all = self.fresh_for.saturating_add(self.kept_for);
+        (self.no_cache || !fresh.is_zero()).then(|| all.saturating_sub(elapsed))
+    }
+
+    /// Whether there is anything to store.
+    pub(super) fn is_for_later(&self) -> bool {
+        !self.fresh_for.is_zero() || (self.no_cache && !self.kept_for.is_zero())
+    }
+}
+
+/// How long the response says that it is fresh (RFC 9111, 4.2.1).
+fn lifetime(directives: &CacheControl, headers: &HeaderMap, targeted: bool, now: SystemTime) -> Option<Duration> {
+    let by_directive = directives.s_maxage.or(directives.max_age);
+    if by_directive.is_some() || targeted || !headers.contains_key(EXPIRES) {
+        return by_directive;
+    }
+    // Invalid or ambiguous is in the past (5.3).
+    let several = headers.get_all(EXPIRES).iter().nth(1).is_some();
+    let expires = age::date(headers, &EXPIRES).filter(|_| !several);
+    let date = age::date(headers, &DATE).unwrap_or(now);
+    let lifetime = expires.and_then(|expires| expires.duration_since(date).ok());
+    Some(lifetime.unwrap_or_default())
+}
+
+/// The same lifetime, but not for an error. Those that say something about the target itself are as good as a success.
+fn at_status(lifetime: Duration, status: StatusCode) -> Duration {
+    let is_error = status.is_client_error() || status.is_server_error();
+    if is_error && !matches!(status.as_u16(), 404 | 405 | 410 | 414 | 451) {
+        return lifetime.min(MAX_ERROR_TTL);
+    }
+    lifetime
+}
+
+fn left_of(lifetime: Duration, headers: &HeaderMap, now: SystemTime) -> Duration {
+    age::on_arrival(headers, now).map_or(Duration::ZERO, |age| lifetime.saturating_sub(age))
+}
+
+/// Whether a later conditional request could tell that the response is still right (RFC 9110, 13.1).
+fn can_be_validated(method: &Method, status: StatusCode, headers: &HeaderMap) -> bool {
+    *method == Method::GET
+        && status == StatusCode::OK
+        && (headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED))
+}
+
+/// Whether the layer's ttl counts for a status: success and permanent redirects. Those that RFC 9110, 15.1 calls
+/// heuristically cacheable, without the errors: nobody asked for an error to stay.
+pub(super) fn may_have_ttl(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308)
+}

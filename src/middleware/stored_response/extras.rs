@@ -1,0 +1,123 @@
+//! Metadata that not every entry has: tagged fields behind the address.
+
+use std::time::Duration;
+
+use super::error::StoredResponseError;
+use super::frame::{MAX_SPAN, put_millis, read_span};
+use super::response::Meta;
+use super::wire::Reader;
+
+const KEPT_FOR: u8 = 1;
+const GENERATION: u8 = 2;
+const RULES: u8 = 3;
+const GROUP: u8 = 4;
+
+const MUST_REVALIDATE: u8 = 1;
+const FOR_AUTHORIZED: u8 = 2;
+const FOR_COOKIES: u8 = 4;
+
+/// The section with its length in front; nothing where there is nothing to say.
+pub(super) fn encode(meta: &Meta) -> Result<Vec<u8>, StoredResponseError> {
+    // Taken apart, so that a field added to the metadata cannot be forgotten here.
+    let Meta {
+        stored_at: _,
+        fresh_for: _,
+        age: _,
+        cost: _,
+        stale_while_revalidate: _,
+        stale_if_error: _,
+        variant: _,
+        kept_for,
+        must_revalidate,
+        for_authorized,
+        for_cookies,
+        generation,
+        groups,
+    } = meta;
+    let mut section = Vec::new();
+    if *kept_for != Duration::ZERO {
+        let mut millis = Vec::with_capacity(8);
+        put_millis(&mut millis, (*kept_for).min(MAX_SPAN));
+        put(&mut section, KEPT_FOR, &millis)?;
+    }
+    if let Some(generation) = generation {
+        put(&mut section, GENERATION, generation)?;
+    }
+    let flags = [
+        (*must_revalidate, MUST_REVALIDATE),
+        (*for_authorized, FOR_AUTHORIZED),
+        (*for_cookies, FOR_COOKIES),
+    ];
+    let rules = flags
+        .iter()
+        .filter(|(set, _)| *set)
+        .fold(0, |rules, (_, flag)| rules | flag);
+    if rules != 0 {
+        put(&mut section, RULES, &[rules])?;
+    }
+    for group in groups {
+        put(&mut section, GROUP, group.as_bytes())?;
+    }
+    if section.is_empty() {
+        return Ok(section);
+    }
+    let mut extras = len(&section)?.to_vec();
+    extras.append(&mut section);
+    Ok(extras)
+}
+
+/// Reads the section into `meta`. A field with an unknown tag is left out: it may be of a later version.
+pub(super) fn read(reader: &mut Reader<'_>, meta: &mut Meta) -> Result<(), StoredResponseError> {
+    let len = u16::from_be_bytes(reader.array()?);
+    let mut section = Reader::new(reader.take(len.into())?);
+    let mut last = 0;
+    while !section.is_empty() {
+        let [tag] = section.array()?;
+        let len = u16::from_be_bytes(section.array()?);
+        let content = section.take(len.into())?;
+        // In order, and only groups more than once, so that there is one way to write what there is.
+        if tag < last || (tag == last && tag != GROUP) {
+            return Err(StoredResponseError::Metadata);
+        }
+        last = tag;
+        field(tag, content, meta)?;
+    }
+    Ok(())
+}
+
+fn field(tag: u8, content: &[u8], meta: &mut Meta) -> Result<(), StoredResponseError> {
+    let mut content = Reader::new(content);
+    match tag {
+        KEPT_FOR => meta.kept_for = read_span(&mut content)?,
+        GENERATION => meta.generation = Some(content.array()?),
+        RULES => {
+            let [rules] = content.array()?;
+            meta.must_revalidate = rules & MUST_REVALIDATE != 0;
+            meta.for_authorized = rules & FOR_AUTHORIZED != 0;
+            meta.for_cookies = rules & FOR_COOKIES != 0;
+        }
+        GROUP => {
+            let group = str::from_utf8(content.rest()).map_err(|_| StoredResponseError::Metadata)?;
+            meta.groups.push(group.to_owned());
+        }
+        0 => return Err(StoredResponseError::Metadata),
+        _ => return Ok(()),
+    }
+    if content.is_empty() {
+        Ok(())
+    } else {
+        Err(StoredResponseError::Metadata)
+    }
+}
+
+fn put(section: &mut Vec<u8>, tag: u8, content: &[u8]) -> Result<(), StoredResponseError> {
+    section.push(tag);
+    section.extend_from_slice(&len(content)?);
+    section.extend_from_slice(content);
+    Ok(())
+}
+
+fn len(content: &[u8]) -> Result<[u8; 2], StoredResponseError> {
+    let len = u16::try_from(content.len()).map_err(|_| StoredResponseError::TooLong)?;
+    Ok(len.to_be_bytes())
+}
