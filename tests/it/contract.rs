@@ -695,7 +695,7 @@ pub(crate) async fn invalidating_everything_reaches_every_stamp<S: Store>(one: S
 }
 
 pub(crate) async fn invalidating_under_one_tag_leaves_the_others_alone<S: Store>(one: S, two: S) {
-    let other = Tag::new("contract2").expect("a tag");
+    let other = Tag::new("two").expect("a tag");
     let mine = stamp(&one, &["a"]).await;
     let theirs = Stamp::new(one.generation(&other).await.expect("a generation"), labels(&["a"]));
     let invalidated = two.invalidate_labels(&other, &labels(&["a"])).await;

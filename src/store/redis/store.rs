@@ -85,12 +85,13 @@ use crate::store::{Acquire, Generation, Lock, Release, Stamp, Store, Token, Valu
 /// A Redis user for the tag `report`, which may do what the store does and nothing else:
 ///
 /// ```text
-/// ACL SETUSER memo on >password resetchannels ~report:* ~report/lock:* &report/notif:* &report/ctl:*
-///     +get +set +pttl +pexpire +del +eval +evalsha +publish +subscribe +unsubscribe +ping
+/// ACL SETUSER memo on >password resetchannels ~report:* ~report/lock:* ~report/gen:* &report/notif:*
+///     &report/ctl:* +get +set +pttl +pexpire +del +zscore +zrevrange +zadd +zcard +zremrangebyrank +time
+///     +eval +evalsha +publish +subscribe +unsubscribe +ping
 /// ```
 ///
 /// and `+select` where the URL names a database, and in a Redis Cluster
-/// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. Every further tag needs its own four
+/// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. Every further tag needs its own five
 /// patterns. Redis 6.0, which knows no patterns of channels, takes the rest.
 ///
 /// [`connect`](Self::connect) tries the commands, on names that begin with `memolock`, which the server's `ACL LOG` may

@@ -21,4 +21,5 @@ mod replay;
 mod revalidation;
 mod sharing;
 mod succession;
+mod tags;
 mod vary;
