@@ -18,6 +18,7 @@ use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
 use super::draft::Draft;
 use super::origin::Origin;
+use super::permissions::Permissions;
 use super::policy::ending::{Ended, Incomplete, at_end, is_grpc};
 use super::policy::fields;
 use super::policy::freshness::Terms;
@@ -54,6 +55,7 @@ pub(crate) struct Judge<St> {
     pub(crate) address: Address,
     pub(crate) rules: ResponseRules,
     pub(crate) cache_status: bool,
+    pub(crate) permissions: Arc<Permissions>,
 }
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
@@ -190,6 +192,7 @@ impl<St: Store> Computation<St> {
         let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
         let judge = &self.judge;
+        judge.permissions.learn(stored.meta());
         match (sharing, left) {
             (Sharing::Store(_), Some(ttl)) => drop(self.lead.store(Arc::clone(&stored), ttl, labels)),
             (Sharing::Store(_), None) | (Sharing::Share, _) => drop(self.lead.share(Arc::clone(&stored), labels)),
@@ -255,6 +258,7 @@ impl<St: Store> Computation<St> {
         let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
         let Some(lead) = lead else { return };
+        judge.permissions.learn(stored.meta());
         let settled = match ttl {
             Some(ttl) => lead.store(stored, ttl, labels),
             None => lead.share(stored, labels),

@@ -52,6 +52,7 @@ impl<St: Store, K> Settings<St, K> {
             Some(place) if place.variant.is_some() => shared.peek(&place.address, now)?,
             _ => first,
         };
+        self.permissions.learn(stored.meta());
         (stored.fresh_at(now).is_some() && is_variant(&stored, headers)).then_some(stored)
     }
 
@@ -73,6 +74,7 @@ impl<St: Store, K> Settings<St, K> {
             let Some(first) = first else {
                 return Found::Nothing(Place::first(address));
             };
+            self.permissions.learn(first.meta());
             if is_variant(&first, headers) {
                 return Found::Stored(Place::first(address), first);
             }

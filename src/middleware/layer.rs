@@ -1,22 +1,25 @@
 //! [`MemoLockLayer`]: the layer, and everything that can be set on it.
 
+mod caching;
+mod invalidation;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Method, Request, StatusCode};
+use http::Method;
 use tower_layer::Layer;
 
-use super::key_extractor::{HeadKey, KeyExtractor, UriKey, uri_as_received};
+use super::key_extractor::UriKey;
+use super::permissions::Permissions;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
 use super::service::MemoLockService;
 use super::settings::Settings;
 use super::stored_response::BinaryHttp;
 use super::vary_index::VaryIndex;
-use crate::error::StoreError;
-use crate::key::{Address, Key, KeyError, Tag};
-use crate::memo::{AtLimit, InvalidateError, MemoLock, Stats};
+use crate::key::{KeyError, Tag};
+use crate::memo::{AtLimit, MemoLock, Stats};
 use crate::store::Store;
 
 /// Makes any number of identical requests, on any number of machines, cost one call of the inner service.
@@ -43,6 +46,7 @@ pub struct MemoLockLayer<St, K = UriKey> {
     responses: ResponseRules,
     cache_status: bool,
     vary: Arc<VaryIndex>,
+    permissions: Arc<Permissions>,
 }
 
 impl<St: Store> MemoLockLayer<St> {
@@ -78,6 +82,7 @@ impl<St: Store> MemoLockLayer<St> {
             responses: ResponseRules::default(),
             cache_status: false,
             vary: Arc::default(),
+            permissions: Arc::default(),
         }
     }
 }
@@ -93,6 +98,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
             responses,
             cache_status,
             vary,
+            permissions,
         } = self;
         MemoLockLayer {
             memo,
@@ -101,103 +107,8 @@ impl<St: Store, K> MemoLockLayer<St, K> {
             responses,
             cache_status,
             vary,
+            permissions,
         }
-    }
-
-    /// How long to keep a response that says nothing of its own freshness. Defaults to not at all: such a response
-    /// goes to those who wait for it at that moment, and to nobody later.
-    ///
-    /// A response that does say (`Cache-Control: max-age`, `s-maxage`, `Expires`) is kept as long as it says.
-    #[must_use]
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.responses.ttl = (!ttl.is_zero()).then_some(ttl);
-        self
-    }
-
-    /// How long to keep a response whatever it says of its own freshness, `no-cache` included. Defaults to as long as it
-    /// says. A status that [`ttl`](Self::ttl) is not for is not for this either.
-    ///
-    /// `private`, `no-store`, `Set-Cookie` and `Vary: *` still keep a response from being shared.
-    #[must_use]
-    pub fn override_ttl(mut self, ttl: Duration) -> Self {
-        self.responses.override_ttl = Some(ttl);
-        self
-    }
-
-    /// How long to keep a response with this status that says nothing of its own freshness, in place of
-    /// [`ttl`](Self::ttl): zero for not at all. Defaults to `ttl` for 200, 203, 204, 300, 301 and 308, and to not at all
-    /// for the others, errors most of all.
-    #[must_use]
-    pub fn status_ttl(mut self, status: StatusCode, ttl: Duration) -> Self {
-        let others = self.responses.status_ttl.iter().filter(|(known, _)| *known != status);
-        self.responses.status_ttl = others.copied().chain([(status, ttl)]).collect();
-        self
-    }
-
-    /// Stores nothing: responses go to those who wait for them at that moment. Defaults to storing what may be stored.
-    #[must_use]
-    pub fn no_store(mut self) -> Self {
-        self.responses.no_store = true;
-        self
-    }
-
-    /// How long to keep a stale response that has an `ETag` or a `Last-Modified`, so that the inner service can say that
-    /// it is still right (304) rather than make it anew. Defaults to 60 seconds; zero keeps none.
-    ///
-    /// Each such response takes memory for that much longer. Whether it is stale is a matter of the nodes' clocks, which
-    /// have to agree; those of all other responses need not, because they end when the store says so.
-    #[must_use]
-    pub fn revalidate_for(mut self, time: Duration) -> Self {
-        self.responses.revalidate_for = time;
-        self
-    }
-
-    /// The targeted cache control fields (RFC 9213) that this layer heeds: the first one that a response has replaces
-    /// its `Cache-Control` and `Expires` here. Defaults to `CDN-Cache-Control`, which is meant for every shared cache on
-    /// the server's side; a field of the layer's own in front of it tells the two apart.
-    #[must_use]
-    pub fn targeted(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.responses.targets = fields.into_iter().collect();
-        self
-    }
-
-    /// Treats requests with credentials (`Authorization`, `Cookie` and their like) as all others. Defaults to answering
-    /// them only from a stored response that allows it (`public`, `s-maxage`; for `Authorization`, `must-revalidate`),
-    /// and to collapsing none.
-    ///
-    /// Right only where credentials change nothing about the response, or are part of the key.
-    #[must_use]
-    pub fn ignore_credentials(mut self) -> Self {
-        self.requests.credentials = true;
-        self
-    }
-
-    /// Whether a request with an unsafe method removes what is stored for its target, and for the `Location` and
-    /// `Content-Location` of its answer, unless it failed (RFC 9111, section 4.4). Defaults to `true`.
-    ///
-    /// Each such request waits for the store once. It removes the response to a `GET`, as [`UriKey`] finds it; of keys
-    /// with header fields, the one with the fields of the unsafe request. gRPC calls remove nothing.
-    #[must_use]
-    pub fn invalidate_on_change(mut self, invalidates: bool) -> Self {
-        self.requests.invalidates = invalidates;
-        self
-    }
-
-    /// Whether responses say in `Cache-Status` (RFC 9211) what the layer did: `memolock; hit; ttl=30`, or
-    /// `memolock; fwd=uri-miss; stored`. Defaults to `false`: it helps whoever runs the layer, and whoever probes it
-    /// (section 6), and is the one allocation of a hit in memory. It never tells the key.
-    #[must_use]
-    pub fn cache_status(mut self, tell: bool) -> Self {
-        self.cache_status = tell;
-        self
-    }
-
-    /// Whether responses without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
-    /// Defaults to `false`. See [`MemoLock::stamped`], and set it on every node.
-    #[must_use]
-    pub fn stamped(mut self, stamped: bool) -> Self {
-        self.memo = self.memo.stamped(stamped);
-        self
     }
 
     /// How long a lock lasts unless renewed, which the leader does every third of that; a leader that dies is
@@ -286,82 +197,6 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
-    /// Removes the response stored under `key`, and keeps every computation that has started before from storing its
-    /// own. This goes for all its variants (`Vary`).
-    ///
-    /// Once this has returned, no request that comes later, to whichever node, is answered with a response under `key` from
-    /// before, however that comes to its node; [`MemoLock::invalidate`] says more.
-    ///
-    /// # Errors
-    ///
-    /// A [`StoreError`] where the store could not be told; whether the response was removed is then unknown.
-    pub async fn invalidate(&self, key: &Key) -> Result<(), StoreError> {
-        let address = Address::new(&self.memo.shared.tag, key);
-        self.memo.shared.invalidate(&address).await
-    }
-
-    /// Removes the response that this request would get, as [`invalidate`](Self::invalidate) does for its key: of a
-    /// request whose method is not collapsed, or a `HEAD`, the response to a `GET` for the same target.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidateError::NoKey`] where the head of the request tells no key; [`InvalidateError::Store`] where the store
-    /// could not be told.
-    pub async fn invalidate_request<B>(&self, request: &Request<B>) -> Result<(), InvalidateError>
-    where
-        K: KeyExtractor<B>,
-    {
-        let method = request.method();
-        let key = if method != Method::HEAD && self.requests.methods.contains(method) {
-            match self.key.head_key(request) {
-                HeadKey::Key(key) => Some(key),
-                HeadKey::Bypass | HeadKey::NeedsBody => None,
-            }
-        } else {
-            self.key.get_key(uri_as_received(request), request.headers())
-        };
-        let address = Address::of(&self.memo.shared.tag, key.ok_or(InvalidateError::NoKey)?);
-        let invalidated = self.memo.shared.invalidate(&address).await;
-        invalidated.map_err(InvalidateError::Store)
-    }
-
-    /// Makes every response with this tag out of date, on every node, and those under way as well: responses to which
-    /// their handler gave it with [`MemoControl`](super::MemoControl), and those of any origin with such a member of
-    /// `Cache-Groups` (RFC 9875). [`MemoLock::invalidate_tag`] says what holds then.
-    ///
-    /// The answer to an unsafe request does the same for the groups of its own origin that it names in
-    /// `Cache-Group-Invalidation`, before it goes to its client; unless
-    /// [`invalidate_on_change`](Self::invalidate_on_change) is off.
-    ///
-    /// # Errors
-    ///
-    /// As [`MemoLock::invalidate_tag`].
-    pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Result<(), InvalidateError> {
-        self.memo.invalidate_tag(tag).await
-    }
-
-    /// Like [`invalidate_tag`](Self::invalidate_tag), for several tags in one step.
-    ///
-    /// # Errors
-    ///
-    /// As [`MemoLock::invalidate_tags`].
-    pub async fn invalidate_tags<T: AsRef<str>>(
-        &self,
-        tags: impl IntoIterator<Item = T>,
-    ) -> Result<(), InvalidateError> {
-        self.memo.invalidate_tags(tags).await
-    }
-
-    /// Makes every response out of date that is stored or computed under this layer's tag, on every node.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidateError::NotStamped`] unless the layer is [`stamped`](Self::stamped); otherwise as
-    /// [`MemoLock::invalidate_all`].
-    pub async fn invalidate_all(&self) -> Result<(), InvalidateError> {
-        self.memo.invalidate_all().await
-    }
-
     /// Gives every lease back, so that requests that wait on other machines are led by one of those at once.
     ///
     /// To be called as soon as the program is asked to stop, before it waits for its connections to finish: requests
@@ -399,6 +234,7 @@ where
             responses,
             cache_status,
             vary,
+            permissions,
         } = self;
         let settings = Settings {
             memo: memo.clone(),
@@ -407,6 +243,7 @@ where
             responses: responses.clone(),
             cache_status: *cache_status,
             vary: Arc::clone(vary),
+            permissions: Arc::clone(permissions),
         };
         MemoLockService::new(inner, Arc::new(settings))
     }
@@ -421,6 +258,7 @@ impl<St: Clone, K: Clone> Clone for MemoLockLayer<St, K> {
             responses: self.responses.clone(),
             cache_status: self.cache_status,
             vary: Arc::clone(&self.vary),
+            permissions: Arc::clone(&self.permissions),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The tower layer: [`MemoLockLayer`].
 
+mod answer;
 mod body;
 mod cache_status;
 mod change;
@@ -14,6 +15,7 @@ pub mod fuzzing;
 mod key_extractor;
 mod layer;
 mod origin;
+mod permissions;
 mod policy;
 mod recording;
 mod refusal;

@@ -1,5 +1,8 @@
 //! What one layer and all its services share.
 
+use std::sync::Arc;
+
+use super::permissions::Permissions;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
 use super::stored_response::BinaryHttp;
@@ -14,5 +17,6 @@ pub(crate) struct Settings<St, K> {
     pub(crate) responses: ResponseRules,
     /// Whether responses say what the layer did.
     pub(crate) cache_status: bool,
-    pub(crate) vary: std::sync::Arc<VaryIndex>,
+    pub(crate) vary: Arc<VaryIndex>,
+    pub(crate) permissions: Arc<Permissions>,
 }

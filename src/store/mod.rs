@@ -40,7 +40,7 @@ mod stamp;
 mod token;
 mod value;
 
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -207,8 +207,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     }
 }
 
-async fn unsupported<T>() -> Result<T, StoreError> {
-    Err(StoreError::new(StoreErrorKind::Unsupported))
+fn unsupported<T>() -> Ready<Result<T, StoreError>> {
+    ready(Err(StoreError::new(StoreErrorKind::Unsupported)))
 }
 
 /// The receiving end of [`Store::watch`].

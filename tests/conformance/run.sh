@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the suite behind cache-tests.fyi against the `reverse_proxy` example, and fails where the layer does worse than
-# `floor.txt` and `refusals.txt` say. Runs from anywhere, again and again; listens on the loopback only.
+# `floor.txt` and `refusals.txt` say. Runs from anywhere, again and again; listens on the loopback only. With REDIS_URL
+# set, responses are stored there, else in the proxy. `--details` tells what each failing test says.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -64,5 +65,5 @@ start() {
 
 start origin env -C "$WORK" node "$PWD/tests/conformance/origin.mjs"
 start proxy "$TARGET/debug/examples/reverse_proxy" --listen 127.0.0.1:0 --upstream "$url" --tag conformance \
-    --targeted cdn-cache-control,surrogate-control
+    --targeted cdn-cache-control,surrogate-control ${REDIS_URL:+--redis "$REDIS_URL"}
 env -C "$WORK" node "$PWD/tests/conformance/client.mjs" "$url" "$@"

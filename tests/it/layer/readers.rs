@@ -206,8 +206,10 @@ async fn credentials_get_what_says_that_it_is_for_everybody() {
     ] {
         let inner = Inner::replying(move |call| with(text(call.to_string()), "cache-control", directives));
         let nodes = pair(&inner, |layer| layer);
-        answer(send(&nodes[0], get("/"))).await;
-        settle().await;
+        for node in &nodes {
+            answer(send(node, get("/"))).await;
+            settle().await;
+        }
         for (field, allowed) in [
             ("authorization", authorized),
             ("cookie", cookies),
@@ -223,6 +225,18 @@ async fn credentials_get_what_says_that_it_is_for_everybody() {
         assert_eq!(both.body == "1", authorized && cookies, "{directives}");
         assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "1");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_are_not_looked_up_where_nothing_was_ever_for_them() {
+    let inner = Inner::replying(|call| with(text(call.to_string()), "cache-control", "public, max-age=60"));
+    let nodes = pair(&inner, |layer| layer);
+    answer(send(&nodes[0], get("/"))).await;
+    settle().await;
+    // This node has not seen anything yet, and has after the first request of somebody without credentials.
+    assert_eq!(asked(&nodes[1], &Method::GET, &[("cookie", "x")]).await.body, "2");
+    assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "1");
+    assert_eq!(asked(&nodes[1], &Method::GET, &[("cookie", "x")]).await.body, "1");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,99 @@
+//! What can be set about what is stored, for whom and for how long.
+
+use std::time::Duration;
+
+use http::{HeaderName, StatusCode};
+
+use super::MemoLockLayer;
+use crate::store::Store;
+
+impl<St: Store, K> MemoLockLayer<St, K> {
+    /// How long to keep a response that says nothing of its own freshness. Defaults to not at all: such a response
+    /// goes to those who wait for it at that moment, and to nobody later.
+    ///
+    /// A response that does say (`Cache-Control: max-age`, `s-maxage`, `Expires`) is kept as long as it says.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.responses.ttl = (!ttl.is_zero()).then_some(ttl);
+        self
+    }
+
+    /// How long to keep a response whatever it says of its own freshness, `no-cache` included. Defaults to as long as it
+    /// says. A status that [`ttl`](Self::ttl) is not for is not for this either.
+    ///
+    /// `private`, `no-store`, `Set-Cookie` and `Vary: *` still keep a response from being shared.
+    #[must_use]
+    pub fn override_ttl(mut self, ttl: Duration) -> Self {
+        self.responses.override_ttl = Some(ttl);
+        self
+    }
+
+    /// How long to keep a response with this status that says nothing of its own freshness, in place of
+    /// [`ttl`](Self::ttl): zero for not at all. Defaults to `ttl` for 200, 203, 204, 300, 301 and 308, and to not at all
+    /// for the others, errors most of all.
+    #[must_use]
+    pub fn status_ttl(mut self, status: StatusCode, ttl: Duration) -> Self {
+        let others = self.responses.status_ttl.iter().filter(|(known, _)| *known != status);
+        self.responses.status_ttl = others.copied().chain([(status, ttl)]).collect();
+        self
+    }
+
+    /// Stores nothing: responses go to those who wait for them at that moment. Defaults to storing what may be stored.
+    #[must_use]
+    pub fn no_store(mut self) -> Self {
+        self.responses.no_store = true;
+        self
+    }
+
+    /// How long to keep a stale response that has an `ETag` or a `Last-Modified`, so that the inner service can say that
+    /// it is still right (304) rather than make it anew. Defaults to 60 seconds; zero keeps none.
+    ///
+    /// Each such response takes memory for that much longer. Whether it is stale is a matter of the nodes' clocks, which
+    /// have to agree; those of all other responses need not, because they end when the store says so.
+    #[must_use]
+    pub fn revalidate_for(mut self, time: Duration) -> Self {
+        self.responses.revalidate_for = time;
+        self
+    }
+
+    /// The targeted cache control fields (RFC 9213) that this layer heeds: the first one that a response has replaces
+    /// its `Cache-Control` and `Expires` here. Defaults to `CDN-Cache-Control`, which is meant for every shared cache on
+    /// the server's side; a field of the layer's own in front of it tells the two apart.
+    #[must_use]
+    pub fn targeted(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.responses.targets = fields.into_iter().collect();
+        self
+    }
+
+    /// Treats requests with credentials (`Authorization`, `Cookie` and their like) as all others. Defaults to answering
+    /// them only from a stored response that allows it (`public`, `s-maxage`; for `Authorization`, `must-revalidate`),
+    /// and to collapsing none; a node that has never seen such a response does not look for one.
+    ///
+    /// Right only where credentials change nothing about the response, or are part of the key.
+    #[must_use]
+    pub fn ignore_credentials(mut self) -> Self {
+        self.requests.credentials = true;
+        self
+    }
+
+    /// Whether a request with an unsafe method removes what is stored for its target, and for the `Location` and
+    /// `Content-Location` of its answer, unless it failed (RFC 9111, section 4.4). Defaults to `true`.
+    ///
+    /// Each such request waits for the store once. It removes the response to a `GET` with the key that
+    /// [`KeyExtractor::get_key`](crate::middleware::KeyExtractor::get_key) finds; where header fields are part of keys,
+    /// the one with those of the unsafe request. gRPC calls remove nothing.
+    #[must_use]
+    pub fn invalidate_on_change(mut self, invalidates: bool) -> Self {
+        self.requests.invalidates = invalidates;
+        self
+    }
+
+    /// Whether responses say in `Cache-Status` (RFC 9211) what the layer did: `memolock; hit; ttl=30`, or
+    /// `memolock; fwd=uri-miss; stored`. Defaults to `false`: it helps whoever runs the layer, and whoever probes it
+    /// (section 6), and is the one allocation of a hit in memory. It never tells the key.
+    #[must_use]
+    pub fn cache_status(mut self, tell: bool) -> Self {
+        self.cache_status = tell;
+        self
+    }
+}
