@@ -36,7 +36,7 @@
 //!    one call of the inner service.
 //! 2. **Everybody is answered.** A lost message, a dead leader or a dead Redis costs time, at most what is left of the
 //!    lease or the store's timeout, never the answer. Nobody polls.
-//! 3. **Fenced.** A leader whose lease has ended, or whose key was invalidated while it computed, stores nothing. Who
+//! 3. **Fenced.** A leader whose lease has ended, or whose key or tag was invalidated while it computed, stores nothing. Who
 //!    comes after an invalidation has returned, on whichever node, gets nothing from before it.
 //! 4. **Whole or nothing.** Only a complete response is stored or shared: a body that broke off, a panic and a body
 //!    over the limit are not.

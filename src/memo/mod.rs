@@ -4,6 +4,7 @@
 //! caller -> obtain.rs: look up (lookups.rs); else join the flight (table.rs, flight.rs)
 //!             the flight's keeper (keeper.rs): acquire, listen, offer the lead, renew, commit or release
 //!             who came too late for an answer (clock.rs) asks again, all of them together (lookups.rs)
+//!             what has a stamp is current, or absent (currency.rs, marking.rs)
 //!           lead.rs: the one who computes says what became of it (outcome.rs)
 //! ```
 
@@ -13,6 +14,7 @@ mod computed;
 mod config;
 mod currency;
 mod flight;
+mod invalidation;
 mod keeper;
 mod lead;
 mod lease;
@@ -29,10 +31,11 @@ mod sync;
 mod table;
 
 pub use self::computed::Computed;
+pub use self::invalidation::InvalidateError;
 #[cfg(feature = "http")]
 pub(crate) use self::lead::Lead;
 pub use self::limits::{AtLimit, Limit};
-pub use self::memolock::{InvalidateError, MemoLock};
+pub use self::memolock::MemoLock;
 #[cfg(feature = "http")]
 pub(crate) use self::obtain::Obtained;
 #[cfg(feature = "http")]

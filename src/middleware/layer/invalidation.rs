@@ -58,7 +58,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     }
 
     /// Makes every response with this tag out of date, on every node, and those under way as well: responses to which
-    /// their handler gave it with [`MemoControl`](super::MemoControl), and those of any origin with such a member of
+    /// their handler gave it with [`MemoControl`](crate::middleware::MemoControl), and those of any origin with such a member of
     /// `Cache-Groups` (RFC 9875). [`MemoLock::invalidate_tag`](crate::MemoLock::invalidate_tag) says what holds then.
     ///
     /// The answer to an unsafe request does the same for the groups of its own origin that it names in
