@@ -146,12 +146,15 @@ fn main() {
     let mut table = Table::new("per request, one thread");
 
     let mut group = criterion.benchmark_group("memory_hit");
-    for (name, size) in [KIB, KIB_64, MIB] {
+    let told = ("1 KiB with Cache-Status", KIB.1);
+    for (name, size) in [KIB, KIB_64, MIB, told] {
+        let tells = name == told.0;
         let mut rounds = Rounds::default();
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
             bencher.iter_custom(|iterations| {
                 runtime.block_on(async {
                     let layer = MemoLockLayer::new(MemoryStore::with_capacity(256 << 20), "bench").ttl(TTL);
+                    let layer = layer.cache_status(tells);
                     let mut ours = layer.layer(handler(size));
                     fill(&layer, &mut ours, size).await;
                     let mut floor = Floor::filled(handler(size)).await;
@@ -186,6 +189,8 @@ fn main() {
             bencher.iter_custom(|iterations| {
                 runtime.block_on(async {
                     let layer = MemoLockLayer::new(MemoryStore::new(), "bench").ttl(TTL);
+                    // To make what is stored out of date is no bypass.
+                    let layer = layer.invalidate_on_change(false);
                     let mut floor = handler(KIB.1);
                     let mut ours = layer.layer(handler(KIB.1));
                     let total = compare(&mut rounds, iterations, (&mut floor, &mut ours), request, KIB.1).await;

@@ -64,7 +64,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         async move {
             let now = Instant::now();
             let why = match self.find(&address, request.headers()).await {
-                Found::Stored(_, stored) if stored.fresh_at(now).is_none() => Forward::Stale,
+                Found::Stored(_, stored) if !stored.is_fresh_at(now) => Forward::Stale,
                 Found::Stored(_, stored) if !narrow.admits(stored.meta()) => Forward::Request,
                 Found::Stored(_, stored) => {
                     self.memo.shared.counters.hits.add();
@@ -98,7 +98,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             let (place, stale, why) = match self.find(&address, request.headers()).await {
                 Found::Stored(place, stored) => {
                     let now = Instant::now();
-                    if stored.fresh_at(now).is_some() {
+                    if stored.is_fresh_at(now) {
                         self.memo.shared.counters.hits.add();
                         return Step::Done(Ok(replay::hit(stored, now, self.cache_status)));
                     }
@@ -151,7 +151,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 }
                 match self.memo.shared.obtain(address, &self.memo.config, deadline).await {
                     Obtained::Followed(stored) if is_variant(&stored, request.headers()) => {
-                        if stored.fresh_at(Instant::now()).is_none() {
+                        if !stored.is_fresh_at(Instant::now()) {
                             break;
                         }
                         self.permissions.learn(stored.meta());

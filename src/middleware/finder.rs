@@ -53,7 +53,7 @@ impl<St: Store, K> Settings<St, K> {
             _ => first,
         };
         self.permissions.learn(stored.meta());
-        (stored.fresh_at(now).is_some() && is_variant(&stored, headers)).then_some(stored)
+        (stored.is_fresh_at(now) && is_variant(&stored, headers)).then_some(stored)
     }
 
     /// The response to a request with these fields.

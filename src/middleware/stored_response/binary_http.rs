@@ -28,7 +28,7 @@ impl Codec for BinaryHttp {
     }
 
     fn is_fresh(&self, value: &Self::Value) -> bool {
-        value.fresh_at(Instant::now()).is_some()
+        value.is_fresh_at(Instant::now())
     }
 
     fn weight(&self, value: &Self::Value) -> usize {

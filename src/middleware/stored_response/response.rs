@@ -132,8 +132,17 @@ impl StoredResponse {
     pub(crate) fn fresh_at(&self, now: Instant) -> Option<Duration> {
         let lifetime = self.meta.age.saturating_add(self.meta.fresh_for);
         let left = lifetime.saturating_sub(self.age_at(now));
-        // What is not kept any longer than it is fresh, the store forgets in time: no clock but its own counts.
-        (self.meta.kept_for.is_zero() || !left.is_zero()).then_some(left)
+        (self.ends_with_its_freshness() || !left.is_zero()).then_some(left)
+    }
+
+    /// Whether the response is fresh.
+    pub(crate) fn is_fresh_at(&self, now: Instant) -> bool {
+        self.ends_with_its_freshness() || self.fresh_at(now).is_some()
+    }
+
+    /// What is not kept any longer than it is fresh, the store forgets in time: no clock but its own counts.
+    fn ends_with_its_freshness(&self) -> bool {
+        self.meta.kept_for.is_zero()
     }
 
     /// The header fields with an `Age`, and, if there is to be one, an empty `Cache-Status` where there is none. Made for

@@ -19,7 +19,7 @@
 //! | variants without end | bounded for each response | [`variants_without_end_fill_nothing`] |
 //! | a truncated response | whole or nothing | `failures::a_body_that_breaks_off_is_neither_stored_nor_shared`, `failures::a_body_of_another_length_than_declared_is_neither_stored_nor_shared` |
 //! | bodies, fields and keys without end | bounded | `limits`, `load` |
-//! | cache busting by random queries | each expires; the store evicts | nothing to leak, nothing to show |
+//! | cache busting by random queries | the store evicts | [`queries_without_end_fill_no_more_than_the_store_may_hold`] |
 //! | another writer in Redis | address and checksum are verified | [`what_somebody_else_writes_or_publishes_is_no_answer`], `redis::what_is_stored_under_another_key_is_not_an_answer` |
 //! | secrets at rest | no request field is stored | [`no_secret_of_a_request_is_at_rest_in_the_store`] |
 //! | request smuggling | fields of one connection are not replayed | [`fields_of_one_connection_reach_no_other`] |
@@ -260,6 +260,24 @@ async fn variants_without_end_fill_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn queries_without_end_fill_no_more_than_the_store_may_hold() {
+    const QUERIES: usize = 1000;
+    let inner = Inner::replying(|_| fresh("x".repeat(1000)));
+    let layer = MemoLockLayer::new(MemoryStore::with_capacity(64 * 1024), "layer");
+    let node = layer.layer(inner.clone());
+    for round in 1..=2 {
+        for query in 0..QUERIES {
+            answer(send(&node, get(&format!("/?{query}")))).await;
+        }
+        assert!(
+            inner.calls() >= round * (QUERIES - 64),
+            "{} in round {round}",
+            inner.calls()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn fields_of_one_connection_reach_no_other() {
     let inner = Inner::replying(|_| {
         [
@@ -350,25 +368,31 @@ async fn what_somebody_else_writes_or_publishes_is_no_answer() {
             }
         })
     };
-    let nodes = redis_nodes(&server, &inner).await;
+    let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
+    let layers = [connect().await, connect().await].map(|store| MemoLockLayer::new(store, "layer"));
+    let nodes = [&layers[0], &layers[1]].map(|layer| layer.layer(inner.clone()));
     answer(send(&nodes[0], get("/other"))).await;
     eventually("a stored response", || !server.cli(&["KEYS", "layer:*"]).is_empty()).await;
     let other = server.cli(&["KEYS", "layer:*"]);
 
-    // While somebody waits, the promise is "resolved" with gibberish, and with the response to something else.
+    // While somebody waits, the promise is "resolved" with the response to something else, and with gibberish; and a
+    // response to something else is put where this one will be.
     let leader = send(&nodes[0], get("/slow"));
     gate.reached_by(1).await;
     let follower = send(&nodes[1], get("/slow"));
-    let channel = other.replacen("layer:", "layer/notif:", 1).replace("/other", "/slow");
+    let slow = other.replace("/other", "/slow");
+    let channel = slow.replacen("layer:", "layer/notif:", 1);
     eventually("a subscriber", || {
         server.cli(&["PUBSUB", "CHANNELS", "*"]).contains("/slow")
     })
     .await;
-    server.cli(&["PUBLISH", &channel, "gibberish"]);
+    let rejected = async |count| eventually("a rejected answer", || layers[1].stats().rejected >= count).await;
     let script = "return redis.call('PUBLISH', KEYS[2], redis.call('GET', KEYS[1]))";
     assert_eq!(server.cli(&["EVAL", script, "2", &other, &channel]), "1");
-    // And a value is put where the response will be.
-    server.cli(&["COPY", &other, &other.replace("/other", "/slow")]);
+    rejected(1).await;
+    server.cli(&["COPY", &other, &slow]);
+    assert_eq!(server.cli(&["PUBLISH", &channel, "gibberish"]), "1");
+    rejected(2).await;
     gate.open();
     assert!(answer(leader).await.body.starts_with(b"/slow"));
     assert!(answer(follower).await.body.starts_with(b"/slow"));
