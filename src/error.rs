@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::key::KeyError;
+use crate::key::{KeyError, LabelError};
 use crate::memo::Limit;
 
 /// Any error, as other crates hand it over.
@@ -33,6 +33,8 @@ pub enum StoreErrorKind {
     Encode,
     /// The configuration, a URL for instance, cannot be used.
     Config,
+    /// The store has no such ability.
+    Unsupported,
 }
 
 impl StoreError {
@@ -66,6 +68,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Rejected => "the store answered with an error",
             StoreErrorKind::Encode => "the value could not be encoded",
             StoreErrorKind::Config => "the store cannot be used as configured",
+            StoreErrorKind::Unsupported => "the store is not able to do this",
         })
     }
 }
@@ -97,6 +100,8 @@ pub enum Error<E> {
     AtLimit(Limit),
     /// The id cannot be a key.
     Key(KeyError),
+    /// The value has been computed, but its tags cannot be kept.
+    Tags(LabelError),
 }
 
 impl<E> Clone for Error<E> {
@@ -109,6 +114,7 @@ impl<E> Clone for Error<E> {
             Self::Abandoned => Self::Abandoned,
             Self::AtLimit(limit) => Self::AtLimit(*limit),
             Self::Key(e) => Self::Key(e.clone()),
+            Self::Tags(e) => Self::Tags(*e),
         }
     }
 }
@@ -123,6 +129,7 @@ impl<E> fmt::Display for Error<E> {
             Self::Abandoned => "the computation was given up several times before it came to an end",
             Self::AtLimit(limit) => return limit.fmt(f),
             Self::Key(_) => "the id cannot be a key",
+            Self::Tags(_) => "the tags of the value cannot be kept",
         })
     }
 }
@@ -133,6 +140,7 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
             Self::Computation(e) => Some(&**e),
             Self::Remote(e) => Some(e),
             Self::Key(e) => Some(e),
+            Self::Tags(e) => Some(e),
             Self::Panicked | Self::WaitTimeout | Self::Abandoned | Self::AtLimit(_) => None,
         }
     }

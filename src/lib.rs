@@ -36,7 +36,7 @@
 //!    one call of the inner service.
 //! 2. **Everybody is answered.** A lost message, a dead leader or a dead Redis costs time, at most what is left of the
 //!    lease or the store's timeout, never the answer. Nobody polls.
-//! 3. **Fenced.** A leader whose lease has ended, or whose key was invalidated while it computed, stores nothing. Who
+//! 3. **Fenced.** A leader whose lease has ended, or whose key or tag was invalidated while it computed, stores nothing. Who
 //!    comes after an invalidation has returned, on whichever node, gets nothing from before it.
 //! 4. **Whole or nothing.** Only a complete response is stored or shared: a body that broke off, a panic and a body
 //!    over the limit are not.
@@ -97,8 +97,8 @@ mod throttle;
 
 pub use self::codec::Codec;
 pub use self::error::{BoxError, Error, RemoteError, StoreError, StoreErrorKind};
-pub use self::key::{Address, Key, KeyBuilder, KeyError, MAX_ID_LEN, MAX_TAG_LEN, Tag};
-pub use self::memo::{AtLimit, InvalidateError, Limit, MemoLock, Stats};
+pub use self::key::{Address, Key, KeyBuilder, KeyError, Label, LabelError, MAX_ID_LEN, MAX_LABELS, MAX_TAG_LEN, Tag};
+pub use self::memo::{AtLimit, Computed, InvalidateError, Limit, MemoLock, Stats};
 #[cfg(feature = "http")]
 pub use self::middleware::MemoLockLayer;
 #[cfg(feature = "memory")]

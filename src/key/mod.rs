@@ -12,6 +12,7 @@ mod address;
 mod builder;
 mod error;
 mod id;
+mod label;
 mod readable;
 mod tag;
 
@@ -19,5 +20,6 @@ pub use self::address::Address;
 pub use self::builder::KeyBuilder;
 pub use self::error::KeyError;
 pub use self::id::{Key, MAX_ID_LEN};
+pub use self::label::{Label, LabelError, MAX_LABELS};
 pub(crate) use self::readable::Readable;
 pub use self::tag::{MAX_TAG_LEN, Tag};

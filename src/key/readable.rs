@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 const MOST: usize = 256;
 
 /// Shows a name of unknown content: keys may hold anything that a client sends.
+#[derive(Clone, Copy)]
 pub(crate) struct Readable<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Readable<'_> {

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
+use super::computed::Computed;
 use super::lead::Lead;
 use crate::error::{Error, Failure};
+use crate::key::Label;
 
 /// Runs a computation in a task of its own, so that a caller that leaves stops nothing.
 pub(crate) async fn run<V, E>(
@@ -29,18 +31,18 @@ where
 pub(crate) async fn compute_alone<V, F, Fut, E>(compute: F) -> Result<V, Error<E>>
 where
     F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<(V, Duration), E>>,
+    Fut: Future<Output = Result<Computed<V>, E>>,
 {
-    let (value, _) = compute().await.map_err(|error| Error::Computation(Arc::new(error)))?;
-    Ok(value)
+    let computed = compute().await.map_err(|error| Error::Computation(Arc::new(error)))?;
+    Ok(computed.value)
 }
 
-/// Computes, and settles the lead whatever happens.
-pub(crate) async fn compute_as_leader<V, F, Fut, E>(lead: Lead<V>, compute: F) -> Result<V, Error<E>>
+/// Computes, and settles the lead whatever happens. `ttl` is for a value that says nothing of its own.
+pub(crate) async fn compute_as_leader<V, F, Fut, E>(lead: Lead<V>, ttl: Duration, compute: F) -> Result<V, Error<E>>
 where
     V: Clone,
     F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<(V, Duration), E>>,
+    Fut: Future<Output = Result<Computed<V>, E>>,
     E: fmt::Display + Send + Sync + 'static,
 {
     let mut guard = FailOnPanic(Some(lead));
@@ -48,21 +50,27 @@ where
     let Some(lead) = guard.0.take() else {
         return Err(Error::Abandoned);
     };
-    match result {
-        Ok((value, ttl)) if ttl.is_zero() => {
-            lead.share(value.clone()).wait().await;
-            Ok(value)
-        }
-        Ok((value, ttl)) => {
-            lead.store(value.clone(), ttl).wait().await;
-            Ok(value)
-        }
+    let computed = match result {
+        Ok(computed) => computed,
         Err(error) => {
             let error = Arc::new(error);
             lead.fail(Failure::of(&error));
-            Err(Error::Computation(error))
+            return Err(Error::Computation(error));
         }
+    };
+    let labels = match Label::all(&computed.tags) {
+        Ok(labels) => labels,
+        Err(error) => {
+            lead.fail(Failure::of(&Arc::new(error)));
+            return Err(Error::Tags(error));
+        }
+    };
+    let value = computed.value;
+    match computed.ttl.unwrap_or(ttl) {
+        Duration::ZERO => lead.share(value.clone(), labels).wait().await,
+        ttl => lead.store(value.clone(), ttl, labels).wait().await,
     }
+    Ok(value)
 }
 
 /// Tells those who wait that the computation panicked.

@@ -15,6 +15,8 @@ pub(crate) struct Config {
     pub(crate) wait_timeout: Duration,
     /// How long a computed value is kept.
     pub(crate) ttl: Duration,
+    /// Whether results may have tags.
+    pub(crate) tags: bool,
     pub(crate) limits: Limits,
 }
 
@@ -23,6 +25,7 @@ impl Config {
         lease: Duration::from_secs(5),
         wait_timeout: Duration::from_secs(30),
         ttl: Duration::from_secs(60),
+        tags: false,
         limits: Limits::DEFAULT,
     };
 

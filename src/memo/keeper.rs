@@ -24,6 +24,7 @@ use super::flight::Flight;
 use super::lead::Lead;
 use super::lease::Lease;
 use super::leases::Holding;
+use super::marking::Start;
 use super::outcome::Outcome;
 use super::shared::Shared;
 use crate::codec::Codec;
@@ -48,7 +49,7 @@ enum Sought<V> {
     /// For those who came before that moment.
     Landed(Outcome<V>, Moment),
     /// With how many computations in a row are known to have broken off.
-    Lead(Lease, u32),
+    Lead(Lease, u32, Option<Start>),
 }
 
 impl<St: Store, C: Codec> Keeper<St, C> {
@@ -85,7 +86,9 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         };
         match sought {
             Sought::Landed(outcome, before) => landing.land_before(before, outcome),
-            Sought::Lead(lease, failures) => drop(self.lead(lease, failures, holding, landing).await),
+            Sought::Lead(lease, failures, start) => {
+                let _stored = self.lead(lease, failures, start, holding, landing).await;
+            }
         }
     }
 

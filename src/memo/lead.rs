@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::marking::Start;
 use super::outcome::Verdict;
 use crate::error::Failure;
+use crate::key::Label;
 
 /// Held by whoever computes. Dropping it without a verdict gives the computation up, and one of those who wait takes
 /// over.
@@ -13,6 +15,8 @@ use crate::error::Failure;
 pub(crate) struct Lead<V> {
     verdict: oneshot::Sender<Verdict<V>>,
     settled: oneshot::Receiver<()>,
+    /// Since when the result may be called in, if the keeper has asked.
+    pub(crate) start: Option<Start>,
 }
 
 /// The keeper's end of a [`Lead`].
@@ -34,22 +38,25 @@ impl Settled {
 }
 
 impl<V> Lead<V> {
-    pub(crate) fn new() -> (Self, Led<V>) {
+    pub(crate) fn new(start: Option<Start>) -> (Self, Led<V>) {
         let (verdict_tx, verdict) = oneshot::channel();
         let (settled, settled_rx) = oneshot::channel();
         let lead = Self {
             verdict: verdict_tx,
             settled: settled_rx,
+            start,
         };
         (lead, Led { verdict, settled })
     }
 
-    pub(crate) fn store(self, value: V, ttl: Duration) -> Settled {
-        self.say(Verdict::Store(value, ttl))
+    pub(crate) fn store(self, value: V, ttl: Duration, labels: Vec<Label>) -> Settled {
+        let start = self.start;
+        self.say(Verdict::Store(value, ttl, start, labels))
     }
 
-    pub(crate) fn share(self, value: V) -> Settled {
-        self.say(Verdict::Share(value))
+    pub(crate) fn share(self, value: V, labels: Vec<Label>) -> Settled {
+        let start = self.start;
+        self.say(Verdict::Share(value, start, labels))
     }
 
     /// With `marker`, that is remembered for as long as it says.

@@ -24,7 +24,7 @@ impl From<StoreErrorKind> for Lease {
     fn from(kind: StoreErrorKind) -> Self {
         match kind {
             // Nothing was sent.
-            StoreErrorKind::Unavailable | StoreErrorKind::Config => Self::None,
+            StoreErrorKind::Unavailable | StoreErrorKind::Config | StoreErrorKind::Unsupported => Self::None,
             StoreErrorKind::Timeout | StoreErrorKind::Rejected | StoreErrorKind::Encode => Self::Unknown,
         }
     }

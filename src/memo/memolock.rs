@@ -8,13 +8,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::compute::{compute_alone, compute_as_leader, run};
+use super::computed::Computed;
 use super::config::Config;
 use super::limits::AtLimit;
 use super::obtain::Obtained;
 use super::shared::Shared;
 use super::stats::Stats;
 use crate::codec::{Codec, Raw};
-use crate::error::{Error, StoreError};
+use crate::error::Error;
 use crate::key::{Address, Key, KeyError, Tag};
 use crate::store::Store;
 
@@ -72,8 +73,10 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     /// Memoizes what `codec` encodes instead, [`Json`](crate::codec::Json) for instance.
     #[must_use]
     pub fn codec<D: Codec>(self, codec: D) -> MemoLock<St, D> {
+        let shared = Shared::new(self.shared.store.clone(), codec, self.shared.tag.clone());
+        shared.set_stamps_all(self.shared.stamps_all());
         MemoLock {
-            shared: Arc::new(Shared::new(self.shared.store.clone(), codec, self.shared.tag.clone())),
+            shared: Arc::new(shared),
             config: self.config,
         }
     }
@@ -153,12 +156,11 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
         E: fmt::Display + Send + Sync + 'static,
     {
-        let ttl = self.config.ttl;
-        let timed = move || {
+        let plain = move || {
             let computation = compute();
-            async move { computation.await.map(|value| (value, ttl)) }
+            async move { computation.await.map(Computed::new) }
         };
-        self.get_or_compute_for(id, timed).await
+        self.memoize(id, self.config, plain).await
     }
 
     /// Like [`MemoLock::get_or_compute`], for a computation that says how long its value may be kept. A ttl of zero
@@ -179,8 +181,59 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         Fut: Future<Output = Result<(C::Value, Duration), E>> + Send + 'static,
         E: fmt::Display + Send + Sync + 'static,
     {
+        let timed = move || {
+            let computation = compute();
+            async move { computation.await.map(|(value, ttl)| Computed::new(value).ttl(ttl)) }
+        };
+        self.memoize(id, self.config, timed).await
+    }
+
+    /// Like [`MemoLock::get_or_compute`], for a computation that says more of its value: how long it may be kept, and by
+    /// which tags it can be [invalidated](MemoLock::invalidate_tag).
+    ///
+    /// A hit of a value with tags asks the store once more, whether they are still current. A value whose tags cannot be
+    /// kept, because the store does not answer or [keeps no generations](Store::generation), is not stored; it goes to
+    /// those who wait in this process.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoLock::get_or_compute`], and [`Error::Tags`].
+    ///
+    /// # Panics
+    ///
+    /// As [`MemoLock::get_or_compute`].
+    pub async fn get_or_compute_with<K, F, Fut, E>(&self, id: K, compute: F) -> Result<C::Value, Error<E>>
+    where
+        K: TryInto<Key>,
+        K::Error: Into<KeyError>,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Computed<C::Value>, E>> + Send + 'static,
+        E: fmt::Display + Send + Sync + 'static,
+    {
+        let config = Config {
+            tags: true,
+            ..self.config
+        };
+        self.memoize(id, config, compute).await
+    }
+
+    /// The same, for values of which any may have tags.
+    #[cfg(feature = "http")]
+    pub(crate) fn tagged(mut self) -> Self {
+        self.config.tags = true;
+        self
+    }
+
+    async fn memoize<K, F, Fut, E>(&self, id: K, config: Config, compute: F) -> Result<C::Value, Error<E>>
+    where
+        K: TryInto<Key>,
+        K::Error: Into<KeyError>,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Computed<C::Value>, E>> + Send + 'static,
+        E: fmt::Display + Send + Sync + 'static,
+    {
         let address = self.address(id).map_err(Error::Key)?;
-        let limits = &self.config.limits;
+        let limits = &config.limits;
         if self.shared.is_too_long(address.id(), limits.key) {
             return run(compute_alone(compute)).await;
         }
@@ -190,9 +243,16 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         if let Some(value) = self.fresh(self.shared.look_up(&address).await) {
             return Ok(value);
         }
-        match self.shared.obtain(&address, &self.config, self.config.deadline()).await {
+        match self.shared.obtain(&address, &config, config.deadline()).await {
             Obtained::Followed(value) => Ok(value),
-            Obtained::Lead(lead) => run(compute_as_leader(lead, compute)).await,
+            Obtained::Lead(lead) => {
+                let shared = Arc::clone(&self.shared);
+                run(async move {
+                    let lead = shared.started(lead, &address, &config).await;
+                    compute_as_leader(lead, config.ttl, compute).await
+                })
+                .await
+            }
             Obtained::Limited(limit) => match limits.at_limit {
                 AtLimit::Bypass => run(compute_alone(compute)).await,
                 AtLimit::Refuse { .. } => Err(Error::AtLimit(limit)),
@@ -225,28 +285,6 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         let value = found.filter(|value| self.shared.codec.is_fresh(value))?;
         self.shared.counters.hits.add();
         Some(value)
-    }
-
-    /// Removes the value under `id`, and keeps every computation that has started before from storing its own.
-    ///
-    /// Once this has returned, whoever asks, on whichever node, gets no value from a computation that started before:
-    /// neither from the store, nor from a computation that is under way, nor from an answer of the store or a message
-    /// that was on its way at that moment. `tests/model` explores it.
-    ///
-    /// A node that the store does not answer cannot know of an invalidation. Its callers share what is computed in their
-    /// process, until the store is back; a commit that is not answered counts as such, and so does one that a store
-    /// refuses because it started again empty.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidateError`] where the id cannot be a key or the store could not be told.
-    pub async fn invalidate<K>(&self, id: K) -> Result<(), InvalidateError>
-    where
-        K: TryInto<Key>,
-        K::Error: Into<KeyError>,
-    {
-        let address = self.address(id).map_err(InvalidateError::Key)?;
-        self.shared.invalidate(&address).await.map_err(InvalidateError::Store)
     }
 
     /// What this handle and its clones have done so far, and what is under way.
@@ -292,7 +330,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self.shared.table.empty().await;
     }
 
-    fn address<K>(&self, id: K) -> Result<Address, KeyError>
+    pub(super) fn address<K>(&self, id: K) -> Result<Address, KeyError>
     where
         K: TryInto<Key>,
         K::Error: Into<KeyError>,
@@ -300,18 +338,6 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         let key = id.try_into().map_err(Into::into)?;
         Ok(Address::new(&self.shared.tag, &key))
     }
-}
-
-/// Why [`MemoLock::invalidate`] did not do it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidateError {
-    /// The id cannot be a key.
-    #[error("the id cannot be a key")]
-    Key(#[source] KeyError),
-    /// Whether the value was removed is unknown.
-    #[error("the store could not be told to invalidate")]
-    Store(#[source] StoreError),
 }
 
 impl<St: Clone, C: Codec> Clone for MemoLock<St, C> {

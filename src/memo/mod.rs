@@ -5,19 +5,24 @@
 //!             the flight's keeper (keeper.rs): acquire, listen, offer the lead, renew, commit or release
 //!             who came too late for an answer (clock.rs) asks again, all of them together (lookups.rs)
 //!             what goes on answering while it is computed anew is not waited for at all (refresh.rs, refreshes.rs)
+//!             what has a stamp is current, or absent (currency.rs, marking.rs)
 //!           lead.rs: the one who computes says what became of it (outcome.rs)
 //! ```
 
 mod clock;
 mod compute;
+mod computed;
 mod config;
+mod currency;
 mod flight;
+mod invalidation;
 mod keeper;
 mod lead;
 mod lease;
 mod leases;
 mod limits;
 mod lookups;
+mod marking;
 mod memolock;
 mod obtain;
 mod outcome;
@@ -30,10 +35,12 @@ mod stats;
 mod sync;
 mod table;
 
+pub use self::computed::Computed;
+pub use self::invalidation::InvalidateError;
 #[cfg(feature = "http")]
 pub(crate) use self::lead::Lead;
 pub use self::limits::{AtLimit, Limit};
-pub use self::memolock::{InvalidateError, MemoLock};
+pub use self::memolock::MemoLock;
 #[cfg(feature = "http")]
 pub(crate) use self::obtain::Obtained;
 #[cfg(feature = "http")]

@@ -144,8 +144,8 @@ impl<St: Store, C: Codec> Shared<St, C> {
     }
 
     async fn ask(&self, address: &Address) -> Option<C::Value> {
-        match self.store.lookup(address).await {
-            Ok(found) => self.decode(address, &found?),
+        match self.look(address).await {
+            Ok(found) => found,
             Err(error) => {
                 self.store_failed(address, "lookup", &error);
                 None

@@ -1,14 +1,16 @@
 //! What a promise can become.
 
+use super::marking::Start;
 use crate::error::Failure;
+use crate::key::Label;
 
 /// What the one who computed says of the result.
 #[derive(Debug)]
 pub(crate) enum Verdict<V> {
     /// Keep the value for this long and give it to everybody.
-    Store(V, std::time::Duration),
+    Store(V, std::time::Duration, Option<Start>, Vec<Label>),
     /// Give the value to those who wait at this moment, and keep it for nobody.
-    Share(V),
+    Share(V, Option<Start>, Vec<Label>),
     /// There is a result, but not one to share. With a marker, and for how long it stands, if that is to be remembered.
     #[cfg(feature = "http")]
     Pass(Option<(V, std::time::Duration)>),

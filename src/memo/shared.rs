@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::clock::Clock;
 use super::lead::Lead;
@@ -30,6 +31,8 @@ pub(crate) struct Shared<St, C: Codec> {
     pub(crate) refreshes: Refreshes,
     pub(crate) leases: Leases,
     pub(crate) counters: Arc<Counters>,
+    /// Whether values without tags have stamps as well.
+    stamps_all: AtomicBool,
     warnings: Warnings,
 }
 
@@ -55,12 +58,26 @@ impl<St, C: Codec> Shared<St, C> {
             refreshes: Refreshes::new(),
             leases: Leases::new(),
             counters,
+            stamps_all: AtomicBool::new(false),
             warnings: Warnings::default(),
         }
     }
 
-    /// The value, or nothing where it cannot be vouched for.
+    /// Whether every value has a stamp, and one without is none.
+    pub(crate) fn stamps_all(&self) -> bool {
+        self.stamps_all.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_stamps_all(&self, all: bool) {
+        self.stamps_all.store(all, Ordering::Relaxed);
+    }
+
+    /// The value, or nothing where it cannot be vouched for. Whether its stamp is current is another question.
     pub(crate) fn decode(&self, address: &Address, value: &Value) -> Option<C::Value> {
+        if value.stamp().is_none() && self.stamps_all() {
+            tracing::debug!(address = %address.readable(), "what is stored has no stamp and counts as absent");
+            return None;
+        }
         match value.decode(address, &self.codec) {
             Ok(value) => Some(value),
             Err(error) => {
@@ -77,14 +94,24 @@ impl<St, C: Codec> Shared<St, C> {
     }
 
     pub(crate) fn store_failed(&self, address: &Address, operation: &'static str, error: &StoreError) {
+        self.failed(address.readable(), operation, error);
+    }
+
+    /// The store could not be told what to invalidate by tag.
+    #[cfg(feature = "http")]
+    pub(crate) fn tags_failed(&self, operation: &'static str, error: &StoreError) {
+        self.failed(Readable(self.tag.as_str()), operation, error);
+    }
+
+    fn failed(&self, address: Readable<'_>, operation: &'static str, error: &StoreError) {
         self.counters.store_errors.add();
         // A store that is out of reach says so itself, once.
         let known = matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::Timeout);
         let error = error as &(dyn Error + 'static);
         if !known && self.warnings.store.is_due() {
-            tracing::warn!(address = %address.readable(), operation, error, "the store refuses; going on without it, others may follow");
+            tracing::warn!(address = %address, operation, error, "the store refuses; going on without it, others may follow");
         } else {
-            tracing::debug!(address = %address.readable(), operation, error, "going on without the store");
+            tracing::debug!(address = %address, operation, error, "going on without the store");
         }
     }
 

@@ -97,6 +97,8 @@ stats! {
         wait_timeouts: "memolock_wait_timeouts_total",
         /// Stored or published values that could not be verified, and counted as absent.
         rejected: "memolock_rejected_total",
+        /// Stored or published values that were out of date, because of a tag or because everything was invalidated.
+        outdated: "memolock_outdated_total",
         /// Store operations that ended in an error.
         store_errors: "memolock_store_errors_total",
         /// Leases given back by a shutdown while their computations went on.

@@ -13,6 +13,7 @@ use super::computation::{Computation, Judge};
 use super::finder::{Found, Place, is_variant};
 use super::future::{Direct, Step};
 use super::key_extractor::{KeyExtractor, uri_as_received};
+use super::origin::Origin;
 use super::policy::request::Narrow;
 use super::policy::revalidation::add_conditions;
 use super::refresh::Use;
@@ -269,6 +270,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             stale: validated,
             fallback: stale,
             why,
+            origin: Origin::of(request),
         }
     }
 

@@ -4,13 +4,15 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use tower_service::Service;
 
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::future::{Direct, Step};
 use super::key_extractor::{KeyExtractor, uri_as_received};
+use super::origin::Origin;
+use super::policy::groups;
 use super::policy::invalidation::{has_changed, locations};
 use super::settings::Settings;
 use crate::key::Address;
@@ -22,6 +24,7 @@ use crate::store::Store;
 /// something all the same: dropping this makes its target out of date.
 pub(crate) struct Change<Q, St: Store, K: KeyExtractor<Q>> {
     settings: Arc<Settings<St, K>>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     settled: bool,
@@ -32,6 +35,7 @@ impl<Q, St: Store, K: KeyExtractor<Q>> Change<Q, St, K> {
     pub(crate) fn new(settings: &Arc<Settings<St, K>>, request: &Request<Q>) -> Self {
         Self {
             settings: Arc::clone(settings),
+            method: request.method().clone(),
             uri: uri_as_received(request).clone(),
             headers: request.headers().clone(),
             settled: false,
@@ -61,9 +65,23 @@ impl<Q, St: Store, K: KeyExtractor<Q>> Change<Q, St, K> {
                 addresses.extend(at_path(&self.uri, target).and_then(|uri| self.address(&uri)));
             }
         }
+        let groups = groups::invalidated(&self.method, response.headers());
+        self.invalidate_groups(&groups).await;
         invalidate(&self.settings, addresses).await;
         self.settled = true;
         Step::Done(answer)
+    }
+
+    async fn invalidate_groups(&self, groups: &[String]) {
+        if groups.is_empty() {
+            return;
+        }
+        let origin = Origin::new(&self.uri, &self.headers);
+        let labels: Vec<_> = groups.iter().map(|name| origin.group(name)).collect();
+        let shared = &self.settings.memo.shared;
+        if let Err(error) = shared.invalidate_labels(&labels).await {
+            shared.tags_failed("invalidate_labels", &error);
+        }
     }
 
     fn address(&self, uri: &Uri) -> Option<Address> {

@@ -19,6 +19,7 @@ use super::control::MemoControl;
 use super::draft::Draft;
 use super::fallback::{StaleOnPanic, broke_off, is_outage, stand_in};
 use super::marker::{self, Markers};
+use super::origin::Origin;
 use super::permissions::Permissions;
 use super::policy::ending::{Ended, Incomplete, at_end, is_grpc};
 use super::policy::fields;
@@ -48,6 +49,8 @@ pub(crate) struct Computation<St> {
     pub(crate) fallback: Option<Arc<StoredResponse>>,
     /// Why the inner service is asked.
     pub(crate) why: Forward,
+    /// Whose groups the response belongs to.
+    pub(crate) origin: Origin,
 }
 
 /// What decides whether a response is shared, and who is told.
@@ -196,6 +199,8 @@ impl<St: Store> Computation<St> {
         let mut draft = Draft::new(&head, control, now, started);
         draft.status = stale.status();
         draft.headers = revalidation::updated(stale.headers(), &head.headers, now);
+        // A handler that only says that nothing has changed does not say again what else it is about.
+        draft.control.add_tags(&stale.meta().groups);
         head.status = draft.status;
         head.headers.clone_from(&draft.headers);
         // A 304 about something else updates nothing (RFC 9111, 4.3.4), but is an answer.
@@ -211,12 +216,13 @@ impl<St: Store> Computation<St> {
             Sharing::Share | Sharing::Pass(_) => Terms::default(),
         };
         let left = terms.left_after(draft.received.elapsed());
+        let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
         let judge = &self.judge;
         judge.permissions.learn(stored.meta());
         match (sharing, left) {
-            (Sharing::Store(_), Some(ttl)) => drop(self.lead.store(Arc::clone(&stored), ttl)),
-            (Sharing::Store(_), None) | (Sharing::Share, _) => drop(self.lead.share(Arc::clone(&stored))),
+            (Sharing::Store(_), Some(ttl)) => drop(self.lead.store(Arc::clone(&stored), ttl, labels)),
+            (Sharing::Store(_), None) | (Sharing::Share, _) => drop(self.lead.share(Arc::clone(&stored), labels)),
             (Sharing::Pass(reason), _) => {
                 judge.tell(reason);
                 drop(self.lead.pass(judge.marker(reason, draft_status)));
@@ -277,12 +283,13 @@ impl<St: Store> Computation<St> {
         // It has been getting older since its head was there.
         let ttl = terms.and_then(|terms| terms.left_after(draft.received.elapsed()));
         let terms = terms.filter(|_| ttl.is_some()).unwrap_or_default();
+        let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
         let Some(lead) = lead else { return };
         judge.permissions.learn(stored.meta());
         let settled = match ttl {
-            Some(ttl) => lead.store(stored, ttl),
-            None => lead.share(stored),
+            Some(ttl) => lead.store(stored, ttl, labels),
+            None => lead.share(stored, labels),
         };
         settled.wait().await;
         drop(reservation);
@@ -358,6 +365,7 @@ impl<St: Store> Judge<St> {
             | Reason::Malformed
             | Reason::SetCookie
             | Reason::Vary
+            | Reason::Tags
             | Reason::Endless => {}
         }
     }

@@ -58,10 +58,20 @@ impl MemoControl {
         self
     }
 
-    /// Adds the response to a group, like a member of `Cache-Groups` (RFC 9875).
+    /// Gives the response a tag, by which it can be [invalidated](crate::MemoLockLayer::invalidate_tag), like a member of
+    /// `Cache-Groups` (RFC 9875). At most 64 of them, and none empty or longer than 128 bytes: otherwise the response is
+    /// for its own request only.
     #[must_use]
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
         self.tags.push(tag.into());
         self
+    }
+
+    pub(crate) fn add_tags(&mut self, tags: &[String]) {
+        for tag in tags {
+            if !self.tags.contains(tag) {
+                self.tags.push(tag.clone());
+            }
+        }
     }
 }

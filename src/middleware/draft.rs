@@ -7,9 +7,11 @@ use http::{HeaderMap, StatusCode, response};
 use tokio::time::Instant;
 
 use super::control::MemoControl;
+use super::origin::Origin;
 use super::policy::freshness::Terms;
 use super::policy::{age, groups};
 use super::stored_response::{Meta, StoredResponse};
+use crate::key::Label;
 
 pub(crate) struct Draft {
     pub(crate) status: StatusCode,
@@ -35,6 +37,20 @@ impl Draft {
         }
     }
 
+    /// What the response can be called in by: the tags that the handler gave it, and its groups, each by its name and as a
+    /// group of its origin.
+    pub(crate) fn labels(&self, origin: &Origin) -> Vec<Label> {
+        let groups = groups::groups(&self.headers);
+        let names = groups.iter().chain(&self.control.tags);
+        let mut labels: Vec<_> = names
+            .flat_map(|name| [Label::new(name).ok(), Some(origin.group(name))])
+            .flatten()
+            .collect();
+        labels.sort_unstable();
+        labels.dedup();
+        labels
+    }
+
     pub(crate) fn finish(
         self,
         content: Bytes,
@@ -42,8 +58,9 @@ impl Draft {
         terms: Terms,
         variant: Option<[u8; 16]>,
     ) -> StoredResponse {
-        let mut groups = groups::groups(&self.headers);
-        groups.extend(self.control.tags);
+        // Those of the handler first: of the others, more than may be are left out.
+        let mut control = self.control;
+        control.add_tags(&groups::groups(&self.headers));
         let meta = Meta {
             stored_at: self.stored_at,
             fresh_for: terms.fresh_for,
@@ -57,7 +74,7 @@ impl Draft {
             for_authorized: terms.for_authorized,
             for_cookies: terms.for_cookies,
             generation: variant.map(|_| random()),
-            groups: groups::bounded(groups),
+            groups: groups::bounded(control.tags),
             is_marker: false,
         };
         StoredResponse::new(self.status, self.headers, content, trailers, meta).stored(self.received)

@@ -2,6 +2,7 @@
 
 mod beyond;
 mod caching;
+mod invalidation;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,8 +20,7 @@ use super::service::MemoLockService;
 use super::settings::Settings;
 use super::stored_response::BinaryHttp;
 use super::vary_index::VaryIndex;
-use crate::error::StoreError;
-use crate::key::{Address, Key, KeyError, Tag};
+use crate::key::{KeyError, Tag};
 use crate::memo::{AtLimit, MemoLock, Stats};
 use crate::store::Store;
 
@@ -79,7 +79,7 @@ impl<St: Store> MemoLockLayer<St> {
     #[must_use]
     pub fn with_tag(store: St, tag: Tag) -> Self {
         Self {
-            memo: MemoLock::with_tag(store, tag).codec(BinaryHttp),
+            memo: MemoLock::with_tag(store, tag).codec(BinaryHttp).tagged(),
             key: UriKey::default(),
             requests: RequestRules::default(),
             responses: ResponseRules::default(),
@@ -201,21 +201,6 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.requests.methods = methods.into_iter().collect();
         self
-    }
-
-    /// Removes the response stored under `key`, and keeps every computation that has started before from storing its
-    /// own. This goes for all its variants (`Vary`).
-    ///
-    /// Once this has returned, no request that comes later, to whichever node, is answered with a response under `key` from
-    /// before, however that comes to its node; [`MemoLock::invalidate`] says more.
-    ///
-    /// # Errors
-    ///
-    /// A [`StoreError`] where the store could not be told; whether the response was removed is then unknown.
-    pub async fn invalidate(&self, key: &Key) -> Result<(), StoreError> {
-        let address = Address::new(&self.memo.shared.tag, key);
-        self.markers.remove(&address);
-        self.memo.shared.invalidate(&address).await
     }
 
     /// Gives every lease back, so that requests that wait on other machines are led by one of those at once.

@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod key_extractor;
 mod layer;
 mod marker;
+mod origin;
 mod permissions;
 mod policy;
 mod recording;

@@ -1,5 +1,7 @@
 //! [`MemoryStore`]: the embedded store.
 
+mod generations;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,9 +11,10 @@ use slab::Slab;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
-use super::{Acquire, Lock, Notice, Release, Store, Token, Value, Watch};
+use self::generations::Generations;
+use super::{Acquire, Generation, Lock, Notice, Release, Stamp, Store, Token, Value, Watch};
 use crate::error::StoreError;
-use crate::key::Address;
+use crate::key::{Address, Label, Tag};
 
 /// Keeps values in this process, as the objects they are: a hit decodes nothing and copies no content.
 ///
@@ -39,6 +42,7 @@ struct Inner {
     values: moka::sync::Cache<Address, Entry>,
     /// Locks and watchers. Every change of a lock, and of a value together with a lock, happens under this mutex.
     slots: Mutex<HashMap<Address, Slot>>,
+    generations: Generations,
 }
 
 #[derive(Clone)]
@@ -134,6 +138,7 @@ impl MemoryStore {
             inner: Arc::new(Inner {
                 values,
                 slots: Mutex::default(),
+                generations: Generations::default(),
             }),
         }
     }
@@ -226,7 +231,9 @@ impl Store for MemoryStore {
     type Watch = MemoryWatch;
 
     fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
-        self.inner.get(address, now)
+        let value = self.inner.get(address, now)?;
+        let is_current = |stamp| self.inner.generations.is_current(address.tag(), stamp);
+        value.stamp().is_none_or(is_current).then_some(value)
     }
 
     async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
@@ -288,6 +295,24 @@ impl Store for MemoryStore {
             slot.tell(&Notice::Invalidated);
         }
         forget_idle(&mut slots, address);
+        Ok(())
+    }
+
+    async fn generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
+        Ok(self.inner.generations.now(tag))
+    }
+
+    async fn is_current(&self, tag: &Tag, stamp: &Stamp) -> Result<bool, StoreError> {
+        Ok(self.inner.generations.is_current(tag.as_str(), stamp))
+    }
+
+    async fn invalidate_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
+        self.inner.generations.invalidate(tag, labels);
+        Ok(())
+    }
+
+    async fn invalidate_all(&self, tag: &Tag) -> Result<(), StoreError> {
+        self.inner.generations.invalidate_all(tag);
         Ok(())
     }
 

@@ -17,22 +17,30 @@
 //!    before [`watch`](Store::watch) was called, however long that was on its way: a notice that is older than
 //!    its watch may be older than an invalidation that whoever watches knows of. All watches of one address that are in
 //!    effect hear in one order: what the first notice of a watch comes after, the older ones have been given.
-//! 5. **Values are opaque.** A store returns what was committed, whole, or nothing.
+//! 5. **Values are opaque.** A store returns what was committed, whole and with its [`Stamp`], or nothing. Whoever keeps
+//!    what [`Value::bytes`] gives, and returns [`Value::encoded`], has done that.
 //! 6. **Bounded.** Every method ends within a time that the store promises, with an error if need be.
+//! 7. **Generations.** What is under a tag is in a [`Generation`], and every invalidation by a [`Label`] begins a new
+//!    one. A stamp [is current](Store::is_current) unless one of its labels, or
+//!    [everything](Store::invalidate_all), was invalidated after its generation. A store may forget which labels were
+//!    invalidated, and whatever else it knows of that: but what may have been out of date is out of date then, for ever.
+//!    A store that keeps no generations leaves these methods out, and nothing with tags is stored in it.
 //!
 //! # A store of your own
 //!
-//! Implement the trait; `examples/custom_store.rs` is a complete one. The suite that runs on every store of this
+//! Implement the trait; `examples/custom_store.rs` is a complete one, without generations. The suite that runs on every store of this
 //! crate is in `tests/it/contract.rs`.
 
+mod envelope;
 #[cfg(feature = "memory")]
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+mod stamp;
 mod token;
 mod value;
 
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -44,10 +52,11 @@ pub use self::memory::{MemoryStore, MemoryWatch};
 pub use self::redis::fuzzing;
 #[cfg(feature = "redis")]
 pub use self::redis::{PlaneStats, RedisStats, RedisStore, RedisStoreBuilder, RedisWatch};
+pub use self::stamp::{Generation, Stamp};
 pub use self::token::Token;
 pub use self::value::Value;
-use crate::error::{RemoteError, StoreError};
-use crate::key::Address;
+use crate::error::{RemoteError, StoreError, StoreErrorKind};
+use crate::key::{Address, Label, Tag};
 
 /// Keeps values and locks, and carries notices. See the [module](self) for the contract.
 ///
@@ -61,6 +70,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// A store in this process answers here, and saves the hit every cost of waiting. `now` is the time, which a hit
     /// reads once for all it needs. `None` says nothing: the caller goes on to [`lookup`](Store::lookup). Defaults to
     /// `None`.
+    ///
+    /// Nobody asks whether what is returned is current, so a value whose stamp is not must not be.
     fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
         let _ = (address, now);
         None
@@ -154,7 +165,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// A [`StoreError`]. Whether the marker was removed may then be unknown.
     fn unmark(&self, address: &Address, marker: &Value) -> impl Future<Output = Result<(), StoreError>> + Send {
         let _ = (address, marker);
-        std::future::ready(Ok(()))
+        ready(Ok(()))
     }
 
     /// Removes the value and the lock, whoever holds it, and tells all watchers.
@@ -166,6 +177,52 @@ pub trait Store: Clone + Send + Sync + 'static {
     ///
     /// A [`StoreError`]. Whether anything was removed may then be unknown.
     fn invalidate(&self, address: &Address) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The generation that everything under `tag` is in.
+    ///
+    /// Whoever starts to compute after this has returned stamps the result with it.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]; by default [`StoreErrorKind::Unsupported`].
+    fn generation(&self, tag: &Tag) -> impl Future<Output = Result<Generation, StoreError>> + Send {
+        let _ = tag;
+        unsupported()
+    }
+
+    /// Whether nothing that `stamp` says of a value under `tag` has been invalidated after its generation.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]; by default [`StoreErrorKind::Unsupported`].
+    fn is_current(&self, tag: &Tag, stamp: &Stamp) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = (tag, stamp);
+        unsupported()
+    }
+
+    /// Begins a new generation under `tag`: once this has returned, no stamp with one of these labels and an earlier
+    /// generation is current any more.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]; by default [`StoreErrorKind::Unsupported`]. Whether anything was invalidated may otherwise be
+    /// unknown.
+    fn invalidate_labels(&self, tag: &Tag, labels: &[Label]) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = (tag, labels);
+        unsupported()
+    }
+
+    /// Begins a new incarnation under `tag`: once this has returned, no stamp of an earlier generation is current any
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]; by default [`StoreErrorKind::Unsupported`]. Whether anything was invalidated may otherwise be
+    /// unknown.
+    fn invalidate_all(&self, tag: &Tag) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = tag;
+        unsupported()
+    }
 
     /// Starts to listen for notices about `address` that are published from here on. Returns at once; the first
     /// notice is [`Notice::Reread`], as soon as none can be missed any more.
@@ -180,6 +237,10 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn epoch(&self) -> u64 {
         0
     }
+}
+
+fn unsupported<T>() -> Ready<Result<T, StoreError>> {
+    ready(Err(StoreError::new(StoreErrorKind::Unsupported)))
 }
 
 /// The receiving end of [`Store::watch`].

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::envelope;
+use super::stamp::Stamp;
 use crate::codec::Codec;
 use crate::error::{BoxError, StoreError, StoreErrorKind};
 use crate::key::Address;
@@ -14,8 +16,13 @@ use crate::key::Address;
 ///
 /// A store in this process keeps the `Value` itself, so that a hit costs no decoding; a store elsewhere sends
 /// [`bytes`](Value::bytes) and returns [`Value::encoded`]. Neither the core nor its users see the difference.
+///
+/// A value may have a [`Stamp`], which goes with it in either form.
 #[derive(Clone)]
-pub struct Value(Repr);
+pub struct Value {
+    repr: Repr,
+    stamp: Option<Arc<Stamp>>,
+}
 
 #[derive(Clone)]
 enum Repr {
@@ -55,51 +62,82 @@ impl Value {
     /// A value as a store elsewhere keeps it.
     #[must_use]
     pub fn encoded(bytes: impl Into<Bytes>) -> Self {
-        Self(Repr::Encoded(bytes.into()))
+        match envelope::open(bytes.into()) {
+            Ok((bytes, stamp)) => Self {
+                repr: Repr::Encoded(bytes),
+                stamp: stamp.map(Arc::new),
+            },
+            Err(_) => Self::unreadable(),
+        }
     }
 
     /// Something is there, but it cannot be read: it counts as absent, and is counted.
     #[must_use]
     pub fn unreadable() -> Self {
-        Self(Repr::Unreadable)
+        Self {
+            repr: Repr::Unreadable,
+            stamp: None,
+        }
+    }
+
+    /// The same value with a stamp, in place of the one that it may have.
+    #[must_use]
+    pub fn stamped(self, stamp: Stamp) -> Self {
+        Self {
+            stamp: Some(Arc::new(stamp)),
+            ..self
+        }
+    }
+
+    /// What the value can be called in by.
+    #[must_use]
+    pub fn stamp(&self) -> Option<&Stamp> {
+        self.stamp.as_deref()
     }
 
     pub(crate) fn native<C: Codec>(address: &Address, codec: &C, value: C::Value) -> Self {
-        Self(Repr::Native(Arc::new(Object {
+        let object = Object {
             address: address.clone(),
             value,
             codec: codec.clone(),
-        })))
+        };
+        Self {
+            repr: Repr::Native(Arc::new(object)),
+            stamp: None,
+        }
     }
 
-    /// The bytes to send to a store elsewhere.
+    /// The bytes to send to a store elsewhere: the value to the letter, behind its stamp if it has one.
     ///
     /// # Errors
     ///
     /// [`StoreErrorKind::Encode`] where the codec refuses.
     pub fn bytes(&self) -> Result<Bytes, StoreError> {
-        match &self.0 {
-            Repr::Encoded(bytes) => Ok(bytes.clone()),
+        let bytes = match &self.repr {
+            Repr::Encoded(bytes) => bytes.clone(),
             Repr::Native(object) => object
                 .encode()
-                .map_err(|e| StoreError::with_source(StoreErrorKind::Encode, e)),
-            Repr::Unreadable => Err(StoreError::new(StoreErrorKind::Encode)),
-        }
+                .map_err(|e| StoreError::with_source(StoreErrorKind::Encode, e))?,
+            Repr::Unreadable => return Err(StoreError::new(StoreErrorKind::Encode)),
+        };
+        Ok(envelope::seal(self.stamp(), bytes))
     }
 
     /// About how many bytes of memory this value takes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        match &self.0 {
-            Repr::Encoded(bytes) => bytes.len(),
-            Repr::Native(object) => object.weight(),
-            Repr::Unreadable => 0,
-        }
+        let stamp = self.stamp().map_or(0, Stamp::weight);
+        stamp
+            + match &self.repr {
+                Repr::Encoded(bytes) => bytes.len(),
+                Repr::Native(object) => object.weight(),
+                Repr::Unreadable => 0,
+            }
     }
 
     /// The value itself, if this is one of the codec's kind.
     pub(crate) fn decode<C: Codec>(&self, address: &Address, codec: &C) -> Result<C::Value, BoxError> {
-        match &self.0 {
+        match &self.repr {
             Repr::Encoded(bytes) => codec.decode(address, bytes.clone()),
             Repr::Native(object) => match object.value().downcast_ref::<C::Value>() {
                 Some(value) => Ok(value.clone()),
@@ -112,7 +150,7 @@ impl Value {
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.repr {
             Repr::Encoded(bytes) => write!(f, "Value(encoded, {} bytes)", bytes.len()),
             Repr::Native(object) => write!(f, "Value(native, about {} bytes)", object.weight()),
             Repr::Unreadable => f.write_str("Value(unreadable)"),

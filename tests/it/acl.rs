@@ -8,9 +8,10 @@ use crate::contract::{self, for_each_clause};
 use crate::support::{Log, Node, RedisServer, causes, eventually, run_example, within};
 
 /// The permissions that the documentation lists, for the tag `contract`.
-pub(crate) const RULES: [&str; 15] = [
+pub(crate) const RULES: [&str; 22] = [
     "~contract:*",
     "~contract/lock:*",
+    "~contract/gen:*",
     "&contract/notif:*",
     "&contract/ctl:*",
     "+get",
@@ -18,6 +19,12 @@ pub(crate) const RULES: [&str; 15] = [
     "+pttl",
     "+pexpire",
     "+del",
+    "+zscore",
+    "+zrevrange",
+    "+zadd",
+    "+zcard",
+    "+zremrangebyrank",
+    "+time",
     "+eval",
     "+evalsha",
     "+publish",
@@ -40,7 +47,7 @@ fn set_user(server: &RedisServer, rules: &[&str]) {
 /// Lets `memo` use more tags: one clause of the contract is about several.
 fn add_tags(server: &RedisServer, tags: &[&str]) {
     for tag in tags {
-        let patterns = RULES[..4].iter().map(|rule| rule.replace("contract", tag));
+        let patterns = RULES[..5].iter().map(|rule| rule.replace("contract", tag));
         let patterns: Vec<_> = patterns.collect();
         let mut command = vec!["ACL", "SETUSER", "memo"];
         command.extend(patterns.iter().map(String::as_str));
@@ -127,15 +134,15 @@ async fn each_missing_permission_is_named_at_start_up() {
 #[tokio::test]
 async fn all_missing_permissions_are_named_together() {
     let server = RedisServer::start();
-    set_user(&server, &RULES[4..9]);
+    set_user(&server, &RULES[5..10]);
     let text = causes(&connect(&server).await.expect_err("no store"));
-    let commands = "memo +eval +evalsha +ping +publish +subscribe +unsubscribe:";
+    let commands = "memo +eval +evalsha +ping +publish +subscribe +time +unsubscribe +zadd +zcard +zremrangebyrank +zrevrange +zscore:";
     assert!(text.contains(commands), "{text}");
 
-    set_user(&server, &RULES[4..]);
+    set_user(&server, &RULES[5..]);
     let store = connect(&server).await.expect("a store");
     let text = causes(&store.check(&tag()).await.expect_err("no permissions"));
-    let patterns = "memo &contract/ctl:* &contract/notif:* ~contract/lock:* ~contract:*:";
+    let patterns = "memo &contract/ctl:* &contract/notif:* ~contract/gen:* ~contract/lock:* ~contract:*:";
     assert!(text.contains(patterns), "{text}");
 }
 
@@ -245,7 +252,7 @@ async fn a_proxy_without_a_permission_does_not_start() {
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
-        stderr.contains("&proxy/ctl:* &proxy/notif:* ~proxy/lock:* ~proxy:*"),
+        stderr.contains("&proxy/ctl:* &proxy/notif:* ~proxy/gen:* ~proxy/lock:* ~proxy:*"),
         "{stderr}"
     );
     flags.extend(["--tag", "contract"]);

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tower_memolock::store::{Acquire, Lock, Notice, Release, Store, Token, Value, Watch};
-use tower_memolock::{Address, Key, RemoteError, Tag};
+use tower_memolock::store::{Acquire, Generation, Lock, Notice, Release, Stamp, Store, Token, Value, Watch};
+use tower_memolock::{Address, Key, Label, MAX_LABELS, RemoteError, Tag};
 
 use crate::support::within;
 
@@ -49,6 +49,13 @@ macro_rules! for_each_clause {
             a_watcher_hears_nothing_from_before_it_came
             a_notice_survives_a_wait_that_was_given_up
             addresses_do_not_interfere
+            a_stamp_goes_with_its_value
+            a_stamp_is_current_until_one_of_its_labels_is_invalidated
+            a_generation_is_there_before_and_after_an_invalidation
+            invalidating_everything_reaches_every_stamp
+            invalidating_under_one_tag_leaves_the_others_alone
+            what_is_out_of_date_is_not_peeked_at
+            what_is_forgotten_of_invalidations_is_out_of_date
         }
     };
 }
@@ -60,10 +67,13 @@ const LONG: Duration = Duration::from_secs(60);
 /// As short as it may be for something to be over soon.
 const SHORT: Duration = Duration::from_millis(80);
 
+fn tag() -> Tag {
+    Tag::new("contract").expect("a tag")
+}
+
 /// An address with a hash tag, without which a Redis Cluster takes none.
 fn address(id: &str) -> Address {
-    let tag = Tag::new("contract").expect("a tag");
-    Address::new(&tag, &Key::new(format!("{{{id}}}")).expect("a key"))
+    Address::new(&tag(), &Key::new(format!("{{{id}}}")).expect("a key"))
 }
 
 fn value(bytes: &'static str) -> Value {
@@ -616,4 +626,160 @@ async fn keep_apart<S: Store>(one: S, two: S, hash_tag: &str) {
     invalidate(&one, &all[0]).await;
     let left = join_all(all.iter().map(|address| lookup(&two, address))).await;
     assert_eq!(left.iter().filter(|value| value.is_none()).count(), 1);
+}
+
+fn labels(tags: &[&str]) -> Vec<Label> {
+    Label::all(tags).expect("labels")
+}
+
+async fn generation<S: Store>(store: &S) -> Generation {
+    store.generation(&tag()).await.expect("an answer to generation")
+}
+
+/// A stamp of a computation that starts now.
+async fn stamp<S: Store>(store: &S, tags: &[&str]) -> Stamp {
+    Stamp::new(generation(store).await, labels(tags))
+}
+
+async fn is_current<S: Store>(store: &S, stamp: &Stamp) -> bool {
+    let is_current = store.is_current(&tag(), stamp).await;
+    is_current.expect("an answer to is_current")
+}
+
+async fn invalidate_labels<S: Store>(store: &S, tags: &[&str]) {
+    let invalidated = store.invalidate_labels(&tag(), &labels(tags)).await;
+    invalidated.expect("an answer to invalidate_labels");
+}
+
+async fn invalidate_all<S: Store>(store: &S) {
+    let invalidated = store.invalidate_all(&tag()).await;
+    invalidated.expect("an answer to invalidate_all");
+}
+
+pub(crate) async fn a_stamp_goes_with_its_value<S: Store>(one: S, two: S) {
+    let long = "x".repeat(1000);
+    let address = address("a");
+    for tags in [&[][..], &["a"], &["a", "b c:{d}", "größe\0", &long]] {
+        let stamp = stamp(&one, tags).await;
+        let stamped = value("content").stamped(stamp.clone());
+        let mut watch = watch(&two, &address).await;
+        let token = lead(&one, &address).await;
+        assert!(release(&one, &address, token, Release::Shared(stamped.clone())).await);
+        match hear(&mut watch).await {
+            Notice::Released(Release::Shared(shared)) => assert_eq!(shared.stamp(), Some(&stamp)),
+            other => panic!("{other:?}"),
+        }
+        put(&one, &address, &stamped).await;
+        match hear(&mut watch).await {
+            Notice::Stored(stored) => assert_eq!(stored.stamp(), Some(&stamp)),
+            other => panic!("{other:?}"),
+        }
+        let found = two.lookup(&address).await.expect("an answer").expect("a value");
+        assert_eq!(found.stamp(), Some(&stamp));
+        let acquired = acquire(&two, &address, Token::random(), SHORT).await;
+        assert_eq!(acquired.value.expect("a value").stamp(), Some(&stamp));
+        assert_eq!(lookup(&two, &address).await, lookup(&one, &address).await);
+        invalidate(&one, &address).await;
+    }
+    put(&one, &address, &value("plain")).await;
+    let found = two.lookup(&address).await.expect("an answer").expect("a value");
+    assert_eq!(found.stamp(), None);
+}
+
+pub(crate) async fn a_stamp_is_current_until_one_of_its_labels_is_invalidated<S: Store>(one: S, two: S) {
+    for invalidated in [&["a"][..], &["b"], &["c", "b"]] {
+        let (with, without) = (stamp(&one, &["a", "b"]).await, stamp(&two, &["d"]).await);
+        let bare = stamp(&one, &[]).await;
+        for store in [&one, &two] {
+            assert!(is_current(store, &with).await);
+            assert!(is_current(store, &without).await);
+        }
+        invalidate_labels(&two, invalidated).await;
+        for store in [&one, &two] {
+            assert!(!is_current(store, &with).await, "{invalidated:?}");
+            assert!(is_current(store, &without).await, "{invalidated:?}");
+            assert!(is_current(store, &bare).await, "{invalidated:?}");
+        }
+    }
+}
+
+pub(crate) async fn a_generation_is_there_before_and_after_an_invalidation<S: Store>(one: S, two: S) {
+    let mut last = generation(&one).await;
+    assert_eq!(generation(&two).await, last);
+    for _ in 0..100 {
+        invalidate_labels(&two, &["a"]).await;
+        let next = generation(&one).await;
+        assert_eq!(next.incarnation, last.incarnation);
+        assert!(next.number > last.number, "{next:?} after {last:?}");
+        assert!(is_current(&two, &Stamp::new(next, labels(&["a"]))).await);
+        assert!(!is_current(&two, &Stamp::new(last, labels(&["a"]))).await);
+        last = next;
+    }
+}
+
+pub(crate) async fn invalidating_everything_reaches_every_stamp<S: Store>(one: S, two: S) {
+    // Nothing has to be there for it.
+    invalidate_all(&one).await;
+    invalidate_labels(&one, &["a"]).await;
+    for _ in 0..3 {
+        let stamps = [stamp(&one, &[]).await, stamp(&two, &["a"]).await];
+        for stamp in &stamps {
+            assert!(is_current(&two, stamp).await);
+        }
+        invalidate_all(&one).await;
+        for stamp in &stamps {
+            assert!(!is_current(&two, stamp).await);
+        }
+        // Nor does any of it come back.
+        let next = stamp(&two, &[]).await;
+        invalidate_labels(&one, &["b"]).await;
+        for stamp in &stamps {
+            assert!(!is_current(&one, stamp).await);
+        }
+        assert!(is_current(&one, &next).await);
+    }
+}
+
+pub(crate) async fn invalidating_under_one_tag_leaves_the_others_alone<S: Store>(one: S, two: S) {
+    let other = Tag::new("two").expect("a tag");
+    let mine = stamp(&one, &["a"]).await;
+    let theirs = Stamp::new(one.generation(&other).await.expect("a generation"), labels(&["a"]));
+    let invalidated = two.invalidate_labels(&other, &labels(&["a"])).await;
+    invalidated.expect("an answer");
+    assert!(is_current(&one, &mine).await);
+    assert!(!one.is_current(&other, &theirs).await.expect("an answer"));
+    two.invalidate_all(&other).await.expect("an answer");
+    assert!(is_current(&one, &mine).await);
+}
+
+pub(crate) async fn what_is_out_of_date_is_not_peeked_at<S: Store>(one: S, two: S) {
+    let address = address("a");
+    for all in [false, true] {
+        let stamp = stamp(&one, &["a"]).await;
+        put(&one, &address, &value("content").stamped(stamp)).await;
+        if all {
+            invalidate_all(&two).await;
+        } else {
+            invalidate_labels(&two, &["a"]).await;
+        }
+        assert!(one.peek(&address, tokio::time::Instant::now()).is_none());
+    }
+}
+
+pub(crate) async fn what_is_forgotten_of_invalidations_is_out_of_date<S: Store>(one: S, two: S) {
+    let first = stamp(&one, &["first"]).await;
+    invalidate_labels(&one, &["first"]).await;
+    let old = stamp(&one, &["old"]).await;
+    // More than any store remembers.
+    let tags: Vec<_> = (0..70_000).map(|n| n.to_string()).collect();
+    for tags in tags.chunks(MAX_LABELS) {
+        let labels = Label::all(tags).expect("labels");
+        let invalidated = two.invalidate_labels(&tag(), &labels).await;
+        invalidated.expect("an answer");
+    }
+    let new = stamp(&one, &["first", "old", "0", "69999"]).await;
+    invalidate_labels(&two, &["another"]).await;
+    assert!(!is_current(&one, &first).await);
+    assert!(!is_current(&one, &old).await, "who knows whether it was invalidated");
+    assert!(is_current(&one, &new).await);
 }

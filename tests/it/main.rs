@@ -20,5 +20,6 @@ mod reverse_proxy;
 mod sentinel;
 mod shutdown;
 mod support;
+mod tags;
 mod tls;
 mod tonic;

@@ -260,7 +260,6 @@ fn fault(harm: Harm) -> support::Fault {
     match harm {
         Harm::Drop => support::Fault::Drop,
         Harm::Duplicate => support::Fault::Duplicate,
-        Harm::Reorder => support::Fault::Reorder,
         Harm::Delay(time) => support::Fault::Delay(time),
         Harm::Truncate => support::Fault::Truncate,
         Harm::Mute => support::Fault::Mute,

@@ -7,9 +7,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::{Keeper, Landing};
 use crate::codec::Codec;
 use crate::error::StoreErrorKind;
+use crate::memo::clock::Moment;
 use crate::memo::lead::{Lead, Led};
 use crate::memo::lease::Lease;
 use crate::memo::leases::Holding;
+use crate::memo::marking::{Marking, Start};
 use crate::memo::outcome::{Outcome, Verdict};
 use crate::store::{Release, Store, Value};
 
@@ -22,16 +24,26 @@ enum Attended<V> {
     LeaseLost,
 }
 
+/// What becomes of a result on its way to others.
+enum Marked {
+    Ready(Value),
+    /// Right for those only who came before that moment.
+    Outdated(Moment),
+    /// It stays in this process.
+    Ours,
+}
+
 impl<St: Store, C: Codec> Keeper<St, C> {
     /// Offers the lead, keeps the lease alive, and settles the verdict. Whether a value was stored.
     pub(super) async fn lead(
         &self,
         mut lease: Lease,
         failures: u32,
+        start: Option<Start>,
         mut holding: Holding<'_>,
         landing: Landing<'_, St, C>,
     ) -> bool {
-        let (lead, mut led) = Lead::new();
+        let (lead, mut led) = Lead::new(start);
         if self.flight.offer(lead).is_err() {
             self.release(lease, Release::Abandoned).await;
             return false;
@@ -45,8 +57,14 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         }
         let mut stored = false;
         match self.attend(&mut lease, &mut holding, &mut led).await {
-            Attended::Concluded(Verdict::Store(value, ttl)) => stored = self.commit(lease, value, ttl, landing).await,
-            Attended::Concluded(Verdict::Share(value)) => self.share(lease, value, landing).await,
+            Attended::Concluded(Verdict::Store(value, ttl, start, labels)) => {
+                let marking = Marking::new(start, labels, self.shared.stamps_all());
+                stored = self.commit(lease, value, ttl, marking, landing).await;
+            }
+            Attended::Concluded(Verdict::Share(value, start, labels)) => {
+                let marking = Marking::new(start, labels, self.shared.stamps_all());
+                self.share(lease, value, marking, landing).await;
+            }
             // Nobody has to wait for the store before going their own way.
             #[cfg(feature = "http")]
             Attended::Concluded(Verdict::Pass(marker)) => {
@@ -83,7 +101,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 
     #[cfg(feature = "http")]
     async fn mark(&self, lease: Lease, marker: C::Value, ttl: Duration) {
-        let marker = self.native(marker);
+        let marker = Value::native(&self.address, &self.shared.codec, marker);
         if let Err(error) = self.shared.store.mark(&self.address, self.token, &marker, ttl).await {
             self.shared.store_failed(&self.address, "mark", &error);
             self.release(lease, Release::Pass).await;
@@ -152,14 +170,27 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     /// Whether the value was stored.
-    async fn commit(&self, lease: Lease, value: C::Value, ttl: Duration, landing: Landing<'_, St, C>) -> bool {
-        if !lease.is_held() {
-            self.keep_to_ourselves(lease, value, landing).await;
-            return false;
-        }
-        let stored = self.native(value.clone());
+    async fn commit(
+        &self,
+        lease: Lease,
+        value: C::Value,
+        ttl: Duration,
+        marking: Marking,
+        landing: Landing<'_, St, C>,
+    ) -> bool {
         // Whoever comes from here on may know of an invalidation that came after the commit.
         let sent = self.shared.clock.tick();
+        let stored = match self.stamp(lease, &value, marking).await {
+            Marked::Ready(stored) => stored,
+            Marked::Outdated(asked) => {
+                self.call_in(lease, value, asked, landing).await;
+                return false;
+            }
+            Marked::Ours => {
+                self.keep_to_ourselves(lease, value, landing).await;
+                return false;
+            }
+        };
         let committed = self.shared.store.commit(&self.address, self.token, &stored, ttl).await;
         match &committed {
             Ok(true) => landing.land_before(sent, Outcome::Ready(value)),
@@ -172,24 +203,64 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     StoreErrorKind::Encode => _ = self.release(lease, Release::Abandoned).await,
                     // A store that is full takes no value, but may still pass it on.
                     StoreErrorKind::Rejected => _ = self.release(lease, Release::Shared(stored)).await,
-                    StoreErrorKind::Timeout | StoreErrorKind::Unavailable | StoreErrorKind::Config => {}
+                    StoreErrorKind::Timeout
+                    | StoreErrorKind::Unavailable
+                    | StoreErrorKind::Config
+                    | StoreErrorKind::Unsupported => {}
                 }
             }
         }
         committed.unwrap_or(false)
     }
 
-    async fn share(&self, lease: Lease, value: C::Value, landing: Landing<'_, St, C>) {
-        if !lease.is_held() {
-            return self.keep_to_ourselves(lease, value, landing).await;
-        }
+    async fn share(&self, lease: Lease, value: C::Value, marking: Marking, landing: Landing<'_, St, C>) {
         let sent = self.shared.clock.tick();
-        let shared = self.release(lease, Release::Shared(self.native(value.clone()))).await;
-        match shared {
+        let shared = match self.stamp(lease, &value, marking).await {
+            Marked::Ready(shared) => shared,
+            Marked::Outdated(asked) => return self.call_in(lease, value, asked, landing).await,
+            Marked::Ours => return self.keep_to_ourselves(lease, value, landing).await,
+        };
+        match self.release(lease, Release::Shared(shared)).await {
             Some(true) => landing.land_before(sent, Outcome::Ready(value)),
             Some(false) => landing.land(self.refused(lease, value)),
             None => landing.land(Outcome::Ready(value)),
         }
+    }
+
+    /// The value as others are to have it, if they are.
+    ///
+    /// That it is current now makes it right for those who came before now. Whoever reads it later, or hears of it, asks
+    /// again.
+    async fn stamp(&self, lease: Lease, value: &C::Value, marking: Marking) -> Marked {
+        if !lease.is_held() {
+            return Marked::Ours;
+        }
+        let value = Value::native(&self.address, &self.shared.codec, value.clone());
+        let (stamp, asked) = match marking {
+            Marking::Plain => return Marked::Ready(value),
+            Marking::Stamped(stamp, asked) => (stamp, asked),
+            Marking::Unknown => {
+                tracing::debug!(address = %self.address.readable(), "a result with tags stays in this process: the store did not say when it was begun");
+                return Marked::Ours;
+            }
+        };
+        match self.shared.store.is_current(&self.shared.tag, &stamp).await {
+            Ok(true) => Marked::Ready(value.stamped(stamp)),
+            Ok(false) => Marked::Outdated(asked),
+            Err(error) => {
+                self.shared.store_failed(&self.address, "is_current", &error);
+                Marked::Ours
+            }
+        }
+    }
+
+    /// Something that the result is tagged with was invalidated while it was computed. Those who came before it was begun
+    /// get it, because they came before the invalidation as well; the others ask again.
+    async fn call_in(&self, lease: Lease, value: C::Value, asked: Moment, landing: Landing<'_, St, C>) {
+        self.shared.counters.fenced.add();
+        tracing::debug!(address = %self.address.readable(), "result not stored: a tag was invalidated while it was computed");
+        self.release(lease, Release::Abandoned).await;
+        landing.land_before(asked, Outcome::Ready(value));
     }
 
     /// Hands the result to those who wait here. If there is a lock after all, it may have been taken when the
@@ -220,9 +291,5 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         self.shared.counters.fenced.add();
         tracing::debug!(address = %self.address.readable(), "result refused: the lease ended or the key was invalidated");
         Outcome::Again(0)
-    }
-
-    fn native(&self, value: C::Value) -> Value {
-        Value::native(&self.address, &self.shared.codec, value)
     }
 }

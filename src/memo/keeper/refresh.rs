@@ -11,6 +11,7 @@ use crate::memo::flight::{Turn, Waiter};
 use crate::memo::lead::Lead;
 use crate::memo::lease::Lease;
 use crate::memo::leases::Holding;
+use crate::memo::marking::Start;
 use crate::memo::outcome::Outcome;
 use crate::store::{Lock, Release, Store};
 
@@ -35,7 +36,12 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         }
         let (store, lease) = (&self.shared.store, self.config.lease);
         let epoch = store.epoch();
-        let acquired = match store.acquire(&self.address, self.token, lease).await {
+        let asked = self.shared.clock.tick();
+        let (acquired, generation) = tokio::join!(
+            store.acquire(&self.address, self.token, lease),
+            self.shared.generation(&self.address, &self.config)
+        );
+        let acquired = match acquired {
             Ok(acquired) => acquired,
             Err(error) => {
                 self.shared.store_failed(&self.address, "acquire", &error);
@@ -49,9 +55,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             let remaining = remaining.unwrap_or(lease).min(lease);
             return Some(Instant::now() + remaining + self.config.jitter());
         }
-        let found = acquired
-            .value
-            .and_then(|value| self.shared.decode(&self.address, &value));
+        let found = self.shared.vouched(&self.address, acquired.value).await;
         if found.is_some_and(|found| !is_same(&found)) {
             self.release(Lease::Held(epoch), Release::Abandoned).await;
             return None;
@@ -62,7 +66,8 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 start(lead);
             }
         };
-        let lead = self.lead(Lease::Held(epoch), 0, holding, landing);
+        let start_of = generation.map(|generation| Start { generation, asked });
+        let lead = self.lead(Lease::Held(epoch), 0, start_of, holding, landing);
         match tokio::join!(lead, compute).0 {
             true => None,
             false => rest(),

@@ -9,9 +9,10 @@ use crate::error::Failure;
 use crate::memo::clock::Moment;
 use crate::memo::lease::Lease;
 use crate::memo::leases::Holding;
+use crate::memo::marking::Start;
 use crate::memo::obtain::MAX_FAILURES;
 use crate::memo::outcome::Outcome;
-use crate::store::{Lock, Notice, Release, Store, Value};
+use crate::store::{Lock, Notice, Release, Store};
 
 /// What the promise has become, or whether to ask again.
 enum Heard<V> {
@@ -31,25 +32,24 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         let mut failures = self.failures;
         loop {
             if !holding.take() {
-                return Sought::Lead(Lease::None, failures);
+                return Sought::Lead(Lease::None, failures, None);
             }
             let epoch = self.shared.store.epoch();
             let asked = self.shared.clock.tick();
-            let acquired = match self
-                .shared
-                .store
-                .acquire(&self.address, self.token, self.config.lease)
-                .await
-            {
+            // On one connection, both are on their way together.
+            let (acquired, generation) = tokio::join!(
+                self.shared.store.acquire(&self.address, self.token, self.config.lease),
+                self.shared.generation(&self.address, &self.config)
+            );
+            let start = generation.map(|generation| Start { generation, asked });
+            let acquired = match acquired {
                 Ok(acquired) => acquired,
                 Err(error) => {
                     self.shared.store_failed(&self.address, "acquire", &error);
-                    return Sought::Lead(error.kind().into(), failures);
+                    return Sought::Lead(error.kind().into(), failures, None);
                 }
             };
-            let value = acquired
-                .value
-                .and_then(|value| self.shared.decode(&self.address, &value));
+            let value = self.shared.vouched(&self.address, acquired.value).await;
             let is_stale = value.is_some();
             if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
                 if acquired.lock == Lock::Granted {
@@ -68,11 +68,13 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                         self.shared.counters.taken_over.add();
                         tracing::debug!(address = %self.address.readable(), "taking over from another process");
                     }
-                    return Sought::Lead(Lease::Held(epoch), failures);
+                    return Sought::Lead(Lease::Held(epoch), failures, start);
                 }
                 Lock::Held { remaining: Some(time) } => time,
                 // A lock that never expires can only be waited for once.
-                Lock::Held { remaining: None } if waited_for_immortal => return Sought::Lead(Lease::None, failures),
+                Lock::Held { remaining: None } if waited_for_immortal => {
+                    return Sought::Lead(Lease::None, failures, None);
+                }
                 Lock::Held { remaining: None } => self.config.lease,
             };
             holding.give_back();
@@ -104,11 +106,10 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     async fn listen(&self, hearing: &mut Hearing<'_, St, C>) -> Heard<C::Value> {
-        let decode = |value: &Value| self.shared.decode(&self.address, value);
         let (notice, since) = hearing.next().await;
         match notice {
             Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
-                match decode(&value) {
+                match self.shared.vouched(&self.address, Some(value)).await {
                     Some(value) if self.shared.codec.is_fresh(&value) => Heard::Landed(Outcome::Ready(value), since),
                     // Stored, but for nobody who waits.
                     Some(_) => Heard::Landed(Outcome::Pass, Moment::END),

@@ -20,7 +20,6 @@ pub(crate) fn groups(headers: &HeaderMap) -> Vec<String> {
 
 /// The groups that the answer to a request with this method makes out of date (RFC 9875, 3). None where the method is
 /// safe: otherwise whoever can make a page link to another could empty the cache.
-#[cfg_attr(not(test), expect(dead_code, reason = "no store can remove a group yet"))]
 pub(crate) fn invalidated(method: &Method, headers: &HeaderMap) -> Vec<String> {
     if method.is_safe() {
         return Vec::new();
@@ -44,6 +43,11 @@ pub(crate) fn bounded(mut groups: Vec<String>) -> Vec<String> {
     groups.retain(|group| group.len() <= MAX_LEN);
     groups.truncate(MAX_GROUPS);
     groups
+}
+
+/// Whether none of the tags that a handler gave to its response is more than [`bounded`] keeps.
+pub(crate) fn can_keep(tags: &[String]) -> bool {
+    tags.len() <= MAX_GROUPS && tags.iter().all(|tag| !tag.is_empty() && tag.len() <= MAX_LEN)
 }
 
 fn string(member: Member) -> Option<String> {

@@ -10,7 +10,7 @@ use super::cache_control::CacheControl;
 use super::ending::{content_length, has_content};
 use super::freshness::{Terms, may_have_ttl};
 use super::vary::{self, Vary};
-use super::{fields, targeted};
+use super::{fields, groups, targeted};
 use crate::middleware::control::MemoControl;
 use crate::random::Random;
 
@@ -158,6 +158,8 @@ pub(crate) enum Reason {
     SetCookie,
     /// `Vary: *`.
     Vary,
+    /// The handler gave it more tags than can be kept, or one that cannot be.
+    Tags,
     /// The body is a stream that goes on for as long as its client listens.
     Endless,
     /// The body is larger than [`ResponseRules::max_body`].
@@ -179,6 +181,7 @@ impl Reason {
             Self::Malformed => "malformed",
             Self::SetCookie => "set-cookie",
             Self::Vary => "vary",
+            Self::Tags => "tags",
             Self::Endless => "endless",
             Self::TooLarge => "too-large",
             Self::HeadersTooLarge => "headers-too-large",
@@ -197,6 +200,7 @@ impl Reason {
             | Self::Malformed
             | Self::SetCookie
             | Self::Vary
+            | Self::Tags
             | Self::Endless
             | Self::TooLarge
             | Self::HeadersTooLarge => true,
@@ -212,6 +216,9 @@ pub(crate) fn at_head(head: &Head<'_>, rules: &ResponseRules, now: SystemTime) -
         Ok(found) => found,
         Err(reason) => return Sharing::Pass(reason),
     };
+    if !groups::can_keep(&head.control.tags) {
+        return Sharing::Pass(Reason::Tags);
+    }
     if has_content(head.method, head.status)
         && let Some(Ok(length)) = content_length(head.headers)
         && length > rules.max_body

@@ -129,6 +129,13 @@ impl<'a> Trial<'a> {
         if self.cluster {
             probes.push(Probe::new("asking", &[], ""));
         }
+        let (set, of_set) = (self.keys.generations(), format!("~{}/gen:*", self.tag));
+        probes.push(Probe::new("zscore", &[&set, ""], &of_set));
+        probes.push(Probe::new("zrevrange", &[&set, "0", "0"], &of_set));
+        probes.push(Probe::new("zadd", &[&set, "XX", "0", ""], &of_set));
+        probes.push(Probe::new("zcard", &[&set], &of_set));
+        probes.push(Probe::new("zremrangebyrank", &[&set, "0", "0"], &of_set));
+        probes.push(Probe::new("time", &[], ""));
         probes.push(Probe::new("pttl", &[&lock], &of_lock));
         probes.push(Probe::new("pexpire", &[&lock, "1"], &of_lock));
         for (channel, pattern) in self.named_channels() {

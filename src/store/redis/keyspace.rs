@@ -3,7 +3,8 @@
 use super::cluster::hash_tag;
 use crate::key::Address;
 
-/// `T:ID`, `T/lock:ID`, `T/notif:ID` and `T/ctl:ID`, as all members of the memolock family spell them.
+/// `T:ID`, `T/lock:ID`, `T/notif:ID` and `T/ctl:ID`, as all members of the memolock family spell them, and `T/gen:ID`,
+/// which is ours.
 #[derive(Clone, Copy)]
 pub(super) struct Keyspace<'a> {
     address: &'a Address,
@@ -32,6 +33,11 @@ impl<'a> Keyspace<'a> {
     /// The channel that carries [control words](super::message).
     pub(super) fn control(self) -> String {
         self.derive("/ctl:")
+    }
+
+    /// The sorted set of generations of a whole tag.
+    pub(super) fn generations(self) -> String {
+        self.derive("/gen:")
     }
 
     /// What decides the slot in a Redis Cluster. It is the same for all names, because a tag holds no braces.

@@ -9,6 +9,7 @@ mod dial;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod generations;
 mod hello;
 mod keyspace;
 mod link;

@@ -9,7 +9,12 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::Cmd;
+use redis::{Cmd, Value as Reply};
+
+use super::error;
+use super::keyspace::{Keyspace, is_sharded};
+use super::link::Link;
+use crate::error::StoreError;
 
 /// `KEYS`: lock, value. `ARGV`: token, value, TTL in ms, channel, and the payload unless it is the value.
 pub(super) static COMMIT: LazyLock<Script> = LazyLock::new(|| {
@@ -70,7 +75,7 @@ pub(super) struct Code {
 }
 
 impl Script {
-    fn new(code: &str) -> Self {
+    pub(super) fn new(code: &str) -> Self {
         Self {
             plain: Code::new(code.to_owned()),
             sharded: Code::new(code.replace("'PUBLISH'", "'SPUBLISH'")),
@@ -79,6 +84,26 @@ impl Script {
 
     pub(super) fn code(&self, sharded: bool) -> &Code {
         if sharded { &self.sharded } else { &self.plain }
+    }
+
+    /// Runs it. Nothing was executed where the server does not know it yet, so sending it then is safe.
+    pub(super) async fn run(
+        &self,
+        link: &Link,
+        at: Keyspace<'_>,
+        keys: &[&str],
+        args: &[&[u8]],
+    ) -> Result<bool, StoreError> {
+        let code = self.code(link.is_cluster() && is_sharded(at.value()));
+        let mut reply = link.send(at, &code.cached(keys, args)).await?;
+        if matches!(&reply, Reply::ServerError(e) if e.code() == "NOSCRIPT") {
+            reply = link.send(at, &code.complete(keys, args)).await?;
+        }
+        match reply {
+            Reply::Int(done) => Ok(done == 1),
+            Reply::ServerError(error) => Err(error::rejected(&error)),
+            _ => Err(error::unexpected()),
+        }
     }
 }
 

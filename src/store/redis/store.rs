@@ -9,15 +9,16 @@ use redis::{Client, Cmd, Pipeline, Value as Reply};
 use super::acl;
 use super::builder::RedisStoreBuilder;
 use super::error;
-use super::keyspace::{Keyspace, is_sharded};
+use super::generations::Generations;
+use super::keyspace::Keyspace;
 use super::link::{Link, RedisWatch};
 use super::message;
 use super::reply::{held, value};
 use super::script::{self, Script, millis};
 use super::stats::RedisStats;
 use crate::error::StoreError;
-use crate::key::{Address, Tag};
-use crate::store::{Acquire, Lock, Release, Store, Token, Value};
+use crate::key::{Address, Label, Tag};
+use crate::store::{Acquire, Generation, Lock, Release, Stamp, Store, Token, Value};
 
 /// A store that the nodes of a cluster share: one Redis server of version 6 or newer, the master that
 /// [Sentinel](Self::sentinel) names, or a [Redis Cluster](Self::cluster).
@@ -35,8 +36,9 @@ use crate::store::{Acquire, Lock, Release, Store, Token, Value};
 /// | lock | `T/lock:ID` | the holder's token, `SET NX PX` |
 /// | promise | `T/notif:ID` | each payload is a stored value, to the letter |
 /// | control | `T/ctl:ID` | everything else there is to say |
+/// | generations | `T/gen:{T}` | what was invalidated by tag, and when: one sorted set |
 ///
-/// A lookup is one `GET`. Acquiring is one pipeline of plain commands. Commit, renew and release are scripts that
+/// A lookup is one `GET`, and one `ZSCORE` for each tag of the value. Acquiring is one pipeline of plain commands. Commit, renew and release are scripts that
 /// act only while the lock holds the caller's token. A connection that is not used is sent a `PING` every second, with
 /// Sentinel and in a Redis Cluster a `HELLO`.
 ///
@@ -83,12 +85,13 @@ use crate::store::{Acquire, Lock, Release, Store, Token, Value};
 /// A Redis user for the tag `report`, which may do what the store does and nothing else:
 ///
 /// ```text
-/// ACL SETUSER memo on >password resetchannels ~report:* ~report/lock:* &report/notif:* &report/ctl:*
-///     +get +set +pttl +pexpire +del +eval +evalsha +publish +subscribe +unsubscribe +ping
+/// ACL SETUSER memo on >password resetchannels ~report:* ~report/lock:* ~report/gen:* &report/notif:*
+///     &report/ctl:* +get +set +pttl +pexpire +del +zscore +zrevrange +zadd +zcard +zremrangebyrank +time
+///     +eval +evalsha +publish +subscribe +unsubscribe +ping
 /// ```
 ///
 /// and `+select` where the URL names a database, and in a Redis Cluster
-/// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. Every further tag needs its own four
+/// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. Every further tag needs its own five
 /// patterns. Redis 6.0, which knows no patterns of channels, takes the rest.
 ///
 /// [`connect`](Self::connect) tries the commands, on names that begin with `memolock`, which the server's `ACL LOG` may
@@ -211,19 +214,12 @@ impl RedisStore {
         self.inner.link.stats()
     }
 
-    /// Runs a script. Nothing was executed where the server does not know it yet, so sending it then is safe.
     async fn run(&self, at: Keyspace<'_>, script: &Script, keys: &[&str], args: &[&[u8]]) -> Result<bool, StoreError> {
-        let link = &self.inner.link;
-        let code = script.code(link.is_cluster() && is_sharded(at.value()));
-        let mut reply = link.send(at, &code.cached(keys, args)).await?;
-        if matches!(&reply, Reply::ServerError(e) if e.code() == "NOSCRIPT") {
-            reply = link.send(at, &code.complete(keys, args)).await?;
-        }
-        match reply {
-            Reply::Int(done) => Ok(done == 1),
-            Reply::ServerError(error) => Err(error::rejected(&error)),
-            _ => Err(error::unexpected()),
-        }
+        script.run(&self.inner.link, at, keys, args).await
+    }
+
+    fn generations(&self, tag: &Tag) -> Generations<'_> {
+        Generations::new(&self.inner.link, tag)
     }
 }
 
@@ -322,6 +318,22 @@ impl Store for RedisStore {
         self.run(keys, &script::INVALIDATE, &[&keys.lock(), keys.value()], &args)
             .await?;
         Ok(())
+    }
+
+    async fn generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
+        self.generations(tag).now().await
+    }
+
+    async fn is_current(&self, tag: &Tag, stamp: &Stamp) -> Result<bool, StoreError> {
+        self.generations(tag).is_current(stamp).await
+    }
+
+    async fn invalidate_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
+        self.generations(tag).invalidate(labels).await
+    }
+
+    async fn invalidate_all(&self, tag: &Tag) -> Result<(), StoreError> {
+        self.generations(tag).invalidate_all().await
     }
 
     fn watch(&self, address: &Address) -> RedisWatch {

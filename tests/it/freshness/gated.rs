@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tower_memolock::store::{Acquire, MemoryWatch, Notice, Release, Token, Value, Watch};
-use tower_memolock::{Address, MemoryStore, Store, StoreError, StoreErrorKind};
+use tower_memolock::store::{Acquire, Generation, MemoryWatch, Notice, Release, Stamp, Token, Value, Watch};
+use tower_memolock::{Address, Label, MemoryStore, Store, StoreError, StoreErrorKind, Tag};
 
 /// One node's way to a store that others may share.
 #[derive(Clone)]
@@ -23,10 +23,13 @@ pub(crate) struct Gates {
     pub(crate) acquired: Gate,
     pub(crate) committed: Gate,
     pub(crate) released: Gate,
+    pub(crate) checked: Gate,
     /// On the way from whoever published to the watches here.
     pub(crate) notices: Gate,
     /// How many look-ups there were.
     pub(crate) looks: AtomicUsize,
+    /// How often somebody asked whether a stamp is current.
+    pub(crate) checks: AtomicUsize,
     /// How many watches there were.
     pub(crate) watches: AtomicUsize,
     /// What the next watch finds published when it is asked for the first time: not for it, but for those before it.
@@ -114,6 +117,25 @@ impl Store for Gated {
 
     async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
         self.store.invalidate(address).await
+    }
+
+    async fn generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
+        self.store.generation(tag).await
+    }
+
+    async fn is_current(&self, tag: &Tag, stamp: &Stamp) -> Result<bool, StoreError> {
+        self.gates.checks.fetch_add(1, Ordering::SeqCst);
+        let answer = self.store.is_current(tag, stamp).await;
+        self.gates.checked.pass().await;
+        answer
+    }
+
+    async fn invalidate_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
+        self.store.invalidate_labels(tag, labels).await
+    }
+
+    async fn invalidate_all(&self, tag: &Tag) -> Result<(), StoreError> {
+        self.store.invalidate_all(tag).await
     }
 
     fn watch(&self, address: &Address) -> GatedWatch {

@@ -2,4 +2,6 @@
 
 mod flights;
 mod gated;
+mod plain;
 mod redis;
+mod tags;

@@ -24,4 +24,5 @@ mod scenarios;
 mod sharing;
 mod stale;
 mod succession;
+mod tags;
 mod vary;

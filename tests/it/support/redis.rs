@@ -95,6 +95,13 @@ impl RedisServer {
         self.try_cli(args).unwrap_or_else(|e| panic!("{args:?}: {e}"))
     }
 
+    /// The keys that are there, apart from those that say what was invalidated.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let keys = self.cli(&["KEYS", "*"]);
+        let keys = keys.lines().filter(|key| !key.contains("/gen:"));
+        keys.map(str::to_owned).collect()
+    }
+
     /// Like [`cli`](Self::cli), where the server may answer with an error or be gone.
     pub(crate) fn try_cli(&self, args: &[&str]) -> std::io::Result<String> {
         Resp::connect(self.port)?.command(args)

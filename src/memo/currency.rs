@@ -1,0 +1,96 @@
+//! Whether what a store has is still current.
+
+use super::config::Config;
+use super::lead::Lead;
+use super::marking::Start;
+use super::shared::Shared;
+use crate::codec::Codec;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::key::{Address, Label};
+use crate::store::{Generation, Stamp, Store, Value};
+
+impl<St: Store, C: Codec> Shared<St, C> {
+    /// The generation that everything here is in, if anybody may want to know.
+    pub(crate) async fn generation(&self, address: &Address, config: &Config) -> Option<Generation> {
+        if !config.tags && !self.stamps_all() {
+            return None;
+        }
+        match self.store.generation(&self.tag).await {
+            Ok(generation) => Some(generation),
+            Err(error) => {
+                if error.kind() != StoreErrorKind::Unsupported {
+                    self.store_failed(address, "generation", &error);
+                }
+                None
+            }
+        }
+    }
+
+    /// The same lead, with the generation in which the computation starts if that may matter. Whoever began to wait may
+    /// have had no use for it.
+    pub(crate) async fn started(&self, mut lead: Lead<C::Value>, address: &Address, config: &Config) -> Lead<C::Value> {
+        if lead.start.is_none() {
+            let asked = self.clock.tick();
+            let generation = self.generation(address, config).await;
+            lead.start = generation.map(|generation| Start { generation, asked });
+        }
+        lead
+    }
+
+    /// The value, if it can be read and is current.
+    pub(crate) async fn vouched(&self, address: &Address, value: Option<Value>) -> Option<C::Value> {
+        let value = value?;
+        let decoded = self.decode(address, &value)?;
+        let Some(stamp) = value.stamp() else {
+            return Some(decoded);
+        };
+        match self.store.is_current(&self.tag, stamp).await {
+            Ok(true) => Some(decoded),
+            Ok(false) => self.outdated(address),
+            Err(error) => {
+                self.store_failed(address, "is_current", &error);
+                None
+            }
+        }
+    }
+
+    /// Looks the value up, and whether it is current.
+    pub(crate) async fn look(&self, address: &Address) -> Result<Option<C::Value>, StoreError> {
+        if !self.stamps_all() {
+            let found = self.store.lookup(address).await?;
+            return Ok(self.vouched(address, found).await);
+        }
+        // On one connection, both are on their way together.
+        let (found, generation) = tokio::join!(self.store.lookup(address), self.store.generation(&self.tag));
+        let Some(value) = found? else {
+            return Ok(None);
+        };
+        let generation = generation?;
+        Ok(match value.stamp() {
+            // Only a new incarnation concerns it.
+            Some(stamp) if stamp.labels().is_empty() && is_of(stamp, generation) => self.decode(address, &value),
+            Some(stamp) if stamp.labels().is_empty() => self.outdated(address),
+            _ => self.vouched(address, Some(value)).await,
+        })
+    }
+
+    /// Makes everything with one of these labels out of date.
+    pub(crate) async fn invalidate_labels(&self, labels: &[Label]) -> Result<(), StoreError> {
+        self.store.invalidate_labels(&self.tag, labels).await
+    }
+
+    /// Makes everything out of date.
+    pub(crate) async fn invalidate_all(&self) -> Result<(), StoreError> {
+        self.store.invalidate_all(&self.tag).await
+    }
+
+    fn outdated<T>(&self, address: &Address) -> Option<T> {
+        self.counters.outdated.add();
+        tracing::trace!(address = %address.readable(), "what is stored is out of date");
+        None
+    }
+}
+
+fn is_of(stamp: &Stamp, generation: Generation) -> bool {
+    stamp.generation().incarnation == generation.incarnation
+}

@@ -1,0 +1,111 @@
+//! How a [`MemoLock`] is told that something is out of date.
+
+use super::memolock::MemoLock;
+use crate::codec::Codec;
+use crate::error::StoreError;
+use crate::key::{Key, KeyError, Label, LabelError};
+use crate::store::Store;
+
+impl<St: Store, C: Codec> MemoLock<St, C> {
+    /// Whether values without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
+    /// Holds for this handle and its clones. Defaults to `false`.
+    ///
+    /// A hit then asks the store two things in one round trip, and takes no value that has no stamp. Other members of the
+    /// memolock family cannot read what is stamped.
+    #[must_use]
+    pub fn stamped(self, stamped: bool) -> Self {
+        self.shared.set_stamps_all(stamped);
+        self
+    }
+
+    /// Removes the value under `id`, and keeps every computation that has started before from storing its own.
+    ///
+    /// Once this has returned, whoever asks, on whichever node, gets no value from a computation that started before:
+    /// neither from the store, nor from a computation that is under way, nor from an answer of the store or a message
+    /// that was on its way at that moment. `tests/model` explores it.
+    ///
+    /// A node that the store does not answer cannot know of an invalidation. Its callers share what is computed in their
+    /// process, until the store is back; a commit that is not answered counts as such, and so does one that a store
+    /// refuses because it started again empty.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidateError`] where the id cannot be a key or the store could not be told.
+    pub async fn invalidate<K>(&self, id: K) -> Result<(), InvalidateError>
+    where
+        K: TryInto<Key>,
+        K::Error: Into<KeyError>,
+    {
+        let address = self.address(id).map_err(InvalidateError::Key)?;
+        self.shared.invalidate(&address).await.map_err(InvalidateError::Store)
+    }
+
+    /// Makes every value with this tag out of date, on every node, and what is computed at this moment as well.
+    ///
+    /// Once this has returned, whoever asks, on whichever node, gets no value with this tag from a computation that
+    /// started before: neither from the store, nor from a computation that is under way, nor from a message on its way.
+    /// What a node that the store does not answer may do is as for [`invalidate`](Self::invalidate).
+    ///
+    /// This takes one step, however many values there are: they stay where they are until their ttl ends, and count as
+    /// absent. The store remembers the 65,536 tags that were invalidated last; when it forgets one, because of another
+    /// or because it is short of memory, everything with tags that is older than that invalidation is out of date, too.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidateError`] where this cannot be a tag or the store could not be told. A store that
+    /// [keeps no generations](Store::invalidate_labels) says [`StoreErrorKind::Unsupported`](crate::StoreErrorKind).
+    pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Result<(), InvalidateError> {
+        self.invalidate_tags([tag]).await
+    }
+
+    /// Like [`invalidate_tag`](Self::invalidate_tag), for several tags in one step.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate_tag`](Self::invalidate_tag); also where there are more than [`MAX_LABELS`](crate::MAX_LABELS).
+    pub async fn invalidate_tags<T: AsRef<str>>(
+        &self,
+        tags: impl IntoIterator<Item = T>,
+    ) -> Result<(), InvalidateError> {
+        let tags: Vec<_> = tags.into_iter().collect();
+        let labels = Label::all(&tags).map_err(InvalidateError::Tags)?;
+        let invalidated = self.shared.invalidate_labels(&labels).await;
+        invalidated.map_err(InvalidateError::Store)
+    }
+
+    /// Makes everything out of date that is stored or computed here, on every node, as
+    /// [`invalidate_tag`](Self::invalidate_tag) does for one tag.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidateError::NotStamped`] unless every value is [`stamped`](Self::stamped), which is to be set on every
+    /// node; otherwise as [`invalidate_tag`](Self::invalidate_tag).
+    pub async fn invalidate_all(&self) -> Result<(), InvalidateError> {
+        if !self.shared.stamps_all() {
+            return Err(InvalidateError::NotStamped);
+        }
+        self.shared.invalidate_all().await.map_err(InvalidateError::Store)
+    }
+}
+
+/// Why [`MemoLock::invalidate`], [`invalidate_tag`](MemoLock::invalidate_tag) or
+/// [`invalidate_all`](MemoLock::invalidate_all) did not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidateError {
+    /// The id cannot be a key.
+    #[error("the id cannot be a key")]
+    Key(#[source] KeyError),
+    /// There are tags that cannot be.
+    #[error("this cannot be the tags of a value")]
+    Tags(#[source] LabelError),
+    /// Values without tags have no stamp, so they are out of reach: see [`MemoLock::stamped`].
+    #[error("not every value is stamped")]
+    NotStamped,
+    /// The request has no key that can be told from its head.
+    #[error("the request has no key")]
+    NoKey,
+    /// Whether the value was removed is unknown.
+    #[error("the store could not be told to invalidate")]
+    Store(#[source] StoreError),
+}

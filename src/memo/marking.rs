@@ -1,0 +1,34 @@
+//! [`Marking`]: what a result can be called in by.
+
+use super::clock::Moment;
+use crate::key::Label;
+use crate::store::{Generation, Stamp};
+
+/// The generation in which a computation starts, and a moment before the store was asked for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    pub(crate) generation: Generation,
+    pub(crate) asked: Moment,
+}
+
+/// What goes with a result to the store.
+#[derive(Debug)]
+pub(crate) enum Marking {
+    /// Nothing: only the invalidation of its address concerns it.
+    Plain,
+    /// A stamp, and the moment before which those came who may have the result whatever has been invalidated since.
+    Stamped(Stamp, Moment),
+    /// It should have a stamp, but nobody knows in which generation it was begun.
+    Unknown,
+}
+
+impl Marking {
+    /// For a result with these labels; `always` where one without labels has a stamp as well.
+    pub(crate) fn new(start: Option<Start>, labels: Vec<Label>, always: bool) -> Self {
+        match start {
+            _ if labels.is_empty() && !always => Self::Plain,
+            Some(Start { generation, asked }) => Self::Stamped(Stamp::new(generation, labels), asked),
+            None => Self::Unknown,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! How a layer is told that something is out of date.
+
+use http::{Method, Request};
+
+use super::MemoLockLayer;
+use crate::error::StoreError;
+use crate::key::{Address, Key};
+use crate::memo::InvalidateError;
+use crate::middleware::key_extractor::{HeadKey, KeyExtractor, uri_as_received};
+use crate::store::Store;
+
+impl<St: Store, K> MemoLockLayer<St, K> {
+    /// Whether responses without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
+    /// Defaults to `false`. See [`MemoLock::stamped`](crate::MemoLock::stamped), and set it on every node.
+    #[must_use]
+    pub fn stamped(mut self, stamped: bool) -> Self {
+        self.memo = self.memo.stamped(stamped);
+        self
+    }
+
+    /// Removes the response stored under `key`, and keeps every computation that has started before from storing its
+    /// own. This goes for all its variants (`Vary`).
+    ///
+    /// Once this has returned, no request that comes later, to whichever node, is answered with a response under `key` from
+    /// before, however that comes to its node; [`MemoLock::invalidate`](crate::MemoLock::invalidate) says more.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`] where the store could not be told; whether the response was removed is then unknown.
+    pub async fn invalidate(&self, key: &Key) -> Result<(), StoreError> {
+        let address = Address::new(&self.memo.shared.tag, key);
+        self.markers.remove(&address);
+        self.memo.shared.invalidate(&address).await
+    }
+
+    /// Removes the response that this request would get, as [`invalidate`](Self::invalidate) does for its key: of a
+    /// request whose method is not collapsed, or a `HEAD`, the response to a `GET` for the same target.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidateError::NoKey`] where the head of the request tells no key; [`InvalidateError::Store`] where the store
+    /// could not be told.
+    pub async fn invalidate_request<B>(&self, request: &Request<B>) -> Result<(), InvalidateError>
+    where
+        K: KeyExtractor<B>,
+    {
+        let method = request.method();
+        let key = if method != Method::HEAD && self.requests.methods.contains(method) {
+            match self.key.head_key(request) {
+                HeadKey::Key(key) => Some(key),
+                HeadKey::Bypass | HeadKey::NeedsBody => None,
+            }
+        } else {
+            self.key.get_key(uri_as_received(request), request.headers())
+        };
+        let address = Address::of(&self.memo.shared.tag, key.ok_or(InvalidateError::NoKey)?);
+        self.markers.remove(&address);
+        let invalidated = self.memo.shared.invalidate(&address).await;
+        invalidated.map_err(InvalidateError::Store)
+    }
+
+    /// Makes every response with this tag out of date, on every node, and those under way as well: responses to which
+    /// their handler gave it with [`MemoControl`](crate::middleware::MemoControl), and those of any origin with such a member of
+    /// `Cache-Groups` (RFC 9875). [`MemoLock::invalidate_tag`](crate::MemoLock::invalidate_tag) says what holds then.
+    ///
+    /// The answer to an unsafe request does the same for the groups of its own origin that it names in
+    /// `Cache-Group-Invalidation`, before it goes to its client; unless
+    /// [`invalidate_on_change`](Self::invalidate_on_change) is off.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoLock::invalidate_tag`](crate::MemoLock::invalidate_tag).
+    pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Result<(), InvalidateError> {
+        self.memo.invalidate_tag(tag).await
+    }
+
+    /// Like [`invalidate_tag`](Self::invalidate_tag), for several tags in one step.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoLock::invalidate_tags`](crate::MemoLock::invalidate_tags).
+    pub async fn invalidate_tags<T: AsRef<str>>(
+        &self,
+        tags: impl IntoIterator<Item = T>,
+    ) -> Result<(), InvalidateError> {
+        self.memo.invalidate_tags(tags).await
+    }
+
+    /// Makes every response out of date that is stored or computed under this layer's tag, on every node.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidateError::NotStamped`] unless the layer is [`stamped`](Self::stamped); otherwise as
+    /// [`MemoLock::invalidate_all`](crate::MemoLock::invalidate_all).
+    pub async fn invalidate_all(&self) -> Result<(), InvalidateError> {
+        self.memo.invalidate_all().await
+    }
+}

@@ -1,0 +1,156 @@
+//! The bytes in front of a stored value that has a [`Stamp`].
+//!
+//! Integers are unsigned and big-endian.
+//!
+//! | bytes | content |
+//! |-------|---------|
+//! | 16    | `D5 4D 4C 53 01 1B 9C 6E A3 F0 57 82 C4 3D 98 E6`: what follows is no value yet |
+//! | 1     | 1 where there is a stamp; 0 where there is none, because the value itself begins with those 16 bytes |
+//! | 8     | incarnation |
+//! | 8     | number of the generation |
+//! | 2     | how many labels there are |
+//! | 2 + *n* | each label: its length and its text |
+//! | rest  | the value |
+//!
+//! A value without a stamp stands to the letter, for others to read.
+
+use bytes::{Buf, Bytes};
+
+use super::stamp::{Generation, Stamp};
+use crate::key::{Label, MAX_LABELS};
+
+const MAGIC: [u8; 16] = [
+    0xd5, b'M', b'L', b'S', 0x01, 0x1b, 0x9c, 0x6e, 0xa3, 0xf0, 0x57, 0x82, 0xc4, 0x3d, 0x98, 0xe6,
+];
+
+const ESCAPED: u8 = 0;
+const STAMPED: u8 = 1;
+
+/// What is not an envelope although it begins like one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Torn;
+
+/// How many bytes are in front of a value with this stamp.
+pub(super) fn len(stamp: &Stamp) -> usize {
+    let labels = stamp.labels().iter().map(|label| 2 + label.as_str().len());
+    MAGIC.len() + 1 + 8 + 8 + 2 + labels.sum::<usize>()
+}
+
+/// The bytes to store.
+pub(super) fn seal(stamp: Option<&Stamp>, value: Bytes) -> Bytes {
+    let Some(stamp) = stamp else {
+        if !value.starts_with(&MAGIC) {
+            return value;
+        }
+        return [&MAGIC[..], &[ESCAPED], &value].concat().into();
+    };
+    let Generation { incarnation, number } = stamp.generation();
+    let mut out = Vec::with_capacity(len(stamp) + value.len());
+    out.extend_from_slice(&MAGIC);
+    out.push(STAMPED);
+    out.extend_from_slice(&incarnation.to_be_bytes());
+    out.extend_from_slice(&number.to_be_bytes());
+    // No label is longer than 65 bytes, and nobody makes a stamp with more of them than a value may have.
+    let labels = &stamp.labels()[..stamp.labels().len().min(usize::from(u16::MAX))];
+    out.extend_from_slice(&(labels.len() as u16).to_be_bytes());
+    for label in labels {
+        out.extend_from_slice(&(label.as_str().len() as u16).to_be_bytes());
+        out.extend_from_slice(label.as_str().as_bytes());
+    }
+    out.extend_from_slice(&value);
+    out.into()
+}
+
+/// The value in what is stored, and its stamp.
+pub(super) fn open(mut bytes: Bytes) -> Result<(Bytes, Option<Stamp>), Torn> {
+    if !bytes.starts_with(&MAGIC) {
+        return Ok((bytes, None));
+    }
+    bytes.advance(MAGIC.len());
+    match bytes.try_get_u8() {
+        Ok(ESCAPED) => return Ok((bytes, None)),
+        Ok(STAMPED) => {}
+        _ => return Err(Torn),
+    }
+    let generation = Generation {
+        incarnation: bytes.try_get_u64().map_err(|_| Torn)?,
+        number: bytes.try_get_u64().map_err(|_| Torn)?,
+    };
+    let count = usize::from(bytes.try_get_u16().map_err(|_| Torn)?);
+    if count > MAX_LABELS {
+        return Err(Torn);
+    }
+    let mut labels = Vec::with_capacity(count);
+    for _ in 0..count {
+        let len = usize::from(bytes.try_get_u16().map_err(|_| Torn)?);
+        if bytes.len() < len {
+            return Err(Torn);
+        }
+        let text = bytes.split_to(len);
+        let label = str::from_utf8(&text).ok().and_then(Label::from_written);
+        labels.push(label.ok_or(Torn)?);
+    }
+    Ok((bytes, Some(Stamp::new(generation, labels))))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stamp(labels: &[&str]) -> Stamp {
+        let generation = Generation {
+            incarnation: 0x0102_0304_0506_0708,
+            number: 9,
+        };
+        Stamp::new(generation, Label::all(labels).unwrap())
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_table() {
+        let sealed = seal(Some(&stamp(&["b", "a"])), "value".into());
+        let expected = [
+            &MAGIC[..],
+            &[1, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2],
+            &[0, 2, b't', b'a', 0, 2, b't', b'b'],
+            b"value",
+        ];
+        assert_eq!(sealed, expected.concat());
+    }
+
+    #[test]
+    fn a_value_without_a_stamp_stands_to_the_letter() {
+        for value in [&b""[..], b"value", &MAGIC[..15]] {
+            assert_eq!(seal(None, Bytes::copy_from_slice(value)), value);
+        }
+    }
+
+    #[test]
+    fn a_part_of_an_envelope_is_none() {
+        let sealed = seal(Some(&stamp(&["a", "b"])), Bytes::new());
+        for len in MAGIC.len()..sealed.len() {
+            assert_eq!(open(sealed.slice(..len)), Err(Torn), "{len} bytes");
+        }
+        assert!(open(sealed).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_sealed_is_what_is_opened(
+            value in prop::collection::vec(any::<u8>(), 0..40),
+            begins_alike in any::<bool>(),
+            tags in prop::option::of(prop::collection::vec(".{1,80}", 0..5)),
+        ) {
+            let value: Bytes = if begins_alike { [&MAGIC[..], &value].concat().into() } else { value.into() };
+            let stamp = tags.map(|tags| Stamp::new(Generation { incarnation: 1, number: u64::MAX }, Label::all(&tags).unwrap()));
+            let sealed = seal(stamp.as_ref(), value.clone());
+            prop_assert_eq!(open(sealed), Ok((value, stamp)));
+        }
+
+        #[test]
+        fn nothing_makes_opening_panic(rest in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = open([&MAGIC[..], &rest].concat().into());
+        }
+    }
+}

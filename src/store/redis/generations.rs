@@ -1,0 +1,176 @@
+//! What was invalidated under a tag, in one sorted set: whatever of it is lost is lost as a whole.
+//!
+//! Member of `T/gen:{T}` | score
+//! --- | ---
+//! `#` and the incarnation | the floor: what began in an earlier generation is out of date
+//! a label | the generation that began when it was invalidated last
+//! `~` and the incarnation | the generation that everything is in
+//!
+//! They stand in this order, because a label begins with a letter and no score is lower than the floor or higher than
+//! the generation of now. A stamp is current if the first member is there for its incarnation, with a floor that it has
+//! reached, and no label of it has a higher score. Where the set is gone, because everything was invalidated or because
+//! Redis has evicted it or started again empty, no stamp is current.
+//!
+//! Generations are microseconds of the server's clock, or one more than the last. A replica that takes over without
+//! having heard of the last ones goes on with higher numbers.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Pipeline, Value as Reply};
+
+use super::error;
+use super::keyspace::Keyspace;
+use super::link::Link;
+use super::script::Script;
+use crate::error::StoreError;
+use crate::key::{Address, Key, Label, Tag};
+use crate::store::{Generation, Stamp, Token};
+
+/// How many labels are remembered under one tag. What is older than all of them is out of date.
+const MOST: &[u8] = b"65536";
+
+/// `KEYS`: the set. `ARGV`: an incarnation. Begins it, where there is none.
+static BEGIN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('ZCARD', KEYS[1]) > 0 then return 1 end \
+         local time = redis.call('TIME') \
+         local now = time[1] * 1000000 + time[2] \
+         redis.call('ZADD', KEYS[1], now, '#' .. ARGV[1], now, '~' .. ARGV[1]) \
+         return 1",
+    )
+});
+
+/// `KEYS`: the set. `ARGV`: how many labels it may have, labels. Forgets the oldest beyond that, and all that began
+/// before them.
+static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local set = KEYS[1] \
+         local last = redis.call('ZREVRANGE', set, 0, 0, 'WITHSCORES') \
+         if not last[1] then return 1 end \
+         local incarnation = string.sub(last[1], 2) \
+         local time = redis.call('TIME') \
+         local now = math.max(last[2] + 1, time[1] * 1000000 + time[2]) \
+         for i = 2, #ARGV do redis.call('ZADD', set, now, ARGV[i]) end \
+         redis.call('ZADD', set, now, '~' .. incarnation) \
+         local excess = redis.call('ZCARD', set) - 2 - ARGV[1] \
+         if excess > 0 then \
+         local oldest = redis.call('ZREVRANGE', set, -1 - excess, -1 - excess, 'WITHSCORES') \
+         redis.call('ZREMRANGEBYRANK', set, 1, excess) \
+         redis.call('ZADD', set, oldest[2], '#' .. incarnation) \
+         end \
+         return 1",
+    )
+});
+
+/// Where the generations of one tag are.
+pub(super) struct Generations<'a> {
+    link: &'a Link,
+    /// Nothing is ever stored at this address. It has the name's hash tag, for Redis Cluster.
+    address: Address,
+    set: String,
+}
+
+impl<'a> Generations<'a> {
+    pub(super) fn new(link: &'a Link, tag: &Tag) -> Self {
+        let address = Address::new(tag, &Key::builder().part(tag.as_str()).build());
+        let set = Keyspace::new(&address).generations();
+        Self { link, address, set }
+    }
+
+    fn keys(&self) -> Keyspace<'_> {
+        Keyspace::new(&self.address)
+    }
+
+    pub(super) async fn now(&self) -> Result<Generation, StoreError> {
+        if let Some(now) = self.read().await? {
+            return Ok(now);
+        }
+        let incarnation = Token::random().to_string();
+        self.run(&BEGIN, &[&incarnation.as_bytes()[..16]]).await?;
+        // Whoever invalidates everything in between would have to do it again and again.
+        self.read().await?.ok_or_else(error::unexpected)
+    }
+
+    async fn read(&self) -> Result<Option<Generation>, StoreError> {
+        let mut last = Cmd::new();
+        last.arg("ZREVRANGE").arg(&self.set).arg(0).arg(0).arg("WITHSCORES");
+        match self.link.send(self.keys(), &last).await? {
+            Reply::ServerError(error) => Err(error::rejected(&error)),
+            Reply::Array(members) if members.is_empty() => Ok(None),
+            Reply::Array(members) => generation(members).map(Some).ok_or_else(error::unexpected),
+            _ => Err(error::unexpected()),
+        }
+    }
+
+    pub(super) async fn is_current(&self, stamp: &Stamp) -> Result<bool, StoreError> {
+        let Generation { incarnation, number } = stamp.generation();
+        let mut pipeline = Pipeline::with_capacity(stamp.labels().len() + 1);
+        for label in stamp.labels() {
+            pipeline.cmd("ZSCORE").arg(&self.set).arg(label.as_str());
+        }
+        // Last, because a label that was forgotten before it was looked at has raised the floor.
+        pipeline
+            .cmd("ZSCORE")
+            .arg(&self.set)
+            .arg(format!("#{incarnation:016x}"));
+        let mut scores = Vec::with_capacity(stamp.labels().len() + 1);
+        for reply in self.link.send_all(self.keys(), &pipeline).await? {
+            scores.push(score(reply)?);
+        }
+        let Some(Some(floor)) = scores.pop() else {
+            return Ok(false);
+        };
+        Ok(floor <= number && scores.into_iter().flatten().all(|invalidated| invalidated <= number))
+    }
+
+    pub(super) async fn invalidate(&self, labels: &[Label]) -> Result<(), StoreError> {
+        let labels = labels.iter().map(|label| label.as_str().as_bytes());
+        let args: Vec<_> = std::iter::once(MOST).chain(labels).collect();
+        self.run(&INVALIDATE, &args).await
+    }
+
+    pub(super) async fn invalidate_all(&self) -> Result<(), StoreError> {
+        let mut del = Cmd::new();
+        del.arg("DEL").arg(&self.set);
+        match self.link.send(self.keys(), &del).await? {
+            Reply::Int(_) => Ok(()),
+            Reply::ServerError(error) => Err(error::rejected(&error)),
+            _ => Err(error::unexpected()),
+        }
+    }
+
+    async fn run(&self, script: &Script, args: &[&[u8]]) -> Result<(), StoreError> {
+        script.run(self.link, self.keys(), &[&self.set], args).await.map(drop)
+    }
+}
+
+/// The last member and its score: one after the other, or as a pair.
+fn generation(members: Vec<Reply>) -> Option<Generation> {
+    let members = match <[Reply; 1]>::try_from(members) {
+        Ok([Reply::Array(pair)]) => pair,
+        Ok([_]) => return None,
+        Err(members) => members,
+    };
+    let Ok([Reply::BulkString(member), number]) = <[Reply; 2]>::try_from(members) else {
+        return None;
+    };
+    let incarnation = str::from_utf8(&member).ok()?.strip_prefix('~')?;
+    Some(Generation {
+        incarnation: u64::from_str_radix(incarnation, 16).ok()?,
+        number: score(number).ok()??,
+    })
+}
+
+/// A score. No server's clock says more microseconds than it can hold.
+fn score(reply: Reply) -> Result<Option<u64>, StoreError> {
+    match reply {
+        Reply::Nil => Ok(None),
+        Reply::Double(score) if score >= 0.0 => Ok(Some(score as u64)),
+        Reply::BulkString(text) => {
+            let text = str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+            text.map(Some).ok_or_else(error::unexpected)
+        }
+        Reply::ServerError(error) => Err(error::rejected(&error)),
+        _ => Err(error::unexpected()),
+    }
+}

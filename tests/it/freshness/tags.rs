@@ -1,0 +1,343 @@
+//! Nobody gets a value with a tag that was invalidated before they came. Time is paused.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use tower_memolock::{Computed, Error, InvalidateError, Label, LabelError, MAX_LABELS, MemoLock, MemoryStore, Store};
+
+use super::gated::Gated;
+
+type Caller = JoinHandle<Result<Bytes, Error<Infallible>>>;
+
+const TTL: Duration = Duration::from_secs(60);
+
+/// Two nodes, one of which has a slow way to the store.
+fn nodes() -> (MemoLock<Gated>, Gated, MemoLock<MemoryStore>) {
+    let store = MemoryStore::new();
+    let slow = Gated::new(&store);
+    (MemoLock::new(slow.clone(), "t"), slow, MemoLock::new(store, "t"))
+}
+
+fn tagged(value: &'static str) -> Computed<Bytes> {
+    Computed::new(value.into()).tags(["x", "y"])
+}
+
+fn ask<St: Store>(memo: &MemoLock<St>, value: &'static str) -> Caller {
+    let memo = memo.clone();
+    tokio::spawn(async move {
+        memo.get_or_compute_with("a", move || async move { Ok(tagged(value)) })
+            .await
+    })
+}
+
+async fn answer(caller: Caller) -> Bytes {
+    caller.await.unwrap().unwrap()
+}
+
+/// Lets every task run that can.
+async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A leader that has begun, and ends when it is told to.
+struct Leader {
+    caller: Caller,
+    end: Arc<Notify>,
+}
+
+impl Leader {
+    async fn start<St: Store>(memo: &MemoLock<St>, computed: Computed<Bytes>) -> Self {
+        let (memo, end) = (memo.clone(), Arc::new(Notify::new()));
+        let (started, has_started) = oneshot::channel();
+        let ended = Arc::clone(&end);
+        let compute = move || async move {
+            let _ = started.send(());
+            ended.notified().await;
+            Ok(computed)
+        };
+        let caller = tokio::spawn(async move { memo.get_or_compute_with("a", compute).await });
+        has_started.await.unwrap();
+        Self { caller, end }
+    }
+
+    async fn finish(self) -> Bytes {
+        self.end.notify_one();
+        answer(self.caller).await
+    }
+}
+
+/// Those who came before an invalidation get what they waited for, and those who came after it something newer.
+async fn late_callers_get<St: Store>(late: Vec<Caller>, value: &str, here: &MemoLock<St>) {
+    for caller in late {
+        assert_eq!(answer(caller).await, value);
+    }
+    assert_eq!(here.get("a").await.unwrap().as_deref(), Some(value.as_bytes()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_is_gone_with_any_of_its_tags() {
+    let (here, _slow, there) = nodes();
+    for tag in ["x", "y"] {
+        assert_eq!(answer(ask(&there, "old")).await, "old");
+        there.invalidate_tag("z").await.unwrap();
+        assert_eq!(answer(ask(&here, "no")).await, "old");
+        here.invalidate_tag(tag).await.unwrap();
+        assert_eq!(there.get("a").await.unwrap(), None);
+        assert_eq!(here.get("a").await.unwrap(), None);
+        assert!(there.stats().outdated > 0 && here.stats().outdated > 0);
+        assert_eq!(answer(ask(&here, "new")).await, "new");
+        here.invalidate_tags(["z", tag]).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_computed_while_its_tag_is_invalidated_is_for_those_who_came_before() {
+    for ttl in [TTL, Duration::ZERO] {
+        let (here, slow, there) = nodes();
+        let memo = here.clone();
+        let starting = tokio::spawn(async move { Leader::start(&memo, tagged("old").ttl(ttl)).await });
+        // Joins before the store is asked.
+        let early = ask(&here, "unused");
+        let leader = starting.await.unwrap();
+        let elsewhere = ask(&there, "new");
+        settle().await;
+        there.invalidate_tag("x").await.unwrap();
+        let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
+        settle().await;
+        assert_eq!(slow.gates.looks.load(Ordering::SeqCst), 2, "the others have joined");
+        assert_eq!(leader.finish().await, "old");
+        assert_eq!(answer(early).await, "old");
+        assert_eq!(answer(elsewhere).await, "new");
+        late_callers_get(late, "new", &here).await;
+        assert_eq!(here.stats().fenced, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_was_found_current_before_they_came_is_not_for_them() {
+    let (here, slow, there) = nodes();
+    slow.gates.acquire.close();
+    let early = ask(&here, "unused");
+    settle().await;
+    assert_eq!(answer(ask(&there, "old")).await, "old");
+    slow.gates.checked.close();
+    slow.gates.acquire.open();
+    settle().await;
+    assert_eq!(slow.gates.checks.load(Ordering::SeqCst), 1);
+    there.invalidate_tag("y").await.unwrap();
+    let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
+    settle().await;
+    slow.gates.checked.open();
+    assert_eq!(answer(early).await, "old");
+    late_callers_get(late, "new", &here).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_was_found_current_before_they_came_is_not_for_them() {
+    for ttl in [TTL, Duration::ZERO] {
+        let (here, slow, there) = nodes();
+        let leader = Leader::start(&here, tagged("old").ttl(ttl)).await;
+        let early = ask(&here, "unused");
+        settle().await;
+        slow.gates.checked.close();
+        leader.end.notify_one();
+        settle().await;
+        assert_eq!(slow.gates.checks.load(Ordering::SeqCst), 1);
+        there.invalidate_tag("x").await.unwrap();
+        let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
+        settle().await;
+        slow.gates.checked.open();
+        assert_eq!(answer(leader.caller).await, "old");
+        assert_eq!(answer(early).await, "old");
+        late_callers_get(late, "new", &here).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_was_committed_before_they_came_is_not_for_them() {
+    let (here, slow, there) = nodes();
+    slow.gates.committed.close();
+    let leader = Leader::start(&here, tagged("old")).await;
+    let early = ask(&here, "unused");
+    settle().await;
+    leader.end.notify_one();
+    settle().await;
+    there.invalidate_tag("x").await.unwrap();
+    let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
+    settle().await;
+    slow.gates.committed.open();
+    assert_eq!(answer(leader.caller).await, "old");
+    assert_eq!(answer(early).await, "old");
+    late_callers_get(late, "new", &here).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_with_what_is_out_of_date_is_for_nobody() {
+    for ttl in [TTL, Duration::ZERO] {
+        let (here, slow, there) = nodes();
+        let leader = Leader::start(&there, tagged("old").ttl(ttl)).await;
+        let early = ask(&here, "new");
+        settle().await;
+        slow.gates.notices.close();
+        assert_eq!(leader.finish().await, "old");
+        there.invalidate_tag("x").await.unwrap();
+        // They come while the watch is too young to be renewed: for a value without tags they would be in time.
+        let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
+        settle().await;
+        slow.gates.notices.open();
+        assert_eq!(answer(early).await, "new");
+        late_callers_get(late, "new", &here).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_with_what_is_current_is_for_all_who_wait() {
+    for ttl in [TTL, Duration::ZERO] {
+        let (here, _slow, there) = nodes();
+        let leader = Leader::start(&there, tagged("kept").ttl(ttl)).await;
+        there.invalidate_tag("z").await.unwrap();
+        let early: Vec<_> = (0..10).map(|_| ask(&here, "no")).collect();
+        settle().await;
+        assert_eq!(leader.finish().await, "kept");
+        for caller in early {
+            assert_eq!(answer(caller).await, "kept");
+        }
+        assert_eq!(here.stats().led, 0);
+    }
+}
+
+/// A tag that is invalidated more often than anything with it can be computed.
+#[tokio::test(start_paused = true)]
+async fn everybody_is_answered_however_often_a_tag_is_invalidated() {
+    let (here, _slow, there) = nodes();
+    let restless = tokio::spawn(async move {
+        loop {
+            there.invalidate_tag("x").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let computations = Arc::new(AtomicUsize::new(0));
+    let mut callers = Vec::new();
+    for _ in 0..200 {
+        let (here, computations) = (here.clone(), Arc::clone(&computations));
+        let compute = move || async move {
+            computations.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok::<_, Infallible>(tagged("old"))
+        };
+        callers.push(tokio::spawn(
+            async move { here.get_or_compute_with("a", compute).await },
+        ));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for caller in callers {
+        assert_eq!(answer(caller).await, "old");
+    }
+    restless.abort();
+    let computations = computations.load(Ordering::SeqCst);
+    assert!(
+        (10..=30).contains(&computations),
+        "{computations} computations in a second"
+    );
+}
+
+/// Who starts to wait has no use for the generation, and who computes has.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_takes_over_from_one_without_tags_has_a_generation() {
+    let (here, slow, there) = nodes();
+    slow.gates.acquire.close();
+    let memo = here.clone();
+    let plain = tokio::spawn(async move {
+        memo.get_or_compute("a", || async { Ok::<_, Infallible>("no".into()) })
+            .await
+    });
+    settle().await;
+    let leader = ask(&here, "old");
+    settle().await;
+    plain.abort();
+    settle().await;
+    slow.gates.acquire.open();
+    assert_eq!(answer(leader).await, "old");
+    assert_eq!(there.get("a").await.unwrap().unwrap(), "old");
+    there.invalidate_tag("x").await.unwrap();
+    assert_eq!(there.get("a").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_is_gone_at_once_where_every_value_is_stamped() {
+    let (here, slow, there) = nodes();
+    let (here, there) = (here.stamped(true), there.stamped(true));
+    let plain = |value: &'static str| move || async move { Ok::<_, Infallible>(Bytes::from(value)) };
+    for _ in 0..3 {
+        assert_eq!(there.get_or_compute("plain", plain("old")).await.unwrap(), "old");
+        assert_eq!(answer(ask(&there, "old")).await, "old");
+        assert_eq!(here.get("plain").await.unwrap().unwrap(), "old");
+        assert_eq!(here.get("a").await.unwrap().unwrap(), "old");
+        here.invalidate_all().await.unwrap();
+        for id in ["plain", "a"] {
+            assert_eq!(there.get(id).await.unwrap(), None);
+            assert_eq!(here.get(id).await.unwrap(), None);
+        }
+    }
+    // What is under way as well, and what is on its way.
+    let leader = Leader::start(&here, Computed::new("old".into())).await;
+    there.invalidate_all().await.unwrap();
+    let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
+    settle().await;
+    assert_eq!(leader.finish().await, "old");
+    late_callers_get(late, "new", &here).await;
+    there.invalidate_all().await.unwrap();
+
+    let leader = Leader::start(&there, Computed::new("old".into())).await;
+    let early = ask(&here, "new");
+    settle().await;
+    slow.gates.notices.close();
+    assert_eq!(leader.finish().await, "old");
+    there.invalidate_all().await.unwrap();
+    slow.gates.notices.open();
+    assert_eq!(answer(early).await, "new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_stamp_is_nothing_where_every_value_has_one() {
+    let (here, _slow, there) = nodes();
+    let here = here.stamped(true);
+    let plain = |value: &'static str| move || async move { Ok::<_, Infallible>(Bytes::from(value)) };
+    assert!(matches!(there.invalidate_all().await, Err(InvalidateError::NotStamped)));
+    assert_eq!(there.get_or_compute("a", plain("old")).await.unwrap(), "old");
+    assert_eq!(here.get("a").await.unwrap(), None);
+    assert_eq!(here.get_or_compute("a", plain("new")).await.unwrap(), "new");
+    // Who has not been told to stamp can read what is, and finds it gone like everybody.
+    assert_eq!(there.get("a").await.unwrap().unwrap(), "new");
+    here.invalidate_all().await.unwrap();
+    assert_eq!(there.get("a").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_that_cannot_be_kept_are_errors() {
+    let (here, _slow, there) = nodes();
+    let many: Vec<_> = (0..=MAX_LABELS).map(|n| n.to_string()).collect();
+    for (tags, expected) in [
+        (vec![String::new()], LabelError::Empty),
+        (many.clone(), LabelError::TooMany(MAX_LABELS + 1)),
+    ] {
+        match here.invalidate_tags(&tags).await {
+            Err(InvalidateError::Tags(error)) => assert_eq!(error, expected),
+            other => panic!("{other:?}"),
+        }
+        let compute = || async { Ok::<_, Infallible>(Computed::new("value".into()).tags(tags)) };
+        match here.get_or_compute_with("a", compute).await {
+            Err(Error::Tags(error)) => assert_eq!(error, expected),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(there.get("a").await.unwrap(), None);
+    }
+    assert!(Label::all(&many[1..]).is_ok());
+}
