@@ -28,8 +28,8 @@
 //!
 //! # A store of your own
 //!
-//! Implement the trait; `examples/custom_store.rs` is a complete one, without generations. The suite that runs on every store of this
-//! crate is in `tests/it/contract.rs`.
+//! Implement the trait; `examples/custom_store.rs` is a complete one, without generations. The suite that runs on every
+//! store of this crate is in `tests/it/contract.rs`.
 
 mod envelope;
 #[cfg(feature = "memory")]
