@@ -25,7 +25,9 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         let mut hearing = None;
         let mut waited_for_immortal = false;
         loop {
-            if !holding.take() {
+            let closed = !holding.take();
+            // Whoever waits for another process goes on waiting: it will answer before a call of our own does.
+            if closed && hearing.is_none() {
                 return Sought::Lead(Lease::None);
             }
             let epoch = self.shared.store.epoch();
@@ -52,6 +54,10 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 return Sought::Landed(Outcome::Ready(value), asked);
             }
             let remaining = match acquired.lock {
+                Lock::Granted if closed => {
+                    self.release(Lease::Held(epoch), Release::Abandoned).await;
+                    return Sought::Lead(Lease::None);
+                }
                 Lock::Granted => {
                     if hearing.is_some() {
                         self.shared.counters.taken_over.add();
