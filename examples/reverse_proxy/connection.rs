@@ -1,5 +1,6 @@
 //! [`Connection`]: a connection to the upstream that remembers whether it ever brought an answer.
 
+use std::error::Error as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,8 +25,13 @@ pub(crate) fn answered<B>(response: &mut Response<B>) {
     }
 }
 
-/// Whether a request failed on a connection that was alive before it: its end and the request crossed, most likely.
-pub(crate) fn was_reused(error: &Error) -> bool {
+/// Whether a request failed without a word on a connection that was alive before it: its end and the request crossed,
+/// most likely.
+pub(crate) fn came_to_its_end(error: &Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    if cause.is_some_and(hyper::Error::is_parse) {
+        return false;
+    }
     let Some(connection) = error.connect_info() else {
         return false;
     };

@@ -18,11 +18,15 @@ use tokio::net::TcpStream;
 use tower::util::MapResponse;
 use tower::{BoxError, Service, ServiceExt};
 
-use crate::connection::{Connection, answered, was_reused};
+use crate::connection::{Connection, answered, came_to_its_end};
 use crate::rewrite::clean;
 
 /// A body from the upstream, or the text of an error of ours.
 pub(crate) type UpstreamBody = Either<Incoming, Full<Bytes>>;
+
+/// How often a request is repeated: a few connections may have come to their end at once, but a request that the upstream
+/// does not survive must not be tried on all of them.
+const REPEATS: usize = 3;
 
 type Connector = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> Connection>;
 type MaybeEmpty<B> = Either<B, Empty<<B as Body>::Data>>;
@@ -51,17 +55,18 @@ where
     }
 
     /// Asks, and asks again where it was the connection that had come to its end and the request may be repeated
-    /// (RFC 9110 section 9.2.2). A new connection gets no second chance, so this ends.
+    /// (RFC 9110 section 9.2.2). A new connection gets no second chance.
     async fn ask(&self, request: Request<B>) -> Result<Response<Incoming>, Error> {
         let repeatable = request.method().is_idempotent() && request.body().is_end_stream();
         if !repeatable {
             return self.client.request(request.map(Either::Left)).await;
         }
         let (head, _) = request.into_parts();
+        let mut repeats = 0;
         loop {
             let request = Request::from_parts(head.clone(), Either::Right(Empty::new()));
             match self.client.request(request).await {
-                Err(error) if was_reused(&error) => {}
+                Err(error) if repeats < REPEATS && came_to_its_end(&error) => repeats += 1,
                 result => return result,
             }
         }

@@ -1,6 +1,7 @@
 //! `reverse_proxy` as a proxy: what passes through it unchanged, and how it starts and stops.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -9,7 +10,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Barrier, Semaphore, mpsc};
 use tower::BoxError;
 
 use crate::support::{HttpClient, Node, Origin, Reply, exchange, run_example, within};
@@ -321,6 +322,58 @@ async fn an_idle_connection_that_the_upstream_closed_is_no_error() {
         assert_eq!((answer.status, answer.text()), (200, "hi"));
     }
     server.abort();
+}
+
+/// An upstream that answers `/first` as it should, and everything else with `answer` and the end of the connection. Every
+/// connection is alive when it gets its second request. Returns its URL, and how many calls there have been.
+async fn flawed(answer: &'static [u8]) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let upstream = format!("http://{}", listener.local_addr().expect("its number"));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let barrier = Arc::new(Barrier::new(CONNECTIONS));
+    let serve = async move |mut stream: TcpStream, counted: Arc<AtomicUsize>, barrier: Arc<Barrier>| {
+        loop {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await?);
+            }
+            if !head.starts_with(b"GET /first") {
+                counted.fetch_add(1, Ordering::SeqCst);
+                return stream.write_all(answer).await;
+            }
+            barrier.wait().await;
+            let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+            stream.write_all(response).await?;
+        }
+    };
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            tokio::spawn(serve(stream, Arc::clone(&counted), Arc::clone(&barrier)));
+        }
+    });
+    (upstream, calls)
+}
+
+/// As many as the proxy has idle.
+const CONNECTIONS: usize = 20;
+
+#[tokio::test]
+async fn an_upstream_that_cannot_answer_is_not_asked_on_every_idle_connection() {
+    let broken = b"HTTP/1.1 200 OK\r\nbad field\x01: 1\r\n\r\n".as_slice();
+    for (answer, most) in [(broken, 1), (b"", 4)] {
+        let (upstream, calls) = flawed(answer).await;
+        let node = Node::reverse_proxy(&upstream, &[]).await;
+        let urls: Vec<_> = (0..CONNECTIONS).map(|n| node.url(&format!("/first/{n}"))).collect();
+        for first in HttpClient::http1().get_all(&urls).await {
+            assert_eq!(first.expect("an answer").status, 200);
+        }
+        let answer = HttpClient::http1().get(&node.url("/second")).await;
+        assert_eq!(answer.expect("an answer").status, 502);
+        let calls = calls.load(Ordering::SeqCst);
+        assert!((1..=most).contains(&calls), "{calls} calls");
+    }
 }
 
 #[tokio::test]

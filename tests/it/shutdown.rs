@@ -257,6 +257,23 @@ async fn a_follower_of_another_process_goes_on_waiting_and_takes_no_lease_over()
     assert_eq!(follower.await.expect("no panic").expect("a value"), "mine");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_follower_of_a_process_that_lives_is_answered_by_it_after_a_shutdown() {
+    let store = MemoryStore::new();
+    let (theirs, ours, work) = (memo(&store), memo(&store), Work::new());
+    let leader = work.ask(&theirs, "theirs");
+    work.started(1).await;
+    let follower = work.ask(&ours, "ours");
+    eventually("one who waits", || ours.stats().waiting == 1).await;
+    ours.shutdown().await;
+    // Longer than the lease that the follower knows of, and not than it waits.
+    tokio::time::sleep(LEASE + Duration::from_secs(1)).await;
+    assert_eq!(work.runs.load(Ordering::SeqCst), 1);
+    work.let_go();
+    assert_eq!(leader.await.expect("no panic").expect("a value"), "theirs");
+    assert_eq!(follower.await.expect("no panic").expect("a value"), "theirs");
+}
+
 #[test]
 fn a_shutdown_does_not_wait_for_a_runtime_that_is_gone() {
     let runtime = || {

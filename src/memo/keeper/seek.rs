@@ -31,7 +31,9 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         let mut holder_died = false;
         let mut failures = self.failures;
         loop {
-            if !holding.take() {
+            let closed = !holding.take();
+            // Whoever waits for another process goes on waiting: it will answer before a call of our own does.
+            if closed && hearing.is_none() {
                 return Sought::Lead(Lease::None, failures, None);
             }
             let epoch = self.shared.store.epoch();
@@ -63,6 +65,10 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 return Sought::Landed(Outcome::Stale, Moment::END);
             }
             let remaining = match acquired.lock {
+                Lock::Granted if closed => {
+                    self.release(Lease::Held(epoch), Release::Abandoned).await;
+                    return Sought::Lead(Lease::None, failures, None);
+                }
                 Lock::Granted => {
                     if hearing.is_some() {
                         self.shared.counters.taken_over.add();

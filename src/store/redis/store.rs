@@ -253,7 +253,10 @@ impl Store for RedisStore {
             Reply::Nil if value.is_none() && self.is_held_with(keys, &own).await? => {
                 self.extend(address, token, lease).await?
             }
-            Reply::Nil => held(ttl)?,
+            Reply::Nil => match held(ttl)? {
+                Lock::Held { remaining: None } => self.limit(keys, lease).await?,
+                lock => lock,
+            },
             Reply::ServerError(error) => return Err(error::rejected(&error)),
             _ => return Err(error::unexpected()),
         };
@@ -351,6 +354,17 @@ impl RedisStore {
         get.arg("GET").arg(keys.lock());
         let holder = self.inner.link.send(keys, &get).await?;
         Ok(matches!(holder, Reply::BulkString(holder) if holder == token.as_bytes()))
+    }
+
+    /// Gives a lock that never expires, and which nobody of the family took, an end: it would cost everybody who comes
+    /// a wait, for good.
+    async fn limit(&self, keys: Keyspace<'_>, lease: Duration) -> Result<Lock, StoreError> {
+        let mut expire = Cmd::new();
+        expire.arg("PEXPIRE").arg(keys.lock()).arg(millis(lease));
+        let limited = matches!(self.inner.link.send(keys, &expire).await?, Reply::Int(_));
+        Ok(Lock::Held {
+            remaining: limited.then_some(lease),
+        })
     }
 
     /// The lease of a lock that an earlier attempt took already starts anew.

@@ -103,9 +103,35 @@ async fn keys_of_another_type_are_unreadable_or_foreign() {
 
     server.run::<()>("LPUSH t/lock:a x").await;
     let acquired = store.acquire(&at, token, LEASE).await.unwrap();
-    assert_eq!(acquired.lock, Lock::Held { remaining: None });
+    assert!(matches!(acquired.lock, Lock::Held { .. }), "{:?}", acquired.lock);
     assert!(!store.commit(&at, token, &value, TTL).await.unwrap());
     assert!(!store.renew(&at, token, LEASE).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_lock_that_never_expires_is_given_an_end() {
+    let server = Server::start().await;
+    let store = server.store().await;
+    let (at, token) = (address("a"), Token::random());
+    for foreign in ["SET t/lock:a x", "LPUSH t/lock:a x"] {
+        server.run::<()>("DEL t/lock:a").await;
+        server.run::<()>(foreign).await;
+        let acquired = store.acquire(&at, token, LEASE).await.unwrap();
+        let remaining = Some(LEASE);
+        assert_eq!(acquired.lock, Lock::Held { remaining });
+        let left: u64 = server.run("PTTL t/lock:a").await;
+        assert!(left > 0 && u128::from(left) <= LEASE.as_millis(), "{left} ms");
+    }
+    let remaining = Some(LEASE / 2);
+    server
+        .run::<()>(&format!("PEXPIRE t/lock:a {}", (LEASE / 2).as_millis()))
+        .await;
+    let acquired = store.acquire(&at, token, LEASE).await.unwrap();
+    assert!(
+        matches!(acquired.lock, Lock::Held { remaining: left } if left <= remaining),
+        "{:?}",
+        acquired.lock
+    );
 }
 
 #[tokio::test]
