@@ -18,16 +18,17 @@ use crate::store::Store;
 impl<St: Store, C: Codec> Shared<St, C> {
     /// Has `seen`, which is stored at `address`, computed anew, unless somebody in the cluster does so already.
     ///
-    /// `is_same` tells `seen` from what others may have put in its place meanwhile. `start` gets the lead, and must not
+    /// `is_same` tells `seen` from what others may have put in its place meanwhile, and so does `version` in this process. `start` gets the lead, and must not
     /// block: it spawns whatever computes.
     pub(crate) fn refresh(
         self: &Arc<Self>,
         address: &Address,
         config: &Config,
+        version: u64,
         is_same: impl FnOnce(&C::Value) -> bool + Send + 'static,
         start: impl FnOnce(Lead<C::Value>) + Send + 'static,
     ) {
-        if self.leases.is_closed() || !self.refreshes.begin(address, Instant::now()) {
+        if self.leases.is_closed() || !self.refreshes.begin(address, version, Instant::now()) {
             return;
         }
         // Not in the table: whoever has to wait for the value waits for the lock.
@@ -36,6 +37,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
         let running = Running {
             shared: Arc::clone(self),
             address: address.clone(),
+            version,
             not_before: None,
         };
         let refresh = async move {
@@ -51,11 +53,12 @@ impl<St: Store, C: Codec> Shared<St, C> {
 struct Running<St, C: Codec> {
     shared: Arc<Shared<St, C>>,
     address: Address,
+    version: u64,
     not_before: Option<Instant>,
 }
 
 impl<St, C: Codec> Drop for Running<St, C> {
     fn drop(&mut self) {
-        self.shared.refreshes.end(&self.address, self.not_before);
+        self.shared.refreshes.end(&self.address, self.version, self.not_before);
     }
 }

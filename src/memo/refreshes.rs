@@ -21,7 +21,8 @@ pub(crate) struct Refreshes {
 #[derive(Clone, Copy)]
 enum Refresh {
     Running,
-    NotBefore(Instant),
+    /// Of the value with this number.
+    NotBefore(Instant, u64),
 }
 
 impl Refreshes {
@@ -42,15 +43,16 @@ impl Refreshes {
         let _ = self.running.subscribe().wait_for(|running| *running == 0).await;
     }
 
-    /// Whether to begin one. Whoever is told so says when it is over, with [`end`](Self::end).
-    pub(crate) fn begin(&self, address: &Address, now: Instant) -> bool {
+    /// Whether to begin one, of the value that `version` tells from others. Whoever is told so says when it is over, with
+    /// [`end`](Self::end).
+    pub(crate) fn begin(&self, address: &Address, version: u64, now: Instant) -> bool {
         let mut entries = self.entries();
         if entries.len() >= MOST {
-            entries.retain(|_, refresh| refresh.is_in_the_way(now));
+            entries.retain(|_, refresh| refresh.is_current(now));
         }
         let full = entries.len() >= MOST;
         match entries.entry(address.clone()) {
-            Entry::Occupied(entry) if entry.get().is_in_the_way(now) => return false,
+            Entry::Occupied(entry) if entry.get().is_in_the_way(version, now) => return false,
             Entry::Vacant(_) if full => return false,
             entry => drop(entry.insert_entry(Refresh::Running)),
         }
@@ -58,11 +60,11 @@ impl Refreshes {
         true
     }
 
-    /// Ends one, and says before when there is no point in another.
-    pub(crate) fn end(&self, address: &Address, not_before: Option<Instant>) {
+    /// Ends one, and says before when there is no point in another of the same value.
+    pub(crate) fn end(&self, address: &Address, version: u64, not_before: Option<Instant>) {
         let mut entries = self.entries();
         match not_before {
-            Some(time) => drop(entries.insert(address.clone(), Refresh::NotBefore(time))),
+            Some(time) => drop(entries.insert(address.clone(), Refresh::NotBefore(time, version))),
             None => drop(entries.remove(address)),
         }
         drop(entries);
@@ -71,10 +73,18 @@ impl Refreshes {
 }
 
 impl Refresh {
-    fn is_in_the_way(self, now: Instant) -> bool {
+    fn is_current(self, now: Instant) -> bool {
         match self {
             Self::Running => true,
-            Self::NotBefore(time) => now < time,
+            Self::NotBefore(time, _) => now < time,
+        }
+    }
+
+    fn is_in_the_way(self, version: u64, now: Instant) -> bool {
+        match self {
+            Self::Running => true,
+            // What was said of a value that has been replaced means nothing for its successor.
+            Self::NotBefore(time, of) => of == version && now < time,
         }
     }
 }
@@ -93,28 +103,38 @@ mod tests {
     #[tokio::test]
     async fn one_at_a_time_and_none_before_the_last_one_said() {
         let (refreshes, now) = (Refreshes::new(), Instant::now());
-        assert!(refreshes.begin(&address(1), now));
-        assert!(!refreshes.begin(&address(1), now));
-        assert!(refreshes.begin(&address(2), now));
+        assert!(refreshes.begin(&address(1), 1, now));
+        assert!(!refreshes.begin(&address(1), 1, now));
+        assert!(refreshes.begin(&address(2), 1, now));
 
         let later = now + Duration::from_secs(1);
-        refreshes.end(&address(1), Some(later));
-        refreshes.end(&address(2), None);
+        refreshes.end(&address(1), 1, Some(later));
+        refreshes.end(&address(2), 1, None);
         refreshes.idle().await;
-        assert!(!refreshes.begin(&address(1), now));
-        assert!(refreshes.begin(&address(1), later));
-        assert!(refreshes.begin(&address(2), now));
+        assert!(!refreshes.begin(&address(1), 1, now));
+        assert!(refreshes.begin(&address(1), 1, later));
+        assert!(refreshes.begin(&address(2), 1, now));
+    }
+
+    #[test]
+    fn what_was_said_of_one_value_means_nothing_for_the_next() {
+        let (refreshes, now) = (Refreshes::new(), Instant::now());
+        assert!(refreshes.begin(&address(1), 1, now));
+        assert!(!refreshes.begin(&address(1), 2, now));
+        refreshes.end(&address(1), 1, Some(now + Duration::from_secs(1)));
+        assert!(!refreshes.begin(&address(1), 1, now));
+        assert!(refreshes.begin(&address(1), 2, now));
     }
 
     #[test]
     fn those_that_are_over_make_room() {
         let (refreshes, now) = (Refreshes::new(), Instant::now());
         for id in 0..MOST {
-            assert!(refreshes.begin(&address(id), now));
+            assert!(refreshes.begin(&address(id), 1, now));
         }
-        assert!(!refreshes.begin(&address(MOST), now));
-        refreshes.end(&address(0), Some(now + Duration::from_secs(1)));
-        assert!(!refreshes.begin(&address(MOST), now));
-        assert!(refreshes.begin(&address(MOST), now + Duration::from_secs(1)));
+        assert!(!refreshes.begin(&address(MOST), 1, now));
+        refreshes.end(&address(0), 1, Some(now + Duration::from_secs(1)));
+        assert!(!refreshes.begin(&address(MOST), 1, now));
+        assert!(refreshes.begin(&address(MOST), 1, now + Duration::from_secs(1)));
     }
 }

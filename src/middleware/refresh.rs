@@ -5,6 +5,7 @@
 //! So where clocks disagree, the windows shift by as much, and stay within what the store keeps.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
@@ -100,7 +101,10 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             let run = async move { drop(computation.run(service, request).await) };
             tokio::spawn(run.in_current_span());
         };
-        self.memo.shared.refresh(&address, &self.memo.config, is_same, start);
+        let since = stored_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let version = since.as_nanos() as u64;
+        let (shared, config) = (&self.memo.shared, &self.memo.config);
+        shared.refresh(&address, config, version, is_same, start);
         self.replay(seen, now)
     }
 
