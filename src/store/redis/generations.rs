@@ -29,14 +29,15 @@ use crate::store::{Generation, Stamp, Token};
 /// How many labels are remembered under one tag. What is older than all of them is out of date.
 const MOST: &[u8] = b"65536";
 
-/// `KEYS`: the set. `ARGV`: an incarnation. Begins it, where there is none.
+/// `KEYS`: the set. `ARGV`: an incarnation. Begins it, where there is none. It ends like everything else that is left in
+/// Redis, after ten years: no value lives longer, and none with a stamp is current then.
 static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('ZCARD', KEYS[1]) > 0 then return 1 end \
          local time = redis.call('TIME') \
          local now = time[1] * 1000000 + time[2] \
          redis.call('ZADD', KEYS[1], now, '#' .. ARGV[1], now, '~' .. ARGV[1]) \
-         return 1",
+         return redis.call('PEXPIRE', KEYS[1], 315360000000)",
     )
 });
 
