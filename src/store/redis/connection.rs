@@ -4,16 +4,19 @@ use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, Value as Reply};
+use tokio::sync::watch;
 
 use super::sentinel::Endpoint;
 
 /// Into how many waits a timeout is divided.
 const TURNS: u32 = 4;
+
+/// How long an answer takes that is no reason to think about what else may happen.
+const SOON: Duration = Duration::from_millis(10);
 
 /// A multiplexed connection that gives up an answer after a timeout of its own. The crate's is to be off: it cannot
 /// tell a silent server from a process that did not get to listen.
@@ -22,7 +25,7 @@ pub(super) struct Connection {
     inner: MultiplexedConnection,
     address: Arc<ConnectionAddr>,
     timeout: Duration,
-    retired: Arc<AtomicBool>,
+    retired: Arc<watch::Sender<bool>>,
 }
 
 impl Connection {
@@ -31,7 +34,7 @@ impl Connection {
             inner,
             address: Arc::new(address),
             timeout,
-            retired: Arc::default(),
+            retired: Arc::new(watch::Sender::new(false)),
         }
     }
 
@@ -55,10 +58,10 @@ impl Connection {
         within_unless(&self.retired, self.timeout, pin!(replies)).await?
     }
 
-    /// Says that no more answers are to be expected: whoever waits for one gives up soon, and not only after a
+    /// Says that no more answers are to be expected: whoever waits for one gives up now, and not only after a
     /// timeout of its own.
     pub(super) fn retire(&self) {
-        self.retired.store(true, Ordering::Relaxed);
+        self.retired.send_replace(true);
     }
 }
 
@@ -67,26 +70,33 @@ impl Connection {
 /// After a standstill the timer and the socket are due in the same turn of the runtime, and the one who waits may
 /// run before the task that reads the socket. So no single expiry is believed: the wait has several parts, and
 /// whatever has arrived is read between two of them.
-pub(super) async fn within<F: Future>(limit: Duration, future: Pin<&mut F>) -> io::Result<F::Output> {
-    within_unless(&AtomicBool::new(false), limit, future).await
-}
-
-/// The same, as long as it is worth waiting.
-async fn within_unless<F: Future>(
-    given_up: &AtomicBool,
-    limit: Duration,
-    mut future: Pin<&mut F>,
-) -> io::Result<F::Output> {
+pub(super) async fn within<F: Future>(limit: Duration, mut future: Pin<&mut F>) -> io::Result<F::Output> {
     for _ in 0..TURNS {
         if let Ok(output) = tokio::time::timeout(limit / TURNS, future.as_mut()).await {
             return Ok(output);
         }
-        // Looked at only where the answer did not come anyway.
-        if given_up.load(Ordering::Relaxed) {
-            break;
-        }
     }
     Err(io::ErrorKind::TimedOut.into())
+}
+
+/// The same, as long as it is worth waiting. All who wait give up at the same moment: those who asked for the same would
+/// otherwise miss each other, and compute it once more.
+async fn within_unless<F: Future>(
+    given_up: &watch::Sender<bool>,
+    limit: Duration,
+    mut future: Pin<&mut F>,
+) -> io::Result<F::Output> {
+    // Most answers come at once, and need not pay for the rest.
+    let soon = SOON.min(limit / TURNS);
+    if let Ok(output) = tokio::time::timeout(soon, future.as_mut()).await {
+        return Ok(output);
+    }
+    let mut given_up = given_up.subscribe();
+    tokio::select! {
+        biased;
+        output = within(limit.saturating_sub(soon), future) => output,
+        _ = given_up.wait_for(|given_up| *given_up) => Err(io::ErrorKind::TimedOut.into()),
+    }
 }
 
 #[cfg(test)]
@@ -107,6 +117,27 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(since.elapsed() >= LIMIT);
         assert!(since.elapsed() <= LIMIT + Duration::from_millis(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_give_up_at_the_same_moment() {
+        let given_up = Arc::new(watch::Sender::new(false));
+        let mut waiters = tokio::task::JoinSet::new();
+        for _ in 0..10 {
+            let given_up = Arc::clone(&given_up);
+            waiters.spawn(async move {
+                let silence = pin!(future::pending::<()>());
+                within_unless(&given_up, LIMIT, silence).await.unwrap_err();
+                Instant::now()
+            });
+            sleep(LIMIT / 50).await;
+        }
+        sleep(SOON).await;
+        let since = Instant::now();
+        given_up.send_replace(true);
+        for gave_up in waiters.join_all().await {
+            assert_eq!(gave_up, since);
+        }
     }
 
     #[tokio::test(start_paused = true)]
