@@ -68,7 +68,8 @@ pub(super) fn open(mut bytes: Bytes) -> Result<(Bytes, Option<Stamp>), Torn> {
     }
     bytes.advance(MAGIC.len());
     match bytes.try_get_u8() {
-        Ok(ESCAPED) => return Ok((bytes, None)),
+        // There is one form for each value.
+        Ok(ESCAPED) if bytes.starts_with(&MAGIC) => return Ok((bytes, None)),
         Ok(STAMPED) => {}
         _ => return Err(Torn),
     }
@@ -124,6 +125,12 @@ mod tests {
         for value in [&b""[..], b"value", &MAGIC[..15]] {
             assert_eq!(seal(None, Bytes::copy_from_slice(value)), value);
         }
+    }
+
+    #[test]
+    fn what_needs_no_escape_has_none() {
+        let escaped = [&MAGIC[..], &[ESCAPED], b"value"].concat();
+        assert_eq!(open(escaped.into()), Err(Torn));
     }
 
     #[test]
