@@ -7,44 +7,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinHandle;
 use tower_memolock::store::{Release, Token, Value};
-use tower_memolock::{Address, Error, Key, MemoLock, MemoryStore, Store, Tag};
+use tower_memolock::{Address, Key, MemoLock, Store, Tag};
 
-use super::gated::Gated;
+use super::fixture::{Caller, answer, nodes, settle};
 
 const TTL: Duration = Duration::from_secs(60);
 
 /// Longer than a keeper waits before it renews its watch for those who came late.
 const A_WHILE: Duration = Duration::from_millis(50);
 
-type Caller = JoinHandle<Result<Bytes, Error<Infallible>>>;
-
 fn address(id: &str) -> Address {
     Address::new(&Tag::new("t").unwrap(), &Key::new(id).unwrap())
-}
-
-/// Two nodes, one of which has a slow way to the store.
-fn nodes() -> (MemoLock<Gated>, Gated, MemoLock<MemoryStore>) {
-    let store = MemoryStore::new();
-    let slow = Gated::new(&store);
-    (MemoLock::new(slow.clone(), "t"), slow, MemoLock::new(store, "t"))
 }
 
 fn ask<St: Store>(memo: &MemoLock<St>, value: &'static str) -> Caller {
     let memo = memo.clone();
     tokio::spawn(async move { memo.get_or_compute("a", move || async move { Ok(value.into()) }).await })
-}
-
-async fn answer(caller: Caller) -> Bytes {
-    caller.await.unwrap().unwrap()
-}
-
-/// Lets every task run that can.
-async fn settle() {
-    for _ in 0..200 {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// A leader that has begun, and ends when it is told to.

@@ -1,5 +1,6 @@
 //! Nobody gets a value from before an invalidation that was acknowledged before they came, whatever was on its way then.
 
+mod fixture;
 mod flights;
 mod gated;
 mod plain;

@@ -7,21 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinHandle;
-use tower_memolock::{Computed, Error, InvalidateError, Label, LabelError, MAX_LABELS, MemoLock, MemoryStore, Store};
+use tower_memolock::{Computed, Error, InvalidateError, Label, LabelError, MAX_LABELS, MemoLock, Store};
 
-use super::gated::Gated;
-
-type Caller = JoinHandle<Result<Bytes, Error<Infallible>>>;
+use super::fixture::{Caller, answer, nodes, settle};
 
 const TTL: Duration = Duration::from_secs(60);
-
-/// Two nodes, one of which has a slow way to the store.
-fn nodes() -> (MemoLock<Gated>, Gated, MemoLock<MemoryStore>) {
-    let store = MemoryStore::new();
-    let slow = Gated::new(&store);
-    (MemoLock::new(slow.clone(), "t"), slow, MemoLock::new(store, "t"))
-}
 
 fn tagged(value: &'static str) -> Computed<Bytes> {
     Computed::new(value.into()).tags(["x", "y"])
@@ -33,17 +23,6 @@ fn ask<St: Store>(memo: &MemoLock<St>, value: &'static str) -> Caller {
         memo.get_or_compute_with("a", move || async move { Ok(tagged(value)) })
             .await
     })
-}
-
-async fn answer(caller: Caller) -> Bytes {
-    caller.await.unwrap().unwrap()
-}
-
-/// Lets every task run that can.
-async fn settle() {
-    for _ in 0..200 {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// A leader that has begun, and ends when it is told to.
