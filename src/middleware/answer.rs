@@ -9,9 +9,10 @@ use tower_service::Service;
 
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
-use super::computation::{Computation, Judge};
+use super::computation::Computation;
 use super::finder::{Found, Place, is_variant};
 use super::future::{Direct, Step};
+use super::judge::Judge;
 use super::key_extractor::{KeyExtractor, uri_as_received};
 use super::origin::Origin;
 use super::policy::request::Narrow;

@@ -13,6 +13,7 @@ mod future;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod judge;
 mod key_extractor;
 mod layer;
 mod marker;
@@ -26,6 +27,7 @@ mod replay;
 mod reservation;
 mod service;
 mod settings;
+mod settling;
 pub mod stored_response;
 mod vary_index;
 

@@ -11,6 +11,7 @@ use super::vary_index::VaryIndex;
 use crate::memo::MemoLock;
 
 /// The settings of a [`MemoLockLayer`](super::MemoLockLayer), with its core.
+#[derive(Clone)]
 pub(crate) struct Settings<St, K> {
     pub(crate) memo: MemoLock<St, BinaryHttp>,
     pub(crate) key: K,
@@ -21,4 +22,20 @@ pub(crate) struct Settings<St, K> {
     pub(crate) vary: Arc<VaryIndex>,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) markers: Arc<Markers>,
+}
+
+impl<St, K> Settings<St, K> {
+    /// The same, with another key.
+    pub(crate) fn with_key<L>(self, key: L) -> Settings<St, L> {
+        Settings {
+            memo: self.memo,
+            key,
+            requests: self.requests,
+            responses: self.responses,
+            cache_status: self.cache_status,
+            vary: self.vary,
+            permissions: self.permissions,
+            markers: self.markers,
+        }
+    }
 }
