@@ -9,6 +9,7 @@ mod crowd;
 mod events;
 mod examples;
 mod external;
+mod family;
 mod faults;
 mod freshness;
 mod layer;
