@@ -8,7 +8,7 @@ use super::search::Search;
 use super::{Granted, Keeper, Landing};
 use crate::codec::Codec;
 use crate::memo::claim::Claim;
-use crate::memo::lead::Lead;
+use crate::memo::lead::{Lead, Led};
 use crate::memo::leases::Holding;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::{Outcome, Verdict};
@@ -39,18 +39,9 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     ) -> Ended {
         let mut stored = false;
         let mut claim = granted.claim;
-        let (lead, mut led) = Lead::new(granted.start);
-        if self.flight.offer(lead).is_err() {
-            self.release(claim, Release::Abandoned).await;
+        let Some(mut led) = self.offer(&granted, holding).await else {
             return Ended::Landed { stored };
-        }
-        if claim == Claim::None {
-            holding.give_back();
-        }
-        if !claim.is_held() && !self.shared.leases.is_closed() {
-            self.shared.counters.failed_open.add();
-            tracing::debug!(address = %self.address.readable(), "computing without a lease");
-        }
+        };
         match self
             .attend(&mut claim, granted.asked_at, search, holding, &mut led)
             .await
@@ -97,6 +88,23 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         }
         drop(led.settled);
         Ended::Landed { stored }
+    }
+
+    /// Offers the lead; gives the lock back where nobody is there to take it.
+    async fn offer(&self, granted: &Granted, holding: &mut Holding<'_>) -> Option<Led<C::Value>> {
+        let (lead, led) = Lead::new(granted.start);
+        if self.flight.offer(lead).is_err() {
+            self.release(granted.claim, Release::Abandoned).await;
+            return None;
+        }
+        if granted.claim == Claim::None {
+            holding.give_back();
+        }
+        if !granted.claim.is_held() && !self.shared.leases.is_closed() {
+            self.shared.counters.failed_open.add();
+            tracing::debug!(address = %self.address.readable(), "computing without a lease");
+        }
+        Some(led)
     }
 
     #[cfg(feature = "http")]

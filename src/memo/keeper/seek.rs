@@ -97,20 +97,9 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             return Some(Sought::Landed(Outcome::Stale, Moment::END));
         }
         let (remaining, immortal) = match acquired.lock {
-            Lock::Granted if closed => {
-                self.release(claim, Release::Abandoned).await;
-                return Some(Sought::Lead(Granted::without(Claim::None)));
-            }
-            Lock::Granted if self.config.requests && search.lapsed(&self.config) => {
-                self.release(claim, Release::Abandoned).await;
-                return None;
-            }
             Lock::Granted => {
-                if search.hearing.is_some() {
-                    self.shared.counters.taken_over.add();
-                    tracing::debug!(address = %self.address.readable(), "taking over from another process");
-                }
-                return Some(Sought::Lead(Granted { claim, asked_at, start }));
+                let granted = Granted { claim, asked_at, start };
+                return self.granted(granted, closed, search).await;
             }
             Lock::Held { remaining: Some(time) } => (time, false),
             // A lock that never expires can only be waited for once.
@@ -126,6 +115,28 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             search.holder_died = true;
             None
         })
+    }
+
+    /// What to do with a lock that is ours. Nothing, and it is given back, where the work was started often enough.
+    async fn granted(
+        &self,
+        granted: Granted,
+        closed: bool,
+        search: &mut Search<'_, St, C>,
+    ) -> Option<Sought<C::Value>> {
+        if closed {
+            self.release(granted.claim, Release::Abandoned).await;
+            return Some(Sought::Lead(Granted::without(Claim::None)));
+        }
+        if self.config.requests && search.lapsed(&self.config) {
+            self.release(granted.claim, Release::Abandoned).await;
+            return None;
+        }
+        if search.hearing.is_some() {
+            self.shared.counters.taken_over.add();
+            tracing::debug!(address = %self.address.readable(), "taking over from another process");
+        }
+        Some(Sought::Lead(granted))
     }
 
     /// Reads the value, and listens for as long as one more start of the work would have to finish it: nothing is started
