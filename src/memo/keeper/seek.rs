@@ -76,7 +76,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Err(error) => {
                 self.shared.store_failed(&self.address, "acquire", &error);
                 // Without the store nobody can resolve what was started, nor what would be started now.
-                if search.starts.any() {
+                if search.starts.any() || (self.config.requests && search.held) {
                     return self.listen_for(RETRY, search).await.ok().flatten();
                 }
                 return Some(Sought::Lead(Granted::without(error.kind().into())));

@@ -65,8 +65,8 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self
     }
 
-    /// What becomes of callers at a limit: they compute for themselves, or get [`Error::AtLimit`](crate::Error::AtLimit). Defaults to the
-    /// first, [`AtLimit::Bypass`].
+    /// What becomes of callers at a limit: they compute for themselves, or get
+    /// [`Error::AtLimit`](crate::Error::AtLimit). Defaults to the first, [`AtLimit::Bypass`].
     #[must_use]
     pub fn at_limit(mut self, at_limit: AtLimit) -> Self {
         self.config.limits.at_limit = at_limit;
