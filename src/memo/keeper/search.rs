@@ -1,0 +1,102 @@
+//! [`Search`]: what a keeper has learnt so far.
+
+use tokio::time::Instant;
+
+use super::hearing::Hearing;
+use crate::codec::Codec;
+use crate::memo::config::Config;
+use crate::store::Store;
+
+pub(super) struct Search<'a, St: Store, C: Codec> {
+    pub(super) hearing: Option<Hearing<'a, St, C>>,
+    pub(super) waited_for_immortal: bool,
+    pub(super) holder_died: bool,
+    /// Whether the lock was held when it was last asked for, and nobody has said that it was given back.
+    pub(super) held: bool,
+    /// How many computations in a row are known to have broken off.
+    pub(super) failures: u32,
+    pub(super) starts: Starts,
+}
+
+impl<St: Store, C: Codec> Search<'_, St, C> {
+    pub(super) fn new(failures: u32) -> Self {
+        Self {
+            hearing: None,
+            waited_for_immortal: false,
+            holder_died: false,
+            held: false,
+            failures,
+            starts: Starts::new(),
+        }
+    }
+
+    /// The lock is free. Whether nothing is to be started any more, because somebody held it until its lease ended.
+    pub(super) fn lapsed(&mut self, config: &Config) -> bool {
+        if std::mem::take(&mut self.held) {
+            self.starts.lapse();
+        }
+        self.starts.exhausted(config).is_some()
+    }
+}
+
+/// How many times in a row work was started, here or elsewhere, that others are to finish.
+pub(super) struct Starts {
+    count: u32,
+    last: Instant,
+    /// Whether the present holder of the lock is among them.
+    announced: bool,
+}
+
+impl Starts {
+    fn new() -> Self {
+        Self {
+            count: 0,
+            last: Instant::now(),
+            announced: false,
+        }
+    }
+
+    pub(super) fn any(&self) -> bool {
+        self.count > 0
+    }
+
+    /// One more, here. Returns how many that makes.
+    pub(super) fn begin(&mut self) -> u32 {
+        self.hear(self.count.saturating_add(1));
+        self.count
+    }
+
+    /// Somebody knows of so many.
+    pub(super) fn hear(&mut self, count: u32) {
+        self.count = self.count.max(count);
+        self.last = Instant::now();
+        self.announced = true;
+    }
+
+    /// What was started here was not finished in time.
+    pub(super) fn end(&mut self) {
+        self.announced = false;
+    }
+
+    /// Whoever came too late to hear of a start has seen one all the same.
+    fn lapse(&mut self) {
+        if !std::mem::take(&mut self.announced) {
+            self.count = self.count.saturating_add(1);
+            self.last = Instant::now();
+        }
+    }
+
+    /// Until when nothing is to be started any more. After that, all who waited while the lease of the last start ran have
+    /// been answered, and those who came later have attempts of their own.
+    pub(super) fn exhausted(&mut self, config: &Config) -> Option<Instant> {
+        if self.count < config.max_attempts {
+            return None;
+        }
+        let until = self.last + config.lease.min(Config::LONG) + config.wait_timeout.min(Config::LONG);
+        if until <= Instant::now() {
+            self.count = 0;
+            return None;
+        }
+        Some(until)
+    }
+}
