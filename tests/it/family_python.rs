@@ -1,107 +1,16 @@
 //! The programs on the page about the wire, as it has them, over one Redis with nodes of ours.
 
-use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower_memolock::{Error, MemoLock, RedisStore};
 
-use crate::support::{RedisServer, eventually, python, within};
-
-const PAGE: &str = include_str!("../../src/docs/wire.md");
-
-/// Obtains `TAG:ID` as the documented member does. What it computes is told to it line by line: the value, or `!` to
-/// fail.
-const CALL: &str = r#"
-import sys
-import redis
-
-def compute():
-    print("computing", flush=True)
-    line = sys.stdin.readline().rstrip("\n")
-    if line == "!":
-        raise RuntimeError("as told")
-    return line.encode()
-
-url, tag, id, lease = sys.argv[1:]
-value = obtain(redis.Redis.from_url(url), tag, id, compute, lease=int(lease))
-print("value", value.decode(), flush=True)
-"#;
+use crate::support::{Member, RedisServer, eventually, resolve_from_python, within};
 
 /// Longer than a test, unless something is lost.
 const LONG: Duration = Duration::from_secs(20);
-
-/// The program on the page that begins with this name.
-fn documented(name: &str) -> &'static str {
-    let mut programs = PAGE.split("```python\n").skip(1);
-    let program = programs.find(|program| program.starts_with(&format!("# {name}")));
-    let program = program.and_then(|program| program.split("```").next());
-    program.unwrap_or_else(|| panic!("{name} is not on the page"))
-}
-
-/// A member in Python that asks for one value. Killed on drop.
-struct Member {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Member {
-    fn start(redis: &RedisServer, id: &str) -> Self {
-        Self::with_lease(redis, id, LONG)
-    }
-
-    fn with_lease(redis: &RedisServer, id: &str, lease: Duration) -> Self {
-        let mut child = Command::new(python())
-            .args(["-c", &format!("{}{CALL}", documented("member.py"))])
-            .args([&redis.url(), "t", id, &lease.as_millis().to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("a Python");
-        let stdin = child.stdin.take().expect("its stdin");
-        let stdout = BufReader::new(child.stdout.take().expect("its stdout"));
-        Self { child, stdin, stdout }
-    }
-
-    /// The next thing it says.
-    async fn line(&mut self) -> String {
-        let mut line = String::new();
-        let read = within("a line of a member", self.stdout.read_line(&mut line)).await;
-        if read.expect("UTF-8") == 0 {
-            let mut stderr = String::new();
-            let mut errors = self.child.stderr.take().expect("its stderr");
-            errors.read_to_string(&mut stderr).await.expect("UTF-8");
-            panic!("a member says nothing more:\n{stderr}");
-        }
-        line.trim_end_matches('\n').to_owned()
-    }
-
-    async fn is_computing(&mut self) {
-        assert_eq!(self.line().await, "computing");
-    }
-
-    async fn computes(&mut self, value: &str) {
-        let line = format!("{value}\n");
-        self.stdin.write_all(line.as_bytes()).await.expect("its stdin");
-    }
-
-    async fn has(&mut self, value: &str) {
-        assert_eq!(self.line().await, format!("value {value}"));
-    }
-
-    async fn ended(&mut self) -> ExitStatus {
-        within("the end of a member", self.child.wait())
-            .await
-            .expect("its status")
-    }
-}
 
 /// A node of ours.
 async fn node(redis: &RedisServer) -> MemoLock<RedisStore> {
@@ -157,14 +66,10 @@ async fn a_worker_resolves_what_nodes_and_members_wait_for() {
     redis.cli(&["SET", "t/lock:x", "somebody", "PX", "20000"]);
     let nodes = [node(&redis).await, node(&redis).await];
     let asked = nodes.each_ref().map(|node| wait_at(node, "x"));
-    let mut member = Member::start(&redis, "x");
+    let mut member = Member::start(&redis, "t", "x");
     listening(&redis, "x", 3).await;
 
-    let worker = Command::new(python())
-        .args(["-c", documented("worker.py"), &redis.url(), "t", "x", "größer: 42"])
-        .output();
-    let worker = within("the end of a worker", worker).await.expect("its output");
-    assert!(worker.status.success(), "{}", String::from_utf8_lossy(&worker.stderr));
+    resolve_from_python(&redis, "t", "x", "größer: 42").await;
 
     for asked in asked {
         assert_eq!(followed(asked).await, "größer: 42");
@@ -183,10 +88,10 @@ async fn a_member_computes_for_nodes_and_members() {
     // Nothing at all is a value as well.
     for value in ["forty-two", ""] {
         let id = format!("by a member: {value}");
-        let mut leader = Member::start(&redis, &id);
+        let mut leader = Member::start(&redis, "t", &id);
         leader.is_computing().await;
         let asked = nodes.each_ref().map(|node| wait_at(node, &id));
-        let mut follower = Member::start(&redis, &id);
+        let mut follower = Member::start(&redis, "t", &id);
         listening(&redis, &id, 3).await;
         leader.computes(value).await;
         leader.has(value).await;
@@ -205,7 +110,7 @@ async fn a_node_computes_for_members() {
     for value in ["forty-two", ""] {
         let id = format!("by a node: {value}");
         let (asked, say) = lead_at(&node, &id).await;
-        let mut members = [Member::start(&redis, &id), Member::start(&redis, &id)];
+        let mut members = [Member::start(&redis, "t", &id), Member::start(&redis, "t", &id)];
         listening(&redis, &id, 2).await;
         say.send(Ok(value.into())).expect("a node that waits");
         let answer = within("an answer", asked).await.expect("no panic");
@@ -213,7 +118,7 @@ async fn a_node_computes_for_members() {
         for member in &mut members {
             member.has(value).await;
         }
-        let mut late = Member::start(&redis, &id);
+        let mut late = Member::start(&redis, "t", &id);
         late.has(value).await;
     }
 }
@@ -224,7 +129,7 @@ async fn a_failure_is_told_at_once_in_either_language() {
     let node = node(&redis).await;
     let asked_at = Instant::now();
 
-    let mut leader = Member::start(&redis, "member fails");
+    let mut leader = Member::start(&redis, "t", "member fails");
     leader.is_computing().await;
     let id = "member fails".to_owned();
     let successor = node.clone();
@@ -239,7 +144,7 @@ async fn a_failure_is_told_at_once_in_either_language() {
     assert_eq!(answer.expect("a value"), "a node instead");
 
     let (asked, say) = lead_at(&node, "node fails").await;
-    let mut member = Member::start(&redis, "node fails");
+    let mut member = Member::start(&redis, "t", "node fails");
     listening(&redis, "node fails", 1).await;
     say.send(Err("as told".into())).expect("a node that waits");
     within("an answer", asked)
@@ -257,7 +162,7 @@ async fn a_failure_is_told_at_once_in_either_language() {
 async fn whoever_waits_takes_over_from_the_dead_in_either_language() {
     let redis = RedisServer::start();
     let lease = Duration::from_secs(1);
-    let mut dead = Member::with_lease(&redis, "dead member", lease);
+    let mut dead = Member::with_lease(&redis, "t", "dead member", lease);
     dead.is_computing().await;
     let node = node(&redis).await.lease(lease);
     let heir = node.clone();
@@ -266,12 +171,12 @@ async fn whoever_waits_takes_over_from_the_dead_in_either_language() {
         heir.get_or_compute("dead member", instead).await
     });
     listening(&redis, "dead member", 1).await;
-    dead.child.kill().await.expect("a process to kill");
+    dead.kill().await;
     let answer = within("an answer", asked).await.expect("no panic");
     assert_eq!(answer.expect("a value"), "a node instead");
 
     redis.cli(&["SET", "t/lock:dead node", "of a process that is gone", "PX", "500"]);
-    let mut member = Member::start(&redis, "dead node");
+    let mut member = Member::start(&redis, "t", "dead node");
     member.is_computing().await;
     member.computes("a member instead").await;
     member.has("a member instead").await;
@@ -281,7 +186,7 @@ async fn whoever_waits_takes_over_from_the_dead_in_either_language() {
 async fn a_member_that_is_too_late_stores_nothing() {
     let redis = RedisServer::start();
     let node = node(&redis).await;
-    let mut late = Member::start(&redis, "x");
+    let mut late = Member::start(&redis, "t", "x");
     late.is_computing().await;
     node.invalidate("x").await.expect("an invalidation");
     let (asked, say) = lead_at(&node, "x").await;

@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 mod fault_proxy;
 mod fleet;
 mod log;
+mod member;
 mod node;
 mod origin;
 mod process;
@@ -23,6 +24,7 @@ pub(crate) use self::client::{Answer, HttpClient, exchange, hang_up_after_reques
 pub(crate) use self::fault_proxy::{Cut, Fault, FaultProxy, Injection, Link, Plane, Target};
 pub(crate) use self::fleet::Fleet;
 pub(crate) use self::log::{Log, causes};
+pub(crate) use self::member::{Member, resolve_from_python};
 pub(crate) use self::node::{Node, command, run_example};
 pub(crate) use self::origin::{BodySender, Call, Origin, Reply};
 pub(crate) use self::process::signal;
