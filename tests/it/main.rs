@@ -8,6 +8,7 @@ mod contract_redis;
 mod crowd;
 mod events;
 mod examples;
+mod external;
 mod family_python;
 mod faults;
 mod freshness;
@@ -17,6 +18,7 @@ mod memo;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod redis_cluster;
+mod renewable;
 mod reverse_proxy;
 mod sentinel;
 mod shutdown;
