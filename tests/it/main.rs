@@ -8,6 +8,7 @@ mod contract_redis;
 mod crowd;
 mod events;
 mod examples;
+mod extended;
 mod external;
 mod family_python;
 mod faults;
