@@ -21,9 +21,11 @@ fn one_line(script: &str) -> String {
 #[test]
 fn the_page_has_the_scripts_that_are_sent() {
     let sent = [
+        &script::RESOLVE,
         &script::COMMIT,
         &script::RENEW,
         &script::RELEASE,
+        &script::DEFER,
         &script::INVALIDATE,
         &generations::BEGIN,
         &generations::INVALIDATE,
