@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::{RedisServer, python, within};
+use super::{RedisServer, python, run_python, within};
 
 const PAGE: &str = include_str!("../../../src/docs/wire.md");
 
@@ -106,9 +106,5 @@ impl Member {
 
 /// Resolves a promise with the documented worker.
 pub(crate) async fn resolve_from_python(redis: &RedisServer, tag: &str, id: &str, value: &str) {
-    let worker = Command::new(python())
-        .args(["-c", documented("worker.py"), &redis.url(), tag, id, value])
-        .output();
-    let worker = within("the end of a worker", worker).await.expect("its output");
-    assert!(worker.status.success(), "{}", String::from_utf8_lossy(&worker.stderr));
+    run_python(documented("worker.py"), &[&redis.url(), tag, id, value]).await;
 }

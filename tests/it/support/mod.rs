@@ -28,7 +28,7 @@ pub(crate) use self::member::{Member, resolve_from_python};
 pub(crate) use self::node::{Node, command, run_example};
 pub(crate) use self::origin::{BodySender, Call, Origin, Reply};
 pub(crate) use self::process::signal;
-pub(crate) use self::python::python;
+pub(crate) use self::python::{python, run_python};
 pub(crate) use self::redis::{Monitor, RedisServer};
 pub(crate) use self::redis_cluster::RedisCluster;
 pub(crate) use self::sentinel::{MASTER, Sentinel, Sentinels};
