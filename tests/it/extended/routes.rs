@@ -53,6 +53,11 @@ pub(super) async fn a_stem_comes_from_one_worker(demo: &Demo) -> Vec<Message> {
 pub(super) async fn a_joke_is_told_by_redis_commands(demo: &Demo) -> Vec<Message> {
     let asked = demo.ask_all("/ext/joke", 30);
     demo.listening("ext", "joke", 3).await;
+    // Whoever waits for a joke waits longer than for anything else.
+    demo.redis.cli(&["SET", "query/lock:never", "mine", "PX", "20000"]);
+    let other = within("an answer", demo.ask(0, "/query/simple/never")).await;
+    let other = other.expect("no panic");
+    assert_eq!(other.status, 504, "{}", other.text());
     demo.redis.cli(&["SET", "ext:joke", "700", "EX", "10"]);
     demo.redis.cli(&["PUBLISH", "ext/notif:joke", "700"]);
     asked.agree_on("700").await;
