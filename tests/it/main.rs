@@ -10,6 +10,7 @@ mod events;
 mod examples;
 mod extended;
 mod external;
+mod family;
 mod family_python;
 mod faults;
 mod freshness;
