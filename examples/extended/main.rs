@@ -64,7 +64,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(listen: SocketAddr, redis: &str) -> Result<(), BoxError> {
-    let resources = Resources::new(RedisStore::connect(redis).await?, redis);
+    let resources = Resources::new(&RedisStore::connect(redis).await?, redis);
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|e| format!("cannot listen on {listen}: {e}"))?;

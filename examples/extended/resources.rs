@@ -31,7 +31,7 @@ pub(crate) struct Resources {
 
 impl Resources {
     /// `redis` is the URL of the store, for workers.
-    pub(crate) fn new(store: RedisStore, redis: &str) -> Self {
+    pub(crate) fn new(store: &RedisStore, redis: &str) -> Self {
         let memo = |tag| MemoLock::new(store.clone(), tag).wait_timeout(PATIENCE);
         let kept = Duration::from_secs(5);
         Self {
