@@ -18,8 +18,12 @@ use crate::store::{Release, Store};
 
 /// What became of a lead.
 pub(super) enum Ended {
-    /// The flight is over. Whether a value was stored.
-    Landed { stored: bool },
+    /// The flight is over.
+    Landed {
+        /// Whether a value was stored.
+        #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "asked by refreshes only"))]
+        stored: bool,
+    },
     /// The value is being made elsewhere, and the lock is kept for it.
     Deferred(Claim),
 }

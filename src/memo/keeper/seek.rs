@@ -107,7 +107,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Lock::Granted => {
                 if search.hearing.is_some() {
                     self.shared.counters.taken_over.add();
-                    tracing::debug!(address = %self.address.readable(), "taking over what was given up or not finished");
+                    tracing::debug!(address = %self.address.readable(), "taking over from another process");
                 }
                 return Some(Sought::Lead(Granted { claim, asked_at, start }));
             }
