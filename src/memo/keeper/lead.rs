@@ -52,7 +52,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             tracing::debug!(address = %self.address.readable(), "computing without a lease");
         }
         match self
-            .attend(&mut claim, granted.asked_at, &mut search.hearing, holding, &mut led)
+            .attend(&mut claim, granted.asked_at, search, holding, &mut led)
             .await
         {
             Attended::Concluded(Verdict::Defer) => return Ended::Deferred(claim),
