@@ -51,6 +51,12 @@
 //! stands still for longer than its lease can each cost a second call. Whoever needs *at most once* needs something
 //! else. And a node that is cut off from Redis does not learn of an invalidation until it is back.
 //!
+//! # Together with programs in other languages
+//!
+//! Nodes share values and promises with every program that speaks the wire of the memolock family: a promise is resolved by
+//! `SET report:42 value PX 5000` and `PUBLISH report/notif:42 value`. [`docs::wire`] has all of it, with a worker and a
+//! member in Python.
+//!
 //! # The core, without HTTP
 //!
 //! ```
@@ -85,6 +91,7 @@
 
 pub mod codec;
 mod counter;
+pub mod docs;
 mod error;
 mod key;
 mod memo;

@@ -15,6 +15,11 @@ pub(crate) use self::shutdown::{overdue, shutdown};
 
 /// Prints an error with its causes.
 pub(crate) fn print_error(error: &dyn std::error::Error) {
+    eprintln!("error: {}", causes(error));
+}
+
+/// An error and its causes, in words.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut texts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -23,5 +28,5 @@ pub(crate) fn print_error(error: &dyn std::error::Error) {
     }
     // Some errors say no more than their cause.
     texts.dedup();
-    eprintln!("error: {}", texts.join(": "));
+    texts.join(": ")
 }

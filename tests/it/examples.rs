@@ -9,9 +9,10 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::{HttpClient, Node, RedisServer, command, hang_up_after_request, run_example, signal, within};
 
-const ALL: [&str; 6] = [
+const ALL: [&str; 7] = [
     "axum",
     "custom_store",
+    "extended",
     "memoize",
     "quickstart",
     "reverse_proxy",
@@ -150,6 +151,23 @@ async fn wrong_and_missing_values_are_explained() {
             "axum",
             &["--listen", "3000"],
             &["--listen", "127.0.0.1:8080", "\"3000\""],
+        ),
+        (
+            "extended",
+            &["--listen", "127.0.0.1:0"],
+            &["--redis is missing", "share"],
+        ),
+        ("extended", &["--worker", "running"], &["--redis is missing"]),
+        ("extended", &["--redis", NOBODY], &["--listen is missing"]),
+        (
+            "extended",
+            &["--redis", NOBODY, "--listen", "127.0.0.1:0", "--worker", "running"],
+            &["--listen", "--worker"],
+        ),
+        (
+            "extended",
+            &["--redis", NOBODY, "--worker", ""],
+            &["--worker", "a word"],
         ),
         ("tonic", &[], &["--listen is missing"]),
         ("tonic", &["--listen", "nowhere"], &["--listen", "nowhere"]),

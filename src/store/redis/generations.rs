@@ -31,7 +31,7 @@ const MOST: &[u8] = b"65536";
 
 /// `KEYS`: the set. `ARGV`: an incarnation. Begins it, where there is none. It ends like everything else that is left in
 /// Redis, after ten years: no value lives longer, and none with a stamp is current then.
-static BEGIN: LazyLock<Script> = LazyLock::new(|| {
+pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('ZCARD', KEYS[1]) > 0 then return 1 end \
          local time = redis.call('TIME') \
@@ -43,7 +43,7 @@ static BEGIN: LazyLock<Script> = LazyLock::new(|| {
 
 /// `KEYS`: the set. `ARGV`: how many labels it may have, labels. Forgets the oldest beyond that, and all that began
 /// before them.
-static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
+pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local set = KEYS[1] \
          local last = redis.call('ZREVRANGE', set, 0, 0, 'WITHSCORES') \

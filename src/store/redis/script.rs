@@ -105,6 +105,11 @@ impl Script {
         if sharded { &self.sharded } else { &self.plain }
     }
 
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.plain.text
+    }
+
     /// Runs it. Nothing was executed where the server does not know it yet, so sending it then is safe.
     pub(super) async fn run(
         &self,

@@ -5,7 +5,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, Command};
 
 use super::{process, within};
 
@@ -13,7 +13,7 @@ use super::{process, within};
 pub(crate) struct Node {
     child: Child,
     url: String,
-    _stdout: Lines<BufReader<ChildStdout>>,
+    stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
 }
 
@@ -28,8 +28,8 @@ impl Node {
     /// Starts an example and waits until it says where it listens.
     pub(crate) async fn start(example: &str, flags: &[&str]) -> Self {
         let mut child = command(example, flags).spawn().expect("a process");
-        let stderr = Arc::default();
-        let lines = child.stderr.take().expect("its stderr");
+        let (stdout_kept, stderr) = (Arc::default(), Arc::default());
+        let lines = BufReader::new(child.stderr.take().expect("its stderr")).lines();
         tokio::spawn(keep(lines, Arc::clone(&stderr)));
         let mut stdout = BufReader::new(child.stdout.take().expect("its stdout")).lines();
         let url = within("the line that says where it listens", async {
@@ -45,10 +45,11 @@ impl Node {
             let status = child.wait().await;
             panic!("{example} {flags:?} ended with {status:?}:\n{}", read(&stderr));
         };
+        tokio::spawn(keep(stdout, Arc::clone(&stdout_kept)));
         Self {
             child,
             url,
-            _stdout: stdout,
+            stdout: stdout_kept,
             stderr,
         }
     }
@@ -61,6 +62,11 @@ impl Node {
     /// Host and port.
     pub(crate) fn authority(&self) -> &str {
         self.url.trim_start_matches("http://")
+    }
+
+    /// What it wrote to stdout so far, after it said where it listens.
+    pub(crate) fn stdout(&self) -> String {
+        read(&self.stdout)
     }
 
     /// What it wrote to stderr so far.
@@ -130,8 +136,7 @@ fn program(example: &str) -> PathBuf {
     profile.join("examples").join(name)
 }
 
-async fn keep(stderr: impl AsyncRead + Unpin, kept: Arc<Mutex<String>>) {
-    let mut lines = BufReader::new(stderr).lines();
+async fn keep(mut lines: Lines<BufReader<impl AsyncRead + Unpin>>, kept: Arc<Mutex<String>>) {
     while let Ok(Some(line)) = lines.next_line().await {
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_str(&line);

@@ -5,6 +5,7 @@ mod notices;
 mod outage;
 mod server;
 mod stats;
+mod wire;
 
 use std::time::Duration;
 
