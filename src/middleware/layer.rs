@@ -2,6 +2,7 @@
 
 mod beyond;
 mod caching;
+mod deferral;
 mod invalidation;
 
 use std::fmt;
@@ -16,7 +17,7 @@ use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
 use super::service::MemoLockService;
 use super::settings::Settings;
-use super::stored_response::BinaryHttp;
+use super::stored_response::Form;
 use crate::key::{KeyError, Tag};
 use crate::memo::{AtLimit, MemoLock, Stats};
 use crate::store::Store;
@@ -69,7 +70,7 @@ impl<St: Store> MemoLockLayer<St> {
     #[must_use]
     pub fn with_tag(store: St, tag: Tag) -> Self {
         let settings = Settings {
-            memo: MemoLock::with_tag(store, tag).codec(BinaryHttp).tagged(),
+            memo: MemoLock::with_tag(store, tag).codec(Form::Binary).tagged(),
             key: UriKey::default(),
             requests: RequestRules::default(),
             responses: ResponseRules::default(),

@@ -6,14 +6,14 @@ use super::marker::Markers;
 use super::permissions::Permissions;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
-use super::stored_response::BinaryHttp;
+use super::stored_response::Form;
 use super::vary_index::VaryIndex;
 use crate::memo::MemoLock;
 
 /// The settings of a [`MemoLockLayer`](super::MemoLockLayer), with its core.
 #[derive(Clone)]
 pub(crate) struct Settings<St, K> {
-    pub(crate) memo: MemoLock<St, BinaryHttp>,
+    pub(crate) memo: MemoLock<St, Form>,
     pub(crate) key: K,
     pub(crate) requests: RequestRules,
     pub(crate) responses: ResponseRules,
