@@ -73,6 +73,24 @@ where
     Ok(value)
 }
 
+/// Has work started whose result others are going to resolve, and settles the lead whatever happens.
+pub(crate) async fn start_work<V, F, Fut, E>(mut lead: Lead<V>, request: Arc<F>)
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+    E: fmt::Display + Send + Sync + 'static,
+{
+    lead.listen().await;
+    let mut guard = FailOnPanic(Some(lead));
+    let started = request().await;
+    if let Some(lead) = guard.0.take() {
+        match started {
+            Ok(()) => lead.defer(),
+            Err(error) => lead.fail(Failure::of(&Arc::new(error))),
+        };
+    }
+}
+
 /// Tells those who wait that the computation panicked.
 struct FailOnPanic<V>(Option<Lead<V>>);
 

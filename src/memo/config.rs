@@ -17,6 +17,10 @@ pub(crate) struct Config {
     pub(crate) ttl: Duration,
     /// Whether results may have tags.
     pub(crate) tags: bool,
+    /// Whether computations extend their leases themselves.
+    pub(crate) by_hand: bool,
+    /// How many times in a row work that others are to finish is started.
+    pub(crate) max_attempts: u32,
     pub(crate) limits: Limits,
 }
 
@@ -26,17 +30,20 @@ impl Config {
         wait_timeout: Duration::from_secs(30),
         ttl: Duration::from_secs(60),
         tags: false,
+        by_hand: false,
+        max_attempts: 3,
         limits: Limits::DEFAULT,
     };
 
     /// Under this, a lease would end between two heartbeats of a healthy process.
     pub(crate) const MIN_LEASE: Duration = Duration::from_millis(100);
 
+    /// As far as every clock can count.
+    pub(crate) const LONG: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
     /// When a caller that comes now has waited long enough.
     pub(crate) fn deadline(&self) -> Instant {
-        // As far as every clock can count.
-        const LONG: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-        Instant::now() + self.wait_timeout.min(LONG)
+        Instant::now() + self.wait_timeout.min(Self::LONG)
     }
 
     /// A little later than the lease's end, and not all nodes at the same moment.

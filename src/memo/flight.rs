@@ -5,13 +5,17 @@
 //!
 //! ```text
 //!  Seeking --offer--> Offered --a waiter takes it--> Led --land--> Landed
-//!     |                  |
-//!     +--- everybody left: Closed
+//!   ^ |                  |                            |
+//!   | +--- everybody left: Closed                     |
+//!   +---------------------resume----------------------+
 //! ```
 //!
 //! The lead is offered to the waiters rather than given to the keeper, because only a waiter has what it takes to
 //! compute: its own request, or closure. A waiter that leaves while it is offered wakes the next; when the last one
 //! leaves the lead is dropped, which its other end notices.
+//!
+//! Who led may find that the value is made elsewhere: then the flight is resumed, and everybody waits again, the one who
+//! led as well if it has joined once more before.
 //!
 //! A flight lands with what was true at some moment. Waiters who came after that are *late*: all they learn is that
 //! the flight is over.
@@ -134,6 +138,14 @@ impl<L, O> Flight<L, O> {
             let wakers = state.take_wakers();
             drop(state);
             wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Nobody leads any more, and all who wait go on waiting.
+    pub(crate) fn resume(&self) {
+        let mut state = self.state();
+        if matches!(state.phase, Phase::Led) {
+            state.phase = Phase::Seeking;
         }
     }
 

@@ -6,29 +6,42 @@
 //! the holder gives up, and a little after the lease's end. One keeper a flight means one wait a process; `SET NX`
 //! means one winner a cluster.
 //!
+//! A verdict may be that the value is made elsewhere. The keeper then holds the lock until somebody resolves the promise or
+//! the lease ends (`promise.rs`), and starts over: it asks, and offers the lead once more, to whoever waits by then.
+//!
 //! A task of its own makes all of this independent of any caller: a caller that is dropped in the middle of an
 //! `acquire` leaves no lock behind.
 
+mod attend;
+mod commit;
 mod hearing;
 mod lead;
+mod promise;
 #[cfg(feature = "http")]
 mod refresh;
+mod search;
 mod seek;
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use self::lead::Ended;
+use self::promise::Kept;
+use self::search::Search;
+use super::claim::Claim;
 use super::clock::Moment;
 use super::config::Config;
 use super::flight::Flight;
 use super::lead::Lead;
-use super::lease::Lease;
 use super::leases::Holding;
 use super::marking::Start;
 use super::outcome::Outcome;
 use super::shared::Shared;
 use crate::codec::Codec;
-use crate::error::StoreErrorKind;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
 use crate::store::{Release, Store, Token};
 
@@ -48,8 +61,27 @@ pub(crate) struct Keeper<St, C: Codec> {
 enum Sought<V> {
     /// For those who came before that moment.
     Landed(Outcome<V>, Moment),
-    /// With how many computations in a row are known to have broken off.
-    Lead(Lease, u32, Option<Start>),
+    Lead(Granted),
+}
+
+/// What is known of the lock when the lead is offered.
+#[derive(Clone, Copy)]
+struct Granted {
+    claim: Claim,
+    /// When the store was asked for the lock.
+    asked_at: Instant,
+    start: Option<Start>,
+}
+
+impl Granted {
+    /// The lock is not known to be ours.
+    fn without(claim: Claim) -> Self {
+        Self {
+            claim,
+            asked_at: Instant::now(),
+            start: None,
+        }
+    }
 }
 
 impl<St: Store, C: Codec> Keeper<St, C> {
@@ -76,24 +108,45 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         // Armed before anything else: a keeper that is cancelled or panics still lands its flight.
         let landing = Landing { keeper: &self };
         let mut holding = Holding::new(&self.shared.leases);
-        let sought = tokio::select! {
-            biased;
-            sought = self.seek(&mut holding) => sought,
-            () = poll_fn(|cx| self.flight.poll_deserted(cx)) => {
-                self.release(Lease::Unknown, Release::Abandoned).await;
-                return;
+        let mut search = Search::new(self.failures);
+        loop {
+            let sought = tokio::select! {
+                biased;
+                sought = self.seek(&mut holding, &mut search) => sought,
+                () = poll_fn(|cx| self.flight.poll_deserted(cx)) => {
+                    self.release(Claim::Unknown, Release::Abandoned).await;
+                    return;
+                }
+            };
+            let granted = match sought {
+                Sought::Landed(outcome, before) => return landing.land_before(before, outcome),
+                Sought::Lead(granted) => granted,
+            };
+            if !search.starts.any() {
+                // Nothing is to be heard of what this process computes itself.
+                search.hearing = None;
             }
-        };
-        match sought {
-            Sought::Landed(outcome, before) => landing.land_before(before, outcome),
-            Sought::Lead(lease, failures, start) => {
-                let _stored = self.lead(lease, failures, start, holding, landing).await;
+            let ended = self.lead(granted, &mut search, &mut holding, &landing).await;
+            let Ended::Deferred(claim) = ended else {
+                return;
+            };
+            let kept = self.keep_promise(claim, &mut search, &mut holding, &landing).await;
+            if kept != Kept::Again {
+                return;
             }
         }
     }
 
-    async fn release(&self, lease: Lease, reason: Release) -> Option<bool> {
-        if lease == Lease::None {
+    async fn renew(&self, lease: Duration) -> Result<bool, StoreError> {
+        let renewed = self.shared.store.renew(&self.address, self.token, lease).await;
+        if let Err(error) = &renewed {
+            self.shared.store_failed(&self.address, "renew", error);
+        }
+        renewed
+    }
+
+    async fn release(&self, claim: Claim, reason: Release) -> Option<bool> {
+        if claim == Claim::None {
             return None;
         }
         let store = &self.shared.store;

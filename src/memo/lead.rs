@@ -3,11 +3,17 @@
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
+use super::clock::Moment;
+use super::lease::{Handed, Lease};
 use super::marking::Start;
 use super::outcome::Verdict;
 use crate::error::Failure;
 use crate::key::Label;
+
+/// How long a computation waits until nothing that is published can be missed. What is stored meanwhile is found anyway.
+const DEAF: Duration = Duration::from_secs(1);
 
 /// Held by whoever computes. Dropping it without a verdict gives the computation up, and one of those who wait takes
 /// over.
@@ -15,14 +21,27 @@ use crate::key::Label;
 pub(crate) struct Lead<V> {
     verdict: oneshot::Sender<Verdict<V>>,
     settled: oneshot::Receiver<()>,
+    manner: Option<oneshot::Sender<Manner>>,
     /// Since when the result may be called in, if the keeper has asked.
     pub(crate) start: Option<Start>,
+    /// When the one who leads came.
+    pub(crate) arrived: Moment,
+}
+
+/// How the keeper is to see to a computation, apart from keeping its lease.
+#[derive(Debug)]
+pub(crate) enum Manner {
+    /// The computation keeps its lease itself.
+    ByHand(Handed),
+    /// The value may come from outside. To be answered once nothing can be missed.
+    Listening(oneshot::Sender<()>),
 }
 
 /// The keeper's end of a [`Lead`].
 #[derive(Debug)]
 pub(crate) struct Led<V> {
     pub(crate) verdict: oneshot::Receiver<Verdict<V>>,
+    pub(crate) manner: oneshot::Receiver<Manner>,
     /// Dropped once the flight has landed.
     pub(crate) settled: oneshot::Sender<()>,
 }
@@ -40,13 +59,48 @@ impl Settled {
 impl<V> Lead<V> {
     pub(crate) fn new(start: Option<Start>) -> (Self, Led<V>) {
         let (verdict_tx, verdict) = oneshot::channel();
+        let (manner_tx, manner) = oneshot::channel();
         let (settled, settled_rx) = oneshot::channel();
         let lead = Self {
             verdict: verdict_tx,
             settled: settled_rx,
+            manner: Some(manner_tx),
             start,
+            arrived: Moment::START,
         };
-        (lead, Led { verdict, settled })
+        let led = Led {
+            verdict,
+            manner,
+            settled,
+        };
+        (lead, led)
+    }
+
+    /// Takes the lease out of the keeper's hands.
+    pub(crate) async fn by_hand(&mut self) -> Lease {
+        let (lease, handed) = Lease::new();
+        if let Some(manner) = self.manner.take() {
+            // A keeper that is gone has landed its flight.
+            let _ = manner.send(Manner::ByHand(handed));
+        }
+        lease.begun().await
+    }
+
+    /// Returns once a value that others publish from here on reaches those who wait. For a computation that has the value
+    /// made elsewhere: to be called before it does so, or a value that is published and not stored may be missed.
+    pub(crate) async fn listen(&mut self) {
+        if let Some(manner) = self.manner.take() {
+            let (listens, listening) = oneshot::channel();
+            let _ = manner.send(Manner::Listening(listens));
+            let _ = timeout(DEAF, listening).await;
+        }
+    }
+
+    /// The value is being made elsewhere, and somebody is going to resolve it. All who wait go on waiting, in this process
+    /// and every other. Who led is one of them again only if it has joined them before: see
+    /// [`step_down`](super::shared::Shared::step_down).
+    pub(crate) fn defer(self) -> Settled {
+        self.say(Verdict::Defer)
     }
 
     pub(crate) fn store(self, value: V, ttl: Duration, labels: Vec<Label>) -> Settled {

@@ -1,31 +1,134 @@
-//! [`Lease`]: how sure a keeper is of the lock.
+//! [`Lease`]: the lock of a computation that extends it by hand.
 
-use crate::error::StoreErrorKind;
+use std::time::Duration;
 
-/// Whether the lock is ours while a waiter computes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lease {
-    /// Since this epoch of the store.
-    Held(u64),
-    /// The store did not say in time. If the lock was taken after all it must not outlast the computation; nobody knows
-    /// when it was taken, so what is computed stays in this process.
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::error::StoreError;
+
+/// How long a computation has before somebody else takes over. Given to it by
+/// [`get_or_compute_renewable`](crate::MemoLock::get_or_compute_renewable).
+///
+/// Nobody extends the lease but the computation. Where there is none that could end, because the store could not be asked
+/// for one or was asked to take it back, the result goes to those who wait in this process whatever time it takes:
+/// [`extend`](Self::extend) does nothing then, and [`remaining`](Self::remaining) is [`Duration::MAX`].
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// `None` where nothing ends.
+    hand: Option<Hand>,
+}
+
+#[derive(Debug, Clone)]
+struct Hand {
+    extensions: mpsc::Sender<Extension>,
+    end: watch::Receiver<End>,
+}
+
+/// When a lease ends, by the clock of this process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum End {
+    /// The keeper has not said yet.
     Unknown,
-    /// The store cannot be asked: what is computed stays in this process.
-    None,
+    At(Instant),
+    Never,
+}
+
+/// What the computation asks of the keeper.
+#[derive(Debug)]
+pub(crate) struct Extension {
+    pub(crate) by: Duration,
+    pub(crate) answer: oneshot::Sender<Result<(), LeaseError>>,
+}
+
+/// The keeper's end of a [`Lease`].
+#[derive(Debug)]
+pub(crate) struct Handed {
+    pub(crate) extensions: mpsc::Receiver<Extension>,
+    pub(crate) end: watch::Sender<End>,
 }
 
 impl Lease {
-    pub(crate) fn is_held(self) -> bool {
-        matches!(self, Self::Held(_))
+    /// One that does not end.
+    pub(crate) fn endless() -> Self {
+        Self { hand: None }
+    }
+
+    pub(crate) fn new() -> (Self, Handed) {
+        let (sender, extensions) = mpsc::channel(1);
+        let (end_tx, end) = watch::channel(End::Unknown);
+        let hand = Hand {
+            extensions: sender,
+            end,
+        };
+        let handed = Handed {
+            extensions,
+            end: end_tx,
+        };
+        (Self { hand: Some(hand) }, handed)
+    }
+
+    /// The same, once its end is known.
+    pub(crate) async fn begun(mut self) -> Self {
+        if let Some(hand) = &mut self.hand {
+            // A keeper that is gone has lost the lease, which is told to whoever extends it.
+            let _ = hand.end.wait_for(|end| !matches!(end, End::Unknown)).await;
+        }
+        self
+    }
+
+    /// Makes the lease last at least `by` from now. It is never made shorter.
+    ///
+    /// `Ok` says that there is somebody who waits for the result.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Lost`] once the lease has ended by the clock of this process, even if its lock is still there; and
+    /// where the lock is not ours any more, because of an [`invalidate`](crate::MemoLock::invalidate) or another program.
+    /// [`LeaseError::Store`] where the store did not say: the lease then goes on until its present end.
+    pub async fn extend(&self, by: Duration) -> Result<(), LeaseError> {
+        let Some(hand) = &self.hand else {
+            return Ok(());
+        };
+        loop {
+            let (answer, answered) = oneshot::channel();
+            let sent = hand.extensions.send(Extension { by, answer }).await;
+            sent.map_err(|_| LeaseError::Lost)?;
+            // A keeper that was interrupted is asked again; one that is gone takes no question.
+            if let Ok(result) = answered.await {
+                return result;
+            }
+        }
+    }
+
+    /// How long the lease lasts from now, by the clock of this process; zero once it has ended.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        let Some(hand) = &self.hand else {
+            return Duration::MAX;
+        };
+        if hand.end.has_changed().is_err() {
+            return Duration::ZERO;
+        }
+        match *hand.end.borrow() {
+            End::Unknown => Duration::ZERO,
+            End::At(end) => end.saturating_duration_since(Instant::now()),
+            End::Never => Duration::MAX,
+        }
     }
 }
 
-impl From<StoreErrorKind> for Lease {
-    fn from(kind: StoreErrorKind) -> Self {
-        match kind {
-            // Nothing was sent.
-            StoreErrorKind::Unavailable | StoreErrorKind::Config | StoreErrorKind::Unsupported => Self::None,
-            StoreErrorKind::Timeout | StoreErrorKind::Rejected | StoreErrorKind::Encode => Self::Unknown,
-        }
-    }
+/// Why [`Lease::extend`] did not extend the lease.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaseError {
+    /// The lease has ended or was taken away. Somebody else may be computing the same already, and nothing of this
+    /// computation is stored or shared any more.
+    #[error(
+        "the lease has ended or was taken away: somebody else takes over, and the result will not be stored; stop computing"
+    )]
+    Lost,
+    /// The store could not be asked. The lease still lasts as long as it did.
+    #[error("the store could not be asked to extend the lease, which keeps its end; try again before that")]
+    Store(#[source] StoreError),
 }

@@ -65,4 +65,11 @@ impl Limits {
         key: 2 * MAX_ID_LEN,
         at_limit: AtLimit::Bypass,
     };
+
+    /// None, for somebody who is there already.
+    pub(crate) const NONE: Self = Self {
+        waiters: usize::MAX,
+        in_flight: usize::MAX,
+        ..Self::DEFAULT
+    };
 }

@@ -1,5 +1,10 @@
 //! [`MemoLock`]: the core as users see it.
 
+mod ending;
+mod external;
+mod renewable;
+mod settings;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -7,9 +12,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use self::external::ResolveError;
 use super::compute::{compute_alone, compute_as_leader, run};
 use super::computed::Computed;
 use super::config::Config;
+use super::lease::Lease;
 use super::limits::AtLimit;
 use super::obtain::Obtained;
 use super::shared::Shared;
@@ -81,61 +88,6 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         }
     }
 
-    /// How long a lock lasts unless renewed; a computation that runs longer renews it every third of that. A process
-    /// that dies is succeeded after at most this time. Defaults to 5 seconds; less than 100 milliseconds counts as
-    /// 100 milliseconds.
-    #[must_use]
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.config.lease = lease.max(Config::MIN_LEASE);
-        self
-    }
-
-    /// How long a caller waits for a computation that somebody else leads. Defaults to 30 seconds.
-    #[must_use]
-    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
-        self.config.wait_timeout = timeout;
-        self
-    }
-
-    /// How long a computed value is kept. Defaults to 60 seconds. See also [`MemoLock::get_or_compute_for`].
-    #[must_use]
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.config.ttl = ttl;
-        self
-    }
-
-    /// How many callers may wait for one id in this process. Whoever comes on top of that is at a limit. Defaults to
-    /// 65,536.
-    #[must_use]
-    pub fn max_waiters(mut self, callers: usize) -> Self {
-        self.config.limits.waiters = callers;
-        self
-    }
-
-    /// How many ids may be in flight in this process, each with any number of callers. Whoever asks for one more is at a
-    /// limit. Defaults to 16,384.
-    #[must_use]
-    pub fn max_in_flight(mut self, ids: usize) -> Self {
-        self.config.limits.in_flight = ids;
-        self
-    }
-
-    /// How long, in bytes, an id may be to be memoized. For a longer one every caller computes, and nothing is stored.
-    /// Defaults to 2048, which no [`Key`] exceeds.
-    #[must_use]
-    pub fn max_key(mut self, bytes: usize) -> Self {
-        self.config.limits.key = bytes;
-        self
-    }
-
-    /// What becomes of callers at a limit: they compute for themselves, or get [`Error::AtLimit`]. Defaults to the
-    /// first, [`AtLimit::Bypass`].
-    #[must_use]
-    pub fn at_limit(mut self, at_limit: AtLimit) -> Self {
-        self.config.limits.at_limit = at_limit;
-        self
-    }
-
     /// The value under `id`: from the store, from whoever is computing it at this moment anywhere in the cluster, or
     /// from `compute`, which then runs in a task of its own and goes on even if this future is dropped.
     ///
@@ -156,7 +108,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
         E: fmt::Display + Send + Sync + 'static,
     {
-        let plain = move || {
+        let plain = move |_| {
             let computation = compute();
             async move { computation.await.map(Computed::new) }
         };
@@ -181,7 +133,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         Fut: Future<Output = Result<(C::Value, Duration), E>> + Send + 'static,
         E: fmt::Display + Send + Sync + 'static,
     {
-        let timed = move || {
+        let timed = move |_| {
             let computation = compute();
             async move { computation.await.map(|(value, ttl)| Computed::new(value).ttl(ttl)) }
         };
@@ -214,7 +166,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
             tags: true,
             ..self.config
         };
-        self.memoize(id, config, compute).await
+        self.memoize(id, config, move |_| compute()).await
     }
 
     /// The same, for values of which any may have tags.
@@ -228,19 +180,17 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     where
         K: TryInto<Key>,
         K::Error: Into<KeyError>,
-        F: FnOnce() -> Fut + Send + 'static,
+        F: FnOnce(Lease) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Computed<C::Value>, E>> + Send + 'static,
         E: fmt::Display + Send + Sync + 'static,
     {
         let address = self.address(id).map_err(Error::Key)?;
         let limits = &config.limits;
+        let alone = |compute: F| compute_alone(|| compute(Lease::endless()));
         if self.shared.is_too_long(address.id(), limits.key) {
-            return run(compute_alone(compute)).await;
+            return run(alone(compute)).await;
         }
-        if let Some(value) = self.fresh(self.shared.peek(&address, Instant::now())) {
-            return Ok(value);
-        }
-        if let Some(value) = self.fresh(self.shared.look_up(&address).await) {
+        if let Some(value) = self.find(&address).await {
             return Ok(value);
         }
         match self.shared.obtain(&address, &config, config.deadline()).await {
@@ -248,13 +198,17 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
             Obtained::Lead(lead) => {
                 let shared = Arc::clone(&self.shared);
                 run(async move {
-                    let lead = shared.started(lead, &address, &config).await;
-                    compute_as_leader(lead, config.ttl, compute).await
+                    let mut lead = shared.started(lead, &address, &config).await;
+                    let lease = match config.by_hand {
+                        true => lead.by_hand().await,
+                        false => Lease::endless(),
+                    };
+                    compute_as_leader(lead, config.ttl, || compute(lease)).await
                 })
                 .await
             }
             Obtained::Limited(limit) => match limits.at_limit {
-                AtLimit::Bypass => run(compute_alone(compute)).await,
+                AtLimit::Bypass => run(alone(compute)).await,
                 AtLimit::Refuse { .. } => Err(Error::AtLimit(limit)),
             },
             Obtained::Failed(failure) => Err(failure.into()),
@@ -280,6 +234,14 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         }
     }
 
+    /// A hit, unless the value is being computed here.
+    async fn find(&self, address: &Address) -> Option<C::Value> {
+        match self.fresh(self.shared.peek(address, Instant::now())) {
+            Some(value) => Some(value),
+            None => self.fresh(self.shared.look_up(address).await),
+        }
+    }
+
     /// What was found, if it is a hit.
     fn fresh(&self, found: Option<C::Value>) -> Option<C::Value> {
         let value = found.filter(|value| self.shared.codec.is_fresh(value))?;
@@ -297,37 +259,6 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.shared.table.len()
-    }
-
-    /// Gives every lease back, now: for the moment a program is asked to stop, so that nobody elsewhere waits for it.
-    ///
-    /// From the call on this handle and its clones keep no lease any more. What is stored is still found, and who waits
-    /// for another process goes on waiting. Computations under way go on, and answer those who wait in this process; but their results are not stored, because one of
-    /// those who wait elsewhere takes over at once. Whoever comes later is computed for in this process, once for all
-    /// who ask together, and nothing of that is stored either, nor undone by an [`invalidate`](Self::invalidate)
-    /// elsewhere.
-    ///
-    /// Resolves once all leases are given back, or as many as the store could be told of within its own timeouts; the
-    /// others run out. Calling it again waits for the same. There is no way back.
-    pub async fn shutdown(&self) {
-        let leases = self.shared.leases.close();
-        tracing::info!(
-            tag = self.shared.tag.as_str(),
-            leases,
-            "shutting down: giving leases back"
-        );
-        self.shared.leases.given_back().await;
-    }
-
-    /// Resolves once no computation is under way in this process and all results have reached the store.
-    ///
-    /// For the end of a program, once it takes no more requests: one that exits right after its last response may
-    /// leave a result behind, and whoever waits for it elsewhere waits for the rest of the lease, unless there was a
-    /// [`shutdown`](Self::shutdown). Bound it by a timeout, as computations may take any time.
-    pub async fn drained(&self) {
-        #[cfg(feature = "http")]
-        self.shared.refreshes.idle().await;
-        self.shared.table.empty().await;
     }
 
     pub(super) fn address<K>(&self, id: K) -> Result<Address, KeyError>

@@ -3,12 +3,14 @@
 //! ```text
 //! caller -> obtain.rs: look up (lookups.rs); else join the flight (table.rs, flight.rs)
 //!             the flight's keeper (keeper.rs): acquire, listen, offer the lead, renew, commit or release
+//!             a computation may keep its lease itself (lease.rs), or leave the value to others and wait again
 //!             who came too late for an answer (clock.rs) asks again, all of them together (lookups.rs)
 //!             what goes on answering while it is computed anew is not waited for at all (refresh.rs, refreshes.rs)
 //!             what has a stamp is current, or absent (currency.rs, marking.rs)
 //!           lead.rs: the one who computes says what became of it (outcome.rs)
 //! ```
 
+mod claim;
 mod clock;
 mod compute;
 mod computed;
@@ -39,8 +41,9 @@ pub use self::computed::Computed;
 pub use self::invalidation::InvalidateError;
 #[cfg(feature = "http")]
 pub(crate) use self::lead::Lead;
+pub use self::lease::{Lease, LeaseError};
 pub use self::limits::{AtLimit, Limit};
-pub use self::memolock::MemoLock;
+pub use self::memolock::{MemoLock, ResolveError};
 #[cfg(feature = "http")]
 pub(crate) use self::obtain::Obtained;
 #[cfg(feature = "http")]

@@ -10,7 +10,7 @@ use super::config::Config;
 use super::flight::{Turn, Waiter};
 use super::keeper::Keeper;
 use super::lead::Lead;
-use super::limits::Limit;
+use super::limits::{Limit, Limits};
 use super::outcome::Outcome;
 use super::shared::Shared;
 use super::table::Joined;
@@ -64,17 +64,55 @@ impl<St: Store, C: Codec> Shared<St, C> {
     /// Joins those who wait for a value that was not there, or leads them.
     ///
     /// Apart from [`look_up`](Self::look_up), because its future is many times as large and a hit does not need it.
-    pub(crate) async fn obtain(
+    pub(crate) fn obtain(
         self: &Arc<Self>,
         address: &Address,
         config: &Config,
         deadline: Instant,
+    ) -> impl Future<Output = Obtained<C::Value>> + Send {
+        let arrived = self.clock.tick();
+        self.wait(address, config, deadline, arrived, None)
+    }
+
+    /// Has whoever leads become one of those who wait again, for a value that is being made elsewhere.
+    ///
+    /// `then` gets the lead once its flight cannot be deserted, to say [`defer`](Lead::defer), or whatever else becomes of
+    /// it, then or later. It must not block. What is obtained may be another lead: nobody has resolved the promise, and it
+    /// is to be tried once more.
+    pub(crate) fn step_down(
+        self: &Arc<Self>,
+        lead: Lead<C::Value>,
+        address: &Address,
+        config: &Config,
+        deadline: Instant,
+        then: impl FnOnce(Lead<C::Value>),
+    ) -> impl Future<Output = Obtained<C::Value>> + Send {
+        let arrived = lead.arrived;
+        let known = Config {
+            limits: Limits::NONE,
+            ..*config
+        };
+        let place = self.join(address, &known, arrived, 0).ok();
+        then(lead);
+        self.wait(address, config, deadline, arrived, place)
+    }
+
+    async fn wait(
+        self: &Arc<Self>,
+        address: &Address,
+        config: &Config,
+        deadline: Instant,
+        arrived: Moment,
+        mut place: Option<MemoWaiter<C::Value>>,
     ) -> Obtained<C::Value> {
         let _waiting = self.counters.waiting.enter();
-        let arrived = self.clock.tick();
         let mut failures: u32 = 0;
         while failures <= MAX_FAILURES {
-            let waiter = match self.join(address, config, arrived, failures) {
+            let joined = match place.take() {
+                Some(waiter) => Ok(waiter),
+                None => self.join(address, config, arrived, failures),
+            };
+            let waiter = match joined {
                 Ok(waiter) => waiter,
                 Err(limit) => {
                     self.limited(address, limit);
@@ -87,7 +125,8 @@ impl<St: Store, C: Codec> Shared<St, C> {
                 return Obtained::TimedOut;
             };
             let outcome = match turn {
-                Turn::Lead(lead) => {
+                Turn::Lead(mut lead) => {
+                    lead.arrived = arrived;
                     self.counters.led.add();
                     if failures > 0 {
                         self.counters.taken_over.add();

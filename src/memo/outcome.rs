@@ -19,6 +19,8 @@ pub(crate) enum Verdict<V> {
     Stale,
     /// The computation failed.
     Fail(Failure),
+    /// The value is being made elsewhere: those who wait go on waiting for it.
+    Defer,
 }
 
 /// What those who wait are told.

@@ -93,6 +93,12 @@ stats! {
         marked: "memolock_marked_total",
         /// Computations that were given up: an error of the inner service, a panic, a truncated body.
         abandoned: "memolock_abandoned_total",
+        /// Computations that only had work started, for others to resolve: each start of the work counts.
+        deferred: "memolock_deferred_total",
+        /// Such promises that were resolved while this process held their lease.
+        resolved: "memolock_resolved_total",
+        /// Such promises that nobody resolved before their lease ended: the work may be started again.
+        unresolved: "memolock_unresolved_total",
         /// Callers who waited longer than the wait timeout.
         wait_timeouts: "memolock_wait_timeouts_total",
         /// Stored or published values that could not be verified, and counted as absent.

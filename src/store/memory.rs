@@ -189,6 +189,22 @@ impl Inner {
         }
     }
 
+    /// Makes the lease last `lease` from now and tells `notice`, if the lock is held with `token`.
+    fn extend(&self, address: &Address, token: Token, lease: Duration, notice: Option<&Notice>) -> bool {
+        let mut slots = self.slots();
+        let Some(slot) = slots.get_mut(address).filter(|slot| slot.held_with(token)) else {
+            return false;
+        };
+        slot.lock = Some(HeldLock {
+            token,
+            expires_at: after(lease),
+        });
+        if let Some(notice) = notice {
+            slot.tell(notice);
+        }
+        true
+    }
+
     /// Does `act` and gives the lock back, if it is held with `token`.
     fn finish(&self, address: &Address, token: Token, act: impl FnOnce(), notice: &Notice) -> bool {
         let mut slots = self.slots();
@@ -245,15 +261,23 @@ impl Store for MemoryStore {
     }
 
     async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
-        let mut slots = self.inner.slots();
-        let Some(slot) = slots.get_mut(address).filter(|slot| slot.held_with(token)) else {
-            return Ok(false);
-        };
-        slot.lock = Some(HeldLock {
-            token,
-            expires_at: after(lease),
-        });
-        Ok(true)
+        Ok(self.inner.extend(address, token, lease, None))
+    }
+
+    async fn defer(&self, address: &Address, token: Token, lease: Duration, starts: u32) -> Result<bool, StoreError> {
+        let notice = Notice::Deferred { starts };
+        Ok(self.inner.extend(address, token, lease, Some(&notice)))
+    }
+
+    async fn resolve(&self, address: &Address, value: &Value, ttl: Duration) -> Result<(), StoreError> {
+        let slots = self.inner.slots();
+        if !ttl.is_zero() {
+            self.inner.values.insert(address.clone(), Entry::new(value, ttl));
+        }
+        if let Some(slot) = slots.get(address) {
+            slot.tell(&Notice::Stored(value.clone()));
+        }
+        Ok(())
     }
 
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {

@@ -6,10 +6,11 @@
 //! token of its holder and expires too; and it carries *notices* about the address to whoever watches it. Several
 //! processes may use one store; every method may be called from any of them at any time.
 //!
-//! 1. **Atomic steps.** [`acquire`](Store::acquire), [`renew`](Store::renew), [`commit`](Store::commit),
-//!    [`mark`](Store::mark) and [`release`](Store::release) each test the lock and act in one step that nothing can come between.
-//! 2. **Fenced.** `renew`, `commit`, `mark` and `release` act only while the lock holds the caller's token. A lease that ran
-//!    out, or that [`invalidate`](Store::invalidate) took away, changes nothing any more.
+//! 1. **Atomic steps.** [`acquire`](Store::acquire), [`renew`](Store::renew), [`defer`](Store::defer),
+//!    [`commit`](Store::commit), [`mark`](Store::mark) and [`release`](Store::release) each test the lock and act in one
+//!    step that nothing can come between.
+//! 2. **Fenced.** `renew`, `defer`, `commit`, `mark` and `release` act only while the lock holds the caller's token. A lease
+//!    that ran out, or that [`invalidate`](Store::invalidate) took away, changes nothing any more.
 //! 3. **Acquire is idempotent.** Asked again with the token that holds the lock already, the answer is
 //!    [`Lock::Granted`], and the lease starts anew.
 //! 4. **Notices are hints.** A watcher may miss any of them. It must hear [`Notice::Reread`] once its watch is in
@@ -25,6 +26,8 @@
 //!    [everything](Store::invalidate_all), was invalidated after its generation. A store may forget which labels were
 //!    invalidated, and whatever else it knows of that: but what may have been out of date is out of date then, for ever.
 //!    A store that keeps no generations leaves these methods out, and nothing with tags is stored in it.
+//! 8. **Promises from outside.** [`resolve`](Store::resolve) stores a value and tells all watchers, whoever holds the lock,
+//!    and leaves the lock alone. A store of which other programs know may be told the same by them.
 //!
 //! # A store of your own
 //!
@@ -108,6 +111,42 @@ pub trait Store: Clone + Send + Sync + 'static {
         token: Token,
         lease: Duration,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Makes the lease last `lease` from now, like [`renew`](Self::renew), and tells all watchers that work on the value was
+    /// started for the `starts`th time: somebody else is going to [`resolve`](Self::resolve) it. `false`, and nothing of
+    /// that, where the lock is not held with `token`.
+    ///
+    /// Defaults to renewing, and telling nobody: each process then counts the starts that are its own.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`].
+    fn defer(
+        &self,
+        address: &Address,
+        token: Token,
+        lease: Duration,
+        starts: u32,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = starts;
+        self.renew(address, token, lease)
+    }
+
+    /// Stores `value` for `ttl` and tells all watchers, in one step, whoever holds the lock, which is left alone. A `ttl` of
+    /// zero stores nothing: the value goes to those who watch at that moment.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]; by default [`StoreErrorKind::Unsupported`]. Whether the value was stored may otherwise be unknown.
+    fn resolve(
+        &self,
+        address: &Address,
+        value: &Value,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = (address, value, ttl);
+        unsupported()
+    }
 
     /// Stores `value` for `ttl`, gives the lock back and tells all watchers. `false`, and nothing of that, where the
     /// lock is not held with `token`.
@@ -303,6 +342,11 @@ pub enum Notice {
     Stored(Value),
     /// The holder gave the lock back without storing a value.
     Released(Release),
+    /// The holder had work on the value started, which somebody else is going to [`resolve`](Store::resolve).
+    Deferred {
+        /// How many times in a row, this one included.
+        starts: u32,
+    },
     /// The address was invalidated.
     Invalidated,
 }

@@ -8,6 +8,7 @@ mod contract_redis;
 mod crowd;
 mod events;
 mod examples;
+mod external;
 mod faults;
 mod freshness;
 mod layer;
@@ -16,6 +17,7 @@ mod memo;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod redis_cluster;
+mod renewable;
 mod reverse_proxy;
 mod sentinel;
 mod shutdown;

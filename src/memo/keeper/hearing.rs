@@ -4,7 +4,7 @@
 //! A value that is stored can be read by the others; one that is shared with those who wait at this moment cannot. So
 //! while callers go on joining, one watch succeeds another, and none of them ends before its successor is in effect.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -43,6 +43,14 @@ enum Successor<W> {
     None,
     Due(Instant),
     Begun(Listener<W>),
+}
+
+/// The next notice, where somebody listens. Cancel safe.
+pub(super) async fn next<St: Store, C: Codec>(hearing: &mut Option<Hearing<'_, St, C>>) -> (Notice, Moment) {
+    match hearing {
+        Some(hearing) => hearing.next().await,
+        None => pending().await,
+    }
 }
 
 impl<'a, St: Store, C: Codec> Hearing<'a, St, C> {

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Keeper, Landing};
+use super::lead::Ended;
+use super::promise::Kept;
+use super::search::Search;
+use super::{Granted, Keeper, Landing};
 use crate::codec::Codec;
+use crate::memo::claim::Claim;
 use crate::memo::flight::{Turn, Waiter};
 use crate::memo::lead::Lead;
-use crate::memo::lease::Lease;
 use crate::memo::leases::Holding;
 use crate::memo::marking::Start;
 use crate::memo::outcome::Outcome;
@@ -37,6 +40,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         let (store, lease) = (&self.shared.store, self.config.lease);
         let epoch = store.epoch();
         let asked = self.shared.clock.tick();
+        let asked_at = Instant::now();
         let (acquired, generation) = tokio::join!(
             store.acquire(&self.address, self.token, lease),
             self.shared.generation(&self.address, &self.config)
@@ -57,7 +61,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         }
         let found = self.shared.vouched(&self.address, acquired.value).await;
         if found.is_some_and(|found| !is_same(&found)) {
-            self.release(Lease::Held(epoch), Release::Abandoned).await;
+            self.release(Claim::Held(epoch), Release::Abandoned).await;
             return None;
         }
         self.shared.counters.refreshed.add();
@@ -67,8 +71,21 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             }
         };
         let start_of = generation.map(|generation| Start { generation, asked });
-        let lead = self.lead(Lease::Held(epoch), 0, start_of, holding, landing);
-        match tokio::join!(lead, compute).0 {
+        let granted = Granted {
+            claim: Claim::Held(epoch),
+            asked_at,
+            start: start_of,
+        };
+        let mut search = Search::new(0);
+        let lead = self.lead(granted, &mut search, &mut holding, &landing);
+        let stored = match tokio::join!(lead, compute).0 {
+            Ended::Landed { stored } => stored,
+            Ended::Deferred(claim) => {
+                let kept = self.keep_promise(claim, &mut search, &mut holding, &landing).await;
+                kept == Kept::Over { resolved: true }
+            }
+        };
+        match stored {
             true => None,
             false => rest(),
         }

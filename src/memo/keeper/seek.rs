@@ -1,13 +1,17 @@
 //! How a keeper comes to an outcome or a lease: it asks, and listens, and asks again.
 
-use tokio::time::timeout;
+use std::time::Duration;
+
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout};
 
 use super::hearing::Hearing;
-use super::{Keeper, Sought};
+use super::search::Search;
+use super::{Granted, Keeper, Sought};
 use crate::codec::Codec;
 use crate::error::Failure;
+use crate::memo::claim::Claim;
 use crate::memo::clock::Moment;
-use crate::memo::lease::Lease;
 use crate::memo::leases::Holding;
 use crate::memo::marking::Start;
 use crate::memo::obtain::MAX_FAILURES;
@@ -15,95 +19,149 @@ use crate::memo::outcome::Outcome;
 use crate::store::{Lock, Notice, Release, Store};
 
 /// What the promise has become, or whether to ask again.
-enum Heard<V> {
+pub(super) enum Heard<V> {
     /// For those who came before that moment.
     Landed(Outcome<V>, Moment),
     Again,
     /// So many computations in a row broke off.
     Broken(u32),
+    /// Work was started for so many times in a row, and somebody else is going to resolve the promise.
+    Deferred(u32),
 }
 
 impl<St: Store, C: Codec> Keeper<St, C> {
     /// Asks and listens until there is an outcome or a reason to compute.
-    pub(super) async fn seek(&self, holding: &mut Holding<'_>) -> Sought<C::Value> {
-        let mut hearing = None;
-        let mut waited_for_immortal = false;
-        let mut holder_died = false;
-        let mut failures = self.failures;
+    pub(super) async fn seek<'a>(
+        &'a self,
+        holding: &mut Holding<'_>,
+        search: &mut Search<'a, St, C>,
+    ) -> Sought<C::Value> {
         loop {
-            let closed = !holding.take();
-            // Whoever waits for another process goes on waiting: it will answer before a call of our own does.
-            if closed && hearing.is_none() {
-                return Sought::Lead(Lease::None, failures, None);
-            }
-            let epoch = self.shared.store.epoch();
-            let asked = self.shared.clock.tick();
-            // On one connection, both are on their way together.
-            let (acquired, generation) = tokio::join!(
-                self.shared.store.acquire(&self.address, self.token, self.config.lease),
-                self.shared.generation(&self.address, &self.config)
-            );
-            let start = generation.map(|generation| Start { generation, asked });
-            let acquired = match acquired {
-                Ok(acquired) => acquired,
-                Err(error) => {
-                    self.shared.store_failed(&self.address, "acquire", &error);
-                    return Sought::Lead(error.kind().into(), failures, None);
+            let sought = match search.starts.exhausted(&self.config) {
+                Some(until) => {
+                    holding.give_back();
+                    self.look_on(until, search).await
                 }
+                None => self.ask(holding, search).await,
             };
-            let value = self.shared.vouched(&self.address, acquired.value).await;
-            let is_stale = value.is_some();
-            if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
-                if acquired.lock == Lock::Granted {
-                    self.release(Lease::Held(epoch), Release::Abandoned).await;
-                }
-                return Sought::Landed(outcome, asked);
-            }
-            // Those who have waited for nothing this long need not wait for another computation.
-            if holder_died && is_stale && acquired.lock == Lock::Granted {
-                self.release(Lease::Held(epoch), Release::Stale).await;
-                return Sought::Landed(Outcome::Stale, Moment::END);
-            }
-            let remaining = match acquired.lock {
-                Lock::Granted if closed => {
-                    self.release(Lease::Held(epoch), Release::Abandoned).await;
-                    return Sought::Lead(Lease::None, failures, None);
-                }
-                Lock::Granted => {
-                    if hearing.is_some() {
-                        self.shared.counters.taken_over.add();
-                        tracing::debug!(address = %self.address.readable(), "taking over from another process");
-                    }
-                    return Sought::Lead(Lease::Held(epoch), failures, start);
-                }
-                Lock::Held { remaining: Some(time) } => time,
-                // A lock that never expires can only be waited for once.
-                Lock::Held { remaining: None } if waited_for_immortal => {
-                    return Sought::Lead(Lease::None, failures, None);
-                }
-                Lock::Held { remaining: None } => self.config.lease,
-            };
-            holding.give_back();
-            let hearing = hearing.get_or_insert_with(|| Hearing::start(self));
-            match timeout(remaining + self.config.jitter(), self.listen(hearing)).await {
-                Ok(Heard::Landed(outcome, before)) => return Sought::Landed(outcome, before),
-                Ok(Heard::Again) => {}
-                Ok(Heard::Broken(heard)) => {
-                    failures = failures.max(heard);
-                    if failures > MAX_FAILURES {
-                        return Sought::Landed(Outcome::Again(failures), Moment::END);
-                    }
-                }
-                Err(_) => {
-                    waited_for_immortal = matches!(acquired.lock, Lock::Held { remaining: None });
-                    holder_died = true;
-                }
+            if let Some(sought) = sought {
+                return sought;
             }
         }
     }
 
+    /// Asks for the value and the lock. Without either, listens for as long as the lock lasts.
+    async fn ask<'a>(&'a self, holding: &mut Holding<'_>, search: &mut Search<'a, St, C>) -> Option<Sought<C::Value>> {
+        let closed = !holding.take();
+        // Whoever waits for another process goes on waiting: it will answer before a call of our own does.
+        if closed && search.hearing.is_none() {
+            return Some(Sought::Lead(Granted::without(Claim::None)));
+        }
+        let epoch = self.shared.store.epoch();
+        let asked = self.shared.clock.tick();
+        let asked_at = Instant::now();
+        // On one connection, both are on their way together.
+        let (acquired, generation) = tokio::join!(
+            self.shared.store.acquire(&self.address, self.token, self.config.lease),
+            self.shared.generation(&self.address, &self.config)
+        );
+        let start = generation.map(|generation| Start { generation, asked });
+        let acquired = match acquired {
+            Ok(acquired) => acquired,
+            Err(error) => {
+                self.shared.store_failed(&self.address, "acquire", &error);
+                // Without the store nobody can resolve what was started, nor what would be started now.
+                if search.starts.any() {
+                    return self.listen_for(self.config.lease, search).await.ok().flatten();
+                }
+                return Some(Sought::Lead(Granted::without(error.kind().into())));
+            }
+        };
+        let claim = Claim::Held(epoch);
+        let value = self.shared.vouched(&self.address, acquired.value).await;
+        let is_stale = value.is_some();
+        if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
+            if acquired.lock == Lock::Granted {
+                self.release(claim, Release::Abandoned).await;
+            }
+            return Some(Sought::Landed(outcome, asked));
+        }
+        // Those who have waited for nothing this long need not wait for another computation.
+        if search.holder_died && is_stale && acquired.lock == Lock::Granted {
+            self.release(claim, Release::Stale).await;
+            return Some(Sought::Landed(Outcome::Stale, Moment::END));
+        }
+        let (remaining, immortal) = match acquired.lock {
+            Lock::Granted if closed => {
+                self.release(claim, Release::Abandoned).await;
+                return Some(Sought::Lead(Granted::without(Claim::None)));
+            }
+            Lock::Granted => {
+                if search.hearing.is_some() {
+                    self.shared.counters.taken_over.add();
+                    tracing::debug!(address = %self.address.readable(), "taking over what was given up or not finished");
+                }
+                return Some(Sought::Lead(Granted { claim, asked_at, start }));
+            }
+            Lock::Held { remaining: Some(time) } => (time, false),
+            // A lock that never expires can only be waited for once.
+            Lock::Held { remaining: None } if search.waited_for_immortal => {
+                return Some(Sought::Lead(Granted::without(Claim::None)));
+            }
+            Lock::Held { remaining: None } => (self.config.lease, true),
+        };
+        holding.give_back();
+        self.listen_for(remaining, search).await.unwrap_or_else(|_: Elapsed| {
+            search.waited_for_immortal = immortal;
+            search.holder_died = true;
+            None
+        })
+    }
+
+    /// Reads the value, and listens for as long as one more start of the work would have to finish it: nothing is started
+    /// any more, but what was started may still come to its end.
+    async fn look_on<'a>(&'a self, until: Instant, search: &mut Search<'a, St, C>) -> Option<Sought<C::Value>> {
+        let asked = self.shared.clock.tick();
+        match self.shared.store.lookup(&self.address).await {
+            Ok(value) => {
+                let value = self.shared.vouched(&self.address, value).await;
+                if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
+                    return Some(Sought::Landed(outcome, asked));
+                }
+            }
+            Err(error) => self.shared.store_failed(&self.address, "lookup", &error),
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let heard = self.listen_for(self.config.lease.min(left), search).await;
+        heard.ok().flatten()
+    }
+
+    /// Listens for this long, and a little longer, or until there is a reason to ask again.
+    async fn listen_for<'a>(
+        &'a self,
+        time: Duration,
+        search: &mut Search<'a, St, C>,
+    ) -> Result<Option<Sought<C::Value>>, Elapsed> {
+        let hearing = search.hearing.get_or_insert_with(|| Hearing::start(self));
+        Ok(
+            match timeout(time + self.config.jitter(), self.listen(hearing)).await? {
+                Heard::Landed(outcome, before) => Some(Sought::Landed(outcome, before)),
+                Heard::Again => None,
+                Heard::Deferred(starts) => {
+                    search.starts.hear(starts);
+                    None
+                }
+                Heard::Broken(heard) => {
+                    search.failures = search.failures.max(heard);
+                    let too_many = search.failures > MAX_FAILURES;
+                    too_many.then_some(Sought::Landed(Outcome::Again(search.failures), Moment::END))
+                }
+            },
+        )
+    }
+
     /// What a stored value is to those who wait for one; `None` where it is stale.
-    fn outcome(&self, value: C::Value) -> Option<Outcome<C::Value>> {
+    pub(super) fn outcome(&self, value: C::Value) -> Option<Outcome<C::Value>> {
         let codec = &self.shared.codec;
         if codec.is_marker(&value) {
             return Some(Outcome::Pass);
@@ -113,6 +171,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 
     async fn listen(&self, hearing: &mut Hearing<'_, St, C>) -> Heard<C::Value> {
         let (notice, since) = hearing.next().await;
+        self.heard(notice, since).await
+    }
+
+    /// What a notice says that was published after that moment.
+    pub(super) async fn heard(&self, notice: Notice, since: Moment) -> Heard<C::Value> {
         match notice {
             Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
                 match self.shared.vouched(&self.address, Some(value)).await {
@@ -129,6 +192,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             }
             Notice::Released(Release::Stale) => Heard::Landed(Outcome::Stale, Moment::END),
             Notice::Released(Release::Broken { failures }) => Heard::Broken(failures),
+            Notice::Deferred { starts } => Heard::Deferred(starts),
             Notice::Released(Release::Abandoned) | Notice::Reread | Notice::Invalidated => Heard::Again,
         }
     }

@@ -132,10 +132,10 @@ impl RedisStoreBuilder {
     }
 
     /// The size in bytes up to which a value is published itself. Of a larger one only the news is published, and
-    /// those who wait read it from its key.
+    /// those who wait read it from its key. Defaults to 1 MiB.
     ///
-    /// Other members of the memolock family wait for the value itself, so with them this has to be above the
-    /// largest value. Defaults to 1 MiB.
+    /// This is about ids that are derived from several parts, as the middleware's are. Under an id to the letter each
+    /// value is published itself, whatever its size: other members of the memolock family wait for nothing else.
     pub fn inline_limit(mut self, bytes: usize) -> Self {
         self.inline_limit = bytes;
         self

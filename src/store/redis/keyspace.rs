@@ -53,6 +53,12 @@ impl<'a> Keyspace<'a> {
         self.address.id()
     }
 
+    /// Whether members of the family that know no other channels may wait for this address: those whose channels are
+    /// never sharded.
+    pub(super) fn is_common(self) -> bool {
+        !is_sharded(self.value())
+    }
+
     fn derive(self, infix: &str) -> String {
         let (tag, id) = (self.address.tag(), self.address.id());
         let mut name = String::with_capacity(tag.len() + infix.len() + id.len());

@@ -6,6 +6,7 @@
 //! | `pass` | there is a result, but not one to share |
 //! | `released` | the lock was given back without a result |
 //! | `broken N` | the computation broke off, as so many did in a row: 1 to 999, in decimal |
+//! | `deferred N` | work on the value was started for the *N*th time in a row, and somebody else is going to resolve it; 1 to 999 |
 //! | `stale` | the computation failed; a stale stored value may stand in for its result |
 //! | `invalidated` | value and lock were removed |
 //! | `failed TEXT` | the computation failed; UTF-8 |
@@ -23,22 +24,20 @@ pub(super) const INVALIDATED: &[u8] = b"invalidated";
 const PASS: &[u8] = b"pass";
 const RELEASED: &[u8] = b"released";
 const BROKEN: &[u8] = b"broken ";
+const DEFERRED: &[u8] = b"deferred ";
 const STALE: &[u8] = b"stale";
 const FAILED: &[u8] = b"failed ";
 const SHARED: &[u8] = b"shared ";
 
 /// More in a row than anybody counts.
-const MOST_FAILURES: u32 = 999;
+const MOST: u32 = 999;
 
 /// The payload that announces `reason`.
 pub(super) fn release(reason: &Release, inline_limit: usize) -> Vec<u8> {
     match reason {
         Release::Abandoned => RELEASED.to_vec(),
         Release::Pass => PASS.to_vec(),
-        Release::Broken { failures } => {
-            let failures = (*failures).clamp(1, MOST_FAILURES);
-            [BROKEN, failures.to_string().as_bytes()].concat()
-        }
+        Release::Broken { failures } => counted(BROKEN, *failures),
         Release::Stale => STALE.to_vec(),
         Release::Failed(error) => [FAILED, error.message().as_bytes()].concat(),
         Release::Shared(value) => match value.bytes() {
@@ -47,6 +46,15 @@ pub(super) fn release(reason: &Release, inline_limit: usize) -> Vec<u8> {
             _ => RELEASED.to_vec(),
         },
     }
+}
+
+/// The payload that announces that work was started.
+pub(super) fn deferred(starts: u32) -> Vec<u8> {
+    counted(DEFERRED, starts)
+}
+
+fn counted(word: &[u8], count: u32) -> Vec<u8> {
+    [word, count.clamp(1, MOST).to_string().as_bytes()].concat()
 }
 
 /// What a payload says, if it says anything.
@@ -60,8 +68,12 @@ pub(super) fn parse(payload: &Bytes) -> Option<Notice> {
         _ => {}
     }
     if let Some(digits) = payload.strip_prefix(BROKEN) {
-        let failures = failures(digits)?;
+        let failures = count(digits)?;
         return Some(Notice::Released(Release::Broken { failures }));
+    }
+    if let Some(digits) = payload.strip_prefix(DEFERRED) {
+        let starts = count(digits)?;
+        return Some(Notice::Deferred { starts });
     }
     if payload.starts_with(SHARED) {
         let value = Value::encoded(payload.slice(SHARED.len()..));
@@ -72,8 +84,8 @@ pub(super) fn parse(payload: &Bytes) -> Option<Notice> {
     Some(Notice::Released(Release::Failed(RemoteError::new(text))))
 }
 
-/// A number as [`release`] writes it.
-fn failures(digits: &[u8]) -> Option<u32> {
+/// A number as [`counted`] writes it.
+fn count(digits: &[u8]) -> Option<u32> {
     let is_number = matches!(digits, [b'1'..=b'9', rest @ ..] if rest.len() < 3 && rest.iter().all(u8::is_ascii_digit));
     is_number.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0')))
 }
@@ -136,6 +148,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_of_starts_survives_the_wire() {
+        for (said, expected) in [(0, 1), (1, 1), (999, 999), (u32::MAX, 999)] {
+            let notice = parse(&deferred(said).into());
+            assert!(
+                matches!(notice, Some(Notice::Deferred { starts }) if starts == expected),
+                "{notice:?}"
+            );
+        }
+    }
+
+    #[test]
     fn anything_else_is_no_notice() {
         let hostile: &[&[u8]] = &[
             b"",
@@ -156,6 +179,9 @@ mod tests {
             b"broken 1000",
             b"broken +1",
             b"broken 1 ",
+            b"deferred",
+            b"deferred 0",
+            b"deferred x",
             b"stale ",
             b"\0\0\0\0",
             b"invalidated\0",

@@ -35,6 +35,25 @@ pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// `KEYS`: lock. `ARGV`: token, lease in ms, channel, payload.
+pub(super) static DEFER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
+         redis.call('PEXPIRE', KEYS[1], ARGV[2]) \
+         redis.call('PUBLISH', ARGV[3], ARGV[4]) \
+         return 1",
+    )
+});
+
+/// `KEYS`: value. `ARGV`: value, TTL in ms or 0 to store nothing, channel, and the payload unless it is the value.
+pub(super) static RESOLVE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if ARGV[2] ~= '0' then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end \
+         redis.call('PUBLISH', ARGV[3], ARGV[4] or ARGV[1]) \
+         return 1",
+    )
+});
+
 /// `KEYS`: lock. `ARGV`: token, channel, payload.
 pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(

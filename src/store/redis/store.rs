@@ -218,6 +218,15 @@ impl RedisStore {
         script.run(&self.inner.link, at, keys, args).await
     }
 
+    /// Whether a value is published itself, rather than the news of it. To other members of the family, each payload is the
+    /// value to the letter, and there is no other way to it; a stamp in front of it is not for them.
+    fn is_inline(&self, keys: Keyspace<'_>, value: &Value, bytes: &[u8]) -> bool {
+        match keys.is_common() {
+            true => value.stamp().is_none(),
+            false => bytes.len() <= self.inner.inline_limit,
+        }
+    }
+
     fn generations(&self, tag: &Tag) -> Generations<'_> {
         Generations::new(&self.inner.link, tag)
     }
@@ -275,7 +284,7 @@ impl Store for RedisStore {
         let keys = Keyspace::new(address);
         let bytes = value.bytes()?;
         let (token, ttl) = (token.to_string(), millis(ttl).to_string());
-        let inline = bytes.len() <= self.inner.inline_limit;
+        let inline = self.is_inline(keys, value, &bytes);
         let channel = if inline { keys.promise() } else { keys.control() };
         let args = [
             token.as_bytes(),
@@ -289,10 +298,39 @@ impl Store for RedisStore {
             .await
     }
 
+    async fn defer(&self, address: &Address, token: Token, lease: Duration, starts: u32) -> Result<bool, StoreError> {
+        let keys = Keyspace::new(address);
+        let (token, lease, channel) = (token.to_string(), millis(lease).to_string(), keys.control());
+        let payload = message::deferred(starts);
+        let args = [token.as_bytes(), lease.as_bytes(), channel.as_bytes(), &payload];
+        self.run(keys, &script::DEFER, &[&keys.lock()], &args).await
+    }
+
+    async fn resolve(&self, address: &Address, value: &Value, ttl: Duration) -> Result<(), StoreError> {
+        let keys = Keyspace::new(address);
+        let bytes = value.bytes()?;
+        let stored = !ttl.is_zero();
+        let ttl = if stored { millis(ttl) } else { 0 }.to_string();
+        // What is not stored cannot be read.
+        let whole = !stored || self.is_inline(keys, value, &bytes);
+        let channel = if whole { keys.promise() } else { keys.control() };
+        let args = [&bytes[..], ttl.as_bytes(), channel.as_bytes(), message::STORED];
+        let args = if whole { &args[..3] } else { &args };
+        self.run(keys, &script::RESOLVE, &[keys.value()], args).await?;
+        Ok(())
+    }
+
     async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
         let keys = Keyspace::new(address);
-        let (token, channel) = (token.to_string(), keys.control());
-        let payload = message::release(&reason, self.inner.inline_limit);
+        let token = token.to_string();
+        let (channel, payload) = match &reason {
+            // Other members of the family wait for it as well, and listen nowhere else.
+            Release::Shared(value) if keys.is_common() && value.stamp().is_none() => (keys.promise(), value.bytes()?),
+            reason => {
+                let payload = message::release(reason, self.inner.inline_limit);
+                (keys.control(), payload.into())
+            }
+        };
         let args = [token.as_bytes(), channel.as_bytes(), &payload];
         self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await
     }

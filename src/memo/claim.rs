@@ -1,0 +1,31 @@
+//! [`Claim`]: how sure a keeper is of the lock.
+
+use crate::error::StoreErrorKind;
+
+/// Whether the lock is ours while a waiter computes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Since this epoch of the store.
+    Held(u64),
+    /// The store did not say in time. If the lock was taken after all it must not outlast the computation; nobody knows
+    /// when it was taken, so what is computed stays in this process.
+    Unknown,
+    /// The store cannot be asked: what is computed stays in this process.
+    None,
+}
+
+impl Claim {
+    pub(crate) fn is_held(self) -> bool {
+        matches!(self, Self::Held(_))
+    }
+}
+
+impl From<StoreErrorKind> for Claim {
+    fn from(kind: StoreErrorKind) -> Self {
+        match kind {
+            // Nothing was sent.
+            StoreErrorKind::Unavailable | StoreErrorKind::Config | StoreErrorKind::Unsupported => Self::None,
+            StoreErrorKind::Timeout | StoreErrorKind::Rejected | StoreErrorKind::Encode => Self::Unknown,
+        }
+    }
+}

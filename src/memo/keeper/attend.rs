@@ -1,0 +1,230 @@
+//! How a keeper sees to a computation that is under way: its lease, and what happens around it.
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use super::Keeper;
+use super::hearing::{self, Hearing};
+use super::seek::Heard;
+use crate::codec::Codec;
+use crate::memo::claim::Claim;
+use crate::memo::clock::Moment;
+use crate::memo::config::Config;
+use crate::memo::lead::{Led, Manner};
+use crate::memo::lease::{End, Extension, Handed, LeaseError};
+use crate::memo::leases::Holding;
+use crate::memo::outcome::{Outcome, Verdict};
+use crate::store::{Notice, Release, Store};
+
+/// What became of the computation while the lease was kept alive.
+pub(super) enum Attended<V> {
+    Concluded(Verdict<V>),
+    /// Somebody else resolved the promise meanwhile, for those who came before that moment.
+    Resolved(Outcome<V>, Moment),
+    /// Given up.
+    Abandoned,
+    /// Still under way, but its result will be refused.
+    LeaseLost,
+}
+
+/// The lease of a computation under way.
+struct Tending {
+    claim: Claim,
+    /// Whether there is something to renew.
+    held: bool,
+    /// When it ends unless it is renewed.
+    end: Instant,
+    /// When it is to be renewed.
+    beat: Instant,
+    /// Set where the computation says when to renew it.
+    handed: Option<Handed>,
+}
+
+impl<St: Store, C: Codec> Keeper<St, C> {
+    /// Keeps the lease until there is a verdict, or no lease; gives it back before that where the process shuts down.
+    /// `asked_at` is when the store was asked for the lease.
+    pub(super) async fn attend<'a>(
+        &'a self,
+        claim: &mut Claim,
+        asked_at: Instant,
+        hearing: &mut Option<Hearing<'a, St, C>>,
+        holding: &mut Holding<'_>,
+        led: &mut Led<C::Value>,
+    ) -> Attended<C::Value> {
+        let mut tending = self.tending(*claim, asked_at);
+        let mut confirming = None;
+        let mut told_manner = false;
+        loop {
+            tokio::select! {
+                biased;
+                verdict = &mut led.verdict => return verdict.map_or(Attended::Abandoned, Attended::Concluded),
+                manner = &mut led.manner, if !told_manner => {
+                    told_manner = true;
+                    match manner {
+                        Ok(Manner::ByHand(handed)) => tending.hand_over(handed),
+                        Ok(Manner::Listening(listens)) => confirming = self.start_listening(hearing, listens),
+                        Err(_) => {}
+                    }
+                }
+                (notice, since) = hearing::next(hearing) => match notice {
+                    Notice::Reread => drop(confirming.take().map(|listens| listens.send(()))),
+                    Notice::Stored(_) => if let Heard::Landed(outcome, before) = self.heard(notice, since).await {
+                        return Attended::Resolved(outcome, before);
+                    }
+                    // Whoever holds the lock is the one to say anything else.
+                    _ => {}
+                },
+                () = self.tend(&mut tending) => return Attended::LeaseLost,
+                () = self.shared.leases.closed(), if *claim != Claim::None => {
+                    if !self.give_back(*claim).await {
+                        return Attended::LeaseLost;
+                    }
+                    holding.give_back();
+                    *claim = Claim::None;
+                    tending.end_never();
+                }
+            }
+        }
+    }
+
+    fn tending(&self, claim: Claim, asked_at: Instant) -> Tending {
+        Tending {
+            claim,
+            held: claim.is_held(),
+            end: asked_at + self.config.lease.min(Config::LONG),
+            beat: Instant::now() + self.config.lease.min(Config::LONG) / 3,
+            handed: None,
+        }
+    }
+
+    /// Listens, and says so as soon as nothing can be missed.
+    fn start_listening<'a>(
+        &'a self,
+        hearing: &mut Option<Hearing<'a, St, C>>,
+        listens: oneshot::Sender<()>,
+    ) -> Option<oneshot::Sender<()>> {
+        if hearing.is_some() {
+            let _ = listens.send(());
+            return None;
+        }
+        *hearing = Some(Hearing::start(self));
+        Some(listens)
+    }
+
+    /// Gives the lease back although the computation goes on. `false` where it was lost.
+    async fn give_back(&self, claim: Claim) -> bool {
+        match self.release(claim, Release::Abandoned).await {
+            Some(true) => {
+                self.shared.counters.given_back.add();
+                tracing::debug!(address = %self.address.readable(), "lease given back: the result stays in this process");
+                true
+            }
+            Some(false) => !claim.is_held() || self.is_forgotten(claim),
+            None => true,
+        }
+    }
+
+    /// Resolves once the lease is lost; without one there is nothing that could end. Cancel safe.
+    async fn tend(&self, tending: &mut Tending) {
+        loop {
+            let lost = match &mut tending.handed {
+                None => self.heartbeat(tending).await,
+                Some(handed) => {
+                    let end = tending.end;
+                    let extension = tokio::select! {
+                        biased;
+                        Some(extension) = handed.extensions.recv() => Some(extension),
+                        () = sleep_until(end), if tending.held => None,
+                        // Every handle was dropped, and nothing ends.
+                        else => std::future::pending().await,
+                    };
+                    match extension {
+                        Some(extension) => self.extend(tending, extension).await,
+                        None => {
+                            // The store's clock is a little behind. Nobody has to wait for that.
+                            self.release(tending.claim, Release::Abandoned).await;
+                            true
+                        }
+                    }
+                }
+            };
+            if lost {
+                return;
+            }
+        }
+    }
+
+    /// Waits until it is time, and renews the lease. Whether it was lost.
+    async fn heartbeat(&self, tending: &mut Tending) -> bool {
+        sleep_until(tending.beat).await;
+        let now = Instant::now();
+        tending.beat = now + self.config.lease.min(Config::LONG) / 3;
+        self.flight.nudge();
+        if !tending.held {
+            return false;
+        }
+        match self.renew(self.config.lease).await {
+            Ok(true) => tending.end = now + self.config.lease.min(Config::LONG),
+            Ok(false) => tending.held = false,
+            Err(_) => {}
+        }
+        !tending.held && !self.is_forgotten(tending.claim)
+    }
+
+    /// Extends the lease as the computation asks. Whether it was lost.
+    async fn extend(&self, tending: &mut Tending, Extension { by, answer }: Extension) -> bool {
+        let now = Instant::now();
+        let (answered, lost) = if !tending.held {
+            (Ok(()), false)
+        } else if now >= tending.end {
+            self.release(tending.claim, Release::Abandoned).await;
+            (Err(LeaseError::Lost), true)
+        } else {
+            let end = tending.end.max(now + by.min(Config::LONG));
+            match self.renew(end - now).await {
+                Ok(true) => {
+                    tending.end_at(end);
+                    (Ok(()), false)
+                }
+                // Those who wait here go on waiting.
+                Ok(false) if self.is_forgotten(tending.claim) => {
+                    tending.end_never();
+                    (Ok(()), false)
+                }
+                Ok(false) => (Err(LeaseError::Lost), true),
+                Err(error) => (Err(LeaseError::Store(error)), false),
+            }
+        };
+        // A computation that does not wait for the answer has one reason less to go on.
+        let _ = answer.send(answered);
+        lost
+    }
+}
+
+impl Tending {
+    fn hand_over(&mut self, handed: Handed) {
+        self.handed = Some(handed);
+        match self.held {
+            true => self.end_at(self.end),
+            false => self.end_never(),
+        }
+    }
+
+    fn end_at(&mut self, end: Instant) {
+        self.end = end;
+        self.say(End::At(end));
+    }
+
+    /// What is computed stays in this process.
+    fn end_never(&mut self) {
+        self.held = false;
+        self.claim = Claim::None;
+        self.say(End::Never);
+    }
+
+    fn say(&self, end: End) {
+        if let Some(handed) = &self.handed {
+            handed.end.send_replace(end);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! How a keeper hands a result on: to the store, to those who wait elsewhere, to those who wait here.
+
+use std::time::Duration;
+
+use super::{Keeper, Landing};
+use crate::codec::Codec;
+use crate::error::StoreErrorKind;
+use crate::memo::claim::Claim;
+use crate::memo::clock::Moment;
+use crate::memo::marking::Marking;
+use crate::memo::outcome::Outcome;
+use crate::store::{Release, Store, Value};
+
+/// What becomes of a result on its way to others.
+enum Marked {
+    Ready(Value),
+    /// Right for those only who came before that moment.
+    Outdated(Moment),
+    /// It stays in this process.
+    Ours,
+}
+
+impl<St: Store, C: Codec> Keeper<St, C> {
+    /// Whether the value was stored.
+    pub(super) async fn commit(
+        &self,
+        claim: Claim,
+        value: C::Value,
+        ttl: Duration,
+        marking: Marking,
+        landing: &Landing<'_, St, C>,
+    ) -> bool {
+        // Whoever comes from here on may know of an invalidation that came after the commit.
+        let sent = self.shared.clock.tick();
+        let stored = match self.stamp(claim, &value, marking).await {
+            Marked::Ready(stored) => stored,
+            Marked::Outdated(asked) => {
+                self.call_in(claim, value, asked, landing).await;
+                return false;
+            }
+            Marked::Ours => {
+                self.keep_to_ourselves(claim, value, landing).await;
+                return false;
+            }
+        };
+        let committed = self.shared.store.commit(&self.address, self.token, &stored, ttl).await;
+        match &committed {
+            Ok(true) => landing.land_before(sent, Outcome::Ready(value)),
+            Ok(false) => landing.land(self.refused(claim, value)),
+            Err(error) => {
+                self.shared.store_failed(&self.address, "commit", error);
+                landing.land(Outcome::Ready(value));
+                // Nobody elsewhere should have to wait for the lease to end.
+                match error.kind() {
+                    StoreErrorKind::Encode => _ = self.release(claim, Release::Abandoned).await,
+                    // A store that is full takes no value, but may still pass it on.
+                    StoreErrorKind::Rejected => _ = self.release(claim, Release::Shared(stored)).await,
+                    StoreErrorKind::Timeout
+                    | StoreErrorKind::Unavailable
+                    | StoreErrorKind::Config
+                    | StoreErrorKind::Unsupported => {}
+                }
+            }
+        }
+        committed.unwrap_or(false)
+    }
+
+    pub(super) async fn share(&self, claim: Claim, value: C::Value, marking: Marking, landing: &Landing<'_, St, C>) {
+        let sent = self.shared.clock.tick();
+        let shared = match self.stamp(claim, &value, marking).await {
+            Marked::Ready(shared) => shared,
+            Marked::Outdated(asked) => return self.call_in(claim, value, asked, landing).await,
+            Marked::Ours => return self.keep_to_ourselves(claim, value, landing).await,
+        };
+        match self.release(claim, Release::Shared(shared)).await {
+            Some(true) => landing.land_before(sent, Outcome::Ready(value)),
+            Some(false) => landing.land(self.refused(claim, value)),
+            None => landing.land(Outcome::Ready(value)),
+        }
+    }
+
+    /// The value as others are to have it, if they are.
+    ///
+    /// That it is current now makes it right for those who came before now. Whoever reads it later, or hears of it, asks
+    /// again.
+    async fn stamp(&self, claim: Claim, value: &C::Value, marking: Marking) -> Marked {
+        if !claim.is_held() {
+            return Marked::Ours;
+        }
+        let value = Value::native(&self.address, &self.shared.codec, value.clone());
+        let (stamp, asked) = match marking {
+            Marking::Plain => return Marked::Ready(value),
+            Marking::Stamped(stamp, asked) => (stamp, asked),
+            Marking::Unknown => {
+                tracing::debug!(address = %self.address.readable(), "a result with tags stays in this process: the store did not say when it was begun");
+                return Marked::Ours;
+            }
+        };
+        match self.shared.store.is_current(&self.shared.tag, &stamp).await {
+            Ok(true) => Marked::Ready(value.stamped(stamp)),
+            Ok(false) => Marked::Outdated(asked),
+            Err(error) => {
+                self.shared.store_failed(&self.address, "is_current", &error);
+                Marked::Ours
+            }
+        }
+    }
+
+    /// Something that the result is tagged with was invalidated while it was computed. Those who came before it was begun
+    /// get it, because they came before the invalidation as well; the others ask again.
+    async fn call_in(&self, claim: Claim, value: C::Value, asked: Moment, landing: &Landing<'_, St, C>) {
+        self.shared.counters.fenced.add();
+        tracing::debug!(address = %self.address.readable(), "result not stored: a tag was invalidated while it was computed");
+        self.release(claim, Release::Abandoned).await;
+        landing.land_before(asked, Outcome::Ready(value));
+    }
+
+    /// Hands the result to those who wait here. If there is a lock after all, it may have been taken when the
+    /// computation was long under way, and after an invalidation: it vouches for nothing.
+    async fn keep_to_ourselves(&self, claim: Claim, value: C::Value, landing: &Landing<'_, St, C>) {
+        landing.land(Outcome::Ready(value));
+        self.release(claim, Release::Abandoned).await;
+    }
+
+    /// Whether nobody took the lease away: the store has forgotten it.
+    pub(super) fn is_forgotten(&self, claim: Claim) -> bool {
+        matches!(claim, Claim::Held(epoch) if epoch != self.shared.store.epoch())
+    }
+
+    /// The store would not take the value. A restart of the store is no reason for those who wait here to have it
+    /// computed once more.
+    fn refused(&self, claim: Claim, value: C::Value) -> Outcome<C::Value> {
+        if self.is_forgotten(claim) {
+            tracing::debug!(address = %self.address.readable(), "the store has forgotten the lease; the result stays in this process");
+            return Outcome::Ready(value);
+        }
+        self.fenced()
+    }
+
+    /// The lease was lost while the computation ran. Some of those who wait may have come after the invalidation that
+    /// took it away, so none of them gets the value.
+    pub(super) fn fenced(&self) -> Outcome<C::Value> {
+        self.shared.counters.fenced.add();
+        tracing::debug!(address = %self.address.readable(), "result refused: the lease ended or the key was invalidated");
+        Outcome::Again(0)
+    }
+}

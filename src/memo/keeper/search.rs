@@ -1,0 +1,74 @@
+//! [`Search`]: what a keeper has learnt so far.
+
+use tokio::time::Instant;
+
+use super::hearing::Hearing;
+use crate::codec::Codec;
+use crate::memo::config::Config;
+use crate::store::Store;
+
+pub(super) struct Search<'a, St: Store, C: Codec> {
+    pub(super) hearing: Option<Hearing<'a, St, C>>,
+    pub(super) waited_for_immortal: bool,
+    pub(super) holder_died: bool,
+    /// How many computations in a row are known to have broken off.
+    pub(super) failures: u32,
+    pub(super) starts: Starts,
+}
+
+impl<St: Store, C: Codec> Search<'_, St, C> {
+    pub(super) fn new(failures: u32) -> Self {
+        Self {
+            hearing: None,
+            waited_for_immortal: false,
+            holder_died: false,
+            failures,
+            starts: Starts::new(),
+        }
+    }
+}
+
+/// How many times in a row work was started, here or elsewhere, that others are to finish.
+pub(super) struct Starts {
+    count: u32,
+    last: Instant,
+}
+
+impl Starts {
+    fn new() -> Self {
+        Self {
+            count: 0,
+            last: Instant::now(),
+        }
+    }
+
+    pub(super) fn any(&self) -> bool {
+        self.count > 0
+    }
+
+    /// One more, here. Returns how many that makes.
+    pub(super) fn begin(&mut self) -> u32 {
+        self.hear(self.count.saturating_add(1));
+        self.count
+    }
+
+    /// Somebody knows of so many.
+    pub(super) fn hear(&mut self, count: u32) {
+        self.count = self.count.max(count);
+        self.last = Instant::now();
+    }
+
+    /// Until when nothing is to be started any more. After that, all who waited for what was started have been answered, and
+    /// those who came later have attempts of their own.
+    pub(super) fn exhausted(&mut self, config: &Config) -> Option<Instant> {
+        if self.count < config.max_attempts {
+            return None;
+        }
+        let until = self.last + config.wait_timeout.min(Config::LONG);
+        if until <= Instant::now() {
+            self.count = 0;
+            return None;
+        }
+        Some(until)
+    }
+}

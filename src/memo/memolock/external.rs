@@ -1,0 +1,163 @@
+//! Promises that other programs resolve.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Instrument;
+
+use super::MemoLock;
+use crate::codec::Codec;
+use crate::error::{Error, StoreError};
+use crate::key::{Key, KeyError};
+use crate::memo::compute::start_work;
+use crate::memo::obtain::Obtained;
+use crate::store::{Stamp, Store, Value};
+
+impl<St: Store, C: Codec> MemoLock<St, C> {
+    /// The value under `id`: from the store, or from whoever resolves the promise of it. `request` only has the work
+    /// started, by a worker behind a queue for instance, which then [resolves](Self::resolve) it.
+    ///
+    /// One caller of the cluster takes the lock and runs `request`, in a task of its own. Then it waits as all others do, in
+    /// this process and every other, until the value is published: with [`resolve`](Self::resolve), or by a program in
+    /// any language that says to Redis, under the tag `T` and the id `ID`,
+    ///
+    /// ```text
+    /// SET T:ID value EX 60
+    /// PUBLISH T/notif:ID value
+    /// ```
+    ///
+    /// Everybody gets it at once. Of a worker that only publishes, those get it who wait at that moment; one that only
+    /// stores is found when the lease ends.
+    ///
+    /// The work has as long as the [lease](Self::lease), which nobody renews. If it is not resolved by then, one caller of
+    /// the cluster has it started again, with its own `request`, and so on up to [`max_attempts`](Self::max_attempts). After
+    /// that nothing is started any more, but whoever waits goes on waiting until the [wait timeout](Self::wait_timeout),
+    /// which should be longer than as many leases: a worker that is only slow still answers everybody. The lock is given
+    /// back as soon as the promise is resolved, by the process that holds it.
+    ///
+    /// An [`invalidate`](Self::invalidate) meanwhile, or a [`shutdown`](Self::shutdown) of the process that had the work
+    /// started, has it started again by another one of those who wait; what was started before may still resolve the
+    /// promise, as whoever publishes is believed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_memolock::{MemoLock, MemoryStore, StoreError};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let reports = MemoLock::new(MemoryStore::new(), "report").lease(Duration::from_secs(15));
+    /// let worker = reports.clone();
+    /// let report = reports
+    ///     .get_or_request("42", move || {
+    ///         let worker = worker.clone();
+    ///         async move {
+    ///             // To a queue, say. This worker is a task.
+    ///             tokio::spawn(async move {
+    ///                 worker.resolve("42", "rendered".into(), Duration::from_secs(60)).await
+    ///             });
+    ///             Ok::<_, StoreError>(())
+    ///         }
+    ///     })
+    ///     .await
+    ///     .unwrap();
+    /// assert_eq!(report, "rendered");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WaitTimeout`] where nobody resolved it in time. [`Error::Computation`] and [`Error::Remote`] where `request`
+    /// failed: those who wait at that moment get its error, nothing is stored, and the lock is given back.
+    /// [`Error::AtLimit`] at a limit, whatever [`at_limit`](Self::at_limit) says, as there is nothing that a caller could
+    /// compute for itself. Otherwise as [`MemoLock::get_or_compute`].
+    ///
+    /// Without the store, `request` still runs once a process. Those who wait get what is stored or published once it is
+    /// back.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime. A panic of `request` is [`Error::Panicked`].
+    pub async fn get_or_request<K, F, Fut, E>(&self, id: K, request: F) -> Result<C::Value, Error<E>>
+    where
+        K: TryInto<Key>,
+        K::Error: Into<KeyError>,
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display + Send + Sync + 'static,
+    {
+        let address = self.address(id).map_err(Error::Key)?;
+        if let Some(value) = self.find(&address).await {
+            return Ok(value);
+        }
+        let (shared, config) = (&self.shared, &self.config);
+        let deadline = config.deadline();
+        let request = Arc::new(request);
+        let mut obtained = shared.obtain(&address, config, deadline).await;
+        loop {
+            let lead = match obtained {
+                Obtained::Followed(value) => return Ok(value),
+                Obtained::Lead(lead) => lead,
+                Obtained::Limited(limit) => return Err(Error::AtLimit(limit)),
+                Obtained::Failed(failure) => return Err(failure.into()),
+                Obtained::TimedOut => return Err(Error::WaitTimeout),
+                Obtained::Pass | Obtained::Stale | Obtained::GaveUp => return Err(Error::Abandoned),
+            };
+            let start = |lead| drop(tokio::spawn(start_work(lead, Arc::clone(&request)).in_current_span()));
+            obtained = shared.step_down(lead, &address, config, deadline, start).await;
+        }
+    }
+
+    /// Stores `value` under `id` for `ttl`, and gives it to everybody who waits for it, in one step: to those of
+    /// [`get_or_request`](Self::get_or_request), and to all others.
+    ///
+    /// Whoever resolves is believed, with or without the lock. The lock is left alone: whoever holds it gives it back. With
+    /// a `ttl` of zero nothing is stored, and the value goes to those who wait at this moment.
+    ///
+    /// The value has no tags. Where all values are [`stamped`](Self::stamped), it counts as begun now.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_memolock::{MemoLock, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let reports = MemoLock::new(MemoryStore::new(), "report");
+    /// reports.resolve("42", "rendered".into(), Duration::from_secs(60)).await.unwrap();
+    /// assert_eq!(reports.get("42").await.unwrap().unwrap(), "rendered");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`] where the id cannot be a key or the store could not be told.
+    pub async fn resolve<K>(&self, id: K, value: C::Value, ttl: Duration) -> Result<(), ResolveError>
+    where
+        K: TryInto<Key>,
+        K::Error: Into<KeyError>,
+    {
+        let address = self.address(id).map_err(ResolveError::Key)?;
+        let shared = &self.shared;
+        let mut value = Value::native(&address, &shared.codec, value);
+        if shared.stamps_all() {
+            let generation = shared.store.generation(&shared.tag).await;
+            value = value.stamped(Stamp::new(generation.map_err(ResolveError::Store)?, Vec::new()));
+        }
+        let resolved = shared.store.resolve(&address, &value, ttl).await;
+        resolved.map_err(ResolveError::Store)
+    }
+}
+
+/// Why [`MemoLock::resolve`] did not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The id cannot be a key.
+    #[error("the id cannot be a key")]
+    Key(#[source] KeyError),
+    /// Whether the value was stored and published is unknown, unless the kind says that nothing was sent. It may be resolved
+    /// again.
+    #[error("the store could not be told of the value")]
+    Store(#[source] StoreError),
+}

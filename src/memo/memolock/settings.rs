@@ -1,0 +1,75 @@
+//! What can be set on a [`MemoLock`].
+
+use std::time::Duration;
+
+use super::MemoLock;
+use crate::codec::Codec;
+use crate::memo::config::Config;
+use crate::memo::limits::AtLimit;
+use crate::store::Store;
+
+impl<St: Store, C: Codec> MemoLock<St, C> {
+    /// How long a lock lasts unless renewed; a computation that runs longer renews it every third of that. A process
+    /// that dies is succeeded after at most this time. Defaults to 5 seconds; less than 100 milliseconds counts as
+    /// 100 milliseconds.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.config.lease = lease.max(Config::MIN_LEASE);
+        self
+    }
+
+    /// How long a caller waits for a computation that somebody else leads. Defaults to 30 seconds.
+    #[must_use]
+    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
+        self.config.wait_timeout = timeout;
+        self
+    }
+
+    /// How long a computed value is kept. Defaults to 60 seconds. See also [`MemoLock::get_or_compute_for`].
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.config.ttl = ttl;
+        self
+    }
+
+    /// How many times in a row work is started that others are to finish, when nobody resolves it: see
+    /// [`MemoLock::get_or_request`]. Whoever waits counts what was started here and what it hears of others, anew once it
+    /// has been as long as the [wait timeout](Self::wait_timeout) since the last start. Defaults to 3; 0 counts as 1.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.config.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// How many callers may wait for one id in this process. Whoever comes on top of that is at a limit. Defaults to
+    /// 65,536.
+    #[must_use]
+    pub fn max_waiters(mut self, callers: usize) -> Self {
+        self.config.limits.waiters = callers;
+        self
+    }
+
+    /// How many ids may be in flight in this process, each with any number of callers. Whoever asks for one more is at a
+    /// limit. Defaults to 16,384.
+    #[must_use]
+    pub fn max_in_flight(mut self, ids: usize) -> Self {
+        self.config.limits.in_flight = ids;
+        self
+    }
+
+    /// How long, in bytes, an id may be to be memoized. For a longer one every caller computes, and nothing is stored.
+    /// Defaults to 2048, which no [`Key`] exceeds.
+    #[must_use]
+    pub fn max_key(mut self, bytes: usize) -> Self {
+        self.config.limits.key = bytes;
+        self
+    }
+
+    /// What becomes of callers at a limit: they compute for themselves, or get [`Error::AtLimit`]. Defaults to the
+    /// first, [`AtLimit::Bypass`].
+    #[must_use]
+    pub fn at_limit(mut self, at_limit: AtLimit) -> Self {
+        self.config.limits.at_limit = at_limit;
+        self
+    }
+}

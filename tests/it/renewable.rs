@@ -1,0 +1,229 @@
+//! Computations that extend their leases themselves, over the embedded store. Time is paused.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tower_memolock::{Error, Lease, LeaseError, MemoLock, MemoryStore};
+
+const LEASE: Duration = Duration::from_secs(5);
+
+/// A little more than a lease that nobody gave back can last.
+const SLACK: Duration = Duration::from_millis(150);
+
+fn node(store: &MemoryStore) -> MemoLock<MemoryStore> {
+    MemoLock::new(store.clone(), "likes").lease(LEASE)
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Lets every task run that can.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Asks on a task, and returns once the computation runs.
+async fn lead<F, Fut, E>(memo: &MemoLock<MemoryStore>, compute: F) -> JoinHandle<Result<Bytes, Error<E>>>
+where
+    F: FnOnce(Lease) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Bytes, E>> + Send + 'static,
+    E: std::fmt::Display + Send + Sync + 'static,
+{
+    let memo = memo.clone();
+    let (started, has_started) = oneshot::channel();
+    let caller = tokio::spawn(async move {
+        let compute = move |lease| {
+            let _ = started.send(());
+            compute(lease)
+        };
+        memo.get_or_compute_renewable("a", compute).await
+    });
+    has_started.await.expect("the computation runs");
+    caller
+}
+
+/// Asks for the same, with another value. Counts how often that is computed.
+fn follow(
+    memo: &MemoLock<MemoryStore>,
+    runs: &Arc<AtomicUsize>,
+) -> JoinHandle<(Result<Bytes, Error<Infallible>>, Instant)> {
+    let (memo, runs) = (memo.clone(), Arc::clone(runs));
+    tokio::spawn(async move {
+        let compute = move || async move {
+            runs.fetch_add(1, Ordering::SeqCst);
+            Ok("another".into())
+        };
+        (memo.get_or_compute("a", compute).await, Instant::now())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_computation_that_extends_its_lease_keeps_it() {
+    let store = MemoryStore::new();
+    let (here, there) = (node(&store), node(&store));
+    let runs = Arc::default();
+    let leader = lead(&here, |lease| async move {
+        assert_eq!(lease.remaining(), LEASE);
+        sleep(secs(4)).await;
+        lease.extend(secs(10)).await?;
+        assert_eq!(lease.remaining(), secs(10));
+        // Nothing takes away what was given.
+        lease.extend(secs(1)).await?;
+        assert_eq!(lease.remaining(), secs(10));
+        sleep(secs(9)).await;
+        Ok::<_, LeaseError>("slow".into())
+    })
+    .await;
+    let followers = [follow(&here, &runs), follow(&there, &runs)];
+    assert_eq!(leader.await.unwrap().unwrap(), "slow");
+    for follower in followers {
+        assert_eq!(follower.await.unwrap().0.unwrap(), "slow");
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 0);
+    assert_eq!(there.get("a").await.unwrap().unwrap(), "slow");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_renews_the_lease_but_the_computation() {
+    let store = MemoryStore::new();
+    let nodes = [node(&store), node(&store)];
+    for there in [&nodes[0], &nodes[1]] {
+        let runs = Arc::default();
+        let begun = Instant::now();
+        let (extended, has_extended) = oneshot::channel();
+        let leader = lead(&nodes[0], |lease| async move {
+            sleep(secs(6)).await;
+            assert_eq!(lease.remaining(), Duration::ZERO);
+            let lost = lease.extend(secs(10)).await;
+            extended
+                .send(lost.as_ref().map_err(ToString::to_string).copied())
+                .unwrap();
+            lost.map(|()| "too late".into())
+        })
+        .await;
+        let (value, at) = follow(there, &runs).await.unwrap();
+        assert_eq!(value.unwrap(), "another");
+        let waited = at - begun;
+        assert!(waited >= LEASE && waited < LEASE + SLACK, "{waited:?}");
+        let told = has_extended.await.unwrap().unwrap_err();
+        assert!(told.contains("somebody else takes over"), "{told}");
+        let result = leader.await.unwrap();
+        assert!(matches!(result, Err(Error::Computation(e)) if matches!(*e, LeaseError::Lost)));
+        assert_eq!(runs.load(Ordering::SeqCst), 1);
+        assert_eq!(there.get("a").await.unwrap().unwrap(), "another");
+        there.invalidate("a").await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_computed_after_the_lease_goes_to_its_own_caller_alone() {
+    let store = MemoryStore::new();
+    let (here, there) = (node(&store).ttl(secs(2)), node(&store).ttl(secs(2)));
+    let runs = Arc::default();
+    let leader = lead(&here, |_lease| async move {
+        sleep(secs(8)).await;
+        Ok::<_, LeaseError>("late".into())
+    })
+    .await;
+    let followers = [follow(&here, &runs), follow(&there, &runs)];
+    for follower in followers {
+        assert_eq!(follower.await.unwrap().0.unwrap(), "another");
+    }
+    assert_eq!(leader.await.unwrap().unwrap(), "late");
+    settle().await;
+    assert_eq!(there.get("a").await.unwrap(), None, "a commit without a lease");
+    assert_eq!(here.stats().fenced, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_taken_away_cannot_be_extended() {
+    let store = MemoryStore::new();
+    let (here, there) = (node(&store), node(&store));
+    let (go, may_go) = oneshot::channel::<()>();
+    let leader = lead(&here, |lease| async move {
+        may_go.await.expect("a word");
+        assert!(lease.remaining() > Duration::ZERO, "nobody has told it");
+        lease.extend(secs(10)).await.map(|()| "old".into())
+    })
+    .await;
+    there.invalidate("a").await.unwrap();
+    go.send(()).unwrap();
+    let result = leader.await.unwrap();
+    assert!(matches!(result, Err(Error::Computation(e)) if matches!(*e, LeaseError::Lost)));
+    assert_eq!(there.get("a").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_computation_stores_nothing_and_ends_the_wait() {
+    let store = MemoryStore::new();
+    let (here, there) = (node(&store), node(&store));
+    let runs = Arc::default();
+    let gate = Arc::new(Notify::new());
+    let open = Arc::clone(&gate);
+    let leader = lead(&here, |lease| async move {
+        lease.extend(secs(100)).await.expect("held");
+        open.notified().await;
+        Err::<Bytes, _>("no database")
+    })
+    .await;
+    let follower = follow(&there, &runs);
+    settle().await;
+    gate.notify_one();
+    assert!(matches!(leader.await.unwrap(), Err(Error::Computation(e)) if *e == "no database"));
+    assert!(matches!(follower.await.unwrap().0, Err(Error::Remote(e)) if e.message() == "no database"));
+    assert_eq!(here.get("a").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_computation_whose_lease_was_given_back_goes_on_for_those_who_wait_here() {
+    let store = MemoryStore::new();
+    let here = node(&store);
+    let (go, may_go) = oneshot::channel::<()>();
+    let leader = lead(&here, |lease| async move {
+        may_go.await.expect("a word");
+        assert_eq!(lease.remaining(), Duration::MAX);
+        sleep(LEASE * 3).await;
+        lease.extend(secs(1)).await.map(|()| "kept to ourselves".into())
+    })
+    .await;
+    here.shutdown().await;
+    go.send(()).unwrap();
+    assert_eq!(leader.await.unwrap().unwrap(), "kept to ourselves");
+    assert_eq!(here.get("a").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_that_outlives_the_computation_extends_nothing() {
+    let here = node(&MemoryStore::new());
+    let (sender, lease) = oneshot::channel();
+    let leader = lead(&here, |lease| async move {
+        sender.send(lease).expect("somebody takes it");
+        Ok::<_, Infallible>("done".into())
+    })
+    .await;
+    leader.await.unwrap().unwrap();
+    settle().await;
+    let lease = lease.await.unwrap();
+    assert_eq!(lease.remaining(), Duration::ZERO);
+    assert!(matches!(lease.extend(secs(1)).await, Err(LeaseError::Lost)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_at_a_limit_computes_with_a_lease_that_does_not_end() {
+    let here = node(&MemoryStore::new()).max_in_flight(0);
+    let alone = lead(&here, |lease| async move {
+        assert_eq!(lease.remaining(), Duration::MAX);
+        lease.extend(secs(1)).await.map(|()| "alone".into())
+    })
+    .await;
+    assert_eq!(alone.await.unwrap().unwrap(), "alone");
+}
