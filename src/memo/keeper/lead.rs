@@ -22,6 +22,8 @@ pub(super) enum Ended {
     Landed { stored: bool },
     /// The value is being made elsewhere, and the lock is kept for it.
     Deferred(Claim),
+    /// Of those who wait, nobody could lead.
+    Declined,
 }
 
 impl<St: Store, C: Codec> Keeper<St, C> {
@@ -35,10 +37,14 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     ) -> Ended {
         let mut stored = false;
         let mut claim = granted.claim;
-        let (lead, mut led) = Lead::new(granted.start);
+        let (mut lead, mut led) = Lead::new(granted.start);
+        lead.held = claim.is_held();
         if self.flight.offer(lead).is_err() {
             self.release(claim, Release::Abandoned).await;
-            return Ended::Landed { stored };
+            return match self.flight.waiting() {
+                0 => Ended::Landed { stored },
+                _ => Ended::Declined,
+            };
         }
         if claim == Claim::None {
             holding.give_back();
