@@ -19,6 +19,8 @@ pub(crate) struct Config {
     pub(crate) tags: bool,
     /// Whether computations extend their leases themselves.
     pub(crate) by_hand: bool,
+    /// Whether what is asked for may be made elsewhere, so that a lease that ended was the time for that.
+    pub(crate) requests: bool,
     /// How many times in a row work that others are to finish is started.
     pub(crate) max_attempts: u32,
     pub(crate) limits: Limits,
@@ -31,6 +33,7 @@ impl Config {
         ttl: Duration::from_secs(60),
         tags: false,
         by_hand: false,
+        requests: false,
         max_attempts: 3,
         limits: Limits::DEFAULT,
     };

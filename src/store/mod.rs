@@ -326,7 +326,8 @@ pub enum Release {
     Stale,
     /// There is a result, but not one to share. All who wait go their own way, in parallel.
     Pass,
-    /// There is a result for those who wait at this moment, and for nobody later.
+    /// There is a result for those who wait at this moment, and for nobody later. A store may tell watchers that it was
+    /// [stored](Notice::Stored).
     Shared(Value),
     /// The computation failed.
     Failed(RemoteError),

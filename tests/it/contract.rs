@@ -43,6 +43,11 @@ macro_rules! for_each_clause {
             a_commit_is_heard_by_all_watchers
             every_kind_of_release_is_heard
             an_invalidation_is_heard
+            what_is_shared_under_an_id_to_the_letter_is_heard
+            deferring_extends_the_lease_and_is_heard
+            a_foreign_or_lost_token_defers_nothing
+            whoever_resolves_stores_and_is_heard_and_leaves_the_lock_alone
+            what_is_resolved_for_no_time_is_heard_and_not_stored
             a_watcher_hears_only_its_own_address
             dropping_one_watch_leaves_the_others_alone
             an_address_can_be_watched_again_and_again
@@ -74,6 +79,11 @@ fn tag() -> Tag {
 /// An address with a hash tag, without which a Redis Cluster takes none.
 fn address(id: &str) -> Address {
     Address::new(&tag(), &Key::new(format!("{{{id}}}")).expect("a key"))
+}
+
+/// An address of which no other program knows: whatever is said of it may be put in the store's own words.
+fn private_address(id: &str) -> Address {
+    Address::new(&tag(), &Key::builder().part("GET").part(id).build())
 }
 
 fn value(bytes: &'static str) -> Value {
@@ -125,6 +135,16 @@ async fn mark<S: Store>(store: &S, address: &Address, token: Token, marker: &Val
 async fn renew<S: Store>(store: &S, address: &Address, token: Token, lease: Duration) -> bool {
     let renewed = store.renew(address, token, lease).await;
     renewed.expect("an answer to renew")
+}
+
+async fn defer<S: Store>(store: &S, address: &Address, token: Token, lease: Duration, starts: u32) -> bool {
+    let deferred = store.defer(address, token, lease, starts).await;
+    deferred.expect("an answer to defer")
+}
+
+async fn resolve<S: Store>(store: &S, address: &Address, value: &Value, ttl: Duration) {
+    let resolved = store.resolve(address, value, ttl).await;
+    resolved.expect("an answer to resolve");
 }
 
 async fn invalidate<S: Store>(store: &S, address: &Address) {
@@ -491,7 +511,7 @@ pub(crate) async fn a_commit_is_heard_by_all_watchers<S: Store>(one: S, two: S) 
 }
 
 pub(crate) async fn every_kind_of_release_is_heard<S: Store>(one: S, two: S) {
-    let address = address("a");
+    let address = private_address("a");
     let mut here = watch(&one, &address).await;
     let mut there = watch(&two, &address).await;
     for reason in reasons() {
@@ -527,6 +547,87 @@ pub(crate) async fn an_invalidation_is_heard<S: Store>(one: S, two: S) {
         let heard = hear(watch).await;
         assert!(matches!(heard, Notice::Invalidated), "{heard:?}");
     }
+}
+
+pub(crate) async fn what_is_shared_under_an_id_to_the_letter_is_heard<S: Store>(one: S, two: S) {
+    let address = address("a");
+    let mut watch = watch(&two, &address).await;
+    let token = lead(&one, &address).await;
+    assert!(release(&one, &address, token, Release::Shared(value("shared"))).await);
+    match hear(&mut watch).await {
+        Notice::Released(Release::Shared(heard)) | Notice::Stored(heard) => assert_eq!(bytes(&heard), "shared"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(lookup(&two, &address).await, None);
+    assert!(!is_locked(&two, &address).await);
+}
+
+pub(crate) async fn deferring_extends_the_lease_and_is_heard<S: Store>(one: S, two: S) {
+    let address = address("a");
+    let mut watch = watch(&two, &address).await;
+    let token = Token::random();
+    assert_eq!(acquire(&one, &address, token, SHORT).await.lock, Lock::Granted);
+    for starts in [1, 2, 17] {
+        assert!(defer(&one, &address, token, LONG, starts).await);
+        match hear(&mut watch).await {
+            Notice::Deferred { starts: heard } => assert_eq!(heard, starts),
+            other => panic!("{other:?}"),
+        }
+    }
+    pass(SHORT).await;
+    assert!(is_locked(&two, &address).await);
+    assert!(
+        commit(&one, &address, token, &value("then")).await,
+        "the lease is the same"
+    );
+}
+
+pub(crate) async fn a_foreign_or_lost_token_defers_nothing<S: Store>(one: S, two: S) {
+    let address = address("a");
+    let mut watch = watch(&two, &address).await;
+    assert!(!defer(&two, &address, Token::random(), LONG, 1).await);
+    let token = lead(&one, &address).await;
+    assert!(!defer(&two, &address, Token::random(), LONG, 1).await);
+    assert!(release(&one, &address, token, Release::Abandoned).await);
+    assert!(!defer(&one, &address, token, LONG, 1).await);
+    match hear(&mut watch).await {
+        Notice::Released(Release::Abandoned) => {}
+        other => panic!("{other:?}"),
+    }
+    assert!(!is_locked(&one, &address).await);
+}
+
+pub(crate) async fn whoever_resolves_stores_and_is_heard_and_leaves_the_lock_alone<S: Store>(one: S, two: S) {
+    for address in [address("a"), private_address("a")] {
+        let mut watches = [watch(&one, &address).await, watch(&two, &address).await];
+        let token = lead(&one, &address).await;
+        for text in ["resolved", "", "resolved again"] {
+            resolve(&two, &address, &value(text), LONG).await;
+            for watch in &mut watches {
+                match hear(watch).await {
+                    Notice::Stored(heard) => assert_eq!(bytes(&heard), text),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(lookup(&one, &address).await.expect("a value"), text);
+        }
+        assert!(is_locked(&two, &address).await);
+        assert!(release(&one, &address, token, Release::Abandoned).await);
+        resolve(&two, &address, &value("brief"), SHORT).await;
+        pass(SHORT).await;
+        assert_eq!(lookup(&one, &address).await, None);
+    }
+}
+
+pub(crate) async fn what_is_resolved_for_no_time_is_heard_and_not_stored<S: Store>(one: S, two: S) {
+    let address = address("a");
+    let mut watch = watch(&one, &address).await;
+    resolve(&two, &address, &value("passing"), Duration::ZERO).await;
+    match hear(&mut watch).await {
+        Notice::Stored(heard) => assert_eq!(bytes(&heard), "passing"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(lookup(&one, &address).await, None);
 }
 
 pub(crate) async fn a_watcher_hears_only_its_own_address<S: Store>(one: S, two: S) {
@@ -658,7 +759,7 @@ async fn invalidate_all<S: Store>(store: &S) {
 
 pub(crate) async fn a_stamp_goes_with_its_value<S: Store>(one: S, two: S) {
     let long = "x".repeat(1000);
-    let address = address("a");
+    let address = private_address("a");
     for tags in [&[][..], &["a"], &["a", "b c:{d}", "größe\0", &long]] {
         let stamp = stamp(&one, tags).await;
         let stamped = value("content").stamped(stamp.clone());

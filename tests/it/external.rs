@@ -240,17 +240,35 @@ async fn those_who_come_later_have_attempts_of_their_own() {
     let first = world.ask(&memo);
     // There is always somebody who waits, so the flight never ends.
     let mut others = Vec::new();
-    for n in 1..6 {
-        world.at(secs(n * 10)).await;
+    for n in 1..7 {
+        world.at(secs(n * 9)).await;
         others.push(world.ask(&memo));
     }
     assert!(matches!(first.await.unwrap().0, Err(Error::WaitTimeout)));
-    world.at(secs(51)).await;
+    world.at(secs(56)).await;
     let starts = world.starts.lock().unwrap().clone();
     assert_eq!(starts.len(), 2, "{starts:?}");
-    assert!(starts[1] >= secs(40), "{starts:?}");
+    // Whoever came before the first lease ended has been told.
+    assert!(starts[1] >= LEASE + secs(40), "{starts:?}");
     memo.resolve("a", "then".into(), secs(9)).await.unwrap();
     assert_eq!(others.pop().unwrap().await.unwrap().0.unwrap(), "then");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_too_late_to_hear_of_a_start_has_seen_one() {
+    let world = World::new();
+    let (here, there) = (world.node().max_attempts(1), world.node().max_attempts(1));
+    let first = world.ask(&here);
+    world.started.notified().await;
+    world.at(secs(1)).await;
+    let later = world.ask(&there);
+    world.at(secs(69)).await;
+    assert_eq!(world.starts(), 1);
+    assert!(!world.is_locked().await);
+    there.resolve("a", "late".into(), secs(9)).await.unwrap();
+    for (value, _) in all(vec![first, later]).await {
+        assert_eq!(value.unwrap(), "late");
+    }
 }
 
 #[tokio::test(start_paused = true)]

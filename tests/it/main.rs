@@ -10,6 +10,7 @@ mod deferred;
 mod events;
 mod examples;
 mod external;
+mod family;
 mod faults;
 mod freshness;
 mod layer;

@@ -86,7 +86,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 landing.land(Outcome::Failed(failure));
                 self.release(claim, Release::Failed(message)).await;
             }
-            Attended::Resolved(outcome, before) => self.resolved(claim, outcome, before, landing).await,
+            Attended::Resolved(outcome, before) => _ = self.resolved(claim, outcome, before, landing).await,
             // Given back first, so that the one who takes over finds the lock free.
             Attended::Abandoned => {
                 self.shared.counters.abandoned.add();

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::hearing::Hearing;
 use super::search::Search;
-use super::seek::Heard;
+use super::seek::{Heard, RETRY};
 use super::{Keeper, Landing};
 use crate::codec::Codec;
 use crate::memo::claim::Claim;
@@ -28,87 +28,117 @@ pub(super) enum Kept {
     Again,
 }
 
+/// A promise that others are to resolve.
+struct Promise {
+    claim: Claim,
+    /// How many times in a row the work was started.
+    starts: u32,
+    /// When the lease ends.
+    end: Instant,
+    /// Whether nobody here waits any more.
+    deserted: bool,
+    /// When to read what the store did not say.
+    again_at: Option<Instant>,
+}
+
+/// What happens to a promise.
+enum Event<V> {
+    Heard(Heard<V>),
+    Deserted,
+    /// The process shuts down.
+    Closed,
+    /// The store may be asked again.
+    Again,
+    /// The lease has ended.
+    Ended,
+}
+
 /// What the store says of a promise.
 enum Found<V> {
     Landed(Outcome<V>, Moment),
     Nothing,
     /// Nor is the lock ours any more.
     Lost,
+    /// The store could not be asked.
+    Unknown,
 }
 
 impl<St: Store, C: Codec> Keeper<St, C> {
     /// Has everybody go on waiting, keeps the lock while the lease lasts, and hands on what the promise becomes.
     pub(super) async fn keep_promise<'a>(
         &'a self,
-        mut claim: Claim,
+        claim: Claim,
         search: &mut Search<'a, St, C>,
         holding: &mut Holding<'_>,
         landing: &Landing<'_, St, C>,
     ) -> Kept {
         self.shared.counters.deferred.add();
-        let starts = search.starts.begin();
-        tracing::debug!(address = %self.address.readable(), starts, "waiting for somebody else to resolve the promise");
+        let mut promise = Promise {
+            claim,
+            starts: search.starts.begin(),
+            end: Instant::now() + self.config.lease.min(Config::LONG),
+            deserted: false,
+            again_at: None,
+        };
+        tracing::debug!(address = %self.address.readable(), starts = promise.starts, "waiting for somebody else to resolve the promise");
         self.flight.resume();
         let hearing = search.hearing.get_or_insert_with(|| Hearing::start(self));
-        let end = Instant::now() + self.config.lease.min(Config::LONG);
-        let until = end + self.config.jitter();
-        let mut deserted = false;
-        let mut held = self.announce(claim, starts).await;
-        let mut read = held;
-        loop {
-            if read {
-                match self.find(claim, end).await {
+        let mut held = self.announce(&promise).await;
+        let mut read = true;
+        while held {
+            if std::mem::take(&mut read) {
+                match self.find(&mut promise).await {
                     Found::Landed(outcome, before) => {
-                        self.resolved(claim, outcome, before, landing).await;
-                        return Kept::Over { resolved: true };
+                        return self.resolved(promise.claim, outcome, before, landing).await;
                     }
-                    Found::Nothing => {}
-                    Found::Lost => held = false,
+                    Found::Nothing | Found::Unknown => {}
+                    Found::Lost => break,
                 }
             }
-            if !held {
-                return lapsed(deserted);
-            }
-            read = tokio::select! {
-                biased;
-                (notice, since) = hearing.next() => match self.heard(notice, since).await {
-                    Heard::Landed(outcome, before) => {
-                        self.resolved(claim, outcome, before, landing).await;
-                        return Kept::Over { resolved: true };
-                    }
-                    Heard::Deferred(count) => {
-                        search.starts.hear(count);
-                        count > starts
-                    }
-                    Heard::Again | Heard::Broken(_) => true,
-                },
-                // Who comes from here on starts a flight of their own.
-                () = poll_fn(|cx| self.flight.poll_deserted(cx)), if !deserted => {
+            match self.event(&promise, hearing).await {
+                Event::Heard(Heard::Landed(outcome, before)) => {
+                    return self.resolved(promise.claim, outcome, before, landing).await;
+                }
+                Event::Heard(Heard::Deferred(starts)) => {
+                    search.starts.hear(starts);
+                    read = starts > promise.starts;
+                }
+                Event::Heard(Heard::Again | Heard::Broken(_)) | Event::Again => read = true,
+                Event::Deserted => {
+                    // Who comes from here on starts a flight of their own.
                     landing.land(Outcome::Again(0));
-                    deserted = true;
-                    held = claim != Claim::None;
-                    false
+                    promise.deserted = true;
+                    held = promise.claim != Claim::None;
                 }
-                () = self.shared.leases.closed(), if claim != Claim::None => {
-                    if self.release(claim, Release::Abandoned).await == Some(true) {
-                        self.shared.counters.given_back.add();
-                    }
-                    holding.give_back();
-                    claim = Claim::None;
-                    held = !deserted;
-                    false
+                Event::Closed => {
+                    self.hand_back(&mut promise, holding).await;
+                    held = !promise.deserted;
                 }
-                () = sleep_until(until) => {
-                    self.shared.counters.unresolved.add();
-                    tracing::debug!(address = %self.address.readable(), starts, "nobody resolved the promise before its lease ended");
-                    if claim == Claim::Unknown {
-                        self.release(claim, Release::Abandoned).await;
-                    }
+                Event::Ended => {
+                    self.unresolved(&promise).await;
                     held = false;
-                    false
                 }
-            };
+            }
         }
+        search.starts.end();
+        match promise.deserted {
+            true => Kept::Over { resolved: false },
+            false => Kept::Again,
+        }
+    }
+
+    /// The next thing that happens. Cancel safe but for what is heard.
+    async fn event(&self, promise: &Promise, hearing: &mut Hearing<'_, St, C>) -> Event<C::Value> {
+        let jitter = self.config.jitter();
+        let (notice, since) = tokio::select! {
+            biased;
+            heard = hearing.next() => heard,
+            () = poll_fn(|cx| self.flight.poll_deserted(cx)), if !promise.deserted => return Event::Deserted,
+            () = self.shared.leases.closed(), if promise.claim != Claim::None => return Event::Closed,
+            () = sleep_until(promise.again_at.unwrap_or(promise.end)), if promise.again_at.is_some() => return Event::Again,
+            () = sleep_until(promise.end + jitter) => return Event::Ended,
+        };
+        Event::Heard(self.heard(notice, since).await)
     }
 
     /// Hands on what somebody else made of the promise, and gives the lock back.
@@ -118,19 +148,38 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         outcome: Outcome<C::Value>,
         before: Moment,
         landing: &Landing<'_, St, C>,
-    ) {
+    ) -> Kept {
         self.shared.counters.resolved.add();
         landing.land_before(before, outcome);
         self.release(claim, Release::Abandoned).await;
+        Kept::Over { resolved: true }
+    }
+
+    async fn unresolved(&self, promise: &Promise) {
+        self.shared.counters.unresolved.add();
+        let starts = promise.starts;
+        tracing::debug!(address = %self.address.readable(), starts, "nobody resolved the promise before its lease ended");
+        if promise.claim == Claim::Unknown {
+            self.release(promise.claim, Release::Abandoned).await;
+        }
+    }
+
+    /// Gives the lease back, and goes on waiting.
+    async fn hand_back(&self, promise: &mut Promise, holding: &mut Holding<'_>) {
+        if self.release(promise.claim, Release::Abandoned).await == Some(true) {
+            self.shared.counters.given_back.add();
+        }
+        holding.give_back();
+        promise.claim = Claim::None;
     }
 
     /// Has the lease begin anew, and others know. `false` where the lock is not ours any more.
-    async fn announce(&self, claim: Claim, starts: u32) -> bool {
-        if !claim.is_held() {
+    async fn announce(&self, promise: &Promise) -> bool {
+        if !promise.claim.is_held() {
             return true;
         }
         let (store, lease) = (&self.shared.store, self.config.lease);
-        match store.defer(&self.address, self.token, lease, starts).await {
+        match store.defer(&self.address, self.token, lease, promise.starts).await {
             Ok(held) => held,
             Err(error) => {
                 self.shared.store_failed(&self.address, "defer", &error);
@@ -140,34 +189,31 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     /// Reads what was stored without being heard of, and whether the lock is still ours.
-    async fn find(&self, claim: Claim, end: Instant) -> Found<C::Value> {
+    async fn find(&self, promise: &mut Promise) -> Found<C::Value> {
         let asked = self.shared.clock.tick();
-        let remaining = end.saturating_duration_since(Instant::now());
+        let remaining = promise.end.saturating_duration_since(Instant::now());
         let held = async {
             // Whoever asks for the lock when the lease ends learns it then.
-            let expired = !claim.is_held() || remaining.is_zero();
-            expired || self.renew(remaining).await.unwrap_or(true)
+            match promise.claim.is_held() && !remaining.is_zero() {
+                true => self.renew(remaining).await,
+                false => Ok(true),
+            }
         };
         let (found, held) = tokio::join!(self.shared.store.lookup(&self.address), held);
-        match found {
-            Ok(value) => {
+        promise.again_at = None;
+        match (found, held) {
+            (Ok(value), held) => {
                 let value = self.shared.vouched(&self.address, value).await;
-                if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
-                    return Found::Landed(outcome, asked);
+                match (value.and_then(|value| self.outcome(value)), held) {
+                    (Some(outcome), _) => return Found::Landed(outcome, asked),
+                    (None, Ok(true)) => return Found::Nothing,
+                    (None, Ok(false)) => return Found::Lost,
+                    (None, Err(_)) => {}
                 }
             }
-            Err(error) => self.shared.store_failed(&self.address, "lookup", &error),
+            (Err(error), _) => self.shared.store_failed(&self.address, "lookup", &error),
         }
-        match held {
-            true => Found::Nothing,
-            false => Found::Lost,
-        }
-    }
-}
-
-fn lapsed(deserted: bool) -> Kept {
-    match deserted {
-        true => Kept::Over { resolved: false },
-        false => Kept::Again,
+        promise.again_at = Some(Instant::now() + RETRY);
+        Found::Unknown
     }
 }

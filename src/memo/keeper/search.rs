@@ -11,6 +11,8 @@ pub(super) struct Search<'a, St: Store, C: Codec> {
     pub(super) hearing: Option<Hearing<'a, St, C>>,
     pub(super) waited_for_immortal: bool,
     pub(super) holder_died: bool,
+    /// Whether that was the last that was learnt.
+    pub(super) lapsed: bool,
     /// How many computations in a row are known to have broken off.
     pub(super) failures: u32,
     pub(super) starts: Starts,
@@ -22,9 +24,16 @@ impl<St: Store, C: Codec> Search<'_, St, C> {
             hearing: None,
             waited_for_immortal: false,
             holder_died: false,
+            lapsed: false,
             failures,
             starts: Starts::new(),
         }
+    }
+
+    /// Somebody held the lock until its lease ended. Whether nothing is to be started any more.
+    pub(super) fn lapse(&mut self, config: &Config) -> bool {
+        self.starts.lapse();
+        self.starts.exhausted(config).is_some()
     }
 }
 
@@ -32,6 +41,8 @@ impl<St: Store, C: Codec> Search<'_, St, C> {
 pub(super) struct Starts {
     count: u32,
     last: Instant,
+    /// Whether the present holder of the lock is among them.
+    announced: bool,
 }
 
 impl Starts {
@@ -39,6 +50,7 @@ impl Starts {
         Self {
             count: 0,
             last: Instant::now(),
+            announced: false,
         }
     }
 
@@ -56,15 +68,29 @@ impl Starts {
     pub(super) fn hear(&mut self, count: u32) {
         self.count = self.count.max(count);
         self.last = Instant::now();
+        self.announced = true;
     }
 
-    /// Until when nothing is to be started any more. After that, all who waited for what was started have been answered, and
-    /// those who came later have attempts of their own.
+    /// What was started here was not finished in time.
+    pub(super) fn end(&mut self) {
+        self.announced = false;
+    }
+
+    /// Whoever came too late to hear of a start has seen one all the same.
+    fn lapse(&mut self) {
+        if !std::mem::take(&mut self.announced) {
+            self.count = self.count.saturating_add(1);
+            self.last = Instant::now();
+        }
+    }
+
+    /// Until when nothing is to be started any more. After that, all who waited while the lease of the last start ran have
+    /// been answered, and those who came later have attempts of their own.
     pub(super) fn exhausted(&mut self, config: &Config) -> Option<Instant> {
         if self.count < config.max_attempts {
             return None;
         }
-        let until = self.last + config.wait_timeout.min(Config::LONG);
+        let until = self.last + config.lease.min(Config::LONG) + config.wait_timeout.min(Config::LONG);
         if until <= Instant::now() {
             self.count = 0;
             return None;

@@ -20,6 +20,9 @@ use crate::memo::obtain::MAX_FAILURES;
 use crate::memo::outcome::Outcome;
 use crate::store::{Lock, Notice, Release, Store};
 
+/// How long after the store could not be asked it is asked again what became of a promise.
+pub(super) const RETRY: Duration = Duration::from_secs(1);
+
 /// What the promise has become, or whether to ask again.
 pub(super) enum Heard<V> {
     /// For those who came before that moment.
@@ -63,6 +66,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 
     /// Asks for the value and the lock. Without either, listens for as long as the lock lasts.
     async fn ask<'a>(&'a self, holding: &mut Holding<'_>, search: &mut Search<'a, St, C>) -> Option<Sought<C::Value>> {
+        let lapsed = std::mem::take(&mut search.lapsed);
         let closed = !holding.take();
         // Whoever waits for another process goes on waiting: it will answer before a call of our own does.
         if closed && search.hearing.is_none() {
@@ -83,7 +87,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 self.shared.store_failed(&self.address, "acquire", &error);
                 // Without the store nobody can resolve what was started, nor what would be started now.
                 if search.starts.any() {
-                    return self.listen_for(self.config.lease, search).await.ok().flatten();
+                    return self.listen_for(RETRY, search).await.ok().flatten();
                 }
                 return Some(Sought::Lead(Granted::without(error.kind().into())));
             }
@@ -107,6 +111,10 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 self.release(claim, Release::Abandoned).await;
                 return Some(Sought::Lead(Granted::without(Claim::None)));
             }
+            Lock::Granted if lapsed && self.config.requests && search.lapse(&self.config) => {
+                self.release(claim, Release::Abandoned).await;
+                return None;
+            }
             Lock::Granted => {
                 if search.hearing.is_some() {
                     self.shared.counters.taken_over.add();
@@ -125,6 +133,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         self.listen_for(remaining, search).await.unwrap_or_else(|_: Elapsed| {
             search.waited_for_immortal = immortal;
             search.holder_died = true;
+            search.lapsed = true;
             None
         })
     }
@@ -133,17 +142,21 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     /// any more, but what was started may still come to its end.
     async fn look_on<'a>(&'a self, until: Instant, search: &mut Search<'a, St, C>) -> Option<Sought<C::Value>> {
         let asked = self.shared.clock.tick();
-        match self.shared.store.lookup(&self.address).await {
+        let time = match self.shared.store.lookup(&self.address).await {
             Ok(value) => {
                 let value = self.shared.vouched(&self.address, value).await;
                 if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
                     return Some(Sought::Landed(outcome, asked));
                 }
+                self.config.lease
             }
-            Err(error) => self.shared.store_failed(&self.address, "lookup", &error),
-        }
+            Err(error) => {
+                self.shared.store_failed(&self.address, "lookup", &error);
+                RETRY
+            }
+        };
         let left = until.saturating_duration_since(Instant::now());
-        let heard = self.listen_for(self.config.lease.min(left), search).await;
+        let heard = self.listen_for(time.min(left), search).await;
         heard.ok().flatten()
     }
 

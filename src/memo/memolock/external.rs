@@ -12,6 +12,7 @@ use crate::codec::Codec;
 use crate::error::{Error, StoreError};
 use crate::key::{Key, KeyError};
 use crate::memo::compute::start_work;
+use crate::memo::config::Config;
 use crate::memo::obtain::{Obtained, Role};
 use crate::store::{Stamp, Store, Value};
 
@@ -91,7 +92,11 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         if let Some(value) = self.find(&address).await {
             return Ok(value);
         }
-        let (shared, config) = (&self.shared, &self.config);
+        let shared = &self.shared;
+        let config = &Config {
+            requests: true,
+            ..self.config
+        };
         let deadline = config.deadline();
         let request = Arc::new(request);
         let mut obtained = shared.obtain(&address, config, deadline).await;

@@ -18,6 +18,12 @@ fn address(id: &str) -> Address {
     Address::new(&Tag::new("t").unwrap(), &Key::new(id).unwrap())
 }
 
+/// One that other members of the family know nothing of.
+fn private_address() -> Address {
+    let key = Key::builder().part("GET").part("a").build();
+    Address::new(&Tag::new("t").unwrap(), &key)
+}
+
 /// The next notice, which has to come within `limit`.
 async fn notice_within(watch: &mut impl Watch, limit: Duration) -> Notice {
     tokio::time::timeout(limit, watch.next())

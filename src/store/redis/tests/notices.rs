@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::server::Server;
-use super::{address, eventually, notice, reread};
+use super::{address, eventually, notice, private_address, reread};
 use crate::error::RemoteError;
 use crate::store::{Notice, Release, Store, Token, Value};
 
@@ -31,20 +31,24 @@ async fn a_commit_reaches_all_who_watch_on_any_node() {
 async fn a_value_over_the_inline_limit_is_announced_and_read_from_its_key() {
     let server = Server::start().await;
     let store = server.builder().inline_limit(3).connect().await.unwrap();
-    let at = address("a");
-    let mut watch = store.watch(&at);
-    reread(&mut watch).await;
-    for (text, inline) in [("abc", true), ("abcd", false)] {
+    let (common, private) = (address("a"), private_address());
+    for (at, text, inline) in [
+        (&private, "abc", true),
+        (&private, "abcd", false),
+        (&common, "abcd", true),
+    ] {
+        let mut watch = store.watch(at);
+        reread(&mut watch).await;
         let token = Token::random();
-        store.acquire(&at, token, LEASE).await.unwrap();
+        store.acquire(at, token, LEASE).await.unwrap();
         let value = Value::encoded(text);
-        assert!(store.commit(&at, token, &value, LEASE).await.unwrap());
+        assert!(store.commit(at, token, &value, LEASE).await.unwrap());
         match notice(&mut watch).await {
             Notice::Stored(value) if inline => assert_eq!(value.bytes().unwrap(), text),
             Notice::Reread if !inline => {}
             other => panic!("{other:?}"),
         }
-        let found = store.lookup(&at).await.unwrap().unwrap();
+        let found = store.lookup(at).await.unwrap().unwrap();
         assert_eq!(found.bytes().unwrap(), text);
     }
 }
@@ -53,7 +57,7 @@ async fn a_value_over_the_inline_limit_is_announced_and_read_from_its_key() {
 async fn every_release_and_an_invalidation_are_heard() {
     let server = Server::start().await;
     let store = server.store().await;
-    let at = address("a");
+    let at = private_address();
     let mut watch = store.watch(&at);
     reread(&mut watch).await;
     for reason in [

@@ -1,0 +1,7 @@
+//! Together with other members of the memolock family, and with workers in any language: plain Redis commands play them.
+
+mod external;
+mod fixture;
+mod leaders;
+mod letters;
+mod listeners;
