@@ -26,7 +26,8 @@ use crate::store::Store;
 ///
 /// Works on whatever takes a [`tower_layer::Layer`]: axum's `Router::layer` and `route_layer`, `ServiceBuilder`,
 /// tonic's `Server::builder().layer(..)`. A clone, and every service made from it, share one table of computations
-/// under way. Settings for one route are a layer of its own over the same store.
+/// under way. Settings for one route are a layer of its own over the same store. A handler may have somebody else give the
+/// response to all who wait: see [`may_defer`](Self::may_defer).
 ///
 /// ```
 /// use std::time::Duration;

@@ -9,9 +9,10 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::{HttpClient, Node, RedisServer, command, hang_up_after_request, run_example, signal, within};
 
-const ALL: [&str; 6] = [
+const ALL: [&str; 7] = [
     "axum",
     "custom_store",
+    "deferred",
     "memoize",
     "quickstart",
     "reverse_proxy",

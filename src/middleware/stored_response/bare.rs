@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName};
+use http::header::{HeaderMap, HeaderName, VARY};
 use http::{Method, StatusCode};
 
 use super::error::StoredResponseError;
@@ -18,7 +18,6 @@ use crate::middleware::control::MemoControl;
 use crate::middleware::policy::ending::{Ended, at_end};
 use crate::middleware::policy::freshness::Terms;
 use crate::middleware::policy::response::{Head, ResponseRules, Sharing, at_head};
-use crate::middleware::policy::vary::{self, Vary};
 use crate::middleware::policy::{age, fields, groups};
 
 /// Names the address, where an entry has it in its frame.
@@ -92,7 +91,7 @@ fn judge(
     now: SystemTime,
 ) -> Result<Terms, StoredResponseError> {
     // What it varies by, only a node knows that has the request; and what belongs to a group could not be called in.
-    if vary::names(headers) != Vary::None || !groups::groups(headers).is_empty() {
+    if headers.contains_key(VARY) || !groups::groups(headers).is_empty() {
         return Err(StoredResponseError::NotShared);
     }
     let method = &Method::GET;

@@ -142,6 +142,7 @@ fn what_is_for_one_client_only_is_refused() {
         &[("cache-control", b"no-store")],
         &[("vary", b"*")],
         &[("vary", b"accept-encoding")],
+        &[("vary", b"")],
         &[("cache-groups", b"\"shop\"")],
         &[("content-type", b"text/event-stream")],
     ] {

@@ -84,6 +84,18 @@ fn programs() -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
+#[test]
+fn worker_of_the_example_writes_as_documented() {
+    let worker = include_str!("../../../../examples/deferred/worker.py");
+    let documented = programs();
+    let (message, _entry) = documented.split_once("import struct").unwrap();
+    let blank = |line: &&str| !line.is_empty();
+    let lines: Vec<_> = worker.lines().filter(blank).collect();
+    let documented: Vec<_> = message.lines().filter(blank).collect();
+    assert_eq!(documented.len(), 10);
+    assert!(lines.windows(documented.len()).any(|window| window == documented));
+}
+
 fn written_by(program: &str) -> Vec<u8> {
     let output = Command::new("python3").args(["-c", program]).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
