@@ -201,6 +201,111 @@ fn a_waiter_that_is_not_polled_does_not_keep_the_lead_from_the_others() {
     });
 }
 
+/// Waits for the turn. The first to lead finds that the value is made elsewhere: it waits again, and the lead is offered once
+/// more. The second lands the flight.
+fn take_part_again(
+    flight: &Arc<TestFlight>,
+    mut waiter: flight::Waiter<Lead, u32>,
+    turns: &AtomicUsize,
+    leads: &Arc<AtomicUsize>,
+) -> u32 {
+    loop {
+        match block_on(waiter) {
+            Turn::Lead(lead) => match turns.fetch_add(1, Ordering::SeqCst) {
+                0 => {
+                    waiter = Flight::join(flight, Moment::START).expect("not over");
+                    drop(lead);
+                    flight.resume();
+                    assert!(flight.offer(Lead::new(leads)).is_ok(), "nobody waits");
+                }
+                turn => {
+                    assert_eq!(turn, 1, "a third leader");
+                    flight.land(7, Moment::END);
+                    return 7;
+                }
+            },
+            Turn::Landed(outcome) => return outcome,
+            Turn::Late => unreachable!("nobody is late for the end"),
+        }
+    }
+}
+
+#[test]
+fn a_flight_that_is_resumed_has_one_more_leader_and_answers_the_first_as_well() {
+    explore(|| {
+        let leads = Arc::new(AtomicUsize::new(0));
+        let turns = Arc::new(AtomicUsize::new(0));
+        let (flight, first) = TestFlight::start(Moment::START);
+        let second = Flight::join(&flight, Moment::START).expect("not over");
+        let threads: Vec<_> = [first, second]
+            .into_iter()
+            .map(|waiter| {
+                let (flight, turns, leads) = (Arc::clone(&flight), Arc::clone(&turns), Arc::clone(&leads));
+                thread::spawn(move || take_part_again(&flight, waiter, &turns, &leads))
+            })
+            .collect();
+        assert!(flight.offer(Lead::new(&leads)).is_ok());
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), 7);
+        }
+        assert_eq!(turns.load(Ordering::SeqCst), 2);
+        assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
+    });
+}
+
+#[test]
+fn a_flight_that_is_resumed_and_left_by_everybody_is_deserted() {
+    explore(|| {
+        let leads = Arc::new(AtomicUsize::new(0));
+        let (flight, mut leader) = TestFlight::start(Moment::START);
+        assert!(flight.offer(Lead::new(&leads)).is_ok());
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Turn::Lead(lead)) = pin!(&mut leader).poll(&mut cx) else {
+            unreachable!("it is offered");
+        };
+        let passer_by = {
+            let flight = Arc::clone(&flight);
+            // Comes while the flight is led, or resumed, or over, and goes.
+            thread::spawn(move || drop(Flight::join(&flight, Moment::START)))
+        };
+        drop(lead);
+        flight.resume();
+        block_on(poll_fn(|cx| flight.poll_deserted(cx)));
+        passer_by.join().unwrap();
+        assert!(
+            Flight::join(&flight, Moment::START).is_none(),
+            "a flight that is over was joined"
+        );
+        assert_eq!(flight.waiting(), 0, "whoever left is counted");
+    });
+}
+
+#[test]
+fn a_promise_that_is_resolved_while_the_leader_steps_down_reaches_it() {
+    explore(|| {
+        let leads = Arc::new(AtomicUsize::new(0));
+        let (flight, mut leader) = TestFlight::start(Moment::START);
+        assert!(flight.offer(Lead::new(&leads)).is_ok());
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Turn::Lead(lead)) = pin!(&mut leader).poll(&mut cx) else {
+            unreachable!("it is offered");
+        };
+        let stepping_down = {
+            let flight = Arc::clone(&flight);
+            thread::spawn(move || {
+                let waiter = Flight::join(&flight, Moment::START);
+                drop(lead);
+                flight.resume();
+                // Over already: it joins another flight, which finds the value.
+                waiter.is_none_or(|waiter| matches!(block_on(waiter), Turn::Landed(7)))
+            })
+        };
+        flight.land(7, Moment::END);
+        assert!(stepping_down.join().unwrap());
+        assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
+    });
+}
+
 /// The store is invalidated, and a caller comes who knows of it, while the keeper asks the store and lands with the answer.
 #[test]
 fn an_answer_from_before_an_invalidation_does_not_reach_who_came_after_it() {

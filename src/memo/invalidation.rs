@@ -11,7 +11,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     /// Holds for this handle and its clones. Defaults to `false`.
     ///
     /// A hit then asks the store two things in one round trip, and takes no value that has no stamp. Other members of the
-    /// memolock family cannot read what is stamped.
+    /// memolock family cannot read what is stamped, nor resolve a promise here; [`resolve`](Self::resolve) can.
     #[must_use]
     pub fn stamped(self, stamped: bool) -> Self {
         self.shared.set_stamps_all(stamped);

@@ -1,5 +1,6 @@
 //! The protocol as a model, and all of its states: three nodes that share a Redis, and every order in which their steps,
-//! their callers and a bounded number of faults can come.
+//! their callers and a bounded number of faults can come. Promises that others resolve have a model of their own, in
+//! `external.rs`.
 //!
 //! A fault is a caller that leaves, a computation that is given up, a crash, a lease that runs out under a frozen leader, an
 //! acquire without an answer, a lost notification, a lost connection, an invalidation, or a Redis that starts again empty.
@@ -30,6 +31,7 @@
 //! model.
 
 mod explore;
+mod external;
 mod protocol;
 mod queue;
 mod registry;
@@ -193,4 +195,44 @@ fn a_message_for_all_is_older_than_an_invalidation_the_node_has_not_heard_of() {
 #[test]
 fn a_watch_that_hears_what_is_on_its_way_hears_what_was_invalidated() {
     assert_caught(Variant::HearsBeforeBarrier, &[Flaw::StaleAnswer], [2, 1, 0]);
+}
+
+/// What goes wrong first where a promise of others is kept like this.
+fn keep(variant: external::Variant, faults: u8) -> Option<String> {
+    match explore(&external::External { variant, faults }) {
+        Ok(explored) => {
+            println!("{faults} faults: {} states", explored.states);
+            None
+        }
+        Err(found) => Some(format!("{found:?}")),
+    }
+}
+
+#[test]
+fn a_promise_of_others_is_kept_and_the_work_started_no_more_often_than_may_be() {
+    let deep = std::env::var_os("MODEL_DEEP").is_some();
+    for faults in 0..=2 + u8::from(deep) {
+        assert_eq!(keep(external::Variant::Sound, faults), None);
+    }
+}
+
+#[track_caller]
+fn assert_broken(variant: external::Variant, faults: u8, flaw: &str) {
+    let found = keep(variant, faults).expect("a promise that is broken");
+    assert!(found.starts_with(flaw), "{found}");
+}
+
+#[test]
+fn a_start_that_was_only_seen_is_one_too_many_unless_it_counts() {
+    assert_broken(external::Variant::Uncounted, 1, "more starts than may be");
+}
+
+#[test]
+fn a_value_that_nobody_reads_again_is_waited_for_for_ever() {
+    assert_broken(external::Variant::NeverReads, 1, "somebody may wait for ever");
+}
+
+#[test]
+fn a_dead_worker_is_waited_for_for_ever_unless_the_work_is_started_again() {
+    assert_broken(external::Variant::KeepsLock, 1, "somebody may wait for ever");
 }

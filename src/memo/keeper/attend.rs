@@ -5,6 +5,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Keeper;
 use super::hearing::{self, Hearing};
+use super::search::Search;
 use super::seek::Heard;
 use crate::codec::Codec;
 use crate::memo::claim::Claim;
@@ -47,7 +48,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         &'a self,
         claim: &mut Claim,
         asked_at: Instant,
-        hearing: &mut Option<Hearing<'a, St, C>>,
+        search: &mut Search<'a, St, C>,
         holding: &mut Holding<'_>,
         led: &mut Led<C::Value>,
     ) -> Attended<C::Value> {
@@ -62,15 +63,16 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     told_manner = true;
                     match manner {
                         Ok(Manner::ByHand(handed)) => tending.hand_over(handed),
-                        Ok(Manner::Listening(listens)) => confirming = self.start_listening(hearing, listens),
+                        Ok(Manner::Listening(listens)) => confirming = self.start_listening(&mut search.hearing, listens),
                         Err(_) => {}
                     }
                 }
-                (notice, since) = hearing::next(hearing) => match notice {
+                (notice, since) = hearing::next(&mut search.hearing) => match notice {
                     Notice::Reread => drop(confirming.take().map(|listens| listens.send(()))),
                     Notice::Stored(_) => if let Heard::Landed(outcome, before) = self.heard(notice, since).await {
                         return Attended::Resolved(outcome, before);
                     }
+                    Notice::Deferred { starts } => search.starts.hear(starts),
                     // Whoever holds the lock is the one to say anything else.
                     _ => {}
                 },

@@ -18,8 +18,12 @@ use crate::store::{Release, Store};
 
 /// What became of a lead.
 pub(super) enum Ended {
-    /// The flight is over. Whether a value was stored.
-    Landed { stored: bool },
+    /// The flight is over.
+    Landed {
+        /// Whether a value was stored.
+        #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "asked by refreshes only"))]
+        stored: bool,
+    },
     /// The value is being made elsewhere, and the lock is kept for it.
     Deferred(Claim),
     /// Of those who wait, nobody could lead.
@@ -54,7 +58,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             tracing::debug!(address = %self.address.readable(), "computing without a lease");
         }
         match self
-            .attend(&mut claim, granted.asked_at, &mut search.hearing, holding, &mut led)
+            .attend(&mut claim, granted.asked_at, search, holding, &mut led)
             .await
         {
             Attended::Concluded(Verdict::Defer) => return Ended::Deferred(claim),

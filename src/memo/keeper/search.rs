@@ -11,8 +11,8 @@ pub(super) struct Search<'a, St: Store, C: Codec> {
     pub(super) hearing: Option<Hearing<'a, St, C>>,
     pub(super) waited_for_immortal: bool,
     pub(super) holder_died: bool,
-    /// Whether that was the last that was learnt.
-    pub(super) lapsed: bool,
+    /// Whether the lock was held when it was last asked for, and nobody has said that it was given back.
+    pub(super) held: bool,
     /// How many computations in a row are known to have broken off.
     pub(super) failures: u32,
     pub(super) starts: Starts,
@@ -24,15 +24,17 @@ impl<St: Store, C: Codec> Search<'_, St, C> {
             hearing: None,
             waited_for_immortal: false,
             holder_died: false,
-            lapsed: false,
+            held: false,
             failures,
             starts: Starts::new(),
         }
     }
 
-    /// Somebody held the lock until its lease ended. Whether nothing is to be started any more.
-    pub(super) fn lapse(&mut self, config: &Config) -> bool {
-        self.starts.lapse();
+    /// The lock is free. Whether nothing is to be started any more, because somebody held it until its lease ended.
+    pub(super) fn lapsed(&mut self, config: &Config) -> bool {
+        if std::mem::take(&mut self.held) {
+            self.starts.lapse();
+        }
         self.starts.exhausted(config).is_some()
     }
 }

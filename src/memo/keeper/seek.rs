@@ -28,6 +28,8 @@ pub(super) enum Heard<V> {
     /// For those who came before that moment.
     Landed(Outcome<V>, Moment),
     Again,
+    /// The lock was given back or taken away.
+    Freed,
     /// So many computations in a row broke off.
     Broken(u32),
     /// Work was started for so many times in a row, and somebody else is going to resolve the promise.
@@ -66,7 +68,6 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 
     /// Asks for the value and the lock. Without either, listens for as long as the lock lasts.
     async fn ask<'a>(&'a self, holding: &mut Holding<'_>, search: &mut Search<'a, St, C>) -> Option<Sought<C::Value>> {
-        let lapsed = std::mem::take(&mut search.lapsed);
         let closed = !holding.take();
         // Whoever waits for another process goes on waiting: it will answer before a call of our own does.
         if closed && search.hearing.is_none() {
@@ -111,14 +112,14 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 self.release(claim, Release::Abandoned).await;
                 return Some(Sought::Lead(Granted::without(Claim::None)));
             }
-            Lock::Granted if lapsed && self.config.requests && search.lapse(&self.config) => {
+            Lock::Granted if self.config.requests && search.lapsed(&self.config) => {
                 self.release(claim, Release::Abandoned).await;
                 return None;
             }
             Lock::Granted => {
                 if search.hearing.is_some() {
                     self.shared.counters.taken_over.add();
-                    tracing::debug!(address = %self.address.readable(), "taking over what was given up or not finished");
+                    tracing::debug!(address = %self.address.readable(), "taking over from another process");
                 }
                 return Some(Sought::Lead(Granted { claim, asked_at, start }));
             }
@@ -130,10 +131,10 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Lock::Held { remaining: None } => (self.config.lease, true),
         };
         holding.give_back();
+        search.held = true;
         self.listen_for(remaining, search).await.unwrap_or_else(|_: Elapsed| {
             search.waited_for_immortal = immortal;
             search.holder_died = true;
-            search.lapsed = true;
             None
         })
     }
@@ -171,11 +172,16 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             match timeout(time + self.config.jitter(), self.listen(hearing)).await? {
                 Heard::Landed(outcome, before) => Some(Sought::Landed(outcome, before)),
                 Heard::Again => None,
+                Heard::Freed => {
+                    search.held = false;
+                    None
+                }
                 Heard::Deferred(starts) => {
                     search.starts.hear(starts);
                     None
                 }
                 Heard::Broken(heard) => {
+                    search.held = false;
                     search.failures = search.failures.max(heard);
                     let too_many = search.failures > MAX_FAILURES;
                     too_many.then_some(Sought::Landed(Outcome::Again(search.failures), Moment::END))
@@ -217,7 +223,8 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Notice::Released(Release::Stale) => Heard::Landed(Outcome::Stale, Moment::END),
             Notice::Released(Release::Broken { failures }) => Heard::Broken(failures),
             Notice::Deferred { starts } => Heard::Deferred(starts),
-            Notice::Released(Release::Abandoned) | Notice::Reread | Notice::Invalidated => Heard::Again,
+            Notice::Released(Release::Abandoned) | Notice::Invalidated => Heard::Freed,
+            Notice::Reread => Heard::Again,
         }
     }
 }

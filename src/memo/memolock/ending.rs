@@ -13,6 +13,9 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     /// who ask together, and nothing of that is stored either, nor undone by an [`invalidate`](Self::invalidate)
     /// elsewhere.
     ///
+    /// Who waits for a promise that others are to resolve, of [`get_or_request`](Self::get_or_request), goes on waiting; of
+    /// one whose work this process had started, another process takes over and has it started again.
+    ///
     /// Resolves once all leases are given back, or as many as the store could be told of within its own timeouts; the
     /// others run out. Calling it again waits for the same. There is no way back.
     pub async fn shutdown(&self) {
@@ -29,7 +32,8 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     ///
     /// For the end of a program, once it takes no more requests: one that exits right after its last response may
     /// leave a result behind, and whoever waits for it elsewhere waits for the rest of the lease, unless there was a
-    /// [`shutdown`](Self::shutdown). Bound it by a timeout, as computations may take any time.
+    /// [`shutdown`](Self::shutdown). Bound it by a timeout, as computations may take any time. A promise that others are to
+    /// resolve counts for as long as somebody here waits for it, and no longer than the wait timeout.
     pub async fn drained(&self) {
         #[cfg(feature = "http")]
         self.shared.refreshes.idle().await;

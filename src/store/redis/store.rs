@@ -42,6 +42,16 @@ use crate::store::{Acquire, Generation, Lock, Release, Stamp, Store, Token, Valu
 /// act only while the lock holds the caller's token. A connection that is not used is sent a `PING` every second, with
 /// Sentinel and in a Redis Cluster a `HELLO`.
 ///
+/// # Other members of the family
+///
+/// Programs in any language may lead, wait and resolve under ids to the letter, with plain commands: `SET lock token NX EX`,
+/// `SET value EX` and `PUBLISH promise value`. Whatever they forget costs time and no answer: a value that is not
+/// published is found when the lock's lease ends, a lock that is not given back is waited for until then, and one that
+/// lasts for centuries for the [wait timeout](crate::MemoLock::wait_timeout). What they read and hear is the value to the
+/// letter, with two exceptions: a value with tags, or under a [`stamped`](crate::MemoLock::stamped) handle, stands behind its
+/// stamp and is not published; and one that itself begins with the sixteen bytes in front of a stamp is escaped by them.
+/// What begins with these bytes and is no stamp counts as absent.
+///
 /// # Two planes
 ///
 /// Commands and subscriptions have a connection each, because a client that mixes them can take the confirmation of
