@@ -349,3 +349,78 @@ fn a_keeper_that_waits_for_late_callers_hears_of_one() {
         joiner.join().unwrap();
     });
 }
+
+#[test]
+fn one_who_stands_by_has_the_outcome_and_never_the_lead() {
+    explore(|| {
+        let leads = Arc::new(AtomicUsize::new(0));
+        let leaders = Arc::new(AtomicUsize::new(0));
+        let (flight, candidate) = TestFlight::start(Moment::START);
+        let standing_by = Flight::join(&flight, Moment::START).expect("not over").stand_by();
+        let candidate = {
+            let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
+            thread::spawn(move || take_part(&flight, candidate, &leaders))
+        };
+        let standing_by = thread::spawn(move || matches!(block_on(standing_by), Turn::Landed(7)));
+        assert!(flight.offer(Lead::new(&leads)).is_ok());
+        assert_eq!(candidate.join().unwrap(), 7);
+        assert!(standing_by.join().unwrap(), "who stands by was to lead");
+        assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
+    });
+}
+
+#[test]
+fn an_offer_that_only_one_who_stands_by_is_left_for_is_taken_back() {
+    explore(|| {
+        let leads = Arc::new(AtomicUsize::new(0));
+        let (flight, leaving) = TestFlight::start(Moment::START);
+        let standing_by = Flight::join(&flight, Moment::START).expect("not over").stand_by();
+        let leaver = thread::spawn(move || drop(leaving));
+        let stayer = thread::spawn(move || matches!(block_on(standing_by), Turn::Landed(7)));
+        let offered = flight.offer(Lead::new(&leads)).is_ok();
+        leaver.join().unwrap();
+        assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked, offered: {offered}");
+        assert!(!flight.has_candidate());
+        flight.land(7, Moment::END);
+        assert!(stayer.join().unwrap(), "the flight was over for who stands by");
+    });
+}
+
+#[test]
+fn a_keeper_that_waits_for_a_candidate_hears_of_one() {
+    explore(|| {
+        let (flight, first) = TestFlight::start(Moment::START);
+        let _standing_by = first.stand_by();
+        let joiner = {
+            let flight = Arc::clone(&flight);
+            thread::spawn(move || Flight::join(&flight, Moment::START))
+        };
+        block_on(poll_fn(|cx| flight.poll_candidate(cx)));
+        assert!(joiner.join().unwrap().is_some());
+    });
+}
+
+#[test]
+fn a_flight_that_is_resumed_is_offered_to_another() {
+    explore(|| {
+        let leads = Arc::new(AtomicUsize::new(0));
+        let leaders = Arc::new(AtomicUsize::new(0));
+        let (flight, first) = TestFlight::start(Moment::START);
+        let second = Flight::join(&flight, Moment::START).expect("not over");
+        assert!(flight.offer(Lead::new(&leads)).is_ok());
+        let Turn::Lead(lead) = block_on(first) else {
+            unreachable!("nobody else takes it");
+        };
+        let standing_by = Flight::join(&flight, Moment::START).expect("not over").stand_by();
+        drop(lead);
+        let second = {
+            let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
+            thread::spawn(move || take_part(&flight, second, &leaders))
+        };
+        flight.resume();
+        assert!(flight.offer(Lead::new(&leads)).is_ok());
+        assert!(matches!(block_on(standing_by), Turn::Landed(7)));
+        assert_eq!(second.join().unwrap(), 7);
+        assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
+    });
+}

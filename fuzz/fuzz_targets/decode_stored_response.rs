@@ -1,4 +1,5 @@
-//! Decoding a stored response ends without a panic, and what it accepts means the same once it is encoded again.
+//! Decoding a stored response, an entry or a message alone, ends without a panic; what it accepts means the same once it
+//! is encoded again, and of messages alone it accepts none that is for one client only.
 
 #![no_main]
 
@@ -17,7 +18,18 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn check(entry: Vec<u8>) {
+    let is_alone = entry.first() == Some(&1);
     if let Ok(response) = StoredResponse::decode(&ADDRESS, entry) {
+        if is_alone {
+            let trailers = response.trailers();
+            for fields in [Some(response.headers()), trailers].into_iter().flatten() {
+                assert!(!fields.contains_key("set-cookie"));
+            }
+            for field in ["memolock-address", "vary", "transfer-encoding"] {
+                assert!(!response.headers().contains_key(field), "{field}");
+            }
+            assert!(response.meta().variant.is_none() && !response.meta().is_marker);
+        }
         let again = response.encode(&ADDRESS).expect("what was decoded can be encoded");
         let decoded = StoredResponse::decode(&ADDRESS, again);
         assert_eq!(decoded.as_ref(), Ok(&response));

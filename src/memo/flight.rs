@@ -15,7 +15,8 @@
 //! leaves the lead is dropped, which its other end notices.
 //!
 //! Who led may find that the value is made elsewhere: then the flight is resumed, and everybody waits again, the one who
-//! led as well if it has joined once more before.
+//! led as well if it has joined once more before. One that could not lead again *stands by*: it waits as all others do,
+//! but nothing is offered to it.
 //!
 //! A flight lands with what was true at some moment. Waiters who came after that are *late*: all they learn is that
 //! the flight is over.
@@ -40,12 +41,22 @@ pub(crate) struct Flight<L, O> {
 
 struct State<L, O> {
     phase: Phase<L, O>,
-    waiters: Slab<Option<Waker>>,
+    waiters: Slab<Seat>,
+    /// How many of them stand by.
+    standing_by: usize,
     keeper: Option<Waker>,
     /// When the last waiter arrived.
     newest: Moment,
     /// The keeper, if it wants to hear of the next.
     curious: Option<Waker>,
+    /// The keeper, if it wants to hear of one who could lead.
+    scout: Option<Waker>,
+}
+
+#[derive(Default)]
+struct Seat {
+    waker: Option<Waker>,
+    stands_by: bool,
 }
 
 enum Phase<L, O> {
@@ -72,14 +83,16 @@ impl<L, O> Flight<L, O> {
     /// A new flight and its first waiter.
     pub(crate) fn start(arrived: Moment) -> (Arc<Self>, Waiter<L, O>) {
         let mut waiters = Slab::new();
-        let id = waiters.insert(None);
+        let id = waiters.insert(Seat::default());
         let flight = Arc::new(Self {
             state: Mutex::new(State {
                 phase: Phase::Seeking,
                 waiters,
+                standing_by: 0,
                 keeper: None,
                 newest: arrived,
                 curious: None,
+                scout: None,
             }),
         });
         let waiter = Waiter {
@@ -105,11 +118,12 @@ impl<L, O> Flight<L, O> {
         if matches!(state.phase, Phase::Landed(..) | Phase::Closed) {
             return None;
         }
-        let id = state.waiters.insert(None);
+        let id = state.waiters.insert(Seat::default());
         state.newest = state.newest.max(arrived);
-        let curious = state.curious.take();
+        let (curious, scout) = (state.curious.take(), state.scout.take());
         drop(state);
         wake(curious);
+        wake(scout);
         Some(Waiter {
             flight: Arc::clone(flight),
             id: Some(id),
@@ -117,11 +131,13 @@ impl<L, O> Flight<L, O> {
         })
     }
 
-    /// Offers the lead to the waiters; gives it back, and closes the flight, where there are none.
+    /// Offers the lead to the waiters; gives it back where nobody could take it, and closes the flight where there are none.
     pub(crate) fn offer(&self, lead: L) -> Result<(), L> {
         let mut state = self.state();
         if state.waiters.is_empty() {
             state.phase = Phase::Closed;
+        }
+        if state.nobody_could_lead() {
             return Err(lead);
         }
         state.phase = Phase::Offered(lead);
@@ -180,6 +196,23 @@ impl<L, O> Flight<L, O> {
         }
     }
 
+    /// Whether somebody waits who could lead.
+    pub(crate) fn has_candidate(&self) -> bool {
+        !self.state().nobody_could_lead()
+    }
+
+    /// Ready, if somebody waits who could lead.
+    pub(crate) fn poll_candidate(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if !state.nobody_could_lead() {
+            return Poll::Ready(());
+        }
+        let before = state.scout.replace(cx.waker().clone());
+        drop(state);
+        drop(before);
+        Poll::Pending
+    }
+
     /// Ready, once somebody has joined who arrived after `since`.
     pub(crate) fn poll_joined(&self, since: Moment, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
@@ -194,12 +227,40 @@ impl<L, O> Flight<L, O> {
 }
 
 impl<L, O> State<L, O> {
+    fn nobody_could_lead(&self) -> bool {
+        self.waiters.len() == self.standing_by
+    }
+
+    /// Somebody who could take the lead.
     fn next_waker(&mut self) -> Option<Waker> {
-        self.waiters.iter_mut().find_map(|(_, waker)| waker.take())
+        let mut seats = self.waiters.iter_mut().filter(|(_, seat)| !seat.stands_by);
+        seats.find_map(|(_, seat)| seat.waker.take())
     }
 
     fn take_wakers(&mut self) -> Vec<Waker> {
-        self.waiters.iter_mut().filter_map(|(_, waker)| waker.take()).collect()
+        self.waiters
+            .iter_mut()
+            .filter_map(|(_, seat)| seat.waker.take())
+            .collect()
+    }
+
+    /// Takes the offer back where nobody is left who could take it.
+    fn withdraw(&mut self) -> Option<Phase<L, O>> {
+        if !matches!(self.phase, Phase::Offered(_)) || !self.nobody_could_lead() {
+            return None;
+        }
+        let phase = if self.waiters.is_empty() {
+            Phase::Closed
+        } else {
+            Phase::Led
+        };
+        Some(std::mem::replace(&mut self.phase, phase))
+    }
+
+    fn leave(&mut self, id: usize) -> Seat {
+        let seat = self.waiters.remove(id);
+        self.standing_by -= usize::from(seat.stands_by);
+        seat
     }
 }
 
@@ -217,6 +278,25 @@ pub(crate) struct Waiter<L, O> {
     arrived: Moment,
 }
 
+impl<L, O> Waiter<L, O> {
+    /// Waits for the outcome only, whatever is offered.
+    #[cfg_attr(
+        not(feature = "http"),
+        allow(dead_code, reason = "callers of the core can always lead")
+    )]
+    pub(crate) fn stand_by(self) -> Self {
+        let Some(id) = self.id else { return self };
+        let mut state = self.flight.state();
+        if !std::mem::replace(&mut state.waiters[id].stands_by, true) {
+            state.standing_by += 1;
+        }
+        let unclaimed = state.withdraw();
+        drop(state);
+        drop(unclaimed);
+        self
+    }
+}
+
 impl<L, O: Clone> Future for Waiter<L, O> {
     type Output = Turn<L, O>;
 
@@ -225,18 +305,19 @@ impl<L, O: Clone> Future for Waiter<L, O> {
             return Poll::Pending;
         };
         let mut state = self.flight.state();
+        let may_lead = !state.waiters[id].stands_by;
         let turn = match &state.phase {
             Phase::Landed(outcome, before) if self.arrived < *before => Turn::Landed(outcome.clone()),
             Phase::Landed(..) => Turn::Late,
-            Phase::Offered(_) => match std::mem::replace(&mut state.phase, Phase::Led) {
+            Phase::Offered(_) if may_lead => match std::mem::replace(&mut state.phase, Phase::Led) {
                 Phase::Offered(lead) => Turn::Lead(lead),
                 other => {
                     state.phase = other;
                     return Poll::Pending;
                 }
             },
-            Phase::Seeking | Phase::Led | Phase::Closed => {
-                let waker = &mut state.waiters[id];
+            Phase::Seeking | Phase::Offered(_) | Phase::Led | Phase::Closed => {
+                let waker = &mut state.waiters[id].waker;
                 let mut before = None;
                 if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                     before = waker.replace(cx.waker().clone());
@@ -246,9 +327,9 @@ impl<L, O: Clone> Future for Waiter<L, O> {
                 return Poll::Pending;
             }
         };
-        let waker = state.waiters.remove(id);
+        let seat = state.leave(id);
         drop(state);
-        drop(waker);
+        drop(seat);
         self.id = None;
         Poll::Ready(turn)
     }
@@ -258,21 +339,18 @@ impl<L, O> Drop for Waiter<L, O> {
     fn drop(&mut self) {
         let Some(id) = self.id.take() else { return };
         let mut state = self.flight.state();
-        let waker = state.waiters.remove(id);
+        let seat = state.leave(id);
         let last = state.waiters.is_empty();
-        let mut unclaimed = None;
+        let unclaimed = state.withdraw();
         let woken = match &state.phase {
-            Phase::Offered(_) if last => {
-                unclaimed = Some(std::mem::replace(&mut state.phase, Phase::Closed));
-                state.keeper.take()
-            }
+            Phase::Closed if unclaimed.is_some() => state.keeper.take(),
             // The waiter that was woken may have been this one.
             Phase::Offered(_) => state.next_waker(),
             Phase::Seeking if last => state.keeper.take(),
             Phase::Seeking | Phase::Led | Phase::Landed(..) | Phase::Closed => None,
         };
         drop(state);
-        drop(waker);
+        drop(seat);
         drop(unclaimed);
         wake(woken);
     }

@@ -127,8 +127,10 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 search.hearing = None;
             }
             let ended = self.lead(granted, &mut search, &mut holding, &landing).await;
-            let Ended::Deferred(claim) = ended else {
-                return;
+            let claim = match ended {
+                Ended::Deferred(claim) => claim,
+                Ended::Declined => continue,
+                Ended::Landed { .. } => return,
             };
             let kept = self.keep_promise(claim, &mut search, &mut holding, &landing).await;
             if kept != Kept::Again {

@@ -26,6 +26,8 @@ pub(crate) struct Lead<V> {
     pub(crate) start: Option<Start>,
     /// When the one who leads came.
     pub(crate) arrived: Moment,
+    /// Whether the lock was ours when the lead was offered.
+    pub(crate) held: bool,
 }
 
 /// How the keeper is to see to a computation, apart from keeping its lease.
@@ -67,6 +69,7 @@ impl<V> Lead<V> {
             manner: Some(manner_tx),
             start,
             arrived: Moment::START,
+            held: false,
         };
         let led = Led {
             verdict,

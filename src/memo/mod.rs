@@ -45,7 +45,7 @@ pub use self::lease::{Lease, LeaseError};
 pub use self::limits::{AtLimit, Limit};
 pub use self::memolock::{MemoLock, ResolveError};
 #[cfg(feature = "http")]
-pub(crate) use self::obtain::Obtained;
+pub(crate) use self::obtain::{Obtained, Role};
 #[cfg(feature = "http")]
 pub(crate) use self::shared::Shared;
 #[cfg(feature = "http")]

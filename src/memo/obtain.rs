@@ -44,6 +44,26 @@ pub(crate) enum Obtained<V> {
     Limited(Limit),
 }
 
+/// What one who waits can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Lead, if it comes to that.
+    Candidate,
+    /// Wait, whoever leads.
+    #[cfg(feature = "http")]
+    StandBy,
+}
+
+impl Role {
+    fn of<L, O>(self, waiter: Waiter<L, O>) -> Waiter<L, O> {
+        match self {
+            Self::Candidate => waiter,
+            #[cfg(feature = "http")]
+            Self::StandBy => waiter.stand_by(),
+        }
+    }
+}
+
 type MemoWaiter<V> = Waiter<Lead<V>, Arc<Outcome<V>>>;
 
 impl<St: Store, C: Codec> Shared<St, C> {
@@ -71,10 +91,10 @@ impl<St: Store, C: Codec> Shared<St, C> {
         deadline: Instant,
     ) -> impl Future<Output = Obtained<C::Value>> + Send {
         let arrived = self.clock.tick();
-        self.wait(address, config, deadline, arrived, None)
+        self.wait(address, config, deadline, arrived, Role::Candidate, None)
     }
 
-    /// Has whoever leads become one of those who wait again, for a value that is being made elsewhere.
+    /// Has whoever leads become one of those who wait again, for a value that is being made elsewhere: as what `role` says.
     ///
     /// `then` gets the lead once its flight cannot be deserted, to say [`defer`](Lead::defer), or whatever else becomes of
     /// it, then or later. It must not block. What is obtained may be another lead: nobody has resolved the promise, and it
@@ -85,6 +105,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
         address: &Address,
         config: &Config,
         deadline: Instant,
+        role: Role,
         then: impl FnOnce(Lead<C::Value>),
     ) -> impl Future<Output = Obtained<C::Value>> + Send {
         let arrived = lead.arrived;
@@ -93,8 +114,9 @@ impl<St: Store, C: Codec> Shared<St, C> {
             ..*config
         };
         let place = self.join(address, &known, arrived, 0).ok();
+        let place = place.map(|waiter| role.of(waiter));
         then(lead);
-        self.wait(address, config, deadline, arrived, place)
+        self.wait(address, config, deadline, arrived, role, place)
     }
 
     async fn wait(
@@ -103,6 +125,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
         config: &Config,
         deadline: Instant,
         arrived: Moment,
+        role: Role,
         mut place: Option<MemoWaiter<C::Value>>,
     ) -> Obtained<C::Value> {
         let _waiting = self.counters.waiting.enter();
@@ -113,7 +136,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
                 None => self.join(address, config, arrived, failures),
             };
             let waiter = match joined {
-                Ok(waiter) => waiter,
+                Ok(waiter) => role.of(waiter),
                 Err(limit) => {
                     self.limited(address, limit);
                     return Obtained::Limited(limit);

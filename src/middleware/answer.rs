@@ -10,6 +10,7 @@ use tower_service::Service;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::computation::Computation;
+use super::deferral::{self, WaitedFor};
 use super::finder::{Found, Place, is_variant};
 use super::future::{Direct, Step};
 use super::judge::Judge;
@@ -17,6 +18,7 @@ use super::key_extractor::{KeyExtractor, uri_as_received};
 use super::origin::Origin;
 use super::policy::request::Narrow;
 use super::policy::revalidation::add_conditions;
+use super::promise::Promise;
 use super::refresh::Use;
 use super::refusal::refusal;
 use super::replay;
@@ -189,6 +191,9 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                             ..miss
                         };
                     }
+                    Obtained::Lead(lead) if self.may_defer && lead.held => {
+                        return self.lead_or_wait(lead, service, request, miss, deadline);
+                    }
                     Obtained::Lead(lead) => return self.lead(lead, service, request, miss),
                     Obtained::Limited(_) => match self.refuse(request.headers()) {
                         Some(refusal) => return Step::Done(Ok(refusal)),
@@ -198,6 +203,12 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                         Some(refusal) => return Step::Done(Ok(refusal)),
                         None => break,
                     },
+                    Obtained::TimedOut if self.may_defer => {
+                        let mut response = deferral::timed_out(&WaitedFor::of(request.headers()));
+                        let forwarded = Forwarded::because(miss.why).collapsed(true).detail("timeout");
+                        self.say(forwarded, response.headers_mut());
+                        return Step::Done(Ok(response));
+                    }
                     Obtained::TimedOut => {
                         detail = Some("timeout");
                         break;
@@ -253,6 +264,11 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         miss: Miss,
     ) -> Computation<St> {
         let Miss { place, stale, why, .. } = miss;
+        let may_defer = self.may_defer && lead.held;
+        if may_defer {
+            let promise = Promise::new(place.address.clone(), self.memo.config.lease);
+            request.extensions_mut().insert(promise);
+        }
         let request_headers = request.headers().clone();
         let validates = |stale: &Arc<StoredResponse>| add_conditions(request.headers_mut(), stale.headers());
         let validated = stale.clone().filter(validates);
@@ -272,6 +288,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             fallback: stale,
             why,
             origin: Origin::of(request),
+            may_defer,
         }
     }
 
@@ -293,7 +310,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         Step::then(async move { Step::Done(Direct::new(service, request, forwarded).await) })
     }
 
-    fn say(&self, forwarded: Forwarded, headers: &mut HeaderMap) {
+    pub(super) fn say(&self, forwarded: Forwarded, headers: &mut HeaderMap) {
         if self.cache_status {
             forwarded.tell(headers);
         }
@@ -308,7 +325,11 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
     }
 
     /// The same, if there is no room for one more recording.
-    fn refuse_recording<ResBody>(&self, address: &Address, headers: &HeaderMap) -> Option<Response<MemoBody<ResBody>>> {
+    pub(super) fn refuse_recording<ResBody>(
+        &self,
+        address: &Address,
+        headers: &HeaderMap,
+    ) -> Option<Response<MemoBody<ResBody>>> {
         let held = self.memo.shared.counters.recorded_bytes.get();
         if held < self.responses.max_recording {
             return None;

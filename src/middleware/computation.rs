@@ -16,6 +16,7 @@ use tracing::Instrument;
 use super::body::MemoBody;
 use super::cache_status::Forward;
 use super::control::MemoControl;
+use super::deferral;
 use super::draft::Draft;
 use super::fallback::{StaleOnPanic, is_outage, stand_in};
 use super::judge::Judge;
@@ -47,6 +48,8 @@ pub(crate) struct Computation<St> {
     pub(crate) why: Forward,
     /// Whose groups the response belongs to.
     pub(crate) origin: Origin,
+    /// Whether the response may be left to somebody else.
+    pub(crate) may_defer: bool,
 }
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
@@ -97,6 +100,9 @@ impl<St: Store> Computation<St> {
     {
         let started = Instant::now();
         let mut this = StaleOnPanic(Some(self));
+        if let Some(this) = this.0.as_mut().filter(|this| this.may_defer) {
+            this.lead.listen().await;
+        }
         let response = match poll_fn(|cx| service.poll_ready(cx)).await {
             Ok(()) => service.call(request).await,
             Err(error) => Err(error),
@@ -123,6 +129,11 @@ impl<St: Store> Computation<St> {
         ResBody::Error: Into<BoxError>,
     {
         let (mut head, body) = response.into_parts();
+        if self.may_defer && deferral::is_deferred(&head) {
+            self.lead.defer();
+            let _ = answer.send(Ok(deferral::own(head, body)));
+            return;
+        }
         if head.status == StatusCode::NOT_MODIFIED
             && let Some(stale) = self.stale.take()
         {
@@ -141,6 +152,8 @@ impl<St: Store> Computation<St> {
         let sharing = judge.at_head(&self.method, &head, &control, now);
         let sharing = match sharing {
             Sharing::Pass(reason) => Sharing::Pass(reason),
+            // It only stands in for the response.
+            sharing if control.deferred => judge.at_size(body.size_hint().lower(), sharing.at_most_share()),
             sharing => judge.at_size(body.size_hint().lower(), sharing),
         };
         if let Sharing::Pass(reason) = sharing {

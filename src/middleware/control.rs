@@ -27,6 +27,7 @@ pub struct MemoControl {
     pub(crate) no_store: bool,
     pub(crate) public: bool,
     pub(crate) tags: Vec<String>,
+    pub(crate) deferred: bool,
 }
 
 impl MemoControl {
@@ -64,6 +65,17 @@ impl MemoControl {
     #[must_use]
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
         self.tags.push(tag.into());
+        self
+    }
+
+    /// This is not the response: somebody else will give it, by the [`Promise`](super::Promise) that came with the request.
+    ///
+    /// Under a layer that [may defer](crate::MemoLockLayer::may_defer), who asked goes on waiting with everybody else, and
+    /// gets this response only where nobody gives another in time. Where the request came with no promise, this is the
+    /// response, for those who wait at this moment at most. Nothing else that is said here counts.
+    #[must_use]
+    pub fn deferred(mut self) -> Self {
+        self.deferred = true;
         self
     }
 

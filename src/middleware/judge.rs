@@ -12,14 +12,14 @@ use super::marker::{self, Markers};
 use super::permissions::Permissions;
 use super::policy::ending::is_grpc;
 use super::policy::response::{Head, Reason, ResponseRules, Sharing, at_head};
-use super::stored_response::{BinaryHttp, StoredResponse};
+use super::stored_response::{Form, StoredResponse};
 use crate::key::Address;
 use crate::memo::{Limit, Shared};
 use crate::store::Store;
 
 /// What decides whether a response is shared, and who is told.
 pub(crate) struct Judge<St> {
-    pub(crate) shared: Arc<Shared<St, BinaryHttp>>,
+    pub(crate) shared: Arc<Shared<St, Form>>,
     pub(crate) markers: Arc<Markers>,
     pub(crate) address: Address,
     pub(crate) rules: ResponseRules,
@@ -42,7 +42,11 @@ impl<St: Store> Judge<St> {
             control,
         };
         match at_head(&head, &self.rules, now) {
+            Sharing::Store(terms) if terms.no_cache && self.shared.codec.is_raw() => Sharing::Pass(Reason::NoCache),
             Sharing::Store(mut terms) => {
+                if self.shared.codec.is_raw() {
+                    terms = terms.while_fresh();
+                }
                 terms.fresh_for = self.rules.random.shortened(terms.fresh_for, self.rules.ttl_jitter);
                 Sharing::Store(terms)
             }

@@ -2,6 +2,7 @@
 
 mod beyond;
 mod caching;
+mod deferral;
 mod invalidation;
 
 use std::fmt;
@@ -16,7 +17,7 @@ use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
 use super::service::MemoLockService;
 use super::settings::Settings;
-use super::stored_response::BinaryHttp;
+use super::stored_response::Form;
 use crate::key::{KeyError, Tag};
 use crate::memo::{AtLimit, MemoLock, Stats};
 use crate::store::Store;
@@ -25,7 +26,8 @@ use crate::store::Store;
 ///
 /// Works on whatever takes a [`tower_layer::Layer`]: axum's `Router::layer` and `route_layer`, `ServiceBuilder`,
 /// tonic's `Server::builder().layer(..)`. A clone, and every service made from it, share one table of computations
-/// under way. Settings for one route are a layer of its own over the same store.
+/// under way. Settings for one route are a layer of its own over the same store. A handler may have somebody else give the
+/// response to all who wait: see [`may_defer`](Self::may_defer).
 ///
 /// ```
 /// use std::time::Duration;
@@ -69,11 +71,12 @@ impl<St: Store> MemoLockLayer<St> {
     #[must_use]
     pub fn with_tag(store: St, tag: Tag) -> Self {
         let settings = Settings {
-            memo: MemoLock::with_tag(store, tag).codec(BinaryHttp).tagged(),
+            memo: MemoLock::with_tag(store, tag).codec(Form::Binary).tagged(),
             key: UriKey::default(),
             requests: RequestRules::default(),
             responses: ResponseRules::default(),
             cache_status: false,
+            may_defer: false,
             vary: Arc::default(),
             permissions: Arc::default(),
             markers: Arc::default(),

@@ -6,19 +6,21 @@ use super::marker::Markers;
 use super::permissions::Permissions;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
-use super::stored_response::BinaryHttp;
+use super::stored_response::Form;
 use super::vary_index::VaryIndex;
 use crate::memo::MemoLock;
 
 /// The settings of a [`MemoLockLayer`](super::MemoLockLayer), with its core.
 #[derive(Clone)]
 pub(crate) struct Settings<St, K> {
-    pub(crate) memo: MemoLock<St, BinaryHttp>,
+    pub(crate) memo: MemoLock<St, Form>,
     pub(crate) key: K,
     pub(crate) requests: RequestRules,
     pub(crate) responses: ResponseRules,
     /// Whether responses say what the layer did.
     pub(crate) cache_status: bool,
+    /// Whether handlers may leave a response to somebody else.
+    pub(crate) may_defer: bool,
     pub(crate) vary: Arc<VaryIndex>,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) markers: Arc<Markers>,
@@ -33,6 +35,7 @@ impl<St, K> Settings<St, K> {
             requests: self.requests,
             responses: self.responses,
             cache_status: self.cache_status,
+            may_defer: self.may_defer,
             vary: self.vary,
             permissions: self.permissions,
             markers: self.markers,

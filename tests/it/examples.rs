@@ -9,9 +9,10 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::{HttpClient, Node, RedisServer, command, hang_up_after_request, run_example, signal, within};
 
-const ALL: [&str; 7] = [
+const ALL: [&str; 8] = [
     "axum",
     "custom_store",
+    "deferred",
     "extended",
     "memoize",
     "quickstart",

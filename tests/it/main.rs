@@ -6,6 +6,7 @@ mod contract;
 mod contract_memory;
 mod contract_redis;
 mod crowd;
+mod deferred;
 mod events;
 mod examples;
 mod extended;

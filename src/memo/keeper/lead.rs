@@ -26,6 +26,8 @@ pub(super) enum Ended {
     },
     /// The value is being made elsewhere, and the lock is kept for it.
     Deferred(Claim),
+    /// Of those who wait, nobody could lead.
+    Declined,
 }
 
 impl<St: Store, C: Codec> Keeper<St, C> {
@@ -39,8 +41,9 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     ) -> Ended {
         let mut stored = false;
         let mut claim = granted.claim;
-        let Some(mut led) = self.offer(&granted, holding).await else {
-            return Ended::Landed { stored };
+        let mut led = match self.offer(&granted, holding).await {
+            Ok(led) => led,
+            Err(ended) => return ended,
         };
         match self
             .attend(&mut claim, granted.asked_at, search, holding, &mut led)
@@ -91,11 +94,15 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     /// Offers the lead; gives the lock back where nobody is there to take it.
-    async fn offer(&self, granted: &Granted, holding: &mut Holding<'_>) -> Option<Led<C::Value>> {
-        let (lead, led) = Lead::new(granted.start);
+    async fn offer(&self, granted: &Granted, holding: &mut Holding<'_>) -> Result<Led<C::Value>, Ended> {
+        let (mut lead, led) = Lead::new(granted.start);
+        lead.held = granted.claim.is_held();
         if self.flight.offer(lead).is_err() {
             self.release(granted.claim, Release::Abandoned).await;
-            return None;
+            return Err(match self.flight.waiting() {
+                0 => Ended::Landed { stored: false },
+                _ => Ended::Declined,
+            });
         }
         if granted.claim == Claim::None {
             holding.give_back();
@@ -104,7 +111,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             self.shared.counters.failed_open.add();
             tracing::debug!(address = %self.address.readable(), "computing without a lease");
         }
-        Some(led)
+        Ok(led)
     }
 
     #[cfg(feature = "http")]

@@ -80,6 +80,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         let lead = self.lead(granted, &mut search, &mut holding, &landing);
         let stored = match tokio::join!(lead, compute).0 {
             Ended::Landed { stored } => stored,
+            Ended::Declined => false,
             Ended::Deferred(claim) => {
                 let kept = self.keep_promise(claim, &mut search, &mut holding, &landing).await;
                 kept == Kept::Over { resolved: true }

@@ -1,5 +1,6 @@
 //! How a keeper comes to an outcome or a lease: it asks, and listens, and asks again.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use tokio::time::error::Elapsed;
@@ -12,6 +13,7 @@ use crate::codec::Codec;
 use crate::error::Failure;
 use crate::memo::claim::Claim;
 use crate::memo::clock::Moment;
+use crate::memo::config::Config;
 use crate::memo::leases::Holding;
 use crate::memo::marking::Start;
 use crate::memo::obtain::MAX_FAILURES;
@@ -42,12 +44,21 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         search: &mut Search<'a, St, C>,
     ) -> Sought<C::Value> {
         loop {
-            let sought = match search.starts.exhausted(&self.config) {
-                Some(until) => {
+            let sought = match (search.starts.exhausted(&self.config), self.flight.has_candidate()) {
+                (None, true) => self.ask(holding, search).await,
+                (Some(until), true) => {
                     holding.give_back();
                     self.look_on(until, search).await
                 }
-                None => self.ask(holding, search).await,
+                // A lead would be for nobody.
+                (_, false) => {
+                    holding.give_back();
+                    tokio::select! {
+                        biased;
+                        sought = self.look_on(Instant::now() + self.config.lease.min(Config::LONG), search) => sought,
+                        () = poll_fn(|cx| self.flight.poll_candidate(cx)) => None,
+                    }
+                }
             };
             if let Some(sought) = sought {
                 return sought;

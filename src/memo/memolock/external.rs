@@ -13,7 +13,7 @@ use crate::error::{Error, StoreError};
 use crate::key::{Key, KeyError};
 use crate::memo::compute::start_work;
 use crate::memo::config::Config;
-use crate::memo::obtain::Obtained;
+use crate::memo::obtain::{Obtained, Role};
 use crate::store::{Stamp, Store, Value};
 
 impl<St: Store, C: Codec> MemoLock<St, C> {
@@ -110,7 +110,9 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
                 Obtained::Pass | Obtained::Stale | Obtained::GaveUp => return Err(Error::Abandoned),
             };
             let start = |lead| drop(tokio::spawn(start_work(lead, Arc::clone(&request)).in_current_span()));
-            obtained = shared.step_down(lead, &address, config, deadline, start).await;
+            obtained = shared
+                .step_down(lead, &address, config, deadline, Role::Candidate, start)
+                .await;
         }
     }
 

@@ -82,6 +82,16 @@ impl Terms {
         }
     }
 
+    /// The same, but nothing is kept that is stale.
+    pub(crate) fn while_fresh(self) -> Self {
+        Self {
+            kept_for: Duration::ZERO,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            ..self
+        }
+    }
+
     /// How long to store the response, which has been there for `elapsed`; `None` where it is of no use to anybody
     /// later.
     pub(crate) fn left_after(&self, elapsed: Duration) -> Option<Duration> {

@@ -131,7 +131,7 @@ pub(crate) enum Sharing {
 
 impl Sharing {
     /// The same, but nothing stored.
-    pub(super) fn at_most_share(self) -> Self {
+    pub(crate) fn at_most_share(self) -> Self {
         match self {
             // Those who wait may have it no more than those who come later.
             Self::Store(terms) if terms.no_cache => Self::Pass(Reason::NoCache),

@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum StoredResponseError {
     /// The bytes are something else, or of another version.
-    #[error("not a stored response of version 1")]
+    #[error("neither a stored response of version 1 nor a binary HTTP response")]
     Magic,
     /// The length in the frame is not that of the bytes.
     #[error("the entry is {declared} bytes long, and {actual} are there")]
@@ -19,7 +19,7 @@ pub enum StoredResponseError {
     #[error("the checksum does not match")]
     Checksum,
     /// The entry belongs to another address.
-    #[error("the entry was stored under another address")]
+    #[error("the entry was stored under another address, or names none")]
     Address,
     /// The time at which the response was stored is not within the years 1970 to 9999.
     #[error("the time of storing is not within the years 1970 to 9999")]
@@ -48,6 +48,15 @@ pub enum StoredResponseError {
     /// A section has more than 4096 fields.
     #[error("there are too many fields")]
     TooManyFields,
+    /// The message forbids that it is shared, or it varies by what is asked, or it belongs to a group.
+    #[error("the message is not one to share")]
+    NotShared,
+    /// The content is not as long as the message says, or a gRPC response has no status.
+    #[error("the message is not complete")]
+    Incomplete,
+    /// There is more to the response than its body, or the bytes are an entry rather than a body.
+    #[error("a body alone is not this response")]
+    NotRaw,
     /// The entry would be longer than 2³¹ − 1 bytes.
     #[error("the response is too long")]
     TooLong,

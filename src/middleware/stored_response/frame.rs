@@ -58,6 +58,13 @@ pub(super) fn encode(address: &Address, response: &StoredResponse) -> Result<Vec
     Ok(out)
 }
 
+/// Whether these bytes begin like an entry of their length, of whatever address.
+pub(super) fn is_entry(bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(bytes);
+    let (magic, _checksum, declared) = (reader.array(), reader.array::<4>(), reader.array());
+    magic == Ok(MAGIC) && declared.is_ok_and(|declared| u32::from_be_bytes(declared) as usize == bytes.len())
+}
+
 /// The response in `bytes`, which must be an entry of `address` and nothing else.
 pub(super) fn decode(address: &Address, bytes: &Bytes) -> Result<StoredResponse, StoredResponseError> {
     let mut reader = Reader::new(bytes);

@@ -9,7 +9,7 @@ use super::response::{Meta, StoredResponse};
 use super::wire::{Reader, block_len, put_block, put_varint};
 
 /// The framing indicator of a known-length response (RFC 9292, section 3.3).
-const KNOWN_LENGTH_RESPONSE: u8 = 1;
+pub(super) const KNOWN_LENGTH_RESPONSE: u8 = 1;
 
 /// The most fields that a section may have. Each takes some hundred bytes of memory and as few as three of a message.
 const MAX_FIELDS: usize = 4096;

@@ -2,7 +2,7 @@
 //!
 //! A stored response, an *entry*, is a small frame in front of a binary HTTP message (RFC 9292), which is a standard
 //! form of status, fields and content that programs in any language can read and write. A worker that resolves a
-//! promise sends exactly these bytes.
+//! promise sends exactly these bytes, or the [message alone](#a-message-alone).
 //!
 //! # The frame
 //!
@@ -61,18 +61,33 @@
 //! truncated: section 3.8 allows a message to end before an empty trailer section, which makes a message that *lost*
 //! its trailers look whole.
 //!
+//! # A message alone
+//!
+//! Another program that resolves a promise need not write a frame. It writes a message, and says in a field of it what a
+//! frame is most of all for: `memolock-address`, once, with the address as its value. Who reads it takes the field out.
+//!
+//! How long the message is fresh is what the store says: it answers until it expires, whatever its fields say of that, as
+//! with [`MemoControl::ttl`](super::MemoControl::ttl); one without an expiry, until it is
+//! [invalidated](crate::MemoLockLayer::invalidate). `Date` and `Age`, where they are there, tell its age, and `public`,
+//! `s-maxage` and `must-revalidate` what they tell of a handler's response.
+//!
 //! # What is refused
 //!
 //! [`StoredResponse::decode`] takes nothing that departs from the above, and no entry of another address, version or
-//! length. The checksum guards against accidents, not against somebody who can write to the store.
+//! length. The checksum guards against accidents, not against somebody who can write to the store. A message alone has
+//! none: of all the accidents it would not notice a changed byte, but that it is another's, longer or shorter.
+//!
+//! Who writes an entry has judged it. A message alone nobody has, so it is refused where a layer would not share it: with
+//! `Set-Cookie`, `private` or `no-store`; with `Vary` or `Cache-Groups`, which need what only a node knows; with a status
+//! of 206, 226 or 304; as a stream of events; with a `Content-Length` that is wrong; as gRPC without a `grpc-status`.
 //!
 //! A status beyond 599, which the `http` crate has a type for and RFC 9292 has none, cannot be encoded.
 //!
-//! # A writer in Python
+//! # Writers in Python
+//!
+//! Of a message alone:
 //!
 //! ```python
-//! import struct, zlib
-//!
 //! def varint(n):
 //!     size = next(size for size in (1, 2, 4, 8) if n < 1 << 8 * size - 2)
 //!     return (n | (size.bit_length() - 1) << 8 * size - 2).to_bytes(size, "big")
@@ -83,26 +98,37 @@
 //! def fields(lines):
 //!     return block(b"".join(block(name) + block(value) for name, value in lines))
 //!
+//! def message(address, status, headers, content, trailers=()):
+//!     headers = [(b"memolock-address", address), *headers] if address else headers
+//!     return b"\x01" + varint(status) + fields(headers) + block(content) + fields(trailers)
+//! ```
+//!
+//! Everything but `status` is bytes; names and values come in pairs. Of an entry, with the above:
+//!
+//! ```python
+//! import struct, zlib
+//!
 //! def entry(address, times, variant, status, headers, content, trailers, extras=()):
-//!     message = b"\x01" + varint(status) + fields(headers) + block(content) + fields(trailers)
 //!     flags = bool(variant) | bool(extras) << 1
 //!     meta = struct.pack(">6QB16sH", *times, flags, variant or b"", len(address)) + address
 //!     if extras:
 //!         more = b"".join(struct.pack(">BH", tag, len(value)) + value for tag, value in extras)
 //!         meta += struct.pack(">H", len(more)) + more
-//!     length = struct.pack(">I", 12 + len(meta) + len(message))
-//!     checksum = struct.pack(">I", zlib.crc32(length + meta + message))
-//!     return b"MLK\x01" + checksum + length + meta + message
+//!     rest = meta + message(None, status, headers, content, trailers)
+//!     length = struct.pack(">I", 12 + len(rest))
+//!     return b"MLK\x01" + struct.pack(">I", zlib.crc32(length + rest)) + length + rest
 //! ```
 //!
-//! Everything but `times`, the six integers of the table, `variant`, 16 bytes or `None`, and `status` is bytes; names
-//! and values come in pairs, and so do tags and contents.
+//! `times` are the six integers of the table, `variant` is 16 bytes or `None`, and tags and contents come in pairs.
 
+mod bare;
 mod binary_http;
 mod error;
 mod extras;
+mod form;
 mod frame;
 mod message;
+mod raw_body;
 mod response;
 #[cfg(test)]
 mod tests;
@@ -110,4 +136,5 @@ mod wire;
 
 pub use self::binary_http::BinaryHttp;
 pub use self::error::StoredResponseError;
+pub(crate) use self::form::Form;
 pub use self::response::{Meta, StoredResponse};

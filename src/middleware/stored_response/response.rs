@@ -10,7 +10,7 @@ use http::status::StatusCode;
 use tokio::time::Instant;
 
 use super::error::StoredResponseError;
-use super::frame;
+use super::{bare, frame};
 use crate::key::Address;
 use crate::middleware::cache_status::CACHE_STATUS;
 
@@ -117,15 +117,20 @@ impl StoredResponse {
         frame::encode(address, self).map(Bytes::from)
     }
 
-    /// Reads what [`encode`](Self::encode) wrote for the same address.
+    /// Reads what [`encode`](Self::encode) wrote for the same address, or a message that names it.
     ///
     /// Fields and content are slices of `bytes`, which lives as long as any of them.
     ///
     /// # Errors
     ///
-    /// A [`StoredResponseError`] where the bytes are anything but a whole, valid entry of this address.
+    /// A [`StoredResponseError`] where the bytes are anything but a whole, valid entry of this address, or a whole, valid
+    /// message that is one to share.
     pub fn decode(address: &Address, bytes: impl Into<Bytes>) -> Result<Self, StoredResponseError> {
-        frame::decode(address, &bytes.into())
+        let bytes = bytes.into();
+        match bare::is_message(&bytes) {
+            true => bare::decode(address, &bytes),
+            false => frame::decode(address, &bytes),
+        }
     }
 
     /// How old the response is (RFC 9111, section 4.2.3).

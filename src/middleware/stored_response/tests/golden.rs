@@ -1,9 +1,9 @@
 use std::process::Command;
 
-use super::support::{GOLDEN, GOLDEN_EXTRAS, address, sample, sample_with_extras};
+use super::support::{GOLDEN, GOLDEN_BARE, GOLDEN_EXTRAS, address, sample, sample_with_extras};
 use crate::middleware::stored_response::StoredResponse;
 
-/// What the documented program has to be called with, to write the entry of the sample.
+/// What the documented programs have to be called with, to write the entry of the sample.
 const CALL: &str = r#"
 import sys
 sys.stdout.buffer.write(entry(
@@ -22,6 +22,25 @@ sys.stdout.buffer.write(entry(
     b"Hello, world!\n",
     [(b"grpc-status", b"0")],
     EXTRAS,
+))
+"#;
+
+/// The same, for a message of the sample alone.
+const CALL_BARE: &str = r#"
+import sys
+sys.stdout.buffer.write(message(
+    b"report:{GET //example.com/report/42}",
+    200,
+    [
+        (b"content-type", b"text/plain; charset=iso-8859-1"),
+        (b"etag", b'"a1"'),
+        (b"cache-tag", b"two"),
+        (b"cache-tag", b"one"),
+        (b"x-author", b"Ren\xe9"),
+        (b"x-empty", b""),
+    ],
+    b"Hello, world!\n",
+    [(b"grpc-status", b"0")],
 ))
 "#;
 
@@ -47,24 +66,58 @@ fn decodes_the_golden_file() {
     assert_eq!(decoded, Ok(sample_with_extras()));
 }
 
+/// The documented programs, one after the other.
+fn programs() -> String {
+    let mut inside = false;
+    let lines = include_str!("../mod.rs").lines().filter(|line| match *line {
+        "//! ```python" => {
+            inside = true;
+            false
+        }
+        "//! ```" => {
+            inside = false;
+            false
+        }
+        _ => inside,
+    });
+    let lines = lines.map(|line| line.strip_prefix("//! ").unwrap_or_default());
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+#[test]
+fn worker_of_the_example_writes_as_documented() {
+    let worker = include_str!("../../../../examples/deferred/worker.py");
+    let documented = programs();
+    let (message, _entry) = documented.split_once("import struct").unwrap();
+    let blank = |line: &&str| !line.is_empty();
+    let lines: Vec<_> = worker.lines().filter(blank).collect();
+    let documented: Vec<_> = message.lines().filter(blank).collect();
+    assert_eq!(documented.len(), 10);
+    assert!(lines.windows(documented.len()).any(|window| window == documented));
+}
+
+fn written_by(program: &str) -> Vec<u8> {
+    let output = Command::new("python3").args(["-c", program]).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    output.stdout
+}
+
 #[test]
 fn documented_program_writes_the_golden_file() {
-    let program: String = include_str!("../mod.rs")
-        .lines()
-        .skip_while(|line| *line != "//! ```python")
-        .skip(1)
-        .take_while(|line| *line != "//! ```")
-        .map(|line| line.strip_prefix("//! ").unwrap_or_default())
-        .flat_map(|line| [line, "\n"])
-        .collect();
     for (extras, expected) in [("()", GOLDEN), (EXTRAS, GOLDEN_EXTRAS)] {
         let call = CALL.replace("EXTRAS", extras);
-        let output = Command::new("python3")
-            .args(["-c", &format!("{program}{call}")])
-            .output()
-            .unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{errors}");
-        assert_eq!(output.stdout, expected);
+        assert_eq!(written_by(&(programs() + &call)), expected);
     }
+}
+
+#[test]
+fn documented_program_writes_the_golden_message() {
+    let written = written_by(&(programs() + CALL_BARE));
+    assert_eq!(written, GOLDEN_BARE);
+    // Frame apart, it is the message of the entry with one field more.
+    let decoded = StoredResponse::decode(&address(), written).unwrap();
+    assert_eq!(decoded.headers(), sample().headers());
+    assert_eq!(decoded.body(), sample().body());
+    assert_eq!(decoded.trailers(), sample().trailers());
 }

@@ -1,8 +1,10 @@
 //! What the documented bytes promise, against other writers and readers of them, and against damage.
 
+mod bare;
 mod golden;
 mod interop;
 mod property;
+mod raw_body;
 mod refusal;
 mod round_trip;
 mod support;

@@ -52,6 +52,8 @@ fn every_change_of_a_byte() {
             entry[at] ^= mask;
             let error = refused(Bytes::copy_from_slice(&entry));
             match at {
+                // Then it would have to be a message alone, and is none.
+                0 if entry[0] == 1 => {}
                 0..4 => assert_eq!(error, StoredResponseError::Magic),
                 8..12 => assert!(matches!(error, StoredResponseError::Length { .. })),
                 _ => assert_eq!(error, StoredResponseError::Checksum),

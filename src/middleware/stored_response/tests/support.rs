@@ -13,6 +13,9 @@ pub(super) const GOLDEN: &[u8] = include_bytes!("../../../../tests/golden/stored
 /// The entry of [`sample_with_extras`], as the same program writes it.
 pub(super) const GOLDEN_EXTRAS: &[u8] = include_bytes!("../../../../tests/golden/stored_response_v1_extras.bin");
 
+/// A message of [`sample`] alone, as the Python program of the documentation writes it.
+pub(super) const GOLDEN_BARE: &[u8] = include_bytes!("../../../../tests/golden/stored_message.bin");
+
 pub(super) fn address() -> Address {
     let key = Key::builder().part("GET").part("//example.com/report/42");
     Address::new(&Tag::new("report").unwrap(), &key.build())

@@ -1,0 +1,124 @@
+//! What can be set about responses that other programs make, and about the form in which they and others are stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::MemoLockLayer;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::key::{Address, Key, KeyError};
+use crate::memo::ResolveError;
+use crate::middleware::stored_response::{Form, StoredResponse};
+use crate::store::Store;
+
+impl<St: Store, K> MemoLockLayer<St, K> {
+    /// Lets handlers leave a response to somebody else, by [`MemoControl::deferred`](super::super::MemoControl::deferred): a
+    /// worker behind a queue, say. Defaults to not; to be set on every node.
+    ///
+    /// A handler that is called for all who wait finds a [`Promise`](super::super::Promise) in its request, which tells it
+    /// where they wait. Its own client waits with the others, and all get the response as soon as somebody gives it: with
+    /// [`resolve`](Self::resolve), or by a program in any language that says to Redis
+    ///
+    /// ```text
+    /// SET key value PX 60000
+    /// PUBLISH channel value
+    /// ```
+    ///
+    /// with a binary HTTP response ([ten lines of Python](crate::middleware::stored_response#writers-in-python)), or, under
+    /// [`raw_body`](Self::raw_body), with a body. It answers for as long as it is stored; what is only published answers
+    /// those who wait at that moment, and what is only stored is found when the lease ends.
+    ///
+    /// The work has as long as the [`lease`](Self::lease). Where the response is not there by then, the handler is called
+    /// again, for another one who waits anywhere in the cluster, and so on up to [`max_attempts`](Self::max_attempts).
+    ///
+    /// Nobody waits longer than [`wait_timeout`](Self::wait_timeout), which should be longer than as many leases, and
+    /// nobody goes to the handler because of that: a client whose request was with it gets what it has said, 202 for
+    /// instance, all others 504; and gRPC clients DEADLINE_EXCEEDED. That is so for all that is waited for under this
+    /// layer.
+    #[must_use]
+    pub fn may_defer(mut self) -> Self {
+        self.settings.may_defer = true;
+        self
+    }
+
+    /// How many times in a row a handler is called that leaves the response to somebody else, before all who wait only
+    /// wait. Defaults to 3; 0 counts as 1. See [`may_defer`](Self::may_defer).
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.settings.memo = self.settings.memo.max_attempts(attempts);
+        self
+    }
+
+    /// Gives the response to all who wait for `id`, the [id of the promise](super::super::Promise::id), on every node, and for
+    /// `ttl` to those who ask later. With a ttl of zero only those get it who wait at this moment.
+    ///
+    /// The metadata of `response` do not count. A program without this layer can do the same with
+    /// [`MemoLock::resolve`](crate::MemoLock::resolve) and the codec [`BinaryHttp`](crate::middleware::stored_response::BinaryHttp), or
+    /// the codec [`Raw`](crate::codec::Raw).
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`] where this cannot be an id, or the store could not be told. Its cause is of the kind
+    /// [`StoreErrorKind::Encode`] where the response is not one to share, as of
+    /// [a message alone](crate::middleware::stored_response#what-is-refused), or has no such form.
+    pub async fn resolve<I>(&self, id: I, response: StoredResponse, ttl: Duration) -> Result<(), ResolveError>
+    where
+        I: TryInto<Key>,
+        I::Error: Into<KeyError>,
+    {
+        let key = id.try_into().map_err(|error| ResolveError::Key(error.into()))?;
+        let refused = |error| ResolveError::Store(StoreError::with_source(StoreErrorKind::Encode, error));
+        let response = response.given(ttl).map_err(refused)?;
+        let address = Address::new(&self.settings.memo.shared.tag, &key);
+        self.settings.markers.remove(&address);
+        self.settings.memo.resolve(key, Arc::new(response), ttl).await
+    }
+
+    /// Stores of each response its body alone, to the letter, as the older members of the memolock family read and write
+    /// it; replays what is stored as a 200 with this content type, for as long as the store keeps it. To be called
+    /// first: what was done under the layer before does not count.
+    ///
+    /// A response to which there is more than that cannot be stored: with another status or content type, a
+    /// `Content-Encoding`, `Vary`, trailers or tags. It goes to those who wait for it in this process, and other processes
+    /// make their own. Header fields that only describe the response, `ETag` and `Cache-Control` among them, are lost, and
+    /// with them whatever lets a response go on once it is stale, or be given to requests with credentials. A store in
+    /// this process keeps responses whole nevertheless.
+    ///
+    /// A body has no checksum and no address: whoever can write to the store, or mixes two keys up, makes a response of
+    /// whatever bytes there are. One that was written without an expiry answers until it is
+    /// [invalidated](Self::invalidate). Only what a layer without this setting has stored is recognized, and counts as
+    /// absent. All nodes have to agree; and [`stamped`](Self::stamped) puts something in front of the body.
+    ///
+    /// # Panics
+    ///
+    /// If `content_type` is no media type, like `application/pdf`. One that comes from outside the program has to be
+    /// checked before.
+    #[must_use]
+    pub fn raw_body<T>(mut self, content_type: T) -> Self
+    where
+        T: TryInto<HeaderValue>,
+    {
+        let form = Form::raw(from_literal(content_type));
+        self.settings.memo = self.settings.memo.codec(form);
+        self
+    }
+}
+
+/// A media type that the program itself wrote down.
+#[track_caller]
+fn from_literal<T: TryInto<HeaderValue>>(content_type: T) -> HeaderValue {
+    let is_token = |token: &[u8]| {
+        let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        !token.is_empty() && token.iter().all(is_tchar)
+    };
+    let is_media_type = |value: &HeaderValue| {
+        let essence = value.as_bytes().split(|byte| *byte == b';').next();
+        let mut parts = essence.unwrap_or_default().trim_ascii().splitn(2, |byte| *byte == b'/');
+        parts.next().is_some_and(is_token) && parts.next().is_some_and(is_token)
+    };
+    match content_type.try_into().ok().filter(is_media_type) {
+        Some(content_type) => content_type,
+        None => panic!("not a media type"),
+    }
+}

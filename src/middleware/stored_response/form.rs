@@ -1,0 +1,62 @@
+//! [`Form`]: how a layer stores its responses.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use super::binary_http::BinaryHttp;
+use super::raw_body::RawBody;
+use super::response::StoredResponse;
+use crate::codec::Codec;
+use crate::error::BoxError;
+use crate::key::Address;
+
+/// The codec of a layer: one type, so that neither form costs the other anything.
+#[derive(Debug, Clone)]
+pub(crate) enum Form {
+    Binary,
+    Raw(RawBody),
+}
+
+impl Form {
+    /// The body alone, of responses with this content type.
+    pub(crate) fn raw(content_type: HeaderValue) -> Self {
+        Self::Raw(RawBody::new(content_type))
+    }
+
+    /// Whether only the store says how long a response is kept, because nothing but the body is stored.
+    pub(crate) fn is_raw(&self) -> bool {
+        matches!(self, Self::Raw(_))
+    }
+}
+
+impl Codec for Form {
+    type Value = Arc<StoredResponse>;
+
+    fn encode(&self, address: &Address, value: &Self::Value) -> Result<Bytes, BoxError> {
+        match self {
+            Self::Binary => BinaryHttp.encode(address, value),
+            Self::Raw(raw) => raw.encode(value).map_err(Into::into),
+        }
+    }
+
+    fn decode(&self, address: &Address, bytes: Bytes) -> Result<Self::Value, BoxError> {
+        match self {
+            Self::Binary => BinaryHttp.decode(address, bytes),
+            Self::Raw(raw) => Ok(Arc::new(raw.decode(bytes)?)),
+        }
+    }
+
+    fn is_fresh(&self, value: &Self::Value) -> bool {
+        BinaryHttp.is_fresh(value)
+    }
+
+    fn is_marker(&self, value: &Self::Value) -> bool {
+        BinaryHttp.is_marker(value)
+    }
+
+    fn weight(&self, value: &Self::Value) -> usize {
+        BinaryHttp.weight(value)
+    }
+}

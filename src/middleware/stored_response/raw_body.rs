@@ -1,0 +1,77 @@
+//! [`RawBody`]: the body alone, as the other members of the memolock family read and write it.
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
+use http::status::StatusCode;
+
+use super::error::StoredResponseError;
+use super::frame;
+use super::response::{Meta, StoredResponse};
+
+/// Stores of each response nothing but its body.
+///
+/// Everything else has to be what is said again when the body is replayed: what differs, and would be missed, cannot be
+/// stored in this form.
+#[derive(Debug, Clone)]
+pub(crate) struct RawBody {
+    content_type: HeaderValue,
+}
+
+impl RawBody {
+    pub(super) fn new(content_type: HeaderValue) -> Self {
+        Self { content_type }
+    }
+
+    /// The body, where it stands for the whole response.
+    pub(super) fn encode(&self, response: &StoredResponse) -> Result<Bytes, StoredResponseError> {
+        let headers = response.headers();
+        let mut content_types = headers.get_all(CONTENT_TYPE).iter();
+        let is_of_the_type = match (content_types.next(), content_types.next()) {
+            (None, None) => true,
+            (Some(only), None) => self.is(only),
+            _ => false,
+        };
+        let meta = response.meta();
+        let fits = response.status() == StatusCode::OK
+            && is_of_the_type
+            && response.trailers().is_none()
+            && !headers.contains_key(CONTENT_ENCODING)
+            && !headers.contains_key(VARY)
+            && meta.variant.is_none()
+            && meta.groups.is_empty()
+            && !meta.is_marker
+            && !frame::is_entry(response.body());
+        match fits {
+            true => Ok(response.body().clone()),
+            false => Err(StoredResponseError::NotRaw),
+        }
+    }
+
+    /// A response with this body. Bytes have nothing by which they could be told from others, except that a node whose
+    /// layer stores responses whole may have left one.
+    pub(super) fn decode(&self, bytes: Bytes) -> Result<StoredResponse, StoredResponseError> {
+        if frame::is_entry(&bytes) {
+            return Err(StoredResponseError::NotRaw);
+        }
+        let mut headers = HeaderMap::with_capacity(1);
+        headers.insert(CONTENT_TYPE, self.content_type.clone());
+        // Without a time or a span it is fresh for as long as it is stored.
+        Ok(StoredResponse::new(
+            StatusCode::OK,
+            headers,
+            bytes,
+            None,
+            Meta::default(),
+        ))
+    }
+
+    /// Whether this is the same media type, parameters and their order included. Case does not matter, which is right
+    /// for all but the values of few parameters.
+    fn is(&self, other: &HeaderValue) -> bool {
+        let strip = |value: &HeaderValue| -> Vec<u8> {
+            let bytes = value.as_bytes().iter();
+            bytes.filter(|byte| !byte.is_ascii_whitespace()).copied().collect()
+        };
+        self.content_type == *other || strip(&self.content_type).eq_ignore_ascii_case(&strip(other))
+    }
+}
