@@ -2,6 +2,7 @@
 
 mod beyond;
 mod caching;
+mod grpc;
 mod invalidation;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use http::Method;
 use tower_layer::Layer;
 
+use super::grpc::Methods;
 use super::key_extractor::UriKey;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
@@ -77,6 +79,7 @@ impl<St: Store> MemoLockLayer<St> {
             vary: Arc::default(),
             permissions: Arc::default(),
             markers: Arc::default(),
+            methods: None,
         };
         Self { settings }
     }
@@ -166,7 +169,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
-    /// The methods whose requests are collapsed. Defaults to GET and HEAD; a HEAD is answered from the stored response to
+    /// The HTTP methods whose requests are collapsed. Defaults to GET and HEAD; a HEAD is answered from the stored response to
     /// a GET, and goes to the inner service by itself where there is none.
     ///
     /// Whoever adds one says that repeating it changes nothing. A request with a body is collapsed only if the key
@@ -207,7 +210,7 @@ where
     type Service = MemoLockService<S, St, K>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        MemoLockService::new(inner, Arc::new(self.settings.clone()))
+        MemoLockService::new(inner, Arc::new(self.settings.clone()), Methods::of(&self.settings))
     }
 }
 
