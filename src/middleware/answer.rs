@@ -13,6 +13,7 @@ use super::computation::Computation;
 use super::deferral::{self, WaitedFor};
 use super::finder::{Found, Place, is_variant};
 use super::future::{Direct, Step};
+use super::grpc::TIMEOUT;
 use super::judge::Judge;
 use super::key_extractor::{KeyExtractor, uri_as_received};
 use super::origin::Origin;
@@ -268,6 +269,10 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         if may_defer {
             let promise = Promise::new(place.address.clone(), self.memo.config.lease);
             request.extensions_mut().insert(promise);
+        }
+        if self.methods.is_some() {
+            // The deadline of one of those who want the reply, which is the others' as well.
+            request.headers_mut().remove(TIMEOUT);
         }
         let request_headers = request.headers().clone();
         let validates = |stale: &Arc<StoredResponse>| add_conditions(request.headers_mut(), stale.headers());

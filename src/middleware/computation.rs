@@ -19,6 +19,7 @@ use super::control::MemoControl;
 use super::deferral;
 use super::draft::Draft;
 use super::fallback::{StaleOnPanic, is_outage, stand_in};
+use super::grpc;
 use super::judge::Judge;
 use super::origin::Origin;
 use super::policy::fields;
@@ -73,6 +74,7 @@ impl<St: Store> Computation<St> {
         let (answer, answered) = oneshot::channel();
         let fallback = self.fallback.clone();
         let cache_status = self.judge.cache_status;
+        let is_call = grpc::is_call(&self.request_headers);
         let task = tokio::spawn(self.compute(service, request, answer).in_current_span());
         match answered.await {
             Ok(answer) => answer,
@@ -83,6 +85,7 @@ impl<St: Store> Computation<St> {
                     None => std::panic::resume_unwind(error.into_panic()),
                 },
                 // The runtime is shutting down.
+                _ if is_call => Ok(grpc::unavailable()),
                 _ => Ok(unavailable()),
             },
         }

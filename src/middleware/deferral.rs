@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, response};
 use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
 use super::future::Step;
+use super::grpc::{DEADLINE_EXCEEDED, trailers_only};
 use super::policy::ending::is_grpc;
 use super::replay;
 use super::settings::Settings;
@@ -62,20 +63,16 @@ impl WaitedFor {
 
 /// 504, or DEADLINE_EXCEEDED in a response that is over with its head.
 pub(super) fn timed_out<B>(waited_for: &WaitedFor) -> Response<MemoBody<B>> {
-    const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-    const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-
-    let mut response = Response::new(MemoBody::empty());
     match waited_for {
-        WaitedFor::Http => *response.status_mut() = StatusCode::GATEWAY_TIMEOUT,
+        WaitedFor::Http => {
+            let mut response = Response::new(MemoBody::empty());
+            *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
+            response
+        }
         WaitedFor::Grpc(content_type) => {
-            let headers = response.headers_mut();
-            headers.insert(CONTENT_TYPE, content_type.clone());
-            headers.insert(GRPC_STATUS, HeaderValue::from_static("4"));
-            headers.insert(GRPC_MESSAGE, HeaderValue::from_static("nobody has answered in time"));
+            trailers_only(content_type.clone(), DEADLINE_EXCEEDED, "nobody has answered in time")
         }
     }
-    response
 }
 
 impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {

@@ -107,7 +107,8 @@ impl<St: Store> Judge<St> {
             | Reason::SetCookie
             | Reason::Vary
             | Reason::Tags
-            | Reason::Endless => {}
+            | Reason::Endless
+            | Reason::Messages => {}
         }
     }
 }

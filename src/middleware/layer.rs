@@ -3,6 +3,7 @@
 mod beyond;
 mod caching;
 mod deferral;
+mod grpc;
 mod invalidation;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use http::Method;
 use tower_layer::Layer;
 
+use super::grpc::Methods;
 use super::key_extractor::UriKey;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
@@ -80,6 +82,7 @@ impl<St: Store> MemoLockLayer<St> {
             vary: Arc::default(),
             permissions: Arc::default(),
             markers: Arc::default(),
+            methods: None,
         };
         Self { settings }
     }
@@ -169,7 +172,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
-    /// The methods whose requests are collapsed. Defaults to GET and HEAD; a HEAD is answered from the stored response to
+    /// The HTTP methods whose requests are collapsed. Defaults to GET and HEAD; a HEAD is answered from the stored response to
     /// a GET, and goes to the inner service by itself where there is none.
     ///
     /// Whoever adds one says that repeating it changes nothing. A request with a body is collapsed only if the key
@@ -210,7 +213,7 @@ where
     type Service = MemoLockService<S, St, K>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        MemoLockService::new(inner, Arc::new(self.settings.clone()))
+        MemoLockService::new(inner, Arc::new(self.settings.clone()), Methods::of(&self.settings))
     }
 }
 

@@ -14,6 +14,7 @@ mod future;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod grpc;
 mod judge;
 mod key_extractor;
 mod layer;
@@ -32,11 +33,13 @@ mod settings;
 mod settling;
 pub mod stored_response;
 mod vary_index;
+mod with_body;
 
 pub use self::body::MemoBody;
 pub use self::control::MemoControl;
 pub use self::future::ResponseFuture;
-pub use self::key_extractor::{BodyKey, BufferedBody, HeadKey, KeyExtractor, UriKey, When};
+pub use self::grpc::{GrpcMethod, GrpcMethodError};
+pub use self::key_extractor::{BodyKey, BufferedBody, GrpcKey, HeadKey, KeyExtractor, UriKey, When};
 pub use self::layer::MemoLockLayer;
 pub use self::policy::response::ServerError;
 pub use self::promise::Promise;

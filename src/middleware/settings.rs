@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::grpc::GrpcMethod;
 use super::marker::Markers;
 use super::permissions::Permissions;
 use super::policy::request::RequestRules;
@@ -24,6 +25,8 @@ pub(crate) struct Settings<St, K> {
     pub(crate) vary: Arc<VaryIndex>,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) markers: Arc<Markers>,
+    /// Of a layer for gRPC, the methods whose calls it collapses.
+    pub(crate) methods: Option<Arc<[GrpcMethod]>>,
 }
 
 impl<St, K> Settings<St, K> {
@@ -39,6 +42,7 @@ impl<St, K> Settings<St, K> {
             vary: self.vary,
             permissions: self.permissions,
             markers: self.markers,
+            methods: self.methods,
         }
     }
 }

@@ -7,8 +7,10 @@ use http_body::Body;
 use super::computation::Computation;
 use super::draft::Draft;
 use super::fallback::broke_off;
-use super::policy::ending::{Ended, Incomplete, at_end};
+use super::grpc::is_call;
+use super::policy::ending::{Ended, Incomplete};
 use super::policy::fields;
+use super::policy::grpc::at_end;
 use super::policy::response::{Reason, Sharing};
 use super::policy::vary::{self, Vary};
 use super::recording::{Recorded, Recorder};
@@ -33,6 +35,10 @@ impl<St: Store> Computation<St> {
             judge.tell(reason);
             lead.take().map(|lead| lead.pass(judge.marker(reason, draft.status)));
         };
+        let recorder = match judge.rules.grpc.is_some() && is_call(&draft.headers) {
+            true => recorder.of_one_message(),
+            false => recorder,
+        };
         let (content, trailers, reservation) = match recorder.record(body, &mut pass).await {
             Recorded::Complete {
                 content,
@@ -49,7 +55,7 @@ impl<St: Store> Computation<St> {
             trailers: trailers.as_ref(),
             body_len: content.len() as u64,
         };
-        let terms = match at_end(sharing, &ended) {
+        let terms = match at_end(sharing, &ended, &content, &judge.rules) {
             Ok(Sharing::Store(terms)) => Some(terms),
             Ok(Sharing::Share) => None,
             Ok(Sharing::Pass(reason)) => return pass(reason),

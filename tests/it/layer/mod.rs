@@ -11,6 +11,7 @@ mod deferred;
 mod failures;
 mod fixture;
 mod frameworks;
+mod grpc;
 mod keys;
 mod limits;
 mod load;
