@@ -160,6 +160,7 @@ impl<St: Store> Computation<St> {
             return;
         }
         fields::strip_connection_fields(&mut draft.headers);
+        judge.rules.set_cookie_of(&draft.control).take(&mut draft.headers);
         let reservation = Reservation::new(Arc::clone(&judge.shared.counters), judge.rules.max_recording);
         let (recorder, playback) = recording(judge.rules.max_body, reservation);
         // A response that is over with its head has to look so: gRPC tells failed calls by that.
@@ -181,6 +182,8 @@ impl<St: Store> Computation<St> {
     ) -> Response<MemoBody<ResBody>> {
         let now = SystemTime::now();
         let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
+        let set_cookie = self.judge.rules.set_cookie_of(&control);
+        let cookies = set_cookie.take(&mut head.headers);
         let is_about = revalidation::is_about(&head.headers, stale.headers());
         let mut draft = Draft::new(&head, control, now, started);
         draft.status = stale.status();
@@ -215,6 +218,9 @@ impl<St: Store> Computation<St> {
             }
         }
         let mut response = replay::followed(stored);
+        for (name, value) in cookies {
+            response.headers_mut().append(name, value);
+        }
         judge.say(
             self.why,
             Some(StatusCode::NOT_MODIFIED),

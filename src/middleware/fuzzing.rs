@@ -49,6 +49,7 @@ pub fn shared(status: StatusCode, headers: &HeaderMap, trailers: Option<&HeaderM
         headers,
         trailers,
         body_len,
+        set_cookie: rules.set_cookie,
     };
     match at_end(at_head, &ended) {
         Ok(Sharing::Store(terms)) if terms.no_cache => Shared::No,

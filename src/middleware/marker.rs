@@ -120,6 +120,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             control: &control,
         };
         let sharing = at_head(&judged, &self.responses, SystemTime::now());
+        let set_cookie = self.responses.set_cookie_of(&control);
         let is_candidate = !matches!(sharing, Sharing::Pass(_)) && !head.status.is_server_error();
         let headers = is_candidate.then(|| head.headers.clone());
         if self.cache_status {
@@ -138,6 +139,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 headers: &headers,
                 trailers,
                 body_len,
+                set_cookie,
             };
             let size = fields::size(&headers) + trailers.map_or(0, fields::size);
             let ended = at_end(sharing, &ended);

@@ -36,5 +36,6 @@ pub use self::control::MemoControl;
 pub use self::future::ResponseFuture;
 pub use self::key_extractor::{BodyKey, BufferedBody, HeadKey, KeyExtractor, UriKey, When};
 pub use self::layer::MemoLockLayer;
+pub use self::policy::cookies::SetCookie;
 pub use self::policy::response::ServerError;
 pub use self::service::MemoLockService;

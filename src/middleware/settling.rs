@@ -42,12 +42,14 @@ impl<St: Store> Computation<St> {
             Recorded::Passed => return,
             Recorded::Failed => return broke_off(lead, fallback),
         };
+        let set_cookie = judge.rules.set_cookie_of(&draft.control);
         let ended = Ended {
             method: &self.method,
             status: draft.status,
             headers: &draft.headers,
             trailers: trailers.as_ref(),
             body_len: content.len() as u64,
+            set_cookie,
         };
         let terms = match at_end(sharing, &ended) {
             Ok(Sharing::Store(terms)) => Some(terms),
@@ -58,6 +60,10 @@ impl<St: Store> Computation<St> {
         if fields::size(&draft.headers) + trailers.as_ref().map_or(0, fields::size) > judge.rules.max_headers {
             return pass(Reason::HeadersTooLarge);
         }
+        let trailers = trailers.and_then(|mut trailers| {
+            set_cookie.take(&mut trailers);
+            (!trailers.is_empty()).then_some(trailers)
+        });
         let variant = match vary::names(&draft.headers) {
             Vary::Names(names) => Some(vary::fingerprint(&names, &self.request_headers)),
             Vary::None => None,

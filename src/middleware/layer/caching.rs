@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, StatusCode};
 
 use super::MemoLockLayer;
+use crate::middleware::policy::cookies::SetCookie;
 use crate::store::Store;
 
 impl<St: Store, K> MemoLockLayer<St, K> {
@@ -21,7 +22,8 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// How long to keep a response whatever it says of its own freshness, `no-cache` included. Defaults to as long as it
     /// says. A status that [`ttl`](Self::ttl) is not for is not for this either.
     ///
-    /// `private`, `no-store`, `Set-Cookie` and `Vary: *` still keep a response from being shared.
+    /// `private`, `no-store`, `Vary: *` and, unless [`set_cookie`](Self::set_cookie) says otherwise, `Set-Cookie` still
+    /// keep a response from being shared.
     #[must_use]
     pub fn override_ttl(mut self, ttl: Duration) -> Self {
         self.settings.responses.override_ttl = Some(ttl);
@@ -40,6 +42,15 @@ impl<St: Store, K> MemoLockLayer<St, K> {
             .iter()
             .filter(|(known, _)| *known != status);
         self.settings.responses.status_ttl = others.copied().chain([(status, ttl)]).collect();
+        self
+    }
+
+    /// What becomes of responses that set a cookie. Defaults to [`SetCookie::Refuse`]: each is for its own request only.
+    ///
+    /// RFC 9111, section 7.3 leaves it to `Cache-Control`, which few who set a cookie think of.
+    #[must_use]
+    pub fn set_cookie(mut self, set_cookie: SetCookie) -> Self {
+        self.settings.responses.set_cookie = set_cookie;
         self
     }
 

@@ -1,8 +1,8 @@
 //! Which requests may share a response, which responses may be shared or stored, and for how long.
 //!
 //! Pure functions over heads and trailers, after RFC 9111 for a shared cache, and stricter where the RFC allows it: no
-//! heuristic freshness, nothing to credentials that does not say so, nothing that sets a cookie, and nothing that cannot
-//! be parsed.
+//! heuristic freshness, nothing to credentials that does not say so, nothing that sets a cookie unless told otherwise
+//! ([`cookies`]), and nothing that cannot be parsed.
 //!
 //! | question | answer | standard |
 //! |---|---|---|
@@ -20,6 +20,7 @@
 pub(super) mod age;
 pub(super) mod cache_control;
 pub(super) mod conditions;
+pub(super) mod cookies;
 pub(super) mod early;
 pub(super) mod ending;
 pub(super) mod fields;

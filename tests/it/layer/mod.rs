@@ -7,6 +7,7 @@ mod bodies;
 mod body_key;
 mod change;
 mod control;
+mod cookies;
 mod failures;
 mod fixture;
 mod frameworks;
