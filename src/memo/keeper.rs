@@ -14,6 +14,8 @@ mod lead;
 #[cfg(feature = "http")]
 mod refresh;
 mod seek;
+#[cfg(feature = "http")]
+mod solo;
 
 use std::future::poll_fn;
 use std::sync::Arc;

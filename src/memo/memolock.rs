@@ -327,6 +327,8 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     pub async fn drained(&self) {
         #[cfg(feature = "http")]
         self.shared.refreshes.idle().await;
+        #[cfg(feature = "http")]
+        self.shared.solos.idle().await;
         self.shared.table.empty().await;
     }
 

@@ -5,6 +5,7 @@
 //!             the flight's keeper (keeper.rs): acquire, listen, offer the lead, renew, commit or release
 //!             who came too late for an answer (clock.rs) asks again, all of them together (lookups.rs)
 //!             what goes on answering while it is computed anew is not waited for at all (refresh.rs, refreshes.rs)
+//!             who computes rather than wait leads alone, and for others only if the result is one for them (solo.rs)
 //!             what has a stamp is current, or absent (currency.rs, marking.rs)
 //!           lead.rs: the one who computes says what became of it (outcome.rs)
 //! ```
@@ -31,6 +32,8 @@ mod refresh;
 #[cfg(feature = "http")]
 mod refreshes;
 mod shared;
+#[cfg(feature = "http")]
+mod solo;
 mod stats;
 mod sync;
 mod table;
@@ -38,7 +41,7 @@ mod table;
 pub use self::computed::Computed;
 pub use self::invalidation::InvalidateError;
 #[cfg(feature = "http")]
-pub(crate) use self::lead::Lead;
+pub(crate) use self::lead::{Lead, Settled};
 pub use self::limits::{AtLimit, Limit};
 pub use self::memolock::MemoLock;
 #[cfg(feature = "http")]

@@ -107,7 +107,10 @@ impl<St: Store> Computation<St> {
             Err(error) => match stand_in(this.fallback.clone()) {
                 Some(stale) => this.stand_in(stale, None, answer),
                 // Dropping the lead hands it to exactly one of those who wait.
-                None => drop((this.lead, answer.send(Err(error)).is_ok())),
+                None => {
+                    this.give_up();
+                    let _ = answer.send(Err(error));
+                }
             },
             Ok(response) => this.conclude(response, answer, started).await,
         }
@@ -146,7 +149,7 @@ impl<St: Store> Computation<St> {
         if let Sharing::Pass(reason) = sharing {
             judge.tell(reason);
             judge.say(self.why, None, sharing, &mut head.headers);
-            self.lead.pass(judge.marker(reason, head.status));
+            judge.pass(self.lead, reason, head.status);
             // The client may have gone.
             let _ = answer.send(Ok(Response::from_parts(head, MemoBody::inner(body))));
             return;
@@ -208,13 +211,13 @@ impl<St: Store> Computation<St> {
         let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
         let judge = &self.judge;
-        judge.permissions.learn(stored.meta());
+        judge.learn(&stored);
         match (sharing, left) {
             (Sharing::Store(_), Some(ttl)) => drop(self.lead.store(Arc::clone(&stored), ttl, labels)),
             (Sharing::Store(_), None) | (Sharing::Share, _) => drop(self.lead.share(Arc::clone(&stored), labels)),
             (Sharing::Pass(reason), _) => {
                 judge.tell(reason);
-                drop(self.lead.pass(judge.marker(reason, draft_status)));
+                drop(judge.pass(self.lead, reason, draft_status));
             }
         }
         let mut response = replay::followed(stored);

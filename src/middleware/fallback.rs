@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::computation::Computation;
+use super::credentials::Asker;
 use super::replay;
 use super::stored_response::StoredResponse;
 use crate::memo::Lead;
@@ -30,6 +31,17 @@ pub(super) fn stand_in(fallback: Option<Arc<StoredResponse>>) -> Option<Arc<Stor
 pub(super) fn broke_off(lead: Option<Lead<Arc<StoredResponse>>>, fallback: Option<Arc<StoredResponse>>) {
     if let (Some(lead), Some(_)) = (lead, stand_in(fallback)) {
         lead.stale();
+    }
+}
+
+impl<St> Computation<St> {
+    /// There is no response.
+    pub(super) fn give_up(self) {
+        match self.judge.asker {
+            // What happened to this one means nothing for those who wait.
+            Asker::Unknown(_) => drop(self.lead.withdraw()),
+            Asker::Anybody | Asker::Known(_) => broke_off(Some(self.lead), self.fallback),
+        }
     }
 }
 
@@ -62,7 +74,7 @@ impl<St> Drop for StaleOnPanic<St> {
         if let Some(computation) = self.0.take()
             && std::thread::panicking()
         {
-            broke_off(Some(computation.lead), computation.fallback);
+            computation.give_up();
         }
     }
 }

@@ -23,6 +23,7 @@ use tracing::Instrument;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
+use super::credentials::Asker;
 use super::future::Step;
 use super::policy::ending::{Ended, at_end};
 use super::policy::fields;
@@ -96,6 +97,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         mut service: S,
         request: Request<B>,
         address: Address,
+        asker: Asker,
     ) -> Step<Answer<ResBody, S::Error>>
     where
         S: Service<Request<B>, Response = Response<ResBody>>,
@@ -120,6 +122,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             control: &control,
         };
         let sharing = at_head(&judged, &self.responses, SystemTime::now());
+        let sharing = asker.limit(sharing, &judged, &self.responses);
         let set_cookie = self.responses.set_cookie_of(&control);
         let is_candidate = !matches!(sharing, Sharing::Pass(_)) && !head.status.is_server_error();
         let headers = is_candidate.then(|| head.headers.clone());

@@ -12,10 +12,11 @@ use tower_service::Service;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::change::Change;
+use super::credentials::Asker;
 use super::finder::Place;
 use super::future::ResponseFuture;
 use super::key_extractor::{HeadKey, KeyExtractor};
-use super::policy::request::{Access, Bypass, access};
+use super::policy::request::{Access, Bypass, Narrow, access};
 use super::replay;
 use super::settings::Settings;
 use crate::error::BoxError;
@@ -100,8 +101,8 @@ where
         let can_lead = request.body().is_end_stream();
         let uncovered_body = !settings.key.covers_body() && !can_lead;
         let narrow = match access(request.method(), request.headers(), uncovered_body, &settings.requests) {
-            Access::Share => None,
-            Access::Read(narrow) => Some(narrow),
+            Access::Share => Narrow::default(),
+            Access::Read(narrow) => narrow,
             Access::Change => {
                 let change = Change::new(settings, &request);
                 let request = settings.key.pass(request);
@@ -117,13 +118,15 @@ where
                 return self.direct(request, why);
             }
         };
-        if narrow.is_some_and(|narrow| !settings.permissions.may_admit(&narrow)) {
+        // Whether it may lead others, or wait for them.
+        let collapses = narrow.is_for_all_of_it();
+        if !collapses && !settings.permissions.may_admit(&narrow) {
             return self.direct(request, Forward::Bypass);
         }
         let key = match settings.key.head_key(&request) {
-            HeadKey::Key(_) if narrow.is_some_and(|narrow| narrow.head) => settings.get_key(&request),
+            HeadKey::Key(_) if narrow.head => settings.get_key(&request),
             HeadKey::Key(key) => Some(key),
-            HeadKey::NeedsBody if narrow.is_none() => {
+            HeadKey::NeedsBody if narrow == Narrow::default() => {
                 let settings = Arc::clone(settings);
                 let service = self.inner.clone();
                 return ResponseFuture::core(async move {
@@ -132,7 +135,7 @@ where
                             let address = Address::of(&settings.memo.shared.tag, key);
                             // The body is read: the key covers it.
                             let can_lead = true;
-                            settings.answer(service, request, address, can_lead).await
+                            settings.answer(service, request, address, narrow, can_lead).await
                         }
                         (_, request) => settings.then_direct(service, request, Forwarded::because(Forward::Bypass)),
                     }
@@ -144,23 +147,35 @@ where
             return self.direct(request, Forward::Bypass);
         };
         let address = Address::of(&settings.memo.shared.tag, key);
-        if narrow.is_none() {
+        if collapses {
             let now = Instant::now();
-            if let Some((place, stored)) = settings.peek(&address, request.headers(), now) {
+            let stored = settings.peek(&address, request.headers(), now);
+            if let Some((place, stored)) = stored.filter(|(_, stored)| narrow.admits(stored.meta())) {
+                if narrow.has_credentials() {
+                    let address = place.as_ref().map_or(&address, |place| &place.address);
+                    let time = settings.responses.pass_marker;
+                    settings.permissions.remember(address, &stored, now, time);
+                }
                 if !can_lead || !settings.is_early(&stored, now) {
                     settings.memo.shared.counters.hits.add();
                     return ResponseFuture::ready(replay::hit(stored, now, settings.cache_status));
                 }
                 let request = settings.key.pass(request);
                 let place = place.unwrap_or_else(|| Place::first(&address));
-                return ResponseFuture::ready(settings.refresh(self.inner.clone(), request, place, stored));
+                return ResponseFuture::ready(settings.refresh(
+                    self.inner.clone(),
+                    request,
+                    place,
+                    stored,
+                    Asker::known(narrow),
+                ));
             }
         }
         let request = settings.key.pass(request);
         let settings = Arc::clone(settings);
-        match narrow {
-            None => ResponseFuture::core(settings.answer(self.inner.clone(), request, address, can_lead)),
-            Some(narrow) => ResponseFuture::core(settings.read(self.inner.clone(), request, address, narrow)),
+        match collapses {
+            true => ResponseFuture::core(settings.answer(self.inner.clone(), request, address, narrow, can_lead)),
+            false => ResponseFuture::core(settings.read(self.inner.clone(), request, address, narrow)),
         }
     }
 }

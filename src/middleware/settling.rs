@@ -31,7 +31,7 @@ impl<St: Store> Computation<St> {
         let mut lead = Some(self.lead);
         let mut pass = |reason| {
             judge.tell(reason);
-            lead.take().map(|lead| lead.pass(judge.marker(reason, draft.status)));
+            lead.take().map(|lead| judge.pass(lead, reason, draft.status));
         };
         let (content, trailers, reservation) = match recorder.record(body, &mut pass).await {
             Recorded::Complete {
@@ -75,7 +75,7 @@ impl<St: Store> Computation<St> {
         let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
         let Some(lead) = lead else { return };
-        judge.permissions.learn(stored.meta());
+        judge.learn(&stored);
         let settled = match ttl {
             Some(ttl) => lead.store(stored, ttl, labels),
             None => lead.share(stored, labels),

@@ -80,6 +80,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 landing.land(Outcome::Stale);
                 self.release(lease, Release::Stale).await;
             }
+            #[cfg(feature = "http")]
+            Attended::Concluded(Verdict::Withdraw) => {
+                self.release(lease, Release::Abandoned).await;
+                landing.land(Outcome::Again(0));
+            }
             Attended::Concluded(Verdict::Fail(failure)) => {
                 let message = failure.message.clone();
                 landing.land(Outcome::Failed(failure));

@@ -10,7 +10,7 @@
 //! | May its response be shared, as its head is there? | [`response::at_head`] | RFC 9111, 3 and 5.2.2 |
 //! | For how long? | [`freshness`], [`age`] | RFC 9111, 4.2; RFC 5861 |
 //! | By whose directives? | [`cache_control`], [`targeted`] | RFC 9111, 5.2; RFC 9213; RFC 9651 ([`structured`]) |
-//! | For which requests? | [`vary`] | RFC 9111, 4.1 |
+//! | For which requests? | [`vary`], [`permission`] | RFC 9111, 4.1 and 3.5 |
 //! | Is it whole, as its end is there? | [`ending::at_end`] | RFC 9111, 3.3 |
 //! | What of it is stored? | [`fields`] | RFC 9111, 3.1 |
 //! | What does somebody with a condition or a range get? | [`conditions`], [`range`] | RFC 9110, 13 and 14; RFC 9111, 4.3.2 |
@@ -27,6 +27,7 @@ pub(super) mod fields;
 pub(super) mod freshness;
 pub(super) mod groups;
 pub(super) mod invalidation;
+pub(super) mod permission;
 pub(super) mod range;
 pub(super) mod request;
 pub(super) mod response;

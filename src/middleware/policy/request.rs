@@ -5,6 +5,7 @@ use http::{HeaderMap, Method};
 use super::cache_control::CacheControl;
 use super::ending::is_grpc;
 use super::invalidation::may_change;
+use super::permission::Permission;
 use crate::middleware::key_extractor::is_method_override;
 use crate::middleware::stored_response::Meta;
 
@@ -36,7 +37,8 @@ impl Default for RequestRules {
 pub(crate) enum Access {
     /// All of it: it may be answered by a stored response, wait for another request, or lead others.
     Share,
-    /// A stored response, in parts perhaps. Where there is none it goes to the inner service by itself.
+    /// A stored response that is for such requests, in parts perhaps. Where there is none it goes to the inner service by
+    /// itself.
     Read(Narrow),
     /// Nothing, and it may make stored responses out of date.
     Change,
@@ -62,7 +64,16 @@ pub(crate) struct Narrow {
 impl Narrow {
     /// Whether a stored response is for a request like this one, as far as its credentials are concerned.
     pub(crate) fn admits(&self, stored: &Meta) -> bool {
-        (!self.authorized || stored.for_authorized) && (!self.cookies || stored.for_cookies)
+        Permission::stored(stored).covers(self)
+    }
+
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.authorized || self.cookies
+    }
+
+    /// Whether it asks for a response as it is.
+    pub(crate) fn is_for_all_of_it(&self) -> bool {
+        !(self.head || self.conditional || self.range)
     }
 }
 

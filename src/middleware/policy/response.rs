@@ -165,6 +165,8 @@ pub(crate) enum Reason {
     Malformed,
     /// The response sets a cookie.
     SetCookie,
+    /// The request has credentials, and the response does not say that it is for others like it.
+    Credentials,
     /// `Vary: *`.
     Vary,
     /// The handler gave it more tags than can be kept, or one that cannot be.
@@ -189,6 +191,7 @@ impl Reason {
             Self::Private => "private",
             Self::Malformed => "malformed",
             Self::SetCookie => "set-cookie",
+            Self::Credentials => "credentials",
             Self::Vary => "vary",
             Self::Tags => "tags",
             Self::Endless => "endless",
@@ -214,7 +217,7 @@ impl Reason {
             | Self::TooLarge
             | Self::HeadersTooLarge => true,
             // Of this request, or of this moment.
-            Self::Status | Self::NoRoom => false,
+            Self::Status | Self::Credentials | Self::NoRoom => false,
         }
     }
 }

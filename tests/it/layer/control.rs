@@ -146,7 +146,7 @@ async fn cache_status_says_what_was_done() {
             "origin; hit, memolock; hit; ttl=60",
             plain(&[("accept-language", "de")]),
         ),
-        ("origin; hit, memolock; fwd=bypass", plain(&[("cookie", "id=1")])),
+        ("origin; hit, memolock; fwd=request", plain(&[("cookie", "id=1")])),
         (
             "origin; hit, memolock; fwd=bypass",
             plain(&[("cache-control", "no-store")]),

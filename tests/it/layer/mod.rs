@@ -8,6 +8,7 @@ mod body_key;
 mod change;
 mod control;
 mod cookies;
+mod credentials;
 mod failures;
 mod fixture;
 mod frameworks;
