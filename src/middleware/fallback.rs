@@ -28,9 +28,29 @@ pub(super) fn stand_in(fallback: Option<Arc<StoredResponse>>) -> Option<Arc<Stor
 }
 
 /// Lets somebody else try again, unless what is stored may stand in.
-pub(super) fn broke_off(lead: Option<Lead<Arc<StoredResponse>>>, fallback: Option<Arc<StoredResponse>>) {
+fn broke_off(lead: Option<Lead<Arc<StoredResponse>>>, fallback: Option<Arc<StoredResponse>>) {
     if let (Some(lead), Some(_)) = (lead, stand_in(fallback)) {
         lead.stale();
+    }
+}
+
+/// What leads while its body goes by. One that panics is as broken as any other.
+pub(super) struct Breakable {
+    pub(super) lead: Option<Lead<Arc<StoredResponse>>>,
+    pub(super) fallback: Option<Arc<StoredResponse>>,
+}
+
+impl Breakable {
+    pub(super) fn broke_off(&mut self) {
+        broke_off(self.lead.take(), self.fallback.take());
+    }
+}
+
+impl Drop for Breakable {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.broke_off();
+        }
     }
 }
 

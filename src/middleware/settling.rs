@@ -6,7 +6,7 @@ use http_body::Body;
 
 use super::computation::Computation;
 use super::draft::Draft;
-use super::fallback::broke_off;
+use super::fallback::Breakable;
 use super::policy::ending::{Ended, Incomplete, at_end};
 use super::policy::fields;
 use super::policy::response::{Reason, Sharing};
@@ -27,11 +27,13 @@ impl<St: Store> Computation<St> {
         ResBody::Error: Into<BoxError>,
     {
         let judge = self.judge;
-        let fallback = self.fallback;
-        let mut lead = Some(self.lead);
+        let mut led = Breakable {
+            lead: Some(self.lead),
+            fallback: self.fallback,
+        };
         let mut pass = |reason| {
             judge.tell(reason);
-            lead.take().map(|lead| judge.pass(lead, reason, draft.status));
+            led.lead.take().map(|lead| judge.pass(lead, reason, draft.status));
         };
         let (content, trailers, reservation) = match recorder.record(body, &mut pass).await {
             Recorded::Complete {
@@ -40,7 +42,7 @@ impl<St: Store> Computation<St> {
                 reservation,
             } => (content, trailers, reservation),
             Recorded::Passed => return,
-            Recorded::Failed => return broke_off(lead, fallback),
+            Recorded::Failed => return led.broke_off(),
         };
         let set_cookie = judge.rules.set_cookie_of(&draft.control);
         let ended = Ended {
@@ -55,7 +57,7 @@ impl<St: Store> Computation<St> {
             Ok(Sharing::Store(terms)) => Some(terms),
             Ok(Sharing::Share) => None,
             Ok(Sharing::Pass(reason)) => return pass(reason),
-            Err(Incomplete) => return broke_off(lead, fallback),
+            Err(Incomplete) => return led.broke_off(),
         };
         if fields::size(&draft.headers) + trailers.as_ref().map_or(0, fields::size) > judge.rules.max_headers {
             return pass(Reason::HeadersTooLarge);
@@ -74,7 +76,7 @@ impl<St: Store> Computation<St> {
         let terms = terms.filter(|_| ttl.is_some()).unwrap_or_default();
         let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
-        let Some(lead) = lead else { return };
+        let Some(lead) = led.lead.take() else { return };
         judge.learn(&stored);
         let settled = match ttl {
             Some(ttl) => lead.store(stored, ttl, labels),
