@@ -29,9 +29,10 @@ use super::policy::ending::{Ended, at_end};
 use super::policy::fields;
 use super::policy::response::{Head, Sharing, at_head};
 use super::settings::Settings;
-use super::stored_response::StoredResponse;
-use crate::error::BoxError;
+use super::stored_response::{BinaryHttp, StoredResponse};
+use crate::error::{BoxError, StoreError};
 use crate::key::Address;
+use crate::memo::Shared;
 use crate::store::{Store, Value};
 
 /// Bounds the memory: beyond, those in the store have to do.
@@ -163,8 +164,12 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         tracing::debug!(address = %address.readable(), "the response can be shared after all");
         let (shared, address) = (Arc::clone(&self.memo.shared), address.clone());
         let unmark = async move {
-            let marker = Value::native(&address, &shared.codec, Arc::new(StoredResponse::marker()));
-            if let Err(error) = shared.store.unmark(&address, &marker).await {
+            let unmarked = match stored_marker(&shared, &address).await {
+                Ok(Some(marker)) => shared.store.unmark(&address, &marker).await,
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = unmarked {
                 shared.store_failed(&address, "unmark", &error);
             }
         };
@@ -172,6 +177,22 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             runtime.spawn(unmark.in_current_span());
         }
     }
+}
+
+/// The marker to remove, byte for byte: where everything has a stamp, the one that is there.
+async fn stored_marker<St: Store>(
+    shared: &Shared<St, BinaryHttp>,
+    address: &Address,
+) -> Result<Option<Value>, StoreError> {
+    if !shared.stamps_all() {
+        let marker = Arc::new(StoredResponse::marker());
+        return Ok(Some(Value::native(address, &shared.codec, marker)));
+    }
+    let is_marker = |found: &Value| {
+        let found = shared.decode(address, found);
+        found.is_some_and(|found| found.meta().is_marker)
+    };
+    Ok(shared.store.lookup(address).await?.filter(is_marker))
 }
 
 /// By what part of it the life of a marker is shortened at most, at random: what was marked together is not tried again

@@ -13,6 +13,8 @@ use crate::memo::lease::Lease;
 use crate::memo::leases::Holding;
 use crate::memo::marking::{Marking, Start};
 use crate::memo::outcome::{Outcome, Verdict};
+#[cfg(feature = "http")]
+use crate::store::Stamp;
 use crate::store::{Release, Store, Value};
 
 /// What became of the computation while the lease was kept alive.
@@ -71,7 +73,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 self.shared.counters.passed.add();
                 landing.land(Outcome::Pass);
                 match marker {
-                    Some((marker, ttl)) if lease.is_held() => self.mark(lease, marker, ttl).await,
+                    Some((marker, ttl)) if lease.is_held() => self.mark(lease, marker, ttl, start).await,
                     _ => drop(self.release(lease, Release::Pass).await),
                 }
             }
@@ -105,8 +107,12 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     #[cfg(feature = "http")]
-    async fn mark(&self, lease: Lease, marker: C::Value, ttl: Duration) {
-        let marker = Value::native(&self.address, &self.shared.codec, marker);
+    async fn mark(&self, lease: Lease, marker: C::Value, ttl: Duration, start: Option<Start>) {
+        let mut marker = Value::native(&self.address, &self.shared.codec, marker);
+        // Where everything has a stamp, one without is none. Without a generation there is nothing to stamp it with.
+        if let (true, Some(start)) = (self.shared.stamps_all(), start) {
+            marker = marker.stamped(Stamp::new(start.generation, Vec::new()));
+        }
         if let Err(error) = self.shared.store.mark(&self.address, self.token, &marker, ttl).await {
             self.shared.store_failed(&self.address, "mark", &error);
             self.release(lease, Release::Pass).await;

@@ -120,6 +120,27 @@ async fn credentials_are_shared_through_the_store_by_permission_and_never_kept()
 }
 
 #[tokio::test]
+async fn a_stamped_marker_is_found_and_removed_by_another_node() {
+    let server = RedisServer::start();
+    let inner = Inner::replying(|call| match call {
+        1..=2 => with(fresh(call.to_string()), "set-cookie", "id=1"),
+        _ => fresh(call.to_string()),
+    });
+    let [one, two] = stores(&server)
+        .await
+        .map(|store| MemoLockLayer::new(store, "layer").stamped(true));
+    let nodes = [one.layer(inner.clone()), two.layer(inner.clone())];
+    answer(send(&nodes[0], get("/"))).await;
+    let value = "layer:{GET ///}";
+    eventually("a marker", || server.keys().contains(&value.to_owned())).await;
+
+    assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "2");
+    assert_eq!(two.stats().marked, 1);
+    assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "3");
+    eventually("no marker", || !server.keys().contains(&value.to_owned())).await;
+}
+
+#[tokio::test]
 async fn a_failed_leader_is_succeeded_on_the_other_node() {
     let server = RedisServer::start();
     let gate = Gate::new();
