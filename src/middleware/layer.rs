@@ -74,6 +74,7 @@ impl<St: Store> MemoLockLayer<St> {
             requests: RequestRules::default(),
             responses: ResponseRules::default(),
             cache_status: false,
+            cache_status_key: false,
             vary: Arc::default(),
             permissions: Arc::default(),
             markers: Arc::default(),

@@ -31,6 +31,7 @@ mod service;
 mod settings;
 mod settling;
 pub mod stored_response;
+mod told_key;
 mod vary_index;
 
 pub use self::body::MemoBody;

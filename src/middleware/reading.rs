@@ -1,4 +1,8 @@
 //! Requests that get no more than a part of what is stored: they lead nobody, and wait for nobody.
+//!
+//! Nor do they change anything. RFC 9111, 4.3.5 lets the answer to a `HEAD` update or call in what is stored; but one that
+//! reaches the inner service has found nothing, or what is stale and will be validated before it is used. And whoever can
+//! get another head by a field that is not in the key would call in, again and again, what others are computing.
 
 use std::sync::Arc;
 
@@ -11,6 +15,7 @@ use super::cache_status::{Forward, Forwarded};
 use super::finder::Found;
 use super::future::Step;
 use super::policy::request::Narrow;
+use super::refusal::not_stored;
 use super::replay;
 use super::settings::Settings;
 use crate::key::Address;
@@ -52,6 +57,9 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 Found::Nothing(place) if place.variant.is_some() => Forward::VaryMiss,
                 Found::Nothing(_) | Found::Marker(_) | Found::Unsettled => Forward::UriMiss,
             };
+            if narrow.only_if_cached {
+                return Step::Done(Ok(not_stored()));
+            }
             self.then_direct(service, request, Forwarded::because(why))
         }
     }

@@ -17,8 +17,10 @@ use super::finder::Place;
 use super::future::ResponseFuture;
 use super::key_extractor::{HeadKey, KeyExtractor};
 use super::policy::request::{Access, Bypass, Narrow, access};
+use super::refusal::not_stored;
 use super::replay;
 use super::settings::Settings;
+use super::told_key::ToldKey;
 use crate::error::BoxError;
 use crate::key::Address;
 use crate::store::Store;
@@ -121,17 +123,20 @@ where
         // Whether it may lead others, or wait for them.
         let collapses = narrow.is_for_all_of_it();
         if !collapses && !settings.permissions.may_admit(&narrow) {
-            return self.direct(request, Forward::Bypass);
+            return self.unread(request, narrow);
         }
+        let told = settings.cache_status_key.then(ToldKey::default);
         let key = match settings.key.head_key(&request) {
             HeadKey::Key(_) if narrow.head => settings.get_key(&request),
             HeadKey::Key(key) => Some(key),
             HeadKey::NeedsBody if narrow == Narrow::default() => {
                 let settings = Arc::clone(settings);
                 let service = self.inner.clone();
-                return ResponseFuture::core(async move {
+                let telling = told.clone();
+                let answer = async move {
                     match settings.key.body_key(request).await {
                         (Some(key), request) if !settings.is_too_long(&key) => {
+                            telling.inspect(|told| told.set(&key));
                             let address = Address::of(&settings.memo.shared.tag, key);
                             // The body is read: the key covers it.
                             let can_lead = true;
@@ -139,13 +144,15 @@ where
                         }
                         (_, request) => settings.then_direct(service, request, Forwarded::because(Forward::Bypass)),
                     }
-                });
+                };
+                return ResponseFuture::core(answer).telling(told);
             }
             HeadKey::NeedsBody | HeadKey::Bypass => None,
         };
         let Some(key) = key.filter(|key| !settings.is_too_long(key)) else {
-            return self.direct(request, Forward::Bypass);
+            return self.unread(request, narrow);
         };
+        told.as_ref().inspect(|told| told.set(&key));
         let address = Address::of(&settings.memo.shared.tag, key);
         if collapses {
             let now = Instant::now();
@@ -158,17 +165,13 @@ where
                 }
                 if !can_lead || !settings.is_early(&stored, now) {
                     settings.memo.shared.counters.hits.add();
-                    return ResponseFuture::ready(replay::hit(stored, now, settings.cache_status));
+                    return ResponseFuture::ready(replay::hit(stored, now, settings.cache_status)).telling(told);
                 }
                 let request = settings.key.pass(request);
                 let place = place.unwrap_or_else(|| Place::first(&address));
-                return ResponseFuture::ready(settings.refresh(
-                    self.inner.clone(),
-                    request,
-                    place,
-                    stored,
-                    Asker::known(narrow),
-                ));
+                let asker = Asker::known(narrow);
+                let hit = settings.refresh(self.inner.clone(), request, place, stored, asker);
+                return ResponseFuture::ready(hit).telling(told);
             }
         }
         let request = settings.key.pass(request);
@@ -177,10 +180,23 @@ where
             true => ResponseFuture::core(settings.answer(self.inner.clone(), request, address, narrow, can_lead)),
             false => ResponseFuture::core(settings.read(self.inner.clone(), request, address, narrow)),
         }
+        .telling(told)
     }
 }
 
 impl<S, St, K> MemoLockService<S, St, K> {
+    /// There is no stored response that the request could have.
+    fn unread<ReqBody, ResBody>(&self, request: Request<ReqBody>, narrow: Narrow) -> ResponseFuture<S, K::Body, ResBody>
+    where
+        S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
+        K: KeyExtractor<ReqBody>,
+    {
+        match narrow.only_if_cached {
+            true => ResponseFuture::ready(not_stored()),
+            false => self.direct(request, Forward::Bypass),
+        }
+    }
+
     /// The request goes to the inner service, and nothing else happens.
     fn direct<ReqBody, ResBody>(&self, request: Request<ReqBody>, why: Forward) -> ResponseFuture<S, K::Body, ResBody>
     where

@@ -19,6 +19,8 @@ pub(crate) struct Settings<St, K> {
     pub(crate) responses: ResponseRules,
     /// Whether responses say what the layer did.
     pub(crate) cache_status: bool,
+    /// Whether they say the key, too.
+    pub(crate) cache_status_key: bool,
     pub(crate) vary: Arc<VaryIndex>,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) markers: Arc<Markers>,
@@ -33,6 +35,7 @@ impl<St, K> Settings<St, K> {
             requests: self.requests,
             responses: self.responses,
             cache_status: self.cache_status,
+            cache_status_key: self.cache_status_key,
             vary: self.vary,
             permissions: self.permissions,
             markers: self.markers,

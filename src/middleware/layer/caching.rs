@@ -81,14 +81,25 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
-    /// Treats requests with credentials (`Authorization`, `Cookie` and their like) as all others. Defaults to answering
-    /// them only from a stored response that allows it (`public`, `s-maxage`; for `Authorization`, `must-revalidate`),
-    /// and to collapsing none; a node that has never seen such a response does not look for one.
+    /// Treats requests with credentials (`Authorization`, `Cookie` and their like) as all others. Defaults to doing so only
+    /// where a response that was stored allows it (`public`, `s-maxage`; for `Authorization`, `must-revalidate`).
+    ///
+    /// Where none was, such a request waits for nobody. Its response is stored if it allows that itself, and is for its own
+    /// client only if it does not; see [`pass_marker`](Self::pass_marker).
     ///
     /// Right only where credentials change nothing about the response, or are part of the key.
     #[must_use]
     pub fn ignore_credentials(mut self) -> Self {
         self.settings.requests.credentials = true;
+        self
+    }
+
+    /// Whether a request may say `Cache-Control: only-if-cached` (RFC 9111, section 5.2.1.7): it then gets what is stored, as
+    /// one that waits for nobody does, or 504. Defaults to `false`: what clients say of caching is advice (5.2.1), which a
+    /// cache that protects its handlers does not take from everybody.
+    #[must_use]
+    pub fn only_if_cached(mut self, honoured: bool) -> Self {
+        self.settings.requests.only_if_cached = honoured;
         self
     }
 
@@ -107,10 +118,20 @@ impl<St: Store, K> MemoLockLayer<St, K> {
 
     /// Whether responses say in `Cache-Status` (RFC 9211) what the layer did: `memolock; hit; ttl=30`, or
     /// `memolock; fwd=uri-miss; stored`. Defaults to `false`: it helps whoever runs the layer, and whoever probes it
-    /// (section 6), and is the one allocation of a hit in memory. It never tells the key.
+    /// (section 6), and is the one allocation of a hit in memory. It does not tell the key.
     #[must_use]
     pub fn cache_status(mut self, tell: bool) -> Self {
         self.settings.cache_status = tell;
+        self
+    }
+
+    /// Whether `Cache-Status` says the key as well, up to 256 characters of it, where a request has one:
+    /// `memolock; hit; ttl=30; key="{GET http://example.com/}"`. Defaults to `false`: it tells whoever wants to poison a
+    /// cache what is not in its keys, and whoever can read responses what is (RFC 9211, section 6). Says
+    /// nothing unless [`cache_status`](Self::cache_status) is on.
+    #[must_use]
+    pub fn cache_status_key(mut self, tell: bool) -> Self {
+        self.settings.cache_status_key = tell;
         self
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct RequestRules {
     /// Whether requests with credentials collapse too, which is right where they are part of the key or change nothing
     /// about the response. Defaults to `false`.
     pub(crate) credentials: bool,
+    /// Whether a request may say that it is not to reach the inner service (RFC 9111, 5.2.1.7). Defaults to `false`.
+    pub(crate) only_if_cached: bool,
     /// Whether unsafe requests make what is stored for their target out of date. Defaults to `true`.
     pub(crate) invalidates: bool,
 }
@@ -27,6 +29,7 @@ impl Default for RequestRules {
         Self {
             methods: vec![Method::GET, Method::HEAD],
             credentials: false,
+            only_if_cached: false,
             invalidates: true,
         }
     }
@@ -59,6 +62,8 @@ pub(crate) struct Narrow {
     pub(crate) authorized: bool,
     /// Only one for requests with other credentials.
     pub(crate) cookies: bool,
+    /// Nothing but what is stored (RFC 9111, 5.2.1.7).
+    pub(crate) only_if_cached: bool,
 }
 
 impl Narrow {
@@ -71,9 +76,9 @@ impl Narrow {
         self.authorized || self.cookies
     }
 
-    /// Whether it asks for a response as it is.
+    /// Whether it asks for a response as it is, wherever that comes from.
     pub(crate) fn is_for_all_of_it(&self) -> bool {
-        !(self.head || self.conditional || self.range)
+        !(self.head || self.conditional || self.range || self.only_if_cached)
     }
 }
 
@@ -142,8 +147,12 @@ pub(crate) fn access(method: &Method, headers: &HeaderMap, uncovered_body: bool,
     }
     // RFC 9111, 5.2.1.5. The other directives of a request are advice (5.2.1), which a cache that protects its origin
     // does not take from everybody.
-    if cache_control && CacheControl::parse(headers).map_or(true, |directives| directives.no_store) {
-        return Access::Bypass(Bypass::NoStore);
+    if cache_control {
+        match CacheControl::parse(headers) {
+            Ok(directives) if directives.only_if_cached && rules.only_if_cached => narrow.only_if_cached = true,
+            Ok(directives) if !directives.no_store => {}
+            _ => return Access::Bypass(Bypass::NoStore),
+        }
     }
     if narrow == Narrow::default() {
         return Access::Share;
@@ -325,6 +334,37 @@ mod tests {
         }
         let found = access(&Method::GET, &headers(&[]), true, &RequestRules::default());
         assert_eq!(found, Access::Bypass(Bypass::Body));
+    }
+
+    #[test]
+    fn only_if_cached_counts_where_that_is_wanted() {
+        for (value, wanted, found) in [
+            ("only-if-cached", false, Access::Share),
+            ("only-if-cached, no-store", false, Access::Bypass(Bypass::NoStore)),
+            (
+                "only-if-cached",
+                true,
+                Access::Read(Narrow {
+                    only_if_cached: true,
+                    ..Narrow::default()
+                }),
+            ),
+            (
+                "only-if-cached, no-store",
+                true,
+                Access::Read(Narrow {
+                    only_if_cached: true,
+                    ..Narrow::default()
+                }),
+            ),
+            ("max-age=0", true, Access::Share),
+        ] {
+            let rules = RequestRules {
+                only_if_cached: wanted,
+                ..RequestRules::default()
+            };
+            assert_eq!(check("GET", &[("cache-control", value)], &rules), found, "{value}");
+        }
     }
 
     #[test]

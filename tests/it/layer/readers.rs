@@ -274,3 +274,48 @@ async fn credentials_that_are_ignored_collapse_like_others() {
         assert_eq!(found.body, "1");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_if_cached_is_answered_with_what_is_stored_or_504_where_that_is_wanted() {
+    for wanted in [false, true] {
+        let inner = Inner::replying(|call| fresh(call.to_string()));
+        let nodes = pair(&inner, |layer| layer.only_if_cached(wanted).max_key(100));
+        let only = ("cache-control", "only-if-cached");
+        for fields in [
+            &[only][..],
+            &[only, ("cookie", "id=1")],
+            &[only, ("range", "bytes=0-0")],
+        ] {
+            let status = asked(&nodes[0], &Method::GET, fields).await.status;
+            settle().await;
+            assert_eq!(status == 504, wanted, "{fields:?}");
+        }
+        assert_eq!(
+            asked(&nodes[0], &Method::HEAD, &[only]).await.status,
+            if wanted { 504 } else { 200 }
+        );
+        let too_long = get_with(&format!("/{}", "a".repeat(100)), only.0, only.1);
+        assert_eq!(
+            answer(send(&nodes[0], too_long)).await.status,
+            if wanted { 504 } else { 200 }
+        );
+        if !wanted {
+            continue;
+        }
+        assert_eq!(inner.calls(), 0);
+        answer(send(&nodes[0], get("/"))).await;
+        settle().await;
+        for node in &nodes {
+            assert_eq!(asked(node, &Method::GET, &[only]).await.body, "1");
+            assert_eq!(
+                asked(node, &Method::GET, &[only, ("range", "bytes=0-0")]).await.status,
+                206
+            );
+            // It is not for those with credentials.
+            assert_eq!(asked(node, &Method::GET, &[only, ("cookie", "id=1")]).await.status, 504);
+        }
+        tokio::time::advance(std::time::Duration::from_secs(61)).await;
+        assert_eq!(asked(&nodes[0], &Method::GET, &[only]).await.status, 504);
+        assert_eq!(inner.calls(), 1);
+    }
+}
