@@ -43,6 +43,10 @@ type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 /// How long what takes the place of a record is stored: as short as a store can.
 const MOMENT: Duration = Duration::from_millis(1);
 
+/// How long nobody tries again to have a response stored after one that failed: whoever waits without credentials is not
+/// to wait for one failure after another.
+const ERROR_REST: Duration = Duration::from_secs(3);
+
 /// Who asks, and what is known of responses to requests like this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Asker {
@@ -89,18 +93,28 @@ impl Asker {
     }
 }
 
+impl<St> Judge<St> {
+    /// Remembers that there was nothing for others like the one who asked.
+    pub(super) fn remember_refusal(&self, is_error: bool) {
+        let (narrow, time) = match self.asker {
+            Asker::Unknown(narrow) if is_error => (narrow, ERROR_REST.min(self.rules.pass_marker)),
+            Asker::Unknown(narrow) | Asker::Known(narrow) if !is_error => (narrow, self.rules.pass_marker),
+            // An error does not make others forget what there was.
+            Asker::Anybody | Asker::Unknown(_) | Asker::Known(_) => return,
+        };
+        let seen = Seen::Refused {
+            cookies: narrow.cookies,
+        };
+        let time = self.rules.random.shortened(time, SPREAD);
+        self.permissions.see(&self.address, seen, Instant::now(), time);
+    }
+}
+
 impl<St: Store> Judge<St> {
     /// Ends a computation whose response is for its own request only.
     pub(super) fn pass(&self, lead: Lead<Arc<StoredResponse>>, reason: Reason, status: StatusCode) -> Settled {
         let is_error = status.is_client_error() || status.is_server_error();
-        if let Asker::Unknown(narrow) | Asker::Known(narrow) = self.asker
-            && !is_error
-        {
-            let Narrow { cookies, .. } = narrow;
-            let time = self.rules.random.shortened(self.rules.pass_marker, SPREAD);
-            self.permissions
-                .see(&self.address, Seen::Refused { cookies }, Instant::now(), time);
-        }
+        self.remember_refusal(is_error);
         match self.asker {
             Asker::Anybody => lead.pass(self.marker(reason, status)),
             // Nobody who waits for something else is to pay for this one.

@@ -59,7 +59,10 @@ impl<St> Computation<St> {
     pub(super) fn give_up(self) {
         match self.judge.asker {
             // What happened to this one means nothing for those who wait.
-            Asker::Unknown(_) => drop(self.lead.withdraw()),
+            Asker::Unknown(_) => {
+                self.judge.remember_refusal(true);
+                self.lead.withdraw();
+            }
             Asker::Anybody | Asker::Known(_) => broke_off(Some(self.lead), self.fallback),
         }
     }

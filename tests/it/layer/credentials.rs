@@ -473,6 +473,29 @@ async fn what_is_for_nobody_else_is_not_tried_again_until_the_first_that_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_fails_is_not_tried_again_at_once() {
+    let failures: [Make; 4] = [
+        |_, _| Err(Broken("on purpose")),
+        |_, _| panic!("on purpose"),
+        |call, request| Ok(status(401, reply(call, request, "max-age=60"))),
+        |call, request| Ok(status(503, reply(call, request, "x=1"))),
+    ];
+    for (case, fail) in failures.into_iter().enumerate() {
+        let inner = Inner::new(move |request, call| async move { fail(call, &request) });
+        let layer = MemoLockLayer::new(MemoryStore::new(), "layer");
+        let node = layer.layer(inner.clone());
+        for (after, led) in [(0, 1), (1, 1), (3, 2)] {
+            advance(Duration::from_secs(after)).await;
+            let Sent(_, asked) = ask(&node, Who::Cookie);
+            drop(within("an answer", asked).await);
+            settle().await;
+            assert_eq!(layer.stats().led, led, "{case}");
+        }
+        assert_eq!(inner.calls(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stale_record_answers_while_one_of_them_computes_anew() {
     let inner = echo("public, max-age=60, stale-while-revalidate=10");
     let nodes = pair(&inner, |layer| layer);
