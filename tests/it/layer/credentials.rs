@@ -667,3 +667,27 @@ async fn what_those_without_credentials_compute_reaches_the_others_only_if_it_is
         assert_eq!(inner.calls(), if shared { 2 } else { 2 + WAVE }, "{directives}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_error_for_one_of_them_leaves_the_record_to_be_validated() {
+    for error in [401, 403, 500] {
+        let inner = Inner::new(move |request, call| async move {
+            let validates = request.headers().contains_key("if-none-match");
+            let reply = reply(call, &request, "public, max-age=60");
+            Ok(match call {
+                2 => status(error, text(format!("{call} for {}", owner(&request)))),
+                _ if validates => status(304, reply),
+                _ => reply,
+            })
+        });
+        let nodes = pair(&inner, |layer| layer);
+        told(ask(&nodes[0], Who::Cookie)).await;
+        settle().await;
+        advance(STALE).await;
+        assert_eq!(told(ask(&nodes[0], Who::Cookie)).await, (2, true), "{error}");
+        settle().await;
+        // The third call says that the first response is still right.
+        assert_eq!(told(ask(&nodes[1], Who::Cookie)).await, (1, false), "{error}");
+        assert_eq!(inner.calls(), 3);
+    }
+}
