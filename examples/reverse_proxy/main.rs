@@ -78,6 +78,7 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
     let layer = MemoLockLayer::with_tag(store, options.tag)
         .ttl(options.ttl.unwrap_or_default())
         .targeted(options.targeted)
+        .set_cookie(options.set_cookie)
         .cache_status(true)
         .lease(options.lease)
         .wait_timeout(options.wait_timeout)

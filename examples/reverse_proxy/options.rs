@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
+use tower_memolock::middleware::SetCookie;
 use tower_memolock::store::RedisStoreBuilder;
 use tower_memolock::{RedisStore, Tag};
 
@@ -27,6 +28,8 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --tag NAME            the first part of the names of all keys            [default: proxy]
   --ttl DUR             store what the upstream gives no lifetime this long [default: do not store it]
   --targeted FIELDS     what replaces Cache-Control here, with commas      [default: CDN-Cache-Control]
+  --set-cookie WHAT     what becomes of responses that set a cookie: refuse, strip or share
+                                                                           [default: refuse]
   --lease DUR           how long a dead proxy may block a key              [default: 5s]
   --wait-timeout DUR    how long a request waits for another one           [default: 30s]
   --max-body BYTES      longer bodies are passed through, never shared     [default: 8388608]
@@ -43,6 +46,7 @@ pub(crate) struct Options {
     pub(crate) tag: Tag,
     pub(crate) ttl: Option<Duration>,
     pub(crate) targeted: Vec<HeaderName>,
+    pub(crate) set_cookie: SetCookie,
     pub(crate) lease: Duration,
     pub(crate) wait_timeout: Duration,
     pub(crate) max_body: u64,
@@ -58,6 +62,7 @@ impl Options {
             let mut tag = Tag::new("proxy").map_err(|e| e.to_string())?;
             let mut ttl = None;
             let mut targeted = vec![HeaderName::from_static("cdn-cache-control")];
+            let mut set_cookie = SetCookie::default();
             let mut lease = Duration::from_secs(5);
             let mut wait_timeout = Duration::from_secs(30);
             let mut max_body = 8 * 1024 * 1024;
@@ -74,6 +79,7 @@ impl Options {
                     "--tag" => tag = args.tag()?,
                     "--ttl" => ttl = Some(args.duration()?),
                     "--targeted" => targeted = args.field_names()?,
+                    "--set-cookie" => set_cookie = cookies(&args.text(COOKIES)?)?,
                     "--lease" => lease = args.duration()?,
                     "--wait-timeout" => wait_timeout = args.duration()?,
                     "--max-body" => max_body = args.bytes()?,
@@ -93,11 +99,23 @@ impl Options {
                 tag,
                 ttl,
                 targeted,
+                set_cookie,
                 lease,
                 wait_timeout,
                 max_body,
             })
         })
+    }
+}
+
+const COOKIES: &str = "refuse, strip or share";
+
+fn cookies(word: &str) -> Result<SetCookie, Error> {
+    match word {
+        "refuse" => Ok(SetCookie::Refuse),
+        "strip" => Ok(SetCookie::Strip),
+        "share" => Ok(SetCookie::Share),
+        _ => Err(format!("--set-cookie takes {COOKIES}, not {word:?}").into()),
     }
 }
 

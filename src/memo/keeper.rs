@@ -21,6 +21,8 @@ mod promise;
 mod refresh;
 mod search;
 mod seek;
+#[cfg(feature = "http")]
+mod solo;
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -127,6 +127,12 @@ impl<V> Lead<V> {
         self.say(Verdict::Stale)
     }
 
+    /// As if this had never led.
+    #[cfg(feature = "http")]
+    pub(crate) fn withdraw(self) -> Settled {
+        self.say(Verdict::Withdraw)
+    }
+
     pub(crate) fn fail(self, failure: Failure) -> Settled {
         self.say(Verdict::Fail(failure))
     }

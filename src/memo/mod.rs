@@ -6,6 +6,7 @@
 //!             a computation may keep its lease itself (lease.rs), or leave the value to others and wait again
 //!             who came too late for an answer (clock.rs) asks again, all of them together (lookups.rs)
 //!             what goes on answering while it is computed anew is not waited for at all (refresh.rs, refreshes.rs)
+//!             who computes rather than wait leads alone, and for others only if the result is one for them (solo.rs)
 //!             what has a stamp is current, or absent (currency.rs, marking.rs)
 //!           lead.rs: the one who computes says what became of it (outcome.rs)
 //! ```
@@ -33,6 +34,8 @@ mod refresh;
 #[cfg(feature = "http")]
 mod refreshes;
 mod shared;
+#[cfg(feature = "http")]
+mod solo;
 mod stats;
 mod sync;
 mod table;
@@ -40,7 +43,7 @@ mod table;
 pub use self::computed::Computed;
 pub use self::invalidation::InvalidateError;
 #[cfg(feature = "http")]
-pub(crate) use self::lead::Lead;
+pub(crate) use self::lead::{Lead, Settled};
 pub use self::lease::{Lease, LeaseError};
 pub use self::limits::{AtLimit, Limit};
 pub use self::memolock::{MemoLock, ResolveError};

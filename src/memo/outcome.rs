@@ -17,6 +17,9 @@ pub(crate) enum Verdict<V> {
     /// The computation failed, and whatever stale value is stored may stand in for the result.
     #[cfg(feature = "http")]
     Stale,
+    /// There is a result, which says nothing about what others would get: one of those who wait takes over.
+    #[cfg(feature = "http")]
+    Withdraw,
     /// The computation failed.
     Fail(Failure),
     /// The value is being made elsewhere: those who wait go on waiting for it.

@@ -29,6 +29,9 @@ pub(crate) struct Shared<St, C: Codec> {
     pub(crate) lookups: Lookups<C::Value>,
     #[cfg(feature = "http")]
     pub(crate) refreshes: Refreshes,
+    /// Those who lead alone.
+    #[cfg(feature = "http")]
+    pub(crate) solos: Refreshes,
     pub(crate) leases: Leases,
     pub(crate) counters: Arc<Counters>,
     /// Whether values without tags have stamps as well.
@@ -56,6 +59,8 @@ impl<St, C: Codec> Shared<St, C> {
             lookups: Lookups::new(),
             #[cfg(feature = "http")]
             refreshes: Refreshes::new(),
+            #[cfg(feature = "http")]
+            solos: Refreshes::new(),
             leases: Leases::new(),
             counters,
             stamps_all: AtomicBool::new(false),

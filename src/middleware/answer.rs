@@ -10,6 +10,7 @@ use tower_service::Service;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::computation::Computation;
+use super::credentials::Asker;
 use super::deferral::{self, WaitedFor};
 use super::finder::{Found, Place, is_variant};
 use super::future::{Direct, Step};
@@ -51,48 +52,13 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         self.key.get_key(uri_as_received(request), request.headers())
     }
 
-    /// A stored response for a request that must not wait for another, nor lead others.
-    pub(crate) fn read<S, B, ResBody>(
-        self: Arc<Self>,
-        service: S,
-        request: Request<B>,
-        address: Address,
-        narrow: Narrow,
-    ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
-    where
-        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
-        B: Send + 'static,
-        ResBody: Send + 'static,
-    {
-        async move {
-            let now = Instant::now();
-            let why = match self.find(&address, request.headers()).await {
-                Found::Stored(_, stored) if !stored.is_fresh_at(now) && !stored.serves_meanwhile(now) => Forward::Stale,
-                Found::Stored(_, stored) if !narrow.admits(stored.meta()) => Forward::Request,
-                Found::Stored(_, stored) => {
-                    let counters = &self.memo.shared.counters;
-                    match stored.is_fresh_at(now) {
-                        true => counters.hits.add(),
-                        false => counters.stale.add(),
-                    }
-                    let narrowed = replay::narrowed(stored, narrow, request.headers(), now, self.cache_status);
-                    return Step::Done(Ok(narrowed));
-                }
-                Found::Nothing(place) if place.variant.is_some() => Forward::VaryMiss,
-                Found::Nothing(_) | Found::Marker(_) | Found::Unsettled => Forward::UriMiss,
-            };
-            self.then_direct(service, request, Forwarded::because(why))
-        }
-    }
-
     /// Hit, follow or lead.
     pub(crate) fn answer<S, B, ResBody>(
         self: Arc<Self>,
         service: S,
         request: Request<B>,
         address: Address,
+        narrow: Narrow,
         can_lead: bool,
     ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
@@ -104,25 +70,37 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         ResBody::Data: Send,
         ResBody::Error: Into<BoxError>,
     {
+        let asker = Asker::known(narrow);
         async move {
             if self.markers.stands(&address, Instant::now()) {
-                return Step::then(self.pass_by(service, request, address));
+                return Step::then(self.pass_by(service, request, address, asker));
+            }
+            // Where nothing was ever for requests like this, it need not even look.
+            if self.is_refused(&address, &narrow) && !self.permissions.may_admit(&narrow) {
+                return Step::then(self.ask_again(service, request, address, narrow, Forward::UriMiss));
             }
             let (place, stale, why) = match self.find(&address, request.headers()).await {
+                Found::Stored(_, stored) if !asker.may_have(stored.meta()) => {
+                    return self.then_direct(service, request, Forwarded::because(Forward::Request));
+                }
                 Found::Stored(place, stored) => {
                     let now = Instant::now();
+                    if asker.has_credentials() {
+                        self.permissions
+                            .remember(&place.address, &stored, now, self.responses.pass_marker);
+                    }
                     match self.use_of(&stored, can_lead, now) {
                         Use::Hit => {
                             self.memo.shared.counters.hits.add();
                             return Step::Done(Ok(replay::hit(stored, now, self.cache_status)));
                         }
-                        Use::Refresh => return Step::Done(Ok(self.refresh(service, request, place, stored))),
+                        Use::Refresh => return Step::Done(Ok(self.refresh(service, request, place, stored, asker))),
                         Use::Stale => (place, Some(stored), Forward::Stale),
                     }
                 }
                 Found::Marker(place) => {
                     self.learn_marker(&place.address);
-                    return Step::then(self.pass_by(service, request, place.address));
+                    return Step::then(self.pass_by(service, request, place.address, asker));
                 }
                 Found::Nothing(place) => {
                     let why = place.variant.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
@@ -133,12 +111,17 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                     return self.then_direct(service, request, forwarded);
                 }
             };
-            let miss = Miss {
+            let mut miss = Miss {
                 first: address,
                 place,
                 stale,
                 why,
+                asker,
             };
+            if miss.stale.is_none() && narrow.has_credentials() && !self.has_record(&miss.place.address, &narrow) {
+                miss.asker = Asker::Unknown(narrow);
+                return Step::then(self.ask_alone(service, request, miss, narrow));
+            }
             Step::then(self.miss(service, request, miss))
         }
     }
@@ -171,7 +154,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 }
                 match self.memo.shared.obtain(address, &self.memo.config, deadline).await {
                     Obtained::Followed(stored) if is_variant(&stored, request.headers()) => {
-                        if !stored.is_fresh_at(Instant::now()) {
+                        if !stored.is_fresh_at(Instant::now()) || !miss.asker.may_have(stored.meta()) {
                             break;
                         }
                         self.permissions.learn(stored.meta());
@@ -179,6 +162,8 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                         self.say(Forwarded::because(miss.why).collapsed(true), response.headers_mut());
                         return Step::Done(Ok(response));
                     }
+                    // What others get of that variant, nobody knows.
+                    Obtained::Followed(_) if miss.asker.has_credentials() => break,
                     Obtained::Followed(stored) => {
                         let place = self.other_variant(&miss.first, &stored, request.headers());
                         let Some(place) = place.filter(|place| place.address != miss.place.address) else {
@@ -200,10 +185,15 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                         Some(refusal) => return Step::Done(Ok(refusal)),
                         None => break,
                     },
-                    Obtained::Pass => match self.refuse_recording(address, request.headers()) {
-                        Some(refusal) => return Step::Done(Ok(refusal)),
-                        None => break,
-                    },
+                    Obtained::Pass => {
+                        if miss.asker.has_credentials() {
+                            self.permissions.forget(address);
+                        }
+                        match self.refuse_recording(address, request.headers()) {
+                            Some(refusal) => return Step::Done(Ok(refusal)),
+                            None => break,
+                        }
+                    }
                     Obtained::TimedOut if self.may_defer => {
                         let mut response = deferral::timed_out(&WaitedFor::of(request.headers()));
                         let forwarded = Forwarded::because(miss.why).collapsed(true).detail("timeout");
@@ -264,7 +254,13 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         request: &mut Request<B>,
         miss: Miss,
     ) -> Computation<St> {
-        let Miss { place, stale, why, .. } = miss;
+        let Miss {
+            place,
+            stale,
+            why,
+            asker,
+            ..
+        } = miss;
         let may_defer = self.may_defer && lead.held;
         if may_defer {
             let promise = Promise::new(place.address.clone(), self.memo.config.lease);
@@ -285,6 +281,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 address: place.address,
                 rules: self.responses.clone(),
                 cache_status: self.cache_status,
+                asker,
             },
             lead,
             method: request.method().clone(),
@@ -355,4 +352,5 @@ pub(crate) struct Miss {
     pub(crate) stale: Option<Arc<StoredResponse>>,
     /// Why the inner service is asked, if it is.
     pub(crate) why: Forward,
+    pub(crate) asker: Asker,
 }

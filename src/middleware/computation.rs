@@ -116,7 +116,10 @@ impl<St: Store> Computation<St> {
             Err(error) => match stand_in(this.fallback.clone()) {
                 Some(stale) => this.stand_in(stale, None, answer),
                 // Dropping the lead hands it to exactly one of those who wait.
-                None => drop((this.lead, answer.send(Err(error)).is_ok())),
+                None => {
+                    this.give_up();
+                    let _ = answer.send(Err(error));
+                }
             },
             Ok(response) => this.conclude(response, answer, started).await,
         }
@@ -162,7 +165,7 @@ impl<St: Store> Computation<St> {
         if let Sharing::Pass(reason) = sharing {
             judge.tell(reason);
             judge.say(self.why, None, sharing, &mut head.headers);
-            self.lead.pass(judge.marker(reason, head.status));
+            judge.pass(self.lead, reason, head.status);
             // The client may have gone.
             let _ = answer.send(Ok(Response::from_parts(head, MemoBody::inner(body))));
             return;
@@ -176,6 +179,7 @@ impl<St: Store> Computation<St> {
             return;
         }
         fields::strip_connection_fields(&mut draft.headers);
+        judge.rules.set_cookie_of(&draft.control).take(&mut draft.headers);
         let reservation = Reservation::new(Arc::clone(&judge.shared.counters), judge.rules.max_recording);
         let (recorder, playback) = recording(judge.rules.max_body, reservation);
         // A response that is over with its head has to look so: gRPC tells failed calls by that.
@@ -197,6 +201,8 @@ impl<St: Store> Computation<St> {
     ) -> Response<MemoBody<ResBody>> {
         let now = SystemTime::now();
         let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
+        let set_cookie = self.judge.rules.set_cookie_of(&control);
+        let cookies = set_cookie.take(&mut head.headers);
         let is_about = revalidation::is_about(&head.headers, stale.headers());
         let mut draft = Draft::new(&head, control, now, started);
         draft.status = stale.status();
@@ -221,16 +227,19 @@ impl<St: Store> Computation<St> {
         let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
         let judge = &self.judge;
-        judge.permissions.learn(stored.meta());
+        judge.learn(&stored);
         match (sharing, left) {
             (Sharing::Store(_), Some(ttl)) => drop(self.lead.store(Arc::clone(&stored), ttl, labels)),
             (Sharing::Store(_), None) | (Sharing::Share, _) => drop(self.lead.share(Arc::clone(&stored), labels)),
             (Sharing::Pass(reason), _) => {
                 judge.tell(reason);
-                drop(self.lead.pass(judge.marker(reason, draft_status)));
+                drop(judge.pass(self.lead, reason, draft_status));
             }
         }
         let mut response = replay::followed(stored);
+        for (name, value) in cookies {
+            response.headers_mut().append(name, value);
+        }
         judge.say(
             self.why,
             Some(StatusCode::NOT_MODIFIED),

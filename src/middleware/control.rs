@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use super::policy::cookies::SetCookie;
+
 /// How a response is to be shared, said by the handler that made it: an extension of the response.
 ///
 /// It comes before what the layer and the response's fields say, and is not sent to the client.
-/// `private`, `no-store`, `Set-Cookie` and `Vary: *` still keep a response from being shared.
+/// `private`, `no-store` and `Vary: *` still keep a response from being shared, and so does `Set-Cookie` unless
+/// [`set_cookie`](Self::set_cookie) says otherwise.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,6 +29,7 @@ pub struct MemoControl {
     pub(crate) ttl: Option<Duration>,
     pub(crate) no_store: bool,
     pub(crate) public: bool,
+    pub(crate) set_cookie: Option<SetCookie>,
     pub(crate) tags: Vec<String>,
     pub(crate) deferred: bool,
 }
@@ -56,6 +60,14 @@ impl MemoControl {
     #[must_use]
     pub fn public(mut self) -> Self {
         self.public = true;
+        self
+    }
+
+    /// What becomes of the response if it sets a cookie. Defaults to what
+    /// [the layer](crate::MemoLockLayer::set_cookie) says.
+    #[must_use]
+    pub fn set_cookie(mut self, set_cookie: SetCookie) -> Self {
+        self.set_cookie = Some(set_cookie);
         self
     }
 

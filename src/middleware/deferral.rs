@@ -18,6 +18,7 @@ use super::answer::Miss;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
+use super::finder::is_variant;
 use super::future::Step;
 use super::grpc::{DEADLINE_EXCEEDED, trailers_only};
 use super::policy::ending::is_grpc;
@@ -100,6 +101,10 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             return Step::Done(Ok(refusal));
         }
         let (waited_for, why) = (WaitedFor::of(request.headers()), miss.why);
+        let (asker, headers) = (miss.asker, request.headers().clone());
+        let suits = move |given: &StoredResponse| {
+            given.is_fresh_at(Instant::now()) && asker.may_have(given.meta()) && is_variant(given, &headers)
+        };
         Step::then(async move {
             let (shared, config) = (&self.memo.shared, &self.memo.config);
             let (given, mut back) = oneshot::channel();
@@ -110,7 +115,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             };
             let computation = self.computation(lead, &mut request, miss);
             let computing = computation.run(service, request);
-            let answer = match first(computing, waiting).await {
+            let answer = match first(computing, waiting, suits).await {
                 First::Answer(answer) => answer,
                 First::Given(stored) => Ok(self.given(stored, why)),
                 First::Own(own) => Ok(self.own(own, why, &waited_for)),
@@ -155,6 +160,7 @@ enum First<B, E> {
 async fn first<B, E>(
     computing: impl Future<Output = Answer<B, E>>,
     waiting: impl Future<Output = Obtained<Arc<StoredResponse>>>,
+    suits: impl Fn(&StoredResponse) -> bool,
 ) -> First<B, E> {
     let (mut computing, mut waiting) = (pin!(computing), pin!(waiting));
     let mut own = None;
@@ -170,7 +176,7 @@ async fn first<B, E>(
                 answer => return First::Answer(answer),
             },
             obtained = &mut waiting, if waits => match obtained {
-                Obtained::Followed(stored) if stored.is_fresh_at(Instant::now()) => return First::Given(stored),
+                Obtained::Followed(stored) if suits(&stored) => return First::Given(stored),
                 _ => waits = false,
             },
         }

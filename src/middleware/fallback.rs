@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::computation::Computation;
+use super::credentials::Asker;
 use super::replay;
 use super::stored_response::StoredResponse;
 use crate::memo::Lead;
@@ -27,9 +28,43 @@ pub(super) fn stand_in(fallback: Option<Arc<StoredResponse>>) -> Option<Arc<Stor
 }
 
 /// Lets somebody else try again, unless what is stored may stand in.
-pub(super) fn broke_off(lead: Option<Lead<Arc<StoredResponse>>>, fallback: Option<Arc<StoredResponse>>) {
+fn broke_off(lead: Option<Lead<Arc<StoredResponse>>>, fallback: Option<Arc<StoredResponse>>) {
     if let (Some(lead), Some(_)) = (lead, stand_in(fallback)) {
         lead.stale();
+    }
+}
+
+/// What leads while its body goes by. One that panics is as broken as any other.
+pub(super) struct Breakable {
+    pub(super) lead: Option<Lead<Arc<StoredResponse>>>,
+    pub(super) fallback: Option<Arc<StoredResponse>>,
+}
+
+impl Breakable {
+    pub(super) fn broke_off(&mut self) {
+        broke_off(self.lead.take(), self.fallback.take());
+    }
+}
+
+impl Drop for Breakable {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.broke_off();
+        }
+    }
+}
+
+impl<St> Computation<St> {
+    /// There is no response.
+    pub(super) fn give_up(self) {
+        match self.judge.asker {
+            // What happened to this one means nothing for those who wait.
+            Asker::Unknown(_) => {
+                self.judge.remember_refusal(true);
+                self.lead.withdraw();
+            }
+            Asker::Anybody | Asker::Known(_) => broke_off(Some(self.lead), self.fallback),
+        }
     }
 }
 
@@ -62,7 +97,7 @@ impl<St> Drop for StaleOnPanic<St> {
         if let Some(computation) = self.0.take()
             && std::thread::panicking()
         {
-            broke_off(Some(computation.lead), computation.fallback);
+            computation.give_up();
         }
     }
 }

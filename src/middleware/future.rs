@@ -12,6 +12,7 @@ use tower_service::Service;
 use super::body::MemoBody;
 use super::cache_status::Forwarded;
 use super::control::MemoControl;
+use super::told_key::ToldKey;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -48,6 +49,7 @@ pin_project! {
     {
         #[pin]
         kind: Kind<S, ReqBody, ResBody>,
+        key: Option<ToldKey>,
     }
 }
 
@@ -68,38 +70,40 @@ where
     S: Service<Request<ReqBody>>,
 {
     pub(crate) fn ready(response: Response<MemoBody<ResBody>>) -> Self {
-        Self {
-            kind: Kind::Ready {
-                response: Some(response),
-            },
-        }
+        Self::new(Kind::Ready {
+            response: Some(response),
+        })
     }
 
     pub(crate) fn direct(service: S, request: Request<ReqBody>, forwarded: Option<Forwarded>) -> Self {
-        Self {
-            kind: Kind::Direct {
-                direct: Direct::new(service, request, forwarded),
-            },
-        }
+        Self::new(Kind::Direct {
+            direct: Direct::new(service, request, forwarded),
+        })
     }
 
     /// To the inner service, as if the layer were not there.
     pub(crate) fn untouched(service: S, request: Request<ReqBody>) -> Self {
-        Self {
-            kind: Kind::Direct {
-                direct: Direct::new(service, request, None).untouched(),
-            },
-        }
+        Self::new(Kind::Direct {
+            direct: Direct::new(service, request, None).untouched(),
+        })
     }
 
     pub(crate) fn core(
         future: impl Future<Output = Step<Result<Response<MemoBody<ResBody>>, S::Error>>> + Send + 'static,
     ) -> Self {
-        Self {
-            kind: Kind::Core {
-                future: Box::pin(future),
-            },
-        }
+        Self::new(Kind::Core {
+            future: Box::pin(future),
+        })
+    }
+
+    fn new(kind: Kind<S, ReqBody, ResBody>) -> Self {
+        Self { kind, key: None }
+    }
+
+    /// The same, with a response that tells this key.
+    pub(crate) fn telling(mut self, key: Option<ToldKey>) -> Self {
+        self.key = key;
+        self
     }
 }
 
@@ -110,7 +114,21 @@ where
     type Output = Result<Response<MemoBody<ResBody>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().kind.project() {
+        let this = self.project();
+        let mut answer = ready!(this.kind.poll_answer(cx));
+        if let (Ok(response), Some(key)) = (&mut answer, this.key) {
+            key.tell(response.headers_mut());
+        }
+        Poll::Ready(answer)
+    }
+}
+
+impl<S, ReqBody, ResBody> Kind<S, ReqBody, ResBody>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+{
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Response<MemoBody<ResBody>>, S::Error>> {
+        match self.project() {
             // Polled again after it was ready, a future may do anything but harm.
             KindProj::Ready { response } => response
                 .take()

@@ -56,6 +56,7 @@ pub fn shared(status: StatusCode, headers: &HeaderMap, trailers: Option<&HeaderM
         headers,
         trailers,
         body_len,
+        set_cookie: rules.set_cookie,
     };
     extent(at_end(at_head, &ended))
 }

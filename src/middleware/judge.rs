@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
+use super::credentials::Asker;
 use super::marker::{self, Markers};
 use super::permissions::Permissions;
 use super::policy::ending::is_grpc;
@@ -25,6 +26,7 @@ pub(crate) struct Judge<St> {
     pub(crate) rules: ResponseRules,
     pub(crate) cache_status: bool,
     pub(crate) permissions: Arc<Permissions>,
+    pub(crate) asker: Asker,
 }
 
 impl<St: Store> Judge<St> {
@@ -41,7 +43,7 @@ impl<St: Store> Judge<St> {
             headers: &head.headers,
             control,
         };
-        match at_head(&head, &self.rules, now) {
+        match self.asker.limit(at_head(&head, &self.rules, now), &head, &self.rules) {
             Sharing::Store(terms) if terms.no_cache && self.shared.codec.is_raw() => Sharing::Pass(Reason::NoCache),
             Sharing::Store(mut terms) => {
                 if self.shared.codec.is_raw() {
@@ -105,6 +107,7 @@ impl<St: Store> Judge<St> {
             | Reason::Private
             | Reason::Malformed
             | Reason::SetCookie
+            | Reason::Credentials
             | Reason::Vary
             | Reason::Tags
             | Reason::Endless

@@ -79,6 +79,7 @@ impl<St: Store> MemoLockLayer<St> {
             responses: ResponseRules::default(),
             cache_status: false,
             may_defer: false,
+            cache_status_key: false,
             vary: Arc::default(),
             permissions: Arc::default(),
             markers: Arc::default(),

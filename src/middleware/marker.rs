@@ -23,14 +23,16 @@ use tracing::Instrument;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
+use super::credentials::Asker;
 use super::future::Step;
 use super::policy::ending::{Ended, at_end};
 use super::policy::fields;
 use super::policy::response::{Head, Sharing, at_head};
 use super::settings::Settings;
-use super::stored_response::StoredResponse;
-use crate::error::BoxError;
+use super::stored_response::{Form, StoredResponse};
+use crate::error::{BoxError, StoreError};
 use crate::key::Address;
+use crate::memo::Shared;
 use crate::store::{Store, Value};
 
 /// Bounds the memory: beyond, those in the store have to do.
@@ -96,6 +98,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         mut service: S,
         request: Request<B>,
         address: Address,
+        asker: Asker,
     ) -> Step<Answer<ResBody, S::Error>>
     where
         S: Service<Request<B>, Response = Response<ResBody>>,
@@ -120,6 +123,8 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             control: &control,
         };
         let sharing = at_head(&judged, &self.responses, SystemTime::now());
+        let sharing = asker.limit(sharing, &judged, &self.responses);
+        let set_cookie = self.responses.set_cookie_of(&control);
         let is_candidate = !matches!(sharing, Sharing::Pass(_)) && !head.status.is_server_error();
         let headers = is_candidate.then(|| head.headers.clone());
         if self.cache_status {
@@ -138,6 +143,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 headers: &headers,
                 trailers,
                 body_len,
+                set_cookie,
             };
             let size = fields::size(&headers) + trailers.map_or(0, fields::size);
             let ended = at_end(sharing, &ended);
@@ -158,8 +164,12 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         tracing::debug!(address = %address.readable(), "the response can be shared after all");
         let (shared, address) = (Arc::clone(&self.memo.shared), address.clone());
         let unmark = async move {
-            let marker = Value::native(&address, &shared.codec, Arc::new(StoredResponse::marker()));
-            if let Err(error) = shared.store.unmark(&address, &marker).await {
+            let unmarked = match stored_marker(&shared, &address).await {
+                Ok(Some(marker)) => shared.store.unmark(&address, &marker).await,
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = unmarked {
                 shared.store_failed(&address, "unmark", &error);
             }
         };
@@ -167,6 +177,19 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             runtime.spawn(unmark.in_current_span());
         }
     }
+}
+
+/// The marker to remove, byte for byte: where everything has a stamp, the one that is there.
+async fn stored_marker<St: Store>(shared: &Shared<St, Form>, address: &Address) -> Result<Option<Value>, StoreError> {
+    if !shared.stamps_all() {
+        let marker = Arc::new(StoredResponse::marker());
+        return Ok(Some(Value::native(address, &shared.codec, marker)));
+    }
+    let is_marker = |found: &Value| {
+        let found = shared.decode(address, found);
+        found.is_some_and(|found| found.meta().is_marker)
+    };
+    Ok(shared.store.lookup(address).await?.filter(is_marker))
 }
 
 /// By what part of it the life of a marker is shortened at most, at random: what was marked together is not tried again

@@ -16,6 +16,7 @@ use tracing::Instrument;
 use super::answer::Miss;
 use super::body::MemoBody;
 use super::cache_status::Forward;
+use super::credentials::Asker;
 use super::finder::{Place, is_variant};
 use super::policy::early;
 use super::replay;
@@ -69,6 +70,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         request: Request<B>,
         place: Place,
         seen: Arc<StoredResponse>,
+        asker: Asker,
     ) -> Response<MemoBody<ResBody>>
     where
         S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
@@ -95,6 +97,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 place,
                 stale,
                 why,
+                asker,
             };
             let mut request = request;
             let computation = settings.computation(lead, &mut request, miss);
@@ -131,7 +134,8 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         };
         let now = Instant::now();
         let may_serve = stored.is_fresh_at(now) || stored.serves_on_error(now);
-        (may_serve && is_variant(&stored, headers)).then(|| self.replay(stored, now))
+        let may_have = miss.asker.may_have(stored.meta());
+        (may_serve && may_have && is_variant(&stored, headers)).then(|| self.replay(stored, now))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The answer to a request that found too much going on, where the layer is to refuse such requests.
+//! Answers of the layer's own: to a request that found too much going on, and to one that wants nothing but what is stored.
 
 use std::time::Duration;
 
@@ -28,6 +28,13 @@ pub(crate) fn refusal<B>(request: &HeaderMap, retry_after: Duration) -> Response
     let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
     response.headers_mut().insert(RETRY_AFTER, seconds.into());
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
+/// 504, and nothing else (RFC 9111, 5.2.1.7).
+pub(crate) fn not_stored<B>() -> Response<MemoBody<B>> {
+    let mut response = Response::new(MemoBody::empty());
+    *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
     response
 }
 

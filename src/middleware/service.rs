@@ -12,13 +12,16 @@ use tower_service::Service;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::change::Change;
+use super::credentials::Asker;
 use super::finder::Place;
 use super::future::ResponseFuture;
 use super::grpc::Methods;
 use super::key_extractor::{HeadKey, KeyExtractor};
-use super::policy::request::{Access, Bypass, access};
+use super::policy::request::{Access, Bypass, Narrow, access};
+use super::refusal::not_stored;
 use super::replay;
 use super::settings::Settings;
+use super::told_key::ToldKey;
 use crate::error::BoxError;
 use crate::key::Address;
 use crate::store::Store;
@@ -114,8 +117,8 @@ where
         let can_lead = request.body().is_end_stream();
         let uncovered_body = !settings.key.covers_body() && !can_lead;
         let narrow = match access(request.method(), request.headers(), uncovered_body, &settings.requests) {
-            Access::Share => None,
-            Access::Read(narrow) => Some(narrow),
+            Access::Share => Narrow::default(),
+            Access::Read(narrow) => narrow,
             Access::Change => {
                 let change = Change::new(settings, &request);
                 let request = settings.key.pass(request);
@@ -131,44 +134,70 @@ where
                 return self.direct(request, why);
             }
         };
-        if narrow.is_some_and(|narrow| !settings.permissions.may_admit(&narrow)) {
-            return self.direct(request, Forward::Bypass);
+        // Whether it may lead others, or wait for them.
+        let collapses = narrow.is_for_all_of_it();
+        if !collapses && !settings.permissions.may_admit(&narrow) {
+            return self.unread(request, narrow);
         }
+        let told = settings.cache_status_key.then(ToldKey::default);
         let key = match settings.key.head_key(&request) {
-            HeadKey::Key(_) if narrow.is_some_and(|narrow| narrow.head) => settings.get_key(&request),
+            HeadKey::Key(_) if narrow.head => settings.get_key(&request),
             HeadKey::Key(key) => Some(key),
-            HeadKey::NeedsBody if narrow.is_none() => {
+            HeadKey::NeedsBody if narrow == Narrow::default() => {
                 let settings = Arc::clone(settings);
-                return ResponseFuture::core(settings.answer_with_body(self.inner.clone(), request));
+                let answer = settings.answer_with_body(self.inner.clone(), request, told.clone());
+                return ResponseFuture::core(answer).telling(told);
             }
             HeadKey::NeedsBody | HeadKey::Bypass => None,
         };
         let Some(key) = key.filter(|key| !settings.is_too_long(key)) else {
-            return self.direct(request, Forward::Bypass);
+            return self.unread(request, narrow);
         };
+        told.as_ref().inspect(|told| told.set(&key));
         let address = Address::of(&settings.memo.shared.tag, key);
-        if narrow.is_none() {
+        if collapses {
             let now = Instant::now();
-            if let Some((place, stored)) = settings.peek(&address, request.headers(), now) {
+            let stored = settings.peek(&address, request.headers(), now);
+            if let Some((place, stored)) = stored.filter(|(_, stored)| narrow.admits(stored.meta())) {
+                if narrow.has_credentials() {
+                    let address = place.as_ref().map_or(&address, |place| &place.address);
+                    let time = settings.responses.pass_marker;
+                    settings.permissions.remember(address, &stored, now, time);
+                }
                 if !can_lead || !settings.is_early(&stored, now) {
                     settings.memo.shared.counters.hits.add();
-                    return ResponseFuture::ready(replay::hit(stored, now, settings.cache_status));
+                    return ResponseFuture::ready(replay::hit(stored, now, settings.cache_status)).telling(told);
                 }
                 let request = settings.key.pass(request);
                 let place = place.unwrap_or_else(|| Place::first(&address));
-                return ResponseFuture::ready(settings.refresh(self.inner.clone(), request, place, stored));
+                let asker = Asker::known(narrow);
+                let hit = settings.refresh(self.inner.clone(), request, place, stored, asker);
+                return ResponseFuture::ready(hit).telling(told);
             }
         }
         let request = settings.key.pass(request);
         let settings = Arc::clone(settings);
-        match narrow {
-            None => ResponseFuture::core(settings.answer(self.inner.clone(), request, address, can_lead)),
-            Some(narrow) => ResponseFuture::core(settings.read(self.inner.clone(), request, address, narrow)),
+        match collapses {
+            true => ResponseFuture::core(settings.answer(self.inner.clone(), request, address, narrow, can_lead)),
+            false => ResponseFuture::core(settings.read(self.inner.clone(), request, address, narrow)),
         }
+        .telling(told)
     }
 }
 
 impl<S, St, K> MemoLockService<S, St, K> {
+    /// There is no stored response that the request could have.
+    fn unread<ReqBody, ResBody>(&self, request: Request<ReqBody>, narrow: Narrow) -> ResponseFuture<S, K::Body, ResBody>
+    where
+        S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
+        K: KeyExtractor<ReqBody>,
+    {
+        match narrow.only_if_cached {
+            true => ResponseFuture::ready(not_stored()),
+            false => self.direct(request, Forward::Bypass),
+        }
+    }
+
     /// The request goes to the inner service, and nothing else happens.
     fn direct<ReqBody, ResBody>(&self, request: Request<ReqBody>, why: Forward) -> ResponseFuture<S, K::Body, ResBody>
     where

@@ -22,6 +22,8 @@ pub(crate) struct Settings<St, K> {
     pub(crate) cache_status: bool,
     /// Whether handlers may leave a response to somebody else.
     pub(crate) may_defer: bool,
+    /// Whether they say the key, too.
+    pub(crate) cache_status_key: bool,
     pub(crate) vary: Arc<VaryIndex>,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) markers: Arc<Markers>,
@@ -39,6 +41,7 @@ impl<St, K> Settings<St, K> {
             responses: self.responses,
             cache_status: self.cache_status,
             may_defer: self.may_defer,
+            cache_status_key: self.cache_status_key,
             vary: self.vary,
             permissions: self.permissions,
             markers: self.markers,

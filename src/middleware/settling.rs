@@ -6,7 +6,7 @@ use http_body::Body;
 
 use super::computation::Computation;
 use super::draft::Draft;
-use super::fallback::broke_off;
+use super::fallback::Breakable;
 use super::grpc::is_call;
 use super::policy::ending::{Ended, Incomplete};
 use super::policy::fields;
@@ -29,11 +29,13 @@ impl<St: Store> Computation<St> {
         ResBody::Error: Into<BoxError>,
     {
         let judge = self.judge;
-        let fallback = self.fallback;
-        let mut lead = Some(self.lead);
+        let mut led = Breakable {
+            lead: Some(self.lead),
+            fallback: self.fallback,
+        };
         let mut pass = |reason| {
             judge.tell(reason);
-            lead.take().map(|lead| lead.pass(judge.marker(reason, draft.status)));
+            led.lead.take().map(|lead| judge.pass(lead, reason, draft.status));
         };
         let recorder = match judge.rules.grpc.is_some() && is_call(&draft.headers) {
             true => recorder.of_one_message(),
@@ -46,24 +48,30 @@ impl<St: Store> Computation<St> {
                 reservation,
             } => (content, trailers, reservation),
             Recorded::Passed => return,
-            Recorded::Failed => return broke_off(lead, fallback),
+            Recorded::Failed => return led.broke_off(),
         };
+        let set_cookie = judge.rules.set_cookie_of(&draft.control);
         let ended = Ended {
             method: &self.method,
             status: draft.status,
             headers: &draft.headers,
             trailers: trailers.as_ref(),
             body_len: content.len() as u64,
+            set_cookie,
         };
         let terms = match at_end(sharing, &ended, &content, &judge.rules) {
             Ok(Sharing::Store(terms)) => Some(terms),
             Ok(Sharing::Share) => None,
             Ok(Sharing::Pass(reason)) => return pass(reason),
-            Err(Incomplete) => return broke_off(lead, fallback),
+            Err(Incomplete) => return led.broke_off(),
         };
         if fields::size(&draft.headers) + trailers.as_ref().map_or(0, fields::size) > judge.rules.max_headers {
             return pass(Reason::HeadersTooLarge);
         }
+        let trailers = trailers.and_then(|mut trailers| {
+            set_cookie.take(&mut trailers);
+            (!trailers.is_empty()).then_some(trailers)
+        });
         let variant = match vary::names(&draft.headers) {
             Vary::Names(names) => Some(vary::fingerprint(&names, &self.request_headers)),
             Vary::None => None,
@@ -74,8 +82,8 @@ impl<St: Store> Computation<St> {
         let terms = terms.filter(|_| ttl.is_some()).unwrap_or_default();
         let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
-        let Some(lead) = lead else { return };
-        judge.permissions.learn(stored.meta());
+        let Some(lead) = led.lead.take() else { return };
+        judge.learn(&stored);
         let settled = match ttl {
             Some(ttl) => lead.store(stored, ttl, labels),
             None => lead.share(stored, labels),

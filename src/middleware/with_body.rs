@@ -11,7 +11,9 @@ use super::cache_status::{Forward, Forwarded};
 use super::future::Step;
 use super::grpc::{self, until};
 use super::key_extractor::KeyExtractor;
+use super::policy::request::Narrow;
 use super::settings::Settings;
+use super::told_key::ToldKey;
 use crate::error::BoxError;
 use crate::key::Address;
 use crate::store::Store;
@@ -25,6 +27,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         self: Arc<Self>,
         service: S,
         request: Request<ReqBody>,
+        told: Option<ToldKey>,
     ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
         K: KeyExtractor<ReqBody>,
@@ -50,11 +53,16 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             let Some(key) = key.filter(|key| !self.is_too_long(key)) else {
                 return self.then_direct(service, request, Forwarded::because(Forward::Bypass));
             };
+            told.inspect(|told| told.set(&key));
             let address = Address::of(&self.memo.shared.tag, key);
             // The body is read: the key covers it.
             let can_lead = true;
             // What is stored is an answer whatever the deadline; all that comes after the look-up is bounded by it.
-            match (self.answer(service, request, address, can_lead).await, deadline) {
+            match (
+                self.answer(service, request, address, Narrow::default(), can_lead)
+                    .await,
+                deadline,
+            ) {
                 (Step::Then(waiting), Some(deadline)) => Step::then(async move {
                     let answer = until(deadline, Step::Then(waiting).finish()).await;
                     Step::Done(answer.unwrap_or_else(|| Ok(grpc::deadline_exceeded())))

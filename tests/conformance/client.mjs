@@ -1,4 +1,5 @@
-// Runs the suite against a cache and judges the results. `client.mjs URL [--details]`
+// Runs the suite against a cache that treats cookies like this and judges the results.
+// `client.mjs URL refuse|share [--details]`
 import { execFile } from 'node:child_process'
 import fs from 'node:fs'
 import process from 'node:process'
@@ -11,7 +12,7 @@ import { load, suites } from './suite.mjs'
 const SECOND_CHANCES = 2
 
 const here = file => fileURLToPath(new URL(file, import.meta.url))
-const [url, ...flags] = process.argv.slice(2)
+const [url, setCookie, ...flags] = process.argv.slice(2)
 const { determineTestResult } = await load('http-cache-tests/lib/display.mjs')
 const all = await suites()
 const results = {}
@@ -49,8 +50,12 @@ function reason(test) {
   return result === true ? 'depends on a test that fails' : result.join(': ')
 }
 
-const refusals = new Map(lines('refusals.txt').map(line => line.split(/: (.*)/)))
-const floor = Object.fromEntries(lines('floor.txt').map(line => line.split(' ')))
+/** A line that names a setting of cookies is about that one only. */
+const counts = only => only === undefined || only === setCookie
+const refused = lines('refusals.txt').map(line => /^(\S+?)(?: \[(\w+)\])?: (.*)$/.exec(line).slice(1))
+const refusals = new Map(refused.filter(([, only]) => counts(only)).map(([id, , why]) => [id, why]))
+const floors = lines('floor.txt').map(line => line.split(' '))
+const floor = Object.fromEntries(floors.filter(([only]) => counts(only)).map(([, kind, least]) => [kind, least]))
 
 await run([])
 const unexpected = () => scored.filter(test => !passes(test) && !refusals.has(test.id))
@@ -59,6 +64,7 @@ for (let chance = 0; chance < SECOND_CHANCES && unexpected().length > 0; chance+
   await run([...unexpected().map(test => test.id), ...dependencies.filter(id => results[id] !== true)])
 }
 
+console.log(`--set-cookie ${setCookie}`)
 console.log(row('suite', []).trimEnd() + ['required', 'optimal', 'check'].map(name => name.padStart(10)).join(''))
 for (const suite of all) console.log(row(suite.id, suite.tests))
 console.log(row('all', all.flatMap(suite => suite.tests)))

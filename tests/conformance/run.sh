@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the suite behind cache-tests.fyi against the `reverse_proxy` example, and fails where the layer does worse than
-# `floor.txt` and `refusals.txt` say. Runs from anywhere, again and again; listens on the loopback only. With REDIS_URL
+# Runs the suite behind cache-tests.fyi against the `reverse_proxy` example, with its default settings and with
+# `--set-cookie share`, and fails where the layer does worse than `floor.txt` and `refusals.txt` say. Runs from anywhere, again and again; listens on the loopback only. With REDIS_URL
 # set, responses are stored there, else in the proxy. `--details` tells what each failing test says.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -49,6 +49,12 @@ start() {
 }
 
 start origin env -C "$WORK" node "$PWD/tests/conformance/origin.mjs"
-start proxy "$TARGET/debug/examples/reverse_proxy" --listen 127.0.0.1:0 --upstream "$url" --tag conformance \
-    --targeted cdn-cache-control,surrogate-control ${REDIS_URL:+--redis "$REDIS_URL"}
-env -C "$WORK" node "$PWD/tests/conformance/client.mjs" "$url" "$@"
+origin=$url
+failed=0
+for set_cookie in refuse share; do
+    start "proxy-$set_cookie" "$TARGET/debug/examples/reverse_proxy" --listen 127.0.0.1:0 --upstream "$origin" \
+        --tag "conformance-$set_cookie" --targeted cdn-cache-control,surrogate-control --set-cookie "$set_cookie" \
+        ${REDIS_URL:+--redis "$REDIS_URL"}
+    env -C "$WORK" node "$PWD/tests/conformance/client.mjs" "$url" "$set_cookie" "$@" || failed=1
+done
+exit "$failed"

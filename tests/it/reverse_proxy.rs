@@ -377,6 +377,28 @@ async fn an_upstream_that_cannot_answer_is_not_asked_on_every_idle_connection() 
 }
 
 #[tokio::test]
+async fn cookies_are_refused_stripped_or_shared() {
+    for (flags, calls, had) in [
+        (&[][..], 2, ["id=1", "id=2"]),
+        (&["--set-cookie", "refuse"], 2, ["id=1", "id=2"]),
+        (&["--set-cookie", "strip"], 1, ["id=1", ""]),
+        (&["--set-cookie", "share"], 1, ["id=1", "id=1"]),
+    ] {
+        let origin =
+            Origin::start(
+                |call| async move { Reply::fresh("page").header("set-cookie", &format!("id={}", call.number)) },
+            )
+            .await;
+        let node = Node::reverse_proxy(&origin.url(), flags).await;
+        for cookie in had {
+            let answer = HttpClient::http1().get(&node.url("/")).await.expect("an answer");
+            assert_eq!(answer.header("set-cookie").concat(), cookie, "{flags:?}");
+        }
+        assert_eq!(origin.calls("/"), calls, "{flags:?}");
+    }
+}
+
+#[tokio::test]
 async fn help_goes_to_stdout_and_is_a_success() {
     let output = run_example("reverse_proxy", &["--help"]).await;
     assert_eq!(output.status.code(), Some(0));
@@ -392,6 +414,7 @@ async fn help_goes_to_stdout_and_is_a_success() {
         "--redis-key",
         "--tag",
         "--ttl",
+        "--set-cookie",
         "--lease",
         "--wait-timeout",
         "--max-body",
@@ -409,6 +432,11 @@ async fn a_wrong_command_line_is_explained() {
         (&["stray"], &["stray"]),
         (&["--ttl", "5"], &["--ttl", "500ms", "\"5\""]),
         (&["--ttl", "5 s"], &["--ttl", "500ms"]),
+        (
+            &["--set-cookie", "keep"],
+            &["--set-cookie", "refuse, strip or share", "\"keep\""],
+        ),
+        (&["--set-cookie"], &["--set-cookie", "nothing"]),
         (&["--lease", "0s"], &["--lease", "500ms"]),
         (&["--lease", "99999999999999999999s"], &["--lease", "500ms"]),
         (&["--wait-timeout", "-1s"], &["--wait-timeout", "500ms"]),

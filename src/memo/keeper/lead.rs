@@ -11,10 +11,12 @@ use crate::memo::claim::Claim;
 use crate::memo::lead::{Lead, Led};
 use crate::memo::leases::Holding;
 use crate::memo::marking::Marking;
-use crate::memo::outcome::{Outcome, Verdict};
 #[cfg(feature = "http")]
-use crate::store::Value;
+use crate::memo::marking::Start;
+use crate::memo::outcome::{Outcome, Verdict};
 use crate::store::{Release, Store};
+#[cfg(feature = "http")]
+use crate::store::{Stamp, Value};
 
 /// What became of a lead.
 pub(super) enum Ended {
@@ -64,7 +66,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 self.shared.counters.passed.add();
                 landing.land(Outcome::Pass);
                 match marker {
-                    Some((marker, ttl)) if claim.is_held() => self.mark(claim, marker, ttl).await,
+                    Some((marker, ttl)) if claim.is_held() => self.mark(claim, marker, ttl, granted.start).await,
                     _ => drop(self.release(claim, Release::Pass).await),
                 }
             }
@@ -72,6 +74,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Attended::Concluded(Verdict::Stale) => {
                 landing.land(Outcome::Stale);
                 self.release(claim, Release::Stale).await;
+            }
+            #[cfg(feature = "http")]
+            Attended::Concluded(Verdict::Withdraw) => {
+                self.release(claim, Release::Abandoned).await;
+                landing.land(Outcome::Again(0));
             }
             Attended::Concluded(Verdict::Fail(failure)) => {
                 let message = failure.message.clone();
@@ -115,8 +122,12 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     #[cfg(feature = "http")]
-    async fn mark(&self, claim: Claim, marker: C::Value, ttl: Duration) {
-        let marker = Value::native(&self.address, &self.shared.codec, marker);
+    async fn mark(&self, claim: Claim, marker: C::Value, ttl: Duration, start: Option<Start>) {
+        let mut marker = Value::native(&self.address, &self.shared.codec, marker);
+        // Where everything has a stamp, one without is none. Without a generation there is nothing to stamp it with.
+        if let (true, Some(start)) = (self.shared.stamps_all(), start) {
+            marker = marker.stamped(Stamp::new(start.generation, Vec::new()));
+        }
         if let Err(error) = self.shared.store.mark(&self.address, self.token, &marker, ttl).await {
             self.shared.store_failed(&self.address, "mark", &error);
             self.release(claim, Release::Pass).await;

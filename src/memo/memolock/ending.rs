@@ -8,8 +8,8 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     /// Gives every lease back, now: for the moment a program is asked to stop, so that nobody elsewhere waits for it.
     ///
     /// From the call on this handle and its clones keep no lease any more. What is stored is still found, and who waits
-    /// for another process goes on waiting. Computations under way go on, and answer those who wait in this process; but their results are not stored, because one of
-    /// those who wait elsewhere takes over at once. Whoever comes later is computed for in this process, once for all
+    /// for another process goes on waiting. Computations under way go on, and answer those who wait in this process; but
+    /// their results are not stored, because one of those who wait elsewhere takes over at once. Whoever comes later is computed for in this process, once for all
     /// who ask together, and nothing of that is stored either, nor undone by an [`invalidate`](Self::invalidate)
     /// elsewhere.
     ///
@@ -37,6 +37,8 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     pub async fn drained(&self) {
         #[cfg(feature = "http")]
         self.shared.refreshes.idle().await;
+        #[cfg(feature = "http")]
+        self.shared.solos.idle().await;
         self.shared.table.empty().await;
     }
 }

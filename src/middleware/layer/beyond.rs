@@ -61,6 +61,10 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     ///
     /// For that time requests for it neither look it up, nor wait, nor are waited for. The first response that can be
     /// shared after all ends it. Nodes of a cluster learn it from the store, and may remember it for as long again.
+    ///
+    /// For the same time each node remembers that a response was not for more requests with credentials than its own, so
+    /// that requests like that one do not try to have theirs stored, or, once it is stale, that it was, so that they
+    /// collapse.
     #[must_use]
     pub fn pass_marker(mut self, time: Duration) -> Self {
         self.settings.responses.pass_marker = time;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, StatusCode};
 
 use super::MemoLockLayer;
+use crate::middleware::policy::cookies::SetCookie;
 use crate::store::Store;
 
 impl<St: Store, K> MemoLockLayer<St, K> {
@@ -21,7 +22,8 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// How long to keep a response whatever it says of its own freshness, `no-cache` included. Defaults to as long as it
     /// says. A status that [`ttl`](Self::ttl) is not for is not for this either.
     ///
-    /// `private`, `no-store`, `Set-Cookie` and `Vary: *` still keep a response from being shared.
+    /// `private`, `no-store`, `Vary: *` and, unless [`set_cookie`](Self::set_cookie) says otherwise, `Set-Cookie` still
+    /// keep a response from being shared.
     #[must_use]
     pub fn override_ttl(mut self, ttl: Duration) -> Self {
         self.settings.responses.override_ttl = Some(ttl);
@@ -40,6 +42,15 @@ impl<St: Store, K> MemoLockLayer<St, K> {
             .iter()
             .filter(|(known, _)| *known != status);
         self.settings.responses.status_ttl = others.copied().chain([(status, ttl)]).collect();
+        self
+    }
+
+    /// What becomes of responses that set a cookie. Defaults to [`SetCookie::Refuse`]: each is for its own request only.
+    ///
+    /// RFC 9111, section 7.3 leaves it to `Cache-Control`, which few who set a cookie think of.
+    #[must_use]
+    pub fn set_cookie(mut self, set_cookie: SetCookie) -> Self {
+        self.settings.responses.set_cookie = set_cookie;
         self
     }
 
@@ -70,14 +81,25 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
-    /// Treats requests with credentials (`Authorization`, `Cookie` and their like) as all others. Defaults to answering
-    /// them only from a stored response that allows it (`public`, `s-maxage`; for `Authorization`, `must-revalidate`),
-    /// and to collapsing none; a node that has never seen such a response does not look for one.
+    /// Treats requests with credentials (`Authorization`, `Cookie` and their like) as all others. Defaults to doing so only
+    /// where a response that was stored allows it (`public`, `s-maxage`; for `Authorization`, `must-revalidate`).
+    ///
+    /// Where none was, such a request waits for nobody. Its response is stored if it allows that itself, and is for its own
+    /// client only if it does not; see [`pass_marker`](Self::pass_marker).
     ///
     /// Right only where credentials change nothing about the response, or are part of the key.
     #[must_use]
     pub fn ignore_credentials(mut self) -> Self {
         self.settings.requests.credentials = true;
+        self
+    }
+
+    /// Whether a request may say `Cache-Control: only-if-cached` (RFC 9111, section 5.2.1.7): it then gets what is stored, as
+    /// one that waits for nobody does, or 504. Defaults to `false`: what clients say of caching is advice (5.2.1), which a
+    /// cache that protects its handlers does not take from everybody.
+    #[must_use]
+    pub fn only_if_cached(mut self, honoured: bool) -> Self {
+        self.settings.requests.only_if_cached = honoured;
         self
     }
 
@@ -96,10 +118,20 @@ impl<St: Store, K> MemoLockLayer<St, K> {
 
     /// Whether responses say in `Cache-Status` (RFC 9211) what the layer did: `memolock; hit; ttl=30`, or
     /// `memolock; fwd=uri-miss; stored`. Defaults to `false`: it helps whoever runs the layer, and whoever probes it
-    /// (section 6), and is the one allocation of a hit in memory. It never tells the key.
+    /// (section 6), and is the one allocation of a hit in memory. It does not tell the key.
     #[must_use]
     pub fn cache_status(mut self, tell: bool) -> Self {
         self.settings.cache_status = tell;
+        self
+    }
+
+    /// Whether `Cache-Status` says the key as well, up to 256 characters of it, where a request has one:
+    /// `memolock; hit; ttl=30; key="{GET http://example.com/}"`. Defaults to `false`: it tells whoever wants to poison a
+    /// cache what is not in its keys, and whoever can read responses what is (RFC 9211, section 6). Says
+    /// nothing unless [`cache_status`](Self::cache_status) is on.
+    #[must_use]
+    pub fn cache_status_key(mut self, tell: bool) -> Self {
+        self.settings.cache_status_key = tell;
         self
     }
 }

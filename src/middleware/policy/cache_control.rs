@@ -28,6 +28,8 @@ pub(crate) struct CacheControl {
     pub(crate) proxy_revalidate: bool,
     /// 5.2.2.3.
     pub(crate) must_understand: bool,
+    /// 5.2.1.7.
+    pub(crate) only_if_cached: bool,
     /// 5.2.1.1, 5.2.2.1.
     pub(crate) max_age: Option<Duration>,
     /// 5.2.2.10.
@@ -71,6 +73,8 @@ impl CacheControl {
             &mut self.proxy_revalidate
         } else if is("must-understand") {
             &mut self.must_understand
+        } else if is("only-if-cached") {
+            &mut self.only_if_cached
         } else {
             let seconds = if is("max-age") {
                 &mut self.max_age
@@ -214,6 +218,7 @@ mod tests {
                 (d.must_revalidate, 'm'),
                 (d.proxy_revalidate, 'x'),
                 (d.must_understand, 'u'),
+                (d.only_if_cached, 'o'),
             ];
             all.iter()
                 .filter(|(set, _)| *set)
@@ -232,6 +237,7 @@ mod tests {
             (&["private=x"], "p"),
             (&["no-store=yes"], "s"),
             (&["must-revalidate,proxy-revalidate,must-understand"], "mxu"),
+            (&["max-age=1, Only-If-Cached"], "o"),
             (&["x=\"no-store, private\""], ""),
             (&["x=\"a\\\", no-store, \\\\\""], ""),
             (&["no-storex, xno-store, no_store, x-no-store=1"], ""),

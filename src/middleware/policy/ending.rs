@@ -1,8 +1,9 @@
 //! Whether a response is whole, which only its end tells.
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode};
 
+use super::cookies::SetCookie;
 use super::response::{Reason, Sharing};
 
 /// A response that came to its end.
@@ -18,6 +19,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) trailers: Option<&'a HeaderMap>,
     /// How many bytes its body had.
     pub(crate) body_len: u64,
+    /// What becomes of it if it sets a cookie.
+    pub(crate) set_cookie: SetCookie,
 }
 
 /// A response that ended before it was whole. It is neither stored nor shared (RFC 9111, 3.3).
@@ -35,7 +38,7 @@ pub(crate) fn at_end(sharing: Sharing, response: &Ended<'_>) -> Result<Sharing, 
     }
     if response
         .trailers
-        .is_some_and(|trailers| trailers.contains_key(SET_COOKIE))
+        .is_some_and(|trailers| response.set_cookie.refuses(trailers))
     {
         return Ok(Sharing::Pass(Reason::SetCookie));
     }

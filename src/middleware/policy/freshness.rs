@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::age;
 use super::cache_control::CacheControl;
+use super::permission::Permission;
 use super::response::{Head, ResponseRules};
 
 /// How long an error is kept at most that declares itself fresh. Where an origin puts one lifetime on all it sends, an
@@ -61,7 +62,7 @@ impl Terms {
             || directives.s_maxage.is_some();
         let window = |span: Option<Duration>| span.filter(|_| !must_revalidate).unwrap_or_default();
         let by_layer = |span| may_have_ttl(head.status).then_some(span);
-        let shared = directives.public || directives.s_maxage.is_some() || head.control.public;
+        let Permission { authorized, cookies } = Permission::by(directives, head.control);
         Self {
             fresh_for,
             kept_for: if can_be_validated(head.method, head.status, head.headers) {
@@ -77,8 +78,8 @@ impl Terms {
             stale_if_error: window(directives.stale_if_error.or_else(|| by_layer(rules.stale_if_error))),
             must_revalidate,
             no_cache,
-            for_authorized: shared || directives.must_revalidate,
-            for_cookies: shared,
+            for_authorized: authorized,
+            for_cookies: cookies,
         }
     }
 

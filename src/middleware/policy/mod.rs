@@ -1,8 +1,8 @@
 //! Which requests may share a response, which responses may be shared or stored, and for how long.
 //!
 //! Pure functions over heads and trailers, after RFC 9111 for a shared cache, and stricter where the RFC allows it: no
-//! heuristic freshness, nothing to credentials that does not say so, nothing that sets a cookie, and nothing that cannot
-//! be parsed.
+//! heuristic freshness, nothing to credentials that does not say so, nothing that sets a cookie unless told otherwise
+//! ([`cookies`]), and nothing that cannot be parsed.
 //!
 //! | question | answer | standard |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | May its response be shared, as its head is there? | [`response::at_head`] | RFC 9111, 3 and 5.2.2 |
 //! | For how long? | [`freshness`], [`age`] | RFC 9111, 4.2; RFC 5861 |
 //! | By whose directives? | [`cache_control`], [`targeted`] | RFC 9111, 5.2; RFC 9213; RFC 9651 ([`structured`]) |
-//! | For which requests? | [`vary`] | RFC 9111, 4.1 |
+//! | For which requests? | [`vary`], [`permission`] | RFC 9111, 4.1 and 3.5 |
 //! | Is it whole, as its end is there? | [`ending::at_end`] | RFC 9111, 3.3 |
 //! | Of gRPC, is it one message, and what is its status? | [`grpc::at_end`] | gRPC over HTTP/2 |
 //! | What of it is stored? | [`fields`] | RFC 9111, 3.1 |
@@ -21,6 +21,7 @@
 pub(super) mod age;
 pub(super) mod cache_control;
 pub(super) mod conditions;
+pub(super) mod cookies;
 pub(super) mod early;
 pub(super) mod ending;
 pub(super) mod fields;
@@ -28,6 +29,7 @@ pub(super) mod freshness;
 pub(super) mod groups;
 pub(super) mod grpc;
 pub(super) mod invalidation;
+pub(super) mod permission;
 pub(super) mod range;
 pub(super) mod request;
 pub(super) mod response;

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 use super::cache_control::CacheControl;
 use super::ending::is_grpc;
 use super::invalidation::may_change;
+use super::permission::Permission;
 use crate::middleware::key_extractor::is_method_override;
 use crate::middleware::stored_response::Meta;
 
@@ -22,6 +23,8 @@ pub(crate) struct RequestRules {
     pub(crate) credentials: bool,
     /// Those credentials that are part of the key. Defaults to none.
     pub(crate) identity: Arc<[HeaderName]>,
+    /// Whether a request may say that it is not to reach the inner service (RFC 9111, 5.2.1.7). Defaults to `false`.
+    pub(crate) only_if_cached: bool,
     /// Whether unsafe requests make what is stored for their target out of date. Defaults to `true`.
     pub(crate) invalidates: bool,
 }
@@ -32,6 +35,7 @@ impl Default for RequestRules {
             methods: vec![Method::GET, Method::HEAD],
             credentials: false,
             identity: Arc::default(),
+            only_if_cached: false,
             invalidates: true,
         }
     }
@@ -49,7 +53,8 @@ impl RequestRules {
 pub(crate) enum Access {
     /// All of it: it may be answered by a stored response, wait for another request, or lead others.
     Share,
-    /// A stored response, in parts perhaps. Where there is none it goes to the inner service by itself.
+    /// A stored response that is for such requests, in parts perhaps. Where there is none it goes to the inner service by
+    /// itself.
     Read(Narrow),
     /// Nothing, and it may make stored responses out of date.
     Change,
@@ -70,12 +75,23 @@ pub(crate) struct Narrow {
     pub(crate) authorized: bool,
     /// Only one for requests with other credentials.
     pub(crate) cookies: bool,
+    /// Nothing but what is stored (RFC 9111, 5.2.1.7).
+    pub(crate) only_if_cached: bool,
 }
 
 impl Narrow {
     /// Whether a stored response is for a request like this one, as far as its credentials are concerned.
     pub(crate) fn admits(&self, stored: &Meta) -> bool {
-        (!self.authorized || stored.for_authorized) && (!self.cookies || stored.for_cookies)
+        Permission::stored(stored).covers(self)
+    }
+
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.authorized || self.cookies
+    }
+
+    /// Whether it asks for a response as it is, wherever that comes from.
+    pub(crate) fn is_for_all_of_it(&self) -> bool {
+        !(self.head || self.conditional || self.range || self.only_if_cached)
     }
 }
 
@@ -144,8 +160,12 @@ pub(crate) fn access(method: &Method, headers: &HeaderMap, uncovered_body: bool,
     }
     // RFC 9111, 5.2.1.5. The other directives of a request are advice (5.2.1), which a cache that protects its origin
     // does not take from everybody.
-    if cache_control && CacheControl::parse(headers).map_or(true, |directives| directives.no_store) {
-        return Access::Bypass(Bypass::NoStore);
+    if cache_control {
+        match CacheControl::parse(headers) {
+            Ok(directives) if directives.only_if_cached && rules.only_if_cached => narrow.only_if_cached = true,
+            Ok(directives) if !directives.no_store => {}
+            _ => return Access::Bypass(Bypass::NoStore),
+        }
     }
     if narrow == Narrow::default() {
         return Access::Share;
@@ -228,143 +248,4 @@ fn is_credentials_x(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::headers;
-    use super::*;
-
-    fn check(method: &str, lines: &[(&'static str, &str)], rules: &RequestRules) -> Access {
-        let method = method.parse().unwrap();
-        access(&method, &headers(lines), false, rules)
-    }
-
-    #[test]
-    fn plain_reads_share() {
-        for lines in [
-            &[][..],
-            &[("accept", "*/*"), ("user-agent", "x"), ("te", "trailers")],
-            &[("cache-control", "no-cache, max-age=0"), ("pragma", "no-cache")],
-            &[("cache-control", "only-if-cached")],
-            &[
-                ("x-request-id", "1"),
-                ("x-amzn-trace-id", "1"),
-                ("cf-ray", "1"),
-                ("ifs", "1"),
-            ],
-        ] {
-            assert_eq!(
-                check("GET", lines, &RequestRules::default()),
-                Access::Share,
-                "{lines:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn whatever_is_meant_for_one_client_only_reads() {
-        let narrow = Narrow::default();
-        let authorized = Narrow {
-            authorized: true,
-            ..narrow
-        };
-        let cookies = Narrow {
-            cookies: true,
-            ..narrow
-        };
-        let conditional = Narrow {
-            conditional: true,
-            ..narrow
-        };
-        let range = Narrow { range: true, ..narrow };
-        for (expected, names) in [
-            (authorized, &["authorization"][..]),
-            (
-                cookies,
-                &[
-                    "proxy-authorization",
-                    "cookie",
-                    "x-api-key",
-                    "client-cert",
-                    "remote-user",
-                    "cf-access-jwt-assertion",
-                    "x-amzn-oidc-data",
-                    "x-ms-client-principal-id",
-                ],
-            ),
-            (conditional, &["if-none-match", "if-modified-since"]),
-            (range, &["range", "if-range"]),
-        ] {
-            for name in names {
-                for value in ["", "x"] {
-                    let lines = [("accept", "*/*"), (*name, value)];
-                    let found = check("GET", &lines, &RequestRules::default());
-                    assert_eq!(found, Access::Read(expected), "{name}");
-                }
-            }
-        }
-        let head = Narrow { head: true, ..narrow };
-        assert_eq!(check("HEAD", &[], &RequestRules::default()), Access::Read(head));
-        let both = Narrow { head: true, ..cookies };
-        let lines = [("cookie", "x")];
-        assert_eq!(check("HEAD", &lines, &RequestRules::default()), Access::Read(both));
-    }
-
-    #[test]
-    fn what_a_stored_response_cannot_answer_bypasses() {
-        for (expected, names) in [
-            (Bypass::Conditional, &["if-match"][..]),
-            (Bypass::Conditional, &["if-unmodified-since", "if-schedule-tag-match"]),
-            (Bypass::Protocol, &["upgrade", "expect"]),
-            (
-                Bypass::Override,
-                &["x-http-method-override", "x-http-method", "x-method-override"],
-            ),
-        ] {
-            for name in names {
-                let found = check("GET", &[(*name, "x")], &RequestRules::default());
-                assert_eq!(found, Access::Bypass(expected), "{name}");
-            }
-        }
-        for value in ["no-store", "max-age=1, NO-STORE", "max-age="] {
-            let lines = [("cache-control", value)];
-            let found = check("GET", &lines, &RequestRules::default());
-            assert_eq!(found, Access::Bypass(Bypass::NoStore), "{value}");
-        }
-        let found = access(&Method::GET, &headers(&[]), true, &RequestRules::default());
-        assert_eq!(found, Access::Bypass(Bypass::Body));
-    }
-
-    #[test]
-    fn unsafe_methods_change_and_others_bypass() {
-        let rules = RequestRules::default();
-        for method in ["POST", "PUT", "DELETE", "get"] {
-            assert_eq!(check(method, &[], &rules), Access::Change, "{method}");
-        }
-        for method in ["OPTIONS", "CONNECT", "QUERY"] {
-            assert_eq!(check(method, &[], &rules), Access::Bypass(Bypass::Method), "{method}");
-        }
-        let grpc = [("content-type", "application/grpc")];
-        assert_eq!(check("POST", &grpc, &rules), Access::Bypass(Bypass::Method));
-        let rules = RequestRules {
-            invalidates: false,
-            ..rules
-        };
-        assert_eq!(check("POST", &[], &rules), Access::Bypass(Bypass::Method));
-    }
-
-    #[test]
-    fn rules_widen_what_is_shared() {
-        let rules = RequestRules {
-            methods: vec![Method::POST, Method::CONNECT],
-            credentials: true,
-            ..RequestRules::default()
-        };
-        let lines = [("authorization", "x"), ("cookie", "y")];
-        assert_eq!(check("POST", &lines, &rules), Access::Share);
-        assert_eq!(
-            check("POST", &[("range", "x")], &rules),
-            Access::Bypass(Bypass::Conditional)
-        );
-        assert_eq!(check("GET", &[], &rules), Access::Bypass(Bypass::Method));
-        assert_eq!(check("CONNECT", &[], &rules), Access::Bypass(Bypass::Protocol));
-    }
-}
+mod tests;

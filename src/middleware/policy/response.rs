@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::header::{CONTENT_TYPE, HeaderName, SET_COOKIE};
+use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::cache_control::CacheControl;
+use super::cookies::SetCookie;
 use super::ending::{content_length, has_content};
 use super::freshness::{Terms, may_have_ttl};
 use super::grpc::GrpcRules;
@@ -39,6 +40,8 @@ pub(crate) struct ResponseRules {
     /// What becomes of those who wait where the inner service answers with a server error.
     pub(crate) on_server_error: ServerError,
     pub(crate) random: Random,
+    /// What becomes of a response that sets a cookie.
+    pub(crate) set_cookie: SetCookie,
     /// The targeted fields that come before `Cache-Control`, the first that is there. Defaults to `CDN-Cache-Control`.
     pub(crate) targets: Arc<[HeaderName]>,
     /// Whether nothing is stored, only shared.
@@ -60,6 +63,11 @@ impl ResponseRules {
     pub(crate) const DEFAULT_TTL_JITTER: f64 = 0.05;
     pub(crate) const DEFAULT_PASS_MARKER: Duration = Duration::from_secs(120);
     pub(crate) const DEFAULT_REVALIDATE_FOR: Duration = Duration::from_secs(60);
+
+    /// What becomes of the cookies of a response with this control.
+    pub(crate) fn set_cookie_of(&self, control: &MemoControl) -> SetCookie {
+        control.set_cookie.unwrap_or(self.set_cookie)
+    }
 
     /// How long a response that does not say is stored.
     pub(super) fn ttl_of(&self, status: StatusCode) -> Duration {
@@ -86,6 +94,7 @@ impl Default for ResponseRules {
             pass_marker: Self::DEFAULT_PASS_MARKER,
             on_server_error: ServerError::default(),
             random: Random::default(),
+            set_cookie: SetCookie::default(),
             targets: Arc::new([HeaderName::from_static("cdn-cache-control")]),
             no_store: false,
             max_body: Self::DEFAULT_MAX_BODY,
@@ -160,6 +169,8 @@ pub(crate) enum Reason {
     Malformed,
     /// The response sets a cookie.
     SetCookie,
+    /// The request has credentials, and the response does not say that it is for others like it.
+    Credentials,
     /// `Vary: *`.
     Vary,
     /// The handler gave it more tags than can be kept, or one that cannot be.
@@ -186,6 +197,7 @@ impl Reason {
             Self::Private => "private",
             Self::Malformed => "malformed",
             Self::SetCookie => "set-cookie",
+            Self::Credentials => "credentials",
             Self::Vary => "vary",
             Self::Tags => "tags",
             Self::Endless => "endless",
@@ -212,7 +224,7 @@ impl Reason {
             | Self::TooLarge
             | Self::HeadersTooLarge => true,
             // Of this request, or of this moment.
-            Self::Status | Self::Messages | Self::NoRoom => false,
+            Self::Status | Self::Credentials | Self::Messages | Self::NoRoom => false,
         }
     }
 }
@@ -254,8 +266,7 @@ fn check(head: &Head<'_>, rules: &ResponseRules) -> Result<(CacheControl, bool),
     if !matches!(status.as_u16(), 200..=599) || matches!(status.as_u16(), 206 | 226 | 304) {
         return Err(Reason::Status);
     }
-    // Not forbidden by the RFC, which relies on Cache-Control here (7.3).
-    if headers.contains_key(SET_COOKIE) || headers.contains_key("set-cookie2") {
+    if rules.set_cookie_of(head.control).refuses(headers) {
         return Err(Reason::SetCookie);
     }
     let (directives, targeted) = targeted::directives(headers, &rules.targets).map_err(|_| Reason::Malformed)?;

@@ -15,6 +15,7 @@ use super::message::{self, KNOWN_LENGTH_RESPONSE};
 use super::response::{Meta, StoredResponse};
 use crate::key::Address;
 use crate::middleware::control::MemoControl;
+use crate::middleware::policy::cookies::SetCookie;
 use crate::middleware::policy::ending::{Ended, at_end};
 use crate::middleware::policy::freshness::Terms;
 use crate::middleware::policy::response::{Head, ResponseRules, Sharing, at_head};
@@ -107,6 +108,7 @@ fn judge(
         headers,
         trailers,
         body_len: body_len as u64,
+        set_cookie: SetCookie::Refuse,
     };
     let [Sharing::Store(terms), Sharing::Store(_)] = RULES.each_ref().map(|rules| at_head(&head, rules, now)) else {
         return Err(StoredResponseError::NotShared);

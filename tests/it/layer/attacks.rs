@@ -11,7 +11,7 @@
 //! | hash flooding | maps with random seeds, keys and flights bounded | `load::a_key_over_the_limit_of_keys_in_flight_is_not_collapsed` |
 //! | cache deception | no path makes anything storable | [`a_path_that_looks_static_stores_nothing`] |
 //! | `Set-Cookie` for everybody | never shared | [`nothing_that_is_for_one_client_reaches_another`] |
-//! | another user's credentials | stored responses have to allow it | `readers::credentials_get_what_says_that_it_is_for_everybody` |
+//! | another user's credentials | stored responses have to allow it | `readers::credentials_get_what_says_that_it_is_for_everybody`, `credentials` |
 //! | `private` in disguise | parsed whole, or not shared | [`nothing_that_is_for_one_client_reaches_another`] |
 //! | a provoked error for everybody (CPDoS) | errors stay for seconds, if they ask for it | [`an_error_that_somebody_provokes_does_not_stay`] |
 //! | HEAD, range and 304 mixed up with GET | they lead nobody | [`no_part_of_a_response_becomes_the_whole`] |

@@ -146,7 +146,7 @@ async fn cache_status_says_what_was_done() {
             "origin; hit, memolock; hit; ttl=60",
             plain(&[("accept-language", "de")]),
         ),
-        ("origin; hit, memolock; fwd=bypass", plain(&[("cookie", "id=1")])),
+        ("origin; hit, memolock; fwd=request", plain(&[("cookie", "id=1")])),
         (
             "origin; hit, memolock; fwd=bypass",
             plain(&[("cache-control", "no-store")]),
@@ -213,5 +213,29 @@ async fn cache_status_is_off_unless_asked_for() {
         Method::OPTIONS,
     ] {
         assert_eq!(status(&nodes[0], request(method.as_str(), &[])).await, "", "{method}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn cache_status_tells_the_key_only_where_that_is_wanted() {
+    for tell in [false, true] {
+        let inner = Inner::replying(|_| with(fresh("x"), "cache-status", "origin; hit"));
+        let nodes = pair(&inner, |layer| layer.cache_status(true).cache_status_key(tell));
+        let key = if tell { "; key=\"{GET ///a?%22}\"" } else { "" };
+        for (node, expected) in [
+            (&nodes[0], "fwd=uri-miss; stored"),
+            (&nodes[0], "hit; ttl=60"),
+            (&nodes[1], "hit; ttl=60"),
+        ] {
+            let found = status(node, get("/a?%22")).await;
+            assert_eq!(found, format!("origin; hit, memolock; {expected}{key}"));
+        }
+        let head = Request::head("/a?%22").body(Full::default()).expect("a request");
+        assert_eq!(
+            status(&nodes[1], head).await,
+            format!("origin; hit, memolock; hit; ttl=60{key}")
+        );
+        let bypass = request("POST", &[]);
+        assert_eq!(status(&nodes[1], bypass).await, "origin; hit, memolock; fwd=method");
     }
 }

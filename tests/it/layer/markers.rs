@@ -92,6 +92,30 @@ async fn a_node_that_was_not_there_learns_from_the_store() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_everything_is_stamped_markers_are_too() {
+    let (gate, shareable) = (Gate::new(), Arc::default());
+    let inner = changing(&gate, &shareable, with_cookie);
+    let store = MemoryStore::new();
+    let layer = || MemoLockLayer::new(store.clone(), "layer").stamped(true);
+    let nodes = || [layer().layer(inner.clone()), layer().layer(inner.clone())];
+    let known = nodes();
+    learn(&known, &gate).await;
+    assert_eq!(at_once(&nodes(), &gate, || get("/")).await, WAVE);
+
+    layer().invalidate_all().await.expect("an invalidation");
+    assert_eq!(
+        at_once(&nodes(), &gate, || get("/")).await,
+        1,
+        "they are gone with the rest"
+    );
+    assert_eq!(at_once(&nodes(), &gate, || get("/")).await, WAVE);
+
+    shareable.store(true, Ordering::SeqCst);
+    assert_eq!(at_once(&known, &gate, || get("/")).await, WAVE);
+    assert_eq!(at_once(&nodes(), &gate, || get("/")).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_marker_stands_for_its_time_and_no_longer() {
     let (gate, shareable) = (Gate::new(), Arc::default());
     let inner = changing(&gate, &shareable, with_cookie);

@@ -7,6 +7,8 @@ mod bodies;
 mod body_key;
 mod change;
 mod control;
+mod cookies;
+mod credentials;
 mod deferred;
 mod failures;
 mod fixture;

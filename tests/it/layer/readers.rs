@@ -1,5 +1,5 @@
-//! Requests that lead nobody and wait for nobody, but may be answered by a stored response: HEAD, conditions, ranges,
-//! credentials.
+//! Requests that lead nobody and wait for nobody, but may be answered by a stored response: HEAD, conditions, ranges; and
+//! which one those with credentials get.
 
 use http::{Method, Request, Response};
 use http_body_util::Full;
@@ -178,8 +178,6 @@ async fn without_anything_stored_they_reach_the_service_as_they_are_and_are_not_
         ("range", "bytes=0-1"),
         ("if-none-match", "\"a\""),
         ("if-modified-since", MODIFIED),
-        ("authorization", "Basic eDp5"),
-        ("cookie", "id=1"),
     ] {
         let inner = Inner::new(move |request, _| async move {
             let given = request
@@ -228,15 +226,17 @@ async fn credentials_get_what_says_that_it_is_for_everybody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_are_not_looked_up_where_nothing_was_ever_for_them() {
+async fn a_head_with_credentials_is_not_looked_up_where_nothing_was_ever_for_them() {
     let inner = Inner::replying(|call| with(text(call.to_string()), "cache-control", "public, max-age=60"));
     let nodes = pair(&inner, |layer| layer);
     answer(send(&nodes[0], get("/"))).await;
     settle().await;
     // This node has not seen anything yet, and has after the first request of somebody without credentials.
-    assert_eq!(asked(&nodes[1], &Method::GET, &[("cookie", "x")]).await.body, "2");
-    assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "1");
-    assert_eq!(asked(&nodes[1], &Method::GET, &[("cookie", "x")]).await.body, "1");
+    for calls in [2, 2] {
+        asked(&nodes[1], &Method::HEAD, &[("cookie", "x")]).await;
+        assert_eq!(inner.calls(), calls);
+        assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "1");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -272,5 +272,50 @@ async fn credentials_that_are_ignored_collapse_like_others() {
     for (i, cookie) in ["a", "b", "a"].iter().enumerate() {
         let found = answer(send(&nodes[i % 2], get_with("/", "cookie", cookie))).await;
         assert_eq!(found.body, "1");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_if_cached_is_answered_with_what_is_stored_or_504_where_that_is_wanted() {
+    for wanted in [false, true] {
+        let inner = Inner::replying(|call| fresh(call.to_string()));
+        let nodes = pair(&inner, |layer| layer.only_if_cached(wanted).max_key(100));
+        let only = ("cache-control", "only-if-cached");
+        for fields in [
+            &[only][..],
+            &[only, ("cookie", "id=1")],
+            &[only, ("range", "bytes=0-0")],
+        ] {
+            let status = asked(&nodes[0], &Method::GET, fields).await.status;
+            settle().await;
+            assert_eq!(status == 504, wanted, "{fields:?}");
+        }
+        assert_eq!(
+            asked(&nodes[0], &Method::HEAD, &[only]).await.status,
+            if wanted { 504 } else { 200 }
+        );
+        let too_long = get_with(&format!("/{}", "a".repeat(100)), only.0, only.1);
+        assert_eq!(
+            answer(send(&nodes[0], too_long)).await.status,
+            if wanted { 504 } else { 200 }
+        );
+        if !wanted {
+            continue;
+        }
+        assert_eq!(inner.calls(), 0);
+        answer(send(&nodes[0], get("/"))).await;
+        settle().await;
+        for node in &nodes {
+            assert_eq!(asked(node, &Method::GET, &[only]).await.body, "1");
+            assert_eq!(
+                asked(node, &Method::GET, &[only, ("range", "bytes=0-0")]).await.status,
+                206
+            );
+            // It is not for those with credentials.
+            assert_eq!(asked(node, &Method::GET, &[only, ("cookie", "id=1")]).await.status, 504);
+        }
+        tokio::time::advance(std::time::Duration::from_secs(61)).await;
+        assert_eq!(asked(&nodes[0], &Method::GET, &[only]).await.status, 504);
+        assert_eq!(inner.calls(), 1);
     }
 }

@@ -98,6 +98,49 @@ async fn private_responses_set_the_other_nodes_waiters_free_at_once() {
 }
 
 #[tokio::test]
+async fn credentials_are_shared_through_the_store_by_permission_and_never_kept() {
+    let server = RedisServer::start();
+    let inner = Inner::new(|_, call| async move {
+        let directives = if call == 1 { "public, no-cache" } else { "private" };
+        let reply = with(text(call.to_string()), "cache-control", directives);
+        Ok(with(reply, "etag", "\"a\""))
+    });
+    let nodes = nodes(&server, &inner).await;
+    assert_eq!(
+        answer(send(&nodes[0], get_with("/", "cookie", "id=secret"))).await.body,
+        "1"
+    );
+    stored(&server, 1).await;
+    let value = server.cli(&["GET", "layer:{GET ///}"]);
+    assert!(value.contains("no-cache") && !value.contains("secret"), "{value}");
+
+    // The record is stale from the beginning: this one leads by it, and ends it.
+    assert_eq!(answer(send(&nodes[1], get_with("/", "cookie", "id=2"))).await.body, "2");
+    eventually("nothing, neither a record nor a marker", || server.keys().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_stamped_marker_is_found_and_removed_by_another_node() {
+    let server = RedisServer::start();
+    let inner = Inner::replying(|call| match call {
+        1..=2 => with(fresh(call.to_string()), "set-cookie", "id=1"),
+        _ => fresh(call.to_string()),
+    });
+    let [one, two] = stores(&server)
+        .await
+        .map(|store| MemoLockLayer::new(store, "layer").stamped(true));
+    let nodes = [one.layer(inner.clone()), two.layer(inner.clone())];
+    answer(send(&nodes[0], get("/"))).await;
+    let value = "layer:{GET ///}";
+    eventually("a marker", || server.keys().contains(&value.to_owned())).await;
+
+    assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "2");
+    assert_eq!(two.stats().marked, 1);
+    assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "3");
+    eventually("no marker", || !server.keys().contains(&value.to_owned())).await;
+}
+
+#[tokio::test]
 async fn a_failed_leader_is_succeeded_on_the_other_node() {
     let server = RedisServer::start();
     let gate = Gate::new();

@@ -22,6 +22,7 @@ fn end(sharing: Sharing, lines: Lines<'_>, trailers: Option<Lines<'_>>, body_len
         headers: &headers,
         trailers: trailers.as_ref(),
         body_len,
+        set_cookie: SetCookie::Refuse,
     };
     at_end(sharing, &response)
 }
@@ -54,6 +55,7 @@ fn body_shorter_or_longer_than_announced_is_incomplete() {
             headers: &headers,
             trailers: None,
             body_len: 0,
+            set_cookie: SetCookie::Refuse,
         };
         assert_eq!(at_end(Share, &response), Ok(Share));
     }

@@ -1,0 +1,57 @@
+//! How a keeper comes to a lease, or to none, without waiting for anybody.
+
+use super::search::Search;
+use super::{Granted, Keeper, Landing};
+use tokio::time::Instant;
+
+use crate::codec::Codec;
+use crate::memo::claim::Claim;
+use crate::memo::leases::Holding;
+use crate::memo::marking::Start;
+use crate::store::{Lock, Release, Store};
+
+impl<St: Store, C: Codec> Keeper<St, C> {
+    /// Offers the lead if the lock is free and nothing is stored; else lands at once.
+    pub(crate) async fn solo(self) {
+        let _in_flight = self.shared.counters.in_flight.enter();
+        let landing = Landing { keeper: &self };
+        let mut holding = Holding::new(&self.shared.leases);
+        if !holding.take() {
+            return;
+        }
+        let store = &self.shared.store;
+        let epoch = store.epoch();
+        let asked = self.shared.clock.tick();
+        let asked_at = Instant::now();
+        let (acquired, generation) = tokio::join!(
+            store.acquire(&self.address, self.token, self.config.lease),
+            self.shared.generation(&self.address, &self.config)
+        );
+        let acquired = match acquired {
+            Ok(acquired) => acquired,
+            Err(error) => {
+                self.shared.store_failed(&self.address, "acquire", &error);
+                // Who waits for nobody need not wait for that either.
+                drop(landing);
+                self.release(error.kind().into(), Release::Abandoned).await;
+                return;
+            }
+        };
+        if acquired.lock != Lock::Granted {
+            return;
+        }
+        let claim = Claim::Held(epoch);
+        if self.shared.vouched(&self.address, acquired.value).await.is_some() {
+            drop(landing);
+            self.release(claim, Release::Abandoned).await;
+            return;
+        }
+        let granted = Granted {
+            claim,
+            asked_at,
+            start: generation.map(|generation| Start { generation, asked }),
+        };
+        let mut search = Search::new(0);
+        let _ended = self.lead(granted, &mut search, &mut holding, &landing).await;
+    }
+}

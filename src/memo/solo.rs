@@ -1,0 +1,65 @@
+//! Leading alone: for whoever computes rather than wait, but may have a result for others.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::clock::Moment;
+use super::config::Config;
+use super::flight::{Flight, Turn};
+use super::keeper::Keeper;
+use super::lead::Lead;
+use super::shared::Shared;
+use crate::codec::Codec;
+use crate::key::Address;
+use crate::store::Store;
+
+/// One of an address at a time needs no number.
+const VERSION: u64 = 0;
+
+impl<St: Store, C: Codec> Shared<St, C> {
+    /// The lead, where nothing is stored at `address` and nobody in the cluster computes it. Waits for the store, and for
+    /// nobody's computation.
+    ///
+    /// Nobody joins it in this process: whoever has to wait for the value waits for the lock.
+    pub(crate) async fn lead_alone(self: &Arc<Self>, address: &Address, config: &Config) -> Option<Lead<C::Value>> {
+        let full = self.counters.in_flight.get() >= config.limits.in_flight as u64;
+        if full || self.leases.is_closed() || !self.solos.begin(address, VERSION, Instant::now()) {
+            return None;
+        }
+        let (flight, waiter) = Flight::start(Moment::START);
+        let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, 0);
+        let running = Running {
+            shared: Arc::clone(self),
+            address: address.clone(),
+        };
+        let solo = async move {
+            // All of it, or it would end here.
+            let _running = running;
+            keeper.solo().await;
+        };
+        tokio::spawn(solo.in_current_span());
+        match waiter.await {
+            Turn::Lead(mut lead) => {
+                self.counters.led.add();
+                // Who waits for nobody does not leave the value to others either.
+                lead.held = false;
+                Some(lead)
+            }
+            Turn::Landed(_) | Turn::Late => None,
+        }
+    }
+}
+
+/// A computation under way. One that is cancelled or panics is over as well.
+struct Running<St, C: Codec> {
+    shared: Arc<Shared<St, C>>,
+    address: Address,
+}
+
+impl<St, C: Codec> Drop for Running<St, C> {
+    fn drop(&mut self) {
+        self.shared.solos.end(&self.address, VERSION, None);
+    }
+}

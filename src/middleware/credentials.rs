@@ -1,0 +1,247 @@
+//! Requests with credentials, whose responses are for others only where they say so.
+//!
+//! Nobody knows what a response to such a request is before it is there, so it waits for nobody: what finds nothing goes
+//! to the inner service at once. It tries to hold the lease meanwhile, without waiting, so that a response that says
+//! that it is for all such requests can be stored, fenced like every other. That one is the *record* from then on: as
+//! long as it is stored, fresh or stale, or this process remembers it, requests like the first wait, lead and refresh as
+//! all others do.
+//!
+//! What does not say so reaches its own client and nothing else: neither those who wait, nor the store, nor as a marker
+//! those without credentials, for whom it means nothing.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::answer::Miss;
+use super::body::MemoBody;
+use super::cache_status::{Forward, Forwarded};
+use super::control::MemoControl;
+use super::finder::Place;
+use super::future::Step;
+use super::judge::Judge;
+use super::marker::SPREAD;
+use super::permissions::{Permissions, Seen};
+use super::policy::permission::Permission;
+use super::policy::request::Narrow;
+use super::policy::response::{Head, Reason, ResponseRules, Sharing, at_head};
+use super::settings::Settings;
+use super::stored_response::{Meta, StoredResponse};
+use crate::error::BoxError;
+use crate::key::Address;
+use crate::memo::{Lead, Settled};
+use crate::store::Store;
+
+type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
+
+/// How long what takes the place of a record is stored: as short as a store can.
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// How long nobody tries again to have a response stored after one that failed: whoever waits without credentials is not
+/// to wait for one failure after another.
+const ERROR_REST: Duration = Duration::from_secs(3);
+
+/// Who asks, and what is known of responses to requests like this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Asker {
+    /// Somebody without credentials, or with some that count for nothing here.
+    #[default]
+    Anybody,
+    /// Somebody with credentials.
+    Unknown(Narrow),
+    /// The same, where there is a record.
+    Known(Narrow),
+}
+
+impl Asker {
+    /// Of a request for which there is a response, or was.
+    pub(crate) fn known(narrow: Narrow) -> Self {
+        match narrow.has_credentials() {
+            true => Self::Known(narrow),
+            false => Self::Anybody,
+        }
+    }
+
+    /// Whether a stored response is for this one.
+    pub(crate) fn may_have(self, stored: &Meta) -> bool {
+        match self {
+            Self::Anybody => true,
+            Self::Unknown(narrow) | Self::Known(narrow) => Permission::stored(stored).covers(&narrow),
+        }
+    }
+
+    pub(crate) fn has_credentials(self) -> bool {
+        self != Self::Anybody
+    }
+
+    /// The same, unless the response does not say that it is for more than this one.
+    pub(crate) fn limit(self, sharing: Sharing, head: &Head<'_>, rules: &ResponseRules) -> Sharing {
+        match (self, sharing) {
+            (Self::Unknown(narrow) | Self::Known(narrow), Sharing::Store(_) | Sharing::Share)
+                if !Permission::of(head, rules).covers(&narrow) =>
+            {
+                Sharing::Pass(Reason::Credentials)
+            }
+            _ => sharing,
+        }
+    }
+}
+
+impl<St> Judge<St> {
+    /// Remembers that there was nothing for others like the one who asked.
+    pub(super) fn remember_refusal(&self, is_error: bool) {
+        let (narrow, time) = match self.asker {
+            Asker::Unknown(narrow) if is_error => (narrow, ERROR_REST.min(self.rules.pass_marker)),
+            Asker::Unknown(narrow) | Asker::Known(narrow) if !is_error => (narrow, self.rules.pass_marker),
+            // An error does not make others forget what there was.
+            Asker::Anybody | Asker::Unknown(_) | Asker::Known(_) => return,
+        };
+        let seen = Seen::Refused {
+            cookies: narrow.cookies,
+        };
+        let time = self.rules.random.shortened(time, SPREAD);
+        self.permissions.see(&self.address, seen, Instant::now(), time);
+    }
+}
+
+impl<St: Store> Judge<St> {
+    /// Ends a computation whose response is for its own request only.
+    pub(super) fn pass(&self, lead: Lead<Arc<StoredResponse>>, reason: Reason, status: StatusCode) -> Settled {
+        let is_error = status.is_client_error() || status.is_server_error();
+        self.remember_refusal(is_error);
+        match self.asker {
+            Asker::Anybody => lead.pass(self.marker(reason, status)),
+            // Nobody who waits for something else is to pay for this one.
+            Asker::Unknown(_) => lead.withdraw(),
+            // An error says nothing of the response that others get.
+            Asker::Known(_) if is_error => lead.pass(None),
+            Asker::Known(_) => lead.pass(Some((Arc::new(no_record()), MOMENT))),
+        }
+    }
+
+    /// Remembers for whom a response is that is stored from now on, for some time longer than it is fresh.
+    pub(super) fn learn(&self, stored: &StoredResponse) {
+        self.permissions.learn(stored.meta());
+        self.permissions
+            .remember(&self.address, stored, Instant::now(), self.rules.pass_marker);
+    }
+}
+
+impl Permissions {
+    /// Remembers that there is, or was, a response for requests with credentials.
+    pub(crate) fn remember(&self, address: &Address, stored: &StoredResponse, now: Instant, time: Duration) {
+        let permission = Permission::stored(stored.meta());
+        if permission == Permission::default() || time.is_zero() {
+            return;
+        }
+        let fresh = stored.fresh_at(now).unwrap_or_default();
+        self.see(address, Seen::Permitted(permission), now, fresh.saturating_add(time));
+    }
+}
+
+/// Takes the place of a record that is none any more, and is stale from the beginning.
+fn no_record() -> StoredResponse {
+    let meta = Meta {
+        kept_for: Duration::from_secs(1),
+        ..Meta::default()
+    };
+    StoredResponse::new(StatusCode::OK, HeaderMap::new(), Bytes::new(), None, meta)
+}
+
+impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+    /// Whether requests like this one are known to have had a response in common.
+    pub(crate) fn has_record(&self, address: &Address, narrow: &Narrow) -> bool {
+        let seen = self.permissions.seen(address, Instant::now());
+        seen.is_some_and(|seen| seen.permits(narrow))
+    }
+
+    /// Whether the last response to a request like this one was for nobody else.
+    pub(crate) fn is_refused(&self, address: &Address, narrow: &Narrow) -> bool {
+        let seen = self.permissions.seen(address, Instant::now());
+        seen.is_some_and(|seen| seen.refuses(narrow))
+    }
+
+    /// To the inner service at once, and to the store what says that it is for more than this request.
+    pub(crate) async fn ask_alone<S, B, ResBody>(
+        self: Arc<Self>,
+        service: S,
+        mut request: Request<B>,
+        miss: Miss,
+        narrow: Narrow,
+    ) -> Step<Answer<ResBody, S::Error>>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        let Place { address, variant } = &miss.place;
+        if self.is_refused(address, &narrow) {
+            let address = address.clone();
+            return self.ask_again(service, request, address, narrow, miss.why).await;
+        }
+        if variant.is_some_and(|variant| !self.vary.admit(&miss.first, variant)) {
+            let forwarded = Forwarded::because(Forward::VaryMiss).detail("too-many-variants");
+            return self.then_direct(service, request, forwarded);
+        }
+        if self.memo.shared.counters.recorded_bytes.get() >= self.responses.max_recording {
+            return self.then_direct(service, request, Forwarded::because(miss.why));
+        }
+        match self.memo.shared.lead_alone(address, &self.memo.config).await {
+            Some(lead) => {
+                let computation = self.computation(lead, &mut request, miss);
+                Step::then(async move { Step::Done(computation.run(service, request).await) })
+            }
+            None => self.then_direct(service, request, Forwarded::because(miss.why)),
+        }
+    }
+
+    /// To the inner service, where the last response to such a request was for nobody else. The first that is for more
+    /// of them ends that.
+    pub(crate) async fn ask_again<S, B, ResBody>(
+        self: Arc<Self>,
+        mut service: S,
+        request: Request<B>,
+        address: Address,
+        narrow: Narrow,
+        why: Forward,
+    ) -> Step<Answer<ResBody, S::Error>>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>>,
+    {
+        let method = request.method().clone();
+        let response = match poll_fn(|cx| service.poll_ready(cx)).await {
+            Ok(()) => service.call(request).await,
+            Err(error) => Err(error),
+        };
+        let (mut head, body) = match response {
+            Ok(response) => response.into_parts(),
+            Err(error) => return Step::Done(Err(error)),
+        };
+        let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
+        let judged = Head {
+            method: &method,
+            status: head.status,
+            headers: &head.headers,
+            control: &control,
+        };
+        let sharing = at_head(&judged, &self.responses, SystemTime::now());
+        if let Sharing::Store(_) = Asker::Unknown(narrow).limit(sharing, &judged, &self.responses) {
+            self.permissions.forget(&address);
+        }
+        if self.cache_status {
+            let forwarded = Forwarded::because(why).detail(Reason::Credentials.as_str());
+            forwarded.tell(&mut head.headers);
+        }
+        Step::Done(Ok(Response::from_parts(head, MemoBody::inner(body))))
+    }
+}

@@ -1,0 +1,169 @@
+use super::super::headers;
+use super::*;
+
+fn check(method: &str, lines: &[(&'static str, &str)], rules: &RequestRules) -> Access {
+    let method = method.parse().unwrap();
+    access(&method, &headers(lines), false, rules)
+}
+
+#[test]
+fn plain_reads_share() {
+    for lines in [
+        &[][..],
+        &[("accept", "*/*"), ("user-agent", "x"), ("te", "trailers")],
+        &[("cache-control", "no-cache, max-age=0"), ("pragma", "no-cache")],
+        &[("cache-control", "only-if-cached")],
+        &[
+            ("x-request-id", "1"),
+            ("x-amzn-trace-id", "1"),
+            ("cf-ray", "1"),
+            ("ifs", "1"),
+        ],
+    ] {
+        assert_eq!(
+            check("GET", lines, &RequestRules::default()),
+            Access::Share,
+            "{lines:?}"
+        );
+    }
+}
+
+#[test]
+fn whatever_is_meant_for_one_client_only_reads() {
+    let narrow = Narrow::default();
+    let authorized = Narrow {
+        authorized: true,
+        ..narrow
+    };
+    let cookies = Narrow {
+        cookies: true,
+        ..narrow
+    };
+    let conditional = Narrow {
+        conditional: true,
+        ..narrow
+    };
+    let range = Narrow { range: true, ..narrow };
+    for (expected, names) in [
+        (authorized, &["authorization"][..]),
+        (
+            cookies,
+            &[
+                "proxy-authorization",
+                "cookie",
+                "x-api-key",
+                "client-cert",
+                "remote-user",
+                "cf-access-jwt-assertion",
+                "x-amzn-oidc-data",
+                "x-ms-client-principal-id",
+            ],
+        ),
+        (conditional, &["if-none-match", "if-modified-since"]),
+        (range, &["range", "if-range"]),
+    ] {
+        for name in names {
+            for value in ["", "x"] {
+                let lines = [("accept", "*/*"), (*name, value)];
+                let found = check("GET", &lines, &RequestRules::default());
+                assert_eq!(found, Access::Read(expected), "{name}");
+            }
+        }
+    }
+    let head = Narrow { head: true, ..narrow };
+    assert_eq!(check("HEAD", &[], &RequestRules::default()), Access::Read(head));
+    let both = Narrow { head: true, ..cookies };
+    let lines = [("cookie", "x")];
+    assert_eq!(check("HEAD", &lines, &RequestRules::default()), Access::Read(both));
+}
+
+#[test]
+fn what_a_stored_response_cannot_answer_bypasses() {
+    for (expected, names) in [
+        (Bypass::Conditional, &["if-match"][..]),
+        (Bypass::Conditional, &["if-unmodified-since", "if-schedule-tag-match"]),
+        (Bypass::Protocol, &["upgrade", "expect"]),
+        (
+            Bypass::Override,
+            &["x-http-method-override", "x-http-method", "x-method-override"],
+        ),
+    ] {
+        for name in names {
+            let found = check("GET", &[(*name, "x")], &RequestRules::default());
+            assert_eq!(found, Access::Bypass(expected), "{name}");
+        }
+    }
+    for value in ["no-store", "max-age=1, NO-STORE", "max-age="] {
+        let lines = [("cache-control", value)];
+        let found = check("GET", &lines, &RequestRules::default());
+        assert_eq!(found, Access::Bypass(Bypass::NoStore), "{value}");
+    }
+    let found = access(&Method::GET, &headers(&[]), true, &RequestRules::default());
+    assert_eq!(found, Access::Bypass(Bypass::Body));
+}
+
+#[test]
+fn only_if_cached_counts_where_that_is_wanted() {
+    for (value, wanted, found) in [
+        ("only-if-cached", false, Access::Share),
+        ("only-if-cached, no-store", false, Access::Bypass(Bypass::NoStore)),
+        (
+            "only-if-cached",
+            true,
+            Access::Read(Narrow {
+                only_if_cached: true,
+                ..Narrow::default()
+            }),
+        ),
+        (
+            "only-if-cached, no-store",
+            true,
+            Access::Read(Narrow {
+                only_if_cached: true,
+                ..Narrow::default()
+            }),
+        ),
+        ("max-age=0", true, Access::Share),
+    ] {
+        let rules = RequestRules {
+            only_if_cached: wanted,
+            ..RequestRules::default()
+        };
+        assert_eq!(check("GET", &[("cache-control", value)], &rules), found, "{value}");
+    }
+}
+
+#[test]
+fn unsafe_methods_change_and_others_bypass() {
+    let rules = RequestRules::default();
+    for method in ["POST", "PUT", "DELETE", "get"] {
+        assert_eq!(check(method, &[], &rules), Access::Change, "{method}");
+    }
+    for method in ["OPTIONS", "CONNECT", "QUERY"] {
+        assert_eq!(check(method, &[], &rules), Access::Bypass(Bypass::Method), "{method}");
+    }
+    let grpc = [("content-type", "application/grpc")];
+    assert_eq!(check("POST", &grpc, &rules), Access::Bypass(Bypass::Method));
+    let rules = RequestRules {
+        invalidates: false,
+        ..rules
+    };
+    assert_eq!(check("POST", &[], &rules), Access::Bypass(Bypass::Method));
+}
+
+#[test]
+fn rules_widen_what_is_shared() {
+    let rules = RequestRules {
+        methods: vec![Method::POST, Method::CONNECT],
+        credentials: true,
+        ..RequestRules::default()
+    };
+    let lines = [("authorization", "x"), ("cookie", "y")];
+    assert_eq!(check("POST", &lines, &rules), Access::Share);
+    assert_eq!(
+        check("POST", &[("range", "x")], &rules),
+        Access::Bypass(Bypass::Conditional)
+    );
+    assert_eq!(check("GET", &[], &rules), Access::Bypass(Bypass::Method));
+    assert_eq!(check("CONNECT", &[], &rules), Access::Bypass(Bypass::Protocol));
+}

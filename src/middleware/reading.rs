@@ -1,0 +1,66 @@
+//! Requests that get no more than a part of what is stored: they lead nobody, and wait for nobody.
+//!
+//! Nor do they change anything. RFC 9111, 4.3.5 lets the answer to a `HEAD` update or call in what is stored; but one that
+//! reaches the inner service has found nothing, or what is stale and will be validated before it is used. And whoever can
+//! get another head by a field that is not in the key would call in, again and again, what others are computing.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::body::MemoBody;
+use super::cache_status::{Forward, Forwarded};
+use super::finder::Found;
+use super::future::Step;
+use super::policy::request::Narrow;
+use super::refusal::not_stored;
+use super::replay;
+use super::settings::Settings;
+use crate::key::Address;
+use crate::store::Store;
+
+type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
+
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
+impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+    /// A stored response for a request that must not wait for another, nor lead others.
+    pub(crate) fn read<S, B, ResBody>(
+        self: Arc<Self>,
+        service: S,
+        request: Request<B>,
+        address: Address,
+        narrow: Narrow,
+    ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Send + 'static,
+        ResBody: Send + 'static,
+    {
+        async move {
+            let now = Instant::now();
+            let why = match self.find(&address, request.headers()).await {
+                Found::Stored(_, stored) if !stored.is_fresh_at(now) && !stored.serves_meanwhile(now) => Forward::Stale,
+                Found::Stored(_, stored) if !narrow.admits(stored.meta()) => Forward::Request,
+                Found::Stored(_, stored) => {
+                    let counters = &self.memo.shared.counters;
+                    match stored.is_fresh_at(now) {
+                        true => counters.hits.add(),
+                        false => counters.stale.add(),
+                    }
+                    let narrowed = replay::narrowed(stored, narrow, request.headers(), now, self.cache_status);
+                    return Step::Done(Ok(narrowed));
+                }
+                Found::Nothing(place) if place.variant.is_some() => Forward::VaryMiss,
+                Found::Nothing(_) | Found::Marker(_) | Found::Unsettled => Forward::UriMiss,
+            };
+            if narrow.only_if_cached {
+                return Step::Done(Ok(not_stored()));
+            }
+            self.then_direct(service, request, Forwarded::because(why))
+        }
+    }
+}
