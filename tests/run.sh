@@ -2,37 +2,16 @@
 # Everything that must hold before a change lands. Runs from anywhere, again and again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source tests/install.sh
 
 step() { printf '\n== %s\n' "$*"; }
 
-as_root() {
-    if [[ $(id -u) -eq 0 ]]; then
-        env DEBIAN_FRONTEND=noninteractive "$@"
-    elif command -v sudo >/dev/null; then
-        sudo env DEBIAN_FRONTEND=noninteractive "$@"
-    else
-        echo "cannot install anything: install redis-server and python3, or run this as root" >&2
-        exit 1
-    fi
-}
-
-install() {
-    as_root apt-get update -q
-    as_root apt-get install -qy --no-install-recommends "$1"
-}
-
 step "what the tests need"
-# A Redis to share, a Python to write a stored response with, and a compiler for libFuzzer.
+# A Redis to share, a Python for programs that share it with ours, and a compiler for libFuzzer.
 for program in redis-server python3 g++; do
-    if command -v "$program" >/dev/null; then
-        continue
-    fi
-    if ! command -v apt-get >/dev/null; then
-        echo "$program is missing, and so is apt-get: install it by hand" >&2
-        exit 1
-    fi
-    install "$program"
+    command -v "$program" >/dev/null || install "$program"
 done
+tests/python/setup.sh
 # Debian has it from 13 on.
 if ! command -v valkey-server >/dev/null && command -v apt-get >/dev/null; then
     apt-cache show redis-server >/dev/null 2>&1 || (as_root apt-get update -q) || true

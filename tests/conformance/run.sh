@@ -4,29 +4,14 @@
 # set, responses are stored there, else in the proxy. `--details` tells what each failing test says.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source tests/install.sh
 
 readonly SUITE=http-cache-tests@0.4.5
 readonly TARGET=${CARGO_TARGET_DIR:-$PWD/target}
 readonly WORK=$TARGET/conformance
 
-as_root() {
-    if [[ $(id -u) -eq 0 ]]; then
-        env DEBIAN_FRONTEND=noninteractive "$@"
-    elif command -v sudo >/dev/null; then
-        sudo env DEBIAN_FRONTEND=noninteractive "$@"
-    else
-        echo "cannot install anything: install nodejs and npm, or run this as root" >&2
-        exit 1
-    fi
-}
-
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-    if ! command -v apt-get >/dev/null; then
-        echo "node or npm is missing, and so is apt-get: install them by hand" >&2
-        exit 1
-    fi
-    as_root apt-get update -q
-    as_root apt-get install -qy --no-install-recommends nodejs npm
+    install nodejs npm
 fi
 
 mkdir -p "$WORK"
