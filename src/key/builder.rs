@@ -73,6 +73,14 @@ impl KeyBuilder {
         builder
     }
 
+    /// Appends `name:sha256=DIGEST` as one part. A `:` cannot stand in a name.
+    #[cfg(feature = "http")]
+    pub(crate) fn digest(self, name: &str, digest: &[u8; 32]) -> Self {
+        let mut builder = self.joined([name, ":sha256="]);
+        push_hex(&mut builder.text, digest);
+        builder
+    }
+
     /// Finishes the key.
     #[must_use]
     pub fn build(mut self) -> Key {

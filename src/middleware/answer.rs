@@ -9,9 +9,11 @@ use tower_service::Service;
 
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
-use super::computation::{Computation, Judge};
+use super::computation::Computation;
 use super::finder::{Found, Place, is_variant};
 use super::future::{Direct, Step};
+use super::grpc::TIMEOUT;
+use super::judge::Judge;
 use super::key_extractor::{KeyExtractor, uri_as_received};
 use super::origin::Origin;
 use super::policy::request::Narrow;
@@ -252,6 +254,10 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         miss: Miss,
     ) -> Computation<St> {
         let Miss { place, stale, why, .. } = miss;
+        if self.methods.is_some() {
+            // The deadline of one of those who want the reply, which is the others' as well.
+            request.headers_mut().remove(TIMEOUT);
+        }
         let request_headers = request.headers().clone();
         let validates = |stale: &Arc<StoredResponse>| add_conditions(request.headers_mut(), stale.headers());
         let validated = stale.clone().filter(validates);

@@ -4,7 +4,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use http_body::Body;
@@ -14,26 +14,23 @@ use tower_service::Service;
 use tracing::Instrument;
 
 use super::body::MemoBody;
-use super::cache_status::{Forward, Forwarded};
+use super::cache_status::Forward;
 use super::control::MemoControl;
 use super::draft::Draft;
-use super::fallback::{StaleOnPanic, broke_off, is_outage, stand_in};
-use super::marker::{self, Markers};
+use super::fallback::{StaleOnPanic, is_outage, stand_in};
+use super::grpc;
+use super::judge::Judge;
 use super::origin::Origin;
-use super::permissions::Permissions;
-use super::policy::ending::{Ended, Incomplete, at_end, is_grpc};
 use super::policy::fields;
 use super::policy::freshness::Terms;
-use super::policy::response::{Head, Reason, ResponseRules, ServerError, Sharing, at_head};
+use super::policy::response::{ServerError, Sharing};
 use super::policy::revalidation;
-use super::policy::vary::{self, Vary};
-use super::recording::{Recorded, Recorder, recording};
+use super::recording::recording;
 use super::replay;
 use super::reservation::Reservation;
-use super::stored_response::{BinaryHttp, StoredResponse};
+use super::stored_response::StoredResponse;
 use crate::error::BoxError;
-use crate::key::Address;
-use crate::memo::{Lead, Limit, Shared};
+use crate::memo::Lead;
 use crate::store::Store;
 
 /// What a computation needs to know besides the request and the service.
@@ -51,16 +48,6 @@ pub(crate) struct Computation<St> {
     pub(crate) why: Forward,
     /// Whose groups the response belongs to.
     pub(crate) origin: Origin,
-}
-
-/// What decides whether a response is shared, and who is told.
-pub(crate) struct Judge<St> {
-    pub(crate) shared: Arc<Shared<St, BinaryHttp>>,
-    pub(crate) markers: Arc<Markers>,
-    pub(crate) address: Address,
-    pub(crate) rules: ResponseRules,
-    pub(crate) cache_status: bool,
-    pub(crate) permissions: Arc<Permissions>,
 }
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
@@ -84,6 +71,7 @@ impl<St: Store> Computation<St> {
         let (answer, answered) = oneshot::channel();
         let fallback = self.fallback.clone();
         let cache_status = self.judge.cache_status;
+        let is_call = grpc::is_call(&self.request_headers);
         let task = tokio::spawn(self.compute(service, request, answer).in_current_span());
         match answered.await {
             Ok(answer) => answer,
@@ -94,6 +82,7 @@ impl<St: Store> Computation<St> {
                     None => std::panic::resume_unwind(error.into_panic()),
                 },
                 // The runtime is shutting down.
+                _ if is_call => Ok(grpc::unavailable()),
                 _ => Ok(unavailable()),
             },
         }
@@ -236,138 +225,6 @@ impl<St: Store> Computation<St> {
             response.headers_mut(),
         );
         response
-    }
-
-    async fn record<ResBody>(self, recorder: Recorder<ResBody>, body: ResBody, sharing: Sharing, draft: Draft)
-    where
-        ResBody: Body,
-        ResBody::Error: Into<BoxError>,
-    {
-        let judge = self.judge;
-        let fallback = self.fallback;
-        let mut lead = Some(self.lead);
-        let mut pass = |reason| {
-            judge.tell(reason);
-            lead.take().map(|lead| lead.pass(judge.marker(reason, draft.status)));
-        };
-        let (content, trailers, reservation) = match recorder.record(body, &mut pass).await {
-            Recorded::Complete {
-                content,
-                trailers,
-                reservation,
-            } => (content, trailers, reservation),
-            Recorded::Passed => return,
-            Recorded::Failed => return broke_off(lead, fallback),
-        };
-        let ended = Ended {
-            method: &self.method,
-            status: draft.status,
-            headers: &draft.headers,
-            trailers: trailers.as_ref(),
-            body_len: content.len() as u64,
-        };
-        let terms = match at_end(sharing, &ended) {
-            Ok(Sharing::Store(terms)) => Some(terms),
-            Ok(Sharing::Share) => None,
-            Ok(Sharing::Pass(reason)) => return pass(reason),
-            Err(Incomplete) => return broke_off(lead, fallback),
-        };
-        if fields::size(&draft.headers) + trailers.as_ref().map_or(0, fields::size) > judge.rules.max_headers {
-            return pass(Reason::HeadersTooLarge);
-        }
-        let variant = match vary::names(&draft.headers) {
-            Vary::Names(names) => Some(vary::fingerprint(&names, &self.request_headers)),
-            Vary::None => None,
-            Vary::Any => return pass(Reason::Vary),
-        };
-        // It has been getting older since its head was there.
-        let ttl = terms.and_then(|terms| terms.left_after(draft.received.elapsed()));
-        let terms = terms.filter(|_| ttl.is_some()).unwrap_or_default();
-        let labels = draft.labels(&self.origin);
-        let stored = Arc::new(draft.finish(content, trailers, terms, variant));
-        let Some(lead) = lead else { return };
-        judge.permissions.learn(stored.meta());
-        let settled = match ttl {
-            Some(ttl) => lead.store(stored, ttl, labels),
-            None => lead.share(stored, labels),
-        };
-        settled.wait().await;
-        drop(reservation);
-    }
-}
-
-impl<St: Store> Judge<St> {
-    fn at_head(&self, method: &Method, head: &response::Parts, control: &MemoControl, now: SystemTime) -> Sharing {
-        let head = Head {
-            method,
-            status: head.status,
-            headers: &head.headers,
-            control,
-        };
-        match at_head(&head, &self.rules, now) {
-            Sharing::Store(mut terms) => {
-                terms.fresh_for = self.rules.random.shortened(terms.fresh_for, self.rules.ttl_jitter);
-                Sharing::Store(terms)
-            }
-            sharing => sharing,
-        }
-    }
-
-    /// The marker that a response leaves which is not shared for this reason.
-    fn marker(&self, reason: Reason, status: StatusCode) -> Option<(Arc<StoredResponse>, Duration)> {
-        let (rules, is_error) = (&self.rules, status.is_client_error() || status.is_server_error());
-        if !reason.is_lasting() || is_error || rules.pass_marker.is_zero() {
-            return None;
-        }
-        let time = rules.random.shortened(rules.pass_marker, marker::SPREAD);
-        self.markers.put(&self.address, Instant::now(), time);
-        Some((Arc::new(StoredResponse::marker()), time))
-    }
-
-    /// Adds `Cache-Status` to a response of the inner service.
-    fn say(&self, why: Forward, status: Option<StatusCode>, sharing: Sharing, headers: &mut HeaderMap) {
-        if !self.cache_status {
-            return;
-        }
-        let mut forwarded = Forwarded::because(why);
-        forwarded.status = status;
-        // Whether a call of gRPC succeeded, and so whether it is stored, only its trailers tell.
-        forwarded.stored = matches!(sharing, Sharing::Store(_)) && !is_grpc(headers);
-        if let Sharing::Pass(reason) = sharing {
-            forwarded.detail = Some(reason.as_str());
-        }
-        forwarded.tell(headers);
-    }
-
-    /// The same, unless a body of at least `bytes` bytes is too long.
-    fn at_size(&self, bytes: u64, sharing: Sharing) -> Sharing {
-        let held = self.shared.counters.recorded_bytes.get();
-        if bytes > self.rules.max_body {
-            Sharing::Pass(Reason::TooLarge)
-        } else if bytes > self.rules.max_recording.saturating_sub(held) {
-            Sharing::Pass(Reason::NoRoom)
-        } else {
-            sharing
-        }
-    }
-
-    /// Says why the response is not shared.
-    fn tell(&self, reason: Reason) {
-        tracing::debug!(address = %self.address.readable(), reason = reason.as_str(), "the response is not shared");
-        match reason {
-            Reason::TooLarge => self.shared.counters.limited_body.add(),
-            Reason::HeadersTooLarge => self.shared.counters.limited_headers.add(),
-            Reason::NoRoom => self.shared.limited(&self.address, Limit::Recording),
-            Reason::Status
-            | Reason::NoStore
-            | Reason::NoCache
-            | Reason::Private
-            | Reason::Malformed
-            | Reason::SetCookie
-            | Reason::Vary
-            | Reason::Tags
-            | Reason::Endless => {}
-        }
     }
 }
 

@@ -28,6 +28,16 @@ impl<T> Step<T> {
     pub(crate) fn then(next: impl Future<Output = Self> + Send + 'static) -> Self {
         Self::Then(Box::pin(next))
     }
+
+    /// All steps that are left.
+    pub(crate) async fn finish(mut self) -> T {
+        loop {
+            match self {
+                Self::Done(answer) => return answer,
+                Self::Then(next) => self = next.await,
+            }
+        }
+    }
 }
 
 pin_project! {
@@ -69,6 +79,15 @@ where
         Self {
             kind: Kind::Direct {
                 direct: Direct::new(service, request, forwarded),
+            },
+        }
+    }
+
+    /// To the inner service, as if the layer were not there.
+    pub(crate) fn untouched(service: S, request: Request<ReqBody>) -> Self {
+        Self {
+            kind: Kind::Direct {
+                direct: Direct::new(service, request, None).untouched(),
             },
         }
     }
@@ -129,6 +148,7 @@ pin_project! {
         service: S,
         request: Option<Request<ReqBody>>,
         forwarded: Option<Forwarded>,
+        untouched: bool,
         #[pin]
         response: Option<S::Future>,
     }
@@ -143,8 +163,15 @@ where
             service,
             request: Some(request),
             forwarded,
+            untouched: false,
             response: None,
         }
+    }
+
+    /// What the response has to say is for another layer.
+    fn untouched(mut self) -> Self {
+        self.untouched = true;
+        self
     }
 }
 
@@ -159,7 +186,9 @@ where
         loop {
             if let Some(response) = this.response.as_mut().as_pin_mut() {
                 let mut response = ready!(response.poll(cx))?;
-                response.extensions_mut().remove::<MemoControl>();
+                if !*this.untouched {
+                    response.extensions_mut().remove::<MemoControl>();
+                }
                 if let Some(forwarded) = this.forwarded.take() {
                     forwarded.tell(response.headers_mut());
                 }

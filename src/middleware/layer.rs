@@ -2,6 +2,7 @@
 
 mod beyond;
 mod caching;
+mod grpc;
 mod invalidation;
 
 use std::fmt;
@@ -11,15 +12,13 @@ use std::time::Duration;
 use http::Method;
 use tower_layer::Layer;
 
+use super::grpc::Methods;
 use super::key_extractor::UriKey;
-use super::marker::Markers;
-use super::permissions::Permissions;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
 use super::service::MemoLockService;
 use super::settings::Settings;
 use super::stored_response::BinaryHttp;
-use super::vary_index::VaryIndex;
 use crate::key::{KeyError, Tag};
 use crate::memo::{AtLimit, MemoLock, Stats};
 use crate::store::Store;
@@ -42,14 +41,7 @@ use crate::store::Store;
 ///     .layer(MemoLockLayer::new(store, "report").ttl(Duration::from_secs(30)));
 /// ```
 pub struct MemoLockLayer<St, K = UriKey> {
-    memo: MemoLock<St, BinaryHttp>,
-    key: K,
-    requests: RequestRules,
-    responses: ResponseRules,
-    cache_status: bool,
-    vary: Arc<VaryIndex>,
-    permissions: Arc<Permissions>,
-    markers: Arc<Markers>,
+    settings: Settings<St, K>,
 }
 
 impl<St: Store> MemoLockLayer<St> {
@@ -78,7 +70,7 @@ impl<St: Store> MemoLockLayer<St> {
     /// A layer over `store` under a tag that has been checked already.
     #[must_use]
     pub fn with_tag(store: St, tag: Tag) -> Self {
-        Self {
+        let settings = Settings {
             memo: MemoLock::with_tag(store, tag).codec(BinaryHttp).tagged(),
             key: UriKey::default(),
             requests: RequestRules::default(),
@@ -87,7 +79,9 @@ impl<St: Store> MemoLockLayer<St> {
             vary: Arc::default(),
             permissions: Arc::default(),
             markers: Arc::default(),
-        }
+            methods: None,
+        };
+        Self { settings }
     }
 }
 
@@ -95,25 +89,8 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// What makes two requests identical. Defaults to [`UriKey`]: method, scheme, authority, path and query.
     #[must_use]
     pub fn key<L>(self, key: L) -> MemoLockLayer<St, L> {
-        let Self {
-            memo,
-            key: _,
-            requests,
-            responses,
-            cache_status,
-            vary,
-            permissions,
-            markers,
-        } = self;
         MemoLockLayer {
-            memo,
-            key,
-            requests,
-            responses,
-            cache_status,
-            vary,
-            permissions,
-            markers,
+            settings: self.settings.with_key(key),
         }
     }
 
@@ -122,7 +99,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// milliseconds.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.memo = self.memo.lease(lease);
+        self.settings.memo = self.settings.memo.lease(lease);
         self
     }
 
@@ -130,7 +107,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// Defaults to 30 seconds.
     #[must_use]
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
-        self.memo = self.memo.wait_timeout(timeout);
+        self.settings.memo = self.settings.memo.wait_timeout(timeout);
         self
     }
 
@@ -138,7 +115,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// those who wait go to the inner service. Defaults to [`MemoLockLayer::DEFAULT_MAX_BODY`].
     #[must_use]
     pub fn max_body(mut self, bytes: u64) -> Self {
-        self.responses.max_body = bytes;
+        self.settings.responses.max_body = bytes;
         self
     }
 
@@ -147,7 +124,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// [`MemoLockLayer::DEFAULT_MAX_HEADERS`].
     #[must_use]
     pub fn max_headers(mut self, bytes: u64) -> Self {
-        self.responses.max_headers = bytes;
+        self.settings.responses.max_headers = bytes;
         self
     }
 
@@ -155,14 +132,14 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// the keys of no extractor of this crate exceed.
     #[must_use]
     pub fn max_key(mut self, bytes: usize) -> Self {
-        self.memo = self.memo.max_key(bytes);
+        self.settings.memo = self.settings.memo.max_key(bytes);
         self
     }
 
     /// How many requests may wait for one key in this process. One on top of that is at a limit. Defaults to 65,536.
     #[must_use]
     pub fn max_waiters(mut self, requests: usize) -> Self {
-        self.memo = self.memo.max_waiters(requests);
+        self.settings.memo = self.settings.memo.max_waiters(requests);
         self
     }
 
@@ -170,7 +147,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// limit. Defaults to 16,384.
     #[must_use]
     pub fn max_in_flight(mut self, keys: usize) -> Self {
-        self.memo = self.memo.max_in_flight(keys);
+        self.settings.memo = self.settings.memo.max_in_flight(keys);
         self
     }
 
@@ -181,25 +158,25 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// [`MemoLockLayer::DEFAULT_MAX_RECORDING`].
     #[must_use]
     pub fn max_recording(mut self, bytes: u64) -> Self {
-        self.responses.max_recording = bytes;
+        self.settings.responses.max_recording = bytes;
         self
     }
 
     /// What becomes of requests at a limit. Defaults to [`AtLimit::Bypass`]: they go to the inner service.
     #[must_use]
     pub fn at_limit(mut self, at_limit: AtLimit) -> Self {
-        self.memo = self.memo.at_limit(at_limit);
+        self.settings.memo = self.settings.memo.at_limit(at_limit);
         self
     }
 
-    /// The methods whose requests are collapsed. Defaults to GET and HEAD; a HEAD is answered from the stored response to
+    /// The HTTP methods whose requests are collapsed. Defaults to GET and HEAD; a HEAD is answered from the stored response to
     /// a GET, and goes to the inner service by itself where there is none.
     ///
     /// Whoever adds one says that repeating it changes nothing. A request with a body is collapsed only if the key
     /// covers the body, see [`BodyKey`](super::BodyKey).
     #[must_use]
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
-        self.requests.methods = methods.into_iter().collect();
+        self.settings.requests.methods = methods.into_iter().collect();
         self
     }
 
@@ -208,20 +185,20 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// To be called as soon as the program is asked to stop, before it waits for its connections to finish: requests
     /// under way here are answered all the same, and those that still come as well. See [`MemoLock::shutdown`].
     pub async fn shutdown(&self) {
-        self.memo.shutdown().await;
+        self.settings.memo.shutdown().await;
     }
 
     /// Resolves once no computation is under way in this process and all responses have reached the store.
     ///
     /// For the end of a program, once it takes no more requests; see [`MemoLock::drained`].
     pub async fn drained(&self) {
-        self.memo.drained().await;
+        self.settings.memo.drained().await;
     }
 
     /// What this layer, its clones and their services have done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.memo.stats()
+        self.settings.memo.stats()
     }
 }
 
@@ -233,41 +210,14 @@ where
     type Service = MemoLockService<S, St, K>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let Self {
-            memo,
-            key,
-            requests,
-            responses,
-            cache_status,
-            vary,
-            permissions,
-            markers,
-        } = self;
-        let settings = Settings {
-            memo: memo.clone(),
-            key: key.clone(),
-            requests: requests.clone(),
-            responses: responses.clone(),
-            cache_status: *cache_status,
-            vary: Arc::clone(vary),
-            permissions: Arc::clone(permissions),
-            markers: Arc::clone(markers),
-        };
-        MemoLockService::new(inner, Arc::new(settings))
+        MemoLockService::new(inner, Arc::new(self.settings.clone()), Methods::of(&self.settings))
     }
 }
 
 impl<St: Clone, K: Clone> Clone for MemoLockLayer<St, K> {
     fn clone(&self) -> Self {
         Self {
-            memo: self.memo.clone(),
-            key: self.key.clone(),
-            requests: self.requests.clone(),
-            responses: self.responses.clone(),
-            cache_status: self.cache_status,
-            vary: Arc::clone(&self.vary),
-            permissions: Arc::clone(&self.permissions),
-            markers: Arc::clone(&self.markers),
+            settings: self.settings.clone(),
         }
     }
 }
@@ -275,9 +225,9 @@ impl<St: Clone, K: Clone> Clone for MemoLockLayer<St, K> {
 impl<St, K> fmt::Debug for MemoLockLayer<St, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoLockLayer")
-            .field("memo", &self.memo)
-            .field("requests", &self.requests)
-            .field("responses", &self.responses)
+            .field("memo", &self.settings.memo)
+            .field("requests", &self.settings.requests)
+            .field("responses", &self.settings.responses)
             .finish_non_exhaustive()
     }
 }

@@ -13,6 +13,8 @@ mod future;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod grpc;
+mod judge;
 mod key_extractor;
 mod layer;
 mod marker;
@@ -26,13 +28,16 @@ mod replay;
 mod reservation;
 mod service;
 mod settings;
+mod settling;
 pub mod stored_response;
 mod vary_index;
+mod with_body;
 
 pub use self::body::MemoBody;
 pub use self::control::MemoControl;
 pub use self::future::ResponseFuture;
-pub use self::key_extractor::{BodyKey, BufferedBody, HeadKey, KeyExtractor, UriKey, When};
+pub use self::grpc::{GrpcMethod, GrpcMethodError};
+pub use self::key_extractor::{BodyKey, BufferedBody, GrpcKey, HeadKey, KeyExtractor, UriKey, When};
 pub use self::layer::MemoLockLayer;
 pub use self::policy::response::ServerError;
 pub use self::service::MemoLockService;

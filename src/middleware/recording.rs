@@ -16,6 +16,7 @@ use http_body::{Body, Frame};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::body::into_bytes;
+use super::grpc::Framing;
 use super::policy::response::Reason;
 use super::reservation::Reservation;
 use crate::error::BoxError;
@@ -50,6 +51,8 @@ pub(crate) struct Recorder<B> {
     parts: UnboundedSender<Part<B>>,
     content: Content,
     limit: u64,
+    /// Where more than one message is one too many.
+    framing: Option<Framing>,
     reservation: Arc<Reservation>,
 }
 
@@ -80,6 +83,7 @@ pub(crate) fn recording<B>(limit: u64, reservation: Reservation) -> (Recorder<B>
         parts: sender,
         content: Content::default(),
         limit,
+        framing: None,
         reservation,
     };
     (recorder, playback)
@@ -90,6 +94,12 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
+    /// The body is to be one message of gRPC: another one is at a limit.
+    pub(crate) fn of_one_message(mut self) -> Self {
+        self.framing = Some(Framing::default());
+        self
+    }
+
     /// Drains `body`, up to the limit. Reader or no reader: it may have gone, and others wait.
     ///
     /// `on_limit` runs before the reader is handed the rest.
@@ -109,12 +119,16 @@ where
             if let Some(data) = frame.data_ref() {
                 room = self.reservation.grow(data.len() as u64);
                 self.content.push(data.clone());
+                if let Some(framing) = &mut self.framing {
+                    framing.see(data);
+                }
             } else if let Some(fields) = frame.trailers_ref() {
                 trailers.get_or_insert_default().extend(fields.clone());
             }
             self.send(Part::Frame(frame));
             let passed = match self.content.length as u64 > self.limit {
                 true => Some(Reason::TooLarge),
+                false if self.framing.is_some_and(|framing| framing.is_more_than_one()) => Some(Reason::Messages),
                 false => (!room).then_some(Reason::NoRoom),
             };
             if let Some(reason) = passed {

@@ -3,39 +3,38 @@
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use super::body::MemoBody;
+use super::grpc::{UNAVAILABLE, trailers_only};
 use super::policy::ending::is_grpc;
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// What gRPC clients with a retry policy go by (gRFC A6).
 const GRPC_RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 /// 503 with `Retry-After`; for gRPC, whose clients take the status of HTTP for that of a broken proxy, a response that
 /// is over with its head and says UNAVAILABLE.
 pub(crate) fn refusal<B>(request: &HeaderMap, retry_after: Duration) -> Response<MemoBody<B>> {
-    let mut response = Response::new(MemoBody::empty());
-    let headers = response.headers_mut();
     if is_grpc(request)
         && let Some(content_type) = request.get(CONTENT_TYPE)
     {
-        headers.insert(CONTENT_TYPE, content_type.clone());
-        headers.insert(GRPC_STATUS, HeaderValue::from_static("14"));
-        headers.insert(GRPC_MESSAGE, HeaderValue::from_static("too many requests are waiting"));
+        let message = "too many requests are waiting";
+        let mut response = trailers_only(content_type.clone(), UNAVAILABLE, message);
         let millis = i32::try_from(retry_after.as_millis()).unwrap_or(i32::MAX);
-        headers.insert(GRPC_RETRY_PUSHBACK, millis.into());
+        response.headers_mut().insert(GRPC_RETRY_PUSHBACK, millis.into());
         return response;
     }
+    let mut response = Response::new(MemoBody::empty());
     let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-    headers.insert(RETRY_AFTER, seconds.into());
+    response.headers_mut().insert(RETRY_AFTER, seconds.into());
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn field<'a>(response: &'a Response<MemoBody<()>>, name: &str) -> Option<&'a str> {

@@ -32,6 +32,9 @@ pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> 
 ///
 /// `cache_status` says whether to say that it was a hit, which is the one allocation of a hit in memory.
 pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<MemoBody<B>> {
+    if stored.is_grpc() {
+        return reply(stored, now, cache_status);
+    }
     let status = stored.status();
     let age = decimal(stored.age_at(now).as_secs());
     let told = cache_status.then(|| cache_status::hit(stored.fresh_at(now).unwrap_or_default().as_secs()));
@@ -55,6 +58,16 @@ pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bo
         }
     }
     response(status, headers, content, trailers)
+}
+
+/// The same of gRPC: as it was, because a client would take an age for metadata.
+fn reply<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<MemoBody<B>> {
+    let told = cache_status.then(|| cache_status::hit(stored.fresh_at(now).unwrap_or_default().as_secs()));
+    let mut response = followed(stored);
+    if let Some(told) = told {
+        response.headers_mut().append(CACHE_STATUS, told);
+    }
+    response
 }
 
 /// The response to somebody who is not to wait for another, or for whom there is none.

@@ -14,6 +14,7 @@ use super::cache_status::{Forward, Forwarded};
 use super::change::Change;
 use super::finder::Place;
 use super::future::ResponseFuture;
+use super::grpc::Methods;
 use super::key_extractor::{HeadKey, KeyExtractor};
 use super::policy::request::{Access, Bypass, access};
 use super::replay;
@@ -33,11 +34,17 @@ use crate::store::Store;
 pub struct MemoLockService<S, St, K> {
     inner: S,
     settings: Arc<Settings<St, K>>,
+    /// Of a layer for gRPC: whatever is not a call of one of them passes untouched.
+    methods: Option<Arc<Methods<St, K>>>,
 }
 
 impl<S, St, K> MemoLockService<S, St, K> {
-    pub(crate) fn new(inner: S, settings: Arc<Settings<St, K>>) -> Self {
-        Self { inner, settings }
+    pub(crate) fn new(inner: S, settings: Arc<Settings<St, K>>, methods: Option<Arc<Methods<St, K>>>) -> Self {
+        Self {
+            inner,
+            settings,
+            methods,
+        }
     }
 
     /// The inner service.
@@ -61,6 +68,7 @@ impl<S: Clone, St, K> Clone for MemoLockService<S, St, K> {
         Self {
             inner: self.inner.clone(),
             settings: Arc::clone(&self.settings),
+            methods: self.methods.clone(),
         }
     }
 }
@@ -95,7 +103,13 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let settings = &self.settings;
+        let settings = match &self.methods {
+            None => &self.settings,
+            Some(methods) => match methods.settings(&request) {
+                Some(settings) => settings,
+                None => return ResponseFuture::untouched(self.inner.clone(), self.settings.key.pass(request)),
+            },
+        };
         // A request with a body cannot go on once its client has an answer.
         let can_lead = request.body().is_end_stream();
         let uncovered_body = !settings.key.covers_body() && !can_lead;
@@ -125,18 +139,7 @@ where
             HeadKey::Key(key) => Some(key),
             HeadKey::NeedsBody if narrow.is_none() => {
                 let settings = Arc::clone(settings);
-                let service = self.inner.clone();
-                return ResponseFuture::core(async move {
-                    match settings.key.body_key(request).await {
-                        (Some(key), request) if !settings.is_too_long(&key) => {
-                            let address = Address::of(&settings.memo.shared.tag, key);
-                            // The body is read: the key covers it.
-                            let can_lead = true;
-                            settings.answer(service, request, address, can_lead).await
-                        }
-                        (_, request) => settings.then_direct(service, request, Forwarded::because(Forward::Bypass)),
-                    }
-                });
+                return ResponseFuture::core(settings.answer_with_body(self.inner.clone(), request));
             }
             HeadKey::NeedsBody | HeadKey::Bypass => None,
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::grpc::GrpcMethod;
 use super::marker::Markers;
 use super::permissions::Permissions;
 use super::policy::request::RequestRules;
@@ -11,6 +12,7 @@ use super::vary_index::VaryIndex;
 use crate::memo::MemoLock;
 
 /// The settings of a [`MemoLockLayer`](super::MemoLockLayer), with its core.
+#[derive(Clone)]
 pub(crate) struct Settings<St, K> {
     pub(crate) memo: MemoLock<St, BinaryHttp>,
     pub(crate) key: K,
@@ -21,4 +23,23 @@ pub(crate) struct Settings<St, K> {
     pub(crate) vary: Arc<VaryIndex>,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) markers: Arc<Markers>,
+    /// Of a layer for gRPC, the methods whose calls it collapses.
+    pub(crate) methods: Option<Arc<[GrpcMethod]>>,
+}
+
+impl<St, K> Settings<St, K> {
+    /// The same, with another key.
+    pub(crate) fn with_key<L>(self, key: L) -> Settings<St, L> {
+        Settings {
+            memo: self.memo,
+            key,
+            requests: self.requests,
+            responses: self.responses,
+            cache_status: self.cache_status,
+            vary: self.vary,
+            permissions: self.permissions,
+            markers: self.markers,
+            methods: self.methods,
+        }
+    }
 }

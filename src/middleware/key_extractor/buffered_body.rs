@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
-/// A request body that [`BodyKey`](super::BodyKey) has looked into: whatever was read for the key comes first, then
+/// A request body that [`BodyKey`](super::BodyKey) or [`GrpcKey`](super::GrpcKey) has looked into: whatever was read for the key comes first, then
 /// the rest, with the trailers or the error it ends in.
 ///
 /// Where the key did not need it, this is the body as it was.
@@ -33,6 +33,15 @@ impl<B: Body> BufferedBody<B> {
             prefix,
             next: None,
             rest: None,
+        }
+    }
+
+    /// A body of which `prefix` was read.
+    pub(super) fn begun(prefix: Bytes, rest: B) -> Self {
+        Self {
+            prefix,
+            next: None,
+            rest: Some(rest),
         }
     }
 

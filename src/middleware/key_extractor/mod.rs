@@ -3,6 +3,7 @@
 mod body_key;
 mod buffered_body;
 mod extractor;
+mod grpc_key;
 mod overrides;
 mod uri_key;
 mod when;
@@ -10,6 +11,7 @@ mod when;
 pub use self::body_key::BodyKey;
 pub use self::buffered_body::BufferedBody;
 pub use self::extractor::{HeadKey, KeyExtractor};
+pub use self::grpc_key::GrpcKey;
 pub(super) use self::overrides::is_method_override;
 pub use self::uri_key::UriKey;
 pub(super) use self::uri_key::uri_as_received;

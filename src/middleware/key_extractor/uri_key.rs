@@ -90,7 +90,12 @@ impl UriKey {
         self
     }
 
-    fn key(&self, head: &Head<'_>) -> Option<Key> {
+    /// The key of a request, to be gone on with.
+    pub(super) fn builder<B>(&self, request: &Request<B>) -> Option<KeyBuilder> {
+        self.key(&Head::of(request))
+    }
+
+    fn key(&self, head: &Head<'_>) -> Option<KeyBuilder> {
         let fields = Fields::scan(head.headers);
         let path = head.uri.path_and_query()?.as_str();
         if !matches!(path.as_bytes(), [b'/' | b'?', ..]) {
@@ -118,7 +123,7 @@ impl UriKey {
         if fields.overrides {
             key = self.overrides(key, head);
         }
-        Some(key.build())
+        Some(key)
     }
 
     fn overrides(&self, mut key: KeyBuilder, head: &Head<'_>) -> KeyBuilder {
@@ -138,22 +143,17 @@ impl<B: Send> KeyExtractor<B> for UriKey {
     type Body = B;
 
     fn head_key(&self, request: &Request<B>) -> HeadKey {
-        let head = Head {
-            method: request.method().as_str(),
-            uri: uri_as_received(request),
-            headers: request.headers(),
-            is_assumed: false,
-        };
-        self.key(&head).into()
+        self.key(&Head::of(request)).map(KeyBuilder::build).into()
     }
 
     fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
-        self.key(&Head {
+        let key = self.key(&Head {
             method: "GET",
             uri,
             headers,
             is_assumed: true,
-        })
+        });
+        key.map(KeyBuilder::build)
     }
 
     fn pass(&self, request: Request<B>) -> Request<B> {
@@ -168,6 +168,17 @@ struct Head<'a> {
     headers: &'a HeaderMap,
     /// Whether the method is another one than the request has, and so not overridden.
     is_assumed: bool,
+}
+
+impl<'a> Head<'a> {
+    fn of<B>(request: &'a Request<B>) -> Self {
+        Self {
+            method: request.method().as_str(),
+            uri: uri_as_received(request),
+            headers: request.headers(),
+            is_assumed: false,
+        }
+    }
 }
 
 /// The URI before a router took a prefix off.

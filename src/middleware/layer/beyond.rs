@@ -18,7 +18,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// stored is stale is a matter of both nodes' clocks.
     #[must_use]
     pub fn stale_while_revalidate(mut self, time: Duration) -> Self {
-        self.responses.stale_while_revalidate = time;
+        self.settings.responses.stale_while_revalidate = time;
         self
     }
 
@@ -30,7 +30,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// [`stale_while_revalidate`](Self::stale_while_revalidate).
     #[must_use]
     pub fn stale_if_error(mut self, time: Duration) -> Self {
-        self.responses.stale_if_error = time;
+        self.settings.responses.stale_if_error = time;
         self
     }
 
@@ -44,7 +44,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// matter of chance.
     #[must_use]
     pub fn early_refresh(mut self, beta: f64) -> Self {
-        self.responses.early_refresh = beta;
+        self.settings.responses.early_refresh = beta;
         self
     }
 
@@ -52,7 +52,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// were stored together do not end together. Defaults to 0.05; never lengthens any.
     #[must_use]
     pub fn ttl_jitter(mut self, part: f64) -> Self {
-        self.responses.ttl_jitter = part;
+        self.settings.responses.ttl_jitter = part;
         self
     }
 
@@ -63,13 +63,13 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// shared after all ends it. Nodes of a cluster learn it from the store, and may remember it for as long again.
     #[must_use]
     pub fn pass_marker(mut self, time: Duration) -> Self {
-        self.responses.pass_marker = time;
+        self.settings.responses.pass_marker = time;
         self
     }
 
     #[cfg(test)]
     pub(crate) fn random(mut self, random: crate::random::Random) -> Self {
-        self.responses.random = random;
+        self.settings.responses.random = random;
         self
     }
 
@@ -77,7 +77,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// [`ServerError::Share`].
     #[must_use]
     pub fn on_server_error(mut self, on_server_error: ServerError) -> Self {
-        self.responses.on_server_error = on_server_error;
+        self.settings.responses.on_server_error = on_server_error;
         self
     }
 }

@@ -14,7 +14,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// A response that does say (`Cache-Control: max-age`, `s-maxage`, `Expires`) is kept as long as it says.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.responses.ttl = (!ttl.is_zero()).then_some(ttl);
+        self.settings.responses.ttl = (!ttl.is_zero()).then_some(ttl);
         self
     }
 
@@ -24,7 +24,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// `private`, `no-store`, `Set-Cookie` and `Vary: *` still keep a response from being shared.
     #[must_use]
     pub fn override_ttl(mut self, ttl: Duration) -> Self {
-        self.responses.override_ttl = Some(ttl);
+        self.settings.responses.override_ttl = Some(ttl);
         self
     }
 
@@ -33,15 +33,20 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// for the others, errors most of all.
     #[must_use]
     pub fn status_ttl(mut self, status: StatusCode, ttl: Duration) -> Self {
-        let others = self.responses.status_ttl.iter().filter(|(known, _)| *known != status);
-        self.responses.status_ttl = others.copied().chain([(status, ttl)]).collect();
+        let others = self
+            .settings
+            .responses
+            .status_ttl
+            .iter()
+            .filter(|(known, _)| *known != status);
+        self.settings.responses.status_ttl = others.copied().chain([(status, ttl)]).collect();
         self
     }
 
     /// Stores nothing: responses go to those who wait for them at that moment. Defaults to storing what may be stored.
     #[must_use]
     pub fn no_store(mut self) -> Self {
-        self.responses.no_store = true;
+        self.settings.responses.no_store = true;
         self
     }
 
@@ -52,7 +57,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// have to agree; those of all other responses need not, because they end when the store says so.
     #[must_use]
     pub fn revalidate_for(mut self, time: Duration) -> Self {
-        self.responses.revalidate_for = time;
+        self.settings.responses.revalidate_for = time;
         self
     }
 
@@ -61,7 +66,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// the server's side; a field of the layer's own in front of it tells the two apart.
     #[must_use]
     pub fn targeted(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.responses.targets = fields.into_iter().collect();
+        self.settings.responses.targets = fields.into_iter().collect();
         self
     }
 
@@ -72,7 +77,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// Right only where credentials change nothing about the response, or are part of the key.
     #[must_use]
     pub fn ignore_credentials(mut self) -> Self {
-        self.requests.credentials = true;
+        self.settings.requests.credentials = true;
         self
     }
 
@@ -85,7 +90,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// the one with those of the unsafe request. gRPC calls remove nothing.
     #[must_use]
     pub fn invalidate_on_change(mut self, invalidates: bool) -> Self {
-        self.requests.invalidates = invalidates;
+        self.settings.requests.invalidates = invalidates;
         self
     }
 
@@ -94,7 +99,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// (section 6), and is the one allocation of a hit in memory. It never tells the key.
     #[must_use]
     pub fn cache_status(mut self, tell: bool) -> Self {
-        self.cache_status = tell;
+        self.settings.cache_status = tell;
         self
     }
 }

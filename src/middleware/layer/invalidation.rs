@@ -14,7 +14,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// Defaults to `false`. See [`MemoLock::stamped`](crate::MemoLock::stamped), and set it on every node.
     #[must_use]
     pub fn stamped(mut self, stamped: bool) -> Self {
-        self.memo = self.memo.stamped(stamped);
+        self.settings.memo = self.settings.memo.stamped(stamped);
         self
     }
 
@@ -28,9 +28,9 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     ///
     /// A [`StoreError`] where the store could not be told; whether the response was removed is then unknown.
     pub async fn invalidate(&self, key: &Key) -> Result<(), StoreError> {
-        let address = Address::new(&self.memo.shared.tag, key);
-        self.markers.remove(&address);
-        self.memo.shared.invalidate(&address).await
+        let address = Address::new(&self.settings.memo.shared.tag, key);
+        self.settings.markers.remove(&address);
+        self.settings.memo.shared.invalidate(&address).await
     }
 
     /// Removes the response that this request would get, as [`invalidate`](Self::invalidate) does for its key: of a
@@ -45,17 +45,17 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         K: KeyExtractor<B>,
     {
         let method = request.method();
-        let key = if method != Method::HEAD && self.requests.methods.contains(method) {
-            match self.key.head_key(request) {
+        let key = if method != Method::HEAD && self.settings.requests.methods.contains(method) {
+            match self.settings.key.head_key(request) {
                 HeadKey::Key(key) => Some(key),
                 HeadKey::Bypass | HeadKey::NeedsBody => None,
             }
         } else {
-            self.key.get_key(uri_as_received(request), request.headers())
+            self.settings.key.get_key(uri_as_received(request), request.headers())
         };
-        let address = Address::of(&self.memo.shared.tag, key.ok_or(InvalidateError::NoKey)?);
-        self.markers.remove(&address);
-        let invalidated = self.memo.shared.invalidate(&address).await;
+        let address = Address::of(&self.settings.memo.shared.tag, key.ok_or(InvalidateError::NoKey)?);
+        self.settings.markers.remove(&address);
+        let invalidated = self.settings.memo.shared.invalidate(&address).await;
         invalidated.map_err(InvalidateError::Store)
     }
 
@@ -71,7 +71,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     ///
     /// As [`MemoLock::invalidate_tag`](crate::MemoLock::invalidate_tag).
     pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Result<(), InvalidateError> {
-        self.memo.invalidate_tag(tag).await
+        self.settings.memo.invalidate_tag(tag).await
     }
 
     /// Like [`invalidate_tag`](Self::invalidate_tag), for several tags in one step.
@@ -83,7 +83,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         &self,
         tags: impl IntoIterator<Item = T>,
     ) -> Result<(), InvalidateError> {
-        self.memo.invalidate_tags(tags).await
+        self.settings.memo.invalidate_tags(tags).await
     }
 
     /// Makes every response out of date that is stored or computed under this layer's tag, on every node.
@@ -93,6 +93,6 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// [`InvalidateError::NotStamped`] unless the layer is [`stamped`](Self::stamped); otherwise as
     /// [`MemoLock::invalidate_all`](crate::MemoLock::invalidate_all).
     pub async fn invalidate_all(&self) -> Result<(), InvalidateError> {
-        self.memo.invalidate_all().await
+        self.settings.memo.invalidate_all().await
     }
 }

@@ -12,6 +12,7 @@
 //! | By whose directives? | [`cache_control`], [`targeted`] | RFC 9111, 5.2; RFC 9213; RFC 9651 ([`structured`]) |
 //! | For which requests? | [`vary`] | RFC 9111, 4.1 |
 //! | Is it whole, as its end is there? | [`ending::at_end`] | RFC 9111, 3.3 |
+//! | Of gRPC, is it one message, and what is its status? | [`grpc::at_end`] | gRPC over HTTP/2 |
 //! | What of it is stored? | [`fields`] | RFC 9111, 3.1 |
 //! | What does somebody with a condition or a range get? | [`conditions`], [`range`] | RFC 9110, 13 and 14; RFC 9111, 4.3.2 |
 //! | How is a stale one revalidated? | [`revalidation`] | RFC 9111, 3.2, 4.3.1 and 4.3.4 |
@@ -25,6 +26,7 @@ pub(super) mod ending;
 pub(super) mod fields;
 pub(super) mod freshness;
 pub(super) mod groups;
+pub(super) mod grpc;
 pub(super) mod invalidation;
 pub(super) mod range;
 pub(super) mod request;

@@ -1,5 +1,8 @@
 //! Which requests may share a response with others.
 
+use std::sync::Arc;
+
+use http::header::HeaderName;
 use http::{HeaderMap, Method};
 
 use super::cache_control::CacheControl;
@@ -17,6 +20,8 @@ pub(crate) struct RequestRules {
     /// Whether requests with credentials collapse too, which is right where they are part of the key or change nothing
     /// about the response. Defaults to `false`.
     pub(crate) credentials: bool,
+    /// Those credentials that are part of the key. Defaults to none.
+    pub(crate) identity: Arc<[HeaderName]>,
     /// Whether unsafe requests make what is stored for their target out of date. Defaults to `true`.
     pub(crate) invalidates: bool,
 }
@@ -26,8 +31,16 @@ impl Default for RequestRules {
         Self {
             methods: vec![Method::GET, Method::HEAD],
             credentials: false,
+            identity: Arc::default(),
             invalidates: true,
         }
+    }
+}
+
+impl RequestRules {
+    /// Whether these credentials keep no request from sharing.
+    fn is_covered(&self, name: &HeaderName) -> bool {
+        self.credentials || self.identity.contains(name)
     }
 }
 
@@ -120,8 +133,8 @@ pub(crate) fn access(method: &Method, headers: &HeaderMap, uncovered_body: bool,
         match classify(name.as_str()) {
             Class::Irrelevant => {}
             Class::CacheControl => cache_control = true,
-            Class::Authorization => narrow.authorized |= !rules.credentials,
-            Class::Cookies => narrow.cookies |= !rules.credentials,
+            Class::Authorization => narrow.authorized |= !rules.is_covered(name),
+            Class::Cookies => narrow.cookies |= !rules.is_covered(name),
             Class::Conditional => narrow.conditional = true,
             Class::Range => narrow.range = true,
             Class::Precondition => return Access::Bypass(Bypass::Conditional),

@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::cache_control::CacheControl;
 use super::ending::{content_length, has_content};
 use super::freshness::{Terms, may_have_ttl};
+use super::grpc::GrpcRules;
 use super::vary::{self, Vary};
 use super::{fields, groups, targeted};
 use crate::middleware::control::MemoControl;
@@ -48,6 +49,8 @@ pub(crate) struct ResponseRules {
     pub(crate) max_headers: u64,
     /// The most bytes that all recordings may hold together. Defaults to 256 MiB.
     pub(crate) max_recording: u64,
+    /// Of a layer for gRPC, what it stores of one method.
+    pub(crate) grpc: Option<GrpcRules>,
 }
 
 impl ResponseRules {
@@ -88,6 +91,7 @@ impl Default for ResponseRules {
             max_body: Self::DEFAULT_MAX_BODY,
             max_headers: Self::DEFAULT_MAX_HEADERS,
             max_recording: Self::DEFAULT_MAX_RECORDING,
+            grpc: None,
         }
     }
 }
@@ -162,6 +166,8 @@ pub(crate) enum Reason {
     Tags,
     /// The body is a stream that goes on for as long as its client listens.
     Endless,
+    /// A reply of gRPC that is not one message.
+    Messages,
     /// The body is larger than [`ResponseRules::max_body`].
     TooLarge,
     /// The fields are larger than [`ResponseRules::max_headers`].
@@ -183,6 +189,7 @@ impl Reason {
             Self::Vary => "vary",
             Self::Tags => "tags",
             Self::Endless => "endless",
+            Self::Messages => "messages",
             Self::TooLarge => "too-large",
             Self::HeadersTooLarge => "headers-too-large",
             Self::NoRoom => "no-room",
@@ -205,7 +212,7 @@ impl Reason {
             | Self::TooLarge
             | Self::HeadersTooLarge => true,
             // Of this request, or of this moment.
-            Self::Status | Self::NoRoom => false,
+            Self::Status | Self::Messages | Self::NoRoom => false,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::error::StoredResponseError;
 use super::frame;
 use crate::key::Address;
 use crate::middleware::cache_status::CACHE_STATUS;
+use crate::middleware::policy::ending::is_grpc;
 
 /// A complete response, ready to be replayed any number of times.
 ///
@@ -25,6 +26,7 @@ pub struct StoredResponse {
     /// Boxed like the next: most responses have none, and are moved a few times on their way.
     trailers: Option<Box<HeaderMap>>,
     meta: Meta,
+    is_grpc: bool,
     clock: OnceLock<Clock>,
     aged: OnceLock<Box<Aged>>,
 }
@@ -49,6 +51,7 @@ impl StoredResponse {
     pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes, trailers: Option<HeaderMap>, meta: Meta) -> Self {
         Self {
             status,
+            is_grpc: is_grpc(&headers),
             headers,
             body,
             trailers: trailers.filter(|trailers| !trailers.is_empty()).map(Box::new),
@@ -103,6 +106,11 @@ impl StoredResponse {
     #[must_use]
     pub fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    /// Whether it is a reply of gRPC, whose clients get nothing but what the method has sent.
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.is_grpc
     }
 
     /// The bytes to store at `address`, as the [module](super) documents them.

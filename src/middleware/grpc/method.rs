@@ -1,0 +1,245 @@
+//! [`GrpcMethod`]: one method whose calls are collapsed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::middleware::policy::grpc::GrpcRules;
+use crate::middleware::settings::Settings;
+use crate::store::Store;
+
+/// The longest path, in bytes, that a method may have.
+const MAX_PATH_LEN: usize = 1024;
+
+/// A unary gRPC method whose calls are collapsed, with the settings in which it differs from its
+/// [layer](crate::MemoLockLayer::grpc).
+///
+/// Naming a method says that repeating a call of it changes nothing (`idempotency_level = NO_SIDE_EFFECTS`), and that
+/// its reply depends on nothing but the message and the metadata that are part of the key. A method that streams is not
+/// to be named: its calls would wait for each other's first replies before they go their own ways.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use tower_memolock::middleware::GrpcMethod;
+///
+/// // Of generated code: `greeter_server::SERVICE_NAME`, or `GreeterServer::<G>::NAME`.
+/// const SERVICE_NAME: &str = "helloworld.Greeter";
+///
+/// let method = GrpcMethod::of(SERVICE_NAME, "SayHello")
+///     .ttl(Duration::from_secs(30))
+///     // NOT_FOUND; `tonic::Code::NotFound` is as good.
+///     .status_ttl(5, Duration::from_secs(1));
+/// assert_eq!(method.path(), "/helloworld.Greeter/SayHello");
+/// assert!(GrpcMethod::try_from("helloworld.Greeter").is_err());
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct GrpcMethod {
+    path: String,
+    ttl: Option<Duration>,
+    status_ttl: Vec<(i32, Duration)>,
+    lease: Option<Duration>,
+    wait_timeout: Option<Duration>,
+    max_body: Option<u64>,
+    max_message: Option<u64>,
+}
+
+impl GrpcMethod {
+    /// The method with this path, `/package.Service/Method`.
+    ///
+    /// # Panics
+    ///
+    /// If `path` is not the path of a method. For one that comes from outside the program use `GrpcMethod::try_from`.
+    #[track_caller]
+    pub fn new(path: impl Into<String>) -> Self {
+        match Self::checked(path.into()) {
+            Ok(method) => method,
+            Err(error) => panic!("not a method: {error}"),
+        }
+    }
+
+    /// The method of this service, whose name is what `tonic` has as `NamedService::NAME` and, in generated code, as
+    /// `SERVICE_NAME`.
+    ///
+    /// # Panics
+    ///
+    /// As [`GrpcMethod::new`].
+    #[track_caller]
+    pub fn of(service: &str, method: &str) -> Self {
+        Self::new(["/", service, "/", method].concat())
+    }
+
+    fn checked(path: String) -> Result<Self, GrpcMethodError> {
+        if path.len() > MAX_PATH_LEN {
+            return Err(GrpcMethodError::TooLong(path.len()));
+        }
+        let forbidden = |c: char| !c.is_ascii_graphic() || r#"?#*%"\<>^`{|}"#.contains(c);
+        if let Some(c) = path.chars().find(|c| forbidden(*c)) {
+            return Err(GrpcMethodError::Character(c));
+        }
+        let segments = path.strip_prefix('/').ok_or(GrpcMethodError::Form)?;
+        if !segments.contains('/') || segments.split('/').any(str::is_empty) {
+            return Err(GrpcMethodError::Form);
+        }
+        Ok(Self {
+            path,
+            ttl: None,
+            status_ttl: Vec::new(),
+            lease: None,
+            wait_timeout: None,
+            max_body: None,
+            max_message: None,
+        })
+    }
+
+    /// How long to keep a reply whose status is OK and whose initial metadata have no `cache-control` that says. Zero
+    /// is for not at all: it goes to those who wait at that moment, and to nobody later. Defaults to that of the layer.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// How long to keep a reply with this status, which is a number or a `tonic::Code`. Defaults to not at all but for
+    /// OK: a failure goes to those who wait at that moment, and to nobody later.
+    ///
+    /// A reply that says itself how long it is fresh is kept no longer than that.
+    pub fn status_ttl(mut self, status: impl Into<i32>, ttl: Duration) -> Self {
+        let status = status.into();
+        self.status_ttl.retain(|(known, _)| *known != status);
+        self.status_ttl.push((status, ttl));
+        self
+    }
+
+    /// As [`MemoLockLayer::lease`](crate::MemoLockLayer::lease), for this method. Defaults to that of the layer.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// How long a call waits for a reply that another one leads, before it goes to the inner service itself. Defaults to
+    /// that of the layer. Where the call's own deadline (`grpc-timeout`) is sooner it ends with that.
+    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
+        self.wait_timeout = Some(timeout);
+        self
+    }
+
+    /// How long, in bytes, the body of a reply may be to be shared. Defaults to that of the layer.
+    pub fn max_body(mut self, bytes: u64) -> Self {
+        self.max_body = Some(bytes);
+        self
+    }
+
+    /// How long, in bytes, the message of a call may be to be collapsed. Defaults to that of the layer.
+    pub fn max_message(mut self, bytes: u64) -> Self {
+        self.max_message = Some(bytes);
+        self
+    }
+
+    /// The path: `/package.Service/Method`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The most bytes of a message, where this method has a limit of its own.
+    pub(crate) fn own_max_message(&self) -> Option<u64> {
+        self.max_message
+    }
+
+    /// The settings of a layer, as they are for this method.
+    pub(super) fn settings<St: Store, K: Clone>(&self, layer: &Settings<St, K>) -> Settings<St, K> {
+        // All of them share one table of what is under way.
+        let mut settings = layer.clone();
+        if let Some(lease) = self.lease {
+            settings.memo = settings.memo.lease(lease);
+        }
+        if let Some(timeout) = self.wait_timeout {
+            settings.memo = settings.memo.wait_timeout(timeout);
+        }
+        let rules = &mut settings.responses;
+        let of_ok = self.status_ttl.iter().find(|(status, _)| *status == 0);
+        if let Some(ttl) = of_ok.map(|(_, ttl)| *ttl).or(self.ttl) {
+            rules.ttl = (!ttl.is_zero()).then_some(ttl);
+        }
+        if let Some(bytes) = self.max_body {
+            rules.max_body = bytes;
+        }
+        rules.grpc = Some(GrpcRules {
+            status_ttl: Arc::from(self.status_ttl.as_slice()),
+        });
+        settings
+    }
+}
+
+impl TryFrom<&str> for GrpcMethod {
+    type Error = GrpcMethodError;
+
+    fn try_from(path: &str) -> Result<Self, GrpcMethodError> {
+        Self::checked(path.to_owned())
+    }
+}
+
+impl TryFrom<String> for GrpcMethod {
+    type Error = GrpcMethodError;
+
+    fn try_from(path: String) -> Result<Self, GrpcMethodError> {
+        Self::checked(path)
+    }
+}
+
+impl fmt::Display for GrpcMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)
+    }
+}
+
+/// What is wrong with the path of a method.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GrpcMethodError {
+    /// It is not a `/`, the name of a service, a `/` and the name of a method.
+    #[error("the path is not of the form /package.Service/Method")]
+    Form,
+    /// It has a character that the path of a call cannot have. There are no patterns: each method is named.
+    #[error("the path has the character {0:?}, which no method has")]
+    Character(char),
+    /// It has more than 1024 bytes.
+    #[error("the path has {0} bytes, the most is {MAX_PATH_LEN}")]
+    TooLong(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_is_a_service_and_a_method() {
+        for path in ["/a.B/C", "/B/c", "/grpc.health.v1.Health/Check", "/prefix/a.B/C"] {
+            assert_eq!(GrpcMethod::try_from(path).unwrap().path(), path);
+            assert_eq!(GrpcMethod::new(path).to_string(), path);
+        }
+        let error = |path: &str| GrpcMethod::try_from(path).unwrap_err();
+        for path in ["", "/", "a.B/C", "/a.B", "/a.B/", "//C", "/a.B//C", "a.B"] {
+            assert_eq!(error(path), GrpcMethodError::Form, "{path}");
+        }
+        for (path, c) in [
+            ("/a.B/*", '*'),
+            ("/a.B/C?x", '?'),
+            ("/a.B/C D", ' '),
+            ("/a.B/C\n", '\n'),
+            ("/a.B/Ç", 'Ç'),
+            ("http://a/%41", '%'),
+        ] {
+            assert_eq!(error(path), GrpcMethodError::Character(c), "{path}");
+        }
+        let long = format!("/a/{}", "b".repeat(1022));
+        assert_eq!(error(&long), GrpcMethodError::TooLong(1025));
+    }
+
+    #[test]
+    #[should_panic(expected = "not a method: the path is not of the form")]
+    fn literal_that_is_no_path_panics() {
+        drop(GrpcMethod::new("helloworld.Greeter/SayHello"));
+    }
+}

@@ -1,0 +1,110 @@
+//! [`Judge`]: what decides whether a response is shared, and says so.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, Method, StatusCode, response};
+use tokio::time::Instant;
+
+use super::cache_status::{Forward, Forwarded};
+use super::control::MemoControl;
+use super::marker::{self, Markers};
+use super::permissions::Permissions;
+use super::policy::ending::is_grpc;
+use super::policy::response::{Head, Reason, ResponseRules, Sharing, at_head};
+use super::stored_response::{BinaryHttp, StoredResponse};
+use crate::key::Address;
+use crate::memo::{Limit, Shared};
+use crate::store::Store;
+
+/// What decides whether a response is shared, and who is told.
+pub(crate) struct Judge<St> {
+    pub(crate) shared: Arc<Shared<St, BinaryHttp>>,
+    pub(crate) markers: Arc<Markers>,
+    pub(crate) address: Address,
+    pub(crate) rules: ResponseRules,
+    pub(crate) cache_status: bool,
+    pub(crate) permissions: Arc<Permissions>,
+}
+
+impl<St: Store> Judge<St> {
+    pub(super) fn at_head(
+        &self,
+        method: &Method,
+        head: &response::Parts,
+        control: &MemoControl,
+        now: SystemTime,
+    ) -> Sharing {
+        let head = Head {
+            method,
+            status: head.status,
+            headers: &head.headers,
+            control,
+        };
+        match at_head(&head, &self.rules, now) {
+            Sharing::Store(mut terms) => {
+                terms.fresh_for = self.rules.random.shortened(terms.fresh_for, self.rules.ttl_jitter);
+                Sharing::Store(terms)
+            }
+            sharing => sharing,
+        }
+    }
+
+    /// The marker that a response leaves which is not shared for this reason.
+    pub(super) fn marker(&self, reason: Reason, status: StatusCode) -> Option<(Arc<StoredResponse>, Duration)> {
+        let (rules, is_error) = (&self.rules, status.is_client_error() || status.is_server_error());
+        if !reason.is_lasting() || is_error || rules.pass_marker.is_zero() {
+            return None;
+        }
+        let time = rules.random.shortened(rules.pass_marker, marker::SPREAD);
+        self.markers.put(&self.address, Instant::now(), time);
+        Some((Arc::new(StoredResponse::marker()), time))
+    }
+
+    /// Adds `Cache-Status` to a response of the inner service.
+    pub(super) fn say(&self, why: Forward, status: Option<StatusCode>, sharing: Sharing, headers: &mut HeaderMap) {
+        if !self.cache_status {
+            return;
+        }
+        let mut forwarded = Forwarded::because(why);
+        forwarded.status = status;
+        // Whether a call of gRPC succeeded, and so whether it is stored, only its trailers tell.
+        forwarded.stored = matches!(sharing, Sharing::Store(_)) && !is_grpc(headers);
+        if let Sharing::Pass(reason) = sharing {
+            forwarded.detail = Some(reason.as_str());
+        }
+        forwarded.tell(headers);
+    }
+
+    /// The same, unless a body of at least `bytes` bytes is too long.
+    pub(super) fn at_size(&self, bytes: u64, sharing: Sharing) -> Sharing {
+        let held = self.shared.counters.recorded_bytes.get();
+        if bytes > self.rules.max_body {
+            Sharing::Pass(Reason::TooLarge)
+        } else if bytes > self.rules.max_recording.saturating_sub(held) {
+            Sharing::Pass(Reason::NoRoom)
+        } else {
+            sharing
+        }
+    }
+
+    /// Says why the response is not shared.
+    pub(super) fn tell(&self, reason: Reason) {
+        tracing::debug!(address = %self.address.readable(), reason = reason.as_str(), "the response is not shared");
+        match reason {
+            Reason::TooLarge => self.shared.counters.limited_body.add(),
+            Reason::HeadersTooLarge => self.shared.counters.limited_headers.add(),
+            Reason::NoRoom => self.shared.limited(&self.address, Limit::Recording),
+            Reason::Status
+            | Reason::NoStore
+            | Reason::NoCache
+            | Reason::Private
+            | Reason::Malformed
+            | Reason::SetCookie
+            | Reason::Vary
+            | Reason::Tags
+            | Reason::Endless
+            | Reason::Messages => {}
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Requests whose key is not known before their body is read.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::body::MemoBody;
+use super::cache_status::{Forward, Forwarded};
+use super::future::Step;
+use super::grpc::{self, until};
+use super::key_extractor::KeyExtractor;
+use super::settings::Settings;
+use crate::error::BoxError;
+use crate::key::Address;
+use crate::store::Store;
+
+type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
+
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
+impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+    /// Reads the body for the key; then hit, follow or lead.
+    pub(crate) fn answer_with_body<S, ReqBody, ResBody>(
+        self: Arc<Self>,
+        service: S,
+        request: Request<ReqBody>,
+    ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
+    where
+        K: KeyExtractor<ReqBody>,
+        S: Service<Request<K::Body>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        ReqBody: Send + 'static,
+        K::Body: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        async move {
+            let deadline = self.methods.as_ref().and_then(|_| grpc::deadline(request.headers()));
+            let reading = self.key.body_key(request);
+            let read = match deadline {
+                Some(deadline) => until(deadline, reading).await,
+                None => Some(reading.await),
+            };
+            let Some((key, request)) = read else {
+                return Step::Done(Ok(grpc::deadline_exceeded()));
+            };
+            let Some(key) = key.filter(|key| !self.is_too_long(key)) else {
+                return self.then_direct(service, request, Forwarded::because(Forward::Bypass));
+            };
+            let address = Address::of(&self.memo.shared.tag, key);
+            // The body is read: the key covers it.
+            let can_lead = true;
+            // What is stored is an answer whatever the deadline; all that comes after the look-up is bounded by it.
+            match (self.answer(service, request, address, can_lead).await, deadline) {
+                (Step::Then(waiting), Some(deadline)) => Step::then(async move {
+                    let answer = until(deadline, Step::Then(waiting).finish()).await;
+                    Step::Done(answer.unwrap_or_else(|| Ok(grpc::deadline_exceeded())))
+                }),
+                (step, _) => step,
+            }
+        }
+    }
+}
