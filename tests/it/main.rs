@@ -10,6 +10,7 @@ mod events;
 mod examples;
 mod faults;
 mod freshness;
+mod grpc;
 mod layer;
 mod lookups;
 mod memo;

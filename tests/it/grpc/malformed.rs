@@ -1,0 +1,108 @@
+//! Requests that are no unary calls, by mistake or on purpose.
+
+use bytes::Bytes;
+use tower::layer::util::Identity;
+use tower_memolock::Stats;
+
+use super::fixture::{MAKE, Nodes, Server, gated, make, one_product, order, routes};
+use super::raw::{frames, message, prefixed};
+
+type Fields = &'static [(&'static str, &'static str)];
+
+/// Bodies that are not one message, with the fields they come with.
+fn bodies() -> Vec<(&'static str, Fields, Vec<Bytes>)> {
+    let one = message(&order("one"));
+    let with = |tail: &'static [u8]| vec![one.clone(), Bytes::from_static(tail)];
+    vec![
+        ("two messages", &[], vec![one.clone(), one.clone()]),
+        (
+            "two messages in one frame",
+            &[],
+            vec![[&one[..], &one[..]].concat().into()],
+        ),
+        ("a byte behind it", &[], with(b"\0")),
+        ("garbage behind it", &[], with(b"\xff\xff\xff\xff\xff\xff\xff\xff")),
+        ("an empty message behind it", &[], with(b"\0\0\0\0\0")),
+        ("nothing", &[], vec![]),
+        ("an empty frame", &[], vec![Bytes::new()]),
+        ("half a prefix", &[], vec![Bytes::from_static(b"\0\0\0")]),
+        ("a message cut short", &[], vec![one.slice(..one.len() - 1)]),
+        (
+            "4 GiB announced",
+            &[],
+            vec![Bytes::from_static(b"\0\xff\xff\xff\xff"), Bytes::from_static(b"begun")],
+        ),
+        (
+            "4 GiB announced, compressed",
+            &[("grpc-encoding", "gzip")],
+            vec![Bytes::from_static(b"\x01\xff\xff\xff\xff")],
+        ),
+        ("compressed without an encoding", &[], vec![prefixed(1, b"\x1f\x8b")]),
+        (
+            "compressed with identity",
+            &[("grpc-encoding", "identity")],
+            vec![prefixed(1, b"xyz")],
+        ),
+        (
+            "compressed by nothing known",
+            &[("grpc-encoding", "nonsense")],
+            vec![prefixed(1, b"xyz")],
+        ),
+        ("no gzip", &[("grpc-encoding", "gzip")], vec![prefixed(1, b"xyz")]),
+        ("a flag that is none", &[], vec![prefixed(2, b"xyz")]),
+        ("every flag", &[], vec![prefixed(0xff, b"xyz")]),
+        ("no protobuf", &[], vec![prefixed(0, b"\xff\xff\xff\xff")]),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_one_message_is_answered_as_without_the_layer() {
+    let nodes = Nodes::pair().await;
+    let bare = Server::tonic(Identity::new(), routes(&nodes.workshop)).await;
+    let (bare, layered) = (bare.raw().await, nodes.servers[0].raw().await);
+    for (what, fields, body) in bodies() {
+        let expected = frames(bare.call(MAKE, fields, body.clone())).await;
+        for _ in 0..2 {
+            let got = frames(layered.call(MAKE, fields, body.clone())).await;
+            assert_eq!(
+                (got.status, &got.head.get("content-type")),
+                (expected.status, &expected.head.get("content-type")),
+                "{what}"
+            );
+            assert_eq!(
+                got.grpc_status(),
+                expected.grpc_status(),
+                "{what}: {got:?}, not {expected:?}"
+            );
+            nodes.settled().await;
+        }
+    }
+    // And nobody is the worse for it.
+    assert_eq!(one_product([make(&nodes.clients[0], order("one"))]).await.id, "one");
+    nodes.settled().await;
+    let stats = nodes.layers[0].stats();
+    assert_eq!(
+        (stats.waiting, stats.in_flight, stats.recorded_bytes),
+        (0, 0, 0),
+        "{stats:?}"
+    );
+}
+
+/// They are not in each other's way either: what is not one message waits for nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_one_message_does_not_wait() {
+    let nodes = Nodes::pair().await;
+    let leader = make(&nodes.clients[0], gated("led"));
+    nodes.workshop.gate.reached_by(1).await;
+    let raw = nodes.servers[0].raw().await;
+    let led = message(&gated("led"));
+    for tail in [&b"\0"[..], b"\0\0\0\0\0"] {
+        let answer = raw.call(MAKE, &[], [led.clone(), Bytes::copy_from_slice(tail)]);
+        nodes.workshop.gate.let_go(0);
+        drop(answer);
+    }
+    let before: Stats = nodes.layers[0].stats();
+    assert_eq!(before.waiting, 0);
+    nodes.workshop.gate.open();
+    assert_eq!(one_product([leader]).await.id, "led");
+}
