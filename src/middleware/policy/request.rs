@@ -216,7 +216,11 @@ fn is_credentials_x(name: &str) -> bool {
             | "x-client-cert"
             | "x-remote-user"
             | "x-amz-security-token"
+            | "x-goog-api-key"
+            | "x-goog-iam-authorization-token"
             | "x-goog-iap-jwt-assertion"
+            | "x-apigateway-api-userinfo"
+            | "x-endpoint-api-userinfo"
             | "x-goog-authenticated-user-id"
             | "x-goog-authenticated-user-email"
     ) || name.starts_with("x-amzn-oidc-")

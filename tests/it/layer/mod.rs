@@ -10,6 +10,7 @@ mod control;
 mod failures;
 mod fixture;
 mod frameworks;
+mod grpc;
 mod keys;
 mod limits;
 mod load;

@@ -1,0 +1,8 @@
+//! Calls of gRPC methods, message by message.
+
+mod deadlines;
+mod fixture;
+mod hostile;
+mod identity;
+mod methods;
+mod replies;
