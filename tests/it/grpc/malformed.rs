@@ -1,8 +1,10 @@
 //! Requests that are no unary calls, by mistake or on purpose.
 
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use tower::layer::util::Identity;
-use tower_memolock::Stats;
 
 use super::fixture::{MAKE, Nodes, Server, gated, make, one_product, order, routes};
 use super::raw::{frames, message, prefixed};
@@ -62,6 +64,7 @@ async fn what_is_not_one_message_is_answered_as_without_the_layer() {
     let (bare, layered) = (bare.raw().await, nodes.servers[0].raw().await);
     for (what, fields, body) in bodies() {
         let expected = frames(bare.call(MAKE, fields, body.clone())).await;
+        let executions = nodes.workshop.executions();
         for _ in 0..2 {
             let got = frames(layered.call(MAKE, fields, body.clone())).await;
             assert_eq!(
@@ -76,6 +79,9 @@ async fn what_is_not_one_message_is_answered_as_without_the_layer() {
             );
             nodes.settled().await;
         }
+        // tonic takes the first of several messages; none of these calls is answered by another.
+        let executed = nodes.workshop.executions() - executions;
+        assert_eq!(executed, if expected.grpc_status() == "0" { 2 } else { 0 }, "{what}");
     }
     // And nobody is the worse for it.
     assert_eq!(one_product([make(&nodes.clients[0], order("one"))]).await.id, "one");
@@ -88,21 +94,32 @@ async fn what_is_not_one_message_is_answered_as_without_the_layer() {
     );
 }
 
-/// They are not in each other's way either: what is not one message waits for nobody.
+/// They would be a call that is under way already, if it were for their beginning.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_one_message_does_not_wait() {
     let nodes = Nodes::pair().await;
     let leader = make(&nodes.clients[0], gated("led"));
     nodes.workshop.gate.reached_by(1).await;
     let raw = nodes.servers[0].raw().await;
-    let led = message(&gated("led"));
-    for tail in [&b"\0"[..], b"\0\0\0\0\0"] {
-        let answer = raw.call(MAKE, &[], [led.clone(), Bytes::copy_from_slice(tail)]);
-        nodes.workshop.gate.let_go(0);
-        drop(answer);
-    }
-    let before: Stats = nodes.layers[0].stats();
-    assert_eq!(before.waiting, 0);
+    let one = message(&gated("led"));
+    let two = raw.call(MAKE, &[], [one.clone(), one.clone()]);
+    nodes.workshop.gate.reached_by(2).await;
+    let garbage = frames(raw.call(MAKE, &[], [one, Bytes::from_static(b"\0")])).await;
+    assert_eq!(garbage.grpc_status(), "13", "{garbage:?}");
     nodes.workshop.gate.open();
-    assert_eq!(one_product([leader]).await.id, "led");
+    assert_eq!(one_product([leader]).await.execution, 1);
+    assert_eq!(frames(two).await.product().execution, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_announces_too_much_is_not_waited_for() {
+    let nodes = Nodes::pair().await;
+    let raw = nodes.servers[0].raw().await;
+    let begun = Frame::data(Bytes::from_static(b"\0\xff\xff\xff\xffbegun"));
+    // The client has not said its last word when it has its answer.
+    let endless = stream::iter([Ok(begun)]).chain(stream::pending());
+    let response = raw.start(MAKE, &[], StreamBody::new(endless)).await;
+    let response = response.expect("no panic").expect("a response");
+    assert_eq!(response.headers()["grpc-status"], "11");
+    assert_eq!(nodes.layers[0].stats().in_flight, 0);
 }

@@ -183,3 +183,31 @@ async fn what_says_what_a_call_means_is_in_the_key() {
     let other = frames(raw.order(MAKE, &[], &order("y"))).await.product();
     assert_eq!(other.execution, 7);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_over_the_limit_gets_through_whole() {
+    let order = |kib: usize| Order {
+        // Nothing looks at them where nothing fails.
+        details: Bytes::from(vec![7; kib * 1024]),
+        ..order("long")
+    };
+    let store = MemoryStore::new();
+    let nodes = Nodes::start([layer(store.clone()), layer(store).max_message(200 * 1024)]).await;
+    for (kib, executions) in [
+        (63, [1, 1, 1, 1]),
+        (65, [2, 3, 4, 4]),
+        (199, [5, 6, 7, 7]),
+        (201, [8, 9, 10, 11]),
+    ] {
+        let clients = [0, 0, 1, 1].map(|node| &nodes.clients[node]);
+        for (client, execution) in clients.into_iter().zip(executions) {
+            let product = one_product([make(client, order(kib))]).await;
+            assert_eq!(
+                (product.id.as_str(), product.execution),
+                ("long", execution),
+                "{kib} KiB"
+            );
+            nodes.settled().await;
+        }
+    }
+}
