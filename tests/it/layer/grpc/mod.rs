@@ -6,3 +6,4 @@ mod hostile;
 mod identity;
 mod methods;
 mod replies;
+mod streams;
