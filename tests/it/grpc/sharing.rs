@@ -19,6 +19,7 @@ async fn calls_with_the_same_message_on_two_nodes_are_one_execution() {
         ..gated("large")
     };
     let calls: Vec<_> = (0..30).map(|i| make(&nodes.clients[i % 2], large.clone())).collect();
+    nodes.workshop.gate.reached_by(1).await;
     nodes.waiting(29).await;
     nodes.workshop.gate.open();
     let product = one_product(calls).await;
@@ -69,7 +70,8 @@ async fn a_method_has_a_lifetime_of_its_own() {
 async fn a_method_has_a_wait_timeout_of_its_own() {
     let brief = |method: GrpcMethod| method.wait_timeout(Duration::from_millis(200));
     let nodes = Nodes::start([memoized(MemoryStore::new(), brief)]).await;
-    let waiting = [make(&nodes.clients[0], gated("x")), make(&nodes.clients[0], gated("x"))];
+    let waiting = [0, 1].map(|_| make(&nodes.clients[0], gated("x")));
+    nodes.workshop.gate.reached_by(1).await;
     nodes.waiting(1).await;
     let brief = [0, 1].map(|_| {
         let mut client = nodes.clients[0].clone();

@@ -23,7 +23,7 @@ async fn a_failure_goes_to_all_who_wait_and_to_nobody_later() {
         let calls: Vec<_> = (0..10).map(|_| make(&nodes.clients[0], order.clone())).collect();
         nodes.workshop.gate.reached_by(3 * round + 1).await;
         nodes.waiting(9).await;
-        nodes.workshop.gate.let_go(1);
+        nodes.workshop.gate.open();
         let execution = 3 * round + 1;
         for made in ended(calls).await {
             let status = made.expect_err("a failure");
@@ -35,7 +35,6 @@ async fn a_failure_goes_to_all_who_wait_and_to_nobody_later() {
         nodes.settled().await;
         // Each later call is an execution of its own.
         for (client, execution) in nodes.clients.iter().zip(execution + 1..) {
-            nodes.workshop.gate.let_go(1);
             let status = ended([make(client, order.clone())])
                 .await
                 .remove(0)
@@ -43,6 +42,7 @@ async fn a_failure_goes_to_all_who_wait_and_to_nobody_later() {
             assert_eq!(execution_of(&status), execution);
             nodes.settled().await;
         }
+        nodes.workshop.gate.take_back();
     }
 }
 
@@ -61,8 +61,9 @@ async fn a_failure_is_the_same_byte_for_byte() {
     assert_eq!(original.head["grpc-status-details-bin"], "CAUSA3doeQD/");
 
     let calls: Vec<_> = (0..4).map(|_| raw.order(MAKE, &[], &order)).collect();
+    nodes.workshop.gate.reached_by(2).await;
     nodes.waiting(3).await;
-    nodes.workshop.gate.let_go(1);
+    nodes.workshop.gate.open();
     for call in calls {
         let mut answer = frames(call).await;
         // The second execution, which is the one thing about it that is not the same.
@@ -146,6 +147,7 @@ async fn who_waits_for_a_reply_that_is_not_to_be_shared_gets_one_of_its_own() {
         ..gated("own")
     };
     let calls: Vec<_> = (0..6).map(|i| make(&nodes.clients[i % 2], order.clone())).collect();
+    nodes.workshop.gate.reached_by(1).await;
     nodes.waiting(5).await;
     nodes.workshop.gate.open();
     let made = ended(calls).await.into_iter();
