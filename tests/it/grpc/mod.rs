@@ -12,6 +12,7 @@ mod routers;
 mod sharing;
 mod statuses;
 mod streams;
+mod workshop;
 
 mod proto {
     #![allow(missing_docs, unreachable_pub, unused_qualifications, reason = "generated")]
