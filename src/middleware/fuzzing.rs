@@ -1,17 +1,24 @@
 //! What the fuzzers reach and users do not: there is no such module but under `--cfg fuzzing`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, StatusCode, Uri};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use tokio::runtime::{Builder, Runtime};
 
 use super::control::MemoControl;
-use super::policy::ending::{Ended, at_end};
+use super::grpc;
+use super::key_extractor::{GrpcKey, KeyExtractor};
+use super::policy::ending::{Ended, Incomplete, at_end};
+use super::policy::grpc::{self as grpc_policy, GrpcRules};
 use super::policy::range::{self, Selection};
 use super::policy::request::{Access, RequestRules, access};
 use super::policy::response::{Head, ResponseRules, Sharing, at_head};
 use super::policy::vary::{self, Vary};
 use super::policy::{age, conditions, fields, groups, invalidation, revalidation, targeted};
+use crate::key::Key;
 
 /// A day in 2033: the decisions are to be the same whenever an input is tried again.
 const NOW: Duration = Duration::from_secs(2_000_000_000);
@@ -50,7 +57,39 @@ pub fn shared(status: StatusCode, headers: &HeaderMap, trailers: Option<&HeaderM
         trailers,
         body_len,
     };
-    match at_end(at_head, &ended) {
+    extent(at_end(at_head, &ended))
+}
+
+/// Decides about a reply of a gRPC method that has failures stored whose status is 5.
+#[must_use]
+pub fn shared_reply(headers: &HeaderMap, trailers: Option<&HeaderMap>, content: &[u8]) -> Shared {
+    let ttl = Duration::from_secs(1);
+    let rules = ResponseRules {
+        ttl: Some(ttl),
+        grpc: Some(GrpcRules {
+            status_ttl: Arc::new([(5, ttl)]),
+        }),
+        ..ResponseRules::default()
+    };
+    let head = Head {
+        method: &Method::POST,
+        status: StatusCode::OK,
+        headers,
+        control: &MemoControl::new(),
+    };
+    let at_head = at_head(&head, &rules, SystemTime::UNIX_EPOCH + NOW);
+    let ended = Ended {
+        method: &Method::POST,
+        status: StatusCode::OK,
+        headers,
+        trailers,
+        body_len: content.len() as u64,
+    };
+    extent(grpc_policy::at_end(at_head, &ended, content, &rules))
+}
+
+fn extent(ended: Result<Sharing, Incomplete>) -> Shared {
+    match ended {
         Ok(Sharing::Store(terms)) if terms.no_cache => Shared::No,
         Ok(Sharing::Store(terms)) => Shared::For(terms.fresh_for),
         Ok(Sharing::Share) => Shared::Waiting,
@@ -99,4 +138,26 @@ pub fn variant(response: &HeaderMap, request: &HeaderMap) -> Option<[u8; 16]> {
 /// Removes the fields that are about one connection.
 pub fn strip_connection_fields(headers: &mut HeaderMap) {
     fields::strip_connection_fields(headers);
+}
+
+/// The key of a gRPC call, and the body that the inner service gets.
+#[must_use]
+pub fn grpc_call(headers: &HeaderMap, body: &[u8]) -> (Option<Key>, Bytes) {
+    // Nothing waits in it: the body is there.
+    static RUNTIME: LazyLock<Option<Runtime>> =
+        LazyLock::new(|| Builder::new_current_thread().enable_time().build().ok());
+    let _ = grpc::deadline(headers);
+    let mut request = Request::new(Full::new(Bytes::copy_from_slice(body)));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from_static("http://example.com/p.S/M");
+    request.headers_mut().clone_from(headers);
+    let read = async {
+        let (key, request) = GrpcKey::new().body_key(request).await;
+        let body = request.into_body().collect().await;
+        (key, body.map(http_body_util::Collected::to_bytes).unwrap_or_default())
+    };
+    match &*RUNTIME {
+        Some(runtime) => runtime.block_on(read),
+        None => (None, Bytes::copy_from_slice(body)),
+    }
 }

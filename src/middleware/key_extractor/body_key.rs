@@ -39,7 +39,8 @@ pub struct BodyKey<K = UriKey> {
 impl BodyKey {
     /// Keys of the method, the target URI, the fields that say what the body means, and the body.
     ///
-    /// Those fields are `Content-Type`, `Content-Encoding` and, for gRPC, `grpc-encoding` and `grpc-accept-encoding`.
+    /// Those fields are `Content-Type`, `Content-Encoding` and, for gRPC, `grpc-encoding` and `grpc-accept-encoding`. A
+    /// layer [for gRPC](crate::MemoLockLayer::grpc) has keys that know more of it.
     #[must_use]
     pub fn new() -> Self {
         Self::over(UriKey::new().headers([

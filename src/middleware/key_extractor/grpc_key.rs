@@ -77,9 +77,10 @@ impl GrpcKey {
         self
     }
 
-    pub(crate) fn max_message_of(mut self, path: &str, bytes: u64) -> Self {
+    pub(crate) fn max_message_of(mut self, path: &str, bytes: Option<u64>) -> Self {
         let others = self.limits.iter().filter(|(known, _)| known != path);
-        self.limits = others.cloned().chain([(path.to_owned(), bytes)]).collect();
+        let own = bytes.map(|bytes| (path.to_owned(), bytes));
+        self.limits = others.cloned().chain(own).collect();
         self
     }
 

@@ -49,6 +49,9 @@ impl<St: Store> MemoLockLayer<St> {
     /// [`GrpcMethod::status_ttl`] has failures stored as well. What is replayed cannot be told from the original: metadata,
     /// message, trailers and their order are the same, and there is no `age`.
     ///
+    /// A method that tags its replies, with a [`MemoControl`](crate::middleware::MemoControl) among the extensions of
+    /// `tonic::Response`, can have them removed: [`invalidate_tag`](Self::invalidate_tag).
+    ///
     /// # Deadlines
     ///
     /// A call whose `grpc-timeout` is over while it waits ends in DEADLINE_EXCEEDED, it alone. The computation does not
@@ -86,9 +89,8 @@ impl<St: Store> MemoLockLayer<St, GrpcKey> {
     /// What the method does not say is as the layer says, before this or after. Of two with one path the second counts.
     #[must_use]
     pub fn method(mut self, method: GrpcMethod) -> Self {
-        if let Some(bytes) = method.own_max_message() {
-            self.settings.key = self.settings.key.max_message_of(method.path(), bytes);
-        }
+        let own = method.own_max_message();
+        self.settings.key = self.settings.key.max_message_of(method.path(), own);
         let known = self.settings.methods.iter().flat_map(|methods| methods.iter());
         let others = known.filter(|known| known.path() != method.path()).cloned();
         let mut methods: Vec<_> = others.collect();

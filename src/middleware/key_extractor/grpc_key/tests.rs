@@ -164,12 +164,26 @@ async fn key_tells_no_credentials() {
 
 #[tokio::test]
 async fn limit_is_that_of_the_method_or_of_all() {
-    let key = GrpcKey::new().max_message(3).max_message_of("/p.S/M", 9);
-    assert!(key_with(&key, &[], message(0, b"nine char")).await.is_some());
-    assert!(key_with(&key, &[], message(0, b"ten chars!")).await.is_none());
-    let key = key.max_message_of("/p.S/M", 2).max_message_of("/p.S/N", 9);
-    assert!(key_with(&key, &[], message(0, b"two")).await.is_none());
-    assert!(key_with(&key, &[], message(0, b"on")).await.is_some());
+    let key = GrpcKey::new().max_message(3);
+    for (key, longest) in [
+        (key.clone(), 3),
+        (key.clone().max_message_of("/p.S/M", Some(9)), 9),
+        (key.clone().max_message_of("/p.S/N", Some(9)), 3),
+        (
+            key.clone()
+                .max_message_of("/p.S/M", Some(9))
+                .max_message_of("/p.S/M", Some(2)),
+            2,
+        ),
+        (key.max_message_of("/p.S/M", Some(9)).max_message_of("/p.S/M", None), 3),
+    ] {
+        assert!(key_with(&key, &[], message(0, &vec![b'a'; longest])).await.is_some());
+        assert!(
+            key_with(&key, &[], message(0, &vec![b'a'; longest + 1]))
+                .await
+                .is_none()
+        );
+    }
 }
 
 #[test]

@@ -96,7 +96,7 @@ async fn the_deadline_counts_while_the_message_is_on_its_way() {
     sender.send(data(message("a")[..3].to_vec())).expect("a reader");
     let begun = Instant::now();
     let response = within("a head", echo().oneshot(request)).await.expect("a response");
-    let answer = read(response).await.expect("a body");
+    let answer = within("an answer", read(response)).await.expect("a body");
     assert_eq!(status(&answer), "4");
     let waited = begun.elapsed();
     assert!(
