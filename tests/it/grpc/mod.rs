@@ -1,4 +1,7 @@
 //! gRPC beneath the layer: servers in this process, on real sockets, as tonic's client and others see them.
+//!
+//! `memolock.test.v1.rs` and the descriptors in `workshop.bin` are what tonic-prost-build makes of
+//! `proto/workshop.proto`.
 
 mod credentials;
 mod deadlines;
