@@ -15,6 +15,7 @@ mod family;
 mod family_python;
 mod faults;
 mod freshness;
+mod grpc;
 mod layer;
 mod lookups;
 mod memo;

@@ -17,7 +17,7 @@ use self::demo::reports_client::ReportsClient;
 use self::demo::{RenderReply, RenderRequest};
 use crate::support::{Answer, HttpClient, Node, RedisServer, eventually, within};
 
-mod demo {
+pub(crate) mod demo {
     #![allow(missing_docs, unreachable_pub, unused_qualifications, reason = "generated")]
     include!("../../examples/tonic/memolock.demo.v1.rs");
 }

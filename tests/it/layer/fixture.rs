@@ -14,12 +14,13 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tower::{BoxError, Layer, Service, ServiceExt};
 use tower_memolock::middleware::{MemoBody, MemoLockService, UriKey};
 use tower_memolock::{MemoLockLayer, MemoryStore, Store};
 
+pub(super) use crate::support::Gate;
 use crate::support::within;
 
 /// What goes wrong inside. Not `Clone`, as most errors are not.
@@ -118,52 +119,6 @@ impl Service<Request<Full<Bytes>>> for Inner {
         assert!(ready == Readiness::Ready, "called before it was ready");
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         (self.handler)(request, call)
-    }
-}
-
-/// Where calls of the inner service wait until the test lets them go.
-#[derive(Clone)]
-pub(super) struct Gate {
-    inside: watch::Sender<usize>,
-    door: Arc<Semaphore>,
-}
-
-impl Gate {
-    pub(super) fn new() -> Self {
-        Self {
-            inside: watch::Sender::new(0),
-            door: Arc::new(Semaphore::new(0)),
-        }
-    }
-
-    pub(super) async fn pass(&self) {
-        self.inside.send_modify(|inside| *inside += 1);
-        self.door.acquire().await.expect("never closed").forget();
-    }
-
-    /// Waits until `count` calls have come, those let go included.
-    pub(super) async fn reached_by(&self, count: usize) {
-        let mut inside = self.inside.subscribe();
-        let reached = inside.wait_for(|inside| *inside >= count);
-        within("calls at the gate", reached).await.expect("never closed");
-    }
-
-    /// How many calls have come, those let go included.
-    pub(super) fn reached(&self) -> usize {
-        *self.inside.borrow()
-    }
-
-    pub(super) fn let_go(&self, count: usize) {
-        self.door.add_permits(count);
-    }
-
-    /// Nobody else is let go who has not come yet.
-    pub(super) fn take_back(&self) {
-        self.door.forget_permits(Semaphore::MAX_PERMITS);
-    }
-
-    pub(super) fn open(&self) {
-        self.let_go(Semaphore::MAX_PERMITS / 2);
     }
 }
 
