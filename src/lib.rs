@@ -39,7 +39,7 @@
 //! 3. **Fenced.** A leader whose lease has ended, or whose key or tag was invalidated while it computed, stores nothing. Who
 //!    comes after an invalidation has returned, on whichever node, gets nothing from before it.
 //! 4. **Whole or nothing.** Only a complete response is stored or shared: a body that broke off, a panic and a body
-//!    over the limit are not.
+//!    over the limit are not. With `stream_followers` those in the leader's process read along, and get the error.
 //! 5. **Private stays private.** By default nothing is shared that one client may see and another may not. What is
 //!    found in the store and does not verify counts as absent.
 //! 6. **Trouble here is not the client's.** Without a store, requests still go to the inner service, still collapsed in

@@ -1,17 +1,25 @@
 //! Every interleaving, up to a bound on preemptions, of the threads that meet in one flight: no lost wake-up, no second
-//! leader, no leak when everybody leaves, nothing from before they came for those who join late.
+//! leader, no leak when everybody leaves, nothing from before they came for those who join late. The same for those who
+//! read one body while it grows.
 //!
-//! `clock.rs` and `flight.rs` are compiled here over loom's primitives, so that it is the code itself that is explored.
+//! `clock.rs`, `flight.rs` and `audience.rs` are compiled here over loom's primitives, so that it is the code itself that is explored.
 
 mod sync {
     pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
     pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
 }
 
+#[cfg(feature = "http")]
+#[expect(dead_code, reason = "what asks and does not wait")]
+#[path = "../src/middleware/audience.rs"]
+mod audience;
 #[path = "../src/memo/clock.rs"]
 mod clock;
 #[path = "../src/memo/flight.rs"]
 mod flight;
+#[cfg(feature = "http")]
+#[path = "loom/streaming.rs"]
+mod streaming;
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

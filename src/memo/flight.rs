@@ -21,6 +21,9 @@
 //! A flight lands with what was true at some moment. Waiters who came after that are *late*: all they learn is that
 //! the flight is over.
 //!
+//! While one of them leads, an outcome may be handed out already: to those who came before some moment, who leave the
+//! flight with it. The others wait on.
+//!
 //! All transitions are synchronous and happen under one lock; wakers are woken and foreign values dropped outside it.
 //! `tests/loom.rs` explores the interleavings: no lost wake-up, no second leader, no leak when everybody leaves.
 
@@ -62,7 +65,8 @@ struct Seat {
 enum Phase<L, O> {
     Seeking,
     Offered(L),
-    Led,
+    /// With what those may have already who arrived before that moment.
+    Led(Option<(O, Moment)>),
     /// With what those get who arrived before that moment.
     Landed(O, Moment),
     Closed,
@@ -73,7 +77,7 @@ enum Phase<L, O> {
 pub(crate) enum Turn<L, O> {
     /// It is this waiter's turn to compute.
     Lead(L),
-    /// All who are not late have the same outcome.
+    /// All who are not late have the same outcome, or what was handed out before there was one.
     Landed(O),
     /// The flight is over, and what it landed with may be older than this waiter.
     Late,
@@ -160,9 +164,40 @@ impl<L, O> Flight<L, O> {
     /// Nobody leads any more, and all who wait go on waiting.
     pub(crate) fn resume(&self) {
         let mut state = self.state();
-        if matches!(state.phase, Phase::Led) {
+        if matches!(state.phase, Phase::Led(_)) {
             state.phase = Phase::Seeking;
         }
+    }
+
+    /// Hands `outcome` to every waiter who arrives before that moment, and leaves the others to wait for the end.
+    #[cfg(feature = "http")]
+    pub(crate) fn hand_out(&self, outcome: O, before: Moment) {
+        let mut state = self.state();
+        let Phase::Led(handed_out) = &mut state.phase else {
+            return;
+        };
+        let replaced = handed_out.replace((outcome, before));
+        let wakers = state.take_wakers();
+        drop(state);
+        drop(replaced);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ready, once somebody waits who came too late for what was handed out last.
+    #[cfg(feature = "http")]
+    pub(crate) fn poll_unserved(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        let served = match &state.phase {
+            Phase::Led(Some((_, before))) => *before,
+            Phase::Led(None) | Phase::Seeking | Phase::Offered(_) | Phase::Landed(..) | Phase::Closed => Moment::START,
+        };
+        if !state.waiters.is_empty() && state.newest >= served {
+            return Poll::Ready(());
+        }
+        let before = state.curious.replace(cx.waker().clone());
+        drop(state);
+        drop(before);
+        Poll::Pending
     }
 
     /// Ends the flight and hands `outcome` to every waiter who arrived before that moment.
@@ -187,7 +222,7 @@ impl<L, O> Flight<L, O> {
                 Poll::Ready(())
             }
             Phase::Closed => Poll::Ready(()),
-            Phase::Seeking | Phase::Offered(_) | Phase::Led | Phase::Landed(..) => {
+            Phase::Seeking | Phase::Offered(_) | Phase::Led(_) | Phase::Landed(..) => {
                 let before = state.keeper.replace(cx.waker().clone());
                 drop(state);
                 drop(before);
@@ -252,7 +287,7 @@ impl<L, O> State<L, O> {
         let phase = if self.waiters.is_empty() {
             Phase::Closed
         } else {
-            Phase::Led
+            Phase::Led(None)
         };
         Some(std::mem::replace(&mut self.phase, phase))
     }
@@ -309,14 +344,15 @@ impl<L, O: Clone> Future for Waiter<L, O> {
         let turn = match &state.phase {
             Phase::Landed(outcome, before) if self.arrived < *before => Turn::Landed(outcome.clone()),
             Phase::Landed(..) => Turn::Late,
-            Phase::Offered(_) if may_lead => match std::mem::replace(&mut state.phase, Phase::Led) {
+            Phase::Led(Some((outcome, before))) if self.arrived < *before => Turn::Landed(outcome.clone()),
+            Phase::Offered(_) if may_lead => match std::mem::replace(&mut state.phase, Phase::Led(None)) {
                 Phase::Offered(lead) => Turn::Lead(lead),
                 other => {
                     state.phase = other;
                     return Poll::Pending;
                 }
             },
-            Phase::Seeking | Phase::Offered(_) | Phase::Led | Phase::Closed => {
+            Phase::Seeking | Phase::Offered(_) | Phase::Led(_) | Phase::Closed => {
                 let waker = &mut state.waiters[id].waker;
                 let mut before = None;
                 if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -347,7 +383,7 @@ impl<L, O> Drop for Waiter<L, O> {
             // The waiter that was woken may have been this one.
             Phase::Offered(_) => state.next_waker(),
             Phase::Seeking if last => state.keeper.take(),
-            Phase::Seeking | Phase::Led | Phase::Landed(..) | Phase::Closed => None,
+            Phase::Seeking | Phase::Led(_) | Phase::Landed(..) | Phase::Closed => None,
         };
         drop(state);
         drop(seat);

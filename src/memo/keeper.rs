@@ -16,6 +16,8 @@ mod attend;
 mod commit;
 mod hearing;
 mod lead;
+#[cfg(feature = "http")]
+mod preview;
 mod promise;
 #[cfg(feature = "http")]
 mod refresh;

@@ -8,6 +8,8 @@ use tokio::time::timeout;
 use super::clock::Moment;
 use super::lease::{Handed, Lease};
 use super::marking::Start;
+#[cfg(feature = "http")]
+use super::outcome::Preview;
 use super::outcome::Verdict;
 use crate::error::Failure;
 use crate::key::Label;
@@ -42,10 +44,19 @@ pub(crate) enum Manner {
 /// The keeper's end of a [`Lead`].
 #[derive(Debug)]
 pub(crate) struct Led<V> {
-    pub(crate) verdict: oneshot::Receiver<Verdict<V>>,
+    pub(crate) expected: Expected<V>,
     pub(crate) manner: oneshot::Receiver<Manner>,
     /// Dropped once the flight has landed.
     pub(crate) settled: oneshot::Sender<()>,
+}
+
+/// What comes of a [`Lead`].
+#[derive(Debug)]
+pub(crate) struct Expected<V> {
+    pub(crate) verdict: oneshot::Receiver<Verdict<V>>,
+    /// What those who wait may have before the verdict.
+    #[cfg(feature = "http")]
+    pub(crate) preview: Option<Box<Preview<V>>>,
 }
 
 /// Resolves once the verdict has reached the store and everybody who waits.
@@ -72,7 +83,11 @@ impl<V> Lead<V> {
             held: false,
         };
         let led = Led {
-            verdict,
+            expected: Expected {
+                verdict,
+                #[cfg(feature = "http")]
+                preview: None,
+            },
             manner,
             settled,
         };
@@ -104,6 +119,18 @@ impl<V> Lead<V> {
     /// [`step_down`](super::shared::Shared::step_down).
     pub(crate) fn defer(self) -> Settled {
         self.say(Verdict::Defer)
+    }
+
+    /// Lets those who wait have `value` before the verdict, as soon as it is known that nothing was invalidated before they
+    /// came; `labels` are those that the verdict will have.
+    #[cfg(feature = "http")]
+    pub(crate) fn preview(self, value: V, labels: Vec<Label>) -> Self {
+        let (verdict, rest) = oneshot::channel();
+        let start = self.start;
+        let preview = Preview { value, start, labels };
+        // A keeper that is gone has landed its flight.
+        let _ = self.verdict.send(Verdict::Preview(preview, rest));
+        Self { verdict, ..self }
     }
 
     pub(crate) fn store(self, value: V, ttl: Duration, labels: Vec<Label>) -> Settled {

@@ -1,5 +1,8 @@
 //! What a promise can become.
 
+#[cfg(feature = "http")]
+use tokio::sync::oneshot;
+
 use super::marking::Start;
 use crate::error::Failure;
 use crate::key::Label;
@@ -9,6 +12,9 @@ use crate::key::Label;
 pub(crate) enum Verdict<V> {
     /// Keep the value for this long and give it to everybody.
     Store(V, std::time::Duration, Option<Start>, Vec<Label>),
+    /// None yet: those who wait may have this before it.
+    #[cfg(feature = "http")]
+    Preview(Preview<V>, oneshot::Receiver<Self>),
     /// Give the value to those who wait at this moment, and keep it for nobody.
     Share(V, Option<Start>, Vec<Label>),
     /// There is a result, but not one to share. With a marker, and for how long it stands, if that is to be remembered.
@@ -24,6 +30,18 @@ pub(crate) enum Verdict<V> {
     Fail(Failure),
     /// The value is being made elsewhere: those who wait go on waiting for it.
     Defer,
+}
+
+/// What stands for a value that is still being computed: whoever has it sees the value grow, and how it ends. Nobody
+/// stores it.
+#[cfg(feature = "http")]
+#[derive(Debug)]
+pub(crate) struct Preview<V> {
+    pub(crate) value: V,
+    /// As of the value.
+    pub(crate) start: Option<Start>,
+    /// As of the value.
+    pub(crate) labels: Vec<Label>,
 }
 
 /// What those who wait are told.

@@ -153,6 +153,8 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                     return self.then_direct(service, request, forwarded);
                 }
                 match self.memo.shared.obtain(address, &self.memo.config, deadline).await {
+                    // Just before it was told: there is nothing to read any more, but a turn to wait for.
+                    Obtained::Followed(stored) if stored.has_broken_off() => {}
                     Obtained::Followed(stored) if is_variant(&stored, request.headers()) => {
                         if !stored.is_fresh_at(Instant::now()) || !miss.asker.may_have(stored.meta()) {
                             break;

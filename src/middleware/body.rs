@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::marker::Trial;
 use super::recording::{Part, Playback};
+use super::underway::Following;
 use crate::error::BoxError;
 
 pin_project! {
@@ -26,6 +27,7 @@ pin_project! {
     enum Kind<B> {
         Replay { content: Bytes, trailers: Option<Box<HeaderMap>> },
         Recorded { playback: Playback<B>, remaining: SizeHint },
+        Followed { following: Box<Following> },
         Rest { body: Pin<Box<B>> },
         Inner { #[pin] body: B },
         Tried { body: Pin<Box<B>>, trial: Box<Trial> },
@@ -55,6 +57,14 @@ impl<B> MemoBody<B> {
             kind: Kind::Recorded {
                 playback,
                 remaining: hint,
+            },
+        }
+    }
+
+    pub(crate) fn followed(following: Following) -> Self {
+        Self {
+            kind: Kind::Followed {
+                following: Box::new(following),
             },
         }
     }
@@ -103,6 +113,7 @@ where
                     return Poll::Ready(frame);
                 }
                 KindProj::End => return Poll::Ready(None),
+                KindProj::Followed { following } => ready!(following.poll_next(cx)),
                 KindProj::Recorded { playback, remaining } => {
                     let part = ready!(playback.poll_next(cx));
                     if let Part::Frame(frame) = &part {
@@ -130,7 +141,7 @@ where
             Kind::Inner { body } => body.is_end_stream(),
             Kind::Rest { body } | Kind::Tried { body, .. } => body.is_end_stream(),
             Kind::End => true,
-            Kind::Replay { .. } | Kind::Recorded { .. } => false,
+            Kind::Replay { .. } | Kind::Recorded { .. } | Kind::Followed { .. } => false,
         }
     }
 
@@ -139,6 +150,7 @@ where
             Kind::Inner { body } => body.size_hint(),
             Kind::Rest { body } | Kind::Tried { body, .. } => body.size_hint(),
             Kind::Recorded { remaining, .. } => *remaining,
+            Kind::Followed { following } => following.remaining(),
             Kind::End => SizeHint::with_exact(0),
             // A server that knows the exact length sends no trailers over HTTP/1, so it is not told one.
             Kind::Replay { trailers: Some(_), .. } => SizeHint::default(),
@@ -147,7 +159,7 @@ where
     }
 }
 
-fn consume(remaining: &mut SizeHint, frame: &Frame<Bytes>) {
+pub(super) fn consume(remaining: &mut SizeHint, frame: &Frame<Bytes>) {
     let Some(data) = frame.data_ref() else { return };
     let length = data.len() as u64;
     let upper = remaining.upper().map(|upper| upper.saturating_sub(length));
@@ -177,7 +189,7 @@ impl<B> fmt::Debug for MemoBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.kind {
             Kind::Replay { .. } => "MemoBody(replay)",
-            Kind::Recorded { .. } => "MemoBody(recorded)",
+            Kind::Recorded { .. } | Kind::Followed { .. } => "MemoBody(recorded)",
             Kind::Rest { .. } | Kind::Inner { .. } | Kind::Tried { .. } => "MemoBody(inner)",
             Kind::End => "MemoBody(end)",
         })

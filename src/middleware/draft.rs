@@ -13,6 +13,7 @@ use super::policy::{age, groups};
 use super::stored_response::{Meta, StoredResponse};
 use crate::key::Label;
 
+#[derive(Clone)]
 pub(crate) struct Draft {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -21,6 +22,8 @@ pub(crate) struct Draft {
     age: Duration,
     stored_at: SystemTime,
     cost: Duration,
+    /// Of its variants, where that has been told before the end.
+    generation: Option<[u8; 8]>,
 }
 
 impl Draft {
@@ -34,6 +37,7 @@ impl Draft {
             age: age::on_arrival(&head.headers, now).unwrap_or_default(),
             stored_at: now,
             cost: started.elapsed(),
+            generation: None,
         }
     }
 
@@ -49,6 +53,11 @@ impl Draft {
         labels.sort_unstable();
         labels.dedup();
         labels
+    }
+
+    /// Has everything that is made of this draft be of one generation, if it has variants.
+    pub(crate) fn settle_generation(&mut self) {
+        self.generation = Some(random());
     }
 
     pub(crate) fn finish(
@@ -73,7 +82,7 @@ impl Draft {
             must_revalidate: terms.must_revalidate,
             for_authorized: terms.for_authorized,
             for_cookies: terms.for_cookies,
-            generation: variant.map(|_| random()),
+            generation: variant.map(|_| self.generation.unwrap_or_else(random)),
             groups: groups::bounded(control.tags),
             is_marker: false,
         };

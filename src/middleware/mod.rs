@@ -1,6 +1,7 @@
 //! The tower layer: [`MemoLockLayer`].
 
 mod answer;
+mod audience;
 mod body;
 mod cache_status;
 mod change;
@@ -34,7 +35,9 @@ mod service;
 mod settings;
 mod settling;
 pub mod stored_response;
+mod sync;
 mod told_key;
+mod underway;
 mod vary_index;
 mod with_body;
 

@@ -4,6 +4,8 @@
 //! read yet is the same memory that is recorded, so the most that can pile up is the limit. Past the limit, or where all
 //! recordings together hold as much as they may, nothing is recorded any more and the reader gets the inner body itself:
 //! from there on the client's speed is the inner body's.
+//!
+//! Followers, where they need not wait for the end, read the same pieces apart from it: see `underway.rs`.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -12,13 +14,14 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::body::into_bytes;
 use super::grpc::Framing;
 use super::policy::response::Reason;
 use super::reservation::Reservation;
+use super::underway::{Followed, Underway};
 use crate::error::BoxError;
 
 /// What the reader gets, in this order: frames, then one of the others.
@@ -54,6 +57,7 @@ pub(crate) struct Recorder<B> {
     /// Where more than one message is one too many.
     framing: Option<Framing>,
     reservation: Arc<Reservation>,
+    followed: Option<Followed>,
 }
 
 /// What became of a recording.
@@ -62,6 +66,8 @@ pub(crate) enum Recorded {
     Complete {
         content: Bytes,
         trailers: Option<HeaderMap>,
+        /// To be finished, or those who follow get an error.
+        followed: Option<Followed>,
         /// To be held as long as the content.
         reservation: Arc<Reservation>,
     },
@@ -85,8 +91,18 @@ pub(crate) fn recording<B>(limit: u64, reservation: Reservation) -> (Recorder<B>
         limit,
         framing: None,
         reservation,
+        followed: None,
     };
     (recorder, playback)
+}
+
+impl<B> Recorder<B> {
+    /// Lets others read what is recorded from here on.
+    pub(crate) fn follow(&mut self, hint: SizeHint) -> Underway {
+        let (followed, underway) = Underway::new(hint, Arc::clone(&self.reservation));
+        self.followed = Some(followed);
+        underway
+    }
 }
 
 impl<B> Recorder<B>
@@ -122,6 +138,9 @@ where
                 if let Some(framing) = &mut self.framing {
                     framing.see(data);
                 }
+                if let Some(followed) = &self.followed {
+                    followed.push(data.clone());
+                }
             } else if let Some(fields) = frame.trailers_ref() {
                 trailers.get_or_insert_default().extend(fields.clone());
             }
@@ -141,6 +160,7 @@ where
         Recorded::Complete {
             content: self.content.join(),
             trailers,
+            followed: self.followed,
             reservation: self.reservation,
         }
     }

@@ -17,6 +17,12 @@ use super::stored_response::StoredResponse;
 /// The response to somebody who waited for it: as it was.
 pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> {
     let status = stored.status();
+    if let Some(underway) = stored.underway_body() {
+        let mut response = Response::new(MemoBody::followed(underway.follow()));
+        *response.status_mut() = status;
+        response.headers_mut().clone_from(stored.headers());
+        return response;
+    }
     let (headers, content, trailers) = match Arc::try_unwrap(stored) {
         Ok(own) => own.into_content(),
         Err(shared) => (

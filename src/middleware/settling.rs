@@ -20,17 +20,25 @@ use crate::store::Store;
 impl<St: Store> Computation<St> {
     pub(super) async fn record<ResBody>(
         self,
-        recorder: Recorder<ResBody>,
+        mut recorder: Recorder<ResBody>,
         body: ResBody,
         sharing: Sharing,
-        draft: Draft,
+        mut draft: Draft,
     ) where
         ResBody: Body,
         ResBody::Error: Into<BoxError>,
     {
+        let preview = match body.is_end_stream() {
+            // The end is there as well.
+            true => None,
+            false => self.preview(&mut recorder, body.size_hint(), sharing, &mut draft),
+        };
         let judge = self.judge;
         let mut led = Breakable {
-            lead: Some(self.lead),
+            lead: Some(match preview {
+                Some(preview) => self.lead.preview(preview, draft.labels(&self.origin)),
+                None => self.lead,
+            }),
             fallback: self.fallback,
         };
         let mut pass = |reason| {
@@ -41,12 +49,13 @@ impl<St: Store> Computation<St> {
             true => recorder.of_one_message(),
             false => recorder,
         };
-        let (content, trailers, reservation) = match recorder.record(body, &mut pass).await {
+        let (content, trailers, followed, reservation) = match recorder.record(body, &mut pass).await {
             Recorded::Complete {
                 content,
                 trailers,
+                followed,
                 reservation,
-            } => (content, trailers, reservation),
+            } => (content, trailers, followed, reservation),
             Recorded::Passed => return,
             Recorded::Failed => return led.broke_off(),
         };
@@ -82,6 +91,9 @@ impl<St: Store> Computation<St> {
         let terms = terms.filter(|_| ttl.is_some()).unwrap_or_default();
         let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
+        if let Some(followed) = followed {
+            followed.finish(stored.body().clone(), stored.trailers().cloned());
+        }
         let Some(lead) = led.lead.take() else { return };
         judge.learn(&stored);
         let settled = match ttl {

@@ -11,6 +11,8 @@ use crate::codec::Codec;
 use crate::memo::claim::Claim;
 use crate::memo::clock::Moment;
 use crate::memo::config::Config;
+#[cfg(not(feature = "http"))]
+use crate::memo::lead::Expected;
 use crate::memo::lead::{Led, Manner};
 use crate::memo::lease::{End, Extension, Handed, LeaseError};
 use crate::memo::leases::Holding;
@@ -58,7 +60,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         loop {
             tokio::select! {
                 biased;
-                verdict = &mut led.verdict => return verdict.map_or(Attended::Abandoned, Attended::Concluded),
+                attended = self.conclude(*claim, &mut led.expected) => return attended,
                 manner = &mut led.manner, if !told_manner => {
                     told_manner = true;
                     match manner {
@@ -87,6 +89,12 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 }
             }
         }
+    }
+
+    #[cfg(not(feature = "http"))]
+    async fn conclude(&self, _: Claim, expected: &mut Expected<C::Value>) -> Attended<C::Value> {
+        let verdict = (&mut expected.verdict).await;
+        verdict.map_or(Attended::Abandoned, Attended::Concluded)
     }
 
     fn tending(&self, claim: Claim, asked_at: Instant) -> Tending {

@@ -60,6 +60,9 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 let marking = Marking::new(start, labels, self.shared.stamps_all());
                 self.share(claim, value, marking, landing).await;
             }
+            // `conclude` waits for what comes after it.
+            #[cfg(feature = "http")]
+            Attended::Concluded(Verdict::Preview(..)) => {}
             // Nobody has to wait for the store before going their own way.
             #[cfg(feature = "http")]
             Attended::Concluded(Verdict::Pass(marker)) => {

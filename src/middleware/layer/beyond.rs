@@ -71,6 +71,28 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
+    /// Whether requests that wait in the process of their leader get the response as it comes, rather than once it is
+    /// whole: its head as soon as that is one to share, and its body from the beginning, however late they come. Defaults
+    /// to `false`.
+    ///
+    /// The price is that nobody can take back what they have read. Where the leader's response breaks off, turns out to
+    /// be longer than [`max_body`](Self::max_body) or than there is room for, or has trailers that keep it from being
+    /// shared (`Set-Cookie`, too large), the body of each of them ends in an error, never as if it were whole; by default
+    /// one of them would have asked again, or all of them for themselves, and still do those who have not got the head
+    /// yet. `stale_if_error` and `wait_timeout` end with the head, too: a leader that stalls stalls them.
+    ///
+    /// What is invalidated reaches nobody who comes later, as ever: before anybody gets the head, the store is asked
+    /// whether the leader still has its lease, once for all who come within 5 milliseconds. Without a store that
+    /// answers, all of this process share.
+    ///
+    /// Recordings count against [`max_recording`](Self::max_recording) until the slowest of their readers is done. Calls
+    /// of gRPC are waited for to their end, where their status is, and so are responses on other nodes.
+    #[must_use]
+    pub fn stream_followers(mut self, stream: bool) -> Self {
+        self.settings.responses.stream_followers = stream;
+        self
+    }
+
     #[cfg(test)]
     pub(crate) fn random(mut self, random: crate::random::Random) -> Self {
         self.settings.responses.random = random;

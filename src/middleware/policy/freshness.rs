@@ -36,6 +36,15 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
+    /// The same permissions, and no lifetime: for those who wait at this moment.
+    pub(crate) fn for_nobody_later(self) -> Self {
+        Self {
+            for_authorized: self.for_authorized,
+            for_cookies: self.for_cookies,
+            ..Self::default()
+        }
+    }
+
     /// The terms of a response with these directives. Those without any freshness are for those who wait only.
     ///
     /// `targeted` says that the directives are from a targeted field, so that `Expires` does not count.

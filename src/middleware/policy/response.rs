@@ -54,6 +54,8 @@ pub(crate) struct ResponseRules {
     pub(crate) max_recording: u64,
     /// Of a layer for gRPC, what it stores of one method.
     pub(crate) grpc: Option<GrpcRules>,
+    /// Whether those who wait here may read a response before it is whole.
+    pub(crate) stream_followers: bool,
 }
 
 impl ResponseRules {
@@ -101,6 +103,7 @@ impl Default for ResponseRules {
             max_headers: Self::DEFAULT_MAX_HEADERS,
             max_recording: Self::DEFAULT_MAX_RECORDING,
             grpc: None,
+            stream_followers: false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! [`StoredResponse`] and its [`Meta`]data.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use super::{bare, frame};
 use crate::key::Address;
 use crate::middleware::cache_status::CACHE_STATUS;
 use crate::middleware::policy::ending::is_grpc;
+use crate::middleware::underway::Underway;
 
 /// A complete response, ready to be replayed any number of times.
 ///
@@ -29,6 +30,8 @@ pub struct StoredResponse {
     is_grpc: bool,
     clock: OnceLock<Clock>,
     aged: OnceLock<Box<Aged>>,
+    /// The body, where it is still coming and `body` has nothing of it.
+    underway: Option<Arc<Underway>>,
 }
 
 /// The header fields with room for what a hit adds to them.
@@ -58,6 +61,7 @@ impl StoredResponse {
             meta,
             clock: OnceLock::new(),
             aged: OnceLock::new(),
+            underway: None,
         }
     }
 
@@ -76,6 +80,22 @@ impl StoredResponse {
         // Nobody has asked for the age yet.
         let _ = self.clock.set(Clock { age, at });
         self
+    }
+
+    /// The same head, with a body that is still coming: for those who wait, and never to be stored.
+    pub(crate) fn underway(self, body: Underway) -> Self {
+        let underway = Some(Arc::new(body));
+        Self { underway, ..self }
+    }
+
+    /// The body that is still coming, if it is.
+    pub(crate) fn underway_body(&self) -> Option<&Underway> {
+        self.underway.as_deref()
+    }
+
+    /// Whether its body was coming, and never will.
+    pub(crate) fn has_broken_off(&self) -> bool {
+        self.underway_body().is_some_and(Underway::has_broken_off)
     }
 
     /// The status.
@@ -122,6 +142,9 @@ impl StoredResponse {
     /// A [`StoredResponseError`] where the status is not within 200 to 599, the time of storing not within the years
     /// 1970 to 9999, a section has more than 4096 fields, or the whole is longer than 2³¹ − 1 bytes.
     pub fn encode(&self, address: &Address) -> Result<Bytes, StoredResponseError> {
+        if self.underway.is_some() {
+            return Err(StoredResponseError::Truncated);
+        }
         frame::encode(address, self).map(Bytes::from)
     }
 

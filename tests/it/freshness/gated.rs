@@ -21,6 +21,7 @@ pub(crate) struct Gates {
     pub(crate) acquire: Gate,
     /// On the way back.
     pub(crate) acquired: Gate,
+    pub(crate) renewed: Gate,
     pub(crate) committed: Gate,
     pub(crate) released: Gate,
     pub(crate) checked: Gate,
@@ -28,6 +29,8 @@ pub(crate) struct Gates {
     pub(crate) notices: Gate,
     /// How many look-ups there were.
     pub(crate) looks: AtomicUsize,
+    /// How many leases were renewed, or were not there to be.
+    pub(crate) renewals: AtomicUsize,
     /// How often somebody asked whether a stamp is current.
     pub(crate) checks: AtomicUsize,
     /// How many watches there were.
@@ -100,7 +103,10 @@ impl Store for Gated {
     }
 
     async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
-        self.store.renew(address, token, lease).await
+        self.gates.renewals.fetch_add(1, Ordering::SeqCst);
+        let answer = self.store.renew(address, token, lease).await;
+        self.gates.renewed.pass().await;
+        answer
     }
 
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {

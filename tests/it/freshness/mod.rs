@@ -2,7 +2,7 @@
 
 mod fixture;
 mod flights;
-mod gated;
+pub(crate) mod gated;
 mod plain;
 mod redis;
 mod tags;

@@ -79,7 +79,7 @@ async fn a_body_declared_too_long_is_not_read_before_its_client_does() {
 }
 
 /// A body that knows its length, whatever the header fields say.
-struct Hinted(TestBody, u64);
+pub(super) struct Hinted(pub(super) TestBody, pub(super) u64);
 
 impl Body for Hinted {
     type Data = Bytes;

@@ -28,6 +28,7 @@ mod revalidation;
 mod scenarios;
 mod sharing;
 mod stale;
+mod streaming;
 mod succession;
 mod tags;
 mod vary;

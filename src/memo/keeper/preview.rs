@@ -1,0 +1,102 @@
+//! How a keeper hands out what stands for a result before there is one.
+//!
+//! A result goes to those who came before the store was asked to take it, because the store then says whether anything
+//! was invalidated since the computation began. Here that is asked before there is a result, and again for those who
+//! come later: that the lease is still held, and that no tag was invalidated, at a moment after somebody came, means that
+//! whatever invalidation they may know of came before the computation. That costs one command, or two where there are
+//! tags, for all who come within [`SPACING`].
+//!
+//! Where a result would stay in this process because the store cannot be asked, a preview goes to everybody as well.
+
+use std::future::{pending, poll_fn};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::Keeper;
+use super::attend::Attended;
+use crate::codec::Codec;
+use crate::memo::claim::Claim;
+use crate::memo::clock::Moment;
+use crate::memo::lead::Expected;
+use crate::memo::marking::Marking;
+use crate::memo::outcome::{Outcome, Preview, Verdict};
+use crate::store::Store;
+
+/// How long after one question to the store the next one is asked, at least.
+const SPACING: Duration = Duration::from_millis(5);
+
+impl<St: Store, C: Codec> Keeper<St, C> {
+    /// Waits for the verdict, and hands out the preview that there may be before it. Cancel safe.
+    pub(super) async fn conclude(&self, claim: Claim, expected: &mut Expected<C::Value>) -> Attended<C::Value> {
+        loop {
+            let verdict = tokio::select! {
+                biased;
+                verdict = &mut expected.verdict => verdict,
+                () = self.hand_out_if_any(claim, expected.preview.as_deref()) => return Attended::LeaseLost,
+            };
+            match verdict {
+                Ok(Verdict::Preview(preview, rest)) => {
+                    expected.preview = Some(Box::new(preview));
+                    expected.verdict = rest;
+                }
+                Ok(verdict) => return Attended::Concluded(verdict),
+                Err(_) => return Attended::Abandoned,
+            }
+        }
+    }
+
+    async fn hand_out_if_any(&self, claim: Claim, preview: Option<&Preview<C::Value>>) {
+        match preview {
+            // Boxed, because most computations have none.
+            Some(preview) => Box::pin(self.hand_out(claim, preview)).await,
+            None => pending().await,
+        }
+    }
+
+    /// Hands the preview to whoever may have it, for as long as the lease lasts.
+    async fn hand_out(&self, claim: Claim, preview: &Preview<C::Value>) {
+        let outcome = Arc::new(Outcome::Ready(preview.value.clone()));
+        loop {
+            poll_fn(|cx| self.flight.poll_unserved(cx)).await;
+            // Whoever comes from here on may know of an invalidation that came after the answer.
+            let asked = self.shared.clock.tick();
+            let Some(before) = self.confirm(claim, preview, asked).await else {
+                return;
+            };
+            self.flight.hand_out(Arc::clone(&outcome), before);
+            if before < asked {
+                // What is out of date stays so.
+                pending::<()>().await;
+            }
+            sleep(SPACING).await;
+        }
+    }
+
+    /// Before which moment those came who may have the preview, where the store is `asked` now; `None` where the lease is
+    /// lost.
+    async fn confirm(&self, claim: Claim, preview: &Preview<C::Value>, asked: Moment) -> Option<Moment> {
+        if !claim.is_held() {
+            return Some(Moment::END);
+        }
+        let marking = Marking::new(preview.start, preview.labels.clone(), self.shared.stamps_all());
+        // On one connection, both are on their way together.
+        let (held, before) = tokio::join!(self.renew(self.config.lease), self.before(marking, asked));
+        (held.unwrap_or(true) || self.is_forgotten(claim)).then_some(before)
+    }
+
+    async fn before(&self, marking: Marking, asked: Moment) -> Moment {
+        let Marking::Stamped(stamp, begun) = marking else {
+            return asked;
+        };
+        match self.shared.store.is_current(&self.shared.tag, &stamp).await {
+            Ok(true) => asked,
+            Ok(false) => begun,
+            Err(error) => {
+                self.shared.store_failed(&self.address, "is_current", &error);
+                asked
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! [`Underway`]: a response whose head is there, for those who read its body while it comes.
+//!
+//! Off unless [`stream_followers`](super::MemoLockLayer::stream_followers) is set. What may be shared by its head may
+//! turn out at its end to be broken, or private after all; those who have begun to read then get an error in place of
+//! the end. Trailers are kept back until the end has been judged, and calls of gRPC are left out: what has come of them
+//! only their trailers tell.
+//!
+//! One recording serves all: the store's value, and whoever reads. It counts against the bound on recordings until the
+//! last of them is done.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+
+use super::audience::{Audience, Next, Producer, Reader};
+use super::body::consume;
+use super::computation::Computation;
+use super::draft::Draft;
+use super::policy::ending::is_grpc;
+use super::policy::freshness::Terms;
+use super::policy::response::Sharing;
+use super::policy::vary::{self, Vary};
+use super::recording::{Part, Recorder};
+use super::reservation::Reservation;
+use super::stored_response::StoredResponse;
+use crate::store::Store;
+
+/// What makes the body of a response grow for its followers.
+pub(crate) type Followed = Producer<Option<HeaderMap>>;
+
+/// The body of a response that is still coming.
+pub(crate) struct Underway {
+    audience: Arc<Audience<Option<HeaderMap>>>,
+    hint: SizeHint,
+    reservation: Arc<Reservation>,
+}
+
+impl Underway {
+    /// Nothing yet of a body of about this size.
+    pub(crate) fn new(hint: SizeHint, reservation: Arc<Reservation>) -> (Followed, Self) {
+        let (producer, audience) = Audience::new();
+        let underway = Self {
+            audience,
+            hint,
+            reservation,
+        };
+        (producer, underway)
+    }
+
+    /// Whether the body broke off.
+    pub(crate) fn has_broken_off(&self) -> bool {
+        self.audience.has_broken_off()
+    }
+
+    /// All of the body, from its beginning.
+    pub(crate) fn follow(&self) -> Following {
+        Following {
+            reader: Audience::join(&self.audience),
+            remaining: self.hint,
+            has_ended: false,
+            _reservation: Arc::clone(&self.reservation),
+        }
+    }
+}
+
+/// A follower's end of the body.
+pub(crate) struct Following {
+    reader: Reader<Option<HeaderMap>>,
+    remaining: SizeHint,
+    has_ended: bool,
+    /// What is read from is in memory as long as its readers.
+    _reservation: Arc<Reservation>,
+}
+
+impl Following {
+    pub(crate) fn poll_next<B>(&mut self, cx: &mut Context<'_>) -> Poll<Part<B>> {
+        if self.has_ended {
+            return Poll::Ready(Part::End);
+        }
+        let frame = match ready!(self.reader.poll_next(cx)) {
+            Next::Data(data) => Frame::data(data),
+            Next::End(Some(trailers)) => {
+                self.has_ended = true;
+                Frame::trailers(trailers)
+            }
+            Next::End(None) => return Poll::Ready(Part::End),
+            Next::BrokenOff => return Poll::Ready(Part::Failed("the response that was followed broke off".into())),
+        };
+        consume(&mut self.remaining, &frame);
+        Poll::Ready(Part::Frame(frame))
+    }
+
+    pub(crate) fn remaining(&self) -> SizeHint {
+        self.remaining
+    }
+}
+
+impl<St: Store> Computation<St> {
+    /// What followers get of the response while `recorder` records it, unless they have to wait for the end.
+    pub(super) fn preview<B>(
+        &self,
+        recorder: &mut Recorder<B>,
+        hint: SizeHint,
+        sharing: Sharing,
+        draft: &mut Draft,
+    ) -> Option<Arc<StoredResponse>> {
+        if !self.judge.rules.stream_followers || is_grpc(&draft.headers) {
+            return None;
+        }
+        let variant = match vary::names(&draft.headers) {
+            Vary::Names(names) => Some(vary::fingerprint(&names, &self.request_headers)),
+            Vary::None => None,
+            Vary::Any => return None,
+        };
+        draft.settle_generation();
+        // However short it is fresh, it is not stale to those who wait for it.
+        let terms = match sharing {
+            Sharing::Store(terms) => terms.for_nobody_later(),
+            Sharing::Share | Sharing::Pass(_) => Terms::default(),
+        };
+        let head = draft.clone().finish(Bytes::new(), None, terms, variant);
+        Some(Arc::new(head.underway(recorder.follow(hint))))
+    }
+}

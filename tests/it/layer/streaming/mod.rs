@@ -1,0 +1,8 @@
+//! Followers who read a response while it comes: they get what they would have got at its end, or an error.
+
+mod endings;
+mod fixture;
+mod flow;
+mod invalidation;
+mod sharing;
+mod wire;
