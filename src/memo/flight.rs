@@ -280,7 +280,10 @@ pub(crate) struct Waiter<L, O> {
 
 impl<L, O> Waiter<L, O> {
     /// Waits for the outcome only, whatever is offered.
-    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "callers of the core can always lead"))]
+    #[cfg_attr(
+        not(feature = "http"),
+        allow(dead_code, reason = "callers of the core can always lead")
+    )]
     pub(crate) fn stand_by(self) -> Self {
         let Some(id) = self.id else { return self };
         let mut state = self.flight.state();

@@ -191,7 +191,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                             ..miss
                         };
                     }
-                    Obtained::Lead(lead) if self.may_defer && lead.held => {
+                    Obtained::Lead(lead) if self.may_defer() && lead.held => {
                         return self.lead_or_wait(lead, service, request, miss, deadline);
                     }
                     Obtained::Lead(lead) => return self.lead(lead, service, request, miss),
@@ -203,7 +203,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                         Some(refusal) => return Step::Done(Ok(refusal)),
                         None => break,
                     },
-                    Obtained::TimedOut if self.may_defer => {
+                    Obtained::TimedOut if self.may_defer() => {
                         let mut response = deferral::timed_out(&WaitedFor::of(request.headers()));
                         let forwarded = Forwarded::because(miss.why).collapsed(true).detail("timeout");
                         self.say(forwarded, response.headers_mut());
@@ -264,7 +264,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         miss: Miss,
     ) -> Computation<St> {
         let Miss { place, stale, why, .. } = miss;
-        let may_defer = self.may_defer && lead.held;
+        let may_defer = self.may_defer() && lead.held;
         if may_defer {
             let promise = Promise::new(place.address.clone(), self.memo.config.lease);
             request.extensions_mut().insert(promise);

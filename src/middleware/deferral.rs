@@ -79,6 +79,11 @@ pub(super) fn timed_out<B>(waited_for: &WaitedFor) -> Response<MemoBody<B>> {
 }
 
 impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+    /// Whether handlers may leave a response to somebody else.
+    pub(super) fn may_defer(&self) -> bool {
+        self.memo.config.requests
+    }
+
     /// Leads with this request, and waits with the others if somebody else is to give the response.
     pub(super) fn lead_or_wait<S, B, ResBody>(
         self: Arc<Self>,

@@ -76,7 +76,6 @@ impl<St: Store> MemoLockLayer<St> {
             requests: RequestRules::default(),
             responses: ResponseRules::default(),
             cache_status: false,
-            may_defer: false,
             vary: Arc::default(),
             permissions: Arc::default(),
             markers: Arc::default(),

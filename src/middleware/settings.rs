@@ -19,8 +19,6 @@ pub(crate) struct Settings<St, K> {
     pub(crate) responses: ResponseRules,
     /// Whether responses say what the layer did.
     pub(crate) cache_status: bool,
-    /// Whether handlers may leave a response to somebody else.
-    pub(crate) may_defer: bool,
     pub(crate) vary: Arc<VaryIndex>,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) markers: Arc<Markers>,
@@ -35,7 +33,6 @@ impl<St, K> Settings<St, K> {
             requests: self.requests,
             responses: self.responses,
             cache_status: self.cache_status,
-            may_defer: self.may_defer,
             vary: self.vary,
             permissions: self.permissions,
             markers: self.markers,
