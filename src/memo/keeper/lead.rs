@@ -8,7 +8,7 @@ use super::search::Search;
 use super::{Granted, Keeper, Landing};
 use crate::codec::Codec;
 use crate::memo::claim::Claim;
-use crate::memo::lead::Lead;
+use crate::memo::lead::{Lead, Led};
 use crate::memo::leases::Holding;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::{Outcome, Verdict};
@@ -41,22 +41,12 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     ) -> Ended {
         let mut stored = false;
         let mut claim = granted.claim;
-        let (mut lead, mut led) = Lead::new(granted.start);
-        lead.held = claim.is_held();
-        if self.flight.offer(lead).is_err() {
-            self.release(claim, Release::Abandoned).await;
+        let Some(mut led) = self.offer(&granted, holding).await else {
             return match self.flight.waiting() {
                 0 => Ended::Landed { stored },
                 _ => Ended::Declined,
             };
-        }
-        if claim == Claim::None {
-            holding.give_back();
-        }
-        if !claim.is_held() && !self.shared.leases.is_closed() {
-            self.shared.counters.failed_open.add();
-            tracing::debug!(address = %self.address.readable(), "computing without a lease");
-        }
+        };
         match self
             .attend(&mut claim, granted.asked_at, search, holding, &mut led)
             .await
@@ -103,6 +93,24 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         }
         drop(led.settled);
         Ended::Landed { stored }
+    }
+
+    /// Offers the lead; gives the lock back where nobody is there to take it.
+    async fn offer(&self, granted: &Granted, holding: &mut Holding<'_>) -> Option<Led<C::Value>> {
+        let (mut lead, led) = Lead::new(granted.start);
+        lead.held = granted.claim.is_held();
+        if self.flight.offer(lead).is_err() {
+            self.release(granted.claim, Release::Abandoned).await;
+            return None;
+        }
+        if granted.claim == Claim::None {
+            holding.give_back();
+        }
+        if !granted.claim.is_held() && !self.shared.leases.is_closed() {
+            self.shared.counters.failed_open.add();
+            tracing::debug!(address = %self.address.readable(), "computing without a lease");
+        }
+        Some(led)
     }
 
     #[cfg(feature = "http")]

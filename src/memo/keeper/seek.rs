@@ -87,7 +87,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Err(error) => {
                 self.shared.store_failed(&self.address, "acquire", &error);
                 // Without the store nobody can resolve what was started, nor what would be started now.
-                if search.starts.any() {
+                if search.starts.any() || (self.config.requests && search.held) {
                     return self.listen_for(RETRY, search).await.ok().flatten();
                 }
                 return Some(Sought::Lead(Granted::without(error.kind().into())));
@@ -108,20 +108,9 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             return Some(Sought::Landed(Outcome::Stale, Moment::END));
         }
         let (remaining, immortal) = match acquired.lock {
-            Lock::Granted if closed => {
-                self.release(claim, Release::Abandoned).await;
-                return Some(Sought::Lead(Granted::without(Claim::None)));
-            }
-            Lock::Granted if self.config.requests && search.lapsed(&self.config) => {
-                self.release(claim, Release::Abandoned).await;
-                return None;
-            }
             Lock::Granted => {
-                if search.hearing.is_some() {
-                    self.shared.counters.taken_over.add();
-                    tracing::debug!(address = %self.address.readable(), "taking over from another process");
-                }
-                return Some(Sought::Lead(Granted { claim, asked_at, start }));
+                let granted = Granted { claim, asked_at, start };
+                return self.granted(granted, closed, search).await;
             }
             Lock::Held { remaining: Some(time) } => (time, false),
             // A lock that never expires can only be waited for once.
@@ -137,6 +126,28 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             search.holder_died = true;
             None
         })
+    }
+
+    /// What to do with a lock that is ours. Nothing, and it is given back, where the work was started often enough.
+    async fn granted(
+        &self,
+        granted: Granted,
+        closed: bool,
+        search: &mut Search<'_, St, C>,
+    ) -> Option<Sought<C::Value>> {
+        if closed {
+            self.release(granted.claim, Release::Abandoned).await;
+            return Some(Sought::Lead(Granted::without(Claim::None)));
+        }
+        if self.config.requests && search.lapsed(&self.config) {
+            self.release(granted.claim, Release::Abandoned).await;
+            return None;
+        }
+        if search.hearing.is_some() {
+            self.shared.counters.taken_over.add();
+            tracing::debug!(address = %self.address.readable(), "taking over from another process");
+        }
+        Some(Sought::Lead(granted))
     }
 
     /// Reads the value, and listens for as long as one more start of the work would have to finish it: nothing is started

@@ -58,15 +58,15 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     }
 
     /// How long, in bytes, an id may be to be memoized. For a longer one every caller computes, and nothing is stored.
-    /// Defaults to 2048, which no [`Key`] exceeds.
+    /// Defaults to 2048, which no [`Key`](crate::Key) exceeds.
     #[must_use]
     pub fn max_key(mut self, bytes: usize) -> Self {
         self.config.limits.key = bytes;
         self
     }
 
-    /// What becomes of callers at a limit: they compute for themselves, or get [`Error::AtLimit`]. Defaults to the
-    /// first, [`AtLimit::Bypass`].
+    /// What becomes of callers at a limit: they compute for themselves, or get
+    /// [`Error::AtLimit`](crate::Error::AtLimit). Defaults to the first, [`AtLimit::Bypass`].
     #[must_use]
     pub fn at_limit(mut self, at_limit: AtLimit) -> Self {
         self.config.limits.at_limit = at_limit;
