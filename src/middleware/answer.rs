@@ -10,7 +10,6 @@ use tower_service::Service;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::computation::Computation;
-use super::deferral::{self, WaitedFor};
 use super::finder::{Found, Place, is_variant};
 use super::future::{Direct, Step};
 use super::judge::Judge;
@@ -204,10 +203,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                         None => break,
                     },
                     Obtained::TimedOut if self.may_defer() => {
-                        let mut response = deferral::timed_out(&WaitedFor::of(request.headers()));
-                        let forwarded = Forwarded::because(miss.why).collapsed(true).detail("timeout");
-                        self.say(forwarded, response.headers_mut());
-                        return Step::Done(Ok(response));
+                        return Step::Done(Ok(self.waited_too_long(request.headers(), miss.why)));
                     }
                     Obtained::TimedOut => {
                         detail = Some("timeout");
