@@ -11,7 +11,6 @@ use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::computation::Computation;
 use super::credentials::Asker;
-use super::deferral::{self, WaitedFor};
 use super::finder::{Found, Place, is_variant};
 use super::future::{Direct, Step};
 use super::grpc::TIMEOUT;
@@ -179,7 +178,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                             ..miss
                         };
                     }
-                    Obtained::Lead(lead) if self.may_defer && lead.held => {
+                    Obtained::Lead(lead) if self.may_defer() && lead.held => {
                         return self.lead_or_wait(lead, service, request, miss, deadline);
                     }
                     Obtained::Lead(lead) => return self.lead(lead, service, request, miss),
@@ -196,11 +195,8 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                             None => break,
                         }
                     }
-                    Obtained::TimedOut if self.may_defer => {
-                        let mut response = deferral::timed_out(&WaitedFor::of(request.headers()));
-                        let forwarded = Forwarded::because(miss.why).collapsed(true).detail("timeout");
-                        self.say(forwarded, response.headers_mut());
-                        return Step::Done(Ok(response));
+                    Obtained::TimedOut if self.may_defer() => {
+                        return Step::Done(Ok(self.waited_too_long(request.headers(), miss.why)));
                     }
                     Obtained::TimedOut => {
                         detail = Some("timeout");
@@ -263,7 +259,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             asker,
             ..
         } = miss;
-        let may_defer = self.may_defer && lead.held;
+        let may_defer = self.may_defer() && lead.held;
         if may_defer {
             let promise = Promise::new(place.address.clone(), self.memo.config.lease);
             request.extensions_mut().insert(promise);

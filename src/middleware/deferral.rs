@@ -49,21 +49,21 @@ pub(super) fn own<B>(mut head: response::Parts, body: B) -> Response<MemoBody<B>
 }
 
 /// What a client that has waited for nothing understands.
-pub(super) enum WaitedFor {
+enum WaitedFor {
     Http,
     /// With the content type of its request.
     Grpc(HeaderValue),
 }
 
 impl WaitedFor {
-    pub(super) fn of(request: &HeaderMap) -> Self {
+    fn of(request: &HeaderMap) -> Self {
         let content_type = request.get(CONTENT_TYPE).filter(|_| is_grpc(request));
         content_type.cloned().map_or(Self::Http, Self::Grpc)
     }
 }
 
 /// 504, or DEADLINE_EXCEEDED in a response that is over with its head.
-pub(super) fn timed_out<B>(waited_for: &WaitedFor) -> Response<MemoBody<B>> {
+fn timed_out<B>(waited_for: &WaitedFor) -> Response<MemoBody<B>> {
     match waited_for {
         WaitedFor::Http => {
             let mut response = Response::new(MemoBody::empty());
@@ -77,6 +77,11 @@ pub(super) fn timed_out<B>(waited_for: &WaitedFor) -> Response<MemoBody<B>> {
 }
 
 impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+    /// Whether handlers may leave a response to somebody else.
+    pub(super) fn may_defer(&self) -> bool {
+        self.memo.config.requests
+    }
+
     /// Leads with this request, and waits with the others if somebody else is to give the response.
     pub(super) fn lead_or_wait<S, B, ResBody>(
         self: Arc<Self>,
@@ -122,6 +127,14 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             };
             Step::Done(answer)
         })
+    }
+
+    /// The answer to a request that never was with the handler.
+    pub(super) fn waited_too_long<ResBody>(&self, request: &HeaderMap, why: Forward) -> Response<MemoBody<ResBody>> {
+        let mut response = timed_out(&WaitedFor::of(request));
+        let forwarded = Forwarded::because(why).collapsed(true).detail("timeout");
+        self.say(forwarded, response.headers_mut());
+        response
     }
 
     fn given<ResBody>(&self, stored: Arc<StoredResponse>, why: Forward) -> Response<MemoBody<ResBody>> {

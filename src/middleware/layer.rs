@@ -78,7 +78,6 @@ impl<St: Store> MemoLockLayer<St> {
             requests: RequestRules::default(),
             responses: ResponseRules::default(),
             cache_status: false,
-            may_defer: false,
             cache_status_key: false,
             vary: Arc::default(),
             permissions: Arc::default(),

@@ -20,8 +20,6 @@ pub(crate) struct Settings<St, K> {
     pub(crate) responses: ResponseRules,
     /// Whether responses say what the layer did.
     pub(crate) cache_status: bool,
-    /// Whether handlers may leave a response to somebody else.
-    pub(crate) may_defer: bool,
     /// Whether they say the key, too.
     pub(crate) cache_status_key: bool,
     pub(crate) vary: Arc<VaryIndex>,
@@ -40,7 +38,6 @@ impl<St, K> Settings<St, K> {
             requests: self.requests,
             responses: self.responses,
             cache_status: self.cache_status,
-            may_defer: self.may_defer,
             cache_status_key: self.cache_status_key,
             vary: self.vary,
             permissions: self.permissions,

@@ -205,9 +205,10 @@ async fn tags_of_values_are_shared_with_programs_in_python() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_in_python_resolves_an_http_promise() {
-    let writer = RESPONSES.lines().skip_while(|line| *line != "//! ```python").skip(1);
-    let writer = writer.take_while(|line| *line != "//! ```");
-    let writer: Vec<_> = writer
+    let programs = RESPONSES.split("//! ```python\n").skip(1);
+    let writers = programs.filter_map(|program| program.split("//! ```\n").next());
+    let writer: Vec<_> = writers
+        .flat_map(str::lines)
         .map(|line| line.strip_prefix("//! ").unwrap_or_default())
         .collect();
     let program = writer.join("\n") + RESPOND;

@@ -38,7 +38,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// layer.
     #[must_use]
     pub fn may_defer(mut self) -> Self {
-        self.settings.may_defer = true;
+        self.settings.memo.config.requests = true;
         self
     }
 

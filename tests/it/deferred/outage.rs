@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::fixture::{Worker, get, listening, node, nodes, one_pdf, queued, statuses};
+use super::fixture::{Worker, get, listening, node, nodes, queued, statuses};
 use crate::support::RedisServer;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,8 +41,9 @@ async fn a_redis_that_comes_back_empty_costs_a_report_at_most() {
     let asked = Instant::now();
     loop {
         let answers = get(&nodes, "/report/43", 3).await.expect("no panic");
-        if answers.iter().flatten().all(|answer| answer.status == 200) {
-            assert!(one_pdf(answers).starts_with(b"%PDF-1.7\n% report 43, "));
+        // A job whose fate the queue did not tell may be rendered twice.
+        let is_report = |body: &[u8]| body.starts_with(b"%PDF-1.7\n% report 43, ");
+        if answers.iter().flatten().all(|answer| is_report(&answer.body)) {
             break;
         }
         assert!(asked.elapsed() < Duration::from_secs(20), "the nodes do not recover");
