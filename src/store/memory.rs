@@ -1,18 +1,20 @@
 //! [`MemoryStore`]: the embedded store.
 
 mod generations;
+mod watch;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use slab::Slab;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use self::generations::Generations;
-use super::{Acquire, Generation, Lock, Notice, Release, Stamp, Store, Token, Value, Watch};
+pub use self::watch::MemoryWatch;
+use super::{Acquire, Generation, Lock, Notice, Release, Stamp, Store, Token, Value};
 use crate::error::StoreError;
 use crate::key::{Address, Label, Tag};
 
@@ -341,54 +343,6 @@ impl Store for MemoryStore {
     }
 
     fn watch(&self, address: &Address) -> MemoryWatch {
-        let (sender, notices) = unbounded_channel();
-        let _ = sender.send(Notice::Reread);
-        let id = self
-            .inner
-            .slots()
-            .entry(address.clone())
-            .or_default()
-            .watchers
-            .insert(sender);
-        MemoryWatch {
-            store: Arc::downgrade(&self.inner),
-            address: address.clone(),
-            id,
-            notices,
-        }
-    }
-}
-
-/// What [`MemoryStore`]'s [`watch`](Store::watch) returns.
-pub struct MemoryWatch {
-    store: Weak<Inner>,
-    address: Address,
-    id: usize,
-    notices: UnboundedReceiver<Notice>,
-}
-
-impl Watch for MemoryWatch {
-    async fn next(&mut self) -> Notice {
-        match self.notices.recv().await {
-            Some(notice) => notice,
-            // The store is gone, so nothing will ever happen here again.
-            None => std::future::pending().await,
-        }
-    }
-}
-
-impl Drop for MemoryWatch {
-    fn drop(&mut self) {
-        if let Some(store) = self.store.upgrade() {
-            store.unwatch(&self.address, self.id);
-        }
-    }
-}
-
-impl fmt::Debug for MemoryWatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryWatch")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        MemoryWatch::new(&self.inner, address)
     }
 }

@@ -12,7 +12,8 @@ use http::{Method, StatusCode};
 
 use super::error::StoredResponseError;
 use super::message::{self, KNOWN_LENGTH_RESPONSE};
-use super::response::{Meta, StoredResponse};
+use super::meta::Meta;
+use super::response::StoredResponse;
 use crate::key::Address;
 use crate::middleware::control::MemoControl;
 use crate::middleware::policy::cookies::SetCookie;

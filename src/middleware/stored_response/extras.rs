@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::StoredResponseError;
 use super::frame::{MAX_SPAN, put_millis, read_span};
-use super::response::Meta;
+use super::meta::Meta;
 use super::wire::Reader;
 
 const KEPT_FOR: u8 = 1;

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::error::StoredResponseError;
 use super::extras;
 use super::message::{self, Encoder};
-use super::response::{Meta, StoredResponse};
+use super::meta::Meta;
+use super::response::StoredResponse;
 use super::wire::Reader;
 use crate::key::Address;
 

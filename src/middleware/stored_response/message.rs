@@ -5,7 +5,8 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::status::StatusCode;
 
 use super::error::StoredResponseError;
-use super::response::{Meta, StoredResponse};
+use super::meta::Meta;
+use super::response::StoredResponse;
 use super::wire::{Reader, block_len, put_block, put_varint};
 
 /// The framing indicator of a known-length response (RFC 9292, section 3.3).

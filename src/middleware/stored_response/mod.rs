@@ -128,6 +128,7 @@ mod extras;
 mod form;
 mod frame;
 mod message;
+mod meta;
 mod raw_body;
 mod response;
 #[cfg(test)]
@@ -137,4 +138,5 @@ mod wire;
 pub use self::binary_http::BinaryHttp;
 pub use self::error::StoredResponseError;
 pub(crate) use self::form::Form;
-pub use self::response::{Meta, StoredResponse};
+pub use self::meta::Meta;
+pub use self::response::StoredResponse;

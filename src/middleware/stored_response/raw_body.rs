@@ -6,7 +6,8 @@ use http::status::StatusCode;
 
 use super::error::StoredResponseError;
 use super::frame;
-use super::response::{Meta, StoredResponse};
+use super::meta::Meta;
+use super::response::StoredResponse;
 
 /// Stores of each response nothing but its body.
 ///

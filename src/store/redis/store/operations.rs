@@ -1,0 +1,220 @@
+//! The contract of a store in terms of Redis commands.
+
+use std::time::Duration;
+
+use redis::{Cmd, Pipeline, Value as Reply};
+
+use super::RedisStore;
+use crate::error::StoreError;
+use crate::key::{Address, Label, Tag};
+use crate::store::redis::error;
+use crate::store::redis::generations::Generations;
+use crate::store::redis::keyspace::Keyspace;
+use crate::store::redis::link::RedisWatch;
+use crate::store::redis::message;
+use crate::store::redis::reply::{held, value};
+use crate::store::redis::script::{self, Script, millis};
+use crate::store::{Acquire, Generation, Lock, Release, Stamp, Store, Token, Value};
+
+impl Store for RedisStore {
+    type Watch = RedisWatch;
+
+    async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
+        let keys = Keyspace::new(address);
+        let mut get = Cmd::new();
+        get.arg("GET").arg(keys.value());
+        value(self.inner.link.send(keys, &get).await?)
+    }
+
+    async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
+        let keys = Keyspace::new(address);
+        let (lock, own) = (keys.lock(), token.to_string());
+        let mut pipeline = Pipeline::with_capacity(3);
+        pipeline.cmd("SET").arg(&lock).arg(&own);
+        pipeline.arg("NX").arg("PX").arg(millis(lease));
+        pipeline.cmd("GET").arg(keys.value());
+        pipeline.cmd("PTTL").arg(&lock);
+        let replies = self.inner.link.send_all(keys, &pipeline).await?;
+        let Ok([set, get, ttl]) = <[Reply; 3]>::try_from(replies) else {
+            return Err(error::unexpected());
+        };
+        let value = value(get)?;
+        let lock = match set {
+            Reply::Okay => Lock::Granted,
+            // Refused, unless an earlier attempt of the same holder took it and its answer was lost. With a value
+            // there nobody needs to know.
+            Reply::Nil if value.is_none() && self.is_held_with(keys, &own).await? => {
+                self.extend(address, token, lease).await?
+            }
+            Reply::Nil => match held(ttl)? {
+                Lock::Held { remaining: None } => self.limit(keys, lease).await?,
+                lock => lock,
+            },
+            Reply::ServerError(error) => return Err(error::rejected(&error)),
+            _ => return Err(error::unexpected()),
+        };
+        Ok(Acquire { lock, value })
+    }
+
+    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
+        let keys = Keyspace::new(address);
+        let lease = millis(lease).to_string();
+        let args = [token.to_string().into_bytes(), lease.into_bytes()];
+        self.run(keys, &script::RENEW, &[&keys.lock()], &[&args[0], &args[1]])
+            .await
+    }
+
+    async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
+        let keys = Keyspace::new(address);
+        let bytes = value.bytes()?;
+        let (token, ttl) = (token.to_string(), millis(ttl).to_string());
+        let inline = self.is_inline(keys, value, &bytes);
+        let channel = if inline { keys.promise() } else { keys.control() };
+        let args = [
+            token.as_bytes(),
+            &bytes,
+            ttl.as_bytes(),
+            channel.as_bytes(),
+            message::STORED,
+        ];
+        let args = if inline { &args[..4] } else { &args };
+        self.run(keys, &script::COMMIT, &[&keys.lock(), keys.value()], args)
+            .await
+    }
+
+    async fn defer(&self, address: &Address, token: Token, lease: Duration, starts: u32) -> Result<bool, StoreError> {
+        let keys = Keyspace::new(address);
+        let (token, lease, channel) = (token.to_string(), millis(lease).to_string(), keys.control());
+        let payload = message::deferred(starts);
+        let args = [token.as_bytes(), lease.as_bytes(), channel.as_bytes(), &payload];
+        self.run(keys, &script::DEFER, &[&keys.lock()], &args).await
+    }
+
+    async fn resolve(&self, address: &Address, value: &Value, ttl: Duration) -> Result<(), StoreError> {
+        let keys = Keyspace::new(address);
+        let bytes = value.bytes()?;
+        let stored = !ttl.is_zero();
+        let ttl = if stored { millis(ttl) } else { 0 }.to_string();
+        // What is not stored cannot be read.
+        let whole = !stored || self.is_inline(keys, value, &bytes);
+        let channel = if whole { keys.promise() } else { keys.control() };
+        let args = [&bytes[..], ttl.as_bytes(), channel.as_bytes(), message::STORED];
+        let args = if whole { &args[..3] } else { &args };
+        self.run(keys, &script::RESOLVE, &[keys.value()], args).await?;
+        Ok(())
+    }
+
+    async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
+        let keys = Keyspace::new(address);
+        let token = token.to_string();
+        let (channel, payload) = match &reason {
+            // Other members of the family wait for it as well, and listen nowhere else.
+            Release::Shared(value) if keys.is_common() && value.stamp().is_none() => (keys.promise(), value.bytes()?),
+            reason => {
+                let payload = message::release(reason, self.inner.inline_limit);
+                (keys.control(), payload.into())
+            }
+        };
+        let args = [token.as_bytes(), channel.as_bytes(), &payload];
+        self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await
+    }
+
+    async fn mark(&self, address: &Address, token: Token, marker: &Value, ttl: Duration) -> Result<bool, StoreError> {
+        let keys = Keyspace::new(address);
+        let bytes = marker.bytes()?;
+        let (token, ttl, channel) = (token.to_string(), millis(ttl).to_string(), keys.control());
+        let payload = message::release(&Release::Pass, self.inner.inline_limit);
+        let args = [token.as_bytes(), &bytes, ttl.as_bytes(), channel.as_bytes(), &payload];
+        self.run(keys, &script::COMMIT, &[&keys.lock(), keys.value()], &args)
+            .await
+    }
+
+    async fn unmark(&self, address: &Address, marker: &Value) -> Result<(), StoreError> {
+        let keys = Keyspace::new(address);
+        let bytes = marker.bytes()?;
+        self.run(keys, &script::UNMARK, &[keys.value()], &[&bytes]).await?;
+        Ok(())
+    }
+
+    async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
+        let keys = Keyspace::new(address);
+        let channel = keys.control();
+        let args = [channel.as_bytes(), message::INVALIDATED];
+        self.run(keys, &script::INVALIDATE, &[&keys.lock(), keys.value()], &args)
+            .await?;
+        Ok(())
+    }
+
+    async fn generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
+        self.generations(tag).now().await
+    }
+
+    async fn is_current(&self, tag: &Tag, stamp: &Stamp) -> Result<bool, StoreError> {
+        self.generations(tag).is_current(stamp).await
+    }
+
+    async fn invalidate_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
+        self.generations(tag).invalidate(labels).await
+    }
+
+    async fn invalidate_all(&self, tag: &Tag) -> Result<(), StoreError> {
+        self.generations(tag).invalidate_all().await
+    }
+
+    fn watch(&self, address: &Address) -> RedisWatch {
+        self.inner.link.watch(address)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.inner.link.epoch()
+    }
+}
+
+impl RedisStore {
+    async fn run(&self, at: Keyspace<'_>, script: &Script, keys: &[&str], args: &[&[u8]]) -> Result<bool, StoreError> {
+        script.run(&self.inner.link, at, keys, args).await
+    }
+
+    /// Whether a value is published itself, rather than the news of it. To other members of the family, each payload is the
+    /// value to the letter, and there is no other way to it; a stamp in front of it is not for them.
+    fn is_inline(&self, keys: Keyspace<'_>, value: &Value, bytes: &[u8]) -> bool {
+        match keys.is_common() {
+            true => value.stamp().is_none(),
+            false => bytes.len() <= self.inner.inline_limit,
+        }
+    }
+
+    fn generations(&self, tag: &Tag) -> Generations<'_> {
+        Generations::new(&self.inner.link, tag)
+    }
+
+    async fn is_held_with(&self, keys: Keyspace<'_>, token: &str) -> Result<bool, StoreError> {
+        let mut get = Cmd::new();
+        get.arg("GET").arg(keys.lock());
+        let holder = self.inner.link.send(keys, &get).await?;
+        Ok(matches!(holder, Reply::BulkString(holder) if holder == token.as_bytes()))
+    }
+
+    /// Gives a lock that never expires, and which nobody of the family took, an end: it would cost everybody who comes
+    /// a wait, for good.
+    async fn limit(&self, keys: Keyspace<'_>, lease: Duration) -> Result<Lock, StoreError> {
+        let mut expire = Cmd::new();
+        expire.arg("PEXPIRE").arg(keys.lock()).arg(millis(lease));
+        let limited = matches!(self.inner.link.send(keys, &expire).await?, Reply::Int(_));
+        Ok(Lock::Held {
+            remaining: limited.then_some(lease),
+        })
+    }
+
+    /// The lease of a lock that an earlier attempt took already starts anew.
+    async fn extend(&self, address: &Address, token: Token, lease: Duration) -> Result<Lock, StoreError> {
+        Ok(if self.renew(address, token, lease).await? {
+            Lock::Granted
+        } else {
+            // Lost in between: worth another attempt at once.
+            Lock::Held {
+                remaining: Some(Duration::ZERO),
+            }
+        })
+    }
+}
