@@ -85,6 +85,7 @@ pub fn shared_reply(headers: &HeaderMap, trailers: Option<&HeaderMap>, content: 
         headers,
         trailers,
         body_len: content.len() as u64,
+        set_cookie: rules.set_cookie,
     };
     extent(grpc_policy::at_end(at_head, &ended, content, &rules))
 }
