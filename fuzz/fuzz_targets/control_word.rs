@@ -22,6 +22,7 @@ fuzz_target!(|data: &[u8]| {
         }
         Some(Notice::Reread) => assert_eq!(data, b"stored"),
         Some(Notice::Invalidated) => assert_eq!(data, b"invalidated"),
+        Some(Notice::Deferred { starts }) => assert_eq!(data, fuzzing::deferred(starts)),
         Some(other) => panic!("{other:?} is nothing to say on a control channel"),
         None => {}
     }

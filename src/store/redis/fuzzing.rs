@@ -20,6 +20,12 @@ pub fn control(reason: &Release) -> Vec<u8> {
     message::release(reason, usize::MAX)
 }
 
+/// The payload that announces that work was started `starts` times.
+#[must_use]
+pub fn deferred(starts: u32) -> Vec<u8> {
+    message::deferred(starts)
+}
+
 /// Where the server of a URL is.
 ///
 /// # Errors
