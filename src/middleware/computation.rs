@@ -26,6 +26,7 @@ use super::policy::fields;
 use super::policy::freshness::Terms;
 use super::policy::response::{ServerError, Sharing};
 use super::policy::revalidation;
+use super::policy::vary::{self, Vary};
 use super::recording::recording;
 use super::replay;
 use super::reservation::Reservation;
@@ -216,7 +217,12 @@ impl<St: Store> Computation<St> {
             Sharing::Store(_) if !is_about => Sharing::Share,
             sharing => sharing,
         };
-        let variant = stale.meta().variant;
+        // A 304 may say that the response varies after all.
+        let variant = match vary::names(&draft.headers) {
+            Vary::Names(names) => Some(vary::fingerprint(&names, &self.request_headers)),
+            Vary::None => None,
+            Vary::Any => stale.meta().variant,
+        };
         let draft_status = draft.status;
         let (content, trailers) = (stale.body().clone(), stale.trailers().cloned());
         let terms = match sharing {

@@ -226,3 +226,38 @@ async fn stale_variants_are_validated_each_by_its_own() {
     // The first variant has begun a new generation, so this one is made anew.
     assert_eq!(answer(in_language(1, "de")).await.body, "4");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_304_that_says_that_it_varies_is_for_those_who_ask_alike() {
+    let inner = Inner::new(|request, call| async move {
+        if request.headers().contains_key("if-none-match") {
+            let reply = with(with(not_modified(), "vary", "x-lang"), "cache-control", "max-age=60");
+            return Ok(with(reply, "x-by", "a 304"));
+        }
+        Ok(with(fresh(call.to_string()), "etag", "\"a\""))
+    });
+    let nodes = pair(&inner, |layer| layer);
+    assert_eq!(ask(&nodes[0]).await, "1");
+    advance(STALE).await;
+    let of = |lang| get_with("/", "x-lang", lang);
+    let validated = answer(send(&nodes[0], of("de"))).await;
+    assert_eq!(
+        (&validated.body[..], validated.header("x-by")),
+        (&b"1"[..], Some("a 304"))
+    );
+    settle().await;
+    for node in &nodes {
+        let again = answer(send(node, of("de"))).await;
+        assert_eq!((&again.body[..], again.header("x-by")), (&b"1"[..], Some("a 304")));
+    }
+    assert_eq!(inner.calls(), 2);
+    // What was said of it was said to another.
+    for (call, request) in [(3, of("fr")), (4, get("/"))] {
+        let other = answer(send(&nodes[1], request)).await;
+        assert_eq!(
+            (String::from_utf8_lossy(&other.body), other.header("x-by")),
+            (call.to_string().into(), None)
+        );
+        settle().await;
+    }
+}
