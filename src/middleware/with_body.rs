@@ -57,12 +57,16 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             let address = Address::of(&self.memo.shared.tag, key);
             // The body is read: the key covers it.
             let can_lead = true;
-            // What is stored is an answer whatever the deadline; all that comes after the look-up is bounded by it.
-            match (
-                self.answer(service, request, address, Narrow::default(), can_lead)
-                    .await,
-                deadline,
-            ) {
+            let looking = self.answer(service, request, address, Narrow::default(), can_lead);
+            // What is found at once is an answer whatever the deadline.
+            let looked = match deadline {
+                Some(deadline) => until(deadline, looking).await,
+                None => Some(looking.await),
+            };
+            let Some(step) = looked else {
+                return Step::Done(Ok(grpc::deadline_exceeded()));
+            };
+            match (step, deadline) {
                 (Step::Then(waiting), Some(deadline)) => Step::then(async move {
                     let answer = until(deadline, Step::Then(waiting).finish()).await;
                     Step::Done(answer.unwrap_or_else(|| Ok(grpc::deadline_exceeded())))
