@@ -213,7 +213,9 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
             },
             Obtained::Failed(failure) => Err(failure.into()),
             Obtained::TimedOut => Err(Error::WaitTimeout),
-            Obtained::Pass | Obtained::Stale | Obtained::GaveUp => Err(Error::Abandoned),
+            // Others found nothing to share, so nobody need wait for them.
+            Obtained::Pass | Obtained::Stale => run(alone(compute)).await,
+            Obtained::GaveUp => Err(Error::Abandoned),
         }
     }
 

@@ -140,7 +140,8 @@ async fn control_words_mean_what_the_page_says() {
         (Done::Freed, "broken 4", "is given up"),
         (Done::Stored, "deferred 1", "is 42"),
         (Done::Nothing, "failed for größer reasons", "fails: for größer reasons"),
-        (Done::Nothing, "pass", "is given up"),
+        (Done::Nothing, "pass", "is computed here"),
+        (Done::Nothing, "stale", "is computed here"),
         (Done::Nothing, "shared 42", "is 42"),
         (Done::Nothing, "shared ", "is "),
     ];
