@@ -10,8 +10,8 @@
 //! curl -i http://127.0.0.1:3000/body/42              # here the worker gives nothing but the body
 //! ```
 //!
-//! Without the worker, whoever asked first is told after the wait timeout that the report is on its way (202), and all
-//! others that it is not there (504).
+//! Without the worker, those with whose requests it was asked for, one a lease and three at most, are told after the wait
+//! timeout that the report is on its way (202), and all others that it is not there (504).
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -143,7 +143,7 @@ impl Value {
                 Some(value) => Ok(value.clone()),
                 None => Err("a value of another type".into()),
             },
-            Repr::Unreadable => Err("not a string".into()),
+            Repr::Unreadable => Err("neither a string nor a value in an envelope".into()),
         }
     }
 }

@@ -97,6 +97,11 @@ fn judge(
         return Err(StoredResponseError::NotShared);
     }
     let method = &Method::GET;
+    // What has no content would be sent with the length of what it has (RFC 9110, 8.6).
+    let is_empty = matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
+    if is_empty && body_len > 0 {
+        return Err(StoredResponseError::NotShared);
+    }
     let head = Head {
         method,
         status,

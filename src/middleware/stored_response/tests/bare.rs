@@ -155,6 +155,11 @@ fn what_is_for_one_client_only_is_refused() {
         let error = decoded(of_address(status, &[], b"", &[])).unwrap_err();
         assert_eq!(error, StoredResponseError::NotShared, "{status}");
     }
+    for status in [204, 205] {
+        let error = decoded(of_address(status, &[], b"x", &[])).unwrap_err();
+        assert_eq!(error, StoredResponseError::NotShared, "{status}");
+        assert!(decoded(of_address(status, &[], b"", &[])).is_ok(), "{status}");
+    }
 }
 
 #[test]
