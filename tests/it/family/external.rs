@@ -125,7 +125,9 @@ async fn without_an_answer_everybody_is_told_so() {
         assert!(matches!(answer, Err(Error::WaitTimeout)), "{answer:?}");
     }
     assert!(slowest < LEASE * 2 + SLACK, "{slowest:?}");
-    assert_eq!(ours.runs(), 1);
+    // A node that was too late to hear of the start, and whose callers wait longest, may start it once more.
+    let runs = ours.runs();
+    assert!((1..=2).contains(&runs), "{runs} starts");
     for node in &nodes {
         within("a drained node", node.drained()).await;
     }
