@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::BenchmarkId;
-use http::header::AUTHORIZATION;
+use http::header::UPGRADE;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use support::{KEYS, KIB, KIB_64, MIB, Rounds, Table, Target, get, handler, serve};
@@ -176,13 +176,13 @@ fn main() {
         *request.method_mut() = Method::POST;
         request
     };
-    let authorized = |n| {
+    let upgrading = |n| {
         let mut request = get(n % KEYS);
-        let credentials = HeaderValue::from_static("Bearer mF_9.B5f-4.1JqM");
-        request.headers_mut().insert(AUTHORIZATION, credentials);
+        let websocket = HeaderValue::from_static("websocket");
+        request.headers_mut().insert(UPGRADE, websocket);
         request
     };
-    let requests: [(_, &dyn Fn(usize) -> Request<Body>); 2] = [("POST", &post), ("Authorization", &authorized)];
+    let requests: [(_, &dyn Fn(usize) -> Request<Body>); 2] = [("POST", &post), ("Upgrade", &upgrading)];
     for (name, request) in requests {
         let mut rounds = Rounds::default();
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
