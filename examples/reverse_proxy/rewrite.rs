@@ -34,7 +34,7 @@ impl Target {
         *request.version_mut() = Version::HTTP_11;
         let headers = request.headers_mut();
         let trailers = takes_trailers(headers);
-        remove_hop_by_hop(headers);
+        remove_hop_by_hop(headers, |_| false);
         if trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
@@ -61,16 +61,37 @@ impl Target {
 
 /// Removes what is about the upstream's connection from a response.
 pub(crate) fn clean<B>(mut response: Response<B>) -> Response<B> {
-    remove_hop_by_hop(response.headers_mut());
+    remove_hop_by_hop(response.headers_mut(), is_for_all);
     response
 }
 
-/// Removes the fields that are about one connection, RFC 9110 section 7.6.1.
+/// Whether a field of a response is meant for all who get it. The layer and the client judge by such fields whose the
+/// response is, so an upstream that lists one in `Connection` is not obeyed.
+fn is_for_all(name: &HeaderName) -> bool {
+    const NAMES: [&str; 10] = [
+        "age",
+        "cache-groups",
+        "date",
+        "etag",
+        "expires",
+        "last-modified",
+        "pragma",
+        "set-cookie",
+        "set-cookie2",
+        "vary",
+    ];
+    let name = name.as_str();
+    NAMES.contains(&name) || name.ends_with("-control") || name.starts_with("content-") || name.starts_with("grpc-")
+}
+
+/// Removes the fields that are about one connection, RFC 9110 section 7.6.1. Of those that `Connection` lists, the ones
+/// to `keep` stay.
 ///
 /// `Trailer` stays: the trailers are passed on, and HTTP/1.1 sends none that are not announced.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+fn remove_hop_by_hop(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
     let listed: Vec<HeaderName> = tokens(headers, &CONNECTION)
         .filter_map(|name| name.parse().ok())
+        .filter(|name| !keep(name))
         .collect();
     for name in listed {
         headers.remove(name);

@@ -42,7 +42,8 @@ impl MemoControl {
     }
 
     /// How long to keep the response, whatever its status and its fields say of freshness, `no-cache` included. Zero
-    /// gives it to those who wait at this moment, and to nobody later.
+    /// gives it to those who wait at this moment, and to nobody later. Where any of its fields says `private` or
+    /// `no-store`, this can shorten what a [targeted](crate::MemoLockLayer::targeted) field allows, and nothing else.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);

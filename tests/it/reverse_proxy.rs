@@ -127,6 +127,32 @@ async fn fields_about_one_connection_go_no_further() {
 }
 
 #[tokio::test]
+async fn what_an_upstream_lists_in_connection_does_not_hide_whose_a_response_is() {
+    const FIELDS: [(&str, &str); 5] = [
+        ("cache-control", "private"),
+        ("cdn-cache-control", "no-store"),
+        ("my-control", "private"),
+        ("set-cookie", "id=1"),
+        ("vary", "*"),
+    ];
+    let origin = Origin::start(|call| async move {
+        let reply = Reply::ok(call.number.to_string());
+        let (name, value) = FIELDS[call.uri.path()[1..].parse::<usize>().expect("a number")];
+        reply.header(name, value).header("connection", name)
+    })
+    .await;
+    let flags = ["--ttl", "60s", "--targeted", "my-control,cdn-cache-control"];
+    let node = Node::reverse_proxy(&origin.url(), &flags).await;
+    for (path, (name, value)) in FIELDS.iter().enumerate() {
+        for call in ["1", "2"] {
+            let answer = HttpClient::http1().get(&node.url(&format!("/{path}"))).await;
+            let answer = answer.expect("an answer");
+            assert_eq!((answer.text(), answer.header(name)), (call, vec![*value]), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_request_body_streams_through_while_it_is_sent() {
     let (heard, mut hears) = mpsc::channel(1);
     let origin = Origin::start(move |mut call| {

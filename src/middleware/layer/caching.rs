@@ -12,7 +12,9 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// How long to keep a response that says nothing of its own freshness. Defaults to not at all: such a response
     /// goes to those who wait for it at that moment, and to nobody later.
     ///
-    /// A response that does say (`Cache-Control: max-age`, `s-maxage`, `Expires`) is kept as long as it says.
+    /// A response that does say (`Cache-Control: max-age`, `s-maxage`, `Expires`) is kept as long as it says. This is for
+    /// none in which any field about caching says `private` or `no-store`, be it `Cache-Control` or a
+    /// [targeted](Self::targeted) one, of this cache or of another.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.settings.responses.ttl = (!ttl.is_zero()).then_some(ttl);
@@ -23,7 +25,8 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// says. A status that [`ttl`](Self::ttl) is not for is not for this either.
     ///
     /// `private`, `no-store`, `Vary: *` and, unless [`set_cookie`](Self::set_cookie) says otherwise, `Set-Cookie` still
-    /// keep a response from being shared.
+    /// keep a response from being shared. One that a [targeted](Self::targeted) field makes fresh beside a `private` of
+    /// `Cache-Control` is kept as long as that field says, and no longer.
     #[must_use]
     pub fn override_ttl(mut self, ttl: Duration) -> Self {
         self.settings.responses.override_ttl = Some(ttl);
@@ -75,6 +78,10 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// The targeted cache control fields (RFC 9213) that this layer heeds: the first one that a response has replaces
     /// its `Cache-Control` and `Expires` here. Defaults to `CDN-Cache-Control`, which is meant for every shared cache on
     /// the server's side; a field of the layer's own in front of it tells the two apart.
+    ///
+    /// A field that is no dictionary, or has no directive that means something here, counts as absent. One that does not
+    /// make the response fresh, such as `stale-if-error=600` alone, does not lift the `private` or `no-store` of another
+    /// field.
     #[must_use]
     pub fn targeted(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
         self.settings.responses.targets = fields.into_iter().collect();

@@ -3,10 +3,14 @@
 use http::HeaderMap;
 use http::header::{CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE};
 
+use super::targeted::is_targeted;
+
 /// Removes what must not be stored or sent to another client (RFC 9111, 3.1; RFC 9110, 7.6.1): `Connection` and
 /// whatever it lists, the fields of that kind that need no listing, and those that authenticate towards a proxy.
 ///
 /// `Trailer` stays, unless listed: over HTTP/1.1 a response that does not announce its trailers is sent without them.
+/// What is meant for all recipients stays even if listed, which RFC 9110, 7.6.1 forbids: without `Cache-Control`, `Vary`
+/// or `Set-Cookie` nobody further on could tell whose the response is.
 pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
     const ALWAYS: [HeaderName; 9] = [
         CONNECTION,
@@ -24,10 +28,32 @@ pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .filter_map(|member| HeaderName::from_bytes(member.trim_ascii()).ok())
+        .filter(|name| !is_for_all(name))
         .collect();
     for name in ALWAYS.iter().chain(&listed) {
         headers.remove(name);
     }
+}
+
+/// Whether a field says to whoever gets the response what it is, for whom and for how long.
+fn is_for_all(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    let known = [
+        "age",
+        "cache-control",
+        "cache-groups",
+        "cache-group-invalidation",
+        "date",
+        "etag",
+        "expires",
+        "last-modified",
+        "location",
+        "pragma",
+        "set-cookie",
+        "set-cookie2",
+        "vary",
+    ];
+    known.contains(&text) || text.starts_with("content-") || text.starts_with("grpc-") || is_targeted(name)
 }
 
 /// How many bytes the names and values have.
@@ -71,5 +97,28 @@ mod tests {
             ("link", "b"),
         ]);
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_for_all_recipients_stays_even_if_it_is_listed() {
+        for name in [
+            "cache-control",
+            "cdn-cache-control",
+            "surrogate-control",
+            "vary",
+            "set-cookie",
+            "expires",
+            "age",
+            "etag",
+            "content-length",
+            "cache-groups",
+            "grpc-status",
+        ] {
+            let kept = headers(&[(name, "1")]);
+            let mut found = headers(&[("connection", "close"), (name, "1")]);
+            found.append(CONNECTION, name.parse().unwrap());
+            strip_connection_fields(&mut found);
+            assert_eq!(found, kept, "{name}");
+        }
     }
 }

@@ -3,12 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use http::header::{DATE, ETAG, EXPIRES, LAST_MODIFIED};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 
-use super::age;
 use super::cache_control::CacheControl;
 use super::permission::Permission;
-use super::response::{Head, ResponseRules};
+use super::response::{Head, Reason, ResponseRules};
+use super::{age, targeted};
 
 /// How long an error is kept at most that declares itself fresh. Where an origin puts one lifetime on all it sends, an
 /// error that somebody provoked would otherwise stay for everybody (cache-poisoned denial of service).
@@ -35,6 +35,58 @@ pub(crate) struct Terms {
     pub(crate) for_cookies: bool,
 }
 
+/// What a response says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Said {
+    /// The directives that count here.
+    pub(super) directives: CacheControl,
+    /// For how long they make it fresh, if they say so.
+    lifetime: Option<Duration>,
+    /// What any of its fields about caching says: that it is for one client only. Nothing but its own freshness, which a
+    /// targeted field may give it nevertheless (RFC 9213), lets it be shared then.
+    pub(super) forbidden: Option<Reason>,
+}
+
+impl Said {
+    pub(super) fn by(headers: &HeaderMap, targets: &[HeaderName], now: SystemTime) -> Result<Self, Reason> {
+        let (directives, targeted) = targeted::directives(headers, targets)?;
+        let anywhere = targeted::anywhere(headers, targets);
+        let lifetime = lifetime(&directives, headers, targeted, now);
+        let mut said = Self {
+            directives,
+            lifetime,
+            forbidden: anywhere.forbidden,
+        };
+        said.directives.no_cache |= anywhere.no_cache && !said.is_fresh();
+        Ok(said)
+    }
+
+    /// Whether it says that it is fresh.
+    pub(super) fn is_fresh(&self) -> bool {
+        !self.directives.no_cache && self.lifetime.is_some_and(|lifetime| !lifetime.is_zero())
+    }
+
+    /// For how long it is fresh, and whether it is not to be replayed without validation.
+    fn fresh_for(&self, head: &Head<'_>, rules: &ResponseRules, now: SystemTime) -> (Duration, bool) {
+        let of_layer = rules.override_ttl.filter(|_| may_have_ttl(head.status));
+        let by_route = head.control.ttl.or(of_layer);
+        let own = self
+            .lifetime
+            .map(|lifetime| left_of(at_status(lifetime, head.status), head.headers, now));
+        match (by_route, own) {
+            // Nothing that others say makes it last longer.
+            (by_route, own) if self.forbidden.is_some() => {
+                let own = own.unwrap_or_default();
+                (by_route.map_or(own, |ttl| ttl.min(own)), false)
+            }
+            (Some(ttl), _) => (ttl, false),
+            (None, _) if self.directives.no_cache => (Duration::ZERO, true),
+            (None, Some(own)) => (own, false),
+            (None, None) => (rules.ttl_of(head.status), false),
+        }
+    }
+}
+
 impl Terms {
     /// The same permissions, and no lifetime: for those who wait at this moment.
     pub(crate) fn for_nobody_later(self) -> Self {
@@ -45,32 +97,17 @@ impl Terms {
         }
     }
 
-    /// The terms of a response with these directives. Those without any freshness are for those who wait only.
-    ///
-    /// `targeted` says that the directives are from a targeted field, so that `Expires` does not count.
-    pub(super) fn of(
-        head: &Head<'_>,
-        directives: &CacheControl,
-        targeted: bool,
-        rules: &ResponseRules,
-        now: SystemTime,
-    ) -> Self {
-        let of_layer = rules.override_ttl.filter(|_| may_have_ttl(head.status));
-        let by_route = head.control.ttl.or(of_layer);
-        let own = lifetime(directives, head.headers, targeted, now);
-        let (fresh_for, no_cache) = match (by_route, own) {
-            (Some(ttl), _) => (ttl, false),
-            (None, _) if directives.no_cache => (Duration::ZERO, true),
-            (None, Some(lifetime)) => (left_of(at_status(lifetime, head.status), head.headers, now), false),
-            (None, None) => (rules.ttl_of(head.status), false),
-        };
+    /// The terms of a response that says this of itself. Those without any freshness are for those who wait only.
+    pub(super) fn of(head: &Head<'_>, said: &Said, rules: &ResponseRules, now: SystemTime) -> Self {
+        let directives = &said.directives;
+        let (fresh_for, no_cache) = said.fresh_for(head, rules, now);
         let must_revalidate = no_cache
             || directives.must_revalidate
             || directives.proxy_revalidate
             // RFC 9111, 5.2.2.10.
             || directives.s_maxage.is_some();
         let window = |span: Option<Duration>| span.filter(|_| !must_revalidate).unwrap_or_default();
-        let by_layer = |span| may_have_ttl(head.status).then_some(span);
+        let by_layer = |span| (may_have_ttl(head.status) && said.forbidden.is_none()).then_some(span);
         let Permission { authorized, cookies } = Permission::by(directives, head.control);
         Self {
             fresh_for,

@@ -6,13 +6,12 @@ use std::time::{Duration, SystemTime};
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Method, StatusCode};
 
-use super::cache_control::CacheControl;
 use super::cookies::SetCookie;
 use super::ending::{content_length, has_content};
-use super::freshness::{Terms, may_have_ttl};
+use super::freshness::{Said, Terms, may_have_ttl};
 use super::grpc::GrpcRules;
 use super::vary::{self, Vary};
-use super::{fields, groups, targeted};
+use super::{fields, groups};
 use crate::middleware::control::MemoControl;
 use crate::random::Random;
 
@@ -234,8 +233,8 @@ impl Reason {
 
 /// Decides by the head of a response.
 pub(crate) fn at_head(head: &Head<'_>, rules: &ResponseRules, now: SystemTime) -> Sharing {
-    let (directives, targeted) = match check(head, rules) {
-        Ok(found) => found,
+    let said = match check(head, rules, now) {
+        Ok(said) => said,
         Err(reason) => return Sharing::Pass(reason),
     };
     if !groups::can_keep(&head.control.tags) {
@@ -250,7 +249,7 @@ pub(crate) fn at_head(head: &Head<'_>, rules: &ResponseRules, now: SystemTime) -
     if fields::size(head.headers) > rules.max_headers {
         return Sharing::Pass(Reason::HeadersTooLarge);
     }
-    let terms = Terms::of(head, &directives, targeted, rules, now);
+    let terms = Terms::of(head, &said, rules, now);
     if terms.is_for_later() && !rules.no_store {
         Sharing::Store(terms)
     } else if terms.no_cache {
@@ -260,9 +259,8 @@ pub(crate) fn at_head(head: &Head<'_>, rules: &ResponseRules, now: SystemTime) -
     }
 }
 
-/// Finds what forbids to share a response (RFC 9111, 3, and what this crate adds to it), else its directives and
-/// whether they are from a targeted field.
-fn check(head: &Head<'_>, rules: &ResponseRules) -> Result<(CacheControl, bool), Reason> {
+/// Finds what forbids to share a response (RFC 9111, 3, and what this crate adds to it), else what it says of itself.
+fn check(head: &Head<'_>, rules: &ResponseRules, now: SystemTime) -> Result<Said, Reason> {
     let Head { status, headers, .. } = *head;
     // RFC 9111, 3: not final, or only with a cache that knows ranges or validates.
     // Nor can binary HTTP represent a status over 599 (RFC 9292, 3.5.1).
@@ -272,7 +270,8 @@ fn check(head: &Head<'_>, rules: &ResponseRules) -> Result<(CacheControl, bool),
     if rules.set_cookie_of(head.control).refuses(headers) {
         return Err(Reason::SetCookie);
     }
-    let (directives, targeted) = targeted::directives(headers, &rules.targets).map_err(|_| Reason::Malformed)?;
+    let said = Said::by(headers, &rules.targets, now)?;
+    let directives = &said.directives;
     if directives.must_understand {
         // RFC 9111, 5.2.2.3.
         if !is_understood(status) {
@@ -287,13 +286,18 @@ fn check(head: &Head<'_>, rules: &ResponseRules) -> Result<(CacheControl, bool),
     if directives.private {
         return Err(Reason::Private);
     }
+    if let Some(reason) = said.forbidden
+        && !said.is_fresh()
+    {
+        return Err(reason);
+    }
     if vary::names(headers) == Vary::Any {
         return Err(Reason::Vary);
     }
     if is_endless(headers) {
         return Err(Reason::Endless);
     }
-    Ok((directives, targeted))
+    Ok(said)
 }
 
 /// Whether the content is made to be read while it grows (server-sent events, motion JPEG): nobody could wait for its
@@ -317,5 +321,7 @@ fn is_understood(status: StatusCode) -> bool {
     )
 }
 
+#[cfg(test)]
+mod never;
 #[cfg(test)]
 mod tests;

@@ -2,30 +2,111 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::header::{CACHE_CONTROL, PRAGMA};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::cache_control::{CacheControl, MAX_DELTA_SECONDS, Malformed};
+use super::response::Reason;
 use super::structured::{self, Bare, Member};
 
 /// The directives that are meant for this cache, and whether they are from a targeted field: then `Expires` does not
 /// count (RFC 9213, 2.2).
 ///
-/// The first of the fields `targets` that is there, not empty and a dictionary is taken, else `Cache-Control`.
-pub(crate) fn directives(headers: &HeaderMap, targets: &[HeaderName]) -> Result<(CacheControl, bool), Malformed> {
+/// The first of the fields `targets` that is a dictionary with a directive we know is taken, else `Cache-Control`. The RFC
+/// would take one without any as well: such a field says nothing, and must not make void what stands beside it.
+///
+/// # Errors
+///
+/// Where `Cache-Control` cannot be parsed; and where one of the fields in front of it cannot, which the RFC has ignored,
+/// and names what keeps a response from others.
+pub(crate) fn directives(headers: &HeaderMap, targets: &[HeaderName]) -> Result<(CacheControl, bool), Reason> {
     for target in targets {
-        if headers.contains_key(target)
-            && let Ok(members) = structured::dictionary(headers, target)
-            && !members.is_empty()
-        {
-            return Ok((from_members(&members), true));
+        let Some((directives, is_known)) = members(headers, target)? else {
+            continue;
+        };
+        if is_known {
+            return Ok((directives, true));
         }
     }
-    Ok((CacheControl::parse(headers)?, false))
+    let mut directives = CacheControl::parse(headers).map_err(|Malformed| Reason::Malformed)?;
+    // What there was before HTTP/1.1 (RFC 9111, 5.4).
+    directives.no_cache |= !headers.contains_key(CACHE_CONTROL) && names(headers, &PRAGMA, "no-cache");
+    Ok((directives, false))
 }
 
-/// The directives that have values of their types; parameters mean nothing (RFC 9213, 2.1).
-fn from_members(members: &[(String, Member)]) -> CacheControl {
+/// What all fields about caching say together, whichever of them counts here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Anywhere {
+    /// Why the response is for one client only, if one of them says so.
+    pub(crate) forbidden: Option<Reason>,
+    /// Whether one of them says `no-cache`.
+    pub(crate) no_cache: bool,
+}
+
+/// Reads `Cache-Control`, the fields `targets`, and those that are meant for other caches.
+pub(crate) fn anywhere(headers: &HeaderMap, targets: &[HeaderName]) -> Anywhere {
+    let mut anywhere = Anywhere::default();
+    for name in headers.keys() {
+        let said = if *name == CACHE_CONTROL {
+            CacheControl::parse(headers).map_err(|Malformed| Reason::Malformed)
+        } else if is_targeted(name) || targets.contains(name) {
+            members(headers, name).map(|found| found.map(|(directives, _)| directives).unwrap_or_default())
+        } else {
+            continue;
+        };
+        let reason = match said {
+            Err(reason) => Some(reason),
+            Ok(said) => {
+                anywhere.no_cache |= said.no_cache;
+                match (said.private, said.no_store) {
+                    (true, _) => Some(Reason::Private),
+                    (_, true) => Some(Reason::NoStore),
+                    _ => None,
+                }
+            }
+        };
+        anywhere.forbidden = anywhere.forbidden.or(reason);
+    }
+    anywhere
+}
+
+/// Whether this is a field for some cache: by the name that RFC 9213, 2 has them given, or an older one.
+pub(super) fn is_targeted(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.ends_with("-cache-control") || matches!(name, "surrogate-control" | "edge-control")
+}
+
+/// The directives of a targeted field, and whether we know one of them; `None` where it is absent or no dictionary.
+///
+/// # Errors
+///
+/// Where it is no dictionary, and names what keeps a response from others: `Private` for instance, which has no capitals
+/// in a structured field.
+fn members(headers: &HeaderMap, name: &HeaderName) -> Result<Option<(CacheControl, bool)>, Reason> {
+    if !headers.contains_key(name) {
+        return Ok(None);
+    }
+    match structured::dictionary(headers, name) {
+        Ok(members) => Ok(Some(from_members(&members))),
+        Err(_) if names(headers, name, "private") => Err(Reason::Private),
+        Err(_) if names(headers, name, "no-store") => Err(Reason::NoStore),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Whether a field has this word in it, wherever it stands.
+fn names(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
+    let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let mut words = lines.flat_map(|line| line.split(|byte| !is_of_word(byte)));
+    words.any(|found| found.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// The directives that have values of their types, and whether there is any that we know; parameters mean nothing
+/// (RFC 9213, 2.1).
+fn from_members(members: &[(String, Member)]) -> (CacheControl, bool) {
     let mut directives = CacheControl::default();
+    let mut is_known = false;
     for (name, member) in members {
         // A list of field names in `private` or `no-cache` counts as none: the directive holds for all of them.
         let value = match member {
@@ -51,10 +132,11 @@ fn from_members(members: &[(String, Member)]) -> CacheControl {
             "s-maxage" => directives.s_maxage = span,
             "stale-while-revalidate" => directives.stale_while_revalidate = span,
             "stale-if-error" => directives.stale_if_error = span,
-            _ => {}
+            _ => continue,
         }
+        is_known = true;
     }
-    directives
+    (directives, is_known)
 }
 
 #[cfg(test)]
@@ -93,6 +175,8 @@ mod tests {
             (&[cc, cdn("MaX-aGe=2")], (max_age(1), false)),
             (&[cc, cdn("max-age =2")], (max_age(1), false)),
             (&[cc, cdn("foobar, max-age=2;x=y")], (max_age(2), true)),
+            (&[cc, cdn("foobar")], (max_age(1), false)),
+            (&[cc, mine("x=private"), cdn("max-age=2")], (max_age(2), true)),
             (&[cc, cdn("max-age=2, max-age=4")], (max_age(4), true)),
             (&[cc, cdn("max-age=2"), cdn("max-age=4")], (max_age(4), true)),
             (&[cc, cdn("max-age=99999999999")], (max_age(1 << 31), true)),

@@ -67,10 +67,10 @@ impl StoredResponse {
     pub(crate) fn given(self, fresh_for: Duration) -> Result<Self, StoredResponseError> {
         let status = self.status();
         let (mut headers, content, trailers) = self.into_content();
-        fields::strip_connection_fields(&mut headers);
         let now = now();
         let trailers = trailers.map(|trailers| *trailers);
         let terms = judge(status, &headers, trailers.as_ref(), content.len(), now)?;
+        fields::strip_connection_fields(&mut headers);
         let meta = Meta {
             stored_at: now,
             fresh_for,

@@ -18,6 +18,7 @@ mod keys;
 mod limits;
 mod load;
 mod markers;
+mod never;
 mod private;
 mod raw_body;
 mod readers;

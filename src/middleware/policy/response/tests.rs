@@ -257,7 +257,11 @@ fn explicit_freshness_wins_over_the_ttl() {
         (&[cc("max-age=60"), ("age", "60")], Share),
         (&[cc("max-age=60"), ("age", "18446744073709551615")], Share),
         (&[cc("max-age=60"), ("age", "x")], Share),
-        (&[("expires", &soon), ("cdn-cache-control", "foo")], store(9)),
+        (&[("expires", &soon), ("cdn-cache-control", "foo")], store(30)),
+        (
+            &[("expires", &soon), ("cdn-cache-control", "stale-if-error=5")],
+            store(9),
+        ),
         (&[cc("max-age=0"), ("cdn-cache-control", "max-age=7")], store(7)),
         (&[cc("max-age=7"), ("cdn-cache-control", "max-age=0")], Share),
         (&[cc("no-store"), ("cdn-cache-control", "max-age=7")], store(7)),
