@@ -33,7 +33,7 @@ impl Address {
     /// Like [`Address::new`], in the memory that the key has.
     #[cfg(feature = "http")]
     pub(crate) fn of(tag: &Tag, key: Key) -> Self {
-        let mut text = key.0;
+        let mut text = key.text;
         text.reserve(tag.as_str().len() + 1);
         text.insert(0, ':');
         text.insert_str(0, tag.as_str());

@@ -11,7 +11,6 @@ const MAX_READABLE: usize = 240;
 const READABLE_PREFIX: usize = 96;
 
 /// How much longer an address may be expected to be than its key.
-#[cfg(feature = "http")]
 const ROOM_FOR_TAG: usize = 24;
 
 /// Derives a [`Key`] from parts, of any content and any number.
@@ -83,18 +82,34 @@ impl KeyBuilder {
 
     /// Finishes the key.
     #[must_use]
-    pub fn build(mut self) -> Key {
+    pub fn build(self) -> Key {
+        Key::of(self.into_text())
+    }
+
+    /// Finishes the key of a request, which names what it covers.
+    #[cfg(feature = "http")]
+    pub(crate) fn build_with_shape(self) -> Key {
+        Key {
+            text: self.into_text(),
+            names_its_shape: true,
+        }
+    }
+
+    fn into_text(mut self) -> String {
         if self.text.is_empty() {
             self.text.push('{');
         }
-        if self.text.len() >= MAX_READABLE {
-            let digest = Sha256::digest(self.text.as_bytes());
-            self.text.truncate(READABLE_PREFIX);
-            self.text.push('#');
-            push_hex(&mut self.text, &digest);
+        if self.text.len() < MAX_READABLE {
+            self.text.push('}');
+            return self.text;
         }
-        self.text.push('}');
-        Key(self.text)
+        // In memory of its own: that of the long text is not to stay for as long as the key.
+        let mut text = String::with_capacity(READABLE_PREFIX + 66 + ROOM_FOR_TAG);
+        text.push_str(&self.text[..READABLE_PREFIX]);
+        text.push('#');
+        push_hex(&mut text, &Sha256::digest(self.text.as_bytes()));
+        text.push('}');
+        text
     }
 
     fn separate(&mut self) {
@@ -124,6 +139,12 @@ impl KeyBuilder {
             }
         }
     }
+}
+
+/// Whether this is a derived key that ends in a digest of the whole.
+#[cfg(feature = "http")]
+pub(super) fn is_digested(text: &str) -> bool {
+    text.as_bytes().get(READABLE_PREFIX) == Some(&b'#')
 }
 
 const fn must_escape(byte: u8) -> bool {
@@ -170,6 +191,31 @@ mod tests {
         assert!(long(b'x').as_str().starts_with("{GET aaa"));
         assert_ne!(long(b'x'), long(b'y'));
         assert!(long(b'x').as_str().len() < MAX_ID_LEN);
+    }
+
+    #[test]
+    fn a_long_key_does_not_hold_the_memory_of_what_it_was_made_of() {
+        let key = Key::builder().part("GET").part("a".repeat(60_000)).build();
+        assert!(key.text.capacity() < 256, "{}", key.text.capacity());
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn a_key_from_elsewhere_is_none_of_a_request_and_differs_from_its_like() {
+        let parts = |method: &str| Key::builder().joined([method]).joined(["//a/b"]);
+        for method in ["GET", &"M".repeat(300)] {
+            let (ours, theirs) = (parts(method).build_with_shape(), parts(method).build());
+            assert_eq!(ours, theirs);
+            assert_eq!(ours.clone().apart(), ours);
+            assert_ne!(theirs.clone().apart(), ours);
+            assert_eq!(theirs.clone().apart().apart(), theirs.apart());
+        }
+        let apart = |id: &str| Key::new(id).unwrap().apart();
+        assert_eq!(apart("{GET //a}").as_str(), "{:GET //a}");
+        assert_ne!(apart("{GET //a}"), apart("{:GET //a}"));
+        for id in ["kristoff", "{kristoff}", "a {b}", "{kristoff}:1", "likes/1"] {
+            assert_eq!(apart(id).as_str(), id);
+        }
     }
 
     proptest! {

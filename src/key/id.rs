@@ -1,18 +1,24 @@
 //! [`Key`]: one resource of a kind.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use super::builder::KeyBuilder;
 #[cfg(feature = "http")]
-use super::builder::push_hex;
+use super::builder::{is_digested, push_hex};
 use super::error::KeyError;
 
 /// The longest id, in bytes, that [`Key::new`] takes.
 pub const MAX_ID_LEN: usize = 1024;
 
 /// The identity of one computation under a tag.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key(pub(super) String);
+#[derive(Clone)]
+pub struct Key {
+    pub(super) text: String,
+    /// Whether an extractor of this crate made it, and so names in it what it covers of a request.
+    #[cfg(feature = "http")]
+    pub(super) names_its_shape: bool,
+}
 
 impl Key {
     /// Takes `id` to the letter: the stored value stands under `TAG:ID`, where any program can find it.
@@ -31,7 +37,15 @@ impl Key {
         if id.len() > MAX_ID_LEN {
             return Err(KeyError::IdTooLong(id.len()));
         }
-        Ok(Self(id))
+        Ok(Self::of(id))
+    }
+
+    pub(super) fn of(text: String) -> Self {
+        Self {
+            text,
+            #[cfg(feature = "http")]
+            names_its_shape: false,
+        }
     }
 
     /// Starts a key that is derived from parts.
@@ -43,7 +57,7 @@ impl Key {
     /// The id as it stands in the store.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
@@ -55,18 +69,57 @@ impl Key {
     /// key ends in one. The result is longer than the key by as much, so a key taken to the letter may come to have
     /// more than [`MAX_ID_LEN`] bytes.
     pub(crate) fn with_digest(&self, name: &str, digest: &[u8; 32]) -> Self {
-        let (text, end) = match self.0.strip_suffix('}') {
+        let (text, end) = match self.text.strip_suffix('}') {
             Some(text) => (text, "}"),
-            None => (self.0.as_str(), ""),
+            None => (self.text.as_str(), ""),
         };
-        let mut id = String::with_capacity(self.0.len() + name.len() + 66);
+        let mut id = String::with_capacity(self.text.len() + name.len() + 66);
         id.push_str(text);
         id.push(' ');
         id.push_str(name);
         id.push('=');
         push_hex(&mut id, digest);
         id.push_str(end);
-        Self(id)
+        Self {
+            text: id,
+            names_its_shape: self.names_its_shape,
+        }
+    }
+
+    /// The key under which a layer has what belongs to this one.
+    ///
+    /// Those that an extractor of this crate made stay as they are. One from elsewhere, a closure most of all, could be
+    /// the same text and stand for other requests: if it looks like one of ours, it begins with a `:`, which ours never
+    /// do. Others, on which members of the family agree, stand there to the letter.
+    pub(crate) fn apart(mut self) -> Self {
+        let parts = self.text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+        let like_ours =
+            parts.is_some_and(|parts| !parts.contains(['{', '}']) && (parts.contains(' ') || is_digested(&self.text)));
+        if like_ours && !self.names_its_shape {
+            self.text.insert(1, ':');
+            self.names_its_shape = true;
+        }
+        self
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Key").field(&self.text).finish()
     }
 }
 
@@ -96,6 +149,6 @@ impl TryFrom<&String> for Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }

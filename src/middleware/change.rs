@@ -86,6 +86,7 @@ impl<Q, St: Store, K: KeyExtractor<Q>> Change<Q, St, K> {
 
     fn address(&self, uri: &Uri) -> Option<Address> {
         let key = self.settings.key.get_key(uri, &self.headers)?;
+        let key = self.settings.whole_key(key, &self.headers);
         Some(Address::of(&self.settings.memo.shared.tag, key))
     }
 }

@@ -5,6 +5,7 @@ mod caching;
 mod deferral;
 mod grpc;
 mod invalidation;
+mod keys;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,7 +29,9 @@ use crate::store::Store;
 ///
 /// Works on whatever takes a [`tower_layer::Layer`]: axum's `Router::layer` and `route_layer`, `ServiceBuilder`,
 /// tonic's `Server::builder().layer(..)`. A clone, and every service made from it, share one table of computations
-/// under way. Settings for one route are a layer of its own over the same store. A handler may have somebody else give the
+/// under way. Settings for one route are a layer of its own over the same store; one that shares other responses than the
+/// rest ([`ignore_credentials`](Self::ignore_credentials), [`set_cookie`](Self::set_cookie)) has a tag of its own, because
+/// layers under one tag take each other's responses where their keys cover the same. A handler may have somebody else give the
 /// response to all who wait: see [`may_defer`](Self::may_defer).
 ///
 /// ```
@@ -75,6 +78,7 @@ impl<St: Store> MemoLockLayer<St> {
         let settings = Settings {
             memo: MemoLock::with_tag(store, tag).codec(Form::Binary).tagged(),
             key: UriKey::default(),
+            key_headers: Arc::default(),
             requests: RequestRules::default(),
             responses: ResponseRules::default(),
             cache_status: false,
@@ -89,14 +93,6 @@ impl<St: Store> MemoLockLayer<St> {
 }
 
 impl<St: Store, K> MemoLockLayer<St, K> {
-    /// What makes two requests identical. Defaults to [`UriKey`]: method, scheme, authority, path and query.
-    #[must_use]
-    pub fn key<L>(self, key: L) -> MemoLockLayer<St, L> {
-        MemoLockLayer {
-            settings: self.settings.with_key(key),
-        }
-    }
-
     /// How long a lock lasts unless renewed, which the leader does every third of that; a leader that dies is
     /// succeeded after at most this time. Defaults to 5 seconds; less than 100 milliseconds counts as 100
     /// milliseconds.
@@ -131,8 +127,11 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
-    /// How long, in bytes, a key may be. A request with a longer one goes to the inner service. Defaults to 2048, which
-    /// the keys of no extractor of this crate exceed.
+    /// How long, in bytes, a key may be. A request with a longer one goes to the inner service. Defaults to 2048.
+    ///
+    /// This bounds what a key costs in memory and in the store, not how long a target may be: the keys of this crate's
+    /// extractors end in a SHA-256 beyond 240 bytes, and have no more than 450 with all that is added to them. Only ids
+    /// that a closure gives to the letter can be longer.
     #[must_use]
     pub fn max_key(mut self, bytes: usize) -> Self {
         self.settings.memo = self.settings.memo.max_key(bytes);

@@ -2,20 +2,29 @@
 
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderName};
+
 use super::grpc::GrpcMethod;
+use super::key_extractor::digest_of_fields;
 use super::marker::Markers;
 use super::permissions::Permissions;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
 use super::stored_response::Form;
 use super::vary_index::VaryIndex;
+use crate::key::Key;
 use crate::memo::MemoLock;
+
+/// The name of the part with the fields that the layer adds to the key. A `:` cannot stand in the name of one.
+const HEADERS: &str = "headers:sha256";
 
 /// The settings of a [`MemoLockLayer`](super::MemoLockLayer), with its core.
 #[derive(Clone)]
 pub(crate) struct Settings<St, K> {
     pub(crate) memo: MemoLock<St, Form>,
     pub(crate) key: K,
+    /// Fields that are part of the key besides what the extractor makes.
+    pub(crate) key_headers: Arc<[HeaderName]>,
     pub(crate) requests: RequestRules,
     pub(crate) responses: ResponseRules,
     /// Whether responses say what the layer did.
@@ -35,6 +44,7 @@ impl<St, K> Settings<St, K> {
         Settings {
             memo: self.memo,
             key,
+            key_headers: self.key_headers,
             requests: self.requests,
             responses: self.responses,
             cache_status: self.cache_status,
@@ -43,6 +53,15 @@ impl<St, K> Settings<St, K> {
             permissions: self.permissions,
             markers: self.markers,
             methods: self.methods,
+        }
+    }
+
+    /// The key under which the layer has what belongs to a request with these fields.
+    pub(crate) fn whole_key(&self, key: Key, headers: &HeaderMap) -> Key {
+        let key = key.apart();
+        match &*self.key_headers {
+            [] => key,
+            names => key.with_digest(HEADERS, &digest_of_fields(headers, names)),
         }
     }
 }

@@ -50,6 +50,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             let Some((key, request)) = read else {
                 return Step::Done(Ok(grpc::deadline_exceeded()));
             };
+            let key = key.map(|key| self.whole_key(key, request.headers()));
             let Some(key) = key.filter(|key| !self.is_too_long(key)) else {
                 return self.then_direct(service, request, Forwarded::because(Forward::Bypass));
             };

@@ -16,6 +16,9 @@ use crate::key::Key;
 /// The name of the part. A `:` cannot stand in the name of a header field.
 const PART: &str = "body:sha256";
 
+/// The same, where what the rest of the key covers is not what [`BodyKey::new`] says.
+const PART_OVER: &str = "over:body:sha256";
+
 /// Where [`BodyKey::limit`] is unless set.
 const DEFAULT_LIMIT: u64 = 64 * 1024;
 
@@ -27,12 +30,13 @@ const DEFAULT_LIMIT: u64 = 64 * 1024;
 /// last byte and with whatever it ends in.
 ///
 /// What a body means depends on its `Content-Type` and `Content-Encoding`. The keys of [`BodyKey::new`] cover them;
-/// an extractor given to [`BodyKey::over`] should.
+/// an extractor given to [`BodyKey::over`] should; its keys end in `over:body:sha256=e3b0c442…`.
 ///
 /// Which methods with a body may be collapsed at all is for the layer to say, not for the key.
 #[derive(Debug, Clone)]
 pub struct BodyKey<K = UriKey> {
     inner: K,
+    part: &'static str,
     limit: u64,
 }
 
@@ -43,12 +47,16 @@ impl BodyKey {
     /// layer [for gRPC](crate::MemoLockLayer::grpc) has keys that know more of it.
     #[must_use]
     pub fn new() -> Self {
-        Self::over(UriKey::new().headers([
+        let inner = UriKey::implying([
             CONTENT_TYPE,
             CONTENT_ENCODING,
             HeaderName::from_static("grpc-encoding"),
             HeaderName::from_static("grpc-accept-encoding"),
-        ]))
+        ]);
+        Self {
+            part: PART,
+            ..Self::over(inner)
+        }
     }
 }
 
@@ -66,6 +74,7 @@ impl<K> BodyKey<K> {
     pub fn over(inner: K) -> Self {
         Self {
             inner,
+            part: PART_OVER,
             limit: DEFAULT_LIMIT,
         }
     }
@@ -96,7 +105,7 @@ where
         };
         let body = request.body();
         if body.is_end_stream() {
-            return HeadKey::Key(key.with_digest(PART, &Sha256::digest([]).into()));
+            return HeadKey::Key(key.with_digest(self.part, &Sha256::digest([]).into()));
         }
         let declared = content_length(request.headers()).unwrap_or(0);
         if declared.max(body.size_hint().lower()) > self.limit {
@@ -110,21 +119,21 @@ where
             HeadKey::Key(key) => Some(key),
             HeadKey::Bypass | HeadKey::NeedsBody => None,
         };
-        let limit = self.limit;
+        let (limit, part) = (self.limit, self.part);
         async move {
             let Some(key) = key else {
                 return (None, request.map(BufferedBody::unread));
             };
             let (head, body) = request.into_parts();
             let (digest, body) = digest(body, limit).await;
-            let key = digest.map(|digest| key.with_digest(PART, &digest));
+            let key = digest.map(|digest| key.with_digest(part, &digest));
             (key, Request::from_parts(head, body))
         }
     }
 
     fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
         let key = self.inner.get_key(uri, headers)?;
-        Some(key.with_digest(PART, &Sha256::digest([]).into()))
+        Some(key.with_digest(self.part, &Sha256::digest([]).into()))
     }
 
     fn pass(&self, request: Request<B>) -> Request<BufferedBody<B>> {

@@ -24,8 +24,11 @@ use crate::key::Key;
 /// # let _ = keys;
 /// ```
 ///
-/// A closure is an extractor too. What it returns is used to the letter, so it answers for different requests having
-/// different keys; [`Key::builder`](crate::Key::builder) makes that easy.
+/// A closure is an extractor too. **It has to cover everything that the response depends on**: the method and the target,
+/// unless all that reach the layer have the same; fields, among them those that override the target (`X-Forwarded-Host`);
+/// what others have put into the extensions; the client's address (`ConnectInfo`) and its identity by TLS.
+/// [`Key::builder`](crate::Key::builder) makes keys of parts that no client can make look like others. An id to the letter,
+/// [`Key::new`](crate::Key::new), stands in the store as it is, for other programs to find.
 ///
 /// ```
 /// use http::Request;
@@ -53,6 +56,10 @@ use crate::key::Key;
 /// * Every further part is `name=value` for one line of one header field. A name holds no `=`, so the part determines
 ///   both. Absent fields have no part, empty ones have one, and several lines have several.
 /// * [`BodyKey`](super::BodyKey) appends text of fixed length to a key, so the result determines the key and the digest.
+/// * What an extractor covers beyond its default is in a part of its own, behind the target, that begins with a `:`; so the
+///   text determines that, too, and extractors that cover different things never have a key in common.
+/// * Keys of closures that look like derived ones (`{`, several parts, `}`) get a `:` in front of the first part, which no
+///   method begins with. Two closures under one tag have to differ in a part, such as a name.
 ///
 /// # Extractors of your own
 ///

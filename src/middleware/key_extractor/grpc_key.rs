@@ -9,7 +9,6 @@ use std::time::Duration;
 use http::Request;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
 use http_body::Body;
-use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use self::call_message::CallMessage;
@@ -39,7 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct GrpcKey {
     target: UriKey,
-    identity: Arc<[HeaderName]>,
     max_message: u64,
     /// The limits of those methods that have one of their own.
     limits: Arc<[(String, u64)]>,
@@ -50,8 +48,7 @@ impl GrpcKey {
 
     pub(crate) fn new() -> Self {
         Self {
-            target: UriKey::new().headers([CONTENT_TYPE, CONTENT_ENCODING]),
-            identity: Arc::default(),
+            target: UriKey::implying([CONTENT_TYPE, CONTENT_ENCODING]),
             max_message: Self::DEFAULT_MAX_MESSAGE,
             limits: Arc::default(),
         }
@@ -59,11 +56,6 @@ impl GrpcKey {
 
     pub(crate) fn metadata(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.target = self.target.headers(names);
-        self
-    }
-
-    pub(crate) fn identified_by(mut self, names: &Arc<[HeaderName]>) -> Self {
-        self.identity = Arc::clone(names);
         self
     }
 
@@ -105,11 +97,6 @@ impl GrpcKey {
         if !accepted.is_empty() {
             key = key.named(ACCEPT_ENCODING.as_str(), &accepted);
         }
-        for name in self.identity.iter() {
-            if let Some(digest) = digest_of_lines(headers, name) {
-                key = key.digest(name.as_str(), &digest);
-            }
-        }
         Some(key)
     }
 }
@@ -149,7 +136,7 @@ where
             let key = match timeout(PATIENCE, message.read()).await {
                 Ok(true) if message.framing.flag() == 0 || is_compressed(&head.headers) => {
                     // Without an encoding, the flag is part of the digest.
-                    Some(key.build().with_digest(MESSAGE, &message.digest()))
+                    Some(key.build_with_shape().with_digest(MESSAGE, &message.digest()))
                 }
                 Ok(_) | Err(_) => None,
             };
@@ -185,19 +172,6 @@ fn accepted(headers: &HeaderMap) -> Vec<u8> {
     members.sort_unstable();
     members.dedup();
     members.join(&b","[..])
-}
-
-/// The digest of all lines of a field; `None` where there is none.
-fn digest_of_lines(headers: &HeaderMap, name: &HeaderName) -> Option<[u8; 32]> {
-    let mut lines = headers.get_all(name).iter().peekable();
-    lines.peek()?;
-    let mut digest = Sha256::new();
-    for line in lines {
-        // Each behind its length: two lines are not one with the same bytes.
-        digest.update((line.len() as u64).to_be_bytes());
-        digest.update(line.as_bytes());
-    }
-    Some(digest.finalize().into())
 }
 
 #[cfg(test)]

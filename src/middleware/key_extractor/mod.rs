@@ -2,14 +2,17 @@
 
 mod body_key;
 mod buffered_body;
+mod digest;
 mod extractor;
 mod grpc_key;
 mod overrides;
+mod query;
 mod uri_key;
 mod when;
 
 pub use self::body_key::BodyKey;
 pub use self::buffered_body::BufferedBody;
+pub(super) use self::digest::digest_of_fields;
 pub use self::extractor::{HeadKey, KeyExtractor};
 pub use self::grpc_key::GrpcKey;
 pub(super) use self::overrides::is_method_override;

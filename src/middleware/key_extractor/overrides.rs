@@ -3,7 +3,7 @@
 //! A request that carries one may get an answer made for that field's content. Were the field not in the key, anybody
 //! could have a response of their making stored for everybody (web cache poisoning).
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName};
 
 /// Whether a field named `name` may override the method, the target or the client.
 pub(super) fn is_override(name: &[u8]) -> bool {
@@ -34,15 +34,12 @@ fn is_extension_override(name: &[u8]) -> bool {
     }
 }
 
-/// The lines of the overrides in `headers`, sorted by name: the order of different fields means nothing, that of the
-/// lines of one field does.
-pub(super) fn sorted(headers: &HeaderMap) -> Vec<(&HeaderName, &HeaderValue)> {
-    let mut lines: Vec<_> = headers
-        .iter()
-        .filter(|(name, _)| is_override(name.as_str().as_bytes()))
-        .collect();
-    lines.sort_by_key(|(name, _)| name.as_str());
-    lines
+/// The names of the overrides in `headers`, sorted: the order of different fields means nothing.
+pub(super) fn sorted(headers: &HeaderMap) -> Vec<&HeaderName> {
+    let overrides = headers.keys().filter(|name| is_override(name.as_str().as_bytes()));
+    let mut names: Vec<_> = overrides.collect();
+    names.sort_unstable_by_key(|name| name.as_str());
+    names
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! The default extractor: method and target URI.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName};
 use http::{Request, Uri};
 
 use super::overrides::{self, is_method_override, is_override};
-use super::{HeadKey, KeyExtractor};
+use super::query::Query;
+use super::{HeadKey, KeyExtractor, digest_of_fields};
 use crate::key::{Key, KeyBuilder};
+use crate::middleware::policy::credential::is_credential;
 
 /// How much longer a key is expected to be where fields are part of it.
 const ROOM_FOR_FIELDS: usize = 96;
@@ -38,12 +41,24 @@ const ROOM_FOR_FIELDS: usize = 96;
 /// # Other fields
 ///
 /// Whatever else the service looks at has to be named with [`header`](UriKey::header) (or in the `Vary` of its
-/// response, where the layer heeds that).
+/// response, where the layer heeds that). A field whose name says that it holds a
+/// [credential](crate::MemoLockLayer::credentials) is there as a SHA-256.
+///
+/// # Other keys under the same tag
+///
+/// A key that covers something else than method, target and overrides says so in itself:
+/// `{GET /report/42 :-:authority,+accept-language accept-language=de}`. So no request can be given what another layer
+/// has under the same tag for requests that differ from it.
 #[derive(Debug, Clone, Default)]
 pub struct UriKey {
     headers: Arc<[HeaderName]>,
+    /// How many of the first of them need not be named, because another part of the key tells that they are covered.
+    implied: usize,
     ignored: Arc<[HeaderName]>,
+    query: Query,
     no_authority: bool,
+    /// What is covered, in the form in which keys name it; empty for the default.
+    shape: Arc<str>,
 }
 
 impl UriKey {
@@ -66,7 +81,17 @@ impl UriKey {
     #[must_use]
     pub fn headers(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.headers = extended(&self.headers, names);
-        self
+        self.shaped()
+    }
+
+    /// Covers these fields, in keys that get a part which no other extractor's have, and which tells that.
+    pub(super) fn implying(names: impl IntoIterator<Item = HeaderName>) -> Self {
+        let headers = extended(&[], names);
+        Self {
+            implied: headers.len(),
+            headers,
+            ..Self::default()
+        }
     }
 
     /// Leaves an override out of the key. Defaults to none.
@@ -76,17 +101,49 @@ impl UriKey {
     #[must_use]
     pub fn without_header(mut self, name: HeaderName) -> Self {
         self.ignored = extended(&self.ignored, [name]);
-        self
+        self.shaped()
+    }
+
+    /// Leaves all parameters of the query out of the key but these. Defaults to the whole query being in it.
+    ///
+    /// For services that look at no others: `utm_source` and its like then make no difference, and nobody can have a
+    /// response computed anew by making one up. What is left stands in the key as it came, and in the order in which it
+    /// came. To be safe wherever services disagree about what a parameter is, only those are left out whose names have
+    /// nothing but letters, digits, `-` and `_`, are none of these in any case, and whose values hold no `;`.
+    #[must_use]
+    pub fn query_parameters<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.query = Query::only(names.into_iter().map(Into::into));
+        self.shaped()
     }
 
     /// Leaves scheme and authority out of the key. Defaults to both being in it.
     ///
     /// For a service with several names or ports that mean the same, such as the nodes of a cluster that are addressed
-    /// one by one: `{GET /report/42}`. The authority is not looked at any more, so a response that depends on it, if
+    /// one by one: `{GET /report/42 :-:authority}`. The authority is not looked at any more, so a response that depends on it, if
     /// only by a link or a redirect it contains, is given to those who asked for another.
     #[must_use]
     pub fn without_authority(mut self) -> Self {
         self.no_authority = true;
+        self.shaped()
+    }
+
+    /// Names what is covered: everything that is not as in the default. No name of a field begins with a `:`, and none
+    /// has a comma.
+    fn shaped(mut self) -> Self {
+        let authority = self.no_authority.then(|| "-:authority".to_owned());
+        let ignored = self.ignored.iter().map(|name| format!("-{name}"));
+        let headers = self.headers.iter().skip(self.implied).map(|name| format!("+{name}"));
+        let all: Vec<_> = authority
+            .into_iter()
+            .chain(self.query.shape())
+            .chain(ignored)
+            .chain(headers)
+            .collect();
+        self.shape = if all.is_empty() {
+            "".into()
+        } else {
+            format!(":{}", all.join(",")).into()
+        };
         self
     }
 
@@ -97,13 +154,16 @@ impl UriKey {
 
     fn key(&self, head: &Head<'_>) -> Option<KeyBuilder> {
         let fields = Fields::scan(head.headers);
-        let path = head.uri.path_and_query()?.as_str();
+        let path = &*match self.query.is_whole() {
+            true => Cow::Borrowed(head.uri.path_and_query()?.as_str()),
+            false => self.query.of(head.uri.path_and_query()?),
+        };
         if !matches!(path.as_bytes(), [b'/' | b'?', ..]) {
             return None;
         }
         let method = head.method;
-        let plain = self.headers.is_empty() && !fields.overrides;
-        let more = if plain { 0 } else { ROOM_FOR_FIELDS };
+        let plain = self.shape.is_empty() && self.headers.is_empty() && !fields.overrides;
+        let more = if plain { 0 } else { ROOM_FOR_FIELDS + self.shape.len() };
         let mut key = if self.no_authority {
             KeyBuilder::with_capacity(method.len() + path.len() + 3 + more)
                 .joined([method])
@@ -117,6 +177,9 @@ impl UriKey {
                 .joined([method])
                 .joined([scheme, slashes, authority, path])
         };
+        if !self.shape.is_empty() {
+            key = key.joined([&self.shape]);
+        }
         for name in self.headers.iter() {
             key = lines(key, name, head.headers);
         }
@@ -127,12 +190,12 @@ impl UriKey {
     }
 
     fn overrides(&self, mut key: KeyBuilder, head: &Head<'_>) -> KeyBuilder {
-        for (name, value) in overrides::sorted(head.headers) {
+        for name in overrides::sorted(head.headers) {
             if head.is_assumed && is_method_override(name.as_str().as_bytes()) {
                 continue;
             }
             if !self.headers.contains(name) && !self.ignored.contains(name) {
-                key = key.named(name.as_str(), value.as_bytes());
+                key = lines(key, name, head.headers);
             }
         }
         key
@@ -143,7 +206,7 @@ impl<B: Send> KeyExtractor<B> for UriKey {
     type Body = B;
 
     fn head_key(&self, request: &Request<B>) -> HeadKey {
-        self.key(&Head::of(request)).map(KeyBuilder::build).into()
+        self.key(&Head::of(request)).map(KeyBuilder::build_with_shape).into()
     }
 
     fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
@@ -153,7 +216,7 @@ impl<B: Send> KeyExtractor<B> for UriKey {
             headers,
             is_assumed: true,
         });
-        key.map(KeyBuilder::build)
+        key.map(KeyBuilder::build_with_shape)
     }
 
     fn pass(&self, request: Request<B>) -> Request<B> {
@@ -249,8 +312,13 @@ static IN_HOST: [bool; 256] = {
     table
 };
 
+/// All lines of a field; of a secret, their digest.
 fn lines(mut key: KeyBuilder, name: &HeaderName, headers: &HeaderMap) -> KeyBuilder {
-    for value in headers.get_all(name) {
+    let lines = headers.get_all(name);
+    if is_credential(name.as_str()) && lines.iter().next().is_some() {
+        return key.digest(name.as_str(), &digest_of_fields(headers, std::slice::from_ref(name)));
+    }
+    for value in lines {
         key = key.named(name.as_str(), value.as_bytes());
     }
     key

@@ -88,13 +88,14 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
-    /// Treats requests with credentials (`Authorization`, `Cookie` and their like) as all others. Defaults to doing so only
+    /// Treats requests with [credentials](Self::credentials) (`Authorization`, `Cookie` and their like) as all others. Defaults to doing so only
     /// where a response that was stored allows it (`public`, `s-maxage`; for `Authorization`, `must-revalidate`).
     ///
     /// Where none was, such a request waits for nobody. Its response is stored if it allows that itself, and is for its own
     /// client only if it does not; see [`pass_marker`](Self::pass_marker).
     ///
-    /// Right only where credentials change nothing about the response, or are part of the key.
+    /// Right only where credentials change nothing about the response. Where they do,
+    /// [`key_headers`](Self::key_headers) makes them part of the key. A layer with this setting needs a tag of its own.
     #[must_use]
     pub fn ignore_credentials(mut self) -> Self {
         self.settings.requests.credentials = true;

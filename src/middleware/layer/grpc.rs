@@ -7,6 +7,7 @@ use http::Method;
 use http::header::HeaderName;
 
 use super::MemoLockLayer;
+use super::keys::name;
 use crate::key::{KeyError, Tag};
 use crate::middleware::grpc::GrpcMethod;
 use crate::middleware::key_extractor::GrpcKey;
@@ -127,16 +128,12 @@ impl<St: Store> MemoLockLayer<St, GrpcKey> {
     /// If it is not the name of metadata.
     #[must_use]
     #[track_caller]
-    pub fn identified_by<N>(mut self, credentials: N) -> Self
+    pub fn identified_by<N>(self, credentials: N) -> Self
     where
         N: TryInto<HeaderName>,
         N::Error: Error,
     {
-        let known = self.settings.requests.identity.iter().cloned();
-        let identity: Arc<[_]> = known.chain([name(credentials)]).collect();
-        self.settings.key = self.settings.key.identified_by(&identity);
-        self.settings.requests.identity = identity;
-        self
+        self.key_headers([credentials])
     }
 
     /// Leaves the authority out of the key. Defaults to its being part of it.
@@ -155,22 +152,5 @@ impl<St: Store> MemoLockLayer<St, GrpcKey> {
     pub fn max_message(mut self, bytes: u64) -> Self {
         self.settings.key = self.settings.key.max_message(bytes);
         self
-    }
-}
-
-/// The name of metadata that the program itself wrote down.
-///
-/// # Panics
-///
-/// If it is not one.
-#[track_caller]
-fn name<N>(name: N) -> HeaderName
-where
-    N: TryInto<HeaderName>,
-    N::Error: Error,
-{
-    match name.try_into() {
-        Ok(name) => name,
-        Err(error) => panic!("not the name of metadata: {error}"),
     }
 }

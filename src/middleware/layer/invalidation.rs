@@ -19,7 +19,10 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     }
 
     /// Removes the response stored under `key`, and keeps every computation that has started before from storing its
-    /// own. This goes for all its variants (`Vary`).
+    /// own. This goes for all its variants (`Vary`), and for what a closure has this key for.
+    ///
+    /// Under a layer with [`key_headers`](Self::key_headers), what is stored depends on those as well:
+    /// [`invalidate_request`](Self::invalidate_request) knows them.
     ///
     /// Once this has returned, no request that comes later, to whichever node, is answered with a response under `key` from
     /// before, however that comes to its node; [`MemoLock::invalidate`](crate::MemoLock::invalidate) says more.
@@ -28,6 +31,14 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     ///
     /// A [`StoreError`] where the store could not be told; whether the response was removed is then unknown.
     pub async fn invalidate(&self, key: &Key) -> Result<(), StoreError> {
+        let apart = key.clone().apart();
+        if apart != *key {
+            self.invalidate_at(&apart).await?;
+        }
+        self.invalidate_at(key).await
+    }
+
+    async fn invalidate_at(&self, key: &Key) -> Result<(), StoreError> {
         let address = Address::new(&self.settings.memo.shared.tag, key);
         self.settings.markers.remove(&address);
         self.settings.memo.shared.invalidate(&address).await
@@ -53,10 +64,9 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         } else {
             self.settings.key.get_key(uri_as_received(request), request.headers())
         };
-        let address = Address::of(&self.settings.memo.shared.tag, key.ok_or(InvalidateError::NoKey)?);
-        self.settings.markers.remove(&address);
-        let invalidated = self.settings.memo.shared.invalidate(&address).await;
-        invalidated.map_err(InvalidateError::Store)
+        let key = key.ok_or(InvalidateError::NoKey)?;
+        let key = self.settings.whole_key(key, request.headers());
+        self.invalidate_at(&key).await.map_err(InvalidateError::Store)
     }
 
     /// Makes every response with this tag out of date, on every node, and those under way as well: responses to which

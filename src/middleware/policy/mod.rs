@@ -22,6 +22,7 @@ pub(super) mod age;
 pub(super) mod cache_control;
 pub(super) mod conditions;
 pub(super) mod cookies;
+pub(super) mod credential;
 pub(super) mod early;
 pub(super) mod ending;
 pub(super) mod fields;

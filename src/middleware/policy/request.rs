@@ -6,6 +6,7 @@ use http::header::HeaderName;
 use http::{HeaderMap, Method};
 
 use super::cache_control::CacheControl;
+use super::credential::is_credential;
 use super::ending::is_grpc;
 use super::invalidation::may_change;
 use super::permission::Permission;
@@ -21,8 +22,10 @@ pub(crate) struct RequestRules {
     /// Whether requests with credentials collapse too, which is right where they are part of the key or change nothing
     /// about the response. Defaults to `false`.
     pub(crate) credentials: bool,
-    /// Those credentials that are part of the key. Defaults to none.
-    pub(crate) identity: Arc<[HeaderName]>,
+    /// Fields that count as no credentials, because they are part of the key or the layer is told so. Defaults to none.
+    pub(crate) not_credentials: Arc<[HeaderName]>,
+    /// Fields that count as credentials whatever they are called. Defaults to none.
+    pub(crate) more_credentials: Arc<[HeaderName]>,
     /// Whether a request may say that it is not to reach the inner service (RFC 9111, 5.2.1.7). Defaults to `false`.
     pub(crate) only_if_cached: bool,
     /// Whether unsafe requests make what is stored for their target out of date. Defaults to `true`.
@@ -34,7 +37,8 @@ impl Default for RequestRules {
         Self {
             methods: vec![Method::GET, Method::HEAD],
             credentials: false,
-            identity: Arc::default(),
+            not_credentials: Arc::default(),
+            more_credentials: Arc::default(),
             only_if_cached: false,
             invalidates: true,
         }
@@ -44,7 +48,18 @@ impl Default for RequestRules {
 impl RequestRules {
     /// Whether these credentials keep no request from sharing.
     fn is_covered(&self, name: &HeaderName) -> bool {
-        self.credentials || self.identity.contains(name)
+        self.credentials || self.not_credentials.contains(name)
+    }
+
+    /// Has fields count as credentials, or as none.
+    pub(crate) fn count(&mut self, names: Vec<HeaderName>, as_credentials: bool) {
+        let without = |known: &[HeaderName]| -> Vec<_> {
+            let others = known.iter().filter(|name| !names.contains(name));
+            others.cloned().collect()
+        };
+        let [mut those, mut others] = [&self.not_credentials, &self.more_credentials].map(|known| without(known));
+        if as_credentials { &mut others } else { &mut those }.extend(names);
+        (self.not_credentials, self.more_credentials) = (those.into(), others.into());
     }
 }
 
@@ -147,7 +162,7 @@ pub(crate) fn access(method: &Method, headers: &HeaderMap, uncovered_body: bool,
     let mut cache_control = false;
     for name in headers.keys() {
         match classify(name.as_str()) {
-            Class::Irrelevant => {}
+            Class::Irrelevant => narrow.cookies |= rules.more_credentials.contains(name),
             Class::CacheControl => cache_control = true,
             Class::Authorization => narrow.authorized |= !rules.is_covered(name),
             Class::Cookies => narrow.cookies |= !rules.is_covered(name),
@@ -192,59 +207,23 @@ enum Class {
 
 /// Most names are told apart by their first letter, which saves the path of a hit some thirty comparisons a field.
 fn classify(name: &str) -> Class {
-    let credentials = match name.as_bytes() {
-        [b'a', ..] if name == "authorization" => return Class::Authorization,
-        [b'a', ..] => name == "api-key",
-        [b'c', ..] if name == "cache-control" => return Class::CacheControl,
-        [b'c', ..] => is_credentials_c(name),
+    match name.as_bytes() {
+        [b'a', ..] if name == "authorization" => Class::Authorization,
+        [b'c', ..] if name == "cache-control" => Class::CacheControl,
         // RFC 9110, 7.8 and 10.1.1.
-        [b'e' | b'u', ..] if matches!(name, "expect" | "upgrade") => return Class::Protocol,
+        [b'e' | b'u', ..] if matches!(name, "expect" | "upgrade") => Class::Protocol,
         // RFC 9110, 13.1 and 14.2.
-        [b'i', b'f', b'-', ..] => {
-            return match name {
-                "if-none-match" | "if-modified-since" => Class::Conditional,
-                "if-range" => Class::Range,
-                _ => Class::Precondition,
-            };
-        }
-        [b'r', ..] if name == "range" => return Class::Range,
-        [b'p', ..] => name == "proxy-authorization",
-        [b'r', ..] => name == "remote-user",
-        [b'x', ..] if is_method_override(name.as_bytes()) => return Class::Override,
-        [b'x', ..] => is_credentials_x(name),
-        _ => false,
-    };
-    if credentials { Class::Cookies } else { Class::Irrelevant }
-}
-
-/// RFC 9111, 3.5 and 7.3; RFC 9440, 2.2; Cloudflare Access.
-fn is_credentials_c(name: &str) -> bool {
-    matches!(
-        name,
-        "cookie" | "cookie2" | "client-cert" | "client-cert-chain" | "cf-access-jwt-assertion"
-    )
-}
-
-/// What API gateways and identity-aware proxies use.
-fn is_credentials_x(name: &str) -> bool {
-    matches!(
-        name,
-        "x-api-key"
-            | "x-access-token"
-            | "x-auth-token"
-            | "x-authorization"
-            | "x-client-cert"
-            | "x-remote-user"
-            | "x-amz-security-token"
-            | "x-goog-api-key"
-            | "x-goog-iam-authorization-token"
-            | "x-goog-iap-jwt-assertion"
-            | "x-apigateway-api-userinfo"
-            | "x-endpoint-api-userinfo"
-            | "x-goog-authenticated-user-id"
-            | "x-goog-authenticated-user-email"
-    ) || name.starts_with("x-amzn-oidc-")
-        || name.starts_with("x-ms-client-principal")
+        [b'i', b'f', b'-', ..] => match name {
+            "if-none-match" | "if-modified-since" => Class::Conditional,
+            "if-range" => Class::Range,
+            _ => Class::Precondition,
+        },
+        [b'r', ..] if name == "range" => Class::Range,
+        [b'x', ..] if is_method_override(name.as_bytes()) => Class::Override,
+        // RFC 9111, 3.5 and 7.3; and whatever else there is of the kind.
+        _ if is_credential(name) => Class::Cookies,
+        _ => Class::Irrelevant,
+    }
 }
 
 #[cfg(test)]

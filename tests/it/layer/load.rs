@@ -246,6 +246,19 @@ async fn a_request_with_a_key_that_is_too_long_goes_to_the_inner_service() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_of_any_length_is_stored_and_its_key_stays_short() {
+    let layer = layer().max_key(450).key_headers(["x-tenant"]);
+    let inner = Inner::replying(|call| fresh(call.to_string()));
+    let node = layer.layer(inner.clone());
+    let long = format!("/{}", "a".repeat(60_000));
+    for (expected, target) in [("1", &long), ("1", &long), ("2", &format!("{long}b")), ("1", &long)] {
+        assert_eq!(answer(send(&node, get(target))).await.body, expected);
+        settle().await;
+    }
+    assert_eq!((inner.calls(), layer.stats().limited_key), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn bodies_over_their_limit_are_counted() {
     let layer = layer().max_body(3).pass_marker(Duration::ZERO);
     let inner = Inner::replying(|call| match call {

@@ -8,6 +8,9 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use proptest::prelude::*;
 
+use http::header::AUTHORIZATION;
+use sha2::{Digest, Sha256};
+
 use super::*;
 
 /// A body of given frames; one that does not end is still under way after them.
@@ -91,9 +94,7 @@ async fn key_has_the_target_and_the_digest_of_the_message() {
 
 #[tokio::test]
 async fn what_the_reply_depends_on_makes_another_key() {
-    let key = GrpcKey::new()
-        .metadata([HeaderName::from_static("x-tenant")])
-        .identified_by(&Arc::from([HeaderName::from_static("authorization")]));
+    let key = GrpcKey::new().metadata([HeaderName::from_static("x-tenant"), AUTHORIZATION]);
     let plain = message(0, b"abc");
     let mut keys = Vec::new();
     for (fields, body) in [
@@ -152,8 +153,27 @@ async fn what_the_reply_does_not_depend_on_makes_no_difference() {
 }
 
 #[tokio::test]
+async fn keys_that_cover_something_else_are_others_for_every_call() {
+    let extractors = [
+        GrpcKey::new(),
+        GrpcKey::new().metadata([HeaderName::from_static("x-tenant")]),
+        GrpcKey::new().metadata([AUTHORIZATION]),
+        GrpcKey::new().without_authority(),
+        GrpcKey::new().max_message(100),
+    ];
+    let mut keys = Vec::new();
+    for extractor in &extractors {
+        keys.push(key_with(extractor, &[], message(0, b"abc")).await.expect("a key"));
+    }
+    // How long a message may be is not about who gets the reply.
+    assert_eq!(keys.pop(), Some(keys[0].clone()));
+    let different: std::collections::HashSet<_> = keys.iter().collect();
+    assert_eq!(different.len(), keys.len(), "{keys:?}");
+}
+
+#[tokio::test]
 async fn key_tells_no_credentials() {
-    let key = GrpcKey::new().identified_by(&Arc::from([HeaderName::from_static("authorization")]));
+    let key = GrpcKey::new().metadata([AUTHORIZATION]);
     let found = key_with(&key, &[("authorization", "Bearer hush")], message(0, b"abc")).await;
     let shown = found.expect("a key").to_string();
     assert!(

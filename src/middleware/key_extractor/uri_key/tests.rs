@@ -101,21 +101,36 @@ fn key_of_a_get_is_found_from_other_requests() {
 fn chosen_fields_are_told_apart() {
     let extractor = UriKey::new().headers([ACCEPT_LANGUAGE, ACCEPT]);
     let name = "accept-language";
+    let shape = ":+accept-language,+accept";
     for (fields, expected) in [
-        (&[][..], "{GET ///a}"),
-        (&[(name, "")], "{GET ///a accept-language=}"),
-        (&[(name, "de")], "{GET ///a accept-language=de}"),
-        (&[(name, "de, en")], "{GET ///a accept-language=de,^20en}"),
-        (
-            &[(name, "de"), (name, "en")],
-            "{GET ///a accept-language=de accept-language=en}",
-        ),
-        (&[("accept", "b"), (name, "a")], "{GET ///a accept-language=a accept=b}"),
-        (&[("user-agent", "curl")], "{GET ///a}"),
+        (&[][..], ""),
+        (&[(name, "")], " accept-language="),
+        (&[(name, "de")], " accept-language=de"),
+        (&[(name, "de, en")], " accept-language=de,^20en"),
+        (&[(name, "de"), (name, "en")], " accept-language=de accept-language=en"),
+        (&[("accept", "b"), (name, "a")], " accept-language=a accept=b"),
+        (&[("user-agent", "curl")], ""),
     ] {
         let found = key(&extractor, &request("GET", "/a", fields));
-        assert_eq!(found.as_deref(), Some(expected), "{fields:?}");
+        let expected = format!("{{GET ///a {shape}{expected}}}");
+        assert_eq!(found, Some(expected), "{fields:?}");
     }
+}
+
+#[test]
+fn secrets_stand_in_the_key_as_a_digest() {
+    let extractor = UriKey::new().header(http::header::AUTHORIZATION);
+    let of = |fields: &[(&'static str, &str)]| key(&extractor, &request("GET", "/a", fields)).unwrap();
+    let one = of(&[("authorization", "hush")]);
+    assert!(one.contains(" authorization:sha256=") && !one.contains("hush"), "{one}");
+    assert_ne!(one, of(&[("authorization", "hush2")]));
+    assert_ne!(one, of(&[("authorization", "hush"), ("authorization", "hush")]));
+    assert_eq!(of(&[]), "{GET ///a :+authorization}");
+    let user = key(&UriKey::new(), &request("GET", "/a", &[("x-forwarded-user", "anna")])).unwrap();
+    assert!(
+        user.contains(" x-forwarded-user:sha256=") && !user.contains("anna"),
+        "{user}"
+    );
 }
 
 #[test]
@@ -132,14 +147,19 @@ fn overrides_are_part_of_the_key_in_any_order() {
         assert_eq!(found.as_deref(), Some(expected));
     }
 
-    let chosen = UriKey::new().header(FORWARDED);
-    assert_eq!(key(&chosen, &request("GET", "/a", &fields)).as_deref(), Some(expected));
-
-    let ignoring = UriKey::new().without_header(FORWARDED);
-    assert_eq!(
-        key(&ignoring, &request("GET", "/a", &fields)).as_deref(),
-        Some("{GET ///a x-forwarded-host=evil}")
-    );
+    for (extractor, expected) in [
+        (
+            UriKey::new().header(FORWARDED),
+            "{GET ///a :+forwarded forwarded=host=b x-forwarded-host=evil}",
+        ),
+        (
+            UriKey::new().without_header(FORWARDED),
+            "{GET ///a :-forwarded x-forwarded-host=evil}",
+        ),
+    ] {
+        let found = key(&extractor, &request("GET", "/a", &fields));
+        assert_eq!(found.as_deref(), Some(expected));
+    }
 }
 
 #[test]
@@ -152,7 +172,19 @@ fn without_authority_only_method_and_path_count() {
         ("/a?b", &[]),
     ] {
         let found = key(&extractor, &request("GET", uri, fields));
-        assert_eq!(found.as_deref(), Some("{GET /a?b}"), "{uri} {fields:?}");
+        assert_eq!(found.as_deref(), Some("{GET /a?b :-:authority}"), "{uri} {fields:?}");
+    }
+}
+
+#[test]
+fn parameters_that_are_not_named_make_no_difference() {
+    let extractor = UriKey::new().query_parameters(["page", "q"]);
+    for (uri, expected) in [
+        ("/a?utm_source=x&page=2", "{GET ///a?page=2 :?page&q}"),
+        ("/a?utm_source=x", "{GET ///a :?page&q}"),
+        ("/a?%70age=2", "{GET ///a?%70age=2 :?page&q}"),
+    ] {
+        assert_eq!(key(&extractor, &request("GET", uri, &[])).as_deref(), Some(expected));
     }
 }
 
@@ -219,6 +251,62 @@ fn any_request() -> impl Strategy<Value = Request<()>> {
     })
 }
 
+/// What an extractor may be told to cover.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Shape {
+    no_authority: bool,
+    fields: Vec<&'static str>,
+    ignored: Vec<&'static str>,
+    query: Option<Vec<&'static str>>,
+}
+
+impl Shape {
+    fn extractor(&self) -> UriKey {
+        let name = |name: &&'static str| HeaderName::from_static(name);
+        let mut extractor = UriKey::new().headers(self.fields.iter().map(name));
+        for ignored in &self.ignored {
+            extractor = extractor.without_header(name(ignored));
+        }
+        if let Some(names) = &self.query {
+            extractor = extractor.query_parameters(names.iter().copied());
+        }
+        if self.no_authority {
+            extractor.without_authority()
+        } else {
+            extractor
+        }
+    }
+
+    fn covered(&self, request: &Request<()>) -> Vec<String> {
+        let headers = request.headers();
+        let uri = request.uri();
+        let mut covered = vec![request.method().to_string(), uri.path().to_owned()];
+        covered.extend((self.query.is_none()).then(|| format!("{:?}", uri.query())));
+        if !self.no_authority {
+            let of_uri = uri.authority().map(|authority| authority.as_str().as_bytes());
+            let authority = of_uri.or_else(|| headers.get(HOST).map(HeaderValue::as_bytes));
+            covered.push(format!("{:?} {authority:?}", uri.scheme_str()));
+        }
+        let overrides = ["x-host"].into_iter().filter(|name| !self.ignored.contains(name));
+        for name in self.fields.iter().copied().chain(overrides) {
+            covered.push(format!("{name} {:?}", headers.get_all(name).iter().collect::<Vec<_>>()));
+        }
+        covered
+    }
+}
+
+fn any_shape() -> impl Strategy<Value = Shape> {
+    let fields = prop::sample::subsequence(vec!["accept", "other", "authorization"], 0..3);
+    let ignored = prop::sample::subsequence(vec!["x-host", "accept"], 0..2);
+    let query = prop::option::of(prop::sample::subsequence(vec!["a", "b"], 0..2));
+    (any::<bool>(), fields, ignored, query).prop_map(|(no_authority, fields, ignored, query)| Shape {
+        no_authority,
+        fields,
+        ignored,
+        query,
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
 
@@ -234,6 +322,22 @@ proptest! {
                 let other = by_key.entry(key.clone()).or_insert_with(|| covered.clone());
                 prop_assert_eq!(&covered, other, "{}", key);
                 prop_assert_eq!(&key, by_covered.entry(covered).or_insert_with(|| key.clone()));
+            }
+        }
+    }
+
+    #[test]
+    fn two_extractors_share_a_key_only_where_they_cover_the_same(
+        requests in prop::collection::vec(any_request(), 100),
+        shapes in prop::collection::vec(any_shape(), 8),
+    ) {
+        let mut by_key = HashMap::new();
+        for shape in &shapes {
+            for request in &requests {
+                let Some(key) = key(&shape.extractor(), request) else { continue };
+                let covered = (shape.clone(), shape.covered(request));
+                let other = by_key.entry(key.clone()).or_insert_with(|| covered.clone());
+                prop_assert_eq!(&covered, other, "{}", key);
             }
         }
     }

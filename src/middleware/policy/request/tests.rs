@@ -57,6 +57,9 @@ fn whatever_is_meant_for_one_client_only_reads() {
                 "cf-access-jwt-assertion",
                 "x-amzn-oidc-data",
                 "x-ms-client-principal-id",
+                "private-token",
+                "authorization-bin",
+                "x-forwarded-user",
             ],
         ),
         (conditional, &["if-none-match", "if-modified-since"]),
@@ -149,6 +152,30 @@ fn unsafe_methods_change_and_others_bypass() {
         ..rules
     };
     assert_eq!(check("POST", &[], &rules), Access::Bypass(Bypass::Method));
+}
+
+#[test]
+fn a_layer_adds_credentials_and_excepts_them() {
+    let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect();
+    let mut rules = RequestRules::default();
+    rules.count(names(&["x-tenant", "x-device"]), true);
+    rules.count(names(&["x-session-hint", "x-device", "authorization"]), false);
+    let cookies = Access::Read(Narrow {
+        cookies: true,
+        ..Narrow::default()
+    });
+    for (name, expected) in [
+        ("x-tenant", cookies),
+        ("x-token", cookies),
+        ("x-device", Access::Share),
+        ("x-session-hint", Access::Share),
+        ("authorization", Access::Share),
+        ("accept", Access::Share),
+    ] {
+        assert_eq!(check("GET", &[(name, "1")], &rules), expected, "{name}");
+    }
+    rules.count(names(&["x-device"]), true);
+    assert_eq!(check("GET", &[("x-device", "1")], &rules), cookies);
 }
 
 #[test]
