@@ -17,7 +17,9 @@
 mod support;
 
 mod connection;
+mod framing;
 mod options;
+mod own;
 mod rewrite;
 mod server;
 mod upstream;
@@ -32,8 +34,9 @@ use tower_memolock::{MemoLockLayer, MemoryStore, Store, StoreErrorKind};
 use tracing_subscriber::filter::LevelFilter;
 
 use self::options::Options;
+use self::own::Asker;
 use self::rewrite::Target;
-use self::upstream::{Upstream, bad_gateway};
+use self::upstream::{Upstream, no_answer};
 
 /// How long what is computed for nobody here any more may keep the program from ending.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -88,11 +91,12 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
         .layer(layer.clone())
         .service(Upstream::new());
     let service = service_fn(move |request| {
+        let asker = Asker::of(&request);
         let answer = shared.clone().oneshot(request);
         async move {
             Ok(match answer.await {
                 Ok(response) => response.map(Either::Left),
-                Err(error) => bad_gateway(&error).map(Either::Right),
+                Err(error) => no_answer(&error, &asker).map(Either::Right),
             })
         }
     });

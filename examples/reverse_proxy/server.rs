@@ -20,6 +20,10 @@ use crate::support::shutdown;
 /// How long requests under way may take once the program was asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How many fields a head may have, in both directions. hyper's own limit of 100 is not HTTP's; what the layer shares
+/// is bounded by their size.
+pub(crate) const MAX_FIELDS: usize = 1024;
+
 /// Serves HTTP/1 and HTTP/2 until `stop` resolves, then lets requests under way finish. Ctrl-C, SIGTERM or ten seconds
 /// cut them off.
 pub(crate) async fn serve<S, B>(listener: TcpListener, service: S, stop: impl Future<Output = ()>)
@@ -32,7 +36,7 @@ where
     B::Error: Into<BoxError>,
 {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new());
+    server.http1().timer(TokioTimer::new()).max_headers(MAX_FIELDS);
     server.http2().timer(TokioTimer::new());
     let service = TowerToHyperService::new(service);
     let connections = GracefulShutdown::new();

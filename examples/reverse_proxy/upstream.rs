@@ -1,15 +1,17 @@
 //! [`Upstream`]: the innermost service, which asks the upstream.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::TRANSFER_ENCODING;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{Either, Empty, Full};
+use http_body_util::combinators::MapErr;
+use http_body_util::{BodyExt, Either, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
@@ -19,7 +21,10 @@ use tower::util::MapResponse;
 use tower::{BoxError, Service, ServiceExt};
 
 use crate::connection::{Connection, answered, came_to_its_end};
+use crate::framing;
+use crate::own::Asker;
 use crate::rewrite::clean;
+use crate::server::MAX_FIELDS;
 
 /// A body from the upstream, or the text of an error of ours.
 pub(crate) type UpstreamBody = Either<Incoming, Full<Bytes>>;
@@ -29,7 +34,8 @@ pub(crate) type UpstreamBody = Either<Incoming, Full<Bytes>>;
 const REPEATS: usize = 3;
 
 type Connector = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> Connection>;
-type MaybeEmpty<B> = Either<B, Empty<<B as Body>::Data>>;
+type Marked<B> = MapErr<B, fn(<B as Body>::Error) -> BrokenRequest>;
+type MaybeEmpty<B> = Either<Marked<B>, Empty<<B as Body>::Data>>;
 
 /// Sends requests to wherever their URI says, streaming both ways.
 pub(crate) struct Upstream<B: Body> {
@@ -50,16 +56,24 @@ where
         let marked: fn(_) -> _ = Connection::from;
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
+            .http1_max_headers(MAX_FIELDS)
             .build(connector.map_response(marked));
         Self { client }
     }
 
     /// Asks, and asks again where it was the connection that had come to its end and the request may be repeated
     /// (RFC 9110 section 9.2.2). A new connection gets no second chance.
-    async fn ask(&self, request: Request<B>) -> Result<Response<Incoming>, Error> {
+    async fn ask(&self, mut request: Request<B>) -> Result<Response<Incoming>, Error> {
         let repeatable = request.method().is_idempotent() && request.body().is_end_stream();
         if !repeatable {
-            return self.client.request(request.map(Either::Left)).await;
+            if request.body().size_hint().exact().is_none() {
+                // Unless told to, hyper sends no body of this kind with a GET.
+                let chunked = HeaderValue::from_static("chunked");
+                request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+            }
+            let marked: fn(_) -> _ = |error: B::Error| BrokenRequest(error.into());
+            let request = request.map(|body| Either::Left(body.map_err(marked)));
+            return self.client.request(request).await;
         }
         let (head, _) = request.into_parts();
         let mut repeats = 0;
@@ -73,18 +87,22 @@ where
     }
 
     async fn answer(&self, request: Request<B>) -> Result<Response<UpstreamBody>, Error> {
-        if request.method() == Method::CONNECT {
-            let refusal = text(StatusCode::NOT_IMPLEMENTED, "this is no tunnel\n");
-            return Ok(refusal.map(Either::Right));
+        let (method, asker) = (request.method().clone(), Asker::of(&request));
+        let refuse = |status, text| Ok(asker.tell(status, text).map(Either::Right));
+        if method == Method::CONNECT {
+            return refuse(StatusCode::NOT_IMPLEMENTED, "this is no tunnel");
         }
         let mut response = self.ask(request).await?;
         // Nobody asked for another protocol: Upgrade is not passed on.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let refusal = text(StatusCode::BAD_GATEWAY, "the upstream changed the protocol\n");
-            return Ok(refusal.map(Either::Right));
+            return refuse(StatusCode::BAD_GATEWAY, "the upstream changed the protocol");
         }
         answered(&mut response);
-        Ok(clean(response).map(Either::Left))
+        let status = response.status();
+        match framing::settle(&method, status, response.headers_mut()) {
+            Ok(()) => Ok(clean(response).map(Either::Left)),
+            Err(framing::UnknownCoding) => refuse(StatusCode::BAD_GATEWAY, "the upstream's coding is unknown"),
+        }
     }
 }
 
@@ -116,18 +134,30 @@ where
     }
 }
 
-/// What the client gets when there is no answer. Outside the layer: to the layer it is an error, after which one of
-/// those who wait tries again.
-pub(crate) fn bad_gateway(error: &Error) -> Response<Full<Bytes>> {
-    let cause = error as &dyn std::error::Error;
-    tracing::warn!(error = cause, "no answer from the upstream");
-    text(StatusCode::BAD_GATEWAY, "no answer from the upstream\n")
+/// The client has broken its own request: what it sent is no body, or not all of it.
+#[derive(Debug)]
+struct BrokenRequest(BoxError);
+
+impl fmt::Display for BrokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request's body is broken")
+    }
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
-    *response.status_mut() = status;
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, plain);
-    response
+impl std::error::Error for BrokenRequest {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+/// What the client gets when there is no answer. Outside the layer: to the layer it is an error, after which one of
+/// those who wait tries again.
+pub(crate) fn no_answer(error: &Error, asker: &Asker) -> Response<Full<Bytes>> {
+    let cause = error as &dyn std::error::Error;
+    if std::iter::successors(Some(cause), |error| error.source()).any(<dyn std::error::Error>::is::<BrokenRequest>) {
+        tracing::debug!(error = cause, "a broken request");
+        return asker.tell(StatusCode::BAD_REQUEST, "the request's body is broken");
+    }
+    tracing::warn!(error = cause, "no answer from the upstream");
+    asker.tell(StatusCode::BAD_GATEWAY, "no answer from the upstream")
 }
