@@ -12,6 +12,15 @@
 //! 2. `rewrite.rs`: what a gateway must change, *before* the layer, so that all proxies build the same key;
 //! 3. the layer;
 //! 4. `upstream.rs`: hyper's client.
+//!
+//! # What is not passed on
+//!
+//! Interim responses (1xx), `103 Early Hints` among them. hyper's client tells of them (`hyper::ext::on_informational`),
+//! but hyper's server, 1.12 as well, can send none but its own `100 Continue`: a service returns one response, and a 1xx in
+//! its place is an error. What hints announce, the final response announces again as a rule (RFC 8297, section 2).
+//!
+//! A response whose end is the connection's, without `Content-Length` or `Transfer-Encoding`, is whole wherever that ends
+//! (RFC 9112, section 8): if the upstream dies without a reset, neither this proxy nor any other can tell.
 
 #[path = "../support/mod.rs"]
 mod support;

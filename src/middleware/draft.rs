@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode, response};
 use tokio::time::Instant;
 
@@ -29,9 +30,14 @@ pub(crate) struct Draft {
 impl Draft {
     /// Of a response whose head is there `now`, and was asked for at `started`.
     pub(crate) fn new(head: &response::Parts, control: MemoControl, now: SystemTime, started: Instant) -> Self {
+        let mut headers = head.headers.clone();
+        if head.status == StatusCode::NO_CONTENT {
+            // RFC 9110, 8.6.
+            headers.remove(CONTENT_LENGTH);
+        }
         Self {
             status: head.status,
-            headers: head.headers.clone(),
+            headers,
             control,
             received: Instant::now(),
             age: age::on_arrival(&head.headers, now).unwrap_or_default(),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, TRAILER};
+use http::header::{
+    AGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, TRAILER,
+};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
@@ -14,13 +16,15 @@ use super::policy::range::{Selection, select};
 use super::policy::request::Narrow;
 use super::stored_response::StoredResponse;
 
-/// The response to somebody who waited for it: as it was.
+/// The response to somebody who waited for it: as it was, with the date that it lacked.
 pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> {
     let status = stored.status();
+    let date = stored.missing_date();
     if let Some(underway) = stored.underway_body() {
         let mut response = Response::new(MemoBody::followed(underway.follow()));
         *response.status_mut() = status;
         response.headers_mut().clone_from(stored.headers());
+        response.headers_mut().extend(date.map(|date| (DATE, date)));
         return response;
     }
     let (headers, content, trailers) = match Arc::try_unwrap(stored) {
@@ -31,7 +35,9 @@ pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> 
             shared.trailers().cloned().map(Box::new),
         ),
     };
-    response(status, headers, content, trailers)
+    let mut response = response(status, headers, content, trailers);
+    response.headers_mut().extend(date.map(|date| (DATE, date)));
+    response
 }
 
 /// The response to somebody who came later: with its age (RFC 9111, section 5.1).
@@ -46,7 +52,12 @@ pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bo
     let told = cache_status.then(|| cache_status::hit(stored.fresh_at(now).unwrap_or_default().as_secs()));
     // From a store elsewhere it is nobody else's, and can be taken apart.
     let (mut headers, content, trailers) = match Arc::try_unwrap(stored) {
-        Ok(own) => own.into_content(),
+        Ok(own) => {
+            let date = own.missing_date();
+            let (mut headers, content, trailers) = own.into_content();
+            headers.extend(date.map(|date| (DATE, date)));
+            (headers, content, trailers)
+        }
         Err(shared) => (
             shared.aged_headers(cache_status),
             shared.body().clone(),

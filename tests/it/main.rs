@@ -21,6 +21,8 @@ mod lookups;
 mod memo;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod own_answers;
+mod proxy_messages;
 mod redis_cluster;
 mod renewable;
 mod reverse_proxy;

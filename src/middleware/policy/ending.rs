@@ -1,6 +1,6 @@
 //! Whether a response is whole, which only its end tells.
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::cookies::SetCookie;
@@ -102,8 +102,12 @@ pub(super) fn has_content(method: &Method, status: StatusCode) -> bool {
     *method != Method::HEAD && status != StatusCode::NO_CONTENT
 }
 
-/// `Content-Length`; an error where it is no number, or more than one (RFC 9110, 8.6).
+/// `Content-Length`; an error where it is no number, or more than one (RFC 9110, 8.6). `None` as well where it does not
+/// count, because of a `Transfer-Encoding` (RFC 9112, 6.3).
 pub(super) fn content_length(headers: &HeaderMap) -> Option<Result<u64, Incomplete>> {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return None;
+    }
     let mut members = headers
         .get_all(CONTENT_LENGTH)
         .iter()

@@ -1,8 +1,11 @@
 //! Header fields that are about one connection, not about the response; and how large they all are.
 
 use http::HeaderMap;
-use http::header::{CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
 
+use super::ending::content_length;
 use super::targeted::is_targeted;
 
 /// Removes what must not be stored or sent to another client (RFC 9111, 3.1; RFC 9110, 7.6.1): `Connection` and
@@ -11,6 +14,8 @@ use super::targeted::is_targeted;
 /// `Trailer` stays, unless listed: over HTTP/1.1 a response that does not announce its trailers is sent without them.
 /// What is meant for all recipients stays even if listed, which RFC 9110, 7.6.1 forbids: without `Cache-Control`, `Vary`
 /// or `Set-Cookie` nobody further on could tell whose the response is.
+/// `Content-Length` goes where `Transfer-Encoding` overrides it (RFC 9112, 6.3), and is told once where it is repeated
+/// (RFC 9110, 8.6).
 pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
     const ALWAYS: [HeaderName; 9] = [
         CONNECTION,
@@ -30,6 +35,12 @@ pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
         .filter_map(|member| HeaderName::from_bytes(member.trim_ascii()).ok())
         .filter(|name| !is_for_all(name))
         .collect();
+    match content_length(headers) {
+        Some(Ok(length)) => drop(headers.insert(CONTENT_LENGTH, length.into())),
+        // What is wrong with it, the end of the response tells.
+        Some(Err(_)) => {}
+        None => drop(headers.remove(CONTENT_LENGTH)),
+    }
     for name in ALWAYS.iter().chain(&listed) {
         headers.remove(name);
     }
@@ -119,6 +130,24 @@ mod tests {
             found.append(CONNECTION, name.parse().unwrap());
             strip_connection_fields(&mut found);
             assert_eq!(found, kept, "{name}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_those_of_the_content() {
+        let length = |value| ("content-length", value);
+        for (lines, expected) in [
+            (&[length("5")][..], &["5"][..]),
+            (&[length("5, 5")], &["5"]),
+            (&[length("5"), length("5")], &["5"]),
+            (&[length("5"), ("transfer-encoding", "chunked")], &[]),
+            (&[("transfer-encoding", "x"), length("5"), length("6")], &[]),
+            (&[length("5, 6")], &["5, 6"]),
+        ] {
+            let mut found = headers(lines);
+            strip_connection_fields(&mut found);
+            let found: Vec<_> = found.get_all(CONTENT_LENGTH).iter().collect();
+            assert_eq!(found, expected, "{lines:?}");
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{AGE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AGE, DATE, HeaderMap, HeaderName, HeaderValue};
 use http::status::StatusCode;
 use tokio::time::Instant;
 
@@ -216,6 +216,7 @@ impl StoredResponse {
         let aged = self.aged.get_or_init(|| {
             let mut headers = self.headers.clone();
             headers.insert(AGE, HeaderValue::from_static("0"));
+            headers.extend(self.missing_date().map(|date| (DATE, date)));
             if cache_status && !headers.contains_key(CACHE_STATUS) {
                 headers.insert(CACHE_STATUS, HeaderValue::from_static(""));
             }
@@ -223,10 +224,26 @@ impl StoredResponse {
         });
         // Layers with different settings may share a store.
         if aged.cache_status == cache_status {
-            aged.headers.clone()
-        } else {
-            self.headers.clone()
+            return aged.headers.clone();
         }
+        let mut headers = self.headers.clone();
+        headers.extend(self.missing_date().map(|date| (DATE, date)));
+        headers
+    }
+
+    /// When it was received, as the `Date` that a response must have which came without one (RFC 9110, section 6.6.1).
+    ///
+    /// `None` for gRPC, whose clients would take it for metadata, and where nobody knows.
+    pub(crate) fn missing_date(&self) -> Option<HeaderValue> {
+        const YEAR_10000: u64 = 253_402_300_800;
+        if self.is_grpc || self.headers.contains_key(DATE) {
+            return None;
+        }
+        let since = self.meta.stored_at.duration_since(UNIX_EPOCH).ok()?;
+        if !(1..YEAR_10000).contains(&since.as_secs()) {
+            return None;
+        }
+        HeaderValue::try_from(httpdate::fmt_http_date(self.meta.stored_at)).ok()
     }
 
     /// The header fields, the content and the trailer fields.

@@ -9,6 +9,7 @@ mod change;
 mod control;
 mod cookies;
 mod credentials;
+mod dates;
 mod deferred;
 mod failures;
 mod fixture;
