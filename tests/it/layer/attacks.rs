@@ -300,7 +300,7 @@ async fn fields_of_one_connection_reach_no_other() {
     let hit = answer(send(&nodes[1], get("/"))).await;
     let mut names: Vec<_> = hit.headers.keys().map(HeaderName::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, ["age", "cache-control", "x-kept"]);
+    assert_eq!(names, ["age", "cache-control", "date", "x-kept"]);
     assert_eq!(inner.calls(), 1);
 }
 
