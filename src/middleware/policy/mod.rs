@@ -10,7 +10,7 @@
 //! | May its response be shared, as its head is there? | [`response::at_head`] | RFC 9111, 3 and 5.2.2 |
 //! | For how long? | [`freshness`], [`age`] | RFC 9111, 4.2; RFC 5861 |
 //! | By whose directives? | [`cache_control`], [`targeted`] | RFC 9111, 5.2; RFC 9213; RFC 9651 ([`structured`]) |
-//! | For which requests? | [`vary`], [`permission`] | RFC 9111, 4.1 and 3.5 |
+//! | For which requests? | [`vary`], [`accept_encoding`], [`permission`] | RFC 9111, 4.1 and 3.5; RFC 9110, 12.5.3 |
 //! | Is it whole, as its end is there? | [`ending::at_end`] | RFC 9111, 3.3 |
 //! | Of gRPC, is it one message, and what is its status? | [`grpc::at_end`] | gRPC over HTTP/2 |
 //! | What of it is stored? | [`fields`] | RFC 9111, 3.1 |
@@ -18,6 +18,7 @@
 //! | How is a stale one revalidated? | [`revalidation`] | RFC 9111, 3.2, 4.3.1 and 4.3.4 |
 //! | What does an unsafe request make out of date? | [`invalidation`], [`groups`] | RFC 9111, 4.4; RFC 9875 |
 
+mod accept_encoding;
 pub(super) mod age;
 pub(super) mod cache_control;
 pub(super) mod conditions;

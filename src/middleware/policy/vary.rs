@@ -1,8 +1,10 @@
 //! Which request header fields selected a response (RFC 9110, 12.5.5; RFC 9111, 4.1).
 
 use http::HeaderMap;
-use http::header::{ACCEPT_LANGUAGE, HeaderName, VARY};
+use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderName, VARY};
 use sha2::{Digest, Sha256};
+
+use super::accept_encoding;
 
 /// What `Vary` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +44,8 @@ pub(crate) fn names(headers: &HeaderMap) -> Vary {
 /// A digest of what a request has in the fields `names`, which are as [`names`] returns them.
 ///
 /// Values are equal where they are after normalisation (RFC 9111, 4.1): white space around them is dropped, and several
-/// lines are one with its members separated by `, `. An absent field equals only an absent one. The digest is what is
-/// stored in place of the values, which may be secrets.
+/// lines are one with its members separated by `, `. `Accept-Encoding` counts by what it means, however it is spelt. An
+/// absent field equals only an absent one. The digest is what is stored in place of the values, which may be secrets.
 pub(crate) fn fingerprint(names: &[HeaderName], request_headers: &HeaderMap) -> [u8; 16] {
     let mut digest = Sha256::new();
     let mut value = Vec::new();
@@ -51,6 +53,14 @@ pub(crate) fn fingerprint(names: &[HeaderName], request_headers: &HeaderMap) -> 
         update(&mut digest, name.as_str().as_bytes());
         value.clear();
         let mut lines = request_headers.get_all(name).iter();
+        if *name == ACCEPT_ENCODING
+            && request_headers.contains_key(name)
+            && let Some(meaning) = accept_encoding::canonical(request_headers)
+        {
+            digest.update([2]);
+            update(&mut digest, &meaning);
+            continue;
+        }
         match lines.next() {
             None => digest.update([0]),
             Some(first) => {
@@ -132,6 +142,21 @@ mod tests {
             assert_eq!(fingerprint(same), fingerprint("en, de;q=0.5"), "{same}");
         }
         assert_ne!(fingerprint("de;q=0.5, en"), fingerprint("en, de;q=0.5"));
+    }
+
+    #[test]
+    fn codings_count_by_their_meaning_and_to_the_letter_where_they_have_none() {
+        let fingerprint = |lines: &[&str]| {
+            let lines: Vec<_> = lines.iter().map(|line| ("accept-encoding", *line)).collect();
+            fingerprint(&[ACCEPT_ENCODING], &headers(&lines))
+        };
+        assert_eq!(fingerprint(&["gzip, br"]), fingerprint(&["BR", "x-gzip;q=1.0"]));
+        for lines in [&[][..], &[""], &["gzip"], &["br"]] {
+            assert_ne!(fingerprint(&["gzip, br"]), fingerprint(lines), "{lines:?}");
+        }
+        assert_ne!(fingerprint(&[]), fingerprint(&[""]));
+        assert_eq!(fingerprint(&["gzip;x, br"]), fingerprint(&[" gzip;x", "br "]));
+        assert_ne!(fingerprint(&["gzip;x, br"]), fingerprint(&["br, gzip;x"]));
     }
 
     #[test]

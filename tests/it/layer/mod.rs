@@ -6,6 +6,7 @@ mod attacks;
 mod bodies;
 mod body_key;
 mod change;
+mod codings;
 mod control;
 mod cookies;
 mod credentials;
