@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::limits::Limits;
+use super::patience::Patience;
 
 /// The settings of one [`MemoLock`](super::MemoLock).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Config {
     /// How long a lock lasts unless renewed.
     pub(crate) lease: Duration,
-    /// How long a caller waits for a computation it does not lead.
+    /// How long a caller waits for the work of others.
     pub(crate) wait_timeout: Duration,
     /// How long a computed value is kept.
     pub(crate) ttl: Duration,
@@ -44,9 +43,9 @@ impl Config {
     /// As far as every clock can count.
     pub(crate) const LONG: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-    /// When a caller that comes now has waited long enough.
-    pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.wait_timeout.min(Self::LONG)
+    /// How long a caller that comes now waits, all in all.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.wait_timeout)
     }
 
     /// A little later than the lease's end, and not all nodes at the same moment.

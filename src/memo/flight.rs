@@ -21,6 +21,8 @@
 //! A flight lands with what was true at some moment. Waiters who came after that are *late*: all they learn is that
 //! the flight is over.
 //!
+//! A waiter *follows* while somebody else works for it, here or elsewhere. Until the store has said so it may yet lead.
+//!
 //! While one of them leads, an outcome may be handed out already: to those who came before some moment, who leave the
 //! flight with it. The others wait on.
 //!
@@ -33,6 +35,7 @@ use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
+use tokio::time::Instant;
 
 use super::clock::Moment;
 use super::sync::{Arc, Mutex, MutexGuard};
@@ -48,6 +51,7 @@ struct State<L, O> {
     /// How many of them stand by.
     standing_by: usize,
     keeper: Option<Waker>,
+    work: Work,
     /// When the last waiter arrived.
     newest: Moment,
     /// The keeper, if it wants to hear of the next.
@@ -60,6 +64,32 @@ struct State<L, O> {
 struct Seat {
     waker: Option<Waker>,
     stands_by: bool,
+    /// Whether it is to be woken once it follows.
+    is_due: bool,
+    /// Whether it has been. The store may have been asked once more since.
+    follows: bool,
+}
+
+/// Whose work is waited for.
+struct Work {
+    /// Whether the store is being asked, so that any waiter may yet lead.
+    unknown: bool,
+    /// Since when it has been the work of others.
+    others: Option<Instant>,
+    /// Since when others have had what the last leader has begun.
+    handed_on: Option<Instant>,
+    /// Whether there is a waiter who is to be woken once it follows.
+    is_due: bool,
+}
+
+impl Work {
+    /// Since when it has been that of others for a waiter, where that is known.
+    fn since(&self, has_led: bool) -> Option<Instant> {
+        match has_led {
+            true => self.handed_on,
+            false => self.others,
+        }
+    }
 }
 
 enum Phase<L, O> {
@@ -93,6 +123,12 @@ impl<L, O> Flight<L, O> {
                 phase: Phase::Seeking,
                 waiters,
                 standing_by: 0,
+                work: Work {
+                    unknown: true,
+                    others: None,
+                    handed_on: None,
+                    is_due: false,
+                },
                 keeper: None,
                 newest: arrived,
                 curious: None,
@@ -103,6 +139,7 @@ impl<L, O> Flight<L, O> {
             flight: Arc::clone(&flight),
             id: Some(id),
             arrived,
+            has_led: false,
         };
         (flight, waiter)
     }
@@ -132,6 +169,7 @@ impl<L, O> Flight<L, O> {
             flight: Arc::clone(flight),
             id: Some(id),
             arrived,
+            has_led: false,
         })
     }
 
@@ -167,6 +205,21 @@ impl<L, O> Flight<L, O> {
         if matches!(state.phase, Phase::Led(_)) {
             state.phase = Phase::Seeking;
         }
+        state.work.handed_on.get_or_insert_with(Instant::now);
+        let due = state.follow();
+        drop(state);
+        due.into_iter().for_each(Waker::wake);
+    }
+
+    /// The store is asked whose turn it is.
+    pub(crate) fn ask(&self) {
+        self.state().work.unknown = true;
+    }
+
+    /// Somebody else works, says the store.
+    pub(crate) fn follow(&self) {
+        let due = self.state().follow();
+        due.into_iter().for_each(Waker::wake);
     }
 
     /// Hands `outcome` to every waiter who arrives before that moment, and leaves the others to wait for the end.
@@ -272,6 +325,21 @@ impl<L, O> State<L, O> {
         seats.find_map(|(_, seat)| seat.waker.take())
     }
 
+    /// It is the work of others from here on, or still. Returns those who wanted to know.
+    fn follow(&mut self) -> Vec<Waker> {
+        self.work.others.get_or_insert_with(Instant::now);
+        self.work.unknown = false;
+        if !std::mem::take(&mut self.work.is_due) {
+            return Vec::new();
+        }
+        let seats = self.waiters.iter_mut().map(|(_, seat)| seat);
+        let due = seats.filter(|seat| seat.is_due).filter_map(|seat| {
+            (seat.is_due, seat.follows) = (false, true);
+            seat.waker.take()
+        });
+        due.collect()
+    }
+
     fn take_wakers(&mut self) -> Vec<Waker> {
         self.waiters
             .iter_mut()
@@ -311,9 +379,33 @@ pub(crate) struct Waiter<L, O> {
     /// `None` once the turn has come.
     id: Option<usize>,
     arrived: Moment,
+    has_led: bool,
 }
 
 impl<L, O> Waiter<L, O> {
+    /// The same, for the one who leads: its own work is not that of others.
+    pub(crate) fn of_leader(mut self) -> Self {
+        self.has_led = true;
+        self
+    }
+
+    /// Since when others work for this waiter. Where that is not known it is woken once it is.
+    pub(crate) fn follows_since(&self) -> Option<Instant> {
+        let mut state = self.flight.state();
+        let State { waiters, work, .. } = &mut *state;
+        let seat = self.id.and_then(|id| waiters.get_mut(id))?;
+        let is_known = std::mem::take(&mut seat.follows) || !work.unknown;
+        let since = work.since(self.has_led).filter(|_| is_known);
+        seat.is_due = since.is_none();
+        work.is_due |= seat.is_due;
+        since
+    }
+
+    /// Since when others have worked for this waiter, if they have.
+    pub(crate) fn followed_since(&self) -> Option<Instant> {
+        self.flight.state().work.since(self.has_led)
+    }
+
     /// Waits for the outcome only, whatever is offered.
     #[cfg_attr(
         not(feature = "http"),
@@ -341,12 +433,16 @@ impl<L, O: Clone> Future for Waiter<L, O> {
         };
         let mut state = self.flight.state();
         let may_lead = !state.waiters[id].stands_by;
+        let mut due = Vec::new();
         let turn = match &state.phase {
             Phase::Landed(outcome, before) if self.arrived < *before => Turn::Landed(outcome.clone()),
             Phase::Landed(..) => Turn::Late,
             Phase::Led(Some((outcome, before))) if self.arrived < *before => Turn::Landed(outcome.clone()),
             Phase::Offered(_) if may_lead => match std::mem::replace(&mut state.phase, Phase::Led(None)) {
-                Phase::Offered(lead) => Turn::Lead(lead),
+                Phase::Offered(lead) => {
+                    due = state.follow();
+                    Turn::Lead(lead)
+                }
                 other => {
                     state.phase = other;
                     return Poll::Pending;
@@ -366,6 +462,7 @@ impl<L, O: Clone> Future for Waiter<L, O> {
         let seat = state.leave(id);
         drop(state);
         drop(seat);
+        due.into_iter().for_each(Waker::wake);
         self.id = None;
         Poll::Ready(turn)
     }

@@ -193,7 +193,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         if let Some(value) = self.find(&address).await {
             return Ok(value);
         }
-        match self.shared.obtain(&address, &config, config.deadline()).await {
+        match self.shared.obtain(&address, &config, &mut config.patience()).await {
             Obtained::Followed(value) => Ok(value),
             Obtained::Lead(lead) => {
                 let shared = Arc::clone(&self.shared);
@@ -212,7 +212,8 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
                 AtLimit::Refuse { .. } => Err(Error::AtLimit(limit)),
             },
             Obtained::Failed(failure) => Err(failure.into()),
-            Obtained::TimedOut => Err(Error::WaitTimeout),
+            Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(Error::WaitTimeout),
+            Obtained::TimedOut => run(alone(compute)).await,
             // Others found nothing to share, so nobody need wait for them.
             Obtained::Pass | Obtained::Stale => run(alone(compute)).await,
             Obtained::GaveUp => Err(Error::Abandoned),

@@ -4,6 +4,7 @@
 //! caller -> obtain.rs: look up (lookups.rs); else join the flight (table.rs, flight.rs)
 //!             the flight's keeper (keeper.rs): acquire, listen, offer the lead, renew, commit or release
 //!             a computation may keep its lease itself (lease.rs), or leave the value to others and wait again
+//!             how long it waits for the work of others is counted meanwhile (patience.rs)
 //!             who came too late for an answer (clock.rs) asks again, all of them together (lookups.rs)
 //!             what goes on answering while it is computed anew is not waited for at all (refresh.rs, refreshes.rs)
 //!             who computes rather than wait leads alone, and for others only if the result is one for them (solo.rs)
@@ -29,6 +30,7 @@ mod marking;
 mod memolock;
 mod obtain;
 mod outcome;
+mod patience;
 #[cfg(feature = "http")]
 mod refresh;
 #[cfg(feature = "http")]
@@ -49,6 +51,8 @@ pub use self::limits::{AtLimit, Limit};
 pub use self::memolock::{MemoLock, ResolveError};
 #[cfg(feature = "http")]
 pub(crate) use self::obtain::{Obtained, Role};
+#[cfg(feature = "http")]
+pub(crate) use self::patience::Patience;
 #[cfg(feature = "http")]
 pub(crate) use self::shared::Shared;
 #[cfg(feature = "http")]

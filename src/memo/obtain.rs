@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::clock::Moment;
@@ -12,6 +12,7 @@ use super::keeper::Keeper;
 use super::lead::Lead;
 use super::limits::{Limit, Limits};
 use super::outcome::Outcome;
+use super::patience::Patience;
 use super::shared::Shared;
 use super::table::Joined;
 use crate::codec::Codec;
@@ -88,10 +89,10 @@ impl<St: Store, C: Codec> Shared<St, C> {
         self: &Arc<Self>,
         address: &Address,
         config: &Config,
-        deadline: Instant,
+        patience: &mut Patience,
     ) -> impl Future<Output = Obtained<C::Value>> + Send {
         let arrived = self.clock.tick();
-        self.wait(address, config, deadline, arrived, Role::Candidate, None)
+        self.wait(address, config, patience, arrived, Role::Candidate, None)
     }
 
     /// Has whoever leads become one of those who wait again, for a value that is being made elsewhere: as what `role` says.
@@ -104,7 +105,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
         lead: Lead<C::Value>,
         address: &Address,
         config: &Config,
-        deadline: Instant,
+        patience: &mut Patience,
         role: Role,
         then: impl FnOnce(Lead<C::Value>),
     ) -> impl Future<Output = Obtained<C::Value>> + Send {
@@ -114,16 +115,16 @@ impl<St: Store, C: Codec> Shared<St, C> {
             ..*config
         };
         let place = self.join(address, &known, arrived, 0).ok();
-        let place = place.map(|waiter| role.of(waiter));
+        let place = place.map(|waiter| role.of(waiter).of_leader());
         then(lead);
-        self.wait(address, config, deadline, arrived, role, place)
+        self.wait(address, config, patience, arrived, role, place)
     }
 
     async fn wait(
         self: &Arc<Self>,
         address: &Address,
         config: &Config,
-        deadline: Instant,
+        patience: &mut Patience,
         arrived: Moment,
         role: Role,
         mut place: Option<MemoWaiter<C::Value>>,
@@ -142,7 +143,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
                     return Obtained::Limited(limit);
                 }
             };
-            let Ok(turn) = timeout_at(deadline, waiter).await else {
+            let Some(turn) = patience.outlast(waiter).await else {
                 self.counters.wait_timeouts.add();
                 tracing::debug!(address = %address.readable(), "waited too long");
                 return Obtained::TimedOut;

@@ -143,7 +143,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
     {
         async move {
             // One clock for all that the request waits for.
-            let deadline = self.memo.config.deadline();
+            let mut patience = self.memo.config.patience();
             let mut detail = None;
             for _ in 0..MAX_ADDRESSES {
                 let Place { address, variant } = &miss.place;
@@ -151,7 +151,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                     let forwarded = Forwarded::because(Forward::VaryMiss).detail("too-many-variants");
                     return self.then_direct(service, request, forwarded);
                 }
-                match self.memo.shared.obtain(address, &self.memo.config, deadline).await {
+                match self.memo.shared.obtain(address, &self.memo.config, &mut patience).await {
                     // Just before it was told: there is nothing to read any more, but a turn to wait for.
                     Obtained::Followed(stored) if stored.has_broken_off() => {}
                     Obtained::Followed(stored) if is_variant(&stored, request.headers()) => {
@@ -179,7 +179,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                         };
                     }
                     Obtained::Lead(lead) if self.may_defer() && lead.held => {
-                        return self.lead_or_wait(lead, service, request, miss, deadline);
+                        return self.lead_or_wait(lead, service, request, miss, patience);
                     }
                     Obtained::Lead(lead) => return self.lead(lead, service, request, miss),
                     Obtained::Limited(_) => match self.refuse(request.headers()) {

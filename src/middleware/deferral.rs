@@ -26,7 +26,7 @@ use super::replay;
 use super::settings::Settings;
 use super::stored_response::StoredResponse;
 use crate::error::BoxError;
-use crate::memo::{Lead, Obtained, Role};
+use crate::memo::{Lead, Obtained, Patience, Role};
 use crate::store::Store;
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
@@ -89,7 +89,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         service: S,
         mut request: Request<B>,
         miss: Miss,
-        deadline: Instant,
+        mut patience: Patience,
     ) -> Step<Answer<ResBody, S::Error>>
     where
         S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
@@ -114,7 +114,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             let (shared, config) = (&self.memo.shared, &self.memo.config);
             let (given, mut back) = oneshot::channel();
             let then = |lead| drop(given.send(lead));
-            let waiting = shared.step_down(lead, &address, config, deadline, Role::StandBy, then);
+            let waiting = shared.step_down(lead, &address, config, &mut patience, Role::StandBy, then);
             let Ok(lead) = back.try_recv() else {
                 return Step::Done(Ok(timed_out(&waited_for)));
             };

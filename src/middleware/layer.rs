@@ -104,6 +104,11 @@ impl<St: Store, K> MemoLockLayer<St, K> {
 
     /// How long a request waits for a response that another one leads, before it goes to the inner service itself.
     /// Defaults to 30 seconds.
+    ///
+    /// The clock starts once another request of this process leads, or once the store has said that another process
+    /// computes. Until then the request may yet lead and waits for the store, for as long as that takes to answer or
+    /// fail; so a request that is alone leads and has its response stored, however short this is. With zero a request
+    /// never waits for another: it leads, or it goes to the inner service at once.
     #[must_use]
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
         self.settings.memo = self.settings.memo.wait_timeout(timeout);

@@ -73,6 +73,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         if closed && search.hearing.is_none() {
             return Some(Sought::Lead(Granted::without(Claim::None)));
         }
+        self.flight.ask();
         let epoch = self.shared.store.epoch();
         let asked = self.shared.clock.tick();
         let asked_at = Instant::now();
@@ -178,6 +179,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         time: Duration,
         search: &mut Search<'a, St, C>,
     ) -> Result<Option<Sought<C::Value>>, Elapsed> {
+        self.flight.follow();
         let hearing = search.hearing.get_or_insert_with(|| Hearing::start(self));
         Ok(
             match timeout(time + self.config.jitter(), self.listen(hearing)).await? {

@@ -97,9 +97,9 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
             requests: true,
             ..self.config
         };
-        let deadline = config.deadline();
+        let mut patience = config.patience();
         let request = Arc::new(request);
-        let mut obtained = shared.obtain(&address, config, deadline).await;
+        let mut obtained = shared.obtain(&address, config, &mut patience).await;
         loop {
             let lead = match obtained {
                 Obtained::Followed(value) => return Ok(value),
@@ -111,7 +111,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
             };
             let start = |lead| drop(tokio::spawn(start_work(lead, Arc::clone(&request)).in_current_span()));
             obtained = shared
-                .step_down(lead, &address, config, deadline, Role::Candidate, start)
+                .step_down(lead, &address, config, &mut patience, Role::Candidate, start)
                 .await;
         }
     }

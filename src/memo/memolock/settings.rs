@@ -18,7 +18,15 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self
     }
 
-    /// How long a caller waits for a computation that somebody else leads. Defaults to 30 seconds.
+    /// How long a caller waits for the work of others, all in all. Defaults to 30 seconds.
+    ///
+    /// The clock starts once another caller of this process computes, or once the store has said that another process
+    /// does, and for the caller of [`get_or_request`](Self::get_or_request) that has the work started, once that is
+    /// started. Until then the caller may yet lead and waits for the store, for as long as that takes to answer or fail;
+    /// so a caller that is alone computes and stores, however short this is.
+    ///
+    /// With zero a caller never waits for the work of others. It leads, or it computes for itself at once, and only
+    /// `get_or_request`, whose caller cannot, returns [`Error::WaitTimeout`](crate::Error::WaitTimeout).
     #[must_use]
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
         self.config.wait_timeout = timeout;

@@ -1,0 +1,57 @@
+//! [`Patience`]: how long a caller waits for the work of others.
+//!
+//! The time that the store takes to say whose turn it is does not count, and neither does the caller's own work: a caller
+//! that is to lead leads, however short its wait timeout. So the clock starts once the store has said that somebody else
+//! computes, or once another caller of this process has taken the lead, and it is looked at then only.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::config::Config;
+use super::flight::{Turn, Waiter};
+
+/// What is left of a caller's wait timeout.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience(Duration);
+
+impl Patience {
+    pub(crate) fn new(timeout: Duration) -> Self {
+        Self(timeout.min(Config::LONG))
+    }
+
+    /// What comes of the wait; `None` once others have worked for longer than the caller waits for them.
+    pub(crate) async fn outlast<L, O: Clone>(&mut self, waiter: Waiter<L, O>) -> Option<Turn<L, O>> {
+        let (mut waiter, joined) = (pin!(waiter), Instant::now());
+        // The earliest that it can be.
+        let mut end = joined + self.0;
+        let mut sleep = pin!(sleep_until(end));
+        let turn = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(turn) = waiter.as_mut().poll(cx) {
+                    return Poll::Ready(Some(turn));
+                }
+                if Instant::now() < end {
+                    ready!(sleep.as_mut().poll(cx));
+                }
+                // Woken again once that is known.
+                let Some(since) = waiter.follows_since() else {
+                    return Poll::Pending;
+                };
+                end = since.max(joined) + self.0;
+                if end <= Instant::now() {
+                    return Poll::Ready(None);
+                }
+                sleep.as_mut().reset(end);
+            }
+        })
+        .await;
+        if let Some(since) = waiter.followed_since() {
+            self.0 = self.0.saturating_sub(since.max(joined).elapsed());
+        }
+        turn
+    }
+}

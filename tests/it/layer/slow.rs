@@ -1,0 +1,54 @@
+//! [`Slow`]: a store that takes its time to say whose turn it is.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tower_memolock::store::{Acquire, MemoryWatch, Release, Token, Value};
+use tower_memolock::{Address, MemoryStore, Store, StoreError};
+
+#[derive(Clone)]
+pub(super) struct Slow {
+    pub(super) store: MemoryStore,
+    /// How long it takes to be asked for a lock.
+    pub(super) delay: Duration,
+}
+
+impl Slow {
+    pub(super) fn new(delay: Duration) -> Self {
+        let store = MemoryStore::new();
+        Self { store, delay }
+    }
+}
+
+impl Store for Slow {
+    type Watch = MemoryWatch;
+
+    async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
+        self.store.lookup(address).await
+    }
+
+    async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
+        sleep(self.delay).await;
+        self.store.acquire(address, token, lease).await
+    }
+
+    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
+        self.store.renew(address, token, lease).await
+    }
+
+    async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
+        self.store.commit(address, token, value, ttl).await
+    }
+
+    async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
+        self.store.release(address, token, reason).await
+    }
+
+    async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
+        self.store.invalidate(address).await
+    }
+
+    fn watch(&self, address: &Address) -> MemoryWatch {
+        self.store.watch(address)
+    }
+}
