@@ -48,7 +48,8 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
     where
         K: KeyExtractor<B>,
     {
-        self.key.get_key(uri_as_received(request), request.headers())
+        self.key
+            .get_key_with(uri_as_received(request), request.headers(), request.extensions())
     }
 
     /// Hit, follow or lead.

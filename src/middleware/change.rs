@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{Extensions, HeaderMap, Method, Request, Response, Uri};
 use tower_service::Service;
 
 use super::body::MemoBody;
@@ -27,6 +27,7 @@ pub(crate) struct Change<Q, St: Store, K: KeyExtractor<Q>> {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    extensions: Extensions,
     settled: bool,
     body: PhantomData<fn(Q)>,
 }
@@ -38,6 +39,7 @@ impl<Q, St: Store, K: KeyExtractor<Q>> Change<Q, St, K> {
             method: request.method().clone(),
             uri: uri_as_received(request).clone(),
             headers: request.headers().clone(),
+            extensions: request.extensions().clone(),
             settled: false,
             body: PhantomData,
         }
@@ -85,7 +87,7 @@ impl<Q, St: Store, K: KeyExtractor<Q>> Change<Q, St, K> {
     }
 
     fn address(&self, uri: &Uri) -> Option<Address> {
-        let key = self.settings.key.get_key(uri, &self.headers)?;
+        let key = self.settings.key.get_key_with(uri, &self.headers, &self.extensions)?;
         let key = self.settings.whole_key(key, &self.headers);
         Some(Address::of(&self.settings.memo.shared.tag, key))
     }

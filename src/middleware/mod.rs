@@ -45,7 +45,9 @@ pub use self::body::MemoBody;
 pub use self::control::MemoControl;
 pub use self::future::ResponseFuture;
 pub use self::grpc::{GrpcMethod, GrpcMethodError};
-pub use self::key_extractor::{BodyKey, BufferedBody, GrpcKey, HeadKey, KeyExtractor, UriKey, When};
+pub use self::key_extractor::{
+    BodyKey, BufferedBody, GrpcKey, HeadKey, IntoHeadKey, KeyExtractor, KeyFn, RequestHead, UriKey, When,
+};
 pub use self::layer::MemoLockLayer;
 pub use self::policy::cookies::SetCookie;
 pub use self::policy::response::ServerError;

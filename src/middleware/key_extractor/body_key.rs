@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use bytes::BytesMut;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, Request, Uri};
+use http::{Extensions, HeaderMap, Request, Uri};
 use http_body::Body;
 use sha2::{Digest, Sha256};
 
@@ -132,7 +132,11 @@ where
     }
 
     fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
-        let key = self.inner.get_key(uri, headers)?;
+        self.get_key_with(uri, headers, &Extensions::new())
+    }
+
+    fn get_key_with(&self, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Option<Key> {
+        let key = self.inner.get_key_with(uri, headers, extensions)?;
         Some(key.with_digest(self.part, &Sha256::digest([]).into()))
     }
 

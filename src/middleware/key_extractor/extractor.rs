@@ -2,7 +2,7 @@
 
 use std::future::{Future, ready};
 
-use http::{HeaderMap, Request, Uri};
+use http::{Extensions, HeaderMap, Request, Uri};
 
 use super::When;
 use crate::key::Key;
@@ -28,7 +28,8 @@ use crate::key::Key;
 /// unless all that reach the layer have the same; fields, among them those that override the target (`X-Forwarded-Host`);
 /// what others have put into the extensions; the client's address (`ConnectInfo`) and its identity by TLS.
 /// [`Key::builder`](crate::Key::builder) makes keys of parts that no client can make look like others. An id to the letter,
-/// [`Key::new`](crate::Key::new), stands in the store as it is, for other programs to find.
+/// [`Key::new`](crate::Key::new), stands in the store as it is, for other programs to find. What a closure has keys for is
+/// found by no HEAD, and removed by no unsafe request; that of a [`KeyFn`](super::KeyFn) is.
 ///
 /// ```
 /// use http::Request;
@@ -65,7 +66,8 @@ use crate::key::Key;
 ///
 /// One that looks at the head only implements [`head_key`](KeyExtractor::head_key) and
 /// [`pass`](KeyExtractor::pass), with `Body = B`; [`get_key`](KeyExtractor::get_key) too, so that `HEAD` and unsafe
-/// requests find what is stored.
+/// requests find what is stored. One that hands another request to an extractor of this crate has the keys that it has for
+/// that one.
 pub trait KeyExtractor<B>: Clone + Send + Sync + 'static {
     /// The body that the inner service gets.
     type Body: Send;
@@ -98,6 +100,13 @@ pub trait KeyExtractor<B>: Clone + Send + Sync + 'static {
     fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
         let _ = (uri, headers);
         None
+    }
+
+    /// The same in requests that have these extensions as well. Defaults to [`get_key`](KeyExtractor::get_key): an
+    /// extractor that looks at extensions implements this.
+    fn get_key_with(&self, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Option<Key> {
+        let _ = extensions;
+        self.get_key(uri, headers)
     }
 
     /// Hands on a request whose body is not needed for the key, unread.

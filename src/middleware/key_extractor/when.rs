@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 
-use http::{HeaderMap, Request, Uri};
+use http::{Extensions, HeaderMap, Request, Uri};
 
 use super::{HeadKey, KeyExtractor};
 use crate::key::Key;
@@ -54,6 +54,10 @@ where
 
     fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
         self.inner.get_key(uri, headers)
+    }
+
+    fn get_key_with(&self, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Option<Key> {
+        self.inner.get_key_with(uri, headers, extensions)
     }
 
     fn pass(&self, request: Request<B>) -> Request<K::Body> {

@@ -6,7 +6,7 @@ use super::MemoLockLayer;
 use crate::error::StoreError;
 use crate::key::{Address, Key};
 use crate::memo::InvalidateError;
-use crate::middleware::key_extractor::{HeadKey, KeyExtractor, uri_as_received};
+use crate::middleware::key_extractor::{HeadKey, KeyExtractor};
 use crate::store::Store;
 
 impl<St: Store, K> MemoLockLayer<St, K> {
@@ -62,7 +62,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
                 HeadKey::Bypass | HeadKey::NeedsBody => None,
             }
         } else {
-            self.settings.key.get_key(uri_as_received(request), request.headers())
+            self.settings.get_key(request)
         };
         let key = key.ok_or(InvalidateError::NoKey)?;
         let key = self.settings.whole_key(key, request.headers());

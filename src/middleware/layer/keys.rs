@@ -5,7 +5,7 @@ use std::error::Error;
 use http::header::HeaderName;
 
 use super::MemoLockLayer;
-use crate::middleware::key_extractor::UriKey;
+use crate::middleware::key_extractor::{IntoHeadKey, KeyFn, RequestHead, UriKey};
 use crate::store::Store;
 
 impl<St: Store, K> MemoLockLayer<St, K> {
@@ -13,13 +13,31 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     ///
     /// **A key has to cover everything that the response depends on**: fields of the request, what other layers put into
     /// its extensions, the address of the client (`ConnectInfo`), and who it is by TLS. Fields can be added with
-    /// [`key_headers`](Self::key_headers); for what is in no field, give a closure that looks at it, or leave such
-    /// requests out with [`KeyExtractor::when`](crate::middleware::KeyExtractor::when).
+    /// [`key_headers`](Self::key_headers); what is in no field with [`key_fn`](Self::key_fn); or leave such requests out with [`KeyExtractor::when`](crate::middleware::KeyExtractor::when).
     #[must_use]
     pub fn key<L>(self, key: L) -> MemoLockLayer<St, L> {
         MemoLockLayer {
             settings: self.settings.with_key(key),
         }
+    }
+
+    /// Makes keys with a function of the head of a request, which returns a `String` or a [`Key`](crate::Key), or an
+    /// `Option` of one: see [`KeyFn`].
+    ///
+    /// ```
+    /// use tower_memolock::{MemoLockLayer, MemoryStore};
+    ///
+    /// let layer = MemoLockLayer::new(MemoryStore::new(), "report")
+    ///     .key_fn(|head| head.uri().path().to_owned());
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn key_fn<F, L>(self, make: F) -> MemoLockLayer<St, KeyFn>
+    where
+        F: Fn(&RequestHead<'_>) -> L + Send + Sync + 'static,
+        L: IntoHeadKey,
+    {
+        self.key(KeyFn::new(make))
     }
 
     /// Adds header fields to the key, whatever else makes it: a tenant, for instance, or credentials. Requests that differ

@@ -5,10 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
+use tower_memolock::{MemoLockLayer, MemoryStore};
 
-use super::fixture::{Inner, Node, answer, fresh, get, get_with, pair, send, settle, text};
+use super::fixture::{Inner, Node, answer, fresh, get, get_with, pair, send, settle, text, with};
 
-type Layer = tower_memolock::MemoLockLayer<tower_memolock::MemoryStore>;
+type Layer = MemoLockLayer<MemoryStore>;
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -137,6 +138,58 @@ async fn no_parameter_that_nobody_named_makes_another_key() {
     }
 }
 
+#[derive(Clone)]
+struct User(&'static str);
+
+fn as_user(method: Method, user: Option<&'static str>) -> Request<Full<Bytes>> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri("/a?x")
+        .body(Full::default())
+        .expect("a request");
+    user.map(|user| request.extensions_mut().insert(User(user)));
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_function_has_a_key_for_is_found_by_a_head_and_removed_by_an_unsafe_request() {
+    let inner = Inner::new(|request, call| async move {
+        let user = request.extensions().get::<User>().map_or("", |user| user.0);
+        Ok(with(
+            text(format!("{call} {user}")),
+            "x-call",
+            if call == 1 { "first" } else { "later" },
+        ))
+    });
+    let layer = Layer::new(MemoryStore::new(), "layer").ttl(TTL).key_fn(|head| {
+        let user = head.extensions().get::<User>().map_or("", |user| user.0);
+        format!("{user} {}", head.uri().path())
+    });
+    let node = tower::Layer::layer(&layer, inner.clone());
+    for _ in 0..2 {
+        for (expected, user) in [("1 ", None), ("2 anna", Some("anna")), ("3 elsa", Some("elsa"))] {
+            assert_eq!(answer(send(&node, as_user(Method::GET, user))).await.body, expected);
+            settle().await;
+        }
+    }
+    for (user, call) in [(None, "first"), (Some("anna"), "later")] {
+        let head = answer(send(&node, as_user(Method::HEAD, user))).await;
+        assert_eq!(head.header("x-call"), Some(call));
+    }
+    assert_eq!(inner.calls(), 3);
+    answer(send(&node, as_user(Method::DELETE, Some("anna")))).await;
+    settle().await;
+    for (expected, user) in [("1 ", None), ("5 anna", Some("anna")), ("3 elsa", Some("elsa"))] {
+        assert_eq!(answer(send(&node, as_user(Method::GET, user))).await.body, expected);
+        settle().await;
+    }
+    layer
+        .invalidate_request(&as_user(Method::GET, None))
+        .await
+        .expect("invalidated");
+    assert_eq!(answer(send(&node, as_user(Method::GET, None))).await.body, "6 ");
+}
+
 #[test]
 fn a_name_that_is_none_of_a_field_is_a_mistake_that_says_so() {
     for set in [
@@ -144,7 +197,7 @@ fn a_name_that_is_none_of_a_field_is_a_mistake_that_says_so() {
         |layer: Layer| layer.credentials(["a b"]),
         |layer: Layer| layer.not_credentials(["a b"]),
     ] {
-        let setting = || drop(set(Layer::new(tower_memolock::MemoryStore::new(), "layer")));
+        let setting = || drop(set(Layer::new(MemoryStore::new(), "layer")));
         let failed = std::panic::catch_unwind(setting).expect_err("a panic");
         let said = failed.downcast_ref::<String>().expect("a message");
         assert!(said.starts_with("not the name of a header field"), "{said}");
