@@ -44,6 +44,11 @@ pub trait Codec: Clone + Send + Sync + 'static {
         false
     }
 
+    /// The same value in no more memory than it needs, asked for before a store keeps it. Defaults to the value as it is.
+    fn compact(&self, value: Self::Value) -> Self::Value {
+        value
+    }
+
     /// About how many bytes of memory the value takes. Defaults to the size of the type.
     fn weight(&self, value: &Self::Value) -> usize {
         size_of_val(value)
@@ -64,6 +69,11 @@ impl Codec for Raw {
 
     fn decode(&self, _: &Address, bytes: Bytes) -> Result<Bytes, BoxError> {
         Ok(bytes)
+    }
+
+    /// A copy: `Bytes` may be a part of something larger, which lives as long.
+    fn compact(&self, value: Bytes) -> Bytes {
+        Bytes::copy_from_slice(&value)
     }
 
     fn weight(&self, value: &Bytes) -> usize {

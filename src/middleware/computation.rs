@@ -181,6 +181,7 @@ impl<St: Store> Computation<St> {
         }
         fields::strip_connection_fields(&mut draft.headers);
         judge.rules.set_cookie_of(&draft.control).take(&mut draft.headers);
+        draft.compact();
         let reservation = Reservation::new(Arc::clone(&judge.shared.counters), judge.rules.max_recording);
         let (recorder, playback) = recording(judge.rules.max_body, reservation);
         // A response that is over with its head has to look so: gRPC tells failed calls by that.
@@ -208,6 +209,7 @@ impl<St: Store> Computation<St> {
         let mut draft = Draft::new(&head, control, now, started);
         draft.status = stale.status();
         draft.headers = revalidation::updated(stale.headers(), &head.headers, now);
+        draft.compact();
         // A handler that only says that nothing has changed does not say again what else it is about.
         draft.control.add_tags(&stale.meta().groups);
         head.status = draft.status;

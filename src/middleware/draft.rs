@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::control::MemoControl;
 use super::origin::Origin;
 use super::policy::freshness::Terms;
-use super::policy::{age, groups};
+use super::policy::{age, fields, groups};
 use super::stored_response::{Meta, StoredResponse};
 use crate::key::Label;
 
@@ -59,6 +59,11 @@ impl Draft {
         labels.sort_unstable();
         labels.dedup();
         labels
+    }
+
+    /// Holds no more memory than its fields need.
+    pub(crate) fn compact(&mut self) {
+        self.headers = fields::compact(&self.headers);
     }
 
     /// Has everything that is made of this draft be of one generation, if it has variants.

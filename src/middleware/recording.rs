@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -171,7 +171,8 @@ where
     }
 }
 
-/// The pieces of the content, joined only if there are several.
+/// The pieces of the content. Each may be a part of something larger, a connection's read buffer for instance, that lives
+/// as long as the piece: the whole is a copy.
 #[derive(Default)]
 struct Content {
     pieces: Vec<Bytes>,
@@ -186,14 +187,11 @@ impl Content {
         }
     }
 
-    fn join(mut self) -> Bytes {
-        if self.pieces.len() <= 1 {
-            return self.pieces.pop().unwrap_or_default();
+    fn join(self) -> Bytes {
+        let mut whole = Vec::with_capacity(self.length);
+        for piece in self.pieces {
+            whole.extend_from_slice(&piece);
         }
-        let mut whole = BytesMut::with_capacity(self.length);
-        for piece in &self.pieces {
-            whole.extend_from_slice(piece);
-        }
-        whole.freeze()
+        whole.into()
     }
 }

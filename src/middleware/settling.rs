@@ -79,7 +79,7 @@ impl<St: Store> Computation<St> {
         }
         let trailers = trailers.and_then(|mut trailers| {
             set_cookie.take(&mut trailers);
-            (!trailers.is_empty()).then_some(trailers)
+            (!trailers.is_empty()).then(|| fields::compact(&trailers))
         });
         let variant = match vary::names(&draft.headers) {
             Vary::Names(names) => Some(vary::fingerprint(&names, &self.request_headers)),

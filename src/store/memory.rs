@@ -1,10 +1,12 @@
 //! [`MemoryStore`]: the embedded store.
 
+mod entry;
 mod generations;
 mod watch;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use slab::Slab;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
+use self::entry::{AtTtl, Entry, after, weight};
 use self::generations::Generations;
 pub use self::watch::MemoryWatch;
 use super::{Acquire, Generation, Lock, Notice, Release, Stamp, Store, Token, Value};
@@ -42,29 +45,13 @@ pub struct MemoryStore {
 
 struct Inner {
     values: moka::sync::Cache<Address, Entry>,
+    /// How many bytes may be put in before moka, which evicts behind the scenes, is made to do it.
+    margin: u64,
+    /// How many have been put in since.
+    unsettled: AtomicU64,
     /// Locks and watchers. Every change of a lock, and of a value together with a lock, happens under this mutex.
     slots: Mutex<HashMap<Address, Slot>>,
     generations: Generations,
-}
-
-#[derive(Clone)]
-struct Entry {
-    value: Value,
-    ttl: Duration,
-    /// The exact end; moka's own clock only frees the memory.
-    expires_at: Instant,
-    is_marker: bool,
-}
-
-impl Entry {
-    fn new(value: &Value, ttl: Duration) -> Self {
-        Self {
-            value: value.clone(),
-            ttl,
-            expires_at: after(ttl),
-            is_marker: false,
-        }
-    }
 }
 
 #[derive(Default)]
@@ -96,49 +83,30 @@ impl Slot {
     }
 }
 
-/// Lets moka free what has expired.
-struct AtTtl;
-
-impl moka::Expiry<Address, Entry> for AtTtl {
-    fn expire_after_create(&self, _: &Address, entry: &Entry, _: std::time::Instant) -> Option<Duration> {
-        Some(entry.ttl)
-    }
-
-    fn expire_after_update(
-        &self,
-        _: &Address,
-        entry: &Entry,
-        _: std::time::Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(entry.ttl)
-    }
-}
-
 impl MemoryStore {
-    /// How many bytes of values a store keeps unless told otherwise: 64 MiB.
+    /// How many bytes of memory a store takes unless told otherwise: 64 MiB.
     pub const DEFAULT_CAPACITY: u64 = 64 * 1024 * 1024;
 
-    /// An empty store that keeps about [`MemoryStore::DEFAULT_CAPACITY`] bytes.
+    /// An empty store that takes about [`MemoryStore::DEFAULT_CAPACITY`] bytes.
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(Self::DEFAULT_CAPACITY)
     }
 
-    /// An empty store that keeps about `bytes` bytes of values, keys included. A value that is larger is not kept.
+    /// An empty store that takes about `bytes` bytes of memory: values, their keys, and what it takes to keep them. A value
+    /// that is larger is not kept. The allocator may hold more for the process than the store takes of it.
     #[must_use]
     pub fn with_capacity(bytes: u64) -> Self {
         let values = moka::sync::Cache::builder()
             .max_capacity(bytes)
-            .weigher(|address: &Address, entry: &Entry| {
-                let weight = address.as_str().len() + entry.value.weight() + size_of::<Entry>();
-                u32::try_from(weight).unwrap_or(u32::MAX)
-            })
+            .weigher(|address: &Address, entry: &Entry| weight(address, &entry.value))
             .expire_after(AtTtl)
             .build();
         Self {
             inner: Arc::new(Inner {
                 values,
+                margin: bytes / 8,
+                unsettled: AtomicU64::new(0),
                 slots: Mutex::default(),
                 generations: Generations::default(),
             }),
@@ -168,6 +136,20 @@ impl Inner {
     fn get(&self, address: &Address, now: Instant) -> Option<Value> {
         let entry = self.values.get(address)?;
         (entry.expires_at > now).then_some(entry.value)
+    }
+
+    fn put(&self, address: &Address, entry: Entry) {
+        let weight = u64::from(weight(address, &entry.value));
+        self.unsettled.fetch_add(weight, Ordering::Relaxed);
+        self.values.insert(address.clone(), entry);
+    }
+
+    /// Evicts, if much has been put in. Not under the mutex: what is evicted is dropped here.
+    fn settle(&self) {
+        if self.unsettled.load(Ordering::Relaxed) > self.margin {
+            self.unsettled.store(0, Ordering::Relaxed);
+            self.values.run_pending_tasks();
+        }
     }
 
     fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Acquire {
@@ -239,12 +221,6 @@ fn forget_idle(slots: &mut HashMap<Address, Slot>, address: &Address) {
     }
 }
 
-/// `duration` from now, or a very long time where the clock cannot count that far.
-fn after(duration: Duration) -> Instant {
-    const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-    Instant::now() + duration.min(TEN_YEARS)
-}
-
 impl Store for MemoryStore {
     type Watch = MemoryWatch;
 
@@ -274,18 +250,22 @@ impl Store for MemoryStore {
     async fn resolve(&self, address: &Address, value: &Value, ttl: Duration) -> Result<(), StoreError> {
         let slots = self.inner.slots();
         if !ttl.is_zero() {
-            self.inner.values.insert(address.clone(), Entry::new(value, ttl));
+            self.inner.put(address, Entry::new(value, ttl));
         }
         if let Some(slot) = slots.get(address) {
             slot.tell(&Notice::Stored(value.clone()));
         }
+        drop(slots);
+        self.inner.settle();
         Ok(())
     }
 
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
         let entry = Entry::new(value, ttl);
-        let store = || self.inner.values.insert(address.clone(), entry);
-        Ok(self.inner.finish(address, token, store, &Notice::Stored(value.clone())))
+        let store = || self.inner.put(address, entry);
+        let committed = self.inner.finish(address, token, store, &Notice::Stored(value.clone()));
+        self.inner.settle();
+        Ok(committed)
     }
 
     async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
@@ -298,7 +278,7 @@ impl Store for MemoryStore {
             is_marker,
             ..Entry::new(marker, ttl)
         };
-        let store = || self.inner.values.insert(address.clone(), entry);
+        let store = || self.inner.put(address, entry);
         Ok(self
             .inner
             .finish(address, token, store, &Notice::Released(Release::Pass)))

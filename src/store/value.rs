@@ -98,7 +98,7 @@ impl Value {
     pub(crate) fn native<C: Codec>(address: &Address, codec: &C, value: C::Value) -> Self {
         let object = Object {
             address: address.clone(),
-            value,
+            value: codec.compact(value),
             codec: codec.clone(),
         };
         Self {

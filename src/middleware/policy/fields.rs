@@ -1,9 +1,10 @@
 //! Header fields that are about one connection, not about the response; and how large they all are.
 
-use http::HeaderMap;
+use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
+use http::{HeaderMap, HeaderValue};
 
 use super::ending::content_length;
 use super::targeted::is_targeted;
@@ -67,9 +68,53 @@ fn is_for_all(name: &HeaderName) -> bool {
     known.contains(&text) || text.starts_with("content-") || text.starts_with("grpc-") || is_targeted(name)
 }
 
+/// The same fields in memory of their own, and no more of it than they need: a value that has come over a connection is a
+/// part of what was read there, and keeps all of that.
+pub(crate) fn compact(headers: &HeaderMap) -> HeaderMap {
+    let mut all = Vec::with_capacity(headers.values().map(HeaderValue::len).sum());
+    for value in headers.values() {
+        all.extend_from_slice(value.as_bytes());
+    }
+    let mut rest = Bytes::from(all);
+    let mut compact = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in headers {
+        let bytes = rest.split_to(value.len());
+        // What was a value before is one again.
+        let mut own = HeaderValue::from_maybe_shared(bytes).unwrap_or_else(|_| value.clone());
+        own.set_sensitive(value.is_sensitive());
+        compact.append(name.clone(), own);
+    }
+    compact
+}
+
+/// How much memory they take, in a map that [`compact`] has made.
+pub(crate) fn weight(headers: &HeaderMap) -> usize {
+    let repeated = headers.len() - headers.keys_len();
+    size(headers) as usize + room(headers.keys_len()) + repeated * PER_REPEATED + headers.keys_len() * PER_NAME
+}
+
+/// How much memory a map takes that was made for this many names.
+pub(crate) fn room(names: usize) -> usize {
+    if names == 0 {
+        return 0;
+    }
+    let places = (names + names / 3).next_power_of_two();
+    places * size_of::<u32>() + (places - places / 4) * PER_SLOT
+}
+
+/// What [`HeaderMap`] has of each field that it has room for: hash, name, value and links.
+const PER_SLOT: usize = size_of::<(u64, HeaderName, HeaderValue, Option<[usize; 2]>)>();
+
+/// The same of a value that is not the first of its name, in a vector that doubles.
+const PER_REPEATED: usize = 2 * size_of::<(HeaderValue, [[usize; 2]; 2])>();
+
+/// What a name takes besides its letters where it is no well-known one: two allocations, and the counter of those who hold
+/// it.
+const PER_NAME: usize = 56;
+
 /// How many bytes the names and values have.
 pub(crate) fn size(headers: &HeaderMap) -> u64 {
-    let bytes = |(name, value): (&HeaderName, &http::HeaderValue)| name.as_str().len() + value.len();
+    let bytes = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
     headers.iter().map(bytes).sum::<usize>() as u64
 }
 
@@ -131,6 +176,26 @@ mod tests {
             strip_connection_fields(&mut found);
             assert_eq!(found, kept, "{name}");
         }
+    }
+
+    #[test]
+    fn compact_fields_are_the_same_ones() {
+        let mut found = headers(&[
+            ("link", "a"),
+            ("x-empty", ""),
+            ("link", "b"),
+            ("link", ""),
+            ("vary", "c, d"),
+        ]);
+        let mut secret = HeaderValue::from_bytes(b"\xe4 \t\xff").unwrap();
+        secret.set_sensitive(true);
+        found.insert("x-secret", secret);
+        let own = compact(&found);
+        assert_eq!(own, found);
+        assert!(own["x-secret"].is_sensitive() && !own["vary"].is_sensitive());
+        let links: Vec<_> = own.get_all("link").iter().collect();
+        assert_eq!(links, ["a", "b", ""]);
+        assert_eq!(compact(&HeaderMap::new()), HeaderMap::new());
     }
 
     #[test]

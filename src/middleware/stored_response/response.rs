@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{AGE, DATE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AGE, DATE, HeaderMap, HeaderValue};
 use http::status::StatusCode;
 use tokio::time::Instant;
 
@@ -15,6 +15,7 @@ use super::{bare, frame};
 use crate::key::Address;
 use crate::middleware::cache_status::CACHE_STATUS;
 use crate::middleware::policy::ending::is_grpc;
+use crate::middleware::policy::fields;
 use crate::middleware::underway::Underway;
 
 /// A complete response, ready to be replayed any number of times.
@@ -34,6 +35,9 @@ pub struct StoredResponse {
     /// The body, where it is still coming and `body` has nothing of it.
     underway: Option<Arc<Underway>>,
 }
+
+/// How many fields a hit adds at most.
+const ADDED: usize = 3;
 
 /// The header fields with room for what a hit adds to them.
 #[derive(Clone)]
@@ -214,7 +218,8 @@ impl StoredResponse {
     /// the first hit: those that follow only change the values, which saves them the growth of the map.
     pub(crate) fn aged_headers(&self, cache_status: bool) -> HeaderMap {
         let aged = self.aged.get_or_init(|| {
-            let mut headers = self.headers.clone();
+            let mut headers = HeaderMap::with_capacity(self.headers.keys_len() + ADDED);
+            headers.extend(self.headers.clone());
             headers.insert(AGE, HeaderValue::from_static("0"));
             headers.extend(self.missing_date().map(|date| (DATE, date)));
             if cache_status && !headers.contains_key(CACHE_STATUS) {
@@ -253,18 +258,11 @@ impl StoredResponse {
 
     /// About how many bytes of memory this takes.
     pub(super) fn weight(&self) -> usize {
-        let per_field = size_of::<(HeaderName, HeaderValue)>();
-        let sections = [Some(&self.headers), self.trailers()];
-        let fields = sections.into_iter().flatten().flatten();
-        let groups: usize = self
-            .meta
-            .groups
-            .iter()
-            .map(|group| size_of_val(group) + group.len())
-            .sum();
-        fields.fold(size_of::<Self>() + self.body.len() + groups, |sum, (name, value)| {
-            sum + per_field + name.as_str().len() + value.len()
-        })
+        let sections = [Some(&self.headers), self.trailers()].into_iter().flatten();
+        let groups = self.meta.groups.iter().map(|group| size_of_val(group) + group.len());
+        // The first hit makes a second map, whose texts are the first one's.
+        let aged = size_of::<Aged>() + fields::room(self.headers.keys_len() + ADDED);
+        size_of::<Self>() + aged + self.body.len() + sections.map(fields::weight).sum::<usize>() + groups.sum::<usize>()
     }
 }
 
@@ -295,6 +293,8 @@ impl fmt::Debug for StoredResponse {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     #[test]
