@@ -21,7 +21,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use support::{eprintln, println};
 use tower::BoxError;
 use tower::layer::util::Identity;
-use tower_memolock::middleware::UriKey;
 use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore, Store, Tag};
 
 use self::clients::{Clients, Round};
@@ -106,7 +105,7 @@ async fn run<St: Store>(stores: Vec<St>) -> Result<(), BoxError> {
     // Three ports of one machine stand for three machines behind one name, so the name is left out of the key.
     let layers = stores.into_iter().map(|store| {
         MemoLockLayer::new(store, TAG)
-            .key(UriKey::new().without_authority())
+            .without_authority()
             .ttl(Duration::from_secs(60))
     });
     let nodes = Nodes::start(&calls, WORK, layers).await?;

@@ -90,6 +90,7 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
     let layer = MemoLockLayer::with_tag(store, options.tag)
         .ttl(options.ttl.unwrap_or_default())
         .targeted(options.targeted)
+        .key_headers(options.key_headers)
         .set_cookie(options.set_cookie)
         .cache_status(true)
         .lease(options.lease)

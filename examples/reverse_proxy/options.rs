@@ -28,6 +28,7 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --tag NAME            the first part of the names of all keys            [default: proxy]
   --ttl DUR             store what the upstream gives no lifetime this long [default: do not store it]
   --targeted FIELDS     what replaces Cache-Control here, with commas      [default: CDN-Cache-Control]
+  --key-headers FIELDS  what tells requests apart besides the target, with commas: a tenant, for instance
   --set-cookie WHAT     what becomes of responses that set a cookie: refuse, strip or share
                                                                            [default: refuse]
   --lease DUR           how long a dead proxy may block a key              [default: 5s]
@@ -46,6 +47,7 @@ pub(crate) struct Options {
     pub(crate) tag: Tag,
     pub(crate) ttl: Option<Duration>,
     pub(crate) targeted: Vec<HeaderName>,
+    pub(crate) key_headers: Vec<HeaderName>,
     pub(crate) set_cookie: SetCookie,
     pub(crate) lease: Duration,
     pub(crate) wait_timeout: Duration,
@@ -61,6 +63,7 @@ impl Options {
             let (mut ca, mut cert, mut key) = (None, None, None);
             let mut tag = Tag::new("proxy").map_err(|e| e.to_string())?;
             let mut ttl = None;
+            let mut key_headers = Vec::new();
             let mut targeted = vec![HeaderName::from_static("cdn-cache-control")];
             let mut set_cookie = SetCookie::default();
             let mut lease = Duration::from_secs(5);
@@ -79,6 +82,7 @@ impl Options {
                     "--tag" => tag = args.tag()?,
                     "--ttl" => ttl = Some(args.duration()?),
                     "--targeted" => targeted = args.field_names()?,
+                    "--key-headers" => key_headers = args.field_names()?,
                     "--set-cookie" => set_cookie = cookies(&args.text(COOKIES)?)?,
                     "--lease" => lease = args.duration()?,
                     "--wait-timeout" => wait_timeout = args.duration()?,
@@ -99,6 +103,7 @@ impl Options {
                 tag,
                 ttl,
                 targeted,
+                key_headers,
                 set_cookie,
                 lease,
                 wait_timeout,

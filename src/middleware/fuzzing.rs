@@ -102,7 +102,7 @@ fn extent(ended: Result<Sharing, Incomplete>) -> Shared {
 /// Whether a GET with these fields may share a response.
 #[must_use]
 pub fn may_collapse(headers: &HeaderMap) -> bool {
-    access(&Method::GET, headers, false, &RequestRules::default()) == Access::Share
+    access(&Method::GET, headers, false, |_| false, &RequestRules::default()) == Access::Share
 }
 
 /// Reads everything else that comes from outside: structured fields, conditions, ranges, references.

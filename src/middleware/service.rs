@@ -116,7 +116,9 @@ where
         // A request with a body cannot go on once its client has an answer.
         let can_lead = request.body().is_end_stream();
         let uncovered_body = !settings.key.covers_body() && !can_lead;
-        let narrow = match access(request.method(), request.headers(), uncovered_body, &settings.requests) {
+        let in_key = |name: &_| settings.key.covers_header(name);
+        let (method, headers) = (request.method(), request.headers());
+        let narrow = match access(method, headers, uncovered_body, in_key, &settings.requests) {
             Access::Share => Narrow::default(),
             Access::Read(narrow) => narrow,
             Access::Change => {

@@ -153,6 +153,44 @@ async fn what_an_upstream_lists_in_connection_does_not_hide_whose_a_response_is(
 }
 
 #[tokio::test]
+async fn tenants_are_told_apart_and_credentials_that_nobody_listed_share_nothing() {
+    let origin = Origin::start(|call| async move {
+        let said = |name: &str| {
+            call.headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or("-")
+                .to_owned()
+        };
+        Reply::ok(format!(
+            "{} {} {}",
+            call.number,
+            said("x-tenant"),
+            said("x-vault-token")
+        ))
+    })
+    .await;
+    let node = Node::reverse_proxy(&origin.url(), &["--ttl", "60s", "--key-headers", "x-tenant"]).await;
+    let client = HttpClient::http1();
+    for (fields, expected) in [
+        (&[("x-tenant", "a")][..], "1 a -"),
+        (&[("x-tenant", "b")], "2 b -"),
+        (&[("x-tenant", "a")], "1 a -"),
+        (&[("x-tenant", "a"), ("x-vault-token", "anna")], "3 a anna"),
+        (&[("x-tenant", "a"), ("x-vault-token", "elsa")], "4 a elsa"),
+        (&[("x-tenant", "a"), ("x-request-id", "1")], "1 a -"),
+        (&[], "5 - -"),
+    ] {
+        let mut request = empty("GET", &node.url("/"));
+        for (name, value) in fields {
+            request.headers_mut().insert(*name, HeaderValue::from_static(value));
+        }
+        let answer = client.send(request).await.expect("an answer");
+        assert_eq!(answer.text(), expected, "{fields:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_body_streams_through_while_it_is_sent() {
     let (heard, mut hears) = mpsc::channel(1);
     let origin = Origin::start(move |mut call| {

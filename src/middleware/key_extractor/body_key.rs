@@ -98,6 +98,10 @@ where
         true
     }
 
+    fn covers_header(&self, name: &HeaderName) -> bool {
+        self.inner.covers_header(name)
+    }
+
     fn head_key(&self, request: &Request<B>) -> HeadKey {
         let key = match self.inner.head_key(request) {
             HeadKey::Key(key) => key,

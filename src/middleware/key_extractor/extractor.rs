@@ -2,7 +2,7 @@
 
 use std::future::{Future, ready};
 
-use http::{Extensions, HeaderMap, Request, Uri};
+use http::{Extensions, HeaderMap, HeaderName, Request, Uri};
 
 use super::When;
 use crate::key::Key;
@@ -76,6 +76,14 @@ pub trait KeyExtractor<B>: Clone + Send + Sync + 'static {
     ///
     /// Requests with a body that the key does not cover are never collapsed. Defaults to `false`.
     fn covers_body(&self) -> bool {
+        false
+    }
+
+    /// Whether all lines of this header field are part of the key, so that it counts as no
+    /// [credential](crate::MemoLockLayer::credentials): requests that differ in it share nothing anyway. Defaults to
+    /// `false`.
+    fn covers_header(&self, name: &HeaderName) -> bool {
+        let _ = name;
         false
     }
 

@@ -111,6 +111,10 @@ where
         true
     }
 
+    fn covers_header(&self, name: &HeaderName) -> bool {
+        self.target.covers(name)
+    }
+
     fn head_key(&self, request: &Request<B>) -> HeadKey {
         let (headers, body) = (request.headers(), request.body());
         let declared = headers

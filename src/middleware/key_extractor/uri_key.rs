@@ -70,6 +70,9 @@ impl UriKey {
 
     /// Adds a header field to the key. Defaults to none.
     ///
+    /// A credential that is part of the key counts as [none](crate::MemoLockLayer::credentials) any more: requests with the
+    /// same one share with each other.
+    ///
     /// Its lines are taken byte by byte. No line, an empty one, and one line or several with the same members all make
     /// different keys.
     #[must_use]
@@ -147,6 +150,11 @@ impl UriKey {
         self
     }
 
+    /// Whether a field is part of all keys.
+    pub(super) fn covers(&self, name: &HeaderName) -> bool {
+        self.headers.contains(name)
+    }
+
     /// The key of a request, to be gone on with.
     pub(super) fn builder<B>(&self, request: &Request<B>) -> Option<KeyBuilder> {
         self.key(&Head::of(request))
@@ -204,6 +212,10 @@ impl UriKey {
 
 impl<B: Send> KeyExtractor<B> for UriKey {
     type Body = B;
+
+    fn covers_header(&self, name: &HeaderName) -> bool {
+        self.covers(name)
+    }
 
     fn head_key(&self, request: &Request<B>) -> HeadKey {
         self.key(&Head::of(request)).map(KeyBuilder::build_with_shape).into()

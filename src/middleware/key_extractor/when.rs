@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 
-use http::{Extensions, HeaderMap, Request, Uri};
+use http::{Extensions, HeaderMap, HeaderName, Request, Uri};
 
 use super::{HeadKey, KeyExtractor};
 use crate::key::Key;
@@ -38,6 +38,10 @@ where
 
     fn covers_body(&self) -> bool {
         self.inner.covers_body()
+    }
+
+    fn covers_header(&self, name: &HeaderName) -> bool {
+        self.inner.covers_header(name)
     }
 
     fn head_key(&self, request: &Request<B>) -> HeadKey {

@@ -114,8 +114,8 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// Whether a request with an unsafe method removes what is stored for its target, and for the `Location` and
     /// `Content-Location` of its answer, unless it failed (RFC 9111, section 4.4). Defaults to `true`.
     ///
-    /// Only requests that come through this layer, or another one over the same store with the same tag, can do that: put
-    /// it around all methods of a route. Each such request waits for the store once. It removes the response to a `GET` with the key that
+    /// Only requests that come through this layer, or another one over the same store with the same tag and a key that
+    /// covers the same, can do that: put it around all methods of a route. Each such request waits for the store once. It removes the response to a `GET` with the key that
     /// [`KeyExtractor::get_key`](crate::middleware::KeyExtractor::get_key) finds; where header fields are part of keys,
     /// the one with those of the unsafe request. gRPC calls remove nothing.
     #[must_use]

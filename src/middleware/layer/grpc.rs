@@ -100,7 +100,8 @@ impl<St: Store> MemoLockLayer<St, GrpcKey> {
         self
     }
 
-    /// Makes metadata part of the key, of all methods: everything that a handler looks at. Defaults to none.
+    /// Makes metadata part of the key, of all methods: everything that a handler looks at. Defaults to none. It stands there
+    /// legible, unless its name says that it is a [credential](Self::credentials).
     ///
     /// # Panics
     ///

@@ -141,8 +141,15 @@ impl Bypass {
     }
 }
 
-/// What a request may have, by its head. `uncovered_body` says that it has a body which its key does not cover.
-pub(crate) fn access(method: &Method, headers: &HeaderMap, uncovered_body: bool, rules: &RequestRules) -> Access {
+/// What a request may have, by its head. `uncovered_body` says that it has a body which its key does not cover, and
+/// `in_key` which fields it does.
+pub(crate) fn access(
+    method: &Method,
+    headers: &HeaderMap,
+    uncovered_body: bool,
+    in_key: impl Fn(&HeaderName) -> bool,
+    rules: &RequestRules,
+) -> Access {
     if !rules.methods.contains(method) {
         if rules.invalidates && may_change(method) && !is_grpc(headers) {
             return Access::Change;
@@ -162,10 +169,10 @@ pub(crate) fn access(method: &Method, headers: &HeaderMap, uncovered_body: bool,
     let mut cache_control = false;
     for name in headers.keys() {
         match classify(name.as_str()) {
-            Class::Irrelevant => narrow.cookies |= rules.more_credentials.contains(name),
+            Class::Irrelevant => narrow.cookies |= rules.more_credentials.contains(name) && !in_key(name),
             Class::CacheControl => cache_control = true,
-            Class::Authorization => narrow.authorized |= !rules.is_covered(name),
-            Class::Cookies => narrow.cookies |= !rules.is_covered(name),
+            Class::Authorization => narrow.authorized |= !rules.is_covered(name) && !in_key(name),
+            Class::Cookies => narrow.cookies |= !rules.is_covered(name) && !in_key(name),
             Class::Conditional => narrow.conditional = true,
             Class::Range => narrow.range = true,
             Class::Precondition => return Access::Bypass(Bypass::Conditional),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
+use tower_memolock::middleware::UriKey;
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{Inner, Node, answer, fresh, get, get_with, pair, send, settle, text, with};
@@ -103,6 +104,25 @@ async fn requests_share_with_those_that_have_the_same_in_the_fields_of_the_key()
         body(&nodes[0], unsafe_request.body(Full::default()).expect("a request")).await;
         assert_eq!(body(&nodes[1], get_with("/", name, "anna")).await, "6 anna", "{name}");
         assert_eq!(body(&nodes[1], get_with("/", name, "elsa")).await, "2 elsa", "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_the_extractor_covers_tells_requests_apart_and_nothing_else() {
+    for name in ["authorization", "cookie", "x-user-id"] {
+        let inner = telling(name);
+        let key = UriKey::new().header(name.parse().expect("a name"));
+        let layer = Layer::new(MemoryStore::new(), "layer").ttl(TTL).key(key);
+        let node = tower::Layer::layer(&layer, inner.clone());
+        for _ in 0..2 {
+            for (call, value) in (1..).zip(["anna", "elsa"]) {
+                let found = body(&node, get_with("/", name, value)).await;
+                assert_eq!(found, format!("{call} {value}"), "{name}");
+            }
+        }
+        let mut both = get_with("/", name, "anna");
+        both.headers_mut().insert("x-token", "1".parse().expect("a value"));
+        assert_eq!(body(&node, both).await, "3 anna", "{name}");
     }
 }
 

@@ -3,7 +3,7 @@ use super::*;
 
 fn check(method: &str, lines: &[(&'static str, &str)], rules: &RequestRules) -> Access {
     let method = method.parse().unwrap();
-    access(&method, &headers(lines), false, rules)
+    access(&method, &headers(lines), false, |_| false, rules)
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn what_a_stored_response_cannot_answer_bypasses() {
         let found = check("GET", &lines, &RequestRules::default());
         assert_eq!(found, Access::Bypass(Bypass::NoStore), "{value}");
     }
-    let found = access(&Method::GET, &headers(&[]), true, &RequestRules::default());
+    let found = access(&Method::GET, &headers(&[]), true, |_| false, &RequestRules::default());
     assert_eq!(found, Access::Bypass(Bypass::Body));
 }
 
