@@ -49,8 +49,8 @@
 //!
 //! This is an efficiency lock, not a mutex. A failover of Redis that loses the lock, an eviction, or a process that
 //! stands still for longer than its lease can each cost a second call. Whoever needs *at most once* needs something
-//! else. And a node that is cut off from Redis does not learn of an invalidation until it is back: who joins a computation
-//! that was under way there before both may get its result.
+//! else. And a node that is cut off from Redis does not learn of an invalidation until it is back: its requests share what
+//! is computed there meanwhile.
 //!
 //! # Together with programs in other languages
 //!

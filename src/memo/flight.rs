@@ -54,6 +54,8 @@ struct State<L, O> {
     work: Work,
     /// When the last waiter arrived.
     newest: Moment,
+    /// Waiters who arrived then or later need not wait for what is computed now.
+    dismissed: Moment,
     /// The keeper, if it wants to hear of the next.
     curious: Option<Waker>,
     /// The keeper, if it wants to hear of one who could lead.
@@ -109,7 +111,7 @@ pub(crate) enum Turn<L, O> {
     Lead(L),
     /// All who are not late have the same outcome, or what was handed out before there was one.
     Landed(O),
-    /// The flight is over, and what it landed with may be older than this waiter.
+    /// What the flight has landed with, or will, may be older than this waiter.
     Late,
 }
 
@@ -131,6 +133,7 @@ impl<L, O> Flight<L, O> {
                 },
                 keeper: None,
                 newest: arrived,
+                dismissed: Moment::END,
                 curious: None,
                 scout: None,
             }),
@@ -222,6 +225,15 @@ impl<L, O> Flight<L, O> {
         due.into_iter().for_each(Waker::wake);
     }
 
+    /// Lets waiters go who arrived at that moment or later: what is computed now will not be for them.
+    pub(crate) fn dismiss(&self, from: Moment) {
+        let mut state = self.state();
+        state.dismissed = from;
+        let wakers = state.take_wakers();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Hands `outcome` to every waiter who arrives before that moment, and leaves the others to wait for the end.
     #[cfg(feature = "http")]
     pub(crate) fn hand_out(&self, outcome: O, before: Moment) {
@@ -299,6 +311,11 @@ impl<L, O> Flight<L, O> {
         drop(state);
         drop(before);
         Poll::Pending
+    }
+
+    /// Whether a waiter has joined that arrived after `since`.
+    pub(crate) fn has_joined(&self, since: Moment) -> bool {
+        self.state().newest > since
     }
 
     /// Ready, once somebody has joined who arrived after `since`.
@@ -438,6 +455,7 @@ impl<L, O: Clone> Future for Waiter<L, O> {
             Phase::Landed(outcome, before) if self.arrived < *before => Turn::Landed(outcome.clone()),
             Phase::Landed(..) => Turn::Late,
             Phase::Led(Some((outcome, before))) if self.arrived < *before => Turn::Landed(outcome.clone()),
+            Phase::Led(_) if self.arrived >= state.dismissed => Turn::Late,
             Phase::Offered(_) if may_lead => match std::mem::replace(&mut state.phase, Phase::Led(None)) {
                 Phase::Offered(lead) => {
                     due = state.follow();

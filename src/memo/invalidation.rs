@@ -24,9 +24,9 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     /// neither from the store, nor from a computation that is under way, nor from an answer of the store or a message
     /// that was on its way at that moment. `tests/model` explores it.
     ///
-    /// A node that the store does not answer cannot know of an invalidation. Its callers share what is computed in their
-    /// process, until the store is back; a commit that is not answered counts as such, and so does one that a store
-    /// refuses because it started again empty.
+    /// A node that the store does not answer cannot know of an invalidation: its callers share what starts to be computed
+    /// in their process without the store, until it is back. A computation that started before the store was lost is not
+    /// for callers who joined it after the store last confirmed its lease; they compute once more.
     ///
     /// # Errors
     ///

@@ -25,6 +25,7 @@ mod search;
 mod seek;
 #[cfg(feature = "http")]
 mod solo;
+mod tenure;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use tokio::time::Instant;
 use self::lead::Ended;
 use self::promise::Kept;
 use self::search::Search;
+use self::tenure::Tenure;
 use super::claim::Claim;
 use super::clock::Moment;
 use super::config::Config;
@@ -57,6 +59,7 @@ pub(crate) struct Keeper<St, C: Codec> {
     address: Address,
     flight: Arc<MemoFlight<C::Value>>,
     token: Token,
+    tenure: Tenure,
     /// How many computations in a row are known to have broken off before.
     failures: u32,
 }
@@ -102,6 +105,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             address,
             flight,
             token: Token::random(),
+            tenure: Tenure::none(),
             failures,
         }
     }
@@ -144,11 +148,24 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     async fn renew(&self, lease: Duration) -> Result<bool, StoreError> {
+        let asked = self.shared.clock.tick();
         let renewed = self.shared.store.renew(&self.address, self.token, lease).await;
-        if let Err(error) = &renewed {
-            self.shared.store_failed(&self.address, "renew", error);
+        match &renewed {
+            Ok(true) => self.tenure.extend(asked),
+            Ok(false) => {}
+            Err(error) => {
+                self.shared.store_failed(&self.address, "renew", error);
+                self.part_from_newcomers();
+            }
         }
         renewed
+    }
+
+    /// The lease does not vouch for the result to those who came since it was last confirmed: they start anew at once, and
+    /// so does whoever comes from here on.
+    fn part_from_newcomers(&self) {
+        self.shared.table.remove(&self.address, &self.flight);
+        self.flight.dismiss(self.tenure.last());
     }
 
     async fn release(&self, claim: Claim, reason: Release) -> Option<bool> {

@@ -123,6 +123,8 @@ async fn a_leader_that_cannot_give_its_lease_back_answers_its_own_and_stops() {
     let mut node = Node::reverse_proxy(&origin.url(), &flags).await;
     let leading = ask(vec![node.url("/"); 5]);
     origin.called("/", 1).await;
+    // Time for the lease to be confirmed for each of the five.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     redis.stop();
     node.signal("TERM");
     // Longer than the store waits for a server that does not answer.

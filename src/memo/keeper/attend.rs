@@ -1,10 +1,12 @@
 //! How a keeper sees to a computation that is under way: its lease, and what happens around it.
 
+use std::future::poll_fn;
+
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::Keeper;
-use super::hearing::{self, Hearing};
+use super::hearing::{self, Hearing, Spacing};
 use super::search::Search;
 use super::seek::Heard;
 use crate::codec::Codec;
@@ -39,6 +41,9 @@ struct Tending {
     end: Instant,
     /// When it is to be renewed.
     beat: Instant,
+    /// When the store was last asked for it, answer or no answer.
+    asked: Moment,
+    spacing: Spacing,
     /// Set where the computation says when to renew it.
     handed: Option<Handed>,
 }
@@ -103,6 +108,8 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             held: claim.is_held(),
             end: asked_at + self.config.lease.min(Config::LONG),
             beat: Instant::now() + self.config.lease.min(Config::LONG) / 3,
+            asked: self.tenure.last(),
+            spacing: Spacing::starting_now(),
             handed: None,
         }
     }
@@ -123,14 +130,19 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 
     /// Gives the lease back although the computation goes on. `false` where it was lost.
     async fn give_back(&self, claim: Claim) -> bool {
+        let asked = self.shared.clock.tick();
         match self.release(claim, Release::Abandoned).await {
             Some(true) => {
+                self.tenure.extend(asked);
                 self.shared.counters.given_back.add();
                 tracing::debug!(address = %self.address.readable(), "lease given back: the result stays in this process");
                 true
             }
-            Some(false) => !claim.is_held() || self.is_forgotten(claim),
-            None => true,
+            Some(false) if claim.is_held() && !self.is_forgotten(claim) => false,
+            Some(false) | None => {
+                self.part_from_newcomers();
+                true
+            }
         }
     }
 
@@ -165,8 +177,33 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     /// Waits until it is time, and renews the lease. Whether it was lost.
+    ///
+    /// It is time soon after a request has joined as well: should the store be lost later on, the lease vouches for the
+    /// result to that request too.
     async fn heartbeat(&self, tending: &mut Tending) -> bool {
-        sleep_until(tending.beat).await;
+        let Tending {
+            held,
+            beat,
+            asked,
+            spacing,
+            ..
+        } = *tending;
+        let joined = async {
+            let known = || self.tenure.last().max(asked);
+            loop {
+                poll_fn(|cx| self.flight.poll_joined(known(), cx)).await;
+                // Whatever else confirms the lease meanwhile spares this.
+                spacing.pass().await;
+                if self.flight.has_joined(known()) {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = sleep_until(beat) => {}
+            () = joined, if held => {}
+        }
+        tending.asked = self.shared.clock.tick();
         let now = Instant::now();
         tending.beat = now + self.config.lease.min(Config::LONG) / 3;
         self.flight.nudge();
@@ -175,10 +212,14 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         }
         match self.renew(self.config.lease).await {
             Ok(true) => tending.end = now + self.config.lease.min(Config::LONG),
-            Ok(false) => tending.held = false,
+            Ok(false) if !self.is_forgotten(tending.claim) => return true,
+            Ok(false) => {
+                tending.held = false;
+                self.part_from_newcomers();
+            }
             Err(_) => {}
         }
-        !tending.held && !self.is_forgotten(tending.claim)
+        false
     }
 
     /// Extends the lease as the computation asks. Whether it was lost.
@@ -198,6 +239,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 }
                 // Those who wait here go on waiting.
                 Ok(false) if self.is_forgotten(tending.claim) => {
+                    self.part_from_newcomers();
                     tending.end_never();
                     (Ok(()), false)
                 }

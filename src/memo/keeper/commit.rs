@@ -46,20 +46,20 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         let committed = self.shared.store.commit(&self.address, self.token, &stored, ttl).await;
         match &committed {
             Ok(true) => landing.land_before(sent, Outcome::Ready(value)),
-            Ok(false) => landing.land(self.refused(claim, value)),
+            Ok(false) => self.refused(claim, value, landing),
             Err(error) => {
                 self.shared.store_failed(&self.address, "commit", error);
-                landing.land(Outcome::Ready(value));
-                // Nobody elsewhere should have to wait for the lease to end.
-                match error.kind() {
-                    StoreErrorKind::Encode => _ = self.release(claim, Release::Abandoned).await,
+                // Those who wait elsewhere should not have to wait for the lease to end.
+                let released = match error.kind() {
+                    StoreErrorKind::Encode => self.release(claim, Release::Abandoned).await,
                     // A store that is full takes no value, but may still pass it on.
-                    StoreErrorKind::Rejected => _ = self.release(claim, Release::Shared(stored)).await,
+                    StoreErrorKind::Rejected => self.release(claim, Release::Shared(stored)).await,
                     StoreErrorKind::Timeout
                     | StoreErrorKind::Unavailable
                     | StoreErrorKind::Config
-                    | StoreErrorKind::Unsupported => {}
-                }
+                    | StoreErrorKind::Unsupported => None,
+                };
+                self.released(released, claim, value, sent, landing);
             }
         }
         committed.unwrap_or(false)
@@ -72,10 +72,23 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Marked::Outdated(asked) => return self.call_in(claim, value, asked, landing).await,
             Marked::Ours => return self.keep_to_ourselves(claim, value, landing).await,
         };
-        match self.release(claim, Release::Shared(shared)).await {
+        let released = self.release(claim, Release::Shared(shared)).await;
+        self.released(released, claim, value, sent, landing);
+    }
+
+    /// Hands the result on to those whom the lease vouches for, which was given back after that moment, or was not.
+    fn released(
+        &self,
+        released: Option<bool>,
+        claim: Claim,
+        value: C::Value,
+        sent: Moment,
+        landing: &Landing<'_, St, C>,
+    ) {
+        match released {
             Some(true) => landing.land_before(sent, Outcome::Ready(value)),
-            Some(false) => landing.land(self.refused(claim, value)),
-            None => landing.land(Outcome::Ready(value)),
+            Some(false) => self.refused(claim, value, landing),
+            None => landing.land_before(self.tenure.last(), Outcome::Ready(value)),
         }
     }
 
@@ -116,9 +129,14 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     /// Hands the result to those who wait here. If there is a lock after all, it may have been taken when the
-    /// computation was long under way, and after an invalidation: it vouches for nothing.
+    /// computation was long under way, and after an invalidation: it vouches for nothing. Of a result with tags nothing
+    /// but its beginning is known.
     async fn keep_to_ourselves(&self, claim: Claim, value: C::Value, landing: &Landing<'_, St, C>) {
-        landing.land(Outcome::Ready(value));
+        let before = match claim.is_held() {
+            true => self.tenure.first(),
+            false => self.tenure.last(),
+        };
+        landing.land_before(before, Outcome::Ready(value));
         self.release(claim, Release::Abandoned).await;
     }
 
@@ -127,14 +145,14 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         matches!(claim, Claim::Held(epoch) if epoch != self.shared.store.epoch())
     }
 
-    /// The store would not take the value. A restart of the store is no reason for those who wait here to have it
-    /// computed once more.
-    fn refused(&self, claim: Claim, value: C::Value) -> Outcome<C::Value> {
-        if self.is_forgotten(claim) {
-            tracing::debug!(address = %self.address.readable(), "the store has forgotten the lease; the result stays in this process");
-            return Outcome::Ready(value);
+    /// The store would not take the value. A restart of the store is no reason for those to have it computed once more who
+    /// came while the lease was held.
+    fn refused(&self, claim: Claim, value: C::Value, landing: &Landing<'_, St, C>) {
+        if !self.is_forgotten(claim) {
+            return landing.land(self.fenced());
         }
-        self.fenced()
+        tracing::debug!(address = %self.address.readable(), "the store has forgotten the lease; the result stays in this process");
+        landing.land_before(self.tenure.last(), Outcome::Ready(value));
     }
 
     /// The lease was lost while the computation ran. Some of those who wait may have come after the invalidation that

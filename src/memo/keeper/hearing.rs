@@ -27,7 +27,7 @@ const PART: u32 = 16;
 
 pub(super) struct Hearing<'a, St: Store, C: Codec> {
     keeper: &'a Keeper<St, C>,
-    begun: Instant,
+    begun: Spacing,
     present: Listener<St::Watch>,
     successor: Successor<St::Watch>,
 }
@@ -57,10 +57,15 @@ impl<'a, St: Store, C: Codec> Hearing<'a, St, C> {
     pub(super) fn start(keeper: &'a Keeper<St, C>) -> Self {
         Self {
             keeper,
-            begun: Instant::now(),
+            begun: Spacing::starting_now(),
             present: Listener::start(keeper),
             successor: Successor::None,
         }
+    }
+
+    /// How far apart things are to be that are done for those who join while this goes on.
+    pub(super) fn spacing(&self) -> Spacing {
+        self.begun
     }
 
     /// The next notice, and when it cannot have been published yet. Cancel safe.
@@ -88,6 +93,24 @@ impl<'a, St: Store, C: Codec> Hearing<'a, St, C> {
     }
 }
 
+/// When waiting began, which says how often newcomers are worth a command to the store.
+#[derive(Clone, Copy)]
+pub(super) struct Spacing(Instant);
+
+impl Spacing {
+    pub(super) fn starting_now() -> Self {
+        Self(Instant::now())
+    }
+
+    fn next(self) -> Instant {
+        Instant::now() + SUCCESSION.max(self.0.elapsed() / PART)
+    }
+
+    pub(super) async fn pass(self) {
+        sleep_until(self.next()).await;
+    }
+}
+
 impl<W: Watch> Listener<W> {
     fn start<St: Store<Watch = W>, C: Codec>(keeper: &Keeper<St, C>) -> Self {
         Self {
@@ -100,7 +123,7 @@ impl<W: Watch> Listener<W> {
 
 impl<W: Watch> Successor<W> {
     /// Resolves once there is one in effect. Cancel safe.
-    async fn prepare<St, C>(&mut self, keeper: &Keeper<St, C>, begun: Instant, since: Moment)
+    async fn prepare<St, C>(&mut self, keeper: &Keeper<St, C>, begun: Spacing, since: Moment)
     where
         St: Store<Watch = W>,
         C: Codec,
@@ -109,7 +132,7 @@ impl<W: Watch> Successor<W> {
             match self {
                 Self::None => {
                     poll_fn(|cx| keeper.flight.poll_joined(since, cx)).await;
-                    *self = Self::Due(Instant::now() + SUCCESSION.max(begun.elapsed() / PART));
+                    *self = Self::Due(begun.next());
                 }
                 Self::Due(due) => {
                     sleep_until(*due).await;

@@ -107,6 +107,9 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     async fn offer(&self, granted: &Granted, holding: &mut Holding<'_>) -> Result<Led<C::Value>, Ended> {
         let (mut lead, led) = Lead::new(granted.start);
         lead.held = granted.claim.is_held();
+        if !lead.held {
+            self.tenure.end();
+        }
         if self.flight.offer(lead).is_err() {
             self.release(granted.claim, Release::Abandoned).await;
             return Err(match self.flight.waiting() {

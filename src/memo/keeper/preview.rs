@@ -6,7 +6,8 @@
 //! whatever invalidation they may know of came before the computation. That costs one command, or two where there are
 //! tags, for all who come within [`SPACING`].
 //!
-//! Where a result would stay in this process because the store cannot be asked, a preview goes to everybody as well.
+//! Where a result would stay in this process because the store cannot be asked, a preview goes to the same callers as that
+//! result: to those who came while the lease was known to be held, or to all where there never was one.
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::time::sleep;
 
 use super::Keeper;
 use super::attend::Attended;
+use super::seek::RETRY;
 use crate::codec::Codec;
 use crate::memo::claim::Claim;
 use crate::memo::clock::Moment;
@@ -66,11 +68,8 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 return;
             };
             self.flight.hand_out(Arc::clone(&outcome), before);
-            if before < asked {
-                // What is out of date stays so.
-                pending::<()>().await;
-            }
-            sleep(SPACING).await;
+            // Those who came later have started anew, or have to wait for the end.
+            sleep(if before < asked { RETRY } else { SPACING }).await;
         }
     }
 
@@ -78,12 +77,20 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     /// lost.
     async fn confirm(&self, claim: Claim, preview: &Preview<C::Value>, asked: Moment) -> Option<Moment> {
         if !claim.is_held() {
-            return Some(Moment::END);
+            return Some(self.tenure.last());
         }
         let marking = Marking::new(preview.start, preview.labels.clone(), self.shared.stamps_all());
         // On one connection, both are on their way together.
         let (held, before) = tokio::join!(self.renew(self.config.lease), self.before(marking, asked));
-        (held.unwrap_or(true) || self.is_forgotten(claim)).then_some(before)
+        match held {
+            Ok(true) => Some(before),
+            Ok(false) if !self.is_forgotten(claim) => None,
+            Ok(false) => {
+                self.part_from_newcomers();
+                Some(before.min(self.tenure.last()))
+            }
+            Err(_) => Some(before.min(self.tenure.last())),
+        }
     }
 
     async fn before(&self, marking: Marking, asked: Moment) -> Moment {
@@ -95,7 +102,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Ok(false) => begun,
             Err(error) => {
                 self.shared.store_failed(&self.address, "is_current", &error);
-                asked
+                begun
             }
         }
     }

@@ -39,6 +39,8 @@ struct Promise {
     deserted: bool,
     /// When to read what the store did not say.
     again_at: Option<Instant>,
+    /// When the store was last asked for the value.
+    asked: Moment,
 }
 
 /// What happens to a promise.
@@ -79,6 +81,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             end: Instant::now() + self.config.lease.min(Config::LONG),
             deserted: false,
             again_at: None,
+            asked: Moment::START,
         };
         tracing::debug!(address = %self.address.readable(), starts = promise.starts, "waiting for somebody else to resolve the promise");
         self.flight.resume();
@@ -130,6 +133,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     /// The next thing that happens. Cancel safe but for what is heard.
     async fn event(&self, promise: &Promise, hearing: &mut Hearing<'_, St, C>) -> Event<C::Value> {
         let jitter = self.config.jitter();
+        let spacing = hearing.spacing();
+        let joined = async {
+            poll_fn(|cx| self.flight.poll_joined(promise.asked, cx)).await;
+            spacing.pass().await;
+        };
         let (notice, since) = tokio::select! {
             biased;
             heard = hearing.next() => heard,
@@ -137,6 +145,8 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             () = self.shared.leases.closed(), if promise.claim != Claim::None => return Event::Closed,
             () = sleep_until(promise.again_at.unwrap_or(promise.end)), if promise.again_at.is_some() => return Event::Again,
             () = sleep_until(promise.end + jitter) => return Event::Ended,
+            // They may have come after a value that was stored without a notice.
+            () = joined => return Event::Again,
         };
         Event::Heard(self.heard(notice, since).await)
     }
@@ -191,6 +201,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     /// Reads what was stored without being heard of, and whether the lock is still ours.
     async fn find(&self, promise: &mut Promise) -> Found<C::Value> {
         let asked = self.shared.clock.tick();
+        promise.asked = asked;
         let remaining = promise.end.saturating_duration_since(Instant::now());
         let held = async {
             // Whoever asks for the lock when the lease ends learns it then.

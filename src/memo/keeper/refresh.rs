@@ -64,6 +64,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             self.release(Claim::Held(epoch), Release::Abandoned).await;
             return None;
         }
+        self.tenure.begin(asked);
         self.shared.counters.refreshed.add();
         let compute = async {
             if let Turn::Lead(lead) = waiter.await {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
-use super::hearing::Hearing;
+use super::hearing::{Hearing, Spacing};
 use super::search::Search;
 use super::{Granted, Keeper, Sought};
 use crate::codec::Codec;
@@ -89,7 +89,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 self.shared.store_failed(&self.address, "acquire", &error);
                 // Without the store nobody can resolve what was started, nor what would be started now.
                 if search.starts.any() || (self.config.requests && search.held) {
-                    return self.listen_for(RETRY, search).await.ok().flatten();
+                    return self.listen_for(RETRY, asked, search).await.ok().flatten();
                 }
                 return Some(Sought::Lead(Granted::without(error.kind().into())));
             }
@@ -110,6 +110,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         }
         let (remaining, immortal) = match acquired.lock {
             Lock::Granted => {
+                self.tenure.begin(asked);
                 let granted = Granted { claim, asked_at, start };
                 return self.granted(granted, closed, search).await;
             }
@@ -122,11 +123,13 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         };
         holding.give_back();
         search.held = true;
-        self.listen_for(remaining, search).await.unwrap_or_else(|_: Elapsed| {
-            search.waited_for_immortal = immortal;
-            search.holder_died = true;
-            None
-        })
+        self.listen_for(remaining, asked, search)
+            .await
+            .unwrap_or_else(|_: Elapsed| {
+                search.waited_for_immortal = immortal;
+                search.holder_died = true;
+                None
+            })
     }
 
     /// What to do with a lock that is ours. Nothing, and it is given back, where the work was started often enough.
@@ -169,20 +172,22 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             }
         };
         let left = until.saturating_duration_since(Instant::now());
-        let heard = self.listen_for(time.min(left), search).await;
+        let heard = self.listen_for(time.min(left), asked, search).await;
         heard.ok().flatten()
     }
 
-    /// Listens for this long, and a little longer, or until there is a reason to ask again.
+    /// Listens for this long, and a little longer, or until there is a reason to ask again. `asked` is when the store was
+    /// last asked for the value.
     async fn listen_for<'a>(
         &'a self,
         time: Duration,
+        asked: Moment,
         search: &mut Search<'a, St, C>,
     ) -> Result<Option<Sought<C::Value>>, Elapsed> {
         self.flight.follow();
         let hearing = search.hearing.get_or_insert_with(|| Hearing::start(self));
         Ok(
-            match timeout(time + self.config.jitter(), self.listen(hearing)).await? {
+            match timeout(time + self.config.jitter(), self.listen(hearing, asked)).await? {
                 Heard::Landed(outcome, before) => Some(Sought::Landed(outcome, before)),
                 Heard::Again => None,
                 Heard::Freed => {
@@ -212,9 +217,33 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         codec.is_fresh(&value).then_some(Outcome::Ready(value))
     }
 
-    async fn listen(&self, hearing: &mut Hearing<'_, St, C>) -> Heard<C::Value> {
-        let (notice, since) = hearing.next().await;
+    async fn listen(&self, hearing: &mut Hearing<'_, St, C>, asked: Moment) -> Heard<C::Value> {
+        let spacing = hearing.spacing();
+        let (notice, since) = tokio::select! {
+            biased;
+            heard = hearing.next() => heard,
+            (outcome, before) = self.look_for_newcomers(asked, spacing) => return Heard::Landed(outcome, before),
+        };
         self.heard(notice, since).await
+    }
+
+    /// Reads the value for those who join after the store was `asked` for it: one that was stored without a notice is
+    /// found by each request that comes later. Returns once there is one. Cancel safe.
+    async fn look_for_newcomers(&self, mut asked: Moment, spacing: Spacing) -> (Outcome<C::Value>, Moment) {
+        loop {
+            poll_fn(|cx| self.flight.poll_joined(asked, cx)).await;
+            asked = self.shared.clock.tick();
+            match self.shared.store.lookup(&self.address).await {
+                Ok(value) => {
+                    let value = self.shared.vouched(&self.address, value).await;
+                    if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
+                        return (outcome, asked);
+                    }
+                }
+                Err(error) => self.shared.store_failed(&self.address, "lookup", &error),
+            }
+            spacing.pass().await;
+        }
     }
 
     /// What a notice says that was published after that moment.

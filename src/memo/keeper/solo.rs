@@ -40,6 +40,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         if acquired.lock != Lock::Granted {
             return;
         }
+        self.tenure.begin(asked);
         let claim = Claim::Held(epoch);
         if self.shared.vouched(&self.address, acquired.value).await.is_some() {
             drop(landing);

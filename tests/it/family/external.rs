@@ -73,6 +73,24 @@ async fn a_value_that_is_not_published_is_found_when_the_lease_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_is_not_published_is_found_by_the_next_who_comes() {
+    let world = World::new().await;
+    let ours = Ours::default();
+    let nodes: Vec<_> = world
+        .nodes
+        .iter()
+        .map(|n| n.clone().lease(Duration::from_secs(600)))
+        .collect();
+    let waiting = ours.request(&nodes, "a");
+    requested(&world, &ours).await;
+    let () = world.say("SET", ["likes:a", "quiet"]).await;
+    let later = ours.request(&nodes, "a");
+    assert_eq!(agreed(later).await.0, "quiet");
+    assert_eq!(agreed(waiting).await.0, "quiet");
+    assert_eq!(ours.runs(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_was_published_into_the_void_is_found_after_a_reconnect() {
     let world = World::new().await;
     let ours = Ours::default();

@@ -33,6 +33,44 @@ async fn what_a_leader_elsewhere_computes_reaches_all_of_ours() {
     assert_eq!(agreed(later).await.0, "theirs");
 }
 
+/// A writer that never publishes: one who comes later finds its value, and those who wait already get it with that one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_is_not_published_is_found_by_the_next_who_comes() {
+    let world = World::new().await;
+    let ours = Ours::default();
+    lead(&world, "600").await;
+    let node = &world.nodes[..1];
+    let waiting = ours.ask(node, "a", QUICK);
+    world.listening("a", 1).await;
+    let () = world.say("SET", ["likes:a", "quiet"]).await;
+    let later = ours.ask(node, "a", QUICK);
+    assert_eq!(agreed(later).await.0, "quiet");
+    assert_eq!(agreed(waiting).await.0, "quiet");
+    assert!(world.is_locked("a").await);
+    assert_eq!(ours.runs(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_that_comes_later_costs_few_look_ups() {
+    let world = World::new().await;
+    let ours = Ours::default();
+    lead(&world, "600").await;
+    let node = &world.nodes[..1];
+    let waiting = ours.ask(node, "a", QUICK);
+    world.listening("a", 1).await;
+    world.redis.reset_commandstats();
+    let later: Vec<_> = (0..50).map(|_| ours.ask(node, "a", QUICK)).collect();
+    eventually("all wait", || node[0].stats().waiting == 51 * 20).await;
+    let () = world.say("SET", ["likes:a", "quiet"]).await;
+    let last = ours.ask(node, "a", QUICK);
+    for asked in later.into_iter().chain([waiting, last]) {
+        assert_eq!(agreed(asked).await.0, "quiet");
+    }
+    // A thousand callers.
+    let looks = world.redis.commandstats()["get"];
+    assert!(looks <= 60, "{looks} look-ups");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_outlasts_its_value_costs_its_rest_at_most() {
     let world = World::new().await;

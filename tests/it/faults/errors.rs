@@ -24,6 +24,8 @@ async fn an_error_is_survived(error: &str, commands: &[&str]) {
     let asked = ask(urls(&nodes, "/midway", 60));
     origin.called("/midway", 1).await;
     waiting(&redis, 2).await;
+    // Time for the lease to be confirmed for each request that has joined.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let injection = proxy.inject(Target::replies(commands), Fault::error(error));
     gate.add_permits(Semaphore::MAX_PERMITS);
     let since = Instant::now();

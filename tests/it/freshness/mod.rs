@@ -3,6 +3,7 @@
 mod fixture;
 mod flights;
 pub(crate) mod gated;
+mod outage;
 mod plain;
 mod redis;
 mod tags;

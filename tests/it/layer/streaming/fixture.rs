@@ -148,7 +148,7 @@ impl Half {
         slow.gates.renewed.close();
         let waiting = (0..4).map(|_| send(&node, get("/"))).collect();
         asked_about().await;
-        assert_eq!(slow.gates.renewals.load(Ordering::SeqCst), 2, "asked for them, too");
+        assert!(slow.gates.renewals.load(Ordering::SeqCst) >= 2, "asked for them, too");
         Self {
             node,
             layer,

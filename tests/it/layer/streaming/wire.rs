@@ -134,17 +134,31 @@ async fn over_redis_a_lease_that_is_renewed_lets_many_read_along_for_long() {
     assert_eq!((inner.calls(), layers[0].stats().recorded_bytes), (1, 0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn over_redis_followers_read_along_while_it_is_gone() {
     let mut server = RedisServer::start();
     let (sender, inner) = growing(plain);
     let (layers, nodes) = nodes(&server, &inner).await;
     drop(open(&nodes[0], get("/")).await);
-    server.kill();
     let mut reader = open(&nodes[0], get("/")).await;
+    server.kill();
     give(&sender, "one");
     assert_eq!(next(&mut reader).await, "one");
     sender.send(Err(Broken("on purpose"))).expect("a reader");
     fails(reader).await;
     assert_eq!((inner.calls(), layers[0].stats().led), (1, 1));
+}
+
+/// Whether anything was invalidated before they came cannot be known any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_come_when_redis_is_gone_start_anew_at_once() {
+    let mut server = RedisServer::start();
+    let (_sender, inner) = growing(plain);
+    let (layers, nodes) = nodes(&server, &inner).await;
+    drop(open(&nodes[0], get("/")).await);
+    server.kill();
+    let late = open(&nodes[0], get("/")).await;
+    let later = open(&nodes[0], get("/")).await;
+    assert_eq!((inner.calls(), layers[0].stats().led), (2, 2));
+    drop((late, later));
 }

@@ -1,0 +1,72 @@
+//! [`Tenure`]: up to which moment a keeper is known to have held its lease.
+//!
+//! An invalidation takes the lease away. So a lease that was still held when the store was asked vouches for what is
+//! computed under it to every caller who came before that question: no invalidation that they may know of came after the
+//! computation began. Where the store can no longer be asked, the later ones have to ask again.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::memo::clock::Moment;
+
+/// The moments at which the store was asked for the lease and said that it is held.
+pub(super) struct Tenure {
+    first: AtomicU64,
+    last: AtomicU64,
+}
+
+impl Tenure {
+    /// There is no lease that could be taken away, and so nothing that has to be vouched for.
+    pub(super) fn none() -> Self {
+        Self {
+            first: Moment::END.as_u64().into(),
+            last: Moment::END.as_u64().into(),
+        }
+    }
+
+    /// The store was asked for the lease at that moment, and granted it.
+    pub(super) fn begin(&self, asked: Moment) {
+        self.first.store(asked.as_u64(), Ordering::Relaxed);
+        self.extend(asked);
+    }
+
+    /// The lease was still held when the store was asked at that moment.
+    pub(super) fn extend(&self, asked: Moment) {
+        self.last.store(asked.as_u64(), Ordering::Relaxed);
+    }
+
+    /// What is computed from here on is computed without a lease.
+    pub(super) fn end(&self) {
+        self.begin(Moment::END);
+    }
+
+    /// Callers who came before this moment came before the computation began.
+    pub(super) fn first(&self) -> Moment {
+        Moment::from_u64(self.first.load(Ordering::Relaxed))
+    }
+
+    /// Callers who came before this moment know of no invalidation that came after the computation began.
+    pub(super) fn last(&self) -> Moment {
+        Moment::from_u64(self.last.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memo::clock::Clock;
+
+    #[test]
+    fn a_lease_vouches_up_to_the_last_question_that_was_answered() {
+        let clock = Clock::new();
+        let [before, asked, between, renewed, after] = [(); 5].map(|()| clock.tick());
+        let tenure = Tenure::none();
+        assert!(after < tenure.last() && after < tenure.first());
+        tenure.begin(asked);
+        assert!(before < tenure.last() && between >= tenure.last());
+        tenure.extend(renewed);
+        assert!(between < tenure.last() && after >= tenure.last());
+        assert!(before < tenure.first() && between >= tenure.first());
+        tenure.end();
+        assert!(after < tenure.last() && after < tenure.first());
+    }
+}

@@ -1,0 +1,109 @@
+//! An invalidation was acknowledged, and then Redis is lost while an older computation is under way.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+use tower_memolock::{Computed, Error, MemoLock, RedisStore};
+
+use super::fixture::{Caller, answer};
+use crate::support::{RedisServer, eventually};
+
+/// So long that nothing is renewed while a test lasts.
+const LEASE: Duration = Duration::from_secs(600);
+
+async fn node(redis: &RedisServer) -> MemoLock<RedisStore> {
+    let store = RedisStore::connect(&redis.url()).await.unwrap();
+    MemoLock::new(store, "t").lease(LEASE)
+}
+
+/// Computes `value` with these tags once it is told to.
+async fn lead(
+    memo: &MemoLock<RedisStore>,
+    value: &'static str,
+    ttl: Duration,
+    tags: &'static [&'static str],
+) -> (Caller, Arc<Notify>) {
+    let (memo, end) = (memo.clone(), Arc::new(Notify::new()));
+    let (started, has_started) = oneshot::channel();
+    let ended = Arc::clone(&end);
+    let compute = move || async move {
+        let _ = started.send(());
+        ended.notified().await;
+        Ok::<_, Infallible>(Computed::new(value.into()).ttl(ttl).tags(tags.iter().copied()))
+    };
+    let caller = tokio::spawn(async move { memo.get_or_compute_with("a", compute).await });
+    has_started.await.unwrap();
+    (caller, end)
+}
+
+async fn join(memo: &MemoLock<RedisStore>, value: &'static str, waiting: u64) -> Caller {
+    let asking = memo.clone();
+    let compute = move || async move { Ok(Computed::new(Bytes::from(value))) };
+    let caller: Caller = tokio::spawn(async move {
+        asking
+            .get_or_compute_with("a", compute)
+            .await
+            .map_err(|error: Error<Infallible>| error)
+    });
+    eventually("a caller that waits", || memo.stats().waiting == waiting).await;
+    caller
+}
+
+/// What those get who joined before the invalidation, and those who joined when Redis was gone.
+async fn answers(ttl: Duration, tags: &'static [&'static str]) -> (Bytes, Bytes, Bytes) {
+    let mut redis = RedisServer::start();
+    let (here, there) = (node(&redis).await, node(&redis).await);
+    let (leader, end) = lead(&here, "old", ttl, tags).await;
+    let early = join(&here, "new", 1).await;
+    match tags {
+        [] => there.invalidate("a").await.unwrap(),
+        [tag, ..] => there.invalidate_tag(tag).await.unwrap(),
+    }
+    redis.kill();
+    let late = join(&here, "newer", 2).await;
+    end.notify_one();
+    (answer(leader).await, answer(early).await, answer(late).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_result_is_not_for_those_who_came_after_the_invalidation() {
+    let (leader, _early, late) = answers(Duration::from_secs(60), &[]).await;
+    assert_eq!(leader, "old");
+    assert_ne!(late, "old");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_one_that_is_for_those_only_who_wait() {
+    let (leader, _early, late) = answers(Duration::ZERO, &[]).await;
+    assert_eq!(leader, "old");
+    assert_ne!(late, "old");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_one_whose_tag_was_invalidated() {
+    let (leader, _early, late) = answers(Duration::from_secs(60), &["shop"]).await;
+    assert_eq!(leader, "old");
+    assert_ne!(late, "old");
+}
+
+/// Without an invalidation, losing Redis costs a second call to those only who came just before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_whom_the_lease_vouches_for_are_not_computed_for_again() {
+    let mut redis = RedisServer::start();
+    let here = node(&redis).await;
+    let (leader, end) = lead(&here, "old", Duration::from_secs(60), &[]).await;
+    redis.reset_commandstats();
+    let early = join(&here, "again", 1).await;
+    eventually("a renewal for the one who joined", || {
+        redis.commandstats().contains_key("pexpire")
+    })
+    .await;
+    redis.kill();
+    end.notify_one();
+    assert_eq!(answer(leader).await, "old");
+    assert_eq!(answer(early).await, "old");
+    assert_eq!(here.stats().led, 1);
+}
