@@ -4,6 +4,7 @@
 use std::sync::Arc;
 #[cfg(test)]
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A source of random numbers. A clone draws from the same one.
 #[derive(Debug, Clone, Default)]
@@ -29,10 +30,12 @@ impl Random {
     }
 
     /// `span`, up to `part` of it shorter. A part beyond 0 to 1 counts as the nearer of both.
-    pub(crate) fn shortened(&self, span: std::time::Duration, part: f64) -> std::time::Duration {
+    pub(crate) fn shortened(&self, span: Duration, part: f64) -> Duration {
         if part > 0.0 && !span.is_zero() {
             // Never negative, and never longer than it was.
-            span.mul_f64(1.0 - part.min(1.0) * (1.0 - self.unit())).min(span)
+            let shorter = span.as_secs_f64() * (1.0 - part.min(1.0) * (1.0 - self.unit()));
+            // What is too long for a number of this kind is rounded up, to more than a span can be.
+            Duration::try_from_secs_f64(shorter).map_or(span, |shorter| shorter.min(span))
         } else {
             span
         }
@@ -62,8 +65,6 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -94,7 +95,9 @@ mod tests {
             }
         }
         for span in [Duration::ZERO, Duration::MAX, Duration::from_nanos(1)] {
-            assert!(random.shortened(span, 0.5) <= span);
+            for part in [0.5, f64::MIN_POSITIVE, f64::EPSILON, f64::INFINITY] {
+                assert!(random.shortened(span, part) <= span);
+            }
         }
     }
 }

@@ -432,3 +432,27 @@ fn a_flight_that_is_resumed_is_offered_to_another() {
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
     });
 }
+
+/// A waiter that asks whether it is for others to work, at the moment they begin: woken for the one, it asks again, and is
+/// woken for the other.
+#[test]
+fn a_waiter_that_wants_to_know_whether_it_follows_is_told() {
+    explore(|| {
+        let (flight, waiter) = TestFlight::start(Moment::START);
+        flight.ask();
+        let keeper = {
+            let flight = Arc::clone(&flight);
+            thread::spawn(move || {
+                flight.follow();
+                flight.resume();
+            })
+        };
+        let mut waiter = pin!(waiter.of_leader());
+        let since = block_on(poll_fn(|cx| {
+            assert!(waiter.as_mut().poll(cx).is_pending());
+            waiter.follows_since().map_or(Poll::Pending, Poll::Ready)
+        }));
+        assert_eq!(waiter.followed_since(), Some(since));
+        keeper.join().unwrap();
+    });
+}

@@ -185,12 +185,23 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 }
 
+impl<St: Store, C: Codec> Keeper<St, C> {
+    /// Gives back the lock that there may be, where the keeper itself cannot: a codec or a store of somebody else's has
+    /// panicked.
+    fn give_back_later(&self) {
+        let (store, address, token) = (self.shared.store.clone(), self.address.clone(), self.token);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { store.release(&address, token, Release::Abandoned).await });
+        }
+    }
+}
+
 /// Ends the flight, one way or another.
-struct Landing<'a, St, C: Codec> {
+struct Landing<'a, St: Store, C: Codec> {
     keeper: &'a Keeper<St, C>,
 }
 
-impl<St, C: Codec> Landing<'_, St, C> {
+impl<St: Store, C: Codec> Landing<'_, St, C> {
     /// Hands `outcome` to everybody; later calls change nothing.
     fn land(&self, outcome: Outcome<C::Value>) {
         self.land_before(Moment::END, outcome);
@@ -210,8 +221,11 @@ impl<St, C: Codec> Landing<'_, St, C> {
     }
 }
 
-impl<St, C: Codec> Drop for Landing<'_, St, C> {
+impl<St: Store, C: Codec> Drop for Landing<'_, St, C> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.keeper.give_back_later();
+        }
         self.land(Outcome::Again(0));
     }
 }

@@ -28,21 +28,28 @@ pub(crate) struct Change<Q, St: Store, K: KeyExtractor<Q>> {
     uri: Uri,
     headers: HeaderMap,
     extensions: Extensions,
+    /// Known from the beginning: when this is dropped is no time to ask a key extractor that may panic.
+    target: Option<Address>,
     settled: bool,
     body: PhantomData<fn(Q)>,
 }
 
 impl<Q, St: Store, K: KeyExtractor<Q>> Change<Q, St, K> {
     pub(crate) fn new(settings: &Arc<Settings<St, K>>, request: &Request<Q>) -> Self {
-        Self {
+        let mut change = Self {
             settings: Arc::clone(settings),
             method: request.method().clone(),
             uri: uri_as_received(request).clone(),
             headers: request.headers().clone(),
             extensions: request.extensions().clone(),
-            settled: false,
+            target: None,
+            // Nothing has been changed by a request that has no key yet.
+            settled: true,
             body: PhantomData,
-        }
+        };
+        change.target = change.address(&change.uri);
+        change.settled = false;
+        change
     }
 
     /// Asks the inner service, and removes what is out of date before the answer goes on: whoever has it finds nothing
@@ -62,7 +69,7 @@ impl<Q, St: Store, K: KeyExtractor<Q>> Change<Q, St, K> {
         };
         let mut addresses = Vec::new();
         if has_changed(response.status()) {
-            addresses.extend(self.address(&self.uri));
+            addresses.extend(self.target.clone());
             for target in locations(&self.uri, &self.headers, response.headers()) {
                 addresses.extend(at_path(&self.uri, target).and_then(|uri| self.address(&uri)));
             }
@@ -98,7 +105,7 @@ impl<Q, St: Store, K: KeyExtractor<Q>> Drop for Change<Q, St, K> {
         if self.settled {
             return;
         }
-        let addresses = Vec::from_iter(self.address(&self.uri));
+        let addresses = Vec::from_iter(self.target.take());
         let settings = Arc::clone(&self.settings);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move { invalidate(&settings, addresses).await });

@@ -118,12 +118,12 @@ where
 
     /// Drains `body`, up to the limit. Reader or no reader: it may have gone, and others wait.
     ///
-    /// `on_limit` runs before the reader is handed the rest.
-    pub(crate) async fn record(mut self, body: B, on_limit: impl FnOnce(Reason)) -> Recorded {
-        let mut body = Box::pin(body);
+    /// `on_limit` runs before the reader is handed the rest. What is left of the body stays with the caller, to be
+    /// dropped last: dropping it may panic.
+    pub(crate) async fn record(mut self, body: &mut Option<Pin<Box<B>>>, on_limit: impl FnOnce(Reason)) -> Recorded {
         let mut trailers: Option<HeaderMap> = None;
-        loop {
-            let frame = match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        while let Some(going) = body {
+            let frame = match poll_fn(|cx| going.as_mut().poll_frame(cx)).await {
                 Some(Ok(frame)) => into_bytes(frame),
                 Some(Err(error)) => {
                     self.send(Part::Failed(error.into()));
@@ -152,7 +152,7 @@ where
             };
             if let Some(reason) = passed {
                 on_limit(reason);
-                self.send(Part::Rest(body));
+                body.take().into_iter().for_each(|rest| self.send(Part::Rest(rest)));
                 return Recorded::Passed;
             }
         }

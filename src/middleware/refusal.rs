@@ -25,7 +25,11 @@ pub(crate) fn refusal<B>(request: &HeaderMap, retry_after: Duration) -> Response
         return response;
     }
     let mut response = Response::new(MemoBody::empty());
-    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+    let seconds = retry_after
+        .as_secs()
+        .saturating_add(u64::from(retry_after.subsec_nanos() > 0));
+    // More than clients need to be able to count to (RFC 9111, 1.2.2).
+    let seconds = seconds.min(1 << 31);
     response.headers_mut().insert(RETRY_AFTER, seconds.into());
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response
@@ -54,6 +58,17 @@ mod tests {
             let response = refusal::<()>(&HeaderMap::new(), Duration::from_millis(millis));
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(field(&response, "retry-after"), Some(seconds));
+        }
+    }
+
+    #[test]
+    fn no_time_is_too_long_to_be_told() {
+        for time in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::new(1 << 31, 1)] {
+            let response = refusal::<()>(&HeaderMap::new(), time);
+            assert_eq!(field(&response, "retry-after"), Some("2147483648"));
+            let request = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))]);
+            let response = refusal::<()>(&request, time);
+            assert_eq!(field(&response, "grpc-retry-pushback-ms"), Some("2147483647"));
         }
     }
 

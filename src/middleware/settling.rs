@@ -33,6 +33,8 @@ impl<St: Store> Computation<St> {
             true => None,
             false => self.preview(&mut recorder, body.size_hint(), sharing, &mut draft),
         };
+        // Dropped after all that follows: where that panics, the lead has been settled and nothing is left behind.
+        let mut body = Some(Box::pin(body));
         let judge = self.judge;
         let mut led = Breakable {
             lead: Some(match preview {
@@ -49,7 +51,7 @@ impl<St: Store> Computation<St> {
             true => recorder.of_one_message(),
             false => recorder,
         };
-        let (content, trailers, followed, reservation) = match recorder.record(body, &mut pass).await {
+        let (content, trailers, followed, reservation) = match recorder.record(&mut body, &mut pass).await {
             Recorded::Complete {
                 content,
                 trailers,
@@ -100,6 +102,7 @@ impl<St: Store> Computation<St> {
             Some(ttl) => lead.store(stored, ttl, labels),
             None => lead.share(stored, labels),
         };
+        drop(body);
         settled.wait().await;
         drop(reservation);
     }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -115,9 +116,9 @@ impl Value {
     pub fn bytes(&self) -> Result<Bytes, StoreError> {
         let bytes = match &self.repr {
             Repr::Encoded(bytes) => bytes.clone(),
-            Repr::Native(object) => object
-                .encode()
-                .map_err(|e| StoreError::with_source(StoreErrorKind::Encode, e))?,
+            Repr::Native(object) => {
+                unless_panicked(|| object.encode()).map_err(|e| StoreError::with_source(StoreErrorKind::Encode, e))?
+            }
             Repr::Unreadable => return Err(StoreError::new(StoreErrorKind::Encode)),
         };
         Ok(envelope::seal(self.stamp(), bytes))
@@ -127,18 +128,18 @@ impl Value {
     #[must_use]
     pub fn weight(&self) -> usize {
         let stamp = self.stamp().map_or(0, Stamp::weight);
-        stamp
-            + match &self.repr {
-                Repr::Encoded(bytes) => bytes.len(),
-                Repr::Native(object) => object.weight(),
-                Repr::Unreadable => 0,
-            }
+        stamp.saturating_add(match &self.repr {
+            Repr::Encoded(bytes) => bytes.len(),
+            // What cannot be weighed is too heavy.
+            Repr::Native(object) => catch_unwind(AssertUnwindSafe(|| object.weight())).unwrap_or(usize::MAX),
+            Repr::Unreadable => 0,
+        })
     }
 
     /// The value itself, if this is one of the codec's kind.
     pub(crate) fn decode<C: Codec>(&self, address: &Address, codec: &C) -> Result<C::Value, BoxError> {
         match &self.repr {
-            Repr::Encoded(bytes) => codec.decode(address, bytes.clone()),
+            Repr::Encoded(bytes) => unless_panicked(|| codec.decode(address, bytes.clone())),
             Repr::Native(object) => match object.value().downcast_ref::<C::Value>() {
                 Some(value) => Ok(value.clone()),
                 None => Err("a value of another type".into()),
@@ -146,6 +147,13 @@ impl Value {
             Repr::Unreadable => Err("neither a string nor a value in an envelope".into()),
         }
     }
+}
+
+/// What a codec makes of a value, or an error: one that panics because of what somebody has stored, or is about to, takes
+/// nobody with it who waits for the value.
+fn unless_panicked<T>(act: impl FnOnce() -> Result<T, BoxError>) -> Result<T, BoxError> {
+    // It has no state that could be left half done.
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| Err("the codec panicked".into()))
 }
 
 impl fmt::Debug for Value {

@@ -187,7 +187,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         self.flight.follow();
         let hearing = search.hearing.get_or_insert_with(|| Hearing::start(self));
         Ok(
-            match timeout(time + self.config.jitter(), self.listen(hearing, asked)).await? {
+            match timeout(time.saturating_add(self.config.jitter()), self.listen(hearing, asked)).await? {
                 Heard::Landed(outcome, before) => Some(Sought::Landed(outcome, before)),
                 Heard::Again => None,
                 Heard::Freed => {

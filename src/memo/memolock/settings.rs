@@ -11,10 +11,10 @@ use crate::store::Store;
 impl<St: Store, C: Codec> MemoLock<St, C> {
     /// How long a lock lasts unless renewed; a computation that runs longer renews it every third of that. A process
     /// that dies is succeeded after at most this time. Defaults to 5 seconds; less than 100 milliseconds counts as
-    /// 100 milliseconds.
+    /// 100 milliseconds, and more than a year as a year.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.config.lease = lease.max(Config::MIN_LEASE);
+        self.config.lease = lease.clamp(Config::MIN_LEASE, Config::LONG);
         self
     }
 

@@ -11,12 +11,25 @@ pub(super) struct Slow {
     pub(super) store: MemoryStore,
     /// How long it takes to be asked for a lock.
     pub(super) delay: Duration,
+    /// Whether values are bytes to it, as to one elsewhere.
+    encodes: bool,
 }
 
 impl Slow {
     pub(super) fn new(delay: Duration) -> Self {
+        Self::encoding(delay, false)
+    }
+
+    pub(super) fn encoding(delay: Duration, encodes: bool) -> Self {
         let store = MemoryStore::new();
-        Self { store, delay }
+        Self { store, delay, encodes }
+    }
+
+    fn kept(&self, value: &Value) -> Result<Value, StoreError> {
+        match self.encodes {
+            true => Ok(Value::encoded(value.bytes()?)),
+            false => Ok(value.clone()),
+        }
     }
 }
 
@@ -37,7 +50,11 @@ impl Store for Slow {
     }
 
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
-        self.store.commit(address, token, value, ttl).await
+        self.store.commit(address, token, &self.kept(value)?, ttl).await
+    }
+
+    async fn resolve(&self, address: &Address, value: &Value, ttl: Duration) -> Result<(), StoreError> {
+        self.store.resolve(address, &self.kept(value)?, ttl).await
     }
 
     async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
