@@ -49,7 +49,7 @@ impl moka::Expiry<Address, Entry> for AtTtl {
 /// How many bytes a value takes in all: it, its address, which is there as the key and in the value, and what moka keeps of
 /// it.
 pub(super) fn weight(address: &Address, value: &Value) -> u32 {
-    let weight = value.weight() + 2 * address.as_str().len() + PER_ENTRY;
+    let weight = value.weight().saturating_add(2 * address.as_str().len() + PER_ENTRY);
     u32::try_from(weight).unwrap_or(u32::MAX)
 }
 
