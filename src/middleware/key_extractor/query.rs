@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_nobody_takes_for_a_named_parameter_is_left_out() {
+    fn what_a_service_could_take_for_a_named_parameter_stays() {
         let query = Query::only(["page", "Q", "filter[x]"].map(String::from).into_iter());
         assert_eq!(query.shape().as_deref(), Some("?page&q"));
         for (target, expected) in [

@@ -109,10 +109,10 @@ impl UriKey {
 
     /// Leaves all parameters of the query out of the key but these. Defaults to the whole query being in it.
     ///
-    /// For services that look at no others: `utm_source` and its like then make no difference, and nobody can have a
+    /// For services that look at no others: `utm_source` and its like then make no difference, and a client cannot have a
     /// response computed anew by making one up. What is left stands in the key as it came, and in the order in which it
-    /// came. To be safe wherever services disagree about what a parameter is, only those are left out whose names have
-    /// nothing but letters, digits, `-` and `_`, are none of these in any case, and whose values hold no `;`.
+    /// came. Services disagree about what a parameter is, so only those are left out whose names have nothing but letters,
+    /// digits, `-` and `_`, are none of these in any case, and whose values hold no `;`.
     #[must_use]
     pub fn query_parameters<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.query = Query::only(names.into_iter().map(Into::into));

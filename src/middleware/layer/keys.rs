@@ -44,7 +44,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// in one of them never share, and no unsafe request removes what belongs to another one. Defaults to none.
     ///
     /// These fields count as [no credentials](Self::not_credentials) any more: with
-    /// `.key_headers(["authorization"])`, requests with the same token share with each other, and with nobody else. The
+    /// `.key_headers(["authorization"])`, requests with the same token share with each other only. The
     /// token has to tell who is asking and nothing else, and what is stored outlives it by up to its lifetime.
     ///
     /// The key ends in the SHA-256 of all lines of these fields, and never holds what is in them. To have a value

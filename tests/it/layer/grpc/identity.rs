@@ -15,7 +15,13 @@ async fn calls_with_credentials_share_nothing_and_what_is_public_neither() {
     });
     let [node, _] = server.nodes(|layer| layer);
     assert_eq!(contents([call(&node, &[])]).await, ["1"]);
-    for (calls, name) in (2..).zip(["authorization", "cookie", "x-api-key", "x-goog-api-key"]) {
+    for (calls, name) in (2..).zip([
+        "authorization",
+        "cookie",
+        "x-api-key",
+        "authorization-bin",
+        "x-user-bin",
+    ]) {
         assert_eq!(
             contents([call(&node, &[(name, "x")])]).await,
             [calls.to_string()],
