@@ -17,6 +17,7 @@ use super::grpc::TIMEOUT;
 use super::judge::Judge;
 use super::key_extractor::{KeyExtractor, uri_as_received};
 use super::origin::Origin;
+use super::policy::fields;
 use super::policy::request::Narrow;
 use super::policy::revalidation::add_conditions;
 use super::promise::Promise;
@@ -269,7 +270,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             // The deadline of one of those who want the reply, which is the others' as well.
             request.headers_mut().remove(TIMEOUT);
         }
-        let request_headers = request.headers().clone();
+        let request_headers = fields::compact(request.headers());
         let validates = |stale: &Arc<StoredResponse>| add_conditions(request.headers_mut(), stale.headers());
         let validated = stale.clone().filter(validates);
         Computation {

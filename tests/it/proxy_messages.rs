@@ -48,6 +48,24 @@ async fn a_transfer_coding_overrides_a_length() {
 }
 
 #[tokio::test]
+async fn a_response_that_ends_with_its_connection_is_whole() {
+    for version in ["1.0", "1.1"] {
+        for lifetime in ["", "Cache-Control: max-age=60\r\n"] {
+            let upstream = RawOrigin::start(format!("HTTP/{version} 200 OK\r\n{lifetime}\r\nhello")).await;
+            let node = Node::reverse_proxy(&upstream.url(), &[]).await;
+            for _ in 0..2 {
+                for client in [HttpClient::http1(), HttpClient::http2()] {
+                    let answer = client.get(&node.url("/")).await.expect("an answer");
+                    assert_eq!((answer.status, answer.text()), (200, "hello"));
+                }
+                let (head, body) = raw_exchange(node.authority(), "GET / HTTP/1.0\r\nHost: x\r\n\r\n").await;
+                assert_eq!(body, b"hello", "{head}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_length_that_is_repeated_is_told_once() {
     for fields in [
         "Content-Length: 5, 5\r\n",
