@@ -64,16 +64,18 @@ async fn main() -> Result<(), BoxError> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|e| format!("cannot listen on {address}: {e}"))?;
-    let (stop, overdue) = (support::shutdown(), support::overdue());
+    let (stop, leave, overdue) = (support::shutdown(), support::shutdown(), support::overdue());
     println!("listening on http://{}", listener.local_addr()?);
-    let stop = async move {
-        stop.await;
-        // Over Redis, those who wait in other processes take over now, and not when this one is gone.
-        reports.shutdown().await;
-        rates_layer.shutdown().await;
+    let leave = async {
+        leave.await;
+        // Over Redis, what takes longer is taken over by another process, before this one is gone.
+        let grace = support::GRACE_OF_LEASES;
+        tokio::join!(reports.shutdown_within(grace), rates_layer.shutdown_within(grace));
+        std::future::pending().await
     };
     tokio::select! {
         result = axum::serve(listener, app).with_graceful_shutdown(stop) => Ok(result?),
+        () = leave => Ok(()),
         () = overdue => Ok(()),
     }
 }

@@ -37,7 +37,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use self::options::Options;
 use self::resources::Resources;
-use self::support::{overdue, println, shutdown};
+use self::support::{GRACE_OF_LEASES, overdue, println, shutdown};
 
 /// How long what is computed for nobody here any more may keep the program from ending.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -68,20 +68,21 @@ async fn serve(listen: SocketAddr, redis: &str) -> Result<(), BoxError> {
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|e| format!("cannot listen on {listen}: {e}"))?;
-    let (stop, overdue) = (shutdown(), overdue());
+    let (stop, leave, overdue) = (shutdown(), shutdown(), overdue());
     println!("listening on http://{}", listener.local_addr()?);
 
-    let leaving = resources.clone();
-    let stop = async move {
-        stop.await;
-        // Whoever waits on another node takes over now.
-        leaving.shutdown().await;
+    let leave = async {
+        leave.await;
+        // What takes longer is taken over by another node.
+        resources.shutdown_within(GRACE_OF_LEASES).await;
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         result = axum::serve(listener, routes::all(resources.clone())).with_graceful_shutdown(stop) => result?,
+        () = leave => {}
         () = overdue => {}
     }
     // What is computed for nobody any more may come to its end.
-    let _ = tokio::time::timeout(DRAIN, resources.drained()).await;
+    resources.shutdown_within(DRAIN).await;
     Ok(())
 }

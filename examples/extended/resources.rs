@@ -92,15 +92,11 @@ impl Resources {
         jokes.get_or_request("joke", || async { Ok(()) }).await
     }
 
-    pub(crate) async fn shutdown(&self) {
+    pub(crate) async fn shutdown_within(&self, grace: Duration) {
         tokio::join!(
-            self.queries.shutdown(),
-            self.reports.shutdown(),
-            self.promises.shutdown()
+            self.queries.shutdown_within(grace),
+            self.reports.shutdown_within(grace),
+            self.promises.shutdown_within(grace)
         );
-    }
-
-    pub(crate) async fn drained(&self) {
-        tokio::join!(self.queries.drained(), self.reports.drained(), self.promises.drained());
     }
 }

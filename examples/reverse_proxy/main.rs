@@ -84,7 +84,7 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
     let target = Target::new(options.upstream).ok_or("--upstream has no host")?;
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
-    let stop = support::shutdown();
+    let (stop, leave) = (support::shutdown(), support::shutdown());
     support::println!("listening on http://{}", listener.local_addr()?);
 
     let layer = MemoLockLayer::with_tag(store, options.tag)
@@ -110,12 +110,16 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
             })
         }
     });
-    // Whoever waits elsewhere for what is computed here takes over when this proxy is told to stop, not when it has.
-    let stop = async {
-        stop.await;
-        layer.shutdown().await;
+    // What takes longer is taken over by another proxy, before this one is gone.
+    let leave = async {
+        leave.await;
+        layer.shutdown_within(support::GRACE_OF_LEASES).await;
+        std::future::pending::<()>().await;
     };
-    server::serve(listener, service, stop).await;
-    let _ = tokio::time::timeout(DRAIN, layer.drained()).await;
+    tokio::select! {
+        () = server::serve(listener, service, stop) => {}
+        () = leave => {}
+    }
+    layer.shutdown_within(DRAIN).await;
     Ok(())
 }

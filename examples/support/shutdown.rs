@@ -9,6 +9,10 @@ use std::time::Duration;
 /// How long requests under way may take once the program was asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How long computations under way keep their leases once the program was asked to stop. Those that take longer are taken
+/// over by another process, and still have the rest of the time to answer their own clients.
+pub(crate) const GRACE_OF_LEASES: Duration = Duration::from_secs(5);
+
 /// Resolves at Ctrl-C or SIGTERM.
 pub(crate) fn shutdown() -> impl Future<Output = ()> + Send {
     let mut signals = Signals::new();

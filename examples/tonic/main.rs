@@ -62,7 +62,7 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
     let address = listener.local_addr()?;
-    let (stop, overdue) = (support::shutdown(), support::overdue());
+    let (stop, leave, overdue) = (support::shutdown(), support::shutdown(), support::overdue());
     support::println!("listening on http://{address}");
 
     let layer = MemoLockLayer::grpc(store, "reports")
@@ -70,10 +70,11 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
         // The servers have different addresses and do the same work.
         .without_authority();
     let service = ReportsServer::new(Renderer::new(options.node.unwrap_or_else(|| address.to_string())));
-    let stop = async {
-        stop.await;
-        // Whoever waits on another server takes over now.
-        layer.shutdown().await;
+    let leave = async {
+        leave.await;
+        // What takes longer is taken over by another server.
+        layer.shutdown_within(support::GRACE_OF_LEASES).await;
+        std::future::pending::<()>().await;
     };
     let server = Server::builder()
         .layer(layer.clone())
@@ -82,8 +83,9 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop);
     tokio::select! {
         result = server => result?,
+        () = leave => {}
         () = overdue => {}
     }
-    let _ = tokio::time::timeout(DRAIN, layer.drained()).await;
+    layer.shutdown_within(DRAIN).await;
     Ok(())
 }

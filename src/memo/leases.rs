@@ -5,20 +5,54 @@ use tokio::sync::watch;
 pub(crate) struct Leases(watch::Sender<State>);
 
 struct State {
+    /// Whether the process is about to stop: nothing is begun that nobody waits for.
+    leaving: bool,
     closed: bool,
     held: usize,
 }
 
 impl Leases {
     pub(crate) fn new() -> Self {
-        let state = State { closed: false, held: 0 };
+        let state = State {
+            leaving: false,
+            closed: false,
+            held: 0,
+        };
         Self(watch::Sender::new(state))
+    }
+
+    /// The process is about to stop. Returns how many are held.
+    pub(crate) fn leave(&self) -> usize {
+        self.0.send_modify(|state| state.leaving = true);
+        self.0.borrow().held
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.0.borrow().leaving
     }
 
     /// Lets nobody take another one, and says how many are held.
     pub(crate) fn close(&self) -> usize {
-        self.0.send_modify(|state| state.closed = true);
+        self.0.send_modify(|state| (state.leaving, state.closed) = (true, true));
         self.0.borrow().held
+    }
+
+    /// Lets nobody take another one from the first moment on at which none is held.
+    pub(crate) async fn close_when_idle(&self) {
+        let mut states = self.0.subscribe();
+        loop {
+            let _ = states.wait_for(|state| state.held == 0).await;
+            // Another one may have been taken since.
+            let mut idle = false;
+            self.0.send_if_modified(|state| {
+                idle = state.held == 0;
+                state.closed |= idle;
+                idle
+            });
+            if idle {
+                return;
+            }
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -49,7 +83,7 @@ impl Leases {
     fn give_back(&self) {
         self.0.send_if_modified(|state| {
             state.held -= 1;
-            state.closed && state.held == 0
+            state.leaving && state.held == 0
         });
     }
 }

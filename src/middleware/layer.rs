@@ -187,10 +187,16 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
-    /// Gives every lease back, so that requests that wait on other machines are led by one of those at once.
+    /// Lets what is computed come to its end, for as long as `grace`, and gives back what leases there are then.
     ///
-    /// To be called as soon as the program is asked to stop, before it waits for its connections to finish: requests
-    /// under way here are answered all the same, and those that still come as well. See [`MemoLock::shutdown`].
+    /// To be called as soon as the program is asked to stop, while its server finishes the requests under way: not after that,
+    /// and not before it. See [`MemoLock::shutdown_within`].
+    pub async fn shutdown_within(&self, grace: Duration) {
+        self.settings.memo.shutdown_within(grace).await;
+    }
+
+    /// Gives every lease back at once, so that requests that wait on other machines are led by one of those. What is computed
+    /// here answers those who wait here and is not stored. See [`MemoLock::shutdown`].
     pub async fn shutdown(&self) {
         self.settings.memo.shutdown().await;
     }

@@ -84,9 +84,49 @@ async fn a_leader_is_told_to_stop(lease: &str, then: impl Future<Output = ()>) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_is_told_to_stop_is_succeeded_at_once_and_answers_its_own() {
+async fn a_leader_that_takes_longer_than_its_grace_is_succeeded_and_answers_its_own() {
     let taken_over = a_leader_is_told_to_stop("30s", async {}).await;
     assert!(taken_over < LEASE / 3, "{taken_over:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_told_to_stop_finishes_and_nobody_computes_once_more() {
+    let redis = RedisServer::start();
+    let gate = Arc::new(Semaphore::new(0));
+    let closed = Arc::clone(&gate);
+    let origin = Origin::start(move |call| {
+        let gate = Arc::clone(&closed);
+        async move {
+            if call.number == 1 {
+                let _permit = gate.acquire().await;
+            }
+            Reply::fresh(format!("call {}", call.number))
+        }
+    })
+    .await;
+    let flags = ["--redis", &redis.url(), "--lease", "1s"];
+    let mut leader = Node::reverse_proxy(&origin.url(), &flags).await;
+    let other = Node::reverse_proxy(&origin.url(), &flags).await;
+    let leading = ask(vec![leader.url("/"); 5]);
+    origin.called("/", 1).await;
+    let following = ask(vec![other.url("/"); 10]);
+    let subscribed = || !redis.cli(&["PUBSUB", "CHANNELS", "proxy/notif:*"]).trim().is_empty();
+    eventually("a waiting process", subscribed).await;
+
+    leader.signal("TERM");
+    // The lease is renewed meanwhile, or this would be longer than it lasts.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(origin.all_calls(), 1);
+    gate.add_permits(1);
+    for asked in [leading, following] {
+        assert_eq!(
+            bodies(asked.await.expect("no panic")),
+            HashSet::from(["call 1".to_owned()])
+        );
+    }
+    assert_eq!(leader.ended().await.code(), Some(0), "{}", leader.stderr());
+    bodies(ask(vec![other.url("/")]).await.expect("no panic"));
+    assert_eq!(origin.all_calls(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,6 +258,112 @@ async fn a_shutdown_gives_leases_back_and_serves_hits_and_computes_without_the_s
     // Once is enough.
     here.shutdown().await;
     here.drained().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn within_its_grace_a_process_finishes_what_it_leads_and_is_done_then() {
+    let store = MemoryStore::new();
+    let (here, there) = (memo(&store), memo(&store));
+    let (work, late) = (Work::new(), Work::new());
+    let leader = work.ask(&here, "value");
+    work.started(1).await;
+    let elsewhere = work.ask(&there, "no");
+    eventually("one who waits", || there.stats().waiting == 1).await;
+    let grace = LEASE * 10;
+    let told = tokio::time::Instant::now();
+    let leaving = tokio::spawn({
+        let here = here.clone();
+        async move { here.shutdown_within(grace).await }
+    });
+    // Longer than the lease, which is renewed.
+    tokio::time::sleep(LEASE * 2 - Duration::from_secs(1)).await;
+    assert_eq!((here.stats().given_back, work.runs.load(Ordering::SeqCst)), (0, 1));
+    // One who still comes is served as ever.
+    let (memo, compute) = (here.clone(), late.clone());
+    let newcomer = tokio::spawn(async move {
+        let compute = move || async move {
+            compute.gate.acquire().await.expect("never closed").forget();
+            Ok::<_, Infallible>(Bytes::from("late"))
+        };
+        memo.get_or_compute("b", compute).await
+    });
+    eventually("one more", || here.in_flight() == 2).await;
+    work.let_go();
+    assert_eq!(leader.await.expect("no panic").expect("a value"), "value");
+    assert_eq!(elsewhere.await.expect("no panic").expect("a value"), "value");
+    assert!(!leaving.is_finished());
+    late.let_go();
+    assert_eq!(newcomer.await.expect("no panic").expect("a value"), "late");
+    leaving.await.expect("no panic");
+    assert!(told.elapsed() < grace / 2, "{:?}", told.elapsed());
+    for id in ["a", "b"] {
+        assert!(there.get(id).await.expect("a key").is_some(), "{id} is stored");
+    }
+    // And that was that: nothing is led with a lease any more.
+    let value = || async { Ok::<_, Infallible>(Bytes::from("c")) };
+    here.get_or_compute("c", value).await.expect("a value");
+    assert_eq!(there.get("c").await.expect("a key"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_longer_than_the_grace_is_taken_over_and_a_second_word_cuts_it_short() {
+    for cut in [false, true] {
+        let store = MemoryStore::new();
+        let (here, there) = (memo(&store), memo(&store));
+        let (old, new) = (Work::new(), Work::new());
+        let leader = old.ask(&here, "old");
+        old.started(1).await;
+        let elsewhere = new.ask(&there, "new");
+        eventually("one who waits", || there.stats().waiting == 1).await;
+        let grace = LEASE / 2;
+        let told = tokio::time::Instant::now();
+        let second = async {
+            match cut {
+                true => here.shutdown().await,
+                false => {}
+            }
+        };
+        tokio::join!(here.shutdown_within(grace), second);
+        assert_eq!((told.elapsed() < grace, here.stats().given_back), (cut, 1));
+        new.started(1).await;
+        new.let_go();
+        assert_eq!(elsewhere.await.expect("no panic").expect("a value"), "new");
+        old.let_go();
+        assert_eq!(leader.await.expect("no panic").expect("a value"), "old");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promise_keeps_its_lease_within_the_grace() {
+    let store = MemoryStore::new();
+    let (here, there) = (memo(&store), memo(&store));
+    let starts = Arc::new(AtomicUsize::new(0));
+    let asked: Vec<_> = [here.clone(), there.clone()]
+        .into_iter()
+        .map(|memo| {
+            let starts = Arc::clone(&starts);
+            tokio::spawn(async move {
+                let start = move || {
+                    starts.fetch_add(1, Ordering::SeqCst);
+                    async { Ok::<_, Infallible>(()) }
+                };
+                memo.get_or_request("a", start).await
+            })
+        })
+        .collect();
+    eventually("a promise", || here.stats().deferred + there.stats().deferred == 1).await;
+    let leaving = tokio::spawn({
+        let (here, there) = (here.clone(), there.clone());
+        async move { tokio::join!(here.shutdown_within(LEASE * 10), there.shutdown_within(LEASE * 10)) }
+    });
+    tokio::time::sleep(LEASE / 2).await;
+    assert_eq!(starts.load(Ordering::SeqCst), 1);
+    here.resolve("a", "given".into(), LEASE).await.expect("a store");
+    for asked in asked {
+        assert_eq!(asked.await.expect("no panic").expect("a value"), "given");
+    }
+    within("the end of the shutdown", leaving).await.expect("no panic");
+    assert_eq!(starts.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]

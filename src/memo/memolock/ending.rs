@@ -1,11 +1,51 @@
 //! How a [`MemoLock`] comes to its end.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::MemoLock;
 use crate::codec::Codec;
 use crate::store::Store;
 
 impl<St: Store, C: Codec> MemoLock<St, C> {
-    /// Gives every lease back, now: for the moment a program is asked to stop, so that nobody elsewhere waits for it.
+    /// Lets computations under way come to their ends, for as long as `grace`, and gives back what leases there are then: for
+    /// the moment a program is asked to stop, so that what it computes is not computed elsewhere once more, and nobody
+    /// elsewhere waits for a program that is gone.
+    ///
+    /// Until then leases are kept and renewed, and results stored and handed to those who wait anywhere. Callers who still
+    /// come are served as ever, and what they lead counts: until a server stops taking requests, they are better off
+    /// here than with a second computation elsewhere. Nothing is begun that nobody waits for, such as a refresh of what is
+    /// stale. A promise that others are to resolve keeps its lease as well.
+    ///
+    /// Resolves as soon as no lease is held, so it is cheap to give a program all the grace that its supervisor has for it. Once
+    /// it has, or grace is over, all is as after a [`shutdown`](Self::shutdown), which also cuts a grace short.
+    /// Dropping the future before that leaves leases as they are.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_memolock::{MemoLock, MemoryStore};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let reports = MemoLock::new(MemoryStore::new(), "report");
+    /// // At SIGTERM, while the server finishes its requests.
+    /// reports.shutdown_within(Duration::from_secs(10)).await;
+    /// # }
+    /// ```
+    pub async fn shutdown_within(&self, grace: Duration) {
+        let leases = self.shared.leases.leave();
+        tracing::info!(
+            tag = self.shared.tag.as_str(),
+            leases,
+            ?grace,
+            "shutting down: waiting for what is computed"
+        );
+        if timeout(grace, self.shared.leases.close_when_idle()).await.is_err() {
+            self.shutdown().await;
+        }
+    }
+
+    /// Gives every lease back, now: for a program that cannot wait for what it computes. One that can is better off with
+    /// [`shutdown_within`](Self::shutdown_within), which lets it come to its end.
     ///
     /// From the call on this handle and its clones keep no lease any more. What is stored is still found, and who waits
     /// for another process goes on waiting. Computations under way go on, and answer those who wait in this process; but
@@ -32,7 +72,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     ///
     /// For the end of a program, once it takes no more requests: one that exits right after its last response may
     /// leave a result behind, and whoever waits for it elsewhere waits for the rest of the lease, unless there was a
-    /// [`shutdown`](Self::shutdown). Bound it by a timeout, as computations may take any time. A promise that others are to
+    /// [`shutdown_within`](Self::shutdown_within). Bound it by a timeout, as computations may take any time. A promise that others are to
     /// resolve counts for as long as somebody here waits for it, and no longer than the wait timeout.
     pub async fn drained(&self) {
         #[cfg(feature = "http")]
