@@ -90,6 +90,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod attached;
 pub mod codec;
 mod counter;
 pub mod docs;

@@ -5,22 +5,24 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Instrument;
-
 use super::computed::Computed;
 use super::lead::Lead;
+use super::path::Path;
+use crate::attached::attached;
 use crate::error::{Error, Failure};
 use crate::key::Label;
 
-/// Runs a computation in a task of its own, so that a caller that leaves stops nothing.
+/// Runs a computation, the end of `path`, in a task of its own, so that a caller that leaves stops nothing.
 pub(crate) async fn run<V, E>(
+    path: Path,
     computation: impl Future<Output = Result<V, Error<E>>> + Send + 'static,
 ) -> Result<V, Error<E>>
 where
     V: Send + 'static,
     E: Send + Sync + 'static,
 {
-    match tokio::spawn(computation.in_current_span()).await {
+    let (computation, _attachment) = attached(path.run(computation));
+    match tokio::spawn(computation).await {
         Ok(result) => result,
         Err(error) if error.is_panic() => Err(Error::Panicked),
         Err(_) => Err(Error::Abandoned),

@@ -19,6 +19,7 @@ use super::config::Config;
 use super::lease::Lease;
 use super::limits::AtLimit;
 use super::obtain::Obtained;
+use super::path::Path;
 use super::shared::Shared;
 use super::stats::Stats;
 use crate::codec::{Codec, Raw};
@@ -92,6 +93,11 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     /// from `compute`, which then runs in a task of its own and goes on even if this future is dropped.
     ///
     /// A failing computation stores nothing; its error goes to everybody who waited for it.
+    ///
+    /// A computation that asks for its own id, directly or through others, does not wait for itself: that inner call computes
+    /// for itself, and a warning says so once. It is known by its task. Where the inner call comes from a task that the
+    /// computation has spawned, or from another process that it asks, nobody can tell: it waits for the
+    /// [wait timeout](Self::wait_timeout).
     ///
     /// # Errors
     ///
@@ -186,18 +192,25 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     {
         let address = self.address(id).map_err(Error::Key)?;
         let limits = &config.limits;
+        let before = Path::current();
+        let is_own = before.leads_over::<St>(&address);
+        let path = before.to::<St>(&address);
         let alone = |compute: F| compute_alone(|| compute(Lease::endless()));
         if self.shared.is_too_long(address.id(), limits.key) {
-            return run(alone(compute)).await;
+            return run(path, alone(compute)).await;
         }
         if let Some(value) = self.find(&address).await {
             return Ok(value);
+        }
+        if is_own {
+            self.shared.asks_for_itself(&address);
+            return run(path, alone(compute)).await;
         }
         match self.shared.obtain(&address, &config, &mut config.patience()).await {
             Obtained::Followed(value) => Ok(value),
             Obtained::Lead(lead) => {
                 let shared = Arc::clone(&self.shared);
-                run(async move {
+                run(path, async move {
                     let mut lead = shared.started(lead, &address, &config).await;
                     let lease = match config.by_hand {
                         true => lead.by_hand().await,
@@ -208,14 +221,14 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
                 .await
             }
             Obtained::Limited(limit) => match limits.at_limit {
-                AtLimit::Bypass => run(alone(compute)).await,
+                AtLimit::Bypass => run(path, alone(compute)).await,
                 AtLimit::Refuse { .. } => Err(Error::AtLimit(limit)),
             },
             Obtained::Failed(failure) => Err(failure.into()),
             Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(Error::WaitTimeout),
-            Obtained::TimedOut => run(alone(compute)).await,
+            Obtained::TimedOut => run(path, alone(compute)).await,
             // Others found nothing to share, so nobody need wait for them.
-            Obtained::Pass | Obtained::Stale => run(alone(compute)).await,
+            Obtained::Pass | Obtained::Stale => run(path, alone(compute)).await,
             Obtained::GaveUp => Err(Error::Abandoned),
         }
     }

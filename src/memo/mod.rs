@@ -9,6 +9,7 @@
 //!             what goes on answering while it is computed anew is not waited for at all (refresh.rs, refreshes.rs)
 //!             who computes rather than wait leads alone, and for others only if the result is one for them (solo.rs)
 //!             what has a stamp is current, or absent (currency.rs, marking.rs)
+//!             what asks for its own result is passed through (path.rs)
 //!           lead.rs: the one who computes says what became of it (outcome.rs)
 //! ```
 
@@ -30,6 +31,7 @@ mod marking;
 mod memolock;
 mod obtain;
 mod outcome;
+mod path;
 mod patience;
 #[cfg(feature = "http")]
 mod refresh;
@@ -51,6 +53,8 @@ pub use self::limits::{AtLimit, Limit};
 pub use self::memolock::{MemoLock, ResolveError};
 #[cfg(feature = "http")]
 pub(crate) use self::obtain::{Obtained, Role};
+#[cfg(feature = "http")]
+pub(crate) use self::path::Path;
 #[cfg(feature = "http")]
 pub(crate) use self::patience::Patience;
 #[cfg(feature = "http")]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use super::clock::Moment;
 use super::config::Config;
@@ -144,8 +143,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
                 }
             };
             let Some(turn) = patience.outlast(waiter).await else {
-                self.counters.wait_timeouts.add();
-                tracing::debug!(address = %address.readable(), "waited too long");
+                self.waited_too_long(address, config.wait_timeout);
                 return Obtained::TimedOut;
             };
             let outcome = match turn {
@@ -227,7 +225,8 @@ impl<St: Store, C: Codec> Shared<St, C> {
         let Joined { waiter, started } = self.table.join(address, arrived, &config.limits)?;
         if let Some(flight) = started {
             let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, failures);
-            tokio::spawn(keeper.run().in_current_span());
+            // In no span: it may outlast whoever has begun it.
+            tokio::spawn(keeper.run());
         }
         Ok(waiter)
     }

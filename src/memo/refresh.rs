@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use super::clock::Moment;
 use super::config::Config;
@@ -18,19 +17,23 @@ use crate::store::Store;
 impl<St: Store, C: Codec> Shared<St, C> {
     /// Has `seen`, which is stored at `address`, computed anew, unless somebody in the cluster does so already.
     ///
-    /// `is_same` tells `seen` from what others may have put in its place meanwhile, and so does `version` in this process. `start` gets the lead, and must not
+    /// `is_same` tells `seen` from what others may have put in its place meanwhile, and so does `version` in this process. What `start`
+    /// returns, if one begins, gets the lead, and must not
     /// block: it spawns whatever computes.
-    pub(crate) fn refresh(
+    pub(crate) fn refresh<F>(
         self: &Arc<Self>,
         address: &Address,
         config: &Config,
         version: u64,
         is_same: impl FnOnce(&C::Value) -> bool + Send + 'static,
-        start: impl FnOnce(Lead<C::Value>) + Send + 'static,
-    ) {
-        if self.leases.is_closed() || !self.refreshes.begin(address, version, Instant::now()) {
+        start: impl FnOnce() -> F,
+    ) where
+        F: FnOnce(Lead<C::Value>) + Send + 'static,
+    {
+        if self.leases.is_leaving() || !self.refreshes.begin(address, version, Instant::now()) {
             return;
         }
+        let start = start();
         // Not in the table: whoever has to wait for the value waits for the lock.
         let (flight, waiter) = Flight::start(Moment::START);
         let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, 0);
@@ -45,7 +48,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
             let mut running = running;
             running.not_before = keeper.refresh(waiter, is_same, start).await;
         };
-        tokio::spawn(refresh.in_current_span());
+        tokio::spawn(refresh);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::clock::Clock;
 use super::lead::Lead;
@@ -45,6 +46,8 @@ struct Warnings {
     rejected: Throttle,
     store: Throttle,
     limit: Throttle,
+    timeout: Throttle,
+    itself: AtomicBool,
 }
 
 impl<St, C: Codec> Shared<St, C> {
@@ -117,6 +120,34 @@ impl<St, C: Codec> Shared<St, C> {
             tracing::warn!(address = %address, operation, error, "the store refuses; going on without it, others may follow");
         } else {
             tracing::debug!(address = %address, operation, error, "going on without the store");
+        }
+    }
+
+    /// A computation asks for its own result.
+    pub(crate) fn asks_for_itself(&self, address: &Address) {
+        if self.warnings.itself.swap(true, Ordering::Relaxed) {
+            tracing::debug!(address = %address.readable(), "what is being computed is asked for by its own computation");
+        } else {
+            tracing::warn!(
+                address = %address.readable(),
+                "what is being computed is asked for by its own computation, and computed there once more, for that alone: \
+                 apply a layer once on the way of a request, and give layers and locks that are used within each other \
+                 different tags"
+            );
+        }
+    }
+
+    /// A caller has waited for others as long as it may.
+    pub(crate) fn waited_too_long(&self, address: &Address, timeout: Duration) {
+        self.counters.wait_timeouts.add();
+        tracing::debug!(address = %address.readable(), "waited too long");
+        if !timeout.is_zero() && self.warnings.timeout.is_due() {
+            tracing::warn!(
+                address = %address.readable(),
+                ?timeout,
+                "a caller waited for as long as the wait timeout: the computation takes longer than that, or waits for \
+                 itself, because it asks another service that asks for the same; others may follow"
+            );
         }
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use super::clock::Moment;
 use super::config::Config;
@@ -39,7 +38,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
             let _running = running;
             keeper.solo().await;
         };
-        tokio::spawn(solo.in_current_span());
+        tokio::spawn(solo);
         match waiter.await {
             Turn::Lead(mut lead) => {
                 self.counters.led.add();

@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use super::marker::Trial;
 use super::recording::{Part, Playback};
 use super::underway::Following;
+use crate::attached::Attachment;
 use crate::error::BoxError;
 
 pin_project! {
@@ -26,7 +27,7 @@ pin_project! {
     #[project = KindProj]
     enum Kind<B> {
         Replay { content: Bytes, trailers: Option<Box<HeaderMap>> },
-        Recorded { playback: Playback<B>, remaining: SizeHint },
+        Recorded { playback: Playback<B>, remaining: SizeHint, attachment: Option<Attachment> },
         Followed { following: Box<Following> },
         Rest { body: Pin<Box<B>> },
         Inner { #[pin] body: B },
@@ -57,8 +58,17 @@ impl<B> MemoBody<B> {
             kind: Kind::Recorded {
                 playback,
                 remaining: hint,
+                attachment: None,
             },
         }
+    }
+
+    /// The same, where it comes from a task that is to stay in a span as long as it does.
+    pub(crate) fn attached(mut self, attached: Attachment) -> Self {
+        if let Kind::Recorded { attachment, .. } = &mut self.kind {
+            *attachment = Some(attached);
+        }
+        self
     }
 
     pub(crate) fn followed(following: Following) -> Self {
@@ -114,7 +124,9 @@ where
                 }
                 KindProj::End => return Poll::Ready(None),
                 KindProj::Followed { following } => ready!(following.poll_next(cx)),
-                KindProj::Recorded { playback, remaining } => {
+                KindProj::Recorded {
+                    playback, remaining, ..
+                } => {
                     let part = ready!(playback.poll_next(cx));
                     if let Part::Frame(frame) = &part {
                         consume(remaining, frame);

@@ -11,7 +11,6 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tower_service::Service;
-use tracing::Instrument;
 
 use super::body::MemoBody;
 use super::cache_status::Forward;
@@ -21,6 +20,7 @@ use super::draft::Draft;
 use super::fallback::{StaleOnPanic, is_outage, stand_in};
 use super::grpc;
 use super::judge::Judge;
+use super::on_path;
 use super::origin::Origin;
 use super::policy::fields;
 use super::policy::freshness::Terms;
@@ -31,6 +31,7 @@ use super::recording::recording;
 use super::replay;
 use super::reservation::Reservation;
 use super::stored_response::StoredResponse;
+use crate::attached::attached;
 use crate::error::BoxError;
 use crate::memo::Lead;
 use crate::store::Store;
@@ -76,9 +77,11 @@ impl<St: Store> Computation<St> {
         let fallback = self.fallback.clone();
         let cache_status = self.judge.cache_status;
         let is_call = grpc::is_call(&self.request_headers);
-        let task = tokio::spawn(self.compute(service, request, answer).in_current_span());
+        let path = on_path::path(request.extensions());
+        let (computing, attachment) = attached(path.run(self.compute(service, request, answer)));
+        let task = tokio::spawn(computing);
         match answered.await {
-            Ok(answer) => answer,
+            Ok(answer) => answer.map(|response| response.map(|body| body.attached(attachment))),
             Err(_) => match task.await {
                 Err(error) if error.is_panic() => match stand_in(fallback) {
                     Some(stale) => Ok(replay::stale(stale, Instant::now(), cache_status)),

@@ -187,7 +187,7 @@ where
     }
 
     /// What the response has to say is for another layer.
-    fn untouched(mut self) -> Self {
+    pub(crate) fn untouched(mut self) -> Self {
         self.untouched = true;
         self
     }

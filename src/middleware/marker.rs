@@ -18,7 +18,6 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use tokio::time::Instant;
 use tower_service::Service;
-use tracing::Instrument;
 
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
@@ -174,7 +173,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             }
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(unmark.in_current_span());
+            runtime.spawn(unmark);
         }
     }
 }

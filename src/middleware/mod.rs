@@ -21,6 +21,7 @@ mod judge;
 mod key_extractor;
 mod layer;
 mod marker;
+mod on_path;
 mod origin;
 mod permissions;
 mod policy;

@@ -90,19 +90,24 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         };
         let settings = Arc::clone(self);
         let stale = Some(Arc::clone(&seen));
-        let start = move |lead| {
-            let (first, why) = (place.address.clone(), Forward::Stale);
-            let miss = Miss {
-                first,
-                place,
-                stale,
-                why,
-                asker,
-            };
-            let mut request = request;
-            let computation = settings.computation(lead, &mut request, miss);
-            let run = async move { drop(computation.run(service, request).await) };
-            tokio::spawn(run.in_current_span());
+        let start = || {
+            // The request's own closes with its answer.
+            let span = tracing::info_span!(parent: None, "memolock_refresh", address = %address.readable());
+            span.follows_from(tracing::Span::current());
+            move |lead| {
+                let (first, why) = (place.address.clone(), Forward::Stale);
+                let miss = Miss {
+                    first,
+                    place,
+                    stale,
+                    why,
+                    asker,
+                };
+                let mut request = request;
+                let computation = settings.computation(lead, &mut request, miss);
+                let run = async move { drop(computation.run(service, request).await) };
+                tokio::spawn(run.instrument(span));
+            }
         };
         let since = stored_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let version = since.as_nanos() as u64;

@@ -17,6 +17,7 @@ use super::finder::Place;
 use super::future::ResponseFuture;
 use super::grpc::Methods;
 use super::key_extractor::{HeadKey, KeyExtractor};
+use super::on_path;
 use super::policy::request::{Access, Bypass, Narrow, access};
 use super::refusal::not_stored;
 use super::replay;
@@ -158,6 +159,11 @@ where
         };
         told.as_ref().inspect(|told| told.set(&key));
         let address = Address::of(&settings.memo.shared.tag, key);
+        if on_path::has_been_at::<St>(request.extensions(), &address) {
+            // What the response has to say is for the layer that has seen to the request.
+            settings.memo.shared.asks_for_itself(&address);
+            return ResponseFuture::untouched(self.inner.clone(), settings.key.pass(request));
+        }
         if collapses {
             let now = Instant::now();
             let stored = settings.peek(&address, request.headers(), now);
@@ -171,14 +177,16 @@ where
                     settings.memo.shared.counters.hits.add();
                     return ResponseFuture::ready(replay::hit(stored, now, settings.cache_status)).telling(told);
                 }
-                let request = settings.key.pass(request);
+                let mut request = settings.key.pass(request);
+                on_path::mark::<St, _>(&mut request, &address);
                 let place = place.unwrap_or_else(|| Place::first(&address));
                 let asker = Asker::known(narrow);
                 let hit = settings.refresh(self.inner.clone(), request, place, stored, asker);
                 return ResponseFuture::ready(hit).telling(told);
             }
         }
-        let request = settings.key.pass(request);
+        let mut request = settings.key.pass(request);
+        on_path::mark::<St, _>(&mut request, &address);
         let settings = Arc::clone(settings);
         match collapses {
             true => ResponseFuture::core(settings.answer(self.inner.clone(), request, address, narrow, can_lead)),

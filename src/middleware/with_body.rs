@@ -8,9 +8,10 @@ use tower_service::Service;
 
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
-use super::future::Step;
+use super::future::{Direct, Step};
 use super::grpc::{self, until};
 use super::key_extractor::KeyExtractor;
+use super::on_path;
 use super::policy::request::Narrow;
 use super::settings::Settings;
 use super::told_key::ToldKey;
@@ -47,7 +48,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 Some(deadline) => until(deadline, reading).await,
                 None => Some(reading.await),
             };
-            let Some((key, request)) = read else {
+            let Some((key, mut request)) = read else {
                 return Step::Done(Ok(grpc::deadline_exceeded()));
             };
             let key = key.map(|key| self.whole_key(key, request.headers()));
@@ -56,6 +57,11 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             };
             told.inspect(|told| told.set(&key));
             let address = Address::of(&self.memo.shared.tag, key);
+            if on_path::has_been_at::<St>(request.extensions(), &address) {
+                self.memo.shared.asks_for_itself(&address);
+                return Step::then(async move { Step::Done(Direct::new(service, request, None).untouched().await) });
+            }
+            on_path::mark::<St, _>(&mut request, &address);
             // The body is read: the key covers it.
             let can_lead = true;
             let looking = self.answer(service, request, address, Narrow::default(), can_lead);

@@ -5,15 +5,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Instrument;
-
 use super::MemoLock;
+use crate::attached::attached;
 use crate::codec::Codec;
 use crate::error::{Error, StoreError};
 use crate::key::{Key, KeyError};
 use crate::memo::compute::start_work;
 use crate::memo::config::Config;
 use crate::memo::obtain::{Obtained, Role};
+use crate::memo::path::Path;
 use crate::store::{Stamp, Store, Value};
 
 impl<St: Store, C: Codec> MemoLock<St, C> {
@@ -38,7 +38,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     /// which should be longer than as many leases: a worker that is only slow still answers everybody. The lock is given
     /// back as soon as the promise is resolved, by the process that holds it.
     ///
-    /// An [`invalidate`](Self::invalidate) meanwhile, or a [`shutdown`](Self::shutdown) of the process that had the work
+    /// An [`invalidate`](Self::invalidate) meanwhile, or a [shutdown](Self::shutdown_within) of the process that had the work
     /// started, has it started again by another one of those who wait; what was started before may still resolve the
     /// promise, as whoever publishes is believed.
     ///
@@ -69,7 +69,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     ///
     /// # Errors
     ///
-    /// [`Error::WaitTimeout`] where nobody resolved it in time. [`Error::Computation`] and [`Error::Remote`] where `request`
+    /// [`Error::WaitTimeout`] where nobody resolved it in time, and at once where `request` asks for its own id. [`Error::Computation`] and [`Error::Remote`] where `request`
     /// failed: those who wait at that moment get its error, nothing is stored, and the lock is given back.
     /// [`Error::AtLimit`] at a limit, whatever [`at_limit`](Self::at_limit) says, as there is nothing that a caller could
     /// compute for itself. Otherwise as [`MemoLock::get_or_compute`].
@@ -93,6 +93,12 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
             return Ok(value);
         }
         let shared = &self.shared;
+        let before = Path::current();
+        if before.leads_over::<St>(&address) {
+            shared.asks_for_itself(&address);
+            return Err(Error::WaitTimeout);
+        }
+        let path = before.to::<St>(&address);
         let config = &Config {
             requests: true,
             ..self.config
@@ -109,7 +115,13 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
                 Obtained::TimedOut => return Err(Error::WaitTimeout),
                 Obtained::Pass | Obtained::Stale | Obtained::GaveUp => return Err(Error::Abandoned),
             };
-            let start = |lead| drop(tokio::spawn(start_work(lead, Arc::clone(&request)).in_current_span()));
+            let mut attachment = None;
+            let start = |lead| {
+                let work = path.clone().run(start_work(lead, Arc::clone(&request)));
+                let (work, attached) = attached(work);
+                attachment = Some(attached);
+                tokio::spawn(work);
+            };
             obtained = shared
                 .step_down(lead, &address, config, &mut patience, Role::Candidate, start)
                 .await;

@@ -11,6 +11,8 @@ pub(super) struct Slow {
     pub(super) store: MemoryStore,
     /// How long it takes to be asked for a lock.
     pub(super) delay: Duration,
+    /// How long it takes to be told of a value.
+    pub(super) commits: Duration,
     /// Whether values are bytes to it, as to one elsewhere.
     encodes: bool,
 }
@@ -22,7 +24,12 @@ impl Slow {
 
     pub(super) fn encoding(delay: Duration, encodes: bool) -> Self {
         let store = MemoryStore::new();
-        Self { store, delay, encodes }
+        Self {
+            store,
+            delay,
+            commits: Duration::ZERO,
+            encodes,
+        }
     }
 
     fn kept(&self, value: &Value) -> Result<Value, StoreError> {
@@ -50,6 +57,7 @@ impl Store for Slow {
     }
 
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
+        sleep(self.commits).await;
         self.store.commit(address, token, &self.kept(value)?, ttl).await
     }
 

@@ -1,0 +1,66 @@
+//! [`Path`]: what is being computed on the way to here, outermost first.
+//!
+//! A computation that asks for its own result, directly or through others, would wait for itself. Each runs with the path
+//! to it, and whatever it asks for that is on the path is passed through.
+//!
+//! The path is known to all that runs in the task of a computation. What that spawns knows nothing of it.
+
+use std::any::TypeId;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::key::Address;
+
+tokio::task_local! {
+    static PATH: Path;
+}
+
+/// What is being computed on the way to here.
+#[derive(Clone, Default)]
+pub(crate) struct Path(Option<Arc<Step>>);
+
+struct Step {
+    /// The locks of different stores do not get in each other's way.
+    store: TypeId,
+    address: Address,
+    before: Path,
+}
+
+impl Path {
+    /// The path to what runs in this task.
+    pub(crate) fn current() -> Self {
+        PATH.try_with(Clone::clone).unwrap_or_default()
+    }
+
+    /// How many steps it has.
+    #[cfg(feature = "http")]
+    pub(crate) fn len(&self) -> usize {
+        std::iter::successors(self.0.as_ref(), |step| step.before.0.as_ref()).count()
+    }
+
+    /// The path one step further.
+    pub(crate) fn to<St: 'static>(self, address: &Address) -> Self {
+        Self(Some(Arc::new(Step {
+            store: TypeId::of::<St>(),
+            address: address.clone(),
+            before: self,
+        })))
+    }
+
+    /// Whether that is on the path.
+    pub(crate) fn leads_over<St: 'static>(&self, address: &Address) -> bool {
+        let mut path = self;
+        while let Some(step) = &path.0 {
+            if step.store == TypeId::of::<St>() && step.address == *address {
+                return true;
+            }
+            path = &step.before;
+        }
+        false
+    }
+
+    /// Runs `future` as what this is the path to.
+    pub(crate) fn run<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        PATH.scope(self, future)
+    }
+}

@@ -1,0 +1,31 @@
+//! Requests that come through layers of one tag more than once: see [`Path`].
+
+use http::{Extensions, Request};
+
+use crate::key::Address;
+use crate::memo::Path;
+
+/// Marks a request that a layer has seen to, for those beneath it.
+#[derive(Clone)]
+struct OnPath(Path);
+
+/// Whether the request, or what it is part of, has been at `address` before.
+pub(super) fn has_been_at<St: 'static>(extensions: &Extensions, address: &Address) -> bool {
+    let mark = extensions.get::<OnPath>();
+    mark.is_some_and(|OnPath(path)| path.leads_over::<St>(address)) || Path::current().leads_over::<St>(address)
+}
+
+/// Marks a request that is seen to at `address` from here on.
+pub(super) fn mark<St: 'static, B>(request: &mut Request<B>, address: &Address) {
+    let path = path(request.extensions()).to::<St>(address);
+    request.extensions_mut().insert(OnPath(path));
+}
+
+/// The path that the request has come. A task that a service in between has spawned knows only the mark.
+pub(super) fn path(extensions: &Extensions) -> Path {
+    let current = Path::current();
+    match extensions.get::<OnPath>() {
+        Some(OnPath(marked)) if marked.len() > current.len() => marked.clone(),
+        _ => current,
+    }
+}
