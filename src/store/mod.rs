@@ -341,6 +341,8 @@ pub enum Notice {
     Reread,
     /// A value was stored.
     Stored(Value),
+    /// A value may have been stored: read it. Says nothing where there is none.
+    Announced,
     /// The holder gave the lock back without storing a value.
     Released(Release),
     /// The holder had work on the value started, which somebody else is going to [`resolve`](Store::resolve).

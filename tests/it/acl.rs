@@ -147,7 +147,7 @@ async fn all_missing_permissions_are_named_together() {
 }
 
 #[tokio::test]
-async fn a_database_needs_one_more_permission() {
+async fn a_database_needs_two_more_permissions() {
     let server = RedisServer::start();
     set_user(&server, &RULES);
     let url = format!("{}/3", url(&server));
@@ -157,6 +157,10 @@ async fn a_database_needs_one_more_permission() {
     assert!(text.contains("ACL SETUSER memo +select"), "{text}");
     server.cli(&["ACL", "SETUSER", "memo", "+select"]);
     let store = RedisStore::connect(&url).await.expect("a store");
+    let error = store.check(&tag()).await.expect_err("no control channel");
+    let text = causes(&error);
+    assert!(text.contains("&contract/ctl/3:*"), "{text}");
+    server.cli(&["ACL", "SETUSER", "memo", "&contract/ctl/3:*"]);
     store.check(&tag()).await.expect("all permissions");
 }
 

@@ -43,7 +43,7 @@ async fn promise_works(store: &RedisStore, watch: &mut impl Watch) {
                 let _ = store.commit(&at, token, &value, lease).await;
             }
             while let Ok(notice) = tokio::time::timeout(Duration::from_millis(100), watch.next()).await {
-                if matches!(notice, Notice::Stored(_)) {
+                if matches!(notice, Notice::Announced) {
                     return;
                 }
             }

@@ -77,7 +77,7 @@ async fn commit_is_heard(store: &RedisStore, watch: &mut impl Watch) {
     while !matches!(heard().await, Notice::Reread) {}
     let committed = store.commit(&address(), token, &Value::encoded("v"), LONG).await;
     assert!(committed.expect("an answer to commit"));
-    while !matches!(heard().await, Notice::Stored(_)) {}
+    while !matches!(heard().await, Notice::Announced) {}
 }
 
 #[tokio::test]

@@ -106,6 +106,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     search.starts.hear(starts);
                     read = starts > promise.starts;
                 }
+                Event::Heard(Heard::Nothing) => {}
                 Event::Heard(Heard::Again | Heard::Freed | Heard::Broken(_)) | Event::Again => read = true,
                 Event::Deserted => {
                     // Who comes from here on starts a flight of their own.

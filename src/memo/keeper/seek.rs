@@ -1,6 +1,7 @@
 //! How a keeper comes to an outcome or a lease: it asks, and listens, and asks again.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::error::Elapsed;
@@ -28,6 +29,8 @@ pub(super) enum Heard<V> {
     /// For those who came before that moment.
     Landed(Outcome<V>, Moment),
     Again,
+    /// Nothing that changes anything.
+    Nothing,
     /// The lock was given back or taken away.
     Freed,
     /// So many computations in a row broke off.
@@ -189,7 +192,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         Ok(
             match timeout(time.saturating_add(self.config.jitter()), self.listen(hearing, asked)).await? {
                 Heard::Landed(outcome, before) => Some(Sought::Landed(outcome, before)),
-                Heard::Again => None,
+                Heard::Again | Heard::Nothing => None,
                 Heard::Freed => {
                     search.held = false;
                     None
@@ -219,12 +222,18 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 
     async fn listen(&self, hearing: &mut Hearing<'_, St, C>, asked: Moment) -> Heard<C::Value> {
         let spacing = hearing.spacing();
-        let (notice, since) = tokio::select! {
-            biased;
-            heard = hearing.next() => heard,
-            (outcome, before) = self.look_for_newcomers(asked, spacing) => return Heard::Landed(outcome, before),
-        };
-        self.heard(notice, since).await
+        let mut newcomers = pin!(self.look_for_newcomers(asked, spacing));
+        loop {
+            let (notice, since) = tokio::select! {
+                biased;
+                heard = hearing.next() => heard,
+                (outcome, before) = &mut newcomers => return Heard::Landed(outcome, before),
+            };
+            match self.heard(notice, since).await {
+                Heard::Nothing => {}
+                heard => return heard,
+            }
+        }
     }
 
     /// Reads the value for those who join after the store was `asked` for it: one that was stored without a notice is
@@ -233,16 +242,24 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         loop {
             poll_fn(|cx| self.flight.poll_joined(asked, cx)).await;
             asked = self.shared.clock.tick();
-            match self.shared.store.lookup(&self.address).await {
-                Ok(value) => {
-                    let value = self.shared.vouched(&self.address, value).await;
-                    if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
-                        return (outcome, asked);
-                    }
-                }
-                Err(error) => self.shared.store_failed(&self.address, "lookup", &error),
+            if let Some(outcome) = self.read().await {
+                return (outcome, asked);
             }
             spacing.pass().await;
+        }
+    }
+
+    /// What is stored for those who wait, if the store can say.
+    async fn read(&self) -> Option<Outcome<C::Value>> {
+        match self.shared.store.lookup(&self.address).await {
+            Ok(value) => {
+                let value = self.shared.vouched(&self.address, value).await;
+                value.and_then(|value| self.outcome(value))
+            }
+            Err(error) => {
+                self.shared.store_failed(&self.address, "lookup", &error);
+                None
+            }
         }
     }
 
@@ -256,6 +273,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     Some(_) => Heard::Landed(Outcome::Pass, Moment::END),
                     None => Heard::Again,
                 }
+            }
+            Notice::Announced => {
+                let asked = self.shared.clock.tick();
+                let found = self.read().await;
+                found.map_or(Heard::Nothing, |outcome| Heard::Landed(outcome, asked))
             }
             // What carries no value is as good for those who came later.
             Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass, Moment::END),

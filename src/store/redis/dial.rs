@@ -99,6 +99,11 @@ impl Dialer {
         self.info.redis_settings().username().unwrap_or("default")
     }
 
+    /// The database that its connections are about.
+    pub(super) fn database(&self) -> i64 {
+        self.info.redis_settings().db()
+    }
+
     /// A connection for commands, which has answered a `PING`.
     pub(super) async fn commands(&self) -> Result<Connection, DialError> {
         let Some(sentinels) = &self.sentinels else {

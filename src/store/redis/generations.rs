@@ -74,12 +74,12 @@ pub(super) struct Generations<'a> {
 impl<'a> Generations<'a> {
     pub(super) fn new(link: &'a Link, tag: &Tag) -> Self {
         let address = Address::new(tag, &Key::builder().part(tag.as_str()).build());
-        let set = Keyspace::new(&address).generations();
+        let set = Keyspace::new(&address, 0).generations();
         Self { link, address, set }
     }
 
     fn keys(&self) -> Keyspace<'_> {
-        Keyspace::new(&self.address)
+        Keyspace::new(&self.address, 0)
     }
 
     pub(super) async fn now(&self) -> Result<Generation, StoreError> {

@@ -3,16 +3,20 @@
 use super::cluster::hash_tag;
 use crate::key::Address;
 
-/// `T:ID`, `T/lock:ID`, `T/notif:ID` and `T/ctl:ID`, as all members of the memolock family spell them, and `T/gen:ID`,
-/// which is ours.
+/// `T:ID`, `T/lock:ID` and `T/notif:ID`, as all members of the memolock family spell them, and `T/ctl:ID` and `T/gen:ID`,
+/// which are ours.
+///
+/// Keys belong to a database of the server, channels to the whole server. So the control channel of a database other than 0
+/// has its number in its name.
 #[derive(Clone, Copy)]
 pub(super) struct Keyspace<'a> {
     address: &'a Address,
+    database: i64,
 }
 
 impl<'a> Keyspace<'a> {
-    pub(super) fn new(address: &'a Address) -> Self {
-        Self { address }
+    pub(super) fn new(address: &'a Address, database: i64) -> Self {
+        Self { address, database }
     }
 
     /// The key of the value.
@@ -25,14 +29,23 @@ impl<'a> Keyspace<'a> {
         self.derive("/lock:")
     }
 
-    /// The channel that carries stored values, and nothing else: other members take each payload for the value.
+    /// The channel that carries stored values, and nothing else: other members take each payload for the value. The
+    /// publisher may use any database, so to this crate a payload says only that the key is worth a look.
     pub(super) fn promise(self) -> String {
         self.derive("/notif:")
     }
 
-    /// The channel that carries [control words](super::message).
+    /// The channel that carries [control words](super::message) of this database.
     pub(super) fn control(self) -> String {
-        self.derive("/ctl:")
+        self.derive(&self.control_infix())
+    }
+
+    /// What stands between the tag and the id in the name of the control channel.
+    pub(super) fn control_infix(self) -> String {
+        match self.database {
+            0 => "/ctl:".to_owned(),
+            number => format!("/ctl/{number}:"),
+        }
     }
 
     /// The sorted set of generations of a whole tag.
@@ -88,7 +101,7 @@ mod tests {
     #[test]
     fn names_follow_the_family() {
         let address = Address::new(&Tag::new("likes").unwrap(), &Key::new("a:b").unwrap());
-        let keys = Keyspace::new(&address);
+        let keys = Keyspace::new(&address, 0);
         assert_eq!(keys.value(), "likes:a:b");
         assert_eq!(keys.lock(), "likes/lock:a:b");
         assert_eq!(keys.promise(), "likes/notif:a:b");
@@ -96,10 +109,17 @@ mod tests {
     }
 
     #[test]
+    fn each_database_has_a_control_channel_of_its_own() {
+        let address = Address::new(&Tag::new("likes").unwrap(), &Key::new("a").unwrap());
+        let names = [0, 1, 15].map(|database| Keyspace::new(&address, database).control());
+        assert_eq!(names, ["likes/ctl:a", "likes/ctl/1:a", "likes/ctl/15:a"]);
+    }
+
+    #[test]
     fn channels_of_derived_keys_are_sharded() {
         let sharded = |key: &Key| {
             let address = Address::new(&Tag::new("t").unwrap(), key);
-            let keys = Keyspace::new(&address);
+            let keys = Keyspace::new(&address, 0);
             assert_eq!(is_sharded(&keys.promise()), is_sharded(&keys.control()));
             is_sharded(&keys.promise())
         };
@@ -116,7 +136,7 @@ mod tests {
     fn names_of_a_derived_key_share_its_hash_tag() {
         let key = Key::builder().part("GET").part("/x").build();
         let address = Address::new(&Tag::new("report").unwrap(), &key);
-        let keys = Keyspace::new(&address);
+        let keys = Keyspace::new(&address, 0);
         for name in [keys.lock(), keys.promise(), keys.control()] {
             assert!(name.ends_with(":{GET /x}"), "{name}");
         }

@@ -85,6 +85,14 @@ impl Link {
         }
     }
 
+    /// The database that the keys are in. A Redis Cluster has one.
+    pub(super) fn database(&self) -> i64 {
+        match self {
+            Self::Server(server) => server.dialer.database(),
+            Self::Cluster(..) => 0,
+        }
+    }
+
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self, Self::Cluster(..))
     }
@@ -108,7 +116,10 @@ impl Link {
             Self::Server(server) => server.commands.stats(),
             Self::Cluster(cluster, _) => cluster.counters(),
         };
-        let (keys, mailbox) = (Keyspace::new(address), Arc::new(Mailbox::new(Arc::clone(stats))));
+        let (keys, mailbox) = (
+            Keyspace::new(address, self.database()),
+            Arc::new(Mailbox::new(Arc::clone(stats))),
+        );
         let place = match self {
             Self::Server(server) => {
                 let id = server.subscriber.attach(keys, Arc::clone(&mailbox));

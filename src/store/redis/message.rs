@@ -1,7 +1,8 @@
-//! The control words on `T/ctl:ID`.
+//! The control words on `T/ctl:ID`, or in another database than 0 on `T/ctl/DATABASE:ID`.
 //!
 //! | payload | meaning |
 //! |---|---|
+//! | `value BYTES` | this value was stored, or is for those who wait now |
 //! | `stored` | a value was stored that is too large to publish: read the key |
 //! | `pass` | there is a result, but not one to share |
 //! | `released` | the lock was given back without a result |
@@ -20,6 +21,8 @@ use crate::error::RemoteError;
 use crate::store::{Notice, Release, Value};
 
 pub(super) const STORED: &[u8] = b"stored";
+/// The scripts put the value behind it.
+pub(super) const VALUE: &[u8] = b"value ";
 pub(super) const INVALIDATED: &[u8] = b"invalidated";
 const PASS: &[u8] = b"pass";
 const RELEASED: &[u8] = b"released";
@@ -60,7 +63,7 @@ fn counted(word: &[u8], count: u32) -> Vec<u8> {
 /// What a payload says, if it says anything.
 pub(super) fn parse(payload: &Bytes) -> Option<Notice> {
     match &payload[..] {
-        STORED => return Some(Notice::Reread),
+        STORED => return Some(Notice::Announced),
         INVALIDATED => return Some(Notice::Invalidated),
         PASS => return Some(Notice::Released(Release::Pass)),
         RELEASED => return Some(Notice::Released(Release::Abandoned)),
@@ -74,6 +77,9 @@ pub(super) fn parse(payload: &Bytes) -> Option<Notice> {
     if let Some(digits) = payload.strip_prefix(DEFERRED) {
         let starts = count(digits)?;
         return Some(Notice::Deferred { starts });
+    }
+    if payload.starts_with(VALUE) {
+        return Some(Notice::Stored(Value::encoded(payload.slice(VALUE.len()..))));
     }
     if payload.starts_with(SHARED) {
         let value = Value::encoded(payload.slice(SHARED.len()..));
@@ -143,7 +149,13 @@ mod tests {
 
     #[test]
     fn words_without_a_release_have_their_notices() {
-        assert!(matches!(parse(&STORED.into()), Some(Notice::Reread)));
+        assert!(matches!(parse(&STORED.into()), Some(Notice::Announced)));
+        for value in ["", "v", "value ", "stored"] {
+            let Some(Notice::Stored(heard)) = parse(&format!("value {value}").into()) else {
+                panic!("not a value");
+            };
+            assert_eq!(heard.bytes().unwrap(), value);
+        }
         assert!(matches!(parse(&INVALIDATED.into()), Some(Notice::Invalidated)));
     }
 
@@ -164,6 +176,8 @@ mod tests {
             b"",
             b" ",
             b"stored ",
+            b"value",
+            b"Value x",
             b"STORED",
             b"storedx",
             b"pass 1",

@@ -20,7 +20,7 @@ use super::mailbox::Mailbox;
 use super::message;
 use super::stats::Counters;
 use crate::key::Readable;
-use crate::store::{Notice, Value};
+use crate::store::Notice;
 
 /// A change of the server's subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -305,7 +305,8 @@ impl Registry {
         };
         let payload = Bytes::from(payload);
         let notice = match kind {
-            Kind::Promise => Notice::Stored(Value::encoded(payload)),
+            // Whatever database it is about.
+            Kind::Promise => Notice::Announced,
             Kind::Control => match message::parse(&payload) {
                 Some(notice) => notice,
                 None => {

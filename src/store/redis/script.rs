@@ -16,13 +16,14 @@ use super::keyspace::{Keyspace, is_sharded};
 use super::link::Link;
 use crate::error::StoreError;
 
-/// `KEYS`: lock, value. `ARGV`: token, value, TTL in ms, channel, and the payload unless it is the value.
+/// `KEYS`: lock, value. `ARGV`: token, value, TTL in ms, channel, and the payload unless it is the value. The word `value `
+/// has the value put behind it.
 pub(super) static COMMIT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
          redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) \
          redis.call('DEL', KEYS[1]) \
-         redis.call('PUBLISH', ARGV[4], ARGV[5] or ARGV[2]) \
+         redis.call('PUBLISH', ARGV[4], ARGV[5] == 'value ' and ARGV[5] .. ARGV[2] or ARGV[5] or ARGV[2]) \
          return 1",
     )
 });
@@ -45,21 +46,24 @@ pub(super) static DEFER: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// `KEYS`: value. `ARGV`: value, TTL in ms or 0 to store nothing, channel, and the payload unless it is the value.
+/// `KEYS`: value. `ARGV`: value, TTL in ms or 0 to store nothing, channel, the payload unless it is the value, as for
+/// [`COMMIT`], and another channel for the value itself, if there is one.
 pub(super) static RESOLVE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if ARGV[2] ~= '0' then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end \
-         redis.call('PUBLISH', ARGV[3], ARGV[4] or ARGV[1]) \
+         redis.call('PUBLISH', ARGV[3], ARGV[4] == 'value ' and ARGV[4] .. ARGV[1] or ARGV[4] or ARGV[1]) \
+         if ARGV[5] then redis.call('PUBLISH', ARGV[5], ARGV[1]) end \
          return 1",
     )
 });
 
-/// `KEYS`: lock. `ARGV`: token, channel, payload.
+/// `KEYS`: lock. `ARGV`: token, channel, payload, and perhaps another channel and its payload.
 pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
          redis.call('DEL', KEYS[1]) \
          redis.call('PUBLISH', ARGV[2], ARGV[3]) \
+         if ARGV[4] then redis.call('PUBLISH', ARGV[4], ARGV[5]) end \
          return 1",
     )
 });

@@ -28,8 +28,8 @@ use crate::key::Tag;
 /// |---|---|---|
 /// | value | `T:ID` | the encoded value, or a marker that there is none to share, with a TTL |
 /// | lock | `T/lock:ID` | the holder's token, `SET NX PX` |
-/// | promise | `T/notif:ID` | each payload is a stored value, to the letter |
-/// | control | `T/ctl:ID` | everything else there is to say |
+/// | promise | `T/notif:ID` | each payload is a stored value, to the letter, of some database of the server |
+/// | control | `T/ctl:ID`, or `T/ctl/N:ID` in database *N* | everything else there is to say |
 /// | generations | `T/gen:{T}` | what was invalidated by tag, and when: one sorted set |
 ///
 /// A lookup is one `GET`, and one `ZSCORE` for each tag of the value. Acquiring is one pipeline of plain commands. Commit, renew and release are scripts that
@@ -94,7 +94,7 @@ use crate::key::Tag;
 ///     +eval +evalsha +publish +subscribe +unsubscribe +ping
 /// ```
 ///
-/// and `+select` where the URL names a database, and in a Redis Cluster
+/// and `+select` and `&report/ctl/N:*` where the URL names database *N*, and in a Redis Cluster
 /// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. Every further tag needs its own five
 /// patterns. Redis 6.0, which knows no patterns of channels, takes the rest.
 ///

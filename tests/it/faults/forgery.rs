@@ -161,7 +161,7 @@ async fn while_waiting(on: On, counted: bool, messages: impl Fn(&[u8]) -> Vec<Ve
     }
     // The follower has dealt with all of it once it hears what is said last.
     let before = redis.commandstats()["set"];
-    run(&mut connection, &[b"PUBLISH", names.control.as_bytes(), b"stored"]);
+    run(&mut connection, &[b"PUBLISH", names.control.as_bytes(), b"released"]);
     let heard = || follower.calls() > 0 || redis.commandstats()["set"] > before;
     eventually("the follower asks again", heard).await;
 
@@ -175,8 +175,18 @@ async fn while_waiting(on: On, counted: bool, messages: impl Fn(&[u8]) -> Vec<Ve
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promises_that_do_not_verify_are_counted_and_not_believed() {
-    let (stats, calls) = while_waiting(On::Promise, true, hostile_entries).await;
+async fn what_is_published_as_a_promise_is_a_reason_to_read_and_nothing_more() {
+    let (stats, calls) = while_waiting(On::Promise, false, hostile_entries).await;
+    assert_eq!((stats.rejected, calls), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_values_are_counted_and_not_believed() {
+    let values = |sound: &[u8]| {
+        let entries = hostile_entries(sound).into_iter();
+        entries.map(|entry| [b"value ", &entry[..]].concat()).collect()
+    };
+    let (stats, calls) = while_waiting(On::Control, true, values).await;
     assert_eq!((stats.rejected, calls), (HOSTILE, 1));
 }
 

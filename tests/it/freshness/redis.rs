@@ -26,19 +26,19 @@ async fn a_watch_of_redis_does_not_hear_what_was_on_its_way_when_it_began() {
     let mut early = store.watch(&at);
     assert!(matches!(within("a notice", early.next()).await, Notice::Reread));
 
-    redis.cli(&["PUBLISH", "t/notif:a", "old"]);
+    redis.cli(&["PUBLISH", "t/ctl:a", "value old"]);
     let mut late = store.watch(&at);
     assert_eq!(heard(&mut early).await, "old");
     assert!(matches!(within("a notice", late.next()).await, Notice::Reread));
-    redis.cli(&["PUBLISH", "t/notif:a", "new"]);
+    redis.cli(&["PUBLISH", "t/ctl:a", "value new"]);
     assert_eq!(heard(&mut late).await, "new");
 
     drop(early);
     drop(late);
     // The subscription ends, or has ended.
-    redis.cli(&["PUBLISH", "t/notif:a", "old"]);
+    redis.cli(&["PUBLISH", "t/ctl:a", "value old"]);
     let mut last = store.watch(&at);
     assert!(matches!(within("a notice", last.next()).await, Notice::Reread));
-    redis.cli(&["PUBLISH", "t/notif:a", "newer"]);
+    redis.cli(&["PUBLISH", "t/ctl:a", "value newer"]);
     assert_eq!(heard(&mut last).await, "newer");
 }

@@ -384,17 +384,17 @@ async fn what_somebody_else_writes_or_publishes_is_no_answer() {
     gate.reached_by(1).await;
     let follower = send(&nodes[1], get("/slow"));
     let slow = other.replace("/other", "/slow");
-    let channel = slow.replacen("layer:", "layer/notif:", 1);
+    let channel = slow.replacen("layer:", "layer/ctl:", 1);
     eventually("a subscriber", || {
         server.cli(&["PUBSUB", "CHANNELS", "*"]).contains("/slow")
     })
     .await;
     let rejected = async |count| eventually("a rejected answer", || layers[1].stats().rejected >= count).await;
-    let script = "return redis.call('PUBLISH', KEYS[2], redis.call('GET', KEYS[1]))";
+    let script = "return redis.call('PUBLISH', KEYS[2], 'value ' .. redis.call('GET', KEYS[1]))";
     assert_eq!(server.cli(&["EVAL", script, "2", &other, &channel]), "1");
     rejected(1).await;
     server.cli(&["COPY", &other, &slow]);
-    assert_eq!(server.cli(&["PUBLISH", &channel, "gibberish"]), "1");
+    assert_eq!(server.cli(&["PUBLISH", &channel, "value gibberish"]), "1");
     rejected(2).await;
     gate.open();
     assert!(answer(leader).await.body.starts_with(b"/slow"));

@@ -45,7 +45,7 @@ impl Watching {
             self.mailbox.push(Notice::Reread);
         }
         self.at = home.map(|home| {
-            let keys = Keyspace::new(&self.address);
+            let keys = Keyspace::new(&self.address, 0);
             let id = home.subscriber.attach(keys, Arc::clone(&self.mailbox));
             (Arc::clone(home), id)
         });

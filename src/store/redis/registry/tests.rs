@@ -16,7 +16,7 @@ impl Bench {
 
     fn attach(&mut self) -> (WatcherId, Arc<Mailbox>) {
         let mailbox = Arc::new(Mailbox::default());
-        let keys = Keyspace::new(&self.address);
+        let keys = Keyspace::new(&self.address, 0);
         let id = self.registry.attach(keys, Arc::clone(&mailbox));
         (id, mailbox)
     }
@@ -174,11 +174,13 @@ fn messages_reach_those_who_watch_the_address() {
     bench.confirm(true);
     assert_eq!(rereads(&mailbox), 1);
     bench.registry.deliver("t/notif:id", b"stored".to_vec());
+    bench.registry.deliver("t/ctl:id", b"value stored".to_vec());
     bench.registry.deliver("t/ctl:id", b"invalidated".to_vec());
     bench.registry.deliver("t/ctl:id", b"gibberish".to_vec());
+    bench.registry.deliver("t/ctl/1:id", b"invalidated".to_vec());
     bench.registry.deliver("t/notif:other", b"x".to_vec());
     let heard = heard(&mailbox);
-    let [Notice::Stored(value), Notice::Invalidated] = &heard[..] else {
+    let [Notice::Announced, Notice::Stored(value), Notice::Invalidated] = &heard[..] else {
         panic!("{heard:?}");
     };
     assert_eq!(value.bytes().unwrap(), "stored");

@@ -20,14 +20,14 @@ impl Store for RedisStore {
     type Watch = RedisWatch;
 
     async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
-        let keys = Keyspace::new(address);
+        let keys = self.keys(address);
         let mut get = Cmd::new();
         get.arg("GET").arg(keys.value());
         value(self.inner.link.send(keys, &get).await?)
     }
 
     async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
-        let keys = Keyspace::new(address);
+        let keys = self.keys(address);
         let (lock, own) = (keys.lock(), token.to_string());
         let mut pipeline = Pipeline::with_capacity(3);
         pipeline.cmd("SET").arg(&lock).arg(&own);
@@ -57,7 +57,7 @@ impl Store for RedisStore {
     }
 
     async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
-        let keys = Keyspace::new(address);
+        let keys = self.keys(address);
         let lease = millis(lease).to_string();
         let args = [token.to_string().into_bytes(), lease.into_bytes()];
         self.run(keys, &script::RENEW, &[&keys.lock()], &[&args[0], &args[1]])
@@ -65,25 +65,18 @@ impl Store for RedisStore {
     }
 
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
-        let keys = Keyspace::new(address);
+        let keys = self.keys(address);
         let bytes = value.bytes()?;
         let (token, ttl) = (token.to_string(), millis(ttl).to_string());
-        let inline = self.is_inline(keys, value, &bytes);
-        let channel = if inline { keys.promise() } else { keys.control() };
-        let args = [
-            token.as_bytes(),
-            &bytes,
-            ttl.as_bytes(),
-            channel.as_bytes(),
-            message::STORED,
-        ];
-        let args = if inline { &args[..4] } else { &args };
-        self.run(keys, &script::COMMIT, &[&keys.lock(), keys.value()], args)
+        let (channel, payload) = self.announcement(keys, value, &bytes);
+        let args = [token.as_bytes(), &bytes, ttl.as_bytes(), channel.as_bytes()];
+        let args: Vec<&[u8]> = args.into_iter().chain(payload).collect();
+        self.run(keys, &script::COMMIT, &[&keys.lock(), keys.value()], &args)
             .await
     }
 
     async fn defer(&self, address: &Address, token: Token, lease: Duration, starts: u32) -> Result<bool, StoreError> {
-        let keys = Keyspace::new(address);
+        let keys = self.keys(address);
         let (token, lease, channel) = (token.to_string(), millis(lease).to_string(), keys.control());
         let payload = message::deferred(starts);
         let args = [token.as_bytes(), lease.as_bytes(), channel.as_bytes(), &payload];
@@ -91,36 +84,48 @@ impl Store for RedisStore {
     }
 
     async fn resolve(&self, address: &Address, value: &Value, ttl: Duration) -> Result<(), StoreError> {
-        let keys = Keyspace::new(address);
+        let keys = self.keys(address);
         let bytes = value.bytes()?;
         let stored = !ttl.is_zero();
         let ttl = if stored { millis(ttl) } else { 0 }.to_string();
-        // What is not stored cannot be read.
-        let whole = !stored || self.is_inline(keys, value, &bytes);
-        let channel = if whole { keys.promise() } else { keys.control() };
-        let args = [&bytes[..], ttl.as_bytes(), channel.as_bytes(), message::STORED];
-        let args = if whole { &args[..3] } else { &args };
-        self.run(keys, &script::RESOLVE, &[keys.value()], args).await?;
+        let (channel, payload) = match stored {
+            true => self.announcement(keys, value, &bytes),
+            // What is not stored cannot be read.
+            false => (keys.control(), Some(message::VALUE)),
+        };
+        let promise = keys.promise();
+        // Other members of the family wait for it as well, and listen nowhere else.
+        let unread = !stored && keys.is_common() && value.stamp().is_none();
+        let args = [&bytes[..], ttl.as_bytes(), channel.as_bytes()];
+        let args = args.into_iter().chain(payload);
+        let args: Vec<&[u8]> = args.chain(unread.then_some(promise.as_bytes())).collect();
+        self.run(keys, &script::RESOLVE, &[keys.value()], &args).await?;
         Ok(())
     }
 
     async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
-        let keys = Keyspace::new(address);
+        let keys = self.keys(address);
         let token = token.to_string();
-        let (channel, payload) = match &reason {
-            // Other members of the family wait for it as well, and listen nowhere else.
-            Release::Shared(value) if keys.is_common() && value.stamp().is_none() => (keys.promise(), value.bytes()?),
-            reason => {
-                let payload = message::release(reason, self.inner.inline_limit);
-                (keys.control(), payload.into())
-            }
+        let (channel, promise) = (keys.control(), keys.promise());
+        // Other members of the family wait for it as well, and listen nowhere else.
+        let common = match &reason {
+            Release::Shared(value) if keys.is_common() && value.stamp().is_none() => Some(value.bytes()?),
+            _ => None,
         };
+        let limit = if common.is_some() {
+            usize::MAX
+        } else {
+            self.inner.inline_limit
+        };
+        let payload = message::release(&reason, limit);
         let args = [token.as_bytes(), channel.as_bytes(), &payload];
+        let common = common.iter().flat_map(|bytes| [promise.as_bytes(), bytes]);
+        let args: Vec<&[u8]> = args.into_iter().chain(common).collect();
         self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await
     }
 
     async fn mark(&self, address: &Address, token: Token, marker: &Value, ttl: Duration) -> Result<bool, StoreError> {
-        let keys = Keyspace::new(address);
+        let keys = self.keys(address);
         let bytes = marker.bytes()?;
         let (token, ttl, channel) = (token.to_string(), millis(ttl).to_string(), keys.control());
         let payload = message::release(&Release::Pass, self.inner.inline_limit);
@@ -130,14 +135,14 @@ impl Store for RedisStore {
     }
 
     async fn unmark(&self, address: &Address, marker: &Value) -> Result<(), StoreError> {
-        let keys = Keyspace::new(address);
+        let keys = self.keys(address);
         let bytes = marker.bytes()?;
         self.run(keys, &script::UNMARK, &[keys.value()], &[&bytes]).await?;
         Ok(())
     }
 
     async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
-        let keys = Keyspace::new(address);
+        let keys = self.keys(address);
         let channel = keys.control();
         let args = [channel.as_bytes(), message::INVALIDATED];
         self.run(keys, &script::INVALIDATE, &[&keys.lock(), keys.value()], &args)
@@ -175,13 +180,21 @@ impl RedisStore {
         script.run(&self.inner.link, at, keys, args).await
     }
 
-    /// Whether a value is published itself, rather than the news of it. To other members of the family, each payload is the
-    /// value to the letter, and there is no other way to it; a stamp in front of it is not for them.
-    fn is_inline(&self, keys: Keyspace<'_>, value: &Value, bytes: &[u8]) -> bool {
-        match keys.is_common() {
-            true => value.stamp().is_none(),
-            false => bytes.len() <= self.inner.inline_limit,
+    fn keys<'a>(&self, address: &'a Address) -> Keyspace<'a> {
+        Keyspace::new(address, self.inner.link.database())
+    }
+
+    /// Where a stored value is announced, and how unless by the value itself.
+    ///
+    /// To other members of the family, each payload on the promise channel is the value to the letter, and there is no other
+    /// way to it; a stamp in front of it is not for them. The control channel is heard by nodes with the same database only.
+    fn announcement(&self, keys: Keyspace<'_>, value: &Value, bytes: &[u8]) -> (String, Option<&'static [u8]>) {
+        if keys.is_common() && value.stamp().is_none() {
+            return (keys.promise(), None);
         }
+        let inline = !keys.is_common() && bytes.len() <= self.inner.inline_limit;
+        let payload = if inline { message::VALUE } else { message::STORED };
+        (keys.control(), Some(payload))
     }
 
     fn generations(&self, tag: &Tag) -> Generations<'_> {

@@ -20,9 +20,9 @@ async fn a_commit_reaches_all_who_watch_on_any_node() {
     let value = Value::encoded("v");
     here.commit(&at, token, &value, LEASE).await.unwrap();
     for watch in &mut watches {
-        let Notice::Stored(value) = notice(watch).await else {
-            panic!("not the value");
-        };
+        // Programs with another database may publish there, too.
+        assert!(matches!(notice(watch).await, Notice::Announced));
+        let value = there.lookup(&at).await.unwrap().unwrap();
         assert_eq!(value.bytes().unwrap(), "v");
     }
 }
@@ -35,7 +35,7 @@ async fn a_value_over_the_inline_limit_is_announced_and_read_from_its_key() {
     for (at, text, inline) in [
         (&private, "abc", true),
         (&private, "abcd", false),
-        (&common, "abcd", true),
+        (&common, "abc", false),
     ] {
         let mut watch = store.watch(at);
         reread(&mut watch).await;
@@ -45,7 +45,7 @@ async fn a_value_over_the_inline_limit_is_announced_and_read_from_its_key() {
         assert!(store.commit(at, token, &value, LEASE).await.unwrap());
         match notice(&mut watch).await {
             Notice::Stored(value) if inline => assert_eq!(value.bytes().unwrap(), text),
-            Notice::Reread if !inline => {}
+            Notice::Announced if !inline => {}
             other => panic!("{other:?}"),
         }
         let found = store.lookup(at).await.unwrap().unwrap();
@@ -86,10 +86,7 @@ async fn other_members_of_the_family_resolve_promises() {
     reread(&mut watch).await;
     server.run::<()>("PUBLISH t/ctl:a gibberish").await;
     server.run::<()>("PUBLISH t/notif:a foreign").await;
-    let Notice::Stored(value) = notice(&mut watch).await else {
-        panic!("not the value");
-    };
-    assert_eq!(value.bytes().unwrap(), "foreign");
+    assert!(matches!(notice(&mut watch).await, Notice::Announced));
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ async fn promise_works(store: &RedisStore, watch: &mut super::super::RedisWatch)
     store.acquire(&at, token, LEASE).await.unwrap();
     let value = Value::encoded("v");
     assert!(store.commit(&at, token, &value, LEASE).await.unwrap());
-    while !matches!(super::notice(watch).await, Notice::Stored(_)) {}
+    while !matches!(super::notice(watch).await, Notice::Announced) {}
 }
 
 #[tokio::test]
@@ -251,7 +251,7 @@ async fn everything_ends_with_the_last_handle() {
     works(&clone).await;
     drop(clone);
     server.run::<()>("PUBLISH t/notif:a v").await;
-    assert!(matches!(super::notice(&mut watch).await, Notice::Stored(_)));
+    assert!(matches!(super::notice(&mut watch).await, Notice::Announced));
     drop(watch);
     eventually(async || (clients().await == 1).then_some(())).await;
 }
