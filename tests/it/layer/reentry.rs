@@ -14,6 +14,7 @@ use tower::{Layer, ServiceExt};
 use tower_memolock::{Error, MemoLock, MemoLockLayer, MemoryStore};
 
 use super::fixture::{Inner, Node, answer, fresh, get, send, settle};
+use crate::support::Log;
 
 const SOON: Duration = Duration::from_secs(1);
 
@@ -184,4 +185,52 @@ async fn what_a_spawned_task_asks_for_is_bounded_by_the_wait_timeout() {
     assert_eq!(value.await.unwrap(), "after all");
     assert!(begun.elapsed() < Duration::from_secs(3));
     sleep(SOON).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_two_nodes_ask_of_each_other_is_bounded_and_says_why() {
+    let log = Log::start();
+    // Node 2, whose page asks node 1, as over the network: nothing comes with the request.
+    let timeout = Duration::from_secs(2);
+    let layers = ["t", "t"].map(|tag| layer(&MemoryStore::new(), tag).wait_timeout(timeout));
+    let [first, second] = layers.clone();
+    let over = |shared: &MemoLockLayer<MemoryStore>, inner: Inner, path: &'static str| {
+        let shared = shared.clone();
+        tokio::spawn(async move { ask_within(&shared, inner, path, None).await })
+    };
+    let one = first.clone();
+    let a = move |_, _| {
+        let (one, two) = (one.clone(), second.clone());
+        let b = move |_, _| {
+            let again = over(&one, Inner::replying(|_| fresh("the end")), "/a");
+            async move { Ok(fresh(again.await.expect("no panic"))) }
+        };
+        let asked = over(&two, Inner::new(b), "/b");
+        async move { Ok(fresh(asked.await.expect("no panic"))) }
+    };
+    let begun = Instant::now();
+    let node: Node = first.layer(Inner::new(a));
+    assert_eq!(answer(send(&node, get("/a"))).await.body, "the end");
+    assert!(
+        begun.elapsed() >= timeout && begun.elapsed() < timeout + SOON,
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(log.lines_with("waits for itself").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_applied_twice_is_warned_of_once() {
+    let log = Log::start();
+    let shared = layer(&MemoryStore::new(), "t");
+    let page = || async { "page" };
+    let app = Router::new()
+        .route("/{n}", route(page))
+        .route_layer(shared.clone())
+        .layer(shared);
+    for path in ["/1", "/2", "/3"] {
+        assert_eq!(fetch(app.clone(), path).await, "page");
+    }
+    let warned = log.lines_with("apply a layer once on the way of a request");
+    assert_eq!(warned.len(), 1, "{warned:?}");
 }

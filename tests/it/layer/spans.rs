@@ -155,3 +155,18 @@ async fn the_span_of_a_client_that_leaves_closes_while_its_computation_goes_on()
     settle().await;
     assert!(spans.has("close caller"), "{:?}", spans.0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_refreshed_by_a_process_that_is_about_to_stop() {
+    let (spans, _guard) = listen();
+    let layer = MemoLockLayer::new(MemoryStore::new(), "t").ttl_jitter(0.0);
+    let node: Node = layer.layer(inner());
+    answer(send(&node, get("/"))).await;
+    settle().await;
+    sleep(Duration::from_secs(5)).await;
+    layer.shutdown_within(LONG).await;
+    assert_eq!(answer(send(&node, get("/"))).await.body, "x");
+    settle().await;
+    assert!(!spans.has("open memolock_refresh"));
+    assert_eq!(layer.stats().refreshed, 0);
+}
