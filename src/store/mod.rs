@@ -56,7 +56,7 @@ pub use self::redis::fuzzing;
 #[cfg(feature = "redis")]
 pub use self::redis::{PlaneStats, RedisStats, RedisStore, RedisStoreBuilder, RedisWatch};
 pub use self::stamp::{Generation, Stamp};
-pub use self::token::Token;
+pub use self::token::{ParseTokenError, Token};
 pub use self::value::Value;
 use crate::error::{RemoteError, StoreError, StoreErrorKind};
 use crate::key::{Address, Label, Tag};
@@ -194,6 +194,17 @@ pub trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool, StoreError>> + Send {
         let _ = (marker, ttl);
         self.release(address, token, Release::Pass)
+    }
+
+    /// What was shared under `token` and is [kept](Notice::Kept) for those who wait, if it still is. Defaults to nothing, for
+    /// a store whose notices carry whatever is shared.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`].
+    fn kept(&self, address: &Address, token: Token) -> impl Future<Output = Result<Option<Value>, StoreError>> + Send {
+        let _ = (address, token);
+        ready(Ok(None))
     }
 
     /// Removes the value if it is `marker`, byte for byte, and tells nobody. Defaults to doing nothing, for a store that
@@ -345,6 +356,9 @@ pub enum Notice {
     Announced,
     /// The holder gave the lock back without storing a value.
     Released(Release),
+    /// The holder, which had this token, gave the lock back and [shared](Release::Shared) a result that no notice can carry.
+    /// Those who wait at this moment may [read it](Store::kept) for a few seconds.
+    Kept(Token),
     /// The holder had work on the value started, which somebody else is going to [`resolve`](Store::resolve).
     Deferred {
         /// How many times in a row, this one included.

@@ -26,6 +26,30 @@ impl Token {
     }
 }
 
+impl std::str::FromStr for Token {
+    type Err = ParseTokenError;
+
+    /// Reads the text form, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseTokenError`] unless these are 32 lower-case hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, ParseTokenError> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 32 || !text.bytes().all(is_digit) {
+            return Err(ParseTokenError(()));
+        }
+        u128::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| ParseTokenError(()))
+    }
+}
+
+/// A text is not that of a [`Token`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a token is 32 lower-case hexadecimal digits")]
+pub struct ParseTokenError(());
+
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)

@@ -76,7 +76,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 }
                 (notice, since) = hearing::next(&mut search.hearing) => match notice {
                     Notice::Reread => drop(confirming.take().map(|listens| listens.send(()))),
-                    Notice::Stored(_) | Notice::Announced => if let Heard::Landed(outcome, before) = self.heard(notice, since).await {
+                    Notice::Stored(_) | Notice::Announced | Notice::Kept(_) => if let Heard::Landed(outcome, before) = self.heard(notice, since).await {
                         return Attended::Resolved(outcome, before);
                     }
                     Notice::Deferred { starts } => search.starts.hear(starts),

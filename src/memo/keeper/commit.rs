@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
+use super::seek::RETRY;
 use super::{Keeper, Landing};
 use crate::codec::Codec;
 use crate::error::StoreErrorKind;
 use crate::memo::claim::Claim;
 use crate::memo::clock::Moment;
+use crate::memo::config::Config;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::Outcome;
 use crate::store::{Release, Store, Value};
+
+/// How long after a commit without an answer the lock is given back, if the store answers by then.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// What becomes of a result on its way to others.
 enum Marked {
@@ -59,7 +66,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     | StoreErrorKind::Config
                     | StoreErrorKind::Unsupported => None,
                 };
-                self.released(released, claim, value, sent, landing);
+                self.released(released, claim, value, sent, landing).await;
             }
         }
         committed.unwrap_or(false)
@@ -73,11 +80,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Marked::Ours => return self.keep_to_ourselves(claim, value, landing).await,
         };
         let released = self.release(claim, Release::Shared(shared)).await;
-        self.released(released, claim, value, sent, landing);
+        self.released(released, claim, value, sent, landing).await;
     }
 
     /// Hands the result on to those whom the lease vouches for, which was given back after that moment, or was not.
-    fn released(
+    async fn released(
         &self,
         released: Option<bool>,
         claim: Claim,
@@ -88,7 +95,26 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         match released {
             Some(true) => landing.land_before(sent, Outcome::Ready(value)),
             Some(false) => self.refused(claim, value, landing),
-            None => landing.land_before(self.tenure.last(), Outcome::Ready(value)),
+            None => {
+                landing.land_before(self.tenure.last(), Outcome::Ready(value));
+                self.release_later().await;
+            }
+        }
+    }
+
+    /// The store did not say what became of the lock. Gives it back as soon as the store answers again, so that those who wait
+    /// elsewhere need not wait for the lease to end.
+    async fn release_later(&self) {
+        let end = Instant::now() + self.config.lease.min(Config::LONG);
+        let mut pause = FIRST_PAUSE;
+        while Instant::now() + pause < end && !self.shared.leases.is_closed() {
+            sleep(pause).await;
+            let released = self.shared.store.release(&self.address, self.token, Release::Abandoned);
+            match released.await {
+                Err(error) if matches!(error.kind(), StoreErrorKind::Timeout | StoreErrorKind::Unavailable) => {}
+                Ok(_) | Err(_) => return,
+            }
+            pause = (pause * 2).min(RETRY);
         }
     }
 

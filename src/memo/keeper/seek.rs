@@ -274,6 +274,14 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     None => Heard::Again,
                 }
             }
+            Notice::Kept(token) => match self.shared.store.kept(&self.address, token).await {
+                Ok(Some(value)) => Box::pin(self.heard(Notice::Released(Release::Shared(value)), since)).await,
+                Ok(None) => Heard::Freed,
+                Err(error) => {
+                    self.shared.store_failed(&self.address, "kept", &error);
+                    Heard::Freed
+                }
+            },
             Notice::Announced => {
                 let asked = self.shared.clock.tick();
                 let found = self.read().await;

@@ -38,6 +38,7 @@ pub struct RedisStoreBuilder {
     timeout: Duration,
     connect_timeout: Duration,
     inline_limit: usize,
+    require_connected: bool,
     #[cfg(feature = "tls")]
     certificates: Certificates,
 }
@@ -85,6 +86,7 @@ impl RedisStoreBuilder {
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
             inline_limit: 1 << 20,
+            require_connected: false,
             #[cfg(feature = "tls")]
             certificates: Certificates::default(),
         }
@@ -141,6 +143,15 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// Makes a server that cannot be reached at the start an error of [`connect`](Self::connect).
+    ///
+    /// Defaults to going on without it: requests are served, one call of the handler a process, and the store connects as
+    /// soon as it can. Set this where a program that was given a wrong host should not start.
+    pub fn require_connected(mut self) -> Self {
+        self.require_connected = true;
+        self
+    }
+
     /// Trusts servers whose certificate one of these CAs has signed, and no others. One or several certificates, as
     /// PEM.
     ///
@@ -178,11 +189,13 @@ impl RedisStoreBuilder {
     /// Connects.
     ///
     /// The store belongs to the tokio runtime in which this is called, and works as long as that runs. A server
-    /// that cannot be reached is no error: it is logged, commands fail, and the store goes on trying.
+    /// that cannot be reached is no error unless it is [required](Self::require_connected): it is logged, commands fail, and
+    /// the store goes on trying.
     ///
     /// # Errors
     ///
-    /// A [`Config`](crate::StoreErrorKind::Config) error where a URL or a certificate cannot be used, where a URL needs
+    /// An [`Unavailable`](crate::StoreErrorKind::Unavailable) error where a required server cannot be reached. A
+    /// [`Config`](crate::StoreErrorKind::Config) error where a URL or a certificate cannot be used, where a URL needs
     /// the feature `tls`, where the certificate of one side does not satisfy the other, where the settings do not fit
     /// together, and where a server is not in cluster mode or too old for it; a
     /// [`Rejected`](crate::StoreErrorKind::Rejected) one where a server refuses the credentials, the database or a
@@ -198,6 +211,7 @@ impl RedisStoreBuilder {
             timeout,
             connect_timeout,
             inline_limit,
+            require_connected,
             #[cfg(feature = "tls")]
             certificates,
         } = self;
@@ -208,7 +222,7 @@ impl RedisStoreBuilder {
         let (link, address) = match plan {
             Plan::Server(info) => {
                 let address = info.addr().to_string();
-                (server(dialer(info)).await, address)
+                (server(dialer(info), require_connected).await, address)
             }
             Plan::Sentinel {
                 sentinels,
@@ -217,7 +231,10 @@ impl RedisStoreBuilder {
             } => {
                 let sentinels = Sentinels::new(master, sentinels.into_iter().map(dialer));
                 let address = format!("sentinel:{}", sentinels.master());
-                (server(dialer(info).through(Arc::new(sentinels))).await, address)
+                (
+                    server(dialer(info).through(Arc::new(sentinels)), require_connected).await,
+                    address,
+                )
             }
             Plan::Cluster { seeds } => {
                 let address = seeds
@@ -226,7 +243,10 @@ impl RedisStoreBuilder {
                     .collect::<Vec<_>>()
                     .join(",");
                 let seeds = seeds.into_iter().map(|info| dialer(info).in_cluster()).collect();
-                (cluster(seeds, timeout, connect_timeout).await, address)
+                (
+                    cluster(seeds, timeout, connect_timeout, require_connected).await,
+                    address,
+                )
             }
         };
         match link {
@@ -236,8 +256,8 @@ impl RedisStoreBuilder {
     }
 }
 
-/// A link to one server. An error only where it would be of no use to go on trying.
-async fn server(dialer: Dialer) -> Result<Link, DialError> {
+/// A link to one server. An error only where it would be of no use to go on trying, or where a connection is required.
+async fn server(dialer: Dialer, required: bool) -> Result<Link, DialError> {
     let mut first = dialer.commands().await;
     if let Ok(connection) = &mut first
         && let Err(error) = acl::check_commands(&dialer, connection).await
@@ -245,14 +265,22 @@ async fn server(dialer: Dialer) -> Result<Link, DialError> {
         first = Err(error);
     }
     match first {
-        Err(error) if error.is_permanent() => Err(error),
+        Err(error) if required || error.is_permanent() => Err(error),
         first => Ok(Link::Server(Box::new(Server::start(dialer, first)))),
     }
 }
 
-/// A link to a cluster. An error only where it would be of no use to go on trying.
-async fn cluster(seeds: Vec<Dialer>, timeout: Duration, connect_timeout: Duration) -> Result<Link, DialError> {
+/// A link to a cluster. An error only where it would be of no use to go on trying, or where a connection is required.
+async fn cluster(
+    seeds: Vec<Dialer>,
+    timeout: Duration,
+    connect_timeout: Duration,
+    required: bool,
+) -> Result<Link, DialError> {
     let cluster = Cluster::start(seeds, timeout, connect_timeout).await?;
+    if required && cluster.anybody().await.is_err() {
+        return Err(DialError::NoView);
+    }
     if let Ok((dialer, _)) = cluster.anybody().await
         && let Ok(mut connection) = dialer.direct().await
         && let Err(error) = acl::check_commands(&dialer, &mut connection).await

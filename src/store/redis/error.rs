@@ -69,6 +69,14 @@ pub(super) fn unanswered(error: RedisError) -> StoreError {
     StoreError::with_source(StoreErrorKind::Timeout, error)
 }
 
+/// The server is known to close the connection on a value like this, and nothing was sent.
+pub(super) fn too_large() -> StoreError {
+    StoreError::with_source(
+        StoreErrorKind::Rejected,
+        "Redis closed the connection on a value of this size",
+    )
+}
+
 /// There is no connection, and nothing was sent.
 pub(super) fn unavailable() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable)
@@ -173,13 +181,14 @@ impl DialError {
         }
     }
 
-    /// The class of a permanent error: who refuses, the server or this side.
+    /// The class of the error: who refuses, the server or this side, or whether it is the way between them.
     pub(super) fn kind(&self) -> StoreErrorKind {
         match self {
             Self::Config(_) | Self::NotCluster | Self::TooOld(_) => StoreErrorKind::Config,
             #[cfg(feature = "tls")]
             Self::Handshake(..) => StoreErrorKind::Config,
             Self::Sentinels(Some(cause)) => cause.kind(),
+            passing if !passing.is_permanent() => StoreErrorKind::Unavailable,
             _ => StoreErrorKind::Rejected,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::cluster::hash_tag;
 use crate::key::Address;
+use crate::store::Token;
 
 /// `T:ID`, `T/lock:ID` and `T/notif:ID`, as all members of the memolock family spell them, and `T/ctl:ID` and `T/gen:ID`,
 /// which are ours.
@@ -27,6 +28,12 @@ impl<'a> Keyspace<'a> {
     /// The key of the lock.
     pub(super) fn lock(self) -> String {
         self.derive("/lock:")
+    }
+
+    /// The key of a result that is not stored, and kept for a moment for those who wait. An id that is derived from parts ends
+    /// in a brace, so this is no value's.
+    pub(super) fn kept(self, token: Token) -> String {
+        format!("{}~{token}", self.value())
     }
 
     /// The channel that carries stored values, and nothing else: other members take each payload for the value. The

@@ -11,6 +11,7 @@
 //! | `stale` | the computation failed; a stale stored value may stand in for its result |
 //! | `invalidated` | value and lock were removed |
 //! | `failed TEXT` | the computation failed; UTF-8 |
+//! | `kept TOKEN` | a result for those who wait now, which is too large to publish: for a moment it is under the key `T:ID~TOKEN` |
 //! | `shared BYTES` | a result for those who wait now, which is not stored |
 //!
 //! Anybody who may publish can send anything here, so whatever is not exactly one of these is no notice at all.
@@ -18,7 +19,7 @@
 use bytes::Bytes;
 
 use crate::error::RemoteError;
-use crate::store::{Notice, Release, Value};
+use crate::store::{Notice, Release, Token, Value};
 
 pub(super) const STORED: &[u8] = b"stored";
 /// The scripts put the value behind it.
@@ -31,6 +32,7 @@ const DEFERRED: &[u8] = b"deferred ";
 const STALE: &[u8] = b"stale";
 const FAILED: &[u8] = b"failed ";
 const SHARED: &[u8] = b"shared ";
+const KEPT: &[u8] = b"kept ";
 
 /// More in a row than anybody counts.
 const MOST: u32 = 999;
@@ -49,6 +51,11 @@ pub(super) fn release(reason: &Release, inline_limit: usize) -> Vec<u8> {
             _ => RELEASED.to_vec(),
         },
     }
+}
+
+/// The payload that says where a shared result is.
+pub(super) fn kept(token: Token) -> Vec<u8> {
+    [KEPT, token.to_string().as_bytes()].concat()
 }
 
 /// The payload that announces that work was started.
@@ -73,6 +80,10 @@ pub(super) fn parse(payload: &Bytes) -> Option<Notice> {
     if let Some(digits) = payload.strip_prefix(BROKEN) {
         let failures = count(digits)?;
         return Some(Notice::Released(Release::Broken { failures }));
+    }
+    if let Some(token) = payload.strip_prefix(KEPT) {
+        let token = std::str::from_utf8(token).ok()?.parse().ok()?;
+        return Some(Notice::Kept(token));
     }
     if let Some(digits) = payload.strip_prefix(DEFERRED) {
         let starts = count(digits)?;
@@ -171,11 +182,26 @@ mod tests {
     }
 
     #[test]
+    fn the_token_of_what_is_kept_survives_the_wire() {
+        let token = Token::random();
+        let notice = parse(&kept(token).into());
+        assert!(
+            matches!(notice, Some(Notice::Kept(heard)) if heard == token),
+            "{notice:?}"
+        );
+    }
+
+    #[test]
     fn anything_else_is_no_notice() {
         let hostile: &[&[u8]] = &[
             b"",
             b" ",
             b"stored ",
+            b"kept",
+            b"kept ",
+            b"kept 0123456789abcdef0123456789abcde",
+            b"kept 0123456789ABCDEF0123456789abcdef",
+            b"kept +123456789abcdef0123456789abcdef",
             b"value",
             b"Value x",
             b"STORED",

@@ -15,6 +15,7 @@ mod keyspace;
 mod link;
 mod mailbox;
 mod message;
+mod oversized;
 mod recovery;
 mod registry;
 mod reply;

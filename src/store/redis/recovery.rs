@@ -99,6 +99,13 @@ impl Recovery {
     }
 }
 
+/// The task that looks after the connection has ended, with the store or with its runtime.
+impl Drop for Recovery {
+    fn drop(&mut self) {
+        self.stats.stop();
+    }
+}
+
 /// The longest delay before attempt number `attempt`.
 fn step(attempt: u32) -> Duration {
     let factor = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);

@@ -68,6 +68,15 @@ pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// `KEYS`: lock. `ARGV`: token, channel, payload. Gives the lock back, unless the payload was heard: then it returns 2.
+pub(super) static SOUND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
+         if redis.call('PUBLISH', ARGV[2], ARGV[3]) > 0 then return 2 end \
+         return redis.call('DEL', KEYS[1])",
+    )
+});
+
 /// `KEYS`: value. `ARGV`: the marker.
 pub(super) static UNMARK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -122,13 +131,24 @@ impl Script {
         keys: &[&str],
         args: &[&[u8]],
     ) -> Result<bool, StoreError> {
+        Ok(self.answer(link, at, keys, args).await? == 1)
+    }
+
+    /// Runs it for the number that it returns.
+    pub(super) async fn answer(
+        &self,
+        link: &Link,
+        at: Keyspace<'_>,
+        keys: &[&str],
+        args: &[&[u8]],
+    ) -> Result<i64, StoreError> {
         let code = self.code(link.is_cluster() && is_sharded(at.value()));
         let mut reply = link.send(at, &code.cached(keys, args)).await?;
         if matches!(&reply, Reply::ServerError(e) if e.code() == "NOSCRIPT") {
             reply = link.send(at, &code.complete(keys, args)).await?;
         }
         match reply {
-            Reply::Int(done) => Ok(done == 1),
+            Reply::Int(answer) => Ok(answer),
             Reply::ServerError(error) => Err(error::rejected(&error)),
             _ => Err(error::unexpected()),
         }

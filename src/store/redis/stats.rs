@@ -60,7 +60,8 @@ pub struct PlaneStats {
     /// How often it was connected again.
     pub reconnects: u64,
     /// How often it was lost, or could not be had in the first place. A connection that breaks within two seconds
-    /// counts to the outage before it.
+    /// counts to the outage before it. That the runtime has ended in which the store was connected is an outage, too, which
+    /// no recovery ends.
     pub outages: u64,
 }
 
@@ -75,7 +76,14 @@ pub(super) struct PlaneCounters {
 
 enum Link {
     Up,
-    Down { since: Instant, before: bool },
+    Down {
+        since: Instant,
+        before: bool,
+    },
+    /// Nothing connects it again.
+    Stopped {
+        since: Instant,
+    },
 }
 
 impl PlaneCounters {
@@ -124,20 +132,27 @@ impl PlaneCounters {
         }
     }
 
+    /// Nothing looks after the connection any more.
+    pub(super) fn stop(&self) {
+        self.disconnect();
+        *self.link() = Link::Stopped { since: Instant::now() };
+    }
+
     pub(super) fn outage(&self) {
         self.outages.add();
     }
 
     fn snapshot(&self) -> PlaneStats {
-        let disconnected_for = match *self.link() {
-            Link::Up => None,
-            Link::Down { since, .. } => Some(since.elapsed()),
+        let (disconnected_for, stopped) = match *self.link() {
+            Link::Up => (None, false),
+            Link::Down { since, .. } => (Some(since.elapsed()), false),
+            Link::Stopped { since } => (Some(since.elapsed()), true),
         };
         PlaneStats {
             connected: disconnected_for.is_none(),
             disconnected_for,
             reconnects: self.reconnects.get(),
-            outages: self.outages.get(),
+            outages: self.outages.get() + u64::from(stopped),
         }
     }
 }

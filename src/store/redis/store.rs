@@ -10,6 +10,7 @@ use redis::Client;
 use super::acl;
 use super::builder::RedisStoreBuilder;
 use super::link::Link;
+use super::oversized::Oversized;
 use super::stats::RedisStats;
 use crate::error::StoreError;
 use crate::key::Tag;
@@ -110,6 +111,7 @@ struct Inner {
     address: String,
     inline_limit: usize,
     link: Link,
+    oversized: Oversized,
 }
 
 impl RedisStore {
@@ -117,7 +119,8 @@ impl RedisStore {
     /// out.
     ///
     /// The store belongs to the tokio runtime in which this is called, and works as long as that runs. A server
-    /// that cannot be reached is no error: it is logged, commands fail, and the store goes on trying.
+    /// that cannot be reached is no error unless the [builder](RedisStoreBuilder::require_connected) is told so: it is logged,
+    /// commands fail, and the store goes on trying.
     ///
     /// # Errors
     ///
@@ -208,6 +211,7 @@ impl RedisStore {
                 address,
                 inline_limit,
                 link,
+                oversized: Oversized::default(),
             }),
         }
     }

@@ -3,6 +3,7 @@
 mod errors;
 mod fixture;
 mod forgery;
+mod large;
 mod leaders;
 mod messages;
 mod mixup;

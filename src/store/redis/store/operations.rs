@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::{Cmd, Pipeline, Value as Reply};
 
 use super::RedisStore;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label, Tag};
 use crate::store::redis::error;
 use crate::store::redis::generations::Generations;
@@ -15,6 +15,9 @@ use crate::store::redis::message;
 use crate::store::redis::reply::{held, value};
 use crate::store::redis::script::{self, Script, millis};
 use crate::store::{Acquire, Generation, Lock, Release, Stamp, Store, Token, Value};
+
+/// For how long a result that is too large to publish is kept for those who wait for it: as long as they may take to read it.
+const KEPT: Duration = Duration::from_secs(10);
 
 impl Store for RedisStore {
     type Watch = RedisWatch;
@@ -71,8 +74,7 @@ impl Store for RedisStore {
         let (channel, payload) = self.announcement(keys, value, &bytes);
         let args = [token.as_bytes(), &bytes, ttl.as_bytes(), channel.as_bytes()];
         let args: Vec<&[u8]> = args.into_iter().chain(payload).collect();
-        self.run(keys, &script::COMMIT, &[&keys.lock(), keys.value()], &args)
-            .await
+        self.commit_to(address, keys.value(), &args).await
     }
 
     async fn defer(&self, address: &Address, token: Token, lease: Duration, starts: u32) -> Result<bool, StoreError> {
@@ -105,6 +107,12 @@ impl Store for RedisStore {
 
     async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
         let keys = self.keys(address);
+        if let Release::Shared(value) = &reason
+            && !keys.is_common()
+            && value.bytes()?.len() > self.inner.inline_limit
+        {
+            return self.keep(address, token, &value.bytes()?).await;
+        }
         let token = token.to_string();
         let (channel, promise) = (keys.control(), keys.promise());
         // Other members of the family wait for it as well, and listen nowhere else.
@@ -122,6 +130,13 @@ impl Store for RedisStore {
         let common = common.iter().flat_map(|bytes| [promise.as_bytes(), bytes]);
         let args: Vec<&[u8]> = args.into_iter().chain(common).collect();
         self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await
+    }
+
+    async fn kept(&self, address: &Address, token: Token) -> Result<Option<Value>, StoreError> {
+        let keys = self.keys(address);
+        let mut get = Cmd::new();
+        get.arg("GET").arg(keys.kept(token));
+        value(self.inner.link.send(keys, &get).await?)
     }
 
     async fn mark(&self, address: &Address, token: Token, marker: &Value, ttl: Duration) -> Result<bool, StoreError> {
@@ -178,6 +193,42 @@ impl Store for RedisStore {
 impl RedisStore {
     async fn run(&self, at: Keyspace<'_>, script: &Script, keys: &[&str], args: &[&[u8]]) -> Result<bool, StoreError> {
         script.run(&self.inner.link, at, keys, args).await
+    }
+
+    /// Commits to this key, unless the server is known to close the connection on that.
+    async fn commit_to(&self, address: &Address, key: &str, args: &[&[u8]]) -> Result<bool, StoreError> {
+        let (keys, bytes) = (self.keys(address), args[1].len());
+        if self.inner.oversized.includes(address, bytes) {
+            return Err(error::too_large());
+        }
+        let committed = self.run(keys, &script::COMMIT, &[&keys.lock(), key], args).await;
+        if matches!(&committed, Err(error) if error.kind() == StoreErrorKind::Timeout) {
+            self.inner.oversized.note(address, bytes);
+        }
+        committed
+    }
+
+    /// Gives the lock back, and keeps a result for those who wait at this moment, if there are any.
+    async fn keep(&self, address: &Address, token: Token, bytes: &[u8]) -> Result<bool, StoreError> {
+        let keys = self.keys(address);
+        let (lock, own, channel) = (keys.lock(), token.to_string(), keys.control());
+        // Says nothing to those who hear it: there is no value yet.
+        let sound = [own.as_bytes(), channel.as_bytes(), message::STORED];
+        match script::SOUND.answer(&self.inner.link, keys, &[&lock], &sound).await? {
+            2 => {}
+            given_back => return Ok(given_back == 1),
+        }
+        let (ttl, payload) = (millis(KEPT).to_string(), message::kept(token));
+        let args = [own.as_bytes(), bytes, ttl.as_bytes(), channel.as_bytes(), &payload];
+        match self.commit_to(address, &keys.kept(token), &args).await {
+            // The server is full, or the result is too large for it. One of those who wait computes for itself.
+            Err(error) if error.kind() == StoreErrorKind::Rejected => {
+                let payload = message::release(&Release::Abandoned, 0);
+                let args = [own.as_bytes(), channel.as_bytes(), &payload];
+                self.run(keys, &script::RELEASE, &[&lock], &args).await
+            }
+            kept => kept,
+        }
     }
 
     fn keys<'a>(&self, address: &'a Address) -> Keyspace<'a> {

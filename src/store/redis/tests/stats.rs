@@ -89,3 +89,35 @@ async fn refused_subscriptions_are_counted_by_channel() {
     reread(&mut watch).await;
     assert_eq!(store.stats().refused_subscriptions, 2);
 }
+
+#[test]
+fn a_store_whose_runtime_has_ended_says_so() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (server, store) = runtime.block_on(async {
+        let server = Server::start().await;
+        let store = server.store().await;
+        until(&store, both_connected).await;
+        (server, store)
+    });
+    runtime.shutdown_timeout(Duration::from_secs(10));
+    let stats = store.stats();
+    for plane in [stats.commands, stats.notifications] {
+        assert!(!plane.connected && plane.disconnected_for.is_some(), "{plane:?}");
+        assert_eq!(plane.outages, 1, "{plane:?}");
+    }
+    drop((store, server));
+}
+
+#[tokio::test]
+async fn a_server_that_is_required_has_to_be_there() {
+    let mut server = Server::start().await;
+    let (builder, cluster) = (server.builder(), RedisStore::cluster([server.url()]));
+    let sentinel = RedisStore::sentinel([server.url()], "master");
+    server.kill();
+    for builder in [builder, cluster, sentinel] {
+        let error = builder.require_connected().connect().await.expect_err("no server");
+        assert_eq!(error.kind(), crate::StoreErrorKind::Unavailable, "{error:?}");
+    }
+    server.restart().await;
+    server.builder().require_connected().connect().await.unwrap();
+}

@@ -1,0 +1,67 @@
+//! [`Oversized`]: values on which a server closed the connection.
+//!
+//! A server closes the connection on a value over its `proto-max-bulk-len`, and with it fail all commands that are under way
+//! for others. So a value of that size is not sent again for the same key for a while.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::key::Address;
+
+/// The least that a server may be set to refuse.
+const LEAST: usize = 1 << 20;
+
+/// For how long a size is not tried again.
+const WHILE: Duration = Duration::from_secs(60);
+
+/// How many keys are remembered.
+const MOST: usize = 1024;
+
+#[derive(Default)]
+pub(super) struct Oversized(Mutex<HashMap<Address, (usize, Instant)>>);
+
+impl Oversized {
+    /// The connection failed while a value of so many bytes was on its way.
+    pub(super) fn note(&self, address: &Address, bytes: usize) {
+        if bytes < LEAST {
+            return;
+        }
+        let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sizes.retain(|_, (_, since)| since.elapsed() < WHILE);
+        if sizes.len() < MOST {
+            sizes.insert(address.clone(), (bytes, Instant::now()));
+        }
+    }
+
+    /// Whether a value of so many bytes is better not sent.
+    pub(super) fn includes(&self, address: &Address, bytes: usize) -> bool {
+        if bytes < LEAST {
+            return false;
+        }
+        let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = sizes.get(address);
+        known.is_some_and(|(refused, since)| bytes >= *refused && since.elapsed() < WHILE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Key, Tag};
+
+    #[test]
+    fn a_size_is_remembered_for_its_key_and_what_is_as_large() {
+        let at = |id: &str| Address::new(&Tag::from_literal("t"), &Key::new(id).unwrap());
+        let oversized = Oversized::default();
+        oversized.note(&at("a"), 2 << 20);
+        oversized.note(&at("small"), LEAST - 1);
+        assert!(oversized.includes(&at("a"), 2 << 20) && oversized.includes(&at("a"), 3 << 20));
+        assert!(!oversized.includes(&at("a"), LEAST) && !oversized.includes(&at("b"), 2 << 20));
+        assert!(!oversized.includes(&at("small"), LEAST - 1));
+        for n in 0..2 * MOST {
+            oversized.note(&at(&n.to_string()), LEAST);
+        }
+        assert!(oversized.0.lock().unwrap().len() <= MOST);
+    }
+}

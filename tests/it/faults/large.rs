@@ -1,0 +1,175 @@
+//! Results that are too large to publish, and those that Redis does not take.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tower_memolock::{Key, MemoLock, RedisStore};
+
+use crate::support::{RedisServer, eventually, within};
+
+/// So long that nothing is answered in time that waits for its end.
+const LEASE: Duration = Duration::from_secs(600);
+
+const NODES: usize = 8;
+
+/// More than what is published.
+const LARGE: usize = 3 << 19;
+
+struct World {
+    redis: RedisServer,
+    stores: Vec<RedisStore>,
+    nodes: Vec<MemoLock<RedisStore>>,
+    calls: Arc<AtomicUsize>,
+    gate: Arc<Semaphore>,
+}
+
+impl World {
+    async fn with(options: &[&str]) -> Self {
+        let redis = RedisServer::start_with(options);
+        let (mut stores, mut nodes) = (Vec::new(), Vec::new());
+        for _ in 0..NODES {
+            let store = RedisStore::connect(&redis.url()).await.expect("a store");
+            stores.push(store.clone());
+            nodes.push(MemoLock::new(store, "t").lease(LEASE).wait_timeout(LEASE));
+        }
+        Self {
+            redis,
+            stores,
+            nodes,
+            calls: Arc::default(),
+            gate: Arc::new(Semaphore::new(0)),
+        }
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Three callers on this node, for a value that says which call made it.
+    fn ask(&self, node: usize, bytes: usize, ttl: Duration) -> Vec<JoinHandle<Bytes>> {
+        let key = Key::builder().part("GET").part("/large").build();
+        let one = || {
+            let (memo, key) = (self.nodes[node].clone(), key.clone());
+            let (calls, gate) = (Arc::clone(&self.calls), Arc::clone(&self.gate));
+            tokio::spawn(async move {
+                let compute = move || async move {
+                    let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
+                    let _permit = gate.acquire().await;
+                    Ok::<_, Infallible>((
+                        Bytes::from(format!("{call}{}", " ".repeat(bytes - call.to_string().len()))),
+                        ttl,
+                    ))
+                };
+                memo.get_or_compute_for(key, compute).await.expect("a value")
+            })
+        };
+        (0..3).map(|_| one()).collect()
+    }
+
+    /// All nodes wait for the first, which then ends.
+    async fn stampede(&self, bytes: usize, ttl: Duration) -> Vec<Bytes> {
+        let before = self.calls();
+        let mut asked = self.ask(0, bytes, ttl);
+        eventually("a call", || self.calls() == before + 1).await;
+        for node in 1..NODES {
+            asked.extend(self.ask(node, bytes, ttl));
+        }
+        let channel = "t/ctl:{GET /large}";
+        eventually("nodes that listen", || {
+            let listening = self.redis.cli(&["PUBSUB", "NUMSUB", channel]);
+            listening.ends_with(&format!("\n{}", NODES - 1))
+        })
+        .await;
+        // A result that is not stored is for callers who came before the watch of their node began, which is renewed for the
+        // later ones after some 20 ms.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        self.gate.add_permits(Semaphore::MAX_PERMITS / 4);
+        let mut answers = Vec::new();
+        for asked in asked {
+            answers.push(within("an answer", asked).await.expect("no panic"));
+        }
+        self.gate.forget_permits(Semaphore::MAX_PERMITS);
+        answers
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_result_for_those_who_wait_is_computed_once_and_is_nobodys_later() {
+    let world = World::with(&[]).await;
+    for bytes in [LARGE, 8 << 20] {
+        let before = world.calls();
+        let answers = world.stampede(bytes, Duration::ZERO).await;
+        assert!(
+            answers
+                .iter()
+                .all(|answer| *answer == answers[0] && answer.len() == bytes)
+        );
+        assert_eq!(world.calls(), before + 1);
+        let kept: Vec<_> = world
+            .redis
+            .keys()
+            .into_iter()
+            .filter(|key| !key.contains('~'))
+            .collect();
+        assert!(kept.is_empty(), "{kept:?}");
+        for key in world.redis.keys() {
+            let left: i64 = world.redis.cli(&["PTTL", &key]).parse().expect("a number");
+            assert!((1..=10_000).contains(&left), "{key}: {left}");
+        }
+    }
+    world.gate.add_permits(1);
+    let later = world.ask(1, LARGE, Duration::ZERO);
+    for asked in later {
+        let later = within("an answer", asked).await.expect("no panic");
+        let call: usize = String::from_utf8_lossy(&later).trim().parse().expect("a number");
+        assert!(call > 2, "the result of call {call}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_those_who_wait_elsewhere_nothing_large_is_sent() {
+    let world = World::with(&[]).await;
+    world.gate.add_permits(1);
+    for asked in world.ask(0, LARGE, Duration::ZERO) {
+        within("an answer", asked).await.expect("no panic");
+    }
+    eventually("the lock is given back", || world.redis.keys().is_empty()).await;
+    let received = world.redis.cli(&["INFO", "stats"]);
+    let received = received
+        .lines()
+        .find_map(|line| line.strip_prefix("total_net_input_bytes:"));
+    let received: usize = received.expect("a figure").trim().parse().expect("a number");
+    assert!(received < LARGE / 2, "{received} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_full_costs_a_call_a_process() {
+    let world = World::with(&["--maxmemory", "3mb"]).await;
+    let answers = world.stampede(8 << 20, Duration::ZERO).await;
+    assert!(answers.iter().all(|answer| answer.len() == 8 << 20));
+    assert!(world.calls() <= NODES, "{} calls", world.calls());
+}
+
+/// With one connection for all, a value that closes it costs all others their commands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_closes_the_connection_costs_no_lease_and_is_not_tried_again() {
+    for ttl in [Duration::from_secs(60), Duration::ZERO] {
+        let world = World::with(&["--proto-max-bulk-len", "1mb"]).await;
+        let answers = world.stampede(LARGE, ttl).await;
+        assert!(answers.iter().all(|answer| answer.len() == LARGE));
+        // Each process finds it out for itself.
+        assert!(world.calls() <= 2 * NODES, "{} calls", world.calls());
+        eventually("a lock that is given back", || world.redis.keys().is_empty()).await;
+        // The next time, the leader knows.
+        let outages = world.stores[0].stats().commands.outages;
+        assert_eq!(outages, 1);
+        let answers = world.stampede(LARGE, ttl).await;
+        assert!(answers.iter().all(|answer| answer.len() == LARGE));
+        assert_eq!(world.stores[0].stats().commands.outages, outages);
+    }
+}
