@@ -60,16 +60,30 @@ struct State<L, O> {
     curious: Option<Waker>,
     /// The keeper, if it wants to hear of one who could lead.
     scout: Option<Waker>,
+    /// Of those who can be woken, the one who came first, while the lead is on offer to that one.
+    eldest: Option<usize>,
 }
 
-#[derive(Default)]
 struct Seat {
     waker: Option<Waker>,
+    arrived: Moment,
     stands_by: bool,
     /// Whether it is to be woken once it follows.
     is_due: bool,
     /// Whether it has been. The store may have been asked once more since.
     follows: bool,
+}
+
+impl Seat {
+    fn of(arrived: Moment) -> Self {
+        Self {
+            waker: None,
+            arrived,
+            stands_by: false,
+            is_due: false,
+            follows: false,
+        }
+    }
 }
 
 /// Whose work is waited for.
@@ -119,7 +133,7 @@ impl<L, O> Flight<L, O> {
     /// A new flight and its first waiter.
     pub(crate) fn start(arrived: Moment) -> (Arc<Self>, Waiter<L, O>) {
         let mut waiters = Slab::new();
-        let id = waiters.insert(Seat::default());
+        let id = waiters.insert(Seat::of(arrived));
         let flight = Arc::new(Self {
             state: Mutex::new(State {
                 phase: Phase::Seeking,
@@ -136,6 +150,7 @@ impl<L, O> Flight<L, O> {
                 dismissed: Moment::END,
                 curious: None,
                 scout: None,
+                eldest: None,
             }),
         });
         let waiter = Waiter {
@@ -162,7 +177,7 @@ impl<L, O> Flight<L, O> {
         if matches!(state.phase, Phase::Landed(..) | Phase::Closed) {
             return None;
         }
-        let id = state.waiters.insert(Seat::default());
+        let id = state.waiters.insert(Seat::of(arrived));
         state.newest = state.newest.max(arrived);
         let (curious, scout) = (state.curious.take(), state.scout.take());
         drop(state);
@@ -196,6 +211,7 @@ impl<L, O> Flight<L, O> {
     pub(crate) fn nudge(&self) {
         let mut state = self.state();
         if matches!(state.phase, Phase::Offered(_)) {
+            state.eldest = None;
             let wakers = state.take_wakers();
             drop(state);
             wakers.into_iter().for_each(Waker::wake);
@@ -336,10 +352,19 @@ impl<L, O> State<L, O> {
         self.waiters.len() == self.standing_by
     }
 
-    /// Somebody who could take the lead.
+    /// The one who is to take the lead: whoever came first has waited for what came to nothing before, if anybody has.
     fn next_waker(&mut self) -> Option<Waker> {
-        let mut seats = self.waiters.iter_mut().filter(|(_, seat)| !seat.stands_by);
-        seats.find_map(|(_, seat)| seat.waker.take())
+        let seats = self.waiters.iter();
+        let seats = seats.filter(|(_, seat)| !seat.stands_by && seat.waker.is_some());
+        self.eldest = seats.min_by_key(|(_, seat)| seat.arrived).map(|(id, _)| id);
+        self.eldest.and_then(|id| self.waiters[id].waker.take())
+    }
+
+    fn may_take(&self, id: usize) -> bool {
+        let seat = &self.waiters[id];
+        let eldest = self.eldest.filter(|eldest| *eldest != id);
+        let eldest = eldest.and_then(|eldest| self.waiters.get(eldest));
+        !seat.stands_by && eldest.is_none_or(|eldest| eldest.stands_by || seat.arrived < eldest.arrived)
     }
 
     /// It is the work of others from here on, or still. Returns those who wanted to know.
@@ -449,7 +474,7 @@ impl<L, O: Clone> Future for Waiter<L, O> {
             return Poll::Pending;
         };
         let mut state = self.flight.state();
-        let may_lead = !state.waiters[id].stands_by;
+        let may_lead = state.may_take(id);
         let mut due = Vec::new();
         let turn = match &state.phase {
             Phase::Landed(outcome, before) if self.arrived < *before => Turn::Landed(outcome.clone()),

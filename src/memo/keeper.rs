@@ -44,7 +44,7 @@ use super::flight::Flight;
 use super::lead::Lead;
 use super::leases::Holding;
 use super::marking::Start;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Past};
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
@@ -60,8 +60,8 @@ pub(crate) struct Keeper<St, C: Codec> {
     flight: Arc<MemoFlight<C::Value>>,
     token: Token,
     tenure: Tenure,
-    /// How many computations in a row are known to have broken off before.
-    failures: u32,
+    /// The attempts before that are known to have come to nothing.
+    past: Past,
 }
 
 /// What the store has for this flight.
@@ -97,7 +97,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         config: Config,
         address: Address,
         flight: Arc<MemoFlight<C::Value>>,
-        failures: u32,
+        past: Past,
     ) -> Self {
         Self {
             shared,
@@ -106,7 +106,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             flight,
             token: Token::random(),
             tenure: Tenure::none(),
-            failures,
+            past,
         }
     }
 
@@ -116,7 +116,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         // Armed before anything else: a keeper that is cancelled or panics still lands its flight.
         let landing = Landing { keeper: &self };
         let mut holding = Holding::new(&self.shared.leases);
-        let mut search = Search::new(self.failures);
+        let mut search = Search::new(self.past);
         loop {
             let sought = tokio::select! {
                 biased;
@@ -226,6 +226,6 @@ impl<St: Store, C: Codec> Drop for Landing<'_, St, C> {
         if std::thread::panicking() {
             self.keeper.give_back_later();
         }
-        self.land(Outcome::Again(0));
+        self.land(Outcome::Again(None));
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::clock::Moment;
 use super::lease::{Handed, Lease};
 use super::marking::Start;
+use super::outcome::Past;
 #[cfg(feature = "http")]
 use super::outcome::Preview;
 use super::outcome::Verdict;
@@ -30,6 +31,10 @@ pub(crate) struct Lead<V> {
     pub(crate) arrived: Moment,
     /// Whether the lock was ours when the lead was offered.
     pub(crate) held: bool,
+    /// The attempts in vain that the one who leads has waited for.
+    pub(crate) past: Past,
+    /// Who arrived before that has waited for those in `past`, as far as the keeper knows.
+    pub(crate) witnesses: Moment,
 }
 
 /// How the keeper is to see to a computation, apart from keeping its lease.
@@ -81,6 +86,8 @@ impl<V> Lead<V> {
             start,
             arrived: Moment::START,
             held: false,
+            past: Past::default(),
+            witnesses: Moment::START,
         };
         let led = Led {
             expected: Expected {
@@ -158,6 +165,12 @@ impl<V> Lead<V> {
     #[cfg(feature = "http")]
     pub(crate) fn withdraw(self) -> Settled {
         self.say(Verdict::Withdraw)
+    }
+
+    /// The result belongs to the one who leads. Of those who wait, one tries next.
+    #[cfg(feature = "http")]
+    pub(crate) fn decline(self, failed: bool) -> Settled {
+        self.say(Verdict::Decline { failed })
     }
 
     pub(crate) fn fail(self, failure: Failure) -> Settled {

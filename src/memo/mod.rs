@@ -54,6 +54,8 @@ pub use self::memolock::{MemoLock, ResolveError};
 #[cfg(feature = "http")]
 pub(crate) use self::obtain::{Obtained, Role};
 #[cfg(feature = "http")]
+pub(crate) use self::outcome::Past;
+#[cfg(feature = "http")]
 pub(crate) use self::path::Path;
 #[cfg(feature = "http")]
 pub(crate) use self::patience::Patience;

@@ -10,7 +10,7 @@ use super::flight::{Turn, Waiter};
 use super::keeper::Keeper;
 use super::lead::Lead;
 use super::limits::{Limit, Limits};
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Past};
 use super::patience::Patience;
 use super::shared::Shared;
 use super::table::Joined;
@@ -19,9 +19,8 @@ use crate::error::{Failure, StoreError};
 use crate::key::Address;
 use crate::store::Store;
 
-/// How many computations in a row may break off, wherever in the cluster, before those who wait go their own way: one
-/// that breaks off is succeeded by another, three times.
-pub(super) const MAX_FAILURES: u32 = 3;
+/// How many times a caller joins again whose flight ended for no fault of a computation, as by an invalidation.
+const MAX_ROUNDS: u32 = 3;
 
 /// What a caller comes to.
 #[derive(Debug)]
@@ -113,7 +112,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
             limits: Limits::NONE,
             ..*config
         };
-        let place = self.join(address, &known, arrived, 0).ok();
+        let place = self.join(address, &known, arrived, Past::default()).ok();
         let place = place.map(|waiter| role.of(waiter).of_leader());
         then(lead);
         self.wait(address, config, patience, arrived, role, place)
@@ -129,11 +128,12 @@ impl<St: Store, C: Codec> Shared<St, C> {
         mut place: Option<MemoWaiter<C::Value>>,
     ) -> Obtained<C::Value> {
         let _waiting = self.counters.waiting.enter();
-        let mut failures: u32 = 0;
-        while failures <= MAX_FAILURES {
+        let mut past = Past::default();
+        let mut rounds = 0;
+        while past.may_go_on() && rounds <= MAX_ROUNDS {
             let joined = match place.take() {
                 Some(waiter) => Ok(waiter),
-                None => self.join(address, config, arrived, failures),
+                None => self.join(address, config, arrived, past),
             };
             let waiter = match joined {
                 Ok(waiter) => role.of(waiter),
@@ -149,8 +149,13 @@ impl<St: Store, C: Codec> Shared<St, C> {
             let outcome = match turn {
                 Turn::Lead(mut lead) => {
                     lead.arrived = arrived;
+                    // What came to nothing before the caller arrived says nothing of its own attempt.
+                    lead.past = match arrived < lead.witnesses {
+                        true => past.or(lead.past),
+                        false => past,
+                    };
                     self.counters.led.add();
-                    if failures > 0 {
+                    if past.attempts > 0 || rounds > 0 {
                         self.counters.taken_over.add();
                         tracing::debug!(address = %address.readable(), "taking over from a computation here that was given up");
                     }
@@ -177,8 +182,8 @@ impl<St: Store, C: Codec> Shared<St, C> {
                 Outcome::Pass => return Obtained::Pass,
                 Outcome::Stale => return Obtained::Stale,
                 Outcome::Failed(failure) => return Obtained::Failed(failure.clone()),
-                // One that nobody counted may be the same one over and over again.
-                Outcome::Again(known) => failures = (*known).max(failures + 1),
+                Outcome::Again(Some(known)) => past = past.after(false).or(*known),
+                Outcome::Again(None) => rounds += 1,
             }
         }
         Obtained::GaveUp
@@ -220,11 +225,11 @@ impl<St: Store, C: Codec> Shared<St, C> {
         address: &Address,
         config: &Config,
         arrived: Moment,
-        failures: u32,
+        past: Past,
     ) -> Result<MemoWaiter<C::Value>, Limit> {
         let Joined { waiter, started } = self.table.join(address, arrived, &config.limits)?;
         if let Some(flight) = started {
-            let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, failures);
+            let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, past);
             // In no span: it may outlast whoever has begun it.
             tokio::spawn(keeper.run());
         }

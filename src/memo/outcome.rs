@@ -26,6 +26,9 @@ pub(crate) enum Verdict<V> {
     /// There is a result, which says nothing about what others would get: one of those who wait takes over.
     #[cfg(feature = "http")]
     Withdraw,
+    /// There is a result that belongs to its own caller: one of those who wait tries next. Whether it is a failure.
+    #[cfg(feature = "http")]
+    Decline { failed: bool },
     /// The computation failed.
     Fail(Failure),
     /// The value is being made elsewhere: those who wait go on waiting for it.
@@ -56,6 +59,47 @@ pub(crate) enum Outcome<V> {
     /// The computation failed, and a stale value may stand in for the result.
     Stale,
     /// The computation was given up, or its lease was lost to an invalidation or to another leader: whoever waited
-    /// starts again, and one of them takes over. With how many computations in a row are known to have broken off.
-    Again(u32),
+    /// starts again, and one of them takes over. With what is known of the attempts in a row that came to nothing, if this
+    /// was one of them.
+    Again(Option<Past>),
+}
+
+/// The attempts in a row that gave nothing to those who wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Past {
+    pub(crate) attempts: u32,
+    /// How many of them failed: broke off, or ended in a failure.
+    pub(crate) failures: u32,
+}
+
+impl Past {
+    /// How many others a caller waits for in vain after the first: more would be worse than not to wait at all.
+    const MOST: u32 = 1;
+
+    /// With one more attempt.
+    pub(crate) fn after(self, failed: bool) -> Self {
+        Self {
+            attempts: self.attempts.saturating_add(1),
+            failures: self.failures.saturating_add(failed.into()),
+        }
+    }
+
+    /// Whichever knows of more.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            attempts: self.attempts.max(other.attempts),
+            failures: self.failures.max(other.failures),
+        }
+    }
+
+    /// Whether another attempt may be waited for.
+    pub(crate) fn may_go_on(self) -> bool {
+        self.attempts <= Self::MOST
+    }
+
+    /// Whether the attempt that comes after these is the last that is waited for.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_last(self) -> bool {
+        self.attempts >= Self::MOST
+    }
 }

@@ -9,6 +9,7 @@ use super::config::Config;
 use super::flight::Flight;
 use super::keeper::Keeper;
 use super::lead::Lead;
+use super::outcome::Past;
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
@@ -36,7 +37,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
         let start = start();
         // Not in the table: whoever has to wait for the value waits for the lock.
         let (flight, waiter) = Flight::start(Moment::START);
-        let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, 0);
+        let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
         let running = Running {
             shared: Arc::clone(self),
             address: address.clone(),

@@ -9,6 +9,7 @@ use super::config::Config;
 use super::flight::{Flight, Turn};
 use super::keeper::Keeper;
 use super::lead::Lead;
+use super::outcome::Past;
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
@@ -28,7 +29,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
             return None;
         }
         let (flight, waiter) = Flight::start(Moment::START);
-        let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, 0);
+        let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
         let running = Running {
             shared: Arc::clone(self),
             address: address.clone(),

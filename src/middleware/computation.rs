@@ -24,7 +24,7 @@ use super::on_path;
 use super::origin::Origin;
 use super::policy::fields;
 use super::policy::freshness::Terms;
-use super::policy::response::{ServerError, Sharing};
+use super::policy::response::Sharing;
 use super::policy::revalidation;
 use super::policy::vary::{self, Vary};
 use super::recording::recording;
@@ -160,7 +160,7 @@ impl<St: Store> Computation<St> {
         let judge = &self.judge;
         let now = SystemTime::now();
         let sharing = judge.at_head(&self.method, &head, &control, now);
-        let sharing = match sharing {
+        let sharing = match judge.confirmed(sharing, self.lead.past) {
             Sharing::Pass(reason) => Sharing::Pass(reason),
             // It only stands in for the response.
             sharing if control.deferred => judge.at_size(body.size_hint().lower(), sharing.at_most_share()),
@@ -176,12 +176,6 @@ impl<St: Store> Computation<St> {
         }
         let mut draft = Draft::new(&head, control, now, started);
         judge.say(self.why, None, sharing, &mut head.headers);
-        if head.status.is_server_error() && judge.rules.on_server_error == ServerError::HandOver {
-            // To exactly one of those who wait.
-            drop(self.lead);
-            let _ = answer.send(Ok(Response::from_parts(head, MemoBody::inner(body))));
-            return;
-        }
         fields::strip_connection_fields(&mut draft.headers);
         judge.rules.set_cookie_of(&draft.control).take(&mut draft.headers);
         draft.compact();

@@ -30,7 +30,7 @@ use super::marker::SPREAD;
 use super::permissions::{Permissions, Seen};
 use super::policy::permission::Permission;
 use super::policy::request::Narrow;
-use super::policy::response::{Head, Reason, ResponseRules, Sharing, at_head};
+use super::policy::response::{Head, Reason, ResponseRules, Sharing, Unconfirmed, at_head, is_heuristic};
 use super::settings::Settings;
 use super::stored_response::{Meta, StoredResponse};
 use crate::error::BoxError;
@@ -114,6 +114,9 @@ impl<St: Store> Judge<St> {
     /// Ends a computation whose response is for its own request only.
     pub(super) fn pass(&self, lead: Lead<Arc<StoredResponse>>, reason: Reason, status: StatusCode) -> Settled {
         let is_error = status.is_client_error() || status.is_server_error();
+        if let Some(failed) = self.declines(reason, status) {
+            return self.decline(lead, failed, is_error);
+        }
         self.remember_refusal(is_error);
         match self.asker {
             Asker::Anybody => lead.pass(self.marker(reason, status)),
@@ -122,6 +125,29 @@ impl<St: Store> Judge<St> {
             // An error says nothing of the response that others get.
             Asker::Known(_) if is_error => lead.pass(None),
             Asker::Known(_) => lead.pass(Some((Arc::new(no_record()), MOMENT))),
+        }
+    }
+
+    /// Whether the response says nothing at all of what others would get, and then whether it is a failure.
+    fn declines(&self, reason: Reason, status: StatusCode) -> Option<bool> {
+        match reason {
+            Reason::Failure => Some(true),
+            Reason::Unconfirmed => Some(false),
+            _ if self.rules.on_unconfirmed == Unconfirmed::Share || is_heuristic(status) => None,
+            _ => Some(status.is_server_error()),
+        }
+    }
+
+    /// One of those who wait tries next, or all go their own way. There is nothing to remember: one request could make it
+    /// up.
+    fn decline(&self, lead: Lead<Arc<StoredResponse>>, failed: bool, is_error: bool) -> Settled {
+        match self.asker {
+            Asker::Unknown(_) => {
+                self.remember_refusal(is_error);
+                lead.withdraw()
+            }
+            Asker::Anybody | Asker::Known(_) if lead.past.is_last() => lead.pass(None),
+            Asker::Anybody | Asker::Known(_) => lead.decline(failed),
         }
     }
 

@@ -12,10 +12,10 @@ use super::credentials::Asker;
 use super::marker::{self, Markers};
 use super::permissions::Permissions;
 use super::policy::ending::is_grpc;
-use super::policy::response::{Head, Reason, ResponseRules, Sharing, at_head};
+use super::policy::response::{Head, Reason, ResponseRules, Sharing, Unconfirmed, at_head};
 use super::stored_response::{Form, StoredResponse};
 use crate::key::Address;
-use crate::memo::{Limit, Shared};
+use crate::memo::{Limit, Past, Shared};
 use crate::store::Store;
 
 /// What decides whether a response is shared, and who is told.
@@ -52,6 +52,15 @@ impl<St: Store> Judge<St> {
                 terms.fresh_for = self.rules.random.shortened(terms.fresh_for, self.rules.ttl_jitter);
                 Sharing::Store(terms)
             }
+            sharing => sharing,
+        }
+    }
+
+    /// The same, but a failure is for all who wait once it is the second in a row.
+    pub(super) fn confirmed(&self, sharing: Sharing, past: Past) -> Sharing {
+        let confirms = self.rules.on_unconfirmed == Unconfirmed::Confirm && !matches!(self.asker, Asker::Unknown(_));
+        match sharing {
+            Sharing::Pass(Reason::Failure) if confirms && past.failures > 0 => Sharing::Share,
             sharing => sharing,
         }
     }
@@ -102,6 +111,8 @@ impl<St: Store> Judge<St> {
             Reason::HeadersTooLarge => self.shared.counters.limited_headers.add(),
             Reason::NoRoom => self.shared.limited(&self.address, Limit::Recording),
             Reason::Status
+            | Reason::Unconfirmed
+            | Reason::Failure
             | Reason::NoStore
             | Reason::NoCache
             | Reason::Private

@@ -51,6 +51,6 @@ pub use self::key_extractor::{
 };
 pub use self::layer::MemoLockLayer;
 pub use self::policy::cookies::SetCookie;
-pub use self::policy::response::ServerError;
+pub use self::policy::response::Unconfirmed;
 pub use self::promise::Promise;
 pub use self::service::MemoLockService;

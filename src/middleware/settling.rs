@@ -36,6 +36,7 @@ impl<St: Store> Computation<St> {
         // Dropped after all that follows: where that panics, the lead has been settled and nothing is left behind.
         let mut body = Some(Box::pin(body));
         let judge = self.judge;
+        let past = self.lead.past;
         let mut led = Breakable {
             lead: Some(match preview {
                 Some(preview) => self.lead.preview(preview, draft.labels(&self.origin)),
@@ -70,7 +71,14 @@ impl<St: Store> Computation<St> {
             body_len: content.len() as u64,
             set_cookie,
         };
-        let terms = match at_end(sharing, &ended, &content, &judge.rules) {
+        let sharing = match at_end(sharing, &ended, &content, &judge.rules) {
+            // The handler's word comes first.
+            Ok(Sharing::Pass(Reason::Unconfirmed | Reason::Failure)) if draft.control.ttl.is_some() => {
+                Ok(Sharing::Share)
+            }
+            sharing => sharing.map(|sharing| judge.confirmed(sharing, past)),
+        };
+        let terms = match sharing {
             Ok(Sharing::Store(terms)) => Some(terms),
             Ok(Sharing::Share) => None,
             Ok(Sharing::Pass(reason)) => return pass(reason),

@@ -327,11 +327,17 @@ pub enum Lock {
 pub enum Release {
     /// The lock is given back for no fault of the computation. One of those who wait takes over.
     Abandoned,
-    /// The computation broke off: an error, a panic, a truncated result. One of those who wait takes over, unless too
-    /// many did so in a row.
+    /// The computation failed: an error, a panic, a truncated result, a failure that is not known to be one for all. One
+    /// of those who wait takes over, unless there were too many attempts in a row.
     Broken {
-        /// How many, this one included.
+        /// How many attempts came to nothing in a row, this one included.
         failures: u32,
+    },
+    /// There is a result that belongs to the one who computed it, and says nothing of what others would get. One of those
+    /// who wait takes over, unless there were too many attempts in a row.
+    Declined {
+        /// How many attempts came to nothing in a row, this one included.
+        attempts: u32,
     },
     /// The computation failed, and whatever stale value is stored may stand in for its result.
     Stale,

@@ -416,10 +416,11 @@ pub(crate) async fn releasing_gives_the_lock_back_and_leaves_the_value<S: Store>
     }
 }
 
-fn reasons() -> [Release; 6] {
+fn reasons() -> [Release; 7] {
     [
         Release::Abandoned,
         Release::Broken { failures: 2 },
+        Release::Declined { attempts: 1 },
         Release::Stale,
         Release::Pass,
         Release::Shared(value("shared")),
@@ -531,6 +532,7 @@ fn assert_same_reason(heard: &Release, sent: &Release) {
         (Release::Abandoned, Release::Abandoned) | (Release::Pass, Release::Pass) => {}
         (Release::Stale, Release::Stale) => {}
         (Release::Broken { failures: heard }, Release::Broken { failures: sent }) => assert_eq!(heard, sent),
+        (Release::Declined { attempts: heard }, Release::Declined { attempts: sent }) => assert_eq!(heard, sent),
         (Release::Shared(heard), Release::Shared(sent)) => assert_eq!(bytes(heard), bytes(sent)),
         (Release::Failed(heard), Release::Failed(sent)) => assert_eq!(heard, sent),
         _ => panic!("{heard:?} heard, {sent:?} sent"),

@@ -257,7 +257,7 @@ async fn a_failed_call_is_shared_with_those_who_wait_and_with_nobody_later() {
     let redis = RedisServer::start();
     let nodes = nodes(&redis).await;
     let mut probes = 0;
-    for (round, code) in [(1, Code::NotFound), (2, Code::Unavailable)] {
+    for (so_far, code) in [(2, Code::NotFound), (5, Code::Unavailable)] {
         let failing = RenderRequest {
             work_ms: 2000,
             fail_code: code as u32,
@@ -284,8 +284,8 @@ async fn a_failed_call_is_shared_with_those_who_wait_and_with_nobody_later() {
             probes += 1;
             all += executions(node, &format!("probe {probes}")).await;
         }
-        // One for all who waited, and one for the call that came later.
-        assert_eq!(all, round * 2 + probes);
+        // One for all who waited, or two where it may be the fault of one; and one for the call that came later.
+        assert_eq!(all, so_far + probes);
     }
 }
 

@@ -186,6 +186,6 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     pub(super) fn fenced(&self) -> Outcome<C::Value> {
         self.shared.counters.fenced.add();
         tracing::debug!(address = %self.address.readable(), "result refused: the lease ended or the key was invalidated");
-        Outcome::Again(0)
+        Outcome::Again(None)
     }
 }

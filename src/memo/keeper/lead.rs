@@ -8,12 +8,13 @@ use super::search::Search;
 use super::{Granted, Keeper, Landing};
 use crate::codec::Codec;
 use crate::memo::claim::Claim;
+use crate::memo::clock::Moment;
 use crate::memo::lead::{Lead, Led};
 use crate::memo::leases::Holding;
 use crate::memo::marking::Marking;
 #[cfg(feature = "http")]
 use crate::memo::marking::Start;
-use crate::memo::outcome::{Outcome, Verdict};
+use crate::memo::outcome::{Outcome, Past, Verdict};
 use crate::store::{Release, Store};
 #[cfg(feature = "http")]
 use crate::store::{Stamp, Value};
@@ -43,7 +44,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     ) -> Ended {
         let mut stored = false;
         let mut claim = granted.claim;
-        let mut led = match self.offer(&granted, holding).await {
+        let mut led = match self.offer(&granted, search.past, search.witnesses, holding).await {
             Ok(led) => led,
             Err(ended) => return ended,
         };
@@ -81,20 +82,19 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             #[cfg(feature = "http")]
             Attended::Concluded(Verdict::Withdraw) => {
                 self.release(claim, Release::Abandoned).await;
-                landing.land(Outcome::Again(0));
+                landing.land(Outcome::Again(None));
             }
+            #[cfg(feature = "http")]
+            Attended::Concluded(Verdict::Decline { failed }) => self.vain(claim, search.past, failed, landing).await,
             Attended::Concluded(Verdict::Fail(failure)) => {
                 let message = failure.message.clone();
                 landing.land(Outcome::Failed(failure));
                 self.release(claim, Release::Failed(message)).await;
             }
             Attended::Resolved(outcome, before) => _ = self.resolved(claim, outcome, before, landing).await,
-            // Given back first, so that the one who takes over finds the lock free.
             Attended::Abandoned => {
                 self.shared.counters.abandoned.add();
-                let failures = search.failures.saturating_add(1);
-                self.release(claim, Release::Broken { failures }).await;
-                landing.land(Outcome::Again(failures));
+                self.vain(claim, search.past, true, landing).await;
             }
             // What is computed will not reach those who wait, so they need not wait for it.
             Attended::LeaseLost => landing.land(self.fenced()),
@@ -103,9 +103,29 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         Ended::Landed { stored }
     }
 
+    /// The attempt came to nothing for those who wait: one of them makes the next, unless there were too many.
+    async fn vain(&self, claim: Claim, past: Past, failed: bool, landing: &Landing<'_, St, C>) {
+        let past = past.after(failed);
+        let attempts = past.attempts;
+        let release = match failed {
+            true => Release::Broken { failures: attempts },
+            false => Release::Declined { attempts },
+        };
+        // Given back first, so that the one who takes over finds the lock free.
+        self.release(claim, release).await;
+        landing.land(Outcome::Again(Some(past)));
+    }
+
     /// Offers the lead; gives the lock back where nobody is there to take it.
-    async fn offer(&self, granted: &Granted, holding: &mut Holding<'_>) -> Result<Led<C::Value>, Ended> {
+    async fn offer(
+        &self,
+        granted: &Granted,
+        past: Past,
+        witnesses: Moment,
+        holding: &mut Holding<'_>,
+    ) -> Result<Led<C::Value>, Ended> {
         let (mut lead, led) = Lead::new(granted.start);
+        (lead.past, lead.witnesses) = (past, witnesses);
         lead.held = granted.claim.is_held();
         if !lead.held {
             self.tenure.end();

@@ -107,10 +107,10 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     read = starts > promise.starts;
                 }
                 Event::Heard(Heard::Nothing) => {}
-                Event::Heard(Heard::Again | Heard::Freed | Heard::Broken(_)) | Event::Again => read = true,
+                Event::Heard(Heard::Again | Heard::Freed | Heard::Vain { .. }) | Event::Again => read = true,
                 Event::Deserted => {
                     // Who comes from here on starts a flight of their own.
-                    landing.land(Outcome::Again(0));
+                    landing.land(Outcome::Again(None));
                     promise.deserted = true;
                     held = promise.claim != Claim::None;
                 }

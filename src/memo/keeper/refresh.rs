@@ -15,7 +15,7 @@ use crate::memo::flight::{Turn, Waiter};
 use crate::memo::lead::Lead;
 use crate::memo::leases::Holding;
 use crate::memo::marking::Start;
-use crate::memo::outcome::Outcome;
+use crate::memo::outcome::{Outcome, Past};
 use crate::store::{Lock, Release, Store};
 
 /// How long after a refresh that stored nothing there is no point in another: where computing fails, it is not to be
@@ -77,7 +77,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             asked_at,
             start: start_of,
         };
-        let mut search = Search::new(0);
+        let mut search = Search::new(Past::default());
         let lead = self.lead(granted, &mut search, &mut holding, &landing);
         let stored = match tokio::join!(lead, compute).0 {
             Ended::Landed { stored } => stored,

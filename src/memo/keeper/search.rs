@@ -4,7 +4,9 @@ use tokio::time::Instant;
 
 use super::hearing::Hearing;
 use crate::codec::Codec;
+use crate::memo::clock::Moment;
 use crate::memo::config::Config;
+use crate::memo::outcome::Past;
 use crate::store::Store;
 
 pub(super) struct Search<'a, St: Store, C: Codec> {
@@ -13,19 +15,22 @@ pub(super) struct Search<'a, St: Store, C: Codec> {
     pub(super) holder_died: bool,
     /// Whether the lock was held when it was last asked for, and nobody has said that it was given back.
     pub(super) held: bool,
-    /// How many computations in a row are known to have broken off.
-    pub(super) failures: u32,
+    /// The attempts in a row that are known to have come to nothing.
+    pub(super) past: Past,
+    /// Who arrived before that has waited for the last of them, wherever it was made.
+    pub(super) witnesses: Moment,
     pub(super) starts: Starts,
 }
 
 impl<St: Store, C: Codec> Search<'_, St, C> {
-    pub(super) fn new(failures: u32) -> Self {
+    pub(super) fn new(past: Past) -> Self {
         Self {
             hearing: None,
             waited_for_immortal: false,
             holder_died: false,
             held: false,
-            failures,
+            past,
+            witnesses: Moment::START,
             starts: Starts::new(),
         }
     }

@@ -17,8 +17,7 @@ use crate::memo::clock::Moment;
 use crate::memo::config::Config;
 use crate::memo::leases::Holding;
 use crate::memo::marking::Start;
-use crate::memo::obtain::MAX_FAILURES;
-use crate::memo::outcome::Outcome;
+use crate::memo::outcome::{Outcome, Past};
 use crate::store::{Lock, Notice, Release, Store};
 
 /// How long after the store could not be asked it is asked again what became of a promise.
@@ -33,8 +32,11 @@ pub(super) enum Heard<V> {
     Nothing,
     /// The lock was given back or taken away.
     Freed,
-    /// So many computations in a row broke off.
-    Broken(u32),
+    /// So many attempts in a row came to nothing, and how the last did.
+    Vain {
+        attempts: u32,
+        failed: bool,
+    },
     /// Work was started for so many times in a row, and somebody else is going to resolve the promise.
     Deferred(u32),
 }
@@ -201,11 +203,14 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     search.starts.hear(starts);
                     None
                 }
-                Heard::Broken(heard) => {
+                Heard::Vain { attempts, failed } => {
                     search.held = false;
-                    search.failures = search.failures.max(heard);
-                    let too_many = search.failures > MAX_FAILURES;
-                    too_many.then_some(Sought::Landed(Outcome::Again(search.failures), Moment::END))
+                    let heard = Past { attempts, failures: 0 };
+                    // The one who led it need not have known of those before.
+                    search.past = search.past.after(failed).or(heard);
+                    search.witnesses = self.shared.clock.tick();
+                    let over = !search.past.may_go_on();
+                    over.then_some(Sought::Landed(Outcome::Again(Some(search.past)), Moment::END))
                 }
             },
         )
@@ -293,7 +298,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 Heard::Landed(Outcome::Failed(Failure::remote(message)), Moment::END)
             }
             Notice::Released(Release::Stale) => Heard::Landed(Outcome::Stale, Moment::END),
-            Notice::Released(Release::Broken { failures }) => Heard::Broken(failures),
+            Notice::Released(Release::Broken { failures: attempts }) => Heard::Vain { attempts, failed: true },
+            Notice::Released(Release::Declined { attempts }) => Heard::Vain {
+                attempts,
+                failed: false,
+            },
             Notice::Deferred { starts } => Heard::Deferred(starts),
             Notice::Released(Release::Abandoned) | Notice::Invalidated => Heard::Freed,
             Notice::Reread => Heard::Again,

@@ -8,6 +8,7 @@ use crate::codec::Codec;
 use crate::memo::claim::Claim;
 use crate::memo::leases::Holding;
 use crate::memo::marking::Start;
+use crate::memo::outcome::Past;
 use crate::store::{Lock, Release, Store};
 
 impl<St: Store, C: Codec> Keeper<St, C> {
@@ -52,7 +53,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             asked_at,
             start: generation.map(|generation| Start { generation, asked }),
         };
-        let mut search = Search::new(0);
+        let mut search = Search::new(Past::default());
         let _ended = self.lead(granted, &mut search, &mut holding, &landing).await;
     }
 }

@@ -101,7 +101,7 @@ impl GrpcMethod {
     }
 
     /// How long to keep a reply with this status, which is a number or a `tonic::Code`. Defaults to not at all but for
-    /// OK: a failure goes to those who wait at that moment, and to nobody later.
+    /// OK: a failure is not stored. Which of them go to those who wait, [`Unconfirmed`](super::super::Unconfirmed) says.
     ///
     /// A reply that says itself how long it is fresh is kept no longer than that.
     pub fn status_ttl(mut self, status: impl Into<i32>, ttl: Duration) -> Self {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::MemoLockLayer;
-use crate::middleware::policy::response::ServerError;
+use crate::middleware::policy::response::Unconfirmed;
 use crate::store::Store;
 
 impl<St: Store, K> MemoLockLayer<St, K> {
@@ -99,11 +99,11 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
-    /// What becomes of those who wait where the inner service answers with a server error. Defaults to
-    /// [`ServerError::Share`].
+    /// What becomes of those who wait for a response of which nothing says that it is for others: a redirect, most errors.
+    /// Defaults to [`Unconfirmed::Confirm`]: one of them asks next, and a failure is shared once it is the second.
     #[must_use]
-    pub fn on_server_error(mut self, on_server_error: ServerError) -> Self {
-        self.settings.responses.on_server_error = on_server_error;
+    pub fn on_unconfirmed(mut self, on_unconfirmed: Unconfirmed) -> Self {
+        self.settings.responses.on_unconfirmed = on_unconfirmed;
         self
     }
 }

@@ -49,6 +49,11 @@ pub(crate) fn at_end(sharing: Sharing, response: &Ended<'_>) -> Result<Sharing, 
     }
 }
 
+/// Whether it ends a call of gRPC that failed.
+pub(super) fn is_failed_call(response: &Ended<'_>) -> bool {
+    matches!(Grpc::of(response), Grpc::Error)
+}
+
 /// What a response is to gRPC, where the status of HTTP says nothing (gRPC over HTTP/2, "Responses").
 enum Grpc {
     /// Not gRPC.

@@ -1,15 +1,22 @@
 //! Which replies of gRPC methods are shared or stored, which only their ends tell.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::header::EXPIRES;
 
 use super::ending::{self, Ended, Incomplete};
-use super::freshness::Terms;
-use super::response::{Reason, ResponseRules, Sharing};
+use super::freshness::{Said, Terms};
+use super::response::{Reason, ResponseRules, Sharing, Unconfirmed};
 use super::targeted;
 use crate::middleware::grpc::{Framing, is_call};
+
+const UNKNOWN: i32 = 2;
+const NOT_FOUND: i32 = 5;
+const UNIMPLEMENTED: i32 = 12;
+const INTERNAL: i32 = 13;
+const UNAVAILABLE: i32 = 14;
+const DATA_LOSS: i32 = 15;
 
 /// What is stored of a gRPC method's replies.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +41,7 @@ pub(crate) fn at_end(
 ) -> Result<Sharing, Incomplete> {
     let ended = ending::at_end(sharing, response)?;
     let Some(grpc) = &rules.grpc else {
-        return Ok(ended);
+        return Ok(confirmed(ended, response, rules));
     };
     if matches!(ended, Sharing::Pass(_)) {
         return Ok(ended);
@@ -53,8 +60,26 @@ pub(crate) fn at_end(
         .and_then(|status| grpc.ttl_of(status));
     Ok(match ttl {
         Some(ttl) if !rules.no_store => failed(sharing, ttl, response, rules),
-        _ => ended,
+        _ => confirmed(ended, response, rules),
     })
+}
+
+/// The same, but a call that failed is for its own caller where nothing says that others would fail alike.
+fn confirmed(ended: Sharing, response: &Ended<'_>, rules: &ResponseRules) -> Sharing {
+    let is_share = matches!(ended, Sharing::Share) && rules.on_unconfirmed != Unconfirmed::Share;
+    if !is_share || !ending::is_failed_call(response) {
+        return ended;
+    }
+    let said = Said::by(response.headers, &rules.targets, SystemTime::now());
+    if said.is_ok_and(|said| said.forbidden.is_none() && said.is_fresh()) {
+        return ended;
+    }
+    match status(response) {
+        // What they say, they say of the method and the message, which the key has.
+        Some(NOT_FOUND | UNIMPLEMENTED) => ended,
+        Some(UNKNOWN | INTERNAL | UNAVAILABLE | DATA_LOSS) | None => Sharing::Pass(Reason::Failure),
+        Some(_) => Sharing::Pass(Reason::Unconfirmed),
+    }
 }
 
 /// The terms of a failure that is to be kept for `ttl`, or less if it says so itself.

@@ -36,8 +36,8 @@ pub(crate) struct ResponseRules {
     pub(crate) early_refresh: f64,
     /// How long it is remembered that a response is not one to share. Defaults to 120 seconds.
     pub(crate) pass_marker: Duration,
-    /// What becomes of those who wait where the inner service answers with a server error.
-    pub(crate) on_server_error: ServerError,
+    /// What becomes of those who wait for a response of which nothing says that it is for all.
+    pub(crate) on_unconfirmed: Unconfirmed,
     pub(crate) random: Random,
     /// What becomes of a response that sets a cookie.
     pub(crate) set_cookie: SetCookie,
@@ -93,7 +93,7 @@ impl Default for ResponseRules {
             ttl_jitter: Self::DEFAULT_TTL_JITTER,
             early_refresh: 0.0,
             pass_marker: Self::DEFAULT_PASS_MARKER,
-            on_server_error: ServerError::default(),
+            on_unconfirmed: Unconfirmed::default(),
             random: Random::default(),
             set_cookie: SetCookie::default(),
             targets: Arc::new([HeaderName::from_static("cdn-cache-control")]),
@@ -107,16 +107,33 @@ impl Default for ResponseRules {
     }
 }
 
-/// What becomes of those who wait where the inner service answers with a server error (500 to 599).
+/// What becomes of those who wait for a response that is *unconfirmed*: nothing says that it is for others than the one
+/// who asked.
 ///
-/// Set with [`MemoLockLayer::on_server_error`](crate::MemoLockLayer::on_server_error).
+/// A response is for all if it says so, with freshness of its own; if its handler says so, with
+/// [`MemoControl::ttl`](super::MemoControl::ttl); if the layer does, with
+/// [`status_ttl`](crate::MemoLockLayer::status_ttl); or if its status is one that is cacheable by default (RFC 9110,
+/// section 15.1): 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501. All others, redirects by `User-Agent`, 400, 401,
+/// 403, 413, 429, 431, 500, 503, may be what one request has provoked. Of a gRPC call, the status in its trailers counts:
+/// OK, `NOT_FOUND` and `UNIMPLEMENTED` are for all, and `UNKNOWN`, `INTERNAL`, `UNAVAILABLE` and `DATA_LOSS` are failures
+/// as statuses from 500 on are.
+///
+/// Set with [`MemoLockLayer::on_unconfirmed`](crate::MemoLockLayer::on_unconfirmed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum ServerError {
-    /// They get the same response: an inner service in trouble is not asked again by each of them. It is not stored.
+pub enum Unconfirmed {
+    /// It goes to its own client, and exactly one of those who wait, in the whole cluster, asks next. Where both fail, all
+    /// have the second failure: an inner service in trouble is asked twice. Where neither gives anything for all, they go
+    /// their own way, in parallel. Nothing of it is stored or remembered.
+    ///
+    /// The one who asks next has waited since before the first attempt ended. That it is another client than the first,
+    /// no layer can know: who sends two such requests at once, and is the eldest of those who wait, can fail for all who
+    /// wait at that moment.
     #[default]
+    Confirm,
+    /// They get the same response. It is not stored.
     Share,
-    /// One of them asks the inner service again, and leads the others: three times, then all of them ask for themselves.
+    /// As `Confirm`, but a failure is never shared either: after the second all go their own way.
     HandOver,
 }
 
@@ -161,6 +178,10 @@ impl Sharing {
 pub(crate) enum Reason {
     /// The status makes sense to its own request only.
     Status,
+    /// Nothing says that it is for others.
+    Unconfirmed,
+    /// The same, of a failure.
+    Failure,
     /// `Cache-Control: no-store`.
     NoStore,
     /// `Cache-Control: no-cache`.
@@ -194,6 +215,8 @@ impl Reason {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Status => "status",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Failure => "failure",
             Self::NoStore => "no-store",
             Self::NoCache => "no-cache",
             Self::Private => "private",
@@ -226,7 +249,9 @@ impl Reason {
             | Self::TooLarge
             | Self::HeadersTooLarge => true,
             // Of this request, or of this moment.
-            Self::Status | Self::Credentials | Self::Messages | Self::NoRoom => false,
+            Self::Status | Self::Unconfirmed | Self::Failure | Self::Credentials | Self::Messages | Self::NoRoom => {
+                false
+            }
         }
     }
 }
@@ -254,9 +279,32 @@ pub(crate) fn at_head(head: &Head<'_>, rules: &ResponseRules, now: SystemTime) -
         Sharing::Store(terms)
     } else if terms.no_cache {
         Sharing::Pass(Reason::NoCache)
-    } else {
+    } else if rules.on_unconfirmed == Unconfirmed::Share || is_confirmed(head, &said, rules) {
         Sharing::Share
+    } else {
+        Sharing::Pass(match head.status.is_server_error() {
+            true => Reason::Failure,
+            false => Reason::Unconfirmed,
+        })
     }
+}
+
+/// Whether something says that the response is for others than the one who asked.
+fn is_confirmed(head: &Head<'_>, said: &Said, rules: &ResponseRules) -> bool {
+    let control = head.control;
+    is_heuristic(head.status)
+        || (said.forbidden.is_none() && said.is_fresh())
+        || control.ttl.is_some()
+        || control.deferred
+        || !rules.ttl_of(head.status).is_zero()
+}
+
+/// Whether a status says by itself that the response is for all who ask for its target (RFC 9110, 15.1), parts excepted.
+pub(crate) fn is_heuristic(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+    )
 }
 
 /// Finds what forbids to share a response (RFC 9111, 3, and what this crate adds to it), else what it says of itself.

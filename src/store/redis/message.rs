@@ -6,7 +6,8 @@
 //! | `stored` | a value was stored that is too large to publish: read the key |
 //! | `pass` | there is a result, but not one to share |
 //! | `released` | the lock was given back without a result |
-//! | `broken N` | the computation broke off, as so many did in a row: 1 to 999, in decimal |
+//! | `broken N` | the computation failed, and so many attempts in a row came to nothing: 1 to 999, in decimal |
+//! | `declined N` | there is a result for its own caller only, and so many attempts in a row came to nothing: 1 to 999 |
 //! | `deferred N` | work on the value was started for the *N*th time in a row, and somebody else is going to resolve it; 1 to 999 |
 //! | `stale` | the computation failed; a stale stored value may stand in for its result |
 //! | `invalidated` | value and lock were removed |
@@ -28,6 +29,7 @@ pub(super) const INVALIDATED: &[u8] = b"invalidated";
 const PASS: &[u8] = b"pass";
 const RELEASED: &[u8] = b"released";
 const BROKEN: &[u8] = b"broken ";
+const DECLINED: &[u8] = b"declined ";
 const DEFERRED: &[u8] = b"deferred ";
 const STALE: &[u8] = b"stale";
 const FAILED: &[u8] = b"failed ";
@@ -43,6 +45,7 @@ pub(super) fn release(reason: &Release, inline_limit: usize) -> Vec<u8> {
         Release::Abandoned => RELEASED.to_vec(),
         Release::Pass => PASS.to_vec(),
         Release::Broken { failures } => counted(BROKEN, *failures),
+        Release::Declined { attempts } => counted(DECLINED, *attempts),
         Release::Stale => STALE.to_vec(),
         Release::Failed(error) => [FAILED, error.message().as_bytes()].concat(),
         Release::Shared(value) => match value.bytes() {
@@ -84,6 +87,10 @@ pub(super) fn parse(payload: &Bytes) -> Option<Notice> {
     if let Some(token) = payload.strip_prefix(KEPT) {
         let token = std::str::from_utf8(token).ok()?.parse().ok()?;
         return Some(Notice::Kept(token));
+    }
+    if let Some(digits) = payload.strip_prefix(DECLINED) {
+        let attempts = count(digits)?;
+        return Some(Notice::Released(Release::Declined { attempts }));
     }
     if let Some(digits) = payload.strip_prefix(DEFERRED) {
         let starts = count(digits)?;
@@ -135,6 +142,11 @@ mod tests {
                 panic!("{notice:?}");
             };
             assert_eq!(failures, expected);
+            let notice = round_trip(&Release::Declined { attempts: said });
+            let Notice::Released(Release::Declined { attempts }) = notice else {
+                panic!("{notice:?}");
+            };
+            assert_eq!(attempts, expected);
         }
         for text in ["", "out of  cheese", "größer\nals"] {
             let notice = round_trip(&Release::Failed(RemoteError::new(text)));
@@ -221,6 +233,8 @@ mod tests {
             b"broken 1 ",
             b"deferred",
             b"deferred 0",
+            b"declined",
+            b"declined 0",
             b"deferred x",
             b"stale ",
             b"\0\0\0\0",

@@ -90,7 +90,7 @@ const REPLIES: [Reply; 6] = [
         what: "a failure behind a message",
         head: &[PROTO],
         messages: 1,
-        trailers: Some(&[("grpc-status", "13"), ("x-cost", "17")]),
+        trailers: Some(&[("grpc-status", "12"), ("x-cost", "17")]),
         kept: false,
     },
     Reply {

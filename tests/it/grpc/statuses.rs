@@ -15,10 +15,7 @@ use super::raw::frames;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_goes_to_all_who_wait_and_to_nobody_later() {
     let nodes = Nodes::pair().await;
-    for (round, code) in [Code::NotFound, Code::Unavailable, Code::Internal]
-        .into_iter()
-        .enumerate()
-    {
+    for (round, code) in [Code::NotFound, Code::Unimplemented].into_iter().enumerate() {
         let order = failing(&format!("{code:?}"), code);
         let calls: Vec<_> = (0..10).map(|_| make(&nodes.clients[0], order.clone())).collect();
         nodes.workshop.gate.reached_by(3 * round + 1).await;
@@ -47,13 +44,54 @@ async fn a_failure_goes_to_all_who_wait_and_to_nobody_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_may_be_provoked_is_its_own_and_a_second_failure_is_for_all() {
+    const CALLS: usize = 6;
+    let nodes = Nodes::pair().await;
+    let mut before = 0;
+    for (code, is_shared) in [
+        (Code::Unauthenticated, false),
+        (Code::PermissionDenied, false),
+        (Code::InvalidArgument, false),
+        (Code::FailedPrecondition, false),
+        (Code::ResourceExhausted, false),
+        (Code::Cancelled, false),
+        (Code::Aborted, false),
+        (Code::AlreadyExists, false),
+        (Code::Unavailable, true),
+        (Code::Internal, true),
+        (Code::Unknown, true),
+        (Code::DataLoss, true),
+    ] {
+        let order = failing(&format!("{code:?}"), code);
+        let calls: Vec<_> = (0..CALLS).map(|_| make(&nodes.clients[0], order.clone())).collect();
+        nodes.workshop.gate.reached_by(before + 1).await;
+        nodes.waiting(CALLS as u64 - 1).await;
+        nodes.workshop.gate.open();
+        let mut own = Vec::new();
+        for made in ended(calls).await {
+            let status = made.expect_err("a failure");
+            assert_eq!((status.code(), status.details()), (code, &order.details[..]));
+            own.push(execution_of(&status) - before);
+        }
+        own.sort_unstable();
+        own.dedup();
+        // Those who are not back yet when the second has failed have that made once more.
+        assert_eq!(own.len() < CALLS, is_shared, "{code:?}: {own:?}");
+        assert!(own.len() > 1, "{code:?}: {own:?}");
+        nodes.settled().await;
+        before = nodes.workshop.executions();
+        nodes.workshop.gate.take_back();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failure_is_the_same_byte_for_byte() {
     let nodes = Nodes::pair().await;
-    let order = failing("bytes", Code::FailedPrecondition);
+    let order = failing("bytes", Code::NotFound);
     nodes.workshop.gate.let_go(1);
     let raw = nodes.servers[0].raw().await;
     let original = frames(raw.order(PLAIN, &[], &order)).await;
-    assert_eq!((original.grpc_status(), original.trailers_only), ("9", true));
+    assert_eq!((original.grpc_status(), original.trailers_only), ("5", true));
     assert_eq!(
         original.head["grpc-message"],
         "order%20bytes:%20as%20asked,%20100%20%25%0A"

@@ -42,4 +42,5 @@ mod stale;
 mod streaming;
 mod succession;
 mod tags;
+mod unconfirmed;
 mod vary;

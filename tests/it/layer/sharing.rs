@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::advance;
+use tower_memolock::middleware::Unconfirmed;
 
 use super::fixture::{
     Gate, Inner, Node, TestBody, answer, bodies, fresh, get, pair, send, send_many, settle, text, with,
@@ -62,7 +63,7 @@ async fn an_immediately_stale_response_is_shared_and_not_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn server_errors_are_shared_with_those_who_wait_and_not_stored() {
+async fn server_errors_are_shared_and_not_stored_where_that_is_wanted() {
     for status in [500, 503, 599] {
         let gate = Gate::new();
         let inner = gated(&gate, move |call| {
@@ -70,7 +71,8 @@ async fn server_errors_are_shared_with_those_who_wait_and_not_stored() {
             *reply.status_mut() = status.try_into().expect("a status");
             reply
         });
-        let nodes = pair(&inner, |layer| layer.ttl(Duration::from_secs(60)));
+        let set = |layer: tower_memolock::MemoLockLayer<_>| layer.on_unconfirmed(Unconfirmed::Share);
+        let nodes = pair(&inner, |layer| set(layer).ttl(Duration::from_secs(60)));
         assert_eq!(stampede(&nodes, &gate).await, ["1"; 100], "{status}");
         assert_eq!(stampede(&nodes, &gate).await, ["2"; 100], "{status}");
     }

@@ -20,13 +20,13 @@ fn failing(gate: &Gate, failures: usize) -> Inner {
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_waiters_try_one_after_another_and_then_everybody_at_once() {
+async fn one_waiter_tries_and_then_everybody_at_once() {
     const REQUESTS: usize = 12;
     let gate = Gate::new();
     let inner = failing(&gate, usize::MAX);
     let [node, _] = pair(&inner, |layer| layer);
     let asked: Vec<_> = (0..REQUESTS).map(|_| send(&node, get("/"))).collect();
-    for leader in 1..=4 {
+    for leader in 1..=2 {
         gate.reached_by(leader).await;
         settle().await;
         assert_eq!(gate.reached(), leader, "exactly one takes over");
@@ -44,7 +44,7 @@ async fn three_waiters_try_one_after_another_and_then_everybody_at_once() {
 #[tokio::test(start_paused = true)]
 async fn failures_on_two_nodes_are_handed_on_one_at_a_time() {
     const REQUESTS: usize = 20;
-    const FAILURES: usize = 3;
+    const FAILURES: usize = 1;
     let gate = Gate::new();
     let inner = failing(&gate, FAILURES);
     let nodes = pair(&inner, |layer| layer);
@@ -83,7 +83,7 @@ async fn failures_on_two_nodes_without_end_leave_nobody_without_an_answer() {
 async fn who_goes_directly_after_failures_gets_a_response_that_is_not_stored() {
     const REQUESTS: usize = 8;
     let gate = Gate::new();
-    let inner = failing(&gate, 4);
+    let inner = failing(&gate, 2);
     gate.open();
     let [node, _] = pair(&inner, |layer| layer);
     let asked: Vec<_> = (0..REQUESTS).map(|_| send(&node, get("/"))).collect();
@@ -94,6 +94,6 @@ async fn who_goes_directly_after_failures_gets_a_response_that_is_not_stored() {
         }
     }
     answered.sort();
-    assert_eq!(answered, ["5", "6", "7", "8"]);
+    assert_eq!(answered, ["3", "4", "5", "6", "7", "8"]);
     assert_eq!(super::fixture::answer(send(&node, get("/"))).await.body, "9");
 }

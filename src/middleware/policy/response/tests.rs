@@ -94,13 +94,45 @@ fn status_decides_where_the_response_does_not_say() {
         let public = [("cache-control", "public")];
         assert_eq!(head(status, &public, None), Share, "{status}");
     }
-    for status in [201, 202, 205, 302, 303, 307, 404, 405, 410, 414, 451, 299] {
+    for status in [404, 405, 410, 414, 501] {
         assert_eq!(head(status, &[], Some(9)), Share, "{status}");
+    }
+    for status in [
+        201, 202, 205, 302, 303, 307, 400, 401, 403, 408, 413, 421, 425, 429, 431, 451, 299,
+    ] {
+        assert_eq!(head(status, &[], Some(9)), Pass(Reason::Unconfirmed), "{status}");
+        let stale = [("cache-control", "max-age=0")];
+        assert_eq!(head(status, &stale, Some(9)), Pass(Reason::Unconfirmed), "{status}");
+    }
+    for status in [201, 202, 205, 302, 303, 307, 404, 405, 410, 414, 451, 299] {
         let explicit = [("cache-control", "max-age=60")];
         assert_eq!(head(status, &explicit, None), store(60), "{status}");
     }
-    for status in [500, 501, 502, 503, 504, 599] {
-        assert_eq!(head(status, &[], Some(9)), Share, "{status}");
+    for status in [500, 502, 503, 504, 599] {
+        assert_eq!(head(status, &[], Some(9)), Pass(Reason::Failure), "{status}");
+    }
+}
+
+#[test]
+fn what_somebody_says_is_for_all_whatever_the_status() {
+    let rules = ResponseRules::default();
+    let silent = MemoControl::new();
+    for status in [302, 403, 500] {
+        let aged = [("cache-control", "max-age=60"), ("age", "60")];
+        assert_eq!(judged(status, &aged, &rules, &silent), Share, "{status}");
+        let handler = MemoControl::new().ttl(Duration::ZERO);
+        assert_eq!(judged(status, &[], &rules, &handler), Share, "{status}");
+        let share = ResponseRules {
+            on_unconfirmed: Unconfirmed::Share,
+            ..ResponseRules::default()
+        };
+        assert_eq!(judged(status, &[], &share, &silent), Share, "{status}");
+        let by_status = ResponseRules {
+            status_ttl: Arc::new([(StatusCode::from_u16(status).expect("a status"), Duration::from_secs(1))]),
+            no_store: true,
+            ..ResponseRules::default()
+        };
+        assert_eq!(judged(status, &[], &by_status, &silent), Share, "{status}");
     }
 }
 
@@ -110,7 +142,6 @@ fn errors_stay_for_seconds_even_where_they_say_longer() {
         let explicit = |value| [("cache-control", value)];
         assert_eq!(head(status, &explicit("max-age=60"), Some(9)), store(10), "{status}");
         assert_eq!(head(status, &explicit("max-age=3"), Some(9)), store(3), "{status}");
-        assert_eq!(head(status, &[], Some(9)), Share, "{status}");
     }
 }
 
@@ -138,7 +169,7 @@ fn route_and_handler_come_before_the_response() {
         (200, &[cc("no-store")], Err(Pass(Reason::NoStore))),
         (200, &[cc("private")], Err(Pass(Reason::Private))),
         (200, &[("set-cookie", "a=b")], Err(Pass(Reason::SetCookie))),
-        (500, &[], Err(Share)),
+        (500, &[], Err(Pass(Reason::Failure))),
         (404, &[cc("max-age=60")], Ok(60)),
     ] {
         assert_eq!(
@@ -160,7 +191,7 @@ fn route_and_handler_come_before_the_response() {
         (404, &[cc("max-age=60")], Ok(60)),
         (200, &[], Err(Share)),
         (301, &[], Ok(9)),
-        (500, &[], Err(Share)),
+        (500, &[], Err(Pass(Reason::Failure))),
     ] {
         assert_eq!(
             fresh_for(status, lines, &by_status, &silent),
