@@ -71,7 +71,7 @@ async fn main() -> Result<(), BoxError> {
         // Over Redis, what takes longer is taken over by another process, before this one is gone.
         let grace = support::GRACE_OF_LEASES;
         tokio::join!(reports.shutdown_within(grace), rates_layer.shutdown_within(grace));
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         result = axum::serve(listener, app).with_graceful_shutdown(stop) => Ok(result?),

@@ -92,6 +92,30 @@ fn one_of_two_waiters_leads_and_both_are_answered() {
     });
 }
 
+/// The lease no longer vouches for the result to those who came later: they leave at once, and the others are answered.
+#[test]
+fn those_who_are_dismissed_leave_before_the_end() {
+    explore(|| {
+        let clock = Clock::new();
+        let (flight, leading) = TestFlight::start(clock.tick());
+        assert!(flight.offer(Lead::new(&Arc::default())).is_ok());
+        let Turn::Lead(lead) = block_on(leading) else {
+            panic!("the only one leads");
+        };
+        let early = Flight::join(&flight, clock.tick()).expect("not over");
+        let confirmed = clock.tick();
+        let late = Flight::join(&flight, clock.tick()).expect("not over");
+        assert!(flight.has_joined(confirmed));
+        let early = thread::spawn(move || matches!(block_on(early), Turn::Landed(7)));
+        let late = thread::spawn(move || matches!(block_on(late), Turn::Late));
+        flight.dismiss(confirmed);
+        assert!(late.join().unwrap());
+        flight.land(7, confirmed);
+        assert!(early.join().unwrap());
+        drop(lead);
+    });
+}
+
 #[test]
 fn a_waiter_that_leaves_while_it_is_offered_the_lead_passes_it_on() {
     explore(|| {

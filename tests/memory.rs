@@ -51,10 +51,11 @@ async fn answer(mut stream: TcpStream) {
             }
         }
         let text = String::from_utf8_lossy(&request);
-        let bytes: usize = match text.split('/').nth(2).and_then(|bytes| bytes.parse().ok()) {
-            Some(bytes) => bytes,
-            None => 2_000_000,
-        };
+        let bytes: usize = text
+            .split('/')
+            .nth(2)
+            .and_then(|bytes| bytes.parse().ok())
+            .unwrap_or(2_000_000);
         let lifetime = if text.contains("/large") {
             "no-store"
         } else {

@@ -16,16 +16,6 @@ impl Moment {
     pub(crate) const END: Self = Self(u64::MAX);
 }
 
-impl Moment {
-    pub(crate) const fn as_u64(self) -> u64 {
-        self.0
-    }
-
-    pub(crate) const fn from_u64(count: u64) -> Self {
-        Self(count)
-    }
-}
-
 impl Clock {
     pub(crate) fn new() -> Self {
         Self(AtomicU64::new(1))

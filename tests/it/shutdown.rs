@@ -318,9 +318,8 @@ async fn what_takes_longer_than_the_grace_is_taken_over_and_a_second_word_cuts_i
         let grace = LEASE / 2;
         let told = tokio::time::Instant::now();
         let second = async {
-            match cut {
-                true => here.shutdown().await,
-                false => {}
+            if cut {
+                here.shutdown().await;
             }
         };
         tokio::join!(here.shutdown_within(grace), second);

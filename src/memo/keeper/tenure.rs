@@ -4,34 +4,42 @@
 //! computed under it to every caller who came before that question: no invalidation that they may know of came after the
 //! computation began. Where the store can no longer be asked, the later ones have to ask again.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::memo::clock::Moment;
 
 /// The moments at which the store was asked for the lease and said that it is held.
-pub(super) struct Tenure {
-    first: AtomicU64,
-    last: AtomicU64,
+pub(super) struct Tenure(Mutex<Known>);
+
+struct Known {
+    first: Moment,
+    last: Moment,
 }
 
 impl Tenure {
     /// There is no lease that could be taken away, and so nothing that has to be vouched for.
     pub(super) fn none() -> Self {
-        Self {
-            first: Moment::END.as_u64().into(),
-            last: Moment::END.as_u64().into(),
-        }
+        Self(Mutex::new(Known {
+            first: Moment::END,
+            last: Moment::END,
+        }))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store was asked for the lease at that moment, and granted it.
     pub(super) fn begin(&self, asked: Moment) {
-        self.first.store(asked.as_u64(), Ordering::Relaxed);
-        self.extend(asked);
+        *self.known() = Known {
+            first: asked,
+            last: asked,
+        };
     }
 
     /// The lease was still held when the store was asked at that moment.
     pub(super) fn extend(&self, asked: Moment) {
-        self.last.store(asked.as_u64(), Ordering::Relaxed);
+        self.known().last = asked;
     }
 
     /// What is computed from here on is computed without a lease.
@@ -41,12 +49,12 @@ impl Tenure {
 
     /// Callers who came before this moment came before the computation began.
     pub(super) fn first(&self) -> Moment {
-        Moment::from_u64(self.first.load(Ordering::Relaxed))
+        self.known().first
     }
 
     /// Callers who came before this moment know of no invalidation that came after the computation began.
     pub(super) fn last(&self) -> Moment {
-        Moment::from_u64(self.last.load(Ordering::Relaxed))
+        self.known().last
     }
 }
 

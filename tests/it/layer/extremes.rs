@@ -104,7 +104,7 @@ async fn every_time_that_can_be_set_can_be_any_with_redis() {
 async fn timeouts_of_a_redis_store_can_be_any() {
     let redis = RedisServer::start();
     for time in [Duration::from_secs(u64::MAX / 1000), Duration::MAX] {
-        let store = RedisStore::builder(&redis.url()).timeout(time).connect_timeout(time);
+        let store = RedisStore::builder(redis.url()).timeout(time).connect_timeout(time);
         let store = store.connect().await.expect("a store");
         let memo = MemoLock::new(store, "t");
         let value = memo.get_or_compute(format!("{}", time.as_secs()), || async {
@@ -113,7 +113,7 @@ async fn timeouts_of_a_redis_store_can_be_any() {
         assert_eq!(value.await.unwrap(), "x");
     }
     for time in [Duration::ZERO, Duration::from_nanos(1)] {
-        let Ok(store) = RedisStore::builder(&redis.url()).timeout(time).connect().await else {
+        let Ok(store) = RedisStore::builder(redis.url()).timeout(time).connect().await else {
             continue;
         };
         let memo = MemoLock::new(store, "t");
