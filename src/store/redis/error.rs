@@ -25,6 +25,7 @@ pub(super) enum Verdict {
 
 pub(super) fn verdict(error: &ServerError) -> Verdict {
     match error.code() {
+        _ if closes_connection(error) => Verdict::Replace,
         "LOADING" | "NOAUTH" | "DENIED" => Verdict::Replace,
         "READONLY" | "MASTERDOWN" => Verdict::Elsewhere,
         "CLUSTERDOWN" => Verdict::Astray,
@@ -35,6 +36,12 @@ pub(super) fn verdict(error: &ServerError) -> Verdict {
 /// Whether only a node of a Redis Cluster says so.
 pub(super) fn is_of_cluster(error: &ServerError) -> bool {
     matches!(error.code(), "MOVED" | "ASK" | "CROSSSLOT")
+}
+
+/// Whether the server closes the connection with this answer, as it does on an argument over its `proto-max-bulk-len`. What
+/// arrives first, the answer or the end, is a matter of chance.
+fn closes_connection(error: &ServerError) -> bool {
+    error.details().is_some_and(|text| text.starts_with("Protocol error"))
 }
 
 /// A node of a Redis Cluster would not serve a key, to somebody who takes it for a server of its own.
@@ -51,6 +58,9 @@ pub(super) fn rejected(error: &ServerError) -> StoreError {
     if error.code() == "CLUSTERDOWN" {
         let source = RedisError::from(error.clone());
         return StoreError::with_source(StoreErrorKind::Unavailable, source);
+    }
+    if closes_connection(error) {
+        return unanswered(error.clone().into());
     }
     StoreError::with_source(StoreErrorKind::Rejected, RedisError::from(error.clone()))
 }

@@ -31,7 +31,7 @@ impl<'a> Keyspace<'a> {
     }
 
     /// The key of a result that is not stored, and kept for a moment for those who wait. An id that is derived from parts ends
-    /// in a brace, so this is no value's.
+    /// in a brace, so this is no value's of theirs; and nobody asks for an id with a token in it that is random.
     pub(super) fn kept(self, token: Token) -> String {
         format!("{}~{token}", self.value())
     }

@@ -107,19 +107,23 @@ impl Store for RedisStore {
 
     async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
         let keys = self.keys(address);
-        if let Release::Shared(value) = &reason
-            && !keys.is_common()
-            && value.bytes()?.len() > self.inner.inline_limit
-        {
-            return self.keep(address, token, &value.bytes()?).await;
-        }
-        let token = token.to_string();
-        let (channel, promise) = (keys.control(), keys.promise());
         // Other members of the family wait for it as well, and listen nowhere else.
         let common = match &reason {
-            Release::Shared(value) if keys.is_common() && value.stamp().is_none() => Some(value.bytes()?),
+            Release::Shared(value) => {
+                let bytes = value.bytes()?;
+                if self.inner.oversized.includes(address, bytes.len()) {
+                    return self.give_back(keys, token).await;
+                }
+                let is_common = keys.is_common() && value.stamp().is_none();
+                if !is_common && bytes.len() > self.inner.inline_limit {
+                    return self.keep(address, token, &bytes).await;
+                }
+                is_common.then_some(bytes)
+            }
             _ => None,
         };
+        let token = token.to_string();
+        let (channel, promise) = (keys.control(), keys.promise());
         let limit = if common.is_some() {
             usize::MAX
         } else {
@@ -127,9 +131,13 @@ impl Store for RedisStore {
         };
         let payload = message::release(&reason, limit);
         let args = [token.as_bytes(), channel.as_bytes(), &payload];
-        let common = common.iter().flat_map(|bytes| [promise.as_bytes(), bytes]);
-        let args: Vec<&[u8]> = args.into_iter().chain(common).collect();
-        self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await
+        let published = common.iter().flat_map(|bytes| [promise.as_bytes(), bytes]);
+        let args: Vec<&[u8]> = args.into_iter().chain(published).collect();
+        let released = self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await;
+        if let Some(bytes) = &common {
+            self.note_unanswered(address, bytes.len(), &released);
+        }
+        released
     }
 
     async fn kept(&self, address: &Address, token: Token) -> Result<Option<Value>, StoreError> {
@@ -202,31 +210,43 @@ impl RedisStore {
             return Err(error::too_large());
         }
         let committed = self.run(keys, &script::COMMIT, &[&keys.lock(), key], args).await;
-        if matches!(&committed, Err(error) if error.kind() == StoreErrorKind::Timeout) {
+        self.note_unanswered(address, bytes, &committed);
+        committed
+    }
+
+    /// Remembers the size of what was sent, if the connection brought no answer to it.
+    fn note_unanswered<T>(&self, address: &Address, bytes: usize, answer: &Result<T, StoreError>) {
+        if matches!(answer, Err(error) if error.kind() == StoreErrorKind::Timeout) {
             self.inner.oversized.note(address, bytes);
         }
-        committed
+    }
+
+    /// Gives the lock back without a result. One of those who wait computes for itself.
+    async fn give_back(&self, keys: Keyspace<'_>, token: Token) -> Result<bool, StoreError> {
+        let (token, channel) = (token.to_string(), keys.control());
+        let payload = message::release(&Release::Abandoned, 0);
+        let args = [token.as_bytes(), channel.as_bytes(), &payload];
+        self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await
     }
 
     /// Gives the lock back, and keeps a result for those who wait at this moment, if there are any.
     async fn keep(&self, address: &Address, token: Token, bytes: &[u8]) -> Result<bool, StoreError> {
         let keys = self.keys(address);
         let (lock, own, channel) = (keys.lock(), token.to_string(), keys.control());
-        // Says nothing to those who hear it: there is no value yet.
-        let sound = [own.as_bytes(), channel.as_bytes(), message::STORED];
-        match script::SOUND.answer(&self.inner.link, keys, &[&lock], &sound).await? {
-            2 => {}
-            given_back => return Ok(given_back == 1),
+        // What is published plainly in a cluster is counted where it is published, and heard on all nodes.
+        if !(self.inner.link.is_cluster() && keys.is_common()) {
+            // Says nothing to those who hear it: there is no value yet.
+            let sound = [own.as_bytes(), channel.as_bytes(), message::STORED];
+            match script::SOUND.answer(&self.inner.link, keys, &[&lock], &sound).await? {
+                2 => {}
+                given_back => return Ok(given_back == 1),
+            }
         }
         let (ttl, payload) = (millis(KEPT).to_string(), message::kept(token));
         let args = [own.as_bytes(), bytes, ttl.as_bytes(), channel.as_bytes(), &payload];
         match self.commit_to(address, &keys.kept(token), &args).await {
-            // The server is full, or the result is too large for it. One of those who wait computes for itself.
-            Err(error) if error.kind() == StoreErrorKind::Rejected => {
-                let payload = message::release(&Release::Abandoned, 0);
-                let args = [own.as_bytes(), channel.as_bytes(), &payload];
-                self.run(keys, &script::RELEASE, &[&lock], &args).await
-            }
+            // The server is full, or the result is too large for it.
+            Err(error) if error.kind() == StoreErrorKind::Rejected => self.give_back(keys, token).await,
             kept => kept,
         }
     }

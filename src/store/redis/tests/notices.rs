@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::server::Server;
 use super::{address, eventually, notice, private_address, reread};
 use crate::error::RemoteError;
-use crate::store::{Notice, Release, Store, Token, Value};
+use crate::store::{Notice, Release, Stamp, Store, Token, Value};
 
 const LEASE: Duration = Duration::from_secs(20);
 
@@ -127,4 +127,64 @@ async fn a_user_without_the_channels_is_told_to_read() {
         .await
         .unwrap();
     reread(&mut store.watch(&address("a"))).await;
+}
+
+/// One that has an envelope is not published as a promise, so nothing else reaches those who wait.
+#[tokio::test]
+async fn a_large_result_with_a_stamp_is_kept_under_any_id() {
+    let server = Server::start().await;
+    let store = server.builder().inline_limit(3).connect().await.unwrap();
+    for at in [address("a"), private_address()] {
+        let mut watch = store.watch(&at);
+        reread(&mut watch).await;
+        let token = Token::random();
+        store.acquire(&at, token, LEASE).await.unwrap();
+        let stamp = Stamp::new(
+            store.generation(&crate::key::Tag::from_literal("t")).await.unwrap(),
+            Vec::new(),
+        );
+        let value = Value::encoded("abcd").stamped(stamp);
+        assert!(store.release(&at, token, Release::Shared(value)).await.unwrap());
+        let heard = loop {
+            match notice(&mut watch).await {
+                Notice::Announced => {}
+                other => break other,
+            }
+        };
+        let Notice::Kept(token) = heard else {
+            panic!("{heard:?}");
+        };
+        let kept = store.kept(&at, token).await.unwrap().expect("what is kept");
+        assert!(kept.stamp().is_some());
+        assert!(store.lookup(&at).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_closed_the_connection_is_not_shared_either() {
+    let server = Server::start().await;
+    server.run::<()>("CONFIG SET proto-max-bulk-len 1mb").await;
+    let store = server.store().await;
+    let value = Value::encoded(vec![b' '; 2 << 20]);
+    for (id, committed) in [("a", true), ("b", false)] {
+        let (at, token) = (address(id), Token::random());
+        store.acquire(&at, token, LEASE).await.unwrap();
+        let reconnects = store.stats().commands.reconnects;
+        let refused = if committed {
+            store.commit(&at, token, &value, LEASE).await.map(drop)
+        } else {
+            store
+                .release(&at, token, Release::Shared(value.clone()))
+                .await
+                .map(drop)
+        };
+        assert_eq!(refused.unwrap_err().kind(), crate::StoreErrorKind::Timeout);
+        eventually(async || store.acquire(&at, token, LEASE).await.ok()).await;
+        assert_eq!(store.stats().commands.reconnects, reconnects + 1);
+        let refused = store.commit(&at, token, &value, LEASE).await.unwrap_err();
+        assert_eq!(refused.kind(), crate::StoreErrorKind::Rejected);
+        let released = store.release(&at, token, Release::Shared(value.clone())).await;
+        assert!(released.unwrap());
+        assert_eq!(store.stats().commands.reconnects, reconnects + 1);
+    }
 }
