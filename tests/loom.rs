@@ -16,6 +16,7 @@ mod audience;
 #[path = "../src/memo/clock.rs"]
 mod clock;
 #[path = "../src/memo/flight.rs"]
+#[expect(dead_code, reason = "what watches over computations")]
 mod flight;
 #[cfg(feature = "http")]
 #[path = "loom/streaming.rs"]

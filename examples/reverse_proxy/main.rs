@@ -27,6 +27,7 @@ mod support;
 
 mod connection;
 mod framing;
+mod impatient;
 mod options;
 mod own;
 mod rewrite;
@@ -99,7 +100,7 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
     let shared = ServiceBuilder::new()
         .map_request(move |request| target.rewrite(request))
         .layer(layer.clone())
-        .service(Upstream::new());
+        .service(Upstream::new(options.upstream_timeout));
     let service = service_fn(move |request| {
         let asker = Asker::of(&request);
         let answer = shared.clone().oneshot(request);

@@ -33,6 +33,10 @@ requests that arrive together, at any number of these proxies over one Redis, co
                                                                            [default: refuse]
   --lease DUR           how long a dead proxy may block a key              [default: 5s]
   --wait-timeout DUR    how long a request waits for another one           [default: 30s]
+  --upstream-timeout DUR
+                        how long the upstream may be silent: before the head of its response,
+                        once it has the request, and between two pieces of its body
+                                                                           [default: 60s]
   --max-body BYTES      longer bodies are passed through, never shared     [default: 8388608]
   --help                this text
 
@@ -51,6 +55,7 @@ pub(crate) struct Options {
     pub(crate) set_cookie: SetCookie,
     pub(crate) lease: Duration,
     pub(crate) wait_timeout: Duration,
+    pub(crate) upstream_timeout: Duration,
     pub(crate) max_body: u64,
 }
 
@@ -68,6 +73,7 @@ impl Options {
             let mut set_cookie = SetCookie::default();
             let mut lease = Duration::from_secs(5);
             let mut wait_timeout = Duration::from_secs(30);
+            let mut upstream_timeout = Duration::from_secs(60);
             let mut max_body = 8 * 1024 * 1024;
             while let Some(flag) = args.next()? {
                 match flag {
@@ -86,6 +92,7 @@ impl Options {
                     "--set-cookie" => set_cookie = cookies(&args.text(COOKIES)?)?,
                     "--lease" => lease = args.duration()?,
                     "--wait-timeout" => wait_timeout = args.duration()?,
+                    "--upstream-timeout" => upstream_timeout = args.duration()?,
                     "--max-body" => max_body = args.bytes()?,
                     _ => return Err(args.unknown()),
                 }
@@ -107,6 +114,7 @@ impl Options {
                 set_cookie,
                 lease,
                 wait_timeout,
+                upstream_timeout,
                 max_body,
             })
         })

@@ -17,17 +17,19 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tower::util::MapResponse;
 use tower::{BoxError, Service, ServiceExt};
 
 use crate::connection::{Connection, answered, came_to_its_end};
 use crate::framing;
+use crate::impatient::Impatient;
 use crate::own::Asker;
 use crate::rewrite::clean;
 use crate::server::MAX_FIELDS;
 
 /// A body from the upstream, or the text of an error of ours.
-pub(crate) type UpstreamBody = Either<Incoming, Full<Bytes>>;
+pub(crate) type UpstreamBody = Either<Impatient<Incoming>, Full<Bytes>>;
 
 /// How often a request is repeated: a few connections may have come to their end at once, but a request that the upstream
 /// does not survive must not be tried on all of them.
@@ -40,6 +42,8 @@ type MaybeEmpty<B> = Either<Marked<B>, Empty<<B as Body>::Data>>;
 /// Sends requests to wherever their URI says, streaming both ways.
 pub(crate) struct Upstream<B: Body> {
     client: Client<Connector, MaybeEmpty<B>>,
+    /// How long the upstream may be silent.
+    timeout: Duration,
 }
 
 impl<B> Upstream<B>
@@ -48,7 +52,7 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(timeout: Duration) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_secs(10)));
@@ -58,7 +62,7 @@ where
             .pool_timer(TokioTimer::new())
             .http1_max_headers(MAX_FIELDS)
             .build(connector.map_response(marked));
-        Self { client }
+        Self { client, timeout }
     }
 
     /// Asks, and asks again where it was the connection that had come to its end and the request may be repeated
@@ -92,7 +96,15 @@ where
         if method == Method::CONNECT {
             return refuse(StatusCode::NOT_IMPLEMENTED, "this is no tunnel");
         }
-        let mut response = self.ask(request).await?;
+        // A client that sends a body leaves, and ends the call, if it does not go on.
+        let patience = match request.body().is_end_stream() {
+            true => self.timeout,
+            false => Duration::MAX,
+        };
+        let Ok(response) = timeout(patience, self.ask(request)).await else {
+            return refuse(StatusCode::GATEWAY_TIMEOUT, "the upstream does not answer");
+        };
+        let mut response = response?;
         // Nobody asked for another protocol: Upgrade is not passed on.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return refuse(StatusCode::BAD_GATEWAY, "the upstream changed the protocol");
@@ -100,7 +112,7 @@ where
         answered(&mut response);
         let status = response.status();
         match framing::settle(&method, status, response.headers_mut()) {
-            Ok(()) => Ok(clean(response).map(Either::Left)),
+            Ok(()) => Ok(clean(response).map(|body| Either::Left(Impatient::new(body, self.timeout)))),
             Err(framing::UnknownCoding) => refuse(StatusCode::BAD_GATEWAY, "the upstream's coding is unknown"),
         }
     }
@@ -110,6 +122,7 @@ impl<B: Body> Clone for Upstream<B> {
     fn clone(&self) -> Self {
         Self {
             client: self.client.clone(),
+            timeout: self.timeout,
         }
     }
 }

@@ -5,7 +5,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::{AbortHandle, JoinHandle};
+
 use super::computed::Computed;
+use super::custody::Stop;
 use super::lead::Lead;
 use super::path::Path;
 use crate::attached::attached;
@@ -13,16 +16,52 @@ use crate::error::{Error, Failure};
 use crate::key::Label;
 
 /// Runs a computation, the end of `path`, in a task of its own, so that a caller that leaves stops nothing.
-pub(crate) async fn run<V, E>(
+pub(crate) fn run<V, E>(
     path: Path,
+    stop: Stop,
     computation: impl Future<Output = Result<V, Error<E>>> + Send + 'static,
-) -> Result<V, Error<E>>
+) -> impl Future<Output = Result<V, Error<E>>>
 where
     V: Send + 'static,
     E: Send + Sync + 'static,
 {
-    let (computation, _attachment) = attached(path.run(computation));
-    match tokio::spawn(computation).await {
+    // Boxed, or whatever holds it on the way would keep room for it once more.
+    let computation = Box::pin(computation);
+    async move {
+        let (computation, _attachment) = attached(path.run(stop.or(computation)));
+        let stopped = Err(Error::Abandoned);
+        conclude(tokio::spawn(async { computation.await.unwrap_or(stopped) })).await
+    }
+}
+
+/// The same for a computation of which nobody else will have anything: a caller that leaves stops it.
+pub(crate) fn run_alone<V, E>(
+    path: Path,
+    computation: impl Future<Output = Result<V, Error<E>>> + Send + 'static,
+) -> impl Future<Output = Result<V, Error<E>>>
+where
+    V: Send + 'static,
+    E: Send + Sync + 'static,
+{
+    let computation = Box::pin(computation);
+    async move {
+        let (computation, _attachment) = attached(path.run(computation));
+        let task = tokio::spawn(computation);
+        let _abort = AbortOnDrop(task.abort_handle());
+        conclude(task).await
+    }
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn conclude<V, E>(task: JoinHandle<Result<V, Error<E>>>) -> Result<V, Error<E>> {
+    match task.await {
         Ok(result) => result,
         Err(error) if error.is_panic() => Err(Error::Panicked),
         Err(_) => Err(Error::Abandoned),
@@ -82,15 +121,20 @@ where
     Fut: Future<Output = Result<(), E>>,
     E: fmt::Display + Send + Sync + 'static,
 {
-    lead.listen().await;
-    let mut guard = FailOnPanic(Some(lead));
-    let started = request().await;
-    if let Some(lead) = guard.0.take() {
-        match started {
-            Ok(()) => lead.defer(),
-            Err(error) => lead.fail(Failure::of(&Arc::new(error))),
-        };
-    }
+    // The caller is one of those who wait.
+    let (_, stop) = lead.custody();
+    let starting = async move {
+        lead.listen().await;
+        let mut guard = FailOnPanic(Some(lead));
+        let started = request().await;
+        if let Some(lead) = guard.0.take() {
+            match started {
+                Ok(()) => lead.defer(),
+                Err(error) => lead.fail(Failure::of(&Arc::new(error))),
+            };
+        }
+    };
+    stop.or(starting).await;
 }
 
 /// Tells those who wait that the computation panicked.

@@ -12,6 +12,8 @@ pub(crate) struct Config {
     pub(crate) lease: Duration,
     /// How long a caller waits for the work of others.
     pub(crate) wait_timeout: Duration,
+    /// How long a computation goes on for others than the one who leads.
+    pub(crate) max_computation: Duration,
     /// How long a computed value is kept.
     pub(crate) ttl: Duration,
     /// Whether results may have tags.
@@ -29,6 +31,7 @@ impl Config {
     pub(crate) const DEFAULT: Self = Self {
         lease: Duration::from_secs(5),
         wait_timeout: Duration::from_secs(30),
+        max_computation: Duration::from_secs(600),
         ttl: Duration::from_secs(60),
         tags: false,
         by_hand: false,

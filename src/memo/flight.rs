@@ -62,6 +62,8 @@ struct State<L, O> {
     scout: Option<Waker>,
     /// Of those who can be woken, the one who came first, while the lead is on offer to that one.
     eldest: Option<usize>,
+    /// The keeper, if it wants to hear of the first who waits, and of the last who leaves.
+    guardian: Option<Waker>,
 }
 
 struct Seat {
@@ -151,6 +153,7 @@ impl<L, O> Flight<L, O> {
                 curious: None,
                 scout: None,
                 eldest: None,
+                guardian: None,
             }),
         });
         let waiter = Waiter {
@@ -179,16 +182,27 @@ impl<L, O> Flight<L, O> {
         }
         let id = state.waiters.insert(Seat::of(arrived));
         state.newest = state.newest.max(arrived);
-        let (curious, scout) = (state.curious.take(), state.scout.take());
+        let (curious, scout, guardian) = (state.curious.take(), state.scout.take(), state.guardian.take());
         drop(state);
         wake(curious);
         wake(scout);
+        wake(guardian);
         Some(Waiter {
             flight: Arc::clone(flight),
             id: Some(id),
             arrived,
             has_led: false,
         })
+    }
+
+    /// Whether nobody waits. Who asks is woken once that may have changed.
+    pub(crate) fn is_deserted(&self, cx: &mut Context<'_>) -> bool {
+        let mut state = self.state();
+        let before = state.guardian.replace(cx.waker().clone());
+        let is_deserted = state.waiters.is_empty();
+        drop(state);
+        drop(before);
+        is_deserted
     }
 
     /// Offers the lead to the waiters; gives it back where nobody could take it, and closes the flight where there are none.
@@ -402,10 +416,12 @@ impl<L, O> State<L, O> {
         Some(std::mem::replace(&mut self.phase, phase))
     }
 
-    fn leave(&mut self, id: usize) -> Seat {
+    /// Frees a seat. Whoever is to hear of that has to be woken.
+    fn leave(&mut self, id: usize) -> (Seat, Option<Waker>) {
         let seat = self.waiters.remove(id);
         self.standing_by -= usize::from(seat.stands_by);
-        seat
+        let guardian = self.guardian.take_if(|_| self.waiters.is_empty());
+        (seat, guardian)
     }
 }
 
@@ -502,9 +518,10 @@ impl<L, O: Clone> Future for Waiter<L, O> {
                 return Poll::Pending;
             }
         };
-        let seat = state.leave(id);
+        let (seat, guardian) = state.leave(id);
         drop(state);
         drop(seat);
+        wake(guardian);
         due.into_iter().for_each(Waker::wake);
         self.id = None;
         Poll::Ready(turn)
@@ -515,7 +532,7 @@ impl<L, O> Drop for Waiter<L, O> {
     fn drop(&mut self) {
         let Some(id) = self.id.take() else { return };
         let mut state = self.flight.state();
-        let seat = state.leave(id);
+        let (seat, guardian) = state.leave(id);
         let last = state.waiters.is_empty();
         let unclaimed = state.withdraw();
         let woken = match &state.phase {
@@ -529,5 +546,6 @@ impl<L, O> Drop for Waiter<L, O> {
         drop(seat);
         drop(unclaimed);
         wake(woken);
+        wake(guardian);
     }
 }

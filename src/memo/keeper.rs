@@ -40,6 +40,7 @@ use self::tenure::Tenure;
 use super::claim::Claim;
 use super::clock::Moment;
 use super::config::Config;
+use super::custody::Custody;
 use super::flight::Flight;
 use super::lead::Lead;
 use super::leases::Holding;
@@ -52,6 +53,7 @@ use crate::key::Address;
 use crate::store::{Release, Store, Token};
 
 pub(crate) type MemoFlight<V> = Flight<Lead<V>, Arc<Outcome<V>>>;
+type MemoCustody<V> = Custody<Lead<V>, Arc<Outcome<V>>>;
 
 pub(crate) struct Keeper<St, C: Codec> {
     shared: Arc<Shared<St, C>>,

@@ -1,11 +1,13 @@
 //! [`Lead`]: the right, and the duty, to compute.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::clock::Moment;
+use super::custody::{Presence, Present, Stop, Stopper};
 use super::lease::{Handed, Lease};
 use super::marking::Start;
 use super::outcome::Past;
@@ -25,6 +27,9 @@ pub(crate) struct Lead<V> {
     verdict: oneshot::Sender<Verdict<V>>,
     settled: oneshot::Receiver<()>,
     manner: Option<oneshot::Sender<Manner>>,
+    /// The client that leads, unless it is taken out. It counts as present as long as this.
+    client: Option<Present>,
+    stop: Stop,
     /// Since when the result may be called in, if the keeper has asked.
     pub(crate) start: Option<Start>,
     /// When the one who leads came.
@@ -53,6 +58,9 @@ pub(crate) struct Led<V> {
     pub(crate) manner: oneshot::Receiver<Manner>,
     /// Dropped once the flight has landed.
     pub(crate) settled: oneshot::Sender<()>,
+    /// Who needs the computation besides those who wait.
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) stopper: Stopper,
 }
 
 /// What comes of a [`Lead`].
@@ -79,10 +87,14 @@ impl<V> Lead<V> {
         let (verdict_tx, verdict) = oneshot::channel();
         let (manner_tx, manner) = oneshot::channel();
         let (settled, settled_rx) = oneshot::channel();
+        let presence = Arc::new(Presence::default());
+        let (stopper, stop) = Stop::new();
         let lead = Self {
             verdict: verdict_tx,
             settled: settled_rx,
             manner: Some(manner_tx),
+            client: Some(presence.enter()),
+            stop,
             start,
             arrived: Moment::START,
             held: false,
@@ -97,8 +109,23 @@ impl<V> Lead<V> {
             },
             manner,
             settled,
+            presence,
+            stopper,
         };
         (lead, led)
+    }
+
+    /// The client that leads, to be held as long as it wants the result, and what the computation has to run under.
+    pub(crate) fn custody(&mut self) -> (Option<Present>, Stop) {
+        (self.client.take(), self.stop.take())
+    }
+
+    /// Nobody waits for the computation, and it is to go on all the same.
+    #[cfg(feature = "http")]
+    pub(crate) fn in_background(&mut self) {
+        if let Some(client) = self.client.take() {
+            client.settle();
+        }
     }
 
     /// Takes the lease out of the keeper's hands.

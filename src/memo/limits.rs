@@ -52,6 +52,8 @@ pub(crate) struct Limits {
     pub(crate) waiters: usize,
     /// Keys in flight.
     pub(crate) in_flight: usize,
+    /// Computations that no client waits for.
+    pub(crate) orphaned: usize,
     /// Bytes of a key.
     pub(crate) key: usize,
     pub(crate) at_limit: AtLimit,
@@ -61,6 +63,7 @@ impl Limits {
     pub(crate) const DEFAULT: Self = Self {
         waiters: 65_536,
         in_flight: 16_384,
+        orphaned: 64,
         // No key that the crate makes is longer.
         key: 2 * MAX_ID_LEN,
         at_limit: AtLimit::Bypass,

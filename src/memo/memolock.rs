@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use self::external::ResolveError;
-use super::compute::{compute_alone, compute_as_leader, run};
+use super::compute::{compute_alone, compute_as_leader, run, run_alone};
 use super::computed::Computed;
 use super::config::Config;
 use super::lease::Lease;
@@ -197,38 +197,39 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         let path = before.to::<St>(&address);
         let alone = |compute: F| compute_alone(|| compute(Lease::endless()));
         if self.shared.is_too_long(address.id(), limits.key) {
-            return run(path, alone(compute)).await;
+            return run_alone(path, alone(compute)).await;
         }
         if let Some(value) = self.find(&address).await {
             return Ok(value);
         }
         if is_own {
             self.shared.asks_for_itself(&address);
-            return run(path, alone(compute)).await;
+            return run_alone(path, alone(compute)).await;
         }
         match self.shared.obtain(&address, &config, &mut config.patience()).await {
             Obtained::Followed(value) => Ok(value),
-            Obtained::Lead(lead) => {
+            Obtained::Lead(mut lead) => {
                 let shared = Arc::clone(&self.shared);
-                run(path, async move {
+                let (_client, stop) = lead.custody();
+                let computation = async move {
                     let mut lead = shared.started(lead, &address, &config).await;
                     let lease = match config.by_hand {
                         true => lead.by_hand().await,
                         false => Lease::endless(),
                     };
                     compute_as_leader(lead, config.ttl, || compute(lease)).await
-                })
-                .await
+                };
+                run(path, stop, computation).await
             }
             Obtained::Limited(limit) => match limits.at_limit {
-                AtLimit::Bypass => run(path, alone(compute)).await,
+                AtLimit::Bypass => run_alone(path, alone(compute)).await,
                 AtLimit::Refuse { .. } => Err(Error::AtLimit(limit)),
             },
             Obtained::Failed(failure) => Err(failure.into()),
             Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(Error::WaitTimeout),
-            Obtained::TimedOut => run(path, alone(compute)).await,
+            Obtained::TimedOut => run_alone(path, alone(compute)).await,
             // Others found nothing to share, so nobody need wait for them.
-            Obtained::Pass | Obtained::Stale => run(path, alone(compute)).await,
+            Obtained::Pass | Obtained::Stale => run_alone(path, alone(compute)).await,
             Obtained::GaveUp => Err(Error::Abandoned),
         }
     }

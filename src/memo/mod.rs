@@ -9,6 +9,7 @@
 //!             what goes on answering while it is computed anew is not waited for at all (refresh.rs, refreshes.rs)
 //!             who computes rather than wait leads alone, and for others only if the result is one for them (solo.rs)
 //!             what has a stamp is current, or absent (currency.rs, marking.rs)
+//!             what its clients have all left is not to go on for ever (custody.rs)
 //!             what asks for its own result is passed through (path.rs)
 //!           lead.rs: the one who computes says what became of it (outcome.rs)
 //! ```
@@ -19,6 +20,7 @@ mod compute;
 mod computed;
 mod config;
 mod currency;
+mod custody;
 mod flight;
 mod invalidation;
 mod keeper;
@@ -45,6 +47,8 @@ mod sync;
 mod table;
 
 pub use self::computed::Computed;
+#[cfg(feature = "http")]
+pub(crate) use self::custody::{Presence, Present};
 pub use self::invalidation::InvalidateError;
 #[cfg(feature = "http")]
 pub(crate) use self::lead::{Lead, Settled};

@@ -16,6 +16,8 @@ const MOST: usize = 4096;
 pub(crate) struct Refreshes {
     entries: Mutex<HashMap<Address, Refresh>>,
     running: watch::Sender<usize>,
+    /// How many may run at once.
+    most: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -26,10 +28,11 @@ enum Refresh {
 }
 
 impl Refreshes {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self {
             entries: Mutex::default(),
             running: watch::Sender::new(0),
+            most,
         }
     }
 
@@ -49,6 +52,9 @@ impl Refreshes {
         let mut entries = self.entries();
         if entries.len() >= MOST {
             entries.retain(|_, refresh| refresh.is_current(now));
+        }
+        if *self.running.borrow() >= self.most {
+            return false;
         }
         let full = entries.len() >= MOST;
         match entries.entry(address.clone()) {
@@ -102,7 +108,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_at_a_time_and_none_before_the_last_one_said() {
-        let (refreshes, now) = (Refreshes::new(), Instant::now());
+        let (refreshes, now) = (Refreshes::new(usize::MAX), Instant::now());
         assert!(refreshes.begin(&address(1), 1, now));
         assert!(!refreshes.begin(&address(1), 1, now));
         assert!(refreshes.begin(&address(2), 1, now));
@@ -118,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_was_said_of_one_value_means_nothing_for_the_next() {
-        let (refreshes, now) = (Refreshes::new(), Instant::now());
+        let (refreshes, now) = (Refreshes::new(usize::MAX), Instant::now());
         assert!(refreshes.begin(&address(1), 1, now));
         assert!(!refreshes.begin(&address(1), 2, now));
         refreshes.end(&address(1), 1, Some(now + Duration::from_secs(1)));
@@ -128,7 +134,7 @@ mod tests {
 
     #[test]
     fn those_that_are_over_make_room() {
-        let (refreshes, now) = (Refreshes::new(), Instant::now());
+        let (refreshes, now) = (Refreshes::new(usize::MAX), Instant::now());
         for id in 0..MOST {
             assert!(refreshes.begin(&address(id), 1, now));
         }

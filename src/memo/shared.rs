@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::clock::Clock;
+use super::custody::Orphans;
 use super::lead::Lead;
 use super::leases::Leases;
 use super::limits::Limit;
@@ -21,6 +22,10 @@ use crate::key::{Address, Readable, Tag};
 use crate::store::Value;
 use crate::throttle::Throttle;
 
+/// How many values are computed anew at once while what is stored goes on answering.
+#[cfg(feature = "http")]
+const MOST_REFRESHES: usize = 256;
+
 pub(crate) struct Shared<St, C: Codec> {
     pub(crate) store: St,
     pub(crate) codec: C,
@@ -34,6 +39,7 @@ pub(crate) struct Shared<St, C: Codec> {
     #[cfg(feature = "http")]
     pub(crate) solos: Refreshes,
     pub(crate) leases: Leases,
+    pub(crate) orphans: Arc<Orphans>,
     pub(crate) counters: Arc<Counters>,
     /// Whether values without tags have stamps as well.
     stamps_all: AtomicBool,
@@ -61,10 +67,11 @@ impl<St, C: Codec> Shared<St, C> {
             clock: Clock::new(),
             lookups: Lookups::new(),
             #[cfg(feature = "http")]
-            refreshes: Refreshes::new(),
+            refreshes: Refreshes::new(MOST_REFRESHES),
             #[cfg(feature = "http")]
-            solos: Refreshes::new(),
+            solos: Refreshes::new(usize::MAX),
             leases: Leases::new(),
+            orphans: Arc::new(Orphans::new(Arc::clone(&counters))),
             counters,
             stamps_all: AtomicBool::new(false),
             warnings: Warnings::default(),

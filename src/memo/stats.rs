@@ -93,6 +93,9 @@ stats! {
         marked: "memolock_marked_total",
         /// Computations that were given up: an error of the inner service, a panic, a truncated body.
         abandoned: "memolock_abandoned_total",
+        /// Computations that were cancelled: no client waited for them, and there were too many of this kind, or it took too
+        /// long.
+        cancelled: "memolock_cancelled_total",
         /// Computations that only had work started, for others to resolve: each start of the work counts.
         deferred: "memolock_deferred_total",
         /// Such promises that were resolved while this process held their lease.
@@ -128,6 +131,8 @@ stats! {
         /// Keys in flight at this moment: what is asked for, waited for or computed here, each once, and once more after
         /// an invalidation.
         in_flight: "memolock_in_flight",
+        /// Computations that go on at this moment although no client in this process waits for them.
+        orphaned: "memolock_orphaned",
         /// Bytes of bodies that recordings hold at this moment.
         recorded_bytes: "memolock_recorded_bytes",
     }

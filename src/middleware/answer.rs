@@ -290,6 +290,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             fallback: stale,
             why,
             origin: Origin::of(request),
+            presence: None,
             may_defer,
         }
     }

@@ -14,12 +14,15 @@ use super::recording::{Part, Playback};
 use super::underway::Following;
 use crate::attached::Attachment;
 use crate::error::BoxError;
+use crate::memo::Present;
 
 pin_project! {
     /// The body of a response: replayed from a stored one, streamed while it is recorded, or the inner service's own.
     pub struct MemoBody<B> {
         #[pin]
         kind: Kind<B>,
+        // Until it has had all of it.
+        client: Option<Present>,
     }
 }
 
@@ -37,30 +40,28 @@ pin_project! {
 }
 
 impl<B> MemoBody<B> {
+    fn of(kind: Kind<B>) -> Self {
+        Self { kind, client: None }
+    }
+
     pub(crate) fn inner(body: B) -> Self {
-        Self {
-            kind: Kind::Inner { body },
-        }
+        Self::of(Kind::Inner { body })
     }
 
     /// The inner service's own, with an eye on whether it comes to its end.
     pub(crate) fn tried(body: B, trial: Trial) -> Self {
-        Self {
-            kind: Kind::Tried {
-                body: Box::pin(body),
-                trial: Box::new(trial),
-            },
-        }
+        Self::of(Kind::Tried {
+            body: Box::pin(body),
+            trial: Box::new(trial),
+        })
     }
 
     pub(crate) fn recorded(playback: Playback<B>, hint: SizeHint) -> Self {
-        Self {
-            kind: Kind::Recorded {
-                playback,
-                remaining: hint,
-                attachment: None,
-            },
-        }
+        Self::of(Kind::Recorded {
+            playback,
+            remaining: hint,
+            attachment: None,
+        })
     }
 
     /// The same, where it comes from a task that is to stay in a span as long as it does.
@@ -71,25 +72,30 @@ impl<B> MemoBody<B> {
         self
     }
 
-    pub(crate) fn followed(following: Following) -> Self {
-        Self {
-            kind: Kind::Followed {
-                following: Box::new(following),
-            },
+    /// The same, whose computation is not left alone before its client has read it, or gone.
+    pub(crate) fn read_by(mut self, client: Option<Present>) -> Self {
+        match &self.kind {
+            Kind::Recorded { .. } => self.client = client,
+            _ => client.into_iter().for_each(Present::settle),
         }
+        self
+    }
+
+    pub(crate) fn followed(following: Following) -> Self {
+        Self::of(Kind::Followed {
+            following: Box::new(following),
+        })
     }
 
     pub(crate) fn replay(content: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
         if content.is_empty() && trailers.is_none() {
             return Self::empty();
         }
-        Self {
-            kind: Kind::Replay { content, trailers },
-        }
+        Self::of(Kind::Replay { content, trailers })
     }
 
     pub(crate) fn empty() -> Self {
-        Self { kind: Kind::End }
+        Self::of(Kind::End)
     }
 }
 
@@ -134,6 +140,15 @@ where
                     part
                 }
             };
+            if matches!(part, Part::End) || self.size_hint().exact() == Some(0) {
+                // The computation is about to say so itself.
+                self.as_mut()
+                    .project()
+                    .client
+                    .take()
+                    .into_iter()
+                    .for_each(Present::settle);
+            }
             match part {
                 Part::Frame(frame) => return Poll::Ready(Some(Ok(frame))),
                 Part::End => self.set(Self::empty()),
@@ -141,9 +156,7 @@ where
                     self.set(Self::empty());
                     return Poll::Ready(Some(Err(error)));
                 }
-                Part::Rest(body) => self.set(Self {
-                    kind: Kind::Rest { body },
-                }),
+                Part::Rest(body) => self.set(Self::of(Kind::Rest { body })),
             }
         }
     }

@@ -33,7 +33,7 @@ use super::reservation::Reservation;
 use super::stored_response::StoredResponse;
 use crate::attached::attached;
 use crate::error::BoxError;
-use crate::memo::Lead;
+use crate::memo::{Lead, Presence, Present};
 use crate::store::Store;
 
 /// What a computation needs to know besides the request and the service.
@@ -51,6 +51,8 @@ pub(crate) struct Computation<St> {
     pub(crate) why: Forward,
     /// Whose groups the response belongs to.
     pub(crate) origin: Origin,
+    /// Its clients, but for those who wait for its end.
+    pub(crate) presence: Option<Arc<Presence>>,
     /// Whether the response may be left to somebody else.
     pub(crate) may_defer: bool,
 }
@@ -60,7 +62,7 @@ type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 impl<St: Store> Computation<St> {
     /// Starts the task and waits for the head of the response.
     pub(crate) async fn run<S, ReqBody, ResBody>(
-        self,
+        mut self,
         service: S,
         request: Request<ReqBody>,
     ) -> Answer<ResBody, S::Error>
@@ -78,10 +80,12 @@ impl<St: Store> Computation<St> {
         let cache_status = self.judge.cache_status;
         let is_call = grpc::is_call(&self.request_headers);
         let path = on_path::path(request.extensions());
-        let (computing, attachment) = attached(path.run(self.compute(service, request, answer)));
+        let (client, stop) = self.lead.custody();
+        self.presence = client.as_ref().map(Present::presence);
+        let (computing, attachment) = attached(path.run(stop.or(self.compute(service, request, answer))));
         let task = tokio::spawn(computing);
         match answered.await {
-            Ok(answer) => answer.map(|response| response.map(|body| body.attached(attachment))),
+            Ok(answer) => answer.map(|response| response.map(|body| body.attached(attachment).read_by(client))),
             Err(_) => match task.await {
                 Err(error) if error.is_panic() => match stand_in(fallback) {
                     Some(stale) => Ok(replay::stale(stale, Instant::now(), cache_status)),

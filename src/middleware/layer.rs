@@ -158,6 +158,24 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
+    /// How many calls of the inner service may go on in this process although no client waits for them any more. A client
+    /// that leaves stops nothing, because the next one may want the response; but where that makes more of them than this,
+    /// the oldest is cancelled: its future, or the body that is recorded, is dropped. Defaults to 64.
+    #[must_use]
+    pub fn max_orphaned(mut self, calls: usize) -> Self {
+        self.settings.memo = self.settings.memo.max_orphaned(calls);
+        self
+    }
+
+    /// How long a call of the inner service, from its beginning to the end of its body, goes on for all who wait. After
+    /// that one of those who wait takes over. It still goes on for the client that leads, if that is there; otherwise it is
+    /// cancelled. Defaults to 10 minutes.
+    #[must_use]
+    pub fn max_computation(mut self, time: Duration) -> Self {
+        self.settings.memo = self.settings.memo.max_computation(time);
+        self
+    }
+
     /// How many bytes of bodies all recordings may hold together: of responses under way, until they have reached the
     /// store and the client they are streamed to. Each counts once; a body that came in pieces is there twice while they
     /// are joined. A response for which there is no room is not shared, and a request

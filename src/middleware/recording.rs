@@ -23,6 +23,7 @@ use super::policy::response::Reason;
 use super::reservation::Reservation;
 use super::underway::{Followed, Underway};
 use crate::error::BoxError;
+use crate::memo::Presence;
 
 /// What the reader gets, in this order: frames, then one of the others.
 pub(crate) enum Part<B> {
@@ -98,8 +99,8 @@ pub(crate) fn recording<B>(limit: u64, reservation: Reservation) -> (Recorder<B>
 
 impl<B> Recorder<B> {
     /// Lets others read what is recorded from here on.
-    pub(crate) fn follow(&mut self, hint: SizeHint) -> Underway {
-        let (followed, underway) = Underway::new(hint, Arc::clone(&self.reservation));
+    pub(crate) fn follow(&mut self, hint: SizeHint, presence: Option<Arc<Presence>>) -> Underway {
+        let (followed, underway) = Underway::new(hint, Arc::clone(&self.reservation), presence);
         self.followed = Some(followed);
         underway
     }

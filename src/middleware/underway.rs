@@ -26,6 +26,7 @@ use super::policy::vary::{self, Vary};
 use super::recording::{Part, Recorder};
 use super::reservation::Reservation;
 use super::stored_response::StoredResponse;
+use crate::memo::{Presence, Present};
 use crate::store::Store;
 
 /// What makes the body of a response grow for its followers.
@@ -36,16 +37,22 @@ pub(crate) struct Underway {
     audience: Arc<Audience<Option<HeaderMap>>>,
     hint: SizeHint,
     reservation: Arc<Reservation>,
+    presence: Option<Arc<Presence>>,
 }
 
 impl Underway {
     /// Nothing yet of a body of about this size.
-    pub(crate) fn new(hint: SizeHint, reservation: Arc<Reservation>) -> (Followed, Self) {
+    pub(crate) fn new(
+        hint: SizeHint,
+        reservation: Arc<Reservation>,
+        presence: Option<Arc<Presence>>,
+    ) -> (Followed, Self) {
         let (producer, audience) = Audience::new();
         let underway = Self {
             audience,
             hint,
             reservation,
+            presence,
         };
         (producer, underway)
     }
@@ -61,6 +68,7 @@ impl Underway {
             reader: Audience::join(&self.audience),
             remaining: self.hint,
             has_ended: false,
+            client: self.presence.as_ref().map(Presence::enter),
             _reservation: Arc::clone(&self.reservation),
         }
     }
@@ -71,6 +79,7 @@ pub(crate) struct Following {
     reader: Reader<Option<HeaderMap>>,
     remaining: SizeHint,
     has_ended: bool,
+    client: Option<Present>,
     /// What is read from is in memory as long as its readers.
     _reservation: Arc<Reservation>,
 }
@@ -80,7 +89,12 @@ impl Following {
         if self.has_ended {
             return Poll::Ready(Part::End);
         }
-        let frame = match ready!(self.reader.poll_next(cx)) {
+        let next = ready!(self.reader.poll_next(cx));
+        if matches!(next, Next::End(_)) {
+            // The computation is about to say so itself.
+            self.client.take().into_iter().for_each(Present::settle);
+        }
+        let frame = match next {
             Next::Data(data) => Frame::data(data),
             Next::End(Some(trailers)) => {
                 self.has_ended = true;
@@ -122,6 +136,6 @@ impl<St: Store> Computation<St> {
             Sharing::Share | Sharing::Pass(_) => Terms::default(),
         };
         let head = draft.clone().finish(Bytes::new(), None, terms, variant);
-        Some(Arc::new(head.underway(recorder.follow(hint))))
+        Some(Arc::new(head.underway(recorder.follow(hint, self.presence.clone()))))
     }
 }

@@ -23,6 +23,7 @@ mod memo;
 mod metrics;
 mod own_answers;
 mod proxy_messages;
+mod proxy_silence;
 mod redis_cluster;
 mod renewable;
 mod reverse_proxy;

@@ -5,14 +5,15 @@ use std::future::poll_fn;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::Keeper;
 use super::hearing::{self, Hearing, Spacing};
 use super::search::Search;
 use super::seek::Heard;
+use super::{Keeper, MemoCustody};
 use crate::codec::Codec;
 use crate::memo::claim::Claim;
 use crate::memo::clock::Moment;
 use crate::memo::config::Config;
+use crate::memo::custody::Expired;
 #[cfg(not(feature = "http"))]
 use crate::memo::lead::Expected;
 use crate::memo::lead::{Led, Manner};
@@ -30,6 +31,8 @@ pub(super) enum Attended<V> {
     Abandoned,
     /// Still under way, but its result will be refused.
     LeaseLost,
+    /// Still under way, but it is not to go on for others.
+    Expired(Expired),
 }
 
 /// The lease of a computation under way.
@@ -58,6 +61,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         search: &mut Search<'a, St, C>,
         holding: &mut Holding<'_>,
         led: &mut Led<C::Value>,
+        custody: &mut MemoCustody<C::Value>,
     ) -> Attended<C::Value> {
         let mut tending = self.tending(*claim, asked_at);
         let mut confirming = None;
@@ -84,6 +88,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     _ => {}
                 },
                 () = self.tend(&mut tending) => return Attended::LeaseLost,
+                expired = custody.expired() => return Attended::Expired(expired),
                 () = self.shared.leases.closed(), if *claim != Claim::None => {
                     if !self.give_back(*claim).await {
                         return Attended::LeaseLost;

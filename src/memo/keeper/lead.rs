@@ -1,14 +1,19 @@
 //! How a keeper sees a computation through: lead, lease, verdict.
 
+use std::sync::Arc;
 #[cfg(feature = "http")]
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::attend::Attended;
 use super::search::Search;
-use super::{Granted, Keeper, Landing};
+use super::{Granted, Keeper, Landing, MemoCustody};
 use crate::codec::Codec;
 use crate::memo::claim::Claim;
 use crate::memo::clock::Moment;
+use crate::memo::config::Config;
+use crate::memo::custody::{Custody, Expired};
 use crate::memo::lead::{Lead, Led};
 use crate::memo::leases::Holding;
 use crate::memo::marking::Marking;
@@ -48,10 +53,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Ok(led) => led,
             Err(ended) => return ended,
         };
-        match self
-            .attend(&mut claim, granted.asked_at, search, holding, &mut led)
-            .await
-        {
+        let mut custody = self.custody(&led);
+        let attended = self
+            .attend(&mut claim, granted.asked_at, search, holding, &mut led, &mut custody)
+            .await;
+        match attended {
             Attended::Concluded(Verdict::Defer) => return Ended::Deferred(claim),
             Attended::Concluded(Verdict::Store(value, ttl, start, labels)) => {
                 let marking = Marking::new(start, labels, self.shared.stamps_all());
@@ -91,13 +97,30 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 landing.land(Outcome::Failed(failure));
                 self.release(claim, Release::Failed(message)).await;
             }
-            Attended::Resolved(outcome, before) => _ = self.resolved(claim, outcome, before, landing).await,
+            Attended::Resolved(outcome, before) => {
+                self.resolved(claim, outcome, before, landing).await;
+                tokio::spawn(custody.outlive(led.stopper));
+            }
             Attended::Abandoned => {
                 self.shared.counters.abandoned.add();
                 self.vain(claim, search.past, true, landing).await;
             }
             // What is computed will not reach those who wait, so they need not wait for it.
-            Attended::LeaseLost => landing.land(self.fenced()),
+            Attended::LeaseLost => {
+                landing.land(self.fenced());
+                tokio::spawn(custody.outlive(led.stopper));
+            }
+            Attended::Expired(Expired::Orphaned) => {
+                custody.stop(led.stopper);
+                tracing::debug!(address = %self.address.readable(), "cancelled: no client waits, and there are too many like that");
+                self.release(claim, Release::Abandoned).await;
+                landing.land(Outcome::Again(None));
+            }
+            Attended::Expired(Expired::Overdue) => {
+                tokio::spawn(custody.outlive(led.stopper));
+                tracing::debug!(address = %self.address.readable(), "given up for others: it takes too long");
+                self.vain(claim, search.past, true, landing).await;
+            }
         }
         drop(led.settled);
         Ended::Landed { stored }
@@ -114,6 +137,19 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         // Given back first, so that the one who takes over finds the lock free.
         self.release(claim, release).await;
         landing.land(Outcome::Again(Some(past)));
+    }
+
+    fn custody(&self, led: &Led<C::Value>) -> MemoCustody<C::Value> {
+        let shared = &self.shared;
+        // One that extends its lease itself says itself for how long it goes on.
+        let due = (!self.config.by_hand).then(|| Instant::now() + self.config.max_computation.min(Config::LONG));
+        Custody::new(
+            Arc::clone(&self.flight),
+            Arc::clone(&led.presence),
+            Arc::clone(&shared.orphans),
+            self.config.limits.orphaned,
+            due,
+        )
     }
 
     /// Offers the lead; gives the lock back where nobody is there to take it.

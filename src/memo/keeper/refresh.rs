@@ -67,7 +67,8 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         self.tenure.begin(asked);
         self.shared.counters.refreshed.add();
         let compute = async {
-            if let Turn::Lead(lead) = waiter.await {
+            if let Turn::Lead(mut lead) = waiter.await {
+                lead.in_background();
                 start(lead);
             }
         };

@@ -65,6 +65,25 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self
     }
 
+    /// How many computations may go on in this process although no caller waits for them any more. A caller that leaves
+    /// stops nothing, because the next one may want the result; but where that makes more of them than this, the oldest is
+    /// cancelled: its future is dropped, and its lock given back. Defaults to 64.
+    #[must_use]
+    pub fn max_orphaned(mut self, computations: usize) -> Self {
+        self.config.limits.orphaned = computations;
+        self
+    }
+
+    /// How long a computation goes on for all who wait. After that its lock is given back, and one of those who wait takes
+    /// over, here or elsewhere. It still goes on for the caller that leads, if that is there; otherwise it is cancelled: its
+    /// future is dropped. Defaults to 10 minutes. A computation that [extends its lease
+    /// itself](Self::get_or_compute_renewable) is none of these.
+    #[must_use]
+    pub fn max_computation(mut self, time: Duration) -> Self {
+        self.config.max_computation = time;
+        self
+    }
+
     /// How long, in bytes, an id may be to be memoized. For a longer one every caller computes, and nothing is stored.
     /// Defaults to 2048, which no [`Key`](crate::Key) exceeds.
     #[must_use]

@@ -23,6 +23,7 @@ mod limits;
 mod load;
 mod markers;
 mod never;
+mod orphans;
 mod panics;
 mod patience;
 mod private;

@@ -1,0 +1,309 @@
+//! How long a computation goes on, and without whom.
+//!
+//! A client that leaves stops nothing, so there are computations that no client waits for: *orphans*. A few of them go
+//! on, because the next client may want what they make, and adopts the one that it joins. Beyond
+//! [`max_orphaned`](super::MemoLock::max_orphaned) the oldest is cancelled, and so is one that has gone on for
+//! [`max_computation`](super::MemoLock::max_computation). A computation is cancelled by dropping its future.
+//!
+//! What ends with the client's connection is known as far as this process reaches: who waits elsewhere takes over.
+
+use std::collections::BTreeMap;
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use super::flight::Flight;
+use super::stats::Counters;
+
+/// The clients of one computation who do not wait for its end: who leads, and who reads along.
+#[derive(Debug, Default)]
+pub(crate) struct Presence {
+    audience: Mutex<Audience>,
+}
+
+#[derive(Debug, Default)]
+struct Audience {
+    present: usize,
+    /// Whether the computation is none that clients can leave alone: it has been read to its end, or has no client.
+    is_settled: bool,
+    keeper: Option<Waker>,
+}
+
+impl Presence {
+    fn audience(&self) -> MutexGuard<'_, Audience> {
+        self.audience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Audience)) {
+        let mut audience = self.audience();
+        change(&mut audience);
+        let keeper = audience.keeper.take();
+        drop(audience);
+        if let Some(keeper) = keeper {
+            keeper.wake();
+        }
+    }
+
+    /// Counts one more client until what is returned is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> Present {
+        self.change(|audience| audience.present += 1);
+        Present(Arc::clone(self))
+    }
+
+    /// Whether all have left what they still wanted. Who asks is woken once that may have changed.
+    fn is_deserted(&self, cx: &mut Context<'_>) -> bool {
+        let mut audience = self.audience();
+        let before = audience.keeper.replace(cx.waker().clone());
+        let is_deserted = audience.present == 0 && !audience.is_settled;
+        drop(audience);
+        drop(before);
+        is_deserted
+    }
+
+    /// Ready, once no client is there.
+    fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut audience = self.audience();
+        if audience.present == 0 {
+            return Poll::Ready(());
+        }
+        let before = audience.keeper.replace(cx.waker().clone());
+        drop(audience);
+        drop(before);
+        Poll::Pending
+    }
+}
+
+/// One client. Dropping it is leaving.
+#[derive(Debug)]
+pub(crate) struct Present(Arc<Presence>);
+
+impl Present {
+    /// The client has all that it wanted, or there never was one. What is left of the computation is no orphan.
+    pub(crate) fn settle(self) {
+        self.0.change(|audience| audience.is_settled = true);
+    }
+
+    /// All clients of the computation.
+    #[cfg(feature = "http")]
+    pub(crate) fn presence(&self) -> Arc<Presence> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.change(|audience| audience.present -= 1);
+    }
+}
+
+/// Tells a computation to stop.
+#[derive(Debug)]
+pub(crate) struct Stopper(oneshot::Sender<()>);
+
+impl Stopper {
+    fn stop(self) {
+        // A computation that is over need not be told.
+        let _ = self.0.send(());
+    }
+}
+
+/// The computation's end of a [`Stopper`].
+#[derive(Debug)]
+pub(crate) struct Stop(Option<oneshot::Receiver<()>>);
+
+impl Stop {
+    pub(crate) fn new() -> (Stopper, Self) {
+        let (stopper, stop) = oneshot::channel();
+        (Stopper(stopper), Self(Some(stop)))
+    }
+
+    /// The same, once.
+    pub(crate) fn take(&mut self) -> Self {
+        Self(self.0.take())
+    }
+
+    /// What comes of `computation`, unless it is stopped and dropped before.
+    pub(crate) async fn or<F: Future>(self, computation: F) -> Option<F::Output> {
+        let stopped = async {
+            let told = match self.0 {
+                Some(stop) => stop.await.is_ok(),
+                None => false,
+            };
+            if !told {
+                // Nobody is left who could say so.
+                pending().await
+            }
+        };
+        tokio::select! {
+            biased;
+            output = computation => Some(output),
+            () = stopped => None,
+        }
+    }
+}
+
+/// The computations of one process that no client waits for, oldest first.
+pub(crate) struct Orphans {
+    queue: Mutex<Queue>,
+    counters: Arc<Counters>,
+}
+
+#[derive(Default)]
+struct Queue {
+    next: u64,
+    places: BTreeMap<u64, oneshot::Sender<()>>,
+}
+
+impl Orphans {
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        Self {
+            queue: Mutex::default(),
+            counters,
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more. Where that makes more than `most`, the oldest have to go.
+    fn take_in(self: &Arc<Self>, most: usize) -> Place {
+        let (sender, told) = oneshot::channel();
+        let mut queue = self.queue();
+        let id = queue.next;
+        queue.next += 1;
+        queue.places.insert(id, sender);
+        let mut too_many = Vec::new();
+        while queue.places.len() > most {
+            too_many.extend(queue.places.pop_first());
+        }
+        drop(queue);
+        self.counters.orphaned.add(1);
+        for (_, place) in too_many {
+            let _ = place.send(());
+        }
+        Place {
+            orphans: Arc::clone(self),
+            id,
+            told,
+        }
+    }
+}
+
+/// One of the [`Orphans`], until it is dropped.
+struct Place {
+    orphans: Arc<Orphans>,
+    id: u64,
+    told: oneshot::Receiver<()>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let place = self.orphans.queue().places.remove(&self.id);
+        drop(place);
+        self.orphans.counters.orphaned.subtract(1);
+    }
+}
+
+/// Why a computation is not to go on for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expired {
+    /// No client waits for it, and there are too many of its kind.
+    Orphaned,
+    /// It has taken as long as any may.
+    Overdue,
+}
+
+/// Watches over one computation.
+pub(crate) struct Custody<L, O> {
+    flight: Arc<Flight<L, O>>,
+    presence: Arc<Presence>,
+    orphans: Arc<Orphans>,
+    /// How many orphans there may be.
+    most: usize,
+    due: Option<Instant>,
+    /// Set while it is one.
+    place: Option<Place>,
+}
+
+impl<L, O> Custody<L, O> {
+    pub(crate) fn new(
+        flight: Arc<Flight<L, O>>,
+        presence: Arc<Presence>,
+        orphans: Arc<Orphans>,
+        most: usize,
+        due: Option<Instant>,
+    ) -> Self {
+        Self {
+            flight,
+            presence,
+            orphans,
+            most,
+            due,
+            place: None,
+        }
+    }
+
+    /// Resolves once the computation is not to go on for others. Cancel safe.
+    pub(crate) async fn expired(&mut self) -> Expired {
+        let Self {
+            flight,
+            presence,
+            orphans,
+            most,
+            due,
+            place,
+        } = self;
+        let overdue = async {
+            match *due {
+                Some(due) => sleep_until(due).await,
+                None => pending().await,
+            }
+        };
+        let orphaned = poll_fn(|cx| {
+            // Each of them is to wake this.
+            let (no_client, no_waiter) = (presence.is_deserted(cx), flight.is_deserted(cx));
+            match (no_client && no_waiter, &mut *place) {
+                (true, None) => *place = Some(orphans.take_in(*most)),
+                // Adopted.
+                (false, Some(_)) => *place = None,
+                _ => {}
+            }
+            match place {
+                Some(place) => Pin::new(&mut place.told).poll(cx).map(drop),
+                None => Poll::Pending,
+            }
+        });
+        tokio::select! {
+            biased;
+            () = orphaned => Expired::Orphaned,
+            () = overdue => Expired::Overdue,
+        }
+    }
+
+    /// Stops a computation that has expired.
+    pub(crate) fn stop(self, stopper: Stopper) {
+        self.orphans.counters.cancelled.add();
+        stopper.stop();
+    }
+
+    /// Lets a computation whose flight is over go on for the client that leads, and stops it once that has left: at once
+    /// where it is overdue, and in its turn as an orphan where it is not.
+    pub(crate) async fn outlive(mut self, mut stopper: Stopper) {
+        let over = async {
+            if self.expired().await == Expired::Overdue {
+                poll_fn(|cx| self.presence.poll_left(cx)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopper.0.closed() => return,
+            () = over => {}
+        }
+        self.stop(stopper);
+    }
+}
