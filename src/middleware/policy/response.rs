@@ -111,7 +111,7 @@ impl Default for ResponseRules {
 /// who asked.
 ///
 /// A response is for all if it says so, with freshness of its own; if its handler says so, with
-/// [`MemoControl::ttl`](super::MemoControl::ttl); if the layer does, with
+/// [`MemoControl::ttl`](crate::middleware::MemoControl::ttl); if the layer does, with
 /// [`status_ttl`](crate::MemoLockLayer::status_ttl); or if its status is one that is cacheable by default (RFC 9110,
 /// section 15.1): 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501. All others, redirects by `User-Agent`, 400, 401,
 /// 403, 413, 429, 431, 500, 503, may be what one request has provoked. Of a gRPC call, the status in its trailers counts:
