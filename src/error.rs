@@ -35,6 +35,9 @@ pub enum StoreErrorKind {
     Config,
     /// The store has no such ability.
     Unsupported,
+    /// The store did not acknowledge an invalidation. It is kept, heeded by this process at once, and made good as soon as the
+    /// store takes it; other nodes may serve what is out of date until then.
+    Pending,
 }
 
 impl StoreError {
@@ -69,6 +72,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Encode => "the value could not be encoded",
             StoreErrorKind::Config => "the store cannot be used as configured",
             StoreErrorKind::Unsupported => "the store is not able to do this",
+            StoreErrorKind::Pending => "the store did not take the invalidation yet, which is kept",
         })
     }
 }

@@ -50,7 +50,8 @@
 //! This is an efficiency lock, not a mutex. A failover of Redis that loses the lock, an eviction, or a process that
 //! stands still for longer than its lease can each cost a second call. Whoever needs *at most once* needs something
 //! else. And a node that is cut off from Redis does not learn of an invalidation until it is back: its requests share what
-//! is computed there meanwhile.
+//! is computed there meanwhile. The other way round, an invalidation that does not reach Redis holds on its node at once, and on
+//! the others once Redis has taken it: see [`InvalidateError::Pending`].
 //!
 //! # Together with programs in other languages
 //!

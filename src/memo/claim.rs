@@ -25,7 +25,9 @@ impl From<StoreErrorKind> for Claim {
         match kind {
             // Nothing was sent.
             StoreErrorKind::Unavailable | StoreErrorKind::Config | StoreErrorKind::Unsupported => Self::None,
-            StoreErrorKind::Timeout | StoreErrorKind::Rejected | StoreErrorKind::Encode => Self::Unknown,
+            StoreErrorKind::Timeout | StoreErrorKind::Rejected | StoreErrorKind::Encode | StoreErrorKind::Pending => {
+                Self::Unknown
+            }
         }
     }
 }

@@ -76,12 +76,23 @@ impl<St: Store, C: Codec> Shared<St, C> {
 
     /// Makes everything with one of these labels out of date.
     pub(crate) async fn invalidate_labels(&self, labels: &[Label]) -> Result<(), StoreError> {
-        self.store.invalidate_labels(&self.tag, labels).await
+        let invalidated = self.store.invalidate_labels(&self.tag, labels).await;
+        self.detached_unless(invalidated)
     }
 
     /// Makes everything out of date.
     pub(crate) async fn invalidate_all(&self) -> Result<(), StoreError> {
-        self.store.invalidate_all(&self.tag).await
+        let invalidated = self.store.invalidate_all(&self.tag).await;
+        self.detached_unless(invalidated)
+    }
+
+    /// A store that did not take an invalidation may not tell either which computations it concerns, so nobody who comes from
+    /// here on joins one from before.
+    fn detached_unless(&self, invalidated: Result<(), StoreError>) -> Result<(), StoreError> {
+        if invalidated.is_err() {
+            self.table.detach_all();
+        }
+        invalidated
     }
 
     fn outdated<T>(&self, address: &Address) -> Option<T> {

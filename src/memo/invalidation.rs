@@ -2,7 +2,7 @@
 
 use super::memolock::MemoLock;
 use crate::codec::Codec;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Key, KeyError, Label, LabelError};
 use crate::store::Store;
 
@@ -37,7 +37,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         K::Error: Into<KeyError>,
     {
         let address = self.address(id).map_err(InvalidateError::Key)?;
-        self.shared.invalidate(&address).await.map_err(InvalidateError::Store)
+        self.shared.invalidate(&address).await.map_err(InvalidateError::of)
     }
 
     /// Makes every value with this tag out of date, on every node, and what is computed at this moment as well.
@@ -70,7 +70,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         let tags: Vec<_> = tags.into_iter().collect();
         let labels = Label::all(&tags).map_err(InvalidateError::Tags)?;
         let invalidated = self.shared.invalidate_labels(&labels).await;
-        invalidated.map_err(InvalidateError::Store)
+        invalidated.map_err(InvalidateError::of)
     }
 
     /// Makes everything out of date that is stored or computed here, on every node, as
@@ -84,7 +84,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         if !self.shared.stamps_all() {
             return Err(InvalidateError::NotStamped);
         }
-        self.shared.invalidate_all().await.map_err(InvalidateError::Store)
+        self.shared.invalidate_all().await.map_err(InvalidateError::of)
     }
 }
 
@@ -105,7 +105,20 @@ pub enum InvalidateError {
     /// The request has no key that can be told from its head.
     #[error("the request has no key")]
     NoKey,
+    /// The store did not take it yet. It is kept: this process gets nothing from before it any more, and the store is told as
+    /// soon as it can be. Until then, other nodes may serve what is out of date.
+    #[error("the store could not be told to invalidate yet, and will be")]
+    Pending(#[source] StoreError),
     /// Whether the value was removed is unknown.
     #[error("the store could not be told to invalidate")]
     Store(#[source] StoreError),
+}
+
+impl InvalidateError {
+    pub(crate) fn of(error: StoreError) -> Self {
+        match error.kind() {
+            StoreErrorKind::Pending => Self::Pending(error),
+            _ => Self::Store(error),
+        }
+    }
 }

@@ -121,7 +121,10 @@ impl<St, C: Codec> Shared<St, C> {
     fn failed(&self, address: Readable<'_>, operation: &'static str, error: &StoreError) {
         self.counters.store_errors.add();
         // A store that is out of reach says so itself, once.
-        let known = matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::Timeout);
+        let known = matches!(
+            error.kind(),
+            StoreErrorKind::Unavailable | StoreErrorKind::Timeout | StoreErrorKind::Pending
+        );
         let error = error as &(dyn Error + 'static);
         if !known && self.warnings.store.is_due() {
             tracing::warn!(address = %address, operation, error, "the store refuses; going on without it, others may follow");

@@ -104,6 +104,15 @@ impl<L, O> Table<L, O> {
     }
 
     /// Takes whatever flight there is out. It goes on for those who joined it.
+    /// Has all who come from here on join flights of their own.
+    pub(crate) fn detach_all(&self) {
+        let mut flights = self.flights();
+        let detached = std::mem::take(&mut *flights);
+        self.recount(&flights);
+        drop(flights);
+        drop(detached);
+    }
+
     pub(crate) fn detach(&self, address: &Address) {
         let mut flights = self.flights();
         flights.remove(address);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use http::{Extensions, HeaderMap, Method, Request, Response, Uri};
 use tower_service::Service;
+use tracing::Instrument;
 
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
@@ -15,7 +16,7 @@ use super::origin::Origin;
 use super::policy::groups;
 use super::policy::invalidation::{has_changed, locations};
 use super::settings::Settings;
-use crate::key::Address;
+use crate::key::{Address, Label};
 use crate::store::Store;
 
 /// An unsafe request under way.
@@ -75,22 +76,28 @@ impl<Q, St: Store, K: KeyExtractor<Q>> Change<Q, St, K> {
             }
         }
         let groups = groups::invalidated(&self.method, response.headers());
-        self.invalidate_groups(&groups).await;
-        invalidate(&self.settings, addresses).await;
+        let labels = self.labels(&groups);
+        let settings = Arc::clone(&self.settings);
+        // A client that hangs up now has changed something all the same, and the store may take its time.
+        let invalidating = tokio::spawn(
+            async move {
+                invalidate_labels(&settings, &labels).await;
+                invalidate(&settings, addresses).await;
+            }
+            .in_current_span(),
+        );
         self.settled = true;
+        // One that panicked is no reason to keep the answer back.
+        let _ = invalidating.await;
         Step::Done(answer)
     }
 
-    async fn invalidate_groups(&self, groups: &[String]) {
+    fn labels(&self, groups: &[String]) -> Vec<Label> {
         if groups.is_empty() {
-            return;
+            return Vec::new();
         }
         let origin = Origin::new(&self.uri, &self.headers);
-        let labels: Vec<_> = groups.iter().map(|name| origin.group(name)).collect();
-        let shared = &self.settings.memo.shared;
-        if let Err(error) = shared.invalidate_labels(&labels).await {
-            shared.tags_failed("invalidate_labels", &error);
-        }
+        groups.iter().map(|name| origin.group(name)).collect()
     }
 
     fn address(&self, uri: &Uri) -> Option<Address> {
@@ -110,6 +117,15 @@ impl<Q, St: Store, K: KeyExtractor<Q>> Drop for Change<Q, St, K> {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move { invalidate(&settings, addresses).await });
         }
+    }
+}
+
+async fn invalidate_labels<St: Store, K>(settings: &Settings<St, K>, labels: &[Label]) {
+    let shared = &settings.memo.shared;
+    if !labels.is_empty()
+        && let Err(error) = shared.invalidate_labels(labels).await
+    {
+        shared.tags_failed("invalidate_labels", &error);
     }
 }
 

@@ -274,6 +274,12 @@ pub trait Store: Clone + Send + Sync + 'static {
         unsupported()
     }
 
+    /// Waits, for as long as the end of a program may take, until the store has taken all invalidations that ended in a
+    /// [`StoreErrorKind::Pending`] error. How many it has not taken. Defaults to none, for a store that keeps none.
+    fn settle(&self) -> impl Future<Output = usize> + Send {
+        ready(0)
+    }
+
     /// Starts to listen for notices about `address` that are published from here on. Returns at once; the first
     /// notice is [`Notice::Reread`], as soon as none can be missed any more.
     fn watch(&self, address: &Address) -> Self::Watch;

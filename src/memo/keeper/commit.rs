@@ -64,7 +64,8 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     StoreErrorKind::Timeout
                     | StoreErrorKind::Unavailable
                     | StoreErrorKind::Config
-                    | StoreErrorKind::Unsupported => None,
+                    | StoreErrorKind::Unsupported
+                    | StoreErrorKind::Pending => None,
                 };
                 self.released(released, claim, value, sent, landing).await;
             }

@@ -39,9 +39,9 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
             ?grace,
             "shutting down: waiting for what is computed"
         );
-        if timeout(grace, self.shared.leases.close_when_idle()).await.is_err() {
-            self.shutdown().await;
-        }
+        // What is pending in the store is waited for either way.
+        let _ = timeout(grace, self.shared.leases.close_when_idle()).await;
+        self.shutdown().await;
     }
 
     /// Gives every lease back, now: for a program that cannot wait for what it computes. One that can is better off with
@@ -57,7 +57,8 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     /// one whose work this process had started, another process takes over and has it started again.
     ///
     /// Resolves once all leases are given back, or as many as the store could be told of within its own timeouts; the
-    /// others run out. Calling it again waits for the same. There is no way back.
+    /// others run out; and once the store has taken all invalidations that were pending, or has not within two seconds, which
+    /// is logged as an error. Calling it again waits for the same. There is no way back.
     pub async fn shutdown(&self) {
         let leases = self.shared.leases.close();
         tracing::info!(
@@ -66,6 +67,10 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
             "shutting down: giving leases back"
         );
         self.shared.leases.given_back().await;
+        let pending = self.shared.store.settle().await;
+        if pending > 0 {
+            tracing::error!(pending, "shutting down: the store has not taken all invalidations");
+        }
     }
 
     /// Resolves once no computation is under way in this process and all results have reached the store.

@@ -66,7 +66,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         };
         let key = key.ok_or(InvalidateError::NoKey)?;
         let key = self.settings.whole_key(key, request.headers());
-        self.invalidate_at(&key).await.map_err(InvalidateError::Store)
+        self.invalidate_at(&key).await.map_err(InvalidateError::of)
     }
 
     /// Makes every response with this tag out of date, on every node, and those under way as well: responses to which

@@ -140,6 +140,33 @@ impl Commands {
         }
     }
 
+    /// The names of all keys on this server that match. Those that are no text are left out.
+    pub(super) async fn scan(&self, pattern: &str) -> Result<Vec<String>, StoreError> {
+        let (mut names, mut cursor) = (Vec::new(), b"0".to_vec());
+        loop {
+            let mut scan = Cmd::new();
+            scan.arg("SCAN").arg(&cursor).arg("MATCH").arg(pattern);
+            scan.arg("COUNT").arg(1000);
+            let (next, found) = match self.send(&scan).await? {
+                Reply::Array(parts) => <[Reply; 2]>::try_from(parts).map(|[next, found]| (next, found)),
+                Reply::ServerError(error) => return Err(error::rejected(&error)),
+                _ => return Err(error::unexpected()),
+            }
+            .map_err(|_| error::unexpected())?;
+            let (Reply::BulkString(next), Reply::Array(found)) = (next, found) else {
+                return Err(error::unexpected());
+            };
+            names.extend(found.into_iter().filter_map(|name| match name {
+                Reply::BulkString(name) => String::from_utf8(name).ok(),
+                _ => None,
+            }));
+            if next == b"0" {
+                return Ok(names);
+            }
+            cursor = next;
+        }
+    }
+
     /// Asks for a sign of life, and leaves a server that is not the one to talk to any more.
     async fn beat(&self, dialer: &Dialer, heartbeat: &Cmd) {
         let Some(current) = self.connected() else {

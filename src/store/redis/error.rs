@@ -65,6 +65,17 @@ pub(super) fn rejected(error: &ServerError) -> StoreError {
     StoreError::with_source(StoreErrorKind::Rejected, RedisError::from(error.clone()))
 }
 
+/// Whether the server has no room for what it was to keep. Redis 6 says so in the text of a failed script.
+pub(super) fn is_full(error: &StoreError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<RedisError>());
+    source.is_some_and(|error| {
+        error.code() == Some("OOM")
+            || error
+                .detail()
+                .is_some_and(|detail| detail.contains("-OOM command not allowed"))
+    })
+}
+
 /// A command was sent from node to node for too long, and not executed.
 pub(super) fn unsettled(reply: Reply) -> StoreError {
     match reply.extract_error() {

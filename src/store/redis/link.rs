@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use redis::{Cmd, Pipeline, Value as Reply};
 
+use super::backlog::Backlog;
 use super::cluster::{Cluster, Seat};
 use super::commands::{Commands, Signals};
 use super::connection::Connection;
@@ -18,7 +19,7 @@ use super::subscriber::{Hub, Subscriber};
 use super::task::Task;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
-use crate::store::{Notice, Watch};
+use crate::store::{Notice, Release, Watch};
 
 /// The way to whichever server has a key.
 pub(super) enum Link {
@@ -93,6 +94,14 @@ impl Link {
         }
     }
 
+    /// The names of all keys that match.
+    pub(super) async fn scan(&self, pattern: &str) -> Result<Vec<String>, StoreError> {
+        match self {
+            Self::Server(server) => server.commands.scan(pattern).await,
+            Self::Cluster(cluster, _) => cluster.scan(pattern).await,
+        }
+    }
+
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self, Self::Cluster(..))
     }
@@ -111,7 +120,7 @@ impl Link {
         }
     }
 
-    pub(super) fn watch(&self, address: &Address) -> RedisWatch {
+    pub(super) fn watch(&self, address: &Address, backlog: &Arc<Backlog>) -> RedisWatch {
         let stats = match self {
             Self::Server(server) => server.commands.stats(),
             Self::Cluster(cluster, _) => cluster.counters(),
@@ -134,7 +143,12 @@ impl Link {
                 }
             },
         };
-        RedisWatch { mailbox, _place: place }
+        RedisWatch {
+            mailbox,
+            address: address.clone(),
+            backlog: Arc::clone(backlog),
+            _place: place,
+        }
     }
 }
 
@@ -151,6 +165,8 @@ impl Unroutable {
 /// The notices of a [`RedisStore`](super::RedisStore) about one address.
 pub struct RedisWatch {
     mailbox: Arc<Mailbox>,
+    address: Address,
+    backlog: Arc<Backlog>,
     _place: Place,
 }
 
@@ -170,7 +186,15 @@ impl Drop for Place {
 
 impl Watch for RedisWatch {
     async fn next(&mut self) -> Notice {
-        self.mailbox.next().await
+        match self.mailbox.next().await {
+            // It may be from before an invalidation that those who publish have not heard of.
+            Notice::Stored(_) | Notice::Kept(_) | Notice::Released(Release::Shared(_))
+                if self.backlog.covers(&self.address) =>
+            {
+                Notice::Invalidated
+            }
+            notice => notice,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`RedisStore`]: values, locks and promises in one Redis server, or in many. Its own docs say what is sent, and how.
 
 mod acl;
+mod backlog;
 mod builder;
 mod cluster;
 mod commands;

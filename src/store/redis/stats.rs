@@ -25,6 +25,8 @@ use crate::counter::{Counter, Gauge, Metric};
 /// | `overflows` | `memolock_redis_overflows_total` |
 /// | `unknown_words` | `memolock_redis_unknown_words_total` |
 /// | `refused_subscriptions` | `memolock_redis_refused_subscriptions_total` |
+/// | `pending_invalidations` | `memolock_redis_pending_invalidations` |
+/// | `deferred_invalidations` | `memolock_redis_deferred_invalidations_total` |
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisStats {
@@ -47,6 +49,10 @@ pub struct RedisStats {
     pub unknown_words: u64,
     /// Channels to which the server did not let the store subscribe.
     pub refused_subscriptions: u64,
+    /// Invalidations that Redis has not acknowledged yet: other nodes may serve what is out of date.
+    pub pending_invalidations: u64,
+    /// How often an invalidation became pending.
+    pub deferred_invalidations: u64,
 }
 
 /// How one of the two connections of a [`RedisStore`](super::RedisStore) is.
@@ -228,6 +234,8 @@ impl RedisStats {
             overflows: self.overflows + other.overflows,
             unknown_words: self.unknown_words + other.unknown_words,
             refused_subscriptions: self.refused_subscriptions + other.refused_subscriptions,
+            pending_invalidations: self.pending_invalidations + other.pending_invalidations,
+            deferred_invalidations: self.deferred_invalidations + other.deferred_invalidations,
         }
     }
 
@@ -272,6 +280,9 @@ impl Counters {
             overflows: self.overflows.get(),
             unknown_words: self.unknown_words.get(),
             refused_subscriptions: self.refused_subscriptions.get(),
+            // They belong to the store, not to a connection.
+            pending_invalidations: 0,
+            deferred_invalidations: 0,
         }
     }
 }

@@ -1,13 +1,16 @@
 //! [`RedisStore`]: a handle on its connections.
 
+mod delivery;
 mod operations;
 
 use std::fmt;
 use std::sync::Arc;
 
 use redis::Client;
+use tokio::runtime::Handle;
 
 use super::acl;
+use super::backlog::Backlog;
 use super::builder::RedisStoreBuilder;
 use super::link::Link;
 use super::oversized::Oversized;
@@ -46,6 +49,23 @@ use crate::key::Tag;
 /// letter, with two exceptions: a value with tags, or under a [`stamped`](crate::MemoLock::stamped) handle, stands behind its
 /// stamp and is not published; and one that itself begins with the sixteen bytes in front of a stamp is escaped by them.
 /// What begins with these bytes and is no stamp counts as absent.
+///
+/// # Invalidations
+///
+/// What Redis does not acknowledge is sent again on the next connection, for which the caller waits about a second, once in an outage.
+/// Where that does not help, because Redis is away, stands still, is read-only or the like, the call ends in a
+/// [`Pending`](crate::StoreErrorKind::Pending) error and the invalidation is kept: this store and its clones count what it
+/// is about as absent and store nothing there, until Redis has taken it. That is tried at least twice a second, and before
+/// anything else is read of it. Other nodes serve what they find until then.
+///
+/// Up to 65,536 are kept. Beyond that, all that is stored under the tag counts as absent, and is removed once Redis can be
+/// reached; that takes `SCAN`, which the user needs the permission for, or the tag stays out of use until a restart.
+///
+/// A Redis that is full takes no invalidation by tag. What is known of the tag's generations is deleted then, so that
+/// everything with a stamp under it is out of date.
+///
+/// [`RedisStats`] counts them. What is pending when the runtime ends is lost, and logged as an error; a
+/// [`shutdown`](crate::MemoLock::shutdown) waits up to two seconds for it.
 ///
 /// # Two planes
 ///
@@ -112,6 +132,10 @@ struct Inner {
     inline_limit: usize,
     link: Link,
     oversized: Oversized,
+    /// Invalidations that Redis has not acknowledged.
+    backlog: Arc<Backlog>,
+    /// The runtime that the store belongs to.
+    runtime: Handle,
 }
 
 impl RedisStore {
@@ -212,6 +236,8 @@ impl RedisStore {
                 inline_limit,
                 link,
                 oversized: Oversized::default(),
+                backlog: Arc::new(Backlog::new()),
+                runtime: Handle::current(),
             }),
         }
     }
@@ -219,7 +245,11 @@ impl RedisStore {
     /// What this store and its clones have been through, and whether they are connected.
     #[must_use]
     pub fn stats(&self) -> RedisStats {
-        self.inner.link.stats()
+        RedisStats {
+            pending_invalidations: self.inner.backlog.pending(),
+            deferred_invalidations: self.inner.backlog.deferred(),
+            ..self.inner.link.stats()
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod fixture;
 mod flights;
 pub(crate) mod gated;
 mod outage;
+mod pending;
 mod plain;
 mod redis;
 mod tags;

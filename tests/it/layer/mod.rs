@@ -26,6 +26,7 @@ mod never;
 mod orphans;
 mod panics;
 mod patience;
+mod pending;
 mod private;
 mod raw_body;
 mod readers;

@@ -130,6 +130,15 @@ impl Cluster {
         node.commands.send_all(pipeline).await
     }
 
+    /// The names of all keys that match, on whichever node.
+    pub(in crate::store::redis) async fn scan(&self, pattern: &str) -> Result<Vec<String>, StoreError> {
+        let mut names = Vec::new();
+        for node in self.shared.topology().nodes() {
+            names.extend(node.commands.scan(pattern).await?);
+        }
+        Ok(names)
+    }
+
     pub(in crate::store::redis) fn watch(&self, address: &Address, hash_tag: &str, mailbox: &Arc<Mailbox>) -> Seat {
         self.shared.watches.add(address, slot_of(hash_tag), mailbox)
     }

@@ -7,6 +7,7 @@ use redis::{Cmd, Pipeline, Value as Reply};
 use super::RedisStore;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label, Tag};
+use crate::store::redis::backlog::Debt;
 use crate::store::redis::error;
 use crate::store::redis::generations::Generations;
 use crate::store::redis::keyspace::Keyspace;
@@ -26,11 +27,16 @@ impl Store for RedisStore {
         let keys = self.keys(address);
         let mut get = Cmd::new();
         get.arg("GET").arg(keys.value());
-        value(self.inner.link.send(keys, &get).await?)
+        self.inner.backlog.check(address)?;
+        let found = self.inner.link.send(keys, &get).await?;
+        // What was invalidated meanwhile may have been read before.
+        self.inner.backlog.check(address)?;
+        value(found)
     }
 
     async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
         let keys = self.keys(address);
+        self.inner.backlog.check(address)?;
         let (lock, own) = (keys.lock(), token.to_string());
         let mut pipeline = Pipeline::with_capacity(3);
         pipeline.cmd("SET").arg(&lock).arg(&own);
@@ -61,6 +67,9 @@ impl Store for RedisStore {
 
     async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
         let keys = self.keys(address);
+        if self.inner.backlog.covers(address) {
+            return Ok(false);
+        }
         let lease = millis(lease).to_string();
         let args = [token.to_string().into_bytes(), lease.into_bytes()];
         self.run(keys, &script::RENEW, &[&keys.lock()], &[&args[0], &args[1]])
@@ -69,6 +78,9 @@ impl Store for RedisStore {
 
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
         let keys = self.keys(address);
+        if self.inner.backlog.covers(address) {
+            return Ok(false);
+        }
         let bytes = value.bytes()?;
         let (token, ttl) = (token.to_string(), millis(ttl).to_string());
         let (channel, payload) = self.announcement(keys, value, &bytes);
@@ -79,6 +91,9 @@ impl Store for RedisStore {
 
     async fn defer(&self, address: &Address, token: Token, lease: Duration, starts: u32) -> Result<bool, StoreError> {
         let keys = self.keys(address);
+        if self.inner.backlog.covers(address) {
+            return Ok(false);
+        }
         let (token, lease, channel) = (token.to_string(), millis(lease).to_string(), keys.control());
         let payload = message::deferred(starts);
         let args = [token.as_bytes(), lease.as_bytes(), channel.as_bytes(), &payload];
@@ -107,6 +122,9 @@ impl Store for RedisStore {
 
     async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
         let keys = self.keys(address);
+        if matches!(reason, Release::Shared(_)) && self.inner.backlog.covers(address) {
+            return Ok(false);
+        }
         // Other members of the family wait for it as well, and listen nowhere else.
         let common = match &reason {
             Release::Shared(value) => {
@@ -149,6 +167,9 @@ impl Store for RedisStore {
 
     async fn mark(&self, address: &Address, token: Token, marker: &Value, ttl: Duration) -> Result<bool, StoreError> {
         let keys = self.keys(address);
+        if self.inner.backlog.covers(address) {
+            return Ok(false);
+        }
         let bytes = marker.bytes()?;
         let (token, ttl, channel) = (token.to_string(), millis(ttl).to_string(), keys.control());
         let payload = message::release(&Release::Pass, self.inner.inline_limit);
@@ -165,32 +186,33 @@ impl Store for RedisStore {
     }
 
     async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
-        let keys = self.keys(address);
-        let channel = keys.control();
-        let args = [channel.as_bytes(), message::INVALIDATED];
-        self.run(keys, &script::INVALIDATE, &[&keys.lock(), keys.value()], &args)
-            .await?;
-        Ok(())
+        self.deliver(Debt::Value(address.clone())).await
     }
 
     async fn generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
+        self.inner.backlog.check_generation(tag)?;
         self.generations(tag).now().await
     }
 
     async fn is_current(&self, tag: &Tag, stamp: &Stamp) -> Result<bool, StoreError> {
-        self.generations(tag).is_current(stamp).await
+        let is_covered = || self.inner.backlog.covers_stamp(tag, stamp);
+        Ok(!is_covered() && self.generations(tag).is_current(stamp).await? && !is_covered())
     }
 
     async fn invalidate_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
-        self.generations(tag).invalidate(labels).await
+        self.deliver(Debt::Labels(tag.clone(), labels.to_vec())).await
     }
 
     async fn invalidate_all(&self, tag: &Tag) -> Result<(), StoreError> {
-        self.generations(tag).invalidate_all().await
+        self.deliver(Debt::Stamped(tag.clone())).await
+    }
+
+    async fn settle(&self) -> usize {
+        self.pay().await
     }
 
     fn watch(&self, address: &Address) -> RedisWatch {
-        self.inner.link.watch(address)
+        self.inner.link.watch(address, &self.inner.backlog)
     }
 
     fn epoch(&self) -> u64 {

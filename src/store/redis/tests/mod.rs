@@ -3,6 +3,7 @@
 mod contract;
 mod notices;
 mod outage;
+mod pending;
 mod server;
 mod stats;
 mod wire;

@@ -1,0 +1,344 @@
+//! Invalidations that Redis has not acknowledged: kept until it has, and heeded by this process meanwhile.
+//!
+//! Each is idempotent, so that one whose answer was lost is simply sent again. Where there are too many of one tag, all that
+//! is stored under the tag takes their place.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::counter::{Counter, Gauge, Metric};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::key::{Address, Label, Tag};
+use crate::store::Stamp;
+
+/// How many are kept one by one, in some ten megabytes.
+const MOST: usize = 65_536;
+
+/// One thing that is out of date.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Debt {
+    /// The value and the lock at an address.
+    Value(Address),
+    /// What has one of these labels.
+    Labels(Tag, Vec<Label>),
+    /// Whatever has a stamp under a tag.
+    Stamped(Tag),
+    /// Whatever is stored under a tag, and all locks.
+    Tag(Tag),
+}
+
+/// What Redis is owed.
+pub(super) struct Backlog {
+    owed: Mutex<Owed>,
+    /// Whether there is anything, so that a read does not take the lock to learn that there is nothing.
+    any: AtomicBool,
+    /// Somebody needs it to be done soon.
+    hurry: Notify,
+    paid: Notify,
+    pending: Gauge,
+    deferred: Counter,
+    most: usize,
+}
+
+#[derive(Default)]
+struct Owed {
+    /// With the number under which each was added last: one that is added again while it is sent is sent again.
+    debts: HashMap<Debt, u64>,
+    /// The tags under which nothing counts.
+    tags: Vec<Tag>,
+    last: u64,
+    /// Whether a task sees to it.
+    attended: bool,
+}
+
+impl Backlog {
+    pub(super) fn new() -> Self {
+        Self {
+            owed: Mutex::default(),
+            any: AtomicBool::new(false),
+            hurry: Notify::new(),
+            paid: Notify::new(),
+            pending: Gauge::new(Metric {
+                name: "memolock_redis_pending_invalidations",
+                help: "Invalidations that Redis has not acknowledged yet.",
+                labels: &[],
+            }),
+            deferred: Counter::new(Metric {
+                name: "memolock_redis_deferred_invalidations_total",
+                help: "Invalidations that Redis did not acknowledge at once.",
+                labels: &[],
+            }),
+            most: MOST,
+        }
+    }
+
+    fn owed(&self) -> MutexGuard<'_, Owed> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps it. Whether the caller has to start the task that sees to it.
+    #[must_use]
+    pub(super) fn add(&self, debt: Debt) -> bool {
+        let mut owed = self.owed();
+        let before = owed.debts.len();
+        match debt {
+            // One by one, or each new set of labels would count as another one.
+            Debt::Labels(tag, labels) => {
+                for label in labels {
+                    owed.insert(Debt::Labels(tag.clone(), vec![label]), self.most);
+                }
+            }
+            debt => owed.insert(debt, self.most),
+        }
+        self.deferred.add();
+        self.any.store(!owed.debts.is_empty(), Ordering::Release);
+        self.count(before, owed.debts.len());
+        !std::mem::replace(&mut owed.attended, true)
+    }
+
+    fn count(&self, before: usize, after: usize) {
+        self.pending.add(after.saturating_sub(before) as u64);
+        self.pending.subtract(before.saturating_sub(after) as u64);
+    }
+
+    /// All of it, with the numbers that [`remove`](Self::remove) takes.
+    pub(super) fn all(&self) -> Vec<(Debt, u64)> {
+        let owed = self.owed();
+        owed.debts
+            .iter()
+            .map(|(debt, number)| (debt.clone(), *number))
+            .collect()
+    }
+
+    /// Forgets what has been acknowledged, unless it was added once more.
+    pub(super) fn remove(&self, debt: &Debt, number: u64) {
+        let mut owed = self.owed();
+        let before = owed.debts.len();
+        if owed.debts.get(debt) == Some(&number) {
+            owed.debts.remove(debt);
+            if let Debt::Tag(tag) = debt {
+                owed.tags.retain(|other| other != tag);
+            }
+        }
+        self.any.store(!owed.debts.is_empty(), Ordering::Release);
+        self.count(before, owed.debts.len());
+    }
+
+    /// Ends the task that sees to it, where there is nothing left.
+    pub(super) fn leave(&self) -> bool {
+        let mut owed = self.owed();
+        let done = owed.debts.is_empty();
+        if done {
+            owed.attended = false;
+            self.paid.notify_waiters();
+        }
+        done
+    }
+
+    /// The task that sees to it has ended before it was done.
+    pub(super) fn abandon(&self) -> usize {
+        let mut owed = self.owed();
+        owed.attended = false;
+        owed.debts.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.any.load(Ordering::Acquire)
+    }
+
+    pub(super) fn pending(&self) -> u64 {
+        self.pending.get()
+    }
+
+    pub(super) fn deferred(&self) -> u64 {
+        self.deferred.get()
+    }
+
+    pub(super) fn hurry(&self) {
+        self.hurry.notify_one();
+    }
+
+    pub(super) async fn hurried(&self) {
+        self.hurry.notified().await;
+    }
+
+    /// Resolves once there is nothing.
+    pub(super) async fn empty(&self) {
+        loop {
+            let mut paid = std::pin::pin!(self.paid.notified());
+            paid.as_mut().enable();
+            if self.is_empty() {
+                return;
+            }
+            self.hurry();
+            paid.await;
+        }
+    }
+
+    /// Whether what Redis has at this address does not count.
+    pub(super) fn covers(&self, address: &Address) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let owed = self.owed();
+        owed.tags.iter().any(|tag| tag.as_str() == address.tag())
+            || owed.debts.contains_key(&Debt::Value(address.clone()))
+    }
+
+    /// An error where what Redis has at this address does not count: the caller goes on without the store.
+    pub(super) fn check(&self, address: &Address) -> Result<(), StoreError> {
+        match self.covers(address) {
+            true => Err(self.refusal()),
+            false => Ok(()),
+        }
+    }
+
+    /// An error where no generation under this tag counts.
+    pub(super) fn check_generation(&self, tag: &Tag) -> Result<(), StoreError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let covered = self.owed().covers_tag(tag);
+        if covered { Err(self.refusal()) } else { Ok(()) }
+    }
+
+    /// Whether what has this stamp does not count.
+    pub(super) fn covers_stamp(&self, tag: &Tag, stamp: &Stamp) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let owed = self.owed();
+        let is_owed = |label: &Label| {
+            let debt = Debt::Labels(tag.clone(), vec![label.clone()]);
+            owed.debts.contains_key(&debt)
+        };
+        owed.covers_tag(tag) || stamp.labels().iter().any(is_owed)
+    }
+
+    fn refusal(&self) -> StoreError {
+        self.hurry();
+        StoreError::with_source(StoreErrorKind::Unavailable, "an invalidation is pending")
+    }
+}
+
+impl Drop for Backlog {
+    fn drop(&mut self) {
+        self.pending.subtract(self.pending.get());
+    }
+}
+
+impl Owed {
+    fn insert(&mut self, debt: Debt, most: usize) {
+        self.last += 1;
+        let covered = self.tags.iter().any(|tag| tag.as_str() == debt.tag());
+        let is_whole = matches!(debt, Debt::Tag(_));
+        if !covered && !is_whole && (self.debts.len() < most || self.debts.contains_key(&debt)) {
+            self.debts.insert(debt, self.last);
+            return;
+        }
+        let Ok(tag) = Tag::new(debt.tag()) else { return };
+        if !covered {
+            tracing::error!(
+                tag = tag.as_str(),
+                "too many invalidations are pending: all that is stored under the tag counts as out of date"
+            );
+            self.debts.retain(|debt, _| debt.tag() != tag.as_str());
+            self.tags.push(tag.clone());
+        }
+        self.debts.insert(Debt::Tag(tag), self.last);
+    }
+
+    fn covers_tag(&self, tag: &Tag) -> bool {
+        self.tags.contains(tag) || self.debts.contains_key(&Debt::Stamped(tag.clone()))
+    }
+}
+
+impl Debt {
+    fn tag(&self) -> &str {
+        match self {
+            Self::Value(address) => address.tag(),
+            Self::Labels(tag, _) | Self::Stamped(tag) | Self::Tag(tag) => tag.as_str(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Key;
+    use crate::store::Generation;
+
+    fn address(tag: &str, id: &str) -> Address {
+        Address::new(&Tag::new(tag).unwrap(), &Key::new(id).unwrap())
+    }
+
+    fn bounded(most: usize) -> Backlog {
+        let mut backlog = Backlog::new();
+        backlog.most = most;
+        backlog
+    }
+
+    #[test]
+    fn what_is_added_twice_is_kept_once_and_starts_one_task() {
+        let backlog = Backlog::new();
+        assert!(backlog.add(Debt::Value(address("t", "a"))));
+        assert!(!backlog.add(Debt::Value(address("t", "a"))));
+        assert_eq!((backlog.pending(), backlog.deferred()), (1, 2));
+        assert!(backlog.covers(&address("t", "a")) && !backlog.covers(&address("t", "b")));
+        assert!(!backlog.leave());
+    }
+
+    #[test]
+    fn what_is_added_while_it_is_sent_is_sent_again() {
+        let backlog = Backlog::new();
+        let debt = Debt::Value(address("t", "a"));
+        let _ = backlog.add(debt.clone());
+        let sent = backlog.all();
+        let _ = backlog.add(debt.clone());
+        backlog.remove(&debt, sent[0].1);
+        assert!(backlog.covers(&address("t", "a")));
+        backlog.remove(&debt, backlog.all()[0].1);
+        assert!(backlog.is_empty() && backlog.leave());
+        assert!(backlog.add(debt));
+    }
+
+    #[test]
+    fn too_many_of_one_tag_cover_all_under_it() {
+        let backlog = bounded(4);
+        for id in ["a", "b", "c"] {
+            let _ = backlog.add(Debt::Value(address("t", id)));
+        }
+        let _ = backlog.add(Debt::Value(address("u", "a")));
+        let _ = backlog.add(Debt::Value(address("t", "a")));
+        assert!(!backlog.covers(&address("t", "d")));
+        let _ = backlog.add(Debt::Value(address("t", "d")));
+        assert_eq!(backlog.pending(), 2);
+        for id in ["a", "d", "z"] {
+            assert!(backlog.covers(&address("t", id)), "{id}");
+        }
+        assert!(backlog.covers(&address("u", "a")) && !backlog.covers(&address("u", "b")));
+        assert!(backlog.check_generation(&Tag::new("t").unwrap()).is_err());
+        assert!(backlog.check_generation(&Tag::new("u").unwrap()).is_ok());
+        let _ = backlog.add(Debt::Value(address("t", "e")));
+        assert_eq!(backlog.pending(), 2);
+    }
+
+    #[test]
+    fn labels_cover_what_has_one_of_them() {
+        let (backlog, tag) = (Backlog::new(), Tag::new("t").unwrap());
+        let generation = Generation {
+            incarnation: 1,
+            number: 1,
+        };
+        let stamp = |labels: &[&str]| Stamp::new(generation, Label::all(labels).unwrap());
+        let _ = backlog.add(Debt::Labels(tag.clone(), Label::all(&["x", "y"]).unwrap()));
+        assert!(backlog.covers_stamp(&tag, &stamp(&["w", "y"])));
+        assert!(!backlog.covers_stamp(&tag, &stamp(&["w"])) && !backlog.covers_stamp(&tag, &stamp(&[])));
+        assert!(!backlog.covers_stamp(&Tag::new("u").unwrap(), &stamp(&["x"])));
+        let _ = backlog.add(Debt::Stamped(tag.clone()));
+        assert!(backlog.covers_stamp(&tag, &stamp(&[])));
+    }
+}

@@ -1,0 +1,190 @@
+//! How an invalidation gets to Redis: at once, or later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Inner, RedisStore};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::key::{Address, Key, Tag};
+use crate::store::redis::backlog::Debt;
+use crate::store::redis::error::is_full;
+use crate::store::redis::generations::Generations;
+use crate::store::redis::keyspace::Keyspace;
+use crate::store::redis::{message, script};
+
+/// How long a caller waits for the next connection: as long as it may take to the next attempt at one.
+const PATIENCE: Duration = Duration::from_millis(1100);
+
+/// The first and the longest pause between two attempts at what is pending.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// How long the end of a program may wait for what is pending.
+const LAST: Duration = Duration::from_secs(2);
+
+impl RedisStore {
+    /// Has Redis invalidate it, or sees to it that it will.
+    pub(in crate::store::redis) async fn deliver(&self, debt: Debt) -> Result<(), StoreError> {
+        let mut attempt = Attempt {
+            inner: &self.inner,
+            debt: Some(debt.clone()),
+        };
+        match self.inner.insist(&debt).await {
+            Ok(()) => {
+                attempt.debt = None;
+                Ok(())
+            }
+            // It could never be done.
+            Err(error) if matches!(error.kind(), StoreErrorKind::Config | StoreErrorKind::Unsupported) => {
+                attempt.debt = None;
+                Err(error)
+            }
+            Err(error) => Err(StoreError::with_source(StoreErrorKind::Pending, error)),
+        }
+    }
+
+    /// Waits until nothing is pending, but not for long. How much is.
+    pub(super) async fn pay(&self) -> usize {
+        let _ = timeout(LAST, self.inner.backlog.empty()).await;
+        usize::try_from(self.inner.backlog.pending()).unwrap_or(usize::MAX)
+    }
+}
+
+/// An invalidation on its way. Dropped before it has got there, it is pending.
+struct Attempt<'a> {
+    inner: &'a Arc<Inner>,
+    debt: Option<Debt>,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some(debt) = self.debt.take()
+            && self.inner.backlog.add(debt)
+        {
+            tracing::warn!(
+                "an invalidation is pending: Redis does not take it; other nodes may serve what is out of date"
+            );
+            self.inner.runtime.spawn(replay(Arc::clone(self.inner)));
+        }
+    }
+}
+
+impl Inner {
+    /// Sends it until it is acknowledged, as long as that may be a matter of the connection.
+    async fn insist(&self, debt: &Debt) -> Result<(), StoreError> {
+        let Err(mut error) = self.carry_out(debt).await else {
+            return Ok(());
+        };
+        let deadline = Instant::now() + PATIENCE;
+        // Where something else is pending the outage is known, and nobody has to find it out once more.
+        while self.backlog.is_empty() && Instant::now() < deadline && error.kind() != StoreErrorKind::Config {
+            sleep(PAUSE.0).await;
+            match self.carry_out(debt).await {
+                Ok(()) => return Ok(()),
+                Err(again) if again.kind() == StoreErrorKind::Unavailable => error = again,
+                Err(again) => return Err(again),
+            }
+        }
+        Err(error)
+    }
+
+    async fn carry_out(&self, debt: &Debt) -> Result<(), StoreError> {
+        match debt {
+            Debt::Value(address) => self.remove(address).await,
+            Debt::Labels(tag, labels) => {
+                let generations = Generations::new(&self.link, tag);
+                match generations.invalidate(labels).await {
+                    // A set that takes no more can still be deleted, which covers all labels.
+                    Err(error) if is_full(&error) => generations.invalidate_all().await,
+                    result => result,
+                }
+            }
+            Debt::Stamped(tag) => Generations::new(&self.link, tag).invalidate_all().await,
+            Debt::Tag(tag) => self.sweep(tag).await,
+        }
+    }
+
+    async fn remove(&self, address: &Address) -> Result<(), StoreError> {
+        let keys = Keyspace::new(address, self.link.database());
+        let (lock, channel) = (keys.lock(), keys.control());
+        let args = [channel.as_bytes(), message::INVALIDATED];
+        script::INVALIDATE
+            .run(&self.link, keys, &[&lock, keys.value()], &args)
+            .await?;
+        Ok(())
+    }
+
+    /// Removes all there is under a tag: locks first, so that no older computation stores what was removed.
+    async fn sweep(&self, tag: &Tag) -> Result<(), StoreError> {
+        Generations::new(&self.link, tag).invalidate_all().await?;
+        for prefix in [format!("{}/lock:", tag.as_str()), format!("{}:", tag.as_str())] {
+            for name in self.link.scan(&format!("{prefix}*")).await? {
+                let id = name.strip_prefix(&prefix).and_then(|id| Key::new(id).ok());
+                if let Some(id) = id {
+                    self.remove(&Address::new(tag, &id)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries all that is pending. Whether it is worth trying again at once.
+    async fn pay_off(&self) -> bool {
+        let mut paid = true;
+        for (debt, number) in self.backlog.all() {
+            match self.carry_out(&debt).await {
+                Ok(()) => self.backlog.remove(&debt, number),
+                // The others would have no better fate, unless they are for another server.
+                Err(error) if error.kind() == StoreErrorKind::Unavailable && !self.link.is_cluster() => return false,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::debug!(error, "an invalidation is still pending");
+                    paid = false;
+                }
+            }
+        }
+        paid
+    }
+}
+
+/// Sees to what is pending until nothing is. Keeps the store connected as long as that takes.
+async fn replay(inner: Arc<Inner>) {
+    let mut unpaid = Unpaid { inner, left: false };
+    let inner = Arc::clone(&unpaid.inner);
+    let mut pause = PAUSE.0;
+    loop {
+        // Not at once, however many are in a hurry: an attempt may cost a connection.
+        sleep(pause / 4).await;
+        let _ = timeout(pause, inner.backlog.hurried()).await;
+        if inner.pay_off().await {
+            pause = PAUSE.0;
+        } else {
+            pause = (pause * 2).min(PAUSE.1);
+        }
+        unpaid.left = inner.backlog.leave();
+        if unpaid.left {
+            tracing::info!("Redis has taken all invalidations that were pending");
+            return;
+        }
+    }
+}
+
+/// Says so where the runtime ends first.
+struct Unpaid {
+    inner: Arc<Inner>,
+    left: bool,
+}
+
+impl Drop for Unpaid {
+    fn drop(&mut self) {
+        if self.left {
+            return;
+        }
+        let pending = self.inner.backlog.abandon();
+        tracing::error!(
+            pending,
+            "invalidations are lost: Redis did not take them before the runtime ended"
+        );
+    }
+}

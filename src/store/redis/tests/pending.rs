@@ -1,0 +1,56 @@
+//! More invalidations were pending than are kept one by one.
+
+use std::time::Duration;
+
+use super::server::Server;
+use super::{address, eventually};
+use crate::error::StoreErrorKind;
+use crate::key::Tag;
+use crate::store::redis::backlog::Debt;
+use crate::store::{RedisStore, Store, Token};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn all_under_a_tag_is_removed_and_nothing_else() {
+    let server = Server::start().await;
+    let store = server.store().await;
+    for name in ["t:a", "t:{GET b}", "tt:a", "u:a", "u:t:a"] {
+        redis::cmd("SET")
+            .arg(name)
+            .arg("v")
+            .exec_async(&mut server.raw().await)
+            .await
+            .unwrap();
+    }
+    let token = Token::random();
+    store.acquire(&address("led"), token, LEASE).await.unwrap();
+    store.generation(&Tag::new("t").unwrap()).await.unwrap();
+    store.deliver(Debt::Tag(Tag::new("t").unwrap())).await.unwrap();
+    let mut left: Vec<String> = server.run("KEYS *").await;
+    left.sort();
+    assert_eq!(left, ["tt:a", "u:a", "u:t:a"]);
+    assert!(!store.renew(&address("led"), token, LEASE).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_tag_is_out_of_use_until_it_can_be_searched() {
+    let server = Server::start().await;
+    let _: String = server.run("SET t:a v").await;
+    let _: String = server
+        .run("ACL SETUSER memo on >pw allkeys allchannels +@all -scan")
+        .await;
+    let store = RedisStore::connect(&server.url_for("memo:pw@")).await.unwrap();
+    let tag = Tag::new("t").unwrap();
+    let error = store.deliver(Debt::Tag(tag.clone())).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Pending);
+    let refused = store.lookup(&address("a")).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
+    assert!(store.generation(&tag).await.is_err());
+    assert!(store.generation(&Tag::new("u").unwrap()).await.is_ok());
+
+    let _: String = server.run("ACL SETUSER memo +scan").await;
+    let found = eventually(async || store.lookup(&address("a")).await.ok()).await;
+    assert!(found.is_none());
+    assert_eq!(store.stats().pending_invalidations, 0);
+}
