@@ -76,7 +76,7 @@ impl<St: Store> MemoLockLayer<St> {
     #[must_use]
     pub fn with_tag(store: St, tag: Tag) -> Self {
         let settings = Settings {
-            memo: MemoLock::with_tag(store, tag).codec(Form::Binary).tagged(),
+            memo: MemoLock::with_tag(store, tag).codec(Form::binary()).tagged(),
             key: UriKey::default(),
             key_headers: Arc::default(),
             requests: RequestRules::default(),

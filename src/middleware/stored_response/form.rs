@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::binary_http::BinaryHttp;
+use super::copies::Copies;
 use super::raw_body::RawBody;
 use super::response::StoredResponse;
 use crate::codec::Codec;
@@ -14,20 +15,32 @@ use crate::key::Address;
 
 /// The codec of a layer: one type, so that neither form costs the other anything.
 #[derive(Debug, Clone)]
-pub(crate) enum Form {
-    Binary,
-    Raw(RawBody),
+pub(crate) struct Form {
+    /// Binary HTTP where there is none.
+    raw: Option<RawBody>,
+    copies: Copies,
 }
 
 impl Form {
+    /// The whole response, as binary HTTP.
+    pub(crate) fn binary() -> Self {
+        Self {
+            raw: None,
+            copies: Copies::default(),
+        }
+    }
+
     /// The body alone, of responses with this content type.
     pub(crate) fn raw(content_type: HeaderValue) -> Self {
-        Self::Raw(RawBody::new(content_type))
+        Self {
+            raw: Some(RawBody::new(content_type)),
+            ..Self::binary()
+        }
     }
 
     /// Whether only the store says how long a response is kept, because nothing but the body is stored.
     pub(crate) fn is_raw(&self) -> bool {
-        matches!(self, Self::Raw(_))
+        self.raw.is_some()
     }
 }
 
@@ -35,16 +48,17 @@ impl Codec for Form {
     type Value = Arc<StoredResponse>;
 
     fn encode(&self, address: &Address, value: &Self::Value) -> Result<Bytes, BoxError> {
-        match self {
-            Self::Binary => BinaryHttp.encode(address, value),
-            Self::Raw(raw) => raw.encode(value).map_err(Into::into),
+        match &self.raw {
+            None => BinaryHttp.encode(address, value),
+            Some(raw) => raw.encode(value).map_err(Into::into),
         }
     }
 
     fn decode(&self, address: &Address, bytes: Bytes) -> Result<Self::Value, BoxError> {
-        match self {
-            Self::Binary => BinaryHttp.decode(address, bytes),
-            Self::Raw(raw) => Ok(Arc::new(raw.decode(bytes)?)),
+        let bytes = self.copies.one(address, bytes);
+        match &self.raw {
+            None => BinaryHttp.decode(address, bytes),
+            Some(raw) => Ok(Arc::new(raw.decode(bytes)?)),
         }
     }
 

@@ -123,6 +123,7 @@
 
 mod bare;
 mod binary_http;
+mod copies;
 mod error;
 mod extras;
 mod form;

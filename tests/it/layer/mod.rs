@@ -19,6 +19,7 @@ mod frameworks;
 mod grpc;
 mod identity;
 mod keys;
+mod large;
 mod limits;
 mod load;
 mod markers;

@@ -16,12 +16,12 @@ async fn stores(server: &RedisServer) -> [RedisStore; 2] {
     [connect().await, connect().await]
 }
 
-async fn nodes(server: &RedisServer, inner: &Inner) -> [Node<RedisStore>; 2] {
+pub(super) async fn nodes(server: &RedisServer, inner: &Inner) -> [Node<RedisStore>; 2] {
     pair_over(stores(server).await, inner, |layer| layer)
 }
 
 /// Waits until this many responses are stored: a leader's client has its own before that.
-async fn stored(server: &RedisServer, count: usize) {
+pub(super) async fn stored(server: &RedisServer, count: usize) {
     eventually("stored responses", || {
         server.cli(&["KEYS", "layer:*"]).lines().count() == count
     })

@@ -110,6 +110,6 @@ fn an_entry_is_never_taken_for_a_body() {
 #[test]
 fn a_body_is_never_taken_for_an_entry() {
     for bytes in [&b"%PDF"[..], b"", b"\x01", b"\x01\x40\xc8\0\0\0"] {
-        assert!(Form::Binary.decode(&address(), Bytes::from_static(bytes)).is_err());
+        assert!(Form::binary().decode(&address(), Bytes::from_static(bytes)).is_err());
     }
 }

@@ -1,0 +1,138 @@
+//! One copy of what is large, for all who replay it at one time.
+//!
+//! Every hit in a store elsewhere brings bytes of its own, which live until their client has read them, or does not come
+//! to it. A client may ask for one large page a thousand times and read none of the answers. So bytes that are in use
+//! already are used once more, and those that came are dropped.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+
+use crate::key::Address;
+
+/// Below this, comparing and keeping account costs more than a copy.
+const LARGE: usize = 64 * 1024;
+
+type Table = Mutex<HashMap<Address, Weak<Held>>>;
+
+/// What is in use, by its address. A clone shares it.
+#[derive(Clone, Default)]
+pub(super) struct Copies(Arc<Table>);
+
+/// Bytes in use.
+struct Held {
+    bytes: Bytes,
+    address: Address,
+    table: Arc<Table>,
+}
+
+/// The owner of the bytes that are handed out.
+struct User(Arc<Held>);
+
+impl Copies {
+    /// The same bytes, in the memory of equal ones that are in use at this address.
+    pub(super) fn one(&self, address: &Address, bytes: Bytes) -> Bytes {
+        if bytes.len() < LARGE {
+            return bytes;
+        }
+        let known = lock(&self.0).get(address).and_then(Weak::upgrade);
+        if let Some(known) = known
+            && known.bytes == bytes
+        {
+            return Bytes::from_owner(User(known));
+        }
+        let copy = Arc::new(Held {
+            bytes,
+            address: address.clone(),
+            table: Arc::clone(&self.0),
+        });
+        lock(&self.0).insert(address.clone(), Arc::downgrade(&copy));
+        Bytes::from_owner(User(copy))
+    }
+}
+
+impl AsRef<[u8]> for User {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut table = lock(&self.table);
+        // Another one may be in use there by now.
+        if table.get(&self.address).is_some_and(|copy| copy.strong_count() == 0) {
+            table.remove(&self.address);
+        }
+    }
+}
+
+impl fmt::Debug for Copies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Copies({})", lock(&self.0).len())
+    }
+}
+
+fn lock(table: &Table) -> MutexGuard<'_, HashMap<Address, Weak<Held>>> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Key, Tag};
+
+    fn address(part: &str) -> Address {
+        Address::new(&Tag::new("t").unwrap(), &Key::builder().part(part).build())
+    }
+
+    fn large(content: u8) -> Bytes {
+        Bytes::from(vec![content; LARGE])
+    }
+
+    #[test]
+    fn equal_bytes_in_use_are_one_copy() {
+        let (copies, at) = (Copies::default(), address("a"));
+        let first = copies.one(&at, large(1));
+        let part = copies.one(&at, large(1)).slice(7..9);
+        assert_eq!(part.as_ptr(), first[7..].as_ptr());
+        drop(first);
+        assert_eq!(
+            copies.one(&at, large(1))[7..].as_ptr(),
+            part.as_ptr(),
+            "a part keeps the whole"
+        );
+    }
+
+    #[test]
+    fn other_bytes_and_other_addresses_are_other_copies() {
+        let copies = Copies::default();
+        let first = copies.one(&address("a"), large(1));
+        let newer = copies.one(&address("a"), large(2));
+        let elsewhere = copies.one(&address("b"), large(1));
+        assert_eq!((&first[..], &newer[..]), (&large(1)[..], &large(2)[..]));
+        assert_ne!(first.as_ptr(), elsewhere.as_ptr());
+        drop(first);
+        assert_eq!(copies.one(&address("a"), large(2)).as_ptr(), newer.as_ptr());
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_is_not_in_use() {
+        let copies = Copies::default();
+        let all: Vec<_> = (0..5).map(|n| copies.one(&address(&n.to_string()), large(n))).collect();
+        let replaced = copies.one(&address("0"), large(9));
+        assert_eq!(lock(&copies.0).len(), 5);
+        drop((all, replaced));
+        assert_eq!(lock(&copies.0).len(), 0);
+    }
+
+    #[test]
+    fn small_ones_stay_as_they_are() {
+        let copies = Copies::default();
+        let small = Bytes::from(vec![0; LARGE - 1]);
+        assert_eq!(copies.one(&address("a"), small.clone()).as_ptr(), small.as_ptr());
+        assert_eq!(lock(&copies.0).len(), 0);
+    }
+}
