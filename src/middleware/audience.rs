@@ -1,8 +1,10 @@
 //! A body that many read while it grows: one producer, any number of readers, each from the beginning.
 //!
-//! All read the same pieces. Once the body is whole the pieces give way to the content in one piece, the one that is
+//! All read the same memory. Small pieces are copied together, because each may keep something larger alive, a
+//! connection's read buffer for instance, and costs more to be kept than it is long. None is held back for that: a reader
+//! that has nothing else to read gets a copy of what there is. Once the body is whole the pieces give way to the content in one piece, the one that is
 //! stored, so that a slow reader keeps no second copy alive. A producer that is dropped before breaks the body off, and
-//! that is an error to every reader, at once and wherever it has got to: only [`Producer::finish`] ends a body.
+//! that is an error to every reader, at once and wherever it has got to, but for one that reads to the last: only [`Producer::finish`] ends a body.
 //!
 //! All transitions are synchronous and happen under one lock; wakers are woken and pieces dropped outside it.
 //! `tests/loom.rs` explores the interleavings: no lost wake-up, no piece missed or read twice, no end but the true one.
@@ -10,7 +12,7 @@
 use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use slab::Slab;
 
 use super::sync::{Arc, Mutex, MutexGuard};
@@ -26,10 +28,82 @@ struct State<T> {
 }
 
 enum Body<T> {
-    /// As far as it has come, in pieces none of which is empty.
-    Growing(Vec<Bytes>),
+    /// As far as it has come.
+    Growing(Pieces),
     Whole(Bytes, T),
-    BrokenOff,
+    /// With what there was.
+    BrokenOff(Pieces),
+}
+
+/// From this length on a piece is kept as it is.
+const LARGE: usize = 16 * 1024;
+
+/// Most of what is allocated at once for small pieces.
+const MOST: usize = 64 * 1024;
+
+/// The beginning of a body.
+#[derive(Default)]
+struct Pieces {
+    /// What will not change, none of it empty.
+    settled: Vec<Bytes>,
+    /// What comes after that, in memory for more.
+    tail: BytesMut,
+    length: usize,
+}
+
+impl Pieces {
+    /// Adds a piece. Returns how much more memory is held.
+    fn push(&mut self, piece: Bytes) -> usize {
+        self.length += piece.len();
+        if piece.len() >= LARGE {
+            self.settle();
+            let held = piece.len();
+            self.settled.push(piece);
+            return held;
+        }
+        if piece.len() <= self.tail.capacity() - self.tail.len() {
+            self.tail.extend_from_slice(&piece);
+            return 0;
+        }
+        self.settle();
+        // In proportion, so that there is never much more than is needed.
+        let held = piece.len().max(MOST.min(self.length / 4));
+        self.tail = BytesMut::with_capacity(held);
+        self.tail.extend_from_slice(&piece);
+        held
+    }
+
+    fn settle(&mut self) {
+        if !self.tail.is_empty() {
+            // What is left of its memory is the next tail's.
+            self.settled.push(self.tail.split().freeze());
+        }
+    }
+
+    /// All that comes next at a place.
+    fn next(&self, place: &mut Place) -> Option<Bytes> {
+        while let Some(piece) = self.settled.get(place.piece) {
+            if place.offset < piece.len() {
+                let next = piece.slice(place.offset..);
+                place.offset = piece.len();
+                return Some(next);
+            }
+            *place = Place {
+                piece: place.piece + 1,
+                offset: 0,
+            };
+        }
+        let next = self.tail.get(place.offset..).filter(|next| !next.is_empty())?;
+        place.offset = self.tail.len();
+        Some(Bytes::copy_from_slice(next))
+    }
+}
+
+/// How far a reader has got, in pieces and in one of them.
+#[derive(Default)]
+struct Place {
+    piece: usize,
+    offset: usize,
 }
 
 /// What a reader gets, in this order: data, then one of the others.
@@ -45,7 +119,7 @@ impl<T> Audience<T> {
     pub(crate) fn new() -> (Producer<T>, Arc<Self>) {
         let audience = Arc::new(Self {
             state: Mutex::new(State {
-                body: Body::Growing(Vec::new()),
+                body: Body::Growing(Pieces::default()),
                 waiting: Slab::new(),
             }),
         });
@@ -58,7 +132,7 @@ impl<T> Audience<T> {
 
     /// Whether the body broke off.
     pub(crate) fn has_broken_off(&self) -> bool {
-        matches!(self.state().body, Body::BrokenOff)
+        matches!(self.state().body, Body::BrokenOff(_))
     }
 
     /// Somebody who reads from the beginning.
@@ -66,19 +140,20 @@ impl<T> Audience<T> {
         Reader {
             audience: Arc::clone(audience),
             id: audience.state().waiting.insert(None),
-            pieces: 0,
+            place: Place::default(),
             bytes: 0,
+            to_the_last: false,
         }
     }
 
     /// Changes the body and wakes those who wait for that.
-    fn change(&self, change: impl FnOnce(&mut Body<T>) -> Option<Body<T>>) {
+    fn change<R>(&self, change: impl FnOnce(&mut Body<T>) -> R) -> R {
         let mut state = self.state();
-        let replaced = change(&mut state.body);
+        let changed = change(&mut state.body);
         let wakers: Vec<_> = state.waiting.iter_mut().filter_map(|(_, waker)| waker.take()).collect();
         drop(state);
-        drop(replaced);
         wakers.into_iter().for_each(Waker::wake);
+        changed
     }
 }
 
@@ -86,31 +161,48 @@ impl<T> Audience<T> {
 pub(crate) struct Producer<T>(Arc<Audience<T>>);
 
 impl<T> Producer<T> {
-    /// Adds a piece.
-    pub(crate) fn push(&self, piece: Bytes) {
+    /// Adds a piece. Returns how many bytes more are held.
+    pub(crate) fn push(&self, piece: Bytes) -> usize {
         if piece.is_empty() {
-            return;
+            return 0;
         }
-        self.0.change(|body| {
-            if let Body::Growing(pieces) = body {
-                pieces.push(piece);
-            }
-            None
-        });
+        self.0.change(|body| match body {
+            Body::Growing(pieces) => pieces.push(piece),
+            Body::Whole(..) | Body::BrokenOff(_) => 0,
+        })
+    }
+
+    /// All there is so far, in one piece.
+    pub(crate) fn content(&self) -> Bytes {
+        let state = self.0.state();
+        let Body::Growing(pieces) = &state.body else {
+            return Bytes::new();
+        };
+        let (length, settled, tail) = (pieces.length, pieces.settled.clone(), pieces.tail.to_vec());
+        drop(state);
+        let mut content = Vec::with_capacity(length);
+        for piece in &settled {
+            content.extend_from_slice(piece);
+        }
+        content.extend_from_slice(&tail);
+        content.into()
     }
 
     /// The body is whole: `content` is all its pieces in one.
     pub(crate) fn finish(self, content: Bytes, rest: T) {
-        self.0
-            .change(|body| Some(std::mem::replace(body, Body::Whole(content, rest))));
+        drop(
+            self.0
+                .change(|body| std::mem::replace(body, Body::Whole(content, rest))),
+        );
     }
 }
 
 impl<T> Drop for Producer<T> {
     fn drop(&mut self) {
-        self.0.change(|body| match body {
-            Body::Growing(_) => Some(std::mem::replace(body, Body::BrokenOff)),
-            Body::Whole(..) | Body::BrokenOff => None,
+        self.0.change(|body| {
+            if let Body::Growing(pieces) = body {
+                *body = Body::BrokenOff(std::mem::take(pieces));
+            }
         });
     }
 }
@@ -119,10 +211,18 @@ impl<T> Drop for Producer<T> {
 pub(crate) struct Reader<T> {
     audience: Arc<Audience<T>>,
     id: usize,
-    /// How many pieces it has read.
-    pieces: usize,
-    /// How many bytes these are.
+    place: Place,
+    /// How many bytes it has read.
     bytes: usize,
+    to_the_last: bool,
+}
+
+impl<T> Reader<T> {
+    /// The same, for one that gets all there was of a body that broke off.
+    pub(crate) fn to_the_last(mut self) -> Self {
+        self.to_the_last = true;
+        self
+    }
 }
 
 impl<T: Clone> Reader<T> {
@@ -130,13 +230,15 @@ impl<T: Clone> Reader<T> {
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<T>> {
         let mut state = self.audience.state();
         let data = match &state.body {
-            Body::Growing(pieces) => pieces.get(self.pieces).cloned(),
+            Body::Growing(pieces) => pieces.next(&mut self.place),
             Body::Whole(content, _) if self.bytes < content.len() => Some(content.slice(self.bytes..)),
             Body::Whole(_, rest) => return Poll::Ready(Next::End(rest.clone())),
-            Body::BrokenOff => return Poll::Ready(Next::BrokenOff),
+            Body::BrokenOff(pieces) => match pieces.next(&mut self.place).filter(|_| self.to_the_last) {
+                Some(data) => Some(data),
+                None => return Poll::Ready(Next::BrokenOff),
+            },
         };
         if let Some(data) = data {
-            self.pieces += 1;
             self.bytes += data.len();
             return Poll::Ready(Next::Data(data));
         }

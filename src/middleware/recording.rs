@@ -10,18 +10,19 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::audience::{Audience, Next, Producer, Reader};
 use super::body::into_bytes;
 use super::grpc::Framing;
 use super::policy::response::Reason;
 use super::reservation::Reservation;
-use super::underway::{Followed, Underway};
+use super::underway::Underway;
 use crate::error::BoxError;
 use crate::memo::Presence;
 
@@ -36,7 +37,11 @@ pub(crate) enum Part<B> {
 
 /// The reader's end.
 pub(crate) struct Playback<B> {
+    data: Reader<Option<HeaderMap>>,
+    /// What comes after the data.
     parts: UnboundedReceiver<Part<B>>,
+    /// The first of these.
+    next: Option<Part<B>>,
     /// What has not been read is in memory as long as its reader.
     _reservation: Arc<Reservation>,
 }
@@ -44,21 +49,30 @@ pub(crate) struct Playback<B> {
 impl<B> Playback<B> {
     /// The next part. A recording that breaks off is a failure, never an end.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Part<B>> {
-        self.parts
-            .poll_recv(cx)
-            .map(|part| part.unwrap_or_else(|| Part::Failed("the response was given up".into())))
+        loop {
+            if let Poll::Ready(Next::Data(data)) = self.data.poll_next(cx) {
+                return Poll::Ready(Part::Frame(Frame::data(data)));
+            }
+            if let Some(part) = self.next.take() {
+                return Poll::Ready(part);
+            }
+            let part = ready!(self.parts.poll_recv(cx));
+            // There may have been data before it that has come meanwhile.
+            self.next = Some(part.unwrap_or_else(|| Part::Failed("the response was given up".into())));
+        }
     }
 }
 
 /// The producer's end.
 pub(crate) struct Recorder<B> {
     parts: UnboundedSender<Part<B>>,
-    content: Content,
+    data: Producer<Option<HeaderMap>>,
+    audience: Arc<Audience<Option<HeaderMap>>>,
+    length: u64,
     limit: u64,
     /// Where more than one message is one too many.
     framing: Option<Framing>,
     reservation: Arc<Reservation>,
-    followed: Option<Followed>,
 }
 
 /// What became of a recording.
@@ -68,7 +82,7 @@ pub(crate) enum Recorded {
         content: Bytes,
         trailers: Option<HeaderMap>,
         /// To be finished, or those who follow get an error.
-        followed: Option<Followed>,
+        followed: Producer<Option<HeaderMap>>,
         /// To be held as long as the content.
         reservation: Arc<Reservation>,
     },
@@ -81,28 +95,35 @@ pub(crate) enum Recorded {
 /// Records up to `limit` bytes, as far as `reservation` has room for them.
 pub(crate) fn recording<B>(limit: u64, reservation: Reservation) -> (Recorder<B>, Playback<B>) {
     let (sender, parts) = unbounded_channel();
+    let (data, audience) = Audience::new();
     let reservation = Arc::new(reservation);
     let playback = Playback {
+        data: Audience::join(&audience).to_the_last(),
         parts,
+        next: None,
         _reservation: Arc::clone(&reservation),
     };
     let recorder = Recorder {
         parts: sender,
-        content: Content::default(),
+        data,
+        audience,
+        length: 0,
         limit,
         framing: None,
         reservation,
-        followed: None,
     };
     (recorder, playback)
 }
 
 impl<B> Recorder<B> {
     /// Lets others read what is recorded from here on.
-    pub(crate) fn follow(&mut self, hint: SizeHint, presence: Option<Arc<Presence>>) -> Underway {
-        let (followed, underway) = Underway::new(hint, Arc::clone(&self.reservation), presence);
-        self.followed = Some(followed);
-        underway
+    pub(crate) fn follow(&self, hint: SizeHint, presence: Option<Arc<Presence>>) -> Underway {
+        Underway::new(
+            Arc::clone(&self.audience),
+            hint,
+            Arc::clone(&self.reservation),
+            presence,
+        )
     }
 }
 
@@ -133,20 +154,22 @@ where
                 None => break,
             };
             let mut room = true;
-            if let Some(data) = frame.data_ref() {
-                room = self.reservation.grow(data.len() as u64);
-                self.content.push(data.clone());
-                if let Some(framing) = &mut self.framing {
-                    framing.see(data);
+            match frame.into_data() {
+                Ok(data) => {
+                    self.length += data.len() as u64;
+                    if let Some(framing) = &mut self.framing {
+                        framing.see(&data);
+                    }
+                    room = self.reservation.grow(self.data.push(data) as u64);
                 }
-                if let Some(followed) = &self.followed {
-                    followed.push(data.clone());
+                Err(frame) => {
+                    if let Some(fields) = frame.trailers_ref() {
+                        trailers.get_or_insert_default().extend(fields.clone());
+                    }
+                    self.send(Part::Frame(frame));
                 }
-            } else if let Some(fields) = frame.trailers_ref() {
-                trailers.get_or_insert_default().extend(fields.clone());
             }
-            self.send(Part::Frame(frame));
-            let passed = match self.content.length as u64 > self.limit {
+            let passed = match self.length > self.limit {
                 true => Some(Reason::TooLarge),
                 false if self.framing.is_some_and(|framing| framing.is_more_than_one()) => Some(Reason::Messages),
                 false => (!room).then_some(Reason::NoRoom),
@@ -159,9 +182,9 @@ where
         }
         self.send(Part::End);
         Recorded::Complete {
-            content: self.content.join(),
+            content: self.data.content(),
             trailers,
-            followed: self.followed,
+            followed: self.data,
             reservation: self.reservation,
         }
     }
@@ -169,30 +192,5 @@ where
     fn send(&self, part: Part<B>) {
         // A client that hangs up stops nothing.
         let _ = self.parts.send(part);
-    }
-}
-
-/// The pieces of the content. Each may be a part of something larger, a connection's read buffer for instance, that lives
-/// as long as the piece: the whole is a copy.
-#[derive(Default)]
-struct Content {
-    pieces: Vec<Bytes>,
-    length: usize,
-}
-
-impl Content {
-    fn push(&mut self, piece: Bytes) {
-        self.length += piece.len();
-        if !piece.is_empty() {
-            self.pieces.push(piece);
-        }
-    }
-
-    fn join(self) -> Bytes {
-        let mut whole = Vec::with_capacity(self.length);
-        for piece in self.pieces {
-            whole.extend_from_slice(&piece);
-        }
-        whole.into()
     }
 }

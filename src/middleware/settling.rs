@@ -20,7 +20,7 @@ use crate::store::Store;
 impl<St: Store> Computation<St> {
     pub(super) async fn record<ResBody>(
         self,
-        mut recorder: Recorder<ResBody>,
+        recorder: Recorder<ResBody>,
         body: ResBody,
         sharing: Sharing,
         mut draft: Draft,
@@ -31,7 +31,7 @@ impl<St: Store> Computation<St> {
         let preview = match body.is_end_stream() {
             // The end is there as well.
             true => None,
-            false => self.preview(&mut recorder, body.size_hint(), sharing, &mut draft),
+            false => self.preview(&recorder, body.size_hint(), sharing, &mut draft),
         };
         // Dropped after all that follows: where that panics, the lead has been settled and nothing is left behind.
         let mut body = Some(Box::pin(body));
@@ -101,9 +101,7 @@ impl<St: Store> Computation<St> {
         let terms = terms.filter(|_| ttl.is_some()).unwrap_or_default();
         let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
-        if let Some(followed) = followed {
-            followed.finish(stored.body().clone(), stored.trailers().cloned());
-        }
+        followed.finish(stored.body().clone(), stored.trailers().cloned());
         let Some(lead) = led.lead.take() else { return };
         judge.learn(&stored);
         let settled = match ttl {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use super::audience::{Audience, Next, Producer, Reader};
+use super::audience::{Audience, Next, Reader};
 use super::body::consume;
 use super::computation::Computation;
 use super::draft::Draft;
@@ -29,9 +29,6 @@ use super::stored_response::StoredResponse;
 use crate::memo::{Presence, Present};
 use crate::store::Store;
 
-/// What makes the body of a response grow for its followers.
-pub(crate) type Followed = Producer<Option<HeaderMap>>;
-
 /// The body of a response that is still coming.
 pub(crate) struct Underway {
     audience: Arc<Audience<Option<HeaderMap>>>,
@@ -41,20 +38,19 @@ pub(crate) struct Underway {
 }
 
 impl Underway {
-    /// Nothing yet of a body of about this size.
+    /// A body of about this size.
     pub(crate) fn new(
+        audience: Arc<Audience<Option<HeaderMap>>>,
         hint: SizeHint,
         reservation: Arc<Reservation>,
         presence: Option<Arc<Presence>>,
-    ) -> (Followed, Self) {
-        let (producer, audience) = Audience::new();
-        let underway = Self {
+    ) -> Self {
+        Self {
             audience,
             hint,
             reservation,
             presence,
-        };
-        (producer, underway)
+        }
     }
 
     /// Whether the body broke off.
@@ -116,7 +112,7 @@ impl<St: Store> Computation<St> {
     /// What followers get of the response while `recorder` records it, unless they have to wait for the end.
     pub(super) fn preview<B>(
         &self,
-        recorder: &mut Recorder<B>,
+        recorder: &Recorder<B>,
         hint: SizeHint,
         sharing: Sharing,
         draft: &mut Draft,

@@ -28,6 +28,7 @@ mod orphans;
 mod panics;
 mod patience;
 mod pending;
+mod pieces;
 mod private;
 mod raw_body;
 mod readers;

@@ -36,7 +36,8 @@ async fn first_bytes_reach_all_followers_while_the_last_are_held_back() {
     for follower in &mut followers {
         nothing_yet(follower).await;
     }
-    assert_eq!(one.stats().recorded_bytes, 199 * 1024, "once for all of them");
+    let held = one.stats().recorded_bytes;
+    assert!((199 * 1024..300 * 1024).contains(&held), "once for all of them: {held}");
     give(&sender, &parts[199]);
     sender.send(trailers("x-cost", "7")).expect("a reader");
     drop(sender);
