@@ -140,6 +140,13 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             let claim = match ended {
                 Ended::Deferred(claim) => claim,
                 Ended::Declined => continue,
+                // They stay together: those who are slow to join again would miss what the next attempt gives.
+                Ended::Vain(past) if past.may_go_on() && self.flight.has_candidate() => {
+                    (search.past, search.witnesses) = (past, self.shared.clock.tick());
+                    self.flight.resume();
+                    continue;
+                }
+                Ended::Vain(past) => return landing.land(Outcome::Again(Some(past))),
                 Ended::Landed { .. } => return,
             };
             let kept = self.keep_promise(claim, &mut search, &mut holding, &landing).await;

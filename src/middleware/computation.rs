@@ -106,6 +106,7 @@ impl<St: Store> Computation<St> {
         answer: oneshot::Sender<Answer<ResBody, S::Error>>,
     ) where
         S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        S::Error: 'static,
         ResBody: Body,
         ResBody::Error: Into<BoxError>,
     {
@@ -125,7 +126,10 @@ impl<St: Store> Computation<St> {
                 Some(stale) => this.stand_in(stale, None, answer),
                 // Dropping the lead hands it to exactly one of those who wait.
                 None => {
-                    this.give_up();
+                    match this.of_error(&error, started) {
+                        Some(shared) => drop(this.lead.share(shared, Vec::new())),
+                        None => this.give_up(),
+                    }
                     let _ = answer.send(Err(error));
                 }
             },

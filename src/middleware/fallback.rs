@@ -1,7 +1,9 @@
 //! What is stored stands in for a computation that fails (RFC 5861, section 4).
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::{Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -9,7 +11,10 @@ use tokio::time::Instant;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::computation::Computation;
+use super::control::MemoControl;
 use super::credentials::Asker;
+use super::draft::Draft;
+use super::policy::freshness::Terms;
 use super::replay;
 use super::stored_response::StoredResponse;
 use crate::memo::Lead;
@@ -65,6 +70,21 @@ impl<St> Computation<St> {
             }
             Asker::Anybody | Asker::Known(_) => broke_off(Some(self.lead), self.fallback),
         }
+    }
+}
+
+impl<St> Computation<St> {
+    /// What those who wait get in place of an error that is the second failure in a row.
+    pub(super) fn of_error<E: 'static>(&self, error: &E, started: Instant) -> Option<Arc<StoredResponse>> {
+        let mapper = self.judge.rules.share_errors.as_ref()?;
+        if self.lead.past.failures == 0 || matches!(self.judge.asker, Asker::Unknown(_)) {
+            return None;
+        }
+        let (head, content) = mapper.map(error)?.into_parts();
+        let mut draft = Draft::new(&head, MemoControl::new(), SystemTime::now(), started);
+        draft.compact();
+        let content = Bytes::copy_from_slice(&content);
+        Some(Arc::new(draft.finish(content, None, Terms::default(), None)))
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) enum Ended {
     Deferred(Claim),
     /// Of those who wait, nobody could lead.
     Declined,
+    /// So many attempts in a row have come to nothing for those who wait. They have not been told yet.
+    Vain(Past),
 }
 
 impl<St: Store, C: Codec> Keeper<St, C> {
@@ -91,7 +93,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                 landing.land(Outcome::Again(None));
             }
             #[cfg(feature = "http")]
-            Attended::Concluded(Verdict::Decline { failed }) => self.vain(claim, search.past, failed, landing).await,
+            Attended::Concluded(Verdict::Decline { failed }) => return self.vain(claim, search.past, failed).await,
             Attended::Concluded(Verdict::Fail(failure)) => {
                 let message = failure.message.clone();
                 landing.land(Outcome::Failed(failure));
@@ -103,7 +105,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             }
             Attended::Abandoned => {
                 self.shared.counters.abandoned.add();
-                self.vain(claim, search.past, true, landing).await;
+                return self.vain(claim, search.past, true).await;
             }
             // What is computed will not reach those who wait, so they need not wait for it.
             Attended::LeaseLost => {
@@ -119,24 +121,24 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Attended::Expired(Expired::Overdue) => {
                 tokio::spawn(custody.outlive(led.stopper));
                 tracing::debug!(address = %self.address.readable(), "given up for others: it takes too long");
-                self.vain(claim, search.past, true, landing).await;
+                return self.vain(claim, search.past, true).await;
             }
         }
         drop(led.settled);
         Ended::Landed { stored }
     }
 
-    /// The attempt came to nothing for those who wait: one of them makes the next, unless there were too many.
-    async fn vain(&self, claim: Claim, past: Past, failed: bool, landing: &Landing<'_, St, C>) {
+    /// The attempt came to nothing for those who wait. The lock is given back first, so that the one who takes over finds it
+    /// free.
+    async fn vain(&self, claim: Claim, past: Past, failed: bool) -> Ended {
         let past = past.after(failed);
         let attempts = past.attempts;
         let release = match failed {
             true => Release::Broken { failures: attempts },
             false => Release::Declined { attempts },
         };
-        // Given back first, so that the one who takes over finds the lock free.
         self.release(claim, release).await;
-        landing.land(Outcome::Again(Some(past)));
+        Ended::Vain(past)
     }
 
     fn custody(&self, led: &Led<C::Value>) -> MemoCustody<C::Value> {

@@ -83,6 +83,10 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         let stored = match tokio::join!(lead, compute).0 {
             Ended::Landed { stored } => stored,
             Ended::Declined => false,
+            Ended::Vain(past) => {
+                landing.land(Outcome::Again(Some(past)));
+                false
+            }
             Ended::Deferred(claim) => {
                 let kept = self.keep_promise(claim, &mut search, &mut holding, &landing).await;
                 kept == Kept::Over { resolved: true }

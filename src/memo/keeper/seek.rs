@@ -152,9 +152,9 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             self.release(granted.claim, Release::Abandoned).await;
             return None;
         }
-        if search.hearing.is_some() {
+        if search.hearing.is_some() || search.past != self.past {
             self.shared.counters.taken_over.add();
-            tracing::debug!(address = %self.address.readable(), "taking over from another process");
+            tracing::debug!(address = %self.address.readable(), "taking over");
         }
         Some(Sought::Lead(granted))
     }

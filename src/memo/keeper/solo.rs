@@ -1,5 +1,6 @@
 //! How a keeper comes to a lease, or to none, without waiting for anybody.
 
+use super::lead::Ended;
 use super::search::Search;
 use super::{Granted, Keeper, Landing};
 use tokio::time::Instant;
@@ -8,7 +9,7 @@ use crate::codec::Codec;
 use crate::memo::claim::Claim;
 use crate::memo::leases::Holding;
 use crate::memo::marking::Start;
-use crate::memo::outcome::Past;
+use crate::memo::outcome::{Outcome, Past};
 use crate::store::{Lock, Release, Store};
 
 impl<St: Store, C: Codec> Keeper<St, C> {
@@ -54,6 +55,8 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             start: generation.map(|generation| Start { generation, asked }),
         };
         let mut search = Search::new(Past::default());
-        let _ended = self.lead(granted, &mut search, &mut holding, &landing).await;
+        if let Ended::Vain(past) = self.lead(granted, &mut search, &mut holding, &landing).await {
+            landing.land(Outcome::Again(Some(past)));
+        }
     }
 }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Response;
+
 use super::MemoLockLayer;
+use crate::middleware::policy::error_mapper::ErrorMapper;
 use crate::middleware::policy::response::Unconfirmed;
 use crate::store::Store;
 
@@ -96,6 +100,32 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     #[cfg(test)]
     pub(crate) fn random(mut self, random: crate::random::Random) -> Self {
         self.settings.responses.random = random;
+        self
+    }
+
+    /// Shares an error of the inner service with those who wait, as the response that `to_response` makes of it; `None`
+    /// leaves it to the request that met it. Defaults to not at all.
+    ///
+    /// An error is shared once it is the second failure in a row: one of those who wait has tried after the first. The
+    /// two requests themselves get their errors as they are, and nothing is stored. Without this, all who still wait then
+    /// go to the inner service, in parallel. An error of another type than `E` is not shared.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::Response;
+    /// use tower_memolock::{MemoLockLayer, MemoryStore};
+    ///
+    /// let bad_gateway = |_: &std::io::Error| Response::builder().status(502).body(Bytes::new()).ok();
+    /// let layer = MemoLockLayer::new(MemoryStore::new(), "page").share_errors(bad_gateway);
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn share_errors<E, F>(mut self, to_response: F) -> Self
+    where
+        E: 'static,
+        F: Fn(&E) -> Option<Response<Bytes>> + Send + Sync + 'static,
+    {
+        self.settings.responses.share_errors = Some(ErrorMapper::new(to_response));
         self
     }
 

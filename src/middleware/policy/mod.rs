@@ -26,6 +26,7 @@ pub(super) mod cookies;
 pub(super) mod credential;
 pub(super) mod early;
 pub(super) mod ending;
+pub(super) mod error_mapper;
 pub(super) mod fields;
 pub(super) mod freshness;
 pub(super) mod groups;

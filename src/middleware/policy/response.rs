@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::cookies::SetCookie;
 use super::ending::{content_length, has_content};
+use super::error_mapper::ErrorMapper;
 use super::freshness::{Said, Terms, may_have_ttl};
 use super::grpc::GrpcRules;
 use super::vary::{self, Vary};
@@ -38,6 +39,8 @@ pub(crate) struct ResponseRules {
     pub(crate) pass_marker: Duration,
     /// What becomes of those who wait for a response of which nothing says that it is for all.
     pub(crate) on_unconfirmed: Unconfirmed,
+    /// What an error of the inner service is to those who wait. Defaults to none.
+    pub(crate) share_errors: Option<ErrorMapper>,
     pub(crate) random: Random,
     /// What becomes of a response that sets a cookie.
     pub(crate) set_cookie: SetCookie,
@@ -94,6 +97,7 @@ impl Default for ResponseRules {
             early_refresh: 0.0,
             pass_marker: Self::DEFAULT_PASS_MARKER,
             on_unconfirmed: Unconfirmed::default(),
+            share_errors: None,
             random: Random::default(),
             set_cookie: SetCookie::default(),
             targets: Arc::new([HeaderName::from_static("cdn-cache-control")]),

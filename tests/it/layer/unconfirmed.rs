@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Response, StatusCode};
 use tokio::time::{Instant, sleep};
 use tower::Layer;
@@ -12,7 +13,7 @@ use super::fixture::{
     Answer, Asked, Broken, Failure, Gate, Inner, Node, Reply, TestBody, answer, fresh, get, get_with, pair, send,
     send_many, settle, text, with,
 };
-use crate::support::{RedisServer, within};
+use crate::support::{RedisServer, eventually, within};
 
 const REQUESTS: usize = 20;
 
@@ -243,6 +244,58 @@ async fn who_waits_for_errors_waits_for_two_calls_and_then_asks() {
         started.elapsed()
     );
     assert_eq!(inner.calls(), REQUESTS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_the_layer_maps_is_shared_once_it_is_the_second() {
+    let started = Instant::now();
+    let inner = Inner::new(|_, _| async {
+        sleep(Duration::from_secs(1)).await;
+        Err(Broken("on purpose"))
+    });
+    let map = |error: &Broken| {
+        Response::builder()
+            .status(502)
+            .body(Bytes::from_static(error.0.as_bytes()))
+            .ok()
+    };
+    let nodes = pair(&inner, |layer| layer.share_errors(map));
+    let (mut errors, mut shared) = (0, 0);
+    for asked in send_many(&nodes, REQUESTS, || get("/")) {
+        match within("an answer", asked).await.expect("no panic") {
+            Ok(answer) => {
+                assert_eq!((answer.status.as_u16(), &answer.body[..]), (502, &b"on purpose"[..]));
+                shared += 1;
+            }
+            Err(error) => {
+                assert!(matches!(error, Failure::Call(Broken("on purpose"))), "{error:?}");
+                errors += 1;
+            }
+        }
+    }
+    assert_eq!((errors, shared, inner.calls()), (2, REQUESTS - 2, 2));
+    assert!(
+        started.elapsed() < Duration::from_millis(2200),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+/// The second fails before those who wait could have joined again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_failure_at_once_is_for_all_who_wait_in_its_process() {
+    for _ in 0..20 {
+        let gate = Gate::new();
+        let inner = gated(&gate, |call| Ok(status(500, call)));
+        let layer = MemoLockLayer::new(MemoryStore::new(), "layer");
+        let node = layer.layer(inner.clone());
+        let asked: Vec<_> = (0..100).map(|_| send(&node, get("/"))).collect();
+        gate.reached_by(1).await;
+        eventually("those who wait", || layer.stats().waiting == 99).await;
+        gate.open();
+        let answers = answers(asked).await;
+        assert_eq!((count(&answers, "1"), count(&answers, "2")), (1, 99));
+    }
 }
 
 async fn three_over_redis(server: &RedisServer, inner: &Inner) -> Vec<Node<RedisStore>> {
