@@ -135,7 +135,7 @@ impl Stop {
             };
             if !told {
                 // Nobody is left who could say so.
-                pending().await
+                pending::<()>().await;
             }
         };
         tokio::select! {

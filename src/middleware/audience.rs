@@ -142,7 +142,7 @@ impl<T> Audience<T> {
             id: audience.state().waiting.insert(None),
             place: Place::default(),
             bytes: 0,
-            to_the_last: false,
+            until_the_last: false,
         }
     }
 
@@ -214,13 +214,13 @@ pub(crate) struct Reader<T> {
     place: Place,
     /// How many bytes it has read.
     bytes: usize,
-    to_the_last: bool,
+    until_the_last: bool,
 }
 
 impl<T> Reader<T> {
     /// The same, for one that gets all there was of a body that broke off.
-    pub(crate) fn to_the_last(mut self) -> Self {
-        self.to_the_last = true;
+    pub(crate) fn until_the_last(mut self) -> Self {
+        self.until_the_last = true;
         self
     }
 }
@@ -233,7 +233,7 @@ impl<T: Clone> Reader<T> {
             Body::Growing(pieces) => pieces.next(&mut self.place),
             Body::Whole(content, _) if self.bytes < content.len() => Some(content.slice(self.bytes..)),
             Body::Whole(_, rest) => return Poll::Ready(Next::End(rest.clone())),
-            Body::BrokenOff(pieces) => match pieces.next(&mut self.place).filter(|_| self.to_the_last) {
+            Body::BrokenOff(pieces) => match pieces.next(&mut self.place).filter(|_| self.until_the_last) {
                 Some(data) => Some(data),
                 None => return Poll::Ready(Next::BrokenOff),
             },

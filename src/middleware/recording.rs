@@ -98,7 +98,7 @@ pub(crate) fn recording<B>(limit: u64, reservation: Reservation) -> (Recorder<B>
     let (data, audience) = Audience::new();
     let reservation = Arc::new(reservation);
     let playback = Playback {
-        data: Audience::join(&audience).to_the_last(),
+        data: Audience::join(&audience).until_the_last(),
         parts,
         next: None,
         _reservation: Arc::clone(&reservation),

@@ -38,7 +38,7 @@ async fn a_body_that_goes_silent_is_broken_and_one_that_is_slow_is_not() {
                 sleep(Duration::from_millis(100)).await;
             }
             if call.uri.path() == "/silent" {
-                pending().await
+                pending::<()>().await;
             }
         });
         reply

@@ -1,5 +1,6 @@
 //! How a keeper hands a result on: to the store, to those who wait elsewhere, to those who wait here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -67,7 +68,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     | StoreErrorKind::Unsupported
                     | StoreErrorKind::Pending => None,
                 };
-                self.released(released, claim, value, sent, landing).await;
+                self.released(released, claim, value, sent, landing);
             }
         }
         committed.unwrap_or(false)
@@ -81,11 +82,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Marked::Ours => return self.keep_to_ourselves(claim, value, landing).await,
         };
         let released = self.release(claim, Release::Shared(shared)).await;
-        self.released(released, claim, value, sent, landing).await;
+        self.released(released, claim, value, sent, landing);
     }
 
     /// Hands the result on to those whom the lease vouches for, which was given back after that moment, or was not.
-    async fn released(
+    fn released(
         &self,
         released: Option<bool>,
         claim: Claim,
@@ -98,25 +99,27 @@ impl<St: Store, C: Codec> Keeper<St, C> {
             Some(false) => self.refused(claim, value, landing),
             None => {
                 landing.land_before(self.tenure.last(), Outcome::Ready(value));
-                self.release_later().await;
+                self.release_later();
             }
         }
     }
 
     /// The store did not say what became of the lock. Gives it back as soon as the store answers again, so that those who wait
-    /// elsewhere need not wait for the lease to end.
-    async fn release_later(&self) {
-        let end = Instant::now() + self.config.lease.min(Config::LONG);
-        let mut pause = FIRST_PAUSE;
-        while Instant::now() + pause < end && !self.shared.leases.is_closed() {
-            sleep(pause).await;
-            let released = self.shared.store.release(&self.address, self.token, Release::Abandoned);
-            match released.await {
-                Err(error) if matches!(error.kind(), StoreErrorKind::Timeout | StoreErrorKind::Unavailable) => {}
-                Ok(_) | Err(_) => return,
+    /// elsewhere need not wait for the lease to end. Nobody here waits for that.
+    fn release_later(&self) {
+        let (shared, address) = (Arc::clone(&self.shared), self.address.clone());
+        let (token, end) = (self.token, Instant::now() + self.config.lease.min(Config::LONG));
+        tokio::spawn(async move {
+            let mut pause = FIRST_PAUSE;
+            while Instant::now() + pause < end && !shared.leases.is_closed() {
+                sleep(pause).await;
+                match shared.store.release(&address, token, Release::Abandoned).await {
+                    Err(error) if matches!(error.kind(), StoreErrorKind::Timeout | StoreErrorKind::Unavailable) => {}
+                    Ok(_) | Err(_) => return,
+                }
+                pause = (pause * 2).min(RETRY);
             }
-            pause = (pause * 2).min(RETRY);
-        }
+        });
     }
 
     /// The value as others are to have it, if they are.

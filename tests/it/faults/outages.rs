@@ -85,6 +85,7 @@ async fn with_redis_going_down_midway_a_process_makes_one_call() {
     origin.called("/", 1).await;
     let following = ask(urls(&nodes[1..], "/", 60));
     waiting(&redis, 2).await;
+    tokio::time::sleep(CONFIRMED).await;
 
     redis.kill();
     gate.add_permits(Semaphore::MAX_PERMITS);

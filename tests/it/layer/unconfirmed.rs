@@ -22,8 +22,8 @@ const OWN: [u16; 18] = [
     201, 302, 303, 307, 400, 401, 403, 406, 408, 413, 421, 425, 429, 431, 451, 500, 503, 599,
 ];
 
-fn status(status: u16, body: impl ToString) -> Response<TestBody> {
-    let mut reply = text(body.to_string());
+fn status(status: u16, call: usize) -> Response<TestBody> {
+    let mut reply = text(call.to_string());
     *reply.status_mut() = StatusCode::from_u16(status).expect("a status");
     reply
 }
@@ -166,7 +166,8 @@ async fn what_is_said_to_be_for_all_is_for_all() {
         reply.extensions_mut().insert(MemoControl::new().ttl(Duration::ZERO));
         reply
     };
-    let cases: [(Set, fn(usize) -> Response<TestBody>); 6] = [
+    type Answer = fn(usize) -> Response<TestBody>;
+    let cases: [(Set, Answer); 6] = [
         (plain, |call| with(status(302, call), "cache-control", "max-age=60")),
         (plain, |call| with(status(403, call), "cdn-cache-control", "max-age=60")),
         (plain, |call| status(404, call)),
