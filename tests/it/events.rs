@@ -204,7 +204,7 @@ async fn a_take_over_and_a_refused_result_are_seen() {
     };
     started.notified().await;
     assert_eq!(
-        events.count(Level::DEBUG, "taking over from another process address=t:a"),
+        events.count(Level::DEBUG, "taking over address=t:a"),
         1
     );
     memo.invalidate("a").await.expect("a store");

@@ -102,7 +102,7 @@ enum Done {
 }
 
 /// How many words are tried.
-const WORDS: usize = 11;
+const WORDS: usize = 13;
 
 /// What becomes of a node that waits for the holder of a lock when it does and says this.
 async fn after(node: &MemoLock<RedisStore>, redis: &RedisServer, done: Done, word: &str) -> String {
@@ -144,8 +144,10 @@ async fn control_words_mean_what_the_page_says() {
         (Done::Stored, "stored", "is 42"),
         (Done::Freed, "invalidated", "is computed here"),
         (Done::Freed, "released", "is computed here"),
-        (Done::Freed, "broken 3", "is computed here"),
-        (Done::Freed, "broken 4", "is given up"),
+        (Done::Freed, "broken 1", "is computed here"),
+        (Done::Freed, "broken 2", "is given up"),
+        (Done::Freed, "declined 1", "is computed here"),
+        (Done::Freed, "declined 2", "is given up"),
         (Done::Stored, "deferred 1", "is 42"),
         (Done::Nothing, "failed for größer reasons", "fails: for größer reasons"),
         (Done::Nothing, "pass", "is computed here"),
