@@ -203,10 +203,7 @@ async fn a_take_over_and_a_refused_result_are_seen() {
         tokio::spawn(async move { memo.get_or_compute("a", compute).await })
     };
     started.notified().await;
-    assert_eq!(
-        events.count(Level::DEBUG, "taking over address=t:a"),
-        1
-    );
+    assert_eq!(events.count(Level::DEBUG, "taking over address=t:a"), 1);
     memo.invalidate("a").await.expect("a store");
     gate.notify_one();
     caller.await.expect("no panic").expect("a value");

@@ -10,7 +10,7 @@ use tower_memolock::codec::Raw;
 use tower_memolock::middleware::MemoLockService;
 use tower_memolock::{Key, MemoLock, MemoLockLayer, RedisStore, Store};
 
-use super::fixture::{Gate, Inner, TestBody, answer, fresh, get, send, settle, text, with};
+use super::fixture::{Gate, Inner, TestBody, answer, fresh, get, send, text, with};
 use crate::support::{RedisServer, eventually, within};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -22,11 +22,15 @@ fn path(request: &Request<Full<Bytes>>) -> Option<Key> {
 
 type PathKey = fn(&Request<Full<Bytes>>) -> Option<Key>;
 
-fn node<St: Store>(store: St, inner: &Inner) -> MemoLockService<Inner, St, PathKey> {
+fn layer<St: Store>(store: St) -> MemoLockLayer<St, PathKey> {
     let layer = MemoLockLayer::new(store, "body")
         .raw_body("application/pdf")
         .ttl(MINUTE);
-    layer.key(path as PathKey).layer(inner.clone())
+    layer.key(path as PathKey)
+}
+
+fn node<St: Store>(store: St, inner: &Inner) -> MemoLockService<Inner, St, PathKey> {
+    layer(store).layer(inner.clone())
 }
 
 fn pdf(body: impl Into<Bytes>) -> http::Response<TestBody> {
@@ -92,11 +96,12 @@ async fn what_a_body_cannot_stand_for_stays_in_the_process() {
             }
         }
     });
-    let node = node(store, &inner);
+    let layer = layer(store);
+    let node = layer.layer(inner.clone());
     for (n, body) in ["html", "created", "gzip", "group"].into_iter().enumerate() {
         let asked: Vec<_> = (0..5).map(|_| send(&node, get("/1"))).collect();
         gate.reached_by(n + 1).await;
-        settle().await;
+        eventually("four that wait", || layer.stats().waiting == 4).await;
         gate.let_go(1);
         for asked in asked {
             assert_eq!(answer(asked).await.body, body);

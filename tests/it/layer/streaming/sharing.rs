@@ -116,9 +116,14 @@ async fn a_crowd_that_comes_and_goes_reads_one_body() {
         give(&sender, &format!("{part} "));
         let mut leaving = Box::pin(open(&nodes[0], get("/")));
         readers.push(send(&nodes[0], get("/")));
-        assert!(poll_immediate(&mut leaving).await.is_none());
+        // The keeper may be as fast as that, on a thread of its own.
+        let at_once = poll_immediate(&mut leaving).await;
         if part % 3 == 0 {
-            next(&mut leaving.await).await;
+            let mut reply = match at_once {
+                Some(reply) => reply,
+                None => leaving.await,
+            };
+            next(&mut reply).await;
         }
     }
     drop(sender);
