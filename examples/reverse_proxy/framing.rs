@@ -14,11 +14,12 @@ pub(crate) fn settle(method: &Method, status: StatusCode, headers: &mut HeaderMa
     let has_content = *method != Method::HEAD && !matches!(status.as_u16(), 204 | 304);
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
-        let mut codings = members(headers, &TRANSFER_ENCODING);
-        let is_chunked = codings
-            .next()
-            .is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-        return match has_content && !(is_chunked && codings.next().is_none()) {
+        let codings: Vec<_> = members(headers, &TRANSFER_ENCODING).collect();
+        let is_plain = match codings[..] {
+            [coding] => coding.eq_ignore_ascii_case(b"chunked") || is_no_coding(coding),
+            _ => false,
+        };
+        return match has_content && !is_plain {
             true => Err(UnknownCoding),
             false => Ok(()),
         };
@@ -29,6 +30,13 @@ pub(crate) fn settle(method: &Method, status: StatusCode, headers: &mut HeaderMa
         None => drop(headers.remove(CONTENT_LENGTH)),
     }
     Ok(())
+}
+
+/// Whether this is a word that means nothing (RFC 9112, section 7): hyper reads such a body until the connection ends.
+fn is_no_coding(word: &[u8]) -> bool {
+    const CODINGS: [&str; 6] = ["chunked", "compress", "deflate", "gzip", "x-compress", "x-gzip"];
+    let is_coding = |coding: &&str| word.eq_ignore_ascii_case(coding.as_bytes());
+    !word.is_empty() && !CODINGS.iter().any(|coding| is_coding(coding))
 }
 
 /// The length that all members tell.

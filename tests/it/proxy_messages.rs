@@ -105,7 +105,7 @@ async fn a_body_whose_end_cannot_be_known_is_a_502() {
         "Transfer-Encoding: chunked, chunked\r\n",
         "Transfer-Encoding: chunked, gzip\r\n",
         "Transfer-Encoding: gzip\r\n",
-        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: xchunked, chunked\r\n",
         "Transfer-Encoding:\r\n",
     ] {
         let upstream = RawOrigin::start(format!("HTTP/1.1 200 OK\r\n{fields}\r\n{CHUNKED}")).await;
