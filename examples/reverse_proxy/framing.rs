@@ -36,7 +36,7 @@ pub(crate) fn settle(method: &Method, status: StatusCode, headers: &mut HeaderMa
 fn is_no_coding(word: &[u8]) -> bool {
     const CODINGS: [&str; 6] = ["chunked", "compress", "deflate", "gzip", "x-compress", "x-gzip"];
     let is_coding = |coding: &&str| word.eq_ignore_ascii_case(coding.as_bytes());
-    !word.is_empty() && !CODINGS.iter().any(|coding| is_coding(coding))
+    !word.is_empty() && !CODINGS.iter().any(is_coding)
 }
 
 /// The length that all members tell.
