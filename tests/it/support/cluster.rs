@@ -75,6 +75,8 @@ pub(crate) async fn waiting(redis: &RedisServer, processes: usize) {
             })
     })
     .await;
+    // A request that joins after the watch of its process began is heard for once that is renewed, some 20 ms later.
+    tokio::time::sleep(Duration::from_millis(200)).await;
 }
 
 /// An origin whose calls all wait for a permit, and then say which one they are.
