@@ -20,7 +20,14 @@ fuzz_target!(|data: &[u8]| {
                 assert!(error.message().len() <= RemoteError::MAX_LEN);
             }
         }
-        Some(Notice::Reread) => assert_eq!(data, b"stored"),
+        Some(Notice::Announced) => assert_eq!(data, b"stored"),
+        Some(Notice::Stored(value)) => {
+            assert!(data.starts_with(b"value "));
+            if let Ok(bytes) = value.bytes() {
+                assert_eq!(bytes, data[b"value ".len()..]);
+            }
+        }
+        Some(Notice::Kept(token)) => assert_eq!(data, fuzzing::kept(token)),
         Some(Notice::Invalidated) => assert_eq!(data, b"invalidated"),
         Some(Notice::Deferred { starts }) => assert_eq!(data, fuzzing::deferred(starts)),
         Some(other) => panic!("{other:?} is nothing to say on a control channel"),

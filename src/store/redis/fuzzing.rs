@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::tls::{Certificates, Identity};
 use super::{dial, message};
 use crate::error::StoreError;
-use crate::store::{Notice, Release};
+use crate::store::{Notice, Release, Token};
 
 /// What a payload on a control channel says.
 #[must_use]
@@ -24,6 +24,12 @@ pub fn control(reason: &Release) -> Vec<u8> {
 #[must_use]
 pub fn deferred(starts: u32) -> Vec<u8> {
     message::deferred(starts)
+}
+
+/// The payload that says where a shared result is.
+#[must_use]
+pub fn kept(token: Token) -> Vec<u8> {
+    message::kept(token)
 }
 
 /// Where the server of a URL is.
