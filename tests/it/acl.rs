@@ -96,8 +96,8 @@ fn denials(server: &RedisServer) -> Vec<String> {
 #[test]
 fn the_documentation_lists_the_permissions_that_are_tested() {
     let words = include_str!("../../src/store/redis/store.rs").replace("///", "");
-    let readme = include_str!("../../README.md");
-    for text in [words.as_str(), readme] {
+    let guide = include_str!("../../src/docs/guide/operating.md");
+    for text in [words.as_str(), guide] {
         let (_, rules) = text
             .split_once("ACL SETUSER memo on >password resetchannels ")
             .expect("the user");

@@ -16,6 +16,7 @@ mod family_python;
 mod faults;
 mod freshness;
 mod grpc;
+mod guide;
 mod layer;
 mod lookups;
 mod memo;
