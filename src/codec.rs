@@ -1,4 +1,4 @@
-//! How a value becomes bytes and comes back: [`Codec`], [`Raw`] and, with the feature `serde`, [`Json`].
+//! How a value becomes bytes and comes back: [`Codec`], [`Raw`] and, with the feature `serde`, `Json`.
 
 use bytes::Bytes;
 

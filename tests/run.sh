@@ -37,7 +37,10 @@ for features in "" axum http memory redis tls serde metrics http,memory http,red
 done
 
 step "docs"
-RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
+for features in --no-default-features "" --all-features; do
+    # shellcheck disable=SC2086
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps $features
+done
 
 step "package"
 cargo package --no-verify --allow-dirty --quiet

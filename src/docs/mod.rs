@@ -3,5 +3,6 @@
 #[cfg(all(feature = "http", feature = "memory", feature = "redis"))]
 pub mod guide;
 
+#[cfg(all(feature = "http", feature = "redis"))]
 #[doc = include_str!("wire.md")]
 pub mod wire {}

@@ -8,7 +8,7 @@ use crate::key::MAX_ID_LEN;
 /// What becomes of a caller who finds too much going on already.
 ///
 /// Set with [`MemoLock::at_limit`](crate::MemoLock::at_limit) or
-/// [`MemoLockLayer::at_limit`](crate::MemoLockLayer::at_limit).
+/// `MemoLockLayer::at_limit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum AtLimit {

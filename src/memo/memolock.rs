@@ -78,7 +78,7 @@ impl<St: Store> MemoLock<St, Raw> {
 }
 
 impl<St: Store, C: Codec> MemoLock<St, C> {
-    /// Memoizes what `codec` encodes instead, [`Json`](crate::codec::Json) for instance.
+    /// Memoizes what `codec` encodes instead, `Json` for instance, with the feature `serde`.
     #[must_use]
     pub fn codec<D: Codec>(self, codec: D) -> MemoLock<St, D> {
         let shared = Shared::new(self.shared.store.clone(), codec, self.shared.tag.clone());

@@ -1,19 +1,6 @@
 //! The guide: one page for each thing that a user of the crate has to decide.
 //!
-//! 1. [Start in five minutes](self::start)
-//! 2. [Keys](self::keys): what makes two requests the same, and who is asking
-//! 3. [Freshness and privacy](self::freshness): what is stored, for whom and for how long
-//! 4. [Invalidation](self::invalidation): by key, by tag, by unsafe requests
-//! 5. [axum recipes](self::axum): which layer goes above, which beneath, and why
-//! 6. [gRPC with tonic](self::grpc)
-//! 7. [Outbound clients](self::outbound)
-//! 8. [Typed memoization](self::memoize): the core, without HTTP
-//! 9. [Somebody else computes](self::deferred): workers behind a queue, in any language
-//! 10. [Operating](self::operating): Redis, permissions, shutdown, outages, limits, metrics, alerts
-//! 11. [Why is it not cached?](self::why_not_cached)
-//! 12. [Testing a service that uses it](self::testing)
-//! 13. [What does not survive a replay](self::replay)
-//! 14. [Compared with others](self::compared)
+#![doc = include_str!("pages.md")]
 
 #[doc = include_str!("start.md")]
 pub mod start {}

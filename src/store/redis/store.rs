@@ -102,7 +102,7 @@ use crate::key::Tag;
 /// # TLS
 ///
 /// `rediss://` URLs are for TLS 1.2 and 1.3, with the feature `tls`. A private CA and a client certificate are given to
-/// the [builder](RedisStoreBuilder::root_certificates). A program that installs a crypto provider of rustls does so
+/// the [builder](RedisStoreBuilder). A program that installs a crypto provider of rustls does so
 /// before it connects, or finds ring installed.
 ///
 /// # Permissions
