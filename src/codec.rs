@@ -7,38 +7,38 @@ use crate::key::Address;
 
 /// Turns values into the bytes that a store keeps, and back.
 ///
-/// Bytes come from outside: whatever [`decode`](Codec::decode) cannot vouch for must be an error, never a panic. The
-/// core counts it and computes anew.
+/// Bytes come from outside: where [`decode`](Codec::decode) cannot vouch for them it must return an error, and never
+/// panic. The core counts that and computes anew.
 pub trait Codec: Clone + Send + Sync + 'static {
-    /// What is memoized. Cheap to clone: everybody who waited gets a clone.
+    /// What is memoized. Cheap to clone: each caller that waited gets a clone.
     type Value: Clone + Send + Sync + 'static;
 
     /// Encodes a value that is about to be stored at `address`.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the value from being encoded. Nothing is stored then, and the value goes to those who wait in
-    /// this process.
+    /// What keeps the value from being encoded. Nothing is stored then, and only those who wait in this process get the
+    /// value.
     fn encode(&self, address: &Address, value: &Self::Value) -> Result<Bytes, BoxError>;
 
     /// Decodes what was found at `address`.
     ///
     /// # Errors
     ///
-    /// Whatever is wrong with the bytes: they count as absent.
+    /// What is wrong with the bytes: they count as absent.
     fn decode(&self, address: &Address, bytes: Bytes) -> Result<Self::Value, BoxError>;
 
-    /// Whether the value still answers those who ask. Defaults to `true`.
+    /// Whether the value still answers callers. Defaults to `true`.
     ///
-    /// A value that does not may be stored nevertheless, for a codec's user who can do something with it; whoever asks
-    /// the core finds it absent, and those who waited for it go their own way.
+    /// A value that does not may be stored nevertheless, for a user of the codec that can do something with it. A
+    /// caller of the core finds it absent, and those who waited for it go their own way.
     fn is_fresh(&self, value: &Self::Value) -> bool {
         let _ = value;
         true
     }
 
-    /// Whether this is no value but a marker: what belongs at its address is not one to share, so that whoever asks goes
-    /// their own way without waiting. Defaults to `false`. A marker is never [fresh](Self::is_fresh).
+    /// Whether this is no value but a marker: what belongs at its address is not to be shared, so that callers go their
+    /// own way without waiting. Defaults to `false`. A marker is never [fresh](Self::is_fresh).
     fn is_marker(&self, value: &Self::Value) -> bool {
         let _ = value;
         false

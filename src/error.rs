@@ -1,4 +1,4 @@
-//! What can go wrong: [`StoreError`] underneath, [`Error`] for whoever asked for a value.
+//! What can go wrong: [`StoreError`] in the store, [`Error`] for the caller that asked for a value.
 
 use std::any::Any;
 use std::fmt;
@@ -35,8 +35,8 @@ pub enum StoreErrorKind {
     Config,
     /// The store has no such ability.
     Unsupported,
-    /// The store did not acknowledge an invalidation. It is kept, heeded by this process at once, and made good as soon as the
-    /// store takes it; other nodes may serve what is out of date until then.
+    /// The store did not acknowledge an invalidation. This process keeps it, heeds it at once, and sends it again as
+    /// soon as the store takes it. Until then other nodes may serve what is out of date.
     Pending,
 }
 
@@ -95,11 +95,11 @@ pub enum Error<E> {
     Remote(RemoteError),
     /// The computation panicked.
     Panicked,
-    /// Nobody resolved the promise within the wait timeout.
+    /// The caller waited longer than the wait timeout.
     WaitTimeout,
-    /// Again and again the computation was given up before it came to an end.
+    /// The computation was given up several times before it came to an end.
     Abandoned,
-    /// Too much goes on already, and the caller is not to compute for itself: see
+    /// Too much goes on already, and the caller must not compute for itself: see
     /// [`AtLimit::Refuse`](crate::AtLimit::Refuse).
     AtLimit(Limit),
     /// The id cannot be a key.
@@ -182,7 +182,7 @@ impl RemoteError {
     }
 }
 
-/// A failed computation, on its way to everybody who waits for it.
+/// A failed computation, on its way to all who wait for it.
 #[derive(Clone)]
 pub(crate) struct Failure {
     pub(crate) message: RemoteError,

@@ -1,4 +1,4 @@
-//! [`KeyBuilder`]: keys from parts that nobody has to trust.
+//! [`KeyBuilder`]: keys from parts of any content.
 
 use sha2::{Digest, Sha256};
 

@@ -23,7 +23,7 @@ pub struct Key {
 impl Key {
     /// Takes `id` to the letter: the stored value stands under `TAG:ID`, where any program can find it.
     ///
-    /// The caller answers for its being the identity of what is computed; to make one from parts that come from
+    /// The caller answers for it that the id identifies what is computed. To make one from parts that come from
     /// outside, use [`Key::builder`].
     ///
     /// # Errors

@@ -15,8 +15,8 @@ const MAX_PLAIN: usize = 64;
 
 /// A tag of a value, in the form in which stores keep it: at most 65 bytes.
 ///
-/// Not to be confused with a [`Tag`](super::Tag), which names the kind of resource that a value is of. Any string but
-/// the empty one can be the tag of a value.
+/// Not to be confused with a [`Tag`](super::Tag), which names the kind of resource that a value is of. Any string
+/// except the empty one can be the tag of a value.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label(String);
 

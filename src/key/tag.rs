@@ -7,7 +7,7 @@ use super::error::KeyError;
 /// The longest tag, in bytes, that [`Tag::new`] takes.
 pub const MAX_TAG_LEN: usize = 128;
 
-/// The name of a kind of resource: the part in front of the colon of everything kept in the store.
+/// The name of a kind of resource: the part in front of the colon in every name that is kept in the store.
 ///
 /// ```
 /// use tower_memolock::Tag;

@@ -34,8 +34,8 @@ impl<V> Computed<V> {
         }
     }
 
-    /// How long the value may be kept. Zero keeps it not at all: it goes to those who wait at that moment. Defaults to
-    /// what [`MemoLock::ttl`](crate::MemoLock::ttl) says.
+    /// How long the value may be kept. With zero it is not stored, and only those who wait at that moment get it.
+    /// Defaults to what [`MemoLock::ttl`](crate::MemoLock::ttl) says.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self

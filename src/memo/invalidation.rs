@@ -10,8 +10,9 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     /// Whether values without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
     /// Holds for this handle and its clones. Defaults to `false`.
     ///
-    /// A hit then asks the store two things in one round trip, and takes no value that has no stamp. Other members of the
-    /// memolock family cannot read what is stamped, nor resolve a promise here; [`resolve`](Self::resolve) can.
+    /// A hit then asks the store two things in one round trip, and a value without a stamp counts as absent. Other
+    /// members of the memolock family cannot read stamped values, nor resolve a promise here;
+    /// [`resolve`](Self::resolve) can.
     #[must_use]
     pub fn stamped(self, stamped: bool) -> Self {
         self.shared.set_stamps_all(stamped);
@@ -20,13 +21,13 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
 
     /// Removes the value under `id`, and keeps every computation that has started before from storing its own.
     ///
-    /// Once this has returned, whoever asks, on whichever node, gets no value from a computation that started before:
-    /// neither from the store, nor from a computation that is under way, nor from an answer of the store or a message
-    /// that was on its way at that moment. `tests/model` explores it.
+    /// Once this has returned, a later caller on any node gets no value from a computation that started before: not
+    /// from the store, not from a computation under way, and not from an answer of the store or a message that was on
+    /// its way at that moment. `tests/model` explores it.
     ///
-    /// A node that the store does not answer cannot know of an invalidation: its callers share what starts to be computed
-    /// in their process without the store, until it is back. A computation that started before the store was lost is not
-    /// for callers who joined it after the store last confirmed its lease; they compute once more.
+    /// A node that the store does not answer cannot know of an invalidation: its callers share what starts to be
+    /// computed in their process without the store, until the store is back. A caller that joined a computation after
+    /// the store last confirmed its lease does not get its value if the store was lost then; it computes once more.
     ///
     /// # Errors
     ///
@@ -42,13 +43,13 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
 
     /// Makes every value with this tag out of date, on every node, and what is computed at this moment as well.
     ///
-    /// Once this has returned, whoever asks, on whichever node, gets no value with this tag from a computation that
-    /// started before: neither from the store, nor from a computation that is under way, nor from a message on its way.
-    /// What a node that the store does not answer may do is as for [`invalidate`](Self::invalidate).
+    /// Once this has returned, a later caller on any node gets no value with this tag from a computation that started
+    /// before: not from the store, not from a computation under way, and not from a message on its way. A node that the
+    /// store does not answer behaves as [`invalidate`](Self::invalidate) says.
     ///
     /// This takes one step, however many values there are: they stay where they are until their ttl ends, and count as
-    /// absent. The store remembers the 65,536 tags that were invalidated last; when it forgets one, because of another
-    /// or because it is short of memory, everything with tags that is older than that invalidation is out of date, too.
+    /// absent. The store remembers the 65,536 tags that were invalidated last. When it forgets one, because of another
+    /// or because it is short of memory, everything with tags that is older than that invalidation is out of date too.
     ///
     /// # Errors
     ///
@@ -105,8 +106,8 @@ pub enum InvalidateError {
     /// The request has no key that can be told from its head.
     #[error("the request has no key")]
     NoKey,
-    /// The store did not take it yet. It is kept: this process gets nothing from before it any more, and the store is told as
-    /// soon as it can be. Until then, other nodes may serve what is out of date.
+    /// The store did not take it yet. This process keeps it, gets nothing from before it any more, and tells the store
+    /// as soon as it can. Until then other nodes may serve what is out of date.
     #[error("the store could not be told to invalidate yet, and will be")]
     Pending(#[source] StoreError),
     /// Whether the value was removed is unknown.

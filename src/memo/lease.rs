@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use crate::error::StoreError;
 
-/// How long a computation has before somebody else takes over. Given to it by
+/// How long a computation has before another caller takes over. Given to it by
 /// [`get_or_compute_renewable`](crate::MemoLock::get_or_compute_renewable).
 ///
-/// Nobody extends the lease but the computation. Where there is none that could end, because the store could not be asked
-/// for one or was asked to take it back, the result goes to those who wait in this process whatever time it takes:
+/// Only the computation extends the lease. Where there is no lease that could end, because the store could not be asked
+/// for one or was asked to take it back, the result goes to those who wait in this process, however long it takes:
 /// [`extend`](Self::extend) does nothing then, and [`remaining`](Self::remaining) is [`Duration::MAX`].
 #[derive(Debug, Clone)]
 pub struct Lease {

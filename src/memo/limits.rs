@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::key::MAX_ID_LEN;
 
-/// What becomes of a caller who finds too much going on already.
+/// What becomes of a caller that finds too much going on already.
 ///
 /// Set with [`MemoLock::at_limit`](crate::MemoLock::at_limit) or
 /// `MemoLockLayer::at_limit`.

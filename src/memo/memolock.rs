@@ -29,9 +29,9 @@ use crate::store::Store;
 
 /// Memoizes any async computation across tasks, processes and machines.
 ///
-/// However many callers ask for the same id at the same time, one of them computes and the others wait for the result;
-/// those who come later get it from the store. A clone is another handle on the same thing. See the
-/// [crate documentation](crate) for what is guaranteed.
+/// However many callers ask for the same id at the same time, one of them computes and the others wait for the result.
+/// Later callers get it from the store. A clone is another handle on the same thing. See the [crate
+/// documentation](crate) for what is guaranteed.
 ///
 /// ```
 /// use tower_memolock::{MemoLock, MemoryStore};
@@ -89,19 +89,19 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         }
     }
 
-    /// The value under `id`: from the store, from whoever is computing it at this moment anywhere in the cluster, or
-    /// from `compute`, which then runs in a task of its own and goes on even if this future is dropped.
+    /// The value under `id`: from the store, from a caller that is computing it anywhere in the cluster, or from
+    /// `compute`, which then runs in a task of its own and goes on even if this future is dropped.
     ///
-    /// A failing computation stores nothing; its error goes to everybody who waited for it.
+    /// A failing computation stores nothing. All callers that waited for it get its error.
     ///
-    /// A computation that asks for its own id, directly or through others, does not wait for itself: that inner call computes
-    /// for itself, and a warning says so once. It is known by its task. Where the inner call comes from a task that the
-    /// computation has spawned, or from another process that it asks, nobody can tell: it waits for the
-    /// [wait timeout](Self::wait_timeout).
+    /// A computation that asks for its own id, directly or through others, does not wait for itself: the inner call
+    /// computes for itself, and a warning says so once. The core recognizes it by its task. It cannot recognize an
+    /// inner call from a task that the computation has spawned, or from another process: that call waits for the [wait
+    /// timeout](Self::wait_timeout).
     ///
     /// # Errors
     ///
-    /// See [`Error`]. Trouble with the store is not an error: the value is computed then, once a process.
+    /// See [`Error`]. Trouble with the store is not an error: the value is then computed once in each process.
     ///
     /// # Panics
     ///
@@ -121,8 +121,8 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self.memoize(id, self.config, plain).await
     }
 
-    /// Like [`MemoLock::get_or_compute`], for a computation that says how long its value may be kept. A ttl of zero
-    /// stores nothing: the value goes to those who wait at that moment.
+    /// Like [`MemoLock::get_or_compute`], for a computation that says how long its value may be kept. With a ttl of
+    /// zero nothing is stored: only those who wait at that moment get the value.
     ///
     /// # Errors
     ///
@@ -146,12 +146,12 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self.memoize(id, self.config, timed).await
     }
 
-    /// Like [`MemoLock::get_or_compute`], for a computation that says more of its value: how long it may be kept, and by
-    /// which tags it can be [invalidated](MemoLock::invalidate_tag).
+    /// Like [`MemoLock::get_or_compute`], for a computation that also says by which tags its value can be
+    /// [invalidated](MemoLock::invalidate_tag), and how long it may be kept.
     ///
-    /// A hit of a value with tags asks the store once more, whether they are still current. A value whose tags cannot be
-    /// kept, because the store does not answer or [keeps no generations](Store::generation), is not stored; it goes to
-    /// those who wait in this process.
+    /// A hit of a value with tags asks the store once more, whether the tags are still current. A value whose tags
+    /// cannot be kept, because the store does not answer or [keeps no generations](Store::generation), is not stored;
+    /// only those who wait in this process get it.
     ///
     /// # Errors
     ///

@@ -2,9 +2,9 @@
 //!
 //! # The contract
 //!
-//! For every [`Address`] a store keeps at most one *value*, which expires, and at most one *lock*, which names the
-//! token of its holder and expires too; and it carries *notices* about the address to whoever watches it. Several
-//! processes may use one store; every method may be called from any of them at any time.
+//! For every [`Address`] a store keeps at most one *value* and at most one *lock*. Both expire. The lock names the
+//! token of its holder. A store also carries *notices* about the address to every watcher. Several processes may use
+//! one store, and any of them may call any method at any time.
 //!
 //! 1. **Atomic steps.** [`acquire`](Store::acquire), [`renew`](Store::renew), [`defer`](Store::defer),
 //!    [`commit`](Store::commit), [`mark`](Store::mark) and [`release`](Store::release) each test the lock and act in one
@@ -14,20 +14,20 @@
 //! 3. **Acquire is idempotent.** Asked again with the token that holds the lock already, the answer is
 //!    [`Lock::Granted`], and the lease starts anew.
 //! 4. **Notices are hints.** A watcher may miss any of them. It must hear [`Notice::Reread`] once its watch is in
-//!    effect, and after every interruption: whatever it missed it then reads. But it hears nothing that was published
-//!    before [`watch`](Store::watch) was called, however long that was on its way: a notice that is older than
-//!    its watch may be older than an invalidation that whoever watches knows of. All watches of one address that are in
-//!    effect hear in one order: what the first notice of a watch comes after, the older ones have been given.
-//! 5. **Values are opaque.** A store returns what was committed, whole and with its [`Stamp`], or nothing. Whoever keeps
-//!    what [`Value::bytes`] gives, and returns [`Value::encoded`], has done that.
+//!    effect, and after every interruption; it then reads what it missed. It hears nothing that was published before
+//!    [`watch`](Store::watch) was called, however long that was on its way: a notice older than its watch may be older
+//!    than an invalidation that the watcher knows of. Notices arrive in the same order on every watch of an address,
+//!    and a new watch begins at a point of this order that the older ones have reached.
+//! 5. **Values are opaque.** A store returns what was committed, whole and with its [`Stamp`], or nothing. A store that
+//!    keeps what [`Value::bytes`] gives, and returns [`Value::encoded`], does that.
 //! 6. **Bounded.** Every method ends within a time that the store promises, with an error if need be.
-//! 7. **Generations.** What is under a tag is in a [`Generation`], and every invalidation by a [`Label`] begins a new
-//!    one. A stamp [is current](Store::is_current) unless one of its labels, or
+//! 7. **Generations.** Everything under a tag is in a [`Generation`], and every invalidation by a [`Label`] begins a
+//!    new one. A stamp [is current](Store::is_current) unless one of its labels, or
 //!    [everything](Store::invalidate_all), was invalidated after its generation. A store may forget which labels were
-//!    invalidated, and whatever else it knows of that: but what may have been out of date is out of date then, for ever.
-//!    A store that keeps no generations leaves these methods out, and nothing with tags is stored in it.
-//! 8. **Promises from outside.** [`resolve`](Store::resolve) stores a value and tells all watchers, whoever holds the lock,
-//!    and leaves the lock alone. A store of which other programs know may be told the same by them.
+//!    invalidated. It then counts every stamp as out of date that may have been, for ever. A store that keeps no
+//!    generations leaves these methods out, and nothing with tags is stored in it.
+//! 8. **Promises from outside.** [`resolve`](Store::resolve) stores a value and tells all watchers, whether the lock is
+//!    held or not, and leaves the lock alone. Other programs that know the store may do the same.
 //!
 //! # A store of your own
 //!
@@ -70,11 +70,11 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// The value at `address`, where it can be had without waiting.
     ///
-    /// A store in this process answers here, and saves the hit every cost of waiting. `now` is the time, which a hit
-    /// reads once for all it needs. `None` says nothing: the caller goes on to [`lookup`](Store::lookup). Defaults to
+    /// A store in this process answers here, which saves the hit every cost of waiting. `now` is the time, which a hit
+    /// reads once for all its needs. `None` says nothing: the caller goes on to [`lookup`](Store::lookup). Defaults to
     /// `None`.
     ///
-    /// Nobody asks whether what is returned is current, so a value whose stamp is not must not be.
+    /// The caller does not ask whether the value is current, so a value whose stamp is not must not be returned.
     fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
         let _ = (address, now);
         None
@@ -88,7 +88,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// is [`Value::unreadable`], not an error.
     fn lookup(&self, address: &Address) -> impl Future<Output = Result<Option<Value>, StoreError>> + Send;
 
-    /// Takes the lock if it is free, for `lease`, and reads the value, which somebody may have stored meanwhile.
+    /// Takes the lock if it is free, for `lease`, and reads the value, which another process may have stored meanwhile.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         lease: Duration,
     ) -> impl Future<Output = Result<Acquire, StoreError>> + Send;
 
-    /// Makes the lease last `lease` from now. `false` where the lock is not held with `token`.
+    /// Makes the lease last `lease` from now. Returns `false` where the lock is not held with `token`.
     ///
     /// # Errors
     ///
@@ -112,11 +112,11 @@ pub trait Store: Clone + Send + Sync + 'static {
         lease: Duration,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Makes the lease last `lease` from now, like [`renew`](Self::renew), and tells all watchers that work on the value was
-    /// started for the `starts`th time: somebody else is going to [`resolve`](Self::resolve) it. `false`, and nothing of
-    /// that, where the lock is not held with `token`.
+    /// Makes the lease last `lease` from now, like [`renew`](Self::renew), and tells all watchers that work on the
+    /// value was started for the `starts`th time: another program is going to [`resolve`](Self::resolve) it. Returns
+    /// `false`, and does nothing of this, where the lock is not held with `token`.
     ///
-    /// Defaults to renewing, and telling nobody: each process then counts the starts that are its own.
+    /// Defaults to renewing without telling any watcher: each process then counts its own starts.
     ///
     /// # Errors
     ///
@@ -132,8 +132,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         self.renew(address, token, lease)
     }
 
-    /// Stores `value` for `ttl` and tells all watchers, in one step, whoever holds the lock, which is left alone. A `ttl` of
-    /// zero stores nothing: the value goes to those who watch at that moment.
+    /// Stores `value` for `ttl` and tells all watchers, in one step, whether the lock is held or not. The lock is left
+    /// alone. A `ttl` of zero stores nothing: only those who watch at that moment get the value.
     ///
     /// # Errors
     ///
@@ -148,8 +148,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         unsupported()
     }
 
-    /// Stores `value` for `ttl`, gives the lock back and tells all watchers. `false`, and nothing of that, where the
-    /// lock is not held with `token`.
+    /// Stores `value` for `ttl`, gives the lock back and tells all watchers. Returns `false`, and does nothing of this,
+    /// where the lock is not held with `token`.
     ///
     /// # Errors
     ///
@@ -162,8 +162,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         ttl: Duration,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Gives the lock back without a value and tells all watchers why. `false`, and nothing of that, where the lock
-    /// is not held with `token`.
+    /// Gives the lock back without a value and tells all watchers why. Returns `false`, and does nothing of this, where
+    /// the lock is not held with `token`.
     ///
     /// # Errors
     ///
@@ -175,9 +175,9 @@ pub trait Store: Clone + Send + Sync + 'static {
         reason: Release,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Gives the lock back like [`Release::Pass`], and keeps `marker` for `ttl` in the place of the value, so that those
-    /// who come later need not wait to learn the same. `false`, and nothing of that, where the lock is not held with
-    /// `token`.
+    /// Gives the lock back like [`Release::Pass`], and keeps `marker` for `ttl` in the place of the value, so that
+    /// later callers need not wait to learn the same. Returns `false`, and does nothing of this, where the lock is not
+    /// held with `token`.
     ///
     /// To a store, a marker is a value like any other, except that watchers are told [`Release::Pass`] rather than the
     /// value. Defaults to keeping none.
@@ -196,8 +196,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         self.release(address, token, Release::Pass)
     }
 
-    /// What was shared under `token` and is [kept](Notice::Kept) for those who wait, if it still is. Defaults to nothing, for
-    /// a store whose notices carry whatever is shared.
+    /// What the holder of `token` shared and the store [kept](Notice::Kept) for those who wait, if it is still there.
+    /// Defaults to nothing, for a store whose notices carry every shared value.
     ///
     /// # Errors
     ///
@@ -207,8 +207,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         ready(Ok(None))
     }
 
-    /// Removes the value if it is `marker`, byte for byte, and tells nobody. Defaults to doing nothing, for a store that
-    /// keeps no markers.
+    /// Removes the value if it is `marker`, byte for byte, without telling any watcher. Defaults to doing nothing, for
+    /// a store that keeps no markers.
     ///
     /// # Errors
     ///
@@ -218,10 +218,10 @@ pub trait Store: Clone + Send + Sync + 'static {
         ready(Ok(()))
     }
 
-    /// Removes the value and the lock, whoever holds it, and tells all watchers.
+    /// Removes the value and the lock, even if another process holds it, and tells all watchers.
     ///
-    /// Once this has returned, no computation that started before can commit, and nothing that was asked later is
-    /// answered with what was removed.
+    /// Once this has returned, no computation that started before can commit, and no later question is answered with
+    /// what was removed.
     ///
     /// # Errors
     ///
@@ -230,7 +230,7 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// The generation that everything under `tag` is in.
     ///
-    /// Whoever starts to compute after this has returned stamps the result with it.
+    /// A computation that starts after this has returned stamps its result with this generation.
     ///
     /// # Errors
     ///
@@ -274,8 +274,9 @@ pub trait Store: Clone + Send + Sync + 'static {
         unsupported()
     }
 
-    /// Waits, for as long as the end of a program may take, until the store has taken all invalidations that ended in a
-    /// [`StoreErrorKind::Pending`] error. How many it has not taken. Defaults to none, for a store that keeps none.
+    /// Waits until the store has taken all invalidations that ended in a [`StoreErrorKind::Pending`] error, for as long
+    /// as the end of a program may take. Returns how many it has not taken. Defaults to none, for a store that keeps
+    /// none.
     fn settle(&self) -> impl Future<Output = usize> + Send {
         ready(0)
     }
@@ -287,9 +288,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Changes whenever the store may have forgotten its locks: after a reconnect to a server that may have restarted,
     /// or to another one.
     ///
-    /// A lease that is found lost while this changed was perhaps not taken away by anybody. To tell, compare with
-    /// what it was before [`acquire`](Store::acquire). Defaults to 0, for a store that forgets nothing as long as
-    /// it lives.
+    /// A lease that is found lost while this changed was perhaps not taken away by any process. To tell, compare with
+    /// the epoch before [`acquire`](Store::acquire). Defaults to 0, for a store that forgets nothing as long as it
+    /// lives.
     fn epoch(&self) -> u64 {
         0
     }
@@ -319,7 +320,7 @@ pub struct Acquire {
 pub enum Lock {
     /// The caller.
     Granted,
-    /// Somebody else.
+    /// Another process.
     Held {
         /// What is left of the lease. `None` where the lock never expires, which no member of the family does on
         /// purpose.
@@ -331,26 +332,26 @@ pub enum Lock {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Release {
-    /// The lock is given back for no fault of the computation. One of those who wait takes over.
+    /// The holder gives the lock back for no fault of the computation. One follower takes over.
     Abandoned,
-    /// The computation failed: an error, a panic, a truncated result, a failure that is not known to be one for all. One
-    /// of those who wait takes over, unless there were too many attempts in a row.
+    /// The computation failed: an error, a panic, a truncated result, or a failure that is not known to be one for all.
+    /// One follower takes over, unless there were too many attempts in a row.
     Broken {
         /// How many attempts came to nothing in a row, this one included.
         failures: u32,
     },
-    /// There is a result that belongs to the one who computed it, and says nothing of what others would get. One of those
-    /// who wait takes over, unless there were too many attempts in a row.
+    /// The result belongs to the request that computed it, and says nothing of what others would get. One follower
+    /// takes over, unless there were too many attempts in a row.
     Declined {
         /// How many attempts came to nothing in a row, this one included.
         attempts: u32,
     },
-    /// The computation failed, and whatever stale value is stored may stand in for its result.
+    /// The computation failed, and a stale value that is stored may stand in for its result.
     Stale,
-    /// There is a result, but not one to share. All who wait go their own way, in parallel.
+    /// There is a result, but not one to share. All followers go their own way, in parallel.
     Pass,
-    /// There is a result for those who wait at this moment, and for nobody later. A store may tell watchers that it was
-    /// [stored](Notice::Stored).
+    /// There is a result for those who wait at this moment, and for no later caller. A store may tell watchers that it
+    /// was [stored](Notice::Stored).
     Shared(Value),
     /// The computation failed.
     Failed(RemoteError),
@@ -368,10 +369,10 @@ pub enum Notice {
     Announced,
     /// The holder gave the lock back without storing a value.
     Released(Release),
-    /// The holder, which had this token, gave the lock back and [shared](Release::Shared) a result that no notice can carry.
-    /// Those who wait at this moment may [read it](Store::kept) for a few seconds.
+    /// The holder, which had this token, gave the lock back and [shared](Release::Shared) a result that no notice can
+    /// carry. Those who wait at this moment may [read it](Store::kept) for a few seconds.
     Kept(Token),
-    /// The holder had work on the value started, which somebody else is going to [`resolve`](Store::resolve).
+    /// The holder had work on the value started, and another program is going to [`resolve`](Store::resolve) it.
     Deferred {
         /// How many times in a row, this one included.
         starts: u32,

@@ -9,18 +9,18 @@ use crate::codec::Codec;
 use crate::store::Store;
 
 impl<St: Store, C: Codec> MemoLock<St, C> {
-    /// Lets computations under way come to their ends, for as long as `grace`, and gives back what leases there are then: for
-    /// the moment a program is asked to stop, so that what it computes is not computed elsewhere once more, and nobody
-    /// elsewhere waits for a program that is gone.
+    /// Lets computations under way finish within `grace`, and then gives back the leases that are left. Call it when
+    /// the program is asked to stop: what it computes is then not computed again elsewhere, and no caller elsewhere
+    /// waits for a program that is gone.
     ///
-    /// Until then leases are kept and renewed, and results stored and handed to those who wait anywhere. Callers who still
-    /// come are served as ever, and what they lead counts: until a server stops taking requests, they are better off
-    /// here than with a second computation elsewhere. Nothing is begun that nobody waits for, such as a refresh of what is
-    /// stale. A promise that others are to resolve keeps its lease as well.
+    /// Until then leases are kept and renewed, and results are stored and handed to all who wait anywhere. Callers who
+    /// still come are served as ever, and what they lead counts: until a server stops taking requests, they are better
+    /// off here than with a second computation elsewhere. Work without a caller, such as the refresh of a stale value,
+    /// is not begun. A promise that other programs are to resolve keeps its lease as well.
     ///
-    /// Resolves as soon as no lease is held, so it is cheap to give a program all the grace that its supervisor has for it. Once
-    /// it has, or grace is over, all is as after a [`shutdown`](Self::shutdown), which also cuts a grace short.
-    /// Dropping the future before that leaves leases as they are.
+    /// Resolves as soon as no lease is held, so you can give a program all the grace that its supervisor has. Then, or
+    /// when the grace is over, everything is as after a [`shutdown`](Self::shutdown), which also cuts a grace short.
+    /// Dropping the future before that leaves the leases as they are.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -44,21 +44,21 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self.shutdown().await;
     }
 
-    /// Gives every lease back, now: for a program that cannot wait for what it computes. One that can is better off with
-    /// [`shutdown_within`](Self::shutdown_within), which lets it come to its end.
+    /// Gives every lease back now, for a program that cannot wait for what it computes. If it can,
+    /// [`shutdown_within`](Self::shutdown_within) is better.
     ///
-    /// From the call on this handle and its clones keep no lease any more. What is stored is still found, and who waits
-    /// for another process goes on waiting. Computations under way go on, and answer those who wait in this process; but
-    /// their results are not stored, because one of those who wait elsewhere takes over at once. Whoever comes later is computed for in this process, once for all
-    /// who ask together, and nothing of that is stored either, nor undone by an [`invalidate`](Self::invalidate)
-    /// elsewhere.
+    /// From this call on, the handle and its clones keep no lease. Stored values are still found, and callers that wait
+    /// for another process go on waiting. Computations under way go on and answer the callers in this process, but
+    /// their results are not stored, because a follower elsewhere takes over at once. Later callers share one
+    /// computation in this process; its result is not stored either, and an [`invalidate`](Self::invalidate) elsewhere
+    /// does not reach it.
     ///
-    /// Who waits for a promise that others are to resolve, of [`get_or_request`](Self::get_or_request), goes on waiting; of
-    /// one whose work this process had started, another process takes over and has it started again.
+    /// Callers that wait for a promise of [`get_or_request`](Self::get_or_request) go on waiting. If this process had
+    /// started the work, another process takes over and starts it again.
     ///
-    /// Resolves once all leases are given back, or as many as the store could be told of within its own timeouts; the
-    /// others run out; and once the store has taken all invalidations that were pending, or has not within two seconds, which
-    /// is logged as an error. Calling it again waits for the same. There is no way back.
+    /// Resolves once all leases are given back, or as many as the store could be told of within its own timeouts (the
+    /// others run out), and once the store has taken all pending invalidations, for which it has two seconds. What it
+    /// has not taken by then is logged as an error. Calling it again waits for the same. There is no way back.
     pub async fn shutdown(&self) {
         let leases = self.shared.leases.close();
         tracing::info!(
@@ -75,10 +75,11 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
 
     /// Resolves once no computation is under way in this process and all results have reached the store.
     ///
-    /// For the end of a program, once it takes no more requests: one that exits right after its last response may
-    /// leave a result behind, and whoever waits for it elsewhere waits for the rest of the lease, unless there was a
-    /// [`shutdown_within`](Self::shutdown_within). Bound it by a timeout, as computations may take any time. A promise that others are to
-    /// resolve counts for as long as somebody here waits for it, and no longer than the wait timeout.
+    /// For the end of a program, once it takes no more requests. A program that exits right after its last response may
+    /// leave a result behind, and callers elsewhere wait for the rest of its lease, unless there was a
+    /// [`shutdown_within`](Self::shutdown_within). Bound it by a timeout, because computations may take any time. A
+    /// promise that other programs are to resolve counts for as long as a caller here waits for it, and no longer than
+    /// the wait timeout.
     pub async fn drained(&self) {
         #[cfg(feature = "http")]
         self.shared.refreshes.idle().await;

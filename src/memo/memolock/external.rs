@@ -17,30 +17,30 @@ use crate::memo::path::Path;
 use crate::store::{Stamp, Store, Value};
 
 impl<St: Store, C: Codec> MemoLock<St, C> {
-    /// The value under `id`: from the store, or from whoever resolves the promise of it. `request` only has the work
-    /// started, by a worker behind a queue for instance, which then [resolves](Self::resolve) it.
+    /// The value under `id`: from the store, or from the program that resolves the promise of it. `request` only has
+    /// the work started, by a worker behind a queue for instance, which then [resolves](Self::resolve) it.
     ///
-    /// One caller of the cluster takes the lock and runs `request`, in a task of its own. Then it waits as all others do, in
-    /// this process and every other, until the value is published: with [`resolve`](Self::resolve), or by a program in
-    /// any language that says to Redis, under the tag `T` and the id `ID`,
+    /// One caller of the cluster takes the lock and runs `request`, in a task of its own. Then it waits as all others
+    /// do, in this process and every other, until the value is published: with [`resolve`](Self::resolve), or by a
+    /// program in any language that says to Redis, under the tag `T` and the id `ID`,
     ///
     /// ```text
     /// SET T:ID value EX 60
     /// PUBLISH T/notif:ID value
     /// ```
     ///
-    /// Everybody gets it at once. Of a worker that only publishes, those get it who wait at that moment; one that only
-    /// stores is found when the lease ends.
+    /// All who wait get it at once. A worker that only publishes reaches only those who wait at that moment; a value
+    /// that is only stored is found when the lease ends.
     ///
-    /// The work has as long as the [lease](Self::lease), which nobody renews. If it is not resolved by then, one caller of
-    /// the cluster has it started again, with its own `request`, and so on up to [`max_attempts`](Self::max_attempts). After
-    /// that nothing is started any more, but whoever waits goes on waiting until the [wait timeout](Self::wait_timeout),
-    /// which should be longer than as many leases: a worker that is only slow still answers everybody. The lock is given
-    /// back as soon as the promise is resolved, by the process that holds it.
+    /// The work has as long as the [lease](Self::lease), which is not renewed. If the promise is not resolved by then,
+    /// one caller of the cluster starts the work again with its own `request`, up to
+    /// [`max_attempts`](Self::max_attempts) times. After that no caller starts it any more, but all go on waiting until
+    /// the [wait timeout](Self::wait_timeout), which should be longer than as many leases: a worker that is only slow
+    /// still answers them. As soon as the promise is resolved, the process that holds the lock gives it back.
     ///
-    /// An [`invalidate`](Self::invalidate) meanwhile, or a [shutdown](Self::shutdown_within) of the process that had the work
-    /// started, has it started again by another one of those who wait; what was started before may still resolve the
-    /// promise, as whoever publishes is believed.
+    /// An [`invalidate`](Self::invalidate) meanwhile, or a [shutdown](Self::shutdown_within) of the process that
+    /// started the work, has another waiting caller start it again. The work that was started before may still resolve
+    /// the promise: any program that publishes is believed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -69,13 +69,14 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     ///
     /// # Errors
     ///
-    /// [`Error::WaitTimeout`] where nobody resolved it in time, and at once where `request` asks for its own id. [`Error::Computation`] and [`Error::Remote`] where `request`
-    /// failed: those who wait at that moment get its error, nothing is stored, and the lock is given back.
-    /// [`Error::AtLimit`] at a limit, whatever [`at_limit`](Self::at_limit) says, as there is nothing that a caller could
-    /// compute for itself. Otherwise as [`MemoLock::get_or_compute`].
+    /// [`Error::WaitTimeout`] where the promise was not resolved in time, and at once where `request` asks for its own
+    /// id. [`Error::Computation`] and [`Error::Remote`] where `request` failed: those who wait at that moment get its
+    /// error, nothing is stored, and the lock is given back. [`Error::AtLimit`] at a limit, under any
+    /// [`at_limit`](Self::at_limit), because there is nothing that a caller could compute for itself. Otherwise as
+    /// [`MemoLock::get_or_compute`].
     ///
-    /// Without the store, `request` still runs once a process. Those who wait get what is stored or published once it is
-    /// back.
+    /// Without the store, `request` still runs once in each process. Those who wait get what is stored or published
+    /// once the store is back.
     ///
     /// # Panics
     ///
@@ -128,11 +129,11 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         }
     }
 
-    /// Stores `value` under `id` for `ttl`, and gives it to everybody who waits for it, in one step: to those of
+    /// Stores `value` under `id` for `ttl`, and gives it to all who wait for it, in one step: to the callers of
     /// [`get_or_request`](Self::get_or_request), and to all others.
     ///
-    /// Whoever resolves is believed, with or without the lock. The lock is left alone: whoever holds it gives it back. With
-    /// a `ttl` of zero nothing is stored, and the value goes to those who wait at this moment.
+    /// A program that resolves is believed, with or without the lock. The lock is left alone: its holder gives it back.
+    /// With a `ttl` of zero nothing is stored, and only those who wait at this moment get the value.
     ///
     /// The value has no tags. Where all values are [`stamped`](Self::stamped), it counts as begun now.
     ///

@@ -13,12 +13,13 @@ use crate::memo::lease::Lease;
 use crate::store::Store;
 
 impl<St: Store, C: Codec> MemoLock<St, C> {
-    /// Like [`MemoLock::get_or_compute`], for a computation that says itself how long it is going to take: it gets its
-    /// [`Lease`], and nobody renews that behind its back.
+    /// Like [`MemoLock::get_or_compute`], for a computation that knows itself how long it is going to take: it gets its
+    /// [`Lease`], which only the computation renews.
     ///
-    /// The lease lasts as long as [`MemoLock::lease`] says and is [extended](Lease::extend) by hand. Once it has ended,
-    /// somebody else takes over, here or elsewhere, and nothing of the computation is stored or shared; what it returns
-    /// goes to its own caller alone. So a computation that stands still keeps others waiting no longer than it asked for.
+    /// The lease lasts as long as [`MemoLock::lease`] says, and the computation [extends](Lease::extend) it. Once it
+    /// has ended, another caller takes over, here or elsewhere. Nothing of the computation is stored or shared then;
+    /// its result goes to its own caller alone. So a computation that stands still keeps others waiting no longer than
+    /// it asked for.
     ///
     /// ```
     /// use std::time::Duration;
