@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::policy::cookies::SetCookie;
 
-/// How a response is to be shared, said by the handler that made it: an extension of the response.
+/// How a response is to be shared: the handler that makes the response says so with this extension of it.
 ///
-/// It comes before what the layer and the response's fields say, and is not sent to the client.
-/// `private`, `no-store` and `Vary: *` still keep a response from being shared, and so does `Set-Cookie` unless
+/// It has precedence over the layer and the fields of the response, and is not sent to the client. `private`,
+/// `no-store` and `Vary: *` still keep a response from being shared, and so does `Set-Cookie` unless
 /// [`set_cookie`](Self::set_cookie) says otherwise.
 ///
 /// ```
@@ -41,9 +41,9 @@ impl MemoControl {
         Self::default()
     }
 
-    /// How long to keep the response, whatever its status and its fields say of freshness, `no-cache` included. Zero
-    /// gives it to those who wait at this moment, and to nobody later. Where any of its fields says `private` or
-    /// `no-store`, this can shorten what a [targeted](crate::MemoLockLayer::targeted) field allows, and nothing else.
+    /// How long to keep the response, whatever its status and its fields say of freshness, `no-cache` included. With
+    /// zero, only those who wait at this moment get it. Where a field says `private` or `no-store`, this can only
+    /// shorten what a [targeted](crate::MemoLockLayer::targeted) field allows.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
@@ -81,11 +81,12 @@ impl MemoControl {
         self
     }
 
-    /// This is not the response: somebody else will give it, by the [`Promise`](super::Promise) that came with the request.
+    /// This is not the response: another program will give it, by the [`Promise`](super::Promise) that came with the
+    /// request.
     ///
-    /// Under a layer that [may defer](crate::MemoLockLayer::may_defer), who asked goes on waiting with everybody else, and
-    /// gets this response only where nobody gives another in time. Where the request came with no promise, this is the
-    /// response, for those who wait at this moment at most. Nothing else that is said here counts.
+    /// Under a layer that [may defer](crate::MemoLockLayer::may_defer), the client goes on waiting with all others, and
+    /// gets this response only if no other comes in time. Where the request came with no promise, this is the response,
+    /// at most for those who wait at this moment. Everything else that is said here does not count then.
     #[must_use]
     pub fn deferred(mut self) -> Self {
         self.deferred = true;

@@ -1,15 +1,15 @@
-//! [`Promise`]: what somebody else needs to know who is to give a response.
+//! [`Promise`]: what another program needs to know to give a response.
 
 use std::time::Duration;
 
 use crate::key::Address;
 
-/// The promise of a response, which comes with a request as an extension, for a handler that leaves the response to
-/// somebody else.
+/// The promise of a response. It comes with a request as an extension, for a handler that leaves the response to
+/// another program.
 ///
-/// It is there under a layer that [may defer](crate::MemoLockLayer::may_defer), on a request that leads: others wait for
-/// it, and nobody else calls the handler meanwhile. On a request that the layer leaves alone, and while the store is out
-/// of reach, it is not: nobody could give the response then but the handler.
+/// It comes under a layer that [may defer](crate::MemoLockLayer::may_defer), with a request that leads: others wait for
+/// it, and no other request reaches the handler meanwhile. It does not come with a request that bypasses the layer, nor
+/// while the store is out of reach: only the handler could give the response then.
 ///
 /// ```
 /// use axum::Extension;
@@ -47,7 +47,7 @@ impl Promise {
         self.address.as_str()
     }
 
-    /// The channel on which everybody waits for the value, `TAG/notif:ID`.
+    /// The channel on which all wait for the value, `TAG/notif:ID`.
     ///
     /// In a Redis Cluster it is one of sharded Pub/Sub (`SPUBLISH`) where the id is derived from several parts, as those
     /// of [`UriKey`](super::UriKey) and [`BodyKey`](super::BodyKey) are, and begins with a brace.
@@ -68,7 +68,7 @@ impl Promise {
         self.address.id()
     }
 
-    /// How long there is before the handler is called again, for somebody else who waits.
+    /// How long the work has before the handler is called again, for another request that waits.
     #[must_use]
     pub fn lease(&self) -> Duration {
         self.lease

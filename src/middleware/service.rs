@@ -31,10 +31,10 @@ use crate::store::Store;
 ///
 /// # Readiness
 ///
-/// The service is always ready: a stored response does not have to wait for the inner service. Whoever does call the
-/// inner service, a leader or a request that bypasses the layer, waits for its readiness first, in the response
-/// future; so a `ConcurrencyLimit`, a `Buffer` or a `LoadShed` beneath the layer works as ever, and none above it
-/// sees how busy the inner service is.
+/// The service is always ready: a stored response does not have to wait for the inner service. A request that calls the
+/// inner service, because it leads or bypasses the layer, waits for its readiness first, in the response future. So a
+/// `ConcurrencyLimit`, a `Buffer` or a `LoadShed` beneath the layer works as ever, and a layer above does not see how
+/// busy the inner service is.
 pub struct MemoLockService<S, St, K> {
     inner: S,
     settings: Arc<Settings<St, K>>,

@@ -15,8 +15,8 @@ const MAX_PATH_LEN: usize = 1024;
 /// [layer](crate::MemoLockLayer::grpc).
 ///
 /// Naming a method says that repeating a call of it changes nothing (`idempotency_level = NO_SIDE_EFFECTS`), and that
-/// its reply depends on nothing but the message and the metadata that are part of the key. A method that streams is not
-/// to be named: its calls would wait for each other's first replies before they go their own ways.
+/// its reply depends on nothing but the message and the metadata in the key. Do not name a method that streams: its
+/// calls would wait for each other's first replies before they go their own ways.
 ///
 /// ```
 /// use std::time::Duration;
@@ -93,15 +93,15 @@ impl GrpcMethod {
         })
     }
 
-    /// How long to keep a reply whose status is OK and whose initial metadata have no `cache-control` that says. Zero
-    /// is for not at all: it goes to those who wait at that moment, and to nobody later. Defaults to that of the layer.
+    /// How long to keep a reply whose status is OK and whose initial metadata have no `cache-control` that says. With
+    /// zero, only those who wait at that moment get it. Defaults to that of the layer.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// How long to keep a reply with this status, which is a number or a `tonic::Code`. Defaults to not at all but for
-    /// OK: a failure is not stored. Which of them go to those who wait, [`Unconfirmed`](super::super::Unconfirmed) says.
+    /// How long to keep a reply with this status, a number or a `tonic::Code`. Defaults to not at all except for OK: a
+    /// failure is not stored. [`Unconfirmed`](super::super::Unconfirmed) says which failures go to those who wait.
     ///
     /// A reply that says itself how long it is fresh is kept no longer than that.
     pub fn status_ttl(mut self, status: impl Into<i32>, ttl: Duration) -> Self {
@@ -117,8 +117,8 @@ impl GrpcMethod {
         self
     }
 
-    /// How long a call waits for a reply that another one leads, before it goes to the inner service itself. Defaults to
-    /// that of the layer. Where the call's own deadline (`grpc-timeout`) is sooner it ends with that.
+    /// How long a call waits for a reply that another call leads, before it goes to the inner service itself. Defaults
+    /// to that of the layer. A call whose own deadline (`grpc-timeout`) is sooner ends with that.
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
         self.wait_timeout = Some(timeout);
         self

@@ -24,12 +24,12 @@ use crate::key::Key;
 /// # let _ = keys;
 /// ```
 ///
-/// A closure is an extractor too. **It has to cover everything that the response depends on**: the method and the target,
-/// unless all that reach the layer have the same; fields, among them those that override the target (`X-Forwarded-Host`);
-/// what others have put into the extensions; the client's address (`ConnectInfo`) and its identity by TLS.
-/// [`Key::builder`](crate::Key::builder) makes keys of parts that no client can make look like others. An id to the letter,
-/// [`Key::new`](crate::Key::new), stands in the store as it is, for other programs to find. What a closure has keys for is
-/// found by no HEAD, and removed by no unsafe request; that of a [`KeyFn`](super::KeyFn) is.
+/// A closure is an extractor too. **It has to cover everything that the response depends on**: the method and the
+/// target, unless all requests that reach the layer have the same; fields, among them those that override the target
+/// (`X-Forwarded-Host`); what other layers have put into the extensions; the client's address (`ConnectInfo`) and its
+/// identity by TLS. [`Key::builder`](crate::Key::builder) makes keys of parts that no client can make look like others.
+/// An id to the letter, [`Key::new`](crate::Key::new), stands in the store as it is, for other programs to find. No
+/// HEAD finds, and no unsafe request removes, what a closure has keys for; with a [`KeyFn`](super::KeyFn) they do.
 ///
 /// ```
 /// use http::Request;
@@ -64,10 +64,10 @@ use crate::key::Key;
 ///
 /// # Extractors of your own
 ///
-/// One that looks at the head only implements [`head_key`](KeyExtractor::head_key) and
-/// [`pass`](KeyExtractor::pass), with `Body = B`; [`get_key`](KeyExtractor::get_key) too, so that `HEAD` and unsafe
-/// requests find what is stored. One that hands another request to an extractor of this crate has the keys that it has for
-/// that one.
+/// An extractor that looks at the head only implements [`head_key`](KeyExtractor::head_key) and
+/// [`pass`](KeyExtractor::pass), with `Body = B`; and [`get_key`](KeyExtractor::get_key) too, so that `HEAD` and unsafe
+/// requests find what is stored. An extractor that hands another request to an extractor of this crate has that
+/// extractor's keys for it.
 pub trait KeyExtractor<B>: Clone + Send + Sync + 'static {
     /// The body that the inner service gets.
     type Body: Send;
@@ -110,7 +110,7 @@ pub trait KeyExtractor<B>: Clone + Send + Sync + 'static {
         None
     }
 
-    /// The same in requests that have these extensions as well. Defaults to [`get_key`](KeyExtractor::get_key): an
+    /// The same for requests that have these extensions as well. Defaults to [`get_key`](KeyExtractor::get_key): an
     /// extractor that looks at extensions implements this.
     fn get_key_with(&self, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Option<Key> {
         let _ = extensions;

@@ -48,13 +48,13 @@ impl<'a> RequestHead<'a> {
 
 /// Keys that a function makes of the head of a request; set with [`MemoLockLayer::key_fn`](crate::MemoLockLayer::key_fn).
 ///
-/// Unlike a bare closure it knows no type of a body, it has a name, and what it has keys for is found by a HEAD, and
-/// removed by a POST, PUT or DELETE to the same target: the function is then asked for the key of a GET with the fields and
+/// Unlike a bare closure it knows no type of a body, and it has a name. A HEAD finds what it has keys for, and a POST,
+/// PUT or DELETE to the same target removes it: the function is then asked for the key of a GET with the fields and
 /// extensions of that request.
 ///
-/// A `String` that it returns may be of any length and content: `{= anna^20/report}` is the key of a GET, `{= POST anna}`
-/// that of another method, and neither is a key of another extractor. A [`Key`] stands there to the letter, as that of a closure does;
-/// `None` has the request bypass the layer.
+/// A `String` that it returns may have any length and content: `{= anna^20/report}` is the key of a GET, `{= POST
+/// anna}` that of another method, and neither is a key of another extractor. A [`Key`] stands in the store to the
+/// letter, as that of a closure does. `None` has the request bypass the layer.
 ///
 /// **It has to cover everything that the response depends on**, as [`KeyExtractor`] says.
 #[derive(Clone)]

@@ -35,20 +35,20 @@ const ROOM_FOR_FIELDS: usize = 96;
 ///
 /// `Router::nest` cuts its prefix off before the layers of the nested router, which would see one `/report` for
 /// `/anna/report` and `/elsa/report`. With the feature `axum`, a default, the URI is the one that the outermost router
-/// got. Without it such a layer answers one of them with the other: put it around the router that nests, or give
+/// received. Without it such a layer answers one of them with the other: put it around the router that nests, or give
 /// each nested router a tag of its own.
 ///
 /// # Other fields
 ///
-/// Whatever else the service looks at has to be named with [`header`](UriKey::header) (or in the `Vary` of its
+/// Every other field that the service looks at has to be named with [`header`](UriKey::header) (or in the `Vary` of its
 /// response, where the layer heeds that). A field whose name says that it holds a
-/// [credential](crate::MemoLockLayer::credentials) is there as a SHA-256.
+/// [credential](crate::MemoLockLayer::credentials) stands in the key as a SHA-256.
 ///
 /// # Other keys under the same tag
 ///
-/// A key that covers something else than method, target and overrides says so in itself:
-/// `{GET /report/42 :-:authority,+accept-language accept-language=de}`. So no request can be given what another layer
-/// has under the same tag for requests that differ from it.
+/// A key that covers something else than method, target and overrides says so in itself: `{GET /report/42
+/// :-:authority,+accept-language accept-language=de}`. So no request can be given what another layer has under the same
+/// tag for requests that differ from it.
 #[derive(Debug, Clone, Default)]
 pub struct UriKey {
     headers: Arc<[HeaderName]>,
@@ -99,8 +99,8 @@ impl UriKey {
 
     /// Leaves an override out of the key. Defaults to none.
     ///
-    /// Right only where neither the service nor anything between it and the layer looks at the field, or where its
-    /// content is the proxy's and the same for all clients.
+    /// Right only where neither the service nor anything between it and the layer looks at the field, or where the
+    /// proxy sets it, to the same for all clients.
     #[must_use]
     pub fn without_header(mut self, name: HeaderName) -> Self {
         self.ignored = extended(&self.ignored, [name]);

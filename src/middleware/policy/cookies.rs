@@ -18,8 +18,7 @@ pub enum SetCookie {
     /// It is shared and stored like any other, without the field, in header and trailers: only the client whose request
     /// reached the inner service gets the cookie.
     Strip,
-    /// It is shared and stored like any other, and its cookie is everybody's: where that names a session, everybody is in
-    /// it.
+    /// It is shared and stored like any other, with its cookie: if that names a session, all clients are in it.
     Share,
 }
 

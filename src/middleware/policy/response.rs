@@ -111,33 +111,33 @@ impl Default for ResponseRules {
     }
 }
 
-/// What becomes of those who wait for a response that is *unconfirmed*: nothing says that it is for others than the one
-/// who asked.
+/// What becomes of followers of a response that is *unconfirmed*: nothing says that it is for other clients than its
+/// own.
 ///
 /// A response is for all if it says so, with freshness of its own; if its handler says so, with
 /// [`MemoControl::ttl`](crate::middleware::MemoControl::ttl); if the layer does, with
-/// [`status_ttl`](crate::MemoLockLayer::status_ttl); or if its status is one that is cacheable by default (RFC 9110,
-/// section 15.1): 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501. All others, redirects by `User-Agent`, 400, 401,
-/// 403, 413, 429, 431, 500, 503, may be what one request has provoked. Of a gRPC call, the status in its trailers counts:
-/// OK, `NOT_FOUND` and `UNIMPLEMENTED` are for all, and `UNKNOWN`, `INTERNAL`, `UNAVAILABLE` and `DATA_LOSS` are failures
-/// as statuses from 500 on are.
+/// [`status_ttl`](crate::MemoLockLayer::status_ttl); or if its status is cacheable by default (RFC 9110, section 15.1):
+/// 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501. All others may be the fault of one request: redirects by
+/// `User-Agent`, 400, 401, 403, 413, 429, 431, 500, 503. Of a gRPC call, the status in its trailers counts: OK,
+/// `NOT_FOUND` and `UNIMPLEMENTED` are for all, and `UNKNOWN`, `INTERNAL`, `UNAVAILABLE` and `DATA_LOSS` are failures,
+/// as are statuses from 500 on.
 ///
 /// Set with [`MemoLockLayer::on_unconfirmed`](crate::MemoLockLayer::on_unconfirmed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Unconfirmed {
-    /// It goes to its own client, and exactly one of those who wait, in the whole cluster, asks next. Where both fail, all
-    /// have the second failure: an inner service in trouble is asked twice. Where neither gives anything for all, they go
-    /// their own way, in parallel. Nothing of it is stored or remembered.
+    /// Its own client gets it, and exactly one follower, in the whole cluster, asks next. If both fail, all get the
+    /// second failure: an inner service in trouble is asked twice. If neither gives anything for all, the followers go
+    /// their own way, in parallel. Nothing of this is stored or remembered.
     ///
-    /// The one who asks next has waited since before the first attempt ended. That it is another client than the first,
-    /// no layer can know: who sends two such requests at once, and is the eldest of those who wait, can fail for all who
-    /// wait at that moment.
+    /// The follower that asks next has waited since before the first attempt ended. The layer cannot know that it is
+    /// another client than the first: a client that sends two such requests at once, and has waited longest, can fail
+    /// for all who wait at that moment.
     #[default]
     Confirm,
-    /// They get the same response. It is not stored.
+    /// The followers get the same response. It is not stored.
     Share,
-    /// As `Confirm`, but a failure is never shared either: after the second all go their own way.
+    /// As `Confirm`, but a failure is never shared: after the second one all followers go their own way.
     HandOver,
 }
 
