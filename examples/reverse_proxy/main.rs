@@ -96,7 +96,10 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
         .cache_status(true)
         .lease(options.lease)
         .wait_timeout(options.wait_timeout)
-        .max_body(options.max_body);
+        .max_body(options.max_body)
+        .max_waiters(options.max_waiters)
+        .at_limit(options.at_limit)
+        .store_after(options.store_after);
     let shared = ServiceBuilder::new()
         .map_request(move |request| target.rewrite(request))
         .layer(layer.clone())

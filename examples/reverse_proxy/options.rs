@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, Uri};
 use tower_memolock::middleware::SetCookie;
 use tower_memolock::store::RedisStoreBuilder;
-use tower_memolock::{RedisStore, Tag};
+use tower_memolock::{AtLimit, RedisStore, Tag};
 
 use crate::support::{Args, Error, read_args};
 
@@ -38,6 +38,10 @@ requests that arrive together, at any number of these proxies over one Redis, co
                         once it has the request, and between two pieces of its body
                                                                            [default: 60s]
   --max-body BYTES      longer bodies are passed through, never shared     [default: 8388608]
+  --max-waiters N       how many requests may wait for one key             [default: 65536]
+  --queue N             beyond that, and beyond every other limit of the layer, pass on this many
+                        requests at a time; the others wait their turn     [default: pass on all at once]
+  --store-after N       store a response once its key was asked for so many times [default: 1]
   --help                this text
 
 DUR is a whole number with a unit: 500ms, 2s, 1m, 1h.
@@ -57,6 +61,9 @@ pub(crate) struct Options {
     pub(crate) wait_timeout: Duration,
     pub(crate) upstream_timeout: Duration,
     pub(crate) max_body: u64,
+    pub(crate) max_waiters: usize,
+    pub(crate) at_limit: AtLimit,
+    pub(crate) store_after: u32,
 }
 
 impl Options {
@@ -75,6 +82,7 @@ impl Options {
             let mut wait_timeout = Duration::from_secs(30);
             let mut upstream_timeout = Duration::from_secs(60);
             let mut max_body = 8 * 1024 * 1024;
+            let (mut max_waiters, mut at_limit, mut store_after) = (65_536, AtLimit::Bypass, 1);
             while let Some(flag) = args.next()? {
                 match flag {
                     "--listen" => listen = Some(args.address()?),
@@ -94,6 +102,9 @@ impl Options {
                     "--wait-timeout" => wait_timeout = args.duration()?,
                     "--upstream-timeout" => upstream_timeout = args.duration()?,
                     "--max-body" => max_body = args.bytes()?,
+                    "--max-waiters" => max_waiters = args.count()?,
+                    "--queue" => at_limit = AtLimit::Queue(args.count()?),
+                    "--store-after" => store_after = args.count()?.try_into().unwrap_or(u32::MAX),
                     _ => return Err(args.unknown()),
                 }
             }
@@ -116,6 +127,9 @@ impl Options {
                 wait_timeout,
                 upstream_timeout,
                 max_body,
+                max_waiters,
+                at_limit,
+                store_after,
             })
         })
     }

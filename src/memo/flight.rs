@@ -174,6 +174,13 @@ impl<L, O> Flight<L, O> {
         self.state().waiters.len()
     }
 
+    /// Whether as many wait as may. Those who stand by are none of them.
+    pub(crate) fn is_full(&self, most: usize) -> bool {
+        let state = self.state();
+        let is_over = matches!(state.phase, Phase::Landed(..) | Phase::Closed);
+        !is_over && state.waiters.len() - state.standing_by >= most
+    }
+
     /// Becomes one of the waiters; `None` once the flight is over.
     pub(crate) fn join(flight: &Arc<Self>, arrived: Moment) -> Option<Waiter<L, O>> {
         let mut state = flight.state();
@@ -465,10 +472,6 @@ impl<L, O> Waiter<L, O> {
     }
 
     /// Waits for the outcome only, whatever is offered.
-    #[cfg_attr(
-        not(feature = "http"),
-        allow(dead_code, reason = "callers of the core can always lead")
-    )]
     pub(crate) fn stand_by(self) -> Self {
         let Some(id) = self.id else { return self };
         let mut state = self.flight.state();

@@ -183,6 +183,11 @@ impl<V> Lead<V> {
         self.say(Verdict::Pass(marker))
     }
 
+    /// There is no room here for a result that others could have. Other processes may have some.
+    pub(crate) fn crowded_out(self) -> Settled {
+        self.say(Verdict::CrowdedOut)
+    }
+
     #[cfg(feature = "http")]
     pub(crate) fn stale(self) -> Settled {
         self.say(Verdict::Stale)

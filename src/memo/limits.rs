@@ -5,10 +5,21 @@ use std::time::Duration;
 
 use crate::key::MAX_ID_LEN;
 
-/// What becomes of a caller that finds too much going on already.
+/// What becomes of a caller that finds too much going on already: as many callers that wait for its key, keys in flight,
+/// or recordings as there may be.
 ///
 /// Set with [`MemoLock::at_limit`](crate::MemoLock::at_limit) or
-/// `MemoLockLayer::at_limit`.
+/// `MemoLockLayer::at_limit`. Which to choose depends on what the handler bears when the
+/// most goes on at once, which is when a limit is reached:
+///
+/// | | choose it where | its price |
+/// |---|---|---|
+/// | [`Bypass`](Self::Bypass) | the handler bears all requests at once, or has a limit of its own, such as tower's `ConcurrencyLimit` beneath the layer | without such a limit, everything beyond the limit hits the handler at once |
+/// | [`Queue`](Self::Queue) | the handler is what has to be protected, and clients can wait | each request that waits costs memory; some are refused after the wait timeout |
+/// | [`Refuse`](Self::Refuse) | clients or a balancer retry elsewhere, and an answer at once is worth more than a late one | requests are refused that the handler could have answered |
+///
+/// The default is `Bypass`, because it never makes matters worse than they are without the layer: neither of the others
+/// knows how many calls a handler bears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum AtLimit {
@@ -21,6 +32,17 @@ pub enum AtLimit {
         /// When it may be worth asking again, rounded up to seconds in `Retry-After`. Of no effect in the core.
         retry_after: Duration,
     },
+    /// The caller waits for its turn to compute for itself, for as long as the wait timeout is. At most this many callers
+    /// compute at a time that are beyond a limit; a request does so until its response has been read. With 0 none does.
+    ///
+    /// Callers have their turns in the order in which they came, whatever their keys: it is the handler that is
+    /// protected, and a full table holds keys that nobody else asks for. One that leaves gives up its turn. One that
+    /// needs no turn any more takes none: what others have computed of its key meanwhile is its answer, and where there
+    /// is room below the limit again, it waits or leads like any other.
+    ///
+    /// Who has waited for too long, or finds 65,536 others in line, is refused as by [`Refuse`](Self::Refuse). A request
+    /// may retry after the wait timeout, and within a minute.
+    Queue(usize),
 }
 
 /// A bound on how much goes on at once.

@@ -18,6 +18,7 @@ use super::computed::Computed;
 use super::config::Config;
 use super::lease::Lease;
 use super::limits::AtLimit;
+use super::line::Line;
 use super::obtain::Obtained;
 use super::path::Path;
 use super::shared::Shared;
@@ -51,6 +52,8 @@ use crate::store::Store;
 pub struct MemoLock<St, C: Codec = Raw> {
     pub(crate) shared: Arc<Shared<St, C>>,
     pub(crate) config: Config,
+    /// Where callers at a limit wait for their turn, if they do.
+    pub(crate) line: Option<Arc<Line>>,
 }
 
 impl<St: Store> MemoLock<St, Raw> {
@@ -73,6 +76,7 @@ impl<St: Store> MemoLock<St, Raw> {
         Self {
             shared: Arc::new(Shared::new(store, Raw, tag)),
             config: Config::DEFAULT,
+            line: None,
         }
     }
 }
@@ -86,6 +90,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         MemoLock {
             shared: Arc::new(shared),
             config: self.config,
+            line: self.line,
         }
     }
 
@@ -206,7 +211,9 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
             self.shared.asks_for_itself(&address);
             return run_alone(path, alone(compute)).await;
         }
-        match self.shared.obtain(&address, &config, &mut config.patience()).await {
+        // Values are not recorded.
+        let has_room = || true;
+        match self.obtain(&address, &config, &mut config.patience(), has_room).await {
             Obtained::Followed(value) => Ok(value),
             Obtained::Lead(mut lead) => {
                 let shared = Arc::clone(&self.shared);
@@ -223,8 +230,16 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
             }
             Obtained::Limited(limit) => match limits.at_limit {
                 AtLimit::Bypass => run_alone(path, alone(compute)).await,
-                AtLimit::Refuse { .. } => Err(Error::AtLimit(limit)),
+                AtLimit::Refuse { .. } | AtLimit::Queue(_) => Err(Error::AtLimit(limit)),
             },
+            Obtained::Turn(turn) => {
+                let alone = alone(compute);
+                let in_turn = async move {
+                    let _turn = turn;
+                    alone.await
+                };
+                run_alone(path, in_turn).await
+            }
             Obtained::Failed(failure) => Err(failure.into()),
             Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(Error::WaitTimeout),
             Obtained::TimedOut => run_alone(path, alone(compute)).await,
@@ -293,6 +308,7 @@ impl<St: Clone, C: Codec> Clone for MemoLock<St, C> {
         Self {
             shared: Arc::clone(&self.shared),
             config: self.config,
+            line: self.line.clone(),
         }
     }
 }

@@ -11,6 +11,7 @@
 //!             what has a stamp is current, or absent (currency.rs, marking.rs)
 //!             what its clients have all left is not to go on for ever (custody.rs)
 //!             what asks for its own result is passed through (path.rs)
+//!             who finds a limit reached may wait for a turn (line.rs)
 //!           lead.rs: the one who computes says what became of it (outcome.rs)
 //! ```
 
@@ -28,6 +29,7 @@ mod lead;
 mod lease;
 mod leases;
 mod limits;
+mod line;
 mod lookups;
 mod marking;
 mod memolock;
@@ -54,6 +56,8 @@ pub use self::invalidation::InvalidateError;
 pub(crate) use self::lead::{Lead, Settled};
 pub use self::lease::{Lease, LeaseError};
 pub use self::limits::{AtLimit, Limit};
+#[cfg(feature = "http")]
+pub(crate) use self::line::{Room, Turn};
 pub use self::memolock::{MemoLock, ResolveError};
 #[cfg(feature = "http")]
 pub(crate) use self::obtain::{Obtained, Role};

@@ -6,10 +6,11 @@ use tokio::time::Instant;
 
 use super::clock::Moment;
 use super::config::Config;
-use super::flight::{Turn, Waiter};
+use super::flight::{Turn as Waited, Waiter};
 use super::keeper::Keeper;
 use super::lead::Lead;
 use super::limits::{Limit, Limits};
+use super::line::Turn;
 use super::outcome::{Outcome, Past};
 use super::patience::Patience;
 use super::shared::Shared;
@@ -41,6 +42,8 @@ pub(crate) enum Obtained<V> {
     GaveUp,
     /// Too much goes on already.
     Limited(Limit),
+    /// Too much goes on already, and it is this caller's turn to compute all the same, for itself.
+    Turn(Turn),
 }
 
 /// What one who waits can do.
@@ -147,7 +150,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
                 return Obtained::TimedOut;
             };
             let outcome = match turn {
-                Turn::Lead(mut lead) => {
+                Waited::Lead(mut lead) => {
                     lead.arrived = arrived;
                     // What came to nothing before the caller arrived says nothing of its own attempt.
                     lead.past = match arrived < lead.witnesses {
@@ -161,9 +164,9 @@ impl<St: Store, C: Codec> Shared<St, C> {
                     }
                     return Obtained::Lead(lead);
                 }
-                Turn::Landed(outcome) => outcome,
+                Waited::Landed(outcome) => outcome,
                 // Happens once: the next flight starts later than this caller came.
-                Turn::Late => {
+                Waited::Late => {
                     let look = || self.ask(address);
                     // Boxed, or all who wait would keep room for it.
                     let found = Box::pin(self.lookups.collapse(address, look)).await;
@@ -180,6 +183,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
                     return Obtained::Followed(value.clone());
                 }
                 Outcome::Pass => return Obtained::Pass,
+                Outcome::Limited(limit) => return Obtained::Limited(*limit),
                 Outcome::Stale => return Obtained::Stale,
                 Outcome::Failed(failure) => return Obtained::Failed(failure.clone()),
                 Outcome::Again(Some(known)) => past = past.after(false).or(*known),

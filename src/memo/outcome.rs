@@ -3,6 +3,7 @@
 #[cfg(feature = "http")]
 use tokio::sync::oneshot;
 
+use super::limits::Limit;
 use super::marking::Start;
 use crate::error::Failure;
 use crate::key::Label;
@@ -20,6 +21,8 @@ pub(crate) enum Verdict<V> {
     /// There is a result, but not one to share. With a marker, and for how long it stands, if that is to be remembered.
     #[cfg(feature = "http")]
     Pass(Option<(V, std::time::Duration)>),
+    /// There is a result, and no room here to keep it for others.
+    CrowdedOut,
     /// The computation failed, and whatever stale value is stored may stand in for the result.
     #[cfg(feature = "http")]
     Stale,
@@ -54,6 +57,8 @@ pub(crate) enum Outcome<V> {
     Ready(V),
     /// Everybody goes their own way, in parallel.
     Pass,
+    /// There was no room for a result that others could have.
+    Limited(Limit),
     /// The computation failed.
     Failed(Failure),
     /// The computation failed, and a stale value may stand in for the result.

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::config::Config;
 use super::flight::{Turn, Waiter};
@@ -21,6 +21,14 @@ pub(crate) struct Patience(Duration);
 impl Patience {
     pub(crate) fn new(timeout: Duration) -> Self {
         Self(timeout.min(Config::LONG))
+    }
+
+    /// What comes of a wait that is for others from its beginning, if that comes in time.
+    pub(crate) async fn bound<T>(&mut self, wait: impl Future<Output = T>) -> Option<T> {
+        let begun = Instant::now();
+        let waited = timeout(self.0, wait).await.ok();
+        self.0 = self.0.saturating_sub(begun.elapsed());
+        waited
     }
 
     /// What comes of the wait; `None` once others have worked for longer than the caller waits for them.

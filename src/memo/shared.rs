@@ -10,6 +10,7 @@ use super::custody::Orphans;
 use super::lead::Lead;
 use super::leases::Leases;
 use super::limits::Limit;
+use super::line::Room;
 use super::lookups::Lookups;
 use super::outcome::Outcome;
 #[cfg(feature = "http")]
@@ -39,6 +40,8 @@ pub(crate) struct Shared<St, C: Codec> {
     #[cfg(feature = "http")]
     pub(crate) solos: Refreshes,
     pub(crate) leases: Leases,
+    /// Told of memory that recordings give back.
+    pub(crate) recording_room: Arc<Room>,
     pub(crate) orphans: Arc<Orphans>,
     pub(crate) counters: Arc<Counters>,
     /// Whether values without tags have stamps as well.
@@ -71,6 +74,7 @@ impl<St, C: Codec> Shared<St, C> {
             #[cfg(feature = "http")]
             solos: Refreshes::new(usize::MAX),
             leases: Leases::new(),
+            recording_room: Arc::default(),
             orphans: Arc::new(Orphans::new(Arc::clone(&counters))),
             counters,
             stamps_all: AtomicBool::new(false),

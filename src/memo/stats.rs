@@ -128,6 +128,8 @@ stats! {
     gauges {
         /// Callers who wait for a computation at this moment.
         waiting: "memolock_waiting",
+        /// Callers who wait for their turn at a limit at this moment: see [`AtLimit::Queue`](super::AtLimit::Queue).
+        queued: "memolock_queued",
         /// Keys in flight at this moment: what is asked for, waited for or computed here, each once, and once more after
         /// an invalidation.
         in_flight: "memolock_in_flight",

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::clock::Moment;
 use super::flight::{Flight, Waiter};
 use super::limits::{Limit, Limits};
+use super::line::Room;
 use crate::key::Address;
 
 pub(crate) struct Table<L, O> {
@@ -18,6 +19,8 @@ pub(crate) struct Table<L, O> {
     /// How many flights there are, so that a hit does not have to take the lock to learn that there is none.
     len: AtomicUsize,
     emptied: Notify,
+    /// Told of every flight that is taken out.
+    pub(crate) room: Room,
 }
 
 /// A place among those who wait.
@@ -33,6 +36,7 @@ impl<L, O> Table<L, O> {
             flights: Mutex::default(),
             len: AtomicUsize::new(0),
             emptied: Notify::new(),
+            room: Room::default(),
         }
     }
 
@@ -63,11 +67,22 @@ impl<L, O> Table<L, O> {
         if flights.is_empty() {
             self.emptied.notify_waiters();
         }
+        self.room.tell();
     }
 
     /// Whether a flight is under way.
     pub(crate) fn contains(&self, address: &Address) -> bool {
         self.len() > 0 && self.flights().contains_key(address)
+    }
+
+    /// The flight that is under way.
+    pub(crate) fn get(&self, address: &Address) -> Option<Arc<Flight<L, O>>> {
+        self.flights().get(address).cloned()
+    }
+
+    /// Whether one who asks for `address` now would find room, unless too many wait for that alone.
+    pub(crate) fn admits(&self, address: &Address, limits: &Limits) -> bool {
+        self.len() < limits.in_flight || self.contains(address)
     }
 
     /// Joins the flight that is under way, or starts one, as somebody who `arrived` then.
@@ -76,7 +91,7 @@ impl<L, O> Table<L, O> {
         let full = flights.len() >= limits.in_flight;
         let entry = flights.entry(address.clone());
         if let Entry::Occupied(flight) = &entry {
-            if flight.get().waiting() >= limits.waiters {
+            if flight.get().is_full(limits.waiters) {
                 return Err(Limit::Waiters);
             }
             if let Some(waiter) = Flight::join(flight.get(), arrived) {

@@ -1,6 +1,7 @@
 //! How a request comes to its response: by a hit, by waiting for another one, by leading, or by itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
@@ -28,7 +29,7 @@ use super::settings::Settings;
 use super::stored_response::StoredResponse;
 use crate::error::BoxError;
 use crate::key::{Address, Key};
-use crate::memo::{AtLimit, Lead, Limit, Obtained};
+use crate::memo::{AtLimit, Lead, Obtained, Turn};
 use crate::store::Store;
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
@@ -36,6 +37,10 @@ type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 /// How many addresses of one response are waited at before the request goes its own way: the key's, its variant's, and
 /// one more for a response that has begun to vary by other fields.
 const MAX_ADDRESSES: usize = 3;
+
+/// When a request may try again that has waited for its turn in vain.
+const MIN_RETRY: Duration = Duration::from_secs(1);
+const MAX_RETRY: Duration = Duration::from_secs(60);
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
 impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
@@ -144,6 +149,8 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         ResBody::Error: Into<BoxError>,
     {
         async move {
+            let counters = &self.memo.shared.counters;
+            let has_room = || counters.recorded_bytes.get() < self.responses.max_recording;
             // One clock for all that the request waits for.
             let mut patience = self.memo.config.patience();
             let mut detail = None;
@@ -153,7 +160,11 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                     let forwarded = Forwarded::because(Forward::VaryMiss).detail("too-many-variants");
                     return self.then_direct(service, request, forwarded);
                 }
-                match self.memo.shared.obtain(address, &self.memo.config, &mut patience).await {
+                match self
+                    .memo
+                    .obtain(address, &self.memo.config, &mut patience, has_room)
+                    .await
+                {
                     // Just before it was told: there is nothing to read any more, but a turn to wait for.
                     Obtained::Followed(stored) if stored.has_broken_off() => {}
                     Obtained::Followed(stored) if is_variant(&stored, request.headers()) => {
@@ -188,14 +199,15 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                         Some(refusal) => return Step::Done(Ok(refusal)),
                         None => break,
                     },
+                    Obtained::Turn(turn) => {
+                        let forwarded = Forwarded::because(miss.why).collapsed(false).detail("queued");
+                        return self.then_in_turn(service, request, forwarded, turn);
+                    }
                     Obtained::Pass => {
                         if miss.asker.has_credentials() {
                             self.permissions.forget(address);
                         }
-                        match self.refuse_recording(address, request.headers()) {
-                            Some(refusal) => return Step::Done(Ok(refusal)),
-                            None => break,
-                        }
+                        break;
                     }
                     Obtained::TimedOut if self.may_defer() => {
                         return Step::Done(Ok(self.waited_too_long(request.headers(), miss.why)));
@@ -239,10 +251,6 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         ResBody::Data: Send,
         ResBody::Error: Into<BoxError>,
     {
-        if let Some(refusal) = self.refuse_recording(&miss.place.address, request.headers()) {
-            drop(lead.pass(None));
-            return Step::Done(Ok(refusal));
-        }
         let computation = self.computation(lead, &mut request, miss);
         Step::then(async move { Step::Done(computation.run(service, request).await) })
     }
@@ -259,8 +267,10 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             stale,
             why,
             asker,
-            ..
+            first,
         } = miss;
+        // What is there already takes no more room.
+        let demand = self.demand.as_ref().filter(|_| stale.is_none());
         let may_defer = self.may_defer() && lead.held;
         if may_defer {
             let promise = Promise::new(place.address.clone(), self.memo.config.lease);
@@ -282,6 +292,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 rules: self.responses.clone(),
                 cache_status: self.cache_status,
                 asker,
+                demand: demand.map(|demand| demand.of(&first)),
             },
             lead,
             method: request.method().clone(),
@@ -313,6 +324,28 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         Step::then(async move { Step::Done(Direct::new(service, request, forwarded).await) })
     }
 
+    /// The same, for a request that has the turn until its response is read.
+    fn then_in_turn<S, B, ResBody>(
+        &self,
+        service: S,
+        request: Request<B>,
+        forwarded: Forwarded,
+        turn: Turn,
+    ) -> Step<Answer<ResBody, S::Error>>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: 'static,
+        B: Send + 'static,
+        ResBody: 'static,
+    {
+        let forwarded = self.cache_status.then_some(forwarded);
+        Step::then(async move {
+            let answer = Direct::new(service, request, forwarded).await;
+            Step::Done(answer.map(|response| response.map(|body| body.in_turn(turn))))
+        })
+    }
+
     pub(super) fn say(&self, forwarded: Forwarded, headers: &mut HeaderMap) {
         if self.cache_status {
             forwarded.tell(headers);
@@ -324,22 +357,12 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         match self.memo.config.limits.at_limit {
             AtLimit::Bypass => None,
             AtLimit::Refuse { retry_after } => Some(refusal(headers, retry_after)),
+            // No sooner than by then is the line likely to have moved on.
+            AtLimit::Queue(_) => Some(refusal(
+                headers,
+                self.memo.config.wait_timeout.clamp(MIN_RETRY, MAX_RETRY),
+            )),
         }
-    }
-
-    /// The same, if there is no room for one more recording.
-    pub(super) fn refuse_recording<ResBody>(
-        &self,
-        address: &Address,
-        headers: &HeaderMap,
-    ) -> Option<Response<MemoBody<ResBody>>> {
-        let held = self.memo.shared.counters.recorded_bytes.get();
-        if held < self.responses.max_recording {
-            return None;
-        }
-        let refusal = self.refuse(headers)?;
-        self.memo.shared.limited(address, Limit::Recording);
-        Some(refusal)
     }
 }
 

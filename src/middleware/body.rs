@@ -14,7 +14,7 @@ use super::recording::{Part, Playback};
 use super::underway::Following;
 use crate::attached::Attachment;
 use crate::error::BoxError;
-use crate::memo::Present;
+use crate::memo::{Present, Turn};
 
 pin_project! {
     /// The body of a response: replayed from a stored one, streamed while it is recorded, or the inner service's own.
@@ -23,6 +23,7 @@ pin_project! {
         kind: Kind<B>,
         // Until it has had all of it.
         client: Option<Present>,
+        turn: Option<Turn>,
     }
 }
 
@@ -41,7 +42,11 @@ pin_project! {
 
 impl<B> MemoBody<B> {
     fn of(kind: Kind<B>) -> Self {
-        Self { kind, client: None }
+        Self {
+            kind,
+            client: None,
+            turn: None,
+        }
     }
 
     pub(crate) fn inner(body: B) -> Self {
@@ -81,6 +86,12 @@ impl<B> MemoBody<B> {
         self
     }
 
+    /// The same, of a call that goes on, as a limit counts, until the body is at its end or gone.
+    pub(crate) fn in_turn(mut self, turn: Turn) -> Self {
+        self.turn = Some(turn);
+        self
+    }
+
     pub(crate) fn followed(following: Following) -> Self {
         Self::of(Kind::Followed {
             following: Box::new(following),
@@ -109,7 +120,8 @@ where
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
-            let part = match self.as_mut().project().kind.project() {
+            let this = self.as_mut().project();
+            let part = match this.kind.project() {
                 KindProj::Replay { content, trailers } => {
                     let frame = if content.is_empty() {
                         trailers.take().map(|trailers| Frame::trailers(*trailers))
@@ -122,7 +134,13 @@ where
                     return Poll::Ready(frame.map(Ok));
                 }
                 KindProj::Rest { body } => return poll_inner(body.as_mut(), cx),
-                KindProj::Inner { body } => return poll_inner(body, cx),
+                KindProj::Inner { body } => {
+                    let frame = ready!(poll_inner(body, cx));
+                    if !matches!(frame, Some(Ok(_))) {
+                        this.turn.take();
+                    }
+                    return Poll::Ready(frame);
+                }
                 KindProj::Tried { body, trial } => {
                     let frame = ready!(poll_inner(body.as_mut(), cx));
                     trial.see(frame.as_ref(), body.is_end_stream());

@@ -171,7 +171,9 @@ impl<St: Store> Computation<St> {
         let sharing = match judge.confirmed(sharing, self.lead.past) {
             Sharing::Pass(reason) => Sharing::Pass(reason),
             // It only stands in for the response.
-            sharing if control.deferred => judge.at_size(body.size_hint().lower(), sharing.at_most_share()),
+            sharing if control.deferred || !judge.is_wanted() => {
+                judge.at_size(body.size_hint().lower(), sharing.at_most_share())
+            }
             sharing => judge.at_size(body.size_hint().lower(), sharing),
         };
         if let Sharing::Pass(reason) = sharing {
@@ -187,7 +189,7 @@ impl<St: Store> Computation<St> {
         fields::strip_connection_fields(&mut draft.headers);
         judge.rules.set_cookie_of(&draft.control).take(&mut draft.headers);
         draft.compact();
-        let reservation = Reservation::new(Arc::clone(&judge.shared.counters), judge.rules.max_recording);
+        let reservation = Reservation::new(&judge.shared, judge.rules.max_recording);
         let (recorder, playback) = recording(judge.rules.max_body, reservation);
         // A response that is over with its head has to look so: gRPC tells failed calls by that.
         let playback = if body.is_end_stream() {

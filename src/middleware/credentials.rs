@@ -119,6 +119,7 @@ impl<St: Store> Judge<St> {
         }
         self.remember_refusal(is_error);
         match self.asker {
+            Asker::Anybody | Asker::Known(_) if reason == Reason::NoRoom => lead.crowded_out(),
             Asker::Anybody => lead.pass(self.marker(reason, status)),
             // Nobody who waits for something else is to pay for this one.
             Asker::Unknown(_) => lead.withdraw(),

@@ -101,10 +101,6 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         ResBody::Error: Into<BoxError>,
     {
         let address = miss.place.address.clone();
-        if let Some(refusal) = self.refuse_recording(&address, request.headers()) {
-            drop(lead.pass(None));
-            return Step::Done(Ok(refusal));
-        }
         let (waited_for, why) = (WaitedFor::of(request.headers()), miss.why);
         let (asker, headers) = (miss.asker, request.headers().clone());
         let suits = move |given: &StoredResponse| {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
 use super::credentials::Asker;
+use super::demand::DemandOf;
 use super::marker::{self, Markers};
 use super::permissions::Permissions;
 use super::policy::ending::is_grpc;
@@ -27,6 +28,8 @@ pub(crate) struct Judge<St> {
     pub(crate) cache_status: bool,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) asker: Asker,
+    /// For the response, where it depends on that whether anything is stored.
+    pub(crate) demand: Option<DemandOf>,
 }
 
 impl<St: Store> Judge<St> {
@@ -65,10 +68,16 @@ impl<St: Store> Judge<St> {
         }
     }
 
+    /// Whether the response was asked for often enough to be stored.
+    pub(super) fn is_wanted(&self) -> bool {
+        let demand = self.demand.as_ref();
+        demand.is_none_or(|demand| demand.is_enough(Instant::now()))
+    }
+
     /// The marker that a response leaves which is not shared for this reason.
     pub(super) fn marker(&self, reason: Reason, status: StatusCode) -> Option<(Arc<StoredResponse>, Duration)> {
         let (rules, is_error) = (&self.rules, status.is_client_error() || status.is_server_error());
-        if !reason.is_lasting() || is_error || rules.pass_marker.is_zero() {
+        if !reason.is_lasting() || is_error || rules.pass_marker.is_zero() || !self.is_wanted() {
             return None;
         }
         let time = rules.random.shortened(rules.pass_marker, marker::SPREAD);

@@ -86,6 +86,7 @@ impl<St: Store> MemoLockLayer<St> {
             vary: Arc::default(),
             permissions: Arc::default(),
             markers: Arc::default(),
+            demand: None,
             methods: None,
         };
         Self { settings }
@@ -178,8 +179,8 @@ impl<St: Store, K> MemoLockLayer<St, K> {
 
     /// How many bytes of bodies all recordings may hold together: of responses under way, until they have reached the
     /// store and the client they are streamed to. Each counts once; a body that came in pieces is there twice while they
-    /// are joined. A response for which there is no room is not shared, and a request
-    /// that would lead while there is none at all is at a limit. Defaults to
+    /// are joined. A response for which there is no room is not shared: those who wait for it in this process are at a
+    /// limit, and so is a request that would lead while there is none at all. Defaults to
     /// [`MemoLockLayer::DEFAULT_MAX_RECORDING`].
     #[must_use]
     pub fn max_recording(mut self, bytes: u64) -> Self {
@@ -187,7 +188,10 @@ impl<St: Store, K> MemoLockLayer<St, K> {
         self
     }
 
-    /// What becomes of requests at a limit. Defaults to [`AtLimit::Bypass`]: they go to the inner service.
+    /// What becomes of requests at a limit. Defaults to [`AtLimit::Bypass`]: they go to the inner service. See
+    /// [`AtLimit`] for which to choose.
+    ///
+    /// Clones that are made after this share the turns of [`AtLimit::Queue`], for all keys and routes.
     #[must_use]
     pub fn at_limit(mut self, at_limit: AtLimit) -> Self {
         self.settings.memo = self.settings.memo.at_limit(at_limit);

@@ -9,6 +9,7 @@ mod computation;
 mod control;
 mod credentials;
 mod deferral;
+mod demand;
 mod draft;
 mod fallback;
 mod finder;

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::memo::Counters;
+use crate::codec::Codec;
+use crate::memo::{Counters, Room, Shared};
 
 /// Given back when dropped, which is once neither the store nor the leader's client needs the recording any more.
 pub(crate) struct Reservation {
     counters: Arc<Counters>,
+    room: Arc<Room>,
     most: u64,
     bytes: AtomicU64,
 }
 
 impl Reservation {
-    /// Out of `most` bytes for all recordings that these counters count.
-    pub(crate) fn new(counters: Arc<Counters>, most: u64) -> Self {
+    /// Out of `most` bytes for all recordings.
+    pub(crate) fn new<St, C: Codec>(shared: &Shared<St, C>, most: u64) -> Self {
         Self {
-            counters,
+            counters: Arc::clone(&shared.counters),
+            room: Arc::clone(&shared.recording_room),
             most,
             bytes: AtomicU64::new(0),
         }
@@ -35,5 +38,6 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.counters.recorded_bytes.subtract(*self.bytes.get_mut());
+        self.room.tell();
     }
 }

@@ -164,6 +164,7 @@ where
             settings.memo.shared.asks_for_itself(&address);
             return ResponseFuture::untouched(self.inner.clone(), settings.key.pass(request));
         }
+        settings.ask(&address);
         if collapses {
             let now = Instant::now();
             let stored = settings.peek(&address, request.headers(), now);

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
+use tokio::time::Instant;
 
+use super::demand::Demand;
 use super::grpc::GrpcMethod;
 use super::key_extractor::digest_of_fields;
 use super::marker::Markers;
@@ -12,7 +14,7 @@ use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
 use super::stored_response::Form;
 use super::vary_index::VaryIndex;
-use crate::key::Key;
+use crate::key::{Address, Key};
 use crate::memo::MemoLock;
 
 /// The name of the part with the fields that the layer adds to the key. A `:` cannot stand in the name of one.
@@ -34,6 +36,8 @@ pub(crate) struct Settings<St, K> {
     pub(crate) vary: Arc<VaryIndex>,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) markers: Arc<Markers>,
+    /// What is stored only once it was asked for often enough, if anything is.
+    pub(crate) demand: Option<Arc<Demand>>,
     /// Of a layer for gRPC, the methods whose calls it collapses.
     pub(crate) methods: Option<Arc<[GrpcMethod]>>,
 }
@@ -52,7 +56,15 @@ impl<St, K> Settings<St, K> {
             vary: self.vary,
             permissions: self.permissions,
             markers: self.markers,
+            demand: self.demand,
             methods: self.methods,
+        }
+    }
+
+    /// Counts a request.
+    pub(crate) fn ask(&self, address: &Address) {
+        if let Some(demand) = &self.demand {
+            demand.ask(address, Instant::now());
         }
     }
 

@@ -98,6 +98,8 @@ impl<St: Store> Computation<St> {
         };
         // It has been getting older since its head was there.
         let ttl = terms.and_then(|terms| terms.left_after(draft.received.elapsed()));
+        // Only its end may have told that it can be stored at all.
+        let ttl = ttl.filter(|_| judge.is_wanted());
         let terms = terms.filter(|_| ttl.is_some()).unwrap_or_default();
         let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));

@@ -61,6 +61,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
                 self.memo.shared.asks_for_itself(&address);
                 return Step::then(async move { Step::Done(Direct::new(service, request, None).untouched().await) });
             }
+            self.ask(&address);
             on_path::mark::<St, _>(&mut request, &address);
             // The body is read: the key covers it.
             let can_lead = true;

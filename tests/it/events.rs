@@ -254,7 +254,8 @@ async fn a_caller_that_waits_too_long_is_seen_with_a_key_that_can_be_read() {
 #[tokio::test]
 async fn an_outage_of_redis_is_one_warning_a_plane_however_many_ask() {
     let (events, _guard) = Events::capture();
-    let mut redis = RedisServer::start();
+    // With nothing about its memory to warn of.
+    let mut redis = RedisServer::start_with(&["--maxmemory", "256mb", "--maxmemory-policy", "volatile-lru"]);
     let store = RedisStore::connect(&redis.url()).await.expect("a store");
     let memo = memo(store.clone()).ttl(Duration::from_millis(1));
     memo.get_or_compute("a", || value("x")).await.expect("a value");

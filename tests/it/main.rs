@@ -1,11 +1,13 @@
 //! Tests from outside: the examples as processes, over a real Redis, as a client sees them.
 
 mod acl;
+mod capacity;
 mod cluster;
 mod contract;
 mod contract_memory;
 mod contract_redis;
 mod crowd;
+mod crowded_proxy;
 mod deferred;
 mod events;
 mod examples;

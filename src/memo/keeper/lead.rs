@@ -16,6 +16,7 @@ use crate::memo::config::Config;
 use crate::memo::custody::{Custody, Expired};
 use crate::memo::lead::{Lead, Led};
 use crate::memo::leases::Holding;
+use crate::memo::limits::Limit;
 use crate::memo::marking::Marking;
 #[cfg(feature = "http")]
 use crate::memo::marking::Start;
@@ -81,6 +82,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
                     Some((marker, ttl)) if claim.is_held() => self.mark(claim, marker, ttl, granted.start).await,
                     _ => drop(self.release(claim, Release::Pass).await),
                 }
+            }
+            Attended::Concluded(Verdict::CrowdedOut) => {
+                self.shared.counters.passed.add();
+                landing.land(Outcome::Limited(Limit::Recording));
+                self.release(claim, Release::Abandoned).await;
             }
             #[cfg(feature = "http")]
             Attended::Concluded(Verdict::Stale) => {

@@ -114,7 +114,9 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
                 Obtained::Limited(limit) => return Err(Error::AtLimit(limit)),
                 Obtained::Failed(failure) => return Err(failure.into()),
                 Obtained::TimedOut => return Err(Error::WaitTimeout),
-                Obtained::Pass | Obtained::Stale | Obtained::GaveUp => return Err(Error::Abandoned),
+                Obtained::Pass | Obtained::Stale | Obtained::GaveUp | Obtained::Turn(_) => {
+                    return Err(Error::Abandoned);
+                }
             };
             let mut attachment = None;
             let start = |lead| {

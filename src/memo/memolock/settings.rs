@@ -1,11 +1,13 @@
 //! What can be set on a [`MemoLock`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::MemoLock;
 use crate::codec::Codec;
 use crate::memo::config::Config;
 use crate::memo::limits::AtLimit;
+use crate::memo::line::Line;
 use crate::store::Store;
 
 impl<St: Store, C: Codec> MemoLock<St, C> {
@@ -91,11 +93,17 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         self
     }
 
-    /// What becomes of callers at a limit: they compute for themselves, or get
-    /// [`Error::AtLimit`](crate::Error::AtLimit). Defaults to the former, [`AtLimit::Bypass`].
+    /// What becomes of callers at a limit: they compute for themselves, get
+    /// [`Error::AtLimit`](crate::Error::AtLimit), or wait for their turn. Defaults to the first, [`AtLimit::Bypass`].
+    ///
+    /// Clones that are made after this share the turns of [`AtLimit::Queue`].
     #[must_use]
     pub fn at_limit(mut self, at_limit: AtLimit) -> Self {
         self.config.limits.at_limit = at_limit;
+        self.line = match at_limit {
+            AtLimit::Queue(calls) => Some(Arc::new(Line::new(calls))),
+            AtLimit::Bypass | AtLimit::Refuse { .. } => None,
+        };
         self
     }
 }

@@ -1,10 +1,12 @@
 //! What can be set about what is stored, for whom and for how long.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
 
 use super::MemoLockLayer;
+use crate::middleware::demand::Demand;
 use crate::middleware::policy::cookies::SetCookie;
 use crate::store::Store;
 
@@ -54,6 +56,21 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     #[must_use]
     pub fn set_cookie(mut self, set_cookie: SetCookie) -> Self {
         self.settings.responses.set_cookie = set_cookie;
+        self
+    }
+
+    /// How many times a key must have been asked for, lately and in this process, before a response to it is stored.
+    /// Until then a response goes to those who wait for it at that moment, on every node, and to nobody later. Defaults
+    /// to 1; 0 counts as 1.
+    ///
+    /// With 2 or more, keys that are asked for once cost the store no memory, however many they are and however long
+    /// their responses are fresh; the first requests of every other key cost a call each. What counts is every request
+    /// with the key, a hit included. Each process counts for itself the last 65,536 keys at least, for ten minutes at
+    /// least unless there are more, and for twenty at most. A response that is stored and stale is stored anew whatever
+    /// the count.
+    #[must_use]
+    pub fn store_after(mut self, requests: u32) -> Self {
+        self.settings.demand = (requests > 1).then(|| Arc::new(Demand::new(requests)));
         self
     }
 

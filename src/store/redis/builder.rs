@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use redis::Client;
 
-use super::acl;
 use super::cluster::Cluster;
 use super::dial::Dialer;
 use super::error::{DialError, Unroutable};
@@ -16,6 +15,7 @@ use super::store::RedisStore;
 use super::target::{Named, Plan, Settings, Target};
 #[cfg(feature = "tls")]
 use super::tls::{Certificates, Identity};
+use super::{acl, capacity};
 use crate::error::StoreError;
 
 /// Builds a [`RedisStore`] whose settings differ from the defaults.
@@ -259,10 +259,11 @@ impl RedisStoreBuilder {
 /// A link to one server. An error only where it would be of no use to go on trying, or where a connection is required.
 async fn server(dialer: Dialer, required: bool) -> Result<Link, DialError> {
     let mut first = dialer.commands().await;
-    if let Ok(connection) = &mut first
-        && let Err(error) = acl::check_commands(&dialer, connection).await
-    {
-        first = Err(error);
+    if let Ok(connection) = &mut first {
+        match acl::check_commands(&dialer, connection).await {
+            Ok(()) => capacity::warn(connection).await,
+            Err(error) => first = Err(error),
+        }
     }
     match first {
         Err(error) if required || error.is_permanent() => Err(error),
@@ -283,10 +284,12 @@ async fn cluster(
     }
     if let Ok((dialer, _)) = cluster.anybody().await
         && let Ok(mut connection) = dialer.direct().await
-        && let Err(error) = acl::check_commands(&dialer, &mut connection).await
-        && error.is_permanent()
     {
-        return Err(error);
+        match acl::check_commands(&dialer, &mut connection).await {
+            Ok(()) => capacity::warn(&mut connection).await,
+            Err(error) if error.is_permanent() => return Err(error),
+            Err(_) => {}
+        }
     }
     Ok(Link::Cluster(cluster, Unroutable::default()))
 }

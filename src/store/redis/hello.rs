@@ -84,7 +84,8 @@ impl Hello {
     }
 }
 
-fn text(reply: &Reply) -> Option<&str> {
+/// The text of a reply, whatever the protocol calls it.
+pub(super) fn text(reply: &Reply) -> Option<&str> {
     match reply {
         Reply::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
         Reply::SimpleString(text) | Reply::VerbatimString { text, .. } => Some(text),

@@ -3,6 +3,7 @@
 mod acl;
 mod backlog;
 mod builder;
+mod capacity;
 mod cluster;
 mod commands;
 mod connection;

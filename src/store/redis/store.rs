@@ -122,6 +122,15 @@ use crate::key::Tag;
 /// [`connect`](Self::connect) tries the commands, on names that begin with `memolock`, which the server's `ACL LOG` may
 /// show as denied; [`check`](Self::check) tries the patterns of a tag. A permission that is taken away later makes
 /// operations fail, without which their callers go on, and is logged once.
+///
+/// # Memory
+///
+/// All that the store keeps expires, but for one small set a tag. Where keys come without end and live long, Redis
+/// should have a `maxmemory` and a `maxmemory-policy` that evicts, `volatile-lru` for instance; under `noeviction` a full
+/// Redis refuses new values, and requests go on without them. [`connect`](Self::connect) asks the server, of a cluster
+/// one node, and warns once where it has no limit or does not evict. That needs `+info`, which the user above does not
+/// have: without it, or without a connection at the start, nothing is said. Whoever knows that the values fit may
+/// ignore the warning.
 #[derive(Clone)]
 pub struct RedisStore {
     inner: Arc<Inner>,

@@ -20,7 +20,8 @@ pub(super) struct Demo {
 impl Demo {
     pub(super) async fn start(nodes: usize) -> Self {
         let mut demo = Self {
-            redis: RedisServer::start(),
+            // With nothing about its memory to warn of.
+            redis: RedisServer::start_with(&["--maxmemory", "256mb", "--maxmemory-policy", "volatile-lru"]),
             nodes: Vec::new(),
             client: HttpClient::http1(),
         };

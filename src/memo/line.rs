@@ -1,0 +1,193 @@
+//! [`Line`]: where callers at a limit wait for their turn to compute.
+//!
+//! There is one for all keys: two of the three limits are reached by many keys at once, each of which would have turns of
+//! its own otherwise. A caller leaves the line without a turn as soon as it needs none: where what it asks for is there,
+//! or where there is room below the limit.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+use super::config::Config;
+use super::flight::{Flight, Turn as Waited};
+use super::limits::{AtLimit, Limit};
+use super::memolock::MemoLock;
+use super::obtain::Obtained;
+use super::outcome::Outcome;
+use super::patience::Patience;
+use super::shared::Shared;
+use crate::codec::Codec;
+use crate::key::Address;
+use crate::store::Store;
+
+/// How many callers stand in line at most, so that it does not grow without bound.
+const MOST_IN_LINE: usize = 65_536;
+
+/// The callers beyond the limits, in the order in which they came.
+#[derive(Debug)]
+pub(crate) struct Line {
+    turns: Arc<Semaphore>,
+    places: Semaphore,
+}
+
+/// The right to compute although a limit is reached, as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Line {
+    /// For this many calls at a time.
+    pub(crate) fn new(calls: usize) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(calls.min(Semaphore::MAX_PERMITS))),
+            places: Semaphore::new(MOST_IN_LINE),
+        }
+    }
+
+    /// A place in line, unless it is too long.
+    fn enter(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.try_acquire().ok()
+    }
+
+    /// A turn, in the order of the calls, and whether that had to be waited for.
+    async fn turn(&self) -> Option<(Turn, bool)> {
+        let turns = &self.turns;
+        let (permit, waited) = match Arc::clone(turns).try_acquire_owned() {
+            Ok(permit) => (permit, false),
+            Err(_) => (Arc::clone(turns).acquire_owned().await.ok()?, true),
+        };
+        Some((Turn { _permit: permit }, waited))
+    }
+}
+
+/// Tells those in line that there may be room below a limit: one of them at a time, which passes the word on.
+#[derive(Debug, Default)]
+pub(crate) struct Room(Notify);
+
+impl Room {
+    pub(crate) fn tell(&self) {
+        self.0.notify_one();
+    }
+
+    /// Resolves once something has become free and there is room. For one who takes it next.
+    async fn free(&self, has_room: impl Fn() -> bool) {
+        loop {
+            self.0.notified().await;
+            if has_room() {
+                break self.tell();
+            }
+        }
+    }
+}
+
+/// How a caller leaves the line.
+enum Left<V> {
+    /// It is this caller's turn.
+    Turn(Turn),
+    /// What it wanted is there.
+    Found(V),
+    /// It may try again as if it had just come.
+    Room,
+}
+
+impl<St: Store, C: Codec> MemoLock<St, C> {
+    /// As [`Shared::obtain`], for a caller that is answered at a limit as the settings say: what is returned as
+    /// [`Limited`](Obtained::Limited) is bypassed or refused, and neither waits any more.
+    ///
+    /// A caller may lead as long as `has_room` for what it would record.
+    pub(crate) async fn obtain(
+        &self,
+        address: &Address,
+        config: &Config,
+        patience: &mut Patience,
+        has_room: impl Fn() -> bool,
+    ) -> Obtained<C::Value> {
+        let shared = &self.shared;
+        let bypasses = config.limits.at_limit == AtLimit::Bypass;
+        loop {
+            let limit = match shared.obtain(address, config, patience).await {
+                Obtained::Lead(lead) if !bypasses && !has_room() => {
+                    drop(lead.crowded_out());
+                    Limit::Recording
+                }
+                Obtained::Limited(limit) => limit,
+                obtained => return obtained,
+            };
+            // Those that bypass have been counted with the response that is not recorded.
+            if limit == Limit::Recording && !bypasses {
+                shared.limited(address, limit);
+            }
+            let Some(line) = &self.line else {
+                return Obtained::Limited(limit);
+            };
+            // Boxed, or all who wait would keep room for it.
+            let waiting = Box::pin(shared.stand_in_line(line, address, config, limit, &has_room));
+            match patience.bound(waiting).await.flatten() {
+                Some(Left::Turn(turn)) => return Obtained::Turn(turn),
+                Some(Left::Found(value)) => {
+                    shared.counters.followed.add();
+                    return Obtained::Followed(value);
+                }
+                Some(Left::Room) => {}
+                None => return Obtained::Limited(limit),
+            }
+        }
+    }
+}
+
+impl<St: Store, C: Codec> Shared<St, C> {
+    /// `None` where the line is too long.
+    async fn stand_in_line(
+        &self,
+        line: &Line,
+        address: &Address,
+        config: &Config,
+        limit: Limit,
+        has_room: impl Fn() -> bool,
+    ) -> Option<Left<C::Value>> {
+        let _place = line.enter()?;
+        let _queued = self.counters.queued.enter();
+        let needless = async {
+            match limit {
+                Limit::Waiters => return self.beside(address).await,
+                Limit::InFlight => {
+                    let admits = || self.table.admits(address, &config.limits);
+                    self.table.room.free(admits).await;
+                }
+                Limit::Recording => self.recording_room.free(has_room).await,
+            }
+            Left::Room
+        };
+        let (turn, waited) = tokio::select! {
+            biased;
+            turn = line.turn() => turn?,
+            left = needless => return Some(left),
+        };
+        // It may have been stored meanwhile.
+        let found = match waited {
+            true => self.lookup(address).await.filter(|value| self.codec.is_fresh(value)),
+            false => None,
+        };
+        Some(found.map_or(Left::Turn(turn), Left::Found))
+    }
+
+    /// Waits beside those who wait already, for the outcome and never for the lead.
+    async fn beside(&self, address: &Address) -> Left<C::Value> {
+        let Some(flight) = self.table.get(address) else {
+            return Left::Room;
+        };
+        let Some(waiter) = Flight::join(&flight, self.clock.tick()) else {
+            return Left::Room;
+        };
+        match waiter.stand_by().await {
+            Waited::Landed(outcome) => match &*outcome {
+                Outcome::Ready(value) => Left::Found(value.clone()),
+                Outcome::Again(_) | Outcome::Stale => Left::Room,
+                // All others go their own way now; this one still has to wait for its turn.
+                Outcome::Pass | Outcome::Limited(_) | Outcome::Failed(_) => std::future::pending().await,
+            },
+            Waited::Lead(_) | Waited::Late => Left::Room,
+        }
+    }
+}

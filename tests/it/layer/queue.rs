@@ -1,0 +1,418 @@
+//! Requests beyond a limit that wait for their turn.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tower::{Layer, ServiceExt};
+use tower_memolock::{AtLimit, Error, Limit, MemoLock, MemoLockLayer, MemoryStore};
+
+use super::fixture::{
+    Gate, Inner, answer, bodies, by_hand, data, fresh, get, parts, send, settle, streamed, text, with,
+};
+use crate::support::within;
+
+const WAIT: Duration = Duration::from_secs(10);
+
+fn layer(calls: usize) -> MemoLockLayer<MemoryStore> {
+    MemoLockLayer::new(MemoryStore::new(), "layer").at_limit(AtLimit::Queue(calls))
+}
+
+/// The first call waits at one gate, all others at another.
+struct Held {
+    first: Gate,
+    others: Gate,
+    inner: Inner,
+}
+
+fn held() -> Held {
+    let (first, others) = (Gate::new(), Gate::new());
+    let gates = (first.clone(), others.clone());
+    let inner = Inner::new(move |_, call| {
+        let (first, others) = gates.clone();
+        async move {
+            if call == 1 { first } else { others }.pass().await;
+            Ok(fresh(format!("call {call}")))
+        }
+    });
+    Held { first, others, inner }
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_limit_of_waiters_so_many_call_at_a_time_and_the_rest_wait() {
+    let Held { first, others, inner } = held();
+    let layer = layer(2).max_waiters(1);
+    let node = layer.layer(inner.clone());
+    let leader = send(&node, get("/"));
+    first.reached_by(1).await;
+    let waiter = send(&node, get("/"));
+    settle().await;
+    let more: Vec<_> = (0..20).map(|_| send(&node, get("/"))).collect();
+    others.reached_by(2).await;
+    settle().await;
+    assert_eq!((others.reached(), layer.stats().queued), (2, 18));
+    for reached in 3..6 {
+        others.let_go(1);
+        others.reached_by(reached).await;
+        settle().await;
+        assert_eq!((others.reached(), layer.stats().queued), (reached, 20 - reached as u64));
+    }
+    // The response is there: who is still in line takes it, and calls nobody.
+    first.open();
+    assert_eq!(bodies([leader, waiter]).await, ["call 1", "call 1"]);
+    settle().await;
+    assert_eq!(layer.stats().queued, 0);
+    others.open();
+    let mut all = bodies(more).await;
+    all.sort();
+    let (taken, own) = all.split_at(15);
+    assert!(taken.iter().all(|body| body == "call 1"), "{all:?}");
+    assert_eq!(own, ["call 2", "call 3", "call 4", "call 5", "call 6"]);
+    assert_eq!((inner.calls(), layer.stats().limited_waiters), (6, 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_turn_in_vain_is_refused_after_the_wait_timeout() {
+    let Held { first, others, inner } = held();
+    let layer = layer(1).max_waiters(0).wait_timeout(WAIT);
+    let node = layer.layer(inner.clone());
+    let leader = send(&node, get("/"));
+    first.reached_by(1).await;
+    let in_turn = send(&node, get("/"));
+    others.reached_by(1).await;
+    let since = tokio::time::Instant::now();
+    let more: Vec<_> = (0..3).map(|_| send(&node, get("/"))).collect();
+    for refused in more {
+        let refused = answer(refused).await;
+        let retry = refused.header("retry-after");
+        assert_eq!((refused.status.as_u16(), retry), (503, Some("10")));
+    }
+    assert!((WAIT..WAIT * 2).contains(&since.elapsed()), "{:?}", since.elapsed());
+    assert_eq!((inner.calls(), layer.stats().queued), (2, 0));
+    first.open();
+    others.open();
+    assert_eq!(bodies([leader, in_turn]).await, ["call 1", "call 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_never_to_wait_has_a_free_turn_or_none() {
+    let Held { first, others, inner } = held();
+    let layer = layer(1).max_waiters(0).wait_timeout(Duration::ZERO);
+    let node = layer.layer(inner.clone());
+    let leader = send(&node, get("/"));
+    first.reached_by(1).await;
+    let in_turn = send(&node, get("/"));
+    others.reached_by(1).await;
+    let refused = answer(send(&node, get("/"))).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.header("retry-after")),
+        (503, Some("1"))
+    );
+    first.open();
+    others.open();
+    assert_eq!(bodies([leader, in_turn]).await, ["call 1", "call 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_leave_give_up_their_turns() {
+    let Held { first, others, inner } = held();
+    let layer = layer(1).max_waiters(0);
+    let node = layer.layer(inner.clone());
+    let leader = send(&node, get("/"));
+    first.reached_by(1).await;
+    let in_turn = send(&node, get("/"));
+    others.reached_by(1).await;
+    let waiting: Vec<_> = (0..3).map(|_| send(&node, get("/"))).collect();
+    settle().await;
+    assert_eq!(layer.stats().queued, 3);
+    // One in line, and the one whose turn it is.
+    waiting[0].abort();
+    in_turn.abort();
+    others.reached_by(2).await;
+    settle().await;
+    assert_eq!((others.reached(), layer.stats().queued), (2, 1));
+    waiting[1].abort();
+    others.reached_by(3).await;
+    others.open();
+    first.open();
+    settle().await;
+    let [.., last] = <[_; 3]>::try_from(waiting).expect("three");
+    assert_eq!(bodies([leader, last]).await, ["call 1", "call 4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_lasts_until_the_response_is_read() {
+    let (gate, calls) = (Gate::new(), Arc::new(AtomicUsize::new(0)));
+    let inner = {
+        let (gate, calls) = (gate.clone(), Arc::clone(&calls));
+        Inner::new(move |_, call| {
+            let (gate, calls) = (gate.clone(), Arc::clone(&calls));
+            async move {
+                if call == 1 {
+                    gate.pass().await;
+                }
+                calls.fetch_add(1, Ordering::SeqCst);
+                Ok(parts([data("one"), data("two")]))
+            }
+        })
+    };
+    let node = layer(1).max_waiters(0).layer(inner.clone());
+    let leader = send(&node, get("/"));
+    gate.reached_by(1).await;
+    let unread = within("a head", node.clone().oneshot(get("/"))).await.expect("a head");
+    let next = send(&node, get("/"));
+    settle().await;
+    assert_eq!(inner.calls(), 2);
+    drop(unread);
+    assert_eq!(answer(next).await.body, "onetwo");
+    gate.open();
+    answer(leader).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_a_full_table_keys_share_the_turns_and_lead_once_there_is_room() {
+    let Held { first, others, inner } = held();
+    let layer = layer(2).max_in_flight(1);
+    let node = layer.layer(inner.clone());
+    let leader = send(&node, get("/a"));
+    first.reached_by(1).await;
+    let mut more: Vec<_> = (0..10).map(|key| send(&node, get(&format!("/{key}")))).collect();
+    let same: Vec<_> = (0..10).map(|_| send(&node, get("/same"))).collect();
+    others.reached_by(2).await;
+    settle().await;
+    assert_eq!((others.reached(), layer.stats().queued), (2, 18));
+
+    first.open();
+    assert_eq!(answer(leader).await.body, "call 1");
+    // There is room for one more, which needs no turn.
+    others.reached_by(3).await;
+    settle().await;
+    assert_eq!((others.reached(), layer.stats().in_flight), (3, 1));
+    others.open();
+    let many = more.split_off(0);
+    bodies(many).await;
+    bodies(same).await;
+    settle().await;
+    let stats = layer.stats();
+    assert_eq!((stats.queued, stats.waiting, stats.in_flight), (0, 0, 0));
+    assert!(inner.calls() <= 21);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_in_line_for_one_key_are_answered_together_once_one_of_them_leads() {
+    let Held { first, others, inner } = held();
+    let layer = layer(0).max_in_flight(1);
+    let node = layer.layer(inner.clone());
+    let leader = send(&node, get("/a"));
+    first.reached_by(1).await;
+    let same: Vec<_> = (0..50).map(|_| send(&node, get("/same"))).collect();
+    settle().await;
+    assert_eq!((layer.stats().queued, inner.calls()), (50, 1));
+    first.open();
+    others.open();
+    assert_eq!(answer(leader).await.body, "call 1");
+    assert!(bodies(same).await.iter().all(|body| body == "call 2"));
+    assert_eq!(inner.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_room_to_record_so_many_call_at_a_time_until_there_is_some() {
+    let layer = layer(1).max_recording(20);
+    let (one, stream) = by_hand();
+    let stream = std::sync::Mutex::new(Some(stream));
+    let gate = Gate::new();
+    let inner = {
+        let gate = gate.clone();
+        Inner::new(move |_, call| {
+            let (gate, stream) = (gate.clone(), stream.lock().unwrap().take());
+            async move {
+                match stream {
+                    Some(stream) => Ok(with(streamed(stream), "cache-control", "max-age=60")),
+                    None => {
+                        gate.pass().await;
+                        Ok(fresh(format!("call {call}")))
+                    }
+                }
+            }
+        })
+    };
+    let node = layer.layer(inner.clone());
+    let first = send(&node, get("/a"));
+    settle().await;
+    one.send(data("twenty bytes of body")).expect("a reader");
+    settle().await;
+    let others: Vec<_> = (0..10).map(|_| send(&node, get("/b"))).collect();
+    gate.reached_by(1).await;
+    settle().await;
+    assert_eq!((gate.reached(), layer.stats().queued), (1, 9));
+
+    drop(one);
+    assert_eq!(answer(first).await.body, "twenty bytes of body");
+    gate.reached_by(2).await;
+    settle().await;
+    // One leads, and the others wait for it.
+    assert_eq!((gate.reached(), layer.stats().queued), (2, 0));
+    gate.open();
+    let mut all = bodies(others).await;
+    all.sort();
+    assert_eq!(all[..2], ["call 2", "call 3"]);
+    assert!(all[2..].iter().all(|body| body == "call 3"), "{all:?}");
+    assert_eq!(layer.stats().recorded_bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_without_room_lets_those_who_waited_call_in_turn() {
+    let layer = layer(2).max_recording(30);
+    let (one, stream) = by_hand();
+    let stream = std::sync::Mutex::new(Some(stream));
+    let (head, body) = (Gate::new(), Gate::new());
+    let inner = {
+        let (head, body) = (head.clone(), body.clone());
+        Inner::new(move |_, call| {
+            let (head, body, stream) = (head.clone(), body.clone(), stream.lock().unwrap().take());
+            async move {
+                if let Some(stream) = stream {
+                    return Ok(with(streamed(stream), "cache-control", "max-age=60"));
+                }
+                match call {
+                    2 => head.pass().await,
+                    _ => body.pass().await,
+                }
+                let reply = parts([data(format!("call {call} with some bytes"))]);
+                Ok(with(reply, "cache-control", "max-age=60"))
+            }
+        })
+    };
+    let node = layer.layer(inner.clone());
+    let first = send(&node, get("/a"));
+    settle().await;
+    one.send(data("twenty bytes of body")).expect("a reader");
+    settle().await;
+    let leader = send(&node, get("/b"));
+    head.reached_by(1).await;
+    let waiting: Vec<_> = (0..20).map(|_| send(&node, get("/b"))).collect();
+    settle().await;
+    head.open();
+    assert_eq!(answer(leader).await.body, "call 2 with some bytes");
+    body.reached_by(2).await;
+    settle().await;
+    // Two have turns. The memory that the leader gave back lets at most one more try to lead.
+    assert!(body.reached() <= 3, "{} calls at once", body.reached());
+    body.open();
+    drop(one);
+    answer(first).await;
+    bodies(waiting).await;
+    settle().await;
+    let stats = layer.stats();
+    assert_eq!((stats.queued, stats.waiting, stats.recorded_bytes), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_for_one_client_only_is_called_for_in_turn_beyond_the_limit() {
+    let (first, others) = (Gate::new(), Gate::new());
+    let gates = (first.clone(), others.clone());
+    let inner = Inner::new(move |_, call| {
+        let (first, others) = gates.clone();
+        async move {
+            if call == 1 { first } else { others }.pass().await;
+            Ok(with(text(format!("call {call}")), "cache-control", "private"))
+        }
+    });
+    let layer = layer(2).max_waiters(1).pass_marker(Duration::ZERO);
+    let node = layer.layer(inner.clone());
+    let leader = send(&node, get("/"));
+    first.reached_by(1).await;
+    let waiter = send(&node, get("/"));
+    settle().await;
+    let more: Vec<_> = (0..20).map(|_| send(&node, get("/"))).collect();
+    others.reached_by(2).await;
+    first.open();
+    answer(leader).await;
+    settle().await;
+    // The one who waited as it may goes its own way; who is in line still has to wait.
+    assert_eq!((others.reached(), layer.stats().queued), (3, 18));
+    others.open();
+    answer(waiter).await;
+    bodies(more).await;
+    assert_eq!(inner.calls(), 22);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_fails_does_not_leave_those_in_line_behind() {
+    let gate = Gate::new();
+    let inner = {
+        let gate = gate.clone();
+        Inner::new(move |_, call| {
+            let gate = gate.clone();
+            async move {
+                gate.pass().await;
+                match call {
+                    1 => Err(super::fixture::Broken("first")),
+                    _ => Ok(fresh(format!("call {call}"))),
+                }
+            }
+        })
+    };
+    let layer = layer(0).max_waiters(1);
+    let node = layer.layer(inner.clone());
+    let leader = send(&node, get("/"));
+    gate.reached_by(1).await;
+    let waiter = send(&node, get("/"));
+    settle().await;
+    let more: Vec<_> = (0..20).map(|_| send(&node, get("/"))).collect();
+    settle().await;
+    assert_eq!(layer.stats().queued, 20);
+    gate.open();
+    assert!(within("an error", leader).await.expect("no panic").is_err());
+    assert_eq!(answer(waiter).await.body, "call 2");
+    assert!(bodies(more).await.iter().all(|body| body == "call 2"));
+    assert_eq!(inner.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_of_the_core_wait_for_their_turn_as_well() {
+    let memo = MemoLock::new(MemoryStore::new(), "core")
+        .max_in_flight(0)
+        .at_limit(AtLimit::Queue(2))
+        .wait_timeout(WAIT);
+    let gate = Gate::new();
+    let ask = |value: &'static str| {
+        let (memo, gate) = (memo.clone(), gate.clone());
+        tokio::spawn(async move {
+            let compute = move || async move {
+                gate.pass().await;
+                Ok::<_, Infallible>(Bytes::from(value))
+            };
+            memo.get_or_compute("a", compute).await
+        })
+    };
+    let asked: Vec<_> = (0..6).map(|_| ask("a value")).collect();
+    gate.reached_by(2).await;
+    settle().await;
+    assert_eq!((gate.reached(), memo.stats().queued), (2, 4));
+    gate.let_go(1);
+    gate.reached_by(3).await;
+    // A caller that leaves gives up what it computes, and its turn.
+    let mut asked = asked.into_iter();
+    let (first, second) = (asked.next().expect("one"), asked.next().expect("two"));
+    second.abort();
+    gate.reached_by(4).await;
+    assert_eq!(
+        within("a value", first).await.expect("no panic").expect("a value"),
+        "a value"
+    );
+    let (turns, late): (Vec<_>, Vec<_>) = asked.enumerate().partition(|(at, _)| *at < 2);
+    for (_, late) in late {
+        let refused = within("a refusal", late).await.expect("no panic");
+        assert!(matches!(refused, Err(Error::AtLimit(Limit::InFlight))), "{refused:?}");
+    }
+    gate.open();
+    for (_, turn) in turns {
+        assert_eq!(
+            within("a value", turn).await.expect("no panic").expect("a value"),
+            "a value"
+        );
+    }
+}
