@@ -1,6 +1,9 @@
 //! What the guide says of the layer among others. Time is paused.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -328,5 +331,34 @@ async fn cache_status_says_why_a_request_is_not_collapsed() {
         let request = request.body(axum::body::Body::from(body)).expect("a request");
         let told = told(request, 200, "cache-control", "max-age=60").await;
         assert_eq!(told, expected, "{method} {name}: {value}");
+    }
+}
+
+/// All files beneath a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).expect("a directory");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .collect()
+}
+
+#[test]
+fn the_guide_explains_each_detail_of_cache_status() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let guide = fs::read_to_string(root.join("docs/guide/why_not_cached.md")).expect("the page");
+    let mut words = BTreeSet::new();
+    for file in files(&root.join("middleware")) {
+        let source = fs::read_to_string(&file).expect("a source");
+        let (source, _) = source.split_once("mod tests {").unwrap_or((&source, ""));
+        let found = source
+            .split("detail(\"")
+            .skip(1)
+            .chain(source.split("detail = Some(\"").skip(1));
+        words.extend(found.map(|rest| rest.split('"').next().expect("a word").to_owned()));
+    }
+    assert!(words.len() > 5, "{words:?}");
+    for word in words {
+        assert!(guide.contains(&format!("detail={word}`")), "{word}");
     }
 }
