@@ -30,9 +30,9 @@
 //!
 //! # The extras
 //!
-//! Any number of fields: a tag of 1 byte, a length of 2 bytes, and that much content. Tags ascend; only groups come more
-//! than once. A field with a tag that is not here is left out by whoever reads it. An entry has no extras rather than
-//! empty ones.
+//! Any number of fields: a tag of 1 byte, a length of 2 bytes, and that much content. Tags ascend; only groups come
+//! more than once. A reader leaves out a field whose tag is not listed here. An entry has no extras rather than empty
+//! ones.
 //!
 //! | tag | content |
 //! |-----|---------|
@@ -63,23 +63,26 @@
 //!
 //! # A message alone
 //!
-//! Another program that resolves a promise need not write a frame. It writes a message, and says in a field of it what a
-//! frame is most of all for: `memolock-address`, once, with the address as its value. Who reads it takes the field out.
+//! Another program that resolves a promise need not write a frame. It writes a message with one more field, once:
+//! `memolock-address`, with the address as its value, which is what a frame is most of all for. The reader takes the
+//! field out.
 //!
-//! How long the message is fresh is what the store says: it answers until it expires, whatever its fields say of that, as
-//! with [`MemoControl::ttl`](super::MemoControl::ttl); one without an expiry, until it is
+//! The store says how long the message is fresh: it answers until it expires, even if its fields say something else, as
+//! with [`MemoControl::ttl`](super::MemoControl::ttl). A message without an expiry answers until it is
 //! [invalidated](crate::MemoLockLayer::invalidate). `Date` and `Age`, where they are there, tell its age, and `public`,
 //! `s-maxage` and `must-revalidate` what they tell of a handler's response.
 //!
 //! # What is refused
 //!
-//! [`StoredResponse::decode`] takes nothing that departs from the above, and no entry of another address, version or
-//! length. The checksum guards against accidents, not against somebody who can write to the store. A message alone has
-//! none: of all the accidents it would not notice a changed byte, but that it is another's, longer or shorter.
+//! [`StoredResponse::decode`] refuses everything that departs from the above, and every entry of another address,
+//! version or length. The checksum guards against accidents, not against a program that can write to the store. A
+//! message alone has no checksum: a changed byte goes unnoticed, but another address, or a message that is longer or
+//! shorter, does not.
 //!
-//! Who writes an entry has judged it. A message alone nobody has, so it is refused where a layer would not share it: with
-//! `Set-Cookie`, `private` or `no-store`; with `Vary` or `Cache-Groups`, which need what only a node knows; with a status
-//! of 206, 226 or 304; as a stream of events; with a `Content-Length` that is wrong; as gRPC without a `grpc-status`.
+//! The writer of an entry has judged the response. Nothing has judged a message alone, so it is refused where a layer
+//! would not share it: with `Set-Cookie`, `private` or `no-store`; with `Vary` or `Cache-Groups`, which need what only
+//! a node knows; with a status of 206, 226 or 304; as a stream of events; with a `Content-Length` that is wrong; as
+//! gRPC without a `grpc-status`.
 //!
 //! A status beyond 599, which the `http` crate has a type for and RFC 9292 has none, cannot be encoded.
 //!
