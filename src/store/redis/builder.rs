@@ -113,7 +113,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How long to wait for the answer to a command. A connection that misses it is replaced.
+    /// How long to wait for the answer to a command. A connection that misses it is replaced. One on which a [large
+    /// value](RedisStore#large-values) keeps arriving does not miss it.
     ///
     /// Time during which this process stood still is not held against the server. Defaults to 1 second.
     ///

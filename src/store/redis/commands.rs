@@ -1,17 +1,23 @@
-//! The command plane: one multiplexed connection without subscriptions, replaced as soon as it fails.
+//! The command plane: one multiplexed connection without subscriptions, replaced as soon as it fails, and a [`Bulk`]
+//! connection for what is known to be large. Where something large turns up on the first one, that is left to those who wait
+//! on it, and everybody else goes on with another.
 //!
 //! It is its own circuit breaker. While there is no connection, commands fail at once, and a task of its own opens
 //! the next one. Of several commands that fail together, the first takes the connection out of use.
 
-use std::pin::pin;
+mod supervisor;
+
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use redis::{Cmd, Pipeline, RedisError, Value as Reply};
+use redis::{Cmd, Pipeline, RedisError, ServerError, Value as Reply};
 use tokio::sync::{Notify, mpsc};
 
-use super::connection::Connection;
+use self::supervisor::Supervisor;
+use super::bulk::{Bulk, BulkError};
+use super::connection::{Connection, Size};
 use super::dial::Dialer;
 use super::error::{self, DialError, Verdict};
 use super::recovery::Recovery;
@@ -20,11 +26,8 @@ use super::subscriber::Hub;
 use super::task::Task;
 use crate::error::StoreError;
 
-/// How often a connection has to show that it works, used or not.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// How long an answer to a heartbeat may take before the rest of a cluster is asked whether they have replaced the node.
-const SLOW: Duration = Duration::from_millis(250);
+/// A command on its way.
+pub(super) type Sending<'a> = Pin<Box<dyn Future<Output = Result<Reply, StoreError>> + Send + 'a>>;
 
 /// What the planes tell each other and whoever looks after several of them.
 #[derive(Clone, Default)]
@@ -63,6 +66,7 @@ pub(super) struct Commands {
     generation: AtomicU64,
     lost: mpsc::UnboundedSender<RedisError>,
     ready: Notify,
+    bulk: Bulk,
     hub: Arc<Hub>,
     signals: Signals,
 }
@@ -71,15 +75,6 @@ pub(super) struct Commands {
 struct Current {
     generation: u64,
     connection: Connection,
-}
-
-/// Keeps [`Commands`] connected.
-struct Supervisor {
-    commands: Arc<Commands>,
-    dialer: Dialer,
-    lost: mpsc::UnboundedReceiver<RedisError>,
-    recovery: Recovery,
-    since: Instant,
 }
 
 impl Commands {
@@ -96,6 +91,7 @@ impl Commands {
             generation: AtomicU64::new(0),
             lost: sender,
             ready: Notify::new(),
+            bulk: Bulk::new(dialer.clone()),
             hub,
             signals,
         });
@@ -105,6 +101,7 @@ impl Commands {
             lost,
             recovery: Recovery::new(&commands.hub.stats.commands),
             since: Instant::now(),
+            crowded: Arc::default(),
         };
         match first {
             Some(Ok(connection)) => supervisor.install(connection),
@@ -123,6 +120,38 @@ impl Commands {
                 Ok(reply)
             }
             Err(error) => Err(self.failed(current.generation, error)),
+        }
+    }
+
+    /// Sends one command about something large, which nobody else waits for. The reply may be a [`Reply::ServerError`].
+    ///
+    /// Boxed, because nobody else should have to keep room for it.
+    pub(super) fn send_large<'a>(&'a self, command: &'a Cmd, size: Size) -> Sending<'a> {
+        Box::pin(self.try_large(command, size))
+    }
+
+    async fn try_large(&self, command: &Cmd, size: Size) -> Result<Reply, StoreError> {
+        // Without a server there is nothing to connect to.
+        self.current().await?;
+        match self.bulk.send(command, size).await {
+            Ok(reply) => {
+                self.judge_large(&reply);
+                Ok(reply)
+            }
+            Err(BulkError::Dial(error)) => {
+                tracing::debug!(%error, "no connection to Redis for large values");
+                self.send(command).await
+            }
+            Err(BulkError::Busy) => {
+                self.hub.stats.unavailable.add();
+                Err(error::unavailable())
+            }
+            Err(BulkError::Unanswered(error)) => {
+                self.hub.stats.timeouts.add();
+                // If it is the server, that shows there as well.
+                self.signals.check.notify_one();
+                Err(error::unanswered(error))
+            }
         }
     }
 
@@ -175,10 +204,11 @@ impl Commands {
         let Ok(answer) = self.send(heartbeat).await else {
             return;
         };
-        if let Err(error) = dialer.check(&current.connection, &answer)
-            && self.lose(current.generation, std::io::Error::other(error).into())
-        {
-            self.hub.replace();
+        if let Err(error) = dialer.check(&current.connection, &answer) {
+            self.bulk.retire();
+            if self.lose(current.generation, std::io::Error::other(error).into()) {
+                self.hub.replace();
+            }
         }
     }
 
@@ -229,28 +259,50 @@ impl Commands {
 
     /// Replaces the connection if the server says that it cannot serve on it.
     fn judge(&self, generation: u64, reply: &Reply) {
-        if let Reply::ServerError(error) = reply {
-            if error.code() != "NOSCRIPT" {
-                self.hub.stats.rejected.add();
+        let Some((error, verdict)) = self.verdict(reply) else {
+            return;
+        };
+        match verdict {
+            Verdict::Keep | Verdict::Astray => {}
+            Verdict::Replace => {
+                self.lose(generation, error.clone().into());
             }
-            match error::verdict(error) {
-                Verdict::Keep => {
-                    self.hub.denials.note(error);
-                    if !self.signals.cluster && error::is_of_cluster(error) {
-                        self.hub.denials.note_cluster();
-                    }
-                }
-                Verdict::Astray => self.signals.trouble.notify_one(),
-                Verdict::Replace => {
-                    self.lose(generation, error.clone().into());
-                }
-                Verdict::Elsewhere => {
-                    if self.lose(generation, error.clone().into()) {
-                        self.hub.replace();
-                    }
+            Verdict::Elsewhere => {
+                self.bulk.retire();
+                if self.lose(generation, error.clone().into()) {
+                    self.hub.replace();
                 }
             }
         }
+    }
+
+    /// The same of the connection for what is large. What it means for the other one is found out there.
+    fn judge_large(&self, reply: &Reply) {
+        if let Some((_, Verdict::Replace | Verdict::Elsewhere)) = self.verdict(reply) {
+            self.bulk.retire();
+            self.signals.check.notify_one();
+        }
+    }
+
+    fn verdict<'a>(&self, reply: &'a Reply) -> Option<(&'a ServerError, Verdict)> {
+        let Reply::ServerError(error) = reply else {
+            return None;
+        };
+        if error.code() != "NOSCRIPT" {
+            self.hub.stats.rejected.add();
+        }
+        let verdict = error::verdict(error);
+        match verdict {
+            Verdict::Keep => {
+                self.hub.denials.note(error);
+                if !self.signals.cluster && error::is_of_cluster(error) {
+                    self.hub.denials.note_cluster();
+                }
+            }
+            Verdict::Astray => self.signals.trouble.notify_one(),
+            Verdict::Replace | Verdict::Elsewhere => {}
+        }
+        Some((error, verdict))
     }
 
     fn failed(&self, generation: u64, error: RedisError) -> StoreError {
@@ -269,63 +321,11 @@ impl Commands {
         };
         if let Some(lost) = &lost {
             lost.connection.retire();
+            self.bulk.leave();
             self.signals.trouble.notify_one();
             // The supervisor ends only with the store.
             let _ = self.lost.send(reason);
         }
         lost.is_some()
-    }
-}
-
-impl Supervisor {
-    async fn run(mut self) {
-        loop {
-            if self.commands.generation() > 0 {
-                let reason = self.until_lost().await;
-                self.recovery.lost(self.since.elapsed(), &reason);
-            }
-            let connection = self.reconnect().await;
-            self.install(connection);
-        }
-    }
-
-    fn install(&mut self, connection: Connection) {
-        self.recovery.connected();
-        self.since = Instant::now();
-        let mut current = self.commands.current.write().unwrap_or_else(PoisonError::into_inner);
-        // Before anybody can hear from the new server: who learns from it that a lease is lost must see the change.
-        self.commands.signals.epoch.fetch_add(1, Ordering::AcqRel);
-        let generation = self.commands.generation.fetch_add(1, Ordering::AcqRel) + 1;
-        *current = Some(Current { generation, connection });
-        drop(current);
-        self.commands.ready.notify_waiters();
-    }
-
-    async fn reconnect(&mut self) -> Connection {
-        loop {
-            tokio::time::sleep(self.recovery.delay()).await;
-            match self.dialer.commands().await {
-                Ok(connection) => return connection,
-                Err(error) => self.recovery.failed(&error),
-            }
-        }
-    }
-
-    async fn until_lost(&mut self) -> RedisError {
-        let heartbeat = self.dialer.heartbeat();
-        loop {
-            tokio::select! {
-                biased;
-                Some(reason) = self.lost.recv() => return reason,
-                () = self.commands.signals.check.notified() => {}
-                () = tokio::time::sleep(HEARTBEAT) => {}
-            }
-            // A failure takes the connection out of use and is received above.
-            let mut beat = pin!(self.commands.beat(&self.dialer, &heartbeat));
-            if tokio::time::timeout(SLOW, beat.as_mut()).await.is_err() {
-                self.commands.signals.trouble.notify_one();
-                beat.await;
-            }
-        }
     }
 }

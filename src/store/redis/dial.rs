@@ -5,13 +5,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::AsyncPushSender;
-use redis::io::tcp::socket2::TcpKeepalive;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo,
-    RedisError, Value as Reply,
-};
-
 use super::acl::Denied;
 use super::connection::{Connection, within};
 use super::error::DialError;
@@ -19,7 +12,14 @@ use super::hello::Required;
 use super::sentinel::{Endpoint, Sentinels};
 #[cfg(feature = "tls")]
 use super::tls;
+use super::traffic;
 use crate::error::{StoreError, StoreErrorKind};
+use redis::aio::AsyncPushSender;
+use redis::io::tcp::socket2::TcpKeepalive;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo,
+    RedisError, Value as Reply,
+};
 
 /// When the kernel starts to probe an idle connection. Our own heartbeat is faster; this is for what it misses.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -88,6 +88,11 @@ impl Dialer {
 
     pub(super) fn is_in_cluster(&self) -> bool {
         matches!(self.required, Required::ClusterMaster | Required::ClusterNode)
+    }
+
+    /// How long an answer may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     pub(super) fn sentinels(&self) -> Option<&Arc<Sentinels>> {
@@ -182,7 +187,7 @@ impl Dialer {
         let client = client(info, bare)?;
         let config = self.config();
         let open = async {
-            let mut connection = self.open(&client, &config).await?;
+            let mut connection = self.open_counted(&client, config).await?;
             self.greet(&mut connection).await?;
             Ok(connection)
         };
@@ -239,6 +244,17 @@ impl Dialer {
         let connection = client.get_multiplexed_async_connection_with_config(config).await;
         let address = client.get_connection_info().addr().clone();
         Ok(Connection::new(connection?, address, self.timeout))
+    }
+
+    /// Opens a connection of which it is known what passes over it. With TLS, which the crate keeps to itself, it is not.
+    async fn open_counted(&self, client: &Client, config: AsyncConnectionConfig) -> Result<Connection, DialError> {
+        let info = client.get_connection_info();
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            return self.open(client, &config).await;
+        }
+        let (connection, traffic, driver) = traffic::open(info, config).await?;
+        let connection = Connection::new(connection, info.addr().clone(), self.timeout);
+        Ok(connection.with_traffic(traffic, driver))
     }
 
     async fn within_timeout<T>(&self, open: impl Future<Output = Result<T, DialError>>) -> Result<T, DialError> {

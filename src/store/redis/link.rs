@@ -6,8 +6,8 @@ use redis::{Cmd, Pipeline, Value as Reply};
 
 use super::backlog::Backlog;
 use super::cluster::{Cluster, Seat};
-use super::commands::{Commands, Signals};
-use super::connection::Connection;
+use super::commands::{Commands, Sending, Signals};
+use super::connection::{Connection, Size};
 use super::dial::Dialer;
 use super::error::{DialError, Unroutable};
 use super::keyspace::Keyspace;
@@ -62,7 +62,19 @@ impl Link {
     pub(super) async fn send(&self, keys: Keyspace<'_>, command: &Cmd) -> Result<Reply, StoreError> {
         match self {
             Self::Server(server) => server.commands.send(command).await,
-            Self::Cluster(cluster, unroutable) => cluster.send(unroutable.check(keys)?, command).await,
+            // Boxed, because a server of its own need not keep room for it.
+            Self::Cluster(cluster, unroutable) => Box::pin(cluster.send(unroutable.check(keys)?, command)).await,
+        }
+    }
+
+    /// Sends one command about something large under the keys of one address. The reply may be a [`Reply::ServerError`].
+    pub(super) fn send_large<'a>(&'a self, keys: Keyspace<'a>, command: &'a Cmd, size: Size) -> Sending<'a> {
+        match self {
+            Self::Server(server) => server.commands.send_large(command, size),
+            Self::Cluster(cluster, unroutable) => Box::pin(async move {
+                let hash_tag = unroutable.check(keys)?;
+                cluster.send_large(hash_tag, command, size).await
+            }),
         }
     }
 
@@ -71,7 +83,7 @@ impl Link {
     pub(super) async fn send_all(&self, keys: Keyspace<'_>, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
         match self {
             Self::Server(server) => server.commands.send_all(pipeline).await,
-            Self::Cluster(cluster, unroutable) => cluster.send_all(unroutable.check(keys)?, pipeline).await,
+            Self::Cluster(cluster, unroutable) => Box::pin(cluster.send_all(unroutable.check(keys)?, pipeline)).await,
         }
     }
 

@@ -3,6 +3,7 @@
 mod acl;
 mod backlog;
 mod builder;
+mod bulk;
 mod capacity;
 mod cluster;
 mod commands;
@@ -14,10 +15,12 @@ pub mod fuzzing;
 mod generations;
 mod hello;
 mod keyspace;
+mod large;
 mod link;
 mod mailbox;
 mod message;
 mod oversized;
+mod reads;
 mod recovery;
 mod registry;
 mod reply;
@@ -32,6 +35,7 @@ mod task;
 mod tests;
 #[cfg(feature = "tls")]
 mod tls;
+mod traffic;
 
 pub use self::builder::RedisStoreBuilder;
 pub use self::link::RedisWatch;

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use redis::{Cmd, Value as Reply};
 
+use super::connection::Size;
 use super::error;
 use super::keyspace::{Keyspace, is_sharded};
+use super::large::LARGE;
 use super::link::Link;
 use crate::error::StoreError;
 
@@ -143,10 +145,20 @@ impl Script {
         args: &[&[u8]],
     ) -> Result<i64, StoreError> {
         let code = self.code(link.is_cluster() && is_sharded(at.value()));
-        let mut reply = link.send(at, &code.cached(keys, args)).await?;
-        if matches!(&reply, Reply::ServerError(e) if e.code() == "NOSCRIPT") {
-            reply = link.send(at, &code.complete(keys, args)).await?;
-        }
+        let sent = args.iter().map(|arg| arg.len()).sum();
+        let mut complete = false;
+        let mut command = code.cached(keys, args);
+        let reply = loop {
+            let reply = match sent < LARGE {
+                true => link.send(at, &command).await?,
+                false => link.send_large(at, &command, Size { sent, expected: 0 }).await?,
+            };
+            match &reply {
+                Reply::ServerError(e) if e.code() == "NOSCRIPT" && !complete => command = code.complete(keys, args),
+                _ => break reply,
+            }
+            complete = true;
+        };
         match reply {
             Reply::Int(answer) => Ok(answer),
             Reply::ServerError(error) => Err(error::rejected(&error)),

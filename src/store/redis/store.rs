@@ -2,6 +2,7 @@
 
 mod delivery;
 mod operations;
+mod reading;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,8 +13,10 @@ use tokio::runtime::Handle;
 use super::acl;
 use super::backlog::Backlog;
 use super::builder::RedisStoreBuilder;
+use super::large::{Crowds, Sizes};
 use super::link::Link;
 use super::oversized::Oversized;
+use super::reads::Reads;
 use super::stats::RedisStats;
 use crate::error::StoreError;
 use crate::key::Tag;
@@ -21,8 +24,8 @@ use crate::key::Tag;
 /// A store that the nodes of a cluster share: one Redis server of version 6 or newer, the master that
 /// [Sentinel](Self::sentinel) names, or a [Redis Cluster](Self::cluster).
 ///
-/// Clones share two connections to a server, which are replaced as soon as they fail. While there is none for commands,
-/// every method fails at once.
+/// Clones share two connections to a server, which are replaced as soon as they fail, and open a third for [large
+/// values](#large-values). While there is none for commands, every method fails at once.
 ///
 /// # What is sent
 ///
@@ -73,6 +76,18 @@ use crate::key::Tag;
 /// a subscription for the reply of a command, and hand one caller the value of another. Both are supervised: one
 /// that breaks, or does not answer in time, is replaced in the background, without end.
 ///
+/// # Large values
+///
+/// Values of 64 KiB and more pass over a connection of their own, which is opened when it is needed and closed after half a
+/// minute without use. The store learns which values are large from what it has read and written; where a large one turns
+/// up among other commands, those that come later go on with another connection. At most one read of a large value is
+/// under way in each process. The callers who arrive meanwhile share the next one.
+///
+/// An answer that keeps arriving is waited for, however long it takes: the [timeout](RedisStoreBuilder::timeout) is for a
+/// server that falls silent. A large value is sent with half a MiB a second to spare. With TLS the store cannot see
+/// bytes arrive, and allows as much time for what it reads. A read or write that finds two others in front of it for as long
+/// as the timeout fails, as if there were no connection.
+///
 /// # Sentinel
 ///
 /// Whoever most of the sentinels name is the master, if it says so too. They are asked for every connection, and once a
@@ -81,7 +96,7 @@ use crate::key::Tag;
 ///
 /// # Redis Cluster
 ///
-/// Redis 7.0, Valkey 7.2 or newer. There are two connections to every master; replicas are never read. A master that is
+/// Redis 7.0, Valkey 7.2 or newer. There are two connections to every master, and a third for large values; replicas are never read. A master that is
 /// down is out of use for the keys it has, and no other key is slower for it. The map of the slots is looked at on every
 /// `MOVED`, lost connection, late heartbeat and `sunsubscribe`, and every ten seconds. Whoever watches a key moves with
 /// its slot, and is told to read again. While a slot is on its way, its keys are asked for at both ends; a commit then
@@ -141,6 +156,9 @@ struct Inner {
     inline_limit: usize,
     link: Link,
     oversized: Oversized,
+    sizes: Sizes,
+    crowds: Crowds,
+    reads: Reads,
     /// Invalidations that Redis has not acknowledged.
     backlog: Arc<Backlog>,
     /// The runtime that the store belongs to.
@@ -245,6 +263,9 @@ impl RedisStore {
                 inline_limit,
                 link,
                 oversized: Oversized::default(),
+                sizes: Sizes::default(),
+                crowds: Crowds::default(),
+                reads: Reads::default(),
                 backlog: Arc::new(Backlog::new()),
                 runtime: Handle::current(),
             }),

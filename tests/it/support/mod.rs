@@ -17,6 +17,7 @@ mod raw;
 mod redis;
 mod redis_cluster;
 mod sentinel;
+mod slow_link;
 mod tls;
 
 use std::future::Future;
@@ -36,6 +37,7 @@ pub(crate) use self::raw::{RawOrigin, raw_exchange};
 pub(crate) use self::redis::{Monitor, RedisServer};
 pub(crate) use self::redis_cluster::RedisCluster;
 pub(crate) use self::sentinel::{MASTER, Sentinel, Sentinels};
+pub(crate) use self::slow_link::SlowLink;
 pub(crate) use self::tls::{Authority, Issued, TlsServer};
 
 /// Longer than anything here takes on a slow and busy machine.

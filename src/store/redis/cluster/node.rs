@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use redis::{Cmd, Value as Reply};
+
+use crate::error::StoreError;
 use crate::store::redis::commands::{Commands, Signals};
+use crate::store::redis::connection::Size;
 use crate::store::redis::dial::Dialer;
 use crate::store::redis::sentinel::Endpoint;
 use crate::store::redis::subscriber::{Hub, Subscriber};
@@ -34,5 +38,13 @@ impl Node {
             since: Instant::now(),
             _supervisor: supervisor,
         })
+    }
+
+    /// Sends one command, on a way of its own if it is about something large.
+    pub(super) async fn send(&self, command: &Cmd, size: Option<Size>) -> Result<Reply, StoreError> {
+        match size {
+            None => self.commands.send(command).await,
+            Some(size) => self.commands.send_large(command, size).await,
+        }
     }
 }

@@ -16,6 +16,7 @@ use super::watches::{Seat, Watches};
 use crate::error::StoreError;
 use crate::key::Address;
 use crate::store::redis::commands::Signals;
+use crate::store::redis::connection::Size;
 use crate::store::redis::dial::Dialer;
 use crate::store::redis::error::{self, DialError};
 use crate::store::redis::mailbox::Mailbox;
@@ -83,7 +84,17 @@ impl Cluster {
 
     /// Sends one command about keys with this hash tag. The reply may be a [`Reply::ServerError`].
     pub(in crate::store::redis) async fn send(&self, hash_tag: &str, command: &Cmd) -> Result<Reply, StoreError> {
-        self.shared.send(slot_of(hash_tag), command).await
+        self.shared.send(slot_of(hash_tag), command, None).await
+    }
+
+    /// The same about something large. While its slot is on its way from one node to another, it goes with the others.
+    pub(in crate::store::redis) async fn send_large(
+        &self,
+        hash_tag: &str,
+        command: &Cmd,
+        size: Size,
+    ) -> Result<Reply, StoreError> {
+        self.shared.send(slot_of(hash_tag), command, Some(size)).await
     }
 
     /// Sends several commands, in one round trip unless their slot is on its way. Each reply may be a
@@ -102,9 +113,9 @@ impl Cluster {
         for (at, command) in pipeline.cmd_iter().enumerate().skip(first) {
             replies[at] = if at == first {
                 let reply = std::mem::replace(&mut replies[at], Reply::Nil);
-                self.shared.follow(slot, command, reply).await?
+                self.shared.follow(slot, command, None, reply).await?
             } else {
-                self.shared.send(slot, command).await?
+                self.shared.send(slot, command, None).await?
             };
         }
         Ok(replies)
@@ -177,13 +188,20 @@ impl Shared {
         home.ok_or_else(error::unavailable)
     }
 
-    async fn send(&self, slot: u16, command: &Cmd) -> Result<Reply, StoreError> {
-        let reply = self.home(slot).await?.commands.send(command).await?;
-        self.follow(slot, command, reply).await
+    async fn send(&self, slot: u16, command: &Cmd, size: Option<Size>) -> Result<Reply, StoreError> {
+        let home = self.home(slot).await?;
+        let reply = home.send(command, size).await?;
+        self.follow(slot, command, size, reply).await
     }
 
     /// Sends a command to wherever the reply to it says, for as long as an answer may take.
-    async fn follow(&self, slot: u16, command: &Cmd, mut reply: Reply) -> Result<Reply, StoreError> {
+    async fn follow(
+        &self,
+        slot: u16,
+        command: &Cmd,
+        size: Option<Size>,
+        mut reply: Reply,
+    ) -> Result<Reply, StoreError> {
         let since = Instant::now();
         let mut pause = PAUSE.0;
         while let Some(redirect) = Redirect::read(&reply) {
@@ -194,7 +212,7 @@ impl Shared {
                 Redirect::Moved(endpoint) => {
                     let node = self.moved(slot, endpoint);
                     self.ready(&node).await;
-                    node.commands.send(command).await?
+                    node.send(command, size).await?
                 }
                 Redirect::Ask(endpoint) => {
                     let node = self.node(endpoint, slot);
@@ -204,7 +222,7 @@ impl Shared {
                 Redirect::Again => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE.1);
-                    self.home(slot).await?.commands.send(command).await?
+                    self.home(slot).await?.send(command, size).await?
                 }
             };
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use redis::{Cmd, Pipeline, Value as Reply};
 
 use super::RedisStore;
+use super::reading::get;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label, Tag};
 use crate::store::redis::backlog::Debt;
@@ -13,7 +14,7 @@ use crate::store::redis::generations::Generations;
 use crate::store::redis::keyspace::Keyspace;
 use crate::store::redis::link::RedisWatch;
 use crate::store::redis::message;
-use crate::store::redis::reply::{held, value};
+use crate::store::redis::reply::held;
 use crate::store::redis::script::{self, Script, millis};
 use crate::store::{Acquire, Generation, Lock, Release, Stamp, Store, Token, Value};
 
@@ -24,30 +25,43 @@ impl Store for RedisStore {
     type Watch = RedisWatch;
 
     async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
-        let keys = self.keys(address);
-        let mut get = Cmd::new();
-        get.arg("GET").arg(keys.value());
         self.inner.backlog.check(address)?;
-        let found = self.inner.link.send(keys, &get).await?;
+        let keys = self.keys(address);
+        let visit = self.inner.crowds.enter(keys.value());
+        let found = if visit.is_crowd() || self.inner.sizes.get(keys.value()).is_some() {
+            self.share(address, keys.value()).await?
+        } else {
+            let reply = self.inner.link.send(keys, &get(keys.value())).await;
+            self.inner.learn(keys.value(), reply)?
+        };
+        drop(visit);
         // What was invalidated meanwhile may have been read before.
         self.inner.backlog.check(address)?;
-        value(found)
+        Ok(found)
     }
 
     async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
         let keys = self.keys(address);
         self.inner.backlog.check(address)?;
         let (lock, own) = (keys.lock(), token.to_string());
+        let is_large = self.inner.sizes.get(keys.value()).is_some();
         let mut pipeline = Pipeline::with_capacity(3);
         pipeline.cmd("SET").arg(&lock).arg(&own);
         pipeline.arg("NX").arg("PX").arg(millis(lease));
-        pipeline.cmd("GET").arg(keys.value());
+        if !is_large {
+            pipeline.cmd("GET").arg(keys.value());
+        }
         pipeline.cmd("PTTL").arg(&lock);
-        let replies = self.inner.link.send_all(keys, &pipeline).await?;
-        let Ok([set, get, ttl]) = <[Reply; 3]>::try_from(replies) else {
+        let mut replies = self.inner.link.send_all(keys, &pipeline).await?.into_iter();
+        let (Some(set), Some(ttl)) = (replies.next(), replies.next_back()) else {
             return Err(error::unexpected());
         };
-        let value = value(get)?;
+        let value = match replies.next() {
+            Some(get) => self.inner.learn(keys.value(), Ok(get))?,
+            // One that cannot be had is as good as none.
+            None => self.share(address, keys.value()).await.unwrap_or(None),
+        };
+        let value = value.filter(|_| !is_large || !self.inner.backlog.covers(address));
         let lock = match set {
             Reply::Okay => Lock::Granted,
             // Refused, unless an earlier attempt of the same holder took it and its answer was lost. With a value
@@ -117,6 +131,7 @@ impl Store for RedisStore {
         let args = args.into_iter().chain(payload);
         let args: Vec<&[u8]> = args.chain(unread.then_some(promise.as_bytes())).collect();
         self.run(keys, &script::RESOLVE, &[keys.value()], &args).await?;
+        self.inner.sizes.learn(keys.value(), bytes.len());
         Ok(())
     }
 
@@ -160,9 +175,10 @@ impl Store for RedisStore {
 
     async fn kept(&self, address: &Address, token: Token) -> Result<Option<Value>, StoreError> {
         let keys = self.keys(address);
-        let mut get = Cmd::new();
-        get.arg("GET").arg(keys.kept(token));
-        value(self.inner.link.send(keys, &get).await?)
+        // What is kept is what is too large to be sent to all.
+        let name = keys.kept(token);
+        self.inner.sizes.learn(&name, self.inner.inline_limit);
+        self.share(address, &name).await
     }
 
     async fn mark(&self, address: &Address, token: Token, marker: &Value, ttl: Duration) -> Result<bool, StoreError> {
@@ -233,6 +249,7 @@ impl RedisStore {
         }
         let committed = self.run(keys, &script::COMMIT, &[&keys.lock(), key], args).await;
         self.note_unanswered(address, bytes, &committed);
+        self.inner.sizes.learn(key, bytes);
         committed
     }
 

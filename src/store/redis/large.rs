@@ -1,0 +1,174 @@
+//! Which values are large, as far as this process has seen: [`Sizes`], and [`Crowds`] at those it has not.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// From so many bytes on a value goes a way of its own.
+pub(super) const LARGE: usize = 64 * 1024;
+
+/// What is taken for the size of a value that did not arrive in time.
+const UNSEEN: usize = 8 << 20;
+
+/// How many large values are remembered at least. Twice as many at most.
+const MOST: usize = 16 * 1024;
+
+/// The sizes of large values, by name.
+#[derive(Default)]
+pub(super) struct Sizes {
+    any: AtomicBool,
+    names: RandomState,
+    known: Mutex<Known>,
+}
+
+/// Names that were in use lately, and those that were before. Each is a hash: if two names have the same, one of them goes
+/// the other way, which is as right.
+#[derive(Default)]
+struct Known {
+    young: HashMap<u64, usize>,
+    old: HashMap<u64, usize>,
+}
+
+impl Sizes {
+    /// How large the value is, if it is large.
+    pub(super) fn get(&self, name: &str) -> Option<usize> {
+        if !self.any.load(Ordering::Relaxed) {
+            return None;
+        }
+        let name = self.names.hash_one(name);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(size) = known.young.get(&name) {
+            return Some(*size);
+        }
+        let size = known.old.remove(&name)?;
+        known.insert(name, size);
+        Some(size)
+    }
+
+    /// The value has this size.
+    pub(super) fn learn(&self, name: &str, bytes: usize) {
+        if bytes >= LARGE {
+            self.any.store(true, Ordering::Relaxed);
+        } else if !self.any.load(Ordering::Relaxed) {
+            return;
+        }
+        let name = self.names.hash_one(name);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.old.remove(&name);
+        match bytes >= LARGE {
+            true => known.insert(name, bytes),
+            false => drop(known.young.remove(&name)),
+        }
+    }
+
+    /// The value did not arrive in time. It may be that it is large.
+    pub(super) fn suspect(&self, name: &str) {
+        self.learn(name, UNSEEN);
+    }
+
+    /// There is no value. If one was only suspected to be large, it was something else.
+    pub(super) fn absent(&self, name: &str) {
+        if self.get(name) == Some(UNSEEN) {
+            self.learn(name, 0);
+        }
+    }
+}
+
+impl Known {
+    fn insert(&mut self, name: u64, bytes: usize) {
+        self.young.insert(name, bytes);
+        if self.young.len() >= MOST {
+            self.old = std::mem::take(&mut self.young);
+        }
+    }
+}
+
+/// So many may ask at once for a value of unknown size, each for themselves.
+const FEW: usize = 8;
+
+/// How many ask for what at this moment, by a hash of the name: where two have the same, both count.
+pub(super) struct Crowds {
+    names: RandomState,
+    counts: [AtomicUsize; 256],
+}
+
+impl Default for Crowds {
+    fn default() -> Self {
+        Self {
+            names: RandomState::new(),
+            counts: std::array::from_fn(|_| AtomicUsize::new(0)),
+        }
+    }
+}
+
+/// One who asks, as long as that takes.
+pub(super) struct Visit<'a> {
+    count: &'a AtomicUsize,
+    before: usize,
+}
+
+impl Crowds {
+    pub(super) fn enter(&self, name: &str) -> Visit<'_> {
+        let count = &self.counts[self.names.hash_one(name) as usize % self.counts.len()];
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        Visit { count, before }
+    }
+}
+
+impl Visit<'_> {
+    /// Whether there are so many that they had better share what they read.
+    pub(super) fn is_crowd(&self) -> bool {
+        self.before >= FEW
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_values_are_known_by_what_was_seen_last() {
+        let sizes = Sizes::default();
+        sizes.learn("small", 10);
+        assert_eq!(sizes.get("small"), None);
+        sizes.learn("a", LARGE);
+        sizes.suspect("b");
+        assert_eq!((sizes.get("a"), sizes.get("b")), (Some(LARGE), Some(UNSEEN)));
+        sizes.suspect("c");
+        sizes.absent("c");
+        sizes.absent("a");
+        assert_eq!((sizes.get("a"), sizes.get("c")), (Some(LARGE), None));
+        sizes.learn("a", LARGE - 1);
+        sizes.learn("b", LARGE + 1);
+        assert_eq!((sizes.get("a"), sizes.get("b")), (None, Some(LARGE + 1)));
+    }
+
+    #[test]
+    fn a_bounded_number_is_remembered_and_what_is_in_use_longest() {
+        let sizes = Sizes::default();
+        sizes.learn("used", LARGE);
+        for n in 0..5 * MOST {
+            sizes.learn(&n.to_string(), LARGE);
+            assert_eq!(sizes.get("used"), Some(LARGE));
+        }
+        let known = sizes.known.lock().unwrap();
+        assert!(known.young.len() + known.old.len() <= 2 * MOST);
+    }
+
+    #[test]
+    fn a_crowd_is_many_at_once() {
+        let crowds = Crowds::default();
+        let visits: Vec<_> = (0..FEW).map(|_| crowds.enter("a")).collect();
+        assert!(visits.iter().all(|visit| !visit.is_crowd()));
+        assert!(crowds.enter("a").is_crowd());
+        drop(visits);
+        assert!(!crowds.enter("a").is_crowd());
+    }
+}

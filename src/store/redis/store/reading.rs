@@ -1,0 +1,60 @@
+//! Values on their way from Redis, small and large ones.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use redis::{Cmd, Value as Reply};
+
+use super::{Inner, RedisStore};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::key::Address;
+use crate::store::Value;
+use crate::store::redis::connection::Size;
+use crate::store::redis::keyspace::Keyspace;
+use crate::store::redis::reply;
+
+type Reading<'a> = Pin<Box<dyn Future<Output = Result<Option<Value>, StoreError>> + Send + 'a>>;
+
+impl RedisStore {
+    /// Reads what is under this name, once for all who come while it is being read.
+    ///
+    /// Boxed, because nobody else should have to keep room for it.
+    pub(super) fn share<'a>(&'a self, address: &Address, name: &'a str) -> Reading<'a> {
+        let (inner, address, key) = (Arc::clone(&self.inner), address.clone(), name.to_owned());
+        let read = move || {
+            let (inner, address, key) = (Arc::clone(&inner), address.clone(), key.clone());
+            async move { inner.read(&address, &key).await }
+        };
+        Box::pin(self.inner.reads.share(&self.inner.runtime, name, read))
+    }
+}
+
+impl Inner {
+    /// Reads what is under one of the names of this address, on the way that its size suggests.
+    async fn read(&self, address: &Address, name: &str) -> Result<Option<Value>, StoreError> {
+        let keys = Keyspace::new(address, self.link.database());
+        let get = get(name);
+        let reply = match self.sizes.get(name) {
+            None => self.link.send(keys, &get).await,
+            Some(expected) => self.link.send_large(keys, &get, Size { sent: 0, expected }).await,
+        };
+        self.learn(name, reply)
+    }
+
+    /// The value in a reply to `GET`, whose size is remembered.
+    pub(super) fn learn(&self, name: &str, reply: Result<Reply, StoreError>) -> Result<Option<Value>, StoreError> {
+        match &reply {
+            Ok(Reply::BulkString(bytes)) => self.sizes.learn(name, bytes.len()),
+            Ok(Reply::Nil) => self.sizes.absent(name),
+            Err(error) if error.kind() == StoreErrorKind::Timeout => self.sizes.suspect(name),
+            _ => {}
+        }
+        reply::value(reply?)
+    }
+}
+
+pub(super) fn get(name: &str) -> Cmd {
+    let mut get = Cmd::new();
+    get.arg("GET").arg(name);
+    get
+}
