@@ -132,12 +132,12 @@ impl Case<'_> {
     }
 }
 
-fn layer<St: Store>(store: St) -> MemoLockLayer<St, GrpcKey> {
+fn layer<St: Store>(store: St) -> MemoLockLayer<GrpcKey> {
     MemoLockLayer::grpc(store, "reports").method(GrpcMethod::of(SERVICE_NAME, "Render").ttl(TTL))
 }
 
 /// Calls everything until it is stored.
-async fn fill<St: Store>(layer: &MemoLockLayer<St, GrpcKey>, client: &mut ReportsClient<Channel>, size: usize) {
+async fn fill(layer: &MemoLockLayer<GrpcKey>, client: &mut ReportsClient<Channel>, size: usize) {
     call(client, KEYS, size).await;
     layer.drained().await;
     assert_eq!(layer.stats().led, KEYS as u64);

@@ -122,7 +122,7 @@ where
 }
 
 /// Asks for everything until it is stored.
-async fn fill<S, B>(layer: &MemoLockLayer<MemoryStore>, service: &mut S, size: usize)
+async fn fill<S, B>(layer: &MemoLockLayer, service: &mut S, size: usize)
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
     B: http_body::Body<Data = Bytes>,

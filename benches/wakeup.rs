@@ -23,8 +23,8 @@ const CHANNEL: &str = "wakeup";
 const IDLE: Duration = Duration::from_millis(2);
 
 struct Nodes {
-    leader: MemoLock<RedisStore>,
-    follower: MemoLock<RedisStore>,
+    leader: MemoLock,
+    follower: MemoLock,
     connection: MultiplexedConnection,
     subscription: PubSub,
 }

@@ -127,7 +127,7 @@
 //! | `http` | yes | [`MemoLockLayer`] and the module [`middleware`] |
 //! | `memory` | yes | [`MemoryStore`] |
 //! | `redis` | yes | [`RedisStore`] |
-//! | `tls` | yes | `rediss://` URLs, with rustls and ring |
+//! | `tls` | no | `rediss://` URLs, with rustls and ring |
 //! | `serde` | no | [`codec::Json`]: typed values for [`MemoLock`] |
 //! | `metrics` | no | what [`Stats`] counts, through the `metrics` crate |
 //!
@@ -191,7 +191,7 @@ pub use self::store::MemoryStore;
 #[doc(inline)]
 pub use self::store::RedisStore;
 #[doc(inline)]
-pub use self::store::Store;
+pub use self::store::{AnyStore, Store};
 
 #[cfg(all(doctest, feature = "http", feature = "memory", feature = "redis"))]
 #[doc = include_str!("../README.md")]

@@ -25,7 +25,7 @@ static HEAP: Cap<System> = Cap::new(System, usize::MAX);
 const CAPACITY: u64 = 4 * 1024 * 1024;
 
 type Upstream = Client<HttpConnector, Empty<Bytes>>;
-type Node = MemoLockService<Upstream, MemoryStore, UriKey>;
+type Node = MemoLockService<Upstream, UriKey>;
 
 /// Answers `/large..` with what makes a read buffer grow, `/page/BYTES/..` with that many bytes, and everything with the
 /// fields of a usual response.

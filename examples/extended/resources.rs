@@ -23,9 +23,9 @@ const PATIENCE_WITH_JOKES: Duration = Duration::from_secs(70);
 /// All that is shared with other nodes. A clone is another handle on the same.
 #[derive(Clone)]
 pub(crate) struct Resources {
-    queries: MemoLock<RedisStore>,
-    reports: MemoLock<RedisStore>,
-    promises: MemoLock<RedisStore>,
+    queries: MemoLock,
+    reports: MemoLock,
+    promises: MemoLock,
     redis: Arc<str>,
 }
 

@@ -9,7 +9,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label};
 use crate::store::{Generation, Stamp, Store, Value};
 
-impl<St: Store, C: Codec> Shared<St, C> {
+impl<C: Codec> Shared<C> {
     /// The generation that everything here is in, if anybody may want to know.
     pub(crate) async fn generation(&self, address: &Address, config: &Config) -> Option<Generation> {
         if !config.tags && !self.stamps_all() {

@@ -4,9 +4,8 @@ use super::memolock::MemoLock;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Key, KeyError, Label, LabelError};
-use crate::store::Store;
 
-impl<St: Store, C: Codec> MemoLock<St, C> {
+impl<C: Codec> MemoLock<C> {
     /// Whether values without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
     /// Holds for this handle and its clones. Defaults to `false`.
     ///

@@ -55,8 +55,8 @@ use crate::store::{Release, Store, Token};
 pub(crate) type MemoFlight<V> = Flight<Lead<V>, Arc<Outcome<V>>>;
 type MemoCustody<V> = Custody<Lead<V>, Arc<Outcome<V>>>;
 
-pub(crate) struct Keeper<St, C: Codec> {
-    shared: Arc<Shared<St, C>>,
+pub(crate) struct Keeper<C: Codec> {
+    shared: Arc<Shared<C>>,
     config: Config,
     address: Address,
     flight: Arc<MemoFlight<C::Value>>,
@@ -93,9 +93,9 @@ impl Granted {
     }
 }
 
-impl<St: Store, C: Codec> Keeper<St, C> {
+impl<C: Codec> Keeper<C> {
     pub(crate) fn new(
-        shared: Arc<Shared<St, C>>,
+        shared: Arc<Shared<C>>,
         config: Config,
         address: Address,
         flight: Arc<MemoFlight<C::Value>>,
@@ -194,7 +194,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 }
 
-impl<St: Store, C: Codec> Keeper<St, C> {
+impl<C: Codec> Keeper<C> {
     /// Gives back the lock that there may be, where the keeper itself cannot: a codec or a store of somebody else's has
     /// panicked.
     fn give_back_later(&self) {
@@ -206,11 +206,11 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 }
 
 /// Ends the flight, one way or another.
-struct Landing<'a, St: Store, C: Codec> {
-    keeper: &'a Keeper<St, C>,
+struct Landing<'a, C: Codec> {
+    keeper: &'a Keeper<C>,
 }
 
-impl<St: Store, C: Codec> Landing<'_, St, C> {
+impl<C: Codec> Landing<'_, C> {
     /// Hands `outcome` to everybody; later calls change nothing.
     fn land(&self, outcome: Outcome<C::Value>) {
         self.land_before(Moment::END, outcome);
@@ -230,7 +230,7 @@ impl<St: Store, C: Codec> Landing<'_, St, C> {
     }
 }
 
-impl<St: Store, C: Codec> Drop for Landing<'_, St, C> {
+impl<C: Codec> Drop for Landing<'_, C> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.keeper.give_back_later();

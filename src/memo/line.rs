@@ -18,7 +18,6 @@ use super::patience::Patience;
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
-use crate::store::Store;
 
 /// How many callers stand in line at most, so that it does not grow without bound.
 const MOST_IN_LINE: usize = 65_536;
@@ -91,7 +90,7 @@ enum Left<V> {
     Room,
 }
 
-impl<St: Store, C: Codec> MemoLock<St, C> {
+impl<C: Codec> MemoLock<C> {
     /// As [`Shared::obtain`], for a caller that is answered at a limit as the settings say: what is returned as
     /// [`Limited`](Obtained::Limited) is bypassed or refused, and neither waits any more.
     ///
@@ -136,7 +135,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     }
 }
 
-impl<St: Store, C: Codec> Shared<St, C> {
+impl<C: Codec> Shared<C> {
     /// `None` where the line is too long.
     async fn stand_in_line(
         &self,

@@ -26,7 +26,7 @@ use super::stats::Stats;
 use crate::codec::{Codec, Raw};
 use crate::error::Error;
 use crate::key::{Address, Key, KeyError, Tag};
-use crate::store::Store;
+use crate::store::{AnyStore, Store};
 
 /// Memoizes any async computation across tasks, processes and machines.
 ///
@@ -49,20 +49,20 @@ use crate::store::Store;
 /// assert_eq!(report, "rendered");
 /// # }
 /// ```
-pub struct MemoLock<St, C: Codec = Raw> {
-    pub(crate) shared: Arc<Shared<St, C>>,
+pub struct MemoLock<C: Codec = Raw> {
+    pub(crate) shared: Arc<Shared<C>>,
     pub(crate) config: Config,
     /// Where callers at a limit wait for their turn, if they do.
     pub(crate) line: Option<Arc<Line>>,
 }
 
-impl<St: Store> MemoLock<St, Raw> {
+impl MemoLock<Raw> {
     /// Memoizes bytes under `tag` in `store`, with the default settings.
     ///
     /// # Panics
     ///
     /// If `tag` cannot be a [`Tag`]. For a tag that comes from outside the program use [`MemoLock::with_tag`].
-    pub fn new<T>(store: St, tag: T) -> Self
+    pub fn new<T>(store: impl Store, tag: T) -> Self
     where
         T: TryInto<Tag>,
         T::Error: Into<KeyError>,
@@ -72,19 +72,28 @@ impl<St: Store> MemoLock<St, Raw> {
 
     /// Memoizes bytes under a tag that has been checked already.
     #[must_use]
-    pub fn with_tag(store: St, tag: Tag) -> Self {
+    pub fn with_tag(store: impl Store, tag: Tag) -> Self {
+        Self::raw(store.into_any(), tag)
+    }
+
+    // Not generic: the core for bytes is compiled here, and not in every program.
+    fn raw(store: AnyStore, tag: Tag) -> Self {
+        Self::over(store, Raw, tag)
+    }
+}
+
+impl<C: Codec> MemoLock<C> {
+    pub(crate) fn over(store: AnyStore, codec: C, tag: Tag) -> Self {
         Self {
-            shared: Arc::new(Shared::new(store, Raw, tag)),
+            shared: Arc::new(Shared::new(store, codec, tag)),
             config: Config::DEFAULT,
             line: None,
         }
     }
-}
 
-impl<St: Store, C: Codec> MemoLock<St, C> {
     /// Memoizes what `codec` encodes instead, `Json` for instance, with the feature `serde`.
     #[must_use]
-    pub fn codec<D: Codec>(self, codec: D) -> MemoLock<St, D> {
+    pub fn codec<D: Codec>(self, codec: D) -> MemoLock<D> {
         let shared = Shared::new(self.shared.store.clone(), codec, self.shared.tag.clone());
         shared.set_stamps_all(self.shared.stamps_all());
         MemoLock {
@@ -198,8 +207,8 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         let address = self.address(id).map_err(Error::Key)?;
         let limits = &config.limits;
         let before = Path::current();
-        let is_own = before.leads_over::<St>(&address);
-        let path = before.to::<St>(&address);
+        let is_own = before.leads_over(&self.shared.store, &address);
+        let path = before.to(&self.shared.store, &address);
         let alone = |compute: F| compute_alone(|| compute(Lease::endless()));
         if self.shared.is_too_long(address.id(), limits.key) {
             return run_alone(path, alone(compute)).await;
@@ -303,7 +312,7 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
     }
 }
 
-impl<St: Clone, C: Codec> Clone for MemoLock<St, C> {
+impl<C: Codec> Clone for MemoLock<C> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -313,7 +322,7 @@ impl<St: Clone, C: Codec> Clone for MemoLock<St, C> {
     }
 }
 
-impl<St, C: Codec> fmt::Debug for MemoLock<St, C> {
+impl<C: Codec> fmt::Debug for MemoLock<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoLock")
             .field("tag", &self.shared.tag)

@@ -47,6 +47,7 @@ mod solo;
 mod stats;
 mod sync;
 mod table;
+mod tasks;
 
 pub use self::computed::Computed;
 #[cfg(feature = "http")]

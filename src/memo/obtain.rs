@@ -18,7 +18,7 @@ use super::table::Joined;
 use crate::codec::Codec;
 use crate::error::{Failure, StoreError};
 use crate::key::Address;
-use crate::store::Store;
+use crate::store::{BoxFuture, Store};
 
 /// How many times a caller joins again whose flight ended for no fault of a computation, as by an invalidation.
 const MAX_ROUNDS: u32 = 3;
@@ -66,9 +66,9 @@ impl Role {
     }
 }
 
-type MemoWaiter<V> = Waiter<Lead<V>, Arc<Outcome<V>>>;
+pub(super) type MemoWaiter<V> = Waiter<Lead<V>, Arc<Outcome<V>>>;
 
-impl<St: Store, C: Codec> Shared<St, C> {
+impl<C: Codec> Shared<C> {
     /// The value, where the store has it in this process. It may be stale.
     pub(crate) fn peek(&self, address: &Address, now: Instant) -> Option<C::Value> {
         let value = self.store.peek(address, now)?;
@@ -86,14 +86,14 @@ impl<St: Store, C: Codec> Shared<St, C> {
     /// Joins those who wait for a value that was not there, or leads them.
     ///
     /// Apart from [`look_up`](Self::look_up), because its future is many times as large and a hit does not need it.
-    pub(crate) fn obtain(
-        self: &Arc<Self>,
-        address: &Address,
-        config: &Config,
-        patience: &mut Patience,
-    ) -> impl Future<Output = Obtained<C::Value>> + Send {
+    pub(crate) fn obtain<'a>(
+        self: &'a Arc<Self>,
+        address: &'a Address,
+        config: &'a Config,
+        patience: &'a mut Patience,
+    ) -> BoxFuture<'a, Obtained<C::Value>> {
         let arrived = self.clock.tick();
-        self.wait(address, config, patience, arrived, Role::Candidate, None)
+        (self.tasks.wait)(self, address, config, patience, arrived, Role::Candidate, None)
     }
 
     /// Has whoever leads become one of those who wait again, for a value that is being made elsewhere: as what `role` says.
@@ -101,15 +101,15 @@ impl<St: Store, C: Codec> Shared<St, C> {
     /// `then` gets the lead once its flight cannot be deserted, to say [`defer`](Lead::defer), or whatever else becomes of
     /// it, then or later. It must not block. What is obtained may be another lead: nobody has resolved the promise, and it
     /// is to be tried once more.
-    pub(crate) fn step_down(
-        self: &Arc<Self>,
+    pub(crate) fn step_down<'a>(
+        self: &'a Arc<Self>,
         lead: Lead<C::Value>,
-        address: &Address,
-        config: &Config,
-        patience: &mut Patience,
+        address: &'a Address,
+        config: &'a Config,
+        patience: &'a mut Patience,
         role: Role,
         then: impl FnOnce(Lead<C::Value>),
-    ) -> impl Future<Output = Obtained<C::Value>> + Send {
+    ) -> BoxFuture<'a, Obtained<C::Value>> {
         let arrived = lead.arrived;
         let known = Config {
             limits: Limits::NONE,
@@ -118,10 +118,10 @@ impl<St: Store, C: Codec> Shared<St, C> {
         let place = self.join(address, &known, arrived, Past::default()).ok();
         let place = place.map(|waiter| role.of(waiter).of_leader());
         then(lead);
-        self.wait(address, config, patience, arrived, role, place)
+        (self.tasks.wait)(self, address, config, patience, arrived, role, place)
     }
 
-    async fn wait(
+    pub(super) async fn wait(
         self: &Arc<Self>,
         address: &Address,
         config: &Config,
@@ -235,7 +235,7 @@ impl<St: Store, C: Codec> Shared<St, C> {
         if let Some(flight) = started {
             let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, past);
             // In no span: it may outlast whoever has begun it.
-            tokio::spawn(keeper.run());
+            tokio::spawn((self.tasks.run)(keeper));
         }
         Ok(waiter)
     }

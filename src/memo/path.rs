@@ -10,6 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::key::Address;
+use crate::store::AnyStore;
 
 tokio::task_local! {
     static PATH: Path;
@@ -39,19 +40,19 @@ impl Path {
     }
 
     /// The path one step further.
-    pub(crate) fn to<St: 'static>(self, address: &Address) -> Self {
+    pub(crate) fn to(self, store: &AnyStore, address: &Address) -> Self {
         Self(Some(Arc::new(Step {
-            store: TypeId::of::<St>(),
+            store: store.kind(),
             address: address.clone(),
             before: self,
         })))
     }
 
     /// Whether that is on the path.
-    pub(crate) fn leads_over<St: 'static>(&self, address: &Address) -> bool {
+    pub(crate) fn leads_over(&self, store: &AnyStore, address: &Address) -> bool {
         let mut path = self;
         while let Some(step) = &path.0 {
-            if step.store == TypeId::of::<St>() && step.address == *address {
+            if step.store == store.kind() && step.address == *address {
                 return true;
             }
             path = &step.before;

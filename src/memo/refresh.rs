@@ -13,9 +13,8 @@ use super::outcome::Past;
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
-use crate::store::Store;
 
-impl<St: Store, C: Codec> Shared<St, C> {
+impl<C: Codec> Shared<C> {
     /// Has `seen`, which is stored at `address`, computed anew, unless somebody in the cluster does so already.
     ///
     /// `is_same` tells `seen` from what others may have put in its place meanwhile, and so does `version` in this process. What `start`
@@ -44,24 +43,25 @@ impl<St: Store, C: Codec> Shared<St, C> {
             version,
             not_before: None,
         };
+        let refresh = (self.tasks.refresh)(keeper, waiter, Box::new(is_same), Box::new(start));
         let refresh = async move {
             // All of it, or it would end here.
             let mut running = running;
-            running.not_before = keeper.refresh(waiter, is_same, start).await;
+            running.not_before = refresh.await;
         };
         tokio::spawn(refresh);
     }
 }
 
 /// A refresh under way. One that is cancelled or panics is over as well.
-struct Running<St, C: Codec> {
-    shared: Arc<Shared<St, C>>,
+struct Running<C: Codec> {
+    shared: Arc<Shared<C>>,
     address: Address,
     version: u64,
     not_before: Option<Instant>,
 }
 
-impl<St, C: Codec> Drop for Running<St, C> {
+impl<C: Codec> Drop for Running<C> {
     fn drop(&mut self) {
         self.shared.refreshes.end(&self.address, self.version, self.not_before);
     }

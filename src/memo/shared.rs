@@ -17,18 +17,19 @@ use super::outcome::Outcome;
 use super::refreshes::Refreshes;
 use super::stats::Counters;
 use super::table::Table;
+use super::tasks::Tasks;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Readable, Tag};
-use crate::store::Value;
+use crate::store::{AnyStore, Value};
 use crate::throttle::Throttle;
 
 /// How many values are computed anew at once while what is stored goes on answering.
 #[cfg(feature = "http")]
 const MOST_REFRESHES: usize = 256;
 
-pub(crate) struct Shared<St, C: Codec> {
-    pub(crate) store: St,
+pub(crate) struct Shared<C: Codec> {
+    pub(crate) store: AnyStore,
     pub(crate) codec: C,
     pub(crate) tag: Tag,
     pub(crate) table: Table<Lead<C::Value>, Arc<Outcome<C::Value>>>,
@@ -46,6 +47,7 @@ pub(crate) struct Shared<St, C: Codec> {
     pub(crate) counters: Arc<Counters>,
     /// Whether values without tags have stamps as well.
     stamps_all: AtomicBool,
+    pub(super) tasks: Tasks<C>,
     warnings: Warnings,
 }
 
@@ -59,8 +61,8 @@ struct Warnings {
     itself: AtomicBool,
 }
 
-impl<St, C: Codec> Shared<St, C> {
-    pub(crate) fn new(store: St, codec: C, tag: Tag) -> Self {
+impl<C: Codec> Shared<C> {
+    pub(crate) fn new(store: AnyStore, codec: C, tag: Tag) -> Self {
         let counters = Arc::new(Counters::new(&tag));
         Self {
             store,
@@ -78,6 +80,7 @@ impl<St, C: Codec> Shared<St, C> {
             orphans: Arc::new(Orphans::new(Arc::clone(&counters))),
             counters,
             stamps_all: AtomicBool::new(false),
+            tasks: Tasks::new(),
             warnings: Warnings::default(),
         }
     }

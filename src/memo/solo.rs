@@ -13,12 +13,11 @@ use super::outcome::Past;
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
-use crate::store::Store;
 
 /// One of an address at a time needs no number.
 const VERSION: u64 = 0;
 
-impl<St: Store, C: Codec> Shared<St, C> {
+impl<C: Codec> Shared<C> {
     /// The lead, where nothing is stored at `address` and nobody in the cluster computes it. Waits for the store, and for
     /// nobody's computation.
     ///
@@ -34,10 +33,11 @@ impl<St: Store, C: Codec> Shared<St, C> {
             shared: Arc::clone(self),
             address: address.clone(),
         };
+        let solo = (self.tasks.solo)(keeper);
         let solo = async move {
             // All of it, or it would end here.
             let _running = running;
-            keeper.solo().await;
+            solo.await;
         };
         tokio::spawn(solo);
         match waiter.await {
@@ -53,12 +53,12 @@ impl<St: Store, C: Codec> Shared<St, C> {
 }
 
 /// A computation under way. One that is cancelled or panics is over as well.
-struct Running<St, C: Codec> {
-    shared: Arc<Shared<St, C>>,
+struct Running<C: Codec> {
+    shared: Arc<Shared<C>>,
     address: Address,
 }
 
-impl<St, C: Codec> Drop for Running<St, C> {
+impl<C: Codec> Drop for Running<C> {
     fn drop(&mut self) {
         self.shared.solos.end(&self.address, VERSION, None);
     }

@@ -30,7 +30,6 @@ use super::stored_response::StoredResponse;
 use crate::error::BoxError;
 use crate::key::{Address, Key};
 use crate::memo::{AtLimit, Lead, Obtained, Turn};
-use crate::store::Store;
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
@@ -43,7 +42,7 @@ const MIN_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
-impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+impl<K: Send + Sync + 'static> Settings<K> {
     pub(crate) fn is_too_long(&self, key: &Key) -> bool {
         let memo = &self.memo;
         memo.shared.is_too_long(key.as_str(), memo.config.limits.key)
@@ -261,7 +260,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
         lead: Lead<Arc<StoredResponse>>,
         request: &mut Request<B>,
         miss: Miss,
-    ) -> Computation<St> {
+    ) -> Computation {
         let Miss {
             place,
             stale,

@@ -17,14 +17,13 @@ use super::policy::groups;
 use super::policy::invalidation::{has_changed, locations};
 use super::settings::Settings;
 use crate::key::{Address, Label};
-use crate::store::Store;
 
 /// An unsafe request under way.
 ///
 /// One that ends without an answer, because its client has hung up or the inner service failed, may have changed
 /// something all the same: dropping this makes its target out of date.
-pub(crate) struct Change<Q, St: Store, K: KeyExtractor<Q>> {
-    settings: Arc<Settings<St, K>>,
+pub(crate) struct Change<Q, K: KeyExtractor<Q>> {
+    settings: Arc<Settings<K>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -35,8 +34,8 @@ pub(crate) struct Change<Q, St: Store, K: KeyExtractor<Q>> {
     body: PhantomData<fn(Q)>,
 }
 
-impl<Q, St: Store, K: KeyExtractor<Q>> Change<Q, St, K> {
-    pub(crate) fn new(settings: &Arc<Settings<St, K>>, request: &Request<Q>) -> Self {
+impl<Q, K: KeyExtractor<Q>> Change<Q, K> {
+    pub(crate) fn new(settings: &Arc<Settings<K>>, request: &Request<Q>) -> Self {
         let mut change = Self {
             settings: Arc::clone(settings),
             method: request.method().clone(),
@@ -107,7 +106,7 @@ impl<Q, St: Store, K: KeyExtractor<Q>> Change<Q, St, K> {
     }
 }
 
-impl<Q, St: Store, K: KeyExtractor<Q>> Drop for Change<Q, St, K> {
+impl<Q, K: KeyExtractor<Q>> Drop for Change<Q, K> {
     fn drop(&mut self) {
         if self.settled {
             return;
@@ -120,7 +119,7 @@ impl<Q, St: Store, K: KeyExtractor<Q>> Drop for Change<Q, St, K> {
     }
 }
 
-async fn invalidate_labels<St: Store, K>(settings: &Settings<St, K>, labels: &[Label]) {
+async fn invalidate_labels<K>(settings: &Settings<K>, labels: &[Label]) {
     let shared = &settings.memo.shared;
     if !labels.is_empty()
         && let Err(error) = shared.invalidate_labels(labels).await
@@ -129,7 +128,7 @@ async fn invalidate_labels<St: Store, K>(settings: &Settings<St, K>, labels: &[L
     }
 }
 
-async fn invalidate<St: Store, K>(settings: &Settings<St, K>, addresses: Vec<Address>) {
+async fn invalidate<K>(settings: &Settings<K>, addresses: Vec<Address>) {
     for address in addresses {
         settings.markers.remove(&address);
         if let Err(error) = settings.memo.shared.invalidate(&address).await {

@@ -34,11 +34,10 @@ use super::stored_response::StoredResponse;
 use crate::attached::attached;
 use crate::error::BoxError;
 use crate::memo::{Lead, Presence, Present};
-use crate::store::Store;
 
 /// What a computation needs to know besides the request and the service.
-pub(crate) struct Computation<St> {
-    pub(crate) judge: Judge<St>,
+pub(crate) struct Computation {
+    pub(crate) judge: Judge,
     pub(crate) lead: Lead<Arc<StoredResponse>>,
     pub(crate) method: Method,
     /// The request's fields, for `Vary`. They are never stored.
@@ -59,7 +58,7 @@ pub(crate) struct Computation<St> {
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
-impl<St: Store> Computation<St> {
+impl Computation {
     /// Starts the task and waits for the head of the response.
     pub(crate) async fn run<S, ReqBody, ResBody>(
         mut self,

@@ -36,7 +36,6 @@ use super::stored_response::{Meta, StoredResponse};
 use crate::error::BoxError;
 use crate::key::Address;
 use crate::memo::{Lead, Settled};
-use crate::store::Store;
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
@@ -93,7 +92,7 @@ impl Asker {
     }
 }
 
-impl<St> Judge<St> {
+impl Judge {
     /// Remembers that there was nothing for others like the one who asked.
     pub(super) fn remember_refusal(&self, is_error: bool) {
         let (narrow, time) = match self.asker {
@@ -110,7 +109,7 @@ impl<St> Judge<St> {
     }
 }
 
-impl<St: Store> Judge<St> {
+impl Judge {
     /// Ends a computation whose response is for its own request only.
     pub(super) fn pass(&self, lead: Lead<Arc<StoredResponse>>, reason: Reason, status: StatusCode) -> Settled {
         let is_error = status.is_client_error() || status.is_server_error();
@@ -181,7 +180,7 @@ fn no_record() -> StoredResponse {
     StoredResponse::new(StatusCode::OK, HeaderMap::new(), Bytes::new(), None, meta)
 }
 
-impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+impl<K: Send + Sync + 'static> Settings<K> {
     /// Whether requests like this one are known to have had a response in common.
     pub(crate) fn has_record(&self, address: &Address, narrow: &Narrow) -> bool {
         let seen = self.permissions.seen(address, Instant::now());

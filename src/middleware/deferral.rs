@@ -27,7 +27,6 @@ use super::settings::Settings;
 use super::stored_response::StoredResponse;
 use crate::error::BoxError;
 use crate::memo::{Lead, Obtained, Patience, Role};
-use crate::store::Store;
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
@@ -76,7 +75,7 @@ fn timed_out<B>(waited_for: &WaitedFor) -> Response<MemoBody<B>> {
     }
 }
 
-impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+impl<K: Send + Sync + 'static> Settings<K> {
     /// Whether handlers may leave a response to somebody else.
     pub(super) fn may_defer(&self) -> bool {
         self.memo.config.requests

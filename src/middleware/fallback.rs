@@ -18,7 +18,6 @@ use super::policy::freshness::Terms;
 use super::replay;
 use super::stored_response::StoredResponse;
 use crate::memo::Lead;
-use crate::store::Store;
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
@@ -59,7 +58,7 @@ impl Drop for Breakable {
     }
 }
 
-impl<St> Computation<St> {
+impl Computation {
     /// There is no response.
     pub(super) fn give_up(self) {
         match self.judge.asker {
@@ -73,7 +72,7 @@ impl<St> Computation<St> {
     }
 }
 
-impl<St> Computation<St> {
+impl Computation {
     /// What those who wait get in place of an error that is the second failure in a row.
     pub(super) fn of_error<E: 'static>(&self, error: &E, started: Instant) -> Option<Arc<StoredResponse>> {
         let mapper = self.judge.rules.share_errors.as_ref()?;
@@ -88,7 +87,7 @@ impl<St> Computation<St> {
     }
 }
 
-impl<St: Store> Computation<St> {
+impl Computation {
     /// Everybody gets what is stored, the leader's client too.
     pub(super) fn stand_in<ResBody, E>(
         self,
@@ -110,9 +109,9 @@ impl<St: Store> Computation<St> {
 }
 
 /// Tells those who wait that what is stored may stand in for a computation that panicked.
-pub(super) struct StaleOnPanic<St>(pub(super) Option<Computation<St>>);
+pub(super) struct StaleOnPanic(pub(super) Option<Computation>);
 
-impl<St> Drop for StaleOnPanic<St> {
+impl Drop for StaleOnPanic {
     fn drop(&mut self) {
         if let Some(computation) = self.0.take()
             && std::thread::panicking()

@@ -10,7 +10,6 @@ use super::settings::Settings;
 use super::stored_response::StoredResponse;
 use super::vary_index::Known;
 use crate::key::Address;
-use crate::store::Store;
 
 /// How often one request finds that the response varies by something else than was known, before it goes its own way.
 const MAX_LESSONS: usize = 3;
@@ -44,7 +43,7 @@ impl Place {
     }
 }
 
-impl<St: Store, K> Settings<St, K> {
+impl<K> Settings<K> {
     /// The response to a request with these fields, where the store has it in this process and it is fresh; with its
     /// place, unless that is the first variant's.
     pub(crate) fn peek(

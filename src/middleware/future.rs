@@ -13,8 +13,7 @@ use super::body::MemoBody;
 use super::cache_status::Forwarded;
 use super::control::MemoControl;
 use super::told_key::ToldKey;
-
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+use crate::store::BoxFuture;
 
 /// Where a request has got to.
 ///
@@ -22,7 +21,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// it needs to wait, and not what it needed to ask Redis, or would need to lead.
 pub(crate) enum Step<T> {
     Done(T),
-    Then(BoxFuture<Self>),
+    Then(BoxFuture<'static, Self>),
 }
 
 impl<T> Step<T> {
@@ -61,7 +60,7 @@ pin_project! {
     {
         Ready { response: Option<Response<MemoBody<ResBody>>> },
         Direct { #[pin] direct: Direct<S, ReqBody> },
-        Core { future: BoxFuture<Step<Result<Response<MemoBody<ResBody>>, S::Error>>> },
+        Core { future: BoxFuture<'static, Step<Result<Response<MemoBody<ResBody>>, S::Error>>> },
     }
 }
 

@@ -17,11 +17,10 @@ use super::policy::response::{Head, Reason, ResponseRules, Sharing, Unconfirmed,
 use super::stored_response::{Form, StoredResponse};
 use crate::key::Address;
 use crate::memo::{Limit, Past, Shared};
-use crate::store::Store;
 
 /// What decides whether a response is shared, and who is told.
-pub(crate) struct Judge<St> {
-    pub(crate) shared: Arc<Shared<St, Form>>,
+pub(crate) struct Judge {
+    pub(crate) shared: Arc<Shared<Form>>,
     pub(crate) markers: Arc<Markers>,
     pub(crate) address: Address,
     pub(crate) rules: ResponseRules,
@@ -32,7 +31,7 @@ pub(crate) struct Judge<St> {
     pub(crate) demand: Option<DemandOf>,
 }
 
-impl<St: Store> Judge<St> {
+impl Judge {
     pub(super) fn at_head(
         &self,
         method: &Method,

@@ -23,7 +23,7 @@ use super::settings::Settings;
 use super::stored_response::Form;
 use crate::key::{KeyError, Tag};
 use crate::memo::{AtLimit, MemoLock, Stats};
-use crate::store::Store;
+use crate::store::{AnyStore, Store};
 
 /// Makes any number of identical requests, on any number of machines, cost one call of the inner service.
 ///
@@ -45,11 +45,11 @@ use crate::store::Store;
 ///     .route("/report/{id}", get(|| async { "rendered" }))
 ///     .layer(MemoLockLayer::new(store, "report").ttl(Duration::from_secs(30)));
 /// ```
-pub struct MemoLockLayer<St, K = UriKey> {
-    settings: Settings<St, K>,
+pub struct MemoLockLayer<K = UriKey> {
+    settings: Settings<K>,
 }
 
-impl<St: Store> MemoLockLayer<St> {
+impl MemoLockLayer {
     /// How long a body may be, unless told otherwise, to be shared: 8 MiB.
     pub const DEFAULT_MAX_BODY: u64 = ResponseRules::DEFAULT_MAX_BODY;
 
@@ -64,7 +64,7 @@ impl<St: Store> MemoLockLayer<St> {
     /// # Panics
     ///
     /// If `tag` cannot be a [`Tag`]. For a tag that comes from outside the program use [`MemoLockLayer::with_tag`].
-    pub fn new<T>(store: St, tag: T) -> Self
+    pub fn new<T>(store: impl Store, tag: T) -> Self
     where
         T: TryInto<Tag>,
         T::Error: Into<KeyError>,
@@ -74,9 +74,13 @@ impl<St: Store> MemoLockLayer<St> {
 
     /// A layer over `store` under a tag that has been checked already.
     #[must_use]
-    pub fn with_tag(store: St, tag: Tag) -> Self {
+    pub fn with_tag(store: impl Store, tag: Tag) -> Self {
+        Self::over(store.into_any(), tag)
+    }
+
+    pub(super) fn over(store: AnyStore, tag: Tag) -> Self {
         let settings = Settings {
-            memo: MemoLock::with_tag(store, tag).codec(Form::binary()).tagged(),
+            memo: MemoLock::over(store, Form::binary(), tag).tagged(),
             key: UriKey::default(),
             key_headers: Arc::default(),
             requests: RequestRules::default(),
@@ -93,7 +97,7 @@ impl<St: Store> MemoLockLayer<St> {
     }
 }
 
-impl<St: Store, K> MemoLockLayer<St, K> {
+impl<K> MemoLockLayer<K> {
     /// How long a lock lasts unless renewed, which the leader does every third of that; a leader that dies is
     /// succeeded after at most this time. Defaults to 5 seconds; less than 100 milliseconds counts as 100
     /// milliseconds.
@@ -237,19 +241,18 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     }
 }
 
-impl<S, St, K> Layer<S> for MemoLockLayer<St, K>
+impl<S, K> Layer<S> for MemoLockLayer<K>
 where
-    St: Store,
     K: Clone,
 {
-    type Service = MemoLockService<S, St, K>;
+    type Service = MemoLockService<S, K>;
 
     fn layer(&self, inner: S) -> Self::Service {
         MemoLockService::new(inner, Arc::new(self.settings.clone()), Methods::of(&self.settings))
     }
 }
 
-impl<St: Clone, K: Clone> Clone for MemoLockLayer<St, K> {
+impl<K: Clone> Clone for MemoLockLayer<K> {
     fn clone(&self) -> Self {
         Self {
             settings: self.settings.clone(),
@@ -257,7 +260,7 @@ impl<St: Clone, K: Clone> Clone for MemoLockLayer<St, K> {
     }
 }
 
-impl<St, K> fmt::Debug for MemoLockLayer<St, K> {
+impl<K> fmt::Debug for MemoLockLayer<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoLockLayer")
             .field("memo", &self.settings.memo)

@@ -82,7 +82,7 @@ impl Markers {
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
-impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+impl<K: Send + Sync + 'static> Settings<K> {
     /// A marker was found in the store.
     pub(crate) fn learn_marker(&self, address: &Address) {
         // What the store does not say is how long it still stands there.
@@ -179,7 +179,7 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
 }
 
 /// The marker to remove, byte for byte: where everything has a stamp, the one that is there.
-async fn stored_marker<St: Store>(shared: &Shared<St, Form>, address: &Address) -> Result<Option<Value>, StoreError> {
+async fn stored_marker(shared: &Shared<Form>, address: &Address) -> Result<Option<Value>, StoreError> {
     if !shared.stamps_all() {
         let marker = Arc::new(StoredResponse::marker());
         return Ok(Some(Value::native(address, &shared.codec, marker)));

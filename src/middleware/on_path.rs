@@ -4,20 +4,21 @@ use http::{Extensions, Request};
 
 use crate::key::Address;
 use crate::memo::Path;
+use crate::store::AnyStore;
 
 /// Marks a request that a layer has seen to, for those beneath it.
 #[derive(Clone)]
 struct OnPath(Path);
 
 /// Whether the request, or what it is part of, has been at `address` before.
-pub(super) fn has_been_at<St: 'static>(extensions: &Extensions, address: &Address) -> bool {
+pub(super) fn has_been_at(extensions: &Extensions, store: &AnyStore, address: &Address) -> bool {
     let mark = extensions.get::<OnPath>();
-    mark.is_some_and(|OnPath(path)| path.leads_over::<St>(address)) || Path::current().leads_over::<St>(address)
+    mark.is_some_and(|OnPath(path)| path.leads_over(store, address)) || Path::current().leads_over(store, address)
 }
 
 /// Marks a request that is seen to at `address` from here on.
-pub(super) fn mark<St: 'static, B>(request: &mut Request<B>, address: &Address) {
-    let path = path(request.extensions()).to::<St>(address);
+pub(super) fn mark<B>(request: &mut Request<B>, store: &AnyStore, address: &Address) {
+    let path = path(request.extensions()).to(store, address);
     request.extensions_mut().insert(OnPath(path));
 }
 

@@ -19,12 +19,11 @@ use super::refusal::not_stored;
 use super::replay;
 use super::settings::Settings;
 use crate::key::Address;
-use crate::store::Store;
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
-impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+impl<K: Send + Sync + 'static> Settings<K> {
     /// A stored response for a request that must not wait for another, nor lead others.
     pub(crate) fn read<S, B, ResBody>(
         self: Arc<Self>,

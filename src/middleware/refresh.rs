@@ -24,7 +24,6 @@ use super::replay;
 use super::settings::Settings;
 use super::stored_response::StoredResponse;
 use crate::error::BoxError;
-use crate::store::Store;
 
 /// What a stored response is to a request.
 pub(crate) enum Use {
@@ -36,7 +35,7 @@ pub(crate) enum Use {
     Stale,
 }
 
-impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+impl<K: Send + Sync + 'static> Settings<K> {
     /// Whether a fresh response is to be computed anew already.
     pub(crate) fn is_early(&self, stored: &StoredResponse, now: Instant) -> bool {
         let beta = self.responses.early_refresh;

@@ -16,7 +16,7 @@ pub(crate) struct Reservation {
 
 impl Reservation {
     /// Out of `most` bytes for all recordings.
-    pub(crate) fn new<St, C: Codec>(shared: &Shared<St, C>, most: u64) -> Self {
+    pub(crate) fn new<C: Codec>(shared: &Shared<C>, most: u64) -> Self {
         Self {
             counters: Arc::clone(&shared.counters),
             room: Arc::clone(&shared.recording_room),

@@ -25,7 +25,6 @@ use super::settings::Settings;
 use super::told_key::ToldKey;
 use crate::error::BoxError;
 use crate::key::Address;
-use crate::store::Store;
 
 /// Shares responses among identical requests. Made by a [`MemoLockLayer`](super::MemoLockLayer).
 ///
@@ -35,15 +34,15 @@ use crate::store::Store;
 /// inner service, because it leads or bypasses the layer, waits for its readiness first, in the response future. So a
 /// `ConcurrencyLimit`, a `Buffer` or a `LoadShed` beneath the layer works as ever, and a layer above does not see how
 /// busy the inner service is.
-pub struct MemoLockService<S, St, K> {
+pub struct MemoLockService<S, K> {
     inner: S,
-    settings: Arc<Settings<St, K>>,
+    settings: Arc<Settings<K>>,
     /// Of a layer for gRPC: whatever is not a call of one of them passes untouched.
-    methods: Option<Arc<Methods<St, K>>>,
+    methods: Option<Arc<Methods<K>>>,
 }
 
-impl<S, St, K> MemoLockService<S, St, K> {
-    pub(crate) fn new(inner: S, settings: Arc<Settings<St, K>>, methods: Option<Arc<Methods<St, K>>>) -> Self {
+impl<S, K> MemoLockService<S, K> {
+    pub(crate) fn new(inner: S, settings: Arc<Settings<K>>, methods: Option<Arc<Methods<K>>>) -> Self {
         Self {
             inner,
             settings,
@@ -67,7 +66,7 @@ impl<S, St, K> MemoLockService<S, St, K> {
     }
 }
 
-impl<S: Clone, St, K> Clone for MemoLockService<S, St, K> {
+impl<S: Clone, K> Clone for MemoLockService<S, K> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
@@ -77,7 +76,7 @@ impl<S: Clone, St, K> Clone for MemoLockService<S, St, K> {
     }
 }
 
-impl<S: fmt::Debug, St, K> fmt::Debug for MemoLockService<S, St, K> {
+impl<S: fmt::Debug, K> fmt::Debug for MemoLockService<S, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoLockService")
             .field("inner", &self.inner)
@@ -85,12 +84,11 @@ impl<S: fmt::Debug, St, K> fmt::Debug for MemoLockService<S, St, K> {
     }
 }
 
-impl<S, St, K, ReqBody, ResBody> Service<Request<ReqBody>> for MemoLockService<S, St, K>
+impl<S, K, ReqBody, ResBody> Service<Request<ReqBody>> for MemoLockService<S, K>
 where
     S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
-    St: Store,
     K: KeyExtractor<ReqBody>,
     K::Body: Send + 'static,
     ReqBody: Body + Send + 'static,
@@ -159,7 +157,7 @@ where
         };
         told.as_ref().inspect(|told| told.set(&key));
         let address = Address::of(&settings.memo.shared.tag, key);
-        if on_path::has_been_at::<St>(request.extensions(), &address) {
+        if on_path::has_been_at(request.extensions(), &settings.memo.shared.store, &address) {
             // What the response has to say is for the layer that has seen to the request.
             settings.memo.shared.asks_for_itself(&address);
             return ResponseFuture::untouched(self.inner.clone(), settings.key.pass(request));
@@ -179,7 +177,7 @@ where
                     return ResponseFuture::ready(replay::hit(stored, now, settings.cache_status)).telling(told);
                 }
                 let mut request = settings.key.pass(request);
-                on_path::mark::<St, _>(&mut request, &address);
+                on_path::mark(&mut request, &settings.memo.shared.store, &address);
                 let place = place.unwrap_or_else(|| Place::first(&address));
                 let asker = Asker::known(narrow);
                 let hit = settings.refresh(self.inner.clone(), request, place, stored, asker);
@@ -187,7 +185,7 @@ where
             }
         }
         let mut request = settings.key.pass(request);
-        on_path::mark::<St, _>(&mut request, &address);
+        on_path::mark(&mut request, &settings.memo.shared.store, &address);
         let settings = Arc::clone(settings);
         match collapses {
             true => ResponseFuture::core(settings.answer(self.inner.clone(), request, address, narrow, can_lead)),
@@ -197,7 +195,7 @@ where
     }
 }
 
-impl<S, St, K> MemoLockService<S, St, K> {
+impl<S, K> MemoLockService<S, K> {
     /// There is no stored response that the request could have.
     fn unread<ReqBody, ResBody>(&self, request: Request<ReqBody>, narrow: Narrow) -> ResponseFuture<S, K::Body, ResBody>
     where

@@ -22,8 +22,8 @@ const HEADERS: &str = "headers:sha256";
 
 /// The settings of a [`MemoLockLayer`](super::MemoLockLayer), with its core.
 #[derive(Clone)]
-pub(crate) struct Settings<St, K> {
-    pub(crate) memo: MemoLock<St, Form>,
+pub(crate) struct Settings<K> {
+    pub(crate) memo: MemoLock<Form>,
     pub(crate) key: K,
     /// Fields that are part of the key besides what the extractor makes.
     pub(crate) key_headers: Arc<[HeaderName]>,
@@ -42,9 +42,9 @@ pub(crate) struct Settings<St, K> {
     pub(crate) methods: Option<Arc<[GrpcMethod]>>,
 }
 
-impl<St, K> Settings<St, K> {
+impl<K> Settings<K> {
     /// The same, with another key.
-    pub(crate) fn with_key<L>(self, key: L) -> Settings<St, L> {
+    pub(crate) fn with_key<L>(self, key: L) -> Settings<L> {
         Settings {
             memo: self.memo,
             key,

@@ -15,9 +15,8 @@ use super::policy::response::{Reason, Sharing};
 use super::policy::vary::{self, Vary};
 use super::recording::{Recorded, Recorder};
 use crate::error::BoxError;
-use crate::store::Store;
 
-impl<St: Store> Computation<St> {
+impl Computation {
     pub(super) async fn record<ResBody>(
         self,
         recorder: Recorder<ResBody>,

@@ -27,7 +27,6 @@ use super::recording::{Part, Recorder};
 use super::reservation::Reservation;
 use super::stored_response::StoredResponse;
 use crate::memo::{Presence, Present};
-use crate::store::Store;
 
 /// The body of a response that is still coming.
 pub(crate) struct Underway {
@@ -108,7 +107,7 @@ impl Following {
     }
 }
 
-impl<St: Store> Computation<St> {
+impl Computation {
     /// What followers get of the response while `recorder` records it, unless they have to wait for the end.
     pub(super) fn preview<B>(
         &self,

@@ -17,12 +17,11 @@ use super::settings::Settings;
 use super::told_key::ToldKey;
 use crate::error::BoxError;
 use crate::key::Address;
-use crate::store::Store;
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
-impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
+impl<K: Send + Sync + 'static> Settings<K> {
     /// Reads the body for the key; then hit, follow or lead.
     pub(crate) fn answer_with_body<S, ReqBody, ResBody>(
         self: Arc<Self>,
@@ -57,12 +56,12 @@ impl<St: Store, K: Send + Sync + 'static> Settings<St, K> {
             };
             told.inspect(|told| told.set(&key));
             let address = Address::of(&self.memo.shared.tag, key);
-            if on_path::has_been_at::<St>(request.extensions(), &address) {
+            if on_path::has_been_at(request.extensions(), &self.memo.shared.store, &address) {
                 self.memo.shared.asks_for_itself(&address);
                 return Step::then(async move { Step::Done(Direct::new(service, request, None).untouched().await) });
             }
             self.ask(&address);
-            on_path::mark::<St, _>(&mut request, &address);
+            on_path::mark(&mut request, &self.memo.shared.store, &address);
             // The body is read: the key covers it.
             let can_lead = true;
             let looking = self.answer(service, request, address, Narrow::default(), can_lead);

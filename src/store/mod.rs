@@ -34,6 +34,7 @@
 //! Implement the trait; `examples/custom_store.rs` is a complete one, without generations. The suite that runs on every
 //! store of this crate is in `tests/it/contract.rs`.
 
+mod any;
 mod envelope;
 #[cfg(feature = "memory")]
 mod memory;
@@ -48,6 +49,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(crate) use self::any::BoxFuture;
+pub use self::any::{AnyStore, AnyWatch};
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryWatch};
 #[cfg(all(fuzzing, feature = "redis"))]
@@ -293,6 +296,14 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// lives.
     fn epoch(&self) -> u64 {
         0
+    }
+
+    /// The same store behind a pointer, as [`MemoLock`](crate::MemoLock) and the layers keep it.
+    ///
+    /// A crate that has a store of its own may write the default once more: the futures of the store are then compiled
+    /// into that crate, and not into every program that uses it. Defaults to `AnyStore::new(self)`.
+    fn into_any(self) -> AnyStore {
+        AnyStore::new(self)
     }
 }
 

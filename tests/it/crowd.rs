@@ -23,7 +23,7 @@ struct Outcome {
 }
 
 /// All ask at once, and nobody's computation ends before all have asked.
-async fn gather(memo: &MemoLock<MemoryStore>) -> Outcome {
+async fn gather(memo: &MemoLock) -> Outcome {
     let (runs, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
@@ -64,7 +64,7 @@ async fn gather(memo: &MemoLock<MemoryStore>) -> Outcome {
     }
 }
 
-fn memo() -> MemoLock<MemoryStore> {
+fn memo() -> MemoLock {
     MemoLock::new(MemoryStore::new(), "crowd")
 }
 

@@ -77,7 +77,7 @@ fn value(value: &'static str) -> Ready<Result<Bytes, Infallible>> {
     ready(Ok(Bytes::from(value)))
 }
 
-fn memo<St: Store>(store: St) -> MemoLock<St> {
+fn memo<St: Store>(store: St) -> MemoLock {
     MemoLock::new(store, "t").lease(LEASE)
 }
 

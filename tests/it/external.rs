@@ -38,20 +38,20 @@ impl World {
         }
     }
 
-    fn node(&self) -> MemoLock<MemoryStore> {
+    fn node(&self) -> MemoLock {
         MemoLock::new(self.store.clone(), "report")
             .lease(LEASE)
             .wait_timeout(WAIT)
     }
 
-    fn ask(&self, memo: &MemoLock<MemoryStore>) -> JoinHandle<Answer> {
+    fn ask(&self, memo: &MemoLock) -> JoinHandle<Answer> {
         self.ask_with(memo, |_| Ok(()))
     }
 
     /// Asks for the value. `request` knows how many have started work before.
     fn ask_with(
         &self,
-        memo: &MemoLock<MemoryStore>,
+        memo: &MemoLock,
         request: impl Fn(usize) -> Result<(), String> + Send + Sync + 'static,
     ) -> JoinHandle<Answer> {
         let (memo, begun) = (memo.clone(), self.begun);

@@ -13,20 +13,20 @@ use crate::support::{Member, RedisServer, eventually, resolve_from_python, withi
 const LONG: Duration = Duration::from_secs(20);
 
 /// A node of ours.
-async fn node(redis: &RedisServer) -> MemoLock<RedisStore> {
+async fn node(redis: &RedisServer) -> MemoLock {
     let store = RedisStore::connect(&redis.url()).await.expect("a store");
     MemoLock::new(store, "t").lease(LONG).wait_timeout(LONG)
 }
 
 /// Asks a node that is not to compute.
-fn wait_at(node: &MemoLock<RedisStore>, id: &str) -> JoinHandle<Result<Bytes, Error<&'static str>>> {
+fn wait_at(node: &MemoLock, id: &str) -> JoinHandle<Result<Bytes, Error<&'static str>>> {
     let (node, id) = (node.clone(), id.to_owned());
     tokio::spawn(async move { node.get_or_compute(id, || async { Err("computed here") }).await })
 }
 
 /// Asks a node that computes what it is then told.
 async fn lead_at(
-    node: &MemoLock<RedisStore>,
+    node: &MemoLock,
     id: &str,
 ) -> (
     JoinHandle<Result<Bytes, Error<String>>>,

@@ -28,7 +28,7 @@ use crate::support::within;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn memo() -> MemoLockLayer<MemoryStore> {
+fn memo() -> MemoLockLayer {
     MemoLockLayer::new(MemoryStore::new(), "guide").ttl(60 * SECOND)
 }
 
@@ -77,11 +77,7 @@ fn ask(app: &Router, fields: &[(HeaderName, &'static str)]) -> impl Future<Outpu
     }
 }
 
-async fn asked(
-    app: &Router,
-    fields: &[(HeaderName, &'static str)],
-    layer: &MemoLockLayer<MemoryStore>,
-) -> Response<Bytes> {
+async fn asked(app: &Router, fields: &[(HeaderName, &'static str)], layer: &MemoLockLayer) -> Response<Bytes> {
     let answer = ask(app, fields).await;
     layer.drained().await;
     answer

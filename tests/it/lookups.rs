@@ -71,7 +71,7 @@ impl Store for Elsewhere {
     }
 }
 
-fn ask(memo: &MemoLock<Elsewhere>, value: &'static str) -> JoinHandle<Result<Bytes, Error<Infallible>>> {
+fn ask(memo: &MemoLock, value: &'static str) -> JoinHandle<Result<Bytes, Error<Infallible>>> {
     let memo = memo.clone();
     tokio::spawn(async move { memo.get_or_compute("a", move || async move { Ok(value.into()) }).await })
 }
@@ -84,7 +84,7 @@ async fn settle() {
 }
 
 /// A value that is stored, and a process that is busy with so many look-ups of others that it collapses them.
-async fn stored(value: &'static str) -> (Elsewhere, MemoLock<Elsewhere>, Crowd) {
+async fn stored(value: &'static str) -> (Elsewhere, MemoLock, Crowd) {
     let store = Elsewhere::new();
     let memo = MemoLock::new(store.clone(), "t");
     store.gate.add_permits(1);
@@ -98,7 +98,7 @@ async fn stored(value: &'static str) -> (Elsewhere, MemoLock<Elsewhere>, Crowd) 
 struct Crowd(Vec<JoinHandle<()>>);
 
 impl Crowd {
-    async fn new(memo: &MemoLock<Elsewhere>) -> Self {
+    async fn new(memo: &MemoLock) -> Self {
         let look = |n: usize| {
             let memo = memo.clone();
             tokio::spawn(async move { drop(memo.get(format!("crowd {n}")).await) })

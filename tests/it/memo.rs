@@ -13,7 +13,7 @@ use tower_memolock::{Address, Error, Key, MemoLock, MemoryStore, Store, Tag};
 
 const LEASE: Duration = Duration::from_secs(2);
 
-fn node(store: &MemoryStore) -> MemoLock<MemoryStore> {
+fn node(store: &MemoryStore) -> MemoLock {
     MemoLock::new(store.clone(), "likes").lease(LEASE)
 }
 
@@ -42,11 +42,7 @@ impl Work {
     }
 }
 
-fn ask(
-    memo: &MemoLock<MemoryStore>,
-    work: &Work,
-    value: &'static str,
-) -> tokio::task::JoinHandle<Result<Bytes, Error<Infallible>>> {
+fn ask(memo: &MemoLock, work: &Work, value: &'static str) -> tokio::task::JoinHandle<Result<Bytes, Error<Infallible>>> {
     let (memo, work) = (memo.clone(), work.clone());
     tokio::spawn(async move { memo.get_or_compute("a", move || work.run(value)).await })
 }
@@ -121,7 +117,7 @@ async fn an_error_goes_to_everybody_who_waited_and_is_not_stored() {
         })
     };
     has_started.await.unwrap();
-    let follow = |memo: &MemoLock<MemoryStore>| {
+    let follow = |memo: &MemoLock| {
         let memo = memo.clone();
         tokio::spawn(async move {
             memo.get_or_compute("a", || async { Ok::<Bytes, String>("never".into()) })

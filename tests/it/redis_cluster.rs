@@ -100,7 +100,7 @@ async fn a_failover_under_load_leads_to_the_new_master() {
 
 /// Leaders on one node that compute until told, and followers on another that wait for them.
 struct Waiting {
-    memos: [MemoLock<RedisStore>; 2],
+    memos: [MemoLock; 2],
     gate: Arc<Semaphore>,
     calls: Arc<Semaphore>,
 }

@@ -16,7 +16,7 @@ const LEASE: Duration = Duration::from_secs(5);
 /// A little more than a lease that nobody gave back can last.
 const SLACK: Duration = Duration::from_millis(150);
 
-fn node(store: &MemoryStore) -> MemoLock<MemoryStore> {
+fn node(store: &MemoryStore) -> MemoLock {
     MemoLock::new(store.clone(), "likes").lease(LEASE)
 }
 
@@ -32,7 +32,7 @@ async fn settle() {
 }
 
 /// Asks on a task, and returns once the computation runs.
-async fn lead<F, Fut, E>(memo: &MemoLock<MemoryStore>, compute: F) -> JoinHandle<Result<Bytes, Error<E>>>
+async fn lead<F, Fut, E>(memo: &MemoLock, compute: F) -> JoinHandle<Result<Bytes, Error<E>>>
 where
     F: FnOnce(Lease) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Bytes, E>> + Send + 'static,
@@ -52,10 +52,7 @@ where
 }
 
 /// Asks for the same, with another value. Counts how often that is computed.
-fn follow(
-    memo: &MemoLock<MemoryStore>,
-    runs: &Arc<AtomicUsize>,
-) -> JoinHandle<(Result<Bytes, Error<Infallible>>, Instant)> {
+fn follow(memo: &MemoLock, runs: &Arc<AtomicUsize>) -> JoinHandle<(Result<Bytes, Error<Infallible>>, Instant)> {
     let (memo, runs) = (memo.clone(), Arc::clone(runs));
     tokio::spawn(async move {
         let compute = move || async move {

@@ -193,7 +193,7 @@ impl Work {
         }
     }
 
-    fn ask(&self, memo: &MemoLock<MemoryStore>, value: &'static str) -> JoinHandle<Result<Bytes, Error<Infallible>>> {
+    fn ask(&self, memo: &MemoLock, value: &'static str) -> JoinHandle<Result<Bytes, Error<Infallible>>> {
         let (memo, work) = (memo.clone(), self.clone());
         let compute = move || async move {
             work.runs.fetch_add(1, Ordering::SeqCst);
@@ -212,7 +212,7 @@ impl Work {
     }
 }
 
-fn memo(store: &MemoryStore) -> MemoLock<MemoryStore> {
+fn memo(store: &MemoryStore) -> MemoLock {
     MemoLock::new(store.clone(), "t").lease(LEASE).wait_timeout(LEASE * 2)
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tower_memolock::{Computed, InvalidateError, MemoLock, MemoryStore, RedisStore, Store};
+use tower_memolock::{Computed, InvalidateError, MemoLock, MemoryStore, RedisStore};
 
 use crate::support::{RedisCluster, RedisServer, within};
 
@@ -36,7 +36,7 @@ impl Source {
         self.now.load(Ordering::SeqCst)
     }
 
-    async fn change<St: Store>(&self, memo: &MemoLock<St>, by: By) {
+    async fn change(&self, memo: &MemoLock, by: By) {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         match by {
             By::Tag => memo.invalidate_tag("source").await,
@@ -48,7 +48,7 @@ impl Source {
 }
 
 /// Asks once, and says whether the answer came from a computation of this caller.
-async fn ask<St: Store>(memo: &MemoLock<St>, source: &Arc<Source>, id: &str, by: By, shared: bool) {
+async fn ask(memo: &MemoLock, source: &Arc<Source>, id: &str, by: By, shared: bool) {
     let known = source.acknowledged.load(Ordering::SeqCst);
     let read = Arc::clone(source);
     let compute = move || async move {
@@ -69,7 +69,7 @@ async fn ask<St: Store>(memo: &MemoLock<St>, source: &Arc<Source>, id: &str, by:
     assert!(answer >= known, "{answer}, although {known} was acknowledged");
 }
 
-async fn nobody_gets_what_is_older<St: Store>(one: MemoLock<St>, two: MemoLock<St>, by: By) {
+async fn nobody_gets_what_is_older(one: MemoLock, two: MemoLock, by: By) {
     let nodes = [one.stamped(matches!(by, By::All)), two.stamped(matches!(by, By::All))];
     let source = Arc::new(Source::default());
     let mut tasks = Vec::new();
@@ -129,17 +129,17 @@ async fn nobody_gets_what_is_older_than_an_invalidation_in_a_cluster() {
     }
 }
 
-async fn redis_nodes(redis: &RedisServer) -> [MemoLock<RedisStore>; 2] {
+async fn redis_nodes(redis: &RedisServer) -> [MemoLock; 2] {
     let connect = || async { RedisStore::connect(&redis.url()).await.expect("a store") };
     [MemoLock::new(connect().await, "t"), MemoLock::new(connect().await, "t")]
 }
 
-async fn put<St: Store>(memo: &MemoLock<St>, id: &str, tags: &'static [&'static str]) {
+async fn put(memo: &MemoLock, id: &str, tags: &'static [&'static str]) {
     let compute = move || async move { Ok::<_, Infallible>(Computed::new("value".into()).tags(tags.iter().copied())) };
     memo.get_or_compute_with(id, compute).await.expect("a value");
 }
 
-async fn is_there<St: Store>(memo: &MemoLock<St>, id: &str) -> bool {
+async fn is_there(memo: &MemoLock, id: &str) -> bool {
     memo.get(id).await.expect("a key").is_some()
 }
 

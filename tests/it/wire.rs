@@ -88,7 +88,7 @@ r.publish(f"{tag}/notif:{id}", stored)
 "#;
 
 /// A node of ours.
-async fn node(redis: &RedisServer) -> MemoLock<RedisStore> {
+async fn node(redis: &RedisServer) -> MemoLock {
     let store = RedisStore::connect(&redis.url()).await.expect("a store");
     MemoLock::new(store, "t").lease(LONG).wait_timeout(LONG)
 }
@@ -105,7 +105,7 @@ enum Done {
 const WORDS: usize = 13;
 
 /// What becomes of a node that waits for the holder of a lock when it does and says this.
-async fn after(node: &MemoLock<RedisStore>, redis: &RedisServer, done: Done, word: &str) -> String {
+async fn after(node: &MemoLock, redis: &RedisServer, done: Done, word: &str) -> String {
     let lock = format!("t/lock:{word}");
     redis.cli(&["SET", &lock, "somebody", "PX", "60000"]);
     let (waits, id) = (node.clone(), word.to_owned());

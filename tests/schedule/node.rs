@@ -99,7 +99,7 @@ impl Node {
 struct Own {
     number: usize,
     store: RedisStore,
-    memo: MemoLock<RedisStore>,
+    memo: MemoLock,
     computations: Arc<AtomicUsize>,
 }
 

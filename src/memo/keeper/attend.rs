@@ -20,7 +20,7 @@ use crate::memo::lead::{Led, Manner};
 use crate::memo::lease::{End, Extension, Handed, LeaseError};
 use crate::memo::leases::Holding;
 use crate::memo::outcome::{Outcome, Verdict};
-use crate::store::{Notice, Release, Store};
+use crate::store::{Notice, Release};
 
 /// What became of the computation while the lease was kept alive.
 pub(super) enum Attended<V> {
@@ -51,14 +51,14 @@ struct Tending {
     handed: Option<Handed>,
 }
 
-impl<St: Store, C: Codec> Keeper<St, C> {
+impl<C: Codec> Keeper<C> {
     /// Keeps the lease until there is a verdict, or no lease; gives it back before that where the process shuts down.
     /// `asked_at` is when the store was asked for the lease.
     pub(super) async fn attend<'a>(
         &'a self,
         claim: &mut Claim,
         asked_at: Instant,
-        search: &mut Search<'a, St, C>,
+        search: &mut Search<'a, C>,
         holding: &mut Holding<'_>,
         led: &mut Led<C::Value>,
         custody: &mut MemoCustody<C::Value>,
@@ -122,7 +122,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     /// Listens, and says so as soon as nothing can be missed.
     fn start_listening<'a>(
         &'a self,
-        hearing: &mut Option<Hearing<'a, St, C>>,
+        hearing: &mut Option<Hearing<'a, C>>,
         listens: oneshot::Sender<()>,
     ) -> Option<oneshot::Sender<()>> {
         if hearing.is_some() {

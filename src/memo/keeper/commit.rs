@@ -28,7 +28,7 @@ enum Marked {
     Ours,
 }
 
-impl<St: Store, C: Codec> Keeper<St, C> {
+impl<C: Codec> Keeper<C> {
     /// Whether the value was stored.
     pub(super) async fn commit(
         &self,
@@ -36,7 +36,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         value: C::Value,
         ttl: Duration,
         marking: Marking,
-        landing: &Landing<'_, St, C>,
+        landing: &Landing<'_, C>,
     ) -> bool {
         // Whoever comes from here on may know of an invalidation that came after the commit.
         let sent = self.shared.clock.tick();
@@ -74,7 +74,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         committed.unwrap_or(false)
     }
 
-    pub(super) async fn share(&self, claim: Claim, value: C::Value, marking: Marking, landing: &Landing<'_, St, C>) {
+    pub(super) async fn share(&self, claim: Claim, value: C::Value, marking: Marking, landing: &Landing<'_, C>) {
         let sent = self.shared.clock.tick();
         let shared = match self.stamp(claim, &value, marking).await {
             Marked::Ready(shared) => shared,
@@ -86,14 +86,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     /// Hands the result on to those whom the lease vouches for, which was given back after that moment, or was not.
-    fn released(
-        &self,
-        released: Option<bool>,
-        claim: Claim,
-        value: C::Value,
-        sent: Moment,
-        landing: &Landing<'_, St, C>,
-    ) {
+    fn released(&self, released: Option<bool>, claim: Claim, value: C::Value, sent: Moment, landing: &Landing<'_, C>) {
         match released {
             Some(true) => landing.land_before(sent, Outcome::Ready(value)),
             Some(false) => self.refused(claim, value, landing),
@@ -151,7 +144,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 
     /// Something that the result is tagged with was invalidated while it was computed. Those who came before it was begun
     /// get it, because they came before the invalidation as well; the others ask again.
-    async fn call_in(&self, claim: Claim, value: C::Value, asked: Moment, landing: &Landing<'_, St, C>) {
+    async fn call_in(&self, claim: Claim, value: C::Value, asked: Moment, landing: &Landing<'_, C>) {
         self.shared.counters.fenced.add();
         tracing::debug!(address = %self.address.readable(), "result not stored: a tag was invalidated while it was computed");
         self.release(claim, Release::Abandoned).await;
@@ -161,7 +154,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     /// Hands the result to those who wait here. If there is a lock after all, it may have been taken when the
     /// computation was long under way, and after an invalidation: it vouches for nothing. Of a result with tags nothing
     /// but its beginning is known.
-    async fn keep_to_ourselves(&self, claim: Claim, value: C::Value, landing: &Landing<'_, St, C>) {
+    async fn keep_to_ourselves(&self, claim: Claim, value: C::Value, landing: &Landing<'_, C>) {
         let before = match claim.is_held() {
             true => self.tenure.first(),
             false => self.tenure.last(),
@@ -177,7 +170,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 
     /// The store would not take the value. A restart of the store is no reason for those to have it computed once more who
     /// came while the lease was held.
-    fn refused(&self, claim: Claim, value: C::Value, landing: &Landing<'_, St, C>) {
+    fn refused(&self, claim: Claim, value: C::Value, landing: &Landing<'_, C>) {
         if !self.is_forgotten(claim) {
             return landing.land(self.fenced());
         }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Keeper;
 use crate::codec::Codec;
 use crate::memo::clock::Moment;
-use crate::store::{Notice, Store, Watch};
+use crate::store::{AnyWatch, Notice, Store, Watch};
 
 /// How long after the first caller who came later than the watch the next one begins, at least: those who came in about
 /// this time before a value was shared are too late for it.
@@ -25,36 +25,36 @@ const SUCCESSION: Duration = Duration::from_millis(20);
 /// ten seconds does not need five hundred watches.
 const PART: u32 = 16;
 
-pub(super) struct Hearing<'a, St: Store, C: Codec> {
-    keeper: &'a Keeper<St, C>,
+pub(super) struct Hearing<'a, C: Codec> {
+    keeper: &'a Keeper<C>,
     begun: Spacing,
-    present: Listener<St::Watch>,
-    successor: Successor<St::Watch>,
+    present: Listener,
+    successor: Successor,
 }
 
-struct Listener<W> {
-    watch: W,
+struct Listener {
+    watch: AnyWatch,
     since: Moment,
     in_effect: bool,
 }
 
-enum Successor<W> {
+enum Successor {
     /// Nobody is known to need one.
     None,
     Due(Instant),
-    Begun(Listener<W>),
+    Begun(Listener),
 }
 
 /// The next notice, where somebody listens. Cancel safe.
-pub(super) async fn next<St: Store, C: Codec>(hearing: &mut Option<Hearing<'_, St, C>>) -> (Notice, Moment) {
+pub(super) async fn next<C: Codec>(hearing: &mut Option<Hearing<'_, C>>) -> (Notice, Moment) {
     match hearing {
         Some(hearing) => hearing.next().await,
         None => pending().await,
     }
 }
 
-impl<'a, St: Store, C: Codec> Hearing<'a, St, C> {
-    pub(super) fn start(keeper: &'a Keeper<St, C>) -> Self {
+impl<'a, C: Codec> Hearing<'a, C> {
+    pub(super) fn start(keeper: &'a Keeper<C>) -> Self {
         Self {
             keeper,
             begun: Spacing::starting_now(),
@@ -111,8 +111,8 @@ impl Spacing {
     }
 }
 
-impl<W: Watch> Listener<W> {
-    fn start<St: Store<Watch = W>, C: Codec>(keeper: &Keeper<St, C>) -> Self {
+impl Listener {
+    fn start<C: Codec>(keeper: &Keeper<C>) -> Self {
         Self {
             since: keeper.shared.clock.tick(),
             watch: keeper.shared.store.watch(&keeper.address),
@@ -121,13 +121,9 @@ impl<W: Watch> Listener<W> {
     }
 }
 
-impl<W: Watch> Successor<W> {
+impl Successor {
     /// Resolves once there is one in effect. Cancel safe.
-    async fn prepare<St, C>(&mut self, keeper: &Keeper<St, C>, begun: Spacing, since: Moment)
-    where
-        St: Store<Watch = W>,
-        C: Codec,
-    {
+    async fn prepare<C: Codec>(&mut self, keeper: &Keeper<C>, begun: Spacing, since: Moment) {
         loop {
             match self {
                 Self::None => {

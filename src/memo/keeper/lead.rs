@@ -21,7 +21,9 @@ use crate::memo::marking::Marking;
 #[cfg(feature = "http")]
 use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past, Verdict};
-use crate::store::{Release, Store};
+use crate::store::Release;
+#[cfg(feature = "http")]
+use crate::store::Store;
 #[cfg(feature = "http")]
 use crate::store::{Stamp, Value};
 
@@ -41,14 +43,14 @@ pub(super) enum Ended {
     Vain(Past),
 }
 
-impl<St: Store, C: Codec> Keeper<St, C> {
+impl<C: Codec> Keeper<C> {
     /// Offers the lead, keeps the lease alive, and settles the verdict.
     pub(super) async fn lead<'a>(
         &'a self,
         granted: Granted,
-        search: &mut Search<'a, St, C>,
+        search: &mut Search<'a, C>,
         holding: &mut Holding<'_>,
-        landing: &Landing<'_, St, C>,
+        landing: &Landing<'_, C>,
     ) -> Ended {
         let mut stored = false;
         let mut claim = granted.claim;

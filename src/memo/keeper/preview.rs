@@ -29,7 +29,7 @@ use crate::store::Store;
 /// How long after one question to the store the next one is asked, at least.
 const SPACING: Duration = Duration::from_millis(5);
 
-impl<St: Store, C: Codec> Keeper<St, C> {
+impl<C: Codec> Keeper<C> {
     /// Waits for the verdict, and hands out the preview that there may be before it. Cancel safe.
     pub(super) async fn conclude(&self, claim: Claim, expected: &mut Expected<C::Value>) -> Attended<C::Value> {
         loop {

@@ -65,14 +65,14 @@ enum Found<V> {
     Unknown,
 }
 
-impl<St: Store, C: Codec> Keeper<St, C> {
+impl<C: Codec> Keeper<C> {
     /// Has everybody go on waiting, keeps the lock while the lease lasts, and hands on what the promise becomes.
     pub(super) async fn keep_promise<'a>(
         &'a self,
         claim: Claim,
-        search: &mut Search<'a, St, C>,
+        search: &mut Search<'a, C>,
         holding: &mut Holding<'_>,
-        landing: &Landing<'_, St, C>,
+        landing: &Landing<'_, C>,
     ) -> Kept {
         self.shared.counters.deferred.add();
         let mut promise = Promise {
@@ -132,7 +132,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     /// The next thing that happens. Cancel safe but for what is heard.
-    async fn event(&self, promise: &Promise, hearing: &mut Hearing<'_, St, C>) -> Event<C::Value> {
+    async fn event(&self, promise: &Promise, hearing: &mut Hearing<'_, C>) -> Event<C::Value> {
         let jitter = self.config.jitter();
         let spacing = hearing.spacing();
         let joined = async {
@@ -158,7 +158,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         claim: Claim,
         outcome: Outcome<C::Value>,
         before: Moment,
-        landing: &Landing<'_, St, C>,
+        landing: &Landing<'_, C>,
     ) -> Kept {
         self.shared.counters.resolved.add();
         landing.land_before(before, outcome);

@@ -22,7 +22,7 @@ use crate::store::{Lock, Release, Store};
 /// tried over and over again by every caller.
 const REST: Duration = Duration::from_secs(1);
 
-impl<St: Store, C: Codec> Keeper<St, C> {
+impl<C: Codec> Keeper<C> {
     /// Computes if nobody else does. Returns before when there is no point in asking again.
     pub(crate) async fn refresh(
         self,

@@ -7,10 +7,9 @@ use crate::codec::Codec;
 use crate::memo::clock::Moment;
 use crate::memo::config::Config;
 use crate::memo::outcome::Past;
-use crate::store::Store;
 
-pub(super) struct Search<'a, St: Store, C: Codec> {
-    pub(super) hearing: Option<Hearing<'a, St, C>>,
+pub(super) struct Search<'a, C: Codec> {
+    pub(super) hearing: Option<Hearing<'a, C>>,
     pub(super) waited_for_immortal: bool,
     pub(super) holder_died: bool,
     /// Whether the lock was held when it was last asked for, and nobody has said that it was given back.
@@ -22,7 +21,7 @@ pub(super) struct Search<'a, St: Store, C: Codec> {
     pub(super) starts: Starts,
 }
 
-impl<St: Store, C: Codec> Search<'_, St, C> {
+impl<C: Codec> Search<'_, C> {
     pub(super) fn new(past: Past) -> Self {
         Self {
             hearing: None,

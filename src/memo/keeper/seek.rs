@@ -41,13 +41,9 @@ pub(super) enum Heard<V> {
     Deferred(u32),
 }
 
-impl<St: Store, C: Codec> Keeper<St, C> {
+impl<C: Codec> Keeper<C> {
     /// Asks and listens until there is an outcome or a reason to compute.
-    pub(super) async fn seek<'a>(
-        &'a self,
-        holding: &mut Holding<'_>,
-        search: &mut Search<'a, St, C>,
-    ) -> Sought<C::Value> {
+    pub(super) async fn seek<'a>(&'a self, holding: &mut Holding<'_>, search: &mut Search<'a, C>) -> Sought<C::Value> {
         loop {
             let sought = match (search.starts.exhausted(&self.config), self.flight.has_candidate()) {
                 (None, true) => self.ask(holding, search).await,
@@ -72,7 +68,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     /// Asks for the value and the lock. Without either, listens for as long as the lock lasts.
-    async fn ask<'a>(&'a self, holding: &mut Holding<'_>, search: &mut Search<'a, St, C>) -> Option<Sought<C::Value>> {
+    async fn ask<'a>(&'a self, holding: &mut Holding<'_>, search: &mut Search<'a, C>) -> Option<Sought<C::Value>> {
         let closed = !holding.take();
         // Whoever waits for another process goes on waiting: it will answer before a call of our own does.
         if closed && search.hearing.is_none() {
@@ -138,12 +134,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
     }
 
     /// What to do with a lock that is ours. Nothing, and it is given back, where the work was started often enough.
-    async fn granted(
-        &self,
-        granted: Granted,
-        closed: bool,
-        search: &mut Search<'_, St, C>,
-    ) -> Option<Sought<C::Value>> {
+    async fn granted(&self, granted: Granted, closed: bool, search: &mut Search<'_, C>) -> Option<Sought<C::Value>> {
         if closed {
             self.release(granted.claim, Release::Abandoned).await;
             return Some(Sought::Lead(Granted::without(Claim::None)));
@@ -161,7 +152,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
 
     /// Reads the value, and listens for as long as one more start of the work would have to finish it: nothing is started
     /// any more, but what was started may still come to its end.
-    async fn look_on<'a>(&'a self, until: Instant, search: &mut Search<'a, St, C>) -> Option<Sought<C::Value>> {
+    async fn look_on<'a>(&'a self, until: Instant, search: &mut Search<'a, C>) -> Option<Sought<C::Value>> {
         let asked = self.shared.clock.tick();
         let time = match self.shared.store.lookup(&self.address).await {
             Ok(value) => {
@@ -187,7 +178,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         &'a self,
         time: Duration,
         asked: Moment,
-        search: &mut Search<'a, St, C>,
+        search: &mut Search<'a, C>,
     ) -> Result<Option<Sought<C::Value>>, Elapsed> {
         self.flight.follow();
         let hearing = search.hearing.get_or_insert_with(|| Hearing::start(self));
@@ -225,7 +216,7 @@ impl<St: Store, C: Codec> Keeper<St, C> {
         codec.is_fresh(&value).then_some(Outcome::Ready(value))
     }
 
-    async fn listen(&self, hearing: &mut Hearing<'_, St, C>, asked: Moment) -> Heard<C::Value> {
+    async fn listen(&self, hearing: &mut Hearing<'_, C>, asked: Moment) -> Heard<C::Value> {
         let spacing = hearing.spacing();
         let mut newcomers = pin!(self.look_for_newcomers(asked, spacing));
         loop {

@@ -12,7 +12,7 @@ use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past};
 use crate::store::{Lock, Release, Store};
 
-impl<St: Store, C: Codec> Keeper<St, C> {
+impl<C: Codec> Keeper<C> {
     /// Offers the lead if the lock is free and nothing is stored; else lands at once.
     pub(crate) async fn solo(self) {
         let _in_flight = self.shared.counters.in_flight.enter();

@@ -8,7 +8,7 @@ use super::MemoLock;
 use crate::codec::Codec;
 use crate::store::Store;
 
-impl<St: Store, C: Codec> MemoLock<St, C> {
+impl<C: Codec> MemoLock<C> {
     /// Lets computations under way finish within `grace`, and then gives back the leases that are left. Call it when
     /// the program is asked to stop: what it computes is then not computed again elsewhere, and no caller elsewhere
     /// waits for a program that is gone.

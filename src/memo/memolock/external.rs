@@ -16,7 +16,7 @@ use crate::memo::obtain::{Obtained, Role};
 use crate::memo::path::Path;
 use crate::store::{Stamp, Store, Value};
 
-impl<St: Store, C: Codec> MemoLock<St, C> {
+impl<C: Codec> MemoLock<C> {
     /// The value under `id`: from the store, or from the program that resolves the promise of it. `request` only has
     /// the work started, by a worker behind a queue for instance, which then [resolves](Self::resolve) it.
     ///
@@ -95,11 +95,11 @@ impl<St: Store, C: Codec> MemoLock<St, C> {
         }
         let shared = &self.shared;
         let before = Path::current();
-        if before.leads_over::<St>(&address) {
+        if before.leads_over(&self.shared.store, &address) {
             shared.asks_for_itself(&address);
             return Err(Error::WaitTimeout);
         }
-        let path = before.to::<St>(&address);
+        let path = before.to(&self.shared.store, &address);
         let config = &Config {
             requests: true,
             ..self.config

@@ -10,9 +10,8 @@ use crate::key::{Key, KeyError};
 use crate::memo::computed::Computed;
 use crate::memo::config::Config;
 use crate::memo::lease::Lease;
-use crate::store::Store;
 
-impl<St: Store, C: Codec> MemoLock<St, C> {
+impl<C: Codec> MemoLock<C> {
     /// Like [`MemoLock::get_or_compute`], for a computation that knows itself how long it is going to take: it gets its
     /// [`Lease`], which only the computation renews.
     ///

@@ -8,9 +8,8 @@ use crate::codec::Codec;
 use crate::memo::config::Config;
 use crate::memo::limits::AtLimit;
 use crate::memo::line::Line;
-use crate::store::Store;
 
-impl<St: Store, C: Codec> MemoLock<St, C> {
+impl<C: Codec> MemoLock<C> {
     /// How long a lock lasts unless it is renewed. A computation that runs longer renews it every third of that, and a
     /// process that dies is succeeded after at most this time. Defaults to 5 seconds; less than 100 milliseconds counts
     /// as 100 milliseconds, and more than a year as a year.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::middleware::policy::grpc::GrpcRules;
 use crate::middleware::settings::Settings;
-use crate::store::Store;
 
 /// The longest path, in bytes, that a method may have.
 const MAX_PATH_LEN: usize = 1024;
@@ -148,7 +147,7 @@ impl GrpcMethod {
     }
 
     /// The settings of a layer, as they are for this method.
-    pub(super) fn settings<St: Store, K: Clone>(&self, layer: &Settings<St, K>) -> Settings<St, K> {
+    pub(super) fn settings<K: Clone>(&self, layer: &Settings<K>) -> Settings<K> {
         // All of them share one table of what is under way.
         let mut settings = layer.clone();
         if let Some(lease) = self.lease {

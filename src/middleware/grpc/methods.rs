@@ -7,16 +7,15 @@ use http::{Method, Request};
 
 use super::is_call;
 use crate::middleware::settings::Settings;
-use crate::store::Store;
 
 /// The settings of each method, by its path.
-pub(crate) struct Methods<St, K> {
-    by_path: HashMap<Box<str>, Arc<Settings<St, K>>>,
+pub(crate) struct Methods<K> {
+    by_path: HashMap<Box<str>, Arc<Settings<K>>>,
 }
 
-impl<St: Store, K: Clone> Methods<St, K> {
+impl<K: Clone> Methods<K> {
     /// Of a layer with these settings; `None` where it is not one for gRPC.
-    pub(crate) fn of(layer: &Settings<St, K>) -> Option<Arc<Self>> {
+    pub(crate) fn of(layer: &Settings<K>) -> Option<Arc<Self>> {
         let methods = layer.methods.as_ref()?.iter();
         let by_path = methods.map(|method| (method.path().into(), Arc::new(method.settings(layer))));
         Some(Arc::new(Self {
@@ -25,9 +24,9 @@ impl<St: Store, K: Clone> Methods<St, K> {
     }
 }
 
-impl<St, K> Methods<St, K> {
+impl<K> Methods<K> {
     /// The settings for a request; `None` where it is not a call of one of the methods.
-    pub(crate) fn settings<B>(&self, request: &Request<B>) -> Option<&Arc<Settings<St, K>>> {
+    pub(crate) fn settings<B>(&self, request: &Request<B>) -> Option<&Arc<Settings<K>>> {
         if *request.method() != Method::POST || !is_call(request.headers()) {
             return None;
         }

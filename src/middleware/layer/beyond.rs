@@ -8,9 +8,8 @@ use http::Response;
 use super::MemoLockLayer;
 use crate::middleware::policy::error_mapper::ErrorMapper;
 use crate::middleware::policy::response::Unconfirmed;
-use crate::store::Store;
 
-impl<St: Store, K> MemoLockLayer<St, K> {
+impl<K> MemoLockLayer<K> {
     /// How long a stale response goes on answering while a new one is computed, where the response does not say
     /// (`stale-while-revalidate`, RFC 5861). Defaults to zero.
     ///

@@ -8,9 +8,8 @@ use http::{HeaderName, StatusCode};
 use super::MemoLockLayer;
 use crate::middleware::demand::Demand;
 use crate::middleware::policy::cookies::SetCookie;
-use crate::store::Store;
 
-impl<St: Store, K> MemoLockLayer<St, K> {
+impl<K> MemoLockLayer<K> {
     /// How long to keep a response that says nothing of its own freshness. Defaults to not at all: such a response
     /// goes to those who wait for it at that moment, and to nobody later.
     ///

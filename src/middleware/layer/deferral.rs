@@ -10,9 +10,8 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Key, KeyError};
 use crate::memo::ResolveError;
 use crate::middleware::stored_response::{Form, StoredResponse};
-use crate::store::Store;
 
-impl<St: Store, K> MemoLockLayer<St, K> {
+impl<K> MemoLockLayer<K> {
     /// Lets handlers leave a response to somebody else, by [`MemoControl::deferred`](super::super::MemoControl::deferred): a
     /// worker behind a queue, say. Defaults to not; to be set on every node.
     ///

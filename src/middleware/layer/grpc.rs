@@ -13,7 +13,7 @@ use crate::middleware::grpc::GrpcMethod;
 use crate::middleware::key_extractor::GrpcKey;
 use crate::store::Store;
 
-impl<St: Store> MemoLockLayer<St> {
+impl MemoLockLayer {
     /// A layer over `store` that collapses calls of the gRPC methods it is told, and passes everything else on
     /// untouched: other methods, streams of every kind, gRPC-Web, whatever is not gRPC. Works on tonic's
     /// `Server::builder().layer(..)`, and on an axum router that serves both; layers for its routes can share the store.
@@ -63,7 +63,7 @@ impl<St: Store> MemoLockLayer<St> {
     ///
     /// If `tag` cannot be a [`Tag`]. For a tag that comes from outside the program use
     /// [`MemoLockLayer::grpc_with_tag`].
-    pub fn grpc<T>(store: St, tag: T) -> MemoLockLayer<St, GrpcKey>
+    pub fn grpc<T>(store: impl Store, tag: T) -> MemoLockLayer<GrpcKey>
     where
         T: TryInto<Tag>,
         T::Error: Into<KeyError>,
@@ -73,7 +73,7 @@ impl<St: Store> MemoLockLayer<St> {
 
     /// The same, under a tag that has been checked already.
     #[must_use]
-    pub fn grpc_with_tag(store: St, tag: Tag) -> MemoLockLayer<St, GrpcKey> {
+    pub fn grpc_with_tag(store: impl Store, tag: Tag) -> MemoLockLayer<GrpcKey> {
         let mut layer = Self::with_tag(store, tag).methods([Method::POST]).key(GrpcKey::new());
         layer.settings.requests.invalidates = false;
         layer.settings.methods = Some(Arc::default());
@@ -81,7 +81,7 @@ impl<St: Store> MemoLockLayer<St> {
     }
 }
 
-impl<St: Store> MemoLockLayer<St, GrpcKey> {
+impl MemoLockLayer<GrpcKey> {
     /// How long, in bytes, the message of a call may be, unless told otherwise, to be collapsed: 64 KiB.
     pub const DEFAULT_MAX_MESSAGE: u64 = GrpcKey::DEFAULT_MAX_MESSAGE;
 

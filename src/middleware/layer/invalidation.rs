@@ -7,9 +7,8 @@ use crate::error::StoreError;
 use crate::key::{Address, Key};
 use crate::memo::InvalidateError;
 use crate::middleware::key_extractor::{HeadKey, KeyExtractor};
-use crate::store::Store;
 
-impl<St: Store, K> MemoLockLayer<St, K> {
+impl<K> MemoLockLayer<K> {
     /// Whether responses without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
     /// Defaults to `false`. See [`MemoLock::stamped`](crate::MemoLock::stamped), and set it on every node.
     #[must_use]

@@ -6,16 +6,15 @@ use http::header::HeaderName;
 
 use super::MemoLockLayer;
 use crate::middleware::key_extractor::{IntoHeadKey, KeyFn, RequestHead, UriKey};
-use crate::store::Store;
 
-impl<St: Store, K> MemoLockLayer<St, K> {
+impl<K> MemoLockLayer<K> {
     /// What makes two requests identical. Defaults to [`UriKey`]: method, scheme, authority, path and query.
     ///
     /// **A key has to cover everything that the response depends on**: fields of the request, what other layers put into
     /// its extensions, the address of the client (`ConnectInfo`), and who it is by TLS. Fields can be added with
     /// [`key_headers`](Self::key_headers); what is in no field with [`key_fn`](Self::key_fn); or leave such requests out with [`KeyExtractor::when`](crate::middleware::KeyExtractor::when).
     #[must_use]
-    pub fn key<L>(self, key: L) -> MemoLockLayer<St, L> {
+    pub fn key<L>(self, key: L) -> MemoLockLayer<L> {
         MemoLockLayer {
             settings: self.settings.with_key(key),
         }
@@ -32,7 +31,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     /// # let _ = layer;
     /// ```
     #[must_use]
-    pub fn key_fn<F, L>(self, make: F) -> MemoLockLayer<St, KeyFn>
+    pub fn key_fn<F, L>(self, make: F) -> MemoLockLayer<KeyFn>
     where
         F: Fn(&RequestHead<'_>) -> L + Send + Sync + 'static,
         L: IntoHeadKey,
@@ -129,7 +128,7 @@ impl<St: Store, K> MemoLockLayer<St, K> {
     }
 }
 
-impl<St: Store> MemoLockLayer<St, UriKey> {
+impl MemoLockLayer<UriKey> {
     /// Leaves scheme and authority out of the key, as [`UriKey::without_authority`] says. Defaults to both being in it.
     #[must_use]
     pub fn without_authority(mut self) -> Self {

@@ -62,7 +62,7 @@ impl Service<Request<Empty<Bytes>>> for Slow {
     }
 }
 
-type Node = MemoLockService<Slow, MemoryStore, UriKey>;
+type Node = MemoLockService<Slow, UriKey>;
 
 fn nodes(inner: &Slow, beta: f64) -> Vec<Node> {
     let store = MemoryStore::new();

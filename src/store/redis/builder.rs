@@ -17,6 +17,7 @@ use super::target::{Named, Plan, Settings, Target};
 use super::tls::{Certificates, Identity};
 use super::{acl, capacity};
 use crate::error::StoreError;
+use crate::store::BoxFuture;
 
 /// Builds a [`RedisStore`] whose settings differ from the defaults.
 ///
@@ -206,6 +207,15 @@ impl RedisStoreBuilder {
     ///
     /// When called outside of a tokio runtime.
     pub async fn connect(self) -> Result<RedisStore, StoreError> {
+        self.start().await
+    }
+
+    /// Compiles into this crate what it takes to connect.
+    fn start(self) -> BoxFuture<'static, Result<RedisStore, StoreError>> {
+        Box::pin(self.open())
+    }
+
+    async fn open(self) -> Result<RedisStore, StoreError> {
         let Self {
             target,
             settings,

@@ -20,6 +20,7 @@ use super::reads::Reads;
 use super::stats::RedisStats;
 use crate::error::StoreError;
 use crate::key::Tag;
+use crate::store::BoxFuture;
 
 /// A store that the nodes of a cluster share: one Redis server of version 6 or newer, the master that
 /// [Sentinel](Self::sentinel) names, or a [Redis Cluster](Self::cluster).
@@ -253,7 +254,11 @@ impl RedisStore {
     /// add to the user. An [`Unavailable`](crate::StoreErrorKind::Unavailable) or
     /// [`Timeout`](crate::StoreErrorKind::Timeout) one where the server could not be asked.
     pub async fn check(&self, tag: &Tag) -> Result<(), StoreError> {
-        acl::check_tag(&self.inner.link, tag).await
+        self.try_tag(tag).await
+    }
+
+    fn try_tag<'a>(&'a self, tag: &'a Tag) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(acl::check_tag(&self.inner.link, tag))
     }
 
     pub(super) fn new(link: Link, address: String, inline_limit: usize) -> Self {

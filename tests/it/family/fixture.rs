@@ -23,7 +23,7 @@ pub(super) const SLACK: Duration = Duration::from_secs(2);
 pub(super) const NODES: usize = 4;
 const CALLERS: usize = 20;
 
-pub(super) type Memo = MemoLock<RedisStore>;
+pub(super) type Memo = MemoLock;
 pub(super) type Answers<E> = Vec<JoinHandle<(Result<Bytes, Error<E>>, Duration)>>;
 
 pub(super) struct World {

@@ -49,7 +49,7 @@ pub(super) async fn echo() -> Origin {
 /// `/slow` once they are let go.
 #[derive(Clone)]
 pub(super) struct Peer {
-    layer: MemoLockLayer<RedisStore>,
+    layer: MemoLockLayer,
     calls: Arc<AtomicUsize>,
     gate: Arc<Semaphore>,
 }

@@ -23,7 +23,7 @@ const LARGE: usize = 3 << 19;
 struct World {
     redis: RedisServer,
     stores: Vec<RedisStore>,
-    nodes: Vec<MemoLock<RedisStore>>,
+    nodes: Vec<MemoLock>,
     calls: Arc<AtomicUsize>,
     gate: Arc<Semaphore>,
 }

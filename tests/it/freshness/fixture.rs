@@ -11,7 +11,7 @@ use super::gated::Gated;
 pub(super) type Caller = JoinHandle<Result<Bytes, Error<Infallible>>>;
 
 /// Two nodes, one of which has a slow way to the store.
-pub(super) fn nodes() -> (MemoLock<Gated>, Gated, MemoLock<MemoryStore>) {
+pub(super) fn nodes() -> (MemoLock, Gated, MemoLock) {
     let store = MemoryStore::new();
     let slow = Gated::new(&store);
     (MemoLock::new(slow.clone(), "t"), slow, MemoLock::new(store, "t"))

@@ -21,7 +21,7 @@ fn address(id: &str) -> Address {
     Address::new(&Tag::new("t").unwrap(), &Key::new(id).unwrap())
 }
 
-fn ask<St: Store>(memo: &MemoLock<St>, value: &'static str) -> Caller {
+fn ask(memo: &MemoLock, value: &'static str) -> Caller {
     let memo = memo.clone();
     tokio::spawn(async move { memo.get_or_compute("a", move || async move { Ok(value.into()) }).await })
 }
@@ -33,7 +33,7 @@ struct Leader {
 }
 
 impl Leader {
-    async fn start<St: Store>(memo: &MemoLock<St>, value: &'static str, ttl: Duration) -> Self {
+    async fn start(memo: &MemoLock, value: &'static str, ttl: Duration) -> Self {
         let (memo, end) = (memo.clone(), Arc::new(Notify::new()));
         let (started, has_started) = oneshot::channel();
         let ended = Arc::clone(&end);

@@ -14,14 +14,14 @@ use crate::support::{RedisServer, eventually};
 /// So long that nothing is renewed while a test lasts.
 const LEASE: Duration = Duration::from_secs(600);
 
-async fn node(redis: &RedisServer) -> MemoLock<RedisStore> {
+async fn node(redis: &RedisServer) -> MemoLock {
     let store = RedisStore::connect(&redis.url()).await.unwrap();
     MemoLock::new(store, "t").lease(LEASE)
 }
 
 /// Computes `value` with these tags once it is told to.
 async fn lead(
-    memo: &MemoLock<RedisStore>,
+    memo: &MemoLock,
     value: &'static str,
     ttl: Duration,
     tags: &'static [&'static str],
@@ -39,7 +39,7 @@ async fn lead(
     (caller, end)
 }
 
-async fn join(memo: &MemoLock<RedisStore>, value: &'static str, waiting: u64) -> Caller {
+async fn join(memo: &MemoLock, value: &'static str, waiting: u64) -> Caller {
     let asking = memo.clone();
     let compute = move || async move { Ok(Computed::new(Bytes::from(value))) };
     let caller: Caller = tokio::spawn(async move {

@@ -8,7 +8,7 @@ use tower_memolock::{Computed, InvalidateError, MemoLock, RedisStore};
 
 use crate::support::{RedisCluster, RedisServer, eventually, within};
 
-type Node = MemoLock<RedisStore>;
+type Node = MemoLock;
 
 async fn node(redis: &RedisServer) -> Node {
     MemoLock::new(RedisStore::connect(&redis.url()).await.unwrap(), "t").stamped(true)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use tower_memolock::{Computed, Error, InvalidateError, Label, LabelError, MAX_LABELS, MemoLock, Store};
+use tower_memolock::{Computed, Error, InvalidateError, Label, LabelError, MAX_LABELS, MemoLock};
 
 use super::fixture::{Caller, answer, nodes, settle};
 
@@ -17,7 +17,7 @@ fn tagged(value: &'static str) -> Computed<Bytes> {
     Computed::new(value.into()).tags(["x", "y"])
 }
 
-fn ask<St: Store>(memo: &MemoLock<St>, value: &'static str) -> Caller {
+fn ask(memo: &MemoLock, value: &'static str) -> Caller {
     let memo = memo.clone();
     tokio::spawn(async move {
         memo.get_or_compute_with("a", move || async move { Ok(tagged(value)) })
@@ -32,7 +32,7 @@ struct Leader {
 }
 
 impl Leader {
-    async fn start<St: Store>(memo: &MemoLock<St>, computed: Computed<Bytes>) -> Self {
+    async fn start(memo: &MemoLock, computed: Computed<Bytes>) -> Self {
         let (memo, end) = (memo.clone(), Arc::new(Notify::new()));
         let (started, has_started) = oneshot::channel();
         let ended = Arc::clone(&end);
@@ -53,7 +53,7 @@ impl Leader {
 }
 
 /// Those who came before an invalidation get what they waited for, and those who came after it something newer.
-async fn late_callers_get<St: Store>(late: Vec<Caller>, value: &str, here: &MemoLock<St>) {
+async fn late_callers_get(late: Vec<Caller>, value: &str, here: &MemoLock) {
     for caller in late {
         assert_eq!(answer(caller).await, value);
     }

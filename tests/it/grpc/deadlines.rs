@@ -11,9 +11,9 @@ use super::fixture::{
 use super::raw::{Raw, frames};
 
 /// Two nodes served by tonic, and a third by axum, which knows nothing of deadlines.
-async fn three() -> (Nodes<MemoryStore>, Server) {
+async fn three() -> (Nodes, Server) {
     let store = MemoryStore::new();
-    let layers: [Memoized<_>; 3] = std::array::from_fn(|_| layer(store.clone()));
+    let layers: [Memoized; 3] = std::array::from_fn(|_| layer(store.clone()));
     let plain = layers[2].clone();
     let mut nodes = Nodes::start(layers).await;
     let router = routes(&nodes.workshop).into_axum_router().layer(plain);

@@ -160,10 +160,10 @@ pub(super) async fn one_product(calls: impl IntoIterator<Item = JoinHandle<Made>
     first
 }
 
-pub(super) type Memoized<St> = MemoLockLayer<St, GrpcKey>;
+pub(super) type Memoized = MemoLockLayer<GrpcKey>;
 
 /// The layer of a node: it memoizes `Make`, and `Brief` with these settings.
-pub(super) fn memoized<St: Store>(store: St, brief: impl FnOnce(GrpcMethod) -> GrpcMethod) -> Memoized<St> {
+pub(super) fn memoized<St: Store>(store: St, brief: impl FnOnce(GrpcMethod) -> GrpcMethod) -> Memoized {
     MemoLockLayer::grpc(store, "workshop")
         .method(GrpcMethod::new(MAKE))
         .method(brief(GrpcMethod::of(SERVICE_NAME, "Brief")))
@@ -171,21 +171,21 @@ pub(super) fn memoized<St: Store>(store: St, brief: impl FnOnce(GrpcMethod) -> G
 }
 
 /// The layer of a node that has nothing special about it.
-pub(super) fn layer<St: Store>(store: St) -> Memoized<St> {
+pub(super) fn layer<St: Store>(store: St) -> Memoized {
     memoized(store, |brief| brief)
 }
 
 /// Some servers of one service, each with a layer of its own over one store.
-pub(super) struct Nodes<St: Store> {
+pub(super) struct Nodes {
     pub(super) workshop: Arc<Workshop>,
-    pub(super) layers: Vec<Memoized<St>>,
+    pub(super) layers: Vec<Memoized>,
     pub(super) servers: Vec<Server>,
     pub(super) clients: Vec<WorkshopClient<Channel>>,
 }
 
-impl<St: Store> Nodes<St> {
+impl Nodes {
     /// As many as there are layers.
-    pub(super) async fn start(layers: impl IntoIterator<Item = Memoized<St>>) -> Self {
+    pub(super) async fn start(layers: impl IntoIterator<Item = Memoized>) -> Self {
         let workshop = Workshop::new();
         let mut nodes = Self {
             workshop: Arc::clone(&workshop),
@@ -218,7 +218,7 @@ impl<St: Store> Nodes<St> {
     }
 }
 
-impl Nodes<MemoryStore> {
+impl Nodes {
     /// Two nodes over one store in memory.
     pub(super) async fn pair() -> Self {
         let store = MemoryStore::new();

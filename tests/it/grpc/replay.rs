@@ -142,19 +142,19 @@ async fn original(reply: Reply) -> Frames {
 }
 
 /// Two nodes over one store, with one service and a connection to each.
-struct Pair<St: Store> {
-    layers: [Memoized<St>; 2],
+struct Pair {
+    layers: [Memoized; 2],
     _servers: [Server; 2],
     raw: [Raw; 2],
     gate: Gate,
     calls: Arc<AtomicUsize>,
 }
 
-impl<St: Store> Pair<St> {
-    async fn start(stores: [St; 2], reply: Reply) -> Self {
+impl Pair {
+    async fn start<St: Store>(stores: [St; 2], reply: Reply) -> Self {
         let (gate, calls) = (Gate::new(), Arc::new(AtomicUsize::new(0)));
         let layers = stores.map(layer);
-        let server = |layer: &Memoized<St>| Server::tonic(layer.clone(), scripted(reply, &gate, &calls));
+        let server = |layer: &Memoized| Server::tonic(layer.clone(), scripted(reply, &gate, &calls));
         let servers = [server(&layers[0]).await, server(&layers[1]).await];
         let raw = [servers[0].raw().await, servers[1].raw().await];
         Self {

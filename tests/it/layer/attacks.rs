@@ -321,7 +321,7 @@ async fn no_answer_tells_the_key() {
     }
 }
 
-async fn redis_nodes(server: &RedisServer, inner: &Inner) -> [Node<RedisStore>; 2] {
+async fn redis_nodes(server: &RedisServer, inner: &Inner) -> [Node; 2] {
     let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
     pair_over([connect().await, connect().await], inner, |layer| layer)
 }

@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime};
 
 use http::{Method, Request};
 use http_body_util::Full;
-use tower_memolock::MemoryStore;
 
 use super::fixture::{Answer, Inner, Node, answer, fresh, get, pair, send, settle, text, with};
 
@@ -17,7 +16,7 @@ fn date(answer: &Answer) -> Option<SystemTime> {
         .map(|date| httpdate::parse_http_date(date).expect("a date"))
 }
 
-async fn ask(node: &Node<MemoryStore>, method: Method, fields: &[(&str, &str)]) -> Answer {
+async fn ask(node: &Node, method: Method, fields: &[(&str, &str)]) -> Answer {
     let request = Request::builder().method(method).uri("/");
     let request = fields
         .iter()

@@ -32,15 +32,12 @@ fn deferring() -> Inner {
     Inner::replying(deferred)
 }
 
-fn may_defer(layer: MemoLockLayer<MemoryStore>) -> MemoLockLayer<MemoryStore> {
+fn may_defer(layer: MemoLockLayer) -> MemoLockLayer {
     layer.may_defer().lease(5 * SECOND).wait_timeout(25 * SECOND)
 }
 
 /// A layer that shares with the nodes, as a worker has it.
-fn nodes_and_worker(
-    inner: &Inner,
-    set: impl Fn(MemoLockLayer<MemoryStore>) -> MemoLockLayer<MemoryStore>,
-) -> ([Node; 2], MemoLockLayer<MemoryStore>) {
+fn nodes_and_worker(inner: &Inner, set: impl Fn(MemoLockLayer) -> MemoLockLayer) -> ([Node; 2], MemoLockLayer) {
     let store = MemoryStore::new();
     let nodes = pair_over([store.clone(), store.clone()], inner, &set);
     (nodes, set(MemoLockLayer::new(store, "layer")))

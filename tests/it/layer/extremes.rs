@@ -20,9 +20,9 @@ const TIMES: [Duration; 6] = [
     Duration::MAX,
 ];
 
-type Set<St> = (&'static str, fn(MemoLockLayer<St>, Duration) -> MemoLockLayer<St>);
+type Set = (&'static str, fn(MemoLockLayer, Duration) -> MemoLockLayer);
 
-fn times<St: Store>() -> Vec<Set<St>> {
+fn times() -> Vec<Set> {
     vec![
         ("lease", |layer, time| layer.lease(time)),
         ("lease and the rest", |layer, time| {
@@ -50,14 +50,14 @@ fn times<St: Store>() -> Vec<Set<St>> {
     ]
 }
 
-async fn ask<St: Store>(node: &Node<St>) -> Answer {
+async fn ask(node: &Node) -> Answer {
     let answer = answer(send(node, get("/"))).await;
     settle().await;
     answer
 }
 
 async fn all_times<St: Store>(store: impl Fn() -> St) {
-    for (name, set) in times::<St>() {
+    for (name, set) in times() {
         for time in TIMES {
             for private in [false, true] {
                 let inner = Inner::replying(move |_| match private {
@@ -71,7 +71,7 @@ async fn all_times<St: Store>(store: impl Fn() -> St) {
                     ),
                     time,
                 );
-                let node: Node<St> = layer.layer(inner);
+                let node: Node = layer.layer(inner);
                 for _ in 0..3 {
                     let answer = ask(&node).await;
                     let told = (answer.status.as_u16(), answer.header("retry-after").map(str::len));
@@ -167,7 +167,7 @@ async fn the_core_takes_any_time_and_number() {
 
 #[tokio::test(start_paused = true)]
 async fn every_number_that_can_be_set_can_be_any() {
-    type Set = fn(MemoLockLayer<MemoryStore>, u64) -> MemoLockLayer<MemoryStore>;
+    type Set = fn(MemoLockLayer, u64) -> MemoLockLayer;
     let sets: [(&str, Set); 7] = [
         ("max_body", |layer, most| layer.max_body(most)),
         ("max_headers", |layer, most| layer.max_headers(most)),

@@ -160,10 +160,10 @@ pub(super) fn by_hand() -> (mpsc::UnboundedSender<Part>, impl Stream<Item = Part
     (sender, parts)
 }
 
-pub(super) type Node<St = MemoryStore> = MemoLockService<Inner, St, UriKey>;
+pub(super) type Node = MemoLockService<Inner, UriKey>;
 
 /// Two nodes of one cluster around one inner service.
-pub(super) fn pair(inner: &Inner, set: impl Fn(MemoLockLayer<MemoryStore>) -> MemoLockLayer<MemoryStore>) -> [Node; 2] {
+pub(super) fn pair(inner: &Inner, set: impl Fn(MemoLockLayer) -> MemoLockLayer) -> [Node; 2] {
     let store = MemoryStore::new();
     pair_over([store.clone(), store], inner, set)
 }
@@ -171,8 +171,8 @@ pub(super) fn pair(inner: &Inner, set: impl Fn(MemoLockLayer<MemoryStore>) -> Me
 pub(super) fn pair_over<St: Store>(
     stores: [St; 2],
     inner: &Inner,
-    set: impl Fn(MemoLockLayer<St>) -> MemoLockLayer<St>,
-) -> [Node<St>; 2] {
+    set: impl Fn(MemoLockLayer) -> MemoLockLayer,
+) -> [Node; 2] {
     // Tests say exactly how long what is fresh.
     let layer = |store| MemoLockLayer::new(store, "layer").ttl_jitter(0.0);
     stores.map(|store| set(layer(store)).layer(inner.clone()))
@@ -262,11 +262,7 @@ pub(super) async fn bodies<E: fmt::Debug>(asked: impl IntoIterator<Item = Asked<
 }
 
 /// Sends `count` requests to the nodes in turn.
-pub(super) fn send_many<St: Store>(
-    nodes: &[Node<St>; 2],
-    count: usize,
-    request: impl Fn() -> Request<Full<Bytes>>,
-) -> Vec<Asked> {
+pub(super) fn send_many(nodes: &[Node; 2], count: usize, request: impl Fn() -> Request<Full<Bytes>>) -> Vec<Asked> {
     (0..count).map(|i| send(&nodes[i % 2], request())).collect()
 }
 

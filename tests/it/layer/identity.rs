@@ -10,7 +10,7 @@ use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{Inner, Node, answer, fresh, get, get_with, pair, send, settle, text, with};
 
-type Layer = MemoLockLayer<MemoryStore>;
+type Layer = MemoLockLayer;
 
 const TTL: Duration = Duration::from_secs(60);
 

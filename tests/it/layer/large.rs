@@ -2,14 +2,13 @@
 
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use tower_memolock::RedisStore;
 
 use super::fixture::{Inner, Node, answer, fresh, get, send};
 use super::redis::{nodes, stored};
 use crate::support::RedisServer;
 
 /// A response of some megabytes that is stored.
-async fn large(server: &RedisServer) -> (Inner, [Node<RedisStore>; 2]) {
+async fn large(server: &RedisServer) -> (Inner, [Node; 2]) {
     let inner = Inner::replying(|call| fresh(vec![call as u8; 4 << 20]));
     let nodes = nodes(server, &inner).await;
     answer(send(&nodes[0], get("/"))).await;

@@ -215,5 +215,5 @@ async fn the_client_of_a_long_body_may_hang_up() {
 
 #[test]
 fn the_limit_is_eight_mebibytes_unless_set() {
-    assert_eq!(MemoLockLayer::<tower_memolock::MemoryStore>::DEFAULT_MAX_BODY, 8 << 20);
+    assert_eq!(MemoLockLayer::DEFAULT_MAX_BODY, 8 << 20);
 }

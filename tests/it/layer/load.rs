@@ -25,7 +25,7 @@ const REFUSE: AtLimit = AtLimit::Refuse {
     retry_after: Duration::from_secs(7),
 };
 
-fn layer() -> MemoLockLayer<MemoryStore> {
+fn layer() -> MemoLockLayer {
     MemoLockLayer::new(MemoryStore::new(), "layer")
 }
 
@@ -274,7 +274,7 @@ async fn bodies_over_their_limit_are_counted() {
 
 #[test]
 fn the_limits_are_these_unless_set() {
-    type Any = MemoLockLayer<MemoryStore>;
+    type Any = MemoLockLayer;
     assert_eq!(Any::DEFAULT_MAX_HEADERS, 64 << 10);
     assert_eq!(Any::DEFAULT_MAX_RECORDING, 256 << 20);
 }

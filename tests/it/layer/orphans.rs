@@ -59,7 +59,7 @@ fn gated() -> (Gate, Running, Inner) {
     (gate, running, inner)
 }
 
-fn layer() -> MemoLockLayer<MemoryStore> {
+fn layer() -> MemoLockLayer {
     MemoLockLayer::new(MemoryStore::new(), "layer").ttl_jitter(0.0)
 }
 

@@ -15,11 +15,11 @@ const BRIEF: Duration = Duration::from_millis(40);
 const SLOW: Duration = Duration::from_millis(60);
 const WORK: Duration = Duration::from_millis(500);
 
-fn memo(store: &Slow) -> MemoLock<Slow> {
+fn memo(store: &Slow) -> MemoLock {
     MemoLock::new(store.clone(), "t").wait_timeout(BRIEF)
 }
 
-async fn compute<St: Store>(memo: &MemoLock<St>, value: &'static str) -> Result<Bytes, Error<Infallible>> {
+async fn compute(memo: &MemoLock, value: &'static str) -> Result<Bytes, Error<Infallible>> {
     memo.get_or_compute("a", move || async move {
         sleep(WORK).await;
         Ok(value.into())

@@ -32,11 +32,11 @@ async fn stores(redis: &RedisServer) -> [RedisStore; 2] {
     [store().await, store().await]
 }
 
-async fn nodes(redis: &RedisServer, inner: &Inner) -> [Node<RedisStore>; 2] {
+async fn nodes(redis: &RedisServer, inner: &Inner) -> [Node; 2] {
     pair_over(stores(redis).await, inner, |layer| layer)
 }
 
-async fn ask(node: &Node<RedisStore>, path: &str) -> String {
+async fn ask(node: &Node, path: &str) -> String {
     let asked = within("an answer", answer(send(node, get(path)))).await;
     String::from_utf8(asked.body.into()).expect("UTF-8")
 }
@@ -47,7 +47,7 @@ fn post(path: &str) -> Request<Full<Bytes>> {
 }
 
 /// Asks for all of them, and waits until they are stored.
-async fn stored(redis: &RedisServer, node: &Node<RedisStore>, paths: &[&str]) {
+async fn stored(redis: &RedisServer, node: &Node, paths: &[&str]) {
     for (n, path) in paths.iter().enumerate() {
         ask(node, path).await;
         eventually("a stored response", || {

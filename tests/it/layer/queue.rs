@@ -16,7 +16,7 @@ use crate::support::within;
 
 const WAIT: Duration = Duration::from_secs(10);
 
-fn layer(calls: usize) -> MemoLockLayer<MemoryStore> {
+fn layer(calls: usize) -> MemoLockLayer {
     MemoLockLayer::new(MemoryStore::new(), "layer").at_limit(AtLimit::Queue(calls))
 }
 

@@ -22,14 +22,14 @@ fn path(request: &Request<Full<Bytes>>) -> Option<Key> {
 
 type PathKey = fn(&Request<Full<Bytes>>) -> Option<Key>;
 
-fn layer<St: Store>(store: St) -> MemoLockLayer<St, PathKey> {
+fn layer<St: Store>(store: St) -> MemoLockLayer<PathKey> {
     let layer = MemoLockLayer::new(store, "body")
         .raw_body("application/pdf")
         .ttl(MINUTE);
     layer.key(path as PathKey)
 }
 
-fn node<St: Store>(store: St, inner: &Inner) -> MemoLockService<Inner, St, PathKey> {
+fn node<St: Store>(store: St, inner: &Inner) -> MemoLockService<Inner, PathKey> {
     layer(store).layer(inner.clone())
 }
 

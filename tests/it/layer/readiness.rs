@@ -219,7 +219,7 @@ fn the_layer_adds_no_error_of_its_own() {
     {
     }
     let inner = Inner::replying(|_| text(""));
-    let service: MemoLockService<_, _, _> = MemoLockLayer::new(MemoryStore::new(), "ready").layer(inner);
+    let service: MemoLockService<_, _> = MemoLockLayer::new(MemoryStore::new(), "ready").layer(inner);
     same_error(&service);
 }
 

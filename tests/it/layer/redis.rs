@@ -16,7 +16,7 @@ async fn stores(server: &RedisServer) -> [RedisStore; 2] {
     [connect().await, connect().await]
 }
 
-pub(super) async fn nodes(server: &RedisServer, inner: &Inner) -> [Node<RedisStore>; 2] {
+pub(super) async fn nodes(server: &RedisServer, inner: &Inner) -> [Node; 2] {
     pair_over(stores(server).await, inner, |layer| layer)
 }
 

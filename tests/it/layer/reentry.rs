@@ -18,7 +18,7 @@ use crate::support::Log;
 
 const SOON: Duration = Duration::from_secs(1);
 
-fn layer(store: &MemoryStore, tag: &str) -> MemoLockLayer<MemoryStore> {
+fn layer(store: &MemoryStore, tag: &str) -> MemoLockLayer {
     MemoLockLayer::new(store.clone(), tag.to_owned())
 }
 
@@ -87,7 +87,7 @@ async fn layers_with_different_tags_both_collapse() {
 }
 
 /// Asks for `path` from within `shared`, where `inner` answers; with the marks of the request that it belongs to, or without.
-async fn ask_within(shared: &MemoLockLayer<MemoryStore>, inner: Inner, path: &str, marks: Option<Extensions>) -> Bytes {
+async fn ask_within(shared: &MemoLockLayer, inner: Inner, path: &str, marks: Option<Extensions>) -> Bytes {
     let node: Node = shared.clone().layer(inner);
     let mut request = get(path);
     request.extensions_mut().extend(marks.unwrap_or_default());
@@ -194,7 +194,7 @@ async fn what_two_nodes_ask_of_each_other_is_bounded_and_says_why() {
     let timeout = Duration::from_secs(2);
     let layers = ["t", "t"].map(|tag| layer(&MemoryStore::new(), tag).wait_timeout(timeout));
     let [first, second] = layers.clone();
-    let over = |shared: &MemoLockLayer<MemoryStore>, inner: Inner, path: &'static str| {
+    let over = |shared: &MemoLockLayer, inner: Inner, path: &'static str| {
         let shared = shared.clone();
         tokio::spawn(async move { ask_within(&shared, inner, path, None).await })
     };

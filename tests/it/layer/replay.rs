@@ -7,7 +7,6 @@ use http::header::{AGE, DATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame};
 use tower::ServiceExt;
-use tower_memolock::Store;
 
 use super::fixture::{Answer, Inner, Node, TestBody, answer, data, fresh, get, pair, send, settle, streamed, with};
 use crate::support::within;
@@ -61,7 +60,7 @@ fn assert_rich(mut answer: Answer, what: &str) {
 }
 
 /// Leader, followers and those who come later all get all of it.
-pub(super) async fn everything_is_replayed<St: Store>(inner: &Inner, nodes: &[Node<St>; 2]) {
+pub(super) async fn everything_is_replayed(inner: &Inner, nodes: &[Node; 2]) {
     let together: Vec<_> = (0..8).map(|i| send(&nodes[i % 2], get("/"))).collect();
     for asked in together {
         assert_rich(answer(asked).await, "together");

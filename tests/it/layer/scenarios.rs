@@ -23,14 +23,14 @@ const REQUESTS: usize = 20;
 /// Some nodes over one Redis, in front of an inner service behind a gate.
 struct Cluster {
     server: RedisServer,
-    layers: Vec<MemoLockLayer<RedisStore>>,
-    nodes: Vec<Node<RedisStore>>,
+    layers: Vec<MemoLockLayer>,
+    nodes: Vec<Node>,
     inner: Inner,
     gate: Gate,
 }
 
 impl Cluster {
-    async fn start<F>(nodes: usize, set: fn(MemoLockLayer<RedisStore>) -> MemoLockLayer<RedisStore>, reply: F) -> Self
+    async fn start<F>(nodes: usize, set: fn(MemoLockLayer) -> MemoLockLayer, reply: F) -> Self
     where
         F: Fn(Request<Full<bytes::Bytes>>, usize) -> Reply + Clone + Send + Sync + 'static,
     {
@@ -275,7 +275,7 @@ async fn leaders_client_hangs_up() {
 #[tokio::test]
 async fn leader_outlasts_its_lease() {
     on_one_and_two(async |nodes| {
-        let short = |layer: MemoLockLayer<RedisStore>| layer.lease(Duration::from_millis(300));
+        let short = |layer: MemoLockLayer| layer.lease(Duration::from_millis(300));
         let cluster = Cluster::start(nodes, short, |_, call| Ok(numbered(call, "max-age=60"))).await;
         let asked = cluster.wave().await;
         cluster.server.reset_commandstats();
@@ -296,7 +296,7 @@ async fn leader_outlasts_its_lease() {
 #[tokio::test]
 async fn leader_outlasts_the_wait_timeout() {
     on_one_and_two(async |nodes| {
-        let short = |layer: MemoLockLayer<RedisStore>| layer.wait_timeout(Duration::from_millis(300));
+        let short = |layer: MemoLockLayer| layer.wait_timeout(Duration::from_millis(300));
         let cluster = Cluster::start(nodes, short, |_, call| Ok(numbered(call, "max-age=60"))).await;
         let asked = cluster.send(|_| get("/"));
         cluster.gate.reached_by(REQUESTS).await;

@@ -14,13 +14,13 @@ use crate::support::within;
 
 const TTL: Duration = Duration::from_secs(60);
 
-fn layer(store: &MemoryStore) -> MemoLockLayer<MemoryStore> {
+fn layer(store: &MemoryStore) -> MemoLockLayer {
     let layer = MemoLockLayer::new(store.clone(), "layer").ttl(TTL);
     layer.methods([Method::GET, Method::POST])
 }
 
 /// Answers with its own name and everything that the request says.
-fn node<K>(name: &'static str, layer: MemoLockLayer<MemoryStore, K>) -> (&'static str, Router)
+fn node<K>(name: &'static str, layer: MemoLockLayer<K>) -> (&'static str, Router)
 where
     K: KeyExtractor<Body>,
     K::Body: http_body::Body<Data = Bytes, Error: Into<tower::BoxError>> + Send + 'static,

@@ -9,7 +9,7 @@ use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{Gate, Inner, Node, answer, bodies, fresh, get, get_with, pair, send, settle, text, with};
 
-fn layer(requests: u32) -> MemoLockLayer<MemoryStore> {
+fn layer(requests: u32) -> MemoLockLayer {
     MemoLockLayer::new(MemoryStore::new(), "layer").store_after(requests)
 }
 

@@ -9,10 +9,7 @@ use tower_memolock::{InvalidateError, MemoLockLayer, MemoryStore};
 use super::fixture::{Gate, Inner, Node, answer, fresh, get, get_with, send, settle, text, with};
 
 /// Two layers over one store, and their nodes.
-fn cluster(
-    inner: &Inner,
-    set: impl Fn(MemoLockLayer<MemoryStore>) -> MemoLockLayer<MemoryStore>,
-) -> ([MemoLockLayer<MemoryStore>; 2], [Node; 2]) {
+fn cluster(inner: &Inner, set: impl Fn(MemoLockLayer) -> MemoLockLayer) -> ([MemoLockLayer; 2], [Node; 2]) {
     let store = MemoryStore::new();
     let layers = [store.clone(), store].map(|store| set(MemoLockLayer::new(store, "layer")));
     let nodes = layers.each_ref().map(|layer| layer.layer(inner.clone()));

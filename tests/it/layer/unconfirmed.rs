@@ -127,7 +127,7 @@ async fn an_error_of_the_service_and_a_failure_are_two_failures() {
 }
 
 /// All go their own way after two calls, and the next wave begins like the first.
-async fn all_are_free_after_two(set: fn(MemoLockLayer<MemoryStore>) -> MemoLockLayer<MemoryStore>, statuses: [u16; 2]) {
+async fn all_are_free_after_two(set: fn(MemoLockLayer) -> MemoLockLayer, statuses: [u16; 2]) {
     let gate = Gate::new();
     let inner = gated(&gate, move |call| {
         Ok(status(statuses[usize::from(call % REQUESTS != 1)], call))
@@ -159,7 +159,7 @@ async fn where_two_calls_give_nothing_for_all_everybody_asks_at_once_and_nothing
 
 #[tokio::test(start_paused = true)]
 async fn what_is_said_to_be_for_all_is_for_all() {
-    type Set = fn(MemoLockLayer<MemoryStore>) -> MemoLockLayer<MemoryStore>;
+    type Set = fn(MemoLockLayer) -> MemoLockLayer;
     let plain: Set = |layer| layer;
     let controlled = |call: usize| {
         let mut reply = status(503, call);
@@ -299,7 +299,7 @@ async fn a_second_failure_at_once_is_for_all_who_wait_in_its_process() {
     }
 }
 
-async fn three_over_redis(server: &RedisServer, inner: &Inner) -> Vec<Node<RedisStore>> {
+async fn three_over_redis(server: &RedisServer, inner: &Inner) -> Vec<Node> {
     let mut nodes = Vec::new();
     for _ in 0..3 {
         let store = RedisStore::connect(&server.url()).await.expect("a store");

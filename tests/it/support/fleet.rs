@@ -19,7 +19,7 @@ const WORK: Duration = Duration::from_millis(50);
 /// Nodes that compute the same things, and how often they did.
 #[derive(Clone)]
 pub(crate) struct Fleet {
-    nodes: Vec<MemoLock<RedisStore>>,
+    nodes: Vec<MemoLock>,
     computed: Arc<Mutex<HashMap<String, usize>>>,
     stopped: Arc<AtomicBool>,
     rounds: Arc<AtomicUsize>,

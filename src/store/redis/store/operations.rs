@@ -16,7 +16,7 @@ use crate::store::redis::link::RedisWatch;
 use crate::store::redis::message;
 use crate::store::redis::reply::held;
 use crate::store::redis::script::{self, Script, millis};
-use crate::store::{Acquire, Generation, Lock, Release, Stamp, Store, Token, Value};
+use crate::store::{Acquire, AnyStore, Generation, Lock, Release, Stamp, Store, Token, Value};
 
 /// For how long a result that is too large to publish is kept for those who wait for it: as long as they may take to read it.
 const KEPT: Duration = Duration::from_secs(10);
@@ -233,6 +233,11 @@ impl Store for RedisStore {
 
     fn epoch(&self) -> u64 {
         self.inner.link.epoch()
+    }
+
+    // Not generic, unlike the default: what is asked of Redis is compiled once, and not in every program.
+    fn into_any(self) -> AnyStore {
+        AnyStore::new(self)
     }
 }
 

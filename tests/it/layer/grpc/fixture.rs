@@ -18,8 +18,8 @@ pub(super) const METHOD: &str = "/p.Service/Method";
 pub(super) const OTHER: &str = "/p.Service/Other";
 
 type Inner = BoxCloneService<Request<BufferedBody<Full<Bytes>>>, Response<TestBody>, Broken>;
-pub(super) type Node = MemoLockService<Inner, MemoryStore, GrpcKey>;
-type GrpcLayer = MemoLockLayer<MemoryStore, GrpcKey>;
+pub(super) type Node = MemoLockService<Inner, GrpcKey>;
+type GrpcLayer = MemoLockLayer<GrpcKey>;
 
 /// A request as it has reached the method.
 #[derive(Debug, Clone)]

@@ -19,7 +19,7 @@ use crate::support::within;
 type Echo = BoxCloneService<Request<BufferedBody<TestBody>>, Response<TestBody>, Broken>;
 
 /// A server whose reply is the request, frame by frame.
-fn echo() -> MemoLockService<Echo, MemoryStore, GrpcKey> {
+fn echo() -> MemoLockService<Echo, GrpcKey> {
     let service = service_fn(|request: Request<BufferedBody<TestBody>>| async {
         let (head, body) = request.into_parts();
         let mut response = Response::new(body.boxed_unsync());

@@ -3,7 +3,6 @@
 use tower_memolock::MemoLockLayer;
 
 use super::fixture::{Half, cluster, fails, give, growing, next, nothing_yet, open, plain, trailers, whole};
-use crate::freshness::gated::Gated;
 use crate::layer::fixture::{Broken, answer, get, get_with, send, settle, with};
 
 #[tokio::test(start_paused = true)]
@@ -57,7 +56,7 @@ async fn a_body_that_broke_off_before_a_follower_was_told_of_it_is_nothing_to_re
 }
 
 /// The body, or its recording, turns out too large.
-async fn too_large(set: impl Fn(MemoLockLayer<Gated>) -> MemoLockLayer<Gated>) {
+async fn too_large(set: impl Fn(MemoLockLayer) -> MemoLockLayer) {
     let (sender, inner) = growing(plain);
     let mut half = Half::of(&inner, set).await;
     give(&sender, "0123456789");

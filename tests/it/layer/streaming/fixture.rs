@@ -45,21 +45,21 @@ pub(super) fn plain(reply: Response<TestBody>, _: &Request<Full<Bytes>>) -> Resp
     reply
 }
 
-pub(super) fn layer<St: Store>(store: St) -> MemoLockLayer<St> {
+pub(super) fn layer<St: Store>(store: St) -> MemoLockLayer {
     MemoLockLayer::new(store, "layer")
         .stream_followers(true)
         .cache_status(true)
 }
 
 /// Two nodes over one store, and their layers.
-pub(super) fn cluster(inner: &Inner) -> ([MemoLockLayer<MemoryStore>; 2], [Node; 2]) {
+pub(super) fn cluster(inner: &Inner) -> ([MemoLockLayer; 2], [Node; 2]) {
     cluster_with(inner, |layer| layer)
 }
 
 pub(super) fn cluster_with(
     inner: &Inner,
-    set: impl Fn(MemoLockLayer<MemoryStore>) -> MemoLockLayer<MemoryStore>,
-) -> ([MemoLockLayer<MemoryStore>; 2], [Node; 2]) {
+    set: impl Fn(MemoLockLayer) -> MemoLockLayer,
+) -> ([MemoLockLayer; 2], [Node; 2]) {
     let store = MemoryStore::new();
     let layers = [store.clone(), store].map(|store| set(layer(store)));
     let nodes = layers.each_ref().map(|layer| layer.layer(inner.clone()));
@@ -67,7 +67,7 @@ pub(super) fn cluster_with(
 }
 
 /// A node whose way to the store the test holds in its hands, and another that has a way of its own.
-pub(super) fn gated(inner: &Inner) -> (Gated, MemoLockLayer<Gated>, Node<Gated>, MemoLockLayer<MemoryStore>) {
+pub(super) fn gated(inner: &Inner) -> (Gated, MemoLockLayer, Node, MemoLockLayer) {
     let store = MemoryStore::new();
     let slow = Gated::new(&store);
     let here = layer(slow.clone());
@@ -76,19 +76,19 @@ pub(super) fn gated(inner: &Inner) -> (Gated, MemoLockLayer<Gated>, Node<Gated>,
 }
 
 /// The head of the response.
-pub(super) async fn open<St: Store>(node: &Node<St>, request: Request<Full<Bytes>>) -> Reply {
+pub(super) async fn open(node: &Node, request: Request<Full<Bytes>>) -> Reply {
     within("a head", node.clone().oneshot(request))
         .await
         .expect("a response")
 }
 
 /// The same, in a task of its own.
-pub(super) fn open_later<St: Store>(node: &Node<St>) -> JoinHandle<Reply> {
+pub(super) fn open_later(node: &Node) -> JoinHandle<Reply> {
     let node = node.clone();
     tokio::spawn(async move { open(&node, get("/")).await })
 }
 
-pub(super) async fn open_many<St: Store>(node: &Node<St>, count: usize) -> Vec<Reply> {
+pub(super) async fn open_many(node: &Node, count: usize) -> Vec<Reply> {
     join_all((0..count).map(|_| open(node, get("/")))).await
 }
 
@@ -130,8 +130,8 @@ pub(super) fn trailers(name: &'static str, value: &str) -> Part {
 
 /// Requests that wait at a store that does not say whether they may read yet, besides one that reads.
 pub(super) struct Half {
-    pub(super) node: Node<Gated>,
-    pub(super) layer: MemoLockLayer<Gated>,
+    pub(super) node: Node,
+    pub(super) layer: MemoLockLayer,
     pub(super) leader: Reply,
     pub(super) reading: Reply,
     pub(super) waiting: Vec<Asked>,
@@ -139,7 +139,7 @@ pub(super) struct Half {
 }
 
 impl Half {
-    pub(super) async fn of(inner: &Inner, set: impl Fn(MemoLockLayer<Gated>) -> MemoLockLayer<Gated>) -> Self {
+    pub(super) async fn of(inner: &Inner, set: impl Fn(MemoLockLayer) -> MemoLockLayer) -> Self {
         let slow = Gated::new(&MemoryStore::new());
         let layer = set(layer(slow.clone()));
         let node = layer.layer(inner.clone());

@@ -85,7 +85,7 @@ async fn a_body_that_breaks_off_is_seen_to_break_off_on_connections() {
     }
 }
 
-async fn nodes(server: &RedisServer, inner: &Inner) -> ([MemoLockLayer<RedisStore>; 2], [Node<RedisStore>; 2]) {
+async fn nodes(server: &RedisServer, inner: &Inner) -> ([MemoLockLayer; 2], [Node; 2]) {
     let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
     let layers = [connect().await, connect().await].map(layer);
     let nodes = layers.each_ref().map(|layer| layer.layer(inner.clone()));

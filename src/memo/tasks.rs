@@ -1,0 +1,76 @@
+//! The long futures of the core, behind pointers.
+//!
+//! A generic future is compiled in the crate that names its type. The layer makes its [`Shared`] in this crate: what these
+//! pointers lead to is compiled here once, and not in every program that has a layer.
+
+use std::sync::Arc;
+
+#[cfg(feature = "http")]
+use tokio::time::Instant;
+
+use super::clock::Moment;
+use super::config::Config;
+use super::keeper::Keeper;
+#[cfg(feature = "http")]
+use super::lead::Lead;
+use super::obtain::{MemoWaiter, Obtained, Role};
+use super::patience::Patience;
+use super::shared::Shared;
+use crate::codec::Codec;
+use crate::key::Address;
+use crate::store::BoxFuture;
+
+/// Sees a flight through to its end.
+type Run<C> = fn(Keeper<C>) -> BoxFuture<'static, ()>;
+
+/// Has a value computed that nobody waits for. Returns before when there is no point in asking again.
+#[cfg(feature = "http")]
+type Refresh<C> = fn(
+    Keeper<C>,
+    MemoWaiter<<C as Codec>::Value>,
+    IsSame<<C as Codec>::Value>,
+    Begin<<C as Codec>::Value>,
+) -> BoxFuture<'static, Option<Instant>>;
+
+/// Waits for a value, or for the lead.
+type Wait<C> = for<'a> fn(
+    &'a Arc<Shared<C>>,
+    &'a Address,
+    &'a Config,
+    &'a mut Patience,
+    Moment,
+    Role,
+    Option<MemoWaiter<<C as Codec>::Value>>,
+) -> BoxFuture<'a, Obtained<<C as Codec>::Value>>;
+
+/// Whether a value is the one that is to be computed anew.
+#[cfg(feature = "http")]
+pub(super) type IsSame<V> = Box<dyn FnOnce(&V) -> bool + Send>;
+
+/// Gets the lead, and spawns what computes.
+#[cfg(feature = "http")]
+pub(super) type Begin<V> = Box<dyn FnOnce(Lead<V>) + Send>;
+
+pub(super) struct Tasks<C: Codec> {
+    pub(super) run: Run<C>,
+    #[cfg(feature = "http")]
+    pub(super) solo: Run<C>,
+    #[cfg(feature = "http")]
+    pub(super) refresh: Refresh<C>,
+    pub(super) wait: Wait<C>,
+}
+
+impl<C: Codec> Tasks<C> {
+    pub(super) fn new() -> Self {
+        Self {
+            run: |keeper| Box::pin(keeper.run()),
+            #[cfg(feature = "http")]
+            solo: |keeper| Box::pin(keeper.solo()),
+            #[cfg(feature = "http")]
+            refresh: |keeper, waiter, is_same, begin| Box::pin(keeper.refresh(waiter, is_same, begin)),
+            wait: |shared, address, config, patience, arrived, role, place| {
+                Box::pin(shared.wait(address, config, patience, arrived, role, place))
+            },
+        }
+    }
+}
