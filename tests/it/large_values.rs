@@ -27,7 +27,7 @@ fn large() -> Bytes {
 /// A node, and how often it has computed anything.
 #[derive(Clone)]
 struct Member {
-    memo: MemoLock<RedisStore>,
+    memo: MemoLock,
     store: RedisStore,
     calls: Arc<AtomicUsize>,
 }
