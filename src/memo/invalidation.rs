@@ -53,7 +53,7 @@ impl<C: Codec> MemoLock<C> {
     /// # Errors
     ///
     /// [`InvalidateError`] where this cannot be a tag or the store could not be told. A store that
-    /// [keeps no generations](Store::invalidate_labels) says [`StoreErrorKind::Unsupported`](crate::StoreErrorKind).
+    /// [keeps no generations](crate::Store::invalidate_labels) says [`StoreErrorKind::Unsupported`](crate::StoreErrorKind).
     pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Result<(), InvalidateError> {
         self.invalidate_tags([tag]).await
     }
