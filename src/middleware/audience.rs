@@ -25,6 +25,10 @@ pub(crate) struct Audience<T> {
 struct State<T> {
     body: Body<T>,
     waiting: Slab<Option<Waker>>,
+    /// How many read along who get an error where the body breaks off.
+    followers: usize,
+    /// The producer, if it wants to hear of the last of them.
+    unfollowed: Option<Waker>,
 }
 
 enum Body<T> {
@@ -121,6 +125,8 @@ impl<T> Audience<T> {
             state: Mutex::new(State {
                 body: Body::Growing(Pieces::default()),
                 waiting: Slab::new(),
+                followers: 0,
+                unfollowed: None,
             }),
         });
         (Producer(Arc::clone(&audience)), audience)
@@ -137,9 +143,13 @@ impl<T> Audience<T> {
 
     /// Somebody who reads from the beginning.
     pub(crate) fn join(audience: &Arc<Self>) -> Reader<T> {
+        let mut state = audience.state();
+        state.followers += 1;
+        let id = state.waiting.insert(None);
+        drop(state);
         Reader {
             audience: Arc::clone(audience),
-            id: audience.state().waiting.insert(None),
+            id,
             place: Place::default(),
             bytes: 0,
             until_the_last: false,
@@ -188,6 +198,18 @@ impl<T> Producer<T> {
         content.into()
     }
 
+    /// Ready, once no follower reads along.
+    pub(crate) fn poll_unfollowed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.state();
+        if state.followers == 0 {
+            return Poll::Ready(());
+        }
+        let before = state.unfollowed.replace(cx.waker().clone());
+        drop(state);
+        drop(before);
+        Poll::Pending
+    }
+
     /// The body is whole: `content` is all its pieces in one.
     pub(crate) fn finish(self, content: Bytes, rest: T) {
         drop(
@@ -218,9 +240,12 @@ pub(crate) struct Reader<T> {
 }
 
 impl<T> Reader<T> {
-    /// The same, for one that gets all there was of a body that broke off.
+    /// The same, for one that gets all there was of a body that broke off: it is no follower.
     pub(crate) fn until_the_last(mut self) -> Self {
-        self.until_the_last = true;
+        if !std::mem::replace(&mut self.until_the_last, true) {
+            let producer = self.audience.state().unfollow();
+            wake(producer);
+        }
         self
     }
 }
@@ -255,7 +280,28 @@ impl<T: Clone> Reader<T> {
 
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
-        let waker = self.audience.state().waiting.remove(self.id);
+        let mut state = self.audience.state();
+        let waker = state.waiting.remove(self.id);
+        let producer = match self.until_the_last {
+            true => None,
+            false => state.unfollow(),
+        };
+        drop(state);
         drop(waker);
+        wake(producer);
+    }
+}
+
+impl<T> State<T> {
+    /// One follower less. Whoever is to hear of that has to be woken.
+    fn unfollow(&mut self) -> Option<Waker> {
+        self.followers -= 1;
+        self.unfollowed.take_if(|_| self.followers == 0)
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }

@@ -9,8 +9,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::marker::Trial;
 use super::recording::{Part, Playback};
+use super::trial::Trial;
 use super::underway::Following;
 use crate::attached::Attachment;
 use crate::error::BoxError;
@@ -174,7 +174,8 @@ where
                     self.set(Self::empty());
                     return Poll::Ready(Some(Err(error)));
                 }
-                Part::Rest(body) => self.set(Self::of(Kind::Rest { body })),
+                Part::Rest(body, None) => self.set(Self::of(Kind::Rest { body })),
+                Part::Rest(body, Some(trial)) => self.set(Self::of(Kind::Tried { body, trial })),
             }
         }
     }

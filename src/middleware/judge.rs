@@ -4,17 +4,21 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Method, StatusCode, response};
+use http_body::SizeHint;
 use tokio::time::Instant;
 
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
 use super::credentials::Asker;
 use super::demand::DemandOf;
-use super::marker::{self, Markers};
+use super::draft::Draft;
+use super::endless::Horizon;
+use super::marker::{self, Markers, unmark};
 use super::permissions::Permissions;
-use super::policy::ending::is_grpc;
-use super::policy::response::{Head, Reason, ResponseRules, Sharing, Unconfirmed, at_head};
+use super::policy::ending::{is_grpc, is_sized};
+use super::policy::response::{Head, Reason, ResponseRules, Sharing, Unconfirmed, at_head, is_fresh_by_itself};
 use super::stored_response::{Form, StoredResponse};
+use super::trial::{Candidate, Trial};
 use crate::key::Address;
 use crate::memo::{Limit, Past, Shared};
 
@@ -109,6 +113,30 @@ impl Judge {
         } else {
             sharing
         }
+    }
+
+    /// Until when those who wait are kept waiting for the end of a body.
+    pub(super) fn horizon(&self, draft: &Draft, hint: &SizeHint) -> Horizon {
+        let rules = &self.rules;
+        let horizon = Horizon::new(draft.received, rules.endless_after, rules.max_body);
+        if is_sized(&draft.headers, hint) {
+            return horizon.never();
+        }
+        let says_so = is_fresh_by_itself(&draft.headers, &draft.control, rules, SystemTime::now());
+        match says_so || self.markers.ends.are_known(&self.address) {
+            true => horizon.expected(),
+            false => horizon,
+        }
+    }
+
+    /// Watches a body that turned out endless: it may end after all.
+    pub(super) fn watch(&self, candidate: Candidate, begun: Instant) -> Trial {
+        self.markers.ends.forget(&self.address);
+        let (shared, markers) = (Arc::clone(&self.shared), Arc::clone(&self.markers));
+        let address = self.address.clone();
+        candidate.trial(&self.rules, begun, false, move |took_long| {
+            unmark(&shared, &markers, &address, took_long);
+        })
     }
 
     /// Says why the response is not shared.

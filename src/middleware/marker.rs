@@ -13,9 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
-use http_body::{Body, Frame};
+use http::{Request, Response};
+use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -23,12 +22,12 @@ use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
 use super::credentials::Asker;
+use super::endless::Ends;
 use super::future::Step;
-use super::policy::ending::{Ended, at_end};
-use super::policy::fields;
 use super::policy::response::{Head, Sharing, at_head};
 use super::settings::Settings;
 use super::stored_response::{Form, StoredResponse};
+use super::trial::Candidate;
 use crate::error::{BoxError, StoreError};
 use crate::key::Address;
 use crate::memo::Shared;
@@ -44,6 +43,7 @@ pub(crate) struct Markers {
     standing: Mutex<HashMap<Address, Instant>>,
     /// How many there are, so that nobody has to take the lock to learn that there is none.
     len: AtomicUsize,
+    pub(super) ends: Ends,
 }
 
 impl Markers {
@@ -134,47 +134,47 @@ impl<K: Send + Sync + 'static> Settings<K> {
         let Some(headers) = headers else {
             return Step::Done(Ok(Response::from_parts(head, MemoBody::inner(body))));
         };
-        let (status, max_body) = (head.status, self.responses.max_body);
-        let mut trial = Trial::new(max_body, move |body_len, trailers| {
-            let ended = Ended {
-                method: &method,
-                status,
-                headers: &headers,
-                trailers,
-                body_len,
-                set_cookie,
-            };
-            let size = fields::size(&headers) + trailers.map_or(0, fields::size);
-            let ended = at_end(sharing, &ended);
-            if matches!(ended, Ok(Sharing::Store(_) | Sharing::Share)) && size <= self.responses.max_headers {
-                self.unmark(&address);
-            }
+        let candidate = Candidate {
+            method,
+            status: head.status,
+            headers,
+            sharing,
+            set_cookie,
+        };
+        let is_sized = candidate.is_sized(&body.size_hint());
+        let (markers, shared) = (Arc::clone(&self.markers), Arc::clone(&self.memo.shared));
+        let mut trial = candidate.trial(&self.responses, Instant::now(), is_sized, move |took_long| {
+            unmark(&shared, &markers, &address, took_long);
         });
         if body.is_end_stream() {
             trial.see::<BoxError>(None, true);
         }
         Step::Done(Ok(Response::from_parts(head, MemoBody::tried(body, trial))))
     }
+}
 
-    fn unmark(&self, address: &Address) {
-        if !self.markers.remove(address) {
-            return;
-        }
-        tracing::debug!(address = %address.readable(), "the response can be shared after all");
-        let (shared, address) = (Arc::clone(&self.memo.shared), address.clone());
-        let unmark = async move {
-            let unmarked = match stored_marker(&shared, &address).await {
-                Ok(Some(marker)) => shared.store.unmark(&address, &marker).await,
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = unmarked {
-                shared.store_failed(&address, "unmark", &error);
-            }
+/// The response can be shared after all. Nobody need wait longer than usual for its body, unless that took long.
+pub(super) fn unmark(shared: &Arc<Shared<Form>>, markers: &Markers, address: &Address, took_long: bool) {
+    if took_long {
+        markers.ends.learn(address);
+    }
+    if !markers.remove(address) {
+        return;
+    }
+    tracing::debug!(address = %address.readable(), "the response can be shared after all");
+    let (shared, address) = (Arc::clone(shared), address.clone());
+    let unmark = async move {
+        let unmarked = match stored_marker(&shared, &address).await {
+            Ok(Some(marker)) => shared.store.unmark(&address, &marker).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
         };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(unmark);
+        if let Err(error) = unmarked {
+            shared.store_failed(&address, "unmark", &error);
         }
+    };
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(unmark);
     }
 }
 
@@ -194,55 +194,6 @@ async fn stored_marker(shared: &Shared<Form>, address: &Address) -> Result<Optio
 /// By what part of it the life of a marker is shortened at most, at random: what was marked together is not tried again
 /// together.
 pub(crate) const SPREAD: f64 = 0.1;
-
-type Verdict = Box<dyn FnOnce(u64, Option<&HeaderMap>) + Send + Sync>;
-
-/// Watches a body go by, and says so if it comes to its end within a limit.
-pub(crate) struct Trial {
-    limit: u64,
-    len: u64,
-    trailers: Option<HeaderMap>,
-    /// With the length of the body and its trailer fields. `None` once it is known.
-    verdict: Option<Verdict>,
-}
-
-impl Trial {
-    fn new(limit: u64, verdict: impl FnOnce(u64, Option<&HeaderMap>) + Send + Sync + 'static) -> Self {
-        Self {
-            limit,
-            len: 0,
-            trailers: None,
-            verdict: Some(Box::new(verdict)),
-        }
-    }
-
-    /// The next frame, and whether the body says that it is the last one: nobody need ask for another then.
-    pub(crate) fn see<E>(&mut self, frame: Option<&Result<Frame<Bytes>, E>>, is_last: bool) {
-        if self.verdict.is_none() {
-            return;
-        }
-        let is_over = match frame {
-            Some(Ok(frame)) => {
-                self.len += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if let Some(trailers) = frame.trailers_ref() {
-                    self.trailers = Some(trailers.clone());
-                }
-                is_last
-            }
-            Some(Err(_)) => {
-                self.verdict = None;
-                return;
-            }
-            None => true,
-        };
-        if self.len > self.limit {
-            self.verdict = None;
-        }
-        if is_over && let Some(verdict) = self.verdict.take() {
-            verdict(self.len, self.trailers.as_ref());
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -274,27 +225,5 @@ mod tests {
         markers.put(&address(MOST), now + time, time);
         assert!(markers.stands(&address(MOST), now + time));
         assert_eq!(markers.standing().len(), 2);
-    }
-
-    fn tried(frames: Vec<Option<Result<Frame<Bytes>, ()>>>, last: bool) -> Option<u64> {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let sender = Mutex::new(sender);
-        let mut trial = Trial::new(4, move |len, _| sender.lock().unwrap().send(len).unwrap());
-        let count = frames.len();
-        for (at, frame) in frames.into_iter().enumerate() {
-            trial.see(frame.as_ref(), last && at + 1 == count);
-        }
-        receiver.try_recv().ok()
-    }
-
-    #[test]
-    fn trial_is_over_with_the_end_of_a_body_within_the_limit() {
-        let data = |len| Some(Ok(Frame::data(Bytes::from(vec![0; len]))));
-        assert_eq!(tried(vec![None], false), Some(0));
-        assert_eq!(tried(vec![data(2), data(2), None], false), Some(4));
-        assert_eq!(tried(vec![data(2), data(2)], true), Some(4));
-        assert_eq!(tried(vec![data(2), data(2)], false), None);
-        assert_eq!(tried(vec![data(2), data(3), None], false), None);
-        assert_eq!(tried(vec![data(2), Some(Err(())), None], false), None);
     }
 }

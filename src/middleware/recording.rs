@@ -3,7 +3,8 @@
 //! The computation drains the inner body at its own speed, however slowly the client reads; what the client has not
 //! read yet is the same memory that is recorded, so the most that can pile up is the limit. Past the limit, or where all
 //! recordings together hold as much as they may, nothing is recorded any more and the reader gets the inner body itself:
-//! from there on the client's speed is the inner body's.
+//! from there on the client's speed is the inner body's. The same becomes of a body that has no end to wait for, see
+//! `endless.rs`.
 //!
 //! Followers, where they need not wait for the end, read the same pieces apart from it: see `underway.rs`.
 
@@ -19,9 +20,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::audience::{Audience, Next, Producer, Reader};
 use super::body::into_bytes;
+use super::endless::Horizon;
 use super::grpc::Framing;
 use super::policy::response::Reason;
 use super::reservation::Reservation;
+use super::trial::Trial;
 use super::underway::Underway;
 use crate::error::BoxError;
 use crate::memo::Presence;
@@ -31,8 +34,8 @@ pub(crate) enum Part<B> {
     Frame(Frame<Bytes>),
     End,
     Failed(BoxError),
-    /// The limit is passed; this is what has not been read from the inner body yet.
-    Rest(Pin<Box<B>>),
+    /// A limit is passed; this is what has not been read from the inner body yet, and what is to watch it.
+    Rest(Pin<Box<B>>, Option<Box<Trial>>),
 }
 
 /// The reader's end.
@@ -138,14 +141,39 @@ where
         self
     }
 
-    /// Drains `body`, up to the limit. Reader or no reader: it may have gone, and others wait.
+    /// Drains `body`, up to the limit. Reader or no reader: it may have gone, and others wait. What goes on past its
+    /// `horizon` nobody waits for any more: it is drained for those who read along already, and left to the reader once
+    /// there are none.
     ///
-    /// `on_limit` runs before the reader is handed the rest. What is left of the body stays with the caller, to be
-    /// dropped last: dropping it may panic.
-    pub(crate) async fn record(mut self, body: &mut Option<Pin<Box<B>>>, on_limit: impl FnOnce(Reason)) -> Recorded {
+    /// `on_limit` runs before the reader is handed the rest, and may watch that. What is left of the body stays with the
+    /// caller, to be dropped last: dropping it may panic.
+    pub(crate) async fn record(
+        mut self,
+        body: &mut Option<Pin<Box<B>>>,
+        mut horizon: Horizon,
+        mut on_limit: impl FnMut(Reason) -> Option<Trial>,
+    ) -> Recorded {
         let mut trailers: Option<HeaderMap> = None;
+        let mut endless: Option<Option<Trial>> = None;
+        if self.framing.is_some() {
+            horizon = horizon.never();
+        }
         while let Some(going) = body {
-            let frame = match poll_fn(|cx| going.as_mut().poll_frame(cx)).await {
+            let next = tokio::select! {
+                biased;
+                frame = poll_fn(|cx| going.as_mut().poll_frame(cx)) => frame,
+                () = horizon.reached() => {
+                    if horizon.is_endless(self.length) {
+                        endless = Some(on_limit(self.why_endless()));
+                    }
+                    continue;
+                }
+                () = poll_fn(|cx| self.data.poll_unfollowed(cx)), if endless.is_some() => {
+                    self.hand_over(body, endless.flatten());
+                    return Recorded::Passed;
+                }
+            };
+            let frame = match next {
                 Some(Ok(frame)) => into_bytes(frame),
                 Some(Err(error)) => {
                     self.send(Part::Failed(error.into()));
@@ -153,32 +181,19 @@ where
                 }
                 None => break,
             };
-            let mut room = true;
-            match frame.into_data() {
-                Ok(data) => {
-                    self.length += data.len() as u64;
-                    if let Some(framing) = &mut self.framing {
-                        framing.see(&data);
-                    }
-                    room = self.reservation.grow(self.data.push(data) as u64);
-                }
-                Err(frame) => {
-                    if let Some(fields) = frame.trailers_ref() {
-                        trailers.get_or_insert_default().extend(fields.clone());
-                    }
-                    self.send(Part::Frame(frame));
-                }
+            let reason = self.take(frame, &mut trailers);
+            if self.framing.is_some_and(|framing| framing.is_one()) && endless.is_none() {
+                // A reply is over with its message.
+                horizon.restart();
             }
-            let passed = match self.length > self.limit {
-                true => Some(Reason::TooLarge),
-                false if self.framing.is_some_and(|framing| framing.is_more_than_one()) => Some(Reason::Messages),
-                false => (!room).then_some(Reason::NoRoom),
-            };
-            if let Some(reason) = passed {
-                on_limit(reason);
-                body.take().into_iter().for_each(|rest| self.send(Part::Rest(rest)));
+            if let Some(reason) = reason {
+                let trial = on_limit(reason);
+                self.hand_over(body, trial);
                 return Recorded::Passed;
             }
+        }
+        if let Some(Some(trial)) = endless {
+            trial.ended(self.length, trailers.as_ref());
         }
         self.send(Part::End);
         Recorded::Complete {
@@ -186,6 +201,46 @@ where
             trailers,
             followed: self.data,
             reservation: self.reservation,
+        }
+    }
+
+    /// Records a frame. Returns the limit that is passed, if any.
+    fn take(&mut self, frame: Frame<Bytes>, trailers: &mut Option<HeaderMap>) -> Option<Reason> {
+        let mut room = true;
+        match frame.into_data() {
+            Ok(data) => {
+                self.length += data.len() as u64;
+                if let Some(framing) = &mut self.framing {
+                    framing.see(&data);
+                }
+                room = self.reservation.grow(self.data.push(data) as u64);
+            }
+            Err(frame) => {
+                if let Some(fields) = frame.trailers_ref() {
+                    trailers.get_or_insert_default().extend(fields.clone());
+                }
+                self.send(Part::Frame(frame));
+            }
+        }
+        match self.length > self.limit {
+            true => Some(Reason::TooLarge),
+            false if self.framing.is_some_and(|framing| framing.is_more_than_one()) => Some(Reason::Messages),
+            false => (!room).then_some(Reason::NoRoom),
+        }
+    }
+
+    fn why_endless(&self) -> Reason {
+        match self.framing {
+            Some(_) => Reason::Messages,
+            None => Reason::Endless,
+        }
+    }
+
+    /// Leaves what is still to come of the body to the reader.
+    fn hand_over(&self, body: &mut Option<Pin<Box<B>>>, trial: Option<Trial>) {
+        let trial = trial.map(|trial| Box::new(trial.after(self.length)));
+        if let Some(rest) = body.take() {
+            self.send(Part::Rest(rest, trial));
         }
     }
 

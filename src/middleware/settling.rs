@@ -14,6 +14,7 @@ use super::policy::grpc::at_end;
 use super::policy::response::{Reason, Sharing};
 use super::policy::vary::{self, Vary};
 use super::recording::{Recorded, Recorder};
+use super::trial::Candidate;
 use crate::error::BoxError;
 
 impl Computation {
@@ -32,6 +33,7 @@ impl Computation {
             true => None,
             false => self.preview(&recorder, body.size_hint(), sharing, &mut draft),
         };
+        let horizon = self.judge.horizon(&draft, &body.size_hint());
         // Dropped after all that follows: where that panics, the lead has been settled and nothing is left behind.
         let mut body = Some(Box::pin(body));
         let judge = self.judge;
@@ -51,7 +53,18 @@ impl Computation {
             true => recorder.of_one_message(),
             false => recorder,
         };
-        let (content, trailers, followed, reservation) = match recorder.record(&mut body, &mut pass).await {
+        let candidate = || Candidate {
+            method: self.method.clone(),
+            status: draft.status,
+            headers: draft.headers.clone(),
+            sharing,
+            set_cookie: judge.rules.set_cookie_of(&draft.control),
+        };
+        let on_limit = |reason| {
+            pass(reason);
+            (reason == Reason::Endless).then(|| judge.watch(candidate(), draft.received))
+        };
+        let (content, trailers, followed, reservation) = match recorder.record(&mut body, horizon, on_limit).await {
             Recorded::Complete {
                 content,
                 trailers,

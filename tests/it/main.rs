@@ -9,6 +9,7 @@ mod contract_redis;
 mod crowd;
 mod crowded_proxy;
 mod deferred;
+mod endless;
 mod events;
 mod examples;
 mod extended;

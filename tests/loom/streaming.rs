@@ -202,3 +202,21 @@ fn what_was_confirmed_before_an_invalidation_does_not_reach_who_came_after_it() 
         assert!(matches!(block_on(pin!(early)), Turn::Landed(2)) || seen < 2);
     });
 }
+
+#[test]
+fn a_producer_hears_of_the_last_follower_that_leaves() {
+    explore(|| {
+        let (producer, audience) = Audience::<u32>::new();
+        let _leader = Audience::join(&audience).until_the_last();
+        let leaving: Vec<_> = (0..2)
+            .map(|_| {
+                let follower = Audience::join(&audience);
+                thread::spawn(move || drop(follower))
+            })
+            .collect();
+        block_on(poll_fn(|cx| producer.poll_unfollowed(cx)));
+        for leaver in leaving {
+            leaver.join().unwrap();
+        }
+    });
+}

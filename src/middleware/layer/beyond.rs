@@ -74,6 +74,26 @@ impl<K> MemoLockLayer<K> {
         self
     }
 
+    /// How long after its head a body may go on, for those who wait, whose length its head does not say: one that has not
+    /// ended by then is taken for *endless*, as feeds, tails of logs and audio streams are. Defaults to 1.5 seconds.
+    ///
+    /// An endless body belongs to the client that leads. Those who wait, on every node, go to the inner service, and so do
+    /// at once those who come later, for as long as a [`pass_marker`](Self::pass_marker) says or until a body for the same
+    /// key has ended in time. Once no client reads it, it is dropped. Requests that read along
+    /// ([`stream_followers`](Self::stream_followers)) read on.
+    ///
+    /// A body is given four times as long where something says that it ends: freshness of the response's own, or a ttl of
+    /// its handler; a body for the same key that this process has seen to end within that time; or a speed at which it
+    /// would be longer than [`max_body`](Self::max_body) by then. One with a `Content-Length`, or of a known length, is
+    /// waited for however slow it is. So a slow page that says nothing of itself costs a call for each request once, and
+    /// one call for all from then on; where that is too many, its handler declares a length or freshness, or this is set
+    /// longer.
+    #[must_use]
+    pub fn endless_after(mut self, time: Duration) -> Self {
+        self.settings.responses.endless_after = time;
+        self
+    }
+
     /// Whether requests that wait in the process of their leader get the response as it comes, rather than once it is
     /// whole: its head as soon as that is one to share, and its body from the beginning, however late they come. Defaults
     /// to `false`.

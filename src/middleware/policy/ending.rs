@@ -2,6 +2,7 @@
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode};
+use http_body::SizeHint;
 
 use super::cookies::SetCookie;
 use super::response::{Reason, Sharing};
@@ -105,6 +106,11 @@ fn has_media_type(headers: &HeaderMap, prefix: &[u8]) -> bool {
 /// Whether a response has content at all (RFC 9110, 6.4.1).
 pub(super) fn has_content(method: &Method, status: StatusCode) -> bool {
     *method != Method::HEAD && status != StatusCode::NO_CONTENT
+}
+
+/// Whether the head of a response says how long its body is.
+pub(crate) fn is_sized(headers: &HeaderMap, hint: &SizeHint) -> bool {
+    hint.exact().is_some() || matches!(content_length(headers), Some(Ok(_)))
 }
 
 /// `Content-Length`; an error where it is no number, or more than one (RFC 9110, 8.6). `None` as well where it does not

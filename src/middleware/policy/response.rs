@@ -37,6 +37,8 @@ pub(crate) struct ResponseRules {
     pub(crate) early_refresh: f64,
     /// How long it is remembered that a response is not one to share. Defaults to 120 seconds.
     pub(crate) pass_marker: Duration,
+    /// How long after its head a body may go on whose length nobody declares. Defaults to 1.5 seconds.
+    pub(crate) endless_after: Duration,
     /// What becomes of those who wait for a response of which nothing says that it is for all.
     pub(crate) on_unconfirmed: Unconfirmed,
     /// What an error of the inner service is to those who wait. Defaults to none.
@@ -66,6 +68,7 @@ impl ResponseRules {
     pub(crate) const DEFAULT_MAX_RECORDING: u64 = 256 * 1024 * 1024;
     pub(crate) const DEFAULT_TTL_JITTER: f64 = 0.05;
     pub(crate) const DEFAULT_PASS_MARKER: Duration = Duration::from_secs(120);
+    pub(crate) const DEFAULT_ENDLESS_AFTER: Duration = Duration::from_millis(1500);
     pub(crate) const DEFAULT_REVALIDATE_FOR: Duration = Duration::from_secs(60);
 
     /// What becomes of the cookies of a response with this control.
@@ -96,6 +99,7 @@ impl Default for ResponseRules {
             ttl_jitter: Self::DEFAULT_TTL_JITTER,
             early_refresh: 0.0,
             pass_marker: Self::DEFAULT_PASS_MARKER,
+            endless_after: Self::DEFAULT_ENDLESS_AFTER,
             on_unconfirmed: Unconfirmed::default(),
             share_errors: None,
             random: Random::default(),
@@ -202,7 +206,7 @@ pub(crate) enum Reason {
     Vary,
     /// The handler gave it more tags than can be kept, or one that cannot be.
     Tags,
-    /// The body is a stream that goes on for as long as its client listens.
+    /// The body is a stream that goes on for as long as its client listens, as its type or its duration tells.
     Endless,
     /// A reply of gRPC that is not one message.
     Messages,
@@ -291,6 +295,16 @@ pub(crate) fn at_head(head: &Head<'_>, rules: &ResponseRules, now: SystemTime) -
             false => Reason::Unconfirmed,
         })
     }
+}
+
+/// Whether the response says itself, or its handler, that it is fresh for some time.
+pub(crate) fn is_fresh_by_itself(
+    headers: &HeaderMap,
+    control: &MemoControl,
+    rules: &ResponseRules,
+    now: SystemTime,
+) -> bool {
+    control.ttl.is_some() || Said::by(headers, &rules.targets, now).is_ok_and(|said| said.is_fresh())
 }
 
 /// Whether something says that the response is for others than the one who asked.

@@ -12,6 +12,7 @@ mod cookies;
 mod credentials;
 mod dates;
 mod deferred;
+mod endless;
 mod extremes;
 mod failures;
 mod fixture;

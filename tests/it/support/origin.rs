@@ -162,6 +162,11 @@ impl BodySender {
         assert!(sent.is_ok(), "nobody reads the body any more");
     }
 
+    /// The same, where there need not be anybody. Returns whether there was.
+    pub(crate) async fn try_send(&self, part: impl Into<Bytes>) -> bool {
+        self.0.send(Ok(Frame::data(part.into()))).await.is_ok()
+    }
+
     /// Breaks the body off.
     pub(crate) async fn abort(self) {
         let _ = self.0.send(Err(on_purpose())).await;

@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use http::{HeaderValue, Request, Response};
+use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tower::util::BoxCloneService;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_memolock::middleware::{BufferedBody, GrpcKey, GrpcMethod, MemoBody, MemoLockService};
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
-use super::fixture::{METHOD, OTHER, Server, call, fields, message, ok, status};
+use super::fixture::{METHOD, OTHER, Server, call, contents, fields, message, ok, request, status};
 use crate::layer::fixture::{Broken, Part, TestBody, answer, by_hand, data, read, settle, streamed};
 use crate::support::within;
 
@@ -134,4 +137,42 @@ async fn a_second_reply_sends_those_who_wait_their_own_ways() {
     drop(sender);
     let whole = [message("a"), message("b")].concat();
     assert_eq!(answer(leading).await.body, whole);
+}
+
+/// Named by mistake, and quiet after its first message.
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_goes_on_after_its_message_keeps_no_call_waiting_for_long() {
+    let server = Server::open(|call| {
+        let first = stream::iter([data(message(&call.to_string()))]);
+        let mut response = streamed(first.chain(stream::pending()));
+        *response.headers_mut() = fields(&[("content-type", "application/grpc")]);
+        response
+    });
+    let nodes = server.nodes(|layer| layer);
+    let begun = Instant::now();
+    let calls = (0..6).map(|i| nodes[i % 2].clone().oneshot(request(METHOD, "m", &[])));
+    let replies = within("heads", join_all(calls)).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    for reply in replies {
+        next(&mut reply.expect("a response").into_body()).await;
+    }
+    assert_eq!(server.calls(), 6);
+}
+
+/// The head comes at once, and the message once it has been made.
+#[tokio::test(start_paused = true)]
+async fn a_reply_whose_message_takes_its_time_costs_one_call() {
+    let server = Server::open(|call| {
+        let slow = stream::once(async move {
+            sleep(Duration::from_secs(5)).await;
+            data(message(&call.to_string()))
+        });
+        let end = Ok(Frame::trailers(fields(&[("grpc-status", "0")])));
+        let mut response = streamed(slow.chain(stream::iter([end])));
+        *response.headers_mut() = fields(&[("content-type", "application/grpc")]);
+        response
+    });
+    let nodes = server.nodes(|layer| layer);
+    let calls: Vec<_> = (0..6).map(|i| call(&nodes[i % 2], &[])).collect();
+    assert_eq!(contents(calls).await, ["1"; 6]);
 }
