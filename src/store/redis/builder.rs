@@ -119,8 +119,8 @@ impl RedisStoreBuilder {
     ///
     /// Time during which this process stood still is not held against the server. Defaults to 1 second.
     ///
-    /// A server that falls silent costs whoever asks it this much once; from then on commands fail at once, until it
-    /// is back. A process that asks nothing, because it only waits for a promise, finds out by its next heartbeat,
+    /// A server that falls silent costs a caller this much once. From then on commands fail at once, until the server
+    /// is back. A process that sends nothing, because it only waits for a promise, finds out by its next heartbeat,
     /// which comes once a second, and at most five quarters of this time after it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -135,11 +135,11 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// The size in bytes up to which a value is published itself. Of a larger one only the news is published, and
+    /// The size in bytes up to which a value is published itself. Of a larger value only the news is published, and
     /// those who wait read it from its key. Defaults to 1 MiB.
     ///
     /// This is about ids that are derived from several parts, as the middleware's are. Under an id to the letter each
-    /// value is published itself, whatever its size: other members of the memolock family wait for nothing else.
+    /// value is published itself, whatever its size: the other members of the memolock family wait for nothing else.
     pub fn inline_limit(mut self, bytes: usize) -> Self {
         self.inline_limit = bytes;
         self
@@ -147,8 +147,8 @@ impl RedisStoreBuilder {
 
     /// Makes a server that cannot be reached at the start an error of [`connect`](Self::connect).
     ///
-    /// Defaults to going on without it: requests are served, one call of the handler a process, and the store connects as
-    /// soon as it can. Set this where a program that was given a wrong host should not start.
+    /// Defaults to going on without it: requests are served, with one call of the handler in each process, and the
+    /// store connects as soon as it can. Set this where a program that was given a wrong host should not start.
     pub fn require_connected(mut self) -> Self {
         self.require_connected = true;
         self

@@ -40,33 +40,35 @@ use crate::store::BoxFuture;
 /// | control | `T/ctl:ID`, or `T/ctl/N:ID` in database *N* | everything else there is to say |
 /// | generations | `T/gen:{T}` | what was invalidated by tag, and when: one sorted set |
 ///
-/// A lookup is one `GET`, and one `ZSCORE` for each tag of the value. Acquiring is one pipeline of plain commands. Commit, renew and release are scripts that
-/// act only while the lock holds the caller's token. A connection that is not used is sent a `PING` every second, with
-/// Sentinel and in a Redis Cluster a `HELLO`.
+/// A lookup is one `GET`, and one `ZSCORE` for each tag of the value. Acquiring is one pipeline of plain commands.
+/// Commit, renew and release are scripts that act only while the lock holds the caller's token. An idle connection is
+/// sent a `PING` every second, with Sentinel and in a Redis Cluster a `HELLO`.
 ///
 /// # Other members of the family
 ///
-/// Programs in any language may lead, wait and resolve under ids to the letter, with plain commands: `SET lock token NX EX`,
-/// `SET value EX` and `PUBLISH promise value`. Whatever they forget costs time and no answer: a value that is not
-/// published is found when the lock's lease ends, a lock that is not given back is waited for until then, and one that
-/// lasts for centuries for the [wait timeout](crate::MemoLock::wait_timeout). What they read and hear is the value to the
-/// letter, with two exceptions: a value with tags, or under a [`stamped`](crate::MemoLock::stamped) handle, stands behind its
-/// stamp and is not published; and one that itself begins with the sixteen bytes in front of a stamp is escaped by them.
-/// What begins with these bytes and is no stamp counts as absent.
+/// Programs in any language may lead, wait and resolve under ids to the letter, with plain commands: `SET lock token NX
+/// EX`, `SET value EX` and `PUBLISH promise value`. What such a program forgets costs time and no answer: a value that
+/// it does not publish is found when the lock's lease ends; a lock that it does not give back is waited for until then,
+/// and one that lasts for centuries for the [wait timeout](crate::MemoLock::wait_timeout). It reads and hears the value
+/// to the letter, with two exceptions. A value with tags, or under a [`stamped`](crate::MemoLock::stamped) handle,
+/// stands behind its stamp and is not published. A value that itself begins with the sixteen bytes in front of a stamp
+/// is escaped by them. What begins with these bytes and is no stamp counts as absent.
 ///
 /// # Invalidations
 ///
-/// What Redis does not acknowledge is sent again on the next connection, for which the caller waits about a second, once in an outage.
-/// Where that does not help, because Redis is away, stands still, is read-only or the like, the call ends in a
-/// [`Pending`](crate::StoreErrorKind::Pending) error and the invalidation is kept: this store and its clones count what it
-/// is about as absent and store nothing there, until Redis has taken it. That is tried at least twice a second, and before
-/// anything else is read of it. Other nodes serve what they find until then.
+/// The store sends an invalidation that Redis does not acknowledge again on the next connection, for which the caller
+/// waits about a second, once in an outage. If that does not help, because Redis is away, stands still, is read-only or
+/// the like, the call ends in a [`Pending`](crate::StoreErrorKind::Pending) error and the store keeps the invalidation:
+/// the store and its clones count what it is about as absent, and store nothing there, until Redis has taken it. The
+/// store tries at least twice a second, and before it reads anything else of it. Other nodes serve what they find until
+/// then.
 ///
-/// Up to 65,536 are kept. Beyond that, all that is stored under the tag counts as absent, and is removed once Redis can be
-/// reached; that takes `SCAN`, which the user needs the permission for, or the tag stays out of use until a restart.
+/// The store keeps up to 65,536 of them. Beyond that, everything under the tag counts as absent, and is removed once
+/// Redis can be reached. That takes `SCAN`, which the user needs the permission for; otherwise the tag stays out of use
+/// until a restart.
 ///
-/// A Redis that is full takes no invalidation by tag. What is known of the tag's generations is deleted then, so that
-/// everything with a stamp under it is out of date.
+/// A Redis that is full takes no invalidation by tag. The store then deletes what Redis knows of the tag's generations,
+/// so that everything with a stamp under it is out of date.
 ///
 /// [`RedisStats`] counts them. What is pending when the runtime ends is lost, and logged as an error; a
 /// [`shutdown`](crate::MemoLock::shutdown) waits up to two seconds for it.
@@ -91,35 +93,35 @@ use crate::store::BoxFuture;
 ///
 /// # Sentinel
 ///
-/// Whoever most of the sentinels name is the master, if it says so too. They are asked for every connection, and once a
-/// second besides: a master that was demoted, or cut off and told nothing, is left by both connections within some two
-/// seconds, by those who only wait as well. They then read again what they may have missed.
+/// The master is the server that most of the sentinels name, if it says so too. The store asks them for every
+/// connection, and once a second besides. Both connections leave a master that was demoted, or cut off and told
+/// nothing, within some two seconds, and those that only wait then read again what they may have missed.
 ///
 /// # Redis Cluster
 ///
-/// Redis 7.0, Valkey 7.2 or newer. There are two connections to every master, and a third for large values; replicas are never read. A master that is
-/// down is out of use for the keys it has, and no other key is slower for it. The map of the slots is looked at on every
-/// `MOVED`, lost connection, late heartbeat and `sunsubscribe`, and every ten seconds. Whoever watches a key moves with
-/// its slot, and is told to read again. While a slot is on its way, its keys are asked for at both ends; a commit then
-/// has to wait for the slot to arrive, for at most the [timeout](RedisStoreBuilder::timeout), after which its value
-/// stays in this process.
+/// Redis 7.0, Valkey 7.2 or newer. There are two connections to every master, and a third for large values; replicas
+/// are never read. A master that is down is out of use for the keys it has, and no other key is slower for it. The
+/// store looks at the map of the slots on every `MOVED`, lost connection, late heartbeat and `sunsubscribe`, and every
+/// ten seconds. A watch moves with the slot of its key, and its watcher is told to read again. While a slot moves, the
+/// store asks for its keys at both ends. A commit then has to wait for the slot to arrive, for at most the
+/// [timeout](RedisStoreBuilder::timeout), after which its value stays in this process.
 ///
 /// A command that is sent from node to node takes no longer than two timeouts and the time to connect.
 ///
-/// Value and lock have to be in one slot, so an id needs a hash tag. Those that the middleware and
-/// [`Key::builder`](crate::Key::builder) make have one; one to the letter is `{kristoff}` and not `kristoff`, or is
-/// refused with a [`Config`](crate::StoreErrorKind::Config) error, and computed without the store.
+/// Value and lock have to be in one slot, so an id needs a hash tag. The ids of the middleware and of
+/// [`Key::builder`](crate::Key::builder) have one. An id to the letter is `{kristoff}` and not `kristoff`; otherwise it
+/// is refused with a [`Config`](crate::StoreErrorKind::Config) error, and computed without the store.
 ///
 /// Ids that are derived from several parts, `{GET /x}` for instance, use sharded Pub/Sub: their channels live on the
-/// node of the slot, and others that publish or listen there do so with `SPUBLISH` and `SSUBSCRIBE`. They are those in
-/// one pair of braces with a blank, and no brace, in it. All others use plain Pub/Sub as on a single server, and reach
+/// node of the slot, and other programs publish and listen there with `SPUBLISH` and `SSUBSCRIBE`. Such an id is one
+/// pair of braces with a blank, and no brace, in it. All other ids use plain Pub/Sub as on a single server, and reach
 /// any member of the family on any node.
 ///
 /// # TLS
 ///
-/// `rediss://` URLs are for TLS 1.2 and 1.3, with the feature `tls`. A private CA and a client certificate are given to
-/// the [builder](RedisStoreBuilder). A program that installs a crypto provider of rustls does so
-/// before it connects, or finds ring installed.
+/// `rediss://` URLs are for TLS 1.2 and 1.3, with the feature `tls`. The [builder](RedisStoreBuilder) takes a private
+/// CA and a client certificate. A program that installs a crypto provider of rustls does so before it connects, or
+/// finds ring installed.
 ///
 /// # Permissions
 ///
@@ -137,16 +139,16 @@ use crate::store::BoxFuture;
 ///
 /// [`connect`](Self::connect) tries the commands, on names that begin with `memolock`, which the server's `ACL LOG` may
 /// show as denied; [`check`](Self::check) tries the patterns of a tag. A permission that is taken away later makes
-/// operations fail, without which their callers go on, and is logged once.
+/// operations fail; their callers go on without them, and the log says so once.
 ///
 /// # Memory
 ///
-/// All that the store keeps expires, but for one small set a tag. Where keys come without end and live long, Redis
-/// should have a `maxmemory` and a `maxmemory-policy` that evicts, `volatile-lru` for instance; under `noeviction` a full
-/// Redis refuses new values, and requests go on without them. [`connect`](Self::connect) asks the server, of a cluster
-/// one node, and warns once where it has no limit or does not evict. That needs `+info`, which the user above does not
-/// have: without it, or without a connection at the start, nothing is said. Whoever knows that the values fit may
-/// ignore the warning.
+/// Everything that the store keeps expires, except one small set for each tag. Where keys come without end and live
+/// long, give Redis a `maxmemory` and a `maxmemory-policy` that evicts, `volatile-lru` for instance. Under `noeviction`
+/// a full Redis refuses new values, and requests go on without them. [`connect`](Self::connect) asks the server, of a
+/// cluster one node, and warns once where it has no limit or does not evict. That needs `+info`, which the user above
+/// does not have: without it, or without a connection at the start, nothing is said. Ignore the warning if you know
+/// that the values fit.
 #[derive(Clone)]
 pub struct RedisStore {
     inner: Arc<Inner>,
@@ -229,8 +231,8 @@ impl RedisStore {
     /// Starts a store that spreads over the Redis Cluster to which these nodes, `redis://user:password@host:port`,
     /// belong.
     ///
-    /// Name a few of them: the others are found through any that answers, and reached with the same credentials. The
-    /// URLs are read when connecting.
+    /// Name a few of them: the store finds the others through any that answers, and reaches them with the same
+    /// credentials. It reads the URLs when connecting.
     ///
     /// ```no_run
     /// # use tower_memolock::{RedisStore, StoreError};
@@ -246,7 +248,7 @@ impl RedisStore {
 
     /// Whether the Redis user may use the keys and channels of `tag`, tried on names that nobody uses.
     ///
-    /// To be called once at start-up, before requests find out that every one of them goes on without the store.
+    /// Call it once at start-up, before requests find out that every one of them goes on without the store.
     ///
     /// # Errors
     ///
