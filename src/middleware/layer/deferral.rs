@@ -1,4 +1,4 @@
-//! What can be set about responses that other programs make, and about the form in which they and others are stored.
+//! Responses that other programs give, and the form in which they are stored.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,46 +11,50 @@ use crate::key::{Address, Key, KeyError};
 use crate::memo::ResolveError;
 use crate::middleware::stored_response::{Form, StoredResponse};
 
+/// # Responses that other programs give
+///
+/// A handler may leave a response to a worker, and may store responses as other programs read them.
 impl<K> MemoLockLayer<K> {
-    /// Lets handlers leave a response to somebody else, by [`MemoControl::deferred`](super::super::MemoControl::deferred): a
-    /// worker behind a queue, say. Defaults to not; to be set on every node.
+    /// Lets handlers leave a response to another program, by
+    /// [`MemoControl::deferred`](crate::middleware::MemoControl::deferred): a worker behind a queue, say. Defaults to
+    /// not; set it on every node.
     ///
-    /// A handler that is called for all who wait finds a [`Promise`](super::super::Promise) in its request, which tells it
-    /// where they wait. Its own client waits with the others, and all get the response as soon as somebody gives it: with
-    /// [`resolve`](Self::resolve), or by a program in any language that says to Redis
+    /// A handler that is called for all who wait finds a [`Promise`](crate::middleware::Promise) in its request, which
+    /// tells it where they wait. Its own client waits with the others, and all get the response as soon as a program
+    /// gives it: with [`resolve`](Self::resolve), or in any language, by saying to Redis
     ///
     /// ```text
     /// SET key value PX 60000
     /// PUBLISH channel value
     /// ```
     ///
-    /// with a binary HTTP response ([ten lines of Python](crate::middleware::stored_response#writers-in-python)), or, under
-    /// [`raw_body`](Self::raw_body), with a body. It answers for as long as it is stored; what is only published answers
-    /// those who wait at that moment, and what is only stored is found when the lease ends.
+    /// with a binary HTTP response ([ten lines of Python](crate::middleware::stored_response#writers-in-python)), or,
+    /// under [`raw_body`](Self::raw_body), with a body. It answers for as long as it is stored. A response that is only
+    /// published answers those who wait at that moment, and one that is only stored is found when the lease ends.
     ///
-    /// The work has as long as the [`lease`](Self::lease). Where the response is not there by then, the handler is called
-    /// again, for another one who waits anywhere in the cluster, and so on up to [`max_attempts`](Self::max_attempts).
+    /// The work has as long as the [`lease`](Self::lease). If the response is not there by then, the handler is called
+    /// again, for another request that waits anywhere in the cluster, up to [`max_attempts`](Self::max_attempts) times.
     ///
-    /// Nobody waits longer than [`wait_timeout`](Self::wait_timeout), which should be longer than as many leases, and
-    /// nobody goes to the handler because of that: a client whose request was with it gets what it has said, 202 for
-    /// instance, all others 504; and gRPC clients DEADLINE_EXCEEDED. That is so for all that is waited for under this
-    /// layer.
+    /// No request waits longer than the [`wait_timeout`](Self::wait_timeout), which should be longer than as many
+    /// leases, and none goes to the handler because of that. A client whose request reached the handler then gets what
+    /// the handler has said, 202 for instance; all others get 504, and gRPC clients DEADLINE_EXCEEDED. That goes for
+    /// every wait under this layer.
     #[must_use]
     pub fn may_defer(mut self) -> Self {
         self.settings.memo.config.requests = true;
         self
     }
 
-    /// How many times in a row a handler is called that leaves the response to somebody else, before all who wait only
-    /// wait. Defaults to 3; 0 counts as 1. See [`may_defer`](Self::may_defer).
+    /// How many times in a row a handler is called that leaves the response to another program, before all that wait
+    /// only wait. Defaults to 3; 0 counts as 1. See [`may_defer`](Self::may_defer).
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.settings.memo = self.settings.memo.max_attempts(attempts);
         self
     }
 
-    /// Gives the response to all who wait for `id`, the [id of the promise](super::super::Promise::id), on every node, and for
-    /// `ttl` to those who ask later. With a ttl of zero only those get it who wait at this moment.
+    /// Gives the response to all who wait for `id`, the [id of the promise](crate::middleware::Promise::id), on every
+    /// node, and for `ttl` to those who ask later. With a ttl of zero only those who wait at this moment get it.
     ///
     /// The metadata of `response` do not count. A program without this layer can do the same with
     /// [`MemoLock::resolve`](crate::MemoLock::resolve) and the codec [`BinaryHttp`](crate::middleware::stored_response::BinaryHttp), or
@@ -74,25 +78,25 @@ impl<K> MemoLockLayer<K> {
         self.settings.memo.resolve(key, Arc::new(response), ttl).await
     }
 
-    /// Stores of each response its body alone, to the letter, as the older members of the memolock family read and write
-    /// it; replays what is stored as a 200 with this content type, for as long as the store keeps it. To be called
+    /// Stores of each response its body alone, to the letter, as the older members of the memolock family read and
+    /// write it; replays what is stored as a 200 with this content type, for as long as the store keeps it. Call it
     /// first: what was done under the layer before does not count.
     ///
     /// A response to which there is more than that cannot be stored: with another status or content type, a
-    /// `Content-Encoding`, `Vary`, trailers or tags. It goes to those who wait for it in this process, and other processes
-    /// make their own. Header fields that only describe the response, `ETag` and `Cache-Control` among them, are lost, and
-    /// with them whatever lets a response go on once it is stale, or be given to requests with credentials. A store in
-    /// this process keeps responses whole nevertheless.
+    /// `Content-Encoding`, `Vary`, trailers or tags. Only those who wait for it in this process get it, and other
+    /// processes make their own. Header fields that only describe the response, `ETag` and `Cache-Control` among them,
+    /// are lost; so a stale response cannot go on answering, and none is for requests with credentials. A store in this
+    /// process keeps responses whole nevertheless.
     ///
-    /// A body has no checksum and no address: whoever can write to the store, or mixes two keys up, makes a response of
-    /// whatever bytes there are. One that was written without an expiry answers until it is
+    /// A body has no checksum and no address: a program that can write to the store, or that mixes two keys up, makes a
+    /// response of any bytes. A body that was written without an expiry answers until it is
     /// [invalidated](Self::invalidate). Only what a layer without this setting has stored is recognized, and counts as
     /// absent. All nodes have to agree; and [`stamped`](Self::stamped) puts something in front of the body.
     ///
     /// # Panics
     ///
-    /// If `content_type` is no media type, like `application/pdf`. One that comes from outside the program has to be
-    /// checked before.
+    /// If `content_type` is no media type, like `application/pdf`. Check one that comes from outside the program
+    /// before.
     #[must_use]
     pub fn raw_body<T>(mut self, content_type: T) -> Self
     where

@@ -8,23 +8,18 @@ use crate::key::{Address, Key};
 use crate::memo::InvalidateError;
 use crate::middleware::key_extractor::{HeadKey, KeyExtractor};
 
+/// # Invalidation
+///
+/// What makes stored responses out of date.
 impl<K> MemoLockLayer<K> {
-    /// Whether responses without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
-    /// Defaults to `false`. See [`MemoLock::stamped`](crate::MemoLock::stamped), and set it on every node.
-    #[must_use]
-    pub fn stamped(mut self, stamped: bool) -> Self {
-        self.settings.memo = self.settings.memo.stamped(stamped);
-        self
-    }
-
-    /// Removes the response stored under `key`, and keeps every computation that has started before from storing its
-    /// own. This goes for all its variants (`Vary`), and for what a closure has this key for.
+    /// Removes the response stored under `key` in all its variants (`Vary`), and keeps every computation that has
+    /// started before from storing its own. This includes what a closure has this key for.
     ///
-    /// Under a layer with [`key_headers`](Self::key_headers), what is stored depends on those as well:
-    /// [`invalidate_request`](Self::invalidate_request) knows them.
+    /// Under a layer with [`key_headers`](Self::key_headers), addresses depend on those fields as well: use
+    /// [`invalidate_request`](Self::invalidate_request), which knows them.
     ///
-    /// Once this has returned, no request that comes later, to whichever node, is answered with a response under `key` from
-    /// before, however that comes to its node; [`MemoLock::invalidate`](crate::MemoLock::invalidate) says more.
+    /// Once this has returned, no later request to any node is answered with a response under `key` from before;
+    /// [`MemoLock::invalidate`](crate::MemoLock::invalidate) says more.
     ///
     /// # Errors
     ///
@@ -43,8 +38,8 @@ impl<K> MemoLockLayer<K> {
         self.settings.memo.shared.invalidate(&address).await
     }
 
-    /// Removes the response that this request would get, as [`invalidate`](Self::invalidate) does for its key: of a
-    /// request whose method is not collapsed, or a `HEAD`, the response to a `GET` for the same target.
+    /// Removes the response that this request would get, as [`invalidate`](Self::invalidate) does for its key. For a
+    /// HEAD, or a request whose method is not collapsed, that is the response to a GET for the same target.
     ///
     /// # Errors
     ///
@@ -68,12 +63,13 @@ impl<K> MemoLockLayer<K> {
         self.invalidate_at(&key).await.map_err(InvalidateError::of)
     }
 
-    /// Makes every response with this tag out of date, on every node, and those under way as well: responses to which
-    /// their handler gave it with [`MemoControl`](crate::middleware::MemoControl), and those of any origin with such a member of
-    /// `Cache-Groups` (RFC 9875). [`MemoLock::invalidate_tag`](crate::MemoLock::invalidate_tag) says what holds then.
+    /// Makes every response with this tag out of date, on every node, and those under way as well: responses whose
+    /// handler gave it with [`MemoControl`](crate::middleware::MemoControl), and responses of any origin with such a
+    /// member of `Cache-Groups` (RFC 9875). [`MemoLock::invalidate_tag`](crate::MemoLock::invalidate_tag) says what
+    /// holds then.
     ///
-    /// The answer to an unsafe request does the same for the groups of its own origin that it names in
-    /// `Cache-Group-Invalidation`, before it goes to its client; unless
+    /// The response to an unsafe request does the same for the groups of its own origin that it names in
+    /// `Cache-Group-Invalidation`, before its client gets it, unless
     /// [`invalidate_on_change`](Self::invalidate_on_change) is off.
     ///
     /// # Errors
@@ -103,5 +99,27 @@ impl<K> MemoLockLayer<K> {
     /// [`MemoLock::invalidate_all`](crate::MemoLock::invalidate_all).
     pub async fn invalidate_all(&self) -> Result<(), InvalidateError> {
         self.settings.memo.invalidate_all().await
+    }
+
+    /// Whether responses without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
+    /// Defaults to `false`. See [`MemoLock::stamped`](crate::MemoLock::stamped), and set it on every node.
+    #[must_use]
+    pub fn stamped(mut self, stamped: bool) -> Self {
+        self.settings.memo = self.settings.memo.stamped(stamped);
+        self
+    }
+
+    /// Whether a request with an unsafe method removes what is stored for its target, and for the `Location` and
+    /// `Content-Location` of its answer, unless it failed (RFC 9111, section 4.4). Defaults to `true`.
+    ///
+    /// Only requests that come through this layer, or another one over the same store with the same tag and a key that
+    /// covers the same, can do that: put the layer around all methods of a route. Each such request waits for the store
+    /// once. It removes the response to a `GET` with the key that
+    /// [`KeyExtractor::get_key`](crate::middleware::KeyExtractor::get_key) finds; where header fields are part of keys,
+    /// the response for the same values of these fields. gRPC calls remove nothing.
+    #[must_use]
+    pub fn invalidate_on_change(mut self, invalidates: bool) -> Self {
+        self.settings.requests.invalidates = invalidates;
+        self
     }
 }

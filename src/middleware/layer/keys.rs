@@ -1,18 +1,23 @@
-//! What can be set about which requests are the same, and who asks.
+//! What makes two requests the same.
 
 use std::error::Error;
 
+use http::Method;
 use http::header::HeaderName;
 
 use super::MemoLockLayer;
 use crate::middleware::key_extractor::{IntoHeadKey, KeyFn, RequestHead, UriKey};
 
+/// # Keys
+///
+/// What makes two requests the same: those with one key get one response.
 impl<K> MemoLockLayer<K> {
     /// What makes two requests identical. Defaults to [`UriKey`]: method, scheme, authority, path and query.
     ///
-    /// **A key has to cover everything that the response depends on**: fields of the request, what other layers put into
-    /// its extensions, the address of the client (`ConnectInfo`), and who it is by TLS. Fields can be added with
-    /// [`key_headers`](Self::key_headers); what is in no field with [`key_fn`](Self::key_fn); or leave such requests out with [`KeyExtractor::when`](crate::middleware::KeyExtractor::when).
+    /// **A key has to cover everything that the response depends on**: fields of the request, what other layers put
+    /// into its extensions, the address of the client (`ConnectInfo`), and its identity by TLS.
+    /// [`key_headers`](Self::key_headers) adds fields; [`key_fn`](Self::key_fn) covers what is in no field; and
+    /// [`KeyExtractor::when`](crate::middleware::KeyExtractor::when) keeps such requests out.
     #[must_use]
     pub fn key<L>(self, key: L) -> MemoLockLayer<L> {
         MemoLockLayer {
@@ -39,15 +44,16 @@ impl<K> MemoLockLayer<K> {
         self.key(KeyFn::new(make))
     }
 
-    /// Adds header fields to the key, whatever else makes it: a tenant, for instance, or credentials. Requests that differ
-    /// in one of them never share, and no unsafe request removes what belongs to another one. Defaults to none.
+    /// Adds header fields to the key, under every extractor: a tenant, for instance, or credentials. Requests that
+    /// differ in one of them never share, and no unsafe request removes what is stored for another value. Defaults to
+    /// none.
     ///
-    /// These fields count as [no credentials](Self::not_credentials) any more: with
-    /// `.key_headers(["authorization"])`, requests with the same token share with each other only. The
-    /// token has to tell who is asking and nothing else, and what is stored outlives it by up to its lifetime.
+    /// These fields count as [no credentials](Self::not_credentials) any more: with `.key_headers(["authorization"])`,
+    /// requests with the same token share with each other only. The token has to identify the client and nothing else,
+    /// and a stored response outlives it by up to its lifetime.
     ///
-    /// The key ends in the SHA-256 of all lines of these fields, and never holds what is in them. To have a value
-    /// legible there, see [`UriKey::header`].
+    /// The key ends in the SHA-256 of all lines of these fields, and never holds their values. To have a value legible
+    /// in the key, see [`UriKey::header`].
     ///
     /// # Panics
     ///
@@ -70,64 +76,19 @@ impl<K> MemoLockLayer<K> {
         self
     }
 
-    /// Has requests with one of these fields count as requests with credentials, which share nothing unless a response
-    /// says that it is for all of them; see [`ignore_credentials`](Self::ignore_credentials). Defaults to those whose
-    /// names say so:
+    /// The HTTP methods whose requests are collapsed. Defaults to GET and HEAD. A HEAD is answered from the stored
+    /// response to a GET, and goes to the inner service by itself where there is none.
     ///
-    /// * A name is split into words at `-`, `_` and `.`: `X-Vault-Token` is `x`, `vault` and `token`. It is enough that
-    ///   one of them tells.
-    /// * Words that begin with `auth` (but for `author` and `authority`), `token`, `secret`, `passw`, `passphrase`,
-    ///   `passcode`, `credential`, `cookie`, `sess`, `csrf`, `xsrf`, `bearer`, `oauth`, `oidc`, `openid`, `saml`,
-    ///   `assertion`, `claim`, `hmac`, `macaroon`, `user`, `login`, `email`, `identit`, `principal`, `consumer`,
-    ///   `customer`, `account`, `member`, `subscriber`, `employee`, `impersonat`, `permission`, `entitlement`, `webauth`,
-    ///   `basicauth`, `accesskey`, `clientid`, `clientcert` or `certificate`.
-    /// * Words that are `jws`, `jwe`, `sid`, `sig`, `sso`, `otp`, `totp`, `pin`, `ticket`, `dpop`, `mtls`, `cert`, `certs`,
-    ///   `dn`, `uid`, `sub`, `upn`, `msisdn`, `role`, `roles`, `group`, `groups`, `sudo` or `behalf`.
-    /// * Words that end in `token`, `auth`, `authorization`, `secret`, `session`, `sessionid`, `sessid`, `signature`,
-    ///   `jwt`, `cert`, `cookie`, `credentials`, `email`, `login`, `user` or `username`.
-    /// * `key`, and words that end in it, unless it is one by which something is found: behind `idempotency`,
-    ///   `websocket`, `cache`, `surrogate`, `routing`, `partition` and a few more of that kind.
-    /// * `client` in front of `id`, `cn`, `subject`, `serial`, `issuer`, `verify` or `verified`, or behind `ssl` or `tls`.
-    ///
-    /// Neither `User-Agent` and its like nor what begins with `Accept-`, `Content-` or `Sec-Fetch-` is one, nor are fields
-    /// for tracing or with the address of the client. Nor is a tenant: that belongs into the key, with
-    /// [`key_headers`](Self::key_headers). Credentials in the query are part of the key anyway.
-    ///
-    /// # Panics
-    ///
-    /// If one is not the name of a field.
+    /// Adding a method says that repeating such a request changes nothing. A request with a body is collapsed only if
+    /// the key covers the body, see [`BodyKey`](crate::middleware::BodyKey).
     #[must_use]
-    #[track_caller]
-    pub fn credentials<N>(mut self, names: impl IntoIterator<Item = N>) -> Self
-    where
-        N: TryInto<HeaderName>,
-        N::Error: Error,
-    {
-        let names = names.into_iter().map(name).collect();
-        self.settings.requests.count(names, true);
-        self
-    }
-
-    /// Has these fields not count as credentials, whatever they are called. Defaults to none.
-    ///
-    /// Right only where they change nothing about the response: what was made for one of them is given to all others.
-    ///
-    /// # Panics
-    ///
-    /// If one is not the name of a field.
-    #[must_use]
-    #[track_caller]
-    pub fn not_credentials<N>(mut self, names: impl IntoIterator<Item = N>) -> Self
-    where
-        N: TryInto<HeaderName>,
-        N::Error: Error,
-    {
-        let names = names.into_iter().map(name).collect();
-        self.settings.requests.count(names, false);
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.settings.requests.methods = methods.into_iter().collect();
         self
     }
 }
 
+/// Keys of [`UriKey`], the default.
 impl MemoLockLayer<UriKey> {
     /// Leaves scheme and authority out of the key, as [`UriKey::without_authority`] says. Defaults to both being in it.
     #[must_use]
