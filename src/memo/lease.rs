@@ -122,7 +122,7 @@ impl Lease {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeaseError {
-    /// The lease has ended or was taken away. Somebody else may be computing the same already, and nothing of this
+    /// The lease has ended or was taken away. Another caller may be computing the same already, and nothing of this
     /// computation is stored or shared any more.
     #[error(
         "the lease has ended or was taken away: somebody else takes over, and the result will not be stored; stop computing"

@@ -35,13 +35,13 @@ pub enum AtLimit {
     /// The caller waits for its turn to compute for itself, for as long as the wait timeout is. At most this many callers
     /// compute at a time that are beyond a limit; a request does so until its response has been read. With 0 none does.
     ///
-    /// Callers have their turns in the order in which they came, whatever their keys: it is the handler that is
-    /// protected, and a full table holds keys that nobody else asks for. One that leaves gives up its turn. One that
-    /// needs no turn any more takes none: what others have computed of its key meanwhile is its answer, and where there
-    /// is room below the limit again, it waits or leads like any other.
+    /// Callers have their turns in the order in which they came, under all keys together: the handler is what is
+    /// protected, and a full table holds keys that no other caller asks for. A caller that leaves gives up its turn. A
+    /// caller that needs no turn any more takes none: what others have computed of its key meanwhile is its answer, and
+    /// where there is room below the limit again, it waits or leads like any other.
     ///
-    /// Who has waited for too long, or finds 65,536 others in line, is refused as by [`Refuse`](Self::Refuse). A request
-    /// may retry after the wait timeout, and within a minute.
+    /// A caller that has waited for too long, or finds 65,536 others in line, is refused as by
+    /// [`Refuse`](Self::Refuse). A request may retry after the wait timeout, and within a minute.
     Queue(usize),
 }
 

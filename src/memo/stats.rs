@@ -75,7 +75,7 @@ stats! {
         hits: "memolock_hits_total",
         /// Computations started, bypasses aside.
         led: "memolock_led_total",
-        /// Callers answered by somebody else's computation.
+        /// Callers answered by the computation of another.
         followed: "memolock_followed_total",
         /// Computations started after an earlier one for the same callers had been given up or lost.
         taken_over: "memolock_taken_over_total",
@@ -89,7 +89,7 @@ stats! {
         refreshed: "memolock_refreshed_total",
         /// Callers answered with what is stale, because a new one was being computed or could not be.
         stale: "memolock_stale_total",
-        /// Callers who neither waited nor were waited for, because it was known that what they get is not one to share.
+        /// Callers who neither waited nor were waited for, because their response was known not to be shared.
         marked: "memolock_marked_total",
         /// Computations that were given up: an error of the inner service, a panic, a truncated body.
         abandoned: "memolock_abandoned_total",
@@ -100,7 +100,7 @@ stats! {
         deferred: "memolock_deferred_total",
         /// Such promises that were resolved while this process held their lease.
         resolved: "memolock_resolved_total",
-        /// Such promises that nobody resolved before their lease ended: the work may be started again.
+        /// Such promises that were not resolved before their lease ended: the work may be started again.
         unresolved: "memolock_unresolved_total",
         /// Callers who waited longer than the wait timeout.
         wait_timeouts: "memolock_wait_timeouts_total",
@@ -112,9 +112,9 @@ stats! {
         store_errors: "memolock_store_errors_total",
         /// Leases given back by a shutdown while their computations went on.
         given_back: "memolock_given_back_total",
-        /// Callers who found as many waiting for their key as may.
+        /// Callers for whose key as many waited already as may.
         limited_waiters: "memolock_limited_total" { limit = "waiters" },
-        /// Callers who found as many keys in flight as may be.
+        /// Callers at a time when as many keys were in flight as may be.
         limited_in_flight: "memolock_limited_total" { limit = "in_flight" },
         /// Responses not recorded, and requests refused, because recordings held as much memory as they may.
         limited_recording: "memolock_limited_total" { limit = "recording" },

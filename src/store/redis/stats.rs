@@ -40,10 +40,10 @@ pub struct RedisStats {
     pub rejected: u64,
     /// Commands that were not sent, because there was no connection.
     pub unavailable: u64,
-    /// How often the connection for subscriptions was lost while somebody listened: notices may have been missed, and
-    /// everybody read for themselves.
+    /// How often the connection for subscriptions was lost while it had listeners: notices may have been missed, and
+    /// each listener read anew.
     pub interruptions: u64,
-    /// How often somebody listened too slowly, and notices were replaced by one that says to read.
+    /// How often a listener was too slow, and its notices were replaced by one that says to read.
     pub overflows: u64,
     /// Messages on control channels that say nothing known.
     pub unknown_words: u64,
@@ -206,7 +206,7 @@ impl Default for Counters {
             unavailable: error("unavailable"),
             interruptions: counter(
                 "memolock_redis_interruptions_total",
-                "Connections for subscriptions lost while somebody listened.",
+                "Connections for subscriptions lost while they had listeners.",
             ),
             overflows: counter("memolock_redis_overflows_total", "Notices dropped for slow listeners."),
             unknown_words: counter(
