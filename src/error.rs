@@ -97,7 +97,8 @@ pub enum Error<E> {
     Panicked,
     /// The caller waited longer than the wait timeout.
     WaitTimeout,
-    /// The computation was given up several times before it came to an end.
+    /// The computation was stopped before it came to an end, because the runtime shuts down. Of
+    /// [`MemoLock::get_or_request`](crate::MemoLock::get_or_request): it was given up several times.
     Abandoned,
     /// Too much goes on already, and the caller must not compute for itself: see
     /// [`AtLimit::Refuse`](crate::AtLimit::Refuse).
@@ -130,7 +131,7 @@ impl<E> fmt::Display for Error<E> {
             Self::Remote(_) => "the computation failed elsewhere",
             Self::Panicked => "the computation panicked",
             Self::WaitTimeout => "the computation was not finished within the wait timeout",
-            Self::Abandoned => "the computation was given up several times before it came to an end",
+            Self::Abandoned => "the computation was given up before it came to an end",
             Self::AtLimit(limit) => return limit.fmt(f),
             Self::Key(_) => "the id cannot be a key",
             Self::Tags(_) => "the tags of the value cannot be kept",

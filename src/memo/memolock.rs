@@ -106,7 +106,10 @@ impl<C: Codec> MemoLock<C> {
     /// The value under `id`: from the store, from a caller that is computing it anywhere in the cluster, or from
     /// `compute`, which then runs in a task of its own and goes on even if this future is dropped.
     ///
-    /// A failing computation stores nothing. All callers that waited for it get its error.
+    /// A failing computation stores nothing. All callers that waited for it get its error. A computation that ends
+    /// without a result, because its process died or it takes longer than [`max_computation`](Self::max_computation), is
+    /// succeeded by one of those callers. A caller that has waited for two such computations waits for no third: it
+    /// computes for itself.
     ///
     /// A computation that asks for its own id, directly or through others, does not wait for itself: the inner call
     /// computes for itself, and a warning says so once. The core recognizes it by its task. It cannot recognize an
@@ -252,9 +255,8 @@ impl<C: Codec> MemoLock<C> {
             Obtained::Failed(failure) => Err(failure.into()),
             Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(Error::WaitTimeout),
             Obtained::TimedOut => run_alone(path, alone(compute)).await,
-            // Others found nothing to share, so nobody need wait for them.
-            Obtained::Pass | Obtained::Stale => run_alone(path, alone(compute)).await,
-            Obtained::GaveUp => Err(Error::Abandoned),
+            // Others found nothing to share, or came to no end: the caller waits for none of them any more.
+            Obtained::Pass | Obtained::Stale | Obtained::GaveUp => run_alone(path, alone(compute)).await,
         }
     }
 

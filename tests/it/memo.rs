@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use tower_memolock::store::{Lock, Token};
+use tower_memolock::store::{Lock, Release, Token};
 use tower_memolock::{Address, Error, Key, MemoLock, MemoryStore, Store, Tag};
 
 const LEASE: Duration = Duration::from_secs(2);
@@ -339,4 +339,60 @@ async fn a_program_that_ends_can_wait_until_its_results_are_stored() {
             .map(|value| value.bytes().unwrap()),
         Some("kept".into())
     );
+}
+
+/// Each computation takes longer than others wait for it, so each comes to nothing for those who wait.
+#[tokio::test(start_paused = true)]
+async fn who_has_waited_for_two_computations_in_vain_computes_for_itself() {
+    const CALLERS: u64 = 8;
+    let store = MemoryStore::new();
+    let nodes = [node(&store), node(&store)].map(|node| node.max_computation(Duration::from_secs(1)));
+    let runs = Arc::new(AtomicUsize::new(0));
+    let begun = tokio::time::Instant::now();
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|i| {
+            let (memo, runs) = (nodes[i as usize % 2].clone(), Arc::clone(&runs));
+            tokio::spawn(async move {
+                let value = memo.get_or_compute("a", move || async move {
+                    runs.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_secs(10)).await;
+                    Ok::<_, Infallible>("late".into())
+                });
+                (value.await, tokio::time::Instant::now())
+            })
+        })
+        .collect();
+    for caller in callers {
+        let (value, at) = caller.await.unwrap();
+        assert_eq!(value.unwrap(), "late");
+        // The first after its own time, the second a second later, and the rest another second later.
+        assert!(at - begun < Duration::from_millis(12_500), "{:?}", at - begun);
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), CALLERS as usize);
+}
+
+/// A holder that is gone without a word, twice, keeps nobody from the value.
+#[tokio::test(start_paused = true)]
+async fn a_value_is_there_for_each_caller_whoever_gives_up() {
+    for release in [Release::Broken { failures: 2 }, Release::Declined { attempts: 2 }] {
+        let store = MemoryStore::new();
+        let node = node(&store);
+        let token = Token::random();
+        let lock = store.acquire(&address("a"), token, LEASE).await.unwrap().lock;
+        assert_eq!(lock, Lock::Granted);
+        let callers: Vec<_> = (0..4)
+            .map(|i| {
+                let node = node.clone();
+                tokio::spawn(async move {
+                    let own = move || async move { Ok::<_, Infallible>(format!("own {i}").into()) };
+                    node.get_or_compute("a", own).await
+                })
+            })
+            .collect();
+        settle().await;
+        assert!(store.release(&address("a"), token, release.clone()).await.unwrap());
+        for (i, caller) in callers.into_iter().enumerate() {
+            assert_eq!(caller.await.unwrap().unwrap(), format!("own {i}"), "{release:?}");
+        }
+    }
 }

@@ -129,7 +129,6 @@ async fn after(node: &MemoLock, redis: &RedisServer, done: Done, word: &str) -> 
         Ok(value) => format!("is {}", String::from_utf8_lossy(&value)),
         Err(Error::Remote(error)) => format!("fails: {error}"),
         Err(Error::Computation(by)) => format!("is computed {by}"),
-        Err(Error::Abandoned) => "is given up".to_owned(),
         Err(error) => panic!("{word}: {error}"),
     }
 }
@@ -145,9 +144,9 @@ async fn control_words_mean_what_the_page_says() {
         (Done::Freed, "invalidated", "is computed here"),
         (Done::Freed, "released", "is computed here"),
         (Done::Freed, "broken 1", "is computed here"),
-        (Done::Freed, "broken 2", "is given up"),
+        (Done::Freed, "broken 2", "is computed here"),
         (Done::Freed, "declined 1", "is computed here"),
-        (Done::Freed, "declined 2", "is given up"),
+        (Done::Freed, "declined 2", "is computed here"),
         (Done::Stored, "deferred 1", "is 42"),
         (Done::Nothing, "failed for größer reasons", "fails: for größer reasons"),
         (Done::Nothing, "pass", "is computed here"),
