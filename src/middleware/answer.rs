@@ -127,6 +127,9 @@ impl<K: Send + Sync + 'static> Settings<K> {
                 miss.asker = Asker::Unknown(narrow);
                 return Step::then(self.ask_alone(service, request, miss, narrow));
             }
+            if let Some(answer) = self.paused(&miss, request.headers()).await {
+                return Step::Done(Ok(answer));
+            }
             Step::then(self.miss(service, request, miss))
         }
     }
@@ -228,6 +231,9 @@ impl<K: Send + Sync + 'static> Settings<K> {
                     }
                 }
             }
+            if let Some(answer) = self.paused(&miss, request.headers()).await {
+                return Step::Done(Ok(answer));
+            }
             let mut forwarded = Forwarded::because(miss.why).collapsed(false);
             forwarded.detail = detail;
             self.then_direct(service, request, forwarded)
@@ -286,6 +292,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
             judge: Judge {
                 shared: Arc::clone(&self.memo.shared),
                 markers: Arc::clone(&self.markers),
+                pauses: Arc::clone(&self.pauses),
                 permissions: Arc::clone(&self.permissions),
                 address: place.address,
                 rules: self.responses.clone(),

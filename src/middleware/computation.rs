@@ -121,17 +121,18 @@ impl Computation {
         drop(service);
         let Some(this) = this.0.take() else { return };
         match response {
-            Err(error) => match stand_in(this.fallback.clone()) {
-                Some(stale) => this.stand_in(stale, None, answer),
-                // Dropping the lead hands it to exactly one of those who wait.
-                None => {
-                    match this.of_error(&error, started) {
-                        Some(shared) => drop(this.lead.share(shared, Vec::new())),
-                        None => this.give_up(),
-                    }
-                    let _ = answer.send(Err(error));
+            Err(error) => {
+                let shared = this.of_error(&error, started);
+                if let Some(stale) = stand_in(this.fallback.clone()) {
+                    return this.stand_in(stale, None, answer);
                 }
-            },
+                match shared {
+                    Some(shared) => drop(this.lead.share(shared, Vec::new())),
+                    // Dropping the lead hands it to exactly one of those who wait.
+                    None => this.give_up(),
+                }
+                let _ = answer.send(Err(error));
+            }
             Ok(response) => this.conclude(response, answer, started).await,
         }
     }
@@ -151,6 +152,7 @@ impl Computation {
             let _ = answer.send(Ok(deferral::own(head, body)));
             return;
         }
+        self.judge.pause_by(head.status);
         if head.status == StatusCode::NOT_MODIFIED
             && let Some(stale) = self.stale.take()
         {

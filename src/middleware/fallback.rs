@@ -14,6 +14,7 @@ use super::computation::Computation;
 use super::control::MemoControl;
 use super::credentials::Asker;
 use super::draft::Draft;
+use super::pause::Failed;
 use super::policy::freshness::Terms;
 use super::replay;
 use super::stored_response::StoredResponse;
@@ -73,17 +74,27 @@ impl Computation {
 }
 
 impl Computation {
-    /// What those who wait get in place of an error that is the second failure in a row.
-    pub(super) fn of_error<E: 'static>(&self, error: &E, started: Instant) -> Option<Arc<StoredResponse>> {
+    /// What others get in place of an error.
+    fn made_of<E: 'static>(&self, error: &E, started: Instant) -> Option<Arc<StoredResponse>> {
         let mapper = self.judge.rules.share_errors.as_ref()?;
-        if self.lead.past.failures == 0 || matches!(self.judge.asker, Asker::Unknown(_)) {
-            return None;
-        }
         let (head, content) = mapper.map(error)?.into_parts();
         let mut draft = Draft::new(&head, MemoControl::new(), SystemTime::now(), started);
         draft.compact();
         let content = Bytes::copy_from_slice(&content);
         Some(Arc::new(draft.finish(content, None, Terms::default(), None)))
+    }
+
+    /// Begins a pause after an error. Returns what those who wait get in its place, if it is the second failure in a row.
+    pub(super) fn of_error<E: 'static>(&self, error: &E, started: Instant) -> Option<Arc<StoredResponse>> {
+        let is_shared = self.lead.past.failures > 0 && !matches!(self.judge.asker, Asker::Unknown(_));
+        let made = match is_shared {
+            true => self.made_of(error, started),
+            false => None,
+        };
+        let others = || made.clone().or_else(|| self.made_of(error, started));
+        self.judge
+            .pause(|| others().map_or(Failed::UNAVAILABLE, Failed::Response));
+        made
     }
 }
 
@@ -116,6 +127,7 @@ impl Drop for StaleOnPanic {
         if let Some(computation) = self.0.take()
             && std::thread::panicking()
         {
+            computation.judge.pause(|| Failed::UNAVAILABLE);
             computation.give_up();
         }
     }

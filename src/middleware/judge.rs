@@ -14,6 +14,7 @@ use super::demand::DemandOf;
 use super::draft::Draft;
 use super::endless::Horizon;
 use super::marker::{self, Markers, unmark};
+use super::pause::Pauses;
 use super::permissions::Permissions;
 use super::policy::ending::{is_grpc, is_sized};
 use super::policy::response::{Head, Reason, ResponseRules, Sharing, Unconfirmed, at_head, is_fresh_by_itself};
@@ -26,6 +27,7 @@ use crate::memo::{Limit, Past, Shared};
 pub(crate) struct Judge {
     pub(crate) shared: Arc<Shared<Form>>,
     pub(crate) markers: Arc<Markers>,
+    pub(crate) pauses: Arc<Pauses>,
     pub(crate) address: Address,
     pub(crate) rules: ResponseRules,
     pub(crate) cache_status: bool,

@@ -25,6 +25,7 @@ mod layer;
 mod marker;
 mod on_path;
 mod origin;
+mod pause;
 mod permissions;
 mod policy;
 mod promise;

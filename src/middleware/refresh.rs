@@ -81,6 +81,9 @@ impl<K: Send + Sync + 'static> Settings<K> {
         ResBody::Error: Into<BoxError>,
     {
         let now = Instant::now();
+        if self.pauses.of(&place.address, now).is_some() {
+            return self.replay(seen, now);
+        }
         let address = place.address.clone();
         let (stored_at, generation) = (seen.meta().stored_at, seen.meta().generation);
         let is_same = move |found: &Arc<StoredResponse>| {

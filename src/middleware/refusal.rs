@@ -15,24 +15,37 @@ const GRPC_RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-push
 /// 503 with `Retry-After`; for gRPC, whose clients take the status of HTTP for that of a broken proxy, a response that
 /// is over with its head and says UNAVAILABLE.
 pub(crate) fn refusal<B>(request: &HeaderMap, retry_after: Duration) -> Response<MemoBody<B>> {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    instead(request, status, "too many requests are waiting", retry_after)
+}
+
+/// The same for a request that is not to ask again what has failed, with the status of that.
+pub(crate) fn failure<B>(request: &HeaderMap, status: StatusCode, retry_after: Duration) -> Response<MemoBody<B>> {
+    instead(request, status, "the last call has failed", retry_after)
+}
+
+fn instead<B>(request: &HeaderMap, status: StatusCode, message: &str, retry_after: Duration) -> Response<MemoBody<B>> {
     if is_grpc(request)
         && let Some(content_type) = request.get(CONTENT_TYPE)
     {
-        let message = "too many requests are waiting";
         let mut response = trailers_only(content_type.clone(), UNAVAILABLE, message);
         let millis = i32::try_from(retry_after.as_millis()).unwrap_or(i32::MAX);
         response.headers_mut().insert(GRPC_RETRY_PUSHBACK, millis.into());
         return response;
     }
     let mut response = Response::new(MemoBody::empty());
+    response.headers_mut().insert(RETRY_AFTER, seconds(retry_after).into());
+    *response.status_mut() = status;
+    response
+}
+
+/// The value of `Retry-After`.
+pub(super) fn seconds(retry_after: Duration) -> u64 {
     let seconds = retry_after
         .as_secs()
         .saturating_add(u64::from(retry_after.subsec_nanos() > 0));
     // More than clients need to be able to count to (RFC 9111, 1.2.2).
-    let seconds = seconds.min(1 << 31);
-    response.headers_mut().insert(RETRY_AFTER, seconds.into());
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response
+    seconds.min(1 << 31)
 }
 
 /// 504, and nothing else (RFC 9111, 5.2.1.7).

@@ -9,6 +9,7 @@ use super::demand::Demand;
 use super::grpc::GrpcMethod;
 use super::key_extractor::digest_of_fields;
 use super::marker::Markers;
+use super::pause::Pauses;
 use super::permissions::Permissions;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
@@ -36,6 +37,7 @@ pub(crate) struct Settings<K> {
     pub(crate) vary: Arc<VaryIndex>,
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) markers: Arc<Markers>,
+    pub(crate) pauses: Arc<Pauses>,
     /// What is stored only once it was asked for often enough, if anything is.
     pub(crate) demand: Option<Arc<Demand>>,
     /// Of a layer for gRPC, the methods whose calls it collapses.
@@ -56,6 +58,7 @@ impl<K> Settings<K> {
             vary: self.vary,
             permissions: self.permissions,
             markers: self.markers,
+            pauses: self.pauses,
             demand: self.demand,
             methods: self.methods,
         }

@@ -8,6 +8,7 @@ use super::computation::Computation;
 use super::draft::Draft;
 use super::fallback::Breakable;
 use super::grpc::is_call;
+use super::pause::Failed;
 use super::policy::ending::{Ended, Incomplete};
 use super::policy::fields;
 use super::policy::grpc::at_end;
@@ -72,7 +73,10 @@ impl Computation {
                 reservation,
             } => (content, trailers, followed, reservation),
             Recorded::Passed => return,
-            Recorded::Failed => return led.broke_off(),
+            Recorded::Failed => {
+                judge.pause(|| Failed::UNAVAILABLE);
+                return led.broke_off();
+            }
         };
         let set_cookie = judge.rules.set_cookie_of(&draft.control);
         let ended = Ended {
@@ -83,7 +87,11 @@ impl Computation {
             body_len: content.len() as u64,
             set_cookie,
         };
-        let sharing = match at_end(sharing, &ended, &content, &judge.rules) {
+        let sharing = at_end(sharing, &ended, &content, &judge.rules);
+        if matches!(sharing, Ok(Sharing::Pass(Reason::Failure)) | Err(Incomplete)) {
+            judge.pause(|| Failed::UNAVAILABLE);
+        }
+        let sharing = match sharing {
             // The handler's word comes first.
             Ok(Sharing::Pass(Reason::Unconfirmed | Reason::Failure)) if draft.control.ttl.is_some() => {
                 Ok(Sharing::Share)

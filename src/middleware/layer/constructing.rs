@@ -47,6 +47,7 @@ impl MemoLockLayer {
             vary: Arc::default(),
             permissions: Arc::default(),
             markers: Arc::default(),
+            pauses: Arc::default(),
             demand: None,
             methods: None,
         };

@@ -141,6 +141,27 @@ impl<K> MemoLockLayer<K> {
         self
     }
 
+    /// How long the inner service is left alone after a failure, for each key and in each process. Defaults to zero: the
+    /// next request asks it again.
+    ///
+    /// A failure is an error or a panic of the inner service, a status from 500 on but 501, a failed call of gRPC, or a
+    /// body that breaks off. Until the pause is over, a request for the same key that finds nothing fresh is answered at
+    /// once: with the stale response that may stand in ([`stale_if_error`](Self::stale_if_error)), or with an empty
+    /// response that has the status of the failure, 503 for an error, and `Retry-After`; a gRPC call with UNAVAILABLE. An
+    /// error for which [`share_errors`](Self::share_errors) makes a response is answered with that.
+    ///
+    /// Those who waited when the computation failed do as without a pause: one of them asks, and a success ends the pause.
+    /// The others get the failure where they would have gone to the inner service. Requests that collapse with no other
+    /// one (`POST`, `HEAD` without a stored response, credentials that nothing was ever shared with) know of no pause.
+    ///
+    /// The price is that one request that can make the inner service fail for itself alone makes others fail for as long,
+    /// where no other one waits with it. So keep this short, and have 4xx say what is a client's own fault.
+    #[must_use]
+    pub fn fail_pause(mut self, time: Duration) -> Self {
+        self.settings.responses.fail_pause = time;
+        self
+    }
+
     /// Shares an error of the inner service with followers, as the response that `to_response` makes of it; `None`
     /// leaves it to the request that met it. Defaults to not at all.
     ///

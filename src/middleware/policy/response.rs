@@ -39,6 +39,8 @@ pub(crate) struct ResponseRules {
     pub(crate) pass_marker: Duration,
     /// How long after its head a body may go on whose length nobody declares. Defaults to 1.5 seconds.
     pub(crate) endless_after: Duration,
+    /// How long the inner service is left alone after a failure. Defaults to zero: not at all.
+    pub(crate) fail_pause: Duration,
     /// What becomes of those who wait for a response of which nothing says that it is for all.
     pub(crate) on_unconfirmed: Unconfirmed,
     /// What an error of the inner service is to those who wait. Defaults to none.
@@ -100,6 +102,7 @@ impl Default for ResponseRules {
             early_refresh: 0.0,
             pass_marker: Self::DEFAULT_PASS_MARKER,
             endless_after: Self::DEFAULT_ENDLESS_AFTER,
+            fail_pause: Duration::ZERO,
             on_unconfirmed: Unconfirmed::default(),
             share_errors: None,
             random: Random::default(),

@@ -28,6 +28,7 @@ mod never;
 mod orphans;
 mod panics;
 mod patience;
+mod pauses;
 mod pending;
 mod pieces;
 mod private;

@@ -174,3 +174,29 @@ async fn what_the_server_says_in_place_of_the_method_is_not_stored() {
     assert_eq!(server.calls(), 3);
     assert!(answers.iter().all(|answer| answer.body == "sorry"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_fails_is_not_made_again_during_a_pause() {
+    const PAUSE: Duration = Duration::from_secs(5);
+    let failed = [("2", 1), ("13", 1), ("14", 1), ("5", 2), ("3", 2), ("0", 2)];
+    for (code, calls) in failed {
+        for over_with_its_head in [false, true] {
+            let server = Server::open(move |_| match over_with_its_head {
+                true => trailers_only(code),
+                false => reply(&[], code),
+            });
+            let nodes = server.nodes(|layer| layer.fail_pause(PAUSE));
+            assert_eq!(status(&answer(call(&nodes[0], &[])).await), code);
+            settle().await;
+            let again = answer(call(&nodes[0], &[])).await;
+            settle().await;
+            assert_eq!(server.calls(), calls, "{code}");
+            if calls == 1 {
+                assert_eq!(
+                    (status(&again), again.header("grpc-retry-pushback-ms")),
+                    ("14", Some("5000"))
+                );
+            }
+        }
+    }
+}
