@@ -86,8 +86,6 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
     let (stop, leave) = (support::shutdown(), support::shutdown());
-    support::println!("listening on http://{}", listener.local_addr()?);
-
     let layer = MemoLockLayer::with_tag(store, options.tag)
         .ttl(options.ttl.unwrap_or_default())
         .targeted(options.targeted)
@@ -100,6 +98,10 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
         .max_waiters(options.max_waiters)
         .at_limit(options.at_limit)
         .store_after(options.store_after);
+    let asked = layer.clone();
+    support::print_stats(move || asked.stats());
+    support::println!("listening on http://{}", listener.local_addr()?);
+
     let shared = ServiceBuilder::new()
         .map_request(move |request| target.rewrite(request))
         .layer(layer.clone())

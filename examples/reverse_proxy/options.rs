@@ -44,6 +44,7 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --store-after N       store a response once its key was asked for so many times [default: 1]
   --help                this text
 
+SIGUSR1 prints what the layer has done so far, and what is under way.
 DUR is a whole number with a unit: 500ms, 2s, 1m, 1h.
 RUST_LOG sets how much goes to stderr: error, warn, info, debug or trace [default: warn].";
 

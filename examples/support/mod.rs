@@ -7,11 +7,13 @@
 mod args;
 mod print;
 mod shutdown;
+mod stats;
 mod value;
 
 pub(crate) use self::args::{Args, Error, read_args, read_listen, read_nothing, redis_url_of_environment};
 pub(crate) use self::print::{eprint, eprintln, println};
 pub(crate) use self::shutdown::{GRACE_OF_LEASES, overdue, shutdown};
+pub(crate) use self::stats::print_stats;
 
 /// Prints an error with its causes.
 pub(crate) fn print_error(error: &dyn std::error::Error) {

@@ -13,6 +13,7 @@ use tower::BoxError;
 use tower_memolock::store::{Lock, Token};
 use tower_memolock::{Address, Error, Key, MemoLock, MemoryStore, Store, Tag};
 
+use crate::support::cluster::{confirmed, joined};
 use crate::support::{Answer, HttpClient, Node, Origin, RedisServer, Reply, eventually, within};
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -57,6 +58,7 @@ async fn a_leader_is_told_to_stop(lease: &str, then: impl Future<Output = ()>) -
         subscribers.lines().last() == Some("2")
     })
     .await;
+    joined(&nodes, 24).await;
 
     nodes[0].signal("TERM");
     let told = Instant::now();
@@ -112,10 +114,13 @@ async fn a_leader_that_is_told_to_stop_finishes_and_nobody_computes_once_more() 
     let following = ask(vec![other.url("/"); 10]);
     let subscribed = || !redis.cli(&["PUBSUB", "CHANNELS", "proxy/notif:*"]).trim().is_empty();
     eventually("a waiting process", subscribed).await;
+    joined([&leader, &other], 14).await;
 
     leader.signal("TERM");
-    // The lease is renewed meanwhile, or this would be longer than it lasts.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // Every third of the lease: longer together than it lasts.
+    let renewals = || redis.commandstats().get("evalsha").copied().unwrap_or(0);
+    let wanted = renewals() + 5;
+    eventually("renewals of the lease", || renewals() >= wanted).await;
     assert_eq!(origin.all_calls(), 1);
     gate.add_permits(1);
     for asked in [leading, following] {
@@ -159,16 +164,16 @@ async fn a_leader_that_cannot_give_its_lease_back_answers_its_own_and_stops() {
         }
     })
     .await;
-    let flags = ["--redis", &redis.url(), "--lease", "30s"];
+    let flags = ["--redis", &redis.url(), "--lease", "3s"];
     let mut node = Node::reverse_proxy(&origin.url(), &flags).await;
     let leading = ask(vec![node.url("/"); 5]);
     origin.called("/", 1).await;
-    // Time for the lease to be confirmed for each of the five.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    joined([&node], 4).await;
+    confirmed(&redis).await;
     redis.stop();
     node.signal("TERM");
-    // Longer than the store waits for a server that does not answer.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let given_up = || node.stderr().contains("no connection to Redis");
+    eventually("a store that waits for Redis no longer", given_up).await;
     gate.add_permits(1);
     assert_eq!(
         bodies(leading.await.expect("no panic")),

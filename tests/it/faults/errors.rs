@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use super::fixture::{SLACK, TIMEOUT, echo, one_after_the_other};
-use crate::support::cluster::{LEASE, agree, all_served, ask, gated, nodes_at, one_body, share_again, urls, waiting};
+use crate::support::cluster::{
+    LEASE, agree, all_served, ask, confirmed, gated, joined, nodes_at, one_body, share_again, urls, waiting,
+};
 use crate::support::{Fault, FaultProxy, RedisServer, Target, eventually, within};
 
 const WRITES: &[&str] = &["SET", "EVALSHA", "EVAL"];
@@ -24,8 +26,8 @@ async fn an_error_is_survived(error: &str, commands: &[&str]) {
     let asked = ask(urls(&nodes, "/midway", 60));
     origin.called("/midway", 1).await;
     waiting(&redis, 2).await;
-    // Time for the lease to be confirmed for each request that has joined.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    joined(&nodes, 59).await;
+    confirmed(&redis).await;
     let injection = proxy.inject(Target::replies(commands), Fault::error(error));
     gate.add_permits(Semaphore::MAX_PERMITS);
     let since = Instant::now();

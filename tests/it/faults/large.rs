@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tower_memolock::{Key, MemoLock, RedisStore};
@@ -50,13 +51,14 @@ impl World {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// Three callers on this node, for a value that says which call made it.
-    fn ask(&self, node: usize, bytes: usize, ttl: Duration) -> Vec<JoinHandle<Bytes>> {
+    /// Three callers on this node, for a value that says which call made it. They come in one task, and so before their
+    /// node listens: a result that is not stored is for those only who came before that.
+    fn ask(&self, node: usize, bytes: usize, ttl: Duration) -> JoinHandle<Vec<Bytes>> {
         let key = Key::builder().part("GET").part("/large").build();
         let one = || {
             let (memo, key) = (self.nodes[node].clone(), key.clone());
             let (calls, gate) = (Arc::clone(&self.calls), Arc::clone(&self.gate));
-            tokio::spawn(async move {
+            async move {
                 let compute = move || async move {
                     let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
                     let _permit = gate.acquire().await;
@@ -66,18 +68,18 @@ impl World {
                     ))
                 };
                 memo.get_or_compute_for(key, compute).await.expect("a value")
-            })
+            }
         };
-        (0..3).map(|_| one()).collect()
+        tokio::spawn(join_all((0..3).map(|_| one())))
     }
 
     /// All nodes wait for the first, which then ends.
     async fn stampede(&self, bytes: usize, ttl: Duration) -> Vec<Bytes> {
         let before = self.calls();
-        let mut asked = self.ask(0, bytes, ttl);
+        let mut asked = vec![self.ask(0, bytes, ttl)];
         eventually("a call", || self.calls() == before + 1).await;
         for node in 1..NODES {
-            asked.extend(self.ask(node, bytes, ttl));
+            asked.push(self.ask(node, bytes, ttl));
         }
         let channel = "t/ctl:{GET /large}";
         eventually("nodes that listen", || {
@@ -85,20 +87,17 @@ impl World {
             listening.ends_with(&format!("\n{}", NODES - 1))
         })
         .await;
-        // A result that is not stored is for callers who came before the watch of their node began, which is renewed for the
-        // later ones after some 20 ms.
-        tokio::time::sleep(Duration::from_millis(200)).await;
         self.gate.add_permits(Semaphore::MAX_PERMITS / 4);
         let mut answers = Vec::new();
         for asked in asked {
-            answers.push(within("an answer", asked).await.expect("no panic"));
+            answers.extend(within("answers", asked).await.expect("no panic"));
         }
         self.gate.forget_permits(Semaphore::MAX_PERMITS);
         answers
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_large_result_for_those_who_wait_is_computed_once_and_is_nobodys_later() {
     let world = World::with(&[]).await;
     for bytes in [LARGE, 8 << 20] {
@@ -124,20 +123,18 @@ async fn a_large_result_for_those_who_wait_is_computed_once_and_is_nobodys_later
     }
     world.gate.add_permits(1);
     let later = world.ask(1, LARGE, Duration::ZERO);
-    for asked in later {
-        let later = within("an answer", asked).await.expect("no panic");
+    for later in within("answers", later).await.expect("no panic") {
         let call: usize = String::from_utf8_lossy(&later).trim().parse().expect("a number");
         assert!(call > 2, "the result of call {call}");
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn without_those_who_wait_elsewhere_nothing_large_is_sent() {
     let world = World::with(&[]).await;
     world.gate.add_permits(1);
-    for asked in world.ask(0, LARGE, Duration::ZERO) {
-        within("an answer", asked).await.expect("no panic");
-    }
+    let asked = world.ask(0, LARGE, Duration::ZERO);
+    within("answers", asked).await.expect("no panic");
     eventually("the lock is given back", || world.redis.keys().is_empty()).await;
     let received = world.redis.cli(&["INFO", "stats"]);
     let received = received
@@ -147,7 +144,7 @@ async fn without_those_who_wait_elsewhere_nothing_large_is_sent() {
     assert!(received < LARGE / 2, "{received} bytes");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_server_that_is_full_costs_a_call_a_process() {
     let world = World::with(&["--maxmemory", "3mb"]).await;
     let answers = world.stampede(8 << 20, Duration::ZERO).await;
@@ -156,7 +153,7 @@ async fn a_server_that_is_full_costs_a_call_a_process() {
 }
 
 /// It closes the connection for large values, which is nobody else's.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_value_that_closes_the_connection_costs_no_lease_and_is_not_tried_again() {
     for ttl in [Duration::from_secs(60), Duration::ZERO] {
         let world = World::with(&["--proto-max-bulk-len", "1mb"]).await;

@@ -8,7 +8,7 @@ use tower::BoxError;
 
 use super::fixture::{SLACK, TIMEOUT, echo, one_after_the_other};
 use crate::support::cluster::{
-    LEASE, agree, all_served, ask, gated, nodes, nodes_at, one_body, share_again, urls, waiting,
+    LEASE, agree, all_served, ask, confirmed, gated, joined, nodes, nodes_at, one_body, share_again, urls, waiting,
 };
 use crate::support::{Answer, Fault, FaultProxy, Link, Plane, RedisServer, Target, eventually, within};
 
@@ -17,10 +17,6 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// The longest pause between two attempts to connect.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// Time for the lease to be confirmed for each request that has joined: only those that join right before Redis is lost
-/// cost a second call.
-const CONFIRMED: Duration = Duration::from_millis(300);
 
 /// Answers, and how long after `since` the last of them came.
 async fn answers_after(
@@ -85,7 +81,8 @@ async fn with_redis_going_down_midway_a_process_makes_one_call() {
     origin.called("/", 1).await;
     let following = ask(urls(&nodes[1..], "/", 60));
     waiting(&redis, 2).await;
-    tokio::time::sleep(CONFIRMED).await;
+    joined(&nodes, 89).await;
+    confirmed(&redis).await;
 
     redis.kill();
     gate.add_permits(Semaphore::MAX_PERMITS);
@@ -105,7 +102,8 @@ async fn a_redis_that_restarts_empty_midway_costs_no_process_a_second_call() {
     let asked = ask(urls(&nodes, "/", 30));
     origin.called("/", 1).await;
     waiting(&redis, 2).await;
-    tokio::time::sleep(CONFIRMED).await;
+    joined(&nodes, 29).await;
+    confirmed(&redis).await;
     redis.kill();
     redis.restart_empty();
     // Time for every process to notice: those that waited, and the leader at its next heartbeat.
@@ -123,7 +121,8 @@ async fn the_leaders_own_process_does_not_compute_again_because_redis_restarted_
     let nodes = nodes(&origin, &redis).await;
     let asked = ask(urls(&nodes[..1], "/", 30));
     origin.called("/", 1).await;
-    tokio::time::sleep(CONFIRMED).await;
+    joined(&nodes, 29).await;
+    confirmed(&redis).await;
     redis.restart_empty();
     // Several heartbeats, each of which finds the lock gone: a second call would come now.
     tokio::time::sleep(LEASE).await;
@@ -143,6 +142,8 @@ async fn silence(redis: &RedisServer, url: &str, begin: impl FnOnce(), lasting: 
     origin.called("/", 1).await;
     let following = ask(urls(&nodes[1..], "/", 60));
     waiting(redis, 2).await;
+    joined(&nodes, 89).await;
+    confirmed(redis).await;
     // The heartbeats of a node's two connections are not to come together.
     tokio::time::sleep(HEARTBEAT / 2).await;
     redis.cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
@@ -206,7 +207,8 @@ async fn half_open_connections_are_replaced_one_plane_at_a_time() {
         let asked = ask(urls(&nodes, "/", 60));
         origin.called("/", 1).await;
         waiting(&redis, 2).await;
-        tokio::time::sleep(CONFIRMED).await;
+        joined(&nodes, 59).await;
+        confirmed(&redis).await;
         let opened = proxy.opened(plane);
         proxy.link(plane, Link::Silent);
         let since = Instant::now();

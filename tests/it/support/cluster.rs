@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tower::BoxError;
 
-use super::{Answer, HttpClient, Node, Origin, RedisServer, Reply, eventually};
+use super::{Answer, HttpClient, Node, Origin, RedisServer, Reply, eventually, within};
 
 /// How long the nodes' locks last unless renewed.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
@@ -75,8 +75,32 @@ pub(crate) async fn waiting(redis: &RedisServer, processes: usize) {
             })
     })
     .await;
-    // A request that joins after the watch of its process began is heard for once that is renewed, some 20 ms later.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
+/// Waits until so many requests wait for another one, at all of these nodes together.
+pub(crate) async fn joined(nodes: impl IntoIterator<Item = &Node> + Clone, requests: u64) {
+    within("requests that wait", async {
+        loop {
+            let mut waiting = 0;
+            for node in nodes.clone() {
+                waiting += node.stat("waiting").await;
+            }
+            if waiting == requests {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// Waits until the one leader there is has had its lease confirmed for all who have joined: those who join later, and
+/// right before Redis is lost, cost a second call.
+pub(crate) async fn confirmed(redis: &RedisServer) {
+    let renewals = || redis.commandstats().get("evalsha").copied().unwrap_or(0);
+    // The next one may be on its way already.
+    let wanted = renewals() + 2;
+    eventually("renewals of the lease", || renewals() >= wanted).await;
 }
 
 /// An origin whose calls all wait for a permit, and then say which one they are.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, Command};
 
-use super::{process, within};
+use super::{eventually, process, within};
 
 /// A running example that listens. Killed on drop.
 pub(crate) struct Node {
@@ -72,6 +72,22 @@ impl Node {
     /// What it wrote to stderr so far.
     pub(crate) fn stderr(&self) -> String {
         read(&self.stderr)
+    }
+
+    /// What a `reverse_proxy` says of its layer at this moment.
+    pub(crate) async fn stat(&self, name: &str) -> u64 {
+        let stats = || {
+            let stdout = self.stdout();
+            let lines = stdout.lines().filter(|line| line.starts_with("Stats {"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let before = stats().len();
+        self.signal("USR1");
+        eventually("its stats", || stats().len() > before).await;
+        let stats = stats().pop().expect("a line");
+        let (_, value) = stats.split_once(&format!(" {name}: ")).expect("a figure of this name");
+        let digits = value.split(|c: char| !c.is_ascii_digit()).next();
+        digits.and_then(|digits| digits.parse().ok()).expect("a number")
     }
 
     /// Kills it as a crash would, and waits until it is gone.
