@@ -6,7 +6,6 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::Response;
 use tokio::time::{Instant, advance, sleep};
-use tower::Layer;
 use tower_memolock::MemoLockLayer;
 
 use super::fixture::{
