@@ -113,7 +113,9 @@ impl Connection {
             None => sent + expected,
         };
         let patience = Patience {
-            limit: self.timeout + Duration::from_millis(unseen * 1000 / SLOWEST),
+            limit: self
+                .timeout
+                .saturating_add(Duration::from_millis(unseen * 1000 / SLOWEST)),
             longest: Duration::MAX,
             crowded: None,
             ..self.patience()
@@ -126,7 +128,7 @@ impl Connection {
     fn patience(&self) -> Patience {
         Patience {
             limit: self.timeout,
-            longest: self.timeout * LONGEST,
+            longest: self.timeout.saturating_mul(LONGEST),
             traffic: self.traffic.clone(),
             crowded: Some(Arc::clone(&self.crowded)),
         }
