@@ -312,3 +312,25 @@ async fn a_refresh_that_turns_out_a_feed_is_ended() {
     sleep(SOON).await;
     assert_eq!(open.count(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_may_be_given_any_time() {
+    for time in [
+        Duration::ZERO,
+        Duration::from_nanos(1),
+        Duration::from_secs(u64::MAX),
+        Duration::MAX,
+    ] {
+        for freshness in ["no-cache", "max-age=1"] {
+            let make = move |open: &Open| with(page(open, Duration::from_secs(1)), "cache-control", freshness);
+            let (open, inner) = answering(move |open, _| make(open));
+            let nodes = pair(&inner, |layer| layer.endless_after(time));
+            let all: Vec<_> = (0..4).map(|i| send(&nodes[i % 2], get("/"))).collect();
+            for body in bodies(all).await {
+                assert_eq!(body.len(), 190, "{time:?}");
+            }
+            settle().await;
+            assert_eq!(open.count(), 0, "{time:?}");
+        }
+    }
+}

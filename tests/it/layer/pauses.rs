@@ -181,3 +181,15 @@ async fn a_failure_that_one_request_has_provoked_ends_with_the_success_of_anothe
     sleep(Duration::from_secs(61)).await;
     assert_eq!(answer(send(&node, get("/"))).await.body, "3");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_may_be_of_any_length() {
+    for time in [Duration::from_nanos(1), Duration::from_secs(u64::MAX), Duration::MAX] {
+        let inner = inner(|_| status(500, ""));
+        let [node, _] = pair(&inner, |layer| layer.fail_pause(time));
+        for _ in 0..3 {
+            assert_eq!(ended(send(&node, get("/"))).await.expect("an answer"), 500, "{time:?}");
+            settle().await;
+        }
+    }
+}
