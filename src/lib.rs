@@ -174,6 +174,7 @@ pub mod middleware;
 #[cfg(feature = "http")]
 mod random;
 pub mod store;
+mod task;
 mod throttle;
 
 #[doc(inline)]

@@ -19,18 +19,17 @@ cpu() {
 
 measure() {
     local name=$1 build=(cargo build --quiet --profile "$profile" --bin "$1" "${@:2}")
-    rm -rf "$CARGO_TARGET_DIR"
     cargo fetch --quiet
+    rm -rf "$CARGO_TARGET_DIR"
     local clean rebuild crates size
     clean=$(cpu "${build[@]}")
     touch "src/$name.rs"
     rebuild=$(cpu "${build[@]}")
-    "${build[@]}"
     crates=$(cargo tree --quiet --edges normal,build --prefix none --no-dedupe "${@:2}" | sort -u | wc -l)
-    size=$(stat -c %s "$CARGO_TARGET_DIR/$dir/$name")
-    printf '%-24s %10s %10s %8s %8.1f\n' "$name${2:+ (${*:2})}" "$clean" "$rebuild" "$crates" "$((size / 1024))e-3"
+    size=$(stat -c %s "$CARGO_TARGET_DIR/$dir/$name" | awk '{ printf "%.2f", $1 / 1e6 }')
+    printf '%-10s %10s %10s %8s %8s\n' "$name" "$clean" "$rebuild" "$crates" "$size"
 }
 
-printf '%-24s %10s %10s %8s %8s\n' "$profile" "clean, s" "again, s" crates MB
+printf '%-10s %10s %10s %8s %8s\n' "$profile" "clean, s" "again, s" crates MB
 measure without
 measure with --features layer

@@ -51,7 +51,7 @@ mod tasks;
 
 pub use self::computed::Computed;
 #[cfg(feature = "http")]
-pub(crate) use self::custody::{Presence, Present};
+pub(crate) use self::custody::{Presence, Present, Stop};
 pub use self::invalidation::InvalidateError;
 #[cfg(feature = "http")]
 pub(crate) use self::lead::{Lead, Settled};

@@ -18,7 +18,8 @@ use super::table::Joined;
 use crate::codec::Codec;
 use crate::error::{Failure, StoreError};
 use crate::key::Address;
-use crate::store::{BoxFuture, Store};
+use crate::store::Store;
+use crate::task::{BoxFuture, spawn};
 
 /// How many times a caller joins again whose flight ended for no fault of a computation, as by an invalidation.
 const MAX_ROUNDS: u32 = 3;
@@ -235,7 +236,7 @@ impl<C: Codec> Shared<C> {
         if let Some(flight) = started {
             let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, past);
             // In no span: it may outlast whoever has begun it.
-            tokio::spawn((self.tasks.run)(keeper));
+            spawn((self.tasks.run)(keeper));
         }
         Ok(waiter)
     }

@@ -9,10 +9,13 @@ use super::config::Config;
 use super::flight::Flight;
 use super::keeper::Keeper;
 use super::lead::Lead;
+use super::obtain::MemoWaiter;
 use super::outcome::Past;
 use super::shared::Shared;
+use super::tasks::{Begin, IsSame};
 use crate::codec::Codec;
 use crate::key::Address;
+use crate::task::spawn;
 
 impl<C: Codec> Shared<C> {
     /// Has `seen`, which is stored at `address`, computed anew, unless somebody in the cluster does so already.
@@ -37,31 +40,43 @@ impl<C: Codec> Shared<C> {
         // Not in the table: whoever has to wait for the value waits for the lock.
         let (flight, waiter) = Flight::start(Moment::START);
         let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
-        let running = Running {
+        let running = Refresh {
             shared: Arc::clone(self),
             address: address.clone(),
             version,
             not_before: None,
         };
-        let refresh = (self.tasks.refresh)(keeper, waiter, Box::new(is_same), Box::new(start));
-        let refresh = async move {
-            // All of it, or it would end here.
-            let mut running = running;
-            running.not_before = refresh.await;
-        };
-        tokio::spawn(refresh);
+        spawn((self.tasks.refresh)(
+            keeper,
+            running,
+            waiter,
+            Box::new(is_same),
+            Box::new(start),
+        ));
     }
 }
 
 /// A refresh under way. One that is cancelled or panics is over as well.
-struct Running<C: Codec> {
+pub(super) struct Refresh<C: Codec> {
     shared: Arc<Shared<C>>,
     address: Address,
     version: u64,
     not_before: Option<Instant>,
 }
 
-impl<C: Codec> Drop for Running<C> {
+impl<C: Codec> Refresh<C> {
+    pub(super) async fn run(
+        mut self,
+        keeper: Keeper<C>,
+        waiter: MemoWaiter<C::Value>,
+        is_same: IsSame<C::Value>,
+        begin: Begin<C::Value>,
+    ) {
+        self.not_before = keeper.refresh(waiter, is_same, begin).await;
+    }
+}
+
+impl<C: Codec> Drop for Refresh<C> {
     fn drop(&mut self) {
         self.shared.refreshes.end(&self.address, self.version, self.not_before);
     }

@@ -13,6 +13,7 @@ use super::outcome::Past;
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
+use crate::task::spawn;
 
 /// One of an address at a time needs no number.
 const VERSION: u64 = 0;
@@ -29,17 +30,11 @@ impl<C: Codec> Shared<C> {
         }
         let (flight, waiter) = Flight::start(Moment::START);
         let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
-        let running = Running {
+        let running = Solo {
             shared: Arc::clone(self),
             address: address.clone(),
         };
-        let solo = (self.tasks.solo)(keeper);
-        let solo = async move {
-            // All of it, or it would end here.
-            let _running = running;
-            solo.await;
-        };
-        tokio::spawn(solo);
+        spawn((self.tasks.solo)(keeper, running));
         match waiter.await {
             Turn::Lead(mut lead) => {
                 self.counters.led.add();
@@ -53,12 +48,18 @@ impl<C: Codec> Shared<C> {
 }
 
 /// A computation under way. One that is cancelled or panics is over as well.
-struct Running<C: Codec> {
+pub(super) struct Solo<C: Codec> {
     shared: Arc<Shared<C>>,
     address: Address,
 }
 
-impl<C: Codec> Drop for Running<C> {
+impl<C: Codec> Solo<C> {
+    pub(super) async fn run(self, keeper: Keeper<C>) {
+        keeper.solo().await;
+    }
+}
+
+impl<C: Codec> Drop for Solo<C> {
     fn drop(&mut self) {
         self.shared.solos.end(&self.address, VERSION, None);
     }

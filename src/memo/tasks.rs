@@ -5,9 +5,6 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "http")]
-use tokio::time::Instant;
-
 use super::clock::Moment;
 use super::config::Config;
 use super::keeper::Keeper;
@@ -15,22 +12,31 @@ use super::keeper::Keeper;
 use super::lead::Lead;
 use super::obtain::{MemoWaiter, Obtained, Role};
 use super::patience::Patience;
+#[cfg(feature = "http")]
+use super::refresh::Refresh;
 use super::shared::Shared;
+#[cfg(feature = "http")]
+use super::solo::Solo;
 use crate::codec::Codec;
 use crate::key::Address;
-use crate::store::BoxFuture;
+use crate::task::BoxFuture;
 
 /// Sees a flight through to its end.
 type Run<C> = fn(Keeper<C>) -> BoxFuture<'static, ()>;
 
-/// Has a value computed that nobody waits for. Returns before when there is no point in asking again.
+/// Leads a flight that nobody joins.
 #[cfg(feature = "http")]
-type Refresh<C> = fn(
+type Alone<C> = fn(Keeper<C>, Solo<C>) -> BoxFuture<'static, ()>;
+
+/// Has a value computed that nobody waits for.
+#[cfg(feature = "http")]
+type Anew<C> = fn(
     Keeper<C>,
+    Refresh<C>,
     MemoWaiter<<C as Codec>::Value>,
     IsSame<<C as Codec>::Value>,
     Begin<<C as Codec>::Value>,
-) -> BoxFuture<'static, Option<Instant>>;
+) -> BoxFuture<'static, ()>;
 
 /// Waits for a value, or for the lead.
 type Wait<C> = for<'a> fn(
@@ -54,9 +60,9 @@ pub(super) type Begin<V> = Box<dyn FnOnce(Lead<V>) + Send>;
 pub(super) struct Tasks<C: Codec> {
     pub(super) run: Run<C>,
     #[cfg(feature = "http")]
-    pub(super) solo: Run<C>,
+    pub(super) solo: Alone<C>,
     #[cfg(feature = "http")]
-    pub(super) refresh: Refresh<C>,
+    pub(super) refresh: Anew<C>,
     pub(super) wait: Wait<C>,
 }
 
@@ -65,9 +71,9 @@ impl<C: Codec> Tasks<C> {
         Self {
             run: |keeper| Box::pin(keeper.run()),
             #[cfg(feature = "http")]
-            solo: |keeper| Box::pin(keeper.solo()),
+            solo: |keeper, solo| Box::pin(solo.run(keeper)),
             #[cfg(feature = "http")]
-            refresh: |keeper, waiter, is_same, begin| Box::pin(keeper.refresh(waiter, is_same, begin)),
+            refresh: |keeper, refresh, waiter, is_same, begin| Box::pin(refresh.run(keeper, waiter, is_same, begin)),
             wait: |shared, address, config, patience, arrived, role, place| {
                 Box::pin(shared.wait(address, config, patience, arrived, role, place))
             },

@@ -12,11 +12,15 @@ use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::future::{Direct, Step};
 use super::key_extractor::{KeyExtractor, uri_as_received};
+use super::marker::Markers;
 use super::origin::Origin;
 use super::policy::groups;
 use super::policy::invalidation::{has_changed, locations};
 use super::settings::Settings;
+use super::stored_response::Form;
 use crate::key::{Address, Label};
+use crate::memo::Shared;
+use crate::task::{BoxFuture, spawn, spawn_if_any};
 
 /// An unsafe request under way.
 ///
@@ -76,19 +80,17 @@ impl<Q, K: KeyExtractor<Q>> Change<Q, K> {
         }
         let groups = groups::invalidated(&self.method, response.headers());
         let labels = self.labels(&groups);
-        let settings = Arc::clone(&self.settings);
         // A client that hangs up now has changed something all the same, and the store may take its time.
-        let invalidating = tokio::spawn(
-            async move {
-                invalidate_labels(&settings, &labels).await;
-                invalidate(&settings, addresses).await;
-            }
-            .in_current_span(),
-        );
+        let invalidating = spawn(self.invalidation(labels, addresses));
         self.settled = true;
         // One that panicked is no reason to keep the answer back.
         let _ = invalidating.await;
         Step::Done(answer)
+    }
+
+    fn invalidation(&self, labels: Vec<Label>, addresses: Vec<Address>) -> BoxFuture<'static, ()> {
+        let (shared, markers) = (&self.settings.memo.shared, &self.settings.markers);
+        invalidation(Arc::clone(shared), Arc::clone(markers), labels, addresses)
     }
 
     fn labels(&self, groups: &[String]) -> Vec<Label> {
@@ -112,15 +114,24 @@ impl<Q, K: KeyExtractor<Q>> Drop for Change<Q, K> {
             return;
         }
         let addresses = Vec::from_iter(self.target.take());
-        let settings = Arc::clone(&self.settings);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { invalidate(&settings, addresses).await });
-        }
+        spawn_if_any(self.invalidation(Vec::new(), addresses));
     }
 }
 
-async fn invalidate_labels<K>(settings: &Settings<K>, labels: &[Label]) {
-    let shared = &settings.memo.shared;
+fn invalidation(
+    shared: Arc<Shared<Form>>,
+    markers: Arc<Markers>,
+    labels: Vec<Label>,
+    addresses: Vec<Address>,
+) -> BoxFuture<'static, ()> {
+    let invalidation = async move {
+        invalidate_labels(&shared, &labels).await;
+        invalidate(&shared, &markers, addresses).await;
+    };
+    Box::pin(invalidation.in_current_span())
+}
+
+async fn invalidate_labels(shared: &Shared<Form>, labels: &[Label]) {
     if !labels.is_empty()
         && let Err(error) = shared.invalidate_labels(labels).await
     {
@@ -128,11 +139,11 @@ async fn invalidate_labels<K>(settings: &Settings<K>, labels: &[Label]) {
     }
 }
 
-async fn invalidate<K>(settings: &Settings<K>, addresses: Vec<Address>) {
+async fn invalidate(shared: &Shared<Form>, markers: &Markers, addresses: Vec<Address>) {
     for address in addresses {
-        settings.markers.remove(&address);
-        if let Err(error) = settings.memo.shared.invalidate(&address).await {
-            settings.memo.shared.store_failed(&address, "invalidate", &error);
+        markers.remove(&address);
+        if let Err(error) = shared.invalidate(&address).await {
+            shared.store_failed(&address, "invalidate", &error);
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use http_body::Body;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -31,9 +32,10 @@ use super::recording::recording;
 use super::replay;
 use super::reservation::Reservation;
 use super::stored_response::StoredResponse;
-use crate::attached::attached;
+use crate::attached::{Attachment, attached};
 use crate::error::BoxError;
-use crate::memo::{Lead, Presence, Present};
+use crate::memo::{Lead, Path, Presence, Present, Stop};
+use crate::task::BoxFuture;
 
 /// What a computation needs to know besides the request and the service.
 pub(crate) struct Computation {
@@ -58,13 +60,32 @@ pub(crate) struct Computation {
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
+/// Runs it in a task of its own. Apart from what calls it, which every program compiles for its own services.
+fn start(computing: BoxFuture<'static, ()>, stop: Stop, path: Path) -> (JoinHandle<Option<()>>, Attachment) {
+    let (computing, attachment) = attached(path.run(stop.or(computing)));
+    (tokio::spawn(computing), attachment)
+}
+
 impl Computation {
-    /// Starts the task and waits for the head of the response.
-    pub(crate) async fn run<S, ReqBody, ResBody>(
-        mut self,
+    /// Starts the task and waits for the head of the response. Boxed, because several wait for it.
+    pub(crate) fn run<S, ReqBody, ResBody>(
+        self,
         service: S,
         request: Request<ReqBody>,
-    ) -> Answer<ResBody, S::Error>
+    ) -> BoxFuture<'static, Answer<ResBody, S::Error>>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        ReqBody: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        Box::pin(self.answered(service, request))
+    }
+
+    async fn answered<S, ReqBody, ResBody>(mut self, service: S, request: Request<ReqBody>) -> Answer<ResBody, S::Error>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
         S::Future: Send + 'static,
@@ -81,8 +102,7 @@ impl Computation {
         let path = on_path::path(request.extensions());
         let (client, stop) = self.lead.custody();
         self.presence = client.as_ref().map(Present::presence);
-        let (computing, attachment) = attached(path.run(stop.or(self.compute(service, request, answer))));
-        let task = tokio::spawn(computing);
+        let (task, attachment) = start(Box::pin(self.compute(service, request, answer)), stop, path);
         match answered.await {
             Ok(answer) => answer.map(|response| response.map(|body| body.attached(attachment).read_by(client))),
             Err(_) => match task.await {

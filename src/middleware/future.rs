@@ -13,7 +13,7 @@ use super::body::MemoBody;
 use super::cache_status::Forwarded;
 use super::control::MemoControl;
 use super::told_key::ToldKey;
-use crate::store::BoxFuture;
+use crate::task::BoxFuture;
 
 /// Where a request has got to.
 ///

@@ -32,6 +32,7 @@ use crate::error::{BoxError, StoreError};
 use crate::key::Address;
 use crate::memo::Shared;
 use crate::store::{Store, Value};
+use crate::task::{BoxFuture, spawn_if_any};
 
 /// Bounds the memory: beyond, those in the store have to do.
 const MOST: usize = 4096;
@@ -162,8 +163,11 @@ pub(super) fn unmark(shared: &Arc<Shared<Form>>, markers: &Markers, address: &Ad
         return;
     }
     tracing::debug!(address = %address.readable(), "the response can be shared after all");
-    let (shared, address) = (Arc::clone(shared), address.clone());
-    let unmark = async move {
+    spawn_if_any(unmarking(Arc::clone(shared), address.clone()));
+}
+
+fn unmarking(shared: Arc<Shared<Form>>, address: Address) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
         let unmarked = match stored_marker(&shared, &address).await {
             Ok(Some(marker)) => shared.store.unmark(&address, &marker).await,
             Ok(None) => Ok(()),
@@ -172,10 +176,7 @@ pub(super) fn unmark(shared: &Arc<Shared<Form>>, markers: &Markers, address: &Ad
         if let Err(error) = unmarked {
             shared.store_failed(&address, "unmark", &error);
         }
-    };
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn(unmark);
-    }
+    })
 }
 
 /// The marker to remove, byte for byte: where everything has a stamp, the one that is there.

@@ -24,6 +24,7 @@ use super::replay;
 use super::settings::Settings;
 use super::stored_response::StoredResponse;
 use crate::error::BoxError;
+use crate::task::spawn;
 
 /// What a stored response is to a request.
 pub(crate) enum Use {
@@ -108,7 +109,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
                 let mut request = request;
                 let computation = settings.computation(lead, &mut request, miss);
                 let run = async move { drop(computation.run(service, request).await) };
-                tokio::spawn(run.instrument(span));
+                spawn(Box::pin(run.instrument(span)));
             }
         };
         let since = stored_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

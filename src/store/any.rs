@@ -2,8 +2,6 @@
 
 use std::any::TypeId;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +10,7 @@ use tokio::time::Instant;
 use super::{Acquire, Generation, Notice, Release, Stamp, Store, Token, Value, Watch};
 use crate::error::StoreError;
 use crate::key::{Address, Label, Tag};
+use crate::task::BoxFuture;
 
 /// Any [`Store`], chosen while the program runs: Redis in production, say, and memory in development.
 ///
@@ -35,9 +34,6 @@ pub struct AnyStore(Arc<dyn Erased>);
 
 /// The notices of an [`AnyStore`] about one address.
 pub struct AnyWatch(Box<dyn ErasedWatch>);
-
-/// A future behind a pointer. It is compiled where it is made, and not where it is waited for.
-pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// [`Store`] without generic types.
 trait Erased: Send + Sync {

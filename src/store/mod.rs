@@ -49,7 +49,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub(crate) use self::any::BoxFuture;
 pub use self::any::{AnyStore, AnyWatch};
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryWatch};

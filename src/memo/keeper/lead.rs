@@ -26,6 +26,7 @@ use crate::store::Release;
 use crate::store::Store;
 #[cfg(feature = "http")]
 use crate::store::{Stamp, Value};
+use crate::task::BoxFuture;
 
 /// What became of a lead.
 pub(super) enum Ended {
@@ -44,8 +45,18 @@ pub(super) enum Ended {
 }
 
 impl<C: Codec> Keeper<C> {
-    /// Offers the lead, keeps the lease alive, and settles the verdict.
-    pub(super) async fn lead<'a>(
+    /// Offers the lead, keeps the lease alive, and settles the verdict. Boxed, because it is large and several wait for it.
+    pub(super) fn lead<'b, 'a: 'b>(
+        &'a self,
+        granted: Granted,
+        search: &'b mut Search<'a, C>,
+        holding: &'b mut Holding<'_>,
+        landing: &'b Landing<'_, C>,
+    ) -> BoxFuture<'b, Ended> {
+        Box::pin(self.lead_to_the_end(granted, search, holding, landing))
+    }
+
+    async fn lead_to_the_end<'a>(
         &'a self,
         granted: Granted,
         search: &mut Search<'a, C>,

@@ -17,7 +17,7 @@ use super::target::{Named, Plan, Settings, Target};
 use super::tls::{Certificates, Identity};
 use super::{acl, capacity};
 use crate::error::StoreError;
-use crate::store::BoxFuture;
+use crate::task::BoxFuture;
 
 /// Builds a [`RedisStore`] whose settings differ from the defaults.
 ///

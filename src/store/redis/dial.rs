@@ -14,6 +14,7 @@ use super::sentinel::{Endpoint, Sentinels};
 use super::tls;
 use super::traffic;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::task::BoxFuture;
 use redis::aio::AsyncPushSender;
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
@@ -126,12 +127,12 @@ impl Dialer {
 
     /// A connection for commands to the server itself, without asking sentinels.
     pub(super) async fn direct(&self) -> Result<Connection, DialError> {
-        self.open_commands(&self.info).await
+        self.opened(&self.info).await
     }
 
     /// A connection for commands to the server that sentinels named.
     pub(super) async fn commands_at(&self, endpoint: &Endpoint) -> Result<Connection, DialError> {
-        let connection = self.open_commands(&self.info_at(endpoint)).await?;
+        let connection = self.opened(&self.info_at(endpoint)).await?;
         self.saw(endpoint);
         Ok(connection)
     }
@@ -177,6 +178,11 @@ impl Dialer {
     fn info_at(&self, endpoint: &Endpoint) -> ConnectionInfo {
         let address = at(self.info.addr(), endpoint);
         self.info.clone().set_addr(address)
+    }
+
+    /// Boxed, because it is large and many wait for it.
+    fn opened<'a>(&'a self, info: &'a ConnectionInfo) -> BoxFuture<'a, Result<Connection, DialError>> {
+        Box::pin(self.open_commands(info))
     }
 
     async fn open_commands(&self, info: &ConnectionInfo) -> Result<Connection, DialError> {

@@ -20,7 +20,7 @@ use super::reads::Reads;
 use super::stats::RedisStats;
 use crate::error::StoreError;
 use crate::key::Tag;
-use crate::store::BoxFuture;
+use crate::task::BoxFuture;
 
 /// A store that the nodes of a cluster share: one Redis server of version 6 or newer, the master that
 /// [Sentinel](Self::sentinel) names, or a [Redis Cluster](Self::cluster).
