@@ -1,5 +1,11 @@
 //! Whether what a store has is still current.
 
+#[cfg(feature = "http")]
+use std::ops::Range;
+
+#[cfg(feature = "http")]
+use bytes::Bytes;
+
 use super::config::Config;
 use super::lead::Lead;
 use super::marking::Start;
@@ -8,6 +14,15 @@ use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label};
 use crate::store::{Generation, Stamp, Store, Value};
+
+/// What the first bytes of a stored value tell.
+#[cfg(feature = "http")]
+pub(crate) enum Preview<V> {
+    /// There is none, or none that is current.
+    Nothing,
+    /// It, or its head.
+    Found(V),
+}
 
 impl<C: Codec> Shared<C> {
     /// The generation that everything here is in, if anybody may want to know.
@@ -41,6 +56,11 @@ impl<C: Codec> Shared<C> {
     pub(crate) async fn vouched(&self, address: &Address, value: Option<Value>) -> Option<C::Value> {
         let value = value?;
         let decoded = self.decode(address, &value)?;
+        self.current(address, &value, decoded).await
+    }
+
+    /// What was decoded, if the value is current.
+    async fn current<T>(&self, address: &Address, value: &Value, decoded: T) -> Option<T> {
         let Some(stamp) = value.stamp() else {
             return Some(decoded);
         };
@@ -72,6 +92,51 @@ impl<C: Codec> Shared<C> {
             Some(stamp) if stamp.labels().is_empty() => self.outdated(address),
             _ => self.vouched(address, Some(value)).await,
         })
+    }
+
+    /// Looks at the first `most` bytes of what is stored, and whether it is current. Where there are more, `head` decodes them,
+    /// and is told how many bytes are in front of the value. `None` where that tells nothing, and the whole has to be looked
+    /// up.
+    #[cfg(feature = "http")]
+    pub(crate) async fn preview(
+        &self,
+        address: &Address,
+        most: usize,
+        head: impl FnOnce(Bytes, usize) -> Option<C::Value> + Send,
+    ) -> Option<Preview<C::Value>> {
+        if self.table.contains(address) {
+            return Some(Preview::Nothing);
+        }
+        let bytes = self.store_part(address, 0..most).await?;
+        if bytes.is_empty() {
+            return Some(Preview::Nothing);
+        }
+        let read = bytes.len();
+        let value = Value::encoded(bytes);
+        if value.stamp().is_none() && self.stamps_all() {
+            return None;
+        }
+        if read < most {
+            let decoded = self.vouched(address, Some(value)).await;
+            return Some(decoded.map_or(Preview::Nothing, Preview::Found));
+        }
+        let begin = value.encoded_bytes()?;
+        let offset = read - begin.len();
+        let decoded = head(begin, offset)?;
+        let current = self.current(address, &value, decoded).await;
+        Some(current.map_or(Preview::Nothing, Preview::Found))
+    }
+
+    /// Some of the bytes of what is stored, where they can be had.
+    #[cfg(feature = "http")]
+    pub(crate) async fn store_part(&self, address: &Address, range: Range<usize>) -> Option<Bytes> {
+        match self.store.part(address, range).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.store_failed(address, "part", &error);
+                None
+            }
+        }
     }
 
     /// Makes everything with one of these labels out of date.

@@ -51,6 +51,8 @@ mod tasks;
 
 pub use self::computed::Computed;
 #[cfg(feature = "http")]
+pub(crate) use self::currency::Preview;
+#[cfg(feature = "http")]
 pub(crate) use self::custody::{Presence, Present, Stop};
 pub use self::invalidation::InvalidateError;
 #[cfg(feature = "http")]

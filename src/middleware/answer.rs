@@ -12,7 +12,7 @@ use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::computation::Computation;
 use super::credentials::Asker;
-use super::finder::{Found, Place, is_variant};
+use super::finder::{Depth, Found, Place, is_variant};
 use super::future::{Direct, Step};
 use super::grpc::TIMEOUT;
 use super::judge::Judge;
@@ -84,7 +84,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
             if self.is_refused(&address, &narrow) && !self.permissions.may_admit(&narrow) {
                 return Step::then(self.ask_again(service, request, address, narrow, Forward::UriMiss));
             }
-            let (place, stale, why) = match self.find(&address, request.headers()).await {
+            let (place, stale, why) = match self.find(&address, request.headers(), Depth::Whole).await {
                 Found::Stored(_, stored) if !asker.may_have(stored.meta()) => {
                     return self.then_direct(service, request, Forwarded::because(Forward::Request));
                 }

@@ -26,6 +26,14 @@ pub(crate) enum Found {
     Unsettled,
 }
 
+/// How much of a response is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    Whole,
+    /// The head, with or without the body.
+    Head,
+}
+
 /// Where the response to a request is.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -66,7 +74,7 @@ impl<K> Settings<K> {
     }
 
     /// The response to a request with these fields.
-    pub(crate) async fn find(&self, address: &Address, headers: &HeaderMap) -> Found {
+    pub(crate) async fn find(&self, address: &Address, headers: &HeaderMap, depth: Depth) -> Found {
         let shared = &self.memo.shared;
         for _ in 0..MAX_LESSONS {
             let known = self.vary.get(address);
@@ -76,9 +84,18 @@ impl<K> Settings<K> {
             let (first, own) = match (&known, place.variant) {
                 (Some(_), Some(_)) => {
                     // Boxed, because most responses have no variants.
-                    Box::pin(async { tokio::join!(shared.look_up(address), shared.look_up(&place.address)) }).await
+                    Box::pin(async {
+                        match depth {
+                            Depth::Whole => tokio::join!(shared.look_up(address), shared.look_up(&place.address)),
+                            Depth::Head => tokio::join!(self.look_at(address), self.look_at(&place.address)),
+                        }
+                    })
+                    .await
                 }
-                _ => (shared.look_up(address).await, None),
+                _ => match depth {
+                    Depth::Whole => (shared.look_up(address).await, None),
+                    Depth::Head => (Box::pin(self.look_at(address)).await, None),
+                },
             };
             let Some(first) = first else {
                 return Found::Nothing(Place::first(address));

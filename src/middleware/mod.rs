@@ -25,6 +25,7 @@ mod layer;
 mod marker;
 mod on_path;
 mod origin;
+mod parts;
 mod pause;
 mod permissions;
 mod policy;

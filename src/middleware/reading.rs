@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
-use super::finder::Found;
+use super::finder::{Depth, Found};
 use super::future::Step;
 use super::policy::request::Narrow;
 use super::refusal::not_stored;
@@ -41,20 +41,31 @@ impl<K: Send + Sync + 'static> Settings<K> {
     {
         async move {
             let now = Instant::now();
-            let why = match self.find(&address, request.headers()).await {
-                Found::Stored(_, stored) if !stored.is_fresh_at(now) && !stored.serves_meanwhile(now) => Forward::Stale,
-                Found::Stored(_, stored) if !narrow.admits(stored.meta()) => Forward::Request,
-                Found::Stored(_, stored) => {
-                    let counters = &self.memo.shared.counters;
-                    match stored.is_fresh_at(now) {
-                        true => counters.hits.add(),
-                        false => counters.stale.add(),
+            let mut depth = Depth::Head;
+            let why = loop {
+                match self.find(&address, request.headers(), depth).await {
+                    Found::Stored(_, stored) if !stored.is_fresh_at(now) && !stored.serves_meanwhile(now) => {
+                        break Forward::Stale;
                     }
-                    let narrowed = replay::narrowed(stored, narrow, request.headers(), now, self.cache_status);
-                    return Step::Done(Ok(narrowed));
+                    Found::Stored(_, stored) if !narrow.admits(stored.meta()) => break Forward::Request,
+                    Found::Stored(place, stored) => {
+                        let part = Box::pin(self.part(&place.address, &stored, narrow, request.headers())).await;
+                        // Another one by now, or one that has to be read as a whole.
+                        let Ok(part) = part else {
+                            depth = Depth::Whole;
+                            continue;
+                        };
+                        let counters = &self.memo.shared.counters;
+                        match stored.is_fresh_at(now) {
+                            true => counters.hits.add(),
+                            false => counters.stale.add(),
+                        }
+                        let (headers, told) = (request.headers(), self.cache_status);
+                        return Step::Done(Ok(replay::narrowed(stored, part, narrow, headers, now, told)));
+                    }
+                    Found::Nothing(place) if place.variant.is_some() => break Forward::VaryMiss,
+                    Found::Nothing(_) | Found::Marker(_) | Found::Unsettled => break Forward::UriMiss,
                 }
-                Found::Nothing(place) if place.variant.is_some() => Forward::VaryMiss,
-                Found::Nothing(_) | Found::Marker(_) | Found::Unsettled => Forward::UriMiss,
             };
             if narrow.only_if_cached {
                 return Step::Done(Ok(not_stored()));

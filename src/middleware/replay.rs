@@ -1,5 +1,6 @@
 //! Stored responses on their way back to clients.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -98,22 +99,51 @@ pub(crate) fn stale<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: 
     response
 }
 
-/// The same for a request with these fields that may not get all of it.
+/// What of the body an answer to a request takes.
+pub(crate) enum Wanted {
+    Nothing,
+    Part(Range<usize>),
+    Whole,
+}
+
+/// What the answer to a request with these fields takes of the body.
+pub(crate) fn wanted(stored: &StoredResponse, narrow: Narrow, request: &HeaderMap) -> Wanted {
+    if narrow.head || is_unmodified(stored, narrow, request) {
+        return Wanted::Nothing;
+    }
+    match selection(stored, narrow, request) {
+        Selection::Whole => Wanted::Whole,
+        Selection::Part(part) => Wanted::Part(part),
+        Selection::Unsatisfiable => Wanted::Nothing,
+    }
+}
+
+fn is_unmodified(stored: &StoredResponse, narrow: Narrow, request: &HeaderMap) -> bool {
+    let is_ok = stored.status() == StatusCode::OK;
+    is_ok && narrow.conditional && not_modified(request, stored.headers(), stored.meta().stored_at)
+}
+
+fn selection(stored: &StoredResponse, narrow: Narrow, request: &HeaderMap) -> Selection {
+    match stored.status() == StatusCode::OK && narrow.range && !narrow.head {
+        true => select(request, stored.headers(), stored.body_len()),
+        false => Selection::Whole,
+    }
+}
+
+/// The same for a request with these fields that may not get all of it. `part` is what it wants of a body that was not
+/// read.
 pub(crate) fn narrowed<B>(
     stored: Arc<StoredResponse>,
+    part: Option<Bytes>,
     narrow: Narrow,
     request: &HeaderMap,
     now: Instant,
     cache_status: bool,
 ) -> Response<MemoBody<B>> {
-    let is_ok = stored.status() == StatusCode::OK;
-    let has_trailers = stored.trailers().is_some();
+    let (has_trailers, len) = (stored.has_trailers(), stored.body_len());
     let content = stored.body().clone();
-    let unmodified = is_ok && narrow.conditional && not_modified(request, stored.headers(), stored.meta().stored_at);
-    let selection = match is_ok && narrow.range && !narrow.head {
-        true => select(request, stored.headers(), content.len()),
-        false => Selection::Whole,
-    };
+    let unmodified = is_unmodified(&stored, narrow, request);
+    let selection = selection(&stored, narrow, request);
     let mut whole = match stored.is_fresh_at(now) {
         true => hit(stored, now, cache_status),
         false => stale(stored, now, cache_status),
@@ -136,18 +166,22 @@ pub(crate) fn narrowed<B>(
     }
     if narrow.head {
         if !has_trailers && !headers.contains_key(CONTENT_LENGTH) && whole.status() != StatusCode::NO_CONTENT {
-            whole.headers_mut().insert(CONTENT_LENGTH, content.len().into());
+            whole.headers_mut().insert(CONTENT_LENGTH, len.into());
         }
         return whole.map(|_| MemoBody::empty());
     }
     let (status, range, part) = match selection {
         Selection::Whole => return whole,
         Selection::Part(range) => {
-            let shown = format!("bytes {}-{}/{}", range.start, range.end - 1, content.len());
-            (StatusCode::PARTIAL_CONTENT, shown, content.slice(range))
+            let shown = format!("bytes {}-{}/{len}", range.start, range.end - 1);
+            (
+                StatusCode::PARTIAL_CONTENT,
+                shown,
+                part.unwrap_or_else(|| content.slice(range)),
+            )
         }
         Selection::Unsatisfiable => {
-            let shown = format!("bytes */{}", content.len());
+            let shown = format!("bytes */{len}");
             (StatusCode::RANGE_NOT_SATISFIABLE, shown, Bytes::new())
         }
     };

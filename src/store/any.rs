@@ -2,9 +2,11 @@
 
 use std::any::TypeId;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Acquire, Generation, Notice, Release, Stamp, Store, Token, Value, Watch};
@@ -42,6 +44,11 @@ trait Erased: Send + Sync {
     fn epoch(&self) -> u64;
     fn kind(&self) -> TypeId;
     fn lookup<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Option<Value>, StoreError>>;
+    fn part<'a>(
+        &'a self,
+        address: &'a Address,
+        range: Range<usize>,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>>;
     fn acquire<'a>(
         &'a self,
         address: &'a Address,
@@ -133,6 +140,14 @@ impl<S: Store> Erased for S {
 
     fn lookup<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Option<Value>, StoreError>> {
         Box::pin(Store::lookup(self, address))
+    }
+
+    fn part<'a>(
+        &'a self,
+        address: &'a Address,
+        range: Range<usize>,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
+        Box::pin(Store::part(self, address, range))
     }
 
     fn acquire<'a>(
@@ -261,6 +276,10 @@ impl Store for AnyStore {
 
     async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
         self.0.lookup(address).await
+    }
+
+    async fn part(&self, address: &Address, range: Range<usize>) -> Result<Option<Bytes>, StoreError> {
+        self.0.part(address, range).await
     }
 
     async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {

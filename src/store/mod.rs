@@ -45,8 +45,10 @@ mod token;
 mod value;
 
 use std::future::{Future, Ready, ready};
+use std::ops::Range;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 pub use self::any::{AnyStore, AnyWatch};
@@ -89,6 +91,24 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// A [`StoreError`] where the store could not be asked; a value that cannot be read at all (another type, say)
     /// is [`Value::unreadable`], not an error.
     fn lookup(&self, address: &Address) -> impl Future<Output = Result<Option<Value>, StoreError>> + Send;
+
+    /// Some of the [bytes](Value::bytes) of the value at `address`, fewer where they end, none where there is no value:
+    /// for a caller who can tell from them that they are what it wants.
+    ///
+    /// `None` says nothing: the caller goes on to [`lookup`](Store::lookup). Defaults to `None`, for a store to which a
+    /// part costs as much as the whole.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`] where the store could not be asked.
+    fn part(
+        &self,
+        address: &Address,
+        range: Range<usize>,
+    ) -> impl Future<Output = Result<Option<Bytes>, StoreError>> + Send {
+        let _ = (address, range);
+        ready(Ok(None))
+    }
 
     /// Takes the lock if it is free, for `lease`, and reads the value, which another process may have stored meanwhile.
     ///

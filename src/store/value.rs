@@ -124,6 +124,15 @@ impl Value {
         Ok(envelope::seal(self.stamp(), bytes))
     }
 
+    /// The bytes behind the stamp, where this is a value as a store elsewhere keeps it.
+    #[cfg(feature = "http")]
+    pub(crate) fn encoded_bytes(&self) -> Option<Bytes> {
+        match &self.repr {
+            Repr::Encoded(bytes) => Some(bytes.clone()),
+            Repr::Native(_) | Repr::Unreadable => None,
+        }
+    }
+
     /// About how many bytes of memory this value takes.
     #[must_use]
     pub fn weight(&self) -> usize {

@@ -1,5 +1,6 @@
 //! Metadata that not every entry has: tagged fields behind the address.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::error::StoredResponseError;
@@ -11,13 +12,15 @@ const KEPT_FOR: u8 = 1;
 const GENERATION: u8 = 2;
 const RULES: u8 = 3;
 const GROUP: u8 = 4;
+/// For those who read a part of the entry; the checksum is for whoever reads all of it.
+const DIGEST: u8 = 5;
 
 const MUST_REVALIDATE: u8 = 1;
 const FOR_AUTHORIZED: u8 = 2;
 const FOR_COOKIES: u8 = 4;
 
-/// The section with its length in front; nothing where there is nothing to say.
-pub(super) fn encode(meta: &Meta) -> Result<Vec<u8>, StoredResponseError> {
+/// The section with its length in front; nothing where there is nothing to say. A digest stands at its end.
+pub(super) fn encode(meta: &Meta, digest: &[u8]) -> Result<Vec<u8>, StoredResponseError> {
     // Taken apart, so that a field added to the metadata cannot be forgotten here.
     let Meta {
         stored_at: _,
@@ -59,6 +62,9 @@ pub(super) fn encode(meta: &Meta) -> Result<Vec<u8>, StoredResponseError> {
     for group in groups {
         put(&mut section, GROUP, group.as_bytes())?;
     }
+    if !digest.is_empty() {
+        put(&mut section, DIGEST, digest)?;
+    }
     if section.is_empty() {
         return Ok(section);
     }
@@ -67,11 +73,12 @@ pub(super) fn encode(meta: &Meta) -> Result<Vec<u8>, StoredResponseError> {
     Ok(extras)
 }
 
-/// Reads the section into `meta`. A field with an unknown tag is left out: it may be of a later version.
-pub(super) fn read(reader: &mut Reader<'_>, meta: &mut Meta) -> Result<(), StoredResponseError> {
+/// Reads the section into `meta`, and returns where in it the digest is, counted from its end, if there is one. A field with
+/// an unknown tag is left out: it may be of a later version.
+pub(super) fn read(reader: &mut Reader<'_>, meta: &mut Meta) -> Result<Option<Range<usize>>, StoredResponseError> {
     let len = u16::from_be_bytes(reader.array()?);
     let mut section = Reader::new(reader.take(len.into())?);
-    let mut last = 0;
+    let (mut last, mut digest) = (0, None);
     while !section.is_empty() {
         let [tag] = section.array()?;
         let len = u16::from_be_bytes(section.array()?);
@@ -81,9 +88,12 @@ pub(super) fn read(reader: &mut Reader<'_>, meta: &mut Meta) -> Result<(), Store
             return Err(StoredResponseError::Metadata);
         }
         last = tag;
-        field(tag, content, meta)?;
+        match tag {
+            DIGEST => digest = Some(section.len()..section.len() + content.len()),
+            _ => field(tag, content, meta)?,
+        }
     }
-    Ok(())
+    Ok(digest)
 }
 
 fn field(tag: u8, content: &[u8], meta: &mut Meta) -> Result<(), StoredResponseError> {

@@ -4,11 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use super::digest::Digest;
 use super::error::StoredResponseError;
 use super::extras;
 use super::message::{self, Encoder};
 use super::meta::Meta;
-use super::response::StoredResponse;
+use super::response::{Apart, StoredResponse};
 use super::wire::Reader;
 use crate::key::Address;
 
@@ -38,7 +39,13 @@ pub(super) fn encode(address: &Address, response: &StoredResponse) -> Result<Vec
     let message = Encoder::new(response)?;
     let name = address.as_str().as_bytes();
     let name_len = u16::try_from(name.len()).map_err(|_| StoredResponseError::TooLong)?;
-    let extras = extras::encode(response.meta())?;
+    let digest = Digest::room(response.body().len());
+    let extras = match extras::encode(response.meta(), &digest) {
+        // It is of use, and not needed.
+        Err(StoredResponseError::TooLong) => extras::encode(response.meta(), &[])?,
+        extras => extras?,
+    };
+    let digest = if extras.ends_with(&digest) { digest.len() } else { 0 };
     let len = message.len().saturating_add(FIXED_LEN + name.len() + extras.len());
     if len > MAX_LEN {
         return Err(StoredResponseError::TooLong);
@@ -52,11 +59,57 @@ pub(super) fn encode(address: &Address, response: &StoredResponse) -> Result<Vec
     out.extend_from_slice(&name_len.to_be_bytes());
     out.extend_from_slice(name);
     out.extend_from_slice(&extras);
+    let digest = out.len() - digest..out.len();
+    let content_at = message.content_at(out.len());
     message.write(&mut out);
+    if !digest.is_empty() {
+        let content = content_at..content_at + response.body().len();
+        Digest::write(&mut out, digest, content, CHECKED);
+    }
 
     let checksum = crc32fast::hash(&out[CHECKED..]);
     out[MAGIC.len()..CHECKED].copy_from_slice(&checksum.to_be_bytes());
     Ok(out)
+}
+
+/// The response in an entry of `address` that begins with `bytes`, behind `offset` others, without its content.
+pub(super) fn decode_head(
+    address: &Address,
+    bytes: &Bytes,
+    offset: usize,
+) -> Result<StoredResponse, StoredResponseError> {
+    let mut reader = Reader::new(bytes);
+    if reader.array().ok() != Some(MAGIC) {
+        return Err(StoredResponseError::Magic);
+    }
+    let _checksum: [u8; 4] = reader.array()?;
+    let len = u32::from_be_bytes(reader.array()?) as usize;
+    let (mut meta, has_extras) = read_meta(&mut reader)?;
+    let name_len = u16::from_be_bytes(reader.array()?);
+    if reader.take(name_len.into())? != address.as_str().as_bytes() {
+        return Err(StoredResponseError::Address);
+    }
+    let digest = if has_extras {
+        extras::read(&mut reader, &mut meta)?
+    } else {
+        None
+    };
+    let digest = digest.ok_or(StoredResponseError::Truncated)?;
+    let extras_end = bytes.len() - reader.len();
+    let digest = extras_end - digest.end..extras_end - digest.start;
+    let message = reader.rest();
+    let head = message::decode_head(bytes, message)?;
+    let begin = bytes.len() - message.len() + head.content_at;
+    let end = begin.checked_add(head.content_len).filter(|end| *end < len);
+    let end = end.ok_or(StoredResponseError::Truncated)?;
+    let digest = Digest::read(bytes, CHECKED, digest, begin..end).ok_or(StoredResponseError::Checksum)?;
+    // What is behind the content is the trailer section, in one byte where it is empty.
+    let apart = Apart {
+        digest,
+        has_trailers: len - end > 1,
+        offset,
+    };
+    Ok(StoredResponse::new(head.status, head.headers, Bytes::new(), None, meta).apart(apart))
 }
 
 /// Whether these bytes begin like an entry of their length, of whatever address.

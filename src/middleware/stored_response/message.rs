@@ -41,6 +41,12 @@ impl<'a> Encoder<'a> {
             .saturating_add(block_len(self.trailers_len))
     }
 
+    /// Where the content begins, counted from the end of what there is in front of the message.
+    pub(super) fn content_at(&self, message_at: usize) -> usize {
+        let body = self.response.body().len();
+        message_at + 3 + block_len(self.headers_len) + block_len(body) - body
+    }
+
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         out.push(KNOWN_LENGTH_RESPONSE);
         put_varint(out, self.response.status().as_u16().into());
@@ -68,6 +74,32 @@ pub(super) fn decode(bytes: &Bytes, message: &[u8], meta: Meta) -> Result<Stored
         return Err(StoredResponseError::TrailingBytes);
     }
     Ok(StoredResponse::new(status, headers, body, Some(trailers), meta))
+}
+
+/// A message up to its content.
+pub(super) struct MessageHead {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// Where the content begins, counted from the beginning of the message.
+    pub(super) content_at: usize,
+    pub(super) content_len: usize,
+}
+
+/// The head of the response whose message begins with `message`, a part of `bytes`.
+pub(super) fn decode_head(bytes: &Bytes, message: &[u8]) -> Result<MessageHead, StoredResponseError> {
+    let mut reader = Reader::new(message);
+    if reader.array()? != [KNOWN_LENGTH_RESPONSE] {
+        return Err(StoredResponseError::Framing);
+    }
+    let status = check_status(reader.varint()?)?;
+    let headers = read_fields(bytes, reader.block()?)?;
+    let content_len = usize::try_from(reader.varint()?).map_err(|_| StoredResponseError::Truncated)?;
+    Ok(MessageHead {
+        status,
+        headers,
+        content_at: message.len() - reader.rest().len(),
+        content_len,
+    })
 }
 
 fn check_status(code: u64) -> Result<StatusCode, StoredResponseError> {

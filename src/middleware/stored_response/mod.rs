@@ -40,6 +40,22 @@
 //! | 2   | 8 bytes: [generation](Meta::generation) |
 //! | 3   | 1 byte: bit 0 [must revalidate](Meta::must_revalidate), bit 1 [for authorized](Meta::for_authorized), bit 2 [for cookies](Meta::for_cookies) |
 //! | 4   | the name of one of the [groups](Meta::groups), in UTF-8 |
+//! | 5   | a [digest](#parts), where there is much content |
+//!
+//! # Parts
+//!
+//! `HEAD` requests, requests that get a 304, and requests for a range do not need all of a large entry. A node reads its
+//! first 16 KiB for them, and some blocks of the content, with `GETRANGE`. The checksum at byte 4 says nothing about a
+//! part, so entries with 16 KiB of content and more have a digest:
+//!
+//! | bytes | content |
+//! |-------|---------|
+//! | 1     | binary logarithm of the length of a block, 16 to 31 |
+//! | 4     | CRC-32 of the head: all bytes from 8 up to the first one of the content, with these four as 0 |
+//! | 4 each | CRC-32 of each block of the content. The last block may be shorter |
+//!
+//! There are at most 1024 blocks, each of 64 KiB or the next powers of two. A writer may leave the digest out. Where there
+//! is none, where it does not fit, and where the head is longer than 16 KiB, the node reads the whole entry.
 //!
 //! # The message
 //!
@@ -127,6 +143,7 @@
 mod bare;
 mod binary_http;
 mod copies;
+mod digest;
 mod error;
 mod extras;
 mod form;

@@ -1,6 +1,7 @@
 //! [`StoredResponse`]: a response that can be replayed.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,6 +10,7 @@ use http::header::{AGE, DATE, HeaderMap, HeaderValue};
 use http::status::StatusCode;
 use tokio::time::Instant;
 
+use super::digest::Digest;
 use super::error::StoredResponseError;
 use super::meta::Meta;
 use super::{bare, frame};
@@ -34,6 +36,17 @@ pub struct StoredResponse {
     aged: OnceLock<Box<Aged>>,
     /// The body, where it is still coming and `body` has nothing of it.
     underway: Option<Arc<Underway>>,
+    /// The body, where it was left in the store and `body` has nothing of it.
+    apart: Option<Arc<Apart>>,
+}
+
+/// What was not read of a stored response.
+#[derive(Debug)]
+pub(crate) struct Apart {
+    pub(super) digest: Digest,
+    pub(super) has_trailers: bool,
+    /// How many bytes are in front of the entry.
+    pub(super) offset: usize,
 }
 
 /// How many fields a hit adds at most.
@@ -67,6 +80,7 @@ impl StoredResponse {
             clock: OnceLock::new(),
             aged: OnceLock::new(),
             underway: None,
+            apart: None,
         }
     }
 
@@ -101,6 +115,29 @@ impl StoredResponse {
     /// Whether its body was coming, and never will.
     pub(crate) fn has_broken_off(&self) -> bool {
         self.underway_body().is_some_and(Underway::has_broken_off)
+    }
+
+    /// The same head, with a body that was not read: for those who want no more, and never to be stored.
+    pub(super) fn apart(self, body: Apart) -> Self {
+        let apart = Some(Arc::new(body));
+        Self { apart, ..self }
+    }
+
+    /// The body that was not read, if it was not.
+    pub(crate) fn apart_body(&self) -> Option<&Arc<Apart>> {
+        self.apart.as_ref()
+    }
+
+    /// How long the body is, read or not.
+    pub(crate) fn body_len(&self) -> usize {
+        self.apart.as_ref().map_or(self.body.len(), |apart| apart.digest.len())
+    }
+
+    /// Whether there are trailer fields, read or not.
+    pub(crate) fn has_trailers(&self) -> bool {
+        self.apart
+            .as_ref()
+            .map_or(self.trailers.is_some(), |apart| apart.has_trailers)
     }
 
     /// The status.
@@ -147,7 +184,7 @@ impl StoredResponse {
     /// A [`StoredResponseError`] where the status is not within 200 to 599, the time of storing not within the years
     /// 1970 to 9999, a section has more than 4096 fields, or the whole is longer than 2³¹ − 1 bytes.
     pub fn encode(&self, address: &Address) -> Result<Bytes, StoredResponseError> {
-        if self.underway.is_some() {
+        if self.underway.is_some() || self.apart.is_some() {
             return Err(StoredResponseError::Truncated);
         }
         frame::encode(address, self).map(Bytes::from)
@@ -167,6 +204,16 @@ impl StoredResponse {
             true => bare::decode(address, &bytes),
             false => frame::decode(address, &bytes),
         }
+    }
+
+    /// Reads the head of an entry of this address, which begins with `bytes`, behind `offset` others.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoredResponseError`] where `bytes` are no such beginning, the head is longer, or the entry has nothing to check
+    /// its parts with.
+    pub(crate) fn decode_head(address: &Address, bytes: &Bytes, offset: usize) -> Result<Self, StoredResponseError> {
+        frame::decode_head(address, bytes, offset)
     }
 
     /// How old the response is (RFC 9111, section 4.2.3).
@@ -263,6 +310,19 @@ impl StoredResponse {
         // The first hit makes a second map, whose texts are the first one's.
         let aged = size_of::<Aged>() + fields::room(self.headers.keys_len() + ADDED);
         size_of::<Self>() + aged + self.body.len() + sections.map(fields::weight).sum::<usize>() + groups.sum::<usize>()
+    }
+}
+
+impl Apart {
+    /// The stored bytes to read for this part of the body.
+    pub(crate) fn blocks(&self, part: &Range<usize>) -> Range<usize> {
+        let blocks = self.digest.blocks(part);
+        self.offset + blocks.start..self.offset + blocks.end
+    }
+
+    /// This part of the body, if these bytes are those of the entry.
+    pub(crate) fn part(&self, part: &Range<usize>, blocks: &Bytes) -> Option<Bytes> {
+        self.digest.part(part, blocks)
     }
 }
 

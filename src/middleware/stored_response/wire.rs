@@ -14,6 +14,11 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
+    /// How many bytes are left.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], StoredResponseError> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(StoredResponseError::Truncated)?;
         self.0 = rest;

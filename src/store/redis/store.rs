@@ -6,6 +6,7 @@ mod reading;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use redis::Client;
 use tokio::runtime::Handle;
@@ -133,7 +134,8 @@ use crate::task::BoxFuture;
 ///     +eval +evalsha +publish +subscribe +unsubscribe +ping
 /// ```
 ///
-/// and `+select` and `&report/ctl/N:*` where the URL names database *N*, and in a Redis Cluster
+/// and `+getrange`, without which the whole of a large response is read for a `HEAD`, a 304 or a range, and
+/// `+select` and `&report/ctl/N:*` where the URL names database *N*, and in a Redis Cluster
 /// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. Every further tag needs its own five
 /// patterns. Redis 6.0, which knows no patterns of channels, takes the rest.
 ///
@@ -162,6 +164,8 @@ struct Inner {
     sizes: Sizes,
     crowds: Crowds,
     reads: Reads,
+    /// Whether the user may not read parts of values.
+    no_parts: AtomicBool,
     /// Invalidations that Redis has not acknowledged.
     backlog: Arc<Backlog>,
     /// The runtime that the store belongs to.
@@ -273,6 +277,7 @@ impl RedisStore {
                 sizes: Sizes::default(),
                 crowds: Crowds::default(),
                 reads: Reads::default(),
+                no_parts: AtomicBool::new(false),
                 backlog: Arc::new(Backlog::new()),
                 runtime: Handle::current(),
             }),

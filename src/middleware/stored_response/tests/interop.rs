@@ -25,7 +25,11 @@ fn by_bhttp(response: &StoredResponse) -> Vec<u8> {
 }
 
 fn message_of(entry: &[u8]) -> &[u8] {
-    &entry[79 + address().as_str().len()..]
+    let rest = &entry[79 + address().as_str().len()..];
+    match entry[60] & 2 {
+        0 => rest,
+        _ => &rest[2 + usize::from(u16::from_be_bytes([rest[0], rest[1]]))..],
+    }
 }
 
 fn responses() -> Vec<StoredResponse> {

@@ -3,6 +3,7 @@
 mod bare;
 mod golden;
 mod interop;
+mod parts;
 mod property;
 mod raw_body;
 mod refusal;

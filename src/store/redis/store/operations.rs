@@ -1,7 +1,9 @@
 //! The contract of a store in terms of Redis commands.
 
+use std::ops::Range;
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value as Reply};
 
 use super::RedisStore;
@@ -38,6 +40,13 @@ impl Store for RedisStore {
         // What was invalidated meanwhile may have been read before.
         self.inner.backlog.check(address)?;
         Ok(found)
+    }
+
+    async fn part(&self, address: &Address, range: Range<usize>) -> Result<Option<Bytes>, StoreError> {
+        self.inner.backlog.check(address)?;
+        let part = self.get_range(address, range).await?;
+        self.inner.backlog.check(address)?;
+        Ok(part)
     }
 
     async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {

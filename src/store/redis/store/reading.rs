@@ -1,8 +1,11 @@
 //! Values on their way from Redis, small and large ones.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use redis::{Cmd, Value as Reply};
 
 use super::{Inner, RedisStore};
@@ -10,7 +13,9 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
 use crate::store::Value;
 use crate::store::redis::connection::Size;
+use crate::store::redis::error;
 use crate::store::redis::keyspace::Keyspace;
+use crate::store::redis::large::LARGE;
 use crate::store::redis::reply;
 
 type Reading<'a> = Pin<Box<dyn Future<Output = Result<Option<Value>, StoreError>> + Send + 'a>>;
@@ -26,6 +31,40 @@ impl RedisStore {
             async move { inner.read(&address, &key).await }
         };
         Box::pin(self.inner.reads.share(&self.inner.runtime, name, read))
+    }
+
+    /// Some bytes of a value; `None` where the user may not read parts, or what is there has none.
+    pub(super) async fn get_range(&self, address: &Address, range: Range<usize>) -> Result<Option<Bytes>, StoreError> {
+        let no_part = &self.inner.no_parts;
+        if range.is_empty() || no_part.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let keys = Keyspace::new(address, self.inner.link.database());
+        let mut get = Cmd::new();
+        get.arg("GETRANGE")
+            .arg(keys.value())
+            .arg(range.start)
+            .arg(range.end - 1);
+        let expected = range.len();
+        let reply = match expected < LARGE * 2 {
+            true => self.inner.link.send(keys, &get).await?,
+            false => {
+                self.inner
+                    .link
+                    .send_large(keys, &get, Size { sent: 0, expected })
+                    .await?
+            }
+        };
+        match reply {
+            Reply::BulkString(bytes) => Ok(Some(bytes.into())),
+            Reply::ServerError(error) => {
+                if error.code() == "NOPERM" {
+                    no_part.store(true, Ordering::Relaxed);
+                }
+                Ok(None)
+            }
+            _ => Err(error::unexpected()),
+        }
     }
 }
 
