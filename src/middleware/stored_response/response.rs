@@ -137,7 +137,7 @@ impl StoredResponse {
     pub(crate) fn has_trailers(&self) -> bool {
         self.apart
             .as_ref()
-            .map_or(self.trailers.is_some(), |apart| apart.has_trailers)
+            .map_or_else(|| self.trailers.is_some(), |apart| apart.has_trailers)
     }
 
     /// The status.
