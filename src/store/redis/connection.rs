@@ -174,15 +174,15 @@ impl Patience {
     async fn outlast<F: Future>(self, soon: Duration, mut future: Pin<&mut F>) -> io::Result<F::Output> {
         let bytes = || self.traffic.as_ref().map_or(0, Traffic::bytes);
         let limit = self.limit.saturating_sub(soon);
-        let turn = limit / TURNS.max((limit.as_millis() / LOOK.as_millis()) as u32);
+        let turn = (limit / TURNS).clamp(Duration::from_millis(1), LOOK);
         let begin = bytes();
         let (mut seen, mut silent, mut waited) = (begin, Duration::ZERO, Duration::ZERO);
         while silent < limit && waited < self.longest {
             if let Ok(output) = tokio::time::timeout(turn, future.as_mut()).await {
                 return Ok(output);
             }
-            waited += turn;
-            silent += turn;
+            waited = waited.saturating_add(turn);
+            silent = silent.saturating_add(turn);
             let now = bytes();
             if now - seen >= MOVING {
                 (seen, silent) = (now, Duration::ZERO);

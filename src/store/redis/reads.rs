@@ -1,7 +1,7 @@
 //! Reads of one key by many at once: [`Reads`].
 //!
-//! One read of a key is under way, and one more is about to be. All who come while the first is under way share the second,
-//! never the first: that was sent before they came, so what it finds may be older than an invalidation that they know
+//! Few reads of a key are under way, and one more is about to be. All who come until it begins share that one, never one
+//! that is under way: that was sent before they came, so what it finds may be older than an invalidation that they know
 //! of. A read is a task of its own, which nobody who leaves takes with them.
 
 use std::collections::HashMap;
@@ -16,36 +16,48 @@ use crate::store::Value;
 
 type Answer = Result<Option<Value>, Arc<StoreError>>;
 type Waiting = Vec<oneshot::Sender<Answer>>;
+type Keys = HashMap<String, Key>;
 
-/// Those who wait for the next read, by key.
+/// The reads of one key.
 #[derive(Default)]
-pub(super) struct Reads(Arc<Mutex<HashMap<String, Waiting>>>);
+struct Key {
+    /// How many are under way.
+    underway: usize,
+    /// Those who wait for one that is not under way yet.
+    next: Waiting,
+}
+
+/// The reads under way, and those who wait for the next ones.
+#[derive(Default)]
+pub(super) struct Reads(Arc<Mutex<Keys>>);
 
 impl Reads {
-    /// What the next read of `key` finds. `read` reads it, once for all who come meanwhile.
-    pub(super) async fn share<R, F>(&self, runtime: &Handle, key: &str, read: R) -> Result<Option<Value>, StoreError>
+    /// What a read of `key` finds that begins after this. `read` reads it, once for all who come before it has begun; at
+    /// most so many are under way at once.
+    pub(super) async fn share<R, F>(
+        &self,
+        runtime: &Handle,
+        key: &str,
+        most: usize,
+        read: R,
+    ) -> Result<Option<Value>, StoreError>
     where
         R: Fn() -> F + Send + 'static,
         F: Future<Output = Result<Option<Value>, StoreError>> + Send,
     {
         let (sender, answer) = oneshot::channel();
-        if let Some(first) = self.join(key, sender) {
+        if self.join(key, most, sender) {
             let mut underway = Underway {
-                reads: Arc::clone(&self.0),
+                keys: Arc::clone(&self.0),
                 key: key.to_owned(),
                 ended: false,
             };
             runtime.spawn(async move {
-                let mut waiting = first;
-                loop {
+                while let Some(waiting) = underway.next() {
                     let found = read().await.map_err(Arc::new);
                     for one in waiting {
                         // Who has left needs no answer.
                         let _ = one.send(found.clone());
-                    }
-                    match underway.next() {
-                        Some(next) => waiting = next,
-                        None => return,
                     }
                 }
             });
@@ -58,41 +70,46 @@ impl Reads {
         }
     }
 
-    /// Joins those who wait. Returned is the first of them, where nothing is under way.
-    fn join(&self, key: &str, one: oneshot::Sender<Answer>) -> Option<Waiting> {
-        let mut reads = lock(&self.0);
-        match reads.get_mut(key) {
-            Some(waiting) => {
-                waiting.push(one);
-                None
-            }
-            None => {
-                reads.insert(key.to_owned(), Vec::new());
-                Some(vec![one])
-            }
+    /// Joins those who wait. Whether one more task has to read for them.
+    fn join(&self, key: &str, most: usize, one: oneshot::Sender<Answer>) -> bool {
+        let mut keys = lock(&self.0);
+        if !keys.contains_key(key) {
+            keys.insert(key.to_owned(), Key::default());
         }
+        let Some(reads) = keys.get_mut(key) else {
+            return false;
+        };
+        // Where others wait, somebody is about to read for them.
+        let is_first = reads.next.is_empty();
+        reads.next.push(one);
+        let starts = is_first && reads.underway < most;
+        reads.underway += usize::from(starts);
+        starts
     }
 }
 
-/// The reads of one key, one after the other.
+/// A task that reads a key, as often as there are those who wait.
 struct Underway {
-    reads: Arc<Mutex<HashMap<String, Waiting>>>,
+    keys: Arc<Mutex<Keys>>,
     key: String,
     ended: bool,
 }
 
 impl Underway {
-    /// Those who wait for one more, if there are any.
+    /// Those who wait at this moment. Where there are none, this task has come to its end.
     fn next(&mut self) -> Option<Waiting> {
-        let mut reads = lock(&self.reads);
-        let waiting = reads.get_mut(&self.key).map(std::mem::take)?;
-        let waiting: Waiting = waiting.into_iter().filter(|one| !one.is_closed()).collect();
-        if waiting.is_empty() {
-            reads.remove(&self.key);
-            self.ended = true;
-            return None;
+        let mut keys = lock(&self.keys);
+        let reads = keys.get_mut(&self.key)?;
+        reads.next.retain(|one| !one.is_closed());
+        if !reads.next.is_empty() {
+            return Some(std::mem::take(&mut reads.next));
         }
-        Some(waiting)
+        self.ended = true;
+        reads.underway -= 1;
+        if reads.underway == 0 {
+            keys.remove(&self.key);
+        }
+        None
     }
 }
 
@@ -100,11 +117,99 @@ impl Drop for Underway {
     /// Where a read was broken off, nobody is to wait for the next.
     fn drop(&mut self) {
         if !self.ended {
-            lock(&self.reads).remove(&self.key);
+            lock(&self.keys).remove(&self.key);
         }
     }
 }
 
-fn lock(reads: &Mutex<HashMap<String, Waiting>>) -> MutexGuard<'_, HashMap<String, Waiting>> {
-    reads.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(keys: &Mutex<Keys>) -> MutexGuard<'_, Keys> {
+    keys.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Semaphore;
+    use tokio::task::{JoinHandle, yield_now};
+
+    use super::*;
+
+    struct World {
+        reads: Arc<Reads>,
+        begun: Arc<AtomicUsize>,
+        gate: Arc<Semaphore>,
+    }
+
+    impl World {
+        /// The answer is the number of the read.
+        fn ask(&self, most: usize) -> JoinHandle<usize> {
+            let (reads, begun, gate) = (Arc::clone(&self.reads), Arc::clone(&self.begun), Arc::clone(&self.gate));
+            tokio::spawn(async move {
+                let read = move || {
+                    let (begun, gate) = (Arc::clone(&begun), Arc::clone(&gate));
+                    async move {
+                        let number = begun.fetch_add(1, Ordering::SeqCst) + 1;
+                        gate.acquire().await.unwrap().forget();
+                        Ok(Some(Value::encoded(vec![0; number])))
+                    }
+                };
+                let found = reads.share(&Handle::current(), "key", most, read).await;
+                found.unwrap().unwrap().weight()
+            })
+        }
+    }
+
+    fn world() -> World {
+        World {
+            reads: Arc::default(),
+            begun: Arc::default(),
+            gate: Arc::new(Semaphore::new(0)),
+        }
+    }
+
+    async fn settle() {
+        for _ in 0..20 {
+            yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_is_for_those_who_came_before_it_began() {
+        let world = world();
+        let first = [world.ask(1), world.ask(1)];
+        settle().await;
+        let second = [world.ask(1), world.ask(1), world.ask(1)];
+        settle().await;
+        assert_eq!(world.begun.load(Ordering::SeqCst), 1);
+        world.gate.add_permits(2);
+        for one in first {
+            assert_eq!(one.await.unwrap(), 1);
+        }
+        for one in second {
+            assert_eq!(one.await.unwrap(), 2);
+        }
+        settle().await;
+        assert!(lock(&world.reads.0).is_empty());
+    }
+
+    #[tokio::test]
+    async fn as_many_are_under_way_as_may_be_and_nobody_is_left_waiting() {
+        let world = world();
+        let mut asked = Vec::new();
+        for _ in 0..10 {
+            asked.push(world.ask(3));
+            settle().await;
+        }
+        assert_eq!(world.begun.load(Ordering::SeqCst), 3);
+        // Those who leave need nothing.
+        asked.pop().unwrap().abort();
+        world.gate.add_permits(4);
+        for (at, one) in asked.into_iter().enumerate() {
+            let number = one.await.unwrap();
+            assert_eq!(number, (at + 1).min(4));
+        }
+        settle().await;
+        assert!(lock(&world.reads.0).is_empty());
+    }
 }

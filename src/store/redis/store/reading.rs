@@ -18,6 +18,9 @@ use crate::store::redis::keyspace::Keyspace;
 use crate::store::redis::large::LARGE;
 use crate::store::redis::reply;
 
+/// How many shared reads of one value are under way at once whose size is not known. Of a large one it is one.
+const UNKNOWN: usize = 4;
+
 type Reading<'a> = Pin<Box<dyn Future<Output = Result<Option<Value>, StoreError>> + Send + 'a>>;
 
 impl RedisStore {
@@ -25,12 +28,17 @@ impl RedisStore {
     ///
     /// Boxed, because nobody else should have to keep room for it.
     pub(super) fn share<'a>(&'a self, address: &Address, name: &'a str) -> Reading<'a> {
+        let most = if self.inner.sizes.get(name).is_some() {
+            1
+        } else {
+            UNKNOWN
+        };
         let (inner, address, key) = (Arc::clone(&self.inner), address.clone(), name.to_owned());
         let read = move || {
             let (inner, address, key) = (Arc::clone(&inner), address.clone(), key.clone());
             async move { inner.read(&address, &key).await }
         };
-        Box::pin(self.inner.reads.share(&self.inner.runtime, name, read))
+        Box::pin(self.inner.reads.share(&self.inner.runtime, name, most, read))
     }
 
     /// Some bytes of a value; `None` where the user may not read parts, or what is there has none.
