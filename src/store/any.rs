@@ -37,71 +37,86 @@ pub struct AnyStore(Arc<dyn Erased>);
 /// The notices of an [`AnyStore`] about one address.
 pub struct AnyWatch(Box<dyn ErasedWatch>);
 
-/// [`Store`] without generic types.
-trait Erased: Send + Sync {
-    fn peek(&self, address: &Address, now: Instant) -> Option<Value>;
-    fn watch(&self, address: &Address) -> AnyWatch;
-    fn epoch(&self) -> u64;
-    fn kind(&self) -> TypeId;
-    fn lookup<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Option<Value>, StoreError>>;
-    fn part<'a>(
-        &'a self,
-        address: &'a Address,
-        range: Range<usize>,
-    ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>>;
-    fn acquire<'a>(
-        &'a self,
-        address: &'a Address,
-        token: Token,
-        lease: Duration,
-    ) -> BoxFuture<'a, Result<Acquire, StoreError>>;
-    fn renew<'a>(
-        &'a self,
-        address: &'a Address,
-        token: Token,
-        lease: Duration,
-    ) -> BoxFuture<'a, Result<bool, StoreError>>;
-    fn defer<'a>(
-        &'a self,
-        address: &'a Address,
-        token: Token,
-        lease: Duration,
-        starts: u32,
-    ) -> BoxFuture<'a, Result<bool, StoreError>>;
-    fn resolve<'a>(
-        &'a self,
-        address: &'a Address,
-        value: &'a Value,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
-    fn commit<'a>(
-        &'a self,
-        address: &'a Address,
-        token: Token,
-        value: &'a Value,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<bool, StoreError>>;
-    fn release<'a>(
-        &'a self,
-        address: &'a Address,
-        token: Token,
-        reason: Release,
-    ) -> BoxFuture<'a, Result<bool, StoreError>>;
-    fn mark<'a>(
-        &'a self,
-        address: &'a Address,
-        token: Token,
-        marker: &'a Value,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<bool, StoreError>>;
-    fn kept<'a>(&'a self, address: &'a Address, token: Token) -> BoxFuture<'a, Result<Option<Value>, StoreError>>;
-    fn unmark<'a>(&'a self, address: &'a Address, marker: &'a Value) -> BoxFuture<'a, Result<(), StoreError>>;
-    fn invalidate<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<(), StoreError>>;
-    fn generation<'a>(&'a self, tag: &'a Tag) -> BoxFuture<'a, Result<Generation, StoreError>>;
-    fn is_current<'a>(&'a self, tag: &'a Tag, stamp: &'a Stamp) -> BoxFuture<'a, Result<bool, StoreError>>;
-    fn invalidate_labels<'a>(&'a self, tag: &'a Tag, labels: &'a [Label]) -> BoxFuture<'a, Result<(), StoreError>>;
-    fn invalidate_all<'a>(&'a self, tag: &'a Tag) -> BoxFuture<'a, Result<(), StoreError>>;
-    fn settle<'a>(&'a self) -> BoxFuture<'a, usize>;
+/// The operations that wait, each with what it takes, by reference where `(&)` says so.
+///
+/// Written once for the trait behind the pointer, for every store behind it, and for the pointer itself.
+macro_rules! operations {
+    ($(fn $name:ident($($arg:ident: ($($by:tt)?) $ty:ty),*) -> $out:ty;)*) => {
+        /// [`Store`] without generic types.
+        trait Erased: Send + Sync {
+            fn peek(&self, address: &Address, now: Instant) -> Option<Value>;
+            fn watch(&self, address: &Address) -> AnyWatch;
+            fn epoch(&self) -> u64;
+            fn kind(&self) -> TypeId;
+            $(fn $name<'a>(&'a self, $($arg: $($by 'a)? $ty),*) -> BoxFuture<'a, $out>;)*
+        }
+
+        impl<S: Store> Erased for S {
+            fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
+                Store::peek(self, address, now)
+            }
+
+            fn watch(&self, address: &Address) -> AnyWatch {
+                AnyWatch(Box::new(Store::watch(self, address)))
+            }
+
+            fn epoch(&self) -> u64 {
+                Store::epoch(self)
+            }
+
+            fn kind(&self) -> TypeId {
+                TypeId::of::<S>()
+            }
+
+            $(fn $name<'a>(&'a self, $($arg: $($by 'a)? $ty),*) -> BoxFuture<'a, $out> {
+                Box::pin(Store::$name(self, $($arg),*))
+            })*
+        }
+
+        impl Store for AnyStore {
+            type Watch = AnyWatch;
+
+            fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
+                self.0.peek(address, now)
+            }
+
+            fn watch(&self, address: &Address) -> AnyWatch {
+                self.0.watch(address)
+            }
+
+            fn epoch(&self) -> u64 {
+                self.0.epoch()
+            }
+
+            fn into_any(self) -> Self {
+                self
+            }
+
+            $(async fn $name(&self, $($arg: $($by)? $ty),*) -> $out {
+                self.0.$name($($arg),*).await
+            })*
+        }
+    };
+}
+
+operations! {
+    fn lookup(address: (&) Address) -> Result<Option<Value>, StoreError>;
+    fn part(address: (&) Address, range: () Range<usize>) -> Result<Option<Bytes>, StoreError>;
+    fn acquire(address: (&) Address, token: () Token, lease: () Duration) -> Result<Acquire, StoreError>;
+    fn renew(address: (&) Address, token: () Token, lease: () Duration) -> Result<bool, StoreError>;
+    fn defer(address: (&) Address, token: () Token, lease: () Duration, starts: () u32) -> Result<bool, StoreError>;
+    fn resolve(address: (&) Address, value: (&) Value, ttl: () Duration) -> Result<(), StoreError>;
+    fn commit(address: (&) Address, token: () Token, value: (&) Value, ttl: () Duration) -> Result<bool, StoreError>;
+    fn release(address: (&) Address, token: () Token, reason: () Release) -> Result<bool, StoreError>;
+    fn mark(address: (&) Address, token: () Token, marker: (&) Value, ttl: () Duration) -> Result<bool, StoreError>;
+    fn kept(address: (&) Address, token: () Token) -> Result<Option<Value>, StoreError>;
+    fn unmark(address: (&) Address, marker: (&) Value) -> Result<(), StoreError>;
+    fn invalidate(address: (&) Address) -> Result<(), StoreError>;
+    fn generation(tag: (&) Tag) -> Result<Generation, StoreError>;
+    fn is_current(tag: (&) Tag, stamp: (&) Stamp) -> Result<bool, StoreError>;
+    fn invalidate_labels(tag: (&) Tag, labels: (&) [Label]) -> Result<(), StoreError>;
+    fn invalidate_all(tag: (&) Tag) -> Result<(), StoreError>;
+    fn settle() -> usize;
 }
 
 /// [`Watch`] without generic types.
@@ -121,225 +136,9 @@ impl AnyStore {
     }
 }
 
-impl<S: Store> Erased for S {
-    fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
-        Store::peek(self, address, now)
-    }
-
-    fn watch(&self, address: &Address) -> AnyWatch {
-        AnyWatch(Box::new(Store::watch(self, address)))
-    }
-
-    fn epoch(&self) -> u64 {
-        Store::epoch(self)
-    }
-
-    fn kind(&self) -> TypeId {
-        TypeId::of::<S>()
-    }
-
-    fn lookup<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Option<Value>, StoreError>> {
-        Box::pin(Store::lookup(self, address))
-    }
-
-    fn part<'a>(
-        &'a self,
-        address: &'a Address,
-        range: Range<usize>,
-    ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
-        Box::pin(Store::part(self, address, range))
-    }
-
-    fn acquire<'a>(
-        &'a self,
-        address: &'a Address,
-        token: Token,
-        lease: Duration,
-    ) -> BoxFuture<'a, Result<Acquire, StoreError>> {
-        Box::pin(Store::acquire(self, address, token, lease))
-    }
-
-    fn renew<'a>(
-        &'a self,
-        address: &'a Address,
-        token: Token,
-        lease: Duration,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(Store::renew(self, address, token, lease))
-    }
-
-    fn defer<'a>(
-        &'a self,
-        address: &'a Address,
-        token: Token,
-        lease: Duration,
-        starts: u32,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(Store::defer(self, address, token, lease, starts))
-    }
-
-    fn resolve<'a>(
-        &'a self,
-        address: &'a Address,
-        value: &'a Value,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(Store::resolve(self, address, value, ttl))
-    }
-
-    fn commit<'a>(
-        &'a self,
-        address: &'a Address,
-        token: Token,
-        value: &'a Value,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(Store::commit(self, address, token, value, ttl))
-    }
-
-    fn release<'a>(
-        &'a self,
-        address: &'a Address,
-        token: Token,
-        reason: Release,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(Store::release(self, address, token, reason))
-    }
-
-    fn mark<'a>(
-        &'a self,
-        address: &'a Address,
-        token: Token,
-        marker: &'a Value,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(Store::mark(self, address, token, marker, ttl))
-    }
-
-    fn kept<'a>(&'a self, address: &'a Address, token: Token) -> BoxFuture<'a, Result<Option<Value>, StoreError>> {
-        Box::pin(Store::kept(self, address, token))
-    }
-
-    fn unmark<'a>(&'a self, address: &'a Address, marker: &'a Value) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(Store::unmark(self, address, marker))
-    }
-
-    fn invalidate<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(Store::invalidate(self, address))
-    }
-
-    fn generation<'a>(&'a self, tag: &'a Tag) -> BoxFuture<'a, Result<Generation, StoreError>> {
-        Box::pin(Store::generation(self, tag))
-    }
-
-    fn is_current<'a>(&'a self, tag: &'a Tag, stamp: &'a Stamp) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(Store::is_current(self, tag, stamp))
-    }
-
-    fn invalidate_labels<'a>(&'a self, tag: &'a Tag, labels: &'a [Label]) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(Store::invalidate_labels(self, tag, labels))
-    }
-
-    fn invalidate_all<'a>(&'a self, tag: &'a Tag) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(Store::invalidate_all(self, tag))
-    }
-
-    fn settle<'a>(&'a self) -> BoxFuture<'a, usize> {
-        Box::pin(Store::settle(self))
-    }
-}
-
 impl<W: Watch> ErasedWatch for W {
     fn next(&mut self) -> BoxFuture<'_, Notice> {
         Box::pin(Watch::next(self))
-    }
-}
-
-impl Store for AnyStore {
-    type Watch = AnyWatch;
-
-    fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
-        self.0.peek(address, now)
-    }
-
-    fn watch(&self, address: &Address) -> AnyWatch {
-        self.0.watch(address)
-    }
-
-    fn epoch(&self) -> u64 {
-        self.0.epoch()
-    }
-
-    fn into_any(self) -> Self {
-        self
-    }
-
-    async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
-        self.0.lookup(address).await
-    }
-
-    async fn part(&self, address: &Address, range: Range<usize>) -> Result<Option<Bytes>, StoreError> {
-        self.0.part(address, range).await
-    }
-
-    async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
-        self.0.acquire(address, token, lease).await
-    }
-
-    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
-        self.0.renew(address, token, lease).await
-    }
-
-    async fn defer(&self, address: &Address, token: Token, lease: Duration, starts: u32) -> Result<bool, StoreError> {
-        self.0.defer(address, token, lease, starts).await
-    }
-
-    async fn resolve(&self, address: &Address, value: &Value, ttl: Duration) -> Result<(), StoreError> {
-        self.0.resolve(address, value, ttl).await
-    }
-
-    async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
-        self.0.commit(address, token, value, ttl).await
-    }
-
-    async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
-        self.0.release(address, token, reason).await
-    }
-
-    async fn mark(&self, address: &Address, token: Token, marker: &Value, ttl: Duration) -> Result<bool, StoreError> {
-        self.0.mark(address, token, marker, ttl).await
-    }
-
-    async fn kept(&self, address: &Address, token: Token) -> Result<Option<Value>, StoreError> {
-        self.0.kept(address, token).await
-    }
-
-    async fn unmark(&self, address: &Address, marker: &Value) -> Result<(), StoreError> {
-        self.0.unmark(address, marker).await
-    }
-
-    async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
-        self.0.invalidate(address).await
-    }
-
-    async fn generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
-        self.0.generation(tag).await
-    }
-
-    async fn is_current(&self, tag: &Tag, stamp: &Stamp) -> Result<bool, StoreError> {
-        self.0.is_current(tag, stamp).await
-    }
-
-    async fn invalidate_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
-        self.0.invalidate_labels(tag, labels).await
-    }
-
-    async fn invalidate_all(&self, tag: &Tag) -> Result<(), StoreError> {
-        self.0.invalidate_all(tag).await
-    }
-
-    async fn settle(&self) -> usize {
-        self.0.settle().await
     }
 }
 

@@ -38,6 +38,7 @@ mod any;
 mod envelope;
 #[cfg(feature = "memory")]
 mod memory;
+mod notice;
 #[cfg(feature = "redis")]
 mod redis;
 mod stamp;
@@ -54,6 +55,7 @@ use tokio::time::Instant;
 pub use self::any::{AnyStore, AnyWatch};
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryWatch};
+pub use self::notice::{Notice, Release};
 #[cfg(all(fuzzing, feature = "redis"))]
 #[doc(hidden)]
 pub use self::redis::fuzzing;
@@ -62,7 +64,7 @@ pub use self::redis::{PlaneStats, RedisStats, RedisStore, RedisStoreBuilder, Red
 pub use self::stamp::{Generation, Stamp};
 pub use self::token::{ParseTokenError, Token};
 pub use self::value::Value;
-use crate::error::{RemoteError, StoreError, StoreErrorKind};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label, Tag};
 
 /// Keeps values and locks, and carries notices. See the [module](self) for the contract.
@@ -356,57 +358,4 @@ pub enum Lock {
         /// purpose.
         remaining: Option<Duration>,
     },
-}
-
-/// Why a lock is given back without a stored value.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Release {
-    /// The holder gives the lock back for no fault of the computation. One follower takes over.
-    Abandoned,
-    /// The computation failed: an error, a panic, a truncated result, or a failure that is not known to be one for all.
-    /// One follower takes over, unless there were too many attempts in a row.
-    Broken {
-        /// How many attempts came to nothing in a row, this one included.
-        failures: u32,
-    },
-    /// The result belongs to the request that computed it, and says nothing of what others would get. One follower
-    /// takes over, unless there were too many attempts in a row.
-    Declined {
-        /// How many attempts came to nothing in a row, this one included.
-        attempts: u32,
-    },
-    /// The computation failed, and a stale value that is stored may stand in for its result.
-    Stale,
-    /// There is a result, but not one to share. All followers go their own way, in parallel.
-    Pass,
-    /// There is a result for those who wait at this moment, and for no later caller. A store may tell watchers that it
-    /// was [stored](Notice::Stored).
-    Shared(Value),
-    /// The computation failed.
-    Failed(RemoteError),
-}
-
-/// What a watcher hears.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Notice {
-    /// The watch is in effect, or is again: read the value and the lock anew. Notices from before may be lost.
-    Reread,
-    /// A value was stored.
-    Stored(Value),
-    /// A value may have been stored: read it. Says nothing where there is none.
-    Announced,
-    /// The holder gave the lock back without storing a value.
-    Released(Release),
-    /// The holder, which had this token, gave the lock back and [shared](Release::Shared) a result that no notice can
-    /// carry. Those who wait at this moment may [read it](Store::kept) for a few seconds.
-    Kept(Token),
-    /// The holder had work on the value started, and another program is going to [`resolve`](Store::resolve) it.
-    Deferred {
-        /// How many times in a row, this one included.
-        starts: u32,
-    },
-    /// The address was invalidated.
-    Invalidated,
 }

@@ -1,0 +1,57 @@
+//! What a store tells watchers: [`Notice`], and why a lock was given back: [`Release`].
+
+use super::{Token, Value};
+use crate::error::RemoteError;
+
+/// Why a lock is given back without a stored value.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Release {
+    /// The holder gives the lock back for no fault of the computation. One follower takes over.
+    Abandoned,
+    /// The computation failed: an error, a panic, a truncated result, or a failure that is not known to be one for all.
+    /// One follower takes over, unless there were too many attempts in a row.
+    Broken {
+        /// How many attempts came to nothing in a row, this one included.
+        failures: u32,
+    },
+    /// The result belongs to the request that computed it, and says nothing of what others would get. One follower
+    /// takes over, unless there were too many attempts in a row.
+    Declined {
+        /// How many attempts came to nothing in a row, this one included.
+        attempts: u32,
+    },
+    /// The computation failed, and a stale value that is stored may stand in for its result.
+    Stale,
+    /// There is a result, but not one to share. All followers go their own way, in parallel.
+    Pass,
+    /// There is a result for those who wait at this moment, and for no later caller. A store may tell watchers that it
+    /// was [stored](Notice::Stored).
+    Shared(Value),
+    /// The computation failed.
+    Failed(RemoteError),
+}
+
+/// What a watcher hears.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The watch is in effect, or is again: read the value and the lock anew. Notices from before may be lost.
+    Reread,
+    /// A value was stored.
+    Stored(Value),
+    /// A value may have been stored: read it. Says nothing where there is none.
+    Announced,
+    /// The holder gave the lock back without storing a value.
+    Released(Release),
+    /// The holder, which had this token, gave the lock back and [shared](Release::Shared) a result that no notice can
+    /// carry. Those who wait at this moment may [read it](super::Store::kept) for a few seconds.
+    Kept(Token),
+    /// The holder had work on the value started, and another program is going to [`resolve`](super::Store::resolve) it.
+    Deferred {
+        /// How many times in a row, this one included.
+        starts: u32,
+    },
+    /// The address was invalidated.
+    Invalidated,
+}
