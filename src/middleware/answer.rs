@@ -29,7 +29,7 @@ use super::settings::Settings;
 use super::stored_response::StoredResponse;
 use crate::error::BoxError;
 use crate::key::{Address, Key};
-use crate::memo::{AtLimit, Lead, Obtained, Turn};
+use crate::memo::{AtLimit, Lead, Obtained};
 
 type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
@@ -203,7 +203,11 @@ impl<K: Send + Sync + 'static> Settings<K> {
                     },
                     Obtained::Turn(turn) => {
                         let forwarded = Forwarded::because(miss.why).collapsed(false).detail("queued");
-                        return self.then_in_turn(service, request, forwarded, turn);
+                        let step = self.then_direct(service, request, forwarded);
+                        return Step::then(async move {
+                            let answer = step.finish().await;
+                            Step::Done(answer.map(|response| response.map(|body| body.in_turn(turn))))
+                        });
                     }
                     Obtained::Pass => {
                         if miss.asker.has_credentials() {
@@ -328,28 +332,6 @@ impl<K: Send + Sync + 'static> Settings<K> {
     {
         let forwarded = self.cache_status.then_some(forwarded);
         Step::then(async move { Step::Done(Direct::new(service, request, forwarded).await) })
-    }
-
-    /// The same, for a request that has the turn until its response is read.
-    fn then_in_turn<S, B, ResBody>(
-        &self,
-        service: S,
-        request: Request<B>,
-        forwarded: Forwarded,
-        turn: Turn,
-    ) -> Step<Answer<ResBody, S::Error>>
-    where
-        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: 'static,
-        B: Send + 'static,
-        ResBody: 'static,
-    {
-        let forwarded = self.cache_status.then_some(forwarded);
-        Step::then(async move {
-            let answer = Direct::new(service, request, forwarded).await;
-            Step::Done(answer.map(|response| response.map(|body| body.in_turn(turn))))
-        })
     }
 
     pub(super) fn say(&self, forwarded: Forwarded, headers: &mut HeaderMap) {
