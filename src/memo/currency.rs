@@ -17,7 +17,7 @@ use crate::store::{Generation, Stamp, Store, Value};
 
 /// What the first bytes of a stored value tell.
 #[cfg(feature = "http")]
-pub(crate) enum Preview<V> {
+pub(crate) enum HeadLook<V> {
     /// There is none, or none that is current.
     Nothing,
     /// It, or its head.
@@ -103,13 +103,13 @@ impl<C: Codec> Shared<C> {
         address: &Address,
         most: usize,
         head: impl FnOnce(Bytes, usize) -> Option<C::Value> + Send,
-    ) -> Option<Preview<C::Value>> {
+    ) -> Option<HeadLook<C::Value>> {
         if self.table.contains(address) {
-            return Some(Preview::Nothing);
+            return Some(HeadLook::Nothing);
         }
         let bytes = self.store_part(address, 0..most).await?;
         if bytes.is_empty() {
-            return Some(Preview::Nothing);
+            return Some(HeadLook::Nothing);
         }
         let read = bytes.len();
         let value = Value::encoded(bytes);
@@ -118,13 +118,13 @@ impl<C: Codec> Shared<C> {
         }
         if read < most {
             let decoded = self.vouched(address, Some(value)).await;
-            return Some(decoded.map_or(Preview::Nothing, Preview::Found));
+            return Some(decoded.map_or(HeadLook::Nothing, HeadLook::Found));
         }
         let begin = value.encoded_bytes()?;
         let offset = read - begin.len();
         let decoded = head(begin, offset)?;
         let current = self.current(address, &value, decoded).await;
-        Some(current.map_or(Preview::Nothing, Preview::Found))
+        Some(current.map_or(HeadLook::Nothing, HeadLook::Found))
     }
 
     /// Some of the bytes of what is stored, where they can be had.

@@ -22,11 +22,11 @@ use super::stats::Counters;
 /// The clients of one computation who do not wait for its end: who leads, and who reads along.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
-    audience: Mutex<Audience>,
+    audience: Mutex<Clients>,
 }
 
 #[derive(Debug, Default)]
-struct Audience {
+struct Clients {
     present: usize,
     /// Whether the computation is none that clients can leave alone: it has been read to its end, or has no client.
     is_settled: bool,
@@ -34,11 +34,11 @@ struct Audience {
 }
 
 impl Presence {
-    fn audience(&self) -> MutexGuard<'_, Audience> {
+    fn audience(&self) -> MutexGuard<'_, Clients> {
         self.audience.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Audience)) {
+    fn change(&self, change: impl FnOnce(&mut Clients)) {
         let mut audience = self.audience();
         change(&mut audience);
         let keeper = audience.keeper.take();
@@ -172,7 +172,7 @@ impl Orphans {
     }
 
     /// One more. Where that makes more than `most`, the oldest have to go.
-    fn take_in(self: &Arc<Self>, most: usize) -> Place {
+    fn take_in(self: &Arc<Self>, most: usize) -> QueuePlace {
         let (sender, told) = oneshot::channel();
         let mut queue = self.queue();
         let id = queue.next;
@@ -187,7 +187,7 @@ impl Orphans {
         for (_, place) in too_many {
             let _ = place.send(());
         }
-        Place {
+        QueuePlace {
             orphans: Arc::clone(self),
             id,
             told,
@@ -196,13 +196,13 @@ impl Orphans {
 }
 
 /// One of the [`Orphans`], until it is dropped.
-struct Place {
+struct QueuePlace {
     orphans: Arc<Orphans>,
     id: u64,
     told: oneshot::Receiver<()>,
 }
 
-impl Drop for Place {
+impl Drop for QueuePlace {
     fn drop(&mut self) {
         let place = self.orphans.queue().places.remove(&self.id);
         drop(place);
@@ -228,7 +228,7 @@ pub(crate) struct Custody<L, O> {
     most: usize,
     due: Option<Instant>,
     /// Set while it is one.
-    place: Option<Place>,
+    place: Option<QueuePlace>,
 }
 
 impl<L, O> Custody<L, O> {

@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::lead::Ended;
+use self::lead::LeadEnd;
 use self::promise::Kept;
 use self::search::Search;
 use self::tenure::Tenure;
@@ -138,16 +138,16 @@ impl<C: Codec> Keeper<C> {
             }
             let ended = self.lead(granted, &mut search, &mut holding, &landing).await;
             let claim = match ended {
-                Ended::Deferred(claim) => claim,
-                Ended::Declined => continue,
+                LeadEnd::Deferred(claim) => claim,
+                LeadEnd::Declined => continue,
                 // They stay together: those who are slow to join again would miss what the next attempt gives.
-                Ended::Vain(past) if past.may_go_on() && self.flight.has_candidate() => {
+                LeadEnd::Vain(past) if past.may_go_on() && self.flight.has_candidate() => {
                     (search.past, search.witnesses) = (past, self.shared.clock.tick());
                     self.flight.resume();
                     continue;
                 }
-                Ended::Vain(past) => return landing.land(Outcome::Again(Some(past))),
-                Ended::Landed { .. } => return,
+                LeadEnd::Vain(past) => return landing.land(Outcome::Again(Some(past))),
+                LeadEnd::Landed { .. } => return,
             };
             let kept = self.keep_promise(claim, &mut search, &mut holding, &landing).await;
             if kept != Kept::Again {

@@ -2,9 +2,9 @@
 
 use tokio::sync::watch;
 
-pub(crate) struct Leases(watch::Sender<State>);
+pub(crate) struct Leases(watch::Sender<LeaseCount>);
 
-struct State {
+struct LeaseCount {
     /// Whether the process is about to stop: nothing is begun that nobody waits for.
     leaving: bool,
     closed: bool,
@@ -13,7 +13,7 @@ struct State {
 
 impl Leases {
     pub(crate) fn new() -> Self {
-        let state = State {
+        let state = LeaseCount {
             leaving: false,
             closed: false,
             held: 0,

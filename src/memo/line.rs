@@ -31,7 +31,7 @@ pub(crate) struct Line {
 
 /// The right to compute although a limit is reached, as long as it is held.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct QueueTurn {
     _permit: OwnedSemaphorePermit,
 }
 
@@ -50,13 +50,13 @@ impl Line {
     }
 
     /// A turn, in the order of the calls, and whether that had to be waited for.
-    async fn turn(&self) -> Option<(Turn, bool)> {
+    async fn turn(&self) -> Option<(QueueTurn, bool)> {
         let turns = &self.turns;
         let (permit, waited) = match Arc::clone(turns).try_acquire_owned() {
             Ok(permit) => (permit, false),
             Err(_) => (Arc::clone(turns).acquire_owned().await.ok()?, true),
         };
-        Some((Turn { _permit: permit }, waited))
+        Some((QueueTurn { _permit: permit }, waited))
     }
 }
 
@@ -83,7 +83,7 @@ impl Room {
 /// How a caller leaves the line.
 enum Left<V> {
     /// It is this caller's turn.
-    Turn(Turn),
+    Turn(QueueTurn),
     /// What it wanted is there.
     Found(V),
     /// It may try again as if it had just come.

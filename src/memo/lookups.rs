@@ -29,13 +29,13 @@ const FEW: usize = 64;
 /// How long somebody waits for a look-up of somebody else.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-type Batch<V> = Flight<Baton<V>, Arc<Found<V>>>;
+type Batch<V> = Flight<Baton<V>, Arc<LookedUp<V>>>;
 
 /// Everybody who waits for the next look-up, by address of the one under way. `None`: nobody yet.
-type Running<V> = HashMap<Address, Option<Arc<Batch<V>>>>;
+type RunningLookups<V> = HashMap<Address, Option<Arc<Batch<V>>>>;
 
 /// What a look-up has found.
-enum Found<V> {
+enum LookedUp<V> {
     Known(Option<V>),
     /// It was given up.
     Unknown,
@@ -44,7 +44,7 @@ enum Found<V> {
 /// The look-ups under way.
 pub(crate) struct Lookups<V> {
     count: AtomicUsize,
-    running: Arc<Mutex<Running<V>>>,
+    running: Arc<Mutex<RunningLookups<V>>>,
 }
 
 impl<V: Clone> Lookups<V> {
@@ -60,7 +60,7 @@ impl<V: Clone> Lookups<V> {
     where
         F: Future<Output = Option<V>>,
     {
-        let (_counted, before) = Counted::new(&self.count);
+        let (_counted, before) = LookupCount::new(&self.count);
         if before < FEW {
             return look().await;
         }
@@ -82,23 +82,23 @@ impl<V: Clone> Lookups<V> {
         let found = match timeout(PATIENCE, waiter).await {
             Ok(Turn::Lead(baton)) => {
                 let found = look().await;
-                baton.batch.land(Arc::new(Found::Known(found.clone())), Moment::END);
+                baton.batch.land(Arc::new(LookedUp::Known(found.clone())), Moment::END);
                 return found;
             }
             Ok(Turn::Landed(found)) => found,
             Ok(Turn::Late) | Err(_) => return look().await,
         };
         match &*found {
-            Found::Known(value) => value.clone(),
-            Found::Unknown => look().await,
+            LookedUp::Known(value) => value.clone(),
+            LookedUp::Unknown => look().await,
         }
     }
 }
 
 /// One look-up, as long as it lasts.
-struct Counted<'a>(&'a AtomicUsize);
+struct LookupCount<'a>(&'a AtomicUsize);
 
-impl<'a> Counted<'a> {
+impl<'a> LookupCount<'a> {
     /// With how many there were before.
     fn new(count: &'a AtomicUsize) -> (Self, usize) {
         let before = count.fetch_add(1, Ordering::Relaxed);
@@ -106,18 +106,18 @@ impl<'a> Counted<'a> {
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for LookupCount<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-fn lock<V>(running: &Mutex<Running<V>>) -> MutexGuard<'_, Running<V>> {
+fn lock<V>(running: &Mutex<RunningLookups<V>>) -> MutexGuard<'_, RunningLookups<V>> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A place among those who wait for the next look-up; `None` where there is none under way, and so nothing to wait for.
-fn enter<V>(lookups: &Mutex<Running<V>>, address: &Address) -> Option<Waiter<Baton<V>, Arc<Found<V>>>> {
+fn enter<V>(lookups: &Mutex<RunningLookups<V>>, address: &Address) -> Option<Waiter<Baton<V>, Arc<LookedUp<V>>>> {
     let mut running = lock(lookups);
     let mut slot = match running.entry(address.clone()) {
         Entry::Vacant(slot) => {
@@ -135,7 +135,7 @@ fn enter<V>(lookups: &Mutex<Running<V>>, address: &Address) -> Option<Waiter<Bat
 }
 
 /// Ends a look-up: those who came meanwhile have theirs.
-fn leave<V>(lookups: &Arc<Mutex<Running<V>>>, address: &Address) {
+fn leave<V>(lookups: &Arc<Mutex<RunningLookups<V>>>, address: &Address) {
     let mut running = lock(lookups);
     let Some(next) = running.get_mut(address).map(Option::take) else {
         return;
@@ -158,7 +158,7 @@ fn leave<V>(lookups: &Arc<Mutex<Running<V>>>, address: &Address) {
 
 /// The look-up of one who did not have to wait.
 struct Run<'a, V> {
-    lookups: &'a Arc<Mutex<Running<V>>>,
+    lookups: &'a Arc<Mutex<RunningLookups<V>>>,
     address: &'a Address,
 }
 
@@ -170,7 +170,7 @@ impl<V> Drop for Run<'_, V> {
 
 /// The look-up of a batch, for whichever of its waiters takes it.
 struct Baton<V> {
-    lookups: Arc<Mutex<Running<V>>>,
+    lookups: Arc<Mutex<RunningLookups<V>>>,
     address: Address,
     batch: Arc<Batch<V>>,
 }
@@ -178,7 +178,7 @@ struct Baton<V> {
 impl<V> Drop for Baton<V> {
     fn drop(&mut self) {
         // Nothing happens if it has landed.
-        self.batch.land(Arc::new(Found::Unknown), Moment::END);
+        self.batch.land(Arc::new(LookedUp::Unknown), Moment::END);
         leave(&self.lookups, &self.address);
     }
 }

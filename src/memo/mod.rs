@@ -51,7 +51,7 @@ mod tasks;
 
 pub use self::computed::Computed;
 #[cfg(feature = "http")]
-pub(crate) use self::currency::Preview;
+pub(crate) use self::currency::HeadLook;
 #[cfg(feature = "http")]
 pub(crate) use self::custody::{Presence, Present, Stop};
 pub use self::invalidation::InvalidateError;
@@ -60,7 +60,7 @@ pub(crate) use self::lead::{Lead, Settled};
 pub use self::lease::{Lease, LeaseError};
 pub use self::limits::{AtLimit, Limit};
 #[cfg(feature = "http")]
-pub(crate) use self::line::{Room, Turn};
+pub(crate) use self::line::{QueueTurn, Room};
 pub use self::memolock::{MemoLock, ResolveError};
 #[cfg(feature = "http")]
 pub(crate) use self::obtain::{Obtained, Role};

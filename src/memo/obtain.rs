@@ -10,7 +10,7 @@ use super::flight::{Turn as Waited, Waiter};
 use super::keeper::Keeper;
 use super::lead::Lead;
 use super::limits::{Limit, Limits};
-use super::line::Turn;
+use super::line::QueueTurn;
 use super::outcome::{Outcome, Past};
 use super::patience::Patience;
 use super::shared::Shared;
@@ -44,7 +44,7 @@ pub(crate) enum Obtained<V> {
     /// Too much goes on already.
     Limited(Limit),
     /// Too much goes on already, and it is this caller's turn to compute all the same, for itself.
-    Turn(Turn),
+    Turn(QueueTurn),
 }
 
 /// What one who waits can do.

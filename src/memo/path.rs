@@ -18,9 +18,9 @@ tokio::task_local! {
 
 /// What is being computed on the way to here.
 #[derive(Clone, Default)]
-pub(crate) struct Path(Option<Arc<Step>>);
+pub(crate) struct Path(Option<Arc<PathStep>>);
 
-struct Step {
+struct PathStep {
     /// The locks of different stores do not get in each other's way.
     store: TypeId,
     address: Address,
@@ -41,7 +41,7 @@ impl Path {
 
     /// The path one step further.
     pub(crate) fn to(self, store: &AnyStore, address: &Address) -> Self {
-        Self(Some(Arc::new(Step {
+        Self(Some(Arc::new(PathStep {
             store: store.kind(),
             address: address.clone(),
             before: self,

@@ -40,7 +40,7 @@ impl<C: Codec> Shared<C> {
         // Not in the table: whoever has to wait for the value waits for the lock.
         let (flight, waiter) = Flight::start(Moment::START);
         let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
-        let running = Refresh {
+        let running = RefreshTask {
             shared: Arc::clone(self),
             address: address.clone(),
             version,
@@ -57,14 +57,14 @@ impl<C: Codec> Shared<C> {
 }
 
 /// A refresh under way. One that is cancelled or panics is over as well.
-pub(super) struct Refresh<C: Codec> {
+pub(super) struct RefreshTask<C: Codec> {
     shared: Arc<Shared<C>>,
     address: Address,
     version: u64,
     not_before: Option<Instant>,
 }
 
-impl<C: Codec> Refresh<C> {
+impl<C: Codec> RefreshTask<C> {
     pub(super) async fn run(
         mut self,
         keeper: Keeper<C>,
@@ -76,7 +76,7 @@ impl<C: Codec> Refresh<C> {
     }
 }
 
-impl<C: Codec> Drop for Refresh<C> {
+impl<C: Codec> Drop for RefreshTask<C> {
     fn drop(&mut self) {
         self.shared.refreshes.end(&self.address, self.version, self.not_before);
     }

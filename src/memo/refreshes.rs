@@ -14,14 +14,14 @@ const MOST: usize = 4096;
 
 /// One refresh an address, and none again before the last one says.
 pub(crate) struct Refreshes {
-    entries: Mutex<HashMap<Address, Refresh>>,
+    entries: Mutex<HashMap<Address, RefreshState>>,
     running: watch::Sender<usize>,
     /// How many may run at once.
     most: usize,
 }
 
 #[derive(Clone, Copy)]
-enum Refresh {
+enum RefreshState {
     Running,
     /// Of the value with this number.
     NotBefore(Instant, u64),
@@ -36,7 +36,7 @@ impl Refreshes {
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<Address, Refresh>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<Address, RefreshState>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -60,7 +60,7 @@ impl Refreshes {
         match entries.entry(address.clone()) {
             Entry::Occupied(entry) if entry.get().is_in_the_way(version, now) => return false,
             Entry::Vacant(_) if full => return false,
-            entry => drop(entry.insert_entry(Refresh::Running)),
+            entry => drop(entry.insert_entry(RefreshState::Running)),
         }
         self.running.send_modify(|running| *running += 1);
         true
@@ -70,7 +70,7 @@ impl Refreshes {
     pub(crate) fn end(&self, address: &Address, version: u64, not_before: Option<Instant>) {
         let mut entries = self.entries();
         match not_before {
-            Some(time) => drop(entries.insert(address.clone(), Refresh::NotBefore(time, version))),
+            Some(time) => drop(entries.insert(address.clone(), RefreshState::NotBefore(time, version))),
             None => drop(entries.remove(address)),
         }
         drop(entries);
@@ -78,7 +78,7 @@ impl Refreshes {
     }
 }
 
-impl Refresh {
+impl RefreshState {
     fn is_current(self, now: Instant) -> bool {
         match self {
             Self::Running => true,

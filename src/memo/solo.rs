@@ -30,7 +30,7 @@ impl<C: Codec> Shared<C> {
         }
         let (flight, waiter) = Flight::start(Moment::START);
         let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
-        let running = Solo {
+        let running = SoloTask {
             shared: Arc::clone(self),
             address: address.clone(),
         };
@@ -48,18 +48,18 @@ impl<C: Codec> Shared<C> {
 }
 
 /// A computation under way. One that is cancelled or panics is over as well.
-pub(super) struct Solo<C: Codec> {
+pub(super) struct SoloTask<C: Codec> {
     shared: Arc<Shared<C>>,
     address: Address,
 }
 
-impl<C: Codec> Solo<C> {
+impl<C: Codec> SoloTask<C> {
     pub(super) async fn run(self, keeper: Keeper<C>) {
         keeper.solo().await;
     }
 }
 
-impl<C: Codec> Drop for Solo<C> {
+impl<C: Codec> Drop for SoloTask<C> {
     fn drop(&mut self) {
         self.shared.solos.end(&self.address, VERSION, None);
     }

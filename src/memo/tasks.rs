@@ -13,10 +13,10 @@ use super::lead::Lead;
 use super::obtain::{MemoWaiter, Obtained, Role};
 use super::patience::Patience;
 #[cfg(feature = "http")]
-use super::refresh::Refresh;
+use super::refresh::RefreshTask;
 use super::shared::Shared;
 #[cfg(feature = "http")]
-use super::solo::Solo;
+use super::solo::SoloTask;
 use crate::codec::Codec;
 use crate::key::Address;
 use crate::task::BoxFuture;
@@ -26,13 +26,13 @@ type Run<C> = fn(Keeper<C>) -> BoxFuture<'static, ()>;
 
 /// Leads a flight that nobody joins.
 #[cfg(feature = "http")]
-type Alone<C> = fn(Keeper<C>, Solo<C>) -> BoxFuture<'static, ()>;
+type Alone<C> = fn(Keeper<C>, SoloTask<C>) -> BoxFuture<'static, ()>;
 
 /// Has a value computed that nobody waits for.
 #[cfg(feature = "http")]
 type Anew<C> = fn(
     Keeper<C>,
-    Refresh<C>,
+    RefreshTask<C>,
     MemoWaiter<<C as Codec>::Value>,
     IsSame<<C as Codec>::Value>,
     Begin<<C as Codec>::Value>,

@@ -19,10 +19,10 @@ use super::sync::{Arc, Mutex, MutexGuard};
 
 /// The body, and those who wait for more of it. `T` is what comes after the content.
 pub(crate) struct Audience<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<AudienceState<T>>,
 }
 
-struct State<T> {
+struct AudienceState<T> {
     body: Body<T>,
     waiting: Slab<Option<Waker>>,
     /// How many read along who get an error where the body breaks off.
@@ -85,14 +85,14 @@ impl Pieces {
     }
 
     /// All that comes next at a place.
-    fn next(&self, place: &mut Place) -> Option<Bytes> {
+    fn next(&self, place: &mut Position) -> Option<Bytes> {
         while let Some(piece) = self.settled.get(place.piece) {
             if place.offset < piece.len() {
                 let next = piece.slice(place.offset..);
                 place.offset = piece.len();
                 return Some(next);
             }
-            *place = Place {
+            *place = Position {
                 piece: place.piece + 1,
                 offset: 0,
             };
@@ -105,7 +105,7 @@ impl Pieces {
 
 /// How far a reader has got, in pieces and in one of them.
 #[derive(Default)]
-struct Place {
+struct Position {
     piece: usize,
     offset: usize,
 }
@@ -122,7 +122,7 @@ impl<T> Audience<T> {
     /// An empty body, and who makes it grow.
     pub(crate) fn new() -> (Producer<T>, Arc<Self>) {
         let audience = Arc::new(Self {
-            state: Mutex::new(State {
+            state: Mutex::new(AudienceState {
                 body: Body::Growing(Pieces::default()),
                 waiting: Slab::new(),
                 followers: 0,
@@ -132,7 +132,7 @@ impl<T> Audience<T> {
         (Producer(Arc::clone(&audience)), audience)
     }
 
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+    fn state(&self) -> MutexGuard<'_, AudienceState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -150,7 +150,7 @@ impl<T> Audience<T> {
         Reader {
             audience: Arc::clone(audience),
             id,
-            place: Place::default(),
+            place: Position::default(),
             bytes: 0,
             until_the_last: false,
         }
@@ -233,7 +233,7 @@ impl<T> Drop for Producer<T> {
 pub(crate) struct Reader<T> {
     audience: Arc<Audience<T>>,
     id: usize,
-    place: Place,
+    place: Position,
     /// How many bytes it has read.
     bytes: usize,
     until_the_last: bool,
@@ -292,7 +292,7 @@ impl<T> Drop for Reader<T> {
     }
 }
 
-impl<T> State<T> {
+impl<T> AudienceState<T> {
     /// One follower less. Whoever is to hear of that has to be woken.
     fn unfollow(&mut self) -> Option<Waker> {
         self.followers -= 1;

@@ -14,22 +14,22 @@ use super::trial::Trial;
 use super::underway::Following;
 use crate::attached::Attachment;
 use crate::error::BoxError;
-use crate::memo::{Present, Turn};
+use crate::memo::{Present, QueueTurn};
 
 pin_project! {
     /// The body of a response: replayed from a stored one, streamed while it is recorded, or the inner service's own.
     pub struct MemoBody<B> {
         #[pin]
-        kind: Kind<B>,
+        kind: BodyKind<B>,
         // Until it has had all of it.
         client: Option<Present>,
-        turn: Option<Turn>,
+        turn: Option<QueueTurn>,
     }
 }
 
 pin_project! {
     #[project = KindProj]
-    enum Kind<B> {
+    enum BodyKind<B> {
         Replay { content: Bytes, trailers: Option<Box<HeaderMap>> },
         Recorded { playback: Playback<B>, remaining: SizeHint, attachment: Option<Attachment> },
         Followed { following: Box<Following> },
@@ -41,7 +41,7 @@ pin_project! {
 }
 
 impl<B> MemoBody<B> {
-    fn of(kind: Kind<B>) -> Self {
+    fn of(kind: BodyKind<B>) -> Self {
         Self {
             kind,
             client: None,
@@ -50,19 +50,19 @@ impl<B> MemoBody<B> {
     }
 
     pub(crate) fn inner(body: B) -> Self {
-        Self::of(Kind::Inner { body })
+        Self::of(BodyKind::Inner { body })
     }
 
     /// The inner service's own, with an eye on whether it comes to its end.
     pub(crate) fn tried(body: B, trial: Trial) -> Self {
-        Self::of(Kind::Tried {
+        Self::of(BodyKind::Tried {
             body: Box::pin(body),
             trial: Box::new(trial),
         })
     }
 
     pub(crate) fn recorded(playback: Playback<B>, hint: SizeHint) -> Self {
-        Self::of(Kind::Recorded {
+        Self::of(BodyKind::Recorded {
             playback,
             remaining: hint,
             attachment: None,
@@ -71,7 +71,7 @@ impl<B> MemoBody<B> {
 
     /// The same, where it comes from a task that is to stay in a span as long as it does.
     pub(crate) fn attached(mut self, attached: Attachment) -> Self {
-        if let Kind::Recorded { attachment, .. } = &mut self.kind {
+        if let BodyKind::Recorded { attachment, .. } = &mut self.kind {
             *attachment = Some(attached);
         }
         self
@@ -80,20 +80,20 @@ impl<B> MemoBody<B> {
     /// The same, whose computation is not left alone before its client has read it, or gone.
     pub(crate) fn read_by(mut self, client: Option<Present>) -> Self {
         match &self.kind {
-            Kind::Recorded { .. } => self.client = client,
+            BodyKind::Recorded { .. } => self.client = client,
             _ => client.into_iter().for_each(Present::settle),
         }
         self
     }
 
     /// The same, of a call that goes on, as a limit counts, until the body is at its end or gone.
-    pub(crate) fn in_turn(mut self, turn: Turn) -> Self {
+    pub(crate) fn in_turn(mut self, turn: QueueTurn) -> Self {
         self.turn = Some(turn);
         self
     }
 
     pub(crate) fn followed(following: Following) -> Self {
-        Self::of(Kind::Followed {
+        Self::of(BodyKind::Followed {
             following: Box::new(following),
         })
     }
@@ -102,11 +102,11 @@ impl<B> MemoBody<B> {
         if content.is_empty() && trailers.is_none() {
             return Self::empty();
         }
-        Self::of(Kind::Replay { content, trailers })
+        Self::of(BodyKind::Replay { content, trailers })
     }
 
     pub(crate) fn empty() -> Self {
-        Self::of(Kind::End)
+        Self::of(BodyKind::End)
     }
 }
 
@@ -174,31 +174,31 @@ where
                     self.set(Self::empty());
                     return Poll::Ready(Some(Err(error)));
                 }
-                Part::Rest(body, None) => self.set(Self::of(Kind::Rest { body })),
-                Part::Rest(body, Some(trial)) => self.set(Self::of(Kind::Tried { body, trial })),
+                Part::Rest(body, None) => self.set(Self::of(BodyKind::Rest { body })),
+                Part::Rest(body, Some(trial)) => self.set(Self::of(BodyKind::Tried { body, trial })),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Inner { body } => body.is_end_stream(),
-            Kind::Rest { body } | Kind::Tried { body, .. } => body.is_end_stream(),
-            Kind::End => true,
-            Kind::Replay { .. } | Kind::Recorded { .. } | Kind::Followed { .. } => false,
+            BodyKind::Inner { body } => body.is_end_stream(),
+            BodyKind::Rest { body } | BodyKind::Tried { body, .. } => body.is_end_stream(),
+            BodyKind::End => true,
+            BodyKind::Replay { .. } | BodyKind::Recorded { .. } | BodyKind::Followed { .. } => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Inner { body } => body.size_hint(),
-            Kind::Rest { body } | Kind::Tried { body, .. } => body.size_hint(),
-            Kind::Recorded { remaining, .. } => *remaining,
-            Kind::Followed { following } => following.remaining(),
-            Kind::End => SizeHint::with_exact(0),
+            BodyKind::Inner { body } => body.size_hint(),
+            BodyKind::Rest { body } | BodyKind::Tried { body, .. } => body.size_hint(),
+            BodyKind::Recorded { remaining, .. } => *remaining,
+            BodyKind::Followed { following } => following.remaining(),
+            BodyKind::End => SizeHint::with_exact(0),
             // A server that knows the exact length sends no trailers over HTTP/1, so it is not told one.
-            Kind::Replay { trailers: Some(_), .. } => SizeHint::default(),
-            Kind::Replay { content, .. } => SizeHint::with_exact(content.len() as u64),
+            BodyKind::Replay { trailers: Some(_), .. } => SizeHint::default(),
+            BodyKind::Replay { content, .. } => SizeHint::with_exact(content.len() as u64),
         }
     }
 }
@@ -232,10 +232,10 @@ pub(crate) fn into_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
 impl<B> fmt::Debug for MemoBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.kind {
-            Kind::Replay { .. } => "MemoBody(replay)",
-            Kind::Recorded { .. } | Kind::Followed { .. } => "MemoBody(recorded)",
-            Kind::Rest { .. } | Kind::Inner { .. } | Kind::Tried { .. } => "MemoBody(inner)",
-            Kind::End => "MemoBody(end)",
+            BodyKind::Replay { .. } => "MemoBody(replay)",
+            BodyKind::Recorded { .. } | BodyKind::Followed { .. } => "MemoBody(recorded)",
+            BodyKind::Rest { .. } | BodyKind::Inner { .. } | BodyKind::Tried { .. } => "MemoBody(inner)",
+            BodyKind::End => "MemoBody(end)",
         })
     }
 }

@@ -47,14 +47,14 @@ pin_project! {
         S: Service<Request<ReqBody>>,
     {
         #[pin]
-        kind: Kind<S, ReqBody, ResBody>,
+        kind: FutureKind<S, ReqBody, ResBody>,
         key: Option<ToldKey>,
     }
 }
 
 pin_project! {
     #[project = KindProj]
-    enum Kind<S, ReqBody, ResBody>
+    enum FutureKind<S, ReqBody, ResBody>
     where
         S: Service<Request<ReqBody>>,
     {
@@ -69,20 +69,20 @@ where
     S: Service<Request<ReqBody>>,
 {
     pub(crate) fn ready(response: Response<MemoBody<ResBody>>) -> Self {
-        Self::new(Kind::Ready {
+        Self::new(FutureKind::Ready {
             response: Some(response),
         })
     }
 
     pub(crate) fn direct(service: S, request: Request<ReqBody>, forwarded: Option<Forwarded>) -> Self {
-        Self::new(Kind::Direct {
+        Self::new(FutureKind::Direct {
             direct: Direct::new(service, request, forwarded),
         })
     }
 
     /// To the inner service, as if the layer were not there.
     pub(crate) fn untouched(service: S, request: Request<ReqBody>) -> Self {
-        Self::new(Kind::Direct {
+        Self::new(FutureKind::Direct {
             direct: Direct::new(service, request, None).untouched(),
         })
     }
@@ -90,12 +90,12 @@ where
     pub(crate) fn core(
         future: impl Future<Output = Step<Result<Response<MemoBody<ResBody>>, S::Error>>> + Send + 'static,
     ) -> Self {
-        Self::new(Kind::Core {
+        Self::new(FutureKind::Core {
             future: Box::pin(future),
         })
     }
 
-    fn new(kind: Kind<S, ReqBody, ResBody>) -> Self {
+    fn new(kind: FutureKind<S, ReqBody, ResBody>) -> Self {
         Self { kind, key: None }
     }
 
@@ -122,7 +122,7 @@ where
     }
 }
 
-impl<S, ReqBody, ResBody> Kind<S, ReqBody, ResBody>
+impl<S, ReqBody, ResBody> FutureKind<S, ReqBody, ResBody>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
 {
@@ -149,9 +149,9 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.kind {
-            Kind::Ready { .. } => "ResponseFuture(ready)",
-            Kind::Direct { .. } => "ResponseFuture(direct)",
-            Kind::Core { .. } => "ResponseFuture(core)",
+            FutureKind::Ready { .. } => "ResponseFuture(ready)",
+            FutureKind::Direct { .. } => "ResponseFuture(direct)",
+            FutureKind::Core { .. } => "ResponseFuture(core)",
         })
     }
 }

@@ -13,7 +13,7 @@ use super::replay::{self, Wanted};
 use super::settings::Settings;
 use super::stored_response::StoredResponse;
 use crate::key::Address;
-use crate::memo::Preview;
+use crate::memo::HeadLook;
 
 /// Heads are read in one piece of this length. A longer one is read with the rest.
 const HEAD: usize = 16 * 1024;
@@ -31,8 +31,8 @@ impl<K> Settings<K> {
         let head = |bytes, offset| StoredResponse::decode_head(address, &bytes, offset).ok().map(Arc::new);
         match shared.preview(address, HEAD, head).await {
             None => shared.look_up(address).await,
-            Some(Preview::Nothing) => None,
-            Some(Preview::Found(found)) => Some(found),
+            Some(HeadLook::Nothing) => None,
+            Some(HeadLook::Found(found)) => Some(found),
         }
     }
 

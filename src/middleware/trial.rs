@@ -56,7 +56,7 @@ impl Candidate {
     }
 }
 
-type Verdict = Box<dyn FnOnce(u64, Option<&HeaderMap>) + Send + Sync>;
+type AtEnd = Box<dyn FnOnce(u64, Option<&HeaderMap>) + Send + Sync>;
 
 /// Watches a body go by, and says so if it comes to its end within a limit.
 pub(crate) struct Trial {
@@ -64,7 +64,7 @@ pub(crate) struct Trial {
     len: u64,
     trailers: Option<HeaderMap>,
     /// With the length of the body and its trailer fields. `None` once it is known.
-    verdict: Option<Verdict>,
+    verdict: Option<AtEnd>,
 }
 
 impl Trial {

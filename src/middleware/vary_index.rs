@@ -35,19 +35,19 @@ pub(crate) struct Known {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct VaryEntry {
     known: Known,
     variants: HashSet<[u8; 16]>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct VaryIndex {
-    entries: Mutex<HashMap<Address, Entry>>,
+    entries: Mutex<HashMap<Address, VaryEntry>>,
     len: AtomicUsize,
 }
 
 impl VaryIndex {
-    fn entries(&self) -> MutexGuard<'_, HashMap<Address, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<Address, VaryEntry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -70,7 +70,7 @@ impl VaryIndex {
             entries.clear();
         }
         let variants = HashSet::new();
-        entries.insert(address.clone(), Entry { known, variants });
+        entries.insert(address.clone(), VaryEntry { known, variants });
         self.len.store(entries.len(), Ordering::Relaxed);
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use self::entry::{AtTtl, Entry, after, weight};
-use self::generations::Generations;
+use self::generations::MemoryGenerations;
 pub use self::watch::MemoryWatch;
 use super::{Acquire, Generation, Lock, Notice, Release, Stamp, Store, Token, Value};
 use crate::error::StoreError;
@@ -40,10 +40,10 @@ use crate::key::{Address, Label, Tag};
 /// ```
 #[derive(Clone)]
 pub struct MemoryStore {
-    inner: Arc<Inner>,
+    inner: Arc<MemoryInner>,
 }
 
-struct Inner {
+struct MemoryInner {
     values: moka::sync::Cache<Address, Entry>,
     /// How many bytes may be put in before moka, which evicts behind the scenes, is made to do it.
     margin: u64,
@@ -51,7 +51,7 @@ struct Inner {
     unsettled: AtomicU64,
     /// Locks and watchers. Every change of a lock, and of a value together with a lock, happens under this mutex.
     slots: Mutex<HashMap<Address, Slot>>,
-    generations: Generations,
+    generations: MemoryGenerations,
 }
 
 #[derive(Default)]
@@ -103,12 +103,12 @@ impl MemoryStore {
             .expire_after(AtTtl)
             .build();
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(MemoryInner {
                 values,
                 margin: bytes / 8,
                 unsettled: AtomicU64::new(0),
                 slots: Mutex::default(),
-                generations: Generations::default(),
+                generations: MemoryGenerations::default(),
             }),
         }
     }
@@ -128,7 +128,7 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-impl Inner {
+impl MemoryInner {
     fn slots(&self) -> MutexGuard<'_, HashMap<Address, Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }

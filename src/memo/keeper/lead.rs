@@ -29,7 +29,7 @@ use crate::store::{Stamp, Value};
 use crate::task::BoxFuture;
 
 /// What became of a lead.
-pub(super) enum Ended {
+pub(super) enum LeadEnd {
     /// The flight is over.
     Landed {
         /// Whether a value was stored.
@@ -52,7 +52,7 @@ impl<C: Codec> Keeper<C> {
         search: &'b mut Search<'a, C>,
         holding: &'b mut Holding<'_>,
         landing: &'b Landing<'_, C>,
-    ) -> BoxFuture<'b, Ended> {
+    ) -> BoxFuture<'b, LeadEnd> {
         Box::pin(self.lead_to_the_end(granted, search, holding, landing))
     }
 
@@ -62,7 +62,7 @@ impl<C: Codec> Keeper<C> {
         search: &mut Search<'a, C>,
         holding: &mut Holding<'_>,
         landing: &Landing<'_, C>,
-    ) -> Ended {
+    ) -> LeadEnd {
         let mut stored = false;
         let mut claim = granted.claim;
         let mut led = match self.offer(&granted, search.past, search.witnesses, holding).await {
@@ -74,7 +74,7 @@ impl<C: Codec> Keeper<C> {
             .attend(&mut claim, granted.asked_at, search, holding, &mut led, &mut custody)
             .await;
         match attended {
-            Attended::Concluded(Verdict::Defer) => return Ended::Deferred(claim),
+            Attended::Concluded(Verdict::Defer) => return LeadEnd::Deferred(claim),
             Attended::Concluded(Verdict::Store(value, ttl, start, labels)) => {
                 let marking = Marking::new(start, labels, self.shared.stamps_all());
                 stored = self.commit(claim, value, ttl, marking, landing).await;
@@ -144,12 +144,12 @@ impl<C: Codec> Keeper<C> {
             }
         }
         drop(led.settled);
-        Ended::Landed { stored }
+        LeadEnd::Landed { stored }
     }
 
     /// The attempt came to nothing for those who wait. The lock is given back first, so that the one who takes over finds it
     /// free.
-    async fn vain(&self, claim: Claim, past: Past, failed: bool) -> Ended {
+    async fn vain(&self, claim: Claim, past: Past, failed: bool) -> LeadEnd {
         let past = past.after(failed);
         let attempts = past.attempts;
         let release = match failed {
@@ -157,7 +157,7 @@ impl<C: Codec> Keeper<C> {
             false => Release::Declined { attempts },
         };
         self.release(claim, release).await;
-        Ended::Vain(past)
+        LeadEnd::Vain(past)
     }
 
     fn custody(&self, led: &Led<C::Value>) -> MemoCustody<C::Value> {
@@ -180,7 +180,7 @@ impl<C: Codec> Keeper<C> {
         past: Past,
         witnesses: Moment,
         holding: &mut Holding<'_>,
-    ) -> Result<Led<C::Value>, Ended> {
+    ) -> Result<Led<C::Value>, LeadEnd> {
         let (mut lead, led) = Lead::new(granted.start);
         (lead.past, lead.witnesses) = (past, witnesses);
         lead.held = granted.claim.is_held();
@@ -190,8 +190,8 @@ impl<C: Codec> Keeper<C> {
         if self.flight.offer(lead).is_err() {
             self.release(granted.claim, Release::Abandoned).await;
             return Err(match self.flight.waiting() {
-                0 => Ended::Landed { stored: false },
-                _ => Ended::Declined,
+                0 => LeadEnd::Landed { stored: false },
+                _ => LeadEnd::Declined,
             });
         }
         if granted.claim == Claim::None {

@@ -29,7 +29,7 @@ pub(super) enum Kept {
 }
 
 /// A promise that others are to resolve.
-struct Promise {
+struct DeferredWork {
     claim: Claim,
     /// How many times in a row the work was started.
     starts: u32,
@@ -56,7 +56,7 @@ enum Event<V> {
 }
 
 /// What the store says of a promise.
-enum Found<V> {
+enum PromiseRead<V> {
     Landed(Outcome<V>, Moment),
     Nothing,
     /// Nor is the lock ours any more.
@@ -75,7 +75,7 @@ impl<C: Codec> Keeper<C> {
         landing: &Landing<'_, C>,
     ) -> Kept {
         self.shared.counters.deferred.add();
-        let mut promise = Promise {
+        let mut promise = DeferredWork {
             claim,
             starts: search.starts.begin(),
             end: Instant::now() + self.config.lease.min(Config::LONG),
@@ -91,11 +91,11 @@ impl<C: Codec> Keeper<C> {
         while held {
             if std::mem::take(&mut read) {
                 match self.find(&mut promise).await {
-                    Found::Landed(outcome, before) => {
+                    PromiseRead::Landed(outcome, before) => {
                         return self.resolved(promise.claim, outcome, before, landing).await;
                     }
-                    Found::Nothing | Found::Unknown => {}
-                    Found::Lost => break,
+                    PromiseRead::Nothing | PromiseRead::Unknown => {}
+                    PromiseRead::Lost => break,
                 }
             }
             match self.event(&promise, hearing).await {
@@ -132,7 +132,7 @@ impl<C: Codec> Keeper<C> {
     }
 
     /// The next thing that happens. Cancel safe but for what is heard.
-    async fn event(&self, promise: &Promise, hearing: &mut Hearing<'_, C>) -> Event<C::Value> {
+    async fn event(&self, promise: &DeferredWork, hearing: &mut Hearing<'_, C>) -> Event<C::Value> {
         let jitter = self.config.jitter();
         let spacing = hearing.spacing();
         let joined = async {
@@ -166,7 +166,7 @@ impl<C: Codec> Keeper<C> {
         Kept::Over { resolved: true }
     }
 
-    async fn unresolved(&self, promise: &Promise) {
+    async fn unresolved(&self, promise: &DeferredWork) {
         self.shared.counters.unresolved.add();
         let starts = promise.starts;
         tracing::debug!(address = %self.address.readable(), starts, "nobody resolved the promise before its lease ended");
@@ -176,7 +176,7 @@ impl<C: Codec> Keeper<C> {
     }
 
     /// Gives the lease back, and goes on waiting.
-    async fn hand_back(&self, promise: &mut Promise, holding: &mut Holding<'_>) {
+    async fn hand_back(&self, promise: &mut DeferredWork, holding: &mut Holding<'_>) {
         if self.release(promise.claim, Release::Abandoned).await == Some(true) {
             self.shared.counters.given_back.add();
         }
@@ -185,7 +185,7 @@ impl<C: Codec> Keeper<C> {
     }
 
     /// Has the lease begin anew, and others know. `false` where the lock is not ours any more.
-    async fn announce(&self, promise: &Promise) -> bool {
+    async fn announce(&self, promise: &DeferredWork) -> bool {
         if !promise.claim.is_held() {
             return true;
         }
@@ -200,7 +200,7 @@ impl<C: Codec> Keeper<C> {
     }
 
     /// Reads what was stored without being heard of, and whether the lock is still ours.
-    async fn find(&self, promise: &mut Promise) -> Found<C::Value> {
+    async fn find(&self, promise: &mut DeferredWork) -> PromiseRead<C::Value> {
         let asked = self.shared.clock.tick();
         promise.asked = asked;
         let remaining = promise.end.saturating_duration_since(Instant::now());
@@ -217,15 +217,15 @@ impl<C: Codec> Keeper<C> {
             (Ok(value), held) => {
                 let value = self.shared.vouched(&self.address, value).await;
                 match (value.and_then(|value| self.outcome(value)), held) {
-                    (Some(outcome), _) => return Found::Landed(outcome, asked),
-                    (None, Ok(true)) => return Found::Nothing,
-                    (None, Ok(false)) => return Found::Lost,
+                    (Some(outcome), _) => return PromiseRead::Landed(outcome, asked),
+                    (None, Ok(true)) => return PromiseRead::Nothing,
+                    (None, Ok(false)) => return PromiseRead::Lost,
                     (None, Err(_)) => {}
                 }
             }
             (Err(error), _) => self.shared.store_failed(&self.address, "lookup", &error),
         }
         promise.again_at = Some(Instant::now() + RETRY);
-        Found::Unknown
+        PromiseRead::Unknown
     }
 }

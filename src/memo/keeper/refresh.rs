@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::lead::Ended;
+use super::lead::LeadEnd;
 use super::promise::Kept;
 use super::search::Search;
 use super::{Granted, Keeper, Landing};
@@ -81,13 +81,13 @@ impl<C: Codec> Keeper<C> {
         let mut search = Search::new(Past::default());
         let lead = self.lead(granted, &mut search, &mut holding, &landing);
         let stored = match tokio::join!(lead, compute).0 {
-            Ended::Landed { stored } => stored,
-            Ended::Declined => false,
-            Ended::Vain(past) => {
+            LeadEnd::Landed { stored } => stored,
+            LeadEnd::Declined => false,
+            LeadEnd::Vain(past) => {
                 landing.land(Outcome::Again(Some(past)));
                 false
             }
-            Ended::Deferred(claim) => {
+            LeadEnd::Deferred(claim) => {
                 let kept = self.keep_promise(claim, &mut search, &mut holding, &landing).await;
                 kept == Kept::Over { resolved: true }
             }

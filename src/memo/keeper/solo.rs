@@ -1,6 +1,6 @@
 //! How a keeper comes to a lease, or to none, without waiting for anybody.
 
-use super::lead::Ended;
+use super::lead::LeadEnd;
 use super::search::Search;
 use super::{Granted, Keeper, Landing};
 use tokio::time::Instant;
@@ -55,7 +55,7 @@ impl<C: Codec> Keeper<C> {
             start: generation.map(|generation| Start { generation, asked }),
         };
         let mut search = Search::new(Past::default());
-        if let Ended::Vain(past) = self.lead(granted, &mut search, &mut holding, &landing).await {
+        if let LeadEnd::Vain(past) = self.lead(granted, &mut search, &mut holding, &landing).await {
             landing.land(Outcome::Again(Some(past)));
         }
     }

@@ -9,9 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::memo::clock::Moment;
 
 /// The moments at which the store was asked for the lease and said that it is held.
-pub(super) struct Tenure(Mutex<Known>);
+pub(super) struct Tenure(Mutex<Confirmed>);
 
-struct Known {
+struct Confirmed {
     first: Moment,
     last: Moment,
 }
@@ -19,19 +19,19 @@ struct Known {
 impl Tenure {
     /// There is no lease that could be taken away, and so nothing that has to be vouched for.
     pub(super) fn none() -> Self {
-        Self(Mutex::new(Known {
+        Self(Mutex::new(Confirmed {
             first: Moment::END,
             last: Moment::END,
         }))
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, Confirmed> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store was asked for the lease at that moment, and granted it.
     pub(super) fn begin(&self, asked: Moment) {
-        *self.known() = Known {
+        *self.known() = Confirmed {
             first: asked,
             last: asked,
         };

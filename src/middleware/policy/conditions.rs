@@ -31,7 +31,7 @@ fn none_match_fails(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let stored = entity_tag(stored).map(opaque);
     request.get_all(IF_NONE_MATCH).iter().any(|line| {
         let line = line.as_bytes().trim_ascii();
-        line == b"*" || Tags(line).any(|tag| stored == Some(opaque(tag)))
+        line == b"*" || EntityTags(line).any(|tag| stored == Some(opaque(tag)))
     })
 }
 
@@ -63,7 +63,7 @@ fn is_strong_date(stored: &HeaderMap) -> bool {
 /// The entity tag of a response, if it has one that is well-formed (RFC 9110, 8.8.3).
 pub(super) fn entity_tag(headers: &HeaderMap) -> Option<&[u8]> {
     let tag = single(headers, &ETAG)?;
-    (Tags(tag).next() == Some(tag)).then_some(tag)
+    (EntityTags(tag).next() == Some(tag)).then_some(tag)
 }
 
 /// The only line of a field.
@@ -84,9 +84,9 @@ pub(super) fn is_weak(tag: &[u8]) -> bool {
 }
 
 /// The entity tags of a list. What follows something else than a tag is not looked at.
-struct Tags<'a>(&'a [u8]);
+struct EntityTags<'a>(&'a [u8]);
 
-impl<'a> Iterator for Tags<'a> {
+impl<'a> Iterator for EntityTags<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::error::StoredResponseError;
 use super::frame::{MAX_SPAN, put_millis, read_span};
 use super::meta::Meta;
-use super::wire::Reader;
+use super::wire::ByteReader;
 
 const KEPT_FOR: u8 = 1;
 const GENERATION: u8 = 2;
@@ -75,9 +75,9 @@ pub(super) fn encode(meta: &Meta, digest: &[u8]) -> Result<Vec<u8>, StoredRespon
 
 /// Reads the section into `meta`, and returns where in it the digest is, counted from its end, if there is one. A field with
 /// an unknown tag is left out: it may be of a later version.
-pub(super) fn read(reader: &mut Reader<'_>, meta: &mut Meta) -> Result<Option<Range<usize>>, StoredResponseError> {
+pub(super) fn read(reader: &mut ByteReader<'_>, meta: &mut Meta) -> Result<Option<Range<usize>>, StoredResponseError> {
     let len = u16::from_be_bytes(reader.array()?);
-    let mut section = Reader::new(reader.take(len.into())?);
+    let mut section = ByteReader::new(reader.take(len.into())?);
     let (mut last, mut digest) = (0, None);
     while !section.is_empty() {
         let [tag] = section.array()?;
@@ -97,7 +97,7 @@ pub(super) fn read(reader: &mut Reader<'_>, meta: &mut Meta) -> Result<Option<Ra
 }
 
 fn field(tag: u8, content: &[u8], meta: &mut Meta) -> Result<(), StoredResponseError> {
-    let mut content = Reader::new(content);
+    let mut content = ByteReader::new(content);
     match tag {
         KEPT_FOR => meta.kept_for = read_span(&mut content)?,
         GENERATION => meta.generation = Some(content.array()?),

@@ -10,7 +10,7 @@ use super::extras;
 use super::message::{self, Encoder};
 use super::meta::Meta;
 use super::response::{Apart, StoredResponse};
-use super::wire::Reader;
+use super::wire::ByteReader;
 use crate::key::Address;
 
 const MAGIC: [u8; 4] = *b"MLK\x01";
@@ -78,7 +78,7 @@ pub(super) fn decode_head(
     bytes: &Bytes,
     offset: usize,
 ) -> Result<StoredResponse, StoredResponseError> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = ByteReader::new(bytes);
     if reader.array().ok() != Some(MAGIC) {
         return Err(StoredResponseError::Magic);
     }
@@ -114,14 +114,14 @@ pub(super) fn decode_head(
 
 /// Whether these bytes begin like an entry of their length, of whatever address.
 pub(super) fn is_entry(bytes: &[u8]) -> bool {
-    let mut reader = Reader::new(bytes);
+    let mut reader = ByteReader::new(bytes);
     let (magic, _checksum, declared) = (reader.array(), reader.array::<4>(), reader.array());
     magic == Ok(MAGIC) && declared.is_ok_and(|declared| u32::from_be_bytes(declared) as usize == bytes.len())
 }
 
 /// The response in `bytes`, which must be an entry of `address` and nothing else.
 pub(super) fn decode(address: &Address, bytes: &Bytes) -> Result<StoredResponse, StoredResponseError> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = ByteReader::new(bytes);
     // Bytes of another format are told from damaged ones of this, however short they are.
     if reader.array().ok() != Some(MAGIC) {
         return Err(StoredResponseError::Magic);
@@ -181,7 +181,7 @@ pub(super) fn put_millis(out: &mut Vec<u8>, span: Duration) {
 }
 
 /// The metadata, and whether there is more behind the address.
-fn read_meta(reader: &mut Reader<'_>) -> Result<(Meta, bool), StoredResponseError> {
+fn read_meta(reader: &mut ByteReader<'_>) -> Result<(Meta, bool), StoredResponseError> {
     let since_epoch = read_millis(reader)?;
     let stored_at = SystemTime::UNIX_EPOCH
         .checked_add(since_epoch)
@@ -213,7 +213,7 @@ fn read_meta(reader: &mut Reader<'_>) -> Result<(Meta, bool), StoredResponseErro
     }
 }
 
-pub(super) fn read_span(reader: &mut Reader<'_>) -> Result<Duration, StoredResponseError> {
+pub(super) fn read_span(reader: &mut ByteReader<'_>) -> Result<Duration, StoredResponseError> {
     let span = read_millis(reader)?;
     if span > MAX_SPAN {
         return Err(StoredResponseError::Metadata);
@@ -221,6 +221,6 @@ pub(super) fn read_span(reader: &mut Reader<'_>) -> Result<Duration, StoredRespo
     Ok(span)
 }
 
-fn read_millis(reader: &mut Reader<'_>) -> Result<Duration, StoredResponseError> {
+fn read_millis(reader: &mut ByteReader<'_>) -> Result<Duration, StoredResponseError> {
     Ok(Duration::from_millis(u64::from_be_bytes(reader.array()?)))
 }

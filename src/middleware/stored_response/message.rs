@@ -7,7 +7,7 @@ use http::status::StatusCode;
 use super::error::StoredResponseError;
 use super::meta::Meta;
 use super::response::StoredResponse;
-use super::wire::{Reader, block_len, put_block, put_varint};
+use super::wire::{ByteReader, block_len, put_block, put_varint};
 
 /// The framing indicator of a known-length response (RFC 9292, section 3.3).
 pub(super) const KNOWN_LENGTH_RESPONSE: u8 = 1;
@@ -62,7 +62,7 @@ impl<'a> Encoder<'a> {
 
 /// The response in `message`, a part of `bytes`.
 pub(super) fn decode(bytes: &Bytes, message: &[u8], meta: Meta) -> Result<StoredResponse, StoredResponseError> {
-    let mut reader = Reader::new(message);
+    let mut reader = ByteReader::new(message);
     if reader.array()? != [KNOWN_LENGTH_RESPONSE] {
         return Err(StoredResponseError::Framing);
     }
@@ -87,7 +87,7 @@ pub(super) struct MessageHead {
 
 /// The head of the response whose message begins with `message`, a part of `bytes`.
 pub(super) fn decode_head(bytes: &Bytes, message: &[u8]) -> Result<MessageHead, StoredResponseError> {
-    let mut reader = Reader::new(message);
+    let mut reader = ByteReader::new(message);
     if reader.array()? != [KNOWN_LENGTH_RESPONSE] {
         return Err(StoredResponseError::Framing);
     }
@@ -137,7 +137,7 @@ fn read_fields(bytes: &Bytes, section: &[u8]) -> Result<HeaderMap, StoredRespons
     // One field takes about this much. Room for more is made as it is needed, and never for more than there are bytes.
     let expected = (section.len() / 24).min(MAX_FIELDS);
     let mut fields = HeaderMap::try_with_capacity(expected).map_err(|_| StoredResponseError::TooManyFields)?;
-    let mut reader = Reader::new(section);
+    let mut reader = ByteReader::new(section);
     while !reader.is_empty() {
         if fields.len() == MAX_FIELDS {
             return Err(StoredResponseError::TooManyFields);

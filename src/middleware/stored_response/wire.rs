@@ -3,9 +3,9 @@
 use super::error::StoredResponseError;
 
 /// Takes bytes from the front, and never one beyond the end.
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(super) struct ByteReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> ByteReader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
@@ -107,9 +107,9 @@ mod tests {
             let mut out = Vec::new();
             put_varint(&mut out, value);
             assert_eq!(out, bytes);
-            assert_eq!(Reader::new(bytes).varint(), Ok(value));
+            assert_eq!(ByteReader::new(bytes).varint(), Ok(value));
         }
-        assert_eq!(Reader::new(&[0x40, 0x25]).varint(), Ok(37));
+        assert_eq!(ByteReader::new(&[0x40, 0x25]).varint(), Ok(37));
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
                 let mut out = Vec::new();
                 put_varint(&mut out, value);
                 assert_eq!(out.len(), varint_len(value));
-                assert_eq!(Reader::new(&out).varint(), Ok(value));
+                assert_eq!(ByteReader::new(&out).varint(), Ok(value));
             }
             assert_eq!(2 * varint_len((1 << bits) - 1), varint_len(1 << bits));
         }
@@ -129,12 +129,12 @@ mod tests {
     fn nothing_is_read_beyond_the_end() {
         for (_, bytes) in EXAMPLES {
             for len in 0..bytes.len() {
-                let varint = Reader::new(&bytes[..len]).varint();
+                let varint = ByteReader::new(&bytes[..len]).varint();
                 assert_eq!(varint, Err(StoredResponseError::Truncated));
             }
         }
         for bytes in [&[2, 0][..], &[0xff; 8], &[0xff; 9], &[0x40]] {
-            let block = Reader::new(bytes).block();
+            let block = ByteReader::new(bytes).block();
             assert_eq!(block, Err(StoredResponseError::Truncated));
         }
     }

@@ -1,4 +1,4 @@
-//! [`Generations`]: what was invalidated under each tag, and when.
+//! [`MemoryGenerations`]: what was invalidated under each tag, and when.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -11,10 +11,10 @@ const MOST: usize = 1 << 16;
 
 /// By tag. One that is not here has never been asked for, or everything under it has been invalidated.
 #[derive(Default)]
-pub(super) struct Generations(RwLock<Tags>);
+pub(super) struct MemoryGenerations(RwLock<LabelsByTag>);
 
 #[derive(Default)]
-struct Tags {
+struct LabelsByTag {
     /// How many there have been, under all tags.
     incarnations: u64,
     known: HashMap<String, History>,
@@ -29,7 +29,7 @@ struct History {
     by_age: BTreeSet<(u64, Label)>,
 }
 
-impl Generations {
+impl MemoryGenerations {
     pub(super) fn now(&self, tag: &Tag) -> Generation {
         if let Some(history) = self.read().known.get(tag.as_str()) {
             return history.now;
@@ -58,11 +58,11 @@ impl Generations {
         self.write().known.remove(tag.as_str());
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Tags> {
+    fn read(&self) -> RwLockReadGuard<'_, LabelsByTag> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Tags> {
+    fn write(&self) -> RwLockWriteGuard<'_, LabelsByTag> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,20 +5,20 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::Inner;
+use super::MemoryInner;
 use crate::key::Address;
 use crate::store::{Notice, Watch};
 
 /// What [`MemoryStore`](super::MemoryStore)'s [`watch`](crate::store::Store::watch) returns.
 pub struct MemoryWatch {
-    store: Weak<Inner>,
+    store: Weak<MemoryInner>,
     address: Address,
     id: usize,
     notices: UnboundedReceiver<Notice>,
 }
 
 impl MemoryWatch {
-    pub(super) fn new(store: &Arc<Inner>, address: &Address) -> Self {
+    pub(super) fn new(store: &Arc<MemoryInner>, address: &Address) -> Self {
         let (sender, notices) = unbounded_channel();
         let _ = sender.send(Notice::Reread);
         let id = store

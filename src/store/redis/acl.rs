@@ -49,7 +49,7 @@ impl Denied {
 /// Tries every command. Keys and channels are those of no tag, so that they are forbidden says nothing.
 pub(super) async fn check_commands(dialer: &Dialer, connection: &mut Connection) -> Result<(), DialError> {
     let address = unused(&Tag::from_literal("memolock"));
-    let trial = Trial::new(&address, dialer.database(), dialer.is_in_cluster());
+    let trial = AclTrial::new(&address, dialer.database(), dialer.is_in_cluster());
     let (data, channels) = (trial.data(), trial.channels());
     let pipeline = pipeline(&data);
     let (replies, more) = tokio::join!(connection.send_all(&pipeline), subscribe(dialer, &channels));
@@ -67,7 +67,7 @@ pub(super) async fn check_commands(dialer: &Dialer, connection: &mut Connection)
 /// Tries every command on keys and channels of `tag`.
 pub(super) async fn check_tag(link: &Link, tag: &Tag) -> Result<(), StoreError> {
     let address = unused(tag);
-    let trial = Trial::new(&address, link.database(), link.is_cluster());
+    let trial = AclTrial::new(&address, link.database(), link.is_cluster());
     let (data, channels) = (trial.data(), trial.channels());
     let mut missing = Missing::new(Rules::All);
     // Permissions come first, so a node that would send a command elsewhere is as good as any.
@@ -101,13 +101,13 @@ struct Probe {
 }
 
 /// All that a store does, on the names of one address.
-struct Trial<'a> {
+struct AclTrial<'a> {
     keys: Keyspace<'a>,
     tag: &'a str,
     cluster: bool,
 }
 
-impl<'a> Trial<'a> {
+impl<'a> AclTrial<'a> {
     fn new(address: &'a Address, database: i64, cluster: bool) -> Self {
         Self {
             cluster,

@@ -12,7 +12,7 @@ use super::error::{DialError, Unroutable};
 use super::link::{Link, Server};
 use super::sentinel::Sentinels;
 use super::store::RedisStore;
-use super::target::{Named, Plan, Settings, Target};
+use super::target::{Named, Plan, Target, TargetSettings};
 #[cfg(feature = "tls")]
 use super::tls::{Certificates, Identity};
 use super::{acl, capacity};
@@ -35,7 +35,7 @@ use crate::task::BoxFuture;
 #[must_use]
 pub struct RedisStoreBuilder {
     target: Target,
-    settings: Settings,
+    settings: TargetSettings,
     timeout: Duration,
     connect_timeout: Duration,
     inline_limit: usize,
@@ -83,7 +83,7 @@ impl RedisStoreBuilder {
     fn with_target(target: Target) -> Self {
         Self {
             target,
-            settings: Settings::default(),
+            settings: TargetSettings::default(),
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
             inline_limit: 1 << 20,

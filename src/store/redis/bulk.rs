@@ -38,12 +38,12 @@ pub(super) struct Bulk {
     dialer: Dialer,
     reads: Semaphore,
     writes: Semaphore,
-    current: Arc<Mutex<Option<Current>>>,
+    current: Arc<Mutex<Option<BulkConnection>>>,
     /// Held while a connection is opened.
     opening: tokio::sync::Mutex<()>,
 }
 
-struct Current {
+struct BulkConnection {
     connection: Connection,
     number: Instant,
     used: Instant,
@@ -91,7 +91,7 @@ impl Bulk {
         }
         let connection = self.dialer.commands().await?;
         let number = Instant::now();
-        *lock(&self.current) = Some(Current {
+        *lock(&self.current) = Some(BulkConnection {
             connection: connection.clone(),
             number,
             used: number,
@@ -124,15 +124,15 @@ impl Bulk {
     }
 }
 
-fn lock(current: &Mutex<Option<Current>>) -> MutexGuard<'_, Option<Current>> {
+fn lock(current: &Mutex<Option<BulkConnection>>) -> MutexGuard<'_, Option<BulkConnection>> {
     current.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is on its way when nothing new is sent for so long keeps its own handle on the connection.
-async fn close_unused(current: Arc<Mutex<Option<Current>>>, number: Instant) {
+async fn close_unused(current: Arc<Mutex<Option<BulkConnection>>>, number: Instant) {
     loop {
         tokio::time::sleep(IDLE).await;
-        let unused = |c: &mut Current| c.number == number && c.used.elapsed() >= IDLE;
+        let unused = |c: &mut BulkConnection| c.number == number && c.used.elapsed() >= IDLE;
         // Dropped where this task no longer runs.
         if lock(&current).take_if(unused).is_some() {
             return;

@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, Pipeline, RedisError, ServerError, Value as Reply};
 use tokio::sync::{Notify, mpsc};
 
-use self::supervisor::Supervisor;
+use self::supervisor::CommandSupervisor;
 use super::bulk::{Bulk, BulkError};
 use super::connection::{Connection, Size};
 use super::dial::Dialer;
-use super::error::{self, DialError, Verdict};
+use super::error::{self, DialError, DialVerdict};
 use super::recovery::Recovery;
-use super::stats::Counters;
+use super::stats::RedisCounters;
 use super::subscriber::Hub;
 use super::task::Task;
 use crate::error::StoreError;
@@ -61,7 +61,7 @@ impl Signals {
 
 /// The connection in use, for everybody to send on.
 pub(super) struct Commands {
-    current: RwLock<Option<Current>>,
+    current: RwLock<Option<CommandConnection>>,
     /// The number of the connection in use, or of the last one. 0 before the first.
     generation: AtomicU64,
     lost: mpsc::UnboundedSender<RedisError>,
@@ -72,7 +72,7 @@ pub(super) struct Commands {
 }
 
 #[derive(Clone)]
-struct Current {
+struct CommandConnection {
     generation: u64,
     connection: Connection,
 }
@@ -95,7 +95,7 @@ impl Commands {
             hub,
             signals,
         });
-        let mut supervisor = Supervisor {
+        let mut supervisor = CommandSupervisor {
             commands: Arc::clone(&commands),
             dialer,
             lost,
@@ -212,7 +212,7 @@ impl Commands {
         }
     }
 
-    async fn current(&self) -> Result<Current, StoreError> {
+    async fn current(&self) -> Result<CommandConnection, StoreError> {
         let current = self.connected();
         if current.is_none() {
             // Failing takes no time, so a caller that tries again and again would keep its thread from the very
@@ -225,7 +225,7 @@ impl Commands {
         })
     }
 
-    fn connected(&self) -> Option<Current> {
+    fn connected(&self) -> Option<CommandConnection> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.clone()
     }
@@ -249,7 +249,7 @@ impl Commands {
         self.signals.epoch.load(Ordering::Acquire)
     }
 
-    pub(super) fn stats(&self) -> &Arc<Counters> {
+    pub(super) fn stats(&self) -> &Arc<RedisCounters> {
         &self.hub.stats
     }
 
@@ -263,11 +263,11 @@ impl Commands {
             return;
         };
         match verdict {
-            Verdict::Keep | Verdict::Astray => {}
-            Verdict::Replace => {
+            DialVerdict::Keep | DialVerdict::Astray => {}
+            DialVerdict::Replace => {
                 self.lose(generation, error.clone().into());
             }
-            Verdict::Elsewhere => {
+            DialVerdict::Elsewhere => {
                 self.bulk.retire();
                 if self.lose(generation, error.clone().into()) {
                     self.hub.replace();
@@ -278,13 +278,13 @@ impl Commands {
 
     /// The same of the connection for what is large. What it means for the other one is found out there.
     fn judge_large(&self, reply: &Reply) {
-        if let Some((_, Verdict::Replace | Verdict::Elsewhere)) = self.verdict(reply) {
+        if let Some((_, DialVerdict::Replace | DialVerdict::Elsewhere)) = self.verdict(reply) {
             self.bulk.retire();
             self.signals.check.notify_one();
         }
     }
 
-    fn verdict<'a>(&self, reply: &'a Reply) -> Option<(&'a ServerError, Verdict)> {
+    fn verdict<'a>(&self, reply: &'a Reply) -> Option<(&'a ServerError, DialVerdict)> {
         let Reply::ServerError(error) = reply else {
             return None;
         };
@@ -293,14 +293,14 @@ impl Commands {
         }
         let verdict = error::verdict(error);
         match verdict {
-            Verdict::Keep => {
+            DialVerdict::Keep => {
                 self.hub.denials.note(error);
                 if !self.signals.cluster && error::is_of_cluster(error) {
                     self.hub.denials.note_cluster();
                 }
             }
-            Verdict::Astray => self.signals.trouble.notify_one(),
-            Verdict::Replace | Verdict::Elsewhere => {}
+            DialVerdict::Astray => self.signals.trouble.notify_one(),
+            DialVerdict::Replace | DialVerdict::Elsewhere => {}
         }
         Some((error, verdict))
     }

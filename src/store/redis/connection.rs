@@ -112,7 +112,7 @@ impl Connection {
             Some(_) => sent.min(UNSEEN),
             None => sent + expected,
         };
-        let patience = Patience {
+        let patience = ReplyPatience {
             limit: self
                 .timeout
                 .saturating_add(Duration::from_millis(unseen * 1000 / SLOWEST)),
@@ -125,8 +125,8 @@ impl Connection {
     }
 
     /// How long its answers may take.
-    fn patience(&self) -> Patience {
-        Patience {
+    fn patience(&self) -> ReplyPatience {
+        ReplyPatience {
             limit: self.timeout,
             longest: self.timeout.saturating_mul(LONGEST),
             traffic: self.traffic.clone(),
@@ -161,7 +161,7 @@ pub(super) async fn within<F: Future>(limit: Duration, mut future: Pin<&mut F>) 
 }
 
 /// How long to wait for an answer.
-struct Patience {
+struct ReplyPatience {
     /// Of silence.
     limit: Duration,
     longest: Duration,
@@ -169,7 +169,7 @@ struct Patience {
     crowded: Option<Arc<Notify>>,
 }
 
-impl Patience {
+impl ReplyPatience {
     /// Waits like [`within`], and anew as long as bytes keep coming.
     async fn outlast<F: Future>(self, soon: Duration, mut future: Pin<&mut F>) -> io::Result<F::Output> {
         let bytes = || self.traffic.as_ref().map_or(0, Traffic::bytes);
@@ -199,7 +199,7 @@ impl Patience {
 /// same would otherwise miss each other, and compute it once more.
 async fn answered<F: Future>(
     given_up: &watch::Sender<bool>,
-    patience: Patience,
+    patience: ReplyPatience,
     mut future: Pin<&mut F>,
 ) -> io::Result<F::Output> {
     // Most answers come at once, and need not pay for the rest.
@@ -230,8 +230,8 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_millis(1000);
 
-    fn patience(traffic: Option<Traffic>) -> Patience {
-        Patience {
+    fn patience(traffic: Option<Traffic>) -> ReplyPatience {
+        ReplyPatience {
             limit: LIMIT,
             longest: LIMIT * LONGEST,
             traffic,

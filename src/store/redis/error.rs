@@ -12,7 +12,7 @@ use crate::error::{StoreError, StoreErrorKind};
 
 /// What becomes of a connection on which the server answered with an error.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum DialVerdict {
     /// The error concerns the command alone.
     Keep,
     /// The server cannot serve on this connection, or not yet.
@@ -23,13 +23,13 @@ pub(super) enum Verdict {
     Astray,
 }
 
-pub(super) fn verdict(error: &ServerError) -> Verdict {
+pub(super) fn verdict(error: &ServerError) -> DialVerdict {
     match error.code() {
-        _ if closes_connection(error) => Verdict::Replace,
-        "LOADING" | "NOAUTH" | "DENIED" => Verdict::Replace,
-        "READONLY" | "MASTERDOWN" => Verdict::Elsewhere,
-        "CLUSTERDOWN" => Verdict::Astray,
-        _ => Verdict::Keep,
+        _ if closes_connection(error) => DialVerdict::Replace,
+        "LOADING" | "NOAUTH" | "DENIED" => DialVerdict::Replace,
+        "READONLY" | "MASTERDOWN" => DialVerdict::Elsewhere,
+        "CLUSTERDOWN" => DialVerdict::Astray,
+        _ => DialVerdict::Keep,
     }
 }
 
@@ -265,15 +265,15 @@ mod tests {
             "BUSY Redis is busy running a script.",
             "ERR whatever",
         ] {
-            assert_eq!(verdict(&server_error(line)), Verdict::Keep, "{line}");
+            assert_eq!(verdict(&server_error(line)), DialVerdict::Keep, "{line}");
         }
     }
 
     #[test]
     fn errors_of_the_server_replace_the_connection() {
         let loading = server_error("LOADING Redis is loading the dataset in memory");
-        assert_eq!(verdict(&loading), Verdict::Replace);
+        assert_eq!(verdict(&loading), DialVerdict::Replace);
         let demoted = server_error("READONLY You can't write against a read only replica.");
-        assert_eq!(verdict(&demoted), Verdict::Elsewhere);
+        assert_eq!(verdict(&demoted), DialVerdict::Elsewhere);
     }
 }

@@ -64,14 +64,14 @@ pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Where the generations of one tag are.
-pub(super) struct Generations<'a> {
+pub(super) struct RedisGenerations<'a> {
     link: &'a Link,
     /// Nothing is ever stored at this address. It has the name's hash tag, for Redis Cluster.
     address: Address,
     set: String,
 }
 
-impl<'a> Generations<'a> {
+impl<'a> RedisGenerations<'a> {
     pub(super) fn new(link: &'a Link, tag: &Tag) -> Self {
         let address = Address::new(tag, &Key::builder().part(tag.as_str()).build());
         let set = Keyspace::new(&address, 0).generations();

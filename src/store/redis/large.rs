@@ -19,13 +19,13 @@ const MOST: usize = 16 * 1024;
 pub(super) struct Sizes {
     any: AtomicBool,
     names: RandomState,
-    known: Mutex<Known>,
+    known: Mutex<KnownSizes>,
 }
 
 /// Names that were in use lately, and those that were before. Each is a hash: if two names have the same, one of them goes
 /// the other way, which is as right.
 #[derive(Default)]
-struct Known {
+struct KnownSizes {
     young: HashMap<u64, usize>,
     old: HashMap<u64, usize>,
 }
@@ -75,7 +75,7 @@ impl Sizes {
     }
 }
 
-impl Known {
+impl KnownSizes {
     fn insert(&mut self, name: u64, bytes: usize) {
         self.young.insert(name, bytes);
         if self.young.len() >= MOST {

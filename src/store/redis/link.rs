@@ -144,14 +144,14 @@ impl Link {
         let place = match self {
             Self::Server(server) => {
                 let id = server.subscriber.attach(keys, Arc::clone(&mailbox));
-                Place::Server(Arc::clone(&server.subscriber), id)
+                WatchSeat::Server(Arc::clone(&server.subscriber), id)
             }
             Self::Cluster(cluster, unroutable) => match unroutable.check(keys) {
-                Ok(hash_tag) => Place::Cluster(cluster.watch(address, hash_tag, &mailbox)),
+                Ok(hash_tag) => WatchSeat::Cluster(cluster.watch(address, hash_tag, &mailbox)),
                 Err(_) => {
                     // Reading tells what is wrong.
                     mailbox.push(Notice::Reread);
-                    Place::Nowhere
+                    WatchSeat::Nowhere
                 }
             },
         };
@@ -179,16 +179,16 @@ pub struct RedisWatch {
     mailbox: Arc<Mailbox>,
     address: Address,
     backlog: Arc<Backlog>,
-    _place: Place,
+    _place: WatchSeat,
 }
 
-enum Place {
+enum WatchSeat {
     Server(Arc<Subscriber>, WatcherId),
     Cluster(#[expect(dead_code, reason = "held for its drop")] Seat),
     Nowhere,
 }
 
-impl Drop for Place {
+impl Drop for WatchSeat {
     fn drop(&mut self) {
         if let Self::Server(subscriber, id) = self {
             subscriber.detach(*id);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::stats::Counters;
+use super::stats::RedisCounters;
 use crate::store::Notice;
 
 /// How many notices wait for a watcher that does not listen. More of them shrink to one [`Notice::Reread`], which
@@ -17,11 +17,11 @@ const CAPACITY: usize = 16;
 pub(super) struct Mailbox {
     notices: Mutex<VecDeque<Notice>>,
     arrived: Notify,
-    stats: Arc<Counters>,
+    stats: Arc<RedisCounters>,
 }
 
 impl Mailbox {
-    pub(super) fn new(stats: Arc<Counters>) -> Self {
+    pub(super) fn new(stats: Arc<RedisCounters>) -> Self {
         Self {
             notices: Mutex::default(),
             arrived: Notify::new(),

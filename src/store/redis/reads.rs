@@ -47,7 +47,7 @@ impl Reads {
     {
         let (sender, answer) = oneshot::channel();
         if self.join(key, most, sender) {
-            let mut underway = Underway {
+            let mut underway = ReadTask {
                 keys: Arc::clone(&self.0),
                 key: key.to_owned(),
                 ended: false,
@@ -89,13 +89,13 @@ impl Reads {
 }
 
 /// A task that reads a key, as often as there are those who wait.
-struct Underway {
+struct ReadTask {
     keys: Arc<Mutex<Keys>>,
     key: String,
     ended: bool,
 }
 
-impl Underway {
+impl ReadTask {
     /// Those who wait at this moment. Where there are none, this task has come to its end.
     fn next(&mut self) -> Option<Waiting> {
         let mut keys = lock(&self.keys);
@@ -113,7 +113,7 @@ impl Underway {
     }
 }
 
-impl Drop for Underway {
+impl Drop for ReadTask {
     /// Where a read was broken off, nobody is to wait for the next.
     fn drop(&mut self) {
         if !self.ended {

@@ -18,13 +18,13 @@ use slab::Slab;
 use super::keyspace::Keyspace;
 use super::mailbox::Mailbox;
 use super::message;
-use super::stats::Counters;
+use super::stats::RedisCounters;
 use crate::key::Readable;
 use crate::store::Notice;
 
 /// A change of the server's subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum SubscriptionChange {
     Subscribe(Arc<str>),
     Unsubscribe(Arc<str>),
 }
@@ -42,13 +42,13 @@ pub(super) struct Registry {
     /// The number of the connection in use.
     connection: Option<u64>,
     topics: Slab<Topic>,
-    channels: HashMap<Arc<str>, (usize, Kind)>,
-    changes: Vec<Change>,
+    channels: HashMap<Arc<str>, (usize, ChannelKind)>,
+    changes: Vec<SubscriptionChange>,
     /// How many changes there were.
     sequence: u64,
     /// How many of them were taken to be sent.
     taken: u64,
-    stats: Arc<Counters>,
+    stats: Arc<RedisCounters>,
 }
 
 /// One address: its promise and its control channel.
@@ -67,20 +67,20 @@ struct Watcher {
 
 struct Channel {
     name: Arc<str>,
-    state: State,
+    state: ChannelState,
     /// The last change that subscribed to it, while it is subscribed to.
     confirmed: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum ChannelKind {
     Promise,
     Control,
 }
 
 /// What the server knows of a channel. The numbers are those of the change under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ChannelState {
     Off,
     Subscribing(u64),
     On,
@@ -93,20 +93,20 @@ impl Channel {
     fn new(name: Arc<str>) -> Self {
         Self {
             name,
-            state: State::Off,
+            state: ChannelState::Off,
             confirmed: 0,
         }
     }
 
     /// Enters a state in which the server sends nothing.
-    fn silence(&mut self, state: State) {
+    fn silence(&mut self, state: ChannelState) {
         self.state = state;
         self.confirmed = 0;
     }
 
     /// Whether all that arrives was published after a watcher came. A channel that is refused brings nothing.
     fn is_news_to(&self, watcher: &Watcher) -> bool {
-        self.confirmed > watcher.since || self.state == State::Refused
+        self.confirmed > watcher.since || self.state == ChannelState::Refused
     }
 }
 
@@ -136,7 +136,7 @@ impl Topic {
 }
 
 impl Registry {
-    pub(super) fn new(stats: Arc<Counters>) -> Self {
+    pub(super) fn new(stats: Arc<RedisCounters>) -> Self {
         Self {
             stats,
             ..Self::default()
@@ -188,7 +188,7 @@ impl Registry {
         for id in ids {
             let topic = &mut self.topics[id];
             for channel in &mut topic.channels {
-                channel.silence(State::Off);
+                channel.silence(ChannelState::Off);
             }
             topic.interrupt();
             for (_, watcher) in &topic.watchers {
@@ -204,7 +204,7 @@ impl Registry {
     }
 
     /// Takes the changes to tell the server, in order, and a mark for [`refuse`](Self::refuse).
-    pub(super) fn take_changes(&mut self) -> (Vec<Change>, u64) {
+    pub(super) fn take_changes(&mut self) -> (Vec<SubscriptionChange>, u64) {
         self.taken = self.sequence;
         (std::mem::take(&mut self.changes), self.sequence)
     }
@@ -218,7 +218,7 @@ impl Registry {
         let at = self.channels.get(channel);
         at.is_some_and(|&(id, kind)| {
             let channel = &self.topics[id].channels[kind as usize];
-            matches!(channel.state, State::Unsubscribing(_))
+            matches!(channel.state, ChannelState::Unsubscribing(_))
         })
     }
 
@@ -230,14 +230,14 @@ impl Registry {
         let topic = &mut self.topics[id];
         let channel = &mut topic.channels[kind as usize];
         match (subscribed, channel.state) {
-            (true, State::Subscribing(at)) => {
-                channel.state = State::On;
+            (true, ChannelState::Subscribing(at)) => {
+                channel.state = ChannelState::On;
                 channel.confirmed = at;
                 topic.listen();
             }
             // Also without a request of ours: then it is subscribed to again.
             (false, _) => {
-                channel.silence(State::Off);
+                channel.silence(ChannelState::Off);
                 topic.interrupt();
             }
             (true, _) => return,
@@ -254,12 +254,12 @@ impl Registry {
             let topic = &mut self.topics[id];
             let mut changed = false;
             for channel in &mut topic.channels {
-                if matches!(channel.state, State::Subscribing(at) if at <= mark) {
+                if matches!(channel.state, ChannelState::Subscribing(at) if at <= mark) {
                     self.stats.refused_subscriptions.add();
                 }
                 channel.silence(match channel.state {
-                    State::Subscribing(at) if at <= mark => State::Refused,
-                    State::Unsubscribing(at) if at <= mark => State::Off,
+                    ChannelState::Subscribing(at) if at <= mark => ChannelState::Refused,
+                    ChannelState::Unsubscribing(at) if at <= mark => ChannelState::Off,
                     _ => continue,
                 });
                 changed = true;
@@ -278,7 +278,7 @@ impl Registry {
     pub(super) fn has_refused(&self) -> bool {
         self.topics
             .iter()
-            .any(|(_, topic)| topic.channels.iter().any(|c| c.state == State::Refused))
+            .any(|(_, topic)| topic.channels.iter().any(|c| c.state == ChannelState::Refused))
     }
 
     /// Tries once more what was refused.
@@ -287,8 +287,8 @@ impl Registry {
         for id in ids {
             let topic = &mut self.topics[id];
             let mut changed = false;
-            for channel in topic.channels.iter_mut().filter(|c| c.state == State::Refused) {
-                channel.silence(State::Off);
+            for channel in topic.channels.iter_mut().filter(|c| c.state == ChannelState::Refused) {
+                channel.silence(ChannelState::Off);
                 changed = true;
             }
             if changed {
@@ -306,8 +306,8 @@ impl Registry {
         let payload = Bytes::from(payload);
         let notice = match kind {
             // Whatever database it is about.
-            Kind::Promise => Notice::Announced,
-            Kind::Control => match message::parse(&payload) {
+            ChannelKind::Promise => Notice::Announced,
+            ChannelKind::Control => match message::parse(&payload) {
                 Some(notice) => notice,
                 None => {
                     self.stats.unknown_words.add();
@@ -331,8 +331,8 @@ impl Registry {
             watchers: Slab::new(),
         });
         let [promise, control] = names;
-        self.channels.insert(promise, (id, Kind::Promise));
-        self.channels.insert(control, (id, Kind::Control));
+        self.channels.insert(promise, (id, ChannelKind::Promise));
+        self.channels.insert(control, (id, ChannelKind::Control));
         id
     }
 
@@ -346,20 +346,20 @@ impl Registry {
                 let name = Arc::clone(&channel.name);
                 let all_hear = topic.watchers.iter().all(|(_, w)| channel.is_news_to(w));
                 let change = match (channel.state, wanted) {
-                    (State::Off, true) => Change::Subscribe(name),
-                    (State::On, true) if !all_hear => Change::Subscribe(name),
-                    (State::On, false) => Change::Unsubscribe(name),
+                    (ChannelState::Off, true) => SubscriptionChange::Subscribe(name),
+                    (ChannelState::On, true) if !all_hear => SubscriptionChange::Subscribe(name),
+                    (ChannelState::On, false) => SubscriptionChange::Unsubscribe(name),
                     _ => continue,
                 };
                 self.sequence += 1;
                 channel.state = match change {
-                    Change::Subscribe(_) => State::Subscribing(self.sequence),
-                    Change::Unsubscribe(_) => State::Unsubscribing(self.sequence),
+                    SubscriptionChange::Subscribe(_) => ChannelState::Subscribing(self.sequence),
+                    SubscriptionChange::Unsubscribe(_) => ChannelState::Unsubscribing(self.sequence),
                 };
                 self.changes.push(change);
             }
         }
-        let idle = |c: &Channel| matches!(c.state, State::Off | State::Refused);
+        let idle = |c: &Channel| matches!(c.state, ChannelState::Off | ChannelState::Refused);
         if !wanted && topic.channels.iter().all(idle) {
             for channel in self.topics.remove(id).channels {
                 self.channels.remove(&channel.name);

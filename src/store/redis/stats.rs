@@ -74,13 +74,13 @@ pub struct PlaneStats {
 /// One connection's.
 pub(super) struct PlaneCounters {
     pub(super) name: &'static str,
-    link: Mutex<Link>,
+    link: Mutex<PlaneState>,
     connected: Gauge,
     reconnects: Counter,
     outages: Counter,
 }
 
-enum Link {
+enum PlaneState {
     Up,
     Down {
         since: Instant,
@@ -98,7 +98,7 @@ impl PlaneCounters {
         let metric = |name, help| Metric { name, help, labels };
         Self {
             name,
-            link: Mutex::new(Link::Down {
+            link: Mutex::new(PlaneState::Down {
                 since: Instant::now(),
                 before: false,
             }),
@@ -114,12 +114,12 @@ impl PlaneCounters {
         }
     }
 
-    fn link(&self) -> MutexGuard<'_, Link> {
+    fn link(&self) -> MutexGuard<'_, PlaneState> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn connect(&self) {
-        if let Link::Down { before, .. } = std::mem::replace(&mut *self.link(), Link::Up) {
+        if let PlaneState::Down { before, .. } = std::mem::replace(&mut *self.link(), PlaneState::Up) {
             self.connected.add(1);
             if before {
                 self.reconnects.add();
@@ -129,9 +129,9 @@ impl PlaneCounters {
 
     pub(super) fn disconnect(&self) {
         let mut link = self.link();
-        if let Link::Up = *link {
+        if let PlaneState::Up = *link {
             self.connected.subtract(1);
-            *link = Link::Down {
+            *link = PlaneState::Down {
                 since: Instant::now(),
                 before: true,
             };
@@ -141,7 +141,7 @@ impl PlaneCounters {
     /// Nothing looks after the connection any more.
     pub(super) fn stop(&self) {
         self.disconnect();
-        *self.link() = Link::Stopped { since: Instant::now() };
+        *self.link() = PlaneState::Stopped { since: Instant::now() };
     }
 
     pub(super) fn outage(&self) {
@@ -150,9 +150,9 @@ impl PlaneCounters {
 
     fn snapshot(&self) -> PlaneStats {
         let (disconnected_for, stopped) = match *self.link() {
-            Link::Up => (None, false),
-            Link::Down { since, .. } => (Some(since.elapsed()), false),
-            Link::Stopped { since } => (Some(since.elapsed()), true),
+            PlaneState::Up => (None, false),
+            PlaneState::Down { since, .. } => (Some(since.elapsed()), false),
+            PlaneState::Stopped { since } => (Some(since.elapsed()), true),
         };
         PlaneStats {
             connected: disconnected_for.is_none(),
@@ -170,7 +170,7 @@ impl Drop for PlaneCounters {
 }
 
 /// The whole store's.
-pub(super) struct Counters {
+pub(super) struct RedisCounters {
     pub(super) commands: Arc<PlaneCounters>,
     pub(super) notifications: Arc<PlaneCounters>,
     pub(super) timeouts: Counter,
@@ -182,7 +182,7 @@ pub(super) struct Counters {
     pub(super) refused_subscriptions: Counter,
 }
 
-impl Default for Counters {
+impl Default for RedisCounters {
     fn default() -> Self {
         let error = |kind| {
             Counter::new(Metric {
@@ -268,7 +268,7 @@ impl PlaneStats {
     }
 }
 
-impl Counters {
+impl RedisCounters {
     pub(super) fn snapshot(&self) -> RedisStats {
         RedisStats {
             commands: self.commands.snapshot(),

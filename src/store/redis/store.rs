@@ -153,10 +153,10 @@ use crate::task::BoxFuture;
 /// that the values fit.
 #[derive(Clone)]
 pub struct RedisStore {
-    inner: Arc<Inner>,
+    inner: Arc<RedisInner>,
 }
 
-struct Inner {
+struct RedisInner {
     address: String,
     inline_limit: usize,
     link: Link,
@@ -269,7 +269,7 @@ impl RedisStore {
 
     pub(super) fn new(link: Link, address: String, inline_limit: usize) -> Self {
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(RedisInner {
                 address,
                 inline_limit,
                 link,

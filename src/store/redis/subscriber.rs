@@ -18,12 +18,12 @@ use tokio::sync::Notify;
 use super::acl::Denials;
 use super::connection::Connection;
 use super::dial::Dialer;
-use super::error::{self, Verdict};
+use super::error::{self, DialVerdict};
 use super::keyspace::{Keyspace, is_sharded};
 use super::mailbox::Mailbox;
 use super::recovery::Recovery;
-use super::registry::{Change, Registry, WatcherId};
-use super::stats::Counters;
+use super::registry::{Registry, SubscriptionChange, WatcherId};
+use super::stats::RedisCounters;
 use super::task::Task;
 
 /// How often the connection has to show that it works: a server that vanished is noticed within about this time
@@ -35,7 +35,7 @@ const MANY: usize = 8;
 
 /// The registry, and what wakes the task that acts on it.
 pub(super) struct Hub {
-    pub(super) stats: Arc<Counters>,
+    pub(super) stats: Arc<RedisCounters>,
     registry: Mutex<Registry>,
     changed: Notify,
     disconnected: Notify,
@@ -161,7 +161,7 @@ pub(super) struct Subscriber {
 impl Subscriber {
     /// Starts to connect. A loss of the connection casts doubt on the command plane through `suspect`.
     pub(super) fn start(hub: Arc<Hub>, dialer: Dialer, suspect: Arc<Notify>) -> Arc<Self> {
-        let supervisor = Supervisor {
+        let supervisor = SubscriberTask {
             hub: Arc::clone(&hub),
             dialer,
             suspect,
@@ -200,14 +200,14 @@ impl Subscriber {
     }
 }
 
-struct Supervisor {
+struct SubscriberTask {
     hub: Arc<Hub>,
     dialer: Dialer,
     suspect: Arc<Notify>,
     recovery: Recovery,
 }
 
-impl Supervisor {
+impl SubscriberTask {
     async fn run(mut self) {
         for number in 0.. {
             let hub = Arc::clone(&self.hub);
@@ -283,8 +283,8 @@ impl Session<'_> {
         let (changes, mark) = self.hub.registry().take_changes();
         for change in changes {
             let (subscribe, channel) = match change {
-                Change::Subscribe(channel) => (true, channel),
-                Change::Unsubscribe(channel) => (false, channel),
+                SubscriptionChange::Subscribe(channel) => (true, channel),
+                SubscriptionChange::Unsubscribe(channel) => (false, channel),
             };
             let mut command = Cmd::new();
             command
@@ -303,7 +303,7 @@ impl Session<'_> {
         let right = self.dialer.check(&self.connection, &reply);
         right.map_err(std::io::Error::other)?;
         if let Reply::ServerError(error) = reply
-            && error::verdict(&error) != Verdict::Keep
+            && error::verdict(&error) != DialVerdict::Keep
         {
             return Err(error.into());
         }

@@ -34,7 +34,7 @@ pub(super) enum Plan {
 
 /// What the builder says about the servers, whatever the URLs say.
 #[derive(Clone, Default)]
-pub(super) struct Settings {
+pub(super) struct TargetSettings {
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
     pub(super) database: Option<i64>,
@@ -42,7 +42,7 @@ pub(super) struct Settings {
 
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
-enum Unusable {
+enum UnusableUrl {
     #[error("no address of a sentinel is given: name at least one, redis://host:26379")]
     NoSentinels,
     #[error("the name of the master is empty: give the one after `sentinel monitor` in the sentinels' configuration")]
@@ -61,8 +61,8 @@ enum Unusable {
     UnixSocket,
 }
 
-impl From<Unusable> for StoreError {
-    fn from(reason: Unusable) -> Self {
+impl From<UnusableUrl> for StoreError {
+    fn from(reason: UnusableUrl) -> Self {
         Self::with_source(StoreErrorKind::Config, reason)
     }
 }
@@ -86,7 +86,7 @@ impl Named {
 
 impl Target {
     /// Reads the URLs and checks that everything fits together.
-    pub(super) fn plan(self, settings: Settings) -> Result<Plan, StoreError> {
+    pub(super) fn plan(self, settings: TargetSettings) -> Result<Plan, StoreError> {
         match self {
             Self::Server(server) => Ok(Plan::Server(settings.apply(server.into_info()?))),
             Self::Sentinel { sentinels, master } => sentinel(sentinels, master, settings),
@@ -119,7 +119,7 @@ impl Plan {
     }
 }
 
-impl Settings {
+impl TargetSettings {
     fn apply(self, info: ConnectionInfo) -> ConnectionInfo {
         let mut settings = info.redis_settings().clone();
         if let Some(username) = self.username {
@@ -135,16 +135,16 @@ impl Settings {
     }
 }
 
-fn sentinel(sentinels: Vec<Named>, master: String, settings: Settings) -> Result<Plan, StoreError> {
+fn sentinel(sentinels: Vec<Named>, master: String, settings: TargetSettings) -> Result<Plan, StoreError> {
     let sentinels = infos(sentinels)?;
     let Some(first) = sentinels.first() else {
-        return Err(Unusable::NoSentinels.into());
+        return Err(UnusableUrl::NoSentinels.into());
     };
     if master.is_empty() {
-        return Err(Unusable::NoMaster.into());
+        return Err(UnusableUrl::NoMaster.into());
     }
     if sentinels.iter().any(|info| info.redis_settings().db() != 0) {
-        return Err(Unusable::SentinelDatabase.into());
+        return Err(UnusableUrl::SentinelDatabase.into());
     }
     let info = settings.apply(first.clone().set_redis_settings(redis::RedisConnectionInfo::default()));
     Ok(Plan::Sentinel {
@@ -154,15 +154,15 @@ fn sentinel(sentinels: Vec<Named>, master: String, settings: Settings) -> Result
     })
 }
 
-fn cluster(seeds: Vec<Named>, settings: &Settings) -> Result<Plan, StoreError> {
+fn cluster(seeds: Vec<Named>, settings: &TargetSettings) -> Result<Plan, StoreError> {
     let seeds = infos(seeds)?;
     let seeds: Vec<_> = seeds.into_iter().map(|info| settings.clone().apply(info)).collect();
     let Some(first) = seeds.first() else {
-        return Err(Unusable::NoSeeds.into());
+        return Err(UnusableUrl::NoSeeds.into());
     };
     let numbers = seeds.iter().map(|info| info.redis_settings().db());
     if let Some(database) = numbers.into_iter().find(|database| *database != 0) {
-        return Err(Unusable::ClusterDatabase(database).into());
+        return Err(UnusableUrl::ClusterDatabase(database).into());
     }
     let credentials = |info: &ConnectionInfo| {
         let settings = info.redis_settings();
@@ -172,7 +172,7 @@ fn cluster(seeds: Vec<Named>, settings: &Settings) -> Result<Plan, StoreError> {
         )
     };
     if seeds.iter().any(|info| credentials(info) != credentials(first)) {
-        return Err(Unusable::MixedCredentials.into());
+        return Err(UnusableUrl::MixedCredentials.into());
     }
     Ok(Plan::Cluster { seeds })
 }
@@ -182,10 +182,10 @@ fn infos(servers: Vec<Named>) -> Result<Vec<ConnectionInfo>, StoreError> {
     let infos: Vec<_> = servers.into_iter().map(Named::into_info).collect::<Result<_, _>>()?;
     let secure = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
     if infos.iter().any(|info| matches!(info.addr(), ConnectionAddr::Unix(_))) {
-        return Err(Unusable::UnixSocket.into());
+        return Err(UnusableUrl::UnixSocket.into());
     }
     if infos.iter().any(secure) && !infos.iter().all(secure) {
-        return Err(Unusable::MixedTls.into());
+        return Err(UnusableUrl::MixedTls.into());
     }
     Ok(infos)
 }
@@ -198,7 +198,7 @@ mod tests {
         urls.iter().map(|url| Named::url(*url)).collect()
     }
 
-    fn refusal(target: Target, settings: Settings) -> String {
+    fn refusal(target: Target, settings: TargetSettings) -> String {
         let error = target.plan(settings).err().expect("an error");
         assert_eq!(error.kind(), StoreErrorKind::Config);
         std::error::Error::source(&error).expect("a cause").to_string()
@@ -213,8 +213,8 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused_with_a_remedy() {
-        let none = Settings::default;
-        let database = || Settings {
+        let none = TargetSettings::default;
+        let database = || TargetSettings {
             database: Some(3),
             ..none()
         };
@@ -246,10 +246,10 @@ mod tests {
 
     #[test]
     fn the_credentials_of_sentinels_are_not_those_of_the_master() {
-        let settings = Settings {
+        let settings = TargetSettings {
             password: Some("servers".to_owned()),
             database: Some(3),
-            ..Settings::default()
+            ..TargetSettings::default()
         };
         let Ok(Plan::Sentinel { sentinels, info, .. }) = sentinel(&["redis://:sentinels@h"], "m").plan(settings) else {
             panic!("no plan");

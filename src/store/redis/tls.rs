@@ -31,7 +31,7 @@ pub(super) struct Identity {
 
 /// Why certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
-enum Unusable {
+enum UnusableCertificate {
     #[error("certificates are set, but the server is not addressed with TLS: begin its URL with rediss://")]
     NoTls,
     #[error("`#insecure` in the URL is not supported: give the server's CA to `root_certificates` instead")]
@@ -50,8 +50,8 @@ enum Unusable {
     Pair(#[source] rustls::Error),
 }
 
-impl From<Unusable> for StoreError {
-    fn from(reason: Unusable) -> Self {
+impl From<UnusableCertificate> for StoreError {
+    fn from(reason: UnusableCertificate) -> Self {
         Self::with_source(StoreErrorKind::Config, reason)
     }
 }
@@ -61,7 +61,7 @@ impl Certificates {
     pub(super) fn add_to(self, info: ConnectionInfo) -> Result<ConnectionInfo, StoreError> {
         if let ConnectionAddr::TcpTls { insecure, .. } = info.addr() {
             if *insecure {
-                return Err(Unusable::Insecure.into());
+                return Err(UnusableCertificate::Insecure.into());
             }
             install_crypto_provider();
         }
@@ -69,7 +69,7 @@ impl Certificates {
             return Ok(info);
         }
         if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            return Err(Unusable::NoTls.into());
+            return Err(UnusableCertificate::NoTls.into());
         }
         self.roots.as_deref().map_or(Ok(()), check_roots)?;
         self.client.as_ref().map_or(Ok(()), Identity::check)?;
@@ -91,13 +91,13 @@ fn install_crypto_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-fn check_roots(pem: &[u8]) -> Result<(), Unusable> {
-    let roots = certificates(pem).map_err(Unusable::Roots)?;
+fn check_roots(pem: &[u8]) -> Result<(), UnusableCertificate> {
+    let roots = certificates(pem).map_err(UnusableCertificate::Roots)?;
     let mut store = RootCertStore::empty();
     roots
         .into_iter()
         .try_for_each(|root| store.add(root))
-        .map_err(Unusable::Root)
+        .map_err(UnusableCertificate::Root)
 }
 
 /// All certificates in `pem`, of which there is at least one.
@@ -111,13 +111,13 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Option<pem::
 }
 
 impl Identity {
-    fn check(&self) -> Result<(), Unusable> {
-        let chain = certificates(&self.certificate).map_err(Unusable::Chain)?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(Unusable::Key)?;
+    fn check(&self) -> Result<(), UnusableCertificate> {
+        let chain = certificates(&self.certificate).map_err(UnusableCertificate::Chain)?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(UnusableCertificate::Key)?;
         let Some(provider) = CryptoProvider::get_default() else {
             return Ok(());
         };
-        CertifiedKey::from_der(chain, key, provider).map_err(Unusable::Pair)?;
+        CertifiedKey::from_der(chain, key, provider).map_err(UnusableCertificate::Pair)?;
         Ok(())
     }
 }

@@ -29,12 +29,12 @@ impl Traffic {
 }
 
 /// A stream whose bytes are counted.
-struct Counted<S> {
+struct CountedStream<S> {
     stream: S,
     traffic: Traffic,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
@@ -43,7 +43,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
         self.traffic.add(*written.as_ref().unwrap_or(&0));
@@ -81,7 +81,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let traffic = Traffic::default();
-    let stream = Counted {
+    let stream = CountedStream {
         stream,
         traffic: traffic.clone(),
     };

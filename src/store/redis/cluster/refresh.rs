@@ -8,7 +8,7 @@ use redis::{Pipeline, Value as Reply};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::router::Shared;
+use super::router::ClusterShared;
 use super::view::View;
 use crate::store::redis::acl::Denied;
 use crate::store::redis::dial::Dialer;
@@ -61,7 +61,7 @@ impl Seeds {
 }
 
 /// Looks at the map whenever there is a reason, without end.
-pub(super) async fn keep(shared: Arc<Shared>) {
+pub(super) async fn keep(shared: Arc<ClusterShared>) {
     let mut pause = HURRY.0;
     loop {
         if shared.topology().is_sound() {
@@ -83,7 +83,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
     }
 }
 
-impl Shared {
+impl ClusterShared {
     /// Asks all masters at once, and failing that whoever else may know, and takes over the best answer.
     pub(super) async fn refresh(&self) -> Result<(), DialError> {
         let mut asked = JoinSet::new();

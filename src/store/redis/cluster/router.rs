@@ -21,7 +21,7 @@ use crate::store::redis::dial::Dialer;
 use crate::store::redis::error::{self, DialError};
 use crate::store::redis::mailbox::Mailbox;
 use crate::store::redis::sentinel::Endpoint;
-use crate::store::redis::stats::{Counters, RedisStats};
+use crate::store::redis::stats::{RedisCounters, RedisStats};
 use crate::store::redis::task::Task;
 
 /// The first and the longest pause while a slot is on its way.
@@ -29,17 +29,17 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 
 /// The nodes, the map of the slots, and who watches what.
 pub(in crate::store::redis) struct Cluster {
-    shared: Arc<Shared>,
+    shared: Arc<ClusterShared>,
     _refresher: Task,
 }
 
 /// What the refresher has a hand in.
-pub(super) struct Shared {
+pub(super) struct ClusterShared {
     topology: RwLock<Arc<Topology>>,
     /// Held while the topology changes, so that no change undoes another.
     changing: Mutex<()>,
     watches: Arc<Watches>,
-    counters: Arc<Counters>,
+    counters: Arc<RedisCounters>,
     /// What was counted of nodes that are gone.
     departed: Mutex<RedisStats>,
     pub(super) signals: Signals,
@@ -57,7 +57,7 @@ impl Cluster {
         timeout: Duration,
         connect_timeout: Duration,
     ) -> Result<Self, DialError> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ClusterShared {
             topology: RwLock::default(),
             changing: Mutex::default(),
             watches: Arc::default(),
@@ -155,7 +155,7 @@ impl Cluster {
     }
 
     /// Counts what belongs to no node.
-    pub(in crate::store::redis) fn counters(&self) -> &Arc<Counters> {
+    pub(in crate::store::redis) fn counters(&self) -> &Arc<RedisCounters> {
         &self.shared.counters
     }
 
@@ -174,7 +174,7 @@ impl Cluster {
     }
 }
 
-impl Shared {
+impl ClusterShared {
     pub(super) fn topology(&self) -> Arc<Topology> {
         Arc::clone(&self.topology.read().unwrap_or_else(PoisonError::into_inner))
     }

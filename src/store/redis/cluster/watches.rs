@@ -15,11 +15,11 @@ use crate::store::redis::registry::WatcherId;
 /// All who watch, each on the master of its slot.
 #[derive(Default)]
 pub(in crate::store::redis) struct Watches {
-    state: Mutex<State>,
+    state: Mutex<WatchState>,
 }
 
 #[derive(Default)]
-struct State {
+struct WatchState {
     topology: Arc<Topology>,
     watching: Slab<Watching>,
 }
@@ -86,7 +86,7 @@ impl Watches {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WatchState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use redis::RedisError;
 use tokio::sync::{Notify, mpsc};
 
-use super::{Commands, Current};
+use super::{CommandConnection, Commands};
 use crate::store::redis::connection::Connection;
 use crate::store::redis::dial::Dialer;
 use crate::store::redis::recovery::Recovery;
@@ -20,7 +20,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const SLOW: Duration = Duration::from_millis(250);
 
 /// Keeps [`Commands`] connected.
-pub(super) struct Supervisor {
+pub(super) struct CommandSupervisor {
     pub(super) commands: Arc<Commands>,
     pub(super) dialer: Dialer,
     pub(super) lost: mpsc::UnboundedReceiver<RedisError>,
@@ -30,7 +30,7 @@ pub(super) struct Supervisor {
     pub(super) crowded: Arc<Notify>,
 }
 
-impl Supervisor {
+impl CommandSupervisor {
     pub(super) async fn run(mut self) {
         loop {
             if self.commands.generation() > 0 {
@@ -50,7 +50,7 @@ impl Supervisor {
         self.commands.signals.epoch.fetch_add(1, Ordering::AcqRel);
         let generation = self.commands.generation.fetch_add(1, Ordering::AcqRel) + 1;
         self.crowded = connection.crowded();
-        *current = Some(Current { generation, connection });
+        *current = Some(CommandConnection { generation, connection });
         drop(current);
         self.commands.ready.notify_waiters();
     }
@@ -74,7 +74,7 @@ impl Supervisor {
         }
         let generation = self.commands.generation.fetch_add(1, Ordering::AcqRel) + 1;
         self.crowded = connection.crowded();
-        *current = Some(Current { generation, connection });
+        *current = Some(CommandConnection { generation, connection });
         drop(current);
         tracing::debug!("a large value arrives from Redis; going on with another connection");
     }

@@ -24,8 +24,8 @@ impl Bench {
     /// The changes as `+channel` and `-channel`.
     fn changes(&mut self) -> Vec<String> {
         let name = |change| match change {
-            Change::Subscribe(name) => format!("+{name}"),
-            Change::Unsubscribe(name) => format!("-{name}"),
+            SubscriptionChange::Subscribe(name) => format!("+{name}"),
+            SubscriptionChange::Unsubscribe(name) => format!("-{name}"),
         };
         self.registry.take_changes().0.into_iter().map(name).collect()
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Inner, RedisStore};
+use super::{RedisInner, RedisStore};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Key, Tag};
 use crate::store::redis::backlog::Debt;
 use crate::store::redis::error::is_full;
-use crate::store::redis::generations::Generations;
+use crate::store::redis::generations::RedisGenerations;
 use crate::store::redis::keyspace::Keyspace;
 use crate::store::redis::{message, script};
 
@@ -53,7 +53,7 @@ impl RedisStore {
 
 /// An invalidation on its way. Dropped before it has got there, it is pending.
 struct Attempt<'a> {
-    inner: &'a Arc<Inner>,
+    inner: &'a Arc<RedisInner>,
     debt: Option<Debt>,
 }
 
@@ -70,7 +70,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-impl Inner {
+impl RedisInner {
     /// Sends it until it is acknowledged, as long as that may be a matter of the connection.
     async fn insist(&self, debt: &Debt) -> Result<(), StoreError> {
         let Err(mut error) = self.carry_out(debt).await else {
@@ -93,14 +93,14 @@ impl Inner {
         match debt {
             Debt::Value(address) => self.remove(address).await,
             Debt::Labels(tag, labels) => {
-                let generations = Generations::new(&self.link, tag);
+                let generations = RedisGenerations::new(&self.link, tag);
                 match generations.invalidate(labels).await {
                     // A set that takes no more can still be deleted, which covers all labels.
                     Err(error) if is_full(&error) => generations.invalidate_all().await,
                     result => result,
                 }
             }
-            Debt::Stamped(tag) => Generations::new(&self.link, tag).invalidate_all().await,
+            Debt::Stamped(tag) => RedisGenerations::new(&self.link, tag).invalidate_all().await,
             Debt::Tag(tag) => self.sweep(tag).await,
         }
     }
@@ -117,7 +117,7 @@ impl Inner {
 
     /// Removes all there is under a tag: locks first, so that no older computation stores what was removed.
     async fn sweep(&self, tag: &Tag) -> Result<(), StoreError> {
-        Generations::new(&self.link, tag).invalidate_all().await?;
+        RedisGenerations::new(&self.link, tag).invalidate_all().await?;
         for prefix in [format!("{}/lock:", tag.as_str()), format!("{}:", tag.as_str())] {
             for name in self.link.scan(&format!("{prefix}*")).await? {
                 let id = name.strip_prefix(&prefix).and_then(|id| Key::new(id).ok());
@@ -149,7 +149,7 @@ impl Inner {
 }
 
 /// Sees to what is pending until nothing is. Keeps the store connected as long as that takes.
-async fn replay(inner: Arc<Inner>) {
+async fn replay(inner: Arc<RedisInner>) {
     let mut unpaid = Unpaid { inner, left: false };
     let inner = Arc::clone(&unpaid.inner);
     let mut pause = PAUSE.0;
@@ -172,7 +172,7 @@ async fn replay(inner: Arc<Inner>) {
 
 /// Says so where the runtime ends first.
 struct Unpaid {
-    inner: Arc<Inner>,
+    inner: Arc<RedisInner>,
     left: bool,
 }
 

@@ -12,7 +12,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label, Tag};
 use crate::store::redis::backlog::Debt;
 use crate::store::redis::error;
-use crate::store::redis::generations::Generations;
+use crate::store::redis::generations::RedisGenerations;
 use crate::store::redis::keyspace::Keyspace;
 use crate::store::redis::link::RedisWatch;
 use crate::store::redis::message;
@@ -321,8 +321,8 @@ impl RedisStore {
         (keys.control(), Some(payload))
     }
 
-    fn generations(&self, tag: &Tag) -> Generations<'_> {
-        Generations::new(&self.inner.link, tag)
+    fn generations(&self, tag: &Tag) -> RedisGenerations<'_> {
+        RedisGenerations::new(&self.inner.link, tag)
     }
 
     async fn is_held_with(&self, keys: Keyspace<'_>, token: &str) -> Result<bool, StoreError> {

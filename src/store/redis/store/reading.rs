@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use redis::{Cmd, Value as Reply};
 
-use super::{Inner, RedisStore};
+use super::{RedisInner, RedisStore};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
 use crate::store::Value;
@@ -76,7 +76,7 @@ impl RedisStore {
     }
 }
 
-impl Inner {
+impl RedisInner {
     /// Reads what is under one of the names of this address, on the way that its size suggests.
     async fn read(&self, address: &Address, name: &str) -> Result<Option<Value>, StoreError> {
         let keys = Keyspace::new(address, self.link.database());
