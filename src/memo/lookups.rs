@@ -73,7 +73,7 @@ impl<V: Clone> Lookups<V> {
         F: Future<Output = Option<V>>,
     {
         let Some(waiter) = enter(&self.running, address) else {
-            let _run = Run {
+            let _run = LookupRun {
                 lookups: &self.running,
                 address,
             };
@@ -157,12 +157,12 @@ fn leave<V>(lookups: &Arc<Mutex<RunningLookups<V>>>, address: &Address) {
 }
 
 /// The look-up of one who did not have to wait.
-struct Run<'a, V> {
+struct LookupRun<'a, V> {
     lookups: &'a Arc<Mutex<RunningLookups<V>>>,
     address: &'a Address,
 }
 
-impl<V> Drop for Run<'_, V> {
+impl<V> Drop for LookupRun<'_, V> {
     fn drop(&mut self) {
         leave(self.lookups, self.address);
     }

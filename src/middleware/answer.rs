@@ -13,7 +13,7 @@ use super::cache_status::{Forward, Forwarded};
 use super::computation::Computation;
 use super::credentials::Asker;
 use super::finder::{Depth, Found, Place, is_variant};
-use super::future::{Direct, Step};
+use super::future::{Answer, Direct, Step};
 use super::grpc::TIMEOUT;
 use super::judge::Judge;
 use super::key_extractor::{KeyExtractor, uri_as_received};
@@ -30,8 +30,6 @@ use super::stored_response::StoredResponse;
 use crate::error::BoxError;
 use crate::key::{Address, Key};
 use crate::memo::{AtLimit, Lead, Obtained};
-
-type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
 /// How many addresses of one response are waited at before the request goes its own way: the key's, its variant's, and
 /// one more for a response that has begun to vary by other fields.

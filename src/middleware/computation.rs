@@ -19,6 +19,7 @@ use super::control::MemoControl;
 use super::deferral;
 use super::draft::Draft;
 use super::fallback::{StaleOnPanic, is_outage, stand_in};
+use super::future::Answer;
 use super::grpc;
 use super::judge::Judge;
 use super::on_path;
@@ -57,8 +58,6 @@ pub(crate) struct Computation {
     /// Whether the response may be left to somebody else.
     pub(crate) may_defer: bool,
 }
-
-type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
 /// Runs it in a task of its own. Apart from what calls it, which every program compiles for its own services.
 fn start(computing: BoxFuture<'static, ()>, stop: Stop, path: Path) -> (JoinHandle<Option<()>>, Attachment) {

@@ -24,7 +24,7 @@ use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
 use super::finder::Place;
-use super::future::Step;
+use super::future::{Answer, Step};
 use super::judge::Judge;
 use super::marker::SPREAD;
 use super::permissions::{Permissions, Seen};
@@ -36,8 +36,6 @@ use super::stored_response::{Meta, StoredResponse};
 use crate::error::BoxError;
 use crate::key::Address;
 use crate::memo::{Lead, Settled};
-
-type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
 /// How long what takes the place of a record is stored: as short as a store can.
 const MOMENT: Duration = Duration::from_millis(1);

@@ -19,7 +19,7 @@ use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
 use super::finder::is_variant;
-use super::future::Step;
+use super::future::{Answer, Step};
 use super::grpc::{DEADLINE_EXCEEDED, trailers_only};
 use super::policy::ending::is_grpc;
 use super::replay;
@@ -27,8 +27,6 @@ use super::settings::Settings;
 use super::stored_response::StoredResponse;
 use crate::error::BoxError;
 use crate::memo::{Lead, Obtained, Patience, Role};
-
-type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
 /// Marks the handler's own response on its way to the one that waits.
 #[derive(Debug, Clone, Copy)]

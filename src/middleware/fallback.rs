@@ -4,23 +4,21 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::computation::Computation;
 use super::control::MemoControl;
 use super::credentials::Asker;
 use super::draft::Draft;
+use super::future::Answer;
 use super::pause::Failed;
 use super::policy::freshness::Terms;
 use super::replay;
 use super::stored_response::StoredResponse;
 use crate::memo::Lead;
-
-type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
 /// The answers that count as errors (RFC 5861, section 4).
 pub(super) fn is_outage(status: StatusCode) -> bool {

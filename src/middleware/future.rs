@@ -15,6 +15,9 @@ use super::control::MemoControl;
 use super::told_key::ToldKey;
 use crate::task::BoxFuture;
 
+/// What comes of a request.
+pub(crate) type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
+
 /// Where a request has got to.
 ///
 /// What a step needed in memory is freed before the next one: of a hundred thousand requests that wait, each keeps what
@@ -60,7 +63,7 @@ pin_project! {
     {
         Ready { response: Option<Response<MemoBody<ResBody>>> },
         Direct { #[pin] direct: Direct<S, ReqBody> },
-        Core { future: BoxFuture<'static, Step<Result<Response<MemoBody<ResBody>>, S::Error>>> },
+        Core { future: BoxFuture<'static, Step<Answer<ResBody, S::Error>>> },
     }
 }
 
@@ -87,9 +90,7 @@ where
         })
     }
 
-    pub(crate) fn core(
-        future: impl Future<Output = Step<Result<Response<MemoBody<ResBody>>, S::Error>>> + Send + 'static,
-    ) -> Self {
+    pub(crate) fn core(future: impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send + 'static) -> Self {
         Self::new(FutureKind::Core {
             future: Box::pin(future),
         })
@@ -126,7 +127,7 @@ impl<S, ReqBody, ResBody> FutureKind<S, ReqBody, ResBody>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
 {
-    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Response<MemoBody<ResBody>>, S::Error>> {
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<ResBody, S::Error>> {
         match self.project() {
             // Polled again after it was ready, a future may do anything but harm.
             KindProj::Ready { response } => response

@@ -23,7 +23,7 @@ use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
 use super::credentials::Asker;
 use super::endless::Ends;
-use super::future::Step;
+use super::future::{Answer, Step};
 use super::policy::response::{Head, Sharing, at_head};
 use super::settings::Settings;
 use super::stored_response::{Form, StoredResponse};
@@ -80,8 +80,6 @@ impl Markers {
         removed
     }
 }
-
-type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
 impl<K: Send + Sync + 'static> Settings<K> {
     /// A marker was found in the store.

@@ -10,17 +10,14 @@ use http::{Request, Response};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::finder::{Depth, Found};
-use super::future::Step;
+use super::future::{Answer, Step};
 use super::policy::request::Narrow;
 use super::refusal::not_stored;
 use super::replay;
 use super::settings::Settings;
 use crate::key::Address;
-
-type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
 impl<K: Send + Sync + 'static> Settings<K> {

@@ -6,9 +6,8 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
-use super::future::{Direct, Step};
+use super::future::{Answer, Direct, Step};
 use super::grpc::{self, until};
 use super::key_extractor::KeyExtractor;
 use super::on_path;
@@ -17,8 +16,6 @@ use super::settings::Settings;
 use super::told_key::ToldKey;
 use crate::error::BoxError;
 use crate::key::Address;
-
-type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
 impl<K: Send + Sync + 'static> Settings<K> {

@@ -157,10 +157,10 @@ impl UriKey {
 
     /// The key of a request, to be gone on with.
     pub(super) fn builder<B>(&self, request: &Request<B>) -> Option<KeyBuilder> {
-        self.key(&RequestHead::of(request))
+        self.key(&TargetHead::of(request))
     }
 
-    fn key(&self, head: &RequestHead<'_>) -> Option<KeyBuilder> {
+    fn key(&self, head: &TargetHead<'_>) -> Option<KeyBuilder> {
         let fields = Fields::scan(head.headers);
         let path = &*match self.query.is_whole() {
             true => Cow::Borrowed(head.uri.path_and_query()?.as_str()),
@@ -197,7 +197,7 @@ impl UriKey {
         Some(key)
     }
 
-    fn overrides(&self, mut key: KeyBuilder, head: &RequestHead<'_>) -> KeyBuilder {
+    fn overrides(&self, mut key: KeyBuilder, head: &TargetHead<'_>) -> KeyBuilder {
         for name in overrides::sorted(head.headers) {
             if head.is_assumed && is_method_override(name.as_str().as_bytes()) {
                 continue;
@@ -218,13 +218,13 @@ impl<B: Send> KeyExtractor<B> for UriKey {
     }
 
     fn head_key(&self, request: &Request<B>) -> HeadKey {
-        self.key(&RequestHead::of(request))
+        self.key(&TargetHead::of(request))
             .map(KeyBuilder::build_with_shape)
             .into()
     }
 
     fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
-        let key = self.key(&RequestHead {
+        let key = self.key(&TargetHead {
             method: "GET",
             uri,
             headers,
@@ -239,7 +239,7 @@ impl<B: Send> KeyExtractor<B> for UriKey {
 }
 
 /// The parts of a request that do not depend on the type of its body.
-struct RequestHead<'a> {
+struct TargetHead<'a> {
     method: &'a str,
     uri: &'a Uri,
     headers: &'a HeaderMap,
@@ -247,7 +247,7 @@ struct RequestHead<'a> {
     is_assumed: bool,
 }
 
-impl<'a> RequestHead<'a> {
+impl<'a> TargetHead<'a> {
     fn of<B>(request: &'a Request<B>) -> Self {
         Self {
             method: request.method().as_str(),

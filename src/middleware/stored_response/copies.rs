@@ -15,17 +15,17 @@ use crate::key::Address;
 /// Below this, comparing and keeping account costs more than a copy.
 const LARGE: usize = 64 * 1024;
 
-type Table = Mutex<HashMap<Address, Weak<Held>>>;
+type HeldTable = Mutex<HashMap<Address, Weak<Held>>>;
 
 /// What is in use, by its address. A clone shares it.
 #[derive(Clone, Default)]
-pub(super) struct Copies(Arc<Table>);
+pub(super) struct Copies(Arc<HeldTable>);
 
 /// Bytes in use.
 struct Held {
     bytes: Bytes,
     address: Address,
-    table: Arc<Table>,
+    table: Arc<HeldTable>,
 }
 
 /// The owner of the bytes that are handed out.
@@ -75,7 +75,7 @@ impl fmt::Debug for Copies {
     }
 }
 
-fn lock(table: &Table) -> MutexGuard<'_, HashMap<Address, Weak<Held>>> {
+fn lock(table: &HeldTable) -> MutexGuard<'_, HashMap<Address, Weak<Held>>> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -32,7 +32,7 @@ pub struct StoredResponse {
     trailers: Option<Box<HeaderMap>>,
     meta: Meta,
     is_grpc: bool,
-    clock: OnceLock<Clock>,
+    clock: OnceLock<AgeClock>,
     aged: OnceLock<Box<Aged>>,
     /// The body, where it is still coming and `body` has nothing of it.
     underway: Option<Arc<Underway>>,
@@ -61,7 +61,7 @@ struct Aged {
 
 /// How old the response was at some moment. Counting from there saves a look at the calendar.
 #[derive(Clone, Copy)]
-struct Clock {
+struct AgeClock {
     age: Duration,
     at: Instant,
 }
@@ -97,7 +97,7 @@ impl StoredResponse {
     pub(crate) fn stored(self, at: Instant) -> Self {
         let age = self.meta.age;
         // Nobody has asked for the age yet.
-        let _ = self.clock.set(Clock { age, at });
+        let _ = self.clock.set(AgeClock { age, at });
         self
     }
 
@@ -218,7 +218,7 @@ impl StoredResponse {
 
     /// How old the response is (RFC 9111, section 4.2.3).
     pub(crate) fn age_at(&self, now: Instant) -> Duration {
-        let clock = self.clock.get_or_init(|| Clock {
+        let clock = self.clock.get_or_init(|| AgeClock {
             age: self.meta.age_now(),
             at: now,
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redis::{Cmd, Pipeline, Value as Reply};
 
 use super::backlog::Backlog;
-use super::cluster::{Cluster, Seat};
+use super::cluster::{Cluster, ClusterSeat};
 use super::commands::{Commands, Sending, Signals};
 use super::connection::{Connection, Size};
 use super::dial::Dialer;
@@ -184,7 +184,7 @@ pub struct RedisWatch {
 
 enum WatchSeat {
     Server(Arc<Subscriber>, WatcherId),
-    Cluster(#[expect(dead_code, reason = "held for its drop")] Seat),
+    Cluster(#[expect(dead_code, reason = "held for its drop")] ClusterSeat),
     Nowhere,
 }
 

@@ -14,8 +14,8 @@ use super::error;
 use crate::error::StoreError;
 use crate::store::Value;
 
-type Answer = Result<Option<Value>, Arc<StoreError>>;
-type Waiting = Vec<oneshot::Sender<Answer>>;
+type ReadAnswer = Result<Option<Value>, Arc<StoreError>>;
+type Waiting = Vec<oneshot::Sender<ReadAnswer>>;
 type Keys = HashMap<String, Key>;
 
 /// The reads of one key.
@@ -71,7 +71,7 @@ impl Reads {
     }
 
     /// Joins those who wait. Whether one more task has to read for them.
-    fn join(&self, key: &str, most: usize, one: oneshot::Sender<Answer>) -> bool {
+    fn join(&self, key: &str, most: usize, one: oneshot::Sender<ReadAnswer>) -> bool {
         let mut keys = lock(&self.0);
         if !keys.contains_key(key) {
             keys.insert(key.to_owned(), Key::default());

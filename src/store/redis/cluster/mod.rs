@@ -20,4 +20,4 @@ mod watches;
 
 pub(super) use self::router::Cluster;
 pub(super) use self::slot::hash_tag;
-pub(super) use self::watches::Seat;
+pub(super) use self::watches::ClusterSeat;

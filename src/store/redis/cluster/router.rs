@@ -12,7 +12,7 @@ use super::refresh::{self, Seeds};
 use super::slot::slot_of;
 use super::topology::Topology;
 use super::view::View;
-use super::watches::{Seat, Watches};
+use super::watches::{ClusterSeat, Watches};
 use crate::error::StoreError;
 use crate::key::Address;
 use crate::store::redis::commands::Signals;
@@ -150,7 +150,12 @@ impl Cluster {
         Ok(names)
     }
 
-    pub(in crate::store::redis) fn watch(&self, address: &Address, hash_tag: &str, mailbox: &Arc<Mailbox>) -> Seat {
+    pub(in crate::store::redis) fn watch(
+        &self,
+        address: &Address,
+        hash_tag: &str,
+        mailbox: &Arc<Mailbox>,
+    ) -> ClusterSeat {
         self.shared.watches.add(address, slot_of(hash_tag), mailbox)
     }
 

@@ -62,7 +62,7 @@ impl Watching {
 
 impl Watches {
     /// Starts to watch.
-    pub(super) fn add(self: &Arc<Self>, address: &Address, slot: u16, mailbox: &Arc<Mailbox>) -> Seat {
+    pub(super) fn add(self: &Arc<Self>, address: &Address, slot: u16, mailbox: &Arc<Mailbox>) -> ClusterSeat {
         let mut state = self.state();
         let mut watching = Watching {
             address: address.clone(),
@@ -71,7 +71,7 @@ impl Watches {
             at: None,
         };
         watching.settle(&state.topology);
-        Seat {
+        ClusterSeat {
             watches: Arc::clone(self),
             id: state.watching.insert(watching),
         }
@@ -92,12 +92,12 @@ impl Watches {
 }
 
 /// One who watches. Dropping it ends that.
-pub(in crate::store::redis) struct Seat {
+pub(in crate::store::redis) struct ClusterSeat {
     watches: Arc<Watches>,
     id: usize,
 }
 
-impl Drop for Seat {
+impl Drop for ClusterSeat {
     fn drop(&mut self) {
         let left = self.watches.state().watching.try_remove(self.id);
         if let Some(mut watching) = left {
