@@ -51,6 +51,8 @@ mod tasks;
 
 pub use self::computed::Computed;
 #[cfg(feature = "http")]
+pub(crate) use self::config::Config;
+#[cfg(feature = "http")]
 pub(crate) use self::currency::HeadLook;
 #[cfg(feature = "http")]
 pub(crate) use self::custody::{Presence, Present, Stop};

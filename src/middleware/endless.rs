@@ -28,16 +28,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::key::Address;
+use crate::memo::Config;
 
 /// How many times as long a body is given that is expected to end.
 const EXPECTED: u32 = 4;
 
-/// As far as every clock can count.
-const LONG: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
 /// How long a body is given that is expected to end.
 pub(super) fn longest(endless_after: Duration) -> Duration {
-    endless_after.saturating_mul(EXPECTED).min(LONG)
+    endless_after.saturating_mul(EXPECTED).min(Config::LONG)
 }
 
 /// Until when a body is waited for.
@@ -54,7 +52,7 @@ pub(crate) struct Horizon {
 impl Horizon {
     /// Of a body whose head came at that moment.
     pub(super) fn new(since: Instant, after: Duration, limit: u64) -> Self {
-        let after = after.min(LONG);
+        let after = after.min(Config::LONG);
         Self {
             since,
             after,
@@ -159,7 +157,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_time_is_too_long_or_too_short() {
-        for after in [Duration::MAX, LONG, Duration::from_secs(u64::MAX)] {
+        for after in [Duration::MAX, Config::LONG, Duration::from_secs(u64::MAX)] {
             let mut horizon = Horizon::new(Instant::now(), after, u64::MAX).expected();
             assert!(horizon.is_endless(0) && horizon.next.is_none());
             horizon.restart();

@@ -30,7 +30,7 @@ use super::stored_response::{Form, StoredResponse};
 use super::trial::Candidate;
 use crate::error::{BoxError, StoreError};
 use crate::key::Address;
-use crate::memo::Shared;
+use crate::memo::{Config, Shared};
 use crate::store::{Store, Value};
 use crate::task::{BoxFuture, spawn_if_any};
 
@@ -60,14 +60,12 @@ impl Markers {
     }
 
     pub(crate) fn put(&self, address: &Address, now: Instant, time: Duration) {
-        // As far as every clock can count.
-        const LONG: Duration = Duration::from_secs(365 * 24 * 60 * 60);
         let mut standing = self.standing();
         if standing.len() >= MOST {
             standing.retain(|_, end| now < *end);
         }
         if standing.len() < MOST || standing.contains_key(address) {
-            standing.insert(address.clone(), now + time.min(LONG));
+            standing.insert(address.clone(), now + time.min(Config::LONG));
         }
         self.len.store(standing.len(), Ordering::Relaxed);
     }

@@ -29,12 +29,10 @@ use super::replay;
 use super::settings::Settings;
 use super::stored_response::StoredResponse;
 use crate::key::Address;
+use crate::memo::Config;
 
 /// Bounds the memory: beyond, no pause begins.
 const MOST: usize = 4096;
-
-/// As far as every clock can count.
-const LONG: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The pauses of this process.
 #[derive(Debug, Default)]
@@ -71,7 +69,7 @@ impl Pauses {
     }
 
     fn begin(&self, address: &Address, now: Instant, time: Duration, failed: Failed) {
-        let until = now + time.min(LONG);
+        let until = now + time.min(Config::LONG);
         let mut standing = self.standing();
         if standing.len() >= MOST {
             standing.retain(|_, pause| now < pause.until);
