@@ -7,8 +7,8 @@ use crate::error::StoreErrorKind;
 pub(crate) enum Claim {
     /// Since this epoch of the store.
     Held(u64),
-    /// The store did not say in time. If the lock was taken after all it must not outlast the computation; nobody knows
-    /// when it was taken, so what is computed stays in this process.
+    /// The store did not say in time. If the lock was taken after all it must not outlast the computation. It is not
+    /// known when it was taken, so what is computed stays in this process.
     Unknown,
     /// The store cannot be asked: what is computed stays in this process.
     None,

@@ -5,7 +5,7 @@ use super::sync::{AtomicU64, Ordering};
 /// Counts callers and questions to the store in one order, which is all that their age is measured by.
 pub(crate) struct Clock(AtomicU64);
 
-/// When somebody came, or something was asked. No two are the same.
+/// When a caller came, or something was asked. No two are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
@@ -22,7 +22,7 @@ impl Clock {
     }
 
     pub(crate) fn tick(&self) -> Moment {
-        // Whoever reads the larger number did so later.
+        // The reader of the larger number did so later.
         Moment(self.0.fetch_add(1, Ordering::SeqCst))
     }
 }

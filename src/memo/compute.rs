@@ -34,7 +34,7 @@ where
     }
 }
 
-/// The same for a computation of which nobody else will have anything: a caller that leaves stops it.
+/// The same for a computation of which no other caller will have anything: a caller that leaves stops it.
 pub(crate) fn run_alone<V, E>(
     path: Path,
     computation: impl Future<Output = Result<V, Error<E>>> + Send + 'static,
@@ -68,7 +68,7 @@ async fn conclude<V, E>(task: JoinHandle<Result<V, Error<E>>>) -> Result<V, Erro
     }
 }
 
-/// Computes for nobody else.
+/// Computes for this caller alone.
 pub(crate) async fn compute_alone<V, F, Fut, E>(compute: F) -> Result<V, Error<E>>
 where
     F: FnOnce() -> Fut,
@@ -121,7 +121,7 @@ where
     Fut: Future<Output = Result<(), E>>,
     E: fmt::Display + Send + Sync + 'static,
 {
-    // The caller is one of those who wait.
+    // The caller is one of the waiters.
     let (_, stop) = lead.custody();
     let starting = async move {
         lead.listen().await;
@@ -137,7 +137,7 @@ where
     stop.or(starting).await;
 }
 
-/// Tells those who wait that the computation panicked.
+/// Tells the waiters that the computation panicked.
 struct FailOnPanic<V>(Option<Lead<V>>);
 
 impl<V> Drop for FailOnPanic<V> {

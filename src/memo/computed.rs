@@ -34,7 +34,7 @@ impl<V> Computed<V> {
         }
     }
 
-    /// How long the value may be kept. With zero it is not stored, and only those who wait at that moment get it.
+    /// How long the value may be kept. With zero it is not stored, and only the waiters of that moment get it.
     /// Defaults to what [`MemoLock::ttl`](crate::MemoLock::ttl) says.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);

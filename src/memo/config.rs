@@ -55,7 +55,7 @@ impl Config {
     pub(crate) fn jitter(&self) -> Duration {
         let most = (self.lease / 20).min(Duration::from_millis(100));
         let mut random = [0; 4];
-        // Without a random source everybody is equally late.
+        // Without a random source all processes are equally late.
         let _ = getrandom::fill(&mut random);
         most.mul_f64(f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX))
     }

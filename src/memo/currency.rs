@@ -25,7 +25,7 @@ pub(crate) enum HeadLook<V> {
 }
 
 impl<C: Codec> Shared<C> {
-    /// The generation that everything here is in, if anybody may want to know.
+    /// The generation that everything here is in, if a caller may want to know.
     pub(crate) async fn generation(&self, address: &Address, config: &Config) -> Option<Generation> {
         if !config.tags && !self.stamps_all() {
             return None;
@@ -41,7 +41,7 @@ impl<C: Codec> Shared<C> {
         }
     }
 
-    /// The same lead, with the generation in which the computation starts if that may matter. Whoever began to wait may
+    /// The same lead, with the generation in which the computation starts if that may matter. A waiter may
     /// have had no use for it.
     pub(crate) async fn started(&self, mut lead: Lead<C::Value>, address: &Address, config: &Config) -> Lead<C::Value> {
         if lead.start.is_none() {
@@ -151,8 +151,8 @@ impl<C: Codec> Shared<C> {
         self.detached_unless(invalidated)
     }
 
-    /// A store that did not take an invalidation may not tell either which computations it concerns, so nobody who comes from
-    /// here on joins one from before.
+    /// A store that did not take an invalidation may not tell either which computations it concerns, so no caller from
+    /// here on joins an earlier one.
     fn detached_unless(&self, invalidated: Result<(), StoreError>) -> Result<(), StoreError> {
         if invalidated.is_err() {
             self.table.detach_all();

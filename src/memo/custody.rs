@@ -54,7 +54,7 @@ impl Presence {
         Present(Arc::clone(self))
     }
 
-    /// Whether all have left what they still wanted. Who asks is woken once that may have changed.
+    /// Whether all have left what they still wanted. The asking task is woken once that may have changed.
     fn is_deserted(&self, cx: &mut Context<'_>) -> bool {
         let mut audience = self.audience();
         let before = audience.keeper.replace(cx.waker().clone());
@@ -135,7 +135,7 @@ impl Stop {
                 None => false,
             };
             if !told {
-                // Nobody is left who could say so.
+                // The sender is gone, or there is none: no stop will be told.
                 pending::<()>().await;
             }
         };

@@ -1,4 +1,4 @@
-//! One flight: everybody in this process who waits for the same thing.
+//! One flight: all callers in this process that wait for the same thing.
 //!
 //! A flight has one *keeper*, the task that looks for an outcome or a lease (`keeper.rs`), and any number of
 //! *waiters*. Its life:
@@ -6,7 +6,7 @@
 //! ```text
 //!  Seeking --offer--> Offered --a waiter takes it--> Led --land--> Landed
 //!   ^ |                  |                            |
-//!   | +--- everybody left: Closed                     |
+//!   | +--- all left: Closed                           |
 //!   +---------------------resume----------------------+
 //! ```
 //!
@@ -14,20 +14,20 @@
 //! compute: its own request, or closure. A waiter that leaves while it is offered wakes the next; when the last one
 //! leaves the lead is dropped, which its other end notices.
 //!
-//! Who led may find that the value is made elsewhere: then the flight is resumed, and everybody waits again, the one who
+//! Who led may find that the value is made elsewhere: then the flight is resumed, and all wait again, the one who
 //! led as well if it has joined once more before. One that could not lead again *stands by*: it waits as all others do,
 //! but nothing is offered to it.
 //!
 //! A flight lands with what was true at some moment. Waiters who came after that are *late*: all they learn is that
 //! the flight is over.
 //!
-//! A waiter *follows* while somebody else works for it, here or elsewhere. Until the store has said so it may yet lead.
+//! A waiter *follows* while another works for it, here or elsewhere. Until the store has said so it may yet lead.
 //!
-//! While one of them leads, an outcome may be handed out already: to those who came before some moment, who leave the
+//! While one of them leads, an outcome may be handed out: to waiters that came before some moment, who leave the
 //! flight with it. The others wait on.
 //!
 //! All transitions are synchronous and happen under one lock; wakers are woken and foreign values dropped outside it.
-//! `tests/loom.rs` explores the interleavings: no lost wake-up, no second leader, no leak when everybody leaves.
+//! `tests/loom.rs` explores the interleavings: no lost wake-up, no second leader, no leak when all waiters leave.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -60,7 +60,7 @@ struct State<L, O> {
     curious: Option<Waker>,
     /// The keeper, if it wants to hear of one who could lead.
     scout: Option<Waker>,
-    /// Of those who can be woken, the one who came first, while the lead is on offer to that one.
+    /// The first of the waiters that can be woken, while the lead is on offer to that one.
     eldest: Option<usize>,
     /// The keeper, if it wants to hear of the first who waits, and of the last who leaves.
     guardian: Option<Waker>,
@@ -174,7 +174,7 @@ impl<L, O> Flight<L, O> {
         self.state().waiters.len()
     }
 
-    /// Whether as many wait as may. Those who stand by are none of them.
+    /// Whether as many wait as may. Waiters that stand by do not count.
     pub(crate) fn is_full(&self, most: usize) -> bool {
         let state = self.state();
         let is_over = matches!(state.phase, Phase::Landed(..) | Phase::Closed);
@@ -202,7 +202,7 @@ impl<L, O> Flight<L, O> {
         })
     }
 
-    /// Whether nobody waits. Who asks is woken once that may have changed.
+    /// Whether no waiter is left. The asking task is woken once that may have changed.
     pub(crate) fn is_deserted(&self, cx: &mut Context<'_>) -> bool {
         let mut state = self.state();
         let before = state.guardian.replace(cx.waker().clone());
@@ -212,7 +212,7 @@ impl<L, O> Flight<L, O> {
         is_deserted
     }
 
-    /// Offers the lead to the waiters; gives it back where nobody could take it, and closes the flight where there are none.
+    /// Offers the lead to the waiters; gives it back if none could take it, and closes the flight where there are none.
     pub(crate) fn offer(&self, lead: L) -> Result<(), L> {
         let mut state = self.state();
         if state.waiters.is_empty() {
@@ -239,7 +239,7 @@ impl<L, O> Flight<L, O> {
         }
     }
 
-    /// Nobody leads any more, and all who wait go on waiting.
+    /// No waiter leads any more, and all waiters go on waiting.
     pub(crate) fn resume(&self) {
         let mut state = self.state();
         if matches!(state.phase, Phase::Led(_)) {
@@ -256,7 +256,7 @@ impl<L, O> Flight<L, O> {
         self.state().work.unknown = true;
     }
 
-    /// Somebody else works, says the store.
+    /// The store says that another holder works.
     pub(crate) fn follow(&self) {
         let due = self.state().follow();
         due.into_iter().for_each(Waker::wake);
@@ -285,7 +285,7 @@ impl<L, O> Flight<L, O> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Ready, once somebody waits who came too late for what was handed out last.
+    /// Ready, once a waiter is there that came too late for what was handed out last.
     #[cfg(feature = "http")]
     pub(crate) fn poll_unserved(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
@@ -315,7 +315,7 @@ impl<L, O> Flight<L, O> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Ready, once nobody waits while no lead is taken or offered: the flight is closed then.
+    /// Ready, once no waiter is left while no lead is taken or offered: the flight is closed then.
     pub(crate) fn poll_deserted(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
         match state.phase {
@@ -333,12 +333,12 @@ impl<L, O> Flight<L, O> {
         }
     }
 
-    /// Whether somebody waits who could lead.
+    /// Whether there is a waiter that could lead.
     pub(crate) fn has_candidate(&self) -> bool {
         !self.state().nobody_could_lead()
     }
 
-    /// Ready, if somebody waits who could lead.
+    /// Ready, if there is a waiter that could lead.
     pub(crate) fn poll_candidate(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
         if !state.nobody_could_lead() {
@@ -355,7 +355,7 @@ impl<L, O> Flight<L, O> {
         self.state().newest > since
     }
 
-    /// Ready, once somebody has joined who arrived after `since`.
+    /// Ready, once a waiter has joined that arrived after `since`.
     pub(crate) fn poll_joined(&self, since: Moment, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
         if state.newest > since {
@@ -373,7 +373,7 @@ impl<L, O> State<L, O> {
         self.waiters.len() == self.standing_by
     }
 
-    /// The one who is to take the lead: whoever came first has waited for what came to nothing before, if anybody has.
+    /// The one who is to take the lead: the first to come has waited for what came to nothing before, if any has.
     fn next_waker(&mut self) -> Option<Waker> {
         let seats = self.waiters.iter();
         let seats = seats.filter(|(_, seat)| !seat.stands_by && seat.waker.is_some());
@@ -388,7 +388,7 @@ impl<L, O> State<L, O> {
         !seat.stands_by && eldest.is_none_or(|eldest| eldest.stands_by || seat.arrived < eldest.arrived)
     }
 
-    /// It is the work of others from here on, or still. Returns those who wanted to know.
+    /// It is the work of others from here on, or still. Returns the wakers of the waiters that wanted to know.
     fn follow(&mut self) -> Vec<Waker> {
         self.work.others.get_or_insert_with(Instant::now);
         self.work.unknown = false;
@@ -410,7 +410,7 @@ impl<L, O> State<L, O> {
             .collect()
     }
 
-    /// Takes the offer back where nobody is left who could take it.
+    /// Takes the offer back where no waiter is left to take it.
     fn withdraw(&mut self) -> Option<Phase<L, O>> {
         if !matches!(self.phase, Phase::Offered(_)) || !self.nobody_could_lead() {
             return None;
@@ -423,7 +423,7 @@ impl<L, O> State<L, O> {
         Some(std::mem::replace(&mut self.phase, phase))
     }
 
-    /// Frees a seat. Whoever is to hear of that has to be woken.
+    /// Frees a seat. The caller wakes the waker that is returned, if any.
     fn leave(&mut self, id: usize) -> (Seat, Option<Waker>) {
         let seat = self.waiters.remove(id);
         self.standing_by -= usize::from(seat.stands_by);
@@ -438,7 +438,7 @@ fn wake(waker: Option<Waker>) {
     }
 }
 
-/// One of those who wait. Dropping it leaves the flight.
+/// One of the waiters. Dropping it leaves the flight.
 pub(crate) struct Waiter<L, O> {
     flight: Arc<Flight<L, O>>,
     /// `None` once the turn has come.

@@ -6,8 +6,8 @@
 //! the holder gives up, and a little after the lease's end. One keeper a flight means one wait a process; `SET NX`
 //! means one winner a cluster.
 //!
-//! A verdict may be that the value is made elsewhere. The keeper then holds the lock until somebody resolves the promise or
-//! the lease ends (`promise.rs`), and starts over: it asks, and offers the lead once more, to whoever waits by then.
+//! A verdict may be that the value is made elsewhere. The keeper then holds the lock until the promise is resolved or
+//! the lease ends (`promise.rs`), and starts over: it asks, and offers the lead once more, to the waiters of that time.
 //!
 //! A task of its own makes all of this independent of any caller: a caller that is dropped in the middle of an
 //! `acquire` leaves no lock behind.
@@ -68,7 +68,7 @@ pub(crate) struct Keeper<C: Codec> {
 
 /// What the store has for this flight.
 enum Sought<V> {
-    /// For those who came before that moment.
+    /// For waiters that came before that moment.
     Landed(Outcome<V>, Moment),
     Lead(Granted),
 }
@@ -140,7 +140,7 @@ impl<C: Codec> Keeper<C> {
             let claim = match ended {
                 LeadEnd::Deferred(claim) => claim,
                 LeadEnd::Declined => continue,
-                // They stay together: those who are slow to join again would miss what the next attempt gives.
+                // They stay together: waiters that are slow to join again would miss what the next attempt gives.
                 LeadEnd::Vain(past) if past.may_go_on() && self.flight.has_candidate() => {
                     (search.past, search.witnesses) = (past, self.shared.clock.tick());
                     self.flight.resume();
@@ -170,8 +170,8 @@ impl<C: Codec> Keeper<C> {
         renewed
     }
 
-    /// The lease does not vouch for the result to those who came since it was last confirmed: they start anew at once, and
-    /// so does whoever comes from here on.
+    /// The lease does not vouch for the result to waiters since it was last confirmed: they start anew at once, and
+    /// so does every later caller.
     fn part_from_newcomers(&self) {
         self.shared.table.remove(&self.address, &self.flight);
         self.flight.dismiss(self.tenure.last());
@@ -195,7 +195,7 @@ impl<C: Codec> Keeper<C> {
 }
 
 impl<C: Codec> Keeper<C> {
-    /// Gives back the lock that there may be, where the keeper itself cannot: a codec or a store of somebody else's has
+    /// Gives back the lock that there may be, where the keeper itself cannot: a codec or a store has
     /// panicked.
     fn give_back_later(&self) {
         let (store, address, token) = (self.shared.store.clone(), self.address.clone(), self.token);
@@ -211,12 +211,12 @@ struct Landing<'a, C: Codec> {
 }
 
 impl<C: Codec> Landing<'_, C> {
-    /// Hands `outcome` to everybody; later calls change nothing.
+    /// Hands `outcome` to all waiters; later calls change nothing.
     fn land(&self, outcome: Outcome<C::Value>) {
         self.land_before(Moment::END, outcome);
     }
 
-    /// Hands `outcome` to those who came before that moment; the others have to ask again.
+    /// Hands `outcome` to waiters that came before that moment; the others have to ask again.
     fn land_before(&self, before: Moment, outcome: Outcome<C::Value>) {
         let Keeper {
             shared,
@@ -224,7 +224,7 @@ impl<C: Codec> Landing<'_, C> {
             flight,
             ..
         } = self.keeper;
-        // Out of the table first: whoever comes from here on is not one of those who waited.
+        // Out of the table first: a caller that comes from here on is not one of the earlier waiters.
         shared.table.remove(address, flight);
         flight.land(Arc::new(outcome), before);
     }

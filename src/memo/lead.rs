@@ -20,7 +20,7 @@ use crate::key::Label;
 /// How long a computation waits until nothing that is published can be missed. What is stored meanwhile is found anyway.
 const DEAF: Duration = Duration::from_secs(1);
 
-/// Held by whoever computes. Dropping it without a verdict gives the computation up, and one of those who wait takes
+/// Held by the leader. Dropping it without a verdict gives the computation up, and one of the waiters takes
 /// over.
 #[derive(Debug)]
 pub(crate) struct Lead<V> {
@@ -58,7 +58,7 @@ pub(crate) struct Led<V> {
     pub(crate) manner: oneshot::Receiver<Manner>,
     /// Dropped once the flight has landed.
     pub(crate) settled: oneshot::Sender<()>,
-    /// Who needs the computation besides those who wait.
+    /// Who needs the computation besides the waiters.
     pub(crate) presence: Arc<Presence>,
     pub(crate) stopper: Stopper,
 }
@@ -67,12 +67,12 @@ pub(crate) struct Led<V> {
 #[derive(Debug)]
 pub(crate) struct Expected<V> {
     pub(crate) verdict: oneshot::Receiver<Verdict<V>>,
-    /// What those who wait may have before the verdict.
+    /// What the waiters may have before the verdict.
     #[cfg(feature = "http")]
     pub(crate) preview: Option<Box<Preview<V>>>,
 }
 
-/// Resolves once the verdict has reached the store and everybody who waits.
+/// Resolves once the verdict has reached the store and all waiters.
 pub(crate) struct Settled(oneshot::Receiver<()>);
 
 impl Settled {
@@ -120,7 +120,7 @@ impl<V> Lead<V> {
         (self.client.take(), self.stop.take())
     }
 
-    /// Nobody waits for the computation, and it is to go on all the same.
+    /// No caller waits for the computation, and it is to go on all the same.
     #[cfg(feature = "http")]
     pub(crate) fn in_background(&mut self) {
         if let Some(client) = self.client.take() {
@@ -138,7 +138,7 @@ impl<V> Lead<V> {
         lease.begun().await
     }
 
-    /// Returns once a value that others publish from here on reaches those who wait. For a computation that has the value
+    /// Returns once a value that others publish from here on reaches the waiters. For a computation that has the value
     /// made elsewhere: to be called before it does so, or a value that is published and not stored may be missed.
     pub(crate) async fn listen(&mut self) {
         if let Some(manner) = self.manner.take() {
@@ -148,14 +148,14 @@ impl<V> Lead<V> {
         }
     }
 
-    /// The value is being made elsewhere, and somebody is going to resolve it. All who wait go on waiting, in this process
+    /// The value is being made elsewhere, and is yet to be resolved. All waiters go on waiting, in this process
     /// and every other. Who led is one of them again only if it has joined them before: see
     /// [`step_down`](super::shared::Shared::step_down).
     pub(crate) fn defer(self) -> Settled {
         self.say(Verdict::Defer)
     }
 
-    /// Lets those who wait have `value` before the verdict, as soon as it is known that nothing was invalidated before they
+    /// Lets waiters have `value` before the verdict, as soon as it is known that nothing was invalidated before they
     /// came; `labels` are those that the verdict will have.
     #[cfg(feature = "http")]
     pub(crate) fn preview(self, value: V, labels: Vec<Label>) -> Self {
@@ -199,7 +199,7 @@ impl<V> Lead<V> {
         self.say(Verdict::Withdraw)
     }
 
-    /// The result belongs to the one who leads. Of those who wait, one tries next.
+    /// The result belongs to the one who leads. One of the waiters tries next.
     #[cfg(feature = "http")]
     pub(crate) fn decline(self, failed: bool) -> Settled {
         self.say(Verdict::Decline { failed })

@@ -11,7 +11,7 @@ use crate::error::StoreError;
 /// [`get_or_compute_renewable`](crate::MemoLock::get_or_compute_renewable).
 ///
 /// Only the computation extends the lease. Where there is no lease that could end, because the store could not be asked
-/// for one or was asked to take it back, the result goes to those who wait in this process, however long it takes:
+/// for one or was asked to take it back, the result goes to the waiters in this process, however long it takes:
 /// [`extend`](Self::extend) does nothing then, and [`remaining`](Self::remaining) is [`Duration::MAX`].
 #[derive(Debug, Clone)]
 pub struct Lease {
@@ -71,7 +71,7 @@ impl Lease {
     /// The same, once its end is known.
     pub(crate) async fn begun(mut self) -> Self {
         if let Some(hand) = &mut self.hand {
-            // A keeper that is gone has lost the lease, which is told to whoever extends it.
+            // A keeper that is gone has lost the lease, which is told to the caller that extends it.
             let _ = hand.end.wait_for(|end| !matches!(end, End::Unknown)).await;
         }
         self
@@ -79,7 +79,7 @@ impl Lease {
 
     /// Makes the lease last at least `by` from now. It is never made shorter.
     ///
-    /// `Ok` says that there is somebody who waits for the result.
+    /// `Ok` says that there is a waiter for the result.
     ///
     /// # Errors
     ///

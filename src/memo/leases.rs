@@ -5,7 +5,7 @@ use tokio::sync::watch;
 pub(crate) struct Leases(watch::Sender<LeaseCount>);
 
 struct LeaseCount {
-    /// Whether the process is about to stop: nothing is begun that nobody waits for.
+    /// Whether the process is about to stop: nothing is begun that no caller waits for.
     leaving: bool,
     closed: bool,
     held: usize,
@@ -32,13 +32,13 @@ impl Leases {
         self.0.borrow().leaving
     }
 
-    /// Lets nobody take another one, and says how many are held.
+    /// Lets no further lease be taken, and says how many are held.
     pub(crate) fn close(&self) -> usize {
         self.0.send_modify(|state| (state.leaving, state.closed) = (true, true));
         self.0.borrow().held
     }
 
-    /// Lets nobody take another one from the first moment on at which none is held.
+    /// Lets no further lease be taken from the first moment on at which none is held.
     pub(crate) async fn close_when_idle(&self) {
         let mut states = self.0.subscribe();
         loop {
@@ -60,9 +60,9 @@ impl Leases {
         self.0.borrow().closed
     }
 
-    /// Resolves once nobody may take another one.
+    /// Resolves once no further lease may be taken.
     pub(crate) async fn closed(&self) {
-        // The sender is here as long as anybody can wait.
+        // The sender is here as long as a caller can wait.
         let _ = self.0.subscribe().wait_for(|state| state.closed).await;
     }
 

@@ -91,7 +91,7 @@ impl Limits {
         at_limit: AtLimit::Bypass,
     };
 
-    /// None, for somebody who is there already.
+    /// None, for a caller that is there already.
     pub(crate) const NONE: Self = Self {
         waiters: usize::MAX,
         in_flight: usize::MAX,

@@ -120,7 +120,7 @@ impl<C: Codec> MemoLock<C> {
             let Some(line) = &self.line else {
                 return Obtained::Limited(limit);
             };
-            // Boxed, or all who wait would keep room for it.
+            // Boxed, or all waiters would keep room for it.
             let waiting = Box::pin(shared.stand_in_line(line, address, config, limit, &has_room));
             match patience.bound(waiting).await.flatten() {
                 Some(Left::Turn(turn)) => return Obtained::Turn(turn),
@@ -171,7 +171,7 @@ impl<C: Codec> Shared<C> {
         Some(found.map_or(Left::Turn(turn), Left::Found))
     }
 
-    /// Waits beside those who wait already, for the outcome and never for the lead.
+    /// Waits beside the other waiters, for the outcome and never for the lead.
     async fn beside(&self, address: &Address) -> Left<C::Value> {
         let Some(flight) = self.table.get(address) else {
             return Left::Room;

@@ -1,13 +1,13 @@
 //! Look-ups of one process, collapsed where there are many: per address one is under way and one more is about to be.
 //!
 //! A thousand hits on one large response would otherwise read it a thousand times over one connection, each waiting
-//! behind the others until the store's timeout. Whoever comes while a look-up is under way waits for the *next* one,
-//! never for that one: it was sent before they came, so what it finds may be older than an invalidation that they
-//! know of.
+//! behind the others until the store's timeout. A caller that comes during a look-up waits for the *next* one,
+//! never for that one: it was sent before the caller came, so what it finds may be older than an invalidation that
+//! the caller knows of.
 //!
 //! As long as there are few, they cost less than keeping account of them.
 //!
-//! The look-up runs in the future of one of those who want it. One that is dropped, or that nobody polls, costs the
+//! The look-up runs in the future of one of its callers. One that is dropped, or that no task polls, costs the
 //! others [`PATIENCE`] at most; then they look for themselves.
 
 use std::collections::HashMap;
@@ -26,12 +26,12 @@ use crate::key::Address;
 /// So many at once run each for itself.
 const FEW: usize = 64;
 
-/// How long somebody waits for a look-up of somebody else.
+/// How long a caller waits for the look-up of another caller.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 type Batch<V> = Flight<Baton<V>, Arc<LookedUp<V>>>;
 
-/// Everybody who waits for the next look-up, by address of the one under way. `None`: nobody yet.
+/// All callers that wait for the next look-up, by address of the one under way. `None`: no caller yet.
 type RunningLookups<V> = HashMap<Address, Option<Arc<Batch<V>>>>;
 
 /// What a look-up has found.
@@ -116,7 +116,7 @@ fn lock<V>(running: &Mutex<RunningLookups<V>>) -> MutexGuard<'_, RunningLookups<
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A place among those who wait for the next look-up; `None` where there is none under way, and so nothing to wait for.
+/// A place among the waiters for the next look-up; `None` where there is none under way, and so nothing to wait for.
 fn enter<V>(lookups: &Mutex<RunningLookups<V>>, address: &Address) -> Option<Waiter<Baton<V>, Arc<LookedUp<V>>>> {
     let mut running = lock(lookups);
     let mut slot = match running.entry(address.clone()) {
@@ -134,7 +134,7 @@ fn enter<V>(lookups: &Mutex<RunningLookups<V>>, address: &Address) -> Option<Wai
     Some(waiter)
 }
 
-/// Ends a look-up: those who came meanwhile have theirs.
+/// Ends a look-up: waiters that came meanwhile have theirs.
 fn leave<V>(lookups: &Arc<Mutex<RunningLookups<V>>>, address: &Address) {
     let mut running = lock(lookups);
     let Some(next) = running.get_mut(address).map(Option::take) else {

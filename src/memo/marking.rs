@@ -18,7 +18,7 @@ pub(crate) enum Marking {
     Plain,
     /// A stamp, and the moment before which those came who may have the result whatever has been invalidated since.
     Stamped(Stamp, Moment),
-    /// It should have a stamp, but nobody knows in which generation it was begun.
+    /// It should have a stamp, but it is not known in which generation it was begun.
     Unknown,
 }
 

@@ -139,7 +139,7 @@ impl<C: Codec> MemoLock<C> {
     }
 
     /// Like [`MemoLock::get_or_compute`], for a computation that says how long its value may be kept. With a ttl of
-    /// zero nothing is stored: only those who wait at that moment get the value.
+    /// zero nothing is stored: only the waiters at that moment get the value.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl<C: Codec> MemoLock<C> {
     ///
     /// A hit of a value with tags asks the store once more, whether the tags are still current. A value whose tags
     /// cannot be kept, because the store does not answer or [keeps no generations](Store::generation), is not stored;
-    /// only those who wait in this process get it.
+    /// only the waiters in this process get it.
     ///
     /// # Errors
     ///

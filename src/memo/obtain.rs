@@ -27,7 +27,7 @@ const MAX_ROUNDS: u32 = 3;
 /// What a caller comes to.
 #[derive(Debug)]
 pub(crate) enum Obtained<V> {
-    /// Somebody else computed the value while this caller waited.
+    /// Another caller or process computed the value while this caller waited.
     Followed(V),
     /// This caller computes.
     Lead(Lead<V>),
@@ -52,7 +52,7 @@ pub(crate) enum Obtained<V> {
 pub(crate) enum Role {
     /// Lead, if it comes to that.
     Candidate,
-    /// Wait, whoever leads.
+    /// Wait, and never lead.
     #[cfg(feature = "http")]
     StandBy,
 }
@@ -84,7 +84,7 @@ impl<C: Codec> Shared<C> {
         self.lookup(address).await
     }
 
-    /// Joins those who wait for a value that was not there, or leads them.
+    /// Joins the waiters for a value that was not there, or leads them.
     ///
     /// Apart from [`look_up`](Self::look_up), because its future is many times as large and a hit does not need it.
     pub(crate) fn obtain<'a>(
@@ -97,10 +97,10 @@ impl<C: Codec> Shared<C> {
         (self.tasks.wait)(self, address, config, patience, arrived, Role::Candidate, None)
     }
 
-    /// Has whoever leads become one of those who wait again, for a value that is being made elsewhere: as what `role` says.
+    /// Makes the leader one of the waiters again, for a value that is being made elsewhere: as what `role` says.
     ///
     /// `then` gets the lead once its flight cannot be deserted, to say [`defer`](Lead::defer), or whatever else becomes of
-    /// it, then or later. It must not block. What is obtained may be another lead: nobody has resolved the promise, and it
+    /// it, then or later. It must not block. What is obtained may be another lead: the promise was not resolved, and it
     /// is to be tried once more.
     pub(crate) fn step_down<'a>(
         self: &'a Arc<Self>,
@@ -169,7 +169,7 @@ impl<C: Codec> Shared<C> {
                 // Happens once: the next flight starts later than this caller came.
                 Waited::Late => {
                     let look = || self.ask(address);
-                    // Boxed, or all who wait would keep room for it.
+                    // Boxed, or all waiters would keep room for it.
                     let found = Box::pin(self.lookups.collapse(address, look)).await;
                     if let Some(value) = found.filter(|value| self.codec.is_fresh(value)) {
                         self.counters.followed.add();
@@ -196,7 +196,7 @@ impl<C: Codec> Shared<C> {
 
     /// Removes the value, and what is computed of it at this moment.
     pub(crate) async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
-        // Whoever comes from here on must not join a computation from before.
+        // A caller that comes from here on must not join a computation from before.
         self.table.detach(address);
         let result = self.store.invalidate(address).await;
         self.table.detach(address);
@@ -235,7 +235,7 @@ impl<C: Codec> Shared<C> {
         let Joined { waiter, started } = self.table.join(address, arrived, &config.limits)?;
         if let Some(flight) = started {
             let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, past);
-            // In no span: it may outlast whoever has begun it.
+            // In no span: it may outlast the caller that began it.
             spawn((self.tasks.run)(keeper));
         }
         Ok(waiter)

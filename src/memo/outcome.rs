@@ -11,12 +11,12 @@ use crate::key::Label;
 /// What the one who computed says of the result.
 #[derive(Debug)]
 pub(crate) enum Verdict<V> {
-    /// Keep the value for this long and give it to everybody.
+    /// Keep the value for this long and give it to all waiters.
     Store(V, std::time::Duration, Option<Start>, Vec<Label>),
-    /// None yet: those who wait may have this before it.
+    /// None yet: the waiters may have this before it.
     #[cfg(feature = "http")]
     Preview(Preview<V>, oneshot::Receiver<Self>),
-    /// Give the value to those who wait at this moment, and keep it for nobody.
+    /// Give the value to the waiters at this moment, and do not store it.
     Share(V, Option<Start>, Vec<Label>),
     /// There is a result, but not one to share. With a marker, and for how long it stands, if that is to be remembered.
     #[cfg(feature = "http")]
@@ -26,20 +26,20 @@ pub(crate) enum Verdict<V> {
     /// The computation failed, and whatever stale value is stored may stand in for the result.
     #[cfg(feature = "http")]
     Stale,
-    /// There is a result, which says nothing about what others would get: one of those who wait takes over.
+    /// There is a result, which says nothing about what others would get: one of the waiters takes over.
     #[cfg(feature = "http")]
     Withdraw,
-    /// There is a result that belongs to its own caller: one of those who wait tries next. Whether it is a failure.
+    /// There is a result that belongs to its own caller: one of the waiters tries next. Whether it is a failure.
     #[cfg(feature = "http")]
     Decline { failed: bool },
     /// The computation failed.
     Fail(Failure),
-    /// The value is being made elsewhere: those who wait go on waiting for it.
+    /// The value is being made elsewhere: the waiters go on waiting for it.
     Defer,
 }
 
-/// What stands for a value that is still being computed: whoever has it sees the value grow, and how it ends. Nobody
-/// stores it.
+/// What stands for a value that is still being computed: its holder sees the value grow, and how it ends. No store
+/// keeps it.
 #[cfg(feature = "http")]
 #[derive(Debug)]
 pub(crate) struct Preview<V> {
@@ -50,12 +50,12 @@ pub(crate) struct Preview<V> {
     pub(crate) labels: Vec<Label>,
 }
 
-/// What those who wait are told.
+/// What the waiters are told.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome<V> {
     /// The value.
     Ready(V),
-    /// Everybody goes their own way, in parallel.
+    /// Every waiter goes its own way, in parallel.
     Pass,
     /// There was no room for a result that others could have.
     Limited(Limit),
@@ -63,13 +63,13 @@ pub(crate) enum Outcome<V> {
     Failed(Failure),
     /// The computation failed, and a stale value may stand in for the result.
     Stale,
-    /// The computation was given up, or its lease was lost to an invalidation or to another leader: whoever waited
-    /// starts again, and one of them takes over. With what is known of the attempts in a row that came to nothing, if this
+    /// The computation was given up, or its lease was lost to an invalidation or to another leader: the waiters start
+    /// again, and one of them takes over. With what is known of the attempts in a row that came to nothing, if this
     /// was one of them.
     Again(Option<Past>),
 }
 
-/// The attempts in a row that gave nothing to those who wait.
+/// The attempts in a row that gave nothing to the waiters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Past {
     pub(crate) attempts: u32,

@@ -1,7 +1,7 @@
 //! [`Patience`]: how long a caller waits for the work of others.
 //!
 //! The time that the store takes to say whose turn it is does not count, and neither does the caller's own work: a caller
-//! that is to lead leads, however short its wait timeout. So the clock starts once the store has said that somebody else
+//! that is to lead leads, however short its wait timeout. So the clock starts once the store has said that another
 //! computes, or once another caller of this process has taken the lead, and it is looked at then only.
 
 use std::future::poll_fn;

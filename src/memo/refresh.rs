@@ -1,4 +1,4 @@
-//! Computing anew what goes on answering meanwhile: nobody waits, and one in the cluster does it.
+//! Computing anew what goes on answering meanwhile: no caller waits, and one process in the cluster does it.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::key::Address;
 use crate::task::spawn;
 
 impl<C: Codec> Shared<C> {
-    /// Has `seen`, which is stored at `address`, computed anew, unless somebody in the cluster does so already.
+    /// Has `seen`, which is stored at `address`, computed anew, unless a process in the cluster does so already.
     ///
     /// `is_same` tells `seen` from what others may have put in its place meanwhile, and so does `version` in this process. What `start`
     /// returns, if one begins, gets the lead, and must not
@@ -37,7 +37,7 @@ impl<C: Codec> Shared<C> {
             return;
         }
         let start = start();
-        // Not in the table: whoever has to wait for the value waits for the lock.
+        // Not in the table: a caller that has to wait for the value waits for the lock.
         let (flight, waiter) = Flight::start(Moment::START);
         let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
         let running = RefreshTask {

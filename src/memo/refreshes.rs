@@ -42,11 +42,11 @@ impl Refreshes {
 
     /// Resolves once none is under way.
     pub(crate) async fn idle(&self) {
-        // The sender is here as long as anybody can wait.
+        // The sender is here as long as a caller can wait.
         let _ = self.running.subscribe().wait_for(|running| *running == 0).await;
     }
 
-    /// Whether to begin one, of the value that `version` tells from others. Whoever is told so says when it is over, with
+    /// Whether to begin one, of the value that `version` identifies. If so, the caller says when it is over, with
     /// [`end`](Self::end).
     pub(crate) fn begin(&self, address: &Address, version: u64, now: Instant) -> bool {
         let mut entries = self.entries();

@@ -37,7 +37,7 @@ pub(crate) struct Shared<C: Codec> {
     pub(crate) lookups: Lookups<C::Value>,
     #[cfg(feature = "http")]
     pub(crate) refreshes: Refreshes,
-    /// Those who lead alone.
+    /// Callers that lead alone.
     #[cfg(feature = "http")]
     pub(crate) solos: Refreshes,
     pub(crate) leases: Leases,
@@ -51,7 +51,7 @@ pub(crate) struct Shared<C: Codec> {
     warnings: Warnings,
 }
 
-/// What the operator is told now and then; each single event is there for whoever debugs.
+/// What the operator is told now and then; each single event is there for debugging.
 #[derive(Default)]
 struct Warnings {
     rejected: Throttle,

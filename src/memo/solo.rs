@@ -1,4 +1,4 @@
-//! Leading alone: for whoever computes rather than wait, but may have a result for others.
+//! Leading alone: for a caller that computes rather than wait, but may have a result for others.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use crate::task::spawn;
 const VERSION: u64 = 0;
 
 impl<C: Codec> Shared<C> {
-    /// The lead, where nothing is stored at `address` and nobody in the cluster computes it. Waits for the store, and for
-    /// nobody's computation.
+    /// The lead, where nothing is stored at `address` and no process computes it. Waits for the store, and for
+    /// no other computation.
     ///
-    /// Nobody joins it in this process: whoever has to wait for the value waits for the lock.
+    /// No caller joins it in this process: a caller that has to wait for the value waits for the lock.
     pub(crate) async fn lead_alone(self: &Arc<Self>, address: &Address, config: &Config) -> Option<Lead<C::Value>> {
         let full = self.counters.in_flight.get() >= config.limits.in_flight as u64;
         if full || self.leases.is_closed() || !self.solos.begin(address, VERSION, Instant::now()) {
@@ -38,7 +38,7 @@ impl<C: Codec> Shared<C> {
         match waiter.await {
             Turn::Lead(mut lead) => {
                 self.counters.led.add();
-                // Who waits for nobody does not leave the value to others either.
+                // A caller that does not wait does not leave the value to others either.
                 lead.held = false;
                 Some(lead)
             }

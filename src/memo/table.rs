@@ -23,7 +23,7 @@ pub(crate) struct Table<L, O> {
     pub(crate) room: Room,
 }
 
-/// A place among those who wait.
+/// A place among the waiters.
 pub(crate) struct Joined<L, O> {
     pub(crate) waiter: Waiter<L, O>,
     /// The flight, where it is new and needs a keeper.
@@ -85,7 +85,7 @@ impl<L, O> Table<L, O> {
         self.len() < limits.in_flight || self.contains(address)
     }
 
-    /// Joins the flight that is under way, or starts one, as somebody who `arrived` then.
+    /// Joins the flight that is under way, or starts one, as a caller that `arrived` then.
     pub(crate) fn join(&self, address: &Address, arrived: Moment, limits: &Limits) -> Result<Joined<L, O>, Limit> {
         let mut flights = self.flights();
         let full = flights.len() >= limits.in_flight;
@@ -109,7 +109,7 @@ impl<L, O> Table<L, O> {
         })
     }
 
-    /// Takes `flight` out, so that whoever comes later starts another.
+    /// Takes `flight` out, so that a later caller starts another.
     pub(crate) fn remove(&self, address: &Address, flight: &Arc<Flight<L, O>>) {
         let mut flights = self.flights();
         if flights.get(address).is_some_and(|known| Arc::ptr_eq(known, flight)) {
@@ -118,7 +118,7 @@ impl<L, O> Table<L, O> {
         }
     }
 
-    /// Takes whatever flight there is out. It goes on for those who joined it.
+    /// Takes whatever flight there is out. It goes on for the waiters that joined it.
     /// Has all who come from here on join flights of their own.
     pub(crate) fn detach_all(&self) {
         let mut flights = self.flights();

@@ -24,11 +24,11 @@ use crate::task::BoxFuture;
 /// Sees a flight through to its end.
 type Run<C> = fn(Keeper<C>) -> BoxFuture<'static, ()>;
 
-/// Leads a flight that nobody joins.
+/// Leads a flight that no caller joins.
 #[cfg(feature = "http")]
 type Alone<C> = fn(Keeper<C>, SoloTask<C>) -> BoxFuture<'static, ()>;
 
-/// Has a value computed that nobody waits for.
+/// Has a value computed that no caller waits for.
 #[cfg(feature = "http")]
 type Anew<C> = fn(
     Keeper<C>,

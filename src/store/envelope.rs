@@ -50,7 +50,7 @@ pub(super) fn seal(stamp: Option<&Stamp>, value: Bytes) -> Bytes {
     out.push(STAMPED);
     out.extend_from_slice(&incarnation.to_be_bytes());
     out.extend_from_slice(&number.to_be_bytes());
-    // No label is longer than 65 bytes, and nobody makes a stamp with more of them than a value may have.
+    // No label is longer than 65 bytes, and a stamp has no more of them than a value may have.
     let labels = &stamp.labels()[..stamp.labels().len().min(usize::from(u16::MAX))];
     out.extend_from_slice(&(labels.len() as u16).to_be_bytes());
     for label in labels {

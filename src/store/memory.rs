@@ -211,7 +211,7 @@ impl MemoryInner {
     }
 }
 
-/// Removes the slot of an address that nobody locks or watches.
+/// Removes the slot of an address without a lock or a watcher.
 fn forget_idle(slots: &mut HashMap<Address, Slot>, address: &Address) {
     if let Some(slot) = slots.get(address)
         && slot.watchers.is_empty()

@@ -157,7 +157,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     }
 
     /// Stores `value` for `ttl` and tells all watchers, in one step, whether the lock is held or not. The lock is left
-    /// alone. A `ttl` of zero stores nothing: only those who watch at that moment get the value.
+    /// alone. A `ttl` of zero stores nothing: only the watchers at that moment get the value.
     ///
     /// # Errors
     ///
@@ -220,7 +220,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         self.release(address, token, Release::Pass)
     }
 
-    /// What the holder of `token` shared and the store [kept](Notice::Kept) for those who wait, if it is still there.
+    /// What the holder of `token` shared and the store [kept](Notice::Kept) for the watchers, if it is still there.
     /// Defaults to nothing, for a store whose notices carry every shared value.
     ///
     /// # Errors

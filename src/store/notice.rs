@@ -25,7 +25,7 @@ pub enum Release {
     Stale,
     /// There is a result, but not one to share. All followers go their own way, in parallel.
     Pass,
-    /// There is a result for those who wait at this moment, and for no later caller. A store may tell watchers that it
+    /// There is a result for the watchers at this moment, and for no later caller. A store may tell watchers that it
     /// was [stored](Notice::Stored).
     Shared(Value),
     /// The computation failed.
@@ -45,7 +45,7 @@ pub enum Notice {
     /// The holder gave the lock back without storing a value.
     Released(Release),
     /// The holder, which had this token, gave the lock back and [shared](Release::Shared) a result that no notice can
-    /// carry. Those who wait at this moment may [read it](super::Store::kept) for a few seconds.
+    /// carry. The watchers at this moment may [read it](super::Store::kept) for a few seconds.
     Kept(Token),
     /// The holder had work on the value started, and another program is going to [`resolve`](super::Store::resolve) it.
     Deferred {

@@ -158,8 +158,8 @@ impl Value {
     }
 }
 
-/// What a codec makes of a value, or an error: one that panics because of what somebody has stored, or is about to, takes
-/// nobody with it who waits for the value.
+/// What a codec makes of a value, or an error: a codec that panics at a value takes no
+/// caller with it that waits for the value.
 fn unless_panicked<T>(act: impl FnOnce() -> Result<T, BoxError>) -> Result<T, BoxError> {
     // It has no state that could be left half done.
     catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| Err("the codec panicked".into()))

@@ -25,7 +25,7 @@ use crate::store::{Notice, Release};
 /// What became of the computation while the lease was kept alive.
 pub(super) enum Attended<V> {
     Concluded(Verdict<V>),
-    /// Somebody else resolved the promise meanwhile, for those who came before that moment.
+    /// The promise was resolved meanwhile, for waiters that came before that moment.
     Resolved(Outcome<V>, Moment),
     /// Given up.
     Abandoned,
@@ -84,7 +84,7 @@ impl<C: Codec> Keeper<C> {
                         return Attended::Resolved(outcome, before);
                     }
                     Notice::Deferred { starts } => search.starts.hear(starts),
-                    // Whoever holds the lock is the one to say anything else.
+                    // The lock's holder is the one to say anything else.
                     _ => {}
                 },
                 () = self.tend(&mut tending) => return Attended::LeaseLost,
@@ -168,7 +168,7 @@ impl<C: Codec> Keeper<C> {
                     match extension {
                         Some(extension) => self.extend(tending, extension).await,
                         None => {
-                            // The store's clock is a little behind. Nobody has to wait for that.
+                            // The store's clock is a little behind. No waiter has to wait for that.
                             self.release(tending.claim, Release::Abandoned).await;
                             true
                         }
@@ -242,7 +242,7 @@ impl<C: Codec> Keeper<C> {
                     tending.end_at(end);
                     (Ok(()), false)
                 }
-                // Those who wait here go on waiting.
+                // The waiters here go on waiting.
                 Ok(false) if self.is_forgotten(tending.claim) => {
                     self.part_from_newcomers();
                     tending.end_never();

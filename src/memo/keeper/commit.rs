@@ -1,4 +1,4 @@
-//! How a keeper hands a result on: to the store, to those who wait elsewhere, to those who wait here.
+//! How a keeper hands a result on: to the store, to the waiters elsewhere, to the waiters here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl<C: Codec> Keeper<C> {
         marking: Marking,
         landing: &Landing<'_, C>,
     ) -> bool {
-        // Whoever comes from here on may know of an invalidation that came after the commit.
+        // A waiter that comes from here on may know of an invalidation that came after the commit.
         let sent = self.shared.clock.tick();
         let stored = match self.stamp(claim, &value, marking).await {
             Marked::Ready(stored) => stored,
@@ -57,7 +57,7 @@ impl<C: Codec> Keeper<C> {
             Ok(false) => self.refused(claim, value, landing),
             Err(error) => {
                 self.shared.store_failed(&self.address, "commit", error);
-                // Those who wait elsewhere should not have to wait for the lease to end.
+                // The waiters elsewhere should not have to wait for the lease to end.
                 let released = match error.kind() {
                     StoreErrorKind::Encode => self.release(claim, Release::Abandoned).await,
                     // A store that is full takes no value, but may still pass it on.
@@ -97,8 +97,8 @@ impl<C: Codec> Keeper<C> {
         }
     }
 
-    /// The store did not say what became of the lock. Gives it back as soon as the store answers again, so that those who wait
-    /// elsewhere need not wait for the lease to end. Nobody here waits for that.
+    /// The store did not say what became of the lock. Gives it back as soon as the store answers again, so that waiters
+    /// elsewhere need not wait for the lease to end. No waiter here waits for that.
     fn release_later(&self) {
         let (shared, address) = (Arc::clone(&self.shared), self.address.clone());
         let (token, end) = (self.token, Instant::now() + self.config.lease.min(Config::LONG));
@@ -117,7 +117,7 @@ impl<C: Codec> Keeper<C> {
 
     /// The value as others are to have it, if they are.
     ///
-    /// That it is current now makes it right for those who came before now. Whoever reads it later, or hears of it, asks
+    /// That it is current now makes it right for earlier waiters. A caller that reads it later, or hears of it, asks
     /// again.
     async fn stamp(&self, claim: Claim, value: &C::Value, marking: Marking) -> Marked {
         if !claim.is_held() {
@@ -142,7 +142,7 @@ impl<C: Codec> Keeper<C> {
         }
     }
 
-    /// Something that the result is tagged with was invalidated while it was computed. Those who came before it was begun
+    /// Something that the result is tagged with was invalidated while it was computed. Waiters from before it was begun
     /// get it, because they came before the invalidation as well; the others ask again.
     async fn call_in(&self, claim: Claim, value: C::Value, asked: Moment, landing: &Landing<'_, C>) {
         self.shared.counters.fenced.add();
@@ -151,7 +151,7 @@ impl<C: Codec> Keeper<C> {
         landing.land_before(asked, Outcome::Ready(value));
     }
 
-    /// Hands the result to those who wait here. If there is a lock after all, it may have been taken when the
+    /// Hands the result to the waiters here. If there is a lock after all, it may have been taken when the
     /// computation was long under way, and after an invalidation: it vouches for nothing. Of a result with tags nothing
     /// but its beginning is known.
     async fn keep_to_ourselves(&self, claim: Claim, value: C::Value, landing: &Landing<'_, C>) {
@@ -163,7 +163,7 @@ impl<C: Codec> Keeper<C> {
         self.release(claim, Release::Abandoned).await;
     }
 
-    /// Whether nobody took the lease away: the store has forgotten it.
+    /// Whether no other holder took the lease away: the store has forgotten it.
     pub(super) fn is_forgotten(&self, claim: Claim) -> bool {
         matches!(claim, Claim::Held(epoch) if epoch != self.shared.store.epoch())
     }
@@ -178,7 +178,7 @@ impl<C: Codec> Keeper<C> {
         landing.land_before(self.tenure.last(), Outcome::Ready(value));
     }
 
-    /// The lease was lost while the computation ran. Some of those who wait may have come after the invalidation that
+    /// The lease was lost while the computation ran. Some of the waiters may have come after the invalidation that
     /// took it away, so none of them gets the value.
     pub(super) fn fenced(&self) -> Outcome<C::Value> {
         self.shared.counters.fenced.add();

@@ -1,7 +1,7 @@
-//! [`Hearing`]: a watch that is hardly older than whoever joined the flight last.
+//! [`Hearing`]: a watch that is hardly older than the last waiter to join the flight.
 //!
-//! What a watch hears was published after it began, so it is news to those who joined before that, and to nobody else.
-//! A value that is stored can be read by the others; one that is shared with those who wait at this moment cannot. So
+//! What a watch hears was published after it began, so it is news only to waiters that joined before that.
+//! A value that is stored can be read by the others; one that is shared with the waiters at this moment cannot. So
 //! while callers go on joining, one watch succeeds another, and none of them ends before its successor is in effect.
 
 use std::future::{pending, poll_fn};
@@ -17,11 +17,11 @@ use crate::codec::Codec;
 use crate::memo::clock::Moment;
 use crate::store::{AnyWatch, Notice, Store, Watch};
 
-/// How long after the first caller who came later than the watch the next one begins, at least: those who came in about
+/// How long after the first caller who came later than the watch the next one begins, at least: waiters that came about
 /// this time before a value was shared are too late for it.
 const SUCCESSION: Duration = Duration::from_millis(20);
 
-/// The longer everybody waits, the less it matters to come this part of the time too late: a computation that takes
+/// The longer the waiters wait, the less it matters to come this part of the time too late: a computation that takes
 /// ten seconds does not need five hundred watches.
 const PART: u32 = 16;
 
@@ -39,13 +39,13 @@ struct Listener {
 }
 
 enum Successor {
-    /// Nobody is known to need one.
+    /// No waiter is known to need one.
     None,
     Due(Instant),
     Begun(Listener),
 }
 
-/// The next notice, where somebody listens. Cancel safe.
+/// The next notice, where the keeper listens. Cancel safe.
 pub(super) async fn next<C: Codec>(hearing: &mut Option<Hearing<'_, C>>) -> (Notice, Moment) {
     match hearing {
         Some(hearing) => hearing.next().await,
@@ -63,7 +63,7 @@ impl<'a, C: Codec> Hearing<'a, C> {
         }
     }
 
-    /// How far apart things are to be that are done for those who join while this goes on.
+    /// How far apart things are to be that are done for waiters that join while this goes on.
     pub(super) fn spacing(&self) -> Spacing {
         self.begun
     }

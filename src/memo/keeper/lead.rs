@@ -38,9 +38,9 @@ pub(super) enum LeadEnd {
     },
     /// The value is being made elsewhere, and the lock is kept for it.
     Deferred(Claim),
-    /// Of those who wait, nobody could lead.
+    /// None of the waiters could lead.
     Declined,
-    /// So many attempts in a row have come to nothing for those who wait. They have not been told yet.
+    /// So many attempts in a row have come to nothing for the waiters. They have not been told yet.
     Vain(Past),
 }
 
@@ -86,7 +86,7 @@ impl<C: Codec> Keeper<C> {
             // `conclude` waits for what comes after it.
             #[cfg(feature = "http")]
             Attended::Concluded(Verdict::Preview(..)) => {}
-            // Nobody has to wait for the store before going their own way.
+            // No waiter has to wait for the store before going its own way.
             #[cfg(feature = "http")]
             Attended::Concluded(Verdict::Pass(marker)) => {
                 self.shared.counters.passed.add();
@@ -126,7 +126,7 @@ impl<C: Codec> Keeper<C> {
                 self.shared.counters.abandoned.add();
                 return self.vain(claim, search.past, true).await;
             }
-            // What is computed will not reach those who wait, so they need not wait for it.
+            // What is computed will not reach the waiters, so they need not wait for it.
             Attended::LeaseLost => {
                 landing.land(self.fenced());
                 tokio::spawn(custody.outlive(led.stopper));
@@ -147,7 +147,7 @@ impl<C: Codec> Keeper<C> {
         LeadEnd::Landed { stored }
     }
 
-    /// The attempt came to nothing for those who wait. The lock is given back first, so that the one who takes over finds it
+    /// The attempt came to nothing for waiters. The lock is given back first, so that the one who takes over finds it
     /// free.
     async fn vain(&self, claim: Claim, past: Past, failed: bool) -> LeadEnd {
         let past = past.after(failed);
@@ -173,7 +173,7 @@ impl<C: Codec> Keeper<C> {
         )
     }
 
-    /// Offers the lead; gives the lock back where nobody is there to take it.
+    /// Offers the lead; gives the lock back where no waiter is there to take it.
     async fn offer(
         &self,
         granted: &Granted,

@@ -1,13 +1,13 @@
 //! How a keeper hands out what stands for a result before there is one.
 //!
-//! A result goes to those who came before the store was asked to take it, because the store then says whether anything
-//! was invalidated since the computation began. Here that is asked before there is a result, and again for those who
-//! come later: that the lease is still held, and that no tag was invalidated, at a moment after somebody came, means that
+//! A result goes to waiters from before the store was asked to take it, because the store then says whether anything
+//! was invalidated since the computation began. Here that is asked before there is a result, and again for waiters that
+//! come later: that the lease is still held, and no tag was invalidated, at a moment after a waiter came, means that
 //! whatever invalidation they may know of came before the computation. That costs one command, or two where there are
 //! tags, for all who come within [`SPACING`].
 //!
 //! Where a result would stay in this process because the store cannot be asked, a preview goes to the same callers as that
-//! result: to those who came while the lease was known to be held, or to all where there never was one.
+//! result: to waiters that came while the lease was known to be held, or to all where there never was one.
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
@@ -57,18 +57,18 @@ impl<C: Codec> Keeper<C> {
         }
     }
 
-    /// Hands the preview to whoever may have it, for as long as the lease lasts.
+    /// Hands the preview to the waiters that may have it, for as long as the lease lasts.
     async fn hand_out(&self, claim: Claim, preview: &Preview<C::Value>) {
         let outcome = Arc::new(Outcome::Ready(preview.value.clone()));
         loop {
             poll_fn(|cx| self.flight.poll_unserved(cx)).await;
-            // Whoever comes from here on may know of an invalidation that came after the answer.
+            // A waiter that comes from here on may know of an invalidation that came after the answer.
             let asked = self.shared.clock.tick();
             let Some(before) = self.confirm(claim, preview, asked).await else {
                 return;
             };
             self.flight.hand_out(Arc::clone(&outcome), before);
-            // Those who came later have started anew, or have to wait for the end.
+            // Waiters that came later have started anew, or have to wait for the end.
             sleep(if before < asked { RETRY } else { SPACING }).await;
         }
     }

@@ -1,6 +1,6 @@
 //! How a keeper keeps the lock of a promise that others are to resolve.
 //!
-//! There is no heartbeat: the lease is the time that the work has. Everybody who waits may leave, and still the lock is
+//! There is no heartbeat: the lease is the time that the work has. Every waiter may leave, and still the lock is
 //! given back as soon as there is a value, so that it does not outlast it.
 
 use std::future::poll_fn;
@@ -24,7 +24,7 @@ use crate::store::{Release, Store};
 pub(super) enum Kept {
     /// The flight is over. Whether that is because there was an outcome.
     Over { resolved: bool },
-    /// Nobody resolved it, and there are those who wait.
+    /// It was not resolved, and there are waiters.
     Again,
 }
 
@@ -35,7 +35,7 @@ struct DeferredWork {
     starts: u32,
     /// When the lease ends.
     end: Instant,
-    /// Whether nobody here waits any more.
+    /// Whether no waiter is left here.
     deserted: bool,
     /// When to read what the store did not say.
     again_at: Option<Instant>,
@@ -66,7 +66,7 @@ enum PromiseRead<V> {
 }
 
 impl<C: Codec> Keeper<C> {
-    /// Has everybody go on waiting, keeps the lock while the lease lasts, and hands on what the promise becomes.
+    /// Has all waiters go on waiting, keeps the lock while the lease lasts, and hands on what the promise becomes.
     pub(super) async fn keep_promise<'a>(
         &'a self,
         claim: Claim,
@@ -109,7 +109,7 @@ impl<C: Codec> Keeper<C> {
                 Event::Heard(Heard::Nothing) => {}
                 Event::Heard(Heard::Again | Heard::Freed | Heard::Vain { .. }) | Event::Again => read = true,
                 Event::Deserted => {
-                    // Who comes from here on starts a flight of their own.
+                    // A caller that comes from here on starts another flight.
                     landing.land(Outcome::Again(None));
                     promise.deserted = true;
                     held = promise.claim != Claim::None;
@@ -152,7 +152,7 @@ impl<C: Codec> Keeper<C> {
         Event::Heard(self.heard(notice, since).await)
     }
 
-    /// Hands on what somebody else made of the promise, and gives the lock back.
+    /// Hands on what became of the promise, and gives the lock back.
     pub(super) async fn resolved(
         &self,
         claim: Claim,
@@ -205,7 +205,7 @@ impl<C: Codec> Keeper<C> {
         promise.asked = asked;
         let remaining = promise.end.saturating_duration_since(Instant::now());
         let held = async {
-            // Whoever asks for the lock when the lease ends learns it then.
+            // The next process to ask for the lock when the lease ends learns it then.
             match promise.claim.is_held() && !remaining.is_zero() {
                 true => self.renew(remaining).await,
                 false => Ok(true),

@@ -1,4 +1,4 @@
-//! How a keeper has a value computed that nobody waits for.
+//! How a keeper has a value computed that no caller waits for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::store::{Lock, Release, Store};
 const REST: Duration = Duration::from_secs(1);
 
 impl<C: Codec> Keeper<C> {
-    /// Computes if nobody else does. Returns before when there is no point in asking again.
+    /// Computes if the lock is free. Returns before when there is no point in asking again.
     pub(crate) async fn refresh(
         self,
         waiter: Waiter<Lead<C::Value>, Arc<Outcome<C::Value>>>,
@@ -55,7 +55,7 @@ impl<C: Codec> Keeper<C> {
             }
         };
         if let Lock::Held { remaining } = acquired.lock {
-            // Whoever holds it is computing. If it dies, what is stored goes on answering until then.
+            // The process that holds it is computing. If it dies, what is stored goes on answering until then.
             let remaining = remaining.unwrap_or(lease).min(lease);
             return Some(Instant::now() + remaining + self.config.jitter());
         }

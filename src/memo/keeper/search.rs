@@ -12,7 +12,7 @@ pub(super) struct Search<'a, C: Codec> {
     pub(super) hearing: Option<Hearing<'a, C>>,
     pub(super) waited_for_immortal: bool,
     pub(super) holder_died: bool,
-    /// Whether the lock was held when it was last asked for, and nobody has said that it was given back.
+    /// Whether the lock was held when it was last asked for, and no notice has said that it was given back.
     pub(super) held: bool,
     /// The attempts in a row that are known to have come to nothing.
     pub(super) past: Past,
@@ -34,7 +34,7 @@ impl<C: Codec> Search<'_, C> {
         }
     }
 
-    /// The lock is free. Whether nothing is to be started any more, because somebody held it until its lease ended.
+    /// The lock is free. Whether nothing is to be started any more, because a process held it until its lease ended.
     pub(super) fn lapsed(&mut self, config: &Config) -> bool {
         if std::mem::take(&mut self.held) {
             self.starts.lapse();
@@ -70,7 +70,7 @@ impl Starts {
         self.count
     }
 
-    /// Somebody knows of so many.
+    /// A process has told of so many starts.
     pub(super) fn hear(&mut self, count: u32) {
         self.count = self.count.max(count);
         self.last = Instant::now();
@@ -82,7 +82,7 @@ impl Starts {
         self.announced = false;
     }
 
-    /// Whoever came too late to hear of a start has seen one all the same.
+    /// A waiter that came too late to hear of a start has seen one all the same.
     fn lapse(&mut self) {
         if !std::mem::take(&mut self.announced) {
             self.count = self.count.saturating_add(1);
@@ -91,7 +91,7 @@ impl Starts {
     }
 
     /// Until when nothing is to be started any more. After that, all who waited while the lease of the last start ran have
-    /// been answered, and those who came later have attempts of their own.
+    /// been answered, and waiters that came later have attempts of their own.
     pub(super) fn exhausted(&mut self, config: &Config) -> Option<Instant> {
         if self.count < config.max_attempts {
             return None;

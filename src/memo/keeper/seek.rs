@@ -25,7 +25,7 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// What the promise has become, or whether to ask again.
 pub(super) enum Heard<V> {
-    /// For those who came before that moment.
+    /// For waiters that came before that moment.
     Landed(Outcome<V>, Moment),
     Again,
     /// Nothing that changes anything.
@@ -37,7 +37,7 @@ pub(super) enum Heard<V> {
         attempts: u32,
         failed: bool,
     },
-    /// Work was started for so many times in a row, and somebody else is going to resolve the promise.
+    /// Work was started for so many times in a row, and the promise is yet to be resolved.
     Deferred(u32),
 }
 
@@ -51,7 +51,7 @@ impl<C: Codec> Keeper<C> {
                     holding.give_back();
                     self.look_on(until, search).await
                 }
-                // A lead would be for nobody.
+                // No waiter is left to lead.
                 (_, false) => {
                     holding.give_back();
                     tokio::select! {
@@ -70,7 +70,7 @@ impl<C: Codec> Keeper<C> {
     /// Asks for the value and the lock. Without either, listens for as long as the lock lasts.
     async fn ask<'a>(&'a self, holding: &mut Holding<'_>, search: &mut Search<'a, C>) -> Option<Sought<C::Value>> {
         let closed = !holding.take();
-        // Whoever waits for another process goes on waiting: it will answer before a call of our own does.
+        // A waiter for another process goes on waiting: it will answer before a call of our own does.
         if closed && search.hearing.is_none() {
             return Some(Sought::Lead(Granted::without(Claim::None)));
         }
@@ -88,7 +88,7 @@ impl<C: Codec> Keeper<C> {
             Ok(acquired) => acquired,
             Err(error) => {
                 self.shared.store_failed(&self.address, "acquire", &error);
-                // Without the store nobody can resolve what was started, nor what would be started now.
+                // Without the store no process can resolve what was started, nor what would be started now.
                 if search.starts.any() || (self.config.requests && search.held) {
                     return self.listen_for(RETRY, asked, search).await.ok().flatten();
                 }
@@ -104,7 +104,7 @@ impl<C: Codec> Keeper<C> {
             }
             return Some(Sought::Landed(outcome, asked));
         }
-        // Those who have waited for nothing this long need not wait for another computation.
+        // Callers that have waited in vain this long need not wait for another computation.
         if search.holder_died && is_stale && acquired.lock == Lock::Granted {
             self.release(claim, Release::Stale).await;
             return Some(Sought::Landed(Outcome::Stale, Moment::END));
@@ -207,7 +207,7 @@ impl<C: Codec> Keeper<C> {
         )
     }
 
-    /// What a stored value is to those who wait for one; `None` where it is stale.
+    /// What a stored value is to the waiters for one; `None` where it is stale.
     pub(super) fn outcome(&self, value: C::Value) -> Option<Outcome<C::Value>> {
         let codec = &self.shared.codec;
         if codec.is_marker(&value) {
@@ -232,7 +232,7 @@ impl<C: Codec> Keeper<C> {
         }
     }
 
-    /// Reads the value for those who join after the store was `asked` for it: one that was stored without a notice is
+    /// Reads the value for waiters that join after the store was `asked` for it: one that was stored unannounced is
     /// found by each request that comes later. Returns once there is one. Cancel safe.
     async fn look_for_newcomers(&self, mut asked: Moment, spacing: Spacing) -> (Outcome<C::Value>, Moment) {
         loop {
@@ -245,7 +245,7 @@ impl<C: Codec> Keeper<C> {
         }
     }
 
-    /// What is stored for those who wait, if the store can say.
+    /// What is stored for the waiters, if the store can say.
     async fn read(&self) -> Option<Outcome<C::Value>> {
         match self.shared.store.lookup(&self.address).await {
             Ok(value) => {
@@ -265,7 +265,7 @@ impl<C: Codec> Keeper<C> {
             Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
                 match self.shared.vouched(&self.address, Some(value)).await {
                     Some(value) if self.shared.codec.is_fresh(&value) => Heard::Landed(Outcome::Ready(value), since),
-                    // Stored, but for nobody who waits.
+                    // Stored, but for none of the waiters.
                     Some(_) => Heard::Landed(Outcome::Pass, Moment::END),
                     None => Heard::Again,
                 }
@@ -283,7 +283,7 @@ impl<C: Codec> Keeper<C> {
                 let found = self.read().await;
                 found.map_or(Heard::Nothing, |outcome| Heard::Landed(outcome, asked))
             }
-            // What carries no value is as good for those who came later.
+            // What carries no value is as good for waiters that came later.
             Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass, Moment::END),
             Notice::Released(Release::Failed(message)) => {
                 Heard::Landed(Outcome::Failed(Failure::remote(message)), Moment::END)

@@ -1,4 +1,4 @@
-//! How a keeper comes to a lease, or to none, without waiting for anybody.
+//! How a keeper comes to a lease, or to none, without waiting for another computation.
 
 use super::lead::LeadEnd;
 use super::search::Search;
@@ -33,7 +33,7 @@ impl<C: Codec> Keeper<C> {
             Ok(acquired) => acquired,
             Err(error) => {
                 self.shared.store_failed(&self.address, "acquire", &error);
-                // Who waits for nobody need not wait for that either.
+                // A caller that does not wait need not wait for that either.
                 drop(landing);
                 self.release(error.kind().into(), Release::Abandoned).await;
                 return;

@@ -13,7 +13,7 @@ impl<C: Codec> MemoLock<C> {
     /// the program is asked to stop: what it computes is then not computed again elsewhere, and no caller elsewhere
     /// waits for a program that is gone.
     ///
-    /// Until then leases are kept and renewed, and results are stored and handed to all who wait anywhere. Callers who
+    /// Until then leases are kept and renewed, and results are stored and handed to all waiters anywhere. Callers who
     /// still come are served as ever, and what they lead counts: until a server stops taking requests, they are better
     /// off here than with a second computation elsewhere. Work without a caller, such as the refresh of a stale value,
     /// is not begun. A promise that other programs are to resolve keeps its lease as well.

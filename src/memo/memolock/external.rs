@@ -29,7 +29,7 @@ impl<C: Codec> MemoLock<C> {
     /// PUBLISH T/notif:ID value
     /// ```
     ///
-    /// All who wait get it at once. A worker that only publishes reaches only those who wait at that moment; a value
+    /// All waiters get it at once. A worker that only publishes reaches only the waiters at that moment; a value
     /// that is only stored is found when the lease ends.
     ///
     /// The work has as long as the [lease](Self::lease), which is not renewed. If the promise is not resolved by then,
@@ -70,12 +70,12 @@ impl<C: Codec> MemoLock<C> {
     /// # Errors
     ///
     /// [`Error::WaitTimeout`] where the promise was not resolved in time, and at once where `request` asks for its own
-    /// id. [`Error::Computation`] and [`Error::Remote`] where `request` failed: those who wait at that moment get its
+    /// id. [`Error::Computation`] and [`Error::Remote`] where `request` failed: the waiters at that moment get its
     /// error, nothing is stored, and the lock is given back. [`Error::AtLimit`] at a limit, under any
     /// [`at_limit`](Self::at_limit), because there is nothing that a caller could compute for itself. Otherwise as
     /// [`MemoLock::get_or_compute`].
     ///
-    /// Without the store, `request` still runs once in each process. Those who wait get what is stored or published
+    /// Without the store, `request` still runs once in each process. The waiters get what is stored or published
     /// once the store is back.
     ///
     /// # Panics
@@ -131,11 +131,11 @@ impl<C: Codec> MemoLock<C> {
         }
     }
 
-    /// Stores `value` under `id` for `ttl`, and gives it to all who wait for it, in one step: to the callers of
+    /// Stores `value` under `id` for `ttl`, and gives it to all waiters for it, in one step: to the callers of
     /// [`get_or_request`](Self::get_or_request), and to all others.
     ///
     /// A program that resolves is believed, with or without the lock. The lock is left alone: its holder gives it back.
-    /// With a `ttl` of zero nothing is stored, and only those who wait at this moment get the value.
+    /// With a `ttl` of zero nothing is stored, and only the waiters at this moment get the value.
     ///
     /// The value has no tags. Where all values are [`stamped`](Self::stamped), it counts as begun now.
     ///

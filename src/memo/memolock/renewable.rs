@@ -31,7 +31,7 @@ impl<C: Codec> MemoLock<C> {
     ///     .get_or_compute_renewable("42", |lease| async move {
     ///         let mut pages = Vec::new();
     ///         for page in 1..=3 {
-    ///             // Five more seconds for each page, or nobody waits for it any more.
+    ///             // Five more seconds for each page, or the followers stop waiting.
     ///             lease.extend(Duration::from_secs(5)).await?;
     ///             pages.push(format!("page {page}"));
     ///         }

@@ -74,7 +74,7 @@ impl<C: Codec> MemoLock<C> {
         self
     }
 
-    /// How long a computation goes on for those who wait. After that its lock is given back, and a follower takes over,
+    /// How long a computation goes on for the waiters. After that its lock is given back, and a follower takes over,
     /// here or elsewhere. The computation goes on for the caller that leads, if that still waits; otherwise it is
     /// cancelled: its future is dropped. Defaults to 10 minutes. Computations that [extend their leases
     /// themselves](Self::get_or_compute_renewable) have no such bound.

@@ -1,4 +1,4 @@
-//! [`MemoryWatch`]: what somebody hears of one address.
+//! [`MemoryWatch`]: what a watcher hears of one address.
 
 use std::fmt;
 use std::sync::{Arc, Weak};

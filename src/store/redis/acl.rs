@@ -1,8 +1,8 @@
 //! What the Redis user has to be allowed: tried at start-up, in words where something is missing.
 //!
-//! Everything is tried for real, on names that nobody uses, because what there is for the purpose (`ACL DRYRUN`,
+//! Everything is tried for real, on names that no program uses, because what there is for the purpose (`ACL DRYRUN`,
 //! `redis.acl_check_cmd`) is newer than the oldest server or needs permissions of its own. Nothing is left behind: a
-//! `SET .. XX` on an absent key sets nothing, and nobody listens on the channels.
+//! `SET .. XX` on an absent key sets nothing, and no client listens on the channels.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -87,7 +87,7 @@ pub(super) async fn check_tag(link: &Link, tag: &Tag) -> Result<(), StoreError> 
         .map_err(|denied| StoreError::with_source(StoreErrorKind::Rejected, denied))
 }
 
-/// An address at which nobody computes anything.
+/// An address at which no process computes anything.
 fn unused(tag: &Tag) -> Address {
     let key = Key::builder().part("check").part(Token::random().to_string());
     Address::new(tag, &key.build())

@@ -35,7 +35,7 @@ pub(super) struct Backlog {
     owed: Mutex<Owed>,
     /// Whether there is anything, so that a read does not take the lock to learn that there is nothing.
     any: AtomicBool,
-    /// Somebody needs it to be done soon.
+    /// A caller needs it to be done soon.
     hurry: Notify,
     paid: Notify,
     pending: Gauge,

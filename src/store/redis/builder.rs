@@ -136,7 +136,7 @@ impl RedisStoreBuilder {
     }
 
     /// The size in bytes up to which a value is published itself. Of a larger value only the news is published, and
-    /// those who wait read it from its key. Defaults to 1 MiB.
+    /// the watchers read it from its key. Defaults to 1 MiB.
     ///
     /// This is about ids that are derived from several parts, as the middleware's are. Under an id to the letter each
     /// value is published itself, whatever its size: the other members of the memolock family wait for nothing else.

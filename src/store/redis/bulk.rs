@@ -1,4 +1,4 @@
-//! The connection for large values: what takes long is waited for here, by nobody but those who want it.
+//! The connection for large values: what takes long is waited for here, by its own callers only.
 //!
 //! It is opened when it is first needed, on the way that the command plane goes, and closed when it is not used for a
 //! while. Few commands are on their way at once, because a server holds an answer in memory until it is read. Like the
@@ -85,7 +85,7 @@ impl Bulk {
             return Ok(known);
         }
         let _opening = self.opening.lock().await;
-        // Somebody else may have opened one.
+        // Another caller may have opened one.
         if let Some(known) = self.known() {
             return Ok(known);
         }

@@ -1,6 +1,6 @@
 //! The command plane: one multiplexed connection without subscriptions, replaced as soon as it fails, and a [`Bulk`]
-//! connection for what is known to be large. Where something large turns up on the first one, that is left to those who wait
-//! on it, and everybody else goes on with another.
+//! connection for what is known to be large. Where something large turns up on the first one, that is left to the
+//! commands that wait on it, and all others go on with another.
 //!
 //! It is its own circuit breaker. While there is no connection, commands fail at once, and a task of its own opens
 //! the next one. Of several commands that fail together, the first takes the connection out of use.
@@ -29,7 +29,7 @@ use crate::error::StoreError;
 /// A command on its way.
 pub(super) type Sending<'a> = Pin<Box<dyn Future<Output = Result<Reply, StoreError>> + Send + 'a>>;
 
-/// What the planes tell each other and whoever looks after several of them.
+/// What the planes tell each other and the task that looks after several of them.
 #[derive(Clone, Default)]
 pub(super) struct Signals {
     /// The connection for commands is in doubt.
@@ -59,7 +59,7 @@ impl Signals {
     }
 }
 
-/// The connection in use, for everybody to send on.
+/// The connection in use, for all callers to send on.
 pub(super) struct Commands {
     current: RwLock<Option<CommandConnection>>,
     /// The number of the connection in use, or of the last one. 0 before the first.
@@ -123,9 +123,9 @@ impl Commands {
         }
     }
 
-    /// Sends one command about something large, which nobody else waits for. The reply may be a [`Reply::ServerError`].
+    /// Sends one command about something large, for this caller alone. The reply may be a [`Reply::ServerError`].
     ///
-    /// Boxed, because nobody else should have to keep room for it.
+    /// Boxed, because no other command should have to keep room for it.
     pub(super) fn send_large<'a>(&'a self, command: &'a Cmd, size: Size) -> Sending<'a> {
         Box::pin(self.try_large(command, size))
     }
@@ -239,7 +239,7 @@ impl Commands {
         let mut ready = pin!(self.ready.notified());
         ready.as_mut().enable();
         if !self.is_connected() {
-            // Whoever goes on without one learns it from the next command.
+            // A caller that goes on without one learns it from the next command.
             let _ = tokio::time::timeout(limit, ready).await;
         }
     }

@@ -139,7 +139,7 @@ impl Connection {
         Arc::clone(&self.crowded)
     }
 
-    /// Says that no more answers are to be expected: whoever waits for one gives up now, and not only after a
+    /// Says that no more answers are to be expected: a caller that waits gives up now, and not only after a
     /// timeout of its own.
     pub(super) fn retire(&self) {
         self.retired.send_replace(true);
@@ -195,8 +195,8 @@ impl ReplyPatience {
     }
 }
 
-/// Waits for an answer, as long as it is worth waiting. All who wait give up at the same moment: those who asked for the
-/// same would otherwise miss each other, and compute it once more.
+/// Waits for an answer, as long as it is worth waiting. All callers give up at the same moment: if they asked for the
+/// same, they would otherwise miss each other, and compute it once more.
 async fn answered<F: Future>(
     given_up: &watch::Sender<bool>,
     patience: ReplyPatience,

@@ -25,7 +25,7 @@ use redis::{
 /// When the kernel starts to probe an idle connection. Our own heartbeat is faster; this is for what it misses.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// When the kernel gives up a connection whose data nobody acknowledges.
+/// When the kernel gives up a connection whose data the peer does not acknowledge.
 const USER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Commands that wait for the connection's writer before a caller has to.

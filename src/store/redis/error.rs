@@ -44,7 +44,7 @@ fn closes_connection(error: &ServerError) -> bool {
     error.details().is_some_and(|text| text.starts_with("Protocol error"))
 }
 
-/// A node of a Redis Cluster would not serve a key, to somebody who takes it for a server of its own.
+/// A node of a Redis Cluster would not serve a key, to a client that takes it for a server of its own.
 #[derive(Debug, thiserror::Error)]
 #[error("this server is a node of a Redis Cluster: use `RedisStore::cluster`")]
 struct InCluster(#[source] RedisError);
@@ -188,7 +188,7 @@ pub(super) enum DialError {
 }
 
 impl DialError {
-    /// Whether trying again is of no use until somebody changes the configuration.
+    /// Whether trying again is of no use until the operator changes the configuration.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
             Self::Unreachable(_)

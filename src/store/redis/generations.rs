@@ -88,7 +88,7 @@ impl<'a> RedisGenerations<'a> {
         }
         let incarnation = Token::random().to_string();
         self.run(&BEGIN, &[&incarnation.as_bytes()[..16]]).await?;
-        // Whoever invalidates everything in between would have to do it again and again.
+        // A process that invalidates everything in between would have to do it again and again.
         self.read().await?.ok_or_else(error::unexpected)
     }
 

@@ -30,8 +30,8 @@ impl<'a> Keyspace<'a> {
         self.derive("/lock:")
     }
 
-    /// The key of a result that is not stored, and kept for a moment for those who wait. An id that is derived from parts ends
-    /// in a brace, so this is no value's of theirs; and nobody asks for an id with a token in it that is random.
+    /// The key of a result that is not stored, and kept for a moment for the watchers. An id derived from parts ends
+    /// in a brace, so this is no value's of theirs; and no caller asks for an id with a random token in it.
     pub(super) fn kept(self, token: Token) -> String {
         format!("{}~{token}", self.value())
     }
@@ -92,7 +92,7 @@ impl<'a> Keyspace<'a> {
 /// Whether this is a channel of sharded Pub/Sub, in a Redis Cluster.
 ///
 /// Those about ids that are derived from several parts are: such an id is one pair of braces with a blank in it, and
-/// no brace within. Whoever makes up an id to share it with other members of the family, which subscribe to nothing
+/// no brace within. A program that makes up an id to share with other members of the family, which subscribe to nothing
 /// but plain channels, does not write blanks.
 pub(super) fn is_sharded(channel: &str) -> bool {
     let id = channel.split_once(':').map_or("", |(_, id)| id);

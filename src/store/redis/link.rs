@@ -199,7 +199,7 @@ impl Drop for WatchSeat {
 impl Watch for RedisWatch {
     async fn next(&mut self) -> Notice {
         match self.mailbox.next().await {
-            // It may be from before an invalidation that those who publish have not heard of.
+            // It may be from before an invalidation that the publisher has not heard of.
             Notice::Stored(_) | Notice::Kept(_) | Notice::Released(Release::Shared(_))
                 if self.backlog.covers(&self.address) =>
             {

@@ -2,20 +2,20 @@
 //!
 //! | payload | meaning |
 //! |---|---|
-//! | `value BYTES` | this value was stored, or is for those who wait now |
+//! | `value BYTES` | this value was stored, or is for the present watchers |
 //! | `stored` | a value was stored that is too large to publish: read the key |
 //! | `pass` | there is a result, but not one to share |
 //! | `released` | the lock was given back without a result |
 //! | `broken N` | the computation failed, and so many attempts in a row came to nothing: 1 to 999, in decimal |
 //! | `declined N` | there is a result for its own caller only, and so many attempts in a row came to nothing: 1 to 999 |
-//! | `deferred N` | work on the value was started for the *N*th time in a row, and somebody else is going to resolve it; 1 to 999 |
+//! | `deferred N` | work was started for the *N*th time in a row, another program will resolve the value; 1 to 999 |
 //! | `stale` | the computation failed; a stale stored value may stand in for its result |
 //! | `invalidated` | value and lock were removed |
 //! | `failed TEXT` | the computation failed; UTF-8 |
-//! | `kept TOKEN` | a result for those who wait now, which is too large to publish: for a moment it is under the key `T:ID~TOKEN` |
-//! | `shared BYTES` | a result for those who wait now, which is not stored |
+//! | `kept TOKEN` | a result for the watchers, too large to publish: for a moment it is under the key `T:ID~TOKEN` |
+//! | `shared BYTES` | a result for the watchers, which is not stored |
 //!
-//! Anybody who may publish can send anything here, so whatever is not exactly one of these is no notice at all.
+//! A client that may publish can send anything here, so whatever is not exactly one of these is no notice at all.
 
 use bytes::Bytes;
 
@@ -36,7 +36,7 @@ const FAILED: &[u8] = b"failed ";
 const SHARED: &[u8] = b"shared ";
 const KEPT: &[u8] = b"kept ";
 
-/// More in a row than anybody counts.
+/// More in a row than a process counts.
 const MOST: u32 = 999;
 
 /// The payload that announces `reason`.
@@ -50,7 +50,7 @@ pub(super) fn release(reason: &Release, inline_limit: usize) -> Vec<u8> {
         Release::Failed(error) => [FAILED, error.message().as_bytes()].concat(),
         Release::Shared(value) => match value.bytes() {
             Ok(bytes) if bytes.len() <= inline_limit => [SHARED, &bytes].concat(),
-            // The lock has to be given back all the same: somebody who waits computes for himself.
+            // The lock has to be given back all the same: a watcher computes for itself.
             _ => RELEASED.to_vec(),
         },
     }

@@ -2,7 +2,7 @@
 //!
 //! Few reads of a key are under way, and one more is about to be. All who come until it begins share that one, never one
 //! that is under way: that was sent before they came, so what it finds may be older than an invalidation that they know
-//! of. A read is a task of its own, which nobody who leaves takes with them.
+//! of. A read is a task of its own, and goes on if a caller leaves.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -114,7 +114,7 @@ impl ReadTask {
 }
 
 impl Drop for ReadTask {
-    /// Where a read was broken off, nobody is to wait for the next.
+    /// Where a read was broken off, no caller is to wait for the next.
     fn drop(&mut self) {
         if !self.ended {
             lock(&self.keys).remove(&self.key);

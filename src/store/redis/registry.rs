@@ -36,7 +36,7 @@ pub(super) struct WatcherId {
     watcher: usize,
 }
 
-/// All topics that somebody watches, or that the server still has to be told nobody does.
+/// All topics with a watcher, and those the server still has to be told have none.
 #[derive(Default)]
 pub(super) struct Registry {
     /// The number of the connection in use.
@@ -124,7 +124,7 @@ impl Topic {
         }
     }
 
-    /// Tells those who can hear from here on to read what they missed.
+    /// Tells the watchers that can hear from here on to read what they missed.
     fn listen(&mut self) {
         for (_, watcher) in &mut self.watchers {
             if !watcher.hears && self.channels.iter().all(|c| c.is_news_to(watcher)) {

@@ -1,8 +1,8 @@
 //! Where the master is, according to Redis Sentinel.
 //!
 //! All sentinels are asked at the same time, and what most of them say counts most: one that is dead costs nothing,
-//! and one that was cut off and still names the old master is outvoted. Whoever they name is believed only once it has
-//! said itself that it is a master.
+//! and one that was cut off and still names the old master is outvoted. The server they name is believed only once it
+//! has said itself that it is a master.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -129,8 +129,8 @@ impl Sentinel {
 
 /// Asks again and again where the master is, without end, and has both planes look whether they are there.
 ///
-/// What a plane learns from its own connection is not enough: a master that was cut off goes on as one, and whoever
-/// is on its side of the gap would stay with it.
+/// What a plane learns from its own connection is not enough: a master that was cut off goes on as one, and a plane
+/// on its side of the gap would stay with it.
 pub(super) async fn keep_looking(sentinels: Arc<Sentinels>, dialer: Dialer, hub: Arc<Hub>, check: Arc<Notify>) {
     loop {
         tokio::time::sleep(PERIOD).await;

@@ -250,7 +250,7 @@ impl RedisStore {
         RedisStoreBuilder::cluster(urls)
     }
 
-    /// Whether the Redis user may use the keys and channels of `tag`, tried on names that nobody uses.
+    /// Whether the Redis user may use the keys and channels of `tag`, tried on names that no program uses.
     ///
     /// Call it once at start-up, before requests find out that every one of them goes on without the store.
     ///

@@ -122,7 +122,7 @@ impl Identity {
     }
 }
 
-/// What is wrong with a certificate, in words for whoever can change it.
+/// What is wrong with a certificate, in words for the operator.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HandshakeError {
     #[error("nobody trusted has signed the certificate of Redis: give the CA that has to `root_certificates`")]

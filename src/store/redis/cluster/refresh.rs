@@ -84,7 +84,7 @@ pub(super) async fn keep(shared: Arc<ClusterShared>) {
 }
 
 impl ClusterShared {
-    /// Asks all masters at once, and failing that whoever else may know, and takes over the best answer.
+    /// Asks all masters at once, and failing that all seeds, and takes over the best answer.
     pub(super) async fn refresh(&self) -> Result<(), DialError> {
         let mut asked = JoinSet::new();
         for node in self.topology().nodes() {
@@ -129,7 +129,7 @@ async fn ask(dialer: &Dialer, question: &Pipeline) -> Result<Option<View>, DialE
     }
 }
 
-/// The view of whoever knows most, among those who answer about as soon as the first.
+/// The view of the node that knows most, among those that answer about as soon as the first.
 async fn best(mut asked: JoinSet<Result<Option<View>, DialError>>) -> Result<View, DialError> {
     let mut best: Option<View> = None;
     let mut failed = None;

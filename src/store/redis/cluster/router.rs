@@ -187,7 +187,7 @@ impl ClusterShared {
     async fn home(&self, slot: u16) -> Result<Arc<Node>, StoreError> {
         let home = self.topology().home(slot).map(Arc::clone);
         if home.is_none() {
-            // As without a connection: failing must not keep the thread from those who repair it.
+            // As without a connection: failing must not keep the thread from the tasks that repair it.
             tokio::task::consume_budget().await;
         }
         home.ok_or_else(error::unavailable)
@@ -292,7 +292,7 @@ impl ClusterShared {
         let old = self.topology();
         let next = Arc::new(next(&old));
         if old.has_moved(&next) {
-            // Before anybody can hear from the new master: who learns there that a lease is lost must see the change.
+            // Before a command can reach the new master: a holder that learns of a lost lease must see the change.
             self.signals.epoch.fetch_add(1, Ordering::AcqRel);
         }
         for node in old.nodes().iter().filter(|node| next.node(&node.endpoint).is_none()) {

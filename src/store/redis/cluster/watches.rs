@@ -77,7 +77,7 @@ impl Watches {
         }
     }
 
-    /// Moves everybody to where their slots are in `topology`.
+    /// Moves all watchers to where their slots are in `topology`.
     pub(super) fn settle(&self, topology: &Arc<Topology>) {
         let mut state = self.state();
         state.topology = Arc::clone(topology);

@@ -46,7 +46,7 @@ impl CommandSupervisor {
         self.recovery.connected();
         self.since = Instant::now();
         let mut current = self.commands.current.write().unwrap_or_else(PoisonError::into_inner);
-        // Before anybody can hear from the new server: who learns from it that a lease is lost must see the change.
+        // Before a command can reach the new server: a holder that learns of a lost lease must see the change.
         self.commands.signals.epoch.fetch_add(1, Ordering::AcqRel);
         let generation = self.commands.generation.fetch_add(1, Ordering::AcqRel) + 1;
         self.crowded = connection.crowded();
@@ -55,7 +55,7 @@ impl CommandSupervisor {
         self.commands.ready.notify_waiters();
     }
 
-    /// Leaves a connection on which something large arrives to those who wait there, for another one to the same server.
+    /// Leaves a connection on which something large arrives to its waiting commands, for another to the same server.
     async fn step_aside(&mut self) {
         let Some(old) = self.commands.connected() else {
             return;

@@ -77,7 +77,7 @@ impl RedisInner {
             return Ok(());
         };
         let deadline = Instant::now() + PATIENCE;
-        // Where something else is pending the outage is known, and nobody has to find it out once more.
+        // Where something else is pending the outage is known, and no caller has to find it out once more.
         while self.backlog.is_empty() && Instant::now() < deadline && error.kind() != StoreErrorKind::Config {
             sleep(PAUSE.0).await;
             match self.carry_out(debt).await {

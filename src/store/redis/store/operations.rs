@@ -20,7 +20,7 @@ use crate::store::redis::reply::held;
 use crate::store::redis::script::{self, Script, millis};
 use crate::store::{Acquire, AnyStore, Generation, Lock, Release, Stamp, Store, Token, Value};
 
-/// For how long a result that is too large to publish is kept for those who wait for it: as long as they may take to read it.
+/// For how long a result that is too large to publish is kept for its watchers: as long as they may take to read it.
 const KEPT: Duration = Duration::from_secs(10);
 
 impl Store for RedisStore {
@@ -74,7 +74,7 @@ impl Store for RedisStore {
         let lock = match set {
             Reply::Okay => Lock::Granted,
             // Refused, unless an earlier attempt of the same holder took it and its answer was lost. With a value
-            // there nobody needs to know.
+            // there no caller needs to know.
             Reply::Nil if value.is_none() && self.is_held_with(keys, &own).await? => {
                 self.extend(address, token, lease).await?
             }
@@ -274,7 +274,7 @@ impl RedisStore {
         }
     }
 
-    /// Gives the lock back without a result. One of those who wait computes for itself.
+    /// Gives the lock back without a result. One of the watchers computes for itself.
     async fn give_back(&self, keys: Keyspace<'_>, token: Token) -> Result<bool, StoreError> {
         let (token, channel) = (token.to_string(), keys.control());
         let payload = message::release(&Release::Abandoned, 0);
@@ -282,13 +282,13 @@ impl RedisStore {
         self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await
     }
 
-    /// Gives the lock back, and keeps a result for those who wait at this moment, if there are any.
+    /// Gives the lock back, and keeps a result for the watchers at this moment, if there are any.
     async fn keep(&self, address: &Address, token: Token, bytes: &[u8]) -> Result<bool, StoreError> {
         let keys = self.keys(address);
         let (lock, own, channel) = (keys.lock(), token.to_string(), keys.control());
         // What is published plainly in a cluster is counted where it is published, and heard on all nodes.
         if !(self.inner.link.is_cluster() && keys.is_common()) {
-            // Says nothing to those who hear it: there is no value yet.
+            // Says nothing to the watchers that hear it: there is no value yet.
             let sound = [own.as_bytes(), channel.as_bytes(), message::STORED];
             match script::SOUND.answer(&self.inner.link, keys, &[&lock], &sound).await? {
                 2 => {}
@@ -332,8 +332,8 @@ impl RedisStore {
         Ok(matches!(holder, Reply::BulkString(holder) if holder == token.as_bytes()))
     }
 
-    /// Gives a lock that never expires, and which nobody of the family took, an end: it would cost everybody who comes
-    /// a wait, for good.
+    /// Gives a lock that never expires, and which no member of the family took, an end: it would cost each later
+    /// caller a wait, for good.
     async fn limit(&self, keys: Keyspace<'_>, lease: Duration) -> Result<Lock, StoreError> {
         let mut expire = Cmd::new();
         expire.arg("PEXPIRE").arg(keys.lock()).arg(millis(lease));

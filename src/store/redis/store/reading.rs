@@ -26,7 +26,7 @@ type Reading<'a> = Pin<Box<dyn Future<Output = Result<Option<Value>, StoreError>
 impl RedisStore {
     /// Reads what is under this name, once for all who come while it is being read.
     ///
-    /// Boxed, because nobody else should have to keep room for it.
+    /// Boxed, because no other future should have to keep room for it.
     pub(super) fn share<'a>(&'a self, address: &Address, name: &'a str) -> Reading<'a> {
         let most = if self.inner.sizes.get(name).is_some() {
             1

@@ -72,7 +72,7 @@ impl Server {
         self.ready().await;
     }
 
-    /// Stops the process, which keeps its sockets open: the kernel accepts, nobody answers.
+    /// Stops the process, which keeps its sockets open: the kernel accepts, Redis does not answer.
     pub(super) fn freeze(&self) {
         self.signal("-STOP");
     }
