@@ -79,7 +79,7 @@ impl Reads {
         let Some(reads) = keys.get_mut(key) else {
             return false;
         };
-        // Where others wait, somebody is about to read for them.
+        // Where others wait, a task is about to read for them.
         let is_first = reads.next.is_empty();
         reads.next.push(one);
         let starts = is_first && reads.underway < most;
