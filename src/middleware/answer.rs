@@ -176,7 +176,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
                         self.say(Forwarded::because(miss.why).collapsed(true), response.headers_mut());
                         return Step::Done(Ok(response));
                     }
-                    // What others get of that variant, nobody knows.
+                    // What others get of that variant is not known.
                     Obtained::Followed(_) if miss.asker.has_credentials() => break,
                     Obtained::Followed(stored) => {
                         let place = self.other_variant(&miss.first, &stored, request.headers());
@@ -314,7 +314,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
         }
     }
 
-    /// To the inner service, and nothing of it to anybody else.
+    /// To the inner service, and its response to this client only.
     pub(crate) fn then_direct<S, B, ResBody>(
         &self,
         service: S,

@@ -141,7 +141,7 @@ impl<T> Audience<T> {
         matches!(self.state().body, Body::BrokenOff(_))
     }
 
-    /// Somebody who reads from the beginning.
+    /// A reader from the beginning.
     pub(crate) fn join(audience: &Arc<Self>) -> Reader<T> {
         let mut state = audience.state();
         state.followers += 1;
@@ -293,7 +293,7 @@ impl<T> Drop for Reader<T> {
 }
 
 impl<T> AudienceState<T> {
-    /// One follower less. Whoever is to hear of that has to be woken.
+    /// One follower less. The caller wakes the waker that is returned, if any.
     fn unfollow(&mut self) -> Option<Waker> {
         self.followers -= 1;
         self.unfollowed.take_if(|_| self.followers == 0)

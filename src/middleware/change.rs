@@ -56,7 +56,7 @@ impl<Q, K: KeyExtractor<Q>> Change<Q, K> {
         change
     }
 
-    /// Asks the inner service, and removes what is out of date before the answer goes on: whoever has it finds nothing
+    /// Asks the inner service, and removes what is out of date before the answer goes on: a client that has it finds nothing
     /// from before.
     pub(crate) async fn carry_out<S, ResBody>(
         mut self,

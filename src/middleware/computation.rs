@@ -55,7 +55,7 @@ pub(crate) struct Computation {
     pub(crate) origin: Origin,
     /// Its clients, but for those who wait for its end.
     pub(crate) presence: Option<Arc<Presence>>,
-    /// Whether the response may be left to somebody else.
+    /// Whether the response may be left to a worker.
     pub(crate) may_defer: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Requests with credentials, whose responses are for others only where they say so.
 //!
-//! Nobody knows what a response to such a request is before it is there, so it waits for nobody: what finds nothing goes
+//! Whether such a response may be shared is known only once it is there, so the request waits for none: a miss goes
 //! to the inner service at once. It tries to hold the lease meanwhile, without waiting, so that a response that says
 //! that it is for all such requests can be stored, fenced like every other. That one is the *record* from then on: as
 //! long as it is stored, fresh or stale, or this process remembers it, requests like the first wait, lead and refresh as
@@ -40,17 +40,17 @@ use crate::memo::{Lead, Settled};
 /// How long what takes the place of a record is stored: as short as a store can.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// How long nobody tries again to have a response stored after one that failed: whoever waits without credentials is not
+/// How long no request tries again to have a response stored after one that failed: a request without credentials is not
 /// to wait for one failure after another.
 const ERROR_REST: Duration = Duration::from_secs(3);
 
 /// Who asks, and what is known of responses to requests like this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Asker {
-    /// Somebody without credentials, or with some that count for nothing here.
+    /// A client without credentials, or with some that count for nothing here.
     #[default]
     Anybody,
-    /// Somebody with credentials.
+    /// A client with credentials.
     Unknown(Narrow),
     /// The same, where there is a record.
     Known(Narrow),
@@ -118,7 +118,7 @@ impl Judge {
         match self.asker {
             Asker::Anybody | Asker::Known(_) if reason == Reason::NoRoom => lead.crowded_out(),
             Asker::Anybody => lead.pass(self.marker(reason, status)),
-            // Nobody who waits for something else is to pay for this one.
+            // Requests that wait for something else are not to pay for this one.
             Asker::Unknown(_) => lead.withdraw(),
             // An error says nothing of the response that others get.
             Asker::Known(_) if is_error => lead.pass(None),
@@ -185,7 +185,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
         seen.is_some_and(|seen| seen.permits(narrow))
     }
 
-    /// Whether the last response to a request like this one was for nobody else.
+    /// Whether the last response to a request like this one was for its client only.
     pub(crate) fn is_refused(&self, address: &Address, narrow: &Narrow) -> bool {
         let seen = self.permissions.seen(address, Instant::now());
         seen.is_some_and(|seen| seen.refuses(narrow))
@@ -229,7 +229,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
         }
     }
 
-    /// To the inner service, where the last response to such a request was for nobody else. The first that is for more
+    /// To the inner service, where the last response to such a request was for its client only. The first that is for more
     /// of them ends that.
     pub(crate) async fn ask_again<S, B, ResBody>(
         self: Arc<Self>,

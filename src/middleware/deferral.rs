@@ -1,7 +1,7 @@
-//! A response that somebody else gives: its own client waits with the others.
+//! A response that a worker gives: its own client waits with the others.
 //!
 //! Who leads stands by as one of those who wait from the beginning, while its request goes to the inner service. Where
-//! the handler says that somebody else will answer, the computation says so to all who wait and is over; where nobody
+//! the handler says that a worker will answer, the computation says so to all followers and is over; where no worker
 //! does, the handler is called again with the request of another, because the first one's is gone.
 
 use std::pin::pin;
@@ -74,12 +74,12 @@ fn timed_out<B>(waited_for: &WaitedFor) -> Response<MemoBody<B>> {
 }
 
 impl<K: Send + Sync + 'static> Settings<K> {
-    /// Whether handlers may leave a response to somebody else.
+    /// Whether handlers may leave a response to a worker.
     pub(super) fn may_defer(&self) -> bool {
         self.memo.config.requests
     }
 
-    /// Leads with this request, and waits with the others if somebody else is to give the response.
+    /// Leads with this request, and waits with the others if a worker is to give the response.
     pub(super) fn lead_or_wait<S, B, ResBody>(
         self: Arc<Self>,
         lead: Lead<Arc<StoredResponse>>,
@@ -157,9 +157,9 @@ impl<K: Send + Sync + 'static> Settings<K> {
 enum First<B, E> {
     /// The inner service has answered.
     Answer(Answer<B, E>),
-    /// Somebody else has.
+    /// A worker has.
     Given(Arc<StoredResponse>),
-    /// Nobody else has in time, or ever will, but for what the inner service has said meanwhile.
+    /// No worker has in time, or ever will, but for what the inner service has said meanwhile.
     Own(Response<MemoBody<B>>),
 }
 

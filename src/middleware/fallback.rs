@@ -30,7 +30,7 @@ pub(super) fn stand_in(fallback: Option<Arc<StoredResponse>>) -> Option<Arc<Stor
     fallback.filter(|stale| stale.serves_on_error(Instant::now()))
 }
 
-/// Lets somebody else try again, unless what is stored may stand in.
+/// Lets a follower try again, unless what is stored may stand in.
 fn broke_off(lead: Option<Lead<Arc<StoredResponse>>>, fallback: Option<Arc<StoredResponse>>) {
     if let (Some(lead), Some(_)) = (lead, stand_in(fallback)) {
         lead.stale();
@@ -97,7 +97,7 @@ impl Computation {
 }
 
 impl Computation {
-    /// Everybody gets what is stored, the leader's client too.
+    /// All clients get what is stored, the leader's too.
     pub(super) fn stand_in<ResBody, E>(
         self,
         stale: Arc<StoredResponse>,

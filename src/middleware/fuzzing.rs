@@ -26,7 +26,7 @@ const NOW: Duration = Duration::from_secs(2_000_000_000);
 /// Who may have a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shared {
-    /// Nobody but the one who asked, or it is not whole.
+    /// Only the client that asked, or it is not whole.
     No,
     /// Those who wait.
     Waiting,

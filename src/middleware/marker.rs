@@ -3,7 +3,7 @@
 //! A response that turns out to be one for its own request only leaves a marker, in the store in the place of a response
 //! and in this process in [`Markers`]. As long as it stands, requests neither wait nor are waited for: they go to the
 //! inner service in parallel. The first response that turns out shareable after all removes it, so that one response
-//! that was not, or somebody who provoked it, cannot keep others apart for longer than that.
+//! that was not, or a client that provoked it, cannot keep others apart for longer than that.
 //!
 //! A marker is a hint. That it stands in one process and not in another costs calls, and never an answer.
 
@@ -42,7 +42,7 @@ const MOST: usize = 4096;
 pub(crate) struct Markers {
     /// With when they fall.
     standing: Mutex<HashMap<Address, Instant>>,
-    /// How many there are, so that nobody has to take the lock to learn that there is none.
+    /// How many there are, so that a request need not take the lock to learn that there is none.
     len: AtomicUsize,
     pub(super) ends: Ends,
 }
@@ -150,7 +150,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
     }
 }
 
-/// The response can be shared after all. Nobody need wait longer than usual for its body, unless that took long.
+/// The response can be shared after all. Followers need not wait longer than usual for its body, unless that took long.
 pub(super) fn unmark(shared: &Arc<Shared<Form>>, markers: &Markers, address: &Address, took_long: bool) {
     if took_long {
         markers.ends.learn(address);

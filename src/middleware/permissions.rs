@@ -22,7 +22,7 @@ const LONGEST: u64 = (1 << 28) - 1;
 ///
 /// Where no response was ever for requests with credentials, those that could only read need not look for one: in Redis
 /// that would cost each of them a round trip. What is known of single addresses is in a table of fixed size, in which a
-/// later address takes the place of an earlier one: the number of pages that somebody asks for costs no memory.
+/// later address takes the place of an earlier one: the number of pages that a client asks for costs no memory.
 #[derive(Debug)]
 pub(crate) struct Permissions {
     authorized: AtomicBool,
@@ -133,7 +133,7 @@ impl Seen {
         matches!(self, Self::Permitted(permission) if permission.covers(narrow))
     }
 
-    /// Whether the last response to a request like this one was for nobody else.
+    /// Whether the last response to a request like this one was for its client only.
     pub(crate) fn refuses(self, narrow: &Narrow) -> bool {
         matches!(self, Self::Refused { cookies } if narrow.cookies || !cookies)
     }

@@ -24,7 +24,7 @@ use crate::key::Address;
 ///         return StatusCode::SERVICE_UNAVAILABLE.into_response();
 ///     };
 ///     enqueue(id, promise.key(), &promise.channel()).await;
-///     // What its own client gets if nobody has given the response in time.
+///     // What its own client gets if no worker has given the response in time.
 ///     (Extension(MemoControl::new().deferred()), StatusCode::ACCEPTED).into_response()
 /// }
 /// # let _ = report;

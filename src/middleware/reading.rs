@@ -1,7 +1,7 @@
-//! Requests that get no more than a part of what is stored: they lead nobody, and wait for nobody.
+//! Requests that get no more than a part of what is stored: they lead no computation, and wait for none.
 //!
 //! Nor do they change anything. RFC 9111, 4.3.5 lets the answer to a `HEAD` update or call in what is stored; but one that
-//! reaches the inner service has found nothing, or what is stale and will be validated before it is used. And whoever can
+//! reaches the inner service has found nothing, or what is stale and will be validated before it is used. And a client that can
 //! get another head by a field that is not in the key would call in, again and again, what others are computing.
 
 use std::sync::Arc;

@@ -142,7 +142,7 @@ where
     }
 
     /// Drains `body`, up to the limit. Reader or no reader: it may have gone, and others wait. What goes on past its
-    /// `horizon` nobody waits for any more: it is drained for those who read along already, and left to the reader once
+    /// `horizon` no request waits for any more: it is drained for the followers that read along already, and left to the reader once
     /// there are none.
     ///
     /// `on_limit` runs before the reader is handed the rest, and may watch that. What is left of the body stays with the

@@ -47,7 +47,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
         early::is_due(left, stored.meta().cost, beta, || self.responses.random.unit())
     }
 
-    /// What a stored response is to a request that `can_lead` a computation nobody waits for.
+    /// What a stored response is to a request that `can_lead` a computation that no client waits for.
     pub(crate) fn use_of(&self, stored: &StoredResponse, can_lead: bool, now: Instant) -> Use {
         if stored.is_fresh_at(now) {
             return match can_lead && self.is_early(stored, now) {
@@ -137,7 +137,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
     ) -> Option<Response<MemoBody<ResBody>>> {
         let stored = match miss.stale.clone() {
             Some(stale) => stale,
-            // Whoever joined a computation that was under way has not looked.
+            // A request that joined a computation under way has not looked.
             None => self.memo.shared.reread(&miss.place.address).await?,
         };
         let now = Instant::now();

@@ -17,7 +17,7 @@ use super::policy::range::{Selection, select};
 use super::policy::request::Narrow;
 use super::stored_response::StoredResponse;
 
-/// The response to somebody who waited for it: as it was, with the date that it lacked.
+/// The response to a follower: as it was, with the date that it lacked.
 pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> {
     let status = stored.status();
     let date = stored.missing_date();
@@ -41,7 +41,7 @@ pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> 
     response
 }
 
-/// The response to somebody who came later: with its age (RFC 9111, section 5.1).
+/// The response to a later request: with its age (RFC 9111, section 5.1).
 ///
 /// `cache_status` says whether to say that it was a hit, which is the one allocation of a hit in memory.
 pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<MemoBody<B>> {
@@ -51,7 +51,7 @@ pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bo
     let status = stored.status();
     let age = decimal(stored.age_at(now).as_secs());
     let told = cache_status.then(|| cache_status::hit(stored.fresh_at(now).unwrap_or_default().as_secs()));
-    // From a store elsewhere it is nobody else's, and can be taken apart.
+    // From a store elsewhere it is this request's alone, and can be taken apart.
     let (mut headers, content, trailers) = match Arc::try_unwrap(stored) {
         Ok(own) => {
             let date = own.missing_date();
@@ -88,7 +88,7 @@ fn reply<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Re
     response
 }
 
-/// The response to somebody who is not to wait for another, or for whom there is none.
+/// The response to a request that is not to wait for another, or for which there is none.
 pub(crate) fn stale<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<MemoBody<B>> {
     let overdue = stored.stale_at(now).as_secs();
     let mut response = hit(stored, now, false);

@@ -90,7 +90,7 @@ impl Trial {
         }
     }
 
-    /// The next frame, and whether the body says that it is the last one: nobody need ask for another then.
+    /// The next frame, and whether the body says that it is the last one: there is no need to ask for another then.
     pub(crate) fn see<E>(&mut self, frame: Option<&Result<Frame<Bytes>, E>>, is_last: bool) {
         if self.verdict.is_none() {
             return;

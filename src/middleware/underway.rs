@@ -5,7 +5,7 @@
 //! the end. Trailers are kept back until the end has been judged, and calls of gRPC are left out: what has come of them
 //! only their trailers tell.
 //!
-//! One recording serves all: the store's value, and whoever reads. It counts against the bound on recordings until the
+//! One recording serves all: the store's value, and each reader. It counts against the bound on recordings until the
 //! last of them is done.
 
 use std::sync::Arc;

@@ -21,7 +21,7 @@ use crate::key::Address;
 const MAX_ADDRESSES: usize = 4096;
 
 /// How many variants of one response a node has stored besides the first. Requests for others go their own way: by a
-/// field that everybody sends another value in, one could fill the store.
+/// field that each client sends another value in, one could fill the store.
 const MAX_VARIANTS: usize = 32;
 
 /// What the response stored at an address itself varies by.

@@ -1,7 +1,7 @@
 //! Fields that frameworks take for the method, the target or the client in place of the real ones.
 //!
-//! A request that carries one may get an answer made for that field's content. Were the field not in the key, anybody
-//! could have a response of their making stored for everybody (web cache poisoning).
+//! A request that carries one may get an answer made for that field's content. Were the field not in the key, a client
+//! could have a response of its making stored for all (web cache poisoning).
 
 use http::header::{HeaderMap, HeaderName};
 

@@ -60,7 +60,7 @@ impl<K> MemoLockLayer<K> {
     }
 
     /// How many times a key must have been asked for, lately and in this process, before a response to it is stored.
-    /// Until then a response goes to those who wait for it at that moment, on every node, and to nobody later. Defaults
+    /// Until then a response goes to those who wait for it at that moment, on every node, and to none later. Defaults
     /// to 1; 0 counts as 1.
     ///
     /// With 2 or more, keys that are asked for once cost the store no memory, however many they are and however long

@@ -20,7 +20,7 @@ pub(crate) fn on_arrival(headers: &HeaderMap, now: SystemTime) -> Option<Duratio
 
 /// The `Age` field, zero where there is none: the first member where there are several (RFC 9111, 5.1).
 ///
-/// `None` where that is no number. The RFC would have it ignored, which makes the response younger than somebody said
+/// `None` where that is no number. The RFC would have it ignored, which makes the response younger than a cache before said
 /// it is; invalid freshness is stale everywhere else (4.2.1), and so it is here.
 fn age_value(headers: &HeaderMap) -> Option<Duration> {
     let Some(line) = headers.get(AGE) else {

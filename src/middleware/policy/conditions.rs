@@ -7,7 +7,7 @@ use http::header::{DATE, ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_
 
 use super::age::date;
 
-/// Whether somebody with these conditions has what is stored already: it is answered with 304.
+/// Whether a client with these conditions has what is stored already: it is answered with 304.
 ///
 /// `If-None-Match` comes before `If-Modified-Since` (RFC 9110, 13.2.2). Where the stored response has no
 /// `Last-Modified`, its `Date` or the time it was `received` stands in (RFC 9111, 4.3.2).

@@ -1,4 +1,4 @@
-//! Responses that set a cookie, which RFC 9111, 7.3 leaves to whoever runs a cache.
+//! Responses that set a cookie, which RFC 9111, 7.3 leaves to the operator of a cache.
 
 use http::header::{HeaderName, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};

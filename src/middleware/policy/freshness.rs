@@ -11,7 +11,7 @@ use super::response::{Head, Reason, ResponseRules};
 use super::{age, targeted};
 
 /// How long an error is kept at most that declares itself fresh. Where an origin puts one lifetime on all it sends, an
-/// error that somebody provoked would otherwise stay for everybody (cache-poisoned denial of service).
+/// error that one client provoked would otherwise stay for all (cache-poisoned denial of service).
 const MAX_ERROR_TTL: Duration = Duration::from_secs(10);
 
 /// On which terms a response is stored.
@@ -139,7 +139,7 @@ impl Terms {
         }
     }
 
-    /// How long to store the response, which has been there for `elapsed`; `None` where it is of no use to anybody
+    /// How long to store the response, which has been there for `elapsed`; `None` where it is of no use to any request
     /// later.
     pub(crate) fn left_after(&self, elapsed: Duration) -> Option<Duration> {
         let fresh = self.fresh_for.saturating_sub(elapsed);
@@ -193,7 +193,7 @@ fn can_be_validated(method: &Method, status: StatusCode, headers: &HeaderMap) ->
 }
 
 /// Whether the layer's ttl counts for a status: success and permanent redirects. Those that RFC 9110, 15.1 calls
-/// heuristically cacheable, without the errors: nobody asked for an error to stay.
+/// heuristically cacheable, without the errors: no origin asked for an error to stay.
 pub(super) fn may_have_ttl(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308)
 }

@@ -19,7 +19,7 @@ pub(crate) fn groups(headers: &HeaderMap) -> Vec<String> {
 }
 
 /// The groups that the answer to a request with this method makes out of date (RFC 9875, 3). None where the method is
-/// safe: otherwise whoever can make a page link to another could empty the cache.
+/// safe: otherwise a client that can make a page link to another could empty the cache.
 pub(crate) fn invalidated(method: &Method, headers: &HeaderMap) -> Vec<String> {
     if method.is_safe() {
         return Vec::new();

@@ -17,7 +17,7 @@ pub(crate) fn has_changed(status: StatusCode) -> bool {
 
 /// The other targets of the same origin that the answer names, in `Location` and `Content-Location`.
 ///
-/// `uri` and `request` are of the request. Another origin's are none of its business, says the RFC: whoever can answer
+/// `uri` and `request` are of the request. Another origin's are none of its business, says the RFC: a handler that can answer
 /// for one site must not empty the cache of another.
 pub(crate) fn locations(uri: &Uri, request: &HeaderMap, response: &HeaderMap) -> Vec<PathAndQuery> {
     let lines = [LOCATION, CONTENT_LOCATION].map(|name| response.get(name));

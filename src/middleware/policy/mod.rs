@@ -14,7 +14,7 @@
 //! | Is it whole, as its end is there? | [`ending::at_end`] | RFC 9111, 3.3 |
 //! | Of gRPC, is it one message, and what is its status? | [`grpc::at_end`] | gRPC over HTTP/2 |
 //! | What of it is stored? | [`fields`] | RFC 9111, 3.1 |
-//! | What does somebody with a condition or a range get? | [`conditions`], [`range`] | RFC 9110, 13 and 14; RFC 9111, 4.3.2 |
+//! | What does a request with a condition or a range get? | [`conditions`], [`range`] | RFC 9110, 13 and 14; RFC 9111, 4.3.2 |
 //! | How is a stale one revalidated? | [`revalidation`] | RFC 9111, 3.2, 4.3.1 and 4.3.4 |
 //! | What does an unsafe request make out of date? | [`invalidation`], [`groups`] | RFC 9111, 4.4; RFC 9875 |
 

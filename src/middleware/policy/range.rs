@@ -7,7 +7,7 @@ use http::header::RANGE;
 
 use super::conditions::if_range_holds;
 
-/// What somebody gets who may have asked for a range.
+/// What a request gets that may have asked for a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Selection {
     /// All of it: no range, several of them, one that cannot be parsed, or one of something else than is stored.

@@ -181,7 +181,7 @@ pub(crate) fn access(
         }
     }
     // RFC 9111, 5.2.1.5. The other directives of a request are advice (5.2.1), which a cache that protects its origin
-    // does not take from everybody.
+    // does not take from all clients.
     if cache_control {
         match CacheControl::parse(headers) {
             Ok(directives) if directives.only_if_cached && rules.only_if_cached => narrow.only_if_cached = true,

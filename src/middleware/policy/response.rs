@@ -37,7 +37,7 @@ pub(crate) struct ResponseRules {
     pub(crate) early_refresh: f64,
     /// How long it is remembered that a response is not one to share. Defaults to 120 seconds.
     pub(crate) pass_marker: Duration,
-    /// How long after its head a body may go on whose length nobody declares. Defaults to 1.5 seconds.
+    /// How long after its head a body may go on whose length is not declared. Defaults to 1.5 seconds.
     pub(crate) endless_after: Duration,
     /// How long the inner service is left alone after a failure. Defaults to zero: not at all.
     pub(crate) fail_pause: Duration,
@@ -369,7 +369,7 @@ fn check(head: &Head<'_>, rules: &ResponseRules, now: SystemTime) -> Result<Said
     Ok(said)
 }
 
-/// Whether the content is made to be read while it grows (server-sent events, motion JPEG): nobody could wait for its
+/// Whether the content is made to be read while it grows (server-sent events, motion JPEG): no client could wait for its
 /// end.
 fn is_endless(headers: &HeaderMap) -> bool {
     let Some(content_type) = headers.get(CONTENT_TYPE) else {

@@ -39,7 +39,7 @@ pub(crate) fn is_about(not_modified: &HeaderMap, stored: &HeaderMap) -> bool {
 /// The stored fields with those of a 304 in their place (3.2).
 ///
 /// Those that describe the stored bytes stay as they are; the RFC lets all but `Content-Length` be replaced, which would
-/// describe bytes that nobody has.
+/// describe bytes that no client has.
 pub(crate) fn updated(stored: &HeaderMap, not_modified: &HeaderMap, now: SystemTime) -> HeaderMap {
     const OF_THE_BYTES: [HeaderName; 6] = [
         CONTENT_ENCODING,

@@ -25,7 +25,7 @@ use crate::middleware::policy::{age, fields, groups};
 /// Names the address, where an entry has it in its frame.
 const ADDRESS: HeaderName = HeaderName::from_static("memolock-address");
 
-/// Whoever puts a response into the store says with its expiry how long it is to be kept, like a handler with a ttl.
+/// The program that puts a response into the store says with its expiry how long it is to be kept, like a handler with a ttl.
 static CONTROL: LazyLock<MemoControl> = LazyLock::new(|| MemoControl::new().ttl(Duration::from_secs(1)));
 
 /// What the fields of the message may forbid: as a layer reads them that heeds `CDN-Cache-Control`, and as one that does
@@ -63,7 +63,7 @@ pub(super) fn decode(address: &Address, bytes: &Bytes) -> Result<StoredResponse,
 }
 
 impl StoredResponse {
-    /// A response that somebody else than a node gives, if it may be shared. `fresh_for` is zero where only the store knows.
+    /// A response that a program other than a node gives, if it may be shared. `fresh_for` is zero where only the store knows.
     pub(crate) fn given(self, fresh_for: Duration) -> Result<Self, StoredResponseError> {
         let status = self.status();
         let (mut headers, content, trailers) = self.into_content();

@@ -12,7 +12,7 @@ const KEPT_FOR: u8 = 1;
 const GENERATION: u8 = 2;
 const RULES: u8 = 3;
 const GROUP: u8 = 4;
-/// For those who read a part of the entry; the checksum is for whoever reads all of it.
+/// For readers of a part of the entry; the checksum is for readers of all of it.
 const DIGEST: u8 = 5;
 
 const MUST_REVALIDATE: u8 = 1;

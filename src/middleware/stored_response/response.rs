@@ -96,7 +96,7 @@ impl StoredResponse {
     /// The same, with the moment that [`Meta::stored_at`] names on this process's own clock.
     pub(crate) fn stored(self, at: Instant) -> Self {
         let age = self.meta.age;
-        // Nobody has asked for the age yet.
+        // The age has not been asked for yet.
         let _ = self.clock.set(AgeClock { age, at });
         self
     }
@@ -285,7 +285,7 @@ impl StoredResponse {
 
     /// When it was received, as the `Date` that a response must have which came without one (RFC 9110, section 6.6.1).
     ///
-    /// `None` for gRPC, whose clients would take it for metadata, and where nobody knows.
+    /// `None` for gRPC, whose clients would take it for metadata, and where it is not known.
     pub(crate) fn missing_date(&self) -> Option<HeaderValue> {
         const YEAR_10000: u64 = 253_402_300_800;
         if self.is_grpc || self.headers.contains_key(DATE) {
