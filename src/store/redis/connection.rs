@@ -10,9 +10,11 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, Value as Reply};
 use tokio::sync::{Notify, watch};
 
-use super::sentinel::Endpoint;
 use super::task::Task;
 use super::traffic::Traffic;
+
+/// Host and port.
+pub(super) type Endpoint = (String, u16);
 
 /// Into how many waits a timeout is divided.
 const TURNS: u32 = 4;

@@ -5,11 +5,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::acl::Denied;
-use super::connection::{Connection, within};
+use super::connection::{Connection, Endpoint, within};
+use super::denied::Denied;
 use super::error::DialError;
 use super::hello::Required;
-use super::sentinel::{Endpoint, Sentinels};
+use super::sentinel::Sentinels;
 #[cfg(feature = "tls")]
 use super::tls;
 use super::traffic;

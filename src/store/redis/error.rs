@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use redis::{ConnectionAddr, ErrorKind, RedisError, ServerError, Value as Reply};
 
-use super::acl::Denied;
+use super::denied::Denied;
 #[cfg(feature = "tls")]
 use super::tls::HandshakeError;
 use crate::error::{StoreError, StoreErrorKind};

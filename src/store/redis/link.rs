@@ -10,10 +10,10 @@ use super::commands::{Commands, Sending, Signals};
 use super::connection::{Connection, Size};
 use super::dial::Dialer;
 use super::error::{DialError, Unroutable};
+use super::failover;
 use super::keyspace::Keyspace;
 use super::mailbox::Mailbox;
 use super::registry::WatcherId;
-use super::sentinel;
 use super::stats::RedisStats;
 use super::subscriber::{Hub, Subscriber};
 use super::task::Task;
@@ -43,7 +43,7 @@ impl Server {
         let scout = dialer.sentinels().map(Arc::clone);
         let scout = scout.map(|sentinels| {
             let (hub, check) = (Arc::clone(&hub), Arc::clone(&signals.check));
-            Task::spawn(sentinel::keep_looking(sentinels, dialer.clone(), hub, check))
+            Task::spawn(failover::keep_looking(sentinels, dialer.clone(), hub, check))
         });
         let subscriber = Subscriber::start(Arc::clone(&hub), dialer.clone(), Arc::clone(&signals.check));
         let (commands, supervisor) = Commands::start(dialer.clone(), hub, signals, Some(first));

@@ -8,8 +8,10 @@ mod capacity;
 mod cluster;
 mod commands;
 mod connection;
+mod denied;
 mod dial;
 mod error;
+mod failover;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod generations;

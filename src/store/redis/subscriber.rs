@@ -15,8 +15,8 @@ use redis::aio::SendError;
 use redis::{Cmd, PushInfo, PushKind, RedisError, Value as Reply};
 use tokio::sync::Notify;
 
-use super::acl::Denials;
 use super::connection::Connection;
+use super::denied::Denials;
 use super::dial::Dialer;
 use super::error::{self, DialVerdict};
 use super::keyspace::{Keyspace, is_sharded};

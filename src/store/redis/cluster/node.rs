@@ -7,9 +7,8 @@ use redis::{Cmd, Value as Reply};
 
 use crate::error::StoreError;
 use crate::store::redis::commands::{Commands, Signals};
-use crate::store::redis::connection::Size;
+use crate::store::redis::connection::{Endpoint, Size};
 use crate::store::redis::dial::Dialer;
-use crate::store::redis::sentinel::Endpoint;
 use crate::store::redis::subscriber::{Hub, Subscriber};
 use crate::store::redis::task::Task;
 

@@ -2,7 +2,7 @@
 
 use redis::{RedisError, Value as Reply};
 
-use crate::store::redis::sentinel::Endpoint;
+use crate::store::redis::connection::Endpoint;
 
 /// Where a command has to go instead. It was not executed.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::router::ClusterShared;
 use super::view::View;
-use crate::store::redis::acl::Denied;
+use crate::store::redis::connection::Endpoint;
+use crate::store::redis::denied::Denied;
 use crate::store::redis::dial::Dialer;
 use crate::store::redis::error::DialError;
-use crate::store::redis::sentinel::Endpoint;
 
 /// How often the map is looked at without a reason.
 const PERIOD: Duration = Duration::from_secs(10);

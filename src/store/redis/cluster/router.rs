@@ -16,11 +16,10 @@ use super::watches::{ClusterSeat, Watches};
 use crate::error::StoreError;
 use crate::key::Address;
 use crate::store::redis::commands::Signals;
-use crate::store::redis::connection::Size;
+use crate::store::redis::connection::{Endpoint, Size};
 use crate::store::redis::dial::Dialer;
 use crate::store::redis::error::{self, DialError};
 use crate::store::redis::mailbox::Mailbox;
-use crate::store::redis::sentinel::Endpoint;
 use crate::store::redis::stats::{RedisCounters, RedisStats};
 use crate::store::redis::task::Task;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::node::Node;
 use super::slot::SLOTS;
 use super::view::View;
-use crate::store::redis::sentinel::Endpoint;
+use crate::store::redis::connection::Endpoint;
 
 /// The index of no node.
 const NOBODY: u16 = u16::MAX;

@@ -3,7 +3,7 @@
 use redis::{Pipeline, Value as Reply};
 
 use super::slot::SLOTS;
-use crate::store::redis::sentinel::Endpoint;
+use crate::store::redis::connection::Endpoint;
 
 /// What a node says about the cluster.
 #[derive(Debug)]
