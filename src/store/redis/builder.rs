@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use redis::Client;
 
-use super::cluster::Cluster;
-use super::dial::Dialer;
-use super::error::{DialError, Unroutable};
-use super::link::{Link, Server};
-use super::sentinel::Sentinels;
-use super::store::RedisStore;
-use super::target::{Named, Plan, Target, TargetSettings};
+use super::acl;
+use super::conn::capacity;
+use super::conn::dial::Dialer;
+use super::conn::error::{DialError, Unroutable};
+use super::conn::sentinel::Sentinels;
+use super::conn::target::{Named, Plan, Target, TargetSettings};
 #[cfg(feature = "tls")]
-use super::tls::{Certificates, Identity};
-use super::{acl, capacity};
+use super::conn::tls::{Certificates, Identity};
+use super::store::RedisStore;
+use super::topology::cluster::Cluster;
+use super::topology::link::{Link, Server};
 use crate::error::StoreError;
 use crate::task::BoxFuture;
 

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
+use super::conn::dial;
 #[cfg(feature = "tls")]
-use super::tls::{Certificates, Identity};
-use super::{dial, message};
+use super::conn::tls::{Certificates, Identity};
+use super::protocol::message;
 use crate::error::StoreError;
 use crate::store::{Notice, Release, Token};
 

@@ -18,10 +18,10 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Pipeline, Value as Reply};
 
-use super::error;
-use super::keyspace::Keyspace;
-use super::link::Link;
+use super::conn::error;
+use super::protocol::keyspace::Keyspace;
 use super::script::Script;
+use super::topology::link::Link;
 use crate::error::StoreError;
 use crate::key::{Address, Key, Label, Tag};
 use crate::store::{Generation, Stamp, Token};

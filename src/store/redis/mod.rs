@@ -1,45 +1,39 @@
 //! [`RedisStore`]: values, locks and promises in one Redis server, or in many. Its own docs say what is sent, and how.
+//!
+//! Each line uses what stands above it, and nothing below:
+//!
+//! ```text
+//! stats
+//! protocol/   names of keys, channels and slots; replies; words of the family        no I/O
+//! conn/       one connection: target, dial, handshake, timeouts, recovery
+//! pubsub/     subscriptions of one server, and the watches that hear them
+//! topology/   which server has what: one, behind sentinels, or a cluster
+//! script, generations, backlog, oversized, large, reads
+//! acl         what the user has to be allowed
+//! store/      the operations of `Store`
+//! builder
+//! ```
 
 mod acl;
 mod backlog;
 mod builder;
-mod bulk;
-mod capacity;
-mod cluster;
-mod commands;
-mod connection;
-mod denied;
-mod dial;
-mod error;
-mod failover;
+mod conn;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod generations;
-mod hello;
-mod keyspace;
 mod large;
-mod link;
-mod mailbox;
-mod message;
 mod oversized;
+mod protocol;
+mod pubsub;
 mod reads;
-mod recovery;
-mod registry;
-mod reply;
 mod script;
-mod sentinel;
 mod stats;
 mod store;
-mod subscriber;
-mod target;
-mod task;
 #[cfg(test)]
 mod tests;
-#[cfg(feature = "tls")]
-mod tls;
-mod traffic;
+mod topology;
 
 pub use self::builder::RedisStoreBuilder;
-pub use self::link::RedisWatch;
 pub use self::stats::{PlaneStats, RedisStats};
 pub use self::store::RedisStore;
+pub use self::topology::link::RedisWatch;

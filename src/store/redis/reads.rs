@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::error;
+use super::conn::error;
 use crate::error::StoreError;
 use crate::store::Value;
 

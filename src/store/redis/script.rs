@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use redis::{Cmd, Value as Reply};
 
-use super::connection::Size;
-use super::error;
-use super::keyspace::{Keyspace, is_sharded};
+use super::conn::connection::Size;
+use super::conn::error;
 use super::large::LARGE;
-use super::link::Link;
+use super::protocol::keyspace::{Keyspace, is_sharded};
+use super::topology::link::Link;
 use crate::error::StoreError;
 
 /// `KEYS`: lock, value. `ARGV`: token, value, TTL in ms, channel, and the payload unless it is the value. The word `value `

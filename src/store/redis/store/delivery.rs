@@ -9,10 +9,11 @@ use super::{RedisInner, RedisStore};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Key, Tag};
 use crate::store::redis::backlog::Debt;
-use crate::store::redis::error::is_full;
+use crate::store::redis::conn::error::is_full;
 use crate::store::redis::generations::RedisGenerations;
-use crate::store::redis::keyspace::Keyspace;
-use crate::store::redis::{message, script};
+use crate::store::redis::protocol::keyspace::Keyspace;
+use crate::store::redis::protocol::message;
+use crate::store::redis::script;
 
 /// How long a caller waits for the next connection: as long as it may take to the next attempt at one.
 const PATIENCE: Duration = Duration::from_millis(1100);

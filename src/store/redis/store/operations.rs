@@ -11,13 +11,13 @@ use super::reading::get;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label, Tag};
 use crate::store::redis::backlog::Debt;
-use crate::store::redis::error;
+use crate::store::redis::conn::error;
+use crate::store::redis::conn::reply::held;
 use crate::store::redis::generations::RedisGenerations;
-use crate::store::redis::keyspace::Keyspace;
-use crate::store::redis::link::RedisWatch;
-use crate::store::redis::message;
-use crate::store::redis::reply::held;
+use crate::store::redis::protocol::keyspace::Keyspace;
+use crate::store::redis::protocol::message;
 use crate::store::redis::script::{self, Script, millis};
+use crate::store::redis::topology::link::RedisWatch;
 use crate::store::{Acquire, AnyStore, Generation, Lock, Release, Stamp, Store, Token, Value};
 
 /// For how long a result that is too large to publish is kept for its watchers: as long as they may take to read it.

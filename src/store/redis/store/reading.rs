@@ -12,11 +12,11 @@ use super::{RedisInner, RedisStore};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
 use crate::store::Value;
-use crate::store::redis::connection::Size;
-use crate::store::redis::error;
-use crate::store::redis::keyspace::Keyspace;
+use crate::store::redis::conn::connection::Size;
+use crate::store::redis::conn::error;
+use crate::store::redis::conn::reply;
 use crate::store::redis::large::LARGE;
-use crate::store::redis::reply;
+use crate::store::redis::protocol::keyspace::Keyspace;
 
 /// How many shared reads of one value are under way at once whose size is not known. Of a large one it is one.
 const UNKNOWN: usize = 4;

@@ -1,0 +1,141 @@
+//! The connection for large values: what takes long is waited for here, by its own callers only.
+//!
+//! It is opened when it is first needed, on the way that the command plane goes, and closed when it is not used for a
+//! while. Few commands are on their way at once, because a server holds an answer in memory until it is read. Like the
+//! command plane it has no subscriptions, and is replaced after an answer that did not come.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::{Cmd, RedisError, Value as Reply};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::connection::{Connection, Size};
+use super::dial::Dialer;
+use super::error::DialError;
+use super::task::Task;
+
+/// How many answers are on their way at once, and how many values.
+const READS: usize = 2;
+const WRITES: usize = 2;
+
+/// How long an unused connection is kept.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Why nothing was sent, or not answered.
+#[derive(Debug)]
+pub(crate) enum BulkError {
+    /// There is no connection. It may be that this server takes no more of them.
+    Dial(DialError),
+    /// Too much is on its way already.
+    Busy,
+    /// Nothing, or nothing more, has come.
+    Unanswered(RedisError),
+}
+
+pub(crate) struct Bulk {
+    dialer: Dialer,
+    reads: Semaphore,
+    writes: Semaphore,
+    current: Arc<Mutex<Option<BulkConnection>>>,
+    /// Held while a connection is opened.
+    opening: tokio::sync::Mutex<()>,
+}
+
+struct BulkConnection {
+    connection: Connection,
+    number: Instant,
+    used: Instant,
+    _closer: Task,
+}
+
+impl Bulk {
+    pub(crate) fn new(dialer: Dialer) -> Self {
+        Self {
+            dialer,
+            reads: Semaphore::new(READS),
+            writes: Semaphore::new(WRITES),
+            current: Arc::default(),
+            opening: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Sends one command. The reply may be a [`Reply::ServerError`].
+    pub(crate) async fn send(&self, command: &Cmd, size: Size) -> Result<Reply, BulkError> {
+        let _turn = self.turn(size).await?;
+        let (mut connection, number) = self.connection().await.map_err(BulkError::Dial)?;
+        let reply = connection.send_large(command, size).await;
+        if reply.is_err() {
+            self.lose(number);
+        }
+        reply.map_err(BulkError::Unanswered)
+    }
+
+    async fn turn(&self, size: Size) -> Result<SemaphorePermit<'_>, BulkError> {
+        let turns = if size.sent > 0 { &self.writes } else { &self.reads };
+        match timeout(self.dialer.timeout(), turns.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(BulkError::Busy),
+        }
+    }
+
+    async fn connection(&self) -> Result<(Connection, Instant), DialError> {
+        if let Some(known) = self.known() {
+            return Ok(known);
+        }
+        let _opening = self.opening.lock().await;
+        // Another caller may have opened one.
+        if let Some(known) = self.known() {
+            return Ok(known);
+        }
+        let connection = self.dialer.commands().await?;
+        let number = Instant::now();
+        *lock(&self.current) = Some(BulkConnection {
+            connection: connection.clone(),
+            number,
+            used: number,
+            _closer: Task::spawn(close_unused(Arc::clone(&self.current), number)),
+        });
+        Ok((connection, number))
+    }
+
+    fn known(&self) -> Option<(Connection, Instant)> {
+        let mut current = lock(&self.current);
+        let current = current.as_mut()?;
+        current.used = Instant::now();
+        Some((current.connection.clone(), current.number))
+    }
+
+    fn lose(&self, number: Instant) {
+        let lost = lock(&self.current).take_if(|current| current.number == number);
+        lost.inspect(|lost| lost.connection.retire());
+    }
+
+    /// Uses another connection from here on. What is on its way may arrive.
+    pub(crate) fn leave(&self) {
+        lock(&self.current).take();
+    }
+
+    /// Gives up all that is on its way.
+    pub(crate) fn retire(&self) {
+        let lost = lock(&self.current).take();
+        lost.inspect(|lost| lost.connection.retire());
+    }
+}
+
+fn lock(current: &Mutex<Option<BulkConnection>>) -> MutexGuard<'_, Option<BulkConnection>> {
+    current.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is on its way when nothing new is sent for so long keeps its own handle on the connection.
+async fn close_unused(current: Arc<Mutex<Option<BulkConnection>>>, number: Instant) {
+    loop {
+        tokio::time::sleep(IDLE).await;
+        let unused = |c: &mut BulkConnection| c.number == number && c.used.elapsed() >= IDLE;
+        // Dropped where this task no longer runs.
+        if lock(&current).take_if(unused).is_some() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! A connection whose answers have to come in time, and what "in time" means.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, Value as Reply};
+use tokio::sync::{Notify, watch};
+
+use super::task::Task;
+use super::traffic::Traffic;
+
+/// Host and port.
+pub(crate) type Endpoint = (String, u16);
+
+/// Into how many waits a timeout is divided.
+const TURNS: u32 = 4;
+
+/// How long an answer takes that is no reason to think about what else may happen.
+const SOON: Duration = Duration::from_millis(10);
+
+/// How often to look whether bytes keep coming.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How much has to pass during a timeout for the server not to be silent.
+const MOVING: u64 = 4096;
+
+/// How much passes in front of an answer before others are better not made to wait for the same.
+const CROWDED: u64 = 64 * 1024;
+
+/// The longest wait for an answer that others keep back, in timeouts.
+const LONGEST: u32 = 10;
+
+/// How many bytes a second may be taken for granted where none can be seen.
+const SLOWEST: u64 = 512 * 1024;
+
+/// The most of what was sent that may be on its way unseen, in the buffers of both sides.
+const UNSEEN: u64 = 8 << 20;
+
+/// A multiplexed connection that gives up an answer after a timeout of its own. The crate's is to be off: it cannot
+/// tell a silent server from a process that did not get to listen, or from a long answer on a slow link.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    inner: MultiplexedConnection,
+    address: Arc<ConnectionAddr>,
+    timeout: Duration,
+    retired: Arc<watch::Sender<bool>>,
+    /// With TLS nothing can be seen.
+    traffic: Option<Traffic>,
+    /// Told when something large is on its way, and other answers behind it.
+    crowded: Arc<Notify>,
+    _driver: Option<Arc<Task>>,
+}
+
+/// What passes with one command, for those that are about something large.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    pub(crate) sent: usize,
+    pub(crate) expected: usize,
+}
+
+impl Connection {
+    /// A connection of the crate's own making.
+    pub(crate) fn new(inner: MultiplexedConnection, address: ConnectionAddr, timeout: Duration) -> Self {
+        Self {
+            inner,
+            address: Arc::new(address),
+            timeout,
+            retired: Arc::new(watch::Sender::new(false)),
+            traffic: None,
+            crowded: Arc::default(),
+            _driver: None,
+        }
+    }
+
+    /// The same, of which it is known what passes over it, and which this task drives.
+    pub(crate) fn with_traffic(self, traffic: Traffic, driver: Task) -> Self {
+        Self {
+            traffic: Some(traffic),
+            _driver: Some(Arc::new(driver)),
+            ..self
+        }
+    }
+
+    /// Whom this is a connection to, unless through a Unix socket.
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        match &*self.address {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => Some((host.clone(), *port)),
+            _ => None,
+        }
+    }
+
+    /// Sends one command. The reply may be a [`Reply::ServerError`].
+    pub(crate) async fn send(&mut self, command: &Cmd) -> Result<Reply, RedisError> {
+        let patience = self.patience();
+        let reply = self.inner.send_packed_command(command);
+        answered(&self.retired, patience, pin!(reply)).await?
+    }
+
+    /// Sends several commands in one round trip. Each reply may be a [`Reply::ServerError`].
+    pub(crate) async fn send_all(&mut self, pipeline: &Pipeline) -> Result<Vec<Reply>, RedisError> {
+        let patience = self.patience();
+        let replies = self.inner.send_packed_commands(pipeline, 0, pipeline.len());
+        answered(&self.retired, patience, pin!(replies)).await?
+    }
+
+    /// Sends one command about something large, for as long as it takes.
+    pub(crate) async fn send_large(&mut self, command: &Cmd, size: Size) -> Result<Reply, RedisError> {
+        let (sent, expected) = (size.sent as u64, size.expected as u64);
+        let unseen = match &self.traffic {
+            Some(_) => sent.min(UNSEEN),
+            None => sent + expected,
+        };
+        let patience = ReplyPatience {
+            limit: self
+                .timeout
+                .saturating_add(Duration::from_millis(unseen * 1000 / SLOWEST)),
+            longest: Duration::MAX,
+            crowded: None,
+            ..self.patience()
+        };
+        let reply = self.inner.send_packed_command(command);
+        answered(&self.retired, patience, pin!(reply)).await?
+    }
+
+    /// How long its answers may take.
+    fn patience(&self) -> ReplyPatience {
+        ReplyPatience {
+            limit: self.timeout,
+            longest: self.timeout.saturating_mul(LONGEST),
+            traffic: self.traffic.clone(),
+            crowded: Some(Arc::clone(&self.crowded)),
+        }
+    }
+
+    /// Resolves when answers wait behind a large one, and others had better not be asked for here.
+    pub(crate) fn crowded(&self) -> Arc<Notify> {
+        Arc::clone(&self.crowded)
+    }
+
+    /// Says that no more answers are to be expected: a caller that waits gives up now, and not only after a
+    /// timeout of its own.
+    pub(crate) fn retire(&self) {
+        self.retired.send_replace(true);
+    }
+}
+
+/// Waits for `future` as long as `limit`, or longer where this process stood still meanwhile.
+///
+/// After a standstill the timer and the socket are due in the same turn of the runtime, and the one who waits may
+/// run before the task that reads the socket. So no single expiry is believed: the wait has several parts, and
+/// whatever has arrived is read between two of them.
+pub(crate) async fn within<F: Future>(limit: Duration, mut future: Pin<&mut F>) -> io::Result<F::Output> {
+    for _ in 0..TURNS {
+        if let Ok(output) = tokio::time::timeout(limit / TURNS, future.as_mut()).await {
+            return Ok(output);
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+/// How long to wait for an answer.
+struct ReplyPatience {
+    /// Of silence.
+    limit: Duration,
+    longest: Duration,
+    traffic: Option<Traffic>,
+    crowded: Option<Arc<Notify>>,
+}
+
+impl ReplyPatience {
+    /// Waits like [`within`], and anew as long as bytes keep coming.
+    async fn outlast<F: Future>(self, soon: Duration, mut future: Pin<&mut F>) -> io::Result<F::Output> {
+        let bytes = || self.traffic.as_ref().map_or(0, Traffic::bytes);
+        let limit = self.limit.saturating_sub(soon);
+        let turn = (limit / TURNS).clamp(Duration::from_millis(1), LOOK);
+        let begin = bytes();
+        let (mut seen, mut silent, mut waited) = (begin, Duration::ZERO, Duration::ZERO);
+        while silent < limit && waited < self.longest {
+            if let Ok(output) = tokio::time::timeout(turn, future.as_mut()).await {
+                return Ok(output);
+            }
+            waited = waited.saturating_add(turn);
+            silent = silent.saturating_add(turn);
+            let now = bytes();
+            if now - seen >= MOVING {
+                (seen, silent) = (now, Duration::ZERO);
+            }
+            if let Some(crowded) = self.crowded.as_ref().filter(|_| now - begin >= CROWDED) {
+                crowded.notify_one();
+            }
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+}
+
+/// Waits for an answer, as long as it is worth waiting. All callers give up at the same moment: if they asked for the
+/// same, they would otherwise miss each other, and compute it once more.
+async fn answered<F: Future>(
+    given_up: &watch::Sender<bool>,
+    patience: ReplyPatience,
+    mut future: Pin<&mut F>,
+) -> io::Result<F::Output> {
+    // Most answers come at once, and need not pay for the rest.
+    let soon = SOON.min(patience.limit / TURNS);
+    if let Ok(output) = tokio::time::timeout(soon, future.as_mut()).await {
+        return Ok(output);
+    }
+    let mut given_up = given_up.subscribe();
+    // Boxed, because most never come here.
+    Box::pin(async move {
+        tokio::select! {
+            biased;
+            output = patience.outlast(soon, future) => output,
+            _ = given_up.wait_for(|given_up| *given_up) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future;
+
+    use tokio::sync::oneshot;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(1000);
+
+    fn patience(traffic: Option<Traffic>) -> ReplyPatience {
+        ReplyPatience {
+            limit: LIMIT,
+            longest: LIMIT * LONGEST,
+            traffic,
+            crowded: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_given_up_after_the_limit() {
+        let since = Instant::now();
+        let error = within(LIMIT, pin!(future::pending::<()>())).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(since.elapsed() >= LIMIT);
+        assert!(since.elapsed() <= LIMIT + Duration::from_millis(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_give_up_at_the_same_moment() {
+        let given_up = Arc::new(watch::Sender::new(false));
+        let mut waiters = tokio::task::JoinSet::new();
+        for _ in 0..10 {
+            let given_up = Arc::clone(&given_up);
+            waiters.spawn(async move {
+                let silence = pin!(future::pending::<()>());
+                answered(&given_up, patience(None), silence).await.unwrap_err();
+                Instant::now()
+            });
+            sleep(LIMIT / 50).await;
+        }
+        sleep(SOON).await;
+        let since = Instant::now();
+        given_up.send_replace(true);
+        for gave_up in waiters.join_all().await {
+            assert_eq!(gave_up, since);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_just_before_the_limit_is_in_time() {
+        let late = sleep(LIMIT.mul_f64(0.99));
+        assert!(within(LIMIT, pin!(late)).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_is_due_together_with_the_timer_runs_first() {
+        let (sender, answer) = oneshot::channel();
+        let (arrived, arrival) = oneshot::channel();
+        let waiter = tokio::spawn(async { within(LIMIT, pin!(answer)).await });
+        let reader = tokio::spawn(async {
+            arrival.await.unwrap();
+            sender.send(()).unwrap();
+        });
+        tokio::task::yield_now().await;
+        // The process stands still for longer than the limit, and the answer arrives.
+        tokio::time::advance(LIMIT * 2).await;
+        arrived.send(()).unwrap();
+        waiter.await.unwrap().unwrap().unwrap();
+        reader.await.unwrap();
+    }
+
+    /// So much comes in every half second, for so long. How long the answer was waited for.
+    async fn waited_with(bytes: usize, times: usize) -> Duration {
+        let traffic = Traffic::default();
+        let coming = traffic.clone();
+        tokio::spawn(async move {
+            for _ in 0..times {
+                sleep(LIMIT / 2).await;
+                coming.add(bytes);
+            }
+        });
+        let (since, given_up) = (Instant::now(), watch::Sender::new(false));
+        let silence = pin!(future::pending::<()>());
+        answered(&given_up, patience(Some(traffic)), silence).await.unwrap_err();
+        since.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_waited_for_as_long_as_bytes_keep_coming() {
+        let waited = waited_with(100_000, 8).await;
+        assert!(waited >= LIMIT * 5 && waited < LIMIT * 6, "{waited:?}");
+        // Not for ever, where others may have to wait as well, nor for a trickle.
+        let waited = waited_with(100_000, 1000).await;
+        assert!(
+            waited >= LIMIT * LONGEST && waited < LIMIT * (LONGEST + 1),
+            "{waited:?}"
+        );
+        assert!(waited_with(100, 1000).await < LIMIT * 2);
+    }
+}

@@ -1,0 +1,151 @@
+//! What a server says of itself.
+
+use redis::{Cmd, Value as Reply};
+
+use super::error::DialError;
+
+/// The oldest major version with sharded Pub/Sub. Valkey calls its first version 7.2.
+const SHARDED_SINCE: u32 = 7;
+
+/// What has to be true of the server at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Required {
+    /// That it answers.
+    Nothing,
+    /// That it takes writes.
+    Master,
+    /// That it takes writes for some slots of a Redis Cluster.
+    ClusterMaster,
+    /// That it belongs to a Redis Cluster.
+    ClusterNode,
+}
+
+impl Required {
+    /// The command that keeps a connection alive. Its answer goes to [`check`](Self::check).
+    ///
+    /// `HELLO` and not `ROLE`, which has the same to say, but only to administrators.
+    pub(crate) fn heartbeat(self) -> Cmd {
+        redis::cmd(match self {
+            Self::Nothing => "PING",
+            _ => "HELLO",
+        })
+    }
+
+    /// Whether the answer to [`heartbeat`](Self::heartbeat) is that of such a server.
+    pub(crate) fn check(self, reply: &Reply) -> Result<(), DialError> {
+        if self == Self::Nothing || matches!(reply, Reply::ServerError(_)) {
+            // A user without the permission has to rely on `READONLY` and `MOVED`.
+            return Ok(());
+        }
+        let hello = Hello::read(reply).ok_or(DialError::Garbled)?;
+        let cluster = matches!(self, Self::ClusterMaster | Self::ClusterNode);
+        if cluster && !hello.cluster {
+            return Err(DialError::NotCluster);
+        }
+        let major = hello.version.split('.').next().and_then(|major| major.parse().ok());
+        if cluster && major.is_none_or(|major: u32| major < SHARDED_SINCE) {
+            return Err(DialError::TooOld(hello.version));
+        }
+        if self != Self::ClusterNode && !hello.master {
+            return Err(DialError::NotMaster);
+        }
+        Ok(())
+    }
+}
+
+struct Hello {
+    version: String,
+    cluster: bool,
+    master: bool,
+}
+
+impl Hello {
+    fn read(reply: &Reply) -> Option<Self> {
+        let field = |name: &str| match reply {
+            Reply::Map(fields) => fields
+                .iter()
+                .find(|(key, _)| text(key) == Some(name))
+                .map(|(_, value)| value),
+            Reply::Array(fields) => {
+                let mut pairs = fields.chunks_exact(2);
+                pairs.find(|pair| text(&pair[0]) == Some(name)).map(|pair| &pair[1])
+            }
+            _ => None,
+        };
+        let mode = text(field("mode")?)?;
+        Some(Self {
+            version: text(field("version")?)?.to_owned(),
+            cluster: mode == "cluster",
+            // A sentinel has no role, and a proxy may not tell.
+            master: field("role")
+                .and_then(text)
+                .map_or(mode != "sentinel", |role| role == "master"),
+        })
+    }
+}
+
+/// The text of a reply, whatever the protocol calls it.
+pub(crate) fn text(reply: &Reply) -> Option<&str> {
+    match reply {
+        Reply::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Reply::SimpleString(text) | Reply::VerbatimString { text, .. } => Some(text),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello(mode: &str, role: &str, version: &str) -> [Reply; 2] {
+        let bulk = |text: &str| Reply::BulkString(text.as_bytes().to_vec());
+        let fields = [
+            ("server", "redis"),
+            ("version", version),
+            ("mode", mode),
+            ("role", role),
+        ];
+        let fields = fields.map(|(name, value)| (bulk(name), bulk(value)));
+        let flat = fields
+            .clone()
+            .into_iter()
+            .flat_map(|(name, value)| [name, value])
+            .collect();
+        [Reply::Map(fields.into()), Reply::Array(flat)]
+    }
+
+    #[test]
+    fn a_server_has_to_be_what_is_required() {
+        for reply in hello("standalone", "replica", "6.2.0") {
+            assert!(Required::Nothing.check(&reply).is_ok());
+            assert!(matches!(Required::Master.check(&reply), Err(DialError::NotMaster)));
+            assert!(matches!(
+                Required::ClusterNode.check(&reply),
+                Err(DialError::NotCluster)
+            ));
+        }
+        for reply in hello("cluster", "replica", "7.0.15") {
+            assert!(Required::ClusterNode.check(&reply).is_ok());
+            assert!(matches!(
+                Required::ClusterMaster.check(&reply),
+                Err(DialError::NotMaster)
+            ));
+        }
+        for reply in hello("cluster", "master", "6.2.14") {
+            assert!(matches!(
+                Required::ClusterMaster.check(&reply),
+                Err(DialError::TooOld(_))
+            ));
+        }
+        for reply in hello("cluster", "master", "8.1.3") {
+            assert!(Required::ClusterMaster.check(&reply).is_ok());
+        }
+    }
+
+    #[test]
+    fn an_answer_to_something_else_is_noticed() {
+        for reply in [Reply::Nil, Reply::Okay, Reply::Array(Vec::new())] {
+            assert!(matches!(Required::Master.check(&reply), Err(DialError::Garbled)));
+        }
+    }
+}

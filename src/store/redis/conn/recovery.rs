@@ -1,0 +1,156 @@
+//! When to connect again, and what to tell the operator meanwhile.
+
+use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::DialError;
+use crate::store::redis::stats::PlaneCounters;
+
+/// The longest step between two attempts: Redis is back in use within about this time.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// The step after the first failed attempt.
+const SHORTEST: Duration = Duration::from_millis(50);
+
+/// How long a connection must have lasted to count as a recovery. One that breaks sooner continues the outage, so
+/// that a server which accepts connections and then refuses to serve is not connected to at full speed.
+const STABLE: Duration = Duration::from_secs(2);
+
+/// The course of the outages of one connection.
+pub(crate) struct Recovery {
+    stats: Arc<PlaneCounters>,
+    attempt: u32,
+    told: Told,
+}
+
+/// The last thing the operator heard about the present outage.
+#[derive(PartialEq)]
+enum Told {
+    Nothing,
+    Outage,
+    /// One that does not end by itself.
+    Refusal,
+    Recovery,
+}
+
+impl Recovery {
+    pub(crate) fn new(stats: &Arc<PlaneCounters>) -> Self {
+        Self {
+            stats: Arc::clone(stats),
+            attempt: 0,
+            told: Told::Nothing,
+        }
+    }
+
+    /// The connection broke after it had `lasted` so long.
+    pub(crate) fn lost(&mut self, lasted: Duration, reason: &(dyn Error + 'static)) {
+        self.stats.disconnect();
+        if lasted >= STABLE {
+            self.attempt = 0;
+            self.told = Told::Nothing;
+        }
+        self.tell_outage(reason, false);
+    }
+
+    /// An attempt to connect failed.
+    pub(crate) fn failed(&mut self, reason: &DialError) {
+        self.tell_outage(reason, reason.is_permanent());
+    }
+
+    /// The connection is there.
+    pub(crate) fn connected(&mut self) {
+        self.stats.connect();
+        let plane = self.stats.name;
+        if matches!(self.told, Told::Outage | Told::Refusal) {
+            tracing::info!(plane, "connected to Redis again");
+            self.told = Told::Recovery;
+        } else {
+            tracing::debug!(plane, "connected to Redis");
+        }
+    }
+
+    /// How long to wait before the next attempt.
+    pub(crate) fn delay(&mut self) -> Duration {
+        let step = step(self.attempt);
+        self.attempt = self.attempt.saturating_add(1);
+        jitter(step, RandomState::new().hash_one(self.attempt))
+    }
+
+    fn tell_outage(&mut self, error: &(dyn Error + 'static), permanent: bool) {
+        let plane = self.stats.name;
+        if self.told == Told::Nothing {
+            self.stats.outage();
+        }
+        if permanent && self.told != Told::Refusal {
+            tracing::error!(
+                plane,
+                error,
+                "Redis refuses the connection until somebody changes the configuration"
+            );
+            self.told = Told::Refusal;
+        } else if self.told == Told::Nothing {
+            tracing::warn!(plane, error, "no connection to Redis");
+            self.told = Told::Outage;
+        } else {
+            tracing::debug!(plane, error, "still no connection to Redis");
+        }
+    }
+}
+
+/// The task that looks after the connection has ended, with the store or with its runtime.
+impl Drop for Recovery {
+    fn drop(&mut self) {
+        self.stats.stop();
+    }
+}
+
+/// The longest delay before attempt number `attempt`.
+fn step(attempt: u32) -> Duration {
+    let factor = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
+    match attempt {
+        // Hardly any wait, yet enough to keep a fleet from connecting in the same instant.
+        0 => SHORTEST / 2,
+        _ => SHORTEST.saturating_mul(factor).min(LONGEST),
+    }
+}
+
+/// A delay between half of `step` and the whole.
+fn jitter(step: Duration, random: u64) -> Duration {
+    let share = f64::from(u32::try_from(random >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX);
+    step.mul_f64(0.5 + share / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_double_up_to_the_longest() {
+        let millis: Vec<_> = (0..8).map(|n| step(n).as_millis()).collect();
+        assert_eq!(millis, [25, 50, 100, 200, 400, 800, 1000, 1000]);
+        assert_eq!(step(u32::MAX), LONGEST);
+    }
+
+    #[test]
+    fn jitter_stays_between_half_and_whole() {
+        let step = Duration::from_millis(100);
+        assert_eq!(jitter(step, 0), Duration::from_millis(50));
+        assert_eq!(jitter(step, u64::MAX), step);
+    }
+
+    #[test]
+    fn a_connection_that_breaks_at_once_does_not_reset_the_delay() {
+        let mut recovery = Recovery::new(&Arc::new(PlaneCounters::new("test")));
+        let error = std::io::Error::other("broken");
+        for _ in 0..6 {
+            recovery.delay();
+            recovery.connected();
+            recovery.lost(Duration::from_millis(1), &error);
+        }
+        assert!(recovery.delay() >= LONGEST / 2);
+        recovery.lost(STABLE, &error);
+        assert!(recovery.delay() <= SHORTEST);
+    }
+}

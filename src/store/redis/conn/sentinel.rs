@@ -1,0 +1,119 @@
+//! Where the master is, according to Redis Sentinel.
+//!
+//! All sentinels are asked at the same time, and what most of them say counts most: one that is dead costs nothing,
+//! and one that was cut off and still names the old master is outvoted. The server they name is believed only once it
+//! has said itself that it is a master.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redis::Value as Reply;
+use tokio::task::JoinSet;
+
+use super::connection::{Connection, Endpoint};
+use super::dial::Dialer;
+use super::error::DialError;
+
+/// The sentinels that watch one master.
+#[derive(Debug)]
+pub(crate) struct Sentinels {
+    master: String,
+    members: Vec<Arc<Sentinel>>,
+    /// The master that was last seen to be one.
+    seen: Mutex<Option<Endpoint>>,
+}
+
+/// One sentinel and the connection to it, which is kept.
+#[derive(Debug)]
+struct Sentinel {
+    dialer: Dialer,
+    connection: Mutex<Option<Connection>>,
+}
+
+impl Sentinels {
+    pub(crate) fn new(master: String, dialers: impl IntoIterator<Item = Dialer>) -> Self {
+        let member = |dialer| {
+            Arc::new(Sentinel {
+                dialer,
+                connection: Mutex::new(None),
+            })
+        };
+        Self {
+            master,
+            members: dialers.into_iter().map(member).collect(),
+            seen: Mutex::new(None),
+        }
+    }
+
+    /// The name of the master.
+    pub(crate) fn master(&self) -> &str {
+        &self.master
+    }
+
+    /// Where the master may be, the likeliest place first.
+    pub(crate) async fn candidates(&self) -> Result<Vec<Endpoint>, DialError> {
+        let mut asked = JoinSet::new();
+        for member in &self.members {
+            let (member, master) = (Arc::clone(member), self.master.clone());
+            asked.spawn(async move { member.ask(&master).await });
+        }
+        let mut votes: HashMap<Endpoint, usize> = HashMap::new();
+        let mut failed = None;
+        while let Some(answer) = asked.join_next().await {
+            match answer {
+                Ok(Ok(endpoint)) => {
+                    let count = votes.entry(endpoint).or_default();
+                    *count += 1;
+                    if *count * 2 > self.members.len() {
+                        break;
+                    }
+                }
+                // What only an operator can repair says more than a sentinel that is down.
+                Ok(Err(error)) if error.is_permanent() => failed = Some(error),
+                Ok(Err(error)) => failed = failed.or(Some(error)),
+                // The runtime ends.
+                Err(_) => {}
+            }
+        }
+        if votes.is_empty() {
+            return Err(DialError::Sentinels(failed.map(Box::new)));
+        }
+        let mut votes: Vec<_> = votes.into_iter().collect();
+        votes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        Ok(votes.into_iter().map(|(endpoint, _)| endpoint).collect())
+    }
+
+    /// There is a master at `endpoint`: it said so.
+    pub(crate) fn saw(&self, endpoint: Endpoint) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint);
+    }
+
+    /// Whether the master was last seen at `endpoint`.
+    pub(crate) fn is_at(&self, endpoint: &Endpoint) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.as_ref().is_none_or(|seen| seen == endpoint)
+    }
+}
+
+impl Sentinel {
+    async fn ask(&self, master: &str) -> Result<Endpoint, DialError> {
+        let mut connection = match self.kept() {
+            Some(connection) => connection,
+            None => self.dialer.direct().await?,
+        };
+        let mut command = redis::cmd("SENTINEL");
+        command.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+        let answer = connection.send(&command).await;
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = answer.is_ok().then_some(connection);
+        match answer? {
+            Reply::ServerError(error) => Err(DialError::NoSentinel(error.into())),
+            Reply::Nil => Err(DialError::UnknownMaster(master.to_owned())),
+            reply => redis::from_redis_value(reply).map_err(|e| DialError::NoSentinel(e.into())),
+        }
+    }
+
+    fn kept(&self) -> Option<Connection> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.clone()
+    }
+}

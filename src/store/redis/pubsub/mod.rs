@@ -1,0 +1,5 @@
+//! Subscriptions of one server, and the watches that hear what arrives.
+
+pub(crate) mod mailbox;
+pub(crate) mod registry;
+pub(crate) mod subscriber;

@@ -1,0 +1,328 @@
+//! The notification plane: a connection of its own, on which nothing but `SUBSCRIBE`, `UNSUBSCRIBE` and `PING` is
+//! ever sent.
+//!
+//! A Redis Cluster has one for each master, and sharded channels besides plain ones. There a server is asked right away
+//! whether it took a subscription: it may have given the slot away.
+//!
+//! The replies of subscriptions are not awaited; they arrive as push messages, in order, by name. So does whatever
+//! is published, and both are handled on the connection's own task, without a hop through another.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::aio::SendError;
+use redis::{Cmd, PushInfo, PushKind, RedisError, Value as Reply};
+use tokio::sync::Notify;
+
+use super::mailbox::Mailbox;
+use super::registry::{Registry, SubscriptionChange, WatcherId};
+use crate::store::redis::conn::connection::Connection;
+use crate::store::redis::conn::denied::Denials;
+use crate::store::redis::conn::dial::Dialer;
+use crate::store::redis::conn::error::{self, DialVerdict};
+use crate::store::redis::conn::recovery::Recovery;
+use crate::store::redis::conn::task::Task;
+use crate::store::redis::protocol::keyspace::{Keyspace, is_sharded};
+use crate::store::redis::stats::RedisCounters;
+
+/// How often the connection has to show that it works: a server that vanished is noticed within about this time
+/// and the answer timeout.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// So often may a node of a cluster refuse a subscription because of a slot on the move.
+const MANY: usize = 8;
+
+/// The registry, and what wakes the task that acts on it.
+pub(crate) struct Hub {
+    pub(crate) stats: Arc<RedisCounters>,
+    registry: Mutex<Registry>,
+    changed: Notify,
+    disconnected: Notify,
+    check: Notify,
+    replace: Notify,
+    pub(crate) denials: Denials,
+    /// To whom a node of a cluster tells what a look at the others may explain.
+    trouble: Option<Arc<Notify>>,
+    /// What is refused will be refused again.
+    hopeless: AtomicBool,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        let stats = Arc::default();
+        Self {
+            registry: Mutex::new(Registry::new(Arc::clone(&stats))),
+            stats,
+            changed: Notify::new(),
+            disconnected: Notify::new(),
+            check: Notify::new(),
+            replace: Notify::new(),
+            denials: Denials::default(),
+            trouble: None,
+            hopeless: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Hub {
+    /// For one node of a cluster.
+    pub(crate) fn of_cluster(trouble: Arc<Notify>) -> Self {
+        Self {
+            trouble: Some(trouble),
+            ..Self::default()
+        }
+    }
+
+    fn trouble(&self) {
+        if let Some(trouble) = &self.trouble {
+            trouble.notify_one();
+        }
+    }
+
+    /// What to send about a channel.
+    fn command(&self, subscribe: bool, channel: &str) -> &'static str {
+        match (subscribe, self.trouble.is_some() && is_sharded(channel)) {
+            (true, false) => "SUBSCRIBE",
+            (true, true) => "SSUBSCRIBE",
+            (false, false) => "UNSUBSCRIBE",
+            (false, true) => "SUNSUBSCRIBE",
+        }
+    }
+
+    /// Asks for a sign of life, soon.
+    pub(crate) fn check(&self) {
+        self.check.notify_one();
+    }
+
+    /// Asks for another connection, because the server moved.
+    pub(crate) fn replace(&self) {
+        self.replace.notify_one();
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_if_changed(&self, registry: MutexGuard<'_, Registry>) {
+        let changed = registry.has_changes();
+        drop(registry);
+        if changed {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Handles a push message of the connection with this number.
+    fn receive(&self, connection: u64, push: PushInfo) {
+        if push.kind == PushKind::Disconnection {
+            self.registry().disconnect(connection);
+            self.disconnected.notify_one();
+            self.trouble();
+            return;
+        }
+        let mut data = push.data.into_iter();
+        let Some(Reply::BulkString(channel)) = data.next() else {
+            return;
+        };
+        let Ok(channel) = std::str::from_utf8(&channel) else {
+            return;
+        };
+        let mut registry = self.registry();
+        if !registry.is_connected(connection) {
+            return;
+        }
+        match push.kind {
+            PushKind::Message | PushKind::SMessage => {
+                if let Some(Reply::BulkString(payload)) = data.next() {
+                    registry.deliver(channel, payload);
+                }
+            }
+            PushKind::Subscribe | PushKind::SSubscribe => registry.confirm(channel, true),
+            PushKind::Unsubscribe => registry.confirm(channel, false),
+            PushKind::SUnsubscribe => {
+                if !registry.is_leaving(channel) {
+                    // The slot has left this node.
+                    self.trouble();
+                }
+                registry.confirm(channel, false);
+            }
+            _ => {}
+        }
+        self.wake_if_changed(registry);
+    }
+}
+
+/// The plane as the store and its watches hold it: the task ends with the last of them.
+pub(crate) struct Subscriber {
+    hub: Arc<Hub>,
+    _task: Task,
+}
+
+impl Subscriber {
+    /// Starts to connect. A loss of the connection casts doubt on the command plane through `suspect`.
+    pub(crate) fn start(hub: Arc<Hub>, dialer: Dialer, suspect: Arc<Notify>) -> Arc<Self> {
+        let supervisor = SubscriberTask {
+            hub: Arc::clone(&hub),
+            dialer,
+            suspect,
+            recovery: Recovery::new(&hub.stats.notifications),
+        };
+        Arc::new(Self {
+            hub,
+            _task: Task::spawn(supervisor.run()),
+        })
+    }
+
+    /// Adds a watcher, to be removed with [`detach`](Self::detach).
+    pub(crate) fn attach(&self, keys: Keyspace<'_>, mailbox: Arc<Mailbox>) -> WatcherId {
+        let mut registry = self.hub.registry();
+        let id = registry.attach(keys, mailbox);
+        self.hub.wake_if_changed(registry);
+        id
+    }
+
+    pub(crate) fn detach(&self, id: WatcherId) {
+        let mut registry = self.hub.registry();
+        registry.detach(id);
+        self.hub.wake_if_changed(registry);
+    }
+
+    /// Whether the server would not let us subscribe to something, which another server might.
+    pub(crate) fn is_refused(&self) -> bool {
+        !self.hub.hopeless.load(Ordering::Relaxed) && self.hub.registry().has_refused()
+    }
+
+    /// Tries once more what was refused.
+    pub(crate) fn retry(&self) {
+        let mut registry = self.hub.registry();
+        registry.retry();
+        self.hub.wake_if_changed(registry);
+    }
+}
+
+struct SubscriberTask {
+    hub: Arc<Hub>,
+    dialer: Dialer,
+    suspect: Arc<Notify>,
+    recovery: Recovery,
+}
+
+impl SubscriberTask {
+    async fn run(mut self) {
+        for number in 0.. {
+            let hub = Arc::clone(&self.hub);
+            let sender = move |push| {
+                hub.receive(number, push);
+                Ok::<(), SendError>(())
+            };
+            match self.dialer.notifications(sender).await {
+                Ok(connection) => {
+                    self.recovery.connected();
+                    let since = Instant::now();
+                    let reason = self.serve(number, connection).await;
+                    self.hub.registry().disconnect(number);
+                    self.suspect.notify_one();
+                    self.recovery.lost(since.elapsed(), &reason);
+                }
+                Err(error) => self.recovery.failed(&error),
+            }
+            tokio::time::sleep(self.recovery.delay()).await;
+        }
+    }
+
+    /// Keeps the subscriptions of one connection in step with the registry until the connection fails.
+    async fn serve(&self, number: u64, connection: Connection) -> RedisError {
+        self.hub.registry().connect(number);
+        let mut session = Session {
+            hub: &self.hub,
+            dialer: &self.dialer,
+            connection,
+            mark: 0,
+            refusals: 0,
+        };
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let outcome = tokio::select! {
+                biased;
+                () = self.hub.disconnected.notified() => {
+                    if self.hub.registry().is_connected(number) {
+                        // It was an earlier connection.
+                        continue;
+                    }
+                    return std::io::Error::from(std::io::ErrorKind::ConnectionReset).into();
+                }
+                () = self.hub.replace.notified() => return std::io::Error::other("the server moved").into(),
+                _ = heartbeat.tick() => session.ping().await,
+                () = self.hub.check.notified() => session.ping().await,
+                () = self.hub.changed.notified() => match self.hub.trouble {
+                    None => session.forward().await,
+                    Some(_) => session.ping().await,
+                },
+            };
+            if let Err(error) = outcome {
+                return error;
+            }
+        }
+    }
+}
+
+/// The sending side of one connection.
+struct Session<'a> {
+    hub: &'a Hub,
+    dialer: &'a Dialer,
+    connection: Connection,
+    /// The changes up to here have been sent.
+    mark: u64,
+    refusals: usize,
+}
+
+impl Session<'_> {
+    /// Sends the changes of the registry, one channel a command, in order.
+    async fn forward(&mut self) -> Result<(), RedisError> {
+        let (changes, mark) = self.hub.registry().take_changes();
+        for change in changes {
+            let (subscribe, channel) = match change {
+                SubscriptionChange::Subscribe(channel) => (true, channel),
+                SubscriptionChange::Unsubscribe(channel) => (false, channel),
+            };
+            let mut command = Cmd::new();
+            command
+                .arg(self.hub.command(subscribe, &channel))
+                .arg(&*channel)
+                .set_no_response(true);
+            self.connection.send(&command).await?;
+        }
+        self.mark = mark;
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> Result<(), RedisError> {
+        self.forward().await?;
+        let reply = self.connection.send(&self.dialer.heartbeat()).await?;
+        let right = self.dialer.check(&self.connection, &reply);
+        right.map_err(std::io::Error::other)?;
+        if let Reply::ServerError(error) = reply
+            && error::verdict(&error) != DialVerdict::Keep
+        {
+            return Err(error.into());
+        }
+        // Replies come in order: what was sent before and is not confirmed by now was answered with an error.
+        let mut registry = self.hub.registry();
+        if let Some(channel) = registry.refuse(self.mark) {
+            self.refusals += 1;
+            let hopeless = self.hub.trouble.is_none() || self.refusals >= MANY;
+            self.hub.hopeless.store(hopeless, Ordering::Relaxed);
+            if hopeless {
+                self.hub.denials.note_channel(&channel);
+            } else {
+                self.hub.trouble();
+            }
+        } else if self.refusals > 0 && !registry.has_refused() {
+            self.refusals = 0;
+            self.hub.hopeless.store(false, Ordering::Relaxed);
+        }
+        self.hub.wake_if_changed(registry);
+        Ok(())
+    }
+}

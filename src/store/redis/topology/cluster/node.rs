@@ -1,0 +1,49 @@
+//! [`Node`]: one master, with both planes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use redis::{Cmd, Value as Reply};
+
+use crate::error::StoreError;
+use crate::store::redis::conn::connection::{Endpoint, Size};
+use crate::store::redis::conn::dial::Dialer;
+use crate::store::redis::conn::task::Task;
+use crate::store::redis::pubsub::subscriber::{Hub, Subscriber};
+use crate::store::redis::topology::commands::{Commands, Signals};
+
+/// A master and the connections to it, which end with the last handle.
+pub(crate) struct Node {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) dialer: Dialer,
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) subscriber: Arc<Subscriber>,
+    pub(crate) since: Instant,
+    _supervisor: Task,
+}
+
+impl Node {
+    /// Starts to connect. `signals` are those of the whole cluster.
+    pub(crate) fn start(dialer: Dialer, endpoint: Endpoint, signals: &Signals) -> Arc<Self> {
+        let hub = Arc::new(Hub::of_cluster(Arc::clone(&signals.trouble)));
+        let signals = signals.of_node();
+        let subscriber = Subscriber::start(Arc::clone(&hub), dialer.clone(), Arc::clone(&signals.check));
+        let (commands, supervisor) = Commands::start(dialer.clone(), hub, signals, None);
+        Arc::new(Self {
+            endpoint,
+            dialer,
+            commands,
+            subscriber,
+            since: Instant::now(),
+            _supervisor: supervisor,
+        })
+    }
+
+    /// Sends one command, on a way of its own if it is about something large.
+    pub(crate) async fn send(&self, command: &Cmd, size: Option<Size>) -> Result<Reply, StoreError> {
+        match size {
+            None => self.commands.send(command).await,
+            Some(size) => self.commands.send_large(command, size).await,
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! [`Cluster`]: commands on their way to the right node.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use redis::{Cmd, Pipeline, Value as Reply};
+
+use super::node::Node;
+use super::redirect::Redirect;
+use super::refresh::{self, Seeds};
+use super::topology::Topology;
+use super::view::View;
+use super::watches::{ClusterSeat, Watches};
+use crate::error::StoreError;
+use crate::key::Address;
+use crate::store::redis::conn::connection::{Endpoint, Size};
+use crate::store::redis::conn::dial::Dialer;
+use crate::store::redis::conn::error::{self, DialError};
+use crate::store::redis::conn::task::Task;
+use crate::store::redis::protocol::slot::slot_of;
+use crate::store::redis::pubsub::mailbox::Mailbox;
+use crate::store::redis::stats::{RedisCounters, RedisStats};
+use crate::store::redis::topology::commands::Signals;
+
+/// The first and the longest pause while a slot is on its way.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+
+/// The nodes, the map of the slots, and who watches what.
+pub(crate) struct Cluster {
+    shared: Arc<ClusterShared>,
+    _refresher: Task,
+}
+
+/// What the refresher has a hand in.
+pub(crate) struct ClusterShared {
+    topology: RwLock<Arc<Topology>>,
+    /// Held while the topology changes, so that no change undoes another.
+    changing: Mutex<()>,
+    watches: Arc<Watches>,
+    counters: Arc<RedisCounters>,
+    /// What was counted of nodes that are gone.
+    departed: Mutex<RedisStats>,
+    pub(crate) signals: Signals,
+    pub(crate) seeds: Seeds,
+    timeout: Duration,
+    connect_timeout: Duration,
+}
+
+impl Cluster {
+    /// Finds the nodes through the seeds, and connects to them for at most `connect_timeout`.
+    ///
+    /// An error only where it would be of no use to go on trying.
+    pub(crate) async fn start(
+        seeds: Vec<Dialer>,
+        timeout: Duration,
+        connect_timeout: Duration,
+    ) -> Result<Self, DialError> {
+        let shared = Arc::new(ClusterShared {
+            topology: RwLock::default(),
+            changing: Mutex::default(),
+            watches: Arc::default(),
+            counters: Arc::default(),
+            departed: Mutex::default(),
+            signals: Signals::of_cluster(),
+            seeds: Seeds::new(seeds),
+            timeout,
+            connect_timeout,
+        });
+        match shared.refresh().await {
+            Err(error) if error.is_permanent() => return Err(error),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "no connection to Redis Cluster"
+            ),
+            Ok(()) => shared.connected().await,
+        }
+        Ok(Self {
+            _refresher: Task::spawn(refresh::keep(Arc::clone(&shared))),
+            shared,
+        })
+    }
+
+    /// Sends one command about keys with this hash tag. The reply may be a [`Reply::ServerError`].
+    pub(crate) async fn send(&self, hash_tag: &str, command: &Cmd) -> Result<Reply, StoreError> {
+        self.shared.send(slot_of(hash_tag), command, None).await
+    }
+
+    /// The same about something large. While its slot is on its way from one node to another, it goes with the others.
+    pub(crate) async fn send_large(&self, hash_tag: &str, command: &Cmd, size: Size) -> Result<Reply, StoreError> {
+        self.shared.send(slot_of(hash_tag), command, Some(size)).await
+    }
+
+    /// Sends several commands, in one round trip unless their slot is on its way. Each reply may be a
+    /// [`Reply::ServerError`].
+    pub(crate) async fn send_all(&self, hash_tag: &str, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
+        let slot = slot_of(hash_tag);
+        let mut replies = self.shared.home(slot).await?.commands.send_all(pipeline).await?;
+        let Some(first) = replies.iter().position(|reply| Redirect::read(reply).is_some()) else {
+            return Ok(replies);
+        };
+        // What came after it in the pipeline may have been answered too early.
+        for (at, command) in pipeline.cmd_iter().enumerate().skip(first) {
+            replies[at] = if at == first {
+                let reply = std::mem::replace(&mut replies[at], Reply::Nil);
+                self.shared.follow(slot, command, None, reply).await?
+            } else {
+                self.shared.send(slot, command, None).await?
+            };
+        }
+        Ok(replies)
+    }
+
+    /// A node that can be asked about what does not depend on slots.
+    pub(crate) async fn anybody(&self) -> Result<(Dialer, Endpoint), StoreError> {
+        let topology = self.shared.topology();
+        let node = topology.nodes().iter().find(|node| node.commands.is_connected());
+        tokio::task::consume_budget().await;
+        let node = node.ok_or_else(error::unavailable)?;
+        Ok((node.dialer.clone(), node.endpoint.clone()))
+    }
+
+    /// Sends several commands to that node.
+    pub(crate) async fn send_all_to(&self, endpoint: &Endpoint, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
+        let topology = self.shared.topology();
+        let node = topology.node(endpoint).ok_or_else(error::unavailable)?;
+        node.commands.send_all(pipeline).await
+    }
+
+    /// The names of all keys that match, on whichever node.
+    pub(crate) async fn scan(&self, pattern: &str) -> Result<Vec<String>, StoreError> {
+        let mut names = Vec::new();
+        for node in self.shared.topology().nodes() {
+            names.extend(node.commands.scan(pattern).await?);
+        }
+        Ok(names)
+    }
+
+    pub(crate) fn watch(&self, address: &Address, hash_tag: &str, mailbox: &Arc<Mailbox>) -> ClusterSeat {
+        self.shared.watches.add(address, slot_of(hash_tag), mailbox)
+    }
+
+    /// Counts what belongs to no node.
+    pub(crate) fn counters(&self) -> &Arc<RedisCounters> {
+        &self.shared.counters
+    }
+
+    pub(crate) fn stats(&self) -> RedisStats {
+        let topology = self.shared.topology();
+        let nodes = topology.nodes().iter().map(|node| node.commands.stats().snapshot());
+        let departed = *self.shared.departed.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = self.shared.counters.snapshot();
+        let all = nodes.reduce(RedisStats::and).unwrap_or(own);
+        all.and(own.departed()).and(departed.departed())
+    }
+
+    /// Changes whenever a node may have forgotten its locks.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.shared.signals.epoch.load(Ordering::Acquire)
+    }
+}
+
+impl ClusterShared {
+    pub(crate) fn topology(&self) -> Arc<Topology> {
+        Arc::clone(&self.topology.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn home(&self, slot: u16) -> Result<Arc<Node>, StoreError> {
+        let home = self.topology().home(slot).map(Arc::clone);
+        if home.is_none() {
+            // As without a connection: failing must not keep the thread from the tasks that repair it.
+            tokio::task::consume_budget().await;
+        }
+        home.ok_or_else(error::unavailable)
+    }
+
+    async fn send(&self, slot: u16, command: &Cmd, size: Option<Size>) -> Result<Reply, StoreError> {
+        let home = self.home(slot).await?;
+        let reply = home.send(command, size).await?;
+        self.follow(slot, command, size, reply).await
+    }
+
+    /// Sends a command to wherever the reply to it says, for as long as an answer may take.
+    async fn follow(
+        &self,
+        slot: u16,
+        command: &Cmd,
+        size: Option<Size>,
+        mut reply: Reply,
+    ) -> Result<Reply, StoreError> {
+        let since = Instant::now();
+        let mut pause = PAUSE.0;
+        while let Some(redirect) = Redirect::read(&reply) {
+            if since.elapsed() >= self.timeout {
+                return Err(error::unsettled(reply));
+            }
+            reply = match redirect {
+                Redirect::Moved(endpoint) => {
+                    let node = self.moved(slot, endpoint);
+                    self.ready(&node).await;
+                    node.send(command, size).await?
+                }
+                Redirect::Ask(endpoint) => {
+                    let node = self.node(endpoint, slot);
+                    self.ready(&node).await;
+                    ask(&node, command).await?
+                }
+                Redirect::Again => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE.1);
+                    self.home(slot).await?.send(command, size).await?
+                }
+            };
+        }
+        Ok(reply)
+    }
+
+    async fn ready(&self, node: &Node) {
+        node.commands.connected_within(self.connect_timeout).await;
+    }
+
+    /// Takes note that a slot has moved.
+    fn moved(&self, slot: u16, endpoint: Endpoint) -> Arc<Node> {
+        let node = self.node(endpoint, slot);
+        // Of many commands that learn it together, the first takes note.
+        if self.topology().home(slot).is_none_or(|home| !Arc::ptr_eq(home, &node)) {
+            self.change(|topology| {
+                let mut next = topology.clone();
+                next.give(slot, &node.endpoint);
+                next
+            });
+        }
+        self.signals.trouble.notify_one();
+        node
+    }
+
+    /// The node at an endpoint that was named in the answer of the master of `slot`.
+    fn node(&self, (host, port): Endpoint, slot: u16) -> Arc<Node> {
+        let topology = self.topology();
+        let host = match topology.home(slot) {
+            Some(home) if host.is_empty() => home.endpoint.0.clone(),
+            _ => host,
+        };
+        let endpoint = (host, port);
+        if let Some(node) = topology.node(&endpoint) {
+            return Arc::clone(node);
+        }
+        let node = self.start(&endpoint);
+        self.change(|topology| {
+            let mut next = topology.clone();
+            if next.node(&endpoint).is_none() {
+                next.add(Arc::clone(&node));
+            }
+            next
+        });
+        self.topology().node(&endpoint).map_or(node, Arc::clone)
+    }
+
+    fn start(&self, endpoint: &Endpoint) -> Arc<Node> {
+        Node::start(self.seeds.master_at(endpoint), endpoint.clone(), &self.signals)
+    }
+
+    /// Takes over what a node knows about the cluster.
+    pub(crate) fn adopt(&self, view: &View) {
+        self.change(|topology| topology.next(view, |endpoint| self.start(endpoint)));
+        for node in self.topology().nodes() {
+            node.subscriber.retry();
+        }
+    }
+
+    fn change(&self, next: impl FnOnce(&Topology) -> Topology) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.topology();
+        let next = Arc::new(next(&old));
+        if old.has_moved(&next) {
+            // Before a command can reach the new master: a holder that learns of a lost lease must see the change.
+            self.signals.epoch.fetch_add(1, Ordering::AcqRel);
+        }
+        for node in old.nodes().iter().filter(|node| next.node(&node.endpoint).is_none()) {
+            let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
+            *departed = departed.and(node.commands.stats().snapshot());
+        }
+        *self.topology.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
+        self.watches.settle(&next);
+    }
+
+    /// Waits for all nodes to be connected, unless that takes too long.
+    async fn connected(&self) {
+        let since = Instant::now();
+        for node in self.topology().nodes() {
+            let left = self.connect_timeout.saturating_sub(since.elapsed());
+            node.commands.connected_within(left).await;
+        }
+    }
+}
+
+/// Asks for a key that may have arrived where its slot is on its way to.
+async fn ask(node: &Node, command: &Cmd) -> Result<Reply, StoreError> {
+    let mut pipeline = Pipeline::with_capacity(2);
+    pipeline.cmd("ASKING");
+    pipeline.add_command(command.clone());
+    let replies = node.commands.send_all(&pipeline).await?;
+    replies.into_iter().nth(1).ok_or_else(error::unexpected)
+}

@@ -1,0 +1,105 @@
+//! [`Topology`]: which of the nodes has which slot.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::node::Node;
+use super::view::View;
+use crate::store::redis::conn::connection::Endpoint;
+use crate::store::redis::protocol::slot::SLOTS;
+
+/// The index of no node.
+const NOBODY: u16 = u16::MAX;
+
+/// How long a node without slots is kept: the target of a migration has none until the first has moved.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A map of all slots.
+#[derive(Clone)]
+pub(crate) struct Topology {
+    nodes: Vec<Arc<Node>>,
+    /// Indexes of nodes.
+    slots: Box<[u16]>,
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Self {
+            nodes: Vec::new(),
+            slots: vec![NOBODY; usize::from(SLOTS)].into(),
+        }
+    }
+}
+
+impl Topology {
+    /// The master of a slot.
+    pub(crate) fn home(&self, slot: u16) -> Option<&Arc<Node>> {
+        self.nodes.get(usize::from(*self.slots.get(usize::from(slot))?))
+    }
+
+    pub(crate) fn nodes(&self) -> &[Arc<Node>] {
+        &self.nodes
+    }
+
+    pub(crate) fn node(&self, endpoint: &Endpoint) -> Option<&Arc<Node>> {
+        self.nodes.iter().find(|node| node.endpoint == *endpoint)
+    }
+
+    /// Adds a node that has no slot yet.
+    pub(crate) fn add(&mut self, node: Arc<Node>) {
+        self.nodes.push(node);
+    }
+
+    /// Gives a slot to a node of this topology.
+    pub(crate) fn give(&mut self, slot: u16, endpoint: &Endpoint) {
+        let at = self.nodes.iter().position(|node| node.endpoint == *endpoint);
+        let at = at.and_then(|at| u16::try_from(at).ok());
+        if let (Some(at), Some(slot)) = (at, self.slots.get_mut(usize::from(slot))) {
+            *slot = at;
+        }
+    }
+
+    /// The next topology, according to a view. Nodes that stay keep their connections; `start` starts the others.
+    pub(crate) fn next(&self, view: &View, start: impl Fn(&Endpoint) -> Arc<Node>) -> Self {
+        let mut next = Self::default();
+        for (first, last, master) in &view.ranges {
+            if next.node(master).is_none() {
+                next.add(self.node(master).map_or_else(|| start(master), Arc::clone));
+            }
+            for slot in *first..=*last {
+                next.give(slot, master);
+            }
+        }
+        for node in &self.nodes {
+            let known = next.node(&node.endpoint).is_some() || view.replicas.contains(&node.endpoint);
+            if !known && node.since.elapsed() < PATIENCE {
+                next.add(Arc::clone(node));
+            }
+        }
+        next
+    }
+
+    /// Whether a slot has another master in `next`. One that had none is not counted.
+    pub(crate) fn has_moved(&self, next: &Self) -> bool {
+        (0..SLOTS).any(|slot| match (self.home(slot), next.home(slot)) {
+            (Some(here), Some(there)) => !Arc::ptr_eq(here, there),
+            (here, _) => here.is_some(),
+        })
+    }
+
+    /// Whether every slot has a master that is connected to, and that lets us subscribe.
+    pub(crate) fn is_sound(&self) -> bool {
+        if self.slots.contains(&NOBODY) {
+            return false;
+        }
+        let owners: HashSet<_> = self
+            .slots
+            .iter()
+            .filter_map(|at| self.nodes.get(usize::from(*at)))
+            .map(Arc::as_ptr)
+            .collect();
+        let mut owners = self.nodes.iter().filter(|node| owners.contains(&Arc::as_ptr(node)));
+        owners.all(|node| node.commands.is_connected() && !node.subscriber.is_refused())
+    }
+}
