@@ -13,9 +13,9 @@ mod sync {
 #[expect(dead_code, reason = "what asks and does not wait")]
 #[path = "../src/middleware/audience.rs"]
 mod audience;
-#[path = "../src/memo/clock.rs"]
+#[path = "../src/memo/flights/clock.rs"]
 mod clock;
-#[path = "../src/memo/flight.rs"]
+#[path = "../src/memo/flights/flight.rs"]
 #[expect(dead_code, reason = "what watches over computations")]
 mod flight;
 #[cfg(feature = "http")]

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::computed::Computed;
-use super::custody::Stop;
-use super::lead::Lead;
+use super::flights::custody::Stop;
 use super::path::Path;
+use super::permit::Lead;
 use crate::attached::attached;
 use crate::error::{Error, Failure};
 use crate::key::Label;

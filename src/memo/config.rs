@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::flights::patience::Patience;
 use super::limits::Limits;
-use super::patience::Patience;
 
 /// The settings of one [`MemoLock`](super::MemoLock).
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,7 @@ impl Config {
 
     /// How long a caller that comes now waits, all in all.
     pub(crate) fn patience(&self) -> Patience {
-        Patience::new(self.wait_timeout)
+        Patience::new(self.wait_timeout.min(Self::LONG))
     }
 
     /// A little later than the lease's end, and not all nodes at the same moment.

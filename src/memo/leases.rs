@@ -1,5 +1,8 @@
 //! [`Leases`]: how many locks of the store this process holds, or may hold, and whether it may take more.
 
+pub(crate) mod lease;
+pub(crate) mod lock_state;
+
 use tokio::sync::watch;
 
 pub(crate) struct Leases(watch::Sender<LeaseCount>);

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::clock::Clock;
-use super::custody::Orphans;
-use super::lead::Lead;
+#[cfg(feature = "http")]
+use super::background::refreshes::Refreshes;
+use super::flights::clock::Clock;
+use super::flights::custody::Orphans;
+use super::flights::line::Room;
+use super::flights::lookups::Lookups;
+use super::flights::table::Table;
 use super::leases::Leases;
 use super::limits::Limit;
-use super::line::Room;
-use super::lookups::Lookups;
 use super::outcome::Outcome;
-#[cfg(feature = "http")]
-use super::refreshes::Refreshes;
+use super::permit::Lead;
 use super::stats::Counters;
-use super::table::Table;
 use super::tasks::Tasks;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};

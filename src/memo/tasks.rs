@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
-use super::clock::Moment;
+#[cfg(feature = "http")]
+use super::background::refresh::RefreshTask;
+#[cfg(feature = "http")]
+use super::background::solo::SoloTask;
 use super::config::Config;
-use super::keeper::Keeper;
+use super::coordinator::Keeper;
+use super::flights::clock::Moment;
+use super::flights::patience::Patience;
+use super::join::{MemoWaiter, Obtained, Role};
 #[cfg(feature = "http")]
-use super::lead::Lead;
-use super::obtain::{MemoWaiter, Obtained, Role};
-use super::patience::Patience;
-#[cfg(feature = "http")]
-use super::refresh::RefreshTask;
+use super::permit::Lead;
 use super::shared::Shared;
-#[cfg(feature = "http")]
-use super::solo::SoloTask;
 use crate::codec::Codec;
 use crate::key::Address;
 use crate::task::BoxFuture;

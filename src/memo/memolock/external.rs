@@ -12,7 +12,7 @@ use crate::error::{Error, StoreError};
 use crate::key::{Key, KeyError};
 use crate::memo::compute::start_work;
 use crate::memo::config::Config;
-use crate::memo::obtain::{Obtained, Role};
+use crate::memo::join::{Obtained, Role};
 use crate::memo::path::Path;
 use crate::store::{Stamp, Store, Value};
 

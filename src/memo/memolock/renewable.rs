@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::key::{Key, KeyError};
 use crate::memo::computed::Computed;
 use crate::memo::config::Config;
-use crate::memo::lease::Lease;
+use crate::memo::leases::lease::Lease;
 
 impl<C: Codec> MemoLock<C> {
     /// Like [`MemoLock::get_or_compute`], for a computation that knows itself how long it is going to take: it gets its

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::MemoLock;
 use crate::codec::Codec;
 use crate::memo::config::Config;
+use crate::memo::flights::line::Line;
 use crate::memo::limits::AtLimit;
-use crate::memo::line::Line;
 
 impl<C: Codec> MemoLock<C> {
     /// How long a lock lasts unless it is renewed. A computation that runs longer renews it every third of that, and a

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::clock::Moment;
-use super::config::Config;
-use super::flight::Flight;
-use super::keeper::Keeper;
-use super::lead::Lead;
-use super::obtain::MemoWaiter;
-use super::outcome::Past;
-use super::shared::Shared;
-use super::tasks::{Begin, IsSame};
 use crate::codec::Codec;
 use crate::key::Address;
+use crate::memo::config::Config;
+use crate::memo::coordinator::Keeper;
+use crate::memo::flights::clock::Moment;
+use crate::memo::flights::flight::Flight;
+use crate::memo::join::MemoWaiter;
+use crate::memo::outcome::Past;
+use crate::memo::permit::Lead;
+use crate::memo::shared::Shared;
+use crate::memo::tasks::{Begin, IsSame};
 use crate::task::spawn;
 
 impl<C: Codec> Shared<C> {
@@ -57,7 +57,7 @@ impl<C: Codec> Shared<C> {
 }
 
 /// A refresh under way. One that is cancelled or panics is over as well.
-pub(super) struct RefreshTask<C: Codec> {
+pub(crate) struct RefreshTask<C: Codec> {
     shared: Arc<Shared<C>>,
     address: Address,
     version: u64,
@@ -65,7 +65,7 @@ pub(super) struct RefreshTask<C: Codec> {
 }
 
 impl<C: Codec> RefreshTask<C> {
-    pub(super) async fn run(
+    pub(crate) async fn run(
         mut self,
         keeper: Keeper<C>,
         waiter: MemoWaiter<C::Value>,

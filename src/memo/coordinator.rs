@@ -7,25 +7,25 @@
 //! means one winner a cluster.
 //!
 //! A verdict may be that the value is made elsewhere. The keeper then holds the lock until the promise is resolved or
-//! the lease ends (`promise.rs`), and starts over: it asks, and offers the lead once more, to the waiters of that time.
+//! the lease ends (`deferred.rs`), and starts over: it asks, and offers the lead once more, to the waiters of that time.
 //!
 //! A task of its own makes all of this independent of any caller: a caller that is dropped in the middle of an
 //! `acquire` leaves no lock behind.
 
-mod attend;
+pub(crate) mod acquire;
 mod commit;
-mod hearing;
-mod lead;
+pub(crate) mod deferred;
 #[cfg(feature = "http")]
-mod preview;
-mod promise;
+pub(crate) mod early_result;
+mod lead;
+pub(crate) mod progress;
 #[cfg(feature = "http")]
 mod refresh;
-mod search;
-mod seek;
+pub(crate) mod renew;
 #[cfg(feature = "http")]
 mod solo;
 mod tenure;
+pub(crate) mod watch;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -33,20 +33,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::deferred::Kept;
 use self::lead::LeadEnd;
-use self::promise::Kept;
-use self::search::Search;
+use self::progress::Search;
 use self::tenure::Tenure;
-use super::claim::Claim;
-use super::clock::Moment;
 use super::config::Config;
-use super::custody::Custody;
-use super::flight::Flight;
-use super::lead::Lead;
+use super::flights::clock::Moment;
+use super::flights::custody::Custody;
+use super::flights::flight::Flight;
 use super::leases::Holding;
-use super::marking::Start;
+use super::leases::lock_state::Claim;
 use super::outcome::{Outcome, Past};
+use super::permit::Lead;
 use super::shared::Shared;
+use super::stamps::marking::Start;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;

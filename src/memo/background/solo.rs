@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::clock::Moment;
-use super::config::Config;
-use super::flight::{Flight, Turn};
-use super::keeper::Keeper;
-use super::lead::Lead;
-use super::outcome::Past;
-use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
+use crate::memo::config::Config;
+use crate::memo::coordinator::Keeper;
+use crate::memo::flights::clock::Moment;
+use crate::memo::flights::flight::{Flight, Turn};
+use crate::memo::outcome::Past;
+use crate::memo::permit::Lead;
+use crate::memo::shared::Shared;
 use crate::task::spawn;
 
 /// One of an address at a time needs no number.
@@ -48,13 +48,13 @@ impl<C: Codec> Shared<C> {
 }
 
 /// A computation under way. One that is cancelled or panics is over as well.
-pub(super) struct SoloTask<C: Codec> {
+pub(crate) struct SoloTask<C: Codec> {
     shared: Arc<Shared<C>>,
     address: Address,
 }
 
 impl<C: Codec> SoloTask<C> {
-    pub(super) async fn run(self, keeper: Keeper<C>) {
+    pub(crate) async fn run(self, keeper: Keeper<C>) {
         keeper.solo().await;
     }
 }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::config::Config;
 use super::flight::{Turn, Waiter};
 
 /// What is left of a caller's wait timeout.
@@ -20,7 +19,7 @@ pub(crate) struct Patience(Duration);
 
 impl Patience {
     pub(crate) fn new(timeout: Duration) -> Self {
-        Self(timeout.min(Config::LONG))
+        Self(timeout)
     }
 
     /// What comes of a wait that is for others from its beginning, if that comes in time.

@@ -7,15 +7,15 @@ use std::future::poll_fn;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::hearing::Hearing;
-use super::search::Search;
-use super::seek::{Heard, RETRY};
+use super::acquire::{Heard, RETRY};
+use super::progress::Search;
+use super::watch::Hearing;
 use super::{Keeper, Landing};
 use crate::codec::Codec;
-use crate::memo::claim::Claim;
-use crate::memo::clock::Moment;
 use crate::memo::config::Config;
+use crate::memo::flights::clock::Moment;
 use crate::memo::leases::Holding;
+use crate::memo::leases::lock_state::Claim;
 use crate::memo::outcome::Outcome;
 use crate::store::{Release, Store};
 

@@ -2,10 +2,10 @@
 
 use tokio::time::Instant;
 
-use super::hearing::Hearing;
+use super::watch::Hearing;
 use crate::codec::Codec;
-use crate::memo::clock::Moment;
 use crate::memo::config::Config;
+use crate::memo::flights::clock::Moment;
 use crate::memo::outcome::Past;
 
 pub(super) struct Search<'a, C: Codec> {

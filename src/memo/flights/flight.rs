@@ -1,6 +1,6 @@
 //! One flight: all callers in this process that wait for the same thing.
 //!
-//! A flight has one *keeper*, the task that looks for an outcome or a lease (`keeper.rs`), and any number of
+//! A flight has one *keeper*, the task that looks for an outcome or a lease (`coordinator.rs`), and any number of
 //! *waiters*. Its life:
 //!
 //! ```text

@@ -1,7 +1,7 @@
 //! [`Marking`]: what a result can be called in by.
 
-use super::clock::Moment;
 use crate::key::Label;
+use crate::memo::flights::clock::Moment;
 use crate::store::{Generation, Stamp};
 
 /// The generation in which a computation starts, and a moment before the store was asked for it.

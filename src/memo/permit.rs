@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::clock::Moment;
-use super::custody::{Presence, Present, Stop, Stopper};
-use super::lease::{Handed, Lease};
-use super::marking::Start;
+use super::flights::clock::Moment;
+use super::flights::custody::{Presence, Present, Stop, Stopper};
+use super::leases::lease::{Handed, Lease};
 use super::outcome::Past;
 #[cfg(feature = "http")]
 use super::outcome::Preview;
 use super::outcome::Verdict;
+use super::stamps::marking::Start;
 use crate::error::Failure;
 use crate::key::Label;
 

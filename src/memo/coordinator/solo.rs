@@ -1,15 +1,15 @@
 //! How a keeper comes to a lease, or to none, without waiting for another computation.
 
 use super::lead::LeadEnd;
-use super::search::Search;
+use super::progress::Search;
 use super::{Granted, Keeper, Landing};
 use tokio::time::Instant;
 
 use crate::codec::Codec;
-use crate::memo::claim::Claim;
 use crate::memo::leases::Holding;
-use crate::memo::marking::Start;
+use crate::memo::leases::lock_state::Claim;
 use crate::memo::outcome::{Outcome, Past};
+use crate::memo::stamps::marking::Start;
 use crate::store::{Lock, Release, Store};
 
 impl<C: Codec> Keeper<C> {

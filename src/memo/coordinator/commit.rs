@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::seek::RETRY;
+use super::acquire::RETRY;
 use super::{Keeper, Landing};
 use crate::codec::Codec;
 use crate::error::StoreErrorKind;
-use crate::memo::claim::Claim;
-use crate::memo::clock::Moment;
 use crate::memo::config::Config;
-use crate::memo::marking::Marking;
+use crate::memo::flights::clock::Moment;
+use crate::memo::leases::lock_state::Claim;
 use crate::memo::outcome::Outcome;
+use crate::memo::stamps::marking::Marking;
 use crate::store::{Release, Store, Value};
 
 /// How long after a commit without an answer the lock is given back, if the store answers by then.

@@ -7,17 +7,17 @@ use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
-use super::hearing::{Hearing, Spacing};
-use super::search::Search;
+use super::progress::Search;
+use super::watch::{Hearing, Spacing};
 use super::{Granted, Keeper, Sought};
 use crate::codec::Codec;
 use crate::error::Failure;
-use crate::memo::claim::Claim;
-use crate::memo::clock::Moment;
 use crate::memo::config::Config;
+use crate::memo::flights::clock::Moment;
 use crate::memo::leases::Holding;
-use crate::memo::marking::Start;
+use crate::memo::leases::lock_state::Claim;
 use crate::memo::outcome::{Outcome, Past};
+use crate::memo::stamps::marking::Start;
 use crate::store::{Lock, Notice, Release, Store};
 
 /// How long after the store could not be asked it is asked again what became of a promise.

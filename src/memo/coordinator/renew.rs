@@ -5,21 +5,21 @@ use std::future::poll_fn;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::hearing::{self, Hearing, Spacing};
-use super::search::Search;
-use super::seek::Heard;
+use super::acquire::Heard;
+use super::progress::Search;
+use super::watch::{self, Hearing, Spacing};
 use super::{Keeper, MemoCustody};
 use crate::codec::Codec;
-use crate::memo::claim::Claim;
-use crate::memo::clock::Moment;
 use crate::memo::config::Config;
-use crate::memo::custody::Expired;
-#[cfg(not(feature = "http"))]
-use crate::memo::lead::Expected;
-use crate::memo::lead::{Led, Manner};
-use crate::memo::lease::{End, Extension, Handed, LeaseError};
+use crate::memo::flights::clock::Moment;
+use crate::memo::flights::custody::Expired;
 use crate::memo::leases::Holding;
+use crate::memo::leases::lease::{End, Extension, Handed, LeaseError};
+use crate::memo::leases::lock_state::Claim;
 use crate::memo::outcome::{Outcome, Verdict};
+#[cfg(not(feature = "http"))]
+use crate::memo::permit::Expected;
+use crate::memo::permit::{Led, Manner};
 use crate::store::{Notice, Release};
 
 /// What became of the computation while the lease was kept alive.
@@ -78,7 +78,7 @@ impl<C: Codec> Keeper<C> {
                         Err(_) => {}
                     }
                 }
-                (notice, since) = hearing::next(&mut search.hearing) => match notice {
+                (notice, since) = watch::next(&mut search.hearing) => match notice {
                     Notice::Reread => drop(confirming.take().map(|listens| listens.send(()))),
                     Notice::Stored(_) | Notice::Announced | Notice::Kept(_) => if let Heard::Landed(outcome, before) = self.heard(notice, since).await {
                         return Attended::Resolved(outcome, before);

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::deferred::Kept;
 use super::lead::LeadEnd;
-use super::promise::Kept;
-use super::search::Search;
+use super::progress::Search;
 use super::{Granted, Keeper, Landing};
 use crate::codec::Codec;
-use crate::memo::claim::Claim;
-use crate::memo::flight::{Turn, Waiter};
-use crate::memo::lead::Lead;
+use crate::memo::flights::flight::{Turn, Waiter};
 use crate::memo::leases::Holding;
-use crate::memo::marking::Start;
+use crate::memo::leases::lock_state::Claim;
 use crate::memo::outcome::{Outcome, Past};
+use crate::memo::permit::Lead;
+use crate::memo::stamps::marking::Start;
 use crate::store::{Lock, Release, Store};
 
 /// How long after a refresh that stored nothing there is no point in another: where computing fails, it is not to be

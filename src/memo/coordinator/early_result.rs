@@ -16,14 +16,14 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::Keeper;
-use super::attend::Attended;
-use super::seek::RETRY;
+use super::acquire::RETRY;
+use super::renew::Attended;
 use crate::codec::Codec;
-use crate::memo::claim::Claim;
-use crate::memo::clock::Moment;
-use crate::memo::lead::Expected;
-use crate::memo::marking::Marking;
+use crate::memo::flights::clock::Moment;
+use crate::memo::leases::lock_state::Claim;
 use crate::memo::outcome::{Outcome, Preview, Verdict};
+use crate::memo::permit::Expected;
+use crate::memo::stamps::marking::Marking;
 use crate::store::Store;
 
 /// How long after one question to the store the next one is asked, at least.

@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::memo::clock::Moment;
+use crate::memo::flights::clock::Moment;
 
 /// The moments at which the store was asked for the lease and said that it is held.
 pub(super) struct Tenure(Mutex<Confirmed>);
@@ -61,7 +61,7 @@ impl Tenure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memo::clock::Clock;
+    use crate::memo::flights::clock::Clock;
 
     #[test]
     fn a_lease_vouches_up_to_the_last_question_that_was_answered() {

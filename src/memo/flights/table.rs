@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 
 use super::clock::Moment;
 use super::flight::{Flight, Waiter};
-use super::limits::{Limit, Limits};
 use super::line::Room;
 use crate::key::Address;
+use crate::memo::limits::{Limit, Limits};
 
 pub(crate) struct Table<L, O> {
     flights: Mutex<HashMap<Address, Arc<Flight<L, O>>>>,

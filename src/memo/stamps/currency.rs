@@ -6,13 +6,13 @@ use std::ops::Range;
 #[cfg(feature = "http")]
 use bytes::Bytes;
 
-use super::config::Config;
-use super::lead::Lead;
 use super::marking::Start;
-use super::shared::Shared;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label};
+use crate::memo::config::Config;
+use crate::memo::permit::Lead;
+use crate::memo::shared::Shared;
 use crate::store::{Generation, Stamp, Store, Value};
 
 /// What the first bytes of a stored value tell.

@@ -1,84 +1,16 @@
-//! [`Line`]: where callers at a limit wait for their turn to compute.
-//!
-//! There is one for all keys: two of the three limits are reached by many keys at once, each of which would have turns of
-//! its own otherwise. A caller leaves the line without a turn as soon as it needs none: where what it asks for is there,
-//! or where there is room below the limit.
-
-use std::sync::Arc;
-
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+//! How a caller at a limit waits: in line for a turn to compute, unless it is answered, or finds room, before.
 
 use super::config::Config;
-use super::flight::{Flight, Turn as Waited};
+use super::flights::flight::{Flight, Turn as Waited};
+use super::flights::line::{Line, QueueTurn};
+use super::flights::patience::Patience;
+use super::join::Obtained;
 use super::limits::{AtLimit, Limit};
 use super::memolock::MemoLock;
-use super::obtain::Obtained;
 use super::outcome::Outcome;
-use super::patience::Patience;
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
-
-/// How many callers stand in line at most, so that it does not grow without bound.
-const MOST_IN_LINE: usize = 65_536;
-
-/// The callers beyond the limits, in the order in which they came.
-#[derive(Debug)]
-pub(crate) struct Line {
-    turns: Arc<Semaphore>,
-    places: Semaphore,
-}
-
-/// The right to compute although a limit is reached, as long as it is held.
-#[derive(Debug)]
-pub(crate) struct QueueTurn {
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Line {
-    /// For this many calls at a time.
-    pub(crate) fn new(calls: usize) -> Self {
-        Self {
-            turns: Arc::new(Semaphore::new(calls.min(Semaphore::MAX_PERMITS))),
-            places: Semaphore::new(MOST_IN_LINE),
-        }
-    }
-
-    /// A place in line, unless it is too long.
-    fn enter(&self) -> Option<SemaphorePermit<'_>> {
-        self.places.try_acquire().ok()
-    }
-
-    /// A turn, in the order of the calls, and whether that had to be waited for.
-    async fn turn(&self) -> Option<(QueueTurn, bool)> {
-        let turns = &self.turns;
-        let (permit, waited) = match Arc::clone(turns).try_acquire_owned() {
-            Ok(permit) => (permit, false),
-            Err(_) => (Arc::clone(turns).acquire_owned().await.ok()?, true),
-        };
-        Some((QueueTurn { _permit: permit }, waited))
-    }
-}
-
-/// Tells those in line that there may be room below a limit: one of them at a time, which passes the word on.
-#[derive(Debug, Default)]
-pub(crate) struct Room(Notify);
-
-impl Room {
-    pub(crate) fn tell(&self) {
-        self.0.notify_one();
-    }
-
-    /// Resolves once something has become free and there is room. For one who takes it next.
-    async fn free(&self, has_room: impl Fn() -> bool) {
-        loop {
-            self.0.notified().await;
-            if has_room() {
-                break self.tell();
-            }
-        }
-    }
-}
 
 /// How a caller leaves the line.
 enum Left<V> {

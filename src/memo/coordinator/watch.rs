@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Keeper;
 use crate::codec::Codec;
-use crate::memo::clock::Moment;
+use crate::memo::flights::clock::Moment;
 use crate::store::{AnyWatch, Notice, Store, Watch};
 
 /// How long after the first caller who came later than the watch the next one begins, at least: waiters that came about

@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::attend::Attended;
-use super::search::Search;
+use super::progress::Search;
+use super::renew::Attended;
 use super::{Granted, Keeper, Landing, MemoCustody};
 use crate::codec::Codec;
-use crate::memo::claim::Claim;
-use crate::memo::clock::Moment;
 use crate::memo::config::Config;
-use crate::memo::custody::{Custody, Expired};
-use crate::memo::lead::{Lead, Led};
+use crate::memo::flights::clock::Moment;
+use crate::memo::flights::custody::{Custody, Expired};
 use crate::memo::leases::Holding;
+use crate::memo::leases::lock_state::Claim;
 use crate::memo::limits::Limit;
-use crate::memo::marking::Marking;
-#[cfg(feature = "http")]
-use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past, Verdict};
+use crate::memo::permit::{Lead, Led};
+use crate::memo::stamps::marking::Marking;
+#[cfg(feature = "http")]
+use crate::memo::stamps::marking::Start;
 use crate::store::Release;
 #[cfg(feature = "http")]
 use crate::store::Store;

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::clock::Moment;
 use super::config::Config;
-use super::flight::{Turn as Waited, Waiter};
-use super::keeper::Keeper;
-use super::lead::Lead;
+use super::coordinator::Keeper;
+use super::flights::clock::Moment;
+use super::flights::flight::{Turn as Waited, Waiter};
+use super::flights::line::QueueTurn;
+use super::flights::patience::Patience;
+use super::flights::table::Joined;
 use super::limits::{Limit, Limits};
-use super::line::QueueTurn;
 use super::outcome::{Outcome, Past};
-use super::patience::Patience;
+use super::permit::Lead;
 use super::shared::Shared;
-use super::table::Joined;
 use crate::codec::Codec;
 use crate::error::{Failure, StoreError};
 use crate::key::Address;
@@ -67,7 +67,7 @@ impl Role {
     }
 }
 
-pub(super) type MemoWaiter<V> = Waiter<Lead<V>, Arc<Outcome<V>>>;
+pub(crate) type MemoWaiter<V> = Waiter<Lead<V>, Arc<Outcome<V>>>;
 
 impl<C: Codec> Shared<C> {
     /// The value, where the store has it in this process. It may be stale.
@@ -122,7 +122,7 @@ impl<C: Codec> Shared<C> {
         (self.tasks.wait)(self, address, config, patience, arrived, role, place)
     }
 
-    pub(super) async fn wait(
+    pub(crate) async fn wait(
         self: &Arc<Self>,
         address: &Address,
         config: &Config,

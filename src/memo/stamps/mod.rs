@@ -1,0 +1,4 @@
+//! What has a stamp is current, or absent.
+
+pub(crate) mod currency;
+pub(crate) mod marking;
