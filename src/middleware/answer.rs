@@ -11,13 +11,13 @@ use tower_service::Service;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::computation::Computation;
-use super::credentials::Asker;
-use super::finder::{Depth, Found, Place, is_variant};
+use super::finder::{Depth, Found, Miss, Place, is_variant};
 use super::future::{Answer, Direct, Step};
 use super::grpc::TIMEOUT;
 use super::judge::Judge;
-use super::key_extractor::{KeyExtractor, uri_as_received};
-use super::origin::Origin;
+use super::key_extractor::KeyExtractor;
+use super::origin::{Origin, uri_as_received};
+use super::policy::asker::Asker;
 use super::policy::fields;
 use super::policy::request::Narrow;
 use super::policy::revalidation::add_conditions;
@@ -350,17 +350,4 @@ impl<K: Send + Sync + 'static> Settings<K> {
             )),
         }
     }
-}
-
-/// What a request did not find.
-pub(crate) struct Miss {
-    /// The address of the first variant.
-    pub(crate) first: Address,
-    /// Where its response would be.
-    pub(crate) place: Place,
-    /// What is there, but stale.
-    pub(crate) stale: Option<Arc<StoredResponse>>,
-    /// Why the inner service is asked, if it is.
-    pub(crate) why: Forward,
-    pub(crate) asker: Asker,
 }

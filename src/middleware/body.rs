@@ -4,11 +4,12 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::frames::{consume, into_bytes};
 use super::recording::{Part, Playback};
 use super::trial::Trial;
 use super::underway::Following;
@@ -203,18 +204,6 @@ where
     }
 }
 
-pub(super) fn consume(remaining: &mut SizeHint, frame: &Frame<Bytes>) {
-    let Some(data) = frame.data_ref() else { return };
-    let length = data.len() as u64;
-    let upper = remaining.upper().map(|upper| upper.saturating_sub(length));
-    let mut hint = SizeHint::new();
-    hint.set_lower(remaining.lower().saturating_sub(length));
-    if let Some(upper) = upper {
-        hint.set_upper(upper);
-    }
-    *remaining = hint;
-}
-
 fn poll_inner<B>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
 where
     B: Body,
@@ -222,11 +211,6 @@ where
 {
     body.poll_frame(cx)
         .map(|frame| frame.map(|frame| frame.map(into_bytes).map_err(Into::into)))
-}
-
-/// The frame with its data as `Bytes`, which copies nothing where it is `Bytes` already.
-pub(crate) fn into_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
-    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
 }
 
 impl<B> fmt::Debug for MemoBody<B> {

@@ -19,18 +19,18 @@ use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::answer::Miss;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
-use super::finder::Place;
+use super::finder::{Miss, Place};
 use super::future::{Answer, Step};
+use super::hit_for_pass::SPREAD;
 use super::judge::Judge;
-use super::marker::SPREAD;
 use super::permissions::{Permissions, Seen};
+use super::policy::asker::Asker;
 use super::policy::permission::Permission;
 use super::policy::request::Narrow;
-use super::policy::response::{Head, Reason, ResponseRules, Sharing, Unconfirmed, at_head, is_heuristic};
+use super::policy::response::{Head, Reason, Sharing, Unconfirmed, at_head, is_heuristic};
 use super::settings::Settings;
 use super::stored_response::{Meta, StoredResponse};
 use crate::error::BoxError;
@@ -43,52 +43,6 @@ const MOMENT: Duration = Duration::from_millis(1);
 /// How long no request tries again to have a response stored after one that failed: a request without credentials is not
 /// to wait for one failure after another.
 const ERROR_REST: Duration = Duration::from_secs(3);
-
-/// Who asks, and what is known of responses to requests like this.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Asker {
-    /// A client without credentials, or with some that count for nothing here.
-    #[default]
-    Anybody,
-    /// A client with credentials.
-    Unknown(Narrow),
-    /// The same, where there is a record.
-    Known(Narrow),
-}
-
-impl Asker {
-    /// Of a request for which there is a response, or was.
-    pub(crate) fn known(narrow: Narrow) -> Self {
-        match narrow.has_credentials() {
-            true => Self::Known(narrow),
-            false => Self::Anybody,
-        }
-    }
-
-    /// Whether a stored response is for this one.
-    pub(crate) fn may_have(self, stored: &Meta) -> bool {
-        match self {
-            Self::Anybody => true,
-            Self::Unknown(narrow) | Self::Known(narrow) => Permission::stored(stored).covers(&narrow),
-        }
-    }
-
-    pub(crate) fn has_credentials(self) -> bool {
-        self != Self::Anybody
-    }
-
-    /// The same, unless the response does not say that it is for more than this one.
-    pub(crate) fn limit(self, sharing: Sharing, head: &Head<'_>, rules: &ResponseRules) -> Sharing {
-        match (self, sharing) {
-            (Self::Unknown(narrow) | Self::Known(narrow), Sharing::Store(_) | Sharing::Share)
-                if !Permission::of(head, rules).covers(&narrow) =>
-            {
-                Sharing::Pass(Reason::Credentials)
-            }
-            _ => sharing,
-        }
-    }
-}
 
 impl Judge {
     /// Remembers that there was nothing for others like the one who asked.

@@ -14,10 +14,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::answer::Miss;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
+use super::finder::Miss;
 use super::finder::is_variant;
 use super::future::{Answer, Step};
 use super::grpc::{DEADLINE_EXCEEDED, trailers_only};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tokio::time::Instant;
 
+use super::cache_status::Forward;
+use super::policy::asker::Asker;
 use super::policy::vary::{self, Vary};
 use super::settings::Settings;
 use super::stored_response::StoredResponse;
@@ -178,4 +180,17 @@ pub(crate) fn is_variant(stored: &StoredResponse, headers: &HeaderMap) -> bool {
         Vary::Names(names) => vary::matches(&names, &variant, headers),
         Vary::None | Vary::Any => false,
     }
+}
+
+/// What a request did not find.
+pub(crate) struct Miss {
+    /// The address of the first variant.
+    pub(crate) first: Address,
+    /// Where its response would be.
+    pub(crate) place: Place,
+    /// What is there, but stale.
+    pub(crate) stale: Option<Arc<StoredResponse>>,
+    /// Why the inner service is asked, if it is.
+    pub(crate) why: Forward,
+    pub(crate) asker: Asker,
 }

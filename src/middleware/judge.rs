@@ -9,13 +9,14 @@ use tokio::time::Instant;
 
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
-use super::credentials::Asker;
 use super::demand::DemandOf;
 use super::draft::Draft;
 use super::endless::Horizon;
-use super::marker::{self, Markers, unmark};
-use super::pause::Pauses;
+use super::hit_for_pass::{Markers, SPREAD};
+use super::marker::unmark;
+use super::pauses::Pauses;
 use super::permissions::Permissions;
+use super::policy::asker::Asker;
 use super::policy::ending::{is_grpc, is_sized};
 use super::policy::response::{Head, Reason, ResponseRules, Sharing, Unconfirmed, at_head, is_fresh_by_itself};
 use super::stored_response::{Form, StoredResponse};
@@ -85,7 +86,7 @@ impl Judge {
         if !reason.is_lasting() || is_error || rules.pass_marker.is_zero() || !self.is_wanted() {
             return None;
         }
-        let time = rules.random.shortened(rules.pass_marker, marker::SPREAD);
+        let time = rules.random.shortened(rules.pass_marker, SPREAD);
         self.markers.put(&self.address, Instant::now(), time);
         Some((Arc::new(StoredResponse::marker()), time))
     }

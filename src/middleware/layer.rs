@@ -24,8 +24,8 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::grpc::Methods;
 use super::key_extractor::UriKey;
+use super::methods::Methods;
 use super::service::MemoLockService;
 use super::settings::Settings;
 

@@ -1,4 +1,4 @@
-//! Markers: what is not to be shared need not be waited for.
+//! What is marked as not to be shared goes to the inner service in parallel, see [`Markers`].
 //!
 //! A response that turns out to be one for its own request only leaves a marker, in the store in the place of a response
 //! and in this process in [`Markers`]. As long as it stands, requests neither wait nor are waited for: they go to the
@@ -7,11 +7,9 @@
 //!
 //! A marker is a hint. That it stands in one process and not in another costs calls, and never an answer.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::{Request, Response};
 use http_body::Body;
@@ -21,63 +19,18 @@ use tower_service::Service;
 use super::body::MemoBody;
 use super::cache_status::{Forward, Forwarded};
 use super::control::MemoControl;
-use super::credentials::Asker;
-use super::endless::Ends;
 use super::future::{Answer, Step};
+use super::hit_for_pass::{Markers, SPREAD};
+use super::policy::asker::Asker;
 use super::policy::response::{Head, Sharing, at_head};
 use super::settings::Settings;
 use super::stored_response::{Form, StoredResponse};
 use super::trial::Candidate;
 use crate::error::{BoxError, StoreError};
 use crate::key::Address;
-use crate::memo::{Config, Shared};
+use crate::memo::Shared;
 use crate::store::{Store, Value};
 use crate::task::{BoxFuture, spawn_if_any};
-
-/// Bounds the memory: beyond, those in the store have to do.
-const MOST: usize = 4096;
-
-/// The markers of this process.
-#[derive(Debug, Default)]
-pub(crate) struct Markers {
-    /// With when they fall.
-    standing: Mutex<HashMap<Address, Instant>>,
-    /// How many there are, so that a request need not take the lock to learn that there is none.
-    len: AtomicUsize,
-    pub(super) ends: Ends,
-}
-
-impl Markers {
-    fn standing(&self) -> MutexGuard<'_, HashMap<Address, Instant>> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn stands(&self, address: &Address, now: Instant) -> bool {
-        if self.len.load(Ordering::Relaxed) == 0 {
-            return false;
-        }
-        self.standing().get(address).is_some_and(|end| now < *end)
-    }
-
-    pub(crate) fn put(&self, address: &Address, now: Instant, time: Duration) {
-        let mut standing = self.standing();
-        if standing.len() >= MOST {
-            standing.retain(|_, end| now < *end);
-        }
-        if standing.len() < MOST || standing.contains_key(address) {
-            standing.insert(address.clone(), now + time.min(Config::LONG));
-        }
-        self.len.store(standing.len(), Ordering::Relaxed);
-    }
-
-    /// Whether there was one.
-    pub(crate) fn remove(&self, address: &Address) -> bool {
-        let mut standing = self.standing();
-        let removed = standing.remove(address).is_some();
-        self.len.store(standing.len(), Ordering::Relaxed);
-        removed
-    }
-}
 
 impl<K: Send + Sync + 'static> Settings<K> {
     /// A marker was found in the store.
@@ -186,41 +139,4 @@ async fn stored_marker(shared: &Shared<Form>, address: &Address) -> Result<Optio
         found.is_some_and(|found| found.meta().is_marker)
     };
     Ok(shared.store.lookup(address).await?.filter(is_marker))
-}
-
-/// By what part of it the life of a marker is shortened at most, at random: what was marked together is not tried again
-/// together.
-pub(crate) const SPREAD: f64 = 0.1;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::key::{Key, Tag};
-
-    fn address(id: usize) -> Address {
-        Address::new(&Tag::new("t").unwrap(), &Key::new(id.to_string()).unwrap())
-    }
-
-    #[test]
-    fn marker_stands_for_its_time_or_until_it_is_removed() {
-        let (markers, now, time) = (Markers::default(), Instant::now(), Duration::from_secs(1));
-        markers.put(&address(1), now, time);
-        assert!(markers.stands(&address(1), now) && !markers.stands(&address(2), now));
-        assert!(!markers.stands(&address(1), now + time));
-        assert!(markers.remove(&address(1)) && !markers.remove(&address(1)));
-        assert!(!markers.stands(&address(1), now));
-    }
-
-    #[test]
-    fn markers_are_bounded_and_those_that_fell_make_room() {
-        let (markers, now, time) = (Markers::default(), Instant::now(), Duration::from_secs(1));
-        for id in 0..=MOST {
-            markers.put(&address(id), now, time);
-        }
-        assert!(!markers.stands(&address(MOST), now));
-        markers.put(&address(0), now, time * 2);
-        markers.put(&address(MOST), now + time, time);
-        assert!(markers.stands(&address(MOST), now + time));
-        assert_eq!(markers.standing().len(), 2);
-    }
 }

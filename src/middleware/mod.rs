@@ -14,21 +14,26 @@ mod draft;
 mod endless;
 mod fallback;
 mod finder;
+mod frames;
 mod future;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod grpc;
+mod hit_for_pass;
 mod judge;
 mod key_extractor;
 mod layer;
 mod marker;
+mod methods;
 mod on_path;
 mod origin;
 mod parts;
 mod pause;
+mod pauses;
 mod permissions;
 mod policy;
+mod preview;
 mod promise;
 mod reading;
 mod recording;

@@ -2,7 +2,6 @@
 
 use http::{HeaderMap, Request, Uri, header};
 
-use super::key_extractor::uri_as_received;
 use crate::key::Label;
 
 /// The authority of a request. The scheme is left out: a request in origin form does not tell it, and one server that
@@ -25,6 +24,15 @@ impl Origin {
     pub(crate) fn group(&self, name: &str) -> Label {
         Label::group(&self.0, name)
     }
+}
+
+/// The URI before a router took a prefix off.
+pub(crate) fn uri_as_received<B>(request: &Request<B>) -> &Uri {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(uri)) = request.extensions().get() {
+        return uri;
+    }
+    request.uri()
 }
 
 #[cfg(test)]

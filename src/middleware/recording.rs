@@ -19,8 +19,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::audience::{Audience, Next, Producer, Reader};
-use super::body::into_bytes;
 use super::endless::Horizon;
+use super::frames::into_bytes;
 use super::grpc::Framing;
 use super::policy::response::Reason;
 use super::reservation::Reservation;

@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use tower_service::Service;
 use tracing::Instrument;
 
-use super::answer::Miss;
 use super::body::MemoBody;
 use super::cache_status::Forward;
-use super::credentials::Asker;
+use super::finder::Miss;
 use super::finder::{Place, is_variant};
+use super::policy::asker::Asker;
 use super::policy::early;
 use super::replay;
 

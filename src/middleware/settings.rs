@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use super::demand::Demand;
 use super::grpc::GrpcMethod;
+use super::hit_for_pass::Markers;
 use super::key_extractor::digest_of_fields;
-use super::marker::Markers;
-use super::pause::Pauses;
+use super::pauses::Pauses;
 use super::permissions::Permissions;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;

@@ -11,7 +11,7 @@ use super::fallback::Breakable;
 use super::grpc::is_call;
 use super::judge::Judge;
 use super::origin::Origin;
-use super::pause::Failed;
+use super::pauses::Failed;
 use super::policy::ending::{Ended, Incomplete};
 use super::policy::fields;
 use super::policy::grpc::at_end;

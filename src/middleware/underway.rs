@@ -11,21 +11,13 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use super::audience::{Audience, Next, Reader};
-use super::body::consume;
-use super::computation::Computation;
-use super::draft::Draft;
-use super::policy::ending::is_grpc;
-use super::policy::freshness::Terms;
-use super::policy::response::Sharing;
-use super::policy::vary::{self, Vary};
-use super::recording::{Part, Recorder};
+use super::frames::consume;
+use super::recording::Part;
 use super::reservation::Reservation;
-use super::stored_response::StoredResponse;
 use crate::memo::{Presence, Present};
 
 /// The body of a response that is still coming.
@@ -104,33 +96,5 @@ impl Following {
 
     pub(crate) fn remaining(&self) -> SizeHint {
         self.remaining
-    }
-}
-
-impl Computation {
-    /// What followers get of the response while `recorder` records it, unless they have to wait for the end.
-    pub(super) fn preview<B>(
-        &self,
-        recorder: &Recorder<B>,
-        hint: SizeHint,
-        sharing: Sharing,
-        draft: &mut Draft,
-    ) -> Option<Arc<StoredResponse>> {
-        if !self.judge.rules.stream_followers || is_grpc(&draft.headers) {
-            return None;
-        }
-        let variant = match vary::names(&draft.headers) {
-            Vary::Names(names) => Some(vary::fingerprint(&names, &self.request_headers)),
-            Vary::None => None,
-            Vary::Any => return None,
-        };
-        draft.settle_generation();
-        // However short it is fresh, it is not stale to those who wait for it.
-        let terms = match sharing {
-            Sharing::Store(terms) => terms.for_nobody_later(),
-            Sharing::Share | Sharing::Pass(_) => Terms::default(),
-        };
-        let head = draft.clone().finish(Bytes::new(), None, terms, variant);
-        Some(Arc::new(head.underway(recorder.follow(hint, self.presence.clone()))))
     }
 }

@@ -1,11 +1,7 @@
 //! [`GrpcMethod`]: one method whose calls are collapsed.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
-
-use crate::middleware::policy::grpc::GrpcRules;
-use crate::middleware::settings::Settings;
 
 /// The longest path, in bytes, that a method may have.
 const MAX_PATH_LEN: usize = 1024;
@@ -36,11 +32,11 @@ const MAX_PATH_LEN: usize = 1024;
 #[must_use]
 pub struct GrpcMethod {
     path: String,
-    ttl: Option<Duration>,
-    status_ttl: Vec<(i32, Duration)>,
-    lease: Option<Duration>,
-    wait_timeout: Option<Duration>,
-    max_body: Option<u64>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) status_ttl: Vec<(i32, Duration)>,
+    pub(crate) lease: Option<Duration>,
+    pub(crate) wait_timeout: Option<Duration>,
+    pub(crate) max_body: Option<u64>,
     max_message: Option<u64>,
 }
 
@@ -144,30 +140,6 @@ impl GrpcMethod {
     /// The most bytes of a message, where this method has a limit of its own.
     pub(crate) fn own_max_message(&self) -> Option<u64> {
         self.max_message
-    }
-
-    /// The settings of a layer, as they are for this method.
-    pub(super) fn settings<K: Clone>(&self, layer: &Settings<K>) -> Settings<K> {
-        // All of them share one table of what is under way.
-        let mut settings = layer.clone();
-        if let Some(lease) = self.lease {
-            settings.memo = settings.memo.lease(lease);
-        }
-        if let Some(timeout) = self.wait_timeout {
-            settings.memo = settings.memo.wait_timeout(timeout);
-        }
-        let rules = &mut settings.responses;
-        let of_ok = self.status_ttl.iter().find(|(status, _)| *status == 0);
-        if let Some(ttl) = of_ok.map(|(_, ttl)| *ttl).or(self.ttl) {
-            rules.ttl = (!ttl.is_zero()).then_some(ttl);
-        }
-        if let Some(bytes) = self.max_body {
-            rules.max_body = bytes;
-        }
-        rules.grpc = Some(GrpcRules {
-            status_ttl: Arc::from(self.status_ttl.as_slice()),
-        });
-        settings
     }
 }
 

@@ -10,7 +10,6 @@
 
 mod framing;
 mod method;
-mod methods;
 mod status;
 mod timeout;
 
@@ -19,7 +18,6 @@ use http::header::CONTENT_TYPE;
 
 pub(crate) use self::framing::Framing;
 pub use self::method::{GrpcMethod, GrpcMethodError};
-pub(crate) use self::methods::Methods;
 pub(crate) use self::status::{DEADLINE_EXCEEDED, UNAVAILABLE, deadline_exceeded, trailers_only, unavailable};
 pub(crate) use self::timeout::{TIMEOUT, deadline, until};
 

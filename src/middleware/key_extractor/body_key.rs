@@ -9,9 +9,9 @@ use http::{Extensions, HeaderMap, Request, Uri};
 use http_body::Body;
 use sha2::{Digest, Sha256};
 
-use super::buffered_body::into_bytes;
 use super::{BufferedBody, HeadKey, KeyExtractor, UriKey};
 use crate::key::Key;
+use crate::middleware::frames::into_bytes;
 
 /// The name of the part. A `:` cannot stand in the name of a header field.
 const PART: &str = "body:sha256";

@@ -4,8 +4,10 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+
+use crate::middleware::frames::into_bytes;
 
 /// A request body that [`BodyKey`](super::BodyKey) or [`GrpcKey`](super::GrpcKey) has looked into: whatever was read for the key comes first, then
 /// the rest, with the trailers or the error it ends in.
@@ -53,11 +55,6 @@ impl<B: Body> BufferedBody<B> {
             rest: Some(rest),
         }
     }
-}
-
-/// Whatever is read of a body, as `Bytes`; no copy where it is that already.
-pub(super) fn into_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
-    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
 }
 
 // Only `rest` is ever pinned.

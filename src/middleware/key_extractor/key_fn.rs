@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
-use super::{HeadKey, KeyExtractor, uri_as_received};
+use super::{HeadKey, KeyExtractor};
 use crate::key::Key;
+use crate::middleware::origin::uri_as_received;
 
 /// The first part of the keys that are made of a text. No method begins like this, and no key of a closure.
 const MARK: &str = "=";

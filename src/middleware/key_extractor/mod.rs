@@ -19,5 +19,4 @@ pub use self::grpc_key::GrpcKey;
 pub use self::key_fn::{IntoHeadKey, KeyFn, RequestHead};
 pub(super) use self::overrides::is_method_override;
 pub use self::uri_key::UriKey;
-pub(super) use self::uri_key::uri_as_received;
 pub use self::when::When;

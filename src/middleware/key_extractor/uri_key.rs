@@ -10,6 +10,7 @@ use super::overrides::{self, is_method_override, is_override};
 use super::query::Query;
 use super::{HeadKey, KeyExtractor, digest_of_fields};
 use crate::key::{Key, KeyBuilder};
+use crate::middleware::origin::uri_as_received;
 use crate::middleware::policy::credential::is_credential;
 
 /// How much longer a key is expected to be where fields are part of it.
@@ -256,15 +257,6 @@ impl<'a> TargetHead<'a> {
             is_assumed: false,
         }
     }
-}
-
-/// The URI before a router took a prefix off.
-pub(in crate::middleware) fn uri_as_received<B>(request: &Request<B>) -> &Uri {
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::OriginalUri(uri)) = request.extensions().get() {
-        return uri;
-    }
-    request.uri()
 }
 
 /// What one pass over the header fields finds.

@@ -20,6 +20,7 @@
 
 mod accept_encoding;
 pub(super) mod age;
+pub(super) mod asker;
 pub(super) mod cache_control;
 pub(super) mod conditions;
 pub(super) mod cookies;

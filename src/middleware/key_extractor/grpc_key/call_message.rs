@@ -7,9 +7,9 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use sha2::{Digest, Sha256};
 
+use crate::middleware::frames::into_bytes;
 use crate::middleware::grpc::Framing;
 use crate::middleware::key_extractor::BufferedBody;
-use crate::middleware::key_extractor::buffered_body::into_bytes;
 
 /// The body of a call, with what has been read of it.
 pub(super) struct CallMessage<B: Body> {

@@ -1,0 +1,60 @@
+//! [`Methods`]: the methods of one layer, each with its settings.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::{Method, Request};
+
+use super::grpc::{GrpcMethod, is_call};
+use super::policy::grpc::GrpcRules;
+use super::settings::Settings;
+
+/// The settings of each method, by its path.
+pub(crate) struct Methods<K> {
+    by_path: HashMap<Box<str>, Arc<Settings<K>>>,
+}
+
+impl<K: Clone> Methods<K> {
+    /// Of a layer with these settings; `None` where it is not one for gRPC.
+    pub(crate) fn of(layer: &Settings<K>) -> Option<Arc<Self>> {
+        let methods = layer.methods.as_ref()?.iter();
+        let by_path = methods.map(|method| (method.path().into(), Arc::new(settings_of(method, layer))));
+        Some(Arc::new(Self {
+            by_path: by_path.collect(),
+        }))
+    }
+}
+
+impl<K> Methods<K> {
+    /// The settings for a request; `None` where it is not a call of one of the methods.
+    pub(crate) fn settings<B>(&self, request: &Request<B>) -> Option<&Arc<Settings<K>>> {
+        if *request.method() != Method::POST || !is_call(request.headers()) {
+            return None;
+        }
+        self.by_path.get(request.uri().path())
+    }
+}
+
+/// The settings of a layer, as they are for this method.
+fn settings_of<K: Clone>(method: &GrpcMethod, layer: &Settings<K>) -> Settings<K> {
+    // All of them share one table of what is under way.
+    let mut settings = layer.clone();
+    if let Some(lease) = method.lease {
+        settings.memo = settings.memo.lease(lease);
+    }
+    if let Some(timeout) = method.wait_timeout {
+        settings.memo = settings.memo.wait_timeout(timeout);
+    }
+    let rules = &mut settings.responses;
+    let of_ok = method.status_ttl.iter().find(|(status, _)| *status == 0);
+    if let Some(ttl) = of_ok.map(|(_, ttl)| *ttl).or(method.ttl) {
+        rules.ttl = (!ttl.is_zero()).then_some(ttl);
+    }
+    if let Some(bytes) = method.max_body {
+        rules.max_body = bytes;
+    }
+    rules.grpc = Some(GrpcRules {
+        status_ttl: Arc::from(method.status_ttl.as_slice()),
+    });
+    settings
+}
