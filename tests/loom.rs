@@ -2,7 +2,7 @@
 //! leader, no leak when everybody leaves, nothing from before they came for those who join late. The same for those who
 //! read one body while it grows.
 //!
-//! `clock.rs`, `flight.rs` and `audience.rs` are compiled here over loom's primitives, so that it is the code itself that is explored.
+//! `clock.rs`, `flight.rs` and `broadcast.rs` are compiled here over loom's primitives, so that it is the code itself that is explored.
 
 mod sync {
     pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +11,8 @@ mod sync {
 
 #[cfg(feature = "http")]
 #[expect(dead_code, reason = "what asks and does not wait")]
-#[path = "../src/middleware/audience.rs"]
-mod audience;
+#[path = "../src/middleware/recording/broadcast.rs"]
+mod broadcast;
 #[path = "../src/memo/flights/clock.rs"]
 mod clock;
 #[path = "../src/memo/flights/flight.rs"]

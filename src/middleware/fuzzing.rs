@@ -8,9 +8,9 @@ use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use tokio::runtime::{Builder, Runtime};
 
-use super::control::MemoControl;
 use super::grpc;
 use super::key_extractor::{GrpcKey, KeyExtractor};
+use super::policy::control::MemoControl;
 use super::policy::ending::{Ended, Incomplete, at_end};
 use super::policy::grpc::{self as grpc_policy, GrpcRules};
 use super::policy::range::{self, Selection};

@@ -24,10 +24,10 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
+use super::cache::Settings;
 use super::key_extractor::UriKey;
 use super::methods::Methods;
 use super::service::MemoLockService;
-use super::settings::Settings;
 
 /// Makes any number of identical requests, on any number of machines, cost one call of the inner service.
 ///

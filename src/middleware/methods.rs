@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use http::{Method, Request};
 
+use super::cache::Settings;
 use super::grpc::{GrpcMethod, is_call};
 use super::policy::grpc::GrpcRules;
-use super::settings::Settings;
 
 /// The settings of each method, by its path.
 pub(crate) struct Methods<K> {

@@ -1,66 +1,54 @@
 //! The tower layer: [`MemoLockLayer`].
+//!
+//! Each line uses what stands above it, and nothing below:
+//!
+//! ```text
+//! frames, grpc/        frames of bodies, messages and deadlines of gRPC
+//! policy/              what may be shared, stored and replayed. Pure
+//! key_extractor/       request -> key
+//! recording/           a body that comes: the leader's client, the store and followers read it
+//! stored_response/     what is stored, and its forms
+//! known/               what a process remembers: markers, pauses, credentials, variants, demand
+//! respond/             what a client gets: bodies, replays, refusals
+//! cache                one layer's core, rules and memory
+//! lookup               address -> stored response
+//! lead/                call the inner service, judge what it answers, settle it with the core
+//! serve/               hit, miss, range, unsafe request, refresh
+//! service, layer/      what tower sees
+//! ```
+//!
+//! # One request, one walk
+//!
+//! WALK
 
-mod answer;
-mod audience;
-mod body;
-mod cache_status;
-mod change;
-mod computation;
-mod control;
-mod credentials;
-mod deferral;
-mod demand;
-mod draft;
-mod endless;
-mod fallback;
-mod finder;
+mod cache;
 mod frames;
-mod future;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod grpc;
-mod hit_for_pass;
-mod judge;
 mod key_extractor;
+mod known;
 mod layer;
-mod marker;
+mod lead;
+mod lookup;
 mod methods;
-mod on_path;
-mod origin;
-mod parts;
-mod pause;
-mod pauses;
-mod permissions;
 mod policy;
-mod preview;
-mod promise;
-mod reading;
 mod recording;
-mod refresh;
-mod refusal;
-mod replay;
-mod reservation;
+mod respond;
+mod serve;
 mod service;
-mod settings;
-mod settling;
 pub mod stored_response;
-mod sync;
-mod told_key;
-mod trial;
-mod underway;
-mod vary_index;
-mod with_body;
 
-pub use self::body::MemoBody;
-pub use self::control::MemoControl;
-pub use self::future::ResponseFuture;
 pub use self::grpc::{GrpcMethod, GrpcMethodError};
 pub use self::key_extractor::{
     BodyKey, BufferedBody, GrpcKey, HeadKey, IntoHeadKey, KeyExtractor, KeyFn, RequestHead, UriKey, When,
 };
 pub use self::layer::MemoLockLayer;
+pub use self::lead::promise::Promise;
+pub use self::policy::control::MemoControl;
 pub use self::policy::cookies::SetCookie;
 pub use self::policy::response::Unconfirmed;
-pub use self::promise::Promise;
+pub use self::respond::body::MemoBody;
+pub use self::respond::future::ResponseFuture;
 pub use self::service::MemoLockService;

@@ -10,7 +10,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use super::audience::{Audience, Next, Reader};
+use super::broadcast::{Audience, Next, Reader};
 use super::clock::{Clock, Moment};
 use super::flight::{Flight, Turn};
 use super::{Lead, TestFlight, explore};

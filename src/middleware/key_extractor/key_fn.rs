@@ -7,7 +7,7 @@ use http::{Extensions, HeaderMap, Method, Request, Uri};
 
 use super::{HeadKey, KeyExtractor};
 use crate::key::Key;
-use crate::middleware::origin::uri_as_received;
+use crate::middleware::policy::origin::uri_as_received;
 
 /// The first part of the keys that are made of a text. No method begins like this, and no key of a closure.
 const MARK: &str = "=";

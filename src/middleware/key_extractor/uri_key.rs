@@ -6,12 +6,12 @@ use std::sync::Arc;
 use http::header::{HeaderMap, HeaderName};
 use http::{Request, Uri};
 
-use super::overrides::{self, is_method_override, is_override};
 use super::query::Query;
 use super::{HeadKey, KeyExtractor, digest_of_fields};
 use crate::key::{Key, KeyBuilder};
-use crate::middleware::origin::uri_as_received;
 use crate::middleware::policy::credential::is_credential;
+use crate::middleware::policy::origin::uri_as_received;
+use crate::middleware::policy::overrides::{self, is_method_override, is_override};
 
 /// How much longer a key is expected to be where fields are part of it.
 const ROOM_FOR_FIELDS: usize = 96;

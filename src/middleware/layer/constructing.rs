@@ -7,10 +7,10 @@ use http::Method;
 use super::MemoLockLayer;
 use crate::key::{KeyError, Tag};
 use crate::memo::MemoLock;
+use crate::middleware::cache::Settings;
 use crate::middleware::key_extractor::{GrpcKey, UriKey};
 use crate::middleware::policy::request::RequestRules;
 use crate::middleware::policy::response::ResponseRules;
-use crate::middleware::settings::Settings;
 use crate::middleware::stored_response::Form;
 use crate::store::{AnyStore, Store};
 
@@ -92,7 +92,7 @@ impl MemoLockLayer {
     /// cannot be told from the original: metadata, message, trailers and their order are the same, and there is no
     /// `age`.
     ///
-    /// A method that tags its replies, with a [`MemoControl`](crate::middleware::MemoControl) among the extensions of
+    /// A method that tags its replies, with a [`MemoControl`](crate::middleware::policy::control::MemoControl) among the extensions of
     /// `tonic::Response`, can have them removed: [`invalidate_tag`](Self::invalidate_tag).
     ///
     /// # Deadlines

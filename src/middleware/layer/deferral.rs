@@ -16,10 +16,10 @@ use crate::middleware::stored_response::{Form, StoredResponse};
 /// A handler may leave a response to a worker, and may store responses as other programs read them.
 impl<K> MemoLockLayer<K> {
     /// Lets handlers leave a response to another program, by
-    /// [`MemoControl::deferred`](crate::middleware::MemoControl::deferred): a worker behind a queue, say. Defaults to
+    /// [`MemoControl::deferred`](crate::middleware::policy::control::MemoControl::deferred): a worker behind a queue, say. Defaults to
     /// not; set it on every node.
     ///
-    /// A handler that is called for all who wait finds a [`Promise`](crate::middleware::Promise) in its request, which
+    /// A handler that is called for all who wait finds a [`Promise`](crate::middleware::lead::promise::Promise) in its request, which
     /// tells it where they wait. Its own client waits with the others, and all get the response as soon as a program
     /// gives it: with [`resolve`](Self::resolve), or in any language, by saying to Redis
     ///
@@ -53,7 +53,7 @@ impl<K> MemoLockLayer<K> {
         self
     }
 
-    /// Gives the response to all who wait for `id`, the [id of the promise](crate::middleware::Promise::id), on every
+    /// Gives the response to all who wait for `id`, the [id of the promise](crate::middleware::lead::promise::Promise::id), on every
     /// node, and for `ttl` to those who ask later. With a ttl of zero only those who wait at this moment get it.
     ///
     /// The metadata of `response` do not count. A program without this layer can do the same with

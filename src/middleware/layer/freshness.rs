@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, StatusCode};
 
 use super::MemoLockLayer;
-use crate::middleware::demand::Demand;
+use crate::middleware::known::demand::Demand;
 
 /// # Freshness
 ///

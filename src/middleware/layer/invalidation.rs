@@ -64,7 +64,7 @@ impl<K> MemoLockLayer<K> {
     }
 
     /// Makes every response with this tag out of date, on every node, and those under way as well: responses whose
-    /// handler gave it with [`MemoControl`](crate::middleware::MemoControl), and responses of any origin with such a
+    /// handler gave it with [`MemoControl`](crate::middleware::policy::control::MemoControl), and responses of any origin with such a
     /// member of `Cache-Groups` (RFC 9875). [`MemoLock::invalidate_tag`](crate::MemoLock::invalidate_tag) says what
     /// holds then.
     ///

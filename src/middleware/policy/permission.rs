@@ -1,10 +1,10 @@
 //! Which requests with credentials a response is for (RFC 9111, 3.5).
 
 use super::cache_control::CacheControl;
+use super::control::MemoControl;
 use super::request::Narrow;
 use super::response::{Head, ResponseRules};
 use super::targeted;
-use crate::middleware::control::MemoControl;
 use crate::middleware::stored_response::Meta;
 
 /// What a response says of requests with credentials, its own among them. Nothing, unless it says so.

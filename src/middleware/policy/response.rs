@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Method, StatusCode};
 
+use super::control::MemoControl;
 use super::cookies::SetCookie;
 use super::ending::{content_length, has_content};
 use super::error_mapper::ErrorMapper;
@@ -13,7 +14,6 @@ use super::freshness::{Said, Terms, may_have_ttl};
 use super::grpc::GrpcRules;
 use super::vary::{self, Vary};
 use super::{fields, groups};
-use crate::middleware::control::MemoControl;
 use crate::random::Random;
 
 /// What a layer stores.
@@ -122,7 +122,7 @@ impl Default for ResponseRules {
 /// own.
 ///
 /// A response is for all if it says so, with freshness of its own; if its handler says so, with
-/// [`MemoControl::ttl`](crate::middleware::MemoControl::ttl); if the layer does, with
+/// [`MemoControl::ttl`](super::control::MemoControl::ttl); if the layer does, with
 /// [`status_ttl`](crate::MemoLockLayer::status_ttl); or if its status is cacheable by default (RFC 9110, section 15.1):
 /// 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501. All others may be the fault of one request: redirects by
 /// `User-Agent`, 400, 401, 403, 413, 429, 431, 500, 503. Of a gRPC call, the status in its trailers counts: OK,

@@ -12,13 +12,13 @@ use http::{Method, StatusCode};
 
 use super::error::StoredResponseError;
 use super::message::{self, KNOWN_LENGTH_RESPONSE};
-use super::meta::Meta;
 use super::response::StoredResponse;
 use crate::key::Address;
-use crate::middleware::control::MemoControl;
+use crate::middleware::policy::control::MemoControl;
 use crate::middleware::policy::cookies::SetCookie;
 use crate::middleware::policy::ending::{Ended, at_end};
 use crate::middleware::policy::freshness::Terms;
+use crate::middleware::policy::meta::Meta;
 use crate::middleware::policy::response::{Head, ResponseRules, Sharing, at_head};
 use crate::middleware::policy::{age, fields, groups};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::error::StoredResponseError;
 use super::frame::{MAX_SPAN, put_millis, read_span};
-use super::meta::Meta;
 use super::wire::ByteReader;
+use crate::middleware::policy::meta::Meta;
 
 const KEPT_FOR: u8 = 1;
 const GENERATION: u8 = 2;

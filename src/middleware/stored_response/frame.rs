@@ -8,10 +8,10 @@ use super::digest::Digest;
 use super::error::StoredResponseError;
 use super::extras;
 use super::message::{self, Encoder};
-use super::meta::Meta;
 use super::response::{Apart, StoredResponse};
 use super::wire::ByteReader;
 use crate::key::Address;
+use crate::middleware::policy::meta::Meta;
 
 const MAGIC: [u8; 4] = *b"MLK\x01";
 

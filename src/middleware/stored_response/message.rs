@@ -5,9 +5,9 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::status::StatusCode;
 
 use super::error::StoredResponseError;
-use super::meta::Meta;
 use super::response::StoredResponse;
 use super::wire::{ByteReader, block_len, put_block, put_varint};
+use crate::middleware::policy::meta::Meta;
 
 /// The framing indicator of a known-length response (RFC 9292, section 3.3).
 pub(super) const KNOWN_LENGTH_RESPONSE: u8 = 1;

@@ -84,7 +84,7 @@
 //! field out.
 //!
 //! The store says how long the message is fresh: it answers until it expires, even if its fields say something else, as
-//! with [`MemoControl::ttl`](super::MemoControl::ttl). A message without an expiry answers until it is
+//! with [`MemoControl::ttl`](super::policy::control::MemoControl::ttl). A message without an expiry answers until it is
 //! [invalidated](crate::MemoLockLayer::invalidate). `Date` and `Age`, where they are there, tell its age, and `public`,
 //! `s-maxage` and `must-revalidate` what they tell of a handler's response.
 //!
@@ -144,12 +144,12 @@ mod bare;
 mod binary_http;
 mod copies;
 mod digest;
+pub(crate) mod draft;
 mod error;
 mod extras;
 mod form;
 mod frame;
 mod message;
-mod meta;
 mod raw_body;
 mod response;
 #[cfg(test)]
@@ -159,5 +159,5 @@ mod wire;
 pub use self::binary_http::BinaryHttp;
 pub use self::error::StoredResponseError;
 pub(crate) use self::form::Form;
-pub use self::meta::Meta;
 pub use self::response::StoredResponse;
+pub use super::policy::meta::Meta;

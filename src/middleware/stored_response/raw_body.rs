@@ -6,8 +6,8 @@ use http::status::StatusCode;
 
 use super::error::StoredResponseError;
 use super::frame;
-use super::meta::Meta;
 use super::response::StoredResponse;
+use crate::middleware::policy::meta::Meta;
 
 /// Stores of each response nothing but its body.
 ///

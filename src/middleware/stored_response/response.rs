@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 use super::digest::Digest;
 use super::error::StoredResponseError;
-use super::meta::Meta;
 use super::{bare, frame};
 use crate::key::Address;
-use crate::middleware::cache_status::CACHE_STATUS;
+use crate::middleware::policy::cache_status::CACHE_STATUS;
 use crate::middleware::policy::ending::is_grpc;
 use crate::middleware::policy::fields;
-use crate::middleware::underway::Underway;
+use crate::middleware::policy::meta::Meta;
+use crate::middleware::recording::underway::Underway;
 
 /// A complete response, ready to be replayed any number of times.
 ///

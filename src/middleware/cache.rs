@@ -1,0 +1,82 @@
+//! What one layer and all its services share.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName};
+use tokio::time::Instant;
+
+use super::grpc::GrpcMethod;
+use super::key_extractor::digest_of_fields;
+use super::known::credential_history::Permissions;
+use super::known::demand::Demand;
+use super::known::hit_for_pass::Markers;
+use super::known::pauses::Pauses;
+use super::known::vary_index::VaryIndex;
+use super::policy::request::RequestRules;
+use super::policy::response::ResponseRules;
+use super::stored_response::Form;
+use crate::key::{Address, Key};
+use crate::memo::MemoLock;
+
+/// The name of the part with the fields that the layer adds to the key. A `:` cannot stand in the name of one.
+const HEADERS: &str = "headers:sha256";
+
+/// The settings of a [`MemoLockLayer`](super::layer::MemoLockLayer), with its core.
+#[derive(Clone)]
+pub(crate) struct Settings<K> {
+    pub(crate) memo: MemoLock<Form>,
+    pub(crate) key: K,
+    /// Fields that are part of the key besides what the extractor makes.
+    pub(crate) key_headers: Arc<[HeaderName]>,
+    pub(crate) requests: RequestRules,
+    pub(crate) responses: ResponseRules,
+    /// Whether responses say what the layer did.
+    pub(crate) cache_status: bool,
+    /// Whether they say the key, too.
+    pub(crate) cache_status_key: bool,
+    pub(crate) vary: Arc<VaryIndex>,
+    pub(crate) permissions: Arc<Permissions>,
+    pub(crate) markers: Arc<Markers>,
+    pub(crate) pauses: Arc<Pauses>,
+    /// What is stored only once it was asked for often enough, if anything is.
+    pub(crate) demand: Option<Arc<Demand>>,
+    /// Of a layer for gRPC, the methods whose calls it collapses.
+    pub(crate) methods: Option<Arc<[GrpcMethod]>>,
+}
+
+impl<K> Settings<K> {
+    /// The same, with another key.
+    pub(crate) fn with_key<L>(self, key: L) -> Settings<L> {
+        Settings {
+            memo: self.memo,
+            key,
+            key_headers: self.key_headers,
+            requests: self.requests,
+            responses: self.responses,
+            cache_status: self.cache_status,
+            cache_status_key: self.cache_status_key,
+            vary: self.vary,
+            permissions: self.permissions,
+            markers: self.markers,
+            pauses: self.pauses,
+            demand: self.demand,
+            methods: self.methods,
+        }
+    }
+
+    /// Counts a request.
+    pub(crate) fn ask(&self, address: &Address) {
+        if let Some(demand) = &self.demand {
+            demand.ask(address, Instant::now());
+        }
+    }
+
+    /// The key under which the layer has what belongs to a request with these fields.
+    pub(crate) fn whole_key(&self, key: Key, headers: &HeaderMap) -> Key {
+        let key = key.apart();
+        match &*self.key_headers {
+            [] => key,
+            names => key.with_digest(HEADERS, &digest_of_fields(headers, names)),
+        }
+    }
+}

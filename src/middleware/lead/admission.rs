@@ -1,0 +1,169 @@
+//! [`Judge`]: what decides whether a response is shared, and says so.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, Method, StatusCode, response};
+use http_body::SizeHint;
+use tokio::time::Instant;
+
+use super::marker::unmark;
+use crate::key::Address;
+use crate::memo::{Limit, Past, Shared};
+use crate::middleware::known::credential_history::Permissions;
+use crate::middleware::known::demand::DemandOf;
+use crate::middleware::known::hit_for_pass::{Markers, SPREAD};
+use crate::middleware::known::pauses::Pauses;
+use crate::middleware::policy::asker::Asker;
+use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::control::MemoControl;
+use crate::middleware::policy::ending::{is_grpc, is_sized};
+use crate::middleware::policy::response::{
+    Head, Reason, ResponseRules, Sharing, Unconfirmed, at_head, is_fresh_by_itself,
+};
+use crate::middleware::recording::endless::Horizon;
+use crate::middleware::recording::trial::{Candidate, Trial};
+use crate::middleware::stored_response::draft::Draft;
+use crate::middleware::stored_response::{Form, StoredResponse};
+
+/// What decides whether a response is shared, and who is told.
+pub(crate) struct Judge {
+    pub(crate) shared: Arc<Shared<Form>>,
+    pub(crate) markers: Arc<Markers>,
+    pub(crate) pauses: Arc<Pauses>,
+    pub(crate) address: Address,
+    pub(crate) rules: ResponseRules,
+    pub(crate) cache_status: bool,
+    pub(crate) permissions: Arc<Permissions>,
+    pub(crate) asker: Asker,
+    /// For the response, where it depends on that whether anything is stored.
+    pub(crate) demand: Option<DemandOf>,
+}
+
+impl Judge {
+    pub(crate) fn at_head(
+        &self,
+        method: &Method,
+        head: &response::Parts,
+        control: &MemoControl,
+        now: SystemTime,
+    ) -> Sharing {
+        let head = Head {
+            method,
+            status: head.status,
+            headers: &head.headers,
+            control,
+        };
+        match self.asker.limit(at_head(&head, &self.rules, now), &head, &self.rules) {
+            Sharing::Store(terms) if terms.no_cache && self.shared.codec.is_raw() => Sharing::Pass(Reason::NoCache),
+            Sharing::Store(mut terms) => {
+                if self.shared.codec.is_raw() {
+                    terms = terms.while_fresh();
+                }
+                terms.fresh_for = self.rules.random.shortened(terms.fresh_for, self.rules.ttl_jitter);
+                Sharing::Store(terms)
+            }
+            sharing => sharing,
+        }
+    }
+
+    /// The same, but a failure is for all who wait once it is the second in a row.
+    pub(crate) fn confirmed(&self, sharing: Sharing, past: Past) -> Sharing {
+        let confirms = self.rules.on_unconfirmed == Unconfirmed::Confirm && !matches!(self.asker, Asker::Unknown(_));
+        match sharing {
+            Sharing::Pass(Reason::Failure) if confirms && past.failures > 0 => Sharing::Share,
+            sharing => sharing,
+        }
+    }
+
+    /// Whether the response was asked for often enough to be stored.
+    pub(crate) fn is_wanted(&self) -> bool {
+        let demand = self.demand.as_ref();
+        demand.is_none_or(|demand| demand.is_enough(Instant::now()))
+    }
+
+    /// The marker that a response leaves which is not shared for this reason.
+    pub(crate) fn marker(&self, reason: Reason, status: StatusCode) -> Option<(Arc<StoredResponse>, Duration)> {
+        let (rules, is_error) = (&self.rules, status.is_client_error() || status.is_server_error());
+        if !reason.is_lasting() || is_error || rules.pass_marker.is_zero() || !self.is_wanted() {
+            return None;
+        }
+        let time = rules.random.shortened(rules.pass_marker, SPREAD);
+        self.markers.put(&self.address, Instant::now(), time);
+        Some((Arc::new(StoredResponse::marker()), time))
+    }
+
+    /// Adds `Cache-Status` to a response of the inner service.
+    pub(crate) fn say(&self, why: Forward, status: Option<StatusCode>, sharing: Sharing, headers: &mut HeaderMap) {
+        if !self.cache_status {
+            return;
+        }
+        let mut forwarded = Forwarded::because(why);
+        forwarded.status = status;
+        // Whether a call of gRPC succeeded, and so whether it is stored, only its trailers tell.
+        forwarded.stored = matches!(sharing, Sharing::Store(_)) && !is_grpc(headers);
+        if let Sharing::Pass(reason) = sharing {
+            forwarded.detail = Some(reason.as_str());
+        }
+        forwarded.tell(headers);
+    }
+
+    /// The same, unless a body of at least `bytes` bytes is too long.
+    pub(crate) fn at_size(&self, bytes: u64, sharing: Sharing) -> Sharing {
+        let held = self.shared.counters.recorded_bytes.get();
+        if bytes > self.rules.max_body {
+            Sharing::Pass(Reason::TooLarge)
+        } else if bytes > self.rules.max_recording.saturating_sub(held) {
+            Sharing::Pass(Reason::NoRoom)
+        } else {
+            sharing
+        }
+    }
+
+    /// Until when those who wait are kept waiting for the end of a body.
+    pub(crate) fn horizon(&self, draft: &Draft, hint: &SizeHint) -> Horizon {
+        let rules = &self.rules;
+        let horizon = Horizon::new(draft.received, rules.endless_after, rules.max_body);
+        if is_sized(&draft.headers, hint) {
+            return horizon.never();
+        }
+        let says_so = is_fresh_by_itself(&draft.headers, &draft.control, rules, SystemTime::now());
+        match says_so || self.markers.ends.are_known(&self.address) {
+            true => horizon.expected(),
+            false => horizon,
+        }
+    }
+
+    /// Watches a body that turned out endless: it may end after all.
+    pub(crate) fn watch(&self, candidate: Candidate, begun: Instant) -> Trial {
+        self.markers.ends.forget(&self.address);
+        let (shared, markers) = (Arc::clone(&self.shared), Arc::clone(&self.markers));
+        let address = self.address.clone();
+        candidate.trial(&self.rules, begun, false, move |took_long| {
+            unmark(&shared, &markers, &address, took_long);
+        })
+    }
+
+    /// Says why the response is not shared.
+    pub(crate) fn tell(&self, reason: Reason) {
+        tracing::debug!(address = %self.address.readable(), reason = reason.as_str(), "the response is not shared");
+        match reason {
+            Reason::TooLarge => self.shared.counters.limited_body.add(),
+            Reason::HeadersTooLarge => self.shared.counters.limited_headers.add(),
+            Reason::NoRoom => self.shared.limited(&self.address, Limit::Recording),
+            Reason::Status
+            | Reason::Unconfirmed
+            | Reason::Failure
+            | Reason::NoStore
+            | Reason::NoCache
+            | Reason::Private
+            | Reason::Malformed
+            | Reason::SetCookie
+            | Reason::Credentials
+            | Reason::Vary
+            | Reason::Tags
+            | Reason::Endless
+            | Reason::Messages => {}
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Requests with credentials, whose responses are for others only where they say so.
+//!
+//! Whether such a response may be shared is known only once it is there, so the request waits for none: a miss goes
+//! to the inner service at once. It tries to hold the lease meanwhile, without waiting, so that a response that says
+//! that it is for all such requests can be stored, fenced like every other. That one is the *record* from then on: as
+//! long as it is stored, fresh or stale, or this process remembers it, requests like the first wait, lead and refresh as
+//! all others do.
+//!
+//! What does not say so reaches its own client and nothing else: neither those who wait, nor the store, nor as a marker
+//! those without credentials, for whom it means nothing.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::admission::Judge;
+use crate::error::BoxError;
+use crate::key::Address;
+use crate::memo::{Lead, Settled};
+use crate::middleware::cache::Settings;
+use crate::middleware::known::credential_history::{Permissions, Seen};
+use crate::middleware::known::hit_for_pass::SPREAD;
+use crate::middleware::lookup::{Miss, Place};
+use crate::middleware::policy::asker::Asker;
+use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::control::MemoControl;
+use crate::middleware::policy::permission::Permission;
+use crate::middleware::policy::request::Narrow;
+use crate::middleware::policy::response::{Head, Reason, Sharing, Unconfirmed, at_head, is_heuristic};
+use crate::middleware::respond::body::MemoBody;
+use crate::middleware::respond::future::{Answer, Step};
+use crate::middleware::stored_response::{Meta, StoredResponse};
+
+/// How long what takes the place of a record is stored: as short as a store can.
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// How long no request tries again to have a response stored after one that failed: a request without credentials is not
+/// to wait for one failure after another.
+const ERROR_REST: Duration = Duration::from_secs(3);
+
+impl Judge {
+    /// Remembers that there was nothing for others like the one who asked.
+    pub(crate) fn remember_refusal(&self, is_error: bool) {
+        let (narrow, time) = match self.asker {
+            Asker::Unknown(narrow) if is_error => (narrow, ERROR_REST.min(self.rules.pass_marker)),
+            Asker::Unknown(narrow) | Asker::Known(narrow) if !is_error => (narrow, self.rules.pass_marker),
+            // An error does not make others forget what there was.
+            Asker::Anybody | Asker::Unknown(_) | Asker::Known(_) => return,
+        };
+        let seen = Seen::Refused {
+            cookies: narrow.cookies,
+        };
+        let time = self.rules.random.shortened(time, SPREAD);
+        self.permissions.see(&self.address, seen, Instant::now(), time);
+    }
+}
+
+impl Judge {
+    /// Ends a computation whose response is for its own request only.
+    pub(crate) fn pass(&self, lead: Lead<Arc<StoredResponse>>, reason: Reason, status: StatusCode) -> Settled {
+        let is_error = status.is_client_error() || status.is_server_error();
+        if let Some(failed) = self.declines(reason, status) {
+            return self.decline(lead, failed, is_error);
+        }
+        self.remember_refusal(is_error);
+        match self.asker {
+            Asker::Anybody | Asker::Known(_) if reason == Reason::NoRoom => lead.crowded_out(),
+            Asker::Anybody => lead.pass(self.marker(reason, status)),
+            // Requests that wait for something else are not to pay for this one.
+            Asker::Unknown(_) => lead.withdraw(),
+            // An error says nothing of the response that others get.
+            Asker::Known(_) if is_error => lead.pass(None),
+            Asker::Known(_) => lead.pass(Some((Arc::new(no_record()), MOMENT))),
+        }
+    }
+
+    /// Whether the response says nothing at all of what others would get, and then whether it is a failure.
+    fn declines(&self, reason: Reason, status: StatusCode) -> Option<bool> {
+        match reason {
+            Reason::Failure => Some(true),
+            Reason::Unconfirmed => Some(false),
+            _ if self.rules.on_unconfirmed == Unconfirmed::Share || is_heuristic(status) => None,
+            _ => Some(status.is_server_error()),
+        }
+    }
+
+    /// One of those who wait tries next, or all go their own way. There is nothing to remember: one request could make it
+    /// up.
+    fn decline(&self, lead: Lead<Arc<StoredResponse>>, failed: bool, is_error: bool) -> Settled {
+        match self.asker {
+            Asker::Unknown(_) => {
+                self.remember_refusal(is_error);
+                lead.withdraw()
+            }
+            Asker::Anybody | Asker::Known(_) if lead.past.is_last() => lead.pass(None),
+            Asker::Anybody | Asker::Known(_) => lead.decline(failed),
+        }
+    }
+
+    /// Remembers for whom a response is that is stored from now on, for some time longer than it is fresh.
+    pub(crate) fn learn(&self, stored: &StoredResponse) {
+        self.permissions.learn(stored.meta());
+        self.permissions
+            .remember(&self.address, stored, Instant::now(), self.rules.pass_marker);
+    }
+}
+
+impl Permissions {
+    /// Remembers that there is, or was, a response for requests with credentials.
+    pub(crate) fn remember(&self, address: &Address, stored: &StoredResponse, now: Instant, time: Duration) {
+        let permission = Permission::stored(stored.meta());
+        if permission == Permission::default() || time.is_zero() {
+            return;
+        }
+        let fresh = stored.fresh_at(now).unwrap_or_default();
+        self.see(address, Seen::Permitted(permission), now, fresh.saturating_add(time));
+    }
+}
+
+/// Takes the place of a record that is none any more, and is stale from the beginning.
+fn no_record() -> StoredResponse {
+    let meta = Meta {
+        kept_for: Duration::from_secs(1),
+        ..Meta::default()
+    };
+    StoredResponse::new(StatusCode::OK, HeaderMap::new(), Bytes::new(), None, meta)
+}
+
+impl<K: Send + Sync + 'static> Settings<K> {
+    /// Whether requests like this one are known to have had a response in common.
+    pub(crate) fn has_record(&self, address: &Address, narrow: &Narrow) -> bool {
+        let seen = self.permissions.seen(address, Instant::now());
+        seen.is_some_and(|seen| seen.permits(narrow))
+    }
+
+    /// Whether the last response to a request like this one was for its client only.
+    pub(crate) fn is_refused(&self, address: &Address, narrow: &Narrow) -> bool {
+        let seen = self.permissions.seen(address, Instant::now());
+        seen.is_some_and(|seen| seen.refuses(narrow))
+    }
+
+    /// To the inner service at once, and to the store what says that it is for more than this request.
+    pub(crate) async fn ask_alone<S, B, ResBody>(
+        self: Arc<Self>,
+        service: S,
+        mut request: Request<B>,
+        miss: Miss,
+        narrow: Narrow,
+    ) -> Step<Answer<ResBody, S::Error>>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        let Place { address, variant } = &miss.place;
+        if self.is_refused(address, &narrow) {
+            let address = address.clone();
+            return self.ask_again(service, request, address, narrow, miss.why).await;
+        }
+        if variant.is_some_and(|variant| !self.vary.admit(&miss.first, variant)) {
+            let forwarded = Forwarded::because(Forward::VaryMiss).detail("too-many-variants");
+            return self.then_direct(service, request, forwarded);
+        }
+        if self.memo.shared.counters.recorded_bytes.get() >= self.responses.max_recording {
+            return self.then_direct(service, request, Forwarded::because(miss.why));
+        }
+        match self.memo.shared.lead_alone(address, &self.memo.config).await {
+            Some(lead) => {
+                let computation = self.computation(lead, &mut request, miss);
+                Step::then(async move { Step::Done(computation.run(service, request).await) })
+            }
+            None => self.then_direct(service, request, Forwarded::because(miss.why)),
+        }
+    }
+
+    /// To the inner service, where the last response to such a request was for its client only. The first that is for more
+    /// of them ends that.
+    pub(crate) async fn ask_again<S, B, ResBody>(
+        self: Arc<Self>,
+        mut service: S,
+        request: Request<B>,
+        address: Address,
+        narrow: Narrow,
+        why: Forward,
+    ) -> Step<Answer<ResBody, S::Error>>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>>,
+    {
+        let method = request.method().clone();
+        let response = match poll_fn(|cx| service.poll_ready(cx)).await {
+            Ok(()) => service.call(request).await,
+            Err(error) => Err(error),
+        };
+        let (mut head, body) = match response {
+            Ok(response) => response.into_parts(),
+            Err(error) => return Step::Done(Err(error)),
+        };
+        let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
+        let judged = Head {
+            method: &method,
+            status: head.status,
+            headers: &head.headers,
+            control: &control,
+        };
+        let sharing = at_head(&judged, &self.responses, SystemTime::now());
+        if let Sharing::Store(_) = Asker::Unknown(narrow).limit(sharing, &judged, &self.responses) {
+            self.permissions.forget(&address);
+        }
+        if self.cache_status {
+            let forwarded = Forwarded::because(why).detail(Reason::Credentials.as_str());
+            forwarded.tell(&mut head.headers);
+        }
+        Step::Done(Ok(Response::from_parts(head, MemoBody::inner(body))))
+    }
+}

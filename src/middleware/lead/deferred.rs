@@ -1,0 +1,193 @@
+//! A response that a worker gives: its own client waits with the others.
+//!
+//! Who leads stands by as one of those who wait from the beginning, while its request goes to the inner service. Where
+//! the handler says that a worker will answer, the computation says so to all followers and is over; where no worker
+//! does, the handler is called again with the request of another, because the first one's is gone.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, response};
+use http_body::Body;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::error::BoxError;
+use crate::memo::{Lead, Obtained, Patience, Role};
+use crate::middleware::cache::Settings;
+use crate::middleware::grpc::{DEADLINE_EXCEEDED, trailers_only};
+use crate::middleware::lookup::Miss;
+use crate::middleware::lookup::is_variant;
+use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::control::MemoControl;
+use crate::middleware::policy::ending::is_grpc;
+use crate::middleware::respond::body::MemoBody;
+use crate::middleware::respond::future::{Answer, Step};
+use crate::middleware::respond::replay;
+use crate::middleware::stored_response::StoredResponse;
+
+/// Marks the handler's own response on its way to the one that waits.
+#[derive(Debug, Clone, Copy)]
+struct Deferred;
+
+/// Whether this is not the response.
+pub(crate) fn is_deferred(head: &response::Parts) -> bool {
+    let control = head.extensions.get::<MemoControl>();
+    control.is_some_and(|control| control.deferred)
+}
+
+/// The handler's own response, for its own client.
+pub(crate) fn own<B>(mut head: response::Parts, body: B) -> Response<MemoBody<B>> {
+    head.extensions.remove::<MemoControl>();
+    head.extensions.insert(Deferred);
+    Response::from_parts(head, MemoBody::inner(body))
+}
+
+/// What a client that has waited for nothing understands.
+enum WaitedFor {
+    Http,
+    /// With the content type of its request.
+    Grpc(HeaderValue),
+}
+
+impl WaitedFor {
+    fn of(request: &HeaderMap) -> Self {
+        let content_type = request.get(CONTENT_TYPE).filter(|_| is_grpc(request));
+        content_type.cloned().map_or(Self::Http, Self::Grpc)
+    }
+}
+
+/// 504, or DEADLINE_EXCEEDED in a response that is over with its head.
+fn timed_out<B>(waited_for: &WaitedFor) -> Response<MemoBody<B>> {
+    match waited_for {
+        WaitedFor::Http => {
+            let mut response = Response::new(MemoBody::empty());
+            *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
+            response
+        }
+        WaitedFor::Grpc(content_type) => {
+            trailers_only(content_type.clone(), DEADLINE_EXCEEDED, "nobody has answered in time")
+        }
+    }
+}
+
+impl<K: Send + Sync + 'static> Settings<K> {
+    /// Whether handlers may leave a response to a worker.
+    pub(crate) fn may_defer(&self) -> bool {
+        self.memo.config.requests
+    }
+
+    /// Leads with this request, and waits with the others if a worker is to give the response.
+    pub(crate) fn lead_or_wait<S, B, ResBody>(
+        self: Arc<Self>,
+        lead: Lead<Arc<StoredResponse>>,
+        service: S,
+        mut request: Request<B>,
+        miss: Miss,
+        mut patience: Patience,
+    ) -> Step<Answer<ResBody, S::Error>>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        let address = miss.place.address.clone();
+        let (waited_for, why) = (WaitedFor::of(request.headers()), miss.why);
+        let (asker, headers) = (miss.asker, request.headers().clone());
+        let suits = move |given: &StoredResponse| {
+            given.is_fresh_at(Instant::now()) && asker.may_have(given.meta()) && is_variant(given, &headers)
+        };
+        Step::then(async move {
+            let (shared, config) = (&self.memo.shared, &self.memo.config);
+            let (given, mut back) = oneshot::channel();
+            let then = |lead| drop(given.send(lead));
+            let waiting = shared.step_down(lead, &address, config, &mut patience, Role::StandBy, then);
+            let Ok(lead) = back.try_recv() else {
+                return Step::Done(Ok(timed_out(&waited_for)));
+            };
+            let computation = self.computation(lead, &mut request, miss);
+            let computing = computation.run(service, request);
+            let answer = match first(computing, waiting, suits).await {
+                First::Answer(answer) => answer,
+                First::Given(stored) => Ok(self.given(stored, why)),
+                First::Own(own) => Ok(self.own(own, why, &waited_for)),
+            };
+            Step::Done(answer)
+        })
+    }
+
+    /// The answer to a request that never was with the handler.
+    pub(crate) fn waited_too_long<ResBody>(&self, request: &HeaderMap, why: Forward) -> Response<MemoBody<ResBody>> {
+        let mut response = timed_out(&WaitedFor::of(request));
+        let forwarded = Forwarded::because(why).collapsed(true).detail("timeout");
+        self.say(forwarded, response.headers_mut());
+        response
+    }
+
+    fn given<ResBody>(&self, stored: Arc<StoredResponse>, why: Forward) -> Response<MemoBody<ResBody>> {
+        self.permissions.learn(stored.meta());
+        let mut response = replay::followed(stored);
+        self.say(Forwarded::because(why).detail("deferred"), response.headers_mut());
+        response
+    }
+
+    /// The handler's own response, which no client of gRPC could tell from the one it asked for.
+    fn own<ResBody>(
+        &self,
+        own: Response<MemoBody<ResBody>>,
+        why: Forward,
+        waited_for: &WaitedFor,
+    ) -> Response<MemoBody<ResBody>> {
+        let mut response = match waited_for {
+            WaitedFor::Http => own,
+            WaitedFor::Grpc(_) => timed_out(waited_for),
+        };
+        self.say(Forwarded::because(why).detail("timeout"), response.headers_mut());
+        response
+    }
+}
+
+/// What comes first for the one who leads.
+enum First<B, E> {
+    /// The inner service has answered.
+    Answer(Answer<B, E>),
+    /// A worker has.
+    Given(Arc<StoredResponse>),
+    /// No worker has in time, or ever will, but for what the inner service has said meanwhile.
+    Own(Response<MemoBody<B>>),
+}
+
+async fn first<B, E>(
+    computing: impl Future<Output = Answer<B, E>>,
+    waiting: impl Future<Output = Obtained<Arc<StoredResponse>>>,
+    suits: impl Fn(&StoredResponse) -> bool,
+) -> First<B, E> {
+    let (mut computing, mut waiting) = (pin!(computing), pin!(waiting));
+    let mut own = None;
+    let mut waits = true;
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut computing, if own.is_none() => match answer {
+                Ok(mut response) if response.extensions().get::<Deferred>().is_some() => {
+                    response.extensions_mut().remove::<Deferred>();
+                    own = Some(response);
+                }
+                answer => return First::Answer(answer),
+            },
+            obtained = &mut waiting, if waits => match obtained {
+                Obtained::Followed(stored) if suits(&stored) => return First::Given(stored),
+                _ => waits = false,
+            },
+        }
+        if let Some(own) = own.take_if(|_| !waits) {
+            return First::Own(own);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What is marked as not to be shared goes to the inner service in parallel, see [`Markers`].
+//!
+//! A response that turns out to be one for its own request only leaves a marker, in the store in the place of a response
+//! and in this process in [`Markers`]. As long as it stands, requests neither wait nor are waited for: they go to the
+//! inner service in parallel. The first response that turns out shareable after all removes it, so that one response
+//! that was not, or a client that provoked it, cannot keep others apart for longer than that.
+//!
+//! A marker is a hint. That it stands in one process and not in another costs calls, and never an answer.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::{Request, Response};
+use http_body::Body;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::error::{BoxError, StoreError};
+use crate::key::Address;
+use crate::memo::Shared;
+use crate::middleware::cache::Settings;
+use crate::middleware::known::hit_for_pass::{Markers, SPREAD};
+use crate::middleware::policy::asker::Asker;
+use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::control::MemoControl;
+use crate::middleware::policy::response::{Head, Sharing, at_head};
+use crate::middleware::recording::trial::Candidate;
+use crate::middleware::respond::body::MemoBody;
+use crate::middleware::respond::future::{Answer, Step};
+use crate::middleware::stored_response::{Form, StoredResponse};
+use crate::store::{Store, Value};
+use crate::task::{BoxFuture, spawn_if_any};
+
+impl<K: Send + Sync + 'static> Settings<K> {
+    /// A marker was found in the store.
+    pub(crate) fn learn_marker(&self, address: &Address) {
+        // What the store does not say is how long it still stands there.
+        let rules = &self.responses;
+        let time = rules.random.shortened(rules.pass_marker, SPREAD);
+        self.markers.put(address, Instant::now(), time);
+    }
+
+    /// Passes by whatever others do about this response, and removes the marker if it is one to share after all.
+    pub(crate) async fn pass_by<S, B, ResBody>(
+        self: Arc<Self>,
+        mut service: S,
+        request: Request<B>,
+        address: Address,
+        asker: Asker,
+    ) -> Step<Answer<ResBody, S::Error>>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>>,
+        ResBody: Body,
+        ResBody::Error: Into<BoxError>,
+    {
+        self.memo.shared.counters.marked.add();
+        let method = request.method().clone();
+        let response = match poll_fn(|cx| service.poll_ready(cx)).await {
+            Ok(()) => service.call(request).await,
+            Err(error) => Err(error),
+        };
+        let (mut head, body) = match response {
+            Ok(response) => response.into_parts(),
+            Err(error) => return Step::Done(Err(error)),
+        };
+        let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
+        let judged = Head {
+            method: &method,
+            status: head.status,
+            headers: &head.headers,
+            control: &control,
+        };
+        let sharing = at_head(&judged, &self.responses, SystemTime::now());
+        let sharing = asker.limit(sharing, &judged, &self.responses);
+        let set_cookie = self.responses.set_cookie_of(&control);
+        let is_candidate = !matches!(sharing, Sharing::Pass(_)) && !head.status.is_server_error();
+        let headers = is_candidate.then(|| head.headers.clone());
+        if self.cache_status {
+            Forwarded::because(Forward::UriMiss)
+                .detail("marked")
+                .tell(&mut head.headers);
+        }
+        let Some(headers) = headers else {
+            return Step::Done(Ok(Response::from_parts(head, MemoBody::inner(body))));
+        };
+        let candidate = Candidate {
+            method,
+            status: head.status,
+            headers,
+            sharing,
+            set_cookie,
+        };
+        let is_sized = candidate.is_sized(&body.size_hint());
+        let (markers, shared) = (Arc::clone(&self.markers), Arc::clone(&self.memo.shared));
+        let mut trial = candidate.trial(&self.responses, Instant::now(), is_sized, move |took_long| {
+            unmark(&shared, &markers, &address, took_long);
+        });
+        if body.is_end_stream() {
+            trial.see::<BoxError>(None, true);
+        }
+        Step::Done(Ok(Response::from_parts(head, MemoBody::tried(body, trial))))
+    }
+}
+
+/// The response can be shared after all. Followers need not wait longer than usual for its body, unless that took long.
+pub(crate) fn unmark(shared: &Arc<Shared<Form>>, markers: &Markers, address: &Address, took_long: bool) {
+    if took_long {
+        markers.ends.learn(address);
+    }
+    if !markers.remove(address) {
+        return;
+    }
+    tracing::debug!(address = %address.readable(), "the response can be shared after all");
+    spawn_if_any(unmarking(Arc::clone(shared), address.clone()));
+}
+
+fn unmarking(shared: Arc<Shared<Form>>, address: Address) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let unmarked = match stored_marker(&shared, &address).await {
+            Ok(Some(marker)) => shared.store.unmark(&address, &marker).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = unmarked {
+            shared.store_failed(&address, "unmark", &error);
+        }
+    })
+}
+
+/// The marker to remove, byte for byte: where everything has a stamp, the one that is there.
+async fn stored_marker(shared: &Shared<Form>, address: &Address) -> Result<Option<Value>, StoreError> {
+    if !shared.stamps_all() {
+        let marker = Arc::new(StoredResponse::marker());
+        return Ok(Some(Value::native(address, &shared.codec, marker)));
+    }
+    let is_marker = |found: &Value| {
+        let found = shared.decode(address, found);
+        found.is_some_and(|found| found.meta().is_marker)
+    };
+    Ok(shared.store.lookup(address).await?.filter(is_marker))
+}

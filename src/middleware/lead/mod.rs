@@ -1,0 +1,13 @@
+//! Calls the inner service, judges what it answers, and settles it with the core.
+
+pub(crate) mod admission;
+pub(crate) mod credentials;
+pub(crate) mod deferred;
+pub(crate) mod marker;
+pub(crate) mod on_path;
+pub(crate) mod pause;
+pub(crate) mod preview;
+pub(crate) mod promise;
+pub(crate) mod record;
+pub(crate) mod stale_if_error;
+pub(crate) mod task;

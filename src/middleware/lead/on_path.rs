@@ -1,0 +1,32 @@
+//! Requests that come through layers of one tag more than once: see [`Path`].
+
+use http::{Extensions, Request};
+
+use crate::key::Address;
+use crate::memo::Path;
+use crate::store::AnyStore;
+
+/// Marks a request that a layer has seen to, for those beneath it.
+#[derive(Clone)]
+struct OnPath(Path);
+
+/// Whether the request, or what it is part of, has been at `address` before.
+pub(crate) fn has_been_at(extensions: &Extensions, store: &AnyStore, address: &Address) -> bool {
+    let mark = extensions.get::<OnPath>();
+    mark.is_some_and(|OnPath(path)| path.leads_over(store, address)) || Path::current().leads_over(store, address)
+}
+
+/// Marks a request that is seen to at `address` from here on.
+pub(crate) fn mark<B>(request: &mut Request<B>, store: &AnyStore, address: &Address) {
+    let path = path(request.extensions()).to(store, address);
+    request.extensions_mut().insert(OnPath(path));
+}
+
+/// The path that the request has come. A task that a service in between has spawned knows only the mark.
+pub(crate) fn path(extensions: &Extensions) -> Path {
+    let current = Path::current();
+    match extensions.get::<OnPath>() {
+        Some(OnPath(marked)) if marked.len() > current.len() => marked.clone(),
+        _ => current,
+    }
+}

@@ -1,0 +1,73 @@
+//! [`Pauses`]: after a failure the inner service is left alone for a while.
+//!
+//! Off unless [`fail_pause`](crate::MemoLockLayer::fail_pause) is set. A pause is for one key in one process. It begins
+//! with a computation that failed: an error or a panic of the inner service, a status from 500 on but 501, a failed call
+//! of gRPC, a body that breaks off. Until it is over, a request that finds nothing fresh gets the stale response that may
+//! stand in for a failure, or else the failure. Those who waited when the computation failed try once more, as they do
+//! without a pause: one of them asks, and its success ends the pause, so a failure that one request has provoked
+//! for itself does not last where others want the same.
+//!
+//! The failure that others get is an answer of the layer's own with the status of the failed response, or what
+//! [`share_errors`](crate::MemoLockLayer::share_errors) makes of an error: the response itself may be for its own client
+//! only.
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Response, StatusCode};
+use tokio::time::Instant;
+
+use super::admission::Judge;
+use crate::middleware::cache::Settings;
+use crate::middleware::known::pauses::{Failed, Pause};
+use crate::middleware::lookup::Miss;
+use crate::middleware::policy::asker::Asker;
+use crate::middleware::respond::body::MemoBody;
+use crate::middleware::respond::refusal::{failure, seconds};
+use crate::middleware::respond::replay;
+
+impl Judge {
+    /// The computation failed.
+    pub(crate) fn pause(&self, failed: impl FnOnce() -> Failed) {
+        // What happened to one that is not known to be like others says nothing of those.
+        if !self.rules.fail_pause.is_zero() && !matches!(self.asker, Asker::Unknown(_)) {
+            let time = self.rules.fail_pause;
+            self.pauses.begin(&self.address, Instant::now(), time, failed());
+        }
+    }
+
+    /// The inner service has answered with this status.
+    pub(crate) fn pause_by(&self, status: StatusCode) {
+        match status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+            true => self.pause(|| Failed::Status(status)),
+            false => self.pauses.end(&self.address),
+        }
+    }
+}
+
+impl<K: Send + Sync + 'static> Settings<K> {
+    /// What a request gets that found nothing fresh, where a pause stands.
+    pub(crate) async fn paused<ResBody>(
+        &self,
+        miss: &Miss,
+        request: &HeaderMap,
+    ) -> Option<Response<MemoBody<ResBody>>> {
+        let pause = self.pauses.of(&miss.place.address, Instant::now())?;
+        // Boxed, or all requests would keep room for it.
+        let stale = Box::pin(self.stand_in(miss, request)).await;
+        Some(stale.unwrap_or_else(|| pause.answer(request)))
+    }
+}
+
+impl Pause {
+    fn answer<ResBody>(self, request: &HeaderMap) -> Response<MemoBody<ResBody>> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        match self.failed {
+            Failed::Status(status) => failure(request, status, left),
+            Failed::Response(made) => {
+                let mut response = replay::followed(made);
+                let fields = response.headers_mut();
+                fields.entry(RETRY_AFTER).or_insert_with(|| seconds(left).into());
+                response
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The second half of a computation: the body is recorded, and the promise settled by what its end tells.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+use http_body::Body;
+
+use super::admission::Judge;
+use super::stale_if_error::Breakable;
+use super::task::Computation;
+use crate::error::BoxError;
+use crate::memo::{Past, Settled};
+use crate::middleware::grpc::is_call;
+use crate::middleware::known::pauses::Failed;
+use crate::middleware::policy::ending::{Ended, Incomplete};
+use crate::middleware::policy::fields;
+use crate::middleware::policy::grpc::at_end;
+use crate::middleware::policy::origin::Origin;
+use crate::middleware::policy::response::{Reason, Sharing};
+use crate::middleware::policy::vary::{self, Vary};
+use crate::middleware::recording::budget::Reservation;
+use crate::middleware::recording::recorder::{Recorded, Recorder};
+use crate::middleware::recording::trial::{Candidate, Trial};
+use crate::middleware::stored_response::draft::Draft;
+
+impl Computation {
+    pub(crate) async fn record<ResBody>(
+        self,
+        recorder: Recorder<ResBody>,
+        body: ResBody,
+        sharing: Sharing,
+        mut draft: Draft,
+    ) where
+        ResBody: Body,
+        ResBody::Error: Into<BoxError>,
+    {
+        let preview = match body.is_end_stream() {
+            // The end is there as well.
+            true => None,
+            false => self.preview(&recorder, body.size_hint(), sharing, &mut draft),
+        };
+        let horizon = self.judge.horizon(&draft, &body.size_hint());
+        let recorder = match self.judge.rules.grpc.is_some() && is_call(&draft.headers) {
+            true => recorder.of_one_message(),
+            false => recorder,
+        };
+        // Dropped after all that follows: where that panics, the lead has been settled and nothing is left behind.
+        let mut body = Some(Box::pin(body));
+        let past = self.lead.past;
+        let lead = match preview {
+            Some(preview) => self.lead.preview(preview, draft.labels(&self.origin)),
+            None => self.lead,
+        };
+        let mut settling = Settling {
+            judge: self.judge,
+            led: Breakable {
+                lead: Some(lead),
+                fallback: self.fallback,
+            },
+            draft,
+            sharing,
+            method: self.method,
+            request_headers: self.request_headers,
+            origin: self.origin,
+            past,
+        };
+        let on_limit = |reason| settling.at_limit(reason);
+        let recorded = recorder.record(&mut body, horizon, on_limit).await;
+        let settled = settling.settle(recorded);
+        drop(body);
+        if let Some((settled, reservation)) = settled {
+            settled.wait().await;
+            drop(reservation);
+        }
+    }
+}
+
+/// A computation whose body goes by.
+struct Settling {
+    judge: Judge,
+    led: Breakable,
+    draft: Draft,
+    /// Who may have the response, as its head tells.
+    sharing: Sharing,
+    method: Method,
+    request_headers: HeaderMap,
+    origin: Origin,
+    past: Past,
+}
+
+impl Settling {
+    /// The response is for its own client only.
+    fn pass(&mut self, reason: Reason) {
+        self.judge.tell(reason);
+        if let Some(lead) = self.led.lead.take() {
+            self.judge.pass(lead, reason, self.draft.status);
+        }
+    }
+
+    /// The same, before its end. Returns what is to watch the rest, if anything.
+    fn at_limit(&mut self, reason: Reason) -> Option<Trial> {
+        self.pass(reason);
+        (reason == Reason::Endless).then(|| {
+            let candidate = Candidate {
+                method: self.method.clone(),
+                status: self.draft.status,
+                headers: self.draft.headers.clone(),
+                sharing: self.sharing,
+                set_cookie: self.judge.rules.set_cookie_of(&self.draft.control),
+            };
+            self.judge.watch(candidate, self.draft.received)
+        })
+    }
+
+    /// Who may have the response, as its end tells.
+    fn at_end(&self, content: &[u8], trailers: Option<&HeaderMap>) -> Result<Sharing, Incomplete> {
+        let (judge, draft) = (&self.judge, &self.draft);
+        let ended = Ended {
+            method: &self.method,
+            status: draft.status,
+            headers: &draft.headers,
+            trailers,
+            body_len: content.len() as u64,
+            set_cookie: judge.rules.set_cookie_of(&draft.control),
+        };
+        let sharing = at_end(self.sharing, &ended, content, &judge.rules);
+        if matches!(sharing, Ok(Sharing::Pass(Reason::Failure)) | Err(Incomplete)) {
+            judge.pause(|| Failed::UNAVAILABLE);
+        }
+        Ok(match sharing? {
+            // The handler's word comes first.
+            Sharing::Pass(Reason::Unconfirmed | Reason::Failure) if draft.control.ttl.is_some() => Sharing::Share,
+            sharing => judge.confirmed(sharing, self.past),
+        })
+    }
+
+    /// Says what becomes of the response. Returns what has to be waited for, and what to hold for as long.
+    fn settle(mut self, recorded: Recorded) -> Option<(Settled, Arc<Reservation>)> {
+        let Recorded::Complete {
+            content,
+            trailers,
+            followed,
+            reservation,
+        } = recorded
+        else {
+            if let Recorded::Failed = recorded {
+                self.judge.pause(|| Failed::UNAVAILABLE);
+                self.led.broke_off();
+            }
+            return None;
+        };
+        let terms = match self.at_end(&content, trailers.as_ref()) {
+            Ok(Sharing::Store(terms)) => Some(terms),
+            Ok(Sharing::Share) => None,
+            Ok(Sharing::Pass(reason)) => {
+                self.pass(reason);
+                return None;
+            }
+            Err(Incomplete) => {
+                self.led.broke_off();
+                return None;
+            }
+        };
+        let size = fields::size(&self.draft.headers) + trailers.as_ref().map_or(0, fields::size);
+        let variant = match vary::names(&self.draft.headers) {
+            _ if size > self.judge.rules.max_headers => Err(Reason::HeadersTooLarge),
+            Vary::Names(names) => Ok(Some(vary::fingerprint(&names, &self.request_headers))),
+            Vary::None => Ok(None),
+            Vary::Any => Err(Reason::Vary),
+        };
+        let variant = match variant {
+            Ok(variant) => variant,
+            Err(reason) => {
+                self.pass(reason);
+                return None;
+            }
+        };
+        let (judge, draft) = (self.judge, self.draft);
+        let trailers = trailers.and_then(|mut trailers| {
+            judge.rules.set_cookie_of(&draft.control).take(&mut trailers);
+            (!trailers.is_empty()).then(|| fields::compact(&trailers))
+        });
+        // It has been getting older since its head was there.
+        let ttl = terms.and_then(|terms| terms.left_after(draft.received.elapsed()));
+        // Only its end may have told that it can be stored at all.
+        let ttl = ttl.filter(|_| judge.is_wanted());
+        let terms = terms.filter(|_| ttl.is_some()).unwrap_or_default();
+        let labels = draft.labels(&self.origin);
+        let stored = Arc::new(draft.finish(content, trailers, terms, variant));
+        followed.finish(stored.body().clone(), stored.trailers().cloned());
+        let lead = self.led.lead.take()?;
+        judge.learn(&stored);
+        let settled = match ttl {
+            Some(ttl) => lead.store(stored, ttl, labels),
+            None => lead.share(stored, labels),
+        };
+        Some((settled, reservation))
+    }
+}

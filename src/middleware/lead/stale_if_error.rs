@@ -1,0 +1,132 @@
+//! What is stored stands in for a computation that fails (RFC 5861, section 4).
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::task::Computation;
+use crate::memo::Lead;
+use crate::middleware::known::pauses::Failed;
+use crate::middleware::policy::asker::Asker;
+use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::control::MemoControl;
+use crate::middleware::policy::freshness::Terms;
+use crate::middleware::respond::future::Answer;
+use crate::middleware::respond::replay;
+use crate::middleware::stored_response::StoredResponse;
+use crate::middleware::stored_response::draft::Draft;
+
+/// The answers that count as errors (RFC 5861, section 4).
+pub(crate) fn is_outage(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}
+
+/// The stale response, where it may stand in now.
+pub(crate) fn stand_in(fallback: Option<Arc<StoredResponse>>) -> Option<Arc<StoredResponse>> {
+    fallback.filter(|stale| stale.serves_on_error(Instant::now()))
+}
+
+/// Lets a follower try again, unless what is stored may stand in.
+fn broke_off(lead: Option<Lead<Arc<StoredResponse>>>, fallback: Option<Arc<StoredResponse>>) {
+    if let (Some(lead), Some(_)) = (lead, stand_in(fallback)) {
+        lead.stale();
+    }
+}
+
+/// What leads while its body goes by. One that panics is as broken as any other.
+pub(crate) struct Breakable {
+    pub(crate) lead: Option<Lead<Arc<StoredResponse>>>,
+    pub(crate) fallback: Option<Arc<StoredResponse>>,
+}
+
+impl Breakable {
+    pub(crate) fn broke_off(&mut self) {
+        broke_off(self.lead.take(), self.fallback.take());
+    }
+}
+
+impl Drop for Breakable {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.broke_off();
+        }
+    }
+}
+
+impl Computation {
+    /// There is no response.
+    pub(crate) fn give_up(self) {
+        match self.judge.asker {
+            // What happened to this one means nothing for those who wait.
+            Asker::Unknown(_) => {
+                self.judge.remember_refusal(true);
+                self.lead.withdraw();
+            }
+            Asker::Anybody | Asker::Known(_) => broke_off(Some(self.lead), self.fallback),
+        }
+    }
+}
+
+impl Computation {
+    /// What others get in place of an error.
+    fn made_of<E: 'static>(&self, error: &E, started: Instant) -> Option<Arc<StoredResponse>> {
+        let mapper = self.judge.rules.share_errors.as_ref()?;
+        let (head, content) = mapper.map(error)?.into_parts();
+        let mut draft = Draft::new(&head, MemoControl::new(), SystemTime::now(), started);
+        draft.compact();
+        let content = Bytes::copy_from_slice(&content);
+        Some(Arc::new(draft.finish(content, None, Terms::default(), None)))
+    }
+
+    /// Begins a pause after an error. Returns what those who wait get in its place, if it is the second failure in a row.
+    pub(crate) fn of_error<E: 'static>(&self, error: &E, started: Instant) -> Option<Arc<StoredResponse>> {
+        let is_shared = self.lead.past.failures > 0 && !matches!(self.judge.asker, Asker::Unknown(_));
+        let made = match is_shared {
+            true => self.made_of(error, started),
+            false => None,
+        };
+        let others = || made.clone().or_else(|| self.made_of(error, started));
+        self.judge
+            .pause(|| others().map_or(Failed::UNAVAILABLE, Failed::Response));
+        made
+    }
+}
+
+impl Computation {
+    /// All clients get what is stored, the leader's too.
+    pub(crate) fn stand_in<ResBody, E>(
+        self,
+        stale: Arc<StoredResponse>,
+        status: Option<StatusCode>,
+        answer: oneshot::Sender<Answer<ResBody, E>>,
+    ) {
+        let judge = &self.judge;
+        judge.shared.counters.stale.add();
+        self.lead.stale();
+        let mut response = replay::hit(stale, Instant::now(), false);
+        if judge.cache_status {
+            let mut forwarded = Forwarded::because(Forward::Stale).detail("stale-if-error");
+            forwarded.status = status;
+            forwarded.tell(response.headers_mut());
+        }
+        let _ = answer.send(Ok(response));
+    }
+}
+
+/// Tells those who wait that what is stored may stand in for a computation that panicked.
+pub(crate) struct StaleOnPanic(pub(crate) Option<Computation>);
+
+impl Drop for StaleOnPanic {
+    fn drop(&mut self) {
+        if let Some(computation) = self.0.take()
+            && std::thread::panicking()
+        {
+            computation.judge.pause(|| Failed::UNAVAILABLE);
+            computation.give_up();
+        }
+    }
+}

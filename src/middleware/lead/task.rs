@@ -1,0 +1,292 @@
+//! The leader's part: call the inner service, stream its response to the leader's client, and settle the promise.
+//!
+//! All of it runs in a task of its own, so that a client that hangs up stops nothing.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::{HeaderMap, Method, Request, Response, StatusCode, response};
+use http_body::Body;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::admission::Judge;
+use super::deferred;
+use super::on_path;
+use super::stale_if_error::{StaleOnPanic, is_outage, stand_in};
+use crate::attached::{Attachment, attached};
+use crate::error::BoxError;
+use crate::memo::{Lead, Path, Presence, Present, Stop};
+use crate::middleware::grpc;
+use crate::middleware::policy::cache_status::Forward;
+use crate::middleware::policy::control::MemoControl;
+use crate::middleware::policy::fields;
+use crate::middleware::policy::freshness::Terms;
+use crate::middleware::policy::origin::Origin;
+use crate::middleware::policy::response::Sharing;
+use crate::middleware::policy::revalidation;
+use crate::middleware::policy::vary::{self, Vary};
+use crate::middleware::recording::budget::Reservation;
+use crate::middleware::recording::recorder::recording;
+use crate::middleware::respond::body::MemoBody;
+use crate::middleware::respond::future::Answer;
+use crate::middleware::respond::replay;
+use crate::middleware::stored_response::StoredResponse;
+use crate::middleware::stored_response::draft::Draft;
+use crate::task::BoxFuture;
+
+/// What a computation needs to know besides the request and the service.
+pub(crate) struct Computation {
+    pub(crate) judge: Judge,
+    pub(crate) lead: Lead<Arc<StoredResponse>>,
+    pub(crate) method: Method,
+    /// The request's fields, for `Vary`. They are never stored.
+    pub(crate) request_headers: HeaderMap,
+    /// The stale response that the request asks to validate.
+    pub(crate) stale: Option<Arc<StoredResponse>>,
+    /// The stale response that may stand in for a failure, for a while.
+    pub(crate) fallback: Option<Arc<StoredResponse>>,
+    /// Why the inner service is asked.
+    pub(crate) why: Forward,
+    /// Whose groups the response belongs to.
+    pub(crate) origin: Origin,
+    /// Its clients, but for those who wait for its end.
+    pub(crate) presence: Option<Arc<Presence>>,
+    /// Whether the response may be left to a worker.
+    pub(crate) may_defer: bool,
+}
+
+/// Runs it in a task of its own. Apart from what calls it, which every program compiles for its own services.
+fn start(computing: BoxFuture<'static, ()>, stop: Stop, path: Path) -> (JoinHandle<Option<()>>, Attachment) {
+    let (computing, attachment) = attached(path.run(stop.or(computing)));
+    (tokio::spawn(computing), attachment)
+}
+
+impl Computation {
+    /// Starts the task and waits for the head of the response. Boxed, because several wait for it.
+    pub(crate) fn run<S, ReqBody, ResBody>(
+        self,
+        service: S,
+        request: Request<ReqBody>,
+    ) -> BoxFuture<'static, Answer<ResBody, S::Error>>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        ReqBody: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        Box::pin(self.answered(service, request))
+    }
+
+    async fn answered<S, ReqBody, ResBody>(mut self, service: S, request: Request<ReqBody>) -> Answer<ResBody, S::Error>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        ReqBody: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        let (answer, answered) = oneshot::channel();
+        let fallback = self.fallback.clone();
+        let cache_status = self.judge.cache_status;
+        let is_call = grpc::is_call(&self.request_headers);
+        let path = on_path::path(request.extensions());
+        let (client, stop) = self.lead.custody();
+        self.presence = client.as_ref().map(Present::presence);
+        let (task, attachment) = start(Box::pin(self.compute(service, request, answer)), stop, path);
+        match answered.await {
+            Ok(answer) => answer.map(|response| response.map(|body| body.attached(attachment).read_by(client))),
+            Err(_) => match task.await {
+                Err(error) if error.is_panic() => match stand_in(fallback) {
+                    Some(stale) => Ok(replay::stale(stale, Instant::now(), cache_status)),
+                    // The panic goes where it would have gone without the layer.
+                    None => std::panic::resume_unwind(error.into_panic()),
+                },
+                // The runtime is shutting down.
+                _ if is_call => Ok(grpc::unavailable()),
+                _ => Ok(unavailable()),
+            },
+        }
+    }
+
+    async fn compute<S, ReqBody, ResBody>(
+        self,
+        mut service: S,
+        request: Request<ReqBody>,
+        answer: oneshot::Sender<Answer<ResBody, S::Error>>,
+    ) where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        S::Error: 'static,
+        ResBody: Body,
+        ResBody::Error: Into<BoxError>,
+    {
+        let started = Instant::now();
+        let mut this = StaleOnPanic(Some(self));
+        if let Some(this) = this.0.as_mut().filter(|this| this.may_defer) {
+            this.lead.listen().await;
+        }
+        let response = match poll_fn(|cx| service.poll_ready(cx)).await {
+            Ok(()) => service.call(request).await,
+            Err(error) => Err(error),
+        };
+        drop(service);
+        let Some(this) = this.0.take() else { return };
+        match response {
+            Err(error) => {
+                let shared = this.of_error(&error, started);
+                if let Some(stale) = stand_in(this.fallback.clone()) {
+                    return this.stand_in(stale, None, answer);
+                }
+                match shared {
+                    Some(shared) => drop(this.lead.share(shared, Vec::new())),
+                    // Dropping the lead hands it to exactly one of those who wait.
+                    None => this.give_up(),
+                }
+                let _ = answer.send(Err(error));
+            }
+            Ok(response) => this.conclude(response, answer, started).await,
+        }
+    }
+
+    async fn conclude<ResBody, E>(
+        mut self,
+        response: Response<ResBody>,
+        answer: oneshot::Sender<Answer<ResBody, E>>,
+        started: Instant,
+    ) where
+        ResBody: Body,
+        ResBody::Error: Into<BoxError>,
+    {
+        let (mut head, body) = response.into_parts();
+        if self.may_defer && deferred::is_deferred(&head) {
+            self.lead.defer();
+            let _ = answer.send(Ok(deferred::own(head, body)));
+            return;
+        }
+        self.judge.pause_by(head.status);
+        if head.status == StatusCode::NOT_MODIFIED
+            && let Some(stale) = self.stale.take()
+        {
+            let validated = self.validated(&stale, head, started);
+            let _ = answer.send(Ok(validated));
+            return;
+        }
+        if is_outage(head.status)
+            && let Some(stale) = stand_in(self.fallback.clone())
+        {
+            return self.stand_in(stale, Some(head.status), answer);
+        }
+        let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
+        let judge = &self.judge;
+        let now = SystemTime::now();
+        let sharing = judge.at_head(&self.method, &head, &control, now);
+        let sharing = match judge.confirmed(sharing, self.lead.past) {
+            Sharing::Pass(reason) => Sharing::Pass(reason),
+            // It only stands in for the response.
+            sharing if control.deferred || !judge.is_wanted() => {
+                judge.at_size(body.size_hint().lower(), sharing.at_most_share())
+            }
+            sharing => judge.at_size(body.size_hint().lower(), sharing),
+        };
+        if let Sharing::Pass(reason) = sharing {
+            judge.tell(reason);
+            judge.say(self.why, None, sharing, &mut head.headers);
+            judge.pass(self.lead, reason, head.status);
+            // The client may have gone.
+            let _ = answer.send(Ok(Response::from_parts(head, MemoBody::inner(body))));
+            return;
+        }
+        let mut draft = Draft::new(&head, control, now, started);
+        judge.say(self.why, None, sharing, &mut head.headers);
+        fields::strip_connection_fields(&mut draft.headers);
+        judge.rules.set_cookie_of(&draft.control).take(&mut draft.headers);
+        draft.compact();
+        let reservation = Reservation::new(&judge.shared, judge.rules.max_recording);
+        let (recorder, playback) = recording(judge.rules.max_body, reservation);
+        // A response that is over with its head has to look so: gRPC tells failed calls by that.
+        let playback = if body.is_end_stream() {
+            MemoBody::empty()
+        } else {
+            MemoBody::recorded(playback, body.size_hint())
+        };
+        let _ = answer.send(Ok(Response::from_parts(head, playback)));
+        self.record(recorder, body, sharing, draft).await;
+    }
+
+    /// The stale response is still right, says the inner service: it is stored anew, with the fields of the 304.
+    fn validated<ResBody>(
+        self,
+        stale: &StoredResponse,
+        mut head: response::Parts,
+        started: Instant,
+    ) -> Response<MemoBody<ResBody>> {
+        let now = SystemTime::now();
+        let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
+        let set_cookie = self.judge.rules.set_cookie_of(&control);
+        let cookies = set_cookie.take(&mut head.headers);
+        let is_about = revalidation::is_about(&head.headers, stale.headers());
+        let mut draft = Draft::new(&head, control, now, started);
+        draft.status = stale.status();
+        draft.headers = revalidation::updated(stale.headers(), &head.headers, now);
+        draft.compact();
+        // A handler that only says that nothing has changed does not say again what else it is about.
+        draft.control.add_tags(&stale.meta().groups);
+        head.status = draft.status;
+        head.headers.clone_from(&draft.headers);
+        // A 304 about something else updates nothing (RFC 9111, 4.3.4), but is an answer.
+        let sharing = match self.judge.at_head(&self.method, &head, &draft.control, now) {
+            Sharing::Store(_) if !is_about => Sharing::Share,
+            sharing => sharing,
+        };
+        // A 304 may say that the response varies after all.
+        let variant = match vary::names(&draft.headers) {
+            Vary::Names(names) => Some(vary::fingerprint(&names, &self.request_headers)),
+            Vary::None => None,
+            Vary::Any => stale.meta().variant,
+        };
+        let draft_status = draft.status;
+        let (content, trailers) = (stale.body().clone(), stale.trailers().cloned());
+        let terms = match sharing {
+            Sharing::Store(terms) => terms,
+            Sharing::Share | Sharing::Pass(_) => Terms::default(),
+        };
+        let left = terms.left_after(draft.received.elapsed());
+        let labels = draft.labels(&self.origin);
+        let stored = Arc::new(draft.finish(content, trailers, terms, variant));
+        let judge = &self.judge;
+        judge.learn(&stored);
+        match (sharing, left) {
+            (Sharing::Store(_), Some(ttl)) => drop(self.lead.store(Arc::clone(&stored), ttl, labels)),
+            (Sharing::Store(_), None) | (Sharing::Share, _) => drop(self.lead.share(Arc::clone(&stored), labels)),
+            (Sharing::Pass(reason), _) => {
+                judge.tell(reason);
+                drop(judge.pass(self.lead, reason, draft_status));
+            }
+        }
+        let mut response = replay::followed(stored);
+        for (name, value) in cookies {
+            response.headers_mut().append(name, value);
+        }
+        judge.say(
+            self.why,
+            Some(StatusCode::NOT_MODIFIED),
+            sharing,
+            response.headers_mut(),
+        );
+        response
+    }
+}
+
+fn unavailable<B>() -> Response<MemoBody<B>> {
+    let mut head = Response::new(MemoBody::empty());
+    *head.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    head
+}

@@ -1,0 +1,196 @@
+//! Where the response to a request is stored, and whether it is there.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use super::cache::Settings;
+use super::known::vary_index::Known;
+use super::policy::asker::Asker;
+use super::policy::cache_status::Forward;
+use super::policy::vary::{self, Vary};
+use super::stored_response::StoredResponse;
+use crate::key::Address;
+
+/// How often one request finds that the response varies by something else than was known, before it goes its own way.
+const MAX_LESSONS: usize = 3;
+
+/// What there is for a request.
+pub(crate) enum Found {
+    /// Its own variant, stale or fresh.
+    Stored(Place, Arc<StoredResponse>),
+    /// Nothing at this place, where it would be.
+    Nothing(Place),
+    /// A marker at this place: what belongs there is not one to share.
+    Marker(Place),
+    /// What it varies by changes all the time.
+    Unsettled,
+}
+
+/// How much of a response is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    Whole,
+    /// The head, with or without the body.
+    Head,
+}
+
+/// Where the response to a request is.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) address: Address,
+    /// The fingerprint, where this is not the address of the first variant.
+    pub(crate) variant: Option<[u8; 16]>,
+}
+
+impl Place {
+    pub(crate) fn first(address: &Address) -> Self {
+        Self {
+            address: address.clone(),
+            variant: None,
+        }
+    }
+}
+
+impl<K> Settings<K> {
+    /// The response to a request with these fields, where the store has it in this process and it is fresh; with its
+    /// place, unless that is the first variant's.
+    pub(crate) fn peek(
+        &self,
+        address: &Address,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Option<(Option<Place>, Arc<StoredResponse>)> {
+        let shared = &self.memo.shared;
+        let first = shared.peek(address, now)?;
+        let known = self.vary.get(address).filter(|known| known.is_of(&first));
+        let place = known.map(|known| known.place(address, headers));
+        let place = place.filter(|place| place.variant.is_some());
+        let stored = match &place {
+            Some(place) => shared.peek(&place.address, now)?,
+            None => first,
+        };
+        self.permissions.learn(stored.meta());
+        (stored.is_fresh_at(now) && is_variant(&stored, headers)).then_some((place, stored))
+    }
+
+    /// The response to a request with these fields.
+    pub(crate) async fn find(&self, address: &Address, headers: &HeaderMap, depth: Depth) -> Found {
+        let shared = &self.memo.shared;
+        for _ in 0..MAX_LESSONS {
+            let known = self.vary.get(address);
+            let place = known
+                .as_ref()
+                .map_or_else(|| Place::first(address), |known| known.place(address, headers));
+            let (first, own) = match (&known, place.variant) {
+                (Some(_), Some(_)) => {
+                    // Boxed, because most responses have no variants.
+                    Box::pin(async {
+                        match depth {
+                            Depth::Whole => tokio::join!(shared.look_up(address), shared.look_up(&place.address)),
+                            Depth::Head => tokio::join!(self.look_at(address), self.look_at(&place.address)),
+                        }
+                    })
+                    .await
+                }
+                _ => match depth {
+                    Depth::Whole => (shared.look_up(address).await, None),
+                    Depth::Head => (Box::pin(self.look_at(address)).await, None),
+                },
+            };
+            let Some(first) = first else {
+                return Found::Nothing(Place::first(address));
+            };
+            if first.meta().is_marker {
+                return Found::Marker(Place::first(address));
+            }
+            self.permissions.learn(first.meta());
+            if is_variant(&first, headers) {
+                return Found::Stored(Place::first(address), first);
+            }
+            if known.is_some_and(|known| known.is_of(&first)) {
+                return match own.filter(|own| is_variant(own, headers)) {
+                    Some(own) if own.meta().is_marker => Found::Marker(place),
+                    Some(own) => Found::Stored(place, own),
+                    None => Found::Nothing(place),
+                };
+            }
+            if !self.learn(address, &first) {
+                break;
+            }
+        }
+        Found::Unsettled
+    }
+
+    /// The place of the variant for these fields, where another one was found at `address`.
+    pub(crate) fn other_variant(
+        &self,
+        address: &Address,
+        found: &StoredResponse,
+        headers: &HeaderMap,
+    ) -> Option<Place> {
+        if !self.learn(address, found) {
+            return None;
+        }
+        let place = self.vary.get(address)?.place(address, headers);
+        place.variant.is_some().then_some(place)
+    }
+
+    fn learn(&self, address: &Address, first: &StoredResponse) -> bool {
+        let meta = first.meta();
+        let (Vary::Names(names), Some(fingerprint), Some(generation)) =
+            (vary::names(first.headers()), meta.variant, meta.generation)
+        else {
+            return false;
+        };
+        let known = Known {
+            names: names.into(),
+            first: fingerprint,
+            generation,
+        };
+        self.vary.learn(address, known);
+        true
+    }
+}
+
+impl Known {
+    /// Whether this is known of the response that is stored now.
+    fn is_of(&self, first: &StoredResponse) -> bool {
+        first.meta().generation == Some(self.generation)
+    }
+
+    fn place(&self, address: &Address, headers: &HeaderMap) -> Place {
+        match vary::fingerprint(&self.names, headers) {
+            first if first == self.first => Place::first(address),
+            variant => Place {
+                address: address.variant(self.generation, &variant),
+                variant: Some(variant),
+            },
+        }
+    }
+}
+
+/// Whether the stored response is one for a request with these fields (RFC 9111, section 4.1).
+pub(crate) fn is_variant(stored: &StoredResponse, headers: &HeaderMap) -> bool {
+    let Some(variant) = stored.meta().variant else {
+        return true;
+    };
+    match vary::names(stored.headers()) {
+        Vary::Names(names) => vary::matches(&names, &variant, headers),
+        Vary::None | Vary::Any => false,
+    }
+}
+
+/// What a request did not find.
+pub(crate) struct Miss {
+    /// The address of the first variant.
+    pub(crate) first: Address,
+    /// Where its response would be.
+    pub(crate) place: Place,
+    /// What is there, but stale.
+    pub(crate) stale: Option<Arc<StoredResponse>>,
+    /// Why the inner service is asked, if it is.
+    pub(crate) why: Forward,
+    pub(crate) asker: Asker,
+}

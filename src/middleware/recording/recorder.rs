@@ -1,0 +1,251 @@
+//! Recording a response while it streams: one producer, the computation, and one reader, the leader's client.
+//!
+//! The computation drains the inner body at its own speed, however slowly the client reads; what the client has not
+//! read yet is the same memory that is recorded, so the most that can pile up is the limit. Past the limit, or where all
+//! recordings together hold as much as they may, nothing is recorded any more and the reader gets the inner body itself:
+//! from there on the client's speed is the inner body's. The same becomes of a body that has no end to wait for, see
+//! `endless.rs`.
+//!
+//! Followers, where they need not wait for the end, read the same pieces apart from it: see `underway.rs`.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::broadcast::{Audience, Next, Producer, Reader};
+use super::budget::Reservation;
+use super::endless::Horizon;
+use super::trial::Trial;
+use super::underway::Underway;
+use crate::error::BoxError;
+use crate::memo::Presence;
+use crate::middleware::frames::into_bytes;
+use crate::middleware::grpc::Framing;
+use crate::middleware::policy::response::Reason;
+
+/// What the reader gets, in this order: frames, then one of the others.
+pub(crate) enum Part<B> {
+    Frame(Frame<Bytes>),
+    End,
+    Failed(BoxError),
+    /// A limit is passed; this is what has not been read from the inner body yet, and what is to watch it.
+    Rest(Pin<Box<B>>, Option<Box<Trial>>),
+}
+
+/// The reader's end.
+pub(crate) struct Playback<B> {
+    data: Reader<Option<HeaderMap>>,
+    /// What comes after the data.
+    parts: UnboundedReceiver<Part<B>>,
+    /// The first of these.
+    next: Option<Part<B>>,
+    /// What has not been read is in memory as long as its reader.
+    _reservation: Arc<Reservation>,
+}
+
+impl<B> Playback<B> {
+    /// The next part. A recording that breaks off is a failure, never an end.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Part<B>> {
+        loop {
+            if let Poll::Ready(Next::Data(data)) = self.data.poll_next(cx) {
+                return Poll::Ready(Part::Frame(Frame::data(data)));
+            }
+            if let Some(part) = self.next.take() {
+                return Poll::Ready(part);
+            }
+            let part = ready!(self.parts.poll_recv(cx));
+            // There may have been data before it that has come meanwhile.
+            self.next = Some(part.unwrap_or_else(|| Part::Failed("the response was given up".into())));
+        }
+    }
+}
+
+/// The producer's end.
+pub(crate) struct Recorder<B> {
+    parts: UnboundedSender<Part<B>>,
+    data: Producer<Option<HeaderMap>>,
+    audience: Arc<Audience<Option<HeaderMap>>>,
+    length: u64,
+    limit: u64,
+    /// Where more than one message is one too many.
+    framing: Option<Framing>,
+    reservation: Arc<Reservation>,
+}
+
+/// What became of a recording.
+pub(crate) enum Recorded {
+    /// The inner body came to its end.
+    Complete {
+        content: Bytes,
+        trailers: Option<HeaderMap>,
+        /// To be finished, or those who follow get an error.
+        followed: Producer<Option<HeaderMap>>,
+        /// To be held as long as the content.
+        reservation: Arc<Reservation>,
+    },
+    /// The inner body failed; the reader has its error.
+    Failed,
+    /// A limit is passed; the reader has the rest of the inner body.
+    Passed,
+}
+
+/// Records up to `limit` bytes, as far as `reservation` has room for them.
+pub(crate) fn recording<B>(limit: u64, reservation: Reservation) -> (Recorder<B>, Playback<B>) {
+    let (sender, parts) = unbounded_channel();
+    let (data, audience) = Audience::new();
+    let reservation = Arc::new(reservation);
+    let playback = Playback {
+        data: Audience::join(&audience).until_the_last(),
+        parts,
+        next: None,
+        _reservation: Arc::clone(&reservation),
+    };
+    let recorder = Recorder {
+        parts: sender,
+        data,
+        audience,
+        length: 0,
+        limit,
+        framing: None,
+        reservation,
+    };
+    (recorder, playback)
+}
+
+impl<B> Recorder<B> {
+    /// Lets others read what is recorded from here on.
+    pub(crate) fn follow(&self, hint: SizeHint, presence: Option<Arc<Presence>>) -> Underway {
+        Underway::new(
+            Arc::clone(&self.audience),
+            hint,
+            Arc::clone(&self.reservation),
+            presence,
+        )
+    }
+}
+
+impl<B> Recorder<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    /// The body is to be one message of gRPC: another one is at a limit.
+    pub(crate) fn of_one_message(mut self) -> Self {
+        self.framing = Some(Framing::default());
+        self
+    }
+
+    /// Drains `body`, up to the limit. Reader or no reader: it may have gone, and others wait. What goes on past its
+    /// `horizon` no request waits for any more: it is drained for the followers that read along already, and left to the reader once
+    /// there are none.
+    ///
+    /// `on_limit` runs before the reader is handed the rest, and may watch that. What is left of the body stays with the
+    /// caller, to be dropped last: dropping it may panic.
+    pub(crate) async fn record(
+        mut self,
+        body: &mut Option<Pin<Box<B>>>,
+        mut horizon: Horizon,
+        mut on_limit: impl FnMut(Reason) -> Option<Trial>,
+    ) -> Recorded {
+        let mut trailers: Option<HeaderMap> = None;
+        let mut endless: Option<Option<Trial>> = None;
+        if self.framing.is_some() {
+            horizon = horizon.never();
+        }
+        while let Some(going) = body {
+            let next = tokio::select! {
+                biased;
+                frame = poll_fn(|cx| going.as_mut().poll_frame(cx)) => frame,
+                () = horizon.reached() => {
+                    if horizon.is_endless(self.length) {
+                        endless = Some(on_limit(self.why_endless()));
+                    }
+                    continue;
+                }
+                () = poll_fn(|cx| self.data.poll_unfollowed(cx)), if endless.is_some() => {
+                    self.hand_over(body, endless.flatten());
+                    return Recorded::Passed;
+                }
+            };
+            let frame = match next {
+                Some(Ok(frame)) => into_bytes(frame),
+                Some(Err(error)) => {
+                    self.send(Part::Failed(error.into()));
+                    return Recorded::Failed;
+                }
+                None => break,
+            };
+            let reason = self.take(frame, &mut trailers);
+            if self.framing.is_some_and(|framing| framing.is_one()) && endless.is_none() {
+                // A reply is over with its message.
+                horizon.restart();
+            }
+            if let Some(reason) = reason {
+                let trial = on_limit(reason);
+                self.hand_over(body, trial);
+                return Recorded::Passed;
+            }
+        }
+        if let Some(Some(trial)) = endless {
+            trial.ended(self.length, trailers.as_ref());
+        }
+        self.send(Part::End);
+        Recorded::Complete {
+            content: self.data.content(),
+            trailers,
+            followed: self.data,
+            reservation: self.reservation,
+        }
+    }
+
+    /// Records a frame. Returns the limit that is passed, if any.
+    fn take(&mut self, frame: Frame<Bytes>, trailers: &mut Option<HeaderMap>) -> Option<Reason> {
+        let mut room = true;
+        match frame.into_data() {
+            Ok(data) => {
+                self.length += data.len() as u64;
+                if let Some(framing) = &mut self.framing {
+                    framing.see(&data);
+                }
+                room = self.reservation.grow(self.data.push(data) as u64);
+            }
+            Err(frame) => {
+                if let Some(fields) = frame.trailers_ref() {
+                    trailers.get_or_insert_default().extend(fields.clone());
+                }
+                self.send(Part::Frame(frame));
+            }
+        }
+        match self.length > self.limit {
+            true => Some(Reason::TooLarge),
+            false if self.framing.is_some_and(|framing| framing.is_more_than_one()) => Some(Reason::Messages),
+            false => (!room).then_some(Reason::NoRoom),
+        }
+    }
+
+    fn why_endless(&self) -> Reason {
+        match self.framing {
+            Some(_) => Reason::Messages,
+            None => Reason::Endless,
+        }
+    }
+
+    /// Leaves what is still to come of the body to the reader.
+    fn hand_over(&self, body: &mut Option<Pin<Box<B>>>, trial: Option<Trial>) {
+        let trial = trial.map(|trial| Box::new(trial.after(self.length)));
+        if let Some(rest) = body.take() {
+            self.send(Part::Rest(rest, trial));
+        }
+    }
+
+    fn send(&self, part: Part<B>) {
+        // A client that hangs up stops nothing.
+        let _ = self.parts.send(part);
+    }
+}

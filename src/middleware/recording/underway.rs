@@ -1,0 +1,100 @@
+//! [`Underway`]: a response whose head is there, for those who read its body while it comes.
+//!
+//! Off unless [`stream_followers`](crate::MemoLockLayer::stream_followers) is set. What may be shared by its head may
+//! turn out at its end to be broken, or private after all; those who have begun to read then get an error in place of
+//! the end. Trailers are kept back until the end has been judged, and calls of gRPC are left out: what has come of them
+//! only their trailers tell.
+//!
+//! One recording serves all: the store's value, and each reader. It counts against the bound on recordings until the
+//! last of them is done.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+
+use super::broadcast::{Audience, Next, Reader};
+use super::budget::Reservation;
+use super::recorder::Part;
+use crate::memo::{Presence, Present};
+use crate::middleware::frames::consume;
+
+/// The body of a response that is still coming.
+pub(crate) struct Underway {
+    audience: Arc<Audience<Option<HeaderMap>>>,
+    hint: SizeHint,
+    reservation: Arc<Reservation>,
+    presence: Option<Arc<Presence>>,
+}
+
+impl Underway {
+    /// A body of about this size.
+    pub(crate) fn new(
+        audience: Arc<Audience<Option<HeaderMap>>>,
+        hint: SizeHint,
+        reservation: Arc<Reservation>,
+        presence: Option<Arc<Presence>>,
+    ) -> Self {
+        Self {
+            audience,
+            hint,
+            reservation,
+            presence,
+        }
+    }
+
+    /// Whether the body broke off.
+    pub(crate) fn has_broken_off(&self) -> bool {
+        self.audience.has_broken_off()
+    }
+
+    /// All of the body, from its beginning.
+    pub(crate) fn follow(&self) -> Following {
+        Following {
+            reader: Audience::join(&self.audience),
+            remaining: self.hint,
+            has_ended: false,
+            client: self.presence.as_ref().map(Presence::enter),
+            _reservation: Arc::clone(&self.reservation),
+        }
+    }
+}
+
+/// A follower's end of the body.
+pub(crate) struct Following {
+    reader: Reader<Option<HeaderMap>>,
+    remaining: SizeHint,
+    has_ended: bool,
+    client: Option<Present>,
+    /// What is read from is in memory as long as its readers.
+    _reservation: Arc<Reservation>,
+}
+
+impl Following {
+    pub(crate) fn poll_next<B>(&mut self, cx: &mut Context<'_>) -> Poll<Part<B>> {
+        if self.has_ended {
+            return Poll::Ready(Part::End);
+        }
+        let next = ready!(self.reader.poll_next(cx));
+        if matches!(next, Next::End(_)) {
+            // The computation is about to say so itself.
+            self.client.take().into_iter().for_each(Present::settle);
+        }
+        let frame = match next {
+            Next::Data(data) => Frame::data(data),
+            Next::End(Some(trailers)) => {
+                self.has_ended = true;
+                Frame::trailers(trailers)
+            }
+            Next::End(None) => return Poll::Ready(Part::End),
+            Next::BrokenOff => return Poll::Ready(Part::Failed("the response that was followed broke off".into())),
+        };
+        consume(&mut self.remaining, &frame);
+        Poll::Ready(Part::Frame(frame))
+    }
+
+    pub(crate) fn remaining(&self) -> SizeHint {
+        self.remaining
+    }
+}

@@ -1,0 +1,223 @@
+//! [`ResponseFuture`]: ready, on its way to the inner service, or on its way through the core.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::body::MemoBody;
+use super::told_key::ToldKey;
+use crate::middleware::policy::cache_status::Forwarded;
+use crate::middleware::policy::control::MemoControl;
+use crate::task::BoxFuture;
+
+/// What comes of a request.
+pub(crate) type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
+
+/// Where a request has got to.
+///
+/// What a step needed in memory is freed before the next one: of a hundred thousand requests that wait, each keeps what
+/// it needs to wait, and not what it needed to ask Redis, or would need to lead.
+pub(crate) enum Step<T> {
+    Done(T),
+    Then(BoxFuture<'static, Self>),
+}
+
+impl<T> Step<T> {
+    pub(crate) fn then(next: impl Future<Output = Self> + Send + 'static) -> Self {
+        Self::Then(Box::pin(next))
+    }
+
+    /// All steps that are left.
+    pub(crate) async fn finish(mut self) -> T {
+        loop {
+            match self {
+                Self::Done(answer) => return answer,
+                Self::Then(next) => self = next.await,
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// The response of a [`MemoLockService`](crate::middleware::service::MemoLockService).
+    pub struct ResponseFuture<S, ReqBody, ResBody>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        #[pin]
+        kind: FutureKind<S, ReqBody, ResBody>,
+        key: Option<ToldKey>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum FutureKind<S, ReqBody, ResBody>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        Ready { response: Option<Response<MemoBody<ResBody>>> },
+        Direct { #[pin] direct: Direct<S, ReqBody> },
+        Core { future: BoxFuture<'static, Step<Answer<ResBody, S::Error>>> },
+    }
+}
+
+impl<S, ReqBody, ResBody> ResponseFuture<S, ReqBody, ResBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    pub(crate) fn ready(response: Response<MemoBody<ResBody>>) -> Self {
+        Self::new(FutureKind::Ready {
+            response: Some(response),
+        })
+    }
+
+    pub(crate) fn direct(service: S, request: Request<ReqBody>, forwarded: Option<Forwarded>) -> Self {
+        Self::new(FutureKind::Direct {
+            direct: Direct::new(service, request, forwarded),
+        })
+    }
+
+    /// To the inner service, as if the layer were not there.
+    pub(crate) fn untouched(service: S, request: Request<ReqBody>) -> Self {
+        Self::new(FutureKind::Direct {
+            direct: Direct::new(service, request, None).untouched(),
+        })
+    }
+
+    pub(crate) fn core(future: impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send + 'static) -> Self {
+        Self::new(FutureKind::Core {
+            future: Box::pin(future),
+        })
+    }
+
+    fn new(kind: FutureKind<S, ReqBody, ResBody>) -> Self {
+        Self { kind, key: None }
+    }
+
+    /// The same, with a response that tells this key.
+    pub(crate) fn telling(mut self, key: Option<ToldKey>) -> Self {
+        self.key = key;
+        self
+    }
+}
+
+impl<S, ReqBody, ResBody> Future for ResponseFuture<S, ReqBody, ResBody>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+{
+    type Output = Result<Response<MemoBody<ResBody>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut answer = ready!(this.kind.poll_answer(cx));
+        if let (Ok(response), Some(key)) = (&mut answer, this.key) {
+            key.tell(response.headers_mut());
+        }
+        Poll::Ready(answer)
+    }
+}
+
+impl<S, ReqBody, ResBody> FutureKind<S, ReqBody, ResBody>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+{
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<ResBody, S::Error>> {
+        match self.project() {
+            // Polled again after it was ready, a future may do anything but harm.
+            KindProj::Ready { response } => response
+                .take()
+                .map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            KindProj::Direct { direct } => direct.poll(cx),
+            KindProj::Core { future } => loop {
+                match ready!(future.as_mut().poll(cx)) {
+                    Step::Done(answer) => return Poll::Ready(answer),
+                    Step::Then(next) => *future = next,
+                }
+            },
+        }
+    }
+}
+
+impl<S, ReqBody, ResBody> fmt::Debug for ResponseFuture<S, ReqBody, ResBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.kind {
+            FutureKind::Ready { .. } => "ResponseFuture(ready)",
+            FutureKind::Direct { .. } => "ResponseFuture(direct)",
+            FutureKind::Core { .. } => "ResponseFuture(core)",
+        })
+    }
+}
+
+pin_project! {
+    /// Waits until the service is ready, then calls it, and says so in the response.
+    pub(crate) struct Direct<S, ReqBody>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        service: S,
+        request: Option<Request<ReqBody>>,
+        forwarded: Option<Forwarded>,
+        untouched: bool,
+        #[pin]
+        response: Option<S::Future>,
+    }
+}
+
+impl<S, ReqBody> Direct<S, ReqBody>
+where
+    S: Service<Request<ReqBody>>,
+{
+    pub(crate) fn new(service: S, request: Request<ReqBody>, forwarded: Option<Forwarded>) -> Self {
+        Self {
+            service,
+            request: Some(request),
+            forwarded,
+            untouched: false,
+            response: None,
+        }
+    }
+
+    /// What the response has to say is for another layer.
+    pub(crate) fn untouched(mut self) -> Self {
+        self.untouched = true;
+        self
+    }
+}
+
+impl<S, ReqBody, ResBody> Future for Direct<S, ReqBody>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+{
+    type Output = Result<Response<MemoBody<ResBody>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            if let Some(response) = this.response.as_mut().as_pin_mut() {
+                let mut response = ready!(response.poll(cx))?;
+                if !*this.untouched {
+                    response.extensions_mut().remove::<MemoControl>();
+                }
+                if let Some(forwarded) = this.forwarded.take() {
+                    forwarded.tell(response.headers_mut());
+                }
+                return Poll::Ready(Ok(response.map(MemoBody::inner)));
+            }
+            ready!(this.service.poll_ready(cx))?;
+            let Some(request) = this.request.take() else {
+                return Poll::Pending;
+            };
+            let response = this.service.call(request);
+            this.response.set(Some(response));
+        }
+    }
+}

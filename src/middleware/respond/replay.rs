@@ -1,0 +1,231 @@
+//! Stored responses on their way back to clients.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    AGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, TRAILER,
+};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use tokio::time::Instant;
+
+use super::body::MemoBody;
+use crate::middleware::policy::cache_status::{self, CACHE_STATUS};
+use crate::middleware::policy::conditions::not_modified;
+use crate::middleware::policy::range::{Selection, select};
+use crate::middleware::policy::request::Narrow;
+use crate::middleware::stored_response::StoredResponse;
+
+/// The response to a follower: as it was, with the date that it lacked.
+pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> {
+    let status = stored.status();
+    let date = stored.missing_date();
+    if let Some(underway) = stored.underway_body() {
+        let mut response = Response::new(MemoBody::followed(underway.follow()));
+        *response.status_mut() = status;
+        response.headers_mut().clone_from(stored.headers());
+        response.headers_mut().extend(date.map(|date| (DATE, date)));
+        return response;
+    }
+    let (headers, content, trailers) = match Arc::try_unwrap(stored) {
+        Ok(own) => own.into_content(),
+        Err(shared) => (
+            shared.headers().clone(),
+            shared.body().clone(),
+            shared.trailers().cloned().map(Box::new),
+        ),
+    };
+    let mut response = response(status, headers, content, trailers);
+    response.headers_mut().extend(date.map(|date| (DATE, date)));
+    response
+}
+
+/// The response to a later request: with its age (RFC 9111, section 5.1).
+///
+/// `cache_status` says whether to say that it was a hit, which is the one allocation of a hit in memory.
+pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<MemoBody<B>> {
+    if stored.is_grpc() {
+        return reply(stored, now, cache_status);
+    }
+    let status = stored.status();
+    let age = decimal(stored.age_at(now).as_secs());
+    let told = cache_status.then(|| cache_status::hit(stored.fresh_at(now).unwrap_or_default().as_secs()));
+    // From a store elsewhere it is this request's alone, and can be taken apart.
+    let (mut headers, content, trailers) = match Arc::try_unwrap(stored) {
+        Ok(own) => {
+            let date = own.missing_date();
+            let (mut headers, content, trailers) = own.into_content();
+            headers.extend(date.map(|date| (DATE, date)));
+            (headers, content, trailers)
+        }
+        Err(shared) => (
+            shared.aged_headers(cache_status),
+            shared.body().clone(),
+            shared.trailers().cloned().map(Box::new),
+        ),
+    };
+    match headers.get_mut(AGE) {
+        Some(value) => *value = age,
+        None => drop(headers.insert(AGE, age)),
+    }
+    if let Some(told) = told {
+        match headers.get_mut(CACHE_STATUS) {
+            Some(value) if value.is_empty() => *value = told,
+            _ => drop(headers.append(CACHE_STATUS, told)),
+        }
+    }
+    response(status, headers, content, trailers)
+}
+
+/// The same of gRPC: as it was, because a client would take an age for metadata.
+fn reply<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<MemoBody<B>> {
+    let told = cache_status.then(|| cache_status::hit(stored.fresh_at(now).unwrap_or_default().as_secs()));
+    let mut response = followed(stored);
+    if let Some(told) = told {
+        response.headers_mut().append(CACHE_STATUS, told);
+    }
+    response
+}
+
+/// The response to a request that is not to wait for another, or for which there is none.
+pub(crate) fn stale<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<MemoBody<B>> {
+    let overdue = stored.stale_at(now).as_secs();
+    let mut response = hit(stored, now, false);
+    if cache_status {
+        let member = cache_status::stale_hit(overdue);
+        response.headers_mut().append(CACHE_STATUS, member);
+    }
+    response
+}
+
+/// What of the body an answer to a request takes.
+pub(crate) enum Wanted {
+    Nothing,
+    Part(Range<usize>),
+    Whole,
+}
+
+/// What the answer to a request with these fields takes of the body.
+pub(crate) fn wanted(stored: &StoredResponse, narrow: Narrow, request: &HeaderMap) -> Wanted {
+    if narrow.head || is_unmodified(stored, narrow, request) {
+        return Wanted::Nothing;
+    }
+    match selection(stored, narrow, request) {
+        Selection::Whole => Wanted::Whole,
+        Selection::Part(part) => Wanted::Part(part),
+        Selection::Unsatisfiable => Wanted::Nothing,
+    }
+}
+
+fn is_unmodified(stored: &StoredResponse, narrow: Narrow, request: &HeaderMap) -> bool {
+    let is_ok = stored.status() == StatusCode::OK;
+    is_ok && narrow.conditional && not_modified(request, stored.headers(), stored.meta().stored_at)
+}
+
+fn selection(stored: &StoredResponse, narrow: Narrow, request: &HeaderMap) -> Selection {
+    match stored.status() == StatusCode::OK && narrow.range && !narrow.head {
+        true => select(request, stored.headers(), stored.body_len()),
+        false => Selection::Whole,
+    }
+}
+
+/// The same for a request with these fields that may not get all of it. `part` is what it wants of a body that was not
+/// read.
+pub(crate) fn narrowed<B>(
+    stored: Arc<StoredResponse>,
+    part: Option<Bytes>,
+    narrow: Narrow,
+    request: &HeaderMap,
+    now: Instant,
+    cache_status: bool,
+) -> Response<MemoBody<B>> {
+    let (has_trailers, len) = (stored.has_trailers(), stored.body_len());
+    let content = stored.body().clone();
+    let unmodified = is_unmodified(&stored, narrow, request);
+    let selection = selection(&stored, narrow, request);
+    let mut whole = match stored.is_fresh_at(now) {
+        true => hit(stored, now, cache_status),
+        false => stale(stored, now, cache_status),
+    };
+    let headers = whole.headers_mut();
+    if unmodified {
+        // Nothing that describes content that is not sent (RFC 9110, 15.4.5).
+        for name in [
+            CONTENT_ENCODING,
+            CONTENT_LANGUAGE,
+            CONTENT_LENGTH,
+            CONTENT_RANGE,
+            CONTENT_TYPE,
+            TRAILER,
+        ] {
+            headers.remove(name);
+        }
+        *whole.status_mut() = StatusCode::NOT_MODIFIED;
+        return whole.map(|_| MemoBody::empty());
+    }
+    if narrow.head {
+        if !has_trailers && !headers.contains_key(CONTENT_LENGTH) && whole.status() != StatusCode::NO_CONTENT {
+            whole.headers_mut().insert(CONTENT_LENGTH, len.into());
+        }
+        return whole.map(|_| MemoBody::empty());
+    }
+    let (status, range, part) = match selection {
+        Selection::Whole => return whole,
+        Selection::Part(range) => {
+            let shown = format!("bytes {}-{}/{len}", range.start, range.end - 1);
+            (
+                StatusCode::PARTIAL_CONTENT,
+                shown,
+                part.unwrap_or_else(|| content.slice(range)),
+            )
+        }
+        Selection::Unsatisfiable => {
+            let shown = format!("bytes */{len}");
+            (StatusCode::RANGE_NOT_SATISFIABLE, shown, Bytes::new())
+        }
+    };
+    headers.remove(TRAILER);
+    headers.insert(CONTENT_LENGTH, part.len().into());
+    if let Ok(range) = HeaderValue::try_from(range) {
+        headers.insert(CONTENT_RANGE, range);
+    }
+    *whole.status_mut() = status;
+    whole.map(|_| MemoBody::replay(part, None))
+}
+
+fn response<B>(
+    status: StatusCode,
+    headers: HeaderMap,
+    content: Bytes,
+    trailers: Option<Box<HeaderMap>>,
+) -> Response<MemoBody<B>> {
+    let mut response = Response::new(MemoBody::replay(content, trailers));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The number as a field value. Up to 99 it takes no memory.
+fn decimal(number: u64) -> HeaderValue {
+    const PAIRS: &str = "00010203040506070809101112131415161718192021222324252627282930313233343536373839\
+                         40414243444546474849505152535455565758596061626364656667686970717273747576777879\
+                         8081828384858687888990919293949596979899";
+    match usize::try_from(number) {
+        Ok(n) if n < 10 => HeaderValue::from_static(&PAIRS[2 * n + 1..2 * n + 2]),
+        Ok(n) if n < 100 => HeaderValue::from_static(&PAIRS[2 * n..2 * n + 2]),
+        _ => HeaderValue::from(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for number in (0..200).chain([1 << 31, u64::MAX]) {
+            assert_eq!(decimal(number), number.to_string());
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! How each kind of request is served.
+
+pub(crate) mod answer;
+pub(crate) mod body_key;
+pub(crate) mod partial;
+pub(crate) mod parts;
+pub(crate) mod refresh;
+pub(crate) mod unsafe_request;

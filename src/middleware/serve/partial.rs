@@ -1,0 +1,73 @@
+//! Requests that get no more than a part of what is stored: they lead no computation, and wait for none.
+//!
+//! Nor do they change anything. RFC 9111, 4.3.5 lets the answer to a `HEAD` update or call in what is stored; but one that
+//! reaches the inner service has found nothing, or what is stale and will be validated before it is used. And a client that can
+//! get another head by a field that is not in the key would call in, again and again, what others are computing.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::key::Address;
+use crate::middleware::cache::Settings;
+use crate::middleware::lookup::{Depth, Found};
+use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::request::Narrow;
+use crate::middleware::respond::future::{Answer, Step};
+use crate::middleware::respond::refusal::not_stored;
+use crate::middleware::respond::replay;
+
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
+impl<K: Send + Sync + 'static> Settings<K> {
+    /// A stored response for a request that must not wait for another, nor lead others.
+    pub(crate) fn read<S, B, ResBody>(
+        self: Arc<Self>,
+        service: S,
+        request: Request<B>,
+        address: Address,
+        narrow: Narrow,
+    ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Send + 'static,
+        ResBody: Send + 'static,
+    {
+        async move {
+            let now = Instant::now();
+            let mut depth = Depth::Head;
+            let why = loop {
+                match self.find(&address, request.headers(), depth).await {
+                    Found::Stored(_, stored) if !stored.is_fresh_at(now) && !stored.serves_meanwhile(now) => {
+                        break Forward::Stale;
+                    }
+                    Found::Stored(_, stored) if !narrow.admits(stored.meta()) => break Forward::Request,
+                    Found::Stored(place, stored) => {
+                        let part = Box::pin(self.part(&place.address, &stored, narrow, request.headers())).await;
+                        // Another one by now, or one that has to be read as a whole.
+                        let Ok(part) = part else {
+                            depth = Depth::Whole;
+                            continue;
+                        };
+                        let counters = &self.memo.shared.counters;
+                        match stored.is_fresh_at(now) {
+                            true => counters.hits.add(),
+                            false => counters.stale.add(),
+                        }
+                        let (headers, told) = (request.headers(), self.cache_status);
+                        return Step::Done(Ok(replay::narrowed(stored, part, narrow, headers, now, told)));
+                    }
+                    Found::Nothing(place) if place.variant.is_some() => break Forward::VaryMiss,
+                    Found::Nothing(_) | Found::Marker(_) | Found::Unsettled => break Forward::UriMiss,
+                }
+            };
+            if narrow.only_if_cached {
+                return Step::Done(Ok(not_stored()));
+            }
+            self.then_direct(service, request, Forwarded::because(why))
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Stored responses that go on answering while they are computed anew, or where that fails (RFC 5861).
+//!
+//! How long a response has been stale is told by its age, which every hit says anyway: by this process's own clock
+//! where it stored the response or has read it before, otherwise by [`Meta::stored_at`](crate::middleware::stored_response::Meta).
+//! So where clocks disagree, the windows shift by as much, and stay within what the store keeps.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use tokio::time::Instant;
+use tower_service::Service;
+use tracing::Instrument;
+
+use crate::middleware::lookup::Miss;
+use crate::middleware::lookup::{Place, is_variant};
+use crate::middleware::policy::asker::Asker;
+use crate::middleware::policy::cache_status::Forward;
+use crate::middleware::policy::early;
+use crate::middleware::respond::body::MemoBody;
+use crate::middleware::respond::replay;
+
+use crate::error::BoxError;
+use crate::middleware::cache::Settings;
+use crate::middleware::stored_response::StoredResponse;
+use crate::task::spawn;
+
+/// What a stored response is to a request.
+pub(crate) enum Use {
+    /// An answer.
+    Hit,
+    /// An answer, to be computed anew meanwhile.
+    Refresh,
+    /// None, unless computing it anew fails.
+    Stale,
+}
+
+impl<K: Send + Sync + 'static> Settings<K> {
+    /// Whether a fresh response is to be computed anew already.
+    pub(crate) fn is_early(&self, stored: &StoredResponse, now: Instant) -> bool {
+        let beta = self.responses.early_refresh;
+        if beta <= 0.0 {
+            return false;
+        }
+        let left = stored.fresh_at(now).unwrap_or_default();
+        early::is_due(left, stored.meta().cost, beta, || self.responses.random.unit())
+    }
+
+    /// What a stored response is to a request that `can_lead` a computation that no client waits for.
+    pub(crate) fn use_of(&self, stored: &StoredResponse, can_lead: bool, now: Instant) -> Use {
+        if stored.is_fresh_at(now) {
+            return match can_lead && self.is_early(stored, now) {
+                true => Use::Refresh,
+                false => Use::Hit,
+            };
+        }
+        match can_lead && stored.serves_meanwhile(now) {
+            true => Use::Refresh,
+            false => Use::Stale,
+        }
+    }
+
+    /// Answers with what is stored, and has it computed anew: by this request, unless another one does so already.
+    ///
+    /// The request goes to the inner service as it came. Its client has its answer, so it must not be needed to read on.
+    pub(crate) fn refresh<S, B, ResBody>(
+        self: &Arc<Self>,
+        service: S,
+        request: Request<B>,
+        place: Place,
+        seen: Arc<StoredResponse>,
+        asker: Asker,
+    ) -> Response<MemoBody<ResBody>>
+    where
+        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        let now = Instant::now();
+        if self.pauses.of(&place.address, now).is_some() {
+            return self.replay(seen, now);
+        }
+        let address = place.address.clone();
+        let (stored_at, generation) = (seen.meta().stored_at, seen.meta().generation);
+        let is_same = move |found: &Arc<StoredResponse>| {
+            let found = found.meta();
+            found.stored_at == stored_at && found.generation == generation
+        };
+        let settings = Arc::clone(self);
+        let stale = Some(Arc::clone(&seen));
+        let start = || {
+            // The request's own closes with its answer.
+            let span = tracing::info_span!(parent: None, "memolock_refresh", address = %address.readable());
+            span.follows_from(tracing::Span::current());
+            move |lead| {
+                let (first, why) = (place.address.clone(), Forward::Stale);
+                let miss = Miss {
+                    first,
+                    place,
+                    stale,
+                    why,
+                    asker,
+                };
+                let mut request = request;
+                let computation = settings.computation(lead, &mut request, miss);
+                let run = async move { drop(computation.run(service, request).await) };
+                spawn(Box::pin(run.instrument(span)));
+            }
+        };
+        let since = stored_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let version = since.as_nanos() as u64;
+        let (shared, config) = (&self.memo.shared, &self.memo.config);
+        shared.refresh(&address, config, version, is_same, start);
+        self.replay(seen, now)
+    }
+
+    /// The response, fresh or stale, as it is stored.
+    fn replay<ResBody>(&self, stored: Arc<StoredResponse>, now: Instant) -> Response<MemoBody<ResBody>> {
+        if stored.is_fresh_at(now) {
+            self.memo.shared.counters.hits.add();
+            return replay::hit(stored, now, self.cache_status);
+        }
+        self.memo.shared.counters.stale.add();
+        replay::stale(stored, now, self.cache_status)
+    }
+
+    /// What is stored, where computing it anew has failed and it may stand in.
+    pub(crate) async fn stand_in<ResBody>(
+        &self,
+        miss: &Miss,
+        headers: &HeaderMap,
+    ) -> Option<Response<MemoBody<ResBody>>> {
+        let stored = match miss.stale.clone() {
+            Some(stale) => stale,
+            // A request that joined a computation under way has not looked.
+            None => self.memo.shared.reread(&miss.place.address).await?,
+        };
+        let now = Instant::now();
+        let may_serve = stored.is_fresh_at(now) || stored.serves_on_error(now);
+        let may_have = miss.asker.may_have(stored.meta());
+        (may_serve && may_have && is_variant(&stored, headers)).then(|| self.replay(stored, now))
+    }
+}
+
+#[cfg(test)]
+mod tests;

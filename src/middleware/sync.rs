@@ -1,3 +1,0 @@
-//! The primitives the audience stands on. `tests/loom.rs` compiles `audience.rs` over loom's instead.
-
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
