@@ -38,4 +38,5 @@ mod support;
 mod tags;
 mod tls;
 mod tonic;
+mod unread;
 mod wire;

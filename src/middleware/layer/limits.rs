@@ -83,6 +83,13 @@ impl<K> MemoLockLayer<K> {
     /// store and the client they are streamed to. Each counts once; a body that came in pieces is there twice while
     /// they are joined. A response for which there is no room is not shared, and a request that would lead while there
     /// is none at all is at a limit. Defaults to [`MemoLockLayer::DEFAULT_MAX_RECORDING`].
+    ///
+    /// A quarter of that again is for bodies of 64 KiB and more that a store elsewhere has sent, until their clients have read
+    /// them; those that ask for the same body at one time share it. Beyond, the layer reads a body as its client does, 256 KiB
+    /// at a time, and checks each part. A response that is replaced, called in or expires before its client has read all
+    /// of it then ends in an error, never as if it were whole. One that cannot be read in parts (under
+    /// [`raw_body`](Self::raw_body), written by another program, or where the Redis user lacks `+getrange`) is at a
+    /// limit.
     #[must_use]
     pub fn max_recording(mut self, bytes: u64) -> Self {
         self.settings.responses.max_recording = bytes;

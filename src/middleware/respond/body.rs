@@ -16,6 +16,7 @@ use crate::middleware::frames::{consume, into_bytes};
 use crate::middleware::recording::recorder::{Part, Playback};
 use crate::middleware::recording::trial::Trial;
 use crate::middleware::recording::underway::Following;
+use crate::middleware::stored_response::PartedBody;
 
 pin_project! {
     /// The body of a response: replayed from a stored one, streamed while it is recorded, or the inner service's own.
@@ -34,6 +35,7 @@ pin_project! {
         Replay { content: Bytes, trailers: Option<Box<HeaderMap>> },
         Recorded { playback: Playback<B>, remaining: SizeHint, attachment: Option<Attachment> },
         Followed { following: Box<Following> },
+        Parted { body: Box<PartedBody> },
         Rest { body: Pin<Box<B>> },
         Inner { #[pin] body: B },
         Tried { body: Pin<Box<B>>, trial: Box<Trial> },
@@ -106,6 +108,12 @@ impl<B> MemoBody<B> {
         Self::of(BodyKind::Replay { content, trailers })
     }
 
+    /// Read from the store as the client reads.
+    pub(crate) fn parted(body: PartedBody) -> Self {
+        let body = Box::new(body);
+        Self::of(BodyKind::Parted { body })
+    }
+
     pub(crate) fn empty() -> Self {
         Self::of(BodyKind::End)
     }
@@ -135,6 +143,7 @@ where
                     return Poll::Ready(frame.map(Ok));
                 }
                 KindProj::Rest { body } => return poll_inner(body.as_mut(), cx),
+                KindProj::Parted { body } => return body.poll_next(cx),
                 KindProj::Inner { body } => {
                     let frame = ready!(poll_inner(body, cx));
                     if !matches!(frame, Some(Ok(_))) {
@@ -185,6 +194,7 @@ where
         match &self.kind {
             BodyKind::Inner { body } => body.is_end_stream(),
             BodyKind::Rest { body } | BodyKind::Tried { body, .. } => body.is_end_stream(),
+            BodyKind::Parted { body } => body.is_at_end(),
             BodyKind::End => true,
             BodyKind::Replay { .. } | BodyKind::Recorded { .. } | BodyKind::Followed { .. } => false,
         }
@@ -196,6 +206,7 @@ where
             BodyKind::Rest { body } | BodyKind::Tried { body, .. } => body.size_hint(),
             BodyKind::Recorded { remaining, .. } => *remaining,
             BodyKind::Followed { following } => following.remaining(),
+            BodyKind::Parted { body } => body.remaining(),
             BodyKind::End => SizeHint::with_exact(0),
             // A server that knows the exact length sends no trailers over HTTP/1, so it is not told one.
             BodyKind::Replay { trailers: Some(_), .. } => SizeHint::default(),
@@ -216,7 +227,7 @@ where
 impl<B> fmt::Debug for MemoBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.kind {
-            BodyKind::Replay { .. } => "MemoBody(replay)",
+            BodyKind::Replay { .. } | BodyKind::Parted { .. } => "MemoBody(replay)",
             BodyKind::Recorded { .. } | BodyKind::Followed { .. } => "MemoBody(recorded)",
             BodyKind::Rest { .. } | BodyKind::Inner { .. } | BodyKind::Tried { .. } => "MemoBody(inner)",
             BodyKind::End => "MemoBody(end)",

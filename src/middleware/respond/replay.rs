@@ -15,7 +15,7 @@ use crate::middleware::policy::cache_status::{self, CACHE_STATUS};
 use crate::middleware::policy::conditions::not_modified;
 use crate::middleware::policy::range::{Selection, select};
 use crate::middleware::policy::request::Narrow;
-use crate::middleware::stored_response::StoredResponse;
+use crate::middleware::stored_response::{PartedBody, StoredResponse};
 
 /// The response to a follower: as it was, with the date that it lacked.
 pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> {
@@ -28,6 +28,7 @@ pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> 
         response.headers_mut().extend(date.map(|date| (DATE, date)));
         return response;
     }
+    let parted = stored.parted_body();
     let (headers, content, trailers) = match Arc::try_unwrap(stored) {
         Ok(own) => own.into_content(),
         Err(shared) => (
@@ -36,7 +37,7 @@ pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> 
             shared.trailers().cloned().map(Box::new),
         ),
     };
-    let mut response = response(status, headers, content, trailers);
+    let mut response = response(status, headers, parted, content, trailers);
     response.headers_mut().extend(date.map(|date| (DATE, date)));
     response
 }
@@ -51,6 +52,7 @@ pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bo
     let status = stored.status();
     let age = decimal(stored.age_at(now).as_secs());
     let told = cache_status.then(|| cache_status::hit(stored.fresh_at(now).unwrap_or_default().as_secs()));
+    let parted = stored.parted_body();
     // From a store elsewhere it is this request's alone, and can be taken apart.
     let (mut headers, content, trailers) = match Arc::try_unwrap(stored) {
         Ok(own) => {
@@ -75,7 +77,7 @@ pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bo
             _ => drop(headers.append(CACHE_STATUS, told)),
         }
     }
-    response(status, headers, content, trailers)
+    response(status, headers, parted, content, trailers)
 }
 
 /// The same of gRPC: as it was, because a client would take an age for metadata.
@@ -130,11 +132,11 @@ fn selection(stored: &StoredResponse, narrow: Narrow, request: &HeaderMap) -> Se
     }
 }
 
-/// The same for a request with these fields that may not get all of it. `part` is what it wants of a body that was not
-/// read.
+/// The same for a request with these fields that may not get all of it. `portion` is what it wants of a body that was not
+/// read, if it is not all of it.
 pub(crate) fn narrowed<B>(
     stored: Arc<StoredResponse>,
-    part: Option<Bytes>,
+    portion: Portion,
     narrow: Narrow,
     request: &HeaderMap,
     now: Instant,
@@ -170,37 +172,62 @@ pub(crate) fn narrowed<B>(
         }
         return whole.map(|_| MemoBody::empty());
     }
-    let (status, range, part) = match selection {
-        Selection::Whole => return whole,
+    let (status, range, part_len, body) = match selection {
+        Selection::Whole => {
+            return match portion {
+                Portion::InParts(parted) => whole.map(|_| MemoBody::parted(parted)),
+                Portion::None | Portion::Read(_) => whole,
+            };
+        }
         Selection::Part(range) => {
             let shown = format!("bytes {}-{}/{len}", range.start, range.end - 1);
-            (
-                StatusCode::PARTIAL_CONTENT,
-                shown,
-                part.unwrap_or_else(|| content.slice(range)),
-            )
+            let (len, body) = (range.len(), portion.body(|| content.slice(range)));
+            (StatusCode::PARTIAL_CONTENT, shown, len, body)
         }
         Selection::Unsatisfiable => {
             let shown = format!("bytes */{len}");
-            (StatusCode::RANGE_NOT_SATISFIABLE, shown, Bytes::new())
+            (StatusCode::RANGE_NOT_SATISFIABLE, shown, 0, MemoBody::empty())
         }
     };
     headers.remove(TRAILER);
-    headers.insert(CONTENT_LENGTH, part.len().into());
+    headers.insert(CONTENT_LENGTH, part_len.into());
     if let Ok(range) = HeaderValue::try_from(range) {
         headers.insert(CONTENT_RANGE, range);
     }
     *whole.status_mut() = status;
-    whole.map(|_| MemoBody::replay(part, None))
+    whole.map(|_| body)
+}
+
+/// What was read of a body that was left in the store.
+pub(crate) enum Portion {
+    /// Nothing, or the body was not left there.
+    None,
+    Read(Bytes),
+    /// To be read as the client reads.
+    InParts(PartedBody),
+}
+
+impl Portion {
+    fn body<B>(self, slice: impl FnOnce() -> Bytes) -> MemoBody<B> {
+        match self {
+            Self::None => MemoBody::replay(slice(), None),
+            Self::Read(part) => MemoBody::replay(part, None),
+            Self::InParts(parted) => MemoBody::parted(parted),
+        }
+    }
 }
 
 fn response<B>(
     status: StatusCode,
     headers: HeaderMap,
+    parted: Option<PartedBody>,
     content: Bytes,
     trailers: Option<Box<HeaderMap>>,
 ) -> Response<MemoBody<B>> {
-    let mut response = Response::new(MemoBody::replay(content, trailers));
+    let mut response = Response::new(match parted {
+        Some(parted) => MemoBody::parted(parted),
+        None => MemoBody::replay(content, trailers),
+    });
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

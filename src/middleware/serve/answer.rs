@@ -11,19 +11,20 @@ use tower_service::Service;
 use super::refresh::Use;
 use crate::error::BoxError;
 use crate::key::{Address, Key};
-use crate::memo::{AtLimit, Lead, Obtained};
+use crate::memo::{AtLimit, Lead, Limit, Obtained};
 use crate::middleware::cache::Settings;
 use crate::middleware::grpc::TIMEOUT;
 use crate::middleware::key_extractor::KeyExtractor;
 use crate::middleware::lead::admission::Judge;
 use crate::middleware::lead::promise::Promise;
 use crate::middleware::lead::task::Computation;
-use crate::middleware::lookup::{Depth, Found, Miss, Place, is_variant};
+use crate::middleware::lookup::{Found, Miss, Place, is_variant};
 use crate::middleware::policy::asker::Asker;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::fields;
 use crate::middleware::policy::origin::{Origin, uri_as_received};
 use crate::middleware::policy::request::Narrow;
+use crate::middleware::policy::response::Reason;
 use crate::middleware::policy::revalidation::add_conditions;
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::future::{Answer, Direct, Step};
@@ -82,7 +83,17 @@ impl<K: Send + Sync + 'static> Settings<K> {
             if self.is_refused(&address, &narrow) && !self.permissions.may_admit(&narrow) {
                 return Step::then(self.ask_again(service, request, address, narrow, Forward::UriMiss));
             }
-            let (place, stale, why) = match self.find(&address, request.headers(), Depth::Whole).await {
+            let (place, stale, why) = match self.find_whole(&address, request.headers()).await {
+                // It cannot be read in parts.
+                Found::Stored(place, stored) if self.is_crowded_beside(&stored) => {
+                    drop(stored);
+                    self.memo.shared.limited(&place.address, Limit::Recording);
+                    if let Some(refusal) = self.refuse(request.headers()) {
+                        return Step::Done(Ok(refusal));
+                    }
+                    let forwarded = Forwarded::because(Forward::Bypass).detail(Reason::NoRoom.as_str());
+                    return self.then_direct(service, request, forwarded);
+                }
                 Found::Stored(_, stored) if !asker.may_have(stored.meta()) => {
                     return self.then_direct(service, request, Forwarded::because(Forward::Request));
                 }
@@ -92,7 +103,9 @@ impl<K: Send + Sync + 'static> Settings<K> {
                         self.permissions
                             .remember(&place.address, &stored, now, self.responses.pass_marker);
                     }
-                    match self.use_of(&stored, can_lead, now) {
+                    // What takes its place would break off the body that is read in parts.
+                    let may_refresh = can_lead && stored.apart_body().is_none();
+                    match self.use_of(&stored, may_refresh, now) {
                         Use::Hit => {
                             self.memo.shared.counters.hits.add();
                             return Step::Done(Ok(replay::hit(stored, now, self.cache_status)));
@@ -172,6 +185,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
                             break;
                         }
                         self.permissions.learn(stored.meta());
+                        let stored = self.make_room(address, stored).await;
                         let mut response = replay::followed(stored);
                         self.say(Forwarded::because(miss.why).collapsed(true), response.headers_mut());
                         return Step::Done(Ok(response));
@@ -288,7 +302,10 @@ impl<K: Send + Sync + 'static> Settings<K> {
             request.headers_mut().remove(TIMEOUT);
         }
         let request_headers = fields::compact(request.headers());
-        let validates = |stale: &Arc<StoredResponse>| add_conditions(request.headers_mut(), stale.headers());
+        // One whose body is not in memory could not be stored anew.
+        let validates = |stale: &Arc<StoredResponse>| {
+            stale.apart_body().is_none() && add_conditions(request.headers_mut(), stale.headers())
+        };
         let validated = stale.clone().filter(validates);
         Computation {
             judge: Judge {

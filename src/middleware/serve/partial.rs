@@ -38,13 +38,16 @@ impl<K: Send + Sync + 'static> Settings<K> {
     {
         async move {
             let now = Instant::now();
-            let mut depth = Depth::Head;
+            let (mut depth, mut again) = (Depth::Head, true);
             let why = loop {
                 match self.find(&address, request.headers(), depth).await {
                     Found::Stored(_, stored) if !stored.is_fresh_at(now) && !stored.serves_meanwhile(now) => {
                         break Forward::Stale;
                     }
                     Found::Stored(_, stored) if !narrow.admits(stored.meta()) => break Forward::Request,
+                    Found::Stored(_, stored) if again && depth == Depth::Whole && self.is_crowded_beside(&stored) => {
+                        (depth, again) = (Depth::Head, false);
+                    }
                     Found::Stored(place, stored) => {
                         let part = Box::pin(self.part(&place.address, &stored, narrow, request.headers())).await;
                         // Another one by now, or one that has to be read as a whole.

@@ -1,25 +1,33 @@
-//! Parts of what is stored, for requests that want no more: the head for `HEAD` and a 304, and few bytes for a range.
+//! Parts of what is stored, for requests that want no more: the head for `HEAD` and a 304, and few bytes for a range. And
+//! for all requests, while the large bodies that clients have not read hold as much memory as they may together.
 //!
 //! A store that is asked for a part may have another value in it than a moment before, so each part is checked by a
-//! [digest](crate::middleware::stored_response#parts) in the head. Where that does not fit, or there is none, the whole is read.
+//! [digest](crate::middleware::stored_response#parts) in the head. Where that does not fit, or there is none, the whole is
+//! read.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::key::Address;
 use crate::memo::HeadLook;
 use crate::middleware::cache::Settings;
+use crate::middleware::lookup::{Depth, Found};
 use crate::middleware::policy::request::Narrow;
-use crate::middleware::respond::replay::{self, Wanted};
-use crate::middleware::stored_response::StoredResponse;
+use crate::middleware::respond::replay::{self, Portion, Wanted};
+use crate::middleware::stored_response::{PartedBody, StoredResponse};
 
 /// Heads are read in one piece of this length. A longer one is read with the rest.
 const HEAD: usize = 16 * 1024;
 
 /// Longer parts are read with the rest: those who want the same at one time share that.
 const LONGEST: usize = 1 << 20;
+
+/// From so many bytes on a body counts as large.
+const LARGE: usize = 64 * 1024;
+
+/// What large bodies from a store elsewhere may hold, as a share of what recordings may.
+const SHARE: u64 = 4;
 
 impl<K> Settings<K> {
     /// What is stored, perhaps without its body.
@@ -36,27 +44,95 @@ impl<K> Settings<K> {
         }
     }
 
-    /// The part of the body that this request wants, if it wants one and the store still has it. `Err` where it takes the
-    /// whole.
-    pub(crate) async fn part(
+    /// Whether large bodies from a store elsewhere take up all the room there is for them, besides this one.
+    pub(super) fn is_crowded(&self, body: usize) -> bool {
+        let held = self.memo.shared.codec.held();
+        let others = held.saturating_sub(body);
+        others > 0 && others as u64 >= self.responses.max_recording / SHARE
+    }
+
+    /// The same, for one that is in memory.
+    pub(super) fn is_crowded_beside(&self, stored: &StoredResponse) -> bool {
+        let body = stored.body().len();
+        body >= LARGE && self.is_crowded(body)
+    }
+
+    /// The response to a request with these fields, which wants all of it. Its body may be left in the store, and is then
+    /// read as the client reads.
+    pub(super) async fn find_whole(&self, address: &Address, headers: &HeaderMap) -> Found {
+        if !self.is_crowded(0) {
+            let found = self.find(address, headers, Depth::Whole).await;
+            match &found {
+                Found::Stored(_, stored) if self.is_crowded_beside(stored) => {}
+                _ => return found,
+            }
+        }
+        // Boxed, because it is seldom needed.
+        Box::pin(self.find_in_parts(address, headers)).await
+    }
+
+    async fn find_in_parts(&self, address: &Address, headers: &HeaderMap) -> Found {
+        let found = self.find(address, headers, Depth::Head).await;
+        let Found::Stored(place, stored) = found else {
+            return found;
+        };
+        if stored.apart_body().is_none() {
+            return Found::Stored(place, stored);
+        }
+        match self.begin(&place.address, stored).await {
+            Some(parted) => Found::Stored(place, parted),
+            None => self.find(address, headers, Depth::Whole).await,
+        }
+    }
+
+    /// The response with this head, whose body was left in the store, to be read as the client reads.
+    async fn begin(&self, address: &Address, head: Arc<StoredResponse>) -> Option<Arc<StoredResponse>> {
+        let apart = head.apart_body()?;
+        let body = PartedBody::begin(&self.memo.shared, address, apart, 0..apart.len()).await?;
+        Some(Arc::new(Arc::unwrap_or_clone(head).in_parts(body)))
+    }
+
+    /// A response that this request has waited for. Where there is no room for its body, and the store has it too, it is read
+    /// there as the client reads.
+    pub(super) async fn make_room(&self, address: &Address, followed: Arc<StoredResponse>) -> Arc<StoredResponse> {
+        if !self.is_crowded_beside(&followed) {
+            return followed;
+        }
+        let parted = Box::pin(async {
+            let head = self.look_at(address).await?;
+            match head.meta() == followed.meta() {
+                true => self.begin(address, head).await,
+                false => None,
+            }
+        });
+        parted.await.unwrap_or(followed)
+    }
+
+    /// What this request wants of the body, if it wants any and the store still has it. `Err` where it takes the whole.
+    pub(super) async fn part(
         &self,
         address: &Address,
         stored: &StoredResponse,
         narrow: Narrow,
         request: &HeaderMap,
-    ) -> Result<Option<Bytes>, ()> {
+    ) -> Result<Portion, ()> {
         let Some(apart) = stored.apart_body() else {
-            return Ok(None);
+            return Ok(Portion::None);
         };
-        match replay::wanted(stored, narrow, request) {
-            Wanted::Nothing => Ok(None),
-            Wanted::Part(part) => {
-                let blocks = Some(apart.blocks(&part)).filter(|blocks| blocks.len() <= LONGEST);
-                let blocks = blocks.ok_or(())?;
-                let bytes = self.memo.shared.store_part(address, blocks).await.ok_or(())?;
-                apart.part(&part, &bytes).map(Some).ok_or(())
-            }
-            Wanted::Whole => Err(()),
+        let (range, blocks) = match replay::wanted(stored, narrow, request) {
+            Wanted::Nothing => return Ok(Portion::None),
+            Wanted::Part(range) => (range.clone(), Some(apart.blocks(&range))),
+            Wanted::Whole => (0..apart.len(), None),
+        };
+        let shared = &self.memo.shared;
+        if let Some(blocks) = blocks.filter(|blocks| blocks.len() <= LONGEST) {
+            let bytes = shared.store_part(address, blocks).await.ok_or(())?;
+            return apart.part(&range, &bytes).map(Portion::Read).ok_or(());
         }
+        if !self.is_crowded(0) {
+            return Err(());
+        }
+        let body = PartedBody::begin(shared, address, apart, range);
+        body.await.map(Portion::InParts).ok_or(())
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Every hit in a store elsewhere brings bytes of its own, which live until their client has read them, or does not come
 //! to it. A client may ask for one large page a thousand times and read none of the answers. So bytes that are in use
-//! already are used once more, and those that came are dropped.
+//! already are used once more, and those that came are dropped. What is in use is counted, for a client may as well ask
+//! for a thousand large pages.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -15,11 +17,16 @@ use crate::key::Address;
 /// Below this, comparing and keeping account costs more than a copy.
 const LARGE: usize = 64 * 1024;
 
-type HeldTable = Mutex<HashMap<Address, Weak<Held>>>;
-
 /// What is in use, by its address. A clone shares it.
 #[derive(Clone, Default)]
 pub(super) struct Copies(Arc<HeldTable>);
+
+#[derive(Default)]
+struct HeldTable {
+    copies: Mutex<HashMap<Address, Weak<Held>>>,
+    /// The bytes of all of them.
+    bytes: AtomicUsize,
+}
 
 /// Bytes in use.
 struct Held {
@@ -32,23 +39,29 @@ struct Held {
 struct User(Arc<Held>);
 
 impl Copies {
+    /// How many bytes are in use.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
     /// The same bytes, in the memory of equal ones that are in use at this address.
     pub(super) fn one(&self, address: &Address, bytes: Bytes) -> Bytes {
         if bytes.len() < LARGE {
             return bytes;
         }
-        let known = lock(&self.0).get(address).and_then(Weak::upgrade);
+        let known = self.0.lock().get(address).and_then(Weak::upgrade);
         if let Some(known) = known
             && known.bytes == bytes
         {
             return Bytes::from_owner(User(known));
         }
+        self.0.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
         let copy = Arc::new(Held {
             bytes,
             address: address.clone(),
             table: Arc::clone(&self.0),
         });
-        lock(&self.0).insert(address.clone(), Arc::downgrade(&copy));
+        self.0.lock().insert(address.clone(), Arc::downgrade(&copy));
         Bytes::from_owner(User(copy))
     }
 }
@@ -61,7 +74,8 @@ impl AsRef<[u8]> for User {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut table = lock(&self.table);
+        self.table.bytes.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        let mut table = self.table.lock();
         // Another one may be in use there by now.
         if table.get(&self.address).is_some_and(|copy| copy.strong_count() == 0) {
             table.remove(&self.address);
@@ -71,12 +85,14 @@ impl Drop for Held {
 
 impl fmt::Debug for Copies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Copies({})", lock(&self.0).len())
+        write!(f, "Copies({})", self.0.lock().len())
     }
 }
 
-fn lock(table: &HeldTable) -> MutexGuard<'_, HashMap<Address, Weak<Held>>> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
+impl HeldTable {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Weak<Held>>> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
@@ -123,9 +139,9 @@ mod tests {
         let copies = Copies::default();
         let all: Vec<_> = (0..5).map(|n| copies.one(&address(&n.to_string()), large(n))).collect();
         let replaced = copies.one(&address("0"), large(9));
-        assert_eq!(lock(&copies.0).len(), 5);
+        assert_eq!((copies.0.lock().len(), copies.bytes()), (5, 6 * LARGE));
         drop((all, replaced));
-        assert_eq!(lock(&copies.0).len(), 0);
+        assert_eq!((copies.0.lock().len(), copies.bytes()), (0, 0));
     }
 
     #[test]
@@ -133,6 +149,6 @@ mod tests {
         let copies = Copies::default();
         let small = Bytes::from(vec![0; LARGE - 1]);
         assert_eq!(copies.one(&address("a"), small.clone()).as_ptr(), small.as_ptr());
-        assert_eq!(lock(&copies.0).len(), 0);
+        assert_eq!(copies.0.lock().len(), 0);
     }
 }

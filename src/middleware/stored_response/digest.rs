@@ -92,6 +92,12 @@ impl Digest {
         self.content.start + begin..self.content.start + end.min(self.content.len())
     }
 
+    /// Where the content ends, or the last block that begins less than `part` behind `at`.
+    pub(super) fn end_of_blocks(&self, at: usize, part: usize) -> usize {
+        let end = (at / self.block * self.block).saturating_add(part);
+        (end.div_ceil(self.block) * self.block).min(self.len())
+    }
+
     /// The part of the content in these blocks, if they are those of this entry.
     pub(super) fn part(&self, part: &Range<usize>, blocks: &Bytes) -> Option<Bytes> {
         let place = self.blocks(part);

@@ -38,6 +38,11 @@ impl Form {
         }
     }
 
+    /// How many bytes of large responses are in memory that came from a store elsewhere.
+    pub(crate) fn held(&self) -> usize {
+        self.copies.bytes()
+    }
+
     /// Whether only the store says how long a response is kept, because nothing but the body is stored.
     pub(crate) fn is_raw(&self) -> bool {
         self.raw.is_some()

@@ -82,7 +82,7 @@ pub(super) fn decode_head(
     if reader.array().ok() != Some(MAGIC) {
         return Err(StoredResponseError::Magic);
     }
-    let _checksum: [u8; 4] = reader.array()?;
+    let checksum = u32::from_be_bytes(reader.array()?);
     let len = u32::from_be_bytes(reader.array()?) as usize;
     let (mut meta, has_extras) = read_meta(&mut reader)?;
     let name_len = u16::from_be_bytes(reader.array()?);
@@ -103,10 +103,13 @@ pub(super) fn decode_head(
     let end = begin.checked_add(head.content_len).filter(|end| *end < len);
     let end = end.ok_or(StoredResponseError::Truncated)?;
     let digest = Digest::read(bytes, CHECKED, digest, begin..end).ok_or(StoredResponseError::Checksum)?;
-    // What is behind the content is the trailer section, in one byte where it is empty.
+    let mut front = crc32fast::Hasher::new();
+    front.update(&bytes[CHECKED..begin]);
     let apart = Apart {
         digest,
-        has_trailers: len - end > 1,
+        end: end..len,
+        checksum,
+        front,
         offset,
     };
     Ok(StoredResponse::new(head.status, head.headers, Bytes::new(), None, meta).apart(apart))

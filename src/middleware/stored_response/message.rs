@@ -102,6 +102,16 @@ pub(super) fn decode_head(bytes: &Bytes, message: &[u8]) -> Result<MessageHead, 
     })
 }
 
+/// The trailer fields in `bytes`, which are a message from the end of its content on.
+pub(super) fn decode_end(bytes: &Bytes) -> Result<HeaderMap, StoredResponseError> {
+    let mut reader = ByteReader::new(bytes);
+    let trailers = read_fields(bytes, reader.block()?)?;
+    if !reader.is_empty() {
+        return Err(StoredResponseError::TrailingBytes);
+    }
+    Ok(trailers)
+}
+
 fn check_status(code: u64) -> Result<StatusCode, StoredResponseError> {
     u16::try_from(code)
         .ok()

@@ -45,8 +45,9 @@
 //! # Parts
 //!
 //! `HEAD` requests, requests that get a 304, and requests for a range do not need all of a large entry. A node reads its
-//! first 16 KiB for them, and some blocks of the content, with `GETRANGE`. The checksum at byte 4 says nothing about a
-//! part, so entries with 16 KiB of content and more have a digest:
+//! first 16 KiB for them, and some blocks of the content, with `GETRANGE`. So does a node that has no room for the whole: it
+//! reads block after block as its client reads, and at the end the trailer section, for which the checksum at byte 4 vouches
+//! once all the rest has been read. That checksum says nothing about a part, so entries with 16 KiB of content and more have a digest:
 //!
 //! | bytes | content |
 //! |-------|---------|
@@ -150,6 +151,7 @@ mod extras;
 mod form;
 mod frame;
 mod message;
+mod parted;
 mod raw_body;
 mod response;
 #[cfg(test)]
@@ -159,5 +161,6 @@ mod wire;
 pub use self::binary_http::BinaryHttp;
 pub use self::error::StoredResponseError;
 pub(crate) use self::form::Form;
+pub(crate) use self::parted::PartedBody;
 pub use self::response::StoredResponse;
 pub use super::policy::meta::Meta;

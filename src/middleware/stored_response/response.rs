@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use super::digest::Digest;
 use super::error::StoredResponseError;
-use super::{bare, frame};
+use super::parted::PartedBody;
+use super::{bare, frame, message};
 use crate::key::Address;
 use crate::middleware::policy::cache_status::CACHE_STATUS;
 use crate::middleware::policy::ending::is_grpc;
@@ -38,13 +39,19 @@ pub struct StoredResponse {
     underway: Option<Arc<Underway>>,
     /// The body, where it was left in the store and `body` has nothing of it.
     apart: Option<Arc<Apart>>,
+    /// The same, where it is read as the client reads.
+    in_parts: Option<Arc<PartedBody>>,
 }
 
 /// What was not read of a stored response.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Apart {
     pub(super) digest: Digest,
-    pub(super) has_trailers: bool,
+    /// What is behind the content: the trailer section, in one byte where it is empty.
+    pub(super) end: Range<usize>,
+    /// Of the entry, and as far as its content.
+    pub(super) checksum: u32,
+    pub(super) front: crc32fast::Hasher,
     /// How many bytes are in front of the entry.
     pub(super) offset: usize,
 }
@@ -81,6 +88,7 @@ impl StoredResponse {
             aged: OnceLock::new(),
             underway: None,
             apart: None,
+            in_parts: None,
         }
     }
 
@@ -128,6 +136,17 @@ impl StoredResponse {
         self.apart.as_ref()
     }
 
+    /// The same, with a body that is read as the client reads.
+    pub(crate) fn in_parts(self, body: PartedBody) -> Self {
+        let in_parts = Some(Arc::new(body));
+        Self { in_parts, ..self }
+    }
+
+    /// The body that is read as the client reads, from its beginning.
+    pub(crate) fn parted_body(&self) -> Option<PartedBody> {
+        self.in_parts.as_deref().map(PartedBody::again)
+    }
+
     /// How long the body is, read or not.
     pub(crate) fn body_len(&self) -> usize {
         self.apart.as_ref().map_or(self.body.len(), |apart| apart.digest.len())
@@ -137,7 +156,7 @@ impl StoredResponse {
     pub(crate) fn has_trailers(&self) -> bool {
         self.apart
             .as_ref()
-            .map_or_else(|| self.trailers.is_some(), |apart| apart.has_trailers)
+            .map_or_else(|| self.trailers.is_some(), |apart| apart.has_trailers())
     }
 
     /// The status.
@@ -323,6 +342,38 @@ impl Apart {
     /// This part of the body, if these bytes are those of the entry.
     pub(crate) fn part(&self, part: &Range<usize>, blocks: &Bytes) -> Option<Bytes> {
         self.digest.part(part, blocks)
+    }
+
+    /// How long the body is.
+    pub(crate) fn len(&self) -> usize {
+        self.digest.len()
+    }
+
+    /// Where a part ends that begins at `at`, is a whole number of blocks, and about as long as `part`.
+    pub(crate) fn end_of_part(&self, at: usize, part: usize) -> usize {
+        self.digest.end_of_blocks(at, part)
+    }
+
+    /// Whether there are trailer fields.
+    pub(crate) fn has_trailers(&self) -> bool {
+        self.end.len() > 1
+    }
+
+    /// The stored bytes to read for the trailer fields.
+    pub(crate) fn end(&self) -> Range<usize> {
+        self.offset + self.end.start..self.offset + self.end.end
+    }
+
+    /// The checksum as far as the body, to go on with.
+    pub(crate) fn front(&self) -> crc32fast::Hasher {
+        self.front.clone()
+    }
+
+    /// The trailer fields in these bytes, if they are those of the entry. `sum` is of all that is in front of them.
+    pub(crate) fn trailers(&self, mut sum: crc32fast::Hasher, end: &Bytes) -> Option<HeaderMap> {
+        sum.update(end);
+        let right = end.len() == self.end.len() && sum.finalize() == self.checksum;
+        message::decode_end(end).ok().filter(|_| right)
     }
 }
 

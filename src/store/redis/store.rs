@@ -134,8 +134,8 @@ use crate::task::BoxFuture;
 ///     +eval +evalsha +publish +subscribe +unsubscribe +ping
 /// ```
 ///
-/// and `+getrange`, without which the whole of a large response is read for a `HEAD`, a 304 or a range, and
-/// `+select` and `&report/ctl/N:*` where the URL names database *N*, and in a Redis Cluster
+/// and `+getrange`, without which the whole of a large response is read for a `HEAD`, a 304 or a range, and none as its
+/// client reads, and `+select` and `&report/ctl/N:*` where the URL names database *N*, and in a Redis Cluster
 /// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. Every further tag needs its own five
 /// patterns. Redis 6.0, which knows no patterns of channels, takes the rest.
 ///

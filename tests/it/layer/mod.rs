@@ -51,4 +51,5 @@ mod streaming;
 mod succession;
 mod tags;
 mod unconfirmed;
+mod unread;
 mod vary;

@@ -59,6 +59,11 @@ impl Node {
         format!("{}{path}", self.url)
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("a process that runs")
+    }
+
     /// Host and port.
     pub(crate) fn authority(&self) -> &str {
         self.url.trim_start_matches("http://")
