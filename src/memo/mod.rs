@@ -10,7 +10,7 @@
 //!             coordinator/deferred.rs: the value is made elsewhere
 //!           permit.rs: the right to compute, and outcome.rs: what became of it
 //!             leases/: locks of the store that this process holds
-//!             stamps/: what has a stamp is current, or absent
+//!             currency.rs, marking.rs: what has a stamp is current, or absent
 //! ```
 
 #[cfg(feature = "http")]
@@ -19,17 +19,18 @@ mod compute;
 mod computed;
 mod config;
 mod coordinator;
+mod currency;
 mod flights;
 mod invalidation;
 mod join;
 mod leases;
 mod limits;
+mod marking;
 mod memolock;
 mod outcome;
 mod path;
 mod permit;
 mod shared;
-mod stamps;
 mod stats;
 mod tasks;
 mod turn;
@@ -37,6 +38,8 @@ mod turn;
 pub use self::computed::Computed;
 #[cfg(feature = "http")]
 pub(crate) use self::config::Config;
+#[cfg(feature = "http")]
+pub(crate) use self::currency::HeadLook;
 #[cfg(feature = "http")]
 pub(crate) use self::flights::custody::{Presence, Present, Stop};
 #[cfg(feature = "http")]
@@ -57,8 +60,6 @@ pub(crate) use self::path::Path;
 pub(crate) use self::permit::{Lead, Settled};
 #[cfg(feature = "http")]
 pub(crate) use self::shared::Shared;
-#[cfg(feature = "http")]
-pub(crate) use self::stamps::currency::HeadLook;
 #[cfg(feature = "http")]
 pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;

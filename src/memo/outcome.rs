@@ -4,7 +4,7 @@
 use tokio::sync::oneshot;
 
 use super::limits::Limit;
-use super::stamps::marking::Start;
+use super::marking::Start;
 use crate::error::Failure;
 use crate::key::Label;
 

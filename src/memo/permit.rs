@@ -9,11 +9,11 @@ use tokio::time::timeout;
 use super::flights::clock::Moment;
 use super::flights::custody::{Presence, Present, Stop, Stopper};
 use super::leases::lease::{Handed, Lease};
+use super::marking::Start;
 use super::outcome::Past;
 #[cfg(feature = "http")]
 use super::outcome::Preview;
 use super::outcome::Verdict;
-use super::stamps::marking::Start;
 use crate::error::Failure;
 use crate::key::Label;
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 #[cfg(feature = "http")]
-use super::background::refresh::RefreshTask;
+use super::background::refresh::{Begin, IsSame, RefreshTask};
 #[cfg(feature = "http")]
 use super::background::solo::SoloTask;
 use super::config::Config;
@@ -14,8 +14,6 @@ use super::coordinator::Keeper;
 use super::flights::clock::Moment;
 use super::flights::patience::Patience;
 use super::join::{MemoWaiter, Obtained, Role};
-#[cfg(feature = "http")]
-use super::permit::Lead;
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
@@ -48,14 +46,6 @@ type Wait<C> = for<'a> fn(
     Role,
     Option<MemoWaiter<<C as Codec>::Value>>,
 ) -> BoxFuture<'a, Obtained<<C as Codec>::Value>>;
-
-/// Whether a value is the one that is to be computed anew.
-#[cfg(feature = "http")]
-pub(super) type IsSame<V> = Box<dyn FnOnce(&V) -> bool + Send>;
-
-/// Gets the lead, and spawns what computes.
-#[cfg(feature = "http")]
-pub(super) type Begin<V> = Box<dyn FnOnce(Lead<V>) + Send>;
 
 pub(super) struct Tasks<C: Codec> {
     pub(super) run: Run<C>,

@@ -14,7 +14,6 @@ use crate::memo::join::MemoWaiter;
 use crate::memo::outcome::Past;
 use crate::memo::permit::Lead;
 use crate::memo::shared::Shared;
-use crate::memo::tasks::{Begin, IsSame};
 use crate::task::spawn;
 
 impl<C: Codec> Shared<C> {
@@ -55,6 +54,12 @@ impl<C: Codec> Shared<C> {
         ));
     }
 }
+
+/// Whether a value is the one that is to be computed anew.
+pub(crate) type IsSame<V> = Box<dyn FnOnce(&V) -> bool + Send>;
+
+/// Gets the lead, and spawns what computes.
+pub(crate) type Begin<V> = Box<dyn FnOnce(Lead<V>) + Send>;
 
 /// A refresh under way. One that is cancelled or panics is over as well.
 pub(crate) struct RefreshTask<C: Codec> {

@@ -16,8 +16,8 @@ use crate::memo::config::Config;
 use crate::memo::flights::clock::Moment;
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::Claim;
+use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past};
-use crate::memo::stamps::marking::Start;
 use crate::store::{Lock, Notice, Release, Store};
 
 /// How long after the store could not be asked it is asked again what became of a promise.

@@ -12,8 +12,8 @@ use crate::error::StoreErrorKind;
 use crate::memo::config::Config;
 use crate::memo::flights::clock::Moment;
 use crate::memo::leases::lock_state::Claim;
+use crate::memo::marking::Marking;
 use crate::memo::outcome::Outcome;
-use crate::memo::stamps::marking::Marking;
 use crate::store::{Release, Store, Value};
 
 /// How long after a commit without an answer the lock is given back, if the store answers by then.

@@ -21,9 +21,9 @@ use super::renew::Attended;
 use crate::codec::Codec;
 use crate::memo::flights::clock::Moment;
 use crate::memo::leases::lock_state::Claim;
+use crate::memo::marking::Marking;
 use crate::memo::outcome::{Outcome, Preview, Verdict};
 use crate::memo::permit::Expected;
-use crate::memo::stamps::marking::Marking;
 use crate::store::Store;
 
 /// How long after one question to the store the next one is asked, at least.

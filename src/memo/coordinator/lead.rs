@@ -16,11 +16,11 @@ use crate::memo::flights::custody::{Custody, Expired};
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::Claim;
 use crate::memo::limits::Limit;
+use crate::memo::marking::Marking;
+#[cfg(feature = "http")]
+use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past, Verdict};
 use crate::memo::permit::{Lead, Led};
-use crate::memo::stamps::marking::Marking;
-#[cfg(feature = "http")]
-use crate::memo::stamps::marking::Start;
 use crate::store::Release;
 #[cfg(feature = "http")]
 use crate::store::Store;

@@ -13,9 +13,9 @@ use crate::codec::Codec;
 use crate::memo::flights::flight::{Turn, Waiter};
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::Claim;
+use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past};
 use crate::memo::permit::Lead;
-use crate::memo::stamps::marking::Start;
 use crate::store::{Lock, Release, Store};
 
 /// How long after a refresh that stored nothing there is no point in another: where computing fails, it is not to be

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use crate::codec::Codec;
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::Claim;
+use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past};
-use crate::memo::stamps::marking::Start;
 use crate::store::{Lock, Release, Store};
 
 impl<C: Codec> Keeper<C> {

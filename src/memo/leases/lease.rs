@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::error::StoreError;
 
 /// How long a computation has before another caller takes over. Given to it by
-/// [`get_or_compute_renewable`](crate::memo::memolock::MemoLock::get_or_compute_renewable).
+/// [`get_or_compute_renewable`](crate::MemoLock::get_or_compute_renewable).
 ///
 /// Only the computation extends the lease. Where there is no lease that could end, because the store could not be asked
 /// for one or was asked to take it back, the result goes to the waiters in this process, however long it takes:
@@ -84,7 +84,7 @@ impl Lease {
     /// # Errors
     ///
     /// [`LeaseError::Lost`] once the lease has ended by the clock of this process, even if its lock is still there; and
-    /// where the lock is not ours any more, because of an [`invalidate`](crate::memo::memolock::MemoLock::invalidate) or another program.
+    /// where the lock is not ours any more, because of an [`invalidate`](crate::MemoLock::invalidate) or another program.
     /// [`LeaseError::Store`] where the store did not say: the lease then goes on until its present end.
     pub async fn extend(&self, by: Duration) -> Result<(), LeaseError> {
         let Some(hand) = &self.hand else {

@@ -18,9 +18,6 @@ use http::header::CONTENT_TYPE;
 pub(crate) use self::framing::Framing;
 pub use self::method::{GrpcMethod, GrpcMethodError};
 pub(crate) use self::timeout::{TIMEOUT, deadline, until};
-pub(crate) use super::respond::trailers_only::{
-    DEADLINE_EXCEEDED, UNAVAILABLE, deadline_exceeded, trailers_only, unavailable,
-};
 
 /// Whether a message with these fields is one of gRPC over HTTP/2; gRPC-Web is not.
 pub(crate) fn is_call(headers: &HeaderMap) -> bool {

@@ -18,4 +18,3 @@ pub use self::grpc_key::GrpcKey;
 pub use self::key_fn::{IntoHeadKey, KeyFn, RequestHead};
 pub use self::uri_key::UriKey;
 pub use self::when::When;
-pub(super) use super::policy::overrides::is_method_override;

@@ -19,7 +19,7 @@ impl<K> MemoLockLayer<K> {
     /// [`MemoControl::deferred`](crate::middleware::policy::control::MemoControl::deferred): a worker behind a queue, say. Defaults to
     /// not; set it on every node.
     ///
-    /// A handler that is called for all who wait finds a [`Promise`](crate::middleware::lead::promise::Promise) in its request, which
+    /// A handler that is called for all who wait finds a [`Promise`](crate::middleware::Promise) in its request, which
     /// tells it where they wait. Its own client waits with the others, and all get the response as soon as a program
     /// gives it: with [`resolve`](Self::resolve), or in any language, by saying to Redis
     ///

@@ -17,7 +17,6 @@ use tower_service::Service;
 use crate::error::BoxError;
 use crate::memo::{Lead, Obtained, Patience, Role};
 use crate::middleware::cache::Settings;
-use crate::middleware::grpc::{DEADLINE_EXCEEDED, trailers_only};
 use crate::middleware::lookup::Miss;
 use crate::middleware::lookup::is_variant;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
@@ -26,6 +25,7 @@ use crate::middleware::policy::ending::is_grpc;
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::future::{Answer, Step};
 use crate::middleware::respond::replay;
+use crate::middleware::respond::trailers_only::{DEADLINE_EXCEEDED, trailers_only};
 use crate::middleware::stored_response::StoredResponse;
 
 /// Marks the handler's own response on its way to the one that waits.

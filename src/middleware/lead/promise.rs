@@ -50,7 +50,7 @@ impl Promise {
     /// The channel on which all wait for the value, `TAG/notif:ID`.
     ///
     /// In a Redis Cluster it is one of sharded Pub/Sub (`SPUBLISH`) where the id is derived from several parts, as those
-    /// of [`UriKey`](crate::middleware::key_extractor::UriKey) and [`BodyKey`](crate::middleware::key_extractor::BodyKey) are, and begins with a brace.
+    /// of [`UriKey`](crate::middleware::UriKey) and [`BodyKey`](crate::middleware::BodyKey) are, and begins with a brace.
     #[must_use]
     pub fn channel(&self) -> String {
         format!("{}/notif:{}", self.tag(), self.id())

@@ -34,6 +34,7 @@ use crate::middleware::recording::recorder::recording;
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::future::Answer;
 use crate::middleware::respond::replay;
+use crate::middleware::respond::trailers_only;
 use crate::middleware::stored_response::StoredResponse;
 use crate::middleware::stored_response::draft::Draft;
 use crate::task::BoxFuture;
@@ -111,7 +112,7 @@ impl Computation {
                     None => std::panic::resume_unwind(error.into_panic()),
                 },
                 // The runtime is shutting down.
-                _ if is_call => Ok(grpc::unavailable()),
+                _ if is_call => Ok(trailers_only::unavailable()),
                 _ => Ok(unavailable()),
             },
         }

@@ -1,9 +1,9 @@
 //! [`Asker`]: a client with credentials, or without.
 
+use super::meta::Meta;
 use super::permission::Permission;
 use super::request::Narrow;
 use super::response::{Head, Reason, ResponseRules, Sharing};
-use crate::middleware::stored_response::Meta;
 
 /// Who asks, and what is known of responses to requests like this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -81,7 +81,7 @@ impl MemoControl {
         self
     }
 
-    /// This is not the response: another program will give it, by the [`Promise`](crate::middleware::lead::promise::Promise) that came with the
+    /// This is not the response: another program will give it, by the [`Promise`](crate::middleware::Promise) that came with the
     /// request.
     ///
     /// Under a layer that [may defer](crate::MemoLockLayer::may_defer), the client goes on waiting with all others, and

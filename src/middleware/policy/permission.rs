@@ -2,10 +2,10 @@
 
 use super::cache_control::CacheControl;
 use super::control::MemoControl;
+use super::meta::Meta;
 use super::request::Narrow;
 use super::response::{Head, ResponseRules};
 use super::targeted;
-use crate::middleware::stored_response::Meta;
 
 /// What a response says of requests with credentials, its own among them. Nothing, unless it says so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

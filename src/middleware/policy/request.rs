@@ -9,9 +9,9 @@ use super::cache_control::CacheControl;
 use super::credential::is_credential;
 use super::ending::is_grpc;
 use super::invalidation::may_change;
+use super::meta::Meta;
+use super::overrides::is_method_override;
 use super::permission::Permission;
-use crate::middleware::key_extractor::is_method_override;
-use crate::middleware::stored_response::Meta;
 
 /// What a layer lets collapse.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::body::MemoBody;
-use crate::middleware::grpc::{UNAVAILABLE, trailers_only};
+use super::trailers_only::{UNAVAILABLE, trailers_only};
 use crate::middleware::policy::ending::is_grpc;
 
 /// What gRPC clients with a retry policy go by (gRFC A6).

@@ -16,6 +16,7 @@ use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::request::Narrow;
 use crate::middleware::respond::future::{Answer, Direct, Step};
 use crate::middleware::respond::told_key::ToldKey;
+use crate::middleware::respond::trailers_only::deadline_exceeded;
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
 impl<K: Send + Sync + 'static> Settings<K> {
@@ -45,7 +46,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
                 None => Some(reading.await),
             };
             let Some((key, mut request)) = read else {
-                return Step::Done(Ok(grpc::deadline_exceeded()));
+                return Step::Done(Ok(deadline_exceeded()));
             };
             let key = key.map(|key| self.whole_key(key, request.headers()));
             let Some(key) = key.filter(|key| !self.is_too_long(key)) else {
@@ -68,12 +69,12 @@ impl<K: Send + Sync + 'static> Settings<K> {
                 None => Some(looking.await),
             };
             let Some(step) = looked else {
-                return Step::Done(Ok(grpc::deadline_exceeded()));
+                return Step::Done(Ok(deadline_exceeded()));
             };
             match (step, deadline) {
                 (Step::Then(waiting), Some(deadline)) => Step::then(async move {
                     let answer = until(deadline, Step::Then(waiting).finish()).await;
-                    Step::Done(answer.unwrap_or_else(|| Ok(grpc::deadline_exceeded())))
+                    Step::Done(answer.unwrap_or_else(|| Ok(deadline_exceeded())))
                 }),
                 (step, _) => step,
             }

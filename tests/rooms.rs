@@ -1,0 +1,294 @@
+//! The rooms of the source: what stands where, and that each uses only what stands before it.
+//!
+//! A room is a folder or a file. [`ORDER`] lists the rooms of each folder, the first one first; a `use` of a later room
+//! is an error, and so is a room that is not listed. Within a room, files may not import each other in a circle. A file
+//! and the files of its own folder count as one. What is excepted is named with its reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// The rooms of a folder of `src`, in the order in which they may use each other.
+const ORDER: &[(&str, &str)] = &[
+    (
+        "",
+        "counter random throttle task attached key error codec store memo middleware docs",
+    ),
+    ("store", "token stamp envelope value notice any memory redis"),
+    (
+        "store/redis",
+        "stats conn protocol pubsub backlog topology large script generations oversized reads acl store builder fuzzing",
+    ),
+    (
+        "memo",
+        "limits stats path computed flights config leases marking outcome permit shared currency coordinator join \
+         background tasks compute memolock turn invalidation",
+    ),
+    (
+        "middleware",
+        "frames grpc policy key_extractor recording stored_response known respond cache lookup lead methods serve service \
+         layer fuzzing",
+    ),
+];
+
+/// Uses of a later room that stay, with the reason.
+const UPWARD: &[(&str, &str, &str)] = &[
+    ("error", "memo", "`Error::AtLimit` says which `Limit`"),
+    (
+        "memo/shared",
+        "memo/tasks",
+        "the shared part holds, as pointers, what starts tasks upon it",
+    ),
+    (
+        "store/redis/store",
+        "store/redis/builder",
+        "`RedisStore::builder` returns it",
+    ),
+];
+
+/// Files that import each other, with the reason.
+const CIRCLES: &[(&str, &str)] = &[];
+
+type Module = String;
+
+struct Source {
+    files: BTreeMap<Module, String>,
+    /// What each file imports, by the name under which it does.
+    imports: BTreeMap<Module, Vec<Vec<String>>>,
+}
+
+impl Source {
+    fn read() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut files = BTreeMap::new();
+        collect(&root, "", &mut files);
+        let imports = files
+            .iter()
+            .map(|(module, text)| (module.clone(), imports(module, text)));
+        let imports = imports.collect();
+        Self { files, imports }
+    }
+
+    /// The file that has what a path names: re-exports are followed where they lead.
+    fn owner(&self, path: &[String]) -> Option<Module> {
+        let mut path = path.to_vec();
+        for _ in 0..8 {
+            let (module, rest) = (0..=path.len()).rev().find_map(|n| {
+                let module = path[..n].join("/");
+                self.files.contains_key(&module).then(|| (module, path[n..].to_vec()))
+            })?;
+            let Some(name) = rest.first() else { return Some(module) };
+            match self.imports[&module].iter().find(|import| import.last() == Some(name)) {
+                Some(import) if import.join("/") != path.join("/") => path = [import.as_slice(), &rest[1..]].concat(),
+                _ => return Some(module),
+            }
+        }
+        None
+    }
+
+    /// Which file uses which.
+    fn edges(&self) -> BTreeSet<(Module, Module)> {
+        let mut edges = BTreeSet::new();
+        for (module, imports) in &self.imports {
+            for owner in imports.iter().filter_map(|import| self.owner(import)) {
+                if owner != *module {
+                    edges.insert((module.clone(), owner));
+                }
+            }
+        }
+        edges
+    }
+}
+
+fn collect(folder: &Path, module: &str, files: &mut BTreeMap<Module, String>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let inner = format!("{module}{}{name}", if module.is_empty() { "" } else { "/" });
+        if path.is_dir() {
+            collect(&path, &inner, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests" {
+            let module = if name == "mod" || inner == "lib" {
+                module.to_owned()
+            } else {
+                inner
+            };
+            if !module.split('/').any(|part| part == "tests") {
+                files.insert(module, fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+}
+
+/// The paths, from the root of the crate on, that a file imports from this crate. Unit tests are left out.
+fn imports(module: &str, text: &str) -> Vec<Vec<String>> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code: Vec<&str> = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    let code = code.join("\n");
+    let mut all = Vec::new();
+    for (at, _) in code.match_indices("use ") {
+        let before = code[..at].rsplit('\n').next().unwrap_or_default().trim_start();
+        if !(before.is_empty() || before.starts_with("pub") && before.len() < 40 && !before.contains("fn ")) {
+            continue;
+        }
+        let statement = code[at + 4..].split(';').next().unwrap_or_default();
+        let mut leaves = Vec::new();
+        expand(
+            &statement.split_whitespace().collect::<Vec<_>>().join(" "),
+            &[],
+            &mut leaves,
+        );
+        all.extend(leaves.iter().filter_map(|leaf| absolute(module, leaf)));
+    }
+    all
+}
+
+/// The leaves of a tree such as `a::{b, c::d}`.
+fn expand(tree: &str, prefix: &[String], leaves: &mut Vec<Vec<String>>) {
+    let parts = |path: &str| -> Vec<String> {
+        let path = path.split(" as ").next().unwrap_or_default();
+        let parts = path.split("::").map(str::trim).filter(|part| !part.is_empty());
+        parts.map(str::to_owned).collect()
+    };
+    let Some((head, inner)) = tree.split_once('{') else {
+        return leaves.push([prefix, &parts(tree)].concat());
+    };
+    let prefix = [prefix, &parts(head)].concat();
+    // What is none is a word in a text.
+    let Some(inner) = inner.trim_end().strip_suffix('}') else {
+        return;
+    };
+    let (mut depth, mut start) = (0, 0);
+    for (at, character) in inner.char_indices().chain([(inner.len(), ',')]) {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                if !inner[start..at].trim().is_empty() {
+                    expand(inner[start..at].trim(), &prefix, leaves);
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// From the root of the crate on; `None` for what another crate has.
+fn absolute(module: &str, leaf: &[String]) -> Option<Vec<String>> {
+    let mut path: Vec<String> = module
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let mut rest = leaf;
+    match rest.first()?.as_str() {
+        "crate" => path.clear(),
+        "self" => {}
+        "super" => {
+            while rest.get(1).is_some_and(|part| part == "super") {
+                path.pop();
+                rest = &rest[1..];
+            }
+            path.pop();
+        }
+        _ => return None,
+    }
+    let named = rest[1..].iter().filter(|part| *part != "self" && *part != "*");
+    path.extend(named.cloned());
+    Some(path)
+}
+
+/// The room of a module within a folder, if it is in that folder.
+fn room<'a>(folder: &str, module: &'a str) -> Option<&'a str> {
+    let inner = match folder {
+        "" => module,
+        folder => module.strip_prefix(folder)?.strip_prefix('/')?,
+    };
+    inner.split('/').next().filter(|room| !room.is_empty())
+}
+
+#[test]
+fn rooms_use_only_what_stands_before_them() {
+    let source = Source::read();
+    let edges = source.edges();
+    let mut wrong = BTreeSet::new();
+    let mut excepted = BTreeSet::new();
+    for (folder, order) in ORDER {
+        let order: Vec<&str> = order.split_whitespace().collect();
+        let rooms: BTreeSet<&str> = source.files.keys().filter_map(|module| room(folder, module)).collect();
+        for room in rooms.difference(&order.iter().copied().collect()) {
+            wrong.insert(format!("{folder}/{room} has no place in the order"));
+        }
+        for room in order.iter().filter(|room| !rooms.contains(*room)) {
+            wrong.insert(format!("{folder}/{room} is in the order, and is not there"));
+        }
+        let place = |room: &str| order.iter().position(|other| *other == room);
+        for (from, to) in &edges {
+            let (Some(one), Some(other)) = (room(folder, from), room(folder, to)) else {
+                continue;
+            };
+            if place(other) <= place(one) {
+                continue;
+            }
+            let path = |room: &str| {
+                if folder.is_empty() {
+                    room.to_owned()
+                } else {
+                    format!("{folder}/{room}")
+                }
+            };
+            let exception = UPWARD.iter().find(|(a, b, _)| *a == path(one) && *b == path(other));
+            match exception {
+                Some(exception) => drop(excepted.insert(exception)),
+                None => drop(wrong.insert(format!("{from} uses {to}, which stands above it"))),
+            }
+        }
+    }
+    for exception in UPWARD.iter().filter(|exception| !excepted.contains(exception)) {
+        wrong.insert(format!("{exception:?} is not needed any more"));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let source = Source::read();
+    let is_family = |a: &str, b: &str| {
+        let is_inner = |a: &str, b: &str| b.is_empty() || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('/'));
+        is_inner(a, b) || is_inner(b, a)
+    };
+    let mut uses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let edges = source.edges();
+    for (from, to) in edges.iter().filter(|(from, to)| !is_family(from, to)) {
+        uses.entry(from).or_default().insert(to);
+    }
+    let all: BTreeMap<&str, BTreeSet<&str>> = uses.keys().map(|file| (*file, reached(&uses, file))).collect();
+    let mut circles: BTreeSet<Vec<&str>> = BTreeSet::new();
+    for (file, reaches) in all.iter().filter(|(file, reaches)| reaches.contains(*file)) {
+        let back = reaches
+            .iter()
+            .filter(|other| all.get(*other).is_some_and(|back| back.contains(file)));
+        circles.insert(back.copied().collect());
+    }
+    let named: Vec<BTreeSet<&str>> = CIRCLES
+        .iter()
+        .map(|(files, _)| files.split_whitespace().collect())
+        .collect();
+    circles.retain(|circle| !named.iter().any(|named| circle.iter().all(|file| named.contains(file))));
+    let circles: Vec<String> = circles.iter().map(|circle| circle.join(" ")).collect();
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+/// All files that one leads to.
+fn reached<'a>(uses: &BTreeMap<&'a str, BTreeSet<&'a str>>, from: &'a str) -> BTreeSet<&'a str> {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+    while let Some(file) = next.pop() {
+        let more = uses.get(file).into_iter().flatten().copied();
+        next.extend(more.filter(|file| seen.insert(*file)));
+    }
+    seen
+}
