@@ -162,7 +162,8 @@ impl Args {
         std::fs::read(&name).map_err(|e| format!("{} takes a file, not {name:?}: {e}", self.flag).into())
     }
 
-    fn value<T>(&mut self, takes: &str, parse: fn(&str) -> Option<T>) -> Result<T, Error> {
+    /// The flag's value, read by `parse`, which takes what the text `takes` says.
+    pub(crate) fn value<T>(&mut self, takes: &str, parse: fn(&str) -> Option<T>) -> Result<T, Error> {
         let Ok(given) = self.parser.value() else {
             return Err(format!("{} takes {takes}, but nothing follows it", self.flag).into());
         };

@@ -3,6 +3,8 @@
 // In the order in which rustdoc shows what is in them.
 mod constructing;
 
+mod client;
+
 mod keys;
 
 mod freshness;

@@ -9,12 +9,13 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::{HttpClient, Node, RedisServer, command, hang_up_after_request, run_example, signal, within};
 
-const ALL: [&str; 8] = [
+const ALL: [&str; 9] = [
     "axum",
     "custom_store",
     "deferred",
     "extended",
     "memoize",
+    "outbound",
     "quickstart",
     "reverse_proxy",
     "tonic",

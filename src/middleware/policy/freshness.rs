@@ -45,6 +45,8 @@ pub(super) struct Said {
     /// What any of its fields about caching says: that it is for one client only. Nothing but its own freshness, which a
     /// targeted field may give it nevertheless (RFC 9213), lets it be shared then.
     pub(super) forbidden: Option<Reason>,
+    /// The same where `private` means nothing.
+    unless_private: Option<Reason>,
 }
 
 impl Said {
@@ -56,9 +58,15 @@ impl Said {
             directives,
             lifetime,
             forbidden: anywhere.forbidden,
+            unless_private: anywhere.unless_private,
         };
         said.directives.no_cache |= anywhere.no_cache && !said.is_fresh();
         Ok(said)
+    }
+
+    /// The one client that `private` means is the program that this layer is part of.
+    pub(super) fn lift_private(&mut self) {
+        self.forbidden = self.unless_private;
     }
 
     /// Whether it says that it is fresh.

@@ -18,9 +18,11 @@ pub(crate) struct Permission {
 
 impl Permission {
     pub(super) fn by(directives: &CacheControl, control: &MemoControl) -> Self {
-        let cookies = directives.public || directives.s_maxage.is_some() || control.public;
+        // Where `private` does not keep a response from this program's own requests, it keeps it from all others.
+        let shared = !directives.private;
+        let cookies = shared && (directives.public || directives.s_maxage.is_some() || control.public);
         Self {
-            authorized: cookies || directives.must_revalidate,
+            authorized: cookies || shared && directives.must_revalidate,
             cookies,
         }
     }

@@ -48,6 +48,8 @@ pub(crate) struct ResponseRules {
     pub(crate) random: Random,
     /// What becomes of a response that sets a cookie.
     pub(crate) set_cookie: SetCookie,
+    /// Whether the one client that `private` means is the program itself. Defaults to `false`.
+    pub(crate) private_is_own: bool,
     /// The targeted fields that come before `Cache-Control`, the first that is there. Defaults to `CDN-Cache-Control`.
     pub(crate) targets: Arc<[HeaderName]>,
     /// Whether nothing is stored, only shared.
@@ -107,6 +109,7 @@ impl Default for ResponseRules {
             share_errors: None,
             random: Random::default(),
             set_cookie: SetCookie::default(),
+            private_is_own: false,
             targets: Arc::new([HeaderName::from_static("cdn-cache-control")]),
             no_store: false,
             max_body: Self::DEFAULT_MAX_BODY,
@@ -339,7 +342,10 @@ fn check(head: &Head<'_>, rules: &ResponseRules, now: SystemTime) -> Result<Said
     if rules.set_cookie_of(head.control).refuses(headers) {
         return Err(Reason::SetCookie);
     }
-    let said = Said::by(headers, &rules.targets, now)?;
+    let mut said = Said::by(headers, &rules.targets, now)?;
+    if rules.private_is_own {
+        said.lift_private();
+    }
     let directives = &said.directives;
     if directives.must_understand {
         // RFC 9111, 5.2.2.3.
@@ -352,7 +358,7 @@ fn check(head: &Head<'_>, rules: &ResponseRules, now: SystemTime) -> Result<Said
     if head.control.no_store {
         return Err(Reason::NoStore);
     }
-    if directives.private {
+    if directives.private && !rules.private_is_own {
         return Err(Reason::Private);
     }
     if let Some(reason) = said.forbidden

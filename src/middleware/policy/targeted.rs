@@ -39,6 +39,8 @@ pub(crate) fn directives(headers: &HeaderMap, targets: &[HeaderName]) -> Result<
 pub(crate) struct Anywhere {
     /// Why the response is for one client only, if one of them says so.
     pub(crate) forbidden: Option<Reason>,
+    /// The same where `private` means nothing.
+    pub(crate) unless_private: Option<Reason>,
     /// Whether one of them says `no-cache`.
     pub(crate) no_cache: bool,
 }
@@ -54,18 +56,17 @@ pub(crate) fn anywhere(headers: &HeaderMap, targets: &[HeaderName]) -> Anywhere 
         } else {
             continue;
         };
-        let reason = match said {
-            Err(reason) => Some(reason),
+        let (private, other) = match said {
+            Err(Reason::Private) => (Some(Reason::Private), None),
+            Err(reason) => (None, Some(reason)),
             Ok(said) => {
                 anywhere.no_cache |= said.no_cache;
-                match (said.private, said.no_store) {
-                    (true, _) => Some(Reason::Private),
-                    (_, true) => Some(Reason::NoStore),
-                    _ => None,
-                }
+                let private = said.private.then_some(Reason::Private);
+                (private, said.no_store.then_some(Reason::NoStore))
             }
         };
-        anywhere.forbidden = anywhere.forbidden.or(reason);
+        anywhere.forbidden = anywhere.forbidden.or(private).or(other);
+        anywhere.unless_private = anywhere.unless_private.or(other);
     }
     anywhere
 }
