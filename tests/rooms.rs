@@ -21,7 +21,7 @@ const ORDER: &[(&str, &str)] = &[
     ),
     (
         "memo",
-        "limits stats path computed flights config leases marking outcome permit shared currency coordinator join \
+        "limits stats path computed flights config leases marking outcome permit refreshes shared currency coordinator join \
          background tasks compute memolock turn invalidation",
     ),
     (
@@ -44,10 +44,63 @@ const UPWARD: &[(&str, &str, &str)] = &[
         "store/redis/builder",
         "`RedisStore::builder` returns it",
     ),
+    (
+        "store/stamp",
+        "store/envelope",
+        "an envelope is the form of a stamp, and has its type",
+    ),
 ];
 
 /// Files that import each other, with the reason.
-const CIRCLES: &[(&str, &str)] = &[];
+const CIRCLES: &[(&str, &str)] = &[
+    (
+        "key/builder key/error key/id key/tag",
+        "an error names the bounds of what it refuses, and a key is what its builder makes",
+    ),
+    (
+        "store/envelope store/stamp",
+        "an envelope is the form of a stamp, and has its type",
+    ),
+    (
+        "store/redis/builder store/redis/store",
+        "`RedisStore::builder` returns it",
+    ),
+    (
+        "store/redis/conn/dial store/redis/conn/sentinel",
+        "a sentinel is dialled like a server, and says where to dial",
+    ),
+    (
+        "store/redis/conn/error store/redis/conn/tls",
+        "a refused certificate is an error of the dial",
+    ),
+    (
+        "store/redis/topology/cluster/refresh store/redis/topology/cluster/router",
+        "the task of a router refreshes the map of that router",
+    ),
+    (
+        "memo/background/refresh memo/background/solo memo/coordinator memo/join memo/shared memo/tasks",
+        "the shared part starts tasks upon itself through the pointers in `tasks`",
+    ),
+    (
+        "middleware/key_extractor/extractor middleware/key_extractor/when",
+        "`KeyExtractor::when` returns it",
+    ),
+    (
+        "middleware/lead/stale_if_error middleware/lead/task",
+        "a task that failed hands itself to what stands in for it",
+    ),
+    (
+        "middleware/policy/ending middleware/policy/fields middleware/policy/freshness middleware/policy/grpc \
+         middleware/policy/permission middleware/policy/request middleware/policy/response middleware/policy/targeted",
+        "the rules for a response are one table, and each file is a row of it",
+    ),
+    (
+        "middleware/stored_response/bare middleware/stored_response/binary_http middleware/stored_response/extras \
+         middleware/stored_response/form middleware/stored_response/frame middleware/stored_response/message \
+         middleware/stored_response/parted middleware/stored_response/raw_body middleware/stored_response/response",
+        "a stored response can be read from each of its forms, and written in each",
+    ),
+];
 
 type Module = String;
 
@@ -281,6 +334,29 @@ fn no_files_import_each_other_in_a_circle() {
     circles.retain(|circle| !named.iter().any(|named| circle.iter().all(|file| named.contains(file))));
     let circles: Vec<String> = circles.iter().map(|circle| circle.join(" ")).collect();
     assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+/// `src/middleware/mod.rs` has the files that a request passes through. A hit in memory is one that a reader can follow.
+#[test]
+fn the_walk_names_files_that_are_there_and_each_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let text = fs::read_to_string(root.join("middleware/mod.rs")).unwrap();
+    let walks: Vec<Vec<&str>> = text
+        .split("//!\n")
+        .map(|walk| {
+            let lines = walk.lines().filter_map(|line| line.strip_prefix("//!   "));
+            let files = lines.filter_map(|line| line.split_whitespace().next());
+            files.filter(|file| file.ends_with(".rs")).collect()
+        })
+        .filter(|files: &Vec<_>| !files.is_empty())
+        .collect();
+    assert_eq!(walks.len(), 3, "{walks:?}");
+    let mut seen = BTreeSet::new();
+    for file in walks.iter().flatten() {
+        assert!(root.join(file).is_file(), "{file} is not there");
+        assert!(seen.insert(file), "{file} stands there twice");
+    }
+    assert!(walks[0].len() <= 12 && walks[1].len() <= 25, "{walks:?}");
 }
 
 /// All files that one leads to.

@@ -30,6 +30,8 @@ mod memolock;
 mod outcome;
 mod path;
 mod permit;
+#[cfg(feature = "http")]
+mod refreshes;
 mod shared;
 mod stats;
 mod tasks;

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-#[cfg(feature = "http")]
-use super::background::refreshes::Refreshes;
 use super::flights::clock::Clock;
 use super::flights::custody::Orphans;
 use super::flights::line::Room;
@@ -16,6 +14,8 @@ use super::leases::Leases;
 use super::limits::Limit;
 use super::outcome::Outcome;
 use super::permit::Lead;
+#[cfg(feature = "http")]
+use super::refreshes::Refreshes;
 use super::stats::Counters;
 use super::tasks::Tasks;
 use crate::codec::Codec;

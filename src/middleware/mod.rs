@@ -19,7 +19,50 @@
 //!
 //! # One request, one walk
 //!
-//! WALK
+//! ```text
+//! A hit in memory:
+//!   middleware/service.rs                  what the request is, and what it gets
+//!   middleware/policy/request.rs           may it have a stored response?
+//!   middleware/key_extractor/uri_key.rs    its key
+//!   middleware/cache.rs                    the fields that the layer adds to the key
+//!   middleware/lookup.rs                   the address of its variant, and what is there
+//!   store/any.rs
+//!   store/memory.rs
+//!   middleware/stored_response/response.rs is it fresh?
+//!   middleware/serve/refresh.rs            is it so old that one request refreshes it early?
+//!   middleware/respond/replay.rs           the response: age, conditions, ranges
+//!   middleware/respond/body.rs
+//!   middleware/respond/future.rs
+//!
+//! A miss that leads and commits, from there on:
+//!   middleware/serve/answer.rs             markers, pauses, stale responses; then a miss
+//!   memo/turn.rs                           join, or wait in line at a limit
+//!   memo/join.rs                           look up together; else join the flight of the address
+//!   memo/flights/table.rs
+//!   memo/flights/flight.rs                 the waiters of one address, and who leads them
+//!   memo/coordinator.rs                    the task behind the flight
+//!   memo/coordinator/acquire.rs            ask the store for value and lock at once
+//!   store/redis/store/operations.rs
+//!   store/redis/topology/link.rs           the server that has the key
+//!   memo/coordinator/lead.rs               offer the lead to the waiters
+//!   memo/permit.rs                         what the one who leads holds
+//!   middleware/lead/task.rs                call the inner service
+//!   middleware/lead/admission.rs           may the response be shared, as its head is there?
+//!   middleware/policy/response.rs
+//!   middleware/policy/freshness.rs         and for how long?
+//!   middleware/recording/recorder.rs       record its body while the client reads
+//!   middleware/lead/record.rs              may it still be shared, as its end is there?
+//!   middleware/stored_response/draft.rs    what is stored
+//!   memo/outcome.rs
+//!   memo/coordinator/renew.rs              the lease, meanwhile
+//!   memo/coordinator/commit.rs             store it, if the lease is still held, and tell the others
+//!   memo/leases/lock_state.rs
+//!
+//! A follower waits at memo/flights/flight.rs, or, in another process, at:
+//!   memo/coordinator/watch.rs              hear of the promise
+//!   store/redis/pubsub/subscriber.rs
+//!   store/redis/pubsub/registry.rs         which watch is told
+//! ```
 
 mod cache;
 mod frames;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::broadcast::{Audience, Next, Producer, Reader};
 use super::budget::Reservation;
 use super::endless::Horizon;
+use super::part::Part;
 use super::trial::Trial;
 use super::underway::Underway;
 use crate::error::BoxError;
@@ -28,15 +29,6 @@ use crate::memo::Presence;
 use crate::middleware::frames::into_bytes;
 use crate::middleware::grpc::Framing;
 use crate::middleware::policy::response::Reason;
-
-/// What the reader gets, in this order: frames, then one of the others.
-pub(crate) enum Part<B> {
-    Frame(Frame<Bytes>),
-    End,
-    Failed(BoxError),
-    /// A limit is passed; this is what has not been read from the inner body yet, and what is to watch it.
-    Rest(Pin<Box<B>>, Option<Box<Trial>>),
-}
 
 /// The reader's end.
 pub(crate) struct Playback<B> {

@@ -16,7 +16,7 @@ use http_body::{Frame, SizeHint};
 
 use super::broadcast::{Audience, Next, Reader};
 use super::budget::Reservation;
-use super::recorder::Part;
+use super::part::Part;
 use crate::memo::{Presence, Present};
 use crate::middleware::frames::consume;
 

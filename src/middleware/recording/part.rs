@@ -1,0 +1,18 @@
+//! [`Part`]: what a reader of a recording gets.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http_body::Frame;
+
+use super::trial::Trial;
+use crate::error::BoxError;
+
+/// What the reader gets, in this order: frames, then one of the others.
+pub(crate) enum Part<B> {
+    Frame(Frame<Bytes>),
+    End,
+    Failed(BoxError),
+    /// A limit is passed; this is what has not been read from the inner body yet, and what is to watch it.
+    Rest(Pin<Box<B>>, Option<Box<Trial>>),
+}
