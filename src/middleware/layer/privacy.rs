@@ -151,8 +151,9 @@ impl<K> MemoLockLayer<K> {
     /// error for which [`share_errors`](Self::share_errors) makes a response is answered with that.
     ///
     /// Those who waited when the computation failed do as without a pause: one of them asks, and a success ends the pause.
-    /// The others get the failure where they would have gone to the inner service. Requests that collapse with no other
-    /// one (`POST`, `HEAD` without a stored response, credentials that nothing was ever shared with) know of no pause.
+    /// The others get the failure where they would have gone to the inner service. A `HEAD` or a
+    /// request for a range heeds the pause, and begins none. Requests whose response may be their own (`POST`, credentials
+    /// that nothing was ever shared with) know of no pause.
     ///
     /// The price is that one request that can make the inner service fail for itself alone makes others fail for as long,
     /// where no other one waits with it. So keep this short, and have 4xx say what is a client's own fault.

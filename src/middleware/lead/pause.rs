@@ -58,7 +58,8 @@ impl<K: Send + Sync + 'static> Settings<K> {
 }
 
 impl Pause {
-    fn answer<ResBody>(self, request: &HeaderMap) -> Response<MemoBody<ResBody>> {
+    /// What a request gets in place of an answer of the inner service.
+    pub(crate) fn answer<ResBody>(self, request: &HeaderMap) -> Response<MemoBody<ResBody>> {
         let left = self.until.saturating_duration_since(Instant::now());
         match self.failed {
             Failed::Status(status) => failure(request, status, left),

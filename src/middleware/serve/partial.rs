@@ -12,12 +12,15 @@ use tower_service::Service;
 
 use crate::key::Address;
 use crate::middleware::cache::Settings;
-use crate::middleware::lookup::{Depth, Found};
+use crate::middleware::known::pauses::Pause;
+use crate::middleware::lookup::{Depth, Found, Place};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::request::Narrow;
+use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::future::{Answer, Step};
 use crate::middleware::respond::refusal::not_stored;
 use crate::middleware::respond::replay;
+use crate::middleware::stored_response::StoredResponse;
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
 impl<K: Send + Sync + 'static> Settings<K> {
@@ -39,12 +42,12 @@ impl<K: Send + Sync + 'static> Settings<K> {
         async move {
             let now = Instant::now();
             let (mut depth, mut again) = (Depth::Head, true);
-            let why = loop {
+            let (place, why) = loop {
                 match self.find(&address, request.headers(), depth).await {
-                    Found::Stored(_, stored) if !stored.is_fresh_at(now) && !stored.serves_meanwhile(now) => {
-                        break Forward::Stale;
+                    Found::Stored(place, stored) if !self.may_serve(&place, &stored, narrow, now) => {
+                        break (place, Forward::Stale);
                     }
-                    Found::Stored(_, stored) if !narrow.admits(stored.meta()) => break Forward::Request,
+                    Found::Stored(place, stored) if !narrow.admits(stored.meta()) => break (place, Forward::Request),
                     Found::Stored(_, stored) if again && depth == Depth::Whole && self.is_crowded_beside(&stored) => {
                         (depth, again) = (Depth::Head, false);
                     }
@@ -63,14 +66,36 @@ impl<K: Send + Sync + 'static> Settings<K> {
                         let (headers, told) = (request.headers(), self.cache_status);
                         return Step::Done(Ok(replay::narrowed(stored, part, narrow, headers, now, told)));
                     }
-                    Found::Nothing(place) if place.variant.is_some() => break Forward::VaryMiss,
-                    Found::Nothing(_) | Found::Marker(_) | Found::Unsettled => break Forward::UriMiss,
+                    Found::Nothing(place) if place.variant.is_some() => break (place, Forward::VaryMiss),
+                    Found::Nothing(place) | Found::Marker(place) => break (place, Forward::UriMiss),
+                    Found::Unsettled => break (Place::first(&address), Forward::UriMiss),
                 }
             };
             if narrow.only_if_cached {
                 return Step::Done(Ok(not_stored()));
             }
+            if let Some(pause) = self.pause_for(&place, narrow) {
+                let answer = pause.answer(request.headers());
+                // One that was made of an error may have a body.
+                return Step::Done(Ok(match narrow.head {
+                    true => answer.map(|_| MemoBody::empty()),
+                    false => answer,
+                }));
+            }
             self.then_direct(service, request, Forwarded::because(why))
         }
+    }
+
+    fn may_serve(&self, place: &Place, stored: &StoredResponse, narrow: Narrow, now: Instant) -> bool {
+        let meanwhile = stored.is_fresh_at(now) || stored.serves_meanwhile(now);
+        meanwhile || (stored.serves_on_error(now) && self.pause_for(place, narrow).is_some())
+    }
+
+    /// The pause that stands for a request like this one. Its response may be its client's own where it has credentials, and
+    /// the failure of others says nothing of it.
+    fn pause_for(&self, place: &Place, narrow: Narrow) -> Option<Pause> {
+        let pause = self.pauses.of(&place.address, Instant::now())?;
+        let is_alike = !narrow.has_credentials() || self.has_record(&place.address, &narrow);
+        is_alike.then_some(pause)
     }
 }

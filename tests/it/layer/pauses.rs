@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::Response;
+use http_body_util::Full;
 use tokio::time::{Instant, advance, sleep};
 use tower_memolock::MemoLockLayer;
 
@@ -78,6 +79,9 @@ async fn an_error_is_503_or_what_is_made_of_it() {
     for _ in 0..2 {
         let answer = answer(send(&node, get("/"))).await;
         assert_eq!((answer.status.as_u16(), &*answer.body), (502, &b"down"[..]));
+        let head = http::Request::head("/").body(Full::default()).expect("a request");
+        let answer = self::answer(send(&node, head)).await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (502, 0));
         assert_eq!(answer.header("retry-after"), Some("10"));
     }
     assert_eq!((plain.calls(), made.calls()), (1, 1));
@@ -136,6 +140,52 @@ async fn what_is_stale_is_given_first_and_not_refreshed() {
         settle().await;
         assert_eq!(inner.calls(), 3, "{stale}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_or_a_range_asks_no_sooner_than_the_whole() {
+    let inner = inner(|call| match call {
+        1 | 3 => status(502, "of one client"),
+        _ => Ok(with(fresh("0123456789"), "cache-control", "stale-if-error=600")),
+    });
+    let [node, _] = pair(&inner, paused);
+    let head = || http::Request::head("/").body(Full::default()).expect("a request");
+    let range = || get_with("/", "range", "bytes=2-3");
+    answer(send(&node, get("/"))).await;
+    settle().await;
+    for request in [head(), range(), get_with("/", "if-none-match", "\"a\"")] {
+        let answer = answer(send(&node, request)).await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (502, 0));
+        assert_eq!(answer.header("retry-after"), Some("10"));
+    }
+    assert_eq!(inner.calls(), 1);
+    // Nothing was ever shared with this one.
+    let mut own = head();
+    own.headers_mut()
+        .insert("authorization", "Basic YTpi".parse().expect("a value"));
+    assert_eq!(answer(send(&node, own)).await.status.as_u16(), 200);
+    assert_eq!(inner.calls(), 2);
+
+    // What is stale stands in.
+    let inner = self::inner(|call| match call {
+        1 => Ok(with(fresh("0123456789"), "cache-control", "stale-if-error=600")),
+        _ => status(500, ""),
+    });
+    let [node, _] = pair(&inner, paused);
+    answer(send(&node, get("/"))).await;
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!(answer(send(&node, get("/"))).await.body, "0123456789");
+    settle().await;
+    let part = answer(send(&node, range())).await;
+    assert_eq!((part.status.as_u16(), &*part.body), (206, &b"23"[..]));
+    assert_eq!(answer(send(&node, head())).await.status.as_u16(), 200);
+    assert_eq!(inner.calls(), 2);
+    advance(PAUSE).await;
+    assert_eq!(answer(send(&node, head())).await.status.as_u16(), 500);
+    assert_eq!(inner.calls(), 3);
+    settle().await;
+    answer(send(&node, head())).await;
+    assert_eq!(inner.calls(), 4, "it has begun no pause");
 }
 
 /// A call that takes a second.
