@@ -6,9 +6,6 @@
 //! curl -i http://127.0.0.1:3000/report/42    # takes none: see the Age header
 //! ```
 
-#[path = "support/mod.rs"]
-mod support;
-
 use std::time::{Duration, SystemTime};
 
 use axum::Router;

@@ -8,9 +8,6 @@
 //! What counts is that each method tests the lock and acts in *one* step; here a mutex sees to that, elsewhere a
 //! transaction or a script would.
 
-#[path = "support/mod.rs"]
-mod support;
-
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

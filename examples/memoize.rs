@@ -4,9 +4,6 @@
 //! cargo run --example memoize
 //! ```
 
-#[path = "support/mod.rs"]
-mod support;
-
 use std::io;
 use std::time::{Duration, Instant};
 

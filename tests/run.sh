@@ -43,7 +43,7 @@ for features in --no-default-features "" --all-features; do
 done
 
 step "package"
-cargo package --no-verify --allow-dirty --quiet
+cargo package --package tower-memolock --no-verify --allow-dirty --quiet
 
 step "examples"
 cargo build --examples --all-features

@@ -13,9 +13,6 @@
 //! Without the worker, those with whose requests it was asked for, one a lease and three at most, are told after the wait
 //! timeout that the report is on its way (202), and all others that it is not there (504).
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 

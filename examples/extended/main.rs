@@ -18,9 +18,6 @@
 //! 2. `routes.rs`: under which paths;
 //! 3. `worker.rs`: a program that resolves a promise with nothing but a Redis client.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod options;
 mod resources;
 mod routes;
@@ -37,7 +34,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use self::options::Options;
 use self::resources::Resources;
-use self::support::{GRACE_OF_LEASES, overdue, println, shutdown};
+use support::{GRACE_OF_LEASES, overdue, println, shutdown};
 
 /// How long what is computed for nobody here any more may keep the program from ending.
 const DRAIN: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::support::{Args, Error, read_args, redis_url_of_environment};
+use support::{Args, Error, read_args, redis_url_of_environment};
 
 const USAGE: &str = "\
 Usage: extended --listen ADDR --redis URL

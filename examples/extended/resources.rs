@@ -11,8 +11,8 @@ use tokio::time::sleep;
 use tower_memolock::{Error, Lease, LeaseError, MemoLock, RedisStore};
 
 // A `println!` that does not panic when nobody reads.
-use super::support::println;
 use super::worker;
+use support::println;
 
 /// How long a client waits for what somebody else computes.
 const PATIENCE: Duration = Duration::from_secs(10);

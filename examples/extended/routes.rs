@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tower_memolock::Error;
 
 use super::resources::Resources;
-use super::support::causes;
+use support::causes;
 
 /// All of them.
 pub(crate) fn all(resources: Resources) -> Router {

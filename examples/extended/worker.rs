@@ -7,7 +7,7 @@ use rust_stemmers::{Algorithm, Stemmer};
 use tokio::process::Command;
 use tower::BoxError;
 
-use super::support::{eprintln, println};
+use support::{eprintln, println};
 
 /// How long a stem is kept, in milliseconds.
 const KEPT: u64 = 10_000;

@@ -12,9 +12,6 @@
 //! cargo run --example outbound -- --redis redis://127.0.0.1 --call http://127.0.0.1:9000/rates/eur
 //! ```
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod api;
 mod call;
 mod clients;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Uri;
 
-use crate::support::{Args, Error, redis_url_of_environment};
+use support::{Args, Error, redis_url_of_environment};
 
 pub(crate) const USAGE: &str = "\
 Usage: outbound [OPTIONS]

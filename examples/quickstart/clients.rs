@@ -13,7 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::task::JoinSet;
 use tower::BoxError;
 
-use crate::support::{eprint, eprintln};
+use support::{eprint, eprintln};
 
 /// An HTTP/2 server takes 200 requests at once on one connection, unless it says otherwise.
 const PER_CONNECTION: usize = 150;

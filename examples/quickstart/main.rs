@@ -6,9 +6,6 @@
 //! cargo run --release --example quickstart -- --redis redis://127.0.0.1
 //! ```
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod clients;
 mod nodes;
 

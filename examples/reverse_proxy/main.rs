@@ -22,9 +22,6 @@
 //! A response whose end is the connection's, without `Content-Length` or `Transfer-Encoding`, is whole wherever that ends
 //! (RFC 9112, section 8): if the upstream dies without a reset, neither this proxy nor any other can tell.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod connection;
 mod framing;
 mod impatient;

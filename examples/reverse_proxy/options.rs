@@ -8,7 +8,7 @@ use tower_memolock::middleware::SetCookie;
 use tower_memolock::store::RedisStoreBuilder;
 use tower_memolock::{AtLimit, RedisStore, Tag};
 
-use crate::support::{Args, Error, read_args};
+use support::{Args, Error, read_args};
 
 const USAGE: &str = "\
 Usage: reverse_proxy --listen ADDR --upstream URL [OPTIONS]

@@ -15,7 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tower::{BoxError, Service};
 
-use crate::support::shutdown;
+use support::shutdown;
 
 /// How long requests under way may take once the program was asked to stop.
 const GRACE: Duration = Duration::from_secs(10);

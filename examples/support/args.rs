@@ -12,12 +12,12 @@ use tower_memolock::Tag;
 use super::{eprintln, println, value};
 
 /// What is wrong with a command line, in words for whoever typed it.
-pub(crate) type Error = lexopt::Error;
+pub type Error = lexopt::Error;
 
 /// Reads the command line with `read`.
 ///
 /// `--help` prints `usage` and ends the program with 0; an error goes to stderr and ends it with 2.
-pub(crate) fn read_args<T>(usage: &str, read: impl FnOnce(&mut Args) -> Result<T, Error>) -> T {
+pub fn read_args<T>(usage: &str, read: impl FnOnce(&mut Args) -> Result<T, Error>) -> T {
     let mut args = Args {
         parser: Parser::from_env(),
         flag: String::new(),
@@ -35,7 +35,7 @@ pub(crate) fn read_args<T>(usage: &str, read: impl FnOnce(&mut Args) -> Result<T
 }
 
 /// Reads the command line of a server that has one flag, `--listen`.
-pub(crate) fn read_listen(usage: &str, default: &str) -> SocketAddr {
+pub fn read_listen(usage: &str, default: &str) -> SocketAddr {
     read_args(usage, |args| {
         let mut listen = value::address(default);
         while let Some(flag) = args.next()? {
@@ -49,7 +49,7 @@ pub(crate) fn read_listen(usage: &str, default: &str) -> SocketAddr {
 }
 
 /// Reads the command line of a program that has no flag but `--help`.
-pub(crate) fn read_nothing(usage: &str) {
+pub fn read_nothing(usage: &str) {
     read_args(usage, |args| match args.next()? {
         Some(_) => Err(args.unknown()),
         None => Ok(()),
@@ -61,7 +61,7 @@ pub(crate) fn read_nothing(usage: &str) {
 /// # Errors
 ///
 /// If it is set to something else than the URL of a Redis server.
-pub(crate) fn redis_url_of_environment() -> Result<Option<String>, Error> {
+pub fn redis_url_of_environment() -> Result<Option<String>, Error> {
     match std::env::var("REDIS_URL") {
         Ok(url) if url.is_empty() => Ok(None),
         Ok(url) if value::redis_url(&url).is_some() => Ok(Some(url)),
@@ -73,7 +73,8 @@ pub(crate) fn redis_url_of_environment() -> Result<Option<String>, Error> {
 const REDIS_URL: &str = "an address like redis://127.0.0.1:6379";
 
 /// The flags of a command line, one after the other, and the value of the last one read.
-pub(crate) struct Args {
+#[derive(Debug)]
+pub struct Args {
     parser: Parser,
     flag: String,
     help: bool,
@@ -85,7 +86,7 @@ impl Args {
     /// # Errors
     ///
     /// Anything that is no long flag.
-    pub(crate) fn next(&mut self) -> Result<Option<&str>, Error> {
+    pub fn next(&mut self) -> Result<Option<&str>, Error> {
         match self.parser.next()? {
             None => return Ok(None),
             Some(Arg::Short('h') | Arg::Long("help")) => {
@@ -102,68 +103,68 @@ impl Args {
     }
 
     /// The error for a flag that the program does not have.
-    pub(crate) fn unknown(&self) -> Error {
+    pub fn unknown(&self) -> Error {
         format!("unknown flag {}", self.flag).into()
     }
 
     /// The error for a flag that is missing.
-    pub(crate) fn missing(flag: &str, takes: &str) -> Error {
+    pub fn missing(flag: &str, takes: &str) -> Error {
         format!("{flag} is missing; it takes {takes}").into()
     }
 
     /// The flag's value as a text that is not empty.
-    pub(crate) fn text(&mut self, takes: &str) -> Result<String, Error> {
+    pub fn text(&mut self, takes: &str) -> Result<String, Error> {
         self.value(takes, value::text)
     }
 
     /// The flag's value as the tag of a layer or a `MemoLock`.
-    pub(crate) fn tag(&mut self) -> Result<Tag, Error> {
+    pub fn tag(&mut self) -> Result<Tag, Error> {
         self.value("a name of letters, digits, '-', '_' and '.'", value::tag)
     }
 
     /// The flag's value as names of header fields.
-    pub(crate) fn field_names(&mut self) -> Result<Vec<HeaderName>, Error> {
+    pub fn field_names(&mut self) -> Result<Vec<HeaderName>, Error> {
         self.value("names of header fields with commas in between", value::field_names)
     }
 
     /// The flag's value as a time.
-    pub(crate) fn duration(&mut self) -> Result<Duration, Error> {
+    pub fn duration(&mut self) -> Result<Duration, Error> {
         self.value("a time like 500ms, 2s, 1m or 1h", value::duration)
     }
 
     /// The flag's value as a number of bytes.
-    pub(crate) fn bytes(&mut self) -> Result<u64, Error> {
+    pub fn bytes(&mut self) -> Result<u64, Error> {
         self.value("a number of bytes like 8388608", value::bytes)
     }
 
     /// The flag's value as a number of things.
-    pub(crate) fn count(&mut self) -> Result<usize, Error> {
+    pub fn count(&mut self) -> Result<usize, Error> {
         self.value("a whole number from 1 on", value::positive)
     }
 
     /// The flag's value as an address to listen on.
-    pub(crate) fn address(&mut self) -> Result<SocketAddr, Error> {
+    pub fn address(&mut self) -> Result<SocketAddr, Error> {
         self.value("an address like 127.0.0.1:8080", value::address)
     }
 
     /// The flag's value as the URL of an HTTP server.
-    pub(crate) fn http_url(&mut self) -> Result<Uri, Error> {
+    pub fn http_url(&mut self) -> Result<Uri, Error> {
         self.value("an address in cleartext like http://127.0.0.1:9000", value::http_url)
     }
 
     /// The flag's value as the URL of a Redis server.
-    pub(crate) fn redis_url(&mut self) -> Result<String, Error> {
+    pub fn redis_url(&mut self) -> Result<String, Error> {
         self.value(REDIS_URL, value::redis_url)
     }
 
     /// What is in the file that the flag names.
-    pub(crate) fn file(&mut self) -> Result<Vec<u8>, Error> {
+    pub fn file(&mut self) -> Result<Vec<u8>, Error> {
         let name = self.text("a file")?;
         std::fs::read(&name).map_err(|e| format!("{} takes a file, not {name:?}: {e}", self.flag).into())
     }
 
     /// The flag's value, read by `parse`, which takes what the text `takes` says.
-    pub(crate) fn value<T>(&mut self, takes: &str, parse: fn(&str) -> Option<T>) -> Result<T, Error> {
+    pub fn value<T>(&mut self, takes: &str, parse: fn(&str) -> Option<T>) -> Result<T, Error> {
         let Ok(given) = self.parser.value() else {
             return Err(format!("{} takes {takes}, but nothing follows it", self.flag).into());
         };

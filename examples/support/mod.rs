@@ -2,26 +2,24 @@
 //!
 //! None of it is about memoizing; skip it on a first reading.
 
-#![allow(dead_code, unused_imports, reason = "no example needs all of it")]
-
 mod args;
 mod print;
 mod shutdown;
 mod stats;
 mod value;
 
-pub(crate) use self::args::{Args, Error, read_args, read_listen, read_nothing, redis_url_of_environment};
-pub(crate) use self::print::{eprint, eprintln, println};
-pub(crate) use self::shutdown::{GRACE_OF_LEASES, overdue, shutdown};
-pub(crate) use self::stats::print_stats;
+pub use self::args::{Args, Error, read_args, read_listen, read_nothing, redis_url_of_environment};
+pub use self::print::{eprint, eprintln, println};
+pub use self::shutdown::{GRACE_OF_LEASES, overdue, shutdown};
+pub use self::stats::print_stats;
 
 /// Prints an error with its causes.
-pub(crate) fn print_error(error: &dyn std::error::Error) {
+pub fn print_error(error: &dyn std::error::Error) {
     eprintln!("error: {}", causes(error));
 }
 
 /// An error and its causes, in words.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+pub fn causes(error: &dyn std::error::Error) -> String {
     let mut texts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -11,17 +11,17 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// How long computations under way keep their leases once the program was asked to stop. Those that take longer are taken
 /// over by another process, and still have the rest of the time to answer their own clients.
-pub(crate) const GRACE_OF_LEASES: Duration = Duration::from_secs(5);
+pub const GRACE_OF_LEASES: Duration = Duration::from_secs(5);
 
 /// Resolves at Ctrl-C or SIGTERM.
-pub(crate) fn shutdown() -> impl Future<Output = ()> + Send {
+pub fn shutdown() -> impl Future<Output = ()> + Send {
     let mut signals = Signals::new();
     async move { signals.next().await }
 }
 
 /// Resolves when the program has been asked to stop and cannot wait for its clients any longer: ten seconds later, or
 /// when it is asked again.
-pub(crate) fn overdue() -> impl Future<Output = ()> + Send {
+pub fn overdue() -> impl Future<Output = ()> + Send {
     let mut signals = Signals::new();
     async move {
         signals.next().await;

@@ -4,7 +4,7 @@ use tower_memolock::Stats;
 
 /// Prints what `stats` says whenever the program gets a SIGUSR1, on one line.
 #[cfg(unix)]
-pub(crate) fn print_stats(stats: impl Fn() -> Stats + Send + 'static) {
+pub fn print_stats(stats: impl Fn() -> Stats + Send + 'static) {
     use tokio::signal::unix::{SignalKind, signal};
 
     let Ok(mut asked) = signal(SignalKind::user_defined1()) else {
@@ -18,4 +18,4 @@ pub(crate) fn print_stats(stats: impl Fn() -> Stats + Send + 'static) {
 }
 
 #[cfg(not(unix))]
-pub(crate) fn print_stats(_: impl Fn() -> Stats + Send + 'static) {}
+pub fn print_stats(_: impl Fn() -> Stats + Send + 'static) {}

@@ -11,9 +11,6 @@
 //! `renderer.rs` is the service, which knows nothing of all this; `memolock.demo.v1.rs` is what tonic-prost-build makes
 //! of `proto/reports.proto`.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod demo {
     #![allow(missing_docs, unreachable_pub, unused_qualifications, reason = "generated")]
     include!("memolock.demo.v1.rs");

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::support::{Args, read_args};
+use support::{Args, read_args};
 
 const USAGE: &str = "\
 Usage: tonic --listen ADDR [OPTIONS]
