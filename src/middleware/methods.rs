@@ -6,19 +6,22 @@ use std::sync::Arc;
 use http::{Method, Request};
 
 use super::cache::Settings;
-use super::grpc::{GrpcMethod, is_call};
+use super::grpc::{GrpcMethod, Sightings, is_call};
 use super::policy::grpc::GrpcRules;
 
 /// The settings of each method, by its path.
 pub(crate) struct Methods<K> {
-    by_path: HashMap<Box<str>, Arc<Settings<K>>>,
+    by_path: HashMap<Box<str>, (Arc<Settings<K>>, Arc<Sightings>)>,
 }
 
 impl<K: Clone> Methods<K> {
     /// Of a layer with these settings; `None` where it is not one for gRPC.
     pub(crate) fn of(layer: &Settings<K>) -> Option<Arc<Self>> {
         let methods = layer.methods.as_ref()?.iter();
-        let by_path = methods.map(|method| (method.path().into(), Arc::new(settings_of(method, layer))));
+        let by_path = methods.map(|method| {
+            let settings = Arc::new(settings_of(method, layer));
+            (method.path().into(), (settings, Arc::clone(&method.sightings)))
+        });
         Some(Arc::new(Self {
             by_path: by_path.collect(),
         }))
@@ -31,7 +34,15 @@ impl<K> Methods<K> {
         if *request.method() != Method::POST || !is_call(request.headers()) {
             return None;
         }
-        self.by_path.get(request.uri().path())
+        let path = request.uri().path();
+        let Some((settings, sightings)) = self.by_path.get(path) else {
+            for (named, (_, sightings)) in &self.by_path {
+                sightings.missed(named, path);
+            }
+            return None;
+        };
+        sightings.seen();
+        Some(settings)
     }
 }
 

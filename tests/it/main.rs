@@ -26,6 +26,7 @@ mod lookups;
 mod memo;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod misuse;
 mod outbound;
 mod own_answers;
 mod proxy_messages;

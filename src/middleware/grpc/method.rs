@@ -1,7 +1,10 @@
 //! [`GrpcMethod`]: one method whose calls are collapsed.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::sightings::Sightings;
 
 /// The longest path, in bytes, that a method may have.
 const MAX_PATH_LEN: usize = 1024;
@@ -12,6 +15,13 @@ const MAX_PATH_LEN: usize = 1024;
 /// Naming a method says that repeating a call of it changes nothing (`idempotency_level = NO_SIDE_EFFECTS`), and that
 /// its reply depends on nothing but the message and the metadata in the key. Do not name a method that streams: its
 /// calls would wait for each other's first replies before they go their own ways.
+///
+/// # A name that no call has
+///
+/// A warning says once which name has matched no call of this process. It comes after ten calls of a method that the
+/// name must have meant (it differs in case, in underscores, or by a missing package), or after a thousand calls of
+/// methods that are not named, of the same service or of the same name in a service of another package. A method that is
+/// called seldom among thousands of such calls is warned of as well: the warning says what has passed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,6 +48,7 @@ pub struct GrpcMethod {
     pub(crate) wait_timeout: Option<Duration>,
     pub(crate) max_body: Option<u64>,
     max_message: Option<u64>,
+    pub(crate) sightings: Arc<Sightings>,
 }
 
 impl GrpcMethod {
@@ -85,6 +96,7 @@ impl GrpcMethod {
             wait_timeout: None,
             max_body: None,
             max_message: None,
+            sightings: Arc::default(),
         })
     }
 

@@ -10,6 +10,7 @@
 
 mod framing;
 mod method;
+mod sightings;
 mod timeout;
 
 use http::HeaderMap;
@@ -17,6 +18,7 @@ use http::header::CONTENT_TYPE;
 
 pub(crate) use self::framing::Framing;
 pub use self::method::{GrpcMethod, GrpcMethodError};
+pub(crate) use self::sightings::Sightings;
 pub(crate) use self::timeout::{TIMEOUT, deadline, until};
 
 /// Whether a message with these fields is one of gRPC over HTTP/2; gRPC-Web is not.
