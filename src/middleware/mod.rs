@@ -64,6 +64,7 @@
 //!   store/redis/pubsub/registry.rs         which watch is told
 //! ```
 
+mod bounds;
 mod cache;
 mod frames;
 #[cfg(fuzzing)]

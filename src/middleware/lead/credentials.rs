@@ -15,14 +15,13 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
-use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
 use super::admission::Judge;
-use crate::error::BoxError;
 use crate::key::Address;
 use crate::memo::{Lead, Settled};
+use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::cache::Settings;
 use crate::middleware::known::credential_history::{Permissions, Seen};
 use crate::middleware::known::hit_for_pass::SPREAD;
@@ -154,13 +153,9 @@ impl<K: Send + Sync + 'static> Settings<K> {
         narrow: Narrow,
     ) -> Step<Answer<ResBody, S::Error>>
     where
-        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
+        S: InnerService<B, ResBody>,
         B: Send + 'static,
-        ResBody: Body + Send + 'static,
-        ResBody::Data: Send,
-        ResBody::Error: Into<BoxError>,
+        ResBody: ResponseBody,
     {
         let Place { address, variant } = &miss.place;
         if self.is_refused(address, &narrow) {

@@ -9,13 +9,11 @@ use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, response};
-use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tower_service::Service;
 
-use crate::error::BoxError;
 use crate::memo::{Lead, Obtained, Patience, Role};
+use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::cache::Settings;
 use crate::middleware::lookup::Miss;
 use crate::middleware::lookup::is_variant;
@@ -89,13 +87,9 @@ impl<K: Send + Sync + 'static> Settings<K> {
         mut patience: Patience,
     ) -> Step<Answer<ResBody, S::Error>>
     where
-        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
+        S: InnerService<B, ResBody>,
         B: Send + 'static,
-        ResBody: Body + Send + 'static,
-        ResBody::Data: Send,
-        ResBody::Error: Into<BoxError>,
+        ResBody: ResponseBody,
     {
         let address = miss.place.address.clone();
         let (waited_for, why) = (WaitedFor::of(request.headers()), miss.why);

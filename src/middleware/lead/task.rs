@@ -20,6 +20,7 @@ use super::stale_if_error::{StaleOnPanic, is_outage, stand_in};
 use crate::attached::{Attachment, attached};
 use crate::error::BoxError;
 use crate::memo::{Lead, Path, Presence, Present, Stop};
+use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::grpc;
 use crate::middleware::policy::cache_status::Forward;
 use crate::middleware::policy::control::MemoControl;
@@ -74,26 +75,18 @@ impl Computation {
         request: Request<ReqBody>,
     ) -> BoxFuture<'static, Answer<ResBody, S::Error>>
     where
-        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
+        S: InnerService<ReqBody, ResBody>,
         ReqBody: Send + 'static,
-        ResBody: Body + Send + 'static,
-        ResBody::Data: Send,
-        ResBody::Error: Into<BoxError>,
+        ResBody: ResponseBody,
     {
         Box::pin(self.answered(service, request))
     }
 
     async fn answered<S, ReqBody, ResBody>(mut self, service: S, request: Request<ReqBody>) -> Answer<ResBody, S::Error>
     where
-        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
+        S: InnerService<ReqBody, ResBody>,
         ReqBody: Send + 'static,
-        ResBody: Body + Send + 'static,
-        ResBody::Data: Send,
-        ResBody::Error: Into<BoxError>,
+        ResBody: ResponseBody,
     {
         let (answer, answered) = oneshot::channel();
         let fallback = self.fallback.clone();

@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
-use http_body::Body;
 use tokio::time::Instant;
-use tower_service::Service;
 
 use super::refresh::Use;
-use crate::error::BoxError;
 use crate::key::{Address, Key};
 use crate::memo::{AtLimit, Lead, Limit, Obtained};
+use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::cache::Settings;
 use crate::middleware::grpc::TIMEOUT;
 use crate::middleware::key_extractor::KeyExtractor;
@@ -66,13 +64,9 @@ impl<K: Send + Sync + 'static> Settings<K> {
         can_lead: bool,
     ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
-        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
+        S: InnerService<B, ResBody>,
         B: Send + 'static,
-        ResBody: Body + Send + 'static,
-        ResBody::Data: Send,
-        ResBody::Error: Into<BoxError>,
+        ResBody: ResponseBody,
     {
         let asker = Asker::known(narrow);
         async move {
@@ -153,13 +147,9 @@ impl<K: Send + Sync + 'static> Settings<K> {
         mut miss: Miss,
     ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
-        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
+        S: InnerService<B, ResBody>,
         B: Send + 'static,
-        ResBody: Body + Send + 'static,
-        ResBody::Data: Send,
-        ResBody::Error: Into<BoxError>,
+        ResBody: ResponseBody,
     {
         async move {
             let counters = &self.memo.shared.counters;
@@ -264,13 +254,9 @@ impl<K: Send + Sync + 'static> Settings<K> {
         miss: Miss,
     ) -> Step<Answer<ResBody, S::Error>>
     where
-        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
+        S: InnerService<B, ResBody>,
         B: Send + 'static,
-        ResBody: Body + Send + 'static,
-        ResBody::Data: Send,
-        ResBody::Error: Into<BoxError>,
+        ResBody: ResponseBody,
     {
         let computation = self.computation(lead, &mut request, miss);
         Step::then(async move { Step::Done(computation.run(service, request).await) })
@@ -339,8 +325,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
         forwarded: Forwarded,
     ) -> Step<Answer<ResBody, S::Error>>
     where
-        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
-        S::Future: Send + 'static,
+        S: InnerService<B, ResBody>,
         S::Error: 'static,
         B: Send + 'static,
         ResBody: 'static,

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
-use http_body::Body;
-use tower_service::Service;
+use http::Request;
 
-use crate::error::BoxError;
 use crate::key::Address;
+use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::cache::Settings;
 use crate::middleware::grpc::{self, until};
 use crate::middleware::key_extractor::KeyExtractor;
@@ -29,14 +27,10 @@ impl<K: Send + Sync + 'static> Settings<K> {
     ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
         K: KeyExtractor<ReqBody>,
-        S: Service<Request<K::Body>, Response = Response<ResBody>> + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
+        S: InnerService<K::Body, ResBody>,
         ReqBody: Send + 'static,
         K::Body: Send + 'static,
-        ResBody: Body + Send + 'static,
-        ResBody::Data: Send,
-        ResBody::Error: Into<BoxError>,
+        ResBody: ResponseBody,
     {
         async move {
             let deadline = self.methods.as_ref().and_then(|_| grpc::deadline(request.headers()));

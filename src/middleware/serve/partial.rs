@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::Request;
 use tokio::time::Instant;
-use tower_service::Service;
 
 use crate::key::Address;
+use crate::middleware::bounds::InnerService;
 use crate::middleware::cache::Settings;
 use crate::middleware::known::pauses::Pause;
 use crate::middleware::lookup::{Depth, Found, Place};
@@ -33,9 +33,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
         narrow: Narrow,
     ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
-        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
+        S: InnerService<B, ResBody>,
         B: Send + 'static,
         ResBody: Send + 'static,
     {

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{HeaderMap, Request, Response};
-use http_body::Body;
 use tokio::time::Instant;
-use tower_service::Service;
 use tracing::Instrument;
 
+use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::lookup::Miss;
 use crate::middleware::lookup::{Place, is_variant};
 use crate::middleware::policy::asker::Asker;
@@ -21,7 +20,6 @@ use crate::middleware::policy::early;
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::replay;
 
-use crate::error::BoxError;
 use crate::middleware::cache::Settings;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::spawn;
@@ -73,13 +71,9 @@ impl<K: Send + Sync + 'static> Settings<K> {
         asker: Asker,
     ) -> Response<MemoBody<ResBody>>
     where
-        S: Service<Request<B>, Response = Response<ResBody>> + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
+        S: InnerService<B, ResBody>,
         B: Send + 'static,
-        ResBody: Body + Send + 'static,
-        ResBody::Data: Send,
-        ResBody::Error: Into<BoxError>,
+        ResBody: ResponseBody,
     {
         let now = Instant::now();
         if self.pauses.of(&place.address, now).is_some() {
