@@ -81,7 +81,6 @@ impl Gauge {
     }
 
     /// Adds `amount` unless that is more than `most` then.
-    #[cfg(feature = "http")]
     pub(crate) fn try_add(&self, amount: u64, most: u64) -> bool {
         let fits = |value: u64| value.checked_add(amount).filter(|sum| *sum <= most);
         let added = self

@@ -161,6 +161,8 @@
     doc = "[`codec::Json`]: https://docs.rs/tower-memolock/latest/tower_memolock/codec/struct.Json.html"
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// The layer uses more of the core and the stores than callers do.
+#![cfg_attr(not(feature = "http"), allow(dead_code, unused_imports))]
 
 mod attached;
 pub mod codec;

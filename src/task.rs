@@ -7,7 +7,6 @@
 use std::future::Future;
 use std::pin::Pin;
 
-#[cfg(feature = "http")]
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -20,7 +19,6 @@ pub(crate) fn spawn(future: BoxFuture<'static, ()>) -> JoinHandle<()> {
 }
 
 /// The same, unless there is no runtime: for what a `drop` leaves to be done.
-#[cfg(feature = "http")]
 pub(crate) fn spawn_if_any(future: BoxFuture<'static, ()>) {
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn(future);

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-#[cfg(feature = "http")]
 use super::builder::push_hex;
 use super::id::Key;
 use super::readable::Readable;
@@ -31,7 +30,6 @@ impl Address {
     }
 
     /// Like [`Address::new`], in the memory that the key has.
-    #[cfg(feature = "http")]
     pub(crate) fn of(tag: &Tag, key: Key) -> Self {
         let mut text = key.text;
         text.reserve(tag.as_str().len() + 1);
@@ -45,7 +43,6 @@ impl Address {
 
     /// The address of one variant of what is at this one. No [`KeyBuilder`] makes the same one: a blank and a bare `#`
     /// never follow each other there.
-    #[cfg(feature = "http")]
     pub(crate) fn variant(&self, generation: [u8; 8], fingerprint: &[u8; 16]) -> Self {
         let (start, end) = match self.text.strip_suffix('}') {
             Some(start) => (start, "}"),

@@ -42,7 +42,6 @@ impl KeyBuilder {
     }
 
     /// A builder with room for `capacity` bytes, so that a key of known length takes one allocation.
-    #[cfg(feature = "http")]
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         // The tag goes in front of it: see `Address::of`.
         Self {
@@ -51,7 +50,6 @@ impl KeyBuilder {
     }
 
     /// Appends one part that consists of `segments`, one right after the other.
-    #[cfg(feature = "http")]
     pub(crate) fn joined<const N: usize>(mut self, segments: [&str; N]) -> Self {
         self.separate();
         for segment in segments {
@@ -65,7 +63,6 @@ impl KeyBuilder {
     }
 
     /// Appends `name=value` as one part. Names are RFC 9110 tokens, which cannot hold a `=`.
-    #[cfg(feature = "http")]
     pub(crate) fn named(self, name: &str, value: &[u8]) -> Self {
         let mut builder = self.joined([name, "="]);
         builder.push_escaped(value);
@@ -73,7 +70,6 @@ impl KeyBuilder {
     }
 
     /// Appends `name:sha256=DIGEST` as one part. A `:` cannot stand in a name.
-    #[cfg(feature = "http")]
     pub(crate) fn digest(self, name: &str, digest: &[u8; 32]) -> Self {
         let mut builder = self.joined([name, ":sha256="]);
         push_hex(&mut builder.text, digest);
@@ -87,7 +83,6 @@ impl KeyBuilder {
     }
 
     /// Finishes the key of a request, which names what it covers.
-    #[cfg(feature = "http")]
     pub(crate) fn build_with_shape(self) -> Key {
         Key {
             text: self.into_text(),
@@ -142,7 +137,6 @@ impl KeyBuilder {
 }
 
 /// Whether this is a derived key that ends in a digest of the whole.
-#[cfg(feature = "http")]
 pub(super) fn is_digested(text: &str) -> bool {
     text.as_bytes().get(READABLE_PREFIX) == Some(&b'#')
 }
@@ -199,7 +193,6 @@ mod tests {
         assert!(key.text.capacity() < 256, "{}", key.text.capacity());
     }
 
-    #[cfg(feature = "http")]
     #[test]
     fn a_key_from_elsewhere_is_none_of_a_request_and_differs_from_its_like() {
         let parts = |method: &str| Key::builder().joined([method]).joined(["//a/b"]);

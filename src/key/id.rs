@@ -4,7 +4,6 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use super::builder::KeyBuilder;
-#[cfg(feature = "http")]
 use super::builder::{is_digested, push_hex};
 use super::error::KeyError;
 
@@ -16,7 +15,6 @@ pub const MAX_ID_LEN: usize = 1024;
 pub struct Key {
     pub(super) text: String,
     /// Whether an extractor of this crate made it, and so names in it what it covers of a request.
-    #[cfg(feature = "http")]
     pub(super) names_its_shape: bool,
 }
 
@@ -43,7 +41,6 @@ impl Key {
     pub(super) fn of(text: String) -> Self {
         Self {
             text,
-            #[cfg(feature = "http")]
             names_its_shape: false,
         }
     }
@@ -61,7 +58,6 @@ impl Key {
     }
 }
 
-#[cfg(feature = "http")]
 impl Key {
     /// This key with one more part: `name`, `=` and 64 hexadecimal digits.
     ///

@@ -34,7 +34,6 @@ impl Label {
     }
 
     /// The label of a group of responses of one origin, which has no blank (RFC 9875). No tag has the same.
-    #[cfg(feature = "http")]
     pub(crate) fn group(origin: &str, name: &str) -> Self {
         Self::bounded(["g", "i"], &[origin, " ", name].concat())
     }

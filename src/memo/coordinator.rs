@@ -15,14 +15,11 @@
 pub(crate) mod acquire;
 mod commit;
 pub(crate) mod deferred;
-#[cfg(feature = "http")]
 pub(crate) mod early_result;
 mod lead;
 pub(crate) mod progress;
-#[cfg(feature = "http")]
 mod refresh;
 pub(crate) mod renew;
-#[cfg(feature = "http")]
 mod solo;
 mod tenure;
 pub(crate) mod watch;

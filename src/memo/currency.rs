@@ -1,9 +1,7 @@
 //! Whether what a store has is still current.
 
-#[cfg(feature = "http")]
 use std::ops::Range;
 
-#[cfg(feature = "http")]
 use bytes::Bytes;
 
 use super::marking::Start;
@@ -16,7 +14,6 @@ use crate::memo::shared::Shared;
 use crate::store::{Generation, Stamp, Store, Value};
 
 /// What the first bytes of a stored value tell.
-#[cfg(feature = "http")]
 pub(crate) enum HeadLook<V> {
     /// There is none, or none that is current.
     Nothing,
@@ -97,7 +94,6 @@ impl<C: Codec> Shared<C> {
     /// Looks at the first `most` bytes of what is stored, and whether it is current. Where there are more, `head` decodes them,
     /// and is told how many bytes are in front of the value. `None` where that tells nothing, and the whole has to be looked
     /// up.
-    #[cfg(feature = "http")]
     pub(crate) async fn preview(
         &self,
         address: &Address,
@@ -128,7 +124,6 @@ impl<C: Codec> Shared<C> {
     }
 
     /// Some of the bytes of what is stored, where they can be had.
-    #[cfg(feature = "http")]
     pub(crate) async fn store_part(&self, address: &Address, range: Range<usize>) -> Option<Bytes> {
         match self.store.part(address, range).await {
             Ok(bytes) => bytes,

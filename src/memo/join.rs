@@ -53,7 +53,6 @@ pub(crate) enum Role {
     /// Lead, if it comes to that.
     Candidate,
     /// Wait, and never lead.
-    #[cfg(feature = "http")]
     StandBy,
 }
 
@@ -61,7 +60,6 @@ impl Role {
     fn of<L, O>(self, waiter: Waiter<L, O>) -> Waiter<L, O> {
         match self {
             Self::Candidate => waiter,
-            #[cfg(feature = "http")]
             Self::StandBy => waiter.stand_by(),
         }
     }
@@ -209,7 +207,6 @@ impl<C: Codec> Shared<C> {
     }
 
     /// The value, if it is stored, fresh or stale: for those of whom many find out at once that they may need it.
-    #[cfg(feature = "http")]
     pub(crate) async fn reread(&self, address: &Address) -> Option<C::Value> {
         self.lookups.collapse(address, || self.ask(address)).await
     }

@@ -30,7 +30,6 @@ impl Leases {
         self.0.borrow().held
     }
 
-    #[cfg(feature = "http")]
     pub(crate) fn is_leaving(&self) -> bool {
         self.0.borrow().leaving
     }

@@ -193,7 +193,6 @@ impl<C: Codec> MemoLock<C> {
     }
 
     /// The same, for values of which any may have tags.
-    #[cfg(feature = "http")]
     pub(crate) fn tagged(mut self) -> Self {
         self.config.tags = true;
         self

@@ -13,7 +13,6 @@
 //!             currency.rs, marking.rs: what has a stamp is current, or absent
 //! ```
 
-#[cfg(feature = "http")]
 mod background;
 mod compute;
 mod computed;
@@ -30,7 +29,6 @@ mod memolock;
 mod outcome;
 mod path;
 mod permit;
-#[cfg(feature = "http")]
 mod refreshes;
 mod shared;
 mod stats;
@@ -38,30 +36,19 @@ mod tasks;
 mod turn;
 
 pub use self::computed::Computed;
-#[cfg(feature = "http")]
 pub(crate) use self::config::Config;
-#[cfg(feature = "http")]
 pub(crate) use self::currency::HeadLook;
-#[cfg(feature = "http")]
 pub(crate) use self::flights::custody::{Presence, Present, Stop};
-#[cfg(feature = "http")]
 pub(crate) use self::flights::line::{QueueTurn, Room};
-#[cfg(feature = "http")]
 pub(crate) use self::flights::patience::Patience;
 pub use self::invalidation::InvalidateError;
-#[cfg(feature = "http")]
 pub(crate) use self::join::{Obtained, Role};
 pub use self::leases::lease::{Lease, LeaseError};
 pub use self::limits::{AtLimit, Limit};
 pub use self::memolock::{MemoLock, ResolveError};
-#[cfg(feature = "http")]
 pub(crate) use self::outcome::Past;
-#[cfg(feature = "http")]
 pub(crate) use self::path::Path;
-#[cfg(feature = "http")]
 pub(crate) use self::permit::{Lead, Settled};
-#[cfg(feature = "http")]
 pub(crate) use self::shared::Shared;
-#[cfg(feature = "http")]
 pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;

@@ -1,6 +1,5 @@
 //! What a promise can become.
 
-#[cfg(feature = "http")]
 use tokio::sync::oneshot;
 
 use super::limits::Limit;
@@ -14,23 +13,18 @@ pub(crate) enum Verdict<V> {
     /// Keep the value for this long and give it to all waiters.
     Store(V, std::time::Duration, Option<Start>, Vec<Label>),
     /// None yet: the waiters may have this before it.
-    #[cfg(feature = "http")]
     Preview(Preview<V>, oneshot::Receiver<Self>),
     /// Give the value to the waiters at this moment, and do not store it.
     Share(V, Option<Start>, Vec<Label>),
     /// There is a result, but not one to share. With a marker, and for how long it stands, if that is to be remembered.
-    #[cfg(feature = "http")]
     Pass(Option<(V, std::time::Duration)>),
     /// There is a result, and no room here to keep it for others.
     CrowdedOut,
     /// The computation failed, and whatever stale value is stored may stand in for the result.
-    #[cfg(feature = "http")]
     Stale,
     /// There is a result, which says nothing about what others would get: one of the waiters takes over.
-    #[cfg(feature = "http")]
     Withdraw,
     /// There is a result that belongs to its own caller: one of the waiters tries next. Whether it is a failure.
-    #[cfg(feature = "http")]
     Decline { failed: bool },
     /// The computation failed.
     Fail(Failure),
@@ -40,7 +34,6 @@ pub(crate) enum Verdict<V> {
 
 /// What stands for a value that is still being computed: its holder sees the value grow, and how it ends. No store
 /// keeps it.
-#[cfg(feature = "http")]
 #[derive(Debug)]
 pub(crate) struct Preview<V> {
     pub(crate) value: V,
@@ -103,7 +96,6 @@ impl Past {
     }
 
     /// Whether the attempt that comes after these is the last that is waited for.
-    #[cfg(feature = "http")]
     pub(crate) fn is_last(self) -> bool {
         self.attempts >= Self::MOST
     }

@@ -34,7 +34,6 @@ impl Path {
     }
 
     /// How many steps it has.
-    #[cfg(feature = "http")]
     pub(crate) fn len(&self) -> usize {
         std::iter::successors(self.0.as_ref(), |step| step.before.0.as_ref()).count()
     }

@@ -11,7 +11,6 @@ use super::flights::custody::{Presence, Present, Stop, Stopper};
 use super::leases::lease::{Handed, Lease};
 use super::marking::Start;
 use super::outcome::Past;
-#[cfg(feature = "http")]
 use super::outcome::Preview;
 use super::outcome::Verdict;
 use crate::error::Failure;
@@ -68,7 +67,6 @@ pub(crate) struct Led<V> {
 pub(crate) struct Expected<V> {
     pub(crate) verdict: oneshot::Receiver<Verdict<V>>,
     /// What the waiters may have before the verdict.
-    #[cfg(feature = "http")]
     pub(crate) preview: Option<Box<Preview<V>>>,
 }
 
@@ -102,11 +100,7 @@ impl<V> Lead<V> {
             witnesses: Moment::START,
         };
         let led = Led {
-            expected: Expected {
-                verdict,
-                #[cfg(feature = "http")]
-                preview: None,
-            },
+            expected: Expected { verdict, preview: None },
             manner,
             settled,
             presence,
@@ -121,7 +115,6 @@ impl<V> Lead<V> {
     }
 
     /// No caller waits for the computation, and it is to go on all the same.
-    #[cfg(feature = "http")]
     pub(crate) fn in_background(&mut self) {
         if let Some(client) = self.client.take() {
             client.settle();
@@ -157,7 +150,6 @@ impl<V> Lead<V> {
 
     /// Lets waiters have `value` before the verdict, as soon as it is known that nothing was invalidated before they
     /// came; `labels` are those that the verdict will have.
-    #[cfg(feature = "http")]
     pub(crate) fn preview(self, value: V, labels: Vec<Label>) -> Self {
         let (verdict, rest) = oneshot::channel();
         let start = self.start;
@@ -178,7 +170,6 @@ impl<V> Lead<V> {
     }
 
     /// With `marker`, that is remembered for as long as it says.
-    #[cfg(feature = "http")]
     pub(crate) fn pass(self, marker: Option<(V, Duration)>) -> Settled {
         self.say(Verdict::Pass(marker))
     }
@@ -188,19 +179,16 @@ impl<V> Lead<V> {
         self.say(Verdict::CrowdedOut)
     }
 
-    #[cfg(feature = "http")]
     pub(crate) fn stale(self) -> Settled {
         self.say(Verdict::Stale)
     }
 
     /// As if this had never led.
-    #[cfg(feature = "http")]
     pub(crate) fn withdraw(self) -> Settled {
         self.say(Verdict::Withdraw)
     }
 
     /// The result belongs to the one who leads. One of the waiters tries next.
-    #[cfg(feature = "http")]
     pub(crate) fn decline(self, failed: bool) -> Settled {
         self.say(Verdict::Decline { failed })
     }

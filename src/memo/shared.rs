@@ -14,7 +14,6 @@ use super::leases::Leases;
 use super::limits::Limit;
 use super::outcome::Outcome;
 use super::permit::Lead;
-#[cfg(feature = "http")]
 use super::refreshes::Refreshes;
 use super::stats::Counters;
 use super::tasks::Tasks;
@@ -25,7 +24,6 @@ use crate::store::{AnyStore, Value};
 use crate::throttle::Throttle;
 
 /// How many values are computed anew at once while what is stored goes on answering.
-#[cfg(feature = "http")]
 const MOST_REFRESHES: usize = 256;
 
 pub(crate) struct Shared<C: Codec> {
@@ -35,10 +33,8 @@ pub(crate) struct Shared<C: Codec> {
     pub(crate) table: Table<Lead<C::Value>, Arc<Outcome<C::Value>>>,
     pub(crate) clock: Clock,
     pub(crate) lookups: Lookups<C::Value>,
-    #[cfg(feature = "http")]
     pub(crate) refreshes: Refreshes,
     /// Callers that lead alone.
-    #[cfg(feature = "http")]
     pub(crate) solos: Refreshes,
     pub(crate) leases: Leases,
     /// Told of memory that recordings give back.
@@ -71,9 +67,7 @@ impl<C: Codec> Shared<C> {
             table: Table::new(),
             clock: Clock::new(),
             lookups: Lookups::new(),
-            #[cfg(feature = "http")]
             refreshes: Refreshes::new(MOST_REFRESHES),
-            #[cfg(feature = "http")]
             solos: Refreshes::new(usize::MAX),
             leases: Leases::new(),
             recording_room: Arc::default(),
@@ -120,7 +114,6 @@ impl<C: Codec> Shared<C> {
     }
 
     /// The store could not be told what to invalidate by tag.
-    #[cfg(feature = "http")]
     pub(crate) fn tags_failed(&self, operation: &'static str, error: &StoreError) {
         self.failed(Readable(self.tag.as_str()), operation, error);
     }

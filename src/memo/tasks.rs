@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "http")]
 use super::background::refresh::{Begin, IsSame, RefreshTask};
-#[cfg(feature = "http")]
 use super::background::solo::SoloTask;
 use super::config::Config;
 use super::coordinator::Keeper;
@@ -23,11 +21,9 @@ use crate::task::BoxFuture;
 type Run<C> = fn(Keeper<C>) -> BoxFuture<'static, ()>;
 
 /// Leads a flight that no caller joins.
-#[cfg(feature = "http")]
 type Alone<C> = fn(Keeper<C>, SoloTask<C>) -> BoxFuture<'static, ()>;
 
 /// Has a value computed that no caller waits for.
-#[cfg(feature = "http")]
 type Anew<C> = fn(
     Keeper<C>,
     RefreshTask<C>,
@@ -49,9 +45,7 @@ type Wait<C> = for<'a> fn(
 
 pub(super) struct Tasks<C: Codec> {
     pub(super) run: Run<C>,
-    #[cfg(feature = "http")]
     pub(super) solo: Alone<C>,
-    #[cfg(feature = "http")]
     pub(super) refresh: Anew<C>,
     pub(super) wait: Wait<C>,
 }
@@ -60,9 +54,7 @@ impl<C: Codec> Tasks<C> {
     pub(super) fn new() -> Self {
         Self {
             run: |keeper| Box::pin(keeper.run()),
-            #[cfg(feature = "http")]
             solo: |keeper, solo| Box::pin(solo.run(keeper)),
-            #[cfg(feature = "http")]
             refresh: |keeper, refresh, waiter, is_same, begin| Box::pin(refresh.run(keeper, waiter, is_same, begin)),
             wait: |shared, address, config, patience, arrived, role, place| {
                 Box::pin(shared.wait(address, config, patience, arrived, role, place))

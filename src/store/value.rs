@@ -125,7 +125,6 @@ impl Value {
     }
 
     /// The bytes behind the stamp, where this is a value as a store elsewhere keeps it.
-    #[cfg(feature = "http")]
     pub(crate) fn encoded_bytes(&self) -> Option<Bytes> {
         match &self.repr {
             Repr::Encoded(bytes) => Some(bytes.clone()),

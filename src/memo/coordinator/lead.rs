@@ -1,7 +1,6 @@
 //! How a keeper sees a computation through: lead, lease, verdict.
 
 use std::sync::Arc;
-#[cfg(feature = "http")]
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,14 +16,11 @@ use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::Claim;
 use crate::memo::limits::Limit;
 use crate::memo::marking::Marking;
-#[cfg(feature = "http")]
 use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past, Verdict};
 use crate::memo::permit::{Lead, Led};
 use crate::store::Release;
-#[cfg(feature = "http")]
 use crate::store::Store;
-#[cfg(feature = "http")]
 use crate::store::{Stamp, Value};
 use crate::task::BoxFuture;
 
@@ -33,7 +29,6 @@ pub(super) enum LeadEnd {
     /// The flight is over.
     Landed {
         /// Whether a value was stored.
-        #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "asked by refreshes only"))]
         stored: bool,
     },
     /// The value is being made elsewhere, and the lock is kept for it.
@@ -84,10 +79,8 @@ impl<C: Codec> Keeper<C> {
                 self.share(claim, value, marking, landing).await;
             }
             // `conclude` waits for what comes after it.
-            #[cfg(feature = "http")]
             Attended::Concluded(Verdict::Preview(..)) => {}
             // No waiter has to wait for the store before going its own way.
-            #[cfg(feature = "http")]
             Attended::Concluded(Verdict::Pass(marker)) => {
                 self.shared.counters.passed.add();
                 landing.land(Outcome::Pass);
@@ -101,17 +94,14 @@ impl<C: Codec> Keeper<C> {
                 landing.land(Outcome::Limited(Limit::Recording));
                 self.release(claim, Release::Abandoned).await;
             }
-            #[cfg(feature = "http")]
             Attended::Concluded(Verdict::Stale) => {
                 landing.land(Outcome::Stale);
                 self.release(claim, Release::Stale).await;
             }
-            #[cfg(feature = "http")]
             Attended::Concluded(Verdict::Withdraw) => {
                 self.release(claim, Release::Abandoned).await;
                 landing.land(Outcome::Again(None));
             }
-            #[cfg(feature = "http")]
             Attended::Concluded(Verdict::Decline { failed }) => return self.vain(claim, search.past, failed).await,
             Attended::Concluded(Verdict::Fail(failure)) => {
                 let message = failure.message.clone();
@@ -204,7 +194,6 @@ impl<C: Codec> Keeper<C> {
         Ok(led)
     }
 
-    #[cfg(feature = "http")]
     async fn mark(&self, claim: Claim, marker: C::Value, ttl: Duration, start: Option<Start>) {
         let mut marker = Value::native(&self.address, &self.shared.codec, marker);
         // Where everything has a stamp, one without is none. Without a generation there is nothing to stamp it with.

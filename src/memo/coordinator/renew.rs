@@ -17,8 +17,6 @@ use crate::memo::leases::Holding;
 use crate::memo::leases::lease::{End, Extension, Handed, LeaseError};
 use crate::memo::leases::lock_state::Claim;
 use crate::memo::outcome::{Outcome, Verdict};
-#[cfg(not(feature = "http"))]
-use crate::memo::permit::Expected;
 use crate::memo::permit::{Led, Manner};
 use crate::store::{Notice, Release};
 
@@ -99,12 +97,6 @@ impl<C: Codec> Keeper<C> {
                 }
             }
         }
-    }
-
-    #[cfg(not(feature = "http"))]
-    async fn conclude(&self, _: Claim, expected: &mut Expected<C::Value>) -> Attended<C::Value> {
-        let verdict = (&mut expected.verdict).await;
-        verdict.map_or(Attended::Abandoned, Attended::Concluded)
     }
 
     fn tending(&self, claim: Claim, asked_at: Instant) -> Tending {

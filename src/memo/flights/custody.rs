@@ -83,13 +83,11 @@ pub(crate) struct Present(Arc<Presence>);
 
 impl Present {
     /// The client has all that it wanted, or there never was one. What is left of the computation is no orphan.
-    #[cfg(feature = "http")]
     pub(crate) fn settle(self) {
         self.0.change(|audience| audience.is_settled = true);
     }
 
     /// All clients of the computation.
-    #[cfg(feature = "http")]
     pub(crate) fn presence(&self) -> Arc<Presence> {
         Arc::clone(&self.0)
     }

@@ -272,7 +272,6 @@ impl<L, O> Flight<L, O> {
     }
 
     /// Hands `outcome` to every waiter who arrives before that moment, and leaves the others to wait for the end.
-    #[cfg(feature = "http")]
     pub(crate) fn hand_out(&self, outcome: O, before: Moment) {
         let mut state = self.state();
         let Phase::Led(handed_out) = &mut state.phase else {
@@ -286,7 +285,6 @@ impl<L, O> Flight<L, O> {
     }
 
     /// Ready, once a waiter is there that came too late for what was handed out last.
-    #[cfg(feature = "http")]
     pub(crate) fn poll_unserved(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
         let served = match &state.phase {

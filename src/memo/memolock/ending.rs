@@ -81,9 +81,7 @@ impl<C: Codec> MemoLock<C> {
     /// promise that other programs are to resolve counts for as long as a caller here waits for it, and no longer than
     /// the wait timeout.
     pub async fn drained(&self) {
-        #[cfg(feature = "http")]
         self.shared.refreshes.idle().await;
-        #[cfg(feature = "http")]
         self.shared.solos.idle().await;
         self.shared.table.empty().await;
     }
