@@ -1,6 +1,6 @@
 //! The protocol as a model, and all of its states: three nodes that share a Redis, and every order in which their steps,
 //! their callers and a bounded number of faults can come. Promises that others resolve have a model of their own, in
-//! `external.rs`.
+//! `external.rs`, and so have invalidations that Redis does not take at once, in `pending.rs`.
 //!
 //! A fault is a caller that leaves, a computation that is given up, a crash, a lease that runs out under a frozen leader, an
 //! acquire without an answer, a lost notification, a lost connection, an invalidation, or a Redis that starts again empty.
@@ -32,6 +32,7 @@
 
 mod explore;
 mod external;
+mod pending;
 mod protocol;
 mod queue;
 mod registry;
@@ -235,4 +236,69 @@ fn a_value_that_nobody_reads_again_is_waited_for_for_ever() {
 #[test]
 fn a_dead_worker_is_waited_for_for_ever_unless_the_work_is_started_again() {
     assert_broken(external::Variant::KeepsLock, 1, "somebody may wait for ever");
+}
+
+/// What goes wrong first where what is owed to Redis is kept like this.
+fn owe(variant: pending::Variant, faults: u8) -> Option<String> {
+    match explore(&pending::Pending { variant, faults }) {
+        Ok(explored) => {
+            println!("{faults} faults: {} states", explored.states);
+            None
+        }
+        Err(found) => Some(format!("{found:?}")),
+    }
+}
+
+#[test]
+fn what_is_owed_is_heeded_until_it_is_made_good() {
+    let deep = std::env::var_os("MODEL_DEEP").is_some();
+    assert_eq!(owe(pending::Variant::Sound, 2 + u8::from(deep)), None);
+}
+
+#[track_caller]
+fn assert_unheeded(variant: pending::Variant, faults: u8, flaw: &str) {
+    let found = owe(variant, faults).expect("a flaw");
+    assert!(found.starts_with(flaw), "{found}");
+}
+
+#[test]
+fn a_read_under_way_gives_what_is_owed_unless_it_looks_once_more() {
+    assert_unheeded(pending::Variant::ChecksBefore, 1, "older than what is owed");
+}
+
+#[test]
+fn a_read_that_begins_before_what_is_owed_is_made_good_may_end_after_that() {
+    assert_unheeded(
+        pending::Variant::ChecksAfter,
+        1,
+        "older than an invalidation that came before",
+    );
+}
+
+#[test]
+fn a_commit_that_ignores_what_is_owed_stores_what_is_out_of_date() {
+    assert_unheeded(
+        pending::Variant::CommitIgnores,
+        1,
+        "stores what it was told is out of date",
+    );
+}
+
+#[test]
+fn what_was_added_again_is_still_owed_when_the_first_is_acknowledged() {
+    assert_unheeded(
+        pending::Variant::DropsAgain,
+        2,
+        "older than an invalidation that came before",
+    );
+}
+
+#[test]
+fn a_watch_gives_what_is_owed_unless_it_looks() {
+    assert_unheeded(pending::Variant::WatchDelivers, 1, "older than what is owed");
+}
+
+#[test]
+fn what_is_sent_once_and_lost_is_owed_for_ever() {
+    assert_unheeded(pending::Variant::SendsOnce, 2, "somebody may wait for ever");
 }
