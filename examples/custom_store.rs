@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo run --example custom_store
+//! cargo test --example custom_store --features test-util    # the contract, clause by clause
 //! ```
 //!
 //! What counts is that each method tests the lock and acts in *one* step; here a mutex sees to that, elsewhere a
@@ -202,4 +203,23 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("a hundred callers on two nodes were answered");
     Ok(())
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use tower_memolock::store::contract::{self, for_each_clause};
+
+    use super::TableStore;
+
+    macro_rules! tests {
+        ($($clause:ident)*) => {$(
+            #[tokio::test]
+            async fn $clause() {
+                let store = TableStore::default();
+                contract::$clause(store.clone(), store).await;
+            }
+        )*};
+    }
+    // The methods with a default are as they were.
+    for_each_clause!(tests, required);
 }

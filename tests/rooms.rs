@@ -14,7 +14,7 @@ const ORDER: &[(&str, &str)] = &[
         "",
         "counter random throttle task attached key error codec store memo middleware docs",
     ),
-    ("store", "token stamp envelope value notice any memory redis"),
+    ("store", "token stamp envelope value notice any memory redis contract"),
     (
         "store/redis",
         "stats conn protocol pubsub backlog topology large script generations oversized reads acl store builder fuzzing",

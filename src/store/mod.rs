@@ -32,9 +32,11 @@
 //! # A store of your own
 //!
 //! Implement the trait; `examples/custom_store.rs` is a complete one, without generations. The suite that runs on every
-//! store of this crate is in `tests/it/contract.rs`.
+//! store of this crate is the module `contract`, with the feature `test-util`.
 
 mod any;
+#[cfg(feature = "test-util")]
+pub mod contract;
 mod envelope;
 #[cfg(feature = "memory")]
 mod memory;

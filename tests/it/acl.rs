@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tower_memolock::{MemoLock, RedisStore, StoreError, StoreErrorKind, Tag};
 
-use crate::contract::{self, for_each_clause};
 use crate::support::{Log, Node, RedisServer, causes, eventually, run_example, within};
+use tower_memolock::store::contract::{self, for_each_clause};
 
 /// The permissions that the documentation lists, for the tag `contract`.
 pub(crate) const RULES: [&str; 22] = [

@@ -2,7 +2,7 @@
 
 use tower_memolock::MemoryStore;
 
-use crate::contract::{self, for_each_clause};
+use tower_memolock::store::contract::{self, for_each_clause};
 
 macro_rules! tests {
     ($($clause:ident)*) => {$(

@@ -2,8 +2,8 @@
 
 use tower_memolock::RedisStore;
 
-use crate::contract::{self, for_each_clause};
 use crate::support::RedisServer;
+use tower_memolock::store::contract::{self, for_each_clause};
 
 async fn connect(server: &RedisServer) -> RedisStore {
     RedisStore::connect(&server.url()).await.expect("a store")

@@ -3,7 +3,6 @@
 mod acl;
 mod capacity;
 mod cluster;
-mod contract;
 mod contract_memory;
 mod contract_redis;
 mod crowd;

@@ -11,8 +11,8 @@ use tower_memolock::store::{Notice, RedisStoreBuilder, Store, Token, Value, Watc
 use tower_memolock::{Address, Key, MemoLock, RedisStore, StoreErrorKind, Tag};
 
 use crate::acl;
-use crate::contract::{self, for_each_clause};
 use crate::support::{Fleet, HttpClient, Node, Origin, RedisCluster, RedisServer, Reply, eventually, within};
+use tower_memolock::store::contract::{self, for_each_clause};
 
 const TIMEOUT: Duration = Duration::from_millis(500);
 const LEASE: Duration = Duration::from_secs(20);

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use tower_memolock::store::{Notice, RedisStoreBuilder, Store, Token, Value, Watch};
 use tower_memolock::{Address, Key, RedisStore, StoreErrorKind, Tag};
 
-use crate::contract::{self, for_each_clause};
 use crate::support::{Fleet, HttpClient, MASTER, Node, Origin, RedisServer, Reply, Sentinel, Sentinels};
 use crate::support::{eventually, within};
+use tower_memolock::store::contract::{self, for_each_clause};
 
 const TIMEOUT: Duration = Duration::from_millis(500);
 

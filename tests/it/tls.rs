@@ -7,11 +7,11 @@ use std::time::Duration;
 use tower_memolock::store::{Acquire, Lock, Notice, RedisStore, RedisStoreBuilder, Store, Token, Value, Watch};
 use tower_memolock::{Address, Key, StoreError, StoreErrorKind, Tag};
 
-use crate::contract::{self, for_each_clause};
 use crate::support::{
     Authority, HttpClient, Issued, Log, Node, Origin, RedisServer, Reply, TlsServer, causes, eventually, run_example,
     within,
 };
+use tower_memolock::store::contract::{self, for_each_clause};
 
 const HOST: &str = "127.0.0.1";
 const LONG: Duration = Duration::from_secs(60);
