@@ -10,6 +10,7 @@ use super::key_extractor::digest_of_fields;
 use super::known::credential_history::Permissions;
 use super::known::demand::Demand;
 use super::known::hit_for_pass::Markers;
+use super::known::misuse::Misuse;
 use super::known::pauses::Pauses;
 use super::known::vary_index::VaryIndex;
 use super::policy::request::RequestRules;
@@ -38,6 +39,7 @@ pub(crate) struct Settings<K> {
     pub(crate) permissions: Arc<Permissions>,
     pub(crate) markers: Arc<Markers>,
     pub(crate) pauses: Arc<Pauses>,
+    pub(crate) misuse: Arc<Misuse>,
     /// What is stored only once it was asked for often enough, if anything is.
     pub(crate) demand: Option<Arc<Demand>>,
     /// Of a layer for gRPC, the methods whose calls it collapses.
@@ -59,6 +61,7 @@ impl<K> Settings<K> {
             permissions: self.permissions,
             markers: self.markers,
             pauses: self.pauses,
+            misuse: self.misuse,
             demand: self.demand,
             methods: self.methods,
         }

@@ -11,7 +11,13 @@ use super::policy::grpc::GrpcRules;
 
 /// The settings of each method, by its path.
 pub(crate) struct Methods<K> {
-    by_path: HashMap<Box<str>, (Arc<Settings<K>>, Arc<Sightings>)>,
+    by_path: HashMap<Box<str>, Named<K>>,
+}
+
+/// One of them.
+struct Named<K> {
+    settings: Arc<Settings<K>>,
+    sightings: Arc<Sightings>,
 }
 
 impl<K: Clone> Methods<K> {
@@ -19,8 +25,11 @@ impl<K: Clone> Methods<K> {
     pub(crate) fn of(layer: &Settings<K>) -> Option<Arc<Self>> {
         let methods = layer.methods.as_ref()?.iter();
         let by_path = methods.map(|method| {
-            let settings = Arc::new(settings_of(method, layer));
-            (method.path().into(), (settings, Arc::clone(&method.sightings)))
+            let named = Named {
+                settings: Arc::new(settings_of(method, layer)),
+                sightings: Arc::clone(&method.sightings),
+            };
+            (method.path().into(), named)
         });
         Some(Arc::new(Self {
             by_path: by_path.collect(),
@@ -35,14 +44,14 @@ impl<K> Methods<K> {
             return None;
         }
         let path = request.uri().path();
-        let Some((settings, sightings)) = self.by_path.get(path) else {
-            for (named, (_, sightings)) in &self.by_path {
-                sightings.missed(named, path);
+        let Some(method) = self.by_path.get(path) else {
+            for (name, method) in &self.by_path {
+                method.sightings.missed(name, path);
             }
             return None;
         };
-        sightings.seen();
-        Some(settings)
+        method.sightings.seen();
+        Some(&method.settings)
     }
 }
 

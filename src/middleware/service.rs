@@ -1,10 +1,12 @@
 //! [`MemoLockService`]: the service that a [`MemoLockLayer`](super::MemoLockLayer) wraps around another.
 
+#[cfg(feature = "axum")]
+use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -120,17 +122,27 @@ where
         let narrow = match access(method, headers, uncovered_body, in_key, &settings.requests) {
             Access::Share => Narrow::default(),
             Access::Read(narrow) => narrow,
+            Access::Change if settings.misuse.is_outside_runtime() => return self.direct(request, Forward::Method),
             Access::Change => {
+                self.tell_method(&request);
                 let change = Change::new(settings, &request);
                 let request = settings.key.pass(request);
                 return ResponseFuture::core(change.carry_out(self.inner.clone(), request));
             }
             Access::Bypass(reason) => {
                 tracing::trace!(reason = reason.as_str(), "the request is not collapsed");
-                let why = if reason == Bypass::Method {
-                    Forward::Method
-                } else {
-                    Forward::Bypass
+                let why = match reason {
+                    Bypass::Method => {
+                        self.tell_method(&request);
+                        Forward::Method
+                    }
+                    Bypass::Body => {
+                        if !matches!(*method, Method::GET | Method::HEAD) {
+                            settings.misuse.body_is_not_in_key(method);
+                        }
+                        Forward::Bypass
+                    }
+                    _ => Forward::Bypass,
                 };
                 return self.direct(request, why);
             }
@@ -144,7 +156,7 @@ where
         let key = match settings.key.head_key(&request) {
             HeadKey::Key(_) if narrow.head => settings.get_key(&request),
             HeadKey::Key(key) => Some(key),
-            HeadKey::NeedsBody if narrow == Narrow::default() => {
+            HeadKey::NeedsBody if narrow == Narrow::default() && !settings.misuse.is_outside_runtime() => {
                 let settings = Arc::clone(settings);
                 let answer = settings.answer_with_body(self.inner.clone(), request, told.clone());
                 return ResponseFuture::core(answer).telling(told);
@@ -172,7 +184,7 @@ where
                     let time = settings.responses.pass_marker;
                     settings.permissions.remember(address, &stored, now, time);
                 }
-                if !can_lead || !settings.is_early(&stored, now) {
+                if !can_lead || !settings.is_early(&stored, now) || settings.misuse.is_outside_runtime() {
                     settings.memo.shared.counters.hits.add();
                     return ResponseFuture::ready(replay::hit(stored, now, settings.cache_status)).telling(told);
                 }
@@ -183,6 +195,13 @@ where
                 let hit = settings.refresh(self.inner.clone(), request, place, stored, asker);
                 return ResponseFuture::ready(hit).telling(told);
             }
+        }
+        if settings.misuse.is_outside_runtime() {
+            return self.unread(request, narrow);
+        }
+        #[cfg(feature = "axum")]
+        if TypeId::of::<S>() == TypeId::of::<axum::routing::Route>() {
+            settings.misuse.came_by_router(request.extensions());
         }
         let mut request = settings.key.pass(request);
         on_path::mark(&mut request, &settings.memo.shared.store, &address);
@@ -205,6 +224,27 @@ impl<S, K> MemoLockService<S, K> {
         match narrow.only_if_cached {
             true => ResponseFuture::ready(not_stored()),
             false => self.direct(request, Forward::Bypass),
+        }
+    }
+
+    /// A method that is not collapsed, of a request with a body: where the key covers bodies, that is a mistake.
+    fn tell_method<ReqBody>(&self, request: &Request<ReqBody>)
+    where
+        ReqBody: Body,
+        K: KeyExtractor<ReqBody>,
+    {
+        let methods = &self.settings.requests.methods;
+        let has_none = || {
+            methods
+                .iter()
+                .all(|method| matches!(*method, Method::GET | Method::HEAD))
+        };
+        if self.settings.key.covers_body()
+            && *request.method() == Method::POST
+            && !request.body().is_end_stream()
+            && has_none()
+        {
+            self.settings.misuse.method_is_not_collapsed(request.method());
         }
     }
 

@@ -3,5 +3,6 @@
 pub(crate) mod credential_history;
 pub(crate) mod demand;
 pub(crate) mod hit_for_pass;
+pub(crate) mod misuse;
 pub(crate) mod pauses;
 pub(crate) mod vary_index;

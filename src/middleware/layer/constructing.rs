@@ -48,6 +48,7 @@ impl MemoLockLayer {
             permissions: Arc::default(),
             markers: Arc::default(),
             pauses: Arc::default(),
+            misuse: Arc::default(),
             demand: None,
             methods: None,
         };

@@ -13,6 +13,7 @@ use crate::memo::{Limit, Past, Shared};
 use crate::middleware::known::credential_history::Permissions;
 use crate::middleware::known::demand::DemandOf;
 use crate::middleware::known::hit_for_pass::{Markers, SPREAD};
+use crate::middleware::known::misuse::Misuse;
 use crate::middleware::known::pauses::Pauses;
 use crate::middleware::policy::asker::Asker;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
@@ -31,6 +32,7 @@ pub(crate) struct Judge {
     pub(crate) shared: Arc<Shared<Form>>,
     pub(crate) markers: Arc<Markers>,
     pub(crate) pauses: Arc<Pauses>,
+    pub(crate) misuse: Arc<Misuse>,
     pub(crate) address: Address,
     pub(crate) rules: ResponseRules,
     pub(crate) cache_status: bool,
@@ -54,7 +56,9 @@ impl Judge {
             headers: &head.headers,
             control,
         };
-        match self.asker.limit(at_head(&head, &self.rules, now), &head, &self.rules) {
+        let sharing = self.asker.limit(at_head(&head, &self.rules, now), &head, &self.rules);
+        self.misuse.judged(head.status, head.headers, sharing, &self.rules);
+        match sharing {
             Sharing::Store(terms) if terms.no_cache && self.shared.codec.is_raw() => Sharing::Pass(Reason::NoCache),
             Sharing::Store(mut terms) => {
                 if self.shared.codec.is_raw() {

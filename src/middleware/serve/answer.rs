@@ -298,6 +298,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
                 shared: Arc::clone(&self.memo.shared),
                 markers: Arc::clone(&self.markers),
                 pauses: Arc::clone(&self.pauses),
+                misuse: Arc::clone(&self.misuse),
                 permissions: Arc::clone(&self.permissions),
                 address: place.address,
                 rules: self.responses.clone(),
