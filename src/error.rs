@@ -1,10 +1,9 @@
 //! What can go wrong: [`StoreError`] in the store, [`Error`] for the caller that asked for a value.
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::key::{KeyError, LabelError};
+use crate::key::Readable;
 use crate::memo::Limit;
 
 /// Any error, as other crates hand it over.
@@ -85,14 +84,44 @@ impl std::error::Error for StoreError {
 
 /// Why [`MemoLock::get_or_compute`](crate::MemoLock::get_or_compute) has no value.
 ///
-/// `E` is the error of the computation.
-#[derive(Debug)]
+/// Says which value that is, and has what went wrong as its [source](std::error::Error::source). All callers that waited
+/// for a computation in one process get the same source. `?` turns it into `anyhow::Error` or `Box<dyn Error + Send +
+/// Sync>`.
+///
+/// ```
+/// use std::error::Error;
+/// use std::io;
+///
+/// use tower_memolock::{ErrorKind, MemoLock, MemoryStore};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let likes = MemoLock::new(MemoryStore::new(), "likes");
+/// let query = || async { Err(io::Error::from(io::ErrorKind::ConnectionRefused)) };
+/// let error = likes.get_or_compute("kristoff", query).await.unwrap_err();
+/// assert_eq!(error.to_string(), "likes:kristoff: the computation failed");
+/// assert_eq!(error.source().unwrap().to_string(), "connection refused");
+/// assert_eq!(error.kind(), ErrorKind::Computation);
+/// let cause: &io::Error = error.cause().unwrap();
+/// assert_eq!(cause.kind(), io::ErrorKind::ConnectionRefused);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Error {
+    inner: Arc<ErrorInner>,
+}
+
+struct ErrorInner {
+    address: String,
+    failure: Failure,
+}
+
+/// The classes of [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Error<E> {
-    /// The computation, led by this process, failed. All callers that waited for it get the same error.
-    Computation(Arc<E>),
-    /// The computation failed in another process, or in this one with an error of another type.
-    Remote(RemoteError),
+pub enum ErrorKind {
+    /// The computation failed, in this process or another. Its error is the source: as it was where the computation ran
+    /// in this process, and a [`RemoteError`], its text, where it ran in another.
+    Computation,
     /// The computation panicked.
     Panicked,
     /// The caller waited longer than the wait timeout.
@@ -103,51 +132,78 @@ pub enum Error<E> {
     /// Too much goes on already, and the caller must not compute for itself: see
     /// [`AtLimit::Refuse`](crate::AtLimit::Refuse).
     AtLimit(Limit),
-    /// The id cannot be a key.
-    Key(KeyError),
-    /// The value has been computed, but its tags cannot be kept.
-    Tags(LabelError),
+    /// The id cannot be a key: a [`KeyError`](crate::KeyError) is the source.
+    Key,
+    /// The value has been computed, but its tags cannot be kept: a [`LabelError`](crate::LabelError) is the source.
+    Tags,
 }
 
-impl<E> Clone for Error<E> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Computation(e) => Self::Computation(Arc::clone(e)),
-            Self::Remote(e) => Self::Remote(e.clone()),
-            Self::Panicked => Self::Panicked,
-            Self::WaitTimeout => Self::WaitTimeout,
-            Self::Abandoned => Self::Abandoned,
-            Self::AtLimit(limit) => Self::AtLimit(*limit),
-            Self::Key(e) => Self::Key(e.clone()),
-            Self::Tags(e) => Self::Tags(*e),
-        }
-    }
-}
-
-impl<E> fmt::Display for Error<E> {
+impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Computation(_) => "the computation failed",
-            Self::Remote(_) => "the computation failed elsewhere",
+            Self::Computation => "the computation failed",
             Self::Panicked => "the computation panicked",
             Self::WaitTimeout => "the computation was not finished within the wait timeout",
             Self::Abandoned => "the computation was given up before it came to an end",
             Self::AtLimit(limit) => return limit.fmt(f),
-            Self::Key(_) => "the id cannot be a key",
-            Self::Tags(_) => "the tags of the value cannot be kept",
+            Self::Key => "the id cannot be a key",
+            Self::Tags => "the tags of the value cannot be kept",
         })
     }
 }
 
-impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Computation(e) => Some(&**e),
-            Self::Remote(e) => Some(e),
-            Self::Key(e) => Some(e),
-            Self::Tags(e) => Some(e),
-            Self::Panicked | Self::WaitTimeout | Self::Abandoned | Self::AtLimit(_) => None,
+impl Error {
+    /// `name` is `TAG:ID`.
+    pub(crate) fn new(name: &str, failure: Failure) -> Self {
+        Self {
+            inner: Arc::new(ErrorInner {
+                address: name.to_owned(),
+                failure,
+            }),
         }
+    }
+
+    /// The class of this error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.failure.kind
+    }
+
+    /// Which value was asked for, as `TAG:ID`; the tag alone where the id cannot be a key.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.inner.address
+    }
+
+    /// The first of this error's sources that is an `E`, such as the error that the computation returned. It may be
+    /// further down, behind a context that `anyhow` added. An `anyhow::Error` without a context hides the type of what it
+    /// was made of.
+    #[must_use]
+    pub fn cause<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        let first = std::error::Error::source(self);
+        std::iter::successors(first, |error| error.source()).find_map(|error| error.downcast_ref())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("address", &self.inner.address)
+            .field("kind", &self.inner.failure.kind)
+            .field("source", &self.inner.failure.source)
+            .finish()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", Readable(&self.inner.address), self.inner.failure.kind)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.inner.failure.source.as_ref().map(|e| &**e as _)
     }
 }
 
@@ -183,58 +239,38 @@ impl RemoteError {
     }
 }
 
-/// A failed computation, on its way to all who wait for it.
-#[derive(Clone)]
+/// Why there is no value, on its way to all callers that wait for it.
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
-    pub(crate) message: RemoteError,
-    pub(crate) panicked: bool,
-    /// `Arc<E>`'s `E`, where the computation ran in this process.
-    pub(crate) error: Option<Arc<dyn Any + Send + Sync>>,
+    kind: ErrorKind,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Failure {
     /// The failure of a computation in this process.
-    pub(crate) fn of<E: fmt::Display + Send + Sync + 'static>(error: &Arc<E>) -> Self {
+    pub(crate) fn of(error: impl Into<BoxError>) -> Self {
+        Self::caused(ErrorKind::Computation, error)
+    }
+
+    /// A failure of this kind with its cause.
+    pub(crate) fn caused(kind: ErrorKind, cause: impl Into<BoxError>) -> Self {
         Self {
-            message: RemoteError::new(error.to_string()),
-            panicked: false,
-            error: Some(Arc::clone(error) as _),
+            kind,
+            source: Some(Arc::from(cause.into())),
         }
     }
 
-    /// The failure of a computation in another process.
-    pub(crate) fn remote(message: RemoteError) -> Self {
-        Self {
-            message,
-            panicked: false,
-            error: None,
-        }
-    }
-
-    /// A computation in this process panicked.
-    pub(crate) fn panicked() -> Self {
-        Self {
-            message: RemoteError::new("the computation panicked"),
-            panicked: true,
-            error: None,
-        }
+    /// What other processes are told.
+    pub(crate) fn told(&self) -> RemoteError {
+        RemoteError::new(match &self.source {
+            Some(error) => error.to_string(),
+            None => self.kind.to_string(),
+        })
     }
 }
 
-impl fmt::Debug for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Failure").field(&self.message.message).finish()
-    }
-}
-
-impl<E: Send + Sync + 'static> From<Failure> for Error<E> {
-    fn from(failure: Failure) -> Self {
-        if failure.panicked {
-            return Self::Panicked;
-        }
-        match failure.error.map(|e| e.downcast::<E>()) {
-            Some(Ok(error)) => Self::Computation(error),
-            _ => Self::Remote(failure.message),
-        }
+impl From<ErrorKind> for Failure {
+    fn from(kind: ErrorKind) -> Self {
+        Self { kind, source: None }
     }
 }

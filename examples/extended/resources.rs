@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::ready;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,18 +42,18 @@ impl Resources {
     }
 
     /// A computation like any other.
-    pub(crate) async fn query(&self, id: String) -> Result<Bytes, Error<Infallible>> {
+    pub(crate) async fn query(&self, id: String) -> Result<Bytes, Error> {
         let name = id.clone();
         let query = || async move {
             println!("query {name:?}");
             sleep(Duration::from_secs(2)).await;
-            Ok(format!("<query set result {name}>").into())
+            Ok::<_, Infallible>(format!("<query set result {name}>").into())
         };
         self.queries.get_or_compute(id, query).await
     }
 
     /// A computation that asks for more time before its lease has ended.
-    pub(crate) async fn report(&self, id: String) -> Result<Bytes, Error<LeaseError>> {
+    pub(crate) async fn report(&self, id: String) -> Result<Bytes, Error> {
         let name = id.clone();
         let render = |lease: Lease| async move {
             println!("report {name:?}");
@@ -62,34 +61,34 @@ impl Resources {
             // It turns out to be a long one.
             lease.extend(Duration::from_secs(20)).await?;
             sleep(Duration::from_secs(6)).await;
-            Ok(format!("https://somewhere/{name}-report.pdf").into())
+            Ok::<_, LeaseError>(format!("https://somewhere/{name}-report.pdf").into())
         };
         self.reports.get_or_compute_renewable(id, render).await
     }
 
     /// A computation that asks for more time after its lease has ended.
-    pub(crate) async fn late_report(&self, id: String) -> Result<Bytes, Error<LeaseError>> {
+    pub(crate) async fn late_report(&self, id: String) -> Result<Bytes, Error> {
         let name = id.clone();
         let render = |lease: Lease| async move {
             println!("late report {name:?}");
             sleep(Duration::from_secs(6)).await;
             lease.extend(Duration::from_secs(20)).await?;
-            Ok(format!("https://somewhere/{name}-report.pdf").into())
+            Ok::<_, LeaseError>(format!("https://somewhere/{name}-report.pdf").into())
         };
         self.reports.get_or_compute_renewable(id, render).await
     }
 
     /// A promise that a worker resolves. One that dies is succeeded by another once the lease has ended.
-    pub(crate) async fn stem(&self, word: String) -> Result<Bytes, Error<io::Error>> {
+    pub(crate) async fn stem(&self, word: String) -> Result<Bytes, Error> {
         let (name, redis) = (word.clone(), Arc::clone(&self.redis));
         let start = move || ready(worker::start(&name, &redis));
         self.promises.get_or_request(word, start).await
     }
 
     /// A promise that somebody out there resolves, or nobody.
-    pub(crate) async fn joke(&self) -> Result<Bytes, Error<Infallible>> {
+    pub(crate) async fn joke(&self) -> Result<Bytes, Error> {
         let jokes = self.promises.clone().wait_timeout(PATIENCE_WITH_JOKES);
-        jokes.get_or_request("joke", || async { Ok(()) }).await
+        jokes.get_or_request("joke", || async { Ok::<_, Infallible>(()) }).await
     }
 
     pub(crate) async fn shutdown_within(&self, grace: Duration) {

@@ -6,7 +6,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
-use tower_memolock::Error;
+use tower_memolock::{Error, ErrorKind};
 
 use super::resources::Resources;
 use support::causes;
@@ -53,15 +53,15 @@ async fn nothing(uri: Uri) -> Response {
 }
 
 /// The value to the letter, as the text that it most likely is, or the reason why there is none.
-fn answer<E: std::error::Error + 'static>(result: Result<Bytes, Error<E>>) -> Response {
+fn answer(result: Result<Bytes, Error>) -> Response {
     let error = match result {
         Ok(value) => return (TEXT, value).into_response(),
         Err(error) => error,
     };
-    let status = match &error {
-        Error::Key(_) => StatusCode::BAD_REQUEST,
-        Error::WaitTimeout => StatusCode::GATEWAY_TIMEOUT,
-        Error::AtLimit(_) => StatusCode::SERVICE_UNAVAILABLE,
+    let status = match error.kind() {
+        ErrorKind::Key => StatusCode::BAD_REQUEST,
+        ErrorKind::WaitTimeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::AtLimit(_) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     (status, causes(&error)).into_response()

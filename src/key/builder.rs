@@ -1,5 +1,7 @@
 //! [`KeyBuilder`]: keys from parts of any content.
 
+use std::fmt::{self, Display, Write};
+
 use sha2::{Digest, Sha256};
 
 use super::id::Key;
@@ -38,6 +40,17 @@ impl KeyBuilder {
     pub fn part(mut self, part: impl AsRef<[u8]>) -> Self {
         self.separate();
         self.push_escaped(part.as_ref());
+        self
+    }
+
+    /// Appends a part as it displays itself: a number, a `Uuid`.
+    ///
+    /// Two parts that display alike are one and the same to the key.
+    #[must_use]
+    pub fn display(mut self, part: impl Display) -> Self {
+        self.separate();
+        // Only the writer could fail.
+        let _ = write!(Escaped(&mut self), "{part}");
         self
     }
 
@@ -136,6 +149,15 @@ impl KeyBuilder {
     }
 }
 
+struct Escaped<'a>(&'a mut KeyBuilder);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.push_escaped(text.as_bytes());
+        Ok(())
+    }
+}
+
 /// Whether this is a derived key that ends in a digest of the whole.
 pub(super) fn is_digested(text: &str) -> bool {
     text.as_bytes().get(READABLE_PREFIX) == Some(&b'#')
@@ -211,7 +233,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_displays_itself_is_a_part_like_its_text() {
+        let parts = Key::builder().part("-1").part("a b").part("{\u{fc}}").build();
+        assert_eq!(parts, Key::from((-1, "a b", "{\u{fc}}")));
+        assert_eq!(Key::from(42_u64).as_str(), "{42}");
+        assert_eq!(Key::from(u128::MAX).as_str().len(), 41);
+        let pieces = format_args!("{}{}", "a b", '{').to_string();
+        assert_eq!(
+            Key::from((format_args!("{}{}", "a b", '{'),)),
+            Key::builder().part(pieces).build()
+        );
+    }
+
     proptest! {
+        #[test]
+        fn different_tuples_make_different_keys(
+            one in ("[a-b {}^#]{0,3}", 0..12_u8, ".{0,2}"),
+            two in ("[a-b {}^#]{0,3}", 0..12_u8, ".{0,2}"),
+        ) {
+            prop_assert_eq!(Key::from(one.clone()) == Key::from(two.clone()), one == two);
+        }
+
         #[test]
         fn different_parts_make_different_keys(
             one in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..6), 1..4),

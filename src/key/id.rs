@@ -11,6 +11,18 @@ use super::error::KeyError;
 pub const MAX_ID_LEN: usize = 1024;
 
 /// The identity of one computation under a tag.
+///
+/// Most ids need no `Key` to be made by hand: wherever an id is asked for,
+///
+/// | | stands in the store as |
+/// |---|---|
+/// | text, `"kristoff"` | `likes:kristoff`, [to the letter](Self::new) |
+/// | an integer, `42` | `likes:{42}` |
+/// | a tuple of up to six parts that display themselves, `("eu", 42)` | `likes:{eu 42}` |
+/// | any other type that displays itself, as a tuple of one, `(uuid,)` | `likes:{67e55044-10b1-426f-9247-bb680e5fe0c8}` |
+///
+/// Different tuples of the same types never make the same key, whatever text is in them. A number and its text display
+/// alike, so give tuples whose parts have other types another tag.
 #[derive(Clone)]
 pub struct Key {
     pub(super) text: String,
@@ -142,6 +154,34 @@ impl TryFrom<&String> for Key {
         Self::new(id.as_str())
     }
 }
+
+macro_rules! from_integers {
+    ($($integer:ty)+) => {$(
+        /// The number in braces, `{42}`, as [`Key::builder`] makes it of one part. Text, `"42"`, is another id.
+        impl From<$integer> for Key {
+            fn from(id: $integer) -> Self {
+                Self::builder().display(id).build()
+            }
+        }
+    )+};
+}
+
+from_integers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
+
+macro_rules! from_tuples {
+    ($(($($part:ident)+))+) => {$(
+        /// What [`Key::builder`] makes of the parts as they display themselves, with nothing that needs to be trusted in
+        /// them.
+        impl<$($part: fmt::Display),+> From<($($part,)+)> for Key {
+            #[allow(non_snake_case, reason = "a part is named after its type")]
+            fn from(($($part,)+): ($($part,)+)) -> Self {
+                Self::builder()$(.display($part))+.build()
+            }
+        }
+    )+};
+}
+
+from_tuples!((A)(A B)(A B C)(A B C D)(A B C D E)(A B C D E F));
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

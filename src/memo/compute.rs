@@ -1,6 +1,5 @@
 //! Running what a caller computes.
 
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,36 +11,34 @@ use super::flights::custody::Stop;
 use super::path::Path;
 use super::permit::Lead;
 use crate::attached::attached;
-use crate::error::{Error, Failure};
+use crate::error::{BoxError, ErrorKind, Failure};
 use crate::key::Label;
 
 /// Runs a computation, the end of `path`, in a task of its own, so that a caller that leaves stops nothing.
-pub(crate) fn run<V, E>(
+pub(crate) fn run<V>(
     path: Path,
     stop: Stop,
-    computation: impl Future<Output = Result<V, Error<E>>> + Send + 'static,
-) -> impl Future<Output = Result<V, Error<E>>>
+    computation: impl Future<Output = Result<V, Failure>> + Send + 'static,
+) -> impl Future<Output = Result<V, Failure>>
 where
     V: Send + 'static,
-    E: Send + Sync + 'static,
 {
     // Boxed, or whatever holds it on the way would keep room for it once more.
     let computation = Box::pin(computation);
     async move {
         let (computation, _attachment) = attached(path.run(stop.or(computation)));
-        let stopped = Err(Error::Abandoned);
+        let stopped = Err(ErrorKind::Abandoned.into());
         conclude(tokio::spawn(async { computation.await.unwrap_or(stopped) })).await
     }
 }
 
 /// The same for a computation of which no other caller will have anything: a caller that leaves stops it.
-pub(crate) fn run_alone<V, E>(
+pub(crate) fn run_alone<V>(
     path: Path,
-    computation: impl Future<Output = Result<V, Error<E>>> + Send + 'static,
-) -> impl Future<Output = Result<V, Error<E>>>
+    computation: impl Future<Output = Result<V, Failure>> + Send + 'static,
+) -> impl Future<Output = Result<V, Failure>>
 where
     V: Send + 'static,
-    E: Send + Sync + 'static,
 {
     let computation = Box::pin(computation);
     async move {
@@ -60,50 +57,51 @@ impl Drop for AbortOnDrop {
     }
 }
 
-async fn conclude<V, E>(task: JoinHandle<Result<V, Error<E>>>) -> Result<V, Error<E>> {
+async fn conclude<V>(task: JoinHandle<Result<V, Failure>>) -> Result<V, Failure> {
     match task.await {
         Ok(result) => result,
-        Err(error) if error.is_panic() => Err(Error::Panicked),
-        Err(_) => Err(Error::Abandoned),
+        Err(error) if error.is_panic() => Err(ErrorKind::Panicked.into()),
+        Err(_) => Err(ErrorKind::Abandoned.into()),
     }
 }
 
 /// Computes for this caller alone.
-pub(crate) async fn compute_alone<V, F, Fut, E>(compute: F) -> Result<V, Error<E>>
+pub(crate) async fn compute_alone<V, F, Fut, E>(compute: F) -> Result<V, Failure>
 where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<Computed<V>, E>>,
+    E: Into<BoxError>,
 {
-    let computed = compute().await.map_err(|error| Error::Computation(Arc::new(error)))?;
+    let computed = compute().await.map_err(Failure::of)?;
     Ok(computed.value)
 }
 
 /// Computes, and settles the lead whatever happens. `ttl` is for a value that says nothing of its own.
-pub(crate) async fn compute_as_leader<V, F, Fut, E>(lead: Lead<V>, ttl: Duration, compute: F) -> Result<V, Error<E>>
+pub(crate) async fn compute_as_leader<V, F, Fut, E>(lead: Lead<V>, ttl: Duration, compute: F) -> Result<V, Failure>
 where
     V: Clone,
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<Computed<V>, E>>,
-    E: fmt::Display + Send + Sync + 'static,
+    E: Into<BoxError>,
 {
     let mut guard = FailOnPanic(Some(lead));
-    let result = compute().await;
+    let result = compute().await.map_err(Failure::of);
     let Some(lead) = guard.0.take() else {
-        return Err(Error::Abandoned);
+        return Err(ErrorKind::Abandoned.into());
     };
     let computed = match result {
         Ok(computed) => computed,
-        Err(error) => {
-            let error = Arc::new(error);
-            lead.fail(Failure::of(&error));
-            return Err(Error::Computation(error));
+        Err(failure) => {
+            lead.fail(failure.clone());
+            return Err(failure);
         }
     };
     let labels = match Label::all(&computed.tags) {
         Ok(labels) => labels,
         Err(error) => {
-            lead.fail(Failure::of(&Arc::new(error)));
-            return Err(Error::Tags(error));
+            let failure = Failure::caused(ErrorKind::Tags, error);
+            lead.fail(failure.clone());
+            return Err(failure);
         }
     };
     let value = computed.value;
@@ -119,18 +117,18 @@ pub(crate) async fn start_work<V, F, Fut, E>(mut lead: Lead<V>, request: Arc<F>)
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<(), E>>,
-    E: fmt::Display + Send + Sync + 'static,
+    E: Into<BoxError>,
 {
     // The caller is one of the waiters.
     let (_, stop) = lead.custody();
     let starting = async move {
         lead.listen().await;
         let mut guard = FailOnPanic(Some(lead));
-        let started = request().await;
+        let started = request().await.map_err(Failure::of);
         if let Some(lead) = guard.0.take() {
             match started {
                 Ok(()) => lead.defer(),
-                Err(error) => lead.fail(Failure::of(&Arc::new(error))),
+                Err(failure) => lead.fail(failure),
             };
         }
     };
@@ -145,7 +143,7 @@ impl<V> Drop for FailOnPanic<V> {
         if let Some(lead) = self.0.take()
             && std::thread::panicking()
         {
-            lead.fail(Failure::panicked());
+            lead.fail(ErrorKind::Panicked.into());
         }
     }
 }

@@ -26,7 +26,7 @@ pub enum AtLimit {
     /// The caller computes for itself; a request goes straight to the inner service.
     #[default]
     Bypass,
-    /// The caller of the core gets [`Error::AtLimit`](crate::Error::AtLimit). A request is answered 503 with
+    /// The caller of the core gets [`ErrorKind::AtLimit`](crate::ErrorKind::AtLimit). A request is answered 503 with
     /// `Retry-After`, a gRPC call with the status UNAVAILABLE.
     Refuse {
         /// When it may be worth asking again, rounded up to seconds in `Retry-After`. Of no effect in the core.

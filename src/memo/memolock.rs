@@ -24,7 +24,7 @@ use super::path::Path;
 use super::shared::Shared;
 use super::stats::Stats;
 use crate::codec::{Codec, Raw};
-use crate::error::Error;
+use crate::error::{BoxError, Error, ErrorKind, Failure};
 use crate::key::{Address, Key, KeyError, Tag};
 use crate::store::{AnyStore, Store};
 
@@ -122,14 +122,14 @@ impl<C: Codec> MemoLock<C> {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime. A panic of `compute` is [`Error::Panicked`].
-    pub async fn get_or_compute<K, F, Fut, E>(&self, id: K, compute: F) -> Result<C::Value, Error<E>>
+    /// Outside a tokio runtime. A panic of `compute` is [`ErrorKind::Panicked`].
+    pub async fn get_or_compute<K, F, Fut, E>(&self, id: K, compute: F) -> Result<C::Value, Error>
     where
         K: TryInto<Key>,
         K::Error: Into<KeyError>,
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
-        E: fmt::Display + Send + Sync + 'static,
+        E: Into<BoxError> + 'static,
     {
         let plain = move |_| {
             let computation = compute();
@@ -148,13 +148,13 @@ impl<C: Codec> MemoLock<C> {
     /// # Panics
     ///
     /// As [`MemoLock::get_or_compute`].
-    pub async fn get_or_compute_for<K, F, Fut, E>(&self, id: K, compute: F) -> Result<C::Value, Error<E>>
+    pub async fn get_or_compute_for<K, F, Fut, E>(&self, id: K, compute: F) -> Result<C::Value, Error>
     where
         K: TryInto<Key>,
         K::Error: Into<KeyError>,
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<(C::Value, Duration), E>> + Send + 'static,
-        E: fmt::Display + Send + Sync + 'static,
+        E: Into<BoxError> + 'static,
     {
         let timed = move |_| {
             let computation = compute();
@@ -172,18 +172,18 @@ impl<C: Codec> MemoLock<C> {
     ///
     /// # Errors
     ///
-    /// As [`MemoLock::get_or_compute`], and [`Error::Tags`].
+    /// As [`MemoLock::get_or_compute`], and [`ErrorKind::Tags`].
     ///
     /// # Panics
     ///
     /// As [`MemoLock::get_or_compute`].
-    pub async fn get_or_compute_with<K, F, Fut, E>(&self, id: K, compute: F) -> Result<C::Value, Error<E>>
+    pub async fn get_or_compute_with<K, F, Fut, E>(&self, id: K, compute: F) -> Result<C::Value, Error>
     where
         K: TryInto<Key>,
         K::Error: Into<KeyError>,
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Computed<C::Value>, E>> + Send + 'static,
-        E: fmt::Display + Send + Sync + 'static,
+        E: Into<BoxError> + 'static,
     {
         let config = Config {
             tags: true,
@@ -198,36 +198,46 @@ impl<C: Codec> MemoLock<C> {
         self
     }
 
-    async fn memoize<K, F, Fut, E>(&self, id: K, config: Config, compute: F) -> Result<C::Value, Error<E>>
+    async fn memoize<K, F, Fut, E>(&self, id: K, config: Config, compute: F) -> Result<C::Value, Error>
     where
         K: TryInto<Key>,
         K::Error: Into<KeyError>,
         F: FnOnce(Lease) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Computed<C::Value>, E>> + Send + 'static,
-        E: fmt::Display + Send + Sync + 'static,
+        E: Into<BoxError> + 'static,
     {
-        let address = self.address(id).map_err(Error::Key)?;
+        let address = self.address(id).map_err(|error| self.no_key(error))?;
+        let computed = self.compute_at(&address, config, compute).await;
+        computed.map_err(|failure| Error::new(address.as_str(), failure))
+    }
+
+    async fn compute_at<F, Fut, E>(&self, address: &Address, config: Config, compute: F) -> Result<C::Value, Failure>
+    where
+        F: FnOnce(Lease) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Computed<C::Value>, E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
         let limits = &config.limits;
         let before = Path::current();
-        let is_own = before.leads_over(&self.shared.store, &address);
-        let path = before.to(&self.shared.store, &address);
+        let is_own = before.leads_over(&self.shared.store, address);
+        let path = before.to(&self.shared.store, address);
         let alone = |compute: F| compute_alone(|| compute(Lease::endless()));
         if self.shared.is_too_long(address.id(), limits.key) {
             return run_alone(path, alone(compute)).await;
         }
-        if let Some(value) = self.find(&address).await {
+        if let Some(value) = self.find(address).await {
             return Ok(value);
         }
         if is_own {
-            self.shared.asks_for_itself(&address);
+            self.shared.asks_for_itself(address);
             return run_alone(path, alone(compute)).await;
         }
         // Values are not recorded.
         let has_room = || true;
-        match self.obtain(&address, &config, &mut config.patience(), has_room).await {
+        match self.obtain(address, &config, &mut config.patience(), has_room).await {
             Obtained::Followed(value) => Ok(value),
             Obtained::Lead(mut lead) => {
-                let shared = Arc::clone(&self.shared);
+                let (shared, address) = (Arc::clone(&self.shared), address.clone());
                 let (_client, stop) = lead.custody();
                 let computation = async move {
                     let mut lead = shared.started(lead, &address, &config).await;
@@ -241,7 +251,7 @@ impl<C: Codec> MemoLock<C> {
             }
             Obtained::Limited(limit) => match limits.at_limit {
                 AtLimit::Bypass => run_alone(path, alone(compute)).await,
-                AtLimit::Refuse { .. } | AtLimit::Queue(_) => Err(Error::AtLimit(limit)),
+                AtLimit::Refuse { .. } | AtLimit::Queue(_) => Err(ErrorKind::AtLimit(limit).into()),
             },
             Obtained::Turn(turn) => {
                 let alone = alone(compute);
@@ -251,8 +261,8 @@ impl<C: Codec> MemoLock<C> {
                 };
                 run_alone(path, in_turn).await
             }
-            Obtained::Failed(failure) => Err(failure.into()),
-            Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(Error::WaitTimeout),
+            Obtained::Failed(failure) => Err(failure),
+            Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(ErrorKind::WaitTimeout.into()),
             Obtained::TimedOut => run_alone(path, alone(compute)).await,
             // Others found nothing to share, or came to no end: the caller waits for none of them any more.
             Obtained::Pass | Obtained::Stale | Obtained::GaveUp => run_alone(path, alone(compute)).await,
@@ -301,6 +311,10 @@ impl<C: Codec> MemoLock<C> {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.shared.table.len()
+    }
+
+    pub(super) fn no_key(&self, error: KeyError) -> Error {
+        Error::new(self.shared.tag.as_str(), Failure::caused(ErrorKind::Key, error))
     }
 
     pub(super) fn address<K>(&self, id: K) -> Result<Address, KeyError>

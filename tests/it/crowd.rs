@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tower_memolock::{AtLimit, Error, MemoLock, MemoryStore, Stats};
+use tower_memolock::{AtLimit, ErrorKind, MemoLock, MemoryStore, Stats};
 
 use crate::support::within;
 
@@ -52,7 +52,7 @@ async fn gather(memo: &MemoLock) -> Outcome {
     while let Some(caller) = within("an answer", callers.join_next()).await {
         match caller.expect("no panic") {
             Ok(value) => answered += usize::from(value == "value"),
-            Err(Error::AtLimit(_)) => refused += 1,
+            Err(error) if matches!(error.kind(), ErrorKind::AtLimit(_)) => refused += 1,
             Err(error) => panic!("{error}"),
         }
     }

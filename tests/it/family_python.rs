@@ -19,7 +19,7 @@ async fn node(redis: &RedisServer) -> MemoLock {
 }
 
 /// Asks a node that is not to compute.
-fn wait_at(node: &MemoLock, id: &str) -> JoinHandle<Result<Bytes, Error<&'static str>>> {
+fn wait_at(node: &MemoLock, id: &str) -> JoinHandle<Result<Bytes, Error>> {
     let (node, id) = (node.clone(), id.to_owned());
     tokio::spawn(async move { node.get_or_compute(id, || async { Err("computed here") }).await })
 }
@@ -28,10 +28,7 @@ fn wait_at(node: &MemoLock, id: &str) -> JoinHandle<Result<Bytes, Error<&'static
 async fn lead_at(
     node: &MemoLock,
     id: &str,
-) -> (
-    JoinHandle<Result<Bytes, Error<String>>>,
-    oneshot::Sender<Result<Bytes, String>>,
-) {
+) -> (JoinHandle<Result<Bytes, Error>>, oneshot::Sender<Result<Bytes, String>>) {
     let (node, id) = (node.clone(), id.to_owned());
     let (say, told) = oneshot::channel();
     let (computing, is_computing) = oneshot::channel();
@@ -55,7 +52,7 @@ async fn listening(redis: &RedisServer, id: &str, processes: usize) {
     .await;
 }
 
-async fn followed(asked: JoinHandle<Result<Bytes, Error<&'static str>>>) -> Bytes {
+async fn followed(asked: JoinHandle<Result<Bytes, Error>>) -> Bytes {
     let answer = within("an answer", asked).await.expect("no panic");
     answer.expect("a value from elsewhere")
 }

@@ -71,9 +71,12 @@ impl Store for Elsewhere {
     }
 }
 
-fn ask(memo: &MemoLock, value: &'static str) -> JoinHandle<Result<Bytes, Error<Infallible>>> {
+fn ask(memo: &MemoLock, value: &'static str) -> JoinHandle<Result<Bytes, Error>> {
     let memo = memo.clone();
-    tokio::spawn(async move { memo.get_or_compute("a", move || async move { Ok(value.into()) }).await })
+    tokio::spawn(async move {
+        memo.get_or_compute("a", move || async move { Ok::<_, Infallible>(value.into()) })
+            .await
+    })
 }
 
 /// Lets every task run that can.

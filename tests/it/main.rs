@@ -39,5 +39,6 @@ mod support;
 mod tags;
 mod tls;
 mod tonic;
+mod typed;
 mod unread;
 mod wire;

@@ -198,12 +198,12 @@ impl Work {
         }
     }
 
-    fn ask(&self, memo: &MemoLock, value: &'static str) -> JoinHandle<Result<Bytes, Error<Infallible>>> {
+    fn ask(&self, memo: &MemoLock, value: &'static str) -> JoinHandle<Result<Bytes, Error>> {
         let (memo, work) = (memo.clone(), self.clone());
         let compute = move || async move {
             work.runs.fetch_add(1, Ordering::SeqCst);
             work.gate.acquire().await.expect("never closed").forget();
-            Ok(Bytes::from(value))
+            Ok::<_, Infallible>(Bytes::from(value))
         };
         tokio::spawn(async move { memo.get_or_compute("a", compute).await })
     }

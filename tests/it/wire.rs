@@ -1,10 +1,11 @@
 //! What the pages about the wire say of its optional parts, done from outside to nodes of ours.
 
+use std::error::Error as _;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tower_memolock::{Computed, Error, MemoLock, RedisStore};
+use tower_memolock::{Computed, MemoLock, RedisStore, RemoteError};
 
 use crate::support::cluster::{ask, nodes, one_body, urls, waiting};
 use crate::support::{Origin, RedisServer, Reply, eventually, run_python, within};
@@ -127,9 +128,11 @@ async fn after(node: &MemoLock, redis: &RedisServer, done: Done, word: &str) -> 
     redis.cli(&["PUBLISH", &channel, word]);
     match within("an answer", asked).await.expect("no panic") {
         Ok(value) => format!("is {}", String::from_utf8_lossy(&value)),
-        Err(Error::Remote(error)) => format!("fails: {error}"),
-        Err(Error::Computation(by)) => format!("is computed {by}"),
-        Err(error) => panic!("{word}: {error}"),
+        Err(error) => match (error.cause::<RemoteError>(), error.source()) {
+            (Some(error), _) => format!("fails: {error}"),
+            (None, Some(by)) => format!("is computed {by}"),
+            (None, None) => panic!("{word}: {error}"),
+        },
     }
 }
 

@@ -286,7 +286,7 @@ impl<C: Codec> Keeper<C> {
             // What carries no value is as good for waiters that came later.
             Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass, Moment::END),
             Notice::Released(Release::Failed(message)) => {
-                Heard::Landed(Outcome::Failed(Failure::remote(message)), Moment::END)
+                Heard::Landed(Outcome::Failed(Failure::of(message)), Moment::END)
             }
             Notice::Released(Release::Stale) => Heard::Landed(Outcome::Stale, Moment::END),
             Notice::Released(Release::Broken { failures: attempts }) => Heard::Vain { attempts, failed: true },

@@ -104,7 +104,7 @@ impl<C: Codec> Keeper<C> {
             }
             Attended::Concluded(Verdict::Decline { failed }) => return self.vain(claim, search.past, failed).await,
             Attended::Concluded(Verdict::Fail(failure)) => {
-                let message = failure.message.clone();
+                let message = failure.told();
                 landing.land(Outcome::Failed(failure));
                 self.release(claim, Release::Failed(message)).await;
             }

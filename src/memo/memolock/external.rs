@@ -1,6 +1,5 @@
 //! Promises that other programs resolve.
 
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +7,8 @@ use std::time::Duration;
 use super::MemoLock;
 use crate::attached::attached;
 use crate::codec::Codec;
-use crate::error::{Error, StoreError};
-use crate::key::{Key, KeyError};
+use crate::error::{BoxError, Error, ErrorKind, Failure, StoreError};
+use crate::key::{Address, Key, KeyError};
 use crate::memo::compute::start_work;
 use crate::memo::config::Config;
 use crate::memo::join::{Obtained, Role};
@@ -69,9 +68,9 @@ impl<C: Codec> MemoLock<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::WaitTimeout`] where the promise was not resolved in time, and at once where `request` asks for its own
-    /// id. [`Error::Computation`] and [`Error::Remote`] where `request` failed: the waiters at that moment get its
-    /// error, nothing is stored, and the lock is given back. [`Error::AtLimit`] at a limit, under any
+    /// [`ErrorKind::WaitTimeout`] where the promise was not resolved in time, and at once where `request` asks for its own
+    /// id. [`ErrorKind::Computation`] where `request` failed: the waiters at that moment get its
+    /// error, nothing is stored, and the lock is given back. [`ErrorKind::AtLimit`] at a limit, under any
     /// [`at_limit`](Self::at_limit), because there is nothing that a caller could compute for itself. Otherwise as
     /// [`MemoLock::get_or_compute`].
     ///
@@ -80,42 +79,52 @@ impl<C: Codec> MemoLock<C> {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime. A panic of `request` is [`Error::Panicked`].
-    pub async fn get_or_request<K, F, Fut, E>(&self, id: K, request: F) -> Result<C::Value, Error<E>>
+    /// Outside a tokio runtime. A panic of `request` is [`ErrorKind::Panicked`].
+    pub async fn get_or_request<K, F, Fut, E>(&self, id: K, request: F) -> Result<C::Value, Error>
     where
         K: TryInto<Key>,
         K::Error: Into<KeyError>,
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
-        E: fmt::Display + Send + Sync + 'static,
+        E: Into<BoxError> + 'static,
     {
-        let address = self.address(id).map_err(Error::Key)?;
-        if let Some(value) = self.find(&address).await {
+        let address = self.address(id).map_err(|error| self.no_key(error))?;
+        let obtained = self.request_at(&address, request).await;
+        obtained.map_err(|failure| Error::new(address.as_str(), failure))
+    }
+
+    async fn request_at<F, Fut, E>(&self, address: &Address, request: F) -> Result<C::Value, Failure>
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        if let Some(value) = self.find(address).await {
             return Ok(value);
         }
         let shared = &self.shared;
         let before = Path::current();
-        if before.leads_over(&self.shared.store, &address) {
-            shared.asks_for_itself(&address);
-            return Err(Error::WaitTimeout);
+        if before.leads_over(&self.shared.store, address) {
+            shared.asks_for_itself(address);
+            return Err(ErrorKind::WaitTimeout.into());
         }
-        let path = before.to(&self.shared.store, &address);
+        let path = before.to(&self.shared.store, address);
         let config = &Config {
             requests: true,
             ..self.config
         };
         let mut patience = config.patience();
         let request = Arc::new(request);
-        let mut obtained = shared.obtain(&address, config, &mut patience).await;
+        let mut obtained = shared.obtain(address, config, &mut patience).await;
         loop {
             let lead = match obtained {
                 Obtained::Followed(value) => return Ok(value),
                 Obtained::Lead(lead) => lead,
-                Obtained::Limited(limit) => return Err(Error::AtLimit(limit)),
-                Obtained::Failed(failure) => return Err(failure.into()),
-                Obtained::TimedOut => return Err(Error::WaitTimeout),
+                Obtained::Limited(limit) => return Err(ErrorKind::AtLimit(limit).into()),
+                Obtained::Failed(failure) => return Err(failure),
+                Obtained::TimedOut => return Err(ErrorKind::WaitTimeout.into()),
                 Obtained::Pass | Obtained::Stale | Obtained::GaveUp | Obtained::Turn(_) => {
-                    return Err(Error::Abandoned);
+                    return Err(ErrorKind::Abandoned.into());
                 }
             };
             let mut attachment = None;
@@ -126,7 +135,7 @@ impl<C: Codec> MemoLock<C> {
                 tokio::spawn(work);
             };
             obtained = shared
-                .step_down(lead, &address, config, &mut patience, Role::Candidate, start)
+                .step_down(lead, address, config, &mut patience, Role::Candidate, start)
                 .await;
         }
     }

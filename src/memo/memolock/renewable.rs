@@ -1,11 +1,10 @@
 //! Computations that extend their leases themselves.
 
-use std::fmt;
 use std::future::Future;
 
 use super::MemoLock;
 use crate::codec::Codec;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::key::{Key, KeyError};
 use crate::memo::computed::Computed;
 use crate::memo::config::Config;
@@ -50,13 +49,13 @@ impl<C: Codec> MemoLock<C> {
     /// # Panics
     ///
     /// As [`MemoLock::get_or_compute`].
-    pub async fn get_or_compute_renewable<K, F, Fut, E>(&self, id: K, compute: F) -> Result<C::Value, Error<E>>
+    pub async fn get_or_compute_renewable<K, F, Fut, E>(&self, id: K, compute: F) -> Result<C::Value, Error>
     where
         K: TryInto<Key>,
         K::Error: Into<KeyError>,
         F: FnOnce(Lease) -> Fut + Send + 'static,
         Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
-        E: fmt::Display + Send + Sync + 'static,
+        E: Into<BoxError> + 'static,
     {
         let plain = move |lease| {
             let computation = compute(lease);

@@ -27,7 +27,7 @@ impl<C: Codec> MemoLock<C> {
     /// computes and stores, however short this is.
     ///
     /// With zero a caller never waits for the work of others: it leads, or it computes for itself at once. Only
-    /// `get_or_request`, whose caller cannot compute, returns [`Error::WaitTimeout`](crate::Error::WaitTimeout).
+    /// `get_or_request`, whose caller cannot compute, returns [`ErrorKind::WaitTimeout`](crate::ErrorKind::WaitTimeout).
     #[must_use]
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
         self.config.wait_timeout = timeout;
@@ -93,7 +93,7 @@ impl<C: Codec> MemoLock<C> {
     }
 
     /// What becomes of callers at a limit: they compute for themselves, get
-    /// [`Error::AtLimit`](crate::Error::AtLimit), or wait for their turn. Defaults to the first, [`AtLimit::Bypass`].
+    /// [`ErrorKind::AtLimit`](crate::ErrorKind::AtLimit), or wait for their turn. Defaults to the first, [`AtLimit::Bypass`].
     ///
     /// Clones that are made after this share the turns of [`AtLimit::Queue`].
     #[must_use]

@@ -24,7 +24,7 @@ pub(super) const NODES: usize = 4;
 const CALLERS: usize = 20;
 
 pub(super) type Memo = MemoLock;
-pub(super) type Answers<E> = Vec<JoinHandle<(Result<Bytes, Error<E>>, Duration)>>;
+pub(super) type Answers = Vec<JoinHandle<(Result<Bytes, Error>, Duration)>>;
 
 pub(super) struct World {
     pub(super) redis: RedisServer,
@@ -113,7 +113,7 @@ impl Ours {
     }
 
     /// Many callers on all nodes, who compute within some time if it is theirs to do.
-    pub(super) fn ask(&self, nodes: &[Memo], id: &'static str, time: Duration) -> Answers<Infallible> {
+    pub(super) fn ask(&self, nodes: &[Memo], id: &'static str, time: Duration) -> Answers {
         let begun = Instant::now();
         let asked = (0..CALLERS).map(|n| {
             let (memo, runs) = (nodes[n % nodes.len()].clone(), Arc::clone(&self.0));
@@ -121,7 +121,7 @@ impl Ours {
                 let compute = move || async move {
                     let number = runs.fetch_add(1, Ordering::SeqCst) + 1;
                     tokio::time::sleep(time).await;
-                    Ok(format!("ours {number}").into())
+                    Ok::<_, Infallible>(format!("ours {number}").into())
                 };
                 let answer = memo.get_or_compute(id, compute).await;
                 (answer, begun.elapsed())
@@ -131,14 +131,14 @@ impl Ours {
     }
 
     /// Many callers on all nodes who have somebody else do the work.
-    pub(super) fn request(&self, nodes: &[Memo], id: &'static str) -> Answers<Infallible> {
+    pub(super) fn request(&self, nodes: &[Memo], id: &'static str) -> Answers {
         let begun = Instant::now();
         let asked = (0..CALLERS).map(|n| {
             let (memo, runs) = (nodes[n % nodes.len()].clone(), Arc::clone(&self.0));
             tokio::spawn(async move {
                 let request = move || {
                     runs.fetch_add(1, Ordering::SeqCst);
-                    async { Ok(()) }
+                    async { Ok::<_, Infallible>(()) }
                 };
                 let answer = memo.get_or_request(id, request).await;
                 (answer, begun.elapsed())
@@ -149,7 +149,7 @@ impl Ours {
 }
 
 /// All answers, and how long the slowest took.
-pub(super) async fn all<E>(answers: Answers<E>) -> (Vec<Result<Bytes, Error<E>>>, Duration) {
+pub(super) async fn all(answers: Answers) -> (Vec<Result<Bytes, Error>>, Duration) {
     let mut all = Vec::new();
     let mut slowest = Duration::ZERO;
     for answer in answers {
@@ -161,7 +161,7 @@ pub(super) async fn all<E>(answers: Answers<E>) -> (Vec<Result<Bytes, Error<E>>>
 }
 
 /// The value that all got, and how long the slowest waited.
-pub(super) async fn agreed<E: std::fmt::Debug>(answers: Answers<E>) -> (Bytes, Duration) {
+pub(super) async fn agreed(answers: Answers) -> (Bytes, Duration) {
     let (answers, slowest) = all(answers).await;
     let values: Vec<Bytes> = answers.into_iter().map(|answer| answer.expect("a value")).collect();
     assert!(values.iter().all(|value| *value == values[0]), "{values:?}");

@@ -1,14 +1,12 @@
 //! Two nodes over one store, and those who ask them.
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tower_memolock::{Error, MemoLock, MemoryStore};
 
 use super::gated::Gated;
 
-pub(super) type Caller = JoinHandle<Result<Bytes, Error<Infallible>>>;
+pub(super) type Caller = JoinHandle<Result<Bytes, Error>>;
 
 /// Two nodes, one of which has a slow way to the store.
 pub(super) fn nodes() -> (MemoLock, Gated, MemoLock) {

@@ -23,7 +23,10 @@ fn address(id: &str) -> Address {
 
 fn ask(memo: &MemoLock, value: &'static str) -> Caller {
     let memo = memo.clone();
-    tokio::spawn(async move { memo.get_or_compute("a", move || async move { Ok(value.into()) }).await })
+    tokio::spawn(async move {
+        memo.get_or_compute("a", move || async move { Ok::<_, Infallible>(value.into()) })
+            .await
+    })
 }
 
 /// A leader that has begun, and ends when it is told to.
@@ -40,7 +43,7 @@ impl Leader {
         let compute = move || async move {
             let _ = started.send(());
             ended.notified().await;
-            Ok((value.into(), ttl))
+            Ok::<_, Infallible>((value.into(), ttl))
         };
         let caller = tokio::spawn(async move { memo.get_or_compute_for("a", compute).await });
         has_started.await.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use tower_memolock::{Computed, Error, MemoLock, RedisStore};
+use tower_memolock::{Computed, MemoLock, RedisStore};
 
 use super::fixture::{Caller, answer};
 use crate::support::{RedisServer, eventually};
@@ -41,13 +41,8 @@ async fn lead(
 
 async fn join(memo: &MemoLock, value: &'static str, waiting: u64) -> Caller {
     let asking = memo.clone();
-    let compute = move || async move { Ok(Computed::new(Bytes::from(value))) };
-    let caller: Caller = tokio::spawn(async move {
-        asking
-            .get_or_compute_with("a", compute)
-            .await
-            .map_err(|error: Error<Infallible>| error)
-    });
+    let compute = move || async move { Ok::<_, Infallible>(Computed::new(Bytes::from(value))) };
+    let caller = tokio::spawn(async move { asking.get_or_compute_with("a", compute).await });
     eventually("a caller that waits", || memo.stats().waiting == waiting).await;
     caller
 }

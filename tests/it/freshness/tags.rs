@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use tower_memolock::{Computed, Error, InvalidateError, Label, LabelError, MAX_LABELS, MemoLock};
+use tower_memolock::{Computed, ErrorKind, InvalidateError, Label, LabelError, MAX_LABELS, MemoLock};
 
 use super::fixture::{Caller, answer, nodes, settle};
 
@@ -20,7 +20,7 @@ fn tagged(value: &'static str) -> Computed<Bytes> {
 fn ask(memo: &MemoLock, value: &'static str) -> Caller {
     let memo = memo.clone();
     tokio::spawn(async move {
-        memo.get_or_compute_with("a", move || async move { Ok(tagged(value)) })
+        memo.get_or_compute_with("a", move || async move { Ok::<_, Infallible>(tagged(value)) })
             .await
     })
 }
@@ -39,7 +39,7 @@ impl Leader {
         let compute = move || async move {
             let _ = started.send(());
             ended.notified().await;
-            Ok(computed)
+            Ok::<_, Infallible>(computed)
         };
         let caller = tokio::spawn(async move { memo.get_or_compute_with("a", compute).await });
         has_started.await.unwrap();
@@ -313,7 +313,7 @@ async fn tags_that_cannot_be_kept_are_errors() {
         }
         let compute = || async { Ok::<_, Infallible>(Computed::new("value".into()).tags(tags)) };
         match here.get_or_compute_with("a", compute).await {
-            Err(Error::Tags(error)) => assert_eq!(error, expected),
+            Err(error) if error.kind() == ErrorKind::Tags => assert_eq!(error.cause(), Some(&expected)),
             other => panic!("{other:?}"),
         }
         assert_eq!(there.get("a").await.unwrap(), None);

@@ -4,6 +4,7 @@
 
 mod client;
 pub(crate) mod cluster;
+mod errors;
 mod fault_proxy;
 mod fleet;
 mod gate;
@@ -24,6 +25,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use self::client::{Answer, HttpClient, exchange, hang_up_after_request};
+pub(crate) use self::errors::{is_from_here, is_remote};
 pub(crate) use self::fault_proxy::{Cut, Fault, FaultProxy, Injection, Link, Plane, Target};
 pub(crate) use self::fleet::Fleet;
 pub(crate) use self::gate::Gate;
