@@ -19,6 +19,7 @@ mod faults;
 mod freshness;
 mod grpc;
 mod guide;
+mod large_failover;
 mod large_values;
 mod layer;
 mod lookups;
