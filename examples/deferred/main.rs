@@ -95,7 +95,7 @@ fn read_options(args: &mut Args) -> Result<Options, support::Error> {
         lease: Duration::from_secs(10),
         wait_timeout: Duration::from_secs(30),
     };
-    while let Some(flag) = args.next()? {
+    while let Some(flag) = args.next_flag()? {
         match flag {
             "--listen" => options.listen = args.address()?,
             "--redis" => options.redis = args.redis_url()?,

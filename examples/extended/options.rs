@@ -32,7 +32,7 @@ impl Options {
     pub(crate) fn from_args() -> Self {
         read_args(USAGE, |args| {
             let (mut listen, mut redis, mut word) = (None, None, None);
-            while let Some(flag) = args.next()? {
+            while let Some(flag) = args.next_flag()? {
                 match flag {
                     "--listen" => listen = Some(args.address()?),
                     "--redis" => redis = Some(args.redis_url()?),

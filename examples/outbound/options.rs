@@ -62,7 +62,7 @@ pub(crate) fn read_options(args: &mut Args) -> Result<Options, Error> {
         client: Client::Hyper,
         work: Duration::from_secs(1),
     };
-    while let Some(flag) = args.next()? {
+    while let Some(flag) = args.next_flag()? {
         let part = match flag {
             "--serve" => Part::Serve(args.address()?),
             "--call" => Part::Call(args.http_url()?),

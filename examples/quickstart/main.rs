@@ -47,7 +47,7 @@ report was made once, with 1 if not.
 async fn main() -> ExitCode {
     let redis = support::read_args(USAGE, |args| {
         let mut redis = None;
-        while let Some(flag) = args.next()? {
+        while let Some(flag) = args.next_flag()? {
             match flag {
                 "--redis" => redis = Some(args.redis_url()?),
                 _ => return Err(args.unknown()),

@@ -84,7 +84,7 @@ impl Options {
             let mut upstream_timeout = Duration::from_secs(60);
             let mut max_body = 8 * 1024 * 1024;
             let (mut max_waiters, mut at_limit, mut store_after) = (65_536, AtLimit::Bypass, 1);
-            while let Some(flag) = args.next()? {
+            while let Some(flag) = args.next_flag()? {
                 match flag {
                     "--listen" => listen = Some(args.address()?),
                     "--upstream" => upstream = Some(args.http_url()?),

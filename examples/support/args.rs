@@ -35,10 +35,11 @@ pub fn read_args<T>(usage: &str, read: impl FnOnce(&mut Args) -> Result<T, Error
 }
 
 /// Reads the command line of a server that has one flag, `--listen`.
+#[must_use]
 pub fn read_listen(usage: &str, default: &str) -> SocketAddr {
     read_args(usage, |args| {
         let mut listen = value::address(default);
-        while let Some(flag) = args.next()? {
+        while let Some(flag) = args.next_flag()? {
             match flag {
                 "--listen" => listen = Some(args.address()?),
                 _ => return Err(args.unknown()),
@@ -50,7 +51,7 @@ pub fn read_listen(usage: &str, default: &str) -> SocketAddr {
 
 /// Reads the command line of a program that has no flag but `--help`.
 pub fn read_nothing(usage: &str) {
-    read_args(usage, |args| match args.next()? {
+    read_args(usage, |args| match args.next_flag()? {
         Some(_) => Err(args.unknown()),
         None => Ok(()),
     });
@@ -86,7 +87,7 @@ impl Args {
     /// # Errors
     ///
     /// Anything that is no long flag.
-    pub fn next(&mut self) -> Result<Option<&str>, Error> {
+    pub fn next_flag(&mut self) -> Result<Option<&str>, Error> {
         match self.parser.next()? {
             None => return Ok(None),
             Some(Arg::Short('h') | Arg::Long("help")) => {
@@ -103,11 +104,13 @@ impl Args {
     }
 
     /// The error for a flag that the program does not have.
+    #[must_use]
     pub fn unknown(&self) -> Error {
         format!("unknown flag {}", self.flag).into()
     }
 
     /// The error for a flag that is missing.
+    #[must_use]
     pub fn missing(flag: &str, takes: &str) -> Error {
         format!("{flag} is missing; it takes {takes}").into()
     }
