@@ -26,7 +26,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use clock::{Clock, Moment};
+use clock::{Clock, Tick};
 use flight::{Flight, Turn};
 use loom::future::block_on;
 use loom::sync::Arc;
@@ -62,7 +62,7 @@ fn take_part(flight: &Arc<TestFlight>, waiter: flight::Waiter<Lead, u32>, leader
     match block_on(waiter) {
         Turn::Lead(_lead) => {
             assert_eq!(leaders.fetch_add(1, Ordering::SeqCst), 0, "a second leader");
-            flight.land(7, Moment::END);
+            flight.land(7, Tick::END);
             7
         }
         Turn::Landed(outcome) => outcome,
@@ -75,8 +75,8 @@ fn one_of_two_waiters_leads_and_both_are_answered() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, first) = TestFlight::start(Moment::START);
-        let second = Flight::join(&flight, Moment::START).expect("not over");
+        let (flight, first) = TestFlight::start(Tick::START);
+        let second = Flight::join(&flight, Tick::START).expect("not over");
         let threads: Vec<_> = [first, second]
             .into_iter()
             .map(|waiter| {
@@ -122,8 +122,8 @@ fn a_waiter_that_leaves_while_it_is_offered_the_lead_passes_it_on() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, leaving) = TestFlight::start(Moment::START);
-        let staying = Flight::join(&flight, Moment::START).expect("not over");
+        let (flight, leaving) = TestFlight::start(Tick::START);
+        let staying = Flight::join(&flight, Tick::START).expect("not over");
         let leaver = thread::spawn(move || {
             let mut leaving = Box::pin(leaving);
             // Registered, perhaps woken, and gone before it is polled again.
@@ -137,7 +137,7 @@ fn a_waiter_that_leaves_while_it_is_offered_the_lead_passes_it_on() {
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         if leaver.join().unwrap() {
             // It took the lead and dropped it: its keeper lands the flight.
-            flight.land(7, Moment::END);
+            flight.land(7, Tick::END);
         }
         assert_eq!(stayer.join().unwrap(), 7);
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
@@ -148,14 +148,14 @@ fn a_waiter_that_leaves_while_it_is_offered_the_lead_passes_it_on() {
 fn an_offer_that_nobody_stays_for_is_dropped_and_the_flight_closed() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, waiter) = TestFlight::start(Moment::START);
+        let (flight, waiter) = TestFlight::start(Tick::START);
         let leaver = thread::spawn(move || drop(waiter));
         let offered = flight.offer(Lead::new(&leads)).is_ok();
         leaver.join().unwrap();
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked, offered: {offered}");
         assert_eq!(flight.waiting(), 0, "whoever left is counted");
         assert!(
-            Flight::join(&flight, Moment::START).is_none(),
+            Flight::join(&flight, Tick::START).is_none(),
             "a flight that is over was joined"
         );
     });
@@ -164,11 +164,11 @@ fn an_offer_that_nobody_stays_for_is_dropped_and_the_flight_closed() {
 #[test]
 fn a_flight_is_either_joined_or_deserted() {
     explore(|| {
-        let (flight, waiter) = TestFlight::start(Moment::START);
+        let (flight, waiter) = TestFlight::start(Tick::START);
         let leaver = thread::spawn(move || drop(waiter));
         let joiner = {
             let flight = Arc::clone(&flight);
-            thread::spawn(move || Flight::join(&flight, Moment::START))
+            thread::spawn(move || Flight::join(&flight, Tick::START))
         };
         let keeper = {
             let flight = Arc::clone(&flight);
@@ -198,15 +198,15 @@ fn a_flight_is_either_joined_or_deserted() {
 #[test]
 fn landing_reaches_whoever_joined_before_it() {
     explore(|| {
-        let (flight, first) = TestFlight::start(Moment::START);
+        let (flight, first) = TestFlight::start(Tick::START);
         let joiner = {
             let flight = Arc::clone(&flight);
-            thread::spawn(move || match Flight::join(&flight, Moment::START) {
+            thread::spawn(move || match Flight::join(&flight, Tick::START) {
                 Some(waiter) => matches!(block_on(waiter), Turn::Landed(7)),
                 None => true,
             })
         };
-        flight.land(7, Moment::END);
+        flight.land(7, Tick::END);
         assert!(joiner.join().unwrap());
         assert!(matches!(block_on(pin!(first)), Turn::Landed(7)));
     });
@@ -217,11 +217,11 @@ fn a_waiter_that_is_not_polled_does_not_keep_the_lead_from_the_others() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, parked) = TestFlight::start(Moment::START);
+        let (flight, parked) = TestFlight::start(Tick::START);
         let mut parked = Box::pin(parked);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(parked.as_mut().poll(&mut cx).is_pending());
-        let staying = Flight::join(&flight, Moment::START).expect("not over");
+        let staying = Flight::join(&flight, Tick::START).expect("not over");
         let stayer = {
             let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
             thread::spawn(move || take_part(&flight, staying, &leaders))
@@ -246,14 +246,14 @@ fn take_part_again(
         match block_on(waiter) {
             Turn::Lead(lead) => match turns.fetch_add(1, Ordering::SeqCst) {
                 0 => {
-                    waiter = Flight::join(flight, Moment::START).expect("not over");
+                    waiter = Flight::join(flight, Tick::START).expect("not over");
                     drop(lead);
                     flight.resume();
                     assert!(flight.offer(Lead::new(leads)).is_ok(), "nobody waits");
                 }
                 turn => {
                     assert_eq!(turn, 1, "a third leader");
-                    flight.land(7, Moment::END);
+                    flight.land(7, Tick::END);
                     return 7;
                 }
             },
@@ -268,8 +268,8 @@ fn a_flight_that_is_resumed_has_one_more_leader_and_answers_the_first_as_well() 
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let turns = Arc::new(AtomicUsize::new(0));
-        let (flight, first) = TestFlight::start(Moment::START);
-        let second = Flight::join(&flight, Moment::START).expect("not over");
+        let (flight, first) = TestFlight::start(Tick::START);
+        let second = Flight::join(&flight, Tick::START).expect("not over");
         let threads: Vec<_> = [first, second]
             .into_iter()
             .map(|waiter| {
@@ -290,7 +290,7 @@ fn a_flight_that_is_resumed_has_one_more_leader_and_answers_the_first_as_well() 
 fn a_flight_that_is_resumed_and_left_by_everybody_is_deserted() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, mut leader) = TestFlight::start(Moment::START);
+        let (flight, mut leader) = TestFlight::start(Tick::START);
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         let mut cx = Context::from_waker(Waker::noop());
         let Poll::Ready(Turn::Lead(lead)) = pin!(&mut leader).poll(&mut cx) else {
@@ -299,14 +299,14 @@ fn a_flight_that_is_resumed_and_left_by_everybody_is_deserted() {
         let passer_by = {
             let flight = Arc::clone(&flight);
             // Comes while the flight is led, or resumed, or over, and goes.
-            thread::spawn(move || drop(Flight::join(&flight, Moment::START)))
+            thread::spawn(move || drop(Flight::join(&flight, Tick::START)))
         };
         drop(lead);
         flight.resume();
         block_on(poll_fn(|cx| flight.poll_deserted(cx)));
         passer_by.join().unwrap();
         assert!(
-            Flight::join(&flight, Moment::START).is_none(),
+            Flight::join(&flight, Tick::START).is_none(),
             "a flight that is over was joined"
         );
         assert_eq!(flight.waiting(), 0, "whoever left is counted");
@@ -317,7 +317,7 @@ fn a_flight_that_is_resumed_and_left_by_everybody_is_deserted() {
 fn a_promise_that_is_resolved_while_the_leader_steps_down_reaches_it() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, mut leader) = TestFlight::start(Moment::START);
+        let (flight, mut leader) = TestFlight::start(Tick::START);
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         let mut cx = Context::from_waker(Waker::noop());
         let Poll::Ready(Turn::Lead(lead)) = pin!(&mut leader).poll(&mut cx) else {
@@ -326,14 +326,14 @@ fn a_promise_that_is_resolved_while_the_leader_steps_down_reaches_it() {
         let stepping_down = {
             let flight = Arc::clone(&flight);
             thread::spawn(move || {
-                let waiter = Flight::join(&flight, Moment::START);
+                let waiter = Flight::join(&flight, Tick::START);
                 drop(lead);
                 flight.resume();
                 // Over already: it joins another flight, which finds the value.
                 waiter.is_none_or(|waiter| matches!(block_on(waiter), Turn::Landed(7)))
             })
         };
-        flight.land(7, Moment::END);
+        flight.land(7, Tick::END);
         assert!(stepping_down.join().unwrap());
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
     });
@@ -388,8 +388,8 @@ fn one_who_stands_by_has_the_outcome_and_never_the_lead() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, candidate) = TestFlight::start(Moment::START);
-        let standing_by = Flight::join(&flight, Moment::START).expect("not over").stand_by();
+        let (flight, candidate) = TestFlight::start(Tick::START);
+        let standing_by = Flight::join(&flight, Tick::START).expect("not over").stand_by();
         let candidate = {
             let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
             thread::spawn(move || take_part(&flight, candidate, &leaders))
@@ -406,15 +406,15 @@ fn one_who_stands_by_has_the_outcome_and_never_the_lead() {
 fn an_offer_that_only_one_who_stands_by_is_left_for_is_taken_back() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, leaving) = TestFlight::start(Moment::START);
-        let standing_by = Flight::join(&flight, Moment::START).expect("not over").stand_by();
+        let (flight, leaving) = TestFlight::start(Tick::START);
+        let standing_by = Flight::join(&flight, Tick::START).expect("not over").stand_by();
         let leaver = thread::spawn(move || drop(leaving));
         let stayer = thread::spawn(move || matches!(block_on(standing_by), Turn::Landed(7)));
         let offered = flight.offer(Lead::new(&leads)).is_ok();
         leaver.join().unwrap();
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked, offered: {offered}");
         assert!(!flight.has_candidate());
-        flight.land(7, Moment::END);
+        flight.land(7, Tick::END);
         assert!(stayer.join().unwrap(), "the flight was over for who stands by");
     });
 }
@@ -422,11 +422,11 @@ fn an_offer_that_only_one_who_stands_by_is_left_for_is_taken_back() {
 #[test]
 fn a_keeper_that_waits_for_a_candidate_hears_of_one() {
     explore(|| {
-        let (flight, first) = TestFlight::start(Moment::START);
+        let (flight, first) = TestFlight::start(Tick::START);
         let _standing_by = first.stand_by();
         let joiner = {
             let flight = Arc::clone(&flight);
-            thread::spawn(move || Flight::join(&flight, Moment::START))
+            thread::spawn(move || Flight::join(&flight, Tick::START))
         };
         block_on(poll_fn(|cx| flight.poll_candidate(cx)));
         assert!(joiner.join().unwrap().is_some());
@@ -438,13 +438,13 @@ fn a_flight_that_is_resumed_is_offered_to_another() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, first) = TestFlight::start(Moment::START);
-        let second = Flight::join(&flight, Moment::START).expect("not over");
+        let (flight, first) = TestFlight::start(Tick::START);
+        let second = Flight::join(&flight, Tick::START).expect("not over");
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         let Turn::Lead(lead) = block_on(first) else {
             unreachable!("nobody else takes it");
         };
-        let standing_by = Flight::join(&flight, Moment::START).expect("not over").stand_by();
+        let standing_by = Flight::join(&flight, Tick::START).expect("not over").stand_by();
         drop(lead);
         let second = {
             let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
@@ -463,7 +463,7 @@ fn a_flight_that_is_resumed_is_offered_to_another() {
 #[test]
 fn a_waiter_that_wants_to_know_whether_it_follows_is_told() {
     explore(|| {
-        let (flight, waiter) = TestFlight::start(Moment::START);
+        let (flight, waiter) = TestFlight::start(Tick::START);
         flight.ask();
         let keeper = {
             let flight = Arc::clone(&flight);

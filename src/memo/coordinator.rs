@@ -35,11 +35,11 @@ use self::lead::LeadEnd;
 use self::progress::Search;
 use self::tenure::Tenure;
 use super::config::Config;
-use super::flights::clock::Moment;
+use super::flights::clock::Tick;
 use super::flights::custody::Custody;
 use super::flights::flight::Flight;
 use super::leases::Holding;
-use super::leases::lock_state::Claim;
+use super::leases::lock_state::LockState;
 use super::marking::Start;
 use super::outcome::{Outcome, Past};
 use super::permit::Lead;
@@ -52,7 +52,7 @@ use crate::store::{Release, Store, Token};
 pub(crate) type MemoFlight<V> = Flight<Lead<V>, Arc<Outcome<V>>>;
 type MemoCustody<V> = Custody<Lead<V>, Arc<Outcome<V>>>;
 
-pub(crate) struct Keeper<C: Codec> {
+pub(crate) struct Coordinator<C: Codec> {
     shared: Arc<Shared<C>>,
     config: Config,
     address: Address,
@@ -66,14 +66,14 @@ pub(crate) struct Keeper<C: Codec> {
 /// What the store has for this flight.
 enum Sought<V> {
     /// For waiters that came before that moment.
-    Landed(Outcome<V>, Moment),
+    Landed(Outcome<V>, Tick),
     Lead(Granted),
 }
 
 /// What is known of the lock when the lead is offered.
 #[derive(Clone, Copy)]
 struct Granted {
-    claim: Claim,
+    claim: LockState,
     /// When the store was asked for the lock.
     asked_at: Instant,
     start: Option<Start>,
@@ -81,7 +81,7 @@ struct Granted {
 
 impl Granted {
     /// The lock is not known to be ours.
-    fn without(claim: Claim) -> Self {
+    fn without(claim: LockState) -> Self {
         Self {
             claim,
             asked_at: Instant::now(),
@@ -90,7 +90,7 @@ impl Granted {
     }
 }
 
-impl<C: Codec> Keeper<C> {
+impl<C: Codec> Coordinator<C> {
     pub(crate) fn new(
         shared: Arc<Shared<C>>,
         config: Config,
@@ -121,7 +121,7 @@ impl<C: Codec> Keeper<C> {
                 biased;
                 sought = self.seek(&mut holding, &mut search) => sought,
                 () = poll_fn(|cx| self.flight.poll_deserted(cx)) => {
-                    self.release(Claim::Unknown, Release::Abandoned).await;
+                    self.release(LockState::Unknown, Release::Abandoned).await;
                     return;
                 }
             };
@@ -174,8 +174,8 @@ impl<C: Codec> Keeper<C> {
         self.flight.dismiss(self.tenure.last());
     }
 
-    async fn release(&self, claim: Claim, reason: Release) -> Option<bool> {
-        if claim == Claim::None {
+    async fn release(&self, claim: LockState, reason: Release) -> Option<bool> {
+        if claim == LockState::None {
             return None;
         }
         let store = &self.shared.store;
@@ -191,7 +191,7 @@ impl<C: Codec> Keeper<C> {
     }
 }
 
-impl<C: Codec> Keeper<C> {
+impl<C: Codec> Coordinator<C> {
     /// Gives back the lock that there may be, where the keeper itself cannot: a codec or a store has
     /// panicked.
     fn give_back_later(&self) {
@@ -204,18 +204,18 @@ impl<C: Codec> Keeper<C> {
 
 /// Ends the flight, one way or another.
 struct Landing<'a, C: Codec> {
-    keeper: &'a Keeper<C>,
+    keeper: &'a Coordinator<C>,
 }
 
 impl<C: Codec> Landing<'_, C> {
     /// Hands `outcome` to all waiters; later calls change nothing.
     fn land(&self, outcome: Outcome<C::Value>) {
-        self.land_before(Moment::END, outcome);
+        self.land_before(Tick::END, outcome);
     }
 
     /// Hands `outcome` to waiters that came before that moment; the others have to ask again.
-    fn land_before(&self, before: Moment, outcome: Outcome<C::Value>) {
-        let Keeper {
+    fn land_before(&self, before: Tick, outcome: Outcome<C::Value>) {
+        let Coordinator {
             shared,
             address,
             flight,

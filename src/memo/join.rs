@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::config::Config;
-use super::coordinator::Keeper;
-use super::flights::clock::Moment;
+use super::coordinator::Coordinator;
+use super::flights::clock::Tick;
 use super::flights::flight::{Turn as Waited, Waiter};
 use super::flights::line::QueueTurn;
 use super::flights::patience::Patience;
@@ -125,7 +125,7 @@ impl<C: Codec> Shared<C> {
         address: &Address,
         config: &Config,
         patience: &mut Patience,
-        arrived: Moment,
+        arrived: Tick,
         role: Role,
         mut place: Option<MemoWaiter<C::Value>>,
     ) -> Obtained<C::Value> {
@@ -226,12 +226,12 @@ impl<C: Codec> Shared<C> {
         self: &Arc<Self>,
         address: &Address,
         config: &Config,
-        arrived: Moment,
+        arrived: Tick,
         past: Past,
     ) -> Result<MemoWaiter<C::Value>, Limit> {
         let Joined { waiter, started } = self.table.join(address, arrived, &config.limits)?;
         if let Some(flight) = started {
-            let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, past);
+            let keeper = Coordinator::new(Arc::clone(self), *config, address.clone(), flight, past);
             // In no span: it may outlast the caller that began it.
             spawn((self.tasks.run)(keeper));
         }

@@ -1,14 +1,14 @@
 //! [`Marking`]: what a result can be called in by.
 
 use crate::key::Label;
-use crate::memo::flights::clock::Moment;
+use crate::memo::flights::clock::Tick;
 use crate::store::{Generation, Stamp};
 
 /// The generation in which a computation starts, and a moment before the store was asked for it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Start {
     pub(crate) generation: Generation,
-    pub(crate) asked: Moment,
+    pub(crate) asked: Tick,
 }
 
 /// What goes with a result to the store.
@@ -17,7 +17,7 @@ pub(crate) enum Marking {
     /// Nothing: only the invalidation of its address concerns it.
     Plain,
     /// A stamp, and the moment before which those came who may have the result whatever has been invalidated since.
-    Stamped(Stamp, Moment),
+    Stamped(Stamp, Tick),
     /// It should have a stamp, but it is not known in which generation it was begun.
     Unknown,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::flights::clock::Moment;
+use super::flights::clock::Tick;
 use super::flights::custody::{Presence, Present, Stop, Stopper};
 use super::leases::lease::{Handed, Lease};
 use super::marking::Start;
@@ -32,13 +32,13 @@ pub(crate) struct Lead<V> {
     /// Since when the result may be called in, if the keeper has asked.
     pub(crate) start: Option<Start>,
     /// When the one who leads came.
-    pub(crate) arrived: Moment,
+    pub(crate) arrived: Tick,
     /// Whether the lock was ours when the lead was offered.
     pub(crate) held: bool,
     /// The attempts in vain that the one who leads has waited for.
     pub(crate) past: Past,
     /// Who arrived before that has waited for those in `past`, as far as the keeper knows.
-    pub(crate) witnesses: Moment,
+    pub(crate) witnesses: Tick,
 }
 
 /// How the keeper is to see to a computation, apart from keeping its lease.
@@ -94,10 +94,10 @@ impl<V> Lead<V> {
             client: Some(presence.enter()),
             stop,
             start,
-            arrived: Moment::START,
+            arrived: Tick::START,
             held: false,
             past: Past::default(),
-            witnesses: Moment::START,
+            witnesses: Tick::START,
         };
         let led = Led {
             expected: Expected { verdict, preview: None },

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::background::refresh::{Begin, IsSame, RefreshTask};
 use super::background::solo::SoloTask;
 use super::config::Config;
-use super::coordinator::Keeper;
-use super::flights::clock::Moment;
+use super::coordinator::Coordinator;
+use super::flights::clock::Tick;
 use super::flights::patience::Patience;
 use super::join::{MemoWaiter, Obtained, Role};
 use super::shared::Shared;
@@ -18,14 +18,14 @@ use crate::key::Address;
 use crate::task::BoxFuture;
 
 /// Sees a flight through to its end.
-type Run<C> = fn(Keeper<C>) -> BoxFuture<'static, ()>;
+type Run<C> = fn(Coordinator<C>) -> BoxFuture<'static, ()>;
 
 /// Leads a flight that no caller joins.
-type Alone<C> = fn(Keeper<C>, SoloTask<C>) -> BoxFuture<'static, ()>;
+type Alone<C> = fn(Coordinator<C>, SoloTask<C>) -> BoxFuture<'static, ()>;
 
 /// Has a value computed that no caller waits for.
 type Anew<C> = fn(
-    Keeper<C>,
+    Coordinator<C>,
     RefreshTask<C>,
     MemoWaiter<<C as Codec>::Value>,
     IsSame<<C as Codec>::Value>,
@@ -38,7 +38,7 @@ type Wait<C> = for<'a> fn(
     &'a Address,
     &'a Config,
     &'a mut Patience,
-    Moment,
+    Tick,
     Role,
     Option<MemoWaiter<<C as Codec>::Value>>,
 ) -> BoxFuture<'a, Obtained<<C as Codec>::Value>>;

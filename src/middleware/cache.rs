@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use super::grpc::GrpcMethod;
 use super::key_extractor::digest_of_fields;
-use super::known::credential_history::Permissions;
+use super::known::credential_history::CredentialHistory;
 use super::known::demand::Demand;
-use super::known::hit_for_pass::Markers;
+use super::known::hit_for_pass::HitForPass;
 use super::known::misuse::Misuse;
 use super::known::pauses::Pauses;
 use super::known::vary_index::VaryIndex;
@@ -24,7 +24,7 @@ const HEADERS: &str = "headers:sha256";
 
 /// The settings of a [`MemoLockLayer`](super::layer::MemoLockLayer), with its core.
 #[derive(Clone)]
-pub(crate) struct Settings<K> {
+pub(crate) struct Cache<K> {
     pub(crate) memo: MemoLock<Form>,
     pub(crate) key: K,
     /// Fields that are part of the key besides what the extractor makes.
@@ -36,8 +36,8 @@ pub(crate) struct Settings<K> {
     /// Whether they say the key, too.
     pub(crate) cache_status_key: bool,
     pub(crate) vary: Arc<VaryIndex>,
-    pub(crate) permissions: Arc<Permissions>,
-    pub(crate) markers: Arc<Markers>,
+    pub(crate) permissions: Arc<CredentialHistory>,
+    pub(crate) markers: Arc<HitForPass>,
     pub(crate) pauses: Arc<Pauses>,
     pub(crate) misuse: Arc<Misuse>,
     /// What is stored only once it was asked for often enough, if anything is.
@@ -46,10 +46,10 @@ pub(crate) struct Settings<K> {
     pub(crate) methods: Option<Arc<[GrpcMethod]>>,
 }
 
-impl<K> Settings<K> {
+impl<K> Cache<K> {
     /// The same, with another key.
-    pub(crate) fn with_key<L>(self, key: L) -> Settings<L> {
-        Settings {
+    pub(crate) fn with_key<L>(self, key: L) -> Cache<L> {
+        Cache {
             memo: self.memo,
             key,
             key_headers: self.key_headers,

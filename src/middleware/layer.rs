@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::cache::Settings;
+use super::cache::Cache;
 use super::key_extractor::UriKey;
 use super::methods::Methods;
 use super::service::MemoLockService;
@@ -52,7 +52,7 @@ use super::service::MemoLockService;
 ///     .layer(MemoLockLayer::new(store, "report").ttl(Duration::from_secs(30)));
 /// ```
 pub struct MemoLockLayer<K = UriKey> {
-    settings: Settings<K>,
+    settings: Cache<K>,
 }
 
 impl<S, K> Layer<S> for MemoLockLayer<K>

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::cache::Settings;
+use super::cache::Cache;
 use super::known::vary_index::Known;
-use super::policy::asker::Asker;
+use super::policy::asker::Credentials;
 use super::policy::cache_status::Forward;
 use super::policy::vary::{self, Vary};
 use super::stored_response::StoredResponse;
@@ -17,13 +17,13 @@ use crate::key::Address;
 const MAX_LESSONS: usize = 3;
 
 /// What there is for a request.
-pub(crate) enum Found {
+pub(crate) enum Lookup {
     /// Its own variant, stale or fresh.
-    Stored(Place, Arc<StoredResponse>),
+    Stored(VariantAddress, Arc<StoredResponse>),
     /// Nothing at this place, where it would be.
-    Nothing(Place),
+    Nothing(VariantAddress),
     /// A marker at this place: what belongs there is not one to share.
-    Marker(Place),
+    Marker(VariantAddress),
     /// What it varies by changes all the time.
     Unsettled,
 }
@@ -38,13 +38,13 @@ pub(crate) enum Depth {
 
 /// Where the response to a request is.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct VariantAddress {
     pub(crate) address: Address,
     /// The fingerprint, where this is not the address of the first variant.
     pub(crate) variant: Option<[u8; 16]>,
 }
 
-impl Place {
+impl VariantAddress {
     pub(crate) fn first(address: &Address) -> Self {
         Self {
             address: address.clone(),
@@ -53,7 +53,7 @@ impl Place {
     }
 }
 
-impl<K> Settings<K> {
+impl<K> Cache<K> {
     /// The response to a request with these fields, where the store has it in this process and it is fresh; with its
     /// place, unless that is the first variant's.
     pub(crate) fn peek(
@@ -61,7 +61,7 @@ impl<K> Settings<K> {
         address: &Address,
         headers: &HeaderMap,
         now: Instant,
-    ) -> Option<(Option<Place>, Arc<StoredResponse>)> {
+    ) -> Option<(Option<VariantAddress>, Arc<StoredResponse>)> {
         let shared = &self.memo.shared;
         let first = shared.peek(address, now)?;
         let known = self.vary.get(address).filter(|known| known.is_of(&first));
@@ -76,13 +76,13 @@ impl<K> Settings<K> {
     }
 
     /// The response to a request with these fields.
-    pub(crate) async fn find(&self, address: &Address, headers: &HeaderMap, depth: Depth) -> Found {
+    pub(crate) async fn find(&self, address: &Address, headers: &HeaderMap, depth: Depth) -> Lookup {
         let shared = &self.memo.shared;
         for _ in 0..MAX_LESSONS {
             let known = self.vary.get(address);
             let place = known
                 .as_ref()
-                .map_or_else(|| Place::first(address), |known| known.place(address, headers));
+                .map_or_else(|| VariantAddress::first(address), |known| known.place(address, headers));
             let (first, own) = match (&known, place.variant) {
                 (Some(_), Some(_)) => {
                     // Boxed, because most responses have no variants.
@@ -100,27 +100,27 @@ impl<K> Settings<K> {
                 },
             };
             let Some(first) = first else {
-                return Found::Nothing(Place::first(address));
+                return Lookup::Nothing(VariantAddress::first(address));
             };
             if first.meta().is_marker {
-                return Found::Marker(Place::first(address));
+                return Lookup::Marker(VariantAddress::first(address));
             }
             self.permissions.learn(first.meta());
             if is_variant(&first, headers) {
-                return Found::Stored(Place::first(address), first);
+                return Lookup::Stored(VariantAddress::first(address), first);
             }
             if known.is_some_and(|known| known.is_of(&first)) {
                 return match own.filter(|own| is_variant(own, headers)) {
-                    Some(own) if own.meta().is_marker => Found::Marker(place),
-                    Some(own) => Found::Stored(place, own),
-                    None => Found::Nothing(place),
+                    Some(own) if own.meta().is_marker => Lookup::Marker(place),
+                    Some(own) => Lookup::Stored(place, own),
+                    None => Lookup::Nothing(place),
                 };
             }
             if !self.learn(address, &first) {
                 break;
             }
         }
-        Found::Unsettled
+        Lookup::Unsettled
     }
 
     /// The place of the variant for these fields, where another one was found at `address`.
@@ -129,7 +129,7 @@ impl<K> Settings<K> {
         address: &Address,
         found: &StoredResponse,
         headers: &HeaderMap,
-    ) -> Option<Place> {
+    ) -> Option<VariantAddress> {
         if !self.learn(address, found) {
             return None;
         }
@@ -160,10 +160,10 @@ impl Known {
         first.meta().generation == Some(self.generation)
     }
 
-    fn place(&self, address: &Address, headers: &HeaderMap) -> Place {
+    fn place(&self, address: &Address, headers: &HeaderMap) -> VariantAddress {
         match vary::fingerprint(&self.names, headers) {
-            first if first == self.first => Place::first(address),
-            variant => Place {
+            first if first == self.first => VariantAddress::first(address),
+            variant => VariantAddress {
                 address: address.variant(self.generation, &variant),
                 variant: Some(variant),
             },
@@ -187,10 +187,10 @@ pub(crate) struct Miss {
     /// The address of the first variant.
     pub(crate) first: Address,
     /// Where its response would be.
-    pub(crate) place: Place,
+    pub(crate) place: VariantAddress,
     /// What is there, but stale.
     pub(crate) stale: Option<Arc<StoredResponse>>,
     /// Why the inner service is asked, if it is.
     pub(crate) why: Forward,
-    pub(crate) asker: Asker,
+    pub(crate) asker: Credentials,
 }

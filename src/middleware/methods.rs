@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{Method, Request};
 
-use super::cache::Settings;
+use super::cache::Cache;
 use super::grpc::{GrpcMethod, Sightings, is_call};
 use super::policy::grpc::GrpcRules;
 
@@ -16,13 +16,13 @@ pub(crate) struct Methods<K> {
 
 /// One of them.
 struct Named<K> {
-    settings: Arc<Settings<K>>,
+    settings: Arc<Cache<K>>,
     sightings: Arc<Sightings>,
 }
 
 impl<K: Clone> Methods<K> {
     /// Of a layer with these settings; `None` where it is not one for gRPC.
-    pub(crate) fn of(layer: &Settings<K>) -> Option<Arc<Self>> {
+    pub(crate) fn of(layer: &Cache<K>) -> Option<Arc<Self>> {
         let methods = layer.methods.as_ref()?.iter();
         let by_path = methods.map(|method| {
             let named = Named {
@@ -39,7 +39,7 @@ impl<K: Clone> Methods<K> {
 
 impl<K> Methods<K> {
     /// The settings for a request; `None` where it is not a call of one of the methods.
-    pub(crate) fn settings<B>(&self, request: &Request<B>) -> Option<&Arc<Settings<K>>> {
+    pub(crate) fn settings<B>(&self, request: &Request<B>) -> Option<&Arc<Cache<K>>> {
         if *request.method() != Method::POST || !is_call(request.headers()) {
             return None;
         }
@@ -56,7 +56,7 @@ impl<K> Methods<K> {
 }
 
 /// The settings of a layer, as they are for this method.
-fn settings_of<K: Clone>(method: &GrpcMethod, layer: &Settings<K>) -> Settings<K> {
+fn settings_of<K: Clone>(method: &GrpcMethod, layer: &Cache<K>) -> Cache<K> {
     // All of them share one table of what is under way.
     let mut settings = layer.clone();
     if let Some(lease) = method.lease {

@@ -11,14 +11,14 @@ use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::cache::Settings;
+use super::cache::Cache;
 use super::key_extractor::{HeadKey, KeyExtractor};
 use super::lead::on_path;
-use super::lookup::Place;
+use super::lookup::VariantAddress;
 use super::methods::Methods;
-use super::policy::asker::Asker;
+use super::policy::asker::Credentials;
 use super::policy::cache_status::{Forward, Forwarded};
-use super::policy::request::{Access, Bypass, Narrow, access};
+use super::policy::request::{Access, Bypass, RequestConstraints, access};
 use super::respond::body::MemoBody;
 use super::respond::future::ResponseFuture;
 use super::respond::refusal::not_stored;
@@ -38,13 +38,13 @@ use crate::key::Address;
 /// busy the inner service is.
 pub struct MemoLockService<S, K> {
     inner: S,
-    settings: Arc<Settings<K>>,
+    settings: Arc<Cache<K>>,
     /// Of a layer for gRPC: whatever is not a call of one of them passes untouched.
     methods: Option<Arc<Methods<K>>>,
 }
 
 impl<S, K> MemoLockService<S, K> {
-    pub(crate) fn new(inner: S, settings: Arc<Settings<K>>, methods: Option<Arc<Methods<K>>>) -> Self {
+    pub(crate) fn new(inner: S, settings: Arc<Cache<K>>, methods: Option<Arc<Methods<K>>>) -> Self {
         Self {
             inner,
             settings,
@@ -120,7 +120,7 @@ where
         let in_key = |name: &_| settings.key.covers_header(name);
         let (method, headers) = (request.method(), request.headers());
         let narrow = match access(method, headers, uncovered_body, in_key, &settings.requests) {
-            Access::Share => Narrow::default(),
+            Access::Share => RequestConstraints::default(),
             Access::Read(narrow) => narrow,
             Access::Change if settings.misuse.is_outside_runtime() => return self.direct(request, Forward::Method),
             Access::Change => {
@@ -156,7 +156,7 @@ where
         let key = match settings.key.head_key(&request) {
             HeadKey::Key(_) if narrow.head => settings.get_key(&request),
             HeadKey::Key(key) => Some(key),
-            HeadKey::NeedsBody if narrow == Narrow::default() && !settings.misuse.is_outside_runtime() => {
+            HeadKey::NeedsBody if narrow == RequestConstraints::default() && !settings.misuse.is_outside_runtime() => {
                 let settings = Arc::clone(settings);
                 let answer = settings.answer_with_body(self.inner.clone(), request, told.clone());
                 return ResponseFuture::core(answer).telling(told);
@@ -190,8 +190,8 @@ where
                 }
                 let mut request = settings.key.pass(request);
                 on_path::mark(&mut request, &settings.memo.shared.store, &address);
-                let place = place.unwrap_or_else(|| Place::first(&address));
-                let asker = Asker::known(narrow);
+                let place = place.unwrap_or_else(|| VariantAddress::first(&address));
+                let asker = Credentials::known(narrow);
                 let hit = settings.refresh(self.inner.clone(), request, place, stored, asker);
                 return ResponseFuture::ready(hit).telling(told);
             }
@@ -216,7 +216,11 @@ where
 
 impl<S, K> MemoLockService<S, K> {
     /// There is no stored response that the request could have.
-    fn unread<ReqBody, ResBody>(&self, request: Request<ReqBody>, narrow: Narrow) -> ResponseFuture<S, K::Body, ResBody>
+    fn unread<ReqBody, ResBody>(
+        &self,
+        request: Request<ReqBody>,
+        narrow: RequestConstraints,
+    ) -> ResponseFuture<S, K::Body, ResBody>
     where
         S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
         K: KeyExtractor<ReqBody>,

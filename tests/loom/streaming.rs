@@ -10,8 +10,8 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use super::broadcast::{Audience, Next, Reader};
-use super::clock::{Clock, Moment};
+use super::broadcast::{Broadcast, Next, Reader};
+use super::clock::{Clock, Tick};
 use super::flight::{Flight, Turn};
 use super::{Lead, TestFlight, explore};
 
@@ -30,8 +30,8 @@ fn read(mut reader: Reader<u32>) -> (Vec<u8>, Option<u32>) {
 #[test]
 fn readers_get_all_of_a_body_whenever_they_join_and_however_fast_they_read() {
     explore(|| {
-        let (producer, audience) = Audience::new();
-        let reader = thread::spawn(move || read(Audience::join(&audience)));
+        let (producer, audience) = Broadcast::new();
+        let reader = thread::spawn(move || read(Broadcast::join(&audience)));
         for piece in ["ab", "", "c"] {
             producer.push(piece.into());
         }
@@ -43,23 +43,23 @@ fn readers_get_all_of_a_body_whenever_they_join_and_however_fast_they_read() {
 #[test]
 fn a_body_that_is_not_finished_is_an_error_to_every_reader() {
     explore(|| {
-        let (producer, audience) = Audience::new();
-        let reader = Audience::join(&audience);
+        let (producer, audience) = Broadcast::new();
+        let reader = Broadcast::join(&audience);
         let reader = thread::spawn(move || read(reader));
         producer.push("ab".into());
         drop(producer);
         let (got, end) = reader.join().unwrap();
         assert!(end.is_none() && b"ab".starts_with(&got), "{got:?} {end:?}");
-        assert_eq!(read(Audience::join(&audience)), (Vec::new(), None));
+        assert_eq!(read(Broadcast::join(&audience)), (Vec::new(), None));
     });
 }
 
 #[test]
 fn a_reader_that_leaves_takes_nothing_from_the_others() {
     explore(|| {
-        let (producer, audience) = Audience::new();
-        let mut leaving = Audience::join(&audience);
-        let staying = Audience::join(&audience);
+        let (producer, audience) = Broadcast::new();
+        let mut leaving = Broadcast::join(&audience);
+        let staying = Broadcast::join(&audience);
         let leaver = thread::spawn(move || {
             let mut cx = Context::from_waker(Waker::noop());
             let _ = leaving.poll_next(&mut cx);
@@ -80,8 +80,8 @@ fn where_a_reader_has_got_to_when_the_body_is_whole_makes_no_difference() {
     // Loom's primitives exist in a model only.
     explore(|| {
         for schedule in 0..27_usize {
-            let (producer, audience) = Audience::new();
-            let mut reader = Audience::join(&audience);
+            let (producer, audience) = Broadcast::new();
+            let mut reader = Broadcast::join(&audience);
             let mut cx = Context::from_waker(Waker::noop());
             let mut got = Vec::new();
             for (step, piece) in ["a", "bc", "d"].into_iter().enumerate() {
@@ -135,7 +135,7 @@ fn whoever_joins_while_something_is_handed_out_gets_that_or_the_end() {
             })
             .collect();
         flight.hand_out(1, clock.tick());
-        flight.land(2, Moment::END);
+        flight.land(2, Tick::END);
         for waiter in waiters {
             assert!(matches!(waiter.join().unwrap(), None | Some(1 | 2)));
         }
@@ -206,11 +206,11 @@ fn what_was_confirmed_before_an_invalidation_does_not_reach_who_came_after_it() 
 #[test]
 fn a_producer_hears_of_the_last_follower_that_leaves() {
     explore(|| {
-        let (producer, audience) = Audience::<u32>::new();
-        let _leader = Audience::join(&audience).until_the_last();
+        let (producer, audience) = Broadcast::<u32>::new();
+        let _leader = Broadcast::join(&audience).until_the_last();
         let leaving: Vec<_> = (0..2)
             .map(|_| {
-                let follower = Audience::join(&audience);
+                let follower = Broadcast::join(&audience);
                 thread::spawn(move || drop(follower))
             })
             .collect();

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use crate::codec::Codec;
 use crate::key::Address;
 use crate::memo::config::Config;
-use crate::memo::coordinator::Keeper;
-use crate::memo::flights::clock::Moment;
+use crate::memo::coordinator::Coordinator;
+use crate::memo::flights::clock::Tick;
 use crate::memo::flights::flight::Flight;
 use crate::memo::join::MemoWaiter;
 use crate::memo::outcome::Past;
@@ -37,8 +37,8 @@ impl<C: Codec> Shared<C> {
         }
         let start = start();
         // Not in the table: a caller that has to wait for the value waits for the lock.
-        let (flight, waiter) = Flight::start(Moment::START);
-        let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
+        let (flight, waiter) = Flight::start(Tick::START);
+        let keeper = Coordinator::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
         let running = RefreshTask {
             shared: Arc::clone(self),
             address: address.clone(),
@@ -72,7 +72,7 @@ pub(crate) struct RefreshTask<C: Codec> {
 impl<C: Codec> RefreshTask<C> {
     pub(crate) async fn run(
         mut self,
-        keeper: Keeper<C>,
+        keeper: Coordinator<C>,
         waiter: MemoWaiter<C::Value>,
         is_same: IsSame<C::Value>,
         begin: Begin<C::Value>,

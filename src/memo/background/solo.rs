@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use crate::codec::Codec;
 use crate::key::Address;
 use crate::memo::config::Config;
-use crate::memo::coordinator::Keeper;
-use crate::memo::flights::clock::Moment;
+use crate::memo::coordinator::Coordinator;
+use crate::memo::flights::clock::Tick;
 use crate::memo::flights::flight::{Flight, Turn};
 use crate::memo::outcome::Past;
 use crate::memo::permit::Lead;
@@ -28,8 +28,8 @@ impl<C: Codec> Shared<C> {
         if full || self.leases.is_closed() || !self.solos.begin(address, VERSION, Instant::now()) {
             return None;
         }
-        let (flight, waiter) = Flight::start(Moment::START);
-        let keeper = Keeper::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
+        let (flight, waiter) = Flight::start(Tick::START);
+        let keeper = Coordinator::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
         let running = SoloTask {
             shared: Arc::clone(self),
             address: address.clone(),
@@ -54,7 +54,7 @@ pub(crate) struct SoloTask<C: Codec> {
 }
 
 impl<C: Codec> SoloTask<C> {
-    pub(crate) async fn run(self, keeper: Keeper<C>) {
+    pub(crate) async fn run(self, keeper: Coordinator<C>) {
         keeper.solo().await;
     }
 }

@@ -9,13 +9,13 @@ use tokio::time::{Instant, timeout};
 
 use super::progress::Search;
 use super::watch::{Hearing, Spacing};
-use super::{Granted, Keeper, Sought};
+use super::{Coordinator, Granted, Sought};
 use crate::codec::Codec;
 use crate::error::Failure;
 use crate::memo::config::Config;
-use crate::memo::flights::clock::Moment;
+use crate::memo::flights::clock::Tick;
 use crate::memo::leases::Holding;
-use crate::memo::leases::lock_state::Claim;
+use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past};
 use crate::store::{Lock, Notice, Release, Store};
@@ -26,7 +26,7 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// What the promise has become, or whether to ask again.
 pub(super) enum Heard<V> {
     /// For waiters that came before that moment.
-    Landed(Outcome<V>, Moment),
+    Landed(Outcome<V>, Tick),
     Again,
     /// Nothing that changes anything.
     Nothing,
@@ -41,7 +41,7 @@ pub(super) enum Heard<V> {
     Deferred(u32),
 }
 
-impl<C: Codec> Keeper<C> {
+impl<C: Codec> Coordinator<C> {
     /// Asks and listens until there is an outcome or a reason to compute.
     pub(super) async fn seek<'a>(&'a self, holding: &mut Holding<'_>, search: &mut Search<'a, C>) -> Sought<C::Value> {
         loop {
@@ -72,7 +72,7 @@ impl<C: Codec> Keeper<C> {
         let closed = !holding.take();
         // A waiter for another process goes on waiting: it will answer before a call of our own does.
         if closed && search.hearing.is_none() {
-            return Some(Sought::Lead(Granted::without(Claim::None)));
+            return Some(Sought::Lead(Granted::without(LockState::None)));
         }
         self.flight.ask();
         let epoch = self.shared.store.epoch();
@@ -95,7 +95,7 @@ impl<C: Codec> Keeper<C> {
                 return Some(Sought::Lead(Granted::without(error.kind().into())));
             }
         };
-        let claim = Claim::Held(epoch);
+        let claim = LockState::Held(epoch);
         let value = self.shared.vouched(&self.address, acquired.value).await;
         let is_stale = value.is_some();
         if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
@@ -107,7 +107,7 @@ impl<C: Codec> Keeper<C> {
         // Callers that have waited in vain this long need not wait for another computation.
         if search.holder_died && is_stale && acquired.lock == Lock::Granted {
             self.release(claim, Release::Stale).await;
-            return Some(Sought::Landed(Outcome::Stale, Moment::END));
+            return Some(Sought::Landed(Outcome::Stale, Tick::END));
         }
         let (remaining, immortal) = match acquired.lock {
             Lock::Granted => {
@@ -118,7 +118,7 @@ impl<C: Codec> Keeper<C> {
             Lock::Held { remaining: Some(time) } => (time, false),
             // A lock that never expires can only be waited for once.
             Lock::Held { remaining: None } if search.waited_for_immortal => {
-                return Some(Sought::Lead(Granted::without(Claim::None)));
+                return Some(Sought::Lead(Granted::without(LockState::None)));
             }
             Lock::Held { remaining: None } => (self.config.lease, true),
         };
@@ -137,7 +137,7 @@ impl<C: Codec> Keeper<C> {
     async fn granted(&self, granted: Granted, closed: bool, search: &mut Search<'_, C>) -> Option<Sought<C::Value>> {
         if closed {
             self.release(granted.claim, Release::Abandoned).await;
-            return Some(Sought::Lead(Granted::without(Claim::None)));
+            return Some(Sought::Lead(Granted::without(LockState::None)));
         }
         if self.config.requests && search.lapsed(&self.config) {
             self.release(granted.claim, Release::Abandoned).await;
@@ -177,7 +177,7 @@ impl<C: Codec> Keeper<C> {
     async fn listen_for<'a>(
         &'a self,
         time: Duration,
-        asked: Moment,
+        asked: Tick,
         search: &mut Search<'a, C>,
     ) -> Result<Option<Sought<C::Value>>, Elapsed> {
         self.flight.follow();
@@ -201,7 +201,7 @@ impl<C: Codec> Keeper<C> {
                     search.past = search.past.after(failed).or(heard);
                     search.witnesses = self.shared.clock.tick();
                     let over = !search.past.may_go_on();
-                    over.then_some(Sought::Landed(Outcome::Again(Some(search.past)), Moment::END))
+                    over.then_some(Sought::Landed(Outcome::Again(Some(search.past)), Tick::END))
                 }
             },
         )
@@ -216,7 +216,7 @@ impl<C: Codec> Keeper<C> {
         codec.is_fresh(&value).then_some(Outcome::Ready(value))
     }
 
-    async fn listen(&self, hearing: &mut Hearing<'_, C>, asked: Moment) -> Heard<C::Value> {
+    async fn listen(&self, hearing: &mut Hearing<'_, C>, asked: Tick) -> Heard<C::Value> {
         let spacing = hearing.spacing();
         let mut newcomers = pin!(self.look_for_newcomers(asked, spacing));
         loop {
@@ -234,7 +234,7 @@ impl<C: Codec> Keeper<C> {
 
     /// Reads the value for waiters that join after the store was `asked` for it: one that was stored unannounced is
     /// found by each request that comes later. Returns once there is one. Cancel safe.
-    async fn look_for_newcomers(&self, mut asked: Moment, spacing: Spacing) -> (Outcome<C::Value>, Moment) {
+    async fn look_for_newcomers(&self, mut asked: Tick, spacing: Spacing) -> (Outcome<C::Value>, Tick) {
         loop {
             poll_fn(|cx| self.flight.poll_joined(asked, cx)).await;
             asked = self.shared.clock.tick();
@@ -260,13 +260,13 @@ impl<C: Codec> Keeper<C> {
     }
 
     /// What a notice says that was published after that moment.
-    pub(super) async fn heard(&self, notice: Notice, since: Moment) -> Heard<C::Value> {
+    pub(super) async fn heard(&self, notice: Notice, since: Tick) -> Heard<C::Value> {
         match notice {
             Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
                 match self.shared.vouched(&self.address, Some(value)).await {
                     Some(value) if self.shared.codec.is_fresh(&value) => Heard::Landed(Outcome::Ready(value), since),
                     // Stored, but for none of the waiters.
-                    Some(_) => Heard::Landed(Outcome::Pass, Moment::END),
+                    Some(_) => Heard::Landed(Outcome::Pass, Tick::END),
                     None => Heard::Again,
                 }
             }
@@ -284,11 +284,11 @@ impl<C: Codec> Keeper<C> {
                 found.map_or(Heard::Nothing, |outcome| Heard::Landed(outcome, asked))
             }
             // What carries no value is as good for waiters that came later.
-            Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass, Moment::END),
+            Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass, Tick::END),
             Notice::Released(Release::Failed(message)) => {
-                Heard::Landed(Outcome::Failed(Failure::of(message)), Moment::END)
+                Heard::Landed(Outcome::Failed(Failure::of(message)), Tick::END)
             }
-            Notice::Released(Release::Stale) => Heard::Landed(Outcome::Stale, Moment::END),
+            Notice::Released(Release::Stale) => Heard::Landed(Outcome::Stale, Tick::END),
             Notice::Released(Release::Broken { failures: attempts }) => Heard::Vain { attempts, failed: true },
             Notice::Released(Release::Declined { attempts }) => Heard::Vain {
                 attempts,

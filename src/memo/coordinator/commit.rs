@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::acquire::RETRY;
-use super::{Keeper, Landing};
+use super::{Coordinator, Landing};
 use crate::codec::Codec;
 use crate::error::StoreErrorKind;
 use crate::memo::config::Config;
-use crate::memo::flights::clock::Moment;
-use crate::memo::leases::lock_state::Claim;
+use crate::memo::flights::clock::Tick;
+use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::Outcome;
 use crate::store::{Release, Store, Value};
@@ -23,16 +23,16 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 enum Marked {
     Ready(Value),
     /// Right for those only who came before that moment.
-    Outdated(Moment),
+    Outdated(Tick),
     /// It stays in this process.
     Ours,
 }
 
-impl<C: Codec> Keeper<C> {
+impl<C: Codec> Coordinator<C> {
     /// Whether the value was stored.
     pub(super) async fn commit(
         &self,
-        claim: Claim,
+        claim: LockState,
         value: C::Value,
         ttl: Duration,
         marking: Marking,
@@ -74,7 +74,7 @@ impl<C: Codec> Keeper<C> {
         committed.unwrap_or(false)
     }
 
-    pub(super) async fn share(&self, claim: Claim, value: C::Value, marking: Marking, landing: &Landing<'_, C>) {
+    pub(super) async fn share(&self, claim: LockState, value: C::Value, marking: Marking, landing: &Landing<'_, C>) {
         let sent = self.shared.clock.tick();
         let shared = match self.stamp(claim, &value, marking).await {
             Marked::Ready(shared) => shared,
@@ -86,7 +86,14 @@ impl<C: Codec> Keeper<C> {
     }
 
     /// Hands the result on to those whom the lease vouches for, which was given back after that moment, or was not.
-    fn released(&self, released: Option<bool>, claim: Claim, value: C::Value, sent: Moment, landing: &Landing<'_, C>) {
+    fn released(
+        &self,
+        released: Option<bool>,
+        claim: LockState,
+        value: C::Value,
+        sent: Tick,
+        landing: &Landing<'_, C>,
+    ) {
         match released {
             Some(true) => landing.land_before(sent, Outcome::Ready(value)),
             Some(false) => self.refused(claim, value, landing),
@@ -119,7 +126,7 @@ impl<C: Codec> Keeper<C> {
     ///
     /// That it is current now makes it right for earlier waiters. A caller that reads it later, or hears of it, asks
     /// again.
-    async fn stamp(&self, claim: Claim, value: &C::Value, marking: Marking) -> Marked {
+    async fn stamp(&self, claim: LockState, value: &C::Value, marking: Marking) -> Marked {
         if !claim.is_held() {
             return Marked::Ours;
         }
@@ -144,7 +151,7 @@ impl<C: Codec> Keeper<C> {
 
     /// Something that the result is tagged with was invalidated while it was computed. Waiters from before it was begun
     /// get it, because they came before the invalidation as well; the others ask again.
-    async fn call_in(&self, claim: Claim, value: C::Value, asked: Moment, landing: &Landing<'_, C>) {
+    async fn call_in(&self, claim: LockState, value: C::Value, asked: Tick, landing: &Landing<'_, C>) {
         self.shared.counters.fenced.add();
         tracing::debug!(address = %self.address.readable(), "result not stored: a tag was invalidated while it was computed");
         self.release(claim, Release::Abandoned).await;
@@ -154,7 +161,7 @@ impl<C: Codec> Keeper<C> {
     /// Hands the result to the waiters here. If there is a lock after all, it may have been taken when the
     /// computation was long under way, and after an invalidation: it vouches for nothing. Of a result with tags nothing
     /// but its beginning is known.
-    async fn keep_to_ourselves(&self, claim: Claim, value: C::Value, landing: &Landing<'_, C>) {
+    async fn keep_to_ourselves(&self, claim: LockState, value: C::Value, landing: &Landing<'_, C>) {
         let before = match claim.is_held() {
             true => self.tenure.first(),
             false => self.tenure.last(),
@@ -164,13 +171,13 @@ impl<C: Codec> Keeper<C> {
     }
 
     /// Whether no other holder took the lease away: the store has forgotten it.
-    pub(super) fn is_forgotten(&self, claim: Claim) -> bool {
-        matches!(claim, Claim::Held(epoch) if epoch != self.shared.store.epoch())
+    pub(super) fn is_forgotten(&self, claim: LockState) -> bool {
+        matches!(claim, LockState::Held(epoch) if epoch != self.shared.store.epoch())
     }
 
     /// The store would not take the value. A restart of the store is no reason for those to have it computed once more who
     /// came while the lease was held.
-    fn refused(&self, claim: Claim, value: C::Value, landing: &Landing<'_, C>) {
+    fn refused(&self, claim: LockState, value: C::Value, landing: &Landing<'_, C>) {
         if !self.is_forgotten(claim) {
             return landing.land(self.fenced());
         }

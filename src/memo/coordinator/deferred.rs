@@ -10,12 +10,12 @@ use tokio::time::{Instant, sleep_until};
 use super::acquire::{Heard, RETRY};
 use super::progress::Search;
 use super::watch::Hearing;
-use super::{Keeper, Landing};
+use super::{Coordinator, Landing};
 use crate::codec::Codec;
 use crate::memo::config::Config;
-use crate::memo::flights::clock::Moment;
+use crate::memo::flights::clock::Tick;
 use crate::memo::leases::Holding;
-use crate::memo::leases::lock_state::Claim;
+use crate::memo::leases::lock_state::LockState;
 use crate::memo::outcome::Outcome;
 use crate::store::{Release, Store};
 
@@ -30,7 +30,7 @@ pub(super) enum Kept {
 
 /// A promise that others are to resolve.
 struct DeferredWork {
-    claim: Claim,
+    claim: LockState,
     /// How many times in a row the work was started.
     starts: u32,
     /// When the lease ends.
@@ -40,7 +40,7 @@ struct DeferredWork {
     /// When to read what the store did not say.
     again_at: Option<Instant>,
     /// When the store was last asked for the value.
-    asked: Moment,
+    asked: Tick,
 }
 
 /// What happens to a promise.
@@ -57,7 +57,7 @@ enum Event<V> {
 
 /// What the store says of a promise.
 enum PromiseRead<V> {
-    Landed(Outcome<V>, Moment),
+    Landed(Outcome<V>, Tick),
     Nothing,
     /// Nor is the lock ours any more.
     Lost,
@@ -65,11 +65,11 @@ enum PromiseRead<V> {
     Unknown,
 }
 
-impl<C: Codec> Keeper<C> {
+impl<C: Codec> Coordinator<C> {
     /// Has all waiters go on waiting, keeps the lock while the lease lasts, and hands on what the promise becomes.
     pub(super) async fn keep_promise<'a>(
         &'a self,
-        claim: Claim,
+        claim: LockState,
         search: &mut Search<'a, C>,
         holding: &mut Holding<'_>,
         landing: &Landing<'_, C>,
@@ -81,7 +81,7 @@ impl<C: Codec> Keeper<C> {
             end: Instant::now() + self.config.lease.min(Config::LONG),
             deserted: false,
             again_at: None,
-            asked: Moment::START,
+            asked: Tick::START,
         };
         tracing::debug!(address = %self.address.readable(), starts = promise.starts, "waiting for somebody else to resolve the promise");
         self.flight.resume();
@@ -112,7 +112,7 @@ impl<C: Codec> Keeper<C> {
                     // A caller that comes from here on starts another flight.
                     landing.land(Outcome::Again(None));
                     promise.deserted = true;
-                    held = promise.claim != Claim::None;
+                    held = promise.claim != LockState::None;
                 }
                 Event::Closed => {
                     self.hand_back(&mut promise, holding).await;
@@ -143,7 +143,7 @@ impl<C: Codec> Keeper<C> {
             biased;
             heard = hearing.next() => heard,
             () = poll_fn(|cx| self.flight.poll_deserted(cx)), if !promise.deserted => return Event::Deserted,
-            () = self.shared.leases.closed(), if promise.claim != Claim::None => return Event::Closed,
+            () = self.shared.leases.closed(), if promise.claim != LockState::None => return Event::Closed,
             () = sleep_until(promise.again_at.unwrap_or(promise.end)), if promise.again_at.is_some() => return Event::Again,
             () = sleep_until(promise.end + jitter) => return Event::Ended,
             // They may have come after a value that was stored without a notice.
@@ -155,9 +155,9 @@ impl<C: Codec> Keeper<C> {
     /// Hands on what became of the promise, and gives the lock back.
     pub(super) async fn resolved(
         &self,
-        claim: Claim,
+        claim: LockState,
         outcome: Outcome<C::Value>,
-        before: Moment,
+        before: Tick,
         landing: &Landing<'_, C>,
     ) -> Kept {
         self.shared.counters.resolved.add();
@@ -170,7 +170,7 @@ impl<C: Codec> Keeper<C> {
         self.shared.counters.unresolved.add();
         let starts = promise.starts;
         tracing::debug!(address = %self.address.readable(), starts, "nobody resolved the promise before its lease ended");
-        if promise.claim == Claim::Unknown {
+        if promise.claim == LockState::Unknown {
             self.release(promise.claim, Release::Abandoned).await;
         }
     }
@@ -181,7 +181,7 @@ impl<C: Codec> Keeper<C> {
             self.shared.counters.given_back.add();
         }
         holding.give_back();
-        promise.claim = Claim::None;
+        promise.claim = LockState::None;
     }
 
     /// Has the lease begin anew, and others know. `false` where the lock is not ours any more.

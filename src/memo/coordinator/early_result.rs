@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::Keeper;
+use super::Coordinator;
 use super::acquire::RETRY;
 use super::renew::Attended;
 use crate::codec::Codec;
-use crate::memo::flights::clock::Moment;
-use crate::memo::leases::lock_state::Claim;
+use crate::memo::flights::clock::Tick;
+use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::{Outcome, Preview, Verdict};
 use crate::memo::permit::Expected;
@@ -29,9 +29,9 @@ use crate::store::Store;
 /// How long after one question to the store the next one is asked, at least.
 const SPACING: Duration = Duration::from_millis(5);
 
-impl<C: Codec> Keeper<C> {
+impl<C: Codec> Coordinator<C> {
     /// Waits for the verdict, and hands out the preview that there may be before it. Cancel safe.
-    pub(super) async fn conclude(&self, claim: Claim, expected: &mut Expected<C::Value>) -> Attended<C::Value> {
+    pub(super) async fn conclude(&self, claim: LockState, expected: &mut Expected<C::Value>) -> Attended<C::Value> {
         loop {
             let verdict = tokio::select! {
                 biased;
@@ -49,7 +49,7 @@ impl<C: Codec> Keeper<C> {
         }
     }
 
-    async fn hand_out_if_any(&self, claim: Claim, preview: Option<&Preview<C::Value>>) {
+    async fn hand_out_if_any(&self, claim: LockState, preview: Option<&Preview<C::Value>>) {
         match preview {
             // Boxed, because most computations have none.
             Some(preview) => Box::pin(self.hand_out(claim, preview)).await,
@@ -58,7 +58,7 @@ impl<C: Codec> Keeper<C> {
     }
 
     /// Hands the preview to the waiters that may have it, for as long as the lease lasts.
-    async fn hand_out(&self, claim: Claim, preview: &Preview<C::Value>) {
+    async fn hand_out(&self, claim: LockState, preview: &Preview<C::Value>) {
         let outcome = Arc::new(Outcome::Ready(preview.value.clone()));
         loop {
             poll_fn(|cx| self.flight.poll_unserved(cx)).await;
@@ -75,7 +75,7 @@ impl<C: Codec> Keeper<C> {
 
     /// Before which moment those came who may have the preview, where the store is `asked` now; `None` where the lease is
     /// lost.
-    async fn confirm(&self, claim: Claim, preview: &Preview<C::Value>, asked: Moment) -> Option<Moment> {
+    async fn confirm(&self, claim: LockState, preview: &Preview<C::Value>, asked: Tick) -> Option<Tick> {
         if !claim.is_held() {
             return Some(self.tenure.last());
         }
@@ -93,7 +93,7 @@ impl<C: Codec> Keeper<C> {
         }
     }
 
-    async fn before(&self, marking: Marking, asked: Moment) -> Moment {
+    async fn before(&self, marking: Marking, asked: Tick) -> Tick {
         let Marking::Stamped(stamp, begun) = marking else {
             return asked;
         };

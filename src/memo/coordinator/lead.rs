@@ -7,13 +7,13 @@ use tokio::time::Instant;
 
 use super::progress::Search;
 use super::renew::Attended;
-use super::{Granted, Keeper, Landing, MemoCustody};
+use super::{Coordinator, Granted, Landing, MemoCustody};
 use crate::codec::Codec;
 use crate::memo::config::Config;
-use crate::memo::flights::clock::Moment;
+use crate::memo::flights::clock::Tick;
 use crate::memo::flights::custody::{Custody, Expired};
 use crate::memo::leases::Holding;
-use crate::memo::leases::lock_state::Claim;
+use crate::memo::leases::lock_state::LockState;
 use crate::memo::limits::Limit;
 use crate::memo::marking::Marking;
 use crate::memo::marking::Start;
@@ -32,14 +32,14 @@ pub(super) enum LeadEnd {
         stored: bool,
     },
     /// The value is being made elsewhere, and the lock is kept for it.
-    Deferred(Claim),
+    Deferred(LockState),
     /// None of the waiters could lead.
     Declined,
     /// So many attempts in a row have come to nothing for the waiters. They have not been told yet.
     Vain(Past),
 }
 
-impl<C: Codec> Keeper<C> {
+impl<C: Codec> Coordinator<C> {
     /// Offers the lead, keeps the lease alive, and settles the verdict. Boxed, because it is large and several wait for it.
     pub(super) fn lead<'b, 'a: 'b>(
         &'a self,
@@ -139,7 +139,7 @@ impl<C: Codec> Keeper<C> {
 
     /// The attempt came to nothing for waiters. The lock is given back first, so that the one who takes over finds it
     /// free.
-    async fn vain(&self, claim: Claim, past: Past, failed: bool) -> LeadEnd {
+    async fn vain(&self, claim: LockState, past: Past, failed: bool) -> LeadEnd {
         let past = past.after(failed);
         let attempts = past.attempts;
         let release = match failed {
@@ -168,7 +168,7 @@ impl<C: Codec> Keeper<C> {
         &self,
         granted: &Granted,
         past: Past,
-        witnesses: Moment,
+        witnesses: Tick,
         holding: &mut Holding<'_>,
     ) -> Result<Led<C::Value>, LeadEnd> {
         let (mut lead, led) = Lead::new(granted.start);
@@ -184,7 +184,7 @@ impl<C: Codec> Keeper<C> {
                 _ => LeadEnd::Declined,
             });
         }
-        if granted.claim == Claim::None {
+        if granted.claim == LockState::None {
             holding.give_back();
         }
         if !granted.claim.is_held() && !self.shared.leases.is_closed() {
@@ -194,7 +194,7 @@ impl<C: Codec> Keeper<C> {
         Ok(led)
     }
 
-    async fn mark(&self, claim: Claim, marker: C::Value, ttl: Duration, start: Option<Start>) {
+    async fn mark(&self, claim: LockState, marker: C::Value, ttl: Duration, start: Option<Start>) {
         let mut marker = Value::native(&self.address, &self.shared.codec, marker);
         // Where everything has a stamp, one without is none. Without a generation there is nothing to stamp it with.
         if let (true, Some(start)) = (self.shared.stamps_all(), start) {

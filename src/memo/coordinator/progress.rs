@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::watch::Hearing;
 use crate::codec::Codec;
 use crate::memo::config::Config;
-use crate::memo::flights::clock::Moment;
+use crate::memo::flights::clock::Tick;
 use crate::memo::outcome::Past;
 
 pub(super) struct Search<'a, C: Codec> {
@@ -17,7 +17,7 @@ pub(super) struct Search<'a, C: Codec> {
     /// The attempts in a row that are known to have come to nothing.
     pub(super) past: Past,
     /// Who arrived before that has waited for the last of them, wherever it was made.
-    pub(super) witnesses: Moment,
+    pub(super) witnesses: Tick,
     pub(super) starts: Starts,
 }
 
@@ -29,7 +29,7 @@ impl<C: Codec> Search<'_, C> {
             holder_died: false,
             held: false,
             past,
-            witnesses: Moment::START,
+            witnesses: Tick::START,
             starts: Starts::new(),
         }
     }

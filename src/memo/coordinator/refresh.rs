@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use super::deferred::Kept;
 use super::lead::LeadEnd;
 use super::progress::Search;
-use super::{Granted, Keeper, Landing};
+use super::{Coordinator, Granted, Landing};
 use crate::codec::Codec;
 use crate::memo::flights::flight::{Turn, Waiter};
 use crate::memo::leases::Holding;
-use crate::memo::leases::lock_state::Claim;
+use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past};
 use crate::memo::permit::Lead;
@@ -22,7 +22,7 @@ use crate::store::{Lock, Release, Store};
 /// tried over and over again by every caller.
 const REST: Duration = Duration::from_secs(1);
 
-impl<C: Codec> Keeper<C> {
+impl<C: Codec> Coordinator<C> {
     /// Computes if the lock is free. Returns before when there is no point in asking again.
     pub(crate) async fn refresh(
         self,
@@ -61,7 +61,7 @@ impl<C: Codec> Keeper<C> {
         }
         let found = self.shared.vouched(&self.address, acquired.value).await;
         if found.is_some_and(|found| !is_same(&found)) {
-            self.release(Claim::Held(epoch), Release::Abandoned).await;
+            self.release(LockState::Held(epoch), Release::Abandoned).await;
             return None;
         }
         self.tenure.begin(asked);
@@ -74,7 +74,7 @@ impl<C: Codec> Keeper<C> {
         };
         let start_of = generation.map(|generation| Start { generation, asked });
         let granted = Granted {
-            claim: Claim::Held(epoch),
+            claim: LockState::Held(epoch),
             asked_at,
             start: start_of,
         };

@@ -8,14 +8,14 @@ use tokio::time::{Instant, sleep_until};
 use super::acquire::Heard;
 use super::progress::Search;
 use super::watch::{self, Hearing, Spacing};
-use super::{Keeper, MemoCustody};
+use super::{Coordinator, MemoCustody};
 use crate::codec::Codec;
 use crate::memo::config::Config;
-use crate::memo::flights::clock::Moment;
+use crate::memo::flights::clock::Tick;
 use crate::memo::flights::custody::Expired;
 use crate::memo::leases::Holding;
 use crate::memo::leases::lease::{End, Extension, Handed, LeaseError};
-use crate::memo::leases::lock_state::Claim;
+use crate::memo::leases::lock_state::LockState;
 use crate::memo::outcome::{Outcome, Verdict};
 use crate::memo::permit::{Led, Manner};
 use crate::store::{Notice, Release};
@@ -24,7 +24,7 @@ use crate::store::{Notice, Release};
 pub(super) enum Attended<V> {
     Concluded(Verdict<V>),
     /// The promise was resolved meanwhile, for waiters that came before that moment.
-    Resolved(Outcome<V>, Moment),
+    Resolved(Outcome<V>, Tick),
     /// Given up.
     Abandoned,
     /// Still under way, but its result will be refused.
@@ -35,7 +35,7 @@ pub(super) enum Attended<V> {
 
 /// The lease of a computation under way.
 struct Tending {
-    claim: Claim,
+    claim: LockState,
     /// Whether there is something to renew.
     held: bool,
     /// When it ends unless it is renewed.
@@ -43,18 +43,18 @@ struct Tending {
     /// When it is to be renewed.
     beat: Instant,
     /// When the store was last asked for it, answer or no answer.
-    asked: Moment,
+    asked: Tick,
     spacing: Spacing,
     /// Set where the computation says when to renew it.
     handed: Option<Handed>,
 }
 
-impl<C: Codec> Keeper<C> {
+impl<C: Codec> Coordinator<C> {
     /// Keeps the lease until there is a verdict, or no lease; gives it back before that where the process shuts down.
     /// `asked_at` is when the store was asked for the lease.
     pub(super) async fn attend<'a>(
         &'a self,
-        claim: &mut Claim,
+        claim: &mut LockState,
         asked_at: Instant,
         search: &mut Search<'a, C>,
         holding: &mut Holding<'_>,
@@ -87,19 +87,19 @@ impl<C: Codec> Keeper<C> {
                 },
                 () = self.tend(&mut tending) => return Attended::LeaseLost,
                 expired = custody.expired() => return Attended::Expired(expired),
-                () = self.shared.leases.closed(), if *claim != Claim::None => {
+                () = self.shared.leases.closed(), if *claim != LockState::None => {
                     if !self.give_back(*claim).await {
                         return Attended::LeaseLost;
                     }
                     holding.give_back();
-                    *claim = Claim::None;
+                    *claim = LockState::None;
                     tending.end_never();
                 }
             }
         }
     }
 
-    fn tending(&self, claim: Claim, asked_at: Instant) -> Tending {
+    fn tending(&self, claim: LockState, asked_at: Instant) -> Tending {
         Tending {
             claim,
             held: claim.is_held(),
@@ -126,7 +126,7 @@ impl<C: Codec> Keeper<C> {
     }
 
     /// Gives the lease back although the computation goes on. `false` where it was lost.
-    async fn give_back(&self, claim: Claim) -> bool {
+    async fn give_back(&self, claim: LockState) -> bool {
         let asked = self.shared.clock.tick();
         match self.release(claim, Release::Abandoned).await {
             Some(true) => {
@@ -267,7 +267,7 @@ impl Tending {
     /// What is computed stays in this process.
     fn end_never(&mut self) {
         self.held = false;
-        self.claim = Claim::None;
+        self.claim = LockState::None;
         self.say(End::Never);
     }
 

@@ -2,17 +2,17 @@
 
 use super::lead::LeadEnd;
 use super::progress::Search;
-use super::{Granted, Keeper, Landing};
+use super::{Coordinator, Granted, Landing};
 use tokio::time::Instant;
 
 use crate::codec::Codec;
 use crate::memo::leases::Holding;
-use crate::memo::leases::lock_state::Claim;
+use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past};
 use crate::store::{Lock, Release, Store};
 
-impl<C: Codec> Keeper<C> {
+impl<C: Codec> Coordinator<C> {
     /// Offers the lead if the lock is free and nothing is stored; else lands at once.
     pub(crate) async fn solo(self) {
         let _in_flight = self.shared.counters.in_flight.enter();
@@ -43,7 +43,7 @@ impl<C: Codec> Keeper<C> {
             return;
         }
         self.tenure.begin(asked);
-        let claim = Claim::Held(epoch);
+        let claim = LockState::Held(epoch);
         if self.shared.vouched(&self.address, acquired.value).await.is_some() {
             drop(landing);
             self.release(claim, Release::Abandoned).await;

@@ -6,22 +6,22 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::memo::flights::clock::Moment;
+use crate::memo::flights::clock::Tick;
 
 /// The moments at which the store was asked for the lease and said that it is held.
 pub(super) struct Tenure(Mutex<Confirmed>);
 
 struct Confirmed {
-    first: Moment,
-    last: Moment,
+    first: Tick,
+    last: Tick,
 }
 
 impl Tenure {
     /// There is no lease that could be taken away, and so nothing that has to be vouched for.
     pub(super) fn none() -> Self {
         Self(Mutex::new(Confirmed {
-            first: Moment::END,
-            last: Moment::END,
+            first: Tick::END,
+            last: Tick::END,
         }))
     }
 
@@ -30,7 +30,7 @@ impl Tenure {
     }
 
     /// The store was asked for the lease at that moment, and granted it.
-    pub(super) fn begin(&self, asked: Moment) {
+    pub(super) fn begin(&self, asked: Tick) {
         *self.known() = Confirmed {
             first: asked,
             last: asked,
@@ -38,22 +38,22 @@ impl Tenure {
     }
 
     /// The lease was still held when the store was asked at that moment.
-    pub(super) fn extend(&self, asked: Moment) {
+    pub(super) fn extend(&self, asked: Tick) {
         self.known().last = asked;
     }
 
     /// What is computed from here on is computed without a lease.
     pub(super) fn end(&self) {
-        self.begin(Moment::END);
+        self.begin(Tick::END);
     }
 
     /// Callers who came before this moment came before the computation began.
-    pub(super) fn first(&self) -> Moment {
+    pub(super) fn first(&self) -> Tick {
         self.known().first
     }
 
     /// Callers who came before this moment know of no invalidation that came after the computation began.
-    pub(super) fn last(&self) -> Moment {
+    pub(super) fn last(&self) -> Tick {
         self.known().last
     }
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
-use super::Keeper;
+use super::Coordinator;
 use crate::codec::Codec;
-use crate::memo::flights::clock::Moment;
+use crate::memo::flights::clock::Tick;
 use crate::store::{AnyWatch, Notice, Store, Watch};
 
 /// How long after the first caller who came later than the watch the next one begins, at least: waiters that came about
@@ -26,7 +26,7 @@ const SUCCESSION: Duration = Duration::from_millis(20);
 const PART: u32 = 16;
 
 pub(super) struct Hearing<'a, C: Codec> {
-    keeper: &'a Keeper<C>,
+    keeper: &'a Coordinator<C>,
     begun: Spacing,
     present: Listener,
     successor: Successor,
@@ -34,7 +34,7 @@ pub(super) struct Hearing<'a, C: Codec> {
 
 struct Listener {
     watch: AnyWatch,
-    since: Moment,
+    since: Tick,
     in_effect: bool,
 }
 
@@ -46,7 +46,7 @@ enum Successor {
 }
 
 /// The next notice, where the keeper listens. Cancel safe.
-pub(super) async fn next<C: Codec>(hearing: &mut Option<Hearing<'_, C>>) -> (Notice, Moment) {
+pub(super) async fn next<C: Codec>(hearing: &mut Option<Hearing<'_, C>>) -> (Notice, Tick) {
     match hearing {
         Some(hearing) => hearing.next().await,
         None => pending().await,
@@ -54,7 +54,7 @@ pub(super) async fn next<C: Codec>(hearing: &mut Option<Hearing<'_, C>>) -> (Not
 }
 
 impl<'a, C: Codec> Hearing<'a, C> {
-    pub(super) fn start(keeper: &'a Keeper<C>) -> Self {
+    pub(super) fn start(keeper: &'a Coordinator<C>) -> Self {
         Self {
             keeper,
             begun: Spacing::starting_now(),
@@ -69,7 +69,7 @@ impl<'a, C: Codec> Hearing<'a, C> {
     }
 
     /// The next notice, and when it cannot have been published yet. Cancel safe.
-    pub(super) async fn next(&mut self) -> (Notice, Moment) {
+    pub(super) async fn next(&mut self) -> (Notice, Tick) {
         let Self {
             keeper,
             begun,
@@ -112,7 +112,7 @@ impl Spacing {
 }
 
 impl Listener {
-    fn start<C: Codec>(keeper: &Keeper<C>) -> Self {
+    fn start<C: Codec>(keeper: &Coordinator<C>) -> Self {
         Self {
             since: keeper.shared.clock.tick(),
             watch: keeper.shared.store.watch(&keeper.address),
@@ -123,7 +123,7 @@ impl Listener {
 
 impl Successor {
     /// Resolves once there is one in effect. Cancel safe.
-    async fn prepare<C: Codec>(&mut self, keeper: &Keeper<C>, begun: Spacing, since: Moment) {
+    async fn prepare<C: Codec>(&mut self, keeper: &Coordinator<C>, begun: Spacing, since: Tick) {
         loop {
             match self {
                 Self::None => {

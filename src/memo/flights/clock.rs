@@ -7,9 +7,9 @@ pub(crate) struct Clock(AtomicU64);
 
 /// When a caller came, or something was asked. No two are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment(u64);
+pub(crate) struct Tick(u64);
 
-impl Moment {
+impl Tick {
     /// Before everything else.
     pub(crate) const START: Self = Self(0);
     /// After everything else.
@@ -21,8 +21,8 @@ impl Clock {
         Self(AtomicU64::new(1))
     }
 
-    pub(crate) fn tick(&self) -> Moment {
+    pub(crate) fn tick(&self) -> Tick {
         // The reader of the larger number did so later.
-        Moment(self.0.fetch_add(1, Ordering::SeqCst))
+        Tick(self.0.fetch_add(1, Ordering::SeqCst))
     }
 }

@@ -37,7 +37,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::clock::Moment;
+use super::clock::Tick;
 use super::sync::{Arc, Mutex, MutexGuard};
 
 /// The waiters for one outcome `O`, one of whom may have to take the lead `L`.
@@ -53,9 +53,9 @@ struct State<L, O> {
     keeper: Option<Waker>,
     work: Work,
     /// When the last waiter arrived.
-    newest: Moment,
+    newest: Tick,
     /// Waiters who arrived then or later need not wait for what is computed now.
-    dismissed: Moment,
+    dismissed: Tick,
     /// The keeper, if it wants to hear of the next.
     curious: Option<Waker>,
     /// The keeper, if it wants to hear of one who could lead.
@@ -68,7 +68,7 @@ struct State<L, O> {
 
 struct Seat {
     waker: Option<Waker>,
-    arrived: Moment,
+    arrived: Tick,
     stands_by: bool,
     /// Whether it is to be woken once it follows.
     is_due: bool,
@@ -77,7 +77,7 @@ struct Seat {
 }
 
 impl Seat {
-    fn of(arrived: Moment) -> Self {
+    fn of(arrived: Tick) -> Self {
         Self {
             waker: None,
             arrived,
@@ -114,9 +114,9 @@ enum Phase<L, O> {
     Seeking,
     Offered(L),
     /// With what those may have already who arrived before that moment.
-    Led(Option<(O, Moment)>),
+    Led(Option<(O, Tick)>),
     /// With what those get who arrived before that moment.
-    Landed(O, Moment),
+    Landed(O, Tick),
     Closed,
 }
 
@@ -133,7 +133,7 @@ pub(crate) enum Turn<L, O> {
 
 impl<L, O> Flight<L, O> {
     /// A new flight and its first waiter.
-    pub(crate) fn start(arrived: Moment) -> (Arc<Self>, Waiter<L, O>) {
+    pub(crate) fn start(arrived: Tick) -> (Arc<Self>, Waiter<L, O>) {
         let mut waiters = Slab::new();
         let id = waiters.insert(Seat::of(arrived));
         let flight = Arc::new(Self {
@@ -149,7 +149,7 @@ impl<L, O> Flight<L, O> {
                 },
                 keeper: None,
                 newest: arrived,
-                dismissed: Moment::END,
+                dismissed: Tick::END,
                 curious: None,
                 scout: None,
                 eldest: None,
@@ -182,7 +182,7 @@ impl<L, O> Flight<L, O> {
     }
 
     /// Becomes one of the waiters; `None` once the flight is over.
-    pub(crate) fn join(flight: &Arc<Self>, arrived: Moment) -> Option<Waiter<L, O>> {
+    pub(crate) fn join(flight: &Arc<Self>, arrived: Tick) -> Option<Waiter<L, O>> {
         let mut state = flight.state();
         if matches!(state.phase, Phase::Landed(..) | Phase::Closed) {
             return None;
@@ -263,7 +263,7 @@ impl<L, O> Flight<L, O> {
     }
 
     /// Lets waiters go who arrived at that moment or later: what is computed now will not be for them.
-    pub(crate) fn dismiss(&self, from: Moment) {
+    pub(crate) fn dismiss(&self, from: Tick) {
         let mut state = self.state();
         state.dismissed = from;
         let wakers = state.take_wakers();
@@ -272,7 +272,7 @@ impl<L, O> Flight<L, O> {
     }
 
     /// Hands `outcome` to every waiter who arrives before that moment, and leaves the others to wait for the end.
-    pub(crate) fn hand_out(&self, outcome: O, before: Moment) {
+    pub(crate) fn hand_out(&self, outcome: O, before: Tick) {
         let mut state = self.state();
         let Phase::Led(handed_out) = &mut state.phase else {
             return;
@@ -289,7 +289,7 @@ impl<L, O> Flight<L, O> {
         let mut state = self.state();
         let served = match &state.phase {
             Phase::Led(Some((_, before))) => *before,
-            Phase::Led(None) | Phase::Seeking | Phase::Offered(_) | Phase::Landed(..) | Phase::Closed => Moment::START,
+            Phase::Led(None) | Phase::Seeking | Phase::Offered(_) | Phase::Landed(..) | Phase::Closed => Tick::START,
         };
         if !state.waiters.is_empty() && state.newest >= served {
             return Poll::Ready(());
@@ -301,7 +301,7 @@ impl<L, O> Flight<L, O> {
     }
 
     /// Ends the flight and hands `outcome` to every waiter who arrived before that moment.
-    pub(crate) fn land(&self, outcome: O, before: Moment) {
+    pub(crate) fn land(&self, outcome: O, before: Tick) {
         let mut state = self.state();
         if matches!(state.phase, Phase::Landed(..) | Phase::Closed) {
             return;
@@ -349,12 +349,12 @@ impl<L, O> Flight<L, O> {
     }
 
     /// Whether a waiter has joined that arrived after `since`.
-    pub(crate) fn has_joined(&self, since: Moment) -> bool {
+    pub(crate) fn has_joined(&self, since: Tick) -> bool {
         self.state().newest > since
     }
 
     /// Ready, once a waiter has joined that arrived after `since`.
-    pub(crate) fn poll_joined(&self, since: Moment, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_joined(&self, since: Tick, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
         if state.newest > since {
             return Poll::Ready(());
@@ -441,7 +441,7 @@ pub(crate) struct Waiter<L, O> {
     flight: Arc<Flight<L, O>>,
     /// `None` once the turn has come.
     id: Option<usize>,
-    arrived: Moment,
+    arrived: Tick,
     has_led: bool,
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::clock::Moment;
+use super::clock::Tick;
 use super::flight::{Flight, Turn, Waiter};
 use crate::key::Address;
 
@@ -82,7 +82,7 @@ impl<V: Clone> Lookups<V> {
         let found = match timeout(PATIENCE, waiter).await {
             Ok(Turn::Lead(baton)) => {
                 let found = look().await;
-                baton.batch.land(Arc::new(LookedUp::Known(found.clone())), Moment::END);
+                baton.batch.land(Arc::new(LookedUp::Known(found.clone())), Tick::END);
                 return found;
             }
             Ok(Turn::Landed(found)) => found,
@@ -126,10 +126,10 @@ fn enter<V>(lookups: &Mutex<RunningLookups<V>>, address: &Address) -> Option<Wai
         }
         Entry::Occupied(slot) => slot,
     };
-    if let Some(waiter) = slot.get().as_ref().and_then(|batch| Flight::join(batch, Moment::START)) {
+    if let Some(waiter) = slot.get().as_ref().and_then(|batch| Flight::join(batch, Tick::START)) {
         return Some(waiter);
     }
-    let (batch, waiter) = Flight::start(Moment::START);
+    let (batch, waiter) = Flight::start(Tick::START);
     slot.insert(Some(batch));
     Some(waiter)
 }
@@ -178,7 +178,7 @@ struct Baton<V> {
 impl<V> Drop for Baton<V> {
     fn drop(&mut self) {
         // Nothing happens if it has landed.
-        self.batch.land(Arc::new(LookedUp::Unknown), Moment::END);
+        self.batch.land(Arc::new(LookedUp::Unknown), Tick::END);
         leave(&self.lookups, &self.address);
     }
 }

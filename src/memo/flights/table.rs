@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::clock::Moment;
+use super::clock::Tick;
 use super::flight::{Flight, Waiter};
 use super::line::Room;
 use crate::key::Address;
@@ -86,7 +86,7 @@ impl<L, O> Table<L, O> {
     }
 
     /// Joins the flight that is under way, or starts one, as a caller that `arrived` then.
-    pub(crate) fn join(&self, address: &Address, arrived: Moment, limits: &Limits) -> Result<Joined<L, O>, Limit> {
+    pub(crate) fn join(&self, address: &Address, arrived: Tick, limits: &Limits) -> Result<Joined<L, O>, Limit> {
         let mut flights = self.flights();
         let full = flights.len() >= limits.in_flight;
         let entry = flights.entry(address.clone());

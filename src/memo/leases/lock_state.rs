@@ -1,10 +1,10 @@
-//! [`Claim`]: how sure a keeper is of the lock.
+//! [`LockState`]: how sure a keeper is of the lock.
 
 use crate::error::StoreErrorKind;
 
 /// Whether the lock is ours while a waiter computes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Claim {
+pub(crate) enum LockState {
     /// Since this epoch of the store.
     Held(u64),
     /// The store did not say in time. If the lock was taken after all it must not outlast the computation. It is not
@@ -14,13 +14,13 @@ pub(crate) enum Claim {
     None,
 }
 
-impl Claim {
+impl LockState {
     pub(crate) fn is_held(self) -> bool {
         matches!(self, Self::Held(_))
     }
 }
 
-impl From<StoreErrorKind> for Claim {
+impl From<StoreErrorKind> for LockState {
     fn from(kind: StoreErrorKind) -> Self {
         match kind {
             // Nothing was sent.

@@ -1,4 +1,4 @@
-//! [`Permissions`]: what this process knows of responses to requests with credentials.
+//! [`CredentialHistory`]: what this process knows of responses to requests with credentials.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::key::Address;
 use crate::middleware::policy::permission::Permission;
-use crate::middleware::policy::request::Narrow;
+use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::stored_response::Meta;
 
 /// How many addresses are remembered at most: 64 KiB of them.
@@ -24,7 +24,7 @@ const LONGEST: u64 = (1 << 28) - 1;
 /// that would cost each of them a round trip. What is known of single addresses is in a table of fixed size, in which a
 /// later address takes the place of an earlier one: the number of pages that a client asks for costs no memory.
 #[derive(Debug)]
-pub(crate) struct Permissions {
+pub(crate) struct CredentialHistory {
     authorized: AtomicBool,
     cookies: AtomicBool,
     slots: OnceLock<Box<[AtomicU64]>>,
@@ -33,7 +33,7 @@ pub(crate) struct Permissions {
     start: Instant,
 }
 
-impl Default for Permissions {
+impl Default for CredentialHistory {
     fn default() -> Self {
         Self {
             authorized: AtomicBool::default(),
@@ -57,7 +57,7 @@ pub(crate) enum Seen {
     Permitted(Permission),
 }
 
-impl Permissions {
+impl CredentialHistory {
     /// Of a response that was stored, here or elsewhere.
     pub(crate) fn learn(&self, stored: &Meta) {
         for (seen, allowed) in [
@@ -72,7 +72,7 @@ impl Permissions {
     }
 
     /// Whether there may be a response for a request like this one.
-    pub(crate) fn may_admit(&self, narrow: &Narrow) -> bool {
+    pub(crate) fn may_admit(&self, narrow: &RequestConstraints) -> bool {
         (!narrow.authorized || self.authorized.load(Ordering::Relaxed))
             && (!narrow.cookies || self.cookies.load(Ordering::Relaxed))
     }
@@ -129,12 +129,12 @@ const TAG: u64 = !0 << 32;
 
 impl Seen {
     /// Whether requests like this one have had a response in common.
-    pub(crate) fn permits(self, narrow: &Narrow) -> bool {
+    pub(crate) fn permits(self, narrow: &RequestConstraints) -> bool {
         matches!(self, Self::Permitted(permission) if permission.covers(narrow))
     }
 
     /// Whether the last response to a request like this one was for its client only.
-    pub(crate) fn refuses(self, narrow: &Narrow) -> bool {
+    pub(crate) fn refuses(self, narrow: &RequestConstraints) -> bool {
         matches!(self, Self::Refused { cookies } if narrow.cookies || !cookies)
     }
 
@@ -176,7 +176,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_seen_is_remembered_for_its_time() {
-        let permissions = Permissions::default();
+        let permissions = CredentialHistory::default();
         for seen in [
             Seen::Refused { cookies: true },
             Seen::Refused { cookies: false },
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_later_address_takes_the_place_of_an_earlier_one() {
-        let (permissions, now) = (Permissions::default(), Instant::now());
+        let (permissions, now) = (CredentialHistory::default(), Instant::now());
         for id in 0..4 * SLOTS {
             let seen = permitted(true, false);
             permissions.see(&address(id), seen, now, TIME);

@@ -1,4 +1,4 @@
-//! [`Markers`]: which responses are not to be shared, so that no request waits for them.
+//! [`HitForPass`]: which responses are not to be shared, so that no request waits for them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ const MOST: usize = 4096;
 
 /// The markers of this process.
 #[derive(Debug, Default)]
-pub(crate) struct Markers {
+pub(crate) struct HitForPass {
     /// With when they fall.
     standing: Mutex<HashMap<Address, Instant>>,
     /// How many there are, so that a request need not take the lock to learn that there is none.
@@ -28,7 +28,7 @@ pub(crate) struct Markers {
     pub(crate) ends: Ends,
 }
 
-impl Markers {
+impl HitForPass {
     fn standing(&self) -> MutexGuard<'_, HashMap<Address, Instant>> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn marker_stands_for_its_time_or_until_it_is_removed() {
-        let (markers, now, time) = (Markers::default(), Instant::now(), Duration::from_secs(1));
+        let (markers, now, time) = (HitForPass::default(), Instant::now(), Duration::from_secs(1));
         markers.put(&address(1), now, time);
         assert!(markers.stands(&address(1), now) && !markers.stands(&address(2), now));
         assert!(!markers.stands(&address(1), now + time));
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn markers_are_bounded_and_those_that_fell_make_room() {
-        let (markers, now, time) = (Markers::default(), Instant::now(), Duration::from_secs(1));
+        let (markers, now, time) = (HitForPass::default(), Instant::now(), Duration::from_secs(1));
         for id in 0..=MOST {
             markers.put(&address(id), now, time);
         }

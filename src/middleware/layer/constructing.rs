@@ -7,7 +7,7 @@ use http::Method;
 use super::MemoLockLayer;
 use crate::key::{KeyError, Tag};
 use crate::memo::MemoLock;
-use crate::middleware::cache::Settings;
+use crate::middleware::cache::Cache;
 use crate::middleware::key_extractor::{GrpcKey, UriKey};
 use crate::middleware::policy::request::RequestRules;
 use crate::middleware::policy::response::ResponseRules;
@@ -36,7 +36,7 @@ impl MemoLockLayer {
     }
 
     pub(super) fn over(store: AnyStore, tag: Tag) -> Self {
-        let settings = Settings {
+        let settings = Cache {
             memo: MemoLock::over(store, Form::binary(), tag).tagged(),
             key: UriKey::default(),
             key_headers: Arc::default(),

@@ -1,4 +1,4 @@
-//! [`Judge`]: what decides whether a response is shared, and says so.
+//! [`Admission`]: what decides whether a response is shared, and says so.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use super::marker::unmark;
 use crate::key::Address;
 use crate::memo::{Limit, Past, Shared};
-use crate::middleware::known::credential_history::Permissions;
+use crate::middleware::known::credential_history::CredentialHistory;
 use crate::middleware::known::demand::DemandOf;
-use crate::middleware::known::hit_for_pass::{Markers, SPREAD};
+use crate::middleware::known::hit_for_pass::{HitForPass, SPREAD};
 use crate::middleware::known::misuse::Misuse;
 use crate::middleware::known::pauses::Pauses;
-use crate::middleware::policy::asker::Asker;
+use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::control::MemoControl;
 use crate::middleware::policy::ending::{is_grpc, is_sized};
@@ -28,21 +28,21 @@ use crate::middleware::stored_response::draft::Draft;
 use crate::middleware::stored_response::{Form, StoredResponse};
 
 /// What decides whether a response is shared, and who is told.
-pub(crate) struct Judge {
+pub(crate) struct Admission {
     pub(crate) shared: Arc<Shared<Form>>,
-    pub(crate) markers: Arc<Markers>,
+    pub(crate) markers: Arc<HitForPass>,
     pub(crate) pauses: Arc<Pauses>,
     pub(crate) misuse: Arc<Misuse>,
     pub(crate) address: Address,
     pub(crate) rules: ResponseRules,
     pub(crate) cache_status: bool,
-    pub(crate) permissions: Arc<Permissions>,
-    pub(crate) asker: Asker,
+    pub(crate) permissions: Arc<CredentialHistory>,
+    pub(crate) asker: Credentials,
     /// For the response, where it depends on that whether anything is stored.
     pub(crate) demand: Option<DemandOf>,
 }
 
-impl Judge {
+impl Admission {
     pub(crate) fn at_head(
         &self,
         method: &Method,
@@ -73,7 +73,8 @@ impl Judge {
 
     /// The same, but a failure is for all who wait once it is the second in a row.
     pub(crate) fn confirmed(&self, sharing: Sharing, past: Past) -> Sharing {
-        let confirms = self.rules.on_unconfirmed == Unconfirmed::Confirm && !matches!(self.asker, Asker::Unknown(_));
+        let confirms =
+            self.rules.on_unconfirmed == Unconfirmed::Confirm && !matches!(self.asker, Credentials::Unknown(_));
         match sharing {
             Sharing::Pass(Reason::Failure) if confirms && past.failures > 0 => Sharing::Share,
             sharing => sharing,

@@ -18,19 +18,19 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::admission::Judge;
+use super::admission::Admission;
 use crate::key::Address;
 use crate::memo::{Lead, Settled};
 use crate::middleware::bounds::{InnerService, ResponseBody};
-use crate::middleware::cache::Settings;
-use crate::middleware::known::credential_history::{Permissions, Seen};
+use crate::middleware::cache::Cache;
+use crate::middleware::known::credential_history::{CredentialHistory, Seen};
 use crate::middleware::known::hit_for_pass::SPREAD;
-use crate::middleware::lookup::{Miss, Place};
-use crate::middleware::policy::asker::Asker;
+use crate::middleware::lookup::{Miss, VariantAddress};
+use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::control::MemoControl;
 use crate::middleware::policy::permission::Permission;
-use crate::middleware::policy::request::Narrow;
+use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::policy::response::{Head, Reason, Sharing, Unconfirmed, at_head, is_heuristic};
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::future::{Answer, Step};
@@ -43,14 +43,14 @@ const MOMENT: Duration = Duration::from_millis(1);
 /// to wait for one failure after another.
 const ERROR_REST: Duration = Duration::from_secs(3);
 
-impl Judge {
+impl Admission {
     /// Remembers that there was nothing for others like the one who asked.
     pub(crate) fn remember_refusal(&self, is_error: bool) {
         let (narrow, time) = match self.asker {
-            Asker::Unknown(narrow) if is_error => (narrow, ERROR_REST.min(self.rules.pass_marker)),
-            Asker::Unknown(narrow) | Asker::Known(narrow) if !is_error => (narrow, self.rules.pass_marker),
+            Credentials::Unknown(narrow) if is_error => (narrow, ERROR_REST.min(self.rules.pass_marker)),
+            Credentials::Unknown(narrow) | Credentials::Known(narrow) if !is_error => (narrow, self.rules.pass_marker),
             // An error does not make others forget what there was.
-            Asker::Anybody | Asker::Unknown(_) | Asker::Known(_) => return,
+            Credentials::Anybody | Credentials::Unknown(_) | Credentials::Known(_) => return,
         };
         let seen = Seen::Refused {
             cookies: narrow.cookies,
@@ -60,7 +60,7 @@ impl Judge {
     }
 }
 
-impl Judge {
+impl Admission {
     /// Ends a computation whose response is for its own request only.
     pub(crate) fn pass(&self, lead: Lead<Arc<StoredResponse>>, reason: Reason, status: StatusCode) -> Settled {
         let is_error = status.is_client_error() || status.is_server_error();
@@ -69,13 +69,13 @@ impl Judge {
         }
         self.remember_refusal(is_error);
         match self.asker {
-            Asker::Anybody | Asker::Known(_) if reason == Reason::NoRoom => lead.crowded_out(),
-            Asker::Anybody => lead.pass(self.marker(reason, status)),
+            Credentials::Anybody | Credentials::Known(_) if reason == Reason::NoRoom => lead.crowded_out(),
+            Credentials::Anybody => lead.pass(self.marker(reason, status)),
             // Requests that wait for something else are not to pay for this one.
-            Asker::Unknown(_) => lead.withdraw(),
+            Credentials::Unknown(_) => lead.withdraw(),
             // An error says nothing of the response that others get.
-            Asker::Known(_) if is_error => lead.pass(None),
-            Asker::Known(_) => lead.pass(Some((Arc::new(no_record()), MOMENT))),
+            Credentials::Known(_) if is_error => lead.pass(None),
+            Credentials::Known(_) => lead.pass(Some((Arc::new(no_record()), MOMENT))),
         }
     }
 
@@ -93,12 +93,12 @@ impl Judge {
     /// up.
     fn decline(&self, lead: Lead<Arc<StoredResponse>>, failed: bool, is_error: bool) -> Settled {
         match self.asker {
-            Asker::Unknown(_) => {
+            Credentials::Unknown(_) => {
                 self.remember_refusal(is_error);
                 lead.withdraw()
             }
-            Asker::Anybody | Asker::Known(_) if lead.past.is_last() => lead.pass(None),
-            Asker::Anybody | Asker::Known(_) => lead.decline(failed),
+            Credentials::Anybody | Credentials::Known(_) if lead.past.is_last() => lead.pass(None),
+            Credentials::Anybody | Credentials::Known(_) => lead.decline(failed),
         }
     }
 
@@ -110,7 +110,7 @@ impl Judge {
     }
 }
 
-impl Permissions {
+impl CredentialHistory {
     /// Remembers that there is, or was, a response for requests with credentials.
     pub(crate) fn remember(&self, address: &Address, stored: &StoredResponse, now: Instant, time: Duration) {
         let permission = Permission::stored(stored.meta());
@@ -131,15 +131,15 @@ fn no_record() -> StoredResponse {
     StoredResponse::new(StatusCode::OK, HeaderMap::new(), Bytes::new(), None, meta)
 }
 
-impl<K: Send + Sync + 'static> Settings<K> {
+impl<K: Send + Sync + 'static> Cache<K> {
     /// Whether requests like this one are known to have had a response in common.
-    pub(crate) fn has_record(&self, address: &Address, narrow: &Narrow) -> bool {
+    pub(crate) fn has_record(&self, address: &Address, narrow: &RequestConstraints) -> bool {
         let seen = self.permissions.seen(address, Instant::now());
         seen.is_some_and(|seen| seen.permits(narrow))
     }
 
     /// Whether the last response to a request like this one was for its client only.
-    pub(crate) fn is_refused(&self, address: &Address, narrow: &Narrow) -> bool {
+    pub(crate) fn is_refused(&self, address: &Address, narrow: &RequestConstraints) -> bool {
         let seen = self.permissions.seen(address, Instant::now());
         seen.is_some_and(|seen| seen.refuses(narrow))
     }
@@ -150,14 +150,14 @@ impl<K: Send + Sync + 'static> Settings<K> {
         service: S,
         mut request: Request<B>,
         miss: Miss,
-        narrow: Narrow,
+        narrow: RequestConstraints,
     ) -> Step<Answer<ResBody, S::Error>>
     where
         S: InnerService<B, ResBody>,
         B: Send + 'static,
         ResBody: ResponseBody,
     {
-        let Place { address, variant } = &miss.place;
+        let VariantAddress { address, variant } = &miss.place;
         if self.is_refused(address, &narrow) {
             let address = address.clone();
             return self.ask_again(service, request, address, narrow, miss.why).await;
@@ -185,7 +185,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
         mut service: S,
         request: Request<B>,
         address: Address,
-        narrow: Narrow,
+        narrow: RequestConstraints,
         why: Forward,
     ) -> Step<Answer<ResBody, S::Error>>
     where
@@ -208,7 +208,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
             control: &control,
         };
         let sharing = at_head(&judged, &self.responses, SystemTime::now());
-        if let Sharing::Store(_) = Asker::Unknown(narrow).limit(sharing, &judged, &self.responses) {
+        if let Sharing::Store(_) = Credentials::Unknown(narrow).limit(sharing, &judged, &self.responses) {
             self.permissions.forget(&address);
         }
         if self.cache_status {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::memo::{Lead, Obtained, Patience, Role};
 use crate::middleware::bounds::{InnerService, ResponseBody};
-use crate::middleware::cache::Settings;
+use crate::middleware::cache::Cache;
 use crate::middleware::lookup::Miss;
 use crate::middleware::lookup::is_variant;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
@@ -71,7 +71,7 @@ fn timed_out<B>(waited_for: &WaitedFor) -> Response<MemoBody<B>> {
     }
 }
 
-impl<K: Send + Sync + 'static> Settings<K> {
+impl<K: Send + Sync + 'static> Cache<K> {
     /// Whether handlers may leave a response to a worker.
     pub(crate) fn may_defer(&self) -> bool {
         self.memo.config.requests

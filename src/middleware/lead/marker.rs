@@ -1,7 +1,7 @@
-//! What is marked as not to be shared goes to the inner service in parallel, see [`Markers`].
+//! What is marked as not to be shared goes to the inner service in parallel, see [`HitForPass`].
 //!
 //! A response that turns out to be one for its own request only leaves a marker, in the store in the place of a response
-//! and in this process in [`Markers`]. As long as it stands, requests neither wait nor are waited for: they go to the
+//! and in this process in [`HitForPass`]. As long as it stands, requests neither wait nor are waited for: they go to the
 //! inner service in parallel. The first response that turns out shareable after all removes it, so that one response
 //! that was not, or a client that provoked it, cannot keep others apart for longer than that.
 //!
@@ -19,9 +19,9 @@ use tower_service::Service;
 use crate::error::{BoxError, StoreError};
 use crate::key::Address;
 use crate::memo::Shared;
-use crate::middleware::cache::Settings;
-use crate::middleware::known::hit_for_pass::{Markers, SPREAD};
-use crate::middleware::policy::asker::Asker;
+use crate::middleware::cache::Cache;
+use crate::middleware::known::hit_for_pass::{HitForPass, SPREAD};
+use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::control::MemoControl;
 use crate::middleware::policy::response::{Head, Sharing, at_head};
@@ -32,7 +32,7 @@ use crate::middleware::stored_response::{Form, StoredResponse};
 use crate::store::{Store, Value};
 use crate::task::{BoxFuture, spawn_if_any};
 
-impl<K: Send + Sync + 'static> Settings<K> {
+impl<K: Send + Sync + 'static> Cache<K> {
     /// A marker was found in the store.
     pub(crate) fn learn_marker(&self, address: &Address) {
         // What the store does not say is how long it still stands there.
@@ -47,7 +47,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
         mut service: S,
         request: Request<B>,
         address: Address,
-        asker: Asker,
+        asker: Credentials,
     ) -> Step<Answer<ResBody, S::Error>>
     where
         S: Service<Request<B>, Response = Response<ResBody>>,
@@ -104,7 +104,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
 }
 
 /// The response can be shared after all. Followers need not wait longer than usual for its body, unless that took long.
-pub(crate) fn unmark(shared: &Arc<Shared<Form>>, markers: &Markers, address: &Address, took_long: bool) {
+pub(crate) fn unmark(shared: &Arc<Shared<Form>>, markers: &HitForPass, address: &Address, took_long: bool) {
     if took_long {
         markers.ends.learn(address);
     }

@@ -15,20 +15,20 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::admission::Judge;
-use crate::middleware::cache::Settings;
+use super::admission::Admission;
+use crate::middleware::cache::Cache;
 use crate::middleware::known::pauses::{Failed, Pause};
 use crate::middleware::lookup::Miss;
-use crate::middleware::policy::asker::Asker;
+use crate::middleware::policy::asker::Credentials;
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::refusal::{failure, seconds};
 use crate::middleware::respond::replay;
 
-impl Judge {
+impl Admission {
     /// The computation failed.
     pub(crate) fn pause(&self, failed: impl FnOnce() -> Failed) {
         // What happened to one that is not known to be like others says nothing of those.
-        if !self.rules.fail_pause.is_zero() && !matches!(self.asker, Asker::Unknown(_)) {
+        if !self.rules.fail_pause.is_zero() && !matches!(self.asker, Credentials::Unknown(_)) {
             let time = self.rules.fail_pause;
             self.pauses.begin(&self.address, Instant::now(), time, failed());
         }
@@ -43,7 +43,7 @@ impl Judge {
     }
 }
 
-impl<K: Send + Sync + 'static> Settings<K> {
+impl<K: Send + Sync + 'static> Cache<K> {
     /// What a request gets that found nothing fresh, where a pause stands.
     pub(crate) async fn paused<ResBody>(
         &self,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use http_body::Body;
 
-use super::admission::Judge;
+use super::admission::Admission;
 use super::stale_if_error::Breakable;
 use super::task::Computation;
 use crate::error::BoxError;
@@ -77,7 +77,7 @@ impl Computation {
 
 /// A computation whose body goes by.
 struct Settling {
-    judge: Judge,
+    judge: Admission,
     led: Breakable,
     draft: Draft,
     /// Who may have the response, as its head tells.

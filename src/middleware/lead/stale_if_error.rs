@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::task::Computation;
 use crate::memo::Lead;
 use crate::middleware::known::pauses::Failed;
-use crate::middleware::policy::asker::Asker;
+use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::control::MemoControl;
 use crate::middleware::policy::freshness::Terms;
@@ -62,11 +62,11 @@ impl Computation {
     pub(crate) fn give_up(self) {
         match self.judge.asker {
             // What happened to this one means nothing for those who wait.
-            Asker::Unknown(_) => {
+            Credentials::Unknown(_) => {
                 self.judge.remember_refusal(true);
                 self.lead.withdraw();
             }
-            Asker::Anybody | Asker::Known(_) => broke_off(Some(self.lead), self.fallback),
+            Credentials::Anybody | Credentials::Known(_) => broke_off(Some(self.lead), self.fallback),
         }
     }
 }
@@ -84,7 +84,7 @@ impl Computation {
 
     /// Begins a pause after an error. Returns what those who wait get in its place, if it is the second failure in a row.
     pub(crate) fn of_error<E: 'static>(&self, error: &E, started: Instant) -> Option<Arc<StoredResponse>> {
-        let is_shared = self.lead.past.failures > 0 && !matches!(self.judge.asker, Asker::Unknown(_));
+        let is_shared = self.lead.past.failures > 0 && !matches!(self.judge.asker, Credentials::Unknown(_));
         let made = match is_shared {
             true => self.made_of(error, started),
             false => None,

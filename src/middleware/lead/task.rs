@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::admission::Judge;
+use super::admission::Admission;
 use super::deferred;
 use super::on_path;
 use super::stale_if_error::{StaleOnPanic, is_outage, stand_in};
@@ -42,7 +42,7 @@ use crate::task::BoxFuture;
 
 /// What a computation needs to know besides the request and the service.
 pub(crate) struct Computation {
-    pub(crate) judge: Judge,
+    pub(crate) judge: Admission,
     pub(crate) lead: Lead<Arc<StoredResponse>>,
     pub(crate) method: Method,
     /// The request's fields, for `Vary`. They are never stored.

@@ -1,25 +1,25 @@
-//! [`Asker`]: a client with credentials, or without.
+//! [`Credentials`]: a client with credentials, or without.
 
 use super::meta::Meta;
 use super::permission::Permission;
-use super::request::Narrow;
+use super::request::RequestConstraints;
 use super::response::{Head, Reason, ResponseRules, Sharing};
 
 /// Who asks, and what is known of responses to requests like this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Asker {
+pub(crate) enum Credentials {
     /// A client without credentials, or with some that count for nothing here.
     #[default]
     Anybody,
     /// A client with credentials.
-    Unknown(Narrow),
+    Unknown(RequestConstraints),
     /// The same, where there is a record.
-    Known(Narrow),
+    Known(RequestConstraints),
 }
 
-impl Asker {
+impl Credentials {
     /// Of a request for which there is a response, or was.
-    pub(crate) fn known(narrow: Narrow) -> Self {
+    pub(crate) fn known(narrow: RequestConstraints) -> Self {
         match narrow.has_credentials() {
             true => Self::Known(narrow),
             false => Self::Anybody,

@@ -3,7 +3,7 @@
 use super::cache_control::CacheControl;
 use super::control::MemoControl;
 use super::meta::Meta;
-use super::request::Narrow;
+use super::request::RequestConstraints;
 use super::response::{Head, ResponseRules};
 use super::targeted;
 
@@ -43,7 +43,7 @@ impl Permission {
     }
 
     /// Whether the response is for a request like this one, as far as its credentials are concerned.
-    pub(crate) fn covers(self, request: &Narrow) -> bool {
+    pub(crate) fn covers(self, request: &RequestConstraints) -> bool {
         (!request.authorized || self.authorized) && (!request.cookies || self.cookies)
     }
 }
@@ -101,10 +101,10 @@ mod tests {
                     ((false, true), cookies),
                     ((true, true), authorized && cookies),
                 ] {
-                    let narrow = Narrow {
+                    let narrow = RequestConstraints {
                         authorized: request.0,
                         cookies: request.1,
-                        ..Narrow::default()
+                        ..RequestConstraints::default()
                     };
                     assert_eq!(permission.covers(&narrow), expected, "{permission:?} {request:?}");
                 }

@@ -70,7 +70,7 @@ pub(crate) enum Access {
     Share,
     /// A stored response that is for such requests, in parts perhaps. Where there is none it goes to the inner service by
     /// itself.
-    Read(Narrow),
+    Read(RequestConstraints),
     /// Nothing, and it may make stored responses out of date.
     Change,
     /// Nothing.
@@ -79,7 +79,7 @@ pub(crate) enum Access {
 
 /// What narrows the use that a request has for a stored response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Narrow {
+pub(crate) struct RequestConstraints {
     /// Only the head of it (RFC 9110, 9.3.2).
     pub(crate) head: bool,
     /// Nothing if it is a certain one (RFC 9110, 13.1.2 and 13.1.3).
@@ -94,7 +94,7 @@ pub(crate) struct Narrow {
     pub(crate) only_if_cached: bool,
 }
 
-impl Narrow {
+impl RequestConstraints {
     /// Whether a stored response is for a request like this one, as far as its credentials are concerned.
     pub(crate) fn admits(&self, stored: &Meta) -> bool {
         Permission::stored(stored).covers(self)
@@ -162,9 +162,9 @@ pub(crate) fn access(
     if uncovered_body {
         return Access::Bypass(Bypass::Body);
     }
-    let mut narrow = Narrow {
+    let mut narrow = RequestConstraints {
         head: *method == Method::HEAD,
-        ..Narrow::default()
+        ..RequestConstraints::default()
     };
     let mut cache_control = false;
     for name in headers.keys() {
@@ -189,7 +189,7 @@ pub(crate) fn access(
             _ => return Access::Bypass(Bypass::NoStore),
         }
     }
-    if narrow == Narrow::default() {
+    if narrow == RequestConstraints::default() {
         return Access::Share;
     }
     // What conditions and ranges mean for other methods, their stored responses do not tell.

@@ -18,7 +18,7 @@ use slab::Slab;
 use super::sync::{Arc, Mutex, MutexGuard};
 
 /// The body, and those who wait for more of it. `T` is what comes after the content.
-pub(crate) struct Audience<T> {
+pub(crate) struct Broadcast<T> {
     state: Mutex<AudienceState<T>>,
 }
 
@@ -118,7 +118,7 @@ pub(crate) enum Next<T> {
     BrokenOff,
 }
 
-impl<T> Audience<T> {
+impl<T> Broadcast<T> {
     /// An empty body, and who makes it grow.
     pub(crate) fn new() -> (Producer<T>, Arc<Self>) {
         let audience = Arc::new(Self {
@@ -168,7 +168,7 @@ impl<T> Audience<T> {
 }
 
 /// Who makes the body grow. Dropping it breaks the body off, unless that is finished.
-pub(crate) struct Producer<T>(Arc<Audience<T>>);
+pub(crate) struct Producer<T>(Arc<Broadcast<T>>);
 
 impl<T> Producer<T> {
     /// Adds a piece. Returns how many bytes more are held.
@@ -231,7 +231,7 @@ impl<T> Drop for Producer<T> {
 
 /// One of those who read. Dropping it leaves the audience.
 pub(crate) struct Reader<T> {
-    audience: Arc<Audience<T>>,
+    audience: Arc<Broadcast<T>>,
     id: usize,
     place: Position,
     /// How many bytes it has read.

@@ -18,7 +18,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::broadcast::{Audience, Next, Producer, Reader};
+use super::broadcast::{Broadcast, Next, Producer, Reader};
 use super::budget::Reservation;
 use super::endless::Horizon;
 use super::part::Part;
@@ -62,7 +62,7 @@ impl<B> Playback<B> {
 pub(crate) struct Recorder<B> {
     parts: UnboundedSender<Part<B>>,
     data: Producer<Option<HeaderMap>>,
-    audience: Arc<Audience<Option<HeaderMap>>>,
+    audience: Arc<Broadcast<Option<HeaderMap>>>,
     length: u64,
     limit: u64,
     /// Where more than one message is one too many.
@@ -90,10 +90,10 @@ pub(crate) enum Recorded {
 /// Records up to `limit` bytes, as far as `reservation` has room for them.
 pub(crate) fn recording<B>(limit: u64, reservation: Reservation) -> (Recorder<B>, Playback<B>) {
     let (sender, parts) = unbounded_channel();
-    let (data, audience) = Audience::new();
+    let (data, audience) = Broadcast::new();
     let reservation = Arc::new(reservation);
     let playback = Playback {
-        data: Audience::join(&audience).until_the_last(),
+        data: Broadcast::join(&audience).until_the_last(),
         parts,
         next: None,
         _reservation: Arc::clone(&reservation),

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use super::broadcast::{Audience, Next, Reader};
+use super::broadcast::{Broadcast, Next, Reader};
 use super::budget::Reservation;
 use super::part::Part;
 use crate::memo::{Presence, Present};
@@ -22,7 +22,7 @@ use crate::middleware::frames::consume;
 
 /// The body of a response that is still coming.
 pub(crate) struct Underway {
-    audience: Arc<Audience<Option<HeaderMap>>>,
+    audience: Arc<Broadcast<Option<HeaderMap>>>,
     hint: SizeHint,
     reservation: Arc<Reservation>,
     presence: Option<Arc<Presence>>,
@@ -31,7 +31,7 @@ pub(crate) struct Underway {
 impl Underway {
     /// A body of about this size.
     pub(crate) fn new(
-        audience: Arc<Audience<Option<HeaderMap>>>,
+        audience: Arc<Broadcast<Option<HeaderMap>>>,
         hint: SizeHint,
         reservation: Arc<Reservation>,
         presence: Option<Arc<Presence>>,
@@ -52,7 +52,7 @@ impl Underway {
     /// All of the body, from its beginning.
     pub(crate) fn follow(&self) -> Following {
         Following {
-            reader: Audience::join(&self.audience),
+            reader: Broadcast::join(&self.audience),
             remaining: self.hint,
             has_ended: false,
             client: self.presence.as_ref().map(Presence::enter),

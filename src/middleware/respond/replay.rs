@@ -14,7 +14,7 @@ use super::body::MemoBody;
 use crate::middleware::policy::cache_status::{self, CACHE_STATUS};
 use crate::middleware::policy::conditions::not_modified;
 use crate::middleware::policy::range::{Selection, select};
-use crate::middleware::policy::request::Narrow;
+use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::stored_response::{PartedBody, StoredResponse};
 
 /// The response to a follower: as it was, with the date that it lacked.
@@ -109,7 +109,7 @@ pub(crate) enum Wanted {
 }
 
 /// What the answer to a request with these fields takes of the body.
-pub(crate) fn wanted(stored: &StoredResponse, narrow: Narrow, request: &HeaderMap) -> Wanted {
+pub(crate) fn wanted(stored: &StoredResponse, narrow: RequestConstraints, request: &HeaderMap) -> Wanted {
     if narrow.head || is_unmodified(stored, narrow, request) {
         return Wanted::Nothing;
     }
@@ -120,12 +120,12 @@ pub(crate) fn wanted(stored: &StoredResponse, narrow: Narrow, request: &HeaderMa
     }
 }
 
-fn is_unmodified(stored: &StoredResponse, narrow: Narrow, request: &HeaderMap) -> bool {
+fn is_unmodified(stored: &StoredResponse, narrow: RequestConstraints, request: &HeaderMap) -> bool {
     let is_ok = stored.status() == StatusCode::OK;
     is_ok && narrow.conditional && not_modified(request, stored.headers(), stored.meta().stored_at)
 }
 
-fn selection(stored: &StoredResponse, narrow: Narrow, request: &HeaderMap) -> Selection {
+fn selection(stored: &StoredResponse, narrow: RequestConstraints, request: &HeaderMap) -> Selection {
     match stored.status() == StatusCode::OK && narrow.range && !narrow.head {
         true => select(request, stored.headers(), stored.body_len()),
         false => Selection::Whole,
@@ -137,7 +137,7 @@ fn selection(stored: &StoredResponse, narrow: Narrow, request: &HeaderMap) -> Se
 pub(crate) fn narrowed<B>(
     stored: Arc<StoredResponse>,
     portion: Portion,
-    narrow: Narrow,
+    narrow: RequestConstraints,
     request: &HeaderMap,
     now: Instant,
     cache_status: bool,

@@ -10,18 +10,18 @@ use super::refresh::Use;
 use crate::key::{Address, Key};
 use crate::memo::{AtLimit, Lead, Limit, Obtained};
 use crate::middleware::bounds::{InnerService, ResponseBody};
-use crate::middleware::cache::Settings;
+use crate::middleware::cache::Cache;
 use crate::middleware::grpc::TIMEOUT;
 use crate::middleware::key_extractor::KeyExtractor;
-use crate::middleware::lead::admission::Judge;
+use crate::middleware::lead::admission::Admission;
 use crate::middleware::lead::promise::Promise;
 use crate::middleware::lead::task::Computation;
-use crate::middleware::lookup::{Found, Miss, Place, is_variant};
-use crate::middleware::policy::asker::Asker;
+use crate::middleware::lookup::{Lookup, Miss, VariantAddress, is_variant};
+use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::fields;
 use crate::middleware::policy::origin::{Origin, uri_as_received};
-use crate::middleware::policy::request::Narrow;
+use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::policy::response::Reason;
 use crate::middleware::policy::revalidation::add_conditions;
 use crate::middleware::respond::body::MemoBody;
@@ -39,7 +39,7 @@ const MIN_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
-impl<K: Send + Sync + 'static> Settings<K> {
+impl<K: Send + Sync + 'static> Cache<K> {
     pub(crate) fn is_too_long(&self, key: &Key) -> bool {
         let memo = &self.memo;
         memo.shared.is_too_long(key.as_str(), memo.config.limits.key)
@@ -60,7 +60,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
         service: S,
         request: Request<B>,
         address: Address,
-        narrow: Narrow,
+        narrow: RequestConstraints,
         can_lead: bool,
     ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
@@ -68,7 +68,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
         B: Send + 'static,
         ResBody: ResponseBody,
     {
-        let asker = Asker::known(narrow);
+        let asker = Credentials::known(narrow);
         async move {
             if self.markers.stands(&address, Instant::now()) {
                 return Step::then(self.pass_by(service, request, address, asker));
@@ -79,7 +79,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
             }
             let (place, stale, why) = match self.find_whole(&address, request.headers()).await {
                 // It cannot be read in parts.
-                Found::Stored(place, stored) if self.is_crowded_beside(&stored) => {
+                Lookup::Stored(place, stored) if self.is_crowded_beside(&stored) => {
                     drop(stored);
                     self.memo.shared.limited(&place.address, Limit::Recording);
                     if let Some(refusal) = self.refuse(request.headers()) {
@@ -88,10 +88,10 @@ impl<K: Send + Sync + 'static> Settings<K> {
                     let forwarded = Forwarded::because(Forward::Bypass).detail(Reason::NoRoom.as_str());
                     return self.then_direct(service, request, forwarded);
                 }
-                Found::Stored(_, stored) if !asker.may_have(stored.meta()) => {
+                Lookup::Stored(_, stored) if !asker.may_have(stored.meta()) => {
                     return self.then_direct(service, request, Forwarded::because(Forward::Request));
                 }
-                Found::Stored(place, stored) => {
+                Lookup::Stored(place, stored) => {
                     let now = Instant::now();
                     if asker.has_credentials() {
                         self.permissions
@@ -108,15 +108,15 @@ impl<K: Send + Sync + 'static> Settings<K> {
                         Use::Stale => (place, Some(stored), Forward::Stale),
                     }
                 }
-                Found::Marker(place) => {
+                Lookup::Marker(place) => {
                     self.learn_marker(&place.address);
                     return Step::then(self.pass_by(service, request, place.address, asker));
                 }
-                Found::Nothing(place) => {
+                Lookup::Nothing(place) => {
                     let why = place.variant.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
                     (place, None, why)
                 }
-                Found::Unsettled => {
+                Lookup::Unsettled => {
                     let forwarded = Forwarded::because(Forward::VaryMiss).detail("unsettled");
                     return self.then_direct(service, request, forwarded);
                 }
@@ -129,7 +129,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
                 asker,
             };
             if miss.stale.is_none() && narrow.has_credentials() && !self.has_record(&miss.place.address, &narrow) {
-                miss.asker = Asker::Unknown(narrow);
+                miss.asker = Credentials::Unknown(narrow);
                 return Step::then(self.ask_alone(service, request, miss, narrow));
             }
             if let Some(answer) = self.paused(&miss, request.headers()).await {
@@ -158,7 +158,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
             let mut patience = self.memo.config.patience();
             let mut detail = None;
             for _ in 0..MAX_ADDRESSES {
-                let Place { address, variant } = &miss.place;
+                let VariantAddress { address, variant } = &miss.place;
                 if variant.is_some_and(|variant| !self.vary.admit(&miss.first, variant)) {
                     let forwarded = Forwarded::because(Forward::VaryMiss).detail("too-many-variants");
                     return self.then_direct(service, request, forwarded);
@@ -294,7 +294,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
         };
         let validated = stale.clone().filter(validates);
         Computation {
-            judge: Judge {
+            judge: Admission {
                 shared: Arc::clone(&self.memo.shared),
                 markers: Arc::clone(&self.markers),
                 pauses: Arc::clone(&self.pauses),

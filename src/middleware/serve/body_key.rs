@@ -6,18 +6,18 @@ use http::Request;
 
 use crate::key::Address;
 use crate::middleware::bounds::{InnerService, ResponseBody};
-use crate::middleware::cache::Settings;
+use crate::middleware::cache::Cache;
 use crate::middleware::grpc::{self, until};
 use crate::middleware::key_extractor::KeyExtractor;
 use crate::middleware::lead::on_path;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
-use crate::middleware::policy::request::Narrow;
+use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::future::{Answer, Direct, Step};
 use crate::middleware::respond::told_key::ToldKey;
 use crate::middleware::respond::trailers_only::deadline_exceeded;
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
-impl<K: Send + Sync + 'static> Settings<K> {
+impl<K: Send + Sync + 'static> Cache<K> {
     /// Reads the body for the key; then hit, follow or lead.
     pub(crate) fn answer_with_body<S, ReqBody, ResBody>(
         self: Arc<Self>,
@@ -56,7 +56,7 @@ impl<K: Send + Sync + 'static> Settings<K> {
             on_path::mark(&mut request, &self.memo.shared.store, &address);
             // The body is read: the key covers it.
             let can_lead = true;
-            let looking = self.answer(service, request, address, Narrow::default(), can_lead);
+            let looking = self.answer(service, request, address, RequestConstraints::default(), can_lead);
             // What is found at once is an answer whatever the deadline.
             let looked = match deadline {
                 Some(deadline) => until(deadline, looking).await,

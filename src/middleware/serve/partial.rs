@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use crate::key::Address;
 use crate::middleware::bounds::InnerService;
-use crate::middleware::cache::Settings;
+use crate::middleware::cache::Cache;
 use crate::middleware::known::pauses::Pause;
-use crate::middleware::lookup::{Depth, Found, Place};
+use crate::middleware::lookup::{Depth, Lookup, VariantAddress};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
-use crate::middleware::policy::request::Narrow;
+use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::future::{Answer, Step};
 use crate::middleware::respond::refusal::not_stored;
@@ -23,14 +23,14 @@ use crate::middleware::respond::replay;
 use crate::middleware::stored_response::StoredResponse;
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
-impl<K: Send + Sync + 'static> Settings<K> {
+impl<K: Send + Sync + 'static> Cache<K> {
     /// A stored response for a request that must not wait for another, nor lead others.
     pub(crate) fn read<S, B, ResBody>(
         self: Arc<Self>,
         service: S,
         request: Request<B>,
         address: Address,
-        narrow: Narrow,
+        narrow: RequestConstraints,
     ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
         S: InnerService<B, ResBody>,
@@ -42,14 +42,14 @@ impl<K: Send + Sync + 'static> Settings<K> {
             let (mut depth, mut again) = (Depth::Head, true);
             let (place, why) = loop {
                 match self.find(&address, request.headers(), depth).await {
-                    Found::Stored(place, stored) if !self.may_serve(&place, &stored, narrow, now) => {
+                    Lookup::Stored(place, stored) if !self.may_serve(&place, &stored, narrow, now) => {
                         break (place, Forward::Stale);
                     }
-                    Found::Stored(place, stored) if !narrow.admits(stored.meta()) => break (place, Forward::Request),
-                    Found::Stored(_, stored) if again && depth == Depth::Whole && self.is_crowded_beside(&stored) => {
+                    Lookup::Stored(place, stored) if !narrow.admits(stored.meta()) => break (place, Forward::Request),
+                    Lookup::Stored(_, stored) if again && depth == Depth::Whole && self.is_crowded_beside(&stored) => {
                         (depth, again) = (Depth::Head, false);
                     }
-                    Found::Stored(place, stored) => {
+                    Lookup::Stored(place, stored) => {
                         let part = Box::pin(self.part(&place.address, &stored, narrow, request.headers())).await;
                         // Another one by now, or one that has to be read as a whole.
                         let Ok(part) = part else {
@@ -64,9 +64,9 @@ impl<K: Send + Sync + 'static> Settings<K> {
                         let (headers, told) = (request.headers(), self.cache_status);
                         return Step::Done(Ok(replay::narrowed(stored, part, narrow, headers, now, told)));
                     }
-                    Found::Nothing(place) if place.variant.is_some() => break (place, Forward::VaryMiss),
-                    Found::Nothing(place) | Found::Marker(place) => break (place, Forward::UriMiss),
-                    Found::Unsettled => break (Place::first(&address), Forward::UriMiss),
+                    Lookup::Nothing(place) if place.variant.is_some() => break (place, Forward::VaryMiss),
+                    Lookup::Nothing(place) | Lookup::Marker(place) => break (place, Forward::UriMiss),
+                    Lookup::Unsettled => break (VariantAddress::first(&address), Forward::UriMiss),
                 }
             };
             if narrow.only_if_cached {
@@ -84,14 +84,20 @@ impl<K: Send + Sync + 'static> Settings<K> {
         }
     }
 
-    fn may_serve(&self, place: &Place, stored: &StoredResponse, narrow: Narrow, now: Instant) -> bool {
+    fn may_serve(
+        &self,
+        place: &VariantAddress,
+        stored: &StoredResponse,
+        narrow: RequestConstraints,
+        now: Instant,
+    ) -> bool {
         let meanwhile = stored.is_fresh_at(now) || stored.serves_meanwhile(now);
         meanwhile || (stored.serves_on_error(now) && self.pause_for(place, narrow).is_some())
     }
 
     /// The pause that stands for a request like this one. Its response may be its client's own where it has credentials, and
     /// the failure of others says nothing of it.
-    fn pause_for(&self, place: &Place, narrow: Narrow) -> Option<Pause> {
+    fn pause_for(&self, place: &VariantAddress, narrow: RequestConstraints) -> Option<Pause> {
         let pause = self.pauses.of(&place.address, Instant::now())?;
         let is_alike = !narrow.has_credentials() || self.has_record(&place.address, &narrow);
         is_alike.then_some(pause)

@@ -11,9 +11,9 @@ use http::HeaderMap;
 
 use crate::key::Address;
 use crate::memo::HeadLook;
-use crate::middleware::cache::Settings;
-use crate::middleware::lookup::{Depth, Found};
-use crate::middleware::policy::request::Narrow;
+use crate::middleware::cache::Cache;
+use crate::middleware::lookup::{Depth, Lookup};
+use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::replay::{self, Portion, Wanted};
 use crate::middleware::stored_response::{PartedBody, StoredResponse};
 
@@ -29,7 +29,7 @@ const LARGE: usize = 64 * 1024;
 /// What large bodies from a store elsewhere may hold, as a share of what recordings may.
 const SHARE: u64 = 4;
 
-impl<K> Settings<K> {
+impl<K> Cache<K> {
     /// What is stored, perhaps without its body.
     pub(crate) async fn look_at(&self, address: &Address) -> Option<Arc<StoredResponse>> {
         let shared = &self.memo.shared;
@@ -59,11 +59,11 @@ impl<K> Settings<K> {
 
     /// The response to a request with these fields, which wants all of it. Its body may be left in the store, and is then
     /// read as the client reads.
-    pub(super) async fn find_whole(&self, address: &Address, headers: &HeaderMap) -> Found {
+    pub(super) async fn find_whole(&self, address: &Address, headers: &HeaderMap) -> Lookup {
         if !self.is_crowded(0) {
             let found = self.find(address, headers, Depth::Whole).await;
             match &found {
-                Found::Stored(_, stored) if self.is_crowded_beside(stored) => {}
+                Lookup::Stored(_, stored) if self.is_crowded_beside(stored) => {}
                 _ => return found,
             }
         }
@@ -71,16 +71,16 @@ impl<K> Settings<K> {
         Box::pin(self.find_in_parts(address, headers)).await
     }
 
-    async fn find_in_parts(&self, address: &Address, headers: &HeaderMap) -> Found {
+    async fn find_in_parts(&self, address: &Address, headers: &HeaderMap) -> Lookup {
         let found = self.find(address, headers, Depth::Head).await;
-        let Found::Stored(place, stored) = found else {
+        let Lookup::Stored(place, stored) = found else {
             return found;
         };
         if stored.apart_body().is_none() {
-            return Found::Stored(place, stored);
+            return Lookup::Stored(place, stored);
         }
         match self.begin(&place.address, stored).await {
-            Some(parted) => Found::Stored(place, parted),
+            Some(parted) => Lookup::Stored(place, parted),
             None => self.find(address, headers, Depth::Whole).await,
         }
     }
@@ -113,7 +113,7 @@ impl<K> Settings<K> {
         &self,
         address: &Address,
         stored: &StoredResponse,
-        narrow: Narrow,
+        narrow: RequestConstraints,
         request: &HeaderMap,
     ) -> Result<Portion, ()> {
         let Some(apart) = stored.apart_body() else {

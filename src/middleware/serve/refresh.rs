@@ -13,14 +13,14 @@ use tracing::Instrument;
 
 use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::lookup::Miss;
-use crate::middleware::lookup::{Place, is_variant};
-use crate::middleware::policy::asker::Asker;
+use crate::middleware::lookup::{VariantAddress, is_variant};
+use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::Forward;
 use crate::middleware::policy::early;
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::replay;
 
-use crate::middleware::cache::Settings;
+use crate::middleware::cache::Cache;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::spawn;
 
@@ -34,7 +34,7 @@ pub(crate) enum Use {
     Stale,
 }
 
-impl<K: Send + Sync + 'static> Settings<K> {
+impl<K: Send + Sync + 'static> Cache<K> {
     /// Whether a fresh response is to be computed anew already.
     pub(crate) fn is_early(&self, stored: &StoredResponse, now: Instant) -> bool {
         let beta = self.responses.early_refresh;
@@ -66,9 +66,9 @@ impl<K: Send + Sync + 'static> Settings<K> {
         self: &Arc<Self>,
         service: S,
         request: Request<B>,
-        place: Place,
+        place: VariantAddress,
         seen: Arc<StoredResponse>,
-        asker: Asker,
+        asker: Credentials,
     ) -> Response<MemoBody<ResBody>>
     where
         S: InnerService<B, ResBody>,

@@ -10,9 +10,9 @@ use tracing::Instrument;
 
 use crate::key::{Address, Label};
 use crate::memo::Shared;
-use crate::middleware::cache::Settings;
+use crate::middleware::cache::Cache;
 use crate::middleware::key_extractor::KeyExtractor;
-use crate::middleware::known::hit_for_pass::Markers;
+use crate::middleware::known::hit_for_pass::HitForPass;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::groups;
 use crate::middleware::policy::invalidation::{has_changed, locations};
@@ -27,7 +27,7 @@ use crate::task::{BoxFuture, spawn, spawn_if_any};
 /// One that ends without an answer, because its client has hung up or the inner service failed, may have changed
 /// something all the same: dropping this makes its target out of date.
 pub(crate) struct Change<Q, K: KeyExtractor<Q>> {
-    settings: Arc<Settings<K>>,
+    settings: Arc<Cache<K>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -39,7 +39,7 @@ pub(crate) struct Change<Q, K: KeyExtractor<Q>> {
 }
 
 impl<Q, K: KeyExtractor<Q>> Change<Q, K> {
-    pub(crate) fn new(settings: &Arc<Settings<K>>, request: &Request<Q>) -> Self {
+    pub(crate) fn new(settings: &Arc<Cache<K>>, request: &Request<Q>) -> Self {
         let mut change = Self {
             settings: Arc::clone(settings),
             method: request.method().clone(),
@@ -120,7 +120,7 @@ impl<Q, K: KeyExtractor<Q>> Drop for Change<Q, K> {
 
 fn invalidation(
     shared: Arc<Shared<Form>>,
-    markers: Arc<Markers>,
+    markers: Arc<HitForPass>,
     labels: Vec<Label>,
     addresses: Vec<Address>,
 ) -> BoxFuture<'static, ()> {
@@ -139,7 +139,7 @@ async fn invalidate_labels(shared: &Shared<Form>, labels: &[Label]) {
     }
 }
 
-async fn invalidate(shared: &Shared<Form>, markers: &Markers, addresses: Vec<Address>) {
+async fn invalidate(shared: &Shared<Form>, markers: &HitForPass, addresses: Vec<Address>) {
     for address in addresses {
         markers.remove(&address);
         if let Err(error) = shared.invalidate(&address).await {

@@ -34,7 +34,7 @@ const PAUSES: [Duration; 3] = [
 
 /// Where a body is.
 #[derive(Clone)]
-struct Place {
+struct VariantAddress {
     shared: Arc<Shared<Form>>,
     address: Address,
     apart: Arc<Apart>,
@@ -42,7 +42,7 @@ struct Place {
 
 /// The body, or a range of it.
 pub(crate) struct PartedBody {
-    place: Place,
+    place: VariantAddress,
     /// What was read when there was a response to begin with.
     first: Bytes,
     /// What has not been read yet.
@@ -60,7 +60,7 @@ enum Step {
     End,
 }
 
-impl Place {
+impl VariantAddress {
     async fn read(&self, range: Range<usize>) -> Option<Bytes> {
         for pause in PAUSES {
             let read = self.shared.store_part(&self.address, range.clone()).await;
@@ -86,7 +86,7 @@ impl PartedBody {
         apart: &Arc<Apart>,
         range: Range<usize>,
     ) -> Option<Self> {
-        let place = Place {
+        let place = VariantAddress {
             shared: Arc::clone(shared),
             address: address.clone(),
             apart: Arc::clone(apart),

@@ -30,20 +30,20 @@ fn plain_reads_share() {
 
 #[test]
 fn whatever_is_meant_for_one_client_only_reads() {
-    let narrow = Narrow::default();
-    let authorized = Narrow {
+    let narrow = RequestConstraints::default();
+    let authorized = RequestConstraints {
         authorized: true,
         ..narrow
     };
-    let cookies = Narrow {
+    let cookies = RequestConstraints {
         cookies: true,
         ..narrow
     };
-    let conditional = Narrow {
+    let conditional = RequestConstraints {
         conditional: true,
         ..narrow
     };
-    let range = Narrow { range: true, ..narrow };
+    let range = RequestConstraints { range: true, ..narrow };
     for (expected, names) in [
         (authorized, &["authorization"][..]),
         (
@@ -73,9 +73,9 @@ fn whatever_is_meant_for_one_client_only_reads() {
             }
         }
     }
-    let head = Narrow { head: true, ..narrow };
+    let head = RequestConstraints { head: true, ..narrow };
     assert_eq!(check("HEAD", &[], &RequestRules::default()), Access::Read(head));
-    let both = Narrow { head: true, ..cookies };
+    let both = RequestConstraints { head: true, ..cookies };
     let lines = [("cookie", "x")];
     assert_eq!(check("HEAD", &lines, &RequestRules::default()), Access::Read(both));
 }
@@ -113,17 +113,17 @@ fn only_if_cached_counts_where_that_is_wanted() {
         (
             "only-if-cached",
             true,
-            Access::Read(Narrow {
+            Access::Read(RequestConstraints {
                 only_if_cached: true,
-                ..Narrow::default()
+                ..RequestConstraints::default()
             }),
         ),
         (
             "only-if-cached, no-store",
             true,
-            Access::Read(Narrow {
+            Access::Read(RequestConstraints {
                 only_if_cached: true,
-                ..Narrow::default()
+                ..RequestConstraints::default()
             }),
         ),
         ("max-age=0", true, Access::Share),
@@ -160,9 +160,9 @@ fn a_layer_adds_credentials_and_excepts_them() {
     let mut rules = RequestRules::default();
     rules.count(names(&["x-tenant", "x-device"]), true);
     rules.count(names(&["x-session-hint", "x-device", "authorization"]), false);
-    let cookies = Access::Read(Narrow {
+    let cookies = Access::Read(RequestConstraints {
         cookies: true,
-        ..Narrow::default()
+        ..RequestConstraints::default()
     });
     for (name, expected) in [
         ("x-tenant", cookies),
