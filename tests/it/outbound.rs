@@ -365,6 +365,7 @@ async fn an_error_of_the_client_is_met_by_few_and_reaches_all_others_as_a_respon
                 layer
             });
         }
+        redis.reset_commandstats();
         let asked: Vec<_> = (0..30)
             .map(|at| {
                 let client = failing(&gate, &layers[at % 3]);
@@ -373,6 +374,10 @@ async fn an_error_of_the_client_is_met_by_few_and_reaches_all_others_as_a_respon
             .collect();
         let waiting = || layers.iter().map(|layer| layer.stats().waiting).sum::<u64>();
         eventually("those who wait for the first", || waiting() == 29).await;
+        // The two that wait ask before they listen, and after. One that asked later could have the lock before it hears
+        // of the first failure, and would take the second for the first.
+        let attempts = || redis.commandstats().get("set").copied().unwrap_or(0);
+        eventually("the last attempt to lead", || attempts() >= 5).await;
         gate.let_go(1);
         gate.reached_by(2).await;
         eventually("those who wait for the second", || waiting() == 28).await;
