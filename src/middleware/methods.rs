@@ -11,11 +11,11 @@ use super::policy::grpc::GrpcRules;
 
 /// The settings of each method, by its path.
 pub(crate) struct Methods<K> {
-    by_path: HashMap<Box<str>, Named<K>>,
+    by_path: HashMap<Box<str>, NamedMethod<K>>,
 }
 
 /// One of them.
-struct Named<K> {
+struct NamedMethod<K> {
     settings: Arc<Cache<K>>,
     sightings: Arc<Sightings>,
 }
@@ -25,7 +25,7 @@ impl<K: Clone> Methods<K> {
     pub(crate) fn of(layer: &Cache<K>) -> Option<Arc<Self>> {
         let methods = layer.methods.as_ref()?.iter();
         let by_path = methods.map(|method| {
-            let named = Named {
+            let named = NamedMethod {
                 settings: Arc::new(settings_of(method, layer)),
                 sightings: Arc::clone(&method.sightings),
             };

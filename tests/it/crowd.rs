@@ -17,12 +17,12 @@ const CALLERS: usize = 100_000;
 struct Outcome {
     answered: usize,
     refused: usize,
-    /// How often somebody computed.
+    /// How often a caller computed.
     runs: usize,
     stats: Stats,
 }
 
-/// All ask at once, and nobody's computation ends before all have asked.
+/// All ask at once, and no computation ends before all have asked.
 async fn gather(memo: &MemoLock) -> Outcome {
     let (runs, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
     let mut callers = JoinSet::new();

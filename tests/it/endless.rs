@@ -16,7 +16,7 @@ use crate::support::{HttpClient, Node, Origin, RedisServer, Reply, eventually, w
 /// Far more than a client waits for what goes on, and far less than for what may end.
 const MOST: Duration = Duration::from_secs(12);
 
-/// An upstream whose answers are a line every 50 ms, and how many of them somebody reads.
+/// An upstream whose answers are a line every 50 ms, and how many of them a caller reads.
 async fn feed() -> (Origin, Arc<AtomicUsize>) {
     let open = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&open);

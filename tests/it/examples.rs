@@ -23,7 +23,7 @@ const ALL: [&str; 9] = [
 const ONE_CALL: &str = "1000 requests on 3 nodes: 1 upstream call";
 const THREE_CALLS: &str = "1000 requests on 3 nodes: 3 upstream calls";
 
-/// A port on which nobody listens.
+/// A port on which nothing listens.
 const NOBODY: &str = "redis://127.0.0.1:1";
 
 /// What a program wrote, with its exit code.

@@ -21,7 +21,7 @@ const SLACK: Duration = Duration::from_millis(150);
 
 type Answer = (Result<Bytes, Error>, Duration);
 
-/// Where the clock stands still until everybody waits.
+/// Where the clock stands still until every caller waits.
 struct World {
     store: MemoryStore,
     begun: Instant,
@@ -199,7 +199,7 @@ async fn the_work_is_started_again_when_its_lease_ends_but_not_for_ever() {
     let world = World::new();
     let nodes = [world.node(), world.node()];
     let callers: Vec<_> = (0..20).map(|i| world.ask(&nodes[i % 2])).collect();
-    // The worker was only slow: everybody who has not given up gets what it made.
+    // The worker was only slow: every caller that has not given up gets what it made.
     world.at(secs(65)).await;
     let starts = world.starts.lock().unwrap().clone();
     assert_eq!(starts.len(), 3, "{starts:?}");
@@ -243,7 +243,7 @@ async fn those_who_come_later_have_attempts_of_their_own() {
     let world = World::new();
     let memo = world.node().max_attempts(1).wait_timeout(secs(40));
     let first = world.ask(&memo);
-    // There is always somebody who waits, so the flight never ends.
+    // There is always a caller that waits, so the flight never ends.
     let mut others = Vec::new();
     for n in 1..7 {
         world.at(secs(n * 9)).await;
@@ -253,7 +253,7 @@ async fn those_who_come_later_have_attempts_of_their_own() {
     world.at(secs(56)).await;
     let starts = world.starts.lock().unwrap().clone();
     assert_eq!(starts.len(), 2, "{starts:?}");
-    // Whoever came before the first lease ended has been told.
+    // A caller that came before the first lease ended has been told.
     assert!(starts[1] >= LEASE + secs(40), "{starts:?}");
     memo.resolve("a", "then".into(), secs(9)).await.unwrap();
     assert_eq!(others.pop().unwrap().await.unwrap().0.unwrap(), "then");

@@ -188,7 +188,7 @@ async fn a_member_that_is_too_late_stores_nothing() {
     node.invalidate("x").await.expect("an invalidation");
     let (asked, say) = lead_at(&node, "x").await;
     late.computes("before the invalidation").await;
-    // Refused, it waits with everybody else.
+    // Refused, it waits with every other caller.
     listening(&redis, "x", 1).await;
     assert_eq!(redis.cli(&["EXISTS", "t:x"]), "0");
     say.send(Ok("after it".into())).expect("a node that waits");

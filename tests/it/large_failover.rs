@@ -204,7 +204,7 @@ async fn large_values_over_tls_are_whole_however_slow_the_link_and_absent_where_
     let nodes = Nodes::new([connect(server.url()).await, connect(far.clone()).await]);
     nodes.ask(0, "/a").await;
     eventually("a value", || server.plain.keys().len() == 1).await;
-    // Of the first nobody knows that it is large, so it may come too late. No part of it is an answer.
+    // Of the first no node knows that it is large, so it may come too late. No part of it is an answer.
     within("a hit", async {
         loop {
             let before = nodes.calls();

@@ -1,4 +1,4 @@
-//! Large values on their way from and to Redis: nobody waits for them who does not want them.
+//! Large values on their way from and to Redis: no caller waits for one that it does not want.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ async fn world() -> (RedisServer, SlowLink, Member) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_value_is_waited_for_as_long_as_it_arrives() {
     let (_redis, _link, far) = world().await;
-    // Of the first nobody knows that it is large.
+    // Of the first no node knows that it is large.
     for _ in 0..2 {
         let since = Instant::now();
         assert_eq!(far.ask("/large", "computed".into()).await.len(), LARGE);

@@ -1,4 +1,4 @@
-//! Many look-ups of one process are collapsed, and nobody gets what was looked up before they came.
+//! Many look-ups of one process are collapsed, and no caller gets what was looked up before they came.
 
 use std::convert::Infallible;
 use std::future::Future;

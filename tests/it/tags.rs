@@ -1,4 +1,4 @@
-//! Invalidation by tag over real stores: nobody gets what is older than an invalidation that was acknowledged before
+//! Invalidation by tag over real stores: no caller gets what is older than an invalidation that was acknowledged before
 //! they asked.
 
 use std::convert::Infallible;

@@ -29,7 +29,7 @@ pub(crate) trait Model {
     /// Whether the numbers of the steps mean the same in all states.
     fn is_fair_by_number(&self) -> bool;
 
-    /// Whether somebody still waits for something, which must not be so for ever.
+    /// Whether a caller still waits for something, which must not be so for ever.
     fn waiting(&self, state: &Self::State) -> bool;
 }
 
@@ -143,7 +143,7 @@ impl<A: Copy + Debug> Graph<A> {
         trace
     }
 
-    /// A state from which somebody may wait for ever although every step that can be taken for ever is taken.
+    /// A state from which a caller may wait for ever although every step that can be taken for ever is taken.
     ///
     /// Faults and arrivals are bounded, so from some point on a run takes fair steps only, and in the end stays within
     /// one strongly connected component of theirs. It may do so for ever, and yet be fair, if every fair step is
@@ -156,7 +156,7 @@ impl<A: Copy + Debug> Graph<A> {
         })
     }
 
-    /// A state from which no fair steps at all lead to where nobody waits.
+    /// A state from which no fair steps at all lead to where no caller waits.
     fn lost(&self) -> Option<u32> {
         let mut before = vec![Vec::new(); self.reached.len()];
         for node in 0..u32::try_from(before.len()).expect("few enough states") {

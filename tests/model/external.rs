@@ -30,7 +30,7 @@ pub(crate) enum Variant {
     Sound,
     /// A start that was only seen, as a lock that nobody gave back, does not count.
     Uncounted,
-    /// Whoever waits does not read again when a lease ends.
+    /// A caller that waits does not read again when a lease ends.
     NeverReads,
     /// Nothing is started again.
     KeepsLock,
@@ -65,7 +65,7 @@ enum Phase {
     /// About to ask for the value and the lock (`ask`).
     #[default]
     Seeking,
-    /// Waits for somebody else's promise (`listen_for`).
+    /// Waits for another caller's promise (`listen_for`).
     Listening,
     /// Has the lock, and is about to have the work started (`lead`).
     Leading,
@@ -73,7 +73,7 @@ enum Phase {
     Started,
     /// Keeps the lock of a promise (`keep_promise`).
     Promising,
-    /// The same, and nobody waits for it here.
+    /// The same, and no caller waits for it here.
     Caretaking,
     /// All attempts are used up (`look_on`).
     LookingOn,
@@ -96,7 +96,7 @@ pub(crate) enum Action {
     Start(usize),
     Defer(usize),
     Receive(usize),
-    /// A timer of whoever waits for the lease's end.
+    /// A timer of a caller that waits for the lease's end.
     Timer(usize),
     /// The same, of whoever looks on.
     Look(usize),

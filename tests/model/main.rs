@@ -10,7 +10,7 @@
 //! - At most one leader can commit at any time; none commits without its lease, and no computation that began before an
 //!   acknowledged invalidation is committed.
 //! - Whoever waits is answered, if what can happen for ever happens sooner or later; and as long as no notification is lost,
-//!   whoever waits is told of a value or a free lock, and the lease's end is needed for holders that died only.
+//!   a caller that waits is told of a value or a free lock, and the lease's end is needed for holders that died only.
 //! - There are no more computations than one, and one for each value and each lease that was lost. An invalidation can take
 //!   both a value and a lease: of a keeper that has the lock and is about to read the value.
 //! - Nobody gets a value that an invalidation acknowledged before they came has removed: not from the key, not from a leader

@@ -14,7 +14,7 @@ pub(crate) enum Variant {
     CommitUnfenced,
     /// A leader whose commit was refused answers those who wait all the same.
     RefusalIgnored,
-    /// Acquire takes the lock whoever holds it.
+    /// Acquire takes the lock whichever process holds it.
     AcquireWithoutNx,
     /// Invalidate removes the value alone.
     InvalidateKeepsLock,

@@ -5,7 +5,7 @@ use super::registry::{Subscription, Watch};
 
 pub(crate) const NODES: usize = 3;
 /// A flight that callers can join, and two more: one that was taken out of the table by an invalidation, and one that
-/// everybody has left and whose keeper has yet to give the lock back.
+/// every caller has left and whose keeper has yet to give the lock back.
 pub(crate) const SLOTS: usize = 3;
 /// The slot of the flight in the table.
 pub(crate) const TABLE: usize = 0;
@@ -132,7 +132,7 @@ pub(crate) enum Keeper {
     Abandoned,
     /// Commit has been executed, and its answer is under way.
     Committed { done: bool, era: Era },
-    /// Everybody left; the lock has to be given back if it was taken.
+    /// Every caller left; the lock has to be given back if it was taken.
     Deserted,
 }
 
@@ -149,7 +149,7 @@ pub(crate) enum Lease {
 }
 
 impl Keeper {
-    /// Whether the keeper is still after an outcome or a lease, and stops when nobody waits.
+    /// Whether the keeper is still after an outcome or a lease, and stops when no caller waits.
     pub(crate) fn seeks(self) -> bool {
         matches!(
             self,
@@ -157,7 +157,7 @@ impl Keeper {
         )
     }
 
-    /// Whether an acquire that nobody waits for any more may still be executed.
+    /// Whether an acquire that no caller waits for any more may still be executed.
     pub(crate) fn has_sent(self) -> bool {
         let (Self::Acquired { lease, .. } | Self::Leading(lease)) = self else {
             return false;
@@ -229,7 +229,7 @@ impl Node {
         })
     }
 
-    /// Whether somebody may still join a flight.
+    /// Whether a caller may still join a flight.
     pub(crate) fn expects(&self) -> bool {
         let comes = |caller: &Caller| matches!(caller, Caller::Expected | Caller::Late { .. });
         self.callers.iter().any(comes)

@@ -113,7 +113,7 @@ impl State {
         }
     }
 
-    /// Whoever waits by now came before the store is asked again.
+    /// A caller that waits by now came before the store is asked again.
     fn in_time(&mut self, token: Token) {
         for (late, _) in self.nodes[token.node].waiters(token.slot) {
             *late = false;
@@ -136,7 +136,7 @@ impl State {
         self.due += 1;
     }
 
-    /// What is sent is executed, although nobody waits for it any more.
+    /// What is sent is executed, although no caller waits for it any more.
     pub(crate) fn acquire_late(&mut self, token: Token) {
         if let Keeper::Acquired { lease, .. } | Keeper::Leading(lease) = &mut self.flight(token).keeper
             && let Lease::Unknown { pending, .. } = lease

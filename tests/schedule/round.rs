@@ -213,7 +213,7 @@ impl Round {
         }
     }
 
-    /// Waits until nobody waits any more.
+    /// Waits until no caller waits any more.
     async fn all_answered(&self) -> Result<(), String> {
         let answered = timeout(BOUND, async {
             while !self.history.open().is_empty() {

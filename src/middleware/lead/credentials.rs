@@ -9,7 +9,6 @@
 //! What does not say so reaches its own client and nothing else: neither those who wait, nor the store, nor as a marker
 //! those without credentials, for whom it means nothing.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -21,7 +20,7 @@ use tower_service::Service;
 use super::admission::Admission;
 use crate::key::Address;
 use crate::memo::{Lead, Settled};
-use crate::middleware::bounds::{InnerService, ResponseBody};
+use crate::middleware::bounds::{InnerService, ResponseBody, call};
 use crate::middleware::cache::Cache;
 use crate::middleware::known::credential_history::{CredentialHistory, Seen};
 use crate::middleware::known::hit_for_pass::SPREAD;
@@ -192,10 +191,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
         S: Service<Request<B>, Response = Response<ResBody>>,
     {
         let method = request.method().clone();
-        let response = match poll_fn(|cx| service.poll_ready(cx)).await {
-            Ok(()) => service.call(request).await,
-            Err(error) => Err(error),
-        };
+        let response = call(&mut service, request).await;
         let (mut head, body) = match response {
             Ok(response) => response.into_parts(),
             Err(error) => return Step::Done(Err(error)),

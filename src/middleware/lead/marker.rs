@@ -7,7 +7,6 @@
 //!
 //! A marker is a hint. That it stands in one process and not in another costs calls, and never an answer.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -19,6 +18,7 @@ use tower_service::Service;
 use crate::error::{BoxError, StoreError};
 use crate::key::Address;
 use crate::memo::Shared;
+use crate::middleware::bounds::call;
 use crate::middleware::cache::Cache;
 use crate::middleware::known::hit_for_pass::{HitForPass, SPREAD};
 use crate::middleware::policy::asker::Credentials;
@@ -56,10 +56,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
     {
         self.memo.shared.counters.marked.add();
         let method = request.method().clone();
-        let response = match poll_fn(|cx| service.poll_ready(cx)).await {
-            Ok(()) => service.call(request).await,
-            Err(error) => Err(error),
-        };
+        let response = call(&mut service, request).await;
         let (mut head, body) = match response {
             Ok(response) => response.into_parts(),
             Err(error) => return Step::Done(Err(error)),

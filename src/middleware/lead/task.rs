@@ -2,7 +2,6 @@
 //!
 //! All of it runs in a task of its own, so that a client that hangs up stops nothing.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -20,7 +19,7 @@ use super::stale_if_error::{StaleOnPanic, is_outage, stand_in};
 use crate::attached::{Attachment, attached};
 use crate::error::BoxError;
 use crate::memo::{Lead, Path, Presence, Present, Stop};
-use crate::middleware::bounds::{InnerService, ResponseBody};
+use crate::middleware::bounds::{InnerService, ResponseBody, call};
 use crate::middleware::grpc;
 use crate::middleware::policy::cache_status::Forward;
 use crate::middleware::policy::control::MemoControl;
@@ -127,10 +126,7 @@ impl Computation {
         if let Some(this) = this.0.as_mut().filter(|this| this.may_defer) {
             this.lead.listen().await;
         }
-        let response = match poll_fn(|cx| service.poll_ready(cx)).await {
-            Ok(()) => service.call(request).await,
-            Err(error) => Err(error),
-        };
+        let response = call(&mut service, request).await;
         drop(service);
         let Some(this) = this.0.take() else { return };
         match response {

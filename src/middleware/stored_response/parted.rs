@@ -34,7 +34,7 @@ const PAUSES: [Duration; 3] = [
 
 /// Where a body is.
 #[derive(Clone)]
-struct VariantAddress {
+struct PartsAddress {
     shared: Arc<Shared<Form>>,
     address: Address,
     apart: Arc<Apart>,
@@ -42,17 +42,17 @@ struct VariantAddress {
 
 /// The body, or a range of it.
 pub(crate) struct PartedBody {
-    place: VariantAddress,
+    place: PartsAddress,
     /// What was read when there was a response to begin with.
     first: Bytes,
     /// What has not been read yet.
     rest: Range<usize>,
-    step: Step,
+    step: PartStep,
     /// Of all that was given out, where trailer fields have to be checked.
     sum: Option<crc32fast::Hasher>,
 }
 
-enum Step {
+enum PartStep {
     First,
     Between,
     /// Locked by no one: its owner alone polls it.
@@ -60,7 +60,7 @@ enum Step {
     End,
 }
 
-impl VariantAddress {
+impl PartsAddress {
     async fn read(&self, range: Range<usize>) -> Option<Bytes> {
         for pause in PAUSES {
             let read = self.shared.store_part(&self.address, range.clone()).await;
@@ -86,7 +86,7 @@ impl PartedBody {
         apart: &Arc<Apart>,
         range: Range<usize>,
     ) -> Option<Self> {
-        let place = VariantAddress {
+        let place = PartsAddress {
             shared: Arc::clone(shared),
             address: address.clone(),
             apart: Arc::clone(apart),
@@ -99,7 +99,7 @@ impl PartedBody {
         Some(Self {
             first: apart.part(&part, &blocks)?,
             rest: end..range.end,
-            step: Step::First,
+            step: PartStep::First,
             sum: (is_whole && apart.has_trailers()).then(|| apart.front()),
             place,
         })
@@ -111,7 +111,7 @@ impl PartedBody {
             place: self.place.clone(),
             first: self.first.clone(),
             rest: self.rest.clone(),
-            step: Step::First,
+            step: PartStep::First,
             sum: self.sum.clone(),
         }
     }
@@ -119,21 +119,21 @@ impl PartedBody {
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
             match &mut self.step {
-                Step::First => {
-                    self.step = Step::Between;
+                PartStep::First => {
+                    self.step = PartStep::Between;
                     let first = std::mem::take(&mut self.first);
                     return Poll::Ready(Some(Ok(self.frame(first))));
                 }
-                Step::Between => match self.next() {
-                    Some(reading) => self.step = Step::Reading(Mutex::new(reading)),
-                    None => self.step = Step::End,
+                PartStep::Between => match self.next() {
+                    Some(reading) => self.step = PartStep::Reading(Mutex::new(reading)),
+                    None => self.step = PartStep::End,
                 },
-                Step::Reading(reading) => {
+                PartStep::Reading(reading) => {
                     let reading = reading.get_mut().unwrap_or_else(PoisonError::into_inner);
                     let read = ready!(reading.as_mut().poll(cx));
                     return Poll::Ready(Some(self.take(read)));
                 }
-                Step::End => return Poll::Ready(None),
+                PartStep::End => return Poll::Ready(None),
             }
         }
     }
@@ -152,12 +152,12 @@ impl PartedBody {
 
     fn take(&mut self, read: Option<Bytes>) -> Result<Frame<Bytes>, BoxError> {
         let is_trailers = self.rest.is_empty();
-        self.step = Step::End;
+        self.step = PartStep::End;
         let Some(bytes) = read else {
             return Err("the stored response was replaced while it was read, or the store could not be asked".into());
         };
         if !is_trailers {
-            self.step = Step::Between;
+            self.step = PartStep::Between;
             self.rest.start += bytes.len();
             return Ok(self.frame(bytes));
         }
@@ -184,8 +184,8 @@ impl PartedBody {
     }
 
     pub(crate) fn is_at_end(&self) -> bool {
-        matches!(self.step, Step::End)
-            || (matches!(self.step, Step::Between) && self.rest.is_empty() && self.sum.is_none())
+        matches!(self.step, PartStep::End)
+            || (matches!(self.step, PartStep::Between) && self.rest.is_empty() && self.sum.is_none())
     }
 }
 

@@ -119,7 +119,7 @@ pub async fn a_foreign_or_lost_token_defers_nothing<S: Store>(one: S, two: S) {
     assert!(!is_locked(&one, &address).await);
 }
 
-/// Whoever resolves stores and is heard and leaves the lock alone.
+/// A program that resolves a promise stores the value, is heard, and leaves the lock alone.
 pub async fn whoever_resolves_stores_and_is_heard_and_leaves_the_lock_alone<S: Store>(one: S, two: S) {
     for address in [address("a"), private_address("a")] {
         let mut watches = [watch(&one, &address).await, watch(&two, &address).await];

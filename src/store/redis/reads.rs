@@ -16,11 +16,11 @@ use crate::store::Value;
 
 type ReadAnswer = Result<Option<Value>, Arc<StoreError>>;
 type Waiting = Vec<oneshot::Sender<ReadAnswer>>;
-type Keys = HashMap<String, Key>;
+type Keys = HashMap<String, KeyReads>;
 
 /// The reads of one key.
 #[derive(Default)]
-struct Key {
+struct KeyReads {
     /// How many are under way.
     underway: usize,
     /// Those who wait for one that is not under way yet.
@@ -74,7 +74,7 @@ impl Reads {
     fn join(&self, key: &str, most: usize, one: oneshot::Sender<ReadAnswer>) -> bool {
         let mut keys = lock(&self.0);
         if !keys.contains_key(key) {
-            keys.insert(key.to_owned(), Key::default());
+            keys.insert(key.to_owned(), KeyReads::default());
         }
         let Some(reads) = keys.get_mut(key) else {
             return false;

@@ -1,4 +1,4 @@
-//! Whatever stands where a response is waited for: it is never an answer, and nobody waits for ever.
+//! Whatever stands where a response is waited for: it is never an answer, and no caller waits for ever.
 
 use tokio::task::JoinHandle;
 use tower::BoxError;
@@ -23,7 +23,7 @@ fn message(fields: &[(&str, &str)]) -> Vec<u8> {
     [&b"\x01\x40\xc8"[..], &len, &section, b"\x06hijack\x00"].concat()
 }
 
-/// Stores and publishes these bytes as somebody who means harm, or does not know better.
+/// Stores and publishes these bytes as a caller that means harm, or does not know better.
 fn resolve(redis: &RedisServer, key: &str, channel: &str, bytes: &[u8]) {
     let script = "local bytes = ARGV[1]:gsub('..', function(two) return string.char(tonumber(two, 16)) end) \
                   redis.call('SET', KEYS[1], bytes, 'PX', 60000) return redis.call('PUBLISH', KEYS[2], bytes)";

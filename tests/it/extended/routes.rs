@@ -53,7 +53,7 @@ pub(super) async fn a_stem_comes_from_one_worker(demo: &Demo) -> Vec<Message> {
 pub(super) async fn a_joke_is_told_by_redis_commands(demo: &Demo) -> Vec<Message> {
     let asked = demo.ask_all("/ext/joke", 30);
     demo.listening("ext", "joke", 3).await;
-    // Whoever waits for a joke waits longer than for anything else.
+    // A caller that waits for a joke waits longer than for anything else.
     demo.redis.cli(&["SET", "query/lock:never", "mine", "PX", "20000"]);
     let other = within("an answer", demo.ask(0, "/query/simple/never")).await;
     let other = other.expect("no panic");

@@ -3,7 +3,7 @@
 use super::fixture::Demo;
 use crate::support::{HttpClient, Node, eventually, run_example, within};
 
-/// A port on which nobody listens.
+/// A port on which nothing listens.
 const NOBODY: &str = "redis://127.0.0.1:1";
 
 #[tokio::test(flavor = "multi_thread")]

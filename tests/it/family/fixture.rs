@@ -1,4 +1,4 @@
-//! A Redis, nodes of ours with a connection each, and somebody who speaks to the same Redis without this crate.
+//! A Redis, nodes of ours with a connection each, and a caller that speaks to the same Redis without this crate.
 
 use std::convert::Infallible;
 use std::sync::Arc;

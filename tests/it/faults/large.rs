@@ -152,7 +152,7 @@ async fn a_server_that_is_full_costs_a_call_a_process() {
     assert!(world.calls() <= NODES, "{} calls", world.calls());
 }
 
-/// It closes the connection for large values, which is nobody else's.
+/// It closes the connection for large values, which is no other caller's.
 #[tokio::test]
 async fn a_value_that_closes_the_connection_costs_no_lease_and_is_not_tried_again() {
     for ttl in [Duration::from_secs(60), Duration::ZERO] {

@@ -9,7 +9,7 @@ use crate::support::cluster::{LEASE, ask, gated, nodes_at, one_body, urls, waiti
 use crate::support::{Fault, FaultProxy, Injection, Node, RedisServer, Target, eventually, within};
 
 /// Runs one computation on a node that leads while two follow through a proxy, of whose messages something is done.
-/// Everybody gets the leader's result, and at the latest a little after the lease that ended with the commit.
+/// Every client gets the leader's result, and at the latest a little after the lease that ended with the commit.
 async fn only_latency_changes(fault: Fault) -> Injection {
     let redis = RedisServer::start();
     let proxy = FaultProxy::start(redis.port()).await;
@@ -112,7 +112,7 @@ fn kill_subscribers(redis: &RedisServer, expected: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_subscriber_connections_cost_no_call_and_hardly_any_time() {
-    // So long that nobody who waits for its end is in time.
+    // So long that no caller that waits for its end is in time.
     const LONG: &str = "20s";
     let redis = RedisServer::start();
     let (origin, gate) = gated().await;
@@ -128,7 +128,7 @@ async fn killed_subscriber_connections_cost_no_call_and_hardly_any_time() {
     kill_subscribers(&redis, 2);
     waiting(&redis, 2).await;
     kill_subscribers(&redis, 2);
-    // The message is published while nobody listens.
+    // The message is published while no node listens.
     gate.add_permits(1);
     let committed = Instant::now();
     for answers in [leading, following] {

@@ -1,4 +1,4 @@
-//! No reply of Redis reaches somebody who did not ask for it.
+//! No reply of Redis reaches a caller that did not ask for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,7 +45,7 @@ async fn wrong_replies_after_resubscription() -> usize {
             let mut get = redis::cmd("GET");
             let reply = get.arg(key).query_async::<redis::Value>(&mut manager).await;
             let right = redis::Value::BulkString(key.to_string().into());
-            // An error tells whoever asks that there is no reply.
+            // An error tells the caller that there is no reply.
             usize::from(reply.is_ok_and(|reply| reply != right))
         }
     });

@@ -169,7 +169,7 @@ async fn a_shared_value_is_for_all_who_wait_when_it_is_published() {
         callers.extend((0..10).map(|_| ask(&here, "no")));
         tokio::time::sleep(A_WHILE / 2).await;
     }
-    // A tenth of the time, in which nobody comes.
+    // A tenth of the time, in which no caller comes.
     tokio::time::sleep(A_WHILE * 20).await;
     assert_eq!(leader.finish().await, "shared");
     for caller in callers {

@@ -25,13 +25,13 @@ pub(crate) struct Gates {
     pub(crate) committed: Gate,
     pub(crate) released: Gate,
     pub(crate) checked: Gate,
-    /// On the way from whoever published to the watches here.
+    /// On the way from the publisher to the watches here.
     pub(crate) notices: Gate,
     /// How many look-ups there were.
     pub(crate) looks: AtomicUsize,
     /// How many leases were renewed, or were not there to be.
     pub(crate) renewals: AtomicUsize,
-    /// How often somebody asked whether a stamp is current.
+    /// How often a caller asked whether a stamp is current.
     pub(crate) checks: AtomicUsize,
     /// How many watches there were.
     pub(crate) watches: AtomicUsize,

@@ -1,4 +1,4 @@
-//! Nobody gets a value from before an invalidation that was acknowledged before they came, whatever was on its way then.
+//! No caller gets a value from before an invalidation that was acknowledged before they came, whatever was on its way then.
 
 mod fixture;
 mod flights;

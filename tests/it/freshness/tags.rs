@@ -1,4 +1,4 @@
-//! Nobody gets a value with a tag that was invalidated before they came. Time is paused.
+//! No caller gets a value with a tag that was invalidated before they came. Time is paused.
 
 use std::convert::Infallible;
 use std::sync::Arc;

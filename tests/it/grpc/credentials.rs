@@ -1,4 +1,4 @@
-//! Calls on somebody's behalf.
+//! Calls on a user's behalf.
 
 use tower_memolock::RedisStore;
 

@@ -39,7 +39,7 @@ async fn clients_with_other_encodings_never_get_each_others() {
         assert_eq!((product.id.as_str(), product.content.len()), ("compressed", 100));
         all.push(product.execution);
     }
-    // Those of the same kind share, and nobody else.
+    // Those of the same kind share, and no other caller.
     assert_eq!(all[..4], all[4..]);
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), 4);
     nodes.settled().await;

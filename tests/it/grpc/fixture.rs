@@ -201,7 +201,7 @@ impl Nodes {
         nodes
     }
 
-    /// Waits until this many calls wait for somebody else's, on all nodes together.
+    /// Waits until this many calls wait for another caller's, on all nodes together.
     pub(super) async fn waiting(&self, calls: u64) {
         eventually("calls that wait", || {
             let waiting = self.layers.iter().map(|layer| layer.stats().waiting);

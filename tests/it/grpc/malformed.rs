@@ -84,7 +84,7 @@ async fn what_is_not_one_message_is_answered_as_without_the_layer() {
         let executed = nodes.workshop.executions() - executions;
         assert_eq!(executed, if expected.grpc_status() == "0" { 2 } else { 0 }, "{what}");
     }
-    // And nobody is the worse for it.
+    // And no other call is the worse for it.
     assert_eq!(one_product([make(&nodes.clients[0], order("one"))]).await.id, "one");
     let stats = || nodes.layers[0].stats();
     let at_rest = || (stats().waiting, stats().in_flight, stats().recorded_bytes) == (0, 0, 0);

@@ -378,7 +378,7 @@ async fn what_somebody_else_writes_or_publishes_is_no_answer() {
     eventually("a stored response", || !server.cli(&["KEYS", "layer:*"]).is_empty()).await;
     let other = server.cli(&["KEYS", "layer:*"]);
 
-    // While somebody waits, the promise is "resolved" with the response to something else, and with gibberish; and a
+    // While a caller waits, the promise is "resolved" with the response to something else, and with gibberish; and a
     // response to something else is put where this one will be.
     let leader = send(&nodes[0], get("/slow"));
     gate.reached_by(1).await;

@@ -283,7 +283,7 @@ async fn without_a_validator_a_node_remembers_that_it_was_for_them() {
 
 type Make = fn(usize, &Request<Full<Bytes>>) -> Reply;
 
-/// What somebody with credentials gets that is for nobody else.
+/// What somebody with credentials gets that is for no other caller.
 const OWN: [Make; 6] = [
     |call, request| Ok(reply(call, request, "max-age=60")),
     |call, request| Ok(reply(call, request, "private")),

@@ -53,7 +53,7 @@ async fn one_takes_over(first: Got, inner: Inner) {
     assert_eq!(inner.calls(), 2);
 }
 
-/// Fails the first call in `how`, once everybody waits for it.
+/// Fails the first call in `how`, once every caller waits for it.
 fn failing_first(how: impl Fn() -> Result<Response<TestBody>, Broken> + Clone + Send + Sync + 'static) -> Inner {
     Inner::new(move |_, call| {
         let how = how.clone();

@@ -1,4 +1,4 @@
-//! Bodies over the limit: they go to their own client whole, at its speed, and to nobody else.
+//! Bodies over the limit: they go to their own client whole, at its speed, and to no other caller.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -106,7 +106,7 @@ async fn a_body_that_knows_it_is_too_long_is_not_read_before_its_client_does() {
     assert_eq!(within("a body", read(response)).await.expect("a body").body, whole(9));
 }
 
-/// Everybody gets all of a response of their own.
+/// Every client gets all of a response of its own.
 async fn nothing_is_shared(inner: &Inner, expected: &str) {
     let nodes = limited(inner);
     for round in 1..=2 {

@@ -150,7 +150,7 @@ async fn recordings_together_hold_no_more_than_they_may() {
     settle().await;
     assert_eq!(layer.stats().recorded_bytes, 20);
 
-    // Twenty-two more do not fit: their client gets them, and nobody else does.
+    // Twenty-two more do not fit: their client gets them, and no other caller does.
     for call in 2..4 {
         let body = answer(send(&node, get("/b"))).await.body;
         assert_eq!(body, format!("call {call} with some bytes"));

@@ -24,7 +24,7 @@ pub(crate) enum Link {
     Open,
     /// They wait, in both directions, until the link is open again. New connections are accepted and wait too.
     Silent,
-    /// Connections are reset, old ones and new ones. With this on both planes nobody listens at all.
+    /// Connections are reset, old ones and new ones. With this on both planes no node listens at all.
     Refused,
 }
 
