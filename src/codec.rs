@@ -1,8 +1,10 @@
 //! How a value becomes bytes and comes back: [`Codec`], [`Raw`] and, with the feature `serde`, `Json`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use crate::error::BoxError;
+use crate::error::{BoxError, Cause, Error, ErrorForm};
 use crate::key::Address;
 
 /// Turns values into the bytes that a store keeps, and back.
@@ -52,6 +54,21 @@ pub trait Codec: Clone + Send + Sync + 'static {
     /// About how many bytes of memory the value takes. Defaults to the size of the type.
     fn weight(&self, value: &Self::Value) -> usize {
         size_of_val(value)
+    }
+}
+
+impl<C: Codec> ErrorForm for C
+where
+    C::Value: std::error::Error,
+{
+    fn encode(&self, address: &Address, error: &Error) -> Option<String> {
+        let bytes = Codec::encode(self, address, error.cause()?).ok()?;
+        String::from_utf8(bytes.into()).ok()
+    }
+
+    fn decode(&self, address: &Address, encoding: &str) -> Option<Cause> {
+        let error = Codec::decode(self, address, Bytes::copy_from_slice(encoding.as_bytes())).ok()?;
+        Some(Arc::new(error))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::key::Readable;
+use crate::key::{Address, Readable};
 use crate::memo::Limit;
 
 /// Any error, as other crates hand it over.
@@ -120,7 +120,8 @@ struct ErrorInner {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The computation failed, in this process or another. Its error is the source: as it was where the computation ran
-    /// in this process, and a [`RemoteError`], its text, where it ran in another.
+    /// in this process, or where [`MemoLock::errors`](crate::MemoLock::errors) can decode it; otherwise a
+    /// [`RemoteError`], its text.
     Computation,
     /// The computation panicked.
     Panicked,
@@ -212,11 +213,15 @@ impl std::error::Error for Error {
 #[error("{message}")]
 pub struct RemoteError {
     message: String,
+    encoding: Option<String>,
 }
 
 impl RemoteError {
     /// The longest text, in bytes, that goes to other processes.
     pub const MAX_LEN: usize = 1024;
+
+    /// The longest encoding, in bytes, that goes to other processes.
+    pub const MAX_ENCODING_LEN: usize = 4096;
 
     /// Takes over at most [`RemoteError::MAX_LEN`] bytes of `message`.
     #[must_use]
@@ -228,8 +233,20 @@ impl RemoteError {
                 end -= 1;
             }
             message.truncate(end);
+            message.shrink_to_fit();
         }
-        Self { message }
+        Self {
+            message,
+            encoding: None,
+        }
+    }
+
+    /// Adds the error itself, as [`MemoLock::errors`](crate::MemoLock::errors) encodes it. One of more than
+    /// [`RemoteError::MAX_ENCODING_LEN`] bytes is left out.
+    #[must_use]
+    pub fn with_encoding(mut self, encoding: impl Into<String>) -> Self {
+        self.encoding = Some(encoding.into()).filter(|encoding| encoding.len() <= Self::MAX_ENCODING_LEN);
+        self
     }
 
     /// The text.
@@ -237,18 +254,35 @@ impl RemoteError {
     pub fn message(&self) -> &str {
         &self.message
     }
+
+    /// The error itself, encoded, where that was sent as well.
+    #[must_use]
+    pub fn encoding(&self) -> Option<&str> {
+        self.encoding.as_deref()
+    }
 }
 
 /// Why there is no value, on its way to all callers that wait for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     kind: ErrorKind,
-    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    source: Option<Cause>,
+    /// The error itself, for other processes.
+    encoding: Option<String>,
+}
+
+pub(crate) type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// How an error crosses to other processes and comes back. A [`Codec`](crate::codec::Codec) for any type of error is one.
+pub(crate) trait ErrorForm: Send + Sync {
+    fn encode(&self, address: &Address, error: &Error) -> Option<String>;
+
+    fn decode(&self, address: &Address, encoding: &str) -> Option<Cause>;
 }
 
 impl Failure {
     /// The failure of a computation in this process.
-    pub(crate) fn of(error: impl Into<BoxError>) -> Self {
+    pub(crate) fn of<E: Into<BoxError>>(error: E) -> Self {
         Self::caused(ErrorKind::Computation, error)
     }
 
@@ -257,20 +291,51 @@ impl Failure {
         Self {
             kind,
             source: Some(Arc::from(cause.into())),
+            encoding: None,
         }
+    }
+
+    /// With the encoding of its cause for other processes, where it has one.
+    pub(crate) fn encoded(mut self, address: &Address, form: Option<&dyn ErrorForm>) -> Self {
+        if let Some(form) = form {
+            self.encoding = form.encode(address, &Error::new(address.as_str(), self.clone()));
+        }
+        self
+    }
+
+    /// With the cause as it was in the process where the computation failed, where it was sent and can be decoded.
+    pub(crate) fn decoded(mut self, address: &Address, form: Option<&dyn ErrorForm>) -> Self {
+        let remote = self
+            .source
+            .as_ref()
+            .and_then(|error| error.downcast_ref::<RemoteError>());
+        if let (Some(encoding), Some(form)) = (remote.and_then(RemoteError::encoding), form)
+            && let Some(error) = form.decode(address, encoding)
+        {
+            self.source = Some(error);
+        }
+        self
     }
 
     /// What other processes are told.
     pub(crate) fn told(&self) -> RemoteError {
-        RemoteError::new(match &self.source {
+        let error = RemoteError::new(match &self.source {
             Some(error) => error.to_string(),
             None => self.kind.to_string(),
-        })
+        });
+        match &self.encoding {
+            Some(encoding) => error.with_encoding(encoding),
+            None => error,
+        }
     }
 }
 
 impl From<ErrorKind> for Failure {
     fn from(kind: ErrorKind) -> Self {
-        Self { kind, source: None }
+        Self {
+            kind,
+            source: None,
+            encoding: None,
+        }
     }
 }

@@ -12,12 +12,14 @@ fuzz_target!(|data: &[u8]| {
     match fuzzing::parse_control(&payload) {
         Some(Notice::Released(reason)) => {
             let cut = matches!(&reason, Release::Failed(error) if error.message().len() + 7 < data.len());
+            let behind_cut = cut && matches!(&reason, Release::Failed(error) if error.encoding().is_some());
             let again = fuzzing::control(&reason);
             // A value that cannot be read is not passed on.
             let torn = matches!(&reason, Release::Shared(value) if value.bytes().is_err()) && again == b"released";
-            assert!(again == data || cut && data.starts_with(&again) || torn, "{reason:?}");
+            assert!(again == data || cut && data.starts_with(&again) || behind_cut || torn, "{reason:?}");
             if let Release::Failed(error) = &reason {
                 assert!(error.message().len() <= RemoteError::MAX_LEN);
+                assert!(error.encoding().is_none_or(|encoding| encoding.len() <= RemoteError::MAX_ENCODING_LEN));
             }
         }
         Some(Notice::Announced) => assert_eq!(data, b"stored"),

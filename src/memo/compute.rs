@@ -76,16 +76,21 @@ where
     Ok(computed.value)
 }
 
-/// Computes, and settles the lead whatever happens. `ttl` is for a value that says nothing of its own.
-pub(crate) async fn compute_as_leader<V, F, Fut, E>(lead: Lead<V>, ttl: Duration, compute: F) -> Result<V, Failure>
+/// Computes, and settles the lead whatever happens. `ttl` is for a value that says nothing of its own, and `failed` says
+/// what an error is to those who wait.
+pub(crate) async fn compute_as_leader<V, F, Fut, E>(
+    lead: Lead<V>,
+    ttl: Duration,
+    failed: impl FnOnce(E) -> Failure,
+    compute: F,
+) -> Result<V, Failure>
 where
     V: Clone,
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<Computed<V>, E>>,
-    E: Into<BoxError>,
 {
     let mut guard = FailOnPanic(Some(lead));
-    let result = compute().await.map_err(Failure::of);
+    let result = compute().await.map_err(failed);
     let Some(lead) = guard.0.take() else {
         return Err(ErrorKind::Abandoned.into());
     };
@@ -113,18 +118,17 @@ where
 }
 
 /// Has work started whose result others are going to resolve, and settles the lead whatever happens.
-pub(crate) async fn start_work<V, F, Fut, E>(mut lead: Lead<V>, request: Arc<F>)
+pub(crate) async fn start_work<V, F, Fut, E>(mut lead: Lead<V>, failed: impl FnOnce(E) -> Failure, request: Arc<F>)
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<(), E>>,
-    E: Into<BoxError>,
 {
     // The caller is one of the waiters.
     let (_, stop) = lead.custody();
     let starting = async move {
         lead.listen().await;
         let mut guard = FailOnPanic(Some(lead));
-        let started = request().await.map_err(Failure::of);
+        let started = request().await.map_err(failed);
         if let Some(lead) = guard.0.take() {
             match started {
                 Ok(()) => lead.defer(),

@@ -24,7 +24,7 @@ use super::path::Path;
 use super::shared::Shared;
 use super::stats::Stats;
 use crate::codec::{Codec, Raw};
-use crate::error::{BoxError, Error, ErrorKind, Failure};
+use crate::error::{BoxError, Error, ErrorForm, ErrorKind, Failure};
 use crate::key::{Address, Key, KeyError, Tag};
 use crate::store::{AnyStore, Store};
 
@@ -54,6 +54,8 @@ pub struct MemoLock<C: Codec = Raw> {
     pub(crate) config: Config,
     /// Where callers at a limit wait for their turn, if they do.
     pub(crate) line: Option<Arc<Line>>,
+    /// How errors cross to other processes, if they do.
+    errors: Option<Arc<dyn ErrorForm>>,
 }
 
 impl MemoLock<Raw> {
@@ -88,6 +90,7 @@ impl<C: Codec> MemoLock<C> {
             shared: Arc::new(Shared::new(store, codec, tag)),
             config: Config::DEFAULT,
             line: None,
+            errors: None,
         }
     }
 
@@ -100,7 +103,43 @@ impl<C: Codec> MemoLock<C> {
             shared: Arc::new(shared),
             config: self.config,
             line: self.line,
+            errors: self.errors,
         }
+    }
+
+    /// Hands errors of this codec's type to callers in other processes as what they are, so that they find the same
+    /// [`cause`](Error::cause) as in the process that computed. Defaults to their text alone, a
+    /// [`RemoteError`](crate::RemoteError).
+    ///
+    /// Other processes still get the text where the encoding is no UTF-8 or has more than 4096 bytes, where they cannot
+    /// decode it, and of errors of other types. Set it on every node. Members of the memolock family that do not know of
+    /// encodings get the text.
+    ///
+    /// ```
+    /// # #[cfg(feature = "serde")] {
+    /// use serde::{Deserialize, Serialize};
+    /// use tower_memolock::codec::Json;
+    /// use tower_memolock::{MemoLock, MemoryStore};
+    ///
+    /// #[derive(Clone, Debug, Serialize, Deserialize, thiserror::Error)]
+    /// #[error("there is no user {0}")]
+    /// struct NotFound(u64);
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let users = MemoLock::new(MemoryStore::new(), "user").errors(Json::<NotFound>::new());
+    /// let error = users.get_or_compute(7, || async { Err(NotFound(7)) }).await.unwrap_err();
+    /// // Whichever process has computed.
+    /// assert!(error.cause::<NotFound>().is_some());
+    /// # }
+    /// # main() }
+    /// ```
+    #[must_use]
+    pub fn errors<D: Codec>(mut self, codec: D) -> Self
+    where
+        D::Value: std::error::Error,
+    {
+        self.errors = Some(Arc::new(codec));
+        self
     }
 
     /// The value under `id`: from the store, from a caller that is computing it anywhere in the cluster, or from
@@ -238,6 +277,7 @@ impl<C: Codec> MemoLock<C> {
             Obtained::Followed(value) => Ok(value),
             Obtained::Lead(mut lead) => {
                 let (shared, address) = (Arc::clone(&self.shared), address.clone());
+                let errors = self.errors.clone();
                 let (_client, stop) = lead.custody();
                 let computation = async move {
                     let mut lead = shared.started(lead, &address, &config).await;
@@ -245,7 +285,8 @@ impl<C: Codec> MemoLock<C> {
                         true => lead.by_hand().await,
                         false => Lease::endless(),
                     };
-                    compute_as_leader(lead, config.ttl, || compute(lease)).await
+                    let failed = |error| Failure::of::<E>(error).encoded(&address, errors.as_deref());
+                    compute_as_leader(lead, config.ttl, failed, || compute(lease)).await
                 };
                 run(path, stop, computation).await
             }
@@ -261,7 +302,7 @@ impl<C: Codec> MemoLock<C> {
                 };
                 run_alone(path, in_turn).await
             }
-            Obtained::Failed(failure) => Err(failure),
+            Obtained::Failed(failure) => Err(failure.decoded(address, self.errors.as_deref())),
             Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(ErrorKind::WaitTimeout.into()),
             Obtained::TimedOut => run_alone(path, alone(compute)).await,
             // Others found nothing to share, or came to no end: the caller waits for none of them any more.
@@ -333,6 +374,7 @@ impl<C: Codec> Clone for MemoLock<C> {
             shared: Arc::clone(&self.shared),
             config: self.config,
             line: self.line.clone(),
+            errors: self.errors.clone(),
         }
     }
 }

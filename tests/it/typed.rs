@@ -6,10 +6,14 @@ use std::future::{Ready, ready};
 use std::io;
 
 use bytes::Bytes;
-use tower_memolock::{BoxError, ErrorKind, KeyError, MemoLock, MemoryStore};
+use tokio::sync::oneshot;
+use tower_memolock::codec::Json;
+use tower_memolock::{BoxError, Error, ErrorKind, KeyError, MemoLock, MemoryStore, RedisStore};
+
+use crate::support::{RedisServer, eventually, is_remote, within};
 
 /// An error as programs define them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct NotFound(u64);
 
 impl std::fmt::Display for NotFound {
@@ -57,7 +61,7 @@ async fn the_question_mark_takes_errors_into_any_kind_of_box() {
         chain,
         ["likes:anyhow: the computation failed", "invalid digit found in string"]
     );
-    assert!(error.is::<tower_memolock::Error>());
+    assert!(error.is::<Error>());
 
     let error = with_boxes(&likes).await.unwrap_err();
     assert_eq!(error.to_string(), "likes:boxes: the computation failed");
@@ -127,7 +131,7 @@ async fn errors_say_which_id_failed_and_why() {
 #[tokio::test]
 async fn integers_and_tuples_are_ids_that_stay_apart() {
     let likes = likes();
-    let store = async |id: &str, value: Result<Bytes, tower_memolock::Error>| {
+    let store = async |id: &str, value: Result<Bytes, Error>| {
         assert_eq!(value.unwrap(), id.to_owned(), "{id} is its own");
     };
     // What others have stored would be found.
@@ -158,3 +162,116 @@ async fn integers_and_tuples_are_ids_that_stay_apart() {
         (1, 'x', "y", 2.5, true, String::from("z")),
     );
 }
+
+/// The errors of a leader on one node and of a follower on the other, who ask for the same.
+async fn leads_and_follows<E: Into<BoxError> + Send + 'static>(
+    redis: &RedisServer,
+    [here, there]: [MemoLock; 2],
+    id: &'static str,
+    error: E,
+) -> [Error; 2] {
+    let (started, has_started) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
+    let leader = tokio::spawn(async move {
+        let compute = || async move {
+            let _ = started.send(());
+            let _ = ended.await;
+            Err::<Bytes, _>(error)
+        };
+        here.get_or_compute(id, compute).await
+    });
+    within("a leader", has_started).await.unwrap();
+    let follower = tokio::spawn(async move { there.get_or_compute(id, || fails("computed twice")).await });
+    eventually("a follower that listens", || {
+        redis
+            .cli(&["PUBSUB", "NUMSUB", &format!("user/ctl:{id}")])
+            .ends_with("\n1")
+    })
+    .await;
+    end.send(()).unwrap();
+    let leader = within("an answer", leader).await.unwrap();
+    let follower = within("an answer", follower).await.unwrap();
+    [leader.unwrap_err(), follower.unwrap_err()]
+}
+
+async fn node(redis: &RedisServer) -> MemoLock {
+    MemoLock::new(RedisStore::connect(&redis.url()).await.unwrap(), "user")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_typed_error_is_the_same_on_every_node() {
+    let redis = RedisServer::start();
+    let typed = async || node(&redis).await.errors(Json::<NotFound>::new());
+    let nodes = [typed().await, typed().await];
+    for (id, user) in [("a", 7), ("b", u64::MAX)] {
+        let [leader, follower] = leads_and_follows(&redis, nodes.clone(), id, NotFound(user)).await;
+        assert_eq!(leader.cause(), Some(&NotFound(user)));
+        assert_eq!(leader.cause::<NotFound>(), follower.cause());
+        assert_eq!(leader.to_string(), follower.to_string());
+        assert_eq!(
+            leader.source().unwrap().to_string(),
+            follower.source().unwrap().to_string()
+        );
+    }
+    let within = anyhow::Error::new(NotFound(8)).context("loading");
+    let [leader, follower] = leads_and_follows(&redis, nodes, "c", within).await;
+    assert_eq!(leader.cause(), Some(&NotFound(8)));
+    assert_eq!(follower.cause(), Some(&NotFound(8)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_cannot_be_decoded_is_its_text() {
+    let redis = RedisServer::start();
+    let (typed, plain) = (node(&redis).await.errors(Json::<NotFound>::new()), node(&redis).await);
+    let other = node(&redis).await.errors(Json::<KeyOnly>::new());
+    let [_, follower] = leads_and_follows(&redis, [typed.clone(), plain], "plain", NotFound(7)).await;
+    assert!(is_remote(&follower, "there is no user 7"), "{follower:?}");
+    let [_, follower] = leads_and_follows(&redis, [typed.clone(), other.clone()], "other", NotFound(7)).await;
+    assert!(is_remote(&follower, "there is no user 7"), "{follower:?}");
+    let [_, follower] = leads_and_follows(&redis, [other, typed], "untyped", io::Error::other("no disk")).await;
+    assert!(is_remote(&follower, "no disk"), "{follower:?}");
+}
+
+/// What any program that may publish can say.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_encoding_is_its_text() {
+    let redis = RedisServer::start();
+    let waiting = node(&redis).await.errors(Json::<NotFound>::new());
+    let hostile = [
+        "",
+        "null",
+        "{}",
+        "7 7",
+        "-1",
+        "[[[[",
+        "\\0\\0",
+        "9223372036854775808999",
+    ];
+    for (at, encoding) in hostile.into_iter().enumerate() {
+        redis.cli(&["SET", &format!("user/lock:{at}"), "another", "PX", "60000"]);
+        let asking = waiting.clone();
+        let follower = tokio::spawn(async move { asking.get_or_compute(at.to_string(), || fails("computed")).await });
+        let channel = format!("user/ctl:{at}");
+        let script = format!("return redis.call('PUBLISH', KEYS[1], 'failed no user\\000{encoding}')");
+        eventually("a follower that listens", || {
+            redis.cli(&["EVAL", &script, "1", &channel]).ends_with('1')
+        })
+        .await;
+        let error = within("an answer", follower).await.unwrap().unwrap_err();
+        assert!(is_remote(&error, "no user"), "{encoding}: {error:?}");
+    }
+}
+
+/// An error of another shape.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+struct KeyOnly {
+    key: String,
+}
+
+impl std::fmt::Display for KeyOnly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.key)
+    }
+}
+
+impl std::error::Error for KeyOnly {}

@@ -121,15 +121,19 @@ impl<C: Codec> MemoLock<C> {
                 Obtained::Followed(value) => return Ok(value),
                 Obtained::Lead(lead) => lead,
                 Obtained::Limited(limit) => return Err(ErrorKind::AtLimit(limit).into()),
-                Obtained::Failed(failure) => return Err(failure),
+                Obtained::Failed(failure) => {
+                    return Err(failure.decoded(address, self.errors.as_deref()));
+                }
                 Obtained::TimedOut => return Err(ErrorKind::WaitTimeout.into()),
                 Obtained::Pass | Obtained::Stale | Obtained::GaveUp | Obtained::Turn(_) => {
                     return Err(ErrorKind::Abandoned.into());
                 }
             };
             let mut attachment = None;
+            let (of, errors) = (address.clone(), self.errors.clone());
+            let failed = move |error| Failure::of::<E>(error).encoded(&of, errors.as_deref());
             let start = |lead| {
-                let work = path.clone().run(start_work(lead, Arc::clone(&request)));
+                let work = path.clone().run(start_work(lead, failed, Arc::clone(&request)));
                 let (work, attached) = attached(work);
                 attachment = Some(attached);
                 tokio::spawn(work);

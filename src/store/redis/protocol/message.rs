@@ -11,7 +11,7 @@
 //! | `deferred N` | work was started for the *N*th time in a row, another program will resolve the value; 1 to 999 |
 //! | `stale` | the computation failed; a stale stored value may stand in for its result |
 //! | `invalidated` | value and lock were removed |
-//! | `failed TEXT` | the computation failed; UTF-8 |
+//! | `failed TEXT` | the computation failed; UTF-8; behind a NUL, the encoded error |
 //! | `kept TOKEN` | a result for the watchers, too large to publish: for a moment it is under the key `T:ID~TOKEN` |
 //! | `shared BYTES` | a result for the watchers, which is not stored |
 //!
@@ -35,6 +35,8 @@ const DECLINED: &[u8] = b"declined ";
 const DEFERRED: &[u8] = b"deferred ";
 const STALE: &[u8] = b"stale";
 const FAILED: &[u8] = b"failed ";
+/// Between a text and an encoding.
+const ENCODED: &str = "\0";
 const SHARED: &[u8] = b"shared ";
 const KEPT: &[u8] = b"kept ";
 
@@ -49,13 +51,24 @@ pub(crate) fn release(reason: &Release, inline_limit: usize) -> Vec<u8> {
         Release::Broken { failures } => counted(BROKEN, *failures),
         Release::Declined { attempts } => counted(DECLINED, *attempts),
         Release::Stale => STALE.to_vec(),
-        Release::Failed(error) => [FAILED, error.message().as_bytes()].concat(),
+        Release::Failed(error) => failed(error),
         Release::Shared(value) => match value.bytes() {
             Ok(bytes) if bytes.len() <= inline_limit => [SHARED, &bytes].concat(),
             // The lock has to be given back all the same: a watcher computes for itself.
             _ => RELEASED.to_vec(),
         },
     }
+}
+
+fn failed(error: &RemoteError) -> Vec<u8> {
+    // The first one separates.
+    let text = error.message().replace(ENCODED, "\u{fffd}");
+    let mut payload = [FAILED, text.as_bytes()].concat();
+    if let Some(encoding) = error.encoding() {
+        payload.extend_from_slice(ENCODED.as_bytes());
+        payload.extend_from_slice(encoding.as_bytes());
+    }
+    payload
 }
 
 /// The payload that says where a shared result is.
@@ -107,7 +120,11 @@ pub(crate) fn parse(payload: &Bytes) -> Option<Notice> {
     }
     let text = payload.strip_prefix(FAILED)?;
     let text = std::str::from_utf8(text).ok()?;
-    Some(Notice::Released(Release::Failed(RemoteError::new(text))))
+    let error = match text.split_once(ENCODED) {
+        Some((text, encoding)) => RemoteError::new(text).with_encoding(encoding),
+        None => RemoteError::new(text),
+    };
+    Some(Notice::Released(Release::Failed(error)))
 }
 
 /// A number as [`counted`] writes it.
@@ -164,6 +181,28 @@ mod tests {
             };
             assert_eq!(value.bytes().unwrap(), vec![b' '; len]);
         }
+    }
+
+    #[test]
+    fn an_encoded_error_survives_the_wire_and_no_text_passes_for_one() {
+        let heard = |error: RemoteError| match round_trip(&Release::Failed(error)) {
+            Notice::Released(Release::Failed(error)) => error,
+            notice => panic!("{notice:?}"),
+        };
+        for encoding in ["", "{\"NotFound\":7}", "a\0b"] {
+            let error = RemoteError::new("no user").with_encoding(encoding);
+            assert_eq!(heard(error.clone()), error);
+        }
+        let forged = heard(RemoteError::new("no user \0{\"NotFound\":7}"));
+        assert_eq!(forged.encoding(), None);
+        let long = RemoteError::new("long").with_encoding("x".repeat(RemoteError::MAX_ENCODING_LEN + 1));
+        assert_eq!(heard(long), RemoteError::new("long"));
+
+        let sent = ["failed no user\0", &"x".repeat(RemoteError::MAX_ENCODING_LEN + 1)].concat();
+        let Some(Notice::Released(Release::Failed(error))) = parse(&sent.into()) else {
+            panic!("no failure");
+        };
+        assert_eq!(error, RemoteError::new("no user"));
     }
 
     #[test]
