@@ -24,7 +24,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower::{Layer, Service, service_fn};
-use tower_memolock::{MemoLockLayer, MemoryStore};
+use tower_memolock::{Limits, MemoLockLayer, MemoryStore};
 
 /// The first argument of a process that measures memory, and the second where it is the floor's.
 const MEMORY: &str = "followers-memory";
@@ -66,7 +66,7 @@ fn floor(gate: &Arc<Semaphore>) -> Crowd<impl Client> {
 fn ours(gate: &Arc<Semaphore>) -> Crowd<impl Client> {
     let layer = MemoLockLayer::new(MemoryStore::new(), "bench")
         .ttl(Duration::from_secs(3600))
-        .max_waiters(CROWD);
+        .limits(Limits::new().max_waiters(CROWD));
     Crowd::new(gate, layer.layer(gated(gate)))
 }
 

@@ -26,7 +26,7 @@ const ORDER: &[(&str, &str)] = &[
     ),
     (
         "middleware",
-        "bounds frames grpc policy key_extractor recording stored_response known respond cache lookup lead methods serve service \
+        "bounds frames grpc policy settings key_extractor recording stored_response known respond cache lookup lead methods serve service \
          layer fuzzing",
     ),
 ];

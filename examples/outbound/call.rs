@@ -9,6 +9,7 @@ use http::{HeaderName, Request, Response, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+use tower_memolock::middleware::{CacheStatus, Privacy};
 use tower_memolock::{AnyStore, MemoLockLayer};
 
 use crate::TAG;
@@ -22,8 +23,8 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(crate) async fn call(store: AnyStore, options: &Options, url: &Uri) -> Result<String, BoxError> {
     // This is all it takes. The token is this program's own, so requests that carry it share.
     let layer = MemoLockLayer::client(store, TAG)
-        .own_credentials([AUTHORIZATION])
-        .cache_status(true);
+        .privacy(Privacy::new().own_credentials([AUTHORIZATION]))
+        .cache_status(CacheStatus::Outcome);
     let around = ServiceBuilder::new().layer(layer.clone());
     let outcome = match options.client {
         Client::Hyper => send(around.service(clients::hyper()), url).await,

@@ -37,7 +37,8 @@ use std::time::Duration;
 use http_body_util::Either;
 use tokio::net::TcpListener;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
-use tower_memolock::{MemoLockLayer, MemoryStore, Store, StoreErrorKind};
+use tower_memolock::middleware::{CacheStatus, Freshness, Privacy, ResponseLimits};
+use tower_memolock::{Limits, MemoLockLayer, MemoryStore, Store, StoreErrorKind};
 use tracing_subscriber::filter::LevelFilter;
 
 use self::options::Options;
@@ -83,18 +84,24 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
     let (stop, leave) = (support::shutdown(), support::shutdown());
-    let layer = MemoLockLayer::with_tag(store, options.tag)
+    let layer = MemoLockLayer::new(store, options.tag)
         .ttl(options.ttl.unwrap_or_default())
-        .targeted(options.targeted)
+        .freshness(
+            Freshness::new()
+                .targeted(options.targeted)
+                .store_after(options.store_after),
+        )
         .key_headers(options.key_headers)
-        .set_cookie(options.set_cookie)
-        .cache_status(true)
+        .privacy(Privacy::new().set_cookie(options.set_cookie))
+        .cache_status(CacheStatus::Outcome)
         .lease(options.lease)
         .wait_timeout(options.wait_timeout)
-        .max_body(options.max_body)
-        .max_waiters(options.max_waiters)
-        .at_limit(options.at_limit)
-        .store_after(options.store_after);
+        .response_limits(ResponseLimits::new().max_body(options.max_body))
+        .limits(
+            Limits::new()
+                .max_waiters(options.max_waiters)
+                .at_limit(options.at_limit),
+        );
     let asked = layer.clone();
     support::print_stats(move || asked.stats());
     support::println!("listening on http://{}", listener.local_addr()?);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::flights::patience::Patience;
-use super::limits::Limits;
+use super::limits::{Bounds, Limits};
 
 /// The settings of one [`MemoLock`](super::MemoLock).
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ pub(crate) struct Config {
     pub(crate) requests: bool,
     /// How many times in a row work that others are to finish is started.
     pub(crate) max_attempts: u32,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Bounds,
 }
 
 impl Config {
@@ -37,7 +37,7 @@ impl Config {
         by_hand: false,
         requests: false,
         max_attempts: 3,
-        limits: Limits::DEFAULT,
+        limits: Bounds::DEFAULT,
     };
 
     /// Under this, a lease would end between two heartbeats of a healthy process.
@@ -45,6 +45,30 @@ impl Config {
 
     /// As far as every clock can count.
     pub(crate) const LONG: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+    /// Takes what is set.
+    pub(crate) fn limit(&mut self, limits: Limits) {
+        let Limits {
+            max_waiters,
+            max_in_flight,
+            max_orphaned,
+            max_computation,
+            max_attempts,
+            at_limit,
+        } = limits;
+        let Bounds {
+            waiters,
+            in_flight,
+            orphaned,
+            at_limit: policy,
+        } = &mut self.limits;
+        *waiters = max_waiters.unwrap_or(*waiters);
+        *in_flight = max_in_flight.unwrap_or(*in_flight);
+        *orphaned = max_orphaned.unwrap_or(*orphaned);
+        *policy = at_limit.unwrap_or(*policy);
+        self.max_computation = max_computation.unwrap_or(self.max_computation);
+        self.max_attempts = max_attempts.unwrap_or(self.max_attempts).max(1);
+    }
 
     /// How long a caller that comes now waits, all in all.
     pub(crate) fn patience(&self) -> Patience {

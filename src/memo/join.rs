@@ -11,7 +11,7 @@ use super::flights::flight::{Turn as Waited, Waiter};
 use super::flights::line::QueueTurn;
 use super::flights::patience::Patience;
 use super::flights::table::Joined;
-use super::limits::{Limit, Limits};
+use super::limits::{Bounds, Limit};
 use super::outcome::{Outcome, Past};
 use super::permit::Lead;
 use super::shared::Shared;
@@ -111,7 +111,7 @@ impl<C: Codec> Shared<C> {
     ) -> BoxFuture<'a, Obtained<C::Value>> {
         let arrived = lead.arrived;
         let known = Config {
-            limits: Limits::NONE,
+            limits: Bounds::NONE,
             ..*config
         };
         let place = self.join(address, &known, arrived, Past::default()).ok();

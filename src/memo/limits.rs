@@ -3,13 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::key::MAX_ID_LEN;
-
 /// What becomes of a caller that finds too much going on already: as many callers that wait for its key, keys in flight,
 /// or recordings as there may be.
 ///
-/// Set with [`MemoLock::at_limit`](crate::MemoLock::at_limit) or
-/// `MemoLockLayer::at_limit`. Which to choose depends on what the handler bears when the
+/// Set with [`Limits::at_limit`]. Which to choose depends on what the handler bears when the
 /// most goes on at once, which is when a limit is reached:
 ///
 /// | | choose it where | its price |
@@ -67,27 +64,106 @@ impl fmt::Display for Limit {
     }
 }
 
-/// The bounds that the core knows.
+/// How much may go on at once, and for how long, for [`MemoLock::limits`](crate::MemoLock::limits) and
+/// `MemoLockLayer::limits`. The *calls* below are computations of the core, and calls of the inner service under a layer;
+/// the *callers* are requests there.
+///
+/// ```
+/// # #[cfg(feature = "memory")] {
+/// use std::time::Duration;
+///
+/// use tower_memolock::{AtLimit, Limits, MemoLock, MemoryStore};
+///
+/// let limits = Limits::new()
+///     .max_waiters(1_000)
+///     .at_limit(AtLimit::Refuse { retry_after: Duration::from_secs(1) });
+/// let memo = MemoLock::new(MemoryStore::new(), "report").limits(limits);
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+#[must_use]
+pub struct Limits {
+    pub(crate) max_waiters: Option<usize>,
+    pub(crate) max_in_flight: Option<usize>,
+    pub(crate) max_orphaned: Option<usize>,
+    pub(crate) max_computation: Option<Duration>,
+    pub(crate) max_attempts: Option<u32>,
+    pub(crate) at_limit: Option<AtLimit>,
+}
+
+impl Limits {
+    /// Sets nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many callers may wait for one key in this process. One caller more is at a limit. Defaults to 65,536.
+    pub fn max_waiters(mut self, callers: usize) -> Self {
+        self.max_waiters = Some(callers);
+        self
+    }
+
+    /// How many keys may be in flight in this process, each with any number of callers. A caller that asks for one more
+    /// key is at a limit. Defaults to 16,384.
+    pub fn max_in_flight(mut self, keys: usize) -> Self {
+        self.max_in_flight = Some(keys);
+        self
+    }
+
+    /// How many calls may go on in this process without any caller that waits for them. A caller that leaves stops
+    /// nothing, because the next one may want the result. Where that makes more such calls than this, the oldest is
+    /// cancelled: its future, or the body that is recorded, is dropped, and its lock given back. Defaults to 64.
+    pub fn max_orphaned(mut self, calls: usize) -> Self {
+        self.max_orphaned = Some(calls);
+        self
+    }
+
+    /// How long a call goes on for its followers; under a layer that is from its beginning to the end of its body.
+    /// After that its lock is given back, and a follower takes over, here or elsewhere. The call goes on for the caller
+    /// that leads, if that still waits; otherwise it is cancelled. Defaults to 10 minutes. Computations that [extend
+    /// their leases themselves](crate::MemoLock::get_or_compute_renewable) have no such bound.
+    pub fn max_computation(mut self, time: Duration) -> Self {
+        self.max_computation = Some(time);
+        self
+    }
+
+    /// How many times in a row work is started that another program is to finish, while the promise is not resolved:
+    /// by [`MemoLock::get_or_request`](crate::MemoLock::get_or_request), or by a handler under
+    /// `MemoLockLayer::may_defer`. After that all who wait only wait. Each process counts the starts it made and those
+    /// it heard of, and begins anew once the last start is as long ago as the wait timeout. Defaults to 3; 0 counts
+    /// as 1.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = Some(attempts);
+        self
+    }
+
+    /// What becomes of callers at a limit. Defaults to [`AtLimit::Bypass`]: they compute for themselves, and requests
+    /// go to the inner service. See [`AtLimit`] for which to choose.
+    ///
+    /// Clones of the handle or layer that are made after this share the turns of [`AtLimit::Queue`], for all keys.
+    pub fn at_limit(mut self, at_limit: AtLimit) -> Self {
+        self.at_limit = Some(at_limit);
+        self
+    }
+}
+
+/// The bounds on a flight, with what becomes of a caller at one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct Bounds {
     /// Callers who wait for one key.
     pub(crate) waiters: usize,
     /// Keys in flight.
     pub(crate) in_flight: usize,
     /// Computations that no client waits for.
     pub(crate) orphaned: usize,
-    /// Bytes of a key.
-    pub(crate) key: usize,
     pub(crate) at_limit: AtLimit,
 }
 
-impl Limits {
+impl Bounds {
     pub(crate) const DEFAULT: Self = Self {
         waiters: 65_536,
         in_flight: 16_384,
         orphaned: 64,
-        // No key that the crate makes is longer.
-        key: 2 * MAX_ID_LEN,
         at_limit: AtLimit::Bypass,
     };
 

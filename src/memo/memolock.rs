@@ -146,7 +146,7 @@ impl<C: Codec> MemoLock<C> {
     /// `compute`, which then runs in a task of its own and goes on even if this future is dropped.
     ///
     /// A failing computation stores nothing. All callers that waited for it get its error. A computation that ends
-    /// without a result, because its process died or it takes longer than [`max_computation`](Self::max_computation), is
+    /// without a result, because its process died or it takes longer than [`max_computation`](crate::Limits::max_computation), is
     /// succeeded by one of those callers. A caller that has waited for two such computations waits for no third: it
     /// computes for itself.
     ///
@@ -261,9 +261,6 @@ impl<C: Codec> MemoLock<C> {
         let is_own = before.leads_over(&self.shared.store, address);
         let path = before.to(&self.shared.store, address);
         let alone = |compute: F| compute_alone(|| compute(Lease::endless()));
-        if self.shared.is_too_long(address.id(), limits.key) {
-            return run_alone(path, alone(compute)).await;
-        }
         if let Some(value) = self.find(address).await {
             return Ok(value);
         }

@@ -44,7 +44,7 @@ pub(crate) use self::flights::patience::Patience;
 pub use self::invalidation::InvalidateError;
 pub(crate) use self::join::{Obtained, Role};
 pub use self::leases::lease::{Lease, LeaseError};
-pub use self::limits::{AtLimit, Limit};
+pub use self::limits::{AtLimit, Limit, Limits};
 pub use self::memolock::{MemoLock, ResolveError};
 pub(crate) use self::outcome::Past;
 pub(crate) use self::path::Path;

@@ -175,14 +175,4 @@ impl<C: Codec> Shared<C> {
             tracing::debug!(address = %address.readable(), %limit, "a limit is reached");
         }
     }
-
-    /// Whether a key is too long, which is known before there is anything to wait for.
-    pub(crate) fn is_too_long(&self, key: &str, most: usize) -> bool {
-        let too_long = key.len() > most;
-        if too_long {
-            self.counters.limited_key.add();
-            tracing::debug!(tag = self.tag.as_str(), key = %Readable(key), bytes = key.len(), "the key is too long");
-        }
-        too_long
-    }
 }

@@ -122,8 +122,6 @@ stats! {
         limited_body: "memolock_limited_total" { limit = "body" },
         /// Responses not shared because of header and trailer fields over the limit.
         limited_headers: "memolock_limited_total" { limit = "headers" },
-        /// Callers whose key was over the limit.
-        limited_key: "memolock_limited_total" { limit = "key" },
     }
     gauges {
         /// Callers who wait for a computation at this moment.

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::grpc::GrpcMethod;
 use super::key_extractor::digest_of_fields;
 use super::known::credential_history::CredentialHistory;
 use super::known::demand::Demand;
@@ -15,6 +14,7 @@ use super::known::pauses::Pauses;
 use super::known::vary_index::VaryIndex;
 use super::policy::request::RequestRules;
 use super::policy::response::ResponseRules;
+use super::settings::GrpcMethod;
 use super::stored_response::Form;
 use crate::key::{Address, Key};
 use crate::memo::MemoLock;
@@ -27,8 +27,6 @@ const HEADERS: &str = "headers:sha256";
 pub(crate) struct Cache<K> {
     pub(crate) memo: MemoLock<Form>,
     pub(crate) key: K,
-    /// Fields that are part of the key besides what the extractor makes.
-    pub(crate) key_headers: Arc<[HeaderName]>,
     pub(crate) requests: RequestRules,
     pub(crate) responses: ResponseRules,
     /// Whether responses say what the layer did.
@@ -52,7 +50,6 @@ impl<K> Cache<K> {
         Cache {
             memo: self.memo,
             key,
-            key_headers: self.key_headers,
             requests: self.requests,
             responses: self.responses,
             cache_status: self.cache_status,
@@ -77,7 +74,7 @@ impl<K> Cache<K> {
     /// The key under which the layer has what belongs to a request with these fields.
     pub(crate) fn whole_key(&self, key: Key, headers: &HeaderMap) -> Key {
         let key = key.apart();
-        match &*self.key_headers {
+        match &*self.requests.key_headers {
             [] => key,
             names => key.with_digest(HEADERS, &digest_of_fields(headers, names)),
         }

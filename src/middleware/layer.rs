@@ -3,8 +3,6 @@
 // In the order in which rustdoc shows what is in them.
 mod constructing;
 
-mod client;
-
 mod keys;
 
 mod freshness;
@@ -36,9 +34,9 @@ use super::service::MemoLockService;
 /// Works wherever a [`tower_layer::Layer`] is taken: axum's `Router::layer` and `route_layer`, `ServiceBuilder`,
 /// tonic's `Server::builder().layer(..)`. A clone, and every service made from it, share one table of computations
 /// under way. Settings for one route are a layer of its own over the same store. A layer that shares other responses
-/// than the rest ([`ignore_credentials`](Self::ignore_credentials), [`set_cookie`](Self::set_cookie)) has a tag of its
-/// own, because layers under one tag take each other's responses where their keys cover the same. A handler may leave
-/// the response to another program: see [`may_defer`](Self::may_defer).
+/// than the rest ([`Privacy`](crate::middleware::Privacy)) has a tag of its own, because layers under one tag take each
+/// other's responses where their keys cover the same. A handler may leave the response to another program: see
+/// [`may_defer`](Self::may_defer).
 ///
 /// ```
 /// use std::time::Duration;

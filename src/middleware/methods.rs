@@ -6,8 +6,9 @@ use std::sync::Arc;
 use http::{Method, Request};
 
 use super::cache::Cache;
-use super::grpc::{GrpcMethod, Sightings, is_call};
+use super::grpc::{Sightings, is_call};
 use super::policy::grpc::GrpcRules;
+use super::settings::GrpcMethod;
 
 /// The settings of each method, by its path.
 pub(crate) struct Methods<K> {
@@ -70,9 +71,7 @@ fn settings_of<K: Clone>(method: &GrpcMethod, layer: &Cache<K>) -> Cache<K> {
     if let Some(ttl) = of_ok.map(|(_, ttl)| *ttl).or(method.ttl) {
         rules.ttl = (!ttl.is_zero()).then_some(ttl);
     }
-    if let Some(bytes) = method.max_body {
-        rules.max_body = bytes;
-    }
+    method.response_limits.apply(rules);
     rules.grpc = Some(GrpcRules {
         status_ttl: Arc::from(method.status_ttl.as_slice()),
     });

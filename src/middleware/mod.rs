@@ -5,6 +5,7 @@
 //! ```text
 //! frames, grpc/        frames of bodies, messages and deadlines of gRPC
 //! policy/              what may be shared, stored and replayed. Pure
+//! settings/            the values that a layer takes its settings from
 //! key_extractor/       request -> key
 //! recording/           a body that comes: the leader's client, the store and followers read it
 //! stored_response/     what is stored, and its forms
@@ -82,9 +83,9 @@ mod recording;
 mod respond;
 mod serve;
 mod service;
+mod settings;
 pub mod stored_response;
 
-pub use self::grpc::{GrpcMethod, GrpcMethodError};
 pub use self::key_extractor::{
     BodyKey, BufferedBody, GrpcKey, HeadKey, IntoHeadKey, KeyExtractor, KeyFn, RequestHead, UriKey, When,
 };
@@ -96,3 +97,4 @@ pub use self::policy::response::Unconfirmed;
 pub use self::respond::body::MemoBody;
 pub use self::respond::future::ResponseFuture;
 pub use self::service::MemoLockService;
+pub use self::settings::{CacheStatus, Failures, Freshness, GrpcMethod, GrpcMethodError, Privacy, ResponseLimits};

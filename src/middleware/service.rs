@@ -164,7 +164,7 @@ where
             HeadKey::NeedsBody | HeadKey::Bypass => None,
         };
         let key = key.map(|key| settings.whole_key(key, request.headers()));
-        let Some(key) = key.filter(|key| !settings.is_too_long(key)) else {
+        let Some(key) = key else {
             return self.unread(request, narrow);
         };
         told.as_ref().inspect(|told| told.set(&key));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tower_memolock::{AtLimit, ErrorKind, MemoLock, MemoryStore, Stats};
+use tower_memolock::{AtLimit, ErrorKind, Limits, MemoLock, MemoryStore, Stats};
 
 use crate::support::within;
 
@@ -70,7 +70,7 @@ fn memo() -> MemoLock {
 
 #[tokio::test]
 async fn a_crowd_within_the_limit_costs_one_computation() {
-    let crowd = gather(&memo().max_waiters(CALLERS)).await;
+    let crowd = gather(&memo().limits(Limits::new().max_waiters(CALLERS))).await;
     assert_eq!((crowd.answered, crowd.runs), (CALLERS, 1));
     assert_eq!(crowd.stats.followed, CALLERS as u64 - 1);
     assert_eq!((crowd.stats.limited_waiters, crowd.stats.waiting), (0, 0));
@@ -95,7 +95,7 @@ async fn of_a_crowd_over_the_limit_the_rest_is_refused_where_it_says_so() {
     let refuse = AtLimit::Refuse {
         retry_after: std::time::Duration::from_secs(1),
     };
-    let crowd = gather(&memo().max_waiters(1000).at_limit(refuse)).await;
+    let crowd = gather(&memo().limits(Limits::new().max_waiters(1000).at_limit(refuse))).await;
     assert_eq!((crowd.answered + crowd.refused, crowd.runs), (CALLERS, 1));
     assert!((1000..=1001).contains(&crowd.answered), "{}", crowd.answered);
 }

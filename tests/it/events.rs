@@ -10,7 +10,8 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tower_memolock::store::{Acquire, MemoryWatch, Release, Token, Value};
 use tower_memolock::{
-    Address, BoxError, Codec, ErrorKind, Key, MemoLock, MemoryStore, RedisStore, Store, StoreError, StoreErrorKind, Tag,
+    Address, BoxError, Codec, ErrorKind, Key, Limits, MemoLock, MemoryStore, RedisStore, Store, StoreError,
+    StoreErrorKind, Tag,
 };
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
@@ -215,7 +216,7 @@ async fn a_take_over_and_a_refused_result_are_seen() {
 #[tokio::test(start_paused = true)]
 async fn a_limit_is_warned_of_once_a_minute_and_a_shutdown_told() {
     let (events, _guard) = Events::capture();
-    let memo = memo(MemoryStore::new()).max_in_flight(0);
+    let memo = memo(MemoryStore::new()).limits(Limits::new().max_in_flight(0));
     for _ in 0..10 {
         memo.get_or_compute("a", || value("x")).await.expect("a value");
     }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tower_memolock::store::{Lock, Token};
-use tower_memolock::{Address, Error, ErrorKind, Key, MemoLock, MemoryStore, ResolveError, Store, Tag};
+use tower_memolock::{Address, Error, ErrorKind, Key, Limits, MemoLock, MemoryStore, ResolveError, Store, Tag};
 
 use super::support::{is_from_here, is_remote};
 
@@ -221,7 +221,7 @@ async fn the_work_is_started_again_when_its_lease_ends_but_not_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn whoever_waits_for_a_worker_that_died_is_told_so_in_time() {
     let world = World::new();
-    let nodes = [world.node(), world.node().max_attempts(1)];
+    let nodes = [world.node(), world.node().limits(Limits::new().max_attempts(1))];
     let callers: Vec<_> = (0..6).map(|i| world.ask(&nodes[i % 2])).collect();
     for (value, at) in all(callers).await {
         assert!(
@@ -241,7 +241,10 @@ async fn whoever_waits_for_a_worker_that_died_is_told_so_in_time() {
 #[tokio::test(start_paused = true)]
 async fn those_who_come_later_have_attempts_of_their_own() {
     let world = World::new();
-    let memo = world.node().max_attempts(1).wait_timeout(secs(40));
+    let memo = world
+        .node()
+        .limits(Limits::new().max_attempts(1))
+        .wait_timeout(secs(40));
     let first = world.ask(&memo);
     // There is always a caller that waits, so the flight never ends.
     let mut others = Vec::new();
@@ -262,7 +265,10 @@ async fn those_who_come_later_have_attempts_of_their_own() {
 #[tokio::test(start_paused = true)]
 async fn whoever_comes_too_late_to_hear_of_a_start_has_seen_one() {
     let world = World::new();
-    let (here, there) = (world.node().max_attempts(1), world.node().max_attempts(1));
+    let (here, there) = (
+        world.node().limits(Limits::new().max_attempts(1)),
+        world.node().limits(Limits::new().max_attempts(1)),
+    );
     let first = world.ask(&here);
     world.started.notified().await;
     world.at(secs(1)).await;
@@ -341,7 +347,7 @@ async fn a_shutdown_gives_the_lease_back_and_another_process_starts_again() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_at_a_limit_is_told_so() {
     let world = World::new();
-    let memo = world.node().max_in_flight(0);
+    let memo = world.node().limits(Limits::new().max_in_flight(0));
     assert!(matches!(world.ask(&memo).await.unwrap().0, Err(error) if matches!(error.kind(), ErrorKind::AtLimit(_))));
     assert_eq!(world.starts(), 0);
 }
@@ -349,7 +355,7 @@ async fn a_caller_at_a_limit_is_told_so() {
 #[tokio::test(start_paused = true)]
 async fn a_leader_may_step_down_at_its_own_limit() {
     let world = World::new();
-    let memo = world.node().max_waiters(1);
+    let memo = world.node().limits(Limits::new().max_waiters(1));
     let caller = world.ask(&memo);
     world.started.notified().await;
     settle().await;

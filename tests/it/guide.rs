@@ -22,6 +22,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
+use tower_memolock::middleware::{CacheStatus, KeyFn, Privacy};
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use crate::support::within;
@@ -130,9 +131,9 @@ async fn authorize(request: Request, next: Next) -> Response {
 
 #[tokio::test(start_paused = true)]
 async fn authorization_above_is_asked_for_hits_and_beneath_it_is_not() {
-    let (calls, layer) = (Count::default(), memo().ignore_credentials());
+    let (calls, layer) = (Count::default(), memo().privacy(Privacy::new().ignore_credentials()));
     let above = quick(&calls).layer(layer.clone()).layer(from_fn(authorize));
-    let layer_beneath = memo().ignore_credentials();
+    let layer_beneath = memo().privacy(Privacy::new().ignore_credentials());
     let beneath = quick(&calls).layer(from_fn(authorize)).layer(layer_beneath.clone());
     let known = [(AUTHORIZATION, "Bearer secret")];
     assert_eq!(asked(&above, &known, &layer).await.status(), StatusCode::OK);
@@ -177,11 +178,11 @@ async fn a_user_found_above_and_put_into_the_key_gets_what_is_the_users() {
         next.run(request).await
     };
     let layer = memo()
-        .key_fn(|head| {
+        .key(KeyFn::new(|head| {
             let User(name) = head.extensions().get::<User>()?;
             Some(format!("{name} {}", head.uri()))
-        })
-        .not_credentials(["authorization", "cookie"]);
+        }))
+        .privacy(Privacy::new().not_credentials(["authorization", "cookie"]));
     let app = Router::new()
         .route("/", get(dashboard))
         .layer(layer.clone())
@@ -266,7 +267,7 @@ async fn told(request: Request, status: u16, name: &'static str, value: &'static
     let answer = move || async move { (StatusCode::from_u16(status).expect("a status"), [(name, value)], "text") };
     let app = Router::new()
         .fallback(answer)
-        .layer(MemoLockLayer::new(MemoryStore::new(), "told").cache_status(true));
+        .layer(MemoLockLayer::new(MemoryStore::new(), "told").cache_status(CacheStatus::Outcome));
     let answer = within("a response", app.oneshot(request)).await.expect("infallible");
     let told = answer.headers()["cache-status"].to_str().expect("text");
     told.strip_prefix("memolock; ").expect("the member").to_owned()

@@ -10,6 +10,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::task::JoinSet;
 use tower::{Layer, ServiceExt, service_fn};
+use tower_memolock::middleware::ResponseLimits;
 use tower_memolock::{Key, MemoLock, MemoLockLayer, RedisStore};
 
 use crate::support::{Authority, MASTER, RedisCluster, Sentinels, SlowLink, TlsServer, eventually, within};
@@ -154,7 +155,8 @@ async fn a_response_that_is_read_in_parts_is_whole_or_breaks_off_when_its_master
         std::future::ready(Ok::<_, Infallible>(response.expect("a response")))
     });
     let builder = RedisStore::sentinel(all.urls(), MASTER).timeout(TIMEOUT);
-    let layer = MemoLockLayer::new(builder.connect().await.expect("a store"), "t").max_recording(8 << 20);
+    let layer = MemoLockLayer::new(builder.connect().await.expect("a store"), "t")
+        .response_limits(ResponseLimits::new().max_recording(8 << 20));
     let service = layer.layer(inner);
     let ask = |path: &str| {
         service

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 use tower_memolock::store::{Lock, Release, Token};
-use tower_memolock::{Address, Error, ErrorKind, Key, MemoLock, MemoryStore, Store, Tag};
+use tower_memolock::{Address, Error, ErrorKind, Key, Limits, MemoLock, MemoryStore, Store, Tag};
 
 use super::support::{is_from_here, is_remote};
 
@@ -348,7 +348,8 @@ async fn a_program_that_ends_can_wait_until_its_results_are_stored() {
 async fn who_has_waited_for_two_computations_in_vain_computes_for_itself() {
     const CALLERS: u64 = 8;
     let store = MemoryStore::new();
-    let nodes = [node(&store), node(&store)].map(|node| node.max_computation(Duration::from_secs(1)));
+    let nodes =
+        [node(&store), node(&store)].map(|node| node.limits(Limits::new().max_computation(Duration::from_secs(1))));
     let runs = Arc::new(AtomicUsize::new(0));
     let begun = tokio::time::Instant::now();
     let callers: Vec<_> = (0..CALLERS)

@@ -11,7 +11,7 @@ use metrics::{
     with_local_recorder,
 };
 use tokio::sync::Notify;
-use tower_memolock::{MemoLock, MemoryStore, RedisStore};
+use tower_memolock::{Limits, MemoLock, MemoryStore, RedisStore};
 
 use crate::support::{RedisServer, eventually};
 
@@ -110,7 +110,7 @@ async fn a_recorder_gets_what_the_stats_say() {
     }
     memo.get("a").await.expect("a key").expect("a hit");
     memo.clone()
-        .max_in_flight(0)
+        .limits(Limits::new().max_in_flight(0))
         .get_or_compute("b", || async { Ok::<_, Infallible>(Bytes::new()) })
         .await
         .expect("a value");

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_memolock::middleware::{BodyKey, BufferedBody, GrpcKey, GrpcMethod, KeyExtractor, MemoLockService};
+use tower_memolock::middleware::{
+    BodyKey, BufferedBody, Freshness, GrpcKey, GrpcMethod, KeyExtractor, MemoLockService,
+};
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use crate::support::{Log, within};
@@ -183,7 +185,7 @@ async fn a_hundred_responses_without_ttl_and_freshness_are_told_of_the_ttl() {
     let log = Log::start();
     for (layer, answer) in [
         (layer().ttl(Duration::from_secs(60)), plain as fn() -> Response<Body>),
-        (layer().no_store(), plain),
+        (layer().freshness(Freshness::new().no_store()), plain),
         (layer(), fresh),
         (layer(), none),
         (layer(), not_there),

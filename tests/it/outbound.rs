@@ -14,6 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower_memolock::middleware::{Failures, Privacy};
 use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore};
 
 use crate::support::{Call, Gate, Origin, RedisServer, Reply, command, eventually, run_example, within};
@@ -225,7 +226,7 @@ async fn requests_with_different_credentials_share_only_if_they_are_said_to_be_t
     for (at, (layer, expected)) in [
         (layer("unsaid"), ["Bearer a 1", "Bearer b 2", "Bearer a 3"]),
         (
-            layer("own").own_credentials([AUTHORIZATION]),
+            layer("own").privacy(Privacy::new().own_credentials([AUTHORIZATION])),
             ["Bearer a 1", "Bearer a 1", "Bearer a 1"],
         ),
         (
@@ -234,7 +235,7 @@ async fn requests_with_different_credentials_share_only_if_they_are_said_to_be_t
         ),
         // Said of another field.
         (
-            layer("other").own_credentials(["x-api-key"]),
+            layer("other").privacy(Privacy::new().own_credentials(["x-api-key"])),
             ["Bearer a 1", "Bearer b 2", "Bearer a 3"],
         ),
     ]
@@ -263,7 +264,8 @@ async fn a_private_response_is_shared_by_the_program_that_says_that_the_credenti
         let private = move |call: Call| async move { Reply::ok(token_of(&call)).header("cache-control", field) };
         let origin = Origin::start(private).await;
         let layer = MemoLockLayer::client(MemoryStore::new(), "unsaid");
-        let own = MemoLockLayer::client(MemoryStore::new(), "own").own_credentials([AUTHORIZATION]);
+        let own =
+            MemoLockLayer::client(MemoryStore::new(), "own").privacy(Privacy::new().own_credentials([AUTHORIZATION]));
         let (token, both_of_them) = (
             &[("authorization", "Bearer a")][..],
             &[("authorization", "Bearer a"), ("cookie", "user=1")][..],
@@ -295,7 +297,10 @@ async fn what_is_not_to_be_stored_is_not_whosever_the_credentials_are() {
         let reply = Reply::ok(token_of(&call)).header("cache-control", "private");
         reply.header("surrogate-control", "no-store")
     };
-    let layer = || MemoLockLayer::client(MemoryStore::new(), "own").own_credentials([AUTHORIZATION, COOKIE]);
+    let layer = || {
+        MemoLockLayer::client(MemoryStore::new(), "own")
+            .privacy(Privacy::new().own_credentials([AUTHORIZATION, COOKIE]))
+    };
     let layer = || layer().ttl(Duration::from_secs(60));
     for origin in [Origin::start(no_store).await, Origin::start(elsewhere).await] {
         let client = hyper_client(&layer());
@@ -360,7 +365,7 @@ async fn an_error_of_the_client_is_met_by_few_and_reaches_all_others_as_a_respon
             let store = RedisStore::connect(&redis.url()).await.expect("a store");
             let layer = MemoLockLayer::client(store, tag);
             layers.push(if is_mapped {
-                layer.share_errors(unavailable)
+                layer.failures(Failures::new().share_errors(unavailable))
             } else {
                 layer
             });

@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower::{Layer, service_fn};
-use tower_memolock::{AtLimit, MemoLockLayer, MemoryStore};
+use tower_memolock::middleware::Freshness;
+use tower_memolock::{AtLimit, Limits, MemoLockLayer, MemoryStore};
 
 use crate::support::{HttpClient, Node, Origin, RawOrigin, Reply, raw_exchange};
 
@@ -165,7 +166,7 @@ async fn serve(layer: MemoLockLayer) -> (String, Arc<Semaphore>, JoinSet<()>) {
 
 #[tokio::test]
 async fn what_is_not_stored_is_a_504_that_every_client_understands() {
-    let layer = MemoLockLayer::new(MemoryStore::new(), "own").only_if_cached(true);
+    let layer = MemoLockLayer::new(MemoryStore::new(), "own").freshness(Freshness::new().only_if_cached(true));
     let (authority, _, _server) = serve(layer).await;
     own_answers(&authority, "/", 504, "Cache-Control: only-if-cached\r\n").await;
 }
@@ -175,9 +176,7 @@ async fn a_refusal_at_a_limit_is_understood_by_every_client() {
     let at_limit = AtLimit::Refuse {
         retry_after: Duration::from_secs(1),
     };
-    let layer = MemoLockLayer::new(MemoryStore::new(), "own")
-        .max_in_flight(1)
-        .at_limit(at_limit);
+    let layer = MemoLockLayer::new(MemoryStore::new(), "own").limits(Limits::new().max_in_flight(1).at_limit(at_limit));
     let (authority, called, _server) = serve(layer).await;
     let busy = format!("http://{authority}/busy");
     let busy = tokio::spawn(async move { HttpClient::http1().get(&busy).await });

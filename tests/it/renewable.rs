@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use tower_memolock::{BoxError, Error, Lease, LeaseError, MemoLock, MemoryStore};
+use tower_memolock::{BoxError, Error, Lease, LeaseError, Limits, MemoLock, MemoryStore};
 
 use super::support::{is_from_here, is_remote};
 
@@ -218,7 +218,7 @@ async fn a_handle_that_outlives_the_computation_extends_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_at_a_limit_computes_with_a_lease_that_does_not_end() {
-    let here = node(&MemoryStore::new()).max_in_flight(0);
+    let here = node(&MemoryStore::new()).limits(Limits::new().max_in_flight(0));
     let alone = lead(&here, |lease| async move {
         assert_eq!(lease.remaining(), Duration::MAX);
         lease.extend(secs(1)).await.map(|()| "alone".into())

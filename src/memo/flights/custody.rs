@@ -2,8 +2,8 @@
 //!
 //! A client that leaves stops nothing, so there are computations that no client waits for: *orphans*. A few of them go
 //! on, because the next client may want what they make, and adopts the one that it joins. Beyond
-//! [`max_orphaned`](crate::MemoLock::max_orphaned) the oldest is cancelled, and so is one that has gone on for
-//! [`max_computation`](crate::MemoLock::max_computation). A computation is cancelled by dropping its future.
+//! [`max_orphaned`](crate::Limits::max_orphaned) the oldest is cancelled, and so is one that has gone on for
+//! [`max_computation`](crate::Limits::max_computation). A computation is cancelled by dropping its future.
 //!
 //! What ends with the client's connection is known as far as this process reaches: who waits elsewhere takes over.
 

@@ -12,7 +12,7 @@ use super::clock::Tick;
 use super::flight::{Flight, Waiter};
 use super::line::Room;
 use crate::key::Address;
-use crate::memo::limits::{Limit, Limits};
+use crate::memo::limits::{Bounds, Limit};
 
 pub(crate) struct Table<L, O> {
     flights: Mutex<HashMap<Address, Arc<Flight<L, O>>>>,
@@ -81,12 +81,12 @@ impl<L, O> Table<L, O> {
     }
 
     /// Whether one who asks for `address` now would find room, unless too many wait for that alone.
-    pub(crate) fn admits(&self, address: &Address, limits: &Limits) -> bool {
+    pub(crate) fn admits(&self, address: &Address, limits: &Bounds) -> bool {
         self.len() < limits.in_flight || self.contains(address)
     }
 
     /// Joins the flight that is under way, or starts one, as a caller that `arrived` then.
-    pub(crate) fn join(&self, address: &Address, arrived: Tick, limits: &Limits) -> Result<Joined<L, O>, Limit> {
+    pub(crate) fn join(&self, address: &Address, arrived: Tick, limits: &Bounds) -> Result<Joined<L, O>, Limit> {
         let mut flights = self.flights();
         let full = flights.len() >= limits.in_flight;
         let entry = flights.entry(address.clone());

@@ -33,7 +33,7 @@ impl<C: Codec> MemoLock<C> {
     ///
     /// The work has as long as the [lease](Self::lease), which is not renewed. If the promise is not resolved by then,
     /// one caller of the cluster starts the work again with its own `request`, up to
-    /// [`max_attempts`](Self::max_attempts) times. After that no caller starts it any more, but all go on waiting until
+    /// [`max_attempts`](crate::Limits::max_attempts) times. After that no caller starts it any more, but all go on waiting until
     /// the [wait timeout](Self::wait_timeout), which should be longer than as many leases: a worker that is only slow
     /// still answers them. As soon as the promise is resolved, the process that holds the lock gives it back.
     ///
@@ -71,7 +71,7 @@ impl<C: Codec> MemoLock<C> {
     /// [`ErrorKind::WaitTimeout`] where the promise was not resolved in time, and at once where `request` asks for its own
     /// id. [`ErrorKind::Computation`] where `request` failed: the waiters at that moment get its
     /// error, nothing is stored, and the lock is given back. [`ErrorKind::AtLimit`] at a limit, under any
-    /// [`at_limit`](Self::at_limit), because there is nothing that a caller could compute for itself. Otherwise as
+    /// [`at_limit`](crate::Limits::at_limit), because there is nothing that a caller could compute for itself. Otherwise as
     /// [`MemoLock::get_or_compute`].
     ///
     /// Without the store, `request` still runs once in each process. The waiters get what is stored or published

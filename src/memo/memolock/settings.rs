@@ -7,7 +7,7 @@ use super::MemoLock;
 use crate::codec::Codec;
 use crate::memo::config::Config;
 use crate::memo::flights::line::Line;
-use crate::memo::limits::AtLimit;
+use crate::memo::limits::{AtLimit, Limits};
 
 impl<C: Codec> MemoLock<C> {
     /// How long a lock lasts unless it is renewed. A computation that runs longer renews it every third of that, and a
@@ -41,68 +41,16 @@ impl<C: Codec> MemoLock<C> {
         self
     }
 
-    /// How many times in a row work is started that another program is to finish, while the promise is not resolved:
-    /// see [`MemoLock::get_or_request`]. Each process counts the starts it made and those it heard of, and begins anew
-    /// once the last start is as long ago as the [wait timeout](Self::wait_timeout). Defaults to 3; 0 counts as 1.
+    /// How much may go on at once, and what becomes of callers beyond: see [`Limits`]. What `limits` does not set stays
+    /// as it is.
     #[must_use]
-    pub fn max_attempts(mut self, attempts: u32) -> Self {
-        self.config.max_attempts = attempts.max(1);
-        self
-    }
-
-    /// How many callers may wait for one id in this process. One caller more is at a limit. Defaults to 65,536.
-    #[must_use]
-    pub fn max_waiters(mut self, callers: usize) -> Self {
-        self.config.limits.waiters = callers;
-        self
-    }
-
-    /// How many ids may be in flight in this process, each with any number of callers. A caller that asks for one more
-    /// id is at a limit. Defaults to 16,384.
-    #[must_use]
-    pub fn max_in_flight(mut self, ids: usize) -> Self {
-        self.config.limits.in_flight = ids;
-        self
-    }
-
-    /// How many computations may go on in this process without any caller that waits for them. A caller that leaves
-    /// stops nothing, because the next one may want the result. Where that makes more such computations than this, the
-    /// oldest is cancelled: its future is dropped, and its lock given back. Defaults to 64.
-    #[must_use]
-    pub fn max_orphaned(mut self, computations: usize) -> Self {
-        self.config.limits.orphaned = computations;
-        self
-    }
-
-    /// How long a computation goes on for the waiters. After that its lock is given back, and a follower takes over,
-    /// here or elsewhere. The computation goes on for the caller that leads, if that still waits; otherwise it is
-    /// cancelled: its future is dropped. Defaults to 10 minutes. Computations that [extend their leases
-    /// themselves](Self::get_or_compute_renewable) have no such bound.
-    #[must_use]
-    pub fn max_computation(mut self, time: Duration) -> Self {
-        self.config.max_computation = time;
-        self
-    }
-
-    /// How long, in bytes, an id may be to be memoized. For a longer one every caller computes, and nothing is stored.
-    /// Defaults to 2048, which no [`Key`](crate::Key) exceeds.
-    #[must_use]
-    pub fn max_key(mut self, bytes: usize) -> Self {
-        self.config.limits.key = bytes;
-        self
-    }
-
-    /// What becomes of callers at a limit: they compute for themselves, get
-    /// [`ErrorKind::AtLimit`](crate::ErrorKind::AtLimit), or wait for their turn. Defaults to the first, [`AtLimit::Bypass`].
-    ///
-    /// Clones that are made after this share the turns of [`AtLimit::Queue`].
-    #[must_use]
-    pub fn at_limit(mut self, at_limit: AtLimit) -> Self {
-        self.config.limits.at_limit = at_limit;
-        self.line = match at_limit {
-            AtLimit::Queue(calls) => Some(Arc::new(Line::new(calls))),
-            AtLimit::Bypass | AtLimit::Refuse { .. } => None,
-        };
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limit(limits);
+        match limits.at_limit {
+            Some(AtLimit::Queue(calls)) => self.line = Some(Arc::new(Line::new(calls))),
+            Some(AtLimit::Bypass | AtLimit::Refuse { .. }) => self.line = None,
+            None => {}
+        }
         self
     }
 }

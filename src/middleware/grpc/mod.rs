@@ -9,7 +9,6 @@
 //! ```
 
 mod framing;
-mod method;
 mod sightings;
 mod timeout;
 
@@ -17,7 +16,6 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 pub(crate) use self::framing::Framing;
-pub use self::method::{GrpcMethod, GrpcMethodError};
 pub(crate) use self::sightings::Sightings;
 pub(crate) use self::timeout::{TIMEOUT, deadline, until};
 

@@ -80,7 +80,7 @@ pub trait KeyExtractor<B>: Clone + Send + Sync + 'static {
     }
 
     /// Whether all lines of this header field are part of the key, so that it counts as no
-    /// [credential](crate::MemoLockLayer::credentials): requests that differ in it share nothing anyway. Defaults to
+    /// [credential](crate::middleware::Privacy::credentials): requests that differ in it share nothing anyway. Defaults to
     /// `false`.
     fn covers_header(&self, name: &HeaderName) -> bool {
         let _ = name;

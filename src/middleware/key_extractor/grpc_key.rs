@@ -38,34 +38,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct GrpcKey {
     target: UriKey,
-    max_message: u64,
     /// The limits of those methods that have one of their own.
     limits: Arc<[(String, u64)]>,
 }
 
 impl GrpcKey {
-    pub(crate) const DEFAULT_MAX_MESSAGE: u64 = 64 * 1024;
+    const DEFAULT_MAX_MESSAGE: u64 = 64 * 1024;
 
     pub(crate) fn new() -> Self {
         Self {
             target: UriKey::implying([CONTENT_TYPE, CONTENT_ENCODING]),
-            max_message: Self::DEFAULT_MAX_MESSAGE,
             limits: Arc::default(),
         }
     }
 
-    pub(crate) fn metadata(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.target = self.target.headers(names);
-        self
-    }
-
     pub(crate) fn without_authority(mut self) -> Self {
         self.target = self.target.without_authority();
-        self
-    }
-
-    pub(crate) fn max_message(mut self, bytes: u64) -> Self {
-        self.max_message = bytes;
         self
     }
 
@@ -78,7 +66,7 @@ impl GrpcKey {
 
     fn limit(&self, path: &str) -> u64 {
         let own = self.limits.iter().find(|(known, _)| known == path);
-        own.map_or(self.max_message, |(_, bytes)| *bytes)
+        own.map_or(Self::DEFAULT_MAX_MESSAGE, |(_, bytes)| *bytes)
     }
 
     /// The part of the key that the head of the call tells, unless it cannot be collapsed.

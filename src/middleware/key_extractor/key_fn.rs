@@ -47,7 +47,7 @@ impl<'a> RequestHead<'a> {
     }
 }
 
-/// Keys that a function makes of the head of a request; set with [`MemoLockLayer::key_fn`](crate::MemoLockLayer::key_fn).
+/// Keys that a function makes of the head of a request; set with [`MemoLockLayer::key`](crate::MemoLockLayer::key).
 ///
 /// Unlike a bare closure it knows no type of a body, and it has a name. A HEAD finds what it has keys for, and a POST,
 /// PUT or DELETE to the same target removes it: the function is then asked for the key of a GET with the fields and

@@ -43,7 +43,7 @@ const ROOM_FOR_FIELDS: usize = 96;
 ///
 /// Every other field that the service looks at has to be named with [`header`](UriKey::header) (or in the `Vary` of its
 /// response, where the layer heeds that). A field whose name says that it holds a
-/// [credential](crate::MemoLockLayer::credentials) stands in the key as a SHA-256.
+/// [credential](crate::middleware::Privacy::credentials) stands in the key as a SHA-256.
 ///
 /// # Other keys under the same tag
 ///
@@ -71,7 +71,7 @@ impl UriKey {
 
     /// Adds a header field to the key. Defaults to none.
     ///
-    /// A credential that is part of the key counts as [none](crate::MemoLockLayer::credentials) any more: requests with the
+    /// A credential that is part of the key counts as [none](crate::middleware::Privacy::credentials) any more: requests with the
     /// same one share with each other.
     ///
     /// Its lines are taken byte by byte. No line, an empty one, and one line or several with the same members all make

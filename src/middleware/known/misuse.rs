@@ -99,7 +99,7 @@ impl Misuse {
             tracing::warn!(
                 responses = UNFRESH,
                 "no response is stored, because none says how long it is fresh and the layer has no ttl; `.ttl(..)` on \
-                 the layer, or `Cache-Control: max-age` in the response, keeps it; `.no_store()` says that this is meant"
+                 the layer, or `Cache-Control: max-age` in the response, keeps it; `Freshness::no_store` says that this is meant"
             );
         }
     }

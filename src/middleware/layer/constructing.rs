@@ -1,4 +1,4 @@
-//! Constructors: the layer for HTTP, and the one for gRPC.
+//! Constructors: the layer around a server, around a client, and for gRPC.
 
 use std::sync::Arc;
 
@@ -9,6 +9,8 @@ use crate::key::{KeyError, Tag};
 use crate::memo::MemoLock;
 use crate::middleware::cache::Cache;
 use crate::middleware::key_extractor::{GrpcKey, UriKey};
+use crate::middleware::policy::cookies::SetCookie;
+use crate::middleware::policy::error_mapper::ErrorMapper;
 use crate::middleware::policy::request::RequestRules;
 use crate::middleware::policy::response::ResponseRules;
 use crate::middleware::stored_response::Form;
@@ -20,26 +22,19 @@ impl MemoLockLayer {
     ///
     /// # Panics
     ///
-    /// If `tag` cannot be a [`Tag`]. For a tag that comes from outside the program use [`MemoLockLayer::with_tag`].
+    /// If `tag` cannot be a [`Tag`]. For one that comes from outside the program make the [`Tag`] before.
     pub fn new<T>(store: impl Store, tag: T) -> Self
     where
         T: TryInto<Tag>,
         T::Error: Into<KeyError>,
     {
-        Self::with_tag(store, Tag::from_literal(tag))
+        Self::over(store.into_any(), Tag::from_literal(tag))
     }
 
-    /// A layer over `store` under a tag that has been checked already.
-    #[must_use]
-    pub fn with_tag(store: impl Store, tag: Tag) -> Self {
-        Self::over(store.into_any(), tag)
-    }
-
-    pub(super) fn over(store: AnyStore, tag: Tag) -> Self {
+    fn over(store: AnyStore, tag: Tag) -> Self {
         let settings = Cache {
             memo: MemoLock::over(store, Form::binary(), tag).tagged(),
             key: UriKey::default(),
-            key_headers: Arc::default(),
             requests: RequestRules::default(),
             responses: ResponseRules::default(),
             cache_status: false,
@@ -53,6 +48,51 @@ impl MemoLockLayer {
             methods: None,
         };
         Self { settings }
+    }
+
+    /// A layer around a client: any number of identical requests that this program sends, from any number of machines,
+    /// cost one call of the API. Takes every `Service<Request<_>>`: hyper-util's client, reqwest by way of a closure, a
+    /// stack of tower layers. [`docs::guide::outbound`](crate::docs::guide::outbound) shows each.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bytes::Bytes;
+    /// use http_body_util::Empty;
+    /// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+    /// use tower::ServiceBuilder;
+    /// use tower_memolock::middleware::Privacy;
+    /// use tower_memolock::{MemoLockLayer, MemoryStore};
+    ///
+    /// let layer = MemoLockLayer::client(MemoryStore::new(), "rates")
+    ///     .privacy(Privacy::new().own_credentials(["authorization"]))
+    ///     .ttl(Duration::from_secs(30));
+    /// let client = ServiceBuilder::new()
+    ///     .layer(layer)
+    ///     .service(Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>());
+    /// # let _ = client;
+    /// ```
+    ///
+    /// It is the layer that [`new`](Self::new) makes, but for two defaults:
+    ///
+    /// * [`Privacy::set_cookie`](crate::middleware::Privacy::set_cookie) is [`SetCookie::Strip`]: the cookies that the API sets are neither stored nor
+    ///   given to followers. The one response that comes from the API itself still has them.
+    /// * Errors of the client are [shared](crate::middleware::Failures::share_errors): where the call fails, one follower tries next; if that
+    ///   fails as well, all other followers get an empty response with the status 502 in place of an error.
+    ///   Nothing of this is stored.
+    ///
+    /// # Panics
+    ///
+    /// As [`new`](Self::new).
+    pub fn client<T>(store: impl Store, tag: T) -> Self
+    where
+        T: TryInto<Tag>,
+        T::Error: Into<KeyError>,
+    {
+        let mut layer = Self::new(store, tag);
+        layer.settings.responses.set_cookie = SetCookie::Strip;
+        layer.settings.responses.share_errors = Some(ErrorMapper::bad_gateway());
+        layer
     }
 
     /// A layer over `store` that collapses calls of the gRPC methods it is told, and passes everything else on
@@ -70,8 +110,7 @@ impl MemoLockLayer {
     /// let layer = MemoLockLayer::grpc(MemoryStore::new(), "greeter")
     ///     .method(GrpcMethod::new("/helloworld.Greeter/SayHello").ttl(Duration::from_secs(30)))
     ///     .method(GrpcMethod::new("/helloworld.Greeter/FindHello").status_ttl(5, Duration::from_secs(1)))
-    ///     .metadata(["x-tenant"])
-    ///     .identified_by("authorization")
+    ///     .key_headers(["x-tenant", "authorization"])
     ///     .wait_timeout(Duration::from_secs(10));
     /// let server = Server::builder().layer(layer);
     /// # let _ = server;
@@ -80,9 +119,9 @@ impl MemoLockLayer {
     /// # What makes two calls identical
     ///
     /// Authority, method, message, what it is encoded in, what the reply may be encoded in, and the
-    /// [`metadata`](Self::metadata) that are named. What a handler learns from elsewhere, such as the address or the
+    /// metadata that [`key_headers`](Self::key_headers) names. What a handler learns from elsewhere, such as the address or the
     /// certificate of the client, is not part of the key. A call with credentials that are not part of the key
-    /// ([`identified_by`](Self::identified_by)) goes to the inner service by itself. [`GrpcKey`] says more.
+    /// goes to the inner service by itself. [`GrpcKey`] says more.
     ///
     /// # What is shared and stored
     ///
@@ -93,7 +132,7 @@ impl MemoLockLayer {
     /// cannot be told from the original: metadata, message, trailers and their order are the same, and there is no
     /// `age`.
     ///
-    /// A method that tags its replies, with a [`MemoControl`](crate::middleware::policy::control::MemoControl) among the extensions of
+    /// A method that tags its replies, with a [`MemoControl`](crate::middleware::MemoControl) among the extensions of
     /// `tonic::Response`, can have them removed: [`invalidate_tag`](Self::invalidate_tag).
     ///
     /// # Deadlines
@@ -104,20 +143,13 @@ impl MemoLockLayer {
     ///
     /// # Panics
     ///
-    /// If `tag` cannot be a [`Tag`]. For a tag that comes from outside the program use
-    /// [`MemoLockLayer::grpc_with_tag`].
+    /// As [`new`](Self::new).
     pub fn grpc<T>(store: impl Store, tag: T) -> MemoLockLayer<GrpcKey>
     where
         T: TryInto<Tag>,
         T::Error: Into<KeyError>,
     {
-        Self::grpc_with_tag(store, Tag::from_literal(tag))
-    }
-
-    /// The same, under a tag that has been checked already.
-    #[must_use]
-    pub fn grpc_with_tag(store: impl Store, tag: Tag) -> MemoLockLayer<GrpcKey> {
-        let mut layer = Self::with_tag(store, tag).methods([Method::POST]).key(GrpcKey::new());
+        let mut layer = Self::new(store, tag).methods([Method::POST]).key(GrpcKey::new());
         layer.settings.requests.invalidates = false;
         layer.settings.methods = Some(Arc::default());
         layer

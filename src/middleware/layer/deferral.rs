@@ -16,7 +16,7 @@ use crate::middleware::stored_response::{Form, StoredResponse};
 /// A handler may leave a response to a worker, and may store responses as other programs read them.
 impl<K> MemoLockLayer<K> {
     /// Lets handlers leave a response to another program, by
-    /// [`MemoControl::deferred`](crate::middleware::policy::control::MemoControl::deferred): a worker behind a queue, say. Defaults to
+    /// [`MemoControl::deferred`](crate::middleware::MemoControl::deferred): a worker behind a queue, say. Defaults to
     /// not; set it on every node.
     ///
     /// A handler that is called for all who wait finds a [`Promise`](crate::middleware::Promise) in its request, which
@@ -33,7 +33,7 @@ impl<K> MemoLockLayer<K> {
     /// published answers those who wait at that moment, and one that is only stored is found when the lease ends.
     ///
     /// The work has as long as the [`lease`](Self::lease). If the response is not there by then, the handler is called
-    /// again, for another request that waits anywhere in the cluster, up to [`max_attempts`](Self::max_attempts) times.
+    /// again, for another request that waits anywhere in the cluster, up to [`max_attempts`](crate::Limits::max_attempts) times.
     ///
     /// No request waits longer than the [`wait_timeout`](Self::wait_timeout), which should be longer than as many
     /// leases, and none goes to the handler because of that. A client whose request reached the handler then gets what
@@ -42,14 +42,6 @@ impl<K> MemoLockLayer<K> {
     #[must_use]
     pub fn may_defer(mut self) -> Self {
         self.settings.memo.config.requests = true;
-        self
-    }
-
-    /// How many times in a row a handler is called that leaves the response to another program, before all that wait
-    /// only wait. Defaults to 3; 0 counts as 1. See [`may_defer`](Self::may_defer).
-    #[must_use]
-    pub fn max_attempts(mut self, attempts: u32) -> Self {
-        self.settings.memo = self.settings.memo.max_attempts(attempts);
         self
     }
 

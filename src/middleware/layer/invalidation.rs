@@ -64,13 +64,13 @@ impl<K> MemoLockLayer<K> {
     }
 
     /// Makes every response with this tag out of date, on every node, and those under way as well: responses whose
-    /// handler gave it with [`MemoControl`](crate::middleware::policy::control::MemoControl), and responses of any origin with such a
+    /// handler gave it with [`MemoControl`](crate::middleware::MemoControl), and responses of any origin with such a
     /// member of `Cache-Groups` (RFC 9875). [`MemoLock::invalidate_tag`](crate::MemoLock::invalidate_tag) says what
     /// holds then.
     ///
     /// The response to an unsafe request does the same for the groups of its own origin that it names in
     /// `Cache-Group-Invalidation`, before its client gets it, unless
-    /// [`invalidate_on_change`](Self::invalidate_on_change) is off.
+    /// [`invalidate_on_change`](crate::middleware::Freshness::invalidate_on_change) is off.
     ///
     /// # Errors
     ///
@@ -106,20 +106,6 @@ impl<K> MemoLockLayer<K> {
     #[must_use]
     pub fn stamped(mut self, stamped: bool) -> Self {
         self.settings.memo = self.settings.memo.stamped(stamped);
-        self
-    }
-
-    /// Whether a request with an unsafe method removes what is stored for its target, and for the `Location` and
-    /// `Content-Location` of its answer, unless it failed (RFC 9111, section 4.4). Defaults to `true`.
-    ///
-    /// Only requests that come through this layer, or another one over the same store with the same tag and a key that
-    /// covers the same, can do that: put the layer around all methods of a route. Each such request waits for the store
-    /// once. It removes the response to a `GET` with the key that
-    /// [`KeyExtractor::get_key`](crate::middleware::KeyExtractor::get_key) finds; where header fields are part of keys,
-    /// the response for the same values of these fields. gRPC calls remove nothing.
-    #[must_use]
-    pub fn invalidate_on_change(mut self, invalidates: bool) -> Self {
-        self.settings.requests.invalidates = invalidates;
         self
     }
 }

@@ -6,7 +6,8 @@ use http::Method;
 use http::header::HeaderName;
 
 use super::MemoLockLayer;
-use crate::middleware::key_extractor::{IntoHeadKey, KeyFn, RequestHead, UriKey};
+use crate::middleware::key_extractor::UriKey;
+use crate::middleware::settings::field_name;
 
 /// # Keys
 ///
@@ -16,8 +17,18 @@ impl<K> MemoLockLayer<K> {
     ///
     /// **A key has to cover everything that the response depends on**: fields of the request, what other layers put
     /// into its extensions, the address of the client (`ConnectInfo`), and its identity by TLS.
-    /// [`key_headers`](Self::key_headers) adds fields; [`key_fn`](Self::key_fn) covers what is in no field; and
+    /// [`key_headers`](Self::key_headers) adds fields; [`KeyFn`](crate::middleware::KeyFn) covers what is in no field; and
     /// [`KeyExtractor::when`](crate::middleware::KeyExtractor::when) keeps such requests out.
+    ///
+    /// ```
+    /// use tower_memolock::middleware::{KeyFn, UriKey};
+    /// use tower_memolock::{MemoLockLayer, MemoryStore};
+    ///
+    /// let reports = MemoLockLayer::new(MemoryStore::new(), "report")
+    ///     .key(KeyFn::new(|head| head.uri().path().to_owned()));
+    /// let pages = MemoLockLayer::new(MemoryStore::new(), "page").key(UriKey::new().query_parameters(["page"]));
+    /// # let _ = (reports, pages);
+    /// ```
     #[must_use]
     pub fn key<L>(self, key: L) -> MemoLockLayer<L> {
         MemoLockLayer {
@@ -25,30 +36,11 @@ impl<K> MemoLockLayer<K> {
         }
     }
 
-    /// Makes keys with a function of the head of a request, which returns a `String` or a [`Key`](crate::Key), or an
-    /// `Option` of one: see [`KeyFn`].
-    ///
-    /// ```
-    /// use tower_memolock::{MemoLockLayer, MemoryStore};
-    ///
-    /// let layer = MemoLockLayer::new(MemoryStore::new(), "report")
-    ///     .key_fn(|head| head.uri().path().to_owned());
-    /// # let _ = layer;
-    /// ```
-    #[must_use]
-    pub fn key_fn<F, L>(self, make: F) -> MemoLockLayer<KeyFn>
-    where
-        F: Fn(&RequestHead<'_>) -> L + Send + Sync + 'static,
-        L: IntoHeadKey,
-    {
-        self.key(KeyFn::new(make))
-    }
-
     /// Adds header fields to the key, under every extractor: a tenant, for instance, or credentials. Requests that
     /// differ in one of them never share, and no unsafe request removes what is stored for another value. Defaults to
     /// none.
     ///
-    /// These fields count as [no credentials](Self::not_credentials) any more: with `.key_headers(["authorization"])`,
+    /// These fields count as no [credentials](crate::middleware::Privacy::credentials) any more: with `.key_headers(["authorization"])`,
     /// requests with the same token share with each other only. The token has to identify the client and nothing else,
     /// and a stored response outlives it by up to its lifetime.
     ///
@@ -65,14 +57,13 @@ impl<K> MemoLockLayer<K> {
         N: TryInto<HeaderName>,
         N::Error: Error,
     {
-        let mut all = self.settings.key_headers.to_vec();
-        for name in names.into_iter().map(name) {
+        let mut all = self.settings.requests.key_headers.to_vec();
+        for name in names.into_iter().map(field_name) {
             if !all.contains(&name) {
                 all.push(name);
             }
         }
-        self.settings.requests.count(all.clone(), false);
-        self.settings.key_headers = all.into();
+        self.settings.requests.key_headers = all.into();
         self
     }
 
@@ -95,30 +86,5 @@ impl MemoLockLayer<UriKey> {
     pub fn without_authority(mut self) -> Self {
         self.settings.key = self.settings.key.without_authority();
         self
-    }
-
-    /// Leaves all parameters of the query out of the key but these, as [`UriKey::query_parameters`] says. Defaults to the
-    /// whole query being in it.
-    #[must_use]
-    pub fn query_parameters<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.settings.key = self.settings.key.query_parameters(names);
-        self
-    }
-}
-
-/// The name of a field that the program itself wrote down.
-///
-/// # Panics
-///
-/// If it is not one.
-#[track_caller]
-pub(super) fn name<N>(name: N) -> HeaderName
-where
-    N: TryInto<HeaderName>,
-    N::Error: Error,
-{
-    match name.try_into() {
-        Ok(name) => name,
-        Err(error) => panic!("not the name of a header field: {error}"),
     }
 }

@@ -4,27 +4,20 @@ use std::time::Duration;
 
 use super::MemoLockLayer;
 use crate::memo::Stats;
+use crate::middleware::settings::CacheStatus;
 
 /// # Operating
 ///
 /// What a running layer tells, and how it ends.
 impl<K> MemoLockLayer<K> {
-    /// Whether responses say in `Cache-Status` (RFC 9211) what the layer did: `memolock; hit; ttl=30`, or `memolock;
-    /// fwd=uri-miss; stored`. Defaults to `false`: it helps those who run the layer and those who probe it (section 6),
-    /// and is the one allocation of a hit in memory. It does not tell the key.
+    /// What responses say in `Cache-Status` (RFC 9211). Defaults to [`CacheStatus::Silent`].
     #[must_use]
-    pub fn cache_status(mut self, tell: bool) -> Self {
-        self.settings.cache_status = tell;
-        self
-    }
-
-    /// Whether `Cache-Status` says the key as well, up to 256 characters of it, where a request has one: `memolock;
-    /// hit; ttl=30; key="{GET http://example.com/}"`. Defaults to `false`: it tells an attacker what is not in the keys
-    /// of the cache, and every client what is (RFC 9211, section 6). Says nothing unless
-    /// [`cache_status`](Self::cache_status) is on.
-    #[must_use]
-    pub fn cache_status_key(mut self, tell: bool) -> Self {
-        self.settings.cache_status_key = tell;
+    pub fn cache_status(mut self, cache_status: CacheStatus) -> Self {
+        (self.settings.cache_status, self.settings.cache_status_key) = match cache_status {
+            CacheStatus::Silent => (false, false),
+            CacheStatus::Outcome => (true, false),
+            CacheStatus::OutcomeAndKey => (true, true),
+        };
         self
     }
 

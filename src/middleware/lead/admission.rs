@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::marker::unmark;
 use crate::key::Address;
 use crate::memo::{Limit, Past, Shared};
+use crate::middleware::MemoControl;
 use crate::middleware::known::credential_history::CredentialHistory;
 use crate::middleware::known::demand::DemandOf;
 use crate::middleware::known::hit_for_pass::{HitForPass, SPREAD};
@@ -17,7 +18,6 @@ use crate::middleware::known::misuse::Misuse;
 use crate::middleware::known::pauses::Pauses;
 use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
-use crate::middleware::policy::control::MemoControl;
 use crate::middleware::policy::ending::{is_grpc, is_sized};
 use crate::middleware::policy::response::{
     Head, Reason, ResponseRules, Sharing, Unconfirmed, at_head, is_fresh_by_itself,

@@ -13,12 +13,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::memo::{Lead, Obtained, Patience, Role};
+use crate::middleware::MemoControl;
 use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::cache::Cache;
 use crate::middleware::lookup::Miss;
 use crate::middleware::lookup::is_variant;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
-use crate::middleware::policy::control::MemoControl;
 use crate::middleware::policy::ending::is_grpc;
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::future::{Answer, Step};

@@ -1,6 +1,6 @@
 //! [`Pauses`]: after a failure the inner service is left alone for a while.
 //!
-//! Off unless [`fail_pause`](crate::MemoLockLayer::fail_pause) is set. A pause is for one key in one process. It begins
+//! Off unless [`fail_pause`](crate::middleware::Failures::pause) is set. A pause is for one key in one process. It begins
 //! with a computation that failed: an error or a panic of the inner service, a status from 500 on but 501, a failed call
 //! of gRPC, a body that breaks off. Until it is over, a request that finds nothing fresh gets the stale response that may
 //! stand in for a failure, or else the failure. Those who waited when the computation failed try once more, as they do
@@ -8,7 +8,7 @@
 //! for itself does not last where others want the same.
 //!
 //! The failure that others get is an answer of the layer's own with the status of the failed response, or what
-//! [`share_errors`](crate::MemoLockLayer::share_errors) makes of an error: the response itself may be for its own client
+//! [`share_errors`](crate::middleware::Failures::share_errors) makes of an error: the response itself may be for its own client
 //! only.
 
 use http::header::RETRY_AFTER;

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use super::task::Computation;
 use crate::memo::Lead;
+use crate::middleware::MemoControl;
 use crate::middleware::known::pauses::Failed;
 use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
-use crate::middleware::policy::control::MemoControl;
 use crate::middleware::policy::freshness::Terms;
 use crate::middleware::respond::future::Answer;
 use crate::middleware::respond::replay;

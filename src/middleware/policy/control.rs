@@ -43,7 +43,7 @@ impl MemoControl {
 
     /// How long to keep the response, whatever its status and its fields say of freshness, `no-cache` included. With
     /// zero, only those who wait at this moment get it. Where a field says `private` or `no-store`, this can only
-    /// shorten what a [targeted](crate::MemoLockLayer::targeted) field allows.
+    /// shorten what a [targeted](crate::middleware::Freshness::targeted) field allows.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
@@ -65,7 +65,7 @@ impl MemoControl {
     }
 
     /// What becomes of the response if it sets a cookie. Defaults to what
-    /// [the layer](crate::MemoLockLayer::set_cookie) says.
+    /// [the layer](crate::middleware::Privacy::set_cookie) says.
     #[must_use]
     pub fn set_cookie(mut self, set_cookie: SetCookie) -> Self {
         self.set_cookie = Some(set_cookie);

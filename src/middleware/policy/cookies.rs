@@ -7,7 +7,7 @@ const NAMES: [HeaderName; 2] = [SET_COOKIE, HeaderName::from_static("set-cookie2
 
 /// What becomes of a response with `Set-Cookie`.
 ///
-/// Set with [`MemoLockLayer::set_cookie`](crate::MemoLockLayer::set_cookie), or for one response with
+/// Set with [`Privacy::set_cookie`](crate::middleware::Privacy::set_cookie), or for one response with
 /// [`MemoControl::set_cookie`](super::control::MemoControl::set_cookie).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]

@@ -2,7 +2,7 @@
 //!
 //! There is no registry of them, and every gateway makes up its own. What is taken for one by mistake costs sharing; what
 //! is not recognised puts one client's response into another's hands. So the words count that such names are made of,
-//! wherever they stand. [`MemoLockLayer::credentials`](crate::MemoLockLayer::credentials) tells them to users.
+//! wherever they stand. [`Privacy::credentials`](crate::middleware::Privacy::credentials) tells them to users.
 
 /// Words that a word of the name is, in lower case.
 static WHOLE: Words<24> = Words::whole([

@@ -22,9 +22,12 @@ pub(crate) struct RequestRules {
     /// Whether requests with credentials collapse too, which is right where they are part of the key or change nothing
     /// about the response. Defaults to `false`.
     pub(crate) credentials: bool,
-    /// Fields that count as no credentials, because they are part of the key or the layer is told so. Defaults to none.
+    /// Fields that are part of the key besides what the extractor makes, so that they count as no credentials. Defaults
+    /// to none.
+    pub(crate) key_headers: Arc<[HeaderName]>,
+    /// Fields that count as no credentials. Defaults to none.
     pub(crate) not_credentials: Arc<[HeaderName]>,
-    /// Fields that count as credentials whatever they are called. Defaults to none.
+    /// Fields that count as credentials whatever they are called, before `not_credentials`. Defaults to none.
     pub(crate) more_credentials: Arc<[HeaderName]>,
     /// Whether a request may say that it is not to reach the inner service (RFC 9111, 5.2.1.7). Defaults to `false`.
     pub(crate) only_if_cached: bool,
@@ -37,6 +40,7 @@ impl Default for RequestRules {
         Self {
             methods: vec![Method::GET, Method::HEAD],
             credentials: false,
+            key_headers: Arc::default(),
             not_credentials: Arc::default(),
             more_credentials: Arc::default(),
             only_if_cached: false,
@@ -48,18 +52,13 @@ impl Default for RequestRules {
 impl RequestRules {
     /// Whether these credentials keep no request from sharing.
     fn is_covered(&self, name: &HeaderName) -> bool {
-        self.credentials || self.not_credentials.contains(name)
+        let is_excepted = || self.not_credentials.contains(name) && !self.more_credentials.contains(name);
+        self.credentials || self.key_headers.contains(name) || is_excepted()
     }
 
-    /// Has fields count as credentials, or as none.
-    pub(crate) fn count(&mut self, names: Vec<HeaderName>, as_credentials: bool) {
-        let without = |known: &[HeaderName]| -> Vec<_> {
-            let others = known.iter().filter(|name| !names.contains(name));
-            others.cloned().collect()
-        };
-        let [mut those, mut others] = [&self.not_credentials, &self.more_credentials].map(|known| without(known));
-        if as_credentials { &mut others } else { &mut those }.extend(names);
-        (self.not_credentials, self.more_credentials) = (those.into(), others.into());
+    /// Whether the layer is told that it is a credential, whatever it is called.
+    fn is_added(&self, name: &HeaderName) -> bool {
+        self.more_credentials.contains(name) && !self.key_headers.contains(name)
     }
 }
 
@@ -169,7 +168,7 @@ pub(crate) fn access(
     let mut cache_control = false;
     for name in headers.keys() {
         match classify(name.as_str()) {
-            Class::Irrelevant => narrow.cookies |= rules.more_credentials.contains(name) && !in_key(name),
+            Class::Irrelevant => narrow.cookies |= rules.is_added(name) && !in_key(name),
             Class::CacheControl => cache_control = true,
             Class::Authorization => narrow.authorized |= !rules.is_covered(name) && !in_key(name),
             Class::Cookies => narrow.cookies |= !rules.is_covered(name) && !in_key(name),

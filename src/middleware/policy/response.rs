@@ -126,13 +126,13 @@ impl Default for ResponseRules {
 ///
 /// A response is for all if it says so, with freshness of its own; if its handler says so, with
 /// [`MemoControl::ttl`](super::control::MemoControl::ttl); if the layer does, with
-/// [`status_ttl`](crate::MemoLockLayer::status_ttl); or if its status is cacheable by default (RFC 9110, section 15.1):
+/// [`status_ttl`](crate::middleware::Freshness::status_ttl); or if its status is cacheable by default (RFC 9110, section 15.1):
 /// 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501. All others may be the fault of one request: redirects by
 /// `User-Agent`, 400, 401, 403, 413, 429, 431, 500, 503. Of a gRPC call, the status in its trailers counts: OK,
 /// `NOT_FOUND` and `UNIMPLEMENTED` are for all, and `UNKNOWN`, `INTERNAL`, `UNAVAILABLE` and `DATA_LOSS` are failures,
 /// as are statuses from 500 on.
 ///
-/// Set with [`MemoLockLayer::on_unconfirmed`](crate::MemoLockLayer::on_unconfirmed).
+/// Set with [`MemoLockLayer::on_unconfirmed`](crate::middleware::Failures::on_unconfirmed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Unconfirmed {

@@ -11,8 +11,8 @@ use tower_service::Service;
 
 use super::body::MemoBody;
 use super::told_key::ToldKey;
+use crate::middleware::MemoControl;
 use crate::middleware::policy::cache_status::Forwarded;
-use crate::middleware::policy::control::MemoControl;
 use crate::task::BoxFuture;
 
 /// What comes of a request.

@@ -40,11 +40,6 @@ const MAX_RETRY: Duration = Duration::from_secs(60);
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
 impl<K: Send + Sync + 'static> Cache<K> {
-    pub(crate) fn is_too_long(&self, key: &Key) -> bool {
-        let memo = &self.memo;
-        memo.shared.is_too_long(key.as_str(), memo.config.limits.key)
-    }
-
     /// The key of a `GET` of the same target.
     pub(crate) fn get_key<B>(&self, request: &Request<B>) -> Option<Key>
     where

@@ -43,7 +43,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
                 return Step::Done(Ok(deadline_exceeded()));
             };
             let key = key.map(|key| self.whole_key(key, request.headers()));
-            let Some(key) = key.filter(|key| !self.is_too_long(key)) else {
+            let Some(key) = key else {
                 return self.then_direct(service, request, Forwarded::because(Forward::Bypass));
             };
             told.inspect(|told| told.set(&key));

@@ -14,7 +14,7 @@ use super::error::StoredResponseError;
 use super::message::{self, KNOWN_LENGTH_RESPONSE};
 use super::response::StoredResponse;
 use crate::key::Address;
-use crate::middleware::policy::control::MemoControl;
+use crate::middleware::MemoControl;
 use crate::middleware::policy::cookies::SetCookie;
 use crate::middleware::policy::ending::{Ended, at_end};
 use crate::middleware::policy::freshness::Terms;

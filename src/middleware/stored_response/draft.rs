@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Meta, StoredResponse};
 use crate::key::Label;
-use crate::middleware::policy::control::MemoControl;
+use crate::middleware::MemoControl;
 use crate::middleware::policy::freshness::Terms;
 use crate::middleware::policy::origin::Origin;
 use crate::middleware::policy::{age, fields, groups};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tower_memolock::ErrorKind;
+use tower_memolock::{ErrorKind, Limits};
 
 use super::fixture::{LEASE, NODES, Ours, SLACK, World, agreed, all, node};
 use crate::support::{eventually, within};
@@ -110,7 +110,11 @@ async fn a_value_that_was_published_into_the_void_is_found_after_a_reconnect() {
 async fn a_worker_that_dies_is_replaced_and_the_first_may_answer_after_all() {
     let world = World::new().await;
     let ours = Ours::default();
-    let nodes: Vec<_> = world.nodes.iter().map(|n| n.clone().max_attempts(2)).collect();
+    let nodes: Vec<_> = world
+        .nodes
+        .iter()
+        .map(|n| n.clone().limits(Limits::new().max_attempts(2)))
+        .collect();
     let waiting = ours.request(&nodes, "a");
     eventually("a second start", || ours.runs() == 2).await;
     eventually("every lease is over", || {
@@ -133,7 +137,11 @@ async fn without_an_answer_everybody_is_told_so() {
     let nodes: Vec<_> = world
         .nodes
         .iter()
-        .map(|node| node.clone().max_attempts(1).wait_timeout(LEASE * 2))
+        .map(|node| {
+            node.clone()
+                .limits(Limits::new().max_attempts(1))
+                .wait_timeout(LEASE * 2)
+        })
         .collect();
     let (answers, slowest) = all(ours.request(&nodes, "a")).await;
     for answer in answers {

@@ -36,8 +36,8 @@ async fn with_credentials_in_the_key_everybody_shares_with_themselves() {
     let store = RedisStore::connect(&redis.url()).await.expect("a store");
     let other = RedisStore::connect(&redis.url()).await.expect("a store");
     let nodes = Nodes::start([
-        layer(store).identified_by("authorization"),
-        layer(other).identified_by("authorization"),
+        layer(store).key_headers(["authorization"]),
+        layer(other).key_headers(["authorization"]),
     ])
     .await;
     for server in &nodes.servers {

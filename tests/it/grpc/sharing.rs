@@ -165,7 +165,7 @@ async fn what_says_how_a_call_is_made_is_not_in_the_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_says_what_a_call_means_is_in_the_key() {
-    let nodes = Nodes::start([layer(MemoryStore::new()).metadata(["x-tenant"])]).await;
+    let nodes = Nodes::start([layer(MemoryStore::new()).key_headers(["x-tenant"])]).await;
     let raw = nodes.servers[0].raw().await;
     for round in ["led", "replayed"] {
         let mut executions = Vec::new();
@@ -194,7 +194,11 @@ async fn a_message_over_the_limit_gets_through_whole() {
         ..order("long")
     };
     let store = MemoryStore::new();
-    let nodes = Nodes::start([layer(store.clone()), layer(store).max_message(200 * 1024)]).await;
+    let nodes = Nodes::start([
+        layer(store.clone()),
+        layer(store).method(GrpcMethod::new(MAKE).max_message(200 * 1024)),
+    ])
+    .await;
     for (kib, executions) in [
         (63, [1, 1, 1, 1]),
         (65, [2, 3, 4, 4]),

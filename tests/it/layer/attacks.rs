@@ -33,7 +33,7 @@
 use http::{HeaderName, Method, Request};
 use http_body_util::Full;
 use tower::Layer;
-use tower_memolock::middleware::UriKey;
+use tower_memolock::middleware::{CacheStatus, UriKey};
 use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore};
 
 use super::fixture::{Inner, Node, answer, fresh, get, get_with, pair, pair_over, send, settle, text, with};
@@ -310,7 +310,7 @@ async fn fields_of_one_connection_reach_no_other() {
 #[tokio::test(start_paused = true)]
 async fn no_answer_tells_the_key() {
     let inner = Inner::replying(|_| fresh("x"));
-    let nodes = pair(&inner, |layer| layer.cache_status(true));
+    let nodes = pair(&inner, |layer| layer.cache_status(CacheStatus::Outcome));
     for _ in 0..2 {
         let found = answer(send(&nodes[0], get_with("/secret-path?token=1", "host", "secret-host"))).await;
         settle().await;

@@ -3,6 +3,7 @@
 use http::{Method, Request};
 use http_body_util::Full;
 use tower::{Layer, ServiceExt};
+use tower_memolock::middleware::Freshness;
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{Broken, Gate, Inner, Node, answer, fresh, get, get_with, pair, send, settle, text, with};
@@ -226,7 +227,9 @@ async fn a_change_whose_client_hangs_up_or_whose_service_fails_may_have_happened
 #[tokio::test(start_paused = true)]
 async fn a_layer_may_leave_it_to_others() {
     let inner = changing(200, None);
-    let nodes = pair(&inner, |layer| layer.invalidate_on_change(false));
+    let nodes = pair(&inner, |layer| {
+        layer.freshness(Freshness::new().invalidate_on_change(false))
+    });
     ask(&nodes[0], "/").await;
     answer(send(&nodes[0], change(&Method::POST, "/"))).await;
     assert_eq!(ask(&nodes[0], "/").await, "1");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::time::advance;
-use tower_memolock::middleware::MemoControl;
+use tower_memolock::middleware::{CacheStatus, Freshness, MemoControl};
 
 use super::fixture::{Gate, Inner, Node, TestBody, answer, fresh, get, get_with, pair, send, settle, text, with};
 
@@ -28,7 +28,9 @@ async fn a_handler_comes_before_the_layer_and_its_own_fields() {
         let control = MemoControl::new().ttl(5 * SECOND).tag("reports");
         controlled(with(text(call.to_string()), "cache-control", "no-cache"), control)
     });
-    let nodes = pair(&inner, |layer| layer.override_ttl(60 * SECOND));
+    let nodes = pair(&inner, |layer| {
+        layer.freshness(Freshness::new().override_ttl(60 * SECOND))
+    });
     assert_eq!(ask(&nodes[0]).await, "1");
     advance(4 * SECOND).await;
     assert_eq!(ask(&nodes[1]).await, "1");
@@ -60,19 +62,23 @@ async fn a_route_sets_lifetimes_for_itself_and_its_statuses() {
         *reply.status_mut() = StatusCode::NOT_FOUND;
         reply
     });
-    let nodes = pair(&inner, |layer| layer.status_ttl(StatusCode::NOT_FOUND, 2 * SECOND));
+    let nodes = pair(&inner, |layer| {
+        layer.freshness(Freshness::new().status_ttl(StatusCode::NOT_FOUND, 2 * SECOND))
+    });
     assert_eq!(ask(&nodes[0]).await, "1");
     assert_eq!(ask(&nodes[1]).await, "1");
     advance(3 * SECOND).await;
     assert_eq!(ask(&nodes[1]).await, "2");
 
     let inner = Inner::replying(|call| with(text(call.to_string()), "cache-control", "max-age=0"));
-    let nodes = pair(&inner, |layer| layer.override_ttl(2 * SECOND));
+    let nodes = pair(&inner, |layer| {
+        layer.freshness(Freshness::new().override_ttl(2 * SECOND))
+    });
     assert_eq!(ask(&nodes[0]).await, "1");
     assert_eq!(ask(&nodes[1]).await, "1");
 
     let inner = Inner::replying(|call| fresh(call.to_string()));
-    let nodes = pair(&inner, |layer| layer.no_store());
+    let nodes = pair(&inner, |layer| layer.freshness(Freshness::new().no_store()));
     assert_eq!(ask(&nodes[0]).await, "1");
     assert_eq!(ask(&nodes[1]).await, "2");
 }
@@ -91,7 +97,9 @@ async fn targeted_fields_are_heeded_as_the_layer_says() {
     assert_eq!(hit.header("cdn-cache-control"), Some("max-age=60"));
 
     let mine = HeaderName::from_static("mine-cache-control");
-    let nodes = pair(&inner, |layer| layer.targeted([mine.clone()]));
+    let nodes = pair(&inner, |layer| {
+        layer.freshness(Freshness::new().targeted([mine.clone()]))
+    });
     assert_eq!(ask(&nodes[0]).await, "2");
     assert_eq!(ask(&nodes[0]).await, "3");
 }
@@ -128,7 +136,7 @@ async fn cache_status_says_what_was_done() {
         let reply = with(with(fresh("x"), "etag", "\"a\""), "cache-status", "origin; hit");
         Ok(with(reply, "vary", "accept-language"))
     });
-    let nodes = pair(&inner, |layer| layer.cache_status(true));
+    let nodes = pair(&inner, |layer| layer.cache_status(CacheStatus::Outcome));
     let plain = |fields| request("GET", fields);
     for (expected, asked) in [
         (
@@ -184,7 +192,7 @@ async fn cache_status_tells_of_those_who_waited() {
                 }
             })
         };
-        let nodes = pair(&inner, |layer| layer.cache_status(true));
+        let nodes = pair(&inner, |layer| layer.cache_status(CacheStatus::Outcome));
         let leader = send(&nodes[0], get("/"));
         gate.reached_by(1).await;
         let follower = send(&nodes[1], get("/"));
@@ -218,10 +226,14 @@ async fn cache_status_is_off_unless_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn cache_status_tells_the_key_only_where_that_is_wanted() {
-    for tell in [false, true] {
+    for tell in [CacheStatus::Outcome, CacheStatus::OutcomeAndKey] {
         let inner = Inner::replying(|_| with(fresh("x"), "cache-status", "origin; hit"));
-        let nodes = pair(&inner, |layer| layer.cache_status(true).cache_status_key(tell));
-        let key = if tell { "; key=\"{GET ///a?%22}\"" } else { "" };
+        let nodes = pair(&inner, |layer| layer.cache_status(tell));
+        let key = if tell == CacheStatus::OutcomeAndKey {
+            "; key=\"{GET ///a?%22}\""
+        } else {
+            ""
+        };
         for (node, expected) in [
             (&nodes[0], "fwd=uri-miss; stored"),
             (&nodes[0], "hit; ttl=60"),

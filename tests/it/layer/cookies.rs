@@ -6,7 +6,7 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body::Frame;
 use tokio::time::advance;
 use tower_memolock::MemoLockLayer;
-use tower_memolock::middleware::{MemoControl, SetCookie};
+use tower_memolock::middleware::{MemoControl, Privacy, SetCookie};
 
 use super::fixture::{
     Answer, Gate, Inner, Node, TestBody, answer, data, fresh, get, pair, parts, send, send_many, settle, with,
@@ -61,7 +61,9 @@ fn cookies(fields: &HeaderMap) -> Vec<&str> {
 async fn stripped_cookies_reach_the_client_whose_request_made_them_and_nobody_else() {
     let gate = Gate::new();
     let inner = gated(&gate, with_cookies);
-    let nodes = pair(&inner, |layer| layer.set_cookie(SetCookie::Strip));
+    let nodes = pair(&inner, |layer| {
+        layer.privacy(Privacy::new().set_cookie(SetCookie::Strip))
+    });
     let (answers, later) = wave(&nodes, &gate).await;
     assert_eq!(inner.calls(), 1);
     assert!(answers.iter().all(|answer| answer.body == "1"));
@@ -76,7 +78,9 @@ async fn stripped_cookies_reach_the_client_whose_request_made_them_and_nobody_el
 async fn shared_cookies_reach_everybody() {
     let gate = Gate::new();
     let inner = gated(&gate, with_cookies);
-    let nodes = pair(&inner, |layer| layer.set_cookie(SetCookie::Share));
+    let nodes = pair(&inner, |layer| {
+        layer.privacy(Privacy::new().set_cookie(SetCookie::Share))
+    });
     let (answers, later) = wave(&nodes, &gate).await;
     assert_eq!(inner.calls(), 1);
     for answer in answers.iter().chain([&later]) {
@@ -99,7 +103,7 @@ async fn what_the_handler_says_of_its_cookies_comes_before_what_the_layer_says()
             reply.extensions_mut().insert(MemoControl::new().set_cookie(handler));
             reply
         });
-        let nodes = pair(&inner, |new| new.set_cookie(layer));
+        let nodes = pair(&inner, |new| new.privacy(Privacy::new().set_cookie(layer)));
         let (_, later) = wave(&nodes, &gate).await;
         assert_eq!(inner.calls(), calls, "{layer:?} {handler:?}");
         assert_eq!(cookies(&later.headers).len(), last, "{layer:?} {handler:?}");
@@ -121,7 +125,9 @@ async fn cookies_in_trailers_are_treated_as_those_in_headers() {
             let body = parts([data(call.to_string()), Ok(Frame::trailers(trailers))]);
             with(body, "cache-control", "max-age=60")
         });
-        let nodes = pair(&inner, |layer: MemoLockLayer<_>| layer.set_cookie(set_cookie));
+        let nodes = pair(&inner, |layer: MemoLockLayer<_>| {
+            layer.privacy(Privacy::new().set_cookie(set_cookie))
+        });
         let (answers, later) = wave(&nodes, &gate).await;
         assert_eq!(inner.calls(), calls, "{set_cookie:?}");
         assert_eq!(later.trailers.map(|trailers| trailers.len()), last, "{set_cookie:?}");
@@ -144,7 +150,7 @@ async fn a_304_with_a_cookie_updates_what_is_stored_without_it() {
             }
             Ok(reply)
         });
-        let nodes = pair(&inner, |layer| layer.set_cookie(set_cookie));
+        let nodes = pair(&inner, |layer| layer.privacy(Privacy::new().set_cookie(set_cookie)));
         answer(send(&nodes[0], get("/"))).await;
         settle().await;
         advance(STALE).await;

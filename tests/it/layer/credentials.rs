@@ -10,6 +10,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::time::advance;
 use tower::Layer;
+use tower_memolock::middleware::CacheStatus;
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{
@@ -101,7 +102,7 @@ impl Says {
             Duration::ZERO
         };
         // A marker would hide who waits and who does not.
-        pair(inner, |layer| layer.ttl(ttl).cache_status(true))
+        pair(inner, |layer| layer.ttl(ttl).cache_status(CacheStatus::Outcome))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `Date` of what is replayed, where the inner service sent none: when its response was received (RFC 9110, 6.6.1).
 
 use std::time::{Duration, SystemTime};
+use tower_memolock::middleware::{CacheStatus, Freshness};
 
 use http::{Method, Request};
 use http_body_util::Full;
@@ -26,7 +27,7 @@ async fn ask(node: &Node, method: Method, fields: &[(&str, &str)]) -> Answer {
 
 #[tokio::test(start_paused = true)]
 async fn everybody_but_the_leader_gets_the_time_of_receipt() {
-    for cache_status in [false, true] {
+    for cache_status in [CacheStatus::Silent, CacheStatus::Outcome] {
         let inner = Inner::new(|_, call| async move {
             settle().await;
             let reply = with(fresh(format!("hello {call}")), "etag", "\"1\"");
@@ -71,7 +72,9 @@ async fn everybody_but_the_leader_gets_the_time_of_receipt() {
 #[tokio::test(start_paused = true)]
 async fn a_date_that_is_there_stays() {
     let inner = Inner::replying(|_| with(fresh("dated"), "date", DATE));
-    let nodes = pair(&inner, |layer| layer.override_ttl(Duration::from_secs(1 << 30)));
+    let nodes = pair(&inner, |layer| {
+        layer.freshness(Freshness::new().override_ttl(Duration::from_secs(1 << 30)))
+    });
     for _ in 0..2 {
         for node in &nodes {
             let found = answer(send(node, get("/"))).await;

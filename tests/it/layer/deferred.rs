@@ -9,7 +9,7 @@ use http_body_util::Full;
 use tokio::time::{Instant, advance};
 use tower::{Layer, ServiceExt};
 use tower_memolock::middleware::stored_response::{BinaryHttp, Meta, StoredResponse};
-use tower_memolock::middleware::{MemoControl, Promise};
+use tower_memolock::middleware::{CacheStatus, MemoControl, Promise};
 use tower_memolock::{MemoLock, MemoLockLayer, MemoryStore, StoreErrorKind};
 
 use super::fixture::{
@@ -150,7 +150,9 @@ async fn the_response_may_be_there_before_the_handler_is_done() {
 #[tokio::test(start_paused = true)]
 async fn in_the_end_its_own_client_has_the_handlers_word_and_all_others_a_timeout() {
     let inner = deferring();
-    let (nodes, _worker) = nodes_and_worker(&inner, |layer| may_defer(layer).lease(HOUR).cache_status(true));
+    let (nodes, _worker) = nodes_and_worker(&inner, |layer| {
+        may_defer(layer).lease(HOUR).cache_status(CacheStatus::Outcome)
+    });
     let started = Instant::now();
     let asked = send_many(&nodes, 10, || get("/"));
     let mut own = 0;

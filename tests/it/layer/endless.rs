@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
-use tower_memolock::middleware::MemoBody;
+use tower_memolock::middleware::{MemoBody, ResponseLimits};
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{
@@ -324,7 +324,9 @@ async fn a_body_may_be_given_any_time() {
         for freshness in ["no-cache", "max-age=1"] {
             let make = move |open: &Open| with(page(open, Duration::from_secs(1)), "cache-control", freshness);
             let (open, inner) = answering(move |open, _| make(open));
-            let nodes = pair(&inner, |layer| layer.endless_after(time));
+            let nodes = pair(&inner, |layer| {
+                layer.response_limits(ResponseLimits::new().endless_after(time))
+            });
             let all: Vec<_> = (0..4).map(|i| send(&nodes[i % 2], get("/"))).collect();
             for body in bodies(all).await {
                 assert_eq!(body.len(), 190, "{time:?}");

@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::advance;
 use tower::Layer;
-use tower_memolock::{AtLimit, Computed, MemoLock, MemoLockLayer, MemoryStore, RedisStore, Store};
+use tower_memolock::middleware::{Freshness, Privacy, ResponseLimits};
+use tower_memolock::{AtLimit, Computed, Limits, MemoLock, MemoLockLayer, MemoryStore, RedisStore, Store};
 
 use super::fixture::{Answer, Inner, Node, answer, fresh, get, send, settle, text, with};
 use crate::support::{RedisServer, eventually};
@@ -30,22 +31,40 @@ fn times() -> Vec<Set> {
                 .lease(time)
                 .ttl(time)
                 .wait_timeout(time)
-                .stale_while_revalidate(time)
+                .freshness(Freshness::new().stale_while_revalidate(time))
         }),
         ("wait_timeout", |layer, time| layer.wait_timeout(time)),
         ("ttl", |layer, time| layer.ttl(time)),
-        ("jittered ttl", |layer, time| layer.ttl(time).ttl_jitter(f64::EPSILON)),
-        ("override_ttl", |layer, time| layer.override_ttl(time)),
-        ("status_ttl", |layer, time| layer.status_ttl(StatusCode::OK, time)),
-        ("stale_while_revalidate", |layer, time| {
-            layer.ttl(time).stale_while_revalidate(time)
+        ("jittered ttl", |layer, time| {
+            layer.ttl(time).freshness(Freshness::new().ttl_jitter(f64::EPSILON))
         }),
-        ("stale_if_error", |layer, time| layer.ttl(time).stale_if_error(time)),
-        ("revalidate_for", |layer, time| layer.ttl(time).revalidate_for(time)),
-        ("pass_marker", |layer, time| layer.pass_marker(time)),
-        ("early", |layer, time| layer.ttl(time).early_refresh(f64::INFINITY)),
+        ("override_ttl", |layer, time| {
+            layer.freshness(Freshness::new().override_ttl(time))
+        }),
+        ("status_ttl", |layer, time| {
+            layer.freshness(Freshness::new().status_ttl(StatusCode::OK, time))
+        }),
+        ("stale_while_revalidate", |layer, time| {
+            layer.ttl(time).freshness(Freshness::new().stale_while_revalidate(time))
+        }),
+        ("stale_if_error", |layer, time| {
+            layer.ttl(time).freshness(Freshness::new().stale_if_error(time))
+        }),
+        ("revalidate_for", |layer, time| {
+            layer.ttl(time).freshness(Freshness::new().revalidate_for(time))
+        }),
+        ("pass_marker", |layer, time| {
+            layer.privacy(Privacy::new().pass_marker(time))
+        }),
+        ("early", |layer, time| {
+            layer.ttl(time).freshness(Freshness::new().early_refresh(f64::INFINITY))
+        }),
         ("retry_after", |layer, time| {
-            layer.max_in_flight(0).at_limit(AtLimit::Refuse { retry_after: time })
+            layer.limits(
+                Limits::new()
+                    .max_in_flight(0)
+                    .at_limit(AtLimit::Refuse { retry_after: time }),
+            )
         }),
     ]
 }
@@ -129,7 +148,7 @@ async fn the_core_takes_any_time_and_number() {
             let memo = MemoLock::new(MemoryStore::with_capacity(capacity), "t")
                 .lease(time)
                 .ttl(time);
-            let memo = memo.wait_timeout(time).max_attempts(u32::MAX).max_key(usize::MAX);
+            let memo = memo.wait_timeout(time).limits(Limits::new().max_attempts(u32::MAX));
             let value = memo
                 .get_or_compute("a", || async { Ok::<_, Infallible>("x".into()) })
                 .await;
@@ -154,11 +173,9 @@ async fn the_core_takes_any_time_and_number() {
                 retry_after: Duration::MAX,
             },
         ] {
-            let memo = MemoLock::new(MemoryStore::new(), "t")
-                .max_waiters(most)
-                .max_in_flight(most)
-                .max_key(most);
-            let memo = memo.at_limit(at_limit);
+            let memo =
+                MemoLock::new(MemoryStore::new(), "t").limits(Limits::new().max_waiters(most).max_in_flight(most));
+            let memo = memo.limits(Limits::new().at_limit(at_limit));
             let value = memo.get_or_compute("a", || async { Ok::<_, Infallible>("x".into()) });
             assert!(value.await.is_ok_and(|value| value == "x") || most == 0);
         }
@@ -168,17 +185,28 @@ async fn the_core_takes_any_time_and_number() {
 #[tokio::test(start_paused = true)]
 async fn every_number_that_can_be_set_can_be_any() {
     type Set = fn(MemoLockLayer, u64) -> MemoLockLayer;
-    let sets: [(&str, Set); 7] = [
-        ("max_body", |layer, most| layer.max_body(most)),
-        ("max_headers", |layer, most| layer.max_headers(most)),
-        ("max_key", |layer, most| layer.max_key(most as usize)),
-        ("max_waiters", |layer, most| layer.max_waiters(most as usize)),
-        ("max_in_flight", |layer, most| layer.max_in_flight(most as usize)),
-        ("max_recording", |layer, most| layer.max_recording(most)),
+    let sets: [(&str, Set); 6] = [
+        ("max_body", |layer, most| {
+            layer.response_limits(ResponseLimits::new().max_body(most))
+        }),
+        ("max_headers", |layer, most| {
+            layer.response_limits(ResponseLimits::new().max_headers(most))
+        }),
+        ("max_waiters", |layer, most| {
+            layer.limits(Limits::new().max_waiters(most as usize))
+        }),
+        ("max_in_flight", |layer, most| {
+            layer.limits(Limits::new().max_in_flight(most as usize))
+        }),
+        ("max_recording", |layer, most| {
+            layer.response_limits(ResponseLimits::new().max_recording(most))
+        }),
         ("early_refresh", |layer, most| {
-            layer
-                .early_refresh(f64::from_bits(most))
-                .ttl_jitter(f64::from_bits(most))
+            layer.freshness(
+                Freshness::new()
+                    .early_refresh(f64::from_bits(most))
+                    .ttl_jitter(f64::from_bits(most)),
+            )
         }),
     ];
     let numbers = [

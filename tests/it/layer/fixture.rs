@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tower::{BoxError, Layer, Service, ServiceExt};
-use tower_memolock::middleware::{MemoBody, MemoLockService, UriKey};
+use tower_memolock::middleware::{Freshness, MemoBody, MemoLockService, UriKey};
 use tower_memolock::{MemoLockLayer, MemoryStore, Store};
 
 pub(super) use crate::support::Gate;
@@ -174,7 +174,7 @@ pub(super) fn pair_over<St: Store>(
     set: impl Fn(MemoLockLayer) -> MemoLockLayer,
 ) -> [Node; 2] {
     // Tests say exactly how long what is fresh.
-    let layer = |store| MemoLockLayer::new(store, "layer").ttl_jitter(0.0);
+    let layer = |store| MemoLockLayer::new(store, "layer").freshness(Freshness::new().ttl_jitter(0.0));
     stores.map(|store| set(layer(store)).layer(inner.clone()))
 }
 

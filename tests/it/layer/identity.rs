@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
-use tower_memolock::middleware::UriKey;
+use tower_memolock::middleware::{KeyFn, Privacy, UriKey};
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{Inner, Node, answer, fresh, get, get_with, pair, send, settle, text, with};
@@ -77,10 +77,11 @@ async fn two_that_wait_with_credentials_are_both_answered_for_themselves() {
 async fn a_layer_adds_credentials_and_excepts_them() {
     let inner = telling("x-device");
     let nodes = pair(&inner, |layer| {
-        layer
-            .ttl(TTL)
-            .credentials(["x-device"])
-            .not_credentials(["x-session-hint"])
+        layer.ttl(TTL).privacy(
+            Privacy::new()
+                .credentials(["x-device"])
+                .not_credentials(["x-session-hint"]),
+        )
     });
     assert_eq!(body(&nodes[0], get_with("/", "x-device", "a")).await, "1 a");
     assert_eq!(body(&nodes[1], get_with("/", "x-device", "b")).await, "2 b");
@@ -140,7 +141,7 @@ async fn another_credential_beside_one_in_the_key_still_counts() {
 #[tokio::test(start_paused = true)]
 async fn no_parameter_that_nobody_named_makes_another_key() {
     let inner = Inner::new(|request, call| async move { Ok(fresh(format!("{call} {}", request.uri()))) });
-    let nodes = pair(&inner, |layer| layer.query_parameters(["page"]));
+    let nodes = pair(&inner, |layer| layer.key(UriKey::new().query_parameters(["page"])));
     for (uri, expected) in [
         ("/a?page=1", "1 /a?page=1"),
         ("/a?utm_source=x&page=1", "1 /a?page=1"),
@@ -181,10 +182,10 @@ async fn what_a_function_has_a_key_for_is_found_by_a_head_and_removed_by_an_unsa
             if call == 1 { "first" } else { "later" },
         ))
     });
-    let layer = Layer::new(MemoryStore::new(), "layer").ttl(TTL).key_fn(|head| {
+    let layer = Layer::new(MemoryStore::new(), "layer").ttl(TTL).key(KeyFn::new(|head| {
         let user = head.extensions().get::<User>().map_or("", |user| user.0);
         format!("{user} {}", head.uri().path())
-    });
+    }));
     let node = tower::Layer::layer(&layer, inner.clone());
     for _ in 0..2 {
         for (expected, user) in [("1 ", None), ("2 anna", Some("anna")), ("3 elsa", Some("elsa"))] {
@@ -214,8 +215,8 @@ async fn what_a_function_has_a_key_for_is_found_by_a_head_and_removed_by_an_unsa
 fn a_name_that_is_none_of_a_field_is_a_mistake_that_says_so() {
     for set in [
         |layer: Layer| layer.key_headers(["a b"]),
-        |layer: Layer| layer.credentials(["a b"]),
-        |layer: Layer| layer.not_credentials(["a b"]),
+        |layer: Layer| layer.privacy(Privacy::new().credentials(["a b"])),
+        |layer: Layer| layer.privacy(Privacy::new().not_credentials(["a b"])),
     ] {
         let setting = || drop(set(Layer::new(MemoryStore::new(), "layer")));
         let failed = std::panic::catch_unwind(setting).expect_err("a panic");

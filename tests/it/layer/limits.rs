@@ -11,7 +11,7 @@ use http::Response;
 use http_body::{Body, SizeHint};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use tower_memolock::MemoLockLayer;
+use tower_memolock::middleware::ResponseLimits;
 
 use super::fixture::{
     Broken, Gate, Inner, Node, Part, TestBody, answer, data, get, pair, read, send, send_many, settle, streamed, text,
@@ -41,7 +41,9 @@ fn whole(parts: usize) -> String {
 }
 
 fn limited(inner: &Inner) -> [Node; 2] {
-    pair(inner, |layer| layer.max_body(LIMIT))
+    pair(inner, |layer| {
+        layer.response_limits(ResponseLimits::new().max_body(LIMIT))
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,5 +217,5 @@ async fn the_client_of_a_long_body_may_hang_up() {
 
 #[test]
 fn the_limit_is_eight_mebibytes_unless_set() {
-    assert_eq!(MemoLockLayer::DEFAULT_MAX_BODY, 8 << 20);
+    assert_eq!(ResponseLimits::DEFAULT_MAX_BODY, 8 << 20);
 }

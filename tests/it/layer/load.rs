@@ -13,8 +13,8 @@ use tokio::net::TcpListener;
 use tonic::Code;
 use tonic::codegen::http::uri::PathAndQuery;
 use tower::{Layer, service_fn};
-use tower_memolock::middleware::BodyKey;
-use tower_memolock::{AtLimit, ErrorKind, Limit, MemoLock, MemoLockLayer, MemoryStore};
+use tower_memolock::middleware::{BodyKey, Privacy, ResponseLimits};
+use tower_memolock::{AtLimit, ErrorKind, Limit, Limits, MemoLock, MemoLockLayer, MemoryStore};
 
 use super::fixture::{
     Gate, Inner, answer, bodies, by_hand, data, fresh, get, parts, send, settle, streamed, text, with,
@@ -47,7 +47,7 @@ fn gated() -> (Gate, Inner) {
 
 #[tokio::test(start_paused = true)]
 async fn requests_over_the_limit_of_waiters_go_to_the_inner_service() {
-    let layer = layer().max_waiters(2);
+    let layer = layer().limits(Limits::new().max_waiters(2));
     let (gate, inner) = gated();
     let node = layer.layer(inner.clone());
     let leader = send(&node, get("/"));
@@ -72,7 +72,7 @@ async fn requests_over_the_limit_of_waiters_go_to_the_inner_service() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_over_the_limit_of_waiters_are_refused_where_it_says_so() {
-    let layer = layer().max_waiters(1).at_limit(REFUSE);
+    let layer = layer().limits(Limits::new().max_waiters(1).at_limit(REFUSE));
     let (gate, inner) = gated();
     let node = layer.layer(inner.clone());
     let leader = send(&node, get("/"));
@@ -95,7 +95,7 @@ async fn requests_over_the_limit_of_waiters_are_refused_where_it_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_over_the_limit_of_keys_in_flight_is_not_collapsed() {
-    let layer = layer().max_in_flight(1);
+    let layer = layer().limits(Limits::new().max_in_flight(1));
     let (gate, inner) = gated();
     let node = layer.layer(inner.clone());
     let first = send(&node, get("/a"));
@@ -118,7 +118,7 @@ async fn a_key_over_the_limit_of_keys_in_flight_is_not_collapsed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_over_the_limit_of_keys_in_flight_is_refused_where_it_says_so() {
-    let layer = layer().max_in_flight(1).at_limit(REFUSE);
+    let layer = layer().limits(Limits::new().max_in_flight(1).at_limit(REFUSE));
     let (gate, inner) = gated();
     let node = layer.layer(inner.clone());
     let first = send(&node, get("/a"));
@@ -133,7 +133,7 @@ async fn a_key_over_the_limit_of_keys_in_flight_is_refused_where_it_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn recordings_together_hold_no_more_than_they_may() {
-    let layer = layer().max_recording(30);
+    let layer = layer().response_limits(ResponseLimits::new().max_recording(30));
     let (one, stream) = by_hand();
     let stream = std::sync::Mutex::new(Some(stream));
     let inner = Inner::replying(move |call| {
@@ -169,7 +169,9 @@ async fn recordings_together_hold_no_more_than_they_may() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_would_lead_without_room_to_record_is_refused_where_it_says_so() {
-    let layer = layer().max_recording(20).at_limit(REFUSE);
+    let layer = layer()
+        .response_limits(ResponseLimits::new().max_recording(20))
+        .limits(Limits::new().at_limit(REFUSE));
     let (one, stream) = by_hand();
     let stream = std::sync::Mutex::new(Some(stream));
     let inner = Inner::replying(move |_| match stream.lock().unwrap().take() {
@@ -205,7 +207,9 @@ async fn an_unread_recording_counts_until_its_client_leaves() {
 #[tokio::test(start_paused = true)]
 async fn a_response_with_too_many_fields_is_neither_stored_nor_shared() {
     const LONG: &str = "a value that is much longer than a value has to be, and then a little longer than that";
-    let layer = layer().max_headers(100).pass_marker(Duration::ZERO);
+    let layer = layer()
+        .response_limits(ResponseLimits::new().max_headers(100))
+        .privacy(Privacy::new().pass_marker(Duration::ZERO));
     let trailers = || {
         let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), HeaderValue::from_static(LONG))]);
         parts([data("x"), Ok(Frame::trailers(trailers))])
@@ -231,23 +235,8 @@ async fn a_response_with_too_many_fields_is_neither_stored_nor_shared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_with_a_key_that_is_too_long_goes_to_the_inner_service() {
-    let layer = layer().max_key(24).at_limit(REFUSE);
-    let inner = Inner::replying(|_| fresh("x"));
-    let node = layer.layer(inner.clone());
-    for _ in 0..2 {
-        answer(send(&node, get("/short"))).await;
-    }
-    assert_eq!(inner.calls(), 1);
-    for _ in 0..2 {
-        assert_eq!(answer(send(&node, get("/not-quite-as-short"))).await.status, 200);
-    }
-    assert_eq!((inner.calls(), layer.stats().limited_key), (3, 2));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_target_of_any_length_is_stored_and_its_key_stays_short() {
-    let layer = layer().max_key(450).key_headers(["x-tenant"]);
+    let layer = layer().key_headers(["x-tenant"]);
     let inner = Inner::replying(|call| fresh(call.to_string()));
     let node = layer.layer(inner.clone());
     let long = format!("/{}", "a".repeat(60_000));
@@ -255,12 +244,14 @@ async fn a_target_of_any_length_is_stored_and_its_key_stays_short() {
         assert_eq!(answer(send(&node, get(target))).await.body, expected);
         settle().await;
     }
-    assert_eq!((inner.calls(), layer.stats().limited_key), (2, 0));
+    assert_eq!(inner.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn bodies_over_their_limit_are_counted() {
-    let layer = layer().max_body(3).pass_marker(Duration::ZERO);
+    let layer = layer()
+        .response_limits(ResponseLimits::new().max_body(3))
+        .privacy(Privacy::new().pass_marker(Duration::ZERO));
     let inner = Inner::replying(|call| match call {
         1 => fresh("long"),
         _ => with(parts([data("lo"), data("ng")]), "cache-control", "max-age=60"),
@@ -274,9 +265,8 @@ async fn bodies_over_their_limit_are_counted() {
 
 #[test]
 fn the_limits_are_these_unless_set() {
-    type Any = MemoLockLayer;
-    assert_eq!(Any::DEFAULT_MAX_HEADERS, 64 << 10);
-    assert_eq!(Any::DEFAULT_MAX_RECORDING, 256 << 20);
+    assert_eq!(ResponseLimits::DEFAULT_MAX_HEADERS, 64 << 10);
+    assert_eq!(ResponseLimits::DEFAULT_MAX_RECORDING, 256 << 20);
 }
 
 #[tokio::test]
@@ -284,8 +274,7 @@ async fn a_grpc_call_at_a_limit_is_told_unavailable() {
     let layer = layer()
         .methods([Method::POST])
         .key(BodyKey::new())
-        .max_in_flight(0)
-        .at_limit(REFUSE);
+        .limits(Limits::new().max_in_flight(0).at_limit(REFUSE));
     let inner = service_fn(|_| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("never")))) });
     let service = layer.layer(inner);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -315,30 +304,19 @@ async fn a_grpc_call_at_a_limit_is_told_unavailable() {
 
 #[tokio::test(start_paused = true)]
 async fn callers_of_the_core_at_a_limit_compute_for_themselves_or_are_told() {
-    let memo = MemoLock::new(MemoryStore::new(), "core").max_in_flight(0);
+    let memo = MemoLock::new(MemoryStore::new(), "core").limits(Limits::new().max_in_flight(0));
     let compute = |value: &'static str| move || async move { Ok::<_, Infallible>(Bytes::from(value)) };
     for value in ["one", "two"] {
         assert_eq!(memo.get_or_compute("a", compute(value)).await.expect("a value"), value);
     }
     assert_eq!(memo.get("a").await.expect("a key"), None);
-    let strict = memo.clone().at_limit(REFUSE);
+    let strict = memo.clone().limits(Limits::new().at_limit(REFUSE));
     let refused = strict.get_or_compute("a", compute("three")).await;
     assert!(
         matches!(&refused, Err(error) if error.kind() == ErrorKind::AtLimit(Limit::InFlight)),
         "{refused:?}"
     );
 
-    let short = memo.max_in_flight(1).max_key(3);
-    for value in ["four", "five"] {
-        assert_eq!(
-            short.get_or_compute("long", compute(value)).await.expect("a value"),
-            value
-        );
-        assert_eq!(
-            short.get_or_compute("abc", compute(value)).await.expect("a value"),
-            "four"
-        );
-    }
-    let stats = short.stats();
-    assert_eq!((stats.limited_in_flight, stats.limited_key, stats.led), (3, 2, 1));
+    let stats = strict.stats();
+    assert_eq!((stats.limited_in_flight, stats.led), (3, 0));
 }

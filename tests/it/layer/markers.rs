@@ -8,6 +8,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::time::advance;
 use tower::Layer;
+use tower_memolock::middleware::{Privacy, ResponseLimits};
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{
@@ -131,7 +132,9 @@ async fn a_marker_stands_for_its_time_and_no_longer() {
 async fn without_markers_every_wave_waits_for_its_first() {
     let (gate, shareable) = (Gate::new(), Arc::default());
     let inner = changing(&gate, &shareable, with_cookie);
-    let nodes = pair(&inner, |layer| layer.pass_marker(Duration::ZERO));
+    let nodes = pair(&inner, |layer| {
+        layer.privacy(Privacy::new().pass_marker(Duration::ZERO))
+    });
     for _ in 0..3 {
         learn(&nodes, &gate).await;
     }
@@ -142,7 +145,7 @@ async fn what_is_too_large_stays_marked_whatever_its_head_says() {
     let (gate, shareable) = (Gate::new(), Arc::new(AtomicBool::new(false)));
     let large: Make = |_| with(parts([data("too "), data("long")]), "cache-control", "max-age=60");
     let inner = changing(&gate, &shareable, large);
-    let nodes = pair(&inner, |layer| layer.max_body(7));
+    let nodes = pair(&inner, |layer| layer.response_limits(ResponseLimits::new().max_body(7)));
     learn(&nodes, &gate).await;
     for _ in 0..3 {
         assert_eq!(at_once(&nodes, &gate, || get("/")).await, WAVE);

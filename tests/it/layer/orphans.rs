@@ -14,7 +14,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{advance, sleep};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_memolock::{MemoLock, MemoLockLayer, MemoryStore};
+use tower_memolock::middleware::Freshness;
+use tower_memolock::{Limits, MemoLock, MemoLockLayer, MemoryStore};
 
 use super::fixture::{Inner, answer, by_hand, data, fresh, get, send, settle, streamed, text, with};
 use crate::support::{Gate, within};
@@ -60,12 +61,12 @@ fn gated() -> (Gate, Running, Inner) {
 }
 
 fn layer() -> MemoLockLayer {
-    MemoLockLayer::new(MemoryStore::new(), "layer").ttl_jitter(0.0)
+    MemoLockLayer::new(MemoryStore::new(), "layer").freshness(Freshness::new().ttl_jitter(0.0))
 }
 
 #[tokio::test(start_paused = true)]
 async fn of_calls_that_no_client_waits_for_the_oldest_are_cancelled() {
-    let layer = layer().max_orphaned(3);
+    let layer = layer().limits(Limits::new().max_orphaned(3));
     let (gate, running, inner) = gated();
     let node = layer.layer(inner.clone());
     for i in 0..20 {
@@ -91,7 +92,7 @@ async fn of_calls_that_no_client_waits_for_the_oldest_are_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_a_client_waits_for_is_never_cancelled_for_others() {
-    let layer = layer().max_orphaned(0);
+    let layer = layer().limits(Limits::new().max_orphaned(0));
     let (gate, running, inner) = gated();
     let node = layer.layer(inner.clone());
     let leading = send(&node, get("/led"));
@@ -121,7 +122,7 @@ async fn a_call_that_a_client_waits_for_is_never_cancelled_for_others() {
 
 #[tokio::test(start_paused = true)]
 async fn the_last_of_those_who_wait_leaves_an_orphan_behind() {
-    let layer = layer().max_orphaned(0);
+    let layer = layer().limits(Limits::new().max_orphaned(0));
     let (gate, running, inner) = gated();
     let node = layer.layer(inner);
     let clients: Vec<_> = (0..3).map(|_| send(&node, get("/"))).collect();
@@ -142,7 +143,7 @@ async fn the_last_of_those_who_wait_leaves_an_orphan_behind() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_no_client_reads_is_dropped_and_one_that_is_read_goes_on() {
     for reads_along in [false, true] {
-        let layer = layer().max_orphaned(0).stream_followers(true);
+        let layer = layer().limits(Limits::new().max_orphaned(0)).stream_followers(true);
         let (parts, body) = by_hand();
         let body = std::sync::Mutex::new(Some(body));
         let inner = Inner::new(move |_, _| {
@@ -170,7 +171,7 @@ async fn a_body_that_no_client_reads_is_dropped_and_one_that_is_read_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_takes_too_long_goes_on_for_its_own_client_alone() {
-    let layer = layer().max_computation(Duration::from_secs(20));
+    let layer = layer().limits(Limits::new().max_computation(Duration::from_secs(20)));
     let (gate, running, inner) = gated();
     let node = layer.layer(inner);
     let leader = send(&node, get("/"));
@@ -191,7 +192,7 @@ async fn a_call_that_takes_too_long_goes_on_for_its_own_client_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_takes_too_long_ends_where_its_client_has_gone() {
     for leaves_first in [true, false] {
-        let layer = layer().max_computation(Duration::from_secs(20));
+        let layer = layer().limits(Limits::new().max_computation(Duration::from_secs(20)));
         let (gate, running, inner) = gated();
         let node = layer.layer(inner);
         let client = send(&node, get("/"));
@@ -217,9 +218,8 @@ async fn a_call_that_takes_too_long_ends_where_its_client_has_gone() {
 #[tokio::test(start_paused = true)]
 async fn refreshes_in_the_background_are_no_orphans_and_end_as_well() {
     let layer = layer()
-        .max_orphaned(0)
-        .max_computation(Duration::from_secs(20))
-        .stale_while_revalidate(Duration::from_secs(3600));
+        .limits(Limits::new().max_orphaned(0).max_computation(Duration::from_secs(20)))
+        .freshness(Freshness::new().stale_while_revalidate(Duration::from_secs(3600)));
     let running = Running::default();
     let inner = {
         let running = running.clone();
@@ -247,7 +247,7 @@ async fn refreshes_in_the_background_are_no_orphans_and_end_as_well() {
 
 #[tokio::test(start_paused = true)]
 async fn computations_of_the_core_that_no_caller_waits_for_are_few_as_well() {
-    let memo = MemoLock::new(MemoryStore::new(), "core").max_orphaned(2);
+    let memo = MemoLock::new(MemoryStore::new(), "core").limits(Limits::new().max_orphaned(2));
     let running = Running::default();
     for i in 0..6 {
         let (memo, running) = (memo.clone(), running.clone());
@@ -264,7 +264,7 @@ async fn computations_of_the_core_that_no_caller_waits_for_are_few_as_well() {
         (running.count(), memo.stats().orphaned, memo.stats().cancelled),
         (2, 2, 4)
     );
-    let memo = memo.max_in_flight(0);
+    let memo = memo.limits(Limits::new().max_in_flight(0));
     let compute = {
         let running = running.clone();
         move || async move {
@@ -283,7 +283,7 @@ async fn computations_of_the_core_that_no_caller_waits_for_are_few_as_well() {
 #[tokio::test]
 async fn calls_that_are_reset_on_one_connection_do_not_pile_up_beneath_the_layer() {
     const MOST: usize = 8;
-    let layer = layer().max_orphaned(MOST).max_in_flight(200);
+    let layer = layer().limits(Limits::new().max_orphaned(MOST).max_in_flight(200));
     let (gate, running) = (Gate::new(), Running::default());
     let inner = {
         let (gate, running) = (gate.clone(), running.clone());

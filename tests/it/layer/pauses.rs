@@ -8,6 +8,7 @@ use http::Response;
 use http_body_util::Full;
 use tokio::time::{Instant, advance, sleep};
 use tower_memolock::MemoLockLayer;
+use tower_memolock::middleware::Failures;
 
 use super::fixture::{
     Asked, Broken, Failure, Inner, Reply, answer, data, fresh, get, get_with, pair, parts, send, settle, text, with,
@@ -17,7 +18,7 @@ use crate::support::within;
 const PAUSE: Duration = Duration::from_secs(10);
 
 fn paused(layer: MemoLockLayer) -> MemoLockLayer {
-    layer.fail_pause(PAUSE)
+    layer.failures(Failures::new().pause(PAUSE))
 }
 
 fn status(code: u16, body: &'static str) -> Reply {
@@ -72,7 +73,7 @@ async fn an_error_is_503_or_what_is_made_of_it() {
 
     let [node, _] = pair(&made, |layer| {
         let bad_gateway = |error: &Broken| Response::builder().status(502).body(Bytes::from(error.0)).ok();
-        paused(layer).share_errors(bad_gateway)
+        paused(layer).failures(Failures::new().share_errors(bad_gateway))
     });
     assert!(ended(send(&node, get("/"))).await.is_err());
     settle().await;
@@ -236,7 +237,7 @@ async fn a_failure_that_one_request_has_provoked_ends_with_the_success_of_anothe
 async fn a_pause_may_be_of_any_length() {
     for time in [Duration::from_nanos(1), Duration::from_secs(u64::MAX), Duration::MAX] {
         let inner = inner(|_| status(500, ""));
-        let [node, _] = pair(&inner, |layer| layer.fail_pause(time));
+        let [node, _] = pair(&inner, |layer| layer.failures(Failures::new().pause(time)));
         for _ in 0..3 {
             assert_eq!(ended(send(&node, get("/"))).await.expect("an answer"), 500, "{time:?}");
             settle().await;

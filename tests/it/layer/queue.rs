@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tower::{Layer, ServiceExt};
-use tower_memolock::{AtLimit, ErrorKind, Limit, MemoLock, MemoLockLayer, MemoryStore};
+use tower_memolock::middleware::{Privacy, ResponseLimits};
+use tower_memolock::{AtLimit, ErrorKind, Limit, Limits, MemoLock, MemoLockLayer, MemoryStore};
 
 use super::fixture::{
     Gate, Inner, answer, bodies, by_hand, data, fresh, get, parts, send, settle, streamed, text, with,
@@ -17,7 +18,7 @@ use crate::support::within;
 const WAIT: Duration = Duration::from_secs(10);
 
 fn layer(calls: usize) -> MemoLockLayer {
-    MemoLockLayer::new(MemoryStore::new(), "layer").at_limit(AtLimit::Queue(calls))
+    MemoLockLayer::new(MemoryStore::new(), "layer").limits(Limits::new().at_limit(AtLimit::Queue(calls)))
 }
 
 /// The first call waits at one gate, all others at another.
@@ -43,7 +44,7 @@ fn held() -> Held {
 #[tokio::test(start_paused = true)]
 async fn beyond_the_limit_of_waiters_so_many_call_at_a_time_and_the_rest_wait() {
     let Held { first, others, inner } = held();
-    let layer = layer(2).max_waiters(1);
+    let layer = layer(2).limits(Limits::new().max_waiters(1));
     let node = layer.layer(inner.clone());
     let leader = send(&node, get("/"));
     first.reached_by(1).await;
@@ -76,7 +77,7 @@ async fn beyond_the_limit_of_waiters_so_many_call_at_a_time_and_the_rest_wait() 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_turn_in_vain_is_refused_after_the_wait_timeout() {
     let Held { first, others, inner } = held();
-    let layer = layer(1).max_waiters(0).wait_timeout(WAIT);
+    let layer = layer(1).limits(Limits::new().max_waiters(0)).wait_timeout(WAIT);
     let node = layer.layer(inner.clone());
     let leader = send(&node, get("/"));
     first.reached_by(1).await;
@@ -99,7 +100,9 @@ async fn who_waits_for_a_turn_in_vain_is_refused_after_the_wait_timeout() {
 #[tokio::test(start_paused = true)]
 async fn who_is_never_to_wait_has_a_free_turn_or_none() {
     let Held { first, others, inner } = held();
-    let layer = layer(1).max_waiters(0).wait_timeout(Duration::ZERO);
+    let layer = layer(1)
+        .limits(Limits::new().max_waiters(0))
+        .wait_timeout(Duration::ZERO);
     let node = layer.layer(inner.clone());
     let leader = send(&node, get("/"));
     first.reached_by(1).await;
@@ -118,7 +121,7 @@ async fn who_is_never_to_wait_has_a_free_turn_or_none() {
 #[tokio::test(start_paused = true)]
 async fn clients_that_leave_give_up_their_turns() {
     let Held { first, others, inner } = held();
-    let layer = layer(1).max_waiters(0);
+    let layer = layer(1).limits(Limits::new().max_waiters(0));
     let node = layer.layer(inner.clone());
     let leader = send(&node, get("/"));
     first.reached_by(1).await;
@@ -158,7 +161,7 @@ async fn a_turn_lasts_until_the_response_is_read() {
             }
         })
     };
-    let node = layer(1).max_waiters(0).layer(inner.clone());
+    let node = layer(1).limits(Limits::new().max_waiters(0)).layer(inner.clone());
     let leader = send(&node, get("/"));
     gate.reached_by(1).await;
     let unread = within("a head", node.clone().oneshot(get("/"))).await.expect("a head");
@@ -174,7 +177,7 @@ async fn a_turn_lasts_until_the_response_is_read() {
 #[tokio::test(start_paused = true)]
 async fn at_a_full_table_keys_share_the_turns_and_lead_once_there_is_room() {
     let Held { first, others, inner } = held();
-    let layer = layer(2).max_in_flight(1);
+    let layer = layer(2).limits(Limits::new().max_in_flight(1));
     let node = layer.layer(inner.clone());
     let leader = send(&node, get("/a"));
     first.reached_by(1).await;
@@ -203,7 +206,7 @@ async fn at_a_full_table_keys_share_the_turns_and_lead_once_there_is_room() {
 #[tokio::test(start_paused = true)]
 async fn those_in_line_for_one_key_are_answered_together_once_one_of_them_leads() {
     let Held { first, others, inner } = held();
-    let layer = layer(0).max_in_flight(1);
+    let layer = layer(0).limits(Limits::new().max_in_flight(1));
     let node = layer.layer(inner.clone());
     let leader = send(&node, get("/a"));
     first.reached_by(1).await;
@@ -219,7 +222,7 @@ async fn those_in_line_for_one_key_are_answered_together_once_one_of_them_leads(
 
 #[tokio::test(start_paused = true)]
 async fn without_room_to_record_so_many_call_at_a_time_until_there_is_some() {
-    let layer = layer(1).max_recording(20);
+    let layer = layer(1).response_limits(ResponseLimits::new().max_recording(20));
     let (one, stream) = by_hand();
     let stream = std::sync::Mutex::new(Some(stream));
     let gate = Gate::new();
@@ -264,7 +267,7 @@ async fn without_room_to_record_so_many_call_at_a_time_until_there_is_some() {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_without_room_lets_those_who_waited_call_in_turn() {
-    let layer = layer(2).max_recording(30);
+    let layer = layer(2).response_limits(ResponseLimits::new().max_recording(30));
     let (one, stream) = by_hand();
     let stream = std::sync::Mutex::new(Some(stream));
     let (head, body) = (Gate::new(), Gate::new());
@@ -320,7 +323,9 @@ async fn what_is_for_one_client_only_is_called_for_in_turn_beyond_the_limit() {
             Ok(with(text(format!("call {call}")), "cache-control", "private"))
         }
     });
-    let layer = layer(2).max_waiters(1).pass_marker(Duration::ZERO);
+    let layer = layer(2)
+        .limits(Limits::new().max_waiters(1))
+        .privacy(Privacy::new().pass_marker(Duration::ZERO));
     let node = layer.layer(inner.clone());
     let leader = send(&node, get("/"));
     first.reached_by(1).await;
@@ -355,7 +360,7 @@ async fn a_leader_that_fails_does_not_leave_those_in_line_behind() {
             }
         })
     };
-    let layer = layer(0).max_waiters(1);
+    let layer = layer(0).limits(Limits::new().max_waiters(1));
     let node = layer.layer(inner.clone());
     let leader = send(&node, get("/"));
     gate.reached_by(1).await;
@@ -374,8 +379,7 @@ async fn a_leader_that_fails_does_not_leave_those_in_line_behind() {
 #[tokio::test(start_paused = true)]
 async fn callers_of_the_core_wait_for_their_turn_as_well() {
     let memo = MemoLock::new(MemoryStore::new(), "core")
-        .max_in_flight(0)
-        .at_limit(AtLimit::Queue(2))
+        .limits(Limits::new().max_in_flight(0).at_limit(AtLimit::Queue(2)))
         .wait_timeout(WAIT);
     let gate = Gate::new();
     let ask = |value: &'static str| {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tower_memolock::middleware::{Freshness, Privacy};
 
 use http::{Response, StatusCode};
 use tokio::time::advance;
@@ -130,7 +131,9 @@ async fn a_304_that_makes_it_private_is_for_its_own_request() {
                 }
             })
         };
-        let nodes = pair(&inner, |layer| layer.pass_marker(Duration::ZERO));
+        let nodes = pair(&inner, |layer| {
+            layer.privacy(Privacy::new().pass_marker(Duration::ZERO))
+        });
         ask(&nodes[0]).await;
         advance(STALE).await;
         for round in 1..=2 {
@@ -183,7 +186,9 @@ async fn what_is_not_kept_is_asked_for_anew() {
         assert!(!request.headers().contains_key("if-none-match"));
         Ok(with(fresh(call.to_string()), "etag", "\"a\""))
     });
-    let nodes = pair(&inner, |layer| layer.revalidate_for(Duration::ZERO));
+    let nodes = pair(&inner, |layer| {
+        layer.freshness(Freshness::new().revalidate_for(Duration::ZERO))
+    });
     assert_eq!(ask(&nodes[0]).await, "1");
     advance(STALE).await;
     assert_eq!(ask(&nodes[0]).await, "2");

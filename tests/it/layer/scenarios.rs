@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::Layer;
+use tower_memolock::middleware::{CacheStatus, Freshness};
 use tower_memolock::{MemoLockLayer, RedisStore};
 
 use super::fixture::{
@@ -49,7 +50,9 @@ impl Cluster {
         let mut layers = Vec::new();
         for _ in 0..nodes {
             let store = RedisStore::connect(&server.url()).await.expect("a store");
-            layers.push(set(MemoLockLayer::new(store, "layer").ttl_jitter(0.0)));
+            layers.push(set(
+                MemoLockLayer::new(store, "layer").freshness(Freshness::new().ttl_jitter(0.0))
+            ));
         }
         let nodes = layers.iter().map(|layer| layer.layer(inner.clone())).collect();
         Self {
@@ -366,7 +369,7 @@ async fn four_variants() {
 async fn stale_while_revalidate() {
     on_one_and_two(async |nodes| {
         let reply = |_, call| Ok(numbered(call, "max-age=1, stale-while-revalidate=60"));
-        let cluster = Cluster::start(nodes, |layer| layer.cache_status(true), reply).await;
+        let cluster = Cluster::start(nodes, |layer| layer.cache_status(CacheStatus::Outcome), reply).await;
         cluster.gate.let_go(1);
         answer(send(&cluster.nodes[0], get("/"))).await;
         cluster.drained().await;

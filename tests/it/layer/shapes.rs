@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::Uri;
 use http::{HeaderMap, HeaderName, Method, Request, header};
 use tower::ServiceExt;
-use tower_memolock::middleware::{BodyKey, KeyExtractor, UriKey};
+use tower_memolock::middleware::{BodyKey, KeyExtractor, KeyFn, UriKey};
 use tower_memolock::{Key, MemoLockLayer, MemoryStore};
 
 use crate::support::within;
@@ -85,12 +85,18 @@ fn derived(store: &MemoryStore) -> Vec<(&'static str, Router)> {
             layer(store).key_headers(["x-tenant"]).without_authority(),
         ),
         node("by tenant and user", layer(store).key_headers(["x-tenant", "x-user"])),
-        node("some parameters", layer(store).query_parameters(["page"])),
-        node("other parameters", layer(store).query_parameters(["page", "q"])),
+        node(
+            "some parameters",
+            layer(store).key(UriKey::new().query_parameters(["page"])),
+        ),
+        node(
+            "other parameters",
+            layer(store).key(UriKey::new().query_parameters(["page", "q"])),
+        ),
         node("no override", layer(store).key(UriKey::new().without_header(forwarded))),
         node(
             "text",
-            layer(store).key_fn(|head| format!("{} {}", head.method(), head.uri())),
+            layer(store).key(KeyFn::new(|head| format!("{} {}", head.method(), head.uri()))),
         ),
         node("body", layer(store).key(BodyKey::new())),
         node("body over all", layer(store).key(BodyKey::over(UriKey::new()))),

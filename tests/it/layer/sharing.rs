@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::advance;
-use tower_memolock::middleware::Unconfirmed;
+use tower_memolock::middleware::{Failures, Unconfirmed};
 
 use super::fixture::{
     Gate, Inner, Node, TestBody, answer, bodies, fresh, get, pair, send, send_many, settle, text, with,
@@ -71,7 +71,9 @@ async fn server_errors_are_shared_and_not_stored_where_that_is_wanted() {
             *reply.status_mut() = status.try_into().expect("a status");
             reply
         });
-        let set = |layer: tower_memolock::MemoLockLayer<_>| layer.on_unconfirmed(Unconfirmed::Share);
+        let set = |layer: tower_memolock::MemoLockLayer<_>| {
+            layer.failures(Failures::new().on_unconfirmed(Unconfirmed::Share))
+        };
         let nodes = pair(&inner, |layer| set(layer).ttl(Duration::from_secs(60)));
         assert_eq!(stampede(&nodes, &gate).await, ["1"; 100], "{status}");
         assert_eq!(stampede(&nodes, &gate).await, ["2"; 100], "{status}");

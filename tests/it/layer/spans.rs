@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
+use tower_memolock::middleware::Freshness;
 use tower_memolock::{MemoLock, MemoLockLayer, MemoryStore};
 use tracing::span::{Attributes, Id};
 use tracing::{Instrument, Subscriber, info_span};
@@ -91,7 +92,7 @@ async fn within_a_span(node: &Node) {
 async fn the_span_of_a_stale_hit_does_not_wait_for_its_refresh() {
     let (spans, _guard) = listen();
     let node: Node = MemoLockLayer::new(MemoryStore::new(), "t")
-        .ttl_jitter(0.0)
+        .freshness(Freshness::new().ttl_jitter(0.0))
         .layer(inner());
     answer(send(&node, get("/"))).await;
     settle().await;
@@ -159,7 +160,7 @@ async fn the_span_of_a_client_that_leaves_closes_while_its_computation_goes_on()
 #[tokio::test(start_paused = true)]
 async fn nothing_is_refreshed_by_a_process_that_is_about_to_stop() {
     let (spans, _guard) = listen();
-    let layer = MemoLockLayer::new(MemoryStore::new(), "t").ttl_jitter(0.0);
+    let layer = MemoLockLayer::new(MemoryStore::new(), "t").freshness(Freshness::new().ttl_jitter(0.0));
     let node: Node = layer.layer(inner());
     answer(send(&node, get("/"))).await;
     settle().await;

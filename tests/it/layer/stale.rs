@@ -11,7 +11,9 @@ use futures_util::StreamExt;
 use http::{Method, Request, Response, StatusCode};
 use tokio::time::advance;
 use tower::{Layer, ServiceExt};
-use tower_memolock::middleware::{BodyKey, HeadKey, KeyExtractor, Unconfirmed};
+use tower_memolock::middleware::{
+    BodyKey, CacheStatus, Failures, Freshness, HeadKey, KeyExtractor, Privacy, Unconfirmed,
+};
 use tower_memolock::store::{Lock, Store, Token};
 use tower_memolock::{Address, MemoLockLayer, MemoryStore, Tag};
 
@@ -61,7 +63,7 @@ async fn while_it_is_computed_anew_nobody_waits_and_one_in_the_cluster_computes(
     let gate = Gate::new();
     let reply = cached("max-age=60, stale-while-revalidate=10");
     let inner = gated(&gate, move |call| Ok(reply(call)));
-    let nodes = pair(&inner, |layer| layer.cache_status(true));
+    let nodes = pair(&inner, |layer| layer.cache_status(CacheStatus::Outcome));
     become_stale(&nodes).await;
     for _ in 0..2 {
         for asked in send_many(&nodes, 20, || get("/")) {
@@ -96,7 +98,9 @@ async fn the_layer_says_for_those_that_do_not() {
     ] {
         let inner = Inner::replying(cached(said));
         let nodes = pair(&inner, |layer| {
-            layer.stale_while_revalidate(ten).pass_marker(Duration::ZERO)
+            layer
+                .freshness(Freshness::new().stale_while_revalidate(ten))
+                .privacy(Privacy::new().pass_marker(Duration::ZERO))
         });
         become_stale(&nodes).await;
         let expected = if stale { "1" } else { "2" };
@@ -127,7 +131,7 @@ async fn who_reads_only_gets_the_stale_one_too_and_computes_nothing() {
         let reply = cached("max-age=60, public, stale-while-revalidate=10")(call);
         with(reply, "etag", "\"a\"")
     });
-    let nodes = pair(&inner, |layer| layer.cache_status(true));
+    let nodes = pair(&inner, |layer| layer.cache_status(CacheStatus::Outcome));
     become_stale(&nodes).await;
     let partial = answer(send(&nodes[1], get_with("/", "range", "bytes=0-0"))).await;
     assert_eq!(
@@ -166,7 +170,7 @@ async fn an_invalidation_undoes_a_refresh_under_way() {
     let gate = Gate::new();
     let reply = cached("max-age=60, stale-while-revalidate=60");
     let inner = gated(&gate, move |call| Ok(reply(call)));
-    let layer = MemoLockLayer::new(MemoryStore::new(), "layer").ttl_jitter(0.0);
+    let layer = MemoLockLayer::new(MemoryStore::new(), "layer").freshness(Freshness::new().ttl_jitter(0.0));
     let nodes = [layer.layer(inner.clone()), layer.layer(inner.clone())];
     become_stale(&nodes).await;
     assert_eq!(ask(&nodes[0]).await.body, "1");
@@ -182,7 +186,7 @@ async fn draining_waits_for_a_refresh() {
     let gate = Gate::new();
     let reply = cached("max-age=60, stale-while-revalidate=60");
     let inner = gated(&gate, move |call| Ok(reply(call)));
-    let layer = MemoLockLayer::new(MemoryStore::new(), "layer").ttl_jitter(0.0);
+    let layer = MemoLockLayer::new(MemoryStore::new(), "layer").freshness(Freshness::new().ttl_jitter(0.0));
     let nodes = [layer.layer(inner.clone()), layer.layer(inner)];
     become_stale(&nodes).await;
     ask(&nodes[0]).await;
@@ -210,7 +214,7 @@ async fn a_refresh_takes_the_body_along_where_the_key_has_read_it() {
     let layer = MemoLockLayer::new(MemoryStore::new(), "search")
         .methods([Method::POST])
         .key(BodyKey::new())
-        .ttl_jitter(0.0);
+        .freshness(Freshness::new().ttl_jitter(0.0));
     let app = Router::new().route("/", post(search)).layer(layer);
     let ask = || async {
         let request = Request::post("/").body(Body::from("cheese")).expect("a request");
@@ -260,7 +264,7 @@ async fn a_request_whose_body_is_still_to_come_leads_as_usual() {
     let layer = MemoLockLayer::new(MemoryStore::new(), "search")
         .methods([Method::POST])
         .key(Declared)
-        .ttl_jitter(0.0);
+        .freshness(Freshness::new().ttl_jitter(0.0));
     let app = Router::new().route("/", post(search)).layer(layer);
     let ask = || async {
         let pieces = futures_util::stream::iter(["che", "ese"]).map(Ok::<_, Broken>);
@@ -436,7 +440,9 @@ async fn server_errors_are_handed_over_where_that_is_wanted() {
             }
         })
     };
-    let nodes = pair(&inner, |layer| layer.on_unconfirmed(Unconfirmed::HandOver));
+    let nodes = pair(&inner, |layer| {
+        layer.failures(Failures::new().on_unconfirmed(Unconfirmed::HandOver))
+    });
     let asked = send_many(&nodes, 20, || get("/"));
     gate.reached_by(1).await;
     settle().await;

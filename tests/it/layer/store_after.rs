@@ -5,12 +5,13 @@ use std::time::Duration;
 use http::Request;
 use http_body_util::Full;
 use tower::Layer;
+use tower_memolock::middleware::{CacheStatus, Freshness};
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{Gate, Inner, Node, answer, bodies, fresh, get, get_with, pair, send, settle, text, with};
 
 fn layer(requests: u32) -> MemoLockLayer {
-    MemoLockLayer::new(MemoryStore::new(), "layer").store_after(requests)
+    MemoLockLayer::new(MemoryStore::new(), "layer").freshness(Freshness::new().store_after(requests))
 }
 
 fn numbered() -> Inner {
@@ -63,7 +64,7 @@ async fn those_who_wait_for_the_first_are_answered_by_it() {
             }
         })
     };
-    let nodes = pair(&inner, |layer| layer.store_after(100));
+    let nodes = pair(&inner, |layer| layer.freshness(Freshness::new().store_after(100)));
     let leader = send(&nodes[0], get("/"));
     gate.reached_by(1).await;
     let waiting: Vec<_> = (0..10).map(|at| send(&nodes[at % 2], get("/"))).collect();
@@ -100,7 +101,7 @@ async fn a_crowd_is_often_enough_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn cache_status_says_what_is_stored() {
-    let node = layer(2).cache_status(true).layer(numbered());
+    let node = layer(2).cache_status(CacheStatus::Outcome).layer(numbered());
     for expected in ["memolock; fwd=uri-miss", "memolock; fwd=uri-miss; stored"] {
         let answer = answer(send(&node, get("/"))).await;
         settle().await;
@@ -115,8 +116,11 @@ async fn what_is_stored_and_stale_is_stored_anew() {
         with(reply, "etag", "\"a\"")
     });
     let node = layer(2)
-        .ttl_jitter(0.0)
-        .revalidate_for(Duration::from_secs(3600))
+        .freshness(
+            Freshness::new()
+                .ttl_jitter(0.0)
+                .revalidate_for(Duration::from_secs(3600)),
+        )
         .layer(inner);
     assert_eq!(
         [ask(&node, "/").await, ask(&node, "/").await, ask(&node, "/").await],

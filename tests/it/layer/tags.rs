@@ -3,7 +3,7 @@
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use tower::Layer;
-use tower_memolock::middleware::MemoControl;
+use tower_memolock::middleware::{Freshness, MemoControl};
 use tower_memolock::{InvalidateError, MemoLockLayer, MemoryStore};
 
 use super::fixture::{Gate, Inner, Node, answer, fresh, get, get_with, send, settle, text, with};
@@ -114,7 +114,9 @@ async fn a_safe_request_invalidates_no_group() {
     settle().await;
     assert_eq!(ask(&nodes[1], "/grouped").await, before);
 
-    let (_layers, nodes) = cluster(&shop(), |layer| layer.invalidate_on_change(false));
+    let (_layers, nodes) = cluster(&shop(), |layer| {
+        layer.freshness(Freshness::new().invalidate_on_change(false))
+    });
     let before = ask(&nodes[0], "/grouped").await;
     answer(send(&nodes[0], change(&Method::POST, "a.example"))).await;
     assert_eq!(ask(&nodes[1], "/grouped").await, before, "not wanted");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use tokio::time::{Instant, sleep};
 use tower::Layer;
-use tower_memolock::middleware::{MemoControl, Unconfirmed};
+use tower_memolock::middleware::{Failures, Freshness, MemoControl, Unconfirmed};
 use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore};
 
 use super::fixture::{
@@ -154,7 +154,11 @@ async fn where_two_calls_give_nothing_for_all_everybody_asks_at_once_and_nothing
     for statuses in [[302, 302], [307, 403], [401, 401], [400, 500], [500, 404 - 1]] {
         all_are_free_after_two(|layer| layer, statuses).await;
     }
-    all_are_free_after_two(|layer| layer.on_unconfirmed(Unconfirmed::HandOver), [500, 500]).await;
+    all_are_free_after_two(
+        |layer| layer.failures(Failures::new().on_unconfirmed(Unconfirmed::HandOver)),
+        [500, 500],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,11 +177,11 @@ async fn what_is_said_to_be_for_all_is_for_all() {
         (plain, |call| status(404, call)),
         (plain, controlled),
         (
-            |layer| layer.status_ttl(StatusCode::FOUND, Duration::from_secs(1)),
+            |layer| layer.freshness(Freshness::new().status_ttl(StatusCode::FOUND, Duration::from_secs(1))),
             |call| status(302, call),
         ),
         (
-            |layer| layer.on_unconfirmed(Unconfirmed::Share),
+            |layer| layer.failures(Failures::new().on_unconfirmed(Unconfirmed::Share)),
             |call| status(431, call),
         ),
     ];
@@ -260,7 +264,7 @@ async fn an_error_that_the_layer_maps_is_shared_once_it_is_the_second() {
             .body(Bytes::from_static(error.0.as_bytes()))
             .ok()
     };
-    let nodes = pair(&inner, |layer| layer.share_errors(map));
+    let nodes = pair(&inner, |layer| layer.failures(Failures::new().share_errors(map)));
     let (mut errors, mut shared) = (0, 0);
     for asked in send_many(&nodes, REQUESTS, || get("/")) {
         match within("an answer", asked).await.expect("no panic") {

@@ -8,8 +8,8 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt};
-use tower_memolock::middleware::{MemoBody, MemoControl};
-use tower_memolock::{AtLimit, MemoLockLayer, RedisStore};
+use tower_memolock::middleware::{Freshness, MemoBody, MemoControl, ResponseLimits};
+use tower_memolock::{AtLimit, Limits, MemoLockLayer, RedisStore};
 
 use super::fixture::{
     Broken, Gate, Inner, Node, TestBody, answer, fresh, get, get_with, read, send, streamed, text, with,
@@ -28,7 +28,7 @@ fn page(call: usize) -> Vec<u8> {
 
 async fn layer(server: &RedisServer) -> MemoLockLayer {
     let store = RedisStore::connect(&server.url()).await.expect("a store");
-    MemoLockLayer::new(store, "layer").ttl_jitter(0.0)
+    MemoLockLayer::new(store, "layer").freshness(Freshness::new().ttl_jitter(0.0))
 }
 
 /// A node that has a page in memory which its client does not read, and so no room for more.
@@ -46,7 +46,10 @@ impl World {
     async fn new(inner: Inner) -> Self {
         let server = RedisServer::start();
         let wide = layer(&server).await.layer(inner.clone());
-        let layer = layer(&server).await.max_recording(ROOM).at_limit(AtLimit::Bypass);
+        let layer = layer(&server)
+            .await
+            .response_limits(ResponseLimits::new().max_recording(ROOM))
+            .limits(Limits::new().at_limit(AtLimit::Bypass));
         let node = layer.layer(inner.clone());
         answer(send(&wide, get("/unread"))).await;
         stored(&server, 1).await;
@@ -279,7 +282,10 @@ async fn what_was_called_in_is_not_read_in_parts() {
 async fn what_cannot_be_read_in_parts_is_asked_for_without_room() {
     let inner = Inner::replying(|call| with(fresh(page(call)), "content-type", "text/plain"));
     let server = RedisServer::start();
-    let layer = layer(&server).await.raw_body("text/plain").max_recording(ROOM);
+    let layer = layer(&server)
+        .await
+        .raw_body("text/plain")
+        .response_limits(ResponseLimits::new().max_recording(ROOM));
     let node = layer.layer(inner.clone());
     for path in ["/", "/unread"] {
         answer(send(&node, get(path))).await;

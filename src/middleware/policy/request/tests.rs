@@ -158,15 +158,18 @@ fn unsafe_methods_change_and_others_bypass() {
 fn a_layer_adds_credentials_and_excepts_them() {
     let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect();
     let mut rules = RequestRules::default();
-    rules.count(names(&["x-tenant", "x-device"]), true);
-    rules.count(names(&["x-session-hint", "x-device", "authorization"]), false);
+    rules.more_credentials = names(&["x-tenant", "x-device", "x-both"]);
+    rules.not_credentials = names(&["x-session-hint", "x-token", "authorization", "x-both"]);
+    rules.key_headers = names(&["x-device"]);
     let cookies = Access::Read(RequestConstraints {
         cookies: true,
         ..RequestConstraints::default()
     });
     for (name, expected) in [
         ("x-tenant", cookies),
-        ("x-token", cookies),
+        ("x-both", cookies),
+        ("x-secret", cookies),
+        ("x-token", Access::Share),
         ("x-device", Access::Share),
         ("x-session-hint", Access::Share),
         ("authorization", Access::Share),
@@ -174,8 +177,6 @@ fn a_layer_adds_credentials_and_excepts_them() {
     ] {
         assert_eq!(check("GET", &[(name, "1")], &rules), expected, "{name}");
     }
-    rules.count(names(&["x-device"]), true);
-    assert_eq!(check("GET", &[("x-device", "1")], &rules), cookies);
 }
 
 #[test]

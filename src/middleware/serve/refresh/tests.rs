@@ -14,6 +14,7 @@ use tokio::time::{Instant, advance, sleep};
 use tower::Layer;
 use tower_service::Service;
 
+use crate::middleware::Freshness;
 use crate::middleware::key_extractor::UriKey;
 use crate::middleware::layer::MemoLockLayer;
 use crate::middleware::service::MemoLockService;
@@ -70,8 +71,7 @@ fn nodes(inner: &Slow, beta: f64) -> Vec<Node> {
     let store = MemoryStore::new();
     let layer = |seed| {
         MemoLockLayer::new(store.clone(), "early")
-            .ttl_jitter(0.0)
-            .early_refresh(beta)
+            .freshness(Freshness::new().ttl_jitter(0.0).early_refresh(beta))
             .random(Random::seeded(seed))
             .layer(inner.clone())
     };

@@ -9,7 +9,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full};
 use tower::util::BoxCloneService;
 use tower::{Layer, service_fn};
-use tower_memolock::middleware::{BufferedBody, GrpcKey, GrpcMethod, MemoLockService};
+use tower_memolock::middleware::{BufferedBody, Freshness, GrpcKey, GrpcMethod, MemoLockService};
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use crate::layer::fixture::{Answer, Asked, Broken, Gate, Part, TestBody, answer, data, send, streamed};
@@ -71,7 +71,7 @@ impl Server {
     pub(super) fn nodes(&self, set: impl Fn(GrpcLayer) -> GrpcLayer) -> [Node; 2] {
         let store = MemoryStore::new();
         [store.clone(), store].map(|store| {
-            let layer = MemoLockLayer::grpc(store, "grpc").ttl_jitter(0.0);
+            let layer = MemoLockLayer::grpc(store, "grpc").freshness(Freshness::new().ttl_jitter(0.0));
             set(layer.method(GrpcMethod::new(METHOD))).layer(self.service())
         })
     }

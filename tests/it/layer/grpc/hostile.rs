@@ -48,7 +48,7 @@ async fn an_empty_message_is_a_message_and_one_at_the_limit_too() {
 #[tokio::test(start_paused = true)]
 async fn absurd_metadata_is_passed_on() {
     let server = Server::open(|call| ok(&call.to_string()));
-    let [node, _] = server.nodes(|layer| layer.ttl(TTL).metadata(["x-long"]));
+    let [node, _] = server.nodes(|layer| layer.ttl(TTL).key_headers(["x-long"]));
     let long: &'static str = "a,".repeat(30_000).leak();
     for lines in [
         &[("grpc-accept-encoding", long)][..],

@@ -34,7 +34,7 @@ async fn calls_with_credentials_share_nothing_and_what_is_public_neither() {
 #[tokio::test(start_paused = true)]
 async fn calls_share_with_those_of_the_same_identity_only() {
     let server = Server::open(|call| ok(&call.to_string()));
-    let nodes = server.nodes(|layer| layer.ttl(TTL).identified_by("authorization").identified_by("x-api-key"));
+    let nodes = server.nodes(|layer| layer.ttl(TTL).key_headers(["authorization", "x-api-key"]));
     for _ in ["led", "stored"] {
         for (expected, lines) in [
             ("1", &[("authorization", "anna")][..]),
@@ -62,7 +62,7 @@ async fn calls_share_with_those_of_the_same_identity_only() {
 #[tokio::test(start_paused = true)]
 async fn named_metadata_and_the_authority_tell_calls_apart_and_others_do_not() {
     let server = Server::open(|call| ok(&call.to_string()));
-    let [node, _] = server.nodes(|layer| layer.ttl(TTL).metadata(["x-tenant", "x-data-bin"]));
+    let [node, _] = server.nodes(|layer| layer.ttl(TTL).key_headers(["x-tenant", "x-data-bin"]));
     for (expected, lines) in [
         ("1", &[("x-tenant", "a")][..]),
         ("2", &[("x-tenant", "b")]),

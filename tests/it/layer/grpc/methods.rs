@@ -6,8 +6,8 @@ use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use tokio::time::advance;
 use tower::ServiceExt;
-use tower_memolock::AtLimit;
-use tower_memolock::middleware::{GrpcMethod, MemoControl};
+use tower_memolock::middleware::{CacheStatus, GrpcMethod, MemoControl, ResponseLimits};
+use tower_memolock::{AtLimit, Limits};
 
 use super::fixture::{METHOD, OTHER, Server, call, contents, message, ok, raw_request, reply, request, status};
 use crate::layer::fixture::{answer, read, send, settle};
@@ -54,7 +54,7 @@ async fn whatever_is_not_named_passes_untouched() {
         response.extensions_mut().insert(MemoControl::new().ttl(TTL));
         response
     });
-    let nodes = server.nodes(|layer| layer.ttl(TTL).cache_status(true));
+    let nodes = server.nodes(|layer| layer.ttl(TTL).cache_status(CacheStatus::Outcome));
     let json = [("content-type", "application/json")];
     let two = [message("a"), message("b")].concat();
     let get = Request::get(METHOD).body(Full::default()).expect("a request");
@@ -116,8 +116,15 @@ async fn the_last_of_two_methods_with_one_path_counts_and_zero_keeps_nothing() {
 #[tokio::test(start_paused = true)]
 async fn methods_have_limits_of_their_own() {
     let server = Server::open(|call| ok(&call.to_string()));
-    let small = GrpcMethod::new(OTHER).max_message(3).max_body(5);
-    let [node, _] = server.nodes(|layer| layer.ttl(TTL).max_message(10).method(small.clone()));
+    let small = GrpcMethod::new(OTHER)
+        .max_message(3)
+        .response_limits(ResponseLimits::new().max_body(5));
+    let [node, _] = server.nodes(|layer| {
+        layer
+            .ttl(TTL)
+            .method(GrpcMethod::new(METHOD).max_message(10))
+            .method(small.clone())
+    });
     let ask = async |path, content| contents([send(&node, request(path, content, &[]))]).await.remove(0);
     for (path, content, is_shared) in [
         (METHOD, "ten chars!", true),
@@ -135,8 +142,10 @@ async fn methods_share_one_table_of_what_is_under_way() {
     let server = Server::counting();
     let retry_after = Duration::from_millis(1500);
     let [node, _] = server.nodes(|layer| {
-        let layer = layer.method(GrpcMethod::new(OTHER)).max_in_flight(1);
-        layer.at_limit(AtLimit::Refuse { retry_after })
+        let layer = layer
+            .method(GrpcMethod::new(OTHER))
+            .limits(Limits::new().max_in_flight(1));
+        layer.limits(Limits::new().at_limit(AtLimit::Refuse { retry_after }))
     });
     let first = send(&node, request(METHOD, "m", &[]));
     server.gate.reached_by(1).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Response;
 use tokio::time::advance;
-use tower_memolock::middleware::GrpcMethod;
+use tower_memolock::middleware::{Failures, Freshness, GrpcMethod, Privacy};
 
 use super::fixture::{METHOD, Server, call, content, contents, fields, ok, reply, status, trailers_only};
 use crate::layer::fixture::{Answer, TestBody, answer, settle, text, with};
@@ -106,7 +106,7 @@ async fn a_listed_failure_is_kept_for_its_own_time() {
 async fn a_layer_that_stores_nothing_stores_no_failures_either() {
     let server = Server::open(|_| trailers_only("5"));
     let method = GrpcMethod::new(METHOD).status_ttl(5, TTL);
-    let [node, _] = server.nodes(|layer| layer.no_store().method(method.clone()));
+    let [node, _] = server.nodes(|layer| layer.freshness(Freshness::new().no_store()).method(method.clone()));
     for calls in [1, 2] {
         assert_eq!(status(&answer(call(&node, &[])).await), "5");
         assert_eq!(server.calls(), calls);
@@ -124,7 +124,7 @@ async fn cache_control_among_the_initial_metadata_is_heeded() {
         ("max-age=60, max-age=", 4),
     ] {
         let server = Server::open(move |call| with(ok(&call.to_string()), "cache-control", cache_control));
-        let nodes = server.nodes(|layer| layer.ttl(TTL).pass_marker(Duration::ZERO));
+        let nodes = server.nodes(|layer| layer.ttl(TTL).privacy(Privacy::new().pass_marker(Duration::ZERO)));
         // As `four_answers`, but each is asked for its own.
         let gate = server.gate.clone();
         gate.take_back();
@@ -185,7 +185,7 @@ async fn a_call_that_fails_is_not_made_again_during_a_pause() {
                 true => trailers_only(code),
                 false => reply(&[], code),
             });
-            let nodes = server.nodes(|layer| layer.fail_pause(PAUSE));
+            let nodes = server.nodes(|layer| layer.failures(Failures::new().pause(PAUSE)));
             assert_eq!(status(&answer(call(&nodes[0], &[])).await), code);
             settle().await;
             let again = answer(call(&nodes[0], &[])).await;

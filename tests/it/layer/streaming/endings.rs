@@ -1,6 +1,7 @@
 //! What only the end of a response tells: it has begun to be read, and cannot be taken back.
 
 use tower_memolock::MemoLockLayer;
+use tower_memolock::middleware::ResponseLimits;
 
 use super::fixture::{Half, cluster, fails, give, growing, next, nothing_yet, open, plain, trailers, whole};
 use crate::layer::fixture::{Broken, answer, get, get_with, send, settle, with};
@@ -79,12 +80,12 @@ async fn too_large(set: impl Fn(MemoLockLayer) -> MemoLockLayer) {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_over_the_limit_is_an_error_to_its_readers() {
-    too_large(|layer| layer.max_body(12)).await;
+    too_large(|layer| layer.response_limits(ResponseLimits::new().max_body(12))).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_there_is_no_room_for_is_an_error_to_its_readers() {
-    too_large(|layer| layer.max_recording(12)).await;
+    too_large(|layer| layer.response_limits(ResponseLimits::new().max_recording(12))).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::sightings::Sightings;
+use super::ResponseLimits;
+use crate::middleware::grpc::Sightings;
 
 /// The longest path, in bytes, that a method may have.
 const MAX_PATH_LEN: usize = 1024;
@@ -46,7 +47,7 @@ pub struct GrpcMethod {
     pub(crate) status_ttl: Vec<(i32, Duration)>,
     pub(crate) lease: Option<Duration>,
     pub(crate) wait_timeout: Option<Duration>,
-    pub(crate) max_body: Option<u64>,
+    pub(crate) response_limits: ResponseLimits,
     max_message: Option<u64>,
     pub(crate) sightings: Arc<Sightings>,
 }
@@ -94,7 +95,7 @@ impl GrpcMethod {
             status_ttl: Vec::new(),
             lease: None,
             wait_timeout: None,
-            max_body: None,
+            response_limits: ResponseLimits::new(),
             max_message: None,
             sightings: Arc::default(),
         })
@@ -108,7 +109,7 @@ impl GrpcMethod {
     }
 
     /// How long to keep a reply with this status, a number or a `tonic::Code`. Defaults to not at all except for OK: a
-    /// failure is not stored. [`Unconfirmed`](super::super::Unconfirmed) says which failures go to those who wait.
+    /// failure is not stored. [`Unconfirmed`](crate::middleware::Unconfirmed) says which failures go to those who wait.
     ///
     /// A reply that says itself how long it is fresh is kept no longer than that.
     pub fn status_ttl(mut self, status: impl Into<i32>, ttl: Duration) -> Self {
@@ -131,13 +132,14 @@ impl GrpcMethod {
         self
     }
 
-    /// How long, in bytes, the body of a reply may be to be shared. Defaults to that of the layer.
-    pub fn max_body(mut self, bytes: u64) -> Self {
-        self.max_body = Some(bytes);
+    /// How large a reply may be to be shared. What `limits` does not set is that of the layer.
+    pub fn response_limits(mut self, limits: ResponseLimits) -> Self {
+        self.response_limits = limits;
         self
     }
 
-    /// How long, in bytes, the message of a call may be to be collapsed. Defaults to that of the layer.
+    /// How long, in bytes, the message of a call may be to be collapsed: as much is read before the call is answered. A
+    /// longer one goes to the inner service. Defaults to 64 KiB.
     pub fn max_message(mut self, bytes: u64) -> Self {
         self.max_message = Some(bytes);
         self

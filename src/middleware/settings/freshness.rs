@@ -1,0 +1,218 @@
+//! [`Freshness`]: how long responses are stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, StatusCode};
+
+use super::set;
+use crate::middleware::policy::request::RequestRules;
+use crate::middleware::policy::response::ResponseRules;
+
+/// How long responses are stored, and what becomes of them once they are stale, for
+/// [`MemoLockLayer::freshness`](crate::MemoLockLayer::freshness). How long one is fresh that does not say is the layer's
+/// own [`ttl`](crate::MemoLockLayer::ttl).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use tower_memolock::middleware::Freshness;
+/// use tower_memolock::{MemoLockLayer, MemoryStore};
+///
+/// let stale = Freshness::new()
+///     .stale_while_revalidate(Duration::from_secs(10))
+///     .stale_if_error(Duration::from_secs(600));
+/// let layer = MemoLockLayer::new(MemoryStore::new(), "report")
+///     .ttl(Duration::from_secs(30))
+///     .freshness(stale);
+/// # let _ = layer;
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct Freshness {
+    status_ttl: Vec<(StatusCode, Duration)>,
+    override_ttl: Option<Duration>,
+    no_store: Option<bool>,
+    store_after: Option<u32>,
+    revalidate_for: Option<Duration>,
+    stale_while_revalidate: Option<Duration>,
+    stale_if_error: Option<Duration>,
+    early_refresh: Option<f64>,
+    ttl_jitter: Option<f64>,
+    targeted: Option<Arc<[HeaderName]>>,
+    only_if_cached: Option<bool>,
+    invalidate_on_change: Option<bool>,
+}
+
+impl Freshness {
+    /// Sets nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long to keep a response with this status that says nothing of its own freshness, in place of
+    /// [`ttl`](crate::MemoLockLayer::ttl): zero for not at all. Defaults to `ttl` for 200, 203, 204, 300, 301 and 308,
+    /// and to not at all for the others, errors most of all.
+    pub fn status_ttl(mut self, status: StatusCode, ttl: Duration) -> Self {
+        self.status_ttl.push((status, ttl));
+        self
+    }
+
+    /// How long to keep a response, even if it says something else about its freshness, `no-cache` included. Defaults
+    /// to as long as it says. A status that [`ttl`](crate::MemoLockLayer::ttl) is not for is not for this either.
+    ///
+    /// `private`, `no-store`, `Vary: *` and, unless [`set_cookie`](super::Privacy::set_cookie) says otherwise,
+    /// `Set-Cookie` still keep a response from being shared. A response that a [targeted](Self::targeted) field makes
+    /// fresh beside a `private` of `Cache-Control` is kept as long as that field says, and no longer.
+    pub fn override_ttl(mut self, ttl: Duration) -> Self {
+        self.override_ttl = Some(ttl);
+        self
+    }
+
+    /// Stores nothing: only those who wait for a response at that moment get it. Defaults to storing what may be
+    /// stored.
+    pub fn no_store(mut self) -> Self {
+        self.no_store = Some(true);
+        self
+    }
+
+    /// How many times a key must have been asked for, lately and in this process, before a response to it is stored.
+    /// Until then a response goes to those who wait for it at that moment, on every node, and to none later. Defaults
+    /// to 1; 0 counts as 1.
+    ///
+    /// With 2 or more, keys that are asked for once cost the store no memory, however many they are and however long
+    /// their responses are fresh; the first requests of every other key cost a call each. What counts is every request
+    /// with the key, a hit included. Each process counts for itself the last 65,536 keys at least, for ten minutes at
+    /// least unless there are more, and for twenty at most. A response that is stored and stale is stored anew whatever
+    /// the count.
+    pub fn store_after(mut self, requests: u32) -> Self {
+        self.store_after = Some(requests);
+        self
+    }
+
+    /// How long to keep a stale response that has an `ETag` or a `Last-Modified`, so that the inner service can say
+    /// that it is still right (304) instead of making it anew. Defaults to 60 seconds; zero keeps none.
+    ///
+    /// Each such response takes memory for that much longer. The clocks of the nodes tell whether it is stale, so they
+    /// have to agree; all other responses end when the store says so.
+    pub fn revalidate_for(mut self, time: Duration) -> Self {
+        self.revalidate_for = Some(time);
+        self
+    }
+
+    /// How long a stale response goes on answering while a new one is computed, where the response does not say
+    /// (`stale-while-revalidate`, RFC 5861). Defaults to zero.
+    ///
+    /// No request waits within that time: all get the stale response, with its true `Age`, and one request in the
+    /// cluster goes to the inner service as well, in the background. It goes as it came, and outlives its client. A
+    /// request with a body that the key did not read leads as usual instead.
+    ///
+    /// `must-revalidate`, `proxy-revalidate`, `s-maxage` and `no-cache` forbid it. The clocks of both nodes tell
+    /// whether a response that another node stored is stale.
+    pub fn stale_while_revalidate(mut self, time: Duration) -> Self {
+        self.stale_while_revalidate = Some(time);
+        self
+    }
+
+    /// How long a stale response stands in where computing a new one fails, where the response does not say
+    /// (`stale-if-error`, RFC 5861). Defaults to zero.
+    ///
+    /// A failure is a 500, 502, 503 or 504, an error or a panic of the inner service, for followers a body that breaks
+    /// off, and a leader whose process died. The directives that forbid it are those of
+    /// [`stale_while_revalidate`](Self::stale_while_revalidate).
+    pub fn stale_if_error(mut self, time: Duration) -> Self {
+        self.stale_if_error = Some(time);
+        self
+    }
+
+    /// Has a response computed anew in the background a little before it is stale: the sooner, the more often it is
+    /// asked for and the longer it took (XFetch). Defaults to 0, which switches it off; 1 is what theory recommends,
+    /// and more is earlier.
+    ///
+    /// With `beta` a hit with `left` to go does so where `-beta * cost * ln(random) >= left`. The lock of the cluster
+    /// decides which request does it, so it costs one call, and no request waits at the end of a popular response. Off
+    /// by default, because it makes the moment of a call a matter of chance, and also the number of calls for a
+    /// response that is not asked for again.
+    pub fn early_refresh(mut self, beta: f64) -> Self {
+        self.early_refresh = Some(beta);
+        self
+    }
+
+    /// By what part of it the lifetime of a stored response is shortened at most, at random, so that responses that
+    /// were stored together do not end together. Defaults to 0.05. No lifetime becomes longer.
+    pub fn ttl_jitter(mut self, part: f64) -> Self {
+        self.ttl_jitter = Some(part);
+        self
+    }
+
+    /// The targeted cache control fields (RFC 9213) that this layer heeds: the first one that a response has replaces
+    /// its `Cache-Control` and `Expires` here. Defaults to `CDN-Cache-Control`, which is meant for every shared cache on
+    /// the server's side; a field of the layer's own in front of it tells the two apart.
+    ///
+    /// A field that is no dictionary, or has no directive that means something here, counts as absent. A field that
+    /// does not make the response fresh, such as `stale-if-error=600` alone, does not lift the `private` or `no-store`
+    /// of another field.
+    pub fn targeted(mut self, fields: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.targeted = Some(fields.into_iter().collect());
+        self
+    }
+
+    /// Whether a request may say `Cache-Control: only-if-cached` (RFC 9111, section 5.2.1.7): it then gets what is
+    /// stored, without waiting for a leader, or 504. Defaults to `false`: what clients say of caching is advice
+    /// (5.2.1), and a cache that protects its handlers does not take it from every client.
+    pub fn only_if_cached(mut self, honoured: bool) -> Self {
+        self.only_if_cached = Some(honoured);
+        self
+    }
+
+    /// Whether a request with an unsafe method removes what is stored for its target, and for the `Location` and
+    /// `Content-Location` of its answer, unless it failed (RFC 9111, section 4.4). Defaults to `true`, and to `false`
+    /// under [`MemoLockLayer::grpc`](crate::MemoLockLayer::grpc).
+    ///
+    /// Only requests that come through this layer, or another one over the same store with the same tag and a key that
+    /// covers the same, can do that: put the layer around all methods of a route. Each such request waits for the store
+    /// once. It removes the response to a `GET` with the key that
+    /// [`KeyExtractor::get_key`](crate::middleware::KeyExtractor::get_key) finds; where header fields are part of keys,
+    /// the response for the same values of these fields. gRPC calls remove nothing.
+    pub fn invalidate_on_change(mut self, invalidates: bool) -> Self {
+        self.invalidate_on_change = Some(invalidates);
+        self
+    }
+
+    /// After how many requests a response is stored, if that is set.
+    pub(crate) fn requests_before_storing(&self) -> Option<u32> {
+        self.store_after
+    }
+
+    /// Puts what is set into the rules of a layer.
+    pub(crate) fn apply(self, requests: &mut RequestRules, responses: &mut ResponseRules) {
+        let Self {
+            status_ttl,
+            override_ttl,
+            no_store,
+            store_after: _,
+            revalidate_for,
+            stale_while_revalidate,
+            stale_if_error,
+            early_refresh,
+            ttl_jitter,
+            targeted,
+            only_if_cached,
+            invalidate_on_change,
+        } = self;
+        for (status, ttl) in status_ttl {
+            let others = responses.status_ttl.iter().filter(|(known, _)| *known != status);
+            responses.status_ttl = others.copied().chain([(status, ttl)]).collect();
+        }
+        responses.override_ttl = override_ttl.or(responses.override_ttl);
+        set(&mut responses.no_store, no_store);
+        set(&mut responses.revalidate_for, revalidate_for);
+        set(&mut responses.stale_while_revalidate, stale_while_revalidate);
+        set(&mut responses.stale_if_error, stale_if_error);
+        set(&mut responses.early_refresh, early_refresh);
+        set(&mut responses.ttl_jitter, ttl_jitter);
+        set(&mut responses.targets, targeted);
+        set(&mut requests.only_if_cached, only_if_cached);
+        set(&mut requests.invalidates, invalidate_on_change);
+    }
+}
