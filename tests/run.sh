@@ -61,6 +61,9 @@ else
     echo "not run: this distribution has no valkey-server (Debian has from 13 on)"
 fi
 
+step "page"
+tests/live/run.sh
+
 step "conformance"
 tests/conformance/run.sh
 

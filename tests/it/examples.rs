@@ -9,11 +9,12 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::{HttpClient, Node, RedisServer, command, hang_up_after_request, run_example, signal, within};
 
-const ALL: [&str; 9] = [
+const ALL: [&str; 10] = [
     "axum",
     "custom_store",
     "deferred",
     "extended",
+    "live",
     "memoize",
     "outbound",
     "quickstart",
@@ -171,6 +172,14 @@ async fn wrong_and_missing_values_are_explained() {
             &["--redis", NOBODY, "--worker", ""],
             &["--worker", "a word"],
         ),
+        (
+            "live",
+            &["--listen", "3000"],
+            &["--listen", "127.0.0.1:8080", "\"3000\""],
+        ),
+        ("live", &["--redis", "localhost"], &["--redis", "redis://", "localhost"]),
+        ("live", &["--redis", "rediss://localhost"], &["--redis", "redis://127"]),
+        ("live", &["--node", "1"], &["--node"]),
         ("tonic", &[], &["--listen is missing"]),
         ("tonic", &["--listen", "nowhere"], &["--listen", "nowhere"]),
         ("tonic", &["--listen", "127.0.0.1:99999"], &["--listen", "99999"]),
@@ -221,7 +230,7 @@ async fn a_wrong_redis_url_in_the_environment_is_explained_unless_a_flag_replace
 async fn a_port_in_use_is_an_error_that_names_it() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = holder.local_addr().expect("its number").to_string();
-    for example in ["axum", "tonic"] {
+    for example in ["axum", "live", "tonic"] {
         let run = run(example, &["--listen", &taken]).await;
         assert_eq!(run.code, Some(1), "{example}");
         assert!(run.stderr.contains(&taken), "{example}: {}", run.stderr);
@@ -230,7 +239,7 @@ async fn a_port_in_use_is_an_error_that_names_it() {
 
 #[tokio::test]
 async fn servers_stop_cleanly_when_asked_to() {
-    for example in ["axum", "tonic"] {
+    for example in ["axum", "live", "tonic"] {
         for name in ["TERM", "INT"] {
             let mut node = Node::start(example, &["--listen", "127.0.0.1:0"]).await;
             // An open connection that nobody uses any more does not keep it.

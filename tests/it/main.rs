@@ -22,6 +22,7 @@ mod guide;
 mod large_failover;
 mod large_values;
 mod layer;
+mod live;
 mod lookups;
 mod memo;
 #[cfg(feature = "metrics")]
