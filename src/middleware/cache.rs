@@ -22,7 +22,7 @@ use crate::memo::MemoLock;
 /// The name of the part with the fields that the layer adds to the key. A `:` cannot stand in the name of one.
 const HEADERS: &str = "headers:sha256";
 
-/// The settings of a [`MemoLockLayer`](super::layer::MemoLockLayer), with its core.
+/// What a [`MemoLockLayer`](super::layer::MemoLockLayer) is: its core, its rules, and what it remembers.
 #[derive(Clone)]
 pub(crate) struct Cache<K> {
     pub(crate) memo: MemoLock<Form>,
@@ -34,8 +34,8 @@ pub(crate) struct Cache<K> {
     /// Whether they say the key, too.
     pub(crate) cache_status_key: bool,
     pub(crate) vary: Arc<VaryIndex>,
-    pub(crate) permissions: Arc<CredentialHistory>,
-    pub(crate) markers: Arc<HitForPass>,
+    pub(crate) credential_history: Arc<CredentialHistory>,
+    pub(crate) hit_for_pass: Arc<HitForPass>,
     pub(crate) pauses: Arc<Pauses>,
     pub(crate) misuse: Arc<Misuse>,
     /// What is stored only once it was asked for often enough, if anything is.
@@ -55,8 +55,8 @@ impl<K> Cache<K> {
             cache_status: self.cache_status,
             cache_status_key: self.cache_status_key,
             vary: self.vary,
-            permissions: self.permissions,
-            markers: self.markers,
+            credential_history: self.credential_history,
+            hit_for_pass: self.hit_for_pass,
             pauses: self.pauses,
             misuse: self.misuse,
             demand: self.demand,

@@ -50,7 +50,7 @@ use super::service::MemoLockService;
 ///     .layer(MemoLockLayer::new(store, "report").ttl(Duration::from_secs(30)));
 /// ```
 pub struct MemoLockLayer<K = UriKey> {
-    settings: Cache<K>,
+    cache: Cache<K>,
 }
 
 impl<S, K> Layer<S> for MemoLockLayer<K>
@@ -60,14 +60,14 @@ where
     type Service = MemoLockService<S, K>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        MemoLockService::new(inner, Arc::new(self.settings.clone()), Methods::of(&self.settings))
+        MemoLockService::new(inner, Arc::new(self.cache.clone()), Methods::of(&self.cache))
     }
 }
 
 impl<K: Clone> Clone for MemoLockLayer<K> {
     fn clone(&self) -> Self {
         Self {
-            settings: self.settings.clone(),
+            cache: self.cache.clone(),
         }
     }
 }
@@ -75,9 +75,9 @@ impl<K: Clone> Clone for MemoLockLayer<K> {
 impl<K> fmt::Debug for MemoLockLayer<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoLockLayer")
-            .field("memo", &self.settings.memo)
-            .field("requests", &self.settings.requests)
-            .field("responses", &self.settings.responses)
+            .field("memo", &self.cache.memo)
+            .field("requests", &self.cache.requests)
+            .field("responses", &self.cache.responses)
             .finish_non_exhaustive()
     }
 }

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::cache::Cache;
 use super::known::vary_index::Known;
-use super::policy::asker::Credentials;
 use super::policy::cache_status::Forward;
+use super::policy::credentials::Credentials;
 use super::policy::vary::{self, Vary};
 use super::stored_response::StoredResponse;
 use crate::key::Address;
@@ -20,9 +20,9 @@ const MAX_LESSONS: usize = 3;
 pub(crate) enum Lookup {
     /// Its own variant, stale or fresh.
     Stored(VariantAddress, Arc<StoredResponse>),
-    /// Nothing at this place, where it would be.
+    /// Nothing at this address, where it would be.
     Nothing(VariantAddress),
-    /// A marker at this place: what belongs there is not one to share.
+    /// A marker at this address: what belongs there is not one to share.
     Marker(VariantAddress),
     /// What it varies by changes all the time.
     Unsettled,
@@ -41,21 +41,21 @@ pub(crate) enum Depth {
 pub(crate) struct VariantAddress {
     pub(crate) address: Address,
     /// The fingerprint, where this is not the address of the first variant.
-    pub(crate) variant: Option<[u8; 16]>,
+    pub(crate) fingerprint: Option<[u8; 16]>,
 }
 
 impl VariantAddress {
     pub(crate) fn first(address: &Address) -> Self {
         Self {
             address: address.clone(),
-            variant: None,
+            fingerprint: None,
         }
     }
 }
 
 impl<K> Cache<K> {
     /// The response to a request with these fields, where the store has it in this process and it is fresh; with its
-    /// place, unless that is the first variant's.
+    /// address, unless that is the first variant's.
     pub(crate) fn peek(
         &self,
         address: &Address,
@@ -65,14 +65,14 @@ impl<K> Cache<K> {
         let shared = &self.memo.shared;
         let first = shared.peek(address, now)?;
         let known = self.vary.get(address).filter(|known| known.is_of(&first));
-        let place = known.map(|known| known.place(address, headers));
-        let place = place.filter(|place| place.variant.is_some());
-        let stored = match &place {
-            Some(place) => shared.peek(&place.address, now)?,
+        let variant = known.map(|known| known.variant(address, headers));
+        let variant = variant.filter(|variant| variant.fingerprint.is_some());
+        let stored = match &variant {
+            Some(variant) => shared.peek(&variant.address, now)?,
             None => first,
         };
-        self.permissions.learn(stored.meta());
-        (stored.is_fresh_at(now) && is_variant(&stored, headers)).then_some((place, stored))
+        self.credential_history.learn(stored.meta());
+        (stored.is_fresh_at(now) && is_variant(&stored, headers)).then_some((variant, stored))
     }
 
     /// The response to a request with these fields.
@@ -80,16 +80,17 @@ impl<K> Cache<K> {
         let shared = &self.memo.shared;
         for _ in 0..MAX_LESSONS {
             let known = self.vary.get(address);
-            let place = known
-                .as_ref()
-                .map_or_else(|| VariantAddress::first(address), |known| known.place(address, headers));
-            let (first, own) = match (&known, place.variant) {
+            let variant = known.as_ref().map_or_else(
+                || VariantAddress::first(address),
+                |known| known.variant(address, headers),
+            );
+            let (first, own) = match (&known, variant.fingerprint) {
                 (Some(_), Some(_)) => {
                     // Boxed, because most responses have no variants.
                     Box::pin(async {
                         match depth {
-                            Depth::Whole => tokio::join!(shared.look_up(address), shared.look_up(&place.address)),
-                            Depth::Head => tokio::join!(self.look_at(address), self.look_at(&place.address)),
+                            Depth::Whole => tokio::join!(shared.look_up(address), shared.look_up(&variant.address)),
+                            Depth::Head => tokio::join!(self.look_at(address), self.look_at(&variant.address)),
                         }
                     })
                     .await
@@ -105,15 +106,15 @@ impl<K> Cache<K> {
             if first.meta().is_marker {
                 return Lookup::Marker(VariantAddress::first(address));
             }
-            self.permissions.learn(first.meta());
+            self.credential_history.learn(first.meta());
             if is_variant(&first, headers) {
                 return Lookup::Stored(VariantAddress::first(address), first);
             }
             if known.is_some_and(|known| known.is_of(&first)) {
                 return match own.filter(|own| is_variant(own, headers)) {
-                    Some(own) if own.meta().is_marker => Lookup::Marker(place),
-                    Some(own) => Lookup::Stored(place, own),
-                    None => Lookup::Nothing(place),
+                    Some(own) if own.meta().is_marker => Lookup::Marker(variant),
+                    Some(own) => Lookup::Stored(variant, own),
+                    None => Lookup::Nothing(variant),
                 };
             }
             if !self.learn(address, &first) {
@@ -123,7 +124,7 @@ impl<K> Cache<K> {
         Lookup::Unsettled
     }
 
-    /// The place of the variant for these fields, where another one was found at `address`.
+    /// The address of the variant for these fields, where another one was found at `address`.
     pub(crate) fn other_variant(
         &self,
         address: &Address,
@@ -133,8 +134,8 @@ impl<K> Cache<K> {
         if !self.learn(address, found) {
             return None;
         }
-        let place = self.vary.get(address)?.place(address, headers);
-        place.variant.is_some().then_some(place)
+        let variant = self.vary.get(address)?.variant(address, headers);
+        variant.fingerprint.is_some().then_some(variant)
     }
 
     fn learn(&self, address: &Address, first: &StoredResponse) -> bool {
@@ -160,12 +161,12 @@ impl Known {
         first.meta().generation == Some(self.generation)
     }
 
-    fn place(&self, address: &Address, headers: &HeaderMap) -> VariantAddress {
+    fn variant(&self, address: &Address, headers: &HeaderMap) -> VariantAddress {
         match vary::fingerprint(&self.names, headers) {
             first if first == self.first => VariantAddress::first(address),
-            variant => VariantAddress {
-                address: address.variant(self.generation, &variant),
-                variant: Some(variant),
+            fingerprint => VariantAddress {
+                address: address.variant(self.generation, &fingerprint),
+                fingerprint: Some(fingerprint),
             },
         }
     }
@@ -187,10 +188,10 @@ pub(crate) struct Miss {
     /// The address of the first variant.
     pub(crate) first: Address,
     /// Where its response would be.
-    pub(crate) place: VariantAddress,
+    pub(crate) variant: VariantAddress,
     /// What is there, but stale.
     pub(crate) stale: Option<Arc<StoredResponse>>,
     /// Why the inner service is asked, if it is.
     pub(crate) why: Forward,
-    pub(crate) asker: Credentials,
+    pub(crate) credentials: Credentials,
 }

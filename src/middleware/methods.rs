@@ -1,4 +1,4 @@
-//! [`Methods`]: the methods of one layer, each with its settings.
+//! [`Methods`]: the methods of a gRPC layer, each with a cache by its own rules.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,24 +10,24 @@ use super::grpc::{Sightings, is_call};
 use super::policy::grpc::GrpcRules;
 use super::settings::GrpcMethod;
 
-/// The settings of each method, by its path.
+/// The cache of each method, by its path.
 pub(crate) struct Methods<K> {
     by_path: HashMap<Box<str>, NamedMethod<K>>,
 }
 
 /// One of them.
 struct NamedMethod<K> {
-    settings: Arc<Cache<K>>,
+    cache: Arc<Cache<K>>,
     sightings: Arc<Sightings>,
 }
 
 impl<K: Clone> Methods<K> {
-    /// Of a layer with these settings; `None` where it is not one for gRPC.
+    /// Of this layer; `None` where it is not one for gRPC.
     pub(crate) fn of(layer: &Cache<K>) -> Option<Arc<Self>> {
         let methods = layer.methods.as_ref()?.iter();
         let by_path = methods.map(|method| {
             let named = NamedMethod {
-                settings: Arc::new(settings_of(method, layer)),
+                cache: Arc::new(cache_of(method, layer)),
                 sightings: Arc::clone(&method.sightings),
             };
             (method.path().into(), named)
@@ -39,8 +39,8 @@ impl<K: Clone> Methods<K> {
 }
 
 impl<K> Methods<K> {
-    /// The settings for a request; `None` where it is not a call of one of the methods.
-    pub(crate) fn settings<B>(&self, request: &Request<B>) -> Option<&Arc<Cache<K>>> {
+    /// The cache for a request; `None` where it is not a call of one of the methods.
+    pub(crate) fn cache<B>(&self, request: &Request<B>) -> Option<&Arc<Cache<K>>> {
         if *request.method() != Method::POST || !is_call(request.headers()) {
             return None;
         }
@@ -52,21 +52,21 @@ impl<K> Methods<K> {
             return None;
         };
         method.sightings.seen();
-        Some(&method.settings)
+        Some(&method.cache)
     }
 }
 
-/// The settings of a layer, as they are for this method.
-fn settings_of<K: Clone>(method: &GrpcMethod, layer: &Cache<K>) -> Cache<K> {
+/// The cache of a layer, by the rules of this method.
+fn cache_of<K: Clone>(method: &GrpcMethod, layer: &Cache<K>) -> Cache<K> {
     // All of them share one table of what is under way.
-    let mut settings = layer.clone();
+    let mut cache = layer.clone();
     if let Some(lease) = method.lease {
-        settings.memo = settings.memo.lease(lease);
+        cache.memo = cache.memo.lease(lease);
     }
     if let Some(timeout) = method.wait_timeout {
-        settings.memo = settings.memo.wait_timeout(timeout);
+        cache.memo = cache.memo.wait_timeout(timeout);
     }
-    let rules = &mut settings.responses;
+    let rules = &mut cache.responses;
     let of_ok = method.status_ttl.iter().find(|(status, _)| *status == 0);
     if let Some(ttl) = of_ok.map(|(_, ttl)| *ttl).or(method.ttl) {
         rules.ttl = (!ttl.is_zero()).then_some(ttl);
@@ -75,5 +75,5 @@ fn settings_of<K: Clone>(method: &GrpcMethod, layer: &Cache<K>) -> Cache<K> {
     rules.grpc = Some(GrpcRules {
         status_ttl: Arc::from(method.status_ttl.as_slice()),
     });
-    settings
+    cache
 }

@@ -16,8 +16,8 @@ use super::key_extractor::{HeadKey, KeyExtractor};
 use super::lead::on_path;
 use super::lookup::VariantAddress;
 use super::methods::Methods;
-use super::policy::asker::Credentials;
 use super::policy::cache_status::{Forward, Forwarded};
+use super::policy::credentials::Credentials;
 use super::policy::request::{Access, Bypass, RequestConstraints, access};
 use super::respond::body::MemoBody;
 use super::respond::future::ResponseFuture;
@@ -38,18 +38,14 @@ use crate::key::Address;
 /// busy the inner service is.
 pub struct MemoLockService<S, K> {
     inner: S,
-    settings: Arc<Cache<K>>,
+    cache: Arc<Cache<K>>,
     /// Of a layer for gRPC: whatever is not a call of one of them passes untouched.
     methods: Option<Arc<Methods<K>>>,
 }
 
 impl<S, K> MemoLockService<S, K> {
-    pub(crate) fn new(inner: S, settings: Arc<Cache<K>>, methods: Option<Arc<Methods<K>>>) -> Self {
-        Self {
-            inner,
-            settings,
-            methods,
-        }
+    pub(crate) fn new(inner: S, cache: Arc<Cache<K>>, methods: Option<Arc<Methods<K>>>) -> Self {
+        Self { inner, cache, methods }
     }
 
     /// The inner service.
@@ -72,7 +68,7 @@ impl<S: Clone, K> Clone for MemoLockService<S, K> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
-            settings: Arc::clone(&self.settings),
+            cache: Arc::clone(&self.cache),
             methods: self.methods.clone(),
         }
     }
@@ -107,26 +103,26 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let settings = match &self.methods {
-            None => &self.settings,
-            Some(methods) => match methods.settings(&request) {
-                Some(settings) => settings,
-                None => return ResponseFuture::untouched(self.inner.clone(), self.settings.key.pass(request)),
+        let cache = match &self.methods {
+            None => &self.cache,
+            Some(methods) => match methods.cache(&request) {
+                Some(cache) => cache,
+                None => return ResponseFuture::untouched(self.inner.clone(), self.cache.key.pass(request)),
             },
         };
         // A request with a body cannot go on once its client has an answer.
         let can_lead = request.body().is_end_stream();
-        let uncovered_body = !settings.key.covers_body() && !can_lead;
-        let in_key = |name: &_| settings.key.covers_header(name);
+        let uncovered_body = !cache.key.covers_body() && !can_lead;
+        let in_key = |name: &_| cache.key.covers_header(name);
         let (method, headers) = (request.method(), request.headers());
-        let narrow = match access(method, headers, uncovered_body, in_key, &settings.requests) {
+        let constraints = match access(method, headers, uncovered_body, in_key, &cache.requests) {
             Access::Share => RequestConstraints::default(),
-            Access::Read(narrow) => narrow,
-            Access::Change if settings.misuse.is_outside_runtime() => return self.direct(request, Forward::Method),
+            Access::Read(constraints) => constraints,
+            Access::Change if cache.misuse.is_outside_runtime() => return self.direct(request, Forward::Method),
             Access::Change => {
                 self.tell_method(&request);
-                let change = Change::new(settings, &request);
-                let request = settings.key.pass(request);
+                let change = Change::new(cache, &request);
+                let request = cache.key.pass(request);
                 return ResponseFuture::core(change.carry_out(self.inner.clone(), request));
             }
             Access::Bypass(reason) => {
@@ -138,7 +134,7 @@ where
                     }
                     Bypass::Body => {
                         if !matches!(*method, Method::GET | Method::HEAD) {
-                            settings.misuse.body_is_not_in_key(method);
+                            cache.misuse.body_is_not_in_key(method);
                         }
                         Forward::Bypass
                     }
@@ -148,67 +144,69 @@ where
             }
         };
         // Whether it may lead others, or wait for them.
-        let collapses = narrow.is_for_all_of_it();
-        if !collapses && !settings.permissions.may_admit(&narrow) {
-            return self.unread(request, narrow);
+        let collapses = constraints.is_for_all_of_it();
+        if !collapses && !cache.credential_history.may_admit(&constraints) {
+            return self.unread(request, constraints);
         }
-        let told = settings.cache_status_key.then(ToldKey::default);
-        let key = match settings.key.head_key(&request) {
-            HeadKey::Key(_) if narrow.head => settings.get_key(&request),
+        let told = cache.cache_status_key.then(ToldKey::default);
+        let key = match cache.key.head_key(&request) {
+            HeadKey::Key(_) if constraints.head => cache.get_key(&request),
             HeadKey::Key(key) => Some(key),
-            HeadKey::NeedsBody if narrow == RequestConstraints::default() && !settings.misuse.is_outside_runtime() => {
-                let settings = Arc::clone(settings);
-                let answer = settings.answer_with_body(self.inner.clone(), request, told.clone());
+            HeadKey::NeedsBody
+                if constraints == RequestConstraints::default() && !cache.misuse.is_outside_runtime() =>
+            {
+                let cache = Arc::clone(cache);
+                let answer = cache.answer_with_body(self.inner.clone(), request, told.clone());
                 return ResponseFuture::core(answer).telling(told);
             }
             HeadKey::NeedsBody | HeadKey::Bypass => None,
         };
-        let key = key.map(|key| settings.whole_key(key, request.headers()));
+        let key = key.map(|key| cache.whole_key(key, request.headers()));
         let Some(key) = key else {
-            return self.unread(request, narrow);
+            return self.unread(request, constraints);
         };
         told.as_ref().inspect(|told| told.set(&key));
-        let address = Address::of(&settings.memo.shared.tag, key);
-        if on_path::has_been_at(request.extensions(), &settings.memo.shared.store, &address) {
+        let address = Address::of(&cache.memo.shared.tag, key);
+        if on_path::has_been_at(request.extensions(), &cache.memo.shared.store, &address) {
             // What the response has to say is for the layer that has seen to the request.
-            settings.memo.shared.asks_for_itself(&address);
-            return ResponseFuture::untouched(self.inner.clone(), settings.key.pass(request));
+            cache.memo.shared.asks_for_itself(&address);
+            return ResponseFuture::untouched(self.inner.clone(), cache.key.pass(request));
         }
-        settings.ask(&address);
+        cache.ask(&address);
         if collapses {
             let now = Instant::now();
-            let stored = settings.peek(&address, request.headers(), now);
-            if let Some((place, stored)) = stored.filter(|(_, stored)| narrow.admits(stored.meta())) {
-                if narrow.has_credentials() {
-                    let address = place.as_ref().map_or(&address, |place| &place.address);
-                    let time = settings.responses.pass_marker;
-                    settings.permissions.remember(address, &stored, now, time);
+            let stored = cache.peek(&address, request.headers(), now);
+            if let Some((variant, stored)) = stored.filter(|(_, stored)| constraints.admits(stored.meta())) {
+                if constraints.has_credentials() {
+                    let address = variant.as_ref().map_or(&address, |variant| &variant.address);
+                    let time = cache.responses.pass_marker;
+                    cache.credential_history.remember(address, &stored, now, time);
                 }
-                if !can_lead || !settings.is_early(&stored, now) || settings.misuse.is_outside_runtime() {
-                    settings.memo.shared.counters.hits.add();
-                    return ResponseFuture::ready(replay::hit(stored, now, settings.cache_status)).telling(told);
+                if !can_lead || !cache.is_early(&stored, now) || cache.misuse.is_outside_runtime() {
+                    cache.memo.shared.counters.hits.add();
+                    return ResponseFuture::ready(replay::hit(stored, now, cache.cache_status)).telling(told);
                 }
-                let mut request = settings.key.pass(request);
-                on_path::mark(&mut request, &settings.memo.shared.store, &address);
-                let place = place.unwrap_or_else(|| VariantAddress::first(&address));
-                let asker = Credentials::known(narrow);
-                let hit = settings.refresh(self.inner.clone(), request, place, stored, asker);
+                let mut request = cache.key.pass(request);
+                on_path::mark(&mut request, &cache.memo.shared.store, &address);
+                let variant = variant.unwrap_or_else(|| VariantAddress::first(&address));
+                let credentials = Credentials::known(constraints);
+                let hit = cache.refresh(self.inner.clone(), request, variant, stored, credentials);
                 return ResponseFuture::ready(hit).telling(told);
             }
         }
-        if settings.misuse.is_outside_runtime() {
-            return self.unread(request, narrow);
+        if cache.misuse.is_outside_runtime() {
+            return self.unread(request, constraints);
         }
         #[cfg(feature = "axum")]
         if TypeId::of::<S>() == TypeId::of::<axum::routing::Route>() {
-            settings.misuse.came_by_router(request.extensions());
+            cache.misuse.came_by_router(request.extensions());
         }
-        let mut request = settings.key.pass(request);
-        on_path::mark(&mut request, &settings.memo.shared.store, &address);
-        let settings = Arc::clone(settings);
+        let mut request = cache.key.pass(request);
+        on_path::mark(&mut request, &cache.memo.shared.store, &address);
+        let cache = Arc::clone(cache);
         match collapses {
-            true => ResponseFuture::core(settings.answer(self.inner.clone(), request, address, narrow, can_lead)),
-            false => ResponseFuture::core(settings.read(self.inner.clone(), request, address, narrow)),
+            true => ResponseFuture::core(cache.answer(self.inner.clone(), request, address, constraints, can_lead)),
+            false => ResponseFuture::core(cache.read(self.inner.clone(), request, address, constraints)),
         }
         .telling(told)
     }
@@ -219,13 +217,13 @@ impl<S, K> MemoLockService<S, K> {
     fn unread<ReqBody, ResBody>(
         &self,
         request: Request<ReqBody>,
-        narrow: RequestConstraints,
+        constraints: RequestConstraints,
     ) -> ResponseFuture<S, K::Body, ResBody>
     where
         S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
         K: KeyExtractor<ReqBody>,
     {
-        match narrow.only_if_cached {
+        match constraints.only_if_cached {
             true => ResponseFuture::ready(not_stored()),
             false => self.direct(request, Forward::Bypass),
         }
@@ -237,18 +235,18 @@ impl<S, K> MemoLockService<S, K> {
         ReqBody: Body,
         K: KeyExtractor<ReqBody>,
     {
-        let methods = &self.settings.requests.methods;
+        let methods = &self.cache.requests.methods;
         let has_none = || {
             methods
                 .iter()
                 .all(|method| matches!(*method, Method::GET | Method::HEAD))
         };
-        if self.settings.key.covers_body()
+        if self.cache.key.covers_body()
             && *request.method() == Method::POST
             && !request.body().is_end_stream()
             && has_none()
         {
-            self.settings.misuse.method_is_not_collapsed(request.method());
+            self.cache.misuse.method_is_not_collapsed(request.method());
         }
     }
 
@@ -258,7 +256,7 @@ impl<S, K> MemoLockService<S, K> {
         S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
         K: KeyExtractor<ReqBody>,
     {
-        let forwarded = self.settings.cache_status.then(|| Forwarded::because(why));
-        ResponseFuture::direct(self.inner.clone(), self.settings.key.pass(request), forwarded)
+        let forwarded = self.cache.cache_status.then(|| Forwarded::because(why));
+        ResponseFuture::direct(self.inner.clone(), self.cache.key.pass(request), forwarded)
     }
 }

@@ -72,9 +72,9 @@ impl CredentialHistory {
     }
 
     /// Whether there may be a response for a request like this one.
-    pub(crate) fn may_admit(&self, narrow: &RequestConstraints) -> bool {
-        (!narrow.authorized || self.authorized.load(Ordering::Relaxed))
-            && (!narrow.cookies || self.cookies.load(Ordering::Relaxed))
+    pub(crate) fn may_admit(&self, constraints: &RequestConstraints) -> bool {
+        (!constraints.authorized || self.authorized.load(Ordering::Relaxed))
+            && (!constraints.cookies || self.cookies.load(Ordering::Relaxed))
     }
 
     /// Remembers what was seen of an address for some time.
@@ -129,13 +129,13 @@ const TAG: u64 = !0 << 32;
 
 impl Seen {
     /// Whether requests like this one have had a response in common.
-    pub(crate) fn permits(self, narrow: &RequestConstraints) -> bool {
-        matches!(self, Self::Permitted(permission) if permission.covers(narrow))
+    pub(crate) fn permits(self, constraints: &RequestConstraints) -> bool {
+        matches!(self, Self::Permitted(permission) if permission.covers(constraints))
     }
 
     /// Whether the last response to a request like this one was for its client only.
-    pub(crate) fn refuses(self, narrow: &RequestConstraints) -> bool {
-        matches!(self, Self::Refused { cookies } if narrow.cookies || !cookies)
+    pub(crate) fn refuses(self, constraints: &RequestConstraints) -> bool {
+        matches!(self, Self::Refused { cookies } if constraints.cookies || !cookies)
     }
 
     fn bits(self) -> u64 {

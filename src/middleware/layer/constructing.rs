@@ -32,7 +32,7 @@ impl MemoLockLayer {
     }
 
     fn over(store: AnyStore, tag: Tag) -> Self {
-        let settings = Cache {
+        let cache = Cache {
             memo: MemoLock::over(store, Form::binary(), tag).tagged(),
             key: UriKey::default(),
             requests: RequestRules::default(),
@@ -40,14 +40,14 @@ impl MemoLockLayer {
             cache_status: false,
             cache_status_key: false,
             vary: Arc::default(),
-            permissions: Arc::default(),
-            markers: Arc::default(),
+            credential_history: Arc::default(),
+            hit_for_pass: Arc::default(),
             pauses: Arc::default(),
             misuse: Arc::default(),
             demand: None,
             methods: None,
         };
-        Self { settings }
+        Self { cache }
     }
 
     /// A layer around a client: any number of identical requests that this program sends, from any number of machines,
@@ -90,8 +90,8 @@ impl MemoLockLayer {
         T::Error: Into<KeyError>,
     {
         let mut layer = Self::new(store, tag);
-        layer.settings.responses.set_cookie = SetCookie::Strip;
-        layer.settings.responses.share_errors = Some(ErrorMapper::bad_gateway());
+        layer.cache.responses.set_cookie = SetCookie::Strip;
+        layer.cache.responses.share_errors = Some(ErrorMapper::bad_gateway());
         layer
     }
 
@@ -150,8 +150,8 @@ impl MemoLockLayer {
         T::Error: Into<KeyError>,
     {
         let mut layer = Self::new(store, tag).methods([Method::POST]).key(GrpcKey::new());
-        layer.settings.requests.invalidates = false;
-        layer.settings.methods = Some(Arc::default());
+        layer.cache.requests.invalidates = false;
+        layer.cache.methods = Some(Arc::default());
         layer
     }
 }

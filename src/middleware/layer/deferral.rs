@@ -41,7 +41,7 @@ impl<K> MemoLockLayer<K> {
     /// every wait under this layer.
     #[must_use]
     pub fn may_defer(mut self) -> Self {
-        self.settings.memo.config.requests = true;
+        self.cache.memo.config.requests = true;
         self
     }
 
@@ -65,9 +65,9 @@ impl<K> MemoLockLayer<K> {
         let key = id.try_into().map_err(|error| ResolveError::Key(error.into()))?;
         let refused = |error| ResolveError::Store(StoreError::with_source(StoreErrorKind::Encode, error));
         let response = response.given(ttl).map_err(refused)?;
-        let address = Address::new(&self.settings.memo.shared.tag, &key);
-        self.settings.markers.remove(&address);
-        self.settings.memo.resolve(key, Arc::new(response), ttl).await
+        let address = Address::new(&self.cache.memo.shared.tag, &key);
+        self.cache.hit_for_pass.remove(&address);
+        self.cache.memo.resolve(key, Arc::new(response), ttl).await
     }
 
     /// Stores of each response its body alone, to the letter, as the older members of the memolock family read and
@@ -95,7 +95,7 @@ impl<K> MemoLockLayer<K> {
         T: TryInto<HeaderValue>,
     {
         let form = Form::raw(from_literal(content_type));
-        self.settings.memo = self.settings.memo.codec(form);
+        self.cache.memo = self.cache.memo.codec(form);
         self
     }
 }

@@ -19,7 +19,7 @@ impl<K> MemoLockLayer<K> {
     /// [targeted](Freshness::targeted) field, of this cache or of another.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.settings.responses.ttl = (!ttl.is_zero()).then_some(ttl);
+        self.cache.responses.ttl = (!ttl.is_zero()).then_some(ttl);
         self
     }
 
@@ -28,15 +28,15 @@ impl<K> MemoLockLayer<K> {
     #[must_use]
     pub fn freshness(mut self, freshness: Freshness) -> Self {
         if let Some(requests) = freshness.requests_before_storing() {
-            self.settings.demand = (requests > 1).then(|| Arc::new(Demand::new(requests)));
+            self.cache.demand = (requests > 1).then(|| Arc::new(Demand::new(requests)));
         }
-        freshness.apply(&mut self.settings.requests, &mut self.settings.responses);
+        freshness.apply(&mut self.cache.requests, &mut self.cache.responses);
         self
     }
 
     #[cfg(test)]
     pub(crate) fn random(mut self, random: crate::random::Random) -> Self {
-        self.settings.responses.random = random;
+        self.cache.responses.random = random;
         self
     }
 }

@@ -14,12 +14,12 @@ impl MemoLockLayer<GrpcKey> {
     #[must_use]
     pub fn method(mut self, method: GrpcMethod) -> Self {
         let own = method.own_max_message();
-        self.settings.key = self.settings.key.max_message_of(method.path(), own);
-        let known = self.settings.methods.iter().flat_map(|methods| methods.iter());
+        self.cache.key = self.cache.key.max_message_of(method.path(), own);
+        let known = self.cache.methods.iter().flat_map(|methods| methods.iter());
         let others = known.filter(|known| known.path() != method.path()).cloned();
         let mut methods: Vec<_> = others.collect();
         methods.push(method);
-        self.settings.methods = Some(methods.into());
+        self.cache.methods = Some(methods.into());
         self
     }
 
@@ -29,7 +29,7 @@ impl MemoLockLayer<GrpcKey> {
     /// one by one.
     #[must_use]
     pub fn without_authority(mut self) -> Self {
-        self.settings.key = self.settings.key.without_authority();
+        self.cache.key = self.cache.key.without_authority();
         self
     }
 }

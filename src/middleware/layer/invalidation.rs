@@ -33,9 +33,9 @@ impl<K> MemoLockLayer<K> {
     }
 
     async fn invalidate_at(&self, key: &Key) -> Result<(), StoreError> {
-        let address = Address::new(&self.settings.memo.shared.tag, key);
-        self.settings.markers.remove(&address);
-        self.settings.memo.shared.invalidate(&address).await
+        let address = Address::new(&self.cache.memo.shared.tag, key);
+        self.cache.hit_for_pass.remove(&address);
+        self.cache.memo.shared.invalidate(&address).await
     }
 
     /// Removes the response that this request would get, as [`invalidate`](Self::invalidate) does for its key. For a
@@ -50,16 +50,16 @@ impl<K> MemoLockLayer<K> {
         K: KeyExtractor<B>,
     {
         let method = request.method();
-        let key = if method != Method::HEAD && self.settings.requests.methods.contains(method) {
-            match self.settings.key.head_key(request) {
+        let key = if method != Method::HEAD && self.cache.requests.methods.contains(method) {
+            match self.cache.key.head_key(request) {
                 HeadKey::Key(key) => Some(key),
                 HeadKey::Bypass | HeadKey::NeedsBody => None,
             }
         } else {
-            self.settings.get_key(request)
+            self.cache.get_key(request)
         };
         let key = key.ok_or(InvalidateError::NoKey)?;
-        let key = self.settings.whole_key(key, request.headers());
+        let key = self.cache.whole_key(key, request.headers());
         self.invalidate_at(&key).await.map_err(InvalidateError::of)
     }
 
@@ -76,7 +76,7 @@ impl<K> MemoLockLayer<K> {
     ///
     /// As [`MemoLock::invalidate_tag`](crate::MemoLock::invalidate_tag).
     pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Result<(), InvalidateError> {
-        self.settings.memo.invalidate_tag(tag).await
+        self.cache.memo.invalidate_tag(tag).await
     }
 
     /// Like [`invalidate_tag`](Self::invalidate_tag), for several tags in one step.
@@ -88,7 +88,7 @@ impl<K> MemoLockLayer<K> {
         &self,
         tags: impl IntoIterator<Item = T>,
     ) -> Result<(), InvalidateError> {
-        self.settings.memo.invalidate_tags(tags).await
+        self.cache.memo.invalidate_tags(tags).await
     }
 
     /// Makes every response out of date that is stored or computed under this layer's tag, on every node.
@@ -98,14 +98,14 @@ impl<K> MemoLockLayer<K> {
     /// [`InvalidateError::NotStamped`] unless the layer is [`stamped`](Self::stamped); otherwise as
     /// [`MemoLock::invalidate_all`](crate::MemoLock::invalidate_all).
     pub async fn invalidate_all(&self) -> Result<(), InvalidateError> {
-        self.settings.memo.invalidate_all().await
+        self.cache.memo.invalidate_all().await
     }
 
     /// Whether responses without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
     /// Defaults to `false`. See [`MemoLock::stamped`](crate::MemoLock::stamped), and set it on every node.
     #[must_use]
     pub fn stamped(mut self, stamped: bool) -> Self {
-        self.settings.memo = self.settings.memo.stamped(stamped);
+        self.cache.memo = self.cache.memo.stamped(stamped);
         self
     }
 }

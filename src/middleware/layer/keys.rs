@@ -32,7 +32,7 @@ impl<K> MemoLockLayer<K> {
     #[must_use]
     pub fn key<L>(self, key: L) -> MemoLockLayer<L> {
         MemoLockLayer {
-            settings: self.settings.with_key(key),
+            cache: self.cache.with_key(key),
         }
     }
 
@@ -57,13 +57,13 @@ impl<K> MemoLockLayer<K> {
         N: TryInto<HeaderName>,
         N::Error: Error,
     {
-        let mut all = self.settings.requests.key_headers.to_vec();
+        let mut all = self.cache.requests.key_headers.to_vec();
         for name in names.into_iter().map(field_name) {
             if !all.contains(&name) {
                 all.push(name);
             }
         }
-        self.settings.requests.key_headers = all.into();
+        self.cache.requests.key_headers = all.into();
         self
     }
 
@@ -74,7 +74,7 @@ impl<K> MemoLockLayer<K> {
     /// the key covers the body, see [`BodyKey`](crate::middleware::BodyKey).
     #[must_use]
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
-        self.settings.requests.methods = methods.into_iter().collect();
+        self.cache.requests.methods = methods.into_iter().collect();
         self
     }
 }
@@ -84,7 +84,7 @@ impl MemoLockLayer<UriKey> {
     /// Leaves scheme and authority out of the key, as [`UriKey::without_authority`] says. Defaults to both being in it.
     #[must_use]
     pub fn without_authority(mut self) -> Self {
-        self.settings.key = self.settings.key.without_authority();
+        self.cache.key = self.cache.key.without_authority();
         self
     }
 }

@@ -14,7 +14,7 @@ impl<K> MemoLockLayer<K> {
     /// succeeded after at most this time. Defaults to 5 seconds; less than 100 milliseconds counts as 100 milliseconds.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.memo = self.settings.memo.lease(lease);
+        self.cache.memo = self.cache.memo.lease(lease);
         self
     }
 
@@ -27,7 +27,7 @@ impl<K> MemoLockLayer<K> {
     /// leads, or it goes to the inner service at once.
     #[must_use]
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.memo = self.settings.memo.wait_timeout(timeout);
+        self.cache.memo = self.cache.memo.wait_timeout(timeout);
         self
     }
 
@@ -49,7 +49,7 @@ impl<K> MemoLockLayer<K> {
     /// Followers of a gRPC call wait for its end, where the status is, and so do followers on other nodes.
     #[must_use]
     pub fn stream_followers(mut self, stream: bool) -> Self {
-        self.settings.responses.stream_followers = stream;
+        self.cache.responses.stream_followers = stream;
         self
     }
 
@@ -57,14 +57,14 @@ impl<K> MemoLockLayer<K> {
     /// What `limits` does not set stays as it is.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.settings.memo = self.settings.memo.limits(limits);
+        self.cache.memo = self.cache.memo.limits(limits);
         self
     }
 
     /// How large a response may be to be shared. What `limits` does not set stays as it is.
     #[must_use]
     pub fn response_limits(mut self, limits: ResponseLimits) -> Self {
-        limits.apply(&mut self.settings.responses);
+        limits.apply(&mut self.cache.responses);
         self
     }
 }

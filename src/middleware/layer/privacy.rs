@@ -11,14 +11,14 @@ impl<K> MemoLockLayer<K> {
     /// set stays as it is.
     #[must_use]
     pub fn privacy(mut self, privacy: Privacy) -> Self {
-        privacy.apply(&mut self.settings.requests, &mut self.settings.responses);
+        privacy.apply(&mut self.cache.requests, &mut self.cache.responses);
         self
     }
 
     /// What becomes of followers where the inner service fails. What `failures` does not set stays as it is.
     #[must_use]
     pub fn failures(mut self, failures: Failures) -> Self {
-        failures.apply(&mut self.settings.responses);
+        failures.apply(&mut self.cache.responses);
         self
     }
 }

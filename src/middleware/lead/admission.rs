@@ -16,8 +16,8 @@ use crate::middleware::known::demand::DemandOf;
 use crate::middleware::known::hit_for_pass::{HitForPass, SPREAD};
 use crate::middleware::known::misuse::Misuse;
 use crate::middleware::known::pauses::Pauses;
-use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::ending::{is_grpc, is_sized};
 use crate::middleware::policy::response::{
     Head, Reason, ResponseRules, Sharing, Unconfirmed, at_head, is_fresh_by_itself,
@@ -30,14 +30,14 @@ use crate::middleware::stored_response::{Form, StoredResponse};
 /// What decides whether a response is shared, and who is told.
 pub(crate) struct Admission {
     pub(crate) shared: Arc<Shared<Form>>,
-    pub(crate) markers: Arc<HitForPass>,
+    pub(crate) hit_for_pass: Arc<HitForPass>,
     pub(crate) pauses: Arc<Pauses>,
     pub(crate) misuse: Arc<Misuse>,
     pub(crate) address: Address,
     pub(crate) rules: ResponseRules,
     pub(crate) cache_status: bool,
-    pub(crate) permissions: Arc<CredentialHistory>,
-    pub(crate) asker: Credentials,
+    pub(crate) credential_history: Arc<CredentialHistory>,
+    pub(crate) credentials: Credentials,
     /// For the response, where it depends on that whether anything is stored.
     pub(crate) demand: Option<DemandOf>,
 }
@@ -56,7 +56,9 @@ impl Admission {
             headers: &head.headers,
             control,
         };
-        let sharing = self.asker.limit(at_head(&head, &self.rules, now), &head, &self.rules);
+        let sharing = self
+            .credentials
+            .limit(at_head(&head, &self.rules, now), &head, &self.rules);
         self.misuse.judged(head.status, head.headers, sharing, &self.rules);
         match sharing {
             Sharing::Store(terms) if terms.no_cache && self.shared.codec.is_raw() => Sharing::Pass(Reason::NoCache),
@@ -74,7 +76,7 @@ impl Admission {
     /// The same, but a failure is for all who wait once it is the second in a row.
     pub(crate) fn confirmed(&self, sharing: Sharing, past: Past) -> Sharing {
         let confirms =
-            self.rules.on_unconfirmed == Unconfirmed::Confirm && !matches!(self.asker, Credentials::Unknown(_));
+            self.rules.on_unconfirmed == Unconfirmed::Confirm && !matches!(self.credentials, Credentials::Unknown(_));
         match sharing {
             Sharing::Pass(Reason::Failure) if confirms && past.failures > 0 => Sharing::Share,
             sharing => sharing,
@@ -94,7 +96,7 @@ impl Admission {
             return None;
         }
         let time = rules.random.shortened(rules.pass_marker, SPREAD);
-        self.markers.put(&self.address, Instant::now(), time);
+        self.hit_for_pass.put(&self.address, Instant::now(), time);
         Some((Arc::new(StoredResponse::marker()), time))
     }
 
@@ -133,7 +135,7 @@ impl Admission {
             return horizon.never();
         }
         let says_so = is_fresh_by_itself(&draft.headers, &draft.control, rules, SystemTime::now());
-        match says_so || self.markers.ends.are_known(&self.address) {
+        match says_so || self.hit_for_pass.ends.are_known(&self.address) {
             true => horizon.expected(),
             false => horizon,
         }
@@ -141,11 +143,11 @@ impl Admission {
 
     /// Watches a body that turned out endless: it may end after all.
     pub(crate) fn watch(&self, candidate: Candidate, begun: Instant) -> Trial {
-        self.markers.ends.forget(&self.address);
-        let (shared, markers) = (Arc::clone(&self.shared), Arc::clone(&self.markers));
+        self.hit_for_pass.ends.forget(&self.address);
+        let (shared, hit_for_pass) = (Arc::clone(&self.shared), Arc::clone(&self.hit_for_pass));
         let address = self.address.clone();
         candidate.trial(&self.rules, begun, false, move |took_long| {
-            unmark(&shared, &markers, &address, took_long);
+            unmark(&shared, &hit_for_pass, &address, took_long);
         })
     }
 

@@ -26,8 +26,8 @@ use crate::middleware::cache::Cache;
 use crate::middleware::known::credential_history::{CredentialHistory, Seen};
 use crate::middleware::known::hit_for_pass::SPREAD;
 use crate::middleware::lookup::{Miss, VariantAddress};
-use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::permission::Permission;
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::policy::response::{Head, Reason, Sharing, Unconfirmed, at_head, is_heuristic};
@@ -45,17 +45,19 @@ const ERROR_REST: Duration = Duration::from_secs(3);
 impl Admission {
     /// Remembers that there was nothing for others like the one who asked.
     pub(crate) fn remember_refusal(&self, is_error: bool) {
-        let (narrow, time) = match self.asker {
-            Credentials::Unknown(narrow) if is_error => (narrow, ERROR_REST.min(self.rules.pass_marker)),
-            Credentials::Unknown(narrow) | Credentials::Known(narrow) if !is_error => (narrow, self.rules.pass_marker),
+        let (constraints, time) = match self.credentials {
+            Credentials::Unknown(constraints) if is_error => (constraints, ERROR_REST.min(self.rules.pass_marker)),
+            Credentials::Unknown(constraints) | Credentials::Known(constraints) if !is_error => {
+                (constraints, self.rules.pass_marker)
+            }
             // An error does not make others forget what there was.
-            Credentials::Anybody | Credentials::Unknown(_) | Credentials::Known(_) => return,
+            Credentials::None | Credentials::Unknown(_) | Credentials::Known(_) => return,
         };
         let seen = Seen::Refused {
-            cookies: narrow.cookies,
+            cookies: constraints.cookies,
         };
         let time = self.rules.random.shortened(time, SPREAD);
-        self.permissions.see(&self.address, seen, Instant::now(), time);
+        self.credential_history.see(&self.address, seen, Instant::now(), time);
     }
 }
 
@@ -67,9 +69,9 @@ impl Admission {
             return self.decline(lead, failed, is_error);
         }
         self.remember_refusal(is_error);
-        match self.asker {
-            Credentials::Anybody | Credentials::Known(_) if reason == Reason::NoRoom => lead.crowded_out(),
-            Credentials::Anybody => lead.pass(self.marker(reason, status)),
+        match self.credentials {
+            Credentials::None | Credentials::Known(_) if reason == Reason::NoRoom => lead.crowded_out(),
+            Credentials::None => lead.pass(self.marker(reason, status)),
             // Requests that wait for something else are not to pay for this one.
             Credentials::Unknown(_) => lead.withdraw(),
             // An error says nothing of the response that others get.
@@ -91,20 +93,20 @@ impl Admission {
     /// One of those who wait tries next, or all go their own way. There is nothing to remember: one request could make it
     /// up.
     fn decline(&self, lead: Lead<Arc<StoredResponse>>, failed: bool, is_error: bool) -> Settled {
-        match self.asker {
+        match self.credentials {
             Credentials::Unknown(_) => {
                 self.remember_refusal(is_error);
                 lead.withdraw()
             }
-            Credentials::Anybody | Credentials::Known(_) if lead.past.is_last() => lead.pass(None),
-            Credentials::Anybody | Credentials::Known(_) => lead.decline(failed),
+            Credentials::None | Credentials::Known(_) if lead.past.is_last() => lead.pass(None),
+            Credentials::None | Credentials::Known(_) => lead.decline(failed),
         }
     }
 
     /// Remembers for whom a response is that is stored from now on, for some time longer than it is fresh.
     pub(crate) fn learn(&self, stored: &StoredResponse) {
-        self.permissions.learn(stored.meta());
-        self.permissions
+        self.credential_history.learn(stored.meta());
+        self.credential_history
             .remember(&self.address, stored, Instant::now(), self.rules.pass_marker);
     }
 }
@@ -132,15 +134,15 @@ fn no_record() -> StoredResponse {
 
 impl<K: Send + Sync + 'static> Cache<K> {
     /// Whether requests like this one are known to have had a response in common.
-    pub(crate) fn has_record(&self, address: &Address, narrow: &RequestConstraints) -> bool {
-        let seen = self.permissions.seen(address, Instant::now());
-        seen.is_some_and(|seen| seen.permits(narrow))
+    pub(crate) fn has_record(&self, address: &Address, constraints: &RequestConstraints) -> bool {
+        let seen = self.credential_history.seen(address, Instant::now());
+        seen.is_some_and(|seen| seen.permits(constraints))
     }
 
     /// Whether the last response to a request like this one was for its client only.
-    pub(crate) fn is_refused(&self, address: &Address, narrow: &RequestConstraints) -> bool {
-        let seen = self.permissions.seen(address, Instant::now());
-        seen.is_some_and(|seen| seen.refuses(narrow))
+    pub(crate) fn is_refused(&self, address: &Address, constraints: &RequestConstraints) -> bool {
+        let seen = self.credential_history.seen(address, Instant::now());
+        seen.is_some_and(|seen| seen.refuses(constraints))
     }
 
     /// To the inner service at once, and to the store what says that it is for more than this request.
@@ -149,19 +151,19 @@ impl<K: Send + Sync + 'static> Cache<K> {
         service: S,
         mut request: Request<B>,
         miss: Miss,
-        narrow: RequestConstraints,
+        constraints: RequestConstraints,
     ) -> Step<Answer<ResBody, S::Error>>
     where
         S: InnerService<B, ResBody>,
         B: Send + 'static,
         ResBody: ResponseBody,
     {
-        let VariantAddress { address, variant } = &miss.place;
-        if self.is_refused(address, &narrow) {
+        let VariantAddress { address, fingerprint } = &miss.variant;
+        if self.is_refused(address, &constraints) {
             let address = address.clone();
-            return self.ask_again(service, request, address, narrow, miss.why).await;
+            return self.ask_again(service, request, address, constraints, miss.why).await;
         }
-        if variant.is_some_and(|variant| !self.vary.admit(&miss.first, variant)) {
+        if fingerprint.is_some_and(|fingerprint| !self.vary.admit(&miss.first, fingerprint)) {
             let forwarded = Forwarded::because(Forward::VaryMiss).detail("too-many-variants");
             return self.then_direct(service, request, forwarded);
         }
@@ -184,7 +186,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
         mut service: S,
         request: Request<B>,
         address: Address,
-        narrow: RequestConstraints,
+        constraints: RequestConstraints,
         why: Forward,
     ) -> Step<Answer<ResBody, S::Error>>
     where
@@ -204,8 +206,8 @@ impl<K: Send + Sync + 'static> Cache<K> {
             control: &control,
         };
         let sharing = at_head(&judged, &self.responses, SystemTime::now());
-        if let Sharing::Store(_) = Credentials::Unknown(narrow).limit(sharing, &judged, &self.responses) {
-            self.permissions.forget(&address);
+        if let Sharing::Store(_) = Credentials::Unknown(constraints).limit(sharing, &judged, &self.responses) {
+            self.credential_history.forget(&address);
         }
         if self.cache_status {
             let forwarded = Forwarded::because(why).detail(Reason::Credentials.as_str());

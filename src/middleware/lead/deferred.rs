@@ -91,11 +91,11 @@ impl<K: Send + Sync + 'static> Cache<K> {
         B: Send + 'static,
         ResBody: ResponseBody,
     {
-        let address = miss.place.address.clone();
+        let address = miss.variant.address.clone();
         let (waited_for, why) = (WaitedFor::of(request.headers()), miss.why);
-        let (asker, headers) = (miss.asker, request.headers().clone());
+        let (credentials, headers) = (miss.credentials, request.headers().clone());
         let suits = move |given: &StoredResponse| {
-            given.is_fresh_at(Instant::now()) && asker.may_have(given.meta()) && is_variant(given, &headers)
+            given.is_fresh_at(Instant::now()) && credentials.may_have(given.meta()) && is_variant(given, &headers)
         };
         Step::then(async move {
             let (shared, config) = (&self.memo.shared, &self.memo.config);
@@ -125,7 +125,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
     }
 
     fn given<ResBody>(&self, stored: Arc<StoredResponse>, why: Forward) -> Response<MemoBody<ResBody>> {
-        self.permissions.learn(stored.meta());
+        self.credential_history.learn(stored.meta());
         let mut response = replay::followed(stored);
         self.say(Forwarded::because(why).detail("deferred"), response.headers_mut());
         response

@@ -22,8 +22,8 @@ use crate::middleware::MemoControl;
 use crate::middleware::bounds::call;
 use crate::middleware::cache::Cache;
 use crate::middleware::known::hit_for_pass::{HitForPass, SPREAD};
-use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::response::{Head, Sharing, at_head};
 use crate::middleware::recording::trial::Candidate;
 use crate::middleware::respond::body::MemoBody;
@@ -38,7 +38,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
         // What the store does not say is how long it still stands there.
         let rules = &self.responses;
         let time = rules.random.shortened(rules.pass_marker, SPREAD);
-        self.markers.put(address, Instant::now(), time);
+        self.hit_for_pass.put(address, Instant::now(), time);
     }
 
     /// Passes by whatever others do about this response, and removes the marker if it is one to share after all.
@@ -47,7 +47,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
         mut service: S,
         request: Request<B>,
         address: Address,
-        asker: Credentials,
+        credentials: Credentials,
     ) -> Step<Answer<ResBody, S::Error>>
     where
         S: Service<Request<B>, Response = Response<ResBody>>,
@@ -69,7 +69,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
             control: &control,
         };
         let sharing = at_head(&judged, &self.responses, SystemTime::now());
-        let sharing = asker.limit(sharing, &judged, &self.responses);
+        let sharing = credentials.limit(sharing, &judged, &self.responses);
         let set_cookie = self.responses.set_cookie_of(&control);
         let is_candidate = !matches!(sharing, Sharing::Pass(_)) && !head.status.is_server_error();
         let headers = is_candidate.then(|| head.headers.clone());
@@ -89,9 +89,9 @@ impl<K: Send + Sync + 'static> Cache<K> {
             set_cookie,
         };
         let is_sized = candidate.is_sized(&body.size_hint());
-        let (markers, shared) = (Arc::clone(&self.markers), Arc::clone(&self.memo.shared));
+        let (hit_for_pass, shared) = (Arc::clone(&self.hit_for_pass), Arc::clone(&self.memo.shared));
         let mut trial = candidate.trial(&self.responses, Instant::now(), is_sized, move |took_long| {
-            unmark(&shared, &markers, &address, took_long);
+            unmark(&shared, &hit_for_pass, &address, took_long);
         });
         if body.is_end_stream() {
             trial.see::<BoxError>(None, true);
@@ -101,11 +101,11 @@ impl<K: Send + Sync + 'static> Cache<K> {
 }
 
 /// The response can be shared after all. Followers need not wait longer than usual for its body, unless that took long.
-pub(crate) fn unmark(shared: &Arc<Shared<Form>>, markers: &HitForPass, address: &Address, took_long: bool) {
+pub(crate) fn unmark(shared: &Arc<Shared<Form>>, hit_for_pass: &HitForPass, address: &Address, took_long: bool) {
     if took_long {
-        markers.ends.learn(address);
+        hit_for_pass.ends.learn(address);
     }
-    if !markers.remove(address) {
+    if !hit_for_pass.remove(address) {
         return;
     }
     tracing::debug!(address = %address.readable(), "the response can be shared after all");

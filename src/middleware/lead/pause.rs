@@ -19,7 +19,7 @@ use super::admission::Admission;
 use crate::middleware::cache::Cache;
 use crate::middleware::known::pauses::{Failed, Pause};
 use crate::middleware::lookup::Miss;
-use crate::middleware::policy::asker::Credentials;
+use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::refusal::{failure, seconds};
 use crate::middleware::respond::replay;
@@ -28,7 +28,7 @@ impl Admission {
     /// The computation failed.
     pub(crate) fn pause(&self, failed: impl FnOnce() -> Failed) {
         // What happened to one that is not known to be like others says nothing of those.
-        if !self.rules.fail_pause.is_zero() && !matches!(self.asker, Credentials::Unknown(_)) {
+        if !self.rules.fail_pause.is_zero() && !matches!(self.credentials, Credentials::Unknown(_)) {
             let time = self.rules.fail_pause;
             self.pauses.begin(&self.address, Instant::now(), time, failed());
         }
@@ -50,7 +50,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
         miss: &Miss,
         request: &HeaderMap,
     ) -> Option<Response<MemoBody<ResBody>>> {
-        let pause = self.pauses.of(&miss.place.address, Instant::now())?;
+        let pause = self.pauses.of(&miss.variant.address, Instant::now())?;
         // Boxed, or all requests would keep room for it.
         let stale = Box::pin(self.stand_in(miss, request)).await;
         Some(stale.unwrap_or_else(|| pause.answer(request)))

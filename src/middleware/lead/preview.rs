@@ -23,7 +23,7 @@ impl Computation {
         sharing: Sharing,
         draft: &mut Draft,
     ) -> Option<Arc<StoredResponse>> {
-        if !self.judge.rules.stream_followers || is_grpc(&draft.headers) {
+        if !self.admission.rules.stream_followers || is_grpc(&draft.headers) {
             return None;
         }
         let variant = match vary::names(&draft.headers) {

@@ -39,8 +39,8 @@ impl Computation {
             true => None,
             false => self.preview(&recorder, body.size_hint(), sharing, &mut draft),
         };
-        let horizon = self.judge.horizon(&draft, &body.size_hint());
-        let recorder = match self.judge.rules.grpc.is_some() && is_call(&draft.headers) {
+        let horizon = self.admission.horizon(&draft, &body.size_hint());
+        let recorder = match self.admission.rules.grpc.is_some() && is_call(&draft.headers) {
             true => recorder.of_one_message(),
             false => recorder,
         };
@@ -52,7 +52,7 @@ impl Computation {
             None => self.lead,
         };
         let mut settling = Settling {
-            judge: self.judge,
+            admission: self.admission,
             led: Breakable {
                 lead: Some(lead),
                 fallback: self.fallback,
@@ -77,7 +77,7 @@ impl Computation {
 
 /// A computation whose body goes by.
 struct Settling {
-    judge: Admission,
+    admission: Admission,
     led: Breakable,
     draft: Draft,
     /// Who may have the response, as its head tells.
@@ -91,9 +91,9 @@ struct Settling {
 impl Settling {
     /// The response is for its own client only.
     fn pass(&mut self, reason: Reason) {
-        self.judge.tell(reason);
+        self.admission.tell(reason);
         if let Some(lead) = self.led.lead.take() {
-            self.judge.pass(lead, reason, self.draft.status);
+            self.admission.pass(lead, reason, self.draft.status);
         }
     }
 
@@ -106,31 +106,31 @@ impl Settling {
                 status: self.draft.status,
                 headers: self.draft.headers.clone(),
                 sharing: self.sharing,
-                set_cookie: self.judge.rules.set_cookie_of(&self.draft.control),
+                set_cookie: self.admission.rules.set_cookie_of(&self.draft.control),
             };
-            self.judge.watch(candidate, self.draft.received)
+            self.admission.watch(candidate, self.draft.received)
         })
     }
 
     /// Who may have the response, as its end tells.
     fn at_end(&self, content: &[u8], trailers: Option<&HeaderMap>) -> Result<Sharing, Incomplete> {
-        let (judge, draft) = (&self.judge, &self.draft);
+        let (admission, draft) = (&self.admission, &self.draft);
         let ended = Ended {
             method: &self.method,
             status: draft.status,
             headers: &draft.headers,
             trailers,
             body_len: content.len() as u64,
-            set_cookie: judge.rules.set_cookie_of(&draft.control),
+            set_cookie: admission.rules.set_cookie_of(&draft.control),
         };
-        let sharing = at_end(self.sharing, &ended, content, &judge.rules);
+        let sharing = at_end(self.sharing, &ended, content, &admission.rules);
         if matches!(sharing, Ok(Sharing::Pass(Reason::Failure)) | Err(Incomplete)) {
-            judge.pause(|| Failed::UNAVAILABLE);
+            admission.pause(|| Failed::UNAVAILABLE);
         }
         Ok(match sharing? {
             // The handler's word comes first.
             Sharing::Pass(Reason::Unconfirmed | Reason::Failure) if draft.control.ttl.is_some() => Sharing::Share,
-            sharing => judge.confirmed(sharing, self.past),
+            sharing => admission.confirmed(sharing, self.past),
         })
     }
 
@@ -144,7 +144,7 @@ impl Settling {
         } = recorded
         else {
             if let Recorded::Failed = recorded {
-                self.judge.pause(|| Failed::UNAVAILABLE);
+                self.admission.pause(|| Failed::UNAVAILABLE);
                 self.led.broke_off();
             }
             return None;
@@ -163,7 +163,7 @@ impl Settling {
         };
         let size = fields::size(&self.draft.headers) + trailers.as_ref().map_or(0, fields::size);
         let variant = match vary::names(&self.draft.headers) {
-            _ if size > self.judge.rules.max_headers => Err(Reason::HeadersTooLarge),
+            _ if size > self.admission.rules.max_headers => Err(Reason::HeadersTooLarge),
             Vary::Names(names) => Ok(Some(vary::fingerprint(&names, &self.request_headers))),
             Vary::None => Ok(None),
             Vary::Any => Err(Reason::Vary),
@@ -175,21 +175,21 @@ impl Settling {
                 return None;
             }
         };
-        let (judge, draft) = (self.judge, self.draft);
+        let (admission, draft) = (self.admission, self.draft);
         let trailers = trailers.and_then(|mut trailers| {
-            judge.rules.set_cookie_of(&draft.control).take(&mut trailers);
+            admission.rules.set_cookie_of(&draft.control).take(&mut trailers);
             (!trailers.is_empty()).then(|| fields::compact(&trailers))
         });
         // It has been getting older since its head was there.
         let ttl = terms.and_then(|terms| terms.left_after(draft.received.elapsed()));
         // Only its end may have told that it can be stored at all.
-        let ttl = ttl.filter(|_| judge.is_wanted());
+        let ttl = ttl.filter(|_| admission.is_wanted());
         let terms = terms.filter(|_| ttl.is_some()).unwrap_or_default();
         let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
         followed.finish(stored.body().clone(), stored.trailers().cloned());
         let lead = self.led.lead.take()?;
-        judge.learn(&stored);
+        admission.learn(&stored);
         let settled = match ttl {
             Some(ttl) => lead.store(stored, ttl, labels),
             None => lead.share(stored, labels),

@@ -12,8 +12,8 @@ use super::task::Computation;
 use crate::memo::Lead;
 use crate::middleware::MemoControl;
 use crate::middleware::known::pauses::Failed;
-use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::freshness::Terms;
 use crate::middleware::respond::future::Answer;
 use crate::middleware::respond::replay;
@@ -60,13 +60,13 @@ impl Drop for Breakable {
 impl Computation {
     /// There is no response.
     pub(crate) fn give_up(self) {
-        match self.judge.asker {
+        match self.admission.credentials {
             // What happened to this one means nothing for those who wait.
             Credentials::Unknown(_) => {
-                self.judge.remember_refusal(true);
+                self.admission.remember_refusal(true);
                 self.lead.withdraw();
             }
-            Credentials::Anybody | Credentials::Known(_) => broke_off(Some(self.lead), self.fallback),
+            Credentials::None | Credentials::Known(_) => broke_off(Some(self.lead), self.fallback),
         }
     }
 }
@@ -74,7 +74,7 @@ impl Computation {
 impl Computation {
     /// What others get in place of an error.
     fn made_of<E: 'static>(&self, error: &E, started: Instant) -> Option<Arc<StoredResponse>> {
-        let mapper = self.judge.rules.share_errors.as_ref()?;
+        let mapper = self.admission.rules.share_errors.as_ref()?;
         let (head, content) = mapper.map(error)?.into_parts();
         let mut draft = Draft::new(&head, MemoControl::new(), SystemTime::now(), started);
         draft.compact();
@@ -84,13 +84,13 @@ impl Computation {
 
     /// Begins a pause after an error. Returns what those who wait get in its place, if it is the second failure in a row.
     pub(crate) fn of_error<E: 'static>(&self, error: &E, started: Instant) -> Option<Arc<StoredResponse>> {
-        let is_shared = self.lead.past.failures > 0 && !matches!(self.judge.asker, Credentials::Unknown(_));
+        let is_shared = self.lead.past.failures > 0 && !matches!(self.admission.credentials, Credentials::Unknown(_));
         let made = match is_shared {
             true => self.made_of(error, started),
             false => None,
         };
         let others = || made.clone().or_else(|| self.made_of(error, started));
-        self.judge
+        self.admission
             .pause(|| others().map_or(Failed::UNAVAILABLE, Failed::Response));
         made
     }
@@ -104,11 +104,11 @@ impl Computation {
         status: Option<StatusCode>,
         answer: oneshot::Sender<Answer<ResBody, E>>,
     ) {
-        let judge = &self.judge;
-        judge.shared.counters.stale.add();
+        let admission = &self.admission;
+        admission.shared.counters.stale.add();
         self.lead.stale();
         let mut response = replay::hit(stale, Instant::now(), false);
-        if judge.cache_status {
+        if admission.cache_status {
             let mut forwarded = Forwarded::because(Forward::Stale).detail("stale-if-error");
             forwarded.status = status;
             forwarded.tell(response.headers_mut());
@@ -125,7 +125,7 @@ impl Drop for StaleOnPanic {
         if let Some(computation) = self.0.take()
             && std::thread::panicking()
         {
-            computation.judge.pause(|| Failed::UNAVAILABLE);
+            computation.admission.pause(|| Failed::UNAVAILABLE);
             computation.give_up();
         }
     }

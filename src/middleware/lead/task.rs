@@ -41,7 +41,7 @@ use crate::task::BoxFuture;
 
 /// What a computation needs to know besides the request and the service.
 pub(crate) struct Computation {
-    pub(crate) judge: Admission,
+    pub(crate) admission: Admission,
     pub(crate) lead: Lead<Arc<StoredResponse>>,
     pub(crate) method: Method,
     /// The request's fields, for `Vary`. They are never stored.
@@ -89,7 +89,7 @@ impl Computation {
     {
         let (answer, answered) = oneshot::channel();
         let fallback = self.fallback.clone();
-        let cache_status = self.judge.cache_status;
+        let cache_status = self.admission.cache_status;
         let is_call = grpc::is_call(&self.request_headers);
         let path = on_path::path(request.extensions());
         let (client, stop) = self.lead.custody();
@@ -161,7 +161,7 @@ impl Computation {
             let _ = answer.send(Ok(deferred::own(head, body)));
             return;
         }
-        self.judge.pause_by(head.status);
+        self.admission.pause_by(head.status);
         if head.status == StatusCode::NOT_MODIFIED
             && let Some(stale) = self.stale.take()
         {
@@ -175,32 +175,32 @@ impl Computation {
             return self.stand_in(stale, Some(head.status), answer);
         }
         let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
-        let judge = &self.judge;
+        let admission = &self.admission;
         let now = SystemTime::now();
-        let sharing = judge.at_head(&self.method, &head, &control, now);
-        let sharing = match judge.confirmed(sharing, self.lead.past) {
+        let sharing = admission.at_head(&self.method, &head, &control, now);
+        let sharing = match admission.confirmed(sharing, self.lead.past) {
             Sharing::Pass(reason) => Sharing::Pass(reason),
             // It only stands in for the response.
-            sharing if control.deferred || !judge.is_wanted() => {
-                judge.at_size(body.size_hint().lower(), sharing.at_most_share())
+            sharing if control.deferred || !admission.is_wanted() => {
+                admission.at_size(body.size_hint().lower(), sharing.at_most_share())
             }
-            sharing => judge.at_size(body.size_hint().lower(), sharing),
+            sharing => admission.at_size(body.size_hint().lower(), sharing),
         };
         if let Sharing::Pass(reason) = sharing {
-            judge.tell(reason);
-            judge.say(self.why, None, sharing, &mut head.headers);
-            judge.pass(self.lead, reason, head.status);
+            admission.tell(reason);
+            admission.say(self.why, None, sharing, &mut head.headers);
+            admission.pass(self.lead, reason, head.status);
             // The client may have gone.
             let _ = answer.send(Ok(Response::from_parts(head, MemoBody::inner(body))));
             return;
         }
         let mut draft = Draft::new(&head, control, now, started);
-        judge.say(self.why, None, sharing, &mut head.headers);
+        admission.say(self.why, None, sharing, &mut head.headers);
         fields::strip_connection_fields(&mut draft.headers);
-        judge.rules.set_cookie_of(&draft.control).take(&mut draft.headers);
+        admission.rules.set_cookie_of(&draft.control).take(&mut draft.headers);
         draft.compact();
-        let reservation = Reservation::new(&judge.shared, judge.rules.max_recording);
-        let (recorder, playback) = recording(judge.rules.max_body, reservation);
+        let reservation = Reservation::new(&admission.shared, admission.rules.max_recording);
+        let (recorder, playback) = recording(admission.rules.max_body, reservation);
         // A response that is over with its head has to look so: gRPC tells failed calls by that.
         let playback = if body.is_end_stream() {
             MemoBody::empty()
@@ -220,7 +220,7 @@ impl Computation {
     ) -> Response<MemoBody<ResBody>> {
         let now = SystemTime::now();
         let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
-        let set_cookie = self.judge.rules.set_cookie_of(&control);
+        let set_cookie = self.admission.rules.set_cookie_of(&control);
         let cookies = set_cookie.take(&mut head.headers);
         let is_about = revalidation::is_about(&head.headers, stale.headers());
         let mut draft = Draft::new(&head, control, now, started);
@@ -232,7 +232,7 @@ impl Computation {
         head.status = draft.status;
         head.headers.clone_from(&draft.headers);
         // A 304 about something else updates nothing (RFC 9111, 4.3.4), but is an answer.
-        let sharing = match self.judge.at_head(&self.method, &head, &draft.control, now) {
+        let sharing = match self.admission.at_head(&self.method, &head, &draft.control, now) {
             Sharing::Store(_) if !is_about => Sharing::Share,
             sharing => sharing,
         };
@@ -251,21 +251,21 @@ impl Computation {
         let left = terms.left_after(draft.received.elapsed());
         let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
-        let judge = &self.judge;
-        judge.learn(&stored);
+        let admission = &self.admission;
+        admission.learn(&stored);
         match (sharing, left) {
             (Sharing::Store(_), Some(ttl)) => drop(self.lead.store(Arc::clone(&stored), ttl, labels)),
             (Sharing::Store(_), None) | (Sharing::Share, _) => drop(self.lead.share(Arc::clone(&stored), labels)),
             (Sharing::Pass(reason), _) => {
-                judge.tell(reason);
-                drop(judge.pass(self.lead, reason, draft_status));
+                admission.tell(reason);
+                drop(admission.pass(self.lead, reason, draft_status));
             }
         }
         let mut response = replay::followed(stored);
         for (name, value) in cookies {
             response.headers_mut().append(name, value);
         }
-        judge.say(
+        admission.say(
             self.why,
             Some(StatusCode::NOT_MODIFIED),
             sharing,

@@ -20,13 +20,13 @@
 
 mod accept_encoding;
 pub(super) mod age;
-pub(super) mod asker;
 pub(super) mod cache_control;
 pub(crate) mod cache_status;
 pub(super) mod conditions;
 pub(crate) mod control;
 pub(super) mod cookies;
 pub(super) mod credential;
+pub(super) mod credentials;
 pub(super) mod early;
 pub(super) mod ending;
 pub(super) mod error_mapper;

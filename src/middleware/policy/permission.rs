@@ -101,12 +101,12 @@ mod tests {
                     ((false, true), cookies),
                     ((true, true), authorized && cookies),
                 ] {
-                    let narrow = RequestConstraints {
+                    let constraints = RequestConstraints {
                         authorized: request.0,
                         cookies: request.1,
                         ..RequestConstraints::default()
                     };
-                    assert_eq!(permission.covers(&narrow), expected, "{permission:?} {request:?}");
+                    assert_eq!(permission.covers(&constraints), expected, "{permission:?} {request:?}");
                 }
             }
         }

@@ -161,19 +161,19 @@ pub(crate) fn access(
     if uncovered_body {
         return Access::Bypass(Bypass::Body);
     }
-    let mut narrow = RequestConstraints {
+    let mut constraints = RequestConstraints {
         head: *method == Method::HEAD,
         ..RequestConstraints::default()
     };
     let mut cache_control = false;
     for name in headers.keys() {
         match classify(name.as_str()) {
-            Class::Irrelevant => narrow.cookies |= rules.is_added(name) && !in_key(name),
+            Class::Irrelevant => constraints.cookies |= rules.is_added(name) && !in_key(name),
             Class::CacheControl => cache_control = true,
-            Class::Authorization => narrow.authorized |= !rules.is_covered(name) && !in_key(name),
-            Class::Cookies => narrow.cookies |= !rules.is_covered(name) && !in_key(name),
-            Class::Conditional => narrow.conditional = true,
-            Class::Range => narrow.range = true,
+            Class::Authorization => constraints.authorized |= !rules.is_covered(name) && !in_key(name),
+            Class::Cookies => constraints.cookies |= !rules.is_covered(name) && !in_key(name),
+            Class::Conditional => constraints.conditional = true,
+            Class::Range => constraints.range = true,
             Class::Precondition => return Access::Bypass(Bypass::Conditional),
             Class::Protocol => return Access::Bypass(Bypass::Protocol),
             Class::Override => return Access::Bypass(Bypass::Override),
@@ -183,19 +183,19 @@ pub(crate) fn access(
     // does not take from all clients.
     if cache_control {
         match CacheControl::parse(headers) {
-            Ok(directives) if directives.only_if_cached && rules.only_if_cached => narrow.only_if_cached = true,
+            Ok(directives) if directives.only_if_cached && rules.only_if_cached => constraints.only_if_cached = true,
             Ok(directives) if !directives.no_store => {}
             _ => return Access::Bypass(Bypass::NoStore),
         }
     }
-    if narrow == RequestConstraints::default() {
+    if constraints == RequestConstraints::default() {
         return Access::Share;
     }
     // What conditions and ranges mean for other methods, their stored responses do not tell.
-    if (narrow.conditional || narrow.range) && !matches!(*method, Method::GET | Method::HEAD) {
+    if (constraints.conditional || constraints.range) && !matches!(*method, Method::GET | Method::HEAD) {
         return Access::Bypass(Bypass::Conditional);
     }
-    Access::Read(narrow)
+    Access::Read(constraints)
 }
 
 /// What a header field means for sharing.

@@ -109,24 +109,24 @@ pub(crate) enum Wanted {
 }
 
 /// What the answer to a request with these fields takes of the body.
-pub(crate) fn wanted(stored: &StoredResponse, narrow: RequestConstraints, request: &HeaderMap) -> Wanted {
-    if narrow.head || is_unmodified(stored, narrow, request) {
+pub(crate) fn wanted(stored: &StoredResponse, constraints: RequestConstraints, request: &HeaderMap) -> Wanted {
+    if constraints.head || is_unmodified(stored, constraints, request) {
         return Wanted::Nothing;
     }
-    match selection(stored, narrow, request) {
+    match selection(stored, constraints, request) {
         Selection::Whole => Wanted::Whole,
         Selection::Part(part) => Wanted::Part(part),
         Selection::Unsatisfiable => Wanted::Nothing,
     }
 }
 
-fn is_unmodified(stored: &StoredResponse, narrow: RequestConstraints, request: &HeaderMap) -> bool {
+fn is_unmodified(stored: &StoredResponse, constraints: RequestConstraints, request: &HeaderMap) -> bool {
     let is_ok = stored.status() == StatusCode::OK;
-    is_ok && narrow.conditional && not_modified(request, stored.headers(), stored.meta().stored_at)
+    is_ok && constraints.conditional && not_modified(request, stored.headers(), stored.meta().stored_at)
 }
 
-fn selection(stored: &StoredResponse, narrow: RequestConstraints, request: &HeaderMap) -> Selection {
-    match stored.status() == StatusCode::OK && narrow.range && !narrow.head {
+fn selection(stored: &StoredResponse, constraints: RequestConstraints, request: &HeaderMap) -> Selection {
+    match stored.status() == StatusCode::OK && constraints.range && !constraints.head {
         true => select(request, stored.headers(), stored.body_len()),
         false => Selection::Whole,
     }
@@ -137,15 +137,15 @@ fn selection(stored: &StoredResponse, narrow: RequestConstraints, request: &Head
 pub(crate) fn narrowed<B>(
     stored: Arc<StoredResponse>,
     portion: Portion,
-    narrow: RequestConstraints,
+    constraints: RequestConstraints,
     request: &HeaderMap,
     now: Instant,
     cache_status: bool,
 ) -> Response<MemoBody<B>> {
     let (has_trailers, len) = (stored.has_trailers(), stored.body_len());
     let content = stored.body().clone();
-    let unmodified = is_unmodified(&stored, narrow, request);
-    let selection = selection(&stored, narrow, request);
+    let unmodified = is_unmodified(&stored, constraints, request);
+    let selection = selection(&stored, constraints, request);
     let mut whole = match stored.is_fresh_at(now) {
         true => hit(stored, now, cache_status),
         false => stale(stored, now, cache_status),
@@ -166,7 +166,7 @@ pub(crate) fn narrowed<B>(
         *whole.status_mut() = StatusCode::NOT_MODIFIED;
         return whole.map(|_| MemoBody::empty());
     }
-    if narrow.head {
+    if constraints.head {
         if !has_trailers && !headers.contains_key(CONTENT_LENGTH) && whole.status() != StatusCode::NO_CONTENT {
             whole.headers_mut().insert(CONTENT_LENGTH, len.into());
         }

@@ -17,8 +17,8 @@ use crate::middleware::lead::admission::Admission;
 use crate::middleware::lead::promise::Promise;
 use crate::middleware::lead::task::Computation;
 use crate::middleware::lookup::{Lookup, Miss, VariantAddress, is_variant};
-use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::fields;
 use crate::middleware::policy::origin::{Origin, uri_as_received};
 use crate::middleware::policy::request::RequestConstraints;
@@ -55,7 +55,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
         service: S,
         request: Request<B>,
         address: Address,
-        narrow: RequestConstraints,
+        constraints: RequestConstraints,
         can_lead: bool,
     ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
@@ -63,34 +63,34 @@ impl<K: Send + Sync + 'static> Cache<K> {
         B: Send + 'static,
         ResBody: ResponseBody,
     {
-        let asker = Credentials::known(narrow);
+        let credentials = Credentials::known(constraints);
         async move {
-            if self.markers.stands(&address, Instant::now()) {
-                return Step::then(self.pass_by(service, request, address, asker));
+            if self.hit_for_pass.stands(&address, Instant::now()) {
+                return Step::then(self.pass_by(service, request, address, credentials));
             }
             // Where nothing was ever for requests like this, it need not even look.
-            if self.is_refused(&address, &narrow) && !self.permissions.may_admit(&narrow) {
-                return Step::then(self.ask_again(service, request, address, narrow, Forward::UriMiss));
+            if self.is_refused(&address, &constraints) && !self.credential_history.may_admit(&constraints) {
+                return Step::then(self.ask_again(service, request, address, constraints, Forward::UriMiss));
             }
-            let (place, stale, why) = match self.find_whole(&address, request.headers()).await {
+            let (variant, stale, why) = match self.find_whole(&address, request.headers()).await {
                 // It cannot be read in parts.
-                Lookup::Stored(place, stored) if self.is_crowded_beside(&stored) => {
+                Lookup::Stored(variant, stored) if self.is_crowded_beside(&stored) => {
                     drop(stored);
-                    self.memo.shared.limited(&place.address, Limit::Recording);
+                    self.memo.shared.limited(&variant.address, Limit::Recording);
                     if let Some(refusal) = self.refuse(request.headers()) {
                         return Step::Done(Ok(refusal));
                     }
                     let forwarded = Forwarded::because(Forward::Bypass).detail(Reason::NoRoom.as_str());
                     return self.then_direct(service, request, forwarded);
                 }
-                Lookup::Stored(_, stored) if !asker.may_have(stored.meta()) => {
+                Lookup::Stored(_, stored) if !credentials.may_have(stored.meta()) => {
                     return self.then_direct(service, request, Forwarded::because(Forward::Request));
                 }
-                Lookup::Stored(place, stored) => {
+                Lookup::Stored(variant, stored) => {
                     let now = Instant::now();
-                    if asker.has_credentials() {
-                        self.permissions
-                            .remember(&place.address, &stored, now, self.responses.pass_marker);
+                    if credentials.has_credentials() {
+                        self.credential_history
+                            .remember(&variant.address, &stored, now, self.responses.pass_marker);
                     }
                     // What takes its place would break off the body that is read in parts.
                     let may_refresh = can_lead && stored.apart_body().is_none();
@@ -99,17 +99,19 @@ impl<K: Send + Sync + 'static> Cache<K> {
                             self.memo.shared.counters.hits.add();
                             return Step::Done(Ok(replay::hit(stored, now, self.cache_status)));
                         }
-                        Use::Refresh => return Step::Done(Ok(self.refresh(service, request, place, stored, asker))),
-                        Use::Stale => (place, Some(stored), Forward::Stale),
+                        Use::Refresh => {
+                            return Step::Done(Ok(self.refresh(service, request, variant, stored, credentials)));
+                        }
+                        Use::Stale => (variant, Some(stored), Forward::Stale),
                     }
                 }
-                Lookup::Marker(place) => {
-                    self.learn_marker(&place.address);
-                    return Step::then(self.pass_by(service, request, place.address, asker));
+                Lookup::Marker(variant) => {
+                    self.learn_marker(&variant.address);
+                    return Step::then(self.pass_by(service, request, variant.address, credentials));
                 }
-                Lookup::Nothing(place) => {
-                    let why = place.variant.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
-                    (place, None, why)
+                Lookup::Nothing(variant) => {
+                    let why = variant.fingerprint.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
+                    (variant, None, why)
                 }
                 Lookup::Unsettled => {
                     let forwarded = Forwarded::because(Forward::VaryMiss).detail("unsettled");
@@ -118,14 +120,17 @@ impl<K: Send + Sync + 'static> Cache<K> {
             };
             let mut miss = Miss {
                 first: address,
-                place,
+                variant,
                 stale,
                 why,
-                asker,
+                credentials,
             };
-            if miss.stale.is_none() && narrow.has_credentials() && !self.has_record(&miss.place.address, &narrow) {
-                miss.asker = Credentials::Unknown(narrow);
-                return Step::then(self.ask_alone(service, request, miss, narrow));
+            if miss.stale.is_none()
+                && constraints.has_credentials()
+                && !self.has_record(&miss.variant.address, &constraints)
+            {
+                miss.credentials = Credentials::Unknown(constraints);
+                return Step::then(self.ask_alone(service, request, miss, constraints));
             }
             if let Some(answer) = self.paused(&miss, request.headers()).await {
                 return Step::Done(Ok(answer));
@@ -153,8 +158,8 @@ impl<K: Send + Sync + 'static> Cache<K> {
             let mut patience = self.memo.config.patience();
             let mut detail = None;
             for _ in 0..MAX_ADDRESSES {
-                let VariantAddress { address, variant } = &miss.place;
-                if variant.is_some_and(|variant| !self.vary.admit(&miss.first, variant)) {
+                let VariantAddress { address, fingerprint } = &miss.variant;
+                if fingerprint.is_some_and(|fingerprint| !self.vary.admit(&miss.first, fingerprint)) {
                     let forwarded = Forwarded::because(Forward::VaryMiss).detail("too-many-variants");
                     return self.then_direct(service, request, forwarded);
                 }
@@ -166,25 +171,25 @@ impl<K: Send + Sync + 'static> Cache<K> {
                     // Just before it was told: there is nothing to read any more, but a turn to wait for.
                     Obtained::Followed(stored) if stored.has_broken_off() => {}
                     Obtained::Followed(stored) if is_variant(&stored, request.headers()) => {
-                        if !stored.is_fresh_at(Instant::now()) || !miss.asker.may_have(stored.meta()) {
+                        if !stored.is_fresh_at(Instant::now()) || !miss.credentials.may_have(stored.meta()) {
                             break;
                         }
-                        self.permissions.learn(stored.meta());
+                        self.credential_history.learn(stored.meta());
                         let stored = self.make_room(address, stored).await;
                         let mut response = replay::followed(stored);
                         self.say(Forwarded::because(miss.why).collapsed(true), response.headers_mut());
                         return Step::Done(Ok(response));
                     }
                     // What others get of that variant is not known.
-                    Obtained::Followed(_) if miss.asker.has_credentials() => break,
+                    Obtained::Followed(_) if miss.credentials.has_credentials() => break,
                     Obtained::Followed(stored) => {
-                        let place = self.other_variant(&miss.first, &stored, request.headers());
-                        let Some(place) = place.filter(|place| place.address != miss.place.address) else {
+                        let variant = self.other_variant(&miss.first, &stored, request.headers());
+                        let Some(variant) = variant.filter(|variant| variant.address != miss.variant.address) else {
                             break;
                         };
                         let (stale, why) = (None, Forward::VaryMiss);
                         miss = Miss {
-                            place,
+                            variant,
                             stale,
                             why,
                             ..miss
@@ -207,8 +212,8 @@ impl<K: Send + Sync + 'static> Cache<K> {
                         });
                     }
                     Obtained::Pass => {
-                        if miss.asker.has_credentials() {
-                            self.permissions.forget(address);
+                        if miss.credentials.has_credentials() {
+                            self.credential_history.forget(address);
                         }
                         break;
                     }
@@ -265,17 +270,17 @@ impl<K: Send + Sync + 'static> Cache<K> {
         miss: Miss,
     ) -> Computation {
         let Miss {
-            place,
+            variant,
             stale,
             why,
-            asker,
+            credentials,
             first,
         } = miss;
         // What is there already takes no more room.
         let demand = self.demand.as_ref().filter(|_| stale.is_none());
         let may_defer = self.may_defer() && lead.held;
         if may_defer {
-            let promise = Promise::new(place.address.clone(), self.memo.config.lease);
+            let promise = Promise::new(variant.address.clone(), self.memo.config.lease);
             request.extensions_mut().insert(promise);
         }
         if self.methods.is_some() {
@@ -289,16 +294,16 @@ impl<K: Send + Sync + 'static> Cache<K> {
         };
         let validated = stale.clone().filter(validates);
         Computation {
-            judge: Admission {
+            admission: Admission {
                 shared: Arc::clone(&self.memo.shared),
-                markers: Arc::clone(&self.markers),
+                hit_for_pass: Arc::clone(&self.hit_for_pass),
                 pauses: Arc::clone(&self.pauses),
                 misuse: Arc::clone(&self.misuse),
-                permissions: Arc::clone(&self.permissions),
-                address: place.address,
+                credential_history: Arc::clone(&self.credential_history),
+                address: variant.address,
                 rules: self.responses.clone(),
                 cache_status: self.cache_status,
-                asker,
+                credentials,
                 demand: demand.map(|demand| demand.of(&first)),
             },
             lead,

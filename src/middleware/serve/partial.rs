@@ -30,7 +30,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
         service: S,
         request: Request<B>,
         address: Address,
-        narrow: RequestConstraints,
+        constraints: RequestConstraints,
     ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
     where
         S: InnerService<B, ResBody>,
@@ -40,17 +40,19 @@ impl<K: Send + Sync + 'static> Cache<K> {
         async move {
             let now = Instant::now();
             let (mut depth, mut again) = (Depth::Head, true);
-            let (place, why) = loop {
+            let (variant, why) = loop {
                 match self.find(&address, request.headers(), depth).await {
-                    Lookup::Stored(place, stored) if !self.may_serve(&place, &stored, narrow, now) => {
-                        break (place, Forward::Stale);
+                    Lookup::Stored(variant, stored) if !self.may_serve(&variant, &stored, constraints, now) => {
+                        break (variant, Forward::Stale);
                     }
-                    Lookup::Stored(place, stored) if !narrow.admits(stored.meta()) => break (place, Forward::Request),
+                    Lookup::Stored(variant, stored) if !constraints.admits(stored.meta()) => {
+                        break (variant, Forward::Request);
+                    }
                     Lookup::Stored(_, stored) if again && depth == Depth::Whole && self.is_crowded_beside(&stored) => {
                         (depth, again) = (Depth::Head, false);
                     }
-                    Lookup::Stored(place, stored) => {
-                        let part = Box::pin(self.part(&place.address, &stored, narrow, request.headers())).await;
+                    Lookup::Stored(variant, stored) => {
+                        let part = Box::pin(self.part(&variant.address, &stored, constraints, request.headers())).await;
                         // Another one by now, or one that has to be read as a whole.
                         let Ok(part) = part else {
                             depth = Depth::Whole;
@@ -62,20 +64,20 @@ impl<K: Send + Sync + 'static> Cache<K> {
                             false => counters.stale.add(),
                         }
                         let (headers, told) = (request.headers(), self.cache_status);
-                        return Step::Done(Ok(replay::narrowed(stored, part, narrow, headers, now, told)));
+                        return Step::Done(Ok(replay::narrowed(stored, part, constraints, headers, now, told)));
                     }
-                    Lookup::Nothing(place) if place.variant.is_some() => break (place, Forward::VaryMiss),
-                    Lookup::Nothing(place) | Lookup::Marker(place) => break (place, Forward::UriMiss),
+                    Lookup::Nothing(variant) if variant.fingerprint.is_some() => break (variant, Forward::VaryMiss),
+                    Lookup::Nothing(variant) | Lookup::Marker(variant) => break (variant, Forward::UriMiss),
                     Lookup::Unsettled => break (VariantAddress::first(&address), Forward::UriMiss),
                 }
             };
-            if narrow.only_if_cached {
+            if constraints.only_if_cached {
                 return Step::Done(Ok(not_stored()));
             }
-            if let Some(pause) = self.pause_for(&place, narrow) {
+            if let Some(pause) = self.pause_for(&variant, constraints) {
                 let answer = pause.answer(request.headers());
                 // One that was made of an error may have a body.
-                return Step::Done(Ok(match narrow.head {
+                return Step::Done(Ok(match constraints.head {
                     true => answer.map(|_| MemoBody::empty()),
                     false => answer,
                 }));
@@ -86,20 +88,20 @@ impl<K: Send + Sync + 'static> Cache<K> {
 
     fn may_serve(
         &self,
-        place: &VariantAddress,
+        variant: &VariantAddress,
         stored: &StoredResponse,
-        narrow: RequestConstraints,
+        constraints: RequestConstraints,
         now: Instant,
     ) -> bool {
         let meanwhile = stored.is_fresh_at(now) || stored.serves_meanwhile(now);
-        meanwhile || (stored.serves_on_error(now) && self.pause_for(place, narrow).is_some())
+        meanwhile || (stored.serves_on_error(now) && self.pause_for(variant, constraints).is_some())
     }
 
     /// The pause that stands for a request like this one. Its response may be its client's own where it has credentials, and
     /// the failure of others says nothing of it.
-    fn pause_for(&self, place: &VariantAddress, narrow: RequestConstraints) -> Option<Pause> {
-        let pause = self.pauses.of(&place.address, Instant::now())?;
-        let is_alike = !narrow.has_credentials() || self.has_record(&place.address, &narrow);
+    fn pause_for(&self, variant: &VariantAddress, constraints: RequestConstraints) -> Option<Pause> {
+        let pause = self.pauses.of(&variant.address, Instant::now())?;
+        let is_alike = !constraints.has_credentials() || self.has_record(&variant.address, &constraints);
         is_alike.then_some(pause)
     }
 }

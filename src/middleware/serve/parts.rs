@@ -73,14 +73,14 @@ impl<K> Cache<K> {
 
     async fn find_in_parts(&self, address: &Address, headers: &HeaderMap) -> Lookup {
         let found = self.find(address, headers, Depth::Head).await;
-        let Lookup::Stored(place, stored) = found else {
+        let Lookup::Stored(variant, stored) = found else {
             return found;
         };
         if stored.apart_body().is_none() {
-            return Lookup::Stored(place, stored);
+            return Lookup::Stored(variant, stored);
         }
-        match self.begin(&place.address, stored).await {
-            Some(parted) => Lookup::Stored(place, parted),
+        match self.begin(&variant.address, stored).await {
+            Some(parted) => Lookup::Stored(variant, parted),
             None => self.find(address, headers, Depth::Whole).await,
         }
     }
@@ -113,13 +113,13 @@ impl<K> Cache<K> {
         &self,
         address: &Address,
         stored: &StoredResponse,
-        narrow: RequestConstraints,
+        constraints: RequestConstraints,
         request: &HeaderMap,
     ) -> Result<Portion, ()> {
         let Some(apart) = stored.apart_body() else {
             return Ok(Portion::None);
         };
-        let (range, blocks) = match replay::wanted(stored, narrow, request) {
+        let (range, blocks) = match replay::wanted(stored, constraints, request) {
             Wanted::Nothing => return Ok(Portion::None),
             Wanted::Part(range) => (range.clone(), Some(apart.blocks(&range))),
             Wanted::Whole => (0..apart.len(), None),

@@ -14,8 +14,8 @@ use tracing::Instrument;
 use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::lookup::Miss;
 use crate::middleware::lookup::{VariantAddress, is_variant};
-use crate::middleware::policy::asker::Credentials;
 use crate::middleware::policy::cache_status::Forward;
+use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::early;
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::replay;
@@ -66,9 +66,9 @@ impl<K: Send + Sync + 'static> Cache<K> {
         self: &Arc<Self>,
         service: S,
         request: Request<B>,
-        place: VariantAddress,
+        variant: VariantAddress,
         seen: Arc<StoredResponse>,
-        asker: Credentials,
+        credentials: Credentials,
     ) -> Response<MemoBody<ResBody>>
     where
         S: InnerService<B, ResBody>,
@@ -76,32 +76,32 @@ impl<K: Send + Sync + 'static> Cache<K> {
         ResBody: ResponseBody,
     {
         let now = Instant::now();
-        if self.pauses.of(&place.address, now).is_some() {
+        if self.pauses.of(&variant.address, now).is_some() {
             return self.replay(seen, now);
         }
-        let address = place.address.clone();
+        let address = variant.address.clone();
         let (stored_at, generation) = (seen.meta().stored_at, seen.meta().generation);
         let is_same = move |found: &Arc<StoredResponse>| {
             let found = found.meta();
             found.stored_at == stored_at && found.generation == generation
         };
-        let settings = Arc::clone(self);
+        let cache = Arc::clone(self);
         let stale = Some(Arc::clone(&seen));
         let start = || {
             // The request's own closes with its answer.
             let span = tracing::info_span!(parent: None, "memolock_refresh", address = %address.readable());
             span.follows_from(tracing::Span::current());
             move |lead| {
-                let (first, why) = (place.address.clone(), Forward::Stale);
+                let (first, why) = (variant.address.clone(), Forward::Stale);
                 let miss = Miss {
                     first,
-                    place,
+                    variant,
                     stale,
                     why,
-                    asker,
+                    credentials,
                 };
                 let mut request = request;
-                let computation = settings.computation(lead, &mut request, miss);
+                let computation = cache.computation(lead, &mut request, miss);
                 let run = async move { drop(computation.run(service, request).await) };
                 spawn(Box::pin(run.instrument(span)));
             }
@@ -132,11 +132,11 @@ impl<K: Send + Sync + 'static> Cache<K> {
         let stored = match miss.stale.clone() {
             Some(stale) => stale,
             // A request that joined a computation under way has not looked.
-            None => self.memo.shared.reread(&miss.place.address).await?,
+            None => self.memo.shared.reread(&miss.variant.address).await?,
         };
         let now = Instant::now();
         let may_serve = stored.is_fresh_at(now) || stored.serves_on_error(now);
-        let may_have = miss.asker.may_have(stored.meta());
+        let may_have = miss.credentials.may_have(stored.meta());
         (may_serve && may_have && is_variant(&stored, headers)).then(|| self.replay(stored, now))
     }
 }

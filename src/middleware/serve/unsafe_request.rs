@@ -27,7 +27,7 @@ use crate::task::{BoxFuture, spawn, spawn_if_any};
 /// One that ends without an answer, because its client has hung up or the inner service failed, may have changed
 /// something all the same: dropping this makes its target out of date.
 pub(crate) struct Change<Q, K: KeyExtractor<Q>> {
-    settings: Arc<Cache<K>>,
+    cache: Arc<Cache<K>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -39,9 +39,9 @@ pub(crate) struct Change<Q, K: KeyExtractor<Q>> {
 }
 
 impl<Q, K: KeyExtractor<Q>> Change<Q, K> {
-    pub(crate) fn new(settings: &Arc<Cache<K>>, request: &Request<Q>) -> Self {
+    pub(crate) fn new(cache: &Arc<Cache<K>>, request: &Request<Q>) -> Self {
         let mut change = Self {
-            settings: Arc::clone(settings),
+            cache: Arc::clone(cache),
             method: request.method().clone(),
             uri: uri_as_received(request).clone(),
             headers: request.headers().clone(),
@@ -66,7 +66,7 @@ impl<Q, K: KeyExtractor<Q>> Change<Q, K> {
     where
         S: Service<Request<K::Body>, Response = Response<ResBody>>,
     {
-        let forwarded = self.settings.cache_status.then(|| Forwarded::because(Forward::Method));
+        let forwarded = self.cache.cache_status.then(|| Forwarded::because(Forward::Method));
         let answer = Direct::new(service, request, forwarded).await;
         let Ok(response) = &answer else {
             return Step::Done(answer);
@@ -89,8 +89,8 @@ impl<Q, K: KeyExtractor<Q>> Change<Q, K> {
     }
 
     fn invalidation(&self, labels: Vec<Label>, addresses: Vec<Address>) -> BoxFuture<'static, ()> {
-        let (shared, markers) = (&self.settings.memo.shared, &self.settings.markers);
-        invalidation(Arc::clone(shared), Arc::clone(markers), labels, addresses)
+        let (shared, hit_for_pass) = (&self.cache.memo.shared, &self.cache.hit_for_pass);
+        invalidation(Arc::clone(shared), Arc::clone(hit_for_pass), labels, addresses)
     }
 
     fn labels(&self, groups: &[String]) -> Vec<Label> {
@@ -102,9 +102,9 @@ impl<Q, K: KeyExtractor<Q>> Change<Q, K> {
     }
 
     fn address(&self, uri: &Uri) -> Option<Address> {
-        let key = self.settings.key.get_key_with(uri, &self.headers, &self.extensions)?;
-        let key = self.settings.whole_key(key, &self.headers);
-        Some(Address::of(&self.settings.memo.shared.tag, key))
+        let key = self.cache.key.get_key_with(uri, &self.headers, &self.extensions)?;
+        let key = self.cache.whole_key(key, &self.headers);
+        Some(Address::of(&self.cache.memo.shared.tag, key))
     }
 }
 
@@ -120,13 +120,13 @@ impl<Q, K: KeyExtractor<Q>> Drop for Change<Q, K> {
 
 fn invalidation(
     shared: Arc<Shared<Form>>,
-    markers: Arc<HitForPass>,
+    hit_for_pass: Arc<HitForPass>,
     labels: Vec<Label>,
     addresses: Vec<Address>,
 ) -> BoxFuture<'static, ()> {
     let invalidation = async move {
         invalidate_labels(&shared, &labels).await;
-        invalidate(&shared, &markers, addresses).await;
+        invalidate(&shared, &hit_for_pass, addresses).await;
     };
     Box::pin(invalidation.in_current_span())
 }
@@ -139,9 +139,9 @@ async fn invalidate_labels(shared: &Shared<Form>, labels: &[Label]) {
     }
 }
 
-async fn invalidate(shared: &Shared<Form>, markers: &HitForPass, addresses: Vec<Address>) {
+async fn invalidate(shared: &Shared<Form>, hit_for_pass: &HitForPass, addresses: Vec<Address>) {
     for address in addresses {
-        markers.remove(&address);
+        hit_for_pass.remove(&address);
         if let Err(error) = shared.invalidate(&address).await {
             shared.store_failed(&address, "invalidate", &error);
         }

@@ -30,20 +30,23 @@ fn plain_reads_share() {
 
 #[test]
 fn whatever_is_meant_for_one_client_only_reads() {
-    let narrow = RequestConstraints::default();
+    let constraints = RequestConstraints::default();
     let authorized = RequestConstraints {
         authorized: true,
-        ..narrow
+        ..constraints
     };
     let cookies = RequestConstraints {
         cookies: true,
-        ..narrow
+        ..constraints
     };
     let conditional = RequestConstraints {
         conditional: true,
-        ..narrow
+        ..constraints
     };
-    let range = RequestConstraints { range: true, ..narrow };
+    let range = RequestConstraints {
+        range: true,
+        ..constraints
+    };
     for (expected, names) in [
         (authorized, &["authorization"][..]),
         (
@@ -73,7 +76,10 @@ fn whatever_is_meant_for_one_client_only_reads() {
             }
         }
     }
-    let head = RequestConstraints { head: true, ..narrow };
+    let head = RequestConstraints {
+        head: true,
+        ..constraints
+    };
     assert_eq!(check("HEAD", &[], &RequestRules::default()), Access::Read(head));
     let both = RequestConstraints { head: true, ..cookies };
     let lines = [("cookie", "x")];

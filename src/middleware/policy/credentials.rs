@@ -10,7 +10,7 @@ use super::response::{Head, Reason, ResponseRules, Sharing};
 pub(crate) enum Credentials {
     /// A client without credentials, or with some that count for nothing here.
     #[default]
-    Anybody,
+    None,
     /// A client with credentials.
     Unknown(RequestConstraints),
     /// The same, where there is a record.
@@ -19,30 +19,30 @@ pub(crate) enum Credentials {
 
 impl Credentials {
     /// Of a request for which there is a response, or was.
-    pub(crate) fn known(narrow: RequestConstraints) -> Self {
-        match narrow.has_credentials() {
-            true => Self::Known(narrow),
-            false => Self::Anybody,
+    pub(crate) fn known(constraints: RequestConstraints) -> Self {
+        match constraints.has_credentials() {
+            true => Self::Known(constraints),
+            false => Self::None,
         }
     }
 
     /// Whether a stored response is for this one.
     pub(crate) fn may_have(self, stored: &Meta) -> bool {
         match self {
-            Self::Anybody => true,
-            Self::Unknown(narrow) | Self::Known(narrow) => Permission::stored(stored).covers(&narrow),
+            Self::None => true,
+            Self::Unknown(constraints) | Self::Known(constraints) => Permission::stored(stored).covers(&constraints),
         }
     }
 
     pub(crate) fn has_credentials(self) -> bool {
-        self != Self::Anybody
+        self != Self::None
     }
 
     /// The same, unless the response does not say that it is for more than this one.
     pub(crate) fn limit(self, sharing: Sharing, head: &Head<'_>, rules: &ResponseRules) -> Sharing {
         match (self, sharing) {
-            (Self::Unknown(narrow) | Self::Known(narrow), Sharing::Store(_) | Sharing::Share)
-                if !Permission::of(head, rules).covers(&narrow) =>
+            (Self::Unknown(constraints) | Self::Known(constraints), Sharing::Store(_) | Sharing::Share)
+                if !Permission::of(head, rules).covers(&constraints) =>
             {
                 Sharing::Pass(Reason::Credentials)
             }
