@@ -125,7 +125,8 @@ impl Value {
     }
 
     /// The bytes behind the stamp, where this is a value as a store elsewhere keeps it.
-    pub(crate) fn encoded_bytes(&self) -> Option<Bytes> {
+    #[must_use]
+    pub fn encoded_bytes(&self) -> Option<Bytes> {
         match &self.repr {
             Repr::Encoded(bytes) => Some(bytes.clone()),
             Repr::Native(_) | Repr::Unreadable => None,
