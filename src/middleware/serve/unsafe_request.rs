@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use http::{Extensions, HeaderMap, Method, Request, Response, Uri};
+use tokio::task::JoinSet;
 use tower_service::Service;
 use tracing::Instrument;
 
@@ -125,8 +126,11 @@ fn invalidation(
     addresses: Vec<Address>,
 ) -> BoxFuture<'static, ()> {
     let invalidation = async move {
-        invalidate_labels(&shared, &labels).await;
-        invalidate(&shared, &hit_for_pass, addresses).await;
+        // Together: each may have to wait for a node that does not answer.
+        tokio::join!(
+            invalidate_labels(&shared, &labels),
+            invalidate(&shared, &hit_for_pass, addresses)
+        );
     };
     Box::pin(invalidation.in_current_span())
 }
@@ -139,13 +143,20 @@ async fn invalidate_labels(shared: &Shared<Form>, labels: &[Label]) {
     }
 }
 
-async fn invalidate(shared: &Shared<Form>, hit_for_pass: &HitForPass, addresses: Vec<Address>) {
+async fn invalidate(shared: &Arc<Shared<Form>>, hit_for_pass: &HitForPass, addresses: Vec<Address>) {
+    let mut invalidating = JoinSet::new();
     for address in addresses {
         hit_for_pass.remove(&address);
-        if let Err(error) = shared.invalidate(&address).await {
-            shared.store_failed(&address, "invalidate", &error);
-        }
+        let shared = Arc::clone(shared);
+        let invalidate = async move {
+            if let Err(error) = shared.invalidate(&address).await {
+                shared.store_failed(&address, "invalidate", &error);
+            }
+        };
+        invalidating.spawn(invalidate.in_current_span());
     }
+    // One that panics is no reason to leave the others.
+    while invalidating.join_next().await.is_some() {}
 }
 
 /// The URI of another target of the same origin.
