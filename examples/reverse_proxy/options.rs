@@ -25,6 +25,10 @@ requests that arrive together, at any number of these proxies over one Redis, co
                                                                            [default: Mozilla's]
   --redis-cert FILE     a client certificate for it, as PEM, with --redis-key
   --redis-key FILE      the key of the client certificate, as PEM
+  --near BYTES          keep copies of what is asked for again in so many bytes of this process, which
+                        spare Redis the hit; needs --redis                 [default: keep none]
+  --near-lag DUR        how old such a copy may be; no older than an invalidation that has returned
+                                                                           [default: 500ms]
   --tag NAME            the first part of the names of all keys            [default: proxy]
   --ttl DUR             store what the upstream gives no lifetime this long [default: do not store it]
   --targeted FIELDS     what replaces Cache-Control here, with commas      [default: CDN-Cache-Control]
@@ -74,6 +78,7 @@ impl Options {
             let mut upstream = None;
             let (mut redis, mut sentinel, mut cluster) = (Vec::new(), None, false);
             let (mut ca, mut cert, mut key) = (None, None, None);
+            let (mut near, mut near_lag) = (None, None);
             let mut tag = Tag::new("proxy").map_err(|e| e.to_string())?;
             let mut ttl = None;
             let mut key_headers = Vec::new();
@@ -94,6 +99,8 @@ impl Options {
                     "--redis-ca" => ca = Some(args.file()?),
                     "--redis-cert" => cert = Some(args.file()?),
                     "--redis-key" => key = Some(args.file()?),
+                    "--near" => near = Some(args.bytes()?),
+                    "--near-lag" => near_lag = Some(args.duration()?),
                     "--tag" => tag = args.tag()?,
                     "--ttl" => ttl = Some(args.duration()?),
                     "--targeted" => targeted = args.field_names()?,
@@ -111,7 +118,11 @@ impl Options {
             }
             let missing = Args::missing;
             let redis = match builder(redis, sentinel, cluster)? {
-                Some(builder) => Some(with_certificates(builder, ca, cert, key)?),
+                Some(_) if cluster && near.is_some() => return Err("--near and --cluster exclude each other".into()),
+                Some(builder) => Some(with_near(with_certificates(builder, ca, cert, key)?, near, near_lag)?),
+                None if near.or(near_lag.map(|_| 0)).is_some() => {
+                    return Err(missing("--redis", "an address, for --near"));
+                }
                 None if ca.or(cert).or(key).is_some() => return Err(missing("--redis", "an address")),
                 None => None,
             };
@@ -161,6 +172,25 @@ fn builder(
         (None, true) => Ok(Some(RedisStore::cluster(redis))),
         (None, false) => Ok(redis.pop().map(RedisStore::builder)),
     }
+}
+
+/// The same with copies in this process, if they are asked for.
+fn with_near(
+    builder: RedisStoreBuilder,
+    bytes: Option<u64>,
+    lag: Option<Duration>,
+) -> Result<RedisStoreBuilder, Error> {
+    let Some(bytes) = bytes else {
+        return match lag {
+            Some(_) => Err(Args::missing("--near", "a number of bytes")),
+            None => Ok(builder),
+        };
+    };
+    let builder = builder.near(usize::try_from(bytes).unwrap_or(usize::MAX));
+    Ok(match lag {
+        Some(lag) => builder.near_lag(lag),
+        None => builder,
+    })
 }
 
 fn with_certificates(

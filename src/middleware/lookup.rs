@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, Response};
 use tokio::time::Instant;
 
 use super::cache::Cache;
 use super::known::vary_index::Known;
-use super::policy::cache_status::Forward;
+use super::policy::cache_status::{self, Forward};
 use super::policy::credentials::Credentials;
 use super::policy::vary::{self, Vary};
 use super::stored_response::StoredResponse;
 use crate::key::Address;
+use crate::store::Store;
 
 /// How often one request finds that the response varies by something else than was known, before it goes its own way.
 const MAX_LESSONS: usize = 3;
@@ -73,6 +74,14 @@ impl<K> Cache<K> {
         };
         self.credential_history.learn(stored.meta());
         (stored.is_fresh_at(now) && is_variant(&stored, headers)).then_some((variant, stored))
+    }
+
+    /// The response to a request whose answer was found by [`peek`](Self::peek).
+    pub(crate) fn told_near<B>(&self, mut hit: Response<B>) -> Response<B> {
+        if self.cache_status && self.memo.shared.store.is_near() {
+            cache_status::tell_near(hit.headers_mut());
+        }
+        hit
     }
 
     /// The response to a request with these fields.

@@ -184,14 +184,15 @@ where
                 }
                 if !can_lead || !cache.is_early(&stored, now) || cache.misuse.is_outside_runtime() {
                     cache.memo.shared.counters.hits.add();
-                    return ResponseFuture::ready(replay::hit(stored, now, cache.cache_status)).telling(told);
+                    let hit = replay::hit(stored, now, cache.cache_status);
+                    return ResponseFuture::ready(cache.told_near(hit)).telling(told);
                 }
                 let mut request = cache.key.pass(request);
                 on_path::mark(&mut request, &cache.memo.shared.store, &address);
                 let variant = variant.unwrap_or_else(|| VariantAddress::first(&address));
                 let credentials = Credentials::known(constraints);
                 let hit = cache.refresh(self.inner.clone(), request, variant, stored, credentials);
-                return ResponseFuture::ready(hit).telling(told);
+                return ResponseFuture::ready(cache.told_near(hit)).telling(told);
             }
         }
         if cache.misuse.is_outside_runtime() {

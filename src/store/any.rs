@@ -46,6 +46,7 @@ macro_rules! operations {
         trait Erased: Send + Sync {
             fn peek(&self, address: &Address, now: Instant) -> Option<Value>;
             fn watch(&self, address: &Address) -> AnyWatch;
+            fn is_near(&self) -> bool;
             fn epoch(&self) -> u64;
             fn kind(&self) -> TypeId;
             $(fn $name<'a>(&'a self, $($arg: $($by 'a)? $ty),*) -> BoxFuture<'a, $out>;)*
@@ -58,6 +59,10 @@ macro_rules! operations {
 
             fn watch(&self, address: &Address) -> AnyWatch {
                 AnyWatch(Box::new(Store::watch(self, address)))
+            }
+
+            fn is_near(&self) -> bool {
+                Store::is_near(self)
             }
 
             fn epoch(&self) -> u64 {
@@ -82,6 +87,10 @@ macro_rules! operations {
 
             fn watch(&self, address: &Address) -> AnyWatch {
                 self.0.watch(address)
+            }
+
+            fn is_near(&self) -> bool {
+                self.0.is_near()
             }
 
             fn epoch(&self) -> u64 {

@@ -62,7 +62,7 @@ pub use self::notice::{Notice, Release};
 #[doc(hidden)]
 pub use self::redis::fuzzing;
 #[cfg(feature = "redis")]
-pub use self::redis::{PlaneStats, RedisStats, RedisStore, RedisStoreBuilder, RedisWatch};
+pub use self::redis::{NearStats, PlaneStats, RedisStats, RedisStore, RedisStoreBuilder, RedisWatch};
 pub use self::stamp::{Generation, Stamp};
 pub use self::token::{ParseTokenError, Token};
 pub use self::value::Value;
@@ -86,6 +86,11 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
         let _ = (address, now);
         None
+    }
+
+    /// Whether what [`peek`](Self::peek) returns is a copy of what is elsewhere. Defaults to `false`.
+    fn is_near(&self) -> bool {
+        false
     }
 
     /// The value at `address`, if there is one.

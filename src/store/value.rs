@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -28,9 +28,19 @@ pub struct Value {
 #[derive(Clone)]
 enum Repr {
     Encoded(Bytes),
+    /// Encoded, and to be kept in this process once it is decoded.
+    Fetched(Arc<Fetched>),
     Native(Arc<dyn Native>),
     Unreadable,
 }
+
+struct Fetched {
+    bytes: Bytes,
+    keep: Mutex<Option<Keep>>,
+}
+
+/// What keeps a decoded value.
+type Keep = Box<dyn FnOnce(Value) + Send>;
 
 /// An object with the codec that can turn it into bytes.
 trait Native: Send + Sync {
@@ -69,6 +79,17 @@ impl Value {
                 stamp: stamp.map(Arc::new),
             },
             Err(_) => Self::unreadable(),
+        }
+    }
+
+    /// The same value. Who decodes it has `keep` called with the object that it is, once.
+    #[cfg(feature = "redis")]
+    pub(crate) fn kept_by(self, keep: impl FnOnce(Self) + Send + 'static) -> Self {
+        let Repr::Encoded(bytes) = self.repr else { return self };
+        let keep = Mutex::new(Some(Box::new(keep) as Keep));
+        Self {
+            repr: Repr::Fetched(Arc::new(Fetched { bytes, keep })),
+            stamp: self.stamp,
         }
     }
 
@@ -116,6 +137,7 @@ impl Value {
     pub fn bytes(&self) -> Result<Bytes, StoreError> {
         let bytes = match &self.repr {
             Repr::Encoded(bytes) => bytes.clone(),
+            Repr::Fetched(fetched) => fetched.bytes.clone(),
             Repr::Native(object) => {
                 unless_panicked(|| object.encode()).map_err(|e| StoreError::with_source(StoreErrorKind::Encode, e))?
             }
@@ -125,10 +147,10 @@ impl Value {
     }
 
     /// The bytes behind the stamp, where this is a value as a store elsewhere keeps it.
-    #[must_use]
-    pub fn encoded_bytes(&self) -> Option<Bytes> {
+    pub(crate) fn encoded_bytes(&self) -> Option<Bytes> {
         match &self.repr {
             Repr::Encoded(bytes) => Some(bytes.clone()),
+            Repr::Fetched(fetched) => Some(fetched.bytes.clone()),
             Repr::Native(_) | Repr::Unreadable => None,
         }
     }
@@ -139,6 +161,7 @@ impl Value {
         let stamp = self.stamp().map_or(0, Stamp::weight);
         stamp.saturating_add(match &self.repr {
             Repr::Encoded(bytes) => bytes.len(),
+            Repr::Fetched(fetched) => fetched.bytes.len(),
             // What cannot be weighed is too heavy.
             Repr::Native(object) => catch_unwind(AssertUnwindSafe(|| object.weight())).unwrap_or(usize::MAX),
             Repr::Unreadable => 0,
@@ -149,6 +172,16 @@ impl Value {
     pub(crate) fn decode<C: Codec>(&self, address: &Address, codec: &C) -> Result<C::Value, BoxError> {
         match &self.repr {
             Repr::Encoded(bytes) => unless_panicked(|| codec.decode(address, bytes.clone())),
+            Repr::Fetched(fetched) => {
+                let keep = lock(&fetched.keep).take();
+                let value = unless_panicked(|| codec.decode(address, fetched.bytes.clone()))?;
+                if let Some(keep) = keep {
+                    let native = Self::native(address, codec, value.clone());
+                    let stamp = self.stamp.clone();
+                    keep(Self { stamp, ..native });
+                }
+                Ok(value)
+            }
             Repr::Native(object) => match object.value().downcast_ref::<C::Value>() {
                 Some(value) => Ok(value.clone()),
                 None => Err("a value of another type".into()),
@@ -156,6 +189,10 @@ impl Value {
             Repr::Unreadable => Err("neither a string nor a value in an envelope".into()),
         }
     }
+}
+
+fn lock(keep: &Mutex<Option<Keep>>) -> MutexGuard<'_, Option<Keep>> {
+    keep.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a codec makes of a value, or an error: a codec that panics at a value takes no
@@ -169,6 +206,7 @@ impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.repr {
             Repr::Encoded(bytes) => write!(f, "Value(encoded, {} bytes)", bytes.len()),
+            Repr::Fetched(fetched) => write!(f, "Value(encoded, {} bytes)", fetched.bytes.len()),
             Repr::Native(object) => write!(f, "Value(native, about {} bytes)", object.weight()),
             Repr::Unreadable => f.write_str("Value(unreadable)"),
         }

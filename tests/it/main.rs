@@ -19,7 +19,6 @@ mod faults;
 mod freshness;
 mod grpc;
 mod guide;
-mod inspect;
 mod large_failover;
 mod large_values;
 mod layer;
@@ -29,6 +28,7 @@ mod memo;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod misuse;
+mod near;
 mod outbound;
 mod own_answers;
 mod proxy_messages;

@@ -14,6 +14,9 @@ pub mod freshness {}
 #[doc = include_str!("invalidation.md")]
 pub mod invalidation {}
 
+#[doc = include_str!("near.md")]
+pub mod near {}
+
 #[doc = include_str!("axum.md")]
 pub mod axum {}
 

@@ -1,6 +1,6 @@
 //! `Cache-Status`: what the layer did with a request (RFC 9211).
 
-use http::header::{HeaderMap, HeaderName};
+use http::header::{Entry, HeaderMap, HeaderName};
 use http::{HeaderValue, StatusCode};
 
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -124,6 +124,19 @@ pub(crate) fn hit(ttl: u64) -> HeaderValue {
     HeaderValue::from_bytes(&text[at..]).unwrap_or_else(|_| HeaderValue::from_static("memolock; hit"))
 }
 
+/// Says that a hit was on a copy in this process of what is stored elsewhere (2.8).
+pub(crate) fn tell_near(headers: &mut HeaderMap) {
+    let Entry::Occupied(mut members) = headers.entry(CACHE_STATUS) else {
+        return;
+    };
+    // The layer's own member is the last.
+    if let Some(own) = members.iter_mut().last()
+        && let Ok(told) = HeaderValue::from_bytes(&[own.as_bytes(), b"; detail=near"].concat())
+    {
+        *own = told;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +156,19 @@ mod tests {
         for ttl in [0, 1, 9, 10, 99, 100, 1 << 31, u64::MAX] {
             assert_eq!(hit(ttl), format!("memolock; hit; ttl={ttl}"));
         }
+    }
+
+    #[test]
+    fn near_hit_says_so_in_its_own_member() {
+        let mut headers = HeaderMap::new();
+        tell_near(&mut headers);
+        assert!(headers.is_empty());
+        headers.append(CACHE_STATUS, HeaderValue::from_static("origin; fwd=miss"));
+        headers.append(CACHE_STATUS, hit(7));
+        tell_near(&mut headers);
+        let told: Vec<_> = headers.get_all(CACHE_STATUS).iter().collect();
+        assert_eq!(told, ["origin; fwd=miss", "memolock; hit; ttl=7; detail=near"]);
+        assert_eq!(members(&headers)[1].1, ["hit", "ttl", "detail"]);
     }
 
     #[test]

@@ -11,9 +11,10 @@ use super::conn::capacity;
 use super::conn::dial::Dialer;
 use super::conn::error::{DialError, Unroutable};
 use super::conn::sentinel::Sentinels;
-use super::conn::target::{Named, Plan, Target, TargetSettings};
+use super::conn::target::{Named, Plan, Target, TargetSettings, UnusableUrl};
 #[cfg(feature = "tls")]
 use super::conn::tls::{Certificates, Identity};
+use super::near::{self, Near, NearOwed};
 use super::store::RedisStore;
 use super::topology::cluster::Cluster;
 use super::topology::link::{Link, Server};
@@ -41,6 +42,8 @@ pub struct RedisStoreBuilder {
     connect_timeout: Duration,
     inline_limit: usize,
     require_connected: bool,
+    near: Option<usize>,
+    near_lag: Duration,
     #[cfg(feature = "tls")]
     certificates: Certificates,
 }
@@ -89,6 +92,8 @@ impl RedisStoreBuilder {
             connect_timeout: Duration::from_secs(1),
             inline_limit: 1 << 20,
             require_connected: false,
+            near: None,
+            near_lag: near::LAG,
             #[cfg(feature = "tls")]
             certificates: Certificates::default(),
         }
@@ -152,6 +157,33 @@ impl RedisStoreBuilder {
     /// store connects as soon as it can. Set this where a program that was given a wrong host should not start.
     pub fn require_connected(mut self) -> Self {
         self.require_connected = true;
+        self
+    }
+
+    /// Keeps copies of what is asked for more than once within a minute in this process, in about so many bytes of memory. A
+    /// hit on one costs Redis nothing, and the caller about what a hit in a [`MemoryStore`](crate::MemoryStore) does.
+    /// Defaults to none. Not in a Redis Cluster, which is an error of [`connect`](Self::connect).
+    ///
+    /// A near copy was the value in Redis no longer ago than the [lag](Self::near_lag), and once an invalidation has
+    /// returned, on any node, no node serves a copy from before it. That takes a Redis that tells of changes, and every change
+    /// of a key under the tag is told to every node: [the guide](crate::docs::guide::near) says what this costs, when not to
+    /// use it, and what the Redis user has to be allowed besides. A server that does not tell of changes is found out, and
+    /// logged: every hit then goes to Redis.
+    ///
+    /// A value that takes more than an eighth of the room is not kept, nor one of 64 KiB and more.
+    pub fn near(mut self, bytes: usize) -> Self {
+        self.near = Some(bytes);
+        self
+    }
+
+    /// How old a [near copy](Self::near) may be, at most: how long ago Redis must have shown that it tells of changes. 20
+    /// milliseconds to 10 seconds; less and more count as those. Defaults to 500 milliseconds. The same on every node, if you
+    /// can.
+    ///
+    /// Redis is sent a `PING` four times in this time, while there are copies. An invalidation waits for so long where a node
+    /// with near copies stands still or was killed.
+    pub fn near_lag(mut self, lag: Duration) -> Self {
+        self.near_lag = lag;
         self
     }
 
@@ -224,17 +256,23 @@ impl RedisStoreBuilder {
             connect_timeout,
             inline_limit,
             require_connected,
+            near,
+            near_lag,
             #[cfg(feature = "tls")]
             certificates,
         } = self;
         let plan = target.plan(settings)?;
+        let copies = near.map(|bytes| (bytes, near_lag));
+        let mut near = None;
         #[cfg(feature = "tls")]
         let plan = plan.try_map(|info| certificates.clone().add_to(info))?;
         let dialer = |info| Dialer::new(info, timeout, connect_timeout);
         let (link, address) = match plan {
             Plan::Server(info) => {
                 let address = info.addr().to_string();
-                (server(dialer(info), require_connected).await, address)
+                let (link, kept) = server(dialer(info), require_connected, copies).await;
+                near = Some(kept);
+                (link, address)
             }
             Plan::Sentinel {
                 sentinels,
@@ -243,11 +281,12 @@ impl RedisStoreBuilder {
             } => {
                 let sentinels = Sentinels::new(master, sentinels.into_iter().map(dialer));
                 let address = format!("sentinel:{}", sentinels.master());
-                (
-                    server(dialer(info).through(Arc::new(sentinels)), require_connected).await,
-                    address,
-                )
+                let dialer = dialer(info).through(Arc::new(sentinels));
+                let (link, kept) = server(dialer, require_connected, copies).await;
+                near = Some(kept);
+                (link, address)
             }
+            Plan::Cluster { .. } if copies.is_some() => return Err(UnusableUrl::NearInCluster.into()),
             Plan::Cluster { seeds } => {
                 let address = seeds
                     .iter()
@@ -262,14 +301,23 @@ impl RedisStoreBuilder {
             }
         };
         match link {
-            Ok(link) => Ok(RedisStore::new(link, address, inline_limit)),
+            Ok(link) => Ok(RedisStore::new(link, address, inline_limit, near)),
             Err(error) => Err(StoreError::with_source(error.kind(), error)),
         }
     }
 }
 
 /// A link to one server. An error only where it would be of no use to go on trying, or where a connection is required.
-async fn server(dialer: Dialer, required: bool) -> Result<Link, DialError> {
+async fn server(
+    dialer: Dialer,
+    required: bool,
+    copies: Option<(usize, Duration)>,
+) -> (Result<Link, DialError>, (Arc<Near>, NearOwed)) {
+    let (near, owed) = Near::new(dialer.database(), copies);
+    (link(dialer, required, Arc::clone(&near)).await, (near, owed))
+}
+
+async fn link(dialer: Dialer, required: bool, near: Arc<Near>) -> Result<Link, DialError> {
     let mut first = dialer.commands().await;
     if let Ok(connection) = &mut first {
         match acl::check_commands(&dialer, connection).await {
@@ -279,7 +327,7 @@ async fn server(dialer: Dialer, required: bool) -> Result<Link, DialError> {
     }
     match first {
         Err(error) if required || error.is_permanent() => Err(error),
-        first => Ok(Link::Server(Box::new(Server::start(dialer, first)))),
+        first => Ok(Link::Server(Box::new(Server::start(dialer, first, near)))),
     }
 }
 
@@ -313,6 +361,8 @@ impl fmt::Debug for RedisStoreBuilder {
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("inline_limit", &self.inline_limit)
+            .field("near", &self.near)
+            .field("near_lag", &self.near_lag)
             .finish_non_exhaustive()
     }
 }

@@ -19,8 +19,9 @@ use std::sync::LazyLock;
 use redis::{Cmd, Pipeline, Value as Reply};
 
 use super::conn::error;
+use super::near::{Evidence, NearCall, evidence};
 use super::protocol::keyspace::Keyspace;
-use super::script::Script;
+use super::script::{Script, tell_near};
 use super::topology::link::Link;
 use crate::error::StoreError;
 use crate::key::{Address, Key, Label, Tag};
@@ -41,27 +42,31 @@ pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// `KEYS`: the set. `ARGV`: how many labels it may have, labels. Forgets the oldest beyond that, and all that began
-/// before them.
+/// `KEYS`: the set; and that of all who may have near copies, if there may be some. `ARGV`: how many labels it may have,
+/// labels; and then what [`tell_near`] takes. Forgets the oldest beyond that, and all that began before them.
 pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local set = KEYS[1] \
+    Script::new(concat!(
+        "local set, labels = KEYS[1], KEYS[2] and #ARGV - 3 or #ARGV \
          local last = redis.call('ZREVRANGE', set, 0, 0, 'WITHSCORES') \
-         if not last[1] then return 1 end \
+         if last[1] then \
          local incarnation = string.sub(last[1], 2) \
          local time = redis.call('TIME') \
          local now = math.max(last[2] + 1, time[1] * 1000000 + time[2]) \
-         for i = 2, #ARGV do redis.call('ZADD', set, now, ARGV[i]) end \
+         for i = 2, labels do redis.call('ZADD', set, now, ARGV[i]) end \
          redis.call('ZADD', set, now, '~' .. incarnation) \
          local excess = redis.call('ZCARD', set) - 2 - ARGV[1] \
          if excess > 0 then \
          local oldest = redis.call('ZREVRANGE', set, -1 - excess, -1 - excess, 'WITHSCORES') \
          redis.call('ZREMRANGEBYRANK', set, 1, excess) \
          redis.call('ZADD', set, oldest[2], '#' .. incarnation) \
-         end \
-         return 1",
-    )
+         end end ",
+        tell_near!("labels + 1")
+    ))
 });
+
+/// `KEYS`: the set. `ARGV`: what [`tell_near`] takes.
+pub(super) static FORGET: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!("redis.call('DEL', KEYS[1]) ", tell_near!("1"))));
 
 /// Where the generations of one tag are.
 pub(super) struct RedisGenerations<'a> {
@@ -124,17 +129,31 @@ impl<'a> RedisGenerations<'a> {
         Ok(floor <= number && scores.into_iter().flatten().all(|invalidated| invalidated <= number))
     }
 
-    pub(super) async fn invalidate(&self, labels: &[Label]) -> Result<(), StoreError> {
+    pub(super) async fn invalidate(
+        &self,
+        labels: &[Label],
+        near: Option<&NearCall>,
+    ) -> Result<Option<Evidence>, StoreError> {
         let labels = labels.iter().map(|label| label.as_str().as_bytes());
-        let args: Vec<_> = std::iter::once(MOST).chain(labels).collect();
-        self.run(&INVALIDATE, &args).await
+        let args = std::iter::once(MOST).chain(labels);
+        let args: Vec<_> = args.chain(near.iter().flat_map(|near| near.args())).collect();
+        let keys: Vec<_> = [self.set.as_str()]
+            .into_iter()
+            .chain(near.map(NearCall::members))
+            .collect();
+        let reply = INVALIDATE.reply(self.link, self.keys(), &keys, &args).await?;
+        Ok(evidence(&reply))
     }
 
-    pub(super) async fn invalidate_all(&self) -> Result<(), StoreError> {
+    pub(super) async fn invalidate_all(&self, near: Option<&NearCall>) -> Result<Option<Evidence>, StoreError> {
+        if let Some(near) = near {
+            let reply = FORGET.reply(self.link, self.keys(), &[&self.set], &near.args()).await?;
+            return Ok(evidence(&reply));
+        }
         let mut del = Cmd::new();
         del.arg("DEL").arg(&self.set);
         match self.link.send(self.keys(), &del).await? {
-            Reply::Int(_) => Ok(()),
+            Reply::Int(_) => Ok(None),
             Reply::ServerError(error) => Err(error::rejected(&error)),
             _ => Err(error::unexpected()),
         }

@@ -8,6 +8,7 @@
 //! conn/       one connection: target, dial, handshake, timeouts, recovery
 //! pubsub/     subscriptions of one server, and the watches that hear them
 //! topology/   which server has what: one, behind sentinels, or a cluster
+//! near/       copies in this process, and what keeps them true
 //! script, generations, backlog, oversized, large, reads
 //! acl         what the user has to be allowed
 //! store/      the operations of `Store`
@@ -22,6 +23,7 @@ mod conn;
 pub mod fuzzing;
 mod generations;
 mod large;
+mod near;
 mod oversized;
 mod protocol;
 mod pubsub;
@@ -34,6 +36,6 @@ mod tests;
 mod topology;
 
 pub use self::builder::RedisStoreBuilder;
-pub use self::stats::{PlaneStats, RedisStats};
+pub use self::stats::{NearStats, PlaneStats, RedisStats};
 pub use self::store::RedisStore;
 pub use self::topology::link::RedisWatch;

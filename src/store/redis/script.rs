@@ -87,11 +87,61 @@ pub(super) static UNMARK: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// `KEYS`: lock, value. `ARGV`: channel, payload.
+/// Tells those who may have [near](super::near) copies. `ARGV`, from the first place left: channel, notice, and the set of
+/// all who have to acknowledge it. Returns 1 where there are none, or else how many heard it, and the set with its scores.
+///
+/// The set is no key of the script: a server where it may not be read knows of no near copies.
+macro_rules! tell_near {
+    ($first:literal) => {
+        concat!(
+            "local at = ",
+            $first,
+            " \
+             if not ARGV[at] then return 1 end \
+             local heard = redis.pcall('PUBLISH', ARGV[at], ARGV[at + 1]) \
+             local near = redis.pcall('ZREVRANGE', ARGV[at + 2], 0, -1, 'WITHSCORES') \
+             if type(heard) ~= 'number' then heard = 0 end \
+             if near.err then near = {} end \
+             if heard == 0 and not near[1] then return 1 end \
+             table.insert(near, 1, heard) \
+             return near"
+        )
+    };
+}
+pub(super) use tell_near;
+
+/// `KEYS`: lock, value. `ARGV`: channel, payload, and what [`tell_near`] takes, if there may be near copies.
 pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+    Script::new(concat!(
         "redis.call('DEL', KEYS[1], KEYS[2]) \
-         redis.call('PUBLISH', ARGV[1], ARGV[2]) \
+         redis.call('PUBLISH', ARGV[1], ARGV[2]) ",
+        tell_near!("3")
+    ))
+});
+
+/// `ARGV`: what [`tell_near`] takes.
+pub(super) static NEAR_NOTICE: LazyLock<Script> = LazyLock::new(|| Script::new(tell_near!("1")));
+
+/// `KEYS`: the set of all who may have near copies, the canary. `ARGV`: a member and its score.
+pub(super) static NEAR_JOIN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1]) \
+         redis.call('PEXPIRE', KEYS[1], 315360000000) \
+         redis.call('SET', KEYS[2], '', 'PX', 10000) \
+         return 1",
+    )
+});
+
+/// `KEYS`: the set of all who may have near copies. `ARGV`: members, each with the score that it must still have to go.
+pub(super) static NEAR_PRUNE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "for i = 1, #ARGV, 2 do \
+         local all = redis.call('ZREVRANGE', KEYS[1], 0, -1, 'WITHSCORES') \
+         for at = 1, #all, 2 do \
+         if all[at] == ARGV[i] and all[at + 1] == ARGV[i + 1] then \
+         local rank = (#all - at - 1) / 2 \
+         redis.call('ZREMRANGEBYRANK', KEYS[1], rank, rank) \
+         end end end \
          return 1",
     )
 });
@@ -144,6 +194,20 @@ impl Script {
         keys: &[&str],
         args: &[&[u8]],
     ) -> Result<i64, StoreError> {
+        match self.reply(link, at, keys, args).await? {
+            Reply::Int(answer) => Ok(answer),
+            _ => Err(error::unexpected()),
+        }
+    }
+
+    /// Runs it for whatever it returns, unless that is an error.
+    pub(super) async fn reply(
+        &self,
+        link: &Link,
+        at: Keyspace<'_>,
+        keys: &[&str],
+        args: &[&[u8]],
+    ) -> Result<Reply, StoreError> {
         let code = self.code(link.is_cluster() && is_sharded(at.value()));
         let sent = args.iter().map(|arg| arg.len()).sum();
         let mut complete = false;
@@ -160,9 +224,8 @@ impl Script {
             complete = true;
         };
         match reply {
-            Reply::Int(answer) => Ok(answer),
             Reply::ServerError(error) => Err(error::rejected(&error)),
-            _ => Err(error::unexpected()),
+            reply => Ok(reply),
         }
     }
 }

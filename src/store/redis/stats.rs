@@ -27,6 +27,18 @@ use crate::counter::{Counter, Gauge, Metric};
 /// | `refused_subscriptions` | `memolock_redis_refused_subscriptions_total` |
 /// | `pending_invalidations` | `memolock_redis_pending_invalidations` |
 /// | `deferred_invalidations` | `memolock_redis_deferred_invalidations_total` |
+/// | `near` | |
+/// | ... `.copies` | `memolock_redis_near_copies` |
+/// | ... `.bytes` | `memolock_redis_near_bytes` |
+/// | ... `.hits` | `memolock_redis_near_hits_total` |
+/// | ... `.late` | `memolock_redis_near_late_total` |
+/// | ... `.messages` | `memolock_redis_near_messages_total` |
+/// | ... `.dropped` | `memolock_redis_near_dropped_total` |
+/// | ... `.evicted` | `memolock_redis_near_evicted_total` |
+/// | ... `.flushes` | `memolock_redis_near_flushes_total` |
+/// | ... `.notices` | `memolock_redis_near_notices_total` |
+/// | ... `.acknowledged` | `memolock_redis_near_invalidations_total{end="acknowledged"}` |
+/// | ... `.outwaited` | `memolock_redis_near_invalidations_total{end="outwaited"}` |
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisStats {
@@ -53,6 +65,37 @@ pub struct RedisStats {
     pub pending_invalidations: u64,
     /// How often an invalidation became pending.
     pub deferred_invalidations: u64,
+    /// The [near copies](super::RedisStoreBuilder::near) of this process.
+    pub near: NearStats,
+}
+
+/// What the [near copies](super::RedisStoreBuilder::near) of a [`RedisStore`](super::RedisStore) have been through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NearStats {
+    /// How many there are.
+    pub copies: u64,
+    /// The bytes that they take.
+    pub bytes: u64,
+    /// Hits on near copies, which cost Redis nothing.
+    pub hits: u64,
+    /// Requests that went on to Redis although there may have been a near copy, because the server's last sign of life was too
+    /// long ago.
+    pub late: u64,
+    /// Keys of which Redis said that they had changed: the price of each write, on every node with near copies.
+    pub messages: u64,
+    /// Near copies, and answers on their way, that such a change has ended.
+    pub dropped: u64,
+    /// Near copies that had to leave for others.
+    pub evicted: u64,
+    /// How often Redis said that everything had changed.
+    pub flushes: u64,
+    /// Invalidations that were acknowledged to the process that waits for them.
+    pub notices: u64,
+    /// Invalidations that all processes with near copies acknowledged.
+    pub acknowledged: u64,
+    /// Invalidations that had to wait for the lag, because a process with near copies did not answer.
+    pub outwaited: u64,
 }
 
 /// How one of the two connections of a [`RedisStore`](super::RedisStore) is.
@@ -221,6 +264,95 @@ impl Default for RedisCounters {
     }
 }
 
+/// The near copies'.
+pub(super) struct NearCounters {
+    pub(super) copies: Gauge,
+    pub(super) bytes: Gauge,
+    pub(super) evicted: Counter,
+    pub(super) hits: Counter,
+    pub(super) late: Counter,
+    pub(super) messages: Counter,
+    pub(super) dropped: Counter,
+    pub(super) flushes: Counter,
+    pub(super) notices: Counter,
+    pub(super) acknowledged: Counter,
+    pub(super) outwaited: Counter,
+}
+
+impl Default for NearCounters {
+    fn default() -> Self {
+        let metric = |name, help| Metric {
+            name,
+            help,
+            labels: &[],
+        };
+        let counter = |name, help| Counter::new(metric(name, help));
+        let settled = |end| {
+            Counter::new(Metric {
+                name: "memolock_redis_near_invalidations_total",
+                help: "Invalidations that had to be acknowledged by processes with near copies.",
+                labels: &[("end", end)],
+            })
+        };
+        Self {
+            copies: Gauge::new(metric("memolock_redis_near_copies", "Near copies at this moment.")),
+            bytes: Gauge::new(metric("memolock_redis_near_bytes", "Bytes that near copies take.")),
+            evicted: counter(
+                "memolock_redis_near_evicted_total",
+                "Near copies that had to leave for others.",
+            ),
+            hits: counter("memolock_redis_near_hits_total", "Hits on near copies."),
+            late: counter(
+                "memolock_redis_near_late_total",
+                "Requests that went on to Redis for want of a sign of life.",
+            ),
+            messages: counter(
+                "memolock_redis_near_messages_total",
+                "Keys that Redis said had changed.",
+            ),
+            dropped: counter(
+                "memolock_redis_near_dropped_total",
+                "Near copies that a change has ended.",
+            ),
+            flushes: counter(
+                "memolock_redis_near_flushes_total",
+                "Times that Redis said that everything had changed.",
+            ),
+            notices: counter(
+                "memolock_redis_near_notices_total",
+                "Invalidations acknowledged to other processes.",
+            ),
+            acknowledged: settled("acknowledged"),
+            outwaited: settled("outwaited"),
+        }
+    }
+}
+
+impl NearCounters {
+    pub(super) fn snapshot(&self) -> NearStats {
+        NearStats {
+            copies: self.copies.get(),
+            bytes: self.bytes.get(),
+            evicted: self.evicted.get(),
+            hits: self.hits.get(),
+            late: self.late.get(),
+            messages: self.messages.get(),
+            dropped: self.dropped.get(),
+            flushes: self.flushes.get(),
+            notices: self.notices.get(),
+            acknowledged: self.acknowledged.get(),
+            outwaited: self.outwaited.get(),
+        }
+    }
+}
+
+impl Drop for NearCounters {
+    fn drop(&mut self) {
+        self.copies.subtract(self.copies.get());
+        self.bytes.subtract(self.bytes.get());
+    }
+}
+
 impl RedisStats {
     /// Of two connections where there are several: connected if both are.
     pub(super) fn and(self, other: Self) -> Self {
@@ -236,6 +368,7 @@ impl RedisStats {
             refused_subscriptions: self.refused_subscriptions + other.refused_subscriptions,
             pending_invalidations: self.pending_invalidations + other.pending_invalidations,
             deferred_invalidations: self.deferred_invalidations + other.deferred_invalidations,
+            near: self.near,
         }
     }
 
@@ -283,6 +416,7 @@ impl RedisCounters {
             // They belong to the store, not to a connection.
             pending_invalidations: 0,
             deferred_invalidations: 0,
+            near: NearStats::default(),
         }
     }
 }

@@ -5,8 +5,8 @@ mod operations;
 mod reading;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 
 use redis::Client;
 use tokio::runtime::Handle;
@@ -14,7 +14,9 @@ use tokio::runtime::Handle;
 use super::acl;
 use super::backlog::Backlog;
 use super::builder::RedisStoreBuilder;
+use super::conn::task::Task;
 use super::large::{Crowds, Sizes};
+use super::near::{self, HasLink, Near, NearOwed};
 use super::oversized::Oversized;
 use super::reads::Reads;
 use super::stats::RedisStats;
@@ -40,6 +42,7 @@ use crate::task::BoxFuture;
 /// | promise | `T/notif:ID` | each payload is a stored value, to the letter, of some database of the server |
 /// | control | `T/ctl:ID`, or `T/ctl/N:ID` in database *N* | everything else there is to say |
 /// | generations | `T/gen:{T}` | what was invalidated by tag, and when: one sorted set |
+/// | near | `T/gen:{T}/near` | the processes that keep [near copies](crate::docs::guide::near), if there are some |
 ///
 /// A lookup is one `GET`, and one `ZSCORE` for each tag of the value. Acquiring is one pipeline of plain commands.
 /// Commit, renew and release are scripts that act only while the lock holds the caller's token. An idle connection is
@@ -136,7 +139,8 @@ use crate::task::BoxFuture;
 ///
 /// and `+getrange`, without which the whole of a large response is read for a `HEAD`, a 304 or a range, and none as its
 /// client reads, and `+select` and `&report/ctl/N:*` where the URL names database *N*, and in a Redis Cluster
-/// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. Every further tag needs its own five
+/// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. [Near copies](RedisStoreBuilder::near) need
+/// `+client|tracking` as well, on Redis 6 `+client`; there are none without it. Every further tag needs its own five
 /// patterns. Redis 6.0, which knows no patterns of channels, takes the rest.
 ///
 /// [`connect`](Self::connect) tries the commands, on names that begin with `memolock`, which the server's `ACL LOG` may
@@ -168,6 +172,9 @@ struct RedisInner {
     no_parts: AtomicBool,
     /// Invalidations that Redis has not acknowledged.
     backlog: Arc<Backlog>,
+    /// Copies in this process, or what is known of those in others. Not in a cluster.
+    near: Option<Arc<Near>>,
+    _near_keeper: Option<Task>,
     /// The runtime that the store belongs to.
     runtime: Handle,
 }
@@ -260,6 +267,9 @@ impl RedisStore {
     /// add to the user. An [`Unavailable`](crate::StoreErrorKind::Unavailable) or
     /// [`Timeout`](crate::StoreErrorKind::Timeout) one where the server could not be asked.
     pub async fn check(&self, tag: &Tag) -> Result<(), StoreError> {
+        if let Some(near) = &self.inner.near {
+            near.expect(tag);
+        }
         self.try_tag(tag).await
     }
 
@@ -267,19 +277,28 @@ impl RedisStore {
         Box::pin(acl::check_tag(&self.inner.link, tag))
     }
 
-    pub(super) fn new(link: Link, address: String, inline_limit: usize) -> Self {
+    pub(super) fn new(link: Link, address: String, inline_limit: usize, near: Option<(Arc<Near>, NearOwed)>) -> Self {
+        let keeper = |(near, owed), inner: &Weak<RedisInner>| {
+            let task = Task::spawn(near::keep(Arc::clone(&near), Weak::clone(inner), owed));
+            (near, task)
+        };
         Self {
-            inner: Arc::new(RedisInner {
-                address,
-                inline_limit,
-                link,
-                oversized: Oversized::default(),
-                sizes: Sizes::default(),
-                crowds: Crowds::default(),
-                reads: Reads::default(),
-                no_parts: AtomicBool::new(false),
-                backlog: Arc::new(Backlog::new()),
-                runtime: Handle::current(),
+            inner: Arc::new_cyclic(|inner| {
+                let (near, task) = near.map(|near| keeper(near, inner)).unzip();
+                RedisInner {
+                    address,
+                    inline_limit,
+                    link,
+                    oversized: Oversized::default(),
+                    sizes: Sizes::default(),
+                    crowds: Crowds::default(),
+                    reads: Reads::default(),
+                    no_parts: AtomicBool::new(false),
+                    backlog: Arc::new(Backlog::new()),
+                    runtime: Handle::current(),
+                    near,
+                    _near_keeper: task,
+                }
             }),
         }
     }
@@ -290,8 +309,20 @@ impl RedisStore {
         RedisStats {
             pending_invalidations: self.inner.backlog.pending(),
             deferred_invalidations: self.inner.backlog.deferred(),
+            near: self
+                .inner
+                .near
+                .as_ref()
+                .map(|near| near.counters.snapshot())
+                .unwrap_or_default(),
             ..self.inner.link.stats()
         }
+    }
+}
+
+impl HasLink for RedisInner {
+    fn link(&self) -> &Link {
+        &self.link
     }
 }
 

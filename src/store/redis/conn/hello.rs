@@ -84,6 +84,11 @@ impl Hello {
     }
 }
 
+/// Whether this is the answer to `HELLO` of a server that takes writes, for all that it says.
+pub(crate) fn is_master(reply: &Reply) -> bool {
+    Hello::read(reply).is_some_and(|hello| hello.master)
+}
+
 /// The text of a reply, whatever the protocol calls it.
 pub(crate) fn text(reply: &Reply) -> Option<&str> {
     match reply {

@@ -42,7 +42,7 @@ pub(crate) struct TargetSettings {
 
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
-enum UnusableUrl {
+pub(crate) enum UnusableUrl {
     #[error("no address of a sentinel is given: name at least one, redis://host:26379")]
     NoSentinels,
     #[error("the name of the master is empty: give the one after `sentinel monitor` in the sentinels' configuration")]
@@ -53,6 +53,8 @@ enum UnusableUrl {
     NoSeeds,
     #[error("Redis Cluster has database 0 only, not {0}: remove the number")]
     ClusterDatabase(i64),
+    #[error("near copies do not work in a Redis Cluster; remove `near`")]
+    NearInCluster,
     #[error("some URLs begin with redis:// and some with rediss://: use TLS for all of them, or for none")]
     MixedTls,
     #[error("the URLs have different user names or passwords, but all nodes of a cluster need the same")]

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::aio::SendError;
-use redis::{Cmd, PushInfo, PushKind, RedisError, Value as Reply};
+use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, Value as Reply};
 use tokio::sync::Notify;
 
 use super::mailbox::Mailbox;
@@ -21,8 +21,10 @@ use crate::store::redis::conn::connection::Connection;
 use crate::store::redis::conn::denied::Denials;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{self, DialVerdict};
+use crate::store::redis::conn::hello::is_master;
 use crate::store::redis::conn::recovery::Recovery;
 use crate::store::redis::conn::task::Task;
+use crate::store::redis::near::{Near, NearStep, Probes, Sent};
 use crate::store::redis::protocol::keyspace::{Keyspace, is_sharded};
 use crate::store::redis::stats::RedisCounters;
 
@@ -46,6 +48,8 @@ pub(crate) struct Hub {
     trouble: Option<Arc<Notify>>,
     /// What is refused will be refused again.
     hopeless: AtomicBool,
+    /// What is known of near copies. Not in a cluster.
+    near: Option<Arc<Near>>,
 }
 
 impl Default for Hub {
@@ -61,6 +65,7 @@ impl Default for Hub {
             denials: Denials::default(),
             trouble: None,
             hopeless: AtomicBool::new(false),
+            near: None,
         }
     }
 }
@@ -70,6 +75,14 @@ impl Hub {
     pub(crate) fn of_cluster(trouble: Arc<Notify>) -> Self {
         Self {
             trouble: Some(trouble),
+            ..Self::default()
+        }
+    }
+
+    /// For one server, whose changes near copies follow.
+    pub(crate) fn with_near(near: Arc<Near>) -> Self {
+        Self {
+            near: Some(near),
             ..Self::default()
         }
     }
@@ -115,18 +128,35 @@ impl Hub {
     /// Handles a push message of the connection with this number.
     fn receive(&self, connection: u64, push: PushInfo) {
         if push.kind == PushKind::Disconnection {
-            self.registry().disconnect(connection);
+            self.disconnect(connection);
             self.disconnected.notify_one();
             self.trouble();
             return;
         }
         let mut data = push.data.into_iter();
+        if push.kind == PushKind::Invalidate {
+            return self.changed(connection, data.next());
+        }
         let Some(Reply::BulkString(channel)) = data.next() else {
             return;
         };
         let Ok(channel) = std::str::from_utf8(&channel) else {
             return;
         };
+        if let Some(near) = &self.near {
+            let is_near = match push.kind {
+                PushKind::Message => match data.as_slice().first() {
+                    Some(Reply::BulkString(payload)) => near.heard(connection, channel, payload),
+                    _ => false,
+                },
+                PushKind::Subscribe => near.confirmed(connection, channel, true),
+                PushKind::Unsubscribe => near.confirmed(connection, channel, false),
+                _ => false,
+            };
+            if is_near {
+                return;
+            }
+        }
         let mut registry = self.registry();
         if !registry.is_connected(connection) {
             return;
@@ -149,6 +179,47 @@ impl Hub {
             _ => {}
         }
         self.wake_if_changed(registry);
+    }
+}
+
+impl Hub {
+    /// The server says which keys have changed, or that all have.
+    fn changed(&self, connection: u64, keys: Option<Reply>) {
+        let Some(near) = &self.near else { return };
+        match keys {
+            Some(Reply::Array(keys)) => {
+                let names = keys.iter().filter_map(|key| match key {
+                    Reply::BulkString(name) => Some(name.as_slice()),
+                    _ => None,
+                });
+                near.changed(connection, names);
+            }
+            // All of them, or what cannot be read.
+            _ => near.changed_all(connection),
+        }
+    }
+
+    fn connect(&self, connection: u64) {
+        self.registry().connect(connection);
+        if let Some(near) = &self.near {
+            near.connected(connection);
+        }
+    }
+
+    fn disconnect(&self, connection: u64) {
+        // First, because it is what others rely on.
+        if let Some(near) = &self.near {
+            near.disconnected(connection);
+        }
+        self.registry().disconnect(connection);
+    }
+
+    /// Resolves when near copies need something to be sent.
+    async fn near_to_prepare(&self) {
+        match &self.near {
+            Some(near) => near.to_prepare().await,
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -220,7 +291,7 @@ impl SubscriberTask {
                     self.recovery.connected();
                     let since = Instant::now();
                     let reason = self.serve(number, connection).await;
-                    self.hub.registry().disconnect(number);
+                    self.hub.disconnect(number);
                     self.suspect.notify_one();
                     self.recovery.lost(since.elapsed(), &reason);
                 }
@@ -232,14 +303,19 @@ impl SubscriberTask {
 
     /// Keeps the subscriptions of one connection in step with the registry until the connection fails.
     async fn serve(&self, number: u64, connection: Connection) -> RedisError {
-        self.hub.registry().connect(number);
+        self.hub.connect(number);
         let mut session = Session {
             hub: &self.hub,
             dialer: &self.dialer,
             connection,
+            number,
             mark: 0,
             refusals: 0,
+            probes: Probes::default(),
         };
+        let lease_period = self.hub.near.as_ref().and_then(|near| near.lease_period());
+        let mut lease = tokio::time::interval(lease_period.unwrap_or(HEARTBEAT));
+        lease.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -255,6 +331,8 @@ impl SubscriberTask {
                 () = self.hub.replace.notified() => return std::io::Error::other("the server moved").into(),
                 _ = heartbeat.tick() => session.ping().await,
                 () = self.hub.check.notified() => session.ping().await,
+                () = self.hub.near_to_prepare() => session.prepare_near().await,
+                _ = lease.tick(), if lease_period.is_some() => session.renew_lease().await,
                 () = self.hub.changed.notified() => match self.hub.trouble {
                     None => session.forward().await,
                     Some(_) => session.ping().await,
@@ -272,12 +350,78 @@ struct Session<'a> {
     hub: &'a Hub,
     dialer: &'a Dialer,
     connection: Connection,
+    number: u64,
     /// The changes up to here have been sent.
     mark: u64,
     refusals: usize,
+    probes: Probes,
 }
 
 impl Session<'_> {
+    /// Asks for what near copies need.
+    async fn prepare_near(&mut self) -> Result<(), RedisError> {
+        let Some(near) = &self.hub.near else { return Ok(()) };
+        for step in near.steps(self.number) {
+            match step {
+                NearStep::Subscribe(channel) => {
+                    let mut subscribe = Cmd::new();
+                    subscribe.arg("SUBSCRIBE").arg(channel).set_no_response(true);
+                    self.connection.send(&subscribe).await?;
+                }
+                NearStep::Track { tag, prefixes } => {
+                    let mut track = Cmd::new();
+                    track.arg("CLIENT").arg("TRACKING").arg("ON").arg("BCAST");
+                    for prefix in &prefixes {
+                        track.arg("PREFIX").arg(prefix);
+                    }
+                    let reply = self.connection.send(&track).await?;
+                    if let Reply::ServerError(error) = &reply {
+                        let error = RedisError::from(error.clone());
+                        tracing::warn!(tag, %error, "no near copies: Redis does not tell of changes");
+                    }
+                    near.tracked(self.number, &tag, reply == Reply::Okay);
+                }
+            }
+        }
+        self.renew_lease().await
+    }
+
+    /// Finds out until when all has been heard that was changed.
+    async fn renew_lease(&mut self) -> Result<(), RedisError> {
+        let Some(near) = self.hub.near.as_ref().filter(|near| near.needs_lease()) else {
+            self.probes = Probes::default();
+            return Ok(());
+        };
+        // The first answer alone vouches for nothing.
+        if self.probes.is_empty() {
+            self.probe(near).await?;
+        }
+        self.probe(near).await
+    }
+
+    async fn probe(&mut self, near: &Near) -> Result<(), RedisError> {
+        let sent = Sent::now();
+        let mut pipeline = Pipeline::with_capacity(2);
+        // A server that answers this may be a replica by now, which hears of changes when it can.
+        pipeline.cmd("HELLO");
+        // One that is busy with a script answers that, and does not tell of changes.
+        pipeline.cmd("PING");
+        let replies = self.connection.send_all(&pipeline).await?;
+        let is_good = match &replies[..] {
+            [hello, Reply::SimpleString(pong)] => pong == "PONG" && is_master(hello),
+            _ => false,
+        };
+        match is_good {
+            true => {
+                if let Some(sent) = self.probes.answered(sent) {
+                    near.grant(self.number, sent);
+                }
+            }
+            false => self.probes = Probes::default(),
+        }
+        Ok(())
+    }
+
     /// Sends the changes of the registry, one channel a command, in order.
     async fn forward(&mut self) -> Result<(), RedisError> {
         let (changes, mark) = self.hub.registry().take_changes();

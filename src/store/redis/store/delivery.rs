@@ -11,6 +11,7 @@ use crate::key::{Address, Key, Tag};
 use crate::store::redis::backlog::Debt;
 use crate::store::redis::conn::error::is_full;
 use crate::store::redis::generations::RedisGenerations;
+use crate::store::redis::near::{Evidence, NearCall, evidence};
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::protocol::message;
 use crate::store::redis::script;
@@ -31,9 +32,13 @@ impl RedisStore {
             inner: &self.inner,
             debt: Some(debt.clone()),
         };
+        self.inner.forget(&debt);
         match self.inner.insist(&debt).await {
-            Ok(()) => {
+            Ok(told) => {
                 attempt.debt = None;
+                // What was asked for before this was done may have been kept meanwhile.
+                self.inner.forget(&debt);
+                self.inner.settle(told).await;
                 Ok(())
             }
             // It could never be done.
@@ -50,6 +55,12 @@ impl RedisStore {
         let _ = timeout(LAST, self.inner.backlog.empty()).await;
         usize::try_from(self.inner.backlog.pending()).unwrap_or(usize::MAX)
     }
+}
+
+/// What those who may have near copies were told, and who they are.
+struct Told {
+    call: Option<NearCall>,
+    evidence: Option<Evidence>,
 }
 
 /// An invalidation on its way. Dropped before it has got there, it is pending.
@@ -73,16 +84,17 @@ impl Drop for Attempt<'_> {
 
 impl RedisInner {
     /// Sends it until it is acknowledged, as long as that may be a matter of the connection.
-    async fn insist(&self, debt: &Debt) -> Result<(), StoreError> {
-        let Err(mut error) = self.carry_out(debt).await else {
-            return Ok(());
+    async fn insist(&self, debt: &Debt) -> Result<Told, StoreError> {
+        let mut error = match self.carry_out(debt).await {
+            Ok(told) => return Ok(told),
+            Err(error) => error,
         };
         let deadline = Instant::now() + PATIENCE;
         // Where something else is pending the outage is known, and no caller has to find it out once more.
         while self.backlog.is_empty() && Instant::now() < deadline && error.kind() != StoreErrorKind::Config {
             sleep(PAUSE.0).await;
             match self.carry_out(debt).await {
-                Ok(()) => return Ok(()),
+                Ok(told) => return Ok(told),
                 Err(again) if again.kind() == StoreErrorKind::Unavailable => error = again,
                 Err(again) => return Err(again),
             }
@@ -90,35 +102,71 @@ impl RedisInner {
         Err(error)
     }
 
-    async fn carry_out(&self, debt: &Debt) -> Result<(), StoreError> {
-        match debt {
-            Debt::Value(address) => self.remove(address).await,
+    async fn carry_out(&self, debt: &Debt) -> Result<Told, StoreError> {
+        let near = self.near.as_deref();
+        let (call, evidence) = match debt {
+            Debt::Value(address) => return self.remove(address).await,
             Debt::Labels(tag, labels) => {
+                let call = near.and_then(|near| near.call_tags(tag));
                 let generations = RedisGenerations::new(&self.link, tag);
-                match generations.invalidate(labels).await {
+                let evidence = match generations.invalidate(labels, call.as_ref()).await {
                     // A set that takes no more can still be deleted, which covers all labels.
-                    Err(error) if is_full(&error) => generations.invalidate_all().await,
+                    Err(error) if is_full(&error) => generations.invalidate_all(call.as_ref()).await,
                     result => result,
-                }
+                };
+                (call, evidence?)
             }
-            Debt::Stamped(tag) => RedisGenerations::new(&self.link, tag).invalidate_all().await,
-            Debt::Tag(tag) => self.sweep(tag).await,
+            Debt::Stamped(tag) => {
+                let call = near.and_then(|near| near.call_tags(tag));
+                let generations = RedisGenerations::new(&self.link, tag);
+                let evidence = generations.invalidate_all(call.as_ref()).await?;
+                (call, evidence)
+            }
+            Debt::Tag(tag) => {
+                self.sweep(tag).await?;
+                (None, None)
+            }
+        };
+        Ok(Told { call, evidence })
+    }
+
+    async fn remove(&self, address: &Address) -> Result<Told, StoreError> {
+        let keys = Keyspace::new(address, self.link.database());
+        let (lock, channel) = (keys.lock(), keys.control());
+        let call = self.near.as_ref().and_then(|near| near.call_value(address));
+        let args = [channel.as_bytes(), message::INVALIDATED].into_iter();
+        let args: Vec<_> = args.chain(call.iter().flat_map(NearCall::args)).collect();
+        let reply = script::INVALIDATE
+            .reply(&self.link, keys, &[&lock, keys.value()], &args)
+            .await?;
+        let evidence = evidence(&reply);
+        Ok(Told { call, evidence })
+    }
+
+    /// Near copies of it are of no use here any more.
+    fn forget(&self, debt: &Debt) {
+        let Some(near) = &self.near else { return };
+        match debt {
+            Debt::Value(address) => near.forget(address),
+            Debt::Labels(tag, _) | Debt::Stamped(tag) => near.forget_stamped(tag),
+            Debt::Tag(_) => near.forget_all(),
         }
     }
 
-    async fn remove(&self, address: &Address) -> Result<(), StoreError> {
-        let keys = Keyspace::new(address, self.link.database());
-        let (lock, channel) = (keys.lock(), keys.control());
-        let args = [channel.as_bytes(), message::INVALIDATED];
-        script::INVALIDATE
-            .run(&self.link, keys, &[&lock, keys.value()], &args)
-            .await?;
-        Ok(())
+    /// Waits until no process can serve a near copy from before it.
+    async fn settle(&self, told: Told) {
+        if let (Some(near), Some(call)) = (&self.near, told.call) {
+            // Boxed, because most have none.
+            Box::pin(near.settle(&self.link, call, told.evidence)).await;
+        }
     }
 
     /// Removes all there is under a tag: locks first, so that no older computation stores what was removed.
     async fn sweep(&self, tag: &Tag) -> Result<(), StoreError> {
-        RedisGenerations::new(&self.link, tag).invalidate_all().await?;
+        let call = self.near.as_ref().and_then(|near| near.call_tags(tag));
+        RedisGenerations::new(&self.link, tag)
+            .invalidate_all(call.as_ref())
+            .await?;
         for prefix in [format!("{}/lock:", tag.as_str()), format!("{}:", tag.as_str())] {
             for name in self.link.scan(&format!("{prefix}*")).await? {
                 let id = name.strip_prefix(&prefix).and_then(|id| Key::new(id).ok());
@@ -135,7 +183,7 @@ impl RedisInner {
         let mut paid = true;
         for (debt, number) in self.backlog.all() {
             match self.carry_out(&debt).await {
-                Ok(()) => self.backlog.remove(&debt, number),
+                Ok(_) => self.backlog.remove(&debt, number),
                 // The others would have no better fate, unless they are for another server.
                 Err(error) if error.kind() == StoreErrorKind::Unavailable && !self.link.is_cluster() => return false,
                 Err(error) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value as Reply};
+use tokio::time::Instant;
 
 use super::RedisStore;
 use super::reading::get;
@@ -26,9 +27,25 @@ const KEPT: Duration = Duration::from_secs(10);
 impl Store for RedisStore {
     type Watch = RedisWatch;
 
+    fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
+        let near = self.inner.near.as_ref()?;
+        // What is pending need not be told apart: it will not be for long.
+        if !near.has_copies() || !self.inner.backlog.is_empty() {
+            return None;
+        }
+        near.get(address, now, self.inner.link.epoch())
+    }
+
+    fn is_near(&self) -> bool {
+        self.inner.near.as_ref().is_some_and(|near| near.has_copies())
+    }
+
     async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
         self.inner.backlog.check(address)?;
         let keys = self.keys(address);
+        if let Some(fetch) = self.to_fetch(address) {
+            return self.fetch(address, fetch).await;
+        }
         let visit = self.inner.crowds.enter(keys.value());
         let found = if visit.is_crowd() || self.inner.sizes.get(keys.value()).is_some() {
             self.share(address, keys.value()).await?
@@ -139,7 +156,9 @@ impl Store for RedisStore {
         let args = [&bytes[..], ttl.as_bytes(), channel.as_bytes()];
         let args = args.into_iter().chain(payload);
         let args: Vec<&[u8]> = args.chain(unread.then_some(promise.as_bytes())).collect();
-        self.run(keys, &script::RESOLVE, &[keys.value()], &args).await?;
+        let resolved = self.run(keys, &script::RESOLVE, &[keys.value()], &args).await;
+        self.inner.forget_near(address);
+        resolved?;
         self.inner.sizes.learn(keys.value(), bytes.len());
         Ok(())
     }
@@ -199,15 +218,19 @@ impl Store for RedisStore {
         let (token, ttl, channel) = (token.to_string(), millis(ttl).to_string(), keys.control());
         let payload = message::release(&Release::Pass, self.inner.inline_limit);
         let args = [token.as_bytes(), &bytes, ttl.as_bytes(), channel.as_bytes(), &payload];
-        self.run(keys, &script::COMMIT, &[&keys.lock(), keys.value()], &args)
-            .await
+        let marked = self
+            .run(keys, &script::COMMIT, &[&keys.lock(), keys.value()], &args)
+            .await;
+        self.inner.forget_near(address);
+        marked
     }
 
     async fn unmark(&self, address: &Address, marker: &Value) -> Result<(), StoreError> {
         let keys = self.keys(address);
         let bytes = marker.bytes()?;
-        self.run(keys, &script::UNMARK, &[keys.value()], &[&bytes]).await?;
-        Ok(())
+        let unmarked = self.run(keys, &script::UNMARK, &[keys.value()], &[&bytes]).await;
+        self.inner.forget_near(address);
+        unmarked.map(drop)
     }
 
     async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
@@ -262,6 +285,7 @@ impl RedisStore {
             return Err(error::too_large());
         }
         let committed = self.run(keys, &script::COMMIT, &[&keys.lock(), key], args).await;
+        self.inner.forget_near(address);
         self.note_unanswered(address, bytes, &committed);
         self.inner.sizes.learn(key, bytes);
         committed

@@ -4,19 +4,21 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Cmd, Value as Reply};
+use redis::{Cmd, Pipeline, Value as Reply};
 
 use super::{RedisInner, RedisStore};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::key::Address;
-use crate::store::Value;
+use crate::key::{Address, Tag};
 use crate::store::redis::conn::connection::Size;
 use crate::store::redis::conn::error;
 use crate::store::redis::conn::reply;
 use crate::store::redis::large::LARGE;
+use crate::store::redis::near::Fetch;
 use crate::store::redis::protocol::keyspace::Keyspace;
+use crate::store::{Store, Value};
 
 /// How many shared reads of one value are under way at once whose size is not known. Of a large one it is one.
 const UNKNOWN: usize = 4;
@@ -39,6 +41,57 @@ impl RedisStore {
             async move { inner.read(&address, &key).await }
         };
         Box::pin(self.inner.reads.share(&self.inner.runtime, name, most, read))
+    }
+
+    /// Whether to keep what a look-up finds.
+    pub(super) fn to_fetch(&self, address: &Address) -> Option<Fetch> {
+        let near = self.inner.near.as_ref().filter(|near| near.has_copies())?;
+        if self.inner.sizes.get(address.as_str()).is_some() {
+            return None;
+        }
+        near.fetch(address, self.inner.link.epoch())
+    }
+
+    /// Reads a value like any other, and has it kept once it is decoded.
+    pub(super) fn fetch<'a>(&'a self, address: &'a Address, fetch: Fetch) -> Reading<'a> {
+        Box::pin(async move {
+            let keys = Keyspace::new(address, self.inner.link.database());
+            let mut pipeline = Pipeline::with_capacity(2);
+            pipeline.cmd("GET").arg(keys.value());
+            pipeline.cmd("PTTL").arg(keys.value());
+            let replies = self.inner.link.send_all(keys, &pipeline).await;
+            let (reply, left) = match replies.map(<[Reply; 2]>::try_from) {
+                Ok(Ok([reply, left])) => (Ok(reply), left),
+                Ok(Err(_)) => return Err(error::unexpected()),
+                Err(error) => (Err(error), Reply::Nil),
+            };
+            let found = self.inner.learn(keys.value(), reply)?;
+            // What was invalidated meanwhile may have been read before.
+            self.inner.backlog.check(address)?;
+            let (Some(value), Some(lifetime)) = (found.as_ref(), lifetime(&left)) else {
+                return Ok(found);
+            };
+            // On another connection, that is perhaps to another server.
+            if self.inner.link.epoch() != fetch.epoch() || value.weight() > fetch.most().min(LARGE) {
+                return Ok(found);
+            }
+            let seen = match value.stamp() {
+                None => None,
+                Some(stamp) => {
+                    let seen = fetch.generations();
+                    let tag = Tag::new(address.tag()).ok();
+                    let is_current = match tag {
+                        Some(tag) => self.is_current(&tag, stamp).await.unwrap_or(false),
+                        None => false,
+                    };
+                    if !is_current || self.inner.link.epoch() != fetch.epoch() {
+                        return Ok(found);
+                    }
+                    Some(seen)
+                }
+            };
+            Ok(found.map(|value| value.kept_by(move |native| fetch.keep(native, lifetime, seen))))
+        })
     }
 
     /// Some bytes of a value; `None` where the user may not read parts, or what is there has none.
@@ -77,6 +130,13 @@ impl RedisStore {
 }
 
 impl RedisInner {
+    /// What this process wrote, or tried to, it does not serve an older copy of.
+    pub(super) fn forget_near(&self, address: &Address) {
+        if let Some(near) = &self.near {
+            near.forget(address);
+        }
+    }
+
     /// Reads what is under one of the names of this address, on the way that its size suggests.
     async fn read(&self, address: &Address, name: &str) -> Result<Option<Value>, StoreError> {
         let keys = Keyspace::new(address, self.link.database());
@@ -97,6 +157,18 @@ impl RedisInner {
             _ => {}
         }
         reply::value(reply?)
+    }
+}
+
+/// What `PTTL` says of a key that is there. One without an end is looked at again now and then.
+fn lifetime(left: &Reply) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_secs(600);
+    match left {
+        Reply::Int(-1) => Some(LONGEST),
+        Reply::Int(millis) => u64::try_from(*millis)
+            .ok()
+            .map(|millis| Duration::from_millis(millis).min(LONGEST)),
+        _ => None,
     }
 }
 

@@ -29,6 +29,10 @@ fn the_page_has_the_scripts_that_are_sent() {
         &script::INVALIDATE,
         &generations::BEGIN,
         &generations::INVALIDATE,
+        &script::NEAR_JOIN,
+        &script::NEAR_NOTICE,
+        &generations::FORGET,
+        &script::NEAR_PRUNE,
     ];
     let sent = sent.map(|script| one_line(script.text()));
     assert_eq!(documented(), sent);

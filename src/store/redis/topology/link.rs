@@ -16,6 +16,7 @@ use crate::store::redis::conn::connection::{Connection, Size};
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{DialError, Unroutable};
 use crate::store::redis::conn::task::Task;
+use crate::store::redis::near::Near;
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::pubsub::mailbox::Mailbox;
 use crate::store::redis::pubsub::registry::WatcherId;
@@ -38,8 +39,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(dialer: Dialer, first: Result<Connection, DialError>) -> Self {
-        let hub = Arc::new(Hub::default());
+    pub(crate) fn start(dialer: Dialer, first: Result<Connection, DialError>, near: Arc<Near>) -> Self {
+        let hub = Arc::new(Hub::with_near(near));
         let signals = Signals::default();
         let scout = dialer.sentinels().map(Arc::clone);
         let scout = scout.map(|sentinels| {

@@ -1,0 +1,386 @@
+//! [`Copies`]: the near copies, within a limit of bytes, and the placeholders of those that are being fetched.
+//!
+//! A placeholder stands before the value is asked for, and the value takes its place only if it is still there: whatever is
+//! heard of the key meanwhile removes both, so that an answer from before a change never comes to stand after it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::store::Value;
+use crate::store::redis::stats::NearCounters;
+
+const SHARDS: usize = 16;
+
+/// How many values of one shard may be on their way: others are fetched and not kept.
+const MOST_PENDING: usize = 256;
+
+/// What a copy takes besides its texts and its value: in the map, the ring, and their allocations.
+const PER_COPY: usize = 320;
+
+/// A value as Redis had it.
+#[derive(Clone)]
+pub(crate) struct NearCopy {
+    pub(crate) value: Value,
+    /// Counted from when it was asked for.
+    pub(crate) expires_at: Instant,
+    /// Of the connection that it came by.
+    pub(crate) epoch: u64,
+    /// For one with a stamp.
+    pub(crate) currency: Option<Currency>,
+}
+
+/// When a stamp was found to be current.
+#[derive(Clone)]
+pub(crate) struct Currency {
+    /// Counts what is heard of the generations of the tag.
+    pub(crate) generations: Arc<AtomicU64>,
+    pub(crate) seen: u64,
+}
+
+impl NearCopy {
+    fn is_good(&self, now: Instant, epoch: u64) -> bool {
+        let is_current = |c: &Currency| c.generations.load(Ordering::Acquire) == c.seen;
+        self.expires_at > now && self.epoch == epoch && self.currency.as_ref().is_none_or(is_current)
+    }
+}
+
+/// The copies of one process.
+pub(crate) struct Copies {
+    shards: [Mutex<Shard>; SHARDS],
+    most: usize,
+    numbers: AtomicU64,
+    counters: Arc<NearCounters>,
+}
+
+#[derive(Default)]
+struct Shard {
+    copies: HashMap<Arc<str>, Held>,
+    pending: HashMap<Arc<str>, u64>,
+    /// In the order in which they may have to leave. What is not in the map any more is skipped.
+    ring: VecDeque<(Arc<str>, u64)>,
+}
+
+struct Held {
+    copy: NearCopy,
+    weight: usize,
+    number: u64,
+    /// Since it was last spared.
+    asked: bool,
+}
+
+impl Copies {
+    /// Room for about so many bytes.
+    pub(crate) fn new(most: usize, counters: Arc<NearCounters>) -> Self {
+        Self {
+            shards: Default::default(),
+            most,
+            numbers: AtomicU64::new(0),
+            counters,
+        }
+    }
+
+    /// The value of a good copy.
+    pub(crate) fn get(&self, name: &str, now: Instant, epoch: u64) -> Option<Value> {
+        let mut shard = self.shard(name);
+        let held = shard.copies.get_mut(name)?;
+        if !held.copy.is_good(now, epoch) {
+            return None;
+        }
+        held.asked = true;
+        Some(held.copy.value.clone())
+    }
+
+    /// A placeholder for a value that is asked for after this. `None` where there is one already, or a good copy, or no
+    /// room.
+    pub(crate) fn begin(self: &Arc<Self>, name: &str, now: Instant, epoch: u64) -> Option<Placeholder> {
+        let mut shard = self.shard(name);
+        let is_there = shard.copies.get(name).is_some_and(|held| held.copy.is_good(now, epoch));
+        if is_there || shard.pending.len() >= MOST_PENDING || shard.pending.contains_key(name) {
+            return None;
+        }
+        let name: Arc<str> = Arc::from(name);
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        shard.pending.insert(Arc::clone(&name), number);
+        Some(Placeholder {
+            copies: Arc::clone(self),
+            name,
+            number,
+        })
+    }
+
+    /// Removes the copy and the placeholder. Whether there was one of them.
+    pub(crate) fn remove(&self, name: &str) -> bool {
+        let mut shard = self.shard(name);
+        let pending = shard.pending.remove(name).is_some();
+        let held = shard.copies.remove(name);
+        drop(shard);
+        let found = pending || held.is_some();
+        self.release(held);
+        found
+    }
+
+    /// Removes everything, what is on its way included.
+    pub(crate) fn clear(&self) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            shard.pending.clear();
+            shard.ring.clear();
+            let held = std::mem::take(&mut shard.copies);
+            drop(shard);
+            for (_, held) in held {
+                self.release(Some(held));
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counters.copies.get() == 0
+    }
+
+    /// The most that one value may take.
+    pub(crate) fn most_of_one(&self) -> usize {
+        self.most / 8
+    }
+
+    fn fill(&self, placeholder: &Placeholder, copy: NearCopy) -> bool {
+        let name = &placeholder.name;
+        let weight = copy.value.weight().saturating_add(2 * name.len() + PER_COPY);
+        if weight > self.most_of_one() {
+            return false;
+        }
+        let mut shard = self.shard(name);
+        if shard.pending.get(name) != Some(&placeholder.number) {
+            return false;
+        }
+        shard.pending.remove(name);
+        let number = placeholder.number;
+        shard.ring.push_back((Arc::clone(name), number));
+        if shard.ring.len() > 2 * shard.copies.len() + 64 {
+            let Shard { copies, ring, .. } = &mut *shard;
+            let is_held =
+                |(name, number): &(Arc<str>, u64)| copies.get(name).is_some_and(|held| held.number == *number);
+            ring.retain(|entry| entry.1 == placeholder.number || is_held(entry));
+        }
+        let held = Held {
+            copy,
+            weight,
+            number,
+            asked: false,
+        };
+        self.counters.bytes.add(weight as u64);
+        self.counters.copies.add(1);
+        let before = shard.copies.insert(Arc::clone(name), held);
+        drop(shard);
+        self.release(before);
+        self.evict(name);
+        true
+    }
+
+    /// Has those leave that nobody asked for in the last round, until there is room.
+    fn evict(&self, name: &str) {
+        let first = index(name);
+        for at in (0..SHARDS).map(|step| (first + step) % SHARDS) {
+            while self.counters.bytes.get() > self.most as u64 {
+                let mut shard = lock(&self.shards[at]);
+                let Some(held) = shard.leave() else { break };
+                drop(shard);
+                self.counters.evicted.add();
+                self.release(Some(held));
+            }
+        }
+    }
+
+    /// What was removed is dropped outside of the lock.
+    fn release(&self, held: Option<Held>) {
+        if let Some(held) = held {
+            self.counters.bytes.subtract(held.weight as u64);
+            self.counters.copies.subtract(1);
+        }
+    }
+
+    fn shard(&self, name: &str) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[index(name)])
+    }
+}
+
+impl Shard {
+    fn leave(&mut self) -> Option<Held> {
+        while let Some((name, number)) = self.ring.pop_front() {
+            let Some(held) = self.copies.get_mut(&name).filter(|held| held.number == number) else {
+                continue;
+            };
+            if std::mem::take(&mut held.asked) {
+                self.ring.push_back((name, number));
+                continue;
+            }
+            return self.copies.remove(&name);
+        }
+        None
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// FNV over the end of the name, which tells most. Keys that meet here share a lock, and no more.
+fn index(name: &str) -> usize {
+    let tail = &name.as_bytes()[name.len().saturating_sub(24)..];
+    let hash = tail.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (hash >> 32) as usize % SHARDS
+}
+
+/// Stands for a value on its way. Dropped, it gives its place up.
+pub(crate) struct Placeholder {
+    copies: Arc<Copies>,
+    name: Arc<str>,
+    number: u64,
+}
+
+impl Placeholder {
+    /// Puts the value in its place, unless something was heard of the key meanwhile.
+    pub(crate) fn fill(self, copy: NearCopy) -> bool {
+        self.copies.fill(&self, copy)
+    }
+
+    /// The most that the value may take.
+    pub(crate) fn most(&self) -> usize {
+        self.copies.most_of_one()
+    }
+}
+
+impl Drop for Placeholder {
+    fn drop(&mut self) {
+        let mut shard = self.copies.shard(&self.name);
+        if shard.pending.get(&self.name) == Some(&self.number) {
+            shard.pending.remove(&self.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const EPOCH: u64 = 1;
+
+    fn copies(most: usize) -> Arc<Copies> {
+        Arc::new(Copies::new(most, Arc::default()))
+    }
+
+    fn copy(bytes: usize) -> NearCopy {
+        NearCopy {
+            value: Value::encoded(vec![b'x'; bytes]),
+            expires_at: Instant::now() + Duration::from_secs(60),
+            epoch: EPOCH,
+            currency: None,
+        }
+    }
+
+    fn begin(copies: &Arc<Copies>, name: &str) -> Option<Placeholder> {
+        copies.begin(name, Instant::now(), EPOCH)
+    }
+
+    fn held(copies: &Copies) -> (u64, u64) {
+        (copies.counters.copies.get(), copies.counters.bytes.get())
+    }
+
+    fn has(copies: &Copies, name: &str) -> bool {
+        copies.get(name, Instant::now(), EPOCH).is_some()
+    }
+
+    #[test]
+    fn a_value_takes_the_place_of_its_placeholder() {
+        let copies = copies(1 << 20);
+        assert!(begin(&copies, "t:a").unwrap().fill(copy(10)));
+        assert!(has(&copies, "t:a") && !has(&copies, "t:b"));
+        assert_eq!(held(&copies).0, 1);
+        // Nothing to fetch.
+        assert!(begin(&copies, "t:a").is_none());
+        assert!(copies.remove("t:a") && !copies.remove("t:a"));
+        assert!(!has(&copies, "t:a"));
+        assert_eq!(held(&copies), (0, 0));
+    }
+
+    #[test]
+    fn what_is_heard_between_question_and_insert_keeps_the_answer_out() {
+        let copies = copies(1 << 20);
+        let placeholder = begin(&copies, "t:a").unwrap();
+        assert!(copies.remove("t:a"));
+        assert!(!placeholder.fill(copy(10)));
+        assert!(!has(&copies, "t:a"));
+        let placeholder = begin(&copies, "t:a").unwrap();
+        copies.clear();
+        // The place of another one is not its own.
+        let next = begin(&copies, "t:a").unwrap();
+        assert!(!placeholder.fill(copy(10)));
+        assert!(next.fill(copy(10)) && has(&copies, "t:a"));
+    }
+
+    #[test]
+    fn one_value_is_on_its_way_at_a_time_and_one_that_is_given_up_leaves_no_trace() {
+        let copies = copies(1 << 20);
+        let placeholder = begin(&copies, "t:a").unwrap();
+        assert!(begin(&copies, "t:a").is_none());
+        drop(placeholder);
+        assert!(begin(&copies, "t:a").is_some());
+        assert_eq!(held(&copies).0, 0);
+    }
+
+    #[test]
+    fn a_copy_ends_with_its_time_its_connection_and_its_generation() {
+        let copies = copies(1 << 20);
+        let generations = Arc::new(AtomicU64::new(7));
+        let currency = Some(Currency {
+            generations: Arc::clone(&generations),
+            seen: 7,
+        });
+        let placeholder = begin(&copies, "t:a").unwrap();
+        assert!(placeholder.fill(NearCopy { currency, ..copy(10) }));
+        let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(61));
+        assert!(copies.get("t:a", now, EPOCH).is_some());
+        assert!(copies.get("t:a", later, EPOCH).is_none());
+        assert!(copies.get("t:a", now, EPOCH + 1).is_none());
+        generations.fetch_add(1, Ordering::Relaxed);
+        assert!(copies.get("t:a", now, EPOCH).is_none());
+        // Its place may be taken.
+        assert!(begin(&copies, "t:a").unwrap().fill(copy(10)));
+        assert!(has(&copies, "t:a"));
+        assert_eq!(held(&copies).0, 1);
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_what_is_asked_for_stays() {
+        let copies = copies(64 * 1024);
+        for round in 0..1000 {
+            let placeholder = begin(&copies, &format!("t:{round}")).unwrap();
+            assert!(placeholder.fill(copy(1000)));
+            assert!(held(&copies).1 <= 64 * 1024);
+            assert!(has(&copies, "t:0"), "{round}");
+        }
+        assert!(held(&copies).0 > 30 && copies.counters.evicted.get() > 900);
+        // What is too large for the room that there is.
+        assert!(!begin(&copies, "t:large").unwrap().fill(copy(9 * 1024)));
+        assert!(begin(&copies, "t:large").is_some());
+        copies.clear();
+        assert_eq!(held(&copies), (0, 0));
+    }
+
+    #[test]
+    fn a_key_that_changes_all_the_time_leaves_nothing_behind() {
+        let copies = copies(1 << 20);
+        for _ in 0..10_000 {
+            assert!(begin(&copies, "t:a").unwrap().fill(copy(10)));
+            copies.remove("t:a");
+        }
+        let shard = copies.shard("t:a");
+        assert!(shard.ring.len() <= 65 && shard.pending.is_empty());
+    }
+}

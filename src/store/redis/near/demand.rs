@@ -1,0 +1,53 @@
+//! [`Demand`]: what was asked for before. A value that is asked for once is not worth a copy.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::time::Instant;
+
+const SLOTS: usize = 8192;
+
+/// How long a first request is remembered, in seconds.
+const WHILE: u64 = 60;
+
+/// Remembers roughly: a fingerprint and a time in each slot, and the last who came has it.
+pub(crate) struct Demand {
+    origin: Instant,
+    hasher: RandomState,
+    slots: Box<[AtomicU64]>,
+}
+
+impl Demand {
+    pub(crate) fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+            hasher: RandomState::new(),
+            slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// Takes note of a request. Whether it is at least the second within a while.
+    pub(crate) fn again(&self, name: &str) -> bool {
+        let hash = self.hasher.hash_one(name);
+        let seconds = (self.origin.elapsed().as_secs() + 1) & 0xffff;
+        let slot = &self.slots[hash as usize % SLOTS];
+        let before = slot.swap((hash & !0xffff) | seconds, Ordering::Relaxed);
+        let age = seconds.wrapping_sub(before & 0xffff) & 0xffff;
+        before != 0 && before & !0xffff == hash & !0xffff && age <= WHILE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_second_request_within_a_while_counts() {
+        let demand = Demand::new();
+        assert!(!demand.again("t:a") && demand.again("t:a") && demand.again("t:a"));
+        tokio::time::advance(Duration::from_secs(WHILE + 2)).await;
+        assert!(!demand.again("t:a") && demand.again("t:a"));
+    }
+}

@@ -1,0 +1,164 @@
+//! [`Lease`]: for how long near copies may be served.
+//!
+//! A copy is served while the last `PING` whose answer, *and that of the next one*, has come was sent no longer ago than
+//! the lag. The server tells of changes at the end of each turn of its event loop, so one `PONG` can overtake what was
+//! changed in its own turn; the next `PING` was sent after it, and is answered in a later turn.
+//!
+//! Two clocks have to agree, and each can only end the lease: the monotonic one, which no one sets, and which stands still
+//! while the machine sleeps; and the wall clock, which goes on then, and may be set.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+/// When a `PING` was sent, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sent {
+    clock: Instant,
+    wall: u64,
+}
+
+impl Sent {
+    pub(crate) fn now() -> Self {
+        Self {
+            clock: Instant::now(),
+            wall: wall(SystemTime::now()),
+        }
+    }
+}
+
+/// Until when copies may be served.
+pub(crate) struct Lease {
+    lag: Duration,
+    origin: Instant,
+    /// In nanoseconds since the origin. What is read together need not have been written together: each is true of a lease
+    /// that was granted.
+    until: AtomicU64,
+    /// The same by the wall clock, since 1970.
+    until_wall: AtomicU64,
+}
+
+impl Lease {
+    pub(crate) fn new(lag: Duration) -> Self {
+        Self {
+            lag,
+            origin: Instant::now(),
+            until: AtomicU64::new(0),
+            until_wall: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn lag(&self) -> Duration {
+        self.lag
+    }
+
+    /// All that was changed before this `PING` was sent has been heard.
+    pub(crate) fn grant(&self, sent: Sent) {
+        let until = sent.clock.saturating_duration_since(self.origin) + self.lag;
+        self.until.fetch_max(nanos(until), Ordering::AcqRel);
+        self.until_wall
+            .store(sent.wall.saturating_add(nanos(self.lag)), Ordering::Release);
+    }
+
+    pub(crate) fn revoke(&self) {
+        self.until.store(0, Ordering::Release);
+    }
+
+    /// Whether copies may be served at this moment, as far as the monotonic clock knows.
+    pub(crate) fn is_held(&self, now: Instant) -> bool {
+        nanos(now.saturating_duration_since(self.origin)) < self.until.load(Ordering::Acquire)
+    }
+
+    /// Whether the wall clock agrees. To be asked once the copy is in hand: a process that stood still meanwhile may hold
+    /// one from before.
+    pub(crate) fn is_plausible(&self, now: SystemTime) -> bool {
+        wall(now) <= self.until_wall.load(Ordering::Acquire)
+    }
+}
+
+/// The answers to the `PING`s of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Probes {
+    last: Option<Sent>,
+}
+
+impl Probes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+
+    /// A `PING` was answered that was sent after the answer to the one before had come. For which one the lease holds.
+    pub(crate) fn answered(&mut self, sent: Sent) -> Option<Sent> {
+        self.last.replace(sent)
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn wall(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const LAG: Duration = Duration::from_millis(500);
+
+    #[tokio::test(start_paused = true)]
+    async fn one_answer_grants_nothing_and_the_second_vouches_for_the_first() {
+        let (lease, mut probes) = (Lease::new(LAG), Probes::default());
+        let first = Sent::now();
+        advance(LAG / 4).await;
+        assert!(probes.answered(first).is_none() && !lease.is_held(Instant::now()));
+        let second = Sent::now();
+        advance(LAG / 4).await;
+        lease.grant(probes.answered(second).unwrap());
+        advance(LAG / 2 - Duration::from_millis(1)).await;
+        assert!(lease.is_held(Instant::now()));
+        advance(Duration::from_millis(1)).await;
+        assert!(!lease.is_held(Instant::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_answer_grants_nothing() {
+        let (lease, mut probes) = (Lease::new(LAG), Probes::default());
+        probes.answered(Sent::now());
+        advance(LAG).await;
+        lease.grant(probes.answered(Sent::now()).unwrap());
+        assert!(!lease.is_held(Instant::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_revoked_or_older_is_not_held() {
+        let lease = Lease::new(LAG);
+        let old = Sent::now();
+        advance(LAG / 2).await;
+        lease.grant(Sent::now());
+        lease.grant(old);
+        advance(LAG * 3 / 4).await;
+        assert!(lease.is_held(Instant::now()));
+        lease.revoke();
+        assert!(!lease.is_held(Instant::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_stands_still_does_not_keep_the_lease() {
+        let lease = Lease::new(LAG);
+        let sent = SystemTime::now();
+        lease.grant(Sent::now());
+        // The machine slept: only the wall clock knows.
+        assert!(lease.is_held(Instant::now()));
+        assert!(lease.is_plausible(sent + LAG / 2));
+        assert!(!lease.is_plausible(sent + LAG + Duration::from_secs(1)));
+        // One that is set back says nothing, and the other decides.
+        assert!(lease.is_plausible(sent - Duration::from_secs(3600)));
+        advance(LAG).await;
+        assert!(!lease.is_held(Instant::now()));
+    }
+}

@@ -1,0 +1,9 @@
+//! Near copies are never older than they may be, and never from before an invalidation that has returned.
+
+mod changes;
+mod connections;
+mod failover;
+mod fixture;
+mod proxies;
+mod refused;
+mod strict;

@@ -1,0 +1,131 @@
+//! Near copies in `reverse_proxy`, a process each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::Empty;
+
+use crate::support::{HttpClient, Node, Origin, RedisServer, Reply, run_example, within};
+
+/// An upstream whose answer says how often something was changed.
+async fn origin() -> (Origin, Arc<AtomicUsize>) {
+    let changes = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&changes);
+    let origin = Origin::start(move |call| {
+        let changes = Arc::clone(&counted);
+        async move {
+            let number = match call.method {
+                Method::GET => changes.load(Ordering::SeqCst),
+                _ => changes.fetch_add(1, Ordering::SeqCst) + 1,
+            };
+            Reply::fresh(number.to_string())
+        }
+    })
+    .await;
+    (origin, changes)
+}
+
+async fn node(origin: &Origin, redis: &RedisServer, lag: &str) -> Node {
+    let url = redis.url();
+    Node::reverse_proxy(
+        &origin.url(),
+        &["--redis", &url, "--near", "1048576", "--near-lag", lag],
+    )
+    .await
+}
+
+async fn send(node: &Node, method: &str, path: &str) -> (String, String) {
+    let method: Method = method.parse().unwrap();
+    let request = Request::builder().method(method).uri(node.url(path));
+    let client = HttpClient::http1();
+    let answer = client.send(request.body(Empty::<Bytes>::new()).unwrap());
+    let answer = within("an answer", answer).await.unwrap();
+    (answer.text().to_owned(), answer.header("cache-status").join(", "))
+}
+
+/// Asks until a near copy answers.
+async fn warm(node: &Node, path: &str) -> String {
+    within("a near hit", async {
+        loop {
+            let (body, status) = send(node, "GET", path).await;
+            if status.ends_with("; detail=near") {
+                assert!(status.starts_with("memolock; hit; ttl="), "{status}");
+                return body;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_change_through_any_proxy_holds_on_all_when_it_is_answered() {
+    let redis = RedisServer::start();
+    let (origin, _) = origin().await;
+    let nodes = [
+        node(&origin, &redis, "1s").await,
+        node(&origin, &redis, "1s").await,
+        node(&origin, &redis, "1s").await,
+    ];
+    for (round, method) in ["POST", "PUT", "DELETE", "PATCH"].iter().cycle().take(24).enumerate() {
+        for node in &nodes {
+            assert_eq!(warm(node, "/x").await, round.to_string());
+        }
+        send(&nodes[round % 3], method, "/x").await;
+        for node in &nodes {
+            let (body, status) = send(node, "GET", "/x").await;
+            assert_eq!(body, (round + 1).to_string(), "{status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_stood_still_serves_nothing_from_before() {
+    let redis = RedisServer::start();
+    let (origin, _) = origin().await;
+    let (still, node) = (
+        node(&origin, &redis, "700ms").await,
+        node(&origin, &redis, "700ms").await,
+    );
+    for round in 0..3 {
+        assert_eq!(warm(&still, "/x").await, round.to_string());
+        assert_eq!(warm(&node, "/x").await, round.to_string());
+        still.stop();
+        let since = Instant::now();
+        send(&node, "POST", "/x").await;
+        let took = since.elapsed();
+        assert!(
+            took >= Duration::from_millis(600) && took < Duration::from_secs(5),
+            "{took:?}"
+        );
+        // It was asked before it goes on, and answers first of all.
+        let asked = send(&still, "GET", "/x");
+        let cont = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            still.cont();
+        };
+        let ((body, status), ()) = tokio::join!(asked, cont);
+        assert_eq!(body, (round + 1).to_string(), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn flags_that_make_no_sense_are_refused() {
+    let upstream = ["--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1"];
+    let redis = "redis://127.0.0.1:1";
+    for (flags, remedy) in [
+        (&["--near", "1000"][..], "--redis"),
+        (&["--near-lag", "1s"], "--redis"),
+        (&["--redis", redis, "--near-lag", "1s"], "--near"),
+        (&["--redis", redis, "--near", "many"], "--near"),
+        (&["--redis", redis, "--near", "1000", "--near-lag", "1"], "--near-lag"),
+        (&["--redis", redis, "--cluster", "--near", "1000"], "--cluster"),
+    ] {
+        let output = run_example("reverse_proxy", &[&upstream[..], flags].concat()).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(remedy), "{flags:?}: {said}");
+    }
+}

@@ -1,0 +1,73 @@
+//! Where Redis does not tell of changes there are no copies, and everything else goes on.
+
+use super::fixture::{LAG, NearNode};
+use crate::support::{Fault, FaultProxy, RedisServer, Target, within};
+use tower_memolock::{RedisStore, StoreErrorKind, Tag};
+
+async fn goes_on_without_copies(node: &NearNode) {
+    for id in ["a", "b"] {
+        node.compute(id, "one").await;
+        for _ in 0..50 {
+            assert_eq!(node.get(id).await.unwrap(), "one");
+            tokio::time::sleep(LAG / 50).await;
+        }
+        within("an invalidation", node.memo.invalidate(id)).await.unwrap();
+        assert_eq!(node.get(id).await, None);
+    }
+    assert_eq!((node.hits(), node.store.stats().near.copies), (0, 0));
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_track_has_no_copies() {
+    let redis = RedisServer::start();
+    redis.cli(&[
+        "ACL", "SETUSER", "memo", "on", ">secret", "~*", "&*", "+@all", "-client",
+    ]);
+    let url = redis.url().replace("redis://", "redis://memo:secret@");
+    goes_on_without_copies(&NearNode::start(&url).await).await;
+}
+
+#[tokio::test]
+async fn a_user_with_the_permissions_that_the_docs_name_has_copies() {
+    let redis = RedisServer::start();
+    let rules = "on >secret resetchannels ~t:* ~t/lock:* ~t/gen:* &t/notif:* &t/ctl:* +get +set +pttl +pexpire +del +zscore \
+                 +zrevrange +zadd +zcard +zremrangebyrank +time +eval +evalsha +publish +subscribe +unsubscribe +ping \
+                 +client|tracking";
+    let rules: Vec<_> = ["ACL", "SETUSER", "memo"]
+        .into_iter()
+        .chain(rules.split_whitespace())
+        .collect();
+    redis.cli(&rules);
+    let url = redis.url().replace("redis://", "redis://memo:secret@");
+    let (a, b) = (NearNode::start(&url).await, NearNode::start(&url).await);
+    a.store.check(&Tag::new("t").unwrap()).await.unwrap();
+    a.compute("x", "one").await;
+    assert_eq!((a.warm("x").await, b.warm("x").await), ("one".into(), "one".into()));
+    a.memo.invalidate("x").await.unwrap();
+    assert_eq!((a.get("x").await, b.get("x").await), (None, None));
+    assert_eq!(a.store.stats().near.outwaited, 0);
+    let denied = redis.cli(&["ACL", "LOG"]);
+    let is_ours = |line: &&str| line.contains("/near") || *line == "client" || line.starts_with("client|");
+    let denied: Vec<_> = denied.lines().filter(is_ours).collect();
+    assert!(denied.is_empty(), "{denied:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_only_pretends_to_tell_is_found_out() {
+    let redis = RedisServer::start();
+    let proxy = FaultProxy::start(redis.port()).await;
+    proxy.inject(Target::replies(&["CLIENT"]), Fault::Answer("+OK\r\n".into()));
+    goes_on_without_copies(&NearNode::start(&proxy.url()).await).await;
+}
+
+#[tokio::test]
+async fn a_cluster_is_refused_with_what_to_change() {
+    let store = RedisStore::cluster(["redis://127.0.0.1:1"])
+        .near(1 << 20)
+        .connect()
+        .await;
+    let error = store.err().expect("an error");
+    assert_eq!(error.kind(), StoreErrorKind::Config);
+    let source = std::error::Error::source(&error).expect("a cause").to_string();
+    assert!(source.contains("remove `near`"), "{source}");
+}
