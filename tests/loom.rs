@@ -2,7 +2,7 @@
 //! leader, no leak when everybody leaves, nothing from before they came for those who join late. The same for those who
 //! read one body while it grows.
 //!
-//! `clock.rs`, `flight.rs` and `broadcast.rs` are compiled here over loom's primitives, so that it is the code itself that is explored.
+//! `clock.rs`, `flight.rs`, `state.rs`, `waiter.rs` and `broadcast.rs` are compiled here over loom's primitives, so that it is the code itself that is explored.
 
 mod sync {
     pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
@@ -18,20 +18,25 @@ mod clock;
 #[path = "../src/memo/flights/flight.rs"]
 #[expect(dead_code, reason = "what watches over computations")]
 mod flight;
+#[path = "../src/memo/flights/state.rs"]
+mod state;
 #[cfg(feature = "http")]
 #[path = "loom/streaming.rs"]
 mod streaming;
+#[path = "../src/memo/flights/waiter.rs"]
+mod waiter;
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use clock::{Clock, Tick};
-use flight::{Flight, Turn};
+use flight::Flight;
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
+use waiter::{Turn, Waiter};
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -56,9 +61,10 @@ impl Drop for Lead {
 }
 
 type TestFlight = Flight<Lead, u32>;
+type TestWaiter = Waiter<Lead, u32>;
 
 /// Waits for the turn; a leader lands the flight, after seeing that it is the only one.
-fn take_part(flight: &Arc<TestFlight>, waiter: flight::Waiter<Lead, u32>, leaders: &AtomicUsize) -> u32 {
+fn take_part(flight: &Arc<TestFlight>, waiter: TestWaiter, leaders: &AtomicUsize) -> u32 {
     match block_on(waiter) {
         Turn::Lead(_lead) => {
             assert_eq!(leaders.fetch_add(1, Ordering::SeqCst), 0, "a second leader");
@@ -75,8 +81,8 @@ fn one_of_two_waiters_leads_and_both_are_answered() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, first) = TestFlight::start(Tick::START);
-        let second = Flight::join(&flight, Tick::START).expect("not over");
+        let (flight, first) = TestWaiter::first(Tick::START);
+        let second = Waiter::join(&flight, Tick::START).expect("not over");
         let threads: Vec<_> = [first, second]
             .into_iter()
             .map(|waiter| {
@@ -98,14 +104,14 @@ fn one_of_two_waiters_leads_and_both_are_answered() {
 fn those_who_are_dismissed_leave_before_the_end() {
     explore(|| {
         let clock = Clock::new();
-        let (flight, leading) = TestFlight::start(clock.tick());
+        let (flight, leading) = TestWaiter::first(clock.tick());
         assert!(flight.offer(Lead::new(&Arc::default())).is_ok());
         let Turn::Lead(lead) = block_on(leading) else {
             panic!("the only one leads");
         };
-        let early = Flight::join(&flight, clock.tick()).expect("not over");
+        let early = Waiter::join(&flight, clock.tick()).expect("not over");
         let confirmed = clock.tick();
-        let late = Flight::join(&flight, clock.tick()).expect("not over");
+        let late = Waiter::join(&flight, clock.tick()).expect("not over");
         assert!(flight.has_joined(confirmed));
         let early = thread::spawn(move || matches!(block_on(early), Turn::Landed(7)));
         let late = thread::spawn(move || matches!(block_on(late), Turn::Late));
@@ -122,8 +128,8 @@ fn a_waiter_that_leaves_while_it_is_offered_the_lead_passes_it_on() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, leaving) = TestFlight::start(Tick::START);
-        let staying = Flight::join(&flight, Tick::START).expect("not over");
+        let (flight, leaving) = TestWaiter::first(Tick::START);
+        let staying = Waiter::join(&flight, Tick::START).expect("not over");
         let leaver = thread::spawn(move || {
             let mut leaving = Box::pin(leaving);
             // Registered, perhaps woken, and gone before it is polled again.
@@ -148,14 +154,14 @@ fn a_waiter_that_leaves_while_it_is_offered_the_lead_passes_it_on() {
 fn an_offer_that_nobody_stays_for_is_dropped_and_the_flight_closed() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, waiter) = TestFlight::start(Tick::START);
+        let (flight, waiter) = TestWaiter::first(Tick::START);
         let leaver = thread::spawn(move || drop(waiter));
         let offered = flight.offer(Lead::new(&leads)).is_ok();
         leaver.join().unwrap();
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked, offered: {offered}");
         assert_eq!(flight.waiting(), 0, "whoever left is counted");
         assert!(
-            Flight::join(&flight, Tick::START).is_none(),
+            Waiter::join(&flight, Tick::START).is_none(),
             "a flight that is over was joined"
         );
     });
@@ -164,11 +170,11 @@ fn an_offer_that_nobody_stays_for_is_dropped_and_the_flight_closed() {
 #[test]
 fn a_flight_is_either_joined_or_deserted() {
     explore(|| {
-        let (flight, waiter) = TestFlight::start(Tick::START);
+        let (flight, waiter) = TestWaiter::first(Tick::START);
         let leaver = thread::spawn(move || drop(waiter));
         let joiner = {
             let flight = Arc::clone(&flight);
-            thread::spawn(move || Flight::join(&flight, Tick::START))
+            thread::spawn(move || Waiter::join(&flight, Tick::START))
         };
         let keeper = {
             let flight = Arc::clone(&flight);
@@ -198,10 +204,10 @@ fn a_flight_is_either_joined_or_deserted() {
 #[test]
 fn landing_reaches_whoever_joined_before_it() {
     explore(|| {
-        let (flight, first) = TestFlight::start(Tick::START);
+        let (flight, first) = TestWaiter::first(Tick::START);
         let joiner = {
             let flight = Arc::clone(&flight);
-            thread::spawn(move || match Flight::join(&flight, Tick::START) {
+            thread::spawn(move || match Waiter::join(&flight, Tick::START) {
                 Some(waiter) => matches!(block_on(waiter), Turn::Landed(7)),
                 None => true,
             })
@@ -217,11 +223,11 @@ fn a_waiter_that_is_not_polled_does_not_keep_the_lead_from_the_others() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, parked) = TestFlight::start(Tick::START);
+        let (flight, parked) = TestWaiter::first(Tick::START);
         let mut parked = Box::pin(parked);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(parked.as_mut().poll(&mut cx).is_pending());
-        let staying = Flight::join(&flight, Tick::START).expect("not over");
+        let staying = Waiter::join(&flight, Tick::START).expect("not over");
         let stayer = {
             let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
             thread::spawn(move || take_part(&flight, staying, &leaders))
@@ -238,7 +244,7 @@ fn a_waiter_that_is_not_polled_does_not_keep_the_lead_from_the_others() {
 /// more. The second lands the flight.
 fn take_part_again(
     flight: &Arc<TestFlight>,
-    mut waiter: flight::Waiter<Lead, u32>,
+    mut waiter: TestWaiter,
     turns: &AtomicUsize,
     leads: &Arc<AtomicUsize>,
 ) -> u32 {
@@ -246,7 +252,7 @@ fn take_part_again(
         match block_on(waiter) {
             Turn::Lead(lead) => match turns.fetch_add(1, Ordering::SeqCst) {
                 0 => {
-                    waiter = Flight::join(flight, Tick::START).expect("not over");
+                    waiter = Waiter::join(flight, Tick::START).expect("not over");
                     drop(lead);
                     flight.resume();
                     assert!(flight.offer(Lead::new(leads)).is_ok(), "nobody waits");
@@ -268,8 +274,8 @@ fn a_flight_that_is_resumed_has_one_more_leader_and_answers_the_first_as_well() 
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let turns = Arc::new(AtomicUsize::new(0));
-        let (flight, first) = TestFlight::start(Tick::START);
-        let second = Flight::join(&flight, Tick::START).expect("not over");
+        let (flight, first) = TestWaiter::first(Tick::START);
+        let second = Waiter::join(&flight, Tick::START).expect("not over");
         let threads: Vec<_> = [first, second]
             .into_iter()
             .map(|waiter| {
@@ -290,7 +296,7 @@ fn a_flight_that_is_resumed_has_one_more_leader_and_answers_the_first_as_well() 
 fn a_flight_that_is_resumed_and_left_by_everybody_is_deserted() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, mut leader) = TestFlight::start(Tick::START);
+        let (flight, mut leader) = TestWaiter::first(Tick::START);
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         let mut cx = Context::from_waker(Waker::noop());
         let Poll::Ready(Turn::Lead(lead)) = pin!(&mut leader).poll(&mut cx) else {
@@ -299,14 +305,14 @@ fn a_flight_that_is_resumed_and_left_by_everybody_is_deserted() {
         let passer_by = {
             let flight = Arc::clone(&flight);
             // Comes while the flight is led, or resumed, or over, and goes.
-            thread::spawn(move || drop(Flight::join(&flight, Tick::START)))
+            thread::spawn(move || drop(Waiter::join(&flight, Tick::START)))
         };
         drop(lead);
         flight.resume();
         block_on(poll_fn(|cx| flight.poll_deserted(cx)));
         passer_by.join().unwrap();
         assert!(
-            Flight::join(&flight, Tick::START).is_none(),
+            Waiter::join(&flight, Tick::START).is_none(),
             "a flight that is over was joined"
         );
         assert_eq!(flight.waiting(), 0, "whoever left is counted");
@@ -317,7 +323,7 @@ fn a_flight_that_is_resumed_and_left_by_everybody_is_deserted() {
 fn a_promise_that_is_resolved_while_the_leader_steps_down_reaches_it() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, mut leader) = TestFlight::start(Tick::START);
+        let (flight, mut leader) = TestWaiter::first(Tick::START);
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         let mut cx = Context::from_waker(Waker::noop());
         let Poll::Ready(Turn::Lead(lead)) = pin!(&mut leader).poll(&mut cx) else {
@@ -326,7 +332,7 @@ fn a_promise_that_is_resolved_while_the_leader_steps_down_reaches_it() {
         let stepping_down = {
             let flight = Arc::clone(&flight);
             thread::spawn(move || {
-                let waiter = Flight::join(&flight, Tick::START);
+                let waiter = Waiter::join(&flight, Tick::START);
                 drop(lead);
                 flight.resume();
                 // Over already: it joins another flight, which finds the value.
@@ -345,13 +351,13 @@ fn an_answer_from_before_an_invalidation_does_not_reach_who_came_after_it() {
     explore(|| {
         let clock = Arc::new(Clock::new());
         let invalidations = Arc::new(AtomicUsize::new(0));
-        let (flight, early) = Flight::<Lead, usize>::start(clock.tick());
+        let (flight, early) = Waiter::<Lead, usize>::first(clock.tick());
         let late = {
             let (flight, clock) = (Arc::clone(&flight), Arc::clone(&clock));
             let invalidations = Arc::clone(&invalidations);
             thread::spawn(move || {
                 invalidations.store(1, Ordering::SeqCst);
-                let waiter = Flight::join(&flight, clock.tick())?;
+                let waiter = Waiter::join(&flight, clock.tick())?;
                 match block_on(waiter) {
                     Turn::Landed(seen) => Some(seen),
                     Turn::Late => None,
@@ -371,12 +377,12 @@ fn an_answer_from_before_an_invalidation_does_not_reach_who_came_after_it() {
 fn a_keeper_that_waits_for_late_callers_hears_of_one() {
     explore(|| {
         let clock = Clock::new();
-        let (flight, _first) = TestFlight::start(clock.tick());
+        let (flight, _first) = TestWaiter::first(clock.tick());
         let since = clock.tick();
         let arrived = clock.tick();
         let joiner = {
             let flight = Arc::clone(&flight);
-            thread::spawn(move || drop(Flight::join(&flight, arrived)))
+            thread::spawn(move || drop(Waiter::join(&flight, arrived)))
         };
         block_on(poll_fn(|cx| flight.poll_joined(since, cx)));
         joiner.join().unwrap();
@@ -388,8 +394,8 @@ fn one_who_stands_by_has_the_outcome_and_never_the_lead() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, candidate) = TestFlight::start(Tick::START);
-        let standing_by = Flight::join(&flight, Tick::START).expect("not over").stand_by();
+        let (flight, candidate) = TestWaiter::first(Tick::START);
+        let standing_by = Waiter::join(&flight, Tick::START).expect("not over").stand_by();
         let candidate = {
             let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
             thread::spawn(move || take_part(&flight, candidate, &leaders))
@@ -406,8 +412,8 @@ fn one_who_stands_by_has_the_outcome_and_never_the_lead() {
 fn an_offer_that_only_one_who_stands_by_is_left_for_is_taken_back() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, leaving) = TestFlight::start(Tick::START);
-        let standing_by = Flight::join(&flight, Tick::START).expect("not over").stand_by();
+        let (flight, leaving) = TestWaiter::first(Tick::START);
+        let standing_by = Waiter::join(&flight, Tick::START).expect("not over").stand_by();
         let leaver = thread::spawn(move || drop(leaving));
         let stayer = thread::spawn(move || matches!(block_on(standing_by), Turn::Landed(7)));
         let offered = flight.offer(Lead::new(&leads)).is_ok();
@@ -422,11 +428,11 @@ fn an_offer_that_only_one_who_stands_by_is_left_for_is_taken_back() {
 #[test]
 fn a_keeper_that_waits_for_a_candidate_hears_of_one() {
     explore(|| {
-        let (flight, first) = TestFlight::start(Tick::START);
+        let (flight, first) = TestWaiter::first(Tick::START);
         let _standing_by = first.stand_by();
         let joiner = {
             let flight = Arc::clone(&flight);
-            thread::spawn(move || Flight::join(&flight, Tick::START))
+            thread::spawn(move || Waiter::join(&flight, Tick::START))
         };
         block_on(poll_fn(|cx| flight.poll_candidate(cx)));
         assert!(joiner.join().unwrap().is_some());
@@ -438,13 +444,13 @@ fn a_flight_that_is_resumed_is_offered_to_another() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, first) = TestFlight::start(Tick::START);
-        let second = Flight::join(&flight, Tick::START).expect("not over");
+        let (flight, first) = TestWaiter::first(Tick::START);
+        let second = Waiter::join(&flight, Tick::START).expect("not over");
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         let Turn::Lead(lead) = block_on(first) else {
             unreachable!("nobody else takes it");
         };
-        let standing_by = Flight::join(&flight, Tick::START).expect("not over").stand_by();
+        let standing_by = Waiter::join(&flight, Tick::START).expect("not over").stand_by();
         drop(lead);
         let second = {
             let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
@@ -463,7 +469,7 @@ fn a_flight_that_is_resumed_is_offered_to_another() {
 #[test]
 fn a_waiter_that_wants_to_know_whether_it_follows_is_told() {
     explore(|| {
-        let (flight, waiter) = TestFlight::start(Tick::START);
+        let (flight, waiter) = TestWaiter::first(Tick::START);
         flight.ask();
         let keeper = {
             let flight = Arc::clone(&flight);

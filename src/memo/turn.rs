@@ -1,9 +1,9 @@
 //! How a caller at a limit waits: in line for a turn to compute, unless it is answered, or finds room, before.
 
 use super::config::Config;
-use super::flights::flight::{Flight, Turn as Waited};
 use super::flights::line::{Line, QueueTurn};
 use super::flights::patience::Patience;
+use super::flights::waiter::{Turn as Waited, Waiter};
 use super::join::Obtained;
 use super::limits::{AtLimit, Limit};
 use super::memolock::MemoLock;
@@ -108,7 +108,7 @@ impl<C: Codec> Shared<C> {
         let Some(flight) = self.table.get(address) else {
             return Left::Room;
         };
-        let Some(waiter) = Flight::join(&flight, self.clock.tick()) else {
+        let Some(waiter) = Waiter::join(&flight, self.clock.tick()) else {
             return Left::Room;
         };
         match waiter.stand_by().await {

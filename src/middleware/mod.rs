@@ -40,7 +40,9 @@
 //!   memo/turn.rs                           join, or wait in line at a limit
 //!   memo/join.rs                           look up together; else join the flight of the address
 //!   memo/flights/table.rs
-//!   memo/flights/flight.rs                 the waiters of one address, and who leads them
+//!   memo/flights/waiter.rs                 wait for the flight, or for its lead
+//!   memo/flights/flight.rs                 what the task behind the flight does with it
+//!   memo/flights/state.rs                  the waiters of one address, and who leads them
 //!   memo/coordinator.rs                    the task behind the flight
 //!   memo/coordinator/acquire.rs            ask the store for value and lock at once
 //!   store/redis/store/operations.rs
@@ -59,7 +61,7 @@
 //!   memo/coordinator/commit.rs             store it, if the lease is still held, and tell the others
 //!   memo/leases/lock_state.rs
 //!
-//! A follower waits at memo/flights/flight.rs, or, in another process, at:
+//! A follower waits at memo/flights/waiter.rs, or, in another process, at:
 //!   memo/coordinator/watch.rs              hear of the promise
 //!   store/redis/pubsub/subscriber.rs
 //!   store/redis/pubsub/registry.rs         which watch is told

@@ -12,8 +12,8 @@ use loom::thread;
 
 use super::broadcast::{Broadcast, Next, Reader};
 use super::clock::{Clock, Tick};
-use super::flight::{Flight, Turn};
-use super::{Lead, TestFlight, explore};
+use super::waiter::{Turn, Waiter};
+use super::{Lead, TestFlight, TestWaiter, explore};
 
 /// Everything until the end, and what came then.
 fn read(mut reader: Reader<u32>) -> (Vec<u8>, Option<u32>) {
@@ -108,7 +108,7 @@ fn where_a_reader_has_got_to_when_the_body_is_whole_makes_no_difference() {
 
 /// A flight that is led, and its lead.
 fn led(clock: &Clock) -> (Arc<TestFlight>, Lead) {
-    let (flight, leader) = TestFlight::start(clock.tick());
+    let (flight, leader) = TestWaiter::first(clock.tick());
     let count = Arc::new(AtomicUsize::new(0));
     assert!(flight.offer(Lead::new(&count)).is_ok());
     match block_on(leader) {
@@ -126,7 +126,7 @@ fn whoever_joins_while_something_is_handed_out_gets_that_or_the_end() {
             .map(|_| {
                 let (flight, clock) = (Arc::clone(&flight), Arc::clone(&clock));
                 thread::spawn(move || {
-                    let waiter = Flight::join(&flight, clock.tick())?;
+                    let waiter = Waiter::join(&flight, clock.tick())?;
                     match block_on(waiter) {
                         Turn::Landed(outcome) => Some(outcome),
                         Turn::Late | Turn::Lead(_) => unreachable!("nobody is late for the end"),
@@ -152,12 +152,12 @@ fn a_keeper_hears_of_everybody_who_came_too_late_for_what_was_handed_out() {
             let (flight, clock, over) = (Arc::clone(&flight), Arc::clone(&clock), Arc::clone(&over));
             thread::spawn(move || {
                 for _ in 0..2 {
-                    let waiter = Flight::join(&flight, clock.tick()).expect("not over");
+                    let waiter = Waiter::join(&flight, clock.tick()).expect("not over");
                     assert!(matches!(block_on(waiter), Turn::Landed(1)));
                 }
                 over.store(1, Ordering::SeqCst);
                 // Wakes the keeper.
-                Flight::join(&flight, clock.tick())
+                Waiter::join(&flight, clock.tick())
             })
         };
         let unserved = || {
@@ -180,13 +180,13 @@ fn what_was_confirmed_before_an_invalidation_does_not_reach_who_came_after_it() 
         let clock = Arc::new(Clock::new());
         let invalidations = Arc::new(AtomicUsize::new(0));
         let (flight, _lead) = led(&clock);
-        let early = Flight::join(&flight, clock.tick()).expect("not over");
+        let early = Waiter::join(&flight, clock.tick()).expect("not over");
         let late = {
             let (flight, clock) = (Arc::clone(&flight), Arc::clone(&clock));
             let invalidations = Arc::clone(&invalidations);
             thread::spawn(move || {
                 invalidations.store(1, Ordering::SeqCst);
-                let waiter = Flight::join(&flight, clock.tick())?;
+                let waiter = Waiter::join(&flight, clock.tick())?;
                 match block_on(waiter) {
                     Turn::Landed(seen) => Some(seen),
                     Turn::Late => None,

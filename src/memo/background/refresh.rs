@@ -9,7 +9,7 @@ use crate::key::Address;
 use crate::memo::config::Config;
 use crate::memo::coordinator::Coordinator;
 use crate::memo::flights::clock::Tick;
-use crate::memo::flights::flight::Flight;
+use crate::memo::flights::waiter::Waiter;
 use crate::memo::join::MemoWaiter;
 use crate::memo::outcome::Past;
 use crate::memo::permit::Lead;
@@ -37,7 +37,7 @@ impl<C: Codec> Shared<C> {
         }
         let start = start();
         // Not in the table: a caller that has to wait for the value waits for the lock.
-        let (flight, waiter) = Flight::start(Tick::START);
+        let (flight, waiter) = Waiter::first(Tick::START);
         let keeper = Coordinator::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
         let running = RefreshTask {
             shared: Arc::clone(self),

@@ -9,7 +9,7 @@ use crate::key::Address;
 use crate::memo::config::Config;
 use crate::memo::coordinator::Coordinator;
 use crate::memo::flights::clock::Tick;
-use crate::memo::flights::flight::{Flight, Turn};
+use crate::memo::flights::waiter::{Turn, Waiter};
 use crate::memo::outcome::Past;
 use crate::memo::permit::Lead;
 use crate::memo::shared::Shared;
@@ -28,7 +28,7 @@ impl<C: Codec> Shared<C> {
         if full || self.leases.is_closed() || !self.solos.begin(address, VERSION, Instant::now()) {
             return None;
         }
-        let (flight, waiter) = Flight::start(Tick::START);
+        let (flight, waiter) = Waiter::first(Tick::START);
         let keeper = Coordinator::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
         let running = SoloTask {
             shared: Arc::clone(self),

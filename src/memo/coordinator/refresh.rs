@@ -10,7 +10,7 @@ use super::lead::LeadEnd;
 use super::progress::Search;
 use super::{Coordinator, Granted, Landing};
 use crate::codec::Codec;
-use crate::memo::flights::flight::{Turn, Waiter};
+use crate::memo::flights::waiter::{Turn, Waiter};
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Start;

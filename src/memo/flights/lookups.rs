@@ -20,7 +20,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::clock::Tick;
-use super::flight::{Flight, Turn, Waiter};
+use super::flight::Flight;
+use super::waiter::{Turn, Waiter};
 use crate::key::Address;
 
 /// So many at once run each for itself.
@@ -126,10 +127,10 @@ fn enter<V>(lookups: &Mutex<RunningLookups<V>>, address: &Address) -> Option<Wai
         }
         Entry::Occupied(slot) => slot,
     };
-    if let Some(waiter) = slot.get().as_ref().and_then(|batch| Flight::join(batch, Tick::START)) {
+    if let Some(waiter) = slot.get().as_ref().and_then(|batch| Waiter::join(batch, Tick::START)) {
         return Some(waiter);
     }
-    let (batch, waiter) = Flight::start(Tick::START);
+    let (batch, waiter) = Waiter::first(Tick::START);
     slot.insert(Some(batch));
     Some(waiter)
 }

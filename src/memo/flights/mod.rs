@@ -6,5 +6,7 @@ pub(crate) mod flight;
 pub(crate) mod line;
 pub(crate) mod lookups;
 pub(crate) mod patience;
+mod state;
 pub(crate) mod sync;
 pub(crate) mod table;
+pub(crate) mod waiter;

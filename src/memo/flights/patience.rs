@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::flight::{Turn, Waiter};
+use super::waiter::{Turn, Waiter};
 
 /// What is left of a caller's wait timeout.
 #[derive(Debug, Clone, Copy)]

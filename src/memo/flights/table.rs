@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::clock::Tick;
-use super::flight::{Flight, Waiter};
+use super::flight::Flight;
 use super::line::Room;
+use super::waiter::Waiter;
 use crate::key::Address;
 use crate::memo::limits::{Bounds, Limit};
 
@@ -94,13 +95,13 @@ impl<L, O> Table<L, O> {
             if flight.get().is_full(limits.waiters) {
                 return Err(Limit::Waiters);
             }
-            if let Some(waiter) = Flight::join(flight.get(), arrived) {
+            if let Some(waiter) = Waiter::join(flight.get(), arrived) {
                 return Ok(Joined { waiter, started: None });
             }
         } else if full {
             return Err(Limit::InFlight);
         }
-        let (flight, waiter) = Flight::start(arrived);
+        let (flight, waiter) = Waiter::first(arrived);
         entry.insert_entry(Arc::clone(&flight));
         self.len.store(flights.len(), Ordering::Relaxed);
         Ok(Joined {
