@@ -91,7 +91,8 @@ const CIRCLES: &[(&str, &str)] = &[
     ),
     (
         "middleware/policy/ending middleware/policy/fields middleware/policy/freshness middleware/policy/grpc \
-         middleware/policy/permission middleware/policy/request middleware/policy/response middleware/policy/targeted",
+         middleware/policy/permission middleware/policy/request middleware/policy/response middleware/policy/response_rules \
+         middleware/policy/sharing middleware/policy/targeted",
         "the rules for a response are one table, and each file is a row of it",
     ),
     (

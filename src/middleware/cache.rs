@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use tokio::time::Instant;
 
-use super::key_extractor::digest_of_fields;
+use super::key_extractor::{KeyExtractor, digest_of_fields};
 use super::known::credential_history::CredentialHistory;
 use super::known::demand::Demand;
 use super::known::hit_for_pass::HitForPass;
 use super::known::misuse::Misuse;
 use super::known::pauses::Pauses;
 use super::known::vary_index::VaryIndex;
+use super::policy::origin::uri_as_received;
 use super::policy::request::RequestRules;
-use super::policy::response::ResponseRules;
+use super::policy::response_rules::ResponseRules;
 use super::settings::GrpcMethod;
 use super::stored_response::Form;
 use crate::key::{Address, Key};
@@ -78,5 +79,14 @@ impl<K> Cache<K> {
             [] => key,
             names => key.with_digest(HEADERS, &digest_of_fields(headers, names)),
         }
+    }
+
+    /// The key of a `GET` of the same target.
+    pub(crate) fn get_key<B>(&self, request: &Request<B>) -> Option<Key>
+    where
+        K: KeyExtractor<B>,
+    {
+        self.key
+            .get_key_with(uri_as_received(request), request.headers(), request.extensions())
     }
 }

@@ -29,7 +29,7 @@
 //!   middleware/lookup.rs                   the address of its variant, and what is there
 //!   store/any.rs
 //!   store/memory.rs
-//!   middleware/stored_response/response.rs is it fresh?
+//!   middleware/stored_response/response/age.rs is it fresh?
 //!   middleware/serve/refresh.rs            is it so old that one request refreshes it early?
 //!   middleware/respond/replay.rs           the response: age, conditions, ranges
 //!   middleware/respond/body.rs
@@ -49,6 +49,7 @@
 //!   store/redis/topology/link.rs           the server that has the key
 //!   memo/coordinator/lead.rs               offer the lead to the waiters
 //!   memo/permit.rs                         what the one who leads holds
+//!   middleware/lead/begin.rs               what leads with the request
 //!   middleware/lead/task.rs                call the inner service
 //!   middleware/lead/admission.rs           may the response be shared, as its head is there?
 //!   middleware/policy/response.rs
@@ -95,7 +96,7 @@ pub use self::layer::MemoLockLayer;
 pub use self::lead::promise::Promise;
 pub use self::policy::control::MemoControl;
 pub use self::policy::cookies::SetCookie;
-pub use self::policy::response::Unconfirmed;
+pub use self::policy::response_rules::Unconfirmed;
 pub use self::respond::body::MemoBody;
 pub use self::respond::future::ResponseFuture;
 pub use self::service::MemoLockService;

@@ -6,11 +6,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::bounds::{InnerService, ResponseBody};
 use super::cache::Cache;
 use super::key_extractor::{HeadKey, KeyExtractor};
 use super::lead::on_path;
@@ -25,6 +26,7 @@ use super::respond::refusal::not_stored;
 use super::respond::replay;
 use super::respond::told_key::ToldKey;
 use super::serve::unsafe_request::Change;
+use super::stored_response::StoredResponse;
 use crate::error::BoxError;
 use crate::key::Address;
 
@@ -110,9 +112,7 @@ where
                 None => return ResponseFuture::untouched(self.inner.clone(), self.cache.key.pass(request)),
             },
         };
-        // A request with a body cannot go on once its client has an answer.
-        let can_lead = request.body().is_end_stream();
-        let uncovered_body = !cache.key.covers_body() && !can_lead;
+        let uncovered_body = !cache.key.covers_body() && !request.body().is_end_stream();
         let in_key = |name: &_| cache.key.covers_header(name);
         let (method, headers) = (request.method(), request.headers());
         let constraints = match access(method, headers, uncovered_body, in_key, &cache.requests) {
@@ -126,26 +126,11 @@ where
                 return ResponseFuture::core(change.carry_out(self.inner.clone(), request));
             }
             Access::Bypass(reason) => {
-                tracing::trace!(reason = reason.as_str(), "the request is not collapsed");
-                let why = match reason {
-                    Bypass::Method => {
-                        self.tell_method(&request);
-                        Forward::Method
-                    }
-                    Bypass::Body => {
-                        if !matches!(*method, Method::GET | Method::HEAD) {
-                            cache.misuse.body_is_not_in_key(method);
-                        }
-                        Forward::Bypass
-                    }
-                    _ => Forward::Bypass,
-                };
+                let why = self.bypassed(cache, reason, &request);
                 return self.direct(request, why);
             }
         };
-        // Whether it may lead others, or wait for them.
-        let collapses = constraints.is_for_all_of_it();
-        if !collapses && !cache.credential_history.may_admit(&constraints) {
+        if !constraints.is_for_all_of_it() && !cache.credential_history.may_admit(&constraints) {
             return self.unread(request, constraints);
         }
         let told = cache.cache_status_key.then(ToldKey::default);
@@ -167,33 +152,50 @@ where
         };
         told.as_ref().inspect(|told| told.set(&key));
         let address = Address::of(&cache.memo.shared.tag, key);
+        self.at(cache, request, address, constraints, told)
+    }
+}
+
+impl<S, K> MemoLockService<S, K> {
+    /// What a request gets whose response belongs at this address.
+    fn at<ReqBody, ResBody>(
+        &self,
+        cache: &Arc<Cache<K>>,
+        request: Request<ReqBody>,
+        address: Address,
+        constraints: RequestConstraints,
+        told: Option<ToldKey>,
+    ) -> ResponseFuture<S, K::Body, ResBody>
+    where
+        S: InnerService<K::Body, ResBody> + Clone,
+        K: KeyExtractor<ReqBody>,
+        K::Body: Send + 'static,
+        ReqBody: Body + Send + 'static,
+        ResBody: ResponseBody,
+    {
         if on_path::has_been_at(request.extensions(), &cache.memo.shared.store, &address) {
             // What the response has to say is for the layer that has seen to the request.
             cache.memo.shared.asks_for_itself(&address);
             return ResponseFuture::untouched(self.inner.clone(), cache.key.pass(request));
         }
         cache.ask(&address);
-        if collapses {
-            let now = Instant::now();
-            let stored = cache.peek(&address, request.headers(), now);
-            if let Some((variant, stored)) = stored.filter(|(_, stored)| constraints.admits(stored.meta())) {
-                if constraints.has_credentials() {
-                    let address = variant.as_ref().map_or(&address, |variant| &variant.address);
-                    let time = cache.responses.pass_marker;
-                    cache.credential_history.remember(address, &stored, now, time);
-                }
-                if !can_lead || !cache.is_early(&stored, now) || cache.misuse.is_outside_runtime() {
-                    cache.memo.shared.counters.hits.add();
-                    let hit = replay::hit(stored, now, cache.cache_status);
-                    return ResponseFuture::ready(cache.told_near(hit)).telling(told);
-                }
-                let mut request = cache.key.pass(request);
-                on_path::mark(&mut request, &cache.memo.shared.store, &address);
-                let variant = variant.unwrap_or_else(|| VariantAddress::first(&address));
-                let credentials = Credentials::known(constraints);
-                let hit = cache.refresh(self.inner.clone(), request, variant, stored, credentials);
+        // Whether it may lead others, or wait for them.
+        let collapses = constraints.is_for_all_of_it();
+        // A request with a body cannot go on once its client has an answer.
+        let can_lead = request.body().is_end_stream();
+        let now = Instant::now();
+        if collapses && let Some((variant, stored)) = find_fresh(cache, &address, request.headers(), constraints, now) {
+            if !can_lead || !cache.is_early(&stored, now) || cache.misuse.is_outside_runtime() {
+                cache.memo.shared.counters.hits.add();
+                let hit = replay::hit(stored, now, cache.cache_status);
                 return ResponseFuture::ready(cache.told_near(hit)).telling(told);
             }
+            let mut request = cache.key.pass(request);
+            on_path::mark(&mut request, &cache.memo.shared.store, &address);
+            let variant = variant.unwrap_or_else(|| VariantAddress::first(&address));
+            let credentials = Credentials::known(constraints);
+            let hit = cache.refresh(self.inner.clone(), request, variant, stored, credentials);
+            return ResponseFuture::ready(cache.told_near(hit)).telling(told);
         }
         if cache.misuse.is_outside_runtime() {
             return self.unread(request, constraints);
@@ -211,9 +213,27 @@ where
         }
         .telling(told)
     }
-}
 
-impl<S, K> MemoLockService<S, K> {
+    /// Tells of a request that is not collapsed.
+    fn bypassed<ReqBody>(&self, cache: &Cache<K>, reason: Bypass, request: &Request<ReqBody>) -> Forward
+    where
+        ReqBody: Body,
+        K: KeyExtractor<ReqBody>,
+    {
+        tracing::trace!(reason = reason.as_str(), "the request is not collapsed");
+        match reason {
+            Bypass::Method => {
+                self.tell_method(request);
+                Forward::Method
+            }
+            Bypass::Body if !matches!(*request.method(), Method::GET | Method::HEAD) => {
+                cache.misuse.body_is_not_in_key(request.method());
+                Forward::Bypass
+            }
+            _ => Forward::Bypass,
+        }
+    }
+
     /// There is no stored response that the request could have.
     fn unread<ReqBody, ResBody>(
         &self,
@@ -260,4 +280,25 @@ impl<S, K> MemoLockService<S, K> {
         let forwarded = self.cache.cache_status.then(|| Forwarded::because(why));
         ResponseFuture::direct(self.inner.clone(), self.cache.key.pass(request), forwarded)
     }
+}
+
+/// The response that is stored for a request, where it is in this process, fresh, and for such requests; with its address,
+/// unless that is the first variant's.
+fn find_fresh<K>(
+    cache: &Cache<K>,
+    address: &Address,
+    headers: &HeaderMap,
+    constraints: RequestConstraints,
+    now: Instant,
+) -> Option<(Option<VariantAddress>, Arc<StoredResponse>)> {
+    let (variant, stored) = cache.peek(address, headers, now)?;
+    if !constraints.admits(stored.meta()) {
+        return None;
+    }
+    if constraints.has_credentials() {
+        let address = variant.as_ref().map_or(address, |variant| &variant.address);
+        let time = cache.responses.pass_marker;
+        cache.credential_history.remember(address, &stored, now, time);
+    }
+    Some((variant, stored))
 }

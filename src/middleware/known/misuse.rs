@@ -6,7 +6,8 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use tokio::runtime::Handle;
 
-use crate::middleware::policy::response::{ResponseRules, Sharing};
+use crate::middleware::policy::response_rules::ResponseRules;
+use crate::middleware::policy::sharing::Sharing;
 
 /// So many responses, none of them stored, tell that a ttl is missing.
 const UNFRESH: u32 = 100;

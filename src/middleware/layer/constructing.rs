@@ -12,7 +12,7 @@ use crate::middleware::key_extractor::{GrpcKey, UriKey};
 use crate::middleware::policy::cookies::SetCookie;
 use crate::middleware::policy::error_mapper::ErrorMapper;
 use crate::middleware::policy::request::RequestRules;
-use crate::middleware::policy::response::ResponseRules;
+use crate::middleware::policy::response_rules::ResponseRules;
 use crate::middleware::stored_response::Form;
 use crate::store::{AnyStore, Store};
 

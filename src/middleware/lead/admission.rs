@@ -19,9 +19,9 @@ use crate::middleware::known::pauses::Pauses;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::ending::{is_grpc, is_sized};
-use crate::middleware::policy::response::{
-    Head, Reason, ResponseRules, Sharing, Unconfirmed, at_head, is_fresh_by_itself,
-};
+use crate::middleware::policy::response::{Head, at_head, is_fresh_by_itself};
+use crate::middleware::policy::response_rules::{ResponseRules, Unconfirmed};
+use crate::middleware::policy::sharing::{Reason, Sharing};
 use crate::middleware::recording::endless::Horizon;
 use crate::middleware::recording::trial::{Candidate, Trial};
 use crate::middleware::stored_response::draft::Draft;

@@ -10,7 +10,7 @@
 //! those without credentials, for whom it means nothing.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -20,8 +20,7 @@ use tower_service::Service;
 use super::admission::Admission;
 use crate::key::Address;
 use crate::memo::{Lead, Settled};
-use crate::middleware::MemoControl;
-use crate::middleware::bounds::{InnerService, ResponseBody, call};
+use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::cache::Cache;
 use crate::middleware::known::credential_history::{CredentialHistory, Seen};
 use crate::middleware::known::hit_for_pass::SPREAD;
@@ -30,7 +29,9 @@ use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::permission::Permission;
 use crate::middleware::policy::request::RequestConstraints;
-use crate::middleware::policy::response::{Head, Reason, Sharing, Unconfirmed, at_head, is_heuristic};
+use crate::middleware::policy::response::is_heuristic;
+use crate::middleware::policy::response_rules::Unconfirmed;
+use crate::middleware::policy::sharing::{Reason, Sharing};
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::future::{Answer, Step};
 use crate::middleware::stored_response::{Meta, StoredResponse};
@@ -192,21 +193,12 @@ impl<K: Send + Sync + 'static> Cache<K> {
     where
         S: Service<Request<B>, Response = Response<ResBody>>,
     {
-        let method = request.method().clone();
-        let response = call(&mut service, request).await;
-        let (mut head, body) = match response {
-            Ok(response) => response.into_parts(),
+        let alone = self.call_unshared(&mut service, request, Credentials::Unknown(constraints));
+        let (mut head, body, sharing) = match alone.await {
+            Ok(alone) => (alone.head, alone.body, alone.sharing),
             Err(error) => return Step::Done(Err(error)),
         };
-        let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
-        let judged = Head {
-            method: &method,
-            status: head.status,
-            headers: &head.headers,
-            control: &control,
-        };
-        let sharing = at_head(&judged, &self.responses, SystemTime::now());
-        if let Sharing::Store(_) = Credentials::Unknown(constraints).limit(sharing, &judged, &self.responses) {
+        if let Sharing::Store(_) = sharing {
             self.credential_history.forget(&address);
         }
         if self.cache_status {

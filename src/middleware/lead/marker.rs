@@ -8,23 +8,22 @@
 //! A marker is a hint. That it stands in one process and not in another costs calls, and never an answer.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use http::{Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::unshared::Unshared;
 use crate::error::{BoxError, StoreError};
 use crate::key::Address;
 use crate::memo::Shared;
-use crate::middleware::MemoControl;
-use crate::middleware::bounds::call;
 use crate::middleware::cache::Cache;
 use crate::middleware::known::hit_for_pass::{HitForPass, SPREAD};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
-use crate::middleware::policy::response::{Head, Sharing, at_head};
+
+use crate::middleware::policy::sharing::Sharing;
 use crate::middleware::recording::trial::Candidate;
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::future::{Answer, Step};
@@ -55,21 +54,17 @@ impl<K: Send + Sync + 'static> Cache<K> {
         ResBody::Error: Into<BoxError>,
     {
         self.memo.shared.counters.marked.add();
-        let method = request.method().clone();
-        let response = call(&mut service, request).await;
-        let (mut head, body) = match response {
-            Ok(response) => response.into_parts(),
+        let alone = match self.call_unshared(&mut service, request, credentials).await {
+            Ok(alone) => alone,
             Err(error) => return Step::Done(Err(error)),
         };
-        let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
-        let judged = Head {
-            method: &method,
-            status: head.status,
-            headers: &head.headers,
-            control: &control,
-        };
-        let sharing = at_head(&judged, &self.responses, SystemTime::now());
-        let sharing = credentials.limit(sharing, &judged, &self.responses);
+        let Unshared {
+            method,
+            mut head,
+            body,
+            control,
+            sharing,
+        } = alone;
         let set_cookie = self.responses.set_cookie_of(&control);
         let is_candidate = !matches!(sharing, Sharing::Pass(_)) && !head.status.is_server_error();
         let headers = is_candidate.then(|| head.headers.clone());

@@ -1,6 +1,7 @@
 //! Calls the inner service, judges what it answers, and settles it with the core.
 
 pub(crate) mod admission;
+mod begin;
 pub(crate) mod credentials;
 pub(crate) mod deferred;
 pub(crate) mod marker;
@@ -11,3 +12,4 @@ pub(crate) mod promise;
 pub(crate) mod record;
 pub(crate) mod stale_if_error;
 pub(crate) mod task;
+mod unshared;

@@ -8,7 +8,7 @@ use http_body::SizeHint;
 use super::task::Computation;
 use crate::middleware::policy::ending::is_grpc;
 use crate::middleware::policy::freshness::Terms;
-use crate::middleware::policy::response::Sharing;
+use crate::middleware::policy::sharing::Sharing;
 use crate::middleware::policy::vary::{self, Vary};
 use crate::middleware::recording::recorder::Recorder;
 use crate::middleware::stored_response::StoredResponse;

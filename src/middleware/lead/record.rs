@@ -16,7 +16,7 @@ use crate::middleware::policy::ending::{Ended, Incomplete};
 use crate::middleware::policy::fields;
 use crate::middleware::policy::grpc::at_end;
 use crate::middleware::policy::origin::Origin;
-use crate::middleware::policy::response::{Reason, Sharing};
+use crate::middleware::policy::sharing::{Reason, Sharing};
 use crate::middleware::policy::vary::{self, Vary};
 use crate::middleware::recording::budget::Reservation;
 use crate::middleware::recording::recorder::{Recorded, Recorder};

@@ -3,7 +3,9 @@
 use super::meta::Meta;
 use super::permission::Permission;
 use super::request::RequestConstraints;
-use super::response::{Head, Reason, ResponseRules, Sharing};
+use super::response::Head;
+use super::response_rules::ResponseRules;
+use super::sharing::{Reason, Sharing};
 
 /// Who asks, and what is known of responses to requests like this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

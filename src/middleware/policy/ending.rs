@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body::SizeHint;
 
 use super::cookies::SetCookie;
-use super::response::{Reason, Sharing};
+use super::sharing::{Reason, Sharing};
 
 /// A response that came to its end.
 #[derive(Debug, Clone, Copy)]

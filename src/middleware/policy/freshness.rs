@@ -7,7 +7,9 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::cache_control::CacheControl;
 use super::permission::Permission;
-use super::response::{Head, Reason, ResponseRules};
+use super::response::Head;
+use super::response_rules::ResponseRules;
+use super::sharing::Reason;
 use super::{age, targeted};
 
 /// How long an error is kept at most that declares itself fresh. Where an origin puts one lifetime on all it sends, an

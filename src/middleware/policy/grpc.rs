@@ -7,7 +7,8 @@ use http::header::EXPIRES;
 
 use super::ending::{self, Ended, Incomplete};
 use super::freshness::{Said, Terms};
-use super::response::{Reason, ResponseRules, Sharing, Unconfirmed};
+use super::response_rules::{ResponseRules, Unconfirmed};
+use super::sharing::{Reason, Sharing};
 use super::targeted;
 use crate::middleware::grpc::{Framing, is_call};
 

@@ -4,7 +4,8 @@ use super::cache_control::CacheControl;
 use super::control::MemoControl;
 use super::meta::Meta;
 use super::request::RequestConstraints;
-use super::response::{Head, ResponseRules};
+use super::response::Head;
+use super::response_rules::ResponseRules;
 use super::targeted;
 
 /// What a response says of requests with credentials, its own among them. Nothing, unless it says so.

@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::cache_control::{CacheControl, MAX_DELTA_SECONDS, Malformed};
-use super::response::Reason;
+use super::sharing::Reason;
 use super::structured::{self, Bare, Member};
 
 /// The directives that are meant for this cache, and whether they are from a targeted field: then `Expires` does not

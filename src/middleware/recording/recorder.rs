@@ -28,7 +28,7 @@ use crate::error::BoxError;
 use crate::memo::Presence;
 use crate::middleware::frames::into_bytes;
 use crate::middleware::grpc::Framing;
-use crate::middleware::policy::response::Reason;
+use crate::middleware::policy::sharing::Reason;
 
 /// The reader's end.
 pub(crate) struct Playback<B> {

@@ -9,7 +9,8 @@ use super::endless;
 use crate::middleware::policy::cookies::SetCookie;
 use crate::middleware::policy::ending::{Ended, at_end, is_sized};
 use crate::middleware::policy::fields;
-use crate::middleware::policy::response::{ResponseRules, Sharing};
+use crate::middleware::policy::response_rules::ResponseRules;
+use crate::middleware::policy::sharing::Sharing;
 
 /// A response that is one to share if it ends as it should.
 pub(crate) struct Candidate {

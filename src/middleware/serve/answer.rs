@@ -7,25 +7,17 @@ use http::{HeaderMap, Request, Response};
 use tokio::time::Instant;
 
 use super::refresh::Use;
-use crate::key::{Address, Key};
-use crate::memo::{AtLimit, Lead, Limit, Obtained};
+use crate::key::Address;
+use crate::memo::{AtLimit, Limit, Obtained};
 use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::cache::Cache;
-use crate::middleware::grpc::TIMEOUT;
-use crate::middleware::key_extractor::KeyExtractor;
-use crate::middleware::lead::admission::Admission;
-use crate::middleware::lead::promise::Promise;
-use crate::middleware::lead::task::Computation;
 use crate::middleware::lookup::{Lookup, Miss, VariantAddress, is_variant};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
-use crate::middleware::policy::fields;
-use crate::middleware::policy::origin::{Origin, uri_as_received};
 use crate::middleware::policy::request::RequestConstraints;
-use crate::middleware::policy::response::Reason;
-use crate::middleware::policy::revalidation::add_conditions;
+use crate::middleware::policy::sharing::Reason;
 use crate::middleware::respond::body::MemoBody;
-use crate::middleware::respond::future::{Answer, Direct, Step};
+use crate::middleware::respond::future::{Answer, Step};
 use crate::middleware::respond::refusal::refusal;
 use crate::middleware::respond::replay;
 use crate::middleware::stored_response::StoredResponse;
@@ -38,17 +30,34 @@ const MAX_ADDRESSES: usize = 3;
 const MIN_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
+/// What is next for a request, by what is stored.
+#[expect(clippy::large_enum_variant, reason = "it is moved once, and most often an answer")]
+enum Next<ResBody> {
+    /// It is answered.
+    Done(Response<MemoBody<ResBody>>),
+    /// It is answered with this response, which is computed anew meanwhile.
+    Refresh(VariantAddress, Arc<StoredResponse>),
+    /// A marker stands there.
+    PassBy(Address),
+    /// It goes to the inner service by itself.
+    Direct(Forwarded),
+    /// It follows or leads. What is stale may stand in for a failure.
+    Miss(VariantAddress, Option<Arc<StoredResponse>>, Forward),
+}
+
+/// What a response is to a follower that was given it.
+#[expect(clippy::large_enum_variant, reason = "it is moved once, and most often an answer")]
+enum Followed<ResBody> {
+    Answer(Response<MemoBody<ResBody>>),
+    /// That of another variant than the follower's, which is at this address.
+    Other(VariantAddress),
+    /// Its body broke off just before that was told: there is nothing to read any more, but a turn to wait for.
+    BrokeOff,
+    NotForThis,
+}
+
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
 impl<K: Send + Sync + 'static> Cache<K> {
-    /// The key of a `GET` of the same target.
-    pub(crate) fn get_key<B>(&self, request: &Request<B>) -> Option<Key>
-    where
-        K: KeyExtractor<B>,
-    {
-        self.key
-            .get_key_with(uri_as_received(request), request.headers(), request.extensions())
-    }
-
     /// Hit, follow or lead.
     pub(crate) fn answer<S, B, ResBody>(
         self: Arc<Self>,
@@ -72,51 +81,14 @@ impl<K: Send + Sync + 'static> Cache<K> {
             if self.is_refused(&address, &constraints) && !self.credential_history.may_admit(&constraints) {
                 return Step::then(self.ask_again(service, request, address, constraints, Forward::UriMiss));
             }
-            let (variant, stale, why) = match self.find_whole(&address, request.headers()).await {
-                // It cannot be read in parts.
-                Lookup::Stored(variant, stored) if self.is_crowded_beside(&stored) => {
-                    drop(stored);
-                    self.memo.shared.limited(&variant.address, Limit::Recording);
-                    if let Some(refusal) = self.refuse(request.headers()) {
-                        return Step::Done(Ok(refusal));
-                    }
-                    let forwarded = Forwarded::because(Forward::Bypass).detail(Reason::NoRoom.as_str());
-                    return self.then_direct(service, request, forwarded);
+            let (variant, stale, why) = match self.next(&address, request.headers(), credentials, can_lead).await {
+                Next::Done(response) => return Step::Done(Ok(response)),
+                Next::Refresh(variant, stored) => {
+                    return Step::Done(Ok(self.refresh(service, request, variant, stored, credentials)));
                 }
-                Lookup::Stored(_, stored) if !credentials.may_have(stored.meta()) => {
-                    return self.then_direct(service, request, Forwarded::because(Forward::Request));
-                }
-                Lookup::Stored(variant, stored) => {
-                    let now = Instant::now();
-                    if credentials.has_credentials() {
-                        self.credential_history
-                            .remember(&variant.address, &stored, now, self.responses.pass_marker);
-                    }
-                    // What takes its place would break off the body that is read in parts.
-                    let may_refresh = can_lead && stored.apart_body().is_none();
-                    match self.use_of(&stored, may_refresh, now) {
-                        Use::Hit => {
-                            self.memo.shared.counters.hits.add();
-                            return Step::Done(Ok(replay::hit(stored, now, self.cache_status)));
-                        }
-                        Use::Refresh => {
-                            return Step::Done(Ok(self.refresh(service, request, variant, stored, credentials)));
-                        }
-                        Use::Stale => (variant, Some(stored), Forward::Stale),
-                    }
-                }
-                Lookup::Marker(variant) => {
-                    self.learn_marker(&variant.address);
-                    return Step::then(self.pass_by(service, request, variant.address, credentials));
-                }
-                Lookup::Nothing(variant) => {
-                    let why = variant.fingerprint.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
-                    (variant, None, why)
-                }
-                Lookup::Unsettled => {
-                    let forwarded = Forwarded::because(Forward::VaryMiss).detail("unsettled");
-                    return self.then_direct(service, request, forwarded);
-                }
+                Next::PassBy(address) => return Step::then(self.pass_by(service, request, address, credentials)),
+                Next::Direct(forwarded) => return self.then_direct(service, request, forwarded),
+                Next::Miss(variant, stale, why) => (variant, stale, why),
             };
             let mut miss = Miss {
                 first: address,
@@ -136,6 +108,56 @@ impl<K: Send + Sync + 'static> Cache<K> {
                 return Step::Done(Ok(answer));
             }
             Step::then(self.miss(service, request, miss))
+        }
+    }
+
+    /// What is next for a request, by what is stored.
+    async fn next<ResBody>(
+        &self,
+        address: &Address,
+        headers: &HeaderMap,
+        credentials: Credentials,
+        can_lead: bool,
+    ) -> Next<ResBody> {
+        match self.find_whole(address, headers).await {
+            // It cannot be read in parts.
+            Lookup::Stored(variant, stored) if self.is_crowded_beside(&stored) => {
+                drop(stored);
+                self.memo.shared.limited(&variant.address, Limit::Recording);
+                match self.refuse(headers) {
+                    Some(refusal) => Next::Done(refusal),
+                    None => Next::Direct(Forwarded::because(Forward::Bypass).detail(Reason::NoRoom.as_str())),
+                }
+            }
+            Lookup::Stored(_, stored) if !credentials.may_have(stored.meta()) => {
+                Next::Direct(Forwarded::because(Forward::Request))
+            }
+            Lookup::Stored(variant, stored) => {
+                let now = Instant::now();
+                if credentials.has_credentials() {
+                    self.credential_history
+                        .remember(&variant.address, &stored, now, self.responses.pass_marker);
+                }
+                // What takes its place would break off the body that is read in parts.
+                let may_refresh = can_lead && stored.apart_body().is_none();
+                match self.use_of(&stored, may_refresh, now) {
+                    Use::Hit => {
+                        self.memo.shared.counters.hits.add();
+                        Next::Done(replay::hit(stored, now, self.cache_status))
+                    }
+                    Use::Refresh => Next::Refresh(variant, stored),
+                    Use::Stale => Next::Miss(variant, Some(stored), Forward::Stale),
+                }
+            }
+            Lookup::Marker(variant) => {
+                self.learn_marker(&variant.address);
+                Next::PassBy(variant.address)
+            }
+            Lookup::Nothing(variant) => {
+                let why = variant.fingerprint.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
+                Next::Miss(variant, None, why)
+            }
+            Lookup::Unsettled => Next::Direct(Forwarded::because(Forward::VaryMiss).detail("unsettled")),
         }
     }
 
@@ -168,33 +190,20 @@ impl<K: Send + Sync + 'static> Cache<K> {
                     .obtain(address, &self.memo.config, &mut patience, has_room)
                     .await
                 {
-                    // Just before it was told: there is nothing to read any more, but a turn to wait for.
-                    Obtained::Followed(stored) if stored.has_broken_off() => {}
-                    Obtained::Followed(stored) if is_variant(&stored, request.headers()) => {
-                        if !stored.is_fresh_at(Instant::now()) || !miss.credentials.may_have(stored.meta()) {
-                            break;
+                    Obtained::Followed(stored) => match self.follow(stored, &miss, request.headers()).await {
+                        Followed::Answer(response) => return Step::Done(Ok(response)),
+                        Followed::Other(variant) => {
+                            let (stale, why) = (None, Forward::VaryMiss);
+                            miss = Miss {
+                                variant,
+                                stale,
+                                why,
+                                ..miss
+                            };
                         }
-                        self.credential_history.learn(stored.meta());
-                        let stored = self.make_room(address, stored).await;
-                        let mut response = replay::followed(stored);
-                        self.say(Forwarded::because(miss.why).collapsed(true), response.headers_mut());
-                        return Step::Done(Ok(response));
-                    }
-                    // What others get of that variant is not known.
-                    Obtained::Followed(_) if miss.credentials.has_credentials() => break,
-                    Obtained::Followed(stored) => {
-                        let variant = self.other_variant(&miss.first, &stored, request.headers());
-                        let Some(variant) = variant.filter(|variant| variant.address != miss.variant.address) else {
-                            break;
-                        };
-                        let (stale, why) = (None, Forward::VaryMiss);
-                        miss = Miss {
-                            variant,
-                            stale,
-                            why,
-                            ..miss
-                        };
-                    }
+                        Followed::BrokeOff => {}
+                        Followed::NotForThis => break,
+                    },
                     Obtained::Lead(lead) if self.may_defer() && lead.held => {
                         return self.lead_or_wait(lead, service, request, miss, patience);
                     }
@@ -224,16 +233,13 @@ impl<K: Send + Sync + 'static> Cache<K> {
                         detail = Some("timeout");
                         break;
                     }
-                    Obtained::Stale => {
+                    failed @ (Obtained::Stale | Obtained::Failed(_) | Obtained::GaveUp) => {
                         if let Some(stale) = Box::pin(self.stand_in(&miss, request.headers())).await {
                             return Step::Done(Ok(stale));
                         }
-                    }
-                    Obtained::Failed(_) | Obtained::GaveUp => {
-                        if let Some(stale) = Box::pin(self.stand_in(&miss, request.headers())).await {
-                            return Step::Done(Ok(stale));
+                        if !matches!(failed, Obtained::Stale) {
+                            break;
                         }
-                        break;
                     }
                 }
             }
@@ -246,99 +252,33 @@ impl<K: Send + Sync + 'static> Cache<K> {
         }
     }
 
-    fn lead<S, B, ResBody>(
+    /// What a response is to a follower that was given it.
+    async fn follow<ResBody>(
         &self,
-        lead: Lead<Arc<StoredResponse>>,
-        service: S,
-        mut request: Request<B>,
-        miss: Miss,
-    ) -> Step<Answer<ResBody, S::Error>>
-    where
-        S: InnerService<B, ResBody>,
-        B: Send + 'static,
-        ResBody: ResponseBody,
-    {
-        let computation = self.computation(lead, &mut request, miss);
-        Step::then(async move { Step::Done(computation.run(service, request).await) })
-    }
-
-    /// What leads with this request, which is made to validate what there is.
-    pub(crate) fn computation<B>(
-        &self,
-        lead: Lead<Arc<StoredResponse>>,
-        request: &mut Request<B>,
-        miss: Miss,
-    ) -> Computation {
-        let Miss {
-            variant,
-            stale,
-            why,
-            credentials,
-            first,
-        } = miss;
-        // What is there already takes no more room.
-        let demand = self.demand.as_ref().filter(|_| stale.is_none());
-        let may_defer = self.may_defer() && lead.held;
-        if may_defer {
-            let promise = Promise::new(variant.address.clone(), self.memo.config.lease);
-            request.extensions_mut().insert(promise);
+        stored: Arc<StoredResponse>,
+        miss: &Miss,
+        headers: &HeaderMap,
+    ) -> Followed<ResBody> {
+        if stored.has_broken_off() {
+            return Followed::BrokeOff;
         }
-        if self.methods.is_some() {
-            // The deadline of one of those who want the reply, which is the others' as well.
-            request.headers_mut().remove(TIMEOUT);
+        if !is_variant(&stored, headers) {
+            // What others get of that variant is not known.
+            if miss.credentials.has_credentials() {
+                return Followed::NotForThis;
+            }
+            let variant = self.other_variant(&miss.first, &stored, headers);
+            let variant = variant.filter(|variant| variant.address != miss.variant.address);
+            return variant.map_or(Followed::NotForThis, Followed::Other);
         }
-        let request_headers = fields::compact(request.headers());
-        // One whose body is not in memory could not be stored anew.
-        let validates = |stale: &Arc<StoredResponse>| {
-            stale.apart_body().is_none() && add_conditions(request.headers_mut(), stale.headers())
-        };
-        let validated = stale.clone().filter(validates);
-        Computation {
-            admission: Admission {
-                shared: Arc::clone(&self.memo.shared),
-                hit_for_pass: Arc::clone(&self.hit_for_pass),
-                pauses: Arc::clone(&self.pauses),
-                misuse: Arc::clone(&self.misuse),
-                credential_history: Arc::clone(&self.credential_history),
-                address: variant.address,
-                rules: self.responses.clone(),
-                cache_status: self.cache_status,
-                credentials,
-                demand: demand.map(|demand| demand.of(&first)),
-            },
-            lead,
-            method: request.method().clone(),
-            request_headers,
-            stale: validated,
-            fallback: stale,
-            why,
-            origin: Origin::of(request),
-            presence: None,
-            may_defer,
+        if !stored.is_fresh_at(Instant::now()) || !miss.credentials.may_have(stored.meta()) {
+            return Followed::NotForThis;
         }
-    }
-
-    /// To the inner service, and its response to this client only.
-    pub(crate) fn then_direct<S, B, ResBody>(
-        &self,
-        service: S,
-        request: Request<B>,
-        forwarded: Forwarded,
-    ) -> Step<Answer<ResBody, S::Error>>
-    where
-        S: InnerService<B, ResBody>,
-        S::Error: 'static,
-        B: Send + 'static,
-        ResBody: 'static,
-    {
-        let forwarded = self.cache_status.then_some(forwarded);
-        Step::then(async move { Step::Done(Direct::new(service, request, forwarded).await) })
-    }
-
-    pub(crate) fn say(&self, forwarded: Forwarded, headers: &mut HeaderMap) {
-        if self.cache_status {
-            forwarded.tell(headers);
-        }
+        self.credential_history.learn(stored.meta());
+        let stored = self.make_room(&miss.variant.address, stored).await;
+        let mut response = replay::followed(stored);
+        self.say(Forwarded::because(miss.why).collapsed(true), response.headers_mut());
+        Followed::Answer(response)
     }
 
     /// The answer to a request at a limit, where it is not to go to the inner service.

@@ -7,7 +7,7 @@ use http::Response;
 
 use super::set;
 use crate::middleware::policy::error_mapper::ErrorMapper;
-use crate::middleware::policy::response::{ResponseRules, Unconfirmed};
+use crate::middleware::policy::response_rules::{ResponseRules, Unconfirmed};
 
 /// What becomes of followers, and of later requests, where the inner service fails, for
 /// [`MemoLockLayer::failures`](crate::MemoLockLayer::failures). Stale responses stand in before any of this does:

@@ -7,7 +7,7 @@ use http::{HeaderName, StatusCode};
 
 use super::set;
 use crate::middleware::policy::request::RequestRules;
-use crate::middleware::policy::response::ResponseRules;
+use crate::middleware::policy::response_rules::ResponseRules;
 
 /// How long responses are stored, and what becomes of them once they are stale, for
 /// [`MemoLockLayer::freshness`](crate::MemoLockLayer::freshness). How long one is fresh that does not say is the layer's

@@ -8,7 +8,7 @@ use http::header::HeaderName;
 use super::{field_name, set};
 use crate::middleware::policy::cookies::SetCookie;
 use crate::middleware::policy::request::RequestRules;
-use crate::middleware::policy::response::ResponseRules;
+use crate::middleware::policy::response_rules::ResponseRules;
 
 /// Which responses are shared, and with whom, for [`MemoLockLayer::privacy`](crate::MemoLockLayer::privacy).
 ///

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::set;
-use crate::middleware::policy::response::ResponseRules;
+use crate::middleware::policy::response_rules::ResponseRules;
 
 /// How large a response may be, and how long its body may go on, to be shared: for
 /// [`MemoLockLayer::response_limits`](crate::MemoLockLayer::response_limits), and for one method of gRPC

@@ -19,7 +19,9 @@ use crate::middleware::policy::cookies::SetCookie;
 use crate::middleware::policy::ending::{Ended, at_end};
 use crate::middleware::policy::freshness::Terms;
 use crate::middleware::policy::meta::Meta;
-use crate::middleware::policy::response::{Head, ResponseRules, Sharing, at_head};
+use crate::middleware::policy::response::{Head, at_head};
+use crate::middleware::policy::response_rules::ResponseRules;
+use crate::middleware::policy::sharing::Sharing;
 use crate::middleware::policy::{age, fields, groups};
 
 /// Names the address, where an entry has it in its frame.

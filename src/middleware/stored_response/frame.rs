@@ -4,11 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use super::apart::Apart;
 use super::digest::Digest;
 use super::error::StoredResponseError;
 use super::extras;
 use super::message::{self, Encoder};
-use super::response::{Apart, StoredResponse};
+use super::response::StoredResponse;
 use super::wire::ByteReader;
 use crate::key::Address;
 use crate::middleware::policy::meta::Meta;

@@ -11,12 +11,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio::time::sleep;
 
+use super::apart::Apart;
 use super::form::Form;
-use super::response::Apart;
+use super::message;
 use crate::error::BoxError;
 use crate::key::Address;
 use crate::memo::Shared;
@@ -162,9 +162,11 @@ impl PartedBody {
             return Ok(self.frame(bytes));
         }
         let sum = self.sum.take().unwrap_or_default();
-        let trailers = self.place.apart.trailers(sum, &bytes);
-        let trailers: HeaderMap = trailers.ok_or("the stored response was replaced while it was read")?;
-        Ok(Frame::trailers(trailers))
+        let trailers = message::decode_end(&bytes).ok();
+        let trailers = trailers.filter(|_| self.place.apart.is_end(sum, &bytes));
+        Ok(Frame::trailers(
+            trailers.ok_or("the stored response was replaced while it was read")?,
+        ))
     }
 
     fn frame(&mut self, data: Bytes) -> Frame<Bytes> {

@@ -1,21 +1,20 @@
 //! [`StoredResponse`]: a response that can be replayed.
 
+mod age;
+
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{AGE, DATE, HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use http::status::StatusCode;
-use tokio::time::Instant;
 
-use super::digest::Digest;
+use self::age::{ADDED, AgeClock, Aged};
+use super::apart::Apart;
 use super::error::StoredResponseError;
 use super::parted::PartedBody;
-use super::{bare, frame, message};
+use super::{bare, frame};
 use crate::key::Address;
-use crate::middleware::policy::cache_status::CACHE_STATUS;
 use crate::middleware::policy::ending::is_grpc;
 use crate::middleware::policy::fields;
 use crate::middleware::policy::meta::Meta;
@@ -41,36 +40,6 @@ pub struct StoredResponse {
     apart: Option<Arc<Apart>>,
     /// The same, where it is read as the client reads.
     in_parts: Option<Arc<PartedBody>>,
-}
-
-/// What was not read of a stored response.
-#[derive(Clone, Debug)]
-pub(crate) struct Apart {
-    pub(super) digest: Digest,
-    /// What is behind the content: the trailer section, in one byte where it is empty.
-    pub(super) end: Range<usize>,
-    /// Of the entry, and as far as its content.
-    pub(super) checksum: u32,
-    pub(super) front: crc32fast::Hasher,
-    /// How many bytes are in front of the entry.
-    pub(super) offset: usize,
-}
-
-/// How many fields a hit adds at most.
-const ADDED: usize = 3;
-
-/// The header fields with room for what a hit adds to them.
-#[derive(Clone)]
-struct Aged {
-    headers: HeaderMap,
-    cache_status: bool,
-}
-
-/// How old the response was at some moment. Counting from there saves a look at the calendar.
-#[derive(Clone, Copy)]
-struct AgeClock {
-    age: Duration,
-    at: Instant,
 }
 
 impl StoredResponse {
@@ -99,14 +68,6 @@ impl StoredResponse {
             ..Meta::default()
         };
         Self::new(StatusCode::OK, HeaderMap::new(), Bytes::new(), None, meta)
-    }
-
-    /// The same, with the moment that [`Meta::stored_at`] names on this process's own clock.
-    pub(crate) fn stored(self, at: Instant) -> Self {
-        let age = self.meta.age;
-        // The age has not been asked for yet.
-        let _ = self.clock.set(AgeClock { age, at });
-        self
     }
 
     /// The same head, with a body that is still coming: for those who wait, and never to be stored.
@@ -235,88 +196,6 @@ impl StoredResponse {
         frame::decode_head(address, bytes, offset)
     }
 
-    /// How old the response is (RFC 9111, section 4.2.3).
-    pub(crate) fn age_at(&self, now: Instant) -> Duration {
-        let clock = self.clock.get_or_init(|| AgeClock {
-            age: self.meta.age_now(),
-            at: now,
-        });
-        clock.age.saturating_add(now.saturating_duration_since(clock.at))
-    }
-
-    /// How long the response stays fresh; `None` once it is stale.
-    pub(crate) fn fresh_at(&self, now: Instant) -> Option<Duration> {
-        let lifetime = self.meta.age.saturating_add(self.meta.fresh_for);
-        let left = lifetime.saturating_sub(self.age_at(now));
-        (!left.is_zero() || self.ends_with_its_freshness()).then_some(left)
-    }
-
-    /// Whether the response is fresh.
-    pub(crate) fn is_fresh_at(&self, now: Instant) -> bool {
-        self.ends_with_its_freshness() || self.fresh_at(now).is_some()
-    }
-
-    /// What is not kept any longer than it is fresh, the store forgets in time: no clock but its own counts.
-    fn ends_with_its_freshness(&self) -> bool {
-        self.meta.kept().is_zero() && !self.meta.is_marker
-    }
-
-    /// How long the response has been stale: zero where it is fresh.
-    pub(crate) fn stale_at(&self, now: Instant) -> Duration {
-        let lifetime = self.meta.age.saturating_add(self.meta.fresh_for);
-        match self.fresh_at(now) {
-            Some(_) => Duration::ZERO,
-            None => self.age_at(now).saturating_sub(lifetime),
-        }
-    }
-
-    /// Whether it may be replayed while a new one is computed (RFC 5861, section 3).
-    pub(crate) fn serves_meanwhile(&self, now: Instant) -> bool {
-        self.stale_at(now) < self.meta.stale_while_revalidate
-    }
-
-    /// Whether it may be replayed where computing a new one fails (RFC 5861, section 4).
-    pub(crate) fn serves_on_error(&self, now: Instant) -> bool {
-        self.stale_at(now) < self.meta.stale_if_error
-    }
-
-    /// The header fields with an `Age`, and, if there is to be one, an empty `Cache-Status` where there is none. Made for
-    /// the first hit: those that follow only change the values, which saves them the growth of the map.
-    pub(crate) fn aged_headers(&self, cache_status: bool) -> HeaderMap {
-        let aged = self.aged.get_or_init(|| {
-            let mut headers = HeaderMap::with_capacity(self.headers.keys_len() + ADDED);
-            headers.extend(self.headers.clone());
-            headers.insert(AGE, HeaderValue::from_static("0"));
-            headers.extend(self.missing_date().map(|date| (DATE, date)));
-            if cache_status && !headers.contains_key(CACHE_STATUS) {
-                headers.insert(CACHE_STATUS, HeaderValue::from_static(""));
-            }
-            Box::new(Aged { headers, cache_status })
-        });
-        // Layers with different settings may share a store.
-        if aged.cache_status == cache_status {
-            return aged.headers.clone();
-        }
-        let mut headers = self.headers.clone();
-        headers.extend(self.missing_date().map(|date| (DATE, date)));
-        headers
-    }
-
-    /// When it was received, as the `Date` that a response must have which came without one (RFC 9110, section 6.6.1).
-    ///
-    /// `None` for gRPC, whose clients would take it for metadata, and where it is not known.
-    pub(crate) fn missing_date(&self) -> Option<HeaderValue> {
-        const YEAR_10000: u64 = 253_402_300_800;
-        if self.is_grpc || self.headers.contains_key(DATE) {
-            return None;
-        }
-        let since = self.meta.stored_at.duration_since(UNIX_EPOCH).ok()?;
-        if !(1..YEAR_10000).contains(&since.as_secs()) {
-            return None;
-        }
-        HeaderValue::try_from(httpdate::fmt_http_date(self.meta.stored_at)).ok()
-    }
-
     /// The header fields, the content and the trailer fields.
     pub(crate) fn into_content(self) -> (HeaderMap, Bytes, Option<Box<HeaderMap>>) {
         (self.headers, self.body, self.trailers)
@@ -329,51 +208,6 @@ impl StoredResponse {
         // The first hit makes a second map, whose texts are the first one's.
         let aged = size_of::<Aged>() + fields::room(self.headers.keys_len() + ADDED);
         size_of::<Self>() + aged + self.body.len() + sections.map(fields::weight).sum::<usize>() + groups.sum::<usize>()
-    }
-}
-
-impl Apart {
-    /// The stored bytes to read for this part of the body.
-    pub(crate) fn blocks(&self, part: &Range<usize>) -> Range<usize> {
-        let blocks = self.digest.blocks(part);
-        self.offset + blocks.start..self.offset + blocks.end
-    }
-
-    /// This part of the body, if these bytes are those of the entry.
-    pub(crate) fn part(&self, part: &Range<usize>, blocks: &Bytes) -> Option<Bytes> {
-        self.digest.part(part, blocks)
-    }
-
-    /// How long the body is.
-    pub(crate) fn len(&self) -> usize {
-        self.digest.len()
-    }
-
-    /// Where a part ends that begins at `at`, is a whole number of blocks, and about as long as `part`.
-    pub(crate) fn end_of_part(&self, at: usize, part: usize) -> usize {
-        self.digest.end_of_blocks(at, part)
-    }
-
-    /// Whether there are trailer fields.
-    pub(crate) fn has_trailers(&self) -> bool {
-        self.end.len() > 1
-    }
-
-    /// The stored bytes to read for the trailer fields.
-    pub(crate) fn end(&self) -> Range<usize> {
-        self.offset + self.end.start..self.offset + self.end.end
-    }
-
-    /// The checksum as far as the body, to go on with.
-    pub(crate) fn front(&self) -> crc32fast::Hasher {
-        self.front.clone()
-    }
-
-    /// The trailer fields in these bytes, if they are those of the entry. `sum` is of all that is in front of them.
-    pub(crate) fn trailers(&self, mut sum: crc32fast::Hasher, end: &Bytes) -> Option<HeaderMap> {
-        sum.update(end);
-        let right = end.len() == self.end.len() && sum.finalize() == self.checksum;
-        message::decode_end(end).ok().filter(|_| right)
     }
 }
 
@@ -404,7 +238,7 @@ impl fmt::Debug for StoredResponse {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderName;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::super::freshness::Terms;
 use super::super::headers;
-use super::super::response::Sharing::{Pass, Share};
+use super::super::sharing::Sharing::{Pass, Share};
 use super::*;
 
 type Lines<'a> = &'a [(&'static str, &'a str)];

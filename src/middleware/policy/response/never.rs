@@ -1,6 +1,9 @@
 //! What any field says of one client only, against whatever stands beside it and whatever the layer is told.
 
-use std::time::UNIX_EPOCH;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::header::HeaderName;
 
 use super::super::headers;
 use super::*;

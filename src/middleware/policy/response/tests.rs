@@ -1,4 +1,5 @@
-use std::time::UNIX_EPOCH;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::super::headers;
 use super::Sharing::{Pass, Share};

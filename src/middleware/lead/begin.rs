@@ -1,0 +1,119 @@
+//! What a request becomes that found nothing: the leader of a computation, or a call for itself.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Request};
+
+use crate::memo::Lead;
+use crate::middleware::bounds::{InnerService, ResponseBody};
+use crate::middleware::cache::Cache;
+use crate::middleware::grpc::TIMEOUT;
+use crate::middleware::lead::admission::Admission;
+use crate::middleware::lead::promise::Promise;
+use crate::middleware::lead::task::Computation;
+use crate::middleware::lookup::Miss;
+use crate::middleware::policy::cache_status::Forwarded;
+use crate::middleware::policy::fields;
+use crate::middleware::policy::origin::Origin;
+use crate::middleware::policy::revalidation::add_conditions;
+use crate::middleware::respond::future::{Answer, Direct, Step};
+use crate::middleware::stored_response::StoredResponse;
+
+impl<K: Send + Sync + 'static> Cache<K> {
+    /// Leads with this request.
+    pub(crate) fn lead<S, B, ResBody>(
+        &self,
+        lead: Lead<Arc<StoredResponse>>,
+        service: S,
+        mut request: Request<B>,
+        miss: Miss,
+    ) -> Step<Answer<ResBody, S::Error>>
+    where
+        S: InnerService<B, ResBody>,
+        B: Send + 'static,
+        ResBody: ResponseBody,
+    {
+        let computation = self.computation(lead, &mut request, miss);
+        Step::then(async move { Step::Done(computation.run(service, request).await) })
+    }
+
+    /// What leads with this request, which is made to validate what there is.
+    pub(crate) fn computation<B>(
+        &self,
+        lead: Lead<Arc<StoredResponse>>,
+        request: &mut Request<B>,
+        miss: Miss,
+    ) -> Computation {
+        let Miss {
+            variant,
+            stale,
+            why,
+            credentials,
+            first,
+        } = miss;
+        // What is there already takes no more room.
+        let demand = self.demand.as_ref().filter(|_| stale.is_none());
+        let may_defer = self.may_defer() && lead.held;
+        if may_defer {
+            let promise = Promise::new(variant.address.clone(), self.memo.config.lease);
+            request.extensions_mut().insert(promise);
+        }
+        if self.methods.is_some() {
+            // The deadline of one of those who want the reply, which is the others' as well.
+            request.headers_mut().remove(TIMEOUT);
+        }
+        let request_headers = fields::compact(request.headers());
+        // One whose body is not in memory could not be stored anew.
+        let validates = |stale: &Arc<StoredResponse>| {
+            stale.apart_body().is_none() && add_conditions(request.headers_mut(), stale.headers())
+        };
+        let validated = stale.clone().filter(validates);
+        Computation {
+            admission: Admission {
+                shared: Arc::clone(&self.memo.shared),
+                hit_for_pass: Arc::clone(&self.hit_for_pass),
+                pauses: Arc::clone(&self.pauses),
+                misuse: Arc::clone(&self.misuse),
+                credential_history: Arc::clone(&self.credential_history),
+                address: variant.address,
+                rules: self.responses.clone(),
+                cache_status: self.cache_status,
+                credentials,
+                demand: demand.map(|demand| demand.of(&first)),
+            },
+            lead,
+            method: request.method().clone(),
+            request_headers,
+            stale: validated,
+            fallback: stale,
+            why,
+            origin: Origin::of(request),
+            presence: None,
+            may_defer,
+        }
+    }
+
+    /// To the inner service, and its response to this client only.
+    pub(crate) fn then_direct<S, B, ResBody>(
+        &self,
+        service: S,
+        request: Request<B>,
+        forwarded: Forwarded,
+    ) -> Step<Answer<ResBody, S::Error>>
+    where
+        S: InnerService<B, ResBody>,
+        S::Error: 'static,
+        B: Send + 'static,
+        ResBody: 'static,
+    {
+        let forwarded = self.cache_status.then_some(forwarded);
+        Step::then(async move { Step::Done(Direct::new(service, request, forwarded).await) })
+    }
+
+    /// Has a response say what the layer did, if the layer tells.
+    pub(crate) fn say(&self, forwarded: Forwarded, headers: &mut HeaderMap) {
+        if self.cache_status {
+            forwarded.tell(headers);
+        }
+    }
+}
