@@ -55,7 +55,8 @@ impl Resources {
     /// A computation that asks for more time before its lease has ended.
     pub(crate) async fn report(&self, id: String) -> Result<Bytes, Error> {
         let name = id.clone();
-        let render = |lease: Lease| async move {
+        let render = || async move {
+            let lease = Lease::take().await;
             println!("report {name:?}");
             sleep(Duration::from_secs(2)).await;
             // It turns out to be a long one.
@@ -63,19 +64,20 @@ impl Resources {
             sleep(Duration::from_secs(6)).await;
             Ok::<_, LeaseError>(format!("https://somewhere/{name}-report.pdf").into())
         };
-        self.reports.get_or_compute_renewable(id, render).await
+        self.reports.get_or_compute(id, render).await
     }
 
     /// A computation that asks for more time after its lease has ended.
     pub(crate) async fn late_report(&self, id: String) -> Result<Bytes, Error> {
         let name = id.clone();
-        let render = |lease: Lease| async move {
+        let render = || async move {
+            let lease = Lease::take().await;
             println!("late report {name:?}");
             sleep(Duration::from_secs(6)).await;
             lease.extend(Duration::from_secs(20)).await?;
             Ok::<_, LeaseError>(format!("https://somewhere/{name}-report.pdf").into())
         };
-        self.reports.get_or_compute_renewable(id, render).await
+        self.reports.get_or_compute(id, render).await
     }
 
     /// A promise that a worker resolves. One that dies is succeeded by another once the lease has ended.

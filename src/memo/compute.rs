@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinHandle};
 
-use super::computed::Computed;
 use super::flights::custody::Stop;
 use super::path::Path;
 use super::permit::Lead;
+use super::rules::Rules;
 use crate::attached::attached;
 use crate::error::{BoxError, ErrorKind, Failure};
-use crate::key::Label;
+use crate::key::{Address, Label};
 
 /// Runs a computation, the end of `path`, in a task of its own, so that a caller that leaves stops nothing.
 pub(crate) fn run<V>(
@@ -69,52 +69,61 @@ async fn conclude<V>(task: JoinHandle<Result<V, Failure>>) -> Result<V, Failure>
 pub(crate) async fn compute_alone<V, F, Fut, E>(compute: F) -> Result<V, Failure>
 where
     F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<Computed<V>, E>>,
+    Fut: Future<Output = Result<V, E>>,
     E: Into<BoxError>,
 {
-    let computed = compute().await.map_err(Failure::of)?;
-    Ok(computed.value)
+    compute().await.map_err(Failure::of)
 }
 
-/// Computes, and settles the lead whatever happens. `ttl` is for a value that says nothing of its own, and `failed` says
-/// what an error is to those who wait.
+/// Computes the value of `address`, and settles the lead whatever happens. `ttl` is how long values are kept unless the
+/// rules know better.
 pub(crate) async fn compute_as_leader<V, F, Fut, E>(
-    lead: Lead<V>,
+    mut lead: Lead<V>,
+    address: &Address,
+    rules: &Rules<V>,
     ttl: Duration,
-    failed: impl FnOnce(E) -> Failure,
     compute: F,
 ) -> Result<V, Failure>
 where
     V: Clone,
     F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<Computed<V>, E>>,
+    Fut: Future<Output = Result<V, E>>,
+    E: Into<BoxError>,
 {
+    let lease = lead.lease();
     let mut guard = FailOnPanic(Some(lead));
-    let result = compute().await.map_err(failed);
+    // The rules may panic as well.
+    let result = match lease.run(compute()).await {
+        Ok(value) => marked(address, rules, ttl, value),
+        Err(error) => Err(rules.failed(address, error)),
+    };
     let Some(lead) = guard.0.take() else {
         return Err(ErrorKind::Abandoned.into());
     };
-    let computed = match result {
-        Ok(computed) => computed,
+    let (value, ttl, labels) = match result {
+        Ok(marked) => marked,
         Err(failure) => {
             lead.fail(failure.clone());
             return Err(failure);
         }
     };
-    let labels = match Label::all(&computed.tags) {
-        Ok(labels) => labels,
-        Err(error) => {
-            let failure = Failure::caused(ErrorKind::Tags, error);
-            lead.fail(failure.clone());
-            return Err(failure);
-        }
-    };
-    let value = computed.value;
-    match computed.ttl.unwrap_or(ttl) {
+    match ttl {
         Duration::ZERO => lead.share(value.clone(), labels).wait().await,
         ttl => lead.store(value.clone(), ttl, labels).wait().await,
     }
     Ok(value)
+}
+
+fn marked<V>(
+    address: &Address,
+    rules: &Rules<V>,
+    ttl: Duration,
+    value: V,
+) -> Result<(V, Duration, Vec<Label>), Failure> {
+    let ttl = rules.ttl(&value, ttl);
+    let labels = Label::all(&rules.tags(address, &value));
+    let labels = labels.map_err(|error| Failure::caused(ErrorKind::Tags, error))?;
+    Ok((value, ttl, labels))
 }
 
 /// Has work started whose result others are going to resolve, and settles the lead whatever happens.

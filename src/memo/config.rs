@@ -18,8 +18,6 @@ pub(crate) struct Config {
     pub(crate) ttl: Duration,
     /// Whether results may have tags.
     pub(crate) tags: bool,
-    /// Whether computations extend their leases themselves.
-    pub(crate) by_hand: bool,
     /// Whether what is asked for may be made elsewhere, so that a lease that ended was the time for that.
     pub(crate) requests: bool,
     /// How many times in a row work that others are to finish is started.
@@ -34,7 +32,6 @@ impl Config {
         max_computation: Duration::from_secs(600),
         ttl: Duration::from_secs(60),
         tags: false,
-        by_hand: false,
         requests: false,
         max_attempts: 3,
         limits: Bounds::DEFAULT,

@@ -2,6 +2,7 @@
 
 pub(crate) mod lease;
 pub(crate) mod lock_state;
+pub(crate) mod own;
 
 use tokio::sync::watch;
 

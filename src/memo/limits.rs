@@ -120,8 +120,8 @@ impl Limits {
 
     /// How long a call goes on for its followers; under a layer that is from its beginning to the end of its body.
     /// After that its lock is given back, and a follower takes over, here or elsewhere. The call goes on for the caller
-    /// that leads, if that still waits; otherwise it is cancelled. Defaults to 10 minutes. Computations that [extend
-    /// their leases themselves](crate::MemoLock::get_or_compute_renewable) have no such bound.
+    /// that leads, if that still waits; otherwise it is cancelled. Defaults to 10 minutes. A computation that has
+    /// [taken its lease](crate::Lease::take) has no such bound.
     pub fn max_computation(mut self, time: Duration) -> Self {
         self.max_computation = Some(time);
         self

@@ -2,29 +2,28 @@
 
 mod ending;
 mod external;
-mod renewable;
 mod settings;
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 pub use self::external::ResolveError;
 use super::compute::{compute_alone, compute_as_leader, run, run_alone};
-use super::computed::Computed;
 use super::config::Config;
 use super::flights::line::Line;
 use super::join::Obtained;
-use super::leases::lease::Lease;
 use super::limits::AtLimit;
 use super::path::Path;
+use super::rules::Rules;
 use super::shared::Shared;
 use super::stats::Stats;
+#[cfg(feature = "serde")]
+use crate::codec::Json;
 use crate::codec::{Codec, Raw};
-use crate::error::{BoxError, Error, ErrorForm, ErrorKind, Failure};
+use crate::error::{BoxError, Error, ErrorKind, Failure};
 use crate::key::{Address, Key, KeyError, Tag};
 use crate::store::{AnyStore, Store};
 
@@ -54,8 +53,7 @@ pub struct MemoLock<C: Codec = Raw> {
     pub(crate) config: Config,
     /// Where callers at a limit wait for their turn, if they do.
     pub(crate) line: Option<Arc<Line>>,
-    /// How errors cross to other processes, if they do.
-    errors: Option<Arc<dyn ErrorForm>>,
+    pub(crate) rules: Arc<Rules<C::Value>>,
 }
 
 impl MemoLock<Raw> {
@@ -63,19 +61,13 @@ impl MemoLock<Raw> {
     ///
     /// # Panics
     ///
-    /// If `tag` cannot be a [`Tag`]. For a tag that comes from outside the program use [`MemoLock::with_tag`].
+    /// If `tag` cannot be a [`Tag`]. Make one with [`Tag::new`] of what comes from outside the program.
     pub fn new<T>(store: impl Store, tag: T) -> Self
     where
         T: TryInto<Tag>,
         T::Error: Into<KeyError>,
     {
-        Self::with_tag(store, Tag::from_literal(tag))
-    }
-
-    /// Memoizes bytes under a tag that has been checked already.
-    #[must_use]
-    pub fn with_tag(store: impl Store, tag: Tag) -> Self {
-        Self::raw(store.into_any(), tag)
+        Self::raw(store.into_any(), Tag::from_literal(tag))
     }
 
     // Not generic: the core for bytes is compiled here, and not in every program.
@@ -84,61 +76,67 @@ impl MemoLock<Raw> {
     }
 }
 
+#[cfg(feature = "serde")]
+impl<T> MemoLock<Json<T>>
+where
+    Json<T>: Codec<Value = T>,
+{
+    /// Memoizes values of a type that serde knows under `tag` in `store`, as JSON, with the default settings.
+    ///
+    /// ```
+    /// use tower_memolock::codec::Json;
+    /// use tower_memolock::{MemoLock, MemoryStore};
+    ///
+    /// #[derive(Clone)]
+    /// struct AppState {
+    ///     likes: MemoLock<Json<u64>>,
+    /// }
+    ///
+    /// let state = AppState { likes: MemoLock::json(MemoryStore::new(), "likes") };
+    /// # let _ = state;
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`MemoLock::new`].
+    pub fn json<G>(store: impl Store, tag: G) -> Self
+    where
+        G: TryInto<Tag>,
+        G::Error: Into<KeyError>,
+    {
+        Self::over(store.into_any(), Json::new(), Tag::from_literal(tag))
+    }
+}
+
 impl<C: Codec> MemoLock<C> {
+    /// Memoizes what `codec` encodes under `tag` in `store`, with the default settings.
+    ///
+    /// # Panics
+    ///
+    /// As [`MemoLock::new`].
+    pub fn with_codec<G>(store: impl Store, tag: G, codec: C) -> Self
+    where
+        G: TryInto<Tag>,
+        G::Error: Into<KeyError>,
+    {
+        Self::over(store.into_any(), codec, Tag::from_literal(tag))
+    }
+
     pub(crate) fn over(store: AnyStore, codec: C, tag: Tag) -> Self {
         Self {
             shared: Arc::new(Shared::new(store, codec, tag)),
             config: Config::DEFAULT,
             line: None,
-            errors: None,
+            rules: Arc::default(),
         }
     }
 
-    /// Memoizes what `codec` encodes instead, `Json` for instance, with the feature `serde`.
-    #[must_use]
-    pub fn codec<D: Codec>(self, codec: D) -> MemoLock<D> {
+    /// The same with another form of the same values, for a handle that has no clones yet.
+    #[cfg(feature = "http")]
+    pub(crate) fn recoded(mut self, codec: C) -> Self {
         let shared = Shared::new(self.shared.store.clone(), codec, self.shared.tag.clone());
         shared.set_stamps_all(self.shared.stamps_all());
-        MemoLock {
-            shared: Arc::new(shared),
-            config: self.config,
-            line: self.line,
-            errors: self.errors,
-        }
-    }
-
-    /// Hands errors of this codec's type to callers in other processes as what they are, so that they find the same
-    /// [`cause`](Error::cause) as in the process that computed. Defaults to their text alone, a
-    /// [`RemoteError`](crate::RemoteError).
-    ///
-    /// Other processes still get the text where the encoding is no UTF-8 or has more than 4096 bytes, where they cannot
-    /// decode it, and of errors of other types. Set it on every node. Members of the memolock family that do not know of
-    /// encodings get the text.
-    ///
-    /// ```
-    /// # #[cfg(feature = "serde")] {
-    /// use serde::{Deserialize, Serialize};
-    /// use tower_memolock::codec::Json;
-    /// use tower_memolock::{MemoLock, MemoryStore};
-    ///
-    /// #[derive(Clone, Debug, Serialize, Deserialize, thiserror::Error)]
-    /// #[error("there is no user {0}")]
-    /// struct NotFound(u64);
-    ///
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let users = MemoLock::new(MemoryStore::new(), "user").errors(Json::<NotFound>::new());
-    /// let error = users.get_or_compute(7, || async { Err(NotFound(7)) }).await.unwrap_err();
-    /// // Whichever process has computed.
-    /// assert!(error.cause::<NotFound>().is_some());
-    /// # }
-    /// # main() }
-    /// ```
-    #[must_use]
-    pub fn errors<D: Codec>(mut self, codec: D) -> Self
-    where
-        D::Value: std::error::Error,
-    {
-        self.errors = Some(Arc::new(codec));
+        self.shared = Arc::new(shared);
         self
     }
 
@@ -170,103 +168,28 @@ impl<C: Codec> MemoLock<C> {
         Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
         E: Into<BoxError> + 'static,
     {
-        let plain = move |_| {
-            let computation = compute();
-            async move { computation.await.map(Computed::new) }
-        };
-        self.memoize(id, self.config, plain).await
-    }
-
-    /// Like [`MemoLock::get_or_compute`], for a computation that says how long its value may be kept. With a ttl of
-    /// zero nothing is stored: only the waiters at that moment get the value.
-    ///
-    /// # Errors
-    ///
-    /// As [`MemoLock::get_or_compute`].
-    ///
-    /// # Panics
-    ///
-    /// As [`MemoLock::get_or_compute`].
-    pub async fn get_or_compute_for<K, F, Fut, E>(&self, id: K, compute: F) -> Result<C::Value, Error>
-    where
-        K: TryInto<Key>,
-        K::Error: Into<KeyError>,
-        F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<(C::Value, Duration), E>> + Send + 'static,
-        E: Into<BoxError> + 'static,
-    {
-        let timed = move |_| {
-            let computation = compute();
-            async move { computation.await.map(|(value, ttl)| Computed::new(value).ttl(ttl)) }
-        };
-        self.memoize(id, self.config, timed).await
-    }
-
-    /// Like [`MemoLock::get_or_compute`], for a computation that also says by which tags its value can be
-    /// [invalidated](MemoLock::invalidate_tag), and how long it may be kept.
-    ///
-    /// A hit of a value with tags asks the store once more, whether the tags are still current. A value whose tags
-    /// cannot be kept, because the store does not answer or [keeps no generations](Store::generation), is not stored;
-    /// only the waiters in this process get it.
-    ///
-    /// # Errors
-    ///
-    /// As [`MemoLock::get_or_compute`], and [`ErrorKind::Tags`].
-    ///
-    /// # Panics
-    ///
-    /// As [`MemoLock::get_or_compute`].
-    pub async fn get_or_compute_with<K, F, Fut, E>(&self, id: K, compute: F) -> Result<C::Value, Error>
-    where
-        K: TryInto<Key>,
-        K::Error: Into<KeyError>,
-        F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Computed<C::Value>, E>> + Send + 'static,
-        E: Into<BoxError> + 'static,
-    {
-        let config = Config {
-            tags: true,
-            ..self.config
-        };
-        self.memoize(id, config, move |_| compute()).await
-    }
-
-    /// The same, for values of which any may have tags.
-    pub(crate) fn tagged(mut self) -> Self {
-        self.config.tags = true;
-        self
-    }
-
-    async fn memoize<K, F, Fut, E>(&self, id: K, config: Config, compute: F) -> Result<C::Value, Error>
-    where
-        K: TryInto<Key>,
-        K::Error: Into<KeyError>,
-        F: FnOnce(Lease) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Computed<C::Value>, E>> + Send + 'static,
-        E: Into<BoxError> + 'static,
-    {
         let address = self.address(id).map_err(|error| self.no_key(error))?;
-        let computed = self.compute_at(&address, config, compute).await;
+        let computed = self.compute_at(&address, compute).await;
         computed.map_err(|failure| Error::new(address.as_str(), failure))
     }
 
-    async fn compute_at<F, Fut, E>(&self, address: &Address, config: Config, compute: F) -> Result<C::Value, Failure>
+    async fn compute_at<F, Fut, E>(&self, address: &Address, compute: F) -> Result<C::Value, Failure>
     where
-        F: FnOnce(Lease) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Computed<C::Value>, E>> + Send + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
         E: Into<BoxError> + 'static,
     {
+        let config = self.config;
         let limits = &config.limits;
         let before = Path::current();
         let is_own = before.leads_over(&self.shared.store, address);
         let path = before.to(&self.shared.store, address);
-        let alone = |compute: F| compute_alone(|| compute(Lease::endless()));
         if let Some(value) = self.find(address).await {
             return Ok(value);
         }
         if is_own {
             self.shared.asks_for_itself(address);
-            return run_alone(path, alone(compute)).await;
+            return run_alone(path, compute_alone(compute)).await;
         }
         // Values are not recorded.
         let has_room = || true;
@@ -274,36 +197,30 @@ impl<C: Codec> MemoLock<C> {
             Obtained::Followed(value) => Ok(value),
             Obtained::Lead(mut lead) => {
                 let (shared, address) = (Arc::clone(&self.shared), address.clone());
-                let errors = self.errors.clone();
+                let rules = Arc::clone(&self.rules);
                 let (_client, stop) = lead.custody();
                 let computation = async move {
-                    let mut lead = shared.started(lead, &address, &config).await;
-                    let lease = match config.by_hand {
-                        true => lead.by_hand().await,
-                        false => Lease::endless(),
-                    };
-                    let failed = |error| Failure::of::<E>(error).encoded(&address, errors.as_deref());
-                    compute_as_leader(lead, config.ttl, failed, || compute(lease)).await
+                    let lead = shared.started(lead, &address, &config).await;
+                    compute_as_leader(lead, &address, &rules, config.ttl, compute).await
                 };
                 run(path, stop, computation).await
             }
             Obtained::Limited(limit) => match limits.at_limit {
-                AtLimit::Bypass => run_alone(path, alone(compute)).await,
+                AtLimit::Bypass => run_alone(path, compute_alone(compute)).await,
                 AtLimit::Refuse { .. } | AtLimit::Queue(_) => Err(ErrorKind::AtLimit(limit).into()),
             },
             Obtained::Turn(turn) => {
-                let alone = alone(compute);
                 let in_turn = async move {
                     let _turn = turn;
-                    alone.await
+                    compute_alone(compute).await
                 };
                 run_alone(path, in_turn).await
             }
-            Obtained::Failed(failure) => Err(failure.decoded(address, self.errors.as_deref())),
+            Obtained::Failed(failure) => Err(self.rules.heard(address, failure)),
             Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(ErrorKind::WaitTimeout.into()),
-            Obtained::TimedOut => run_alone(path, alone(compute)).await,
+            Obtained::TimedOut => run_alone(path, compute_alone(compute)).await,
             // Others found nothing to share, or came to no end: the caller waits for none of them any more.
-            Obtained::Pass | Obtained::Stale | Obtained::GaveUp => run_alone(path, alone(compute)).await,
+            Obtained::Pass | Obtained::Stale | Obtained::GaveUp => run_alone(path, compute_alone(compute)).await,
         }
     }
 
@@ -371,7 +288,7 @@ impl<C: Codec> Clone for MemoLock<C> {
             shared: Arc::clone(&self.shared),
             config: self.config,
             line: self.line.clone(),
-            errors: self.errors.clone(),
+            rules: Arc::clone(&self.rules),
         }
     }
 }

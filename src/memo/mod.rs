@@ -15,7 +15,6 @@
 
 mod background;
 mod compute;
-mod computed;
 mod config;
 mod coordinator;
 mod currency;
@@ -30,12 +29,12 @@ mod outcome;
 mod path;
 mod permit;
 mod refreshes;
+mod rules;
 mod shared;
 mod stats;
 mod tasks;
 mod turn;
 
-pub use self::computed::Computed;
 pub(crate) use self::config::Config;
 pub(crate) use self::currency::HeadLook;
 pub(crate) use self::flights::custody::{Presence, Present, Stop};

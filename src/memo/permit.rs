@@ -8,7 +8,8 @@ use tokio::time::timeout;
 
 use super::flights::clock::Tick;
 use super::flights::custody::{Presence, Present, Stop, Stopper};
-use super::leases::lease::{Handed, Lease};
+use super::leases::lease::Handed;
+use super::leases::own::OwnLease;
 use super::marking::Start;
 use super::outcome::Past;
 use super::outcome::Preview;
@@ -121,14 +122,13 @@ impl<V> Lead<V> {
         }
     }
 
-    /// Takes the lease out of the keeper's hands.
-    pub(crate) async fn by_hand(&mut self) -> Lease {
-        let (lease, handed) = Lease::new();
-        if let Some(manner) = self.manner.take() {
+    /// The lease, for the computation to take out of the keeper's hands.
+    pub(crate) fn lease(&mut self) -> OwnLease {
+        let manner = self.manner.take();
+        OwnLease::new(|handed| {
             // A keeper that is gone has landed its flight.
-            let _ = manner.send(Manner::ByHand(handed));
-        }
-        lease.begun().await
+            let _ = manner.map(|manner| manner.send(Manner::ByHand(handed)));
+        })
     }
 
     /// Returns once a value that others publish from here on reaches the waiters. For a computation that has the value

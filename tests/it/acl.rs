@@ -205,7 +205,7 @@ async fn a_permission_that_is_lost_later_costs_the_store_and_one_warning() {
     let server = RedisServer::start();
     set_user(&server, &RULES);
     let store = connect(&server).await.expect("a store");
-    let memo = MemoLock::with_tag(store, tag());
+    let memo = MemoLock::new(store, tag());
     let log = Log::start();
     for lost in ["-set", "-evalsha"] {
         server.cli(&["ACL", "SETUSER", "memo", lost]);
@@ -236,7 +236,7 @@ async fn a_permission_that_a_script_lost_is_told_too() {
     let server = RedisServer::start();
     set_user(&server, &RULES);
     let store = connect(&server).await.expect("a store");
-    let memo = MemoLock::with_tag(store, tag()).lease(Duration::from_secs(5));
+    let memo = MemoLock::new(store, tag()).lease(Duration::from_secs(5));
     let log = Log::start();
     server.cli(&["ACL", "SETUSER", "memo", "-publish"]);
     let computed = memo.get_or_compute("a", || async { Ok::<_, std::io::Error>("v".into()) });

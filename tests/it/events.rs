@@ -106,7 +106,10 @@ impl Codec for Numbers {
 async fn entries_that_cannot_be_used_are_warned_of_once_a_minute() {
     let (events, _guard) = Events::capture();
     let store = MemoryStore::new();
-    let (bytes, numbers) = (memo(store.clone()), memo(store).codec(Numbers));
+    let (bytes, numbers) = (
+        memo(store.clone()),
+        MemoLock::with_codec(store, "t", Numbers).lease(LEASE),
+    );
     bytes.get_or_compute("a", || value("x")).await.expect("a value");
     for _ in 0..3 {
         assert_eq!(numbers.get("a").await.expect("a key"), None);

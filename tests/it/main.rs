@@ -44,4 +44,5 @@ mod tls;
 mod tonic;
 mod typed;
 mod unread;
+mod values;
 mod wire;

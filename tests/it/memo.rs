@@ -89,13 +89,12 @@ async fn a_value_is_computed_again_once_its_ttl_is_over() {
 #[tokio::test(start_paused = true)]
 async fn a_ttl_of_its_own_is_respected_and_zero_stores_nothing() {
     let memo = node(&MemoryStore::new());
-    let compute = |ttl| move || async move { Ok::<_, Infallible>((Bytes::from("v"), ttl)) };
-    memo.get_or_compute_for("kept", compute(Duration::from_secs(600)))
-        .await
-        .unwrap();
-    memo.get_or_compute_for("passing", compute(Duration::ZERO))
-        .await
-        .unwrap();
+    let compute = || async { Ok::<_, Infallible>(Bytes::from("v")) };
+    let with = |ttl| memo.clone().ttl(ttl);
+    let kept = with(Duration::from_secs(600)).get_or_compute("kept", compute).await;
+    assert_eq!(kept.unwrap(), "v");
+    let passing = with(Duration::ZERO).get_or_compute("passing", compute).await;
+    assert_eq!(passing.unwrap(), "v");
     tokio::time::advance(Duration::from_secs(500)).await;
     assert_eq!(memo.get("kept").await.unwrap().unwrap(), "v");
     assert_eq!(memo.get("passing").await.unwrap(), None);

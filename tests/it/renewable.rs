@@ -43,11 +43,12 @@ where
     let memo = memo.clone();
     let (started, has_started) = oneshot::channel();
     let caller = tokio::spawn(async move {
-        let compute = move |lease| {
+        let compute = || async {
+            let lease = Lease::take().await;
             let _ = started.send(());
-            compute(lease)
+            compute(lease).await
         };
-        memo.get_or_compute_renewable("a", compute).await
+        memo.get_or_compute("a", compute).await
     });
     has_started.await.expect("the computation runs");
     caller
@@ -225,4 +226,80 @@ async fn a_caller_at_a_limit_computes_with_a_lease_that_does_not_end() {
     })
     .await;
     assert_eq!(alone.await.unwrap().unwrap(), "alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_taken_late_lasts_as_it_was_renewed_last_and_is_one_for_all_who_take_it() {
+    let store = MemoryStore::new();
+    let (here, there) = (node(&store), node(&store).wait_timeout(secs(100)));
+    let runs = Arc::default();
+    let begun = Instant::now();
+    let (started, has_started) = oneshot::channel();
+    let memo = here.clone();
+    let leader = tokio::spawn(async move {
+        let compute = || async {
+            let _ = started.send(());
+            // The process renews it as ever.
+            sleep(LEASE * 3).await;
+            let lease = Lease::take().await;
+            let remaining = lease.remaining();
+            assert!(remaining > LEASE / 2 && remaining <= LEASE, "{remaining:?}");
+            let (one, two) = tokio::join!(Lease::take(), Lease::take());
+            one.extend(secs(20)).await.expect("held");
+            assert_eq!([one.remaining(), two.remaining(), lease.remaining()], [secs(20); 3]);
+            drop((lease, one, two));
+            // From here on nobody does.
+            sleep(secs(60)).await;
+            Ok::<_, Infallible>("late".into())
+        };
+        memo.get_or_compute("a", compute).await
+    });
+    has_started.await.unwrap();
+    let (value, at) = follow(&there, &runs).await.unwrap();
+    assert_eq!(value.unwrap(), "another");
+    let waited = at - begun;
+    let ends = LEASE * 3 + secs(20);
+    assert!(waited >= ends && waited < ends + SLACK, "{waited:?}");
+    assert_eq!(leader.await.unwrap().unwrap(), "late");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_known_in_the_task_of_its_computation_alone() {
+    let here = node(&MemoryStore::new());
+    assert_eq!(Lease::take().await.remaining(), Duration::MAX);
+    let inner = here.clone();
+    let value = here.get_or_compute("a", || async move {
+        let elsewhere = tokio::spawn(async { Lease::take().await.remaining() }).await;
+        assert_eq!(elsewhere.expect("no panic"), Duration::MAX);
+        let compute = || async {
+            let lease = Lease::take().await;
+            lease.extend(secs(30)).await.expect("its own");
+            Ok::<_, Infallible>("inner".into())
+        };
+        let value = inner.get_or_compute("b", compute).await?;
+        assert_eq!(Lease::take().await.remaining(), LEASE, "not that of the inner one");
+        Ok::<_, Error>(value)
+    });
+    assert_eq!(value.await.unwrap(), "inner");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_computation_with_its_lease_in_hand_takes_as_long_as_it_extends_it() {
+    let store = MemoryStore::new();
+    let (here, there) = (
+        node(&store).limits(Limits::new().max_computation(secs(10))),
+        node(&store),
+    );
+    let runs = Arc::default();
+    let leader = lead(&here, |lease| async move {
+        for _ in 0..10 {
+            lease.extend(secs(5)).await?;
+            sleep(secs(4)).await;
+        }
+        Ok::<_, LeaseError>("long".into())
+    })
+    .await;
+    let follower = follow(&there.wait_timeout(secs(100)), &runs);
+    assert_eq!(leader.await.unwrap().unwrap(), "long");
+    assert_eq!(follower.await.unwrap().0.unwrap(), "long");
 }

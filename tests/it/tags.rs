@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tower_memolock::{Computed, InvalidateError, MemoLock, MemoryStore, RedisStore};
+use tower_memolock::{InvalidateError, MemoLock, MemoryStore, RedisStore};
 
 use crate::support::{RedisCluster, RedisServer, within};
 
@@ -57,14 +57,18 @@ async fn ask(memo: &MemoLock, source: &Arc<Source>, id: &str, by: By, shared: bo
             tokio::task::yield_now().await;
         }
         tokio::time::sleep(Duration::from_micros(number % 5 * 300)).await;
-        let computed = Computed::new(Bytes::from(number.to_string()));
-        let computed = if shared { computed.ttl(Duration::ZERO) } else { computed };
-        Ok::<_, Infallible>(match by {
-            By::Tag => computed.tags(["other", "source"]),
-            By::All => computed,
-        })
+        Ok::<_, Infallible>(Bytes::from(number.to_string()))
     };
-    let answer = within("an answer", memo.get_or_compute_with(id, compute)).await;
+    let memo = if shared {
+        memo.clone().ttl(Duration::ZERO)
+    } else {
+        memo.clone()
+    };
+    let memo = memo.tags_of(move |_, _| match by {
+        By::Tag => vec!["other", "source"],
+        By::All => Vec::new(),
+    });
+    let answer = within("an answer", memo.get_or_compute(id, compute)).await;
     let answer: u64 = str::from_utf8(&answer.expect("a value")).unwrap().parse().unwrap();
     assert!(answer >= known, "{answer}, although {known} was acknowledged");
 }
@@ -135,8 +139,9 @@ async fn redis_nodes(redis: &RedisServer) -> [MemoLock; 2] {
 }
 
 async fn put(memo: &MemoLock, id: &str, tags: &'static [&'static str]) {
-    let compute = move || async move { Ok::<_, Infallible>(Computed::new("value".into()).tags(tags.iter().copied())) };
-    memo.get_or_compute_with(id, compute).await.expect("a value");
+    let memo = memo.clone().tags_of(|_, _| tags.iter().copied());
+    let compute = || async { Ok::<_, Infallible>("value".into()) };
+    memo.get_or_compute(id, compute).await.expect("a value");
 }
 
 async fn is_there(memo: &MemoLock, id: &str) -> bool {

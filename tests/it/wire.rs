@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tower_memolock::{Computed, MemoLock, RedisStore, RemoteError};
+use tower_memolock::{MemoLock, RedisStore, RemoteError};
 
 use crate::support::cluster::{ask, nodes, one_body, urls, waiting};
 use crate::support::{Origin, RedisServer, Reply, eventually, run_python, within};
@@ -168,7 +168,9 @@ async fn control_words_mean_what_the_page_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tags_of_values_are_shared_with_programs_in_python() {
     let redis = RedisServer::start();
-    let node = node(&redis).await;
+    let node = node(&redis)
+        .await
+        .tags_of(|_, _| ["größe".to_owned(), "long ".repeat(20)]);
     let python = async |what: &[&str]| run_python(TAGS, &[&[PAGE, &redis.url(), "t"], what].concat()).await;
     let long = "long ".repeat(20);
 
@@ -183,8 +185,8 @@ async fn tags_of_values_are_shared_with_programs_in_python() {
     assert!(found("theirs").await.is_none());
     assert_eq!(python(&["read", "theirs"]).await, "42 is out of date");
 
-    let ours = || async { Ok::<_, &str>(Computed::new("43".into()).tags(["größe", &"long ".repeat(20)])) };
-    node.get_or_compute_with("ours", ours).await.expect("a value");
+    let ours = || async { Ok::<_, &str>("43".into()) };
+    node.get_or_compute("ours", ours).await.expect("a value");
     assert_eq!(python(&["read", "ours"]).await, "43 is current");
     python(&["invalidate", "größe", "another"]).await;
     assert_eq!(python(&["read", "ours"]).await, "43 is out of date");
@@ -193,10 +195,7 @@ async fn tags_of_values_are_shared_with_programs_in_python() {
     // A promise with tags.
     redis.cli(&["SET", "t/lock:promised", "somebody", "PX", "60000"]);
     let waits = node.clone();
-    let asked = tokio::spawn(async move {
-        let here = || async { Err::<Computed<Bytes>, _>("here") };
-        waits.get_or_compute_with("promised", here).await
-    });
+    let asked = tokio::spawn(async move { waits.get_or_compute("promised", || async { Err("here") }).await });
     eventually("a node that listens", || {
         redis.cli(&["PUBSUB", "NUMSUB", "t/ctl:promised"]).ends_with("\n1")
     })

@@ -167,9 +167,10 @@ impl Own {
             if computation.fails {
                 return Err("it was to fail");
             }
-            Ok((value.into(), computation.ttl))
+            Ok(value.into())
         };
-        let result = self.memo.get_or_compute_for(key, compute).await;
+        let memo = self.memo.clone().ttl(computation.ttl);
+        let result = memo.get_or_compute(key, compute).await;
         let trouble = before != self.trouble();
         let mut report = format!("got {request} {key} {called} {} {trouble} ", now());
         match result {

@@ -152,8 +152,7 @@ impl<C: Codec> Coordinator<C> {
 
     fn custody(&self, led: &Led<C::Value>) -> MemoCustody<C::Value> {
         let shared = &self.shared;
-        // One that extends its lease itself says itself for how long it goes on.
-        let due = (!self.config.by_hand).then(|| Instant::now() + self.config.max_computation.min(Config::LONG));
+        let due = Instant::now() + self.config.max_computation.min(Config::LONG);
         Custody::new(
             Arc::clone(&self.flight),
             Arc::clone(&led.presence),

@@ -71,7 +71,11 @@ impl<C: Codec> Coordinator<C> {
                 manner = &mut led.manner, if !told_manner => {
                     told_manner = true;
                     match manner {
-                        Ok(Manner::ByHand(handed)) => tending.hand_over(handed),
+                        Ok(Manner::ByHand(handed)) => {
+                            tending.hand_over(handed);
+                            // From here on the computation says for how long it goes on.
+                            custody.is_never_due();
+                        }
                         Ok(Manner::Listening(listens)) => confirming = self.start_listening(&mut search.hearing, listens),
                         Err(_) => {}
                     }

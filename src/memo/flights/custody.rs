@@ -235,16 +235,21 @@ impl<L, O> Custody<L, O> {
         presence: Arc<Presence>,
         orphans: Arc<Orphans>,
         most: usize,
-        due: Option<Instant>,
+        due: Instant,
     ) -> Self {
         Self {
             flight,
             presence,
             orphans,
             most,
-            due,
+            due: Some(due),
             place: None,
         }
+    }
+
+    /// The computation may take any time.
+    pub(crate) fn is_never_due(&mut self) {
+        self.due = None;
     }
 
     /// Resolves once the computation is not to go on for others. Cancel safe.

@@ -7,10 +7,9 @@ use tokio::time::Instant;
 
 use crate::error::StoreError;
 
-/// How long a computation has before another caller takes over. Given to it by
-/// [`get_or_compute_renewable`](crate::MemoLock::get_or_compute_renewable).
+/// How long a computation has before another caller takes over, for one that has [taken](Self::take) its lease.
 ///
-/// Only the computation extends the lease. Where there is no lease that could end, because the store could not be asked
+/// Only the computation extends the lease then. Where there is no lease that could end, because the store could not be asked
 /// for one or was asked to take it back, the result goes to the waiters in this process, however long it takes:
 /// [`extend`](Self::extend) does nothing then, and [`remaining`](Self::remaining) is [`Duration::MAX`].
 #[derive(Debug, Clone)]

@@ -122,7 +122,7 @@ impl<C: Codec> MemoLock<C> {
                 Obtained::Lead(lead) => lead,
                 Obtained::Limited(limit) => return Err(ErrorKind::AtLimit(limit).into()),
                 Obtained::Failed(failure) => {
-                    return Err(failure.decoded(address, self.errors.as_deref()));
+                    return Err(self.rules.heard(address, failure));
                 }
                 Obtained::TimedOut => return Err(ErrorKind::WaitTimeout.into()),
                 Obtained::Pass | Obtained::Stale | Obtained::GaveUp | Obtained::Turn(_) => {
@@ -130,8 +130,8 @@ impl<C: Codec> MemoLock<C> {
                 }
             };
             let mut attachment = None;
-            let (of, errors) = (address.clone(), self.errors.clone());
-            let failed = move |error| Failure::of::<E>(error).encoded(&of, errors.as_deref());
+            let (of, rules) = (address.clone(), Arc::clone(&self.rules));
+            let failed = move |error| rules.failed::<E>(&of, error);
             let start = |lead| {
                 let work = path.clone().run(start_work(lead, failed, Arc::clone(&request)));
                 let (work, attached) = attached(work);

@@ -34,10 +34,111 @@ impl<C: Codec> MemoLock<C> {
         self
     }
 
-    /// How long a computed value is kept. Defaults to 60 seconds. See also [`MemoLock::get_or_compute_for`].
+    /// How long a computed value is kept. Defaults to 60 seconds. With zero it is not stored, and only the waiters of that
+    /// moment get it. [`ttl_of`](Self::ttl_of) says it of each value.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.config.ttl = ttl;
+        self
+    }
+
+    /// How long each computed value is kept, instead of the [`ttl`](Self::ttl). `None` is "do not keep": only the waiters
+    /// of that moment get the value.
+    ///
+    /// So a value can say that there is nothing, and is kept for less time:
+    ///
+    /// ```
+    /// # #[cfg(feature = "serde")] {
+    /// use std::time::Duration;
+    ///
+    /// use tower_memolock::codec::Json;
+    /// use tower_memolock::{MemoLock, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let users = MemoLock::<Json<Option<String>>>::json(MemoryStore::new(), "user")
+    ///     .ttl_of(|user| Some(Duration::from_secs(if user.is_some() { 600 } else { 5 })));
+    /// let user = users.get_or_compute(7, || async { Ok::<_, std::io::Error>(None) }).await.unwrap();
+    /// assert_eq!(user, None);
+    /// # }
+    /// # main() }
+    /// ```
+    #[must_use]
+    pub fn ttl_of(mut self, ttl_of: impl Fn(&C::Value) -> Option<Duration> + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.rules).ttl_of = Some(Arc::new(ttl_of));
+        self
+    }
+
+    /// By which tags each computed value can be [invalidated](Self::invalidate_tag), from its id and the value: any
+    /// strings but the empty one, and at most [`MAX_LABELS`](crate::MAX_LABELS) of them. Defaults to none.
+    ///
+    /// The process that computes asks. Tags that only the computation knows belong in its value; serde need not store
+    /// them.
+    ///
+    /// A hit of a value with tags asks the store once more, whether the tags are still current. A value whose tags
+    /// cannot be kept, because the store does not answer or [keeps no generations](crate::Store::generation), is not
+    /// stored; only the waiters in this process get it. Of tags that cannot be, all waiters get
+    /// [`ErrorKind::Tags`](crate::ErrorKind::Tags).
+    ///
+    /// ```
+    /// use tower_memolock::{MemoLock, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let pages = MemoLock::new(MemoryStore::new(), "page")
+    ///     .tags_of(|id, _| [format!("product-{id}"), "shop".into()]);
+    /// pages.get_or_compute("7", || async { Ok::<_, std::io::Error>("rendered".into()) }).await.unwrap();
+    ///
+    /// pages.invalidate_tag("shop").await.unwrap();
+    /// assert_eq!(pages.get("7").await.unwrap(), None);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn tags_of<T>(mut self, tags_of: impl Fn(&str, &C::Value) -> T + Send + Sync + 'static) -> Self
+    where
+        T: IntoIterator<Item: Into<String>>,
+    {
+        let tags_of = move |id: &str, value: &C::Value| tags_of(id, value).into_iter().map(Into::into).collect();
+        Arc::make_mut(&mut self.rules).tags_of = Some(Arc::new(tags_of));
+        self.tagged()
+    }
+
+    /// Values may have tags.
+    pub(crate) fn tagged(mut self) -> Self {
+        self.config.tags = true;
+        self
+    }
+
+    /// Hands errors of this codec's type to callers in other processes as what they are, so that they find the same
+    /// [`cause`](Error::cause) as in the process that computed. Defaults to their text alone, a
+    /// [`RemoteError`](crate::RemoteError).
+    ///
+    /// Other processes still get the text where the encoding is no UTF-8 or has more than 4096 bytes, where they cannot
+    /// decode it, and of errors of other types. Set it on every node. Members of the memolock family that do not know of
+    /// encodings get the text.
+    ///
+    /// ```
+    /// # #[cfg(feature = "serde")] {
+    /// use serde::{Deserialize, Serialize};
+    /// use tower_memolock::codec::Json;
+    /// use tower_memolock::{MemoLock, MemoryStore};
+    ///
+    /// #[derive(Clone, Debug, Serialize, Deserialize, thiserror::Error)]
+    /// #[error("there is no user {0}")]
+    /// struct NotFound(u64);
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let users = MemoLock::new(MemoryStore::new(), "user").errors(Json::<NotFound>::new());
+    /// let error = users.get_or_compute(7, || async { Err(NotFound(7)) }).await.unwrap_err();
+    /// // Whichever process has computed.
+    /// assert!(error.cause::<NotFound>().is_some());
+    /// # }
+    /// # main() }
+    /// ```
+    #[must_use]
+    pub fn errors<D: Codec>(mut self, codec: D) -> Self
+    where
+        D::Value: std::error::Error,
+    {
+        Arc::make_mut(&mut self.rules).errors = Some(Arc::new(codec));
         self
     }
 

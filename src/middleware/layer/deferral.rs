@@ -95,7 +95,7 @@ impl<K> MemoLockLayer<K> {
         T: TryInto<HeaderValue>,
     {
         let form = Form::raw(from_literal(content_type));
-        self.cache.memo = self.cache.memo.codec(form);
+        self.cache.memo = self.cache.memo.recoded(form);
         self
     }
 }

@@ -144,7 +144,7 @@ async fn all_calls_get_the_reply_that_a_worker_gives() {
     };
     // A program without the layer.
     let store = RedisStore::connect(&cluster.redis.url()).await.expect("a store");
-    let worker = MemoLock::new(store, promise.tag()).codec(BinaryHttp);
+    let worker = MemoLock::with_codec(store, promise.tag(), BinaryHttp);
     let given = worker.resolve(promise.id(), Arc::new(response(&reply, "0")), Duration::from_secs(60));
     given.await.expect("given");
     for answer in calls

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use redis::aio::PubSub;
-use tower_memolock::{Computed, ErrorKind};
+use tower_memolock::{ErrorKind, Lease};
 
 use super::fixture::World;
 use crate::support::within;
@@ -71,19 +71,21 @@ async fn they_hear_our_values_to_the_letter_and_nothing_else() {
         .await;
     assert!(matches!(panicked, Err(error) if error.kind() == ErrorKind::Panicked));
     // Not stored, but for all who wait at this moment.
-    let passing = || async { Ok::<_, String>((Bytes::from("passing"), Duration::ZERO)) };
-    here.get_or_compute_for("shared", passing).await.unwrap();
+    let sharing = here.clone().ttl(Duration::ZERO);
+    let compute = |value: &'static str| move || async move { Ok::<_, String>(Bytes::from(value)) };
+    sharing.get_or_compute("shared", compute("passing")).await.unwrap();
     expected.push(("shared", b"passing".to_vec()));
     there.invalidate("plain").await.unwrap();
     // What has tags is not for them: it has a stamp in front.
-    let tagged = || async { Ok::<_, String>(Computed::new("tagged".into()).tag("a")) };
-    here.get_or_compute_with("tagged", tagged).await.unwrap();
-    let tagged = || async { Ok::<_, String>(Computed::new("tagged".into()).ttl(Duration::ZERO).tag("a")) };
-    here.get_or_compute_with("tagged and shared", tagged).await.unwrap();
+    for (memo, id) in [(here.clone(), "tagged"), (sharing, "tagged and shared")] {
+        let memo = memo.tags_of(|_, _| ["a"]);
+        memo.get_or_compute(id, compute("tagged")).await.unwrap();
+    }
     there.invalidate_tag("a").await.unwrap();
     let invalidating = there.clone();
     let lost = here
-        .get_or_compute_renewable("lost", |lease| async move {
+        .get_or_compute("lost", || async move {
+            let lease = Lease::take().await;
             invalidating.invalidate("lost").await.unwrap();
             lease.extend(Duration::from_secs(1)).await.map(|()| Bytes::from("lost"))
         })

@@ -56,18 +56,18 @@ impl World {
     fn ask(&self, node: usize, bytes: usize, ttl: Duration) -> JoinHandle<Vec<Bytes>> {
         let key = Key::builder().part("GET").part("/large").build();
         let one = || {
-            let (memo, key) = (self.nodes[node].clone(), key.clone());
+            let (memo, key) = (self.nodes[node].clone().ttl(ttl), key.clone());
             let (calls, gate) = (Arc::clone(&self.calls), Arc::clone(&self.gate));
             async move {
                 let compute = move || async move {
                     let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
                     let _permit = gate.acquire().await;
-                    Ok::<_, Infallible>((
-                        Bytes::from(format!("{call}{}", " ".repeat(bytes - call.to_string().len()))),
-                        ttl,
-                    ))
+                    Ok::<_, Infallible>(Bytes::from(format!(
+                        "{call}{}",
+                        " ".repeat(bytes - call.to_string().len())
+                    )))
                 };
-                memo.get_or_compute_for(key, compute).await.expect("a value")
+                memo.get_or_compute(key, compute).await.expect("a value")
             }
         };
         tokio::spawn(join_all((0..3).map(|_| one())))

@@ -37,15 +37,15 @@ struct Leader {
 
 impl Leader {
     async fn start(memo: &MemoLock, value: &'static str, ttl: Duration) -> Self {
-        let (memo, end) = (memo.clone(), Arc::new(Notify::new()));
+        let (memo, end) = (memo.clone().ttl(ttl), Arc::new(Notify::new()));
         let (started, has_started) = oneshot::channel();
         let ended = Arc::clone(&end);
         let compute = move || async move {
             let _ = started.send(());
             ended.notified().await;
-            Ok::<_, Infallible>((value.into(), ttl))
+            Ok::<_, Infallible>(value.into())
         };
-        let caller = tokio::spawn(async move { memo.get_or_compute_for("a", compute).await });
+        let caller = tokio::spawn(async move { memo.get_or_compute("a", compute).await });
         has_started.await.unwrap();
         Self { caller, end }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use tower_memolock::{Computed, MemoLock, RedisStore};
+use tower_memolock::{MemoLock, RedisStore};
 
 use super::fixture::{Caller, answer};
 use crate::support::{RedisServer, eventually};
@@ -26,23 +26,24 @@ async fn lead(
     ttl: Duration,
     tags: &'static [&'static str],
 ) -> (Caller, Arc<Notify>) {
-    let (memo, end) = (memo.clone(), Arc::new(Notify::new()));
+    let memo = memo.clone().ttl(ttl).tags_of(|_, _| tags.iter().copied());
+    let end = Arc::new(Notify::new());
     let (started, has_started) = oneshot::channel();
     let ended = Arc::clone(&end);
     let compute = move || async move {
         let _ = started.send(());
         ended.notified().await;
-        Ok::<_, Infallible>(Computed::new(value.into()).ttl(ttl).tags(tags.iter().copied()))
+        Ok::<_, Infallible>(value.into())
     };
-    let caller = tokio::spawn(async move { memo.get_or_compute_with("a", compute).await });
+    let caller = tokio::spawn(async move { memo.get_or_compute("a", compute).await });
     has_started.await.unwrap();
     (caller, end)
 }
 
 async fn join(memo: &MemoLock, value: &'static str, waiting: u64) -> Caller {
-    let asking = memo.clone();
-    let compute = move || async move { Ok::<_, Infallible>(Computed::new(Bytes::from(value))) };
-    let caller = tokio::spawn(async move { asking.get_or_compute_with("a", compute).await });
+    let asking = memo.clone().tags_of(|_, _| [""; 0]);
+    let compute = move || async move { Ok::<_, Infallible>(Bytes::from(value)) };
+    let caller = tokio::spawn(async move { asking.get_or_compute("a", compute).await });
     eventually("a caller that waits", || memo.stats().waiting == waiting).await;
     caller
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 
 use bytes::Bytes;
-use tower_memolock::{Computed, InvalidateError, MemoLock, RedisStore};
+use tower_memolock::{InvalidateError, MemoLock, RedisStore};
 
 use crate::support::{RedisCluster, RedisServer, eventually, within};
 
@@ -19,17 +19,17 @@ async fn plain(redis: &RedisServer) -> Node {
     node(redis).await.stamped(false)
 }
 
+fn tagged(node: &Node) -> Node {
+    node.clone().tags_of(|_, _| ["tag"])
+}
+
 /// What is stored under this id; `new` where nothing is.
 async fn read(node: &Node, id: &'static str) -> Bytes {
-    let compute = || async { Ok::<_, Infallible>(Computed::new("new".into()).tags(["tag"])) };
-    within("an answer", node.get_or_compute_with(id, compute))
-        .await
-        .unwrap()
+    read_plain(&tagged(node), id).await
 }
 
 async fn store(node: &Node, id: &'static str) {
-    let compute = || async { Ok::<_, Infallible>(Computed::new("old".into()).tags(["tag"])) };
-    node.get_or_compute_with(id, compute).await.unwrap();
+    store_plain(&tagged(node), id).await;
 }
 
 async fn store_plain(node: &Node, id: &'static str) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tower_memolock::store::{Acquire, MemoryWatch, Release, Token, Value};
-use tower_memolock::{Address, Computed, InvalidateError, MemoLock, MemoryStore, Store, StoreError, StoreErrorKind};
+use tower_memolock::{Address, InvalidateError, MemoLock, MemoryStore, Store, StoreError, StoreErrorKind};
 
 #[derive(Clone)]
 struct Plain(MemoryStore);
@@ -49,11 +49,11 @@ impl Store for Plain {
 #[tokio::test]
 async fn nothing_with_tags_is_stored_where_no_generations_are_kept() {
     let memo = MemoLock::new(Plain(MemoryStore::new()), "t");
-    let tagged = || async { Ok::<_, Infallible>(Computed::new("value".into()).tag("x")) };
-    let plain = || async { Ok::<_, Infallible>(Computed::new("value".into())) };
-    assert_eq!(memo.get_or_compute_with("tagged", tagged).await.unwrap(), "value");
+    let memo = memo.tags_of(|id, _| (id == "tagged").then_some("x"));
+    let compute = || async { Ok::<_, Infallible>("value".into()) };
+    assert_eq!(memo.get_or_compute("tagged", compute).await.unwrap(), "value");
     assert_eq!(memo.get("tagged").await.unwrap(), None);
-    assert_eq!(memo.get_or_compute_with("plain", plain).await.unwrap(), "value");
+    assert_eq!(memo.get_or_compute("plain", compute).await.unwrap(), "value");
     assert_eq!(memo.get("plain").await.unwrap().unwrap(), "value");
 
     let memo = memo.stamped(true);

@@ -7,20 +7,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use tower_memolock::{Computed, ErrorKind, InvalidateError, Label, LabelError, MAX_LABELS, MemoLock};
+use tower_memolock::{ErrorKind, InvalidateError, Label, LabelError, MAX_LABELS, MemoLock};
 
 use super::fixture::{Caller, answer, nodes, settle};
 
 const TTL: Duration = Duration::from_secs(60);
 
-fn tagged(value: &'static str) -> Computed<Bytes> {
-    Computed::new(value.into()).tags(["x", "y"])
+/// The same, for values with tags.
+fn tagged(memo: &MemoLock) -> MemoLock {
+    memo.clone().tags_of(|_, _| ["x", "y"])
 }
 
 fn ask(memo: &MemoLock, value: &'static str) -> Caller {
-    let memo = memo.clone();
+    let memo = tagged(memo);
     tokio::spawn(async move {
-        memo.get_or_compute_with("a", move || async move { Ok::<_, Infallible>(tagged(value)) })
+        memo.get_or_compute("a", move || async move { Ok::<_, Infallible>(value.into()) })
             .await
     })
 }
@@ -32,16 +33,16 @@ struct Leader {
 }
 
 impl Leader {
-    async fn start(memo: &MemoLock, computed: Computed<Bytes>) -> Self {
+    async fn start(memo: &MemoLock, value: &'static str) -> Self {
         let (memo, end) = (memo.clone(), Arc::new(Notify::new()));
         let (started, has_started) = oneshot::channel();
         let ended = Arc::clone(&end);
         let compute = move || async move {
             let _ = started.send(());
             ended.notified().await;
-            Ok::<_, Infallible>(computed)
+            Ok::<_, Infallible>(value.into())
         };
-        let caller = tokio::spawn(async move { memo.get_or_compute_with("a", compute).await });
+        let caller = tokio::spawn(async move { memo.get_or_compute("a", compute).await });
         has_started.await.unwrap();
         Self { caller, end }
     }
@@ -80,8 +81,8 @@ async fn a_value_is_gone_with_any_of_its_tags() {
 async fn what_is_computed_while_its_tag_is_invalidated_is_for_those_who_came_before() {
     for ttl in [TTL, Duration::ZERO] {
         let (here, slow, there) = nodes();
-        let memo = here.clone();
-        let starting = tokio::spawn(async move { Leader::start(&memo, tagged("old").ttl(ttl)).await });
+        let memo = tagged(&here).ttl(ttl);
+        let starting = tokio::spawn(async move { Leader::start(&memo, "old").await });
         // Joins before the store is asked.
         let early = ask(&here, "unused");
         let leader = starting.await.unwrap();
@@ -122,7 +123,7 @@ async fn a_value_that_was_found_current_before_they_came_is_not_for_them() {
 async fn a_result_that_was_found_current_before_they_came_is_not_for_them() {
     for ttl in [TTL, Duration::ZERO] {
         let (here, slow, there) = nodes();
-        let leader = Leader::start(&here, tagged("old").ttl(ttl)).await;
+        let leader = Leader::start(&tagged(&here).ttl(ttl), "old").await;
         let early = ask(&here, "unused");
         settle().await;
         slow.gates.checked.close();
@@ -143,7 +144,7 @@ async fn a_result_that_was_found_current_before_they_came_is_not_for_them() {
 async fn a_value_that_was_committed_before_they_came_is_not_for_them() {
     let (here, slow, there) = nodes();
     slow.gates.committed.close();
-    let leader = Leader::start(&here, tagged("old")).await;
+    let leader = Leader::start(&tagged(&here), "old").await;
     let early = ask(&here, "unused");
     settle().await;
     leader.end.notify_one();
@@ -161,7 +162,7 @@ async fn a_value_that_was_committed_before_they_came_is_not_for_them() {
 async fn a_message_with_what_is_out_of_date_is_for_nobody() {
     for ttl in [TTL, Duration::ZERO] {
         let (here, slow, there) = nodes();
-        let leader = Leader::start(&there, tagged("old").ttl(ttl)).await;
+        let leader = Leader::start(&tagged(&there).ttl(ttl), "old").await;
         let early = ask(&here, "new");
         settle().await;
         slow.gates.notices.close();
@@ -180,7 +181,7 @@ async fn a_message_with_what_is_out_of_date_is_for_nobody() {
 async fn a_message_with_what_is_current_is_for_all_who_wait() {
     for ttl in [TTL, Duration::ZERO] {
         let (here, _slow, there) = nodes();
-        let leader = Leader::start(&there, tagged("kept").ttl(ttl)).await;
+        let leader = Leader::start(&tagged(&there).ttl(ttl), "kept").await;
         there.invalidate_tag("z").await.unwrap();
         let early: Vec<_> = (0..10).map(|_| ask(&here, "no")).collect();
         settle().await;
@@ -205,15 +206,13 @@ async fn everybody_is_answered_however_often_a_tag_is_invalidated() {
     let computations = Arc::new(AtomicUsize::new(0));
     let mut callers = Vec::new();
     for _ in 0..200 {
-        let (here, computations) = (here.clone(), Arc::clone(&computations));
+        let (here, computations) = (tagged(&here), Arc::clone(&computations));
         let compute = move || async move {
             computations.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(100)).await;
-            Ok::<_, Infallible>(tagged("old"))
+            Ok::<_, Infallible>("old".into())
         };
-        callers.push(tokio::spawn(
-            async move { here.get_or_compute_with("a", compute).await },
-        ));
+        callers.push(tokio::spawn(async move { here.get_or_compute("a", compute).await }));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     for caller in callers {
@@ -266,7 +265,7 @@ async fn everything_is_gone_at_once_where_every_value_is_stamped() {
         }
     }
     // What is under way as well, and what is on its way.
-    let leader = Leader::start(&here, Computed::new("old".into())).await;
+    let leader = Leader::start(&here, "old").await;
     there.invalidate_all().await.unwrap();
     let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
     settle().await;
@@ -274,7 +273,7 @@ async fn everything_is_gone_at_once_where_every_value_is_stamped() {
     late_callers_get(late, "new", &here).await;
     there.invalidate_all().await.unwrap();
 
-    let leader = Leader::start(&there, Computed::new("old".into())).await;
+    let leader = Leader::start(&there, "old").await;
     let early = ask(&here, "new");
     settle().await;
     slow.gates.notices.close();
@@ -311,8 +310,9 @@ async fn tags_that_cannot_be_kept_are_errors() {
             Err(InvalidateError::Tags(error)) => assert_eq!(error, expected),
             other => panic!("{other:?}"),
         }
-        let compute = || async { Ok::<_, Infallible>(Computed::new("value".into()).tags(tags)) };
-        match here.get_or_compute_with("a", compute).await {
+        let here = here.clone().tags_of(move |_, _| tags.clone());
+        let compute = || async { Ok::<_, Infallible>("value".into()) };
+        match here.get_or_compute("a", compute).await {
             Err(error) if error.kind() == ErrorKind::Tags => assert_eq!(error.cause(), Some(&expected)),
             other => panic!("{other:?}"),
         }

@@ -99,7 +99,7 @@ async fn a_worker_without_the_layer_gives_it_as_well() {
     let nodes = pair_over([store.clone(), store.clone()], &inner, may_defer);
     let asked = send_many(&nodes, 4, || get("/"));
     settle().await;
-    let worker = MemoLock::new(store, "layer").codec(BinaryHttp);
+    let worker = MemoLock::with_codec(store, "layer", BinaryHttp);
     worker.resolve(id().await, Arc::new(pdf()), HOUR).await.expect("given");
     assert_eq!(bodies(asked).await, vec!["%PDF"; 4]);
 }

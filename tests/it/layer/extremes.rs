@@ -7,7 +7,7 @@ use http::StatusCode;
 use tokio::time::advance;
 use tower::Layer;
 use tower_memolock::middleware::{Freshness, Privacy, ResponseLimits};
-use tower_memolock::{AtLimit, Computed, Limits, MemoLock, MemoLockLayer, MemoryStore, RedisStore, Store};
+use tower_memolock::{AtLimit, Lease, Limits, MemoLock, MemoLockLayer, MemoryStore, RedisStore, Store};
 
 use super::fixture::{Answer, Inner, Node, answer, fresh, get, send, settle, text, with};
 use crate::support::{RedisServer, eventually};
@@ -153,15 +153,18 @@ async fn the_core_takes_any_time_and_number() {
                 .get_or_compute("a", || async { Ok::<_, Infallible>("x".into()) })
                 .await;
             assert_eq!(value.unwrap(), "x");
-            let value = memo.get_or_compute_for("b", move || async move { Ok::<_, Infallible>(("x".into(), time)) });
+            let of_value = memo.clone().ttl_of(move |_| Some(time));
+            let value = of_value.get_or_compute("b", || async { Ok::<_, Infallible>("x".into()) });
             assert_eq!(value.await.unwrap(), "x");
-            let tagged = move || async move { Ok::<_, Infallible>(Computed::new("x".into()).ttl(time).tag("y")) };
-            assert_eq!(memo.get_or_compute_with("c", tagged).await.unwrap(), "x");
-            let renewable = move |lease: tower_memolock::Lease| async move {
+            let tagged = of_value.tags_of(|_, _| ["y"]);
+            let value = tagged.get_or_compute("c", || async { Ok::<_, Infallible>("x".into()) });
+            assert_eq!(value.await.unwrap(), "x");
+            let renewable = move || async move {
+                let lease = Lease::take().await;
                 let extended = lease.extend(time).await.is_ok();
                 Ok::<_, Infallible>(if extended { "x" } else { "y" }.into())
             };
-            assert_eq!(memo.get_or_compute_renewable("d", renewable).await.unwrap(), "x");
+            assert_eq!(memo.get_or_compute("d", renewable).await.unwrap(), "x");
             memo.resolve("e", "x".into(), time).await.unwrap();
             assert_eq!((memo.stats().waiting, memo.stats().in_flight), (0, 0));
         }

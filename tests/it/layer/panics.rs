@@ -291,7 +291,7 @@ impl Codec for Picky {
 async fn a_codec_that_panics_keeps_nobody_waiting_and_no_lock() {
     for at in ["encode", "decode", "is_fresh", "is_marker", "weight", "heavy"] {
         let store = Slow::encoding(Duration::ZERO, at != "weight" && at != "heavy");
-        let memo = MemoLock::new(store.clone(), "t").codec(Picky(at));
+        let memo = MemoLock::with_codec(store.clone(), "t", Picky(at));
         let begun = Instant::now();
         // What others have stored.
         if at != "encode" && at != "weight" {

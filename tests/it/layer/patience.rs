@@ -42,12 +42,12 @@ async fn a_lone_caller_leads_and_stores_however_slow_the_store_is_to_say_so() {
 async fn a_lone_renewable_computation_and_a_lone_request_count_for_nothing_either() {
     let store = Slow::new(SLOW);
     let memo = memo(&store);
-    let renewable = |lease: Lease| async move {
+    let renewable = || async {
+        let _lease = Lease::take().await;
         sleep(WORK).await;
-        drop(lease);
         Ok::<_, Infallible>("mine".into())
     };
-    let value: Result<Bytes, Error> = memo.get_or_compute_renewable("a", renewable).await;
+    let value: Result<Bytes, Error> = memo.get_or_compute("a", renewable).await;
     assert_eq!(value.unwrap(), "mine");
 
     let worker = MemoLock::new(store.store.clone(), "t");

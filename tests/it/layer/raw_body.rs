@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 use tower::Layer;
-use tower_memolock::codec::Raw;
 use tower_memolock::middleware::MemoLockService;
 use tower_memolock::{Key, MemoLock, MemoLockLayer, RedisStore, Store};
 
@@ -58,7 +57,7 @@ async fn the_family_finds_the_body_to_the_letter_and_its_bodies_are_found() {
         (50_000..=60_000).contains(&ttl),
         "fresh, and not a moment longer: {ttl}"
     );
-    let family = MemoLock::new(store, "body").codec(Raw);
+    let family = MemoLock::new(store, "body");
     assert_eq!(family.get("1").await.expect("a key").expect("a body"), "%PDF 1");
 
     // One without an expiry as well.
