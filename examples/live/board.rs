@@ -9,9 +9,11 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tower::BoxError;
 
+use super::errand::{Errand, Way};
 use super::node::Told;
 use super::outcome::Outcome;
-use super::state::{Errand, Seen, State, Switches, Way};
+use super::state::{Seen, State};
+use super::switches::Switches;
 
 /// How long nodes may take to start.
 const START: Duration = Duration::from_secs(30);
@@ -114,6 +116,11 @@ impl Board {
     /// Sets switches, and says `text`.
     pub(crate) fn switch(&self, set: impl FnOnce(&mut Switches), text: &str) {
         self.change(|state| state.switch(set, text));
+    }
+
+    /// Redis itself is away, or back.
+    pub(crate) fn redis(&self, is_there: bool) {
+        self.change(|state| state.redis(is_there));
     }
 
     pub(crate) fn say(&self, text: &str) {

@@ -1,5 +1,6 @@
 //! The clients: real requests over HTTP/2, and a second try at another node where one has died.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +14,15 @@ use tokio::time::{sleep, timeout};
 use tower::BoxError;
 
 use super::board::Board;
+use super::errand::{Errand, Way};
 use super::node::{FAIL, LANE, WORK};
 use super::outcome::Outcome;
-use super::state::{Errand, Way};
 
-/// How long a client waits for a node.
+/// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How many nodes a client tries.
-const TRIES: u32 = 4;
+/// How long a client waits where there is none.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where an invalidation holds already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,30 +58,35 @@ impl Clients {
     }
 
     async fn run(&self, errand: Errand) {
-        let mut died = None;
-        for _ in 0..TRIES {
-            let Some((node, address)) = self.node(&errand, died).await else {
-                break;
-            };
-            let url = format!("http://{address}{}", errand.path);
-            match timeout(PATIENCE, self.ask(&url, &errand)).await {
-                Ok(Ok((outcome, status))) => return self.board.answered(errand.lane, outcome, Some(status)),
-                Ok(Err(_)) => died = Some(node),
-                Err(_) => break,
-            }
+        match timeout(PATIENCE, self.answer(&errand)).await {
+            Ok((outcome, status)) => self.board.answered(errand.lane, outcome, Some(status)),
+            Err(_) => self.board.answered(errand.lane, Outcome::Lost, None),
         }
-        self.board.answered(errand.lane, Outcome::Lost, None);
+    }
+
+    /// What the first node answers that lives long enough.
+    async fn answer(&self, errand: &Errand) -> (Outcome, u16) {
+        let mut died = None;
+        loop {
+            let (node, address) = self.node(errand, died).await;
+            let url = format!("http://{address}{}", errand.path);
+            if let Ok(answer) = self.ask(&url, errand).await {
+                return answer;
+            }
+            died = Some(node);
+        }
     }
 
     /// A node that is up, once there is one.
-    async fn node(&self, errand: &Errand, died: Option<usize>) -> Option<(usize, std::net::SocketAddr)> {
-        for _ in 0..100 {
+    async fn node(&self, errand: &Errand, mut died: Option<usize>) -> (usize, SocketAddr) {
+        loop {
             if let Some(found) = self.board.node_for(errand.lane, died) {
-                return Some(found);
+                return found;
             }
-            sleep(Duration::from_millis(100)).await;
+            sleep(PAUSE).await;
+            // It may be back by now, and the only one.
+            died = None;
         }
-        None
     }
 
     async fn ask(&self, url: &str, errand: &Errand) -> Result<(Outcome, u16), BoxError> {

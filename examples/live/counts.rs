@@ -12,8 +12,11 @@ use super::times::Times;
 pub(crate) struct Counts {
     pub(crate) requests: u64,
     pub(crate) calls: u64,
+    /// As `Cache-Status` has it: with stale ones.
     hits: u64,
     stale: u64,
+    stand_ins: u64,
+    lost: u64,
     leads: u64,
     waits: u64,
     alone: u64,
@@ -28,10 +31,15 @@ impl Counts {
             Outcome::Leads => self.leads += 1,
             Outcome::Waits => self.waits += 1,
             Outcome::Hit(_) => self.hits += 1,
-            Outcome::Stale => self.stale += 1,
+            Outcome::Stale => {
+                self.hits += 1;
+                self.stale += 1;
+            }
+            Outcome::StandIn => self.stand_ins += 1,
             Outcome::Alone => self.alone += 1,
             Outcome::Bypass => self.bypass += 1,
-            Outcome::Bare | Outcome::Lost => {}
+            Outcome::Bare => {}
+            Outcome::Lost => self.lost += 1,
         }
         self.failed += u64::from(status.is_none_or(|status| status >= 500));
         self.times.add(took);
@@ -46,6 +54,8 @@ impl Counts {
             "leads": self.leads,
             "waits": self.waits,
             "stale": self.stale,
+            "stand-ins": self.stand_ins,
+            "lost": self.lost,
             "alone": self.alone,
             "bypass": self.bypass,
             "failed": self.failed,

@@ -62,7 +62,8 @@ impl KeyLife {
         else {
             return false;
         };
-        let stored = ok && !self.calls.swap_remove(at).void;
+        let call = self.calls.swap_remove(at);
+        let stored = ok && !call.void;
         if stored {
             let (at, by) = (Instant::now(), Some(node));
             self.stored = Some(Stored { at, by });
@@ -165,6 +166,14 @@ mod tests {
         assert!(key.died(2).is_empty());
         assert_eq!(key.called(2, 11).map(|(dead, _)| dead), Some(1));
         assert!(key.called(3, 12).is_none());
+    }
+
+    #[test]
+    fn a_call_that_fails_is_over_and_stores_nothing() {
+        let mut key = KeyLife::default();
+        key.called(1, 10);
+        assert!(!key.answered(1, 10, false));
+        assert_eq!(key.to_json()["state"], "absent");
     }
 
     #[test]

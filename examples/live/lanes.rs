@@ -10,6 +10,11 @@ use super::outcome::Outcome;
 /// How many are remembered.
 const LAST: usize = 300;
 
+/// The role of a request that has no answer yet.
+pub(crate) const OPEN: &str = "open";
+
+const LEADS: &str = "leads";
+
 /// One request.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -26,12 +31,16 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub(crate) fn lead(&mut self) {
-        self.role = "leads";
+        self.role = LEADS;
     }
 
     pub(crate) fn go_to(&mut self, node: usize) {
         self.moved |= self.node != 0;
         self.node = node;
+        // Whether it leads there, its handler tells.
+        if self.role == LEADS {
+            self.role = OPEN;
+        }
     }
 
     pub(crate) fn end(&mut self, outcome: Outcome, status: Option<u16>, took: Duration) {
@@ -106,7 +115,7 @@ mod tests {
     fn the_last_are_remembered_and_told_once() {
         let mut lanes = Lanes::default();
         for id in 0..1000 {
-            lanes.start(id, "open");
+            lanes.start(id, OPEN);
             lanes.change(id, |lane| lane.go_to(1));
         }
         let (all, seen) = lanes.since(0);

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::board::Board;
+
 /// After so long without an answer, a client has given its connection up.
 const FROZEN_FOR: Duration = Duration::from_secs(30);
 
@@ -21,6 +23,8 @@ pub(crate) enum Link {
     Frozen,
     /// Connections break, and so do new ones.
     Cut,
+    /// There is no Redis at the other end.
+    Gone,
 }
 
 impl Link {
@@ -29,6 +33,7 @@ impl Link {
             Self::Open => "open",
             Self::Frozen => "frozen",
             Self::Cut => "cut",
+            Self::Gone => "gone",
         }
     }
 }
@@ -41,12 +46,12 @@ pub(crate) struct RedisLink {
 }
 
 impl RedisLink {
-    pub(crate) async fn start(server: String) -> io::Result<Self> {
+    pub(crate) async fn start(server: String, board: &Arc<Board>) -> io::Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let address = listener.local_addr()?;
         let (link, watched) = watch::channel(Link::Open);
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, server.into(), watched));
+        accepting.spawn(accept(listener, server.into(), watched, Arc::clone(board)));
         Ok(Self {
             link,
             address,
@@ -63,13 +68,13 @@ impl RedisLink {
     }
 }
 
-async fn accept(listener: TcpListener, server: Arc<str>, link: watch::Receiver<Link>) {
+async fn accept(listener: TcpListener, server: Arc<str>, link: watch::Receiver<Link>, board: Arc<Board>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((client, _)) => {
-                    connections.spawn(carry(client, Arc::clone(&server), link.clone()));
+                    connections.spawn(carry(client, Arc::clone(&server), link.clone(), Arc::clone(&board)));
                 }
                 // Too many open files, for instance: that passes.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -80,11 +85,13 @@ async fn accept(listener: TcpListener, server: Arc<str>, link: watch::Receiver<L
 }
 
 /// Carries one connection until one side ends it, or the link is cut.
-async fn carry(client: TcpStream, server: Arc<str>, link: watch::Receiver<Link>) {
+async fn carry(client: TcpStream, server: Arc<str>, link: watch::Receiver<Link>, board: Arc<Board>) {
     let mut cut = link.clone();
     let both_ways = async {
         until_open(&mut link.clone()).await?;
-        let server = TcpStream::connect(&*server).await?;
+        let connected = TcpStream::connect(&*server).await;
+        board.redis(connected.is_ok());
+        let server = connected?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());

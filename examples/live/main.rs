@@ -12,17 +12,19 @@
 //! 2. `fleet.rs`: three of them, as threads (`thread.rs`) or as processes of this program (`process.rs`), which come back;
 //! 3. `link.rs`: the way to Redis, which the page freezes and cuts;
 //! 4. `clients.rs`: herds and steady load; `outcome.rs`: what became of a request;
-//! 5. `board.rs` and `state.rs`: what is known; `key.rs`, `lanes.rs`, `counts.rs`, `times.rs`: its parts; `story.rs`: the sentence;
+//! 5. `board.rs` and `state.rs`: what is known; `key.rs`, `nodes.rs`, `lanes.rs`, `counts.rs`: its parts; `story.rs`: the sentence;
 //! 6. `stage.rs`: what the buttons do; `page.rs` and `page.html`: the page.
 
 mod board;
 mod clients;
 mod counts;
+mod errand;
 mod fleet;
 mod key;
 mod lanes;
 mod link;
 mod node;
+mod nodes;
 mod options;
 mod outcome;
 mod page;
@@ -30,6 +32,7 @@ mod process;
 mod stage;
 mod state;
 mod story;
+mod switches;
 mod thread;
 mod times;
 
@@ -76,17 +79,17 @@ async fn serve(listen: SocketAddr, redis: Option<Server>) -> Result<(), BoxError
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|e| format!("cannot listen on {listen}: {e}"))?;
+    let board = Arc::new(Board::new(redis.is_some()));
     let (kind, link) = match redis {
         None => (Kind::Threads(MemoryStore::new()), None),
         Some(server) => {
             let store = RedisStore::builder(server.url()).require_connected().connect().await?;
             store.check(&Tag::new(node::TAG)?).await?;
             drop(store);
-            let link = RedisLink::start(server.address()).await?;
+            let link = RedisLink::start(server.address(), &board).await?;
             (Kind::Processes(server.url_at(link.address())), Some(link))
         }
     };
-    let board = Arc::new(Board::new(link.is_some()));
     let fleet = Fleet::start(&kind, &board);
     let app = page::routes(Stage::new(Arc::clone(&board), fleet, link));
     tokio::select! {

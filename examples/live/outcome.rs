@@ -11,8 +11,10 @@ pub(crate) enum Outcome {
     Waits,
     /// It found the response stored, with so many seconds left.
     Hit(u64),
-    /// It found a stale response, or a stale one stood in for a failure.
+    /// It found a stale response.
     Stale,
+    /// The handler failed, and a stale response stood in.
+    StandIn,
     /// It went past the layer.
     Bypass,
     /// It waited in vain, and the handler was called for it alone.
@@ -40,7 +42,7 @@ impl Outcome {
             return fresh.map_or(Self::Stale, Self::Hit);
         }
         match () {
-            () if has("detail=stale-if-error") => Self::Stale,
+            () if has("detail=stale-if-error") => Self::StandIn,
             () if has("fwd=bypass") || has("fwd=method") => Self::Bypass,
             () if has("collapsed") => Self::Waits,
             () if has("collapsed=?0") && !has("stored") => Self::Alone,
@@ -53,7 +55,7 @@ impl Outcome {
             Self::Leads => "leads",
             Self::Waits => "waits",
             Self::Hit(_) => "hit",
-            Self::Stale => "stale",
+            Self::Stale | Self::StandIn => "stale",
             Self::Bypass => "bypass",
             Self::Alone => "alone",
             Self::Bare => "bare",
@@ -80,7 +82,7 @@ mod tests {
             ("memolock; fwd=bypass", Outcome::Bypass),
             (
                 "memolock; fwd=stale; fwd-status=500; detail=stale-if-error",
-                Outcome::Stale,
+                Outcome::StandIn,
             ),
         ] {
             let headers = [("cache-status".parse().unwrap(), told.parse().unwrap())];

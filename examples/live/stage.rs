@@ -8,9 +8,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::board::Board;
 use super::clients::{Clients, Invalidated};
+use super::errand::Way;
 use super::fleet::Fleet;
 use super::link::{Link, RedisLink};
-use super::state::Way;
 use super::story;
 
 /// How many requests come at once.

@@ -2,47 +2,23 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::counts::Counts;
+use super::errand::{Errand, Way};
 use super::fleet::NODES;
 use super::key::KeyLife;
-use super::lanes::{Lane, Lanes};
+use super::lanes::{Lane, Lanes, OPEN};
 use super::link::Link;
+use super::nodes::Nodes;
 use super::outcome::Outcome;
 use super::story::{self, Herd};
-
-/// What one call of the handler takes.
-const WORK: Duration = Duration::from_millis(1500);
-
-/// What it takes once it is slow.
-const SLOW: Duration = Duration::from_secs(4);
+use super::switches::Switches;
 
 /// How many requests may be under way.
 const MOST: usize = 900;
-
-/// By which way a request goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// Through the layer.
-    Shared,
-    /// Through the layer, with the wish not to share.
-    Private,
-    /// To the handler.
-    Bare,
-}
-
-/// One request to send.
-#[derive(Debug)]
-pub(crate) struct Errand {
-    pub(crate) lane: u64,
-    pub(crate) path: String,
-    pub(crate) way: Way,
-    pub(crate) work: Duration,
-    pub(crate) fails: bool,
-}
 
 /// A request that is not answered yet.
 struct Open {
@@ -59,31 +35,6 @@ impl Open {
         self.way == Way::Shared && !self.leads
     }
 }
-
-/// A node.
-#[derive(Default)]
-struct Node {
-    address: Option<SocketAddr>,
-    pid: Option<u32>,
-    /// It was up before.
-    returns: bool,
-}
-
-/// What the buttons have set.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Switches {
-    pub(crate) steady: bool,
-    pub(crate) slow: bool,
-    pub(crate) failing: bool,
-    pub(crate) link: Link,
-}
-
-const OFF: Switches = Switches {
-    steady: false,
-    slow: false,
-    failing: false,
-    link: Link::Open,
-};
 
 /// How much a browser has seen.
 #[derive(Debug, Default)]
@@ -105,7 +56,7 @@ pub(crate) struct State {
     shared: Counts,
     bare: Counts,
     key: KeyLife,
-    nodes: [Node; NODES],
+    nodes: Nodes,
     /// The node whose handler was called last.
     leader: Option<usize>,
     switches: Switches,
@@ -130,9 +81,9 @@ impl State {
             shared: Counts::default(),
             bare: Counts::default(),
             key: KeyLife::default(),
-            nodes: Default::default(),
+            nodes: Nodes::default(),
             leader: None,
-            switches: OFF,
+            switches: Switches::OFF,
             explain: story::NOTHING_YET.to_owned(),
         }
     }
@@ -170,28 +121,31 @@ impl State {
         self.say(text);
     }
 
+    /// Redis itself is away, or back.
+    pub(crate) fn redis(&mut self, is_there: bool) {
+        let (from, to) = match is_there {
+            true => (Link::Gone, Link::Open),
+            false => (Link::Open, Link::Gone),
+        };
+        if self.switches.link == from {
+            self.switch(|switches| switches.link = to, story::linked(to));
+        }
+    }
+
     pub(crate) fn all_up(&self) -> bool {
-        self.nodes.iter().all(|node| node.address.is_some())
+        self.nodes.iter().all(|(_, node)| node.address.is_some())
     }
 
     pub(crate) fn is_up(&mut self, node: usize, address: SocketAddr, pid: Option<u32>) {
-        let address = Some(address);
-        let last = std::mem::replace(
-            &mut self.nodes[node - 1],
-            Node {
-                address,
-                pid,
-                returns: true,
-            },
-        );
+        let returns = self.nodes.up(node, address, pid);
         // While something goes on, that is what counts.
-        if last.returns && self.herds.is_empty() {
+        if returns && self.herds.is_empty() {
             self.explain = story::back(node, pid);
         }
     }
 
     pub(crate) fn is_down(&mut self, node: usize) {
-        self.nodes[node - 1].address = None;
+        self.nodes.down(node);
         let computed = self.key.died(node);
         for lane in &computed {
             let Some(open) = self.open.get_mut(lane) else {
@@ -202,13 +156,13 @@ impl State {
                 herd.died.push(node);
             }
         }
-        self.explain = story::killed(node, self.nodes[node - 1].pid, !computed.is_empty(), self.waiting());
+        self.explain = story::killed(node, self.nodes.get(node).pid, !computed.is_empty(), self.waiting());
     }
 
     /// The node that computes, or the one that did last. Says so where that is down.
     pub(crate) fn leader(&mut self) -> Option<usize> {
         let leader = self.key.computing().last().copied().or(self.leader).unwrap_or(1);
-        if self.nodes[leader - 1].address.is_none() {
+        if self.nodes.get(leader).address.is_none() {
             self.explain = story::already_down(leader);
             return None;
         }
@@ -257,9 +211,7 @@ impl State {
         } else {
             lane_number
         };
-        let numbers = (0..NODES).map(|i| (first + i) % NODES + 1);
-        let mut others = numbers.filter(|number| Some(*number) != died);
-        let found = others.find_map(|number| Some((number, self.nodes[number - 1].address?)))?;
+        let found = self.nodes.turn(first, died)?;
         if let Some(open) = self.open.get_mut(&lane) {
             (open.node, open.leads) = (found.0, false);
             self.lanes.change(lane, |lane| lane.go_to(found.0));
@@ -275,7 +227,7 @@ impl State {
             _ => (&mut self.shared, "report"),
         };
         counts.requests += 1;
-        self.lanes.start(lane, if way == Way::Bare { "bare" } else { "open" });
+        self.lanes.start(lane, if way == Way::Bare { "bare" } else { OPEN });
         let open = Open {
             sent: Instant::now(),
             way,
@@ -288,7 +240,7 @@ impl State {
             lane,
             path: format!("/{folder}/{}", self.id()),
             way,
-            work: if self.switches.slow { SLOW } else { WORK },
+            work: self.switches.work(),
             fails: self.switches.failing,
         }
     }
@@ -338,9 +290,9 @@ impl State {
             self.key.void();
         }
         self.explain = match orphaned {
-            Some((dead, after)) => story::taken_over(node, dead, after, waiting),
-            None if !vain.is_empty() && link == Link::Open => story::computed_anew(node, &vain),
-            None => story::called(node, waiting, &self.key.computing(), link),
+            Some((dead, after)) if link == Link::Open => story::taken_over(node, dead, after, waiting),
+            _ if !vain.is_empty() && link == Link::Open => story::computed_anew(node, &vain),
+            _ => story::called(node, waiting, link),
         };
     }
 
@@ -389,7 +341,7 @@ impl State {
 
     pub(crate) fn to_json(&self, with_redis: bool) -> Value {
         let computing = self.key.computing();
-        let nodes = (1..).zip(&self.nodes).map(|(number, node)| {
+        let nodes = self.nodes.iter().map(|(number, node)| {
             let waits = |open: &&Open| open.node == number && open.waits();
             json!({
                 "node": number,

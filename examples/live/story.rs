@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::errand::Way;
 use super::fleet::NODES;
 use super::link::Link;
 use super::node::{AT_ONCE, FRESH, LEASE, REVALIDATE};
 use super::outcome::Outcome;
-use super::state::Way;
 
 /// Requests that were sent together, and what became of them.
 #[derive(Debug, Default)]
@@ -19,6 +19,7 @@ pub(crate) struct Herd {
     pub(crate) waits: u64,
     pub(crate) hits: u64,
     pub(crate) stale: u64,
+    pub(crate) stand_ins: u64,
     pub(crate) alone: u64,
     pub(crate) bypass: u64,
     pub(crate) lost: u64,
@@ -44,6 +45,7 @@ impl Herd {
                 self.ttl = ttl;
             }
             Outcome::Stale => self.stale += 1,
+            Outcome::StandIn => self.stand_ins += 1,
             Outcome::Alone => self.alone += 1,
             Outcome::Bypass => self.bypass += 1,
             Outcome::Bare => {}
@@ -92,25 +94,35 @@ impl Herd {
                 self.ttl
             );
         }
-        if let Some(dead) = self.died.last() {
+        if let Some(dead) = self.died.last()
+            && self.failures == 0
+        {
+            let successor = match self.leader {
+                Some(leader) if leader != *dead => format!("node {leader}"),
+                _ => "a follower".to_owned(),
+            };
             return format!(
-                "Node {dead} died while it computed, node {leader} took over, and {requests} have their answer: {} in all, and no client saw the crash.",
+                "Node {dead} died while it computed, {successor} took over, and {requests} have their answer: {}, and no client saw the crash.",
                 calls_of(calls)
             );
         }
         if self.stale == size && self.failures == 0 {
+            return format!("All {size} got the stale response at once. A new one is computed in the background.");
+        }
+        if self.stand_ins > 0 && self.failures == 0 {
             return format!(
-                "All {size} got the stale response at once. A new one is computed in the background, or the handler has just failed."
+                "The handler failed, and the stale response stood in for {} of {requests}: no client saw the failure.",
+                self.stand_ins
             );
         }
         if self.failures > 0 {
             return format!(
-                "The handler failed, and {} of {size} clients got its 500. Nothing of that is stored; {} for {requests}.",
+                "The handler failed, and {} of {size} clients got its 500. One failure may be that request's own fault, so a second call confirms it: {} in all. Nothing of it is stored.",
                 self.failures,
                 calls_of(calls)
             );
         }
-        if self.cut_off {
+        if self.cut_off && calls > 1 {
             return format!(
                 "Redis was out of reach, so the nodes could not share: {} instead of one, and still no client got an error. {requests}, {waits} of them waited for another on their own node.",
                 calls_of(calls)
@@ -126,7 +138,7 @@ impl Herd {
             (self.leads + self.alone, "led"),
             (waits, "waited"),
             (hits, "were hits"),
-            (self.stale, "got a stale response"),
+            (self.stale + self.stand_ins, "got a stale response"),
         ];
         let parts = parts.iter().filter(|(count, _)| *count > 0);
         let parts: Vec<_> = parts.map(|(count, did)| format!("{count} {did}")).collect();
@@ -155,23 +167,29 @@ pub(crate) fn herd_sent(way: Way, size: u64) -> String {
     }
 }
 
-/// A call began on `node`, the last of those that compute.
-pub(crate) fn called(node: usize, waiting: u64, computing: &[usize], link: Link) -> String {
+/// A call began.
+pub(crate) fn called(node: usize, waiting: u64, link: Link) -> String {
     if link != Link::Open {
-        let nodes = list(computing);
-        return format!(
-            "Redis does not answer, so each node helps itself: {nodes} called the handler, and requests on the same node share the response."
-        );
+        return "Redis does not answer, so each node helps itself: its own requests share a call, and there is one for each node instead of one for all.".to_owned();
     }
-    format!(
-        "Node {node} leads: it has taken the lock and calls the handler. {} on all nodes wait for its promise.",
-        requests(waiting)
-    )
+    match waiting {
+        0 => format!("Node {node} leads: it has taken the lock and calls the handler. No other request waits yet."),
+        _ => format!(
+            "Node {node} leads: it has taken the lock and calls the handler. {} on all nodes wait for its promise.",
+            requests(waiting)
+        ),
+    }
 }
 
+/// A call began after a node had died during one.
 pub(crate) fn taken_over(node: usize, dead: usize, after: Duration, waiting: u64) -> String {
+    let why = match after > LEASE / 2 {
+        true => ", and its lease is over",
+        // It was invalidated, for instance.
+        false => "",
+    };
     format!(
-        "Node {node} takes over: node {dead} died {} ago, and its lease is over. {} now wait for node {node}.",
+        "Node {node} takes over: node {dead} died {} ago{why}. {} now wait for node {node}.",
         seconds(after),
         requests(waiting)
     )
@@ -249,6 +267,7 @@ pub(crate) fn linked(link: Link) -> &'static str {
         Link::Frozen => {
             "Redis is frozen: connections stay open and nothing answers. Nodes wait a second at most, then help themselves, one call for each node."
         }
+        Link::Gone => "Redis is gone: no connection to it can be made. Nodes help themselves, one call for each node.",
         Link::Cut => "Redis is cut off: its connections break. Nodes help themselves at once, one call for each node.",
     }
 }

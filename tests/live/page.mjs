@@ -113,6 +113,7 @@ testOnce("a request past the layer, and a handler that fails", async (page, live
   assert.equal(await page.getAttribute("#fail", "aria-pressed"), "true");
   await page.click("#herd");
   await explained(page, /^The handler failed, and 90 of 90 clients/);
+  await answered(page, live, HERD + 1);
   await page.click("#fail");
   assert.equal((await live.state()).failed, HERD);
 });
