@@ -1,6 +1,6 @@
 //! The protocol as a model, and all of its states: three nodes that share a Redis, and every order in which their steps,
 //! their callers and a bounded number of faults can come. Promises that others resolve have a model of their own, in
-//! `external.rs`, and so have invalidations that Redis does not take at once, in `pending.rs`.
+//! `external.rs`, and so have invalidations that Redis does not take at once, in `pending.rs`, and near copies, in `near.rs`.
 //!
 //! A fault is a caller that leaves, a computation that is given up, a crash, a lease that runs out under a frozen leader, an
 //! acquire without an answer, a lost notification, a lost connection, an invalidation, or a Redis that starts again empty.
@@ -32,6 +32,7 @@
 
 mod explore;
 mod external;
+mod near;
 mod pending;
 mod protocol;
 mod queue;
@@ -301,4 +302,36 @@ fn a_watch_gives_what_is_owed_unless_it_looks() {
 #[test]
 fn what_is_sent_once_and_lost_is_owed_for_ever() {
     assert_unheeded(pending::Variant::SendsOnce, 2, "somebody may wait for ever");
+}
+
+fn near(variant: near::Variant, faults: u8) -> Result<Explored<near::Action>, Counterexample> {
+    explore(&near::Near { variant, faults })
+}
+
+#[test]
+fn near_copies_are_neither_too_old_nor_from_before_an_invalidation() {
+    for faults in [0, 1] {
+        let explored = near(near::Variant::Sound, faults).expect("a sound protocol");
+        println!("near, {faults} faults: {} states", explored.states);
+        assert!(explored.states > 1000);
+    }
+}
+
+#[test]
+fn without_one_of_their_rules_near_copies_lie() {
+    use near::Variant;
+    for (variant, faults, flaw) in [
+        (Variant::OnePing, 0, "older than the lag"),
+        (Variant::FromAnswer, 0, "older than the lag"),
+        (Variant::NoPlaceholder, 0, "older than the lag"),
+        (Variant::NoWait, 0, "from before an invalidation"),
+        (Variant::SetOnly, 1, "from before an invalidation"),
+        (Variant::CountOnly, 1, "from before an invalidation"),
+        (Variant::KeepsCopies, 1, "older than the lag"),
+    ] {
+        let found = near(variant, faults).err().expect("a protocol that goes wrong");
+        // The shortest way is to whatever goes wrong first.
+        let flaws = [flaw, "from before an invalidation"];
+        assert!(flaws.contains(&&*found.flaw), "{found:?}");
+    }
 }
