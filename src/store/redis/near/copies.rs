@@ -26,8 +26,8 @@ pub(crate) struct NearCopy {
     pub(crate) value: Value,
     /// Counted from when it was asked for.
     pub(crate) expires_at: Instant,
-    /// Of the connection that it came by.
-    pub(crate) epoch: u64,
+    /// The connection that it came by.
+    pub(crate) commands: u64,
     /// For one with a stamp.
     pub(crate) currency: Option<Currency>,
 }
@@ -41,9 +41,9 @@ pub(crate) struct Currency {
 }
 
 impl NearCopy {
-    fn is_good(&self, now: Instant, epoch: u64) -> bool {
+    fn is_good(&self, now: Instant, commands: u64) -> bool {
         let is_current = |c: &Currency| c.generations.load(Ordering::Acquire) == c.seen;
-        self.expires_at > now && self.epoch == epoch && self.currency.as_ref().is_none_or(is_current)
+        self.expires_at > now && self.commands == commands && self.currency.as_ref().is_none_or(is_current)
     }
 }
 
@@ -83,10 +83,10 @@ impl Copies {
     }
 
     /// The value of a good copy.
-    pub(crate) fn get(&self, name: &str, now: Instant, epoch: u64) -> Option<Value> {
+    pub(crate) fn get(&self, name: &str, now: Instant, commands: u64) -> Option<Value> {
         let mut shard = self.shard(name);
         let held = shard.copies.get_mut(name)?;
-        if !held.copy.is_good(now, epoch) {
+        if !held.copy.is_good(now, commands) {
             return None;
         }
         held.asked = true;
@@ -95,9 +95,12 @@ impl Copies {
 
     /// A placeholder for a value that is asked for after this. `None` where there is one already, or a good copy, or no
     /// room.
-    pub(crate) fn begin(self: &Arc<Self>, name: &str, now: Instant, epoch: u64) -> Option<Placeholder> {
+    pub(crate) fn begin(self: &Arc<Self>, name: &str, now: Instant, commands: u64) -> Option<Placeholder> {
         let mut shard = self.shard(name);
-        let is_there = shard.copies.get(name).is_some_and(|held| held.copy.is_good(now, epoch));
+        let is_there = shard
+            .copies
+            .get(name)
+            .is_some_and(|held| held.copy.is_good(now, commands));
         if is_there || shard.pending.len() >= MOST_PENDING || shard.pending.contains_key(name) {
             return None;
         }
@@ -269,7 +272,7 @@ mod tests {
 
     use super::*;
 
-    const EPOCH: u64 = 1;
+    const COMMANDS: u64 = 1;
 
     fn copies(most: usize) -> Arc<Copies> {
         Arc::new(Copies::new(most, Arc::default()))
@@ -279,13 +282,13 @@ mod tests {
         NearCopy {
             value: Value::encoded(vec![b'x'; bytes]),
             expires_at: Instant::now() + Duration::from_secs(60),
-            epoch: EPOCH,
+            commands: COMMANDS,
             currency: None,
         }
     }
 
     fn begin(copies: &Arc<Copies>, name: &str) -> Option<Placeholder> {
-        copies.begin(name, Instant::now(), EPOCH)
+        copies.begin(name, Instant::now(), COMMANDS)
     }
 
     fn held(copies: &Copies) -> (u64, u64) {
@@ -293,7 +296,7 @@ mod tests {
     }
 
     fn has(copies: &Copies, name: &str) -> bool {
-        copies.get(name, Instant::now(), EPOCH).is_some()
+        copies.get(name, Instant::now(), COMMANDS).is_some()
     }
 
     #[test]
@@ -345,11 +348,11 @@ mod tests {
         let placeholder = begin(&copies, "t:a").unwrap();
         assert!(placeholder.fill(NearCopy { currency, ..copy(10) }));
         let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(61));
-        assert!(copies.get("t:a", now, EPOCH).is_some());
-        assert!(copies.get("t:a", later, EPOCH).is_none());
-        assert!(copies.get("t:a", now, EPOCH + 1).is_none());
+        assert!(copies.get("t:a", now, COMMANDS).is_some());
+        assert!(copies.get("t:a", later, COMMANDS).is_none());
+        assert!(copies.get("t:a", now, COMMANDS + 1).is_none());
         generations.fetch_add(1, Ordering::Relaxed);
-        assert!(copies.get("t:a", now, EPOCH).is_none());
+        assert!(copies.get("t:a", now, COMMANDS).is_none());
         // Its place may be taken.
         assert!(begin(&copies, "t:a").unwrap().fill(copy(10)));
         assert!(has(&copies, "t:a"));

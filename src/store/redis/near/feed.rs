@@ -1,11 +1,12 @@
 //! What the connection for notifications brings, and what is to be asked for on it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::tag::Step;
+use super::tag::{NearNames, Step};
 use super::words::{About, NearNotice, parse_acknowledgement};
 use super::{Near, NearStep, NearTag, Owed, Sent};
 
@@ -29,12 +30,13 @@ impl Near {
             return;
         }
         state.connection = None;
+        state.tags.values_mut().for_each(NearTag::reset);
         if let Some(own) = &self.own {
             own.lease.revoke();
-            own.copies.clear();
         }
-        state.tags.values_mut().for_each(NearTag::reset);
         drop(state);
+        // Outside of the lock, because values may do anything when they are dropped. None begins without a connection.
+        self.forget_all();
         self.progress.notify_waiters();
     }
 
@@ -95,8 +97,7 @@ impl Near {
     /// These keys have changed.
     pub(crate) fn changed<'k>(&self, connection: u64, keys: impl Iterator<Item = &'k [u8]>) {
         let Some(own) = &self.own else { return };
-        let mut state = self.state();
-        if state.connection != Some(connection) {
+        if self.state().connection != Some(connection) {
             return;
         }
         let mut is_to_wake = false;
@@ -108,10 +109,9 @@ impl Near {
                 self.counters.dropped.add();
             }
             if key.contains("/gen:") {
-                is_to_wake |= state.tags.values_mut().any(|tag| tag.hears_of(key));
+                is_to_wake |= self.state().tags.values_mut().any(|tag| tag.hears_of(key));
             }
         }
-        drop(state);
         if is_to_wake {
             self.has_moved_on();
         }
@@ -124,12 +124,12 @@ impl Near {
         if state.connection != Some(connection) {
             return;
         }
-        own.copies.clear();
         for tag in state.tags.values_mut() {
             tag.outdate();
             tag.recheck = true;
         }
         drop(state);
+        own.copies.clear();
         self.counters.flushes.add();
         self.has_moved_on();
     }
@@ -144,8 +144,13 @@ impl Near {
             return true;
         }
         if let Some(tag) = state.tags.values().find(|tag| channel == tag.names.notices) {
-            if let Some(notice) = NearNotice::parse(payload) {
-                self.obey(tag, notice);
+            let (names, notice) = (Arc::clone(&tag.names), NearNotice::parse(payload));
+            if let Some(About::Tags) = notice.map(|notice| notice.about) {
+                tag.outdate();
+            }
+            drop(state);
+            if let Some(notice) = notice {
+                self.obey(&names, notice);
             }
         } else if state.tags.values().any(|tag| channel == tag.names.replies)
             && let Some((nonce, process)) = parse_acknowledgement(payload)
@@ -155,18 +160,15 @@ impl Near {
         true
     }
 
-    fn obey(&self, tag: &NearTag, notice: NearNotice<'_>) {
+    fn obey(&self, names: &NearNames, notice: NearNotice<'_>) {
         let Some(own) = &self.own else { return };
-        match notice.about {
-            About::Value(name) => {
-                own.copies.remove(name);
-            }
-            About::Tags => tag.outdate(),
+        if let About::Value(name) = notice.about {
+            own.copies.remove(name);
         }
         self.counters.notices.add();
         // One that finds no room is waited for, until no lease can be left.
         let _ = self.owed.try_send(Owed {
-            channel: tag.names.replies_of(notice.from),
+            channel: names.replies_of(notice.from),
             nonce: notice.nonce,
         });
     }

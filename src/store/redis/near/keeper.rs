@@ -88,7 +88,7 @@ impl Near {
     async fn join_all(&self, link: &Link, warnings: &Throttle) -> bool {
         self.prepare.notify_one();
         let mut done = true;
-        for names in self.unproven(link.epoch()) {
+        for names in self.unproven(link.connection()) {
             let joined = self.join(link, &names).await;
             if !matches!(joined, Ok(true))
                 && let Some(tag) = self.state().tags.get_mut(names.address.tag())
@@ -117,18 +117,18 @@ impl Near {
     }
 
     /// The tags under which copies could be kept, and are not yet, or of which it is not known whether all know that.
-    fn unproven(&self, epoch: u64) -> Vec<Arc<NearNames>> {
+    fn unproven(&self, commands: u64) -> Vec<Arc<NearNames>> {
         let state = self.state();
         let tags = state.tags.values().filter(|tag| tag.is_prepared());
-        let tags = tags.filter(|tag| tag.recheck || tag.proven != Some(epoch));
+        let tags = tags.filter(|tag| tag.recheck || tag.proven != Some(commands));
         tags.map(|tag| Arc::clone(&tag.names)).collect()
     }
 
     /// Adds this process to those who have copies, and sees whether it hears that. First the one, or an invalidation would
     /// not wait for it.
     async fn join(&self, link: &Link, names: &NearNames) -> Result<bool, StoreError> {
-        let (tag, epoch) = (names.address.tag(), link.epoch());
-        if self.is_member(link, names, epoch).await? {
+        let (tag, commands) = (names.address.tag(), link.connection());
+        if self.is_member(link, names, commands).await? {
             return Ok(true);
         }
         let score = random_score();
@@ -149,9 +149,9 @@ impl Near {
             return Ok(heard.is_ok());
         }
         let mut state = self.state();
-        let is_same = state.connection == Some(connection) && link.epoch() == epoch;
+        let is_same = state.connection == Some(connection) && link.connection() == commands;
         if let Some(tag) = state.tags.get_mut(tag).filter(|_| is_same) {
-            tag.proven = Some(epoch);
+            tag.proven = Some(commands);
             if let Some(own) = &self.own {
                 own.wanted.store(true, Ordering::Relaxed);
             }
@@ -162,13 +162,13 @@ impl Near {
     }
 
     /// Whether nothing has to be done, because this process is still in the set.
-    async fn is_member(&self, link: &Link, names: &NearNames, epoch: u64) -> Result<bool, StoreError> {
+    async fn is_member(&self, link: &Link, names: &NearNames, commands: u64) -> Result<bool, StoreError> {
         let score = {
             let mut state = self.state();
             let Some(tag) = state.tags.get_mut(names.address.tag()) else {
                 return Ok(true);
             };
-            if tag.proven != Some(epoch) {
+            if tag.proven != Some(commands) {
                 return Ok(false);
             }
             tag.recheck = false;

@@ -120,7 +120,7 @@ pub(crate) struct Owed {
 pub(crate) struct Fetch {
     placeholder: Placeholder,
     generations: Arc<AtomicU64>,
-    epoch: u64,
+    commands: u64,
     asked: Instant,
 }
 
@@ -158,13 +158,13 @@ impl Near {
     }
 
     /// The copy at an address, if it may be served.
-    pub(crate) fn get(&self, address: &Address, now: Instant, epoch: u64) -> Option<Value> {
+    pub(crate) fn get(&self, address: &Address, now: Instant, commands: u64) -> Option<Value> {
         let own = self.own.as_ref()?;
         if !own.lease.is_held(now) {
             own.is_late(&self.counters);
             return None;
         }
-        let value = own.copies.get(address.as_str(), now, epoch)?;
+        let value = own.copies.get(address.as_str(), now, commands)?;
         // With the copy in hand: after a standstill it may be from before.
         if !own.lease.is_plausible(SystemTime::now()) {
             own.is_late(&self.counters);
@@ -186,7 +186,7 @@ impl Near {
     }
 
     /// Whether to fetch the value at an address for keeping. It has to be asked for after this.
-    pub(crate) fn fetch(&self, address: &Address, epoch: u64) -> Option<Fetch> {
+    pub(crate) fn fetch(&self, address: &Address, commands: u64) -> Option<Fetch> {
         let own = self.own.as_ref()?;
         let is_again = own.demand.again(address.as_str());
         own.wanted.store(true, Ordering::Relaxed);
@@ -194,11 +194,11 @@ impl Near {
         // Held while the placeholder is put there: a connection that is lost then finds and removes it.
         let mut state = self.state();
         let tag = self.tag(&mut state, address.tag())?;
-        if tag.proven != Some(epoch) {
+        if tag.proven != Some(commands) {
             let is_new = !std::mem::replace(&mut tag.copies, true);
-            let is_due = is_new || (tag.is_prepared() && tag.tried != Some(epoch));
+            let is_due = is_new || (tag.is_prepared() && tag.tried != Some(commands));
             if is_due {
-                tag.tried = tag.is_prepared().then_some(epoch);
+                tag.tried = tag.is_prepared().then_some(commands);
                 drop(state);
                 self.wake.notify_one();
             }
@@ -209,8 +209,8 @@ impl Near {
         }
         Some(Fetch {
             generations: Arc::clone(&tag.generations),
-            placeholder: own.copies.begin(address.as_str(), asked, epoch)?,
-            epoch,
+            placeholder: own.copies.begin(address.as_str(), asked, commands)?,
+            commands,
             asked,
         })
     }
@@ -280,12 +280,12 @@ impl Fetch {
         self.placeholder.fill(NearCopy {
             value,
             expires_at: self.asked + lifetime,
-            epoch: self.epoch,
+            commands: self.commands,
             currency,
         });
     }
 
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch
+    pub(crate) fn commands(&self) -> u64 {
+        self.commands
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::acks::Expected;
 use super::tag::{NearNames, Step};
 use super::words::NearNotice;
-use super::{About, DRIFT, Near};
+use super::{About, DRIFT, LAGS, Near};
 use crate::error::StoreError;
 use crate::key::{Address, Tag};
 use crate::store::Token;
@@ -69,7 +69,8 @@ pub(crate) fn evidence(reply: &Reply) -> Option<Evidence> {
         let (lag, process) = name.split_once(':')?;
         Some(Member {
             process: process.parse().ok()?,
-            lag: Duration::from_millis(lag.parse().ok()?),
+            // What anybody may write there is not waited for without end.
+            lag: Duration::from_millis(lag.parse().ok()?).min(LAGS.1 + Duration::from_millis(1)),
             name,
             score,
         })

@@ -80,7 +80,7 @@ pub(crate) struct NearTag {
     pub(crate) generations: Arc<AtomicU64>,
     /// How often the canary was heard.
     pub(crate) canaries: u64,
-    /// The epoch of the connection for commands by which it was found out that this one hears what that one writes.
+    /// The connection for commands of which it was found out that this one hears what that one writes.
     pub(crate) proven: Option<u64>,
     /// The one by which that was tried last, for the first time.
     pub(crate) tried: Option<u64>,

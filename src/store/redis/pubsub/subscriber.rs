@@ -403,7 +403,7 @@ impl Session<'_> {
         let sent = Sent::now();
         let mut pipeline = Pipeline::with_capacity(2);
         // A server that answers this may be a replica by now, which hears of changes when it can.
-        pipeline.cmd("HELLO");
+        pipeline.cmd("HELLO").arg(3);
         // One that is busy with a script answers that, and does not tell of changes.
         pipeline.cmd("PING");
         let replies = self.connection.send_all(&pipeline).await?;

@@ -33,7 +33,7 @@ impl Store for RedisStore {
         if !near.has_copies() || !self.inner.backlog.is_empty() {
             return None;
         }
-        near.get(address, now, self.inner.link.epoch())
+        near.get(address, now, self.inner.link.connection())
     }
 
     fn is_near(&self) -> bool {

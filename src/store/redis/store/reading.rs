@@ -49,7 +49,7 @@ impl RedisStore {
         if self.inner.sizes.get(address.as_str()).is_some() {
             return None;
         }
-        near.fetch(address, self.inner.link.epoch())
+        near.fetch(address, self.inner.link.connection())
     }
 
     /// Reads a value like any other, and has it kept once it is decoded.
@@ -72,7 +72,7 @@ impl RedisStore {
                 return Ok(found);
             };
             // On another connection, that is perhaps to another server.
-            if self.inner.link.epoch() != fetch.epoch() || value.weight() > fetch.most().min(LARGE) {
+            if self.inner.link.connection() != fetch.commands() || value.weight() > fetch.most().min(LARGE) {
                 return Ok(found);
             }
             let seen = match value.stamp() {
@@ -84,7 +84,7 @@ impl RedisStore {
                         Some(tag) => self.is_current(&tag, stamp).await.unwrap_or(false),
                         None => false,
                     };
-                    if !is_current || self.inner.link.epoch() != fetch.epoch() {
+                    if !is_current || self.inner.link.connection() != fetch.commands() {
                         return Ok(found);
                     }
                     Some(seen)

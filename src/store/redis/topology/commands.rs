@@ -253,7 +253,8 @@ impl Commands {
         &self.hub.stats
     }
 
-    fn generation(&self) -> u64 {
+    /// The number of the connection in use, or of the last one.
+    pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 

@@ -120,6 +120,14 @@ impl Link {
         matches!(self, Self::Cluster(..))
     }
 
+    /// The number of the connection for commands: of one server, because no other question is asked.
+    pub(crate) fn connection(&self) -> u64 {
+        match self {
+            Self::Server(server) => server.commands.generation(),
+            Self::Cluster(..) => 0,
+        }
+    }
+
     pub(crate) fn epoch(&self) -> u64 {
         match self {
             Self::Server(server) => server.commands.epoch(),
