@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{Html, IntoResponse, Json, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http_body::Frame;
@@ -45,7 +45,12 @@ async fn page() -> impl IntoResponse {
 }
 
 async fn state(State(stage): State<Arc<Stage>>) -> impl IntoResponse {
-    ([(CACHE_CONTROL, "no-store")], Json(stage.board.to_json()))
+    now(&stage)
+}
+
+fn now(stage: &Stage) -> impl IntoResponse + use<> {
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+    (headers, stage.board.to_json().to_string())
 }
 
 /// Presses a button, and says what is so then.
@@ -58,7 +63,7 @@ async fn press(State(stage): State<Arc<Stage>>, Path(button): Path<String>, head
         return StatusCode::FORBIDDEN.into_response();
     }
     match stage.act(&button).await {
-        true => Json(stage.board.to_json()).into_response(),
+        true => now(&stage).into_response(),
         false => (StatusCode::NOT_FOUND, format!("there is no button {button:?}\n")).into_response(),
     }
 }

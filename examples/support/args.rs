@@ -21,6 +21,7 @@ pub fn read_args<T>(usage: &str, read: impl FnOnce(&mut Args) -> Result<T, Error
     let mut args = Args {
         parser: Parser::from_env(),
         flag: String::new(),
+        word: String::new(),
         help: false,
     };
     let result = read(&mut args);
@@ -78,7 +79,17 @@ const REDIS_URL: &str = "an address like redis://127.0.0.1:6379";
 pub struct Args {
     parser: Parser,
     flag: String,
+    word: String,
     help: bool,
+}
+
+/// What stands at one place of a command line.
+#[derive(Debug)]
+pub enum Given<'a> {
+    /// A flag, with its dashes.
+    Flag(&'a str),
+    /// A word that is no flag, nor the value of one.
+    Word(&'a str),
 }
 
 impl Args {
@@ -88,6 +99,19 @@ impl Args {
     ///
     /// Anything that is no long flag.
     pub fn next_flag(&mut self) -> Result<Option<&str>, Error> {
+        match self.next_given()? {
+            None => Ok(None),
+            Some(Given::Flag(flag)) => Ok(Some(flag)),
+            Some(Given::Word(word)) => Err(format!("unexpected argument {word:?}").into()),
+        }
+    }
+
+    /// The next flag, or a word that is none.
+    ///
+    /// # Errors
+    ///
+    /// A flag of one letter.
+    pub fn next_given(&mut self) -> Result<Option<Given<'_>>, Error> {
         match self.parser.next()? {
             None => return Ok(None),
             Some(Arg::Short('h') | Arg::Long("help")) => {
@@ -97,10 +121,11 @@ impl Args {
             Some(Arg::Long(name)) => self.flag = format!("--{name}"),
             Some(Arg::Short(letter)) => return Err(format!("unknown flag -{letter}").into()),
             Some(Arg::Value(word)) => {
-                return Err(format!("unexpected argument {word:?}").into());
+                self.word = word.string()?;
+                return Ok(Some(Given::Word(&self.word)));
             }
         }
-        Ok(Some(&self.flag))
+        Ok(Some(Given::Flag(&self.flag)))
     }
 
     /// The error for a flag that the program does not have.

@@ -8,7 +8,7 @@ mod shutdown;
 mod stats;
 mod value;
 
-pub use self::args::{Args, Error, read_args, read_listen, read_nothing, redis_url_of_environment};
+pub use self::args::{Args, Error, Given, read_args, read_listen, read_nothing, redis_url_of_environment};
 pub use self::print::{eprint, eprintln, println};
 pub use self::shutdown::{GRACE_OF_LEASES, overdue, shutdown};
 pub use self::stats::print_stats;

@@ -147,7 +147,8 @@ impl Value {
     }
 
     /// The bytes behind the stamp, where this is a value as a store elsewhere keeps it.
-    pub(crate) fn encoded_bytes(&self) -> Option<Bytes> {
+    #[must_use]
+    pub fn encoded_bytes(&self) -> Option<Bytes> {
         match &self.repr {
             Repr::Encoded(bytes) => Some(bytes.clone()),
             Repr::Fetched(fetched) => Some(fetched.bytes.clone()),

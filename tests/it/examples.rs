@@ -9,11 +9,12 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::{HttpClient, Node, RedisServer, command, hang_up_after_request, run_example, signal, within};
 
-const ALL: [&str; 10] = [
+const ALL: [&str; 11] = [
     "axum",
     "custom_store",
     "deferred",
     "extended",
+    "inspect",
     "live",
     "memoize",
     "outbound",

@@ -19,6 +19,7 @@ mod faults;
 mod freshness;
 mod grpc;
 mod guide;
+mod inspect;
 mod large_failover;
 mod large_values;
 mod layer;

@@ -108,8 +108,9 @@ impl StoredResponse {
         self.in_parts.as_deref().map(PartedBody::again)
     }
 
-    /// How long the body is, read or not.
-    pub(crate) fn body_len(&self) -> usize {
+    /// How long the body is, [read](Self::decode_head) or not.
+    #[must_use]
+    pub fn body_len(&self) -> usize {
         self.apart.as_ref().map_or(self.body.len(), |apart| apart.digest.len())
     }
 
@@ -186,13 +187,16 @@ impl StoredResponse {
         }
     }
 
-    /// Reads the head of an entry of this address, which begins with `bytes`, behind `offset` others.
+    /// Reads the head of an entry of this address that begins with `bytes`, which stand behind `offset` others in the store.
+    ///
+    /// The [body](Self::body) is empty then, [`body_len`](Self::body_len) says how long it is, and there are no trailers.
+    /// Such a response cannot be encoded.
     ///
     /// # Errors
     ///
     /// A [`StoredResponseError`] where `bytes` are no such beginning, the head is longer, or the entry has nothing to check
-    /// its parts with.
-    pub(crate) fn decode_head(address: &Address, bytes: &Bytes, offset: usize) -> Result<Self, StoredResponseError> {
+    /// its [parts](super#parts) with.
+    pub fn decode_head(address: &Address, bytes: &Bytes, offset: usize) -> Result<Self, StoredResponseError> {
         frame::decode_head(address, bytes, offset)
     }
 

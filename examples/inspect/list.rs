@@ -1,0 +1,70 @@
+//! `list` and `locks`.
+
+use support::println;
+use tower::BoxError;
+use tower_memolock::Store;
+
+use super::entry::Entry;
+use super::server::{Server, Ttl};
+use super::text::{NAME, plain, span};
+
+/// What is stored under the tag.
+pub(crate) async fn values(server: &mut Server, limit: usize) -> Result<(), BoxError> {
+    let found = server.ids("", limit, |_| true).await?;
+    let mut lines = Vec::new();
+    for id in &found.ids {
+        let read = server.read("", id, false).await?;
+        if read.ttl == Ttl::Gone {
+            continue;
+        }
+        let entry = Entry::new(&server.tag, id, read);
+        let mut summary = entry.summary();
+        if let Some(stamp) = &entry.stamp
+            && !server.store.is_current(&server.tag, stamp).await?
+        {
+            summary += ", out of date";
+        }
+        lines.push((plain(id, NAME), summary));
+    }
+    print("values", &lines, found.more, limit);
+    Ok(())
+}
+
+/// Who holds which lock.
+pub(crate) async fn locks(server: &mut Server, limit: usize) -> Result<(), BoxError> {
+    let found = server.ids("/lock", limit, |_| true).await?;
+    let mut lines = Vec::new();
+    for id in &found.ids {
+        if let Some(lock) = lock(server, id).await? {
+            lines.push((plain(id, NAME), lock));
+        }
+    }
+    print("locks", &lines, found.more, limit);
+    Ok(())
+}
+
+/// Who holds the lock of an id, and for how long.
+pub(crate) async fn lock(server: &mut Server, id: &[u8]) -> Result<Option<String>, BoxError> {
+    let read = server.read("/lock", id, false).await?;
+    let time = match read.ttl {
+        Ttl::Gone => return Ok(None),
+        Ttl::For(time) => format!("for another {}", span(time)),
+        Ttl::Ever => "for ever, which no member of the family does on purpose".to_owned(),
+    };
+    let holder = match read.kind.as_str() {
+        "string" => format!("with the token {}", plain(&read.bytes, 64)),
+        other => format!("by a {}, which is another program's", plain(other.as_bytes(), 32)),
+    };
+    Ok(Some(format!("held {holder}, {time}")))
+}
+
+fn print(what: &str, lines: &[(String, String)], more: bool, limit: usize) {
+    for (key, summary) in lines {
+        println!("{key}\n    {summary}");
+    }
+    match (lines.len(), more) {
+        (0, false) => println!("no {what}"),
+        (_, true) => println!("and more: --limit {} shows some of them", limit.saturating_mul(10)),
+        _ => {}
+    }
+}

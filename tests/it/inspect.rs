@@ -1,0 +1,250 @@
+//! The `inspect` example, over values of this crate and of others.
+
+use std::process::Output;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tower_memolock::middleware::stored_response::{BinaryHttp, Meta, StoredResponse};
+use tower_memolock::{MemoLock, RedisStore};
+
+use crate::support::{RedisServer, command, run_example, within};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What `inspect` prints about the tag `t`, and how it ends.
+async fn inspect(redis: &RedisServer, args: &[&str]) -> (String, String, Option<i32>) {
+    let url = redis.url();
+    let Output { status, stdout, stderr } =
+        run_example("inspect", &[&["--redis", &url, "--tag", "t"], args].concat()).await;
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (text(stdout), text(stderr), status.code())
+}
+
+async fn stdout(redis: &RedisServer, args: &[&str]) -> String {
+    let (stdout, stderr, code) = inspect(redis, args).await;
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
+    // Whatever is stored, a terminal gets nothing but text.
+    assert!(!stdout.contains(|c: char| c.is_control() && c != '\n'), "{stdout:?}");
+    stdout
+}
+
+async fn store(redis: &RedisServer) -> RedisStore {
+    RedisStore::connect(&redis.url()).await.expect("a store")
+}
+
+async fn responses(redis: &RedisServer) -> MemoLock<BinaryHttp> {
+    MemoLock::with_codec(store(redis).await, "t", BinaryHttp)
+}
+
+fn response(body: &'static str) -> Arc<StoredResponse> {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", "text/plain".parse().expect("a value"));
+    let mut meta = Meta::default();
+    meta.stored_at = std::time::SystemTime::now();
+    meta.fresh_for = MINUTE;
+    meta.cost = Duration::from_millis(1500);
+    let body = Bytes::from_static(body.as_bytes());
+    Arc::new(StoredResponse::new(StatusCode::NOT_FOUND, headers, body, None, meta))
+}
+
+#[tokio::test]
+async fn responses_are_decoded_and_no_body_is_shown_unasked() {
+    let redis = RedisServer::start();
+    assert_eq!(stdout(&redis, &[]).await, "no values\n");
+    let memo = responses(&redis).await;
+    let long: &str = "secret ".repeat(100_000).leak();
+    for (id, body) in [("{GET /a}", "secret"), ("{GET /b}", long)] {
+        memo.resolve(id, response(body), MINUTE)
+            .await
+            .expect("a resolved promise");
+    }
+
+    let list = stdout(&redis, &["list"]).await;
+    for id in ["{GET /a}\n    response 404, ", "{GET /b}\n    response 404, 68"] {
+        assert!(list.contains(id), "{list}");
+    }
+    assert_eq!(list.matches("took 1.5 s").count(), 2, "{list}");
+
+    for key in ["{GET /a}", "/b"] {
+        let shown = stdout(&redis, &["show", key]).await;
+        for line in [
+            "status            404 Not Found\n",
+            "field             content-type: text/plain\n",
+            "it took 1.5 s\n",
+            "of 1 min in all\n",
+            "lock              free\n",
+        ] {
+            assert!(shown.contains(line), "no {line} in {shown}");
+        }
+        for output in [&list, &shown] {
+            assert!(!output.contains("secret"), "{output}");
+        }
+        let shown = stdout(&redis, &["show", key, "--body"]).await;
+        assert!(shown.contains("\nsecret"), "{shown}");
+        assert!(shown.len() < 70_000, "{} bytes", shown.len());
+    }
+    let (_, stderr, code) = inspect(&redis, &["show", "GET"]).await;
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("{GET /a}\n{GET /b}"), "{stderr}");
+}
+
+#[tokio::test]
+async fn values_of_others_and_hostile_ones_are_shown_escaped() {
+    let redis = RedisServer::start();
+    redis.cli(&["SET", "t:kristoff", "42\u{1b}[2J", "PX", "90000"]);
+    redis.cli(&["SET", "t:a\u{1b}]0;x\u{7}\nb\u{202e}", ""]);
+    redis.cli(&["LPUSH", "t:list", "x"]);
+    redis.cli(&["SET", "t:torn", "MLK\u{1}"]);
+    redis.cli(&["SET", "t/lock:kristoff", "go\u{1b}[31m", "PX", "90000"]);
+    redis.cli(&["SET", "t/lock:other", "python"]);
+    redis.cli(&["SET", "tt:x", "another tag's"]);
+
+    let list = stdout(&redis, &[]).await;
+    for lines in [
+        "kristoff\n    raw value, 6 bytes, kept for 1 min",
+        "a\\u{1b}]0;x\\u{7}\\nb\\u{202e}\n    raw value, 0 bytes, kept for ever\n",
+        "list\n    unreadable, 0 bytes: a list instead of a string\n",
+        "torn\n    unreadable, 4 bytes: ",
+    ] {
+        assert!(list.contains(lines), "no {lines} in {list}");
+    }
+    assert_eq!(list.lines().count(), 8, "{list}");
+
+    let locks = stdout(&redis, &["locks"]).await;
+    assert!(
+        locks.contains("kristoff\n    held with the token go\\u{1b}[31m, for another 1 min"),
+        "{locks}"
+    );
+    assert!(
+        locks.contains("other\n    held with the token python, for ever"),
+        "{locks}"
+    );
+
+    let shown = stdout(&redis, &["show", "kristoff", "--body"]).await;
+    assert!(shown.contains("\n42\\u{1b}[2J\n"), "{shown}");
+    // As it was listed.
+    let shown = stdout(&redis, &["show", "a\\u{1b}]0;x\\u{7}\\nb\\u{202e}"]).await;
+    assert!(shown.contains("raw bytes"), "{shown}");
+}
+
+#[tokio::test]
+async fn tags_of_a_value_are_named_and_what_is_out_of_date_is_too() {
+    let redis = RedisServer::start();
+    let memo = MemoLock::new(store(&redis).await, "t").tags_of(|_, _| vec!["cats".to_owned()]);
+    let compute = || async { Ok::<_, std::io::Error>("v".into()) };
+    memo.get_or_compute("pets", compute).await.expect("a value");
+    let shown = stdout(&redis, &["show", "pets"]).await;
+    assert!(
+        shown.contains("stamp             current\ntags              cats\n"),
+        "{shown}"
+    );
+
+    let said = stdout(&redis, &["invalidate", "--tagged", "cats"]).await;
+    assert_eq!(said, "invalidated everything tagged cats\n");
+    assert_eq!(memo.get("pets").await.expect("a key"), None);
+    let list = stdout(&redis, &["list"]).await;
+    assert!(list.ends_with(", out of date\n"), "{list}");
+}
+
+#[tokio::test]
+async fn an_invalidation_takes_value_and_lock() {
+    let redis = RedisServer::start();
+    for id in ["a", "b c", "d"] {
+        redis.cli(&["SET", &format!("t:{id}"), "1"]);
+        redis.cli(&["SET", &format!("t/lock:{id}"), "1"]);
+    }
+    let said = stdout(&redis, &["invalidate", "a", "b c"]).await;
+    assert_eq!(said, "invalidated a\ninvalidated b c\n");
+    let mut keys = redis.keys();
+    keys.sort();
+    assert_eq!(keys, ["t/lock:d", "t:d"]);
+    for args in [
+        &["invalidate"][..],
+        &["invalidate", "a", "--all"],
+        &["list", "--all"],
+        &["show"],
+        &["list", "x"],
+    ] {
+        let (_, stderr, code) = inspect(&redis, args).await;
+        assert_eq!(code, Some(2), "{args:?}: {stderr}");
+    }
+}
+
+#[tokio::test]
+async fn a_watch_tells_what_is_announced() {
+    let redis = RedisServer::start();
+    let mut watch = command("inspect", &["--redis", &redis.url(), "--tag", "t", "watch"])
+        .spawn()
+        .expect("a process");
+    let mut stderr = BufReader::new(watch.stderr.take().expect("its stderr")).lines();
+    let said = within("a beginning", stderr.next_line())
+        .await
+        .expect("UTF-8")
+        .expect("a line");
+    assert!(said.starts_with("watching t in database 0"), "{said}");
+
+    let memo = responses(&redis).await;
+    memo.resolve("{GET /a b}", response("secret"), MINUTE)
+        .await
+        .expect("a resolved promise");
+    memo.invalidate("{GET /a b}").await.expect("an invalidation");
+    redis.cli(&["PUBLISH", "t/notif:kristoff", "secret"]);
+    redis.cli(&["PUBLISH", "t/ctl:kristoff", "failed no\u{1b}[2J"]);
+    redis.cli(&["PUBLISH", "t/ctl:kristoff", "whatever\u{7}"]);
+
+    let mut lines = BufReader::new(watch.stdout.take().expect("its stdout")).lines();
+    for (id, text) in [
+        ("{GET /a b}", "response 404"),
+        ("{GET /a b}", "invalidated"),
+        ("{t}/near", "near copies of this are to be dropped: {GET /a b}"),
+        ("kristoff", "published: raw value, 6 bytes"),
+        ("kristoff", "failed: no\\u{1b}[2J"),
+        ("kristoff", "9 bytes that say nothing: whatever\\u{7}"),
+    ] {
+        let mut line = async || {
+            within("a line", lines.next_line())
+                .await
+                .expect("UTF-8")
+                .expect("a line")
+        };
+        let (first, second) = (line().await, line().await);
+        assert!(first.ends_with(id), "{first}");
+        assert!(second.contains(text) && !second.contains("secret"), "{second}");
+    }
+}
+
+#[tokio::test]
+async fn many_keys_are_scanned_and_few_are_printed() {
+    let redis = RedisServer::start();
+    let fill = "for i = 1, 20000 do redis.call('SET', 'other:' .. i, i) if i % 2 == 0 then redis.call('SET', 't:' .. i, i) end end";
+    redis.cli(&["EVAL", fill, "0"]);
+    redis.reset_commandstats();
+    let list = stdout(&redis, &["--limit", "7"]).await;
+    assert_eq!(list.lines().count(), 15, "{list}");
+    assert!(list.ends_with("and more: --limit 70 shows some of them\n"), "{list}");
+    let stats = redis.commandstats();
+    assert!(stats.contains_key("scan") && !stats.contains_key("keys"), "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_redis_that_does_not_let_it_in_is_explained_without_the_password() {
+    let redis = RedisServer::start();
+    redis.cli(&["CONFIG", "SET", "requirepass", "open sesame"]);
+    for (url, words) in [
+        ("redis://127.0.0.1:1".to_owned(), "cannot be reached"),
+        (
+            format!("redis://:close%20sesame@127.0.0.1:{}", redis.port()),
+            "rejects the user name or password",
+        ),
+        (redis.url(), "NOAUTH"),
+    ] {
+        let run = run_example("inspect", &["--redis", &url, "--tag", "t"]).await;
+        let stderr = String::from_utf8(run.stderr).expect("UTF-8");
+        assert_eq!(run.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(words), "{stderr}");
+        assert!(!stderr.contains("sesame"), "{stderr}");
+    }
+}
