@@ -3,7 +3,6 @@
 
 use std::alloc::System;
 use std::convert::Infallible;
-use std::time::Duration;
 
 use bytes::Bytes;
 use cap::Cap;
@@ -99,7 +98,7 @@ async fn taken(authority: &str, bytes: usize, languages: usize, hits: bool) -> f
         get(&node, &format!("http://{authority}/page/{bytes}/warm/{page}"), "").await;
     }
     let before = HEAP.allocated();
-    let number = 2 * CAPACITY as usize / (bytes + 2000);
+    let number = 3 * CAPACITY as usize / (bytes + 2000);
     for page in 0..number / languages {
         if page % 100 == 0 {
             get(&node, &large, "").await;
@@ -111,8 +110,6 @@ async fn taken(authority: &str, bytes: usize, languages: usize, hits: bool) -> f
             }
         }
     }
-    // moka evicts behind the scenes.
-    tokio::time::sleep(Duration::from_millis(500)).await;
     get(&node, &large, "").await;
     let taken = HEAP.allocated().saturating_sub(before);
     drop(node);
@@ -133,7 +130,6 @@ async fn taken_by_values(bytes: usize, number: usize) -> (f64, f64) {
             .expect("a value");
         most = most.max(HEAP.allocated().saturating_sub(before));
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
     memo.get_or_compute("last", move || compute(1)).await.expect("a value");
     let taken = HEAP.allocated().saturating_sub(before);
     (most as f64 / CAPACITY as f64, taken as f64 / CAPACITY as f64)

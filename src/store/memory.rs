@@ -6,7 +6,6 @@ mod watch;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use slab::Slab;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use self::entry::{AtTtl, Entry, after, weight};
+use self::entry::{Entry, Weight, after};
 use self::generations::MemoryGenerations;
 pub use self::watch::MemoryWatch;
 use super::{Acquire, Generation, Lock, Notice, Release, Stamp, Store, Token, Value};
@@ -23,8 +22,9 @@ use crate::key::{Address, Label, Tag};
 
 /// Keeps values in this process, as the objects they are: a hit decodes nothing and copies no content.
 ///
-/// Clones share everything, so several nodes in one process are a cluster. Values leave when their ttl ends, or when
-/// the store is full and others are asked for more often (moka's TinyLFU).
+/// Clones share everything, so several nodes in one process are a cluster. No value is given out once its ttl has ended;
+/// its memory is free as soon as the store is asked for it or full. A store that is full keeps what it is asked for most
+/// (quick_cache's variant of S3-FIFO, which a scan does not empty).
 ///
 /// ```
 /// use tower_memolock::{MemoLock, MemoryStore};
@@ -44,11 +44,7 @@ pub struct MemoryStore {
 }
 
 struct MemoryInner {
-    values: moka::sync::Cache<Address, Entry>,
-    /// How many bytes may be put in before moka, which evicts behind the scenes, is made to do it.
-    margin: u64,
-    /// How many have been put in since.
-    unsettled: AtomicU64,
+    values: quick_cache::sync::Cache<Address, Entry, Weight>,
     /// Locks and watchers. Every change of a lock, and of a value together with a lock, happens under this mutex.
     slots: Mutex<HashMap<Address, Slot>>,
     generations: MemoryGenerations,
@@ -94,19 +90,13 @@ impl MemoryStore {
     }
 
     /// An empty store that takes about `bytes` bytes of memory: values, their keys, and what it takes to keep them. A value
-    /// that is larger is not kept. The allocator may hold more for the process than the store takes of it.
+    /// that is larger is not kept; nor, by a store of 32 MiB and more, is one of more than 15 MiB. The allocator may hold
+    /// more for the process than the store takes of it.
     #[must_use]
     pub fn with_capacity(bytes: u64) -> Self {
-        let values = moka::sync::Cache::builder()
-            .max_capacity(bytes)
-            .weigher(|address: &Address, entry: &Entry| weight(address, &entry.value))
-            .expire_after(AtTtl)
-            .build();
         Self {
             inner: Arc::new(MemoryInner {
-                values,
-                margin: bytes / 8,
-                unsettled: AtomicU64::new(0),
+                values: entry::values(bytes),
                 slots: Mutex::default(),
                 generations: MemoryGenerations::default(),
             }),
@@ -123,7 +113,7 @@ impl Default for MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
-            .field("values", &self.inner.values.entry_count())
+            .field("values", &self.inner.values.len())
             .finish_non_exhaustive()
     }
 }
@@ -135,21 +125,15 @@ impl MemoryInner {
 
     fn get(&self, address: &Address, now: Instant) -> Option<Value> {
         let entry = self.values.get(address)?;
-        (entry.expires_at > now).then_some(entry.value)
+        if entry.expires_at > now {
+            return Some(entry.value);
+        }
+        self.values.remove_if(address, |entry| entry.expires_at <= now);
+        None
     }
 
     fn put(&self, address: &Address, entry: Entry) {
-        let weight = u64::from(weight(address, &entry.value));
-        self.unsettled.fetch_add(weight, Ordering::Relaxed);
         self.values.insert(address.clone(), entry);
-    }
-
-    /// Evicts, if much has been put in. Not under the mutex: what is evicted is dropped here.
-    fn settle(&self) {
-        if self.unsettled.load(Ordering::Relaxed) > self.margin {
-            self.unsettled.store(0, Ordering::Relaxed);
-            self.values.run_pending_tasks();
-        }
     }
 
     fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Acquire {
@@ -250,22 +234,18 @@ impl Store for MemoryStore {
     async fn resolve(&self, address: &Address, value: &Value, ttl: Duration) -> Result<(), StoreError> {
         let slots = self.inner.slots();
         if !ttl.is_zero() {
-            self.inner.put(address, Entry::new(value, ttl));
+            self.inner.put(address, Entry::new(address, value, ttl));
         }
         if let Some(slot) = slots.get(address) {
             slot.tell(&Notice::Stored(value.clone()));
         }
-        drop(slots);
-        self.inner.settle();
         Ok(())
     }
 
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
-        let entry = Entry::new(value, ttl);
+        let entry = Entry::new(address, value, ttl);
         let store = || self.inner.put(address, entry);
-        let committed = self.inner.finish(address, token, store, &Notice::Stored(value.clone()));
-        self.inner.settle();
-        Ok(committed)
+        Ok(self.inner.finish(address, token, store, &Notice::Stored(value.clone())))
     }
 
     async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
@@ -276,7 +256,7 @@ impl Store for MemoryStore {
         let is_marker = true;
         let entry = Entry {
             is_marker,
-            ..Entry::new(marker, ttl)
+            ..Entry::new(address, marker, ttl)
         };
         let store = || self.inner.put(address, entry);
         Ok(self
@@ -287,15 +267,13 @@ impl Store for MemoryStore {
     async fn unmark(&self, address: &Address, _: &Value) -> Result<(), StoreError> {
         // Held, so that nothing takes the marker's place in between.
         let _slots = self.inner.slots();
-        if self.inner.values.get(address).is_some_and(|entry| entry.is_marker) {
-            self.inner.values.invalidate(address);
-        }
+        self.inner.values.remove_if(address, |entry| entry.is_marker);
         Ok(())
     }
 
     async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
         let mut slots = self.inner.slots();
-        self.inner.values.invalidate(address);
+        self.inner.values.remove(address);
         if let Some(slot) = slots.get_mut(address) {
             slot.lock = None;
             slot.tell(&Notice::Invalidated);

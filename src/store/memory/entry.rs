@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use tokio::time::Instant;
 
 use crate::key::Address;
@@ -10,52 +12,68 @@ use crate::store::Value;
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) value: Value,
-    pub(super) ttl: Duration,
-    /// The exact end; moka's own clock only frees the memory.
     pub(super) expires_at: Instant,
     pub(super) is_marker: bool,
+    pub(super) weight: u64,
 }
 
 impl Entry {
-    pub(super) fn new(value: &Value, ttl: Duration) -> Self {
+    pub(super) fn new(address: &Address, value: &Value, ttl: Duration) -> Self {
         Self {
             value: value.clone(),
-            ttl,
             expires_at: after(ttl),
             is_marker: false,
+            weight: weight(address, value),
         }
     }
 }
 
-/// Lets moka free what has expired.
-pub(super) struct AtTtl;
+/// Told once: what evicts asks for it again.
+#[derive(Clone)]
+pub(super) struct Weight;
 
-impl moka::Expiry<Address, Entry> for AtTtl {
-    fn expire_after_create(&self, _: &Address, entry: &Entry, _: std::time::Instant) -> Option<Duration> {
-        Some(entry.ttl)
-    }
-
-    fn expire_after_update(
-        &self,
-        _: &Address,
-        entry: &Entry,
-        _: std::time::Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(entry.ttl)
+impl Weighter<Address, Entry> for Weight {
+    fn weight(&self, _: &Address, entry: &Entry) -> u64 {
+        entry.weight
     }
 }
 
-/// How many bytes a value takes in all: it, its address, which is there as the key and in the value, and what moka keeps of
-/// it.
-pub(super) fn weight(address: &Address, value: &Value) -> u32 {
+/// How many bytes a value takes in all: it, its address, which is there as the key and in the value, and what it takes to
+/// keep it.
+fn weight(address: &Address, value: &Value) -> u64 {
     let weight = value.weight().saturating_add(2 * address.as_str().len() + PER_ENTRY);
-    u32::try_from(weight).unwrap_or(u32::MAX)
+    u64::try_from(weight).unwrap_or(u64::MAX)
 }
 
-/// What an entry takes besides its texts, as `tests/memory.rs` measures it: in moka, its table, lists and timers, and the
-/// allocations of the value and of its address.
-const PER_ENTRY: usize = 512;
+/// What an entry takes besides its texts, as `tests/memory.rs` measures it: in the table, and the allocations of the
+/// value and of its address.
+const PER_ENTRY: usize = 256;
+
+/// The least that a shard has room for, of a store with several: a value larger than that cannot be kept.
+const SHARD: u64 = 16 * 1024 * 1024;
+
+/// As many threads may change the store at once.
+const MOST_SHARDS: u64 = 128;
+
+/// A table with room for `bytes` bytes of what each [`Entry`] weighs.
+pub(super) fn values(bytes: u64) -> Cache<Address, Entry, Weight> {
+    let shards = 1 << (bytes / SHARD).clamp(1, MOST_SHARDS).ilog2();
+    // The table remembers half as many values that are gone.
+    let items = usize::try_from(bytes / 4096)
+        .unwrap_or(usize::MAX)
+        .clamp(32 * shards, 1 << 24);
+    let options = OptionsBuilder::new()
+        .shards(shards)
+        .estimated_items_capacity(items)
+        .weight_capacity(bytes)
+        .build();
+    let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+    match options {
+        Ok(options) => Cache::with_options(options, Weight, hasher, lifecycle),
+        // Of options that are missing; none is.
+        Err(_) => Cache::with(items, bytes, Weight, hasher, lifecycle),
+    }
+}
 
 /// `duration` from now, or a very long time where the clock cannot count that far.
 pub(super) fn after(duration: Duration) -> Instant {
