@@ -7,6 +7,7 @@ mod support;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::process::Command;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use support::{KEYS, KIB, KIB_64, MIB, Rounds, Table, Target, get, handler, serve};
 use tower::{Layer, Service};
+use tower_memolock::middleware::{CacheStatus, Freshness};
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 /// How many requests the floor and ours get in turn.
@@ -137,7 +139,63 @@ where
     }
 }
 
+/// Tells a copy of this program, which runs under valgrind, whom to ask, with or without fields, and how often.
+const ASK: &str = "MEMORY_HIT_ASK";
+
+const FEW: usize = 1_000;
+const MANY: usize = 11_000;
+
+/// `GET /report/{id}` with the fields that a client sends, or without any.
+fn request(id: usize, fields: bool) -> Request<Body> {
+    let mut request = get(id);
+    if !fields {
+        request.headers_mut().clear();
+    }
+    request
+}
+
+/// What [`ASK`] says.
+async fn ask(what: &str) {
+    let [who, fields, count] = what.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("{what}");
+    };
+    // As many whatever is asked for, so that the difference of two runs says nothing of how they are made.
+    let mut requests: Vec<_> = (0..MANY).map(|n| request(n % KEYS, fields == "fields")).collect();
+    requests.truncate(count.parse().expect("a count"));
+    let layer = MemoLockLayer::new(MemoryStore::with_capacity(256 << 20), "bench").ttl(TTL);
+    let mut ours = layer.layer(handler(KIB.1));
+    fill(&layer, &mut ours, KIB.1).await;
+    let mut floor = Floor::filled(handler(KIB.1)).await;
+    match who {
+        "bare" => serve(&mut handler(KIB.1), requests, KIB.1).await,
+        "floor" => serve(&mut floor, requests, KIB.1).await,
+        _ => serve(&mut ours, requests, KIB.1).await,
+    };
+}
+
+/// The instructions of one request that is there already, told from two runs of different length.
+fn instructions(who: &str, fields: &str) -> Option<usize> {
+    let count = |requests: usize| {
+        let program = std::env::current_exe().ok()?;
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+        let output = valgrind
+            .arg(program)
+            .env(ASK, format!("{who} {fields} {requests}"))
+            .output()
+            .ok()?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        let (_, count) = told.rsplit_once("Collected : ")?;
+        count.split_whitespace().next()?.parse::<usize>().ok()
+    };
+    Some((count(MANY)? - count(FEW)?) / (MANY - FEW))
+}
+
 fn main() {
+    if let Ok(what) = std::env::var(ASK) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        return runtime.expect("a runtime").block_on(ask(&what));
+    }
     let mut criterion = support::criterion();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -154,7 +212,11 @@ fn main() {
             bencher.iter_custom(|iterations| {
                 runtime.block_on(async {
                     let layer = MemoLockLayer::new(MemoryStore::with_capacity(256 << 20), "bench").ttl(TTL);
-                    let layer = layer.cache_status(tells);
+                    let layer = layer.cache_status(if tells {
+                        CacheStatus::Outcome
+                    } else {
+                        CacheStatus::Silent
+                    });
                     let mut ours = layer.layer(handler(size));
                     fill(&layer, &mut ours, size).await;
                     let mut floor = Floor::filled(handler(size)).await;
@@ -190,7 +252,7 @@ fn main() {
                 runtime.block_on(async {
                     let layer = MemoLockLayer::new(MemoryStore::new(), "bench").ttl(TTL);
                     // To make what is stored out of date is no bypass.
-                    let layer = layer.invalidate_on_change(false);
+                    let layer = layer.freshness(Freshness::new().invalidate_on_change(false));
                     let mut floor = handler(KIB.1);
                     let mut ours = layer.layer(handler(KIB.1));
                     let total = compare(&mut rounds, iterations, (&mut floor, &mut ours), request, KIB.1).await;
@@ -204,5 +266,16 @@ fn main() {
     group.finish();
 
     criterion.final_summary();
+    for fields in ["no", "fields"] {
+        let [Some(bare), Some(floor), Some(ours)] = ["bare", "floor", "ours"].map(|who| instructions(who, fields))
+        else {
+            table.note("Instructions are counted where valgrind is installed.".to_owned());
+            break;
+        };
+        table.note(format!(
+            "instructions of a hit, {} request fields: {ours} ours, {floor} floor, {bare} bare",
+            if fields == "no" { 0 } else { 4 }
+        ));
+    }
     table.print();
 }

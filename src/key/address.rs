@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use super::builder::push_hex;
+use super::builder::{push_hex, spare};
 use super::id::Key;
 use super::readable::Readable;
 use super::tag::Tag;
@@ -39,6 +39,11 @@ impl Address {
             text,
             tag_len: tag.as_str().len(),
         }
+    }
+
+    /// Leaves the memory for the next key that this thread derives.
+    pub(crate) fn recycle(self) {
+        spare(self.text);
     }
 
     /// The address of one variant of what is at this one. No [`KeyBuilder`] makes the same one: a blank and a bare `#`

@@ -1,5 +1,6 @@
 //! [`KeyBuilder`]: keys from parts of any content.
 
+use std::cell::Cell;
 use std::fmt::{self, Display, Write};
 
 use sha2::{Digest, Sha256};
@@ -14,6 +15,23 @@ const READABLE_PREFIX: usize = 96;
 
 /// How much longer an address may be expected to be than its key.
 const ROOM_FOR_TAG: usize = 24;
+
+/// The largest text whose memory is kept: whoever waits under the next key keeps it that long.
+const MOST_SPARE: usize = 256;
+
+thread_local! {
+    /// An empty text, with the memory of one that the thread needs no more.
+    static SPARE: Cell<String> = const { Cell::new(String::new()) };
+}
+
+/// Leaves the memory of `text` for the next key that this thread derives.
+pub(super) fn spare(mut text: String) {
+    if text.capacity() <= MOST_SPARE {
+        text.clear();
+        // A thread that is about to end needs none.
+        let _ = SPARE.try_with(|spare| spare.set(text));
+    }
+}
 
 /// Derives a [`Key`] from parts, of any content and any number.
 ///
@@ -54,12 +72,13 @@ impl KeyBuilder {
         self
     }
 
-    /// A builder with room for `capacity` bytes, so that a key of known length takes one allocation.
+    /// A builder with room for `capacity` bytes, so that a key of known length takes one allocation, or none where the
+    /// thread has [one to spare](spare).
     pub(crate) fn with_capacity(capacity: usize) -> Self {
+        let mut text = SPARE.try_with(Cell::take).unwrap_or_default();
         // The tag goes in front of it: see `Address::of`.
-        Self {
-            text: String::with_capacity(capacity + ROOM_FOR_TAG),
-        }
+        text.reserve(capacity + ROOM_FOR_TAG);
+        Self { text }
     }
 
     /// Appends one part that consists of `segments`, one right after the other.

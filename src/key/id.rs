@@ -100,10 +100,13 @@ impl Key {
     /// the same text and stand for other requests: if it looks like one of ours, it begins with a `:`, which ours never
     /// do. Others, on which members of the family agree, stand there to the letter.
     pub(crate) fn apart(mut self) -> Self {
+        if self.names_its_shape {
+            return self;
+        }
         let parts = self.text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
         let like_ours =
             parts.is_some_and(|parts| !parts.contains(['{', '}']) && (parts.contains(' ') || is_digested(&self.text)));
-        if like_ours && !self.names_its_shape {
+        if like_ours {
             self.text.insert(1, ':');
             self.names_its_shape = true;
         }

@@ -76,12 +76,11 @@ impl<K> Cache<K> {
         (stored.is_fresh_at(now) && is_variant(&stored, headers)).then_some((variant, stored))
     }
 
-    /// The response to a request whose answer was found by [`peek`](Self::peek).
-    pub(crate) fn told_near<B>(&self, mut hit: Response<B>) -> Response<B> {
+    /// Says in the response of which [`peek`](Self::peek) found the answer where that was.
+    pub(crate) fn tell_near<B>(&self, hit: &mut Response<B>) {
         if self.cache_status && self.memo.shared.store.is_near() {
             cache_status::tell_near(hit.headers_mut());
         }
-        hit
     }
 
     /// The response to a request with these fields.

@@ -187,15 +187,18 @@ impl<S, K> MemoLockService<S, K> {
         if collapses && let Some((variant, stored)) = find_fresh(cache, &address, request.headers(), constraints, now) {
             if !can_lead || !cache.is_early(&stored, now) || cache.misuse.is_outside_runtime() {
                 cache.memo.shared.counters.hits.add();
-                let hit = replay::hit(stored, now, cache.cache_status);
-                return ResponseFuture::ready(cache.told_near(hit)).telling(told);
+                let mut hit = replay::hit(stored, now, cache.cache_status);
+                cache.tell_near(&mut hit);
+                address.recycle();
+                return ResponseFuture::ready(hit, told);
             }
             let mut request = cache.key.pass(request);
             on_path::mark(&mut request, &cache.memo.shared.store, &address);
             let variant = variant.unwrap_or_else(|| VariantAddress::first(&address));
             let credentials = Credentials::known(constraints);
-            let hit = cache.refresh(self.inner.clone(), request, variant, stored, credentials);
-            return ResponseFuture::ready(cache.told_near(hit)).telling(told);
+            let mut hit = cache.refresh(self.inner.clone(), request, variant, stored, credentials);
+            cache.tell_near(&mut hit);
+            return ResponseFuture::ready(hit, told);
         }
         if cache.misuse.is_outside_runtime() {
             return self.unread(request, constraints);
@@ -245,7 +248,7 @@ impl<S, K> MemoLockService<S, K> {
         K: KeyExtractor<ReqBody>,
     {
         match constraints.only_if_cached {
-            true => ResponseFuture::ready(not_stored()),
+            true => ResponseFuture::ready(not_stored(), None),
             false => self.direct(request, Forward::Bypass),
         }
     }

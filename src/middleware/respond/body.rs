@@ -34,7 +34,8 @@ pin_project! {
     #[project = KindProj]
     enum BodyKind<B> {
         Replay { content: Bytes, trailers: Option<Box<HeaderMap>> },
-        Recorded { playback: Playback<B>, remaining: SizeHint, attachment: Option<Attachment> },
+        // Boxed, because each hit and each waiter would keep room for it.
+        Recorded { recorded: Box<Recorded<B>> },
         Followed { following: Box<Following> },
         Parted { body: Box<PartedBody> },
         Rest { body: Pin<Box<B>> },
@@ -42,6 +43,13 @@ pin_project! {
         Tried { body: Pin<Box<B>>, trial: Box<Trial> },
         End,
     }
+}
+
+struct Recorded<B> {
+    playback: Playback<B>,
+    remaining: SizeHint,
+    /// Only kept.
+    _attachment: Option<Attachment>,
 }
 
 impl<B> MemoBody<B> {
@@ -66,17 +74,20 @@ impl<B> MemoBody<B> {
     }
 
     pub(crate) fn recorded(playback: Playback<B>, hint: SizeHint) -> Self {
-        Self::of(BodyKind::Recorded {
+        let recorded = Recorded {
             playback,
             remaining: hint,
-            attachment: None,
+            _attachment: None,
+        };
+        Self::of(BodyKind::Recorded {
+            recorded: Box::new(recorded),
         })
     }
 
     /// The same, where it comes from a task that is to stay in a span as long as it does.
     pub(crate) fn attached(mut self, attached: Attachment) -> Self {
-        if let BodyKind::Recorded { attachment, .. } = &mut self.kind {
-            *attachment = Some(attached);
+        if let BodyKind::Recorded { recorded } = &mut self.kind {
+            recorded._attachment = Some(attached);
         }
         self
     }
@@ -159,12 +170,10 @@ where
                 }
                 KindProj::End => return Poll::Ready(None),
                 KindProj::Followed { following } => ready!(following.poll_next(cx)),
-                KindProj::Recorded {
-                    playback, remaining, ..
-                } => {
-                    let part = ready!(playback.poll_next(cx));
+                KindProj::Recorded { recorded } => {
+                    let part = ready!(recorded.playback.poll_next(cx));
                     if let Part::Frame(frame) = &part {
-                        consume(remaining, frame);
+                        consume(&mut recorded.remaining, frame);
                     }
                     part
                 }
@@ -205,7 +214,7 @@ where
         match &self.kind {
             BodyKind::Inner { body } => body.size_hint(),
             BodyKind::Rest { body } | BodyKind::Tried { body, .. } => body.size_hint(),
-            BodyKind::Recorded { remaining, .. } => *remaining,
+            BodyKind::Recorded { recorded } => recorded.remaining,
             BodyKind::Followed { following } => following.remaining(),
             BodyKind::Parted { body } => body.remaining(),
             BodyKind::End => SizeHint::with_exact(0),

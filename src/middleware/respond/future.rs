@@ -62,7 +62,8 @@ pin_project! {
         S: Service<Request<ReqBody>>,
     {
         Ready { response: Option<Response<MemoBody<ResBody>>> },
-        Direct { #[pin] direct: Direct<S, ReqBody> },
+        // Boxed, because hits and waiters would keep room for it.
+        Direct { direct: Pin<Box<Direct<S, ReqBody>>> },
         Core { future: BoxFuture<'static, Step<Answer<ResBody, S::Error>>> },
     }
 }
@@ -71,22 +72,24 @@ impl<S, ReqBody, ResBody> ResponseFuture<S, ReqBody, ResBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    pub(crate) fn ready(response: Response<MemoBody<ResBody>>) -> Self {
-        Self::new(FutureKind::Ready {
+    /// A response that is there, and tells this key.
+    pub(crate) fn ready(response: Response<MemoBody<ResBody>>, key: Option<ToldKey>) -> Self {
+        let kind = FutureKind::Ready {
             response: Some(response),
-        })
+        };
+        Self { kind, key }
     }
 
     pub(crate) fn direct(service: S, request: Request<ReqBody>, forwarded: Option<Forwarded>) -> Self {
         Self::new(FutureKind::Direct {
-            direct: Direct::new(service, request, forwarded),
+            direct: Box::pin(Direct::new(service, request, forwarded)),
         })
     }
 
     /// To the inner service, as if the layer were not there.
     pub(crate) fn untouched(service: S, request: Request<ReqBody>) -> Self {
         Self::new(FutureKind::Direct {
-            direct: Direct::new(service, request, None).untouched(),
+            direct: Box::pin(Direct::new(service, request, None).untouched()),
         })
     }
 
@@ -133,7 +136,7 @@ where
             KindProj::Ready { response } => response
                 .take()
                 .map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
-            KindProj::Direct { direct } => direct.poll(cx),
+            KindProj::Direct { direct } => direct.as_mut().poll(cx),
             KindProj::Core { future } => loop {
                 match ready!(future.as_mut().poll(cx)) {
                     Step::Done(answer) => return Poll::Ready(answer),

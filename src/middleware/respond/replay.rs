@@ -67,9 +67,9 @@ pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bo
             shared.trailers().cloned().map(Box::new),
         ),
     };
-    match headers.get_mut(AGE) {
-        Some(value) => *value = age,
-        None => drop(headers.insert(AGE, age)),
+    match headers.iter_mut().next() {
+        Some((&AGE, value)) => *value = age,
+        _ => drop(headers.insert(AGE, age)),
     }
     if let Some(told) = told {
         match headers.get_mut(CACHE_STATUS) {

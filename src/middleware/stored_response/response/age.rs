@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::StoredResponse;
 use crate::middleware::policy::cache_status::CACHE_STATUS;
+use crate::middleware::policy::meta::Meta;
 
 /// How many fields a hit adds at most.
 pub(super) const ADDED: usize = 3;
@@ -23,24 +24,35 @@ pub(super) struct Aged {
 pub(super) struct AgeClock {
     age: Duration,
     at: Instant,
+    /// When it is no longer fresh: not before the clock ends, if `None`.
+    stale_from: Option<Instant>,
+}
+
+impl AgeClock {
+    fn new(meta: &Meta, age: Duration, at: Instant) -> Self {
+        let lifetime = meta.age.saturating_add(meta.fresh_for);
+        let stale_from = at.checked_add(lifetime.saturating_sub(age));
+        Self { age, at, stale_from }
+    }
 }
 
 impl StoredResponse {
     /// The same, with the moment that [`Meta::stored_at`] names on this process's own clock.
     pub(crate) fn stored(self, at: Instant) -> Self {
-        let age = self.meta.age;
         // The age has not been asked for yet.
-        let _ = self.clock.set(AgeClock { age, at });
+        let _ = self.clock.set(AgeClock::new(&self.meta, self.meta.age, at));
         self
     }
 
     /// How old the response is (RFC 9111, section 4.2.3).
     pub(crate) fn age_at(&self, now: Instant) -> Duration {
-        let clock = self.clock.get_or_init(|| AgeClock {
-            age: self.meta.age_now(),
-            at: now,
-        });
+        let clock = self.clock(now);
         clock.age.saturating_add(now.saturating_duration_since(clock.at))
+    }
+
+    fn clock(&self, now: Instant) -> &AgeClock {
+        self.clock
+            .get_or_init(|| AgeClock::new(&self.meta, self.meta.age_now(), now))
     }
 
     /// How long the response stays fresh; `None` once it is stale.
@@ -52,7 +64,7 @@ impl StoredResponse {
 
     /// Whether the response is fresh.
     pub(crate) fn is_fresh_at(&self, now: Instant) -> bool {
-        self.ends_with_its_freshness() || self.fresh_at(now).is_some()
+        self.ends_with_its_freshness() || self.clock(now).stale_from.is_none_or(|end| now < end)
     }
 
     /// What is not kept any longer than it is fresh, the store forgets in time: no clock but its own counts.
@@ -84,8 +96,11 @@ impl StoredResponse {
     pub(crate) fn aged_headers(&self, cache_status: bool) -> HeaderMap {
         let aged = self.aged.get_or_init(|| {
             let mut headers = HeaderMap::with_capacity(self.headers.keys_len() + ADDED);
-            headers.extend(self.headers.clone());
+            // First, where a hit finds it at once.
             headers.insert(AGE, HeaderValue::from_static("0"));
+            let mut stored = self.headers.clone();
+            stored.remove(AGE);
+            headers.extend(stored);
             headers.extend(self.missing_date().map(|date| (DATE, date)));
             if cache_status && !headers.contains_key(CACHE_STATUS) {
                 headers.insert(CACHE_STATUS, HeaderValue::from_static(""));
