@@ -20,6 +20,8 @@ struct Events {
     invalidations: Vec<Invalidation>,
     /// Orders without a report yet, with the node that has them.
     open: HashMap<usize, usize>,
+    /// Of each node, at most.
+    near_hits: HashMap<usize, u64>,
 }
 
 /// A computation. Times are those of [`now`](crate::node::now).
@@ -57,6 +59,7 @@ pub(crate) struct Summary {
     pub(crate) slowest: Duration,
     /// Answers older than an invalidation, from a computation that had to do without the store.
     pub(crate) unfenced: usize,
+    pub(crate) near_hits: u64,
 }
 
 impl History {
@@ -141,6 +144,10 @@ impl History {
                     let _ = self.invalidated.send(request(key));
                 }
             }
+            ["near", hits] => {
+                let most = events.near_hits.entry(node).or_default();
+                *most = number(hits).max(*most);
+            }
             _ => panic!("not a report: {line:?}"),
         }
     }
@@ -165,6 +172,7 @@ impl History {
         let mut summary = Summary {
             computations: events.began.len(),
             invalidations: events.invalidations.len(),
+            near_hits: events.near_hits.values().sum(),
             ..Summary::default()
         };
         for (request, answer) in &events.answers {

@@ -1,4 +1,4 @@
-//! A cluster under a schedule of faults: three processes over one Redis, requests for a few keys that are fought for,
+//! A cluster under a schedule of faults: three processes over one Redis, most of them with near copies, requests for a few keys that are fought for,
 //! invalidations, and everything that can break, at random and from a seed.
 //!
 //! Checked are
@@ -37,6 +37,9 @@ const LEASE: Duration = Duration::from_millis(500);
 
 /// How long a node waits for Redis, to connect and for each answer.
 const COMMAND_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// How old near copies may be.
+const NEAR_LAG: Duration = Duration::from_millis(300);
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -116,6 +119,7 @@ struct Totals {
     invalidations: usize,
     errors: BTreeMap<String, usize>,
     unfenced: usize,
+    near_hits: u64,
     slowest: Duration,
 }
 
@@ -134,6 +138,7 @@ impl Totals {
             *self.errors.entry(error.clone()).or_default() += count;
         }
         self.unfenced += summary.unfenced;
+        self.near_hits += summary.near_hits;
         self.slowest = self.slowest.max(summary.slowest);
     }
 }

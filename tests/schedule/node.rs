@@ -16,7 +16,7 @@ use tower_memolock::{MemoLock, RedisStore, Store};
 use crate::history::History;
 use crate::plan::Computation;
 use crate::support::signal;
-use crate::{COMMAND_TIMEOUT, LEASE, WAIT_TIMEOUT};
+use crate::{COMMAND_TIMEOUT, LEASE, NEAR_LAG, WAIT_TIMEOUT};
 
 /// The first argument of a process that is a node.
 const NODE: &str = "schedule-node";
@@ -38,11 +38,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts a process over the Redis at `url`. What it reports goes into `history`.
-    pub(crate) fn start(number: usize, url: &str, history: &History) -> Self {
+    /// Starts a process over the Redis at `url`, with near copies or without. What it reports goes into `history`.
+    pub(crate) fn start(number: usize, url: &str, near: bool, history: &History) -> Self {
         let program = std::env::current_exe().expect("this program's path");
         let mut process = Command::new(program)
-            .args([NODE, &number.to_string(), url])
+            .args([NODE, &number.to_string(), url, if near { "near" } else { "plain" }])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -109,12 +109,13 @@ pub(crate) async fn run() {
     let mut args = std::env::args().skip(2);
     let number = args.next().and_then(|arg| arg.parse().ok()).expect("a number");
     let url = args.next().expect("a URL");
-    let store = RedisStore::builder(url)
+    let mut store = RedisStore::builder(url)
         .timeout(COMMAND_TIMEOUT)
-        .connect_timeout(COMMAND_TIMEOUT)
-        .connect()
-        .await
-        .expect("a store");
+        .connect_timeout(COMMAND_TIMEOUT);
+    if args.next().as_deref() == Some("near") {
+        store = store.near(1 << 20).near_lag(NEAR_LAG);
+    }
+    let store = store.connect().await.expect("a store");
     let memo = MemoLock::new(store.clone(), "schedule")
         .lease(LEASE)
         .wait_timeout(WAIT_TIMEOUT);
@@ -178,7 +179,7 @@ impl Own {
             Err(error) => write!(report, "error {}", error.to_string().replace(' ', "_")),
         }
         .expect("a string takes everything");
-        println!("{report}");
+        println!("{report}\nnear {}", self.store.stats().near.hits);
     }
 
     async fn invalidate(&self, request: &str, key: &str) {

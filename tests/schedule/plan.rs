@@ -94,6 +94,8 @@ const ERRORS: [&str; 5] = [
 /// One round.
 pub(crate) struct Plan {
     pub(crate) seed: u64,
+    /// Which nodes keep near copies.
+    pub(crate) near: [bool; NODES],
     /// In the order in which they are due.
     pub(crate) steps: Vec<(Duration, Step)>,
 }
@@ -128,7 +130,9 @@ impl Plan {
             }
         }
         steps.sort_by_key(|(at, _)| *at);
-        Self { seed, steps }
+        // Last, so that the rest of a seed stays what it was.
+        let near = std::array::from_fn(|_| rng.u8(0..4) > 0);
+        Self { seed, near, steps }
     }
 
     pub(crate) fn faults(&self) -> impl Iterator<Item = &Fault> {
@@ -142,7 +146,7 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let faults: Vec<_> = self.faults().collect();
-        write!(f, "seed {}: {faults:?}", self.seed)
+        write!(f, "seed {}, near {:?}: {faults:?}", self.seed, self.near)
     }
 }
 

@@ -30,7 +30,7 @@ const SHORT: Computation = Computation {
 ///
 /// Says what must not be.
 pub(crate) async fn carry_out(plan: &Plan) -> Result<Summary, String> {
-    let mut round = Round::start().await;
+    let mut round = Round::start(plan).await;
     let start = Instant::now();
     for (at, step) in &plan.steps {
         round.until(start + *at).await;
@@ -50,6 +50,7 @@ struct Round {
     /// The way from each node to Redis.
     proxies: Vec<FaultProxy>,
     nodes: [Option<Node>; NODES],
+    near: [bool; NODES],
     history: History,
     invalidated: UnboundedReceiver<usize>,
     /// How many orders were given.
@@ -75,19 +76,21 @@ enum Repair {
 }
 
 impl Round {
-    async fn start() -> Self {
+    async fn start(plan: &Plan) -> Self {
         let redis = RedisServer::start();
         let mut proxies = Vec::new();
         for _ in 0..NODES {
             proxies.push(FaultProxy::start(redis.port()).await);
         }
         let (history, invalidated) = History::new();
-        let nodes = std::array::from_fn(|n| Some(Node::start(n, &proxies[n].url(), &history)));
+        let near = plan.near;
+        let nodes = std::array::from_fn(|n| Some(Node::start(n, &proxies[n].url(), near[n], &history)));
         Self {
             redis,
             redis_state: Health::Alive,
             proxies,
             nodes,
+            near,
             history,
             invalidated,
             orders: 0,
@@ -194,7 +197,10 @@ impl Round {
 
     fn repair(&mut self, repair: Repair) {
         match repair {
-            Repair::StartNode(n) => self.nodes[n] = Some(Node::start(n, &self.proxies[n].url(), &self.history)),
+            Repair::StartNode(n) => {
+                let url = self.proxies[n].url();
+                self.nodes[n] = Some(Node::start(n, &url, self.near[n], &self.history));
+            }
             Repair::ResumeNode(n) => {
                 if let Some(node) = &self.nodes[n] {
                     node.cont();
