@@ -30,7 +30,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use clock::{Clock, Tick};
+use clock::{Arrivals, Clock, Tick};
 use flight::Flight;
 use loom::future::block_on;
 use loom::sync::Arc;
@@ -68,7 +68,7 @@ fn take_part(flight: &Arc<TestFlight>, waiter: TestWaiter, leaders: &AtomicUsize
     match block_on(waiter) {
         Turn::Lead(_lead) => {
             assert_eq!(leaders.fetch_add(1, Ordering::SeqCst), 0, "a second leader");
-            flight.land(7, Tick::END);
+            flight.land(7, Arrivals::All);
             7
         }
         Turn::Landed(outcome) => outcome,
@@ -112,12 +112,12 @@ fn those_who_are_dismissed_leave_before_the_end() {
         let early = Waiter::join(&flight, clock.tick()).expect("not over");
         let confirmed = clock.tick();
         let late = Waiter::join(&flight, clock.tick()).expect("not over");
-        assert!(flight.has_joined(confirmed));
+        assert!(flight.has_joined(Arrivals::Before(confirmed)));
         let early = thread::spawn(move || matches!(block_on(early), Turn::Landed(7)));
         let late = thread::spawn(move || matches!(block_on(late), Turn::Late));
-        flight.dismiss(confirmed);
+        flight.keep_only(Arrivals::Before(confirmed));
         assert!(late.join().unwrap());
-        flight.land(7, confirmed);
+        flight.land(7, Arrivals::Before(confirmed));
         assert!(early.join().unwrap());
         drop(lead);
     });
@@ -143,7 +143,7 @@ fn a_waiter_that_leaves_while_it_is_offered_the_lead_passes_it_on() {
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         if leaver.join().unwrap() {
             // It took the lead and dropped it: its keeper lands the flight.
-            flight.land(7, Tick::END);
+            flight.land(7, Arrivals::All);
         }
         assert_eq!(stayer.join().unwrap(), 7);
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
@@ -212,7 +212,7 @@ fn landing_reaches_whoever_joined_before_it() {
                 None => true,
             })
         };
-        flight.land(7, Tick::END);
+        flight.land(7, Arrivals::All);
         assert!(joiner.join().unwrap());
         assert!(matches!(block_on(pin!(first)), Turn::Landed(7)));
     });
@@ -259,7 +259,7 @@ fn take_part_again(
                 }
                 turn => {
                     assert_eq!(turn, 1, "a third leader");
-                    flight.land(7, Tick::END);
+                    flight.land(7, Arrivals::All);
                     return 7;
                 }
             },
@@ -339,7 +339,7 @@ fn a_promise_that_is_resolved_while_the_leader_steps_down_reaches_it() {
                 waiter.is_none_or(|waiter| matches!(block_on(waiter), Turn::Landed(7)))
             })
         };
-        flight.land(7, Tick::END);
+        flight.land(7, Arrivals::All);
         assert!(stepping_down.join().unwrap());
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
     });
@@ -367,7 +367,7 @@ fn an_answer_from_before_an_invalidation_does_not_reach_who_came_after_it() {
         };
         let asked = clock.tick();
         let seen = invalidations.load(Ordering::SeqCst);
-        flight.land(seen, asked);
+        flight.land(seen, Arrivals::Before(asked));
         assert_ne!(late.join().unwrap(), Some(0), "an old answer");
         assert!(matches!(block_on(early), Turn::Landed(landed) if landed == seen));
     });
@@ -384,7 +384,7 @@ fn a_keeper_that_waits_for_late_callers_hears_of_one() {
             let flight = Arc::clone(&flight);
             thread::spawn(move || drop(Waiter::join(&flight, arrived)))
         };
-        block_on(poll_fn(|cx| flight.poll_joined(since, cx)));
+        block_on(poll_fn(|cx| flight.poll_joined(Arrivals::Before(since), cx)));
         joiner.join().unwrap();
     });
 }
@@ -420,7 +420,7 @@ fn an_offer_that_only_one_who_stands_by_is_left_for_is_taken_back() {
         leaver.join().unwrap();
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked, offered: {offered}");
         assert!(!flight.has_candidate());
-        flight.land(7, Tick::END);
+        flight.land(7, Arrivals::All);
         assert!(stayer.join().unwrap(), "the flight was over for who stands by");
     });
 }

@@ -30,12 +30,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::deferred::Kept;
 use self::lead::LeadEnd;
 use self::progress::Search;
 use self::tenure::Tenure;
 use super::config::Config;
-use super::flights::clock::Tick;
+use super::flights::clock::{Arrivals, Tick};
 use super::flights::custody::Custody;
 use super::flights::flight::Flight;
 use super::leases::Holding;
@@ -47,7 +46,7 @@ use super::shared::Shared;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
-use crate::store::{Release, Store, Token};
+use crate::store::{Lock, Release, Store, Token, Value};
 
 pub(crate) type MemoFlight<V> = Flight<Lead<V>, Arc<Outcome<V>>>;
 type MemoCustody<V> = Custody<Lead<V>, Arc<Outcome<V>>>;
@@ -64,9 +63,8 @@ pub(crate) struct Coordinator<C: Codec> {
 }
 
 /// What the store has for this flight.
-enum Sought<V> {
-    /// For waiters that came before that moment.
-    Landed(Outcome<V>, Tick),
+enum Acquisition<V> {
+    Landed(Outcome<V>, Arrivals),
     Lead(Granted),
 }
 
@@ -77,6 +75,16 @@ struct Granted {
     /// When the store was asked for the lock.
     asked_at: Instant,
     start: Option<Start>,
+}
+
+/// What the store says that was asked for the value and the lock.
+struct LockReply {
+    /// When it was asked.
+    asked: Tick,
+    lock: Lock,
+    value: Option<Value>,
+    /// What is known of the lock where it is granted.
+    granted: Granted,
 }
 
 impl Granted {
@@ -117,40 +125,58 @@ impl<C: Codec> Coordinator<C> {
         let mut holding = Holding::new(&self.shared.leases);
         let mut search = Search::new(self.past);
         loop {
-            let sought = tokio::select! {
+            let acquisition = tokio::select! {
                 biased;
-                sought = self.seek(&mut holding, &mut search) => sought,
+                acquisition = self.acquire_or_listen(&mut holding, &mut search) => acquisition,
                 () = poll_fn(|cx| self.flight.poll_deserted(cx)) => {
                     self.release(LockState::Unknown, Release::Abandoned).await;
                     return;
                 }
             };
-            let granted = match sought {
-                Sought::Landed(outcome, before) => return landing.land_before(before, outcome),
-                Sought::Lead(granted) => granted,
+            let granted = match acquisition {
+                Acquisition::Landed(outcome, whom) => return landing.land_for(whom, outcome),
+                Acquisition::Lead(granted) => granted,
             };
             if !search.starts.any() {
                 // Nothing is to be heard of what this process computes itself.
-                search.hearing = None;
+                search.watch = None;
             }
-            let ended = self.lead(granted, &mut search, &mut holding, &landing).await;
-            let claim = match ended {
-                LeadEnd::Deferred(claim) => claim,
-                LeadEnd::Declined => continue,
+            match self.lead(granted, &mut search, &mut holding, &landing).await {
+                LeadEnd::Landed { .. } => return,
+                LeadEnd::Again => {}
                 // They stay together: waiters that are slow to join again would miss what the next attempt gives.
                 LeadEnd::Vain(past) if past.may_go_on() && self.flight.has_candidate() => {
                     (search.past, search.witnesses) = (past, self.shared.clock.tick());
                     self.flight.resume();
-                    continue;
                 }
                 LeadEnd::Vain(past) => return landing.land(Outcome::Again(Some(past))),
-                LeadEnd::Landed { .. } => return,
-            };
-            let kept = self.keep_promise(claim, &mut search, &mut holding, &landing).await;
-            if kept != Kept::Again {
-                return;
             }
         }
+    }
+
+    /// Asks for the value and the lock, both at once.
+    async fn acquire(&self) -> Result<LockReply, StoreError> {
+        let store = &self.shared.store;
+        let epoch = store.epoch();
+        let asked = self.shared.clock.tick();
+        let asked_at = Instant::now();
+        // On one connection, both are on their way together.
+        let (acquired, generation) = tokio::join!(
+            store.acquire(&self.address, self.token, self.config.lease),
+            self.shared.generation(&self.address, &self.config)
+        );
+        let acquired = acquired.inspect_err(|error| self.shared.store_failed(&self.address, "acquire", error))?;
+        let granted = Granted {
+            claim: LockState::Held(epoch),
+            asked_at,
+            start: generation.map(|generation| Start { generation, asked }),
+        };
+        Ok(LockReply {
+            asked,
+            lock: acquired.lock,
+            value: acquired.value,
+            granted,
+        })
     }
 
     async fn renew(&self, lease: Duration) -> Result<bool, StoreError> {
@@ -171,7 +197,7 @@ impl<C: Codec> Coordinator<C> {
     /// so does every later caller.
     fn part_from_newcomers(&self) {
         self.shared.table.remove(&self.address, &self.flight);
-        self.flight.dismiss(self.tenure.last());
+        self.flight.keep_only(self.tenure.last());
     }
 
     async fn release(&self, claim: LockState, reason: Release) -> Option<bool> {
@@ -210,11 +236,11 @@ struct Landing<'a, C: Codec> {
 impl<C: Codec> Landing<'_, C> {
     /// Hands `outcome` to all waiters; later calls change nothing.
     fn land(&self, outcome: Outcome<C::Value>) {
-        self.land_before(Tick::END, outcome);
+        self.land_for(Arrivals::All, outcome);
     }
 
-    /// Hands `outcome` to waiters that came before that moment; the others have to ask again.
-    fn land_before(&self, before: Tick, outcome: Outcome<C::Value>) {
+    /// Hands `outcome` to the waiters that it is for; the others have to ask again.
+    fn land_for(&self, whom: Arrivals, outcome: Outcome<C::Value>) {
         let Coordinator {
             shared,
             address,
@@ -223,7 +249,7 @@ impl<C: Codec> Landing<'_, C> {
         } = self.keeper;
         // Out of the table first: a caller that comes from here on is not one of the earlier waiters.
         shared.table.remove(address, flight);
-        flight.land(Arc::new(outcome), before);
+        flight.land(Arc::new(outcome), whom);
     }
 }
 

@@ -110,11 +110,7 @@ impl<C: Codec> Shared<C> {
         then: impl FnOnce(Lead<C::Value>),
     ) -> BoxFuture<'a, Obtained<C::Value>> {
         let arrived = lead.arrived;
-        let known = Config {
-            limits: Bounds::NONE,
-            ..*config
-        };
-        let place = self.join(address, &known, arrived, Past::default()).ok();
+        let place = self.join(address, config, arrived, Past::default(), None).ok();
         let place = place.map(|waiter| role.of(waiter).of_leader());
         then(lead);
         (self.tasks.wait)(self, address, config, patience, arrived, role, place)
@@ -135,7 +131,7 @@ impl<C: Codec> Shared<C> {
         while past.may_go_on() && rounds <= MAX_ROUNDS {
             let joined = match place.take() {
                 Some(waiter) => Ok(waiter),
-                None => self.join(address, config, arrived, past),
+                None => self.join(address, config, arrived, past, Some(&config.limits)),
             };
             let waiter = match joined {
                 Ok(waiter) => role.of(waiter),
@@ -228,8 +224,9 @@ impl<C: Codec> Shared<C> {
         config: &Config,
         arrived: Tick,
         past: Past,
+        bounds: Option<&Bounds>,
     ) -> Result<MemoWaiter<C::Value>, Limit> {
-        let Joined { waiter, started } = self.table.join(address, arrived, &config.limits)?;
+        let Joined { waiter, started } = self.table.join(address, arrived, bounds)?;
         if let Some(flight) = started {
             let keeper = Coordinator::new(Arc::clone(self), *config, address.clone(), flight, past);
             // In no span: it may outlast the caller that began it.

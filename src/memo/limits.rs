@@ -166,11 +166,4 @@ impl Bounds {
         orphaned: 64,
         at_limit: AtLimit::Bypass,
     };
-
-    /// None, for a caller that is there already.
-    pub(crate) const NONE: Self = Self {
-        waiters: usize::MAX,
-        in_flight: usize::MAX,
-        ..Self::DEFAULT
-    };
 }

@@ -16,8 +16,8 @@ const MOST: usize = 4096;
 pub(crate) struct Refreshes {
     entries: Mutex<HashMap<Address, RefreshState>>,
     running: watch::Sender<usize>,
-    /// How many may run at once.
-    most: usize,
+    /// How many may run at once, if that is bounded.
+    most: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -28,7 +28,7 @@ enum RefreshState {
 }
 
 impl Refreshes {
-    pub(crate) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: Option<usize>) -> Self {
         Self {
             entries: Mutex::default(),
             running: watch::Sender::new(0),
@@ -53,7 +53,7 @@ impl Refreshes {
         if entries.len() >= MOST {
             entries.retain(|_, refresh| refresh.is_current(now));
         }
-        if *self.running.borrow() >= self.most {
+        if self.most.is_some_and(|most| *self.running.borrow() >= most) {
             return false;
         }
         let full = entries.len() >= MOST;
@@ -108,7 +108,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_at_a_time_and_none_before_the_last_one_said() {
-        let (refreshes, now) = (Refreshes::new(usize::MAX), Instant::now());
+        let (refreshes, now) = (Refreshes::new(None), Instant::now());
         assert!(refreshes.begin(&address(1), 1, now));
         assert!(!refreshes.begin(&address(1), 1, now));
         assert!(refreshes.begin(&address(2), 1, now));
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_was_said_of_one_value_means_nothing_for_the_next() {
-        let (refreshes, now) = (Refreshes::new(usize::MAX), Instant::now());
+        let (refreshes, now) = (Refreshes::new(None), Instant::now());
         assert!(refreshes.begin(&address(1), 1, now));
         assert!(!refreshes.begin(&address(1), 2, now));
         refreshes.end(&address(1), 1, Some(now + Duration::from_secs(1)));
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn those_that_are_over_make_room() {
-        let (refreshes, now) = (Refreshes::new(usize::MAX), Instant::now());
+        let (refreshes, now) = (Refreshes::new(None), Instant::now());
         for id in 0..MOST {
             assert!(refreshes.begin(&address(id), 1, now));
         }

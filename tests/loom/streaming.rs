@@ -11,7 +11,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
 use super::broadcast::{Broadcast, Next, Reader};
-use super::clock::{Clock, Tick};
+use super::clock::{Arrivals, Clock};
 use super::waiter::{Turn, Waiter};
 use super::{Lead, TestFlight, TestWaiter, explore};
 
@@ -134,8 +134,8 @@ fn whoever_joins_while_something_is_handed_out_gets_that_or_the_end() {
                 })
             })
             .collect();
-        flight.hand_out(1, clock.tick());
-        flight.land(2, Tick::END);
+        flight.hand_out(1, Arrivals::Before(clock.tick()));
+        flight.land(2, Arrivals::All);
         for waiter in waiters {
             assert!(matches!(waiter.join().unwrap(), None | Some(1 | 2)));
         }
@@ -167,7 +167,7 @@ fn a_keeper_hears_of_everybody_who_came_too_late_for_what_was_handed_out() {
             }))
         };
         while unserved() {
-            flight.hand_out(1, clock.tick());
+            flight.hand_out(1, Arrivals::Before(clock.tick()));
         }
         drop(late.join().unwrap());
     });
@@ -196,8 +196,8 @@ fn what_was_confirmed_before_an_invalidation_does_not_reach_who_came_after_it() 
         };
         let asked = clock.tick();
         let seen = invalidations.load(Ordering::SeqCst) as u32;
-        flight.hand_out(seen, asked);
-        flight.land(2, clock.tick());
+        flight.hand_out(seen, Arrivals::Before(asked));
+        flight.land(2, Arrivals::Before(clock.tick()));
         assert_ne!(late.join().unwrap(), Some(0), "confirmed before it came");
         assert!(matches!(block_on(pin!(early)), Turn::Landed(2)) || seen < 2);
     });

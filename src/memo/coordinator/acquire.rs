@@ -8,15 +8,14 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
 use super::progress::Search;
-use super::watch::{Hearing, Spacing};
-use super::{Coordinator, Granted, Sought};
+use super::watch::{LiveWatch, Spacing};
+use super::{Acquisition, Coordinator, Granted, LockReply};
 use crate::codec::Codec;
 use crate::error::Failure;
 use crate::memo::config::Config;
-use crate::memo::flights::clock::Tick;
+use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::LockState;
-use crate::memo::marking::Start;
 use crate::memo::outcome::Outcome;
 use crate::store::{Lock, Notice, Release, Store};
 
@@ -25,8 +24,7 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// What the promise has become, or whether to ask again.
 pub(super) enum Heard<V> {
-    /// For waiters that came before that moment.
-    Landed(Outcome<V>, Tick),
+    Landed(Outcome<V>, Arrivals),
     Again,
     /// Nothing that changes anything.
     Nothing,
@@ -43,10 +41,14 @@ pub(super) enum Heard<V> {
 
 impl<C: Codec> Coordinator<C> {
     /// Asks and listens until there is an outcome or a reason to compute.
-    pub(super) async fn seek<'a>(&'a self, holding: &mut Holding<'_>, search: &mut Search<'a, C>) -> Sought<C::Value> {
+    pub(super) async fn acquire_or_listen<'a>(
+        &'a self,
+        holding: &mut Holding<'_>,
+        search: &mut Search<'a, C>,
+    ) -> Acquisition<C::Value> {
         loop {
-            let sought = match (search.starts.exhausted(&self.config), self.flight.has_candidate()) {
-                (None, true) => self.ask(holding, search).await,
+            let acquisition = match (search.starts.exhausted(&self.config), self.flight.has_candidate()) {
+                (None, true) => self.acquire_once(holding, search).await,
                 (Some(until), true) => {
                     holding.give_back();
                     self.look_on(until, search).await
@@ -56,69 +58,68 @@ impl<C: Codec> Coordinator<C> {
                     holding.give_back();
                     tokio::select! {
                         biased;
-                        sought = self.look_on(Instant::now() + self.config.lease.min(Config::LONG), search) => sought,
+                        acquisition = self.look_on(Instant::now() + self.config.lease.min(Config::LONG), search) => acquisition,
                         () = poll_fn(|cx| self.flight.poll_candidate(cx)) => None,
                     }
                 }
             };
-            if let Some(sought) = sought {
-                return sought;
+            if let Some(acquisition) = acquisition {
+                return acquisition;
             }
         }
     }
 
     /// Asks for the value and the lock. Without either, listens for as long as the lock lasts.
-    async fn ask<'a>(&'a self, holding: &mut Holding<'_>, search: &mut Search<'a, C>) -> Option<Sought<C::Value>> {
+    async fn acquire_once<'a>(
+        &'a self,
+        holding: &mut Holding<'_>,
+        search: &mut Search<'a, C>,
+    ) -> Option<Acquisition<C::Value>> {
         let closed = !holding.take();
         // A waiter for another process goes on waiting: it will answer before a call of our own does.
-        if closed && search.hearing.is_none() {
-            return Some(Sought::Lead(Granted::without(LockState::None)));
+        if closed && search.watch.is_none() {
+            return Some(Acquisition::Lead(Granted::without(LockState::None)));
         }
         self.flight.ask();
-        let epoch = self.shared.store.epoch();
-        let asked = self.shared.clock.tick();
-        let asked_at = Instant::now();
-        // On one connection, both are on their way together.
-        let (acquired, generation) = tokio::join!(
-            self.shared.store.acquire(&self.address, self.token, self.config.lease),
-            self.shared.generation(&self.address, &self.config)
-        );
-        let start = generation.map(|generation| Start { generation, asked });
-        let acquired = match acquired {
-            Ok(acquired) => acquired,
+        let before = self.shared.clock.tick();
+        let LockReply {
+            asked,
+            lock,
+            value,
+            granted,
+        } = match self.acquire().await {
+            Ok(reply) => reply,
             Err(error) => {
-                self.shared.store_failed(&self.address, "acquire", &error);
                 // Without the store no process can resolve what was started, nor what would be started now.
                 if search.starts.any() || (self.config.requests && search.held) {
-                    return self.listen_for(RETRY, asked, search).await.ok().flatten();
+                    return self.listen_for(RETRY, before, search).await.ok().flatten();
                 }
-                return Some(Sought::Lead(Granted::without(error.kind().into())));
+                return Some(Acquisition::Lead(Granted::without(error.kind().into())));
             }
         };
-        let claim = LockState::Held(epoch);
-        let value = self.shared.vouched(&self.address, acquired.value).await;
+        let claim = granted.claim;
+        let value = self.shared.vouched(&self.address, value).await;
         let is_stale = value.is_some();
         if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
-            if acquired.lock == Lock::Granted {
+            if lock == Lock::Granted {
                 self.release(claim, Release::Abandoned).await;
             }
-            return Some(Sought::Landed(outcome, asked));
+            return Some(Acquisition::Landed(outcome, Arrivals::Before(asked)));
         }
         // Callers that have waited in vain this long need not wait for another computation.
-        if search.holder_died && is_stale && acquired.lock == Lock::Granted {
+        if search.holder_died && is_stale && lock == Lock::Granted {
             self.release(claim, Release::Stale).await;
-            return Some(Sought::Landed(Outcome::Stale, Tick::END));
+            return Some(Acquisition::Landed(Outcome::Stale, Arrivals::All));
         }
-        let (remaining, immortal) = match acquired.lock {
+        let (remaining, immortal) = match lock {
             Lock::Granted => {
                 self.tenure.begin(asked);
-                let granted = Granted { claim, asked_at, start };
                 return self.granted(granted, closed, search).await;
             }
             Lock::Held { remaining: Some(time) } => (time, false),
             // A lock that never expires can only be waited for once.
             Lock::Held { remaining: None } if search.waited_for_immortal => {
-                return Some(Sought::Lead(Granted::without(LockState::None)));
+                return Some(Acquisition::Lead(Granted::without(LockState::None)));
             }
             Lock::Held { remaining: None } => (self.config.lease, true),
         };
@@ -134,31 +135,36 @@ impl<C: Codec> Coordinator<C> {
     }
 
     /// What to do with a lock that is ours. Nothing, and it is given back, where the work was started often enough.
-    async fn granted(&self, granted: Granted, closed: bool, search: &mut Search<'_, C>) -> Option<Sought<C::Value>> {
+    async fn granted(
+        &self,
+        granted: Granted,
+        closed: bool,
+        search: &mut Search<'_, C>,
+    ) -> Option<Acquisition<C::Value>> {
         if closed {
             self.release(granted.claim, Release::Abandoned).await;
-            return Some(Sought::Lead(Granted::without(LockState::None)));
+            return Some(Acquisition::Lead(Granted::without(LockState::None)));
         }
         if self.config.requests && search.lapsed(&self.config) {
             self.release(granted.claim, Release::Abandoned).await;
             return None;
         }
-        if search.hearing.is_some() || search.past != self.past {
+        if search.watch.is_some() || search.past != self.past {
             self.shared.counters.taken_over.add();
             tracing::debug!(address = %self.address.readable(), "taking over");
         }
-        Some(Sought::Lead(granted))
+        Some(Acquisition::Lead(granted))
     }
 
     /// Reads the value, and listens for as long as one more start of the work would have to finish it: nothing is started
     /// any more, but what was started may still come to its end.
-    async fn look_on<'a>(&'a self, until: Instant, search: &mut Search<'a, C>) -> Option<Sought<C::Value>> {
+    async fn look_on<'a>(&'a self, until: Instant, search: &mut Search<'a, C>) -> Option<Acquisition<C::Value>> {
         let asked = self.shared.clock.tick();
         let time = match self.shared.store.lookup(&self.address).await {
             Ok(value) => {
                 let value = self.shared.vouched(&self.address, value).await;
                 if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
-                    return Some(Sought::Landed(outcome, asked));
+                    return Some(Acquisition::Landed(outcome, Arrivals::Before(asked)));
                 }
                 self.config.lease
             }
@@ -179,12 +185,12 @@ impl<C: Codec> Coordinator<C> {
         time: Duration,
         asked: Tick,
         search: &mut Search<'a, C>,
-    ) -> Result<Option<Sought<C::Value>>, Elapsed> {
+    ) -> Result<Option<Acquisition<C::Value>>, Elapsed> {
         self.flight.follow();
-        let hearing = search.hearing.get_or_insert_with(|| Hearing::start(self));
+        let watch = search.watch.get_or_insert_with(|| LiveWatch::start(self));
         Ok(
-            match timeout(time.saturating_add(self.config.jitter()), self.listen(hearing, asked)).await? {
-                Heard::Landed(outcome, before) => Some(Sought::Landed(outcome, before)),
+            match timeout(time.saturating_add(self.config.jitter()), self.listen(watch, asked)).await? {
+                Heard::Landed(outcome, whom) => Some(Acquisition::Landed(outcome, whom)),
                 Heard::Again | Heard::Nothing => None,
                 Heard::Freed => {
                     search.held = false;
@@ -198,7 +204,7 @@ impl<C: Codec> Coordinator<C> {
                     search.held = false;
                     search.hear_of(attempts, failed, self.shared.clock.tick());
                     let over = !search.past.may_go_on();
-                    over.then_some(Sought::Landed(Outcome::Again(Some(search.past)), Tick::END))
+                    over.then_some(Acquisition::Landed(Outcome::Again(Some(search.past)), Arrivals::All))
                 }
             },
         )
@@ -213,14 +219,14 @@ impl<C: Codec> Coordinator<C> {
         codec.is_fresh(&value).then_some(Outcome::Ready(value))
     }
 
-    async fn listen(&self, hearing: &mut Hearing<'_, C>, asked: Tick) -> Heard<C::Value> {
-        let spacing = hearing.spacing();
+    async fn listen(&self, watch: &mut LiveWatch<'_, C>, asked: Tick) -> Heard<C::Value> {
+        let spacing = watch.spacing();
         let mut newcomers = pin!(self.look_for_newcomers(asked, spacing));
         loop {
             let (notice, since) = tokio::select! {
                 biased;
-                heard = hearing.next() => heard,
-                (outcome, before) = &mut newcomers => return Heard::Landed(outcome, before),
+                heard = watch.next() => heard,
+                (outcome, whom) = &mut newcomers => return Heard::Landed(outcome, whom),
             };
             match self.heard(notice, since).await {
                 Heard::Nothing => {}
@@ -231,12 +237,12 @@ impl<C: Codec> Coordinator<C> {
 
     /// Reads the value for waiters that join after the store was `asked` for it: one that was stored unannounced is
     /// found by each request that comes later. Returns once there is one. Cancel safe.
-    async fn look_for_newcomers(&self, mut asked: Tick, spacing: Spacing) -> (Outcome<C::Value>, Tick) {
+    async fn look_for_newcomers(&self, mut asked: Tick, spacing: Spacing) -> (Outcome<C::Value>, Arrivals) {
         loop {
-            poll_fn(|cx| self.flight.poll_joined(asked, cx)).await;
+            poll_fn(|cx| self.flight.poll_joined(Arrivals::Before(asked), cx)).await;
             asked = self.shared.clock.tick();
             if let Some(outcome) = self.read().await {
-                return (outcome, asked);
+                return (outcome, Arrivals::Before(asked));
             }
             spacing.pass().await;
         }
@@ -261,9 +267,11 @@ impl<C: Codec> Coordinator<C> {
         match notice {
             Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
                 match self.shared.vouched(&self.address, Some(value)).await {
-                    Some(value) if self.shared.codec.is_fresh(&value) => Heard::Landed(Outcome::Ready(value), since),
+                    Some(value) if self.shared.codec.is_fresh(&value) => {
+                        Heard::Landed(Outcome::Ready(value), Arrivals::Before(since))
+                    }
                     // Stored, but for none of the waiters.
-                    Some(_) => Heard::Landed(Outcome::Pass, Tick::END),
+                    Some(_) => Heard::Landed(Outcome::Pass, Arrivals::All),
                     None => Heard::Again,
                 }
             }
@@ -278,14 +286,16 @@ impl<C: Codec> Coordinator<C> {
             Notice::Announced => {
                 let asked = self.shared.clock.tick();
                 let found = self.read().await;
-                found.map_or(Heard::Nothing, |outcome| Heard::Landed(outcome, asked))
+                found.map_or(Heard::Nothing, |outcome| {
+                    Heard::Landed(outcome, Arrivals::Before(asked))
+                })
             }
             // What carries no value is as good for waiters that came later.
-            Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass, Tick::END),
+            Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass, Arrivals::All),
             Notice::Released(Release::Failed(message)) => {
-                Heard::Landed(Outcome::Failed(Failure::of(message)), Tick::END)
+                Heard::Landed(Outcome::Failed(Failure::of(message)), Arrivals::All)
             }
-            Notice::Released(Release::Stale) => Heard::Landed(Outcome::Stale, Tick::END),
+            Notice::Released(Release::Stale) => Heard::Landed(Outcome::Stale, Arrivals::All),
             Notice::Released(Release::Broken { failures: attempts }) => Heard::Vain { attempts, failed: true },
             Notice::Released(Release::Declined { attempts }) => Heard::Vain {
                 attempts,

@@ -10,7 +10,7 @@ use super::{Coordinator, Landing};
 use crate::codec::Codec;
 use crate::error::StoreErrorKind;
 use crate::memo::config::Config;
-use crate::memo::flights::clock::Tick;
+use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::Outcome;
@@ -53,7 +53,7 @@ impl<C: Codec> Coordinator<C> {
         };
         let committed = self.shared.store.commit(&self.address, self.token, &stored, ttl).await;
         match &committed {
-            Ok(true) => landing.land_before(sent, Outcome::Ready(value)),
+            Ok(true) => landing.land_for(Arrivals::Before(sent), Outcome::Ready(value)),
             Ok(false) => self.refused(claim, value, landing),
             Err(error) => {
                 self.shared.store_failed(&self.address, "commit", error);
@@ -95,10 +95,10 @@ impl<C: Codec> Coordinator<C> {
         landing: &Landing<'_, C>,
     ) {
         match released {
-            Some(true) => landing.land_before(sent, Outcome::Ready(value)),
+            Some(true) => landing.land_for(Arrivals::Before(sent), Outcome::Ready(value)),
             Some(false) => self.refused(claim, value, landing),
             None => {
-                landing.land_before(self.tenure.last(), Outcome::Ready(value));
+                landing.land_for(self.tenure.last(), Outcome::Ready(value));
                 self.release_later();
             }
         }
@@ -155,18 +155,18 @@ impl<C: Codec> Coordinator<C> {
         self.shared.counters.fenced.add();
         tracing::debug!(address = %self.address.readable(), "result not stored: a tag was invalidated while it was computed");
         self.release(claim, Release::Abandoned).await;
-        landing.land_before(asked, Outcome::Ready(value));
+        landing.land_for(Arrivals::Before(asked), Outcome::Ready(value));
     }
 
     /// Hands the result to the waiters here. If there is a lock after all, it may have been taken when the
     /// computation was long under way, and after an invalidation: it vouches for nothing. Of a result with tags nothing
     /// but its beginning is known.
     async fn keep_to_ourselves(&self, claim: LockState, value: C::Value, landing: &Landing<'_, C>) {
-        let before = match claim.is_held() {
+        let whom = match claim.is_held() {
             true => self.tenure.first(),
             false => self.tenure.last(),
         };
-        landing.land_before(before, Outcome::Ready(value));
+        landing.land_for(whom, Outcome::Ready(value));
         self.release(claim, Release::Abandoned).await;
     }
 
@@ -182,7 +182,7 @@ impl<C: Codec> Coordinator<C> {
             return landing.land(self.fenced());
         }
         tracing::debug!(address = %self.address.readable(), "the store has forgotten the lease; the result stays in this process");
-        landing.land_before(self.tenure.last(), Outcome::Ready(value));
+        landing.land_for(self.tenure.last(), Outcome::Ready(value));
     }
 
     /// The lease was lost while the computation ran. Some of the waiters may have come after the invalidation that

@@ -8,25 +8,17 @@ use std::future::poll_fn;
 use tokio::time::{Instant, sleep_until};
 
 use super::acquire::{Heard, RETRY};
+use super::lead::LeadEnd;
 use super::progress::Search;
-use super::watch::Hearing;
+use super::watch::LiveWatch;
 use super::{Coordinator, Landing};
 use crate::codec::Codec;
 use crate::memo::config::Config;
-use crate::memo::flights::clock::Tick;
+use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::LockState;
 use crate::memo::outcome::Outcome;
 use crate::store::{Release, Store};
-
-/// What became of a promise.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
-    /// The flight is over. Whether that is because there was an outcome.
-    Over { resolved: bool },
-    /// It was not resolved, and there are waiters.
-    Again,
-}
 
 /// A promise that others are to resolve.
 struct DeferredWork {
@@ -39,8 +31,8 @@ struct DeferredWork {
     deserted: bool,
     /// When to read what the store did not say.
     again_at: Option<Instant>,
-    /// When the store was last asked for the value.
-    asked: Tick,
+    /// For whom the store was last asked for the value.
+    asked: Arrivals,
 }
 
 /// What happens to a promise.
@@ -49,20 +41,8 @@ enum Event<V> {
     Deserted,
     /// The process shuts down.
     Closed,
-    /// The store may be asked again.
-    Again,
     /// The lease has ended.
     Ended,
-}
-
-/// What the store says of a promise.
-enum PromiseRead<V> {
-    Landed(Outcome<V>, Tick),
-    Nothing,
-    /// Nor is the lock ours any more.
-    Lost,
-    /// The store could not be asked.
-    Unknown,
 }
 
 impl<C: Codec> Coordinator<C> {
@@ -73,7 +53,7 @@ impl<C: Codec> Coordinator<C> {
         search: &mut Search<'a, C>,
         holding: &mut Holding<'_>,
         landing: &Landing<'_, C>,
-    ) -> Kept {
+    ) -> LeadEnd {
         self.shared.counters.deferred.add();
         let mut promise = DeferredWork {
             claim,
@@ -81,33 +61,33 @@ impl<C: Codec> Coordinator<C> {
             end: Instant::now() + self.config.lease.min(Config::LONG),
             deserted: false,
             again_at: None,
-            asked: Tick::START,
+            asked: Arrivals::Before(Tick::START),
         };
         tracing::debug!(address = %self.address.readable(), starts = promise.starts, "waiting for somebody else to resolve the promise");
         self.flight.resume();
-        let hearing = search.hearing.get_or_insert_with(|| Hearing::start(self));
+        let watch = search.watch.get_or_insert_with(|| LiveWatch::start(self));
         let mut held = self.announce(&promise).await;
         let mut read = true;
         while held {
             if std::mem::take(&mut read) {
                 match self.find(&mut promise).await {
-                    PromiseRead::Landed(outcome, before) => {
-                        return self.resolved(promise.claim, outcome, before, landing).await;
+                    Heard::Landed(outcome, whom) => {
+                        return self.resolved(promise.claim, outcome, whom, landing).await;
                     }
-                    PromiseRead::Nothing | PromiseRead::Unknown => {}
-                    PromiseRead::Lost => break,
+                    Heard::Freed => break,
+                    Heard::Nothing | Heard::Again | Heard::Vain { .. } | Heard::Deferred(_) => {}
                 }
             }
-            match self.event(&promise, hearing).await {
-                Event::Heard(Heard::Landed(outcome, before)) => {
-                    return self.resolved(promise.claim, outcome, before, landing).await;
+            match self.event(&promise, watch).await {
+                Event::Heard(Heard::Landed(outcome, whom)) => {
+                    return self.resolved(promise.claim, outcome, whom, landing).await;
                 }
                 Event::Heard(Heard::Deferred(starts)) => {
                     search.starts.hear(starts);
                     read = starts > promise.starts;
                 }
                 Event::Heard(Heard::Nothing) => {}
-                Event::Heard(Heard::Again | Heard::Freed | Heard::Vain { .. }) | Event::Again => read = true,
+                Event::Heard(Heard::Again | Heard::Freed | Heard::Vain { .. }) => read = true,
                 Event::Deserted => {
                     // A caller that comes from here on starts another flight.
                     landing.land(Outcome::Again(None));
@@ -126,28 +106,28 @@ impl<C: Codec> Coordinator<C> {
         }
         search.starts.end();
         match promise.deserted {
-            true => Kept::Over { resolved: false },
-            false => Kept::Again,
+            true => LeadEnd::Landed { stored: false },
+            false => LeadEnd::Again,
         }
     }
 
     /// The next thing that happens. Cancel safe but for what is heard.
-    async fn event(&self, promise: &DeferredWork, hearing: &mut Hearing<'_, C>) -> Event<C::Value> {
+    async fn event(&self, promise: &DeferredWork, watch: &mut LiveWatch<'_, C>) -> Event<C::Value> {
         let jitter = self.config.jitter();
-        let spacing = hearing.spacing();
+        let spacing = watch.spacing();
         let joined = async {
             poll_fn(|cx| self.flight.poll_joined(promise.asked, cx)).await;
             spacing.pass().await;
         };
         let (notice, since) = tokio::select! {
             biased;
-            heard = hearing.next() => heard,
+            heard = watch.next() => heard,
             () = poll_fn(|cx| self.flight.poll_deserted(cx)), if !promise.deserted => return Event::Deserted,
             () = self.shared.leases.closed(), if promise.claim != LockState::None => return Event::Closed,
-            () = sleep_until(promise.again_at.unwrap_or(promise.end)), if promise.again_at.is_some() => return Event::Again,
+            () = sleep_until(promise.again_at.unwrap_or(promise.end)), if promise.again_at.is_some() => return Event::Heard(Heard::Again),
             () = sleep_until(promise.end + jitter) => return Event::Ended,
             // They may have come after a value that was stored without a notice.
-            () = joined => return Event::Again,
+            () = joined => return Event::Heard(Heard::Again),
         };
         Event::Heard(self.heard(notice, since).await)
     }
@@ -157,13 +137,13 @@ impl<C: Codec> Coordinator<C> {
         &self,
         claim: LockState,
         outcome: Outcome<C::Value>,
-        before: Tick,
+        whom: Arrivals,
         landing: &Landing<'_, C>,
-    ) -> Kept {
+    ) -> LeadEnd {
         self.shared.counters.resolved.add();
-        landing.land_before(before, outcome);
+        landing.land_for(whom, outcome);
         self.release(claim, Release::Abandoned).await;
-        Kept::Over { resolved: true }
+        LeadEnd::Landed { stored: true }
     }
 
     async fn unresolved(&self, promise: &DeferredWork) {
@@ -199,10 +179,11 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// Reads what was stored without being heard of, and whether the lock is still ours.
-    async fn find(&self, promise: &mut DeferredWork) -> PromiseRead<C::Value> {
+    /// Reads what was stored without being heard of, and whether the lock is still ours: it is not where that is
+    /// [`Freed`](Heard::Freed).
+    async fn find(&self, promise: &mut DeferredWork) -> Heard<C::Value> {
         let asked = self.shared.clock.tick();
-        promise.asked = asked;
+        promise.asked = Arrivals::Before(asked);
         let remaining = promise.end.saturating_duration_since(Instant::now());
         let held = async {
             // The next process to ask for the lock when the lease ends learns it then.
@@ -217,15 +198,15 @@ impl<C: Codec> Coordinator<C> {
             (Ok(value), held) => {
                 let value = self.shared.vouched(&self.address, value).await;
                 match (value.and_then(|value| self.outcome(value)), held) {
-                    (Some(outcome), _) => return PromiseRead::Landed(outcome, asked),
-                    (None, Ok(true)) => return PromiseRead::Nothing,
-                    (None, Ok(false)) => return PromiseRead::Lost,
+                    (Some(outcome), _) => return Heard::Landed(outcome, Arrivals::Before(asked)),
+                    (None, Ok(true)) => return Heard::Nothing,
+                    (None, Ok(false)) => return Heard::Freed,
                     (None, Err(_)) => {}
                 }
             }
             (Err(error), _) => self.shared.store_failed(&self.address, "lookup", &error),
         }
         promise.again_at = Some(Instant::now() + RETRY);
-        PromiseRead::Unknown
+        Heard::Nothing
     }
 }

@@ -17,9 +17,9 @@ use tokio::time::sleep;
 
 use super::Coordinator;
 use super::acquire::RETRY;
-use super::renew::Attended;
+use super::renew::ComputationEnd;
 use crate::codec::Codec;
-use crate::memo::flights::clock::Tick;
+use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::{Outcome, Preview, Verdict};
@@ -31,20 +31,24 @@ const SPACING: Duration = Duration::from_millis(5);
 
 impl<C: Codec> Coordinator<C> {
     /// Waits for the verdict, and hands out the preview that there may be before it. Cancel safe.
-    pub(super) async fn conclude(&self, claim: LockState, expected: &mut Expected<C::Value>) -> Attended<C::Value> {
+    pub(super) async fn conclude(
+        &self,
+        claim: LockState,
+        expected: &mut Expected<C::Value>,
+    ) -> ComputationEnd<C::Value> {
         loop {
             let verdict = tokio::select! {
                 biased;
                 verdict = &mut expected.verdict => verdict,
-                () = self.hand_out_if_any(claim, expected.preview.as_deref()) => return Attended::LeaseLost,
+                () = self.hand_out_if_any(claim, expected.preview.as_deref()) => return ComputationEnd::LeaseLost,
             };
             match verdict {
                 Ok(Verdict::Preview(preview, rest)) => {
                     expected.preview = Some(Box::new(preview));
                     expected.verdict = rest;
                 }
-                Ok(verdict) => return Attended::Concluded(verdict),
-                Err(_) => return Attended::Abandoned,
+                Ok(verdict) => return ComputationEnd::Concluded(verdict),
+                Err(_) => return ComputationEnd::Abandoned,
             }
         }
     }
@@ -64,46 +68,46 @@ impl<C: Codec> Coordinator<C> {
             poll_fn(|cx| self.flight.poll_unserved(cx)).await;
             // A waiter that comes from here on may know of an invalidation that came after the answer.
             let asked = self.shared.clock.tick();
-            let Some(before) = self.confirm(claim, preview, asked).await else {
+            let Some(whom) = self.confirm(claim, preview, asked).await else {
                 return;
             };
-            self.flight.hand_out(Arc::clone(&outcome), before);
+            self.flight.hand_out(Arc::clone(&outcome), whom);
             // Waiters that came later have started anew, or have to wait for the end.
-            sleep(if before < asked { RETRY } else { SPACING }).await;
+            sleep(if whom < Arrivals::Before(asked) { RETRY } else { SPACING }).await;
         }
     }
 
-    /// Before which moment those came who may have the preview, where the store is `asked` now; `None` where the lease is
-    /// lost.
-    async fn confirm(&self, claim: LockState, preview: &Preview<C::Value>, asked: Tick) -> Option<Tick> {
+    /// Who may have the preview, where the store is `asked` now; `None` where the lease is lost.
+    async fn confirm(&self, claim: LockState, preview: &Preview<C::Value>, asked: Tick) -> Option<Arrivals> {
         if !claim.is_held() {
             return Some(self.tenure.last());
         }
         let marking = Marking::new(preview.start, preview.labels.clone(), self.shared.stamps_all());
         // On one connection, both are on their way together.
-        let (held, before) = tokio::join!(self.renew(self.config.lease), self.before(marking, asked));
+        let (held, whom) = tokio::join!(self.renew(self.config.lease), self.whom(marking, asked));
         match held {
-            Ok(true) => Some(before),
+            Ok(true) => Some(whom),
             Ok(false) if !self.is_forgotten(claim) => None,
             Ok(false) => {
                 self.part_from_newcomers();
-                Some(before.min(self.tenure.last()))
+                Some(whom.min(self.tenure.last()))
             }
-            Err(_) => Some(before.min(self.tenure.last())),
+            Err(_) => Some(whom.min(self.tenure.last())),
         }
     }
 
-    async fn before(&self, marking: Marking, asked: Tick) -> Tick {
+    async fn whom(&self, marking: Marking, asked: Tick) -> Arrivals {
         let Marking::Stamped(stamp, begun) = marking else {
-            return asked;
+            return Arrivals::Before(asked);
         };
-        match self.shared.store.is_current(&self.shared.tag, &stamp).await {
+        let since = match self.shared.store.is_current(&self.shared.tag, &stamp).await {
             Ok(true) => asked,
             Ok(false) => begun,
             Err(error) => {
                 self.shared.store_failed(&self.address, "is_current", &error);
                 begun
             }
-        }
+        };
+        Arrivals::Before(since)
     }
 }

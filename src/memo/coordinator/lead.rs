@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::progress::Search;
-use super::renew::Attended;
+use super::renew::ComputationEnd;
 use super::{Coordinator, Granted, Landing, MemoCustody};
 use crate::codec::Codec;
 use crate::memo::config::Config;
@@ -28,13 +28,11 @@ use crate::task::BoxFuture;
 pub(super) enum LeadEnd {
     /// The flight is over.
     Landed {
-        /// Whether a value was stored.
+        /// Whether there is a value.
         stored: bool,
     },
-    /// The value is being made elsewhere, and the lock is kept for it.
-    Deferred(LockState),
-    /// None of the waiters could lead.
-    Declined,
+    /// The waiters go on waiting: none of them could lead, or the promise was not resolved.
+    Again,
     /// So many attempts in a row have come to nothing for the waiters. They have not been told yet.
     Vain(Past),
 }
@@ -65,23 +63,27 @@ impl<C: Codec> Coordinator<C> {
             Err(ended) => return ended,
         };
         let mut custody = self.custody(&led);
-        let attended = self
-            .attend(&mut claim, granted.asked_at, search, holding, &mut led, &mut custody)
+        let ended = self
+            .keep_lease(&mut claim, granted.asked_at, search, holding, &mut led, &mut custody)
             .await;
-        match attended {
-            Attended::Concluded(Verdict::Defer) => return LeadEnd::Deferred(claim),
-            Attended::Concluded(Verdict::Store(value, ttl, start, labels)) => {
+        match ended {
+            ComputationEnd::Concluded(Verdict::Defer) => {
+                drop((led, custody));
+                // Boxed, because most computations are not left to others.
+                return Box::pin(self.keep_promise(claim, search, holding, landing)).await;
+            }
+            ComputationEnd::Concluded(Verdict::Store(value, ttl, start, labels)) => {
                 let marking = Marking::new(start, labels, self.shared.stamps_all());
                 stored = self.commit(claim, value, ttl, marking, landing).await;
             }
-            Attended::Concluded(Verdict::Share(value, start, labels)) => {
+            ComputationEnd::Concluded(Verdict::Share(value, start, labels)) => {
                 let marking = Marking::new(start, labels, self.shared.stamps_all());
                 self.share(claim, value, marking, landing).await;
             }
             // `conclude` waits for what comes after it.
-            Attended::Concluded(Verdict::Preview(..)) => {}
+            ComputationEnd::Concluded(Verdict::Preview(..)) => {}
             // No waiter has to wait for the store before going its own way.
-            Attended::Concluded(Verdict::Pass(marker)) => {
+            ComputationEnd::Concluded(Verdict::Pass(marker)) => {
                 self.shared.counters.passed.add();
                 landing.land(Outcome::Pass);
                 match marker {
@@ -89,45 +91,47 @@ impl<C: Codec> Coordinator<C> {
                     _ => drop(self.release(claim, Release::Pass).await),
                 }
             }
-            Attended::Concluded(Verdict::CrowdedOut) => {
+            ComputationEnd::Concluded(Verdict::CrowdedOut) => {
                 self.shared.counters.passed.add();
                 landing.land(Outcome::Limited(Limit::Recording));
                 self.release(claim, Release::Abandoned).await;
             }
-            Attended::Concluded(Verdict::Stale) => {
+            ComputationEnd::Concluded(Verdict::Stale) => {
                 landing.land(Outcome::Stale);
                 self.release(claim, Release::Stale).await;
             }
-            Attended::Concluded(Verdict::Withdraw) => {
+            ComputationEnd::Concluded(Verdict::Withdraw) => {
                 self.release(claim, Release::Abandoned).await;
                 landing.land(Outcome::Again(None));
             }
-            Attended::Concluded(Verdict::Decline { failed }) => return self.vain(claim, search.past, failed).await,
-            Attended::Concluded(Verdict::Fail(failure)) => {
+            ComputationEnd::Concluded(Verdict::Decline { failed }) => {
+                return self.vain(claim, search.past, failed).await;
+            }
+            ComputationEnd::Concluded(Verdict::Fail(failure)) => {
                 let message = failure.told();
                 landing.land(Outcome::Failed(failure));
                 self.release(claim, Release::Failed(message)).await;
             }
-            Attended::Resolved(outcome, before) => {
-                self.resolved(claim, outcome, before, landing).await;
+            ComputationEnd::Resolved(outcome, whom) => {
+                self.resolved(claim, outcome, whom, landing).await;
                 tokio::spawn(custody.outlive(led.stopper));
             }
-            Attended::Abandoned => {
+            ComputationEnd::Abandoned => {
                 self.shared.counters.abandoned.add();
                 return self.vain(claim, search.past, true).await;
             }
             // What is computed will not reach the waiters, so they need not wait for it.
-            Attended::LeaseLost => {
+            ComputationEnd::LeaseLost => {
                 landing.land(self.fenced());
                 tokio::spawn(custody.outlive(led.stopper));
             }
-            Attended::Expired(Expired::Orphaned) => {
+            ComputationEnd::Expired(Expired::Orphaned) => {
                 custody.stop(led.stopper);
                 tracing::debug!(address = %self.address.readable(), "cancelled: no client waits, and there are too many like that");
                 self.release(claim, Release::Abandoned).await;
                 landing.land(Outcome::Again(None));
             }
-            Attended::Expired(Expired::Overdue) => {
+            ComputationEnd::Expired(Expired::Overdue) => {
                 tokio::spawn(custody.outlive(led.stopper));
                 tracing::debug!(address = %self.address.readable(), "given up for others: it takes too long");
                 return self.vain(claim, search.past, true).await;
@@ -180,7 +184,7 @@ impl<C: Codec> Coordinator<C> {
             self.release(granted.claim, Release::Abandoned).await;
             return Err(match self.flight.waiting() {
                 0 => LeadEnd::Landed { stored: false },
-                _ => LeadEnd::Declined,
+                _ => LeadEnd::Again,
             });
         }
         if granted.claim == LockState::None {

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::watch::Hearing;
+use super::watch::LiveWatch;
 use crate::codec::Codec;
 use crate::memo::config::Config;
 use crate::memo::flights::clock::Tick;
@@ -13,7 +13,7 @@ use crate::memo::outcome::Past;
 const MOST_EXCUSED: u32 = 3;
 
 pub(super) struct Search<'a, C: Codec> {
-    pub(super) hearing: Option<Hearing<'a, C>>,
+    pub(super) watch: Option<LiveWatch<'a, C>>,
     pub(super) waited_for_immortal: bool,
     pub(super) holder_died: bool,
     /// Whether the lock was held when it was last asked for, and no notice has said that it was given back.
@@ -29,7 +29,7 @@ pub(super) struct Search<'a, C: Codec> {
 impl<C: Codec> Search<'_, C> {
     pub(super) fn new(past: Past) -> Self {
         Self {
-            hearing: None,
+            watch: None,
             waited_for_immortal: false,
             holder_died: false,
             held: false,

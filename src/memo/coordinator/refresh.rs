@@ -5,18 +5,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::deferred::Kept;
 use super::lead::LeadEnd;
 use super::progress::Search;
-use super::{Coordinator, Granted, Landing};
+use super::{Coordinator, Landing, LockReply};
 use crate::codec::Codec;
 use crate::memo::flights::waiter::{Turn, Waiter};
 use crate::memo::leases::Holding;
-use crate::memo::leases::lock_state::LockState;
-use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past};
 use crate::memo::permit::Lead;
-use crate::store::{Lock, Release, Store};
+use crate::store::{Lock, Release};
 
 /// How long after a refresh that stored nothing there is no point in another: where computing fails, it is not to be
 /// tried over and over again by every caller.
@@ -37,31 +34,28 @@ impl<C: Codec> Coordinator<C> {
         if !holding.take() {
             return rest();
         }
-        let (store, lease) = (&self.shared.store, self.config.lease);
-        let epoch = store.epoch();
-        let asked = self.shared.clock.tick();
-        let asked_at = Instant::now();
-        let (acquired, generation) = tokio::join!(
-            store.acquire(&self.address, self.token, lease),
-            self.shared.generation(&self.address, &self.config)
-        );
-        let acquired = match acquired {
-            Ok(acquired) => acquired,
+        let LockReply {
+            asked,
+            lock,
+            value,
+            granted,
+        } = match self.acquire().await {
+            Ok(reply) => reply,
             Err(error) => {
-                self.shared.store_failed(&self.address, "acquire", &error);
                 // What is stored answers; without the store nothing does, and nothing can take its place.
                 self.release(error.kind().into(), Release::Abandoned).await;
                 return rest();
             }
         };
-        if let Lock::Held { remaining } = acquired.lock {
+        if let Lock::Held { remaining } = lock {
+            let lease = self.config.lease;
             // The process that holds it is computing. If it dies, what is stored goes on answering until then.
             let remaining = remaining.unwrap_or(lease).min(lease);
             return Some(Instant::now() + remaining + self.config.jitter());
         }
-        let found = self.shared.vouched(&self.address, acquired.value).await;
+        let found = self.shared.vouched(&self.address, value).await;
         if found.is_some_and(|found| !is_same(&found)) {
-            self.release(LockState::Held(epoch), Release::Abandoned).await;
+            self.release(granted.claim, Release::Abandoned).await;
             return None;
         }
         self.tenure.begin(asked);
@@ -72,24 +66,14 @@ impl<C: Codec> Coordinator<C> {
                 start(lead);
             }
         };
-        let start_of = generation.map(|generation| Start { generation, asked });
-        let granted = Granted {
-            claim: LockState::Held(epoch),
-            asked_at,
-            start: start_of,
-        };
         let mut search = Search::new(Past::default());
         let lead = self.lead(granted, &mut search, &mut holding, &landing);
         let stored = match tokio::join!(lead, compute).0 {
             LeadEnd::Landed { stored } => stored,
-            LeadEnd::Declined => false,
+            LeadEnd::Again => false,
             LeadEnd::Vain(past) => {
                 landing.land(Outcome::Again(Some(past)));
                 false
-            }
-            LeadEnd::Deferred(claim) => {
-                let kept = self.keep_promise(claim, &mut search, &mut holding, &landing).await;
-                kept == Kept::Over { resolved: true }
             }
         };
         match stored {

@@ -7,11 +7,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::acquire::Heard;
 use super::progress::Search;
-use super::watch::{self, Hearing, Spacing};
+use super::watch::{self, LiveWatch, Spacing};
 use super::{Coordinator, MemoCustody};
 use crate::codec::Codec;
 use crate::memo::config::Config;
-use crate::memo::flights::clock::Tick;
+use crate::memo::flights::clock::Arrivals;
 use crate::memo::flights::custody::Expired;
 use crate::memo::leases::Holding;
 use crate::memo::leases::lease::{End, Extension, Handed, LeaseError};
@@ -21,10 +21,10 @@ use crate::memo::permit::{Led, Manner};
 use crate::store::{Notice, Release};
 
 /// What became of the computation while the lease was kept alive.
-pub(super) enum Attended<V> {
+pub(super) enum ComputationEnd<V> {
     Concluded(Verdict<V>),
-    /// The promise was resolved meanwhile, for waiters that came before that moment.
-    Resolved(Outcome<V>, Tick),
+    /// The promise was resolved meanwhile.
+    Resolved(Outcome<V>, Arrivals),
     /// Given up.
     Abandoned,
     /// Still under way, but its result will be refused.
@@ -34,7 +34,7 @@ pub(super) enum Attended<V> {
 }
 
 /// The lease of a computation under way.
-struct Tending {
+struct Renewal {
     claim: LockState,
     /// Whether there is something to renew.
     held: bool,
@@ -42,8 +42,8 @@ struct Tending {
     end: Instant,
     /// When it is to be renewed.
     beat: Instant,
-    /// When the store was last asked for it, answer or no answer.
-    asked: Tick,
+    /// For whom the store was last asked for it, answer or no answer.
+    asked: Arrivals,
     spacing: Spacing,
     /// Set where the computation says when to renew it.
     handed: Option<Handed>,
@@ -52,7 +52,7 @@ struct Tending {
 impl<C: Codec> Coordinator<C> {
     /// Keeps the lease until there is a verdict, or no lease; gives it back before that where the process shuts down.
     /// `asked_at` is when the store was asked for the lease.
-    pub(super) async fn attend<'a>(
+    pub(super) async fn keep_lease<'a>(
         &'a self,
         claim: &mut LockState,
         asked_at: Instant,
@@ -60,51 +60,51 @@ impl<C: Codec> Coordinator<C> {
         holding: &mut Holding<'_>,
         led: &mut Led<C::Value>,
         custody: &mut MemoCustody<C::Value>,
-    ) -> Attended<C::Value> {
-        let mut tending = self.tending(*claim, asked_at);
+    ) -> ComputationEnd<C::Value> {
+        let mut renewal = self.renewal(*claim, asked_at);
         let mut confirming = None;
         let mut told_manner = false;
         loop {
             tokio::select! {
                 biased;
-                attended = self.conclude(*claim, &mut led.expected) => return attended,
+                ended = self.conclude(*claim, &mut led.expected) => return ended,
                 manner = &mut led.manner, if !told_manner => {
                     told_manner = true;
                     match manner {
                         Ok(Manner::ByHand(handed)) => {
-                            tending.hand_over(handed);
+                            renewal.hand_over(handed);
                             // From here on the computation says for how long it goes on.
                             custody.is_never_due();
                         }
-                        Ok(Manner::Listening(listens)) => confirming = self.start_listening(&mut search.hearing, listens),
+                        Ok(Manner::Listening(listens)) => confirming = self.start_listening(&mut search.watch, listens),
                         Err(_) => {}
                     }
                 }
-                (notice, since) = watch::next(&mut search.hearing) => match notice {
+                (notice, since) = watch::next(&mut search.watch) => match notice {
                     Notice::Reread => drop(confirming.take().map(|listens| listens.send(()))),
-                    Notice::Stored(_) | Notice::Announced | Notice::Kept(_) => if let Heard::Landed(outcome, before) = self.heard(notice, since).await {
-                        return Attended::Resolved(outcome, before);
+                    Notice::Stored(_) | Notice::Announced | Notice::Kept(_) => if let Heard::Landed(outcome, whom) = self.heard(notice, since).await {
+                        return ComputationEnd::Resolved(outcome, whom);
                     }
                     Notice::Deferred { starts } => search.starts.hear(starts),
                     // The lock's holder is the one to say anything else.
                     _ => {}
                 },
-                () = self.tend(&mut tending) => return Attended::LeaseLost,
-                expired = custody.expired() => return Attended::Expired(expired),
+                () = self.renew_until_lost(&mut renewal) => return ComputationEnd::LeaseLost,
+                expired = custody.expired() => return ComputationEnd::Expired(expired),
                 () = self.shared.leases.closed(), if *claim != LockState::None => {
                     if !self.give_back(*claim).await {
-                        return Attended::LeaseLost;
+                        return ComputationEnd::LeaseLost;
                     }
                     holding.give_back();
                     *claim = LockState::None;
-                    tending.end_never();
+                    renewal.end_never();
                 }
             }
         }
     }
 
-    fn tending(&self, claim: LockState, asked_at: Instant) -> Tending {
-        Tending {
+    fn renewal(&self, claim: LockState, asked_at: Instant) -> Renewal {
+        Renewal {
             claim,
             held: claim.is_held(),
             end: asked_at + self.config.lease.min(Config::LONG),
@@ -118,14 +118,14 @@ impl<C: Codec> Coordinator<C> {
     /// Listens, and says so as soon as nothing can be missed.
     fn start_listening<'a>(
         &'a self,
-        hearing: &mut Option<Hearing<'a, C>>,
+        watch: &mut Option<LiveWatch<'a, C>>,
         listens: oneshot::Sender<()>,
     ) -> Option<oneshot::Sender<()>> {
-        if hearing.is_some() {
+        if watch.is_some() {
             let _ = listens.send(());
             return None;
         }
-        *hearing = Some(Hearing::start(self));
+        *watch = Some(LiveWatch::start(self));
         Some(listens)
     }
 
@@ -148,24 +148,24 @@ impl<C: Codec> Coordinator<C> {
     }
 
     /// Resolves once the lease is lost; without one there is nothing that could end. Cancel safe.
-    async fn tend(&self, tending: &mut Tending) {
+    async fn renew_until_lost(&self, renewal: &mut Renewal) {
         loop {
-            let lost = match &mut tending.handed {
-                None => self.heartbeat(tending).await,
+            let lost = match &mut renewal.handed {
+                None => self.heartbeat(renewal).await,
                 Some(handed) => {
-                    let end = tending.end;
+                    let end = renewal.end;
                     let extension = tokio::select! {
                         biased;
                         Some(extension) = handed.extensions.recv() => Some(extension),
-                        () = sleep_until(end), if tending.held => None,
+                        () = sleep_until(end), if renewal.held => None,
                         // Every handle was dropped, and nothing ends.
                         else => std::future::pending().await,
                     };
                     match extension {
-                        Some(extension) => self.extend(tending, extension).await,
+                        Some(extension) => self.extend(renewal, extension).await,
                         None => {
                             // The store's clock is a little behind. No waiter has to wait for that.
-                            self.release(tending.claim, Release::Abandoned).await;
+                            self.release(renewal.claim, Release::Abandoned).await;
                             true
                         }
                     }
@@ -181,14 +181,14 @@ impl<C: Codec> Coordinator<C> {
     ///
     /// It is time soon after a request has joined as well: should the store be lost later on, the lease vouches for the
     /// result to that request too.
-    async fn heartbeat(&self, tending: &mut Tending) -> bool {
-        let Tending {
+    async fn heartbeat(&self, renewal: &mut Renewal) -> bool {
+        let Renewal {
             held,
             beat,
             asked,
             spacing,
             ..
-        } = *tending;
+        } = *renewal;
         let joined = async {
             let known = || self.tenure.last().max(asked);
             loop {
@@ -204,18 +204,18 @@ impl<C: Codec> Coordinator<C> {
             () = sleep_until(beat) => {}
             () = joined, if held => {}
         }
-        tending.asked = self.shared.clock.tick();
+        renewal.asked = Arrivals::Before(self.shared.clock.tick());
         let now = Instant::now();
-        tending.beat = now + self.config.lease.min(Config::LONG) / 3;
+        renewal.beat = now + self.config.lease.min(Config::LONG) / 3;
         self.flight.nudge();
-        if !tending.held {
+        if !renewal.held {
             return false;
         }
         match self.renew(self.config.lease).await {
-            Ok(true) => tending.end = now + self.config.lease.min(Config::LONG),
-            Ok(false) if !self.is_forgotten(tending.claim) => return true,
+            Ok(true) => renewal.end = now + self.config.lease.min(Config::LONG),
+            Ok(false) if !self.is_forgotten(renewal.claim) => return true,
             Ok(false) => {
-                tending.held = false;
+                renewal.held = false;
                 self.part_from_newcomers();
             }
             Err(_) => {}
@@ -224,24 +224,24 @@ impl<C: Codec> Coordinator<C> {
     }
 
     /// Extends the lease as the computation asks. Whether it was lost.
-    async fn extend(&self, tending: &mut Tending, Extension { by, answer }: Extension) -> bool {
+    async fn extend(&self, renewal: &mut Renewal, Extension { by, answer }: Extension) -> bool {
         let now = Instant::now();
-        let (answered, lost) = if !tending.held {
+        let (answered, lost) = if !renewal.held {
             (Ok(()), false)
-        } else if now >= tending.end {
-            self.release(tending.claim, Release::Abandoned).await;
+        } else if now >= renewal.end {
+            self.release(renewal.claim, Release::Abandoned).await;
             (Err(LeaseError::Lost), true)
         } else {
-            let end = tending.end.max(now + by.min(Config::LONG));
+            let end = renewal.end.max(now + by.min(Config::LONG));
             match self.renew(end - now).await {
                 Ok(true) => {
-                    tending.end_at(end);
+                    renewal.end_at(end);
                     (Ok(()), false)
                 }
                 // The waiters here go on waiting.
-                Ok(false) if self.is_forgotten(tending.claim) => {
+                Ok(false) if self.is_forgotten(renewal.claim) => {
                     self.part_from_newcomers();
-                    tending.end_never();
+                    renewal.end_never();
                     (Ok(()), false)
                 }
                 Ok(false) => (Err(LeaseError::Lost), true),
@@ -254,7 +254,7 @@ impl<C: Codec> Coordinator<C> {
     }
 }
 
-impl Tending {
+impl Renewal {
     fn hand_over(&mut self, handed: Handed) {
         self.handed = Some(handed);
         match self.held {

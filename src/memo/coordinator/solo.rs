@@ -2,15 +2,11 @@
 
 use super::lead::LeadEnd;
 use super::progress::Search;
-use super::{Coordinator, Granted, Landing};
-use tokio::time::Instant;
-
+use super::{Coordinator, Landing, LockReply};
 use crate::codec::Codec;
 use crate::memo::leases::Holding;
-use crate::memo::leases::lock_state::LockState;
-use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past};
-use crate::store::{Lock, Release, Store};
+use crate::store::{Lock, Release};
 
 impl<C: Codec> Coordinator<C> {
     /// Offers the lead if the lock is free and nothing is stored; else lands at once.
@@ -21,39 +17,29 @@ impl<C: Codec> Coordinator<C> {
         if !holding.take() {
             return;
         }
-        let store = &self.shared.store;
-        let epoch = store.epoch();
-        let asked = self.shared.clock.tick();
-        let asked_at = Instant::now();
-        let (acquired, generation) = tokio::join!(
-            store.acquire(&self.address, self.token, self.config.lease),
-            self.shared.generation(&self.address, &self.config)
-        );
-        let acquired = match acquired {
-            Ok(acquired) => acquired,
+        let LockReply {
+            asked,
+            lock,
+            value,
+            granted,
+        } = match self.acquire().await {
+            Ok(reply) => reply,
             Err(error) => {
-                self.shared.store_failed(&self.address, "acquire", &error);
                 // A caller that does not wait need not wait for that either.
                 drop(landing);
                 self.release(error.kind().into(), Release::Abandoned).await;
                 return;
             }
         };
-        if acquired.lock != Lock::Granted {
+        if lock != Lock::Granted {
             return;
         }
         self.tenure.begin(asked);
-        let claim = LockState::Held(epoch);
-        if self.shared.vouched(&self.address, acquired.value).await.is_some() {
+        if self.shared.vouched(&self.address, value).await.is_some() {
             drop(landing);
-            self.release(claim, Release::Abandoned).await;
+            self.release(granted.claim, Release::Abandoned).await;
             return;
         }
-        let granted = Granted {
-            claim,
-            asked_at,
-            start: generation.map(|generation| Start { generation, asked }),
-        };
         let mut search = Search::new(Past::default());
         if let LeadEnd::Vain(past) = self.lead(granted, &mut search, &mut holding, &landing).await {
             landing.land(Outcome::Again(Some(past)));

@@ -6,23 +6,27 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::memo::flights::clock::Tick;
+use crate::memo::flights::clock::{Arrivals, Tick};
 
 /// The moments at which the store was asked for the lease and said that it is held.
 pub(super) struct Tenure(Mutex<Confirmed>);
 
 struct Confirmed {
-    first: Tick,
-    last: Tick,
+    first: Arrivals,
+    last: Arrivals,
+}
+
+impl Confirmed {
+    const ALL: Self = Self {
+        first: Arrivals::All,
+        last: Arrivals::All,
+    };
 }
 
 impl Tenure {
     /// There is no lease that could be taken away, and so nothing that has to be vouched for.
     pub(super) fn none() -> Self {
-        Self(Mutex::new(Confirmed {
-            first: Tick::END,
-            last: Tick::END,
-        }))
+        Self(Mutex::new(Confirmed::ALL))
     }
 
     fn known(&self) -> MutexGuard<'_, Confirmed> {
@@ -31,6 +35,7 @@ impl Tenure {
 
     /// The store was asked for the lease at that moment, and granted it.
     pub(super) fn begin(&self, asked: Tick) {
+        let asked = Arrivals::Before(asked);
         *self.known() = Confirmed {
             first: asked,
             last: asked,
@@ -39,21 +44,21 @@ impl Tenure {
 
     /// The lease was still held when the store was asked at that moment.
     pub(super) fn extend(&self, asked: Tick) {
-        self.known().last = asked;
+        self.known().last = Arrivals::Before(asked);
     }
 
     /// What is computed from here on is computed without a lease.
     pub(super) fn end(&self) {
-        self.begin(Tick::END);
+        *self.known() = Confirmed::ALL;
     }
 
-    /// Callers who came before this moment came before the computation began.
-    pub(super) fn first(&self) -> Tick {
+    /// The callers who came before the computation began.
+    pub(super) fn first(&self) -> Arrivals {
         self.known().first
     }
 
-    /// Callers who came before this moment know of no invalidation that came after the computation began.
-    pub(super) fn last(&self) -> Tick {
+    /// The callers who know of no invalidation that came after the computation began.
+    pub(super) fn last(&self) -> Arrivals {
         self.known().last
     }
 }
@@ -68,13 +73,13 @@ mod tests {
         let clock = Clock::new();
         let [before, asked, between, renewed, after] = [(); 5].map(|()| clock.tick());
         let tenure = Tenure::none();
-        assert!(after < tenure.last() && after < tenure.first());
+        assert!(tenure.last().include(after) && tenure.first().include(after));
         tenure.begin(asked);
-        assert!(before < tenure.last() && between >= tenure.last());
+        assert!(tenure.last().include(before) && !tenure.last().include(between));
         tenure.extend(renewed);
-        assert!(between < tenure.last() && after >= tenure.last());
-        assert!(before < tenure.first() && between >= tenure.first());
+        assert!(tenure.last().include(between) && !tenure.last().include(after));
+        assert!(tenure.first().include(before) && !tenure.first().include(between));
         tenure.end();
-        assert!(after < tenure.last() && after < tenure.first());
+        assert!(tenure.last().include(after) && tenure.first().include(after));
     }
 }

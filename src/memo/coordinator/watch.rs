@@ -1,4 +1,4 @@
-//! [`Hearing`]: a watch that is hardly older than the last waiter to join the flight.
+//! [`LiveWatch`]: a watch that is hardly older than the last waiter to join the flight.
 //!
 //! What a watch hears was published after it began, so it is news only to waiters that joined before that.
 //! A value that is stored can be read by the others; one that is shared with the waiters at this moment cannot. So
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Coordinator;
 use crate::codec::Codec;
-use crate::memo::flights::clock::Tick;
+use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::store::{AnyWatch, Notice, Store, Watch};
 
 /// How long after the first caller who came later than the watch the next one begins, at least: waiters that came about
@@ -25,7 +25,7 @@ const SUCCESSION: Duration = Duration::from_millis(20);
 /// ten seconds does not need five hundred watches.
 const PART: u32 = 16;
 
-pub(super) struct Hearing<'a, C: Codec> {
+pub(super) struct LiveWatch<'a, C: Codec> {
     keeper: &'a Coordinator<C>,
     begun: Spacing,
     present: Listener,
@@ -46,14 +46,14 @@ enum Successor {
 }
 
 /// The next notice, where the keeper listens. Cancel safe.
-pub(super) async fn next<C: Codec>(hearing: &mut Option<Hearing<'_, C>>) -> (Notice, Tick) {
-    match hearing {
-        Some(hearing) => hearing.next().await,
+pub(super) async fn next<C: Codec>(watch: &mut Option<LiveWatch<'_, C>>) -> (Notice, Tick) {
+    match watch {
+        Some(watch) => watch.next().await,
         None => pending().await,
     }
 }
 
-impl<'a, C: Codec> Hearing<'a, C> {
+impl<'a, C: Codec> LiveWatch<'a, C> {
     pub(super) fn start(keeper: &'a Coordinator<C>) -> Self {
         Self {
             keeper,
@@ -127,7 +127,7 @@ impl Successor {
         loop {
             match self {
                 Self::None => {
-                    poll_fn(|cx| keeper.flight.poll_joined(since, cx)).await;
+                    poll_fn(|cx| keeper.flight.poll_joined(Arrivals::Before(since), cx)).await;
                     *self = Self::Due(begun.next());
                 }
                 Self::Due(due) => {

@@ -12,8 +12,23 @@ pub(crate) struct Tick(u64);
 impl Tick {
     /// Before everything else.
     pub(crate) const START: Self = Self(0);
-    /// After everything else.
-    pub(crate) const END: Self = Self(u64::MAX);
+}
+
+/// Which callers something is for, by when they came. The later the bound, the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Arrivals {
+    /// Those who came before that moment.
+    Before(Tick),
+    All,
+}
+
+impl Arrivals {
+    pub(crate) fn include(self, arrived: Tick) -> bool {
+        match self {
+            Self::Before(moment) => arrived < moment,
+            Self::All => true,
+        }
+    }
 }
 
 impl Clock {

@@ -34,7 +34,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
-use super::clock::Tick;
+use super::clock::Arrivals;
 use super::state::{Phase, State, wake};
 use super::sync::{Arc, Mutex, MutexGuard};
 
@@ -125,22 +125,22 @@ impl<L, O> Flight<L, O> {
         due.into_iter().for_each(Waker::wake);
     }
 
-    /// Lets waiters go who arrived at that moment or later: what is computed now will not be for them.
-    pub(crate) fn dismiss(&self, from: Tick) {
+    /// Lets all other waiters go: what is computed now will not be for them.
+    pub(crate) fn keep_only(&self, whom: Arrivals) {
         let mut state = self.state();
-        state.dismissed = from;
+        state.wanted_by = whom;
         let wakers = state.take_wakers();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Hands `outcome` to every waiter who arrives before that moment, and leaves the others to wait for the end.
-    pub(crate) fn hand_out(&self, outcome: O, before: Tick) {
+    /// Hands `outcome` to the waiters that it is for, now or once they come, and leaves the others to wait for the end.
+    pub(crate) fn hand_out(&self, outcome: O, whom: Arrivals) {
         let mut state = self.state();
         let Phase::Led(handed_out) = &mut state.phase else {
             return;
         };
-        let replaced = handed_out.replace((outcome, before));
+        let replaced = handed_out.replace((outcome, whom));
         let wakers = state.take_wakers();
         drop(state);
         drop(replaced);
@@ -150,11 +150,8 @@ impl<L, O> Flight<L, O> {
     /// Ready, once a waiter is there that came too late for what was handed out last.
     pub(crate) fn poll_unserved(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
-        let served = match &state.phase {
-            Phase::Led(Some((_, before))) => *before,
-            Phase::Led(None) | Phase::Seeking | Phase::Offered(_) | Phase::Landed(..) | Phase::Closed => Tick::START,
-        };
-        if !state.waiters.is_empty() && state.newest >= served {
+        let is_served = matches!(&state.phase, Phase::Led(Some((_, whom))) if whom.include(state.newest));
+        if !state.waiters.is_empty() && !is_served {
             return Poll::Ready(());
         }
         let before = state.curious.replace(cx.waker().clone());
@@ -163,13 +160,13 @@ impl<L, O> Flight<L, O> {
         Poll::Pending
     }
 
-    /// Ends the flight and hands `outcome` to every waiter who arrived before that moment.
-    pub(crate) fn land(&self, outcome: O, before: Tick) {
+    /// Ends the flight and hands `outcome` to the waiters that it is for.
+    pub(crate) fn land(&self, outcome: O, whom: Arrivals) {
         let mut state = self.state();
         if state.is_over() {
             return;
         }
-        let replaced = std::mem::replace(&mut state.phase, Phase::Landed(outcome, before));
+        let replaced = std::mem::replace(&mut state.phase, Phase::Landed(outcome, whom));
         let wakers = state.take_wakers();
         drop(state);
         drop(replaced);
@@ -211,15 +208,15 @@ impl<L, O> Flight<L, O> {
         Poll::Pending
     }
 
-    /// Whether a waiter has joined that arrived after `since`.
-    pub(crate) fn has_joined(&self, since: Tick) -> bool {
-        self.state().newest > since
+    /// Whether a waiter has joined besides these.
+    pub(crate) fn has_joined(&self, known: Arrivals) -> bool {
+        !known.include(self.state().newest)
     }
 
-    /// Ready, once a waiter has joined that arrived after `since`.
-    pub(crate) fn poll_joined(&self, since: Tick, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready, once a waiter has joined besides these.
+    pub(crate) fn poll_joined(&self, known: Arrivals, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
-        if state.newest > since {
+        if !known.include(state.newest) {
             return Poll::Ready(());
         }
         let before = state.curious.replace(cx.waker().clone());

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::clock::Tick;
+use super::clock::{Arrivals, Tick};
 use super::flight::Flight;
 use super::waiter::{Turn, Waiter};
 use crate::key::Address;
@@ -83,7 +83,9 @@ impl<V: Clone> Lookups<V> {
         let found = match timeout(PATIENCE, waiter).await {
             Ok(Turn::Lead(baton)) => {
                 let found = look().await;
-                baton.batch.land(Arc::new(LookedUp::Known(found.clone())), Tick::END);
+                baton
+                    .batch
+                    .land(Arc::new(LookedUp::Known(found.clone())), Arrivals::All);
                 return found;
             }
             Ok(Turn::Landed(found)) => found,
@@ -179,7 +181,7 @@ struct Baton<V> {
 impl<V> Drop for Baton<V> {
     fn drop(&mut self) {
         // Nothing happens if it has landed.
-        self.batch.land(Arc::new(LookedUp::Unknown), Tick::END);
+        self.batch.land(Arc::new(LookedUp::Unknown), Arrivals::All);
         leave(&self.lookups, &self.address);
     }
 }

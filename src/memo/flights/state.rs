@@ -5,7 +5,7 @@ use std::task::Waker;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::clock::Tick;
+use super::clock::{Arrivals, Tick};
 
 pub(super) struct State<L, O> {
     pub(super) phase: Phase<L, O>,
@@ -16,8 +16,8 @@ pub(super) struct State<L, O> {
     pub(super) work: Work,
     /// When the last waiter arrived.
     pub(super) newest: Tick,
-    /// Waiters who arrived then or later need not wait for what is computed now.
-    pub(super) dismissed: Tick,
+    /// Other waiters need not wait for what is computed now.
+    pub(super) wanted_by: Arrivals,
     /// The keeper, if it wants to hear of the next.
     pub(super) curious: Option<Waker>,
     /// The keeper, if it wants to hear of one who could lead.
@@ -75,10 +75,10 @@ impl Work {
 pub(super) enum Phase<L, O> {
     Seeking,
     Offered(L),
-    /// With what those may have already who arrived before that moment.
-    Led(Option<(O, Tick)>),
-    /// With what those get who arrived before that moment.
-    Landed(O, Tick),
+    /// With what some may have already.
+    Led(Option<(O, Arrivals)>),
+    /// With what those get whom it is for.
+    Landed(O, Arrivals),
     Closed,
 }
 
@@ -100,7 +100,7 @@ impl<L, O> State<L, O> {
             },
             keeper: None,
             newest,
-            dismissed: Tick::END,
+            wanted_by: Arrivals::All,
             curious: None,
             scout: None,
             eldest: None,

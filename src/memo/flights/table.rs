@@ -86,13 +86,19 @@ impl<L, O> Table<L, O> {
         self.len() < limits.in_flight || self.contains(address)
     }
 
-    /// Joins the flight that is under way, or starts one, as a caller that `arrived` then.
-    pub(crate) fn join(&self, address: &Address, arrived: Tick, limits: &Bounds) -> Result<Joined<L, O>, Limit> {
+    /// Joins the flight that is under way, or starts one, as a caller that `arrived` then; without bounds where it is there
+    /// already.
+    pub(crate) fn join(
+        &self,
+        address: &Address,
+        arrived: Tick,
+        bounds: Option<&Bounds>,
+    ) -> Result<Joined<L, O>, Limit> {
         let mut flights = self.flights();
-        let full = flights.len() >= limits.in_flight;
+        let full = bounds.is_some_and(|bounds| flights.len() >= bounds.in_flight);
         let entry = flights.entry(address.clone());
         if let Entry::Occupied(flight) = &entry {
-            if flight.get().is_full(limits.waiters) {
+            if bounds.is_some_and(|bounds| flight.get().is_full(bounds.waiters)) {
                 return Err(Limit::Waiters);
             }
             if let Some(waiter) = Waiter::join(flight.get(), arrived) {
@@ -119,7 +125,6 @@ impl<L, O> Table<L, O> {
         }
     }
 
-    /// Takes whatever flight there is out. It goes on for the waiters that joined it.
     /// Has all who come from here on join flights of their own.
     pub(crate) fn detach_all(&self) {
         let mut flights = self.flights();
@@ -129,6 +134,7 @@ impl<L, O> Table<L, O> {
         drop(detached);
     }
 
+    /// Takes whatever flight there is out. It goes on for the waiters that joined it.
     pub(crate) fn detach(&self, address: &Address) {
         let mut flights = self.flights();
         flights.remove(address);

@@ -111,10 +111,10 @@ impl<L, O: Clone> Future for Waiter<L, O> {
         let may_lead = state.may_take(id);
         let mut due = Vec::new();
         let turn = match &state.phase {
-            Phase::Landed(outcome, before) if self.arrived < *before => Turn::Landed(outcome.clone()),
+            Phase::Landed(outcome, whom) if whom.include(self.arrived) => Turn::Landed(outcome.clone()),
             Phase::Landed(..) => Turn::Late,
-            Phase::Led(Some((outcome, before))) if self.arrived < *before => Turn::Landed(outcome.clone()),
-            Phase::Led(_) if self.arrived >= state.dismissed => Turn::Late,
+            Phase::Led(Some((outcome, whom))) if whom.include(self.arrived) => Turn::Landed(outcome.clone()),
+            Phase::Led(_) if !state.wanted_by.include(self.arrived) => Turn::Late,
             Phase::Offered(_) if may_lead => match std::mem::replace(&mut state.phase, Phase::Led(None)) {
                 Phase::Offered(lead) => {
                     due = state.follow();
