@@ -66,6 +66,14 @@ impl Board {
         }
     }
 
+    /// Waits until one of those who wait leads, or for so long.
+    pub(crate) async fn call_begins(&self, most: Duration) {
+        let mut watch = self.watch();
+        let begun = watch.wait_for(|_| !self.state().wants_leader());
+        // Without one, there is none to wait for.
+        let _ = timeout(most, begun).await;
+    }
+
     /// Requests by this way, all at once; none where there would be too many.
     pub(crate) fn herd(&self, way: Way, size: u64) -> Vec<Errand> {
         self.change(|state| state.herd(way, size))

@@ -19,6 +19,9 @@ const HERD: u64 = 90;
 /// How far apart the requests of the steady load are.
 const PACE: Duration = Duration::from_millis(40);
 
+/// How long it may take until those who have just asked have a leader.
+const HURRY: Duration = Duration::from_millis(300);
+
 /// Nodes, clients and Redis.
 pub(crate) struct Stage {
     pub(crate) board: Arc<Board>,
@@ -63,6 +66,7 @@ impl Stage {
                 true => "The handler works again.",
             }),
             "kill-leader" => {
+                board.call_begins(HURRY).await;
                 if let Some(leader) = board.leader() {
                     self.fleet.kill(leader);
                 }

@@ -159,6 +159,11 @@ impl State {
         self.explain = story::killed(node, self.nodes.get(node).pid, !computed.is_empty(), self.waiting());
     }
 
+    /// Whether requests wait, and no node computes.
+    pub(crate) fn wants_leader(&self) -> bool {
+        self.waiting() > 0 && self.key.computing().is_empty()
+    }
+
     /// The node that computes, or the one that did last. Says so where that is down.
     pub(crate) fn leader(&mut self) -> Option<usize> {
         let leader = self.key.computing().last().copied().or(self.leader).unwrap_or(1);

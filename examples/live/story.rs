@@ -236,7 +236,7 @@ pub(crate) fn stored(node: usize) -> String {
 pub(crate) fn killed(node: usize, pid: Option<u32>, computed: bool, waiting: u64) -> String {
     let who = match pid {
         Some(pid) => format!("Node {node} (process {pid}) was killed"),
-        None => format!("Node {node} was stopped dead"),
+        None => format!("Node {node} was killed"),
     };
     match computed {
         true => format!(

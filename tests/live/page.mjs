@@ -59,7 +59,6 @@ test("followers take over from a leader that is killed", async (page, live) => {
   // So that there is time for it.
   await page.click("#slow");
   await page.click("#herd");
-  await explained(page, /^Node [123] leads/);
   await page.click("#kill-leader");
   await explained(page, /while it computed.*a follower on another node takes over/);
   await until("the node that is down", async () => await page.locator(".node.down").count() === 1);
