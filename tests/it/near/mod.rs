@@ -6,4 +6,5 @@ mod failover;
 mod fixture;
 mod proxies;
 mod refused;
+mod staleness;
 mod strict;
