@@ -37,7 +37,8 @@ struct TableStore {
 struct Row {
     value: Option<(Bytes, Instant)>,
     lock: Option<(Token, Instant)>,
-    notices: broadcast::Sender<Notice>,
+    /// As text, which any channel to other processes carries.
+    notices: broadcast::Sender<Bytes>,
 }
 
 impl Default for Row {
@@ -64,9 +65,13 @@ impl Row {
         self.holder().is_some_and(|(holder, _)| holder == token)
     }
 
-    fn tell(&self, notice: Notice) {
-        // Nobody listening is no error.
-        let _ = self.notices.send(notice);
+    fn tell(&self, notice: &Notice) {
+        // A result that cannot be encoded is for its own process alone.
+        let payload = notice
+            .to_payload()
+            .or_else(|| Notice::Released(Release::Abandoned).to_payload());
+        // Without a watcher there is no receiver.
+        let _ = payload.map(|payload| self.notices.send(payload));
     }
 }
 
@@ -123,7 +128,7 @@ impl Store for TableStore {
             if held {
                 row.value = Some((bytes, Instant::now() + ttl));
                 row.lock = None;
-                row.tell(Notice::Stored(value.clone()));
+                row.tell(&Notice::Stored(value.clone()));
             }
             held
         }))
@@ -134,7 +139,7 @@ impl Store for TableStore {
             let held = row.is_held_with(token);
             if held {
                 row.lock = None;
-                row.tell(Notice::Released(reason));
+                row.tell(&Notice::Released(reason));
             }
             held
         }))
@@ -144,7 +149,7 @@ impl Store for TableStore {
         self.with(address, |row| {
             row.value = None;
             row.lock = None;
-            row.tell(Notice::Invalidated);
+            row.tell(&Notice::Invalidated);
         });
         Ok(())
     }
@@ -158,7 +163,7 @@ impl Store for TableStore {
 }
 
 struct TableWatch {
-    notices: broadcast::Receiver<Notice>,
+    notices: broadcast::Receiver<Bytes>,
     confirmed: bool,
 }
 
@@ -170,8 +175,9 @@ impl Watch for TableWatch {
             return Notice::Reread;
         }
         match self.notices.recv().await {
-            Ok(notice) => notice,
-            // Some were missed: whoever waits has to look for itself.
+            // What says nothing costs a look as well.
+            Ok(payload) => Notice::from_payload(&payload).unwrap_or(Notice::Reread),
+            // Some were missed: the waiter looks for itself.
             Err(broadcast::error::RecvError::Lagged(_)) => Notice::Reread,
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }

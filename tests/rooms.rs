@@ -21,7 +21,7 @@ const ORDER: &[(&str, &str)] = &[
     ),
     (
         "memo",
-        "limits stats path computed flights config leases marking outcome permit refreshes shared currency coordinator join \
+        "limits stats path rules flights config leases marking outcome permit refreshes shared currency coordinator join \
          background tasks compute memolock turn invalidation",
     ),
     (

@@ -129,7 +129,7 @@ async fn invalidate(
     match layer.invalidate_request(&request).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         // The node keeps it, and tells the others once it can.
-        Err(InvalidateError::Pending(_)) => Ok(StatusCode::ACCEPTED),
+        Err(InvalidateError::Pending { .. }) => Ok(StatusCode::ACCEPTED),
         Err(error) => Err(refuse(support::causes(&error))),
     }
 }

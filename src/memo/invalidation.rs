@@ -3,7 +3,7 @@
 use super::memolock::MemoLock;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::key::{Key, KeyError, Label, LabelError};
+use crate::key::{Key, KeyError, Label, LabelError, Readable};
 
 impl<C: Codec> MemoLock<C> {
     /// Whether values without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
@@ -36,8 +36,12 @@ impl<C: Codec> MemoLock<C> {
         K: TryInto<Key>,
         K::Error: Into<KeyError>,
     {
-        let address = self.address(id).map_err(InvalidateError::Key)?;
-        self.shared.invalidate(&address).await.map_err(InvalidateError::of)
+        let address = self.address(id).map_err(|source| InvalidateError::Key {
+            what: self.tag(),
+            source,
+        })?;
+        let invalidated = self.shared.invalidate(&address).await;
+        invalidated.map_err(|error| InvalidateError::of(address.as_str(), error))
     }
 
     /// Makes every value with this tag out of date, on every node, and what is computed at this moment as well.
@@ -68,9 +72,14 @@ impl<C: Codec> MemoLock<C> {
         tags: impl IntoIterator<Item = T>,
     ) -> Result<(), InvalidateError> {
         let tags: Vec<_> = tags.into_iter().collect();
-        let labels = Label::all(&tags).map_err(InvalidateError::Tags)?;
+        let what = || {
+            // As much as an error shows.
+            let tags: Vec<_> = tags.iter().take(16).map(AsRef::as_ref).collect();
+            format!("{}: {tags:?}", self.tag())
+        };
+        let labels = Label::all(&tags).map_err(|source| InvalidateError::Tags { what: what(), source })?;
         let invalidated = self.shared.invalidate_labels(&labels).await;
-        invalidated.map_err(InvalidateError::of)
+        invalidated.map_err(|error| InvalidateError::of(&what(), error))
     }
 
     /// Makes everything out of date that is stored or computed here, on every node, as
@@ -82,43 +91,73 @@ impl<C: Codec> MemoLock<C> {
     /// node; otherwise as [`invalidate_tag`](Self::invalidate_tag).
     pub async fn invalidate_all(&self) -> Result<(), InvalidateError> {
         if !self.shared.stamps_all() {
-            return Err(InvalidateError::NotStamped);
+            return Err(InvalidateError::NotStamped { what: self.tag() });
         }
-        self.shared.invalidate_all().await.map_err(InvalidateError::of)
+        let invalidated = self.shared.invalidate_all().await;
+        invalidated.map_err(|error| InvalidateError::of(&self.tag(), error))
     }
 }
 
 /// Why [`MemoLock::invalidate`], [`invalidate_tag`](MemoLock::invalidate_tag) or
 /// [`invalidate_all`](MemoLock::invalidate_all) did not do it.
+///
+/// Says what was to be invalidated: `TAG:ID` of a value, `TAG` and the tags of values, or `TAG` alone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidateError {
     /// The id cannot be a key.
-    #[error("the id cannot be a key")]
-    Key(#[source] KeyError),
+    #[error("{}: the id cannot be a key", Readable(.what))]
+    Key {
+        /// What was to be invalidated.
+        what: String,
+        /// Why not.
+        source: KeyError,
+    },
     /// There are tags that cannot be.
-    #[error("this cannot be the tags of a value")]
-    Tags(#[source] LabelError),
+    #[error("{}: this cannot be the tags of a value", Readable(.what))]
+    Tags {
+        /// What was to be invalidated.
+        what: String,
+        /// Why not.
+        source: LabelError,
+    },
     /// Values without tags have no stamp, so they are out of reach: see [`MemoLock::stamped`].
-    #[error("not every value is stamped")]
-    NotStamped,
+    #[error("{}: not every value is stamped", Readable(.what))]
+    NotStamped {
+        /// What was to be invalidated.
+        what: String,
+    },
     /// The request has no key that can be told from its head.
-    #[error("the request has no key")]
-    NoKey,
+    #[error("{}: the request has no key", Readable(.what))]
+    NoKey {
+        /// What was to be invalidated.
+        what: String,
+    },
     /// The store did not take it yet. This process keeps it, gets nothing from before it any more, and tells the store
     /// as soon as it can. Until then other nodes may serve what is out of date.
-    #[error("the store could not be told to invalidate yet, and will be")]
-    Pending(#[source] StoreError),
+    #[error("{}: the store could not be told to invalidate yet, and will be", Readable(.what))]
+    Pending {
+        /// What was to be invalidated.
+        what: String,
+        /// Why not.
+        source: StoreError,
+    },
     /// Whether the value was removed is unknown.
-    #[error("the store could not be told to invalidate")]
-    Store(#[source] StoreError),
+    #[error("{}: the store could not be told to invalidate", Readable(.what))]
+    Store {
+        /// What was to be invalidated.
+        what: String,
+        /// Why not.
+        source: StoreError,
+    },
 }
 
 impl InvalidateError {
-    pub(crate) fn of(error: StoreError) -> Self {
-        match error.kind() {
-            StoreErrorKind::Pending => Self::Pending(error),
-            _ => Self::Store(error),
+    pub(crate) fn of(what: &str, source: StoreError) -> Self {
+        let what = what.to_owned();
+        match source.kind() {
+            StoreErrorKind::Pending => Self::Pending { what, source },
+            _ => Self::Store { what, source },
         }
     }
 }

@@ -268,6 +268,11 @@ impl<C: Codec> MemoLock<C> {
         self.shared.table.len()
     }
 
+    /// The tag, for an error.
+    pub(super) fn tag(&self) -> String {
+        self.shared.tag.as_str().to_owned()
+    }
+
     pub(super) fn no_key(&self, error: KeyError) -> Error {
         Error::new(self.shared.tag.as_str(), Failure::caused(ErrorKind::Key, error))
     }

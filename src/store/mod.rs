@@ -31,7 +31,8 @@
 //!
 //! # A store of your own
 //!
-//! Implement the trait; `examples/custom_store.rs` is a complete one, without generations. The suite that runs on every
+//! Implement the trait; `examples/custom_store.rs` is a complete one, without generations. Notices go to other processes as
+//! [text](Notice::to_payload). The suite that runs on every
 //! store of this crate is the module `contract`, with the feature `test-util`.
 
 mod any;

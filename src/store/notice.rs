@@ -1,5 +1,7 @@
 //! What a store tells watchers: [`Notice`], and why a lock was given back: [`Release`].
 
+pub(crate) mod payload;
+
 use super::{Token, Value};
 use crate::error::RemoteError;
 

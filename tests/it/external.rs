@@ -412,5 +412,5 @@ async fn what_is_resolved_is_believed_where_everything_is_stamped() {
 async fn what_cannot_be_resolved_is_an_error() {
     let memo = World::new().node();
     let result = memo.resolve("", "x".into(), secs(1)).await;
-    assert!(matches!(result, Err(ResolveError::Key(_))));
+    assert!(matches!(result, Err(ResolveError::Key { .. })));
 }

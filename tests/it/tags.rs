@@ -171,7 +171,7 @@ async fn what_redis_loses_of_invalidations_brings_nothing_back() {
     assert!(!is_there(&one, "a").await);
     assert!(matches!(
         two.invalidate_tag("x").await,
-        Err(InvalidateError::Pending(_))
+        Err(InvalidateError::Pending { .. })
     ));
     put(&two, "d", &["x"]).await;
     assert!(!is_there(&two, "d").await);

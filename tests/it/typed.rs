@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::error::Error as _;
 use std::future::{Ready, ready};
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -126,6 +127,58 @@ async fn errors_say_which_id_failed_and_why() {
         .unwrap_err();
     assert_eq!(error.to_string(), "likes:{7}: the computation failed");
     assert_eq!(error.cause(), Some(&NotFound(7)));
+}
+
+/// Errors of an invalidation or a resolution, as text, with what is behind them.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes: Vec<_> = std::iter::successors(Some(error), |error| (*error).source())
+        .map(ToString::to_string)
+        .collect();
+    causes.join(": ")
+}
+
+#[tokio::test]
+async fn what_could_not_be_invalidated_or_resolved_is_named_with_the_reason() {
+    let likes = likes();
+    let error = likes.invalidate("").await.unwrap_err();
+    assert_eq!(told(&error), "likes: the id cannot be a key: the id is empty");
+    let error = likes.invalidate_tags(["shop", ""]).await.unwrap_err();
+    assert!(told(&error).starts_with(r#"likes: ["shop", ""]: this cannot be the tags of a value: "#));
+    let error = likes.invalidate_all().await.unwrap_err();
+    assert_eq!(told(&error), "likes: not every value is stamped");
+    let error = likes.resolve("", "".into(), Duration::ZERO).await.unwrap_err();
+    assert_eq!(told(&error), "likes: the id cannot be a key: the id is empty");
+
+    let redis = RedisServer::start();
+    let users = node(&redis).await.stamped(true);
+    users
+        .get_or_compute(7, || ready(Ok::<_, Infallible>("7".into())))
+        .await
+        .unwrap();
+    drop(redis);
+    for (error, expected) in [
+        (
+            told(&users.invalidate((7, "a\n")).await.unwrap_err()),
+            "user:{7 a^0a}: the store could not be told to invalidate",
+        ),
+        (
+            told(&users.invalidate_tag("shop").await.unwrap_err()),
+            r#"user: ["shop"]: the store could not be told"#,
+        ),
+        (
+            told(&users.invalidate_all().await.unwrap_err()),
+            "user: the store could not be told",
+        ),
+        (
+            told(&users.resolve(7, "7".into(), Duration::from_secs(1)).await.unwrap_err()),
+            "user:{7}: the store could not be told of the value: ",
+        ),
+    ] {
+        assert!(
+            error.starts_with(expected) && error.matches(": ").count() > 1,
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::MemoLock;
 use crate::attached::attached;
 use crate::codec::Codec;
 use crate::error::{BoxError, Error, ErrorKind, Failure, StoreError};
-use crate::key::{Address, Key, KeyError};
+use crate::key::{Address, Key, KeyError, Readable, Tag};
 use crate::memo::compute::start_work;
 use crate::memo::config::Config;
 use crate::memo::join::{Obtained, Role};
@@ -172,27 +172,54 @@ impl<C: Codec> MemoLock<C> {
         K: TryInto<Key>,
         K::Error: Into<KeyError>,
     {
-        let address = self.address(id).map_err(ResolveError::Key)?;
         let shared = &self.shared;
+        let address = self
+            .address(id)
+            .map_err(|error| ResolveError::key(&shared.tag, error))?;
+        let refused = |error| ResolveError::store(&address, error);
         let mut value = Value::native(&address, &shared.codec, value);
         if shared.stamps_all() {
             let generation = shared.store.generation(&shared.tag).await;
-            value = value.stamped(Stamp::new(generation.map_err(ResolveError::Store)?, Vec::new()));
+            value = value.stamped(Stamp::new(generation.map_err(refused)?, Vec::new()));
         }
         let resolved = shared.store.resolve(&address, &value, ttl).await;
-        resolved.map_err(ResolveError::Store)
+        resolved.map_err(refused)
     }
 }
 
 /// Why [`MemoLock::resolve`] did not do it.
+///
+/// Says what was to be resolved: `TAG:ID`, or `TAG` alone where the id cannot be a key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
     /// The id cannot be a key.
-    #[error("the id cannot be a key")]
-    Key(#[source] KeyError),
+    #[error("{}: the id cannot be a key", Readable(.what))]
+    Key {
+        /// What was to be resolved.
+        what: String,
+        /// Why not.
+        source: KeyError,
+    },
     /// Whether the value was stored and published is unknown, unless the kind says that nothing was sent. It may be resolved
     /// again.
-    #[error("the store could not be told of the value")]
-    Store(#[source] StoreError),
+    #[error("{}: the store could not be told of the value", Readable(.what))]
+    Store {
+        /// What was to be resolved.
+        what: String,
+        /// Why not.
+        source: StoreError,
+    },
+}
+
+impl ResolveError {
+    pub(crate) fn key(tag: &Tag, source: KeyError) -> Self {
+        let what = tag.as_str().to_owned();
+        Self::Key { what, source }
+    }
+
+    pub(crate) fn store(address: &Address, source: StoreError) -> Self {
+        let what = address.as_str().to_owned();
+        Self::Store { what, source }
+    }
 }

@@ -62,10 +62,11 @@ impl<K> MemoLockLayer<K> {
         I: TryInto<Key>,
         I::Error: Into<KeyError>,
     {
-        let key = id.try_into().map_err(|error| ResolveError::Key(error.into()))?;
-        let refused = |error| ResolveError::Store(StoreError::with_source(StoreErrorKind::Encode, error));
+        let tag = &self.cache.memo.shared.tag;
+        let key = id.try_into().map_err(|error| ResolveError::key(tag, error.into()))?;
+        let address = Address::new(tag, &key);
+        let refused = |error| ResolveError::store(&address, StoreError::with_source(StoreErrorKind::Encode, error));
         let response = response.given(ttl).map_err(refused)?;
-        let address = Address::new(&self.cache.memo.shared.tag, &key);
         self.cache.hit_for_pass.remove(&address);
         self.cache.memo.resolve(key, Arc::new(response), ttl).await
     }

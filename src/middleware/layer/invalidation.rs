@@ -58,9 +58,13 @@ impl<K> MemoLockLayer<K> {
         } else {
             self.cache.get_key(request)
         };
-        let key = key.ok_or(InvalidateError::NoKey)?;
+        let tag = &self.cache.memo.shared.tag;
+        let key = key.ok_or_else(|| InvalidateError::NoKey {
+            what: tag.as_str().to_owned(),
+        })?;
         let key = self.cache.whole_key(key, request.headers());
-        self.invalidate_at(&key).await.map_err(InvalidateError::of)
+        let invalidated = self.invalidate_at(&key).await;
+        invalidated.map_err(|error| InvalidateError::of(Address::new(tag, &key).as_str(), error))
     }
 
     /// Makes every response with this tag out of date, on every node, and those under way as well: responses whose

@@ -44,7 +44,7 @@ async fn read_plain(node: &Node, id: &'static str) -> Bytes {
 }
 
 fn is_pending(result: &Result<(), InvalidateError>) -> bool {
-    matches!(result, Err(InvalidateError::Pending(_)))
+    matches!(result, Err(InvalidateError::Pending { .. }))
 }
 
 /// What is invalidated in trouble is out of date on that node at once, and for all once the trouble is over.

@@ -59,7 +59,7 @@ async fn nothing_with_tags_is_stored_where_no_generations_are_kept() {
     let memo = memo.stamped(true);
     for refused in [memo.invalidate_tag("x").await, memo.invalidate_all().await] {
         match refused {
-            Err(InvalidateError::Store(error)) => assert_eq!(error.kind(), StoreErrorKind::Unsupported),
+            Err(InvalidateError::Store { source, .. }) => assert_eq!(source.kind(), StoreErrorKind::Unsupported),
             other => panic!("{other:?}"),
         }
     }

@@ -288,7 +288,10 @@ async fn what_has_no_stamp_is_nothing_where_every_value_has_one() {
     let (here, _slow, there) = nodes();
     let here = here.stamped(true);
     let plain = |value: &'static str| move || async move { Ok::<_, Infallible>(Bytes::from(value)) };
-    assert!(matches!(there.invalidate_all().await, Err(InvalidateError::NotStamped)));
+    assert!(matches!(
+        there.invalidate_all().await,
+        Err(InvalidateError::NotStamped { .. })
+    ));
     assert_eq!(there.get_or_compute("a", plain("old")).await.unwrap(), "old");
     assert_eq!(here.get("a").await.unwrap(), None);
     assert_eq!(here.get_or_compute("a", plain("new")).await.unwrap(), "new");
@@ -307,7 +310,7 @@ async fn tags_that_cannot_be_kept_are_errors() {
         (many.clone(), LabelError::TooMany(MAX_LABELS + 1)),
     ] {
         match here.invalidate_tags(&tags).await {
-            Err(InvalidateError::Tags(error)) => assert_eq!(error, expected),
+            Err(InvalidateError::Tags { source, .. }) => assert_eq!(source, expected),
             other => panic!("{other:?}"),
         }
         let here = here.clone().tags_of(move |_, _| tags.clone());

@@ -1,5 +1,4 @@
 //! Names and forms on the wire, without I/O.
 
 pub(crate) mod keyspace;
-pub(crate) mod message;
 pub(crate) mod slot;

@@ -19,7 +19,6 @@ use super::mailbox::Mailbox;
 use crate::key::Readable;
 use crate::store::notice::Notice;
 use crate::store::redis::protocol::keyspace::Keyspace;
-use crate::store::redis::protocol::message;
 use crate::store::redis::stats::RedisCounters;
 
 /// A change of the server's subscriptions.
@@ -307,7 +306,7 @@ impl Registry {
         let notice = match kind {
             // Whatever database it is about.
             ChannelKind::Promise => Notice::Announced,
-            ChannelKind::Control => match message::parse(&payload) {
+            ChannelKind::Control => match Notice::from_payload(&payload) {
                 Some(notice) => notice,
                 None => {
                     self.stats.unknown_words.add();

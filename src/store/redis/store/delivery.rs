@@ -8,12 +8,12 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{RedisInner, RedisStore};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Key, Tag};
+use crate::store::notice::payload;
 use crate::store::redis::backlog::Debt;
 use crate::store::redis::conn::error::is_full;
 use crate::store::redis::generations::RedisGenerations;
 use crate::store::redis::near::{Evidence, NearCall, evidence};
 use crate::store::redis::protocol::keyspace::Keyspace;
-use crate::store::redis::protocol::message;
 use crate::store::redis::script;
 
 /// How long a caller waits for the next connection: as long as it may take to the next attempt at one.
@@ -134,7 +134,7 @@ impl RedisInner {
         let keys = Keyspace::new(address, self.link.database());
         let (lock, channel) = (keys.lock(), keys.control());
         let call = self.near.as_ref().and_then(|near| near.call_value(address));
-        let args = [channel.as_bytes(), message::INVALIDATED].into_iter();
+        let args = [channel.as_bytes(), payload::INVALIDATED].into_iter();
         let args: Vec<_> = args.chain(call.iter().flat_map(NearCall::args)).collect();
         let reply = script::INVALIDATE
             .reply(&self.link, keys, &[&lock, keys.value()], &args)

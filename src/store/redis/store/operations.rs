@@ -11,12 +11,12 @@ use super::RedisStore;
 use super::reading::get;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label, Tag};
+use crate::store::notice::payload;
 use crate::store::redis::backlog::Debt;
 use crate::store::redis::conn::error;
 use crate::store::redis::conn::reply::held;
 use crate::store::redis::generations::RedisGenerations;
 use crate::store::redis::protocol::keyspace::Keyspace;
-use crate::store::redis::protocol::message;
 use crate::store::redis::script::{self, Script, millis};
 use crate::store::redis::topology::link::RedisWatch;
 use crate::store::{Acquire, AnyStore, Generation, Lock, Release, Stamp, Store, Token, Value};
@@ -135,7 +135,7 @@ impl Store for RedisStore {
             return Ok(false);
         }
         let (token, lease, channel) = (token.to_string(), millis(lease).to_string(), keys.control());
-        let payload = message::deferred(starts);
+        let payload = payload::deferred(starts);
         let args = [token.as_bytes(), lease.as_bytes(), channel.as_bytes(), &payload];
         self.run(keys, &script::DEFER, &[&keys.lock()], &args).await
     }
@@ -148,7 +148,7 @@ impl Store for RedisStore {
         let (channel, payload) = match stored {
             true => self.announcement(keys, value, &bytes),
             // What is not stored cannot be read.
-            false => (keys.control(), Some(message::VALUE)),
+            false => (keys.control(), Some(payload::VALUE)),
         };
         let promise = keys.promise();
         // Other members of the family wait for it as well, and listen nowhere else.
@@ -190,7 +190,7 @@ impl Store for RedisStore {
         } else {
             self.inner.inline_limit
         };
-        let payload = message::release(&reason, limit);
+        let payload = payload::release(&reason, limit);
         let args = [token.as_bytes(), channel.as_bytes(), &payload];
         let published = common.iter().flat_map(|bytes| [promise.as_bytes(), bytes]);
         let args: Vec<&[u8]> = args.into_iter().chain(published).collect();
@@ -216,7 +216,7 @@ impl Store for RedisStore {
         }
         let bytes = marker.bytes()?;
         let (token, ttl, channel) = (token.to_string(), millis(ttl).to_string(), keys.control());
-        let payload = message::release(&Release::Pass, self.inner.inline_limit);
+        let payload = payload::release(&Release::Pass, self.inner.inline_limit);
         let args = [token.as_bytes(), &bytes, ttl.as_bytes(), channel.as_bytes(), &payload];
         let marked = self
             .run(keys, &script::COMMIT, &[&keys.lock(), keys.value()], &args)
@@ -301,7 +301,7 @@ impl RedisStore {
     /// Gives the lock back without a result. One of the watchers computes for itself.
     async fn give_back(&self, keys: Keyspace<'_>, token: Token) -> Result<bool, StoreError> {
         let (token, channel) = (token.to_string(), keys.control());
-        let payload = message::release(&Release::Abandoned, 0);
+        let payload = payload::release(&Release::Abandoned, 0);
         let args = [token.as_bytes(), channel.as_bytes(), &payload];
         self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await
     }
@@ -313,13 +313,13 @@ impl RedisStore {
         // What is published plainly in a cluster is counted where it is published, and heard on all nodes.
         if !(self.inner.link.is_cluster() && keys.is_common()) {
             // Says nothing to the watchers that hear it: there is no value yet.
-            let sound = [own.as_bytes(), channel.as_bytes(), message::STORED];
+            let sound = [own.as_bytes(), channel.as_bytes(), payload::STORED];
             match script::SOUND.answer(&self.inner.link, keys, &[&lock], &sound).await? {
                 2 => {}
                 given_back => return Ok(given_back == 1),
             }
         }
-        let (ttl, payload) = (millis(KEPT).to_string(), message::kept(token));
+        let (ttl, payload) = (millis(KEPT).to_string(), payload::kept(token));
         let args = [own.as_bytes(), bytes, ttl.as_bytes(), channel.as_bytes(), &payload];
         match self.commit_to(address, &keys.kept(token), &args).await {
             // The server is full, or the result is too large for it.
@@ -341,7 +341,7 @@ impl RedisStore {
             return (keys.promise(), None);
         }
         let inline = !keys.is_common() && bytes.len() <= self.inner.inline_limit;
-        let payload = if inline { message::VALUE } else { message::STORED };
+        let payload = if inline { payload::VALUE } else { payload::STORED };
         (keys.control(), Some(payload))
     }
 

@@ -1,21 +1,4 @@
-//! The control words on `T/ctl:ID`, or in another database than 0 on `T/ctl/DATABASE:ID`.
-//!
-//! | payload | meaning |
-//! |---|---|
-//! | `value BYTES` | this value was stored, or is for the present watchers |
-//! | `stored` | a value was stored that is too large to publish: read the key |
-//! | `pass` | there is a result, but not one to share |
-//! | `released` | the lock was given back without a result |
-//! | `broken N` | the computation failed, and so many attempts in a row came to nothing: 1 to 999, in decimal |
-//! | `declined N` | there is a result for its own caller only, and so many attempts in a row came to nothing: 1 to 999 |
-//! | `deferred N` | work was started for the *N*th time in a row, another program will resolve the value; 1 to 999 |
-//! | `stale` | the computation failed; a stale stored value may stand in for its result |
-//! | `invalidated` | value and lock were removed |
-//! | `failed TEXT` | the computation failed; UTF-8; behind a NUL, the encoded error |
-//! | `kept TOKEN` | a result for the watchers, too large to publish: for a moment it is under the key `T:ID~TOKEN` |
-//! | `shared BYTES` | a result for the watchers, which is not stored |
-//!
-//! A client that may publish can send anything here, so whatever is not exactly one of these is no notice at all.
+//! The text form of notices. `T/ctl:ID` carries them, in another database than 0 `T/ctl/DATABASE:ID`.
 
 use bytes::Bytes;
 
@@ -85,8 +68,63 @@ fn counted(word: &[u8], count: u32) -> Vec<u8> {
     [word, count.clamp(1, MOST).to_string().as_bytes()].concat()
 }
 
+impl Notice {
+    /// What a payload that another program published says; `None` where it is not exactly what
+    /// [`to_payload`](Self::to_payload) makes. Any program that may publish can send anything, so this takes nothing else.
+    ///
+    /// Of the text of a failure, [`RemoteError::MAX_LEN`] bytes are kept.
+    #[must_use]
+    pub fn from_payload(payload: &Bytes) -> Option<Self> {
+        parse(payload)
+    }
+
+    /// The notice as text, for a store of your own whose watchers are in other processes. `None` for [`Notice::Reread`],
+    /// which each watch says for itself, and for a value that cannot be encoded.
+    ///
+    /// | payload | notice |
+    /// |---|---|
+    /// | `value BYTES` | [`Stored`](Self::Stored), with its stamp in front if it has one |
+    /// | `stored` | [`Announced`](Self::Announced) |
+    /// | `invalidated` | [`Invalidated`](Self::Invalidated) |
+    /// | `kept TOKEN` | [`Kept`](Self::Kept) |
+    /// | `deferred N` | [`Deferred`](Self::Deferred); *N* is 1 to 999, in decimal |
+    /// | `released` | [`Released`](Self::Released), of [`Release::Abandoned`] |
+    /// | `broken N`, `declined N` | of [`Release::Broken`] and [`Release::Declined`] |
+    /// | `stale`, `pass` | of [`Release::Stale`] and [`Release::Pass`] |
+    /// | `shared BYTES` | of [`Release::Shared`] |
+    /// | `failed TEXT` | of [`Release::Failed`], in UTF-8; the error itself, where it is encoded, is behind a NUL |
+    ///
+    /// A value may be larger than what the channel carries. A store may then announce one that it has stored, with
+    /// [`Announced`](Self::Announced), and say [`Release::Abandoned`] in place of one that is only shared.
+    ///
+    /// ```
+    /// use tower_memolock::RemoteError;
+    /// use tower_memolock::store::{Notice, Release};
+    ///
+    /// let notice = Notice::Released(Release::Failed(RemoteError::new("no database")));
+    /// let payload = notice.to_payload().unwrap();
+    /// assert_eq!(payload, "failed no database");
+    /// assert!(matches!(Notice::from_payload(&payload), Some(Notice::Released(Release::Failed(_)))));
+    /// assert!(Notice::from_payload(&"no notice".into()).is_none());
+    /// ```
+    #[must_use]
+    pub fn to_payload(&self) -> Option<Bytes> {
+        let prefixed = |word: &[u8], value: &Value| Some([word, &value.bytes().ok()?].concat().into());
+        match self {
+            Self::Reread => None,
+            Self::Stored(value) => prefixed(VALUE, value),
+            Self::Announced => Some(Bytes::from_static(STORED)),
+            Self::Released(Release::Shared(value)) => prefixed(SHARED, value),
+            Self::Released(reason) => Some(release(reason, 0).into()),
+            Self::Kept(token) => Some(kept(*token).into()),
+            Self::Deferred { starts } => Some(deferred(*starts).into()),
+            Self::Invalidated => Some(Bytes::from_static(INVALIDATED)),
+        }
+    }
+}
+
 /// What a payload says, if it says anything.
-pub(crate) fn parse(payload: &Bytes) -> Option<Notice> {
+fn parse(payload: &Bytes) -> Option<Notice> {
     match &payload[..] {
         STORED => return Some(Notice::Announced),
         INVALIDATED => return Some(Notice::Invalidated),
@@ -136,6 +174,7 @@ fn count(digits: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Generation, Stamp};
 
     const LIMIT: usize = 64;
 
@@ -242,6 +281,61 @@ mod tests {
             matches!(notice, Some(Notice::Kept(heard)) if heard == token),
             "{notice:?}"
         );
+    }
+
+    #[test]
+    fn every_notice_has_one_form_and_comes_back_as_it_was() {
+        let value = Value::encoded("value stored");
+        let notices = [
+            (Notice::Stored(value.clone()), "value value stored"),
+            (Notice::Announced, "stored"),
+            (Notice::Invalidated, "invalidated"),
+            (Notice::Deferred { starts: 7 }, "deferred 7"),
+            (Notice::Released(Release::Abandoned), "released"),
+            (Notice::Released(Release::Broken { failures: 2 }), "broken 2"),
+            (Notice::Released(Release::Declined { attempts: 999 }), "declined 999"),
+            (Notice::Released(Release::Stale), "stale"),
+            (Notice::Released(Release::Pass), "pass"),
+            (Notice::Released(Release::Shared(value)), "shared value stored"),
+            (Notice::Released(Release::Failed(RemoteError::new(""))), "failed "),
+            (
+                Notice::Released(Release::Failed(RemoteError::new("a\nb").with_encoding("{}"))),
+                "failed a\nb\0{}",
+            ),
+        ];
+        for (notice, payload) in notices {
+            assert_eq!(notice.to_payload().unwrap(), payload);
+            let heard = Notice::from_payload(&payload.into()).unwrap();
+            assert_eq!(heard.to_payload().unwrap(), payload, "{heard:?}");
+        }
+        let token = Token::random();
+        let payload = Notice::Kept(token).to_payload().unwrap();
+        assert_eq!(payload, format!("kept {token}"));
+        assert!(matches!(Notice::from_payload(&payload), Some(Notice::Kept(heard)) if heard == token));
+
+        assert!(Notice::Reread.to_payload().is_none());
+        assert!(Notice::Stored(Value::unreadable()).to_payload().is_none());
+        let unreadable = Release::Shared(Value::unreadable());
+        assert!(Notice::Released(unreadable).to_payload().is_none());
+    }
+
+    #[test]
+    fn a_value_keeps_its_stamp_in_a_notice() {
+        let stamp = Stamp::new(
+            Generation {
+                incarnation: 1,
+                number: 2,
+            },
+            Vec::new(),
+        );
+        let value = Value::encoded("v").stamped(stamp.clone());
+        for notice in [Notice::Stored(value.clone()), Notice::Released(Release::Shared(value))] {
+            let heard = Notice::from_payload(&notice.to_payload().unwrap());
+            let (Some(Notice::Stored(heard)) | Some(Notice::Released(Release::Shared(heard)))) = heard else {
+                panic!("{heard:?}");
+            };
+            assert_eq!(heard.stamp(), Some(&stamp));
+        }
     }
 
     #[test]
