@@ -11,6 +11,11 @@ use crate::key::Address;
 ///
 /// Bytes come from outside: where [`decode`](Codec::decode) cannot vouch for them it must return an error, and never
 /// panic. The core counts that and computes anew.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a codec",
+    label = "says nothing of how values become bytes",
+    note = "`MemoLock<Json<T>>`, made by `MemoLock::json`, memoizes values of any type `T` that serde knows"
+)]
 pub trait Codec: Clone + Send + Sync + 'static {
     /// What is memoized. Cheap to clone: each caller that waited gets a clone.
     type Value: Clone + Send + Sync + 'static;

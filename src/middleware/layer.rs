@@ -53,8 +53,10 @@ pub struct MemoLockLayer<K = UriKey> {
     cache: Cache<K>,
 }
 
+// The bounds of the service that do not depend on requests, so that the compiler names the one that is missing here.
 impl<S, K> Layer<S> for MemoLockLayer<K>
 where
+    S: Clone + Send + 'static,
     K: Clone,
 {
     type Service = MemoLockService<S, K>;

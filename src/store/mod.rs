@@ -73,6 +73,11 @@ use crate::key::{Address, Label, Tag};
 /// Keeps values and locks, and carries notices. See the [module](self) for the contract.
 ///
 /// A clone is another handle on the same store.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a store",
+    label = "not a `Store`",
+    note = "a store is handed over by value, and its clones are handles on the same one: `store.clone()`"
+)]
 pub trait Store: Clone + Send + Sync + 'static {
     /// What [`watch`](Store::watch) returns. Dropping it ends the watch.
     type Watch: Watch;
