@@ -14,10 +14,13 @@ const ORDER: &[(&str, &str)] = &[
         "",
         "counter random throttle task attached key error codec store memo middleware docs",
     ),
-    ("store", "token stamp envelope value notice any memory redis contract"),
+    (
+        "store",
+        "token stamp envelope value notice lock any memory redis contract",
+    ),
     (
         "store/redis",
-        "stats conn protocol pubsub backlog topology large script generations oversized reads acl store builder fuzzing",
+        "stats conn protocol near pubsub backlog topology large script generations oversized reads acl store builder fuzzing",
     ),
     (
         "memo",
@@ -39,6 +42,12 @@ const UPWARD: &[(&str, &str, &str)] = &[
         "memo/tasks",
         "the shared part holds, as pointers, what starts tasks upon it",
     ),
+    (
+        "store/redis/near",
+        "store/redis/topology",
+        "the link to a server holds its near copies, whose tasks ask that server",
+    ),
+    ("store/redis/near", "store/redis/script", "what they ask it is a script"),
     (
         "store/redis/store",
         "store/redis/builder",

@@ -39,6 +39,7 @@ mod any;
 #[cfg(feature = "test-util")]
 pub mod contract;
 mod envelope;
+mod lock;
 #[cfg(feature = "memory")]
 mod memory;
 mod notice;
@@ -56,6 +57,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub use self::any::{AnyStore, AnyWatch};
+pub use self::lock::{Acquire, Lock};
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryWatch};
 pub use self::notice::{Notice, Release};
@@ -349,26 +351,4 @@ fn unsupported<T>() -> Ready<Result<T, StoreError>> {
 pub trait Watch: Send + 'static {
     /// The next notice. Cancel safe: a call that is dropped loses no notice.
     fn next(&mut self) -> impl Future<Output = Notice> + Send;
-}
-
-/// The answer to [`Store::acquire`].
-#[derive(Debug, Clone)]
-pub struct Acquire {
-    /// Who holds the lock now.
-    pub lock: Lock,
-    /// The value, read in the same step or after it.
-    pub value: Option<Value>,
-}
-
-/// Who holds a lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lock {
-    /// The caller.
-    Granted,
-    /// Another process.
-    Held {
-        /// What is left of the lease. `None` where the lock never expires, which no member of the family does on
-        /// purpose.
-        remaining: Option<Duration>,
-    },
 }

@@ -31,7 +31,6 @@ const MIN_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
 /// What is next for a request, by what is stored.
-#[expect(clippy::large_enum_variant, reason = "it is moved once, and most often an answer")]
 enum Next<ResBody> {
     /// It is answered.
     Done(Response<MemoBody<ResBody>>),
@@ -46,7 +45,6 @@ enum Next<ResBody> {
 }
 
 /// What a response is to a follower that was given it.
-#[expect(clippy::large_enum_variant, reason = "it is moved once, and most often an answer")]
 enum Followed<ResBody> {
     Answer(Response<MemoBody<ResBody>>),
     /// That of another variant than the follower's, which is at this address.

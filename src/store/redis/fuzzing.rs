@@ -1,6 +1,6 @@
 //! What the fuzzers reach and users do not: there is no such module but under `--cfg fuzzing`.
 
-use super::conn::dial;
+use super::conn::address;
 #[cfg(feature = "tls")]
 use super::conn::tls::{Certificates, Identity};
 use crate::error::StoreError;
@@ -11,7 +11,7 @@ use crate::error::StoreError;
 ///
 /// As for [`RedisStore::connect`](crate::RedisStore::connect).
 pub fn redis_address(url: &str) -> Result<String, StoreError> {
-    let info = dial::parse_url(url)?;
+    let info = address::parse_url(url)?;
     #[cfg(feature = "tls")]
     let info = Certificates::default().add_to(info)?;
     Ok(info.addr().to_string())
@@ -31,5 +31,5 @@ pub fn certificates(roots: &[u8], certificate: &[u8], key: &[u8]) -> Result<(), 
             key: key.to_vec(),
         }),
     };
-    given.add_to(dial::parse_url("rediss://localhost")?).map(drop)
+    given.add_to(address::parse_url("rediss://localhost")?).map(drop)
 }

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::{at, with_tcp_settings};
 use super::connection::{Connection, Endpoint, within};
 use super::denied::Denied;
 use super::error::DialError;
@@ -13,20 +14,12 @@ use super::sentinel::Sentinels;
 #[cfg(feature = "tls")]
 use super::tls;
 use super::traffic;
-use crate::error::{StoreError, StoreErrorKind};
 use crate::task::BoxFuture;
 use redis::aio::AsyncPushSender;
-use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo,
     RedisError, Value as Reply,
 };
-
-/// When the kernel starts to probe an idle connection. Our own heartbeat is faster; this is for what it misses.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-
-/// When the kernel gives up a connection whose data the peer does not acknowledge.
-const USER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Commands that wait for the connection's writer before a caller has to.
 const QUEUE: usize = 1024;
@@ -296,20 +289,6 @@ fn client(info: &ConnectionInfo, settings: RedisConnectionInfo) -> Result<Client
     Client::open(info.clone().set_redis_settings(settings)).map_err(DialError::from)
 }
 
-/// Another server, reached in the same way.
-fn at(like: &ConnectionAddr, (host, port): &Endpoint) -> ConnectionAddr {
-    let mut address = like.clone();
-    match &mut address {
-        ConnectionAddr::TcpTls {
-            host: own_host,
-            port: own_port,
-            ..
-        } => (*own_host, *own_port) = (host.clone(), *port),
-        other => *other = ConnectionAddr::Tcp(host.clone(), *port),
-    }
-    address
-}
-
 /// Sends one command of the greeting; `refused` judges a server's error to it that has no meaning of its own.
 async fn ask(
     connection: &mut Connection,
@@ -328,27 +307,4 @@ async fn ask(
         _ if full => Err(DialError::Unreachable(error.into())),
         _ => refused(error.into()),
     }
-}
-
-/// Reads a URL.
-pub(crate) fn parse_url(url: &str) -> Result<ConnectionInfo, StoreError> {
-    let config = |reason| StoreError::with_source(StoreErrorKind::Config, reason);
-    let secure = url.starts_with("rediss:") || url.starts_with("valkeys:");
-    if secure && !cfg!(feature = "tls") {
-        return Err(config("a URL of this kind needs the feature `tls` of tower-memolock"));
-    }
-    url.parse()
-        .map_err(|e: RedisError| StoreError::with_source(StoreErrorKind::Config, e))
-}
-
-fn with_tcp_settings(info: ConnectionInfo) -> ConnectionInfo {
-    let mut settings = info.tcp_settings().clone().set_nodelay(true);
-    if settings.keepalive().is_none() {
-        settings = settings.set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE));
-    }
-    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    if settings.user_timeout().is_none() {
-        settings = settings.set_user_timeout(USER_TIMEOUT);
-    }
-    info.set_tcp_settings(settings)
 }

@@ -1,5 +1,6 @@
 //! One connection to one server: where it is, how it is dialled, what is sent on it, and what becomes of it.
 
+pub(crate) mod address;
 pub(crate) mod bulk;
 pub(crate) mod capacity;
 pub(crate) mod connection;

@@ -2,7 +2,7 @@
 
 use redis::{Client, ConnectionAddr, ConnectionInfo};
 
-use super::dial;
+use super::address;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// A server, as the user names it.
@@ -80,7 +80,7 @@ impl Named {
 
     fn into_info(self) -> Result<ConnectionInfo, StoreError> {
         match self {
-            Self::Url(url) => dial::parse_url(&url),
+            Self::Url(url) => address::parse_url(&url),
             Self::Info(info) => Ok(*info),
         }
     }

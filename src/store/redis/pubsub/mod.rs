@@ -3,3 +3,4 @@
 pub(crate) mod mailbox;
 pub(crate) mod registry;
 pub(crate) mod subscriber;
+mod topic;

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use slab::Slab;
 
 use super::mailbox::Mailbox;
+use super::topic::{Channel, ChannelKind, ChannelState, Topic, Watcher};
 use crate::key::Readable;
 use crate::store::notice::Notice;
 use crate::store::redis::protocol::keyspace::Keyspace;
@@ -48,90 +49,6 @@ pub(crate) struct Registry {
     /// How many of them were taken to be sent.
     taken: u64,
     stats: Arc<RedisCounters>,
-}
-
-/// One address: its promise and its control channel.
-struct Topic {
-    channels: [Channel; 2],
-    watchers: Slab<Watcher>,
-}
-
-struct Watcher {
-    mailbox: Arc<Mailbox>,
-    /// The changes up to here may have been made before it came.
-    since: u64,
-    /// Whether what is published is for it.
-    hears: bool,
-}
-
-struct Channel {
-    name: Arc<str>,
-    state: ChannelState,
-    /// The last change that subscribed to it, while it is subscribed to.
-    confirmed: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum ChannelKind {
-    Promise,
-    Control,
-}
-
-/// What the server knows of a channel. The numbers are those of the change under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ChannelState {
-    Off,
-    Subscribing(u64),
-    On,
-    Unsubscribing(u64),
-    /// The server does not let us subscribe.
-    Refused,
-}
-
-impl Channel {
-    fn new(name: Arc<str>) -> Self {
-        Self {
-            name,
-            state: ChannelState::Off,
-            confirmed: 0,
-        }
-    }
-
-    /// Enters a state in which the server sends nothing.
-    fn silence(&mut self, state: ChannelState) {
-        self.state = state;
-        self.confirmed = 0;
-    }
-
-    /// Whether all that arrives was published after a watcher came. A channel that is refused brings nothing.
-    fn is_news_to(&self, watcher: &Watcher) -> bool {
-        self.confirmed > watcher.since || self.state == ChannelState::Refused
-    }
-}
-
-impl Topic {
-    fn tell(&self, notice: &Notice) {
-        for (_, watcher) in self.watchers.iter().filter(|(_, w)| w.hears) {
-            watcher.mailbox.push(notice.clone());
-        }
-    }
-
-    /// Some notices will be missed from here on, until the subscriptions are confirmed again.
-    fn interrupt(&mut self) {
-        for (_, watcher) in &mut self.watchers {
-            watcher.hears = false;
-        }
-    }
-
-    /// Tells the watchers that can hear from here on to read what they missed.
-    fn listen(&mut self) {
-        for (_, watcher) in &mut self.watchers {
-            if !watcher.hears && self.channels.iter().all(|c| c.is_news_to(watcher)) {
-                watcher.hears = true;
-                watcher.mailbox.push(Notice::Reread);
-            }
-        }
-    }
 }
 
 impl Registry {
