@@ -18,7 +18,7 @@ const SHARDS: usize = 16;
 const MOST_PENDING: usize = 256;
 
 /// What a copy takes besides its texts and its value: in the map, the ring, and their allocations.
-const PER_COPY: usize = 320;
+const PER_COPY: usize = 448;
 
 /// A value as Redis had it.
 #[derive(Clone)]

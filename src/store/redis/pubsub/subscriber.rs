@@ -312,6 +312,7 @@ impl SubscriberTask {
             mark: 0,
             refusals: 0,
             probes: Probes::default(),
+            probed: 0,
         };
         let lease_period = self.hub.near.as_ref().and_then(|near| near.lease_period());
         let mut lease = tokio::time::interval(lease_period.unwrap_or(HEARTBEAT));
@@ -355,6 +356,8 @@ struct Session<'a> {
     mark: u64,
     refusals: usize,
     probes: Probes,
+    /// How many there were.
+    probed: u64,
 }
 
 impl Session<'_> {
@@ -404,11 +407,14 @@ impl Session<'_> {
         let mut pipeline = Pipeline::with_capacity(2);
         // A server that answers this may be a replica by now, which hears of changes when it can.
         pipeline.cmd("HELLO").arg(3);
-        // One that is busy with a script answers that, and does not tell of changes.
-        pipeline.cmd("PING");
+        // One that is busy with a script answers that, and does not tell of changes. With a word of its own, so that no other
+        // answer is taken for this one.
+        self.probed += 1;
+        let word = self.probed.to_string();
+        pipeline.cmd("PING").arg(&word);
         let replies = self.connection.send_all(&pipeline).await?;
         let is_good = match &replies[..] {
-            [hello, Reply::SimpleString(pong)] => pong == "PONG" && is_master(hello),
+            [hello, Reply::BulkString(pong)] => pong == word.as_bytes() && is_master(hello),
             _ => false,
         };
         match is_good {
