@@ -22,7 +22,7 @@ Shows what a tag has in a Redis. Commands:
   --body        show the body or the raw value, too, up to 64 KiB
   --help        this text
 
-A Redis Cluster is asked node by node.";
+Each command asks one server.";
 
 /// What the command line asks for.
 pub(crate) struct Options {
