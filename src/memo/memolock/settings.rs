@@ -108,7 +108,7 @@ impl<C: Codec> MemoLock<C> {
     }
 
     /// Hands errors of this codec's type to callers in other processes as what they are, so that they find the same
-    /// [`cause`](Error::cause) as in the process that computed. Defaults to their text alone, a
+    /// [`cause`](crate::Error::cause) as in the process that computed. Defaults to their text alone, a
     /// [`RemoteError`](crate::RemoteError).
     ///
     /// Other processes still get the text where the encoding is no UTF-8 or has more than 4096 bytes, where they cannot
