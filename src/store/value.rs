@@ -27,16 +27,13 @@ pub struct Value {
 
 #[derive(Clone)]
 enum Repr {
-    Encoded(Bytes),
-    /// Encoded, and to be kept in this process once it is decoded.
-    Fetched(Arc<Fetched>),
+    Encoded {
+        bytes: Bytes,
+        /// What keeps it in this process once it is decoded, if anything does.
+        keep: Option<Arc<Mutex<Option<Keep>>>>,
+    },
     Native(Arc<dyn Native>),
     Unreadable,
-}
-
-struct Fetched {
-    bytes: Bytes,
-    keep: Mutex<Option<Keep>>,
 }
 
 /// What keeps a decoded value.
@@ -75,7 +72,7 @@ impl Value {
     pub fn encoded(bytes: impl Into<Bytes>) -> Self {
         match envelope::open(bytes.into()) {
             Ok((bytes, stamp)) => Self {
-                repr: Repr::Encoded(bytes),
+                repr: Repr::Encoded { bytes, keep: None },
                 stamp: stamp.map(Arc::new),
             },
             Err(_) => Self::unreadable(),
@@ -84,13 +81,11 @@ impl Value {
 
     /// The same value. Who decodes it has `keep` called with the object that it is, once.
     #[cfg(feature = "redis")]
-    pub(crate) fn kept_by(self, keep: impl FnOnce(Self) + Send + 'static) -> Self {
-        let Repr::Encoded(bytes) = self.repr else { return self };
-        let keep = Mutex::new(Some(Box::new(keep) as Keep));
-        Self {
-            repr: Repr::Fetched(Arc::new(Fetched { bytes, keep })),
-            stamp: self.stamp,
+    pub(crate) fn kept_by(mut self, by: impl FnOnce(Self) + Send + 'static) -> Self {
+        if let Repr::Encoded { keep, .. } = &mut self.repr {
+            *keep = Some(Arc::new(Mutex::new(Some(Box::new(by)))));
         }
+        self
     }
 
     /// Something is there, but it cannot be read: it counts as absent, and is counted.
@@ -136,8 +131,7 @@ impl Value {
     /// [`StoreErrorKind::Encode`] where the codec refuses.
     pub fn bytes(&self) -> Result<Bytes, StoreError> {
         let bytes = match &self.repr {
-            Repr::Encoded(bytes) => bytes.clone(),
-            Repr::Fetched(fetched) => fetched.bytes.clone(),
+            Repr::Encoded { bytes, .. } => bytes.clone(),
             Repr::Native(object) => {
                 unless_panicked(|| object.encode()).map_err(|e| StoreError::with_source(StoreErrorKind::Encode, e))?
             }
@@ -150,8 +144,7 @@ impl Value {
     #[must_use]
     pub fn encoded_bytes(&self) -> Option<Bytes> {
         match &self.repr {
-            Repr::Encoded(bytes) => Some(bytes.clone()),
-            Repr::Fetched(fetched) => Some(fetched.bytes.clone()),
+            Repr::Encoded { bytes, .. } => Some(bytes.clone()),
             Repr::Native(_) | Repr::Unreadable => None,
         }
     }
@@ -161,8 +154,7 @@ impl Value {
     pub fn weight(&self) -> usize {
         let stamp = self.stamp().map_or(0, Stamp::weight);
         stamp.saturating_add(match &self.repr {
-            Repr::Encoded(bytes) => bytes.len(),
-            Repr::Fetched(fetched) => fetched.bytes.len(),
+            Repr::Encoded { bytes, .. } => bytes.len(),
             // What cannot be weighed is too heavy.
             Repr::Native(object) => catch_unwind(AssertUnwindSafe(|| object.weight())).unwrap_or(usize::MAX),
             Repr::Unreadable => 0,
@@ -172,10 +164,9 @@ impl Value {
     /// The value itself, if this is one of the codec's kind.
     pub(crate) fn decode<C: Codec>(&self, address: &Address, codec: &C) -> Result<C::Value, BoxError> {
         match &self.repr {
-            Repr::Encoded(bytes) => unless_panicked(|| codec.decode(address, bytes.clone())),
-            Repr::Fetched(fetched) => {
-                let keep = lock(&fetched.keep).take();
-                let value = unless_panicked(|| codec.decode(address, fetched.bytes.clone()))?;
+            Repr::Encoded { bytes, keep } => {
+                let keep = keep.as_ref().and_then(|keep| lock(keep).take());
+                let value = unless_panicked(|| codec.decode(address, bytes.clone()))?;
                 if let Some(keep) = keep {
                     let native = Self::native(address, codec, value.clone());
                     let stamp = self.stamp.clone();
@@ -206,8 +197,7 @@ fn unless_panicked<T>(act: impl FnOnce() -> Result<T, BoxError>) -> Result<T, Bo
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.repr {
-            Repr::Encoded(bytes) => write!(f, "Value(encoded, {} bytes)", bytes.len()),
-            Repr::Fetched(fetched) => write!(f, "Value(encoded, {} bytes)", fetched.bytes.len()),
+            Repr::Encoded { bytes, .. } => write!(f, "Value(encoded, {} bytes)", bytes.len()),
             Repr::Native(object) => write!(f, "Value(native, about {} bytes)", object.weight()),
             Repr::Unreadable => f.write_str("Value(unreadable)"),
         }
