@@ -129,10 +129,9 @@ impl<C: Codec> Shared<C> {
         let mut past = Past::default();
         let mut rounds = 0;
         while past.may_go_on() && rounds <= MAX_ROUNDS {
-            let joined = match place.take() {
-                Some(waiter) => Ok(waiter),
-                None => self.join(address, config, arrived, past, Some(&config.limits)),
-            };
+            let joined = place
+                .take()
+                .map_or_else(|| self.join(address, config, arrived, past, Some(&config.limits)), Ok);
             let waiter = match joined {
                 Ok(waiter) => role.of(waiter),
                 Err(limit) => {
@@ -147,11 +146,7 @@ impl<C: Codec> Shared<C> {
             let outcome = match turn {
                 Waited::Lead(mut lead) => {
                     lead.arrived = arrived;
-                    // What came to nothing before the caller arrived says nothing of its own attempt.
-                    lead.past = match arrived < lead.witnesses {
-                        true => past.or(lead.past),
-                        false => past,
-                    };
+                    lead.past = lead.past_of(past);
                     self.counters.led.add();
                     if past.attempts > 0 || rounds > 0 {
                         self.counters.taken_over.add();
@@ -162,10 +157,8 @@ impl<C: Codec> Shared<C> {
                 Waited::Landed(outcome) => outcome,
                 // Happens once: the next flight starts later than this caller came.
                 Waited::Late => {
-                    let look = || self.ask(address);
                     // Boxed, or all waiters would keep room for it.
-                    let found = Box::pin(self.lookups.collapse(address, look)).await;
-                    if let Some(value) = found.filter(|value| self.codec.is_fresh(value)) {
+                    if let Some(value) = Box::pin(self.find_fresh(address)).await {
                         self.counters.followed.add();
                         return Obtained::Followed(value);
                     }
@@ -205,6 +198,11 @@ impl<C: Codec> Shared<C> {
     /// The value, if it is stored, fresh or stale: for those of whom many find out at once that they may need it.
     pub(crate) async fn reread(&self, address: &Address) -> Option<C::Value> {
         self.lookups.collapse(address, || self.ask(address)).await
+    }
+
+    /// The same, if it is fresh.
+    async fn find_fresh(&self, address: &Address) -> Option<C::Value> {
+        self.reread(address).await.filter(|value| self.codec.is_fresh(value))
     }
 
     async fn ask(&self, address: &Address) -> Option<C::Value> {

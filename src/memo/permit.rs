@@ -197,6 +197,15 @@ impl<V> Lead<V> {
         self.say(Verdict::Fail(failure))
     }
 
+    /// The attempts that the one who leads has waited for in vain, where it knows of these: what came to nothing before it
+    /// arrived says nothing of its own attempt.
+    pub(crate) fn past_of(&self, known: Past) -> Past {
+        match self.arrived < self.witnesses {
+            true => known.or(self.past),
+            false => known,
+        }
+    }
+
     fn say(self, verdict: Verdict<V>) -> Settled {
         // A keeper that is gone has landed its flight.
         let _ = self.verdict.send(verdict);

@@ -56,7 +56,6 @@ impl<C: Codec> Coordinator<C> {
         holding: &mut Holding<'_>,
         landing: &Landing<'_, C>,
     ) -> LeadEnd {
-        let mut stored = false;
         let mut claim = granted.claim;
         let mut led = match self.offer(&granted, search.past, search.witnesses, holding).await {
             Ok(led) => led,
@@ -72,45 +71,10 @@ impl<C: Codec> Coordinator<C> {
                 // Boxed, because most computations are not left to others.
                 return Box::pin(self.keep_promise(claim, search, holding, landing)).await;
             }
-            ComputationEnd::Concluded(Verdict::Store(value, ttl, start, labels)) => {
-                let marking = Marking::new(start, labels, self.shared.stamps_all());
-                stored = self.commit(claim, value, ttl, marking, landing).await;
-            }
-            ComputationEnd::Concluded(Verdict::Share(value, start, labels)) => {
-                let marking = Marking::new(start, labels, self.shared.stamps_all());
-                self.share(claim, value, marking, landing).await;
-            }
-            // `conclude` waits for what comes after it.
-            ComputationEnd::Concluded(Verdict::Preview(..)) => {}
-            // No waiter has to wait for the store before going its own way.
-            ComputationEnd::Concluded(Verdict::Pass(marker)) => {
-                self.shared.counters.passed.add();
-                landing.land(Outcome::Pass);
-                match marker {
-                    Some((marker, ttl)) if claim.is_held() => self.mark(claim, marker, ttl, granted.start).await,
-                    _ => drop(self.release(claim, Release::Pass).await),
-                }
-            }
-            ComputationEnd::Concluded(Verdict::CrowdedOut) => {
-                self.shared.counters.passed.add();
-                landing.land(Outcome::Limited(Limit::Recording));
-                self.release(claim, Release::Abandoned).await;
-            }
-            ComputationEnd::Concluded(Verdict::Stale) => {
-                landing.land(Outcome::Stale);
-                self.release(claim, Release::Stale).await;
-            }
-            ComputationEnd::Concluded(Verdict::Withdraw) => {
-                self.release(claim, Release::Abandoned).await;
-                landing.land(Outcome::Again(None));
-            }
-            ComputationEnd::Concluded(Verdict::Decline { failed }) => {
-                return self.vain(claim, search.past, failed).await;
-            }
-            ComputationEnd::Concluded(Verdict::Fail(failure)) => {
-                let message = failure.told();
-                landing.land(Outcome::Failed(failure));
-                self.release(claim, Release::Failed(message)).await;
+            ComputationEnd::Concluded(verdict) => {
+                let ended = self.settle(claim, verdict, granted.start, search.past, landing).await;
+                drop(led.settled);
+                return ended;
             }
             ComputationEnd::Resolved(outcome, whom) => {
                 self.resolved(claim, outcome, whom, landing).await;
@@ -138,6 +102,61 @@ impl<C: Codec> Coordinator<C> {
             }
         }
         drop(led.settled);
+        LeadEnd::Landed { stored: false }
+    }
+
+    /// Tells the waiters here and elsewhere what the verdict says.
+    async fn settle(
+        &self,
+        claim: LockState,
+        verdict: Verdict<C::Value>,
+        start: Option<Start>,
+        past: Past,
+        landing: &Landing<'_, C>,
+    ) -> LeadEnd {
+        let mut stored = false;
+        match verdict {
+            Verdict::Store(value, ttl, start, labels) => {
+                let marking = Marking::new(start, labels, self.shared.stamps_all());
+                stored = self.commit(claim, value, ttl, marking, landing).await;
+            }
+            Verdict::Share(value, start, labels) => {
+                let marking = Marking::new(start, labels, self.shared.stamps_all());
+                self.share(claim, value, marking, landing).await;
+            }
+            // There is more to come of both, which others wait for.
+            Verdict::Preview(..) | Verdict::Defer => {}
+            // No waiter has to wait for the store before going its own way.
+            Verdict::Pass(marker) => {
+                self.shared.counters.passed.add();
+                landing.land(Outcome::Pass);
+                match marker {
+                    Some((marker, ttl)) if claim.is_held() => self.mark(claim, marker, ttl, start).await,
+                    _ => drop(self.release(claim, Release::Pass).await),
+                }
+            }
+            Verdict::CrowdedOut => {
+                self.shared.counters.passed.add();
+                landing.land(Outcome::Limited(Limit::Recording));
+                self.release(claim, Release::Abandoned).await;
+            }
+            Verdict::Stale => {
+                landing.land(Outcome::Stale);
+                self.release(claim, Release::Stale).await;
+            }
+            Verdict::Withdraw => {
+                self.release(claim, Release::Abandoned).await;
+                landing.land(Outcome::Again(None));
+            }
+            Verdict::Decline { failed } => {
+                return self.vain(claim, past, failed).await;
+            }
+            Verdict::Fail(failure) => {
+                let message = failure.told();
+                landing.land(Outcome::Failed(failure));
+                self.release(claim, Release::Failed(message)).await;
+            }
+        }
         LeadEnd::Landed { stored }
     }
 

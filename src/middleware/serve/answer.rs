@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::refresh::Use;
 use crate::key::Address;
-use crate::memo::{AtLimit, Limit, Obtained};
+use crate::memo::{AtLimit, Lead, Limit, Obtained, QueueTurn};
 use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::cache::Cache;
 use crate::middleware::lookup::{Lookup, Miss, VariantAddress, is_variant};
@@ -44,14 +44,17 @@ enum Next<ResBody> {
     Miss(VariantAddress, Option<Arc<StoredResponse>>, Forward),
 }
 
-/// What a response is to a follower that was given it.
-enum Followed<ResBody> {
+/// What is next for a request that has waited.
+enum After<ResBody> {
+    /// It is answered.
     Answer(Response<MemoBody<ResBody>>),
-    /// That of another variant than the follower's, which is at this address.
-    Other(VariantAddress),
-    /// Its body broke off just before that was told: there is nothing to read any more, but a turn to wait for.
-    BrokeOff,
-    NotForThis,
+    Lead(Lead<Arc<StoredResponse>>),
+    /// It goes to the inner service by itself, and holds this meanwhile.
+    Turn(QueueTurn),
+    /// It waits once more, at the address that it would be at now.
+    Again,
+    /// It goes to the inner service by itself. With a word on why, if there is one.
+    Direct(Option<&'static str>),
 }
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
@@ -183,34 +186,15 @@ impl<K: Send + Sync + 'static> Cache<K> {
                     let forwarded = Forwarded::because(Forward::VaryMiss).detail("too-many-variants");
                     return self.then_direct(service, request, forwarded);
                 }
-                match self
-                    .memo
-                    .obtain(address, &self.memo.config, &mut patience, has_room)
-                    .await
-                {
-                    Obtained::Followed(stored) => match self.follow(stored, &miss, request.headers()).await {
-                        Followed::Answer(response) => return Step::Done(Ok(response)),
-                        Followed::Other(variant) => {
-                            let (stale, why) = (None, Forward::VaryMiss);
-                            miss = Miss {
-                                variant,
-                                stale,
-                                why,
-                                ..miss
-                            };
-                        }
-                        Followed::BrokeOff => {}
-                        Followed::NotForThis => break,
-                    },
-                    Obtained::Lead(lead) if self.may_defer() && lead.held => {
+                let obtained = self.memo.obtain(address, &self.memo.config, &mut patience, has_room);
+                let obtained = obtained.await;
+                match self.after(obtained, &mut miss, request.headers()).await {
+                    After::Answer(response) => return Step::Done(Ok(response)),
+                    After::Lead(lead) if self.may_defer() && lead.held => {
                         return self.lead_or_wait(lead, service, request, miss, patience);
                     }
-                    Obtained::Lead(lead) => return self.lead(lead, service, request, miss),
-                    Obtained::Limited(_) => match self.refuse(request.headers()) {
-                        Some(refusal) => return Step::Done(Ok(refusal)),
-                        None => break,
-                    },
-                    Obtained::Turn(turn) => {
+                    After::Lead(lead) => return self.lead(lead, service, request, miss),
+                    After::Turn(turn) => {
                         let forwarded = Forwarded::because(miss.why).collapsed(false).detail("queued");
                         let step = self.then_direct(service, request, forwarded);
                         return Step::then(async move {
@@ -218,26 +202,10 @@ impl<K: Send + Sync + 'static> Cache<K> {
                             Step::Done(answer.map(|response| response.map(|body| body.in_turn(turn))))
                         });
                     }
-                    Obtained::Pass => {
-                        if miss.credentials.has_credentials() {
-                            self.credential_history.forget(address);
-                        }
+                    After::Again => {}
+                    After::Direct(why) => {
+                        detail = why;
                         break;
-                    }
-                    Obtained::TimedOut if self.may_defer() => {
-                        return Step::Done(Ok(self.waited_too_long(request.headers(), miss.why)));
-                    }
-                    Obtained::TimedOut => {
-                        detail = Some("timeout");
-                        break;
-                    }
-                    failed @ (Obtained::Stale | Obtained::Failed(_) | Obtained::GaveUp) => {
-                        if let Some(stale) = Box::pin(self.stand_in(&miss, request.headers())).await {
-                            return Step::Done(Ok(stale));
-                        }
-                        if !matches!(failed, Obtained::Stale) {
-                            break;
-                        }
                     }
                 }
             }
@@ -250,33 +218,67 @@ impl<K: Send + Sync + 'static> Cache<K> {
         }
     }
 
-    /// What a response is to a follower that was given it.
+    /// What is next for a request that has obtained this.
+    async fn after<ResBody>(
+        &self,
+        obtained: Obtained<Arc<StoredResponse>>,
+        miss: &mut Miss,
+        headers: &HeaderMap,
+    ) -> After<ResBody> {
+        match obtained {
+            Obtained::Followed(stored) => self.follow(stored, miss, headers).await,
+            Obtained::Lead(lead) => After::Lead(lead),
+            Obtained::Turn(turn) => After::Turn(turn),
+            Obtained::Limited(_) => self.refuse(headers).map_or(After::Direct(None), After::Answer),
+            Obtained::Pass => {
+                if miss.credentials.has_credentials() {
+                    self.credential_history.forget(&miss.variant.address);
+                }
+                After::Direct(None)
+            }
+            Obtained::TimedOut if self.may_defer() => After::Answer(self.waited_too_long(headers, miss.why)),
+            Obtained::TimedOut => After::Direct(Some("timeout")),
+            Obtained::Stale => Box::pin(self.stand_in(miss, headers))
+                .await
+                .map_or(After::Again, After::Answer),
+            Obtained::Failed(_) | Obtained::GaveUp => {
+                let stale = Box::pin(self.stand_in(miss, headers)).await;
+                stale.map_or(After::Direct(None), After::Answer)
+            }
+        }
+    }
+
+    /// What is next for a follower that was given this response.
     async fn follow<ResBody>(
         &self,
         stored: Arc<StoredResponse>,
-        miss: &Miss,
+        miss: &mut Miss,
         headers: &HeaderMap,
-    ) -> Followed<ResBody> {
+    ) -> After<ResBody> {
+        // Just before it was told: there is nothing to read any more, but a turn to wait for.
         if stored.has_broken_off() {
-            return Followed::BrokeOff;
+            return After::Again;
         }
         if !is_variant(&stored, headers) {
             // What others get of that variant is not known.
             if miss.credentials.has_credentials() {
-                return Followed::NotForThis;
+                return After::Direct(None);
             }
             let variant = self.other_variant(&miss.first, &stored, headers);
-            let variant = variant.filter(|variant| variant.address != miss.variant.address);
-            return variant.map_or(Followed::NotForThis, Followed::Other);
+            let Some(variant) = variant.filter(|variant| variant.address != miss.variant.address) else {
+                return After::Direct(None);
+            };
+            (miss.variant, miss.stale, miss.why) = (variant, None, Forward::VaryMiss);
+            return After::Again;
         }
         if !stored.is_fresh_at(Instant::now()) || !miss.credentials.may_have(stored.meta()) {
-            return Followed::NotForThis;
+            return After::Direct(None);
         }
         self.credential_history.learn(stored.meta());
         let stored = self.make_room(&miss.variant.address, stored).await;
         let mut response = replay::followed(stored);
         self.say(Forwarded::because(miss.why).collapsed(true), response.headers_mut());
-        Followed::Answer(response)
+        After::Answer(response)
     }
 
     /// The answer to a request at a limit, where it is not to go to the inner service.
