@@ -113,6 +113,21 @@ async fn a_process_that_stood_still_serves_nothing_from_before() {
 }
 
 #[tokio::test]
+async fn a_process_that_ends_in_order_is_not_waited_for() {
+    let redis = RedisServer::start();
+    let (origin, _) = origin().await;
+    let (mut leaving, staying) = (node(&origin, &redis, "5s").await, node(&origin, &redis, "5s").await);
+    warm(&leaving, "/x").await;
+    warm(&staying, "/x").await;
+    leaving.signal("TERM");
+    assert!(leaving.ended().await.success());
+    let since = Instant::now();
+    send(&staying, "POST", "/x").await;
+    assert!(since.elapsed() < Duration::from_millis(2500), "{:?}", since.elapsed());
+    assert_eq!(send(&staying, "GET", "/x").await.0, "1");
+}
+
+#[tokio::test]
 async fn flags_that_make_no_sense_are_refused() {
     let upstream = ["--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1"];
     let redis = "redis://127.0.0.1:1";

@@ -15,7 +15,7 @@ use super::{Near, Owed};
 use crate::error::StoreError;
 use crate::store::Token;
 use crate::store::redis::protocol::keyspace::Keyspace;
-use crate::store::redis::script::NEAR_JOIN;
+use crate::store::redis::script::{NEAR_JOIN, NEAR_PRUNE};
 use crate::store::redis::topology::link::Link;
 use crate::throttle::Throttle;
 
@@ -135,10 +135,7 @@ impl Near {
         let Some((connection, canaries)) = self.begin_joining(tag, score) else {
             return Ok(true);
         };
-        let lag = self.own.as_ref().map_or(Duration::ZERO, |own| own.lease.lag());
-        // Never less than it is.
-        let member = format!("{}:{}", lag.as_millis() + 1, self.process);
-        let score = score.to_string();
+        let (member, score) = (self.member(), score.to_string());
         let at = Keyspace::new(&names.address, self.database);
         let keys = [names.members.as_str(), names.canary.as_str()];
         NEAR_JOIN
@@ -161,6 +158,35 @@ impl Near {
         Ok(is_same)
     }
 
+    /// Gives all copies up and says so, until they are wanted again: no invalidation has to wait for a process that ends.
+    pub(crate) async fn leave(&self, link: &Link) {
+        let Some(own) = &self.own else { return };
+        let mut joined = Vec::new();
+        for tag in self.state().tags.values_mut() {
+            if tag.proven.take().is_some() {
+                joined.push((Arc::clone(&tag.names), tag.score));
+            }
+            (tag.copies, tag.tried, tag.recheck) = (false, None, false);
+        }
+        own.lease.revoke();
+        // Before the set is told: nothing is fetched under a tag that is not proven.
+        self.forget_all();
+        for (names, score) in joined {
+            let (member, score) = (self.member(), score.to_string());
+            let at = Keyspace::new(&names.address, self.database);
+            let args = [member.as_bytes(), score.as_bytes()];
+            // Whoever invalidates waits in vain otherwise, once.
+            let _ = NEAR_PRUNE.run(link, at, &[&names.members], &args).await;
+        }
+    }
+
+    /// What stands for this process in the set.
+    fn member(&self) -> String {
+        let lag = self.own.as_ref().map_or(Duration::ZERO, |own| own.lease.lag());
+        // Never less than it is.
+        format!("{}:{}", lag.as_millis() + 1, self.process)
+    }
+
     /// Whether nothing has to be done, because this process is still in the set.
     async fn is_member(&self, link: &Link, names: &NearNames, commands: u64) -> Result<bool, StoreError> {
         let score = {
@@ -174,10 +200,8 @@ impl Near {
             tag.recheck = false;
             tag.score
         };
-        let lag = self.own.as_ref().map_or(Duration::ZERO, |own| own.lease.lag());
         let mut zscore = Cmd::new();
-        zscore.arg("ZSCORE").arg(&names.members);
-        zscore.arg(format!("{}:{}", lag.as_millis() + 1, self.process));
+        zscore.arg("ZSCORE").arg(&names.members).arg(self.member());
         let at = Keyspace::new(&names.address, self.database);
         let found = match link.send(at, &zscore).await? {
             redis::Value::BulkString(text) => text == score.to_string().as_bytes(),

@@ -256,7 +256,11 @@ impl Store for RedisStore {
     }
 
     async fn settle(&self) -> usize {
-        self.pay().await
+        let owed = self.pay().await;
+        if let Some(near) = &self.inner.near {
+            near.leave(&self.inner.link).await;
+        }
+        owed
     }
 
     fn watch(&self, address: &Address) -> RedisWatch {
