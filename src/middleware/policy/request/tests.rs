@@ -163,10 +163,12 @@ fn unsafe_methods_change_and_others_bypass() {
 #[test]
 fn a_layer_adds_credentials_and_excepts_them() {
     let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect();
-    let mut rules = RequestRules::default();
-    rules.more_credentials = names(&["x-tenant", "x-device", "x-both"]);
-    rules.not_credentials = names(&["x-session-hint", "x-token", "authorization", "x-both"]);
-    rules.key_headers = names(&["x-device"]);
+    let rules = RequestRules {
+        more_credentials: names(&["x-tenant", "x-device", "x-both"]),
+        not_credentials: names(&["x-session-hint", "x-token", "authorization", "x-both"]),
+        key_headers: names(&["x-device"]),
+        ..RequestRules::default()
+    };
     let cookies = Access::Read(RequestConstraints {
         cookies: true,
         ..RequestConstraints::default()
