@@ -15,6 +15,7 @@ use self::call_message::CallMessage;
 use super::{BufferedBody, HeadKey, KeyExtractor, UriKey};
 use crate::key::{Key, KeyBuilder};
 use crate::middleware::grpc::{Framing, is_call};
+use crate::middleware::policy::syntax::members;
 
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
@@ -155,10 +156,7 @@ fn is_compressed(headers: &HeaderMap) -> bool {
 /// What the reply may be encoded in, in a form that does not depend on how the client says it: the order means nothing,
 /// and what is not encoded is always accepted.
 fn accepted(headers: &HeaderMap) -> Vec<u8> {
-    let lines = headers.get_all(ACCEPT_ENCODING).iter();
-    let members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    let mut members: Vec<_> = members
-        .map(<[u8]>::trim_ascii)
+    let mut members: Vec<_> = members(headers, &ACCEPT_ENCODING)
         .filter(|member| !member.is_empty() && !is_identity(member))
         .collect();
     members.sort_unstable();

@@ -9,6 +9,7 @@ use super::MemoLockLayer;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Key, KeyError};
 use crate::memo::ResolveError;
+use crate::middleware::policy::syntax::is_tchar;
 use crate::middleware::stored_response::{Form, StoredResponse};
 
 /// # Responses that other programs give
@@ -104,10 +105,7 @@ impl<K> MemoLockLayer<K> {
 /// A media type that the program itself wrote down.
 #[track_caller]
 fn from_literal<T: TryInto<HeaderValue>>(content_type: T) -> HeaderValue {
-    let is_token = |token: &[u8]| {
-        let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-        !token.is_empty() && token.iter().all(is_tchar)
-    };
+    let is_token = |token: &[u8]| !token.is_empty() && token.iter().all(|byte| is_tchar(*byte));
     let is_media_type = |value: &HeaderValue| {
         let essence = value.as_bytes().split(|byte| *byte == b';').next();
         let mut parts = essence.unwrap_or_default().trim_ascii().splitn(2, |byte| *byte == b'/');

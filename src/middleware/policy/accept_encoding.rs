@@ -3,6 +3,8 @@
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, HeaderValue};
 
+use super::syntax::is_tchar;
+
 /// A weight in thousandths.
 type Weight = u16;
 
@@ -77,7 +79,7 @@ fn parse(line: &HeaderValue, codings: &mut Vec<(String, Weight)>) -> Option<()> 
             Some((coding, weight)) => (coding.trim_end_matches([' ', '\t']), self::weight(weight)?),
             None => (member, 1000),
         };
-        if coding.is_empty() || !coding.bytes().all(is_token) {
+        if coding.is_empty() || !coding.bytes().all(is_tchar) {
             return None;
         }
         let mut coding = coding.to_ascii_lowercase();
@@ -104,10 +106,6 @@ fn weight(text: &str) -> Option<Weight> {
         "1" if decimals == 0 => Some(1000),
         _ => None,
     }
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::CACHE_CONTROL;
 
+use super::syntax::is_tchar;
+
 /// The most seconds that a directive can ask for (RFC 9111, 1.2.2).
 pub(super) const MAX_DELTA_SECONDS: u64 = 1 << 31;
 
@@ -149,7 +151,7 @@ impl<'a> Directives<'a> {
     }
 
     fn token(&mut self) -> Result<&'a [u8], Malformed> {
-        let end = self.0.iter().position(|b| !is_token(*b));
+        let end = self.0.iter().position(|b| !is_tchar(*b));
         let (token, rest) = self.0.split_at(end.unwrap_or(self.0.len()));
         self.0 = rest;
         if token.is_empty() {
@@ -176,11 +178,6 @@ impl<'a> Iterator for Directives<'a> {
         }
         Some(directive)
     }
-}
-
-/// `tchar` (RFC 9110, 5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn trim_start(mut bytes: &[u8]) -> &[u8] {

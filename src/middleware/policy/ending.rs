@@ -6,6 +6,7 @@ use http_body::SizeHint;
 
 use super::cookies::SetCookie;
 use super::sharing::{Reason, Sharing};
+use super::syntax::{grpc_statuses, members};
 
 /// A response that came to its end.
 #[derive(Debug, Clone, Copy)]
@@ -74,12 +75,7 @@ impl Grpc {
         if !is_grpc(response.headers) {
             return Self::No;
         }
-        let fields = [Some(response.headers), response.trailers];
-        let mut statuses = fields
-            .iter()
-            .flatten()
-            .flat_map(|fields| fields.get_all("grpc-status"))
-            .peekable();
+        let mut statuses = grpc_statuses(response.headers, response.trailers).peekable();
         if statuses.peek().is_some() {
             let ok = statuses.all(|status| status == "0");
             return if ok { Self::Ok } else { Self::Error };
@@ -119,11 +115,7 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<Result<u64, Incomple
     if headers.contains_key(TRANSFER_ENCODING) {
         return None;
     }
-    let mut members = headers
-        .get_all(CONTENT_LENGTH)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii);
+    let mut members = members(headers, &CONTENT_LENGTH);
     let first = members.next()?;
     let is_number = !first.is_empty() && first.iter().all(u8::is_ascii_digit);
     let number = str::from_utf8(first).ok().and_then(|text| text.parse().ok());

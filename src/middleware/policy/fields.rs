@@ -7,6 +7,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 
 use super::ending::content_length;
+use super::syntax::members;
 use super::targeted::is_targeted;
 
 /// Removes what must not be stored or sent to another client (RFC 9111, 3.1; RFC 9110, 7.6.1): `Connection` and
@@ -29,11 +30,8 @@ pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
         HeaderName::from_static("proxy-authentication-info"),
         PROXY_AUTHORIZATION,
     ];
-    let listed: Vec<_> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|member| HeaderName::from_bytes(member.trim_ascii()).ok())
+    let listed: Vec<_> = members(headers, &CONNECTION)
+        .filter_map(|member| HeaderName::from_bytes(member).ok())
         .filter(|name| !is_for_all(name))
         .collect();
     match content_length(headers) {

@@ -9,6 +9,7 @@ use super::ending::{self, Ended, Incomplete};
 use super::freshness::{Said, Terms};
 use super::response_rules::{ResponseRules, Unconfirmed};
 use super::sharing::{Reason, Sharing};
+use super::syntax::grpc_statuses;
 use super::targeted;
 use crate::middleware::grpc::{Framing, is_call};
 
@@ -105,8 +106,7 @@ fn failed(sharing: Sharing, ttl: Duration, response: &Ended<'_>, rules: &Respons
 
 /// The status, where there is one that can be read.
 fn status(response: &Ended<'_>) -> Option<i32> {
-    let fields = [Some(response.headers), response.trailers];
-    let mut statuses = fields.iter().flatten().flat_map(|fields| fields.get_all("grpc-status"));
+    let mut statuses = grpc_statuses(response.headers, response.trailers);
     let first = statuses.next()?;
     if statuses.any(|other| other != first) {
         return None;

@@ -46,6 +46,7 @@ pub(super) mod response_rules;
 pub(super) mod revalidation;
 pub(super) mod sharing;
 pub(super) mod structured;
+pub(super) mod syntax;
 pub(super) mod targeted;
 pub(super) mod vary;
 

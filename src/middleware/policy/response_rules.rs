@@ -129,7 +129,7 @@ impl Default for ResponseRules {
 /// `NOT_FOUND` and `UNIMPLEMENTED` are for all, and `UNKNOWN`, `INTERNAL`, `UNAVAILABLE` and `DATA_LOSS` are failures,
 /// as are statuses from 500 on.
 ///
-/// Set with [`MemoLockLayer::on_unconfirmed`](crate::middleware::Failures::on_unconfirmed).
+/// Set with [`Failures::on_unconfirmed`](crate::middleware::Failures::on_unconfirmed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Unconfirmed {

@@ -6,6 +6,7 @@
 use http::{HeaderMap, HeaderName};
 
 use super::cache_control::Malformed;
+use super::syntax::is_tchar;
 
 /// The value of a bare item (RFC 9651, 3.3). Kinds that nothing here needs are checked, but not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,11 +138,9 @@ impl Parser<'_> {
         match self.0 {
             [b'-' | b'0'..=b'9', ..] => self.number(),
             [b'"', ..] => self.string(),
-            [b'*' | b'a'..=b'z' | b'A'..=b'Z', ..] => {
-                Ok(Bare::Token(self.text(|byte| {
-                    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte)
-                })))
-            }
+            [b'*' | b'a'..=b'z' | b'A'..=b'Z', ..] => Ok(Bare::Token(
+                self.text(|byte| is_tchar(byte) || matches!(byte, b':' | b'/')),
+            )),
             [b'?', value @ (b'0' | b'1'), rest @ ..] => {
                 self.0 = rest;
                 Ok(Bare::Boolean(*value == b'1'))

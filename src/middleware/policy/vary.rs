@@ -5,6 +5,7 @@ use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderName, VARY};
 use sha2::{Digest, Sha256};
 
 use super::accept_encoding;
+use super::syntax::members;
 
 /// What `Vary` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,17 +21,15 @@ pub(crate) enum Vary {
 /// The names in all `Vary` lines.
 pub(crate) fn names(headers: &HeaderMap) -> Vary {
     let mut names = Vec::new();
-    for line in headers.get_all(VARY) {
-        for member in line.as_bytes().split(|byte| *byte == b',') {
-            match member.trim_ascii() {
-                [] => {}
-                // `*` as any member (RFC 9111, 4.1), which is a token and so would pass for a name.
-                b"*" => return Vary::Any,
-                name => match HeaderName::from_bytes(name) {
-                    Ok(name) => names.push(name),
-                    Err(_) => return Vary::Any,
-                },
-            }
+    for member in members(headers, &VARY) {
+        match member {
+            [] => {}
+            // `*` as any member (RFC 9111, 4.1), which is a token and so would pass for a name.
+            b"*" => return Vary::Any,
+            name => match HeaderName::from_bytes(name) {
+                Ok(name) => names.push(name),
+                Err(_) => return Vary::Any,
+            },
         }
     }
     if names.is_empty() {

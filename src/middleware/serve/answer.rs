@@ -31,7 +31,7 @@ const MIN_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
 /// What is next for a request, by what is stored.
-enum Next<ResBody> {
+enum NextStep<ResBody> {
     /// It is answered.
     Done(Response<MemoBody<ResBody>>),
     /// It is answered with this response, which is computed anew meanwhile.
@@ -83,13 +83,13 @@ impl<K: Send + Sync + 'static> Cache<K> {
                 return Step::then(self.ask_again(service, request, address, constraints, Forward::UriMiss));
             }
             let (variant, stale, why) = match self.next(&address, request.headers(), credentials, can_lead).await {
-                Next::Done(response) => return Step::Done(Ok(response)),
-                Next::Refresh(variant, stored) => {
+                NextStep::Done(response) => return Step::Done(Ok(response)),
+                NextStep::Refresh(variant, stored) => {
                     return Step::Done(Ok(self.refresh(service, request, variant, stored, credentials)));
                 }
-                Next::PassBy(address) => return Step::then(self.pass_by(service, request, address, credentials)),
-                Next::Direct(forwarded) => return self.then_direct(service, request, forwarded),
-                Next::Miss(variant, stale, why) => (variant, stale, why),
+                NextStep::PassBy(address) => return Step::then(self.pass_by(service, request, address, credentials)),
+                NextStep::Direct(forwarded) => return self.then_direct(service, request, forwarded),
+                NextStep::Miss(variant, stale, why) => (variant, stale, why),
             };
             let mut miss = Miss {
                 first: address,
@@ -119,19 +119,19 @@ impl<K: Send + Sync + 'static> Cache<K> {
         headers: &HeaderMap,
         credentials: Credentials,
         can_lead: bool,
-    ) -> Next<ResBody> {
+    ) -> NextStep<ResBody> {
         match self.find_whole(address, headers).await {
             // It cannot be read in parts.
             Lookup::Stored(variant, stored) if self.is_crowded_beside(&stored) => {
                 drop(stored);
                 self.memo.shared.limited(&variant.address, Limit::Recording);
                 match self.refuse(headers) {
-                    Some(refusal) => Next::Done(refusal),
-                    None => Next::Direct(Forwarded::because(Forward::Bypass).detail(Reason::NoRoom.as_str())),
+                    Some(refusal) => NextStep::Done(refusal),
+                    None => NextStep::Direct(Forwarded::because(Forward::Bypass).detail(Reason::NoRoom.as_str())),
                 }
             }
             Lookup::Stored(_, stored) if !credentials.may_have(stored.meta()) => {
-                Next::Direct(Forwarded::because(Forward::Request))
+                NextStep::Direct(Forwarded::because(Forward::Request))
             }
             Lookup::Stored(variant, stored) => {
                 let now = Instant::now();
@@ -144,21 +144,21 @@ impl<K: Send + Sync + 'static> Cache<K> {
                 match self.use_of(&stored, may_refresh, now) {
                     Use::Hit => {
                         self.memo.shared.counters.hits.add();
-                        Next::Done(replay::hit(stored, now, self.cache_status))
+                        NextStep::Done(replay::hit(stored, now, self.cache_status))
                     }
-                    Use::Refresh => Next::Refresh(variant, stored),
-                    Use::Stale => Next::Miss(variant, Some(stored), Forward::Stale),
+                    Use::Refresh => NextStep::Refresh(variant, stored),
+                    Use::Stale => NextStep::Miss(variant, Some(stored), Forward::Stale),
                 }
             }
             Lookup::Marker(variant) => {
                 self.learn_marker(&variant.address);
-                Next::PassBy(variant.address)
+                NextStep::PassBy(variant.address)
             }
             Lookup::Nothing(variant) => {
                 let why = variant.fingerprint.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
-                Next::Miss(variant, None, why)
+                NextStep::Miss(variant, None, why)
             }
-            Lookup::Unsettled => Next::Direct(Forwarded::because(Forward::VaryMiss).detail("unsettled")),
+            Lookup::Unsettled => NextStep::Direct(Forwarded::because(Forward::VaryMiss).detail("unsettled")),
         }
     }
 
