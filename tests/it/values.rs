@@ -27,7 +27,7 @@ fn users(store: impl Store) -> Users {
 struct Table(Arc<AtomicUsize>);
 
 impl Table {
-    async fn find(self, id: u64) -> std::io::Result<Option<String>> {
+    fn find(&self, id: u64) -> std::io::Result<Option<String>> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Ok((id < 10).then(|| format!("user {id}")))
     }
@@ -39,7 +39,7 @@ impl Table {
 
 async fn ask(users: &Users, table: &Table, id: u64) -> Option<String> {
     let table = table.clone();
-    let found = users.get_or_compute(id, move || table.find(id));
+    let found = users.get_or_compute(id, move || async move { table.find(id) });
     within("an answer", found).await.expect("a value")
 }
 
@@ -158,7 +158,7 @@ async fn a_rule_that_panics_is_a_panic_of_the_computation_and_keeps_no_lock() {
     for memo in [&here, &there] {
         let asked = |memo: &Users| {
             let (memo, table) = (memo.clone(), table.clone());
-            tokio::spawn(async move { memo.get_or_compute(1, move || table.find(1)).await })
+            tokio::spawn(async move { memo.get_or_compute(1, move || async move { table.find(1) }).await })
         };
         for asked in [asked(memo), asked(memo)] {
             let error = asked.await.expect("no panic here").expect_err("no value");

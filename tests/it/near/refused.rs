@@ -66,7 +66,7 @@ async fn a_cluster_is_refused_with_what_to_change() {
         .near(1 << 20)
         .connect()
         .await;
-    let error = store.err().expect("an error");
+    let error = store.expect_err("an error");
     assert_eq!(error.kind(), StoreErrorKind::Config);
     let source = std::error::Error::source(&error).expect("a cause").to_string();
     assert!(source.contains("remove `near`"), "{source}");
