@@ -17,8 +17,8 @@
 //! once for all again from the next time on. So a request that can make a page slow for itself sets others apart no longer
 //! than until one of them has its answer.
 //!
-//! [`endless_after`]: crate::middleware::layer::MemoLockLayer::endless_after
-//! [`max_body`]: crate::middleware::layer::MemoLockLayer::max_body
+//! [`endless_after`]: crate::middleware::ResponseLimits::endless_after
+//! [`max_body`]: crate::middleware::ResponseLimits::max_body
 
 use std::collections::HashSet;
 use std::future::pending;
