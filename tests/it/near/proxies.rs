@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Empty;
 
-use crate::support::{HttpClient, Node, Origin, RedisServer, Reply, run_example, within};
+use crate::support::{HttpClient, Node, Origin, RedisServer, Reply, eventually, run_example, within};
 
 /// An upstream whose answer says how often something was changed.
 async fn origin() -> (Origin, Arc<AtomicUsize>) {
@@ -121,6 +121,13 @@ async fn a_process_that_ends_in_order_is_not_waited_for() {
     warm(&staying, "/x").await;
     leaving.signal("TERM");
     assert!(leaving.ended().await.success());
+    // Redis may take a moment to see that its connection is closed.
+    eventually("one listener", || {
+        redis
+            .cli(&["PUBSUB", "NUMSUB", "proxy/ctl:{proxy}/near"])
+            .ends_with("\n1")
+    })
+    .await;
     let since = Instant::now();
     send(&staying, "POST", "/x").await;
     assert!(since.elapsed() < Duration::from_millis(2500), "{:?}", since.elapsed());

@@ -163,20 +163,26 @@ impl Near {
         let Some(own) = &self.own else { return };
         let mut joined = Vec::new();
         for tag in self.state().tags.values_mut() {
-            if tag.proven.take().is_some() {
+            // One that may have been broken off before is gone through once more.
+            if tag.score != 0 {
                 joined.push((Arc::clone(&tag.names), tag.score));
             }
-            (tag.copies, tag.tried, tag.recheck) = (false, None, false);
+            (tag.proven, tag.copies, tag.tried, tag.recheck) = (None, false, None, false);
         }
         own.lease.revoke();
         // Before the set is told: nothing is fetched under a tag that is not proven.
         self.forget_all();
         for (names, score) in joined {
-            let (member, score) = (self.member(), score.to_string());
+            let (member, text) = (self.member(), score.to_string());
             let at = Keyspace::new(&names.address, self.database);
-            let args = [member.as_bytes(), score.as_bytes()];
+            let args = [member.as_bytes(), text.as_bytes()];
             // Whoever invalidates waits in vain otherwise, once.
-            let _ = NEAR_PRUNE.run(link, at, &[&names.members], &args).await;
+            if NEAR_PRUNE.run(link, at, &[&names.members], &args).await.is_ok()
+                && let Some(tag) = self.state().tags.get_mut(names.address.tag())
+                && tag.score == score
+            {
+                tag.score = 0;
+            }
         }
     }
 
