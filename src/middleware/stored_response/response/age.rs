@@ -24,15 +24,29 @@ pub(super) struct Aged {
 pub(super) struct AgeClock {
     age: Duration,
     at: Instant,
-    /// When it is no longer fresh: not before the clock ends, if `None`.
-    stale_from: Option<Instant>,
+    is_fresh: Fresh,
+}
+
+/// How long from that moment on it is fresh.
+#[derive(Clone, Copy)]
+enum Fresh {
+    /// Not even to a request whose own moment is an earlier one.
+    Never,
+    Until(Instant),
+    /// For longer than the clock counts.
+    Always,
 }
 
 impl AgeClock {
     fn new(meta: &Meta, age: Duration, at: Instant) -> Self {
         let lifetime = meta.age.saturating_add(meta.fresh_for);
-        let stale_from = at.checked_add(lifetime.saturating_sub(age));
-        Self { age, at, stale_from }
+        let left = lifetime.saturating_sub(age);
+        let is_fresh = match at.checked_add(left) {
+            _ if left.is_zero() => Fresh::Never,
+            Some(end) => Fresh::Until(end),
+            None => Fresh::Always,
+        };
+        Self { age, at, is_fresh }
     }
 }
 
@@ -64,7 +78,12 @@ impl StoredResponse {
 
     /// Whether the response is fresh.
     pub(crate) fn is_fresh_at(&self, now: Instant) -> bool {
-        self.ends_with_its_freshness() || self.clock(now).stale_from.is_none_or(|end| now < end)
+        let is_fresh = || match self.clock(now).is_fresh {
+            Fresh::Never => false,
+            Fresh::Until(end) => now < end,
+            Fresh::Always => true,
+        };
+        self.ends_with_its_freshness() || is_fresh()
     }
 
     /// What is not kept any longer than it is fresh, the store forgets in time: no clock but its own counts.
@@ -129,5 +148,40 @@ impl StoredResponse {
             return None;
         }
         HeaderValue::try_from(httpdate::fmt_http_date(self.meta.stored_at)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::StatusCode;
+
+    use super::*;
+
+    /// A response that a store keeps for longer than it is fresh, which it is for this long.
+    fn fresh_for(fresh_for: Duration, at: Instant) -> StoredResponse {
+        let meta = Meta {
+            fresh_for,
+            stale_if_error: Duration::from_secs(60),
+            ..Meta::default()
+        };
+        StoredResponse::new(StatusCode::OK, HeaderMap::new(), Bytes::new(), None, meta).stored(at)
+    }
+
+    #[test]
+    fn what_was_never_fresh_is_stale_to_a_request_from_before_it_was_stored() {
+        let at = Instant::now() + Duration::from_secs(10);
+        for (lifetime, moments) in [(0, [false, false, false]), (5, [true, true, false])] {
+            let response = fresh_for(Duration::from_secs(lifetime), at);
+            let seen = [
+                at - Duration::from_secs(1),
+                at + Duration::from_secs(lifetime / 2),
+                at + Duration::from_secs(5),
+            ];
+            let is_fresh = seen.map(|now| response.is_fresh_at(now));
+            assert_eq!(is_fresh, moments, "{lifetime}");
+            assert_eq!(is_fresh, seen.map(|now| response.fresh_at(now).is_some()));
+        }
+        assert!(fresh_for(Duration::MAX, at).is_fresh_at(at + Duration::from_secs(1 << 30)));
     }
 }
