@@ -19,7 +19,7 @@ use tower_memolock::{MemoLock, RedisStore};
 
 const CHANNEL: &str = "wakeup";
 
-/// How long everybody rests before a measurement.
+/// How long all waiters rest before a measurement.
 const IDLE: Duration = Duration::from_millis(2);
 
 struct Nodes {

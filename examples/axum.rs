@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
-// A `println!` that does not panic when nobody reads.
+// A `println!` that does not panic when standard output is closed.
 use support::println;
 use tokio::net::TcpListener;
 use tower::BoxError;

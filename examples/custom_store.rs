@@ -1,4 +1,4 @@
-//! A store of your own: the `Store` trait over a `HashMap`, for whoever has a database that is neither Redis nor
+//! A store of your own: the `Store` trait over a `HashMap`, for users with a database that is neither Redis nor
 //! this process. What has expired is not found any more, but stays in memory; a real store would remove it.
 //!
 //! ```text
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-// A `println!` that does not panic when nobody reads.
+// A `println!` that does not panic when standard output is closed.
 use support::println;
 use tokio::sync::broadcast;
 use tower_memolock::store::{Acquire, Lock, Notice, Release, Token, Value, Watch};

@@ -8,7 +8,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-// A `println!` that does not panic when nobody reads.
+// A `println!` that does not panic when standard output is closed.
 use support::println;
 use tower_memolock::{MemoLock, MemoryStore};
 

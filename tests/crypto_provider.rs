@@ -8,7 +8,7 @@ async fn the_provider_that_the_program_chose_stays() {
     let mut chosen = ring::default_provider();
     chosen.cipher_suites.truncate(1);
     assert!(chosen.install_default().is_ok());
-    // Nobody listens there, and nobody has to.
+    // No server listens there, and none has to.
     let store = RedisStore::connect("rediss://127.0.0.1:1").await;
     assert!(store.is_ok(), "{store:?}");
     let provider = CryptoProvider::get_default().expect("a provider");

@@ -1,5 +1,5 @@
 //! Every interleaving, up to a bound on preemptions, of the threads that meet in one flight: no lost wake-up, no second
-//! leader, no leak when everybody leaves, nothing from before they came for those who join late. The same for those who
+//! leader, no leak when all callers leave, nothing from before they came for those who join late. The same for those who
 //! read one body while it grows.
 //!
 //! `clock.rs`, `flight.rs`, `state.rs`, `waiter.rs` and `broadcast.rs` are compiled here over loom's primitives, so that it is the code itself that is explored.

@@ -1,11 +1,11 @@
-//! Reports that somebody else renders: a handler only puts a job into a queue, a worker in Python gives the response to
+//! Reports that another program renders: a handler only puts a job into a queue, a worker in Python gives the response to
 //! all who wait for it, on however many of these servers.
 //!
 //! ```text
 //! redis-server --port 6379
 //! cargo run --example deferred
 //! python3 examples/deferred/worker.py 6379 2
-//! curl -i http://127.0.0.1:3000/report/42            # takes two seconds, for everybody together
+//! curl -i http://127.0.0.1:3000/report/42            # takes two seconds, for all clients together
 //! curl -i http://127.0.0.1:3000/report -d 'March'    # so does this: the body tells what to render
 //! curl -i http://127.0.0.1:3000/body/42              # here the worker gives nothing but the body
 //! ```
@@ -24,7 +24,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use redis::AsyncCommands;
 use redis::aio::ConnectionManager;
-// A `println!` that does not panic when nobody reads.
+// A `println!` that does not panic when standard output is closed.
 use support::{Args, println, read_args};
 use tokio::net::TcpListener;
 use tower::BoxError;
@@ -56,7 +56,7 @@ struct Jobs(ConnectionManager);
 impl Jobs {
     /// Has `report` rendered, in one of the forms that a worker may give it in.
     async fn start(mut self, promise: Option<Extension<Promise>>, form: &str, report: &str) -> Response {
-        // Without Redis nobody waits for it together, and the worker could not give it.
+        // Without Redis no two processes wait for it together, and the worker could not give it.
         let Some(Extension(promise)) = promise else {
             return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")]).into_response();
         };

@@ -1,12 +1,12 @@
-//! The demo of the memolock family: queries, reports whose lease has to be renewed, and promises that somebody else
+//! The demo of the memolock family: queries, reports whose lease has to be renewed, and promises that another program
 //! resolves.
 //!
 //! ```text
 //! cargo run --example extended -- --listen 127.0.0.1:8080 --redis redis://127.0.0.1
 //! ```
 //!
-//! Start several, and the other members of the family too: whoever asks whichever of them gets the same answer, from one
-//! computation. Nobody but you tells the joke:
+//! Start several, and the other members of the family too: a client that asks any of them gets the same answer, from one
+//! computation. You alone tell the joke:
 //!
 //! ```text
 //! curl http://127.0.0.1:8080/ext/joke &
@@ -36,7 +36,7 @@ use self::options::Options;
 use self::resources::Resources;
 use support::{GRACE_OF_LEASES, overdue, println, shutdown};
 
-/// How long what is computed for nobody here any more may keep the program from ending.
+/// How long what no client waits for any more may keep the program from ending.
 const DRAIN: Duration = Duration::from_secs(2);
 
 #[tokio::main]
@@ -51,13 +51,7 @@ async fn main() -> ExitCode {
         Options::Serve { listen, redis } => serve(listen, &redis).await,
         Options::Work { word, redis } => worker::stem(&word, &redis).await,
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            support::print_error(&*error);
-            ExitCode::FAILURE
-        }
-    }
+    support::exit_code(result)
 }
 
 async fn serve(listen: SocketAddr, redis: &str) -> Result<(), BoxError> {
@@ -79,7 +73,7 @@ async fn serve(listen: SocketAddr, redis: &str) -> Result<(), BoxError> {
         () = leave => {}
         () = overdue => {}
     }
-    // What is computed for nobody any more may come to its end.
+    // What no client waits for any more may come to its end.
     resources.shutdown_within(DRAIN).await;
     Ok(())
 }

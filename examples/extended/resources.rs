@@ -9,11 +9,11 @@ use bytes::Bytes;
 use tokio::time::sleep;
 use tower_memolock::{Error, Lease, LeaseError, MemoLock, RedisStore};
 
-// A `println!` that does not panic when nobody reads.
+// A `println!` that does not panic when standard output is closed.
 use super::worker;
 use support::println;
 
-/// How long a client waits for what somebody else computes.
+/// How long a client waits for what another node computes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a client waits for the joke.
@@ -87,7 +87,7 @@ impl Resources {
         self.promises.get_or_request(word, start).await
     }
 
-    /// A promise that somebody out there resolves, or nobody.
+    /// A promise that a program out there resolves, or none does.
     pub(crate) async fn joke(&self) -> Result<Bytes, Error> {
         let jokes = self.promises.clone().wait_timeout(PATIENCE_WITH_JOKES);
         jokes.get_or_request("joke", || async { Ok::<_, Infallible>(()) }).await

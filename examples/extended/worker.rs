@@ -20,7 +20,7 @@ const KEPT: u64 = 10_000;
 pub(crate) fn start(word: &str, redis: &str) -> io::Result<()> {
     let mut worker = Command::new(std::env::current_exe()?)
         .args(["--worker", word])
-        // Not an argument, because everybody on this machine can read those, and there may be a password in it.
+        // Not an argument, because every user of this machine can read those, and there may be a password in it.
         .env("REDIS_URL", redis)
         .spawn()?;
     let id = worker.id().unwrap_or_default();
@@ -35,7 +35,7 @@ pub(crate) fn start(word: &str, redis: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Stems `word` and tells everybody.
+/// Stems `word` and tells all nodes.
 ///
 /// # Errors
 ///

@@ -38,13 +38,7 @@ async fn main() -> ExitCode {
         result = run(options) => result,
         () = stop => Ok(()),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            support::print_error(&*error);
-            ExitCode::FAILURE
-        }
-    }
+    support::exit_code(result)
 }
 
 async fn run(options: Options) -> Result<(), BoxError> {

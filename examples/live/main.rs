@@ -65,13 +65,7 @@ async fn main() -> ExitCode {
         Options::Serve { listen, redis } => serve(listen, redis).await,
         Options::Node { number, redis } => process::be_node(number, &redis).await,
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            support::print_error(&*error);
-            ExitCode::FAILURE
-        }
-    }
+    support::exit_code(result)
 }
 
 async fn serve(listen: SocketAddr, redis: Option<Server>) -> Result<(), BoxError> {

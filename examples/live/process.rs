@@ -42,7 +42,7 @@ pub(crate) async fn run(number: usize, redis: &str, board: &Arc<Board>, killed: 
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["--node", &number.to_string()])
-        // Not an argument, because everybody on this machine can read those, and there may be a password in it.
+        // Not an argument, because every user of this machine can read those, and there may be a password in it.
         .env("REDIS_URL", redis)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -44,13 +44,7 @@ async fn main() -> ExitCode {
         result = run(options) => result,
         () = stop => Ok(()),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            support::print_error(&*error);
-            ExitCode::FAILURE
-        }
-    }
+    support::exit_code(result)
 }
 
 async fn run(options: Options) -> Result<(), BoxError> {
@@ -86,7 +80,7 @@ async fn store(options: &Options) -> Result<AnyStore, BoxError> {
 /// Starts the API and all who call it. Fails if the API was not called once.
 async fn demonstrate(options: &Options) -> Result<(), BoxError> {
     let api = Api::start(([127, 0, 0, 1], 0).into(), options.work).await?;
-    // No one has asked for this one before, so that a Redis from an earlier run has no answer yet.
+    // No request was for this one before, so that a Redis from an earlier run has no answer yet.
     let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     let url: Uri = format!("http://{}/rates/{run}", api.address).parse()?;
     let who = match options.redis {

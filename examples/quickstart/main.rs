@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-// A `println!` that does not panic when nobody reads.
+// A `println!` that does not panic when standard output is closed.
 use support::{eprintln, println};
 use tower::BoxError;
 use tower::layer::util::Identity;
@@ -60,13 +60,7 @@ async fn main() -> ExitCode {
         result = demonstrate(redis) => result,
         () = stop => Err("stopped before the end".into()),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            support::print_error(&*error);
-            ExitCode::FAILURE
-        }
-    }
+    support::exit_code(result)
 }
 
 async fn demonstrate(redis: Option<String>) -> Result<(), BoxError> {
@@ -91,7 +85,7 @@ async fn demonstrate(redis: Option<String>) -> Result<(), BoxError> {
 /// Fails if there was not one call.
 async fn run<St: Store>(stores: Vec<St>) -> Result<(), BoxError> {
     let calls = Arc::new(AtomicUsize::new(0));
-    // Nobody has asked for this one before, so that a Redis from an earlier run has no answer yet.
+    // No request was for this one before, so that a Redis from an earlier run has no answer yet.
     let path = format!("/report/{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos());
 
     let bare = Nodes::start(&calls, WORK, std::iter::repeat_n(Identity::new(), NODES)).await?;

@@ -46,7 +46,7 @@ use self::own::Asker;
 use self::rewrite::Target;
 use self::upstream::{Upstream, no_answer};
 
-/// How long what is computed for nobody here any more may keep the program from ending.
+/// How long what no client waits for any more may keep the program from ending.
 const DRAIN: Duration = Duration::from_secs(2);
 
 #[tokio::main]
@@ -58,13 +58,7 @@ async fn main() -> ExitCode {
         .log_internal_errors(false)
         .with_max_level(level.and_then(|l| l.parse().ok()).unwrap_or(LevelFilter::WARN))
         .init();
-    match run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            support::print_error(&*error);
-            ExitCode::FAILURE
-        }
-    }
+    support::exit_code(run(options).await)
 }
 
 async fn run(mut options: Options) -> Result<(), BoxError> {

@@ -105,7 +105,7 @@ where
             return refuse(StatusCode::GATEWAY_TIMEOUT, "the upstream does not answer");
         };
         let mut response = response?;
-        // Nobody asked for another protocol: Upgrade is not passed on.
+        // The client did not ask for another protocol: Upgrade is not passed on.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return refuse(StatusCode::BAD_GATEWAY, "the upstream changed the protocol");
         }

@@ -11,7 +11,7 @@ use tower_memolock::Tag;
 
 use super::{eprintln, println, value};
 
-/// What is wrong with a command line, in words for whoever typed it.
+/// What is wrong with a command line, in words for the user who typed it.
 pub type Error = lexopt::Error;
 
 /// Reads the command line with `read`.

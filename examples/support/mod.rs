@@ -8,14 +8,23 @@ mod shutdown;
 mod stats;
 mod value;
 
+use std::process::ExitCode;
+
 pub use self::args::{Args, Error, Given, read_args, read_listen, read_nothing, redis_url_of_environment};
 pub use self::print::{eprint, eprintln, println};
 pub use self::shutdown::{GRACE_OF_LEASES, overdue, shutdown};
 pub use self::stats::print_stats;
 
-/// Prints an error with its causes.
-pub fn print_error(error: &dyn std::error::Error) {
-    eprintln!("error: {}", causes(error));
+/// How the program ends; an error is printed with its causes.
+#[must_use]
+pub fn exit_code(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", causes(&*error));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// An error and its causes, in words.

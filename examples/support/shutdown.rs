@@ -1,6 +1,6 @@
 //! [`shutdown`]: when the program is asked to stop; [`overdue`]: when it has to.
 //!
-//! Both listen from the call on, not from the first poll: whoever calls them before saying that the program runs misses
+//! Both listen from the call on, not from the first poll: a program that calls them before it says that it runs misses
 //! nothing.
 
 use std::future::Future;

@@ -33,7 +33,7 @@ use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore, Store};
 use self::options::Options;
 use self::renderer::{Renderer, trailing_cost};
 
-/// How long what is computed for nobody here any more may keep the program from ending.
+/// How long what no client waits for any more may keep the program from ending.
 const DRAIN: Duration = Duration::from_secs(2);
 
 #[tokio::main]
@@ -46,13 +46,7 @@ async fn main() -> ExitCode {
         },
         None => serve(options, MemoryStore::new()).await,
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            support::print_error(&*error);
-            ExitCode::FAILURE
-        }
-    }
+    support::exit_code(result)
 }
 
 async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {

@@ -9,7 +9,7 @@ mod support;
 
 use libfuzzer_sys::fuzz_target;
 use support::{headers, parts};
-use tower_memolock::middleware::fuzzing::{self, Shared};
+use tower_memolock::middleware::fuzzing::{self, SharedWith};
 
 fuzz_target!(|data: &[u8]| {
     let [head, trailers, body] = parts(data);
@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
     }
 
     let shared = fuzzing::shared_reply(&head, Some(&trailers), body);
-    if matches!(shared, Shared::For(_)) {
+    if matches!(shared, SharedWith::For(_)) {
         let statuses = [&head, &trailers].map(|fields| fields.get("grpc-status"));
         let failed = statuses.into_iter().flatten().any(|status| status != "0");
         assert!(is_message(body) || (failed && body.is_empty()));

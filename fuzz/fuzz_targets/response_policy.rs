@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::StatusCode;
 use libfuzzer_sys::fuzz_target;
 use support::{headers, parts};
-use tower_memolock::middleware::fuzzing::{self, Shared};
+use tower_memolock::middleware::fuzzing::{self, SharedWith};
 
 /// RFC 9111, 1.2.2.
 const LONGEST: Duration = Duration::from_secs(1 << 31);
@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
     let (status, body_len) = (StatusCode::OK, fields.len() as u64);
     let (fields, trailers, request) = (headers(fields), headers(trailers), headers(request));
     let given = Some(&trailers).filter(|trailers| !trailers.is_empty());
-    if let Shared::For(time) = fuzzing::shared(status, &fields, given, body_len) {
+    if let SharedWith::For(time) = fuzzing::shared(status, &fields, given, body_len) {
         assert!(
             !time.is_zero() && (time <= LONGEST || fields.contains_key("expires")),
             "{time:?}"
@@ -39,14 +39,14 @@ fuzz_target!(|data: &[u8]| {
         fields.extend(headers(forbidden.as_bytes()));
         assert_eq!(
             fuzzing::shared(status, &fields, given, body_len),
-            Shared::No,
+            SharedWith::No,
             "{forbidden}"
         );
     }
     assert!(fuzzing::age(&fields) <= LONGEST);
     fuzzing::read(&request, &fields);
     if fuzzing::variant(&fields, &request).is_none() {
-        assert_eq!(fuzzing::shared(status, &fields, given, body_len), Shared::No);
+        assert_eq!(fuzzing::shared(status, &fields, given, body_len), SharedWith::No);
     }
 
     let mut stripped = fields.clone();

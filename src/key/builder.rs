@@ -16,7 +16,7 @@ const READABLE_PREFIX: usize = 96;
 /// How much longer an address may be expected to be than its key.
 const ROOM_FOR_TAG: usize = 24;
 
-/// The largest text whose memory is kept: whoever waits under the next key keeps it that long.
+/// The largest text whose memory is kept: a request that waits under the next key keeps it that long.
 const MOST_SPARE: usize = 256;
 
 thread_local! {

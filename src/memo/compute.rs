@@ -9,7 +9,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use super::flights::custody::Stop;
 use super::path::Path;
 use super::permit::Lead;
-use super::rules::Rules;
+use super::rules::ValueRules;
 use crate::attached::attached;
 use crate::error::{BoxError, ErrorKind, Failure};
 use crate::key::{Address, Label};
@@ -80,7 +80,7 @@ where
 pub(crate) async fn compute_as_leader<V, F, Fut, E>(
     mut lead: Lead<V>,
     address: &Address,
-    rules: &Rules<V>,
+    rules: &ValueRules<V>,
     ttl: Duration,
     compute: F,
 ) -> Result<V, Failure>
@@ -116,7 +116,7 @@ where
 
 fn marked<V>(
     address: &Address,
-    rules: &Rules<V>,
+    rules: &ValueRules<V>,
     ttl: Duration,
     value: V,
 ) -> Result<(V, Duration, Vec<Label>), Failure> {

@@ -17,7 +17,7 @@ use super::flights::line::Line;
 use super::join::Obtained;
 use super::limits::AtLimit;
 use super::path::Path;
-use super::rules::Rules;
+use super::rules::ValueRules;
 use super::shared::Shared;
 use super::stats::Stats;
 #[cfg(feature = "serde")]
@@ -53,7 +53,7 @@ pub struct MemoLock<C: Codec = Raw> {
     pub(crate) config: Config,
     /// Where callers at a limit wait for their turn, if they do.
     pub(crate) line: Option<Arc<Line>>,
-    pub(crate) rules: Arc<Rules<C::Value>>,
+    pub(crate) rules: Arc<ValueRules<C::Value>>,
 }
 
 impl MemoLock<Raw> {

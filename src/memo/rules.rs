@@ -1,4 +1,4 @@
-//! [`Rules`]: what a handle makes of the values and errors that are computed through it.
+//! [`ValueRules`]: what a handle makes of the values and errors that are computed through it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ type TtlOf<V> = Arc<dyn Fn(&V) -> Option<Duration> + Send + Sync>;
 type TagsOf<V> = Arc<dyn Fn(&str, &V) -> Vec<String> + Send + Sync>;
 
 /// What a handle makes of the values and errors that are computed through it.
-pub(crate) struct Rules<V> {
+pub(crate) struct ValueRules<V> {
     pub(crate) ttl_of: Option<TtlOf<V>>,
     pub(crate) tags_of: Option<TagsOf<V>>,
     /// How errors cross to other processes, if they do.
     pub(crate) errors: Option<Arc<dyn ErrorForm>>,
 }
 
-impl<V> Default for Rules<V> {
+impl<V> Default for ValueRules<V> {
     fn default() -> Self {
         Self {
             ttl_of: None,
@@ -29,7 +29,7 @@ impl<V> Default for Rules<V> {
     }
 }
 
-impl<V> Clone for Rules<V> {
+impl<V> Clone for ValueRules<V> {
     fn clone(&self) -> Self {
         Self {
             ttl_of: self.ttl_of.clone(),
@@ -39,7 +39,7 @@ impl<V> Clone for Rules<V> {
     }
 }
 
-impl<V> Rules<V> {
+impl<V> ValueRules<V> {
     /// How long `value` is kept; zero is not at all.
     pub(crate) fn ttl(&self, value: &V, usual: Duration) -> Duration {
         match &self.ttl_of {

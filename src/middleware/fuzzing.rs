@@ -27,7 +27,7 @@ const NOW: Duration = Duration::from_secs(2_000_000_000);
 
 /// Who may have a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shared {
+pub enum SharedWith {
     /// Only the client that asked, or it is not whole.
     No,
     /// Those who wait.
@@ -38,7 +38,7 @@ pub enum Shared {
 
 /// Decides about a response with `body_len` bytes to a GET.
 #[must_use]
-pub fn shared(status: StatusCode, headers: &HeaderMap, trailers: Option<&HeaderMap>, body_len: u64) -> Shared {
+pub fn shared(status: StatusCode, headers: &HeaderMap, trailers: Option<&HeaderMap>, body_len: u64) -> SharedWith {
     let rules = ResponseRules {
         ttl: Some(Duration::from_secs(1)),
         // They come before what the input says in Cache-Control.
@@ -65,7 +65,7 @@ pub fn shared(status: StatusCode, headers: &HeaderMap, trailers: Option<&HeaderM
 
 /// Decides about a reply of a gRPC method that has failures stored whose status is 5.
 #[must_use]
-pub fn shared_reply(headers: &HeaderMap, trailers: Option<&HeaderMap>, content: &[u8]) -> Shared {
+pub fn shared_reply(headers: &HeaderMap, trailers: Option<&HeaderMap>, content: &[u8]) -> SharedWith {
     let ttl = Duration::from_secs(1);
     let rules = ResponseRules {
         ttl: Some(ttl),
@@ -92,12 +92,12 @@ pub fn shared_reply(headers: &HeaderMap, trailers: Option<&HeaderMap>, content: 
     extent(grpc_policy::at_end(at_head, &ended, content, &rules))
 }
 
-fn extent(ended: Result<Sharing, Incomplete>) -> Shared {
+fn extent(ended: Result<Sharing, Incomplete>) -> SharedWith {
     match ended {
-        Ok(Sharing::Store(terms)) if terms.no_cache => Shared::No,
-        Ok(Sharing::Store(terms)) => Shared::For(terms.fresh_for),
-        Ok(Sharing::Share) => Shared::Waiting,
-        Ok(Sharing::Pass(_)) | Err(_) => Shared::No,
+        Ok(Sharing::Store(terms)) if terms.no_cache => SharedWith::No,
+        Ok(Sharing::Store(terms)) => SharedWith::For(terms.fresh_for),
+        Ok(Sharing::Share) => SharedWith::Waiting,
+        Ok(Sharing::Pass(_)) | Err(_) => SharedWith::No,
     }
 }
 

@@ -57,7 +57,7 @@ async fn nobody_waits_for_a_feed(nodes: &[Node]) {
     let begun = Instant::now();
     let waiting = join_all((0..8).map(|i| open(&nodes[i % nodes.len()])));
     let waiting = timeout(MOST, waiting).await.expect("free");
-    // They may have waited a little; who comes now does not, and would again if nobody remembered.
+    // They may have waited a little; a client that comes now does not, and would again if the layer forgot.
     let rounds = 10;
     for round in 0..rounds {
         drop(timeout(MOST, open(&nodes[round % nodes.len()])).await.expect("a head"));

@@ -1,4 +1,4 @@
-//! The examples as somebody runs them who has just found them.
+//! The examples as a newcomer runs them.
 
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -243,7 +243,7 @@ async fn servers_stop_cleanly_when_asked_to() {
     for example in ["axum", "live", "tonic"] {
         for name in ["TERM", "INT"] {
             let mut node = Node::start(example, &["--listen", "127.0.0.1:0"]).await;
-            // An open connection that nobody uses any more does not keep it.
+            // An open connection that its client uses no more does not keep it.
             let client = HttpClient::http2();
             client.get(&node.url("/now")).await.expect("an answer");
             node.signal(name);

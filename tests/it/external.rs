@@ -16,7 +16,7 @@ use super::support::{is_from_here, is_remote};
 const LEASE: Duration = Duration::from_secs(15);
 const WAIT: Duration = Duration::from_secs(70);
 
-/// A little more than a lease that nobody gave back can last.
+/// A little more than a lease that was not given back can last.
 const SLACK: Duration = Duration::from_millis(150);
 
 type Answer = (Result<Bytes, Error>, Duration);

@@ -373,7 +373,7 @@ async fn who_has_waited_for_two_computations_in_vain_computes_for_itself() {
     assert_eq!(runs.load(Ordering::SeqCst), CALLERS as usize);
 }
 
-/// A holder that is gone without a word, twice, keeps nobody from the value.
+/// A holder that gives up, twice, keeps no caller from the value.
 #[tokio::test(start_paused = true)]
 async fn a_value_is_there_for_each_caller_whoever_gives_up() {
     for release in [Release::Broken { failures: 2 }, Release::Declined { attempts: 2 }] {

@@ -188,7 +188,7 @@ async fn those_who_wait_move_with_their_slot() {
     assert!(since.elapsed() < LEASE / 2, "{:?}", since.elapsed());
 }
 
-/// Waits until somebody listens on this node for what becomes of these ids.
+/// Waits until a watch listens on this node for what becomes of these ids.
 async fn subscribed(node: &RedisServer, ids: &[String]) {
     for channel in ids.iter().map(|id| format!("t/ctl:{id}")) {
         eventually("a subscription on the new master", || {
@@ -352,7 +352,7 @@ async fn derived_ids_are_sharded_and_literal_ones_reach_the_family() {
         for channel in [format!("t/notif:{id}"), format!("t/ctl:{id}")] {
             assert!(channels.contains(&channel), "{channel} in {channels}");
         }
-        // Anybody may publish to a plain channel on any node, and to a sharded one on its own.
+        // A client may publish to a plain channel on any node, and to a sharded one on its own.
         let node = if command == "PUBLISH" { 2 } else { 1 };
         cluster.nodes[node].cli(&[command, &format!("t/notif:{id}"), "foreign"]);
         assert!(matches!(within("a notice", watch.next()).await, Notice::Announced));

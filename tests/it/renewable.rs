@@ -15,7 +15,7 @@ use super::support::{is_from_here, is_remote};
 
 const LEASE: Duration = Duration::from_secs(5);
 
-/// A little more than a lease that nobody gave back can last.
+/// A little more than a lease that was not given back can last.
 const SLACK: Duration = Duration::from_millis(150);
 
 fn node(store: &MemoryStore) -> MemoLock {
@@ -248,7 +248,7 @@ async fn a_lease_that_is_taken_late_lasts_as_it_was_renewed_last_and_is_one_for_
             one.extend(secs(20)).await.expect("held");
             assert_eq!([one.remaining(), two.remaining(), lease.remaining()], [secs(20); 3]);
             drop((lease, one, two));
-            // From here on nobody does.
+            // From here on neither does.
             sleep(secs(60)).await;
             Ok::<_, Infallible>("late".into())
         };

@@ -156,7 +156,7 @@ async fn is_there(memo: &MemoLock, id: &str) -> bool {
     memo.get(id).await.expect("a key").is_some()
 }
 
-/// Redis under another policy than `noeviction`, or with somebody at the keyboard.
+/// Redis under another policy than `noeviction`, or with an operator at the keyboard.
 #[tokio::test]
 async fn what_redis_loses_of_invalidations_brings_nothing_back() {
     let redis = RedisServer::start();

@@ -34,7 +34,7 @@ async fn nodes(redis: &RedisServer) -> [Node; 3] {
     [node("a", redis).await, node("b", redis).await, node("c", redis).await]
 }
 
-/// A report that takes long enough for everybody to ask for it.
+/// A report that takes long enough for all clients to ask for it.
 fn report(id: &str) -> RenderRequest {
     RenderRequest {
         id: id.to_owned(),
@@ -113,7 +113,7 @@ async fn grpc_client(node: &Node) -> ReportsClient<Channel> {
     client.max_decoding_message_size(usize::MAX)
 }
 
-/// How many executions a node has seen so far, `probe` included: a call that nobody shares.
+/// How many executions a node has seen so far, `probe` included: a call that is not shared.
 async fn executions(node: &Node, probe: &str) -> u64 {
     let message = RenderRequest {
         work_ms: 0,

@@ -5,8 +5,8 @@
 //!
 //! # What holds
 //!
-//! - Whoever waits is answered once there is a stored value; without one, whoever waits is told so at its wait timeout, which
-//!   is the only way to end once all attempts are used up and nobody works.
+//! - A waiter is answered once there is a stored value; without one, the waiter is told so at its wait timeout, which
+//!   is the only way to end once all attempts are used up and no worker works.
 //! - A node does not set about having work started once it has seen as many starts as may be: those it had made, those it was told of, and
 //!   the one whose lock it found held.
 //!   One that comes after a lease has ended and before the next start knows of neither, and counts from one.
@@ -28,7 +28,7 @@ pub(crate) struct External {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
     Sound,
-    /// A start that was only seen, as a lock that nobody gave back, does not count.
+    /// A start that was only seen, as a lock that was never given back, does not count.
     Uncounted,
     /// A caller that waits does not read again when a lease ends.
     NeverReads,
@@ -54,7 +54,7 @@ struct Node {
     mail: Vec<Notice>,
     starts: u8,
     announced: bool,
-    /// The lock was held when it was last seen, and nobody has said that it was given back.
+    /// The lock was held when it was last seen, and no notice has said that it was given back.
     held: bool,
     /// How many starts it could have known of, whatever it counts.
     seen: u8,
@@ -98,7 +98,7 @@ pub(crate) enum Action {
     Receive(usize),
     /// A timer of a caller that waits for the lease's end.
     Timer(usize),
-    /// The same, of whoever looks on.
+    /// The same, of a node that looks on.
     Look(usize),
     GiveUp(usize),
     Expire,

@@ -9,11 +9,11 @@
 //!
 //! - At most one leader can commit at any time; none commits without its lease, and no computation that began before an
 //!   acknowledged invalidation is committed.
-//! - Whoever waits is answered, if what can happen for ever happens sooner or later; and as long as no notification is lost,
+//! - A waiter is answered, if what can happen for ever happens sooner or later; and as long as no notification is lost,
 //!   a caller that waits is told of a value or a free lock, and the lease's end is needed for holders that died only.
 //! - There are no more computations than one, and one for each value and each lease that was lost. An invalidation can take
 //!   both a value and a lease: of a keeper that has the lock and is about to read the value.
-//! - Nobody gets a value that an invalidation acknowledged before they came has removed: not from the key, not from a leader
+//! - No caller gets a value that an invalidation acknowledged before it came has removed: not from the key, not from a leader
 //!   in their process, and not from a message, however late they joined those who wait.
 //!
 //! # What does not hold
@@ -159,7 +159,7 @@ fn without_the_leases_end_a_dead_leader_is_waited_for_for_ever() {
     assert!(found.trace.contains("Crash"), "{found:?}");
 }
 
-/// Here everybody goes on taking steps, for ever and in vain.
+/// Here all nodes go on taking steps, for ever and in vain.
 #[test]
 fn a_lock_without_a_lease_keeps_all_who_wait_for_a_dead_leader_asking() {
     let found = fail(Variant::AcquireWithoutPx, 1, ANY, ONE_EACH);

@@ -1,7 +1,7 @@
 //! Near copies as a model: a node with a copy and a lease, a Redis that tells of changes at the end of each turn of its event
 //! loop, a foreign program that writes, and a process that invalidates.
 //!
-//! Time goes in ticks, and may go at any moment, so that whoever does nothing stands still. Only how long ago something
+//! Time goes in ticks, and may go at any moment, so that a node that does nothing stands still. Only how long ago something
 //! was counts, and only up to the lag, so there is no end to it. A fault is a connection that
 //! Redis has closed, of which the node learns when it learns of it, or a `FLUSHALL`.
 //!

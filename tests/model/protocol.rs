@@ -85,7 +85,7 @@ pub(crate) enum Action {
     Subscribe(usize),
     /// `Hub::receive`: `Registry::confirm` or `Registry::deliver`.
     Receive(usize),
-    /// A notification is lost, and nobody notices.
+    /// A notification is lost, and no node notices.
     Lose(usize),
     /// `Registry::disconnect`.
     Disconnect(usize),

@@ -164,7 +164,7 @@ impl State {
         }
     }
 
-    /// `Successor::prepare`: somebody joined later than the watch began.
+    /// `Successor::prepare`: a watch joined later than the successor began.
     pub(crate) fn succeed(&mut self, token: Token, variant: Variant) {
         let watch = self.nodes[token.node].attach(variant);
         self.flight(token).successor = watch;

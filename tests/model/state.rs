@@ -46,7 +46,7 @@ pub(crate) enum Flaw {
     StaleMessage,
     /// A computation started although no value and no lease had been lost since the last.
     Herd,
-    /// A keeper waits for the lease's end although there is news that nobody will tell it, and no notification was
+    /// A keeper waits for the lease's end although there is news that no notice will tell it, and no notification was
     /// lost.
     SleptThrough,
 }
@@ -61,7 +61,7 @@ pub(crate) struct Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Lock {
     Free,
-    /// Free as well, but nobody was told.
+    /// Free as well, but no node was told.
     Expired,
     Held(Token),
     /// Its holder crashed.
@@ -235,7 +235,7 @@ impl Node {
         self.callers.iter().any(comes)
     }
 
-    /// Forgets what nobody can notice any more.
+    /// Forgets what no node can notice any more.
     pub(crate) fn rest(&mut self) {
         let gone = |caller: &Caller| matches!(caller, Caller::Done | Caller::Leading { .. });
         if self.callers.iter().all(gone) {
@@ -277,7 +277,7 @@ impl State {
         })
     }
 
-    /// Whether a keeper listens, the value or the lock is there for it, and no notice is on its way. Somebody died,
+    /// Whether a keeper listens, the value or the lock is there for it, and no notice is on its way. A node died,
     /// or a notice was lost, where this is so: the lease's end is there for that.
     pub(crate) fn sleeps_through(&self) -> bool {
         let news = self.value.is_some() || self.lock == Lock::Free;

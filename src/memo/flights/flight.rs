@@ -35,22 +35,22 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
 use super::clock::Arrivals;
-use super::state::{Phase, State, wake};
+use super::state::{FlightState, Phase, wake};
 use super::sync::{Arc, Mutex, MutexGuard};
 
 /// The waiters for one outcome `O`, one of whom may have to take the lead `L`.
 pub(crate) struct Flight<L, O> {
-    state: Mutex<State<L, O>>,
+    state: Mutex<FlightState<L, O>>,
 }
 
 impl<L, O> Flight<L, O> {
-    pub(super) fn new(state: State<L, O>) -> Arc<Self> {
+    pub(super) fn new(state: FlightState<L, O>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(state),
         })
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State<L, O>> {
+    pub(super) fn state(&self) -> MutexGuard<'_, FlightState<L, O>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,4 +1,4 @@
-//! [`State`]: one flight under its lock, and the transitions that more than one side makes.
+//! [`FlightState`]: one flight under its lock, and the transitions that more than one side makes.
 
 use std::task::Waker;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::clock::{Arrivals, Tick};
 
-pub(super) struct State<L, O> {
+pub(super) struct FlightState<L, O> {
     pub(super) phase: Phase<L, O>,
     pub(super) waiters: Slab<Seat>,
     /// How many of them stand by.
@@ -82,7 +82,7 @@ pub(super) enum Phase<L, O> {
     Closed,
 }
 
-impl<L, O> State<L, O> {
+impl<L, O> FlightState<L, O> {
     /// Of a flight with its first waiter.
     pub(super) fn new(first: Seat) -> (Self, usize) {
         let newest = first.arrived;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::clock::Tick;
 use super::flight::Flight;
-use super::state::{Phase, Seat, State, wake};
+use super::state::{FlightState, Phase, Seat, wake};
 use super::sync::Arc;
 
 /// What a waiter waited for.
@@ -34,7 +34,7 @@ pub(crate) struct Waiter<L, O> {
 impl<L, O> Waiter<L, O> {
     /// The first one, with its flight.
     pub(crate) fn first(arrived: Tick) -> (Arc<Flight<L, O>>, Self) {
-        let (state, id) = State::new(Seat::of(arrived));
+        let (state, id) = FlightState::new(Seat::of(arrived));
         let flight = Flight::new(state);
         let waiter = Self::seated(&flight, id, arrived);
         (flight, waiter)
@@ -72,7 +72,7 @@ impl<L, O> Waiter<L, O> {
     /// Since when others work for this waiter. Where that is not known it is woken once it is.
     pub(crate) fn follows_since(&self) -> Option<Instant> {
         let mut state = self.flight.state();
-        let State { waiters, work, .. } = &mut *state;
+        let FlightState { waiters, work, .. } = &mut *state;
         let seat = self.id.and_then(|id| waiters.get_mut(id))?;
         let is_known = std::mem::take(&mut seat.follows) || !work.unknown;
         let since = work.since(self.has_led).filter(|_| is_known);

@@ -10,9 +10,9 @@ tokio::task_local! {
 
 /// The lease of the computation that runs in this task.
 #[derive(Clone)]
-pub(crate) struct OwnLease(Arc<Mutex<State>>);
+pub(crate) struct OwnLease(Arc<Mutex<OwnLeaseState>>);
 
-enum State {
+enum OwnLeaseState {
     /// The keeper renews it, until this tells it not to.
     Kept(Option<Box<dyn FnOnce(Handed) + Send>>),
     Taken(Lease),
@@ -21,7 +21,7 @@ enum State {
 impl OwnLease {
     /// `hand_over` tells the keeper.
     pub(crate) fn new(hand_over: impl FnOnce(Handed) + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(State::Kept(Some(Box::new(hand_over))))))
+        Self(Arc::new(Mutex::new(OwnLeaseState::Kept(Some(Box::new(hand_over))))))
     }
 
     /// Runs the computation whose lease this is.
@@ -32,14 +32,14 @@ impl OwnLease {
     fn take(&self) -> Lease {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hand_over = match &mut *state {
-            State::Taken(lease) => return lease.clone(),
-            State::Kept(hand_over) => hand_over.take(),
+            OwnLeaseState::Taken(lease) => return lease.clone(),
+            OwnLeaseState::Kept(hand_over) => hand_over.take(),
         };
         let (lease, handed) = Lease::new();
         if let Some(hand_over) = hand_over {
             hand_over(handed);
         }
-        *state = State::Taken(lease.clone());
+        *state = OwnLeaseState::Taken(lease.clone());
         lease
     }
 }

@@ -35,7 +35,7 @@ pin_project! {
     enum BodyKind<B> {
         Replay { content: Bytes, trailers: Option<Box<HeaderMap>> },
         // Boxed, because each hit and each waiter would keep room for it.
-        Recorded { recorded: Box<Recorded<B>> },
+        Recorded { recorded: Box<RecordedBody<B>> },
         Followed { following: Box<Following> },
         Parted { body: Box<PartedBody> },
         Rest { body: Pin<Box<B>> },
@@ -45,7 +45,7 @@ pin_project! {
     }
 }
 
-struct Recorded<B> {
+struct RecordedBody<B> {
     playback: Playback<B>,
     remaining: SizeHint,
     /// Only kept.
@@ -74,7 +74,7 @@ impl<B> MemoBody<B> {
     }
 
     pub(crate) fn recorded(playback: Playback<B>, hint: SizeHint) -> Self {
-        let recorded = Recorded {
+        let recorded = RecordedBody {
             playback,
             remaining: hint,
             _attachment: None,

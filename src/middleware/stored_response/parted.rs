@@ -55,7 +55,7 @@ pub(crate) struct PartedBody {
 enum PartStep {
     First,
     Between,
-    /// Locked by no one: its owner alone polls it.
+    /// Never locked: its owner alone polls it.
     Reading(Mutex<BoxFuture<'static, Option<Bytes>>>),
     End,
 }

@@ -27,7 +27,7 @@ pub(super) async fn check_commands(dialer: &Dialer, connection: &mut Connection)
     let (data, channels) = (trial.data(), trial.channels());
     let pipeline = pipeline(&data);
     let (replies, more) = tokio::join!(connection.send_all(&pipeline), subscribe(dialer, &channels));
-    let mut missing = Missing::new(Rules::Commands);
+    let mut missing = Missing::new(AclRules::Commands);
     missing.judge(&data, &replies?);
     match more {
         Ok(more) => missing.judge(&channels, &more),
@@ -43,7 +43,7 @@ pub(super) async fn check_tag(link: &Link, tag: &Tag) -> Result<(), StoreError> 
     let address = unused(tag);
     let trial = AclTrial::new(&address, link.database(), link.is_cluster());
     let (data, channels) = (trial.data(), trial.channels());
-    let mut missing = Missing::new(Rules::All);
+    let mut missing = Missing::new(AclRules::All);
     // Permissions come first, so a node that would send a command elsewhere is as good as any.
     let (replies, dialer) = link.try_out(&pipeline(&data)).await?;
     missing.judge(&data, &replies);
@@ -182,20 +182,20 @@ async fn subscribe(dialer: &Dialer, probes: &[Probe]) -> Result<Vec<Reply>, Dial
 
 /// The rules that would have allowed what was refused.
 struct Missing {
-    of: Rules,
+    of: AclRules,
     rules: BTreeSet<String>,
     error: Option<ServerError>,
 }
 
 /// Which rules to look at.
 #[derive(Clone, Copy, PartialEq)]
-enum Rules {
+enum AclRules {
     Commands,
     All,
 }
 
 impl Missing {
-    fn new(of: Rules) -> Self {
+    fn new(of: AclRules) -> Self {
         Self {
             of,
             rules: BTreeSet::new(),
@@ -212,7 +212,7 @@ impl Missing {
             }
             let rule = if error.details().is_some_and(|text| text.contains("permissions to run")) {
                 format!("+{}", probe.name)
-            } else if self.of == Rules::All {
+            } else if self.of == AclRules::All {
                 probe.pattern.clone()
             } else {
                 continue;

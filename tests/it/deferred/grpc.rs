@@ -31,7 +31,7 @@ mod demo {
     include!("../../../examples/tonic/memolock.demo.v1.rs");
 }
 
-/// Leaves every report to whoever takes jobs.
+/// Leaves every report to the worker that takes jobs.
 struct Deferring {
     jobs: mpsc::UnboundedSender<(String, Promise)>,
     calls: Arc<AtomicUsize>,

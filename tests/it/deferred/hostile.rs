@@ -39,7 +39,7 @@ fn hostile(address: &str) -> Vec<Vec<u8>> {
         b"garbage".to_vec(),
         vec![0xff; 1000],
         b"MLK\x01".to_vec(),
-        // Another's, nobody's, or anybody's.
+        // Of another address, of none, or of any.
         message(&[("memolock-address", "report:1")]),
         message(&[]),
         message(&[own, own]),

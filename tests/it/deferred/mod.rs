@@ -1,4 +1,4 @@
-//! Responses that somebody else gives: three processes, a Redis, and a worker in Python.
+//! Responses that another program gives: three processes, a Redis, and a worker in Python.
 
 mod fixture;
 mod grpc;

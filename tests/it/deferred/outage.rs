@@ -1,4 +1,4 @@
-//! A Redis that is gone: nobody can give a response that is waited for.
+//! A Redis that is gone: no worker can give a response that is waited for.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Reports that a worker renders: everybody gets the one there is.
+//! Reports that a worker renders: all clients get the one there is.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ async fn a_hundred_clients_of_three_processes_get_the_one_report() {
     worker.says("rendering 42").await;
     worker.says("rendered 42").await;
 
-    // Whoever comes later gets it from the store, whichever node it asks.
+    // A later client gets it from the store, whichever node it asks.
     assert_eq!(one_pdf(get(&nodes, "/report/42", 6).await.expect("no panic")), pdf);
     assert_eq!(jobs(&redis), 1);
     assert!(redis.keys() == ["report:42"], "{:?}", redis.keys());
@@ -80,7 +80,7 @@ async fn a_worker_that_dies_is_succeeded_after_the_lease() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_answers_nobody_waits_for_ever_and_the_handler_is_left_alone() {
     let redis = RedisServer::start();
-    // The lease is longer than anybody waits.
+    // The lease is longer than any client waits.
     let nodes = nodes(&redis, "20s", "3s").await;
     let asked = Instant::now();
     let answers = get(&nodes, "/report/7", 30);

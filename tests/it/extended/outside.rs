@@ -3,7 +3,7 @@
 use super::fixture::{Asked, Demo, Message, promise};
 use crate::support::{Member, eventually, resolve_from_python, signal};
 
-/// Somebody holds the lock, and clients of all nodes wait.
+/// A foreign member holds the lock, and clients of all nodes wait.
 async fn held(demo: &Demo, id: &str, millis: &str) -> Asked {
     demo.redis
         .cli(&["SET", &format!("query/lock:{id}"), "mine", "PX", millis]);

@@ -33,7 +33,7 @@ async fn without_the_redis_that_it_was_given_a_node_computes_alone_and_waits_in_
     }
     assert_eq!(node.stdout(), "query \"42\"\n");
     assert!(node.stderr().contains("WARN"), "{}", node.stderr());
-    // Nobody can resolve it there.
+    // No worker can resolve it there.
     let answer = client.get(&node.url("/ext/stemmer/running")).await.expect("an answer");
     assert_eq!(answer.status, 504, "{}", answer.text());
     assert_eq!(node.stdout().lines().count(), 2, "{}", node.stdout());

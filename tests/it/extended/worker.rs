@@ -16,7 +16,7 @@ pub(super) async fn pid(demo: &Demo, word: &str) -> u32 {
 pub(super) async fn a_worker_that_is_killed_is_succeeded(demo: &Demo) -> Vec<Message> {
     let unlucky = demo.ask(0, "/ext/stemmer/jumping");
     signal(pid(demo, "jumping").await, "KILL");
-    // Nobody knows, until the lease of fifteen seconds ends.
+    // No node knows, until the lease of fifteen seconds ends.
     let unlucky = within("an answer", unlucky).await.expect("no panic");
     assert_eq!(unlucky.status, 504);
     assert!(unlucky.text().contains("wait timeout"), "{}", unlucky.text());

@@ -7,7 +7,7 @@ use tower_memolock::{ErrorKind, Limits};
 use super::fixture::{LEASE, NODES, Ours, SLACK, World, agreed, all, node};
 use crate::support::{eventually, within};
 
-/// Everybody waits for a worker: one has started the work, all listen.
+/// All callers wait for a worker: one has started the work, all listen.
 async fn requested(world: &World, ours: &Ours) {
     eventually("a start", || ours.runs() == 1).await;
     world.listening("a", NODES).await;
@@ -98,7 +98,7 @@ async fn a_value_that_was_published_into_the_void_is_found_after_a_reconnect() {
         .collect();
     let waiting = ours.request(&nodes, "a");
     requested(&world, &ours).await;
-    // Published to nobody, and the connections are lost right after that.
+    // Published while no node listens, and the connections are lost right after that.
     let () = world.say("SET", ["likes:a", "kept"]).await;
     let killed: u64 = world.say("CLIENT", ["KILL", "TYPE", "pubsub"]).await;
     assert!(killed >= NODES as u64, "{killed}");

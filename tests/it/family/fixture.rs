@@ -43,7 +43,7 @@ impl World {
         Self { redis, nodes, foreign }
     }
 
-    /// What somebody else says to Redis.
+    /// What a foreign member says to Redis.
     pub(super) async fn say<T: redis::FromRedisValue>(
         &self,
         command: &str,
@@ -130,7 +130,7 @@ impl Ours {
         asked.collect()
     }
 
-    /// Many callers on all nodes who have somebody else do the work.
+    /// Many callers on all nodes who have another program do the work.
     pub(super) fn request(&self, nodes: &[Memo], id: &'static str) -> Answers {
         let begun = Instant::now();
         let asked = (0..CALLERS).map(|n| {

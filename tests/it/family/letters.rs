@@ -38,7 +38,7 @@ async fn an_id_stands_for_itself_whatever_is_in_it() {
             .await;
         let waiting = ours.ask(&world.nodes, id, Duration::ZERO);
         world.listening(id, NODES).await;
-        // Somebody else's id that matches as a pattern is not this one.
+        // Another id that matches as a pattern is not this one.
         let () = world.say("PUBLISH", ["likes/notif:xyz", "not this"]).await;
         world.resolve(id, "this").await;
         assert_eq!(agreed(waiting).await.0, "this", "{id:?}");
@@ -107,7 +107,7 @@ async fn what_looks_like_our_envelope_survives_and_what_only_begins_like_it_is_a
         assert_eq!(there.get("a").await.unwrap(), Some(value));
         here.invalidate("a").await.unwrap();
     }
-    // Nobody but us writes these sixteen bytes. What cannot be read counts as absent, and is computed anew.
+    // This crate alone writes these sixteen bytes. What cannot be read counts as absent, and is computed anew.
     let foreign = [&ENVELOPE[..], b"\x07 foreign"].concat();
     let () = world.say("SET", [&b"likes:a"[..], &foreign]).await;
     assert_eq!(there.get("a").await.unwrap(), None);

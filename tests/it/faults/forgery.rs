@@ -132,7 +132,7 @@ enum On {
 }
 
 /// Publishes on a channel of a path that one peer computes and others wait for; each of the messages is one that the
-/// other peer counts, if `counted`. Whoever waits is answered with the truth. Returns the other peer's counters and how
+/// other peer counts, if `counted`. A follower is answered with the truth. Returns the other peer's counters and how
 /// many calls there were.
 async fn while_waiting(on: On, counted: bool, messages: impl Fn(&[u8]) -> Vec<Vec<u8>>) -> (Stats, usize) {
     let redis = RedisServer::start();

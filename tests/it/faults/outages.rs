@@ -255,7 +255,7 @@ async fn a_redis_that_answers_nothing_but_pings_costs_hardly_more() {
     assert_eq!(one_body(wave), "/slow");
     assert!(took < TIMEOUT + SLACK, "{took:?}");
     assert_eq!(origin.calls("/slow"), 2);
-    // Whoever comes first on a new connection finds out for the others.
+    // The first command on a new connection finds out for the others.
     let took = one_after_the_other(&nodes[0], &origin, "mute", 20).await;
     assert!(took < TIMEOUT * 2 + SLACK, "{took:?}");
     mute.happened(3).await;

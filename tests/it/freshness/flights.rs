@@ -159,7 +159,7 @@ async fn a_message_from_before_they_came_is_not_for_them(ttl: Duration) {
     assert_eq!(here.stats().led, 1);
 }
 
-/// What is not stored cannot be read by those who are late, so that hardly anybody may be.
+/// What is not stored cannot be read by those who are late, so that hardly any caller may be.
 #[tokio::test(start_paused = true)]
 async fn a_shared_value_is_for_all_who_wait_when_it_is_published() {
     let (here, slow, there) = nodes();

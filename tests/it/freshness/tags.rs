@@ -295,7 +295,7 @@ async fn what_has_no_stamp_is_nothing_where_every_value_has_one() {
     assert_eq!(there.get_or_compute("a", plain("old")).await.unwrap(), "old");
     assert_eq!(here.get("a").await.unwrap(), None);
     assert_eq!(here.get_or_compute("a", plain("new")).await.unwrap(), "new");
-    // Who has not been told to stamp can read what is, and finds it gone like everybody.
+    // A node that does not stamp can read what is, and finds it gone as all nodes do.
     assert_eq!(there.get("a").await.unwrap().unwrap(), "new");
     here.invalidate_all().await.unwrap();
     assert_eq!(there.get("a").await.unwrap(), None);

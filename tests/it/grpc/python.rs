@@ -179,7 +179,7 @@ impl Cluster {
         .await;
     }
 
-    /// How many executions all nodes have seen, those of the probes, which nobody shares, left out.
+    /// How many executions all nodes have seen, those of the probes, which no call shares, left out.
     async fn executions(&self, python: &mut Python) -> u64 {
         let mut all = 0;
         for node in 0..3 {

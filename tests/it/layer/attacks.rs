@@ -11,13 +11,13 @@
 //! | a target that looks like another layer's key | a key names what it covers | `shapes` |
 //! | hash flooding | maps with random seeds, keys and flights bounded | `load::a_key_over_the_limit_of_keys_in_flight_is_not_collapsed` |
 //! | cache deception | no path makes anything storable | [`a_path_that_looks_static_stores_nothing`] |
-//! | `Set-Cookie` for everybody | never shared | [`nothing_that_is_for_one_client_reaches_another`] |
+//! | `Set-Cookie` for all clients | never shared | [`nothing_that_is_for_one_client_reaches_another`] |
 //! | another user's credentials | stored responses have to allow it | `readers::credentials_get_what_says_that_it_is_for_everybody`, `credentials` |
-//! | credentials that nobody listed | known by the words of their names | `identity` |
+//! | credentials that no setting lists | known by the words of their names | `identity` |
 //! | `private` in disguise | parsed whole, or not shared | [`nothing_that_is_for_one_client_reaches_another`] |
 //! | `private` beside a field, or listed in one, that makes it void | any field that says so counts | `never` |
-//! | a provoked error for everybody (CPDoS) | errors stay for seconds, if they ask for it | [`an_error_that_somebody_provokes_does_not_stay`] |
-//! | HEAD, range and 304 mixed up with GET | they lead nobody | [`no_part_of_a_response_becomes_the_whole`] |
+//! | a provoked error for all clients (CPDoS) | errors stay for seconds, if they ask for it | [`an_error_that_somebody_provokes_does_not_stay`] |
+//! | HEAD, range and 304 mixed up with GET | they never lead | [`no_part_of_a_response_becomes_the_whole`] |
 //! | `*` hidden among the members of `Vary` | not shared | [`nothing_that_is_for_one_client_reaches_another`] |
 //! | variants without end | bounded for each response | [`variants_without_end_fill_nothing`] |
 //! | a truncated response | whole or nothing | `failures::a_body_that_breaks_off_is_neither_stored_nor_shared`, `failures::a_body_of_another_length_than_declared_is_neither_stored_nor_shared` |

@@ -54,7 +54,7 @@ fn ask_with(node: &Router, content_type: &str, body: impl Into<Body>) -> JoinHan
     })
 }
 
-/// A body in pieces, whose length nobody declares.
+/// A body in pieces, of undeclared length.
 fn pieces(body: &'static str) -> Body {
     let pieces = body
         .as_bytes()

@@ -1,4 +1,4 @@
-//! Responses that set a cookie: refused unless somebody says otherwise, then shared without it or with it.
+//! Responses that set a cookie: refused unless a setting says otherwise, then shared without it or with it.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Requests with credentials: what says that it is for all of them is stored, and shared among them; what does not
-//! reaches nobody but its own client.
+//! reaches its own client alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -284,7 +284,7 @@ async fn without_a_validator_a_node_remembers_that_it_was_for_them() {
 
 type Make = fn(usize, &Request<Full<Bytes>>) -> Reply;
 
-/// What somebody with credentials gets that is for no other caller.
+/// What a client with credentials gets that is for no other caller.
 const OWN: [Make; 6] = [
     |call, request| Ok(reply(call, request, "max-age=60")),
     |call, request| Ok(reply(call, request, "private")),

@@ -1,4 +1,4 @@
-//! Handlers that leave the response to somebody else.
+//! Handlers that leave the response to another program.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

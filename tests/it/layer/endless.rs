@@ -71,7 +71,7 @@ fn feed(open: &Open) -> Response<TestBody> {
     ))
 }
 
-/// A page of ten lines that takes `time`, whose length nobody declares.
+/// A page of ten lines that takes `time`, of undeclared length.
 fn page(open: &Open, time: Duration) -> Response<TestBody> {
     streamed(ticking(open, "a line of a report\n".into(), time / 10, 10))
 }
@@ -256,7 +256,7 @@ async fn one_slow_answer_does_not_keep_an_ordinary_page_from_being_shared() {
     let nodes = pair(&inner, |layer| layer);
     let _attacker = head(&nodes[0], get("/")).await.expect("no panic");
     sleep(SOON).await;
-    // Nobody waits, and this ends it.
+    // No client waits, and this ends it.
     assert_eq!(answer(send(&nodes[0], get("/"))).await.body, "2");
     settle().await;
     let all: Vec<_> = (0..10).map(|_| send(&nodes[0], get("/"))).collect();

@@ -138,7 +138,7 @@ pub(super) fn with(mut response: Response<TestBody>, name: &'static str, value: 
     response
 }
 
-/// 200 with a body of these parts, whose length nobody declares.
+/// 200 with a body of these parts, of undeclared length.
 pub(super) fn streamed(parts: impl Stream<Item = Part> + Send + 'static) -> Response<TestBody> {
     Response::new(StreamBody::new(parts).boxed_unsync())
 }

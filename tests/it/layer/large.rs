@@ -100,7 +100,7 @@ async fn a_head_a_304_and_a_range_read_no_more_than_they_need() {
     let moved = sent(&server) - before;
     assert!(moved < 3 * PAGE, "{moved} bytes");
     assert_eq!(server.commandstats().get("get"), None, "nobody has read the whole");
-    // Whoever wants it has it, in parts as well.
+    // A client that wants it has it, in parts as well.
     let whole = answer(send(&nodes[1], get_with("/", "range", "bytes=1-"))).await;
     assert_eq!((whole.status.as_u16(), whole.body), (206, page()[1..].to_vec().into()));
     let whole = answer(send(&nodes[1], get_with("/", "if-none-match", "\"b\""))).await;

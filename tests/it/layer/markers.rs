@@ -1,4 +1,4 @@
-//! What is known not to be shared: nobody looks it up, waits for it or leads it, until it can be shared after all.
+//! What is known not to be shared: no request looks it up, waits for it or leads it, until it can be shared after all.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

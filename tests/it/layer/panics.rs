@@ -1,4 +1,4 @@
-//! Code of others that panics: it takes nobody with it, and leaves nothing behind. Time is paused.
+//! Code of others that panics: it takes no other request with it, and leaves nothing behind. Time is paused.
 
 use std::pin::Pin;
 use std::sync::Arc;

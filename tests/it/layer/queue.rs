@@ -60,7 +60,7 @@ async fn beyond_the_limit_of_waiters_so_many_call_at_a_time_and_the_rest_wait() 
         settle().await;
         assert_eq!((others.reached(), layer.stats().queued), (reached, 20 - reached as u64));
     }
-    // The response is there: who is still in line takes it, and calls nobody.
+    // The response is there: a request that is still in line takes it, and makes no call.
     first.open();
     assert_eq!(bodies([leader, waiter]).await, ["call 1", "call 1"]);
     settle().await;

@@ -1,4 +1,4 @@
-//! Requests that lead nobody and wait for nobody, but may be answered by a stored response: HEAD, conditions, ranges; and
+//! Requests that neither lead nor wait, but may be answered by a stored response: HEAD, conditions, ranges; and
 //! which one those with credentials get.
 
 use http::{Method, Request, Response};
@@ -232,7 +232,7 @@ async fn a_head_with_credentials_is_not_looked_up_where_nothing_was_ever_for_the
     let nodes = pair(&inner, |layer| layer);
     answer(send(&nodes[0], get("/"))).await;
     settle().await;
-    // This node has not seen anything yet, and has after the first request of somebody without credentials.
+    // This node has not seen anything yet, and has after the first request without credentials.
     for calls in [2, 2] {
         asked(&nodes[1], &Method::HEAD, &[("cookie", "x")]).await;
         assert_eq!(inner.calls(), calls);

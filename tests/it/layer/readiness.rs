@@ -223,7 +223,7 @@ fn the_layer_adds_no_error_of_its_own() {
     same_error(&service);
 }
 
-/// Not ready the first time that anybody asks.
+/// Not ready the first time that it is asked.
 #[derive(Clone)]
 struct BusyOnce {
     inner: Inner,

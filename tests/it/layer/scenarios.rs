@@ -139,7 +139,7 @@ async fn cacheable() {
     .await;
 }
 
-/// A leader, and all others at once as soon as it is known; from then on everybody at once.
+/// A leader, and all others at once as soon as it is known; from then on all at once.
 async fn is_for_one_request_each(reply: fn(usize) -> Response<TestBody>) {
     on_one_and_two(async |nodes| {
         let cluster = Cluster::start(nodes, |layer| layer, move |_, call| Ok(reply(call))).await;

@@ -420,7 +420,7 @@ async fn a_leader_that_died_costs_its_lease_and_then_everybody_gets_the_stale_on
     assert_eq!(dead.lock, Lock::Granted);
     assert_eq!(bodies(send_many(&nodes, 20, || get("/"))).await, ["1"; 20]);
     assert_eq!(inner.calls(), 1);
-    // Whoever comes next tries again.
+    // The next request tries again.
     assert_eq!(bodies(send_many(&nodes, 20, || get("/"))).await, ["2"; 20]);
 }
 

@@ -75,7 +75,7 @@ async fn an_invalidation_by_any_node_holds_on_all_when_it_returns() {
             assert_eq!((a.get("x").await, b.get("x").await), (None, None), "{round}");
         }
     }
-    // All of them answer: nobody has to wait for the lag.
+    // All of them answer: the call does not wait for the lag.
     for node in [&a, &b, &plain] {
         assert_eq!(node.store.stats().near.outwaited, 0);
         assert!(node.store.stats().near.acknowledged >= 60);
@@ -196,7 +196,7 @@ async fn without_near_copies_an_invalidation_is_what_it_was() {
     let redis = RedisServer::start();
     let store = RedisStore::connect(&redis.url()).await.unwrap();
     let memo = MemoLock::new(store.clone(), "t");
-    // Somebody who looks on is no reason to wait.
+    // A client that looks on is no reason to wait.
     let client = redis::Client::open(redis.url()).unwrap();
     let mut looker = client.get_async_pubsub().await.unwrap();
     looker.psubscribe("*").await.unwrap();

@@ -42,7 +42,7 @@ impl Gate {
         self.door.add_permits(count);
     }
 
-    /// Nobody else is let go who has not come yet.
+    /// A call that has not come yet is not let go.
     pub(crate) fn take_back(&self) {
         self.door.forget_permits(Semaphore::MAX_PERMITS);
     }

@@ -162,7 +162,7 @@ impl BodySender {
         assert!(sent.is_ok(), "nobody reads the body any more");
     }
 
-    /// The same, where there need not be anybody. Returns whether there was.
+    /// The same, where there need not be a request. Returns whether there was.
     pub(crate) async fn try_send(&self, part: impl Into<Bytes>) -> bool {
         self.0.send(Ok(Frame::data(part.into()))).await.is_ok()
     }

@@ -33,7 +33,7 @@ impl RedisServer {
         let dir = std::env::temp_dir().join(format!("memolock-it-{}-{count}", id()));
         fs::create_dir_all(&dir).expect("a folder for redis-server");
         let options: Vec<_> = options.iter().map(ToString::to_string).collect();
-        // Between finding a free port and using it, somebody else may take it.
+        // Between finding a free port and using it, another program may take it.
         for _ in 0..5 {
             let port = free_port();
             if let Some(child) = spawn(port, &dir, &options) {
@@ -156,7 +156,7 @@ fn spawn(port: u16, dir: &Path, options: &[String]) -> Option<Child> {
         if let Ok(Some(_)) = child.try_wait() {
             return None;
         }
-        // Somebody else's server on this port would answer too, but ours would have ended then.
+        // Another server on this port would answer too, but ours would have ended then.
         let pid = Resp::connect(port).and_then(|mut resp| resp.command(&["INFO", "server"]));
         let ours = format!("process_id:{}\r", child.id());
         if pid.is_ok_and(|info| info.contains(&ours)) {

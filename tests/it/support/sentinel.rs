@@ -19,7 +19,7 @@ pub(crate) struct Sentinels {
 }
 
 impl Sentinels {
-    /// Starts all of them and waits until each sentinel knows everybody.
+    /// Starts all of them and waits until each sentinel knows all others.
     pub(crate) fn start() -> Self {
         let master = RedisServer::start();
         let port = master.port().to_string();

@@ -22,12 +22,12 @@ const STABLE: Duration = Duration::from_secs(2);
 pub(crate) struct Recovery {
     stats: Arc<PlaneCounters>,
     attempt: u32,
-    told: Told,
+    told: ToldLog,
 }
 
 /// The last thing the operator heard about the present outage.
 #[derive(PartialEq)]
-enum Told {
+enum ToldLog {
     Nothing,
     Outage,
     /// One that does not end by itself.
@@ -40,7 +40,7 @@ impl Recovery {
         Self {
             stats: Arc::clone(stats),
             attempt: 0,
-            told: Told::Nothing,
+            told: ToldLog::Nothing,
         }
     }
 
@@ -49,7 +49,7 @@ impl Recovery {
         self.stats.disconnect();
         if lasted >= STABLE {
             self.attempt = 0;
-            self.told = Told::Nothing;
+            self.told = ToldLog::Nothing;
         }
         self.tell_outage(reason, false);
     }
@@ -63,9 +63,9 @@ impl Recovery {
     pub(crate) fn connected(&mut self) {
         self.stats.connect();
         let plane = self.stats.name;
-        if matches!(self.told, Told::Outage | Told::Refusal) {
+        if matches!(self.told, ToldLog::Outage | ToldLog::Refusal) {
             tracing::info!(plane, "connected to Redis again");
-            self.told = Told::Recovery;
+            self.told = ToldLog::Recovery;
         } else {
             tracing::debug!(plane, "connected to Redis");
         }
@@ -80,19 +80,19 @@ impl Recovery {
 
     fn tell_outage(&mut self, error: &(dyn Error + 'static), permanent: bool) {
         let plane = self.stats.name;
-        if self.told == Told::Nothing {
+        if self.told == ToldLog::Nothing {
             self.stats.outage();
         }
-        if permanent && self.told != Told::Refusal {
+        if permanent && self.told != ToldLog::Refusal {
             tracing::error!(
                 plane,
                 error,
                 "Redis refuses the connection until somebody changes the configuration"
             );
-            self.told = Told::Refusal;
-        } else if self.told == Told::Nothing {
+            self.told = ToldLog::Refusal;
+        } else if self.told == ToldLog::Nothing {
             tracing::warn!(plane, error, "no connection to Redis");
-            self.told = Told::Outage;
+            self.told = ToldLog::Outage;
         } else {
             tracing::debug!(plane, error, "still no connection to Redis");
         }

@@ -22,10 +22,10 @@ struct Waiting {
 
 impl Acknowledgements {
     /// Starts to listen for those of a notice, which is sent after this.
-    pub(crate) fn expect(self: &Arc<Self>, nonce: Token) -> Expected {
+    pub(crate) fn expect(self: &Arc<Self>, nonce: Token) -> ExpectedAcks {
         let waiting = Arc::<Waiting>::default();
         lock(&self.waiting).insert(nonce, Arc::clone(&waiting));
-        Expected {
+        ExpectedAcks {
             all: Arc::clone(self),
             nonce,
             waiting,
@@ -43,13 +43,13 @@ impl Acknowledgements {
 }
 
 /// The acknowledgements of one notice.
-pub(crate) struct Expected {
+pub(crate) struct ExpectedAcks {
     all: Arc<Acknowledgements>,
     nonce: Token,
     waiting: Arc<Waiting>,
 }
 
-impl Expected {
+impl ExpectedAcks {
     /// Waits until all of these, and as many as that altogether, have acknowledged the notice.
     pub(crate) async fn until(&self, processes: &[Token], count: usize) {
         loop {
@@ -73,7 +73,7 @@ impl Expected {
     }
 }
 
-impl Drop for Expected {
+impl Drop for ExpectedAcks {
     fn drop(&mut self) {
         lock(&self.all.waiting).remove(&self.nonce);
     }

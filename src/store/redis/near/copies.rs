@@ -1,4 +1,4 @@
-//! [`Copies`]: the near copies, within a limit of bytes, and the placeholders of those that are being fetched.
+//! [`NearCopies`]: the near copies, within a limit of bytes, and the placeholders of those that are being fetched.
 //!
 //! A placeholder stands before the value is asked for, and the value takes its place only if it is still there: whatever is
 //! heard of the key meanwhile removes both, so that an answer from before a change never comes to stand after it.
@@ -48,7 +48,7 @@ impl NearCopy {
 }
 
 /// The copies of one process.
-pub(crate) struct Copies {
+pub(crate) struct NearCopies {
     shards: [Mutex<Shard>; SHARDS],
     most: usize,
     numbers: AtomicU64,
@@ -57,13 +57,13 @@ pub(crate) struct Copies {
 
 #[derive(Default)]
 struct Shard {
-    copies: HashMap<Arc<str>, Held>,
+    copies: HashMap<Arc<str>, HeldCopy>,
     pending: HashMap<Arc<str>, u64>,
     /// In the order in which they may have to leave. What is not in the map any more is skipped.
     ring: VecDeque<(Arc<str>, u64)>,
 }
 
-struct Held {
+struct HeldCopy {
     copy: NearCopy,
     weight: usize,
     number: u64,
@@ -71,7 +71,7 @@ struct Held {
     asked: bool,
 }
 
-impl Copies {
+impl NearCopies {
     /// Room for about so many bytes.
     pub(crate) fn new(most: usize, counters: Arc<NearCounters>) -> Self {
         Self {
@@ -167,7 +167,7 @@ impl Copies {
                 |(name, number): &(Arc<str>, u64)| copies.get(name).is_some_and(|held| held.number == *number);
             ring.retain(|entry| entry.1 == placeholder.number || is_held(entry));
         }
-        let held = Held {
+        let held = HeldCopy {
             copy,
             weight,
             number,
@@ -182,7 +182,7 @@ impl Copies {
         true
     }
 
-    /// Has those leave that nobody asked for in the last round, until there is room.
+    /// Has those leave that no request asked for in the last round, until there is room.
     fn evict(&self, name: &str) {
         let first = index(name);
         for at in (0..SHARDS).map(|step| (first + step) % SHARDS) {
@@ -197,7 +197,7 @@ impl Copies {
     }
 
     /// What was removed is dropped outside of the lock.
-    fn release(&self, held: Option<Held>) {
+    fn release(&self, held: Option<HeldCopy>) {
         if let Some(held) = held {
             self.counters.bytes.subtract(held.weight as u64);
             self.counters.copies.subtract(1);
@@ -210,7 +210,7 @@ impl Copies {
 }
 
 impl Shard {
-    fn leave(&mut self) -> Option<Held> {
+    fn leave(&mut self) -> Option<HeldCopy> {
         while let Some((name, number)) = self.ring.pop_front() {
             let Some(held) = self.copies.get_mut(&name).filter(|held| held.number == number) else {
                 continue;
@@ -240,7 +240,7 @@ fn index(name: &str) -> usize {
 
 /// Stands for a value on its way. Dropped, it gives its place up.
 pub(crate) struct Placeholder {
-    copies: Arc<Copies>,
+    copies: Arc<NearCopies>,
     name: Arc<str>,
     number: u64,
 }
@@ -274,8 +274,8 @@ mod tests {
 
     const COMMANDS: u64 = 1;
 
-    fn copies(most: usize) -> Arc<Copies> {
-        Arc::new(Copies::new(most, Arc::default()))
+    fn copies(most: usize) -> Arc<NearCopies> {
+        Arc::new(NearCopies::new(most, Arc::default()))
     }
 
     fn copy(bytes: usize) -> NearCopy {
@@ -287,15 +287,15 @@ mod tests {
         }
     }
 
-    fn begin(copies: &Arc<Copies>, name: &str) -> Option<Placeholder> {
+    fn begin(copies: &Arc<NearCopies>, name: &str) -> Option<Placeholder> {
         copies.begin(name, Instant::now(), COMMANDS)
     }
 
-    fn held(copies: &Copies) -> (u64, u64) {
+    fn held(copies: &NearCopies) -> (u64, u64) {
         (copies.counters.copies.get(), copies.counters.bytes.get())
     }
 
-    fn has(copies: &Copies, name: &str) -> bool {
+    fn has(copies: &NearCopies, name: &str) -> bool {
         copies.get(name, Instant::now(), COMMANDS).is_some()
     }
 

@@ -1,4 +1,4 @@
-//! [`Demand`]: what was asked for before. A value that is asked for once is not worth a copy.
+//! [`NearDemand`]: what was asked for before. A value that is asked for once is not worth a copy.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,13 +11,13 @@ const SLOTS: usize = 8192;
 const WHILE: u64 = 60;
 
 /// Remembers roughly: a fingerprint and a time in each slot, and the last who came has it.
-pub(crate) struct Demand {
+pub(crate) struct NearDemand {
     origin: Instant,
     hasher: RandomState,
     slots: Box<[AtomicU64]>,
 }
 
-impl Demand {
+impl NearDemand {
     pub(crate) fn new() -> Self {
         Self {
             origin: Instant::now(),
@@ -45,7 +45,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_second_request_within_a_while_counts() {
-        let demand = Demand::new();
+        let demand = NearDemand::new();
         assert!(!demand.again("t:a") && demand.again("t:a") && demand.again("t:a"));
         tokio::time::advance(Duration::from_secs(WHILE + 2)).await;
         assert!(!demand.again("t:a") && demand.again("t:a"));

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::tag::{NearNames, Step};
+use super::tag::{NearNames, Switch};
 use super::words::{About, NearNotice, parse_acknowledgement};
-use super::{Near, NearStep, NearTag, Owed, Sent};
+use super::{Near, NearStep, NearTag, OwedAck, Sent};
 
 impl Near {
     /// Another connection, on which nothing was asked for, takes over.
@@ -62,7 +62,7 @@ impl Near {
         if state.connection == Some(connection)
             && let Some(tag) = state.tags.get_mut(tag)
         {
-            tag.tracking = if on { Step::On } else { Step::Refused };
+            tag.tracking = if on { Switch::On } else { Switch::Refused };
         }
         drop(state);
         self.has_moved_on();
@@ -81,7 +81,7 @@ impl Near {
                     _ if channel == tag.names.replies => &mut tag.replies,
                     _ => continue,
                 };
-                *step = if on { Step::On } else { Step::Refused };
+                *step = if on { Switch::On } else { Switch::Refused };
             }
         }
         drop(state);
@@ -167,7 +167,7 @@ impl Near {
         }
         self.counters.notices.add();
         // One that finds no room is waited for, until no lease can be left.
-        let _ = self.owed.try_send(Owed {
+        let _ = self.owed.try_send(OwedAck {
             channel: names.replies_of(notice.from),
             nonce: notice.nonce,
         });

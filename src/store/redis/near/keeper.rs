@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::tag::NearNames;
 use super::words::acknowledgement;
-use super::{Near, Owed};
+use super::{Near, OwedAck};
 use crate::error::StoreError;
 use crate::store::Token;
 use crate::store::redis::protocol::keyspace::Keyspace;
@@ -36,7 +36,7 @@ fn random_score() -> u64 {
 }
 
 /// Gets copies under way wherever they are wanted, and sends acknowledgements.
-pub(crate) async fn keep<L: HasLink>(near: Arc<Near>, owner: Weak<L>, mut owed: mpsc::Receiver<Owed>) {
+pub(crate) async fn keep<L: HasLink>(near: Arc<Near>, owner: Weak<L>, mut owed: mpsc::Receiver<OwedAck>) {
     let (mut pause, warnings) = (PAUSE.0, Throttle::default());
     let mut retry = false;
     loop {
@@ -74,7 +74,7 @@ pub(crate) async fn keep<L: HasLink>(near: Arc<Near>, owner: Weak<L>, mut owed: 
 }
 
 impl Near {
-    async fn acknowledge(&self, link: &Link, owed: &Owed) {
+    async fn acknowledge(&self, link: &Link, owed: &OwedAck) {
         let mut publish = Cmd::new();
         publish.arg("PUBLISH").arg(&owed.channel);
         publish.arg(acknowledgement(owed.nonce, self.process));
@@ -176,7 +176,7 @@ impl Near {
             let (member, text) = (self.member(), score.to_string());
             let at = Keyspace::new(&names.address, self.database);
             let args = [member.as_bytes(), text.as_bytes()];
-            // Whoever invalidates waits in vain otherwise, once.
+            // The next process that invalidates would wait for this one in vain.
             if NEAR_PRUNE.run(link, at, &[&names.members], &args).await.is_ok()
                 && let Some(tag) = self.state().tags.get_mut(names.address.tag())
                 && tag.score == score

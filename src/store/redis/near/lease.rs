@@ -1,10 +1,10 @@
-//! [`Lease`]: for how long near copies may be served.
+//! [`NearLease`]: for how long near copies may be served.
 //!
 //! A copy is served while the last `PING` whose answer, *and that of the next one*, has come was sent no longer ago than
 //! the lag. The server tells of changes at the end of each turn of its event loop, so one `PONG` can overtake what was
 //! changed in its own turn; the next `PING` was sent after it, and is answered in a later turn.
 //!
-//! Two clocks have to agree, and each can only end the lease: the monotonic one, which no one sets, and which stands still
+//! Two clocks have to agree, and each can only end the lease: the monotonic one, which cannot be set, and which stands still
 //! while the machine sleeps; and the wall clock, which goes on then, and may be set.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +29,7 @@ impl Sent {
 }
 
 /// Until when copies may be served.
-pub(crate) struct Lease {
+pub(crate) struct NearLease {
     lag: Duration,
     origin: Instant,
     /// In nanoseconds since the origin. What is read together need not have been written together: each is true of a lease
@@ -39,7 +39,7 @@ pub(crate) struct Lease {
     until_wall: AtomicU64,
 }
 
-impl Lease {
+impl NearLease {
     pub(crate) fn new(lag: Duration) -> Self {
         Self {
             lag,
@@ -112,7 +112,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_answer_grants_nothing_and_the_second_vouches_for_the_first() {
-        let (lease, mut probes) = (Lease::new(LAG), Probes::default());
+        let (lease, mut probes) = (NearLease::new(LAG), Probes::default());
         let first = Sent::now();
         advance(LAG / 4).await;
         assert!(probes.answered(first).is_none() && !lease.is_held(Instant::now()));
@@ -127,7 +127,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_late_answer_grants_nothing() {
-        let (lease, mut probes) = (Lease::new(LAG), Probes::default());
+        let (lease, mut probes) = (NearLease::new(LAG), Probes::default());
         probes.answered(Sent::now());
         advance(LAG).await;
         lease.grant(probes.answered(Sent::now()).unwrap());
@@ -136,7 +136,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_revoked_or_older_is_not_held() {
-        let lease = Lease::new(LAG);
+        let lease = NearLease::new(LAG);
         let old = Sent::now();
         advance(LAG / 2).await;
         lease.grant(Sent::now());
@@ -149,7 +149,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_stands_still_does_not_keep_the_lease() {
-        let lease = Lease::new(LAG);
+        let lease = NearLease::new(LAG);
         let sent = SystemTime::now();
         lease.grant(Sent::now());
         // The machine slept: only the wall clock knows.

@@ -9,8 +9,8 @@
 //! # How
 //!
 //! The connection for notifications [tracks](https://redis.io/docs/latest/reference/client-side-caching/) the prefixes of
-//! the tag, so that it brings the name of every key that changes, in whichever way. [`Copies`] drops what is named, and a
-//! placeholder keeps out an answer that was on its way. A [`Lease`] says for how long all that has been heard: without a
+//! the tag, so that it brings the name of every key that changes, in whichever way. [`NearCopies`] drops what is named, and a
+//! placeholder keeps out an answer that was on its way. A [`NearLease`] says for how long all that has been heard: without a
 //! sign of life the copies stay unused, and the store goes on to Redis.
 //!
 //! Copies begin once this process has *heard* the change of a key that it wrote by the connection for commands: then both
@@ -19,7 +19,7 @@
 //! An invalidation is *published* as well. Each process with copies of the tag drops what it names and acknowledges it to the
 //! process that waits. Those processes stand in a sorted set before they keep the first copy. One that does not answer cannot
 //! have a lease for longer than its lag, so that is waited for instead. The set may be lost, in a `FLUSHALL` for
-//! instance, and a connection too; whoever has the one or the other is waited for.
+//! instance, and a connection too; a process that has the one or the other is waited for.
 
 mod acks;
 mod copies;
@@ -40,10 +40,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use self::acks::Acknowledgements;
-use self::copies::{Copies, Currency, NearCopy, Placeholder};
-use self::demand::Demand;
+use self::copies::{Currency, NearCopies, NearCopy, Placeholder};
+use self::demand::NearDemand;
 pub(crate) use self::keeper::{HasLink, keep};
-use self::lease::Lease;
+use self::lease::NearLease;
 pub(crate) use self::lease::{Probes, Sent};
 pub(crate) use self::settle::{Evidence, NearCall, evidence};
 pub(crate) use self::tag::NearStep;
@@ -73,7 +73,7 @@ pub(crate) struct Near {
     state: Mutex<NearState>,
     acks: Arc<Acknowledgements>,
     /// Acknowledgements to send.
-    owed: mpsc::Sender<Owed>,
+    owed: mpsc::Sender<OwedAck>,
     /// Wakes the task that keeps the copies.
     wake: Notify,
     /// Wakes the task of the connection for notifications.
@@ -89,9 +89,9 @@ pub(crate) struct Near {
 
 /// The copies of this process.
 struct OwnCopies {
-    copies: Arc<Copies>,
-    lease: Lease,
-    demand: Demand,
+    copies: Arc<NearCopies>,
+    lease: NearLease,
+    demand: NearDemand,
     /// Whether a lease was of use lately.
     wanted: AtomicBool,
 }
@@ -108,10 +108,10 @@ struct NearState {
 }
 
 /// What [`keep`] is to send.
-pub(crate) type NearOwed = mpsc::Receiver<Owed>;
+pub(crate) type NearOwed = mpsc::Receiver<OwedAck>;
 
 /// An acknowledgement to be sent.
-pub(crate) struct Owed {
+pub(crate) struct OwedAck {
     channel: String,
     nonce: Token,
 }
@@ -134,9 +134,9 @@ impl Near {
             process: Token::random(),
             database,
             own: copies.map(|(bytes, _)| OwnCopies {
-                copies: Arc::new(Copies::new(bytes, Arc::clone(&counters))),
-                lease: Lease::new(longest),
-                demand: Demand::new(),
+                copies: Arc::new(NearCopies::new(bytes, Arc::clone(&counters))),
+                lease: NearLease::new(longest),
+                demand: NearDemand::new(),
                 wanted: AtomicBool::new(false),
             }),
             state: Mutex::default(),

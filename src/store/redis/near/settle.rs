@@ -7,8 +7,8 @@ use std::time::Duration;
 use redis::Value as Reply;
 use tokio::time::{Instant, timeout_at};
 
-use super::acks::Expected;
-use super::tag::{NearNames, Step};
+use super::acks::ExpectedAcks;
+use super::tag::{NearNames, Switch};
 use super::words::NearNotice;
 use super::{About, DRIFT, LAGS, Near};
 use crate::error::StoreError;
@@ -22,7 +22,7 @@ use crate::store::redis::topology::link::Link;
 pub(crate) struct NearCall {
     names: Arc<NearNames>,
     notice: String,
-    expected: Expected,
+    expected: ExpectedAcks,
     /// Whether acknowledgements can be heard already.
     hears: bool,
 }
@@ -46,12 +46,12 @@ impl NearCall {
 pub(crate) struct Evidence {
     /// How many clients have heard the notice.
     heard: usize,
-    members: Vec<Member>,
+    members: Vec<NearMember>,
     /// No later than this, no lease of theirs is from before the invalidation.
     since: Instant,
 }
 
-struct Member {
+struct NearMember {
     name: String,
     score: String,
     process: Token,
@@ -67,9 +67,9 @@ pub(crate) fn evidence(reply: &Reply) -> Option<Evidence> {
     let members = members.chunks_exact(2).filter_map(|pair| {
         let (name, score) = (text(&pair[0])?, text(&pair[1])?);
         let (lag, process) = name.split_once(':')?;
-        Some(Member {
+        Some(NearMember {
             process: process.parse().ok()?,
-            // What anybody may write there is not waited for without end.
+            // A foreign program may have written it: it is not waited for without end.
             lag: Duration::from_millis(lag.parse().ok()?).min(LAGS.1 + Duration::from_millis(1)),
             name,
             score,
@@ -95,7 +95,7 @@ impl Near {
     pub(crate) fn call(&self, tag: &str, about: About<'_>) -> Option<NearCall> {
         let mut state = self.state();
         let tag = self.tag(&mut state, tag)?;
-        let (names, hears) = (Arc::clone(&tag.names), tag.replies == Step::On);
+        let (names, hears) = (Arc::clone(&tag.names), tag.replies == Switch::On);
         drop(state);
         let nonce = Token::random();
         let notice = NearNotice {
@@ -206,7 +206,7 @@ impl Near {
         loop {
             let mut progress = std::pin::pin!(self.progress.notified());
             progress.as_mut().enable();
-            if self.state().tags.get(tag).is_some_and(|tag| tag.replies == Step::On) {
+            if self.state().tags.get(tag).is_some_and(|tag| tag.replies == Switch::On) {
                 return;
             }
             progress.await;
@@ -218,7 +218,7 @@ impl Near {
         NEAR_NOTICE.reply(link, at, &[], &call.args()).await.map(drop)
     }
 
-    async fn prune(&self, link: &Link, names: &NearNames, gone: &[&Member]) {
+    async fn prune(&self, link: &Link, names: &NearNames, gone: &[&NearMember]) {
         let at = Keyspace::new(&names.address, self.database);
         let args: Vec<_> = gone
             .iter()

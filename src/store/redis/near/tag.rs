@@ -46,7 +46,7 @@ impl NearNames {
 
 /// What the server was asked for on the present connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Step {
+pub(crate) enum Switch {
     #[default]
     Off,
     Asked,
@@ -73,9 +73,9 @@ pub(crate) struct NearTag {
     pub(crate) copies: bool,
     /// Whether acknowledgements are.
     pub(crate) answers: bool,
-    pub(crate) notices: Step,
-    pub(crate) replies: Step,
-    pub(crate) tracking: Step,
+    pub(crate) notices: Switch,
+    pub(crate) replies: Switch,
+    pub(crate) tracking: Switch,
     /// Counts what is heard of the generations.
     pub(crate) generations: Arc<AtomicU64>,
     /// How often the canary was heard.
@@ -96,9 +96,9 @@ impl NearTag {
             names: Arc::new(names),
             copies: false,
             answers: false,
-            notices: Step::Off,
-            replies: Step::Off,
-            tracking: Step::Off,
+            notices: Switch::Off,
+            replies: Switch::Off,
+            tracking: Switch::Off,
             generations: Arc::default(),
             canaries: 0,
             proven: None,
@@ -110,19 +110,19 @@ impl NearTag {
 
     /// What is to be asked for now.
     pub(crate) fn next_steps(&mut self, steps: &mut Vec<NearStep>) {
-        if self.replies == Step::Off && (self.copies || self.answers) {
-            self.replies = Step::Asked;
+        if self.replies == Switch::Off && (self.copies || self.answers) {
+            self.replies = Switch::Asked;
             steps.push(NearStep::Subscribe(self.names.replies.clone()));
         }
         if !self.copies {
             return;
         }
-        if self.notices == Step::Off {
-            self.notices = Step::Asked;
+        if self.notices == Switch::Off {
+            self.notices = Switch::Asked;
             steps.push(NearStep::Subscribe(self.names.notices.clone()));
         }
-        if self.tracking == Step::Off {
-            self.tracking = Step::Asked;
+        if self.tracking == Switch::Off {
+            self.tracking = Switch::Asked;
             let tag = self.names.address.tag().to_owned();
             let prefixes = [format!("{tag}:"), format!("{tag}/gen:")];
             steps.push(NearStep::Track { tag, prefixes });
@@ -131,12 +131,12 @@ impl NearTag {
 
     /// Whether all that is needed for copies is there, apart from the proof.
     pub(crate) fn is_prepared(&self) -> bool {
-        self.copies && self.notices == Step::On && self.tracking == Step::On
+        self.copies && self.notices == Switch::On && self.tracking == Switch::On
     }
 
     /// The connection is gone, or another one.
     pub(crate) fn reset(&mut self) {
-        (self.notices, self.replies, self.tracking) = (Step::Off, Step::Off, Step::Off);
+        (self.notices, self.replies, self.tracking) = (Switch::Off, Switch::Off, Switch::Off);
         (self.proven, self.tried, self.recheck) = (None, None, false);
         self.outdate();
     }

@@ -58,7 +58,7 @@ impl RedisStore {
 }
 
 /// What those who may have near copies were told, and who they are.
-struct Told {
+struct Delivered {
     call: Option<NearCall>,
     evidence: Option<Evidence>,
 }
@@ -84,7 +84,7 @@ impl Drop for Attempt<'_> {
 
 impl RedisInner {
     /// Sends it until it is acknowledged, as long as that may be a matter of the connection.
-    async fn insist(&self, debt: &Debt) -> Result<Told, StoreError> {
+    async fn insist(&self, debt: &Debt) -> Result<Delivered, StoreError> {
         let mut error = match self.carry_out(debt).await {
             Ok(told) => return Ok(told),
             Err(error) => error,
@@ -102,7 +102,7 @@ impl RedisInner {
         Err(error)
     }
 
-    async fn carry_out(&self, debt: &Debt) -> Result<Told, StoreError> {
+    async fn carry_out(&self, debt: &Debt) -> Result<Delivered, StoreError> {
         let near = self.near.as_deref();
         let (call, evidence) = match debt {
             Debt::Value(address) => return self.remove(address).await,
@@ -127,10 +127,10 @@ impl RedisInner {
                 (None, None)
             }
         };
-        Ok(Told { call, evidence })
+        Ok(Delivered { call, evidence })
     }
 
-    async fn remove(&self, address: &Address) -> Result<Told, StoreError> {
+    async fn remove(&self, address: &Address) -> Result<Delivered, StoreError> {
         let keys = Keyspace::new(address, self.link.database());
         let (lock, channel) = (keys.lock(), keys.control());
         let call = self.near.as_ref().and_then(|near| near.call_value(address));
@@ -140,7 +140,7 @@ impl RedisInner {
             .reply(&self.link, keys, &[&lock, keys.value()], &args)
             .await?;
         let evidence = evidence(&reply);
-        Ok(Told { call, evidence })
+        Ok(Delivered { call, evidence })
     }
 
     /// Near copies of it are of no use here any more.
@@ -154,7 +154,7 @@ impl RedisInner {
     }
 
     /// Waits until no process can serve a near copy from before it.
-    async fn settle(&self, told: Told) {
+    async fn settle(&self, told: Delivered) {
         if let (Some(near), Some(call)) = (&self.near, told.call) {
             // Boxed, because most have none.
             Box::pin(near.settle(&self.link, call, told.evidence)).await;

@@ -90,7 +90,7 @@ async fn a_timeout_that_cannot_be_understood_counts_as_none() {
     let asked: Vec<_> = timeouts.map(|timeout| call(&node, &[("grpc-timeout", timeout)])).into();
     server.gate.reached_by(1).await;
     settle().await;
-    // Less than a lease, which nobody would renew meanwhile.
+    // Less than a lease, which would not be renewed meanwhile.
     advance(Duration::from_secs(4)).await;
     server.gate.open();
     assert_eq!(contents(asked).await, ["1"; 9]);

@@ -194,7 +194,7 @@ async fn slow_readers_slow_nobody_and_are_accounted_for() {
     assert_eq!(whole(fast).await.body, "");
     settle().await;
     assert_eq!(one.stats().recorded_bytes, 6, "two have not read it");
-    // Neither the store nor anybody else waits for them.
+    // Neither the store nor another follower waits for them.
     assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "onetwo");
     drop(unread);
     settle().await;

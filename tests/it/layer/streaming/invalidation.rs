@@ -1,4 +1,4 @@
-//! Nobody reads what was begun before an invalidation that they may know of.
+//! No follower reads what was begun before an invalidation that it may know of.
 
 use std::sync::atomic::Ordering;
 

@@ -284,7 +284,7 @@ pub(super) async fn until(links: &mut watch::Receiver<[Link; 2]>, so: impl Fn(&[
     let _ = links.wait_for(so).await;
 }
 
-/// Whether a client was told of something that somebody published.
+/// Whether a client was told of something that was published.
 fn is_message(frame: &Frame) -> bool {
     let kind = frame.words().into_iter().next();
     matches!(frame.0.first(), Some(b'>' | b'*')) && kind.is_some_and(|kind| kind.ends_with(b"message"))
