@@ -1,23 +1,21 @@
 //! Settings of a [`RedisStore`].
 
+mod links;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Client;
 
-use super::acl;
-use super::conn::capacity;
+use self::links::{cluster, server};
 use super::conn::dial::Dialer;
-use super::conn::error::{DialError, Unroutable};
 use super::conn::sentinel::Sentinels;
 use super::conn::target::{Named, Plan, Target, TargetSettings, UnusableUrl};
 #[cfg(feature = "tls")]
 use super::conn::tls::{Certificates, Identity};
-use super::near::{self, Near, NearOwed};
+use super::near;
 use super::store::RedisStore;
-use super::topology::cluster::Cluster;
-use super::topology::link::{Link, Server};
 use crate::error::StoreError;
 use crate::task::BoxFuture;
 
@@ -305,53 +303,6 @@ impl RedisStoreBuilder {
             Err(error) => Err(StoreError::with_source(error.kind(), error)),
         }
     }
-}
-
-/// A link to one server. An error only where it would be of no use to go on trying, or where a connection is required.
-async fn server(
-    dialer: Dialer,
-    required: bool,
-    copies: Option<(usize, Duration)>,
-) -> (Result<Link, DialError>, (Arc<Near>, NearOwed)) {
-    let (near, owed) = Near::new(dialer.database(), copies);
-    (link(dialer, required, Arc::clone(&near)).await, (near, owed))
-}
-
-async fn link(dialer: Dialer, required: bool, near: Arc<Near>) -> Result<Link, DialError> {
-    let mut first = dialer.commands().await;
-    if let Ok(connection) = &mut first {
-        match acl::check_commands(&dialer, connection).await {
-            Ok(()) => capacity::warn(connection).await,
-            Err(error) => first = Err(error),
-        }
-    }
-    match first {
-        Err(error) if required || error.is_permanent() => Err(error),
-        first => Ok(Link::Server(Box::new(Server::start(dialer, first, near)))),
-    }
-}
-
-/// A link to a cluster. An error only where it would be of no use to go on trying, or where a connection is required.
-async fn cluster(
-    seeds: Vec<Dialer>,
-    timeout: Duration,
-    connect_timeout: Duration,
-    required: bool,
-) -> Result<Link, DialError> {
-    let cluster = Cluster::start(seeds, timeout, connect_timeout).await?;
-    if required && cluster.anybody().await.is_err() {
-        return Err(DialError::NoView);
-    }
-    if let Ok((dialer, _)) = cluster.anybody().await
-        && let Ok(mut connection) = dialer.direct().await
-    {
-        match acl::check_commands(&dialer, &mut connection).await {
-            Ok(()) => capacity::warn(&mut connection).await,
-            Err(error) if error.is_permanent() => return Err(error),
-            Err(_) => {}
-        }
-    }
-    Ok(Link::Cluster(cluster, Unroutable::default()))
 }
 
 impl fmt::Debug for RedisStoreBuilder {

@@ -1,9 +1,15 @@
 //! What is counted of a [`RedisStore`](super::RedisStore).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+mod near;
+mod plane;
 
-use crate::counter::{Counter, Gauge, Metric};
+use std::sync::Arc;
+
+pub(crate) use self::near::NearCounters;
+pub use self::near::NearStats;
+pub(crate) use self::plane::PlaneCounters;
+pub use self::plane::PlaneStats;
+use crate::counter::{Counter, Metric};
 
 /// What a [`RedisStore`](super::RedisStore) and its clones have been through, and how they are.
 ///
@@ -69,149 +75,6 @@ pub struct RedisStats {
     pub near: NearStats,
 }
 
-/// What the [near copies](super::RedisStoreBuilder::near) of a [`RedisStore`](super::RedisStore) have been through.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct NearStats {
-    /// How many there are.
-    pub copies: u64,
-    /// The bytes that they take.
-    pub bytes: u64,
-    /// Hits on near copies, which cost Redis nothing.
-    pub hits: u64,
-    /// Requests that went on to Redis although there may have been a near copy, because the server's last sign of life was too
-    /// long ago.
-    pub late: u64,
-    /// Keys of which Redis said that they had changed: the price of each write, on every node with near copies.
-    pub messages: u64,
-    /// Near copies, and answers on their way, that such a change has ended.
-    pub dropped: u64,
-    /// Near copies that had to leave for others.
-    pub evicted: u64,
-    /// How often Redis said that everything had changed.
-    pub flushes: u64,
-    /// Invalidations that were acknowledged to the process that waits for them.
-    pub notices: u64,
-    /// Invalidations that all processes with near copies acknowledged.
-    pub acknowledged: u64,
-    /// Invalidations that had to wait for the lag, because a process with near copies did not answer.
-    pub outwaited: u64,
-}
-
-/// How one of the two connections of a [`RedisStore`](super::RedisStore) is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PlaneStats {
-    /// Whether it is connected.
-    pub connected: bool,
-    /// For how long it has not been; `None` while it is.
-    pub disconnected_for: Option<Duration>,
-    /// How often it was connected again.
-    pub reconnects: u64,
-    /// How often it was lost, or could not be had in the first place. A connection that breaks within two seconds
-    /// counts to the outage before it. That the runtime has ended in which the store was connected is an outage, too, which
-    /// no recovery ends.
-    pub outages: u64,
-}
-
-/// One connection's.
-pub(super) struct PlaneCounters {
-    pub(super) name: &'static str,
-    link: Mutex<PlaneState>,
-    connected: Gauge,
-    reconnects: Counter,
-    outages: Counter,
-}
-
-enum PlaneState {
-    Up,
-    Down {
-        since: Instant,
-        before: bool,
-    },
-    /// Nothing connects it again.
-    Stopped {
-        since: Instant,
-    },
-}
-
-impl PlaneCounters {
-    pub(super) fn new(name: &'static str) -> Self {
-        let labels = &[("plane", name)];
-        let metric = |name, help| Metric { name, help, labels };
-        Self {
-            name,
-            link: Mutex::new(PlaneState::Down {
-                since: Instant::now(),
-                before: false,
-            }),
-            connected: Gauge::new(metric(
-                "memolock_redis_connected",
-                "Connections to Redis at this moment.",
-            )),
-            reconnects: Counter::new(metric("memolock_redis_reconnects_total", "Connections opened again.")),
-            outages: Counter::new(metric(
-                "memolock_redis_outages_total",
-                "Times that there was no connection.",
-            )),
-        }
-    }
-
-    fn link(&self) -> MutexGuard<'_, PlaneState> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn connect(&self) {
-        if let PlaneState::Down { before, .. } = std::mem::replace(&mut *self.link(), PlaneState::Up) {
-            self.connected.add(1);
-            if before {
-                self.reconnects.add();
-            }
-        }
-    }
-
-    pub(super) fn disconnect(&self) {
-        let mut link = self.link();
-        if let PlaneState::Up = *link {
-            self.connected.subtract(1);
-            *link = PlaneState::Down {
-                since: Instant::now(),
-                before: true,
-            };
-        }
-    }
-
-    /// Nothing looks after the connection any more.
-    pub(super) fn stop(&self) {
-        self.disconnect();
-        *self.link() = PlaneState::Stopped { since: Instant::now() };
-    }
-
-    pub(super) fn outage(&self) {
-        self.outages.add();
-    }
-
-    fn snapshot(&self) -> PlaneStats {
-        let (disconnected_for, stopped) = match *self.link() {
-            PlaneState::Up => (None, false),
-            PlaneState::Down { since, .. } => (Some(since.elapsed()), false),
-            PlaneState::Stopped { since } => (Some(since.elapsed()), true),
-        };
-        PlaneStats {
-            connected: disconnected_for.is_none(),
-            disconnected_for,
-            reconnects: self.reconnects.get(),
-            outages: self.outages.get() + u64::from(stopped),
-        }
-    }
-}
-
-impl Drop for PlaneCounters {
-    fn drop(&mut self) {
-        self.disconnect();
-    }
-}
-
 /// The whole store's.
 pub(super) struct RedisCounters {
     pub(super) commands: Arc<PlaneCounters>,
@@ -264,95 +127,6 @@ impl Default for RedisCounters {
     }
 }
 
-/// The near copies'.
-pub(super) struct NearCounters {
-    pub(super) copies: Gauge,
-    pub(super) bytes: Gauge,
-    pub(super) evicted: Counter,
-    pub(super) hits: Counter,
-    pub(super) late: Counter,
-    pub(super) messages: Counter,
-    pub(super) dropped: Counter,
-    pub(super) flushes: Counter,
-    pub(super) notices: Counter,
-    pub(super) acknowledged: Counter,
-    pub(super) outwaited: Counter,
-}
-
-impl Default for NearCounters {
-    fn default() -> Self {
-        let metric = |name, help| Metric {
-            name,
-            help,
-            labels: &[],
-        };
-        let counter = |name, help| Counter::new(metric(name, help));
-        let settled = |end| {
-            Counter::new(Metric {
-                name: "memolock_redis_near_invalidations_total",
-                help: "Invalidations that had to be acknowledged by processes with near copies.",
-                labels: &[("end", end)],
-            })
-        };
-        Self {
-            copies: Gauge::new(metric("memolock_redis_near_copies", "Near copies at this moment.")),
-            bytes: Gauge::new(metric("memolock_redis_near_bytes", "Bytes that near copies take.")),
-            evicted: counter(
-                "memolock_redis_near_evicted_total",
-                "Near copies that had to leave for others.",
-            ),
-            hits: counter("memolock_redis_near_hits_total", "Hits on near copies."),
-            late: counter(
-                "memolock_redis_near_late_total",
-                "Requests that went on to Redis for want of a sign of life.",
-            ),
-            messages: counter(
-                "memolock_redis_near_messages_total",
-                "Keys that Redis said had changed.",
-            ),
-            dropped: counter(
-                "memolock_redis_near_dropped_total",
-                "Near copies that a change has ended.",
-            ),
-            flushes: counter(
-                "memolock_redis_near_flushes_total",
-                "Times that Redis said that everything had changed.",
-            ),
-            notices: counter(
-                "memolock_redis_near_notices_total",
-                "Invalidations acknowledged to other processes.",
-            ),
-            acknowledged: settled("acknowledged"),
-            outwaited: settled("outwaited"),
-        }
-    }
-}
-
-impl NearCounters {
-    pub(super) fn snapshot(&self) -> NearStats {
-        NearStats {
-            copies: self.copies.get(),
-            bytes: self.bytes.get(),
-            evicted: self.evicted.get(),
-            hits: self.hits.get(),
-            late: self.late.get(),
-            messages: self.messages.get(),
-            dropped: self.dropped.get(),
-            flushes: self.flushes.get(),
-            notices: self.notices.get(),
-            acknowledged: self.acknowledged.get(),
-            outwaited: self.outwaited.get(),
-        }
-    }
-}
-
-impl Drop for NearCounters {
-    fn drop(&mut self) {
-        self.copies.subtract(self.copies.get());
-        self.bytes.subtract(self.bytes.get());
-    }
-}
-
 impl RedisStats {
     /// Of two connections where there are several: connected if both are.
     pub(super) fn and(self, other: Self) -> Self {
@@ -377,25 +151,6 @@ impl RedisStats {
         Self {
             commands: self.commands.departed(),
             notifications: self.notifications.departed(),
-            ..self
-        }
-    }
-}
-
-impl PlaneStats {
-    fn and(self, other: Self) -> Self {
-        Self {
-            connected: self.connected && other.connected,
-            disconnected_for: self.disconnected_for.max(other.disconnected_for),
-            reconnects: self.reconnects + other.reconnects,
-            outages: self.outages + other.outages,
-        }
-    }
-
-    fn departed(self) -> Self {
-        Self {
-            connected: true,
-            disconnected_for: None,
             ..self
         }
     }

@@ -3,6 +3,7 @@
 mod delivery;
 mod operations;
 mod reading;
+mod steps;
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;

@@ -1,5 +1,6 @@
 //! Subscriptions of one server, and the watches that hear what arrives.
 
+pub(crate) mod hub;
 pub(crate) mod mailbox;
 pub(crate) mod registry;
 pub(crate) mod subscriber;

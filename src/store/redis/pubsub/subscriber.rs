@@ -7,26 +7,25 @@
 //! The replies of subscriptions are not awaited; they arrive as push messages, in order, by name. So does whatever
 //! is published, and both are handled on the connection's own task, without a hop through another.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use redis::aio::SendError;
-use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, Value as Reply};
+use redis::{Cmd, Pipeline, RedisError, Value as Reply};
 use tokio::sync::Notify;
 
+use super::hub::Hub;
 use super::mailbox::Mailbox;
-use super::registry::{Registry, SubscriptionChange, WatcherId};
+use super::registry::{SubscriptionChange, WatcherId};
 use crate::store::redis::conn::connection::Connection;
-use crate::store::redis::conn::denied::Denials;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{self, DialVerdict};
 use crate::store::redis::conn::hello::is_master;
 use crate::store::redis::conn::recovery::Recovery;
 use crate::store::redis::conn::task::Task;
 use crate::store::redis::near::{Near, NearStep, Probes, Sent};
-use crate::store::redis::protocol::keyspace::{Keyspace, is_sharded};
-use crate::store::redis::stats::RedisCounters;
+use crate::store::redis::protocol::keyspace::Keyspace;
 
 /// How often the connection has to show that it works: a server that vanished is noticed within about this time
 /// and the answer timeout.
@@ -34,194 +33,6 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// So often may a node of a cluster refuse a subscription because of a slot on the move.
 const MANY: usize = 8;
-
-/// The registry, and what wakes the task that acts on it.
-pub(crate) struct Hub {
-    pub(crate) stats: Arc<RedisCounters>,
-    registry: Mutex<Registry>,
-    changed: Notify,
-    disconnected: Notify,
-    check: Notify,
-    replace: Notify,
-    pub(crate) denials: Denials,
-    /// To whom a node of a cluster tells what a look at the others may explain.
-    trouble: Option<Arc<Notify>>,
-    /// What is refused will be refused again.
-    hopeless: AtomicBool,
-    /// What is known of near copies. Not in a cluster.
-    near: Option<Arc<Near>>,
-}
-
-impl Default for Hub {
-    fn default() -> Self {
-        let stats = Arc::default();
-        Self {
-            registry: Mutex::new(Registry::new(Arc::clone(&stats))),
-            stats,
-            changed: Notify::new(),
-            disconnected: Notify::new(),
-            check: Notify::new(),
-            replace: Notify::new(),
-            denials: Denials::default(),
-            trouble: None,
-            hopeless: AtomicBool::new(false),
-            near: None,
-        }
-    }
-}
-
-impl Hub {
-    /// For one node of a cluster.
-    pub(crate) fn of_cluster(trouble: Arc<Notify>) -> Self {
-        Self {
-            trouble: Some(trouble),
-            ..Self::default()
-        }
-    }
-
-    /// For one server, whose changes near copies follow.
-    pub(crate) fn with_near(near: Arc<Near>) -> Self {
-        Self {
-            near: Some(near),
-            ..Self::default()
-        }
-    }
-
-    fn trouble(&self) {
-        if let Some(trouble) = &self.trouble {
-            trouble.notify_one();
-        }
-    }
-
-    /// What to send about a channel.
-    fn command(&self, subscribe: bool, channel: &str) -> &'static str {
-        match (subscribe, self.trouble.is_some() && is_sharded(channel)) {
-            (true, false) => "SUBSCRIBE",
-            (true, true) => "SSUBSCRIBE",
-            (false, false) => "UNSUBSCRIBE",
-            (false, true) => "SUNSUBSCRIBE",
-        }
-    }
-
-    /// Asks for a sign of life, soon.
-    pub(crate) fn check(&self) {
-        self.check.notify_one();
-    }
-
-    /// Asks for another connection, because the server moved.
-    pub(crate) fn replace(&self) {
-        self.replace.notify_one();
-    }
-
-    fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake_if_changed(&self, registry: MutexGuard<'_, Registry>) {
-        let changed = registry.has_changes();
-        drop(registry);
-        if changed {
-            self.changed.notify_one();
-        }
-    }
-
-    /// Handles a push message of the connection with this number.
-    fn receive(&self, connection: u64, push: PushInfo) {
-        if push.kind == PushKind::Disconnection {
-            self.disconnect(connection);
-            self.disconnected.notify_one();
-            self.trouble();
-            return;
-        }
-        let mut data = push.data.into_iter();
-        if push.kind == PushKind::Invalidate {
-            return self.changed(connection, data.next());
-        }
-        let Some(Reply::BulkString(channel)) = data.next() else {
-            return;
-        };
-        let Ok(channel) = std::str::from_utf8(&channel) else {
-            return;
-        };
-        if let Some(near) = &self.near {
-            let is_near = match push.kind {
-                PushKind::Message => match data.as_slice().first() {
-                    Some(Reply::BulkString(payload)) => near.heard(connection, channel, payload),
-                    _ => false,
-                },
-                PushKind::Subscribe => near.confirmed(connection, channel, true),
-                PushKind::Unsubscribe => near.confirmed(connection, channel, false),
-                _ => false,
-            };
-            if is_near {
-                return;
-            }
-        }
-        let mut registry = self.registry();
-        if !registry.is_connected(connection) {
-            return;
-        }
-        match push.kind {
-            PushKind::Message | PushKind::SMessage => {
-                if let Some(Reply::BulkString(payload)) = data.next() {
-                    registry.deliver(channel, payload);
-                }
-            }
-            PushKind::Subscribe | PushKind::SSubscribe => registry.confirm(channel, true),
-            PushKind::Unsubscribe => registry.confirm(channel, false),
-            PushKind::SUnsubscribe => {
-                if !registry.is_leaving(channel) {
-                    // The slot has left this node.
-                    self.trouble();
-                }
-                registry.confirm(channel, false);
-            }
-            _ => {}
-        }
-        self.wake_if_changed(registry);
-    }
-}
-
-impl Hub {
-    /// The server says which keys have changed, or that all have.
-    fn changed(&self, connection: u64, keys: Option<Reply>) {
-        let Some(near) = &self.near else { return };
-        match keys {
-            Some(Reply::Array(keys)) => {
-                let names = keys.iter().filter_map(|key| match key {
-                    Reply::BulkString(name) => Some(name.as_slice()),
-                    _ => None,
-                });
-                near.changed(connection, names);
-            }
-            // All of them, or what cannot be read.
-            _ => near.changed_all(connection),
-        }
-    }
-
-    fn connect(&self, connection: u64) {
-        self.registry().connect(connection);
-        if let Some(near) = &self.near {
-            near.connected(connection);
-        }
-    }
-
-    fn disconnect(&self, connection: u64) {
-        // First, because it is what others rely on.
-        if let Some(near) = &self.near {
-            near.disconnected(connection);
-        }
-        self.registry().disconnect(connection);
-    }
-
-    /// Resolves when near copies need something to be sent.
-    async fn near_to_prepare(&self) {
-        match &self.near {
-            Some(near) => near.to_prepare().await,
-            None => std::future::pending().await,
-        }
-    }
-}
 
 /// The plane as the store and its watches hold it: the task ends with the last of them.
 pub(crate) struct Subscriber {

@@ -23,7 +23,7 @@ use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{self, DialError, DialVerdict};
 use crate::store::redis::conn::recovery::Recovery;
 use crate::store::redis::conn::task::Task;
-use crate::store::redis::pubsub::subscriber::Hub;
+use crate::store::redis::pubsub::hub::Hub;
 use crate::store::redis::stats::RedisCounters;
 
 /// A command on its way.

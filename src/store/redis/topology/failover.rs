@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::sentinel::Sentinels;
-use crate::store::redis::pubsub::subscriber::Hub;
+use crate::store::redis::pubsub::hub::Hub;
 
 /// How often the sentinels are asked whether the master is still the master.
 const PERIOD: Duration = Duration::from_secs(1);

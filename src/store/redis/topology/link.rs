@@ -18,9 +18,10 @@ use crate::store::redis::conn::error::{DialError, Unroutable};
 use crate::store::redis::conn::task::Task;
 use crate::store::redis::near::Near;
 use crate::store::redis::protocol::keyspace::Keyspace;
+use crate::store::redis::pubsub::hub::Hub;
 use crate::store::redis::pubsub::mailbox::Mailbox;
 use crate::store::redis::pubsub::registry::WatcherId;
-use crate::store::redis::pubsub::subscriber::{Hub, Subscriber};
+use crate::store::redis::pubsub::subscriber::Subscriber;
 use crate::store::redis::stats::RedisStats;
 
 /// The way to whichever server has a key.

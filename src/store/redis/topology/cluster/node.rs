@@ -9,7 +9,8 @@ use crate::error::StoreError;
 use crate::store::redis::conn::connection::{Endpoint, Size};
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::task::Task;
-use crate::store::redis::pubsub::subscriber::{Hub, Subscriber};
+use crate::store::redis::pubsub::hub::Hub;
+use crate::store::redis::pubsub::subscriber::Subscriber;
 use crate::store::redis::topology::commands::{Commands, Signals};
 
 /// A master and the connections to it, which end with the last handle.

@@ -1,0 +1,59 @@
+//! The first connection, and whether it is of use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::store::redis::acl;
+use crate::store::redis::conn::capacity;
+use crate::store::redis::conn::dial::Dialer;
+use crate::store::redis::conn::error::{DialError, Unroutable};
+use crate::store::redis::near::{Near, NearOwed};
+use crate::store::redis::topology::cluster::Cluster;
+use crate::store::redis::topology::link::{Link, Server};
+
+/// A link to one server. An error only where it would be of no use to go on trying, or where a connection is required.
+pub(super) async fn server(
+    dialer: Dialer,
+    required: bool,
+    copies: Option<(usize, Duration)>,
+) -> (Result<Link, DialError>, (Arc<Near>, NearOwed)) {
+    let (near, owed) = Near::new(dialer.database(), copies);
+    (link(dialer, required, Arc::clone(&near)).await, (near, owed))
+}
+
+async fn link(dialer: Dialer, required: bool, near: Arc<Near>) -> Result<Link, DialError> {
+    let mut first = dialer.commands().await;
+    if let Ok(connection) = &mut first {
+        match acl::check_commands(&dialer, connection).await {
+            Ok(()) => capacity::warn(connection).await,
+            Err(error) => first = Err(error),
+        }
+    }
+    match first {
+        Err(error) if required || error.is_permanent() => Err(error),
+        first => Ok(Link::Server(Box::new(Server::start(dialer, first, near)))),
+    }
+}
+
+/// A link to a cluster. An error only where it would be of no use to go on trying, or where a connection is required.
+pub(super) async fn cluster(
+    seeds: Vec<Dialer>,
+    timeout: Duration,
+    connect_timeout: Duration,
+    required: bool,
+) -> Result<Link, DialError> {
+    let cluster = Cluster::start(seeds, timeout, connect_timeout).await?;
+    if required && cluster.anybody().await.is_err() {
+        return Err(DialError::NoView);
+    }
+    if let Ok((dialer, _)) = cluster.anybody().await
+        && let Ok(mut connection) = dialer.direct().await
+    {
+        match acl::check_commands(&dialer, &mut connection).await {
+            Ok(()) => capacity::warn(&mut connection).await,
+            Err(error) if error.is_permanent() => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(Link::Cluster(cluster, Unroutable::default()))
+}

@@ -1,0 +1,199 @@
+//! [`Hub`]: what a connection for notifications hears, and what wakes the task that acts on it.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redis::{PushInfo, PushKind, Value as Reply};
+use tokio::sync::Notify;
+
+use super::registry::Registry;
+use crate::store::redis::conn::denied::Denials;
+use crate::store::redis::near::Near;
+use crate::store::redis::protocol::keyspace::is_sharded;
+use crate::store::redis::stats::RedisCounters;
+
+/// The registry, and what wakes the task that acts on it.
+pub(crate) struct Hub {
+    pub(crate) stats: Arc<RedisCounters>,
+    pub(super) registry: Mutex<Registry>,
+    pub(super) changed: Notify,
+    pub(super) disconnected: Notify,
+    pub(super) check: Notify,
+    pub(super) replace: Notify,
+    pub(crate) denials: Denials,
+    /// To whom a node of a cluster tells what a look at the others may explain.
+    pub(super) trouble: Option<Arc<Notify>>,
+    /// What is refused will be refused again.
+    pub(super) hopeless: AtomicBool,
+    /// What is known of near copies. Not in a cluster.
+    pub(super) near: Option<Arc<Near>>,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        let stats = Arc::default();
+        Self {
+            registry: Mutex::new(Registry::new(Arc::clone(&stats))),
+            stats,
+            changed: Notify::new(),
+            disconnected: Notify::new(),
+            check: Notify::new(),
+            replace: Notify::new(),
+            denials: Denials::default(),
+            trouble: None,
+            hopeless: AtomicBool::new(false),
+            near: None,
+        }
+    }
+}
+
+impl Hub {
+    /// For one node of a cluster.
+    pub(crate) fn of_cluster(trouble: Arc<Notify>) -> Self {
+        Self {
+            trouble: Some(trouble),
+            ..Self::default()
+        }
+    }
+
+    /// For one server, whose changes near copies follow.
+    pub(crate) fn with_near(near: Arc<Near>) -> Self {
+        Self {
+            near: Some(near),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn trouble(&self) {
+        if let Some(trouble) = &self.trouble {
+            trouble.notify_one();
+        }
+    }
+
+    /// What to send about a channel.
+    pub(super) fn command(&self, subscribe: bool, channel: &str) -> &'static str {
+        match (subscribe, self.trouble.is_some() && is_sharded(channel)) {
+            (true, false) => "SUBSCRIBE",
+            (true, true) => "SSUBSCRIBE",
+            (false, false) => "UNSUBSCRIBE",
+            (false, true) => "SUNSUBSCRIBE",
+        }
+    }
+
+    /// Asks for a sign of life, soon.
+    pub(crate) fn check(&self) {
+        self.check.notify_one();
+    }
+
+    /// Asks for another connection, because the server moved.
+    pub(crate) fn replace(&self) {
+        self.replace.notify_one();
+    }
+
+    pub(super) fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wake_if_changed(&self, registry: MutexGuard<'_, Registry>) {
+        let changed = registry.has_changes();
+        drop(registry);
+        if changed {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Handles a push message of the connection with this number.
+    pub(super) fn receive(&self, connection: u64, push: PushInfo) {
+        if push.kind == PushKind::Disconnection {
+            self.disconnect(connection);
+            self.disconnected.notify_one();
+            self.trouble();
+            return;
+        }
+        let mut data = push.data.into_iter();
+        if push.kind == PushKind::Invalidate {
+            return self.changed(connection, data.next());
+        }
+        let Some(Reply::BulkString(channel)) = data.next() else {
+            return;
+        };
+        let Ok(channel) = std::str::from_utf8(&channel) else {
+            return;
+        };
+        if let Some(near) = &self.near {
+            let is_near = match push.kind {
+                PushKind::Message => match data.as_slice().first() {
+                    Some(Reply::BulkString(payload)) => near.heard(connection, channel, payload),
+                    _ => false,
+                },
+                PushKind::Subscribe => near.confirmed(connection, channel, true),
+                PushKind::Unsubscribe => near.confirmed(connection, channel, false),
+                _ => false,
+            };
+            if is_near {
+                return;
+            }
+        }
+        let mut registry = self.registry();
+        if !registry.is_connected(connection) {
+            return;
+        }
+        match push.kind {
+            PushKind::Message | PushKind::SMessage => {
+                if let Some(Reply::BulkString(payload)) = data.next() {
+                    registry.deliver(channel, payload);
+                }
+            }
+            PushKind::Subscribe | PushKind::SSubscribe => registry.confirm(channel, true),
+            PushKind::Unsubscribe => registry.confirm(channel, false),
+            PushKind::SUnsubscribe => {
+                if !registry.is_leaving(channel) {
+                    // The slot has left this node.
+                    self.trouble();
+                }
+                registry.confirm(channel, false);
+            }
+            _ => {}
+        }
+        self.wake_if_changed(registry);
+    }
+
+    /// The server says which keys have changed, or that all have.
+    fn changed(&self, connection: u64, keys: Option<Reply>) {
+        let Some(near) = &self.near else { return };
+        match keys {
+            Some(Reply::Array(keys)) => {
+                let names = keys.iter().filter_map(|key| match key {
+                    Reply::BulkString(name) => Some(name.as_slice()),
+                    _ => None,
+                });
+                near.changed(connection, names);
+            }
+            // All of them, or what cannot be read.
+            _ => near.changed_all(connection),
+        }
+    }
+
+    pub(super) fn connect(&self, connection: u64) {
+        self.registry().connect(connection);
+        if let Some(near) = &self.near {
+            near.connected(connection);
+        }
+    }
+
+    pub(super) fn disconnect(&self, connection: u64) {
+        // First, because it is what others rely on.
+        if let Some(near) = &self.near {
+            near.disconnected(connection);
+        }
+        self.registry().disconnect(connection);
+    }
+
+    /// Resolves when near copies need something to be sent.
+    pub(super) async fn near_to_prepare(&self) {
+        match &self.near {
+            Some(near) => near.to_prepare().await,
+            None => std::future::pending().await,
+        }
+    }
+}

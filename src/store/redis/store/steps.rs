@@ -1,0 +1,136 @@
+//! What several operations of the store have in common.
+
+use std::time::Duration;
+
+use redis::{Cmd, Value as Reply};
+
+use super::RedisStore;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::key::{Address, Tag};
+use crate::store::notice::payload;
+use crate::store::redis::conn::error;
+use crate::store::redis::generations::RedisGenerations;
+use crate::store::redis::protocol::keyspace::Keyspace;
+use crate::store::redis::script::{self, Script, millis};
+use crate::store::{Lock, Release, Store, Token, Value};
+
+/// For how long a result that is too large to publish is kept for its watchers: as long as they may take to read it.
+const KEPT: Duration = Duration::from_secs(10);
+
+impl RedisStore {
+    pub(super) async fn run(
+        &self,
+        at: Keyspace<'_>,
+        script: &Script,
+        keys: &[&str],
+        args: &[&[u8]],
+    ) -> Result<bool, StoreError> {
+        script.run(&self.inner.link, at, keys, args).await
+    }
+
+    /// Commits to this key, unless the server is known to close the connection on that.
+    pub(super) async fn commit_to(&self, address: &Address, key: &str, args: &[&[u8]]) -> Result<bool, StoreError> {
+        let (keys, bytes) = (self.keys(address), args[1].len());
+        if self.inner.oversized.includes(address, bytes) {
+            return Err(error::too_large());
+        }
+        let committed = self.run(keys, &script::COMMIT, &[&keys.lock(), key], args).await;
+        self.inner.forget_near(address);
+        self.note_unanswered(address, bytes, &committed);
+        self.inner.sizes.learn(key, bytes);
+        committed
+    }
+
+    /// Remembers the size of what was sent, if the connection brought no answer to it.
+    pub(super) fn note_unanswered<T>(&self, address: &Address, bytes: usize, answer: &Result<T, StoreError>) {
+        if matches!(answer, Err(error) if error.kind() == StoreErrorKind::Timeout) {
+            self.inner.oversized.note(address, bytes);
+        }
+    }
+
+    /// Gives the lock back without a result. One of the watchers computes for itself.
+    pub(super) async fn give_back(&self, keys: Keyspace<'_>, token: Token) -> Result<bool, StoreError> {
+        let (token, channel) = (token.to_string(), keys.control());
+        let payload = payload::release(&Release::Abandoned, 0);
+        let args = [token.as_bytes(), channel.as_bytes(), &payload];
+        self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await
+    }
+
+    /// Gives the lock back, and keeps a result for the watchers at this moment, if there are any.
+    pub(super) async fn keep(&self, address: &Address, token: Token, bytes: &[u8]) -> Result<bool, StoreError> {
+        let keys = self.keys(address);
+        let (lock, own, channel) = (keys.lock(), token.to_string(), keys.control());
+        // What is published plainly in a cluster is counted where it is published, and heard on all nodes.
+        if !(self.inner.link.is_cluster() && keys.is_common()) {
+            // Says nothing to the watchers that hear it: there is no value yet.
+            let sound = [own.as_bytes(), channel.as_bytes(), payload::STORED];
+            match script::SOUND.answer(&self.inner.link, keys, &[&lock], &sound).await? {
+                2 => {}
+                given_back => return Ok(given_back == 1),
+            }
+        }
+        let (ttl, payload) = (millis(KEPT).to_string(), payload::kept(token));
+        let args = [own.as_bytes(), bytes, ttl.as_bytes(), channel.as_bytes(), &payload];
+        match self.commit_to(address, &keys.kept(token), &args).await {
+            // The server is full, or the result is too large for it.
+            Err(error) if error.kind() == StoreErrorKind::Rejected => self.give_back(keys, token).await,
+            kept => kept,
+        }
+    }
+
+    pub(super) fn keys<'a>(&self, address: &'a Address) -> Keyspace<'a> {
+        Keyspace::new(address, self.inner.link.database())
+    }
+
+    /// Where a stored value is announced, and how unless by the value itself.
+    ///
+    /// To other members of the family, each payload on the promise channel is the value to the letter, and there is no other
+    /// way to it; a stamp in front of it is not for them. The control channel is heard by nodes with the same database only.
+    pub(super) fn announcement(
+        &self,
+        keys: Keyspace<'_>,
+        value: &Value,
+        bytes: &[u8],
+    ) -> (String, Option<&'static [u8]>) {
+        if keys.is_common() && value.stamp().is_none() {
+            return (keys.promise(), None);
+        }
+        let inline = !keys.is_common() && bytes.len() <= self.inner.inline_limit;
+        let payload = if inline { payload::VALUE } else { payload::STORED };
+        (keys.control(), Some(payload))
+    }
+
+    pub(super) fn generations(&self, tag: &Tag) -> RedisGenerations<'_> {
+        RedisGenerations::new(&self.inner.link, tag)
+    }
+
+    pub(super) async fn is_held_with(&self, keys: Keyspace<'_>, token: &str) -> Result<bool, StoreError> {
+        let mut get = Cmd::new();
+        get.arg("GET").arg(keys.lock());
+        let holder = self.inner.link.send(keys, &get).await?;
+        Ok(matches!(holder, Reply::BulkString(holder) if holder == token.as_bytes()))
+    }
+
+    /// Gives a lock that never expires, and which no member of the family took, an end: it would cost each later
+    /// caller a wait, for good.
+    pub(super) async fn limit(&self, keys: Keyspace<'_>, lease: Duration) -> Result<Lock, StoreError> {
+        let mut expire = Cmd::new();
+        expire.arg("PEXPIRE").arg(keys.lock()).arg(millis(lease));
+        let limited = matches!(self.inner.link.send(keys, &expire).await?, Reply::Int(_));
+        Ok(Lock::Held {
+            remaining: limited.then_some(lease),
+        })
+    }
+
+    /// The lease of a lock that an earlier attempt took already starts anew.
+    pub(super) async fn extend(&self, address: &Address, token: Token, lease: Duration) -> Result<Lock, StoreError> {
+        Ok(if self.renew(address, token, lease).await? {
+            Lock::Granted
+        } else {
+            // Lost in between: worth another attempt at once.
+            Lock::Held {
+                remaining: Some(Duration::ZERO),
+            }
+        })
+    }
+}
