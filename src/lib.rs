@@ -175,7 +175,13 @@ mod memo;
 pub mod middleware;
 #[cfg(feature = "http")]
 mod random;
+#[cfg(not(feature = "test-util"))]
+mod simulation;
+#[cfg(feature = "test-util")]
+#[doc(hidden)]
+pub mod simulation;
 pub mod store;
+mod system;
 mod task;
 mod throttle;
 

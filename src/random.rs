@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::system::fill;
+
 /// A source of random numbers. A clone draws from the same one.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Random {
@@ -45,7 +47,7 @@ impl Random {
         match self {
             Self::System => {
                 let mut bits = [0; 8];
-                match getrandom::fill(&mut bits) {
+                match fill(&mut bits) {
                     Ok(()) => u64::from_ne_bytes(bits),
                     Err(_) => u64::MAX,
                 }

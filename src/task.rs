@@ -15,12 +15,35 @@ pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Runs `future` in a task of its own.
 pub(crate) fn spawn(future: BoxFuture<'static, ()>) -> JoinHandle<()> {
-    tokio::spawn(future)
+    spawn_of(future)
+}
+
+/// The same, for what is no [`BoxFuture`].
+pub(crate) fn spawn_of<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let task = tokio::spawn(inherited(future));
+    #[cfg(feature = "test-util")]
+    crate::simulation::started(task.abort_handle());
+    task
 }
 
 /// The same, unless there is no runtime: for what a `drop` leaves to be done.
 pub(crate) fn spawn_if_any(future: BoxFuture<'static, ()>) {
-    if let Ok(runtime) = Handle::try_current() {
-        runtime.spawn(future);
+    if Handle::try_current().is_ok() {
+        drop(spawn(future));
     }
+}
+
+/// The future itself. A simulation takes care that a new task is on the node of the one that starts it.
+#[cfg(not(feature = "test-util"))]
+pub(crate) fn inherited<F: Future>(future: F) -> F {
+    future
+}
+
+/// `future` on the node of the task that runs.
+#[cfg(feature = "test-util")]
+pub(crate) fn inherited<F: Future>(future: F) -> crate::simulation::InWorld<F> {
+    crate::simulation::InWorld::inherited(future)
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 const ORDER: &[(&str, &str)] = &[
     (
         "",
-        "counter random throttle task attached key error codec store memo middleware docs",
+        "simulation system counter random throttle task attached key error codec store memo middleware docs",
     ),
     (
         "store",

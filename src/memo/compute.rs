@@ -13,6 +13,7 @@ use super::rules::ValueRules;
 use crate::attached::attached;
 use crate::error::{BoxError, ErrorKind, Failure};
 use crate::key::{Address, Label};
+use crate::task::spawn_of;
 
 /// Runs a computation, the end of `path`, in a task of its own, so that a caller that leaves stops nothing.
 pub(crate) fn run<V>(
@@ -28,7 +29,7 @@ where
     async move {
         let (computation, _attachment) = attached(path.run(stop.or(computation)));
         let stopped = Err(ErrorKind::Abandoned.into());
-        conclude(tokio::spawn(async { computation.await.unwrap_or(stopped) })).await
+        conclude(spawn_of(async { computation.await.unwrap_or(stopped) })).await
     }
 }
 
@@ -43,7 +44,7 @@ where
     let computation = Box::pin(computation);
     async move {
         let (computation, _attachment) = attached(path.run(computation));
-        let task = tokio::spawn(computation);
+        let task = spawn_of(computation);
         let _abort = AbortOnDrop(task.abort_handle());
         conclude(task).await
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::flights::patience::Patience;
 use super::limits::{Bounds, Limits};
+use crate::system::fill;
 
 /// The settings of one [`MemoLock`](super::MemoLock).
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +78,7 @@ impl Config {
         let most = (self.lease / 20).min(Duration::from_millis(100));
         let mut random = [0; 4];
         // Without a random source all processes are equally late.
-        let _ = getrandom::fill(&mut random);
+        let _ = fill(&mut random);
         most.mul_f64(f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX))
     }
 }

@@ -46,7 +46,9 @@ use super::shared::Shared;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
+use crate::simulation::{Planted, planted};
 use crate::store::{Lock, Release, Store, Token, Value};
+use crate::task::spawn_if_any;
 
 pub(crate) type MemoFlight<V> = Flight<Lead<V>, Arc<Outcome<V>>>;
 type MemoCustody<V> = Custody<Lead<V>, Arc<Outcome<V>>>;
@@ -201,7 +203,7 @@ impl<C: Codec> Coordinator<C> {
     }
 
     async fn release(&self, claim: LockState, reason: Release) -> Option<bool> {
-        if claim == LockState::None {
+        if claim == LockState::None || planted(Planted::NotReleased) {
             return None;
         }
         let store = &self.shared.store;
@@ -222,9 +224,9 @@ impl<C: Codec> Coordinator<C> {
     /// panicked.
     fn give_back_later(&self) {
         let (store, address, token) = (self.shared.store.clone(), self.address.clone(), self.token);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { store.release(&address, token, Release::Abandoned).await });
-        }
+        spawn_if_any(Box::pin(async move {
+            let _ = store.release(&address, token, Release::Abandoned).await;
+        }));
     }
 }
 

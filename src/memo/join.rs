@@ -18,6 +18,7 @@ use super::shared::Shared;
 use crate::codec::Codec;
 use crate::error::{Failure, StoreError};
 use crate::key::Address;
+use crate::simulation::{Planted, planted};
 use crate::store::Store;
 use crate::task::{BoxFuture, spawn};
 
@@ -126,6 +127,9 @@ impl<C: Codec> Shared<C> {
         mut place: Option<MemoWaiter<C::Value>>,
     ) -> Obtained<C::Value> {
         let _waiting = self.counters.waiting.enter();
+        if planted(Planted::WaiterLeft) {
+            std::mem::forget(self.counters.waiting.enter());
+        }
         let mut past = Past::default();
         let mut rounds = 0;
         while past.may_go_on() && rounds <= MAX_ROUNDS {
@@ -183,6 +187,9 @@ impl<C: Codec> Shared<C> {
 
     /// Removes the value, and what is computed of it at this moment.
     pub(crate) async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
+        if planted(Planted::NotDetached) {
+            return self.store.invalidate(address).await;
+        }
         // A caller that comes from here on must not join a computation from before.
         self.table.detach(address);
         let result = self.store.invalidate(address).await;

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::simulation::{Planted, planted};
+use crate::system::fill;
+
 /// A random 128-bit name for one attempt to hold a lock: the fencing token of the memolock protocol.
 ///
 /// Its text form, 32 hexadecimal digits, is what stands in the lock's key in Redis.
@@ -13,7 +16,10 @@ impl Token {
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; 16];
-        if getrandom::fill(&mut bytes).is_err() {
+        if planted(Planted::TokenShared) {
+            return Self(0);
+        }
+        if fill(&mut bytes).is_err() {
             // No source of randomness: unique in this process, and as random as the standard library's hasher keys.
             use std::hash::{BuildHasher, RandomState};
             use std::sync::atomic::{AtomicU64, Ordering};

@@ -17,6 +17,7 @@ use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::LockState;
 use crate::memo::outcome::Outcome;
+use crate::simulation::{Planted, planted};
 use crate::store::{Lock, Notice, Release, Store};
 
 /// How long after the store could not be asked it is asked again what became of a promise.
@@ -188,6 +189,10 @@ impl<C: Codec> Coordinator<C> {
     ) -> Result<Option<Acquisition<C::Value>>, Elapsed> {
         self.flight.follow();
         let watch = search.watch.get_or_insert_with(|| LiveWatch::start(self));
+        let time = match planted(Planted::WaitsForever) {
+            true => Config::LONG,
+            false => time,
+        };
         Ok(
             match timeout(time.saturating_add(self.config.jitter()), self.listen(watch, asked)).await? {
                 Heard::Landed(outcome, whom) => Some(Acquisition::Landed(outcome, whom)),
@@ -244,7 +249,9 @@ impl<C: Codec> Coordinator<C> {
             if let Some(outcome) = self.read().await {
                 return (outcome, Arrivals::Before(asked));
             }
-            spacing.pass().await;
+            if !planted(Planted::Polls) {
+                spacing.pass().await;
+            }
         }
     }
 
@@ -267,6 +274,7 @@ impl<C: Codec> Coordinator<C> {
         match notice {
             Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
                 match self.shared.vouched(&self.address, Some(value)).await {
+                    Some(value) if planted(Planted::OldMessage) => Heard::Landed(Outcome::Ready(value), Arrivals::All),
                     Some(value) if self.shared.codec.is_fresh(&value) => {
                         Heard::Landed(Outcome::Ready(value), Arrivals::Before(since))
                     }
@@ -303,6 +311,7 @@ impl<C: Codec> Coordinator<C> {
             },
             Notice::Deferred { starts } => Heard::Deferred(starts),
             Notice::Released(Release::Abandoned) | Notice::Invalidated => Heard::Freed,
+            Notice::Reread if planted(Planted::NotReread) => Heard::Nothing,
             Notice::Reread => Heard::Again,
         }
     }

@@ -18,6 +18,7 @@ use crate::memo::leases::lease::{End, Extension, Handed, LeaseError};
 use crate::memo::leases::lock_state::LockState;
 use crate::memo::outcome::{Outcome, Verdict};
 use crate::memo::permit::{Led, Manner};
+use crate::simulation::{Planted, planted};
 use crate::store::{Notice, Release};
 
 /// What became of the computation while the lease was kept alive.
@@ -201,6 +202,7 @@ impl<C: Codec> Coordinator<C> {
             }
         };
         tokio::select! {
+            biased;
             () = sleep_until(beat) => {}
             () = joined, if held => {}
         }
@@ -208,7 +210,7 @@ impl<C: Codec> Coordinator<C> {
         let now = Instant::now();
         renewal.beat = now + self.config.lease.min(Config::LONG) / 3;
         self.flight.nudge();
-        if !renewal.held {
+        if !renewal.held || planted(Planted::NotRenewed) {
             return false;
         }
         match self.renew(self.config.lease).await {

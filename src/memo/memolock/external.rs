@@ -14,6 +14,7 @@ use crate::memo::config::Config;
 use crate::memo::join::{Obtained, Role};
 use crate::memo::path::Path;
 use crate::store::{Stamp, Store, Value};
+use crate::task::spawn_of;
 
 impl<C: Codec> MemoLock<C> {
     /// The value under `id`: from the store, or from the program that resolves the promise of it. `request` only has
@@ -136,7 +137,7 @@ impl<C: Codec> MemoLock<C> {
                 let work = path.clone().run(start_work(lead, failed, Arc::clone(&request)));
                 let (work, attached) = attached(work);
                 attachment = Some(attached);
-                tokio::spawn(work);
+                drop(spawn_of(work));
             };
             obtained = shared
                 .step_down(lead, address, config, &mut patience, Role::Candidate, start)

@@ -26,6 +26,7 @@ use crate::middleware::recording::endless::Horizon;
 use crate::middleware::recording::trial::{Candidate, Trial};
 use crate::middleware::stored_response::draft::Draft;
 use crate::middleware::stored_response::{Form, StoredResponse};
+use crate::system;
 
 /// What decides whether a response is shared, and who is told.
 pub(crate) struct Admission {
@@ -134,7 +135,7 @@ impl Admission {
         if is_sized(&draft.headers, hint) {
             return horizon.never();
         }
-        let says_so = is_fresh_by_itself(&draft.headers, &draft.control, rules, SystemTime::now());
+        let says_so = is_fresh_by_itself(&draft.headers, &draft.control, rules, system::now());
         match says_so || self.hit_for_pass.ends.are_known(&self.address) {
             true => horizon.expected(),
             false => horizon,

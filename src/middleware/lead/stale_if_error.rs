@@ -1,7 +1,6 @@
 //! What is stored stands in for a computation that fails (RFC 5861, section 4).
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -19,6 +18,7 @@ use crate::middleware::respond::future::Answer;
 use crate::middleware::respond::replay;
 use crate::middleware::stored_response::StoredResponse;
 use crate::middleware::stored_response::draft::Draft;
+use crate::system;
 
 /// The answers that count as errors (RFC 5861, section 4).
 pub(crate) fn is_outage(status: StatusCode) -> bool {
@@ -76,7 +76,7 @@ impl Computation {
     fn made_of<E: 'static>(&self, error: &E, started: Instant) -> Option<Arc<StoredResponse>> {
         let mapper = self.admission.rules.share_errors.as_ref()?;
         let (head, content) = mapper.map(error)?.into_parts();
-        let mut draft = Draft::new(&head, MemoControl::new(), SystemTime::now(), started);
+        let mut draft = Draft::new(&head, MemoControl::new(), system::now(), started);
         draft.compact();
         let content = Bytes::copy_from_slice(&content);
         Some(Arc::new(draft.finish(content, None, Terms::default(), None)))

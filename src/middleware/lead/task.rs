@@ -3,7 +3,6 @@
 //! All of it runs in a task of its own, so that a client that hangs up stops nothing.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use http_body::Body;
@@ -37,7 +36,8 @@ use crate::middleware::respond::replay;
 use crate::middleware::respond::trailers_only;
 use crate::middleware::stored_response::StoredResponse;
 use crate::middleware::stored_response::draft::Draft;
-use crate::task::BoxFuture;
+use crate::system;
+use crate::task::{BoxFuture, spawn_of};
 
 /// What a computation needs to know besides the request and the service.
 pub(crate) struct Computation {
@@ -63,7 +63,7 @@ pub(crate) struct Computation {
 /// Runs it in a task of its own. Apart from what calls it, which every program compiles for its own services.
 fn start(computing: BoxFuture<'static, ()>, stop: Stop, path: Path) -> (JoinHandle<Option<()>>, Attachment) {
     let (computing, attachment) = attached(path.run(stop.or(computing)));
-    (tokio::spawn(computing), attachment)
+    (spawn_of(computing), attachment)
 }
 
 impl Computation {
@@ -176,7 +176,7 @@ impl Computation {
         }
         let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
         let admission = &self.admission;
-        let now = SystemTime::now();
+        let now = system::now();
         let sharing = admission.at_head(&self.method, &head, &control, now);
         let sharing = match admission.confirmed(sharing, self.lead.past) {
             Sharing::Pass(reason) => Sharing::Pass(reason),
@@ -218,7 +218,7 @@ impl Computation {
         mut head: response::Parts,
         started: Instant,
     ) -> Response<MemoBody<ResBody>> {
-        let now = SystemTime::now();
+        let now = system::now();
         let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
         let set_cookie = self.admission.rules.set_cookie_of(&control);
         let cookies = set_cookie.take(&mut head.headers);

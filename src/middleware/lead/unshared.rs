@@ -1,7 +1,5 @@
 //! [`Unshared`]: the response to a request that went to the inner service by itself.
 
-use std::time::SystemTime;
-
 use http::response::Parts;
 use http::{Method, Request, Response};
 use tower_service::Service;
@@ -12,6 +10,7 @@ use crate::middleware::cache::Cache;
 use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::response::{Head, at_head};
 use crate::middleware::policy::sharing::Sharing;
+use crate::system;
 
 /// A response, with what it could have been to others.
 pub(crate) struct Unshared<ResBody> {
@@ -42,7 +41,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
             headers: &head.headers,
             control: &control,
         };
-        let sharing = at_head(&judged, &self.responses, SystemTime::now());
+        let sharing = at_head(&judged, &self.responses, system::now());
         let sharing = credentials.limit(sharing, &judged, &self.responses);
         Ok(Unshared {
             method,

@@ -1,7 +1,7 @@
 //! Which replies of gRPC methods are shared or stored, which only their ends tell.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::header::EXPIRES;
 
@@ -12,6 +12,7 @@ use super::sharing::{Reason, Sharing};
 use super::syntax::grpc_statuses;
 use super::targeted;
 use crate::middleware::grpc::{Framing, is_call};
+use crate::system;
 
 const UNKNOWN: i32 = 2;
 const NOT_FOUND: i32 = 5;
@@ -72,7 +73,7 @@ fn confirmed(ended: Sharing, response: &Ended<'_>, rules: &ResponseRules) -> Sha
     if !is_share || !ending::is_failed_call(response) {
         return ended;
     }
-    let said = Said::by(response.headers, &rules.targets, SystemTime::now());
+    let said = Said::by(response.headers, &rules.targets, system::now());
     if said.is_ok_and(|said| said.forbidden.is_none() && said.is_fresh()) {
         return ended;
     }

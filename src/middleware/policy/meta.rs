@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::system;
+
 /// What is known about a stored response besides its content.
 ///
 /// By default it was stored in 1970, is fresh for no time, and cost none.
@@ -49,7 +51,7 @@ impl Meta {
     /// How old the response is now (RFC 9111, section 4.2.3).
     pub(crate) fn age_now(&self) -> Duration {
         // Another node's clock may be ahead or behind; what is still stored is no older than it may be.
-        let resident = SystemTime::now().duration_since(self.stored_at).unwrap_or_default();
+        let resident = system::now().duration_since(self.stored_at).unwrap_or_default();
         let most = self.fresh_for.saturating_add(self.kept());
         self.age.saturating_add(resident.min(most))
     }

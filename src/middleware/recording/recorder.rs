@@ -29,6 +29,7 @@ use crate::memo::Presence;
 use crate::middleware::frames::into_bytes;
 use crate::middleware::grpc::Framing;
 use crate::middleware::policy::sharing::Reason;
+use crate::simulation::{Planted, planted};
 
 /// The reader's end.
 pub(crate) struct Playback<B> {
@@ -167,6 +168,7 @@ where
             };
             let frame = match next {
                 Some(Ok(frame)) => into_bytes(frame),
+                Some(Err(_)) if planted(Planted::Truncated) => break,
                 Some(Err(error)) => {
                     self.send(Part::Failed(error.into()));
                     return Recorded::Failed;

@@ -21,7 +21,7 @@ use crate::middleware::policy::origin::{Origin, uri_as_received};
 use crate::middleware::respond::body::MemoBody;
 use crate::middleware::respond::future::{Direct, Step};
 use crate::middleware::stored_response::Form;
-use crate::task::{BoxFuture, spawn, spawn_if_any};
+use crate::task::{BoxFuture, inherited, spawn, spawn_if_any};
 
 /// An unsafe request under way.
 ///
@@ -153,7 +153,7 @@ async fn invalidate(shared: &Arc<Shared<Form>>, hit_for_pass: &HitForPass, addre
                 shared.store_failed(&address, "invalidate", &error);
             }
         };
-        invalidating.spawn(invalidate.in_current_span());
+        invalidating.spawn(inherited(invalidate.in_current_span()));
     }
     // One that panics is no reason to leave the others.
     while invalidating.join_next().await.is_some() {}

@@ -23,6 +23,7 @@ use crate::middleware::policy::response::{Head, at_head};
 use crate::middleware::policy::response_rules::ResponseRules;
 use crate::middleware::policy::sharing::Sharing;
 use crate::middleware::policy::{age, fields, groups};
+use crate::system;
 
 /// Names the address, where an entry has it in its frame.
 const ADDRESS: HeaderName = HeaderName::from_static("memolock-address");
@@ -130,7 +131,7 @@ fn judge(
 
 /// The time as an entry can tell it.
 fn now() -> SystemTime {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let since = system::now().duration_since(SystemTime::UNIX_EPOCH);
     let millis = since.unwrap_or_default().as_millis() as u64;
     SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
 }

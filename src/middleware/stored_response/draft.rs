@@ -13,6 +13,7 @@ use crate::middleware::MemoControl;
 use crate::middleware::policy::freshness::Terms;
 use crate::middleware::policy::origin::Origin;
 use crate::middleware::policy::{age, fields, groups};
+use crate::system::{fill, now};
 
 #[derive(Clone)]
 pub(crate) struct Draft {
@@ -103,9 +104,9 @@ impl Draft {
 
 fn random() -> [u8; 8] {
     let mut random = [0; 8];
-    if getrandom::fill(&mut random).is_err() {
+    if fill(&mut random).is_err() {
         // Without a random source, what no other response has: the moment.
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let since = now().duration_since(SystemTime::UNIX_EPOCH);
         random = (since.unwrap_or_default().as_nanos() as u64).to_be_bytes();
     }
     random

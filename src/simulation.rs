@@ -1,0 +1,66 @@
+//! What a simulation decides in the place of the system: random numbers, the time of day, and which tasks there are.
+//!
+//! A simulation runs many nodes in one thread, and the same from the same seed. Each task belongs to the [`World`] of its
+//! node, and so does each task that it starts. `tests/sim` is one. No promise is made of any of this.
+//!
+//! It is here too that faults are [planted](Planted), which shows that a check of the simulation finds them. Without the
+//! feature `test-util` nothing of this is in the program.
+
+/// A fault that a [`World`] may have, each in one place of the crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
+pub enum Planted {
+    /// All leaders have the same token.
+    TokenShared,
+    /// A result that the store refused goes to the waiters.
+    RefusedLanded,
+    /// A committed result goes to waiters who came after the commit was sent.
+    CommitForAll,
+    /// Callers join a computation from before an invalidation by their own process.
+    NotDetached,
+    /// No lease is renewed.
+    NotRenewed,
+    /// Nothing is read again once a watch is in effect.
+    NotReread,
+    /// A follower does not ask again at the end of the lease.
+    WaitsForever,
+    /// No lock is given back.
+    NotReleased,
+    /// What a message carries goes to waiters who came after it may have been published.
+    OldMessage,
+    /// What was computed under a lease of which the store was lost goes to all waiters.
+    NotVouched,
+    /// A value of which the tag was invalidated counts as current.
+    Outdated,
+    /// A stored response need not be that of the key.
+    KeyUnchecked,
+    /// The fields that are to be part of the key are not.
+    KeyWithoutFields,
+    /// A body that broke off counts as whole.
+    Truncated,
+    /// A watch is not ended.
+    WatchLeft,
+    /// A waiter is counted for ever.
+    WaiterLeft,
+    /// A follower looks for a value in the store again and again.
+    Polls,
+}
+
+#[cfg(feature = "test-util")]
+mod world;
+#[cfg(feature = "test-util")]
+pub use self::world::{InWorld, World, within};
+#[cfg(feature = "test-util")]
+pub(crate) use self::world::{here, started};
+
+/// Whether the world of this task has that fault.
+#[cfg(feature = "test-util")]
+pub(crate) fn planted(fault: Planted) -> bool {
+    here().is_some_and(|world| world.has(fault))
+}
+
+/// No.
+#[cfg(not(feature = "test-util"))]
+pub(crate) const fn planted(_: Planted) -> bool {
+    false
+}
