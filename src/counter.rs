@@ -1,17 +1,43 @@
-//! Counters and gauges: an atomic number each, and with the feature `metrics` a handle of that facade beside it.
+//! Counters, gauges and histograms: atomic numbers, and with the feature `metrics` a handle of that facade beside each.
 //!
-//! Handles are made once, with what they are part of: an event costs no lookup.
+//! Handles are made once, with what they are part of: an event costs no lookup. Without a recorder the figures can be
+//! [visited](Visit).
+
+mod histogram;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a handle is registered with.
-#[derive(Clone, Copy)]
-#[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "read by the facade only"))]
+pub(crate) use self::histogram::{Buckets, Distribution, Histogram};
+
+/// What a figure is called.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "read by the facade"))]
 pub(crate) struct Metric<'a> {
     pub(crate) name: &'static str,
     pub(crate) help: &'static str,
     pub(crate) labels: &'a [(&'static str, &'a str)],
 }
+
+/// A metric as it stands at one moment.
+#[cfg_attr(not(test), expect(dead_code, reason = "the admin service shows them"))]
+#[derive(Debug)]
+pub(crate) struct Sample<'a> {
+    pub(crate) metric: Metric<'a>,
+    pub(crate) figure: Figure,
+}
+
+/// What a metric stands at.
+#[cfg_attr(not(test), expect(dead_code, reason = "the admin service shows them"))]
+#[derive(Debug)]
+pub(crate) enum Figure {
+    /// It has only gone up.
+    Counter(u64),
+    Gauge(u64),
+    Histogram(Distribution),
+}
+
+/// Takes one sample after another. Those of one name come one after another.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(Sample<'_>);
 
 /// Goes up.
 pub(crate) struct Counter {
@@ -106,7 +132,7 @@ impl Drop for Entered<'_> {
 
 #[cfg(feature = "metrics")]
 mod facade {
-    use metrics::{Key, KeyName, Label, Level, Metadata, Recorder, SharedString, with_recorder};
+    use metrics::{Key, KeyName, Label, Level, Metadata, Recorder, SharedString, Unit, with_recorder};
 
     use super::Metric;
 
@@ -117,6 +143,13 @@ mod facade {
             with_recorder(|recorder| {
                 recorder.describe_counter(self.key_name(), None, self.description());
                 recorder.register_counter(&self.key(), &METADATA)
+            })
+        }
+
+        pub(super) fn histogram(&self, unit: Unit) -> metrics::Histogram {
+            with_recorder(|recorder| {
+                recorder.describe_histogram(self.key_name(), Some(unit), self.description());
+                recorder.register_histogram(&self.key(), &METADATA)
             })
         }
 

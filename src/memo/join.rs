@@ -143,7 +143,12 @@ impl<C: Codec> Shared<C> {
                     return Obtained::Limited(limit);
                 }
             };
-            let Some(turn) = patience.outlast(waiter).await else {
+            let joined = Instant::now();
+            let turn = patience.outlast(waiter).await;
+            if !matches!(turn, Some(Waited::Lead(_))) {
+                self.counters.wait.time(joined.elapsed());
+            }
+            let Some(turn) = turn else {
                 self.waited_too_long(address, config.wait_timeout);
                 return Obtained::TimedOut;
             };

@@ -18,6 +18,7 @@ use super::refreshes::Refreshes;
 use super::stats::Counters;
 use super::tasks::Tasks;
 use crate::codec::Codec;
+use crate::counter::Visit;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Readable, Tag};
 use crate::store::{AnyStore, Value};
@@ -61,7 +62,7 @@ impl<C: Codec> Shared<C> {
     pub(crate) fn new(store: AnyStore, codec: C, tag: Tag) -> Self {
         let counters = Arc::new(Counters::new(&tag));
         Self {
-            store,
+            store: store.timed(&tag),
             codec,
             tag,
             table: Table::new(),
@@ -76,6 +77,17 @@ impl<C: Codec> Shared<C> {
             stamps_all: AtomicBool::new(false),
             tasks: Tasks::new(),
             warnings: Warnings::default(),
+        }
+    }
+
+    /// Shows all figures of this tag, and those of its store.
+    #[expect(dead_code, reason = "the admin service shows them")]
+    pub(crate) fn visit(&self, each: Visit<'_>) {
+        self.counters.visit(each);
+        self.store.visit(each);
+        #[cfg(feature = "redis")]
+        if let Some(store) = self.store.downcast_ref::<crate::store::RedisStore>() {
+            store.visit(each);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is counted.
 
-use crate::counter::{Counter, Gauge, Metric};
+use crate::counter::{Buckets, Counter, Figure, Gauge, Histogram, Metric, Sample, Visit};
 use crate::key::Tag;
 
 /// What a recorder shows for a metric: one text for all of its labels.
@@ -17,6 +17,9 @@ macro_rules! stats {
         gauges {
             $($(#[doc = $gauge_doc:literal])* $gauge:ident: $gauge_metric:literal,)*
         }
+        histograms {
+            $($(#[doc = $histogram_doc:literal])* $histogram:ident: $histogram_metric:literal in $unit:ident,)*
+        }
     ) => {
         /// What a [`MemoLock`](super::MemoLock) has done since it was made, in this process.
         ///
@@ -30,6 +33,13 @@ macro_rules! stats {
             $($doc,)* " |"
         )])*
         $(#[doc = concat!("| `", stringify!($gauge), "` | `", $gauge_metric, "` |", $($gauge_doc,)* " |")])*
+        ///
+        /// These histograms go to a recorder as well:
+        ///
+        /// | metric | |
+        /// |---|---|
+        $(#[doc = concat!("| `", $histogram_metric, "` |", $($histogram_doc,)* " |")])*
+        /// | `memolock_store_command_seconds{command}` | How long commands of the store took, by their kind. |
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Stats {
@@ -38,14 +48,18 @@ macro_rules! stats {
         }
 
         pub(crate) struct Counters {
+            tag: Tag,
             $(pub(crate) $name: Counter,)*
             $(pub(crate) $gauge: Gauge,)*
+            $(pub(crate) $histogram: Histogram,)*
         }
 
         impl Counters {
             pub(crate) fn new(tag: &Tag) -> Self {
+                let owned = tag.clone();
                 let tag = ("tag", tag.as_str());
                 Self {
+                    tag: owned,
                     $($name: Counter::new(Metric {
                         name: $metric,
                         help: help!($($doc)* $($label)?),
@@ -56,7 +70,44 @@ macro_rules! stats {
                         help: concat!($($gauge_doc),*),
                         labels: &[tag],
                     }),)*
+                    $($histogram: Histogram::new(
+                        Metric {
+                            name: $histogram_metric,
+                            help: concat!($($histogram_doc),*),
+                            labels: &[tag],
+                        },
+                        Buckets::$unit,
+                    ),)*
                 }
+            }
+
+            /// Shows all figures, as a recorder gets them.
+            pub(crate) fn visit(&self, each: Visit<'_>) {
+                let tag = ("tag", self.tag.as_str());
+                $(each(Sample {
+                    metric: Metric {
+                        name: $metric,
+                        help: help!($($doc)* $($label)?).trim(),
+                        labels: &[tag, $((stringify!($label), $value))?],
+                    },
+                    figure: Figure::Counter(self.$name.get()),
+                });)*
+                $(each(Sample {
+                    metric: Metric {
+                        name: $gauge_metric,
+                        help: concat!($($gauge_doc),*).trim(),
+                        labels: &[tag],
+                    },
+                    figure: Figure::Gauge(self.$gauge.get()),
+                });)*
+                $(each(Sample {
+                    metric: Metric {
+                        name: $histogram_metric,
+                        help: concat!($($histogram_doc),*).trim(),
+                        labels: &[tag],
+                    },
+                    figure: Figure::Histogram(self.$histogram.distribution()),
+                });)*
             }
 
             pub(crate) fn snapshot(&self) -> Stats {
@@ -135,5 +186,60 @@ stats! {
         orphaned: "memolock_orphaned",
         /// Bytes of bodies that recordings hold at this moment.
         recorded_bytes: "memolock_recorded_bytes",
+    }
+    histograms {
+        /// How long callers waited for the computation of another, whatever came of it.
+        wait: "memolock_wait_seconds" in SECONDS,
+        /// How long computations took, under a layer to the end of the body.
+        computation: "memolock_computation_seconds" in SECONDS,
+        /// About how many bytes each stored value has.
+        stored: "memolock_stored_bytes" in BYTES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counter::Distribution;
+
+    #[test]
+    fn figures_are_shown_by_name_and_with_their_tag() {
+        let counters = Counters::new(&Tag::new("report").unwrap());
+        counters.hits.add();
+        counters.waiting.add(2);
+        counters.stored.size(300);
+        let mut names: Vec<String> = Vec::new();
+        let mut shown = Vec::new();
+        counters.visit(&mut |sample| {
+            let Metric { name, help, labels } = sample.metric;
+            assert!(help.ends_with('.') && !help.starts_with(' '), "{help}");
+            assert_eq!(labels[0], ("tag", "report"), "{name}");
+            if names.last().is_none_or(|last| last != name) {
+                assert!(
+                    !names.iter().any(|earlier| earlier == name),
+                    "{name} comes in two places"
+                );
+                names.push(name.to_owned());
+            }
+            match sample.figure {
+                Figure::Counter(0) | Figure::Gauge(0) => {}
+                Figure::Counter(count) => shown.push((name, count)),
+                Figure::Gauge(value) => shown.push((name, value)),
+                Figure::Histogram(Distribution { unit, count, .. }) => {
+                    assert!(name.ends_with(unit), "{name}");
+                    shown.push((name, count));
+                }
+            }
+        });
+        assert_eq!(
+            shown,
+            [
+                ("memolock_hits_total", 1),
+                ("memolock_waiting", 2),
+                ("memolock_wait_seconds", 0),
+                ("memolock_computation_seconds", 0),
+                ("memolock_stored_bytes", 1)
+            ]
+        );
     }
 }

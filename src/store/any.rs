@@ -1,6 +1,6 @@
 //! [`AnyStore`]: a store whose type is not known.
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Acquire, Generation, Notice, Release, Stamp, Store, Token, Value, Watch};
+use crate::counter::{Buckets, Figure, Histogram, Metric, Sample, Visit};
 use crate::error::StoreError;
 use crate::key::{Address, Label, Tag};
 use crate::task::BoxFuture;
@@ -32,10 +33,17 @@ use crate::task::BoxFuture;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct AnyStore(Arc<dyn Erased>);
+pub struct AnyStore {
+    store: Arc<dyn Erased>,
+    /// Where there is a tag to tell it of.
+    times: Option<Arc<CommandTimes>>,
+}
 
 /// The notices of an [`AnyStore`] about one address.
 pub struct AnyWatch(Box<dyn ErasedWatch>);
+
+const SECONDS: &str = "memolock_store_command_seconds";
+const HELP: &str = "How long commands of the store took.";
 
 /// The operations that wait, each with what it takes, by reference where `(&)` says so.
 ///
@@ -48,7 +56,7 @@ macro_rules! operations {
             fn watch(&self, address: &Address) -> AnyWatch;
             fn is_near(&self) -> bool;
             fn epoch(&self) -> u64;
-            fn kind(&self) -> TypeId;
+            fn as_any(&self) -> &dyn Any;
             $(fn $name<'a>(&'a self, $($arg: $($by 'a)? $ty),*) -> BoxFuture<'a, $out>;)*
         }
 
@@ -69,8 +77,8 @@ macro_rules! operations {
                 Store::epoch(self)
             }
 
-            fn kind(&self) -> TypeId {
-                TypeId::of::<S>()
+            fn as_any(&self) -> &dyn Any {
+                self
             }
 
             $(fn $name<'a>(&'a self, $($arg: $($by 'a)? $ty),*) -> BoxFuture<'a, $out> {
@@ -82,19 +90,19 @@ macro_rules! operations {
             type Watch = AnyWatch;
 
             fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
-                self.0.peek(address, now)
+                self.store.peek(address, now)
             }
 
             fn watch(&self, address: &Address) -> AnyWatch {
-                self.0.watch(address)
+                self.store.watch(address)
             }
 
             fn is_near(&self) -> bool {
-                self.0.is_near()
+                self.store.is_near()
             }
 
             fn epoch(&self) -> u64 {
-                self.0.epoch()
+                self.store.epoch()
             }
 
             fn into_any(self) -> Self {
@@ -102,8 +110,44 @@ macro_rules! operations {
             }
 
             $(async fn $name(&self, $($arg: $($by)? $ty),*) -> $out {
-                self.0.$name($($arg),*).await
+                let answer = self.store.$name($($arg),*);
+                let Some(times) = &self.times else {
+                    return answer.await;
+                };
+                let asked = Instant::now();
+                let answer = answer.await;
+                times.$name.time(asked.elapsed());
+                answer
             })*
+        }
+
+        /// How long each kind of command takes.
+        struct CommandTimes {
+            tag: Tag,
+            $($name: Histogram,)*
+        }
+
+        impl CommandTimes {
+            fn new(tag: &Tag) -> Self {
+                Self {
+                    tag: tag.clone(),
+                    $($name: Histogram::new(
+                        Metric { name: SECONDS, help: HELP, labels: &[("tag", tag.as_str()), ("command", stringify!($name))] },
+                        Buckets::SECONDS,
+                    ),)*
+                }
+            }
+
+            fn visit(&self, each: Visit<'_>) {
+                $(each(Sample {
+                    metric: Metric {
+                        name: SECONDS,
+                        help: HELP,
+                        labels: &[("tag", self.tag.as_str()), ("command", stringify!($name))],
+                    },
+                    figure: Figure::Histogram(self.$name.distribution()),
+                });)*
+            }
         }
     };
 }
@@ -136,12 +180,36 @@ trait ErasedWatch: Send {
 impl AnyStore {
     /// Hides the type of `store`, for [`Store::into_any`].
     pub fn new(store: impl Store) -> Self {
-        Self(Arc::new(store))
+        Self {
+            store: Arc::new(store),
+            times: None,
+        }
+    }
+
+    /// The same store, which tells for how long commands for this tag take.
+    pub(crate) fn timed(self, tag: &Tag) -> Self {
+        Self {
+            times: Some(Arc::new(CommandTimes::new(tag))),
+            ..self
+        }
     }
 
     /// The type that is hidden.
     pub(crate) fn kind(&self) -> TypeId {
-        self.0.kind()
+        self.store.as_any().type_id()
+    }
+
+    /// The store, where it is of this type.
+    #[cfg(feature = "redis")]
+    pub(crate) fn downcast_ref<S: Store>(&self) -> Option<&S> {
+        self.store.as_any().downcast_ref()
+    }
+
+    /// Shows how long commands take.
+    pub(crate) fn visit(&self, each: Visit<'_>) {
+        if let Some(times) = &self.times {
+            times.visit(each);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use metrics::{
-    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
     with_local_recorder,
 };
 use tokio::sync::Notify;
@@ -46,6 +46,14 @@ impl GaugeFn for Number {
     }
 }
 
+/// Counts what a histogram is told.
+impl HistogramFn for Number {
+    fn record(&self, value: f64) {
+        assert!(value >= 0.0, "{value}");
+        CounterFn::increment(self, 1);
+    }
+}
+
 impl Recorded {
     fn number(&self, key: &Key) -> Arc<Number> {
         let labels: Vec<_> = key.labels().map(|l| format!("{}={}", l.key(), l.value())).collect();
@@ -71,7 +79,12 @@ impl Recorder for Recorded {
         assert!(description.ends_with('.'), "{description}");
     }
 
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        assert!(description.ends_with('.'), "{description}");
+        // As OpenMetrics has it, a name ends with its unit.
+        let unit = unit.expect("a unit").as_str();
+        assert!(name.as_str().ends_with(&format!("_{unit}")), "{name:?} in {unit}");
+    }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         Counter::from_arc(self.number(key))
@@ -81,8 +94,8 @@ impl Recorder for Recorded {
         Gauge::from_arc(self.number(key))
     }
 
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(self.number(key))
     }
 }
 
@@ -126,6 +139,11 @@ async fn a_recorder_gets_what_the_stats_say() {
         ("memolock_hits_total{tag=likes}", 1),
         ("memolock_limited_total{tag=likes,limit=in_flight}", 1),
         ("memolock_limited_total{tag=likes,limit=waiters}", 0),
+        ("memolock_wait_seconds{tag=likes}", 4),
+        ("memolock_computation_seconds{tag=likes}", 1),
+        ("memolock_stored_bytes{tag=likes}", 1),
+        ("memolock_store_command_seconds{tag=likes,command=commit}", 1),
+        ("memolock_store_command_seconds{tag=likes,command=invalidate}", 0),
         ("memolock_waiting{tag=likes}", 0),
         ("memolock_in_flight{tag=likes}", 0),
     ] {

@@ -56,7 +56,10 @@ impl<C: Codec> Coordinator<C> {
         let committed = self.shared.store.commit(&self.address, self.token, &stored, ttl).await;
         match &committed {
             Ok(true) if planted(Planted::CommitForAll) => landing.land(Outcome::Ready(value)),
-            Ok(true) => landing.land_for(Arrivals::Before(sent), Outcome::Ready(value)),
+            Ok(true) => {
+                self.shared.counters.stored.size(stored.weight());
+                landing.land_for(Arrivals::Before(sent), Outcome::Ready(value));
+            }
             Ok(false) if planted(Planted::RefusedLanded) => landing.land(Outcome::Ready(value)),
             Ok(false) => self.refused(claim, value, landing),
             Err(error) => {

@@ -62,6 +62,7 @@ impl<C: Codec> Coordinator<C> {
             Err(ended) => return ended,
         };
         let mut custody = self.custody(&led);
+        let begun = Instant::now();
         let ended = self
             .keep_lease(&mut claim, granted.asked_at, search, holding, &mut led, &mut custody)
             .await;
@@ -72,6 +73,7 @@ impl<C: Codec> Coordinator<C> {
                 return Box::pin(self.keep_promise(claim, search, holding, landing)).await;
             }
             ComputationEnd::Concluded(verdict) => {
+                self.shared.counters.computation.time(begun.elapsed());
                 let ended = self.settle(claim, verdict, granted.start, search.past, landing).await;
                 drop(led.settled);
                 return ended;
@@ -82,6 +84,7 @@ impl<C: Codec> Coordinator<C> {
             }
             ComputationEnd::Abandoned => {
                 self.shared.counters.abandoned.add();
+                self.shared.counters.computation.time(begun.elapsed());
                 return self.vain(claim, search.past, true).await;
             }
             // What is computed will not reach the waiters, so they need not wait for it.

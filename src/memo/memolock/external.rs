@@ -184,7 +184,9 @@ impl<C: Codec> MemoLock<C> {
             value = value.stamped(Stamp::new(generation.map_err(refused)?, Vec::new()));
         }
         let resolved = shared.store.resolve(&address, &value, ttl).await;
-        resolved.map_err(refused)
+        resolved.map_err(refused)?;
+        shared.counters.stored.size(value.weight());
+        Ok(())
     }
 }
 

@@ -9,10 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::counter::{Counter, Gauge, Metric};
+use crate::counter::{Counter, Gauge};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label, Tag};
 use crate::store::Stamp;
+use crate::store::redis::stats::figures;
 
 /// How many are kept one by one, in some ten megabytes.
 const MOST: usize = 65_536;
@@ -61,16 +62,8 @@ impl Backlog {
             any: AtomicBool::new(false),
             hurry: Notify::new(),
             paid: Notify::new(),
-            pending: Gauge::new(Metric {
-                name: "memolock_redis_pending_invalidations",
-                help: "Invalidations that Redis has not acknowledged yet.",
-                labels: &[],
-            }),
-            deferred: Counter::new(Metric {
-                name: "memolock_redis_deferred_invalidations_total",
-                help: "Invalidations that Redis did not acknowledge at once.",
-                labels: &[],
-            }),
+            pending: Gauge::new(figures::PENDING_INVALIDATIONS.alone()),
+            deferred: Counter::new(figures::DEFERRED_INVALIDATIONS.alone()),
             most: MOST,
         }
     }

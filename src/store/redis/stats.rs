@@ -1,5 +1,6 @@
 //! What is counted of a [`RedisStore`](super::RedisStore).
 
+pub(crate) mod figures;
 mod near;
 mod plane;
 
@@ -9,7 +10,7 @@ pub(crate) use self::near::NearCounters;
 pub use self::near::NearStats;
 pub(crate) use self::plane::PlaneCounters;
 pub use self::plane::PlaneStats;
-use crate::counter::{Counter, Metric};
+use crate::counter::Counter;
 
 /// What a [`RedisStore`](super::RedisStore) and its clones have been through, and how they are.
 ///
@@ -90,39 +91,17 @@ pub(super) struct RedisCounters {
 
 impl Default for RedisCounters {
     fn default() -> Self {
-        let error = |kind| {
-            Counter::new(Metric {
-                name: "memolock_redis_errors_total",
-                help: "Commands that failed.",
-                labels: &[("kind", kind)],
-            })
-        };
-        let counter = |name, help| {
-            Counter::new(Metric {
-                name,
-                help,
-                labels: &[],
-            })
-        };
+        let error = |kind| Counter::new(figures::ERRORS.with(&[("kind", kind)]));
         Self {
             commands: Arc::new(PlaneCounters::new("commands")),
             notifications: Arc::new(PlaneCounters::new("notifications")),
             timeouts: error("timeout"),
             rejected: error("rejected"),
             unavailable: error("unavailable"),
-            interruptions: counter(
-                "memolock_redis_interruptions_total",
-                "Connections for subscriptions lost while they had listeners.",
-            ),
-            overflows: counter("memolock_redis_overflows_total", "Notices dropped for slow listeners."),
-            unknown_words: counter(
-                "memolock_redis_unknown_words_total",
-                "Control messages that say nothing known.",
-            ),
-            refused_subscriptions: counter(
-                "memolock_redis_refused_subscriptions_total",
-                "Channels that could not be subscribed to.",
-            ),
+            interruptions: Counter::new(figures::INTERRUPTIONS.alone()),
+            overflows: Counter::new(figures::OVERFLOWS.alone()),
+            unknown_words: Counter::new(figures::UNKNOWN_WORDS.alone()),
+            refused_subscriptions: Counter::new(figures::REFUSED_SUBSCRIPTIONS.alone()),
         }
     }
 }

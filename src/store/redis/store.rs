@@ -22,6 +22,7 @@ use super::oversized::Oversized;
 use super::reads::Reads;
 use super::stats::RedisStats;
 use super::topology::link::Link;
+use crate::counter::Visit;
 use crate::error::StoreError;
 use crate::key::Tag;
 use crate::task::BoxFuture;
@@ -318,6 +319,13 @@ impl RedisStore {
                 .unwrap_or_default(),
             ..self.inner.link.stats()
         }
+    }
+}
+
+impl RedisStore {
+    /// Shows all figures.
+    pub(crate) fn visit(&self, each: Visit<'_>) {
+        self.stats().visit(self.inner.near.is_some(), each);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is counted of near copies.
 
-use crate::counter::{Counter, Gauge, Metric};
+use super::figures;
+use crate::counter::{Counter, Gauge};
 
 /// What the [near copies](crate::store::RedisStoreBuilder::near) of a [`RedisStore`](crate::store::RedisStore) have been through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,47 +49,17 @@ pub(crate) struct NearCounters {
 
 impl Default for NearCounters {
     fn default() -> Self {
-        let metric = |name, help| Metric {
-            name,
-            help,
-            labels: &[],
-        };
-        let counter = |name, help| Counter::new(metric(name, help));
-        let settled = |end| {
-            Counter::new(Metric {
-                name: "memolock_redis_near_invalidations_total",
-                help: "Invalidations that had to be acknowledged by processes with near copies.",
-                labels: &[("end", end)],
-            })
-        };
+        let settled = |end| Counter::new(figures::NEAR_INVALIDATIONS.with(&[("end", end)]));
         Self {
-            copies: Gauge::new(metric("memolock_redis_near_copies", "Near copies at this moment.")),
-            bytes: Gauge::new(metric("memolock_redis_near_bytes", "Bytes that near copies take.")),
-            evicted: counter(
-                "memolock_redis_near_evicted_total",
-                "Near copies that had to leave for others.",
-            ),
-            hits: counter("memolock_redis_near_hits_total", "Hits on near copies."),
-            late: counter(
-                "memolock_redis_near_late_total",
-                "Requests that went on to Redis for want of a sign of life.",
-            ),
-            messages: counter(
-                "memolock_redis_near_messages_total",
-                "Keys that Redis said had changed.",
-            ),
-            dropped: counter(
-                "memolock_redis_near_dropped_total",
-                "Near copies that a change has ended.",
-            ),
-            flushes: counter(
-                "memolock_redis_near_flushes_total",
-                "Times that Redis said that everything had changed.",
-            ),
-            notices: counter(
-                "memolock_redis_near_notices_total",
-                "Invalidations acknowledged to other processes.",
-            ),
+            copies: Gauge::new(figures::NEAR_COPIES.alone()),
+            bytes: Gauge::new(figures::NEAR_BYTES.alone()),
+            evicted: Counter::new(figures::NEAR_EVICTED.alone()),
+            hits: Counter::new(figures::NEAR_HITS.alone()),
+            late: Counter::new(figures::NEAR_LATE.alone()),
+            messages: Counter::new(figures::NEAR_MESSAGES.alone()),
+            dropped: Counter::new(figures::NEAR_DROPPED.alone()),
+            flushes: Counter::new(figures::NEAR_FLUSHES.alone()),
+            notices: Counter::new(figures::NEAR_NOTICES.alone()),
             acknowledged: settled("acknowledged"),
             outwaited: settled("outwaited"),
         }

@@ -3,7 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::counter::{Counter, Gauge, Metric};
+use super::figures;
+use crate::counter::{Counter, Gauge};
 
 /// How one of the two connections of a [`RedisStore`](crate::store::RedisStore) is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,22 +46,15 @@ enum PlaneState {
 impl PlaneCounters {
     pub(crate) fn new(name: &'static str) -> Self {
         let labels = &[("plane", name)];
-        let metric = |name, help| Metric { name, help, labels };
         Self {
             name,
             link: Mutex::new(PlaneState::Down {
                 since: Instant::now(),
                 before: false,
             }),
-            connected: Gauge::new(metric(
-                "memolock_redis_connected",
-                "Connections to Redis at this moment.",
-            )),
-            reconnects: Counter::new(metric("memolock_redis_reconnects_total", "Connections opened again.")),
-            outages: Counter::new(metric(
-                "memolock_redis_outages_total",
-                "Times that there was no connection.",
-            )),
+            connected: Gauge::new(figures::CONNECTED.with(labels)),
+            reconnects: Counter::new(figures::RECONNECTS.with(labels)),
+            outages: Counter::new(figures::OUTAGES.with(labels)),
         }
     }
 
