@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request};
+use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::key_extractor::{KeyExtractor, digest_of_fields};
+use super::key_extractor::digest_of_fields;
 use super::known::credential_history::CredentialHistory;
 use super::known::demand::Demand;
 use super::known::hit_for_pass::HitForPass;
 use super::known::misuse::Misuse;
 use super::known::pauses::Pauses;
 use super::known::vary_index::VaryIndex;
-use super::policy::origin::uri_as_received;
 use super::policy::request::RequestRules;
 use super::policy::response_rules::ResponseRules;
 use super::settings::GrpcMethod;
@@ -26,9 +25,8 @@ const HEADERS: &str = "headers:sha256";
 
 /// What a [`MemoLockLayer`](super::layer::MemoLockLayer) is: its core, its rules, and what it remembers.
 #[derive(Clone)]
-pub(crate) struct Cache<K> {
+pub(crate) struct Cache {
     pub(crate) memo: MemoLock<Form>,
-    pub(crate) key: K,
     pub(crate) requests: RequestRules,
     pub(crate) responses: ResponseRules,
     /// Whether responses say what the layer did.
@@ -46,26 +44,7 @@ pub(crate) struct Cache<K> {
     pub(crate) methods: Option<Arc<[GrpcMethod]>>,
 }
 
-impl<K> Cache<K> {
-    /// The same, with another key.
-    pub(crate) fn with_key<L>(self, key: L) -> Cache<L> {
-        Cache {
-            memo: self.memo,
-            key,
-            requests: self.requests,
-            responses: self.responses,
-            cache_status: self.cache_status,
-            cache_status_key: self.cache_status_key,
-            vary: self.vary,
-            credential_history: self.credential_history,
-            hit_for_pass: self.hit_for_pass,
-            pauses: self.pauses,
-            misuse: self.misuse,
-            demand: self.demand,
-            methods: self.methods,
-        }
-    }
-
+impl Cache {
     /// Counts a request.
     pub(crate) fn ask(&self, address: &Address) {
         if let Some(demand) = &self.demand {
@@ -81,14 +60,5 @@ impl<K> Cache<K> {
             [] => key,
             names => key.with_digest(HEADERS, &digest_of_fields(headers, names)),
         }
-    }
-
-    /// The key of a `GET` of the same target.
-    pub(crate) fn get_key<B>(&self, request: &Request<B>) -> Option<Key>
-    where
-        K: KeyExtractor<B>,
-    {
-        self.key
-            .get_key_with(uri_as_received(request), request.headers(), request.extensions())
     }
 }

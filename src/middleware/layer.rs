@@ -27,7 +27,7 @@ use tower_layer::Layer;
 use super::cache::Cache;
 use super::key_extractor::UriKey;
 use super::methods::Methods;
-use super::service::MemoLockService;
+use super::service::{LayerState, MemoLockService};
 
 /// Makes any number of identical requests, on any number of machines, cost one call of the inner service.
 ///
@@ -50,7 +50,8 @@ use super::service::MemoLockService;
 ///     .layer(MemoLockLayer::new(store, "report").ttl(Duration::from_secs(30)));
 /// ```
 pub struct MemoLockLayer<K = UriKey> {
-    cache: Cache<K>,
+    key: K,
+    cache: Cache,
 }
 
 // The bounds of the service that do not depend on requests, so that the compiler names the one that is missing here.
@@ -62,13 +63,21 @@ where
     type Service = MemoLockService<S, K>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        MemoLockService::new(inner, Arc::new(self.cache.clone()), Methods::of(&self.cache))
+        MemoLockService::new(
+            inner,
+            LayerState {
+                key: self.key.clone(),
+                cache: Arc::new(self.cache.clone()),
+                methods: Methods::of(&self.cache),
+            },
+        )
     }
 }
 
 impl<K: Clone> Clone for MemoLockLayer<K> {
     fn clone(&self) -> Self {
         Self {
+            key: self.key.clone(),
             cache: self.cache.clone(),
         }
     }

@@ -10,6 +10,7 @@ use super::known::vary_index::Known;
 use super::policy::cache_status::{self, Forward};
 use super::policy::credentials::Credentials;
 use super::policy::vary::{self, Vary};
+use super::respond::body::ReplyBody;
 use super::stored_response::StoredResponse;
 use crate::key::Address;
 use crate::store::Store;
@@ -54,7 +55,7 @@ impl VariantAddress {
     }
 }
 
-impl<K> Cache<K> {
+impl Cache {
     /// The response to a request with these fields, where the store has it in this process and it is fresh; with its
     /// address, unless that is the first variant's.
     pub(crate) fn peek(
@@ -77,7 +78,7 @@ impl<K> Cache<K> {
     }
 
     /// Says in the response of which [`peek`](Self::peek) found the answer where that was.
-    pub(crate) fn tell_near<B>(&self, hit: &mut Response<B>) {
+    pub(crate) fn tell_near(&self, hit: &mut Response<ReplyBody>) {
         if self.cache_status && self.memo.shared.store.is_near() {
             cache_status::tell_near(hit.headers_mut());
         }

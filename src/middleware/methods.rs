@@ -11,19 +11,19 @@ use super::policy::grpc::GrpcRules;
 use super::settings::GrpcMethod;
 
 /// The cache of each method, by its path.
-pub(crate) struct Methods<K> {
-    by_path: HashMap<Box<str>, NamedMethod<K>>,
+pub(crate) struct Methods {
+    by_path: HashMap<Box<str>, NamedMethod>,
 }
 
 /// One of them.
-struct NamedMethod<K> {
-    cache: Arc<Cache<K>>,
+struct NamedMethod {
+    cache: Arc<Cache>,
     sightings: Arc<Sightings>,
 }
 
-impl<K: Clone> Methods<K> {
+impl Methods {
     /// Of this layer; `None` where it is not one for gRPC.
-    pub(crate) fn of(layer: &Cache<K>) -> Option<Arc<Self>> {
+    pub(crate) fn of(layer: &Cache) -> Option<Self> {
         let methods = layer.methods.as_ref()?.iter();
         let by_path = methods.map(|method| {
             let named = NamedMethod {
@@ -32,15 +32,13 @@ impl<K: Clone> Methods<K> {
             };
             (method.path().into(), named)
         });
-        Some(Arc::new(Self {
+        Some(Self {
             by_path: by_path.collect(),
-        }))
+        })
     }
-}
 
-impl<K> Methods<K> {
     /// The cache for a request; `None` where it is not a call of one of the methods.
-    pub(crate) fn cache<B>(&self, request: &Request<B>) -> Option<&Arc<Cache<K>>> {
+    pub(crate) fn cache<B>(&self, request: &Request<B>) -> Option<&Arc<Cache>> {
         if *request.method() != Method::POST || !is_call(request.headers()) {
             return None;
         }
@@ -57,7 +55,7 @@ impl<K> Methods<K> {
 }
 
 /// The cache of a layer, by the rules of this method.
-fn cache_of<K: Clone>(method: &GrpcMethod, layer: &Cache<K>) -> Cache<K> {
+fn cache_of(method: &GrpcMethod, layer: &Cache) -> Cache {
     // All of them share one table of what is under way.
     let mut cache = layer.clone();
     if let Some(lease) = method.lease {

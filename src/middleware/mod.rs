@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! frames, grpc/        frames of bodies, messages and deadlines of gRPC
+//! inner                a request on its way to the inner service, whatever the types of both
 //! policy/              what may be shared, stored and replayed. Pure
 //! settings/            the values that a layer takes its settings from
 //! key_extractor/       request -> key
@@ -26,11 +27,11 @@
 //!   middleware/policy/request.rs           may it have a stored response?
 //!   middleware/key_extractor/uri_key.rs    its key
 //!   middleware/cache.rs                    the fields that the layer adds to the key
+//!   middleware/serve/hit.rs                is it an answer, or so old that this request computes it anew early?
 //!   middleware/lookup.rs                   the address of its variant, and what is there
 //!   store/any.rs
 //!   store/memory.rs
 //!   middleware/stored_response/response/age.rs is it fresh?
-//!   middleware/serve/refresh.rs            is it so old that one request refreshes it early?
 //!   middleware/respond/replay.rs           the response: age, conditions, ranges
 //!   middleware/respond/body.rs
 //!   middleware/respond/future.rs
@@ -68,13 +69,13 @@
 //!   store/redis/pubsub/registry.rs         which watch is told
 //! ```
 
-mod bounds;
 mod cache;
 mod frames;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod grpc;
+mod inner;
 mod key_extractor;
 mod known;
 mod layer;

@@ -6,29 +6,29 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, Method, Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
-use tokio::time::Instant;
 use tower_service::Service;
 
-use super::bounds::{InnerService, ResponseBody};
 use super::cache::Cache;
+use super::grpc;
+use super::inner::{InnerCall, InnerService, ResponseBody};
 use super::key_extractor::{HeadKey, KeyExtractor};
 use super::lead::on_path;
-use super::lookup::VariantAddress;
 use super::methods::Methods;
 use super::policy::cache_status::{Forward, Forwarded};
 use super::policy::credentials::Credentials;
+use super::policy::origin::uri_as_received;
 use super::policy::request::{Access, Bypass, RequestConstraints, access};
 use super::respond::body::MemoBody;
 use super::respond::future::ResponseFuture;
 use super::respond::refusal::not_stored;
-use super::respond::replay;
 use super::respond::told_key::ToldKey;
+use super::serve::body_key::Reading;
+use super::serve::hit::FreshHit;
 use super::serve::unsafe_request::Change;
-use super::stored_response::StoredResponse;
 use crate::error::BoxError;
-use crate::key::Address;
+use crate::key::{Address, Key};
 
 /// Shares responses among identical requests. Made by a [`MemoLockLayer`](super::MemoLockLayer).
 ///
@@ -40,14 +40,21 @@ use crate::key::Address;
 /// busy the inner service is.
 pub struct MemoLockService<S, K> {
     inner: S,
-    cache: Arc<Cache<K>>,
+    layer: Arc<LayerState<K>>,
+}
+
+/// What all services of one layer share.
+pub(crate) struct LayerState<K> {
+    pub(crate) key: K,
+    pub(crate) cache: Arc<Cache>,
     /// Of a layer for gRPC: whatever is not a call of one of them passes untouched.
-    methods: Option<Arc<Methods<K>>>,
+    pub(crate) methods: Option<Methods>,
 }
 
 impl<S, K> MemoLockService<S, K> {
-    pub(crate) fn new(inner: S, cache: Arc<Cache<K>>, methods: Option<Arc<Methods<K>>>) -> Self {
-        Self { inner, cache, methods }
+    pub(crate) fn new(inner: S, layer: LayerState<K>) -> Self {
+        let layer = Arc::new(layer);
+        Self { inner, layer }
     }
 
     /// The inner service.
@@ -70,8 +77,7 @@ impl<S: Clone, K> Clone for MemoLockService<S, K> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
-            cache: Arc::clone(&self.cache),
-            methods: self.methods.clone(),
+            layer: Arc::clone(&self.layer),
         }
     }
 }
@@ -98,22 +104,23 @@ where
 {
     type Response = Response<MemoBody<ResBody>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, K::Body, ResBody>;
+    type Future = ResponseFuture<S, K::Body>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let cache = match &self.methods {
-            None => &self.cache,
+        let extractor = &self.layer.key;
+        let cache = match &self.layer.methods {
+            None => &self.layer.cache,
             Some(methods) => match methods.cache(&request) {
                 Some(cache) => cache,
-                None => return ResponseFuture::untouched(self.inner.clone(), self.cache.key.pass(request)),
+                None => return ResponseFuture::untouched(self.inner.clone(), extractor.pass(request)),
             },
         };
-        let uncovered_body = !cache.key.covers_body() && !request.body().is_end_stream();
-        let in_key = |name: &_| cache.key.covers_header(name);
+        let uncovered_body = !extractor.covers_body() && !request.body().is_end_stream();
+        let in_key = |name: &_| extractor.covers_header(name);
         let (method, headers) = (request.method(), request.headers());
         let constraints = match access(method, headers, uncovered_body, in_key, &cache.requests) {
             Access::Share => RequestConstraints::default(),
@@ -121,9 +128,12 @@ where
             Access::Change if cache.misuse.is_outside_runtime() => return self.direct(request, Forward::Method),
             Access::Change => {
                 self.tell_method(&request);
-                let change = Change::new(cache, &request);
-                let request = cache.key.pass(request);
-                return ResponseFuture::core(change.carry_out(self.inner.clone(), request));
+                let layer = Arc::clone(&self.layer);
+                let find_key = Box::new(move |uri: &_, headers: &_, extensions: &_| {
+                    layer.key.get_key_with(uri, headers, extensions)
+                });
+                let call = InnerCall::new(self.inner.clone(), extractor.pass(request));
+                return ResponseFuture::core(Change::new(Arc::clone(cache), find_key, &call.head).carry_out(call));
             }
             Access::Bypass(reason) => {
                 let why = self.bypassed(cache, reason, &request);
@@ -134,14 +144,15 @@ where
             return self.unread(request, constraints);
         }
         let told = cache.cache_status_key.then(ToldKey::default);
-        let key = match cache.key.head_key(&request) {
-            HeadKey::Key(_) if constraints.head => cache.get_key(&request),
+        let key = match extractor.head_key(&request) {
+            HeadKey::Key(_) if constraints.head => get_key(extractor, &request),
             HeadKey::Key(key) => Some(key),
             HeadKey::NeedsBody
                 if constraints == RequestConstraints::default() && !cache.misuse.is_outside_runtime() =>
             {
-                let cache = Arc::clone(cache);
-                let answer = cache.answer_with_body(self.inner.clone(), request, told.clone());
+                let deadline = cache.methods.as_ref().and_then(|_| grpc::deadline(request.headers()));
+                let reading = self.read_body(request);
+                let answer = Arc::clone(cache).answer_with_body(reading, deadline, told.clone());
                 return ResponseFuture::core(answer).telling(told);
             }
             HeadKey::NeedsBody | HeadKey::Bypass => None,
@@ -156,16 +167,22 @@ where
     }
 }
 
+/// The key of a `GET` of the same target.
+pub(crate) fn get_key<B, K: KeyExtractor<B>>(extractor: &K, request: &Request<B>) -> Option<Key> {
+    let (headers, extensions) = (request.headers(), request.extensions());
+    extractor.get_key_with(uri_as_received(request.uri(), extensions), headers, extensions)
+}
+
 impl<S, K> MemoLockService<S, K> {
     /// What a request gets whose response belongs at this address.
     fn at<ReqBody, ResBody>(
         &self,
-        cache: &Arc<Cache<K>>,
+        cache: &Arc<Cache>,
         request: Request<ReqBody>,
         address: Address,
         constraints: RequestConstraints,
         told: Option<ToldKey>,
-    ) -> ResponseFuture<S, K::Body, ResBody>
+    ) -> ResponseFuture<S, K::Body>
     where
         S: InnerService<K::Body, ResBody> + Clone,
         K: KeyExtractor<ReqBody>,
@@ -173,32 +190,28 @@ impl<S, K> MemoLockService<S, K> {
         ReqBody: Body + Send + 'static,
         ResBody: ResponseBody,
     {
+        let extractor = &self.layer.key;
         if on_path::has_been_at(request.extensions(), &cache.memo.shared.store, &address) {
             // What the response has to say is for the layer that has seen to the request.
             cache.memo.shared.asks_for_itself(&address);
-            return ResponseFuture::untouched(self.inner.clone(), cache.key.pass(request));
+            return ResponseFuture::untouched(self.inner.clone(), extractor.pass(request));
         }
         cache.ask(&address);
-        // Whether it may lead others, or wait for them.
-        let collapses = constraints.is_for_all_of_it();
         // A request with a body cannot go on once its client has an answer.
         let can_lead = request.body().is_end_stream();
-        let now = Instant::now();
-        if collapses && let Some((variant, stored)) = find_fresh(cache, &address, request.headers(), constraints, now) {
-            if !can_lead || !cache.is_early(&stored, now) || cache.misuse.is_outside_runtime() {
-                cache.memo.shared.counters.hits.add();
-                let mut hit = replay::hit(stored, now, cache.cache_status);
-                cache.tell_near(&mut hit);
+        match cache.hit(&address, request.headers(), constraints, can_lead) {
+            FreshHit::Answer(hit) => {
                 address.recycle();
                 return ResponseFuture::ready(hit, told);
             }
-            let mut request = cache.key.pass(request);
-            on_path::mark(&mut request, &cache.memo.shared.store, &address);
-            let variant = variant.unwrap_or_else(|| VariantAddress::first(&address));
-            let credentials = Credentials::known(constraints);
-            let mut hit = cache.refresh(self.inner.clone(), request, variant, stored, credentials);
-            cache.tell_near(&mut hit);
-            return ResponseFuture::ready(hit, told);
+            FreshHit::Refresh(variant, stored) => {
+                let mut call = InnerCall::new(self.inner.clone(), extractor.pass(request));
+                on_path::mark(&mut call.head.extensions, &cache.memo.shared.store, &address);
+                let mut hit = cache.refresh(call, variant, stored, Credentials::known(constraints));
+                cache.tell_near(&mut hit);
+                return ResponseFuture::ready(hit, told);
+            }
+            FreshHit::None => {}
         }
         if cache.misuse.is_outside_runtime() {
             return self.unread(request, constraints);
@@ -207,18 +220,35 @@ impl<S, K> MemoLockService<S, K> {
         if TypeId::of::<S>() == TypeId::of::<axum::routing::Route>() {
             cache.misuse.came_by_router(request.extensions());
         }
-        let mut request = cache.key.pass(request);
-        on_path::mark(&mut request, &cache.memo.shared.store, &address);
+        let mut call = InnerCall::new(self.inner.clone(), extractor.pass(request));
+        on_path::mark(&mut call.head.extensions, &cache.memo.shared.store, &address);
         let cache = Arc::clone(cache);
-        match collapses {
-            true => ResponseFuture::core(cache.answer(self.inner.clone(), request, address, constraints, can_lead)),
-            false => ResponseFuture::core(cache.read(self.inner.clone(), request, address, constraints)),
+        // Whether it may lead others, or wait for them.
+        match constraints.is_for_all_of_it() {
+            true => ResponseFuture::core(cache.answer(call, address, constraints, can_lead)),
+            false => ResponseFuture::core(cache.read(call, address, constraints)),
         }
         .telling(told)
     }
 
+    /// Reads the body of a request for its key.
+    fn read_body<ReqBody, ResBody>(&self, request: Request<ReqBody>) -> Reading
+    where
+        S: InnerService<K::Body, ResBody> + Clone,
+        K: KeyExtractor<ReqBody>,
+        K::Body: Send + 'static,
+        ReqBody: Send + 'static,
+        ResBody: ResponseBody,
+    {
+        let (layer, inner) = (Arc::clone(&self.layer), self.inner.clone());
+        Box::pin(async move {
+            let (key, request) = layer.key.body_key(request).await;
+            (key, InnerCall::new(inner, request))
+        })
+    }
+
     /// Tells of a request that is not collapsed.
-    fn bypassed<ReqBody>(&self, cache: &Cache<K>, reason: Bypass, request: &Request<ReqBody>) -> Forward
+    fn bypassed<ReqBody>(&self, cache: &Cache, reason: Bypass, request: &Request<ReqBody>) -> Forward
     where
         ReqBody: Body,
         K: KeyExtractor<ReqBody>,
@@ -242,7 +272,7 @@ impl<S, K> MemoLockService<S, K> {
         &self,
         request: Request<ReqBody>,
         constraints: RequestConstraints,
-    ) -> ResponseFuture<S, K::Body, ResBody>
+    ) -> ResponseFuture<S, K::Body>
     where
         S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
         K: KeyExtractor<ReqBody>,
@@ -259,49 +289,29 @@ impl<S, K> MemoLockService<S, K> {
         ReqBody: Body,
         K: KeyExtractor<ReqBody>,
     {
-        let methods = &self.cache.requests.methods;
+        let cache = &self.layer.cache;
+        let methods = &cache.requests.methods;
         let has_none = || {
             methods
                 .iter()
                 .all(|method| matches!(*method, Method::GET | Method::HEAD))
         };
-        if self.cache.key.covers_body()
+        if self.layer.key.covers_body()
             && *request.method() == Method::POST
             && !request.body().is_end_stream()
             && has_none()
         {
-            self.cache.misuse.method_is_not_collapsed(request.method());
+            cache.misuse.method_is_not_collapsed(request.method());
         }
     }
 
     /// The request goes to the inner service, and nothing else happens.
-    fn direct<ReqBody, ResBody>(&self, request: Request<ReqBody>, why: Forward) -> ResponseFuture<S, K::Body, ResBody>
+    fn direct<ReqBody, ResBody>(&self, request: Request<ReqBody>, why: Forward) -> ResponseFuture<S, K::Body>
     where
         S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
         K: KeyExtractor<ReqBody>,
     {
-        let forwarded = self.cache.cache_status.then(|| Forwarded::because(why));
-        ResponseFuture::direct(self.inner.clone(), self.cache.key.pass(request), forwarded)
+        let forwarded = self.layer.cache.cache_status.then(|| Forwarded::because(why));
+        ResponseFuture::direct(self.inner.clone(), self.layer.key.pass(request), forwarded)
     }
-}
-
-/// The response that is stored for a request, where it is in this process, fresh, and for such requests; with its address,
-/// unless that is the first variant's.
-fn find_fresh<K>(
-    cache: &Cache<K>,
-    address: &Address,
-    headers: &HeaderMap,
-    constraints: RequestConstraints,
-    now: Instant,
-) -> Option<(Option<VariantAddress>, Arc<StoredResponse>)> {
-    let (variant, stored) = cache.peek(address, headers, now)?;
-    if !constraints.admits(stored.meta()) {
-        return None;
-    }
-    if constraints.has_credentials() {
-        let address = variant.as_ref().map_or(address, |variant| &variant.address);
-        let time = cache.responses.pass_marker;
-        cache.credential_history.remember(address, &stored, now, time);
-    }
-    Some((variant, stored))
 }

@@ -16,7 +16,7 @@ use crate::memo::marking::Marking;
 use crate::memo::outcome::Outcome;
 use crate::simulation::{Planted, planted};
 use crate::store::{Release, Store, Value};
-use crate::task::spawn_of;
+use crate::task::spawn;
 
 /// How long after a commit without an answer the lock is given back, if the store answers by then.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -117,7 +117,7 @@ impl<C: Codec> Coordinator<C> {
     fn release_later(&self) {
         let (shared, address) = (Arc::clone(&self.shared), self.address.clone());
         let (token, end) = (self.token, Instant::now() + self.config.lease.min(Config::LONG));
-        spawn_of(async move {
+        spawn(Box::pin(async move {
             let mut pause = FIRST_PAUSE;
             while Instant::now() + pause < end && !shared.leases.is_closed() {
                 sleep(pause).await;
@@ -127,7 +127,7 @@ impl<C: Codec> Coordinator<C> {
                 }
                 pause = (pause * 2).min(RETRY);
             }
-        });
+        }));
     }
 
     /// The value as others are to have it, if they are.

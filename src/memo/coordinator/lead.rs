@@ -22,7 +22,7 @@ use crate::memo::permit::{Lead, Led};
 use crate::store::Release;
 use crate::store::Store;
 use crate::store::{Stamp, Value};
-use crate::task::{BoxFuture, spawn_of};
+use crate::task::{BoxFuture, spawn};
 
 /// What became of a lead.
 pub(super) enum LeadEnd {
@@ -80,7 +80,7 @@ impl<C: Codec> Coordinator<C> {
             }
             ComputationEnd::Resolved(outcome, whom) => {
                 self.resolved(claim, outcome, whom, landing).await;
-                spawn_of(custody.outlive(led.stopper));
+                spawn(Box::pin(custody.outlive(led.stopper)));
             }
             ComputationEnd::Abandoned => {
                 self.shared.counters.abandoned.add();
@@ -90,7 +90,7 @@ impl<C: Codec> Coordinator<C> {
             // What is computed will not reach the waiters, so they need not wait for it.
             ComputationEnd::LeaseLost => {
                 landing.land(self.fenced());
-                spawn_of(custody.outlive(led.stopper));
+                spawn(Box::pin(custody.outlive(led.stopper)));
             }
             ComputationEnd::Expired(Expired::Orphaned) => {
                 custody.stop(led.stopper);
@@ -99,7 +99,7 @@ impl<C: Codec> Coordinator<C> {
                 landing.land(Outcome::Again(None));
             }
             ComputationEnd::Expired(Expired::Overdue) => {
-                spawn_of(custody.outlive(led.stopper));
+                spawn(Box::pin(custody.outlive(led.stopper)));
                 tracing::debug!(address = %self.address.readable(), "given up for others: it takes too long");
                 return self.vain(claim, search.past, true).await;
             }

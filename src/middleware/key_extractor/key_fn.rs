@@ -113,7 +113,7 @@ impl<B: Send> KeyExtractor<B> for KeyFn {
     fn head_key(&self, request: &Request<B>) -> HeadKey {
         (self.0)(&RequestHead {
             method: request.method(),
-            uri: uri_as_received(request),
+            uri: uri_as_received(request.uri(), request.extensions()),
             headers: request.headers(),
             extensions: request.extensions(),
         })

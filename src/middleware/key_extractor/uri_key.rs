@@ -252,7 +252,7 @@ impl<'a> TargetHead<'a> {
     fn of<B>(request: &'a Request<B>) -> Self {
         Self {
             method: request.method().as_str(),
-            uri: uri_as_received(request),
+            uri: uri_as_received(request.uri(), request.extensions()),
             headers: request.headers(),
             is_assumed: false,
         }

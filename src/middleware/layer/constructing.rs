@@ -34,7 +34,6 @@ impl MemoLockLayer {
     fn over(store: AnyStore, tag: Tag) -> Self {
         let cache = Cache {
             memo: MemoLock::over(store, Form::binary(), tag).tagged(),
-            key: UriKey::default(),
             requests: RequestRules::default(),
             responses: ResponseRules::default(),
             cache_status: false,
@@ -47,7 +46,10 @@ impl MemoLockLayer {
             demand: None,
             methods: None,
         };
-        Self { cache }
+        Self {
+            key: UriKey::default(),
+            cache,
+        }
     }
 
     /// A layer around a client: any number of identical requests that this program sends, from any number of machines,

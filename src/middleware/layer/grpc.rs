@@ -14,7 +14,7 @@ impl MemoLockLayer<GrpcKey> {
     #[must_use]
     pub fn method(mut self, method: GrpcMethod) -> Self {
         let own = method.own_max_message();
-        self.cache.key = self.cache.key.max_message_of(method.path(), own);
+        self.key = self.key.max_message_of(method.path(), own);
         let known = self.cache.methods.iter().flat_map(|methods| methods.iter());
         let others = known.filter(|known| known.path() != method.path()).cloned();
         let mut methods: Vec<_> = others.collect();
@@ -29,7 +29,7 @@ impl MemoLockLayer<GrpcKey> {
     /// one by one.
     #[must_use]
     pub fn without_authority(mut self) -> Self {
-        self.cache.key = self.cache.key.without_authority();
+        self.key = self.key.without_authority();
         self
     }
 }

@@ -7,6 +7,7 @@ use crate::error::StoreError;
 use crate::key::{Address, Key};
 use crate::memo::InvalidateError;
 use crate::middleware::key_extractor::{HeadKey, KeyExtractor};
+use crate::middleware::service::get_key;
 
 /// # Invalidation
 ///
@@ -51,12 +52,12 @@ impl<K> MemoLockLayer<K> {
     {
         let method = request.method();
         let key = if method != Method::HEAD && self.cache.requests.methods.contains(method) {
-            match self.cache.key.head_key(request) {
+            match self.key.head_key(request) {
                 HeadKey::Key(key) => Some(key),
                 HeadKey::Bypass | HeadKey::NeedsBody => None,
             }
         } else {
-            self.cache.get_key(request)
+            get_key(&self.key, request)
         };
         let tag = &self.cache.memo.shared.tag;
         let key = key.ok_or_else(|| InvalidateError::NoKey {

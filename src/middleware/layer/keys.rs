@@ -31,9 +31,7 @@ impl<K> MemoLockLayer<K> {
     /// ```
     #[must_use]
     pub fn key<L>(self, key: L) -> MemoLockLayer<L> {
-        MemoLockLayer {
-            cache: self.cache.with_key(key),
-        }
+        MemoLockLayer { key, cache: self.cache }
     }
 
     /// Adds header fields to the key, under every extractor: a tenant, for instance, or credentials. Requests that
@@ -84,7 +82,7 @@ impl MemoLockLayer<UriKey> {
     /// Leaves scheme and authority out of the key, as [`UriKey::without_authority`] says. Defaults to both being in it.
     #[must_use]
     pub fn without_authority(mut self) -> Self {
-        self.cache.key = self.cache.key.without_authority();
+        self.key = self.key.without_authority();
         self
     }
 }

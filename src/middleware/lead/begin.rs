@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request};
+use http::HeaderMap;
+use http::request::Parts;
 
 use crate::memo::Lead;
-use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::cache::Cache;
 use crate::middleware::grpc::TIMEOUT;
+use crate::middleware::inner::InnerCall;
 use crate::middleware::lead::admission::Admission;
 use crate::middleware::lead::promise::Promise;
 use crate::middleware::lead::task::Computation;
@@ -16,34 +17,18 @@ use crate::middleware::policy::cache_status::Forwarded;
 use crate::middleware::policy::fields;
 use crate::middleware::policy::origin::Origin;
 use crate::middleware::policy::revalidation::add_conditions;
-use crate::middleware::respond::future::{Answer, Direct, Step};
+use crate::middleware::respond::future::{Answer, Step, direct};
 use crate::middleware::stored_response::StoredResponse;
 
-impl<K: Send + Sync + 'static> Cache<K> {
+impl Cache {
     /// Leads with this request.
-    pub(crate) fn lead<S, B, ResBody>(
-        &self,
-        lead: Lead<Arc<StoredResponse>>,
-        service: S,
-        mut request: Request<B>,
-        miss: Miss,
-    ) -> Step<Answer<ResBody, S::Error>>
-    where
-        S: InnerService<B, ResBody>,
-        B: Send + 'static,
-        ResBody: ResponseBody,
-    {
-        let computation = self.computation(lead, &mut request, miss);
-        Step::then(async move { Step::Done(computation.run(service, request).await) })
+    pub(crate) fn lead(&self, lead: Lead<Arc<StoredResponse>>, mut call: InnerCall, miss: Miss) -> Step<Answer> {
+        let computation = self.computation(lead, &mut call.head, miss);
+        Step::then(async move { Step::Done(computation.run(call).await) })
     }
 
     /// What leads with this request, which is made to validate what there is.
-    pub(crate) fn computation<B>(
-        &self,
-        lead: Lead<Arc<StoredResponse>>,
-        request: &mut Request<B>,
-        miss: Miss,
-    ) -> Computation {
+    pub(crate) fn computation(&self, lead: Lead<Arc<StoredResponse>>, request: &mut Parts, miss: Miss) -> Computation {
         let Miss {
             variant,
             stale,
@@ -56,16 +41,16 @@ impl<K: Send + Sync + 'static> Cache<K> {
         let may_defer = self.may_defer() && lead.held;
         if may_defer {
             let promise = Promise::new(variant.address.clone(), self.memo.config.lease);
-            request.extensions_mut().insert(promise);
+            request.extensions.insert(promise);
         }
         if self.methods.is_some() {
             // The deadline of one of those who want the reply, which is the others' as well.
-            request.headers_mut().remove(TIMEOUT);
+            request.headers.remove(TIMEOUT);
         }
-        let request_headers = fields::compact(request.headers());
+        let request_headers = fields::compact(&request.headers);
         // One whose body is not in memory could not be stored anew.
         let validates = |stale: &Arc<StoredResponse>| {
-            stale.apart_body().is_none() && add_conditions(request.headers_mut(), stale.headers())
+            stale.apart_body().is_none() && add_conditions(&mut request.headers, stale.headers())
         };
         let validated = stale.clone().filter(validates);
         Computation {
@@ -82,7 +67,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
                 demand: demand.map(|demand| demand.of(&first)),
             },
             lead,
-            method: request.method().clone(),
+            method: request.method.clone(),
             request_headers,
             stale: validated,
             fallback: stale,
@@ -94,20 +79,9 @@ impl<K: Send + Sync + 'static> Cache<K> {
     }
 
     /// To the inner service, and its response to this client only.
-    pub(crate) fn then_direct<S, B, ResBody>(
-        &self,
-        service: S,
-        request: Request<B>,
-        forwarded: Forwarded,
-    ) -> Step<Answer<ResBody, S::Error>>
-    where
-        S: InnerService<B, ResBody>,
-        S::Error: 'static,
-        B: Send + 'static,
-        ResBody: 'static,
-    {
+    pub(crate) fn then_direct(&self, call: InnerCall, forwarded: Forwarded) -> Step<Answer> {
         let forwarded = self.cache_status.then_some(forwarded);
-        Step::then(async move { Step::Done(Direct::new(service, request, forwarded).await) })
+        Step::then(async move { Step::Done(direct(call, forwarded).await) })
     }
 
     /// Has a response say what the layer did, if the layer tells.

@@ -13,15 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use tokio::time::Instant;
-use tower_service::Service;
 
 use super::admission::Admission;
 use crate::key::Address;
 use crate::memo::{Lead, Settled};
-use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::cache::Cache;
+use crate::middleware::inner::InnerCall;
 use crate::middleware::known::credential_history::{CredentialHistory, Seen};
 use crate::middleware::known::hit_for_pass::SPREAD;
 use crate::middleware::lookup::{Miss, VariantAddress};
@@ -32,7 +31,7 @@ use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::policy::response::is_heuristic;
 use crate::middleware::policy::response_rules::Unconfirmed;
 use crate::middleware::policy::sharing::{Reason, Sharing};
-use crate::middleware::respond::body::MemoBody;
+use crate::middleware::respond::body::ReplyBody;
 use crate::middleware::respond::future::{Answer, Step};
 use crate::middleware::stored_response::{Meta, StoredResponse};
 
@@ -133,7 +132,7 @@ fn no_record() -> StoredResponse {
     StoredResponse::new(StatusCode::OK, HeaderMap::new(), Bytes::new(), None, meta)
 }
 
-impl<K: Send + Sync + 'static> Cache<K> {
+impl Cache {
     /// Whether requests like this one are known to have had a response in common.
     pub(crate) fn has_record(&self, address: &Address, constraints: &RequestConstraints) -> bool {
         let seen = self.credential_history.seen(address, Instant::now());
@@ -147,53 +146,43 @@ impl<K: Send + Sync + 'static> Cache<K> {
     }
 
     /// To the inner service at once, and to the store what says that it is for more than this request.
-    pub(crate) async fn ask_alone<S, B, ResBody>(
+    pub(crate) async fn ask_alone(
         self: Arc<Self>,
-        service: S,
-        mut request: Request<B>,
+        mut call: InnerCall,
         miss: Miss,
         constraints: RequestConstraints,
-    ) -> Step<Answer<ResBody, S::Error>>
-    where
-        S: InnerService<B, ResBody>,
-        B: Send + 'static,
-        ResBody: ResponseBody,
-    {
+    ) -> Step<Answer> {
         let VariantAddress { address, fingerprint } = &miss.variant;
         if self.is_refused(address, &constraints) {
             let address = address.clone();
-            return self.ask_again(service, request, address, constraints, miss.why).await;
+            return self.ask_again(call, address, constraints, miss.why).await;
         }
         if fingerprint.is_some_and(|fingerprint| !self.vary.admit(&miss.first, fingerprint)) {
             let forwarded = Forwarded::because(Forward::VaryMiss).detail("too-many-variants");
-            return self.then_direct(service, request, forwarded);
+            return self.then_direct(call, forwarded);
         }
         if self.memo.shared.counters.recorded_bytes.get() >= self.responses.max_recording {
-            return self.then_direct(service, request, Forwarded::because(miss.why));
+            return self.then_direct(call, Forwarded::because(miss.why));
         }
         match self.memo.shared.lead_alone(address, &self.memo.config).await {
             Some(lead) => {
-                let computation = self.computation(lead, &mut request, miss);
-                Step::then(async move { Step::Done(computation.run(service, request).await) })
+                let computation = self.computation(lead, &mut call.head, miss);
+                Step::then(async move { Step::Done(computation.run(call).await) })
             }
-            None => self.then_direct(service, request, Forwarded::because(miss.why)),
+            None => self.then_direct(call, Forwarded::because(miss.why)),
         }
     }
 
     /// To the inner service, where the last response to such a request was for its client only. The first that is for more
     /// of them ends that.
-    pub(crate) async fn ask_again<S, B, ResBody>(
+    pub(crate) async fn ask_again(
         self: Arc<Self>,
-        mut service: S,
-        request: Request<B>,
+        call: InnerCall,
         address: Address,
         constraints: RequestConstraints,
         why: Forward,
-    ) -> Step<Answer<ResBody, S::Error>>
-    where
-        S: Service<Request<B>, Response = Response<ResBody>>,
-    {
-        let alone = self.call_unshared(&mut service, request, Credentials::Unknown(constraints));
+    ) -> Step<Answer> {
+        let alone = self.call_unshared(call, Credentials::Unknown(constraints));
         let (mut head, body, sharing) = match alone.await {
             Ok(alone) => (alone.head, alone.body, alone.sharing),
             Err(error) => return Step::Done(Err(error)),
@@ -205,6 +194,6 @@ impl<K: Send + Sync + 'static> Cache<K> {
             let forwarded = Forwarded::because(why).detail(Reason::Credentials.as_str());
             forwarded.tell(&mut head.headers);
         }
-        Step::Done(Ok(Response::from_parts(head, MemoBody::inner(body))))
+        Step::Done(Ok(Response::from_parts(head, ReplyBody::inner(body))))
     }
 }

@@ -8,19 +8,19 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, response};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::memo::{Lead, Obtained, Patience, Role};
 use crate::middleware::MemoControl;
-use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::cache::Cache;
+use crate::middleware::inner::{InnerBody, InnerCall};
 use crate::middleware::lookup::Miss;
 use crate::middleware::lookup::is_variant;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::ending::is_grpc;
-use crate::middleware::respond::body::MemoBody;
+use crate::middleware::respond::body::ReplyBody;
 use crate::middleware::respond::future::{Answer, Step};
 use crate::middleware::respond::replay;
 use crate::middleware::respond::trailers_only::{DEADLINE_EXCEEDED, trailers_only};
@@ -37,10 +37,10 @@ pub(crate) fn is_deferred(head: &response::Parts) -> bool {
 }
 
 /// The handler's own response, for its own client.
-pub(crate) fn own<B>(mut head: response::Parts, body: B) -> Response<MemoBody<B>> {
+pub(crate) fn own(mut head: response::Parts, body: InnerBody) -> Response<ReplyBody> {
     head.extensions.remove::<MemoControl>();
     head.extensions.insert(Deferred);
-    Response::from_parts(head, MemoBody::inner(body))
+    Response::from_parts(head, ReplyBody::inner(body))
 }
 
 /// What a client that has waited for nothing understands.
@@ -58,10 +58,10 @@ impl WaitedFor {
 }
 
 /// 504, or DEADLINE_EXCEEDED in a response that is over with its head.
-fn timed_out<B>(waited_for: &WaitedFor) -> Response<MemoBody<B>> {
+fn timed_out(waited_for: &WaitedFor) -> Response<ReplyBody> {
     match waited_for {
         WaitedFor::Http => {
-            let mut response = Response::new(MemoBody::empty());
+            let mut response = Response::new(ReplyBody::empty());
             *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
             response
         }
@@ -71,29 +71,23 @@ fn timed_out<B>(waited_for: &WaitedFor) -> Response<MemoBody<B>> {
     }
 }
 
-impl<K: Send + Sync + 'static> Cache<K> {
+impl Cache {
     /// Whether handlers may leave a response to a worker.
     pub(crate) fn may_defer(&self) -> bool {
         self.memo.config.requests
     }
 
     /// Leads with this request, and waits with the others if a worker is to give the response.
-    pub(crate) fn lead_or_wait<S, B, ResBody>(
+    pub(crate) fn lead_or_wait(
         self: Arc<Self>,
         lead: Lead<Arc<StoredResponse>>,
-        service: S,
-        mut request: Request<B>,
+        mut call: InnerCall,
         miss: Miss,
         mut patience: Patience,
-    ) -> Step<Answer<ResBody, S::Error>>
-    where
-        S: InnerService<B, ResBody>,
-        B: Send + 'static,
-        ResBody: ResponseBody,
-    {
+    ) -> Step<Answer> {
         let address = miss.variant.address.clone();
-        let (waited_for, why) = (WaitedFor::of(request.headers()), miss.why);
-        let (credentials, headers) = (miss.credentials, request.headers().clone());
+        let (waited_for, why) = (WaitedFor::of(call.headers()), miss.why);
+        let (credentials, headers) = (miss.credentials, call.headers().clone());
         let suits = move |given: &StoredResponse| {
             given.is_fresh_at(Instant::now()) && credentials.may_have(given.meta()) && is_variant(given, &headers)
         };
@@ -105,8 +99,8 @@ impl<K: Send + Sync + 'static> Cache<K> {
             let Ok(lead) = back.try_recv() else {
                 return Step::Done(Ok(timed_out(&waited_for)));
             };
-            let computation = self.computation(lead, &mut request, miss);
-            let computing = computation.run(service, request);
+            let computation = self.computation(lead, &mut call.head, miss);
+            let computing = computation.run(call);
             let answer = match first(computing, waiting, suits).await {
                 First::Answer(answer) => answer,
                 First::Given(stored) => Ok(self.given(stored, why)),
@@ -117,14 +111,14 @@ impl<K: Send + Sync + 'static> Cache<K> {
     }
 
     /// The answer to a request that never was with the handler.
-    pub(crate) fn waited_too_long<ResBody>(&self, request: &HeaderMap, why: Forward) -> Response<MemoBody<ResBody>> {
+    pub(crate) fn waited_too_long(&self, request: &HeaderMap, why: Forward) -> Response<ReplyBody> {
         let mut response = timed_out(&WaitedFor::of(request));
         let forwarded = Forwarded::because(why).collapsed(true).detail("timeout");
         self.say(forwarded, response.headers_mut());
         response
     }
 
-    fn given<ResBody>(&self, stored: Arc<StoredResponse>, why: Forward) -> Response<MemoBody<ResBody>> {
+    fn given(&self, stored: Arc<StoredResponse>, why: Forward) -> Response<ReplyBody> {
         self.credential_history.learn(stored.meta());
         let mut response = replay::followed(stored);
         self.say(Forwarded::because(why).detail("deferred"), response.headers_mut());
@@ -132,12 +126,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
     }
 
     /// The handler's own response, which no client of gRPC could tell from the one it asked for.
-    fn own<ResBody>(
-        &self,
-        own: Response<MemoBody<ResBody>>,
-        why: Forward,
-        waited_for: &WaitedFor,
-    ) -> Response<MemoBody<ResBody>> {
+    fn own(&self, own: Response<ReplyBody>, why: Forward, waited_for: &WaitedFor) -> Response<ReplyBody> {
         let mut response = match waited_for {
             WaitedFor::Http => own,
             WaitedFor::Grpc(_) => timed_out(waited_for),
@@ -148,20 +137,20 @@ impl<K: Send + Sync + 'static> Cache<K> {
 }
 
 /// What comes first for the one who leads.
-enum First<B, E> {
+enum First {
     /// The inner service has answered.
-    Answer(Answer<B, E>),
+    Answer(Answer),
     /// A worker has.
     Given(Arc<StoredResponse>),
     /// No worker has in time, or ever will, but for what the inner service has said meanwhile.
-    Own(Response<MemoBody<B>>),
+    Own(Response<ReplyBody>),
 }
 
-async fn first<B, E>(
-    computing: impl Future<Output = Answer<B, E>>,
+async fn first(
+    computing: impl Future<Output = Answer>,
     waiting: impl Future<Output = Obtained<Arc<StoredResponse>>>,
     suits: impl Fn(&StoredResponse) -> bool,
-) -> First<B, E> {
+) -> First {
     let (mut computing, mut waiting) = (pin!(computing), pin!(waiting));
     let mut own = None;
     let mut waits = true;

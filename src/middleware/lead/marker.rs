@@ -9,29 +9,28 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
-use http_body::Body;
+use http::Response;
 use tokio::time::Instant;
-use tower_service::Service;
 
 use super::unshared::Unshared;
 use crate::error::{BoxError, StoreError};
 use crate::key::Address;
 use crate::memo::Shared;
 use crate::middleware::cache::Cache;
+use crate::middleware::inner::InnerCall;
 use crate::middleware::known::hit_for_pass::{HitForPass, SPREAD};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
 
 use crate::middleware::policy::sharing::Sharing;
 use crate::middleware::recording::trial::Candidate;
-use crate::middleware::respond::body::MemoBody;
+use crate::middleware::respond::body::ReplyBody;
 use crate::middleware::respond::future::{Answer, Step};
 use crate::middleware::stored_response::{Form, StoredResponse};
 use crate::store::{Store, Value};
 use crate::task::{BoxFuture, spawn_if_any};
 
-impl<K: Send + Sync + 'static> Cache<K> {
+impl Cache {
     /// A marker was found in the store.
     pub(crate) fn learn_marker(&self, address: &Address) {
         // What the store does not say is how long it still stands there.
@@ -41,20 +40,14 @@ impl<K: Send + Sync + 'static> Cache<K> {
     }
 
     /// Passes by whatever others do about this response, and removes the marker if it is one to share after all.
-    pub(crate) async fn pass_by<S, B, ResBody>(
+    pub(crate) async fn pass_by(
         self: Arc<Self>,
-        mut service: S,
-        request: Request<B>,
+        call: InnerCall,
         address: Address,
         credentials: Credentials,
-    ) -> Step<Answer<ResBody, S::Error>>
-    where
-        S: Service<Request<B>, Response = Response<ResBody>>,
-        ResBody: Body,
-        ResBody::Error: Into<BoxError>,
-    {
+    ) -> Step<Answer> {
         self.memo.shared.counters.marked.add();
-        let alone = match self.call_unshared(&mut service, request, credentials).await {
+        let alone = match self.call_unshared(call, credentials).await {
             Ok(alone) => alone,
             Err(error) => return Step::Done(Err(error)),
         };
@@ -74,7 +67,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
                 .tell(&mut head.headers);
         }
         let Some(headers) = headers else {
-            return Step::Done(Ok(Response::from_parts(head, MemoBody::inner(body))));
+            return Step::Done(Ok(Response::from_parts(head, ReplyBody::inner(body))));
         };
         let candidate = Candidate {
             method,
@@ -91,7 +84,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
         if body.is_end_stream() {
             trial.see::<BoxError>(None, true);
         }
-        Step::Done(Ok(Response::from_parts(head, MemoBody::tried(body, trial))))
+        Step::Done(Ok(Response::from_parts(head, ReplyBody::tried(body, trial))))
     }
 }
 

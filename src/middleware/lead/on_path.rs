@@ -1,6 +1,6 @@
 //! Requests that come through layers of one tag more than once: see [`Path`].
 
-use http::{Extensions, Request};
+use http::Extensions;
 
 use crate::key::Address;
 use crate::memo::Path;
@@ -17,9 +17,9 @@ pub(crate) fn has_been_at(extensions: &Extensions, store: &AnyStore, address: &A
 }
 
 /// Marks a request that is seen to at `address` from here on.
-pub(crate) fn mark<B>(request: &mut Request<B>, store: &AnyStore, address: &Address) {
-    let path = path(request.extensions()).to(store, address);
-    request.extensions_mut().insert(OnPath(path));
+pub(crate) fn mark(extensions: &mut Extensions, store: &AnyStore, address: &Address) {
+    let path = path(extensions).to(store, address);
+    extensions.insert(OnPath(path));
 }
 
 /// The path that the request has come. A task that a service in between has spawned knows only the mark.

@@ -20,7 +20,7 @@ use crate::middleware::cache::Cache;
 use crate::middleware::known::pauses::{Failed, Pause};
 use crate::middleware::lookup::Miss;
 use crate::middleware::policy::credentials::Credentials;
-use crate::middleware::respond::body::MemoBody;
+use crate::middleware::respond::body::ReplyBody;
 use crate::middleware::respond::refusal::{failure, seconds};
 use crate::middleware::respond::replay;
 
@@ -43,13 +43,9 @@ impl Admission {
     }
 }
 
-impl<K: Send + Sync + 'static> Cache<K> {
+impl Cache {
     /// What a request gets that found nothing fresh, where a pause stands.
-    pub(crate) async fn paused<ResBody>(
-        &self,
-        miss: &Miss,
-        request: &HeaderMap,
-    ) -> Option<Response<MemoBody<ResBody>>> {
+    pub(crate) async fn paused(&self, miss: &Miss, request: &HeaderMap) -> Option<Response<ReplyBody>> {
         let pause = self.pauses.of(&miss.variant.address, Instant::now())?;
         // Boxed, or all requests would keep room for it.
         let stale = Box::pin(self.stand_in(miss, request)).await;
@@ -59,7 +55,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
 
 impl Pause {
     /// What a request gets in place of an answer of the inner service.
-    pub(crate) fn answer<ResBody>(self, request: &HeaderMap) -> Response<MemoBody<ResBody>> {
+    pub(crate) fn answer(self, request: &HeaderMap) -> Response<ReplyBody> {
         let left = self.until.saturating_duration_since(Instant::now());
         match self.failed {
             Failed::Status(status) => failure(request, status, left),

@@ -16,9 +16,9 @@ use crate::middleware::stored_response::draft::Draft;
 
 impl Computation {
     /// What followers get of the response while `recorder` records it, unless they have to wait for the end.
-    pub(crate) fn preview<B>(
+    pub(crate) fn preview(
         &self,
-        recorder: &Recorder<B>,
+        recorder: &Recorder,
         hint: SizeHint,
         sharing: Sharing,
         draft: &mut Draft,

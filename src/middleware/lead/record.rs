@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
-use http_body::Body;
 
 use super::admission::Admission;
 use super::stale_if_error::Breakable;
 use super::task::Computation;
-use crate::error::BoxError;
 use crate::memo::{Past, Settled};
 use crate::middleware::grpc::is_call;
+use crate::middleware::inner::InnerBody;
 use crate::middleware::known::pauses::Failed;
 use crate::middleware::policy::ending::{Ended, Incomplete};
 use crate::middleware::policy::fields;
@@ -24,16 +23,7 @@ use crate::middleware::recording::trial::{Candidate, Trial};
 use crate::middleware::stored_response::draft::Draft;
 
 impl Computation {
-    pub(crate) async fn record<ResBody>(
-        self,
-        recorder: Recorder<ResBody>,
-        body: ResBody,
-        sharing: Sharing,
-        mut draft: Draft,
-    ) where
-        ResBody: Body,
-        ResBody::Error: Into<BoxError>,
-    {
+    pub(crate) async fn record(self, recorder: Recorder, body: InnerBody, sharing: Sharing, mut draft: Draft) {
         let preview = match body.is_end_stream() {
             // The end is there as well.
             true => None,
@@ -45,7 +35,7 @@ impl Computation {
             false => recorder,
         };
         // Dropped after all that follows: where that panics, the lead has been settled and nothing is left behind.
-        let mut body = Some(Box::pin(body));
+        let mut body = Some(body);
         let past = self.lead.past;
         let lead = match preview {
             Some(preview) => self.lead.preview(preview, draft.labels(&self.origin)),

@@ -1,5 +1,6 @@
 //! What is stored stands in for a computation that fails (RFC 5861, section 4).
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -73,7 +74,7 @@ impl Computation {
 
 impl Computation {
     /// What others get in place of an error.
-    fn made_of<E: 'static>(&self, error: &E, started: Instant) -> Option<Arc<StoredResponse>> {
+    fn made_of(&self, error: &dyn Any, started: Instant) -> Option<Arc<StoredResponse>> {
         let mapper = self.admission.rules.share_errors.as_ref()?;
         let (head, content) = mapper.map(error)?.into_parts();
         let mut draft = Draft::new(&head, MemoControl::new(), system::now(), started);
@@ -83,7 +84,7 @@ impl Computation {
     }
 
     /// Begins a pause after an error. Returns what those who wait get in its place, if it is the second failure in a row.
-    pub(crate) fn of_error<E: 'static>(&self, error: &E, started: Instant) -> Option<Arc<StoredResponse>> {
+    pub(crate) fn of_error(&self, error: &dyn Any, started: Instant) -> Option<Arc<StoredResponse>> {
         let is_shared = self.lead.past.failures > 0 && !matches!(self.admission.credentials, Credentials::Unknown(_));
         let made = match is_shared {
             true => self.made_of(error, started),
@@ -98,11 +99,11 @@ impl Computation {
 
 impl Computation {
     /// All clients get what is stored, the leader's too.
-    pub(crate) fn stand_in<ResBody, E>(
+    pub(crate) fn stand_in(
         self,
         stale: Arc<StoredResponse>,
         status: Option<StatusCode>,
-        answer: oneshot::Sender<Answer<ResBody, E>>,
+        answer: oneshot::Sender<Answer>,
     ) {
         let admission = &self.admission;
         admission.shared.counters.stale.add();

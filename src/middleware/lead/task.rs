@@ -4,23 +4,20 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, response};
-use http_body::Body;
+use http::{HeaderMap, Method, Response, StatusCode, response};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tower_service::Service;
 
 use super::admission::Admission;
 use super::deferred;
 use super::on_path;
 use super::stale_if_error::{StaleOnPanic, is_outage, stand_in};
 use crate::attached::{Attachment, attached};
-use crate::error::BoxError;
 use crate::memo::{Lead, Path, Presence, Present, Stop};
 use crate::middleware::MemoControl;
-use crate::middleware::bounds::{InnerService, ResponseBody, call};
 use crate::middleware::grpc;
+use crate::middleware::inner::{InnerBody, InnerCall};
 use crate::middleware::policy::cache_status::Forward;
 use crate::middleware::policy::fields;
 use crate::middleware::policy::freshness::Terms;
@@ -30,7 +27,7 @@ use crate::middleware::policy::sharing::Sharing;
 use crate::middleware::policy::vary::{self, Vary};
 use crate::middleware::recording::budget::Reservation;
 use crate::middleware::recording::recorder::recording;
-use crate::middleware::respond::body::MemoBody;
+use crate::middleware::respond::body::ReplyBody;
 use crate::middleware::respond::future::Answer;
 use crate::middleware::respond::replay;
 use crate::middleware::respond::trailers_only;
@@ -68,33 +65,19 @@ fn start(computing: BoxFuture<'static, ()>, stop: Stop, path: Path) -> (JoinHand
 
 impl Computation {
     /// Starts the task and waits for the head of the response. Boxed, because several wait for it.
-    pub(crate) fn run<S, ReqBody, ResBody>(
-        self,
-        service: S,
-        request: Request<ReqBody>,
-    ) -> BoxFuture<'static, Answer<ResBody, S::Error>>
-    where
-        S: InnerService<ReqBody, ResBody>,
-        ReqBody: Send + 'static,
-        ResBody: ResponseBody,
-    {
-        Box::pin(self.answered(service, request))
+    pub(crate) fn run(self, call: InnerCall) -> BoxFuture<'static, Answer> {
+        Box::pin(self.answered(call))
     }
 
-    async fn answered<S, ReqBody, ResBody>(mut self, service: S, request: Request<ReqBody>) -> Answer<ResBody, S::Error>
-    where
-        S: InnerService<ReqBody, ResBody>,
-        ReqBody: Send + 'static,
-        ResBody: ResponseBody,
-    {
+    async fn answered(mut self, call: InnerCall) -> Answer {
         let (answer, answered) = oneshot::channel();
         let fallback = self.fallback.clone();
         let cache_status = self.admission.cache_status;
         let is_call = grpc::is_call(&self.request_headers);
-        let path = on_path::path(request.extensions());
+        let path = on_path::path(&call.head.extensions);
         let (client, stop) = self.lead.custody();
         self.presence = client.as_ref().map(Present::presence);
-        let (task, attachment) = start(Box::pin(self.compute(service, request, answer)), stop, path);
+        let (task, attachment) = start(Box::pin(self.compute(call, answer)), stop, path);
         match answered.await {
             Ok(answer) => answer.map(|response| response.map(|body| body.attached(attachment).read_by(client))),
             Err(_) => match task.await {
@@ -110,28 +93,17 @@ impl Computation {
         }
     }
 
-    async fn compute<S, ReqBody, ResBody>(
-        self,
-        mut service: S,
-        request: Request<ReqBody>,
-        answer: oneshot::Sender<Answer<ResBody, S::Error>>,
-    ) where
-        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-        S::Error: 'static,
-        ResBody: Body,
-        ResBody::Error: Into<BoxError>,
-    {
+    async fn compute(self, call: InnerCall, answer: oneshot::Sender<Answer>) {
         let started = Instant::now();
         let mut this = StaleOnPanic(Some(self));
         if let Some(this) = this.0.as_mut().filter(|this| this.may_defer) {
             this.lead.listen().await;
         }
-        let response = call(&mut service, request).await;
-        drop(service);
+        let response = call.send().await;
         let Some(this) = this.0.take() else { return };
         match response {
             Err(error) => {
-                let shared = this.of_error(&error, started);
+                let shared = this.of_error(&*error, started);
                 if let Some(stale) = stand_in(this.fallback.clone()) {
                     return this.stand_in(stale, None, answer);
                 }
@@ -146,15 +118,7 @@ impl Computation {
         }
     }
 
-    async fn conclude<ResBody, E>(
-        mut self,
-        response: Response<ResBody>,
-        answer: oneshot::Sender<Answer<ResBody, E>>,
-        started: Instant,
-    ) where
-        ResBody: Body,
-        ResBody::Error: Into<BoxError>,
-    {
+    async fn conclude(mut self, response: Response<InnerBody>, answer: oneshot::Sender<Answer>, started: Instant) {
         let (mut head, body) = response.into_parts();
         if self.may_defer && deferred::is_deferred(&head) {
             self.lead.defer();
@@ -191,7 +155,7 @@ impl Computation {
             admission.say(self.why, None, sharing, &mut head.headers);
             admission.pass(self.lead, reason, head.status);
             // The client may have gone.
-            let _ = answer.send(Ok(Response::from_parts(head, MemoBody::inner(body))));
+            let _ = answer.send(Ok(Response::from_parts(head, ReplyBody::inner(body))));
             return;
         }
         let mut draft = Draft::new(&head, control, now, started);
@@ -203,21 +167,16 @@ impl Computation {
         let (recorder, playback) = recording(admission.rules.max_body, reservation);
         // A response that is over with its head has to look so: gRPC tells failed calls by that.
         let playback = if body.is_end_stream() {
-            MemoBody::empty()
+            ReplyBody::empty()
         } else {
-            MemoBody::recorded(playback, body.size_hint())
+            ReplyBody::recorded(playback, body.size_hint())
         };
         let _ = answer.send(Ok(Response::from_parts(head, playback)));
         self.record(recorder, body, sharing, draft).await;
     }
 
     /// The stale response is still right, says the inner service: it is stored anew, with the fields of the 304.
-    fn validated<ResBody>(
-        self,
-        stale: &StoredResponse,
-        mut head: response::Parts,
-        started: Instant,
-    ) -> Response<MemoBody<ResBody>> {
+    fn validated(self, stale: &StoredResponse, mut head: response::Parts, started: Instant) -> Response<ReplyBody> {
         let now = system::now();
         let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
         let set_cookie = self.admission.rules.set_cookie_of(&control);
@@ -275,8 +234,8 @@ impl Computation {
     }
 }
 
-fn unavailable<B>() -> Response<MemoBody<B>> {
-    let mut head = Response::new(MemoBody::empty());
+fn unavailable() -> Response<ReplyBody> {
+    let mut head = Response::new(ReplyBody::empty());
     *head.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     head
 }

@@ -1,6 +1,7 @@
 //! [`Origin`]: whose groups a response belongs to.
 
-use http::{HeaderMap, Request, Uri, header};
+use http::request::Parts;
+use http::{Extensions, HeaderMap, Uri, header};
 
 use crate::key::Label;
 
@@ -10,8 +11,8 @@ use crate::key::Label;
 pub(crate) struct Origin(String);
 
 impl Origin {
-    pub(crate) fn of<B>(request: &Request<B>) -> Self {
-        Self::new(uri_as_received(request), request.headers())
+    pub(crate) fn of(request: &Parts) -> Self {
+        Self::new(uri_as_received(&request.uri, &request.extensions), &request.headers)
     }
 
     pub(crate) fn new(uri: &Uri, headers: &HeaderMap) -> Self {
@@ -27,16 +28,19 @@ impl Origin {
 }
 
 /// The URI before a router took a prefix off.
-pub(crate) fn uri_as_received<B>(request: &Request<B>) -> &Uri {
+#[cfg_attr(not(feature = "axum"), allow(unused_variables))]
+pub(crate) fn uri_as_received<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     #[cfg(feature = "axum")]
-    if let Some(axum::extract::OriginalUri(uri)) = request.extensions().get() {
+    if let Some(axum::extract::OriginalUri(uri)) = extensions.get() {
         return uri;
     }
-    request.uri()
+    uri
 }
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
     fn of(uri: &str, host: Option<&str>) -> Origin {
@@ -44,7 +48,7 @@ mod tests {
         let request = host
             .into_iter()
             .fold(request, |request, host| request.header("host", host));
-        Origin::of(&request.body(()).unwrap())
+        Origin::of(&request.body(()).unwrap().into_parts().0)
     }
 
     #[test]

@@ -1,18 +1,17 @@
 //! [`Part`]: what a reader of a recording gets.
 
-use std::pin::Pin;
-
 use bytes::Bytes;
 use http_body::Frame;
 
 use super::trial::Trial;
 use crate::error::BoxError;
+use crate::middleware::inner::InnerBody;
 
 /// What the reader gets, in this order: frames, then one of the others.
-pub(crate) enum Part<B> {
+pub(crate) enum Part {
     Frame(Frame<Bytes>),
     End,
     Failed(BoxError),
     /// A limit is passed; this is what has not been read from the inner body yet, and what is to watch it.
-    Rest(Pin<Box<B>>, Option<Box<Trial>>),
+    Rest(InnerBody, Option<Box<Trial>>),
 }

@@ -9,13 +9,12 @@
 //! Followers, where they need not wait for the end, read the same pieces apart from it: see `underway.rs`.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::broadcast::{Broadcast, Next, Producer, Reader};
@@ -24,27 +23,26 @@ use super::endless::Horizon;
 use super::part::Part;
 use super::trial::Trial;
 use super::underway::Underway;
-use crate::error::BoxError;
 use crate::memo::Presence;
-use crate::middleware::frames::into_bytes;
 use crate::middleware::grpc::Framing;
+use crate::middleware::inner::InnerBody;
 use crate::middleware::policy::sharing::Reason;
 use crate::simulation::{Planted, planted};
 
 /// The reader's end.
-pub(crate) struct Playback<B> {
+pub(crate) struct Playback {
     data: Reader<Option<HeaderMap>>,
     /// What comes after the data.
-    parts: UnboundedReceiver<Part<B>>,
+    parts: UnboundedReceiver<Part>,
     /// The first of these.
-    next: Option<Part<B>>,
+    next: Option<Part>,
     /// What has not been read is in memory as long as its reader.
     _reservation: Arc<Reservation>,
 }
 
-impl<B> Playback<B> {
+impl Playback {
     /// The next part. A recording that breaks off is a failure, never an end.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Part<B>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
         loop {
             if let Poll::Ready(Next::Data(data)) = self.data.poll_next(cx) {
                 return Poll::Ready(Part::Frame(Frame::data(data)));
@@ -60,8 +58,8 @@ impl<B> Playback<B> {
 }
 
 /// The producer's end.
-pub(crate) struct Recorder<B> {
-    parts: UnboundedSender<Part<B>>,
+pub(crate) struct Recorder {
+    parts: UnboundedSender<Part>,
     data: Producer<Option<HeaderMap>>,
     audience: Arc<Broadcast<Option<HeaderMap>>>,
     length: u64,
@@ -89,7 +87,7 @@ pub(crate) enum Recorded {
 }
 
 /// Records up to `limit` bytes, as far as `reservation` has room for them.
-pub(crate) fn recording<B>(limit: u64, reservation: Reservation) -> (Recorder<B>, Playback<B>) {
+pub(crate) fn recording(limit: u64, reservation: Reservation) -> (Recorder, Playback) {
     let (sender, parts) = unbounded_channel();
     let (data, audience) = Broadcast::new();
     let reservation = Arc::new(reservation);
@@ -111,7 +109,7 @@ pub(crate) fn recording<B>(limit: u64, reservation: Reservation) -> (Recorder<B>
     (recorder, playback)
 }
 
-impl<B> Recorder<B> {
+impl Recorder {
     /// Lets others read what is recorded from here on.
     pub(crate) fn follow(&self, hint: SizeHint, presence: Option<Arc<Presence>>) -> Underway {
         Underway::new(
@@ -123,11 +121,7 @@ impl<B> Recorder<B> {
     }
 }
 
-impl<B> Recorder<B>
-where
-    B: Body,
-    B::Error: Into<BoxError>,
-{
+impl Recorder {
     /// The body is to be one message of gRPC: another one is at a limit.
     pub(crate) fn of_one_message(mut self) -> Self {
         self.framing = Some(Framing::default());
@@ -142,7 +136,7 @@ where
     /// caller, to be dropped last: dropping it may panic.
     pub(crate) async fn record(
         mut self,
-        body: &mut Option<Pin<Box<B>>>,
+        body: &mut Option<InnerBody>,
         mut horizon: Horizon,
         mut on_limit: impl FnMut(Reason) -> Option<Trial>,
     ) -> Recorded {
@@ -154,7 +148,7 @@ where
         while let Some(going) = body {
             let next = tokio::select! {
                 biased;
-                frame = poll_fn(|cx| going.as_mut().poll_frame(cx)) => frame,
+                frame = poll_fn(|cx| going.poll_frame(cx)) => frame,
                 () = horizon.reached() => {
                     if horizon.is_endless(self.length) {
                         endless = Some(on_limit(self.why_endless()));
@@ -167,10 +161,10 @@ where
                 }
             };
             let frame = match next {
-                Some(Ok(frame)) => into_bytes(frame),
+                Some(Ok(frame)) => frame,
                 Some(Err(_)) if planted(Planted::Truncated) => break,
                 Some(Err(error)) => {
-                    self.send(Part::Failed(error.into()));
+                    self.send(Part::Failed(error));
                     return Recorded::Failed;
                 }
                 None => break,
@@ -231,14 +225,14 @@ where
     }
 
     /// Leaves what is still to come of the body to the reader.
-    fn hand_over(&self, body: &mut Option<Pin<Box<B>>>, trial: Option<Trial>) {
+    fn hand_over(&self, body: &mut Option<InnerBody>, trial: Option<Trial>) {
         let trial = trial.map(|trial| Box::new(trial.after(self.length)));
         if let Some(rest) = body.take() {
             self.send(Part::Rest(rest, trial));
         }
     }
 
-    fn send(&self, part: Part<B>) {
+    fn send(&self, part: Part) {
         // A client that hangs up stops nothing.
         let _ = self.parts.send(part);
     }

@@ -72,7 +72,7 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    pub(crate) fn poll_next<B>(&mut self, cx: &mut Context<'_>) -> Poll<Part<B>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
         if self.has_ended {
             return Poll::Ready(Part::End);
         }

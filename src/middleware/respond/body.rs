@@ -1,4 +1,4 @@
-//! [`MemoBody`]: the body of every response that comes through the layer.
+//! [`MemoBody`]: the body of every response that comes through the layer; and [`ReplyBody`], which most of them are.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,7 +12,8 @@ use pin_project_lite::pin_project;
 use crate::attached::Attachment;
 use crate::error::BoxError;
 use crate::memo::{Present, QueueTurn};
-use crate::middleware::frames::{consume, into_bytes};
+use crate::middleware::frames::consume;
+use crate::middleware::inner::{InnerBody, poll_frame};
 use crate::middleware::recording::part::Part;
 use crate::middleware::recording::recorder::Playback;
 use crate::middleware::recording::trial::Trial;
@@ -23,37 +24,104 @@ pin_project! {
     /// The body of a response: replayed from a stored one, streamed while it is recorded, or the inner service's own.
     pub struct MemoBody<B> {
         #[pin]
-        kind: BodyKind<B>,
-        // Until it has had all of it.
-        client: Option<Present>,
-        turn: Option<QueueTurn>,
+        kind: MemoKind<B>,
     }
 }
 
 pin_project! {
-    #[project = KindProj]
-    enum BodyKind<B> {
-        Replay { content: Bytes, trailers: Option<Box<HeaderMap>> },
-        // Boxed, because each hit and each waiter would keep room for it.
-        Recorded { recorded: Box<RecordedBody<B>> },
-        Followed { following: Box<Following> },
-        Parted { body: Box<PartedBody> },
-        Rest { body: Pin<Box<B>> },
+    #[project = MemoProj]
+    enum MemoKind<B> {
+        Reply { reply: ReplyBody },
         Inner { #[pin] body: B },
-        Tried { body: Pin<Box<B>>, trial: Box<Trial> },
-        End,
     }
 }
 
-struct RecordedBody<B> {
-    playback: Playback<B>,
+impl<B> MemoBody<B> {
+    pub(crate) fn reply(reply: ReplyBody) -> Self {
+        Self {
+            kind: MemoKind::Reply { reply },
+        }
+    }
+
+    pub(crate) fn inner(body: B) -> Self {
+        Self {
+            kind: MemoKind::Inner { body },
+        }
+    }
+}
+
+impl<B> Body for MemoBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.project().kind.project() {
+            MemoProj::Reply { reply } => reply.poll_frame(cx),
+            MemoProj::Inner { body } => poll_frame(body, cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            MemoKind::Reply { reply } => reply.is_end_stream(),
+            MemoKind::Inner { body } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            MemoKind::Reply { reply } => reply.size_hint(),
+            MemoKind::Inner { body } => body.size_hint(),
+        }
+    }
+}
+
+impl<B> fmt::Debug for MemoBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.kind {
+            MemoKind::Reply { reply } => reply.name(),
+            MemoKind::Inner { .. } => "MemoBody(inner)",
+        })
+    }
+}
+
+/// The body of a response that the layer had a hand in.
+pub(crate) struct ReplyBody {
+    kind: ReplyKind,
+    // Until it has had all of it.
+    client: Option<Present>,
+    turn: Option<QueueTurn>,
+}
+
+enum ReplyKind {
+    Replay {
+        content: Bytes,
+        trailers: Option<Box<HeaderMap>>,
+    },
+    // Boxed, because each hit and each waiter would keep room for it.
+    Recorded(Box<RecordedBody>),
+    Followed(Box<Following>),
+    Parted(Box<PartedBody>),
+    /// The inner service's own.
+    Inner(InnerBody),
+    /// The same, with an eye on whether it comes to its end.
+    Tried(InnerBody, Box<Trial>),
+    End,
+}
+
+struct RecordedBody {
+    playback: Playback,
     remaining: SizeHint,
     /// Only kept.
     _attachment: Option<Attachment>,
 }
 
-impl<B> MemoBody<B> {
-    fn of(kind: BodyKind<B>) -> Self {
+impl ReplyBody {
+    fn of(kind: ReplyKind) -> Self {
         Self {
             kind,
             client: None,
@@ -61,32 +129,27 @@ impl<B> MemoBody<B> {
         }
     }
 
-    pub(crate) fn inner(body: B) -> Self {
-        Self::of(BodyKind::Inner { body })
+    pub(crate) fn inner(body: InnerBody) -> Self {
+        Self::of(ReplyKind::Inner(body))
     }
 
     /// The inner service's own, with an eye on whether it comes to its end.
-    pub(crate) fn tried(body: B, trial: Trial) -> Self {
-        Self::of(BodyKind::Tried {
-            body: Box::pin(body),
-            trial: Box::new(trial),
-        })
+    pub(crate) fn tried(body: InnerBody, trial: Trial) -> Self {
+        Self::of(ReplyKind::Tried(body, Box::new(trial)))
     }
 
-    pub(crate) fn recorded(playback: Playback<B>, hint: SizeHint) -> Self {
+    pub(crate) fn recorded(playback: Playback, hint: SizeHint) -> Self {
         let recorded = RecordedBody {
             playback,
             remaining: hint,
             _attachment: None,
         };
-        Self::of(BodyKind::Recorded {
-            recorded: Box::new(recorded),
-        })
+        Self::of(ReplyKind::Recorded(Box::new(recorded)))
     }
 
     /// The same, where it comes from a task that is to stay in a span as long as it does.
     pub(crate) fn attached(mut self, attached: Attachment) -> Self {
-        if let BodyKind::Recorded { recorded } = &mut self.kind {
+        if let ReplyKind::Recorded(recorded) = &mut self.kind {
             recorded._attachment = Some(attached);
         }
         self
@@ -95,7 +158,7 @@ impl<B> MemoBody<B> {
     /// The same, whose computation is not left alone before its client has read it, or gone.
     pub(crate) fn read_by(mut self, client: Option<Present>) -> Self {
         match &self.kind {
-            BodyKind::Recorded { .. } => self.client = client,
+            ReplyKind::Recorded(_) => self.client = client,
             _ => client.into_iter().for_each(Present::settle),
         }
         self
@@ -108,69 +171,55 @@ impl<B> MemoBody<B> {
     }
 
     pub(crate) fn followed(following: Following) -> Self {
-        Self::of(BodyKind::Followed {
-            following: Box::new(following),
-        })
+        Self::of(ReplyKind::Followed(Box::new(following)))
     }
 
     pub(crate) fn replay(content: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
         if content.is_empty() && trailers.is_none() {
             return Self::empty();
         }
-        Self::of(BodyKind::Replay { content, trailers })
+        Self::of(ReplyKind::Replay { content, trailers })
     }
 
     /// Read from the store as the client reads.
     pub(crate) fn parted(body: PartedBody) -> Self {
-        let body = Box::new(body);
-        Self::of(BodyKind::Parted { body })
+        Self::of(ReplyKind::Parted(Box::new(body)))
     }
 
     pub(crate) fn empty() -> Self {
-        Self::of(BodyKind::End)
+        Self::of(ReplyKind::End)
     }
-}
 
-impl<B> Body for MemoBody<B>
-where
-    B: Body,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
-            let this = self.as_mut().project();
-            let part = match this.kind.project() {
-                KindProj::Replay { content, trailers } => {
+            let part = match &mut self.kind {
+                ReplyKind::Replay { content, trailers } => {
                     let frame = if content.is_empty() {
                         trailers.take().map(|trailers| Frame::trailers(*trailers))
                     } else {
                         Some(Frame::data(std::mem::take(content)))
                     };
                     if trailers.is_none() {
-                        self.set(Self::empty());
+                        *self = Self::empty();
                     }
                     return Poll::Ready(frame.map(Ok));
                 }
-                KindProj::Rest { body } => return poll_inner(body.as_mut(), cx),
-                KindProj::Parted { body } => return body.poll_next(cx),
-                KindProj::Inner { body } => {
-                    let frame = ready!(poll_inner(body, cx));
+                ReplyKind::Parted(body) => return body.poll_next(cx),
+                ReplyKind::Inner(body) => {
+                    let frame = ready!(body.poll_frame(cx));
                     if !matches!(frame, Some(Ok(_))) {
-                        this.turn.take();
+                        self.turn.take();
                     }
                     return Poll::Ready(frame);
                 }
-                KindProj::Tried { body, trial } => {
-                    let frame = ready!(poll_inner(body.as_mut(), cx));
+                ReplyKind::Tried(body, trial) => {
+                    let frame = ready!(body.poll_frame(cx));
                     trial.see(frame.as_ref(), body.is_end_stream());
                     return Poll::Ready(frame);
                 }
-                KindProj::End => return Poll::Ready(None),
-                KindProj::Followed { following } => ready!(following.poll_next(cx)),
-                KindProj::Recorded { recorded } => {
+                ReplyKind::End => return Poll::Ready(None),
+                ReplyKind::Followed(following) => ready!(following.poll_next(cx)),
+                ReplyKind::Recorded(recorded) => {
                     let part = ready!(recorded.playback.poll_next(cx));
                     if let Part::Frame(frame) = &part {
                         consume(&mut recorded.remaining, frame);
@@ -180,67 +229,49 @@ where
             };
             if matches!(part, Part::End) || self.size_hint().exact() == Some(0) {
                 // The computation is about to say so itself.
-                self.as_mut()
-                    .project()
-                    .client
-                    .take()
-                    .into_iter()
-                    .for_each(Present::settle);
+                self.client.take().into_iter().for_each(Present::settle);
             }
             match part {
                 Part::Frame(frame) => return Poll::Ready(Some(Ok(frame))),
-                Part::End => self.set(Self::empty()),
+                Part::End => *self = Self::empty(),
                 Part::Failed(error) => {
-                    self.set(Self::empty());
+                    *self = Self::empty();
                     return Poll::Ready(Some(Err(error)));
                 }
-                Part::Rest(body, None) => self.set(Self::of(BodyKind::Rest { body })),
-                Part::Rest(body, Some(trial)) => self.set(Self::of(BodyKind::Tried { body, trial })),
+                Part::Rest(body, None) => *self = Self::inner(body),
+                Part::Rest(body, Some(trial)) => *self = Self::of(ReplyKind::Tried(body, trial)),
             }
         }
     }
 
-    fn is_end_stream(&self) -> bool {
+    pub(crate) fn is_end_stream(&self) -> bool {
         match &self.kind {
-            BodyKind::Inner { body } => body.is_end_stream(),
-            BodyKind::Rest { body } | BodyKind::Tried { body, .. } => body.is_end_stream(),
-            BodyKind::Parted { body } => body.is_at_end(),
-            BodyKind::End => true,
-            BodyKind::Replay { .. } | BodyKind::Recorded { .. } | BodyKind::Followed { .. } => false,
+            ReplyKind::Inner(body) | ReplyKind::Tried(body, _) => body.is_end_stream(),
+            ReplyKind::Parted(body) => body.is_at_end(),
+            ReplyKind::End => true,
+            ReplyKind::Replay { .. } | ReplyKind::Recorded(_) | ReplyKind::Followed(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            BodyKind::Inner { body } => body.size_hint(),
-            BodyKind::Rest { body } | BodyKind::Tried { body, .. } => body.size_hint(),
-            BodyKind::Recorded { recorded } => recorded.remaining,
-            BodyKind::Followed { following } => following.remaining(),
-            BodyKind::Parted { body } => body.remaining(),
-            BodyKind::End => SizeHint::with_exact(0),
+            ReplyKind::Inner(body) | ReplyKind::Tried(body, _) => body.size_hint(),
+            ReplyKind::Recorded(recorded) => recorded.remaining,
+            ReplyKind::Followed(following) => following.remaining(),
+            ReplyKind::Parted(body) => body.remaining(),
+            ReplyKind::End => SizeHint::with_exact(0),
             // A server that knows the exact length sends no trailers over HTTP/1, so it is not told one.
-            BodyKind::Replay { trailers: Some(_), .. } => SizeHint::default(),
-            BodyKind::Replay { content, .. } => SizeHint::with_exact(content.len() as u64),
+            ReplyKind::Replay { trailers: Some(_), .. } => SizeHint::default(),
+            ReplyKind::Replay { content, .. } => SizeHint::with_exact(content.len() as u64),
         }
     }
-}
 
-fn poll_inner<B>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
-where
-    B: Body,
-    B::Error: Into<BoxError>,
-{
-    body.poll_frame(cx)
-        .map(|frame| frame.map(|frame| frame.map(into_bytes).map_err(Into::into)))
-}
-
-impl<B> fmt::Debug for MemoBody<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.kind {
-            BodyKind::Replay { .. } | BodyKind::Parted { .. } => "MemoBody(replay)",
-            BodyKind::Recorded { .. } | BodyKind::Followed { .. } => "MemoBody(recorded)",
-            BodyKind::Rest { .. } | BodyKind::Inner { .. } | BodyKind::Tried { .. } => "MemoBody(inner)",
-            BodyKind::End => "MemoBody(end)",
-        })
+    fn name(&self) -> &'static str {
+        match &self.kind {
+            ReplyKind::Replay { .. } | ReplyKind::Parted(_) => "MemoBody(replay)",
+            ReplyKind::Recorded(_) | ReplyKind::Followed(_) => "MemoBody(recorded)",
+            ReplyKind::Inner(_) | ReplyKind::Tried(..) => "MemoBody(inner)",
+            ReplyKind::End => "MemoBody(end)",
+        }
     }
 }

@@ -9,14 +9,15 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::body::MemoBody;
+use super::body::{MemoBody, ReplyBody};
 use super::told_key::ToldKey;
 use crate::middleware::MemoControl;
+use crate::middleware::inner::{InnerCall, InnerError};
 use crate::middleware::policy::cache_status::Forwarded;
 use crate::task::BoxFuture;
 
 /// What comes of a request.
-pub(crate) type Answer<B, E> = Result<Response<MemoBody<B>>, E>;
+pub(crate) type Answer = Result<Response<ReplyBody>, InnerError>;
 
 /// Where a request has got to.
 ///
@@ -45,35 +46,35 @@ impl<T> Step<T> {
 
 pin_project! {
     /// The response of a [`MemoLockService`](crate::middleware::service::MemoLockService).
-    pub struct ResponseFuture<S, ReqBody, ResBody>
+    pub struct ResponseFuture<S, ReqBody>
     where
         S: Service<Request<ReqBody>>,
     {
         #[pin]
-        kind: FutureKind<S, ReqBody, ResBody>,
+        kind: FutureKind<S, ReqBody>,
         key: Option<ToldKey>,
     }
 }
 
 pin_project! {
     #[project = KindProj]
-    enum FutureKind<S, ReqBody, ResBody>
+    enum FutureKind<S, ReqBody>
     where
         S: Service<Request<ReqBody>>,
     {
-        Ready { response: Option<Response<MemoBody<ResBody>>> },
+        Ready { response: Option<Response<ReplyBody>> },
         // Boxed, because hits and waiters would keep room for it.
         Direct { direct: Pin<Box<Direct<S, ReqBody>>> },
-        Core { future: BoxFuture<'static, Step<Answer<ResBody, S::Error>>> },
+        Core { future: BoxFuture<'static, Step<Answer>> },
     }
 }
 
-impl<S, ReqBody, ResBody> ResponseFuture<S, ReqBody, ResBody>
+impl<S, ReqBody> ResponseFuture<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
     /// A response that is there, and tells this key.
-    pub(crate) fn ready(response: Response<MemoBody<ResBody>>, key: Option<ToldKey>) -> Self {
+    pub(crate) fn ready(response: Response<ReplyBody>, key: Option<ToldKey>) -> Self {
         let kind = FutureKind::Ready {
             response: Some(response),
         };
@@ -93,13 +94,11 @@ where
         })
     }
 
-    pub(crate) fn core(future: impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send + 'static) -> Self {
-        Self::new(FutureKind::Core {
-            future: Box::pin(future),
-        })
+    pub(crate) fn core(future: BoxFuture<'static, Step<Answer>>) -> Self {
+        Self::new(FutureKind::Core { future })
     }
 
-    fn new(kind: FutureKind<S, ReqBody, ResBody>) -> Self {
+    fn new(kind: FutureKind<S, ReqBody>) -> Self {
         Self { kind, key: None }
     }
 
@@ -110,9 +109,9 @@ where
     }
 }
 
-impl<S, ReqBody, ResBody> Future for ResponseFuture<S, ReqBody, ResBody>
+impl<S, ReqBody, ResBody> Future for ResponseFuture<S, ReqBody>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>, Error: 'static>,
 {
     type Output = Result<Response<MemoBody<ResBody>>, S::Error>;
 
@@ -126,28 +125,40 @@ where
     }
 }
 
-impl<S, ReqBody, ResBody> FutureKind<S, ReqBody, ResBody>
+impl<S, ReqBody, ResBody> FutureKind<S, ReqBody>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>, Error: 'static>,
 {
-    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<ResBody, S::Error>> {
-        match self.project() {
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Response<MemoBody<ResBody>>, S::Error>> {
+        let answer = match self.project() {
             // Polled again after it was ready, a future may do anything but harm.
             KindProj::Ready { response } => response
                 .take()
                 .map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
-            KindProj::Direct { direct } => direct.as_mut().poll(cx),
-            KindProj::Core { future } => loop {
-                match ready!(future.as_mut().poll(cx)) {
-                    Step::Done(answer) => return Poll::Ready(answer),
-                    Step::Then(next) => *future = next,
-                }
+            KindProj::Direct { direct } => return direct.as_mut().poll(cx),
+            KindProj::Core { future } => poll_steps(future, cx),
+        };
+        Poll::Ready(match ready!(answer) {
+            Ok(response) => Ok(response.map(MemoBody::reply)),
+            Err(error) => match error.downcast() {
+                Ok(error) => Err(*error),
+                // Only the inner service makes them.
+                Err(other) => std::panic::resume_unwind(other),
             },
+        })
+    }
+}
+
+fn poll_steps(future: &mut BoxFuture<'static, Step<Answer>>, cx: &mut Context<'_>) -> Poll<Answer> {
+    loop {
+        match ready!(future.as_mut().poll(cx)) {
+            Step::Done(answer) => return Poll::Ready(answer),
+            Step::Then(next) => *future = next,
         }
     }
 }
 
-impl<S, ReqBody, ResBody> fmt::Debug for ResponseFuture<S, ReqBody, ResBody>
+impl<S, ReqBody> fmt::Debug for ResponseFuture<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
@@ -223,4 +234,14 @@ where
             this.response.set(Some(response));
         }
     }
+}
+
+/// The response of the inner service to a request that none of this is about, but for what it says.
+pub(crate) async fn direct(call: InnerCall, forwarded: Option<Forwarded>) -> Answer {
+    let mut response = call.send().await?;
+    response.extensions_mut().remove::<MemoControl>();
+    if let Some(forwarded) = forwarded {
+        forwarded.tell(response.headers_mut());
+    }
+    Ok(response.map(ReplyBody::inner))
 }

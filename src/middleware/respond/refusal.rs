@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 
-use super::body::MemoBody;
+use super::body::ReplyBody;
 use super::trailers_only::{UNAVAILABLE, trailers_only};
 use crate::middleware::policy::ending::is_grpc;
 
@@ -14,17 +14,17 @@ const GRPC_RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-push
 
 /// 503 with `Retry-After`; for gRPC, whose clients take the status of HTTP for that of a broken proxy, a response that
 /// is over with its head and says UNAVAILABLE.
-pub(crate) fn refusal<B>(request: &HeaderMap, retry_after: Duration) -> Response<MemoBody<B>> {
+pub(crate) fn refusal(request: &HeaderMap, retry_after: Duration) -> Response<ReplyBody> {
     let status = StatusCode::SERVICE_UNAVAILABLE;
     instead(request, status, "too many requests are waiting", retry_after)
 }
 
 /// The same for a request that is not to ask again what has failed, with the status of that.
-pub(crate) fn failure<B>(request: &HeaderMap, status: StatusCode, retry_after: Duration) -> Response<MemoBody<B>> {
+pub(crate) fn failure(request: &HeaderMap, status: StatusCode, retry_after: Duration) -> Response<ReplyBody> {
     instead(request, status, "the last call has failed", retry_after)
 }
 
-fn instead<B>(request: &HeaderMap, status: StatusCode, message: &str, retry_after: Duration) -> Response<MemoBody<B>> {
+fn instead(request: &HeaderMap, status: StatusCode, message: &str, retry_after: Duration) -> Response<ReplyBody> {
     if is_grpc(request)
         && let Some(content_type) = request.get(CONTENT_TYPE)
     {
@@ -33,7 +33,7 @@ fn instead<B>(request: &HeaderMap, status: StatusCode, message: &str, retry_afte
         response.headers_mut().insert(GRPC_RETRY_PUSHBACK, millis.into());
         return response;
     }
-    let mut response = Response::new(MemoBody::empty());
+    let mut response = Response::new(ReplyBody::empty());
     response.headers_mut().insert(RETRY_AFTER, seconds(retry_after).into());
     *response.status_mut() = status;
     response
@@ -49,8 +49,8 @@ pub(crate) fn seconds(retry_after: Duration) -> u64 {
 }
 
 /// 504, and nothing else (RFC 9111, 5.2.1.7).
-pub(crate) fn not_stored<B>() -> Response<MemoBody<B>> {
-    let mut response = Response::new(MemoBody::empty());
+pub(crate) fn not_stored() -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::empty());
     *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
     response
 }
@@ -61,14 +61,14 @@ mod tests {
 
     use super::*;
 
-    fn field<'a>(response: &'a Response<MemoBody<()>>, name: &str) -> Option<&'a str> {
+    fn field<'a>(response: &'a Response<ReplyBody>, name: &str) -> Option<&'a str> {
         response.headers().get(name).map(|value| value.to_str().unwrap())
     }
 
     #[test]
     fn seconds_are_rounded_up() {
         for (millis, seconds) in [(0, "0"), (1, "1"), (1000, "1"), (1001, "2")] {
-            let response = refusal::<()>(&HeaderMap::new(), Duration::from_millis(millis));
+            let response = refusal(&HeaderMap::new(), Duration::from_millis(millis));
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(field(&response, "retry-after"), Some(seconds));
         }
@@ -77,10 +77,10 @@ mod tests {
     #[test]
     fn no_time_is_too_long_to_be_told() {
         for time in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::new(1 << 31, 1)] {
-            let response = refusal::<()>(&HeaderMap::new(), time);
+            let response = refusal(&HeaderMap::new(), time);
             assert_eq!(field(&response, "retry-after"), Some("2147483648"));
             let request = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))]);
-            let response = refusal::<()>(&request, time);
+            let response = refusal(&request, time);
             assert_eq!(field(&response, "grpc-retry-pushback-ms"), Some("2147483647"));
         }
     }
@@ -93,7 +93,7 @@ mod tests {
             "application/grpc-web-text",
         ] {
             let request = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-            let response = refusal::<()>(&request, Duration::from_millis(1500));
+            let response = refusal(&request, Duration::from_millis(1500));
             assert_eq!(response.status(), StatusCode::OK);
             assert_eq!(field(&response, "content-type"), Some(content_type));
             assert_eq!(field(&response, "grpc-status"), Some("14"));

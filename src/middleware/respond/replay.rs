@@ -10,7 +10,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::body::MemoBody;
+use super::body::ReplyBody;
 use crate::middleware::policy::cache_status::{self, CACHE_STATUS};
 use crate::middleware::policy::conditions::not_modified;
 use crate::middleware::policy::range::{Selection, select};
@@ -18,11 +18,11 @@ use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::stored_response::{PartedBody, StoredResponse};
 
 /// The response to a follower: as it was, with the date that it lacked.
-pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> {
+pub(crate) fn followed(stored: Arc<StoredResponse>) -> Response<ReplyBody> {
     let status = stored.status();
     let date = stored.missing_date();
     if let Some(underway) = stored.underway_body() {
-        let mut response = Response::new(MemoBody::followed(underway.follow()));
+        let mut response = Response::new(ReplyBody::followed(underway.follow()));
         *response.status_mut() = status;
         response.headers_mut().clone_from(stored.headers());
         response.headers_mut().extend(date.map(|date| (DATE, date)));
@@ -45,7 +45,7 @@ pub(crate) fn followed<B>(stored: Arc<StoredResponse>) -> Response<MemoBody<B>> 
 /// The response to a later request: with its age (RFC 9111, section 5.1).
 ///
 /// `cache_status` says whether to say that it was a hit, which is the one allocation of a hit in memory.
-pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<MemoBody<B>> {
+pub(crate) fn hit(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<ReplyBody> {
     if stored.is_grpc() {
         return reply(stored, now, cache_status);
     }
@@ -81,7 +81,7 @@ pub(crate) fn hit<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bo
 }
 
 /// The same of gRPC: as it was, because a client would take an age for metadata.
-fn reply<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<MemoBody<B>> {
+fn reply(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<ReplyBody> {
     let told = cache_status.then(|| cache_status::hit(stored.fresh_at(now).unwrap_or_default().as_secs()));
     let mut response = followed(stored);
     if let Some(told) = told {
@@ -91,7 +91,7 @@ fn reply<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Re
 }
 
 /// The response to a request that is not to wait for another, or for which there is none.
-pub(crate) fn stale<B>(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<MemoBody<B>> {
+pub(crate) fn stale(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<ReplyBody> {
     let overdue = stored.stale_at(now).as_secs();
     let mut response = hit(stored, now, false);
     if cache_status {
@@ -134,14 +134,14 @@ fn selection(stored: &StoredResponse, constraints: RequestConstraints, request: 
 
 /// The same for a request with these fields that may not get all of it. `portion` is what it wants of a body that was not
 /// read, if it is not all of it.
-pub(crate) fn narrowed<B>(
+pub(crate) fn narrowed(
     stored: Arc<StoredResponse>,
     portion: Portion,
     constraints: RequestConstraints,
     request: &HeaderMap,
     now: Instant,
     cache_status: bool,
-) -> Response<MemoBody<B>> {
+) -> Response<ReplyBody> {
     let (has_trailers, len) = (stored.has_trailers(), stored.body_len());
     let content = stored.body().clone();
     let unmodified = is_unmodified(&stored, constraints, request);
@@ -164,18 +164,18 @@ pub(crate) fn narrowed<B>(
             headers.remove(name);
         }
         *whole.status_mut() = StatusCode::NOT_MODIFIED;
-        return whole.map(|_| MemoBody::empty());
+        return whole.map(|_| ReplyBody::empty());
     }
     if constraints.head {
         if !has_trailers && !headers.contains_key(CONTENT_LENGTH) && whole.status() != StatusCode::NO_CONTENT {
             whole.headers_mut().insert(CONTENT_LENGTH, len.into());
         }
-        return whole.map(|_| MemoBody::empty());
+        return whole.map(|_| ReplyBody::empty());
     }
     let (status, range, part_len, body) = match selection {
         Selection::Whole => {
             return match portion {
-                Portion::InParts(parted) => whole.map(|_| MemoBody::parted(parted)),
+                Portion::InParts(parted) => whole.map(|_| ReplyBody::parted(parted)),
                 Portion::None | Portion::Read(_) => whole,
             };
         }
@@ -186,7 +186,7 @@ pub(crate) fn narrowed<B>(
         }
         Selection::Unsatisfiable => {
             let shown = format!("bytes */{len}");
-            (StatusCode::RANGE_NOT_SATISFIABLE, shown, 0, MemoBody::empty())
+            (StatusCode::RANGE_NOT_SATISFIABLE, shown, 0, ReplyBody::empty())
         }
     };
     headers.remove(TRAILER);
@@ -208,25 +208,25 @@ pub(crate) enum Portion {
 }
 
 impl Portion {
-    fn body<B>(self, slice: impl FnOnce() -> Bytes) -> MemoBody<B> {
+    fn body(self, slice: impl FnOnce() -> Bytes) -> ReplyBody {
         match self {
-            Self::None => MemoBody::replay(slice(), None),
-            Self::Read(part) => MemoBody::replay(part, None),
-            Self::InParts(parted) => MemoBody::parted(parted),
+            Self::None => ReplyBody::replay(slice(), None),
+            Self::Read(part) => ReplyBody::replay(part, None),
+            Self::InParts(parted) => ReplyBody::parted(parted),
         }
     }
 }
 
-fn response<B>(
+fn response(
     status: StatusCode,
     headers: HeaderMap,
     parted: Option<PartedBody>,
     content: Bytes,
     trailers: Option<Box<HeaderMap>>,
-) -> Response<MemoBody<B>> {
+) -> Response<ReplyBody> {
     let mut response = Response::new(match parted {
-        Some(parted) => MemoBody::parted(parted),
-        None => MemoBody::replay(content, trailers),
+        Some(parted) => ReplyBody::parted(parted),
+        None => ReplyBody::replay(content, trailers),
     });
     *response.status_mut() = status;
     *response.headers_mut() = headers;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response};
 
-use super::body::MemoBody;
+use super::body::ReplyBody;
 
 /// The deadline of the call is over.
 pub(crate) const DEADLINE_EXCEEDED: u16 = 4;
@@ -18,8 +18,8 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// A response that is over with its head (gRPC over HTTP/2, "Trailers-Only"). The status of HTTP is 200 whatever has
 /// happened: clients take another one for that of a broken proxy.
-pub(crate) fn trailers_only<B>(content_type: HeaderValue, status: u16, message: &str) -> Response<MemoBody<B>> {
-    let mut response = Response::new(MemoBody::empty());
+pub(crate) fn trailers_only(content_type: HeaderValue, status: u16, message: &str) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::empty());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(GRPC_STATUS, status.into());
@@ -30,14 +30,14 @@ pub(crate) fn trailers_only<B>(content_type: HeaderValue, status: u16, message: 
 }
 
 /// The answer to a call whose deadline is over.
-pub(crate) fn deadline_exceeded<B>() -> Response<MemoBody<B>> {
+pub(crate) fn deadline_exceeded() -> Response<ReplyBody> {
     tracing::debug!("the deadline of a call is over");
     let message = "the deadline of the call is over, and there is no reply yet";
     trailers_only(GRPC, DEADLINE_EXCEEDED, message)
 }
 
 /// The answer to a call for which nothing can be done any more.
-pub(crate) fn unavailable<B>() -> Response<MemoBody<B>> {
+pub(crate) fn unavailable() -> Response<ReplyBody> {
     trailers_only(GRPC, UNAVAILABLE, "the server is shutting down")
 }
 
@@ -59,14 +59,13 @@ fn percent_encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
-    use http_body::Body;
 
     use super::*;
 
     #[test]
     fn status_and_message_stand_in_the_head_of_a_200() {
         let content_type = HeaderValue::from_static("application/grpc");
-        let response = trailers_only::<http_body_util::Empty<bytes::Bytes>>(content_type, 14, "100 %, ü\n");
+        let response = trailers_only(content_type, 14, "100 %, ü\n");
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "application/grpc");
         assert_eq!(response.headers()["grpc-status"], "14");

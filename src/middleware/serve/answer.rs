@@ -3,24 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Response};
 use tokio::time::Instant;
 
-use super::refresh::Use;
+use super::hit::Use;
 use crate::key::Address;
 use crate::memo::{AtLimit, Lead, Limit, Obtained, QueueTurn};
-use crate::middleware::bounds::{InnerService, ResponseBody};
 use crate::middleware::cache::Cache;
+use crate::middleware::inner::InnerCall;
 use crate::middleware::lookup::{Lookup, Miss, VariantAddress, is_variant};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::policy::sharing::Reason;
-use crate::middleware::respond::body::MemoBody;
+use crate::middleware::respond::body::ReplyBody;
 use crate::middleware::respond::future::{Answer, Step};
 use crate::middleware::respond::refusal::refusal;
 use crate::middleware::respond::replay;
 use crate::middleware::stored_response::StoredResponse;
+use crate::task::BoxFuture;
 
 /// How many addresses of one response are waited at before the request goes its own way: the key's, its variant's, and
 /// one more for a response that has begun to vary by other fields.
@@ -31,9 +32,9 @@ const MIN_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
 /// What is next for a request, by what is stored.
-enum NextStep<ResBody> {
+enum NextStep {
     /// It is answered.
-    Done(Response<MemoBody<ResBody>>),
+    Done(Response<ReplyBody>),
     /// It is answered with this response, which is computed anew meanwhile.
     Refresh(VariantAddress, Arc<StoredResponse>),
     /// A marker stands there.
@@ -45,9 +46,9 @@ enum NextStep<ResBody> {
 }
 
 /// What is next for a request that has waited.
-enum After<ResBody> {
+enum After {
     /// It is answered.
-    Answer(Response<MemoBody<ResBody>>),
+    Answer(Response<ReplyBody>),
     Lead(Lead<Arc<StoredResponse>>),
     /// It goes to the inner service by itself, and holds this meanwhile.
     Turn(QueueTurn),
@@ -58,37 +59,31 @@ enum After<ResBody> {
 }
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
-impl<K: Send + Sync + 'static> Cache<K> {
+impl Cache {
     /// Hit, follow or lead.
-    pub(crate) fn answer<S, B, ResBody>(
+    pub(crate) fn answer(
         self: Arc<Self>,
-        service: S,
-        request: Request<B>,
+        call: InnerCall,
         address: Address,
         constraints: RequestConstraints,
         can_lead: bool,
-    ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
-    where
-        S: InnerService<B, ResBody>,
-        B: Send + 'static,
-        ResBody: ResponseBody,
-    {
+    ) -> BoxFuture<'static, Step<Answer>> {
         let credentials = Credentials::known(constraints);
-        async move {
+        Box::pin(async move {
             if self.hit_for_pass.stands(&address, Instant::now()) {
-                return Step::then(self.pass_by(service, request, address, credentials));
+                return Step::then(self.pass_by(call, address, credentials));
             }
             // Where nothing was ever for requests like this, it need not even look.
             if self.is_refused(&address, &constraints) && !self.credential_history.may_admit(&constraints) {
-                return Step::then(self.ask_again(service, request, address, constraints, Forward::UriMiss));
+                return Step::then(self.ask_again(call, address, constraints, Forward::UriMiss));
             }
-            let (variant, stale, why) = match self.next(&address, request.headers(), credentials, can_lead).await {
+            let (variant, stale, why) = match self.next(&address, call.headers(), credentials, can_lead).await {
                 NextStep::Done(response) => return Step::Done(Ok(response)),
                 NextStep::Refresh(variant, stored) => {
-                    return Step::Done(Ok(self.refresh(service, request, variant, stored, credentials)));
+                    return Step::Done(Ok(self.refresh(call, variant, stored, credentials)));
                 }
-                NextStep::PassBy(address) => return Step::then(self.pass_by(service, request, address, credentials)),
-                NextStep::Direct(forwarded) => return self.then_direct(service, request, forwarded),
+                NextStep::PassBy(address) => return Step::then(self.pass_by(call, address, credentials)),
+                NextStep::Direct(forwarded) => return self.then_direct(call, forwarded),
                 NextStep::Miss(variant, stale, why) => (variant, stale, why),
             };
             let mut miss = Miss {
@@ -103,23 +98,17 @@ impl<K: Send + Sync + 'static> Cache<K> {
                 && !self.has_record(&miss.variant.address, &constraints)
             {
                 miss.credentials = Credentials::Unknown(constraints);
-                return Step::then(self.ask_alone(service, request, miss, constraints));
+                return Step::then(self.ask_alone(call, miss, constraints));
             }
-            if let Some(answer) = self.paused(&miss, request.headers()).await {
+            if let Some(answer) = self.paused(&miss, call.headers()).await {
                 return Step::Done(Ok(answer));
             }
-            Step::then(self.miss(service, request, miss))
-        }
+            Step::then(self.miss(call, miss))
+        })
     }
 
     /// What is next for a request, by what is stored.
-    async fn next<ResBody>(
-        &self,
-        address: &Address,
-        headers: &HeaderMap,
-        credentials: Credentials,
-        can_lead: bool,
-    ) -> NextStep<ResBody> {
+    async fn next(&self, address: &Address, headers: &HeaderMap, credentials: Credentials, can_lead: bool) -> NextStep {
         match self.find_whole(address, headers).await {
             // It cannot be read in parts.
             Lookup::Stored(variant, stored) if self.is_crowded_beside(&stored) => {
@@ -163,17 +152,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
     }
 
     /// Follow or lead.
-    fn miss<S, B, ResBody>(
-        self: Arc<Self>,
-        service: S,
-        request: Request<B>,
-        mut miss: Miss,
-    ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
-    where
-        S: InnerService<B, ResBody>,
-        B: Send + 'static,
-        ResBody: ResponseBody,
-    {
+    fn miss(self: Arc<Self>, call: InnerCall, mut miss: Miss) -> impl Future<Output = Step<Answer>> + Send {
         async move {
             let counters = &self.memo.shared.counters;
             let has_room = || counters.recorded_bytes.get() < self.responses.max_recording;
@@ -184,19 +163,19 @@ impl<K: Send + Sync + 'static> Cache<K> {
                 let VariantAddress { address, fingerprint } = &miss.variant;
                 if fingerprint.is_some_and(|fingerprint| !self.vary.admit(&miss.first, fingerprint)) {
                     let forwarded = Forwarded::because(Forward::VaryMiss).detail("too-many-variants");
-                    return self.then_direct(service, request, forwarded);
+                    return self.then_direct(call, forwarded);
                 }
                 let obtained = self.memo.obtain(address, &self.memo.config, &mut patience, has_room);
                 let obtained = obtained.await;
-                match self.after(obtained, &mut miss, request.headers()).await {
+                match self.after(obtained, &mut miss, call.headers()).await {
                     After::Answer(response) => return Step::Done(Ok(response)),
                     After::Lead(lead) if self.may_defer() && lead.held => {
-                        return self.lead_or_wait(lead, service, request, miss, patience);
+                        return self.lead_or_wait(lead, call, miss, patience);
                     }
-                    After::Lead(lead) => return self.lead(lead, service, request, miss),
+                    After::Lead(lead) => return self.lead(lead, call, miss),
                     After::Turn(turn) => {
                         let forwarded = Forwarded::because(miss.why).collapsed(false).detail("queued");
-                        let step = self.then_direct(service, request, forwarded);
+                        let step = self.then_direct(call, forwarded);
                         return Step::then(async move {
                             let answer = step.finish().await;
                             Step::Done(answer.map(|response| response.map(|body| body.in_turn(turn))))
@@ -209,22 +188,17 @@ impl<K: Send + Sync + 'static> Cache<K> {
                     }
                 }
             }
-            if let Some(answer) = self.paused(&miss, request.headers()).await {
+            if let Some(answer) = self.paused(&miss, call.headers()).await {
                 return Step::Done(Ok(answer));
             }
             let mut forwarded = Forwarded::because(miss.why).collapsed(false);
             forwarded.detail = detail;
-            self.then_direct(service, request, forwarded)
+            self.then_direct(call, forwarded)
         }
     }
 
     /// What is next for a request that has obtained this.
-    async fn after<ResBody>(
-        &self,
-        obtained: Obtained<Arc<StoredResponse>>,
-        miss: &mut Miss,
-        headers: &HeaderMap,
-    ) -> After<ResBody> {
+    async fn after(&self, obtained: Obtained<Arc<StoredResponse>>, miss: &mut Miss, headers: &HeaderMap) -> After {
         match obtained {
             Obtained::Followed(stored) => self.follow(stored, miss, headers).await,
             Obtained::Lead(lead) => After::Lead(lead),
@@ -249,12 +223,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
     }
 
     /// What is next for a follower that was given this response.
-    async fn follow<ResBody>(
-        &self,
-        stored: Arc<StoredResponse>,
-        miss: &mut Miss,
-        headers: &HeaderMap,
-    ) -> After<ResBody> {
+    async fn follow(&self, stored: Arc<StoredResponse>, miss: &mut Miss, headers: &HeaderMap) -> After {
         // Just before it was told: there is nothing to read any more, but a turn to wait for.
         if stored.has_broken_off() {
             return After::Again;
@@ -282,7 +251,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
     }
 
     /// The answer to a request at a limit, where it is not to go to the inner service.
-    fn refuse<ResBody>(&self, headers: &HeaderMap) -> Option<Response<MemoBody<ResBody>>> {
+    fn refuse(&self, headers: &HeaderMap) -> Option<Response<ReplyBody>> {
         match self.memo.config.limits.at_limit {
             AtLimit::Bypass => None,
             AtLimit::Refuse { retry_after } => Some(refusal(headers, retry_after)),

@@ -2,61 +2,55 @@
 
 use std::sync::Arc;
 
-use http::Request;
+use tokio::time::Instant;
 
-use crate::key::Address;
-use crate::middleware::bounds::{InnerService, ResponseBody};
+use crate::key::{Address, Key};
 use crate::middleware::cache::Cache;
-use crate::middleware::grpc::{self, until};
-use crate::middleware::key_extractor::KeyExtractor;
+use crate::middleware::grpc::until;
+use crate::middleware::inner::InnerCall;
 use crate::middleware::lead::on_path;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::request::RequestConstraints;
-use crate::middleware::respond::future::{Answer, Direct, Step};
+use crate::middleware::respond::body::ReplyBody;
+use crate::middleware::respond::future::{Answer, Step};
 use crate::middleware::respond::told_key::ToldKey;
 use crate::middleware::respond::trailers_only::deadline_exceeded;
+use crate::task::BoxFuture;
 
-#[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
-impl<K: Send + Sync + 'static> Cache<K> {
+/// A request whose body is read for the key.
+pub(crate) type Reading = BoxFuture<'static, (Option<Key>, InnerCall)>;
+
+impl Cache {
     /// Reads the body for the key; then hit, follow or lead.
-    pub(crate) fn answer_with_body<S, ReqBody, ResBody>(
+    pub(crate) fn answer_with_body(
         self: Arc<Self>,
-        service: S,
-        request: Request<ReqBody>,
+        reading: Reading,
+        deadline: Option<Instant>,
         told: Option<ToldKey>,
-    ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
-    where
-        K: KeyExtractor<ReqBody>,
-        S: InnerService<K::Body, ResBody>,
-        ReqBody: Send + 'static,
-        K::Body: Send + 'static,
-        ResBody: ResponseBody,
-    {
-        async move {
-            let deadline = self.methods.as_ref().and_then(|_| grpc::deadline(request.headers()));
-            let reading = self.key.body_key(request);
+    ) -> BoxFuture<'static, Step<Answer>> {
+        Box::pin(async move {
             let read = match deadline {
                 Some(deadline) => until(deadline, reading).await,
                 None => Some(reading.await),
             };
-            let Some((key, mut request)) = read else {
+            let Some((key, mut call)) = read else {
                 return Step::Done(Ok(deadline_exceeded()));
             };
-            let key = key.map(|key| self.whole_key(key, request.headers()));
+            let key = key.map(|key| self.whole_key(key, call.headers()));
             let Some(key) = key else {
-                return self.then_direct(service, request, Forwarded::because(Forward::Bypass));
+                return self.then_direct(call, Forwarded::because(Forward::Bypass));
             };
             told.inspect(|told| told.set(&key));
             let address = Address::of(&self.memo.shared.tag, key);
-            if on_path::has_been_at(request.extensions(), &self.memo.shared.store, &address) {
+            if on_path::has_been_at(&call.head.extensions, &self.memo.shared.store, &address) {
                 self.memo.shared.asks_for_itself(&address);
-                return Step::then(async move { Step::Done(Direct::new(service, request, None).untouched().await) });
+                return Step::then(async move { Step::Done(call.send().await.map(|it| it.map(ReplyBody::inner))) });
             }
             self.ask(&address);
-            on_path::mark(&mut request, &self.memo.shared.store, &address);
+            on_path::mark(&mut call.head.extensions, &self.memo.shared.store, &address);
             // The body is read: the key covers it.
             let can_lead = true;
-            let looking = self.answer(service, request, address, RequestConstraints::default(), can_lead);
+            let looking = self.answer(call, address, RequestConstraints::default(), can_lead);
             // What is found at once is an answer whatever the deadline.
             let looked = match deadline {
                 Some(deadline) => until(deadline, looking).await,
@@ -72,6 +66,6 @@ impl<K: Send + Sync + 'static> Cache<K> {
                 }),
                 (step, _) => step,
             }
-        }
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod body_key;
+pub(crate) mod hit;
 pub(crate) mod partial;
 pub(crate) mod parts;
 pub(crate) mod refresh;

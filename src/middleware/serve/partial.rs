@@ -6,42 +6,35 @@
 
 use std::sync::Arc;
 
-use http::Request;
 use tokio::time::Instant;
 
 use crate::key::Address;
-use crate::middleware::bounds::InnerService;
 use crate::middleware::cache::Cache;
+use crate::middleware::inner::InnerCall;
 use crate::middleware::known::pauses::Pause;
 use crate::middleware::lookup::{Depth, Lookup, VariantAddress};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::request::RequestConstraints;
-use crate::middleware::respond::body::MemoBody;
+use crate::middleware::respond::body::ReplyBody;
 use crate::middleware::respond::future::{Answer, Step};
 use crate::middleware::respond::refusal::not_stored;
 use crate::middleware::respond::replay;
 use crate::middleware::stored_response::StoredResponse;
+use crate::task::BoxFuture;
 
-#[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
-impl<K: Send + Sync + 'static> Cache<K> {
+impl Cache {
     /// A stored response for a request that must not wait for another, nor lead others.
-    pub(crate) fn read<S, B, ResBody>(
+    pub(crate) fn read(
         self: Arc<Self>,
-        service: S,
-        request: Request<B>,
+        call: InnerCall,
         address: Address,
         constraints: RequestConstraints,
-    ) -> impl Future<Output = Step<Answer<ResBody, S::Error>>> + Send
-    where
-        S: InnerService<B, ResBody>,
-        B: Send + 'static,
-        ResBody: Send + 'static,
-    {
-        async move {
+    ) -> BoxFuture<'static, Step<Answer>> {
+        Box::pin(async move {
             let now = Instant::now();
             let (mut depth, mut again) = (Depth::Head, true);
             let (variant, why) = loop {
-                match self.find(&address, request.headers(), depth).await {
+                match self.find(&address, call.headers(), depth).await {
                     Lookup::Stored(variant, stored) if !self.may_serve(&variant, &stored, constraints, now) => {
                         break (variant, Forward::Stale);
                     }
@@ -52,7 +45,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
                         (depth, again) = (Depth::Head, false);
                     }
                     Lookup::Stored(variant, stored) => {
-                        let part = Box::pin(self.part(&variant.address, &stored, constraints, request.headers())).await;
+                        let part = Box::pin(self.part(&variant.address, &stored, constraints, call.headers())).await;
                         // Another one by now, or one that has to be read as a whole.
                         let Ok(part) = part else {
                             depth = Depth::Whole;
@@ -63,7 +56,7 @@ impl<K: Send + Sync + 'static> Cache<K> {
                             true => counters.hits.add(),
                             false => counters.stale.add(),
                         }
-                        let (headers, told) = (request.headers(), self.cache_status);
+                        let (headers, told) = (call.headers(), self.cache_status);
                         return Step::Done(Ok(replay::narrowed(stored, part, constraints, headers, now, told)));
                     }
                     Lookup::Nothing(variant) if variant.fingerprint.is_some() => break (variant, Forward::VaryMiss),
@@ -75,15 +68,15 @@ impl<K: Send + Sync + 'static> Cache<K> {
                 return Step::Done(Ok(not_stored()));
             }
             if let Some(pause) = self.pause_for(&variant, constraints) {
-                let answer = pause.answer(request.headers());
+                let answer = pause.answer(call.headers());
                 // One that was made of an error may have a body.
                 return Step::Done(Ok(match constraints.head {
-                    true => answer.map(|_| MemoBody::empty()),
+                    true => answer.map(|_| ReplyBody::empty()),
                     false => answer,
                 }));
             }
-            self.then_direct(service, request, Forwarded::because(why))
-        }
+            self.then_direct(call, Forwarded::because(why))
+        })
     }
 
     fn may_serve(

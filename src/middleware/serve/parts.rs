@@ -29,7 +29,7 @@ const LARGE: usize = 64 * 1024;
 /// What large bodies from a store elsewhere may hold, as a share of what recordings may.
 const SHARE: u64 = 4;
 
-impl<K> Cache<K> {
+impl Cache {
     /// What is stored, perhaps without its body.
     pub(crate) async fn look_at(&self, address: &Address) -> Option<Arc<StoredResponse>> {
         let shared = &self.memo.shared;

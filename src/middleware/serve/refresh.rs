@@ -7,74 +7,32 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Response};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::middleware::bounds::{InnerService, ResponseBody};
+use crate::middleware::inner::InnerCall;
 use crate::middleware::lookup::Miss;
 use crate::middleware::lookup::{VariantAddress, is_variant};
 use crate::middleware::policy::cache_status::Forward;
 use crate::middleware::policy::credentials::Credentials;
-use crate::middleware::policy::early;
-use crate::middleware::respond::body::MemoBody;
-use crate::middleware::respond::replay;
+use crate::middleware::respond::body::ReplyBody;
 
 use crate::middleware::cache::Cache;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::spawn;
 
-/// What a stored response is to a request.
-pub(crate) enum Use {
-    /// An answer.
-    Hit,
-    /// An answer, to be computed anew meanwhile.
-    Refresh,
-    /// None, unless computing it anew fails.
-    Stale,
-}
-
-impl<K: Send + Sync + 'static> Cache<K> {
-    /// Whether a fresh response is to be computed anew already.
-    pub(crate) fn is_early(&self, stored: &StoredResponse, now: Instant) -> bool {
-        let beta = self.responses.early_refresh;
-        if beta <= 0.0 {
-            return false;
-        }
-        let left = stored.fresh_at(now).unwrap_or_default();
-        early::is_due(left, stored.meta().cost, beta, || self.responses.random.unit())
-    }
-
-    /// What a stored response is to a request that `can_lead` a computation that no client waits for.
-    pub(crate) fn use_of(&self, stored: &StoredResponse, can_lead: bool, now: Instant) -> Use {
-        if stored.is_fresh_at(now) {
-            return match can_lead && self.is_early(stored, now) {
-                true => Use::Refresh,
-                false => Use::Hit,
-            };
-        }
-        match can_lead && stored.serves_meanwhile(now) {
-            true => Use::Refresh,
-            false => Use::Stale,
-        }
-    }
-
+impl Cache {
     /// Answers with what is stored, and has it computed anew: by this request, unless another one does so already.
     ///
     /// The request goes to the inner service as it came. Its client has its answer, so it must not be needed to read on.
-    pub(crate) fn refresh<S, B, ResBody>(
+    pub(crate) fn refresh(
         self: &Arc<Self>,
-        service: S,
-        request: Request<B>,
+        call: InnerCall,
         variant: VariantAddress,
         seen: Arc<StoredResponse>,
         credentials: Credentials,
-    ) -> Response<MemoBody<ResBody>>
-    where
-        S: InnerService<B, ResBody>,
-        B: Send + 'static,
-        ResBody: ResponseBody,
-    {
+    ) -> Response<ReplyBody> {
         let now = Instant::now();
         if self.pauses.of(&variant.address, now).is_some() {
             return self.replay(seen, now);
@@ -100,9 +58,9 @@ impl<K: Send + Sync + 'static> Cache<K> {
                     why,
                     credentials,
                 };
-                let mut request = request;
-                let computation = cache.computation(lead, &mut request, miss);
-                let run = async move { drop(computation.run(service, request).await) };
+                let mut call = call;
+                let computation = cache.computation(lead, &mut call.head, miss);
+                let run = async move { drop(computation.run(call).await) };
                 spawn(Box::pin(run.instrument(span)));
             }
         };
@@ -113,22 +71,8 @@ impl<K: Send + Sync + 'static> Cache<K> {
         self.replay(seen, now)
     }
 
-    /// The response, fresh or stale, as it is stored.
-    fn replay<ResBody>(&self, stored: Arc<StoredResponse>, now: Instant) -> Response<MemoBody<ResBody>> {
-        if stored.is_fresh_at(now) {
-            self.memo.shared.counters.hits.add();
-            return replay::hit(stored, now, self.cache_status);
-        }
-        self.memo.shared.counters.stale.add();
-        replay::stale(stored, now, self.cache_status)
-    }
-
     /// What is stored, where computing it anew has failed and it may stand in.
-    pub(crate) async fn stand_in<ResBody>(
-        &self,
-        miss: &Miss,
-        headers: &HeaderMap,
-    ) -> Option<Response<MemoBody<ResBody>>> {
+    pub(crate) async fn stand_in(&self, miss: &Miss, headers: &HeaderMap) -> Option<Response<ReplyBody>> {
         let stored = match miss.stale.clone() {
             Some(stale) => stale,
             // A request that joined a computation under way has not looked.

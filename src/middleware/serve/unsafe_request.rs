@@ -1,34 +1,36 @@
 //! Unsafe requests, which make what is stored for their target out of date (RFC 9111, 4.4).
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
+use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Extensions, HeaderMap, Method, Request, Response, Uri};
+use http::{Extensions, HeaderMap, Method, Uri};
 use tokio::task::JoinSet;
-use tower_service::Service;
 use tracing::Instrument;
 
-use crate::key::{Address, Label};
+use crate::key::{Address, Key, Label};
 use crate::memo::Shared;
 use crate::middleware::cache::Cache;
-use crate::middleware::key_extractor::KeyExtractor;
+use crate::middleware::inner::InnerCall;
 use crate::middleware::known::hit_for_pass::HitForPass;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::groups;
 use crate::middleware::policy::invalidation::{has_changed, locations};
 use crate::middleware::policy::origin::{Origin, uri_as_received};
-use crate::middleware::respond::body::MemoBody;
-use crate::middleware::respond::future::{Direct, Step};
+use crate::middleware::respond::future::{Answer, Step, direct};
 use crate::middleware::stored_response::Form;
 use crate::task::{BoxFuture, inherited, spawn, spawn_if_any};
+
+/// What a `GET` for a URI, with these fields and extensions, has for a key.
+pub(crate) type FindKey = Box<dyn Fn(&Uri, &HeaderMap, &Extensions) -> Option<Key> + Send>;
 
 /// An unsafe request under way.
 ///
 /// One that ends without an answer, because its client has hung up or the inner service failed, may have changed
 /// something all the same: dropping this makes its target out of date.
-pub(crate) struct Change<Q, K: KeyExtractor<Q>> {
-    cache: Arc<Cache<K>>,
+pub(crate) struct Change {
+    cache: Arc<Cache>,
+    find_key: FindKey,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -36,21 +38,20 @@ pub(crate) struct Change<Q, K: KeyExtractor<Q>> {
     /// Known from the beginning: when this is dropped is no time to ask a key extractor that may panic.
     target: Option<Address>,
     settled: bool,
-    body: PhantomData<fn(Q)>,
 }
 
-impl<Q, K: KeyExtractor<Q>> Change<Q, K> {
-    pub(crate) fn new(cache: &Arc<Cache<K>>, request: &Request<Q>) -> Self {
+impl Change {
+    pub(crate) fn new(cache: Arc<Cache>, find_key: FindKey, request: &Parts) -> Self {
         let mut change = Self {
-            cache: Arc::clone(cache),
-            method: request.method().clone(),
-            uri: uri_as_received(request).clone(),
-            headers: request.headers().clone(),
-            extensions: request.extensions().clone(),
+            cache,
+            find_key,
+            method: request.method.clone(),
+            uri: uri_as_received(&request.uri, &request.extensions).clone(),
+            headers: request.headers.clone(),
+            extensions: request.extensions.clone(),
             target: None,
             // Nothing has been changed by a request that has no key yet.
             settled: true,
-            body: PhantomData,
         };
         change.target = change.address(&change.uri);
         change.settled = false;
@@ -59,18 +60,15 @@ impl<Q, K: KeyExtractor<Q>> Change<Q, K> {
 
     /// Asks the inner service, and removes what is out of date before the answer goes on: a client that has it finds nothing
     /// from before.
-    pub(crate) async fn carry_out<S, ResBody>(
-        mut self,
-        service: S,
-        request: Request<K::Body>,
-    ) -> Step<Result<Response<MemoBody<ResBody>>, S::Error>>
-    where
-        S: Service<Request<K::Body>, Response = Response<ResBody>>,
-    {
+    pub(crate) fn carry_out(self, call: InnerCall) -> BoxFuture<'static, Step<Answer>> {
+        Box::pin(async move { Step::Done(self.carried_out(call).await) })
+    }
+
+    async fn carried_out(mut self, call: InnerCall) -> Answer {
         let forwarded = self.cache.cache_status.then(|| Forwarded::because(Forward::Method));
-        let answer = Direct::new(service, request, forwarded).await;
+        let answer = direct(call, forwarded).await;
         let Ok(response) = &answer else {
-            return Step::Done(answer);
+            return answer;
         };
         let mut addresses = Vec::new();
         if has_changed(response.status()) {
@@ -86,7 +84,7 @@ impl<Q, K: KeyExtractor<Q>> Change<Q, K> {
         self.settled = true;
         // One that panicked is no reason to keep the answer back.
         let _ = invalidating.await;
-        Step::Done(answer)
+        answer
     }
 
     fn invalidation(&self, labels: Vec<Label>, addresses: Vec<Address>) -> BoxFuture<'static, ()> {
@@ -103,13 +101,13 @@ impl<Q, K: KeyExtractor<Q>> Change<Q, K> {
     }
 
     fn address(&self, uri: &Uri) -> Option<Address> {
-        let key = self.cache.key.get_key_with(uri, &self.headers, &self.extensions)?;
+        let key = (self.find_key)(uri, &self.headers, &self.extensions)?;
         let key = self.cache.whole_key(key, &self.headers);
         Some(Address::of(&self.cache.memo.shared.tag, key))
     }
 }
 
-impl<Q, K: KeyExtractor<Q>> Drop for Change<Q, K> {
+impl Drop for Change {
     fn drop(&mut self) {
         if self.settled {
             return;

@@ -2,6 +2,8 @@
 
 use tokio::task::JoinHandle;
 
+use crate::task::spawn;
+
 /// Ends the task when dropped.
 #[derive(Debug)]
 pub(crate) struct Task(JoinHandle<()>);
@@ -9,7 +11,7 @@ pub(crate) struct Task(JoinHandle<()>);
 impl Task {
     /// Starts a task on the runtime of the caller.
     pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(tokio::spawn(future))
+        Self(spawn(Box::pin(future)))
     }
 }
 

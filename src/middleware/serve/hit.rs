@@ -1,0 +1,103 @@
+//! What a stored response is to a request, and hits: those in this process take no task, no wait and no look at the
+//! store's server.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Response};
+use tokio::time::Instant;
+
+use crate::key::Address;
+use crate::middleware::cache::Cache;
+use crate::middleware::lookup::VariantAddress;
+use crate::middleware::policy::early;
+use crate::middleware::policy::request::RequestConstraints;
+use crate::middleware::respond::body::ReplyBody;
+use crate::middleware::respond::replay;
+use crate::middleware::stored_response::StoredResponse;
+
+/// What there is in this process for a request.
+pub(crate) enum FreshHit {
+    Answer(Response<ReplyBody>),
+    /// An answer, to be computed anew meanwhile.
+    Refresh(VariantAddress, Arc<StoredResponse>),
+    None,
+}
+
+/// What a stored response is to a request.
+pub(crate) enum Use {
+    /// An answer.
+    Hit,
+    /// An answer, to be computed anew meanwhile.
+    Refresh,
+    /// None, unless computing it anew fails.
+    Stale,
+}
+
+impl Cache {
+    /// The answer to a request with these fields, where it is in this process and fresh.
+    pub(crate) fn hit(
+        &self,
+        address: &Address,
+        headers: &HeaderMap,
+        constraints: RequestConstraints,
+        can_lead: bool,
+    ) -> FreshHit {
+        if !constraints.is_for_all_of_it() {
+            return FreshHit::None;
+        }
+        let now = Instant::now();
+        let Some((variant, stored)) = self.peek(address, headers, now) else {
+            return FreshHit::None;
+        };
+        if !constraints.admits(stored.meta()) {
+            return FreshHit::None;
+        }
+        if constraints.has_credentials() {
+            let address = variant.as_ref().map_or(address, |variant| &variant.address);
+            let time = self.responses.pass_marker;
+            self.credential_history.remember(address, &stored, now, time);
+        }
+        if can_lead && self.is_early(&stored, now) && !self.misuse.is_outside_runtime() {
+            let variant = variant.unwrap_or_else(|| VariantAddress::first(address));
+            return FreshHit::Refresh(variant, stored);
+        }
+        self.memo.shared.counters.hits.add();
+        let mut hit = replay::hit(stored, now, self.cache_status);
+        self.tell_near(&mut hit);
+        FreshHit::Answer(hit)
+    }
+
+    /// Whether a fresh response is to be computed anew already.
+    pub(crate) fn is_early(&self, stored: &StoredResponse, now: Instant) -> bool {
+        let beta = self.responses.early_refresh;
+        if beta <= 0.0 {
+            return false;
+        }
+        let left = stored.fresh_at(now).unwrap_or_default();
+        early::is_due(left, stored.meta().cost, beta, || self.responses.random.unit())
+    }
+
+    /// What a stored response is to a request that `can_lead` a computation that no client waits for.
+    pub(crate) fn use_of(&self, stored: &StoredResponse, can_lead: bool, now: Instant) -> Use {
+        if stored.is_fresh_at(now) {
+            return match can_lead && self.is_early(stored, now) {
+                true => Use::Refresh,
+                false => Use::Hit,
+            };
+        }
+        match can_lead && stored.serves_meanwhile(now) {
+            true => Use::Refresh,
+            false => Use::Stale,
+        }
+    }
+
+    /// The response, fresh or stale, as it is stored.
+    pub(super) fn replay(&self, stored: Arc<StoredResponse>, now: Instant) -> Response<ReplyBody> {
+        if stored.is_fresh_at(now) {
+            self.memo.shared.counters.hits.add();
+            return replay::hit(stored, now, self.cache_status);
+        }
+        self.memo.shared.counters.stale.add();
+        replay::stale(stored, now, self.cache_status)
+    }
+}
