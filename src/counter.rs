@@ -19,7 +19,10 @@ pub(crate) struct Metric<'a> {
 }
 
 /// A metric as it stands at one moment.
-#[cfg_attr(not(test), expect(dead_code, reason = "the admin service shows them"))]
+#[cfg_attr(
+    not(any(test, feature = "admin")),
+    expect(dead_code, reason = "the admin service shows them")
+)]
 #[derive(Debug)]
 pub(crate) struct Sample<'a> {
     pub(crate) metric: Metric<'a>,
@@ -27,7 +30,10 @@ pub(crate) struct Sample<'a> {
 }
 
 /// What a metric stands at.
-#[cfg_attr(not(test), expect(dead_code, reason = "the admin service shows them"))]
+#[cfg_attr(
+    not(any(test, feature = "admin")),
+    expect(dead_code, reason = "the admin service shows them")
+)]
 #[derive(Debug)]
 pub(crate) enum Figure {
     /// It has only gone up.

@@ -129,6 +129,7 @@
 //! | `redis` | yes | [`RedisStore`] |
 //! | `tls` | no | `rediss://` URLs, with rustls and ring |
 //! | `serde` | no | [`codec::Json`]: typed values for [`MemoLock`] |
+//! | `admin` | no | [`Admin`]: a service with figures, a page, and invalidation for operators |
 //! | `metrics` | no | what [`Stats`] counts, through the `metrics` crate |
 //!
 //! Without any of them the crate is the core alone, with neither tower nor http nor redis.
@@ -160,10 +161,17 @@
     doc = "",
     doc = "[`codec::Json`]: https://docs.rs/tower-memolock/latest/tower_memolock/codec/struct.Json.html"
 )]
+#![cfg_attr(
+    not(feature = "admin"),
+    doc = "",
+    doc = "[`Admin`]: https://docs.rs/tower-memolock/latest/tower_memolock/admin/struct.Admin.html"
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The layer uses more of the core and the stores than callers do.
 #![cfg_attr(not(feature = "http"), allow(dead_code, unused_imports))]
 
+#[cfg(feature = "admin")]
+pub mod admin;
 mod attached;
 pub mod codec;
 mod counter;
@@ -185,6 +193,9 @@ mod system;
 mod task;
 mod throttle;
 
+#[cfg(feature = "admin")]
+#[doc(inline)]
+pub use self::admin::Admin;
 #[doc(inline)]
 pub use self::codec::Codec;
 pub use self::error::{BoxError, Error, ErrorKind, RemoteError, StoreError, StoreErrorKind};

@@ -12,7 +12,7 @@ use std::path::Path;
 const ORDER: &[(&str, &str)] = &[
     (
         "",
-        "simulation system counter random throttle task attached key error codec store memo middleware docs",
+        "simulation system counter random throttle task attached key error codec store memo middleware admin docs",
     ),
     (
         "store",
@@ -24,7 +24,7 @@ const ORDER: &[(&str, &str)] = &[
     ),
     (
         "memo",
-        "limits stats path rules flights config leases marking outcome permit refreshes shared currency coordinator join \
+        "limits stats insight path rules flights config leases marking outcome permit refreshes shared currency coordinator join \
          background tasks compute memolock turn invalidation",
     ),
     (

@@ -13,6 +13,8 @@
 //! 3. the layer;
 //! 4. `upstream.rs`: hyper's client.
 //!
+//! With `--admin 127.0.0.1:8081`, operators see there what goes on, and invalidate (`admin.rs`).
+//!
 //! # What is not passed on
 //!
 //! Interim responses (1xx), `103 Early Hints` among them. hyper's client tells of them (`hyper::ext::on_informational`),
@@ -22,6 +24,7 @@
 //! A response whose end is the connection's, without `Content-Length` or `Transfer-Encoding`, is whole wherever that ends
 //! (RFC 9112, section 8): if the upstream dies without a reset, neither this proxy nor any other can tell.
 
+mod admin;
 mod connection;
 mod framing;
 mod impatient;
@@ -96,9 +99,18 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
                 .max_waiters(options.max_waiters)
                 .at_limit(options.at_limit),
         );
+    // Or `?all=1` would reach nothing.
+    let layer = layer.stamped(options.admin.is_some());
+    let admin = match options.admin {
+        Some(address) => Some(admin::Listening::on(address, &layer, target.clone()).await?),
+        None => None,
+    };
     let asked = layer.clone();
     support::print_stats(move || asked.stats());
     support::println!("listening on http://{}", listener.local_addr()?);
+    if let Some(admin) = &admin {
+        support::println!("admin on http://{}", admin.address()?);
+    }
 
     let shared = ServiceBuilder::new()
         .map_request(move |request| target.rewrite(request))
@@ -120,9 +132,16 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
         layer.shutdown_within(support::GRACE_OF_LEASES).await;
         std::future::pending::<()>().await;
     };
+    let admin = async {
+        if let Some(admin) = admin {
+            admin.serve().await;
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         () = server::serve(listener, service, stop) => {}
         () = leave => {}
+        () = admin => {}
     }
     layer.shutdown_within(DRAIN).await;
     Ok(())

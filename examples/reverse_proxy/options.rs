@@ -46,6 +46,11 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --queue N             beyond that, and beyond every other limit of the layer, pass on this many
                         requests at a time; the others wait their turn     [default: pass on all at once]
   --store-after N       store a response once its key was asked for so many times [default: 1]
+  --admin ADDR          where operators see what goes on and invalidate: a page at /, /metrics,
+                        /state.json, POST /invalidate?url=URL, ?tag=NAME or ?all=1. A loopback
+                        address, because every client that reaches it may do all of that. Give it to all
+                        proxies over one Redis or to none: with it, values are stored so that
+                        ?all=1 reaches them                                [default: nowhere]
   --help                this text
 
 SIGUSR1 prints what the layer has done so far, and what is under way.
@@ -69,6 +74,7 @@ pub(crate) struct Options {
     pub(crate) max_waiters: usize,
     pub(crate) at_limit: AtLimit,
     pub(crate) store_after: u32,
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 impl Options {
@@ -89,6 +95,7 @@ impl Options {
             let mut upstream_timeout = Duration::from_secs(60);
             let mut max_body = 8 * 1024 * 1024;
             let (mut max_waiters, mut at_limit, mut store_after) = (65_536, AtLimit::Bypass, 1);
+            let mut admin = None;
             while let Some(flag) = args.next_flag()? {
                 match flag {
                     "--listen" => listen = Some(args.address()?),
@@ -113,6 +120,7 @@ impl Options {
                     "--max-waiters" => max_waiters = args.count()?,
                     "--queue" => at_limit = AtLimit::Queue(args.count()?),
                     "--store-after" => store_after = args.count()?.try_into().unwrap_or(u32::MAX),
+                    "--admin" => admin = Some(args.value(LOOPBACK, loopback)?),
                     _ => return Err(args.unknown()),
                 }
             }
@@ -142,9 +150,19 @@ impl Options {
                 max_waiters,
                 at_limit,
                 store_after,
+                admin,
             })
         })
     }
+}
+
+const LOOPBACK: &str = "a loopback address like 127.0.0.1:8081 or [::1]:8081";
+
+/// An address that no other machine reaches.
+fn loopback(text: &str) -> Option<SocketAddr> {
+    text.parse()
+        .ok()
+        .filter(|address: &SocketAddr| address.ip().is_loopback())
 }
 
 const COOKIES: &str = "refuse, strip or share";

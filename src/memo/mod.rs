@@ -10,6 +10,7 @@
 //!             coordinator/deferred.rs: the value is made elsewhere
 //!           permit.rs: the right to compute, and outcome.rs: what became of it
 //!             leases/: locks of the store that this process holds
+//!             insight.rs: what an operator can look at
 //!             currency.rs, marking.rs: what has a stamp is current, or absent
 //! ```
 
@@ -19,6 +20,7 @@ mod config;
 mod coordinator;
 mod currency;
 mod flights;
+mod insight;
 mod invalidation;
 mod join;
 mod leases;
@@ -38,8 +40,12 @@ mod turn;
 pub(crate) use self::config::Config;
 pub(crate) use self::currency::HeadLook;
 pub(crate) use self::flights::custody::{Presence, Present, Stop};
+#[cfg(feature = "admin")]
+pub(crate) use self::flights::flight::{FlightRole, Glance};
 pub(crate) use self::flights::line::{QueueTurn, Room};
 pub(crate) use self::flights::patience::Patience;
+#[cfg(feature = "admin")]
+pub(crate) use self::insight::{FailureNote, Hot};
 pub use self::invalidation::InvalidateError;
 pub(crate) use self::join::{Obtained, Role};
 pub use self::leases::lease::{Lease, LeaseError};

@@ -10,6 +10,7 @@ use super::flights::custody::Orphans;
 use super::flights::line::Room;
 use super::flights::lookups::Lookups;
 use super::flights::table::Table;
+use super::insight::Insight;
 use super::leases::Leases;
 use super::limits::Limit;
 use super::outcome::Outcome;
@@ -42,6 +43,7 @@ pub(crate) struct Shared<C: Codec> {
     pub(crate) recording_room: Arc<Room>,
     pub(crate) orphans: Arc<Orphans>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) insight: Insight,
     /// Whether values without tags have stamps as well.
     stamps_all: AtomicBool,
     pub(super) tasks: Tasks<C>,
@@ -74,21 +76,18 @@ impl<C: Codec> Shared<C> {
             recording_room: Arc::default(),
             orphans: Arc::new(Orphans::new(Arc::clone(&counters))),
             counters,
+            insight: Insight::default(),
             stamps_all: AtomicBool::new(false),
             tasks: Tasks::new(),
             warnings: Warnings::default(),
         }
     }
 
-    /// Shows all figures of this tag, and those of its store.
-    #[expect(dead_code, reason = "the admin service shows them")]
+    /// Shows all figures of this tag. Those of the store itself are that one's to show.
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "the admin service shows them"))]
     pub(crate) fn visit(&self, each: Visit<'_>) {
         self.counters.visit(each);
         self.store.visit(each);
-        #[cfg(feature = "redis")]
-        if let Some(store) = self.store.downcast_ref::<crate::store::RedisStore>() {
-            store.visit(each);
-        }
     }
 
     /// Whether every value has a stamp, and one without is none.
@@ -111,6 +110,8 @@ impl<C: Codec> Shared<C> {
             Err(error) => {
                 self.counters.rejected.add();
                 let error = &*error as &(dyn Error + 'static);
+                let what = format_args!("what is stored cannot be used: {error}");
+                self.insight.failed(address.readable(), what);
                 if self.warnings.rejected.is_due() {
                     tracing::warn!(address = %address.readable(), error, "what is stored cannot be used and counts as absent; others may follow");
                 } else {
@@ -132,6 +133,8 @@ impl<C: Codec> Shared<C> {
 
     fn failed(&self, address: Readable<'_>, operation: &'static str, error: &StoreError) {
         self.counters.store_errors.add();
+        self.insight
+            .failed(address, format_args!("the store, {operation}: {error}"));
         // A store that is out of reach says so itself, once.
         let known = matches!(
             error.kind(),
@@ -162,6 +165,12 @@ impl<C: Codec> Shared<C> {
     /// A caller has waited for others as long as it may.
     pub(crate) fn waited_too_long(&self, address: &Address, timeout: Duration) {
         self.counters.wait_timeouts.add();
+        if !timeout.is_zero() {
+            self.insight.failed(
+                address.readable(),
+                format_args!("a caller waited for as long as it may"),
+            );
+        }
         tracing::debug!(address = %address.readable(), "waited too long");
         if !timeout.is_zero() && self.warnings.timeout.is_due() {
             tracing::warn!(
@@ -181,6 +190,8 @@ impl<C: Codec> Shared<C> {
             Limit::Recording => &self.counters.limited_recording,
         }
         .add();
+        self.insight
+            .failed(address.readable(), format_args!("a limit is reached: {limit}"));
         if self.warnings.limit.is_due() {
             tracing::warn!(address = %address.readable(), %limit, "a limit is reached; others may follow");
         } else {

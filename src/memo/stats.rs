@@ -47,6 +47,15 @@ macro_rules! stats {
             $($(#[doc = $gauge_doc])* pub $gauge: u64,)*
         }
 
+        #[cfg(feature = "admin")]
+        impl Stats {
+            /// Shows each figure by the name of its field.
+            pub(crate) fn each(&self, mut show: impl FnMut(&str, u64)) {
+                $(show(stringify!($name), self.$name);)*
+                $(show(stringify!($gauge), self.$gauge);)*
+            }
+        }
+
         pub(crate) struct Counters {
             tag: Tag,
             $(pub(crate) $name: Counter,)*

@@ -47,6 +47,7 @@ pub(crate) struct Cache {
 impl Cache {
     /// Counts a request.
     pub(crate) fn ask(&self, address: &Address) {
+        self.memo.shared.insight.asked(address);
         if let Some(demand) = &self.demand {
             demand.ask(address, Instant::now());
         }

@@ -51,7 +51,7 @@ use super::service::{LayerState, MemoLockService};
 /// ```
 pub struct MemoLockLayer<K = UriKey> {
     key: K,
-    cache: Cache,
+    pub(crate) cache: Cache,
 }
 
 // The bounds of the service that do not depend on requests, so that the compiler names the one that is missing here.

@@ -97,6 +97,8 @@ pub use self::layer::MemoLockLayer;
 pub use self::lead::promise::Promise;
 pub use self::policy::control::MemoControl;
 pub use self::policy::cookies::SetCookie;
+#[cfg(feature = "admin")]
+pub(crate) use self::policy::origin::uri_as_received;
 pub use self::policy::response_rules::Unconfirmed;
 pub use self::respond::body::MemoBody;
 pub use self::respond::future::ResponseFuture;

@@ -200,7 +200,7 @@ impl AnyStore {
     }
 
     /// The store, where it is of this type.
-    #[cfg(feature = "redis")]
+    #[cfg(all(feature = "admin", feature = "redis"))]
     pub(crate) fn downcast_ref<S: Store>(&self) -> Option<&S> {
         self.store.as_any().downcast_ref()
     }

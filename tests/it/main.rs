@@ -1,6 +1,8 @@
 //! Tests from outside: the examples as processes, over a real Redis, as a client sees them.
 
 mod acl;
+#[cfg(all(feature = "admin", feature = "serde"))]
+mod admin;
 mod capacity;
 mod cluster;
 mod contract_memory;

@@ -35,6 +35,21 @@ pub mod deferred {}
 #[doc = include_str!("operating.md")]
 pub mod operating {}
 
+#[doc = include_str!("admin.md")]
+#[cfg_attr(
+    feature = "admin",
+    doc = "",
+    doc = "[`Admin`]: crate::Admin",
+    doc = "[`Admin::layer_behind`]: crate::Admin::layer_behind"
+)]
+#[cfg_attr(
+    not(feature = "admin"),
+    doc = "",
+    doc = "[`Admin`]: https://docs.rs/tower-memolock/latest/tower_memolock/admin/struct.Admin.html",
+    doc = "[`Admin::layer_behind`]: https://docs.rs/tower-memolock/latest/tower_memolock/admin/struct.Admin.html#method.layer_behind"
+)]
+pub mod admin {}
+
 #[doc = include_str!("why_not_cached.md")]
 pub mod why_not_cached {}
 

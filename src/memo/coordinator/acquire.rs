@@ -126,6 +126,8 @@ impl<C: Codec> Coordinator<C> {
         };
         holding.give_back();
         search.held = true;
+        let end = Instant::now() + remaining.min(Config::LONG);
+        self.flight.lease_until((!immortal).then_some(end));
         self.listen_for(remaining, asked, search)
             .await
             .unwrap_or_else(|_: Elapsed| {

@@ -161,6 +161,7 @@ impl<C: Codec> Coordinator<C> {
     /// get it, because they came before the invalidation as well; the others ask again.
     async fn call_in(&self, claim: LockState, value: C::Value, asked: Tick, landing: &Landing<'_, C>) {
         self.shared.counters.fenced.add();
+        self.report("not stored: a tag was invalidated while it was computed");
         tracing::debug!(address = %self.address.readable(), "result not stored: a tag was invalidated while it was computed");
         self.release(claim, Release::Abandoned).await;
         landing.land_for(Arrivals::Before(asked), Outcome::Ready(value));
@@ -197,6 +198,7 @@ impl<C: Codec> Coordinator<C> {
     /// took it away, so none of them gets the value.
     pub(super) fn fenced(&self) -> Outcome<C::Value> {
         self.shared.counters.fenced.add();
+        self.report("not stored: the lease ended or the key was invalidated");
         tracing::debug!(address = %self.address.readable(), "result refused: the lease ended or the key was invalidated");
         Outcome::Again(None)
     }

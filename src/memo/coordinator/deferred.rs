@@ -65,6 +65,7 @@ impl<C: Codec> Coordinator<C> {
         };
         tracing::debug!(address = %self.address.readable(), starts = promise.starts, "waiting for somebody else to resolve the promise");
         self.flight.resume();
+        self.flight.lease_until(Some(promise.end));
         let watch = search.watch.get_or_insert_with(|| LiveWatch::start(self));
         let mut held = self.announce(&promise).await;
         let mut read = true;

@@ -85,6 +85,7 @@ impl<C: Codec> Coordinator<C> {
             ComputationEnd::Abandoned => {
                 self.shared.counters.abandoned.add();
                 self.shared.counters.computation.time(begun.elapsed());
+                self.report("given up: an error, a panic, or a body that broke off");
                 return self.vain(claim, search.past, true).await;
             }
             // What is computed will not reach the waiters, so they need not wait for it.
@@ -94,11 +95,13 @@ impl<C: Codec> Coordinator<C> {
             }
             ComputationEnd::Expired(Expired::Orphaned) => {
                 custody.stop(led.stopper);
+                self.report("cancelled: no client waits, and there are too many like that");
                 tracing::debug!(address = %self.address.readable(), "cancelled: no client waits, and there are too many like that");
                 self.release(claim, Release::Abandoned).await;
                 landing.land(Outcome::Again(None));
             }
             ComputationEnd::Expired(Expired::Overdue) => {
+                self.report("given up for others: it takes too long");
                 spawn(Box::pin(custody.outlive(led.stopper)));
                 tracing::debug!(address = %self.address.readable(), "given up for others: it takes too long");
                 return self.vain(claim, search.past, true).await;
@@ -152,9 +155,13 @@ impl<C: Codec> Coordinator<C> {
                 landing.land(Outcome::Again(None));
             }
             Verdict::Decline { failed } => {
+                if failed {
+                    self.report("the inner service failed; one of those who wait takes over");
+                }
                 return self.vain(claim, past, failed).await;
             }
             Verdict::Fail(failure) => {
+                self.report("the inner service failed, and those who waited got the failure");
                 let message = failure.told();
                 landing.land(Outcome::Failed(failure));
                 self.release(claim, Release::Failed(message)).await;
@@ -217,6 +224,13 @@ impl<C: Codec> Coordinator<C> {
             tracing::debug!(address = %self.address.readable(), "computing without a lease");
         }
         Ok(led)
+    }
+
+    /// Tells operators of a computation that came to nothing.
+    pub(super) fn report(&self, what: &str) {
+        self.shared
+            .insight
+            .failed(self.address.readable(), format_args!("{what}"));
     }
 
     async fn mark(&self, claim: LockState, marker: C::Value, ttl: Duration, start: Option<Start>) {

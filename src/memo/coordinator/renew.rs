@@ -63,6 +63,7 @@ impl<C: Codec> Coordinator<C> {
         custody: &mut MemoCustody<C::Value>,
     ) -> ComputationEnd<C::Value> {
         let mut renewal = self.renewal(*claim, asked_at);
+        self.flight.lease_until(renewal.held.then_some(renewal.end));
         let mut confirming = None;
         let mut told_manner = false;
         loop {
@@ -214,7 +215,10 @@ impl<C: Codec> Coordinator<C> {
             return false;
         }
         match self.renew(self.config.lease).await {
-            Ok(true) => renewal.end = now + self.config.lease.min(Config::LONG),
+            Ok(true) => {
+                renewal.end = now + self.config.lease.min(Config::LONG);
+                self.flight.lease_until(Some(renewal.end));
+            }
             Ok(false) if !self.is_forgotten(renewal.claim) => return true,
             Ok(false) => {
                 renewal.held = false;
@@ -238,6 +242,7 @@ impl<C: Codec> Coordinator<C> {
             match self.renew(end - now).await {
                 Ok(true) => {
                     renewal.end_at(end);
+                    self.flight.lease_until(Some(end));
                     (Ok(()), false)
                 }
                 // The waiters here go on waiting.

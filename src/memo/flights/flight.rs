@@ -43,6 +43,30 @@ pub(crate) struct Flight<L, O> {
     state: Mutex<FlightState<L, O>>,
 }
 
+/// What an operator sees of a flight.
+#[cfg(feature = "admin")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Glance {
+    pub(crate) role: FlightRole,
+    /// How many wait. One who leads does not.
+    pub(crate) waiters: usize,
+    pub(crate) began: Instant,
+    /// When the lock ends unless it is renewed.
+    pub(crate) lease: Option<Instant>,
+}
+
+/// Whose work a flight waits for.
+#[cfg(feature = "admin")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FlightRole {
+    /// That of a caller here.
+    Leader,
+    /// That of another process.
+    Follower,
+    /// The store has not said yet.
+    Asking,
+}
+
 impl<L, O> Flight<L, O> {
     pub(super) fn new(state: FlightState<L, O>) -> Arc<Self> {
         Arc::new(Self {
@@ -223,5 +247,35 @@ impl<L, O> Flight<L, O> {
         drop(state);
         drop(before);
         Poll::Pending
+    }
+
+    /// The lock ends then, unless it is renewed; `None` where there is none.
+    #[cfg_attr(not(feature = "admin"), expect(unused_variables, reason = "for operators alone"))]
+    pub(crate) fn lease_until(&self, end: Option<Instant>) {
+        #[cfg(feature = "admin")]
+        {
+            self.state().lease = end;
+        }
+    }
+
+    #[cfg(feature = "admin")]
+    pub(crate) fn began(&self) -> Instant {
+        self.state().began
+    }
+
+    #[cfg(feature = "admin")]
+    pub(crate) fn glance(&self) -> Glance {
+        let state = self.state();
+        let role = match &state.phase {
+            Phase::Led(_) | Phase::Offered(_) => FlightRole::Leader,
+            _ if state.work.others.is_some() && !state.work.unknown => FlightRole::Follower,
+            _ => FlightRole::Asking,
+        };
+        Glance {
+            role,
+            waiters: state.waiters.len(),
+            began: state.began,
+            lease: state.lease,
+        }
     }
 }

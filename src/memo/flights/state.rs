@@ -26,6 +26,11 @@ pub(super) struct FlightState<L, O> {
     pub(super) eldest: Option<usize>,
     /// The keeper, if it wants to hear of the first who waits, and of the last who leaves.
     pub(super) guardian: Option<Waker>,
+    #[cfg(feature = "admin")]
+    pub(super) began: Instant,
+    /// When the lock ends unless it is renewed.
+    #[cfg(feature = "admin")]
+    pub(super) lease: Option<Instant>,
 }
 
 pub(super) struct Seat {
@@ -105,6 +110,10 @@ impl<L, O> FlightState<L, O> {
             scout: None,
             eldest: None,
             guardian: None,
+            #[cfg(feature = "admin")]
+            began: Instant::now(),
+            #[cfg(feature = "admin")]
+            lease: None,
         };
         (state, id)
     }

@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 
 use super::clock::Tick;
 use super::flight::Flight;
+#[cfg(feature = "admin")]
+use super::flight::Glance;
 use super::line::Room;
 use super::waiter::Waiter;
 use crate::key::Address;
@@ -139,5 +141,19 @@ impl<L, O> Table<L, O> {
         let mut flights = self.flights();
         flights.remove(address);
         self.recount(&flights);
+    }
+
+    /// The `most` oldest flights that are under way.
+    #[cfg(feature = "admin")]
+    pub(crate) fn oldest(&self, most: usize) -> Vec<(Address, Glance)> {
+        let flights = self.flights();
+        let mut all: Vec<_> = flights
+            .iter()
+            .map(|(address, flight)| (flight.began(), address))
+            .collect();
+        all.sort_unstable_by_key(|(began, _)| *began);
+        let oldest = all.into_iter().take(most);
+        let seen = oldest.filter_map(|(_, address)| Some((address.clone(), flights.get(address)?.glance())));
+        seen.collect()
     }
 }

@@ -50,6 +50,17 @@ impl<K> MemoLockLayer<K> {
     where
         K: KeyExtractor<B>,
     {
+        let key = self.key_of(request).ok_or_else(|| InvalidateError::NoKey {
+            what: self.cache.memo.shared.tag.as_str().to_owned(),
+        })?;
+        self.invalidate_key(&key).await
+    }
+
+    /// The key under which the response to this request is stored.
+    pub(crate) fn key_of<B>(&self, request: &Request<B>) -> Option<Key>
+    where
+        K: KeyExtractor<B>,
+    {
         let method = request.method();
         let key = if method != Method::HEAD && self.cache.requests.methods.contains(method) {
             match self.key.head_key(request) {
@@ -59,13 +70,13 @@ impl<K> MemoLockLayer<K> {
         } else {
             get_key(&self.key, request)
         };
-        let tag = &self.cache.memo.shared.tag;
-        let key = key.ok_or_else(|| InvalidateError::NoKey {
-            what: tag.as_str().to_owned(),
-        })?;
-        let key = self.cache.whole_key(key, request.headers());
-        let invalidated = self.invalidate_at(&key).await;
-        invalidated.map_err(|error| InvalidateError::of(Address::new(tag, &key).as_str(), error))
+        Some(self.cache.whole_key(key?, request.headers()))
+    }
+
+    pub(crate) async fn invalidate_key(&self, key: &Key) -> Result<(), InvalidateError> {
+        let address = Address::new(&self.cache.memo.shared.tag, key);
+        let invalidated = self.invalidate_at(key).await;
+        invalidated.map_err(|error| InvalidateError::of(address.as_str(), error))
     }
 
     /// Makes every response with this tag out of date, on every node, and those under way as well: responses whose

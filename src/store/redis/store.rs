@@ -323,7 +323,14 @@ impl RedisStore {
 }
 
 impl RedisStore {
+    /// Whether both are handles on one store.
+    #[cfg(feature = "admin")]
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Shows all figures.
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "the admin service shows them"))]
     pub(crate) fn visit(&self, each: Visit<'_>) {
         self.stats().visit(self.inner.near.is_some(), each);
     }

@@ -1,0 +1,24 @@
+//! The admin service: what goes on beneath the layers of a program, and what is to be forgotten.
+//!
+//! ```text
+//! service.rs     which path gets what
+//! guard.rs       no other site sends a browser here
+//! query.rs       what is to be invalidated
+//! source.rs      what a layer tells, and how it is told
+//! state.rs       what there is to show of all layers, at one moment
+//! page.rs        the same for people
+//! json.rs        the same for programs
+//! metrics.rs     all figures, as OpenMetrics
+//! ```
+
+mod guard;
+mod json;
+mod metrics;
+mod page;
+mod query;
+mod reply;
+mod service;
+mod source;
+mod state;
+
+pub use self::service::{Admin, AdminFuture};

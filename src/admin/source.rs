@@ -1,0 +1,119 @@
+//! [`Source`]: a layer as the admin service knows it.
+
+use std::sync::Arc;
+
+use http::Request;
+
+use crate::counter::Visit;
+use crate::key::{Address, Key};
+use crate::memo::{FailureNote, Glance, Hot, InvalidateError, Stats};
+use crate::middleware::{KeyExtractor, MemoLockLayer};
+#[cfg(feature = "redis")]
+use crate::store::RedisStore;
+use crate::task::BoxFuture;
+
+/// What a layer makes out of date.
+#[derive(Debug, Clone)]
+pub(super) enum Scope {
+    Keys(Vec<Key>),
+    Tag(String),
+    All,
+}
+
+/// A layer whose extractor of keys is not known; requests to it have bodies of type `B`.
+pub(super) trait Source<B>: Send + Sync {
+    /// Two that share everything but settings have one.
+    fn identity(&self) -> usize;
+
+    fn tag(&self) -> &str;
+
+    fn stats(&self) -> Stats;
+
+    /// Its store, where that is a Redis.
+    #[cfg(feature = "redis")]
+    fn redis(&self) -> Option<&RedisStore>;
+
+    fn visit(&self, each: Visit<'_>);
+
+    fn oldest(&self, most: usize) -> Vec<(Address, Glance)>;
+
+    fn hottest(&self) -> Vec<Hot>;
+
+    fn failures(&self) -> Vec<FailureNote>;
+
+    /// The key of a request as it comes to what stands in front of the layer, and the body.
+    fn key(&self, request: Request<B>) -> (Option<Key>, B);
+
+    fn invalidate(&self, scope: Scope) -> BoxFuture<'static, Result<(), InvalidateError>>;
+}
+
+/// What rewrites requests in front of a layer.
+pub(super) type Rewrite = Arc<dyn Fn(Request<()>) -> Request<()> + Send + Sync>;
+
+pub(super) struct LayerSource<K> {
+    pub(super) layer: MemoLockLayer<K>,
+    pub(super) rewrite: Option<Rewrite>,
+}
+
+impl<B, K: KeyExtractor<B>> Source<B> for LayerSource<K> {
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.layer.cache.memo.shared).addr()
+    }
+
+    fn tag(&self) -> &str {
+        self.layer.cache.memo.shared.tag.as_str()
+    }
+
+    fn stats(&self) -> Stats {
+        self.layer.stats()
+    }
+
+    #[cfg(feature = "redis")]
+    fn redis(&self) -> Option<&RedisStore> {
+        self.layer.cache.memo.shared.store.downcast_ref()
+    }
+
+    fn visit(&self, each: Visit<'_>) {
+        self.layer.cache.memo.shared.visit(each);
+    }
+
+    fn oldest(&self, most: usize) -> Vec<(Address, Glance)> {
+        self.layer.cache.memo.shared.table.oldest(most)
+    }
+
+    fn hottest(&self) -> Vec<Hot> {
+        self.layer.cache.memo.shared.insight.hottest()
+    }
+
+    fn failures(&self) -> Vec<FailureNote> {
+        self.layer.cache.memo.shared.insight.failures()
+    }
+
+    fn key(&self, request: Request<B>) -> (Option<Key>, B) {
+        let (parts, body) = request.into_parts();
+        let head = Request::from_parts(parts, ());
+        let head = match &self.rewrite {
+            Some(rewrite) => rewrite(head),
+            None => head,
+        };
+        let request = head.map(|()| body);
+        let key = self.layer.key_of(&request);
+        (key, request.into_body())
+    }
+
+    fn invalidate(&self, scope: Scope) -> BoxFuture<'static, Result<(), InvalidateError>> {
+        let layer = self.layer.clone();
+        Box::pin(async move {
+            match scope {
+                Scope::Keys(keys) => {
+                    for key in keys {
+                        layer.invalidate_key(&key).await?;
+                    }
+                    Ok(())
+                }
+                Scope::Tag(tag) => layer.invalidate_tag(tag).await,
+                Scope::All => layer.invalidate_all().await,
+            }
+        })
+    }
+}
