@@ -26,8 +26,8 @@ enum Marked {
     Ready(Value),
     /// Right for those only who came before that moment.
     Outdated(Tick),
-    /// It stays in this process.
-    Ours,
+    /// It stays in this process, for these.
+    Ours(Arrivals),
 }
 
 impl<C: Codec> Coordinator<C> {
@@ -48,8 +48,8 @@ impl<C: Codec> Coordinator<C> {
                 self.call_in(claim, value, asked, landing).await;
                 return false;
             }
-            Marked::Ours => {
-                self.keep_to_ourselves(claim, value, landing).await;
+            Marked::Ours(whom) => {
+                self.keep_to_ourselves(claim, value, whom, landing).await;
                 return false;
             }
         };
@@ -86,7 +86,7 @@ impl<C: Codec> Coordinator<C> {
         let shared = match self.stamp(claim, &value, marking).await {
             Marked::Ready(shared) => shared,
             Marked::Outdated(asked) => return self.call_in(claim, value, asked, landing).await,
-            Marked::Ours => return self.keep_to_ourselves(claim, value, landing).await,
+            Marked::Ours(whom) => return self.keep_to_ourselves(claim, value, whom, landing).await,
         };
         let released = self.release(claim, Release::Shared(shared)).await;
         self.released(released, claim, value, sent, landing);
@@ -136,7 +136,7 @@ impl<C: Codec> Coordinator<C> {
     /// again.
     async fn stamp(&self, claim: LockState, value: &C::Value, marking: Marking) -> Marked {
         if !claim.is_held() {
-            return Marked::Ours;
+            return Marked::Ours(self.whom_here(&marking).await);
         }
         let value = Value::native(&self.address, &self.shared.codec, value.clone());
         let (stamp, asked) = match marking {
@@ -144,7 +144,7 @@ impl<C: Codec> Coordinator<C> {
             Marking::Stamped(stamp, asked) => (stamp, asked),
             Marking::Unknown => {
                 tracing::debug!(address = %self.address.readable(), "a result with tags stays in this process: the store did not say when it was begun");
-                return Marked::Ours;
+                return Marked::Ours(self.tenure.first());
             }
         };
         match self.shared.store.is_current(&self.shared.tag, &stamp).await {
@@ -152,7 +152,7 @@ impl<C: Codec> Coordinator<C> {
             Ok(false) => Marked::Outdated(asked),
             Err(error) => {
                 self.shared.store_failed(&self.address, "is_current", &error);
-                Marked::Ours
+                Marked::Ours(self.tenure.first())
             }
         }
     }
@@ -167,14 +167,25 @@ impl<C: Codec> Coordinator<C> {
         landing.land_for(Arrivals::Before(asked), Outcome::Ready(value));
     }
 
-    /// Hands the result to the waiters here. If there is a lock after all, it may have been taken when the
-    /// computation was long under way, and after an invalidation: it vouches for nothing. Of a result with tags nothing
-    /// but its beginning is known.
-    async fn keep_to_ourselves(&self, claim: LockState, value: C::Value, landing: &Landing<'_, C>) {
-        let whom = match claim.is_held() {
-            true => self.tenure.first(),
-            false => self.tenure.last(),
-        };
+    /// Whom a result without a lease is for. The lease that there was vouches for its address, as long as it was held, and for
+    /// no tag: of a result with tags nothing but its beginning is known, unless the store says that they are current.
+    pub(super) async fn whom_here(&self, marking: &Marking) -> Arrivals {
+        let (first, last) = (self.tenure.first(), self.tenure.last());
+        match marking {
+            Marking::Plain => last,
+            Marking::Stamped(stamp, _) if first < last => {
+                match self.shared.store.is_current(&self.shared.tag, stamp).await {
+                    Ok(true) => last,
+                    Ok(false) | Err(_) => first,
+                }
+            }
+            Marking::Stamped(..) | Marking::Unknown => first,
+        }
+    }
+
+    /// Hands the result to those of the waiters here that it is for. If there is a lock after all, it may have been taken
+    /// when the computation was long under way, and after an invalidation: it vouches for nothing.
+    async fn keep_to_ourselves(&self, claim: LockState, value: C::Value, whom: Arrivals, landing: &Landing<'_, C>) {
         landing.land_for(whom, Outcome::Ready(value));
         self.release(claim, Release::Abandoned).await;
     }

@@ -79,10 +79,10 @@ impl<C: Codec> Coordinator<C> {
 
     /// Who may have the preview, where the store is `asked` now; `None` where the lease is lost.
     async fn confirm(&self, claim: LockState, preview: &Preview<C::Value>, asked: Tick) -> Option<Arrivals> {
-        if !claim.is_held() {
-            return Some(self.tenure.last());
-        }
         let marking = Marking::new(preview.start, preview.labels.clone(), self.shared.stamps_all());
+        if !claim.is_held() {
+            return Some(self.whom_here(&marking).await);
+        }
         // On one connection, both are on their way together.
         let (held, whom) = tokio::join!(self.renew(self.config.lease), self.whom(marking, asked));
         match held {

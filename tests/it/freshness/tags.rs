@@ -323,3 +323,26 @@ async fn tags_that_cannot_be_kept_are_errors() {
     }
     assert!(Label::all(&many[1..]).is_ok());
 }
+
+/// A leader here, a later caller who joins it, and a shutdown while it computes. What both get.
+async fn a_shutdown_under_a_leader(invalidated: bool) -> [Bytes; 2] {
+    let (here, _, there) = nodes();
+    let leader = Leader::start(&tagged(&here), "before").await;
+    if invalidated {
+        tagged(&there).invalidate_tag("x").await.unwrap();
+    }
+    let later = ask(&here, "after");
+    settle().await;
+    here.shutdown().await;
+    [leader.finish().await, answer(later).await]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_given_back_by_a_shutdown_does_not_vouch_for_tags() {
+    assert_eq!(a_shutdown_under_a_leader(true).await, ["before", "after"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_before_a_shutdown_share_what_is_computed_where_no_tag_was_invalidated() {
+    assert_eq!(a_shutdown_under_a_leader(false).await, ["before", "before"]);
+}
