@@ -42,8 +42,6 @@ pub enum Planted {
     WatchLeft,
     /// A waiter is counted for ever.
     WaiterLeft,
-    /// A follower looks for a value in the store again and again.
-    Polls,
 }
 
 #[cfg(feature = "test-util")]

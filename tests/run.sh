@@ -52,6 +52,10 @@ step "tests with ${MEMOLOCK_REDIS_SERVER:-redis-server}"
 "${MEMOLOCK_REDIS_SERVER:-redis-server}" --version
 cargo test --all-features
 
+step "simulation"
+cargo test --all-features --test sim -- --seeds "${MEMOLOCK_SIM_SEEDS:-2000}"
+cargo test --all-features --test sim -- --planted
+
 step "tests with valkey-server"
 if command -v valkey-server >/dev/null; then
     valkey-server --version

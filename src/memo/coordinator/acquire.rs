@@ -251,9 +251,7 @@ impl<C: Codec> Coordinator<C> {
             if let Some(outcome) = self.read().await {
                 return (outcome, Arrivals::Before(asked));
             }
-            if !planted(Planted::Polls) {
-                spacing.pass().await;
-            }
+            spacing.pass().await;
         }
     }
 

@@ -1,0 +1,218 @@
+//! [`Node`]: one process of the cluster: the real core and the real layer over the simulated store.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Empty};
+use tower::{Layer, ServiceExt};
+use tower_memolock::middleware::{Freshness, MemoLockService, UriKey};
+use tower_memolock::simulation::{Planted, within};
+use tower_memolock::{InvalidateError, MemoLock, MemoLockLayer, Stats};
+
+use crate::handler::{Handler, Job, NOT_KEPT};
+use crate::history::Gone;
+use crate::link::Link;
+use crate::plan::{LEASE, Settings, Subject, TTL, Via, WAIT_TIMEOUT};
+use crate::sim::{DATABASES, Sim};
+use crate::store::SimStore;
+use crate::world::NodeWorld;
+
+/// The field that is part of the key.
+const TENANT: &str = "x-tenant";
+
+pub(crate) struct Node {
+    pub(crate) index: usize,
+    pub(crate) life: u64,
+    pub(crate) world: Arc<NodeWorld>,
+    pub(crate) links: [Arc<Link>; DATABASES],
+    handler: Handler,
+    core: MemoLock,
+    elsewhere: MemoLock,
+    tagged: MemoLock,
+    made: MemoLock,
+    layer: MemoLockLayer,
+    service: MemoLockService<Handler, UriKey>,
+}
+
+/// What a caller got.
+pub(crate) enum Answer {
+    Value(Bytes),
+    /// Its own error, or that of another.
+    Failed(&'static str),
+}
+
+impl Node {
+    pub(crate) fn start(
+        sim: &Arc<Sim>,
+        index: usize,
+        life: u64,
+        settings: Settings,
+        planted: Option<Planted>,
+    ) -> Arc<Self> {
+        let links = [0, 1].map(|_| Arc::new(Link::new(index)));
+        let rng = sim.rng().fork(1000 * life + index as u64);
+        let world = Arc::new(NodeWorld::new(rng, sim.begun, sim.knobs().skew, planted));
+        let handler = Handler {
+            sim: Arc::clone(sim),
+            node: index,
+            life,
+            world: Arc::clone(&world),
+            links: links.clone(),
+            is_closed: Arc::default(),
+        };
+        let store = |database: usize| SimStore::new(sim, database, &links[database]);
+        let lock = |database, tag| {
+            MemoLock::new(store(database), tag)
+                .lease(Duration::from_millis(LEASE))
+                .wait_timeout(Duration::from_millis(WAIT_TIMEOUT))
+                .ttl_of(|value| (!value.ends_with(NOT_KEPT.as_bytes())).then_some(Duration::from_millis(TTL)))
+                .stamped(settings.stamped)
+        };
+        let mut freshness = Freshness::new();
+        if settings.stale {
+            let time = Duration::from_millis(TTL / 3);
+            freshness = freshness.stale_while_revalidate(time).stale_if_error(time);
+        }
+        let layer = MemoLockLayer::new(store(0), "page")
+            .lease(Duration::from_millis(LEASE))
+            .wait_timeout(Duration::from_millis(WAIT_TIMEOUT))
+            .ttl(Duration::from_millis(TTL))
+            .stream_followers(settings.streams)
+            .stamped(settings.stamped)
+            .freshness(freshness)
+            .key_headers([TENANT]);
+        Arc::new(Self {
+            index,
+            life,
+            world,
+            core: lock(0, "like"),
+            elsewhere: lock(1, "like"),
+            made: lock(0, "made"),
+            tagged: lock(0, "item").tags_of(|_, _| ["all"]),
+            service: layer.layer(handler.clone()),
+            layer,
+            handler,
+            links,
+        })
+    }
+
+    /// Runs `future` on this node.
+    pub(crate) fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let world: Arc<NodeWorld> = Arc::clone(&self.world);
+        let task = tokio::spawn(within(world, future));
+        tower_memolock::simulation::World::started(&*self.world, task.abort_handle());
+        task
+    }
+
+    fn memo(&self, via: Via) -> &MemoLock {
+        match via {
+            Via::Elsewhere => &self.elsewhere,
+            Via::Tagged => &self.tagged,
+            Via::Made => &self.made,
+            Via::Core | Via::Layer => &self.core,
+        }
+    }
+
+    pub(crate) async fn ask(&self, job: Job) -> Answer {
+        let handler = self.handler.clone();
+        let Subject { via, key, .. } = job.subject;
+        if via == Via::Layer {
+            return self.request(job).await;
+        }
+        if via == Via::Made {
+            let made = self.made.clone();
+            let request = move || {
+                let (handler, made) = (handler.clone(), made.clone());
+                async move { handler.request(job, made) }
+            };
+            let made = self.made.get_or_request(format!("k{key}"), request).await;
+            return made.map_or(Answer::Failed("an error"), Answer::Value);
+        }
+        let computed = self
+            .memo(via)
+            .get_or_compute(format!("k{key}"), move || handler.compute(job))
+            .await;
+        computed.map_or(Answer::Failed("an error"), Answer::Value)
+    }
+
+    async fn request(&self, job: Job) -> Answer {
+        let asked = async {
+            let response = self.service.clone().oneshot(request(Method::GET, job)).await;
+            let Ok(response) = response else {
+                return Answer::Failed("an error");
+            };
+            if !response.status().is_success() {
+                return Answer::Failed("a status");
+            }
+            match response.into_body().collect().await {
+                Ok(body) => Answer::Value(body.to_bytes()),
+                Err(_) => Answer::Failed("a body that broke off"),
+            }
+        };
+        // A panic goes where it would have gone without the layer.
+        let asked = std::panic::AssertUnwindSafe(asked).catch_unwind().await;
+        asked.unwrap_or(Answer::Failed("a panic"))
+    }
+
+    pub(crate) async fn invalidate(&self, gone: Gone, job: Job) -> Result<(), InvalidateError> {
+        match gone {
+            Gone::Tagged => self.tagged.invalidate_tag("all").await,
+            Gone::All(Via::Layer) => self.layer.invalidate_all().await,
+            Gone::All(via) => self.memo(via).invalidate_all().await,
+            Gone::One(Subject { via: Via::Layer, .. }) => {
+                self.layer.invalidate_request(&request(Method::GET, job)).await
+            }
+            Gone::One(Subject { via, key, .. }) => self.memo(via).invalidate(format!("k{key}")).await,
+        }
+    }
+
+    /// An unsafe request.
+    pub(crate) async fn change(&self, job: Job) {
+        let _ = self.service.clone().oneshot(request(Method::POST, job)).await;
+    }
+
+    pub(crate) async fn shut_down(&self, grace: Duration) {
+        self.handler.is_closed.store(true, Ordering::Relaxed);
+        let locks = [&self.core, &self.elsewhere, &self.tagged, &self.made];
+        let locks = futures_util::future::join_all(locks.map(|lock| lock.shutdown_within(grace)));
+        futures_util::join!(locks, self.layer.shutdown_within(grace));
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.handler.is_closed.load(Ordering::Relaxed)
+    }
+
+    /// What is left, where nothing should be.
+    pub(crate) fn leftovers(&self) -> Option<String> {
+        let locks = [&self.core, &self.elsewhere, &self.tagged, &self.made];
+        let flights: usize = locks.iter().map(|lock| lock.in_flight()).sum();
+        let stats = locks.map(MemoLock::stats).into_iter().chain([self.layer.stats()]);
+        let left =
+            |stats: Stats| stats.waiting + stats.queued + stats.in_flight + stats.orphaned + stats.recorded_bytes;
+        let left: u64 = stats.map(left).sum();
+        let tasks = self.world.tasks();
+        (left > 0 || flights > 0 || tasks > 0)
+            .then(|| format!("node {}: gauges {left}, flights {flights}, tasks {tasks}", self.index))
+    }
+
+    pub(crate) fn commands(&self) -> u64 {
+        self.links.iter().map(|link| link.commands()).sum()
+    }
+}
+
+fn request(method: Method, job: Job) -> Request<Empty<Bytes>> {
+    let Subject { key, tenant, .. } = job.subject;
+    let request = Request::builder().method(method).uri(format!("/k{key}"));
+    let request = request
+        .header("host", "host")
+        .header(TENANT, format!("t{tenant}"))
+        .extension(job);
+    request.body(Empty::new()).expect("a request")
+}

@@ -1,0 +1,73 @@
+//! Schedules in which something was wrong once, with the seed that found it. A plan of its own, because what a seed draws
+//! changes with what can be drawn.
+
+use crate::plan::{Class, End, How, Knobs, Op, Plan, Settings, Subject, Via};
+use crate::run::carry_out;
+use crate::trace::Tracing;
+
+/// What is wrong again, if anything is.
+pub(crate) fn wrong_again() -> Option<String> {
+    plans().into_iter().find_map(|(name, plan)| {
+        let wrong = carry_out(&plan, None, Tracing::Off).wrong?;
+        Some(format!("{name}: {wrong}\n{plan}"))
+    })
+}
+
+fn plans() -> Vec<(&'static str, Plan)> {
+    let settings = |streams| Settings {
+        streams,
+        stale: false,
+        stamped: true,
+    };
+    vec![
+        (
+            "a lease given back vouches for no tag",
+            shutdown_after_invalidation(settings(false)),
+        ),
+        (
+            "nor does it for who reads along",
+            shutdown_after_invalidation(settings(true)),
+        ),
+    ]
+}
+
+fn plan(seed: u64, longest: u64, settings: Settings, ops: Vec<(u64, Op)>) -> Plan {
+    Plan {
+        seed,
+        class: Class::Crashes,
+        nodes: 3,
+        longest,
+        knobs: Knobs {
+            latency: 5,
+            store_rate: 100,
+            ..Knobs::default()
+        },
+        settings,
+        ops,
+    }
+}
+
+/// Everything is invalidated while a node computes, callers who know of it join there, and the node shuts down.
+fn shutdown_after_invalidation(settings: Settings) -> Plan {
+    let subject = Subject {
+        via: Via::Layer,
+        key: 0,
+        tenant: 0,
+    };
+    let ask = Op::Ask {
+        node: 1,
+        subject,
+        count: 1,
+        cost: 1500,
+        end: End::Well,
+        patience: None,
+    };
+    let invalidate = Op::Invalidate {
+        node: 2,
+        subject,
+        how: How::All,
+        then: [Some(0), Some(1)],
+    };
+    let shutdown = Op::Shutdown { node: 1, grace: 300 };
+    plan(1322, 1500, settings, vec![(0, ask), (240, invalidate), (600, shutdown)])
+}

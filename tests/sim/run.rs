@@ -1,0 +1,253 @@
+//! A run: a plan is carried out, and everything is checked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tower_memolock::simulation::Planted;
+
+use crate::checks::{self, Asked};
+use crate::cluster::Cluster;
+use crate::handler::Job;
+use crate::history::Gone;
+use crate::node::{Answer, Node};
+use crate::plan::{COMMAND_TIMEOUT, End, How, LEASE, Op, Plan, Subject, Via, WAIT_TIMEOUT};
+use crate::rng::Rng;
+use crate::sim::Sim;
+use crate::trace::Tracing;
+
+/// The key that is asked for on all nodes in the end.
+const LAST: u64 = 9;
+
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) wrong: Option<String>,
+    pub(crate) trace: String,
+    pub(crate) transitions: BTreeMap<&'static str, u64>,
+    pub(crate) answers: BTreeMap<&'static str, u64>,
+    pub(crate) computations: usize,
+    pub(crate) commands: u64,
+    pub(crate) messages: u64,
+}
+
+/// Carries out `plan`, the same way every time.
+pub(crate) fn carry_out(plan: &Plan, planted: Option<Planted>, tracing: Tracing) -> Report {
+    in_a_runtime(async {
+        let mut cluster = started(plan, planted, tracing).await;
+        cluster.heal();
+        quiet(&cluster).await;
+        together_again(&cluster, plan).await;
+        quiet(&cluster).await;
+        checks::one_call(&cluster.sim, plan);
+        cluster.report()
+    })
+}
+
+/// Carries out `plan` and nothing else, to see what that costs.
+pub(crate) fn measure(plan: &Plan) -> Report {
+    in_a_runtime(async {
+        let cluster = started(plan, None, Tracing::Off).await;
+        quiet(&cluster).await;
+        cluster.report()
+    })
+}
+
+fn in_a_runtime(run: impl Future<Output = Report>) -> Report {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(run)
+}
+
+/// A cluster after all that the plan says has happened, and every caller has been answered.
+async fn started(plan: &Plan, planted: Option<Planted>, tracing: Tracing) -> Cluster {
+    let sim = Sim::new(plan.knobs, Rng::new(plan.seed).fork(2), tracing);
+    let mut cluster = Cluster::start(&sim, plan, planted);
+    let net = Arc::clone(&sim);
+    // It ends with the runtime.
+    tokio::spawn(async move { net.net.run().await });
+    let mut asked = Vec::new();
+    for (at, op) in &plan.ops {
+        sleep_until(sim.begun + Duration::from_millis(*at)).await;
+        sim.trace.say(format_args!("{op:?}"));
+        asked.extend(carry_out_one(&mut cluster, *op));
+    }
+    all_answered(&sim, asked).await;
+    cluster
+}
+
+fn carry_out_one(cluster: &mut Cluster, op: Op) -> Vec<JoinHandle<()>> {
+    match op {
+        Op::Ask {
+            node,
+            subject,
+            count,
+            cost,
+            end,
+            patience,
+        } => {
+            let job = Job { subject, cost, end };
+            return (0..count).map(|_| ask(cluster, node, job, patience)).collect();
+        }
+        Op::Invalidate {
+            node,
+            subject,
+            how,
+            then,
+        } => return vec![invalidate(cluster, node, (subject, how), then)],
+        Op::Crash { node, down } => cluster.crash(node, down),
+        Op::Shutdown { node, grace } => {
+            let node = cluster.node(node);
+            let this = Arc::clone(&node);
+            return vec![node.spawn(async move { this.shut_down(Duration::from_millis(grace)).await })];
+        }
+        Op::Cut { node, time, silent } => cluster.cut(node, time, silent),
+        Op::Stall { time } => cluster.stall(time),
+        Op::StoreCrash { down } => cluster.crash_store(down),
+        Op::Flush => cluster.flush(),
+        Op::Evict { subject } => cluster.evict(subject, false),
+        Op::EvictLock { subject } => cluster.evict(subject, true),
+    }
+    Vec::new()
+}
+
+/// One caller.
+fn ask(cluster: &Cluster, node: usize, job: Job, patience: Option<u64>) -> JoinHandle<()> {
+    let (sim, node, plan) = (Arc::clone(&cluster.sim), cluster.node(node), Arc::clone(&cluster.plan));
+    let this = Arc::clone(&node);
+    node.spawn(async move {
+        let Node { index, life, .. } = *this;
+        let asked = Asked {
+            subject: job.subject,
+            node: index,
+            life,
+            begun_at: sim.now(),
+            floor: sim.history().floor(job.subject, index, life),
+        };
+        let answer = match patience {
+            Some(time) => timeout(Duration::from_millis(time), this.ask(job)).await.ok(),
+            None => Some(this.ask(job).await),
+        };
+        let how = match &answer {
+            Some(Answer::Value(bytes)) => {
+                checks::answered(&sim, &asked, bytes);
+                "a value"
+            }
+            Some(Answer::Failed(how)) => how,
+            None => "left",
+        };
+        checks::in_time(&sim, &plan, &asked);
+        sim.trace.say(format_args!("node {index} is answered: {how}"));
+        *sim.history().answers.entry(how).or_default() += 1;
+    })
+}
+
+fn job_for(subject: Subject) -> Job {
+    Job {
+        subject,
+        cost: 1,
+        end: End::Well,
+    }
+}
+
+/// Invalidates, and has those ask who know of it. Resolves once they have been answered.
+fn invalidate(cluster: &Cluster, node: usize, what: (Subject, How), then: [Option<usize>; 2]) -> JoinHandle<()> {
+    let (cluster, node) = (cluster.clone(), cluster.node(node));
+    tokio::spawn(async move {
+        let this = Arc::clone(&node);
+        let sim = Arc::clone(&cluster.sim);
+        let invalidated = node.spawn(async move { invalidate_on(&sim, &this, what).await });
+        if invalidated.await.is_err() {
+            return;
+        }
+        let then = then.into_iter().flatten();
+        let asked: Vec<_> = then
+            .map(|node| {
+                ask(
+                    &cluster,
+                    node,
+                    Job {
+                        cost: cluster.plan.longest,
+                        ..job_for(what.0)
+                    },
+                    None,
+                )
+            })
+            .collect();
+        all_answered(&cluster.sim, asked).await;
+    })
+}
+
+async fn invalidate_on(sim: &Sim, node: &Node, (subject, how): (Subject, How)) {
+    let begun = sim.moment();
+    let job = job_for(subject);
+    let gone = match how {
+        How::Tag => Gone::Tagged,
+        How::All => Gone::All(subject.via),
+        How::Key | How::Change => Gone::One(subject),
+    };
+    let invalidated = match how {
+        How::Change => {
+            node.change(job).await;
+            true
+        }
+        How::Key | How::Tag | How::All => node.invalidate(gone, job).await.is_ok(),
+    };
+    if invalidated {
+        sim.trace.say(format_args!(
+            "node {} has invalidated {subject:?} by {how:?}",
+            node.index
+        ));
+        sim.history().acknowledged(gone, (node.index, node.life), begun);
+    }
+}
+
+/// Each caller whose process lives has an answer.
+async fn all_answered(sim: &Arc<Sim>, asked: Vec<JoinHandle<()>>) {
+    let end = Instant::now() + Duration::from_millis(WAIT_TIMEOUT + 60 * COMMAND_TIMEOUT + 6000);
+    for caller in asked {
+        match tokio::time::timeout_at(end, caller).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) if error.is_cancelled() => sim.made("a caller died with its process"),
+            Ok(Err(error)) => sim.wrong(|| format!("a caller panicked: {error}")),
+            Err(_) => return sim.wrong(|| "a caller was never answered".to_owned()),
+        }
+    }
+}
+
+/// Nothing is left a while after the last answer.
+async fn quiet(cluster: &Cluster) {
+    sleep(Duration::from_millis(4 * LEASE)).await;
+    if let Some(left) = cluster.leftovers() {
+        cluster
+            .sim
+            .wrong(|| format!("something is left when all is quiet: {left}"));
+    }
+}
+
+/// After all that went wrong, one call for one key.
+async fn together_again(cluster: &Cluster, plan: &Plan) {
+    let sim = &cluster.sim;
+    for via in [Via::Core, Via::Elsewhere, Via::Layer, Via::Tagged, Via::Made] {
+        let before = sim.history().computations.len();
+        let subject = Subject {
+            via,
+            key: LAST,
+            tenant: 0,
+        };
+        let job = Job {
+            subject,
+            cost: 20,
+            end: End::Well,
+        };
+        let open = (0..plan.nodes).filter(|node| !cluster.node(*node).is_closed());
+        let asked: Vec<_> = open.map(|node| ask(cluster, node, job, None)).collect();
+        let expected = usize::from(!asked.is_empty());
+        all_answered(sim, asked).await;
+        let calls = sim.history().computations.len() - before;
+        if calls != expected {
+            sim.wrong(|| format!("{calls} calls for one key in a healthy cluster, through {via:?}"));
+        }
+    }
+}

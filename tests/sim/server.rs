@@ -1,0 +1,335 @@
+//! [`Server`]: the simulated store itself, one database of it. Each step happens at once, where nothing comes between.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tower_memolock::store::{Acquire, Generation, Lock, Notice, Release, Stamp, Token, Value};
+
+use crate::checks;
+use crate::ears::Ears;
+use crate::plan::Knobs;
+use crate::sim::Sim;
+
+/// How many labels are remembered under a tag. Few, so that some are forgotten.
+const MOST_LABELS: usize = 4;
+
+#[derive(Default)]
+pub(crate) struct Server {
+    values: BTreeMap<String, Stored>,
+    locks: BTreeMap<String, Held>,
+    generations: BTreeMap<String, Labels>,
+    kept: BTreeMap<(String, String), Bytes>,
+    pub(crate) ears: Ears,
+    pub(crate) is_down: bool,
+    pub(crate) stands_still_until: Option<Instant>,
+}
+
+struct Stored {
+    bytes: Bytes,
+    expires: Instant,
+}
+
+pub(crate) struct Held {
+    pub(crate) token: Token,
+    pub(crate) node: usize,
+    /// When it was granted first.
+    pub(crate) since: u64,
+    expires: Instant,
+}
+
+struct Labels {
+    now: Generation,
+    floor: u64,
+    invalidated: BTreeMap<String, u64>,
+}
+
+/// Who sends a command, and where things are written down.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    pub(crate) sim: Arc<Sim>,
+    pub(crate) database: usize,
+    pub(crate) node: usize,
+    pub(crate) address: String,
+}
+
+fn after(time: Duration, knobs: &Knobs) -> Instant {
+    let rate = if knobs.store_rate == 0 { 100 } else { knobs.store_rate };
+    let time = time.min(Duration::from_secs(86_400 * 400)) * 100 / rate as u32;
+    Instant::now() + time
+}
+
+impl Server {
+    fn read(&self, address: &str) -> Option<Value> {
+        let stored = self.values.get(address)?;
+        (stored.expires > Instant::now()).then(|| Value::encoded(stored.bytes.clone()))
+    }
+
+    pub(crate) fn holder(&self, address: &str) -> Option<&Held> {
+        self.locks.get(address).filter(|held| held.expires > Instant::now())
+    }
+
+    fn held_with(&mut self, address: &str, token: Token) -> Option<&mut Held> {
+        let held = self.locks.get_mut(address)?;
+        (held.expires > Instant::now() && held.token == token).then_some(held)
+    }
+
+    pub(crate) fn lookup(&self, from: &Sender) -> Option<Value> {
+        let knobs = from.sim.knobs();
+        if from.address.starts_with("page:") && from.sim.rng().chance(knobs.mixups) {
+            from.sim.made("an answer was that of another address");
+            let other = self.values.iter().find(|(address, _)| **address != from.address);
+            return other.map(|(_, stored)| Value::encoded(stored.bytes.clone()));
+        }
+        self.read(&from.address)
+    }
+
+    pub(crate) fn acquire(&mut self, from: &Sender, token: Token, lease: Duration) -> Acquire {
+        let expires = after(lease, &from.sim.knobs());
+        let (sim, address) = (&from.sim, &from.address);
+        let value = self.read(address);
+        if let Some(held) = self.holder(address).filter(|held| held.token != token) {
+            let remaining = Some(held.expires - Instant::now());
+            sim.made("acquire: held by another");
+            return Acquire {
+                lock: Lock::Held { remaining },
+                value,
+            };
+        }
+        sim.made(match (value.is_some(), self.locks.contains_key(address)) {
+            (true, _) => "acquire: granted, with a value",
+            (false, true) => "acquire: granted after a lease ended",
+            (false, false) => "acquire: granted",
+        });
+        let since = match self.held_with(address, token) {
+            Some(held) if held.node == from.node => held.since,
+            Some(_) => {
+                sim.wrong(|| format!("two nodes hold the lock of {address} with one token"));
+                0
+            }
+            None => sim.moment(),
+        };
+        let held = Held {
+            token,
+            node: from.node,
+            since,
+            expires,
+        };
+        self.locks.insert(address.clone(), held);
+        Acquire {
+            lock: Lock::Granted,
+            value,
+        }
+    }
+
+    pub(crate) fn renew(&mut self, from: &Sender, token: Token, lease: Duration) -> bool {
+        let expires = after(lease, &from.sim.knobs());
+        let held = self.held_with(&from.address, token);
+        from.sim.made(match held {
+            Some(_) => "renew: extended",
+            None => "renew: refused",
+        });
+        held.is_some_and(|held| {
+            held.expires = expires;
+            true
+        })
+    }
+
+    pub(crate) fn commit(&mut self, from: &Sender, token: Token, value: &Bytes, ttl: Duration) -> bool {
+        let (sim, address) = (&from.sim, &from.address);
+        let Some(held) = self.held_with(address, token) else {
+            sim.made("commit: refused");
+            return false;
+        };
+        checks::committed(sim, address, held, value);
+        sim.made("commit: stored");
+        self.put(from, value, ttl);
+        self.locks.remove(address);
+        let value = Value::encoded(value.clone());
+        let announced = sim.rng().chance(sim.knobs().announced);
+        let notice = match announced {
+            true => Notice::Announced,
+            false => Notice::Stored(value),
+        };
+        self.tell(from, &notice);
+        true
+    }
+
+    fn put(&mut self, from: &Sender, value: &Bytes, ttl: Duration) {
+        let stored = Stored {
+            bytes: value.clone(),
+            expires: after(ttl, &from.sim.knobs()),
+        };
+        self.values.insert(from.address.clone(), stored);
+    }
+
+    pub(crate) fn release(&mut self, from: &Sender, token: Token, reason: Release) -> bool {
+        let (sim, address) = (&from.sim, &from.address);
+        if self.held_with(address, token).is_none() {
+            sim.made("release: refused");
+            return false;
+        }
+        sim.made(match &reason {
+            Release::Abandoned => "release: abandoned",
+            Release::Broken { .. } => "release: broken",
+            Release::Declined { .. } => "release: declined",
+            Release::Stale => "release: stale",
+            Release::Pass => "release: pass",
+            Release::Shared(_) => "release: shared",
+            Release::Failed(_) => "release: failed",
+            _ => "release: for a reason of its own",
+        });
+        self.locks.remove(address);
+        let notice = match reason {
+            Release::Shared(value) if sim.rng().chance(sim.knobs().announced) => {
+                let bytes = value.bytes().unwrap_or_default();
+                self.kept.insert((address.clone(), token.to_string()), bytes);
+                Notice::Kept(token)
+            }
+            reason => Notice::Released(reason),
+        };
+        self.tell(from, &notice);
+        true
+    }
+
+    pub(crate) fn mark(&mut self, from: &Sender, token: Token, marker: &Bytes, ttl: Duration) -> bool {
+        if self.held_with(&from.address, token).is_none() {
+            from.sim.made("mark: refused");
+            return false;
+        }
+        from.sim.made("mark: left");
+        self.put(from, marker, ttl);
+        self.locks.remove(&from.address);
+        self.tell(from, &Notice::Released(Release::Pass));
+        true
+    }
+
+    pub(crate) fn unmark(&mut self, from: &Sender, marker: &Bytes) {
+        if self
+            .values
+            .get(&from.address)
+            .is_some_and(|stored| stored.bytes == *marker)
+        {
+            from.sim.made("unmark: removed");
+            self.values.remove(&from.address);
+        }
+    }
+
+    pub(crate) fn kept(&self, from: &Sender, token: Token) -> Option<Value> {
+        let bytes = self.kept.get(&(from.address.clone(), token.to_string()))?;
+        Some(Value::encoded(bytes.clone()))
+    }
+
+    pub(crate) fn resolve(&mut self, from: &Sender, value: &Bytes, ttl: Duration) {
+        if !ttl.is_zero() {
+            self.put(from, value, ttl);
+        }
+        self.tell(from, &Notice::Stored(Value::encoded(value.clone())));
+    }
+
+    pub(crate) fn defer(&mut self, from: &Sender, token: Token, lease: Duration, starts: u32) -> bool {
+        let is_held = self.renew(from, token, lease);
+        if is_held {
+            self.tell(from, &Notice::Deferred { starts });
+        }
+        is_held
+    }
+
+    pub(crate) fn invalidate(&mut self, from: &Sender) {
+        let had_value = self.values.remove(&from.address).is_some();
+        let had_lock = self.locks.remove(&from.address).is_some();
+        from.sim.made(match (had_value, had_lock) {
+            (_, true) => "invalidate: a computation under way",
+            (true, false) => "invalidate: a value",
+            (false, false) => "invalidate: nothing",
+        });
+        self.tell(from, &Notice::Invalidated);
+    }
+
+    fn tell(&mut self, from: &Sender, notice: &Notice) {
+        self.ears.tell(from, notice);
+    }
+
+    pub(crate) fn generation(&mut self, from: &Sender) -> Generation {
+        let incarnation = from.sim.rng().next();
+        let labels = self.generations.entry(from.address.clone());
+        labels.or_insert_with(|| Labels::new(incarnation)).now
+    }
+
+    pub(crate) fn is_current(&self, from: &Sender, stamp: &Stamp) -> bool {
+        let labels = self.generations.get(&from.address);
+        let is_current = labels.is_some_and(|labels| labels.is_current(stamp));
+        from.sim.made(match is_current {
+            true => "is_current: yes",
+            false => "is_current: no",
+        });
+        is_current
+    }
+
+    pub(crate) fn invalidate_labels(&mut self, from: &Sender, names: &[String]) {
+        if let Some(labels) = self.generations.get_mut(&from.address) {
+            from.sim.made("invalidate_labels: a new generation");
+            labels.invalidate(names);
+        }
+    }
+
+    pub(crate) fn invalidate_all(&mut self, from: &Sender) {
+        from.sim.made("invalidate_all: a new incarnation");
+        self.generations.remove(&from.address);
+    }
+
+    /// Everything is gone but what listens.
+    pub(crate) fn forget(&mut self) {
+        self.values.clear();
+        self.locks.clear();
+        self.generations.clear();
+        self.kept.clear();
+    }
+
+    pub(crate) fn evict(&mut self, address: impl Fn(&str) -> bool) {
+        self.values.retain(|name, _| !address(name));
+    }
+
+    pub(crate) fn evict_lock(&mut self, address: impl Fn(&str) -> bool) {
+        self.locks.retain(|name, _| !address(name));
+    }
+
+    /// The locks that have not ended.
+    pub(crate) fn held(&self) -> usize {
+        self.locks.values().filter(|held| held.expires > Instant::now()).count()
+    }
+}
+
+impl Labels {
+    fn new(incarnation: u64) -> Self {
+        Self {
+            now: Generation { incarnation, number: 0 },
+            floor: 0,
+            invalidated: BTreeMap::new(),
+        }
+    }
+
+    fn is_current(&self, stamp: &Stamp) -> bool {
+        let Generation { incarnation, number } = stamp.generation();
+        let labels = stamp.labels().iter();
+        let mut known = labels.filter_map(|label| self.invalidated.get(label.as_str()));
+        incarnation == self.now.incarnation && number >= self.floor && known.all(|last| *last <= number)
+    }
+
+    fn invalidate(&mut self, names: &[String]) {
+        self.now.number += 1;
+        for name in names {
+            self.invalidated.insert(name.clone(), self.now.number);
+        }
+        while self.invalidated.len() > MOST_LABELS {
+            let oldest = self.invalidated.iter().min_by_key(|(_, number)| **number);
+            let Some((name, number)) = oldest.map(|(name, number)| (name.clone(), *number)) else {
+                return;
+            };
+            self.invalidated.remove(&name);
+            self.floor = self.floor.max(number);
+        }
+    }
+}

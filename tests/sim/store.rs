@@ -1,0 +1,339 @@
+//! [`SimStore`]: what a node has of the simulated store, behind a network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+use tower_memolock::store::{Acquire, Generation, Notice, Release, Stamp, Token, Value, Watch};
+use tower_memolock::{Address, Label, Store, StoreError, StoreErrorKind, Tag};
+
+use crate::link::{Cut, Link};
+use crate::plan::COMMAND_TIMEOUT;
+use crate::server::{Sender, Server};
+use crate::sim::Sim;
+
+#[derive(Clone)]
+pub(crate) struct SimStore {
+    sim: Arc<Sim>,
+    database: usize,
+    link: Arc<Link>,
+}
+
+/// What becomes of a command.
+struct Fate {
+    there: Duration,
+    back: Duration,
+    request_lost: bool,
+    answer_lost: bool,
+}
+
+impl SimStore {
+    pub(crate) fn new(sim: &Arc<Sim>, database: usize, link: &Arc<Link>) -> Self {
+        Self {
+            sim: Arc::clone(sim),
+            database,
+            link: Arc::clone(link),
+        }
+    }
+
+    fn sender(&self, address: &str) -> Sender {
+        Sender {
+            sim: Arc::clone(&self.sim),
+            database: self.database,
+            node: self.link.node(),
+            address: address.to_owned(),
+        }
+    }
+
+    fn fate(&self) -> Fate {
+        let (sim, knobs) = (&self.sim, self.sim.knobs());
+        let (mut there, mut back) = (sim.way(), sim.way());
+        let mut rng = sim.rng();
+        let request_lost = rng.chance(knobs.lost_requests) || self.link.cut().is_some();
+        let answer_lost = rng.chance(knobs.lost_answers);
+        let is_late = rng.chance(knobs.late);
+        if is_late {
+            let late = Duration::from_millis(rng.between(1, 2 * COMMAND_TIMEOUT));
+            let way = if rng.chance(500) { &mut there } else { &mut back };
+            *way += late;
+        }
+        drop(rng);
+        if request_lost || answer_lost || is_late {
+            sim.history().trouble(sim.now());
+            sim.made(match (request_lost, answer_lost) {
+                (true, _) => "command: lost",
+                (false, true) => "command: its answer lost",
+                (false, false) => "command: late",
+            });
+        }
+        Fate {
+            there,
+            back,
+            request_lost,
+            answer_lost,
+        }
+    }
+
+    /// Sends a command, which does `act` at the server, and waits for the answer as long as a node waits.
+    async fn command<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        from: Sender,
+        act: impl FnOnce(&mut Server, &Sender) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if !self.link.is_alive() {
+            return std::future::pending().await;
+        }
+        self.link.count();
+        if self.link.cut() == Some(Cut::Refused) {
+            self.sim.made("command: not connected");
+            self.sim.history().trouble(self.sim.now());
+            return Err(StoreError::new(StoreErrorKind::Unavailable));
+        }
+        let (sim, node, fate) = (&self.sim, self.link.node(), self.fate());
+        sim.trace.say(format_args!(
+            "node {node} sends {name} {}/{}",
+            self.database, from.address
+        ));
+        let (answer, answered) = oneshot::channel();
+        if !fate.request_lost {
+            let mut arrival = Instant::now() + fate.there;
+            if !sim.knobs().disorder {
+                arrival = self.link.arrival(arrival);
+            }
+            self.arrive(arrival, name, from, fate, act, answer);
+        } else {
+            drop(answer);
+        }
+        let answered = async {
+            match answered.await {
+                Ok(answer) => answer,
+                // It will never come.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let answer = timeout(Duration::from_millis(COMMAND_TIMEOUT), answered).await;
+        let answer = answer.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Timeout)));
+        if let Err(error) = &answer {
+            sim.made("command: failed");
+            sim.history().trouble(sim.now());
+            sim.trace
+                .say(format_args!("node {node} has no answer to {name}: {error}"));
+        }
+        answer
+    }
+
+    fn arrive<T: Send + 'static>(
+        &self,
+        at: Instant,
+        name: &'static str,
+        from: Sender,
+        fate: Fate,
+        act: impl FnOnce(&mut Server, &Sender) -> T + Send + 'static,
+        answer: oneshot::Sender<Result<T, StoreError>>,
+    ) {
+        let (this, sim) = (self.clone(), Arc::clone(&self.sim));
+        self.sim.net.at(at, move || {
+            let mut server = sim.server(this.database);
+            // A server that stands still takes it up later.
+            if let Some(until) = server.stands_still_until.filter(|until| *until > Instant::now()) {
+                drop(server);
+                return this.arrive(until, name, from, fate, act, answer);
+            }
+            let result = match server.is_down {
+                true => Err(StoreError::new(StoreErrorKind::Unavailable)),
+                false => Ok(act(&mut server, &from)),
+            };
+            drop(server);
+            let node = from.node;
+            sim.trace.say(format_args!(
+                "{name} of node {node} is done: {}/{}",
+                this.database, from.address
+            ));
+            if fate.answer_lost || !this.link.is_open() {
+                return;
+            }
+            let mut back = Instant::now() + fate.back;
+            if !sim.knobs().disorder {
+                back = this.link.answer(back);
+            }
+            sim.net.at(back, move || drop(answer.send(result)));
+        });
+    }
+}
+
+impl Store for SimStore {
+    type Watch = SimWatch;
+
+    async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
+        let from = self.sender(address.as_str());
+        self.command("lookup", from, |server, from| server.lookup(from)).await
+    }
+
+    async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
+        let from = self.sender(address.as_str());
+        let acquired = self
+            .command("acquire", from, move |server, from| server.acquire(from, token, lease))
+            .await;
+        if acquired.is_err() {
+            self.link.refuse(self.sim.now(), address.as_str());
+        }
+        acquired
+    }
+
+    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
+        let from = self.sender(address.as_str());
+        self.command("renew", from, move |server, from| server.renew(from, token, lease))
+            .await
+    }
+
+    async fn defer(&self, address: &Address, token: Token, lease: Duration, starts: u32) -> Result<bool, StoreError> {
+        let from = self.sender(address.as_str());
+        self.command("defer", from, move |server, from| {
+            server.defer(from, token, lease, starts)
+        })
+        .await
+    }
+
+    async fn resolve(&self, address: &Address, value: &Value, ttl: Duration) -> Result<(), StoreError> {
+        let (from, value) = (self.sender(address.as_str()), value.bytes()?);
+        self.command("resolve", from, move |server, from| server.resolve(from, &value, ttl))
+            .await
+    }
+
+    async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
+        let (from, value) = (self.sender(address.as_str()), value.bytes()?);
+        self.command("commit", from, move |server, from| {
+            server.commit(from, token, &value, ttl)
+        })
+        .await
+    }
+
+    async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
+        let from = self.sender(address.as_str());
+        let reason = match reason {
+            // As it arrives elsewhere.
+            Release::Shared(value) => Release::Shared(Value::encoded(value.bytes()?)),
+            reason => reason,
+        };
+        self.command("release", from, move |server, from| server.release(from, token, reason))
+            .await
+    }
+
+    async fn mark(&self, address: &Address, token: Token, marker: &Value, ttl: Duration) -> Result<bool, StoreError> {
+        let (from, marker) = (self.sender(address.as_str()), marker.bytes()?);
+        self.command("mark", from, move |server, from| server.mark(from, token, &marker, ttl))
+            .await
+    }
+
+    async fn kept(&self, address: &Address, token: Token) -> Result<Option<Value>, StoreError> {
+        let from = self.sender(address.as_str());
+        self.command("kept", from, move |server, from| server.kept(from, token))
+            .await
+    }
+
+    async fn unmark(&self, address: &Address, marker: &Value) -> Result<(), StoreError> {
+        let (from, marker) = (self.sender(address.as_str()), marker.bytes()?);
+        self.command("unmark", from, move |server, from| server.unmark(from, &marker))
+            .await
+    }
+
+    async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
+        let from = self.sender(address.as_str());
+        let invalidated = self.command("invalidate", from, |server, from| {
+            from.sim.history().invalidated(from);
+            server.invalidate(from);
+        });
+        let invalidated = invalidated.await;
+        if invalidated.is_err() {
+            self.sim.history().not_invalidated(self.sim.moment(), self.link.node());
+        }
+        invalidated
+    }
+
+    async fn generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
+        let from = self.sender(tag.as_str());
+        self.command("generation", from, |server, from| server.generation(from))
+            .await
+    }
+
+    async fn is_current(&self, tag: &Tag, stamp: &Stamp) -> Result<bool, StoreError> {
+        let (from, stamp) = (self.sender(tag.as_str()), stamp.clone());
+        self.command("is_current", from, move |server, from| server.is_current(from, &stamp))
+            .await
+    }
+
+    async fn invalidate_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
+        let from = self.sender(tag.as_str());
+        let names: Vec<_> = labels.iter().map(|label| label.as_str().to_owned()).collect();
+        self.command("invalidate_labels", from, move |server, from| {
+            from.sim.history().invalidated(from);
+            server.invalidate_labels(from, &names);
+        })
+        .await
+    }
+
+    async fn invalidate_all(&self, tag: &Tag) -> Result<(), StoreError> {
+        let from = self.sender(tag.as_str());
+        self.command("invalidate_all", from, |server, from| {
+            from.sim.history().invalidated(from);
+            server.invalidate_all(from);
+        })
+        .await
+    }
+
+    fn watch(&self, address: &Address) -> SimWatch {
+        let (sender, notices) = unbounded_channel();
+        let (sim, database) = (Arc::clone(&self.sim), self.database);
+        let id = sim.server(database).ears.add(&self.link, address.as_str(), sender);
+        self.link.count();
+        sim.trace.say(format_args!(
+            "node {} watches {database}/{}",
+            self.link.node(),
+            address.as_str()
+        ));
+        let at = Instant::now() + sim.way();
+        let subscribing = Arc::clone(&sim);
+        sim.net.at(at, move || {
+            let mut server = subscribing.server(database);
+            if !server.is_down {
+                server.ears.subscribe(&subscribing, database, id);
+            }
+        });
+        SimWatch {
+            sim,
+            database,
+            id,
+            notices,
+        }
+    }
+
+    fn epoch(&self) -> u64 {
+        self.link.epoch()
+    }
+}
+
+pub(crate) struct SimWatch {
+    sim: Arc<Sim>,
+    database: usize,
+    id: u64,
+    notices: UnboundedReceiver<Notice>,
+}
+
+impl Watch for SimWatch {
+    async fn next(&mut self) -> Notice {
+        match self.notices.recv().await {
+            Some(notice) => notice,
+            // The node was buried.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for SimWatch {
+    fn drop(&mut self) {
+        self.sim.server(self.database).ears.remove(self.id);
+    }
+}

@@ -1,0 +1,79 @@
+//! [`NodeWorld`]: one life of one node, as its code sees the system.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use tower_memolock::simulation::{Planted, World};
+
+use crate::rng::Rng;
+
+/// When every simulation begins.
+const EPOCH: Duration = Duration::from_secs(1_800_000_000);
+
+pub(crate) struct NodeWorld {
+    rng: Mutex<Rng>,
+    begun: Instant,
+    /// How far its clock is ahead.
+    skew: Duration,
+    planted: Option<Planted>,
+    has_ended: AtomicBool,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+impl NodeWorld {
+    pub(crate) fn new(mut rng: Rng, begun: Instant, most_skew: u64, planted: Option<Planted>) -> Self {
+        let skew = Duration::from_millis(rng.below(most_skew + 1));
+        Self {
+            rng: Mutex::new(rng),
+            begun,
+            skew,
+            planted,
+            has_ended: AtomicBool::new(false),
+            tasks: Mutex::default(),
+        }
+    }
+
+    /// How many tasks there are.
+    pub(crate) fn tasks(&self) -> usize {
+        let mut tasks = self.tasks.lock().unwrap();
+        tasks.retain(|task| !task.is_finished());
+        tasks.len()
+    }
+
+    /// The process dies: nothing of it goes on, and nothing more begins.
+    pub(crate) fn end(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
+        for task in std::mem::take(&mut *self.tasks.lock().unwrap()) {
+            task.abort();
+        }
+    }
+}
+
+impl World for NodeWorld {
+    fn random(&self) -> u64 {
+        self.rng.lock().unwrap().next()
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + EPOCH + self.begun.elapsed() + self.skew
+    }
+
+    fn started(&self, task: AbortHandle) {
+        if self.has_ended.load(Ordering::Relaxed) {
+            task.abort();
+            return;
+        }
+        let mut tasks = self.tasks.lock().unwrap();
+        if tasks.len() == tasks.capacity() {
+            tasks.retain(|task| !task.is_finished());
+        }
+        tasks.push(task);
+    }
+
+    fn has(&self, fault: Planted) -> bool {
+        self.planted == Some(fault)
+    }
+}
