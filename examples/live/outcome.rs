@@ -43,6 +43,8 @@ impl Outcome {
         }
         match () {
             () if has("detail=stale-if-error") => Self::StandIn,
+            // The layer answered it.
+            () if !told.contains("fwd=") => Self::Alone,
             () if has("fwd=bypass") || has("fwd=method") => Self::Bypass,
             () if has("collapsed") => Self::Waits,
             () if has("collapsed=?0") && !has("stored") => Self::Alone,
@@ -72,14 +74,19 @@ mod tests {
     fn what_became_of_a_request_is_what_the_layer_says() {
         for (told, outcome) in [
             ("memolock; hit; ttl=19", Outcome::Hit(19)),
-            ("memolock; hit; ttl=-3", Outcome::Stale),
-            ("memolock; fwd=uri-miss; stored", Outcome::Leads),
-            ("memolock; fwd=stale; stored", Outcome::Leads),
+            ("memolock; hit; ttl=-3; detail=stale-while-revalidate", Outcome::Stale),
+            ("memolock; fwd=uri-miss; stored; detail=absent", Outcome::Leads),
+            ("memolock; fwd=uri-miss; detail=store-down", Outcome::Leads),
+            ("memolock; fwd=stale; stored; detail=expired", Outcome::Leads),
             ("memolock; fwd=uri-miss; detail=failure", Outcome::Leads),
-            ("memolock; fwd=uri-miss; collapsed", Outcome::Waits),
+            ("memolock; fwd=uri-miss; collapsed; detail=absent", Outcome::Waits),
             ("memolock; fwd=uri-miss; collapsed=?0; detail=timeout", Outcome::Alone),
-            ("memolock; fwd=uri-miss; stored; collapsed=?0", Outcome::Leads),
-            ("memolock; fwd=bypass", Outcome::Bypass),
+            (
+                "memolock; fwd=uri-miss; stored; collapsed=?0; detail=absent",
+                Outcome::Leads,
+            ),
+            ("memolock; fwd=bypass; detail=no-key", Outcome::Bypass),
+            ("memolock; detail=pause", Outcome::Alone),
             (
                 "memolock; fwd=stale; fwd-status=500; detail=stale-if-error",
                 Outcome::StandIn,

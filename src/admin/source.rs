@@ -74,6 +74,7 @@ impl<B, K: KeyExtractor<B>> Source<B> for LayerSource<K> {
     }
 
     fn visit(&self, each: Visit<'_>) {
+        self.layer.cache.tally.visit(each);
         self.layer.cache.memo.shared.visit(each);
     }
 

@@ -38,7 +38,7 @@ use super::flights::clock::{Arrivals, Tick};
 use super::flights::custody::Custody;
 use super::flights::flight::Flight;
 use super::leases::Holding;
-use super::leases::lock_state::LockState;
+use super::leases::lock_state::{LockState, Unleased};
 use super::marking::Start;
 use super::outcome::{Outcome, Past};
 use super::permit::Lead;
@@ -77,6 +77,8 @@ struct Granted {
     /// When the store was asked for the lock.
     asked_at: Instant,
     start: Option<Start>,
+    /// Why the lock is not known to be ours, if it is not.
+    unleased: Option<Unleased>,
 }
 
 /// What the store says that was asked for the value and the lock.
@@ -91,11 +93,12 @@ struct LockReply {
 
 impl Granted {
     /// The lock is not known to be ours.
-    fn without(claim: LockState) -> Self {
+    fn without(claim: LockState, why: Unleased) -> Self {
         Self {
             claim,
             asked_at: Instant::now(),
             start: None,
+            unleased: Some(why),
         }
     }
 }
@@ -172,6 +175,7 @@ impl<C: Codec> Coordinator<C> {
             claim: LockState::Held(epoch),
             asked_at,
             start: generation.map(|generation| Start { generation, asked }),
+            unleased: None,
         };
         Ok(LockReply {
             asked,

@@ -40,8 +40,8 @@ pub(crate) enum Obtained<V> {
     Failed(Failure),
     /// The wait timeout is over.
     TimedOut,
-    /// The computation was given up again and again.
-    GaveUp,
+    /// The computation was given up again and again: these times for its own fault, if any.
+    GaveUp(Past),
     /// Too much goes on already.
     Limited(Limit),
     /// Too much goes on already, and it is this caller's turn to compute all the same, for itself.
@@ -187,7 +187,7 @@ impl<C: Codec> Shared<C> {
                 Outcome::Again(None) => rounds += 1,
             }
         }
-        Obtained::GaveUp
+        Obtained::GaveUp(past)
     }
 
     /// Removes the value, and what is computed of it at this moment.

@@ -220,7 +220,7 @@ impl<C: Codec> MemoLock<C> {
             Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(ErrorKind::WaitTimeout.into()),
             Obtained::TimedOut => run_alone(path, compute_alone(compute)).await,
             // Others found nothing to share, or came to no end: the caller waits for none of them any more.
-            Obtained::Pass | Obtained::Stale | Obtained::GaveUp => run_alone(path, compute_alone(compute)).await,
+            Obtained::Pass | Obtained::Stale | Obtained::GaveUp(_) => run_alone(path, compute_alone(compute)).await,
         }
     }
 

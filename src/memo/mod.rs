@@ -49,6 +49,8 @@ pub(crate) use self::insight::{FailureNote, Hot};
 pub use self::invalidation::InvalidateError;
 pub(crate) use self::join::{Obtained, Role};
 pub use self::leases::lease::{Lease, LeaseError};
+#[cfg(feature = "http")]
+pub(crate) use self::leases::lock_state::Unleased;
 pub use self::limits::{AtLimit, Limit, Limits};
 pub use self::memolock::{MemoLock, ResolveError};
 pub(crate) use self::outcome::Past;

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::flights::clock::Tick;
 use super::flights::custody::{Presence, Present, Stop, Stopper};
 use super::leases::lease::Handed;
+use super::leases::lock_state::Unleased;
 use super::leases::own::OwnLease;
 use super::marking::Start;
 use super::outcome::Past;
@@ -36,6 +37,8 @@ pub(crate) struct Lead<V> {
     pub(crate) arrived: Tick,
     /// Whether the lock was ours when the lead was offered.
     pub(crate) held: bool,
+    /// Why it was not, if it was not.
+    pub(crate) unleased: Option<Unleased>,
     /// The attempts in vain that the one who leads has waited for.
     pub(crate) past: Past,
     /// Who arrived before that has waited for those in `past`, as far as the keeper knows.
@@ -97,6 +100,7 @@ impl<V> Lead<V> {
             start,
             arrived: Tick::START,
             held: false,
+            unleased: None,
             past: Past::default(),
             witnesses: Tick::START,
         };
@@ -108,6 +112,12 @@ impl<V> Lead<V> {
             stopper,
         };
         (lead, led)
+    }
+
+    /// Whether no waiter is to have the result any more: the lease was lost while it was computed, or the call has taken too
+    /// long.
+    pub(crate) fn is_over(&self) -> bool {
+        self.verdict.is_closed()
     }
 
     /// The client that leads, to be held as long as it wants the result, and what the computation has to run under.

@@ -14,6 +14,8 @@ use super::known::pauses::Pauses;
 use super::known::vary_index::VaryIndex;
 use super::policy::request::RequestRules;
 use super::policy::response_rules::ResponseRules;
+use super::respond::tally::{Tally, Teller};
+use super::respond::told_key::ToldKey;
 use super::settings::GrpcMethod;
 use super::stored_response::Form;
 use crate::key::{Address, Key};
@@ -33,6 +35,7 @@ pub(crate) struct Cache {
     pub(crate) cache_status: bool,
     /// Whether they say the key, too.
     pub(crate) cache_status_key: bool,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) vary: Arc<VaryIndex>,
     pub(crate) credential_history: Arc<CredentialHistory>,
     pub(crate) hit_for_pass: Arc<HitForPass>,
@@ -45,6 +48,22 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
+    /// The place of a request's key, where the response or the log is to tell it.
+    pub(crate) fn told_key(&self) -> Option<ToldKey> {
+        let in_response = self.cache_status_key;
+        (in_response || tracing::enabled!(tracing::Level::DEBUG)).then(|| ToldKey::new(in_response))
+    }
+
+    /// The same for a request that has no key of its own, where the log is to tell what it is about.
+    pub(crate) fn logged_key(&self) -> Option<ToldKey> {
+        tracing::enabled!(tracing::Level::DEBUG).then(|| ToldKey::new(false))
+    }
+
+    /// Says what comes of a request with this key.
+    pub(crate) fn teller(&self, key: Option<ToldKey>) -> Teller {
+        Teller::new(&self.tally, self.cache_status, key)
+    }
+
     /// Counts a request.
     pub(crate) fn ask(&self, address: &Address) {
         self.memo.shared.insight.asked(address);

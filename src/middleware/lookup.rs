@@ -9,11 +9,13 @@ use super::cache::Cache;
 use super::known::vary_index::Known;
 use super::policy::cache_status::{self, Forward};
 use super::policy::credentials::Credentials;
+use super::policy::reason::{Outcome, Reason};
 use super::policy::vary::{self, Vary};
 use super::respond::body::ReplyBody;
+use super::respond::told_key;
 use super::stored_response::StoredResponse;
 use crate::key::Address;
-use crate::store::Store;
+use crate::store::{AnyStore, Store};
 
 /// How often one request finds that the response varies by something else than was known, before it goes its own way.
 const MAX_LESSONS: usize = 3;
@@ -77,10 +79,16 @@ impl Cache {
         (stored.is_fresh_at(now) && is_variant(&stored, headers)).then_some((variant, stored))
     }
 
-    /// Says in the response of which [`peek`](Self::peek) found the answer where that was.
-    pub(crate) fn tell_near(&self, hit: &mut Response<ReplyBody>) {
-        if self.cache_status && self.memo.shared.store.is_near() {
+    /// Says of a request that [`peek`](Self::peek) found the answer to what became of it.
+    pub(crate) fn tell_hit(&self, hit: &mut Response<ReplyBody>, address: &Address) {
+        let is_near = self.memo.shared.store.is_near();
+        let reason = if is_near { Reason::Near } else { Reason::Fresh };
+        self.tally.decide(Outcome::Hit, reason, Some(address));
+        if self.cache_status && is_near {
             cache_status::tell_near(hit.headers_mut());
+        }
+        if self.cache_status_key {
+            told_key::tell(address, hit.headers_mut());
         }
     }
 
@@ -203,4 +211,14 @@ pub(crate) struct Miss {
     /// Why the inner service is asked, if it is.
     pub(crate) why: Forward,
     pub(crate) credentials: Credentials,
+}
+
+/// Why a request for what belongs at `address`, which the inner service is asked for, was no hit.
+pub(crate) fn missed(store: &AnyStore, why: Forward, address: &Address) -> Reason {
+    match why {
+        _ if !store.accepts(address) => Reason::StoreDown,
+        Forward::Stale => Reason::Expired,
+        Forward::VaryMiss => Reason::Variant,
+        Forward::Bypass | Forward::Method | Forward::Request | Forward::UriMiss => Reason::Absent,
+    }
 }

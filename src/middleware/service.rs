@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use http::{Method, Request, Response};
 use http_body::Body;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::cache::Cache;
@@ -18,12 +19,13 @@ use super::lead::on_path;
 use super::methods::Methods;
 use super::policy::cache_status::{Forward, Forwarded};
 use super::policy::credentials::Credentials;
+use super::policy::decision::Decision;
 use super::policy::origin::uri_as_received;
-use super::policy::request::{Access, Bypass, RequestConstraints, access};
+use super::policy::reason::{Outcome, Reason};
+use super::policy::request::{Access, RequestConstraints, access};
 use super::respond::body::MemoBody;
 use super::respond::future::ResponseFuture;
 use super::respond::refusal::not_stored;
-use super::respond::told_key::ToldKey;
 use super::serve::body_key::Reading;
 use super::serve::hit::FreshHit;
 use super::serve::unsafe_request::Change;
@@ -116,7 +118,10 @@ where
             None => &self.layer.cache,
             Some(methods) => match methods.cache(&request) {
                 Some(cache) => cache,
-                None => return ResponseFuture::untouched(self.inner.clone(), extractor.pass(request)),
+                None => {
+                    self.layer.cache.tally.decide(Outcome::Bypassed, Reason::Unnamed, None);
+                    return ResponseFuture::untouched(self.inner.clone(), extractor.pass(request));
+                }
             },
         };
         let uncovered_body = !extractor.covers_body() && !request.body().is_end_stream();
@@ -125,7 +130,9 @@ where
         let constraints = match access(method, headers, uncovered_body, in_key, &cache.requests) {
             Access::Share => RequestConstraints::default(),
             Access::Read(constraints) => constraints,
-            Access::Change if cache.misuse.is_outside_runtime() => return self.direct(request, Forward::Method),
+            Access::Change if cache.misuse.is_outside_runtime() => {
+                return self.direct(request, Forward::Method, Reason::NoRuntime, None);
+            }
             Access::Change => {
                 self.tell_method(&request);
                 let layer = Arc::clone(&self.layer);
@@ -133,17 +140,21 @@ where
                     layer.key.get_key_with(uri, headers, extensions)
                 });
                 let call = InnerCall::new(self.inner.clone(), extractor.pass(request));
-                return ResponseFuture::core(Change::new(Arc::clone(cache), find_key, &call.head).carry_out(call));
+                let change = Change::new(Arc::clone(cache), find_key, &call.head);
+                let told = cache.logged_key();
+                told.as_ref()
+                    .zip(change.target())
+                    .inspect(|(told, target)| told.set(target));
+                return ResponseFuture::core(change.carry_out(call), cache.teller(told));
             }
             Access::Bypass(reason) => {
                 let why = self.bypassed(cache, reason, &request);
-                return self.direct(request, why);
+                return self.direct(request, why, reason, None);
             }
         };
         if !constraints.is_for_all_of_it() && !cache.credential_history.may_admit(&constraints) {
-            return self.unread(request, constraints);
+            return self.unread(request, constraints, Reason::Credentials, None);
         }
-        let told = cache.cache_status_key.then(ToldKey::default);
         let key = match extractor.head_key(&request) {
             HeadKey::Key(_) if constraints.head => get_key(extractor, &request),
             HeadKey::Key(key) => Some(key),
@@ -152,18 +163,30 @@ where
             {
                 let deadline = cache.methods.as_ref().and_then(|_| grpc::deadline(request.headers()));
                 let reading = self.read_body(request);
+                let told = cache.told_key();
                 let answer = Arc::clone(cache).answer_with_body(reading, deadline, told.clone());
-                return ResponseFuture::core(answer).telling(told);
+                return ResponseFuture::core(answer, cache.teller(told));
             }
-            HeadKey::NeedsBody | HeadKey::Bypass => None,
+            HeadKey::NeedsBody => {
+                let reason = match constraints == RequestConstraints::default() {
+                    true => Reason::NoRuntime,
+                    false => constraints.reason(),
+                };
+                return self.unread(request, constraints, reason, None);
+            }
+            HeadKey::Bypass => None,
         };
         let key = key.map(|key| cache.whole_key(key, request.headers()));
         let Some(key) = key else {
-            return self.unread(request, constraints);
+            // Where keys cover bodies, it is more likely too large than of no kind.
+            let reason = match request.body().is_end_stream() {
+                true => Reason::NoKey,
+                false => Reason::BodyNotInKey,
+            };
+            return self.unread(request, constraints, reason, None);
         };
-        told.as_ref().inspect(|told| told.set(&key));
         let address = Address::of(&cache.memo.shared.tag, key);
-        self.at(cache, request, address, constraints, told)
+        self.at(cache, request, address, constraints)
     }
 }
 
@@ -181,7 +204,6 @@ impl<S, K> MemoLockService<S, K> {
         request: Request<ReqBody>,
         address: Address,
         constraints: RequestConstraints,
-        told: Option<ToldKey>,
     ) -> ResponseFuture<S, K::Body>
     where
         S: InnerService<K::Body, ResBody> + Clone,
@@ -194,6 +216,7 @@ impl<S, K> MemoLockService<S, K> {
         if on_path::has_been_at(request.extensions(), &cache.memo.shared.store, &address) {
             // What the response has to say is for the layer that has seen to the request.
             cache.memo.shared.asks_for_itself(&address);
+            cache.tally.decide(Outcome::Bypassed, Reason::Reentry, Some(&address));
             return ResponseFuture::untouched(self.inner.clone(), extractor.pass(request));
         }
         cache.ask(&address);
@@ -202,19 +225,18 @@ impl<S, K> MemoLockService<S, K> {
         match cache.hit(&address, request.headers(), constraints, can_lead) {
             FreshHit::Answer(hit) => {
                 address.recycle();
-                return ResponseFuture::ready(hit, told);
+                return ResponseFuture::ready(hit);
             }
             FreshHit::Refresh(variant, stored) => {
                 let mut call = InnerCall::new(self.inner.clone(), extractor.pass(request));
                 on_path::mark(&mut call.head.extensions, &cache.memo.shared.store, &address);
-                let mut hit = cache.refresh(call, variant, stored, Credentials::known(constraints));
-                cache.tell_near(&mut hit);
-                return ResponseFuture::ready(hit, told);
+                cache.refresh(call, variant, &stored, Credentials::known(constraints));
+                return ResponseFuture::ready(cache.fresh(stored, &address, Instant::now()));
             }
             FreshHit::None => {}
         }
         if cache.misuse.is_outside_runtime() {
-            return self.unread(request, constraints);
+            return self.unread(request, constraints, Reason::NoRuntime, Some(&address));
         }
         #[cfg(feature = "axum")]
         if TypeId::of::<S>() == TypeId::of::<axum::routing::Route>() {
@@ -222,13 +244,14 @@ impl<S, K> MemoLockService<S, K> {
         }
         let mut call = InnerCall::new(self.inner.clone(), extractor.pass(request));
         on_path::mark(&mut call.head.extensions, &cache.memo.shared.store, &address);
-        let cache = Arc::clone(cache);
+        let told = cache.told_key();
+        told.as_ref().inspect(|told| told.set(&address));
+        let (teller, cache) = (cache.teller(told), Arc::clone(cache));
         // Whether it may lead others, or wait for them.
         match constraints.is_for_all_of_it() {
-            true => ResponseFuture::core(cache.answer(call, address, constraints, can_lead)),
-            false => ResponseFuture::core(cache.read(call, address, constraints)),
+            true => ResponseFuture::core(cache.answer(call, address, constraints, can_lead), teller),
+            false => ResponseFuture::core(cache.read(call, address, constraints), teller),
         }
-        .telling(told)
     }
 
     /// Reads the body of a request for its key.
@@ -248,18 +271,17 @@ impl<S, K> MemoLockService<S, K> {
     }
 
     /// Tells of a request that is not collapsed.
-    fn bypassed<ReqBody>(&self, cache: &Cache, reason: Bypass, request: &Request<ReqBody>) -> Forward
+    fn bypassed<ReqBody>(&self, cache: &Cache, reason: Reason, request: &Request<ReqBody>) -> Forward
     where
         ReqBody: Body,
         K: KeyExtractor<ReqBody>,
     {
-        tracing::trace!(reason = reason.as_str(), "the request is not collapsed");
         match reason {
-            Bypass::Method => {
+            Reason::Method => {
                 self.tell_method(request);
                 Forward::Method
             }
-            Bypass::Body if !matches!(*request.method(), Method::GET | Method::HEAD) => {
+            Reason::BodyNotInKey if !matches!(*request.method(), Method::GET | Method::HEAD) => {
                 cache.misuse.body_is_not_in_key(request.method());
                 Forward::Bypass
             }
@@ -272,15 +294,23 @@ impl<S, K> MemoLockService<S, K> {
         &self,
         request: Request<ReqBody>,
         constraints: RequestConstraints,
+        reason: Reason,
+        address: Option<&Address>,
     ) -> ResponseFuture<S, K::Body>
     where
         S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
         K: KeyExtractor<ReqBody>,
     {
-        match constraints.only_if_cached {
-            true => ResponseFuture::ready(not_stored(), None),
-            false => self.direct(request, Forward::Bypass),
+        if !constraints.only_if_cached {
+            return self.direct(request, Forward::Bypass, reason, address);
         }
+        let (cache, reason) = (&self.layer.cache, Reason::OnlyIfCached);
+        cache.tally.decide(Outcome::Refused, reason, address);
+        let mut response = not_stored();
+        if cache.cache_status {
+            Decision::refused(reason).tell(response.headers_mut());
+        }
+        ResponseFuture::ready(response)
     }
 
     /// A method that is not collapsed, of a request with a body: where the key covers bodies, that is a mistake.
@@ -306,12 +336,21 @@ impl<S, K> MemoLockService<S, K> {
     }
 
     /// The request goes to the inner service, and nothing else happens.
-    fn direct<ReqBody, ResBody>(&self, request: Request<ReqBody>, why: Forward) -> ResponseFuture<S, K::Body>
+    fn direct<ReqBody, ResBody>(
+        &self,
+        request: Request<ReqBody>,
+        why: Forward,
+        reason: Reason,
+        address: Option<&Address>,
+    ) -> ResponseFuture<S, K::Body>
     where
         S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
         K: KeyExtractor<ReqBody>,
     {
-        let forwarded = self.layer.cache.cache_status.then(|| Forwarded::because(why));
-        ResponseFuture::direct(self.inner.clone(), self.layer.key.pass(request), forwarded)
+        let cache = &self.layer.cache;
+        cache.tally.decide(Outcome::Bypassed, reason, address);
+        let decision = || Forwarded::because(why).bypassed(reason);
+        let says = cache.cache_status.then(decision);
+        ResponseFuture::direct(self.inner.clone(), self.layer.key.pass(request), says)
     }
 }

@@ -56,6 +56,7 @@ macro_rules! operations {
             fn watch(&self, address: &Address) -> AnyWatch;
             fn is_near(&self) -> bool;
             fn epoch(&self) -> u64;
+            fn accepts(&self, address: &Address) -> bool;
             fn as_any(&self) -> &dyn Any;
             $(fn $name<'a>(&'a self, $($arg: $($by 'a)? $ty),*) -> BoxFuture<'a, $out>;)*
         }
@@ -75,6 +76,10 @@ macro_rules! operations {
 
             fn epoch(&self) -> u64 {
                 Store::epoch(self)
+            }
+
+            fn accepts(&self, address: &Address) -> bool {
+                Store::accepts(self, address)
             }
 
             fn as_any(&self) -> &dyn Any {
@@ -103,6 +108,10 @@ macro_rules! operations {
 
             fn epoch(&self) -> u64 {
                 self.store.epoch()
+            }
+
+            fn accepts(&self, address: &Address) -> bool {
+                self.store.accepts(address)
             }
 
             fn into_any(self) -> Self {

@@ -334,6 +334,14 @@ pub trait Store: Clone + Send + Sync + 'static {
         0
     }
 
+    /// Whether the store takes a value for `address` at this moment, as far as it knows without asking anything.
+    ///
+    /// What a layer says in `Cache-Status` depends on it, and nothing that it does. Defaults to `true`.
+    fn accepts(&self, address: &Address) -> bool {
+        let _ = address;
+        true
+    }
+
     /// The same store behind a pointer, as [`MemoLock`](crate::MemoLock) and the layers keep it.
     ///
     /// A crate that has a store of its own may write the default once more: the futures of the store are then compiled

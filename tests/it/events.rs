@@ -24,17 +24,17 @@ const LEASE: Duration = Duration::from_secs(2);
 
 /// The events of this thread, as lines: the message, then the fields.
 #[derive(Clone, Default)]
-struct Events(Arc<Mutex<Vec<(Level, String)>>>);
+pub(crate) struct Events(Arc<Mutex<Vec<(Level, String)>>>);
 
 impl Events {
-    fn capture() -> (Self, DefaultGuard) {
+    pub(crate) fn capture() -> (Self, DefaultGuard) {
         let events = Self::default();
         let subscriber = tracing_subscriber::registry().with(events.clone());
         (events, tracing::subscriber::set_default(subscriber))
     }
 
     /// The lines of this level that hold `text`.
-    fn find(&self, level: Level, text: &str) -> Vec<String> {
+    pub(crate) fn find(&self, level: Level, text: &str) -> Vec<String> {
         let events = self.0.lock().expect("no panic").clone();
         let found = events
             .into_iter()

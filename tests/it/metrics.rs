@@ -17,10 +17,10 @@ use crate::support::{RedisServer, eventually};
 
 /// What a metric stands at, by its name and labels.
 #[derive(Clone, Default)]
-struct Recorded(Arc<Mutex<BTreeMap<String, Arc<Number>>>>);
+pub(crate) struct Recorded(Arc<Mutex<BTreeMap<String, Arc<Number>>>>);
 
 #[derive(Default)]
-struct Number(AtomicU64);
+pub(crate) struct Number(AtomicU64);
 
 impl CounterFn for Number {
     fn increment(&self, value: u64) {
@@ -59,6 +59,15 @@ impl Recorded {
         let labels: Vec<_> = key.labels().map(|l| format!("{}={}", l.key(), l.value())).collect();
         let name = format!("{}{{{}}}", key.name(), labels.join(","));
         Arc::clone(self.0.lock().expect("no panic").entry(name).or_default())
+    }
+
+    /// What begins with `name` and is not 0.
+    pub(crate) fn all(&self, name: &str) -> BTreeMap<String, u64> {
+        let numbers = self.0.lock().expect("no panic");
+        let all = numbers
+            .iter()
+            .map(|(key, number)| (key.clone(), number.0.load(Ordering::SeqCst)));
+        all.filter(|(key, value)| key.starts_with(name) && *value > 0).collect()
     }
 
     fn get(&self, name: &str) -> u64 {

@@ -15,7 +15,7 @@ use crate::error::Failure;
 use crate::memo::config::Config;
 use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::Holding;
-use crate::memo::leases::lock_state::LockState;
+use crate::memo::leases::lock_state::{LockState, Unleased};
 use crate::memo::outcome::Outcome;
 use crate::simulation::{Planted, planted};
 use crate::store::{Lock, Notice, Release, Store};
@@ -79,7 +79,7 @@ impl<C: Codec> Coordinator<C> {
         let closed = !holding.take();
         // A waiter for another process goes on waiting: it will answer before a call of our own does.
         if closed && search.watch.is_none() {
-            return Some(Acquisition::Lead(Granted::without(LockState::None)));
+            return Some(Acquisition::Lead(Granted::without(LockState::None, Unleased::Leaving)));
         }
         self.flight.ask();
         let before = self.shared.clock.tick();
@@ -95,7 +95,10 @@ impl<C: Codec> Coordinator<C> {
                 if search.starts.any() || (self.config.requests && search.held) {
                     return self.listen_for(RETRY, before, search).await.ok().flatten();
                 }
-                return Some(Acquisition::Lead(Granted::without(error.kind().into())));
+                return Some(Acquisition::Lead(Granted::without(
+                    error.kind().into(),
+                    Unleased::Store,
+                )));
             }
         };
         let claim = granted.claim;
@@ -120,7 +123,7 @@ impl<C: Codec> Coordinator<C> {
             Lock::Held { remaining: Some(time) } => (time, false),
             // A lock that never expires can only be waited for once.
             Lock::Held { remaining: None } if search.waited_for_immortal => {
-                return Some(Acquisition::Lead(Granted::without(LockState::None)));
+                return Some(Acquisition::Lead(Granted::without(LockState::None, Unleased::Lock)));
             }
             Lock::Held { remaining: None } => (self.config.lease, true),
         };
@@ -146,7 +149,7 @@ impl<C: Codec> Coordinator<C> {
     ) -> Option<Acquisition<C::Value>> {
         if closed {
             self.release(granted.claim, Release::Abandoned).await;
-            return Some(Acquisition::Lead(Granted::without(LockState::None)));
+            return Some(Acquisition::Lead(Granted::without(LockState::None, Unleased::Leaving)));
         }
         if self.config.requests && search.lapsed(&self.config) {
             self.release(granted.claim, Release::Abandoned).await;

@@ -206,6 +206,7 @@ impl<C: Codec> Coordinator<C> {
         let (mut lead, led) = Lead::new(granted.start);
         (lead.past, lead.witnesses) = (past, witnesses);
         lead.held = granted.claim.is_held();
+        lead.unleased = granted.unleased;
         if !lead.held {
             self.tenure.end();
         }

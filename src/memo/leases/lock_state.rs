@@ -31,3 +31,14 @@ impl From<StoreErrorKind> for LockState {
         }
     }
 }
+
+/// Why a computation has no lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unleased {
+    /// The store could not be asked, or refused.
+    Store,
+    /// Another program has a lock that does not end.
+    Lock,
+    /// The process is about to stop.
+    Leaving,
+}

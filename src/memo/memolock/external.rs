@@ -126,7 +126,7 @@ impl<C: Codec> MemoLock<C> {
                     return Err(self.rules.heard(address, failure));
                 }
                 Obtained::TimedOut => return Err(ErrorKind::WaitTimeout.into()),
-                Obtained::Pass | Obtained::Stale | Obtained::GaveUp | Obtained::Turn(_) => {
+                Obtained::Pass | Obtained::Stale | Obtained::GaveUp(_) | Obtained::Turn(_) => {
                     return Err(ErrorKind::Abandoned.into());
                 }
             };

@@ -13,6 +13,7 @@ use crate::middleware::policy::cookies::SetCookie;
 use crate::middleware::policy::error_mapper::ErrorMapper;
 use crate::middleware::policy::request::RequestRules;
 use crate::middleware::policy::response_rules::ResponseRules;
+use crate::middleware::respond::tally::Tally;
 use crate::middleware::stored_response::Form;
 use crate::store::{AnyStore, Store};
 
@@ -33,6 +34,7 @@ impl MemoLockLayer {
 
     fn over(store: AnyStore, tag: Tag) -> Self {
         let cache = Cache {
+            tally: Arc::new(Tally::new(&tag)),
             memo: MemoLock::over(store, Form::binary(), tag).tagged(),
             requests: RequestRules::default(),
             responses: ResponseRules::default(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, StatusCode, response};
+use http::{Method, StatusCode, response};
 use http_body::SizeHint;
 use tokio::time::Instant;
 
@@ -16,9 +16,8 @@ use crate::middleware::known::demand::DemandOf;
 use crate::middleware::known::hit_for_pass::{HitForPass, SPREAD};
 use crate::middleware::known::misuse::Misuse;
 use crate::middleware::known::pauses::Pauses;
-use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
-use crate::middleware::policy::ending::{is_grpc, is_sized};
+use crate::middleware::policy::ending::is_sized;
 use crate::middleware::policy::response::{Head, at_head, is_fresh_by_itself};
 use crate::middleware::policy::response_rules::{ResponseRules, Unconfirmed};
 use crate::middleware::policy::sharing::{Reason, Sharing};
@@ -101,21 +100,6 @@ impl Admission {
         Some((Arc::new(StoredResponse::marker()), time))
     }
 
-    /// Adds `Cache-Status` to a response of the inner service.
-    pub(crate) fn say(&self, why: Forward, status: Option<StatusCode>, sharing: Sharing, headers: &mut HeaderMap) {
-        if !self.cache_status {
-            return;
-        }
-        let mut forwarded = Forwarded::because(why);
-        forwarded.status = status;
-        // Whether a call of gRPC succeeded, and so whether it is stored, only its trailers tell.
-        forwarded.stored = matches!(sharing, Sharing::Store(_)) && !is_grpc(headers);
-        if let Sharing::Pass(reason) = sharing {
-            forwarded.detail = Some(reason.as_str());
-        }
-        forwarded.tell(headers);
-    }
-
     /// The same, unless a body of at least `bytes` bytes is too long.
     pub(crate) fn at_size(&self, bytes: u64, sharing: Sharing) -> Sharing {
         let held = self.shared.counters.recorded_bytes.get();
@@ -159,19 +143,7 @@ impl Admission {
             Reason::TooLarge => self.shared.counters.limited_body.add(),
             Reason::HeadersTooLarge => self.shared.counters.limited_headers.add(),
             Reason::NoRoom => self.shared.limited(&self.address, Limit::Recording),
-            Reason::Status
-            | Reason::Unconfirmed
-            | Reason::Failure
-            | Reason::NoStore
-            | Reason::NoCache
-            | Reason::Private
-            | Reason::Malformed
-            | Reason::SetCookie
-            | Reason::Credentials
-            | Reason::Vary
-            | Reason::Tags
-            | Reason::Endless
-            | Reason::Messages => {}
+            _ => {}
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use http::request::Parts;
 
 use crate::memo::Lead;
@@ -13,11 +12,12 @@ use crate::middleware::lead::admission::Admission;
 use crate::middleware::lead::promise::Promise;
 use crate::middleware::lead::task::Computation;
 use crate::middleware::lookup::Miss;
-use crate::middleware::policy::cache_status::Forwarded;
+use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::fields;
 use crate::middleware::policy::origin::Origin;
 use crate::middleware::policy::revalidation::add_conditions;
-use crate::middleware::respond::future::{Answer, Step, direct};
+use crate::middleware::respond::future::{Step, direct};
+use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
 
 impl Cache {
@@ -79,15 +79,7 @@ impl Cache {
     }
 
     /// To the inner service, and its response to this client only.
-    pub(crate) fn then_direct(&self, call: InnerCall, forwarded: Forwarded) -> Step<Answer> {
-        let forwarded = self.cache_status.then_some(forwarded);
-        Step::then(async move { Step::Done(direct(call, forwarded).await) })
-    }
-
-    /// Has a response say what the layer did, if the layer tells.
-    pub(crate) fn say(&self, forwarded: Forwarded, headers: &mut HeaderMap) {
-        if self.cache_status {
-            forwarded.tell(headers);
-        }
+    pub(crate) fn then_direct(&self, call: InnerCall, decision: Decision) -> Step<Answer> {
+        Step::then(async move { Step::Done(direct(call, decision).await) })
     }
 }

@@ -32,7 +32,8 @@ use crate::middleware::policy::response::is_heuristic;
 use crate::middleware::policy::response_rules::Unconfirmed;
 use crate::middleware::policy::sharing::{Reason, Sharing};
 use crate::middleware::respond::body::ReplyBody;
-use crate::middleware::respond::future::{Answer, Step};
+use crate::middleware::respond::future::Step;
+use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::{Meta, StoredResponse};
 
 /// How long what takes the place of a record is stored: as short as a store can.
@@ -158,18 +159,22 @@ impl Cache {
             return self.ask_again(call, address, constraints, miss.why).await;
         }
         if fingerprint.is_some_and(|fingerprint| !self.vary.admit(&miss.first, fingerprint)) {
-            let forwarded = Forwarded::because(Forward::VaryMiss).detail("too-many-variants");
-            return self.then_direct(call, forwarded);
+            let decision = Forwarded::because(Forward::VaryMiss).bypassed(Reason::TooManyVariants);
+            return self.then_direct(call, decision);
         }
         if self.memo.shared.counters.recorded_bytes.get() >= self.responses.max_recording {
-            return self.then_direct(call, Forwarded::because(miss.why));
+            let decision = Forwarded::because(miss.why).bypassed(Reason::NoRoom);
+            return self.then_direct(call, decision);
         }
         match self.memo.shared.lead_alone(address, &self.memo.config).await {
             Some(lead) => {
                 let computation = self.computation(lead, &mut call.head, miss);
                 Step::then(async move { Step::Done(computation.run(call).await) })
             }
-            None => self.then_direct(call, Forwarded::because(miss.why)),
+            None => {
+                let decision = Forwarded::because(miss.why).bypassed(Reason::Credentials);
+                self.then_direct(call, decision)
+            }
         }
     }
 
@@ -182,18 +187,16 @@ impl Cache {
         constraints: RequestConstraints,
         why: Forward,
     ) -> Step<Answer> {
+        let decision = Forwarded::because(why).bypassed(Reason::Credentials);
         let alone = self.call_unshared(call, Credentials::Unknown(constraints));
-        let (mut head, body, sharing) = match alone.await {
+        let (head, body, sharing) = match alone.await {
             Ok(alone) => (alone.head, alone.body, alone.sharing),
-            Err(error) => return Step::Done(Err(error)),
+            Err(error) => return Step::Done(Answer::failed(error, decision)),
         };
         if let Sharing::Store(_) = sharing {
             self.credential_history.forget(&address);
         }
-        if self.cache_status {
-            let forwarded = Forwarded::because(why).detail(Reason::Credentials.as_str());
-            forwarded.tell(&mut head.headers);
-        }
-        Step::Done(Ok(Response::from_parts(head, ReplyBody::inner(body))))
+        let response = Response::from_parts(head, ReplyBody::inner(body));
+        Step::Done(Answer::new(response, decision))
     }
 }

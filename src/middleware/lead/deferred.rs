@@ -20,9 +20,11 @@ use crate::middleware::lookup::Miss;
 use crate::middleware::lookup::is_variant;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::ending::is_grpc;
+use crate::middleware::policy::reason::Reason;
 use crate::middleware::respond::body::ReplyBody;
-use crate::middleware::respond::future::{Answer, Step};
+use crate::middleware::respond::future::Step;
 use crate::middleware::respond::replay;
+use crate::middleware::respond::tally::Answer;
 use crate::middleware::respond::trailers_only::{DEADLINE_EXCEEDED, trailers_only};
 use crate::middleware::stored_response::StoredResponse;
 
@@ -97,42 +99,37 @@ impl Cache {
             let then = |lead| drop(given.send(lead));
             let waiting = shared.step_down(lead, &address, config, &mut patience, Role::StandBy, then);
             let Ok(lead) = back.try_recv() else {
-                return Step::Done(Ok(timed_out(&waited_for)));
+                let decision = Forwarded::because(why).refused(Reason::Timeout);
+                return Step::Done(Answer::new(timed_out(&waited_for), decision));
             };
             let computation = self.computation(lead, &mut call.head, miss);
             let computing = computation.run(call);
             let answer = match first(computing, waiting, suits).await {
                 First::Answer(answer) => answer,
-                First::Given(stored) => Ok(self.given(stored, why)),
-                First::Own(own) => Ok(self.own(own, why, &waited_for)),
+                First::Given(stored) => {
+                    self.credential_history.learn(stored.meta());
+                    let decision = Forwarded::because(why).followed(Reason::Deferred);
+                    Answer::new(replay::followed(stored), decision)
+                }
+                First::Own(own) => its_own(own, why, &waited_for),
             };
             Step::Done(answer)
         })
     }
+}
 
-    /// The answer to a request that never was with the handler.
-    pub(crate) fn waited_too_long(&self, request: &HeaderMap, why: Forward) -> Response<ReplyBody> {
-        let mut response = timed_out(&WaitedFor::of(request));
-        let forwarded = Forwarded::because(why).collapsed(true).detail("timeout");
-        self.say(forwarded, response.headers_mut());
-        response
-    }
+/// The answer to a request that never was with the handler.
+pub(crate) fn waited_too_long(request: &HeaderMap, why: Forward) -> Answer {
+    let decision = Forwarded::because(why).collapsed(true).refused(Reason::Timeout);
+    Answer::new(timed_out(&WaitedFor::of(request)), decision)
+}
 
-    fn given(&self, stored: Arc<StoredResponse>, why: Forward) -> Response<ReplyBody> {
-        self.credential_history.learn(stored.meta());
-        let mut response = replay::followed(stored);
-        self.say(Forwarded::because(why).detail("deferred"), response.headers_mut());
-        response
-    }
-
-    /// The handler's own response, which no client of gRPC could tell from the one it asked for.
-    fn own(&self, own: Response<ReplyBody>, why: Forward, waited_for: &WaitedFor) -> Response<ReplyBody> {
-        let mut response = match waited_for {
-            WaitedFor::Http => own,
-            WaitedFor::Grpc(_) => timed_out(waited_for),
-        };
-        self.say(Forwarded::because(why).detail("timeout"), response.headers_mut());
-        response
+/// The handler's own response, which no client of gRPC could tell from the one it asked for.
+fn its_own(own: Response<ReplyBody>, why: Forward, waited_for: &WaitedFor) -> Answer {
+    let forwarded = Forwarded::because(why);
+    match waited_for {
+        WaitedFor::Http => Answer::new(own, forwarded.passed(Reason::Timeout)),
+        WaitedFor::Grpc(_) => Answer::new(timed_out(waited_for), forwarded.refused(Reason::Timeout)),
     }
 }
 
@@ -158,7 +155,7 @@ async fn first(
         tokio::select! {
             biased;
             answer = &mut computing, if own.is_none() => match answer {
-                Ok(mut response) if response.extensions().get::<Deferred>().is_some() => {
+                Answer { result: Ok(mut response), .. } if response.extensions().get::<Deferred>().is_some() => {
                     response.extensions_mut().remove::<Deferred>();
                     own = Some(response);
                 }

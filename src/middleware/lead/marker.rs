@@ -21,11 +21,12 @@ use crate::middleware::inner::InnerCall;
 use crate::middleware::known::hit_for_pass::{HitForPass, SPREAD};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
-
+use crate::middleware::policy::reason::Reason;
 use crate::middleware::policy::sharing::Sharing;
 use crate::middleware::recording::trial::Candidate;
 use crate::middleware::respond::body::ReplyBody;
-use crate::middleware::respond::future::{Answer, Step};
+use crate::middleware::respond::future::Step;
+use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::{Form, StoredResponse};
 use crate::store::{Store, Value};
 use crate::task::{BoxFuture, spawn_if_any};
@@ -47,13 +48,14 @@ impl Cache {
         credentials: Credentials,
     ) -> Step<Answer> {
         self.memo.shared.counters.marked.add();
+        let decision = Forwarded::because(Forward::UriMiss).bypassed(Reason::Marked);
         let alone = match self.call_unshared(call, credentials).await {
             Ok(alone) => alone,
-            Err(error) => return Step::Done(Err(error)),
+            Err(error) => return Step::Done(Answer::failed(error, decision)),
         };
         let Unshared {
             method,
-            mut head,
+            head,
             body,
             control,
             sharing,
@@ -61,13 +63,9 @@ impl Cache {
         let set_cookie = self.responses.set_cookie_of(&control);
         let is_candidate = !matches!(sharing, Sharing::Pass(_)) && !head.status.is_server_error();
         let headers = is_candidate.then(|| head.headers.clone());
-        if self.cache_status {
-            Forwarded::because(Forward::UriMiss)
-                .detail("marked")
-                .tell(&mut head.headers);
-        }
         let Some(headers) = headers else {
-            return Step::Done(Ok(Response::from_parts(head, ReplyBody::inner(body))));
+            let response = Response::from_parts(head, ReplyBody::inner(body));
+            return Step::Done(Answer::new(response, decision));
         };
         let candidate = Candidate {
             method,
@@ -84,7 +82,8 @@ impl Cache {
         if body.is_end_stream() {
             trial.see::<BoxError>(None, true);
         }
-        Step::Done(Ok(Response::from_parts(head, ReplyBody::tried(body, trial))))
+        let response = Response::from_parts(head, ReplyBody::tried(body, trial));
+        Step::Done(Answer::new(response, decision))
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod pause;
 pub(crate) mod preview;
 pub(crate) mod promise;
 pub(crate) mod record;
+pub(crate) mod said;
 pub(crate) mod stale_if_error;
 pub(crate) mod task;
 mod unshared;

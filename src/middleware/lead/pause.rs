@@ -20,9 +20,12 @@ use crate::middleware::cache::Cache;
 use crate::middleware::known::pauses::{Failed, Pause};
 use crate::middleware::lookup::Miss;
 use crate::middleware::policy::credentials::Credentials;
+use crate::middleware::policy::decision::Decision;
+use crate::middleware::policy::reason::Reason;
 use crate::middleware::respond::body::ReplyBody;
 use crate::middleware::respond::refusal::{failure, seconds};
 use crate::middleware::respond::replay;
+use crate::middleware::respond::tally::Answer;
 
 impl Admission {
     /// The computation failed.
@@ -45,11 +48,12 @@ impl Admission {
 
 impl Cache {
     /// What a request gets that found nothing fresh, where a pause stands.
-    pub(crate) async fn paused(&self, miss: &Miss, request: &HeaderMap) -> Option<Response<ReplyBody>> {
+    pub(crate) async fn paused(&self, miss: &Miss, request: &HeaderMap) -> Option<Answer> {
         let pause = self.pauses.of(&miss.variant.address, Instant::now())?;
         // Boxed, or all requests would keep room for it.
-        let stale = Box::pin(self.stand_in(miss, request)).await;
-        Some(stale.unwrap_or_else(|| pause.answer(request)))
+        let stale = Box::pin(self.stand_in(miss, request, Reason::Pause)).await;
+        let or_failure = || Answer::new(pause.answer(request), Decision::refused(Reason::Pause));
+        Some(stale.unwrap_or_else(or_failure))
     }
 }
 

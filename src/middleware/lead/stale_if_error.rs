@@ -12,11 +12,11 @@ use super::task::Computation;
 use crate::memo::Lead;
 use crate::middleware::MemoControl;
 use crate::middleware::known::pauses::Failed;
-use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::cache_status::Forwarded;
 use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::freshness::Terms;
-use crate::middleware::respond::future::Answer;
 use crate::middleware::respond::replay;
+use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
 use crate::middleware::stored_response::draft::Draft;
 use crate::system;
@@ -108,13 +108,8 @@ impl Computation {
         let admission = &self.admission;
         admission.shared.counters.stale.add();
         self.lead.stale();
-        let mut response = replay::hit(stale, Instant::now(), false);
-        if admission.cache_status {
-            let mut forwarded = Forwarded::because(Forward::Stale).detail("stale-if-error");
-            forwarded.status = status;
-            forwarded.tell(response.headers_mut());
-        }
-        let _ = answer.send(Ok(response));
+        let response = replay::hit(stale, Instant::now(), false);
+        let _ = answer.send(Answer::new(response, Forwarded::stands_in(status)));
     }
 }
 

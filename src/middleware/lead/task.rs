@@ -19,17 +19,19 @@ use crate::middleware::MemoControl;
 use crate::middleware::grpc;
 use crate::middleware::inner::{InnerBody, InnerCall};
 use crate::middleware::policy::cache_status::Forward;
+use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::fields;
 use crate::middleware::policy::freshness::Terms;
 use crate::middleware::policy::origin::Origin;
+use crate::middleware::policy::reason::{Outcome, Reason};
 use crate::middleware::policy::revalidation;
 use crate::middleware::policy::sharing::Sharing;
 use crate::middleware::policy::vary::{self, Vary};
 use crate::middleware::recording::budget::Reservation;
 use crate::middleware::recording::recorder::recording;
 use crate::middleware::respond::body::ReplyBody;
-use crate::middleware::respond::future::Answer;
 use crate::middleware::respond::replay;
+use crate::middleware::respond::tally::Answer;
 use crate::middleware::respond::trailers_only;
 use crate::middleware::stored_response::StoredResponse;
 use crate::middleware::stored_response::draft::Draft;
@@ -79,16 +81,26 @@ impl Computation {
         self.presence = client.as_ref().map(Present::presence);
         let (task, attachment) = start(Box::pin(self.compute(call, answer)), stop, path);
         match answered.await {
-            Ok(answer) => answer.map(|response| response.map(|body| body.attached(attachment).read_by(client))),
+            Ok(answer) => answer.map_body(|body| body.attached(attachment).read_by(client)),
             Err(_) => match task.await {
                 Err(error) if error.is_panic() => match stand_in(fallback) {
-                    Some(stale) => Ok(replay::stale(stale, Instant::now(), cache_status)),
+                    Some(stale) => {
+                        let reason = Reason::StaleIfError;
+                        let response = replay::stale(stale, Instant::now(), cache_status.then_some(reason));
+                        Answer::new(response, Decision::found(Outcome::Stale, reason))
+                    }
                     // The panic goes where it would have gone without the layer.
                     None => std::panic::resume_unwind(error.into_panic()),
                 },
                 // The runtime is shutting down.
-                _ if is_call => Ok(trailers_only::unavailable()),
-                _ => Ok(unavailable()),
+                _ => Answer::new(
+                    if is_call {
+                        trailers_only::unavailable()
+                    } else {
+                        unavailable()
+                    },
+                    Decision::refused(Reason::Shutdown),
+                ),
             },
         }
     }
@@ -103,6 +115,7 @@ impl Computation {
         let Some(this) = this.0.take() else { return };
         match response {
             Err(error) => {
+                let decision = this.forwarded(None).passed(Reason::Error);
                 let shared = this.of_error(&*error, started);
                 if let Some(stale) = stand_in(this.fallback.clone()) {
                     return this.stand_in(stale, None, answer);
@@ -112,7 +125,7 @@ impl Computation {
                     // Dropping the lead hands it to exactly one of those who wait.
                     None => this.give_up(),
                 }
-                let _ = answer.send(Err(error));
+                let _ = answer.send(Answer::failed(error, decision));
             }
             Ok(response) => this.conclude(response, answer, started).await,
         }
@@ -121,16 +134,16 @@ impl Computation {
     async fn conclude(mut self, response: Response<InnerBody>, answer: oneshot::Sender<Answer>, started: Instant) {
         let (mut head, body) = response.into_parts();
         if self.may_defer && deferred::is_deferred(&head) {
+            let decision = self.forwarded(None).led(Reason::Deferred);
             self.lead.defer();
-            let _ = answer.send(Ok(deferred::own(head, body)));
+            let _ = answer.send(Answer::new(deferred::own(head, body), decision));
             return;
         }
         self.admission.pause_by(head.status);
         if head.status == StatusCode::NOT_MODIFIED
             && let Some(stale) = self.stale.take()
         {
-            let validated = self.validated(&stale, head, started);
-            let _ = answer.send(Ok(validated));
+            let _ = answer.send(self.validated(&stale, head, started));
             return;
         }
         if is_outage(head.status)
@@ -141,8 +154,8 @@ impl Computation {
         let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
         let admission = &self.admission;
         let now = system::now();
-        let sharing = admission.at_head(&self.method, &head, &control, now);
-        let sharing = match admission.confirmed(sharing, self.lead.past) {
+        let judged = admission.at_head(&self.method, &head, &control, now);
+        let sharing = match admission.confirmed(judged, self.lead.past) {
             Sharing::Pass(reason) => Sharing::Pass(reason),
             // It only stands in for the response.
             sharing if control.deferred || !admission.is_wanted() => {
@@ -152,14 +165,19 @@ impl Computation {
         };
         if let Sharing::Pass(reason) = sharing {
             admission.tell(reason);
-            admission.say(self.why, None, sharing, &mut head.headers);
+            let decision = self.forwarded(None).passed(reason);
             admission.pass(self.lead, reason, head.status);
+            let response = Response::from_parts(head, ReplyBody::inner(body));
             // The client may have gone.
-            let _ = answer.send(Ok(Response::from_parts(head, ReplyBody::inner(body))));
+            let _ = answer.send(Answer::new(response, decision));
             return;
         }
         let mut draft = Draft::new(&head, control, now, started);
-        admission.say(self.why, None, sharing, &mut head.headers);
+        let unstored = match sharing {
+            Sharing::Store(_) => self.unstorable(!draft.labels(&self.origin).is_empty()),
+            _ => Some(self.unstored(judged, draft.control.deferred)),
+        };
+        let decision = self.led(None, unstored, &head.headers);
         fields::strip_connection_fields(&mut draft.headers);
         admission.rules.set_cookie_of(&draft.control).take(&mut draft.headers);
         draft.compact();
@@ -171,12 +189,12 @@ impl Computation {
         } else {
             ReplyBody::recorded(playback, body.size_hint())
         };
-        let _ = answer.send(Ok(Response::from_parts(head, playback)));
+        let _ = answer.send(Answer::new(Response::from_parts(head, playback), decision));
         self.record(recorder, body, sharing, draft).await;
     }
 
     /// The stale response is still right, says the inner service: it is stored anew, with the fields of the 304.
-    fn validated(self, stale: &StoredResponse, mut head: response::Parts, started: Instant) -> Response<ReplyBody> {
+    fn validated(self, stale: &StoredResponse, mut head: response::Parts, started: Instant) -> Answer {
         let now = system::now();
         let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
         let set_cookie = self.admission.rules.set_cookie_of(&control);
@@ -210,6 +228,17 @@ impl Computation {
         let left = terms.left_after(draft.received.elapsed());
         let labels = draft.labels(&self.origin);
         let stored = Arc::new(draft.finish(content, trailers, terms, variant));
+        let unstored = match (sharing, left) {
+            (Sharing::Store(_), Some(_)) => self.unstorable(!labels.is_empty()),
+            (Sharing::Store(_), None) => Some(Reason::NoFreshness),
+            (Sharing::Share, _) if !is_about => Some(Reason::OtherValidator),
+            (Sharing::Share | Sharing::Pass(_), _) => Some(self.unstored(sharing, false)),
+        };
+        let status = Some(StatusCode::NOT_MODIFIED);
+        let decision = match sharing {
+            Sharing::Pass(reason) => self.forwarded(status).passed(reason),
+            Sharing::Store(_) | Sharing::Share => self.led(status, unstored, stored.headers()),
+        };
         let admission = &self.admission;
         admission.learn(&stored);
         match (sharing, left) {
@@ -224,13 +253,7 @@ impl Computation {
         for (name, value) in cookies {
             response.headers_mut().append(name, value);
         }
-        admission.say(
-            self.why,
-            Some(StatusCode::NOT_MODIFIED),
-            sharing,
-            response.headers_mut(),
-        );
-        response
+        Answer::new(response, decision)
     }
 }
 

@@ -3,6 +3,8 @@
 use http::header::{Entry, HeaderMap, HeaderName};
 use http::{HeaderValue, StatusCode};
 
+use super::reason::Reason;
+
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Why a request went to the inner service (RFC 9211, 2.2).
@@ -45,8 +47,6 @@ pub(crate) struct Forwarded {
     pub(crate) stored: bool,
     /// Whether it waited for another request, and had its response (2.6).
     pub(crate) collapsed: Option<bool>,
-    /// A word for why it went like this (2.8), which is a token.
-    pub(crate) detail: Option<&'static str>,
 }
 
 impl Forwarded {
@@ -56,13 +56,7 @@ impl Forwarded {
             status: None,
             stored: false,
             collapsed: None,
-            detail: None,
         }
-    }
-
-    pub(crate) fn detail(mut self, detail: &'static str) -> Self {
-        self.detail = Some(detail);
-        self
     }
 
     pub(crate) fn collapsed(mut self, collapsed: bool) -> Self {
@@ -70,8 +64,8 @@ impl Forwarded {
         self
     }
 
-    /// Adds it as the last member: caches in front of the inner service come before (2).
-    pub(crate) fn tell(self, headers: &mut HeaderMap) {
+    /// Adds it as the last member, with why it went like this (2.8): caches in front of the inner service come before (2).
+    pub(crate) fn tell(self, reason: Reason, headers: &mut HeaderMap) {
         let mut text = format!("memolock; fwd={}", self.why.as_str());
         if let Some(status) = self.status {
             text.push_str("; fwd-status=");
@@ -85,22 +79,28 @@ impl Forwarded {
             Some(false) => text.push_str("; collapsed=?0"),
             None => {}
         }
-        if let Some(detail) = self.detail {
-            text.push_str("; detail=");
-            text.push_str(detail);
-        }
-        if let Ok(value) = HeaderValue::try_from(text) {
-            headers.append(CACHE_STATUS, value);
-        }
+        append(text, reason, headers);
+    }
+
+    /// Adds the member of a response that the layer has made, which has neither `hit` nor `fwd` (2).
+    pub(crate) fn tell_own(reason: Reason, headers: &mut HeaderMap) {
+        append("memolock".to_owned(), reason, headers);
     }
 }
 
-/// The member of a response that was stored and has been stale for so many seconds, which is a negative `ttl` (2.4).
-pub(crate) fn stale_hit(overdue: u64) -> HeaderValue {
-    let text = match overdue {
-        0 => "memolock; hit; ttl=0".to_owned(),
-        overdue => format!("memolock; hit; ttl=-{overdue}"),
-    };
+fn append(mut text: String, reason: Reason, headers: &mut HeaderMap) {
+    text.push_str("; detail=");
+    text.push_str(reason.as_str());
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.append(CACHE_STATUS, value);
+    }
+}
+
+/// The member of a response that was stored and has been stale for so many seconds, which is a negative `ttl` (2.4), with
+/// why it is given out (2.8).
+pub(crate) fn stale_hit(overdue: u64, reason: Reason) -> HeaderValue {
+    let (sign, reason) = (if overdue == 0 { "" } else { "-" }, reason.as_str());
+    let text = format!("memolock; hit; ttl={sign}{overdue}; detail={reason}");
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("memolock; hit"))
 }
 
@@ -140,6 +140,8 @@ pub(crate) fn tell_near(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::middleware::policy::decision::Decision;
+    use crate::middleware::policy::reason::Outcome;
     use crate::middleware::policy::structured::{self, Bare, Member};
 
     fn members(headers: &HeaderMap) -> Vec<(Bare, Vec<String>)> {
@@ -174,7 +176,8 @@ mod tests {
     #[test]
     fn stale_hit_has_a_ttl_that_is_over() {
         for (overdue, ttl) in [(0, "0"), (1, "-1"), (77, "-77")] {
-            assert_eq!(stale_hit(overdue), format!("memolock; hit; ttl={ttl}"));
+            let told = stale_hit(overdue, Reason::StaleWhileRevalidate);
+            assert_eq!(told, format!("memolock; hit; ttl={ttl}; detail=stale-while-revalidate"));
         }
     }
 
@@ -185,11 +188,10 @@ mod tests {
             status: Some(StatusCode::NOT_MODIFIED),
             stored: true,
             collapsed: Some(false),
-            detail: Some("no-store"),
         };
         let mut headers = HeaderMap::new();
         headers.append(CACHE_STATUS, HeaderValue::from_static("\"origin cache\"; hit"));
-        forwarded.tell(&mut headers);
+        forwarded.tell(Reason::NoStore, &mut headers);
 
         let lines: Vec<_> = headers.get_all(CACHE_STATUS).iter().collect();
         let expected = "memolock; fwd=stale; fwd-status=304; stored; collapsed=?0; detail=no-store";
@@ -202,22 +204,42 @@ mod tests {
 
     #[test]
     fn what_does_not_apply_is_left_out() {
-        for (forwarded, expected) in [
-            (Forwarded::because(Forward::Bypass), "memolock; fwd=bypass"),
-            (Forwarded::because(Forward::Method), "memolock; fwd=method"),
-            (Forwarded::because(Forward::Request), "memolock; fwd=request"),
+        let because = Forwarded::because;
+        for (decision, expected) in [
             (
-                Forwarded::because(Forward::UriMiss).collapsed(true),
-                "memolock; fwd=uri-miss; collapsed",
+                because(Forward::Bypass).bypassed(Reason::NoKey),
+                "; fwd=bypass; detail=no-key",
             ),
             (
-                Forwarded::because(Forward::VaryMiss).detail("private"),
-                "memolock; fwd=vary-miss; detail=private",
+                because(Forward::Method).bypassed(Reason::Method),
+                "; fwd=method; detail=method",
             ),
+            (
+                because(Forward::Request).bypassed(Reason::Credentials),
+                "; fwd=request; detail=credentials",
+            ),
+            (
+                because(Forward::UriMiss).collapsed(true).followed(Reason::Absent),
+                "; fwd=uri-miss; collapsed; detail=absent",
+            ),
+            (
+                because(Forward::VaryMiss).passed(Reason::Private),
+                "; fwd=vary-miss; detail=private",
+            ),
+            (
+                Forwarded::stands_in(Some(StatusCode::BAD_GATEWAY)),
+                "; fwd=stale; fwd-status=502; detail=stale-if-error",
+            ),
+            (Decision::refused(Reason::TooManyWaiters), "; detail=too-many-waiters"),
         ] {
             let mut headers = HeaderMap::new();
-            forwarded.tell(&mut headers);
-            assert_eq!(headers[CACHE_STATUS], expected);
+            decision.tell(&mut headers);
+            assert_eq!(headers[CACHE_STATUS], format!("memolock{expected}"));
         }
+        let mut headers = HeaderMap::new();
+        Decision::untouched(Reason::Reentry).tell(&mut headers);
+        Decision::left(Reason::ClientGone).tell(&mut headers);
+        Decision::found(Outcome::Hit, Reason::Fresh).tell(&mut headers);
+        assert!(headers.is_empty());
     }
 }

@@ -16,6 +16,7 @@
 //! | What of it is stored? | [`fields`] | RFC 9111, 3.1 |
 //! | What does a request with a condition or a range get? | [`conditions`], [`range`] | RFC 9110, 13 and 14; RFC 9111, 4.3.2 |
 //! | How is a stale one revalidated? | [`revalidation`] | RFC 9111, 3.2, 4.3.1 and 4.3.4 |
+//! | What became of a request, and why? | [`decision`], [`reason`], [`cache_status`] | RFC 9211 |
 //! | What does an unsafe request make out of date? | [`invalidation`], [`groups`] | RFC 9111, 4.4; RFC 9875 |
 
 mod accept_encoding;
@@ -27,6 +28,7 @@ pub(crate) mod control;
 pub(super) mod cookies;
 pub(super) mod credential;
 pub(super) mod credentials;
+pub(super) mod decision;
 pub(super) mod early;
 pub(super) mod ending;
 pub(super) mod error_mapper;
@@ -40,6 +42,7 @@ pub(crate) mod origin;
 pub(crate) mod overrides;
 pub(super) mod permission;
 pub(super) mod range;
+pub(super) mod reason;
 pub(super) mod request;
 pub(super) mod response;
 pub(super) mod response_rules;

@@ -12,6 +12,7 @@ use super::invalidation::may_change;
 use super::meta::Meta;
 use super::overrides::is_method_override;
 use super::permission::Permission;
+use super::reason::Reason;
 
 /// What a layer lets collapse.
 #[derive(Debug, Clone)]
@@ -72,8 +73,8 @@ pub(crate) enum Access {
     Read(RequestConstraints),
     /// Nothing, and it may make stored responses out of date.
     Change,
-    /// Nothing.
-    Bypass(Bypass),
+    /// Nothing, for this reason.
+    Bypass(Reason),
 }
 
 /// What narrows the use that a request has for a stored response.
@@ -103,40 +104,22 @@ impl RequestConstraints {
         self.authorized || self.cookies
     }
 
+    /// Why a request with these leads no computation where nothing is stored for it.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self {
+                only_if_cached: true, ..
+            } => Reason::OnlyIfCached,
+            Self { range: true, .. } => Reason::Range,
+            Self { conditional: true, .. } => Reason::Conditional,
+            Self { head: true, .. } => Reason::Head,
+            _ => Reason::Credentials,
+        }
+    }
+
     /// Whether it asks for a response as it is, wherever that comes from.
     pub(crate) fn is_for_all_of_it(&self) -> bool {
         !(self.head || self.conditional || self.range || self.only_if_cached)
-    }
-}
-
-/// Why a request goes to the inner service by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bypass {
-    /// The method is not one to collapse.
-    Method,
-    /// The response depends on a condition that a cache does not evaluate.
-    Conditional,
-    /// The request asks for more than a response.
-    Protocol,
-    /// The method that counts may be another one.
-    Override,
-    /// There is a body which the key does not cover.
-    Body,
-    /// The request forbids storing.
-    NoStore,
-}
-
-impl Bypass {
-    /// A word for it, for logs and metrics.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Method => "method",
-            Self::Conditional => "conditional",
-            Self::Protocol => "protocol",
-            Self::Override => "override",
-            Self::Body => "body",
-            Self::NoStore => "no-store",
-        }
     }
 }
 
@@ -153,13 +136,13 @@ pub(crate) fn access(
         if rules.invalidates && may_change(method) && !is_grpc(headers) {
             return Access::Change;
         }
-        return Access::Bypass(Bypass::Method);
+        return Access::Bypass(Reason::Method);
     }
     if *method == Method::CONNECT {
-        return Access::Bypass(Bypass::Protocol);
+        return Access::Bypass(Reason::Protocol);
     }
     if uncovered_body {
-        return Access::Bypass(Bypass::Body);
+        return Access::Bypass(Reason::BodyNotInKey);
     }
     let mut constraints = RequestConstraints {
         head: *method == Method::HEAD,
@@ -174,9 +157,9 @@ pub(crate) fn access(
             Class::Cookies => constraints.cookies |= !rules.is_covered(name) && !in_key(name),
             Class::Conditional => constraints.conditional = true,
             Class::Range => constraints.range = true,
-            Class::Precondition => return Access::Bypass(Bypass::Conditional),
-            Class::Protocol => return Access::Bypass(Bypass::Protocol),
-            Class::Override => return Access::Bypass(Bypass::Override),
+            Class::Precondition => return Access::Bypass(Reason::Conditional),
+            Class::Protocol => return Access::Bypass(Reason::Protocol),
+            Class::Override => return Access::Bypass(Reason::MethodOverride),
         }
     }
     // RFC 9111, 5.2.1.5. The other directives of a request are advice (5.2.1), which a cache that protects its origin
@@ -185,7 +168,7 @@ pub(crate) fn access(
         match CacheControl::parse(headers) {
             Ok(directives) if directives.only_if_cached && rules.only_if_cached => constraints.only_if_cached = true,
             Ok(directives) if !directives.no_store => {}
-            _ => return Access::Bypass(Bypass::NoStore),
+            _ => return Access::Bypass(Reason::RequestNoStore),
         }
     }
     if constraints == RequestConstraints::default() {
@@ -193,7 +176,7 @@ pub(crate) fn access(
     }
     // What conditions and ranges mean for other methods, their stored responses do not tell.
     if (constraints.conditional || constraints.range) && !matches!(*method, Method::GET | Method::HEAD) {
-        return Access::Bypass(Bypass::Conditional);
+        return Access::Bypass(Reason::Conditional);
     }
     Access::Read(constraints)
 }

@@ -10,14 +10,11 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::body::{MemoBody, ReplyBody};
-use super::told_key::ToldKey;
+use super::tally::{Answer, Teller};
 use crate::middleware::MemoControl;
 use crate::middleware::inner::{InnerCall, InnerError};
-use crate::middleware::policy::cache_status::Forwarded;
+use crate::middleware::policy::decision::Decision;
 use crate::task::BoxFuture;
-
-/// What comes of a request.
-pub(crate) type Answer = Result<Response<ReplyBody>, InnerError>;
 
 /// Where a request has got to.
 ///
@@ -52,7 +49,6 @@ pin_project! {
     {
         #[pin]
         kind: FutureKind<S, ReqBody>,
-        key: Option<ToldKey>,
     }
 }
 
@@ -65,7 +61,7 @@ pin_project! {
         Ready { response: Option<Response<ReplyBody>> },
         // Boxed, because hits and waiters would keep room for it.
         Direct { direct: Pin<Box<Direct<S, ReqBody>>> },
-        Core { future: BoxFuture<'static, Step<Answer>> },
+        Core { future: BoxFuture<'static, Step<Answer>>, teller: Teller },
     }
 }
 
@@ -73,39 +69,34 @@ impl<S, ReqBody> ResponseFuture<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    /// A response that is there, and tells this key.
-    pub(crate) fn ready(response: Response<ReplyBody>, key: Option<ToldKey>) -> Self {
+    /// A response that is there.
+    pub(crate) fn ready(response: Response<ReplyBody>) -> Self {
         let kind = FutureKind::Ready {
             response: Some(response),
         };
-        Self { kind, key }
+        Self { kind }
     }
 
-    pub(crate) fn direct(service: S, request: Request<ReqBody>, forwarded: Option<Forwarded>) -> Self {
-        Self::new(FutureKind::Direct {
-            direct: Box::pin(Direct::new(service, request, forwarded)),
-        })
+    /// To the inner service, whose response says this.
+    pub(crate) fn direct(service: S, request: Request<ReqBody>, says: Option<Decision>) -> Self {
+        let kind = FutureKind::Direct {
+            direct: Box::pin(Direct::new(service, request, says)),
+        };
+        Self { kind }
     }
 
     /// To the inner service, as if the layer were not there.
     pub(crate) fn untouched(service: S, request: Request<ReqBody>) -> Self {
-        Self::new(FutureKind::Direct {
+        let kind = FutureKind::Direct {
             direct: Box::pin(Direct::new(service, request, None).untouched()),
-        })
+        };
+        Self { kind }
     }
 
-    pub(crate) fn core(future: BoxFuture<'static, Step<Answer>>) -> Self {
-        Self::new(FutureKind::Core { future })
-    }
-
-    fn new(kind: FutureKind<S, ReqBody>) -> Self {
-        Self { kind, key: None }
-    }
-
-    /// The same, with a response that tells this key.
-    pub(crate) fn telling(mut self, key: Option<ToldKey>) -> Self {
-        self.key = key;
-        self
+    /// `teller` says what comes of it.
+    pub(crate) fn core(future: BoxFuture<'static, Step<Answer>>, teller: Teller) -> Self {
+        let kind = FutureKind::Core { future, teller };
+        Self { kind }
     }
 }
 
@@ -116,27 +107,13 @@ where
     type Output = Result<Response<MemoBody<ResBody>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut answer = ready!(this.kind.poll_answer(cx));
-        if let (Ok(response), Some(key)) = (&mut answer, this.key) {
-            key.tell(response.headers_mut());
-        }
-        Poll::Ready(answer)
-    }
-}
-
-impl<S, ReqBody, ResBody> FutureKind<S, ReqBody>
-where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>, Error: 'static>,
-{
-    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Response<MemoBody<ResBody>>, S::Error>> {
-        let answer = match self.project() {
+        let answer = match self.project().kind.project() {
             // Polled again after it was ready, a future may do anything but harm.
             KindProj::Ready { response } => response
                 .take()
                 .map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
             KindProj::Direct { direct } => return direct.as_mut().poll(cx),
-            KindProj::Core { future } => poll_steps(future, cx),
+            KindProj::Core { future, teller } => poll_steps(future, teller, cx),
         };
         Poll::Ready(match ready!(answer) {
             Ok(response) => Ok(response.map(MemoBody::reply)),
@@ -149,10 +126,14 @@ where
     }
 }
 
-fn poll_steps(future: &mut BoxFuture<'static, Step<Answer>>, cx: &mut Context<'_>) -> Poll<Answer> {
+fn poll_steps(
+    future: &mut BoxFuture<'static, Step<Answer>>,
+    teller: &mut Teller,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Response<ReplyBody>, InnerError>> {
     loop {
         match ready!(future.as_mut().poll(cx)) {
-            Step::Done(answer) => return Poll::Ready(answer),
+            Step::Done(answer) => return Poll::Ready(teller.tell(answer)),
             Step::Then(next) => *future = next,
         }
     }
@@ -172,14 +153,14 @@ where
 }
 
 pin_project! {
-    /// Waits until the service is ready, then calls it, and says so in the response.
+    /// Waits until the service is ready, then calls it, and says what it is told in the response.
     pub(crate) struct Direct<S, ReqBody>
     where
         S: Service<Request<ReqBody>>,
     {
         service: S,
         request: Option<Request<ReqBody>>,
-        forwarded: Option<Forwarded>,
+        says: Option<Decision>,
         untouched: bool,
         #[pin]
         response: Option<S::Future>,
@@ -190,11 +171,11 @@ impl<S, ReqBody> Direct<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    pub(crate) fn new(service: S, request: Request<ReqBody>, forwarded: Option<Forwarded>) -> Self {
+    pub(crate) fn new(service: S, request: Request<ReqBody>, says: Option<Decision>) -> Self {
         Self {
             service,
             request: Some(request),
-            forwarded,
+            says,
             untouched: false,
             response: None,
         }
@@ -221,8 +202,8 @@ where
                 if !*this.untouched {
                     response.extensions_mut().remove::<MemoControl>();
                 }
-                if let Some(forwarded) = this.forwarded.take() {
-                    forwarded.tell(response.headers_mut());
+                if let Some(decision) = this.says.take() {
+                    decision.tell(response.headers_mut());
                 }
                 return Poll::Ready(Ok(response.map(MemoBody::inner)));
             }
@@ -237,11 +218,10 @@ where
 }
 
 /// The response of the inner service to a request that none of this is about, but for what it says.
-pub(crate) async fn direct(call: InnerCall, forwarded: Option<Forwarded>) -> Answer {
-    let mut response = call.send().await?;
-    response.extensions_mut().remove::<MemoControl>();
-    if let Some(forwarded) = forwarded {
-        forwarded.tell(response.headers_mut());
-    }
-    Ok(response.map(ReplyBody::inner))
+pub(crate) async fn direct(call: InnerCall, decision: Decision) -> Answer {
+    let result = call.send().await.map(|mut response| {
+        response.extensions_mut().remove::<MemoControl>();
+        response.map(ReplyBody::inner)
+    });
+    Answer { result, decision }
 }

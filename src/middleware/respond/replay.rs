@@ -14,6 +14,7 @@ use super::body::ReplyBody;
 use crate::middleware::policy::cache_status::{self, CACHE_STATUS};
 use crate::middleware::policy::conditions::not_modified;
 use crate::middleware::policy::range::{Selection, select};
+use crate::middleware::policy::reason::Reason;
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::stored_response::{PartedBody, StoredResponse};
 
@@ -90,12 +91,13 @@ fn reply(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Respo
     response
 }
 
-/// The response to a request that is not to wait for another, or for which there is none.
-pub(crate) fn stale(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<ReplyBody> {
+/// The response to a request that is not to wait for another, or for which there is none. Says why where there is a
+/// reason.
+pub(crate) fn stale(stored: Arc<StoredResponse>, now: Instant, says: Option<Reason>) -> Response<ReplyBody> {
     let overdue = stored.stale_at(now).as_secs();
     let mut response = hit(stored, now, false);
-    if cache_status {
-        let member = cache_status::stale_hit(overdue);
+    if let Some(reason) = says {
+        let member = cache_status::stale_hit(overdue, reason);
         response.headers_mut().append(CACHE_STATUS, member);
     }
     response
@@ -133,7 +135,7 @@ fn selection(stored: &StoredResponse, constraints: RequestConstraints, request: 
 }
 
 /// The same for a request with these fields that may not get all of it. `portion` is what it wants of a body that was not
-/// read, if it is not all of it.
+/// read, if it is not all of it, and `reason` why it gets one that is stale.
 pub(crate) fn narrowed(
     stored: Arc<StoredResponse>,
     portion: Portion,
@@ -141,6 +143,7 @@ pub(crate) fn narrowed(
     request: &HeaderMap,
     now: Instant,
     cache_status: bool,
+    reason: Reason,
 ) -> Response<ReplyBody> {
     let (has_trailers, len) = (stored.has_trailers(), stored.body_len());
     let content = stored.body().clone();
@@ -148,7 +151,7 @@ pub(crate) fn narrowed(
     let selection = selection(&stored, constraints, request);
     let mut whole = match stored.is_fresh_at(now) {
         true => hit(stored, now, cache_status),
-        false => stale(stored, now, cache_status),
+        false => stale(stored, now, cache_status.then_some(reason)),
     };
     let headers = whole.headers_mut();
     if unmodified {

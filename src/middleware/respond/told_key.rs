@@ -1,38 +1,58 @@
-//! [`ToldKey`]: the key of a request, for `Cache-Status` to tell (RFC 9211, 2.7).
+//! [`ToldKey`]: the key of a request, for the log, and for `Cache-Status` to tell (RFC 9211, 2.7).
 
 use std::fmt::{self, Write};
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::key::Key;
+use crate::key::Address;
 use crate::middleware::policy::cache_status::CACHE_STATUS;
 
 /// The most characters of a key that are told.
 const MOST: usize = 256;
 
 /// The key, once it is known. A clone is another handle on the same.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ToldKey(Arc<OnceLock<String>>);
+#[derive(Debug, Clone)]
+pub(crate) struct ToldKey {
+    address: Arc<OnceLock<Address>>,
+    in_response: bool,
+}
 
 impl ToldKey {
-    pub(crate) fn set(&self, key: &Key) {
-        // A request has one key.
-        let _ = self.0.set(parameter(key.as_str()));
+    /// Whether the response is to tell it, or the log alone.
+    pub(crate) fn new(in_response: bool) -> Self {
+        let address = Arc::default();
+        Self { address, in_response }
     }
 
-    /// Adds it to what the layer has said last.
+    pub(crate) fn set(&self, address: &Address) {
+        // A request has one key.
+        let _ = self.address.set(address.clone());
+    }
+
+    pub(crate) fn address(&self) -> Option<&Address> {
+        self.address.get()
+    }
+
+    /// Adds it to what the layer has said last, where the response is to tell it.
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
-        let http::header::Entry::Occupied(mut lines) = headers.entry(CACHE_STATUS) else {
-            return;
-        };
-        let (Some(key), Some(member)) = (self.0.get(), lines.iter_mut().next_back()) else {
-            return;
-        };
-        let whole = [member.as_bytes(), key.as_bytes()].concat();
-        if let Ok(whole) = HeaderValue::from_bytes(&whole) {
-            *member = whole;
+        if let Some(address) = self.address.get().filter(|_| self.in_response) {
+            tell(address, headers);
         }
+    }
+}
+
+/// Adds the key to what the layer has said last.
+pub(crate) fn tell(address: &Address, headers: &mut HeaderMap) {
+    let http::header::Entry::Occupied(mut lines) = headers.entry(CACHE_STATUS) else {
+        return;
+    };
+    let Some(member) = lines.iter_mut().next_back() else {
+        return;
+    };
+    let whole = [member.as_bytes(), parameter(address.id()).as_bytes()].concat();
+    if let Ok(whole) = HeaderValue::from_bytes(&whole) {
+        *member = whole;
     }
 }
 
@@ -60,14 +80,19 @@ fn put(text: &mut String, byte: u8) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::{Key, Tag};
     use crate::middleware::policy::structured::{self, Bare, Member};
+
+    fn address(key: &str) -> Address {
+        Address::new(&Tag::new("t").unwrap(), &Key::new(key).unwrap())
+    }
 
     fn told(key: &str) -> Vec<(String, Bare)> {
         let mut headers = HeaderMap::new();
         headers.append(CACHE_STATUS, HeaderValue::from_static("origin; hit"));
         headers.append(CACHE_STATUS, HeaderValue::from_static("memolock; hit; ttl=1"));
-        let told = ToldKey::default();
-        told.set(&Key::new(key).unwrap());
+        let told = ToldKey::new(true);
+        told.set(&address(key));
         told.tell(&mut headers);
         let members = structured::list(&headers, &CACHE_STATUS).unwrap();
         match members.into_iter().next_back() {
@@ -99,12 +124,12 @@ mod tests {
     #[test]
     fn without_a_member_or_a_key_nothing_is_told() {
         let mut headers = HeaderMap::new();
-        let told = ToldKey::default();
-        told.set(&Key::new("a").unwrap());
+        let told = ToldKey::new(true);
+        told.set(&address("a"));
         told.tell(&mut headers);
         assert!(headers.is_empty());
         headers.append(CACHE_STATUS, HeaderValue::from_static("memolock; fwd=bypass"));
-        ToldKey::default().tell(&mut headers);
+        ToldKey::new(true).tell(&mut headers);
         assert_eq!(headers[CACHE_STATUS], "memolock; fwd=bypass");
     }
 }

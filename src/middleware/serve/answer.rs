@@ -3,23 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Response};
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::hit::Use;
 use crate::key::Address;
-use crate::memo::{AtLimit, Lead, Limit, Obtained, QueueTurn};
+use crate::memo::{AtLimit, Lead, Limit, Obtained, Past, QueueTurn};
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
-use crate::middleware::lookup::{Lookup, Miss, VariantAddress, is_variant};
+use crate::middleware::lead::deferred::waited_too_long;
+use crate::middleware::lookup::{Lookup, Miss, VariantAddress, is_variant, missed};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
+use crate::middleware::policy::decision::Decision;
+use crate::middleware::policy::reason::Reason;
 use crate::middleware::policy::request::RequestConstraints;
-use crate::middleware::policy::sharing::Reason;
-use crate::middleware::respond::body::ReplyBody;
-use crate::middleware::respond::future::{Answer, Step};
+use crate::middleware::respond::future::Step;
 use crate::middleware::respond::refusal::refusal;
 use crate::middleware::respond::replay;
+use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::BoxFuture;
 
@@ -34,13 +36,13 @@ const MAX_RETRY: Duration = Duration::from_secs(60);
 /// What is next for a request, by what is stored.
 enum NextStep {
     /// It is answered.
-    Done(Response<ReplyBody>),
+    Done(Answer),
     /// It is answered with this response, which is computed anew meanwhile.
     Refresh(VariantAddress, Arc<StoredResponse>),
     /// A marker stands there.
     PassBy(Address),
     /// It goes to the inner service by itself.
-    Direct(Forwarded),
+    Direct(Decision),
     /// It follows or leads. What is stale may stand in for a failure.
     Miss(VariantAddress, Option<Arc<StoredResponse>>, Forward),
 }
@@ -48,14 +50,14 @@ enum NextStep {
 /// What is next for a request that has waited.
 enum After {
     /// It is answered.
-    Answer(Response<ReplyBody>),
+    Answer(Answer),
     Lead(Lead<Arc<StoredResponse>>),
     /// It goes to the inner service by itself, and holds this meanwhile.
     Turn(QueueTurn),
-    /// It waits once more, at the address that it would be at now.
-    Again,
-    /// It goes to the inner service by itself. With a word on why, if there is one.
-    Direct(Option<&'static str>),
+    /// It waits once more, at the address that it would be at now, unless it has done so often enough for this reason.
+    Again(Reason),
+    /// It goes to the inner service by itself.
+    Direct(Reason),
 }
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
@@ -78,12 +80,13 @@ impl Cache {
                 return Step::then(self.ask_again(call, address, constraints, Forward::UriMiss));
             }
             let (variant, stale, why) = match self.next(&address, call.headers(), credentials, can_lead).await {
-                NextStep::Done(response) => return Step::Done(Ok(response)),
+                NextStep::Done(answer) => return Step::Done(answer),
                 NextStep::Refresh(variant, stored) => {
-                    return Step::Done(Ok(self.refresh(call, variant, stored, credentials)));
+                    let reason = self.refresh(call, variant, &stored, credentials);
+                    return Step::Done(self.replay(stored, Instant::now(), reason));
                 }
                 NextStep::PassBy(address) => return Step::then(self.pass_by(call, address, credentials)),
-                NextStep::Direct(forwarded) => return self.then_direct(call, forwarded),
+                NextStep::Direct(decision) => return self.then_direct(call, decision),
                 NextStep::Miss(variant, stale, why) => (variant, stale, why),
             };
             let mut miss = Miss {
@@ -101,7 +104,7 @@ impl Cache {
                 return Step::then(self.ask_alone(call, miss, constraints));
             }
             if let Some(answer) = self.paused(&miss, call.headers()).await {
-                return Step::Done(Ok(answer));
+                return Step::Done(answer);
             }
             Step::then(self.miss(call, miss))
         })
@@ -114,13 +117,13 @@ impl Cache {
             Lookup::Stored(variant, stored) if self.is_crowded_beside(&stored) => {
                 drop(stored);
                 self.memo.shared.limited(&variant.address, Limit::Recording);
-                match self.refuse(headers) {
+                match self.refuse(headers, Reason::NoRoom) {
                     Some(refusal) => NextStep::Done(refusal),
-                    None => NextStep::Direct(Forwarded::because(Forward::Bypass).detail(Reason::NoRoom.as_str())),
+                    None => NextStep::Direct(Forwarded::because(Forward::Bypass).bypassed(Reason::NoRoom)),
                 }
             }
             Lookup::Stored(_, stored) if !credentials.may_have(stored.meta()) => {
-                NextStep::Direct(Forwarded::because(Forward::Request))
+                NextStep::Direct(Forwarded::because(Forward::Request).bypassed(Reason::Credentials))
             }
             Lookup::Stored(variant, stored) => {
                 let now = Instant::now();
@@ -132,8 +135,8 @@ impl Cache {
                 let may_refresh = can_lead && stored.apart_body().is_none();
                 match self.use_of(&stored, may_refresh, now) {
                     Use::Hit => {
-                        self.memo.shared.counters.hits.add();
-                        NextStep::Done(replay::hit(stored, now, self.cache_status))
+                        let decision = self.found(&stored, now, Reason::Expired);
+                        NextStep::Done(Answer::new(replay::hit(stored, now, self.cache_status), decision))
                     }
                     Use::Refresh => NextStep::Refresh(variant, stored),
                     Use::Stale => NextStep::Miss(variant, Some(stored), Forward::Stale),
@@ -147,7 +150,7 @@ impl Cache {
                 let why = variant.fingerprint.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
                 NextStep::Miss(variant, None, why)
             }
-            Lookup::Unsettled => NextStep::Direct(Forwarded::because(Forward::VaryMiss).detail("unsettled")),
+            Lookup::Unsettled => NextStep::Direct(Forwarded::because(Forward::VaryMiss).bypassed(Reason::Unsettled)),
         }
     }
 
@@ -158,42 +161,41 @@ impl Cache {
             let has_room = || counters.recorded_bytes.get() < self.responses.max_recording;
             // One clock for all that the request waits for.
             let mut patience = self.memo.config.patience();
-            let mut detail = None;
+            let mut reason = Reason::Unsettled;
             for _ in 0..MAX_ADDRESSES {
                 let VariantAddress { address, fingerprint } = &miss.variant;
                 if fingerprint.is_some_and(|fingerprint| !self.vary.admit(&miss.first, fingerprint)) {
-                    let forwarded = Forwarded::because(Forward::VaryMiss).detail("too-many-variants");
-                    return self.then_direct(call, forwarded);
+                    let decision = Forwarded::because(Forward::VaryMiss).bypassed(Reason::TooManyVariants);
+                    return self.then_direct(call, decision);
                 }
                 let obtained = self.memo.obtain(address, &self.memo.config, &mut patience, has_room);
                 let obtained = obtained.await;
                 match self.after(obtained, &mut miss, call.headers()).await {
-                    After::Answer(response) => return Step::Done(Ok(response)),
+                    After::Answer(answer) => return Step::Done(answer),
                     After::Lead(lead) if self.may_defer() && lead.held => {
                         return self.lead_or_wait(lead, call, miss, patience);
                     }
                     After::Lead(lead) => return self.lead(lead, call, miss),
                     After::Turn(turn) => {
-                        let forwarded = Forwarded::because(miss.why).collapsed(false).detail("queued");
-                        let step = self.then_direct(call, forwarded);
+                        let decision = Forwarded::because(miss.why).collapsed(false).bypassed(Reason::Queued);
+                        let step = self.then_direct(call, decision);
                         return Step::then(async move {
                             let answer = step.finish().await;
-                            Step::Done(answer.map(|response| response.map(|body| body.in_turn(turn))))
+                            Step::Done(answer.map_body(|body| body.in_turn(turn)))
                         });
                     }
-                    After::Again => {}
+                    After::Again(why) => reason = why,
                     After::Direct(why) => {
-                        detail = why;
+                        reason = why;
                         break;
                     }
                 }
             }
             if let Some(answer) = self.paused(&miss, call.headers()).await {
-                return Step::Done(Ok(answer));
+                return Step::Done(answer);
             }
-            let mut forwarded = Forwarded::because(miss.why).collapsed(false);
-            forwarded.detail = detail;
-            self.then_direct(call, forwarded)
+            let decision = Forwarded::because(miss.why).collapsed(false).bypassed(reason);
+            self.then_direct(call, decision)
         }
     }
 
@@ -203,63 +205,89 @@ impl Cache {
             Obtained::Followed(stored) => self.follow(stored, miss, headers).await,
             Obtained::Lead(lead) => After::Lead(lead),
             Obtained::Turn(turn) => After::Turn(turn),
-            Obtained::Limited(_) => self.refuse(headers).map_or(After::Direct(None), After::Answer),
+            Obtained::Limited(limit) => {
+                let reason = reached(limit);
+                let refusal = self.refuse(headers, reason);
+                refusal.map_or(After::Direct(reason), After::Answer)
+            }
             Obtained::Pass => {
                 if miss.credentials.has_credentials() {
                     self.credential_history.forget(&miss.variant.address);
                 }
-                After::Direct(None)
+                After::Direct(Reason::LeaderPassed)
             }
-            Obtained::TimedOut if self.may_defer() => After::Answer(self.waited_too_long(headers, miss.why)),
-            Obtained::TimedOut => After::Direct(Some("timeout")),
-            Obtained::Stale => Box::pin(self.stand_in(miss, headers))
-                .await
-                .map_or(After::Again, After::Answer),
-            Obtained::Failed(_) | Obtained::GaveUp => {
-                let stale = Box::pin(self.stand_in(miss, headers)).await;
-                stale.map_or(After::Direct(None), After::Answer)
-            }
+            Obtained::TimedOut if self.may_defer() => After::Answer(waited_too_long(headers, miss.why)),
+            Obtained::TimedOut => After::Direct(Reason::Timeout),
+            Obtained::Stale => self.or_stale(miss, headers, After::Again, Reason::LeaderFailed).await,
+            Obtained::Failed(_) => self.or_stale(miss, headers, After::Direct, Reason::LeaderFailed).await,
+            Obtained::GaveUp(past) => self.or_stale(miss, headers, After::Direct, gave_up(past)).await,
         }
+    }
+
+    /// What is next for a request whose leader has failed: what is stale, where that may stand in.
+    async fn or_stale(&self, miss: &Miss, headers: &HeaderMap, or: fn(Reason) -> After, reason: Reason) -> After {
+        // Boxed, or all requests would keep room for it.
+        let stale = Box::pin(self.stand_in(miss, headers, Reason::StaleIfError)).await;
+        stale.map_or_else(|| or(reason), After::Answer)
     }
 
     /// What is next for a follower that was given this response.
     async fn follow(&self, stored: Arc<StoredResponse>, miss: &mut Miss, headers: &HeaderMap) -> After {
         // Just before it was told: there is nothing to read any more, but a turn to wait for.
         if stored.has_broken_off() {
-            return After::Again;
+            return After::Again(Reason::LeaderFailed);
         }
         if !is_variant(&stored, headers) {
             // What others get of that variant is not known.
             if miss.credentials.has_credentials() {
-                return After::Direct(None);
+                return After::Direct(Reason::Credentials);
             }
             let variant = self.other_variant(&miss.first, &stored, headers);
             let Some(variant) = variant.filter(|variant| variant.address != miss.variant.address) else {
-                return After::Direct(None);
+                return After::Direct(Reason::Unsettled);
             };
             (miss.variant, miss.stale, miss.why) = (variant, None, Forward::VaryMiss);
-            return After::Again;
+            return After::Again(Reason::Unsettled);
         }
-        if !stored.is_fresh_at(Instant::now()) || !miss.credentials.may_have(stored.meta()) {
-            return After::Direct(None);
+        if !miss.credentials.may_have(stored.meta()) {
+            return After::Direct(Reason::Credentials);
+        }
+        if !stored.is_fresh_at(Instant::now()) {
+            return After::Direct(Reason::Expired);
         }
         self.credential_history.learn(stored.meta());
         let stored = self.make_room(&miss.variant.address, stored).await;
-        let mut response = replay::followed(stored);
-        self.say(Forwarded::because(miss.why).collapsed(true), response.headers_mut());
-        After::Answer(response)
+        let reason = missed(&self.memo.shared.store, miss.why, &miss.variant.address);
+        let decision = Forwarded::because(miss.why).collapsed(true).followed(reason);
+        After::Answer(Answer::new(replay::followed(stored), decision))
     }
 
     /// The answer to a request at a limit, where it is not to go to the inner service.
-    fn refuse(&self, headers: &HeaderMap) -> Option<Response<ReplyBody>> {
-        match self.memo.config.limits.at_limit {
-            AtLimit::Bypass => None,
-            AtLimit::Refuse { retry_after } => Some(refusal(headers, retry_after)),
+    fn refuse(&self, headers: &HeaderMap, reason: Reason) -> Option<Answer> {
+        let retry_after = match self.memo.config.limits.at_limit {
+            AtLimit::Bypass => return None,
+            AtLimit::Refuse { retry_after } => retry_after,
             // No sooner than by then is the line likely to have moved on.
-            AtLimit::Queue(_) => Some(refusal(
-                headers,
-                self.memo.config.wait_timeout.clamp(MIN_RETRY, MAX_RETRY),
-            )),
-        }
+            AtLimit::Queue(_) => self.memo.config.wait_timeout.clamp(MIN_RETRY, MAX_RETRY),
+        };
+        Some(Answer::new(refusal(headers, retry_after), Decision::refused(reason)))
+    }
+}
+
+/// Why a request goes its own way, or none, that found this limit reached.
+fn reached(limit: Limit) -> Reason {
+    match limit {
+        Limit::Waiters => Reason::TooManyWaiters,
+        Limit::InFlight => Reason::TooManyKeys,
+        Limit::Recording => Reason::NoRoom,
+    }
+}
+
+/// Why a request goes its own way that has waited for these attempts in vain.
+fn gave_up(past: Past) -> Reason {
+    match past {
+        Past { failures: 1.., .. } => Reason::LeaderFailed,
+        Past { attempts: 1.., .. } => Reason::LeaderPassed,
+        Past { .. } => Reason::Invalidated,
     }
 }

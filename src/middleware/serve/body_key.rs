@@ -10,9 +10,12 @@ use crate::middleware::grpc::until;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::lead::on_path;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::decision::Decision;
+use crate::middleware::policy::reason::Reason;
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::body::ReplyBody;
-use crate::middleware::respond::future::{Answer, Step};
+use crate::middleware::respond::future::Step;
+use crate::middleware::respond::tally::Answer;
 use crate::middleware::respond::told_key::ToldKey;
 use crate::middleware::respond::trailers_only::deadline_exceeded;
 use crate::task::BoxFuture;
@@ -34,17 +37,22 @@ impl Cache {
                 None => Some(reading.await),
             };
             let Some((key, mut call)) = read else {
-                return Step::Done(Ok(deadline_exceeded()));
+                return Step::Done(too_late());
             };
             let key = key.map(|key| self.whole_key(key, call.headers()));
             let Some(key) = key else {
-                return self.then_direct(call, Forwarded::because(Forward::Bypass));
+                let decision = Forwarded::because(Forward::Bypass).bypassed(Reason::BodyNotInKey);
+                return self.then_direct(call, decision);
             };
-            told.inspect(|told| told.set(&key));
             let address = Address::of(&self.memo.shared.tag, key);
+            told.inspect(|told| told.set(&address));
             if on_path::has_been_at(&call.head.extensions, &self.memo.shared.store, &address) {
                 self.memo.shared.asks_for_itself(&address);
-                return Step::then(async move { Step::Done(call.send().await.map(|it| it.map(ReplyBody::inner))) });
+                return Step::then(async move {
+                    let result = call.send().await.map(|response| response.map(ReplyBody::inner));
+                    let decision = Decision::untouched(Reason::Reentry);
+                    Step::Done(Answer { result, decision })
+                });
             }
             self.ask(&address);
             on_path::mark(&mut call.head.extensions, &self.memo.shared.store, &address);
@@ -57,15 +65,20 @@ impl Cache {
                 None => Some(looking.await),
             };
             let Some(step) = looked else {
-                return Step::Done(Ok(deadline_exceeded()));
+                return Step::Done(too_late());
             };
             match (step, deadline) {
                 (Step::Then(waiting), Some(deadline)) => Step::then(async move {
                     let answer = until(deadline, Step::Then(waiting).finish()).await;
-                    Step::Done(answer.unwrap_or_else(|| Ok(deadline_exceeded())))
+                    Step::Done(answer.unwrap_or_else(too_late))
                 }),
                 (step, _) => step,
             }
         })
     }
+}
+
+/// The deadline of a call is over.
+fn too_late() -> Answer {
+    Answer::new(deadline_exceeded(), Decision::refused(Reason::Deadline))
 }

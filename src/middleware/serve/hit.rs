@@ -9,10 +9,13 @@ use tokio::time::Instant;
 use crate::key::Address;
 use crate::middleware::cache::Cache;
 use crate::middleware::lookup::VariantAddress;
+use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::early;
+use crate::middleware::policy::reason::{Outcome, Reason};
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::body::ReplyBody;
 use crate::middleware::respond::replay;
+use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
 
 /// What there is in this process for a request.
@@ -61,10 +64,15 @@ impl Cache {
             let variant = variant.unwrap_or_else(|| VariantAddress::first(address));
             return FreshHit::Refresh(variant, stored);
         }
+        FreshHit::Answer(self.fresh(stored, address, now))
+    }
+
+    /// The answer to a request that this was found for in this process.
+    pub(crate) fn fresh(&self, stored: Arc<StoredResponse>, address: &Address, now: Instant) -> Response<ReplyBody> {
         self.memo.shared.counters.hits.add();
         let mut hit = replay::hit(stored, now, self.cache_status);
-        self.tell_near(&mut hit);
-        FreshHit::Answer(hit)
+        self.tell_hit(&mut hit, address);
+        hit
     }
 
     /// Whether a fresh response is to be computed anew already.
@@ -91,13 +99,24 @@ impl Cache {
         }
     }
 
-    /// The response, fresh or stale, as it is stored.
-    pub(super) fn replay(&self, stored: Arc<StoredResponse>, now: Instant) -> Response<ReplyBody> {
+    /// The response, fresh or stale for this reason, as it is stored.
+    pub(super) fn replay(&self, stored: Arc<StoredResponse>, now: Instant, reason: Reason) -> Answer {
+        let decision = self.found(&stored, now, reason);
+        let response = match decision.outcome {
+            Outcome::Hit => replay::hit(stored, now, self.cache_status),
+            _ => replay::stale(stored, now, self.cache_status.then_some(reason)),
+        };
+        Answer::new(response, decision)
+    }
+
+    /// What becomes of a request that gets this, which may be stale for that reason.
+    pub(super) fn found(&self, stored: &StoredResponse, now: Instant, reason: Reason) -> Decision {
+        let counters = &self.memo.shared.counters;
         if stored.is_fresh_at(now) {
-            self.memo.shared.counters.hits.add();
-            return replay::hit(stored, now, self.cache_status);
+            counters.hits.add();
+            return Decision::found(Outcome::Hit, Reason::Fresh);
         }
-        self.memo.shared.counters.stale.add();
-        replay::stale(stored, now, self.cache_status)
+        counters.stale.add();
+        Decision::found(Outcome::Stale, reason)
     }
 }

@@ -14,11 +14,14 @@ use crate::middleware::inner::InnerCall;
 use crate::middleware::known::pauses::Pause;
 use crate::middleware::lookup::{Depth, Lookup, VariantAddress};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::decision::Decision;
+use crate::middleware::policy::reason::Reason;
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::body::ReplyBody;
-use crate::middleware::respond::future::{Answer, Step};
+use crate::middleware::respond::future::Step;
 use crate::middleware::respond::refusal::not_stored;
 use crate::middleware::respond::replay;
+use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::BoxFuture;
 
@@ -33,13 +36,13 @@ impl Cache {
         Box::pin(async move {
             let now = Instant::now();
             let (mut depth, mut again) = (Depth::Head, true);
-            let (variant, why) = loop {
+            let (variant, why, reason) = loop {
                 match self.find(&address, call.headers(), depth).await {
                     Lookup::Stored(variant, stored) if !self.may_serve(&variant, &stored, constraints, now) => {
-                        break (variant, Forward::Stale);
+                        break (variant, Forward::Stale, constraints.reason());
                     }
                     Lookup::Stored(variant, stored) if !constraints.admits(stored.meta()) => {
-                        break (variant, Forward::Request);
+                        break (variant, Forward::Request, Reason::Credentials);
                     }
                     Lookup::Stored(_, stored) if again && depth == Depth::Whole && self.is_crowded_beside(&stored) => {
                         (depth, again) = (Depth::Head, false);
@@ -51,31 +54,39 @@ impl Cache {
                             depth = Depth::Whole;
                             continue;
                         };
-                        let counters = &self.memo.shared.counters;
-                        match stored.is_fresh_at(now) {
-                            true => counters.hits.add(),
-                            false => counters.stale.add(),
-                        }
+                        let reason = match stored.serves_meanwhile(now) {
+                            true => Reason::StaleWhileRevalidate,
+                            false => Reason::Pause,
+                        };
+                        let decision = self.found(&stored, now, reason);
                         let (headers, told) = (call.headers(), self.cache_status);
-                        return Step::Done(Ok(replay::narrowed(stored, part, constraints, headers, now, told)));
+                        let narrowed = replay::narrowed(stored, part, constraints, headers, now, told, reason);
+                        return Step::Done(Answer::new(narrowed, decision));
                     }
-                    Lookup::Nothing(variant) if variant.fingerprint.is_some() => break (variant, Forward::VaryMiss),
-                    Lookup::Nothing(variant) | Lookup::Marker(variant) => break (variant, Forward::UriMiss),
-                    Lookup::Unsettled => break (VariantAddress::first(&address), Forward::UriMiss),
+                    Lookup::Nothing(variant) if variant.fingerprint.is_some() => {
+                        break (variant, Forward::VaryMiss, constraints.reason());
+                    }
+                    Lookup::Nothing(variant) | Lookup::Marker(variant) => {
+                        break (variant, Forward::UriMiss, constraints.reason());
+                    }
+                    Lookup::Unsettled => {
+                        break (VariantAddress::first(&address), Forward::UriMiss, constraints.reason());
+                    }
                 }
             };
             if constraints.only_if_cached {
-                return Step::Done(Ok(not_stored()));
+                return Step::Done(Answer::new(not_stored(), Decision::refused(Reason::OnlyIfCached)));
             }
             if let Some(pause) = self.pause_for(&variant, constraints) {
                 let answer = pause.answer(call.headers());
                 // One that was made of an error may have a body.
-                return Step::Done(Ok(match constraints.head {
+                let answer = match constraints.head {
                     true => answer.map(|_| ReplyBody::empty()),
                     false => answer,
-                }));
+                };
+                return Step::Done(Answer::new(answer, Decision::refused(Reason::Pause)));
             }
-            self.then_direct(call, Forwarded::because(why))
+            self.then_direct(call, Forwarded::because(why).bypassed(reason))
         })
     }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::{HeaderMap, Response};
+use http::HeaderMap;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -16,26 +16,27 @@ use crate::middleware::lookup::Miss;
 use crate::middleware::lookup::{VariantAddress, is_variant};
 use crate::middleware::policy::cache_status::Forward;
 use crate::middleware::policy::credentials::Credentials;
-use crate::middleware::respond::body::ReplyBody;
+use crate::middleware::policy::reason::Reason;
+use crate::middleware::respond::tally::Answer;
 
 use crate::middleware::cache::Cache;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::spawn;
 
 impl Cache {
-    /// Answers with what is stored, and has it computed anew: by this request, unless another one does so already.
+    /// Has what is stored computed anew: by this request, unless another one does so already. Returns why a response that is
+    /// stale answers meanwhile.
     ///
     /// The request goes to the inner service as it came. Its client has its answer, so it must not be needed to read on.
     pub(crate) fn refresh(
         self: &Arc<Self>,
         call: InnerCall,
         variant: VariantAddress,
-        seen: Arc<StoredResponse>,
+        seen: &Arc<StoredResponse>,
         credentials: Credentials,
-    ) -> Response<ReplyBody> {
-        let now = Instant::now();
-        if self.pauses.of(&variant.address, now).is_some() {
-            return self.replay(seen, now);
+    ) -> Reason {
+        if self.pauses.of(&variant.address, Instant::now()).is_some() {
+            return Reason::Pause;
         }
         let address = variant.address.clone();
         let (stored_at, generation) = (seen.meta().stored_at, seen.meta().generation);
@@ -44,7 +45,7 @@ impl Cache {
             found.stored_at == stored_at && found.generation == generation
         };
         let cache = Arc::clone(self);
-        let stale = Some(Arc::clone(&seen));
+        let stale = Some(Arc::clone(seen));
         let start = || {
             // The request's own closes with its answer.
             let span = tracing::info_span!(parent: None, "memolock_refresh", address = %address.readable());
@@ -68,11 +69,11 @@ impl Cache {
         let version = since.as_nanos() as u64;
         let (shared, config) = (&self.memo.shared, &self.memo.config);
         shared.refresh(&address, config, version, is_same, start);
-        self.replay(seen, now)
+        Reason::StaleWhileRevalidate
     }
 
-    /// What is stored, where computing it anew has failed and it may stand in.
-    pub(crate) async fn stand_in(&self, miss: &Miss, headers: &HeaderMap) -> Option<Response<ReplyBody>> {
+    /// What is stored, where computing it anew has failed and it may stand in, for this reason.
+    pub(crate) async fn stand_in(&self, miss: &Miss, headers: &HeaderMap, reason: Reason) -> Option<Answer> {
         let stored = match miss.stale.clone() {
             Some(stale) => stale,
             // A request that joined a computation under way has not looked.
@@ -81,7 +82,7 @@ impl Cache {
         let now = Instant::now();
         let may_serve = stored.is_fresh_at(now) || stored.serves_on_error(now);
         let may_have = miss.credentials.may_have(stored.meta());
-        (may_serve && may_have && is_variant(&stored, headers)).then(|| self.replay(stored, now))
+        (may_serve && may_have && is_variant(&stored, headers)).then(|| self.replay(stored, now, reason))
     }
 }
 

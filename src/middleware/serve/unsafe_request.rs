@@ -17,7 +17,9 @@ use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::groups;
 use crate::middleware::policy::invalidation::{has_changed, locations};
 use crate::middleware::policy::origin::{Origin, uri_as_received};
-use crate::middleware::respond::future::{Answer, Step, direct};
+use crate::middleware::policy::reason::Reason;
+use crate::middleware::respond::future::{Step, direct};
+use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::Form;
 use crate::task::{BoxFuture, inherited, spawn, spawn_if_any};
 
@@ -58,6 +60,11 @@ impl Change {
         change
     }
 
+    /// What it makes out of date, if that has a key.
+    pub(crate) fn target(&self) -> Option<&Address> {
+        self.target.as_ref()
+    }
+
     /// Asks the inner service, and removes what is out of date before the answer goes on: a client that has it finds nothing
     /// from before.
     pub(crate) fn carry_out(self, call: InnerCall) -> BoxFuture<'static, Step<Answer>> {
@@ -65,9 +72,8 @@ impl Change {
     }
 
     async fn carried_out(mut self, call: InnerCall) -> Answer {
-        let forwarded = self.cache.cache_status.then(|| Forwarded::because(Forward::Method));
-        let answer = direct(call, forwarded).await;
-        let Ok(response) = &answer else {
+        let answer = direct(call, Forwarded::because(Forward::Method).bypassed(Reason::Method)).await;
+        let Ok(response) = &answer.result else {
             return answer;
         };
         let mut addresses = Vec::new();

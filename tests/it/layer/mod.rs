@@ -36,6 +36,8 @@ mod queue;
 mod raw_body;
 mod readers;
 mod readiness;
+#[cfg(feature = "metrics")]
+mod reasons;
 mod redis;
 mod reentry;
 mod replay;
@@ -47,6 +49,7 @@ mod slow;
 mod spans;
 mod stale;
 mod store_after;
+mod stored;
 mod streaming;
 mod succession;
 mod tags;

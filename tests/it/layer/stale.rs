@@ -69,7 +69,10 @@ async fn while_it_is_computed_anew_nobody_waits_and_one_in_the_cluster_computes(
         for asked in send_many(&nodes, 20, || get("/")) {
             let stale = answer(asked).await;
             assert_eq!((stale.body.as_ref(), stale.header("age")), (&b"1"[..], Some("65")));
-            assert_eq!(stale.header("cache-status"), Some("memolock; hit; ttl=-5"));
+            assert_eq!(
+                stale.header("cache-status"),
+                Some("memolock; hit; ttl=-5; detail=stale-while-revalidate")
+            );
         }
         settle().await;
         assert_eq!(gate.reached(), 1);
@@ -138,7 +141,10 @@ async fn who_reads_only_gets_the_stale_one_too_and_computes_nothing() {
         (partial.status, partial.header("age")),
         (StatusCode::PARTIAL_CONTENT, Some("65"))
     );
-    assert_eq!(partial.header("cache-status"), Some("memolock; hit; ttl=-5"));
+    assert_eq!(
+        partial.header("cache-status"),
+        Some("memolock; hit; ttl=-5; detail=stale-while-revalidate")
+    );
     let unmodified = answer(send(&nodes[1], get_with("/", "if-none-match", "\"a\""))).await;
     assert_eq!(unmodified.status, StatusCode::NOT_MODIFIED);
     settle().await;

@@ -102,7 +102,10 @@ async fn a_crowd_is_often_enough_at_once() {
 #[tokio::test(start_paused = true)]
 async fn cache_status_says_what_is_stored() {
     let node = layer(2).cache_status(CacheStatus::Outcome).layer(numbered());
-    for expected in ["memolock; fwd=uri-miss", "memolock; fwd=uri-miss; stored"] {
+    for expected in [
+        "memolock; fwd=uri-miss; detail=store-after",
+        "memolock; fwd=uri-miss; stored; detail=absent",
+    ] {
         let answer = answer(send(&node, get("/"))).await;
         settle().await;
         assert_eq!(answer.header("cache-status"), Some(expected));

@@ -89,11 +89,11 @@ fn whatever_is_meant_for_one_client_only_reads() {
 #[test]
 fn what_a_stored_response_cannot_answer_bypasses() {
     for (expected, names) in [
-        (Bypass::Conditional, &["if-match"][..]),
-        (Bypass::Conditional, &["if-unmodified-since", "if-schedule-tag-match"]),
-        (Bypass::Protocol, &["upgrade", "expect"]),
+        (Reason::Conditional, &["if-match"][..]),
+        (Reason::Conditional, &["if-unmodified-since", "if-schedule-tag-match"]),
+        (Reason::Protocol, &["upgrade", "expect"]),
         (
-            Bypass::Override,
+            Reason::MethodOverride,
             &["x-http-method-override", "x-http-method", "x-method-override"],
         ),
     ] {
@@ -105,17 +105,21 @@ fn what_a_stored_response_cannot_answer_bypasses() {
     for value in ["no-store", "max-age=1, NO-STORE", "max-age="] {
         let lines = [("cache-control", value)];
         let found = check("GET", &lines, &RequestRules::default());
-        assert_eq!(found, Access::Bypass(Bypass::NoStore), "{value}");
+        assert_eq!(found, Access::Bypass(Reason::RequestNoStore), "{value}");
     }
     let found = access(&Method::GET, &headers(&[]), true, |_| false, &RequestRules::default());
-    assert_eq!(found, Access::Bypass(Bypass::Body));
+    assert_eq!(found, Access::Bypass(Reason::BodyNotInKey));
 }
 
 #[test]
 fn only_if_cached_counts_where_that_is_wanted() {
     for (value, wanted, found) in [
         ("only-if-cached", false, Access::Share),
-        ("only-if-cached, no-store", false, Access::Bypass(Bypass::NoStore)),
+        (
+            "only-if-cached, no-store",
+            false,
+            Access::Bypass(Reason::RequestNoStore),
+        ),
         (
             "only-if-cached",
             true,
@@ -149,15 +153,15 @@ fn unsafe_methods_change_and_others_bypass() {
         assert_eq!(check(method, &[], &rules), Access::Change, "{method}");
     }
     for method in ["OPTIONS", "CONNECT", "QUERY"] {
-        assert_eq!(check(method, &[], &rules), Access::Bypass(Bypass::Method), "{method}");
+        assert_eq!(check(method, &[], &rules), Access::Bypass(Reason::Method), "{method}");
     }
     let grpc = [("content-type", "application/grpc")];
-    assert_eq!(check("POST", &grpc, &rules), Access::Bypass(Bypass::Method));
+    assert_eq!(check("POST", &grpc, &rules), Access::Bypass(Reason::Method));
     let rules = RequestRules {
         invalidates: false,
         ..rules
     };
-    assert_eq!(check("POST", &[], &rules), Access::Bypass(Bypass::Method));
+    assert_eq!(check("POST", &[], &rules), Access::Bypass(Reason::Method));
 }
 
 #[test]
@@ -198,8 +202,8 @@ fn rules_widen_what_is_shared() {
     assert_eq!(check("POST", &lines, &rules), Access::Share);
     assert_eq!(
         check("POST", &[("range", "x")], &rules),
-        Access::Bypass(Bypass::Conditional)
+        Access::Bypass(Reason::Conditional)
     );
-    assert_eq!(check("GET", &[], &rules), Access::Bypass(Bypass::Method));
-    assert_eq!(check("CONNECT", &[], &rules), Access::Bypass(Bypass::Protocol));
+    assert_eq!(check("GET", &[], &rules), Access::Bypass(Reason::Method));
+    assert_eq!(check("CONNECT", &[], &rules), Access::Bypass(Reason::Protocol));
 }

@@ -343,31 +343,3 @@ fn length_that_nothing_is_sent_of_does_not_count() {
     };
     assert!(matches!(at_head(&head, &rules, now()), Sharing::Store(_)));
 }
-
-#[test]
-fn the_guide_tells_what_to_do_about_each_reason() {
-    let guide = include_str!("../../../docs/guide/why_not_cached.md");
-    let all = [
-        Reason::Status,
-        Reason::Unconfirmed,
-        Reason::Failure,
-        Reason::NoStore,
-        Reason::NoCache,
-        Reason::Private,
-        Reason::Malformed,
-        Reason::SetCookie,
-        Reason::Credentials,
-        Reason::Vary,
-        Reason::Tags,
-        Reason::Endless,
-        Reason::Messages,
-        Reason::TooLarge,
-        Reason::HeadersTooLarge,
-        Reason::NoRoom,
-    ];
-    for reason in all {
-        let word = reason.as_str();
-        let told = [format!("detail={word}`"), format!("`{word}`")];
-        assert!(told.iter().any(|told| guide.contains(told)), "{word}");
-    }
-}

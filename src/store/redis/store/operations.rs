@@ -266,6 +266,10 @@ impl Store for RedisStore {
         self.inner.link.epoch()
     }
 
+    fn accepts(&self, address: &Address) -> bool {
+        self.inner.link.is_connected(self.keys(address)) && !self.inner.backlog.covers(address)
+    }
+
     // Not generic, unlike the default: what is asked of Redis is compiled once, and not in every program.
     fn into_any(self) -> AnyStore {
         AnyStore::new(self)

@@ -136,6 +136,14 @@ impl Link {
         }
     }
 
+    /// Whether commands about the keys of one address can be sent.
+    pub(crate) fn is_connected(&self, keys: Keyspace<'_>) -> bool {
+        match self {
+            Self::Server(server) => server.commands.is_connected(),
+            Self::Cluster(cluster, _) => keys.hash_tag().is_some_and(|hash_tag| cluster.is_connected(hash_tag)),
+        }
+    }
+
     pub(crate) fn stats(&self) -> RedisStats {
         match self {
             Self::Server(server) => server.commands.stats().snapshot(),

@@ -48,7 +48,7 @@ async fn first_bytes_reach_all_followers_while_the_last_are_held_back() {
         assert_eq!(followed.header("age"), None);
         assert_eq!(
             followed.header("cache-status"),
-            Some("memolock; fwd=uri-miss; collapsed")
+            Some("memolock; fwd=uri-miss; collapsed; detail=absent")
         );
         assert_eq!(followed.body, parts[199], "the rest");
         assert_eq!(followed.trailers.expect("trailers")["x-cost"], "7");

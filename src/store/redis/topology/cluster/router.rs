@@ -154,6 +154,13 @@ impl Cluster {
         all.and(own.departed()).and(departed.departed())
     }
 
+    /// Whether the node for keys with this hash tag is connected.
+    pub(crate) fn is_connected(&self, hash_tag: &str) -> bool {
+        let topology = self.shared.topology();
+        let home = topology.home(slot_of(hash_tag));
+        home.is_some_and(|node| node.commands.is_connected())
+    }
+
     /// Changes whenever a node may have forgotten its locks.
     pub(crate) fn epoch(&self) -> u64 {
         self.shared.signals.epoch.load(Ordering::Acquire)

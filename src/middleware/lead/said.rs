@@ -1,0 +1,65 @@
+//! What a leader says of its response, as far as it is known when the head leaves.
+
+use http::{HeaderMap, StatusCode};
+
+use super::task::Computation;
+use crate::memo::Unleased;
+use crate::middleware::lookup::missed;
+use crate::middleware::policy::cache_status::Forwarded;
+use crate::middleware::policy::decision::Decision;
+use crate::middleware::policy::ending::is_grpc;
+use crate::middleware::policy::reason::Reason;
+use crate::middleware::policy::sharing::Sharing;
+use crate::store::Store;
+
+impl Computation {
+    /// Says that the inner service was asked. `status` is what it answered, where another one is sent on.
+    pub(crate) fn forwarded(&self, status: Option<StatusCode>) -> Forwarded {
+        let mut forwarded = Forwarded::because(self.why);
+        forwarded.status = status;
+        forwarded
+    }
+
+    /// What becomes of a request whose response others may have, which is not stored for the reason, if there is one.
+    pub(crate) fn led(&self, status: Option<StatusCode>, unstored: Option<Reason>, headers: &HeaderMap) -> Decision {
+        let mut forwarded = self.forwarded(status);
+        if let Some(reason) = unstored {
+            return forwarded.led(reason);
+        }
+        // Whether a call of gRPC succeeded, and so whether it is stored, only its trailers tell.
+        forwarded.stored = !is_grpc(headers);
+        let (store, address) = (&self.admission.shared.store, &self.admission.address);
+        forwarded.led(missed(store, self.why, address))
+    }
+
+    /// Why a response that may be stored will not be, as far as that is known.
+    pub(crate) fn unstorable(&self, has_labels: bool) -> Option<Reason> {
+        let (lead, shared) = (&self.lead, &self.admission.shared);
+        match lead.unleased {
+            Some(Unleased::Store) => return Some(Reason::StoreDown),
+            Some(Unleased::Lock) => return Some(Reason::NoLease),
+            Some(Unleased::Leaving) => return Some(Reason::Shutdown),
+            None => {}
+        }
+        // A value that can be called in needs to know since when.
+        let is_undated = lead.start.is_none() && (has_labels || shared.stamps_all());
+        match () {
+            () if shared.leases.is_closed() => Some(Reason::Shutdown),
+            () if lead.is_over() => Some(Reason::LeaseLost),
+            () if is_undated || !shared.store.accepts(&self.admission.address) => Some(Reason::StoreDown),
+            () => None,
+        }
+    }
+
+    /// Why a response is for those only who wait for it, by what its head says.
+    pub(crate) fn unstored(&self, judged: Sharing, deferred: bool) -> Reason {
+        match judged {
+            // The second one in a row.
+            Sharing::Pass(reason) => reason,
+            Sharing::Store(_) if deferred => Reason::Deferred,
+            Sharing::Store(_) => Reason::StoreAfter,
+            Sharing::Share if self.admission.rules.no_store => Reason::StoresNothing,
+            Sharing::Share => Reason::NoFreshness,
+        }
+    }
+}

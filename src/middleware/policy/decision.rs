@@ -1,0 +1,101 @@
+//! [`Decision`]: what became of one request, and what its response says of that.
+
+use http::{HeaderMap, StatusCode};
+
+use super::cache_status::{Forward, Forwarded};
+use super::reason::{Outcome, Reason};
+
+/// What became of a request. It has exactly one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: Reason,
+    member: Member,
+}
+
+/// What `Cache-Status` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Member {
+    /// It says so already, or it is for another layer to say.
+    Elsewhere,
+    /// The layer made the response.
+    Own,
+    Forwarded(Forwarded),
+}
+
+impl Decision {
+    /// The response is from the store, and says so.
+    pub(crate) fn found(outcome: Outcome, reason: Reason) -> Self {
+        let member = Member::Elsewhere;
+        Self {
+            outcome,
+            reason,
+            member,
+        }
+    }
+
+    /// As if the layer were not there.
+    pub(crate) fn untouched(reason: Reason) -> Self {
+        Self::found(Outcome::Bypassed, reason)
+    }
+
+    /// The layer answers.
+    pub(crate) fn refused(reason: Reason) -> Self {
+        Self {
+            outcome: Outcome::Refused,
+            reason,
+            member: Member::Own,
+        }
+    }
+
+    /// There is no response.
+    pub(crate) fn left(reason: Reason) -> Self {
+        Self::found(Outcome::Left, reason)
+    }
+
+    /// Says it in the response.
+    pub(crate) fn tell(self, headers: &mut HeaderMap) {
+        match self.member {
+            Member::Elsewhere => {}
+            Member::Own => Forwarded::tell_own(self.reason, headers),
+            Member::Forwarded(forwarded) => forwarded.tell(self.reason, headers),
+        }
+    }
+}
+
+impl Forwarded {
+    pub(crate) fn led(self, reason: Reason) -> Decision {
+        self.decision(Outcome::Led, reason)
+    }
+
+    pub(crate) fn passed(self, reason: Reason) -> Decision {
+        self.decision(Outcome::Passed, reason)
+    }
+
+    pub(crate) fn bypassed(self, reason: Reason) -> Decision {
+        self.decision(Outcome::Bypassed, reason)
+    }
+
+    pub(crate) fn followed(self, reason: Reason) -> Decision {
+        self.decision(Outcome::Followed, reason)
+    }
+
+    pub(crate) fn refused(self, reason: Reason) -> Decision {
+        self.decision(Outcome::Refused, reason)
+    }
+
+    /// What is stale answers in place of the response with this status, if there was one.
+    pub(crate) fn stands_in(status: Option<StatusCode>) -> Decision {
+        let mut forwarded = Self::because(Forward::Stale);
+        forwarded.status = status;
+        forwarded.decision(Outcome::Stale, Reason::StaleIfError)
+    }
+
+    fn decision(self, outcome: Outcome, reason: Reason) -> Decision {
+        Decision {
+            outcome,
+            reason,
+            member: Member::Forwarded(self),
+        }
+    }
+}

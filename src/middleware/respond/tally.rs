@@ -1,0 +1,222 @@
+//! [`Tally`]: what became of requests, counted and logged. [`Teller`]: sees to it that each has one [`Decision`].
+
+use std::sync::{Arc, OnceLock};
+
+use http::Response;
+
+use super::body::ReplyBody;
+use super::told_key::ToldKey;
+use crate::counter::{Counter, Figure, Metric, Sample, Visit};
+use crate::key::{Address, Tag};
+use crate::middleware::inner::InnerError;
+use crate::middleware::policy::decision::Decision;
+use crate::middleware::policy::reason::{Outcome, Reason};
+
+const REQUESTS: &str = "memolock_requests_total";
+const HELP: &str = "Requests, by what became of them and why.";
+
+/// How many requests had which outcome, for which reason.
+pub(crate) struct Tally {
+    tag: Tag,
+    /// By outcome and reason. All that go together are there from the beginning.
+    requests: Box<[OnceLock<Counter>]>,
+}
+
+impl Tally {
+    pub(crate) fn new(tag: &Tag) -> Self {
+        let pairs = Outcome::ALL.len() * Reason::ALL.len();
+        let tally = Self {
+            tag: tag.clone(),
+            requests: (0..pairs).map(|_| OnceLock::new()).collect(),
+        };
+        for reason in Reason::ALL {
+            for outcome in reason.outcomes() {
+                tally.counter(*outcome, reason);
+            }
+        }
+        tally
+    }
+
+    fn counter(&self, outcome: Outcome, reason: Reason) -> Option<&Counter> {
+        let counter = self
+            .requests
+            .get(outcome as usize * Reason::ALL.len() + reason as usize)?;
+        Some(counter.get_or_init(|| Counter::new(metric(&labels(&self.tag, outcome, reason)))))
+    }
+
+    /// Counts a request that is answered without a [`Teller`], and logs it.
+    pub(crate) fn decide(&self, outcome: Outcome, reason: Reason, address: Option<&Address>) {
+        if let Some(counter) = self.counter(outcome, reason) {
+            counter.add();
+        }
+        tracing::debug!(
+            address = address.map(|address| tracing::field::display(address.readable())),
+            outcome = outcome.as_str(),
+            reason = reason.as_str(),
+            "what became of a request"
+        );
+    }
+
+    /// Shows how many requests there were.
+    #[cfg_attr(
+        not(any(test, feature = "admin")),
+        expect(dead_code, reason = "the admin service shows them")
+    )]
+    pub(crate) fn visit(&self, each: Visit<'_>) {
+        for outcome in Outcome::ALL {
+            for reason in Reason::ALL {
+                let counter = self
+                    .requests
+                    .get(outcome as usize * Reason::ALL.len() + reason as usize);
+                if let Some(counter) = counter.and_then(OnceLock::get) {
+                    each(Sample {
+                        metric: metric(&labels(&self.tag, outcome, reason)),
+                        figure: Figure::Counter(counter.get()),
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn labels(tag: &Tag, outcome: Outcome, reason: Reason) -> [(&'static str, &str); 3] {
+    [
+        ("tag", tag.as_str()),
+        ("outcome", outcome.as_str()),
+        ("reason", reason.as_str()),
+    ]
+}
+
+fn metric<'a>(labels: &'a [(&'static str, &'a str)]) -> Metric<'a> {
+    Metric {
+        name: REQUESTS,
+        help: HELP,
+        labels,
+    }
+}
+
+/// What comes of a request, and why.
+pub(crate) struct Answer {
+    pub(crate) result: Result<Response<ReplyBody>, InnerError>,
+    pub(crate) decision: Decision,
+}
+
+impl Answer {
+    pub(crate) fn new(response: Response<ReplyBody>, decision: Decision) -> Self {
+        let result = Ok(response);
+        Self { result, decision }
+    }
+
+    /// The inner service failed.
+    pub(crate) fn failed(error: InnerError, decision: Decision) -> Self {
+        let result = Err(error);
+        Self { result, decision }
+    }
+
+    pub(crate) fn map_body(self, map: impl FnOnce(ReplyBody) -> ReplyBody) -> Self {
+        Self {
+            result: self.result.map(|response| response.map(map)),
+            ..self
+        }
+    }
+}
+
+/// Tells what became of one request. One that is dropped before there is an answer says that there was none.
+pub(crate) struct Teller {
+    tally: Arc<Tally>,
+    cache_status: bool,
+    key: Option<ToldKey>,
+    decided: bool,
+}
+
+impl Teller {
+    /// `key` is that of the request, once it is known, where something is to be said of it.
+    pub(crate) fn new(tally: &Arc<Tally>, cache_status: bool, key: Option<ToldKey>) -> Self {
+        Self {
+            tally: Arc::clone(tally),
+            cache_status,
+            key,
+            decided: false,
+        }
+    }
+
+    pub(crate) fn tell(&mut self, answer: Answer) -> Result<Response<ReplyBody>, InnerError> {
+        let Answer { mut result, decision } = answer;
+        self.decide(decision);
+        if let Ok(response) = &mut result {
+            let headers = response.headers_mut();
+            if self.cache_status {
+                decision.tell(headers);
+            }
+            if let Some(key) = &self.key {
+                key.tell(headers);
+            }
+        }
+        result
+    }
+
+    fn decide(&mut self, decision: Decision) {
+        self.decided = true;
+        let Decision { outcome, reason, .. } = decision;
+        let address = self.key.as_ref().and_then(ToldKey::address);
+        self.tally.decide(outcome, reason, address);
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        if !self.decided {
+            self.decide(Decision::left(match std::thread::panicking() {
+                true => Reason::Panic,
+                false => Reason::ClientGone,
+            }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(tally: &Tally) -> Vec<(String, String, u64)> {
+        let mut counted = Vec::new();
+        tally.visit(&mut |sample| {
+            let Figure::Counter(count) = sample.figure else {
+                panic!()
+            };
+            let [("tag", "t"), ("outcome", outcome), ("reason", reason)] = sample.metric.labels else {
+                panic!("{:?}", sample.metric)
+            };
+            counted.push(((*outcome).to_owned(), (*reason).to_owned(), count));
+        });
+        counted
+    }
+
+    #[test]
+    fn all_pairs_that_go_together_are_there_from_the_beginning() {
+        let tally = Tally::new(&Tag::new("t").unwrap());
+        let pairs: usize = Reason::ALL.iter().map(|reason| reason.outcomes().len()).sum();
+        assert_eq!(counted(&tally).len(), pairs);
+        for reason in Reason::ALL {
+            for outcome in reason.outcomes() {
+                tally.decide(*outcome, reason, None);
+            }
+        }
+        assert!(counted(&tally).iter().all(|(.., count)| *count == 1));
+        assert_eq!(counted(&tally).len(), pairs);
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_has_left_and_one_that_was_told_has_not() {
+        let tally = Arc::new(Tally::new(&Tag::new("t").unwrap()));
+        drop(Teller::new(&tally, true, None));
+        let answer = Answer::new(Response::new(ReplyBody::empty()), Decision::refused(Reason::Pause));
+        let Ok(response) = Teller::new(&tally, true, None).tell(answer) else {
+            panic!()
+        };
+        assert_eq!(response.headers()["cache-status"], "memolock; detail=pause");
+        let seen: Vec<_> = counted(&tally).into_iter().filter(|(.., count)| *count > 0).collect();
+        let pair = |outcome: &str, reason: &str| (outcome.to_owned(), reason.to_owned(), 1);
+        assert_eq!(seen, [pair("refused", "pause"), pair("left", "client-gone")]);
+    }
+}
