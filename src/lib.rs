@@ -129,7 +129,7 @@
 //! | `redis` | yes | [`RedisStore`] |
 //! | `tls` | no | `rediss://` URLs, with rustls and ring |
 //! | `serde` | no | [`codec::Json`]: typed values for [`MemoLock`] |
-//! | `admin` | no | [`Admin`]: a service with figures, a page, and invalidation for operators |
+//! | `admin` | no | [`Admin`]: a service with figures, a page, and invalidation for operators; shadow mode |
 //! | `metrics` | no | what [`Stats`] counts, through the `metrics` crate |
 //!
 //! Without any of them the crate is the core alone, with neither tower nor http nor redis.

@@ -29,7 +29,7 @@ const ORDER: &[(&str, &str)] = &[
     ),
     (
         "middleware",
-        "frames inner grpc policy settings key_extractor recording stored_response known respond cache lookup lead methods serve service \
+        "frames inner grpc policy settings key_extractor recording stored_response known shadow respond cache lookup lead methods serve service \
          layer fuzzing",
     ),
 ];

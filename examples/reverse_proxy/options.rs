@@ -51,6 +51,8 @@ requests that arrive together, at any number of these proxies over one Redis, co
                         address, because every client that reaches it may do all of that. Give it to all
                         proxies over one Redis or to none: with it, values are stored so that
                         ?all=1 reaches them                                [default: nowhere]
+  --shadow              share and store nothing: pass everything on, and count what would have been;
+                        the report is where --admin says
   --help                this text
 
 SIGUSR1 prints what the layer has done so far, and what is under way.
@@ -75,6 +77,7 @@ pub(crate) struct Options {
     pub(crate) at_limit: AtLimit,
     pub(crate) store_after: u32,
     pub(crate) admin: Option<SocketAddr>,
+    pub(crate) shadow: bool,
 }
 
 impl Options {
@@ -95,7 +98,7 @@ impl Options {
             let mut upstream_timeout = Duration::from_secs(60);
             let mut max_body = 8 * 1024 * 1024;
             let (mut max_waiters, mut at_limit, mut store_after) = (65_536, AtLimit::Bypass, 1);
-            let mut admin = None;
+            let (mut admin, mut shadow) = (None, false);
             while let Some(flag) = args.next_flag()? {
                 match flag {
                     "--listen" => listen = Some(args.address()?),
@@ -121,6 +124,7 @@ impl Options {
                     "--queue" => at_limit = AtLimit::Queue(args.count()?),
                     "--store-after" => store_after = args.count()?.try_into().unwrap_or(u32::MAX),
                     "--admin" => admin = Some(args.value(LOOPBACK, loopback)?),
+                    "--shadow" => shadow = true,
                     _ => return Err(args.unknown()),
                 }
             }
@@ -151,6 +155,7 @@ impl Options {
                 at_limit,
                 store_after,
                 admin,
+                shadow,
             })
         })
     }

@@ -6,18 +6,21 @@
 //! query.rs       what is to be invalidated
 //! source.rs      what a layer tells, and how it is told
 //! state.rs       what there is to show of all layers, at one moment
-//! page.rs        the same for people
+//! page.rs        the same for people, written with html.rs
+//! shadow.rs      what layers in shadow mode would have done
 //! json.rs        the same for programs
 //! metrics.rs     all figures, as OpenMetrics
 //! ```
 
 mod guard;
+mod html;
 mod json;
 mod metrics;
 mod page;
 mod query;
 mod reply;
 mod service;
+mod shadow;
 mod source;
 mod state;
 

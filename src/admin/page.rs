@@ -8,6 +8,7 @@ use http::HeaderValue;
 use http::request::Parts;
 use sha2::{Digest, Sha256};
 
+use super::html::{Escaped, Percent, Time, section};
 use super::state::{InFlight, State, TagFigures};
 use crate::key::Readable;
 use crate::memo::{FailureNote, Hot};
@@ -43,31 +44,6 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     text
-}
-
-/// A text between tags, or in quotes.
-struct Escaped<T>(T);
-
-impl<T: fmt::Display> fmt::Display for Escaped<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        struct Writer<'a, 'b>(&'a mut fmt::Formatter<'b>);
-        impl Write for Writer<'_, '_> {
-            fn write_str(&mut self, text: &str) -> fmt::Result {
-                for character in text.chars() {
-                    match character {
-                        '&' => self.0.write_str("&amp;")?,
-                        '<' => self.0.write_str("&lt;")?,
-                        '>' => self.0.write_str("&gt;")?,
-                        '"' => self.0.write_str("&quot;")?,
-                        '\'' => self.0.write_str("&#39;")?,
-                        _ => self.0.write_char(character)?,
-                    }
-                }
-                Ok(())
-            }
-        }
-        write!(Writer(f), "{}", self.0)
-    }
 }
 
 pub(super) fn page(state: &State, head: &Parts) -> String {
@@ -126,6 +102,9 @@ fn live(page: &mut String, state: &State) {
             ),
         };
     }
+    for watched in &state.shadows {
+        watched.show(page);
+    }
     section(
         page,
         "Tags",
@@ -168,32 +147,6 @@ fn live(page: &mut String, state: &State) {
         &state.failures,
         failure_row,
     );
-}
-
-fn section<T>(
-    page: &mut String,
-    title: &str,
-    none: &str,
-    columns: &[&str],
-    items: &[T],
-    row: impl Fn(&mut String, &T) -> fmt::Result,
-) {
-    let _ = writeln!(page, "<section>\n<h2>{title}</h2>");
-    if items.is_empty() {
-        let _ = writeln!(page, "<p class=\"hint\">{none}</p>\n</section>");
-        return;
-    }
-    page.push_str("<div class=\"scroll\"><table>\n<thead><tr>");
-    for column in columns {
-        let _ = write!(page, "<th scope=\"col\">{column}</th>");
-    }
-    page.push_str("</tr></thead>\n<tbody>\n");
-    for item in items {
-        page.push_str("<tr>");
-        let _ = row(page, item);
-        page.push_str("</tr>\n");
-    }
-    page.push_str("</tbody></table></div>\n</section>\n");
 }
 
 fn tag_row(page: &mut String, figures: &TagFigures) -> fmt::Result {
@@ -256,33 +209,6 @@ fn failure_row(page: &mut String, (note, since): &(FailureNote, Duration)) -> fm
     )
 }
 
-struct Percent(Option<f64>);
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(ratio) => write!(f, "{:.1} %", ratio * 100.0),
-            None => f.write_str("\u{2013}"),
-        }
-    }
-}
-
-/// As coarse as people take it.
-struct Time(Duration);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
-        match seconds {
-            0 => write!(f, "{} ms", self.0.as_millis()),
-            1..=9 => write!(f, "{:.1} s", self.0.as_secs_f64()),
-            10..=119 => write!(f, "{seconds} s"),
-            120..=7199 => write!(f, "{} min", seconds / 60),
-            _ => write!(f, "{} h", seconds / 3600),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::Request;
@@ -301,15 +227,6 @@ mod tests {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
         assert_eq!(base64(&[0xff, 0xfe, 0xfd]), "//79");
-    }
-
-    #[test]
-    fn what_a_key_holds_is_text() {
-        let key = "t:{GET //a/<script>alert('1')</script>&\"\u{202e}";
-        assert_eq!(
-            Escaped(Readable(key)).to_string(),
-            r"t:{GET //a/&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;\u{202e}"
-        );
     }
 
     #[test]

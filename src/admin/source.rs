@@ -7,7 +7,7 @@ use http::Request;
 use crate::counter::Visit;
 use crate::key::{Address, Key};
 use crate::memo::{FailureNote, Glance, Hot, InvalidateError, Stats};
-use crate::middleware::{KeyExtractor, MemoLockLayer};
+use crate::middleware::{KeyExtractor, MemoLockLayer, Shadow};
 #[cfg(feature = "redis")]
 use crate::store::RedisStore;
 use crate::task::BoxFuture;
@@ -40,6 +40,9 @@ pub(super) trait Source<B>: Send + Sync {
     fn hottest(&self) -> Vec<Hot>;
 
     fn failures(&self) -> Vec<FailureNote>;
+
+    /// What it knows, where it only watches.
+    fn shadow(&self) -> Option<&Arc<Shadow>>;
 
     /// The key of a request as it comes to what stands in front of the layer, and the body.
     fn key(&self, request: Request<B>) -> (Option<Key>, B);
@@ -88,6 +91,10 @@ impl<B, K: KeyExtractor<B>> Source<B> for LayerSource<K> {
 
     fn failures(&self) -> Vec<FailureNote> {
         self.layer.cache.memo.shared.insight.failures()
+    }
+
+    fn shadow(&self) -> Option<&Arc<Shadow>> {
+        self.layer.cache.shadow.as_ref()
     }
 
     fn key(&self, request: Request<B>) -> (Option<Key>, B) {

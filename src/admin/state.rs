@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::Instant;
 
 use super::json::Json;
+use super::shadow::{Watched, watched};
 use super::source::Source;
 use crate::key::{Address, Readable};
 use crate::memo::{FailureNote, FlightRole, Glance, Hot, Stats};
@@ -44,6 +45,7 @@ pub(super) struct State {
     pub(super) hottest: Vec<Hot>,
     /// With how long ago each was.
     pub(super) failures: Vec<(FailureNote, Duration)>,
+    pub(super) shadows: Vec<Watched>,
 }
 
 /// How a Redis is.
@@ -86,6 +88,7 @@ impl State {
             in_flight: Vec::new(),
             hottest: Vec::new(),
             failures: Vec::new(),
+            shadows: watched(sources),
         };
         for source in distinct(sources) {
             state.tags.push(TagFigures {
@@ -139,6 +142,8 @@ impl State {
                     json.name("last").decimal(Some(at.as_secs_f64()));
                 });
             });
+            json.name("shadow")
+                .array(&self.shadows, |json, watched| json.object(|json| watched.write(json)));
             json.name("redis").array(&self.stores, |json, link| {
                 json.object(|json| {
                     json.name("connected").plain(link.connected);

@@ -17,6 +17,8 @@ use super::policy::response_rules::ResponseRules;
 use super::respond::tally::{Tally, Teller};
 use super::respond::told_key::ToldKey;
 use super::settings::GrpcMethod;
+#[cfg(feature = "admin")]
+use super::shadow::Shadow;
 use super::stored_response::Form;
 use crate::key::{Address, Key};
 use crate::memo::MemoLock;
@@ -45,6 +47,9 @@ pub(crate) struct Cache {
     pub(crate) demand: Option<Arc<Demand>>,
     /// Of a layer for gRPC, the methods whose calls it collapses.
     pub(crate) methods: Option<Arc<[GrpcMethod]>>,
+    /// Where the layer only watches.
+    #[cfg(feature = "admin")]
+    pub(crate) shadow: Option<Arc<Shadow>>,
 }
 
 impl Cache {

@@ -11,6 +11,7 @@
 //! recording/           a body that comes: the leader's client, the store and followers read it
 //! stored_response/     what is stored, and its forms
 //! known/               what a process remembers: markers, pauses, credentials, variants, demand
+//! shadow/              what would be, of a layer that does nothing
 //! respond/             what a client gets: bodies, replays, refusals
 //! cache                one layer's core, rules and memory
 //! lookup               address -> stored response
@@ -88,6 +89,7 @@ mod respond;
 mod serve;
 mod service;
 mod settings;
+mod shadow;
 pub mod stored_response;
 
 pub use self::key_extractor::{
@@ -104,3 +106,5 @@ pub use self::respond::body::MemoBody;
 pub use self::respond::future::ResponseFuture;
 pub use self::service::MemoLockService;
 pub use self::settings::{CacheStatus, Failures, Freshness, GrpcMethod, GrpcMethodError, Privacy, ResponseLimits};
+#[cfg(feature = "admin")]
+pub(crate) use self::shadow::{RouteReport, Shadow, ShadowReport};

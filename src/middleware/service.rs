@@ -29,6 +29,10 @@ use super::respond::refusal::not_stored;
 use super::serve::body_key::Reading;
 use super::serve::hit::FreshHit;
 use super::serve::unsafe_request::Change;
+#[cfg(feature = "admin")]
+use super::serve::watched::asked;
+#[cfg(feature = "admin")]
+use super::shadow::Shadow;
 use crate::error::BoxError;
 use crate::key::{Address, Key};
 
@@ -124,6 +128,10 @@ where
                 }
             },
         };
+        #[cfg(feature = "admin")]
+        if let Some(shadow) = &cache.shadow {
+            return self.watched(cache, shadow, request);
+        }
         let uncovered_body = !extractor.covers_body() && !request.body().is_end_stream();
         let in_key = |name: &_| extractor.covers_header(name);
         let (method, headers) = (request.method(), request.headers());
@@ -194,6 +202,27 @@ where
 pub(crate) fn get_key<B, K: KeyExtractor<B>>(extractor: &K, request: &Request<B>) -> Option<Key> {
     let (headers, extensions) = (request.headers(), request.extensions());
     extractor.get_key_with(uri_as_received(request.uri(), extensions), headers, extensions)
+}
+
+#[cfg(feature = "admin")]
+impl<S, K> MemoLockService<S, K> {
+    /// In shadow mode: the request goes to the inner service as if the layer were not there.
+    fn watched<ReqBody, ResBody>(
+        &self,
+        cache: &Cache,
+        shadow: &Arc<Shadow>,
+        request: Request<ReqBody>,
+    ) -> ResponseFuture<S, K::Body>
+    where
+        S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
+        K: KeyExtractor<ReqBody>,
+        ReqBody: Body,
+    {
+        let extractor = &self.layer.key;
+        let asked = asked(extractor, cache, &request);
+        let observer = shadow.begin(asked, cache.responses.clone());
+        ResponseFuture::observed(self.inner.clone(), extractor.pass(request), observer)
+    }
 }
 
 impl<S, K> MemoLockService<S, K> {

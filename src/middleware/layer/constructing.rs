@@ -47,6 +47,8 @@ impl MemoLockLayer {
             misuse: Arc::default(),
             demand: None,
             methods: None,
+            #[cfg(feature = "admin")]
+            shadow: None,
         };
         Self {
             key: UriKey::default(),

@@ -21,6 +21,23 @@ impl<K> MemoLockLayer<K> {
         self
     }
 
+    /// Whether the layer only watches. Defaults to `false`.
+    ///
+    /// In shadow mode nothing is shared or stored, and the inner service is called for each request as if the layer were
+    /// not there. The layer counts what it would have done with these settings, for each route: calls and time that it
+    /// would have spared, and responses that are not the one that would have stood in for them, with the field of the
+    /// requests that goes with the difference. [`Admin`](crate::Admin) shows the report, and for which routes the layer
+    /// can be switched on. [`docs::guide::admin`](crate::docs::guide::admin) says what it means.
+    ///
+    /// It costs a digest of each body, and so many bytes of memory: digests of the last 4,096 responses and of the fields of
+    /// their requests, no bodies. Requests whose key covers their body are not followed.
+    #[cfg(feature = "admin")]
+    #[must_use]
+    pub fn shadow(mut self, shadow: bool) -> Self {
+        self.cache.shadow = shadow.then(std::sync::Arc::default);
+        self
+    }
+
     /// What this layer, its clones and their services have done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -18,6 +18,7 @@ use crate::middleware::recording::part::Part;
 use crate::middleware::recording::recorder::Playback;
 use crate::middleware::recording::trial::Trial;
 use crate::middleware::recording::underway::Following;
+use crate::middleware::shadow::Observer;
 use crate::middleware::stored_response::PartedBody;
 
 pin_project! {
@@ -32,7 +33,7 @@ pin_project! {
     #[project = MemoProj]
     enum MemoKind<B> {
         Reply { reply: ReplyBody },
-        Inner { #[pin] body: B },
+        Inner { #[pin] body: B, observer: Option<Box<Observer>> },
     }
 }
 
@@ -43,9 +44,10 @@ impl<B> MemoBody<B> {
         }
     }
 
-    pub(crate) fn inner(body: B) -> Self {
+    /// The inner service's own, and who sees it go by.
+    pub(crate) fn inner(body: B, observer: Option<Box<Observer>>) -> Self {
         Self {
-            kind: MemoKind::Inner { body },
+            kind: MemoKind::Inner { body, observer },
         }
     }
 }
@@ -61,21 +63,27 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
             MemoProj::Reply { reply } => reply.poll_frame(cx),
-            MemoProj::Inner { body } => poll_frame(body, cx),
+            MemoProj::Inner { mut body, observer } => {
+                let frame = ready!(poll_frame(body.as_mut(), cx));
+                if let Some(observer) = observer {
+                    observer.see(frame.as_ref(), body.is_end_stream());
+                }
+                Poll::Ready(frame)
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             MemoKind::Reply { reply } => reply.is_end_stream(),
-            MemoKind::Inner { body } => body.is_end_stream(),
+            MemoKind::Inner { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             MemoKind::Reply { reply } => reply.size_hint(),
-            MemoKind::Inner { body } => body.size_hint(),
+            MemoKind::Inner { body, .. } => body.size_hint(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -14,6 +15,7 @@ use super::tally::{Answer, Teller};
 use crate::middleware::MemoControl;
 use crate::middleware::inner::{InnerCall, InnerError};
 use crate::middleware::policy::decision::Decision;
+use crate::middleware::shadow::Observer;
 use crate::task::BoxFuture;
 
 /// Where a request has got to.
@@ -93,6 +95,17 @@ where
         Self { kind }
     }
 
+    /// The same as [`untouched`](Self::untouched), and seen as it goes by.
+    #[cfg(feature = "admin")]
+    pub(crate) fn observed(service: S, request: Request<ReqBody>, observer: Observer) -> Self {
+        let mut direct = Direct::new(service, request, None).untouched();
+        direct.observer = Some(Box::new(observer));
+        let kind = FutureKind::Direct {
+            direct: Box::pin(direct),
+        };
+        Self { kind }
+    }
+
     /// `teller` says what comes of it.
     pub(crate) fn core(future: BoxFuture<'static, Step<Answer>>, teller: Teller) -> Self {
         let kind = FutureKind::Core { future, teller };
@@ -103,6 +116,7 @@ where
 impl<S, ReqBody, ResBody> Future for ResponseFuture<S, ReqBody>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>, Error: 'static>,
+    ResBody: Body,
 {
     type Output = Result<Response<MemoBody<ResBody>>, S::Error>;
 
@@ -162,6 +176,7 @@ pin_project! {
         request: Option<Request<ReqBody>>,
         says: Option<Decision>,
         untouched: bool,
+        observer: Option<Box<Observer>>,
         #[pin]
         response: Option<S::Future>,
     }
@@ -177,6 +192,7 @@ where
             request: Some(request),
             says,
             untouched: false,
+            observer: None,
             response: None,
         }
     }
@@ -191,6 +207,7 @@ where
 impl<S, ReqBody, ResBody> Future for Direct<S, ReqBody>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Body,
 {
     type Output = Result<Response<MemoBody<ResBody>>, S::Error>;
 
@@ -205,7 +222,11 @@ where
                 if let Some(decision) = this.says.take() {
                     decision.tell(response.headers_mut());
                 }
-                return Poll::Ready(Ok(response.map(MemoBody::inner)));
+                let mut observer = this.observer.take();
+                if let Some(observer) = &mut observer {
+                    observer.head(&response);
+                }
+                return Poll::Ready(Ok(response.map(|body| MemoBody::inner(body, observer))));
             }
             ready!(this.service.poll_ready(cx))?;
             let Some(request) = this.request.take() else {

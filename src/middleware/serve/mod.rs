@@ -7,3 +7,5 @@ pub(crate) mod partial;
 pub(crate) mod parts;
 pub(crate) mod refresh;
 pub(crate) mod unsafe_request;
+#[cfg(feature = "admin")]
+pub(crate) mod watched;

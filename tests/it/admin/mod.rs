@@ -3,4 +3,5 @@
 mod invalidation;
 mod page;
 mod proxy;
+mod shadow;
 mod site;

@@ -11,14 +11,14 @@ use crate::support::{
 };
 
 /// A proxy, and where its operators look.
-struct Proxy {
+pub(super) struct Proxy {
     node: Node,
     admin: String,
-    client: HttpClient,
+    pub(super) client: HttpClient,
 }
 
 impl Proxy {
-    async fn start(origin: &Origin, flags: &[&str]) -> Self {
+    pub(super) async fn start(origin: &Origin, flags: &[&str]) -> Self {
         let node = Node::reverse_proxy(
             &origin.url(),
             &[&["--admin", "127.0.0.1:0", "--ttl", "1m"], flags].concat(),
@@ -38,12 +38,16 @@ impl Proxy {
         }
     }
 
+    pub(super) fn url(&self, path: &str) -> String {
+        self.node.url(path)
+    }
+
     async fn get(&self, path: &str) -> String {
         let answer = self.client.get(&self.node.url(path)).await;
         answer.expect("an answer").text().to_owned()
     }
 
-    async fn told(&self, path: &str) -> Answer {
+    pub(super) async fn told(&self, path: &str) -> Answer {
         self.client
             .get(&format!("{}{path}", self.admin))
             .await
@@ -58,7 +62,7 @@ impl Proxy {
         self.client.send(request).await.expect("an answer")
     }
 
-    async fn state(&self) -> Value {
+    pub(super) async fn state(&self) -> Value {
         state(&self.client, &format!("{}/state.json", self.admin)).await
     }
 }

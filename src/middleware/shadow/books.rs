@@ -1,0 +1,377 @@
+//! [`Books`]: what would have been stored, and what was under way.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::HeaderName;
+use tokio::time::Instant;
+
+use super::asked::{Asked, Standing};
+use super::evidence::{Names, Parts, differing};
+use super::pages::Pages;
+use super::route::RouteFigures;
+use crate::middleware::policy::vary::fingerprint;
+
+/// How many routes are told apart. What comes later is [`OTHERS`].
+const MOST_ROUTES: usize = 64;
+const OTHERS: &str = "other routes";
+
+/// How many responses are remembered.
+const MOST_KNOWN: usize = 4096;
+
+/// How many that are answered before the one they would have waited for are remembered.
+const MOST_EARLY: usize = 64;
+
+/// A response, and the request that led to it.
+pub(super) struct Sighting {
+    pub(super) digest: [u8; 16],
+    pub(super) fields: Parts,
+}
+
+/// What would become of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Fresh for so long.
+    Stored(Duration),
+    Shared,
+    /// For its own client alone, for this reason.
+    Alone(&'static str),
+}
+
+/// A whole response.
+pub(super) struct Seen {
+    pub(super) digest: [u8; 16],
+    pub(super) fate: Fate,
+    /// What it varies by.
+    pub(super) vary: Vec<HeaderName>,
+}
+
+/// What would have become of a request.
+pub(super) enum Plan {
+    Alone(&'static str),
+    /// It has credentials. What those without would get, if anything.
+    OnItsOwn(Option<Arc<Sighting>>),
+    /// A part of what is stored, or its head.
+    Part,
+    Hit(Arc<Sighting>),
+    Follow(Arc<Mutex<Flight>>),
+    Lead(Arc<Mutex<Flight>>, Place),
+}
+
+/// A key, and a variant of it; zero where it has none.
+type Place = (u64, u64);
+
+/// A response under way that others would wait for.
+#[derive(Default)]
+pub(super) struct Flight {
+    landed: Option<Landing>,
+    /// Those who would have waited and have had their own response before.
+    early: Vec<Early>,
+}
+
+#[derive(Clone)]
+enum Landing {
+    Shared(Arc<Sighting>, Arc<Variant>),
+    Alone(&'static str),
+}
+
+struct Variant {
+    names: Vec<HeaderName>,
+    fingerprint: u64,
+}
+
+struct Early {
+    sighting: Sighting,
+    headers: HeaderMap,
+    route: usize,
+    took: Duration,
+}
+
+#[derive(Default)]
+struct Known {
+    stored: Option<(Arc<Sighting>, Instant)>,
+    flight: Option<Arc<Mutex<Flight>>>,
+}
+
+/// A request under way.
+pub(super) struct Entry {
+    pub(super) route: usize,
+    pub(super) fields: Parts,
+    pub(super) parameters: Parts,
+    pub(super) plan: Plan,
+}
+
+#[derive(Default)]
+pub(super) struct Books {
+    pub(super) seed: RandomState,
+    pub(super) routes: Vec<(String, RouteFigures)>,
+    by_name: HashMap<String, usize>,
+    pub(super) field_names: Names,
+    pub(super) parameter_names: Names,
+    vary: HashMap<u64, Vec<HeaderName>>,
+    known: HashMap<Place, Known>,
+    pages: Pages,
+}
+
+fn lock(flight: &Mutex<Flight>) -> MutexGuard<'_, Flight> {
+    flight.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Books {
+    /// A request comes.
+    pub(super) fn begin(&mut self, asked: &Asked, now: Instant) -> Entry {
+        let route = self.route(&asked.route);
+        let figures = &mut self.routes[route].1;
+        figures.requests += 1;
+        for name in &asked.credentials {
+            if figures.credentials.len() < 16 || figures.credentials.contains_key(name.as_str()) {
+                *figures.credentials.entry(name.as_str().to_owned()).or_default() += 1;
+            }
+        }
+        let Self {
+            seed,
+            field_names,
+            parameter_names,
+            ..
+        } = self;
+        let fields = field_names.number(asked.field_digests(seed));
+        let parameters = parameter_names.number(asked.parameter_digests(seed));
+        let plan = self.plan(asked, now);
+        Entry {
+            route,
+            fields,
+            parameters,
+            plan,
+        }
+    }
+
+    fn route(&mut self, name: &str) -> usize {
+        let name = match self.by_name.contains_key(name) || self.routes.len() < MOST_ROUTES {
+            true => name,
+            false => OTHERS,
+        };
+        *self.by_name.entry(name.to_owned()).or_insert_with(|| {
+            self.routes.push((name.to_owned(), RouteFigures::default()));
+            self.routes.len() - 1
+        })
+    }
+
+    fn plan(&mut self, asked: &Asked, now: Instant) -> Plan {
+        let (key, constraints) = match &asked.standing {
+            Standing::Keyed(key, constraints) => (self.seed.hash_one(key.as_str()), constraints),
+            Standing::Alone(reason) => return Plan::Alone(reason),
+            Standing::Changes(key) => {
+                let changed = key.as_ref().map(|key| self.seed.hash_one(key.as_str()));
+                self.known.retain(|(key, _), _| Some(*key) != changed);
+                return Plan::Alone("method");
+            }
+        };
+        let names = self.vary.get(&key).map_or(&[][..], Vec::as_slice);
+        let place = (key, variant(names, &asked.headers));
+        let known = self.known.get(&place);
+        let stored = known
+            .and_then(|known| known.stored.as_ref())
+            .filter(|(_, until)| *until > now);
+        let stored = stored.map(|(sighting, _)| Arc::clone(sighting));
+        if constraints.has_credentials() {
+            return Plan::OnItsOwn(stored);
+        }
+        match (stored, constraints.is_for_all_of_it()) {
+            (Some(stored), true) => return Plan::Hit(stored),
+            (Some(_), false) => return Plan::Part,
+            (None, false) => return Plan::Alone("partial"),
+            (None, true) => {}
+        }
+        if let Some(flight) = known.and_then(|known| known.flight.clone()) {
+            return Plan::Follow(flight);
+        }
+        self.make_room();
+        let flight: Arc<Mutex<Flight>> = Arc::default();
+        self.known.entry(place).or_default().flight = Some(Arc::clone(&flight));
+        Plan::Lead(flight, place)
+    }
+
+    /// Forgets what is of no use any more, or some of it.
+    fn make_room(&mut self) {
+        if self.known.len() < MOST_KNOWN {
+            return;
+        }
+        let now = Instant::now();
+        self.known
+            .retain(|_, known| known.flight.is_some() || known.stored.as_ref().is_some_and(|(_, until)| *until > now));
+        if self.known.len() > MOST_KNOWN / 2 {
+            // One that is forgotten while it is under way leads no more.
+            self.known.retain(|(key, _), _| key & 1 == 0);
+        }
+        self.vary.retain(|key, _| key & 1 == 0);
+    }
+
+    /// It came to no end.
+    pub(super) fn broken(&mut self, entry: &Entry) {
+        self.routes[entry.route].1.broken += 1;
+        if let Plan::Lead(flight, place) = &entry.plan {
+            self.land(flight, *place, &Landing::Alone("broken"));
+        }
+    }
+
+    /// Its response has gone by.
+    pub(super) fn finish(&mut self, asked: &Asked, entry: Entry, seen: Seen, took: Duration, now: Instant) {
+        let Entry {
+            route,
+            fields,
+            parameters,
+            plan,
+        } = entry;
+        self.routes[route].1.spent += took;
+        if !matches!(plan, Plan::Alone(_) | Plan::Part) {
+            let page = self.seed.hash_one(&asked.page);
+            let evidence = &mut self.routes[route].1.parameters;
+            self.pages.learn(page, parameters, seen.digest, evidence);
+        }
+        let sighting = Sighting {
+            digest: seen.digest,
+            fields,
+        };
+        let figures = &mut self.routes[route].1;
+        match plan {
+            Plan::Alone(reason) => count(&mut figures.alone, reason),
+            Plan::Part => figures.spare(true, took),
+            Plan::OnItsOwn(stored) => {
+                if let Some(stored) = stored {
+                    figures.pair(&sighting, &stored);
+                }
+                match seen.fate {
+                    Fate::Alone(reason) => count(&mut figures.alone, reason),
+                    Fate::Stored(_) | Fate::Shared => figures.led += 1,
+                }
+            }
+            Plan::Hit(stored) => {
+                figures.spare(true, took);
+                figures.compare(&sighting, &stored);
+            }
+            Plan::Follow(flight) => {
+                let early = Early {
+                    sighting,
+                    headers: asked.headers.clone(),
+                    route,
+                    took,
+                };
+                let landed = {
+                    let mut flight = lock(&flight);
+                    match flight.landed.clone() {
+                        Some(landed) => Some((landed, early)),
+                        None if flight.early.len() < MOST_EARLY => {
+                            flight.early.push(early);
+                            None
+                        }
+                        None => None,
+                    }
+                };
+                if let Some((landed, early)) = landed {
+                    self.followed(&landed, &early);
+                }
+            }
+            Plan::Lead(flight, place) => self.led(asked, (route, sighting), (&flight, place), seen, now),
+        }
+    }
+
+    fn led(
+        &mut self,
+        asked: &Asked,
+        (route, sighting): (usize, Sighting),
+        (flight, place): (&Arc<Mutex<Flight>>, Place),
+        seen: Seen,
+        now: Instant,
+    ) {
+        let Seen { fate, vary, .. } = seen;
+        let figures = &mut self.routes[route].1;
+        if let Fate::Alone(reason) = fate {
+            count(&mut figures.alone, reason);
+            return self.land(flight, place, &Landing::Alone(reason));
+        }
+        figures.led += 1;
+        let sighting = Arc::new(sighting);
+        let variant = Variant {
+            fingerprint: variant(&vary, &asked.headers),
+            names: vary,
+        };
+        if let Fate::Stored(fresh_for) = fate {
+            let place = (place.0, variant.fingerprint);
+            let stored = (Arc::clone(&sighting), now + fresh_for.min(Duration::from_secs(86_400)));
+            self.known.entry(place).or_default().stored = Some(stored);
+        }
+        if !variant.names.is_empty() {
+            self.vary.insert(place.0, variant.names.clone());
+        }
+        self.land(flight, place, &Landing::Shared(sighting, Arc::new(variant)));
+    }
+
+    /// Tells those who would have waited.
+    fn land(&mut self, flight: &Arc<Mutex<Flight>>, place: Place, landing: &Landing) {
+        if let Some(known) = self.known.get_mut(&place)
+            && known.flight.as_ref().is_some_and(|known| Arc::ptr_eq(known, flight))
+        {
+            known.flight = None;
+            if known.stored.is_none() {
+                self.known.remove(&place);
+            }
+        }
+        let early = {
+            let mut flight = lock(flight);
+            flight.landed = Some(landing.clone());
+            std::mem::take(&mut flight.early)
+        };
+        early.iter().for_each(|early| self.followed(landing, early));
+    }
+
+    fn followed(&mut self, landing: &Landing, early: &Early) {
+        let figures = &mut self.routes[early.route].1;
+        match landing {
+            Landing::Alone(reason) => count(&mut figures.alone, reason),
+            Landing::Shared(_, of) if variant(&of.names, &early.headers) != of.fingerprint => figures.led += 1,
+            Landing::Shared(sighting, _) => {
+                figures.spare(false, early.took);
+                figures.compare(&early.sighting, sighting);
+            }
+        }
+    }
+}
+
+impl RouteFigures {
+    /// Another response would have stood in for this one.
+    fn spare(&mut self, is_hit: bool, took: Duration) {
+        *(if is_hit { &mut self.hits } else { &mut self.followed }) += 1;
+        self.saved += took;
+    }
+
+    fn compare(&mut self, own: &Sighting, other: &Sighting) {
+        self.compared += 1;
+        self.different += u64::from(!self.pair(own, other));
+    }
+
+    /// Whether both responses are the same.
+    fn pair(&mut self, own: &Sighting, other: &Sighting) -> bool {
+        let is_same = own.digest == other.digest;
+        self.fields.add(&differing(&own.fields, &other.fields), is_same);
+        is_same
+    }
+}
+
+fn count(counts: &mut BTreeMap<&'static str, u64>, reason: &'static str) {
+    *counts.entry(reason).or_default() += 1;
+}
+
+/// The variant for these fields.
+fn variant(names: &[HeaderName], headers: &HeaderMap) -> u64 {
+    if names.is_empty() {
+        return 0;
+    }
+    let fingerprint = fingerprint(names, headers);
+    let mut short = [0; 8];
+    short.copy_from_slice(&fingerprint[..8]);
+    u64::from_be_bytes(short) | 1
+}
