@@ -186,7 +186,7 @@ stats! {
     gauges {
         /// Callers who wait for a computation at this moment.
         waiting: "memolock_waiting",
-        /// Callers who wait for their turn at a limit at this moment: see [`AtLimit::Queue`](super::AtLimit::Queue).
+        /// Callers who wait for their turn at a limit at this moment, under `AtLimit::Queue`.
         queued: "memolock_queued",
         /// Keys in flight at this moment: what is asked for, waited for or computed here, each once, and once more after
         /// an invalidation.

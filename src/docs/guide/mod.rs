@@ -50,6 +50,9 @@ pub mod operating {}
 )]
 pub mod admin {}
 
+#[doc = include_str!("metrics.md")]
+pub mod metrics {}
+
 #[doc = include_str!("why_not_cached.md")]
 pub mod why_not_cached {}
 
