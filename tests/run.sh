@@ -46,6 +46,8 @@ step "package"
 cargo package --package tower-memolock --no-verify --allow-dirty --quiet
 
 step "examples"
+# As a reader builds them, too.
+cargo check --examples
 cargo build --examples --all-features
 
 step "tests with ${MEMOLOCK_REDIS_SERVER:-redis-server}"

@@ -21,7 +21,8 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --redis URL           share with other proxies through this Redis; without it, within this process
   --sentinel MASTER     each --redis is the URL of a sentinel that watches the Redis of this name
   --cluster             each --redis is the URL of a node of one Redis Cluster
-  --redis-ca FILE       the CA that signed the certificate of a rediss:// Redis, as PEM
+  --redis-ca FILE       the CA that signed the certificate of a rediss:// Redis, as PEM; rediss://
+                        needs a build with --features tls
                                                                            [default: Mozilla's]
   --redis-cert FILE     a client certificate for it, as PEM, with --redis-key
   --redis-key FILE      the key of the client certificate, as PEM
@@ -216,6 +217,20 @@ fn with_near(
     })
 }
 
+#[cfg(not(feature = "tls"))]
+fn with_certificates(
+    builder: RedisStoreBuilder,
+    ca: Option<Vec<u8>>,
+    cert: Option<Vec<u8>>,
+    key: Option<Vec<u8>>,
+) -> Result<RedisStoreBuilder, Error> {
+    match ca.or(cert).or(key) {
+        None => Ok(builder),
+        Some(_) => Err("--redis-ca, --redis-cert and --redis-key need a build with --features tls".into()),
+    }
+}
+
+#[cfg(feature = "tls")]
 fn with_certificates(
     mut builder: RedisStoreBuilder,
     ca: Option<Vec<u8>>,
