@@ -100,7 +100,10 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
                 .at_limit(options.at_limit),
         );
     // Or `?all=1` would reach nothing.
-    let layer = layer.stamped(options.admin.is_some()).shadow(options.shadow);
+    let layer = layer
+        .stamped(options.admin.is_some())
+        .shadow(options.shadow)
+        .verify(options.verify);
     let admin = match options.admin {
         Some(address) => Some(admin::Listening::on(address, &layer, target.clone()).await?),
         None => None,

@@ -54,6 +54,8 @@ requests that arrive together, at any number of these proxies over one Redis, co
                         ?all=1 reaches them                                [default: nowhere]
   --shadow              share and store nothing: pass everything on, and count what would have been;
                         the report is where --admin says
+  --verify FRACTION     ask the upstream again beside so many of all hits, 0.01 for one in a hundred,
+                        and compare; the report is where --admin says       [default: 0]
   --help                this text
 
 SIGUSR1 prints what the layer has done so far, and what is under way.
@@ -79,6 +81,7 @@ pub(crate) struct Options {
     pub(crate) store_after: u32,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) shadow: bool,
+    pub(crate) verify: f64,
 }
 
 impl Options {
@@ -99,7 +102,7 @@ impl Options {
             let mut upstream_timeout = Duration::from_secs(60);
             let mut max_body = 8 * 1024 * 1024;
             let (mut max_waiters, mut at_limit, mut store_after) = (65_536, AtLimit::Bypass, 1);
-            let (mut admin, mut shadow) = (None, false);
+            let (mut admin, mut shadow, mut verify) = (None, false, 0.0);
             while let Some(flag) = args.next_flag()? {
                 match flag {
                     "--listen" => listen = Some(args.address()?),
@@ -126,6 +129,7 @@ impl Options {
                     "--store-after" => store_after = args.count()?.try_into().unwrap_or(u32::MAX),
                     "--admin" => admin = Some(args.value(LOOPBACK, loopback)?),
                     "--shadow" => shadow = true,
+                    "--verify" => verify = args.value("a fraction from 0 to 1 like 0.01", fraction)?,
                     _ => return Err(args.unknown()),
                 }
             }
@@ -157,6 +161,7 @@ impl Options {
                 store_after,
                 admin,
                 shadow,
+                verify,
             })
         })
     }
@@ -169,6 +174,10 @@ fn loopback(text: &str) -> Option<SocketAddr> {
     text.parse()
         .ok()
         .filter(|address: &SocketAddr| address.ip().is_loopback())
+}
+
+fn fraction(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|fraction| (0.0..=1.0).contains(fraction))
 }
 
 const COOKIES: &str = "refuse, strip or share";

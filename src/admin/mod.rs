@@ -8,6 +8,7 @@
 //! state.rs       what there is to show of all layers, at one moment
 //! page.rs        the same for people, written with html.rs
 //! shadow.rs      what layers in shadow mode would have done
+//! verified.rs    what became of hits that were verified
 //! json.rs        the same for programs
 //! metrics.rs     all figures, as OpenMetrics
 //! ```
@@ -23,5 +24,6 @@ mod service;
 mod shadow;
 mod source;
 mod state;
+mod verified;
 
 pub use self::service::{Admin, AdminFuture};

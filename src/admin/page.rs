@@ -105,6 +105,9 @@ fn live(page: &mut String, state: &State) {
     for watched in &state.shadows {
         watched.show(page);
     }
+    for verified in &state.verified {
+        verified.show(page);
+    }
     section(
         page,
         "Tags",

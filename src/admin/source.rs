@@ -7,7 +7,7 @@ use http::Request;
 use crate::counter::Visit;
 use crate::key::{Address, Key};
 use crate::memo::{FailureNote, Glance, Hot, InvalidateError, Stats};
-use crate::middleware::{KeyExtractor, MemoLockLayer, Shadow};
+use crate::middleware::{KeyExtractor, MemoLockLayer, Shadow, Verify};
 #[cfg(feature = "redis")]
 use crate::store::RedisStore;
 use crate::task::BoxFuture;
@@ -43,6 +43,9 @@ pub(super) trait Source<B>: Send + Sync {
 
     /// What it knows, where it only watches.
     fn shadow(&self) -> Option<&Arc<Shadow>>;
+
+    /// What it knows of its hits, where it verifies some.
+    fn verify(&self) -> Option<&Arc<Verify>>;
 
     /// The key of a request as it comes to what stands in front of the layer, and the body.
     fn key(&self, request: Request<B>) -> (Option<Key>, B);
@@ -95,6 +98,10 @@ impl<B, K: KeyExtractor<B>> Source<B> for LayerSource<K> {
 
     fn shadow(&self) -> Option<&Arc<Shadow>> {
         self.layer.cache.shadow.as_ref()
+    }
+
+    fn verify(&self) -> Option<&Arc<Verify>> {
+        self.layer.cache.verify.as_ref()
     }
 
     fn key(&self, request: Request<B>) -> (Option<Key>, B) {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::json::Json;
 use super::shadow::{Watched, watched};
 use super::source::Source;
+use super::verified::{Verified, verified};
 use crate::key::{Address, Readable};
 use crate::memo::{FailureNote, FlightRole, Glance, Hot, Stats};
 #[cfg(feature = "redis")]
@@ -46,6 +47,7 @@ pub(super) struct State {
     /// With how long ago each was.
     pub(super) failures: Vec<(FailureNote, Duration)>,
     pub(super) shadows: Vec<Watched>,
+    pub(super) verified: Vec<Verified>,
 }
 
 /// How a Redis is.
@@ -89,6 +91,7 @@ impl State {
             hottest: Vec::new(),
             failures: Vec::new(),
             shadows: watched(sources),
+            verified: verified(sources),
         };
         for source in distinct(sources) {
             state.tags.push(TagFigures {
@@ -144,6 +147,9 @@ impl State {
             });
             json.name("shadow")
                 .array(&self.shadows, |json, watched| json.object(|json| watched.write(json)));
+            json.name("verify").array(&self.verified, |json, verified| {
+                json.object(|json| verified.write(json));
+            });
             json.name("redis").array(&self.stores, |json, link| {
                 json.object(|json| {
                     json.name("connected").plain(link.connected);

@@ -18,7 +18,7 @@ use super::respond::tally::{Tally, Teller};
 use super::respond::told_key::ToldKey;
 use super::settings::GrpcMethod;
 #[cfg(feature = "admin")]
-use super::shadow::Shadow;
+use super::shadow::{Shadow, Verify};
 use super::stored_response::Form;
 use crate::key::{Address, Key};
 use crate::memo::MemoLock;
@@ -50,6 +50,9 @@ pub(crate) struct Cache {
     /// Where the layer only watches.
     #[cfg(feature = "admin")]
     pub(crate) shadow: Option<Arc<Shadow>>,
+    /// Which hits are verified, if any are.
+    #[cfg(feature = "admin")]
+    pub(crate) verify: Option<Arc<Verify>>,
 }
 
 impl Cache {

@@ -107,4 +107,4 @@ pub use self::respond::future::ResponseFuture;
 pub use self::service::MemoLockService;
 pub use self::settings::{CacheStatus, Failures, Freshness, GrpcMethod, GrpcMethodError, Privacy, ResponseLimits};
 #[cfg(feature = "admin")]
-pub(crate) use self::shadow::{RouteReport, Shadow, ShadowReport};
+pub(crate) use self::shadow::{RouteReport, Shadow, ShadowReport, VerifiedRoute, Verify};

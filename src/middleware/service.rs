@@ -262,6 +262,12 @@ impl<S, K> MemoLockService<S, K> {
                 cache.refresh(call, variant, &stored, Credentials::known(constraints));
                 return ResponseFuture::ready(cache.fresh(stored, &address, Instant::now()));
             }
+            #[cfg(feature = "admin")]
+            FreshHit::Verify(stored) => {
+                let call = InnerCall::new(self.inner.clone(), extractor.pass(request));
+                cache.verify(call, Arc::clone(&stored), &address);
+                return ResponseFuture::ready(cache.fresh(stored, &address, Instant::now()));
+            }
             FreshHit::None => {}
         }
         if cache.misuse.is_outside_runtime() {

@@ -49,6 +49,8 @@ impl MemoLockLayer {
             methods: None,
             #[cfg(feature = "admin")]
             shadow: None,
+            #[cfg(feature = "admin")]
+            verify: None,
         };
         Self {
             key: UriKey::default(),

@@ -38,6 +38,19 @@ impl<K> MemoLockLayer<K> {
         self
     }
 
+    /// Of which fraction of hits the response is computed anew, in the background and for no client, and compared with
+    /// what was stored. Defaults to 0, which is none of them; 1 is all.
+    ///
+    /// The client has the stored response, and the new one is thrown away. [`Admin`](crate::Admin) shows for each route how
+    /// many were not the same: a field is missing in the key, or responses change sooner than they say. At most 16 are
+    /// computed at once. What is below 0 or no number counts as 0, and what is above 1 as 1.
+    #[cfg(feature = "admin")]
+    #[must_use]
+    pub fn verify(mut self, fraction: f64) -> Self {
+        self.cache.verify = crate::middleware::shadow::Verify::fraction(fraction);
+        self
+    }
+
     /// What this layer, its clones and their services have done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {

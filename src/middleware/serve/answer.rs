@@ -39,6 +39,9 @@ enum NextStep {
     Done(Answer),
     /// It is answered with this response, which is computed anew meanwhile.
     Refresh(VariantAddress, Arc<StoredResponse>),
+    /// It is answered with this response, which is compared with a new one.
+    #[cfg(feature = "admin")]
+    Verify(Arc<StoredResponse>),
     /// A marker stands there.
     PassBy(Address),
     /// It goes to the inner service by itself.
@@ -84,6 +87,11 @@ impl Cache {
                 NextStep::Refresh(variant, stored) => {
                     let reason = self.refresh(call, variant, &stored, credentials);
                     return Step::Done(self.replay(stored, Instant::now(), reason));
+                }
+                #[cfg(feature = "admin")]
+                NextStep::Verify(stored) => {
+                    self.verify(call, Arc::clone(&stored), &address);
+                    return Step::Done(self.replay(stored, Instant::now(), Reason::Expired));
                 }
                 NextStep::PassBy(address) => return Step::then(self.pass_by(call, address, credentials)),
                 NextStep::Direct(decision) => return self.then_direct(call, decision),
@@ -139,6 +147,8 @@ impl Cache {
                         NextStep::Done(Answer::new(replay::hit(stored, now, self.cache_status), decision))
                     }
                     Use::Refresh => NextStep::Refresh(variant, stored),
+                    #[cfg(feature = "admin")]
+                    Use::Verify => NextStep::Verify(stored),
                     Use::Stale => NextStep::Miss(variant, Some(stored), Forward::Stale),
                 }
             }

@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 use crate::key::Address;
 use crate::middleware::cache::Cache;
+#[cfg(feature = "admin")]
+use crate::middleware::inner::InnerCall;
 use crate::middleware::lookup::VariantAddress;
 use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::early;
@@ -23,6 +25,9 @@ pub(crate) enum FreshHit {
     Answer(Response<ReplyBody>),
     /// An answer, to be computed anew meanwhile.
     Refresh(VariantAddress, Arc<StoredResponse>),
+    /// An answer, to be compared with a new one.
+    #[cfg(feature = "admin")]
+    Verify(Arc<StoredResponse>),
     None,
 }
 
@@ -32,6 +37,9 @@ pub(crate) enum Use {
     Hit,
     /// An answer, to be computed anew meanwhile.
     Refresh,
+    /// An answer, to be compared with a new one.
+    #[cfg(feature = "admin")]
+    Verify,
     /// None, unless computing it anew fails.
     Stale,
 }
@@ -64,6 +72,10 @@ impl Cache {
             let variant = variant.unwrap_or_else(|| VariantAddress::first(address));
             return FreshHit::Refresh(variant, stored);
         }
+        #[cfg(feature = "admin")]
+        if can_lead && self.verifies(&stored) {
+            return FreshHit::Verify(stored);
+        }
         FreshHit::Answer(self.fresh(stored, address, now))
     }
 
@@ -88,6 +100,10 @@ impl Cache {
     /// What a stored response is to a request that `can_lead` a computation that no client waits for.
     pub(crate) fn use_of(&self, stored: &StoredResponse, can_lead: bool, now: Instant) -> Use {
         if stored.is_fresh_at(now) {
+            #[cfg(feature = "admin")]
+            if can_lead && self.verifies(stored) {
+                return Use::Verify;
+            }
             return match can_lead && self.is_early(stored, now) {
                 true => Use::Refresh,
                 false => Use::Hit,
@@ -118,5 +134,24 @@ impl Cache {
         }
         counters.stale.add();
         Decision::found(Outcome::Stale, reason)
+    }
+
+    /// Whether a hit is one to verify.
+    #[cfg(feature = "admin")]
+    fn verifies(&self, stored: &StoredResponse) -> bool {
+        let verify = self.verify.as_ref();
+        verify.is_some_and(|verify| verify.is_due(stored) && !self.misuse.is_outside_runtime())
+    }
+
+    /// Compares a hit with what the inner service says now.
+    #[cfg(feature = "admin")]
+    pub(crate) fn verify(&self, call: InnerCall, stored: Arc<StoredResponse>, address: &Address) {
+        let Some(verify) = &self.verify else { return };
+        let (shared, address) = (Arc::clone(&self.memo.shared), address.clone());
+        let differs = move || {
+            let what = format_args!("a hit was verified: it is not what the inner service says now");
+            shared.insight.failed(address.readable(), what);
+        };
+        verify.check(call, stored, self.memo.config.max_computation, differs);
     }
 }

@@ -11,8 +11,10 @@
 //! evidence.rs    which field, and which parameter, goes with a difference
 //! pages.rs       responses to one target with different queries
 //! books.rs       what would have been stored, and what was under way
+//! digest.rs      whether two responses are the same
 //! observer.rs    the response as it goes by
 //! report.rs      the figures, and what they say
+//! verify.rs      some hits are computed anew beside, and compared: what goes on after shadow mode
 //! ```
 //!
 //! Of bodies and fields there are digests only, and so many of each.
@@ -21,6 +23,8 @@
 mod asked;
 #[cfg(feature = "admin")]
 mod books;
+#[cfg(feature = "admin")]
+mod digest;
 #[cfg(feature = "admin")]
 mod evidence;
 #[cfg(feature = "admin")]
@@ -31,6 +35,8 @@ mod pages;
 mod report;
 #[cfg(feature = "admin")]
 mod route;
+#[cfg(feature = "admin")]
+mod verify;
 
 #[cfg(feature = "admin")]
 pub(crate) use self::asked::{Asked, Standing};
@@ -38,6 +44,8 @@ pub(crate) use self::asked::{Asked, Standing};
 pub(crate) use self::observer::{Observer, Shadow};
 #[cfg(feature = "admin")]
 pub(crate) use self::report::{RouteReport, ShadowReport};
+#[cfg(feature = "admin")]
+pub(crate) use self::verify::{VerifiedRoute, Verify};
 
 /// There is no shadow mode without the feature `admin`.
 #[cfg(not(feature = "admin"))]

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderName, LOCATION};
-use http::{HeaderMap, Response};
+use http::Response;
+use http::header::HeaderName;
 use http_body::{Body, Frame};
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::asked::{Asked, Standing};
 use super::books::{Books, Entry, Fate, Seen};
+use super::digest::ResponseDigest;
 use super::report::ShadowReport;
 use crate::middleware::policy::control::MemoControl;
 use crate::middleware::policy::credentials::Credentials;
@@ -20,10 +20,6 @@ use crate::middleware::policy::response_rules::ResponseRules;
 use crate::middleware::policy::sharing::{Reason, Sharing};
 use crate::middleware::policy::vary::{self, Vary};
 use crate::system::now;
-
-/// What makes two responses different besides status, content and trailers. The others tell of one exchange: a date, an
-/// age, an identifier.
-static FIELDS: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE, LOCATION];
 
 /// What a layer in shadow mode knows.
 pub(crate) struct Shadow {
@@ -78,22 +74,13 @@ pub(crate) struct Observer {
 struct Passing {
     fate: Fate,
     vary: Vec<HeaderName>,
-    digest: Sha256,
-    len: u64,
+    digest: ResponseDigest,
     /// How long the body is, where that is known.
     expected: Option<u64>,
 }
 
 impl Observer {
     pub(crate) fn head<B: Body>(&mut self, response: &Response<B>) {
-        let mut digest = Sha256::new();
-        digest.update(response.status().as_u16().to_be_bytes());
-        for name in &FIELDS {
-            for line in response.headers().get_all(name) {
-                update(&mut digest, name.as_str().as_bytes());
-                update(&mut digest, line.as_bytes());
-            }
-        }
         let is_empty = response.body().is_end_stream();
         self.passing = Some(Passing {
             fate: self.fate(response),
@@ -101,8 +88,7 @@ impl Observer {
                 Vary::Names(names) => names,
                 Vary::None | Vary::Any => Vec::new(),
             },
-            digest,
-            len: 0,
+            digest: ResponseDigest::of_head(response.status(), response.headers()),
             expected: response.body().size_hint().exact(),
         });
         if is_empty {
@@ -137,8 +123,11 @@ impl Observer {
             None => true,
             Some(Err(_)) => return drop(self.passing.take()),
             Some(Ok(frame)) => {
-                passing.add(frame);
-                is_end || passing.expected.is_some_and(|expected| passing.len >= expected)
+                passing.digest.add(frame);
+                is_end
+                    || passing
+                        .expected
+                        .is_some_and(|expected| passing.digest.len() >= expected)
             }
         };
         if is_over {
@@ -150,15 +139,12 @@ impl Observer {
         let (Some(entry), Some(passing)) = (self.entry.take(), self.passing.take()) else {
             return;
         };
-        let fate = match passing.len > self.rules.max_body {
+        let fate = match passing.digest.len() > self.rules.max_body {
             true => Fate::Alone(Reason::TooLarge.as_str()),
             false => passing.fate,
         };
-        let whole: [u8; 32] = passing.digest.finalize().into();
-        let mut digest = [0; 16];
-        digest.copy_from_slice(&whole[..16]);
         let seen = Seen {
-            digest,
+            digest: passing.digest.finish(),
             fate,
             vary: passing.vary,
         };
@@ -166,31 +152,6 @@ impl Observer {
         let took = now.saturating_duration_since(self.began);
         self.shadow.books().finish(&self.asked, entry, seen, took, now);
     }
-}
-
-impl Passing {
-    fn add(&mut self, frame: &Frame<Bytes>) {
-        if let Some(data) = frame.data_ref() {
-            self.len += data.len() as u64;
-            self.digest.update(data);
-        }
-        if let Some(trailers) = frame.trailers_ref() {
-            add_fields(&mut self.digest, trailers);
-        }
-    }
-}
-
-fn add_fields(digest: &mut Sha256, fields: &HeaderMap) {
-    for (name, value) in fields {
-        update(digest, name.as_str().as_bytes());
-        update(digest, value.as_bytes());
-    }
-}
-
-/// Hashes `bytes` behind their length, so that no two sequences of them are hashed as the same bytes.
-fn update(digest: &mut Sha256, bytes: &[u8]) {
-    digest.update((bytes.len() as u64).to_be_bytes());
-    digest.update(bytes);
 }
 
 impl Drop for Observer {

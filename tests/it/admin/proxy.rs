@@ -54,7 +54,7 @@ impl Proxy {
             .expect("an answer")
     }
 
-    async fn invalidate(&self, query: &str) -> Answer {
+    pub(super) async fn invalidate(&self, query: &str) -> Answer {
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("{}/invalidate?{query}", self.admin));
