@@ -46,6 +46,7 @@ fn knobs(class: Class, rng: &mut Rng) -> Knobs {
     Knobs {
         lost_requests: some(commands, 100),
         lost_answers: some(commands, 100),
+        lost_generations: some(commands, 300),
         late: some(commands, 80),
         lost_notices: some(messages, 200),
         double_notices: some(messages, 200),

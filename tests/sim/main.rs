@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     }
     match explore::explore(first, count, options.nodes) {
         Ok(coverage) => {
-            println!("{coverage}");
+            let _ = writeln!(std::io::stdout(), "{coverage}");
             stampedes(&options)
         }
         Err(failed) => {
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
 fn stampedes(options: &Options) -> ExitCode {
     for (nodes, waiters) in options.stampedes() {
         match scale::stampede(nodes, waiters) {
-            Ok(stampede) => println!("{stampede}"),
+            Ok(stampede) => drop(writeln!(std::io::stdout(), "{stampede}")),
             Err(wrong) => {
                 eprintln!("{wrong}");
                 return ExitCode::FAILURE;

@@ -56,6 +56,8 @@ pub(crate) struct Knobs {
     pub(crate) latency: u64,
     pub(crate) lost_requests: u64,
     pub(crate) lost_answers: u64,
+    /// Of the answers to what generation it is, and whether a stamp is current.
+    pub(crate) lost_generations: u64,
     /// Far later than anything else.
     pub(crate) late: u64,
     pub(crate) lost_notices: u64,

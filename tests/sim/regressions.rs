@@ -28,6 +28,10 @@ fn plans() -> Vec<(&'static str, Plan)> {
             "nor does it for who reads along",
             shutdown_after_invalidation(settings(true)),
         ),
+        (
+            "nobody reads along later where it is not known when that was begun",
+            unknown_generation(),
+        ),
     ]
 }
 
@@ -47,27 +51,51 @@ fn plan(seed: u64, longest: u64, settings: Settings, ops: Vec<(u64, Op)>) -> Pla
     }
 }
 
-/// Everything is invalidated while a node computes, callers who know of it join there, and the node shuts down.
-fn shutdown_after_invalidation(settings: Settings) -> Plan {
-    let subject = Subject {
-        via: Via::Layer,
-        key: 0,
-        tenant: 0,
-    };
-    let ask = Op::Ask {
-        node: 1,
-        subject,
+const PAGE: Subject = Subject {
+    via: Via::Layer,
+    key: 0,
+    tenant: 0,
+};
+
+fn ask(node: usize, cost: u64) -> Op {
+    Op::Ask {
+        node,
+        subject: PAGE,
         count: 1,
-        cost: 1500,
+        cost,
         end: End::Well,
         patience: None,
-    };
-    let invalidate = Op::Invalidate {
-        node: 2,
-        subject,
-        how: How::All,
-        then: [Some(0), Some(1)],
-    };
+    }
+}
+
+/// By the node 2; then the nodes 0 and 1 are asked.
+const INVALIDATE_ALL: Op = Op::Invalidate {
+    node: 2,
+    subject: PAGE,
+    how: How::All,
+    then: [Some(0), Some(1)],
+};
+
+/// Everything is invalidated while a node computes, callers who know of it join there, and the node shuts down.
+fn shutdown_after_invalidation(settings: Settings) -> Plan {
     let shutdown = Op::Shutdown { node: 1, grace: 300 };
-    plan(1322, 1500, settings, vec![(0, ask), (240, invalidate), (600, shutdown)])
+    plan(
+        1322,
+        1500,
+        settings,
+        vec![(0, ask(1, 1500)), (240, INVALIDATE_ALL), (600, shutdown)],
+    )
+}
+
+/// The store does not say in which generation a computation begins, and everything is invalidated while it goes on.
+fn unknown_generation() -> Plan {
+    let settings = Settings {
+        streams: true,
+        stale: false,
+        stamped: true,
+    };
+    let mut plan = plan(28559, 1500, settings, vec![(0, ask(1, 1500)), (600, INVALIDATE_ALL)]);
+    plan.class = Class::Commands;
+    plan.knobs.lost_generations = 1000;
+    plan
 }

@@ -47,12 +47,16 @@ impl SimStore {
         }
     }
 
-    fn fate(&self) -> Fate {
+    fn fate(&self, name: &str) -> Fate {
         let (sim, knobs) = (&self.sim, self.sim.knobs());
         let (mut there, mut back) = (sim.way(), sim.way());
         let mut rng = sim.rng();
         let request_lost = rng.chance(knobs.lost_requests) || self.link.cut().is_some();
-        let answer_lost = rng.chance(knobs.lost_answers);
+        let lost_answers = match name {
+            "generation" | "is_current" => knobs.lost_answers.max(knobs.lost_generations),
+            _ => knobs.lost_answers,
+        };
+        let answer_lost = rng.chance(lost_answers);
         let is_late = rng.chance(knobs.late);
         if is_late {
             let late = Duration::from_millis(rng.between(1, 2 * COMMAND_TIMEOUT));
@@ -92,7 +96,7 @@ impl SimStore {
             self.sim.history().trouble(self.sim.now());
             return Err(StoreError::new(StoreErrorKind::Unavailable));
         }
-        let (sim, node, fate) = (&self.sim, self.link.node(), self.fate());
+        let (sim, node, fate) = (&self.sim, self.link.node(), self.fate(name));
         sim.trace.say(format_args!(
             "node {node} sends {name} {}/{}",
             self.database, from.address

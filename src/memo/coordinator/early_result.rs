@@ -97,8 +97,11 @@ impl<C: Codec> Coordinator<C> {
     }
 
     async fn whom(&self, marking: Marking, asked: Tick) -> Arrivals {
-        let Marking::Stamped(stamp, begun) = marking else {
-            return Arrivals::Before(asked);
+        let (stamp, begun) = match marking {
+            Marking::Plain => return Arrivals::Before(asked),
+            Marking::Stamped(stamp, begun) => (stamp, begun),
+            // No question to the store says what has been invalidated since.
+            Marking::Unknown => return self.tenure.first(),
         };
         let since = match self.shared.store.is_current(&self.shared.tag, &stamp).await {
             Ok(true) => asked,
