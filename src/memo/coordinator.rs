@@ -36,12 +36,11 @@ use self::tenure::Tenure;
 use super::config::Config;
 use super::flights::clock::{Arrivals, Tick};
 use super::flights::custody::Custody;
-use super::flights::flight::Flight;
 use super::leases::Holding;
 use super::leases::lock_state::{LockState, Unleased};
 use super::marking::Start;
 use super::outcome::{Outcome, Past};
-use super::permit::Lead;
+use super::permit::{Lead, MemoFlight};
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
@@ -50,7 +49,6 @@ use crate::simulation::{Planted, planted};
 use crate::store::{Lock, Release, Store, Token, Value};
 use crate::task::spawn_if_any;
 
-pub(crate) type MemoFlight<V> = Flight<Lead<V>, Arc<Outcome<V>>>;
 type MemoCustody<V> = Custody<Lead<V>, Arc<Outcome<V>>>;
 
 pub(crate) struct Coordinator<C: Codec> {

@@ -111,8 +111,13 @@ impl<C: Codec> Shared<C> {
         then: impl FnOnce(Lead<C::Value>),
     ) -> BoxFuture<'a, Obtained<C::Value>> {
         let arrived = lead.arrived;
-        let place = self.join(address, config, arrived, Past::default(), None).ok();
-        let place = place.map(|waiter| role.of(waiter).of_leader());
+        // Its own flight, even where later callers have one of theirs.
+        let own = lead.flight.upgrade();
+        let place = own
+            .and_then(|flight| Waiter::join(&flight, arrived))
+            .map(Waiter::of_leader);
+        let place = place.or_else(|| self.join(address, config, arrived, Past::default(), None).ok());
+        let place = place.map(|waiter| role.of(waiter));
         then(lead);
         (self.tasks.wait)(self, address, config, patience, arrived, role, place)
     }

@@ -1,6 +1,6 @@
 //! [`Lead`]: the right, and the duty, to compute.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -8,18 +8,20 @@ use tokio::time::timeout;
 
 use super::flights::clock::Tick;
 use super::flights::custody::{Presence, Present, Stop, Stopper};
+use super::flights::flight::Flight;
 use super::leases::lease::Handed;
 use super::leases::lock_state::Unleased;
 use super::leases::own::OwnLease;
 use super::marking::Start;
-use super::outcome::Past;
-use super::outcome::Preview;
-use super::outcome::Verdict;
+use super::outcome::{Outcome, Past, Preview, Verdict};
 use crate::error::Failure;
 use crate::key::Label;
 
 /// How long a computation waits until nothing that is published can be missed. What is stored meanwhile is found anyway.
 const DEAF: Duration = Duration::from_secs(1);
+
+/// All callers in this process that wait for one value.
+pub(crate) type MemoFlight<V> = Flight<Lead<V>, Arc<Outcome<V>>>;
 
 /// Held by the leader. Dropping it without a verdict gives the computation up, and one of the waiters takes
 /// over.
@@ -31,6 +33,8 @@ pub(crate) struct Lead<V> {
     /// The client that leads, unless it is taken out. It counts as present as long as this.
     client: Option<Present>,
     stop: Stop,
+    /// Whose lead it is.
+    pub(crate) flight: Weak<MemoFlight<V>>,
     /// Since when the result may be called in, if the keeper has asked.
     pub(crate) start: Option<Start>,
     /// When the one who leads came.
@@ -97,6 +101,7 @@ impl<V> Lead<V> {
             manner: Some(manner_tx),
             client: Some(presence.enter()),
             stop,
+            flight: Weak::new(),
             start,
             arrived: Tick::START,
             held: false,

@@ -29,6 +29,7 @@ impl Plan {
         let ops = drawing.ops();
         Self {
             seed,
+            luck: seed,
             class,
             nodes,
             longest,

@@ -188,6 +188,8 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
+    /// What the network and the nodes draw from.
+    pub(crate) luck: u64,
     pub(crate) class: Class,
     pub(crate) nodes: usize,
     /// The longest computation.
@@ -200,10 +202,16 @@ pub(crate) struct Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, class, nodes, .. } = self;
+        let Self {
+            seed,
+            luck,
+            class,
+            nodes,
+            ..
+        } = self;
         writeln!(
             f,
-            "seed {seed}: {nodes} nodes, {class:?}, {:?}, {:?}",
+            "seed {seed}, luck {luck}: {nodes} nodes, {class:?}, {:?}, {:?}",
             self.knobs, self.settings
         )?;
         for (at, op) in &self.ops {

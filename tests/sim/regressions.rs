@@ -19,25 +19,24 @@ fn plans() -> Vec<(&'static str, Plan)> {
         stale: false,
         stamped: true,
     };
-    vec![
-        (
-            "a lease given back vouches for no tag",
-            shutdown_after_invalidation(settings(false)),
-        ),
-        (
-            "nor does it for who reads along",
-            shutdown_after_invalidation(settings(true)),
-        ),
+    let given_back = "a lease given back vouches for no tag";
+    let mut plans = vec![
+        (given_back, shutdown_after_invalidation(settings(false))),
+        (given_back, shutdown_after_invalidation(settings(true))),
         (
             "nobody reads along later where it is not known when that was begun",
             unknown_generation(),
         ),
-    ]
+    ];
+    let lost = [38, 127, 171, 292].map(|luck| ("a leader that steps down waits in its own flight", lost_work(luck)));
+    plans.extend(lost);
+    plans
 }
 
 fn plan(seed: u64, longest: u64, settings: Settings, ops: Vec<(u64, Op)>) -> Plan {
     Plan {
         seed,
+        luck: seed,
         class: Class::Crashes,
         nodes: 3,
         longest,
@@ -85,6 +84,30 @@ fn shutdown_after_invalidation(settings: Settings) -> Plan {
         settings,
         vec![(0, ask(1, 1500)), (240, INVALIDATE_ALL), (600, shutdown)],
     )
+}
+
+/// Work is lost again and again, and the node that has it started loses touch with the store.
+fn lost_work(luck: u64) -> Plan {
+    let settings = Settings {
+        streams: false,
+        stale: false,
+        stamped: false,
+    };
+    let ask = |node| Op::Ask {
+        node,
+        subject: Subject { via: Via::Made, ..PAGE },
+        count: 1,
+        cost: 40,
+        end: End::BreaksOff,
+        patience: None,
+    };
+    let mut plan = plan(1987, 40, settings, vec![(0, ask(0)), (100, ask(1))]);
+    plan.luck = luck;
+    plan.class = Class::Commands;
+    plan.knobs.latency = 1;
+    plan.knobs.lost_answers = 100;
+    plan.knobs.lost_requests = 100;
+    plan
 }
 
 /// The store does not say in which generation a computation begins, and everything is invalidated while it goes on.

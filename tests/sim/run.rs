@@ -62,7 +62,7 @@ fn in_a_runtime(run: impl Future<Output = Report>) -> Report {
 
 /// A cluster after all that the plan says has happened, and every caller has been answered.
 async fn started(plan: &Plan, planted: Option<Planted>, tracing: Tracing) -> Cluster {
-    let sim = Sim::new(plan.knobs, Rng::new(plan.seed).fork(2), tracing);
+    let sim = Sim::new(plan.knobs, Rng::new(plan.luck).fork(2), tracing);
     let mut cluster = Cluster::start(&sim, plan, planted);
     let net = Arc::clone(&sim);
     // It ends with the runtime.

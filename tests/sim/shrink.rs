@@ -7,7 +7,10 @@ use crate::run::carry_out;
 use crate::trace::Tracing;
 
 /// How many shorter schedules are tried.
-const TRIES: usize = 400;
+const TRIES: usize = if cfg!(debug_assertions) { 200 } else { 1500 };
+
+/// With how many different draws of the network each of them is.
+const DRAWS: u64 = 6;
 
 /// The same plan with fewer operations and fewer callers, and what is wrong then.
 pub(crate) fn shrunk(plan: &Plan, planted: Option<Planted>, wrong: String) -> (Plan, String) {
@@ -22,8 +25,8 @@ pub(crate) fn shrunk(plan: &Plan, planted: Option<Planted>, wrong: String) -> (P
             let to = (from + part).min(candidate.ops.len());
             candidate.ops.drain(from..to);
             tries += 1;
-            match carry_out(&candidate, planted, Tracing::Off).wrong {
-                Some(wrong) => (shortest, shorter) = ((candidate, wrong), true),
+            match fails(&candidate, planted) {
+                Some(failed) => (shortest, shorter) = (failed, true),
                 None => from = to,
             }
         }
@@ -43,10 +46,22 @@ fn alone((mut plan, mut wrong): (Plan, String), planted: Option<Planted>) -> (Pl
             && *count > 1
         {
             *count = 1;
-            if let Some(still) = carry_out(&candidate, planted, Tracing::Off).wrong {
-                (plan, wrong) = (candidate, still);
+            if let Some(failed) = fails(&candidate, planted) {
+                (plan, wrong) = failed;
             }
         }
     }
     (plan, wrong)
+}
+
+/// The same plan, perhaps with other luck, if it fails: fewer operations draw other numbers.
+fn fails(plan: &Plan, planted: Option<Planted>) -> Option<(Plan, String)> {
+    (0..DRAWS).find_map(|draw| {
+        let plan = Plan {
+            luck: plan.luck.wrapping_add(draw),
+            ..plan.clone()
+        };
+        let wrong = carry_out(&plan, planted, Tracing::Off).wrong?;
+        Some((plan, wrong))
+    })
 }
