@@ -14,10 +14,10 @@ use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use crate::layer::fixture::{Answer, Asked, Broken, Gate, Part, TestBody, answer, data, send, streamed};
 
-pub(super) const METHOD: &str = "/p.Service/Method";
-pub(super) const OTHER: &str = "/p.Service/Other";
+pub(in crate::layer) const METHOD: &str = "/p.Service/Method";
+pub(in crate::layer) const OTHER: &str = "/p.Service/Other";
 
-type Inner = BoxCloneService<Request<BufferedBody<Full<Bytes>>>, Response<TestBody>, Broken>;
+pub(in crate::layer) type Inner = BoxCloneService<Request<BufferedBody<Full<Bytes>>>, Response<TestBody>, Broken>;
 pub(super) type Node = MemoLockService<Inner, GrpcKey>;
 type GrpcLayer = MemoLockLayer<GrpcKey>;
 
@@ -31,15 +31,15 @@ pub(super) struct Seen {
 
 /// A server that lets each call through its gate and remembers it.
 #[derive(Clone)]
-pub(super) struct Server {
-    pub(super) gate: Gate,
+pub(in crate::layer) struct Server {
+    pub(in crate::layer) gate: Gate,
     seen: Arc<Mutex<Vec<Seen>>>,
     reply: Arc<dyn Fn(usize) -> Response<TestBody> + Send + Sync>,
 }
 
 impl Server {
     /// `reply` gets the number of the call, from 1.
-    pub(super) fn new(reply: impl Fn(usize) -> Response<TestBody> + Send + Sync + 'static) -> Self {
+    pub(in crate::layer) fn new(reply: impl Fn(usize) -> Response<TestBody> + Send + Sync + 'static) -> Self {
         Self {
             gate: Gate::new(),
             seen: Arc::default(),
@@ -76,7 +76,7 @@ impl Server {
         })
     }
 
-    pub(super) fn service(&self) -> Inner {
+    pub(in crate::layer) fn service(&self) -> Inner {
         let server = self.clone();
         BoxCloneService::new(service_fn(move |request| server.clone().answer(request)))
     }
@@ -119,7 +119,7 @@ pub(super) fn reply(messages: &[&str], status: &'static str) -> Response<TestBod
     response
 }
 
-pub(super) fn ok(content: &str) -> Response<TestBody> {
+pub(in crate::layer) fn ok(content: &str) -> Response<TestBody> {
     reply(&[content], "0")
 }
 
@@ -130,7 +130,11 @@ pub(super) fn trailers_only(status: &'static str) -> Response<TestBody> {
     response
 }
 
-pub(super) fn request(path: &str, content: &str, lines: &[(&'static str, &'static str)]) -> Request<Full<Bytes>> {
+pub(in crate::layer) fn request(
+    path: &str,
+    content: &str,
+    lines: &[(&'static str, &'static str)],
+) -> Request<Full<Bytes>> {
     raw_request(path, message(content), lines)
 }
 
@@ -167,7 +171,7 @@ pub(super) async fn contents(asked: impl IntoIterator<Item = Asked>) -> Vec<Stri
 }
 
 /// The status of a call, wherever it stands.
-pub(super) fn status(answer: &Answer) -> &str {
+pub(in crate::layer) fn status(answer: &Answer) -> &str {
     let in_trailers = answer
         .trailers
         .as_ref()

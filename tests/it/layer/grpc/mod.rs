@@ -1,7 +1,7 @@
 //! Calls of gRPC methods, message by message.
 
 mod deadlines;
-mod fixture;
+pub(super) mod fixture;
 mod hostile;
 mod identity;
 mod methods;

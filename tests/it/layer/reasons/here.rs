@@ -1,119 +1,24 @@
-//! Each request has one outcome and one reason: in its response, in the log and in the metrics.
+//! What one node in this process does with requests. Time is paused.
 
-use std::collections::BTreeMap;
 use std::future::pending;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use metrics::with_local_recorder;
 use tokio::time::{advance, sleep};
 use tower::{Layer, ServiceExt};
-use tower_memolock::middleware::{CacheStatus, Failures, Freshness, MemoControl, ResponseLimits};
+use tower_memolock::middleware::{Failures, Freshness, MemoControl, ResponseLimits};
 use tower_memolock::store::{Acquire, Lock, MemoryWatch, Release, Token, Value};
 use tower_memolock::{Address, AtLimit, Limits, MemoLockLayer, MemoryStore, Store, StoreError, StoreErrorKind};
 use tracing::Level;
-use tracing::subscriber::DefaultGuard;
 
-use super::fixture::{Broken, Gate, Inner, Node, TestBody, answer, fresh, get, get_with, send, settle, text, with};
-use crate::events::Events;
-use crate::metrics::Recorded;
+use super::watch::Watched;
+use crate::layer::failures::key;
+use crate::layer::fixture::{Broken, Gate, Inner, TestBody, answer, fresh, get, get_with, send, settle, text, with};
 use crate::support::within;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// A node that is watched.
-struct Watched {
-    node: Node,
-    layer: MemoLockLayer,
-    recorded: Recorded,
-    events: Events,
-    _capture: DefaultGuard,
-}
-
-impl Watched {
-    fn new(inner: Inner, set: impl FnOnce(MemoLockLayer) -> MemoLockLayer) -> Self {
-        Self::over(MemoryStore::new(), inner, set)
-    }
-
-    fn over(store: impl Store, inner: Inner, set: impl FnOnce(MemoLockLayer) -> MemoLockLayer) -> Self {
-        let recorded = Recorded::default();
-        let layer = with_local_recorder(&recorded, || {
-            let layer = MemoLockLayer::new(store, "layer").cache_status(CacheStatus::Outcome);
-            set(layer.freshness(Freshness::new().ttl_jitter(0.0)))
-        });
-        let (events, capture) = Events::capture();
-        Self {
-            node: layer.layer(inner),
-            layer,
-            recorded,
-            events,
-            _capture: capture,
-        }
-    }
-
-    /// How many requests had which outcome and reason, as the metrics have it.
-    fn counted(&self) -> BTreeMap<String, u64> {
-        let all = self.recorded.all("memolock_requests_total{tag=layer,");
-        let pair = |key: String| {
-            let labels = key.split_once("outcome=").expect("an outcome").1;
-            labels.trim_end_matches('}').replace(",reason=", "/")
-        };
-        all.into_iter().map(|(key, count)| (pair(key), count)).collect()
-    }
-
-    /// The same, as the log has it.
-    fn logged(&self) -> BTreeMap<String, u64> {
-        let mut logged = BTreeMap::new();
-        for line in self.events.find(Level::DEBUG, "what became of a request") {
-            let word = |name: &str| {
-                let rest = line.split_once(&format!("{name}=\"")).expect("the field").1;
-                rest.split_once('"').expect("its end").0.to_owned()
-            };
-            *logged
-                .entry(format!("{}/{}", word("outcome"), word("reason")))
-                .or_default() += 1;
-        }
-        logged
-    }
-
-    /// Asserts that these requests, and no others, had an outcome.
-    #[track_caller]
-    fn has_seen(&self, expected: &[(&str, u64)]) {
-        let expected: BTreeMap<_, _> = expected
-            .iter()
-            .map(|(pair, count)| ((*pair).to_owned(), *count))
-            .collect();
-        assert_eq!(self.counted(), expected, "in the metrics");
-        assert_eq!(self.logged(), expected, "in the log");
-    }
-
-    /// Sends a request that becomes this, and asserts that its response says so.
-    async fn expect(&self, request: Request<Full<Bytes>>, expected: &str) -> String {
-        let shown = format!("{} {:?}", request.method(), request.headers());
-        let before = self.counted();
-        let answer = answer(send(&self.node, request)).await;
-        settle().await;
-        let told = answer.header("cache-status").expect("a status").to_owned();
-        let reason = expected.split_once('/').expect("a pair").1;
-        match expected {
-            "hit/fresh" => assert!(!told.contains("detail="), "{told}"),
-            _ => assert!(
-                told.ends_with(&format!("; detail={reason}")),
-                "{shown} is {expected}: {told}"
-            ),
-        }
-        let mut after = self.counted();
-        for (pair, count) in before {
-            *after.get_mut(&pair).expect("it only grows") -= count;
-        }
-        after.retain(|_, count| *count > 0);
-        assert_eq!(after, BTreeMap::from([(expected.to_owned(), 1)]), "{shown}");
-        assert_eq!(self.logged(), self.counted(), "{shown}");
-        told
-    }
-}
 
 fn request(method: &str, name: &str, value: &str) -> Request<Full<Bytes>> {
     let request = Request::builder().method(method).uri("/").header(name, value);
@@ -457,11 +362,7 @@ async fn a_lease_that_is_lost_or_given_back_is_not_said_to_have_stored() {
         gate.reached_by(1).await;
         match what {
             "leaving" => watched.layer.shutdown().await,
-            _ => watched
-                .layer
-                .invalidate(&super::failures::key("/"))
-                .await
-                .expect("a store"),
+            _ => watched.layer.invalidate(&key("/")).await.expect("a store"),
         }
         // Until the leader has asked for its lease again.
         sleep(4 * SECOND).await;
