@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use tokio::time::Instant;
+use tracing::Level;
 
 use super::key_extractor::digest_of_fields;
 use super::known::credential_history::CredentialHistory;
@@ -14,7 +15,7 @@ use super::known::pauses::Pauses;
 use super::known::vary_index::VaryIndex;
 use super::policy::request::RequestRules;
 use super::policy::response_rules::ResponseRules;
-use super::respond::tally::{Tally, Teller};
+use super::respond::tally::{self, Tally, Teller};
 use super::respond::told_key::ToldKey;
 use super::settings::GrpcMethod;
 #[cfg(feature = "admin")]
@@ -59,12 +60,12 @@ impl Cache {
     /// The place of a request's key, where the response or the log is to tell it.
     pub(crate) fn told_key(&self) -> Option<ToldKey> {
         let in_response = self.cache_status_key;
-        (in_response || tracing::enabled!(tracing::Level::DEBUG)).then(|| ToldKey::new(in_response))
+        (in_response || is_logged()).then(|| ToldKey::new(in_response))
     }
 
     /// The same for a request that has no key of its own, where the log is to tell what it is about.
     pub(crate) fn logged_key(&self) -> Option<ToldKey> {
-        tracing::enabled!(tracing::Level::DEBUG).then(|| ToldKey::new(false))
+        is_logged().then(|| ToldKey::new(false))
     }
 
     /// Says what comes of a request with this key.
@@ -89,4 +90,9 @@ impl Cache {
             names => key.with_digest(HEADERS, &digest_of_fields(headers, names)),
         }
     }
+}
+
+/// Whether the log has the event of each request.
+fn is_logged() -> bool {
+    tracing::enabled!(target: tally::TARGET, Level::DEBUG)
 }

@@ -221,6 +221,7 @@ impl<S, K> MemoLockService<S, K> {
         let extractor = &self.layer.key;
         let asked = asked(extractor, cache, &request);
         let observer = shadow.begin(asked, cache.responses.clone());
+        cache.tally.decide(Outcome::Bypassed, Reason::Shadow, None);
         ResponseFuture::observed(self.inner.clone(), extractor.pass(request), observer)
     }
 }

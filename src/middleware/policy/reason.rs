@@ -172,6 +172,8 @@ reasons! {
     MethodOverride = "method-override": Bypassed,
     /// A gRPC layer is not told the method.
     Unnamed = "unnamed": Bypassed,
+    /// The layer watches, and does nothing.
+    Shadow = "shadow": Bypassed,
     /// A computation asks for its own response.
     Reentry = "reentry": Bypassed,
     /// There is no runtime to compute in.

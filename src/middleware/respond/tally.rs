@@ -12,6 +12,9 @@ use crate::middleware::inner::InnerError;
 use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::reason::{Outcome, Reason};
 
+/// What filters of logs call the event of each request.
+pub(crate) const TARGET: &str = "tower_memolock::requests";
+
 const REQUESTS: &str = "memolock_requests_total";
 const HELP: &str = "Requests, by what became of them and why.";
 
@@ -50,6 +53,7 @@ impl Tally {
             counter.add();
         }
         tracing::debug!(
+            target: TARGET,
             address = address.map(|address| tracing::field::display(address.readable())),
             outcome = outcome.as_str(),
             reason = reason.as_str(),

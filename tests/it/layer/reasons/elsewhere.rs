@@ -151,3 +151,14 @@ async fn a_near_copy_is_a_hit_of_its_own_kind() {
     );
     assert_eq!(watched.logged(), watched.counted());
 }
+
+#[cfg(feature = "admin")]
+#[tokio::test(start_paused = true)]
+async fn a_layer_that_only_watches_says_so_of_each_request() {
+    let watched = Watched::new(Inner::replying(|_| fresh("x")), |layer| layer.shadow(true));
+    let post = Request::post("/").body(Full::default()).expect("a request");
+    for request in [get("/"), get("/"), post] {
+        assert_eq!(answer(send(&watched.node, request)).await.header("cache-status"), None);
+    }
+    watched.has_seen(&[("bypassed/shadow", 3)]);
+}
