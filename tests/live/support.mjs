@@ -31,7 +31,8 @@ export async function freePort() {
   return port;
 }
 
-function start(program, args) {
+/** A program of ours, or one that we need. */
+export function start(program, args) {
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
   children.add(child);
   child.once("exit", () => children.delete(child));
