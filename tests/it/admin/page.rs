@@ -243,6 +243,7 @@ async fn a_strict_parser_takes_the_figures() {
     let found = site.state().await["tags"][0]["hits"].as_u64().expect("a number");
     has(&format!("memolock_hits_total {{'tag': 'site'}} {found}.0"));
     has("memolock_led_total {'tag': 'site'} 1.0");
+    has("memolock_requests_total {'tag': 'site', 'outcome': 'led', 'reason': 'absent'} 1.0");
     has("memolock_redis_connected {'plane': 'commands'} 1.0");
     has("memolock_computation_seconds_count {'tag': 'site'} 1.0");
     has("memolock_stored_bytes_bucket {'tag': 'site', 'le': '+Inf'} 1.0");
