@@ -51,7 +51,7 @@ fn knobs(class: Class, rng: &mut Rng) -> Knobs {
         late: some(commands, 80),
         lost_notices: some(messages, 200),
         double_notices: some(messages, 200),
-        late_notices: some(messages, 400),
+        late_notices: some(messages, 600),
         disorder: some(commands, 4) > 0,
         announced: some(true, 400),
         mixups: some(all, 100),
@@ -168,7 +168,8 @@ impl Drawing {
     /// What races are made of: a leader, a follower, an invalidation about the time of the commit, callers who know of it, and
     /// perhaps a fault at that moment.
     fn scene(&mut self, at: u64, ops: &mut Vec<(u64, Op)>) {
-        let (leader, follower, subject) = (self.node(), self.node(), self.subject());
+        let (leader, subject) = (self.node(), self.subject());
+        let follower = (leader + 1 + self.rng.below(self.nodes as u64 - 1) as usize) % self.nodes;
         let cost = self.rng.between(1, self.longest);
         let ask = |node, cost| Op::Ask {
             node,

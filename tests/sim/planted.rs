@@ -1,5 +1,10 @@
 //! Faults in the code: each has to be found, or the check that would find it is none.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use tower_memolock::simulation::Planted;
 
 use crate::plan::Plan;
@@ -7,7 +12,7 @@ use crate::run::carry_out;
 use crate::trace::Tracing;
 
 /// How many seeds it may take.
-const WITHIN: u64 = 1000;
+const WITHIN: u64 = 3000;
 
 const ALL: [Planted; 16] = [
     Planted::TokenShared,
@@ -30,23 +35,34 @@ const ALL: [Planted; 16] = [
 
 /// Whether each is found, with a line for each that says by which seed.
 pub(crate) fn all_caught(from: u64, nodes: Option<usize>) -> bool {
-    let mut all = true;
-    for planted in ALL {
-        let caught = (from..from.saturating_add(WITHIN)).find_map(|seed| {
-            let plan = Plan::new(seed, nodes);
-            let wrong = carry_out(&plan, Some(planted), Tracing::Off).wrong?;
-            Some((seed, wrong))
-        });
-        match caught {
+    let (next, caught) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let hunter = || {
+        while let Some(planted) = ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let found = hunt(*planted, from, nodes);
+            caught.lock().unwrap().insert(*planted, found);
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        (0..threads).for_each(|_| drop(scope.spawn(hunter)));
+    });
+    let caught = caught.into_inner().unwrap();
+    for (planted, found) in &caught {
+        match found {
             Some((seed, wrong)) => {
                 println!("{planted:?}: caught by seed {seed}");
                 eprintln!("    {wrong}");
             }
-            None => {
-                println!("{planted:?}: not caught by {WITHIN} seeds");
-                all = false;
-            }
+            None => println!("{planted:?}: not caught by {WITHIN} seeds"),
         }
     }
-    all
+    caught.len() == ALL.len() && caught.values().all(Option::is_some)
+}
+
+/// The first seed that finds it, and what is wrong then.
+fn hunt(planted: Planted, from: u64, nodes: Option<usize>) -> Option<(u64, String)> {
+    (from..from.saturating_add(WITHIN)).find_map(|seed| {
+        let wrong = carry_out(&Plan::new(seed, nodes), Some(planted), Tracing::Off).wrong?;
+        Some((seed, wrong))
+    })
 }

@@ -53,6 +53,9 @@ pub mod admin {}
 #[doc = include_str!("metrics.md")]
 pub mod metrics {}
 
+#[doc = include_str!("scale.md")]
+pub mod scale {}
+
 #[doc = include_str!("why_not_cached.md")]
 pub mod why_not_cached {}
 
