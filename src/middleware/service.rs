@@ -1,12 +1,14 @@
 //! [`MemoLockService`]: the service that a [`MemoLockLayer`](super::MemoLockLayer) wraps around another.
 
+mod past;
+
 #[cfg(feature = "axum")]
 use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -17,22 +19,16 @@ use super::inner::{InnerCall, InnerService, ResponseBody};
 use super::key_extractor::{HeadKey, KeyExtractor};
 use super::lead::on_path;
 use super::methods::Methods;
-use super::policy::cache_status::{Forward, Forwarded};
+use super::policy::cache_status::Forward;
 use super::policy::credentials::Credentials;
-use super::policy::decision::Decision;
 use super::policy::origin::uri_as_received;
 use super::policy::reason::{Outcome, Reason};
 use super::policy::request::{Access, RequestConstraints, access};
 use super::respond::body::MemoBody;
 use super::respond::future::ResponseFuture;
-use super::respond::refusal::not_stored;
 use super::serve::body_key::Reading;
 use super::serve::hit::FreshHit;
 use super::serve::unsafe_request::Change;
-#[cfg(feature = "admin")]
-use super::serve::watched::asked;
-#[cfg(feature = "admin")]
-use super::shadow::Shadow;
 use crate::error::BoxError;
 use crate::key::{Address, Key};
 
@@ -204,28 +200,6 @@ pub(crate) fn get_key<B, K: KeyExtractor<B>>(extractor: &K, request: &Request<B>
     extractor.get_key_with(uri_as_received(request.uri(), extensions), headers, extensions)
 }
 
-#[cfg(feature = "admin")]
-impl<S, K> MemoLockService<S, K> {
-    /// In shadow mode: the request goes to the inner service as if the layer were not there.
-    fn watched<ReqBody, ResBody>(
-        &self,
-        cache: &Cache,
-        shadow: &Arc<Shadow>,
-        request: Request<ReqBody>,
-    ) -> ResponseFuture<S, K::Body>
-    where
-        S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
-        K: KeyExtractor<ReqBody>,
-        ReqBody: Body,
-    {
-        let extractor = &self.layer.key;
-        let asked = asked(extractor, cache, &request);
-        let observer = shadow.begin(asked, cache.responses.clone());
-        cache.tally.decide(Outcome::Bypassed, Reason::Shadow, None);
-        ResponseFuture::observed(self.inner.clone(), extractor.pass(request), observer)
-    }
-}
-
 impl<S, K> MemoLockService<S, K> {
     /// What a request gets whose response belongs at this address.
     fn at<ReqBody, ResBody>(
@@ -304,89 +278,5 @@ impl<S, K> MemoLockService<S, K> {
             let (key, request) = layer.key.body_key(request).await;
             (key, InnerCall::new(inner, request))
         })
-    }
-
-    /// Tells of a request that is not collapsed.
-    fn bypassed<ReqBody>(&self, cache: &Cache, reason: Reason, request: &Request<ReqBody>) -> Forward
-    where
-        ReqBody: Body,
-        K: KeyExtractor<ReqBody>,
-    {
-        match reason {
-            Reason::Method => {
-                self.tell_method(request);
-                Forward::Method
-            }
-            Reason::BodyNotInKey if !matches!(*request.method(), Method::GET | Method::HEAD) => {
-                cache.misuse.body_is_not_in_key(request.method());
-                Forward::Bypass
-            }
-            _ => Forward::Bypass,
-        }
-    }
-
-    /// There is no stored response that the request could have.
-    fn unread<ReqBody, ResBody>(
-        &self,
-        request: Request<ReqBody>,
-        constraints: RequestConstraints,
-        reason: Reason,
-        address: Option<&Address>,
-    ) -> ResponseFuture<S, K::Body>
-    where
-        S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
-        K: KeyExtractor<ReqBody>,
-    {
-        if !constraints.only_if_cached {
-            return self.direct(request, Forward::Bypass, reason, address);
-        }
-        let (cache, reason) = (&self.layer.cache, Reason::OnlyIfCached);
-        cache.tally.decide(Outcome::Refused, reason, address);
-        let mut response = not_stored();
-        if cache.cache_status {
-            Decision::refused(reason).tell(response.headers_mut());
-        }
-        ResponseFuture::ready(response)
-    }
-
-    /// A method that is not collapsed, of a request with a body: where the key covers bodies, that is a mistake.
-    fn tell_method<ReqBody>(&self, request: &Request<ReqBody>)
-    where
-        ReqBody: Body,
-        K: KeyExtractor<ReqBody>,
-    {
-        let cache = &self.layer.cache;
-        let methods = &cache.requests.methods;
-        let has_none = || {
-            methods
-                .iter()
-                .all(|method| matches!(*method, Method::GET | Method::HEAD))
-        };
-        if self.layer.key.covers_body()
-            && *request.method() == Method::POST
-            && !request.body().is_end_stream()
-            && has_none()
-        {
-            cache.misuse.method_is_not_collapsed(request.method());
-        }
-    }
-
-    /// The request goes to the inner service, and nothing else happens.
-    fn direct<ReqBody, ResBody>(
-        &self,
-        request: Request<ReqBody>,
-        why: Forward,
-        reason: Reason,
-        address: Option<&Address>,
-    ) -> ResponseFuture<S, K::Body>
-    where
-        S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
-        K: KeyExtractor<ReqBody>,
-    {
-        let cache = &self.layer.cache;
-        cache.tally.decide(Outcome::Bypassed, reason, address);
-        let decision = || Forwarded::because(why).bypassed(reason);
-        let says = cache.cache_status.then(decision);
-        ResponseFuture::direct(self.inner.clone(), self.layer.key.pass(request), says)
     }
 }
