@@ -30,6 +30,13 @@ fn plans() -> Vec<(&'static str, Plan)> {
     ];
     let lost = [38, 127, 171, 292].map(|luck| ("a leader that steps down waits in its own flight", lost_work(luck)));
     plans.extend(lost);
+    let outdated = [0, 1, 3, 6].map(|luck| {
+        (
+            "what is announced and of no use is asked for again",
+            outdated_announcement(luck),
+        )
+    });
+    plans.extend(outdated);
     plans
 }
 
@@ -107,6 +114,36 @@ fn lost_work(luck: u64) -> Plan {
     plan.knobs.latency = 1;
     plan.knobs.lost_answers = 100;
     plan.knobs.lost_requests = 100;
+    plan
+}
+
+/// What is announced is out of date by the time that it is read.
+fn outdated_announcement(luck: u64) -> Plan {
+    let settings = Settings {
+        streams: false,
+        stale: false,
+        stamped: true,
+    };
+    let subject = Subject { via: Via::Core, ..PAGE };
+    let ask = |node| Op::Ask {
+        node,
+        subject,
+        count: 1,
+        cost: 60,
+        end: End::Well,
+        patience: None,
+    };
+    let invalidate = Op::Invalidate {
+        node: 2,
+        subject,
+        how: How::All,
+        then: [None; 2],
+    };
+    let mut plan = plan(8736, 60, settings, vec![(0, ask(0)), (30, ask(1)), (118, invalidate)]);
+    plan.luck = luck;
+    plan.class = Class::Healthy;
+    plan.knobs.latency = 10;
+    plan.knobs.announced = 1000;
     plan
 }
 

@@ -40,6 +40,9 @@ pub(super) enum Heard<V> {
     Deferred(u32),
 }
 
+/// What is stored answers no waiter: it is out of date, stale, or cannot be read.
+struct NoUse;
+
 impl<C: Codec> Coordinator<C> {
     /// Asks and listens until there is an outcome or a reason to compute.
     pub(super) async fn acquire_or_listen<'a>(
@@ -260,10 +263,15 @@ impl<C: Codec> Coordinator<C> {
 
     /// What is stored for the waiters, if the store can say.
     async fn read(&self) -> Option<Outcome<C::Value>> {
+        self.look_in_store().await?.ok()
+    }
+
+    /// What is stored, if the store has anything and can say.
+    async fn look_in_store(&self) -> Option<Result<Outcome<C::Value>, NoUse>> {
         match self.shared.store.lookup(&self.address).await {
             Ok(value) => {
-                let value = self.shared.vouched(&self.address, value).await;
-                value.and_then(|value| self.outcome(value))
+                let value = self.shared.vouched(&self.address, Some(value?)).await;
+                Some(value.and_then(|value| self.outcome(value)).ok_or(NoUse))
             }
             Err(error) => {
                 self.shared.store_failed(&self.address, "lookup", &error);
@@ -296,10 +304,12 @@ impl<C: Codec> Coordinator<C> {
             },
             Notice::Announced => {
                 let asked = self.shared.clock.tick();
-                let found = self.read().await;
-                found.map_or(Heard::Nothing, |outcome| {
-                    Heard::Landed(outcome, Arrivals::Before(asked))
-                })
+                match self.look_in_store().await {
+                    Some(Ok(outcome)) => Heard::Landed(outcome, Arrivals::Before(asked)),
+                    // It was stored, so the lock was given back, but it is for none of the waiters.
+                    Some(Err(NoUse)) => Heard::Again,
+                    None => Heard::Nothing,
+                }
             }
             // What carries no value is as good for waiters that came later.
             Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass, Arrivals::All),
