@@ -181,8 +181,8 @@ impl<C: Codec> Coordinator<C> {
 
     /// Waits until it is time, and renews the lease. Whether it was lost.
     ///
-    /// It is time soon after a request has joined as well: should the store be lost later on, the lease vouches for the
-    /// result to that request too.
+    /// Soon after requests have joined the store is asked for it as well: should the store be lost later on, the lease
+    /// vouches for the result to these requests too.
     async fn heartbeat(&self, renewal: &mut Renewal) -> bool {
         let Renewal {
             held,
@@ -202,19 +202,26 @@ impl<C: Codec> Coordinator<C> {
                 }
             }
         };
-        tokio::select! {
+        let is_due = tokio::select! {
             biased;
-            () = sleep_until(beat) => {}
-            () = joined, if held => {}
-        }
+            () = sleep_until(beat) => true,
+            () = joined, if held => false,
+        };
         renewal.asked = Arrivals::Before(self.shared.clock.tick());
         let now = Instant::now();
-        renewal.beat = now + self.config.lease.min(Config::LONG) / 3;
+        if is_due {
+            renewal.beat = now + self.config.lease.min(Config::LONG) / 3;
+        }
         self.flight.nudge();
         if !renewal.held || planted(Planted::NotRenewed) {
             return false;
         }
-        match self.renew(self.config.lease).await {
+        let held = match is_due {
+            true => self.renew(self.config.lease).await,
+            false => self.still_holds().await,
+        };
+        match held {
+            Ok(true) if !is_due => {}
             Ok(true) => {
                 renewal.end = now + self.config.lease.min(Config::LONG);
                 self.flight.lease_until(Some(renewal.end));
