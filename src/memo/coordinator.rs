@@ -157,24 +157,22 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// Asks for the value and the lock, both at once; and for the generation of a computation that `starts` with that.
-    async fn acquire(&self, starts: bool) -> Result<LockReply, StoreError> {
+    /// Asks for the value and the lock, both at once.
+    async fn acquire(&self) -> Result<LockReply, StoreError> {
         let store = &self.shared.store;
         let epoch = store.epoch();
         let asked = self.shared.clock.tick();
         let asked_at = Instant::now();
         // On one connection, both are on their way together.
-        let (acquired, start) = tokio::join!(store.acquire(&self.address, self.token, self.config.lease), async {
-            match starts {
-                true => self.shared.start(&self.address, &self.config).await,
-                false => None,
-            }
-        });
+        let (acquired, generation) = tokio::join!(
+            store.acquire(&self.address, self.token, self.config.lease),
+            self.shared.generation(&self.address, &self.config)
+        );
         let acquired = acquired.inspect_err(|error| self.shared.store_failed(&self.address, "acquire", error))?;
         let granted = Granted {
             claim: LockState::Held(epoch),
             asked_at,
-            start,
+            start: generation.map(|generation| Start { generation, asked }),
             unleased: None,
         };
         Ok(LockReply {
@@ -186,23 +184,8 @@ impl<C: Codec> Coordinator<C> {
     }
 
     async fn renew(&self, lease: Duration) -> Result<bool, StoreError> {
-        let renewing = self.shared.store.renew(&self.address, self.token, lease);
-        self.ask_for_lease(renewing).await
-    }
-
-    /// Whether the lease is still there.
-    async fn still_holds(&self) -> Result<bool, StoreError> {
-        let asking = self.shared.store.is_held(&self.address, self.token, self.config.lease);
-        self.ask_for_lease(asking).await
-    }
-
-    /// What the store says of the lease when it is asked so.
-    async fn ask_for_lease(
-        &self,
-        question: impl Future<Output = Result<bool, StoreError>>,
-    ) -> Result<bool, StoreError> {
         let asked = self.shared.clock.tick();
-        let renewed = question.await;
+        let renewed = self.shared.store.renew(&self.address, self.token, lease).await;
         match &renewed {
             Ok(true) => self.tenure.extend(asked),
             Ok(false) => {}

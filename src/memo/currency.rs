@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::marking::{Marking, Start};
+use super::marking::Start;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label};
@@ -23,23 +23,13 @@ pub(crate) enum HeadLook<V> {
 }
 
 impl<C: Codec> Shared<C> {
-    /// The generation in which a computation starts that begins after this, if its result may need one.
-    pub(crate) async fn start(&self, address: &Address, config: &Config) -> Option<Start> {
+    /// The generation that everything here is in, if a caller may want to know.
+    pub(crate) async fn generation(&self, address: &Address, config: &Config) -> Option<Generation> {
         if !config.tags && !self.stamps_all() {
             return None;
         }
-        if !self.stamps_all()
-            && let Some(known) = self.generations.known()
-        {
-            return Some(known);
-        }
-        let asked = self.clock.tick();
         match self.store.generation(&self.tag).await {
-            Ok(generation) => {
-                let start = Start { generation, asked };
-                self.generations.learn(start);
-                Some(start)
-            }
+            Ok(generation) => Some(generation),
             Err(error) => {
                 if error.kind() != StoreErrorKind::Unsupported {
                     self.store_failed(address, "generation", &error);
@@ -49,19 +39,13 @@ impl<C: Codec> Shared<C> {
         }
     }
 
-    /// What a result goes to the store with.
-    pub(crate) fn marking(&self, start: Option<Start>, labels: Vec<Label>) -> Marking {
-        if !labels.is_empty() {
-            self.generations.labels_seen();
-        }
-        Marking::new(start, labels, self.stamps_all())
-    }
-
     /// The same lead, with the generation in which the computation starts if that may matter. A waiter may
     /// have had no use for it.
     pub(crate) async fn started(&self, mut lead: Lead<C::Value>, address: &Address, config: &Config) -> Lead<C::Value> {
         if lead.start.is_none() {
-            lead.start = self.start(address, config).await;
+            let asked = self.clock.tick();
+            let generation = self.generation(address, config).await;
+            lead.start = generation.map(|generation| Start { generation, asked });
         }
         lead
     }
@@ -78,7 +62,6 @@ impl<C: Codec> Shared<C> {
         let Some(stamp) = value.stamp() else {
             return Some(decoded);
         };
-        self.generations.labels_seen();
         match self.store.is_current(&self.tag, stamp).await {
             Ok(true) => Some(decoded),
             Ok(false) if planted(Planted::Outdated) => Some(decoded),
@@ -155,14 +138,12 @@ impl<C: Codec> Shared<C> {
 
     /// Makes everything with one of these labels out of date.
     pub(crate) async fn invalidate_labels(&self, labels: &[Label]) -> Result<(), StoreError> {
-        self.generations.labels_seen();
         let invalidated = self.store.invalidate_labels(&self.tag, labels).await;
         self.detached_unless(invalidated)
     }
 
     /// Makes everything out of date.
     pub(crate) async fn invalidate_all(&self) -> Result<(), StoreError> {
-        self.generations.labels_seen();
         let invalidated = self.store.invalidate_all(&self.tag).await;
         self.detached_unless(invalidated)
     }

@@ -66,13 +66,6 @@ impl Role {
     }
 }
 
-/// When to ask the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
-    Always,
-    UnlessComputed,
-}
-
 pub(crate) type MemoWaiter<V> = Waiter<Lead<V>, Arc<Outcome<V>>>;
 
 impl<C: Codec> Shared<C> {
@@ -83,12 +76,11 @@ impl<C: Codec> Shared<C> {
     }
 
     /// Looks the value up, unless it is being computed here: then it is more likely to be absent. It may be stale.
-    pub(crate) async fn look_up(self: &Arc<Self>, address: &Address) -> Option<C::Value> {
+    pub(crate) async fn look_up(&self, address: &Address) -> Option<C::Value> {
         if self.table.contains(address) {
             return None;
         }
-        let looker = || self.looker(address, Look::UnlessComputed);
-        self.lookups.share(address, self.ask(address), looker).await
+        self.lookup(address).await
     }
 
     /// Joins the waiters for a value that was not there, or leads them.
@@ -216,38 +208,18 @@ impl<C: Codec> Shared<C> {
     }
 
     /// The value, if it is stored.
-    pub(crate) async fn lookup(self: &Arc<Self>, address: &Address) -> Option<C::Value> {
-        let looker = || self.looker(address, Look::Always);
-        self.rereads.share(address, self.ask(address), looker).await
+    pub(crate) async fn lookup(&self, address: &Address) -> Option<C::Value> {
+        self.lookups.share(address, || self.ask(address)).await
     }
 
     /// The value, if it is stored, fresh or stale: for those of whom many find out at once that they may need it.
-    pub(crate) async fn reread(self: &Arc<Self>, address: &Address) -> Option<C::Value> {
-        let look = self.looker(address, Look::Always);
-        self.rereads.collapse(address, self.ask(address), look).await
+    pub(crate) async fn reread(&self, address: &Address) -> Option<C::Value> {
+        self.lookups.collapse(address, || self.ask(address)).await
     }
 
     /// The same, if it is fresh.
-    async fn find_fresh(self: &Arc<Self>, address: &Address) -> Option<C::Value> {
+    async fn find_fresh(&self, address: &Address) -> Option<C::Value> {
         self.reread(address).await.filter(|value| self.codec.is_fresh(value))
-    }
-
-    fn looker(
-        self: &Arc<Self>,
-        address: &Address,
-        look: Look,
-    ) -> impl Fn() -> BoxFuture<'static, Option<C::Value>> + use<C> {
-        let (shared, address) = (Arc::clone(self), address.clone());
-        move || (shared.tasks.look)(Arc::clone(&shared), address.clone(), look)
-    }
-
-    /// A look-up for several callers.
-    pub(crate) async fn look_for_all(&self, address: &Address, look: Look) -> Option<C::Value> {
-        match look {
-            // Its computation has begun since they came.
-            Look::UnlessComputed if self.table.contains(address) => None,
-            _ => self.ask(address).await,
-        }
     }
 
     async fn ask(&self, address: &Address) -> Option<C::Value> {

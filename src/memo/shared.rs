@@ -13,7 +13,6 @@ use super::flights::table::Table;
 use super::insight::Insight;
 use super::leases::Leases;
 use super::limits::Limit;
-use super::marking::Generations;
 use super::outcome::Outcome;
 use super::permit::Lead;
 use super::refreshes::Refreshes;
@@ -35,10 +34,7 @@ pub(crate) struct Shared<C: Codec> {
     pub(crate) tag: Tag,
     pub(crate) table: Table<Lead<C::Value>, Arc<Outcome<C::Value>>>,
     pub(crate) clock: Clock,
-    /// Of callers that join the computation of what is not there.
     pub(crate) lookups: Lookups<C::Value>,
-    /// Of callers that want what is there, whether it is being computed or not.
-    pub(crate) rereads: Lookups<C::Value>,
     pub(crate) refreshes: Refreshes,
     /// Callers that lead alone.
     pub(crate) solos: Refreshes,
@@ -50,7 +46,6 @@ pub(crate) struct Shared<C: Codec> {
     pub(crate) insight: Insight,
     /// Whether values without tags have stamps as well.
     stamps_all: AtomicBool,
-    pub(crate) generations: Generations,
     pub(super) tasks: Tasks<C>,
     warnings: Warnings,
 }
@@ -75,7 +70,6 @@ impl<C: Codec> Shared<C> {
             table: Table::new(),
             clock: Clock::new(),
             lookups: Lookups::new(),
-            rereads: Lookups::new(),
             refreshes: Refreshes::new(Some(MOST_REFRESHES)),
             solos: Refreshes::new(None),
             leases: Leases::new(),
@@ -84,7 +78,6 @@ impl<C: Codec> Shared<C> {
             counters,
             insight: Insight::default(),
             stamps_all: AtomicBool::new(false),
-            generations: Generations::default(),
             tasks: Tasks::new(),
             warnings: Warnings::default(),
         }

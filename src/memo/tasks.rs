@@ -11,7 +11,7 @@ use super::config::Config;
 use super::coordinator::Coordinator;
 use super::flights::clock::Tick;
 use super::flights::patience::Patience;
-use super::join::{Look, MemoWaiter, Obtained, Role};
+use super::join::{MemoWaiter, Obtained, Role};
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
@@ -43,15 +43,11 @@ type Wait<C> = for<'a> fn(
     Option<MemoWaiter<<C as Codec>::Value>>,
 ) -> BoxFuture<'a, Obtained<<C as Codec>::Value>>;
 
-/// Looks a value up for several callers.
-type LookForAll<C> = fn(Arc<Shared<C>>, Address, Look) -> BoxFuture<'static, Option<<C as Codec>::Value>>;
-
 pub(super) struct Tasks<C: Codec> {
     pub(super) run: Run<C>,
     pub(super) solo: Alone<C>,
     pub(super) refresh: Anew<C>,
     pub(super) wait: Wait<C>,
-    pub(super) look: LookForAll<C>,
 }
 
 impl<C: Codec> Tasks<C> {
@@ -63,7 +59,6 @@ impl<C: Codec> Tasks<C> {
             wait: |shared, address, config, patience, arrived, role, place| {
                 Box::pin(shared.wait(address, config, patience, arrived, role, place))
             },
-            look: |shared, address, look| Box::pin(async move { shared.look_for_all(&address, look).await }),
         }
     }
 }

@@ -1,7 +1,5 @@
 //! How a caller at a limit waits: in line for a turn to compute, unless it is answered, or finds room, before.
 
-use std::sync::Arc;
-
 use super::config::Config;
 use super::flights::line::{Line, QueueTurn};
 use super::flights::patience::Patience;
@@ -72,7 +70,7 @@ impl<C: Codec> MemoLock<C> {
 impl<C: Codec> Shared<C> {
     /// `None` where the line is too long.
     async fn stand_in_line(
-        self: &Arc<Self>,
+        &self,
         line: &Line,
         address: &Address,
         config: &Config,

@@ -166,7 +166,6 @@ operations! {
     fn part(address: (&) Address, range: () Range<usize>) -> Result<Option<Bytes>, StoreError>;
     fn acquire(address: (&) Address, token: () Token, lease: () Duration) -> Result<Acquire, StoreError>;
     fn renew(address: (&) Address, token: () Token, lease: () Duration) -> Result<bool, StoreError>;
-    fn is_held(address: (&) Address, token: () Token, lease: () Duration) -> Result<bool, StoreError>;
     fn defer(address: (&) Address, token: () Token, lease: () Duration, starts: () u32) -> Result<bool, StoreError>;
     fn resolve(address: (&) Address, value: (&) Value, ttl: () Duration) -> Result<(), StoreError>;
     fn commit(address: (&) Address, token: () Token, value: (&) Value, ttl: () Duration) -> Result<bool, StoreError>;

@@ -151,21 +151,6 @@ pub trait Store: Clone + Send + Sync + 'static {
         lease: Duration,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Whether the lock is held with `token`. It may be made to last `lease` from now as well: defaults to
-    /// [`renew`](Self::renew), for a store to which that costs as little.
-    ///
-    /// # Errors
-    ///
-    /// A [`StoreError`].
-    fn is_held(
-        &self,
-        address: &Address,
-        token: Token,
-        lease: Duration,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
-        self.renew(address, token, lease)
-    }
-
     /// Makes the lease last `lease` from now, like [`renew`](Self::renew), and tells all watchers that work on the
     /// value was started for the `starts`th time: another program is going to [`resolve`](Self::resolve) it. Returns
     /// `false`, and does nothing of this, where the lock is not held with `token`.

@@ -5,26 +5,23 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::progress::Search;
 use super::watch::{LiveWatch, Spacing};
 use super::{Acquisition, Coordinator, Granted, LockReply};
 use crate::codec::Codec;
-use crate::error::{Failure, StoreError};
+use crate::error::Failure;
 use crate::memo::config::Config;
 use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::{LockState, Unleased};
 use crate::memo::outcome::Outcome;
 use crate::simulation::{Planted, planted};
-use crate::store::{Lock, Notice, Release, Store, Token, Value};
+use crate::store::{Lock, Notice, Release, Store};
 
 /// How long after the store could not be asked it is asked again what became of a promise.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
-
-/// The part of the jitter, a tenth of a second at most, by which reads are spread.
-const SPREAD: u32 = 5;
 
 /// What the promise has become, or whether to ask again.
 pub(super) enum Heard<V> {
@@ -88,15 +85,13 @@ impl<C: Codec> Coordinator<C> {
             return Some(Acquisition::Lead(Granted::without(LockState::None, Unleased::Leaving)));
         }
         self.flight.ask();
-        // The lock is another holder's then, more likely than not.
-        let follows = search.watch.is_some();
         let before = self.shared.clock.tick();
         let LockReply {
             asked,
             lock,
             value,
             granted,
-        } = match self.acquire(!follows).await {
+        } = match self.acquire().await {
             Ok(reply) => reply,
             Err(error) => {
                 // Without the store no process can resolve what was started, nor what would be started now.
@@ -151,7 +146,7 @@ impl<C: Codec> Coordinator<C> {
     /// What to do with a lock that is ours. Nothing, and it is given back, where the work was started often enough.
     async fn granted(
         &self,
-        mut granted: Granted,
+        granted: Granted,
         closed: bool,
         search: &mut Search<'_, C>,
     ) -> Option<Acquisition<C::Value>> {
@@ -166,9 +161,6 @@ impl<C: Codec> Coordinator<C> {
         if search.watch.is_some() || search.past != self.past {
             self.shared.counters.taken_over.add();
             tracing::debug!(address = %self.address.readable(), "taking over");
-        }
-        if search.watch.is_some() {
-            granted.start = self.shared.start(&self.address, &self.config).await;
         }
         Some(Acquisition::Lead(granted))
     }
@@ -261,11 +253,11 @@ impl<C: Codec> Coordinator<C> {
     async fn look_for_newcomers(&self, mut asked: Tick, spacing: Spacing) -> (Outcome<C::Value>, Arrivals) {
         loop {
             poll_fn(|cx| self.flight.poll_joined(Arrivals::Before(asked), cx)).await;
-            spacing.calm().pass(self).await;
             asked = self.shared.clock.tick();
             if let Some(outcome) = self.read().await {
                 return (outcome, Arrivals::Before(asked));
             }
+            spacing.pass().await;
         }
     }
 
@@ -288,16 +280,6 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    async fn kept(&self, token: Token) -> Result<Option<Value>, StoreError> {
-        self.spread().await;
-        self.shared.store.kept(&self.address, token).await
-    }
-
-    /// What is too large to be sent to all is not read by all at once.
-    async fn spread(&self) {
-        sleep(self.config.jitter() / SPREAD).await;
-    }
-
     /// What a notice says that was published after that moment.
     pub(super) async fn heard(&self, notice: Notice, since: Tick) -> Heard<C::Value> {
         match notice {
@@ -312,7 +294,7 @@ impl<C: Codec> Coordinator<C> {
                     None => Heard::Again,
                 }
             }
-            Notice::Kept(token) => match self.kept(token).await {
+            Notice::Kept(token) => match self.shared.store.kept(&self.address, token).await {
                 Ok(Some(value)) => Box::pin(self.heard(Notice::Released(Release::Shared(value)), since)).await,
                 Ok(None) => Heard::Freed,
                 Err(error) => {
@@ -321,9 +303,6 @@ impl<C: Codec> Coordinator<C> {
                 }
             },
             Notice::Announced => {
-                if self.address.is_derived() {
-                    self.spread().await;
-                }
                 let asked = self.shared.clock.tick();
                 match self.look_in_store().await {
                     Some(Ok(outcome)) => Heard::Landed(outcome, Arrivals::Before(asked)),

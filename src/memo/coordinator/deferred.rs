@@ -118,7 +118,7 @@ impl<C: Codec> Coordinator<C> {
         let spacing = watch.spacing();
         let joined = async {
             poll_fn(|cx| self.flight.poll_joined(promise.asked, cx)).await;
-            spacing.calm().pass(self).await;
+            spacing.pass().await;
         };
         let (notice, since) = tokio::select! {
             biased;

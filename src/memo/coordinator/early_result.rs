@@ -79,7 +79,7 @@ impl<C: Codec> Coordinator<C> {
 
     /// Who may have the preview, where the store is `asked` now; `None` where the lease is lost.
     async fn confirm(&self, claim: LockState, preview: &Preview<C::Value>, asked: Tick) -> Option<Arrivals> {
-        let marking = self.shared.marking(preview.start, preview.labels.clone());
+        let marking = Marking::new(preview.start, preview.labels.clone(), self.shared.stamps_all());
         if !claim.is_held() {
             return Some(self.whom_here(&marking).await);
         }

@@ -15,6 +15,7 @@ use crate::memo::flights::custody::{Custody, Expired};
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::LockState;
 use crate::memo::limits::Limit;
+use crate::memo::marking::Marking;
 use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past, Verdict};
 use crate::memo::permit::{Lead, Led};
@@ -122,11 +123,11 @@ impl<C: Codec> Coordinator<C> {
         let mut stored = false;
         match verdict {
             Verdict::Store(value, ttl, start, labels) => {
-                let marking = self.shared.marking(start, labels);
+                let marking = Marking::new(start, labels, self.shared.stamps_all());
                 stored = self.commit(claim, value, ttl, marking, landing).await;
             }
             Verdict::Share(value, start, labels) => {
-                let marking = self.shared.marking(start, labels);
+                let marking = Marking::new(start, labels, self.shared.stamps_all());
                 self.share(claim, value, marking, landing).await;
             }
             // There is more to come of both, which others wait for.

@@ -39,7 +39,7 @@ impl<C: Codec> Coordinator<C> {
             lock,
             value,
             granted,
-        } = match self.acquire(true).await {
+        } = match self.acquire().await {
             Ok(reply) => reply,
             Err(error) => {
                 // What is stored answers; without the store nothing does, and nothing can take its place.

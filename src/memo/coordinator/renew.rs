@@ -181,8 +181,8 @@ impl<C: Codec> Coordinator<C> {
 
     /// Waits until it is time, and renews the lease. Whether it was lost.
     ///
-    /// Soon after requests have joined the store is asked for it as well: should the store be lost later on, the lease
-    /// vouches for the result to these requests too.
+    /// It is time soon after a request has joined as well: should the store be lost later on, the lease vouches for the
+    /// result to that request too.
     async fn heartbeat(&self, renewal: &mut Renewal) -> bool {
         let Renewal {
             held,
@@ -202,26 +202,19 @@ impl<C: Codec> Coordinator<C> {
                 }
             }
         };
-        let is_due = tokio::select! {
+        tokio::select! {
             biased;
-            () = sleep_until(beat) => true,
-            () = joined, if held => false,
-        };
+            () = sleep_until(beat) => {}
+            () = joined, if held => {}
+        }
         renewal.asked = Arrivals::Before(self.shared.clock.tick());
         let now = Instant::now();
-        if is_due {
-            renewal.beat = now + self.config.lease.min(Config::LONG) / 3;
-        }
+        renewal.beat = now + self.config.lease.min(Config::LONG) / 3;
         self.flight.nudge();
         if !renewal.held || planted(Planted::NotRenewed) {
             return false;
         }
-        let held = match is_due {
-            true => self.renew(self.config.lease).await,
-            false => self.still_holds().await,
-        };
-        match held {
-            Ok(true) if !is_due => {}
+        match self.renew(self.config.lease).await {
             Ok(true) => {
                 renewal.end = now + self.config.lease.min(Config::LONG);
                 self.flight.lease_until(Some(renewal.end));

@@ -22,7 +22,7 @@ impl<C: Codec> Coordinator<C> {
             lock,
             value,
             granted,
-        } = match self.acquire(true).await {
+        } = match self.acquire().await {
             Ok(reply) => reply,
             Err(error) => {
                 // A caller that does not wait need not wait for that either.

@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::unconstrained;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::Coordinator;
 use crate::codec::Codec;
@@ -18,12 +18,9 @@ use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::simulation::{Planted, planted};
 use crate::store::{AnyWatch, Notice, Store, Watch};
 
-/// What is done for waiters that join while others wait is done once so long after the last of them: those who came about
+/// How long after the first caller who came later than the watch the next one begins, at least: waiters that came about
 /// this time before a value was shared are too late for it.
-const QUIET: Duration = Duration::from_millis(20);
-
-/// Waiters that keep coming put that off no longer than this: a crowd costs a few commands, however it arrives.
-const CROWD: Duration = Duration::from_millis(250);
+const SUCCESSION: Duration = Duration::from_millis(20);
 
 /// The longer the waiters wait, the less it matters to come this part of the time too late: a computation that takes
 /// ten seconds does not need five hundred watches.
@@ -45,7 +42,7 @@ struct Listener {
 enum Successor {
     /// No waiter is known to need one.
     None,
-    Due(Calm),
+    Due(Instant),
     Begun(Listener),
 }
 
@@ -109,41 +106,12 @@ impl Spacing {
         Self(Instant::now())
     }
 
-    /// For what matters only where the store is lost: the same for all who join in a while.
+    fn next(self) -> Instant {
+        Instant::now() + SUCCESSION.max(self.0.elapsed() / PART)
+    }
+
     pub(super) async fn pass(self) {
-        sleep(CROWD.max(self.0.elapsed() / PART)).await;
-    }
-
-    /// Begins when a waiter has joined.
-    pub(super) fn calm(self) -> Calm {
-        let (now, part) = (Instant::now(), self.0.elapsed() / PART);
-        Calm {
-            looks: now + QUIET.max(part),
-            ends: now + CROWD.max(part),
-        }
-    }
-}
-
-/// The time until no more waiters come, or have come for long.
-pub(super) struct Calm {
-    /// When to look next.
-    looks: Instant,
-    ends: Instant,
-}
-
-impl Calm {
-    /// Resolves once it is over. Cancel safe.
-    pub(super) async fn pass<C: Codec>(&mut self, keeper: &Coordinator<C>) {
-        loop {
-            // Who comes from here on has come when it is looked.
-            let seen = Arrivals::Before(keeper.shared.clock.tick());
-            sleep_until(self.looks.min(self.ends)).await;
-            let has_joined = keeper.flight.has_joined(seen);
-            if !has_joined || self.ends <= Instant::now() {
-                return;
-            }
-            self.looks = Instant::now() + QUIET;
-        }
+        sleep_until(self.next()).await;
     }
 }
 
@@ -164,10 +132,10 @@ impl Successor {
             match self {
                 Self::None => {
                     poll_fn(|cx| keeper.flight.poll_joined(Arrivals::Before(since), cx)).await;
-                    *self = Self::Due(begun.calm());
+                    *self = Self::Due(begun.next());
                 }
-                Self::Due(calm) => {
-                    calm.pass(keeper).await;
+                Self::Due(due) => {
+                    sleep_until(*due).await;
                     *self = Self::Begun(Listener::start(keeper));
                 }
                 Self::Begun(next) if next.in_effect => return,

@@ -1,150 +1,99 @@
-//! Look-ups of one process, collapsed where several are for one address at once: one is under way, and one more is about
-//! to be.
+//! Look-ups of one process, collapsed where there are many: per address one is under way and one more is about to be.
 //!
-//! A caller that comes during a look-up waits for the *next* one, never for that one: it was sent before the caller came,
-//! so what it finds may be older than an invalidation that the caller knows of.
+//! A thousand hits on one large response would otherwise read it a thousand times over one connection, each waiting
+//! behind the others until the store's timeout. A caller that comes during a look-up waits for the *next* one,
+//! never for that one: it was sent before the caller came, so what it finds may be older than an invalidation that
+//! the caller knows of.
 //!
-//! A caller that is alone looks up by itself. Whether it is costs one counter, which addresses share now and then: then
-//! their callers are collapsed although they need not be, each address for itself.
+//! As long as there are few, they cost less than keeping account of them.
 //!
-//! A look-up that is shared runs in a task of its own: no caller depends on the future of another. A caller waits for
-//! [`PATIENCE`] at most, as where a store is slow, and then looks for itself.
+//! The look-up runs in the future of one of its callers. One that is dropped, or that no task polls, costs the
+//! others [`PATIENCE`] at most; then they look for themselves.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::clock::{Arrivals, Tick};
+use super::flight::Flight;
+use super::waiter::{Turn, Waiter};
 use crate::key::Address;
-use crate::task::{BoxFuture, spawn};
 
-/// How many counters there are.
-const STRIPES: usize = 1024;
+/// So many at once run each for itself.
+const FEW: usize = 64;
 
-/// How long a caller waits for a look-up that it shares.
+/// How long a caller waits for the look-up of another caller.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Who waits for what a look-up finds.
-type Waiting<V> = Vec<oneshot::Sender<Option<V>>>;
+type Batch<V> = Flight<Baton<V>, Arc<LookedUp<V>>>;
 
-/// All callers that wait for the next look-up, by address of the one under way.
-type Running<V> = Arc<Mutex<HashMap<Address, Waiting<V>>>>;
+/// All callers that wait for the next look-up, by address of the one under way. `None`: no caller yet.
+type RunningLookups<V> = HashMap<Address, Option<Arc<Batch<V>>>>;
+
+/// What a look-up has found.
+enum LookedUp<V> {
+    Known(Option<V>),
+    /// It was given up.
+    Unknown,
+}
 
 /// The look-ups under way.
 pub(crate) struct Lookups<V> {
-    counts: Box<[AtomicUsize]>,
-    running: Running<V>,
+    count: AtomicUsize,
+    running: Arc<Mutex<RunningLookups<V>>>,
 }
 
-impl<V: Clone + Send + 'static> Lookups<V> {
+impl<V: Clone> Lookups<V> {
     pub(crate) fn new() -> Self {
         Self {
-            counts: (0..STRIPES).map(|_| AtomicUsize::new(0)).collect(),
+            count: AtomicUsize::new(0),
             running: Arc::default(),
         }
     }
 
-    /// What `alone` finds; or where others look at the same time, what the `looker` finds once for all who come before it
-    /// begins.
-    pub(crate) async fn share<F>(
-        &self,
-        address: &Address,
-        alone: impl Future<Output = Option<V>>,
-        looker: impl FnOnce() -> F,
-    ) -> Option<V>
+    /// Runs `look`, once for all who come while another is under way.
+    pub(crate) async fn share<F>(&self, address: &Address, look: impl Fn() -> F) -> Option<V>
     where
-        F: Fn() -> BoxFuture<'static, Option<V>> + Send + 'static,
+        F: Future<Output = Option<V>>,
     {
-        let (_counted, before) = LookupCount::new(&self.counts[stripe(address.as_str())]);
-        if before == 0 {
-            return alone.await;
+        let (_counted, before) = LookupCount::new(&self.count);
+        if before < FEW {
+            return look().await;
         }
-        // Boxed, because most callers are alone.
-        Box::pin(self.collapse(address, alone, looker())).await
+        self.collapse(address, look).await
     }
 
-    /// What `look` finds, once for all who come before it begins: for callers of whom many come at once.
-    pub(crate) async fn collapse<F>(
-        &self,
-        address: &Address,
-        alone: impl Future<Output = Option<V>>,
-        look: F,
-    ) -> Option<V>
+    /// Runs `look` like [`share`](Self::share), however few there are: for callers of whom many come at once.
+    pub(crate) async fn collapse<F>(&self, address: &Address, look: impl Fn() -> F) -> Option<V>
     where
-        F: Fn() -> BoxFuture<'static, Option<V>> + Send + 'static,
+        F: Future<Output = Option<V>>,
     {
-        let (sender, found) = oneshot::channel();
-        if self.enter(address, sender) {
-            let task = LookupTask {
-                running: Arc::clone(&self.running),
-                address: address.clone(),
-                ended: false,
+        let Some(waiter) = enter(&self.running, address) else {
+            let _run = LookupRun {
+                lookups: &self.running,
+                address,
             };
-            spawn(Box::pin(task.run(look)));
-        }
-        match timeout(PATIENCE, found).await {
-            Ok(Ok(found)) => found,
-            // It is given up, or takes long.
-            Ok(Err(_)) | Err(_) => alone.await,
-        }
-    }
-
-    /// Joins the callers that wait for the next look-up. Whether there is none under way, and so no task to begin it.
-    fn enter(&self, address: &Address, sender: oneshot::Sender<Option<V>>) -> bool {
-        let mut running = lock(&self.running);
-        if let Some(waiting) = running.get_mut(address) {
-            waiting.push(sender);
-            return false;
-        }
-        running.insert(address.clone(), vec![sender]);
-        true
-    }
-}
-
-/// The look-ups of one address, one after the other.
-struct LookupTask<V> {
-    running: Running<V>,
-    address: Address,
-    ended: bool,
-}
-
-impl<V: Clone> LookupTask<V> {
-    async fn run(mut self, look: impl Fn() -> BoxFuture<'static, Option<V>>) {
-        while let Some(waiting) = self.next() {
-            let found = look().await;
-            for caller in waiting {
-                // One that has left needs no answer.
-                let _ = caller.send(found.clone());
+            return look().await;
+        };
+        let found = match timeout(PATIENCE, waiter).await {
+            Ok(Turn::Lead(baton)) => {
+                let found = look().await;
+                baton
+                    .batch
+                    .land(Arc::new(LookedUp::Known(found.clone())), Arrivals::All);
+                return found;
             }
-            // What they do about it comes first: they may compute, or ask again, and then share the next.
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// The callers that wait at this moment. Where there are none, this task has come to its end.
-    fn next(&mut self) -> Option<Waiting<V>> {
-        let mut running = lock(&self.running);
-        let next = running.get_mut(&self.address)?;
-        next.retain(|caller| !caller.is_closed());
-        if !next.is_empty() {
-            return Some(std::mem::take(next));
-        }
-        self.ended = true;
-        running.remove(&self.address);
-        None
-    }
-}
-
-impl<V> Drop for LookupTask<V> {
-    /// Where a look-up was broken off, no caller is to wait for the next.
-    fn drop(&mut self) {
-        if !self.ended {
-            let waiting = lock(&self.running).remove(&self.address);
-            drop(waiting);
+            Ok(Turn::Landed(found)) => found,
+            Ok(Turn::Late) | Err(_) => return look().await,
+        };
+        match &*found {
+            LookedUp::Known(value) => value.clone(),
+            LookedUp::Unknown => look().await,
         }
     }
 }
@@ -166,31 +115,73 @@ impl Drop for LookupCount<'_> {
     }
 }
 
-fn lock<T>(running: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<V>(running: &Mutex<RunningLookups<V>>) -> MutexGuard<'_, RunningLookups<V>> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A number for an address. Two may have the same, which a client may choose: all that costs is a task.
-fn stripe(name: &str) -> usize {
-    let mut mixed = name.len() as u64;
-    for chunk in name.as_bytes().chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        mixed = (mixed.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95);
+/// A place among the waiters for the next look-up; `None` where there is none under way, and so nothing to wait for.
+fn enter<V>(lookups: &Mutex<RunningLookups<V>>, address: &Address) -> Option<Waiter<Baton<V>, Arc<LookedUp<V>>>> {
+    let mut running = lock(lookups);
+    let mut slot = match running.entry(address.clone()) {
+        Entry::Vacant(slot) => {
+            slot.insert(None);
+            return None;
+        }
+        Entry::Occupied(slot) => slot,
+    };
+    if let Some(waiter) = slot.get().as_ref().and_then(|batch| Waiter::join(batch, Tick::START)) {
+        return Some(waiter);
     }
-    // The upper bits depend on all others.
-    (mixed >> 54) as usize % STRIPES
+    let (batch, waiter) = Waiter::first(Tick::START);
+    slot.insert(Some(batch));
+    Some(waiter)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Ends a look-up: waiters that came meanwhile have theirs.
+fn leave<V>(lookups: &Arc<Mutex<RunningLookups<V>>>, address: &Address) {
+    let mut running = lock(lookups);
+    let Some(next) = running.get_mut(address).map(Option::take) else {
+        return;
+    };
+    let Some(batch) = next else {
+        running.remove(address);
+        return;
+    };
+    drop(running);
+    let baton = Baton {
+        lookups: Arc::clone(lookups),
+        address: address.clone(),
+        batch: Arc::clone(&batch),
+    };
+    // Where all of them have left the baton comes back, and dropping it ends this look-up too.
+    if batch.offer(baton).is_ok() {
+        batch.nudge();
+    }
+}
 
-    #[test]
-    fn names_that_differ_little_have_counters_of_their_own() {
-        let mut stripes: Vec<_> = (0..STRIPES).map(|n| stripe(&format!("t:{{GET //page/{n}}}"))).collect();
-        stripes.sort_unstable();
-        stripes.dedup();
-        assert!(stripes.len() > STRIPES / 2, "{} of {STRIPES}", stripes.len());
+/// The look-up of one who did not have to wait.
+struct LookupRun<'a, V> {
+    lookups: &'a Arc<Mutex<RunningLookups<V>>>,
+    address: &'a Address,
+}
+
+impl<V> Drop for LookupRun<'_, V> {
+    fn drop(&mut self) {
+        leave(self.lookups, self.address);
+    }
+}
+
+/// The look-up of a batch, for whichever of its waiters takes it.
+struct Baton<V> {
+    lookups: Arc<Mutex<RunningLookups<V>>>,
+    address: Address,
+    batch: Arc<Batch<V>>,
+}
+
+impl<V> Drop for Baton<V> {
+    fn drop(&mut self) {
+        // Nothing happens if it has landed.
+        self.batch.land(Arc::new(LookedUp::Unknown), Arrivals::All);
+        leave(&self.lookups, &self.address);
     }
 }

@@ -118,11 +118,11 @@ impl<'a> AclTrial<'a> {
                 probes.push(Probe::new("spublish", &[&channel, ""], &pattern));
             }
         }
-        // Without a lock it changes nothing. The server knows it from here on, which spares the first commit a command.
+        // The one script that changes nothing about a lock which is not there.
         let (lock, args) = ([lock.as_str()], [b"".as_slice(), b"1"]);
         for (name, command) in [
-            ("eval", script::COMMIT.code(false).complete(&lock, &args)),
-            ("evalsha", script::COMMIT.code(false).cached(&lock, &args)),
+            ("eval", script::RENEW.code(false).complete(&lock, &args)),
+            ("evalsha", script::RENEW.code(false).cached(&lock, &args)),
         ] {
             let pattern = of_lock.clone();
             probes.push(Probe { name, command, pattern });

@@ -16,7 +16,7 @@ use super::acl;
 use super::backlog::Backlog;
 use super::builder::RedisStoreBuilder;
 use super::conn::task::Task;
-use super::large::Sizes;
+use super::large::{Crowds, Sizes};
 use super::near::{self, HasLink, Near, NearOwed};
 use super::oversized::Oversized;
 use super::reads::Reads;
@@ -168,6 +168,7 @@ struct RedisInner {
     link: Link,
     oversized: Oversized,
     sizes: Sizes,
+    crowds: Crowds,
     reads: Reads,
     /// Whether the user may not read parts of values.
     no_parts: AtomicBool,
@@ -292,6 +293,7 @@ impl RedisStore {
                     link,
                     oversized: Oversized::default(),
                     sizes: Sizes::default(),
+                    crowds: Crowds::default(),
                     reads: Reads::default(),
                     no_parts: AtomicBool::new(false),
                     backlog: Arc::new(Backlog::new()),

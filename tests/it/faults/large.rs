@@ -73,23 +73,20 @@ impl World {
         tokio::spawn(join_all((0..3).map(|_| one())))
     }
 
-    /// How often a node was told how long another one holds the lock.
-    fn asked_for_lock(&self) -> usize {
-        let stats = self.redis.commandstats();
-        stats.get("pttl").map_or(0, |asked| *asked as usize)
-    }
-
     /// All nodes wait for the first, which then ends.
     async fn stampede(&self, bytes: usize, ttl: Duration) -> Vec<Bytes> {
-        let (before, held) = (self.calls(), self.asked_for_lock());
+        let before = self.calls();
         let mut asked = vec![self.ask(0, bytes, ttl)];
         eventually("a call", || self.calls() == before + 1).await;
         for node in 1..NODES {
             asked.push(self.ask(node, bytes, ttl));
         }
-        // Each asks for the lock, listens, and asks once more.
-        let asked_twice = held + 2 * (NODES - 1);
-        eventually("nodes that have asked again", || self.asked_for_lock() >= asked_twice).await;
+        let channel = "t/ctl:{GET /large}";
+        eventually("nodes that listen", || {
+            let listening = self.redis.cli(&["PUBSUB", "NUMSUB", channel]);
+            listening.ends_with(&format!("\n{}", NODES - 1))
+        })
+        .await;
         self.gate.add_permits(Semaphore::MAX_PERMITS / 4);
         let mut answers = Vec::new();
         for asked in asked {

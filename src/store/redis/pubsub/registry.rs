@@ -4,32 +4,23 @@
 //! one locked struct. A channel has at most one command under way, so that a confirmation can only mean that
 //! command; whatever was wanted meanwhile is settled when it arrives.
 //!
-//! A watcher is deaf until the server has answered something on each of its channels that was asked for after it came.
-//! What the server sent before may be older than the watcher, and it must not take that for news. For a channel that is
-//! subscribed to already a *fence* does: a `PING`, whose answer parts what was published before from what was published
-//! after, on all channels at once.
-//!
-//! A topic whose last watcher leaves lingers: a stampede on a hot key is seldom the last. How many linger, and for how long,
-//! is bounded.
+//! A watcher is deaf until a subscription of each of its channels is confirmed that was asked for after it came. What
+//! the server sent before may be older than the watcher, and it must not take that for news. So a channel that is
+//! subscribed to already is subscribed to once more: to Redis this changes nothing, and its confirmation parts what
+//! was published before from what was published after.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use slab::Slab;
 
 use super::mailbox::Mailbox;
-use super::topic::{Channel, ChannelKind, ChannelState, Stay, Topic, Watcher};
+use super::topic::{Channel, ChannelKind, ChannelState, Topic, Watcher};
 use crate::key::Readable;
 use crate::store::notice::Notice;
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::stats::RedisCounters;
-
-/// How many topics linger at most.
-const MOST_LINGERING: usize = 256;
-
-/// For how many [beats](Registry::beat) a topic lingers.
-const LINGER: u64 = 10;
 
 /// A change of the server's subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,16 +44,7 @@ pub(crate) struct Registry {
     topics: Slab<Topic>,
     channels: HashMap<Arc<str>, (usize, ChannelKind)>,
     changes: Vec<SubscriptionChange>,
-    /// The topics that need a fence.
-    unfenced: Vec<usize>,
-    /// The topics whose fence was taken to be sent.
-    fencing: Vec<usize>,
-    /// The topics that linger, in the order of [`Stay::Lingers`], each with the beat that is its last.
-    lingering: BTreeMap<u64, (usize, u64)>,
-    beats: u64,
-    /// How many topics have lingered.
-    lingered: u64,
-    /// How many changes and fences there were.
+    /// How many changes there were.
     sequence: u64,
     /// How many of them were taken to be sent.
     taken: u64,
@@ -87,9 +69,6 @@ impl Registry {
             hears: false,
         });
         topic.listen();
-        if let Stay::Lingers(number) = std::mem::replace(&mut topic.stay, Stay::Watched) {
-            self.lingering.remove(&number);
-        }
         self.settle(id);
         WatcherId { topic: id, watcher }
     }
@@ -121,8 +100,6 @@ impl Registry {
         }
         self.connection = None;
         self.changes.clear();
-        self.unfenced.clear();
-        self.fencing.clear();
         let ids: Vec<_> = self.topics.iter().map(|(id, _)| id).collect();
         for id in ids {
             let topic = &mut self.topics[id];
@@ -145,61 +122,11 @@ impl Registry {
     /// Takes the changes to tell the server, in order, and a mark for [`refuse`](Self::refuse).
     pub(crate) fn take_changes(&mut self) -> (Vec<SubscriptionChange>, u64) {
         self.taken = self.sequence;
-        self.fencing.append(&mut self.unfenced);
         (std::mem::take(&mut self.changes), self.sequence)
     }
 
     pub(crate) fn has_changes(&self) -> bool {
-        !self.changes.is_empty() || !self.unfenced.is_empty()
-    }
-
-    /// Whether watchers wait for the answer to a command that is sent after the changes that were taken.
-    pub(crate) fn needs_fence(&self) -> bool {
-        !self.fencing.is_empty()
-    }
-
-    /// The server has answered a command that was sent after the changes up to `mark`, and all that it had published before
-    /// has arrived. Watchers that waited for this miss what has arrived since: they are told to read.
-    pub(crate) fn fenced(&mut self, mark: u64) {
-        for id in std::mem::take(&mut self.fencing) {
-            let Some(topic) = self.topics.get_mut(id) else {
-                continue;
-            };
-            topic.channels.iter_mut().for_each(|channel| channel.fenced(mark));
-            topic.listen();
-            self.settle(id);
-        }
-    }
-
-    /// Time passes: what has lingered long enough is unsubscribed from.
-    pub(crate) fn beat(&mut self) {
-        self.beats += 1;
-        while let Some(oldest) = self.lingering.first_entry() {
-            if oldest.get().1 > self.beats {
-                break;
-            }
-            let (id, _) = oldest.remove();
-            self.leave(id);
-        }
-    }
-
-    fn leave(&mut self, id: usize) {
-        if let Some(topic) = self.topics.get_mut(id) {
-            topic.stay = Stay::Leaves;
-            self.settle(id);
-        }
-    }
-
-    /// Has a topic that is subscribed to and has no watchers linger.
-    fn linger(&mut self, id: usize) {
-        self.lingered += 1;
-        self.topics[id].stay = Stay::Lingers(self.lingered);
-        self.lingering.insert(self.lingered, (id, self.beats + LINGER));
-        if self.lingering.len() > MOST_LINGERING
-            && let Some((_, (oldest, _))) = self.lingering.pop_first()
-        {
-            self.leave(oldest);
-        }
+        !self.changes.is_empty()
     }
 
     /// Whether the server has been told to unsubscribe.
@@ -318,7 +245,6 @@ impl Registry {
         let id = self.topics.insert(Topic {
             channels: names.clone().map(Channel::new),
             watchers: Slab::new(),
-            stay: Stay::Watched,
         });
         let [promise, control] = names;
         self.channels.insert(promise, (id, ChannelKind::Promise));
@@ -331,32 +257,14 @@ impl Registry {
     fn settle(&mut self, id: usize) {
         let topic = &mut self.topics[id];
         let wanted = !topic.watchers.is_empty();
-        let is_on = topic.channels.iter().all(|c| c.state == ChannelState::On);
-        match topic.stay {
-            Stay::Watched if !wanted && is_on && self.connection.is_some() => return self.linger(id),
-            Stay::Lingers(_) if is_on => return,
-            // The server has ended it.
-            Stay::Lingers(number) => {
-                topic.stay = Stay::Leaves;
-                self.lingering.remove(&number);
-            }
-            Stay::Watched | Stay::Leaves => {}
-        }
-        // It may linger, once it is known whether all of it is subscribed to.
-        let is_underway = |c: &Channel| matches!(c.state, ChannelState::Subscribing(_));
-        let may_linger = topic.stay == Stay::Watched && topic.channels.iter().any(is_underway);
         if self.connection.is_some() {
-            let mut fence = false;
             for channel in &mut topic.channels {
                 let name = Arc::clone(&channel.name);
                 let all_hear = topic.watchers.iter().all(|(_, w)| channel.is_news_to(w));
                 let change = match (channel.state, wanted) {
                     (ChannelState::Off, true) => SubscriptionChange::Subscribe(name),
-                    (ChannelState::On, true) if !all_hear => {
-                        fence = true;
-                        continue;
-                    }
-                    (ChannelState::On, false) if !may_linger => SubscriptionChange::Unsubscribe(name),
+                    (ChannelState::On, true) if !all_hear => SubscriptionChange::Subscribe(name),
+                    (ChannelState::On, false) => SubscriptionChange::Unsubscribe(name),
                     _ => continue,
                 };
                 self.sequence += 1;
@@ -365,10 +273,6 @@ impl Registry {
                     SubscriptionChange::Unsubscribe(_) => ChannelState::Unsubscribing(self.sequence),
                 };
                 self.changes.push(change);
-            }
-            if fence && !self.unfenced.contains(&id) {
-                self.sequence += 1;
-                self.unfenced.push(id);
             }
         }
         let idle = |c: &Channel| matches!(c.state, ChannelState::Off | ChannelState::Refused);

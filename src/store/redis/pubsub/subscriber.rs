@@ -141,14 +141,14 @@ impl SubscriberTask {
                     return std::io::Error::from(std::io::ErrorKind::ConnectionReset).into();
                 }
                 () = self.hub.replace.notified() => return std::io::Error::other("the server moved").into(),
-                _ = heartbeat.tick() => {
-                    self.hub.registry().beat();
-                    session.ping().await
-                }
+                _ = heartbeat.tick() => session.ping().await,
                 () = self.hub.check.notified() => session.ping().await,
                 () = self.hub.near_to_prepare() => session.prepare_near().await,
                 _ = lease.tick(), if lease_period.is_some() => session.renew_lease().await,
-                () = self.hub.changed.notified() => session.follow().await,
+                () = self.hub.changed.notified() => match self.hub.trouble {
+                    None => session.forward().await,
+                    Some(_) => session.ping().await,
+                },
             };
             if let Err(error) = outcome {
                 return error;
@@ -239,17 +239,6 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Sends the changes of the registry, and whatever else its watchers wait for. A node of a cluster may have given a slot
-    /// away, and says so at once.
-    async fn follow(&mut self) -> Result<(), RedisError> {
-        self.forward().await?;
-        let waits = self.hub.trouble.is_some() || self.hub.registry().needs_fence();
-        match waits {
-            true => self.answered().await,
-            false => Ok(()),
-        }
-    }
-
     /// Sends the changes of the registry, one channel a command, in order.
     async fn forward(&mut self) -> Result<(), RedisError> {
         let (changes, mark) = self.hub.registry().take_changes();
@@ -271,11 +260,6 @@ impl Session<'_> {
 
     async fn ping(&mut self) -> Result<(), RedisError> {
         self.forward().await?;
-        self.answered().await
-    }
-
-    /// Has the server answer after all that was sent so far.
-    async fn answered(&mut self) -> Result<(), RedisError> {
         let reply = self.connection.send(&self.dialer.heartbeat()).await?;
         let right = self.dialer.check(&self.connection, &reply);
         right.map_err(std::io::Error::other)?;
@@ -286,7 +270,6 @@ impl Session<'_> {
         }
         // Replies come in order: what was sent before and is not confirmed by now was answered with an error.
         let mut registry = self.hub.registry();
-        registry.fenced(self.mark);
         if let Some(channel) = registry.refuse(self.mark) {
             self.refusals += 1;
             let hopeless = self.hub.trouble.is_none() || self.refusals >= MANY;

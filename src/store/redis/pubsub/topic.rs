@@ -11,18 +11,6 @@ use crate::store::notice::Notice;
 pub(super) struct Topic {
     pub(super) channels: [Channel; 2],
     pub(super) watchers: Slab<Watcher>,
-    pub(super) stay: Stay,
-}
-
-/// Whether a topic without watchers stays subscribed to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stay {
-    /// It has watchers, or had some until now.
-    Watched,
-    /// For a while, in case that others come. Since when, as a number in the order of all of them.
-    Lingers(u64),
-    /// No longer.
-    Leaves,
 }
 
 pub(super) struct Watcher {
@@ -63,13 +51,6 @@ impl Channel {
             name,
             state: ChannelState::Off,
             confirmed: 0,
-        }
-    }
-
-    /// All that arrives from here on was published after the changes up to `mark` were sent.
-    pub(super) fn fenced(&mut self, mark: u64) {
-        if self.state == ChannelState::On {
-            self.confirmed = self.confirmed.max(mark);
         }
     }
 

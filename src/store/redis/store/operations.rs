@@ -14,6 +14,7 @@ use crate::key::{Address, Label, Tag};
 use crate::store::notice::payload;
 use crate::store::redis::backlog::Debt;
 use crate::store::redis::conn::error;
+use crate::store::redis::conn::reply::held;
 use crate::store::redis::script::{self, millis};
 use crate::store::redis::topology::link::RedisWatch;
 use crate::store::{Acquire, AnyStore, Generation, Lock, Release, Stamp, Store, Token, Value};
@@ -40,12 +41,14 @@ impl Store for RedisStore {
         if let Some(fetch) = self.to_fetch(address) {
             return self.fetch(address, fetch).await;
         }
-        let found = if self.inner.sizes.get(keys.value()).is_some() {
+        let visit = self.inner.crowds.enter(keys.value());
+        let found = if visit.is_crowd() || self.inner.sizes.get(keys.value()).is_some() {
             self.share(address, keys.value()).await?
         } else {
             let reply = self.inner.link.send(keys, &get(keys.value())).await;
             self.inner.learn(keys.value(), reply)?
         };
+        drop(visit);
         // What was invalidated meanwhile may have been read before.
         self.inner.backlog.check(address)?;
         Ok(found)
@@ -61,16 +64,17 @@ impl Store for RedisStore {
     async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
         let keys = self.keys(address);
         self.inner.backlog.check(address)?;
-        let own = token.to_string();
+        let (lock, own) = (keys.lock(), token.to_string());
         let is_large = self.inner.sizes.get(keys.value()).is_some();
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("SET").arg(keys.lock()).arg(&own);
+        let mut pipeline = Pipeline::with_capacity(3);
+        pipeline.cmd("SET").arg(&lock).arg(&own);
         pipeline.arg("NX").arg("PX").arg(millis(lease));
         if !is_large {
             pipeline.cmd("GET").arg(keys.value());
         }
+        pipeline.cmd("PTTL").arg(&lock);
         let mut replies = self.inner.link.send_all(keys, &pipeline).await?.into_iter();
-        let Some(set) = replies.next() else {
+        let (Some(set), Some(ttl)) = (replies.next(), replies.next_back()) else {
             return Err(error::unexpected());
         };
         let value = match replies.next() {
@@ -81,7 +85,15 @@ impl Store for RedisStore {
         let value = value.filter(|_| !is_large || !self.inner.backlog.covers(address));
         let lock = match set {
             Reply::Okay => Lock::Granted,
-            Reply::Nil => self.refused(address, token, lease, value.is_some()).await?,
+            // Refused, unless an earlier attempt of the same holder took it and its answer was lost. With a value
+            // there no caller needs to know.
+            Reply::Nil if value.is_none() && self.is_held_with(keys, &own).await? => {
+                self.extend(address, token, lease).await?
+            }
+            Reply::Nil => match held(ttl)? {
+                Lock::Held { remaining: None } => self.limit(keys, lease).await?,
+                lock => lock,
+            },
             Reply::ServerError(error) => return Err(error::rejected(&error)),
             _ => return Err(error::unexpected()),
         };
@@ -99,22 +111,15 @@ impl Store for RedisStore {
             .await
     }
 
-    async fn is_held(&self, address: &Address, token: Token, _lease: Duration) -> Result<bool, StoreError> {
-        if self.inner.backlog.covers(address) {
-            return Ok(false);
-        }
-        self.is_held_with(self.keys(address), &token.to_string()).await
-    }
-
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
         let keys = self.keys(address);
         if self.inner.backlog.covers(address) {
             return Ok(false);
         }
         let bytes = value.bytes()?;
-        let (own, ttl) = (token.to_string(), millis(ttl).to_string());
+        let (token, ttl) = (token.to_string(), millis(ttl).to_string());
         let (channel, payload) = self.announcement(keys, value, &bytes);
-        let args = [own.as_bytes(), &bytes, ttl.as_bytes(), channel.as_bytes()];
+        let args = [token.as_bytes(), &bytes, ttl.as_bytes(), channel.as_bytes()];
         let args: Vec<&[u8]> = args.into_iter().chain(payload).collect();
         self.commit_to(address, keys.value(), &args).await
     }
@@ -154,7 +159,41 @@ impl Store for RedisStore {
     }
 
     async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
-        self.end_lease(address, token, reason).await
+        let keys = self.keys(address);
+        if matches!(reason, Release::Shared(_)) && self.inner.backlog.covers(address) {
+            return Ok(false);
+        }
+        // Other members of the family wait for it as well, and listen nowhere else.
+        let common = match &reason {
+            Release::Shared(value) => {
+                let bytes = value.bytes()?;
+                if self.inner.oversized.includes(address, bytes.len()) {
+                    return self.give_back(keys, token).await;
+                }
+                let is_common = keys.is_common() && value.stamp().is_none();
+                if !is_common && bytes.len() > self.inner.inline_limit {
+                    return self.keep(address, token, &bytes).await;
+                }
+                is_common.then_some(bytes)
+            }
+            _ => None,
+        };
+        let token = token.to_string();
+        let (channel, promise) = (keys.control(), keys.promise());
+        let limit = if common.is_some() {
+            usize::MAX
+        } else {
+            self.inner.inline_limit
+        };
+        let payload = payload::release(&reason, limit);
+        let args = [token.as_bytes(), channel.as_bytes(), &payload];
+        let published = common.iter().flat_map(|bytes| [promise.as_bytes(), bytes]);
+        let args: Vec<&[u8]> = args.into_iter().chain(published).collect();
+        let released = self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await;
+        if let Some(bytes) = &common {
+            self.note_unanswered(address, bytes.len(), &released);
+        }
+        released
     }
 
     async fn kept(&self, address: &Address, token: Token) -> Result<Option<Value>, StoreError> {
@@ -171,9 +210,9 @@ impl Store for RedisStore {
             return Ok(false);
         }
         let bytes = marker.bytes()?;
-        let (own, ttl, channel) = (token.to_string(), millis(ttl).to_string(), keys.control());
+        let (token, ttl, channel) = (token.to_string(), millis(ttl).to_string(), keys.control());
         let payload = payload::release(&Release::Pass, self.inner.inline_limit);
-        let args = [own.as_bytes(), &bytes, ttl.as_bytes(), channel.as_bytes(), &payload];
+        let args = [token.as_bytes(), &bytes, ttl.as_bytes(), channel.as_bytes(), &payload];
         let marked = self
             .run(keys, &script::COMMIT, &[&keys.lock(), keys.value()], &args)
             .await;

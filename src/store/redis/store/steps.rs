@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Value as Reply};
+use redis::{Cmd, Value as Reply};
 
 use super::RedisStore;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Tag};
 use crate::store::notice::payload;
 use crate::store::redis::conn::error;
-use crate::store::redis::conn::reply::held;
 use crate::store::redis::generations::RedisGenerations;
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::script::{self, Script, millis};
@@ -47,45 +46,6 @@ impl RedisStore {
         if matches!(answer, Err(error) if error.kind() == StoreErrorKind::Timeout) {
             self.inner.oversized.note(address, bytes);
         }
-    }
-
-    /// Gives the lock back, and says why.
-    pub(super) async fn end_lease(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
-        let keys = self.keys(address);
-        if matches!(reason, Release::Shared(_)) && self.inner.backlog.covers(address) {
-            return Ok(false);
-        }
-        // Other members of the family wait for it as well, and listen nowhere else.
-        let common = match &reason {
-            Release::Shared(value) => {
-                let bytes = value.bytes()?;
-                if self.inner.oversized.includes(address, bytes.len()) {
-                    return self.give_back(keys, token).await;
-                }
-                let is_common = keys.is_common() && value.stamp().is_none();
-                if !is_common && bytes.len() > self.inner.inline_limit {
-                    return self.keep(address, token, &bytes).await;
-                }
-                is_common.then_some(bytes)
-            }
-            _ => None,
-        };
-        let token = token.to_string();
-        let (channel, promise) = (keys.control(), keys.promise());
-        let limit = if common.is_some() {
-            usize::MAX
-        } else {
-            self.inner.inline_limit
-        };
-        let payload = payload::release(&reason, limit);
-        let args = [token.as_bytes(), channel.as_bytes(), &payload];
-        let published = common.iter().flat_map(|bytes| [promise.as_bytes(), bytes]);
-        let args: Vec<&[u8]> = args.into_iter().chain(published).collect();
-        let released = self.run(keys, &script::RELEASE, &[&keys.lock()], &args).await;
-        if let Some(bytes) = &common {
-            self.note_unanswered(address, bytes.len(), &released);
-        }
-        released
     }
 
     /// Gives the lock back without a result. One of the watchers computes for itself.
@@ -142,31 +102,6 @@ impl RedisStore {
 
     pub(super) fn generations(&self, tag: &Tag) -> RedisGenerations<'_> {
         RedisGenerations::new(&self.inner.link, tag)
-    }
-
-    /// What there is to know of a lock that was not granted.
-    pub(super) async fn refused(
-        &self,
-        address: &Address,
-        token: Token,
-        lease: Duration,
-        has_value: bool,
-    ) -> Result<Lock, StoreError> {
-        let (keys, own) = (self.keys(address), token.to_string());
-        let lock = keys.lock();
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("GET").arg(&lock);
-        pipeline.cmd("PTTL").arg(&lock);
-        let replies = self.inner.link.send_all(keys, &pipeline).await?;
-        let [holder, left] = <[Reply; 2]>::try_from(replies).map_err(|_| error::unexpected())?;
-        // An earlier attempt of the same holder took it, and its answer was lost. With a value there no caller needs to know.
-        if !has_value && matches!(holder, Reply::BulkString(holder) if holder == own.as_bytes()) {
-            return self.extend(address, token, lease).await;
-        }
-        match held(left)? {
-            Lock::Held { remaining: None } => self.limit(keys, lease).await,
-            lock => Ok(lock),
-        }
     }
 
     pub(super) async fn is_held_with(&self, keys: Keyspace<'_>, token: &str) -> Result<bool, StoreError> {

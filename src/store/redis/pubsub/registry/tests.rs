@@ -6,7 +6,6 @@ use crate::key::Tag;
 struct Bench {
     registry: Registry,
     address: Address,
-    mark: u64,
 }
 
 impl Bench {
@@ -14,11 +13,7 @@ impl Bench {
         let mut registry = Registry::default();
         registry.connect(1);
         let address = Address::new(&Tag::new("t").unwrap(), &Key::new("id").unwrap());
-        Self {
-            registry,
-            address,
-            mark: 0,
-        }
+        Self { registry, address }
     }
 
     fn attach(&mut self) -> (WatcherId, Arc<Mailbox>) {
@@ -28,26 +23,13 @@ impl Bench {
         (id, mailbox)
     }
 
-    /// The changes as `+channel` and `-channel`, and `?` for a fence.
+    /// The changes as `+channel` and `-channel`.
     fn changes(&mut self) -> Vec<String> {
         let name = |change| match change {
             SubscriptionChange::Subscribe(name) => format!("+{name}"),
             SubscriptionChange::Unsubscribe(name) => format!("-{name}"),
         };
-        let (changes, mark) = self.registry.take_changes();
-        self.mark = mark;
-        let fence = self.registry.needs_fence().then(|| "?".to_owned());
-        changes.into_iter().map(name).chain(fence).collect()
-    }
-
-    /// The answer to a command that was sent after the changes.
-    fn answer(&mut self) {
-        self.registry.fenced(self.mark);
-    }
-
-    /// All that lingers has done so long enough.
-    fn outlast(&mut self) {
-        (0..LINGER).for_each(|_| self.registry.beat());
+        self.registry.take_changes().0.into_iter().map(name).collect()
     }
 
     fn confirm(&mut self, subscribed: bool) {
@@ -88,14 +70,12 @@ fn a_second_watcher_shares_the_subscription() {
     bench.changes();
     bench.confirm(true);
     let (second, mailbox) = bench.attach();
-    assert_eq!(bench.changes(), ["?"]);
-    bench.answer();
+    assert_eq!(bench.changes(), ["+t/notif:id", "+t/ctl:id"]);
+    bench.confirm(true);
     assert_eq!(rereads(&mailbox), 1);
     bench.registry.detach(first);
     assert!(bench.changes().is_empty());
     bench.registry.detach(second);
-    assert!(bench.changes().is_empty(), "it lingers");
-    bench.outlast();
     assert_eq!(bench.changes(), ["-t/notif:id", "-t/ctl:id"]);
     bench.confirm(false);
     assert!(bench.is_empty());
@@ -108,7 +88,6 @@ fn a_watcher_that_comes_while_unsubscribing_waits_for_the_next_subscription() {
     bench.changes();
     bench.confirm(true);
     bench.registry.detach(first);
-    bench.outlast();
     bench.changes();
     let (_, mailbox) = bench.attach();
     assert!(bench.changes().is_empty());
@@ -127,8 +106,6 @@ fn a_watcher_that_goes_while_subscribing_is_unsubscribed_afterwards() {
     bench.registry.detach(id);
     assert!(bench.changes().is_empty());
     bench.confirm(true);
-    assert!(bench.changes().is_empty(), "it lingers");
-    bench.outlast();
     assert_eq!(bench.changes(), ["-t/notif:id", "-t/ctl:id"]);
 }
 
@@ -168,8 +145,8 @@ fn watchers_of_a_refused_channel_read_for_themselves() {
     assert_eq!(bench.registry.refuse(mark).as_deref(), Some("t/ctl:id"));
     assert_eq!(rereads(&mailbox), 1);
     let (other, mailbox) = bench.attach();
-    assert_eq!(bench.changes(), ["?"]);
-    bench.answer();
+    assert_eq!(bench.changes(), ["+t/notif:id"]);
+    bench.registry.confirm("t/notif:id", true);
     assert_eq!(rereads(&mailbox), 1);
     bench.registry.detach(id);
     bench.registry.detach(other);
@@ -219,14 +196,16 @@ fn a_watcher_hears_nothing_that_was_published_before_it_came() {
     bench.confirm(true);
     assert_eq!(rereads(&early), 1);
     let (_, late) = bench.attach();
-    assert_eq!(bench.changes(), ["?"]);
+    assert_eq!(bench.changes(), ["+t/notif:id", "+t/ctl:id"]);
+    bench.registry.deliver("t/ctl:id", b"invalidated".to_vec());
+    bench.registry.confirm("t/notif:id", true);
     bench.registry.deliver("t/ctl:id", b"invalidated".to_vec());
     assert!(heard(&late).is_empty());
-    bench.answer();
+    bench.registry.confirm("t/ctl:id", true);
     assert_eq!(rereads(&late), 1);
     bench.registry.deliver("t/ctl:id", b"invalidated".to_vec());
     assert_eq!(heard(&late).len(), 1);
-    assert_eq!(heard(&early).len(), 2, "and it was not told again to read");
+    assert_eq!(heard(&early).len(), 3, "and it was not told again to read");
 }
 
 #[test]
@@ -236,7 +215,6 @@ fn a_watcher_that_comes_while_unsubscribing_does_not_hear_the_last_messages() {
     bench.changes();
     bench.confirm(true);
     bench.registry.detach(first);
-    bench.outlast();
     bench.changes();
     let (_, mailbox) = bench.attach();
     bench.registry.deliver("t/notif:id", b"stored".to_vec());
@@ -254,8 +232,8 @@ fn a_confirmation_of_what_was_asked_before_a_watcher_came_is_not_for_it() {
     assert!(bench.changes().is_empty(), "one command a channel");
     bench.confirm(true);
     assert_eq!([rereads(&first), rereads(&second), rereads(&third)], [1, 1, 0]);
-    assert_eq!(bench.changes(), ["?"]);
-    bench.answer();
+    assert_eq!(bench.changes(), ["+t/notif:id", "+t/ctl:id"]);
+    bench.confirm(true);
     assert_eq!([rereads(&first), rereads(&second), rereads(&third)], [0, 0, 1]);
     assert!(bench.changes().is_empty());
 }
@@ -267,66 +245,8 @@ fn watchers_that_keep_coming_do_not_keep_the_first_one_deaf() {
     bench.changes();
     bench.attach();
     bench.registry.confirm("t/notif:id", true);
-    assert_eq!(bench.changes(), ["?"]);
+    assert_eq!(bench.changes(), ["+t/notif:id"]);
     bench.attach();
     bench.registry.confirm("t/ctl:id", true);
     assert_eq!(rereads(&first), 1);
-}
-
-#[test]
-fn a_watcher_of_a_topic_that_lingers_hears_nothing_older_than_itself() {
-    let mut bench = Bench::connected();
-    let (first, _) = bench.attach();
-    bench.changes();
-    bench.confirm(true);
-    bench.registry.detach(first);
-    bench.registry.deliver("t/ctl:id", b"invalidated".to_vec());
-    let (second, mailbox) = bench.attach();
-    bench.registry.deliver("t/ctl:id", b"invalidated".to_vec());
-    assert_eq!(bench.changes(), ["?"]);
-    let (_, late) = bench.attach();
-    bench.registry.deliver("t/ctl:id", b"invalidated".to_vec());
-    assert!(heard(&mailbox).is_empty());
-    bench.answer();
-    assert_eq!(
-        [rereads(&mailbox), rereads(&late)],
-        [1, 0],
-        "the fence was sent before the other came"
-    );
-    assert_eq!(bench.changes(), ["?"]);
-    bench.outlast();
-    bench.registry.detach(second);
-    assert_eq!(bench.changes(), ["?"], "it has a watcher");
-    bench.answer();
-    assert_eq!(rereads(&late), 1);
-}
-
-#[test]
-fn a_bounded_number_of_topics_lingers_and_none_outlives_its_connection() {
-    let mut bench = Bench::connected();
-    let tag = Tag::new("t").unwrap();
-    for n in 0..=MOST_LINGERING {
-        bench.address = Address::new(&tag, &Key::new(n.to_string()).unwrap());
-        let (id, _) = bench.attach();
-        bench.changes();
-        bench.registry.confirm(&format!("t/notif:{n}"), true);
-        bench.registry.confirm(&format!("t/ctl:{n}"), true);
-        bench.registry.detach(id);
-    }
-    assert_eq!(bench.changes(), ["-t/notif:0", "-t/ctl:0"]);
-    bench.registry.disconnect(1);
-    assert!(bench.is_empty() && bench.registry.lingering.is_empty());
-}
-
-#[test]
-fn a_topic_that_lingers_is_not_subscribed_to_again() {
-    let mut bench = Bench::connected();
-    let (id, _) = bench.attach();
-    bench.changes();
-    bench.confirm(true);
-    bench.registry.detach(id);
-    bench.registry.confirm("t/ctl:id", false);
-    assert_eq!(bench.changes(), ["-t/notif:id"]);
-    bench.registry.confirm("t/notif:id", false);
-    assert!(bench.is_empty() && bench.registry.lingering.is_empty());
 }
