@@ -4,9 +4,9 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// A text between tags, or in quotes.
-pub(super) struct Escaped<T>(pub(super) T);
+pub(super) struct HtmlText<T>(pub(super) T);
 
-impl<T: fmt::Display> fmt::Display for Escaped<T> {
+impl<T: fmt::Display> fmt::Display for HtmlText<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         struct Writer<'a, 'b>(&'a mut fmt::Formatter<'b>);
         impl Write for Writer<'_, '_> {
@@ -90,7 +90,7 @@ mod tests {
     fn what_a_key_holds_is_text() {
         let key = "t:{GET //a/<script>alert('1')</script>&\"\u{202e}";
         assert_eq!(
-            Escaped(Readable(key)).to_string(),
+            HtmlText(Readable(key)).to_string(),
             r"t:{GET //a/&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;\u{202e}"
         );
     }

@@ -1,16 +1,16 @@
-//! [`Json`]: writes JSON.
+//! [`JsonText`]: writes JSON.
 
 use std::fmt::{Display, Write};
 
 /// JSON that grows.
 #[derive(Default)]
-pub(super) struct Json {
+pub(super) struct JsonText {
     text: String,
     /// Whether the next value has one before it.
     follows: bool,
 }
 
-impl Json {
+impl JsonText {
     pub(super) fn into_text(self) -> String {
         self.text
     }
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn values_are_apart_and_texts_escaped() {
-        let mut json = Json::default();
+        let mut json = JsonText::default();
         json.object(|json| {
             json.name("a\"b").text("\\\n\u{1f}\u{2028}\u{e4}</script>");
             json.name("list").array([1, 2], |json, number| json.plain(number));

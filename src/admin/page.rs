@@ -8,7 +8,7 @@ use http::HeaderValue;
 use http::request::Parts;
 use sha2::{Digest, Sha256};
 
-use super::html::{Escaped, Percent, Time, section};
+use super::html::{HtmlText, Percent, Time, section};
 use super::state::{InFlight, State, TagFigures};
 use crate::key::Readable;
 use crate::memo::{FailureNote, Hot};
@@ -47,7 +47,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 pub(super) fn page(state: &State, head: &Parts) -> String {
-    let here = Escaped(here(head));
+    let here = HtmlText(here(head));
     let mut page = String::with_capacity(16 * 1024);
     // Writing to a text cannot fail.
     let _ = write!(
@@ -157,7 +157,7 @@ fn tag_row(page: &mut String, figures: &TagFigures) -> fmt::Result {
     write!(
         page,
         "<th scope=\"row\">{}</th><td>{}</td><td>{}</td>",
-        Escaped(&figures.tag),
+        HtmlText(&figures.tag),
         Percent(figures.hit_ratio()),
         Percent(figures.collapse_ratio())
     )?;
@@ -181,7 +181,7 @@ fn flight_row(page: &mut String, flight: &InFlight) -> fmt::Result {
     write!(
         page,
         "<th scope=\"row\"><code>{}</code></th><td class=\"{}\">{role}</td><td>{}</td><td>{}</td><td>",
-        Escaped(flight.address.readable()),
+        HtmlText(flight.address.readable()),
         flight.role,
         flight.waiters,
         Time(flight.age),
@@ -193,7 +193,7 @@ fn flight_row(page: &mut String, flight: &InFlight) -> fmt::Result {
 }
 
 fn hot_row(page: &mut String, hot: &Hot) -> fmt::Result {
-    let key = Escaped(Readable(&hot.address));
+    let key = HtmlText(Readable(&hot.address));
     write!(
         page,
         "<th scope=\"row\"><code>{key}</code></th><td>{}</td>",
@@ -205,10 +205,10 @@ fn failure_row(page: &mut String, (note, since): &(FailureNote, Duration)) -> fm
     write!(
         page,
         "<th scope=\"row\">{}</th><td>{}</td><td>{} ago</td><td><code>{}</code></td>",
-        Escaped(&note.what),
+        HtmlText(&note.what),
         note.count,
         Time(*since),
-        Escaped(&note.key)
+        HtmlText(&note.key)
     )
 }
 

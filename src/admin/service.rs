@@ -55,7 +55,7 @@ use crate::task::{BoxFuture, spawn_of};
 ///
 /// # Who may come here
 ///
-/// **Everybody who reaches it.** Put it on an address, or behind an authentication, for operators alone: it shows keys,
+/// **Every client that reaches it.** Put it on an address, or behind an authentication, for operators alone: it shows keys,
 /// which are URLs for the most part. It shows no body and no credential: of fields that are credentials, keys hold a digest.
 /// An invalidation that a browser sends for a page of another site is refused (`Sec-Fetch-Site`, `Origin`), and no other
 /// site's script can read an answer.

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
-use super::html::{Escaped, Percent, section};
-use super::json::Json;
+use super::html::{HtmlText, Percent, section};
+use super::json::JsonText;
 use super::source::Source;
 use crate::middleware::{RouteReport, Shadow, ShadowReport};
 
@@ -33,7 +33,7 @@ pub(super) fn watched<B>(sources: &[Arc<dyn Source<B>>]) -> Vec<Watched> {
 }
 
 impl Watched {
-    pub(super) fn write(&self, json: &mut Json) {
+    pub(super) fn write(&self, json: &mut JsonText) {
         json.name("tag").text(&self.tag);
         json.name("age_seconds").decimal(Some(self.report.age.as_secs_f64()));
         json.name("switch_on")
@@ -44,7 +44,7 @@ impl Watched {
     }
 
     pub(super) fn show(&self, page: &mut String) {
-        let title = format!("Shadow mode of {}: what the layer would do", Escaped(&self.tag));
+        let title = format!("Shadow mode of {}: what the layer would do", HtmlText(&self.tag));
         section(
             page,
             &title,
@@ -64,14 +64,14 @@ impl Watched {
         let routes: Vec<_> = self
             .report
             .switch_on()
-            .map(|route| Escaped(route).to_string())
+            .map(|route| HtmlText(route).to_string())
             .collect();
         // Writing to a text cannot fail.
         let _ = match routes.is_empty() {
             true => writeln!(
                 page,
                 "<p class=\"link\">There is no route yet to switch {} on for.</p>",
-                Escaped(&self.tag)
+                HtmlText(&self.tag)
             ),
             false => writeln!(
                 page,
@@ -82,7 +82,7 @@ impl Watched {
     }
 }
 
-fn write_route(json: &mut Json, route: &RouteReport) {
+fn write_route(json: &mut JsonText, route: &RouteReport) {
     json.name("route").text(&route.route);
     json.name("advice").text(route.advice.as_str());
     json.name("why").text(&route.why);
@@ -134,8 +134,8 @@ fn route_row(page: &mut String, route: &RouteReport) -> fmt::Result {
     write!(
         page,
         "<th scope=\"row\"><code>{}</code><p class=\"hint\">{}</p>",
-        Escaped(&route.route),
-        Escaped(&route.why)
+        HtmlText(&route.route),
+        HtmlText(&route.why)
     )?;
     hint(
         page,
@@ -171,6 +171,6 @@ fn hint(page: &mut String, what: &str, items: impl Iterator<Item = String>) -> f
     let items: Vec<_> = items.collect();
     match items.is_empty() {
         true => Ok(()),
-        false => write!(page, "<p class=\"hint\">{what}: {}.</p>", Escaped(items.join(", "))),
+        false => write!(page, "<p class=\"hint\">{what}: {}.</p>", HtmlText(items.join(", "))),
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use super::json::Json;
+use super::json::JsonText;
 use super::shadow::{Watched, watched};
 use super::source::Source;
 use super::verified::{Verified, verified};
@@ -41,7 +41,7 @@ pub(super) struct TagFigures {
 pub(super) struct State {
     pub(super) tags: Vec<TagFigures>,
     /// How each Redis is.
-    pub(super) stores: Vec<Link>,
+    pub(super) stores: Vec<RedisHealth>,
     pub(super) in_flight: Vec<InFlight>,
     pub(super) hottest: Vec<Hot>,
     /// With how long ago each was.
@@ -52,7 +52,7 @@ pub(super) struct State {
 
 /// How a Redis is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Link {
+pub(super) struct RedisHealth {
     pub(super) connected: bool,
     pub(super) pending_invalidations: u64,
 }
@@ -123,7 +123,7 @@ impl State {
 
     /// For programs.
     pub(super) fn json(&self) -> String {
-        let mut json = Json::default();
+        let mut json = JsonText::default();
         json.object(|json| {
             json.name("tags")
                 .array(&self.tags, |json, tag| json.object(|json| tag.write(json)));
@@ -162,7 +162,7 @@ impl State {
 }
 
 impl TagFigures {
-    fn write(&self, json: &mut Json) {
+    fn write(&self, json: &mut JsonText) {
         json.name("tag").text(&self.tag);
         json.name("hit_ratio").decimal(self.hit_ratio());
         json.name("collapse_ratio").decimal(self.collapse_ratio());
@@ -185,7 +185,7 @@ impl InFlight {
         }
     }
 
-    fn write(&self, json: &mut Json) {
+    fn write(&self, json: &mut JsonText) {
         json.name("key").text(&self.address.readable().to_string());
         json.name("role").text(self.role);
         json.name("waiters").plain(self.waiters);
@@ -202,10 +202,10 @@ pub(super) fn distinct<B>(sources: &[Arc<dyn Source<B>>]) -> impl Iterator<Item 
 }
 
 #[cfg(feature = "redis")]
-fn links<B>(sources: &[Arc<dyn Source<B>>]) -> Vec<Link> {
+fn links<B>(sources: &[Arc<dyn Source<B>>]) -> Vec<RedisHealth> {
     let stores = redis_stores(sources).into_iter();
     let stats = stores.map(RedisStore::stats);
-    let links = stats.map(|stats| Link {
+    let links = stats.map(|stats| RedisHealth {
         connected: stats.commands.connected && stats.notifications.connected,
         pending_invalidations: stats.pending_invalidations,
     });
@@ -213,7 +213,7 @@ fn links<B>(sources: &[Arc<dyn Source<B>>]) -> Vec<Link> {
 }
 
 #[cfg(not(feature = "redis"))]
-fn links<B>(_: &[Arc<dyn Source<B>>]) -> Vec<Link> {
+fn links<B>(_: &[Arc<dyn Source<B>>]) -> Vec<RedisHealth> {
     Vec::new()
 }
 

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
-use super::html::{Escaped, section};
-use super::json::Json;
+use super::html::{HtmlText, section};
+use super::json::JsonText;
 use super::source::Source;
 use crate::middleware::{VerifiedRoute, Verify};
 
@@ -33,7 +33,7 @@ pub(super) fn verified<B>(sources: &[Arc<dyn Source<B>>]) -> Vec<Verified> {
 }
 
 impl Verified {
-    pub(super) fn write(&self, json: &mut Json) {
+    pub(super) fn write(&self, json: &mut JsonText) {
         json.name("tag").text(&self.tag);
         json.name("routes").array(&self.routes, |json, route| {
             json.object(|json| {
@@ -46,7 +46,7 @@ impl Verified {
     }
 
     pub(super) fn show(&self, page: &mut String) {
-        let title = format!("Hits of {} that were verified", Escaped(&self.tag));
+        let title = format!("Hits of {} that were verified", HtmlText(&self.tag));
         let columns = ["route", "verified", "different", "failed"];
         section(page, &title, "No hit yet.", &columns, &self.routes, row);
     }
@@ -56,7 +56,7 @@ fn row(page: &mut String, route: &VerifiedRoute) -> fmt::Result {
     write!(
         page,
         "<th scope=\"row\"><code>{}</code></th><td>{}</td><td>{}</td><td>{}</td>",
-        Escaped(&route.route),
+        HtmlText(&route.route),
         route.verified,
         route.different,
         route.failed

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 #[cfg(feature = "admin")]
 pub(crate) use self::failures::FailureNote;
 #[cfg(feature = "admin")]
-use self::failures::Failures;
+use self::failures::FailureRing;
 #[cfg(feature = "admin")]
 pub(crate) use self::hottest::Hot;
 #[cfg(feature = "admin")]
@@ -30,7 +30,7 @@ pub(crate) struct Insight {
 #[derive(Default)]
 struct Kept {
     hottest: Hottest,
-    failures: Failures,
+    failures: FailureRing,
 }
 
 #[cfg(not(feature = "admin"))]

@@ -87,7 +87,7 @@ impl InnerCall {
 }
 
 /// A body of the inner service.
-// The lock makes it `Sync`, and is taken by nobody else.
+// The lock makes it `Sync`, and no other thread ever waits for it.
 pub(crate) struct InnerBody(Mutex<Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>>);
 
 impl InnerBody {

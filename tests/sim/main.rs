@@ -112,7 +112,7 @@ fn trace(first: u64, count: u64, nodes: Option<usize>) -> ExitCode {
     code
 }
 
-/// Computations panic on purpose, and nobody needs to read of it.
+/// Computations panic on purpose: their messages are no news.
 fn keep_quiet_about_planned_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

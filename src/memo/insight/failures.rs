@@ -1,4 +1,4 @@
-//! [`Failures`]: what failed last.
+//! [`FailureRing`]: what failed last.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -25,9 +25,9 @@ pub(crate) struct FailureNote {
 
 /// The kinds of failure that came last, the last one at the end. What fails again and again takes one place.
 #[derive(Default)]
-pub(super) struct Failures(Mutex<VecDeque<FailureNote>>);
+pub(super) struct FailureRing(Mutex<VecDeque<FailureNote>>);
 
-impl Failures {
+impl FailureRing {
     fn notes(&self) -> MutexGuard<'_, VecDeque<FailureNote>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn what_fails_again_and_again_takes_one_place_and_the_last_come_first() {
-        let failures = Failures::default();
+        let failures = FailureRing::default();
         for number in 0..1000 {
             failures.note(Readable(&format!("t:{number}")), format_args!("out of reach"));
         }
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn they_are_few_and_short() {
-        let failures = Failures::default();
+        let failures = FailureRing::default();
         for number in 0..1000 {
             let long = "x".repeat(10_000);
             failures.note(Readable(&long), format_args!("{number}\n{long}"));

@@ -52,10 +52,10 @@ struct Windows {
 }
 
 #[derive(Default)]
-struct Window(HashMap<Box<str>, Tally>);
+struct Window(HashMap<Box<str>, KeyTally>);
 
 #[derive(Clone, Copy)]
-struct Tally {
+struct KeyTally {
     count: u64,
     /// How many of them may have been for other keys.
     error: u64,
@@ -141,7 +141,7 @@ impl Window {
             error = tally.count;
         }
         let count = error + requests;
-        self.0.insert(key.into(), Tally { count, error });
+        self.0.insert(key.into(), KeyTally { count, error });
     }
 }
 

@@ -10,12 +10,12 @@ use super::reason::{Outcome, Reason};
 pub(crate) struct Decision {
     pub(crate) outcome: Outcome,
     pub(crate) reason: Reason,
-    member: Member,
+    member: Told,
 }
 
 /// What `Cache-Status` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Member {
+enum Told {
     /// It says so already, or it is for another layer to say.
     Elsewhere,
     /// The layer made the response.
@@ -26,7 +26,7 @@ enum Member {
 impl Decision {
     /// The response is from the store, and says so.
     pub(crate) fn found(outcome: Outcome, reason: Reason) -> Self {
-        let member = Member::Elsewhere;
+        let member = Told::Elsewhere;
         Self {
             outcome,
             reason,
@@ -44,7 +44,7 @@ impl Decision {
         Self {
             outcome: Outcome::Refused,
             reason,
-            member: Member::Own,
+            member: Told::Own,
         }
     }
 
@@ -56,9 +56,9 @@ impl Decision {
     /// Says it in the response.
     pub(crate) fn tell(self, headers: &mut HeaderMap) {
         match self.member {
-            Member::Elsewhere => {}
-            Member::Own => Forwarded::tell_own(self.reason, headers),
-            Member::Forwarded(forwarded) => forwarded.tell(self.reason, headers),
+            Told::Elsewhere => {}
+            Told::Own => Forwarded::tell_own(self.reason, headers),
+            Told::Forwarded(forwarded) => forwarded.tell(self.reason, headers),
         }
     }
 }
@@ -95,7 +95,7 @@ impl Forwarded {
         Decision {
             outcome,
             reason,
-            member: Member::Forwarded(self),
+            member: Told::Forwarded(self),
         }
     }
 }

@@ -9,7 +9,7 @@ pub(crate) enum Outcome {
     Stale,
     /// It waited, and has the response of another.
     Followed,
-    /// It led: the inner service answered it, and whoever waits has the response, too.
+    /// It led: the inner service answered it, and the followers have the response, too.
     Led,
     /// It led, and its response is for itself alone.
     Passed,

@@ -8,9 +8,9 @@ use crate::middleware::cache::Cache;
 use crate::middleware::key_extractor::{HeadKey, KeyExtractor};
 use crate::middleware::policy::origin::uri_as_received;
 use crate::middleware::policy::request::{Access, RequestConstraints, access};
-use crate::middleware::shadow::{Asked, Standing};
+use crate::middleware::shadow::{RequestTraits, Standing};
 
-pub(crate) fn asked<B: Body, K: KeyExtractor<B>>(extractor: &K, cache: &Cache, request: &Request<B>) -> Asked {
+pub(crate) fn asked<B: Body, K: KeyExtractor<B>>(extractor: &K, cache: &Cache, request: &Request<B>) -> RequestTraits {
     let in_key = |name: &_| extractor.covers_header(name);
     let uncovered_body = !extractor.covers_body() && !request.body().is_end_stream();
     let (method, headers) = (request.method(), request.headers());
@@ -35,5 +35,5 @@ pub(crate) fn asked<B: Body, K: KeyExtractor<B>>(extractor: &K, cache: &Cache, r
         Access::Read(constraints) => keyed(constraints),
     };
     let covered = |name: &_| in_key(name) || cache.requests.key_headers.contains(name);
-    Asked::new(request, standing, covered)
+    RequestTraits::new(request, standing, covered)
 }

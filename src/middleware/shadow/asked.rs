@@ -1,4 +1,4 @@
-//! [`Asked`]: what counts of a request.
+//! [`RequestTraits`]: what counts of a request.
 
 use std::hash::BuildHasher;
 
@@ -24,7 +24,7 @@ pub(crate) enum Standing {
     Alone(&'static str),
 }
 
-pub(crate) struct Asked {
+pub(crate) struct RequestTraits {
     pub(super) route: String,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
@@ -36,7 +36,7 @@ pub(crate) struct Asked {
     pub(super) query: Vec<(String, String)>,
 }
 
-impl Asked {
+impl RequestTraits {
     pub(crate) fn new<B>(request: &Request<B>, standing: Standing, in_key: impl Fn(&HeaderName) -> bool) -> Self {
         let uri = uri_as_received(request.uri(), request.extensions());
         let is_met = |name: &&HeaderName| (**name == AUTHORIZATION || is_credential(name.as_str())) && !in_key(name);

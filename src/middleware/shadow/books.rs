@@ -3,18 +3,17 @@
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::header::HeaderName;
 use tokio::time::Instant;
 
-use super::asked::{Asked, Standing};
+use super::asked::{RequestTraits, Standing};
 use super::evidence::{Names, Parts, differing};
+use super::flight::{EarlyFollower, ShadowFlight, ShadowLanding, ShadowVariant, Sighting, lock, variant};
 use super::pages::Pages;
 use super::route::RouteFigures;
-use crate::middleware::policy::vary::fingerprint;
 
 /// How many routes are told apart. What comes later is [`OTHERS`].
 const MOST_ROUTES: usize = 64;
@@ -22,15 +21,6 @@ const OTHERS: &str = "other routes";
 
 /// How many responses are remembered.
 const MOST_KNOWN: usize = 4096;
-
-/// How many that are answered before the one they would have waited for are remembered.
-const MOST_EARLY: usize = 64;
-
-/// A response, and the request that led to it.
-pub(super) struct Sighting {
-    pub(super) digest: [u8; 16],
-    pub(super) fields: Parts,
-}
 
 /// What would become of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +33,7 @@ pub(super) enum Fate {
 }
 
 /// A whole response.
-pub(super) struct Seen {
+pub(super) struct WatchedResponse {
     pub(super) digest: [u8; 16],
     pub(super) fate: Fate,
     /// What it varies by.
@@ -51,58 +41,32 @@ pub(super) struct Seen {
 }
 
 /// What would have become of a request.
-pub(super) enum Plan {
+pub(super) enum ShadowPlan {
     Alone(&'static str),
     /// It has credentials. What those without would get, if anything.
     OnItsOwn(Option<Arc<Sighting>>),
     /// A part of what is stored, or its head.
     Part,
     Hit(Arc<Sighting>),
-    Follow(Arc<Mutex<Flight>>),
-    Lead(Arc<Mutex<Flight>>, Place),
+    Follow(Arc<Mutex<ShadowFlight>>),
+    Lead(Arc<Mutex<ShadowFlight>>, Place),
 }
 
 /// A key, and a variant of it; zero where it has none.
 type Place = (u64, u64);
 
-/// A response under way that others would wait for.
 #[derive(Default)]
-pub(super) struct Flight {
-    landed: Option<Landing>,
-    /// Those who would have waited and have had their own response before.
-    early: Vec<Early>,
-}
-
-#[derive(Clone)]
-enum Landing {
-    Shared(Arc<Sighting>, Arc<Variant>),
-    Alone(&'static str),
-}
-
-struct Variant {
-    names: Vec<HeaderName>,
-    fingerprint: u64,
-}
-
-struct Early {
-    sighting: Sighting,
-    headers: HeaderMap,
-    route: usize,
-    took: Duration,
-}
-
-#[derive(Default)]
-struct Known {
+struct KnownPlace {
     stored: Option<(Arc<Sighting>, Instant)>,
-    flight: Option<Arc<Mutex<Flight>>>,
+    flight: Option<Arc<Mutex<ShadowFlight>>>,
 }
 
 /// A request under way.
-pub(super) struct Entry {
+pub(super) struct WatchedRequest {
     pub(super) route: usize,
     pub(super) fields: Parts,
     pub(super) parameters: Parts,
-    pub(super) plan: Plan,
+    pub(super) plan: ShadowPlan,
 }
 
 #[derive(Default)]
@@ -113,17 +77,13 @@ pub(super) struct Books {
     pub(super) field_names: Names,
     pub(super) parameter_names: Names,
     vary: HashMap<u64, Vec<HeaderName>>,
-    known: HashMap<Place, Known>,
+    known: HashMap<Place, KnownPlace>,
     pages: Pages,
-}
-
-fn lock(flight: &Mutex<Flight>) -> MutexGuard<'_, Flight> {
-    flight.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Books {
     /// A request comes.
-    pub(super) fn begin(&mut self, asked: &Asked, now: Instant) -> Entry {
+    pub(super) fn begin(&mut self, asked: &RequestTraits, now: Instant) -> WatchedRequest {
         let route = self.route(&asked.route);
         let figures = &mut self.routes[route].1;
         figures.requests += 1;
@@ -141,7 +101,7 @@ impl Books {
         let fields = field_names.number(asked.field_digests(seed));
         let parameters = parameter_names.number(asked.parameter_digests(seed));
         let plan = self.plan(asked, now);
-        Entry {
+        WatchedRequest {
             route,
             fields,
             parameters,
@@ -160,14 +120,14 @@ impl Books {
         })
     }
 
-    fn plan(&mut self, asked: &Asked, now: Instant) -> Plan {
+    fn plan(&mut self, asked: &RequestTraits, now: Instant) -> ShadowPlan {
         let (key, constraints) = match &asked.standing {
             Standing::Keyed(key, constraints) => (self.seed.hash_one(key.as_str()), constraints),
-            Standing::Alone(reason) => return Plan::Alone(reason),
+            Standing::Alone(reason) => return ShadowPlan::Alone(reason),
             Standing::Changes(key) => {
                 let changed = key.as_ref().map(|key| self.seed.hash_one(key.as_str()));
                 self.known.retain(|(key, _), _| Some(*key) != changed);
-                return Plan::Alone("method");
+                return ShadowPlan::Alone("method");
             }
         };
         let names = self.vary.get(&key).map_or(&[][..], Vec::as_slice);
@@ -178,21 +138,21 @@ impl Books {
             .filter(|(_, until)| *until > now);
         let stored = stored.map(|(sighting, _)| Arc::clone(sighting));
         if constraints.has_credentials() {
-            return Plan::OnItsOwn(stored);
+            return ShadowPlan::OnItsOwn(stored);
         }
         match (stored, constraints.is_for_all_of_it()) {
-            (Some(stored), true) => return Plan::Hit(stored),
-            (Some(_), false) => return Plan::Part,
-            (None, false) => return Plan::Alone("partial"),
+            (Some(stored), true) => return ShadowPlan::Hit(stored),
+            (Some(_), false) => return ShadowPlan::Part,
+            (None, false) => return ShadowPlan::Alone("partial"),
             (None, true) => {}
         }
         if let Some(flight) = known.and_then(|known| known.flight.clone()) {
-            return Plan::Follow(flight);
+            return ShadowPlan::Follow(flight);
         }
         self.make_room();
-        let flight: Arc<Mutex<Flight>> = Arc::default();
+        let flight: Arc<Mutex<ShadowFlight>> = Arc::default();
         self.known.entry(place).or_default().flight = Some(Arc::clone(&flight));
-        Plan::Lead(flight, place)
+        ShadowPlan::Lead(flight, place)
     }
 
     /// Forgets what is of no use any more, or some of it.
@@ -211,23 +171,30 @@ impl Books {
     }
 
     /// It came to no end.
-    pub(super) fn broken(&mut self, entry: &Entry) {
+    pub(super) fn broken(&mut self, entry: &WatchedRequest) {
         self.routes[entry.route].1.broken += 1;
-        if let Plan::Lead(flight, place) = &entry.plan {
-            self.land(flight, *place, &Landing::Alone("broken"));
+        if let ShadowPlan::Lead(flight, place) = &entry.plan {
+            self.land(flight, *place, &ShadowLanding::Alone("broken"));
         }
     }
 
     /// Its response has gone by.
-    pub(super) fn finish(&mut self, asked: &Asked, entry: Entry, seen: Seen, took: Duration, now: Instant) {
-        let Entry {
+    pub(super) fn finish(
+        &mut self,
+        asked: &RequestTraits,
+        entry: WatchedRequest,
+        seen: WatchedResponse,
+        took: Duration,
+        now: Instant,
+    ) {
+        let WatchedRequest {
             route,
             fields,
             parameters,
             plan,
         } = entry;
         self.routes[route].1.spent += took;
-        if !matches!(plan, Plan::Alone(_) | Plan::Part) {
+        if !matches!(plan, ShadowPlan::Alone(_) | ShadowPlan::Part) {
             let page = self.seed.hash_one(&asked.page);
             let evidence = &mut self.routes[route].1.parameters;
             self.pages.learn(page, parameters, seen.digest, evidence);
@@ -238,9 +205,9 @@ impl Books {
         };
         let figures = &mut self.routes[route].1;
         match plan {
-            Plan::Alone(reason) => count(&mut figures.alone, reason),
-            Plan::Part => figures.spare(true, took),
-            Plan::OnItsOwn(stored) => {
+            ShadowPlan::Alone(reason) => count(&mut figures.alone, reason),
+            ShadowPlan::Part => figures.spare(true, took),
+            ShadowPlan::OnItsOwn(stored) => {
                 if let Some(stored) = stored {
                     figures.pair(&sighting, &stored);
                 }
@@ -249,53 +216,43 @@ impl Books {
                     Fate::Stored(_) | Fate::Shared => figures.led += 1,
                 }
             }
-            Plan::Hit(stored) => {
+            ShadowPlan::Hit(stored) => {
                 figures.spare(true, took);
                 figures.compare(&sighting, &stored);
             }
-            Plan::Follow(flight) => {
-                let early = Early {
+            ShadowPlan::Follow(flight) => {
+                let early = EarlyFollower {
                     sighting,
                     headers: asked.headers.clone(),
                     route,
                     took,
                 };
-                let landed = {
-                    let mut flight = lock(&flight);
-                    match flight.landed.clone() {
-                        Some(landed) => Some((landed, early)),
-                        None if flight.early.len() < MOST_EARLY => {
-                            flight.early.push(early);
-                            None
-                        }
-                        None => None,
-                    }
-                };
+                let landed = lock(&flight).join(early);
                 if let Some((landed, early)) = landed {
                     self.followed(&landed, &early);
                 }
             }
-            Plan::Lead(flight, place) => self.led(asked, (route, sighting), (&flight, place), seen, now),
+            ShadowPlan::Lead(flight, place) => self.led(asked, (route, sighting), (&flight, place), seen, now),
         }
     }
 
     fn led(
         &mut self,
-        asked: &Asked,
+        asked: &RequestTraits,
         (route, sighting): (usize, Sighting),
-        (flight, place): (&Arc<Mutex<Flight>>, Place),
-        seen: Seen,
+        (flight, place): (&Arc<Mutex<ShadowFlight>>, Place),
+        seen: WatchedResponse,
         now: Instant,
     ) {
-        let Seen { fate, vary, .. } = seen;
+        let WatchedResponse { fate, vary, .. } = seen;
         let figures = &mut self.routes[route].1;
         if let Fate::Alone(reason) = fate {
             count(&mut figures.alone, reason);
-            return self.land(flight, place, &Landing::Alone(reason));
+            return self.land(flight, place, &ShadowLanding::Alone(reason));
         }
         figures.led += 1;
         let sighting = Arc::new(sighting);
-        let variant = Variant {
+        let variant = ShadowVariant {
             fingerprint: variant(&vary, &asked.headers),
             names: vary,
         };
@@ -307,11 +264,11 @@ impl Books {
         if !variant.names.is_empty() {
             self.vary.insert(place.0, variant.names.clone());
         }
-        self.land(flight, place, &Landing::Shared(sighting, Arc::new(variant)));
+        self.land(flight, place, &ShadowLanding::Shared(sighting, Arc::new(variant)));
     }
 
     /// Tells those who would have waited.
-    fn land(&mut self, flight: &Arc<Mutex<Flight>>, place: Place, landing: &Landing) {
+    fn land(&mut self, flight: &Arc<Mutex<ShadowFlight>>, place: Place, landing: &ShadowLanding) {
         if let Some(known) = self.known.get_mut(&place)
             && known.flight.as_ref().is_some_and(|known| Arc::ptr_eq(known, flight))
         {
@@ -320,20 +277,16 @@ impl Books {
                 self.known.remove(&place);
             }
         }
-        let early = {
-            let mut flight = lock(flight);
-            flight.landed = Some(landing.clone());
-            std::mem::take(&mut flight.early)
-        };
+        let early = lock(flight).land(landing.clone());
         early.iter().for_each(|early| self.followed(landing, early));
     }
 
-    fn followed(&mut self, landing: &Landing, early: &Early) {
+    fn followed(&mut self, landing: &ShadowLanding, early: &EarlyFollower) {
         let figures = &mut self.routes[early.route].1;
         match landing {
-            Landing::Alone(reason) => count(&mut figures.alone, reason),
-            Landing::Shared(_, of) if variant(&of.names, &early.headers) != of.fingerprint => figures.led += 1,
-            Landing::Shared(sighting, _) => {
+            ShadowLanding::Alone(reason) => count(&mut figures.alone, reason),
+            ShadowLanding::Shared(_, of) if variant(&of.names, &early.headers) != of.fingerprint => figures.led += 1,
+            ShadowLanding::Shared(sighting, _) => {
                 figures.spare(false, early.took);
                 figures.compare(&early.sighting, sighting);
             }
@@ -363,15 +316,4 @@ impl RouteFigures {
 
 fn count(counts: &mut BTreeMap<&'static str, u64>, reason: &'static str) {
     *counts.entry(reason).or_default() += 1;
-}
-
-/// The variant for these fields.
-fn variant(names: &[HeaderName], headers: &HeaderMap) -> u64 {
-    if names.is_empty() {
-        return 0;
-    }
-    let fingerprint = fingerprint(names, headers);
-    let mut short = [0; 8];
-    short.copy_from_slice(&fingerprint[..8]);
-    u64::from_be_bytes(short) | 1
 }

@@ -1,4 +1,4 @@
-//! [`Evidence`]: which parts of requests go with different responses.
+//! [`FieldEvidence`]: which parts of requests go with different responses.
 //!
 //! Two requests that would have had one response are a *pair*. A part of them, a field or a parameter of the query, is
 //! the same in both or not, and so are the responses. A part that is missing in the key differs where responses do, and
@@ -57,7 +57,7 @@ pub(super) fn differing(one: &[(usize, u64)], other: &[(usize, u64)]) -> Vec<(us
 
 /// What pairs tell of one part in which they differ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(super) struct FieldTally {
     /// Pairs whose responses differ, too.
     pub(super) different: u64,
     /// Pairs whose responses do not.
@@ -72,13 +72,13 @@ pub(super) struct Tally {
 }
 
 #[derive(Default)]
-pub(super) struct Evidence {
+pub(super) struct FieldEvidence {
     different: u64,
     same: u64,
-    tallies: HashMap<usize, Tally>,
+    tallies: HashMap<usize, FieldTally>,
 }
 
-impl Evidence {
+impl FieldEvidence {
     /// Counts a pair that differs in these parts.
     pub(super) fn add(&mut self, differing: &[(usize, u64)], is_same: bool) {
         let count = |same: &mut u64, different: &mut u64| *(if is_same { same } else { different }) += 1;
@@ -99,8 +99,8 @@ impl Evidence {
     }
 
     /// The parts that go with different responses, those first that explain most.
-    pub(super) fn missing(&self) -> Vec<(usize, Tally)> {
-        let explains = |tally: &Tally| {
+    pub(super) fn missing(&self) -> Vec<(usize, FieldTally)> {
+        let explains = |tally: &FieldTally| {
             let share = |part: u64, all: u64| if all == 0 { 0.0 } else { part as f64 / all as f64 };
             let (different, same) = (self.different - tally.different, self.same - tally.same);
             let where_it_differs = share(tally.different, tally.different + tally.same);
@@ -118,7 +118,7 @@ impl Evidence {
 
     /// The parts that alone have never made a difference, with how many pairs say so: three at least.
     pub(super) fn idle(&self) -> Vec<(usize, u64)> {
-        let idle = |tally: &Tally| tally.alone_different == 0 && tally.alone_same >= 3;
+        let idle = |tally: &FieldTally| tally.alone_different == 0 && tally.alone_same >= 3;
         let all = self.tallies.iter().filter(|(_, tally)| idle(tally));
         let mut idle: Vec<_> = all.map(|(number, tally)| (*number, tally.alone_same)).collect();
         idle.sort_unstable();
@@ -135,7 +135,7 @@ mod tests {
     const REQUEST_ID: usize = 2;
 
     /// Pairs that differ in these parts. The identifier is another one each time.
-    fn add(evidence: &mut Evidence, differing: &[usize], is_same: bool) {
+    fn add(evidence: &mut FieldEvidence, differing: &[usize], is_same: bool) {
         let digest = |number: usize| match number {
             REQUEST_ID => evidence.different + evidence.same,
             _ => 7,
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_part_that_goes_with_the_responses_is_missing_and_one_that_always_differs_is_not() {
-        let mut evidence = Evidence::default();
+        let mut evidence = FieldEvidence::default();
         add(&mut evidence, &[LANGUAGE, REQUEST_ID], false);
         add(&mut evidence, &[REQUEST_ID], true);
         add(&mut evidence, &[AGENT, REQUEST_ID], true);
@@ -157,12 +157,12 @@ mod tests {
 
     #[test]
     fn where_each_response_differs_no_part_is_to_blame() {
-        let mut evidence = Evidence::default();
+        let mut evidence = FieldEvidence::default();
         for differing in [&[][..], &[REQUEST_ID], &[REQUEST_ID, AGENT], &[]] {
             add(&mut evidence, differing, false);
         }
         assert_eq!(evidence.missing(), []);
-        let mut evidence = Evidence::default();
+        let mut evidence = FieldEvidence::default();
         for _ in 0..10 {
             add(&mut evidence, &[REQUEST_ID], false);
         }
@@ -171,17 +171,17 @@ mod tests {
 
     #[test]
     fn one_pair_is_enough_where_it_differs_in_nothing_else() {
-        let mut evidence = Evidence::default();
+        let mut evidence = FieldEvidence::default();
         add(&mut evidence, &[LANGUAGE], false);
         assert_eq!(evidence.missing()[0].0, LANGUAGE);
-        let mut evidence = Evidence::default();
+        let mut evidence = FieldEvidence::default();
         add(&mut evidence, &[LANGUAGE, AGENT], false);
         assert_eq!(evidence.missing(), []);
     }
 
     #[test]
     fn a_part_without_effect_is_idle() {
-        let mut evidence = Evidence::default();
+        let mut evidence = FieldEvidence::default();
         for _ in 0..3 {
             add(&mut evidence, &[AGENT], true);
             add(&mut evidence, &[LANGUAGE], true);

@@ -10,6 +10,7 @@
 //! route.rs       which route it belongs to, and the figures of that
 //! evidence.rs    which field, and which parameter, goes with a difference
 //! pages.rs       responses to one target with different queries
+//! flight.rs      a response under way, and those who would have waited for it
 //! books.rs       what would have been stored, and what was under way
 //! digest.rs      whether two responses are the same
 //! observer.rs    the response as it goes by
@@ -28,6 +29,8 @@ mod digest;
 #[cfg(feature = "admin")]
 mod evidence;
 #[cfg(feature = "admin")]
+mod flight;
+#[cfg(feature = "admin")]
 mod observer;
 #[cfg(feature = "admin")]
 mod pages;
@@ -39,7 +42,7 @@ mod route;
 mod verify;
 
 #[cfg(feature = "admin")]
-pub(crate) use self::asked::{Asked, Standing};
+pub(crate) use self::asked::{RequestTraits, Standing};
 #[cfg(feature = "admin")]
 pub(crate) use self::observer::{Observer, Shadow};
 #[cfg(feature = "admin")]

@@ -9,8 +9,8 @@ use http::header::HeaderName;
 use http_body::{Body, Frame};
 use tokio::time::Instant;
 
-use super::asked::{Asked, Standing};
-use super::books::{Books, Entry, Fate, Seen};
+use super::asked::{RequestTraits, Standing};
+use super::books::{Books, Fate, WatchedRequest, WatchedResponse};
 use super::digest::ResponseDigest;
 use super::report::ShadowReport;
 use crate::middleware::policy::control::MemoControl;
@@ -42,7 +42,7 @@ impl Shadow {
     }
 
     /// A request comes, whose response is judged by these rules.
-    pub(crate) fn begin(self: &Arc<Self>, asked: Asked, rules: ResponseRules) -> Observer {
+    pub(crate) fn begin(self: &Arc<Self>, asked: RequestTraits, rules: ResponseRules) -> Observer {
         let began = Instant::now();
         let entry = self.books().begin(&asked, began);
         Observer {
@@ -63,10 +63,10 @@ impl Shadow {
 /// Goes with one request, and its response. Dropped before the end, it says that there was none.
 pub(crate) struct Observer {
     shadow: Arc<Shadow>,
-    asked: Asked,
+    asked: RequestTraits,
     rules: ResponseRules,
     began: Instant,
-    entry: Option<Entry>,
+    entry: Option<WatchedRequest>,
     passing: Option<Passing>,
 }
 
@@ -143,7 +143,7 @@ impl Observer {
             true => Fate::Alone(Reason::TooLarge.as_str()),
             false => passing.fate,
         };
-        let seen = Seen {
+        let seen = WatchedResponse {
             digest: passing.digest.finish(),
             fate,
             vary: passing.vary,

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::evidence::{Evidence, Parts, differing};
+use super::evidence::{FieldEvidence, Parts, differing};
 
 /// How many pages are remembered, and how many responses to each.
 const MOST_PAGES: usize = 1024;
@@ -10,16 +10,16 @@ const MOST_SAMPLES: usize = 8;
 
 /// The last responses to each target, by a digest of what is in front of its query.
 #[derive(Default)]
-pub(super) struct Pages(HashMap<u64, VecDeque<Sample>>);
+pub(super) struct Pages(HashMap<u64, VecDeque<PageSample>>);
 
-struct Sample {
+struct PageSample {
     parameters: Parts,
     digest: [u8; 16],
 }
 
 impl Pages {
     /// Compares a response with those to other queries, and remembers it.
-    pub(super) fn learn(&mut self, page: u64, parameters: Parts, digest: [u8; 16], evidence: &mut Evidence) {
+    pub(super) fn learn(&mut self, page: u64, parameters: Parts, digest: [u8; 16], evidence: &mut FieldEvidence) {
         if parameters.is_empty() && !self.0.contains_key(&page) {
             return;
         }
@@ -37,6 +37,6 @@ impl Pages {
         if samples.len() >= MOST_SAMPLES {
             samples.pop_front();
         }
-        samples.push_back(Sample { parameters, digest });
+        samples.push_back(PageSample { parameters, digest });
     }
 }

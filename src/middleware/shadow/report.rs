@@ -30,7 +30,7 @@ pub(crate) struct RouteReport {
     pub(crate) saved: Duration,
     pub(crate) compared: u64,
     pub(crate) different: u64,
-    pub(crate) missing: Vec<Missing>,
+    pub(crate) missing: Vec<MissingField>,
     pub(crate) credentials: Vec<CredentialMet>,
     /// Parameters that made no difference, with how many pairs of requests say so.
     pub(crate) idle_parameters: Vec<(String, u64)>,
@@ -40,7 +40,7 @@ pub(crate) struct RouteReport {
 }
 
 /// A field that goes with different responses to identical requests.
-pub(crate) struct Missing {
+pub(crate) struct MissingField {
     pub(crate) field: String,
     /// Pairs of requests that differ in it: with different responses, and with the same.
     pub(crate) different: u64,
@@ -112,7 +112,7 @@ fn ratio(part: u64, all: u64) -> Option<f64> {
 
 fn report(name: &str, figures: &RouteFigures, books: &Books) -> RouteReport {
     let missing = figures.fields.missing().into_iter().take(MOST_NAMED);
-    let missing = missing.map(|(number, tally)| Missing {
+    let missing = missing.map(|(number, tally)| MissingField {
         field: books.field_names.name(number).to_owned(),
         different: tally.different,
         same: tally.same,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{Extensions, Method};
 
-use super::evidence::Evidence;
+use super::evidence::FieldEvidence;
 
 /// The longest name of a route, in bytes.
 const MOST_NAME: usize = 160;
@@ -32,8 +32,8 @@ pub(super) struct RouteFigures {
     pub(super) different: u64,
     /// Fields that are credentials: how many requests had each.
     pub(super) credentials: BTreeMap<String, u64>,
-    pub(super) fields: Evidence,
-    pub(super) parameters: Evidence,
+    pub(super) fields: FieldEvidence,
+    pub(super) parameters: FieldEvidence,
 }
 
 /// The name of the route that a request takes: as axum's router has it, or the path without what looks like an id.
