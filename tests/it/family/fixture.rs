@@ -58,6 +58,19 @@ impl World {
         answer.unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
+    /// Stores a value and cuts all who listen, in one step: a node that looks it up in between listens no more. Returns
+    /// how many were cut.
+    pub(super) async fn store_and_cut(&self, key: &str, value: &str) -> usize {
+        let mut step = redis::pipe();
+        step.atomic().cmd("SET").arg(key).arg(value).ignore();
+        step.cmd("CLIENT").arg("KILL").arg("TYPE").arg("pubsub");
+        let mut connection = self.foreign.clone();
+        let (cut,) = within("a step", step.query_async(&mut connection))
+            .await
+            .expect("a step");
+        cut
+    }
+
     /// What Redis has under a name.
     pub(super) async fn get(&self, key: &str) -> Option<Vec<u8>> {
         self.say("GET", [key]).await
