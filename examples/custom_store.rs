@@ -94,10 +94,14 @@ impl Store for TableStore {
 
     async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
         Ok(self.with(address, |row| {
+            let mut holder = None;
             let lock = match row.holder() {
-                Some((holder, end)) if holder != token => Lock::Held {
-                    remaining: Some(end - Instant::now()),
-                },
+                Some((other, end)) if other != token => {
+                    holder = other.trace_context();
+                    Lock::Held {
+                        remaining: Some(end - Instant::now()),
+                    }
+                }
                 _ => {
                     row.lock = Some((token, Instant::now() + lease));
                     Lock::Granted
@@ -106,6 +110,7 @@ impl Store for TableStore {
             Acquire {
                 lock,
                 value: row.value(),
+                holder,
             }
         }))
     }

@@ -192,6 +192,7 @@ pub mod store;
 mod system;
 mod task;
 mod throttle;
+mod trace;
 
 #[cfg(feature = "admin")]
 #[doc(inline)]
@@ -212,6 +213,7 @@ pub use self::store::MemoryStore;
 pub use self::store::RedisStore;
 #[doc(inline)]
 pub use self::store::{AnyStore, Store};
+pub use self::trace::TraceContext;
 
 #[cfg(all(doctest, feature = "http", feature = "memory", feature = "redis"))]
 #[doc = include_str!("../README.md")]

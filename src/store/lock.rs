@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::value::Value;
+use crate::trace::TraceContext;
 
 /// The answer to [`Store::acquire`](super::Store::acquire).
 #[derive(Debug, Clone)]
@@ -11,6 +12,9 @@ pub struct Acquire {
     pub lock: Lock,
     /// The value, read in the same step or after it.
     pub value: Option<Value>,
+    /// Who computes where another process holds the lock, if its token [says so](super::Token::trace_context) and that is
+    /// known without asking once more.
+    pub holder: Option<TraceContext>,
 }
 
 /// Who holds a lock.

@@ -139,10 +139,14 @@ impl MemoryInner {
     fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Acquire {
         let mut slots = self.slots();
         let slot = slots.entry(address.clone()).or_default();
+        let mut holder = None;
         let lock = match slot.holder() {
-            Some(held) if held.token != token => Lock::Held {
-                remaining: Some(held.expires_at - Instant::now()),
-            },
+            Some(held) if held.token != token => {
+                holder = held.token.trace_context();
+                Lock::Held {
+                    remaining: Some(held.expires_at - Instant::now()),
+                }
+            }
             _ => {
                 slot.lock = Some(HeldLock {
                     token,
@@ -154,6 +158,7 @@ impl MemoryInner {
         Acquire {
             lock,
             value: self.get(address, Instant::now()),
+            holder,
         }
     }
 

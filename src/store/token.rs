@@ -4,12 +4,17 @@ use std::fmt;
 
 use crate::simulation::{Planted, planted};
 use crate::system::fill;
+use crate::trace::TraceContext;
 
 /// A random 128-bit name for one attempt to hold a lock: the fencing token of the memolock protocol.
 ///
-/// Its text form, 32 hexadecimal digits, is what stands in the lock's key in Redis.
+/// Its text form is what stands in the lock's key in Redis: 32 hexadecimal digits, and where it is known who computes, `-`
+/// and the text form of that [`TraceContext`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Token(u128);
+pub struct Token {
+    id: u128,
+    context: Option<TraceContext>,
+}
 
 impl Token {
     /// A new token, from the operating system's random source.
@@ -17,7 +22,7 @@ impl Token {
     pub fn random() -> Self {
         let mut bytes = [0; 16];
         if planted(Planted::TokenShared) {
-            return Self(0);
+            return Self::new(0);
         }
         if fill(&mut bytes).is_err() {
             // No source of randomness: unique in this process, and as random as the standard library's hasher keys.
@@ -28,7 +33,28 @@ impl Token {
             bytes[..8].copy_from_slice(&RandomState::new().hash_one(count).to_be_bytes());
             bytes[8..].copy_from_slice(&count.to_be_bytes());
         }
-        Self(u128::from_be_bytes(bytes))
+        Self::new(u128::from_be_bytes(bytes))
+    }
+
+    fn new(id: u128) -> Self {
+        Self { id, context: None }
+    }
+
+    /// The same token for one who computes as part of this trace.
+    #[must_use]
+    pub fn with_trace_context(self, context: Option<TraceContext>) -> Self {
+        Self { context, ..self }
+    }
+
+    /// Who computes, if that is known.
+    #[must_use]
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        self.context
+    }
+
+    /// The 32 digits alone.
+    pub(crate) fn bare(self) -> Self {
+        Self::new(self.id)
     }
 }
 
@@ -39,31 +65,81 @@ impl std::str::FromStr for Token {
     ///
     /// # Errors
     ///
-    /// [`ParseTokenError`] unless these are 32 lower-case hexadecimal digits.
+    /// [`ParseTokenError`] unless these are 32 lower-case hexadecimal digits, alone or with a trace context behind them.
     fn from_str(text: &str) -> Result<Self, ParseTokenError> {
-        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if text.len() != 32 || !text.bytes().all(is_digit) {
-            return Err(ParseTokenError(()));
-        }
-        u128::from_str_radix(text, 16)
-            .map(Self)
-            .map_err(|_| ParseTokenError(()))
+        let read = || {
+            let (id, rest) = text.split_at_checked(32)?;
+            let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            let id = id.bytes().all(is_digit).then(|| u128::from_str_radix(id, 16).ok())??;
+            let context = match rest {
+                "" => None,
+                rest => Some(TraceContext::from_text(rest.strip_prefix('-')?)?),
+            };
+            Some(Self { id, context })
+        };
+        read().ok_or(ParseTokenError(()))
     }
 }
 
 /// A text is not that of a [`Token`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a token is 32 lower-case hexadecimal digits")]
+#[error("a token is 32 lower-case hexadecimal digits, alone or with a trace context behind them")]
 pub struct ParseTokenError(());
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", self.id)?;
+        match self.context {
+            Some(context) => write!(f, "-{context}"),
+            None => Ok(()),
+        }
     }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Token({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_comes_back_from_its_text_with_and_without_a_context() {
+        let plain = Token::random();
+        let contexts = [
+            None,
+            TraceContext::new([7; 16], None),
+            TraceContext::new([7; 16], Some([9; 8])),
+        ];
+        for context in contexts {
+            let token = plain.with_trace_context(context);
+            assert_eq!(token.to_string().parse(), Ok(token));
+            assert_eq!(token.trace_context(), context);
+            assert_eq!(token.bare(), plain);
+            assert!(token.to_string().starts_with(&plain.to_string()));
+        }
+    }
+
+    #[test]
+    fn no_other_text_is_a_token() {
+        let id = "0123456789abcdef".repeat(2);
+        for text in [
+            String::new(),
+            "ü".repeat(16),
+            id.to_uppercase(),
+            format!("{id}-"),
+            format!("{id} "),
+            format!("{id}0"),
+            format!("{id}-{}", &id[1..]),
+            format!("{id}-{}", "0".repeat(32)),
+            format!("{id}-{id}-"),
+            format!("{id}-{id}-{id}"),
+            format!("{id}-{id}-{}", "0".repeat(16)),
+        ] {
+            assert!(text.parse::<Token>().is_err(), "{text}");
+        }
     }
 }

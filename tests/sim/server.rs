@@ -96,6 +96,7 @@ impl Server {
             return Acquire {
                 lock: Lock::Held { remaining },
                 value,
+                holder: held.token.trace_context(),
             };
         }
         sim.made(match (value.is_some(), self.locks.contains_key(address)) {
@@ -121,6 +122,7 @@ impl Server {
         Acquire {
             lock: Lock::Granted,
             value,
+            holder: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use http::request::Parts;
 
 use crate::memo::Lead;
@@ -19,6 +20,7 @@ use crate::middleware::policy::revalidation::add_conditions;
 use crate::middleware::respond::future::{Step, direct};
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
+use crate::trace::TraceContext;
 
 impl Cache {
     /// Leads with this request.
@@ -75,6 +77,7 @@ impl Cache {
             origin: Origin::of(request),
             presence: None,
             may_defer,
+            computed_by: traced(&request.headers),
         }
     }
 
@@ -82,4 +85,12 @@ impl Cache {
     pub(crate) fn then_direct(&self, call: InnerCall, decision: Decision) -> Step<Answer> {
         Step::then(async move { Step::Done(direct(call, decision).await) })
     }
+}
+
+/// The span that sent a request with these fields (W3C Trace Context).
+fn traced(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut lines = headers.get_all("traceparent").iter();
+    let (line, more) = (lines.next()?, lines.next());
+    let one = more.is_none().then_some(line)?;
+    TraceContext::from_traceparent(one.to_str().ok()?)
 }

@@ -77,7 +77,7 @@ impl Computation {
     fn made_of(&self, error: &dyn Any, started: Instant) -> Option<Arc<StoredResponse>> {
         let mapper = self.admission.rules.share_errors.as_ref()?;
         let (head, content) = mapper.map(error)?.into_parts();
-        let mut draft = Draft::new(&head, MemoControl::new(), system::now(), started);
+        let mut draft = Draft::new(&head, MemoControl::new(), system::now(), started, self.computed_by);
         draft.compact();
         let content = Bytes::copy_from_slice(&content);
         Some(Arc::new(draft.finish(content, None, Terms::default(), None)))

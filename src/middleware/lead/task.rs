@@ -37,6 +37,7 @@ use crate::middleware::stored_response::StoredResponse;
 use crate::middleware::stored_response::draft::Draft;
 use crate::system;
 use crate::task::{BoxFuture, spawn_of};
+use crate::trace::TraceContext;
 
 /// What a computation needs to know besides the request and the service.
 pub(crate) struct Computation {
@@ -57,6 +58,8 @@ pub(crate) struct Computation {
     pub(crate) presence: Option<Arc<Presence>>,
     /// Whether the response may be left to a worker.
     pub(crate) may_defer: bool,
+    /// The name of this computation in a trace.
+    pub(crate) computed_by: Option<TraceContext>,
 }
 
 /// Runs it in a task of its own. Apart from what calls it, which every program compiles for its own services.
@@ -172,7 +175,7 @@ impl Computation {
             let _ = answer.send(Answer::new(response, decision));
             return;
         }
-        let mut draft = Draft::new(&head, control, now, started);
+        let mut draft = Draft::new(&head, control, now, started, self.computed_by);
         let unstored = match sharing {
             Sharing::Store(_) => self.unstorable(!draft.labels(&self.origin).is_empty()),
             _ => Some(self.unstored(judged, draft.control.deferred)),
@@ -200,7 +203,7 @@ impl Computation {
         let set_cookie = self.admission.rules.set_cookie_of(&control);
         let cookies = set_cookie.take(&mut head.headers);
         let is_about = revalidation::is_about(&head.headers, stale.headers());
-        let mut draft = Draft::new(&head, control, now, started);
+        let mut draft = Draft::new(&head, control, now, started, self.computed_by);
         draft.status = stale.status();
         draft.headers = revalidation::updated(stale.headers(), &head.headers, now);
         draft.compact();

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::system;
+use crate::trace::TraceContext;
 
 /// What is known about a stored response besides its content.
 ///
@@ -38,6 +39,8 @@ pub struct Meta {
     pub generation: Option<[u8; 8]>,
     /// The groups it belongs to (RFC 9875).
     pub groups: Vec<String>,
+    /// What computed it, where that is part of a trace.
+    pub computed_by: Option<TraceContext>,
     /// Whether this is no response but a marker: what belongs here is not one to share. All else is as by default then.
     pub is_marker: bool,
 }
@@ -73,6 +76,7 @@ impl Default for Meta {
             for_cookies: false,
             generation: None,
             groups: Vec::new(),
+            computed_by: None,
             is_marker: false,
         }
     }

@@ -14,6 +14,7 @@ use crate::middleware::policy::freshness::Terms;
 use crate::middleware::policy::origin::Origin;
 use crate::middleware::policy::{age, fields, groups};
 use crate::system::{fill, now};
+use crate::trace::TraceContext;
 
 #[derive(Clone)]
 pub(crate) struct Draft {
@@ -26,11 +27,18 @@ pub(crate) struct Draft {
     cost: Duration,
     /// Of its variants, where that has been told before the end.
     generation: Option<[u8; 8]>,
+    computed_by: Option<TraceContext>,
 }
 
 impl Draft {
     /// Of a response whose head is there `now`, and was asked for at `started`.
-    pub(crate) fn new(head: &response::Parts, control: MemoControl, now: SystemTime, started: Instant) -> Self {
+    pub(crate) fn new(
+        head: &response::Parts,
+        control: MemoControl,
+        now: SystemTime,
+        started: Instant,
+        computed_by: Option<TraceContext>,
+    ) -> Self {
         let mut headers = head.headers.clone();
         if head.status == StatusCode::NO_CONTENT {
             // RFC 9110, 8.6.
@@ -45,6 +53,7 @@ impl Draft {
             stored_at: now,
             cost: started.elapsed(),
             generation: None,
+            computed_by,
         }
     }
 
@@ -96,6 +105,7 @@ impl Draft {
             for_cookies: terms.for_cookies,
             generation: variant.map(|_| self.generation.unwrap_or_else(random)),
             groups: groups::bounded(control.tags),
+            computed_by: self.computed_by,
             is_marker: false,
         };
         StoredResponse::new(self.status, self.headers, content, trailers, meta).stored(self.received)

@@ -7,6 +7,7 @@ use super::error::StoredResponseError;
 use super::frame::{MAX_SPAN, put_millis, read_span};
 use super::wire::ByteReader;
 use crate::middleware::policy::meta::Meta;
+use crate::trace::TraceContext;
 
 const KEPT_FOR: u8 = 1;
 const GENERATION: u8 = 2;
@@ -14,13 +15,22 @@ const RULES: u8 = 3;
 const GROUP: u8 = 4;
 /// For readers of a part of the entry; the checksum is for readers of all of it.
 const DIGEST: u8 = 5;
+/// What another program says wrong of this does not matter: the field is ignored.
+const COMPUTED_BY: u8 = 6;
 
 const MUST_REVALIDATE: u8 = 1;
 const FOR_AUTHORIZED: u8 = 2;
 const FOR_COOKIES: u8 = 4;
 
-/// The section with its length in front; nothing where there is nothing to say. A digest stands at its end.
-pub(super) fn encode(meta: &Meta, digest: &[u8]) -> Result<Vec<u8>, StoredResponseError> {
+/// The section with its length in front; nothing where there is nothing to say.
+#[derive(Default)]
+pub(super) struct Extras {
+    pub(super) bytes: Vec<u8>,
+    /// Where in the bytes the digest is, if there is one.
+    pub(super) digest: Range<usize>,
+}
+
+pub(super) fn encode(meta: &Meta, digest: &[u8]) -> Result<Extras, StoredResponseError> {
     // Taken apart, so that a field added to the metadata cannot be forgotten here.
     let Meta {
         stored_at: _,
@@ -36,9 +46,11 @@ pub(super) fn encode(meta: &Meta, digest: &[u8]) -> Result<Vec<u8>, StoredRespon
         for_cookies,
         generation,
         groups,
+        computed_by,
         is_marker: _,
     } = meta;
-    let mut section = Vec::new();
+    // The length of all of it.
+    let mut section = vec![0; 2];
     if *kept_for != Duration::ZERO {
         let mut millis = Vec::with_capacity(8);
         put_millis(&mut millis, (*kept_for).min(MAX_SPAN));
@@ -65,12 +77,18 @@ pub(super) fn encode(meta: &Meta, digest: &[u8]) -> Result<Vec<u8>, StoredRespon
     if !digest.is_empty() {
         put(&mut section, DIGEST, digest)?;
     }
-    if section.is_empty() {
-        return Ok(section);
+    let digest = section.len() - digest.len()..section.len();
+    if let Some(context) = computed_by {
+        put(&mut section, COMPUTED_BY, &context.to_bytes())?;
     }
-    let mut extras = len(&section)?.to_vec();
-    extras.append(&mut section);
-    Ok(extras)
+    match section.len() {
+        2 => Ok(Extras::default()),
+        _ => {
+            let len = len(&section[2..])?;
+            section[..2].copy_from_slice(&len);
+            Ok(Extras { bytes: section, digest })
+        }
+    }
 }
 
 /// Reads the section into `meta`, and returns where in it the digest is, counted from its end, if there is one. A field with
@@ -89,6 +107,7 @@ pub(super) fn read(reader: &mut ByteReader<'_>, meta: &mut Meta) -> Result<Optio
         }
         last = tag;
         match tag {
+            COMPUTED_BY => meta.computed_by = TraceContext::from_bytes(content),
             DIGEST => digest = Some(section.len()..section.len() + content.len()),
             _ => field(tag, content, meta)?,
         }

@@ -47,8 +47,9 @@ pub(super) fn encode(address: &Address, response: &StoredResponse) -> Result<Vec
         Err(StoredResponseError::TooLong) => extras::encode(response.meta(), &[])?,
         extras => extras?,
     };
-    let digest = if extras.ends_with(&digest) { digest.len() } else { 0 };
-    let len = message.len().saturating_add(FIXED_LEN + name.len() + extras.len());
+    let len = message
+        .len()
+        .saturating_add(FIXED_LEN + name.len() + extras.bytes.len());
     if len > MAX_LEN {
         return Err(StoredResponseError::TooLong);
     }
@@ -57,11 +58,11 @@ pub(super) fn encode(address: &Address, response: &StoredResponse) -> Result<Vec
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&(len as u32).to_be_bytes());
-    put_meta(&mut out, response.meta(), !extras.is_empty())?;
+    put_meta(&mut out, response.meta(), !extras.bytes.is_empty())?;
     out.extend_from_slice(&name_len.to_be_bytes());
     out.extend_from_slice(name);
-    out.extend_from_slice(&extras);
-    let digest = out.len() - digest..out.len();
+    let digest = out.len() + extras.digest.start..out.len() + extras.digest.end;
+    out.extend_from_slice(&extras.bytes);
     let content_at = message.content_at(out.len());
     message.write(&mut out);
     if !digest.is_empty() {

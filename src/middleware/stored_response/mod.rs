@@ -41,6 +41,7 @@
 //! | 3   | 1 byte: bit 0 [must revalidate](Meta::must_revalidate), bit 1 [for authorized](Meta::for_authorized), bit 2 [for cookies](Meta::for_cookies) |
 //! | 4   | the name of one of the [groups](Meta::groups), in UTF-8 |
 //! | 5   | a [digest](#parts), where there is much content |
+//! | 6   | 16 bytes: the id of the trace in which it was [computed](Meta::computed_by). Or 24: that, and the id of a span. Neither is all 0; what is no such id is ignored |
 //!
 //! # Parts
 //!

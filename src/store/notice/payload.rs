@@ -56,7 +56,7 @@ fn failed(error: &RemoteError) -> Vec<u8> {
 
 /// The payload that says where a shared result is.
 pub(crate) fn kept(token: Token) -> Vec<u8> {
-    [KEPT, token.to_string().as_bytes()].concat()
+    [KEPT, token.bare().to_string().as_bytes()].concat()
 }
 
 /// The payload that announces that work was started.
@@ -138,8 +138,8 @@ fn parse(payload: &Bytes) -> Option<Notice> {
         return Some(Notice::Released(Release::Broken { failures }));
     }
     if let Some(token) = payload.strip_prefix(KEPT) {
-        let token = std::str::from_utf8(token).ok()?.parse().ok()?;
-        return Some(Notice::Kept(token));
+        let token: Token = std::str::from_utf8(token).ok()?.parse().ok()?;
+        return token.trace_context().is_none().then_some(Notice::Kept(token));
     }
     if let Some(digits) = payload.strip_prefix(DECLINED) {
         let attempts = count(digits)?;
@@ -349,6 +349,7 @@ mod tests {
             b"kept 0123456789abcdef0123456789abcde",
             b"kept 0123456789ABCDEF0123456789abcdef",
             b"kept +123456789abcdef0123456789abcdef",
+            b"kept 0123456789abcdef0123456789abcdef-0123456789abcdef0123456789abcdef",
             b"value",
             b"Value x",
             b"STORED",

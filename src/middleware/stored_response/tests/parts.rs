@@ -3,6 +3,7 @@ use http::status::StatusCode;
 
 use super::support::{address, fields, sample, sample_meta, sample_with_extras};
 use crate::middleware::stored_response::StoredResponse;
+use crate::trace::TraceContext;
 
 /// More than the head is read with.
 const FRONT: usize = 16 * 1024;
@@ -11,7 +12,8 @@ fn response(len: usize, trailers: bool) -> StoredResponse {
     let body: Vec<u8> = (0..len).map(|at| (at / 251) as u8).collect();
     let headers = fields(&[("etag", b"\"a\""), ("content-type", b"text/plain")]);
     let trailers = trailers.then(|| fields(&[("x-end", b"1")]));
-    let meta = sample_with_extras().meta().clone();
+    let mut meta = sample_with_extras().meta().clone();
+    meta.computed_by = TraceContext::new([7; 16], Some([9; 8]));
     StoredResponse::new(StatusCode::OK, headers, body.into(), trailers, meta)
 }
 

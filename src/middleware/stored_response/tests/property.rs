@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::support::{GOLDEN_EXTRAS, address, entry_with, seal};
 use crate::middleware::stored_response::{Meta, StoredResponse};
+use crate::trace::TraceContext;
 
 fn name() -> impl Strategy<Value = HeaderName> {
     let known = prop::sample::select(vec!["etag", "vary", "content-type", "x-a", "x-b"]);
@@ -40,10 +41,11 @@ fn meta() -> impl Strategy<Value = Meta> {
         any::<[bool; 3]>(),
         any::<Option<[u8; 8]>>(),
         vec("[ -~]{0,9}|\\PC{1,3}", 0..4),
+        any::<Option<([u8; 16], Option<[u8; 8]>)>>(),
     );
     (stored_at, spans, variant, extras).prop_map(|(stored_at, spans, variant, extras)| {
         let (fresh_for, age, cost, stale_while_revalidate, stale_if_error, kept_for) = spans;
-        let ([must_revalidate, for_authorized, for_cookies], generation, groups) = extras;
+        let ([must_revalidate, for_authorized, for_cookies], generation, groups, computed_by) = extras;
         Meta {
             stored_at: SystemTime::UNIX_EPOCH + Duration::from_millis(stored_at),
             fresh_for,
@@ -58,6 +60,7 @@ fn meta() -> impl Strategy<Value = Meta> {
             for_cookies,
             generation,
             groups,
+            computed_by: computed_by.and_then(|(trace, span)| TraceContext::new(trace, span)),
             is_marker: false,
         }
     })

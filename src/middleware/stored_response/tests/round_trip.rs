@@ -5,9 +5,10 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderMap};
 use http::status::StatusCode;
 
-use super::support::{GOLDEN, address, fields, sample};
+use super::support::{GOLDEN, address, fields, sample, sample_with_extras, seal};
 use crate::codec::Codec;
 use crate::middleware::stored_response::{BinaryHttp, Meta, StoredResponse, frame};
+use crate::trace::TraceContext;
 
 fn round_trip(response: &StoredResponse) -> StoredResponse {
     let bytes = response.encode(&address()).unwrap();
@@ -98,6 +99,35 @@ fn metadata_lose_only_what_is_documented() {
         ..Meta::default()
     };
     assert_eq!(*decoded.meta(), expected);
+}
+
+#[test]
+fn what_computed_it_stays_and_what_is_no_trace_context_is_ignored() {
+    let of = |computed_by| {
+        let meta = Meta {
+            computed_by,
+            ..sample_with_extras().meta().clone()
+        };
+        StoredResponse::new(StatusCode::OK, HeaderMap::new(), Bytes::new(), None, meta)
+    };
+    let plain = of(None).encode(&address()).unwrap();
+    for span in [None, Some([9; 8])] {
+        let traced = of(TraceContext::new([7; 16], span));
+        assert_eq!(round_trip(&traced), traced);
+        // A node that does not know of it leaves the field out and has the rest: the tag is all that it looks at.
+        let mut entry = traced.encode(&address()).unwrap().to_vec();
+        let len = if span.is_some() { 24 } else { 16 };
+        assert_eq!(entry.len(), plain.len() + 3 + len);
+        let at = entry.windows(3).position(|window| window == [6, 0, len as u8]).unwrap();
+        let ids = at + 3..at + 3 + len;
+        entry[at] = 200;
+        seal(&mut entry);
+        assert_eq!(StoredResponse::decode(&address(), entry.clone()).unwrap(), of(None));
+        entry[at] = 6;
+        entry[ids].fill(0);
+        seal(&mut entry);
+        assert_eq!(StoredResponse::decode(&address(), entry).unwrap(), of(None));
+    }
 }
 
 #[test]

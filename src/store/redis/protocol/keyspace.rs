@@ -33,7 +33,7 @@ impl<'a> Keyspace<'a> {
     /// The key of a result that is not stored, and kept for a moment for the watchers. An id derived from parts ends
     /// in a brace, so this is no value's of theirs; and no caller asks for an id with a random token in it.
     pub(crate) fn kept(self, token: Token) -> String {
-        format!("{}~{token}", self.value())
+        format!("{}~{}", self.value(), token.bare())
     }
 
     /// The channel that carries stored values, and nothing else: other members take each payload for the value. The

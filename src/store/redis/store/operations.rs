@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::RedisStore;
 use super::reading::get;
+use super::steps::Holder;
 use crate::error::StoreError;
 use crate::key::{Address, Label, Tag};
 use crate::store::notice::payload;
@@ -83,13 +84,15 @@ impl Store for RedisStore {
             None => self.share(address, keys.value()).await.unwrap_or(None),
         };
         let value = value.filter(|_| !is_large || !self.inner.backlog.covers(address));
+        let mut holder = Holder::Unknown;
+        if matches!(set, Reply::Nil) && value.is_none() {
+            holder = self.holder(keys, &own).await?;
+        }
         let lock = match set {
             Reply::Okay => Lock::Granted,
             // Refused, unless an earlier attempt of the same holder took it and its answer was lost. With a value
             // there no caller needs to know.
-            Reply::Nil if value.is_none() && self.is_held_with(keys, &own).await? => {
-                self.extend(address, token, lease).await?
-            }
+            Reply::Nil if holder == Holder::Own => self.extend(address, token, lease).await?,
             Reply::Nil => match held(ttl)? {
                 Lock::Held { remaining: None } => self.limit(keys, lease).await?,
                 lock => lock,
@@ -97,7 +100,8 @@ impl Store for RedisStore {
             Reply::ServerError(error) => return Err(error::rejected(&error)),
             _ => return Err(error::unexpected()),
         };
-        Ok(Acquire { lock, value })
+        let holder = holder.context();
+        Ok(Acquire { lock, value, holder })
     }
 
     async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {

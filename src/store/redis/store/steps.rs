@@ -13,9 +13,37 @@ use crate::store::redis::generations::RedisGenerations;
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::script::{self, Script, millis};
 use crate::store::{Lock, Release, Store, Token, Value};
+use crate::trace::TraceContext;
 
 /// For how long a result that is too large to publish is kept for its watchers: as long as they may take to read it.
 const KEPT: Duration = Duration::from_secs(10);
+
+/// Who holds a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// The one who asks.
+    Own,
+    /// Another, who computes as part of this trace.
+    Traced(TraceContext),
+    /// Another of whom no more is known, or none.
+    Unknown,
+}
+
+impl Holder {
+    /// Another, with this value of the lock, which may be of any program.
+    fn of(lock: &[u8]) -> Self {
+        let token = std::str::from_utf8(lock).ok().and_then(|text| text.parse().ok());
+        let context = token.and_then(|token: Token| token.trace_context());
+        context.map_or(Self::Unknown, Self::Traced)
+    }
+
+    pub(super) fn context(self) -> Option<TraceContext> {
+        match self {
+            Self::Traced(context) => Some(context),
+            Self::Own | Self::Unknown => None,
+        }
+    }
+}
 
 impl RedisStore {
     pub(super) async fn run(
@@ -104,11 +132,15 @@ impl RedisStore {
         RedisGenerations::new(&self.inner.link, tag)
     }
 
-    pub(super) async fn is_held_with(&self, keys: Keyspace<'_>, token: &str) -> Result<bool, StoreError> {
+    /// Who holds the lock, seen by the one with this token.
+    pub(super) async fn holder(&self, keys: Keyspace<'_>, token: &str) -> Result<Holder, StoreError> {
         let mut get = Cmd::new();
         get.arg("GET").arg(keys.lock());
-        let holder = self.inner.link.send(keys, &get).await?;
-        Ok(matches!(holder, Reply::BulkString(holder) if holder == token.as_bytes()))
+        Ok(match self.inner.link.send(keys, &get).await? {
+            Reply::BulkString(holder) if holder == token.as_bytes() => Holder::Own,
+            Reply::BulkString(holder) => Holder::of(&holder),
+            _ => Holder::Unknown,
+        })
     }
 
     /// Gives a lock that never expires, and which no member of the family took, an end: it would cost each later

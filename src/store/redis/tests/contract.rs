@@ -4,6 +4,7 @@ use super::address;
 use super::server::Server;
 use crate::error::StoreErrorKind;
 use crate::store::{Lock, Release, Store, Token, Value};
+use crate::trace::TraceContext;
 
 const LEASE: Duration = Duration::from_secs(20);
 const TTL: Duration = Duration::from_secs(60);
@@ -33,6 +34,38 @@ async fn a_committed_value_is_found_and_the_lock_is_free() {
     let again = store.acquire(&at, Token::random(), LEASE).await.unwrap();
     assert_eq!(again.lock, Lock::Granted);
     assert!(again.value.is_some());
+}
+
+#[tokio::test]
+async fn the_lock_names_who_computes_and_a_wrong_name_is_ignored() {
+    let server = Server::start().await;
+    let store = server.store().await;
+    let (at, context) = (address("a"), TraceContext::new([7; 16], Some([9; 8])));
+    let token = Token::random().with_trace_context(context);
+    for _ in 0..2 {
+        let granted = store.acquire(&at, token, LEASE).await.unwrap();
+        assert_eq!((granted.lock, granted.holder), (Lock::Granted, None));
+    }
+    let refused = store.acquire(&at, Token::random(), LEASE).await.unwrap();
+    assert_ne!(refused.lock, Lock::Granted);
+    assert_eq!(refused.holder, context);
+    assert!(store.renew(&at, token, LEASE).await.unwrap());
+    assert!(!store.renew(&at, token.with_trace_context(None), LEASE).await.unwrap());
+    assert!(store.commit(&at, token, &Value::encoded("v"), TTL).await.unwrap());
+    assert_eq!(server.run::<String>("GET t:a").await, "v");
+
+    let id = "0123456789abcdef".repeat(2);
+    for lock in [
+        "x".to_owned(),
+        id.clone(),
+        format!("{id}-"),
+        format!("{id}-{}", "0".repeat(32)),
+    ] {
+        server.run::<()>(&format!("SET t/lock:b {lock} PX 60000")).await;
+        let refused = store.acquire(&address("b"), Token::random(), LEASE).await.unwrap();
+        assert_eq!(refused.holder, None, "{lock}");
+        assert_ne!(refused.lock, Lock::Granted);
+    }
 }
 
 #[tokio::test]

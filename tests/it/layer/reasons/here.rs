@@ -393,7 +393,11 @@ impl Store for Failing {
 
     async fn acquire(&self, _: &Address, _: Token, _: Duration) -> Result<Acquire, StoreError> {
         let lock = Lock::Held { remaining: None };
-        self.unless(Acquire { lock, value: None })
+        self.unless(Acquire {
+            lock,
+            value: None,
+            holder: None,
+        })
     }
 
     async fn renew(&self, _: &Address, _: Token, _: Duration) -> Result<bool, StoreError> {

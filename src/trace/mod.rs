@@ -1,0 +1,5 @@
+//! Who computed a value, as tracing systems name it.
+
+mod context;
+
+pub use self::context::TraceContext;
