@@ -94,6 +94,7 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
         .lease(options.lease)
         .wait_timeout(options.wait_timeout)
         .response_limits(ResponseLimits::new().max_body(options.max_body))
+        .stream_followers(options.stream_followers)
         .limits(
             Limits::new()
                 .max_waiters(options.max_waiters)

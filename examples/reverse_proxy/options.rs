@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
-use tower_memolock::middleware::SetCookie;
+use tower_memolock::middleware::{SetCookie, StreamFollowers};
 use tower_memolock::store::RedisStoreBuilder;
 use tower_memolock::{AtLimit, RedisStore, Tag};
 
@@ -43,6 +43,9 @@ requests that arrive together, at any number of these proxies over one Redis, co
                         once it has the request, and between two pieces of its body
                                                                            [default: 60s]
   --max-body BYTES      longer bodies are passed through, never shared     [default: 8388608]
+  --stream-followers WHO
+                        who gets a response as it comes instead of once it is whole, of those that wait
+                        for it: off, nobody; process, those in the leader's process [default: off]
   --max-waiters N       how many requests may wait for one key             [default: 65536]
   --queue N             beyond that, and beyond every other limit of the layer, pass on this many
                         requests at a time; the others wait their turn     [default: pass on all at once]
@@ -76,6 +79,7 @@ pub(crate) struct Options {
     pub(crate) wait_timeout: Duration,
     pub(crate) upstream_timeout: Duration,
     pub(crate) max_body: u64,
+    pub(crate) stream_followers: StreamFollowers,
     pub(crate) max_waiters: usize,
     pub(crate) at_limit: AtLimit,
     pub(crate) store_after: u32,
@@ -101,6 +105,7 @@ impl Options {
             let mut wait_timeout = Duration::from_secs(30);
             let mut upstream_timeout = Duration::from_secs(60);
             let mut max_body = 8 * 1024 * 1024;
+            let mut stream_followers = StreamFollowers::default();
             let (mut max_waiters, mut at_limit, mut store_after) = (65_536, AtLimit::Bypass, 1);
             let (mut admin, mut shadow, mut verify) = (None, false, 0.0);
             while let Some(flag) = args.next_flag()? {
@@ -124,6 +129,7 @@ impl Options {
                     "--wait-timeout" => wait_timeout = args.duration()?,
                     "--upstream-timeout" => upstream_timeout = args.duration()?,
                     "--max-body" => max_body = args.bytes()?,
+                    "--stream-followers" => stream_followers = followers(&args.text(FOLLOWERS)?)?,
                     "--max-waiters" => max_waiters = args.count()?,
                     "--queue" => at_limit = AtLimit::Queue(args.count()?),
                     "--store-after" => store_after = args.count()?.try_into().unwrap_or(u32::MAX),
@@ -156,6 +162,7 @@ impl Options {
                 wait_timeout,
                 upstream_timeout,
                 max_body,
+                stream_followers,
                 max_waiters,
                 at_limit,
                 store_after,
@@ -188,6 +195,16 @@ fn cookies(word: &str) -> Result<SetCookie, Error> {
         "strip" => Ok(SetCookie::Strip),
         "share" => Ok(SetCookie::Share),
         _ => Err(format!("--set-cookie takes {COOKIES}, not {word:?}").into()),
+    }
+}
+
+const FOLLOWERS: &str = "off or process";
+
+fn followers(word: &str) -> Result<StreamFollowers, Error> {
+    match word {
+        "off" => Ok(StreamFollowers::Off),
+        "process" => Ok(StreamFollowers::Process),
+        _ => Err(format!("--stream-followers takes {FOLLOWERS}, not {word:?}").into()),
     }
 }
 

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty};
 use tower::{Layer, ServiceExt};
-use tower_memolock::middleware::{Freshness, MemoLockService, UriKey};
+use tower_memolock::middleware::{Freshness, MemoLockService, StreamFollowers, UriKey};
 use tower_memolock::simulation::{Planted, within};
 use tower_memolock::{InvalidateError, MemoLock, MemoLockLayer, Stats};
 
@@ -77,11 +77,15 @@ impl Node {
             let time = Duration::from_millis(TTL / 3);
             freshness = freshness.stale_while_revalidate(time).stale_if_error(time);
         }
+        let streams = match settings.streams {
+            true => StreamFollowers::Process,
+            false => StreamFollowers::Off,
+        };
         let layer = MemoLockLayer::new(store(0), "page")
             .lease(Duration::from_millis(LEASE))
             .wait_timeout(Duration::from_millis(WAIT_TIMEOUT))
             .ttl(Duration::from_millis(TTL))
-            .stream_followers(settings.streams)
+            .stream_followers(streams)
             .stamped(settings.stamped)
             .freshness(freshness)
             .key_headers([TENANT]);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::MemoLockLayer;
 use crate::memo::Limits;
+use crate::middleware::policy::stream_followers::StreamFollowers;
 use crate::middleware::settings::ResponseLimits;
 
 /// # Limits
@@ -31,15 +32,20 @@ impl<K> MemoLockLayer<K> {
         self
     }
 
-    /// Whether requests that wait in the process of their leader get the response as it comes, instead of once it is
-    /// whole: its head as soon as that may be shared, and its body from the beginning, however late they come. Defaults
-    /// to `false`.
+    /// Which of the requests that wait get the response as it comes, instead of once it is whole: its head as soon as that may be
+    /// shared, and its body from the beginning, however late they come. Defaults to [`StreamFollowers::Off`].
     ///
-    /// The price is that followers cannot take back what they have read. The response of the leader may break off, turn
-    /// out longer than [`max_body`](ResponseLimits::max_body) or than there is room for, or have trailers that keep it from being
-    /// shared (`Set-Cookie`, too large). Then the body of each follower ends in an error, never as if it were whole; by
-    /// default one follower would have asked again, or all for themselves, and those that have not got the head yet
-    /// still do. `stale_if_error` and `wait_timeout` end with the head, too: a leader that stalls stalls its followers.
+    /// The price is that followers cannot take back what they have read. The response of the leader may break off, or
+    /// have trailers that keep it from being shared (`Set-Cookie`, too large). Then the body of each follower ends in an
+    /// error, never as if it were whole; by default one follower would have asked again, or all for themselves, and those
+    /// that have not got the head yet still do. `stale_if_error` and `wait_timeout` end with the head, too: a leader that
+    /// stalls stalls its followers.
+    ///
+    /// A response that turns out longer than [`max_body`](ResponseLimits::max_body) or than there is room for, or
+    /// [endless](ResponseLimits::endless_after), is not stored, and its followers read along to its end. The layer then keeps no
+    /// more of the body than it has come to by that time, and goes on at the pace of the quickest client. The body of a follower
+    /// that is further behind ends in an error. The leader's client is waited for instead; if it takes nothing for 30
+    /// seconds, the others get the error.
     ///
     /// Later requests get nothing that is invalidated, as ever: before a follower gets the head, the layer asks the
     /// store whether the leader still has its lease, once for all that come within 5 milliseconds. Without a store that
@@ -48,8 +54,8 @@ impl<K> MemoLockLayer<K> {
     /// Recordings count against [`max_recording`](ResponseLimits::max_recording) until the slowest of their readers is done.
     /// Followers of a gRPC call wait for its end, where the status is, and so do followers on other nodes.
     #[must_use]
-    pub fn stream_followers(mut self, stream: bool) -> Self {
-        self.cache.responses.stream_followers = stream;
+    pub fn stream_followers(mut self, whom: StreamFollowers) -> Self {
+        self.cache.responses.stream_followers = whom;
         self
     }
 

@@ -9,6 +9,7 @@ use super::task::Computation;
 use crate::middleware::policy::ending::is_grpc;
 use crate::middleware::policy::freshness::Terms;
 use crate::middleware::policy::sharing::Sharing;
+use crate::middleware::policy::stream_followers::StreamFollowers;
 use crate::middleware::policy::vary::{self, Vary};
 use crate::middleware::recording::recorder::Recorder;
 use crate::middleware::stored_response::StoredResponse;
@@ -23,7 +24,7 @@ impl Computation {
         sharing: Sharing,
         draft: &mut Draft,
     ) -> Option<Arc<StoredResponse>> {
-        if !self.admission.rules.stream_followers || is_grpc(&draft.headers) {
+        if self.admission.rules.stream_followers == StreamFollowers::Off || is_grpc(&draft.headers) {
             return None;
         }
         let variant = match vary::names(&draft.headers) {

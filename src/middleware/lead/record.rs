@@ -17,6 +17,7 @@ use crate::middleware::policy::grpc::at_end;
 use crate::middleware::policy::origin::Origin;
 use crate::middleware::policy::sharing::{Reason, Sharing};
 use crate::middleware::policy::vary::{self, Vary};
+use crate::middleware::recording::broadcast::Producer;
 use crate::middleware::recording::budget::Reservation;
 use crate::middleware::recording::recorder::{Recorded, Recorder};
 use crate::middleware::recording::trial::{Candidate, Trial};
@@ -102,15 +103,15 @@ impl Settling {
         })
     }
 
-    /// Who may have the response, as its end tells.
-    fn at_end(&self, content: &[u8], trailers: Option<&HeaderMap>) -> Result<Sharing, Incomplete> {
+    /// Who may have the response, as its end tells. Of a body that was read along, `content` has nothing.
+    fn at_end(&self, content: &[u8], body_len: u64, trailers: Option<&HeaderMap>) -> Result<Sharing, Incomplete> {
         let (admission, draft) = (&self.admission, &self.draft);
         let ended = Ended {
             method: &self.method,
             status: draft.status,
             headers: &draft.headers,
             trailers,
-            body_len: content.len() as u64,
+            body_len,
             set_cookie: admission.rules.set_cookie_of(&draft.control),
         };
         let sharing = at_end(self.sharing, &ended, content, &admission.rules);
@@ -124,22 +125,55 @@ impl Settling {
         })
     }
 
+    fn has_large_fields(&self, trailers: Option<&HeaderMap>) -> bool {
+        let size = fields::size(&self.draft.headers) + trailers.map_or(0, fields::size);
+        size > self.admission.rules.max_headers
+    }
+
+    /// What others get of the trailers.
+    fn shared_trailers(&self, trailers: Option<HeaderMap>) -> Option<HeaderMap> {
+        let mut trailers = trailers?;
+        let set_cookie = self.admission.rules.set_cookie_of(&self.draft.control);
+        set_cookie.take(&mut trailers);
+        (!trailers.is_empty()).then(|| fields::compact(&trailers))
+    }
+
+    /// The end of a response that is for those only who have read along.
+    fn end_along(self, length: u64, trailers: Option<HeaderMap>, followed: Producer<Option<HeaderMap>>) {
+        let is_shared = matches!(
+            self.at_end(&[], length, trailers.as_ref()),
+            Ok(Sharing::Store(_) | Sharing::Share)
+        );
+        if is_shared && !self.has_large_fields(trailers.as_ref()) {
+            followed.finish_passing(self.shared_trailers(trailers));
+        }
+    }
+
     /// Says what becomes of the response. Returns what has to be waited for, and what to hold for as long.
     fn settle(mut self, recorded: Recorded) -> Option<(Settled, Arc<Reservation>)> {
-        let Recorded::Complete {
-            content,
-            trailers,
-            followed,
-            reservation,
-        } = recorded
-        else {
-            if let Recorded::Failed = recorded {
+        let (content, trailers, followed, reservation) = match recorded {
+            Recorded::Complete {
+                content,
+                trailers,
+                followed,
+                reservation,
+            } => (content, trailers, followed, reservation),
+            Recorded::Along {
+                length,
+                trailers,
+                followed,
+            } => {
+                self.end_along(length, trailers, followed);
+                return None;
+            }
+            Recorded::Failed => {
                 self.admission.pause(|| Failed::UNAVAILABLE);
                 self.led.broke_off();
+                return None;
             }
-            return None;
+            Recorded::Passed => return None,
         };
-        let terms = match self.at_end(&content, trailers.as_ref()) {
+        let terms = match self.at_end(&content, content.len() as u64, trailers.as_ref()) {
             Ok(Sharing::Store(terms)) => Some(terms),
             Ok(Sharing::Share) => None,
             Ok(Sharing::Pass(reason)) => {
@@ -151,9 +185,8 @@ impl Settling {
                 return None;
             }
         };
-        let size = fields::size(&self.draft.headers) + trailers.as_ref().map_or(0, fields::size);
         let variant = match vary::names(&self.draft.headers) {
-            _ if size > self.admission.rules.max_headers => Err(Reason::HeadersTooLarge),
+            _ if self.has_large_fields(trailers.as_ref()) => Err(Reason::HeadersTooLarge),
             Vary::Names(names) => Ok(Some(vary::fingerprint(&names, &self.request_headers))),
             Vary::None => Ok(None),
             Vary::Any => Err(Reason::Vary),
@@ -165,11 +198,8 @@ impl Settling {
                 return None;
             }
         };
+        let trailers = self.shared_trailers(trailers);
         let (admission, draft) = (self.admission, self.draft);
-        let trailers = trailers.and_then(|mut trailers| {
-            admission.rules.set_cookie_of(&draft.control).take(&mut trailers);
-            (!trailers.is_empty()).then(|| fields::compact(&trailers))
-        });
         // It has been getting older since its head was there.
         let ttl = terms.and_then(|terms| terms.left_after(draft.received.elapsed()));
         // Only its end may have told that it can be stored at all.

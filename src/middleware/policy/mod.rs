@@ -48,6 +48,7 @@ pub(super) mod response;
 pub(super) mod response_rules;
 pub(super) mod revalidation;
 pub(super) mod sharing;
+pub(super) mod stream_followers;
 pub(super) mod structured;
 pub(super) mod syntax;
 pub(super) mod targeted;

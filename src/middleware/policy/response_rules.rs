@@ -11,6 +11,7 @@ use super::cookies::SetCookie;
 use super::error_mapper::ErrorMapper;
 use super::freshness::may_have_ttl;
 use super::grpc::GrpcRules;
+use super::stream_followers::StreamFollowers;
 use crate::random::Random;
 
 /// What a layer stores.
@@ -59,8 +60,8 @@ pub(crate) struct ResponseRules {
     pub(crate) max_recording: u64,
     /// Of a layer for gRPC, what it stores of one method.
     pub(crate) grpc: Option<GrpcRules>,
-    /// Whether those who wait here may read a response before it is whole.
-    pub(crate) stream_followers: bool,
+    /// Which of those who wait may read a response before it is whole.
+    pub(crate) stream_followers: StreamFollowers,
 }
 
 impl ResponseRules {
@@ -113,7 +114,7 @@ impl Default for ResponseRules {
             max_headers: Self::DEFAULT_MAX_HEADERS,
             max_recording: Self::DEFAULT_MAX_RECORDING,
             grpc: None,
-            stream_followers: false,
+            stream_followers: StreamFollowers::Off,
         }
     }
 }

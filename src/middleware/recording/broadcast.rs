@@ -6,9 +6,14 @@
 //! stored, so that a slow reader keeps no second copy alive. A producer that is dropped before breaks the body off, and
 //! that is an error to every reader, at once and wherever it has got to, but for one that reads to the last: only [`Producer::finish`] ends a body.
 //!
+//! Of a body that is not to be kept as a whole, the producer lets go what is further back than a *window*: what was let go is an
+//! error to a reader that has not read it. What one that reads to the last has not read stays, and the producer waits for it. Such a body ends with
+//! [`Producer::finish_passing`].
+//!
 //! All transitions are synchronous and happen under one lock; wakers are woken and pieces dropped outside it.
 //! `tests/loom.rs` explores the interleavings: no lost wake-up, no piece missed or read twice, no end but the true one.
 
+use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 
@@ -24,17 +29,27 @@ pub(crate) struct Broadcast<T> {
 
 struct AudienceState<T> {
     body: Body<T>,
-    waiting: Slab<Option<Waker>>,
+    readers: Slab<Seat>,
     /// How many read along who get an error where the body breaks off.
     followers: usize,
-    /// The producer, if it wants to hear of the last of them.
-    unfollowed: Option<Waker>,
+    /// The producer, if it wants to hear of the last of them, or of how far they have got.
+    producer: Option<Waker>,
+}
+
+/// What is known of one reader.
+struct Seat {
+    waker: Option<Waker>,
+    /// How many bytes it has read.
+    bytes: usize,
+    until_the_last: bool,
 }
 
 enum Body<T> {
     /// As far as it has come.
     Growing(Pieces),
     Whole(Bytes, T),
+    /// Whole, with what has not been let go.
+    Past(Pieces, T),
     /// With what there was.
     BrokenOff(Pieces),
 }
@@ -45,11 +60,15 @@ const LARGE: usize = 16 * 1024;
 /// Most of what is allocated at once for small pieces.
 const MOST: usize = 64 * 1024;
 
-/// The beginning of a body.
+/// A body up to some place, but for what was let go.
 #[derive(Default)]
 struct Pieces {
     /// What will not change, none of it empty.
-    settled: Vec<Bytes>,
+    settled: VecDeque<Bytes>,
+    /// How many of these were let go.
+    gone: usize,
+    /// How many bytes they had.
+    gone_bytes: usize,
     /// What comes after that, in memory for more.
     tail: BytesMut,
     length: usize,
@@ -62,7 +81,7 @@ impl Pieces {
         if piece.len() >= LARGE {
             self.settle();
             let held = piece.len();
-            self.settled.push(piece);
+            self.settled.push_back(piece);
             return held;
         }
         if piece.len() <= self.tail.capacity() - self.tail.len() {
@@ -80,13 +99,37 @@ impl Pieces {
     fn settle(&mut self) {
         if !self.tail.is_empty() {
             // What is left of its memory is the next tail's.
-            self.settled.push(self.tail.split().freeze());
+            self.settled.push_back(self.tail.split().freeze());
         }
+    }
+
+    /// Lets go what is in front of a place, as far as whole pieces are. Returns what is to be dropped.
+    fn let_go(&mut self, place: usize) -> Vec<Bytes> {
+        let mut gone = Vec::new();
+        while let Some(length) = self.settled.front().map(Bytes::len)
+            && self.gone_bytes + length <= place
+        {
+            self.gone += 1;
+            self.gone_bytes += length;
+            gone.extend(self.settled.pop_front());
+        }
+        gone
+    }
+
+    /// Whether one that has read so many bytes has missed some.
+    fn has_lost(&self, bytes: usize) -> bool {
+        bytes < self.gone_bytes
     }
 
     /// All that comes next at a place.
     fn next(&self, place: &mut Position) -> Option<Bytes> {
-        while let Some(piece) = self.settled.get(place.piece) {
+        if place.piece < self.gone {
+            *place = Position {
+                piece: self.gone,
+                offset: 0,
+            };
+        }
+        while let Some(piece) = self.settled.get(place.piece - self.gone) {
             if place.offset < piece.len() {
                 let next = piece.slice(place.offset..);
                 place.offset = piece.len();
@@ -124,9 +167,9 @@ impl<T> Broadcast<T> {
         let audience = Arc::new(Self {
             state: Mutex::new(AudienceState {
                 body: Body::Growing(Pieces::default()),
-                waiting: Slab::new(),
+                readers: Slab::new(),
                 followers: 0,
-                unfollowed: None,
+                producer: None,
             }),
         });
         (Producer(Arc::clone(&audience)), audience)
@@ -136,23 +179,29 @@ impl<T> Broadcast<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the body broke off.
+    /// Whether one that reads from the beginning would get an error.
     pub(crate) fn has_broken_off(&self) -> bool {
-        matches!(self.state().body, Body::BrokenOff(_))
+        match &self.state().body {
+            Body::Growing(pieces) | Body::Past(pieces, _) => pieces.has_lost(0),
+            Body::Whole(..) => false,
+            Body::BrokenOff(_) => true,
+        }
     }
 
     /// A reader from the beginning.
     pub(crate) fn join(audience: &Arc<Self>) -> Reader<T> {
         let mut state = audience.state();
         state.followers += 1;
-        let id = state.waiting.insert(None);
+        let id = state.readers.insert(Seat {
+            waker: None,
+            bytes: 0,
+            until_the_last: false,
+        });
         drop(state);
         Reader {
             audience: Arc::clone(audience),
             id,
             place: Position::default(),
-            bytes: 0,
-            until_the_last: false,
         }
     }
 
@@ -160,7 +209,8 @@ impl<T> Broadcast<T> {
     fn change<R>(&self, change: impl FnOnce(&mut Body<T>) -> R) -> R {
         let mut state = self.state();
         let changed = change(&mut state.body);
-        let wakers: Vec<_> = state.waiting.iter_mut().filter_map(|(_, waker)| waker.take()).collect();
+        let seats = state.readers.iter_mut();
+        let wakers: Vec<_> = seats.filter_map(|(_, seat)| seat.waker.take()).collect();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         changed
@@ -178,8 +228,43 @@ impl<T> Producer<T> {
         }
         self.0.change(|body| match body {
             Body::Growing(pieces) => pieces.push(piece),
-            Body::Whole(..) | Body::BrokenOff(_) => 0,
+            Body::Whole(..) | Body::Past(..) | Body::BrokenOff(_) => 0,
         })
+    }
+
+    /// Adds a piece, and lets go what is more than `window` bytes back, but for what one has not read that reads to the
+    /// last.
+    pub(crate) fn push_on(&self, piece: Bytes, window: usize) {
+        self.push(piece);
+        let mut state = self.0.state();
+        let read = state.until_the_last();
+        let Body::Growing(pieces) = &mut state.body else {
+            return;
+        };
+        let place = pieces.length.saturating_sub(window);
+        let gone = pieces.let_go(read.map_or(place, |read| place.min(read)));
+        drop(state);
+        drop(gone);
+    }
+
+    /// Ready, once there is a reader that has read all there is, and none that reads to the last is `window` bytes behind.
+    pub(crate) fn poll_wanted(&self, window: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let state = self.0.state();
+        let Body::Growing(Pieces { length, .. }) = &state.body else {
+            return Poll::Ready(());
+        };
+        let length = *length;
+        let is_read = state.readers.iter().any(|(_, seat)| seat.bytes >= length);
+        let has_room = state.until_the_last().is_none_or(|read| length - read < window.max(1));
+        if is_read && has_room {
+            return Poll::Ready(());
+        }
+        Broadcast::wait(state, cx)
+    }
+
+    /// Whether there is a follower.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.0.state().followers > 0
     }
 
     /// All there is so far, in one piece.
@@ -200,14 +285,11 @@ impl<T> Producer<T> {
 
     /// Ready, once no follower reads along.
     pub(crate) fn poll_unfollowed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.0.state();
+        let state = self.0.state();
         if state.followers == 0 {
             return Poll::Ready(());
         }
-        let before = state.unfollowed.replace(cx.waker().clone());
-        drop(state);
-        drop(before);
-        Poll::Pending
+        Broadcast::wait(state, cx)
     }
 
     /// The body is whole: `content` is all its pieces in one.
@@ -216,6 +298,15 @@ impl<T> Producer<T> {
             self.0
                 .change(|body| std::mem::replace(body, Body::Whole(content, rest))),
         );
+    }
+
+    /// The body is whole, although not all of it is there any more.
+    pub(crate) fn finish_passing(self, rest: T) {
+        self.0.change(|body| {
+            if let Body::Growing(pieces) = body {
+                *body = Body::Past(std::mem::take(pieces), rest);
+            }
+        });
     }
 }
 
@@ -234,17 +325,18 @@ pub(crate) struct Reader<T> {
     audience: Arc<Broadcast<T>>,
     id: usize,
     place: Position,
-    /// How many bytes it has read.
-    bytes: usize,
-    until_the_last: bool,
 }
 
 impl<T> Reader<T> {
     /// The same, for one that gets all there was of a body that broke off: it is no follower.
-    pub(crate) fn until_the_last(mut self) -> Self {
-        if !std::mem::replace(&mut self.until_the_last, true) {
-            let producer = self.audience.state().unfollow();
+    pub(crate) fn until_the_last(self) -> Self {
+        let mut state = self.audience.state();
+        if !std::mem::replace(&mut state.readers[self.id].until_the_last, true) {
+            let producer = state.unfollow();
+            drop(state);
             wake(producer);
+        } else {
+            drop(state);
         }
         self
     }
@@ -254,20 +346,33 @@ impl<T: Clone> Reader<T> {
     /// What comes next. Asked again after the end, it says the same.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<T>> {
         let mut state = self.audience.state();
+        let Seat {
+            bytes, until_the_last, ..
+        } = state.readers[self.id];
         let data = match &state.body {
+            Body::Growing(pieces) | Body::Past(pieces, _) if pieces.has_lost(bytes) => {
+                return Poll::Ready(Next::BrokenOff);
+            }
             Body::Growing(pieces) => pieces.next(&mut self.place),
-            Body::Whole(content, _) if self.bytes < content.len() => Some(content.slice(self.bytes..)),
+            Body::Past(pieces, rest) => match pieces.next(&mut self.place) {
+                Some(data) => Some(data),
+                None => return Poll::Ready(Next::End(rest.clone())),
+            },
+            Body::Whole(content, _) if bytes < content.len() => Some(content.slice(bytes..)),
             Body::Whole(_, rest) => return Poll::Ready(Next::End(rest.clone())),
-            Body::BrokenOff(pieces) => match pieces.next(&mut self.place).filter(|_| self.until_the_last) {
+            Body::BrokenOff(pieces) => match pieces.next(&mut self.place).filter(|_| until_the_last) {
                 Some(data) => Some(data),
                 None => return Poll::Ready(Next::BrokenOff),
             },
         };
         if let Some(data) = data {
-            self.bytes += data.len();
+            state.readers[self.id].bytes += data.len();
+            let producer = state.producer.take();
+            drop(state);
+            wake(producer);
             return Poll::Ready(Next::Data(data));
         }
-        let waker = &mut state.waiting[self.id];
+        let waker = &mut state.readers[self.id].waker;
         let mut before = None;
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             before = waker.replace(cx.waker().clone());
@@ -281,13 +386,14 @@ impl<T: Clone> Reader<T> {
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
         let mut state = self.audience.state();
-        let waker = state.waiting.remove(self.id);
-        let producer = match self.until_the_last {
-            true => None,
+        let seat = state.readers.remove(self.id);
+        let producer = match seat.until_the_last {
+            // The producer may have waited for it.
+            true => state.producer.take(),
             false => state.unfollow(),
         };
         drop(state);
-        drop(waker);
+        drop(seat);
         wake(producer);
     }
 }
@@ -296,7 +402,23 @@ impl<T> AudienceState<T> {
     /// One follower less. The caller wakes the waker that is returned, if any.
     fn unfollow(&mut self) -> Option<Waker> {
         self.followers -= 1;
-        self.unfollowed.take_if(|_| self.followers == 0)
+        self.producer.take()
+    }
+
+    /// How far the slowest of those has got that read to the last.
+    fn until_the_last(&self) -> Option<usize> {
+        let seats = self.readers.iter().map(|(_, seat)| seat);
+        seats.filter(|seat| seat.until_the_last).map(|seat| seat.bytes).min()
+    }
+}
+
+impl<T> Broadcast<T> {
+    /// Has the producer woken once a reader has read on or left.
+    fn wait(mut state: MutexGuard<'_, AudienceState<T>>, cx: &mut Context<'_>) -> Poll<()> {
+        let before = state.producer.replace(cx.waker().clone());
+        drop(state);
+        drop(before);
+        Poll::Pending
     }
 }
 

@@ -6,16 +6,21 @@
 //! from there on the client's speed is the inner body's. The same becomes of a body that has no end to wait for, see
 //! `endless.rs`.
 //!
-//! Followers, where they need not wait for the end, read the same pieces apart from it: see `underway.rs`.
+//! Followers, where they need not wait for the end, read the same pieces apart from it: see `underway.rs`. Past the limit they
+//! read on, and the recording is a window on the body that holds no more than it has come to by then. The quickest of all
+//! readers sets the pace. A follower that falls out of the window gets an error. The leader's client never does: the
+//! body waits for it, and if it does not read for [`STALL`] the body becomes its own, and the followers get the error.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
 
 use super::broadcast::{Broadcast, Next, Producer, Reader};
 use super::budget::Reservation;
@@ -28,6 +33,9 @@ use crate::middleware::grpc::Framing;
 use crate::middleware::inner::InnerBody;
 use crate::middleware::policy::sharing::Reason;
 use crate::simulation::{Planted, planted};
+
+/// For how long a body that is not recorded any more waits for its readers before it breaks off for the followers.
+const STALL: Duration = Duration::from_secs(30);
 
 /// The reader's end.
 pub(crate) struct Playback {
@@ -79,6 +87,13 @@ pub(crate) enum Recorded {
         followed: Producer<Option<HeaderMap>>,
         /// To be held as long as the content.
         reservation: Arc<Reservation>,
+    },
+    /// The inner body came to its end, past a limit: it was read along, and not kept.
+    Along {
+        length: u64,
+        trailers: Option<HeaderMap>,
+        /// To be finished, or those who follow get an error.
+        followed: Producer<Option<HeaderMap>>,
     },
     /// The inner body failed; the reader has its error.
     Failed,
@@ -176,6 +191,9 @@ impl Recorder {
             }
             if let Some(reason) = reason {
                 let trial = on_limit(reason);
+                if self.data.is_followed() {
+                    return self.pass_along(body, trailers).await;
+                }
                 self.hand_over(body, trial);
                 return Recorded::Passed;
             }
@@ -192,6 +210,56 @@ impl Recorder {
         }
     }
 
+    /// Drains what is beyond the limit for those who read along, and keeps no more of it than there is by now.
+    async fn pass_along(mut self, body: &mut Option<InnerBody>, mut trailers: Option<HeaderMap>) -> Recorded {
+        let window = usize::try_from(self.length).unwrap_or(usize::MAX);
+        while let Some(going) = body {
+            let data = &self.data;
+            let next = async {
+                let wanted = poll_fn(|cx| data.poll_wanted(window, cx));
+                timeout(STALL, wanted).await.ok()?;
+                Some(poll_fn(|cx| going.poll_frame(cx)).await)
+            };
+            let next = tokio::select! {
+                biased;
+                () = poll_fn(|cx| data.poll_unfollowed(cx)) => None,
+                next = next => next,
+            };
+            let Some(next) = next else {
+                self.hand_over(body, None);
+                return Recorded::Passed;
+            };
+            let frame = match next {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
+                    self.send(Part::Failed(error));
+                    return Recorded::Failed;
+                }
+                None => break,
+            };
+            match frame.into_data() {
+                Ok(data) => {
+                    self.length += data.len() as u64;
+                    self.data.push_on(data, window);
+                }
+                Err(frame) => self.take_trailers(frame, &mut trailers),
+            }
+        }
+        self.send(Part::End);
+        Recorded::Along {
+            length: self.length,
+            trailers,
+            followed: self.data,
+        }
+    }
+
+    fn take_trailers(&self, frame: Frame<Bytes>, trailers: &mut Option<HeaderMap>) {
+        if let Some(fields) = frame.trailers_ref() {
+            trailers.get_or_insert_default().extend(fields.clone());
+        }
+        self.send(Part::Frame(frame));
+    }
+
     /// Records a frame. Returns the limit that is passed, if any.
     fn take(&mut self, frame: Frame<Bytes>, trailers: &mut Option<HeaderMap>) -> Option<Reason> {
         let mut room = true;
@@ -203,12 +271,7 @@ impl Recorder {
                 }
                 room = self.reservation.grow(self.data.push(data) as u64);
             }
-            Err(frame) => {
-                if let Some(fields) = frame.trailers_ref() {
-                    trailers.get_or_insert_default().extend(fields.clone());
-                }
-                self.send(Part::Frame(frame));
-            }
+            Err(frame) => self.take_trailers(frame, trailers),
         }
         match self.length > self.limit {
             true => Some(Reason::TooLarge),

@@ -69,7 +69,7 @@ impl ResponseLimits {
     /// An endless body belongs to the client that leads. Its followers, on every node, go to the inner service, and so
     /// do later requests at once, for as long as a [`pass_marker`](super::Privacy::pass_marker) says or until a body for the same
     /// key has ended in time. Once no client reads it, the body is dropped. Requests that read along
-    /// ([`stream_followers`](crate::MemoLockLayer::stream_followers)) read on.
+    /// ([`stream_followers`](crate::MemoLockLayer::stream_followers)) read on, and get no error where it becomes longer than [`max_body`](Self::max_body).
     ///
     /// A body is given four times as long where something says that it ends: freshness of the response's own, or a ttl
     /// of its handler; a body for the same key that this process has seen to end within that time; or a speed at which

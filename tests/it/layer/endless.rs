@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
-use tower_memolock::middleware::{MemoBody, ResponseLimits};
+use tower_memolock::middleware::{MemoBody, ResponseLimits, StreamFollowers};
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{
@@ -111,7 +111,7 @@ async fn next(reply: &mut Reply) -> Bytes {
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_for_a_feed_are_free_soon_and_the_next_do_not_wait() {
     for content_type in ["application/json", "application/x-ndjson", "audio/mpeg", "text/html"] {
-        for following in [false, true] {
+        for following in [StreamFollowers::Off, StreamFollowers::Process] {
             let (open, inner) = answering(move |open, _| with(feed(open), "content-type", content_type));
             let nodes = pair(&inner, |layer| {
                 layer.ttl(Duration::from_secs(60)).stream_followers(following)
@@ -141,7 +141,7 @@ async fn those_who_wait_for_a_feed_are_free_soon_and_the_next_do_not_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn a_feed_that_no_client_reads_is_ended_and_its_lock_given_back() {
-    for following in [false, true] {
+    for following in [StreamFollowers::Off, StreamFollowers::Process] {
         let (open, inner) = answering(|open, _| feed(open));
         let layer = MemoLockLayer::new(MemoryStore::new(), "layer").stream_followers(following);
         let node = layer.layer(inner.clone());
@@ -267,7 +267,7 @@ async fn one_slow_answer_does_not_keep_an_ordinary_page_from_being_shared() {
 #[tokio::test(start_paused = true)]
 async fn those_who_read_along_read_on_and_the_last_of_them_ends_it() {
     let (open, inner) = answering(|open, _| feed(open));
-    let layer = MemoLockLayer::new(MemoryStore::new(), "layer").stream_followers(true);
+    let layer = MemoLockLayer::new(MemoryStore::new(), "layer").stream_followers(StreamFollowers::Process);
     let node = layer.layer(inner.clone());
     let leader = head(&node, get("/")).await.expect("no panic").0;
     let mut along = head(&node, get("/")).await.expect("no panic").0;
@@ -287,7 +287,7 @@ async fn those_who_read_along_read_on_and_the_last_of_them_ends_it() {
 #[tokio::test(start_paused = true)]
 async fn those_who_read_along_get_the_end_that_comes_late() {
     let (_, inner) = answering(|open, _| page(open, Duration::from_secs(4)));
-    let layer = MemoLockLayer::new(MemoryStore::new(), "layer").stream_followers(true);
+    let layer = MemoLockLayer::new(MemoryStore::new(), "layer").stream_followers(StreamFollowers::Process);
     let node = layer.layer(inner.clone());
     let all: Vec<_> = (0..5).map(|_| send(&node, get("/"))).collect();
     for body in bodies(all).await {

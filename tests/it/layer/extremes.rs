@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::advance;
 use tower::Layer;
-use tower_memolock::middleware::{Freshness, Privacy, ResponseLimits};
+use tower_memolock::middleware::{Freshness, Privacy, ResponseLimits, StreamFollowers};
 use tower_memolock::{AtLimit, Lease, Limits, MemoLock, MemoLockLayer, MemoryStore, RedisStore, Store};
 
 use super::fixture::{Answer, Inner, Node, answer, fresh, get, send, settle, text, with};
@@ -224,7 +224,7 @@ async fn every_number_that_can_be_set_can_be_any() {
     ];
     for (name, set) in sets {
         for number in numbers {
-            for stream in [false, true] {
+            for stream in [StreamFollowers::Off, StreamFollowers::Process] {
                 let layer = set(MemoLockLayer::new(MemoryStore::new(), "t"), number).stream_followers(stream);
                 let node: Node = layer.layer(Inner::replying(|_| fresh("x")));
                 for _ in 0..3 {

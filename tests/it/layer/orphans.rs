@@ -14,7 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{advance, sleep};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_memolock::middleware::Freshness;
+use tower_memolock::middleware::{Freshness, StreamFollowers};
 use tower_memolock::{Limits, MemoLock, MemoLockLayer, MemoryStore};
 
 use super::fixture::{Inner, answer, by_hand, data, fresh, get, send, settle, streamed, text, with};
@@ -143,7 +143,9 @@ async fn the_last_of_those_who_wait_leaves_an_orphan_behind() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_no_client_reads_is_dropped_and_one_that_is_read_goes_on() {
     for reads_along in [false, true] {
-        let layer = layer().limits(Limits::new().max_orphaned(0)).stream_followers(true);
+        let layer = layer()
+            .limits(Limits::new().max_orphaned(0))
+            .stream_followers(StreamFollowers::Process);
         let (parts, body) = by_hand();
         let body = std::sync::Mutex::new(Some(body));
         let inner = Inner::new(move |_, _| {

@@ -2,6 +2,7 @@
 
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
+use tower_memolock::middleware::StreamFollowers;
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{Inner, answer, by_hand, data, get, send, settle, streamed, with};
@@ -10,7 +11,7 @@ const PIECES: usize = 20_000;
 
 #[tokio::test(start_paused = true)]
 async fn small_pieces_are_counted_by_what_is_held_and_passed_on_as_they_come() {
-    let layer = MemoLockLayer::new(MemoryStore::new(), "layer").stream_followers(true);
+    let layer = MemoLockLayer::new(MemoryStore::new(), "layer").stream_followers(StreamFollowers::Process);
     let (parts, body) = by_hand();
     let body = std::sync::Mutex::new(Some(body));
     let inner = Inner::new(move |_, _| {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use tokio::time::{Instant, sleep};
 use tower::Layer;
-use tower_memolock::middleware::{Failures, Freshness, MemoControl, Unconfirmed};
+use tower_memolock::middleware::{Failures, Freshness, MemoControl, StreamFollowers, Unconfirmed};
 use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore};
 
 use super::fixture::{
@@ -92,7 +92,9 @@ async fn a_second_failure_is_for_all_who_wait_and_nobody_later() {
             Ok(status(if call % 2 == 1 { first } else { second }, call))
         });
         let nodes = pair(&inner, |layer| {
-            layer.ttl(Duration::from_secs(60)).stream_followers(true)
+            layer
+                .ttl(Duration::from_secs(60))
+                .stream_followers(StreamFollowers::Process)
         });
         for calls in [1, 3] {
             let asked = send_many(&nodes, 100, || get("/"));

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tower::{Layer, ServiceExt};
-use tower_memolock::middleware::{CacheStatus, MemoBody};
+use tower_memolock::middleware::{CacheStatus, MemoBody, StreamFollowers};
 use tower_memolock::{MemoLockLayer, MemoryStore, Store};
 
 use crate::freshness::gated::Gated;
@@ -47,7 +47,7 @@ pub(super) fn plain(reply: Response<TestBody>, _: &Request<Full<Bytes>>) -> Resp
 
 pub(super) fn layer<St: Store>(store: St) -> MemoLockLayer {
     MemoLockLayer::new(store, "layer")
-        .stream_followers(true)
+        .stream_followers(StreamFollowers::Process)
         .cache_status(CacheStatus::Outcome)
 }
 

@@ -6,6 +6,7 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tower::Layer;
+use tower_memolock::middleware::StreamFollowers;
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{
@@ -69,7 +70,7 @@ async fn first_bytes_reach_all_followers_while_the_last_are_held_back() {
 #[tokio::test(start_paused = true)]
 async fn a_follower_gets_what_it_would_have_got_at_the_end() {
     let mut got = Vec::new();
-    for stream in [false, true] {
+    for stream in [StreamFollowers::Off, StreamFollowers::Process] {
         let dress = |reply, _: &Request<_>| {
             let reply = with(with(reply, "x-many", "1"), "x-many", "2");
             let reply = with(with(reply, "connection", "x-hop"), "x-hop", "1");

@@ -1,5 +1,6 @@
 //! Followers who read a response while it comes: they get what they would have got at its end, or an error.
 
+mod along;
 mod endings;
 mod fixture;
 mod flow;

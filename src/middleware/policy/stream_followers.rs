@@ -1,0 +1,13 @@
+//! [`StreamFollowers`]: who gets a response while it comes.
+
+/// Which of those who wait get a response as it comes, instead of once it is whole, for
+/// [`MemoLockLayer::stream_followers`](crate::MemoLockLayer::stream_followers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum StreamFollowers {
+    /// None. Each gets it once it is whole.
+    #[default]
+    Off,
+    /// Those in the process of their leader.
+    Process,
+}
