@@ -24,10 +24,10 @@ fi
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 
 step "format"
-cargo fmt --check
+cargo fmt --all --check
 
 step "lints"
-cargo clippy --all-targets --all-features -- -D warnings
+cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 step "features"
 # A feature alone, and pairs that touch each other's code.
@@ -53,6 +53,7 @@ cargo build --examples --all-features
 step "tests with ${MEMOLOCK_REDIS_SERVER:-redis-server}"
 "${MEMOLOCK_REDIS_SERVER:-redis-server}" --version
 cargo test --all-features
+cargo test --package tower-memolock-loom --all-features
 
 step "simulation"
 cargo test --all-features --test sim -- --seeds "${MEMOLOCK_SIM_SEEDS:-2000}"

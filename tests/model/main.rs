@@ -27,7 +27,7 @@
 //! not answer lands as a computation without the store does. An acquire that is executed after its keeper has ended leaves
 //! a lock behind as a crash does. The verdicts `Pass` and `Fail`, and the limit on attempts, end waits sooner; a value that
 //! is shared lands as a message or a reply does, and is lost for those who are late; a value that expires is a value that is
-//! lost. An address has one channel here. The flight itself is explored in `tests/loom.rs`, in the code rather than in a
+//! lost. An address has one channel here. The flight itself is explored in `tests/loom`, in the code rather than in a
 //! model.
 
 mod explore;

@@ -27,7 +27,7 @@
 //! flight with it. The others wait on.
 //!
 //! All transitions are synchronous and happen under one lock; wakers are woken and foreign values dropped outside it.
-//! `tests/loom.rs` explores the interleavings: no lost wake-up, no second leader, no leak when all waiters leave.
+//! `tests/loom` explores the interleavings: no lost wake-up, no second leader, no leak when all waiters leave.
 
 use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};

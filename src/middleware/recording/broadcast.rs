@@ -11,7 +11,7 @@
 //! [`Producer::finish_passing`].
 //!
 //! All transitions are synchronous and happen under one lock; wakers are woken and pieces dropped outside it.
-//! `tests/loom.rs` explores the interleavings: no lost wake-up, no piece missed or read twice, no end but the true one.
+//! `tests/loom` explores the interleavings: no lost wake-up, no piece missed or read twice, no end but the true one.
 
 use std::collections::VecDeque;
 use std::sync::PoisonError;

@@ -1,3 +1,3 @@
-//! The primitives the audience stands on. `tests/loom.rs` compiles `broadcast.rs` over loom's instead.
+//! The primitives the audience stands on. `tests/loom` compiles `broadcast.rs` over loom's instead.
 
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};

@@ -9,21 +9,18 @@ mod sync {
     pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
 }
 
-#[cfg(feature = "http")]
 #[expect(dead_code, reason = "what asks and does not wait")]
-#[path = "../src/middleware/recording/broadcast.rs"]
+#[path = "../../src/middleware/recording/broadcast.rs"]
 mod broadcast;
-#[path = "../src/memo/flights/clock.rs"]
+#[path = "../../src/memo/flights/clock.rs"]
 mod clock;
-#[path = "../src/memo/flights/flight.rs"]
+#[path = "../../src/memo/flights/flight.rs"]
 #[expect(dead_code, reason = "what watches over computations")]
 mod flight;
-#[path = "../src/memo/flights/state.rs"]
+#[path = "../../src/memo/flights/state.rs"]
 mod state;
-#[cfg(feature = "http")]
-#[path = "loom/streaming.rs"]
 mod streaming;
-#[path = "../src/memo/flights/waiter.rs"]
+#[path = "../../src/memo/flights/waiter.rs"]
 mod waiter;
 
 use std::future::{Future, poll_fn};
