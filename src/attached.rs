@@ -1,38 +1,126 @@
 //! [`attached`]: a task that belongs to the span of the one who started it for as long as that one needs it.
 //!
 //! A span stays open while a task is in it. What a request has begun may outlast its response, so the task leaves the span
-//! when the request is answered or gone, and goes on in none.
+//! when the request is answered or gone, and goes on in one of its own.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::Span;
 
-/// Puts `future` into the present span until what comes with it is dropped.
-pub(crate) fn attached<F: Future>(future: F) -> (impl Future<Output = F::Output>, Attachment) {
-    let span = Arc::new(Mutex::new(Span::current()));
-    let attachment = Attachment(Arc::clone(&span));
-    let attached = async move {
+use crate::key::Address;
+use crate::trace;
+
+/// Puts `future`, which computes what belongs at `address`, into the present span until what comes with it is dropped.
+pub(crate) fn attached<F: Future>(
+    address: &Address,
+    future: F,
+) -> (impl Future<Output = F::Output> + use<F>, Attachment) {
+    let place = Place::here(address);
+    (place.clone().run(future), Attachment(place))
+}
+
+/// The span that a task is in. A clone is another handle on the same.
+#[derive(Clone)]
+pub(crate) struct Place(Arc<Held>);
+
+struct Held {
+    state: Mutex<State>,
+    address: Address,
+}
+
+struct State {
+    /// `None` once the task has nothing more to do that anyone would want to see.
+    span: Option<Span>,
+    is_polled: bool,
+    /// The one who started the task has left while it was polled.
+    is_left: bool,
+}
+
+impl Place {
+    /// The present span, for a task that computes what belongs at `address`.
+    pub(crate) fn here(address: &Address) -> Self {
+        let state = State {
+            span: Some(Span::current()),
+            is_polled: false,
+            is_left: false,
+        };
+        Self(Arc::new(Held {
+            state: Mutex::new(state),
+            address: address.clone(),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `future` in the span.
+    pub(crate) async fn run<F: Future>(self, future: F) -> F::Output {
+        let end = End(&self);
         let mut future = pin!(future);
-        poll_fn(|cx| {
-            let present = span.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            present.in_scope(|| future.as_mut().poll(cx))
+        let output = poll_fn(|cx| {
+            let span = {
+                let mut state = self.state();
+                state.is_polled = true;
+                state.span.clone().unwrap_or_else(Span::none)
+            };
+            let polled = span.in_scope(|| future.as_mut().poll(cx));
+            let mut state = self.state();
+            state.is_polled = false;
+            let is_left = std::mem::take(&mut state.is_left);
+            drop(state);
+            if is_left && polled.is_pending() {
+                self.detach();
+            }
+            polled
         })
-        .await
-    };
-    (attached, attachment)
+        .await;
+        drop(end);
+        output
+    }
+
+    /// What the task still does is of no interest.
+    pub(crate) fn leave(&self) {
+        let left = self.state().span.take();
+        // What listens to spans is not ours, and is not to be waited for with the lock held.
+        drop(left);
+    }
+
+    /// Puts the task into a span of its own.
+    fn detach(&self) {
+        let Some(left) = self.state().span.clone() else {
+            return;
+        };
+        let own = trace::detached(&self.0.address, &left);
+        let mut state = self.state();
+        let before = state.span.as_mut().map(|span| std::mem::replace(span, own));
+        drop(state);
+        drop((before, left));
+    }
+}
+
+/// A task that has ended, or was never begun, is in no span.
+struct End<'a>(&'a Place);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
 }
 
 /// Keeps a task in a span. Dropping it takes the task out.
-pub(crate) struct Attachment(Arc<Mutex<Span>>);
+pub(crate) struct Attachment(pub(crate) Place);
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        let mut span = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = std::mem::replace(&mut *span, Span::none());
-        drop(span);
-        // What listens to spans is not ours, and is not to be waited for with the lock held.
-        drop(left);
+        let mut state = self.0.state();
+        // One that is polled may be about to end.
+        state.is_left = state.is_polled;
+        if !state.is_polled {
+            drop(state);
+            self.0.detach();
+        }
     }
 }

@@ -213,7 +213,7 @@ pub use self::store::MemoryStore;
 pub use self::store::RedisStore;
 #[doc(inline)]
 pub use self::store::{AnyStore, Store};
-pub use self::trace::TraceContext;
+pub use self::trace::{TraceBridge, TraceContext, set_trace_bridge};
 
 #[cfg(all(doctest, feature = "http", feature = "memory", feature = "redis"))]
 #[doc = include_str!("../README.md")]

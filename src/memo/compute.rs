@@ -15,8 +15,10 @@ use crate::error::{BoxError, ErrorKind, Failure};
 use crate::key::{Address, Label};
 use crate::task::spawn_of;
 
-/// Runs a computation, the end of `path`, in a task of its own, so that a caller that leaves stops nothing.
+/// Runs the computation of what belongs at `address`, the end of `path`, in a task of its own, so that a caller that leaves stops
+/// nothing.
 pub(crate) fn run<V>(
+    address: &Address,
     path: Path,
     stop: Stop,
     computation: impl Future<Output = Result<V, Failure>> + Send + 'static,
@@ -27,7 +29,7 @@ where
     // Boxed, or whatever holds it on the way would keep room for it once more.
     let computation = Box::pin(computation);
     async move {
-        let (computation, _attachment) = attached(path.run(stop.or(computation)));
+        let (computation, _attachment) = attached(address, path.run(stop.or(computation)));
         let stopped = Err(ErrorKind::Abandoned.into());
         conclude(spawn_of(async { computation.await.unwrap_or(stopped) })).await
     }
@@ -35,6 +37,7 @@ where
 
 /// The same for a computation of which no other caller will have anything: a caller that leaves stops it.
 pub(crate) fn run_alone<V>(
+    address: &Address,
     path: Path,
     computation: impl Future<Output = Result<V, Failure>> + Send + 'static,
 ) -> impl Future<Output = Result<V, Failure>>
@@ -43,7 +46,7 @@ where
 {
     let computation = Box::pin(computation);
     async move {
-        let (computation, _attachment) = attached(path.run(computation));
+        let (computation, _attachment) = attached(address, path.run(computation));
         let task = spawn_of(computation);
         let _abort = AbortOnDrop(task.abort_handle());
         conclude(task).await

@@ -39,7 +39,7 @@ use super::flights::custody::Custody;
 use super::leases::Holding;
 use super::leases::lock_state::{LockState, Unleased};
 use super::marking::Start;
-use super::outcome::{Outcome, Past};
+use super::outcome::{Attribution, Landed, Outcome, Past};
 use super::permit::{Lead, MemoFlight};
 use super::shared::Shared;
 use crate::codec::Codec;
@@ -48,8 +48,9 @@ use crate::key::Address;
 use crate::simulation::{Planted, planted};
 use crate::store::{Lock, Release, Store, Token, Value};
 use crate::task::spawn_if_any;
+use crate::trace::TraceContext;
 
-type MemoCustody<V> = Custody<Lead<V>, Arc<Outcome<V>>>;
+type MemoCustody<V> = Custody<Lead<V>, Arc<Landed<V>>>;
 
 pub(crate) struct Coordinator<C: Codec> {
     shared: Arc<Shared<C>>,
@@ -58,6 +59,8 @@ pub(crate) struct Coordinator<C: Codec> {
     flight: Arc<MemoFlight<C::Value>>,
     token: Token,
     tenure: Tenure,
+    /// Who computes at this moment, here or elsewhere.
+    by: Attribution,
     /// The attempts before that are known to have come to nothing.
     past: Past,
 }
@@ -107,6 +110,7 @@ impl<C: Codec> Coordinator<C> {
         config: Config,
         address: Address,
         flight: Arc<MemoFlight<C::Value>>,
+        caller: Option<TraceContext>,
         past: Past,
     ) -> Self {
         Self {
@@ -114,8 +118,9 @@ impl<C: Codec> Coordinator<C> {
             config,
             address,
             flight,
-            token: Token::random(),
+            token: Token::random().with_trace_context(caller),
             tenure: Tenure::none(),
+            by: Attribution::default(),
             past,
         }
     }
@@ -169,6 +174,7 @@ impl<C: Codec> Coordinator<C> {
             self.shared.generation(&self.address, &self.config)
         );
         let acquired = acquired.inspect_err(|error| self.shared.store_failed(&self.address, "acquire", error))?;
+        self.by.set(acquired.holder);
         let granted = Granted {
             claim: LockState::Held(epoch),
             asked_at,
@@ -249,11 +255,13 @@ impl<C: Codec> Landing<'_, C> {
             shared,
             address,
             flight,
+            by,
             ..
         } = self.keeper;
         // Out of the table first: a caller that comes from here on is not one of the earlier waiters.
         shared.table.remove(address, flight);
-        flight.land(Arc::new(outcome), whom);
+        let by = by.get();
+        flight.land(Arc::new(Landed { outcome, by }), whom);
     }
 }
 

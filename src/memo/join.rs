@@ -12,7 +12,7 @@ use super::flights::patience::Patience;
 use super::flights::table::Joined;
 use super::flights::waiter::{Turn as Waited, Waiter};
 use super::limits::{Bounds, Limit};
-use super::outcome::{Outcome, Past};
+use super::outcome::{Landed, Outcome, Past};
 use super::permit::Lead;
 use super::shared::Shared;
 use crate::codec::Codec;
@@ -21,6 +21,7 @@ use crate::key::Address;
 use crate::simulation::{Planted, planted};
 use crate::store::Store;
 use crate::task::{BoxFuture, spawn};
+use crate::trace::TraceContext;
 
 /// How many times a caller joins again whose flight ended for no fault of a computation, as by an invalidation.
 const MAX_ROUNDS: u32 = 3;
@@ -28,8 +29,8 @@ const MAX_ROUNDS: u32 = 3;
 /// What a caller comes to.
 #[derive(Debug)]
 pub(crate) enum Obtained<V> {
-    /// Another caller or process computed the value while this caller waited.
-    Followed(V),
+    /// Another caller or process computed the value while this caller waited; as part of this trace, if that is known.
+    Followed(V, Option<TraceContext>),
     /// This caller computes.
     Lead(Lead<V>),
     /// There was a result, but not one to share.
@@ -46,6 +47,28 @@ pub(crate) enum Obtained<V> {
     Limited(Limit),
     /// Too much goes on already, and it is this caller's turn to compute all the same, for itself.
     Turn(QueueTurn),
+}
+
+impl<V> Obtained<V> {
+    /// What became of the lookup, in a word.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Followed(..) => "followed",
+            Self::Lead(_) => "led",
+            Self::Failed(_) => "failed",
+            Self::TimedOut => "timed-out",
+            Self::Limited(_) => "limited",
+            Self::Pass | Self::Stale | Self::GaveUp(_) | Self::Turn(_) => "bypassed",
+        }
+    }
+}
+
+/// Who asks for a value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    pub(crate) arrived: Tick,
+    /// As what it would compute.
+    pub(crate) context: Option<TraceContext>,
 }
 
 /// What one who waits can do.
@@ -66,7 +89,7 @@ impl Role {
     }
 }
 
-pub(crate) type MemoWaiter<V> = Waiter<Lead<V>, Arc<Outcome<V>>>;
+pub(crate) type MemoWaiter<V> = Waiter<Lead<V>, Arc<Landed<V>>>;
 
 impl<C: Codec> Shared<C> {
     /// The value, where the store has it in this process. It may be stale.
@@ -91,9 +114,11 @@ impl<C: Codec> Shared<C> {
         address: &'a Address,
         config: &'a Config,
         patience: &'a mut Patience,
+        context: Option<TraceContext>,
     ) -> BoxFuture<'a, Obtained<C::Value>> {
         let arrived = self.clock.tick();
-        (self.tasks.wait)(self, address, config, patience, arrived, Role::Candidate, None)
+        let caller = Caller { arrived, context };
+        (self.tasks.wait)(self, address, config, patience, caller, Role::Candidate, None)
     }
 
     /// Makes the leader one of the waiters again, for a value that is being made elsewhere: as what `role` says.
@@ -110,16 +135,19 @@ impl<C: Codec> Shared<C> {
         role: Role,
         then: impl FnOnce(Lead<C::Value>),
     ) -> BoxFuture<'a, Obtained<C::Value>> {
-        let arrived = lead.arrived;
+        let caller = Caller {
+            arrived: lead.arrived,
+            context: lead.by.get(),
+        };
         // Its own flight, even where later callers have one of theirs.
         let own = lead.flight.upgrade();
         let place = own
-            .and_then(|flight| Waiter::join(&flight, arrived))
+            .and_then(|flight| Waiter::join(&flight, caller.arrived))
             .map(Waiter::of_leader);
-        let place = place.or_else(|| self.join(address, config, arrived, Past::default(), None).ok());
+        let place = place.or_else(|| self.join(address, config, caller, Past::default(), None).ok());
         let place = place.map(|waiter| role.of(waiter));
         then(lead);
-        (self.tasks.wait)(self, address, config, patience, arrived, role, place)
+        (self.tasks.wait)(self, address, config, patience, caller, role, place)
     }
 
     pub(crate) async fn wait(
@@ -127,7 +155,7 @@ impl<C: Codec> Shared<C> {
         address: &Address,
         config: &Config,
         patience: &mut Patience,
-        arrived: Tick,
+        caller: Caller,
         role: Role,
         mut place: Option<MemoWaiter<C::Value>>,
     ) -> Obtained<C::Value> {
@@ -140,7 +168,7 @@ impl<C: Codec> Shared<C> {
         while past.may_go_on() && rounds <= MAX_ROUNDS {
             let joined = place
                 .take()
-                .map_or_else(|| self.join(address, config, arrived, past, Some(&config.limits)), Ok);
+                .map_or_else(|| self.join(address, config, caller, past, Some(&config.limits)), Ok);
             let waiter = match joined {
                 Ok(waiter) => role.of(waiter),
                 Err(limit) => {
@@ -157,9 +185,10 @@ impl<C: Codec> Shared<C> {
                 self.waited_too_long(address, config.wait_timeout);
                 return Obtained::TimedOut;
             };
-            let outcome = match turn {
+            let landed = match turn {
                 Waited::Lead(mut lead) => {
-                    lead.arrived = arrived;
+                    lead.arrived = caller.arrived;
+                    lead.by.set(caller.context);
                     lead.past = lead.past_of(past);
                     self.counters.led.add();
                     if past.attempts > 0 || rounds > 0 {
@@ -168,21 +197,21 @@ impl<C: Codec> Shared<C> {
                     }
                     return Obtained::Lead(lead);
                 }
-                Waited::Landed(outcome) => outcome,
+                Waited::Landed(landed) => landed,
                 // Happens once: the next flight starts later than this caller came.
                 Waited::Late => {
                     // Boxed, or all waiters would keep room for it.
                     if let Some(value) = Box::pin(self.find_fresh(address)).await {
                         self.counters.followed.add();
-                        return Obtained::Followed(value);
+                        return Obtained::Followed(value, None);
                     }
                     continue;
                 }
             };
-            match &*outcome {
+            match &landed.outcome {
                 Outcome::Ready(value) => {
                     self.counters.followed.add();
-                    return Obtained::Followed(value.clone());
+                    return Obtained::Followed(value.clone(), landed.by);
                 }
                 Outcome::Pass => return Obtained::Pass,
                 Outcome::Limited(limit) => return Obtained::Limited(*limit),
@@ -237,13 +266,13 @@ impl<C: Codec> Shared<C> {
         self: &Arc<Self>,
         address: &Address,
         config: &Config,
-        arrived: Tick,
+        caller: Caller,
         past: Past,
         bounds: Option<&Bounds>,
     ) -> Result<MemoWaiter<C::Value>, Limit> {
-        let Joined { waiter, started } = self.table.join(address, arrived, bounds)?;
+        let Joined { waiter, started } = self.table.join(address, caller.arrived, bounds)?;
         if let Some(flight) = started {
-            let keeper = Coordinator::new(Arc::clone(self), *config, address.clone(), flight, past);
+            let keeper = Coordinator::new(Arc::clone(self), *config, address.clone(), flight, caller.context, past);
             // In no span: it may outlast the caller that began it.
             spawn((self.tasks.run)(keeper));
         }

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 pub use self::external::ResolveError;
 use super::compute::{compute_alone, compute_as_leader, run, run_alone};
@@ -26,6 +27,7 @@ use crate::codec::{Codec, Raw};
 use crate::error::{BoxError, Error, ErrorKind, Failure};
 use crate::key::{Address, Key, KeyError, Tag};
 use crate::store::{AnyStore, Store};
+use crate::trace;
 
 /// Memoizes any async computation across tasks, processes and machines.
 ///
@@ -169,7 +171,8 @@ impl<C: Codec> MemoLock<C> {
         E: Into<BoxError> + 'static,
     {
         let address = self.address(id).map_err(|error| self.no_key(error))?;
-        let computed = self.compute_at(&address, compute).await;
+        let span = trace::lookup(Some(&address));
+        let computed = self.compute_at(&address, compute).instrument(span).await;
         computed.map_err(|failure| Error::new(address.as_str(), failure))
     }
 
@@ -185,28 +188,38 @@ impl<C: Codec> MemoLock<C> {
         let is_own = before.leads_over(&self.shared.store, address);
         let path = before.to(&self.shared.store, address);
         if let Some(value) = self.find(address).await {
+            trace::outcome("hit");
             return Ok(value);
         }
         if is_own {
             self.shared.asks_for_itself(address);
-            return run_alone(path, compute_alone(compute)).await;
+            trace::outcome("bypassed");
+            return run_alone(address, path, compute_alone(compute)).await;
         }
         // Values are not recorded.
         let has_room = || true;
-        match self.obtain(address, &config, &mut config.patience(), has_room).await {
-            Obtained::Followed(value) => Ok(value),
+        let mut patience = config.patience();
+        let caller = trace::computing_as(|| None);
+        let obtained = self.obtain(address, &config, &mut patience, caller, has_room).await;
+        trace::waited(patience.waited());
+        trace::outcome(obtained.outcome());
+        match obtained {
+            Obtained::Followed(value, by) => {
+                trace::computed_by(by);
+                Ok(value)
+            }
             Obtained::Lead(mut lead) => {
-                let (shared, address) = (Arc::clone(&self.shared), address.clone());
+                let (shared, of) = (Arc::clone(&self.shared), address.clone());
                 let rules = Arc::clone(&self.rules);
                 let (_client, stop) = lead.custody();
                 let computation = async move {
-                    let lead = shared.started(lead, &address, &config).await;
-                    compute_as_leader(lead, &address, &rules, config.ttl, compute).await
+                    let lead = shared.started(lead, &of, &config).await;
+                    compute_as_leader(lead, &of, &rules, config.ttl, compute).await
                 };
-                run(path, stop, computation).await
+                run(address, path, stop, computation).await
             }
             Obtained::Limited(limit) => match limits.at_limit {
-                AtLimit::Bypass => run_alone(path, compute_alone(compute)).await,
+                AtLimit::Bypass => run_alone(address, path, compute_alone(compute)).await,
                 AtLimit::Refuse { .. } | AtLimit::Queue(_) => Err(ErrorKind::AtLimit(limit).into()),
             },
             Obtained::Turn(turn) => {
@@ -214,13 +227,15 @@ impl<C: Codec> MemoLock<C> {
                     let _turn = turn;
                     compute_alone(compute).await
                 };
-                run_alone(path, in_turn).await
+                run_alone(address, path, in_turn).await
             }
             Obtained::Failed(failure) => Err(self.rules.heard(address, failure)),
             Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(ErrorKind::WaitTimeout.into()),
-            Obtained::TimedOut => run_alone(path, compute_alone(compute)).await,
+            Obtained::TimedOut => run_alone(address, path, compute_alone(compute)).await,
             // Others found nothing to share, or came to no end: the caller waits for none of them any more.
-            Obtained::Pass | Obtained::Stale | Obtained::GaveUp(_) => run_alone(path, compute_alone(compute)).await,
+            Obtained::Pass | Obtained::Stale | Obtained::GaveUp(_) => {
+                run_alone(address, path, compute_alone(compute)).await
+            }
         }
     }
 
@@ -235,10 +250,15 @@ impl<C: Codec> MemoLock<C> {
         K::Error: Into<KeyError>,
     {
         let address = self.address(id)?;
-        match self.shared.peek(&address, Instant::now()) {
-            Some(value) => Ok(self.fresh(Some(value))),
-            None => Ok(self.fresh(self.shared.lookup(&address).await)),
-        }
+        let looking = async {
+            let found = match self.shared.peek(&address, Instant::now()) {
+                Some(value) => self.fresh(Some(value)),
+                None => self.fresh(self.shared.lookup(&address).await),
+            };
+            trace::outcome(found.as_ref().map_or("miss", |_| "hit"));
+            found
+        };
+        Ok(looking.instrument(trace::lookup(Some(&address))).await)
     }
 
     /// A hit, unless the value is being computed here.

@@ -1,11 +1,14 @@
 //! What a promise can become.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tokio::sync::oneshot;
 
 use super::limits::Limit;
 use super::marking::Start;
 use crate::error::Failure;
 use crate::key::Label;
+use crate::trace::TraceContext;
 
 /// What the one who computed says of the result.
 #[derive(Debug)]
@@ -60,6 +63,28 @@ pub(crate) enum Outcome<V> {
     /// again, and one of them takes over. With what is known of the attempts in a row that came to nothing, if this
     /// was one of them.
     Again(Option<Past>),
+}
+
+/// What the waiters are told, and by whom.
+#[derive(Debug)]
+pub(crate) struct Landed<V> {
+    pub(crate) outcome: Outcome<V>,
+    /// What computed it, if that is known.
+    pub(crate) by: Option<TraceContext>,
+}
+
+/// Who computes what a flight waits for, as far as is known. A clone is another handle on the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Attribution(Arc<Mutex<Option<TraceContext>>>);
+
+impl Attribution {
+    pub(crate) fn set(&self, by: Option<TraceContext>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = by;
+    }
+
+    pub(crate) fn get(&self) -> Option<TraceContext> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The attempts in a row that gave nothing to the waiters.

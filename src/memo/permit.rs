@@ -13,7 +13,7 @@ use super::leases::lease::Handed;
 use super::leases::lock_state::Unleased;
 use super::leases::own::OwnLease;
 use super::marking::Start;
-use super::outcome::{Outcome, Past, Preview, Verdict};
+use super::outcome::{Attribution, Landed, Past, Preview, Verdict};
 use crate::error::Failure;
 use crate::key::Label;
 
@@ -21,7 +21,7 @@ use crate::key::Label;
 const DEAF: Duration = Duration::from_secs(1);
 
 /// All callers in this process that wait for one value.
-pub(crate) type MemoFlight<V> = Flight<Lead<V>, Arc<Outcome<V>>>;
+pub(crate) type MemoFlight<V> = Flight<Lead<V>, Arc<Landed<V>>>;
 
 /// Held by the leader. Dropping it without a verdict gives the computation up, and one of the waiters takes
 /// over.
@@ -33,6 +33,8 @@ pub(crate) struct Lead<V> {
     /// The client that leads, unless it is taken out. It counts as present as long as this.
     client: Option<Present>,
     stop: Stop,
+    /// Where the one who leads says who it is.
+    pub(crate) by: Attribution,
     /// Whose lead it is.
     pub(crate) flight: Weak<MemoFlight<V>>,
     /// Since when the result may be called in, if the keeper has asked.
@@ -101,6 +103,7 @@ impl<V> Lead<V> {
             manner: Some(manner_tx),
             client: Some(presence.enter()),
             stop,
+            by: Attribution::default(),
             flight: Weak::new(),
             start,
             arrived: Tick::START,

@@ -13,7 +13,7 @@ use super::flights::table::Table;
 use super::insight::Insight;
 use super::leases::Leases;
 use super::limits::Limit;
-use super::outcome::Outcome;
+use super::outcome::Landed;
 use super::permit::Lead;
 use super::refreshes::Refreshes;
 use super::stats::Counters;
@@ -32,7 +32,7 @@ pub(crate) struct Shared<C: Codec> {
     pub(crate) store: AnyStore,
     pub(crate) codec: C,
     pub(crate) tag: Tag,
-    pub(crate) table: Table<Lead<C::Value>, Arc<Outcome<C::Value>>>,
+    pub(crate) table: Table<Lead<C::Value>, Arc<Landed<C::Value>>>,
     pub(crate) clock: Clock,
     pub(crate) lookups: Lookups<C::Value>,
     pub(crate) refreshes: Refreshes,

@@ -9,9 +9,8 @@ use super::background::refresh::{Begin, IsSame, RefreshTask};
 use super::background::solo::SoloTask;
 use super::config::Config;
 use super::coordinator::Coordinator;
-use super::flights::clock::Tick;
 use super::flights::patience::Patience;
-use super::join::{MemoWaiter, Obtained, Role};
+use super::join::{Caller, MemoWaiter, Obtained, Role};
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
@@ -38,7 +37,7 @@ type Wait<C> = for<'a> fn(
     &'a Address,
     &'a Config,
     &'a mut Patience,
-    Tick,
+    Caller,
     Role,
     Option<MemoWaiter<<C as Codec>::Value>>,
 ) -> BoxFuture<'a, Obtained<<C as Codec>::Value>>;
@@ -56,8 +55,8 @@ impl<C: Codec> Tasks<C> {
             run: |keeper| Box::pin(keeper.run()),
             solo: |keeper, solo| Box::pin(solo.run(keeper)),
             refresh: |keeper, refresh, waiter, is_same, begin| Box::pin(refresh.run(keeper, waiter, is_same, begin)),
-            wait: |shared, address, config, patience, arrived, role, place| {
-                Box::pin(shared.wait(address, config, patience, arrived, role, place))
+            wait: |shared, address, config, patience, caller, role, place| {
+                Box::pin(shared.wait(address, config, patience, caller, role, place))
             },
         }
     }

@@ -11,6 +11,7 @@ use super::outcome::Outcome;
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
+use crate::trace::TraceContext;
 
 /// How a caller leaves the line.
 enum Left<V> {
@@ -32,12 +33,13 @@ impl<C: Codec> MemoLock<C> {
         address: &Address,
         config: &Config,
         patience: &mut Patience,
+        caller: Option<TraceContext>,
         has_room: impl Fn() -> bool,
     ) -> Obtained<C::Value> {
         let shared = &self.shared;
         let bypasses = config.limits.at_limit == AtLimit::Bypass;
         loop {
-            let limit = match shared.obtain(address, config, patience).await {
+            let limit = match shared.obtain(address, config, patience, caller).await {
                 Obtained::Lead(lead) if !bypasses && !has_room() => {
                     drop(lead.crowded_out());
                     Limit::Recording
@@ -58,7 +60,7 @@ impl<C: Codec> MemoLock<C> {
                 Some(Left::Turn(turn)) => return Obtained::Turn(turn),
                 Some(Left::Found(value)) => {
                     shared.counters.followed.add();
-                    return Obtained::Followed(value);
+                    return Obtained::Followed(value, None);
                 }
                 Some(Left::Room) => {}
                 None => return Obtained::Limited(limit),
@@ -112,7 +114,7 @@ impl<C: Codec> Shared<C> {
             return Left::Room;
         };
         match waiter.stand_by().await {
-            Waited::Landed(outcome) => match &*outcome {
+            Waited::Landed(landed) => match &landed.outcome {
                 Outcome::Ready(value) => Left::Found(value.clone()),
                 Outcome::Again(_) | Outcome::Stale => Left::Room,
                 // All others go their own way now; this one still has to wait for its turn.

@@ -15,7 +15,7 @@ use super::known::pauses::Pauses;
 use super::known::vary_index::VaryIndex;
 use super::policy::request::RequestRules;
 use super::policy::response_rules::ResponseRules;
-use super::respond::tally::{self, Tally, Teller};
+use super::respond::tally::{Tally, Teller};
 use super::respond::told_key::ToldKey;
 use super::settings::GrpcMethod;
 #[cfg(feature = "admin")]
@@ -24,6 +24,7 @@ use super::stored_response::Form;
 use crate::key::{Address, Key};
 use crate::memo::MemoLock;
 use crate::simulation::{Planted, planted};
+use crate::trace;
 
 /// The name of the part with the fields that the layer adds to the key. A `:` cannot stand in the name of one.
 const HEADERS: &str = "headers:sha256";
@@ -94,5 +95,5 @@ impl Cache {
 
 /// Whether the log has the event of each request.
 fn is_logged() -> bool {
-    tracing::enabled!(target: tally::TARGET, Level::DEBUG)
+    tracing::enabled!(target: trace::REQUESTS, Level::DEBUG)
 }

@@ -16,6 +16,7 @@ use super::respond::told_key;
 use super::stored_response::StoredResponse;
 use crate::key::Address;
 use crate::store::{AnyStore, Store};
+use crate::trace::{self, TraceContext};
 
 /// How often one request finds that the response varies by something else than was known, before it goes its own way.
 const MAX_LESSONS: usize = 3;
@@ -80,10 +81,11 @@ impl Cache {
     }
 
     /// Says of a request that [`peek`](Self::peek) found the answer to what became of it.
-    pub(crate) fn tell_hit(&self, hit: &mut Response<ReplyBody>, address: &Address) {
+    pub(crate) fn tell_hit(&self, hit: &mut Response<ReplyBody>, address: &Address, by: Option<TraceContext>) {
         let is_near = self.memo.shared.store.is_near();
         let reason = if is_near { Reason::Near } else { Reason::Fresh };
         self.tally.decide(Outcome::Hit, reason, Some(address));
+        trace::hit(address, reason.as_str(), by);
         if self.cache_status && is_near {
             cache_status::tell_near(hit.headers_mut());
         }

@@ -31,6 +31,7 @@ use super::serve::hit::FreshHit;
 use super::serve::unsafe_request::Change;
 use crate::error::BoxError;
 use crate::key::{Address, Key};
+use crate::trace;
 
 /// Shares responses among identical requests. Made by a [`MemoLockLayer`](super::MemoLockLayer).
 ///
@@ -169,7 +170,7 @@ where
                 let reading = self.read_body(request);
                 let told = cache.told_key();
                 let answer = Arc::clone(cache).answer_with_body(reading, deadline, told.clone());
-                return ResponseFuture::core(answer, cache.teller(told));
+                return ResponseFuture::core(answer, cache.teller(told).looking_up(trace::lookup(None)));
             }
             HeadKey::NeedsBody => {
                 let reason = match constraints == RequestConstraints::default() {
@@ -256,7 +257,8 @@ impl<S, K> MemoLockService<S, K> {
         on_path::mark(&mut call.head.extensions, &cache.memo.shared.store, &address);
         let told = cache.told_key();
         told.as_ref().inspect(|told| told.set(&address));
-        let (teller, cache) = (cache.teller(told), Arc::clone(cache));
+        let teller = cache.teller(told).looking_up(trace::lookup(Some(&address)));
+        let cache = Arc::clone(cache);
         // Whether it may lead others, or wait for them.
         match constraints.is_for_all_of_it() {
             true => ResponseFuture::core(cache.answer(call, address, constraints, can_lead), teller),

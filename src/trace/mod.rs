@@ -1,5 +1,13 @@
-//! Who computed a value, as tracing systems name it.
+//! Who computed a value, as tracing systems name it, and the spans that say so.
 
+mod bridge;
 mod context;
+mod spans;
 
+pub use self::bridge::{TraceBridge, set_trace_bridge};
 pub use self::context::TraceContext;
+#[cfg(feature = "admin")]
+pub(crate) use self::spans::verifying;
+#[cfg(feature = "http")]
+pub(crate) use self::spans::{REQUESTS, hit, locate, refreshing};
+pub(crate) use self::spans::{computed_by, computing_as, detached, lookup, outcome, waited};

@@ -53,6 +53,9 @@ pub mod admin {}
 #[doc = include_str!("metrics.md")]
 pub mod metrics {}
 
+#[doc = include_str!("tracing.md")]
+pub mod tracing {}
+
 #[doc = include_str!("scale.md")]
 pub mod scale {}
 

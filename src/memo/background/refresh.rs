@@ -15,6 +15,7 @@ use crate::memo::outcome::Past;
 use crate::memo::permit::Lead;
 use crate::memo::shared::Shared;
 use crate::task::spawn;
+use crate::trace::TraceContext;
 
 impl<C: Codec> Shared<C> {
     /// Has `seen`, which is stored at `address`, computed anew, unless a process in the cluster does so already.
@@ -27,6 +28,7 @@ impl<C: Codec> Shared<C> {
         address: &Address,
         config: &Config,
         version: u64,
+        caller: Option<TraceContext>,
         is_same: impl FnOnce(&C::Value) -> bool + Send + 'static,
         start: impl FnOnce() -> F,
     ) where
@@ -38,7 +40,14 @@ impl<C: Codec> Shared<C> {
         let start = start();
         // Not in the table: a caller that has to wait for the value waits for the lock.
         let (flight, waiter) = Waiter::first(Tick::START);
-        let keeper = Coordinator::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
+        let keeper = Coordinator::new(
+            Arc::clone(self),
+            *config,
+            address.clone(),
+            flight,
+            caller,
+            Past::default(),
+        );
         let running = RefreshTask {
             shared: Arc::clone(self),
             address: address.clone(),

@@ -14,6 +14,7 @@ use crate::memo::outcome::Past;
 use crate::memo::permit::Lead;
 use crate::memo::shared::Shared;
 use crate::task::spawn;
+use crate::trace::TraceContext;
 
 /// One of an address at a time needs no number.
 const VERSION: u64 = 0;
@@ -23,13 +24,25 @@ impl<C: Codec> Shared<C> {
     /// no other computation.
     ///
     /// No caller joins it in this process: a caller that has to wait for the value waits for the lock.
-    pub(crate) async fn lead_alone(self: &Arc<Self>, address: &Address, config: &Config) -> Option<Lead<C::Value>> {
+    pub(crate) async fn lead_alone(
+        self: &Arc<Self>,
+        address: &Address,
+        config: &Config,
+        caller: Option<TraceContext>,
+    ) -> Option<Lead<C::Value>> {
         let full = self.counters.in_flight.get() >= config.limits.in_flight as u64;
         if full || self.leases.is_closed() || !self.solos.begin(address, VERSION, Instant::now()) {
             return None;
         }
         let (flight, waiter) = Waiter::first(Tick::START);
-        let keeper = Coordinator::new(Arc::clone(self), *config, address.clone(), flight, Past::default());
+        let keeper = Coordinator::new(
+            Arc::clone(self),
+            *config,
+            address.clone(),
+            flight,
+            caller,
+            Past::default(),
+        );
         let running = SoloTask {
             shared: Arc::clone(self),
             address: address.clone(),

@@ -22,7 +22,7 @@ use crate::codec::Codec;
 use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Marking;
-use crate::memo::outcome::{Outcome, Preview, Verdict};
+use crate::memo::outcome::{Landed, Outcome, Preview, Verdict};
 use crate::memo::permit::Expected;
 use crate::store::Store;
 
@@ -63,7 +63,10 @@ impl<C: Codec> Coordinator<C> {
 
     /// Hands the preview to the waiters that may have it, for as long as the lease lasts.
     async fn hand_out(&self, claim: LockState, preview: &Preview<C::Value>) {
-        let outcome = Arc::new(Outcome::Ready(preview.value.clone()));
+        let outcome = Arc::new(Landed {
+            outcome: Outcome::Ready(preview.value.clone()),
+            by: self.by.get(),
+        });
         loop {
             poll_fn(|cx| self.flight.poll_unserved(cx)).await;
             // A waiter that comes from here on may know of an invalidation that came after the answer.

@@ -207,6 +207,7 @@ impl<C: Codec> Coordinator<C> {
         (lead.past, lead.witnesses) = (past, witnesses);
         lead.held = granted.claim.is_held();
         lead.unleased = granted.unleased;
+        lead.by = self.by.clone();
         lead.flight = Arc::downgrade(&self.flight);
         if !lead.held {
             self.tenure.end();

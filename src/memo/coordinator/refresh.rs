@@ -11,7 +11,7 @@ use super::{Coordinator, Landing, LockReply};
 use crate::codec::Codec;
 use crate::memo::flights::waiter::{Turn, Waiter};
 use crate::memo::leases::Holding;
-use crate::memo::outcome::{Outcome, Past};
+use crate::memo::outcome::{Landed, Outcome, Past};
 use crate::memo::permit::Lead;
 use crate::store::{Lock, Release};
 
@@ -23,7 +23,7 @@ impl<C: Codec> Coordinator<C> {
     /// Computes if the lock is free. Returns before when there is no point in asking again.
     pub(crate) async fn refresh(
         self,
-        waiter: Waiter<Lead<C::Value>, Arc<Outcome<C::Value>>>,
+        waiter: Waiter<Lead<C::Value>, Arc<Landed<C::Value>>>,
         is_same: impl FnOnce(&C::Value) -> bool,
         start: impl FnOnce(Lead<C::Value>),
     ) -> Option<Instant> {

@@ -15,18 +15,30 @@ use super::waiter::{Turn, Waiter};
 
 /// What is left of a caller's wait timeout.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience(Duration);
+pub(crate) struct Patience {
+    left: Duration,
+    waited: Duration,
+}
 
 impl Patience {
     pub(crate) fn new(timeout: Duration) -> Self {
-        Self(timeout)
+        Self {
+            left: timeout,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// How long the caller has waited so far, the time that the store took included.
+    pub(crate) fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// What comes of a wait that is for others from its beginning, if that comes in time.
     pub(crate) async fn bound<T>(&mut self, wait: impl Future<Output = T>) -> Option<T> {
         let begun = Instant::now();
-        let waited = timeout(self.0, wait).await.ok();
-        self.0 = self.0.saturating_sub(begun.elapsed());
+        let waited = timeout(self.left, wait).await.ok();
+        self.left = self.left.saturating_sub(begun.elapsed());
+        self.waited += begun.elapsed();
         waited
     }
 
@@ -34,7 +46,7 @@ impl Patience {
     pub(crate) async fn outlast<L, O: Clone>(&mut self, waiter: Waiter<L, O>) -> Option<Turn<L, O>> {
         let (mut waiter, joined) = (pin!(waiter), Instant::now());
         // The earliest that it can be.
-        let mut end = joined + self.0;
+        let mut end = joined + self.left;
         let mut sleep = pin!(sleep_until(end));
         let turn = poll_fn(|cx| {
             loop {
@@ -48,7 +60,7 @@ impl Patience {
                 let Some(since) = waiter.follows_since() else {
                     return Poll::Pending;
                 };
-                end = since.max(joined) + self.0;
+                end = since.max(joined) + self.left;
                 if end <= Instant::now() {
                     return Poll::Ready(None);
                 }
@@ -57,8 +69,9 @@ impl Patience {
         })
         .await;
         if let Some(since) = waiter.followed_since() {
-            self.0 = self.0.saturating_sub(since.max(joined).elapsed());
+            self.left = self.left.saturating_sub(since.max(joined).elapsed());
         }
+        self.waited += joined.elapsed();
         turn
     }
 }

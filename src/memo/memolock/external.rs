@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use super::MemoLock;
 use crate::attached::attached;
 use crate::codec::Codec;
@@ -15,6 +17,7 @@ use crate::memo::join::{Obtained, Role};
 use crate::memo::path::Path;
 use crate::store::{Stamp, Store, Value};
 use crate::task::spawn_of;
+use crate::trace;
 
 impl<C: Codec> MemoLock<C> {
     /// The value under `id`: from the store, or from the program that resolves the promise of it. `request` only has
@@ -90,7 +93,8 @@ impl<C: Codec> MemoLock<C> {
         E: Into<BoxError> + 'static,
     {
         let address = self.address(id).map_err(|error| self.no_key(error))?;
-        let obtained = self.request_at(&address, request).await;
+        let span = trace::lookup(Some(&address));
+        let obtained = self.request_at(&address, request).instrument(span).await;
         obtained.map_err(|failure| Error::new(address.as_str(), failure))
     }
 
@@ -101,6 +105,7 @@ impl<C: Codec> MemoLock<C> {
         E: Into<BoxError> + 'static,
     {
         if let Some(value) = self.find(address).await {
+            trace::outcome("hit");
             return Ok(value);
         }
         let shared = &self.shared;
@@ -116,10 +121,17 @@ impl<C: Codec> MemoLock<C> {
         };
         let mut patience = config.patience();
         let request = Arc::new(request);
-        let mut obtained = shared.obtain(address, config, &mut patience).await;
+        let mut obtained = shared
+            .obtain(address, config, &mut patience, trace::computing_as(|| None))
+            .await;
         loop {
+            trace::waited(patience.waited());
+            trace::outcome(obtained.outcome());
             let lead = match obtained {
-                Obtained::Followed(value) => return Ok(value),
+                Obtained::Followed(value, by) => {
+                    trace::computed_by(by);
+                    return Ok(value);
+                }
                 Obtained::Lead(lead) => lead,
                 Obtained::Limited(limit) => return Err(ErrorKind::AtLimit(limit).into()),
                 Obtained::Failed(failure) => {
@@ -135,7 +147,7 @@ impl<C: Codec> MemoLock<C> {
             let failed = move |error| rules.failed::<E>(&of, error);
             let start = |lead| {
                 let work = path.clone().run(start_work(lead, failed, Arc::clone(&request)));
-                let (work, attached) = attached(work);
+                let (work, attached) = attached(address, work);
                 attachment = Some(attached);
                 drop(spawn_of(work));
             };

@@ -20,7 +20,7 @@ use crate::middleware::policy::revalidation::add_conditions;
 use crate::middleware::respond::future::{Step, direct};
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
-use crate::trace::TraceContext;
+use crate::trace::{self, TraceContext};
 
 impl Cache {
     /// Leads with this request.
@@ -77,7 +77,8 @@ impl Cache {
             origin: Origin::of(request),
             presence: None,
             may_defer,
-            computed_by: traced(&request.headers),
+            place: None,
+            computed_by: computing_as(&request.headers),
         }
     }
 
@@ -87,10 +88,12 @@ impl Cache {
     }
 }
 
-/// The span that sent a request with these fields (W3C Trace Context).
-fn traced(headers: &HeaderMap) -> Option<TraceContext> {
-    let mut lines = headers.get_all("traceparent").iter();
-    let (line, more) = (lines.next()?, lines.next());
-    let one = more.is_none().then_some(line)?;
-    TraceContext::from_traceparent(one.to_str().ok()?)
+/// As what a request with these fields computes: the present span, or the one that sent it (W3C Trace Context).
+pub(crate) fn computing_as(headers: &HeaderMap) -> Option<TraceContext> {
+    trace::computing_as(|| {
+        let mut lines = headers.get_all("traceparent").iter();
+        let (line, more) = (lines.next()?, lines.next());
+        let one = more.is_none().then_some(line)?;
+        TraceContext::from_traceparent(one.to_str().ok()?)
+    })
 }

@@ -23,6 +23,7 @@ use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::known::credential_history::{CredentialHistory, Seen};
 use crate::middleware::known::hit_for_pass::SPREAD;
+use crate::middleware::lead::begin::computing_as;
 use crate::middleware::lookup::{Miss, VariantAddress};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
@@ -166,7 +167,12 @@ impl Cache {
             let decision = Forwarded::because(miss.why).bypassed(Reason::NoRoom);
             return self.then_direct(call, decision);
         }
-        match self.memo.shared.lead_alone(address, &self.memo.config).await {
+        match self
+            .memo
+            .shared
+            .lead_alone(address, &self.memo.config, computing_as(call.headers()))
+            .await
+        {
             Some(lead) => {
                 let computation = self.computation(lead, &mut call.head, miss);
                 Step::then(async move { Step::Done(computation.run(call).await) })

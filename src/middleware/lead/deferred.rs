@@ -27,6 +27,7 @@ use crate::middleware::respond::replay;
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::respond::trailers_only::{DEADLINE_EXCEEDED, trailers_only};
 use crate::middleware::stored_response::StoredResponse;
+use crate::trace::{self, TraceContext};
 
 /// Marks the handler's own response on its way to the one that waits.
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +107,8 @@ impl Cache {
             let computing = computation.run(call);
             let answer = match first(computing, waiting, suits).await {
                 First::Answer(answer) => answer,
-                First::Given(stored) => {
+                First::Given(stored, by) => {
+                    trace::computed_by(stored.meta().computed_by.or(by));
                     self.credential_history.learn(stored.meta());
                     let decision = Forwarded::because(why).followed(Reason::Deferred);
                     Answer::new(replay::followed(stored), decision)
@@ -138,7 +140,7 @@ enum First {
     /// The inner service has answered.
     Answer(Answer),
     /// A worker has.
-    Given(Arc<StoredResponse>),
+    Given(Arc<StoredResponse>, Option<TraceContext>),
     /// No worker has in time, or ever will, but for what the inner service has said meanwhile.
     Own(Response<ReplyBody>),
 }
@@ -162,7 +164,7 @@ async fn first(
                 answer => return First::Answer(answer),
             },
             obtained = &mut waiting, if waits => match obtained {
-                Obtained::Followed(stored) if suits(&stored) => return First::Given(stored),
+                Obtained::Followed(stored, by) if suits(&stored) => return First::Given(stored, by),
                 _ => waits = false,
             },
         }

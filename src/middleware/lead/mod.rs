@@ -1,7 +1,7 @@
 //! Calls the inner service, judges what it answers, and settles it with the core.
 
 pub(crate) mod admission;
-mod begin;
+pub(crate) mod begin;
 pub(crate) mod credentials;
 pub(crate) mod deferred;
 pub(crate) mod marker;

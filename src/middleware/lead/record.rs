@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 use super::admission::Admission;
 use super::stale_if_error::Breakable;
 use super::task::Computation;
+use crate::attached::Place;
 use crate::memo::{Past, Settled};
 use crate::middleware::grpc::is_call;
 use crate::middleware::inner::InnerBody;
@@ -59,6 +60,8 @@ impl Computation {
         let recorded = recorder.record(&mut body, horizon, on_limit).await;
         let settled = settling.settle(recorded);
         drop(body);
+        // No more than the store is waited for.
+        self.place.inspect(Place::leave);
         if let Some((settled, reservation)) = settled {
             settled.wait().await;
             drop(reservation);

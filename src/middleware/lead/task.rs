@@ -13,7 +13,7 @@ use super::admission::Admission;
 use super::deferred;
 use super::on_path;
 use super::stale_if_error::{StaleOnPanic, is_outage, stand_in};
-use crate::attached::{Attachment, attached};
+use crate::attached::{Attachment, Place};
 use crate::memo::{Lead, Path, Presence, Present, Stop};
 use crate::middleware::MemoControl;
 use crate::middleware::grpc;
@@ -58,14 +58,15 @@ pub(crate) struct Computation {
     pub(crate) presence: Option<Arc<Presence>>,
     /// Whether the response may be left to a worker.
     pub(crate) may_defer: bool,
+    /// The span that its task is in.
+    pub(crate) place: Option<Place>,
     /// The name of this computation in a trace.
     pub(crate) computed_by: Option<TraceContext>,
 }
 
 /// Runs it in a task of its own. Apart from what calls it, which every program compiles for its own services.
-fn start(computing: BoxFuture<'static, ()>, stop: Stop, path: Path) -> (JoinHandle<Option<()>>, Attachment) {
-    let (computing, attachment) = attached(path.run(stop.or(computing)));
-    (spawn_of(computing), attachment)
+fn start(place: Place, computing: BoxFuture<'static, ()>, stop: Stop, path: Path) -> JoinHandle<Option<()>> {
+    spawn_of(place.run(path.run(stop.or(computing))))
 }
 
 impl Computation {
@@ -82,7 +83,10 @@ impl Computation {
         let path = on_path::path(&call.head.extensions);
         let (client, stop) = self.lead.custody();
         self.presence = client.as_ref().map(Present::presence);
-        let (task, attachment) = start(Box::pin(self.compute(call, answer)), stop, path);
+        let place = Place::here(&self.admission.address);
+        let attachment = Attachment(place.clone());
+        self.place = Some(place.clone());
+        let task = start(place, Box::pin(self.compute(call, answer)), stop, path);
         match answered.await {
             Ok(answer) => answer.map_body(|body| body.attached(attachment).read_by(client)),
             Err(_) => match task.await {

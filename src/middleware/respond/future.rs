@@ -146,7 +146,7 @@ fn poll_steps(
     cx: &mut Context<'_>,
 ) -> Poll<Result<Response<ReplyBody>, InnerError>> {
     loop {
-        match ready!(future.as_mut().poll(cx)) {
+        match ready!(teller.in_lookup(|| future.as_mut().poll(cx))) {
             Step::Done(answer) => return Poll::Ready(teller.tell(answer)),
             Step::Then(next) => *future = next,
         }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use http::Response;
+use tracing::Span;
 
 use super::body::ReplyBody;
 use super::told_key::ToldKey;
@@ -11,9 +12,7 @@ use crate::key::{Address, Tag};
 use crate::middleware::inner::InnerError;
 use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::reason::{Outcome, Reason};
-
-/// What filters of logs call the event of each request.
-pub(crate) const TARGET: &str = "tower_memolock::requests";
+use crate::trace;
 
 const REQUESTS: &str = "memolock_requests_total";
 const HELP: &str = "Requests, by what became of them and why.";
@@ -53,7 +52,7 @@ impl Tally {
             counter.add();
         }
         tracing::debug!(
-            target: TARGET,
+            target: trace::REQUESTS,
             address = address.map(|address| tracing::field::display(address.readable())),
             outcome = outcome.as_str(),
             reason = reason.as_str(),
@@ -130,6 +129,7 @@ pub(crate) struct Teller {
     tally: Arc<Tally>,
     cache_status: bool,
     key: Option<ToldKey>,
+    lookup: Span,
     decided: bool,
 }
 
@@ -140,8 +140,20 @@ impl Teller {
             tally: Arc::clone(tally),
             cache_status,
             key,
+            lookup: Span::none(),
             decided: false,
         }
+    }
+
+    /// The same, for a request that is looked up in this span.
+    pub(crate) fn looking_up(mut self, lookup: Span) -> Self {
+        self.lookup = lookup;
+        self
+    }
+
+    /// Runs a part of the lookup.
+    pub(crate) fn in_lookup<T>(&self, part: impl FnOnce() -> T) -> T {
+        self.lookup.in_scope(part)
     }
 
     pub(crate) fn tell(&mut self, answer: Answer) -> Result<Response<ReplyBody>, InnerError> {
@@ -163,7 +175,9 @@ impl Teller {
         self.decided = true;
         let Decision { outcome, reason, .. } = decision;
         let address = self.key.as_ref().and_then(ToldKey::address);
-        self.tally.decide(outcome, reason, address);
+        self.lookup.record("outcome", outcome.as_str());
+        self.lookup.record("reason", reason.as_str());
+        self.in_lookup(|| self.tally.decide(outcome, reason, address));
     }
 }
 

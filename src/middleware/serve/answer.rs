@@ -11,6 +11,7 @@ use crate::key::Address;
 use crate::memo::{AtLimit, Lead, Limit, Obtained, Past, QueueTurn};
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
+use crate::middleware::lead::begin::computing_as;
 use crate::middleware::lead::deferred::waited_too_long;
 use crate::middleware::lookup::{Lookup, Miss, VariantAddress, is_variant, missed};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
@@ -24,6 +25,7 @@ use crate::middleware::respond::replay;
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::BoxFuture;
+use crate::trace::{self, TraceContext};
 
 /// How many addresses of one response are waited at before the request goes its own way: the key's, its variant's, and
 /// one more for a response that has begun to vary by other fields.
@@ -171,6 +173,7 @@ impl Cache {
             let has_room = || counters.recorded_bytes.get() < self.responses.max_recording;
             // One clock for all that the request waits for.
             let mut patience = self.memo.config.patience();
+            let caller = computing_as(call.headers());
             let mut reason = Reason::Unsettled;
             for _ in 0..MAX_ADDRESSES {
                 let VariantAddress { address, fingerprint } = &miss.variant;
@@ -178,8 +181,11 @@ impl Cache {
                     let decision = Forwarded::because(Forward::VaryMiss).bypassed(Reason::TooManyVariants);
                     return self.then_direct(call, decision);
                 }
-                let obtained = self.memo.obtain(address, &self.memo.config, &mut patience, has_room);
+                let obtained = self
+                    .memo
+                    .obtain(address, &self.memo.config, &mut patience, caller, has_room);
                 let obtained = obtained.await;
+                trace::waited(patience.waited());
                 match self.after(obtained, &mut miss, call.headers()).await {
                     After::Answer(answer) => return Step::Done(answer),
                     After::Lead(lead) if self.may_defer() && lead.held => {
@@ -212,7 +218,7 @@ impl Cache {
     /// What is next for a request that has obtained this.
     async fn after(&self, obtained: Obtained<Arc<StoredResponse>>, miss: &mut Miss, headers: &HeaderMap) -> After {
         match obtained {
-            Obtained::Followed(stored) => self.follow(stored, miss, headers).await,
+            Obtained::Followed(stored, by) => self.follow(stored, by, miss, headers).await,
             Obtained::Lead(lead) => After::Lead(lead),
             Obtained::Turn(turn) => After::Turn(turn),
             Obtained::Limited(limit) => {
@@ -242,7 +248,13 @@ impl Cache {
     }
 
     /// What is next for a follower that was given this response.
-    async fn follow(&self, stored: Arc<StoredResponse>, miss: &mut Miss, headers: &HeaderMap) -> After {
+    async fn follow(
+        &self,
+        stored: Arc<StoredResponse>,
+        by: Option<TraceContext>,
+        miss: &mut Miss,
+        headers: &HeaderMap,
+    ) -> After {
         // Just before it was told: there is nothing to read any more, but a turn to wait for.
         if stored.has_broken_off() {
             return After::Again(Reason::LeaderFailed);
@@ -265,6 +277,7 @@ impl Cache {
         if !stored.is_fresh_at(Instant::now()) {
             return After::Direct(Reason::Expired);
         }
+        trace::computed_by(stored.meta().computed_by.or(by));
         self.credential_history.learn(stored.meta());
         let stored = self.make_room(&miss.variant.address, stored).await;
         let reason = missed(&self.memo.shared.store, miss.why, &miss.variant.address);

@@ -19,6 +19,7 @@ use crate::middleware::respond::tally::Answer;
 use crate::middleware::respond::told_key::ToldKey;
 use crate::middleware::respond::trailers_only::deadline_exceeded;
 use crate::task::BoxFuture;
+use crate::trace;
 
 /// A request whose body is read for the key.
 pub(crate) type Reading = BoxFuture<'static, (Option<Key>, InnerCall)>;
@@ -45,6 +46,7 @@ impl Cache {
                 return self.then_direct(call, decision);
             };
             let address = Address::of(&self.memo.shared.tag, key);
+            trace::locate(&address);
             told.inspect(|told| told.set(&address));
             if on_path::has_been_at(&call.head.extensions, &self.memo.shared.store, &address) {
                 self.memo.shared.asks_for_itself(&address);

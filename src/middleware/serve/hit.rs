@@ -19,6 +19,7 @@ use crate::middleware::respond::body::ReplyBody;
 use crate::middleware::respond::replay;
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
+use crate::trace;
 
 /// What there is in this process for a request.
 pub(crate) enum FreshHit {
@@ -82,8 +83,9 @@ impl Cache {
     /// The answer to a request that this was found for in this process.
     pub(crate) fn fresh(&self, stored: Arc<StoredResponse>, address: &Address, now: Instant) -> Response<ReplyBody> {
         self.memo.shared.counters.hits.add();
+        let by = stored.meta().computed_by;
         let mut hit = replay::hit(stored, now, self.cache_status);
-        self.tell_hit(&mut hit, address);
+        self.tell_hit(&mut hit, address, by);
         hit
     }
 
@@ -127,6 +129,7 @@ impl Cache {
 
     /// What becomes of a request that gets this, which may be stale for that reason.
     pub(super) fn found(&self, stored: &StoredResponse, now: Instant, reason: Reason) -> Decision {
+        trace::computed_by(stored.meta().computed_by);
         let counters = &self.memo.shared.counters;
         if stored.is_fresh_at(now) {
             counters.hits.add();
@@ -147,11 +150,12 @@ impl Cache {
     #[cfg(feature = "admin")]
     pub(crate) fn verify(&self, call: InnerCall, stored: Arc<StoredResponse>, address: &Address) {
         let Some(verify) = &self.verify else { return };
+        let span = trace::verifying(address);
         let (shared, address) = (Arc::clone(&self.memo.shared), address.clone());
         let differs = move || {
             let what = format_args!("a hit was verified: it is not what the inner service says now");
             shared.insight.failed(address.readable(), what);
         };
-        verify.check(call, stored, self.memo.config.max_computation, differs);
+        verify.check(call, stored, self.memo.config.max_computation, span, differs);
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::middleware::inner::InnerCall;
+use crate::middleware::lead::begin::computing_as;
 use crate::middleware::lookup::Miss;
 use crate::middleware::lookup::{VariantAddress, is_variant};
 use crate::middleware::policy::cache_status::Forward;
@@ -22,6 +23,7 @@ use crate::middleware::respond::tally::Answer;
 use crate::middleware::cache::Cache;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::spawn;
+use crate::trace;
 
 impl Cache {
     /// Has what is stored computed anew: by this request, unless another one does so already. Returns why a response that is
@@ -44,12 +46,12 @@ impl Cache {
             let found = found.meta();
             found.stored_at == stored_at && found.generation == generation
         };
+        let caller = computing_as(call.headers());
         let cache = Arc::clone(self);
         let stale = Some(Arc::clone(seen));
         let start = || {
             // The request's own closes with its answer.
-            let span = tracing::info_span!(parent: None, "memolock_refresh", address = %address.readable());
-            span.follows_from(tracing::Span::current());
+            let span = trace::refreshing(&address);
             move |lead| {
                 let (first, why) = (variant.address.clone(), Forward::Stale);
                 let miss = Miss {
@@ -60,7 +62,7 @@ impl Cache {
                     credentials,
                 };
                 let mut call = call;
-                let computation = cache.computation(lead, &mut call.head, miss);
+                let computation = span.in_scope(|| cache.computation(lead, &mut call.head, miss));
                 let run = async move { drop(computation.run(call).await) };
                 spawn(Box::pin(run.instrument(span)));
             }
@@ -68,7 +70,7 @@ impl Cache {
         let since = stored_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let version = since.as_nanos() as u64;
         let (shared, config) = (&self.memo.shared, &self.memo.config);
-        shared.refresh(&address, config, version, is_same, start);
+        shared.refresh(&address, config, version, caller, is_same, start);
         Reason::StaleWhileRevalidate
     }
 

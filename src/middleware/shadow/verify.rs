@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tracing::{Instrument, Span};
 
 use super::digest::ResponseDigest;
 use super::route::route_of;
@@ -79,12 +80,13 @@ impl Verify {
         call: InnerCall,
         stored: Arc<StoredResponse>,
         patience: Duration,
+        span: Span,
         differs: impl FnOnce() + Send + 'static,
     ) {
         let verify = Arc::clone(self);
         verify.under_way.fetch_add(1, Ordering::Relaxed);
         let under_way = UnderWay(verify);
-        spawn(Box::pin(async move {
+        let checking = async move {
             let head = &call.head;
             let route = route_of(&head.method, head.uri.path(), &head.extensions);
             let compared = timeout(patience, compare(call, &stored)).await;
@@ -93,7 +95,8 @@ impl Verify {
             if compared == Compared::Different {
                 differs();
             }
-        }));
+        };
+        spawn(Box::pin(checking.instrument(span)));
     }
 
     fn routes(&self) -> MutexGuard<'_, Vec<VerifiedRoute>> {

@@ -53,6 +53,7 @@ mod stored;
 mod streaming;
 mod succession;
 mod tags;
+mod trace;
 mod unconfirmed;
 mod unread;
 mod vary;

@@ -15,7 +15,7 @@ use tracing::{Instrument, Subscriber, info_span};
 use tracing_subscriber::layer::{Context, Layer as Listener, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::fixture::{Inner, Node, answer, data, get, send, settle, streamed, text, with};
+use super::fixture::{Inner, Node, answer, by_hand, data, get, send, settle, streamed, text, with};
 use super::slow::Slow;
 
 const LONG: Duration = Duration::from_secs(2);
@@ -51,8 +51,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Listener<S> for Spans {
 
     fn on_event(&self, event: &tracing::Event<'_>, cx: Context<'_, S>) {
         if event.metadata().name().contains("spans.rs") {
-            let name = cx.event_span(event).map_or("none", |span| span.name());
-            self.0.lock().unwrap().push(format!("event in {name}"));
+            let around = cx.event_scope(event).into_iter().flatten();
+            let mut happened = self.0.lock().unwrap();
+            happened.extend(around.map(|span| format!("event in {}", span.name())));
         }
     }
 }
@@ -100,7 +101,8 @@ async fn the_span_of_a_stale_hit_does_not_wait_for_its_refresh() {
     within_a_span(&node).await;
     settle().await;
     assert!(spans.has("close request"), "{:?}", spans.0);
-    assert!(spans.has("memolock_refresh follows request"), "{:?}", spans.0);
+    assert!(spans.has("memolock_refresh follows memolock_lookup"), "{:?}", spans.0);
+    assert!(!spans.has("event in request"));
     sleep(LONG * 2).await;
     assert!(spans.has("event in memolock_refresh") && spans.has("close memolock_refresh"));
 }
@@ -132,6 +134,9 @@ async fn the_span_of_a_leader_has_what_the_handler_says_and_does_not_wait_for_th
         "{:?}",
         spans.0
     );
+    assert!(spans.has("event in memolock_lookup") && spans.has("close memolock_lookup"));
+    sleep(LONG * 2).await;
+    assert!(!spans.has("open memolock_detached"), "waiting for the store is no work");
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,22 +144,65 @@ async fn the_span_of_a_client_that_leaves_closes_while_its_computation_goes_on()
     let (spans, _guard) = listen();
     let node: Node = MemoLockLayer::new(MemoryStore::new(), "t").layer(Inner::new(|_, _| async {
         sleep(LONG).await;
+        tracing::info!("computed");
         Ok(streamed(futures_util::stream::iter([data("x")])))
     }));
     let gone = tokio::time::timeout(LONG / 4, within_a_span(&node)).await;
     assert!(gone.is_err());
     settle().await;
-    assert!(spans.has("close request"), "{:?}", spans.0);
+    assert!(
+        spans.has("close request") && spans.has("close memolock_lookup"),
+        "{:?}",
+        spans.0
+    );
+    goes_on_in_a_span_of_its_own(&spans).await;
 
+    let (spans, _guard) = listen();
     let memo = MemoLock::new(MemoryStore::new(), "t");
     let compute = memo.get_or_compute("a", || async {
         sleep(LONG).await;
+        tracing::info!("computed");
         Ok::<Bytes, Infallible>("x".into())
     });
     let gone = tokio::time::timeout(LONG / 4, compute.instrument(info_span!("caller"))).await;
     assert!(gone.is_err());
     settle().await;
     assert!(spans.has("close caller"), "{:?}", spans.0);
+    goes_on_in_a_span_of_its_own(&spans).await;
+}
+
+async fn goes_on_in_a_span_of_its_own(spans: &Spans) {
+    assert!(spans.has("memolock_detached follows memolock_lookup"), "{:?}", spans.0);
+    assert!(!spans.has("close memolock_detached"));
+    sleep(LONG * 2).await;
+    assert!(spans.has("event in memolock_detached"), "{:?}", spans.0);
+    assert!(!spans.has("event in memolock_lookup"));
+    assert!(spans.has("close memolock_detached"), "{:?}", spans.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_span_of_a_client_that_leaves_amid_the_body_closes_as_well() {
+    let (spans, _guard) = listen();
+    let (parts, body) = by_hand();
+    let body = Mutex::new(Some(body));
+    let node: Node = MemoLockLayer::new(MemoryStore::new(), "t").layer(Inner::new(move |_, _| {
+        let body = body.lock().unwrap().take().expect("one call");
+        async { Ok(with(streamed(body), "cache-control", "max-age=60")) }
+    }));
+    parts.send(data("x")).expect("a reader");
+    let response = node.clone().oneshot(get("/")).instrument(info_span!("request")).await;
+    drop(response.expect("a response"));
+    settle().await;
+    assert!(
+        spans.has("close request") && spans.has("open memolock_detached"),
+        "{:?}",
+        spans.0
+    );
+    assert!(!spans.has("close memolock_detached"));
+    drop(parts);
+    settle().await;
+    assert!(spans.has("close memolock_detached"), "{:?}", spans.0);
+    assert_eq!(answer(send(&node, get("/"))).await.body, "x", "it was stored");
 }
 
 #[tokio::test(start_paused = true)]
