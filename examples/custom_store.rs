@@ -18,7 +18,7 @@ use bytes::Bytes;
 // A `println!` that does not panic when standard output is closed.
 use support::println;
 use tokio::sync::broadcast;
-use tower_memolock::store::{Acquire, Lock, Notice, Release, Token, Value, Watch};
+use tower_memolock::store::{Acquire, Lock, Notice, Release, Renewed, Token, Value, Watch};
 use tower_memolock::{Address, MemoLock, Store, StoreError};
 
 const USAGE: &str = "\
@@ -115,13 +115,13 @@ impl Store for TableStore {
         }))
     }
 
-    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<Renewed, StoreError> {
         Ok(self.with(address, |row| {
             let held = row.is_held_with(token);
             if held {
                 row.lock = Some((token, Instant::now() + lease));
             }
-            held
+            held.into()
         }))
     }
 

@@ -1,6 +1,7 @@
 //! How a value becomes bytes and comes back: [`Codec`], [`Raw`] and, with the feature `serde`, `Json`.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -49,6 +50,20 @@ pub trait Codec: Clone + Send + Sync + 'static {
     fn is_marker(&self, value: &Self::Value) -> bool {
         let _ = value;
         false
+    }
+
+    /// What there is of a value since it was softly invalidated: itself, not fresh any more, or nothing. Defaults to the value as
+    /// it is: it answers until it ends, while one caller computes a new one.
+    fn soften(&self, value: Self::Value, since: SystemTime) -> Option<Self::Value> {
+        let _ = since;
+        Some(value)
+    }
+
+    /// Whether a value that was [softly invalidated](Self::soften) answers callers while a new one is computed. Defaults to
+    /// `true`.
+    fn answers_meanwhile(&self, value: &Self::Value) -> bool {
+        let _ = value;
+        true
     }
 
     /// The same value in no more memory than it needs, asked for before a store keeps it. Defaults to the value as it is.

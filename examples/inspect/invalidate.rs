@@ -2,32 +2,36 @@
 
 use support::println;
 use tower::BoxError;
-use tower_memolock::{Key, MemoLock};
+use tower_memolock::{Invalidation, Key, MemoLock};
 
-use super::options::What;
+use super::options::{Manner, What};
 use super::server::Server;
 use super::text::{NAME, from_plain, plain};
 
 /// Returns once it holds everywhere.
-pub(crate) async fn invalidate(server: &Server, what: What) -> Result<(), BoxError> {
+pub(crate) async fn invalidate(server: &Server, what: What, manner: Manner) -> Result<(), BoxError> {
+    let in_that_manner = |invalidation: Invalidation| match manner {
+        Manner::Absent => invalidation,
+        Manner::Stale => invalidation.soft(),
+    };
     let memo = MemoLock::new(server.store.clone(), server.tag.clone());
     match what {
         What::Keys(keys) => {
             for key in keys {
                 let meant = from_plain(&key).and_then(|key| String::from_utf8(key).ok());
                 let id = Key::new(meant.unwrap_or(key))?;
-                memo.invalidate(id.clone()).await?;
+                in_that_manner(memo.invalidate(id.clone())).await?;
                 println!("invalidated {}", plain(id.as_str().as_bytes(), NAME));
             }
         }
         What::Tagged(tags) => {
-            memo.invalidate_tags(&tags).await?;
+            in_that_manner(memo.invalidate_tags(&tags)).await?;
             for tag in tags {
                 println!("invalidated everything tagged {}", plain(tag.as_bytes(), NAME));
             }
         }
         What::All => {
-            memo.stamped(true).invalidate_all().await?;
+            in_that_manner(memo.stamped(true).invalidate_all()).await?;
             println!("invalidated everything with a stamp");
         }
     }

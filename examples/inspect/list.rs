@@ -3,6 +3,7 @@
 use support::println;
 use tower::BoxError;
 use tower_memolock::Store;
+use tower_memolock::store::Standing;
 
 use super::entry::Entry;
 use super::server::{Server, Ttl};
@@ -19,10 +20,12 @@ pub(crate) async fn values(server: &mut Server, limit: usize) -> Result<(), BoxE
         }
         let entry = Entry::new(&server.tag, id, read);
         let mut summary = entry.summary();
-        if let Some(stamp) = &entry.stamp
-            && !server.store.is_current(&server.tag, stamp).await?
-        {
-            summary += ", out of date";
+        if let Some(stamp) = &entry.stamp {
+            summary += match server.store.standing(&server.tag, stamp).await? {
+                Standing::Current => "",
+                Standing::Soft { .. } => ", softly invalidated",
+                Standing::Outdated => ", out of date",
+            };
         }
         lines.push((plain(id, NAME), summary));
     }

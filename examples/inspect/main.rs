@@ -48,6 +48,6 @@ async fn run(options: Options) -> Result<(), BoxError> {
         Command::Locks => list::locks(&mut server, options.limit).await,
         Command::Show(key) => show::show(&mut server, &key, options.body).await,
         Command::Watch => watch::watch(&server).await,
-        Command::Invalidate(what) => invalidate::invalidate(&server, what).await,
+        Command::Invalidate(what, manner) => invalidate::invalidate(&server, what, manner).await,
     }
 }

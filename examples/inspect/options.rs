@@ -15,6 +15,7 @@ Shows what a tag has in a Redis. Commands:
   invalidate KEY ..         removes values, and keeps computations under way from storing theirs
   invalidate --tagged NAME  makes everything with this tag of a value out of date; more than once for several
   invalidate --all          makes everything with a stamp out of date
+  invalidate --soft ..      makes it stale rather than absent: it answers while one process computes it anew
 
   --redis URL   the Redis                                  [default: REDIS_URL of the environment]
   --tag TAG     the tag of the layer or the MemoLock
@@ -38,7 +39,7 @@ pub(crate) enum Command {
     Show(String),
     Locks,
     Watch,
-    Invalidate(What),
+    Invalidate(What, Manner),
 }
 
 /// What is to be out of date.
@@ -48,12 +49,20 @@ pub(crate) enum What {
     All,
 }
 
+/// How it is to be out of date.
+#[derive(Clone, Copy)]
+pub(crate) enum Manner {
+    Absent,
+    Stale,
+}
+
 /// What was given besides the command's name.
 #[derive(Default)]
 struct Rest {
     words: Vec<String>,
     tagged: Vec<String>,
     all: bool,
+    soft: bool,
     body: bool,
 }
 
@@ -69,6 +78,7 @@ impl Options {
                     Given::Flag("--limit") => limit = args.count()?,
                     Given::Flag("--tagged") => rest.tagged.push(args.text("a tag of values")?),
                     Given::Flag("--all") => rest.all = true,
+                    Given::Flag("--soft") => rest.soft = true,
                     Given::Flag("--body") => rest.body = true,
                     Given::Flag(_) => return Err(args.unknown()),
                     Given::Word(word) if name.is_none() => name = Some(known(word)?),
@@ -103,8 +113,8 @@ fn known(word: &str) -> Result<&'static str, Error> {
 }
 
 fn command(name: &str, rest: Rest) -> Result<Command, Error> {
-    if name != "invalidate" && (rest.all || !rest.tagged.is_empty()) {
-        return Err("--tagged and --all are for invalidate".into());
+    if name != "invalidate" && (rest.all || rest.soft || !rest.tagged.is_empty()) {
+        return Err("--tagged, --all and --soft are for invalidate".into());
     }
     if name != "show" && rest.body {
         return Err("--body is for show".into());
@@ -124,7 +134,8 @@ fn command(name: &str, rest: Rest) -> Result<Command, Error> {
                 (0, 0, false) => return Err("invalidate takes keys, --tagged or --all".into()),
                 _ => return Err("invalidate takes keys, --tagged or --all, and only one of them".into()),
             };
-            Ok(Command::Invalidate(what))
+            let manner = if rest.soft { Manner::Stale } else { Manner::Absent };
+            Ok(Command::Invalidate(what, manner))
         }
         other => {
             no_more(words)?;

@@ -7,6 +7,7 @@ use support::println;
 use tower::BoxError;
 use tower_memolock::Store;
 use tower_memolock::middleware::stored_response::StoredResponse;
+use tower_memolock::store::Standing;
 
 use super::entry::{Entry, What, freshness, kept};
 use super::list;
@@ -73,12 +74,13 @@ async fn value(server: &Server, entry: &Entry) -> Result<(), BoxError> {
     };
     line("value", &format!("{what}, {}, {}", size(entry.len), kept(entry.ttl)));
     if let Some(stamp) = &entry.stamp {
-        let current = server.store.is_current(&server.tag, stamp).await?;
+        let standing = server.store.standing(&server.tag, stamp).await?;
         line(
             "stamp",
-            match current {
-                true => "current",
-                false => "out of date: it counts as absent",
+            match standing {
+                Standing::Current => "current",
+                Standing::Soft { .. } => "softly invalidated: it is stale",
+                Standing::Outdated => "out of date: it counts as absent",
             },
         );
         let tags = entry.tags();

@@ -3,9 +3,10 @@
 use http::Uri;
 
 use crate::key::Readable;
+use crate::store::Purge;
 
 /// What is to be out of date.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
     /// The response to a GET.
     Url(Uri),
@@ -14,12 +15,12 @@ pub(super) enum What {
     All,
 }
 
-const ONE: &str = "Say what: ?url=URL, ?tag=NAME or ?all=1, one of them.";
+const ONE: &str = "Say what: ?url=URL, ?tag=NAME or ?all=1, one of them, and perhaps soft=1.";
 
 impl What {
     /// Reads a query; a sentence where it says nothing clear.
-    pub(super) fn parse(query: &str) -> Result<Self, String> {
-        let mut what = None;
+    pub(super) fn parse(query: &str) -> Result<(Self, Purge), String> {
+        let (mut what, mut purge) = (None, Purge::Hard);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = decoded(value)?;
@@ -29,6 +30,11 @@ impl What {
                 "tag" => Self::Tag(value),
                 "all" if value == "1" => Self::All,
                 "all" => return Err("It is all=1.".to_owned()),
+                "soft" if value == "1" => {
+                    purge = Purge::Soft;
+                    continue;
+                }
+                "soft" => return Err("It is soft=1.".to_owned()),
                 _ => {
                     let name = Readable(name);
                     return Err(format!("{name} is no parameter. {ONE} An & in a URL is %26."));
@@ -38,7 +44,7 @@ impl What {
                 return Err(ONE.to_owned());
             }
         }
-        what.ok_or_else(|| ONE.to_owned())
+        what.map(|what| (what, purge)).ok_or_else(|| ONE.to_owned())
     }
 }
 
@@ -89,7 +95,13 @@ mod tests {
             ("&tag=k%C3%A4se%20x&", Ok(What::Tag("k\u{e4}se x".to_owned()))),
             ("all=1", Ok(What::All)),
         ] {
-            assert_eq!(What::parse(query), what, "{query}");
+            let soft = format!("{query}&soft=1");
+            assert_eq!(
+                What::parse(&soft),
+                what.clone().map(|what| (what, Purge::Soft)),
+                "{soft}"
+            );
+            assert_eq!(What::parse(query), what.map(|what| (what, Purge::Hard)), "{query}");
         }
     }
 
@@ -116,6 +128,8 @@ mod tests {
             "all",
             "all=0",
             "all=true",
+            "soft=1",
+            "all=1&soft=0",
             "everything=1",
         ] {
             let said = What::parse(query).expect_err(query);

@@ -24,6 +24,7 @@ use super::state::{State, distinct};
 use crate::key::Key;
 use crate::memo::InvalidateError;
 use crate::middleware::{KeyExtractor, MemoLockLayer};
+use crate::store::Purge;
 use crate::task::{BoxFuture, spawn_of};
 
 /// Shows operators what goes on beneath the layers of a program, and takes their invalidations. A tower service for
@@ -37,6 +38,7 @@ use crate::task::{BoxFuture, spawn_of};
 /// | `POST /invalidate?url=URL` | the response to a GET for this URL is out of date |
 /// | `POST /invalidate?tag=NAME` | all responses with this tag of a value are, as with [`invalidate_tag`](MemoLockLayer::invalidate_tag) |
 /// | `POST /invalidate?all=1` | all responses are, of layers that are [`stamped`](MemoLockLayer::stamped) |
+/// | `&soft=1` behind each of them | the same, [softly](crate::Invalidation::soft) |
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -135,7 +137,7 @@ impl<B: 'static> Admin<B> {
                 AdminFuture::ready(sentence(StatusCode::FORBIDDEN, refused))
             }
             "/invalidate" => match self.scopes(head, body) {
-                Ok(scopes) => AdminFuture(Box::pin(self.invalidate(scopes))),
+                Ok((scopes, purge)) => AdminFuture(Box::pin(self.invalidate(scopes, purge))),
                 Err(said) => AdminFuture::ready(sentence(StatusCode::BAD_REQUEST, &said)),
             },
             _ => AdminFuture::ready(sentence(StatusCode::NOT_FOUND, "There is nothing here.")),
@@ -143,12 +145,12 @@ impl<B: 'static> Admin<B> {
     }
 
     /// What each layer has to do.
-    fn scopes(&self, head: &Parts, body: B) -> Result<Vec<(usize, Scope)>, String> {
-        let what = What::parse(head.uri.query().unwrap_or_default())?;
+    fn scopes(&self, head: &Parts, body: B) -> Result<(Vec<(usize, Scope)>, Purge), String> {
+        let (what, purge) = What::parse(head.uri.query().unwrap_or_default())?;
         let url = match what {
             What::Url(url) => url,
-            What::Tag(tag) => return Ok(self.all_layers(&Scope::Tag(tag))),
-            What::All => return Ok(self.all_layers(&Scope::All)),
+            What::Tag(tag) => return Ok((self.all_layers(&Scope::Tag(tag)), purge)),
+            What::All => return Ok((self.all_layers(&Scope::All), purge)),
         };
         let forms = forms(&url, head).ok_or("Nothing says which host the URL is for.")?;
         let mut body = Some(body);
@@ -167,7 +169,7 @@ impl<B: 'static> Admin<B> {
         }
         match scopes.is_empty() {
             true => Err("No layer here has a key for a GET of this URL.".to_owned()),
-            false => Ok(scopes),
+            false => Ok((scopes, purge)),
         }
     }
 
@@ -179,10 +181,10 @@ impl<B: 'static> Admin<B> {
         first.map(|index| (index, scope.clone())).collect()
     }
 
-    fn invalidate(&self, scopes: Vec<(usize, Scope)>) -> BoxFuture<'static, Response<Full<Bytes>>> {
+    fn invalidate(&self, scopes: Vec<(usize, Scope)>, purge: Purge) -> BoxFuture<'static, Response<Full<Bytes>>> {
         let sources = scopes.into_iter().filter_map(|(index, scope)| {
             let source = self.sources.get(index)?;
-            Some((source.tag().to_owned(), source.invalidate(scope)))
+            Some((source.tag().to_owned(), source.invalidate(scope, purge)))
         });
         let invalidations: Vec<_> = sources.collect();
         // In a task of its own: half an invalidation is none.

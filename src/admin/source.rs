@@ -8,6 +8,7 @@ use crate::counter::Visit;
 use crate::key::{Address, Key};
 use crate::memo::{FailureNote, Glance, Hot, InvalidateError, Stats};
 use crate::middleware::{KeyExtractor, MemoLockLayer, Shadow, Verify};
+use crate::store::Purge;
 #[cfg(feature = "redis")]
 use crate::store::RedisStore;
 use crate::task::BoxFuture;
@@ -50,7 +51,7 @@ pub(super) trait Source<B>: Send + Sync {
     /// The key of a request as it comes to what stands in front of the layer, and the body.
     fn key(&self, request: Request<B>) -> (Option<Key>, B);
 
-    fn invalidate(&self, scope: Scope) -> BoxFuture<'static, Result<(), InvalidateError>>;
+    fn invalidate(&self, scope: Scope, purge: Purge) -> BoxFuture<'static, Result<(), InvalidateError>>;
 }
 
 /// What rewrites requests in front of a layer.
@@ -116,18 +117,18 @@ impl<B, K: KeyExtractor<B>> Source<B> for LayerSource<K> {
         (key, request.into_body())
     }
 
-    fn invalidate(&self, scope: Scope) -> BoxFuture<'static, Result<(), InvalidateError>> {
+    fn invalidate(&self, scope: Scope, purge: Purge) -> BoxFuture<'static, Result<(), InvalidateError>> {
         let layer = self.layer.clone();
         Box::pin(async move {
             match scope {
                 Scope::Keys(keys) => {
                     for key in keys {
-                        layer.invalidate_key(&key).await?;
+                        layer.invalidate_key(&key).by(purge).await?;
                     }
                     Ok(())
                 }
-                Scope::Tag(tag) => layer.invalidate_tag(tag).await,
-                Scope::All => layer.invalidate_all().await,
+                Scope::Tag(tag) => layer.invalidate_tag(tag).by(purge).await,
+                Scope::All => layer.invalidate_all().by(purge).await,
             }
         })
     }

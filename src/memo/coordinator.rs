@@ -46,7 +46,7 @@ use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
 use crate::simulation::{Planted, planted};
-use crate::store::{Lock, Release, Store, Token, Value};
+use crate::store::{Lock, Release, Renewed, Store, Token, Value};
 use crate::task::spawn_if_any;
 use crate::trace::TraceContext;
 
@@ -189,12 +189,14 @@ impl<C: Codec> Coordinator<C> {
         })
     }
 
-    async fn renew(&self, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, lease: Duration) -> Result<Renewed, StoreError> {
         let asked = self.shared.clock.tick();
         let renewed = self.shared.store.renew(&self.address, self.token, lease).await;
         match &renewed {
-            Ok(true) => self.tenure.extend(asked),
-            Ok(false) => {}
+            Ok(Renewed::Held) => self.tenure.extend(asked),
+            // What comes of it is not fresh to those who come from here on.
+            Ok(Renewed::Soft) => self.part_from_newcomers(),
+            Ok(Renewed::Lost) => {}
             Err(error) => {
                 self.shared.store_failed(&self.address, "renew", error);
                 self.part_from_newcomers();

@@ -1,6 +1,7 @@
 //! Whether what a store has is still current.
 
 use std::ops::Range;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -12,7 +13,15 @@ use crate::memo::config::Config;
 use crate::memo::permit::Lead;
 use crate::memo::shared::Shared;
 use crate::simulation::{Planted, planted};
-use crate::store::{Generation, Stamp, Store, Value};
+use crate::store::{Generation, Purge, Stamp, Standing, Store, Value};
+
+/// A value that was found, fresh or stale as its codec says.
+#[derive(Debug, Clone)]
+pub(crate) struct Found<V> {
+    pub(crate) value: V,
+    /// Since when it is softly invalidated, if it is.
+    pub(crate) soft_since: Option<SystemTime>,
+}
 
 /// What the first bytes of a stored value tell.
 pub(crate) enum HeadLook<V> {
@@ -50,31 +59,59 @@ impl<C: Codec> Shared<C> {
         lead
     }
 
+    /// A value, which may have been softly invalidated.
+    pub(crate) fn found(&self, value: C::Value, soft_since: Option<SystemTime>) -> Option<Found<C::Value>> {
+        let value = match soft_since {
+            Some(since) => self.codec.soften(value, since)?,
+            None => value,
+        };
+        Some(Found { value, soft_since })
+    }
+
+    /// Whether it answers callers, and needs no other one.
+    pub(crate) fn is_fresh(&self, found: &Found<C::Value>) -> bool {
+        found.soft_since.is_none() && self.codec.is_fresh(&found.value)
+    }
+
+    /// Whether it answers callers while another one is computed.
+    pub(crate) fn is_soft(&self, found: &Found<C::Value>) -> bool {
+        found.soft_since.is_some() && !self.codec.is_marker(&found.value) && self.codec.answers_meanwhile(&found.value)
+    }
+
     /// The value, if it can be read and is current.
-    pub(crate) async fn vouched(&self, address: &Address, value: Option<Value>) -> Option<C::Value> {
+    pub(crate) async fn vouched(&self, address: &Address, value: Option<Value>) -> Option<Found<C::Value>> {
         let value = value?;
         let decoded = self.decode(address, &value)?;
         self.current(address, &value, decoded).await
     }
 
     /// What was decoded, if the value is current.
-    async fn current<T>(&self, address: &Address, value: &Value, decoded: T) -> Option<T> {
+    async fn current(&self, address: &Address, value: &Value, decoded: Found<C::Value>) -> Option<Found<C::Value>> {
         let Some(stamp) = value.stamp() else {
             return Some(decoded);
         };
-        match self.store.is_current(&self.tag, stamp).await {
-            Ok(true) => Some(decoded),
-            Ok(false) if planted(Planted::Outdated) => Some(decoded),
-            Ok(false) => self.outdated(address),
+        match self.standing(address, stamp).await? {
+            Standing::Current => Some(decoded),
+            Standing::Soft { since } if decoded.soft_since.is_none() => self.found(decoded.value, Some(since)),
+            Standing::Soft { .. } => Some(decoded),
+            Standing::Outdated if planted(Planted::Outdated) => Some(decoded),
+            Standing::Outdated => self.outdated(address),
+        }
+    }
+
+    /// What has been invalidated of a stamp, if the store can say.
+    pub(crate) async fn standing(&self, address: &Address, stamp: &Stamp) -> Option<Standing> {
+        match self.store.standing(&self.tag, stamp).await {
+            Ok(standing) => Some(standing),
             Err(error) => {
-                self.store_failed(address, "is_current", &error);
+                self.store_failed(address, "standing", &error);
                 None
             }
         }
     }
 
     /// Looks the value up, and whether it is current.
-    pub(crate) async fn look(&self, address: &Address) -> Result<Option<C::Value>, StoreError> {
+    pub(crate) async fn look(&self, address: &Address) -> Result<Option<Found<C::Value>>, StoreError> {
         if !self.stamps_all() {
             let found = self.store.lookup(address).await?;
             return Ok(self.vouched(address, found).await);
@@ -86,9 +123,11 @@ impl<C: Codec> Shared<C> {
         };
         let generation = generation?;
         Ok(match value.stamp() {
-            // Only a new incarnation concerns it.
-            Some(stamp) if stamp.labels().is_empty() && is_of(stamp, generation) => self.decode(address, &value),
-            Some(stamp) if stamp.labels().is_empty() => self.outdated(address),
+            // Nothing was invalidated since.
+            Some(stamp) if stamp.labels().is_empty() && stamp.generation() == generation => {
+                self.decode(address, &value)
+            }
+            Some(stamp) if stamp.labels().is_empty() && !is_of(stamp, generation) => self.outdated(address),
             _ => self.vouched(address, Some(value)).await,
         })
     }
@@ -116,13 +155,15 @@ impl<C: Codec> Shared<C> {
         }
         if read < most {
             let decoded = self.vouched(address, Some(value)).await;
-            return Some(decoded.map_or(HeadLook::Nothing, HeadLook::Found));
+            return Some(decoded.map_or(HeadLook::Nothing, |found| HeadLook::Found(found.value)));
         }
         let begin = value.encoded_bytes()?;
         let offset = read - begin.len();
-        let decoded = head(begin, offset)?;
+        let Some(decoded) = self.found(head(begin, offset)?, value.soft_since()) else {
+            return Some(HeadLook::Nothing);
+        };
         let current = self.current(address, &value, decoded).await;
-        Some(current.map_or(HeadLook::Nothing, HeadLook::Found))
+        Some(current.map_or(HeadLook::Nothing, |found| HeadLook::Found(found.value)))
     }
 
     /// Some of the bytes of what is stored, where they can be had.
@@ -137,14 +178,20 @@ impl<C: Codec> Shared<C> {
     }
 
     /// Makes everything with one of these labels out of date.
-    pub(crate) async fn invalidate_labels(&self, labels: &[Label]) -> Result<(), StoreError> {
-        let invalidated = self.store.invalidate_labels(&self.tag, labels).await;
+    pub(crate) async fn invalidate_labels(&self, labels: &[Label], purge: Purge) -> Result<(), StoreError> {
+        let invalidated = match purge {
+            Purge::Hard => self.store.invalidate_labels(&self.tag, labels).await,
+            Purge::Soft => self.store.soften_labels(&self.tag, labels).await,
+        };
         self.detached_unless(invalidated)
     }
 
     /// Makes everything out of date.
-    pub(crate) async fn invalidate_all(&self) -> Result<(), StoreError> {
-        let invalidated = self.store.invalidate_all(&self.tag).await;
+    pub(crate) async fn invalidate_all(&self, purge: Purge) -> Result<(), StoreError> {
+        let invalidated = match purge {
+            Purge::Hard => self.store.invalidate_all(&self.tag).await,
+            Purge::Soft => self.store.soften_all(&self.tag).await,
+        };
         self.detached_unless(invalidated)
     }
 

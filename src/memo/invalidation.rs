@@ -1,9 +1,127 @@
 //! How a [`MemoLock`] is told that something is out of date.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
 use super::memolock::MemoLock;
+use super::shared::Shared;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::key::{Key, KeyError, Label, LabelError, Readable};
+use crate::key::{Address, Key, KeyError, Label, LabelError, Readable};
+use crate::store::Purge;
+use crate::task::BoxFuture;
+
+/// Something that is about to be invalidated: a future, which does it.
+///
+/// What is out of date counts as absent, unless it is invalidated [softly](Self::soft).
+///
+/// ```
+/// use tower_memolock::{MemoLock, MemoryStore};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let reports = MemoLock::new(MemoryStore::new(), "report");
+/// reports.invalidate("42").await.unwrap();
+/// reports.invalidate("43").soft().await.unwrap();
+/// # }
+/// ```
+#[must_use = "nothing is invalidated before it is awaited"]
+pub struct Invalidation(InvalidationState);
+
+enum InvalidationState {
+    Planned(Plan, Purge),
+    Running(BoxFuture<'static, Result<(), InvalidateError>>),
+    /// While it begins.
+    None,
+}
+
+type Plan = Box<dyn FnOnce(Purge) -> BoxFuture<'static, Result<(), InvalidateError>> + Send>;
+
+impl Invalidation {
+    /// Makes what is out of date stale, and lets it answer while it is computed anew: each later caller gets it at once, on
+    /// every node, and one caller in the cluster computes. What is computed at this moment counts as stale, too.
+    ///
+    /// Once it has returned, no node serves what was there before as fresh. A value of a [`MemoLock`] goes on answering
+    /// until its ttl ends; to [`MemoLock::get`] it is absent. A response of a layer goes on for as long as
+    /// `stale-while-revalidate` of its own or of the layer says, counted from here, and stands in for a failure for as
+    /// long as `stale-if-error` says. One that may not be served stale counts as absent: because of `no-cache`,
+    /// `must-revalidate`, `proxy-revalidate` or `s-maxage`, and where nothing allows it.
+    ///
+    /// What is invalidated both ways, in whatever order, counts as absent. So does what the store is not told of at once,
+    /// and that is [`Pending`](InvalidateError::Pending). Other members of the memolock family cannot read a value that was
+    /// softly invalidated.
+    pub fn soft(self) -> Self {
+        match self.0 {
+            InvalidationState::Planned(plan, _) => Self(InvalidationState::Planned(plan, Purge::Soft)),
+            state => Self(state),
+        }
+    }
+
+    /// In this way.
+    #[cfg(feature = "admin")]
+    pub(crate) fn by(self, purge: Purge) -> Self {
+        match purge {
+            Purge::Hard => self,
+            Purge::Soft => self.soft(),
+        }
+    }
+
+    pub(crate) fn new<F>(plan: impl FnOnce(Purge) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<(), InvalidateError>> + Send + 'static,
+    {
+        Self(InvalidationState::Planned(
+            Box::new(|purge| Box::pin(plan(purge))),
+            Purge::Hard,
+        ))
+    }
+
+    /// Nothing that could be done.
+    pub(crate) fn failed(error: InvalidateError) -> Self {
+        Self::new(|_| std::future::ready(Err(error)))
+    }
+}
+
+impl<C: Codec> Shared<C> {
+    /// Invalidates the values at these addresses, one after the other.
+    pub(crate) async fn invalidate_each(
+        self: Arc<Self>,
+        addresses: Vec<Address>,
+        purge: Purge,
+    ) -> Result<(), InvalidateError> {
+        for address in &addresses {
+            let invalidated = self.invalidate(address, purge).await;
+            invalidated.map_err(|error| InvalidateError::of(address.as_str(), error))?;
+        }
+        Ok(())
+    }
+}
+
+impl Future for Invalidation {
+    type Output = Result<(), InvalidateError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut running = match std::mem::replace(&mut self.0, InvalidationState::None) {
+            InvalidationState::Planned(plan, purge) => plan(purge),
+            InvalidationState::Running(running) => running,
+            // It is over.
+            InvalidationState::None => return Poll::Pending,
+        };
+        let poll = running.as_mut().poll(cx);
+        if poll.is_pending() {
+            self.0 = InvalidationState::Running(running);
+        }
+        poll
+    }
+}
+
+impl fmt::Debug for Invalidation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invalidation").finish_non_exhaustive()
+    }
+}
 
 impl<C: Codec> MemoLock<C> {
     /// Whether values without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
@@ -31,17 +149,21 @@ impl<C: Codec> MemoLock<C> {
     /// # Errors
     ///
     /// [`InvalidateError`] where the id cannot be a key or the store could not be told.
-    pub async fn invalidate<K>(&self, id: K) -> Result<(), InvalidateError>
+    pub fn invalidate<K>(&self, id: K) -> Invalidation
     where
         K: TryInto<Key>,
         K::Error: Into<KeyError>,
     {
-        let address = self.address(id).map_err(|source| InvalidateError::Key {
-            what: self.tag(),
-            source,
-        })?;
-        let invalidated = self.shared.invalidate(&address).await;
-        invalidated.map_err(|error| InvalidateError::of(address.as_str(), error))
+        match self.address(id) {
+            Ok(address) => {
+                let shared = Arc::clone(&self.shared);
+                Invalidation::new(|purge| shared.invalidate_each(vec![address], purge))
+            }
+            Err(source) => Invalidation::failed(InvalidateError::Key {
+                what: self.tag(),
+                source,
+            }),
+        }
     }
 
     /// Makes every value with this tag out of date, on every node, and what is computed at this moment as well.
@@ -58,8 +180,8 @@ impl<C: Codec> MemoLock<C> {
     ///
     /// [`InvalidateError`] where this cannot be a tag or the store could not be told. A store that
     /// [keeps no generations](crate::Store::invalidate_labels) says [`StoreErrorKind::Unsupported`](crate::StoreErrorKind).
-    pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Result<(), InvalidateError> {
-        self.invalidate_tags([tag]).await
+    pub fn invalidate_tag(&self, tag: impl AsRef<str>) -> Invalidation {
+        self.invalidate_tags([tag])
     }
 
     /// Like [`invalidate_tag`](Self::invalidate_tag), for several tags in one step.
@@ -67,19 +189,20 @@ impl<C: Codec> MemoLock<C> {
     /// # Errors
     ///
     /// As [`invalidate_tag`](Self::invalidate_tag); also where there are more than [`MAX_LABELS`](crate::MAX_LABELS).
-    pub async fn invalidate_tags<T: AsRef<str>>(
-        &self,
-        tags: impl IntoIterator<Item = T>,
-    ) -> Result<(), InvalidateError> {
+    pub fn invalidate_tags<T: AsRef<str>>(&self, tags: impl IntoIterator<Item = T>) -> Invalidation {
         let tags: Vec<_> = tags.into_iter().collect();
-        let what = || {
-            // As much as an error shows.
-            let tags: Vec<_> = tags.iter().take(16).map(AsRef::as_ref).collect();
-            format!("{}: {tags:?}", self.tag())
+        // As much as an error shows.
+        let shown: Vec<_> = tags.iter().take(16).map(AsRef::as_ref).collect();
+        let what = format!("{}: {shown:?}", self.tag());
+        let labels = match Label::all(&tags) {
+            Ok(labels) => labels,
+            Err(source) => return Invalidation::failed(InvalidateError::Tags { what, source }),
         };
-        let labels = Label::all(&tags).map_err(|source| InvalidateError::Tags { what: what(), source })?;
-        let invalidated = self.shared.invalidate_labels(&labels).await;
-        invalidated.map_err(|error| InvalidateError::of(&what(), error))
+        let shared = Arc::clone(&self.shared);
+        Invalidation::new(async move |purge| {
+            let invalidated = shared.invalidate_labels(&labels, purge).await;
+            invalidated.map_err(|error| InvalidateError::of(&what, error))
+        })
     }
 
     /// Makes everything out of date that is stored or computed here, on every node, as
@@ -89,12 +212,16 @@ impl<C: Codec> MemoLock<C> {
     ///
     /// [`InvalidateError::NotStamped`] unless every value is [`stamped`](Self::stamped), which is to be set on every
     /// node; otherwise as [`invalidate_tag`](Self::invalidate_tag).
-    pub async fn invalidate_all(&self) -> Result<(), InvalidateError> {
+    pub fn invalidate_all(&self) -> Invalidation {
+        let what = self.tag();
         if !self.shared.stamps_all() {
-            return Err(InvalidateError::NotStamped { what: self.tag() });
+            return Invalidation::failed(InvalidateError::NotStamped { what });
         }
-        let invalidated = self.shared.invalidate_all().await;
-        invalidated.map_err(|error| InvalidateError::of(&self.tag(), error))
+        let shared = Arc::clone(&self.shared);
+        Invalidation::new(async move |purge| {
+            let invalidated = shared.invalidate_all(purge).await;
+            invalidated.map_err(|error| InvalidateError::of(&what, error))
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::config::Config;
 use super::coordinator::Coordinator;
+use super::currency::Found;
 use super::flights::clock::Tick;
 use super::flights::line::QueueTurn;
 use super::flights::patience::Patience;
@@ -19,7 +20,7 @@ use crate::codec::Codec;
 use crate::error::{Failure, StoreError};
 use crate::key::Address;
 use crate::simulation::{Planted, planted};
-use crate::store::Store;
+use crate::store::{Purge, Store};
 use crate::task::{BoxFuture, spawn};
 use crate::trace::TraceContext;
 
@@ -31,6 +32,8 @@ const MAX_ROUNDS: u32 = 3;
 pub(crate) enum Obtained<V> {
     /// Another caller or process computed the value while this caller waited; as part of this trace, if that is known.
     Followed(V, Option<TraceContext>),
+    /// There is a value that was softly invalidated: it answers, and is to be computed anew.
+    Soft(Found<V>),
     /// This caller computes.
     Lead(Lead<V>),
     /// There was a result, but not one to share.
@@ -54,6 +57,7 @@ impl<V> Obtained<V> {
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Followed(..) => "followed",
+            Self::Soft(_) => "stale",
             Self::Lead(_) => "led",
             Self::Failed(_) => "failed",
             Self::TimedOut => "timed-out",
@@ -93,13 +97,13 @@ pub(crate) type MemoWaiter<V> = Waiter<Lead<V>, Arc<Landed<V>>>;
 
 impl<C: Codec> Shared<C> {
     /// The value, where the store has it in this process. It may be stale.
-    pub(crate) fn peek(&self, address: &Address, now: Instant) -> Option<C::Value> {
+    pub(crate) fn peek(&self, address: &Address, now: Instant) -> Option<Found<C::Value>> {
         let value = self.store.peek(address, now)?;
         self.decode(address, &value)
     }
 
     /// Looks the value up, unless it is being computed here: then it is more likely to be absent. It may be stale.
-    pub(crate) async fn look_up(&self, address: &Address) -> Option<C::Value> {
+    pub(crate) async fn look_up(&self, address: &Address) -> Option<Found<C::Value>> {
         if self.table.contains(address) {
             return None;
         }
@@ -201,11 +205,14 @@ impl<C: Codec> Shared<C> {
                 // Happens once: the next flight starts later than this caller came.
                 Waited::Late => {
                     // Boxed, or all waiters would keep room for it.
-                    if let Some(value) = Box::pin(self.find_fresh(address)).await {
-                        self.counters.followed.add();
-                        return Obtained::Followed(value, None);
+                    match Box::pin(self.reread(address)).await {
+                        Some(found) if self.is_fresh(&found) => {
+                            self.counters.followed.add();
+                            return Obtained::Followed(found.value, None);
+                        }
+                        Some(found) if self.is_soft(&found) => return Obtained::Soft(found),
+                        _ => continue,
                     }
-                    continue;
                 }
             };
             match &landed.outcome {
@@ -213,6 +220,7 @@ impl<C: Codec> Shared<C> {
                     self.counters.followed.add();
                     return Obtained::Followed(value.clone(), landed.by);
                 }
+                Outcome::Soft(found) => return Obtained::Soft(found.clone()),
                 Outcome::Pass => return Obtained::Pass,
                 Outcome::Limited(limit) => return Obtained::Limited(*limit),
                 Outcome::Stale => return Obtained::Stale,
@@ -224,34 +232,33 @@ impl<C: Codec> Shared<C> {
         Obtained::GaveUp(past)
     }
 
-    /// Removes the value, and what is computed of it at this moment.
-    pub(crate) async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
+    /// Removes the value, or softens it, and what is computed of it at this moment.
+    pub(crate) async fn invalidate(&self, address: &Address, purge: Purge) -> Result<(), StoreError> {
+        let invalidate = async || match purge {
+            Purge::Hard => self.store.invalidate(address).await,
+            Purge::Soft => self.store.soften(address).await,
+        };
         if planted(Planted::NotDetached) {
-            return self.store.invalidate(address).await;
+            return invalidate().await;
         }
         // A caller that comes from here on must not join a computation from before.
         self.table.detach(address);
-        let result = self.store.invalidate(address).await;
+        let result = invalidate().await;
         self.table.detach(address);
         result
     }
 
     /// The value, if it is stored.
-    pub(crate) async fn lookup(&self, address: &Address) -> Option<C::Value> {
+    pub(crate) async fn lookup(&self, address: &Address) -> Option<Found<C::Value>> {
         self.lookups.share(address, || self.ask(address)).await
     }
 
     /// The value, if it is stored, fresh or stale: for those of whom many find out at once that they may need it.
-    pub(crate) async fn reread(&self, address: &Address) -> Option<C::Value> {
+    pub(crate) async fn reread(&self, address: &Address) -> Option<Found<C::Value>> {
         self.lookups.collapse(address, || self.ask(address)).await
     }
 
-    /// The same, if it is fresh.
-    async fn find_fresh(&self, address: &Address) -> Option<C::Value> {
-        self.reread(address).await.filter(|value| self.codec.is_fresh(value))
-    }
-
-    async fn ask(&self, address: &Address) -> Option<C::Value> {
+    async fn ask(&self, address: &Address) -> Option<Found<C::Value>> {
         match self.look(address).await {
             Ok(found) => found,
             Err(error) => {

@@ -7,17 +7,20 @@ mod settings;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 pub use self::external::ResolveError;
 use super::compute::{compute_alone, compute_as_leader, run, run_alone};
 use super::config::Config;
+use super::currency::Found;
 use super::flights::line::Line;
 use super::join::Obtained;
 use super::limits::AtLimit;
 use super::path::Path;
+use super::permit::Lead;
 use super::rules::ValueRules;
 use super::shared::Shared;
 use super::stats::Stats;
@@ -27,6 +30,7 @@ use crate::codec::{Codec, Raw};
 use crate::error::{BoxError, Error, ErrorKind, Failure};
 use crate::key::{Address, Key, KeyError, Tag};
 use crate::store::{AnyStore, Store};
+use crate::task::spawn;
 use crate::trace;
 
 /// Memoizes any async computation across tasks, processes and machines.
@@ -187,9 +191,8 @@ impl<C: Codec> MemoLock<C> {
         let before = Path::current();
         let is_own = before.leads_over(&self.shared.store, address);
         let path = before.to(&self.shared.store, address);
-        if let Some(value) = self.find(address).await {
-            trace::outcome("hit");
-            return Ok(value);
+        if let Some(found) = self.find(address).await {
+            return Ok(self.answered(found, is_own, |soft| self.compute_anew(address, soft, path, compute)));
         }
         if is_own {
             self.shared.asks_for_itself(address);
@@ -204,6 +207,9 @@ impl<C: Codec> MemoLock<C> {
         trace::waited(patience.waited());
         trace::outcome(obtained.outcome());
         match obtained {
+            Obtained::Soft(found) => {
+                Ok(self.answered(found, false, |soft| self.compute_anew(address, soft, path, compute)))
+            }
             Obtained::Followed(value, by) => {
                 trace::computed_by(by);
                 Ok(value)
@@ -252,7 +258,7 @@ impl<C: Codec> MemoLock<C> {
         let address = self.address(id)?;
         let looking = async {
             let found = match self.shared.peek(&address, Instant::now()) {
-                Some(value) => self.fresh(Some(value)),
+                Some(found) => self.fresh(Some(found)),
                 None => self.fresh(self.shared.lookup(&address).await),
             };
             trace::outcome(found.as_ref().map_or("miss", |_| "hit"));
@@ -261,19 +267,81 @@ impl<C: Codec> MemoLock<C> {
         Ok(looking.instrument(trace::lookup(Some(&address))).await)
     }
 
-    /// A hit, unless the value is being computed here.
-    async fn find(&self, address: &Address) -> Option<C::Value> {
-        match self.fresh(self.shared.peek(address, Instant::now())) {
-            Some(value) => Some(value),
-            None => self.fresh(self.shared.look_up(address).await),
+    /// What answers, unless the value is being computed here: a hit, or what was softly invalidated.
+    async fn find(&self, address: &Address) -> Option<Found<C::Value>> {
+        let answers = |found: &Found<_>| self.shared.is_fresh(found) || self.shared.is_soft(found);
+        match self.shared.peek(address, Instant::now()).filter(answers) {
+            Some(found) => Some(found),
+            None => self.shared.look_up(address).await.filter(answers),
         }
     }
 
     /// What was found, if it is a hit.
-    fn fresh(&self, found: Option<C::Value>) -> Option<C::Value> {
-        let value = found.filter(|value| self.shared.codec.is_fresh(value))?;
+    fn fresh(&self, found: Option<Found<C::Value>>) -> Option<C::Value> {
+        let found = found.filter(|found| self.shared.is_fresh(found))?;
         self.shared.counters.hits.add();
-        Some(value)
+        Some(found.value)
+    }
+
+    /// The value that answers. One that was softly invalidated is computed `anew` meanwhile, unless its own computation
+    /// asks for it.
+    fn answered(&self, found: Found<C::Value>, is_own: bool, anew: impl FnOnce(SystemTime)) -> C::Value {
+        let counters = &self.shared.counters;
+        match found.soft_since {
+            None => {
+                trace::outcome("hit");
+                counters.hits.add();
+            }
+            Some(since) => {
+                trace::outcome("stale");
+                counters.stale.add();
+                if !is_own {
+                    anew(since);
+                }
+            }
+        }
+        found.value
+    }
+
+    /// Has a value that was softly invalidated at that time computed in the background, by one caller of the cluster.
+    fn compute_anew<F, Fut, E>(&self, address: &Address, soft_since: SystemTime, path: Path, compute: F)
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        let (shared, rules) = (Arc::clone(&self.shared), Arc::clone(&self.rules));
+        let (config, of) = (self.config, address.clone());
+        let begin = move |mut lead: Lead<C::Value>, span: Span| {
+            let ((_, stop), address) = (lead.custody(), of.clone());
+            let computation = async move {
+                let lead = shared.started(lead, &of, &config).await;
+                compute_as_leader(lead, &of, &rules, config.ttl, compute).await
+            };
+            // What comes of it is for later callers.
+            let run = async move { drop(run(&address, path, stop, computation).await) };
+            spawn(Box::pin(run.instrument(span)));
+        };
+        self.anew(address, soft_since, begin);
+    }
+
+    /// Has one caller of the cluster lead in the background.
+    fn anew(
+        &self,
+        address: &Address,
+        soft_since: SystemTime,
+        begin: impl FnOnce(Lead<C::Value>, Span) + Send + 'static,
+    ) {
+        let since = soft_since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let (version, caller) = (since.as_millis() as u64, trace::computing_as(|| None));
+        let start = || {
+            let span = trace::refreshing(address);
+            move |lead| begin(lead, span)
+        };
+        // Whatever is fresh by now is another one.
+        let is_same = |_: &_| false;
+        self.shared
+            .refresh(address, &self.config, version, caller, is_same, start);
     }
 
     /// What this handle and its clones have done so far, and what is under way.

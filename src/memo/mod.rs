@@ -46,7 +46,7 @@ pub(crate) use self::flights::line::{QueueTurn, Room};
 pub(crate) use self::flights::patience::Patience;
 #[cfg(feature = "admin")]
 pub(crate) use self::insight::{FailureNote, Hot};
-pub use self::invalidation::InvalidateError;
+pub use self::invalidation::{InvalidateError, Invalidation};
 pub(crate) use self::join::{Obtained, Role};
 pub use self::leases::lease::{Lease, LeaseError};
 #[cfg(feature = "http")]

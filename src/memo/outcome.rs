@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::currency::Found;
 use super::limits::Limit;
 use super::marking::Start;
 use crate::error::Failure;
@@ -51,6 +52,8 @@ pub(crate) struct Preview<V> {
 pub(crate) enum Outcome<V> {
     /// The value.
     Ready(V),
+    /// A value that was softly invalidated: it answers, and is to be computed anew.
+    Soft(Found<V>),
     /// Every waiter goes its own way, in parallel.
     Pass,
     /// There was no room for a result that others could have.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::currency::Found;
 use super::flights::clock::Clock;
 use super::flights::custody::Orphans;
 use super::flights::line::Room;
@@ -34,7 +35,7 @@ pub(crate) struct Shared<C: Codec> {
     pub(crate) tag: Tag,
     pub(crate) table: Table<Lead<C::Value>, Arc<Landed<C::Value>>>,
     pub(crate) clock: Clock,
-    pub(crate) lookups: Lookups<C::Value>,
+    pub(crate) lookups: Lookups<Found<C::Value>>,
     pub(crate) refreshes: Refreshes,
     /// Callers that lead alone.
     pub(crate) solos: Refreshes,
@@ -100,13 +101,13 @@ impl<C: Codec> Shared<C> {
     }
 
     /// The value, or nothing where it cannot be vouched for. Whether its stamp is current is another question.
-    pub(crate) fn decode(&self, address: &Address, value: &Value) -> Option<C::Value> {
+    pub(crate) fn decode(&self, address: &Address, value: &Value) -> Option<Found<C::Value>> {
         if value.stamp().is_none() && self.stamps_all() {
             tracing::debug!(address = %address.readable(), "what is stored has no stamp and counts as absent");
             return None;
         }
         match value.decode(address, &self.codec) {
-            Ok(value) => Some(value),
+            Ok(decoded) => self.found(decoded, value.soft_since()),
             Err(error) => {
                 self.counters.rejected.add();
                 let error = &*error as &(dyn Error + 'static);

@@ -99,10 +99,10 @@ impl<C: Codec> Shared<C> {
         };
         // It may have been stored meanwhile.
         let found = match waited {
-            true => self.lookup(address).await.filter(|value| self.codec.is_fresh(value)),
+            true => self.lookup(address).await.filter(|found| self.is_fresh(found)),
             false => None,
         };
-        Some(found.map_or(Left::Turn(turn), Left::Found))
+        Some(found.map_or(Left::Turn(turn), |found| Left::Found(found.value)))
     }
 
     /// Waits beside the other waiters, for the outcome and never for the lead.
@@ -116,7 +116,7 @@ impl<C: Codec> Shared<C> {
         match waiter.stand_by().await {
             Waited::Landed(landed) => match &landed.outcome {
                 Outcome::Ready(value) => Left::Found(value.clone()),
-                Outcome::Again(_) | Outcome::Stale => Left::Room,
+                Outcome::Again(_) | Outcome::Stale | Outcome::Soft(_) => Left::Room,
                 // All others go their own way now; this one still has to wait for its turn.
                 Outcome::Pass | Outcome::Limited(_) | Outcome::Failed(_) => std::future::pending().await,
             },

@@ -68,12 +68,15 @@ impl Cache {
         now: Instant,
     ) -> Option<(Option<VariantAddress>, Arc<StoredResponse>)> {
         let shared = &self.memo.shared;
-        let first = shared.peek(address, now)?;
+        let first = shared.peek(address, now)?.value;
+        if first.is_soft() {
+            return None;
+        }
         let known = self.vary.get(address).filter(|known| known.is_of(&first));
         let variant = known.map(|known| known.variant(address, headers));
         let variant = variant.filter(|variant| variant.fingerprint.is_some());
         let stored = match &variant {
-            Some(variant) => shared.peek(&variant.address, now)?,
+            Some(variant) => shared.peek(&variant.address, now)?.value,
             None => first,
         };
         self.credential_history.learn(stored.meta());
@@ -96,7 +99,6 @@ impl Cache {
 
     /// The response to a request with these fields.
     pub(crate) async fn find(&self, address: &Address, headers: &HeaderMap, depth: Depth) -> Lookup {
-        let shared = &self.memo.shared;
         for _ in 0..MAX_LESSONS {
             let known = self.vary.get(address);
             let variant = known.as_ref().map_or_else(
@@ -108,14 +110,14 @@ impl Cache {
                     // Boxed, because most responses have no variants.
                     Box::pin(async {
                         match depth {
-                            Depth::Whole => tokio::join!(shared.look_up(address), shared.look_up(&variant.address)),
+                            Depth::Whole => tokio::join!(self.look_up(address), self.look_up(&variant.address)),
                             Depth::Head => tokio::join!(self.look_at(address), self.look_at(&variant.address)),
                         }
                     })
                     .await
                 }
                 _ => match depth {
-                    Depth::Whole => (shared.look_up(address).await, None),
+                    Depth::Whole => (self.look_up(address).await, None),
                     Depth::Head => (Box::pin(self.look_at(address)).await, None),
                 },
             };
@@ -130,6 +132,8 @@ impl Cache {
                 return Lookup::Stored(VariantAddress::first(address), first);
             }
             if known.is_some_and(|known| known.is_of(&first)) {
+                // What makes the first one stale is about all of them.
+                let own = own.and_then(|own| own.as_soft_as(&first));
                 return match own.filter(|own| is_variant(own, headers)) {
                     Some(own) if own.meta().is_marker => Lookup::Marker(variant),
                     Some(own) => Lookup::Stored(variant, own),
@@ -141,6 +145,11 @@ impl Cache {
             }
         }
         Lookup::Unsettled
+    }
+
+    /// What is stored, fresh or not.
+    pub(crate) async fn look_up(&self, address: &Address) -> Option<Arc<StoredResponse>> {
+        self.memo.shared.look_up(address).await.map(|found| found.value)
     }
 
     /// The address of the variant for these fields, where another one was found at `address`.
@@ -213,6 +222,8 @@ pub(crate) struct Miss {
     /// Why the inner service is asked, if it is.
     pub(crate) why: Forward,
     pub(crate) credentials: Credentials,
+    /// Whether the request may go to the inner service once its client has an answer.
+    pub(crate) can_lead: bool,
 }
 
 /// Why a request for what belongs at `address`, which the inner service is asked for, was no hit.

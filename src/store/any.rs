@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Acquire, Generation, Notice, Release, Stamp, Store, Token, Value, Watch};
+use super::{Acquire, Generation, Notice, Release, Renewed, Stamp, Standing, Store, Token, Value, Watch};
 use crate::counter::{Buckets, Figure, Histogram, Metric, Sample, Visit};
 use crate::error::StoreError;
 use crate::key::{Address, Label, Tag};
@@ -165,7 +165,7 @@ operations! {
     fn lookup(address: (&) Address) -> Result<Option<Value>, StoreError>;
     fn part(address: (&) Address, range: () Range<usize>) -> Result<Option<Bytes>, StoreError>;
     fn acquire(address: (&) Address, token: () Token, lease: () Duration) -> Result<Acquire, StoreError>;
-    fn renew(address: (&) Address, token: () Token, lease: () Duration) -> Result<bool, StoreError>;
+    fn renew(address: (&) Address, token: () Token, lease: () Duration) -> Result<Renewed, StoreError>;
     fn defer(address: (&) Address, token: () Token, lease: () Duration, starts: () u32) -> Result<bool, StoreError>;
     fn resolve(address: (&) Address, value: (&) Value, ttl: () Duration) -> Result<(), StoreError>;
     fn commit(address: (&) Address, token: () Token, value: (&) Value, ttl: () Duration) -> Result<bool, StoreError>;
@@ -174,10 +174,13 @@ operations! {
     fn kept(address: (&) Address, token: () Token) -> Result<Option<Value>, StoreError>;
     fn unmark(address: (&) Address, marker: (&) Value) -> Result<(), StoreError>;
     fn invalidate(address: (&) Address) -> Result<(), StoreError>;
+    fn soften(address: (&) Address) -> Result<(), StoreError>;
     fn generation(tag: (&) Tag) -> Result<Generation, StoreError>;
-    fn is_current(tag: (&) Tag, stamp: (&) Stamp) -> Result<bool, StoreError>;
+    fn standing(tag: (&) Tag, stamp: (&) Stamp) -> Result<Standing, StoreError>;
     fn invalidate_labels(tag: (&) Tag, labels: (&) [Label]) -> Result<(), StoreError>;
     fn invalidate_all(tag: (&) Tag) -> Result<(), StoreError>;
+    fn soften_labels(tag: (&) Tag, labels: (&) [Label]) -> Result<(), StoreError>;
+    fn soften_all(tag: (&) Tag) -> Result<(), StoreError>;
     fn settle() -> usize;
 }
 

@@ -5,7 +5,7 @@
 //! | bytes | content |
 //! |-------|---------|
 //! | 16    | `D5 4D 4C 53 01 1B 9C 6E A3 F0 57 82 C4 3D 98 E6`: what follows is no value yet |
-//! | 1     | 1 where there is a stamp; 0 where there is none, because the value itself begins with those 16 bytes |
+//! | 1     | 1 where there is a stamp; 0 where there is none, because the value itself begins with those 16 bytes; 2 where the value was softly invalidated, and then 8 bytes say when, in milliseconds since 1970, and what was stored before that follows |
 //! | 8     | incarnation |
 //! | 8     | number of the generation |
 //! | 2     | how many labels there are |
@@ -13,6 +13,8 @@
 //! | rest  | the value |
 //!
 //! A value without a stamp stands to the letter, for others to read.
+
+use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes};
 
@@ -25,6 +27,18 @@ const MAGIC: [u8; 16] = [
 
 const ESCAPED: u8 = 0;
 const STAMPED: u8 = 1;
+const SOFT: u8 = 2;
+
+/// What a value begins with that was softly invalidated, in front of the time.
+pub(super) const SOFTENED: [u8; 17] = {
+    let mut softened = [SOFT; 17];
+    let mut at = 0;
+    while at < MAGIC.len() {
+        softened[at] = MAGIC[at];
+        at += 1;
+    }
+    softened
+};
 
 /// What is not an envelope although it begins like one.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,6 +73,27 @@ pub(super) fn seal(stamp: Option<&Stamp>, value: Bytes) -> Bytes {
     }
     out.extend_from_slice(&value);
     out.into()
+}
+
+/// The same, of a value that was softly invalidated at that time, if it was.
+pub(super) fn seal_soft(since: Option<SystemTime>, sealed: Bytes) -> Bytes {
+    let Some(since) = since else { return sealed };
+    let millis = since
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis() as u64;
+    [&SOFTENED[..], &millis.to_be_bytes(), &sealed].concat().into()
+}
+
+/// What is stored, without what says that it was softly invalidated, and when it was.
+pub(super) fn open_soft(mut bytes: Bytes) -> Result<(Bytes, Option<SystemTime>), Torn> {
+    if !bytes.starts_with(&SOFTENED) {
+        return Ok((bytes, None));
+    }
+    bytes.advance(SOFTENED.len());
+    let millis = Duration::from_millis(bytes.try_get_u64().map_err(|_| Torn)?);
+    let since = SystemTime::UNIX_EPOCH.checked_add(millis).ok_or(Torn)?;
+    Ok((bytes, Some(since)))
 }
 
 /// The value in what is stored, and its stamp.
@@ -142,6 +177,21 @@ mod tests {
         assert!(open(sealed).is_ok());
     }
 
+    #[test]
+    fn what_was_softened_says_when_and_keeps_its_envelope() {
+        let since = SystemTime::UNIX_EPOCH + Duration::from_millis(0x0102);
+        for stamp in [None, Some(stamp(&["a"]))] {
+            let sealed = seal(stamp.as_ref(), "value".into());
+            let soft = seal_soft(Some(since), sealed.clone());
+            let expected = [&MAGIC[..], &[2, 0, 0, 0, 0, 0, 0, 1, 2], &sealed].concat();
+            assert_eq!(soft, expected);
+            assert_eq!(open_soft(soft.clone()), Ok((sealed, Some(since))));
+            assert_eq!(open(soft.clone()), Err(Torn), "who does not know it refuses it");
+            assert_eq!(open_soft(soft.slice(..20)), Err(Torn));
+        }
+        assert_eq!(open_soft("value".into()), Ok(("value".into(), None)));
+    }
+
     proptest! {
         #[test]
         fn what_was_sealed_is_what_is_opened(
@@ -158,6 +208,7 @@ mod tests {
         #[test]
         fn nothing_makes_opening_panic(rest in prop::collection::vec(any::<u8>(), 0..80)) {
             let _ = open([&MAGIC[..], &rest].concat().into());
+            let _ = open_soft([&SOFTENED[..], &rest].concat().into()).and_then(|(inner, _)| open(inner));
         }
     }
 }

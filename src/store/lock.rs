@@ -1,4 +1,4 @@
-//! [`Lock`]: who holds a lock.
+//! [`Lock`]: who holds a lock, and [`Renewed`]: whether its holder still does.
 
 use std::time::Duration;
 
@@ -28,4 +28,31 @@ pub enum Lock {
         /// purpose.
         remaining: Option<Duration>,
     },
+}
+
+/// The answer to [`Store::renew`](super::Store::renew).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewed {
+    /// The lease lasts longer.
+    Held,
+    /// The lease lasts longer. The value was [softly invalidated](super::Store::soften) since the lock was taken: what is
+    /// committed is stored as if it had been there then.
+    Soft,
+    /// The lock is not held with the token of the caller.
+    Lost,
+}
+
+impl Renewed {
+    /// Whether the lock is held with the token of the caller.
+    #[must_use]
+    pub fn is_held(self) -> bool {
+        self != Self::Lost
+    }
+}
+
+impl From<bool> for Renewed {
+    /// Of a store that knows of no soft invalidations.
+    fn from(held: bool) -> Self {
+        if held { Self::Held } else { Self::Lost }
+    }
 }

@@ -7,7 +7,7 @@ mod watch;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use slab::Slab;
 use tokio::sync::mpsc::UnboundedSender;
@@ -16,9 +16,10 @@ use tokio::time::Instant;
 use self::entry::{Entry, Weight, after};
 use self::generations::MemoryGenerations;
 pub use self::watch::MemoryWatch;
-use super::{Acquire, Generation, Lock, Notice, Release, Stamp, Store, Token, Value};
+use super::{Acquire, Generation, Lock, Notice, Release, Renewed, Stamp, Standing, Store, Token, Value};
 use crate::error::StoreError;
 use crate::key::{Address, Label, Tag};
+use crate::system;
 
 /// Keeps values in this process, as the objects they are: a hit decodes nothing and copies no content.
 ///
@@ -60,6 +61,8 @@ struct Slot {
 struct HeldLock {
     token: Token,
     expires_at: Instant,
+    /// Since when its value is softly invalidated, if it was meanwhile.
+    soft_since: Option<SystemTime>,
 }
 
 impl Slot {
@@ -67,8 +70,10 @@ impl Slot {
         self.lock.filter(|lock| lock.expires_at > Instant::now())
     }
 
-    fn held_with(&self, token: Token) -> bool {
-        self.holder().is_some_and(|lock| lock.token == token)
+    /// The slot and its lock, where that is held with `token`.
+    fn held_with(&mut self, token: Token) -> Option<(&mut Self, HeldLock)> {
+        let held = self.holder().filter(|lock| lock.token == token)?;
+        Some((self, held))
     }
 
     fn tell(&self, notice: &Notice) {
@@ -148,9 +153,11 @@ impl MemoryInner {
                 }
             }
             _ => {
+                let soft_since = slot.holder().and_then(|held| held.soft_since);
                 slot.lock = Some(HeldLock {
                     token,
                     expires_at: after(lease),
+                    soft_since,
                 });
                 Lock::Granted
             }
@@ -163,32 +170,36 @@ impl MemoryInner {
     }
 
     /// Makes the lease last `lease` from now and tells `notice`, if the lock is held with `token`.
-    fn extend(&self, address: &Address, token: Token, lease: Duration, notice: Option<&Notice>) -> bool {
+    fn extend(&self, address: &Address, token: Token, lease: Duration, notice: Option<&Notice>) -> Renewed {
         let mut slots = self.slots();
-        let Some(slot) = slots.get_mut(address).filter(|slot| slot.held_with(token)) else {
-            return false;
+        let Some((slot, held)) = slots.get_mut(address).and_then(|slot| slot.held_with(token)) else {
+            return Renewed::Lost;
         };
         slot.lock = Some(HeldLock {
-            token,
             expires_at: after(lease),
+            ..held
         });
         if let Some(notice) = notice {
             slot.tell(notice);
         }
-        true
+        match held.soft_since {
+            Some(_) => Renewed::Soft,
+            None => Renewed::Held,
+        }
     }
 
-    /// Does `act` and gives the lock back, if it is held with `token`.
-    fn finish(&self, address: &Address, token: Token, act: impl FnOnce(), notice: &Notice) -> bool {
+    /// Gives the lock back and tells all watchers, if it is held with `token`. `act` stores what there is to store, which
+    /// may have been softly invalidated meanwhile, and says what to tell.
+    fn finish(&self, address: &Address, token: Token, act: impl FnOnce(Option<SystemTime>) -> Notice) -> bool {
         let mut slots = self.slots();
-        let Some(slot) = slots.get_mut(address).filter(|slot| slot.held_with(token)) else {
+        let Some((slot, held)) = slots.get_mut(address).and_then(|slot| slot.held_with(token)) else {
             return false;
         };
-        act();
+        let notice = act(held.soft_since);
         slot.lock = None;
-        slot.tell(notice);
+        slot.tell(&notice);
         forget_idle(&mut slots, address);
-        true
+        held.soft_since.is_none()
     }
 
     fn unwatch(&self, address: &Address, id: usize) {
@@ -215,8 +226,12 @@ impl Store for MemoryStore {
 
     fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
         let value = self.inner.get(address, now)?;
-        let is_current = |stamp| self.inner.generations.is_current(address.tag(), stamp);
-        value.stamp().is_none_or(is_current).then_some(value)
+        let standing = |stamp| self.inner.generations.standing(address.tag(), stamp);
+        match value.stamp().map_or(Standing::Current, standing) {
+            Standing::Current => Some(value),
+            Standing::Soft { since } => Some(value.softened(since)),
+            Standing::Outdated => None,
+        }
     }
 
     async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
@@ -227,13 +242,13 @@ impl Store for MemoryStore {
         Ok(self.inner.acquire(address, token, lease))
     }
 
-    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<Renewed, StoreError> {
         Ok(self.inner.extend(address, token, lease, None))
     }
 
     async fn defer(&self, address: &Address, token: Token, lease: Duration, starts: u32) -> Result<bool, StoreError> {
         let notice = Notice::Deferred { starts };
-        Ok(self.inner.extend(address, token, lease, Some(&notice)))
+        Ok(self.inner.extend(address, token, lease, Some(&notice)).is_held())
     }
 
     async fn resolve(&self, address: &Address, value: &Value, ttl: Duration) -> Result<(), StoreError> {
@@ -248,25 +263,33 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
-        let entry = Entry::new(address, value, ttl);
-        let store = || self.inner.put(address, entry);
-        Ok(self.inner.finish(address, token, store, &Notice::Stored(value.clone())))
+        let store = |soft_since: Option<SystemTime>| {
+            let value = soft_since.map_or_else(|| value.clone(), |since| value.clone().softened(since));
+            self.inner.put(address, Entry::new(address, &value, ttl));
+            Notice::Stored(value)
+        };
+        Ok(self.inner.finish(address, token, store))
     }
 
     async fn release(&self, address: &Address, token: Token, reason: Release) -> Result<bool, StoreError> {
-        Ok(self.inner.finish(address, token, || (), &Notice::Released(reason)))
+        let tell = |soft_since: Option<_>| Notice::Released(soft_since.map_or(reason, |_| Release::Abandoned));
+        Ok(self.inner.finish(address, token, tell))
     }
 
     async fn mark(&self, address: &Address, token: Token, marker: &Value, ttl: Duration) -> Result<bool, StoreError> {
-        let is_marker = true;
-        let entry = Entry {
-            is_marker,
-            ..Entry::new(address, marker, ttl)
+        let store = |soft_since: Option<_>| {
+            if soft_since.is_some() {
+                return Notice::Released(Release::Abandoned);
+            }
+            let is_marker = true;
+            let entry = Entry {
+                is_marker,
+                ..Entry::new(address, marker, ttl)
+            };
+            self.inner.put(address, entry);
+            Notice::Released(Release::Pass)
         };
-        let store = || self.inner.put(address, entry);
-        Ok(self
-            .inner
-            .finish(address, token, store, &Notice::Released(Release::Pass)))
+        Ok(self.inner.finish(address, token, store))
     }
 
     async fn unmark(&self, address: &Address, _: &Value) -> Result<(), StoreError> {
@@ -287,12 +310,25 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn soften(&self, address: &Address) -> Result<(), StoreError> {
+        let since = system::now();
+        let mut slots = self.inner.slots();
+        if let Some(lock) = slots.get_mut(address).and_then(|slot| slot.lock.as_mut()) {
+            lock.soft_since.get_or_insert(since);
+        }
+        if let Some(entry) = self.inner.values.get(address) {
+            let value = entry.value.softened(since);
+            self.inner.put(address, Entry { value, ..entry });
+        }
+        Ok(())
+    }
+
     async fn generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
         Ok(self.inner.generations.now(tag))
     }
 
-    async fn is_current(&self, tag: &Tag, stamp: &Stamp) -> Result<bool, StoreError> {
-        Ok(self.inner.generations.is_current(tag.as_str(), stamp))
+    async fn standing(&self, tag: &Tag, stamp: &Stamp) -> Result<Standing, StoreError> {
+        Ok(self.inner.generations.standing(tag.as_str(), stamp))
     }
 
     async fn invalidate_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
@@ -302,6 +338,16 @@ impl Store for MemoryStore {
 
     async fn invalidate_all(&self, tag: &Tag) -> Result<(), StoreError> {
         self.inner.generations.invalidate_all(tag);
+        Ok(())
+    }
+
+    async fn soften_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
+        self.inner.generations.soften(tag, labels);
+        Ok(())
+    }
+
+    async fn soften_all(&self, tag: &Tag) -> Result<(), StoreError> {
+        self.inner.generations.soften_all(tag);
         Ok(())
     }
 

@@ -22,7 +22,7 @@
 //!    keeps what [`Value::bytes`] gives, and returns [`Value::encoded`], does that.
 //! 6. **Bounded.** Every method ends within a time that the store promises, with an error if need be.
 //! 7. **Generations.** Everything under a tag is in a [`Generation`], and every invalidation by a [`Label`] begins a
-//!    new one. A stamp [is current](Store::is_current) unless one of its labels, or
+//!    new one. A stamp [is current](Store::standing) unless one of its labels, or
 //!    [everything](Store::invalidate_all), was invalidated after its generation. A store may forget which labels were
 //!    invalidated. It then counts every stamp as out of date that may have been, for ever. A store that keeps no
 //!    generations leaves these methods out, and nothing with tags is stored in it.
@@ -57,7 +57,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub use self::any::{AnyStore, AnyWatch};
-pub use self::lock::{Acquire, Lock};
+pub use self::lock::{Acquire, Lock, Renewed};
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryWatch};
 pub use self::notice::{Notice, Release};
@@ -66,7 +66,8 @@ pub use self::notice::{Notice, Release};
 pub use self::redis::fuzzing;
 #[cfg(feature = "redis")]
 pub use self::redis::{NearStats, PlaneStats, RedisStats, RedisStore, RedisStoreBuilder, RedisWatch};
-pub use self::stamp::{Generation, Stamp};
+pub(crate) use self::stamp::Purge;
+pub use self::stamp::{Generation, Stamp, Standing};
 pub use self::token::{ParseTokenError, Token};
 pub use self::value::Value;
 use crate::error::{StoreError, StoreErrorKind};
@@ -90,7 +91,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// reads once for all its needs. `None` says nothing: the caller goes on to [`lookup`](Store::lookup). Defaults to
     /// `None`.
     ///
-    /// The caller does not ask whether the value is current, so a value whose stamp is not must not be returned.
+    /// The caller does not ask whether the value is current, so a value whose stamp is not must not be returned, and one
+    /// that was softly invalidated by its stamp only [as such](Value::softened).
     fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
         let _ = (address, now);
         None
@@ -139,7 +141,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         lease: Duration,
     ) -> impl Future<Output = Result<Acquire, StoreError>> + Send;
 
-    /// Makes the lease last `lease` from now. Returns `false` where the lock is not held with `token`.
+    /// Makes the lease last `lease` from now, if the lock is held with `token`.
     ///
     /// # Errors
     ///
@@ -149,7 +151,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         address: &Address,
         token: Token,
         lease: Duration,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Renewed, StoreError>> + Send;
 
     /// Makes the lease last `lease` from now, like [`renew`](Self::renew), and tells all watchers that work on the
     /// value was started for the `starts`th time: another program is going to [`resolve`](Self::resolve) it. Returns
@@ -168,7 +170,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         starts: u32,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send {
         let _ = starts;
-        self.renew(address, token, lease)
+        async move { Ok(self.renew(address, token, lease).await?.is_held()) }
     }
 
     /// Stores `value` for `ttl` and tells all watchers, in one step, whether the lock is held or not. The lock is left
@@ -188,7 +190,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     }
 
     /// Stores `value` for `ttl`, gives the lock back and tells all watchers. Returns `false`, and does nothing of this,
-    /// where the lock is not held with `token`.
+    /// where the lock is not held with `token`; and `false` as well where the value was softly invalidated
+    /// [meanwhile](Renewed::Soft), and is stored as one that was.
     ///
     /// # Errors
     ///
@@ -202,7 +205,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Gives the lock back without a value and tells all watchers why. Returns `false`, and does nothing of this, where
-    /// the lock is not held with `token`.
+    /// the lock is not held with `token`. Where the value was softly invalidated [meanwhile](Renewed::Soft) it returns
+    /// `false`, too, and watchers are told [`Release::Abandoned`].
     ///
     /// # Errors
     ///
@@ -267,6 +271,18 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// A [`StoreError`]. Whether anything was removed may then be unknown.
     fn invalidate(&self, address: &Address) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Makes the value one that was [softly invalidated](Value::soft_since), and whatever is committed under a lock that is
+    /// held at this moment. Defaults to [`invalidate`](Self::invalidate), which no caller can tell from a value that ends.
+    ///
+    /// Once this has returned, no later question is answered with what was there before as if it were fresh.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]. Whether anything was invalidated may then be unknown.
+    fn soften(&self, address: &Address) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.invalidate(address)
+    }
+
     /// The generation that everything under `tag` is in.
     ///
     /// A computation that starts after this has returned stamps its result with this generation.
@@ -279,12 +295,12 @@ pub trait Store: Clone + Send + Sync + 'static {
         unsupported()
     }
 
-    /// Whether nothing that `stamp` says of a value under `tag` has been invalidated after its generation.
+    /// What has been invalidated, after its generation, of what `stamp` says of a value under `tag`.
     ///
     /// # Errors
     ///
     /// A [`StoreError`]; by default [`StoreErrorKind::Unsupported`].
-    fn is_current(&self, tag: &Tag, stamp: &Stamp) -> impl Future<Output = Result<bool, StoreError>> + Send {
+    fn standing(&self, tag: &Tag, stamp: &Stamp) -> impl Future<Output = Result<Standing, StoreError>> + Send {
         let _ = (tag, stamp);
         unsupported()
     }
@@ -311,6 +327,27 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn invalidate_all(&self, tag: &Tag) -> impl Future<Output = Result<(), StoreError>> + Send {
         let _ = tag;
         unsupported()
+    }
+
+    /// Begins a new generation under `tag`: once this has returned, every stamp with one of these labels and an earlier
+    /// generation is [`Standing::Soft`], unless it is out of date. Defaults to
+    /// [`invalidate_labels`](Self::invalidate_labels).
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate_labels`](Self::invalidate_labels).
+    fn soften_labels(&self, tag: &Tag, labels: &[Label]) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.invalidate_labels(tag, labels)
+    }
+
+    /// Begins a new generation under `tag`: once this has returned, every stamp of an earlier generation is
+    /// [`Standing::Soft`], unless it is out of date. Defaults to [`invalidate_all`](Self::invalidate_all).
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate_all`](Self::invalidate_all).
+    fn soften_all(&self, tag: &Tag) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.invalidate_all(tag)
     }
 
     /// Waits until the store has taken all invalidations that ended in a [`StoreErrorKind::Pending`] error, for as long

@@ -1,5 +1,7 @@
 //! [`Stamp`]: what a value is stored with, so that it can be called in later.
 
+use std::time::SystemTime;
+
 use super::envelope;
 use crate::key::Label;
 
@@ -20,6 +22,29 @@ pub struct Generation {
 pub struct Stamp {
     generation: Generation,
     labels: Vec<Label>,
+}
+
+/// How something is invalidated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purge {
+    /// It counts as absent.
+    Hard,
+    /// It is not fresh any more.
+    Soft,
+}
+
+/// What has been invalidated of a [`Stamp`] after its generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing.
+    Current,
+    /// Something, softly, and nothing in any other way: the value is not fresh any more.
+    Soft {
+        /// When.
+        since: SystemTime,
+    },
+    /// Something. The value counts as absent.
+    Outdated,
 }
 
 impl Stamp {

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -18,11 +19,13 @@ use crate::key::Address;
 /// A store in this process keeps the `Value` itself, so that a hit costs no decoding; a store elsewhere sends
 /// [`bytes`](Value::bytes) and returns [`Value::encoded`]. Neither the core nor its users see the difference.
 ///
-/// A value may have a [`Stamp`], which goes with it in either form.
+/// A value may have a [`Stamp`], and it may have been [softly invalidated](Self::soft_since); both go with it in either
+/// form.
 #[derive(Clone)]
 pub struct Value {
     repr: Repr,
     stamp: Option<Arc<Stamp>>,
+    soft_since: Option<SystemTime>,
 }
 
 #[derive(Clone)]
@@ -70,10 +73,13 @@ impl Value {
     /// A value as a store elsewhere keeps it.
     #[must_use]
     pub fn encoded(bytes: impl Into<Bytes>) -> Self {
-        match envelope::open(bytes.into()) {
-            Ok((bytes, stamp)) => Self {
+        let opened = envelope::open_soft(bytes.into())
+            .and_then(|(bytes, soft_since)| envelope::open(bytes).map(|opened| (opened, soft_since)));
+        match opened {
+            Ok(((bytes, stamp), soft_since)) => Self {
                 repr: Repr::Encoded { bytes, keep: None },
                 stamp: stamp.map(Arc::new),
+                soft_since,
             },
             Err(_) => Self::unreadable(),
         }
@@ -94,6 +100,7 @@ impl Value {
         Self {
             repr: Repr::Unreadable,
             stamp: None,
+            soft_since: None,
         }
     }
 
@@ -112,6 +119,21 @@ impl Value {
         self.stamp.as_deref()
     }
 
+    /// The same value, softly invalidated at that time unless it was before: it stays where it is, and is not fresh.
+    #[must_use]
+    pub fn softened(self, since: SystemTime) -> Self {
+        Self {
+            soft_since: self.soft_since.or(Some(since)),
+            ..self
+        }
+    }
+
+    /// When the value was softly invalidated, if it was.
+    #[must_use]
+    pub fn soft_since(&self) -> Option<SystemTime> {
+        self.soft_since
+    }
+
     pub(crate) fn native<C: Codec>(address: &Address, codec: &C, value: C::Value) -> Self {
         let object = Object {
             address: address.clone(),
@@ -121,6 +143,7 @@ impl Value {
         Self {
             repr: Repr::Native(Arc::new(object)),
             stamp: None,
+            soft_since: None,
         }
     }
 
@@ -137,7 +160,10 @@ impl Value {
             }
             Repr::Unreadable => return Err(StoreError::new(StoreErrorKind::Encode)),
         };
-        Ok(envelope::seal(self.stamp(), bytes))
+        Ok(envelope::seal_soft(
+            self.soft_since,
+            envelope::seal(self.stamp(), bytes),
+        ))
     }
 
     /// The bytes behind the stamp, where this is a value as a store elsewhere keeps it.
@@ -169,8 +195,11 @@ impl Value {
                 let value = unless_panicked(|| codec.decode(address, bytes.clone()))?;
                 if let Some(keep) = keep {
                     let native = Self::native(address, codec, value.clone());
-                    let stamp = self.stamp.clone();
-                    keep(Self { stamp, ..native });
+                    keep(Self {
+                        repr: native.repr,
+                        stamp: self.stamp.clone(),
+                        soft_since: self.soft_since,
+                    });
                 }
                 Ok(value)
             }

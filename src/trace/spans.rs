@@ -81,7 +81,6 @@ pub(crate) fn detached(address: &Address, left: &Span) -> Span {
 }
 
 /// The span of what is computed anew because of the present one.
-#[cfg(feature = "http")]
 pub(crate) fn refreshing(address: &Address) -> Span {
     let span = tracing::info_span!(parent: None, "memolock_refresh", address = %address.readable());
     span.follows_from(Span::current());

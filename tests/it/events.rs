@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use tower_memolock::store::{Acquire, MemoryWatch, Release, Token, Value};
+use tower_memolock::store::{Acquire, MemoryWatch, Release, Renewed, Token, Value};
 use tower_memolock::{
     Address, BoxError, Codec, ErrorKind, Key, Limits, MemoLock, MemoryStore, RedisStore, Store, StoreError,
     StoreErrorKind, Tag,
@@ -142,7 +142,7 @@ impl Store for Failing {
         self.error()
     }
 
-    async fn renew(&self, _: &Address, _: Token, _: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, _: &Address, _: Token, _: Duration) -> Result<Renewed, StoreError> {
         self.error()
     }
 

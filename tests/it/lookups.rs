@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tower_memolock::store::{Acquire, MemoryWatch, Release, Token, Value};
+use tower_memolock::store::{Acquire, MemoryWatch, Release, Renewed, Token, Value};
 use tower_memolock::{Address, Error, MemoLock, MemoryStore, Store, StoreError};
 
 /// A store elsewhere: it counts look-ups, and each of them waits for a permit before it reads.
@@ -50,7 +50,7 @@ impl Store for Elsewhere {
         self.store.acquire(address, token, lease).await
     }
 
-    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<Renewed, StoreError> {
         self.store.renew(address, token, lease).await
     }
 

@@ -41,6 +41,7 @@ mod renewable;
 mod reverse_proxy;
 mod sentinel;
 mod shutdown;
+mod soft;
 mod support;
 mod tags;
 mod tls;

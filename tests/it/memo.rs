@@ -284,7 +284,7 @@ async fn when_everybody_leaves_nothing_is_left() {
     settle().await;
     assert_eq!(memo.in_flight(), 0);
     assert!(
-        store.renew(&address("a"), other, LEASE).await.unwrap(),
+        store.renew(&address("a"), other, LEASE).await.unwrap().is_held(),
         "the lock is not theirs to give back"
     );
     assert_eq!(work.runs(), 0);

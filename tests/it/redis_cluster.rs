@@ -266,7 +266,7 @@ async fn a_slot_on_its_way_is_served_from_both_ends() {
     assert!(store.lookup(&other).await.expect("an answer").is_none());
     let acquired = store.acquire(&other, token, LEASE).await.expect("an answer");
     assert_eq!(acquired.lock, tower_memolock::store::Lock::Granted);
-    assert!(store.renew(&other, token, LEASE).await.expect("an answer"));
+    assert!(store.renew(&other, token, LEASE).await.expect("an answer").is_held());
     assert_eq!(cluster.nodes[0].cli(&["CLUSTER", "COUNTKEYSINSLOT", &slot]), "1");
     assert_eq!(cluster.nodes[1].cli(&["CLUSTER", "COUNTKEYSINSLOT", &slot]), "1");
     cluster.move_keys(&slot, 0, 1);

@@ -30,5 +30,6 @@ macro_rules! clauses {
 
 /// Panics where it does not.
 pub(crate) fn check() {
-    for_each_clause!(clauses);
+    for_each_clause!(clauses, required);
+    for_each_clause!(clauses, optional);
 }

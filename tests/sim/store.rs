@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
-use tower_memolock::store::{Acquire, Generation, Notice, Release, Stamp, Token, Value, Watch};
+use tower_memolock::store::{Acquire, Generation, Notice, Release, Renewed, Stamp, Standing, Token, Value, Watch};
 use tower_memolock::{Address, Label, Store, StoreError, StoreErrorKind, Tag};
 
 use crate::link::{Cut, Link};
@@ -53,7 +53,7 @@ impl SimStore {
         let mut rng = sim.rng();
         let request_lost = rng.chance(knobs.lost_requests) || self.link.cut().is_some();
         let lost_answers = match name {
-            "generation" | "is_current" => knobs.lost_answers.max(knobs.lost_generations),
+            "generation" | "standing" => knobs.lost_answers.max(knobs.lost_generations),
             _ => knobs.lost_answers,
         };
         let answer_lost = rng.chance(lost_answers);
@@ -187,10 +187,12 @@ impl Store for SimStore {
         acquired
     }
 
-    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<Renewed, StoreError> {
         let from = self.sender(address.as_str());
-        self.command("renew", from, move |server, from| server.renew(from, token, lease))
-            .await
+        self.command("renew", from, move |server, from| {
+            server.renew(from, token, lease).into()
+        })
+        .await
     }
 
     async fn defer(&self, address: &Address, token: Token, lease: Duration, starts: u32) -> Result<bool, StoreError> {
@@ -263,10 +265,15 @@ impl Store for SimStore {
             .await
     }
 
-    async fn is_current(&self, tag: &Tag, stamp: &Stamp) -> Result<bool, StoreError> {
+    async fn standing(&self, tag: &Tag, stamp: &Stamp) -> Result<Standing, StoreError> {
         let (from, stamp) = (self.sender(tag.as_str()), stamp.clone());
-        self.command("is_current", from, move |server, from| server.is_current(from, &stamp))
-            .await
+        self.command("standing", from, move |server, from| {
+            match server.is_current(from, &stamp) {
+                true => Standing::Current,
+                false => Standing::Outdated,
+            }
+        })
+        .await
     }
 
     async fn invalidate_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {

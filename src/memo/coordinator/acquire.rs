@@ -13,6 +13,7 @@ use super::{Acquisition, Coordinator, Granted, LockReply};
 use crate::codec::Codec;
 use crate::error::Failure;
 use crate::memo::config::Config;
+use crate::memo::currency::Found;
 use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::{LockState, Unleased};
@@ -224,12 +225,14 @@ impl<C: Codec> Coordinator<C> {
     }
 
     /// What a stored value is to the waiters for one; `None` where it is stale.
-    pub(super) fn outcome(&self, value: C::Value) -> Option<Outcome<C::Value>> {
-        let codec = &self.shared.codec;
-        if codec.is_marker(&value) {
-            return Some(Outcome::Pass);
+    pub(super) fn outcome(&self, found: Found<C::Value>) -> Option<Outcome<C::Value>> {
+        if self.shared.codec.is_marker(&found.value) {
+            return found.soft_since.is_none().then_some(Outcome::Pass);
         }
-        codec.is_fresh(&value).then_some(Outcome::Ready(value))
+        match self.shared.is_fresh(&found) {
+            true => Some(Outcome::Ready(found.value)),
+            false => self.shared.is_soft(&found).then_some(Outcome::Soft(found)),
+        }
     }
 
     async fn listen(&self, watch: &mut LiveWatch<'_, C>, asked: Tick) -> Heard<C::Value> {
@@ -285,12 +288,21 @@ impl<C: Codec> Coordinator<C> {
         match notice {
             Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
                 match self.shared.vouched(&self.address, Some(value)).await {
-                    Some(value) if planted(Planted::OldMessage) => Heard::Landed(Outcome::Ready(value), Arrivals::All),
-                    Some(value) if self.shared.codec.is_fresh(&value) => {
-                        Heard::Landed(Outcome::Ready(value), Arrivals::Before(since))
+                    Some(found) if planted(Planted::OldMessage) => {
+                        Heard::Landed(Outcome::Ready(found.value), Arrivals::All)
                     }
-                    // Stored, but for none of the waiters.
-                    Some(_) => Heard::Landed(Outcome::Pass, Arrivals::All),
+                    Some(found) => {
+                        let is_soft = found.soft_since.is_some();
+                        match self.outcome(found) {
+                            Some(outcome @ (Outcome::Ready(_) | Outcome::Soft(_))) => {
+                                Heard::Landed(outcome, Arrivals::Before(since))
+                            }
+                            // It counts for nothing.
+                            _ if is_soft => Heard::Again,
+                            // Stored, but for none of the waiters.
+                            _ => Heard::Landed(Outcome::Pass, Arrivals::All),
+                        }
+                    }
                     None => Heard::Again,
                 }
             }

@@ -15,7 +15,7 @@ use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::Outcome;
 use crate::simulation::{Planted, planted};
-use crate::store::{Release, Store, Value};
+use crate::store::{Release, Standing, Store, Value};
 use crate::task::spawn;
 
 /// How long after a commit without an answer the lock is given back, if the store answers by then.
@@ -24,6 +24,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// What becomes of a result on its way to others.
 enum Marked {
     Ready(Value),
+    /// Not fresh but for those who came before that moment.
+    Soft(Value, Tick),
     /// Right for those only who came before that moment.
     Outdated(Tick),
     /// It stays in this process, for these.
@@ -42,8 +44,10 @@ impl<C: Codec> Coordinator<C> {
     ) -> bool {
         // A waiter that comes from here on may know of an invalidation that came after the commit.
         let sent = self.shared.clock.tick();
-        let stored = match self.stamp(claim, &value, marking).await {
-            Marked::Ready(stored) => stored,
+        let (stored, sent) = match self.stamp(claim, &value, marking).await {
+            Marked::Ready(stored) => (stored, sent),
+            // Those who came since find it in the store, and that it is not fresh.
+            Marked::Soft(stored, asked) => (stored, asked),
             Marked::Outdated(asked) => {
                 self.call_in(claim, value, asked, landing).await;
                 return false;
@@ -85,7 +89,9 @@ impl<C: Codec> Coordinator<C> {
         let sent = self.shared.clock.tick();
         let shared = match self.stamp(claim, &value, marking).await {
             Marked::Ready(shared) => shared,
-            Marked::Outdated(asked) => return self.call_in(claim, value, asked, landing).await,
+            Marked::Soft(_, asked) | Marked::Outdated(asked) => {
+                return self.call_in(claim, value, asked, landing).await;
+            }
             Marked::Ours(whom) => return self.keep_to_ourselves(claim, value, whom, landing).await,
         };
         let released = self.release(claim, Release::Shared(shared)).await;
@@ -147,13 +153,11 @@ impl<C: Codec> Coordinator<C> {
                 return Marked::Ours(self.tenure.first());
             }
         };
-        match self.shared.store.is_current(&self.shared.tag, &stamp).await {
-            Ok(true) => Marked::Ready(value.stamped(stamp)),
-            Ok(false) => Marked::Outdated(asked),
-            Err(error) => {
-                self.shared.store_failed(&self.address, "is_current", &error);
-                Marked::Ours(self.tenure.first())
-            }
+        match self.shared.standing(&self.address, &stamp).await {
+            Some(Standing::Current) => Marked::Ready(value.stamped(stamp)),
+            Some(Standing::Soft { .. }) => Marked::Soft(value.stamped(stamp), asked),
+            Some(Standing::Outdated) => Marked::Outdated(asked),
+            None => Marked::Ours(self.tenure.first()),
         }
     }
 
@@ -174,9 +178,9 @@ impl<C: Codec> Coordinator<C> {
         match marking {
             Marking::Plain => last,
             Marking::Stamped(stamp, _) if first < last => {
-                match self.shared.store.is_current(&self.shared.tag, stamp).await {
-                    Ok(true) => last,
-                    Ok(false) | Err(_) => first,
+                match self.shared.store.standing(&self.shared.tag, stamp).await {
+                    Ok(Standing::Current) => last,
+                    Ok(Standing::Soft { .. } | Standing::Outdated) | Err(_) => first,
                 }
             }
             Marking::Stamped(..) | Marking::Unknown => first,

@@ -18,7 +18,7 @@ use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::LockState;
 use crate::memo::outcome::Outcome;
-use crate::store::{Release, Store};
+use crate::store::{Release, Renewed, Store};
 
 /// A promise that others are to resolve.
 struct DeferredWork {
@@ -190,7 +190,7 @@ impl<C: Codec> Coordinator<C> {
             // The next process to ask for the lock when the lease ends learns it then.
             match promise.claim.is_held() && !remaining.is_zero() {
                 true => self.renew(remaining).await,
-                false => Ok(true),
+                false => Ok(Renewed::Held),
             }
         };
         let (found, held) = tokio::join!(self.shared.store.lookup(&self.address), held);
@@ -200,8 +200,8 @@ impl<C: Codec> Coordinator<C> {
                 let value = self.shared.vouched(&self.address, value).await;
                 match (value.and_then(|value| self.outcome(value)), held) {
                     (Some(outcome), _) => return Heard::Landed(outcome, Arrivals::Before(asked)),
-                    (None, Ok(true)) => return Heard::Nothing,
-                    (None, Ok(false)) => return Heard::Freed,
+                    (None, Ok(Renewed::Held | Renewed::Soft)) => return Heard::Nothing,
+                    (None, Ok(Renewed::Lost)) => return Heard::Freed,
                     (None, Err(_)) => {}
                 }
             }

@@ -24,7 +24,7 @@ use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::{Landed, Outcome, Preview, Verdict};
 use crate::memo::permit::Expected;
-use crate::store::Store;
+use crate::store::{Renewed, Standing};
 
 /// How long after one question to the store the next one is asked, at least.
 const SPACING: Duration = Duration::from_millis(5);
@@ -89,13 +89,13 @@ impl<C: Codec> Coordinator<C> {
         // On one connection, both are on their way together.
         let (held, whom) = tokio::join!(self.renew(self.config.lease), self.whom(marking, asked));
         match held {
-            Ok(true) => Some(whom),
-            Ok(false) if !self.is_forgotten(claim) => None,
-            Ok(false) => {
+            Ok(Renewed::Held) => Some(whom),
+            Ok(Renewed::Lost) if !self.is_forgotten(claim) => None,
+            Ok(Renewed::Lost) => {
                 self.part_from_newcomers();
                 Some(whom.min(self.tenure.last()))
             }
-            Err(_) => Some(whom.min(self.tenure.last())),
+            Ok(Renewed::Soft) | Err(_) => Some(whom.min(self.tenure.last())),
         }
     }
 
@@ -106,13 +106,9 @@ impl<C: Codec> Coordinator<C> {
             // No question to the store says what has been invalidated since.
             Marking::Unknown => return self.tenure.first(),
         };
-        let since = match self.shared.store.is_current(&self.shared.tag, &stamp).await {
-            Ok(true) => asked,
-            Ok(false) => begun,
-            Err(error) => {
-                self.shared.store_failed(&self.address, "is_current", &error);
-                begun
-            }
+        let since = match self.shared.standing(&self.address, &stamp).await {
+            Some(Standing::Current) => asked,
+            Some(Standing::Soft { .. } | Standing::Outdated) | None => begun,
         };
         Arrivals::Before(since)
     }

@@ -54,7 +54,7 @@ impl<C: Codec> Coordinator<C> {
             return Some(Instant::now() + remaining + self.config.jitter());
         }
         let found = self.shared.vouched(&self.address, value).await;
-        if found.is_some_and(|found| !is_same(&found)) {
+        if found.is_some_and(|found| found.soft_since.is_none() && !is_same(&found.value)) {
             self.release(granted.claim, Release::Abandoned).await;
             return None;
         }

@@ -19,7 +19,7 @@ use crate::memo::leases::lock_state::LockState;
 use crate::memo::outcome::{Outcome, Verdict};
 use crate::memo::permit::{Led, Manner};
 use crate::simulation::{Planted, planted};
-use crate::store::{Notice, Release};
+use crate::store::{Notice, Release, Renewed};
 
 /// What became of the computation while the lease was kept alive.
 pub(super) enum ComputationEnd<V> {
@@ -215,12 +215,12 @@ impl<C: Codec> Coordinator<C> {
             return false;
         }
         match self.renew(self.config.lease).await {
-            Ok(true) => {
+            Ok(Renewed::Held | Renewed::Soft) => {
                 renewal.end = now + self.config.lease.min(Config::LONG);
                 self.flight.lease_until(Some(renewal.end));
             }
-            Ok(false) if !self.is_forgotten(renewal.claim) => return true,
-            Ok(false) => {
+            Ok(Renewed::Lost) if !self.is_forgotten(renewal.claim) => return true,
+            Ok(Renewed::Lost) => {
                 renewal.held = false;
                 self.part_from_newcomers();
             }
@@ -240,18 +240,18 @@ impl<C: Codec> Coordinator<C> {
         } else {
             let end = renewal.end.max(now + by.min(Config::LONG));
             match self.renew(end - now).await {
-                Ok(true) => {
+                Ok(Renewed::Held | Renewed::Soft) => {
                     renewal.end_at(end);
                     self.flight.lease_until(Some(end));
                     (Ok(()), false)
                 }
                 // The waiters here go on waiting.
-                Ok(false) if self.is_forgotten(renewal.claim) => {
+                Ok(Renewed::Lost) if self.is_forgotten(renewal.claim) => {
                     self.part_from_newcomers();
                     renewal.end_never();
                     (Ok(()), false)
                 }
-                Ok(false) => (Err(LeaseError::Lost), true),
+                Ok(Renewed::Lost) => (Err(LeaseError::Lost), true),
                 Err(error) => (Err(LeaseError::Store(error)), false),
             }
         };

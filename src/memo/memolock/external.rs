@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing::Instrument;
 
@@ -16,7 +16,7 @@ use crate::memo::config::Config;
 use crate::memo::join::{Obtained, Role};
 use crate::memo::path::Path;
 use crate::store::{Stamp, Store, Value};
-use crate::task::spawn_of;
+use crate::task::{spawn, spawn_of};
 use crate::trace;
 
 impl<C: Codec> MemoLock<C> {
@@ -104,23 +104,25 @@ impl<C: Codec> MemoLock<C> {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError> + 'static,
     {
-        if let Some(value) = self.find(address).await {
-            trace::outcome("hit");
-            return Ok(value);
-        }
+        let found = self.find(address).await;
         let shared = &self.shared;
         let before = Path::current();
-        if before.leads_over(&self.shared.store, address) {
+        let is_own = before.leads_over(&self.shared.store, address);
+        let path = before.to(&self.shared.store, address);
+        let request = Arc::new(request);
+        let anew = |soft| self.request_anew(address, soft, path.clone(), Arc::clone(&request));
+        if let Some(found) = found {
+            return Ok(self.answered(found, is_own, anew));
+        }
+        if is_own {
             shared.asks_for_itself(address);
             return Err(ErrorKind::WaitTimeout.into());
         }
-        let path = before.to(&self.shared.store, address);
         let config = &Config {
             requests: true,
             ..self.config
         };
         let mut patience = config.patience();
-        let request = Arc::new(request);
         let mut obtained = shared
             .obtain(address, config, &mut patience, trace::computing_as(|| None))
             .await;
@@ -132,6 +134,7 @@ impl<C: Codec> MemoLock<C> {
                     trace::computed_by(by);
                     return Ok(value);
                 }
+                Obtained::Soft(found) => return Ok(self.answered(found, false, anew)),
                 Obtained::Lead(lead) => lead,
                 Obtained::Limited(limit) => return Err(ErrorKind::AtLimit(limit).into()),
                 Obtained::Failed(failure) => {
@@ -155,6 +158,20 @@ impl<C: Codec> MemoLock<C> {
                 .step_down(lead, address, config, &mut patience, Role::Candidate, start)
                 .await;
         }
+    }
+
+    /// Has a value that was softly invalidated at that time requested in the background, by one caller of the cluster.
+    fn request_anew<F, Fut, E>(&self, address: &Address, soft_since: SystemTime, path: Path, request: Arc<F>)
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        let (of, rules) = (address.clone(), Arc::clone(&self.rules));
+        let failed = move |error| rules.failed::<E>(&of, error);
+        self.anew(address, soft_since, move |lead, span| {
+            spawn(Box::pin(path.run(start_work(lead, failed, request)).instrument(span)));
+        });
     }
 
     /// Stores `value` under `id` for `ttl`, and gives it to all waiters for it, in one step: to the callers of

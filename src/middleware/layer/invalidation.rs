@@ -1,11 +1,12 @@
 //! How a layer is told that something is out of date.
 
+use std::sync::Arc;
+
 use http::{Method, Request};
 
 use super::MemoLockLayer;
-use crate::error::StoreError;
 use crate::key::{Address, Key};
-use crate::memo::InvalidateError;
+use crate::memo::{InvalidateError, Invalidation};
 use crate::middleware::key_extractor::{HeadKey, KeyExtractor};
 use crate::middleware::service::get_key;
 
@@ -24,19 +25,23 @@ impl<K> MemoLockLayer<K> {
     ///
     /// # Errors
     ///
-    /// A [`StoreError`] where the store could not be told; whether the response was removed is then unknown.
-    pub async fn invalidate(&self, key: &Key) -> Result<(), StoreError> {
+    /// [`InvalidateError`] where the store could not be told.
+    pub fn invalidate(&self, key: &Key) -> Invalidation {
         let apart = key.clone().apart();
-        if apart != *key {
-            self.invalidate_at(&apart).await?;
-        }
-        self.invalidate_at(key).await
+        let both = (apart != *key).then_some(&apart).into_iter().chain([key]);
+        self.invalidate_at(both)
     }
 
-    async fn invalidate_at(&self, key: &Key) -> Result<(), StoreError> {
-        let address = Address::new(&self.cache.memo.shared.tag, key);
-        self.cache.hit_for_pass.remove(&address);
-        self.cache.memo.shared.invalidate(&address).await
+    fn invalidate_at<'k>(&self, keys: impl IntoIterator<Item = &'k Key>) -> Invalidation {
+        let shared = &self.cache.memo.shared;
+        let addresses: Vec<_> = keys.into_iter().map(|key| Address::new(&shared.tag, key)).collect();
+        let (shared, hit_for_pass) = (Arc::clone(shared), Arc::clone(&self.cache.hit_for_pass));
+        Invalidation::new(move |purge| {
+            for address in &addresses {
+                hit_for_pass.remove(address);
+            }
+            shared.invalidate_each(addresses, purge)
+        })
     }
 
     /// Removes the response that this request would get, as [`invalidate`](Self::invalidate) does for its key. For a
@@ -46,14 +51,16 @@ impl<K> MemoLockLayer<K> {
     ///
     /// [`InvalidateError::NoKey`] where the head of the request tells no key; [`InvalidateError::Store`] where the store
     /// could not be told.
-    pub async fn invalidate_request<B>(&self, request: &Request<B>) -> Result<(), InvalidateError>
+    pub fn invalidate_request<B>(&self, request: &Request<B>) -> Invalidation
     where
         K: KeyExtractor<B>,
     {
-        let key = self.key_of(request).ok_or_else(|| InvalidateError::NoKey {
-            what: self.cache.memo.shared.tag.as_str().to_owned(),
-        })?;
-        self.invalidate_key(&key).await
+        match self.key_of(request) {
+            Some(key) => self.invalidate_key(&key),
+            None => Invalidation::failed(InvalidateError::NoKey {
+                what: self.cache.memo.shared.tag.as_str().to_owned(),
+            }),
+        }
     }
 
     /// The key under which the response to this request is stored.
@@ -73,10 +80,8 @@ impl<K> MemoLockLayer<K> {
         Some(self.cache.whole_key(key?, request.headers()))
     }
 
-    pub(crate) async fn invalidate_key(&self, key: &Key) -> Result<(), InvalidateError> {
-        let address = Address::new(&self.cache.memo.shared.tag, key);
-        let invalidated = self.invalidate_at(key).await;
-        invalidated.map_err(|error| InvalidateError::of(address.as_str(), error))
+    pub(crate) fn invalidate_key(&self, key: &Key) -> Invalidation {
+        self.invalidate_at([key])
     }
 
     /// Makes every response with this tag out of date, on every node, and those under way as well: responses whose
@@ -91,8 +96,8 @@ impl<K> MemoLockLayer<K> {
     /// # Errors
     ///
     /// As [`MemoLock::invalidate_tag`](crate::MemoLock::invalidate_tag).
-    pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Result<(), InvalidateError> {
-        self.cache.memo.invalidate_tag(tag).await
+    pub fn invalidate_tag(&self, tag: impl AsRef<str>) -> Invalidation {
+        self.cache.memo.invalidate_tag(tag)
     }
 
     /// Like [`invalidate_tag`](Self::invalidate_tag), for several tags in one step.
@@ -100,11 +105,8 @@ impl<K> MemoLockLayer<K> {
     /// # Errors
     ///
     /// As [`MemoLock::invalidate_tags`](crate::MemoLock::invalidate_tags).
-    pub async fn invalidate_tags<T: AsRef<str>>(
-        &self,
-        tags: impl IntoIterator<Item = T>,
-    ) -> Result<(), InvalidateError> {
-        self.cache.memo.invalidate_tags(tags).await
+    pub fn invalidate_tags<T: AsRef<str>>(&self, tags: impl IntoIterator<Item = T>) -> Invalidation {
+        self.cache.memo.invalidate_tags(tags)
     }
 
     /// Makes every response out of date that is stored or computed under this layer's tag, on every node.
@@ -113,8 +115,8 @@ impl<K> MemoLockLayer<K> {
     ///
     /// [`InvalidateError::NotStamped`] unless the layer is [`stamped`](Self::stamped); otherwise as
     /// [`MemoLock::invalidate_all`](crate::MemoLock::invalidate_all).
-    pub async fn invalidate_all(&self) -> Result<(), InvalidateError> {
-        self.cache.memo.invalidate_all().await
+    pub fn invalidate_all(&self) -> Invalidation {
+        self.cache.memo.invalidate_all()
     }
 
     /// Whether responses without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.

@@ -37,6 +37,7 @@ impl Cache {
             why,
             credentials,
             first,
+            can_lead: _,
         } = miss;
         // What is there already takes no more room.
         let demand = self.demand.as_ref().filter(|_| stale.is_none());

@@ -120,7 +120,7 @@ async fn stored_marker(shared: &Shared<Form>, address: &Address) -> Result<Optio
     }
     let is_marker = |found: &Value| {
         let found = shared.decode(address, found);
-        found.is_some_and(|found| found.meta().is_marker)
+        found.is_some_and(|found| found.value.meta().is_marker)
     };
     Ok(shared.store.lookup(address).await?.filter(is_marker))
 }

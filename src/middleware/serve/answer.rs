@@ -57,6 +57,8 @@ enum After {
     /// It is answered.
     Answer(Answer),
     Lead(Lead<Arc<StoredResponse>>),
+    /// It is answered with this response, which is computed anew meanwhile.
+    Refresh(Arc<StoredResponse>),
     /// It goes to the inner service by itself, and holds this meanwhile.
     Turn(QueueTurn),
     /// It waits once more, at the address that it would be at now, unless it has done so often enough for this reason.
@@ -105,6 +107,7 @@ impl Cache {
                 stale,
                 why,
                 credentials,
+                can_lead,
             };
             if miss.stale.is_none()
                 && constraints.has_credentials()
@@ -148,10 +151,13 @@ impl Cache {
                         let decision = self.found(&stored, now, Reason::Expired);
                         NextStep::Done(Answer::new(replay::hit(stored, now, self.cache_status), decision))
                     }
-                    Use::Refresh => NextStep::Refresh(variant, stored),
+                    Use::Refresh => NextStep::Refresh(computed_at(address, variant, &stored), stored),
                     #[cfg(feature = "admin")]
                     Use::Verify => NextStep::Verify(stored),
-                    Use::Stale => NextStep::Miss(variant, Some(stored), Forward::Stale),
+                    Use::Stale => {
+                        let variant = computed_at(address, variant, &stored);
+                        NextStep::Miss(variant, Some(stored), Forward::Stale)
+                    }
                 }
             }
             Lookup::Marker(variant) => {
@@ -200,6 +206,11 @@ impl Cache {
                             Step::Done(answer.map_body(|body| body.in_turn(turn)))
                         });
                     }
+                    After::Refresh(stored) => {
+                        let variant = computed_at(&miss.first, miss.variant, &stored);
+                        let reason = self.refresh(call, variant, &stored, miss.credentials);
+                        return Step::Done(self.replay(stored, Instant::now(), reason));
+                    }
                     After::Again(why) => reason = why,
                     After::Direct(why) => {
                         reason = why;
@@ -219,6 +230,13 @@ impl Cache {
     async fn after(&self, obtained: Obtained<Arc<StoredResponse>>, miss: &mut Miss, headers: &HeaderMap) -> After {
         match obtained {
             Obtained::Followed(stored, by) => self.follow(stored, by, miss, headers).await,
+            // It may be another variant, or not for this client.
+            Obtained::Soft(found) => match self.follow(found.value, None, miss, headers).await {
+                After::Refresh(stored) if !miss.can_lead => {
+                    After::Answer(self.replay(stored, Instant::now(), Reason::StaleWhileRevalidate))
+                }
+                after => after,
+            },
             Obtained::Lead(lead) => After::Lead(lead),
             Obtained::Turn(turn) => After::Turn(turn),
             Obtained::Limited(limit) => {
@@ -275,7 +293,10 @@ impl Cache {
             return After::Direct(Reason::Credentials);
         }
         if !stored.is_fresh_at(Instant::now()) {
-            return After::Direct(Reason::Expired);
+            return match stored.is_soft() {
+                true => After::Refresh(stored),
+                false => After::Direct(Reason::Expired),
+            };
         }
         trace::computed_by(stored.meta().computed_by.or(by));
         self.credential_history.learn(stored.meta());
@@ -294,6 +315,15 @@ impl Cache {
             AtLimit::Queue(_) => self.memo.config.wait_timeout.clamp(MIN_RETRY, MAX_RETRY),
         };
         Some(Answer::new(refusal(headers, retry_after), Decision::refused(reason)))
+    }
+}
+
+/// Where what takes the place of a stale response is computed. What was softly invalidated is so with all its variants, and
+/// the first one that takes their place ends them all.
+fn computed_at(first: &Address, variant: VariantAddress, stored: &StoredResponse) -> VariantAddress {
+    match stored.is_soft() {
+        true => VariantAddress::first(first),
+        false => variant,
     }
 }
 

@@ -34,11 +34,11 @@ impl Cache {
     pub(crate) async fn look_at(&self, address: &Address) -> Option<Arc<StoredResponse>> {
         let shared = &self.memo.shared;
         if shared.codec.is_raw() {
-            return shared.look_up(address).await;
+            return self.look_up(address).await;
         }
         let head = |bytes, offset| StoredResponse::decode_head(address, &bytes, offset).ok().map(Arc::new);
         match shared.preview(address, HEAD, head).await {
-            None => shared.look_up(address).await,
+            None => self.look_up(address).await,
             Some(HeadLook::Nothing) => None,
             Some(HeadLook::Found(found)) => Some(found),
         }

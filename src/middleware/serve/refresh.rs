@@ -60,6 +60,7 @@ impl Cache {
                     stale,
                     why,
                     credentials,
+                    can_lead: true,
                 };
                 let mut call = call;
                 let computation = span.in_scope(|| cache.computation(lead, &mut call.head, miss));
@@ -79,7 +80,7 @@ impl Cache {
         let stored = match miss.stale.clone() {
             Some(stale) => stale,
             // A request that joined a computation under way has not looked.
-            None => self.memo.shared.reread(&miss.variant.address).await?,
+            None => self.memo.shared.reread(&miss.variant.address).await?.value,
         };
         let now = Instant::now();
         let may_serve = stored.is_fresh_at(now) || stored.serves_on_error(now);

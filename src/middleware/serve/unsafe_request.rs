@@ -21,6 +21,7 @@ use crate::middleware::policy::reason::Reason;
 use crate::middleware::respond::future::{Step, direct};
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::Form;
+use crate::store::Purge;
 use crate::task::{BoxFuture, inherited, spawn, spawn_if_any};
 
 /// What a `GET` for a URI, with these fields and extensions, has for a key.
@@ -141,7 +142,7 @@ fn invalidation(
 
 async fn invalidate_labels(shared: &Shared<Form>, labels: &[Label]) {
     if !labels.is_empty()
-        && let Err(error) = shared.invalidate_labels(labels).await
+        && let Err(error) = shared.invalidate_labels(labels, Purge::Hard).await
     {
         shared.tags_failed("invalidate_labels", &error);
     }
@@ -153,7 +154,7 @@ async fn invalidate(shared: &Arc<Shared<Form>>, hit_for_pass: &HitForPass, addre
         hit_for_pass.remove(&address);
         let shared = Arc::clone(shared);
         let invalidate = async move {
-            if let Err(error) = shared.invalidate(&address).await {
+            if let Err(error) = shared.invalidate(&address, Purge::Hard).await {
                 shared.store_failed(&address, "invalidate", &error);
             }
         };

@@ -1,6 +1,7 @@
 //! [`BinaryHttp`]: the codec of stored responses.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -33,6 +34,14 @@ impl Codec for BinaryHttp {
 
     fn is_marker(&self, value: &Self::Value) -> bool {
         value.meta().is_marker
+    }
+
+    fn soften(&self, value: Self::Value, since: SystemTime) -> Option<Self::Value> {
+        value.softened(since).map(Arc::new)
+    }
+
+    fn answers_meanwhile(&self, value: &Self::Value) -> bool {
+        value.serves_meanwhile(Instant::now())
     }
 
     fn weight(&self, value: &Self::Value) -> usize {

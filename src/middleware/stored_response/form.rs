@@ -1,6 +1,7 @@
 //! [`Form`]: how a layer stores its responses.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -73,6 +74,14 @@ impl Codec for Form {
 
     fn is_marker(&self, value: &Self::Value) -> bool {
         BinaryHttp.is_marker(value)
+    }
+
+    fn soften(&self, value: Self::Value, since: SystemTime) -> Option<Self::Value> {
+        BinaryHttp.soften(value, since)
+    }
+
+    fn answers_meanwhile(&self, value: &Self::Value) -> bool {
+        BinaryHttp.answers_meanwhile(value)
     }
 
     fn weight(&self, value: &Self::Value) -> usize {

@@ -4,6 +4,7 @@ mod age;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::HeaderMap;
@@ -40,6 +41,8 @@ pub struct StoredResponse {
     apart: Option<Arc<Apart>>,
     /// The same, where it is read as the client reads.
     in_parts: Option<Arc<PartedBody>>,
+    /// Since when it is softly invalidated, if it is.
+    soft_since: Option<SystemTime>,
 }
 
 impl StoredResponse {
@@ -58,6 +61,7 @@ impl StoredResponse {
             underway: None,
             apart: None,
             in_parts: None,
+            soft_since: None,
         }
     }
 

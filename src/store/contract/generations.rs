@@ -2,7 +2,7 @@
 
 use super::steps::*;
 use crate::key::{Label, MAX_LABELS, Tag};
-use crate::store::{Generation, Notice, Release, Stamp, Store, Token};
+use crate::store::{Generation, Notice, Release, Stamp, Standing, Store, Token};
 
 fn labels(tags: &[&str]) -> Vec<Label> {
     Label::all(tags).expect("labels")
@@ -18,8 +18,12 @@ async fn stamp<S: Store>(store: &S, tags: &[&str]) -> Stamp {
 }
 
 async fn is_current<S: Store>(store: &S, stamp: &Stamp) -> bool {
-    let is_current = store.is_current(&tag(), stamp).await;
-    is_current.expect("an answer to is_current")
+    standing(store, stamp).await == Standing::Current
+}
+
+async fn standing<S: Store>(store: &S, stamp: &Stamp) -> Standing {
+    let standing = store.standing(&tag(), stamp).await;
+    standing.expect("an answer to standing")
 }
 
 async fn invalidate_labels<S: Store>(store: &S, tags: &[&str]) {
@@ -128,7 +132,8 @@ pub async fn invalidating_under_one_tag_leaves_the_others_alone<S: Store>(one: S
     let invalidated = two.invalidate_labels(&other, &labels(&["a"])).await;
     invalidated.expect("an answer");
     assert!(is_current(&one, &mine).await);
-    assert!(!one.is_current(&other, &theirs).await.expect("an answer"));
+    let standing = one.standing(&other, &theirs).await;
+    assert_eq!(standing.expect("an answer"), Standing::Outdated);
     two.invalidate_all(&other).await.expect("an answer");
     assert!(is_current(&one, &mine).await);
 }
@@ -165,4 +170,52 @@ pub async fn what_is_forgotten_of_invalidations_is_out_of_date<S: Store>(one: S,
     assert!(!is_current(&one, &first).await);
     assert!(!is_current(&one, &old).await, "who knows whether it was invalidated");
     assert!(is_current(&one, &new).await);
+}
+
+/// What is invalidated softly is soft, and what is invalidated in both ways is out of date.
+pub async fn what_is_softly_invalidated_is_soft<S: Store>(one: S, two: S) {
+    let soften = async |tags: &[&str]| {
+        let softened = two.soften_labels(&tag(), &labels(tags)).await;
+        softened.expect("an answer to soften_labels");
+    };
+    let soften_all = async || two.soften_all(&tag()).await.expect("an answer to soften_all");
+    let is_soft = async |stamp: &Stamp| matches!(standing(&one, stamp).await, Standing::Soft { .. });
+    for all in [false, true] {
+        let (with, without) = (stamp(&one, &["a", "b"]).await, stamp(&one, &["c"]).await);
+        if all {
+            soften_all().await;
+        } else {
+            soften(&["a"]).await;
+        }
+        assert!(is_soft(&with).await);
+        assert_eq!(is_soft(&without).await, all);
+        let next = stamp(&one, &["a"]).await;
+        assert!(is_current(&one, &next).await);
+        // In both ways, one after the other.
+        invalidate_labels(&one, &["a"]).await;
+        assert_eq!(standing(&one, &with).await, Standing::Outdated);
+        assert_eq!(standing(&one, &next).await, Standing::Outdated);
+        let last = stamp(&one, &["a"]).await;
+        soften(&["a"]).await;
+        soften_all().await;
+        assert_eq!(standing(&one, &with).await, Standing::Outdated);
+        assert_eq!(standing(&one, &next).await, Standing::Outdated);
+        assert!(is_soft(&last).await);
+        soften(&["b"]).await;
+        assert!(is_soft(&last).await);
+    }
+    let last = stamp(&one, &["a"]).await;
+    invalidate_all(&two).await;
+    assert_eq!(standing(&one, &last).await, Standing::Outdated);
+}
+
+/// What is softly invalidated by a label is peeked at as such.
+pub async fn what_is_softly_invalidated_by_a_label_is_peeked_at_as_such<S: Store>(one: S, two: S) {
+    let address = address("a");
+    put(&one, &address, &value("content").stamped(stamp(&one, &["a"]).await)).await;
+    let softened = two.soften_labels(&tag(), &labels(&["a"])).await;
+    softened.expect("an answer");
+    if let Some(peeked) = one.peek(&address, tokio::time::Instant::now()) {
+        assert!(peeked.soft_since().is_some());
+    }
 }

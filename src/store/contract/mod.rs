@@ -42,12 +42,13 @@ pub use self::values::*;
 pub use crate::for_each_clause;
 
 /// Calls the macro `$each` with the names of all clauses of the [contract](crate::store::contract), or of those that are
-/// `required` of every store.
+/// `required` of every store, `optional`, or about `soft` invalidations.
 #[macro_export]
 macro_rules! for_each_clause {
     ($each:ident) => {
         $crate::for_each_clause!($each, required);
         $crate::for_each_clause!($each, optional);
+        $crate::for_each_clause!($each, soft);
     };
     ($each:ident, required) => {
         $each! {
@@ -98,6 +99,15 @@ macro_rules! for_each_clause {
             invalidating_under_one_tag_leaves_the_others_alone
             what_is_out_of_date_is_not_peeked_at
             what_is_forgotten_of_invalidations_is_out_of_date
+        }
+    };
+    ($each:ident, soft) => {
+        $each! {
+            what_was_softened_stays_and_is_soft_until_another_replaces_it
+            what_is_committed_under_a_softened_lock_is_soft
+            what_is_released_under_a_softened_lock_is_for_none
+            what_is_softly_invalidated_is_soft
+            what_is_softly_invalidated_by_a_label_is_peeked_at_as_such
         }
     };
 }

@@ -106,7 +106,7 @@ pub(super) async fn mark<S: Store>(store: &S, address: &Address, token: Token, m
 
 pub(super) async fn renew<S: Store>(store: &S, address: &Address, token: Token, lease: Duration) -> bool {
     let renewed = store.renew(address, token, lease).await;
-    renewed.expect("an answer to renew")
+    renewed.expect("an answer to renew").is_held()
 }
 
 pub(super) async fn defer<S: Store>(store: &S, address: &Address, token: Token, lease: Duration, starts: u32) -> bool {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::steps::*;
 use crate::key::{Address, Key, Tag};
-use crate::store::{Notice, Release, Store, Token, Value};
+use crate::store::{Notice, Release, Renewed, Store, Token, Value};
 
 /// An unknown address has no value.
 pub async fn an_unknown_address_has_no_value<S: Store>(one: S, two: S) {
@@ -187,4 +187,104 @@ async fn keep_apart<S: Store>(one: S, two: S, hash_tag: &str) {
     invalidate(&one, &all[0]).await;
     let left = together(all.iter().map(|address| lookup(&two, address))).await;
     assert_eq!(left.iter().filter(|value| value.is_none()).count(), 1);
+}
+
+async fn soften<S: Store>(store: &S, address: &Address) {
+    store.soften(address).await.expect("an answer to soften");
+}
+
+/// Whether the value is soft, for each way to read it.
+async fn is_soft<S: Store>(store: &S, address: &Address) -> bool {
+    let found = store.lookup(address).await.expect("an answer").expect("a value");
+    let soft = found.soft_since().is_some();
+    if let Some(peeked) = store.peek(address, tokio::time::Instant::now()) {
+        assert_eq!(peeked.soft_since().is_some(), soft, "peek and lookup disagree");
+    }
+    soft
+}
+
+/// What was softened stays, and is soft until another replaces it.
+pub async fn what_was_softened_stays_and_is_soft_until_another_replaces_it<S: Store>(one: S, two: S) {
+    for address in [address("a"), private_address("a")] {
+        soften(&one, &address).await;
+        assert_eq!(lookup(&one, &address).await, None);
+        put(&one, &address, &value("old")).await;
+        assert!(!is_soft(&one, &address).await);
+        soften(&two, &address).await;
+        let first = one.lookup(&address).await.expect("an answer").expect("a value");
+        soften(&one, &address).await;
+        for store in [&one, &two] {
+            assert!(is_soft(store, &address).await);
+            let found = store.lookup(&address).await.expect("an answer").expect("a value");
+            assert_eq!(found.encoded_bytes().unwrap_or_else(|| "old".into()), "old");
+            assert_eq!(
+                found.soft_since(),
+                first.soft_since(),
+                "it has been since the first time"
+            );
+        }
+        put(&one, &address, &value("new")).await;
+        assert!(!is_soft(&two, &address).await);
+        assert_eq!(lookup(&one, &address).await.as_deref(), Some(&b"new"[..]));
+        soften(&one, &address).await;
+        invalidate(&two, &address).await;
+        soften(&one, &address).await;
+        assert_eq!(lookup(&one, &address).await, None);
+    }
+}
+
+/// What is committed under a softened lock is soft.
+pub async fn what_is_committed_under_a_softened_lock_is_soft<S: Store>(one: S, two: S) {
+    for address in [address("a"), private_address("a")] {
+        let token = lead(&one, &address).await;
+        assert_eq!(
+            one.renew(&address, token, LONG).await.expect("an answer"),
+            Renewed::Held
+        );
+        soften(&two, &address).await;
+        soften(&two, &address).await;
+        assert!(is_locked(&two, &address).await);
+        assert_eq!(
+            one.renew(&address, token, LONG).await.expect("an answer"),
+            Renewed::Soft
+        );
+        let foreign = two.renew(&address, Token::random(), LONG).await;
+        assert_eq!(foreign.expect("an answer"), Renewed::Lost);
+        let mut watch = watch(&two, &address).await;
+        assert!(!commit(&one, &address, token, &value("old")).await);
+        assert!(is_soft(&two, &address).await);
+        match hear(&mut watch).await {
+            Notice::Stored(heard) => assert!(heard.soft_since().is_some()),
+            Notice::Announced => {}
+            other => panic!("{other:?}"),
+        }
+        put(&two, &address, &value("new")).await;
+        assert!(!is_soft(&two, &address).await);
+        // In both ways.
+        let token = lead(&one, &address).await;
+        soften(&two, &address).await;
+        invalidate(&two, &address).await;
+        assert_eq!(
+            one.renew(&address, token, LONG).await.expect("an answer"),
+            Renewed::Lost
+        );
+        assert!(!commit(&one, &address, token, &value("older")).await);
+        assert_eq!(lookup(&two, &address).await, None);
+    }
+}
+
+/// What is released under a softened lock is for none.
+pub async fn what_is_released_under_a_softened_lock_is_for_none<S: Store>(one: S, two: S) {
+    let address = private_address("a");
+    for reason in reasons() {
+        let token = lead(&one, &address).await;
+        let mut watch = watch(&two, &address).await;
+        soften(&two, &address).await;
+        assert!(!release(&one, &address, token, reason).await);
+        match hear(&mut watch).await {
+            Notice::Released(Release::Abandoned) => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(!is_locked(&two, &address).await);
+    }
 }

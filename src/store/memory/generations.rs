@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::SystemTime;
 
 use crate::key::{Label, Tag};
-use crate::store::{Generation, Stamp};
+use crate::store::{Generation, Stamp, Standing};
+use crate::system;
 
 /// How many labels are remembered under one tag. What is older than all of them is out of date.
 const MOST: usize = 1 << 16;
@@ -20,12 +22,21 @@ struct LabelsByTag {
     known: HashMap<String, History>,
 }
 
+/// What was invalidated, and when: in the generations that began with it.
+#[derive(Clone, Copy, Default)]
+struct LabelMark {
+    hard: u64,
+    soft: Option<(u64, SystemTime)>,
+}
+
 struct History {
     now: Generation,
     /// What began in an earlier one is out of date, because it is not remembered any more what was invalidated then.
     floor: u64,
     /// When each label was invalidated last.
-    labels: HashMap<Label, u64>,
+    labels: HashMap<Label, LabelMark>,
+    /// When everything was softly invalidated last.
+    all: LabelMark,
     by_age: BTreeSet<(u64, Label)>,
 }
 
@@ -41,16 +52,29 @@ impl MemoryGenerations {
         history.or_insert_with(|| History::new(incarnation)).now
     }
 
-    pub(super) fn is_current(&self, tag: &str, stamp: &Stamp) -> bool {
+    pub(super) fn standing(&self, tag: &str, stamp: &Stamp) -> Standing {
         let tags = self.read();
         let history = tags.known.get(tag);
-        history.is_some_and(|history| history.is_current(stamp))
+        history.map_or(Standing::Outdated, |history| history.standing(stamp))
     }
 
     pub(super) fn invalidate(&self, tag: &Tag, labels: &[Label]) {
         // What is not known has no stamp that is current.
         if let Some(history) = self.write().known.get_mut(tag.as_str()) {
-            history.invalidate(labels, MOST);
+            history.invalidate(labels, None, MOST);
+        }
+    }
+
+    pub(super) fn soften(&self, tag: &Tag, labels: &[Label]) {
+        if let Some(history) = self.write().known.get_mut(tag.as_str()) {
+            history.invalidate(labels, Some(system::now()), MOST);
+        }
+    }
+
+    pub(super) fn soften_all(&self, tag: &Tag) {
+        if let Some(history) = self.write().known.get_mut(tag.as_str()) {
+            history.now.number += 1;
+            history.all.soft = Some((history.now.number, system::now()));
         }
     }
 
@@ -67,29 +91,53 @@ impl MemoryGenerations {
     }
 }
 
+impl LabelMark {
+    fn last(self) -> u64 {
+        self.hard.max(self.soft.map_or(0, |(generation, _)| generation))
+    }
+}
+
 impl History {
     fn new(incarnation: u64) -> Self {
         Self {
             now: Generation { incarnation, number: 0 },
             floor: 0,
             labels: HashMap::new(),
+            all: LabelMark::default(),
             by_age: BTreeSet::new(),
         }
     }
 
-    fn is_current(&self, stamp: &Stamp) -> bool {
+    fn standing(&self, stamp: &Stamp) -> Standing {
         let Generation { incarnation, number } = stamp.generation();
-        let is_current = |label| self.labels.get(label).is_none_or(|invalidated| *invalidated <= number);
-        incarnation == self.now.incarnation && number >= self.floor && stamp.labels().iter().all(is_current)
+        if incarnation != self.now.incarnation || number < self.floor {
+            return Standing::Outdated;
+        }
+        let labels = stamp.labels().iter().filter_map(|label| self.labels.get(label));
+        let mut soft = None;
+        for mark in labels.chain([&self.all]) {
+            if mark.hard > number {
+                return Standing::Outdated;
+            }
+            let since = mark.soft.filter(|(generation, _)| *generation > number);
+            soft = soft.into_iter().chain(since.map(|(_, since)| since)).min();
+        }
+        soft.map_or(Standing::Current, |since| Standing::Soft { since })
     }
 
-    fn invalidate(&mut self, labels: &[Label], most: usize) {
+    /// Invalidates them, softly where there is a time.
+    fn invalidate(&mut self, labels: &[Label], soft_since: Option<SystemTime>, most: usize) {
         self.now.number += 1;
+        let now = self.now.number;
         for label in labels {
-            if let Some(before) = self.labels.insert(label.clone(), self.now.number) {
-                self.by_age.remove(&(before, label.clone()));
+            let mark = self.labels.entry(label.clone()).or_default();
+            let before = mark.last();
+            match soft_since {
+                Some(since) => mark.soft = Some((now, since)),
+                None => mark.hard = now,
             }
-            self.by_age.insert((self.now.number, label.clone()));
+            self.by_age.remove(&(before, label.clone()));
+            self.by_age.insert((now, label.clone()));
         }
         while self.labels.len() > most {
             let Some((number, label)) = self.by_age.pop_first() else {
@@ -105,24 +153,31 @@ impl History {
 mod tests {
     use super::*;
 
+    fn is_current(history: &History, stamp: &Stamp) -> bool {
+        history.standing(stamp) == Standing::Current
+    }
+
     #[test]
     fn what_is_forgotten_is_out_of_date() {
         let mut history = History::new(1);
         let labels = Label::all(&["a", "b", "c", "d"]).unwrap();
         let stamp = |history: &History, label: &Label| Stamp::new(history.now, vec![label.clone()]);
         let first: Vec<_> = labels.iter().map(|label| stamp(&history, label)).collect();
-        history.invalidate(&labels[..1], 2);
-        history.invalidate(&labels[..1], 2);
-        history.invalidate(&labels[1..2], 2);
+        history.invalidate(&labels[..1], None, 2);
+        history.invalidate(&labels[..1], None, 2);
+        history.invalidate(&labels[1..2], None, 2);
         let later = stamp(&history, &labels[3]);
         assert_eq!(
-            first.iter().map(|stamp| history.is_current(stamp)).collect::<Vec<_>>(),
+            first
+                .iter()
+                .map(|stamp| is_current(&history, stamp))
+                .collect::<Vec<_>>(),
             [false, false, true, true]
         );
         // The oldest is forgotten, and with it everything from before it.
-        history.invalidate(&labels[2..3], 2);
-        assert!(first.iter().all(|stamp| !history.is_current(stamp)));
-        assert!(history.is_current(&later));
+        history.invalidate(&labels[2..3], None, 2);
+        assert!(first.iter().all(|stamp| !is_current(&history, stamp)));
+        assert!(is_current(&history, &later));
         assert_eq!((history.labels.len(), history.by_age.len()), (2, 2));
     }
 }

@@ -3,18 +3,22 @@
 //! Member of `T/gen:{T}` | score
 //! --- | ---
 //! `#` and the incarnation | the floor: what began in an earlier generation is out of date
-//! a label | the generation that began when it was invalidated last
+//! a label | the generation that began when it was invalidated last, softly or not
+//! `s` and a label | of one that was softly invalidated: the one that began when it was last invalidated in another way
+//! `s` | the generation that began when everything was softly invalidated last
 //! `~` and the incarnation | the generation that everything is in
 //!
 //! They stand in this order, because a label begins with a letter and no score is lower than the floor or higher than
 //! the generation of now. A stamp is current if the first member is there for its incarnation, with a floor that it has
-//! reached, and no label of it has a higher score. Where the set is gone, because everything was invalidated or because
+//! reached, and no label of it has a higher score, nor has `s`. It is soft if only labels have whose `s` has not, or `s`
+//! itself. Where the set is gone, because everything was invalidated or because
 //! Redis has evicted it or started again empty, no stamp is current.
 //!
 //! Generations are microseconds of the server's clock, or one more than the last. A replica that takes over without
 //! having heard of the last ones goes on with higher numbers.
 
 use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
 
 use redis::{Cmd, Pipeline, Value as Reply};
 
@@ -25,7 +29,10 @@ use super::script::{Script, tell_near};
 use super::topology::link::Link;
 use crate::error::StoreError;
 use crate::key::{Address, Key, Label, Tag};
-use crate::store::{Generation, Stamp, Token};
+use crate::store::{Generation, Stamp, Standing, Token};
+
+/// The member for everything that was softly invalidated, and what stands in front of a label for its own.
+const ALL: &str = "s";
 
 /// How many labels are remembered under one tag. What is older than all of them is out of date.
 const MOST: &[u8] = b"65536";
@@ -52,7 +59,38 @@ pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
          local incarnation = string.sub(last[1], 2) \
          local time = redis.call('TIME') \
          local now = math.max(last[2] + 1, time[1] * 1000000 + time[2]) \
-         for i = 2, labels do redis.call('ZADD', set, now, ARGV[i]) end \
+         for i = 2, labels do \
+         redis.call('ZADD', set, now, ARGV[i]) \
+         if redis.call('ZSCORE', set, 's' .. ARGV[i]) then redis.call('ZADD', set, now, 's' .. ARGV[i]) end \
+         end \
+         redis.call('ZADD', set, now, '~' .. incarnation) \
+         local excess = redis.call('ZCARD', set) - 2 - ARGV[1] \
+         if excess > 0 then \
+         local oldest = redis.call('ZREVRANGE', set, -1 - excess, -1 - excess, 'WITHSCORES') \
+         redis.call('ZREMRANGEBYRANK', set, 1, excess) \
+         redis.call('ZADD', set, oldest[2], '#' .. incarnation) \
+         end end ",
+        tell_near!("labels + 1")
+    ))
+});
+
+/// As [`INVALIDATE`], softly; the label `s` stands for everything.
+pub(super) static SOFTEN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "local set, labels = KEYS[1], KEYS[2] and #ARGV - 3 or #ARGV \
+         local last = redis.call('ZREVRANGE', set, 0, 0, 'WITHSCORES') \
+         if last[1] then \
+         local incarnation = string.sub(last[1], 2) \
+         local time = redis.call('TIME') \
+         local now = math.max(last[2] + 1, time[1] * 1000000 + time[2]) \
+         local floor = redis.call('ZSCORE', set, '#' .. incarnation) \
+         for i = 2, labels do \
+         local label = ARGV[i] \
+         if label ~= 's' and not redis.call('ZSCORE', set, 's' .. label) then \
+         redis.call('ZADD', set, redis.call('ZSCORE', set, label) or floor, 's' .. label) \
+         end \
+         redis.call('ZADD', set, now, label) \
+         end \
          redis.call('ZADD', set, now, '~' .. incarnation) \
          local excess = redis.call('ZCARD', set) - 2 - ARGV[1] \
          if excess > 0 then \
@@ -108,40 +146,91 @@ impl<'a> RedisGenerations<'a> {
         }
     }
 
-    pub(super) async fn is_current(&self, stamp: &Stamp) -> Result<bool, StoreError> {
+    pub(super) async fn standing(&self, stamp: &Stamp) -> Result<Standing, StoreError> {
         let Generation { incarnation, number } = stamp.generation();
-        let mut pipeline = Pipeline::with_capacity(stamp.labels().len() + 1);
-        for label in stamp.labels() {
-            pipeline.cmd("ZSCORE").arg(&self.set).arg(label.as_str());
+        let labels = stamp.labels().iter().map(Label::as_str);
+        let Some(scores) = self.scores(labels.chain([ALL]), incarnation, number).await? else {
+            return Ok(Standing::Outdated);
+        };
+        let later = |score: &Option<u64>| score.is_some_and(|score| score > number);
+        let invalidated: Vec<_> = stamp
+            .labels()
+            .iter()
+            .zip(&scores)
+            .filter(|(_, score)| later(score))
+            .collect();
+        let Some(soft_since) = scores.iter().filter(|score| later(score)).flatten().min() else {
+            return Ok(Standing::Current);
+        };
+        if !invalidated.is_empty() {
+            // How they were invalidated before that. What was invalidated in between has raised these as well.
+            let names: Vec<_> = invalidated
+                .iter()
+                .map(|(label, _)| format!("{ALL}{}", label.as_str()))
+                .collect();
+            let hard = self
+                .scores(names.iter().map(String::as_str), incarnation, number)
+                .await?;
+            if hard.is_none_or(|hard| hard.iter().any(|score| score.is_none_or(|score| score > number))) {
+                return Ok(Standing::Outdated);
+            }
+        }
+        let since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(*soft_since));
+        Ok(since.map_or(Standing::Outdated, |since| Standing::Soft { since }))
+    }
+
+    /// The scores of these members, unless the incarnation is gone or its floor is higher than this.
+    async fn scores<'n>(
+        &self,
+        names: impl Iterator<Item = &'n str>,
+        incarnation: u64,
+        number: u64,
+    ) -> Result<Option<Vec<Option<u64>>>, StoreError> {
+        let mut pipeline = Pipeline::new();
+        for name in names {
+            pipeline.cmd("ZSCORE").arg(&self.set).arg(name);
         }
         // Last, because a label that was forgotten before it was looked at has raised the floor.
         pipeline
             .cmd("ZSCORE")
             .arg(&self.set)
             .arg(format!("#{incarnation:016x}"));
-        let mut scores = Vec::with_capacity(stamp.labels().len() + 1);
+        let mut scores = Vec::new();
         for reply in self.link.send_all(self.keys(), &pipeline).await? {
             scores.push(score(reply)?);
         }
-        let Some(Some(floor)) = scores.pop() else {
-            return Ok(false);
-        };
-        Ok(floor <= number && scores.into_iter().flatten().all(|invalidated| invalidated <= number))
+        let floor = scores.pop().flatten();
+        Ok(floor.filter(|floor| *floor <= number).map(|_| scores))
     }
 
+    /// Invalidates them, in one way or the other.
     pub(super) async fn invalidate(
         &self,
         labels: &[Label],
+        soft: bool,
         near: Option<&NearCall>,
     ) -> Result<Option<Evidence>, StoreError> {
         let labels = labels.iter().map(|label| label.as_str().as_bytes());
+        self.tell(if soft { &SOFTEN } else { &INVALIDATE }, labels, near).await
+    }
+
+    pub(super) async fn soften_all(&self, near: Option<&NearCall>) -> Result<Option<Evidence>, StoreError> {
+        self.tell(&SOFTEN, [ALL.as_bytes()].into_iter(), near).await
+    }
+
+    async fn tell<'n>(
+        &self,
+        script: &Script,
+        labels: impl Iterator<Item = &'n [u8]>,
+        near: Option<&'n NearCall>,
+    ) -> Result<Option<Evidence>, StoreError> {
         let args = std::iter::once(MOST).chain(labels);
         let args: Vec<_> = args.chain(near.iter().flat_map(|near| near.args())).collect();
         let keys: Vec<_> = [self.set.as_str()]
             .into_iter()
             .chain(near.map(NearCall::members))
             .collect();
-        let reply = INVALIDATE.reply(self.link, self.keys(), &keys, &args).await?;
+        let reply = script.reply(self.link, self.keys(), &keys, &args).await?;
         Ok(evidence(&reply))
     }
 

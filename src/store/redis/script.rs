@@ -1,7 +1,9 @@
 //! The steps that have to be atomic, as Lua.
 //!
 //! Each acts only while the lock holds the caller's token. `pcall` reads the lock so that a key of another type
-//! there counts as "not ours" instead of an error.
+//! there counts as "not ours" instead of an error. Behind the token, and a `~`, stands what a value begins with that was
+//! softly invalidated, where that happened since the lock was taken: what is stored then is stored as such a value, and the
+//! script returns 2.
 //!
 //! The channel is no key: it is in the same slot, but while that slot moves from one node to another, a script is only
 //! run where all of its keys are.
@@ -18,34 +20,48 @@ use super::protocol::keyspace::{Keyspace, is_sharded};
 use super::topology::link::Link;
 use crate::error::StoreError;
 
+/// Ends the script where the lock `KEYS[1]` is not held with the token `ARGV[1]`. Otherwise `soft` is what stands behind the
+/// token, if anything does.
+macro_rules! if_held {
+    () => {
+        "local lock, soft = redis.pcall('GET', KEYS[1]), nil \
+         if lock ~= ARGV[1] then \
+         if type(lock) ~= 'string' or string.sub(lock, 1, #ARGV[1] + 1) ~= ARGV[1] .. '~' then return 0 end \
+         soft = string.sub(lock, #ARGV[1] + 2) \
+         end "
+    };
+}
+
 /// `KEYS`: lock, value. `ARGV`: token, value, TTL in ms, channel, and the payload unless it is the value. The word `value `
 /// has the value put behind it.
 pub(super) static COMMIT: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
-         redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) \
+    Script::new(concat!(
+        if_held!(),
+        "local value = soft and soft .. ARGV[2] or ARGV[2] \
+         redis.call('SET', KEYS[2], value, 'PX', ARGV[3]) \
          redis.call('DEL', KEYS[1]) \
-         redis.call('PUBLISH', ARGV[4], ARGV[5] == 'value ' and ARGV[5] .. ARGV[2] or ARGV[5] or ARGV[2]) \
-         return 1",
-    )
+         redis.call('PUBLISH', ARGV[4], ARGV[5] == 'value ' and ARGV[5] .. value or ARGV[5] or value) \
+         return soft and 2 or 1",
+    ))
 });
 
 /// `KEYS`: lock. `ARGV`: token, lease in ms.
 pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
-         return redis.call('PEXPIRE', KEYS[1], ARGV[2])",
-    )
+    Script::new(concat!(
+        if_held!(),
+        "redis.call('PEXPIRE', KEYS[1], ARGV[2]) \
+         return soft and 2 or 1",
+    ))
 });
 
 /// `KEYS`: lock. `ARGV`: token, lease in ms, channel, payload.
 pub(super) static DEFER: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
-         redis.call('PEXPIRE', KEYS[1], ARGV[2]) \
+    Script::new(concat!(
+        if_held!(),
+        "redis.call('PEXPIRE', KEYS[1], ARGV[2]) \
          redis.call('PUBLISH', ARGV[3], ARGV[4]) \
          return 1",
-    )
+    ))
 });
 
 /// `KEYS`: value. `ARGV`: value, TTL in ms or 0 to store nothing, channel, the payload unless it is the value, as for
@@ -59,24 +75,25 @@ pub(super) static RESOLVE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// `KEYS`: lock. `ARGV`: token, channel, payload, and perhaps another channel and its payload.
+/// `KEYS`: lock. `ARGV`: token, channel, payload, and perhaps another channel and its payload. Where the lock says that the
+/// value was softly invalidated, no result goes to those who wait.
 pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
-         redis.call('DEL', KEYS[1]) \
-         redis.call('PUBLISH', ARGV[2], ARGV[3]) \
-         if ARGV[4] then redis.call('PUBLISH', ARGV[4], ARGV[5]) end \
-         return 1",
-    )
+    Script::new(concat!(
+        if_held!(),
+        "redis.call('DEL', KEYS[1]) \
+         redis.call('PUBLISH', ARGV[2], soft and 'released' or ARGV[3]) \
+         if ARGV[4] and not soft then redis.call('PUBLISH', ARGV[4], ARGV[5]) end \
+         return soft and 2 or 1",
+    ))
 });
 
 /// `KEYS`: lock. `ARGV`: token, channel, payload. Gives the lock back, unless the payload was heard: then it returns 2.
 pub(super) static SOUND: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
-         if redis.call('PUBLISH', ARGV[2], ARGV[3]) > 0 then return 2 end \
+    Script::new(concat!(
+        if_held!(),
+        "if redis.call('PUBLISH', ARGV[2], ARGV[3]) > 0 then return 2 end \
          return redis.call('DEL', KEYS[1])",
-    )
+    ))
 });
 
 /// `KEYS`: value. `ARGV`: the marker.
@@ -116,6 +133,23 @@ pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
         "redis.call('DEL', KEYS[1], KEYS[2]) \
          redis.call('PUBLISH', ARGV[1], ARGV[2]) ",
         tell_near!("3")
+    ))
+});
+
+/// `KEYS`: lock, value. `ARGV`: what a value begins with that was softly invalidated, in front of the time; and what
+/// [`tell_near`] takes, if there may be near copies.
+pub(super) static SOFTEN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "local time = redis.call('TIME') \
+         local soft = ARGV[1] .. struct.pack('>I8', time[1] * 1000 + math.floor(time[2] / 1000)) \
+         local value, lock = redis.pcall('GET', KEYS[2]), redis.pcall('GET', KEYS[1]) \
+         if type(value) == 'string' and string.sub(value, 1, #ARGV[1]) ~= ARGV[1] then \
+         redis.call('SET', KEYS[2], soft .. value, 'KEEPTTL') \
+         end \
+         if type(lock) == 'string' and string.sub(lock, -#soft - 1, -9) ~= '~' .. ARGV[1] then \
+         redis.call('SET', KEYS[1], lock .. '~' .. soft, 'KEEPTTL') \
+         end ",
+        tell_near!("2")
     ))
 });
 

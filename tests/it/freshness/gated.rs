@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tower_memolock::store::{Acquire, Generation, MemoryWatch, Notice, Release, Stamp, Token, Value, Watch};
+use tower_memolock::store::{
+    Acquire, Generation, MemoryWatch, Notice, Release, Renewed, Stamp, Standing, Token, Value, Watch,
+};
 use tower_memolock::{Address, Label, MemoryStore, Store, StoreError, StoreErrorKind, Tag};
 
 /// One node's way to a store that others may share.
@@ -102,7 +104,7 @@ impl Store for Gated {
         answer
     }
 
-    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<Renewed, StoreError> {
         self.gates.renewals.fetch_add(1, Ordering::SeqCst);
         let answer = self.store.renew(address, token, lease).await;
         self.gates.renewed.pass().await;
@@ -125,13 +127,21 @@ impl Store for Gated {
         self.store.invalidate(address).await
     }
 
+    async fn soften(&self, address: &Address) -> Result<(), StoreError> {
+        self.store.soften(address).await
+    }
+
+    async fn soften_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
+        self.store.soften_labels(tag, labels).await
+    }
+
     async fn generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
         self.store.generation(tag).await
     }
 
-    async fn is_current(&self, tag: &Tag, stamp: &Stamp) -> Result<bool, StoreError> {
+    async fn standing(&self, tag: &Tag, stamp: &Stamp) -> Result<Standing, StoreError> {
         self.gates.checks.fetch_add(1, Ordering::SeqCst);
-        let answer = self.store.is_current(tag, stamp).await;
+        let answer = self.store.standing(tag, stamp).await;
         self.gates.checked.pass().await;
         answer
     }

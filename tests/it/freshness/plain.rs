@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tower_memolock::store::{Acquire, MemoryWatch, Release, Token, Value};
+use tower_memolock::store::{Acquire, MemoryWatch, Release, Renewed, Token, Value};
 use tower_memolock::{Address, InvalidateError, MemoLock, MemoryStore, Store, StoreError, StoreErrorKind};
 
 #[derive(Clone)]
@@ -25,7 +25,7 @@ impl Store for Plain {
         self.0.acquire(address, token, lease).await
     }
 
-    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<Renewed, StoreError> {
         self.0.renew(address, token, lease).await
     }
 

@@ -46,6 +46,7 @@ mod scenarios;
 mod shapes;
 mod sharing;
 mod slow;
+mod soft;
 mod spans;
 mod stale;
 mod store_after;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tower_memolock::store::{Acquire, MemoryWatch, Release, Token, Value};
+use tower_memolock::store::{Acquire, MemoryWatch, Release, Renewed, Token, Value};
 use tower_memolock::{Address, MemoryStore, Store, StoreError};
 
 #[derive(Clone)]
@@ -52,7 +52,7 @@ impl Store for Slow {
         self.store.acquire(address, token, lease).await
     }
 
-    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<Renewed, StoreError> {
         self.store.renew(address, token, lease).await
     }
 

@@ -1,6 +1,7 @@
 //! How old a response is, and whether it is fresh.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{AGE, DATE, HeaderMap, HeaderValue};
 use tokio::time::Instant;
@@ -58,6 +59,39 @@ impl StoredResponse {
         self
     }
 
+    /// The same, softly invalidated at that time: stale from then on, whatever clocks say. `None` where it may not be served
+    /// stale.
+    pub(crate) fn softened(&self, since: SystemTime) -> Option<Self> {
+        let Meta {
+            stored_at,
+            fresh_for,
+            stale_while_revalidate: meanwhile,
+            stale_if_error: on_error,
+            ..
+        } = self.meta;
+        if self.meta.is_marker || self.meta.must_revalidate || meanwhile.max(on_error).is_zero() {
+            return None;
+        }
+        let mut soft = self.clone();
+        let fresh = since.duration_since(stored_at).unwrap_or_default();
+        soft.meta.fresh_for = fresh_for.min(fresh);
+        soft.soft_since = self.soft_since.or(Some(since));
+        Some(soft)
+    }
+
+    /// Whether it was softly invalidated.
+    pub(crate) fn is_soft(&self) -> bool {
+        self.soft_since.is_some()
+    }
+
+    /// The same, softly invalidated if the other one was. `None` where it may not be served stale then.
+    pub(crate) fn as_soft_as(self: Arc<Self>, first: &Self) -> Option<Arc<Self>> {
+        match first.soft_since {
+            Some(since) if !self.is_soft() => self.softened(since).map(Arc::new),
+            _ => Some(self),
+        }
+    }
+
     /// How old the response is (RFC 9111, section 4.2.3).
     pub(crate) fn age_at(&self, now: Instant) -> Duration {
         let clock = self.clock(now);
@@ -73,7 +107,8 @@ impl StoredResponse {
     pub(crate) fn fresh_at(&self, now: Instant) -> Option<Duration> {
         let lifetime = self.meta.age.saturating_add(self.meta.fresh_for);
         let left = lifetime.saturating_sub(self.age_at(now));
-        (!left.is_zero() || self.ends_with_its_freshness()).then_some(left)
+        let is_fresh = !left.is_zero() || self.ends_with_its_freshness();
+        (is_fresh && !self.is_soft()).then_some(left)
     }
 
     /// Whether the response is fresh.
@@ -83,7 +118,7 @@ impl StoredResponse {
             Fresh::Until(end) => now < end,
             Fresh::Always => true,
         };
-        self.ends_with_its_freshness() || is_fresh()
+        !self.is_soft() && (self.ends_with_its_freshness() || is_fresh())
     }
 
     /// What is not kept any longer than it is fresh, the store forgets in time: no clock but its own counts.

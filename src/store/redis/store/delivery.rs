@@ -8,13 +8,15 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{RedisInner, RedisStore};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Key, Tag};
+use crate::store::Purge;
+use crate::store::envelope::SOFTENED;
 use crate::store::notice::payload;
 use crate::store::redis::backlog::Debt;
 use crate::store::redis::conn::error::is_full;
 use crate::store::redis::generations::RedisGenerations;
 use crate::store::redis::near::{Evidence, NearCall, evidence};
 use crate::store::redis::protocol::keyspace::Keyspace;
-use crate::store::redis::script;
+use crate::store::redis::script::{self, Script};
 
 /// How long a caller waits for the next connection: as long as it may take to the next attempt at one.
 const PATIENCE: Duration = Duration::from_millis(1100);
@@ -26,14 +28,14 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_m
 const LAST: Duration = Duration::from_secs(2);
 
 impl RedisStore {
-    /// Has Redis invalidate it, or sees to it that it will.
-    pub(in crate::store::redis) async fn deliver(&self, debt: Debt) -> Result<(), StoreError> {
+    /// Has Redis invalidate it in this way, or sees to it that it will be invalidated: what is pending is [`Hard`](Purge).
+    pub(in crate::store::redis) async fn deliver(&self, debt: Debt, purge: Purge) -> Result<(), StoreError> {
         let mut attempt = Attempt {
             inner: &self.inner,
             debt: Some(debt.clone()),
         };
         self.inner.forget(&debt);
-        match self.inner.insist(&debt).await {
+        match self.inner.insist(&debt, purge).await {
             Ok(told) => {
                 attempt.debt = None;
                 // What was asked for before this was done may have been kept meanwhile.
@@ -84,8 +86,8 @@ impl Drop for Attempt<'_> {
 
 impl RedisInner {
     /// Sends it until it is acknowledged, as long as that may be a matter of the connection.
-    async fn insist(&self, debt: &Debt) -> Result<Delivered, StoreError> {
-        let mut error = match self.carry_out(debt).await {
+    async fn insist(&self, debt: &Debt, purge: Purge) -> Result<Delivered, StoreError> {
+        let mut error = match self.carry_out(debt, purge).await {
             Ok(told) => return Ok(told),
             Err(error) => error,
         };
@@ -93,7 +95,7 @@ impl RedisInner {
         // Where something else is pending the outage is known, and no caller has to find it out once more.
         while self.backlog.is_empty() && Instant::now() < deadline && error.kind() != StoreErrorKind::Config {
             sleep(PAUSE.0).await;
-            match self.carry_out(debt).await {
+            match self.carry_out(debt, purge).await {
                 Ok(told) => return Ok(told),
                 Err(again) if again.kind() == StoreErrorKind::Unavailable => error = again,
                 Err(again) => return Err(again),
@@ -102,16 +104,17 @@ impl RedisInner {
         Err(error)
     }
 
-    async fn carry_out(&self, debt: &Debt) -> Result<Delivered, StoreError> {
+    async fn carry_out(&self, debt: &Debt, purge: Purge) -> Result<Delivered, StoreError> {
         let near = self.near.as_deref();
+        let is_soft = purge == Purge::Soft;
         let (call, evidence) = match debt {
-            Debt::Value(address) => return self.remove(address).await,
+            Debt::Value(address) => return self.remove(address, purge).await,
             Debt::Labels(tag, labels) => {
                 let call = near.and_then(|near| near.call_tags(tag));
                 let generations = RedisGenerations::new(&self.link, tag);
-                let evidence = match generations.invalidate(labels, call.as_ref()).await {
+                let evidence = match generations.invalidate(labels, is_soft, call.as_ref()).await {
                     // A set that takes no more can still be deleted, which covers all labels.
-                    Err(error) if is_full(&error) => generations.invalidate_all(call.as_ref()).await,
+                    Err(error) if !is_soft && is_full(&error) => generations.invalidate_all(call.as_ref()).await,
                     result => result,
                 };
                 (call, evidence?)
@@ -119,7 +122,10 @@ impl RedisInner {
             Debt::Stamped(tag) => {
                 let call = near.and_then(|near| near.call_tags(tag));
                 let generations = RedisGenerations::new(&self.link, tag);
-                let evidence = generations.invalidate_all(call.as_ref()).await?;
+                let evidence = match purge {
+                    Purge::Hard => generations.invalidate_all(call.as_ref()).await?,
+                    Purge::Soft => generations.soften_all(call.as_ref()).await?,
+                };
                 (call, evidence)
             }
             Debt::Tag(tag) => {
@@ -130,15 +136,16 @@ impl RedisInner {
         Ok(Delivered { call, evidence })
     }
 
-    async fn remove(&self, address: &Address) -> Result<Delivered, StoreError> {
+    async fn remove(&self, address: &Address, purge: Purge) -> Result<Delivered, StoreError> {
         let keys = Keyspace::new(address, self.link.database());
         let (lock, channel) = (keys.lock(), keys.control());
         let call = self.near.as_ref().and_then(|near| near.call_value(address));
-        let args = [channel.as_bytes(), payload::INVALIDATED].into_iter();
-        let args: Vec<_> = args.chain(call.iter().flat_map(NearCall::args)).collect();
-        let reply = script::INVALIDATE
-            .reply(&self.link, keys, &[&lock, keys.value()], &args)
-            .await?;
+        let (script, args): (&Script, Vec<_>) = match purge {
+            Purge::Hard => (&script::INVALIDATE, vec![channel.as_bytes(), payload::INVALIDATED]),
+            Purge::Soft => (&script::SOFTEN, vec![&SOFTENED]),
+        };
+        let args: Vec<_> = args.into_iter().chain(call.iter().flat_map(NearCall::args)).collect();
+        let reply = script.reply(&self.link, keys, &[&lock, keys.value()], &args).await?;
         let evidence = evidence(&reply);
         Ok(Delivered { call, evidence })
     }
@@ -171,7 +178,7 @@ impl RedisInner {
             for name in self.link.scan(&format!("{prefix}*")).await? {
                 let id = name.strip_prefix(&prefix).and_then(|id| Key::new(id).ok());
                 if let Some(id) = id {
-                    self.remove(&Address::new(tag, &id)).await?;
+                    self.remove(&Address::new(tag, &id), Purge::Hard).await?;
                 }
             }
         }
@@ -182,7 +189,7 @@ impl RedisInner {
     async fn pay_off(&self) -> bool {
         let mut paid = true;
         for (debt, number) in self.backlog.all() {
-            match self.carry_out(&debt).await {
+            match self.carry_out(&debt, Purge::Hard).await {
                 Ok(_) => self.backlog.remove(&debt, number),
                 // The others would have no better fate, unless they are for another server.
                 Err(error) if error.kind() == StoreErrorKind::Unavailable && !self.link.is_cluster() => return false,

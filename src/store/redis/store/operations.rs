@@ -18,7 +18,9 @@ use crate::store::redis::conn::error;
 use crate::store::redis::conn::reply::held;
 use crate::store::redis::script::{self, millis};
 use crate::store::redis::topology::link::RedisWatch;
-use crate::store::{Acquire, AnyStore, Generation, Lock, Release, Stamp, Store, Token, Value};
+use crate::store::{
+    Acquire, AnyStore, Generation, Lock, Purge, Release, Renewed, Stamp, Standing, Store, Token, Value,
+};
 
 impl Store for RedisStore {
     type Watch = RedisWatch;
@@ -104,15 +106,22 @@ impl Store for RedisStore {
         Ok(Acquire { lock, value, holder })
     }
 
-    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<bool, StoreError> {
+    async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<Renewed, StoreError> {
         let keys = self.keys(address);
         if self.inner.backlog.covers(address) {
-            return Ok(false);
+            return Ok(Renewed::Lost);
         }
         let lease = millis(lease).to_string();
         let args = [token.to_string().into_bytes(), lease.into_bytes()];
-        self.run(keys, &script::RENEW, &[&keys.lock()], &[&args[0], &args[1]])
-            .await
+        let (link, lock) = (&self.inner.link, keys.lock());
+        let answer = script::RENEW
+            .answer(link, keys, &[&lock], &[&args[0], &args[1]])
+            .await?;
+        Ok(match answer {
+            1 => Renewed::Held,
+            2 => Renewed::Soft,
+            _ => Renewed::Lost,
+        })
     }
 
     async fn commit(&self, address: &Address, token: Token, value: &Value, ttl: Duration) -> Result<bool, StoreError> {
@@ -233,7 +242,11 @@ impl Store for RedisStore {
     }
 
     async fn invalidate(&self, address: &Address) -> Result<(), StoreError> {
-        self.deliver(Debt::Value(address.clone())).await
+        self.deliver(Debt::Value(address.clone()), Purge::Hard).await
+    }
+
+    async fn soften(&self, address: &Address) -> Result<(), StoreError> {
+        self.deliver(Debt::Value(address.clone()), Purge::Soft).await
     }
 
     async fn generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
@@ -241,17 +254,31 @@ impl Store for RedisStore {
         self.generations(tag).now().await
     }
 
-    async fn is_current(&self, tag: &Tag, stamp: &Stamp) -> Result<bool, StoreError> {
+    async fn standing(&self, tag: &Tag, stamp: &Stamp) -> Result<Standing, StoreError> {
         let is_covered = || self.inner.backlog.covers_stamp(tag, stamp);
-        Ok(!is_covered() && self.generations(tag).is_current(stamp).await? && !is_covered())
+        if is_covered() {
+            return Ok(Standing::Outdated);
+        }
+        let standing = self.generations(tag).standing(stamp).await?;
+        Ok(if is_covered() { Standing::Outdated } else { standing })
     }
 
     async fn invalidate_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
-        self.deliver(Debt::Labels(tag.clone(), labels.to_vec())).await
+        self.deliver(Debt::Labels(tag.clone(), labels.to_vec()), Purge::Hard)
+            .await
+    }
+
+    async fn soften_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
+        self.deliver(Debt::Labels(tag.clone(), labels.to_vec()), Purge::Soft)
+            .await
     }
 
     async fn invalidate_all(&self, tag: &Tag) -> Result<(), StoreError> {
-        self.deliver(Debt::Stamped(tag.clone())).await
+        self.deliver(Debt::Stamped(tag.clone()), Purge::Hard).await
+    }
+
+    async fn soften_all(&self, tag: &Tag) -> Result<(), StoreError> {
+        self.deliver(Debt::Stamped(tag.clone()), Purge::Soft).await
     }
 
     async fn settle(&self) -> usize {

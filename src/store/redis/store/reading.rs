@@ -18,7 +18,7 @@ use crate::store::redis::conn::reply;
 use crate::store::redis::large::LARGE;
 use crate::store::redis::near::Fetch;
 use crate::store::redis::protocol::keyspace::Keyspace;
-use crate::store::{Store, Value};
+use crate::store::{Standing, Store, Value};
 
 /// How many shared reads of one value are under way at once whose size is not known. Of a large one it is one.
 const UNKNOWN: usize = 4;
@@ -81,7 +81,7 @@ impl RedisStore {
                     let seen = fetch.generations();
                     let tag = Tag::new(address.tag()).ok();
                     let is_current = match tag {
-                        Some(tag) => self.is_current(&tag, stamp).await.unwrap_or(false),
+                        Some(tag) => matches!(self.standing(&tag, stamp).await, Ok(Standing::Current)),
                         None => false,
                     };
                     if !is_current || self.inner.link.connection() != fetch.commands() {

@@ -156,7 +156,7 @@ impl RedisStore {
 
     /// The lease of a lock that an earlier attempt took already starts anew.
     pub(super) async fn extend(&self, address: &Address, token: Token, lease: Duration) -> Result<Lock, StoreError> {
-        Ok(if self.renew(address, token, lease).await? {
+        Ok(if self.renew(address, token, lease).await?.is_held() {
             Lock::Granted
         } else {
             // Lost in between: worth another attempt at once.

@@ -85,7 +85,7 @@ async fn only_the_holder_can_act() {
     };
     assert!(remaining <= LEASE && remaining > LEASE / 2, "{remaining:?}");
     assert!(!store.commit(&at, other, &value, TTL).await.unwrap());
-    assert!(!store.renew(&at, other, LEASE).await.unwrap());
+    assert!(!store.renew(&at, other, LEASE).await.unwrap().is_held());
     assert!(!store.release(&at, other, Release::Pass).await.unwrap());
     assert!(store.lookup(&at).await.unwrap().is_none());
     assert!(store.release(&at, holder, Release::Pass).await.unwrap());
@@ -102,7 +102,7 @@ async fn acquiring_again_with_the_same_token_is_granted_and_extends_the_lease() 
     assert_eq!(again.lock, Lock::Granted);
     let ttl: i64 = server.run("PTTL t/lock:a").await;
     assert!(ttl > 10_000, "{ttl}");
-    assert!(store.renew(&at, token, LEASE * 2).await.unwrap());
+    assert!(store.renew(&at, token, LEASE * 2).await.unwrap().is_held());
     let ttl: i64 = server.run("PTTL t/lock:a").await;
     assert!(ttl > 30_000, "{ttl}");
 }
@@ -138,7 +138,7 @@ async fn keys_of_another_type_are_unreadable_or_foreign() {
     let acquired = store.acquire(&at, token, LEASE).await.unwrap();
     assert!(matches!(acquired.lock, Lock::Held { .. }), "{:?}", acquired.lock);
     assert!(!store.commit(&at, token, &value, TTL).await.unwrap());
-    assert!(!store.renew(&at, token, LEASE).await.unwrap());
+    assert!(!store.renew(&at, token, LEASE).await.unwrap().is_held());
 }
 
 #[tokio::test]
@@ -173,9 +173,9 @@ async fn scripts_survive_a_flush_of_the_server_cache() {
     let store = server.store().await;
     let (at, token) = (address("a"), Token::random());
     store.acquire(&at, token, LEASE).await.unwrap();
-    assert!(store.renew(&at, token, LEASE).await.unwrap());
+    assert!(store.renew(&at, token, LEASE).await.unwrap().is_held());
     server.run::<()>("SCRIPT FLUSH").await;
-    assert!(store.renew(&at, token, LEASE).await.unwrap());
+    assert!(store.renew(&at, token, LEASE).await.unwrap().is_held());
     let value = Value::encoded("v");
     assert!(store.commit(&at, token, &value, TTL).await.unwrap());
 }

@@ -177,7 +177,7 @@ async fn the_epoch_changes_with_a_restart_and_with_nothing_less() {
     reread(&mut watch).await;
     reread(&mut watch).await;
     store.acquire(&address("b"), token, LEASE).await.unwrap();
-    assert!(store.renew(&address("b"), token, LEASE).await.unwrap());
+    assert!(store.renew(&address("b"), token, LEASE).await.unwrap().is_held());
     assert_eq!(store.epoch(), epoch);
 
     server.kill();
@@ -185,7 +185,7 @@ async fn the_epoch_changes_with_a_restart_and_with_nothing_less() {
     assert_eq!(store.epoch(), epoch);
     server.restart().await;
     let held = eventually(async || store.renew(&address("b"), token, LEASE).await.ok()).await;
-    assert!(!held);
+    assert!(!held.is_held());
     assert_ne!(store.epoch(), epoch);
 }
 

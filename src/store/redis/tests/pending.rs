@@ -7,7 +7,7 @@ use super::{address, eventually};
 use crate::error::StoreErrorKind;
 use crate::key::Tag;
 use crate::store::redis::backlog::Debt;
-use crate::store::{RedisStore, Store, Token};
+use crate::store::{Purge, RedisStore, Store, Token};
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -26,11 +26,14 @@ async fn all_under_a_tag_is_removed_and_nothing_else() {
     let token = Token::random();
     store.acquire(&address("led"), token, LEASE).await.unwrap();
     store.generation(&Tag::new("t").unwrap()).await.unwrap();
-    store.deliver(Debt::Tag(Tag::new("t").unwrap())).await.unwrap();
+    store
+        .deliver(Debt::Tag(Tag::new("t").unwrap()), Purge::Hard)
+        .await
+        .unwrap();
     let mut left: Vec<String> = server.run("KEYS *").await;
     left.sort();
     assert_eq!(left, ["tt:a", "u:a", "u:t:a"]);
-    assert!(!store.renew(&address("led"), token, LEASE).await.unwrap());
+    assert!(!store.renew(&address("led"), token, LEASE).await.unwrap().is_held());
 }
 
 #[tokio::test]
@@ -42,7 +45,7 @@ async fn a_tag_is_out_of_use_until_it_can_be_searched() {
         .await;
     let store = RedisStore::connect(&server.url_for("memo:pw@")).await.unwrap();
     let tag = Tag::new("t").unwrap();
-    let error = store.deliver(Debt::Tag(tag.clone())).await.unwrap_err();
+    let error = store.deliver(Debt::Tag(tag.clone()), Purge::Hard).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Pending);
     let refused = store.lookup(&address("a")).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Unavailable);

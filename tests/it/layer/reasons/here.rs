@@ -9,7 +9,7 @@ use http_body_util::Full;
 use tokio::time::{advance, sleep};
 use tower::{Layer, ServiceExt};
 use tower_memolock::middleware::{Failures, Freshness, MemoControl, ResponseLimits};
-use tower_memolock::store::{Acquire, Lock, MemoryWatch, Release, Token, Value};
+use tower_memolock::store::{Acquire, Lock, MemoryWatch, Release, Renewed, Token, Value};
 use tower_memolock::{Address, AtLimit, Limits, MemoLockLayer, MemoryStore, Store, StoreError, StoreErrorKind};
 use tracing::Level;
 
@@ -400,8 +400,8 @@ impl Store for Failing {
         })
     }
 
-    async fn renew(&self, _: &Address, _: Token, _: Duration) -> Result<bool, StoreError> {
-        self.unless(false)
+    async fn renew(&self, _: &Address, _: Token, _: Duration) -> Result<Renewed, StoreError> {
+        self.unless(Renewed::Lost)
     }
 
     async fn commit(&self, _: &Address, _: Token, _: &Value, _: Duration) -> Result<bool, StoreError> {

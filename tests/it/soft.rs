@@ -1,0 +1,156 @@
+//! Soft invalidation of the values of a [`MemoLock`]: all callers go on with the stale one while one of them computes.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tower_memolock::{Invalidation, MemoLock, MemoryStore, RedisStore, Store};
+
+use crate::support::{Gate, RedisServer, within};
+
+/// Two nodes that compute the number of the call, as the gate lets them.
+struct Pair {
+    memos: [MemoLock; 2],
+    calls: Arc<AtomicUsize>,
+    gate: Gate,
+}
+
+impl Pair {
+    fn over(stores: [impl Store; 2]) -> Self {
+        let memo = |store| MemoLock::new(store, "t").stamped(true).tags_of(|_, _| ["x"]);
+        Self {
+            memos: stores.map(memo),
+            calls: Arc::default(),
+            gate: Gate::new(),
+        }
+    }
+
+    async fn ask(&self, node: usize) -> Bytes {
+        let (calls, gate) = (Arc::clone(&self.calls), self.gate.clone());
+        let compute = || async move {
+            let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
+            gate.pass().await;
+            Ok::<_, Infallible>(call.to_string().into())
+        };
+        within("a value", self.memos[node].get_or_compute("a", compute))
+            .await
+            .expect("a value")
+    }
+
+    fn by(&self, way: usize, node: usize) -> Invalidation {
+        match way {
+            0 => self.memos[node].invalidate("a"),
+            1 => self.memos[node].invalidate_tags(["x", "y"]),
+            _ => self.memos[node].invalidate_all(),
+        }
+    }
+
+    async fn until(&self, node: usize, value: &str) {
+        let new = async {
+            while self.memos[node]
+                .get("a")
+                .await
+                .expect("a key")
+                .is_none_or(|found| found != value)
+            {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        within("a new value", new).await;
+    }
+}
+
+async fn all_go_on_with_the_stale_one(pair: &Pair) {
+    pair.gate.let_go(1);
+    assert_eq!(pair.ask(0).await, "1");
+    for (way, node) in [(0, 0), (1, 1), (2, 0), (0, 1)] {
+        let before = pair.calls.load(Ordering::SeqCst);
+        let (old, new) = (before.to_string(), (before + 1).to_string());
+        within("an invalidation", pair.by(way, node).soft())
+            .await
+            .expect("an invalidation");
+        for node in [0, 1, 1, 0] {
+            assert_eq!(pair.memos[node].get("a").await.expect("a key"), None, "way {way}");
+            assert_eq!(pair.ask(node).await, old, "way {way}");
+        }
+        pair.gate.reached_by(before + 1).await;
+        assert_eq!(pair.calls.load(Ordering::SeqCst), before + 1, "way {way}");
+        pair.gate.let_go(1);
+        pair.until(0, &new).await;
+        pair.until(1, &new).await;
+        assert_eq!(pair.ask(1).await, new);
+    }
+}
+
+async fn over_redis(server: &RedisServer) -> Pair {
+    let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
+    Pair::over([connect().await, connect().await])
+}
+
+#[tokio::test]
+async fn all_callers_go_on_with_the_stale_one_over_redis() {
+    let server = RedisServer::start();
+    all_go_on_with_the_stale_one(&over_redis(&server).await).await;
+}
+
+#[tokio::test]
+async fn all_callers_go_on_with_the_stale_one_in_memory() {
+    let store = MemoryStore::new();
+    all_go_on_with_the_stale_one(&Pair::over([store.clone(), store])).await;
+}
+
+#[tokio::test]
+async fn all_callers_go_on_with_a_stale_near_copy() {
+    let server = RedisServer::start();
+    let connect = || async {
+        RedisStore::builder(server.url())
+            .near(1 << 20)
+            .connect()
+            .await
+            .expect("a store")
+    };
+    all_go_on_with_the_stale_one(&Pair::over([connect().await, connect().await])).await;
+}
+
+#[tokio::test]
+async fn what_is_computed_meanwhile_is_for_those_from_before_and_stale_to_the_others() {
+    let server = RedisServer::start();
+    for way in 0..3 {
+        server.cli(&["FLUSHALL"]);
+        let pair = over_redis(&server).await;
+        let value = async {
+            let first = pair.ask(0);
+            let meanwhile = async {
+                pair.gate.reached_by(1).await;
+                within("an invalidation", pair.by(way, 1).soft())
+                    .await
+                    .expect("an invalidation");
+                pair.gate.let_go(1);
+                pair.ask(1).await
+            };
+            tokio::join!(first, meanwhile)
+        };
+        assert_eq!(value.await, ("1".into(), "1".into()), "way {way}");
+        assert_eq!(pair.memos[0].get("a").await.expect("a key"), None, "way {way}");
+        pair.gate.reached_by(2).await;
+        pair.gate.let_go(1);
+        pair.until(0, "2").await;
+        assert_eq!(pair.calls.load(Ordering::SeqCst), 2, "way {way}");
+    }
+}
+
+#[tokio::test]
+async fn a_stale_one_that_cannot_be_computed_anew_goes_on() {
+    let memo = MemoLock::new(MemoryStore::new(), "t");
+    let fill = || async { Ok::<_, std::io::Error>("old".into()) };
+    memo.get_or_compute("a", fill).await.expect("a value");
+    memo.invalidate("a").soft().await.expect("an invalidation");
+    let fail = || async { Err::<Bytes, _>(std::io::Error::other("broken")) };
+    for _ in 0..3 {
+        assert_eq!(memo.get_or_compute("a", fail).await.expect("a value"), "old");
+        memo.drained().await;
+    }
+    assert!(memo.stats().stale >= 3);
+}
