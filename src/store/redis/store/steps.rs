@@ -137,8 +137,11 @@ impl RedisStore {
         let mut get = Cmd::new();
         get.arg("GET").arg(keys.lock());
         Ok(match self.inner.link.send(keys, &get).await? {
-            Reply::BulkString(holder) if holder == token.as_bytes() => Holder::Own,
-            Reply::BulkString(holder) => Holder::of(&holder),
+            // Behind a `~` stands that the value was softly invalidated.
+            Reply::BulkString(lock) => match lock.split(|byte| *byte == b'~').next().unwrap_or_default() {
+                holder if holder == token.as_bytes() => Holder::Own,
+                holder => Holder::of(holder),
+            },
             _ => Holder::Unknown,
         })
     }

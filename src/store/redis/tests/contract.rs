@@ -49,8 +49,14 @@ async fn the_lock_names_who_computes_and_a_wrong_name_is_ignored() {
     let refused = store.acquire(&at, Token::random(), LEASE).await.unwrap();
     assert_ne!(refused.lock, Lock::Granted);
     assert_eq!(refused.holder, context);
-    assert!(store.renew(&at, token, LEASE).await.unwrap());
-    assert!(!store.renew(&at, token.with_trace_context(None), LEASE).await.unwrap());
+    assert!(store.renew(&at, token, LEASE).await.unwrap().is_held());
+    assert!(
+        !store
+            .renew(&at, token.with_trace_context(None), LEASE)
+            .await
+            .unwrap()
+            .is_held()
+    );
     assert!(store.commit(&at, token, &Value::encoded("v"), TTL).await.unwrap());
     assert_eq!(server.run::<String>("GET t:a").await, "v");
 
