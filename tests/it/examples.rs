@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::{HttpClient, Node, RedisServer, command, hang_up_after_request, run_example, signal, within};
 
-const ALL: [&str; 11] = [
+const ALL: [&str; 12] = [
     "axum",
     "custom_store",
     "deferred",
@@ -17,6 +17,7 @@ const ALL: [&str; 11] = [
     "inspect",
     "live",
     "memoize",
+    "otel",
     "outbound",
     "quickstart",
     "reverse_proxy",

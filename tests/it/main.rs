@@ -32,6 +32,8 @@ mod memo;
 mod metrics;
 mod misuse;
 mod near;
+#[cfg(feature = "serde")]
+mod otel;
 mod outbound;
 mod own_answers;
 mod proxy_messages;
