@@ -68,6 +68,9 @@ else
     echo "not run: this distribution has no valkey-server (Debian has from 13 on)"
 fi
 
+step "alert rules and dashboard"
+tests/monitoring.sh
+
 step "page"
 tests/live/run.sh
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tower_memolock::middleware::stored_response::{Meta, StoredResponse};
 use tower_memolock::store::{Stamp, Value};
-use tower_memolock::{Address, Key, Tag};
+use tower_memolock::{Address, Key, Tag, TraceContext};
 
 use super::server::{Read, Ttl};
 use super::text::{plain, size, span};
@@ -59,10 +59,12 @@ impl Entry {
         match &self.what {
             What::Response(response) => {
                 let (status, meta) = (response.status().as_u16(), response.meta());
+                let by = meta.computed_by.map(|by| format!(", by {}", computed_by(by)));
                 format!(
-                    "response {status}, {size}, {}, took {}",
+                    "response {status}, {size}, {}, took {}{}",
                     freshness(meta),
-                    span(meta.cost)
+                    span(meta.cost),
+                    by.unwrap_or_default()
                 )
             }
             What::Marker => format!("marker: not one to share, {size}"),
@@ -121,6 +123,15 @@ fn key(id: &[u8]) -> Option<Key> {
 
 fn is_token(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// Who computed, in words.
+pub(crate) fn computed_by(by: TraceContext) -> String {
+    let text = by.to_string();
+    match text.split_once('-') {
+        Some((trace, span)) => format!("span {span} of trace {trace}"),
+        None => format!("trace {text}"),
+    }
 }
 
 /// How fresh a response is, by the clock here.

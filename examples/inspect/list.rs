@@ -2,10 +2,10 @@
 
 use support::println;
 use tower::BoxError;
-use tower_memolock::Store;
-use tower_memolock::store::Standing;
+use tower_memolock::store::{Standing, Token};
+use tower_memolock::{Store, TraceContext};
 
-use super::entry::Entry;
+use super::entry::{Entry, computed_by};
 use super::server::{Server, Ttl};
 use super::text::{NAME, plain, span};
 
@@ -55,10 +55,23 @@ pub(crate) async fn lock(server: &mut Server, id: &[u8]) -> Result<Option<String
         Ttl::Ever => "for ever, which no member of the family does on purpose".to_owned(),
     };
     let holder = match read.kind.as_str() {
-        "string" => format!("with the token {}", plain(&read.bytes, 64)),
+        "string" => match token(&read.bytes) {
+            Some((token, by)) => format!("with the token {token} by {}", computed_by(by)),
+            None => format!("with the token {}", plain(&read.bytes, 128)),
+        },
         other => format!("by a {}, which is another program's", plain(other.as_bytes(), 32)),
     };
     Ok(Some(format!("held {holder}, {time}")))
+}
+
+/// The token of a lock whose holder says who it is, and who that is.
+pub(crate) fn token(lock: &[u8]) -> Option<(&str, TraceContext)> {
+    let text = std::str::from_utf8(lock).ok()?;
+    // Behind a `~` stands that the value was softly invalidated.
+    let text = text.split('~').next()?;
+    let by = text.parse::<Token>().ok()?.trace_context()?;
+    let (token, _) = text.split_once('-')?;
+    Some((token, by))
 }
 
 fn print(what: &str, lines: &[(String, String)], more: bool, limit: usize) {

@@ -3,6 +3,8 @@
 use support::{Args, Error, Given, read_args, redis_url_of_environment};
 use tower_memolock::Tag;
 
+use super::deployment::Deployment;
+
 const USAGE: &str = "\
 Usage: inspect --redis URL --tag TAG [COMMAND]
 
@@ -18,20 +20,23 @@ Shows what a tag has in a Redis. Commands:
   invalidate --soft ..      makes it stale rather than absent: it answers while one process computes it anew
 
   --redis URL   the Redis                                  [default: REDIS_URL of the environment]
+  --sentinel MASTER
+                each --redis is the URL of a sentinel that watches the Redis of this name
+  --cluster     each --redis is the URL of a node of one Redis Cluster
   --tag TAG     the tag of the layer or the MemoLock
   --limit N     how many keys to list at most              [default: 100]
+  --json        list, show and locks as one JSON document, for programs
   --body        show the body or the raw value, too, up to 64 KiB
-  --help        this text
-
-Each command asks one server.";
+  --help        this text";
 
 /// What the command line asks for.
 pub(crate) struct Options {
-    pub(crate) redis: String,
+    pub(crate) redis: Deployment,
     pub(crate) tag: Tag,
     pub(crate) command: Command,
     pub(crate) limit: usize,
     pub(crate) body: bool,
+    pub(crate) json: bool,
 }
 
 pub(crate) enum Command {
@@ -64,35 +69,35 @@ struct Rest {
     all: bool,
     soft: bool,
     body: bool,
+    json: bool,
 }
 
 impl Options {
     pub(crate) fn from_args() -> Self {
         read_args(USAGE, |args| {
-            let (mut redis, mut tag, mut limit, mut name) = (None, None, 100, None);
+            let (mut redis, mut sentinel, mut cluster) = (Vec::new(), None, false);
+            let (mut tag, mut limit, mut name) = (None, 100, None);
             let mut rest = Rest::default();
             while let Some(given) = args.next_given()? {
                 match given {
-                    Given::Flag("--redis") => redis = Some(args.redis_url()?),
+                    Given::Flag("--redis") => redis.push(args.redis_url()?),
+                    Given::Flag("--sentinel") => sentinel = Some(args.text("the name of a master")?),
+                    Given::Flag("--cluster") => cluster = true,
                     Given::Flag("--tag") => tag = Some(args.tag()?),
                     Given::Flag("--limit") => limit = args.count()?,
                     Given::Flag("--tagged") => rest.tagged.push(args.text("a tag of values")?),
                     Given::Flag("--all") => rest.all = true,
                     Given::Flag("--soft") => rest.soft = true,
                     Given::Flag("--body") => rest.body = true,
+                    Given::Flag("--json") => rest.json = true,
                     Given::Flag(_) => return Err(args.unknown()),
                     Given::Word(word) if name.is_none() => name = Some(known(word)?),
                     Given::Word(word) => rest.words.push(word.to_owned()),
                 }
             }
-            let redis = match redis {
-                Some(redis) => redis,
-                None => {
-                    redis_url_of_environment()?.ok_or_else(|| Args::missing("--redis", "the address of a Redis"))?
-                }
-            };
+            let redis = deployment(redis, sentinel, cluster)?;
             let tag = tag.ok_or_else(|| Args::missing("--tag", "the tag of a layer or a MemoLock"))?;
-            let body = rest.body;
+            let (body, json) = (rest.body, rest.json);
             let command = command(name.unwrap_or("list"), rest)?;
             Ok(Self {
                 redis,
@@ -100,8 +105,30 @@ impl Options {
                 command,
                 limit,
                 body,
+                json,
             })
         })
+    }
+}
+
+/// Which Redis is meant.
+fn deployment(mut redis: Vec<String>, sentinel: Option<String>, cluster: bool) -> Result<Deployment, Error> {
+    if redis.is_empty() {
+        redis.extend(redis_url_of_environment()?);
+    }
+    match (sentinel, cluster) {
+        _ if redis.is_empty() => Err(Args::missing("--redis", "the address of a Redis")),
+        (Some(_), true) => Err("--sentinel and --cluster exclude each other".into()),
+        (Some(master), false) => Ok(Deployment::Sentinel {
+            sentinels: redis,
+            master,
+        }),
+        (None, true) => Ok(Deployment::Cluster(redis)),
+        (None, false) => {
+            let last = redis.pop();
+            let last = last.ok_or_else(|| Args::missing("--redis", "the address of a Redis"))?;
+            Ok(Deployment::Server(last))
+        }
     }
 }
 
@@ -118,6 +145,9 @@ fn command(name: &str, rest: Rest) -> Result<Command, Error> {
     }
     if name != "show" && rest.body {
         return Err("--body is for show".into());
+    }
+    if !["list", "show", "locks"].contains(&name) && rest.json {
+        return Err("--json is for list, show and locks".into());
     }
     let mut words = rest.words.into_iter();
     match name {

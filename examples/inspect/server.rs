@@ -1,6 +1,6 @@
 //! [`Server`]: what is asked of Redis.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ProtocolVersion, PushInfo, PushKind, RedisResult, Value};
+use redis::{
+    AsyncConnectionConfig, Client, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisResult, ServerErrorKind, Value,
+};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 use tower::BoxError;
 use tower_memolock::{RedisStore, Tag};
+
+use super::deployment::Deployment;
 
 /// How long Redis may take to be there.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -32,6 +36,9 @@ const STEP: usize = 1000;
 
 /// How much of a value is read to say what it is.
 pub(crate) const HEAD: usize = 64 * 1024;
+
+/// Another server has the key.
+const MOVED: ErrorKind = ErrorKind::Server(ServerErrorKind::Moved);
 
 /// How long something is kept yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,33 +66,47 @@ pub(crate) struct Found {
     pub(crate) more: bool,
 }
 
-/// A Redis server, and a tag.
+/// A Redis, and a tag.
 pub(crate) struct Server {
     pub(crate) tag: Tag,
     /// It knows what is out of date, and how to make something so.
     pub(crate) store: RedisStore,
     pub(crate) database: i64,
     client: Client,
-    connection: MultiplexedConnection,
+    /// To all servers that have data; of a cluster there are several.
+    connections: Vec<MultiplexedConnection>,
+    /// On which of them ids were found.
+    homes: HashMap<Vec<u8>, usize>,
 }
 
 impl Server {
-    pub(crate) async fn connect(url: &str, tag: Tag) -> Result<Self, BoxError> {
+    pub(crate) async fn connect(redis: &Deployment, tag: Tag) -> Result<Self, BoxError> {
         // It says best what is wrong with a server.
-        let store = RedisStore::builder(url)
+        let store = redis
+            .store()
             .connect_timeout(CONNECT)
             .require_connected()
             .connect()
             .await?;
-        let client = Client::open(url)?;
-        let connection = client.get_multiplexed_async_connection_with_config(&config()).await?;
+        let clients = redis.servers().await?;
+        let mut connections = Vec::new();
+        for client in &clients {
+            connections.push(client.get_multiplexed_async_connection_with_config(&config()).await?);
+        }
+        let client = clients.into_iter().next().ok_or("the cluster has no master")?;
         Ok(Self {
             tag,
             store,
             database: client.get_connection_info().redis_settings().db(),
             client,
-            connection,
+            connections,
+            homes: HashMap::new(),
         })
+    }
+
+    /// Whether this is one server of several, which hears nothing of what others announce on sharded channels.
+    pub(crate) fn is_one_of_several(&self) -> bool {
+        self.connections.len() > 1
     }
 
     /// The name of the value, or with `/lock` of the lock, of an id.
@@ -103,52 +124,45 @@ impl Server {
         let prefix = self.name(infix, b"");
         // A tag has none of the characters that mean something in a pattern.
         let pattern = [&prefix[..], b"*"].concat();
-        let (mut cursor, mut ids) = (0_u64, HashSet::new());
-        loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
-            let (next, names): (u64, Vec<Vec<u8>>) = scan.query_async(&mut self.connection).await?;
-            for name in &names {
-                let Some(id) = name.strip_prefix(&prefix[..]).filter(|id| wanted(id)) else {
-                    continue;
-                };
-                if ids.len() == limit && !ids.contains(id) {
-                    return Ok(Found::new(ids, true));
+        let mut ids = HashSet::new();
+        for (home, connection) in self.connections.iter_mut().enumerate() {
+            let mut cursor = 0_u64;
+            loop {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
+                let (next, names): (u64, Vec<Vec<u8>>) = scan.query_async(connection).await?;
+                for name in &names {
+                    let Some(id) = name.strip_prefix(&prefix[..]).filter(|id| wanted(id)) else {
+                        continue;
+                    };
+                    if ids.len() == limit && !ids.contains(id) {
+                        return Ok(Found::new(ids, true));
+                    }
+                    ids.insert(id.to_vec());
+                    self.homes.insert(id.to_vec(), home);
                 }
-                ids.insert(id.to_vec());
+                if next == 0 {
+                    break;
+                }
+                cursor = next;
             }
-            if next == 0 {
-                return Ok(Found::new(ids, false));
-            }
-            cursor = next;
         }
+        Ok(Found::new(ids, false))
     }
 
     /// What is under an id, or under its lock with `/lock`; all of it, or its beginning.
     pub(crate) async fn read(&mut self, infix: &str, id: &[u8], whole: bool) -> RedisResult<Read> {
         let name = self.name(infix, id);
-        let mut pipe = redis::pipe();
-        pipe.cmd("PTTL").arg(&name).cmd("TYPE").arg(&name);
-        let (ttl, kind): (i64, String) = pipe.query_async(&mut self.connection).await?;
-        let ttl = match u64::try_from(ttl) {
-            Ok(millis) => Ttl::For(Duration::from_millis(millis)),
-            Err(_) if ttl == -1 => Ttl::Ever,
-            Err(_) => Ttl::Gone,
-        };
-        let mut read = Read {
-            bytes: Bytes::new(),
-            len: 0,
-            ttl,
-            kind,
-        };
-        if read.kind == "string" {
-            let mut pipe = redis::pipe();
-            let end = if whole { -1 } else { HEAD as i64 - 1 };
-            pipe.cmd("GETRANGE").arg(&name).arg(0).arg(end).cmd("STRLEN").arg(&name);
-            let (bytes, len): (Vec<u8>, usize) = pipe.query_async(&mut self.connection).await?;
-            (read.bytes, read.len) = (bytes.into(), len);
+        let home = self.homes.get(id).copied().unwrap_or(0);
+        let several = self.connections.len();
+        // Where it is not known whose it is, or has moved: all but its own server refuse.
+        for at in (home..several).chain(0..home) {
+            match read(&mut self.connections[at], &name, whole).await {
+                Err(error) if error.kind() == MOVED => {}
+                read => return read,
+            }
         }
-        Ok(read)
+        Err((MOVED, "no server has it: the cluster has changed").into())
     }
 
     /// Hears all that is announced about the tag, from the return on.
@@ -222,7 +236,33 @@ impl Listening {
     }
 }
 
-fn config() -> AsyncConnectionConfig {
+/// What is under a name; all of it, or its beginning.
+async fn read(connection: &mut MultiplexedConnection, name: &[u8], whole: bool) -> RedisResult<Read> {
+    let mut pipe = redis::pipe();
+    pipe.cmd("PTTL").arg(name).cmd("TYPE").arg(name);
+    let (ttl, kind): (i64, String) = pipe.query_async(connection).await?;
+    let ttl = match u64::try_from(ttl) {
+        Ok(millis) => Ttl::For(Duration::from_millis(millis)),
+        Err(_) if ttl == -1 => Ttl::Ever,
+        Err(_) => Ttl::Gone,
+    };
+    let mut read = Read {
+        bytes: Bytes::new(),
+        len: 0,
+        ttl,
+        kind,
+    };
+    if read.kind == "string" {
+        let mut pipe = redis::pipe();
+        let end = if whole { -1 } else { HEAD as i64 - 1 };
+        pipe.cmd("GETRANGE").arg(name).arg(0).arg(end).cmd("STRLEN").arg(name);
+        let (bytes, len): (Vec<u8>, usize) = pipe.query_async(connection).await?;
+        (read.bytes, read.len) = (bytes.into(), len);
+    }
+    Ok(read)
+}
+
+pub(crate) fn config() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(ANSWER))

@@ -9,13 +9,13 @@ use tower_memolock::Store;
 use tower_memolock::middleware::stored_response::StoredResponse;
 use tower_memolock::store::Standing;
 
-use super::entry::{Entry, What, freshness, kept};
+use super::entry::{Entry, What, computed_by, freshness, kept};
 use super::list;
 use super::server::{Server, Ttl};
 use super::text::{NAME, date, from_plain, plain, plain_lines, size, span};
 
 /// How much of a body is shown.
-const BODY: usize = 64 * 1024;
+pub(crate) const BODY: usize = 64 * 1024;
 
 /// How many keys are named that may be meant.
 const ALIKE: usize = 10;
@@ -40,7 +40,7 @@ pub(crate) async fn show(server: &mut Server, key: &str, body_is_wanted: bool) -
 }
 
 /// The id that is meant: this one, or the only one that it is a part of.
-async fn find(server: &mut Server, key: &str) -> Result<Vec<u8>, BoxError> {
+pub(crate) async fn find(server: &mut Server, key: &str) -> Result<Vec<u8>, BoxError> {
     let meant = [Some(key.as_bytes().to_vec()), from_plain(key)];
     for id in meant.into_iter().flatten() {
         for infix in ["", "/lock"] {
@@ -101,6 +101,9 @@ fn head(response: &StoredResponse) {
         "stored",
         &format!("{}; it took {}", date(meta.stored_at), span(meta.cost)),
     );
+    if let Some(by) = meta.computed_by {
+        line("computed by", &computed_by(by));
+    }
     line(
         "freshness",
         &format!("{}, of {} in all", freshness(meta), span(meta.fresh_for)),

@@ -20,6 +20,11 @@ pub(crate) async fn watch(server: &Server) -> Result<(), BoxError> {
         server.tag.as_str(),
         server.database
     );
+    if server.is_one_of_several() {
+        eprintln!(
+            "in a cluster, one server says only what is published plainly: nothing of ids derived from several parts"
+        );
+    }
     loop {
         while let Some((channel, payload)) = listening.next().await {
             tell(server, &channel, &payload);

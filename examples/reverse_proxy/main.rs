@@ -30,6 +30,7 @@ mod framing;
 mod impatient;
 mod options;
 mod own;
+mod report;
 mod rewrite;
 mod server;
 mod upstream;
@@ -46,6 +47,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use self::options::Options;
 use self::own::Asker;
+use self::report::Report;
 use self::rewrite::Target;
 use self::upstream::{Upstream, no_answer};
 
@@ -109,6 +111,10 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
         Some(address) => Some(admin::Listening::on(address, &layer, target.clone()).await?),
         None => None,
     };
+    let report = (options.shadow || options.verify > 0.0).then(|| Report::of(&layer));
+    if let Some(report) = &report {
+        report.print_when_asked();
+    }
     let asked = layer.clone();
     support::print_stats(move || asked.stats());
     support::println!("listening on http://{}", listener.local_addr()?);
@@ -148,5 +154,8 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
         () = admin => {}
     }
     layer.shutdown_within(DRAIN).await;
+    if let Some(report) = &report {
+        report.print().await;
+    }
     Ok(())
 }

@@ -55,13 +55,13 @@ requests that arrive together, at any number of these proxies over one Redis, co
                         address, because every client that reaches it may do all of that. Give it to all
                         proxies over one Redis or to none: with it, values are stored so that
                         ?all=1 reaches them                                [default: nowhere]
-  --shadow              share and store nothing: pass everything on, and count what would have been;
-                        the report is where --admin says
+  --shadow              share and store nothing: pass everything on, and count what would have been
   --verify FRACTION     ask the upstream again beside so many of all hits, 0.01 for one in a hundred,
-                        and compare; the report is where --admin says       [default: 0]
+                        and compare                                        [default: 0]
   --help                this text
 
-SIGUSR1 prints what the layer has done so far, and what is under way.
+SIGUSR1 prints what the layer has done so far, and what is under way. With --shadow or --verify it
+prints their report, too, as a line of JSON, and so does the end; --admin shows both at any time.
 DUR is a whole number with a unit: 500ms, 2s, 1m, 1h.
 RUST_LOG sets how much goes to stderr: error, warn, info, debug or trace [default: warn].";
 

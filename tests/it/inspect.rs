@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tower_memolock::middleware::stored_response::{BinaryHttp, Meta, StoredResponse};
-use tower_memolock::{MemoLock, RedisStore};
+use tower_memolock::{MemoLock, RedisStore, TraceContext};
 
-use crate::support::{RedisServer, command, run_example, within};
+use crate::support::{MASTER, RedisCluster, RedisServer, Sentinels, command, run_example, within};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -131,6 +131,97 @@ async fn values_of_others_and_hostile_ones_are_shown_escaped() {
 }
 
 #[tokio::test]
+async fn who_computed_and_who_computes_is_said() {
+    const BY: &str = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
+    let redis = RedisServer::start();
+    let computed = |context: &str| {
+        let traceparent = format!("00-{context}-01");
+        let mut meta = response("secret").meta().clone();
+        meta.computed_by = TraceContext::from_traceparent(&traceparent);
+        let body = Bytes::from_static(b"secret");
+        Arc::new(StoredResponse::new(StatusCode::OK, HeaderMap::new(), body, None, meta))
+    };
+    let memo = responses(&redis).await;
+    memo.resolve("{GET /a}", computed(BY), MINUTE)
+        .await
+        .expect("a resolved promise");
+    let token = "0123456789abcdef".repeat(2);
+    redis.cli(&["SET", "t/lock:{GET /a}", &format!("{token}-{BY}"), "PX", "90000"]);
+    redis.cli(&["SET", "t/lock:b", &format!("{token}-{}", &BY[..32]), "PX", "90000"]);
+    redis.cli(&["SET", "t/lock:c", &format!("{token}-{}", "0".repeat(32)), "PX", "90000"]);
+
+    let by = "span 00f067aa0ba902b7 of trace 4bf92f3577b34da6a3ce929d0e0e4736";
+    let shown = stdout(&redis, &["show", "/a"]).await;
+    assert!(shown.contains(&format!("\ncomputed by       {by}\n")), "{shown}");
+    assert!(shown.contains("it took 1.5 s\n"), "{shown}");
+    assert!(
+        shown.contains(&format!("held with the token {token} by {by}, for")),
+        "{shown}"
+    );
+    assert!(stdout(&redis, &[]).await.contains(&format!("took 1.5 s, by {by}")));
+    let locks = stdout(&redis, &["locks"]).await;
+    assert!(
+        locks.contains(&format!("{token} by trace {}, for", &BY[..32])),
+        "{locks}"
+    );
+    assert!(locks.contains(&format!("{token}-{}, for", "0".repeat(32))), "{locks}");
+}
+
+#[cfg(feature = "serde")]
+#[tokio::test]
+async fn programs_get_json_and_no_body_unasked() {
+    let redis = RedisServer::start();
+    let json = async |args: &[&str]| {
+        let text = stdout(&redis, args).await;
+        assert_eq!(text.lines().count(), 1, "{text}");
+        (serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), text)
+    };
+    let (empty, _) = json(&["--json"]).await;
+    assert_eq!(empty, serde_json::json!({"tag": "t", "values": [], "more": false}));
+
+    let memo = responses(&redis).await;
+    memo.resolve("{GET /a}", response("secret"), MINUTE)
+        .await
+        .expect("a resolved promise");
+    redis.cli(&["SET", "t:raw\u{1b}", "secret"]);
+    redis.cli(&["SET", "t:torn", "MLK\u{1}"]);
+    redis.cli(&["SET", "t/lock:raw\u{1b}", "go\u{1b}", "PX", "90000"]);
+
+    let (list, text) = json(&["list", "--json"]).await;
+    assert!(!text.contains("secret"), "{text}");
+    let values = list["values"].as_array().expect("values");
+    let kinds: Vec<_> = values
+        .iter()
+        .map(|value| value["kind"].as_str().expect("a kind"))
+        .collect();
+    assert_eq!(kinds, ["raw", "unreadable", "response"]);
+    assert_eq!(values[0]["key"], "raw\\u{1b}");
+    assert_eq!(
+        (&values[2]["status"], &values[2]["took_ms"]),
+        (&404.into(), &1500.into())
+    );
+    assert!(values[2]["computed_by"].is_null());
+    assert!(values[2]["ttl_ms"].as_u64().is_some_and(|left| left <= 60_000));
+
+    let (locks, _) = json(&["locks", "--json"]).await;
+    assert_eq!(locks["locks"][0]["token"], "go\\u{1b}");
+    let (shown, text) = json(&["show", "raw\\u{1b}", "--json"]).await;
+    assert!(!text.contains("secret"), "{text}");
+    assert_eq!(shown["lock"]["token"], "go\\u{1b}");
+    let (shown, _) = json(&["show", "/a", "--json"]).await;
+    assert_eq!(
+        shown["value"]["fields"],
+        serde_json::json!([["content-type", "text/plain"]])
+    );
+    assert_eq!(shown["value"]["body_bytes"], 6);
+    assert!(shown["lock"].is_null() && shown["value"]["body"].is_null());
+    let (shown, _) = json(&["show", "/a", "--json", "--body"]).await;
+    assert_eq!(shown["value"]["body"], "secret");
+    let (_, stderr, code) = inspect(&redis, &["watch", "--json"]).await;
+    assert_eq!(code, Some(2), "{stderr}");
+}
+
+#[tokio::test]
 async fn tags_of_a_value_are_named_and_what_is_out_of_date_is_too() {
     let redis = RedisServer::start();
     let memo = MemoLock::new(store(&redis).await, "t").tags_of(|_, _| vec!["cats".to_owned()]);
@@ -214,6 +305,59 @@ async fn a_watch_tells_what_is_announced() {
         assert!(first.ends_with(id), "{first}");
         assert!(second.contains(text) && !second.contains("secret"), "{second}");
     }
+}
+
+#[tokio::test]
+async fn all_masters_of_a_cluster_are_asked() {
+    let cluster = RedisCluster::start();
+    let ids: Vec<_> = (0..3).map(|node| cluster.id_on(node, "{GET /#}")).collect();
+    let homes: Vec<_> = ids.iter().map(|id| cluster.home(&format!("t:{id}"))).collect();
+    let urls = cluster.urls();
+    let seeds: Vec<_> = urls[..1].iter().flat_map(|url| ["--redis", url]).collect();
+    let run = async |args: &[&str]| {
+        let args = [&["--tag", "t", "--cluster"], &seeds[..], args].concat();
+        let run = run_example("inspect", &args).await;
+        let stderr = String::from_utf8(run.stderr).expect("UTF-8");
+        assert_eq!(run.status.code(), Some(0), "{args:?}: {stderr}");
+        String::from_utf8(run.stdout).expect("UTF-8")
+    };
+    for (id, home) in ids.iter().zip(&homes) {
+        cluster.nodes[*home].cli(&["SET", &format!("t:{id}"), "raw"]);
+        cluster.nodes[*home].cli(&["SET", &format!("t/lock:{id}"), "held", "PX", "90000"]);
+    }
+    let (list, locks) = (run(&["list"]).await, run(&["locks"]).await);
+    for id in &ids {
+        assert!(list.contains(&format!("{id}\n    raw value, 3 bytes")), "{list}");
+        assert!(
+            locks.contains(&format!("{id}\n    held with the token held")),
+            "{locks}"
+        );
+        let shown = run(&["show", id]).await;
+        assert!(
+            shown.contains("raw bytes") && shown.contains("with the token held"),
+            "{shown}"
+        );
+    }
+    run(&["invalidate", &ids[1]]).await;
+    assert!(!run(&["list"]).await.contains(&ids[1]));
+}
+
+#[tokio::test]
+async fn the_master_that_sentinels_name_is_asked() {
+    let all = Sentinels::start();
+    all.servers[0].cli(&["SET", "t:a", "raw"]);
+    let urls = all.urls();
+    let sentinels: Vec<_> = urls.iter().flat_map(|url| ["--redis", url]).collect();
+    let run = async |master: &str| {
+        let args = [&["--tag", "t", "--sentinel", master], &sentinels[..]].concat();
+        let run = run_example("inspect", &args).await;
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (text(run.stdout), text(run.stderr), run.status.code())
+    };
+    let (list, stderr, _) = run(MASTER).await;
+    assert!(list.contains("a\n    raw value, 3 bytes"), "{list}{stderr}");
+    let (_, stderr, code) = run("nosuch").await;
+    assert_eq!(code, Some(1), "{stderr}");
 }
 
 #[tokio::test]

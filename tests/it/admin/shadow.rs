@@ -9,7 +9,9 @@ use http_body_util::Full;
 use serde_json::Value;
 
 use super::proxy::Proxy;
-use crate::support::{Answer, Call, Gate, Origin, RedisServer, Reply, run_example, within};
+use crate::support::{
+    Answer, Call, Gate, HttpClient, Node, Origin, RedisServer, Reply, eventually, run_example, within,
+};
 
 fn header<'a>(call: &'a Call, name: &str) -> &'a str {
     call.headers
@@ -363,4 +365,41 @@ async fn without_a_fraction_no_hit_is_verified() {
             "{said}"
         );
     }
+}
+
+#[tokio::test]
+async fn without_an_admin_address_the_report_is_printed_when_asked_for_and_at_the_end() {
+    let origin = Origin::start(async |_| Reply::fresh("same")).await;
+    for (flags, name, figure) in [
+        (&["--shadow"][..], "shadow", "requests"),
+        (&["--verify", "1"], "verify", "verified"),
+    ] {
+        let mut proxy = Node::reverse_proxy(&origin.url(), flags).await;
+        let client = HttpClient::http1();
+        for _ in 0..10 {
+            client.get(&proxy.url("/page")).await.expect("an answer");
+        }
+        let reports = |stdout: String| {
+            let lines = stdout.lines().filter(|line| line.starts_with('{'));
+            let reports = lines.map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+            reports.collect::<Vec<_>>()
+        };
+        eventually("a report", || {
+            proxy.signal("USR1");
+            let said = reports(proxy.stdout());
+            said.last()
+                .is_some_and(|said| said[name][0]["routes"][0][figure].as_u64() >= Some(1))
+        })
+        .await;
+        let before = reports(proxy.stdout()).len();
+        proxy.signal("TERM");
+        assert!(proxy.ended().await.success());
+        eventually("the last report", || reports(proxy.stdout()).len() > before).await;
+        let last = reports(proxy.stdout()).pop().expect("a report");
+        assert_eq!(last[name][0]["tag"], "proxy", "{last}");
+    }
+    let mut silent = Node::reverse_proxy(&origin.url(), &[]).await;
+    silent.signal("TERM");
+    assert!(silent.ended().await.success());
+    assert_eq!(silent.stdout(), "");
 }
