@@ -52,6 +52,13 @@ pub trait Codec: Clone + Send + Sync + 'static {
         false
     }
 
+    /// In which [generation](crate::store::Generation::number) the computation of a value began, if the value says so. Defaults
+    /// to `None`: then its stamp does, if it has one.
+    fn began(&self, value: &Self::Value) -> Option<u64> {
+        let _ = value;
+        None
+    }
+
     /// What there is of a value since it was softly invalidated: itself, not fresh any more, or nothing. Defaults to the value as
     /// it is: it answers until it ends, while one caller computes a new one.
     fn soften(&self, value: Self::Value, since: SystemTime) -> Option<Self::Value> {

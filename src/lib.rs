@@ -202,7 +202,8 @@ pub use self::codec::Codec;
 pub use self::error::{BoxError, Error, ErrorKind, RemoteError, StoreError, StoreErrorKind};
 pub use self::key::{Address, Key, KeyBuilder, KeyError, Label, LabelError, MAX_ID_LEN, MAX_LABELS, MAX_TAG_LEN, Tag};
 pub use self::memo::{
-    AtLimit, InvalidateError, Invalidation, Lease, LeaseError, Limit, Limits, MemoLock, ResolveError, Stats,
+    AtLimit, InvalidateError, Invalidation, Lease, LeaseError, Limit, Limits, MemoLock, ParseReceiptError, Receipt,
+    ResolveError, Stats,
 };
 #[cfg(feature = "http")]
 #[doc(inline)]

@@ -88,7 +88,8 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
         .freshness(
             Freshness::new()
                 .targeted(options.targeted)
-                .store_after(options.store_after),
+                .store_after(options.store_after)
+                .receipts(options.receipts),
         )
         .key_headers(options.key_headers)
         .privacy(Privacy::new().set_cookie(options.set_cookie))

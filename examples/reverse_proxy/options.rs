@@ -50,8 +50,10 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --queue N             beyond that, and beyond every other limit of the layer, pass on this many
                         requests at a time; the others wait their turn     [default: pass on all at once]
   --store-after N       store a response once its key was asked for so many times [default: 1]
+  --receipts            give the response to a POST and the like a field Memolock-Receipt, and requests
+                        that bring it back nothing older, at any of these proxies
   --admin ADDR          where operators see what goes on and invalidate: a page at /, /metrics,
-                        /state.json, POST /invalidate?url=URL, ?tag=NAME or ?all=1. A loopback
+                        /state.json, POST /invalidate?url=URL, ?tag=NAME or ?all=1, and &soft=1. A loopback
                         address, because every client that reaches it may do all of that. Give it to all
                         proxies over one Redis or to none: with it, values are stored so that
                         ?all=1 reaches them                                [default: nowhere]
@@ -83,6 +85,7 @@ pub(crate) struct Options {
     pub(crate) max_waiters: usize,
     pub(crate) at_limit: AtLimit,
     pub(crate) store_after: u32,
+    pub(crate) receipts: bool,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) shadow: bool,
     pub(crate) verify: f64,
@@ -107,7 +110,7 @@ impl Options {
             let mut max_body = 8 * 1024 * 1024;
             let mut stream_followers = StreamFollowers::default();
             let (mut max_waiters, mut at_limit, mut store_after) = (65_536, AtLimit::Bypass, 1);
-            let (mut admin, mut shadow, mut verify) = (None, false, 0.0);
+            let (mut receipts, mut admin, mut shadow, mut verify) = (false, None, false, 0.0);
             while let Some(flag) = args.next_flag()? {
                 match flag {
                     "--listen" => listen = Some(args.address()?),
@@ -133,6 +136,7 @@ impl Options {
                     "--max-waiters" => max_waiters = args.count()?,
                     "--queue" => at_limit = AtLimit::Queue(args.count()?),
                     "--store-after" => store_after = args.count()?.try_into().unwrap_or(u32::MAX),
+                    "--receipts" => receipts = true,
                     "--admin" => admin = Some(args.value(LOOPBACK, loopback)?),
                     "--shadow" => shadow = true,
                     "--verify" => verify = args.value("a fraction from 0 to 1 like 0.01", fraction)?,
@@ -166,6 +170,7 @@ impl Options {
                 max_waiters,
                 at_limit,
                 store_after,
+                receipts,
                 admin,
                 shadow,
                 verify,

@@ -127,8 +127,8 @@ impl<B, K: KeyExtractor<B>> Source<B> for LayerSource<K> {
                     }
                     Ok(())
                 }
-                Scope::Tag(tag) => layer.invalidate_tag(tag).by(purge).await,
-                Scope::All => layer.invalidate_all().by(purge).await,
+                Scope::Tag(tag) => layer.invalidate_tag(tag).by(purge).await.map(drop),
+                Scope::All => layer.invalidate_all().by(purge).await.map(drop),
             }
         })
     }

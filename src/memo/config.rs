@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::flights::patience::Patience;
 use super::limits::{Bounds, Limits};
+use super::receipt::Aim;
 use crate::system::fill;
 
 /// The settings of one [`MemoLock`](super::MemoLock).
@@ -24,6 +25,8 @@ pub(crate) struct Config {
     /// How many times in a row work that others are to finish is started.
     pub(crate) max_attempts: u32,
     pub(crate) limits: Bounds,
+    /// What the caller wants.
+    pub(crate) aim: Aim,
 }
 
 impl Config {
@@ -36,6 +39,7 @@ impl Config {
         requests: false,
         max_attempts: 3,
         limits: Bounds::DEFAULT,
+        aim: Aim::Fresh,
     };
 
     /// Under this, a lease would end between two heartbeats of a healthy process.

@@ -25,7 +25,7 @@ mod tenure;
 pub(crate) mod watch;
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -63,6 +63,8 @@ pub(crate) struct Coordinator<C: Codec> {
     by: Attribution,
     /// The attempts before that are known to have come to nothing.
     past: Past,
+    /// What was stored when the store was asked first, for one who has no use for it.
+    before: OnceLock<Option<Value>>,
 }
 
 /// What the store has for this flight.
@@ -122,6 +124,7 @@ impl<C: Codec> Coordinator<C> {
             tenure: Tenure::none(),
             by: Attribution::default(),
             past,
+            before: OnceLock::new(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::marking::Start;
+use super::receipt::{Aim, Receipt};
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label};
@@ -21,6 +22,8 @@ pub(crate) struct Found<V> {
     pub(crate) value: V,
     /// Since when it is softly invalidated, if it is.
     pub(crate) soft_since: Option<SystemTime>,
+    /// The number of the generation in which its computation began, if that is known.
+    pub(crate) began: Option<u64>,
 }
 
 /// What the first bytes of a stored value tell.
@@ -60,12 +63,65 @@ impl<C: Codec> Shared<C> {
     }
 
     /// A value, which may have been softly invalidated.
-    pub(crate) fn found(&self, value: C::Value, soft_since: Option<SystemTime>) -> Option<Found<C::Value>> {
-        let value = match soft_since {
-            Some(since) => self.codec.soften(value, since)?,
-            None => value,
+    pub(crate) fn found(&self, value: C::Value, stored: &Value) -> Option<Found<C::Value>> {
+        let began = stored.stamp().map(|stamp| stamp.generation().number);
+        let found = Found {
+            began: began.or_else(|| self.codec.began(&value)),
+            value,
+            soft_since: None,
         };
-        Some(Found { value, soft_since })
+        match stored.soft_since() {
+            Some(since) => self.softened(found, since),
+            None => Some(found),
+        }
+    }
+
+    fn softened(&self, found: Found<C::Value>, since: SystemTime) -> Option<Found<C::Value>> {
+        Some(Found {
+            value: self.codec.soften(found.value, since)?,
+            soft_since: Some(since),
+            ..found
+        })
+    }
+
+    /// Whether it is what a caller wants that has this aim. What does not say when it was begun is not older than an
+    /// invalidation of its own, which removes or softens it.
+    pub(crate) fn meets(&self, aim: Aim, found: &Found<C::Value>) -> bool {
+        match aim {
+            Aim::Since(receipt) => found
+                .began
+                .map_or(found.soft_since.is_none(), |began| receipt.is_met_by(began)),
+            Aim::Fresh | Aim::Now => true,
+        }
+    }
+
+    /// The aim, where it can be one: a receipt is of a generation that has begun. Asks the store.
+    pub(crate) async fn settled(&self, aim: Aim, others: impl Iterator<Item = Receipt>) -> Aim {
+        let Aim::Since(receipt) = aim else { return aim };
+        let latest = match self.store.generation(&self.tag).await {
+            Ok(generation) => Receipt(generation.number),
+            Err(error) => {
+                if error.kind() != StoreErrorKind::Unsupported {
+                    self.tags_failed("generation", &error);
+                }
+                return Aim::Fresh;
+            }
+        };
+        let latest_known = others.chain([receipt]).filter(|receipt| *receipt <= latest).max();
+        latest_known.map_or(Aim::Fresh, Aim::Since)
+    }
+
+    /// The receipt of an invalidation that begins now.
+    pub(crate) async fn receipt(&self) -> Receipt {
+        match self.store.begin_generation(&self.tag).await {
+            Ok(generation) => Receipt(generation.number),
+            Err(error) => {
+                if error.kind() != StoreErrorKind::Unsupported {
+                    self.tags_failed("begin_generation", &error);
+                }
+                Receipt::NONE
+            }
+        }
     }
 
     /// Whether it answers callers, and needs no other one.
@@ -92,7 +148,7 @@ impl<C: Codec> Shared<C> {
         };
         match self.standing(address, stamp).await? {
             Standing::Current => Some(decoded),
-            Standing::Soft { since } if decoded.soft_since.is_none() => self.found(decoded.value, Some(since)),
+            Standing::Soft { since } if decoded.soft_since.is_none() => self.softened(decoded, since),
             Standing::Soft { .. } => Some(decoded),
             Standing::Outdated if planted(Planted::Outdated) => Some(decoded),
             Standing::Outdated => self.outdated(address),
@@ -159,7 +215,7 @@ impl<C: Codec> Shared<C> {
         }
         let begin = value.encoded_bytes()?;
         let offset = read - begin.len();
-        let Some(decoded) = self.found(head(begin, offset)?, value.soft_since()) else {
+        let Some(decoded) = self.found(head(begin, offset)?, &value) else {
             return Some(HeadLook::Nothing);
         };
         let current = self.current(address, &value, decoded).await;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::memolock::MemoLock;
+use super::receipt::Receipt;
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
@@ -14,7 +15,7 @@ use crate::key::{Address, Key, KeyError, Label, LabelError, Readable};
 use crate::store::Purge;
 use crate::task::BoxFuture;
 
-/// Something that is about to be invalidated: a future, which does it.
+/// Something that is about to be invalidated: a future, which does it, and gives a [`Receipt`].
 ///
 /// What is out of date counts as absent, unless it is invalidated [softly](Self::soft).
 ///
@@ -32,12 +33,12 @@ pub struct Invalidation(InvalidationState);
 
 enum InvalidationState {
     Planned(Plan, Purge),
-    Running(BoxFuture<'static, Result<(), InvalidateError>>),
+    Running(BoxFuture<'static, Result<Receipt, InvalidateError>>),
     /// While it begins.
     None,
 }
 
-type Plan = Box<dyn FnOnce(Purge) -> BoxFuture<'static, Result<(), InvalidateError>> + Send>;
+type Plan = Box<dyn FnOnce(Purge) -> BoxFuture<'static, Result<Receipt, InvalidateError>> + Send>;
 
 impl Invalidation {
     /// Makes what is out of date stale, and lets it answer while it is computed anew: each later caller gets it at once, on
@@ -70,7 +71,7 @@ impl Invalidation {
 
     pub(crate) fn new<F>(plan: impl FnOnce(Purge) -> F + Send + 'static) -> Self
     where
-        F: Future<Output = Result<(), InvalidateError>> + Send + 'static,
+        F: Future<Output = Result<Receipt, InvalidateError>> + Send + 'static,
     {
         Self(InvalidationState::Planned(
             Box::new(|purge| Box::pin(plan(purge))),
@@ -85,22 +86,35 @@ impl Invalidation {
 }
 
 impl<C: Codec> Shared<C> {
+    /// The receipt of what this invalidates.
+    async fn receipted(
+        &self,
+        invalidate: impl Future<Output = Result<(), InvalidateError>>,
+    ) -> Result<Receipt, InvalidateError> {
+        // On one connection, both are on their way together.
+        let (receipt, invalidated) = tokio::join!(self.receipt(), invalidate);
+        invalidated.map(|()| receipt)
+    }
+
     /// Invalidates the values at these addresses, one after the other.
     pub(crate) async fn invalidate_each(
         self: Arc<Self>,
         addresses: Vec<Address>,
         purge: Purge,
-    ) -> Result<(), InvalidateError> {
-        for address in &addresses {
-            let invalidated = self.invalidate(address, purge).await;
-            invalidated.map_err(|error| InvalidateError::of(address.as_str(), error))?;
-        }
-        Ok(())
+    ) -> Result<Receipt, InvalidateError> {
+        let invalidate = async {
+            for address in &addresses {
+                let invalidated = self.invalidate(address, purge).await;
+                invalidated.map_err(|error| InvalidateError::of(address.as_str(), error))?;
+            }
+            Ok(())
+        };
+        self.receipted(invalidate).await
     }
 }
 
 impl Future for Invalidation {
-    type Output = Result<(), InvalidateError>;
+    type Output = Result<Receipt, InvalidateError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut running = match std::mem::replace(&mut self.0, InvalidationState::None) {
@@ -200,8 +214,11 @@ impl<C: Codec> MemoLock<C> {
         };
         let shared = Arc::clone(&self.shared);
         Invalidation::new(async move |purge| {
-            let invalidated = shared.invalidate_labels(&labels, purge).await;
-            invalidated.map_err(|error| InvalidateError::of(&what, error))
+            let invalidate = async {
+                let invalidated = shared.invalidate_labels(&labels, purge).await;
+                invalidated.map_err(|error| InvalidateError::of(&what, error))
+            };
+            shared.receipted(invalidate).await
         })
     }
 
@@ -219,8 +236,11 @@ impl<C: Codec> MemoLock<C> {
         }
         let shared = Arc::clone(&self.shared);
         Invalidation::new(async move |purge| {
-            let invalidated = shared.invalidate_all(purge).await;
-            invalidated.map_err(|error| InvalidateError::of(&what, error))
+            let invalidate = async {
+                let invalidated = shared.invalidate_all(purge).await;
+                invalidated.map_err(|error| InvalidateError::of(&what, error))
+            };
+            shared.receipted(invalidate).await
         })
     }
 }

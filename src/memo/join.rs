@@ -15,6 +15,7 @@ use super::flights::waiter::{Turn as Waited, Waiter};
 use super::limits::{Bounds, Limit};
 use super::outcome::{Landed, Outcome, Past};
 use super::permit::Lead;
+use super::receipt::Aim;
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::error::{Failure, StoreError};
@@ -206,13 +207,15 @@ impl<C: Codec> Shared<C> {
                 Waited::Late => {
                     // Boxed, or all waiters would keep room for it.
                     match Box::pin(self.reread(address)).await {
+                        Some(found) if config.aim == Aim::Now || !self.meets(config.aim, &found) => {}
                         Some(found) if self.is_fresh(&found) => {
                             self.counters.followed.add();
                             return Obtained::Followed(found.value, None);
                         }
                         Some(found) if self.is_soft(&found) => return Obtained::Soft(found),
-                        _ => continue,
+                        Some(_) | None => {}
                     }
+                    continue;
                 }
             };
             match &landed.outcome {
@@ -268,6 +271,10 @@ impl<C: Codec> Shared<C> {
         }
     }
 
+    fn is_full(&self, bounds: &Bounds) -> bool {
+        self.counters.in_flight.get() >= bounds.in_flight as u64
+    }
+
     /// Joins the flight, starting it and its keeper where there is none.
     fn join(
         self: &Arc<Self>,
@@ -277,7 +284,18 @@ impl<C: Codec> Shared<C> {
         past: Past,
         bounds: Option<&Bounds>,
     ) -> Result<MemoWaiter<C::Value>, Limit> {
-        let Joined { waiter, started } = self.table.join(address, caller.arrived, bounds)?;
+        let Joined { waiter, started } = match config.aim {
+            Aim::Fresh => self.table.join(address, caller.arrived, bounds)?,
+            // Not in the table: others have no use for a flight that passes by what is stored.
+            Aim::Since(_) | Aim::Now if bounds.is_some_and(|bounds| self.is_full(bounds)) => {
+                return Err(Limit::InFlight);
+            }
+            Aim::Since(_) | Aim::Now => {
+                let (flight, waiter) = Waiter::first(caller.arrived);
+                let started = Some(flight);
+                Joined { waiter, started }
+            }
+        };
         if let Some(flight) = started {
             let keeper = Coordinator::new(Arc::clone(self), *config, address.clone(), flight, caller.context, past);
             // In no span: it may outlast the caller that began it.

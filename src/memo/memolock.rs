@@ -21,6 +21,7 @@ use super::join::Obtained;
 use super::limits::AtLimit;
 use super::path::Path;
 use super::permit::Lead;
+use super::receipt::{Aim, Receipt};
 use super::rules::ValueRules;
 use super::shared::Shared;
 use super::stats::Stats;
@@ -191,7 +192,11 @@ impl<C: Codec> MemoLock<C> {
         let before = Path::current();
         let is_own = before.leads_over(&self.shared.store, address);
         let path = before.to(&self.shared.store, address);
-        if let Some(found) = self.find(address).await {
+        let config = Config {
+            aim: self.aim(address).await,
+            ..config
+        };
+        if let Some(found) = self.find(address, config.aim).await {
             return Ok(self.answered(found, is_own, |soft| self.compute_anew(address, soft, path, compute)));
         }
         if is_own {
@@ -245,6 +250,57 @@ impl<C: Codec> MemoLock<C> {
         }
     }
 
+    /// The value under `id`, computed now whatever is stored, and stored in its place.
+    ///
+    /// One caller in the cluster computes at a time. A caller that finds another one computing, anywhere, has that one's result;
+    /// what is stored goes on answering all others meanwhile. Otherwise as [`get_or_compute`](Self::get_or_compute).
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_compute`](Self::get_or_compute). What is stored stays then.
+    ///
+    /// # Panics
+    ///
+    /// As [`get_or_compute`](Self::get_or_compute).
+    pub async fn refresh<K, F, Fut, E>(&self, id: K, compute: F) -> Result<C::Value, Error>
+    where
+        K: TryInto<Key>,
+        K::Error: Into<KeyError>,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        let mut now = self.clone();
+        now.config.aim = Aim::Now;
+        now.get_or_compute(id, compute).await
+    }
+
+    /// A handle that has no value that was begun before the invalidation with this receipt, on whichever node it was, and
+    /// whatever became of the messages about it.
+    ///
+    /// A value says when it was begun where it has tags or all are [`stamped`](Self::stamped). One that does not say is gone
+    /// or stale by its own invalidation, which is then all that a receipt stands for.
+    ///
+    /// A receipt that the store cannot have given counts as none. So it does where the store cannot be asked.
+    ///
+    /// ```
+    /// use tower_memolock::{MemoLock, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let reports = MemoLock::new(MemoryStore::new(), "report").stamped(true);
+    /// let receipt = reports.invalidate("42").soft().await.unwrap();
+    /// // Whoever changed it sees the change; all others need not wait for it.
+    /// let render = || async { Ok::<_, std::io::Error>("rendered".into()) };
+    /// assert_eq!(reports.since(receipt).get_or_compute("42", render).await.unwrap(), "rendered");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn since(&self, receipt: Receipt) -> Self {
+        let mut since = self.clone();
+        since.config.aim = Aim::Since(receipt);
+        since
+    }
+
     /// The value under `id`, if it is stored. Never waits for a computation.
     ///
     /// # Errors
@@ -268,17 +324,34 @@ impl<C: Codec> MemoLock<C> {
     }
 
     /// What answers, unless the value is being computed here: a hit, or what was softly invalidated.
-    async fn find(&self, address: &Address) -> Option<Found<C::Value>> {
-        let answers = |found: &Found<_>| self.shared.is_fresh(found) || self.shared.is_soft(found);
+    async fn find(&self, address: &Address, aim: Aim) -> Option<Found<C::Value>> {
+        if aim == Aim::Now {
+            return None;
+        }
+        let shared = &self.shared;
+        let answers = |found: &Found<_>| (shared.is_fresh(found) || shared.is_soft(found)) && shared.meets(aim, found);
         match self.shared.peek(address, Instant::now()).filter(answers) {
             Some(found) => Some(found),
             None => self.shared.look_up(address).await.filter(answers),
         }
     }
 
+    /// What a caller wants. Asks the store, where a receipt is not met by what there is.
+    async fn aim(&self, address: &Address) -> Aim {
+        let (shared, aim) = (&self.shared, self.config.aim);
+        if !matches!(aim, Aim::Since(_)) {
+            return aim;
+        }
+        let found = shared.lookup(address).await;
+        match found.is_some_and(|found| shared.is_fresh(&found) && shared.meets(aim, &found)) {
+            true => aim,
+            false => shared.settled(aim, std::iter::empty()).await,
+        }
+    }
+
     /// What was found, if it is a hit.
     fn fresh(&self, found: Option<Found<C::Value>>) -> Option<C::Value> {
-        let found = found.filter(|found| self.shared.is_fresh(found))?;
+        let found = found.filter(|found| self.shared.is_fresh(found) && self.shared.meets(self.config.aim, found))?;
         self.shared.counters.hits.add();
         Some(found.value)
     }

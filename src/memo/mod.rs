@@ -11,7 +11,7 @@
 //!           permit.rs: the right to compute, and outcome.rs: what became of it
 //!             leases/: locks of the store that this process holds
 //!             insight.rs: what an operator can look at
-//!             currency.rs, marking.rs: what has a stamp is current, or absent
+//!             currency.rs, marking.rs: what has a stamp is current, or absent; receipt.rs: what is new enough
 //! ```
 
 mod background;
@@ -30,6 +30,7 @@ mod memolock;
 mod outcome;
 mod path;
 mod permit;
+mod receipt;
 mod refreshes;
 mod rules;
 mod shared;
@@ -56,6 +57,8 @@ pub use self::memolock::{MemoLock, ResolveError};
 pub(crate) use self::outcome::Past;
 pub(crate) use self::path::Path;
 pub(crate) use self::permit::{Lead, Settled};
+pub(crate) use self::receipt::Aim;
+pub use self::receipt::{ParseReceiptError, Receipt};
 pub(crate) use self::shared::Shared;
 pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;

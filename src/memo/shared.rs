@@ -107,7 +107,7 @@ impl<C: Codec> Shared<C> {
             return None;
         }
         match value.decode(address, &self.codec) {
-            Ok(decoded) => self.found(decoded, value.soft_since()),
+            Ok(decoded) => self.found(decoded, value),
             Err(error) => {
                 self.counters.rejected.add();
                 let error = &*error as &(dyn Error + 'static);

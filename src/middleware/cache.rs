@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::request::Parts;
+use http::{Extensions, HeaderMap};
 use tokio::time::Instant;
 use tracing::Level;
 
@@ -13,6 +14,7 @@ use super::known::hit_for_pass::HitForPass;
 use super::known::misuse::Misuse;
 use super::known::pauses::Pauses;
 use super::known::vary_index::VaryIndex;
+use super::policy::recency;
 use super::policy::request::RequestRules;
 use super::policy::response_rules::ResponseRules;
 use super::respond::tally::{Tally, Teller};
@@ -22,7 +24,7 @@ use super::settings::GrpcMethod;
 use super::shadow::{Shadow, Verify};
 use super::stored_response::Form;
 use crate::key::{Address, Key};
-use crate::memo::MemoLock;
+use crate::memo::{Aim, MemoLock};
 use crate::simulation::{Planted, planted};
 use crate::trace;
 
@@ -72,6 +74,17 @@ impl Cache {
     /// Says what comes of a request with this key.
     pub(crate) fn teller(&self, key: Option<ToldKey>) -> Teller {
         Teller::new(&self.tally, self.cache_status, key)
+    }
+
+    /// What a request with these wants.
+    pub(crate) fn aim(&self, headers: &HeaderMap, extensions: &Extensions) -> Aim {
+        recency::aim(headers, extensions, self.requests.receipts)
+    }
+
+    /// The same, where it can be one. Asks the store.
+    pub(crate) async fn settled(&self, aim: Aim, head: &Parts) -> Aim {
+        let receipts = recency::receipts(&head.headers, &head.extensions, self.requests.receipts);
+        self.memo.shared.settled(aim, receipts).await
     }
 
     /// Counts a request.

@@ -15,6 +15,7 @@ use super::respond::body::ReplyBody;
 use super::respond::told_key;
 use super::stored_response::StoredResponse;
 use crate::key::Address;
+use crate::memo::Aim;
 use crate::store::{AnyStore, Store};
 use crate::trace::{self, TraceContext};
 
@@ -224,6 +225,7 @@ pub(crate) struct Miss {
     pub(crate) credentials: Credentials,
     /// Whether the request may go to the inner service once its client has an answer.
     pub(crate) can_lead: bool,
+    pub(crate) aim: Aim,
 }
 
 /// Why a request for what belongs at `address`, which the inner service is asked for, was no hit.

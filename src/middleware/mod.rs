@@ -101,6 +101,7 @@ pub use self::policy::control::MemoControl;
 pub use self::policy::cookies::SetCookie;
 #[cfg(feature = "admin")]
 pub(crate) use self::policy::origin::uri_as_received;
+pub use self::policy::recency::Refresh;
 pub use self::policy::response_rules::Unconfirmed;
 pub use self::policy::stream_followers::StreamFollowers;
 pub use self::respond::body::MemoBody;

@@ -31,6 +31,7 @@ use super::serve::hit::FreshHit;
 use super::serve::unsafe_request::Change;
 use crate::error::BoxError;
 use crate::key::{Address, Key};
+use crate::memo::Aim;
 use crate::trace;
 
 /// Shares responses among identical requests. Made by a [`MemoLockLayer`](super::MemoLockLayer).
@@ -227,7 +228,11 @@ impl<S, K> MemoLockService<S, K> {
         cache.ask(&address);
         // A request with a body cannot go on once its client has an answer.
         let can_lead = request.body().is_end_stream();
-        match cache.hit(&address, request.headers(), constraints, can_lead) {
+        let hit = match cache.aim(request.headers(), request.extensions()) {
+            Aim::Fresh => cache.hit(&address, request.headers(), constraints, can_lead),
+            Aim::Since(_) | Aim::Now => FreshHit::None,
+        };
+        match hit {
             FreshHit::Answer(hit) => {
                 address.recycle();
                 return ResponseFuture::ready(hit);

@@ -176,6 +176,7 @@ operations! {
     fn invalidate(address: (&) Address) -> Result<(), StoreError>;
     fn soften(address: (&) Address) -> Result<(), StoreError>;
     fn generation(tag: (&) Tag) -> Result<Generation, StoreError>;
+    fn begin_generation(tag: (&) Tag) -> Result<Generation, StoreError>;
     fn standing(tag: (&) Tag, stamp: (&) Stamp) -> Result<Standing, StoreError>;
     fn invalidate_labels(tag: (&) Tag, labels: (&) [Label]) -> Result<(), StoreError>;
     fn invalidate_all(tag: (&) Tag) -> Result<(), StoreError>;

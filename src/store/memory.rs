@@ -327,6 +327,10 @@ impl Store for MemoryStore {
         Ok(self.inner.generations.now(tag))
     }
 
+    async fn begin_generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
+        Ok(self.inner.generations.begin(tag))
+    }
+
     async fn standing(&self, tag: &Tag, stamp: &Stamp) -> Result<Standing, StoreError> {
         Ok(self.inner.generations.standing(tag.as_str(), stamp))
     }

@@ -295,6 +295,17 @@ pub trait Store: Clone + Send + Sync + 'static {
         unsupported()
     }
 
+    /// Begins a new generation under `tag`, and invalidates nothing: whatever asks for the generation after this has returned
+    /// is in that one or a later one.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]; by default [`StoreErrorKind::Unsupported`].
+    fn begin_generation(&self, tag: &Tag) -> impl Future<Output = Result<Generation, StoreError>> + Send {
+        let _ = tag;
+        unsupported()
+    }
+
     /// What has been invalidated, after its generation, of what `stamp` says of a value under `tag`.
     ///
     /// # Errors

@@ -175,6 +175,17 @@ impl Value {
         }
     }
 
+    /// Whether this is the very same value, as far as can be told: the same bytes, or the same object.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let repr = match (&self.repr, &other.repr) {
+            (Repr::Encoded { bytes, .. }, Repr::Encoded { bytes: others, .. }) => bytes == others,
+            (Repr::Native(object), Repr::Native(others)) => Arc::ptr_eq(object, others),
+            (Repr::Unreadable, Repr::Unreadable) => true,
+            _ => false,
+        };
+        repr && self.stamp == other.stamp
+    }
+
     /// About how many bytes of memory this value takes.
     #[must_use]
     pub fn weight(&self) -> usize {

@@ -37,6 +37,7 @@ mod otel;
 mod outbound;
 mod own_answers;
 mod proxy_messages;
+mod proxy_receipts;
 mod proxy_silence;
 mod redis_cluster;
 mod renewable;

@@ -154,3 +154,72 @@ async fn a_stale_one_that_cannot_be_computed_anew_goes_on() {
     }
     assert!(memo.stats().stale >= 3);
 }
+
+#[tokio::test]
+async fn who_has_the_receipt_waits_for_what_is_new() {
+    let server = RedisServer::start();
+    for way in 0..3 {
+        server.cli(&["FLUSHALL"]);
+        let pair = over_redis(&server).await;
+        pair.gate.let_go(1);
+        assert_eq!(pair.ask(0).await, "1");
+        let receipt = within("an invalidation", pair.by(way, 0).soft())
+            .await
+            .expect("a receipt");
+        let receipt = receipt.to_string().parse().expect("its text");
+        let asked = async {
+            let since = pair.memos[1].since(receipt);
+            assert_eq!(since.get("a").await.expect("a key"), None);
+            let compute = || async { Ok::<_, Infallible>("new".into()) };
+            since.get_or_compute("a", compute).await.expect("a value")
+        };
+        assert_eq!(within("a value", asked).await, "new", "way {way}");
+        assert_eq!(pair.ask(0).await, "new", "way {way}");
+        let again = || async { Ok::<_, Infallible>("newer".into()) };
+        assert_eq!(
+            pair.memos[0]
+                .since(receipt)
+                .get_or_compute("a", again)
+                .await
+                .expect("a value"),
+            "new"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_value_is_computed_now_by_one_in_the_cluster_whatever_is_stored() {
+    let server = RedisServer::start();
+    for stamped in [true, false] {
+        server.cli(&["FLUSHALL"]);
+        let pair = over_redis(&server).await;
+        let memos = pair.memos.each_ref().map(|memo| memo.clone().stamped(stamped));
+        let refresh = async |node: usize| {
+            let (calls, gate) = (Arc::clone(&pair.calls), pair.gate.clone());
+            let compute = || async move {
+                let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
+                gate.pass().await;
+                Ok::<_, Infallible>(Bytes::from(call.to_string()))
+            };
+            within("a value", memos[node].refresh("a", compute))
+                .await
+                .expect("a value")
+        };
+        pair.gate.let_go(1);
+        assert_eq!(refresh(0).await, "1");
+        let release = async {
+            pair.gate.reached_by(2).await;
+            assert_eq!(memos[1].get("a").await.expect("a key").as_deref(), Some(&b"1"[..]));
+            crate::support::eventually("a subscriber", || {
+                !server.cli(&["PUBSUB", "CHANNELS", "t/*"]).is_empty()
+            })
+            .await;
+            pair.gate.let_go(1);
+        };
+        let (one, two, three, ()) = tokio::join!(refresh(0), refresh(1), refresh(1), release);
+        assert_eq!([one, two, three], ["2", "2", "2"]);
+        assert_eq!(memos[0].get("a").await.expect("a key").as_deref(), Some(&b"2"[..]));
+        pair.gate.let_go(1);
+        assert_eq!(refresh(1).await, "3");
+    }
+}

@@ -18,8 +18,9 @@ use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::Holding;
 use crate::memo::leases::lock_state::{LockState, Unleased};
 use crate::memo::outcome::Outcome;
+use crate::memo::receipt::Aim;
 use crate::simulation::{Planted, planted};
-use crate::store::{Lock, Notice, Release, Store};
+use crate::store::{Lock, Notice, Release, Store, Value};
 
 /// How long after the store could not be asked it is asked again what became of a promise.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
@@ -106,7 +107,7 @@ impl<C: Codec> Coordinator<C> {
             }
         };
         let claim = granted.claim;
-        let value = self.shared.vouched(&self.address, value).await;
+        let value = self.shared.vouched(&self.address, self.news(value)).await;
         let is_stale = value.is_some();
         if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
             if lock == Lock::Granted {
@@ -172,7 +173,7 @@ impl<C: Codec> Coordinator<C> {
         let asked = self.shared.clock.tick();
         let time = match self.shared.store.lookup(&self.address).await {
             Ok(value) => {
-                let value = self.shared.vouched(&self.address, value).await;
+                let value = self.shared.vouched(&self.address, self.news(value)).await;
                 if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
                     return Some(Acquisition::Landed(outcome, Arrivals::Before(asked)));
                 }
@@ -224,8 +225,25 @@ impl<C: Codec> Coordinator<C> {
         )
     }
 
-    /// What a stored value is to the waiters for one; `None` where it is stale.
+    /// What is stored, unless it was there before and the caller wants another one.
+    pub(super) fn news(&self, value: Option<Value>) -> Option<Value> {
+        if self.config.aim != Aim::Now {
+            return value;
+        }
+        let mut is_first = false;
+        let before = self.before.get_or_init(|| {
+            is_first = true;
+            value.clone()
+        });
+        let is_old = |value: &Value| is_first || before.as_ref().is_some_and(|before| before.is_same(value));
+        value.filter(|value| !is_old(value))
+    }
+
+    /// What a stored value is to the waiters for one; `None` where it is stale, or not what they want.
     pub(super) fn outcome(&self, found: Found<C::Value>) -> Option<Outcome<C::Value>> {
+        if !self.shared.meets(self.config.aim, &found) {
+            return None;
+        }
         if self.shared.codec.is_marker(&found.value) {
             return found.soft_since.is_none().then_some(Outcome::Pass);
         }
@@ -273,7 +291,7 @@ impl<C: Codec> Coordinator<C> {
     async fn look_in_store(&self) -> Option<Result<Outcome<C::Value>, NoUse>> {
         match self.shared.store.lookup(&self.address).await {
             Ok(value) => {
-                let value = self.shared.vouched(&self.address, Some(value?)).await;
+                let value = self.shared.vouched(&self.address, Some(self.news(value)?)).await;
                 Some(value.and_then(|value| self.outcome(value)).ok_or(NoUse))
             }
             Err(error) => {
@@ -292,13 +310,13 @@ impl<C: Codec> Coordinator<C> {
                         Heard::Landed(Outcome::Ready(found.value), Arrivals::All)
                     }
                     Some(found) => {
-                        let is_soft = found.soft_since.is_some();
+                        let is_old = found.soft_since.is_some() || !self.shared.meets(self.config.aim, &found);
                         match self.outcome(found) {
                             Some(outcome @ (Outcome::Ready(_) | Outcome::Soft(_))) => {
                                 Heard::Landed(outcome, Arrivals::Before(since))
                             }
                             // It counts for nothing.
-                            _ if is_soft => Heard::Again,
+                            _ if is_old => Heard::Again,
                             // Stored, but for none of the waiters.
                             _ => Heard::Landed(Outcome::Pass, Arrivals::All),
                         }

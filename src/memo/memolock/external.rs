@@ -104,7 +104,8 @@ impl<C: Codec> MemoLock<C> {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError> + 'static,
     {
-        let found = self.find(address).await;
+        let aim = self.aim(address).await;
+        let found = self.find(address, aim).await;
         let shared = &self.shared;
         let before = Path::current();
         let is_own = before.leads_over(&self.shared.store, address);
@@ -120,6 +121,7 @@ impl<C: Codec> MemoLock<C> {
         }
         let config = &Config {
             requests: true,
+            aim,
             ..self.config
         };
         let mut patience = config.patience();

@@ -38,6 +38,7 @@ impl Cache {
             credentials,
             first,
             can_lead: _,
+            aim: _,
         } = miss;
         // What is there already takes no more room.
         let demand = self.demand.as_ref().filter(|_| stale.is_none());

@@ -180,6 +180,7 @@ impl Computation {
             return;
         }
         let mut draft = Draft::new(&head, control, now, started, self.computed_by);
+        draft.began = self.lead.start.map(|start| start.generation.number);
         let unstored = match sharing {
             Sharing::Store(_) => self.unstorable(!draft.labels(&self.origin).is_empty()),
             _ => Some(self.unstored(judged, draft.control.deferred)),
@@ -208,6 +209,7 @@ impl Computation {
         let cookies = set_cookie.take(&mut head.headers);
         let is_about = revalidation::is_about(&head.headers, stale.headers());
         let mut draft = Draft::new(&head, control, now, started, self.computed_by);
+        draft.began = self.lead.start.map(|start| start.generation.number);
         draft.status = stale.status();
         draft.headers = revalidation::updated(stale.headers(), &head.headers, now);
         draft.compact();

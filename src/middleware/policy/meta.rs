@@ -41,6 +41,8 @@ pub struct Meta {
     pub groups: Vec<String>,
     /// What computed it, where that is part of a trace.
     pub computed_by: Option<TraceContext>,
+    /// The [number](crate::store::Generation::number) of the generation in which its computation began, if that is known.
+    pub began: Option<u64>,
     /// Whether this is no response but a marker: what belongs here is not one to share. All else is as by default then.
     pub is_marker: bool,
 }
@@ -77,6 +79,7 @@ impl Default for Meta {
             generation: None,
             groups: Vec::new(),
             computed_by: None,
+            began: None,
             is_marker: false,
         }
     }

@@ -43,6 +43,7 @@ pub(crate) mod overrides;
 pub(super) mod permission;
 pub(super) mod range;
 pub(super) mod reason;
+pub(super) mod recency;
 pub(super) mod request;
 pub(super) mod response;
 pub(super) mod response_rules;

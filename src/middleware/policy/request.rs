@@ -34,6 +34,8 @@ pub(crate) struct RequestRules {
     pub(crate) only_if_cached: bool,
     /// Whether unsafe requests make what is stored for their target out of date. Defaults to `true`.
     pub(crate) invalidates: bool,
+    /// Whether receipts are given to clients, and heeded.
+    pub(crate) receipts: bool,
 }
 
 impl Default for RequestRules {
@@ -46,6 +48,7 @@ impl Default for RequestRules {
             more_credentials: Arc::default(),
             only_if_cached: false,
             invalidates: true,
+            receipts: false,
         }
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
+use http::request::Parts;
 use tokio::time::Instant;
 
 use super::hit::Use;
 use crate::key::Address;
-use crate::memo::{AtLimit, Lead, Limit, Obtained, Past, QueueTurn};
+use crate::memo::{Aim, AtLimit, Config, Lead, Limit, Obtained, Past, QueueTurn};
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::lead::begin::computing_as;
@@ -86,7 +87,8 @@ impl Cache {
             if self.is_refused(&address, &constraints) && !self.credential_history.may_admit(&constraints) {
                 return Step::then(self.ask_again(call, address, constraints, Forward::UriMiss));
             }
-            let (variant, stale, why) = match self.next(&address, call.headers(), credentials, can_lead).await {
+            let mut aim = self.aim(call.headers(), &call.head.extensions);
+            let (variant, stale, why) = match self.next(&address, &call.head, credentials, can_lead, &mut aim).await {
                 NextStep::Done(answer) => return Step::Done(answer),
                 NextStep::Refresh(variant, stored) => {
                     let reason = self.refresh(call, variant, &stored, credentials);
@@ -108,6 +110,7 @@ impl Cache {
                 why,
                 credentials,
                 can_lead,
+                aim,
             };
             if miss.stale.is_none()
                 && constraints.has_credentials()
@@ -124,8 +127,22 @@ impl Cache {
     }
 
     /// What is next for a request, by what is stored.
-    async fn next(&self, address: &Address, headers: &HeaderMap, credentials: Credentials, can_lead: bool) -> NextStep {
-        match self.find_whole(address, headers).await {
+    async fn next(
+        &self,
+        address: &Address,
+        head: &Parts,
+        credentials: Credentials,
+        can_lead: bool,
+        aim: &mut Aim,
+    ) -> NextStep {
+        let headers = &head.headers;
+        let found = self.find_whole(address, headers).await;
+        let is_met = matches!(&found, Lookup::Stored(_, stored) if stored.meets(*aim));
+        if !is_met && matches!(aim, Aim::Since(_)) {
+            // Boxed, because most requests have no receipt.
+            *aim = Box::pin(self.settled(*aim, head)).await;
+        }
+        match found {
             // It cannot be read in parts.
             Lookup::Stored(variant, stored) if self.is_crowded_beside(&stored) => {
                 drop(stored);
@@ -137,6 +154,9 @@ impl Cache {
             }
             Lookup::Stored(_, stored) if !credentials.may_have(stored.meta()) => {
                 NextStep::Direct(Forwarded::because(Forward::Request).bypassed(Reason::Credentials))
+            }
+            Lookup::Stored(variant, stored) if !stored.meets(*aim) => {
+                NextStep::Miss(computed_at(address, variant, &stored), None, Forward::Request)
             }
             Lookup::Stored(variant, stored) => {
                 let now = Instant::now();
@@ -176,6 +196,10 @@ impl Cache {
     fn miss(self: Arc<Self>, call: InnerCall, mut miss: Miss) -> impl Future<Output = Step<Answer>> + Send {
         async move {
             let counters = &self.memo.shared.counters;
+            let config = Config {
+                aim: miss.aim,
+                ..self.memo.config
+            };
             let has_room = || counters.recorded_bytes.get() < self.responses.max_recording;
             // One clock for all that the request waits for.
             let mut patience = self.memo.config.patience();
@@ -187,9 +211,7 @@ impl Cache {
                     let decision = Forwarded::because(Forward::VaryMiss).bypassed(Reason::TooManyVariants);
                     return self.then_direct(call, decision);
                 }
-                let obtained = self
-                    .memo
-                    .obtain(address, &self.memo.config, &mut patience, caller, has_room);
+                let obtained = self.memo.obtain(address, &config, &mut patience, caller, has_room);
                 let obtained = obtained.await;
                 trace::waited(patience.waited());
                 match self.after(obtained, &mut miss, call.headers()).await {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::key::Address;
+use crate::memo::Aim;
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::known::pauses::Pause;
@@ -35,9 +36,19 @@ impl Cache {
     ) -> BoxFuture<'static, Step<Answer>> {
         Box::pin(async move {
             let now = Instant::now();
+            let mut aim = self.aim(call.headers(), &call.head.extensions);
             let (mut depth, mut again) = (Depth::Head, true);
             let (variant, why, reason) = loop {
-                match self.find(&address, call.headers(), depth).await {
+                let found = self.find(&address, call.headers(), depth).await;
+                if let (Aim::Since(_), Lookup::Stored(_, stored)) = (aim, &found)
+                    && !stored.meets(aim)
+                {
+                    aim = Box::pin(self.settled(aim, &call.head)).await;
+                }
+                match found {
+                    Lookup::Stored(variant, stored) if !stored.meets(aim) => {
+                        break (variant, Forward::Request, constraints.reason());
+                    }
                     Lookup::Stored(variant, stored) if !self.may_serve(&variant, &stored, constraints, now) => {
                         break (variant, Forward::Stale, constraints.reason());
                     }

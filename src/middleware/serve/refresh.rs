@@ -20,6 +20,7 @@ use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::reason::Reason;
 use crate::middleware::respond::tally::Answer;
 
+use crate::memo::Aim;
 use crate::middleware::cache::Cache;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::spawn;
@@ -61,6 +62,7 @@ impl Cache {
                     why,
                     credentials,
                     can_lead: true,
+                    aim: Aim::Fresh,
                 };
                 let mut call = call;
                 let computation = span.in_scope(|| cache.computation(lead, &mut call.head, miss));
@@ -83,7 +85,7 @@ impl Cache {
             None => self.memo.shared.reread(&miss.variant.address).await?.value,
         };
         let now = Instant::now();
-        let may_serve = stored.is_fresh_at(now) || stored.serves_on_error(now);
+        let may_serve = stored.meets(miss.aim) && (stored.is_fresh_at(now) || stored.serves_on_error(now));
         let may_have = miss.credentials.may_have(stored.meta());
         (may_serve && may_have && is_variant(&stored, headers)).then(|| self.replay(stored, now, reason))
     }

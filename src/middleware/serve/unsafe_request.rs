@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Extensions, HeaderMap, Method, Uri};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::key::{Address, Key, Label};
-use crate::memo::Shared;
+use crate::memo::{Receipt, Shared};
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::known::hit_for_pass::HitForPass;
@@ -18,11 +18,12 @@ use crate::middleware::policy::groups;
 use crate::middleware::policy::invalidation::{has_changed, locations};
 use crate::middleware::policy::origin::{Origin, uri_as_received};
 use crate::middleware::policy::reason::Reason;
+use crate::middleware::policy::recency::RECEIPT;
 use crate::middleware::respond::future::{Step, direct};
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::Form;
 use crate::store::Purge;
-use crate::task::{BoxFuture, inherited, spawn, spawn_if_any};
+use crate::task::{BoxFuture, inherited, spawn_if_any, spawn_of};
 
 /// What a `GET` for a URI, with these fields and extensions, has for a key.
 pub(crate) type FindKey = Box<dyn Fn(&Uri, &HeaderMap, &Extensions) -> Option<Key> + Send>;
@@ -73,12 +74,13 @@ impl Change {
     }
 
     async fn carried_out(mut self, call: InnerCall) -> Answer {
-        let answer = direct(call, Forwarded::because(Forward::Method).bypassed(Reason::Method)).await;
-        let Ok(response) = &answer.result else {
+        let mut answer = direct(call, Forwarded::because(Forward::Method).bypassed(Reason::Method)).await;
+        let Ok(response) = &mut answer.result else {
             return answer;
         };
         let mut addresses = Vec::new();
-        if has_changed(response.status()) {
+        let has_changed = has_changed(response.status());
+        if has_changed {
             addresses.extend(self.target.clone());
             for target in locations(&self.uri, &self.headers, response.headers()) {
                 addresses.extend(at_path(&self.uri, target).and_then(|uri| self.address(&uri)));
@@ -86,17 +88,34 @@ impl Change {
         }
         let groups = groups::invalidated(&self.method, response.headers());
         let labels = self.labels(&groups);
+        let receipted = self.cache.requests.receipts && (has_changed || !labels.is_empty());
         // A client that hangs up now has changed something all the same, and the store may take its time.
-        let invalidating = spawn(self.invalidation(labels, addresses));
+        let invalidating = spawn_of(self.invalidation(labels, addresses, receipted));
         self.settled = true;
         // One that panicked is no reason to keep the answer back.
-        let _ = invalidating.await;
+        if let Ok(Some(receipt)) = invalidating.await {
+            response
+                .headers_mut()
+                .extend(HeaderValue::try_from(receipt.to_string()).map(|value| (RECEIPT, value)));
+            response.extensions_mut().insert(receipt);
+        }
         answer
     }
 
-    fn invalidation(&self, labels: Vec<Label>, addresses: Vec<Address>) -> BoxFuture<'static, ()> {
+    fn invalidation(
+        &self,
+        labels: Vec<Label>,
+        addresses: Vec<Address>,
+        receipted: bool,
+    ) -> BoxFuture<'static, Option<Receipt>> {
         let (shared, hit_for_pass) = (&self.cache.memo.shared, &self.cache.hit_for_pass);
-        invalidation(Arc::clone(shared), Arc::clone(hit_for_pass), labels, addresses)
+        invalidation(
+            Arc::clone(shared),
+            Arc::clone(hit_for_pass),
+            labels,
+            addresses,
+            receipted,
+        )
     }
 
     fn labels(&self, groups: &[String]) -> Vec<Label> {
@@ -120,7 +139,10 @@ impl Drop for Change {
             return;
         }
         let addresses = Vec::from_iter(self.target.take());
-        spawn_if_any(self.invalidation(Vec::new(), addresses));
+        let invalidating = self.invalidation(Vec::new(), addresses, false);
+        spawn_if_any(Box::pin(async move {
+            let _ = invalidating.await;
+        }));
     }
 }
 
@@ -129,39 +151,57 @@ fn invalidation(
     hit_for_pass: Arc<HitForPass>,
     labels: Vec<Label>,
     addresses: Vec<Address>,
-) -> BoxFuture<'static, ()> {
+    receipted: bool,
+) -> BoxFuture<'static, Option<Receipt>> {
     let invalidation = async move {
         // Together: each may have to wait for a node that does not answer.
-        tokio::join!(
+        let (receipt, labels, addresses) = tokio::join!(
+            async {
+                match receipted {
+                    true => shared.receipt().await,
+                    false => Receipt::NONE,
+                }
+            },
             invalidate_labels(&shared, &labels),
             invalidate(&shared, &hit_for_pass, addresses)
         );
+        // What the store was not told of, it cannot give a receipt for.
+        (labels && addresses && receipt != Receipt::NONE).then_some(receipt)
     };
     Box::pin(invalidation.in_current_span())
 }
 
-async fn invalidate_labels(shared: &Shared<Form>, labels: &[Label]) {
+/// Whether the store has taken it.
+async fn invalidate_labels(shared: &Shared<Form>, labels: &[Label]) -> bool {
     if !labels.is_empty()
         && let Err(error) = shared.invalidate_labels(labels, Purge::Hard).await
     {
         shared.tags_failed("invalidate_labels", &error);
+        return false;
     }
+    true
 }
 
-async fn invalidate(shared: &Arc<Shared<Form>>, hit_for_pass: &HitForPass, addresses: Vec<Address>) {
+/// Whether the store has taken it.
+async fn invalidate(shared: &Arc<Shared<Form>>, hit_for_pass: &HitForPass, addresses: Vec<Address>) -> bool {
     let mut invalidating = JoinSet::new();
     for address in addresses {
         hit_for_pass.remove(&address);
         let shared = Arc::clone(shared);
         let invalidate = async move {
-            if let Err(error) = shared.invalidate(&address, Purge::Hard).await {
-                shared.store_failed(&address, "invalidate", &error);
-            }
+            let invalidated = shared.invalidate(&address, Purge::Hard).await;
+            invalidated
+                .inspect_err(|error| shared.store_failed(&address, "invalidate", error))
+                .is_ok()
         };
         invalidating.spawn(inherited(invalidate.in_current_span()));
     }
     // One that panics is no reason to leave the others.
-    while invalidating.join_next().await.is_some() {}
+    let mut taken = true;
+    while let Some(invalidated) = invalidating.join_next().await {
+        taken &= invalidated.unwrap_or(false);
+    }
+    taken
 }
 
 /// The URI of another target of the same origin.

@@ -42,6 +42,7 @@ pub struct Freshness {
     targeted: Option<Arc<[HeaderName]>>,
     only_if_cached: Option<bool>,
     invalidate_on_change: Option<bool>,
+    receipts: Option<bool>,
 }
 
 impl Freshness {
@@ -179,6 +180,19 @@ impl Freshness {
         self
     }
 
+    /// Whether the response to an unsafe request that changed something has a field `Memolock-Receipt`, and a request that
+    /// brings one back gets no response that was begun before, from any node. Defaults to `false`.
+    ///
+    /// A client then reads what it has written, whichever proxies its requests pass. The field is a list: of several receipts
+    /// the latest counts. Each unsafe request costs the store one command more, and a request with a receipt at most one more
+    /// than without. A made-up receipt costs its own client a hit and the inner service a call, once after each change;
+    /// one that the store cannot have given is ignored. In the program itself, a [`Receipt`](crate::Receipt) among the
+    /// extensions of a request counts whatever this is.
+    pub fn receipts(mut self, given: bool) -> Self {
+        self.receipts = Some(given);
+        self
+    }
+
     /// After how many requests a response is stored, if that is set.
     pub(crate) fn requests_before_storing(&self) -> Option<u32> {
         self.store_after
@@ -199,6 +213,7 @@ impl Freshness {
             targeted,
             only_if_cached,
             invalidate_on_change,
+            receipts,
         } = self;
         for (status, ttl) in status_ttl {
             let others = responses.status_ttl.iter().filter(|(known, _)| *known != status);
@@ -214,5 +229,6 @@ impl Freshness {
         set(&mut responses.targets, targeted);
         set(&mut requests.only_if_cached, only_if_cached);
         set(&mut requests.invalidates, invalidate_on_change);
+        set(&mut requests.receipts, receipts);
     }
 }

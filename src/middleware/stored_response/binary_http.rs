@@ -36,6 +36,10 @@ impl Codec for BinaryHttp {
         value.meta().is_marker
     }
 
+    fn began(&self, value: &Self::Value) -> Option<u64> {
+        value.meta().began
+    }
+
     fn soften(&self, value: Self::Value, since: SystemTime) -> Option<Self::Value> {
         value.softened(since).map(Arc::new)
     }

@@ -28,6 +28,8 @@ pub(crate) struct Draft {
     /// Of its variants, where that has been told before the end.
     generation: Option<[u8; 8]>,
     computed_by: Option<TraceContext>,
+    /// The generation in which it was begun to be computed.
+    pub(crate) began: Option<u64>,
 }
 
 impl Draft {
@@ -54,6 +56,7 @@ impl Draft {
             cost: started.elapsed(),
             generation: None,
             computed_by,
+            began: None,
         }
     }
 
@@ -106,6 +109,7 @@ impl Draft {
             generation: variant.map(|_| self.generation.unwrap_or_else(random)),
             groups: groups::bounded(control.tags),
             computed_by: self.computed_by,
+            began: self.began,
             is_marker: false,
         };
         StoredResponse::new(self.status, self.headers, content, trailers, meta).stored(self.received)

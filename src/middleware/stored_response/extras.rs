@@ -17,6 +17,7 @@ const GROUP: u8 = 4;
 const DIGEST: u8 = 5;
 /// What another program says wrong of this does not matter: the field is ignored.
 const COMPUTED_BY: u8 = 6;
+const BEGAN: u8 = 7;
 
 const MUST_REVALIDATE: u8 = 1;
 const FOR_AUTHORIZED: u8 = 2;
@@ -47,6 +48,7 @@ pub(super) fn encode(meta: &Meta, digest: &[u8]) -> Result<Extras, StoredRespons
         generation,
         groups,
         computed_by,
+        began,
         is_marker: _,
     } = meta;
     // The length of all of it.
@@ -80,6 +82,9 @@ pub(super) fn encode(meta: &Meta, digest: &[u8]) -> Result<Extras, StoredRespons
     let digest = section.len() - digest.len()..section.len();
     if let Some(context) = computed_by {
         put(&mut section, COMPUTED_BY, &context.to_bytes())?;
+    }
+    if let Some(began) = began {
+        put(&mut section, BEGAN, &began.to_be_bytes())?;
     }
     match section.len() {
         2 => Ok(Extras::default()),
@@ -119,6 +124,7 @@ fn field(tag: u8, content: &[u8], meta: &mut Meta) -> Result<(), StoredResponseE
     let mut content = ByteReader::new(content);
     match tag {
         KEPT_FOR => meta.kept_for = read_span(&mut content)?,
+        BEGAN => meta.began = Some(u64::from_be_bytes(content.array()?)),
         GENERATION => meta.generation = Some(content.array()?),
         RULES => {
             let [rules] = content.array()?;

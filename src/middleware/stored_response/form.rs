@@ -76,6 +76,10 @@ impl Codec for Form {
         BinaryHttp.is_marker(value)
     }
 
+    fn began(&self, value: &Self::Value) -> Option<u64> {
+        BinaryHttp.began(value)
+    }
+
     fn soften(&self, value: Self::Value, since: SystemTime) -> Option<Self::Value> {
         BinaryHttp.soften(value, since)
     }

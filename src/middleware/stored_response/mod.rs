@@ -42,6 +42,7 @@
 //! | 4   | the name of one of the [groups](Meta::groups), in UTF-8 |
 //! | 5   | a [digest](#parts), where there is much content |
 //! | 6   | 16 bytes: the id of the trace in which it was [computed](Meta::computed_by). Or 24: that, and the id of a span. Neither is all 0; what is no such id is ignored |
+//! | 7   | 8 bytes: the number of the generation in which its computation [began](Meta::began) |
 //!
 //! # Parts
 //!

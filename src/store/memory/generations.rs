@@ -52,6 +52,16 @@ impl MemoryGenerations {
         history.or_insert_with(|| History::new(incarnation)).now
     }
 
+    pub(super) fn begin(&self, tag: &Tag) -> Generation {
+        let before = self.now(tag);
+        let mut tags = self.write();
+        let Some(history) = tags.known.get_mut(tag.as_str()) else {
+            return before;
+        };
+        history.now.number += 1;
+        history.now
+    }
+
     pub(super) fn standing(&self, tag: &str, stamp: &Stamp) -> Standing {
         let tags = self.read();
         let history = tags.known.get(tag);

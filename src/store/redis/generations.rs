@@ -74,6 +74,22 @@ pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
+/// `KEYS`: the set. `ARGV`: an incarnation, for where there is no set. Begins a generation.
+pub(super) static ADVANCE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES') \
+         local time = redis.call('TIME') \
+         local now = time[1] * 1000000 + time[2] \
+         if last[1] then \
+         redis.call('ZADD', KEYS[1], math.max(last[2] + 1, now), last[1]) \
+         else \
+         redis.call('ZADD', KEYS[1], now, '#' .. ARGV[1], now, '~' .. ARGV[1]) \
+         redis.call('PEXPIRE', KEYS[1], 315360000000) \
+         end \
+         return redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')",
+    )
+});
+
 /// As [`INVALIDATE`], softly; the label `s` stands for everything.
 pub(super) static SOFTEN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -133,6 +149,15 @@ impl<'a> RedisGenerations<'a> {
         self.run(&BEGIN, &[&incarnation.as_bytes()[..16]]).await?;
         // A process that invalidates everything in between would have to do it again and again.
         self.read().await?.ok_or_else(error::unexpected)
+    }
+
+    pub(super) async fn begin(&self) -> Result<Generation, StoreError> {
+        let incarnation = Token::random().to_string();
+        let args = [&incarnation.as_bytes()[..16]];
+        match ADVANCE.reply(self.link, self.keys(), &[&self.set], &args).await? {
+            Reply::Array(members) => generation(members).ok_or_else(error::unexpected),
+            _ => Err(error::unexpected()),
+        }
     }
 
     async fn read(&self) -> Result<Option<Generation>, StoreError> {

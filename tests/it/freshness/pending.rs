@@ -43,7 +43,7 @@ async fn read_plain(node: &Node, id: &'static str) -> Bytes {
     within("an answer", node.get_or_compute(id, compute)).await.unwrap()
 }
 
-fn is_pending(result: &Result<(), InvalidateError>) -> bool {
+fn is_pending<T>(result: &Result<T, InvalidateError>) -> bool {
     matches!(result, Err(InvalidateError::Pending { .. }))
 }
 

@@ -38,6 +38,7 @@ mod readers;
 mod readiness;
 #[cfg(feature = "metrics")]
 mod reasons;
+mod receipts;
 mod redis;
 mod reentry;
 mod replay;

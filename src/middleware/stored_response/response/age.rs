@@ -7,6 +7,7 @@ use http::header::{AGE, DATE, HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 use super::StoredResponse;
+use crate::memo::Aim;
 use crate::middleware::policy::cache_status::CACHE_STATUS;
 use crate::middleware::policy::meta::Meta;
 
@@ -82,6 +83,18 @@ impl StoredResponse {
     /// Whether it was softly invalidated.
     pub(crate) fn is_soft(&self) -> bool {
         self.soft_since.is_some()
+    }
+
+    /// Whether it is what a request wants that has this aim.
+    pub(crate) fn meets(&self, aim: Aim) -> bool {
+        match aim {
+            Aim::Fresh => true,
+            Aim::Since(receipt) => self
+                .meta
+                .began
+                .map_or(!self.is_soft(), |began| receipt.is_met_by(began)),
+            Aim::Now => false,
+        }
     }
 
     /// The same, softly invalidated if the other one was. `None` where it may not be served stale then.

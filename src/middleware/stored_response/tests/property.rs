@@ -42,10 +42,11 @@ fn meta() -> impl Strategy<Value = Meta> {
         any::<Option<[u8; 8]>>(),
         vec("[ -~]{0,9}|\\PC{1,3}", 0..4),
         any::<Option<([u8; 16], Option<[u8; 8]>)>>(),
+        any::<Option<u64>>(),
     );
     (stored_at, spans, variant, extras).prop_map(|(stored_at, spans, variant, extras)| {
         let (fresh_for, age, cost, stale_while_revalidate, stale_if_error, kept_for) = spans;
-        let ([must_revalidate, for_authorized, for_cookies], generation, groups, computed_by) = extras;
+        let ([must_revalidate, for_authorized, for_cookies], generation, groups, computed_by, began) = extras;
         Meta {
             stored_at: SystemTime::UNIX_EPOCH + Duration::from_millis(stored_at),
             fresh_for,
@@ -61,6 +62,7 @@ fn meta() -> impl Strategy<Value = Meta> {
             generation,
             groups,
             computed_by: computed_by.and_then(|(trace, span)| TraceContext::new(trace, span)),
+            began,
             is_marker: false,
         }
     })

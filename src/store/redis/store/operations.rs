@@ -254,6 +254,11 @@ impl Store for RedisStore {
         self.generations(tag).now().await
     }
 
+    async fn begin_generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
+        self.inner.backlog.check_generation(tag)?;
+        self.generations(tag).begin().await
+    }
+
     async fn standing(&self, tag: &Tag, stamp: &Stamp) -> Result<Standing, StoreError> {
         let is_covered = || self.inner.backlog.covers_stamp(tag, stamp);
         if is_covered() {

@@ -29,6 +29,7 @@ fn the_page_has_the_scripts_that_are_sent() {
         &script::INVALIDATE,
         &script::SOFTEN,
         &generations::BEGIN,
+        &generations::ADVANCE,
         &generations::INVALIDATE,
         &generations::SOFTEN,
         &script::NEAR_JOIN,
