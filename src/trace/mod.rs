@@ -9,5 +9,5 @@ pub use self::context::TraceContext;
 #[cfg(feature = "admin")]
 pub(crate) use self::spans::verifying;
 #[cfg(feature = "http")]
-pub(crate) use self::spans::{REQUESTS, hit, locate, refreshing};
-pub(crate) use self::spans::{computed_by, computing_as, detached, lookup, outcome, waited};
+pub(crate) use self::spans::{REQUESTS, hit, locate};
+pub(crate) use self::spans::{computed_by, computing_as, detached, lookup, outcome, refreshing, waited};
