@@ -127,7 +127,7 @@ async fn invalidate(
         .body(())
         .map_err(|e| refuse(e.to_string()))?;
     match layer.invalidate_request(&request).await {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Ok(_) => Ok(StatusCode::NO_CONTENT),
         // The node keeps it, and tells the others once it can.
         Err(InvalidateError::Pending { .. }) => Ok(StatusCode::ACCEPTED),
         Err(error) => Err(refuse(support::causes(&error))),
