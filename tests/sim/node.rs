@@ -166,15 +166,14 @@ impl Node {
     }
 
     pub(crate) async fn invalidate(&self, gone: Gone, job: Job) -> Result<(), InvalidateError> {
-        match gone {
-            Gone::Tagged => self.tagged.invalidate_tag("all").await,
-            Gone::All(Via::Layer) => self.layer.invalidate_all().await,
-            Gone::All(via) => self.memo(via).invalidate_all().await,
-            Gone::One(Subject { via: Via::Layer, .. }) => {
-                self.layer.invalidate_request(&request(Method::GET, job)).await
-            }
-            Gone::One(Subject { via, key, .. }) => self.memo(via).invalidate(format!("k{key}")).await,
-        }
+        let invalidation = match gone {
+            Gone::Tagged => self.tagged.invalidate_tag("all"),
+            Gone::All(Via::Layer) => self.layer.invalidate_all(),
+            Gone::All(via) => self.memo(via).invalidate_all(),
+            Gone::One(Subject { via: Via::Layer, .. }) => self.layer.invalidate_request(&request(Method::GET, job)),
+            Gone::One(Subject { via, key, .. }) => self.memo(via).invalidate(format!("k{key}")),
+        };
+        invalidation.await.map(drop)
     }
 
     /// An unsafe request.

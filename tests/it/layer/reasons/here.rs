@@ -362,7 +362,9 @@ async fn a_lease_that_is_lost_or_given_back_is_not_said_to_have_stored() {
         gate.reached_by(1).await;
         match what {
             "leaving" => watched.layer.shutdown().await,
-            _ => watched.layer.invalidate(&key("/")).await.expect("a store"),
+            _ => {
+                watched.layer.invalidate(&key("/")).await.expect("a store");
+            }
         }
         // Until the leader has asked for its lease again.
         sleep(4 * SECOND).await;
