@@ -31,7 +31,7 @@ cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 step "features"
 # A feature alone, and pairs that touch each other's code.
-for features in "" axum http memory redis tls serde metrics admin test-util admin,redis http,memory http,redis memory,redis redis,serde redis,metrics; do
+for features in "" axum http memory redis tls serde metrics admin test-util admin,redis http,memory http,redis memory,redis redis,serde redis,metrics zstd; do
     echo "-- ${features:-none}"
     cargo clippy --quiet --lib --no-default-features --features "$features" -- -D warnings
 done

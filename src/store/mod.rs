@@ -36,6 +36,7 @@
 //! store of this crate is the module `contract`, with the feature `test-util`.
 
 mod any;
+mod compression;
 #[cfg(feature = "test-util")]
 pub mod contract;
 mod envelope;

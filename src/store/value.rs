@@ -153,17 +153,31 @@ impl Value {
     ///
     /// [`StoreErrorKind::Encode`] where the codec refuses.
     pub fn bytes(&self) -> Result<Bytes, StoreError> {
-        let bytes = match &self.repr {
-            Repr::Encoded { bytes, .. } => bytes.clone(),
-            Repr::Native(object) => {
-                unless_panicked(|| object.encode()).map_err(|e| StoreError::with_source(StoreErrorKind::Encode, e))?
-            }
-            Repr::Unreadable => return Err(StoreError::new(StoreErrorKind::Encode)),
-        };
         Ok(envelope::seal_soft(
             self.soft_since,
-            envelope::seal(self.stamp(), bytes),
+            envelope::seal(self.stamp(), self.plain()?),
         ))
+    }
+
+    /// As [`bytes`](Self::bytes), with a value of so many bytes and more compressed.
+    #[cfg(feature = "zstd")]
+    pub(crate) fn bytes_compressed(&self, from: usize) -> Result<Bytes, StoreError> {
+        let plain = self.plain()?;
+        let sealed = match plain.len() >= from {
+            true => envelope::seal_compressed(self.stamp(), plain),
+            false => envelope::seal(self.stamp(), plain),
+        };
+        Ok(envelope::seal_soft(self.soft_since, sealed))
+    }
+
+    fn plain(&self) -> Result<Bytes, StoreError> {
+        match &self.repr {
+            Repr::Encoded { bytes, .. } => Ok(bytes.clone()),
+            Repr::Native(object) => {
+                unless_panicked(|| object.encode()).map_err(|e| StoreError::with_source(StoreErrorKind::Encode, e))
+            }
+            Repr::Unreadable => Err(StoreError::new(StoreErrorKind::Encode)),
+        }
     }
 
     /// The bytes behind the stamp, where this is a value as a store elsewhere keeps it.

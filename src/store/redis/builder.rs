@@ -16,6 +16,7 @@ use super::conn::target::{Named, Plan, Target, TargetSettings, UnusableUrl};
 use super::conn::tls::{Certificates, Identity};
 use super::near;
 use super::store::RedisStore;
+use super::writing::WriteSettings;
 use crate::error::StoreError;
 use crate::task::BoxFuture;
 
@@ -38,7 +39,7 @@ pub struct RedisStoreBuilder {
     settings: TargetSettings,
     timeout: Duration,
     connect_timeout: Duration,
-    inline_limit: usize,
+    writing: WriteSettings,
     require_connected: bool,
     near: Option<usize>,
     near_lag: Duration,
@@ -88,7 +89,7 @@ impl RedisStoreBuilder {
             settings: TargetSettings::default(),
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
-            inline_limit: 1 << 20,
+            writing: WriteSettings::DEFAULT,
             require_connected: false,
             near: None,
             near_lag: near::LAG,
@@ -145,7 +146,22 @@ impl RedisStoreBuilder {
     /// This is about ids that are derived from several parts, as the middleware's are. Under an id to the letter each
     /// value is published itself, whatever its size: the other members of the memolock family wait for nothing else.
     pub fn inline_limit(mut self, bytes: usize) -> Self {
-        self.inline_limit = bytes;
+        self.writing.inline_limit = bytes;
+        self
+    }
+
+    /// The size in bytes from which on a value is stored compressed, with zstd, if that makes it shorter. Defaults to never;
+    /// 4 KiB is a good place to begin.
+    ///
+    /// A program without the feature `zstd` does not read a compressed value: it computes anew. So give every node the
+    /// feature first, and then the setting.
+    ///
+    /// As with the [inline limit](Self::inline_limit), this is about ids that are derived from several parts. Under an id to
+    /// the letter, values stand as the other members of the memolock family read them. Markers are not compressed, nor values
+    /// of more than 4 MiB, which can be read in parts as they are.
+    #[cfg(feature = "zstd")]
+    pub fn compress_from(mut self, bytes: usize) -> Self {
+        self.writing.compress_from = bytes;
         self
     }
 
@@ -252,7 +268,7 @@ impl RedisStoreBuilder {
             settings,
             timeout,
             connect_timeout,
-            inline_limit,
+            writing,
             require_connected,
             near,
             near_lag,
@@ -299,7 +315,7 @@ impl RedisStoreBuilder {
             }
         };
         match link {
-            Ok(link) => Ok(RedisStore::new(link, address, inline_limit, near)),
+            Ok(link) => Ok(RedisStore::new(link, address, writing, near)),
             Err(error) => Err(StoreError::with_source(error.kind(), error)),
         }
     }
@@ -311,7 +327,7 @@ impl fmt::Debug for RedisStoreBuilder {
         f.debug_struct("RedisStoreBuilder")
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout)
-            .field("inline_limit", &self.inline_limit)
+            .field("writing", &self.writing)
             .field("near", &self.near)
             .field("near_lag", &self.near_lag)
             .finish_non_exhaustive()

@@ -34,6 +34,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod writing;
 
 pub use self::builder::RedisStoreBuilder;
 pub use self::stats::{NearStats, PlaneStats, RedisStats};

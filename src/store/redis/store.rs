@@ -22,6 +22,7 @@ use super::oversized::Oversized;
 use super::reads::Reads;
 use super::stats::RedisStats;
 use super::topology::link::Link;
+use super::writing::WriteSettings;
 use crate::counter::Visit;
 use crate::error::StoreError;
 use crate::key::Tag;
@@ -164,7 +165,7 @@ pub struct RedisStore {
 
 struct RedisInner {
     address: String,
-    inline_limit: usize,
+    writing: WriteSettings,
     link: Link,
     oversized: Oversized,
     sizes: Sizes,
@@ -279,7 +280,12 @@ impl RedisStore {
         Box::pin(acl::check_tag(&self.inner.link, tag))
     }
 
-    pub(super) fn new(link: Link, address: String, inline_limit: usize, near: Option<(Arc<Near>, NearOwed)>) -> Self {
+    pub(super) fn new(
+        link: Link,
+        address: String,
+        writing: WriteSettings,
+        near: Option<(Arc<Near>, NearOwed)>,
+    ) -> Self {
         let keeper = |(near, owed), inner: &Weak<RedisInner>| {
             let task = Task::spawn(near::keep(Arc::clone(&near), Weak::clone(inner), owed));
             (near, task)
@@ -289,7 +295,7 @@ impl RedisStore {
                 let (near, task) = near.map(|near| keeper(near, inner)).unzip();
                 RedisInner {
                     address,
-                    inline_limit,
+                    writing,
                     link,
                     oversized: Oversized::default(),
                     sizes: Sizes::default(),
@@ -346,7 +352,7 @@ impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
             .field("address", &self.inner.address)
-            .field("inline_limit", &self.inner.inline_limit)
+            .field("writing", &self.inner.writing)
             .finish_non_exhaustive()
     }
 }

@@ -7,6 +7,8 @@ mod bodies;
 mod body_key;
 mod change;
 mod codings;
+#[cfg(feature = "zstd")]
+mod compressed;
 mod control;
 mod cookies;
 mod credentials;

@@ -29,7 +29,7 @@ pub(super) async fn stored(server: &RedisServer, count: usize) {
 }
 
 /// Waits until both nodes listen for what becomes of a promise: the one that leads does not.
-async fn other_node_listens(server: &RedisServer) {
+pub(super) async fn other_node_listens(server: &RedisServer) {
     eventually("a subscriber", || {
         !server.cli(&["PUBSUB", "CHANNELS", "layer/*"]).is_empty()
     })

@@ -129,7 +129,7 @@ impl Store for RedisStore {
         if self.inner.backlog.covers(address) {
             return Ok(false);
         }
-        let bytes = value.bytes()?;
+        let bytes = self.encode(keys, value)?;
         let (token, ttl) = (token.to_string(), millis(ttl).to_string());
         let (channel, payload) = self.announcement(keys, value, &bytes);
         let args = [token.as_bytes(), &bytes, ttl.as_bytes(), channel.as_bytes()];
@@ -150,7 +150,7 @@ impl Store for RedisStore {
 
     async fn resolve(&self, address: &Address, value: &Value, ttl: Duration) -> Result<(), StoreError> {
         let keys = self.keys(address);
-        let bytes = value.bytes()?;
+        let bytes = self.encode(keys, value)?;
         let stored = !ttl.is_zero();
         let ttl = if stored { millis(ttl) } else { 0 }.to_string();
         let (channel, payload) = match stored {
@@ -184,7 +184,7 @@ impl Store for RedisStore {
                     return self.give_back(keys, token).await;
                 }
                 let is_common = keys.is_common() && value.stamp().is_none();
-                if !is_common && bytes.len() > self.inner.inline_limit {
+                if !is_common && bytes.len() > self.inner.writing.inline_limit {
                     return self.keep(address, token, &bytes).await;
                 }
                 is_common.then_some(bytes)
@@ -196,7 +196,7 @@ impl Store for RedisStore {
         let limit = if common.is_some() {
             usize::MAX
         } else {
-            self.inner.inline_limit
+            self.inner.writing.inline_limit
         };
         let payload = payload::release(&reason, limit);
         let args = [token.as_bytes(), channel.as_bytes(), &payload];
@@ -213,7 +213,7 @@ impl Store for RedisStore {
         let keys = self.keys(address);
         // What is kept is what is too large to be sent to all.
         let name = keys.kept(token);
-        self.inner.sizes.learn(&name, self.inner.inline_limit);
+        self.inner.sizes.learn(&name, self.inner.writing.inline_limit);
         self.share(address, &name).await
     }
 
@@ -224,7 +224,7 @@ impl Store for RedisStore {
         }
         let bytes = marker.bytes()?;
         let (token, ttl, channel) = (token.to_string(), millis(ttl).to_string(), keys.control());
-        let payload = payload::release(&Release::Pass, self.inner.inline_limit);
+        let payload = payload::release(&Release::Pass, self.inner.writing.inline_limit);
         let args = [token.as_bytes(), &bytes, ttl.as_bytes(), channel.as_bytes(), &payload];
         let marked = self
             .run(keys, &script::COMMIT, &[&keys.lock(), keys.value()], &args)

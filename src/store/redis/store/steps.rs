@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::{Cmd, Value as Reply};
 
 use super::RedisStore;
@@ -110,6 +111,16 @@ impl RedisStore {
         Keyspace::new(address, self.inner.link.database())
     }
 
+    /// The bytes to store. What other members of the family may read stands to the letter.
+    pub(super) fn encode(&self, keys: Keyspace<'_>, value: &Value) -> Result<Bytes, StoreError> {
+        #[cfg(feature = "zstd")]
+        if !keys.is_common() || value.stamp().is_some() {
+            return value.bytes_compressed(self.inner.writing.compress_from);
+        }
+        let _ = keys;
+        value.bytes()
+    }
+
     /// Where a stored value is announced, and how unless by the value itself.
     ///
     /// To other members of the family, each payload on the promise channel is the value to the letter, and there is no other
@@ -123,7 +134,7 @@ impl RedisStore {
         if keys.is_common() && value.stamp().is_none() {
             return (keys.promise(), None);
         }
-        let inline = !keys.is_common() && bytes.len() <= self.inner.inline_limit;
+        let inline = !keys.is_common() && bytes.len() <= self.inner.writing.inline_limit;
         let payload = if inline { payload::VALUE } else { payload::STORED };
         (keys.control(), Some(payload))
     }
