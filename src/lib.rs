@@ -103,7 +103,7 @@
 //! 3. **Fenced.** A leader whose lease has ended, or whose key or tag was invalidated while it computed, stores nothing. A
 //!    request that comes after an invalidation has returned, on any node, gets nothing from before it.
 //! 4. **Whole or nothing.** Only a complete response is stored or shared. A body that broke off, a panic and a body over
-//!    the limit are not. With `StreamFollowers::Process`, followers in the leader's process read along, and get the error.
+//!    the limit are not. With `stream_followers`, followers read along, and get the error.
 //! 5. **Private stays private.** By default nothing is shared that one client may see and another may not. A stored value
 //!    that does not verify counts as absent.
 //! 6. **Cancellation is local.** A client that leaves takes no other with it.

@@ -16,20 +16,20 @@ const ORDER: &[(&str, &str)] = &[
     ),
     (
         "store",
-        "token stamp envelope value notice lock any memory redis contract",
+        "token stamp parts envelope value notice lock any memory redis contract",
     ),
     (
         "store/redis",
-        "stats conn protocol near pubsub backlog topology large script generations oversized reads acl store builder fuzzing",
+        "stats conn protocol near pubsub backlog topology large script parts generations oversized reads acl store builder fuzzing",
     ),
     (
         "memo",
-        "limits stats insight path rules flights config leases marking outcome permit refreshes shared currency coordinator join \
+        "limits stats insight path rules flights config leases marking stream outcome permit refreshes shared currency coordinator join \
          background tasks compute memolock turn invalidation",
     ),
     (
         "middleware",
-        "frames inner grpc policy settings key_extractor recording stored_response known shadow respond cache lookup lead methods serve service \
+        "frames inner grpc policy settings key_extractor recording stored_response incoming known shadow respond cache lookup lead methods serve service \
          layer fuzzing",
     ),
 ];
@@ -107,7 +107,8 @@ const CIRCLES: &[(&str, &str)] = &[
     (
         "middleware/stored_response/bare middleware/stored_response/binary_http middleware/stored_response/extras \
          middleware/stored_response/form middleware/stored_response/frame middleware/stored_response/message \
-         middleware/stored_response/parted middleware/stored_response/raw_body middleware/stored_response/response",
+         middleware/stored_response/parted middleware/stored_response/raw_body middleware/stored_response/response \
+         middleware/stored_response/streamed",
         "a stored response can be read from each of its forms, and written in each",
     ),
 ];

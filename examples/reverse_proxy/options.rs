@@ -45,7 +45,8 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --max-body BYTES      longer bodies are passed through, never shared     [default: 8388608]
   --stream-followers WHO
                         who gets a response as it comes instead of once it is whole, of those that wait
-                        for it: off, nobody; process, those in the leader's process [default: off]
+                        for it: off, nobody; process, those in the leader's process; cluster, those
+                        in every process, which needs --redis              [default: off]
   --max-waiters N       how many requests may wait for one key             [default: 65536]
   --queue N             beyond that, and beyond every other limit of the layer, pass on this many
                         requests at a time; the others wait their turn     [default: pass on all at once]
@@ -203,12 +204,13 @@ fn cookies(word: &str) -> Result<SetCookie, Error> {
     }
 }
 
-const FOLLOWERS: &str = "off or process";
+const FOLLOWERS: &str = "off, process or cluster";
 
 fn followers(word: &str) -> Result<StreamFollowers, Error> {
     match word {
         "off" => Ok(StreamFollowers::Off),
         "process" => Ok(StreamFollowers::Process),
+        "cluster" => Ok(StreamFollowers::Cluster),
         _ => Err(format!("--stream-followers takes {FOLLOWERS}, not {word:?}").into()),
     }
 }

@@ -24,7 +24,7 @@ impl Tag {
     /// # Errors
     ///
     /// A [`KeyError`] where the tag is empty, longer than [`MAX_TAG_LEN`] bytes, holds a colon, a blank, a control
-    /// character or one of `*?[]\{}`, or ends in `/lock`, `/notif`, `/ctl` or `/gen`.
+    /// character or one of `*?[]\{}`, or ends in `/lock`, `/notif`, `/ctl`, `/gen` or `/part`.
     pub fn new(tag: impl Into<String>) -> Result<Self, KeyError> {
         let tag = tag.into();
         if tag.is_empty() {
@@ -37,7 +37,7 @@ impl Tag {
         if let Some(c) = tag.chars().find(|c| forbidden(*c)) {
             return Err(KeyError::TagCharacter(c));
         }
-        for reserved in ["/lock", "/notif", "/ctl", "/gen"] {
+        for reserved in ["/lock", "/notif", "/ctl", "/gen", "/part"] {
             if tag.ends_with(reserved) {
                 return Err(KeyError::ReservedTag(reserved));
             }
@@ -108,6 +108,7 @@ mod tests {
             ("likes/notif", KeyError::ReservedTag("/notif")),
             ("likes/ctl", KeyError::ReservedTag("/ctl")),
             ("likes/gen", KeyError::ReservedTag("/gen")),
+            ("likes/part", KeyError::ReservedTag("/part")),
         ] {
             assert_eq!(Tag::new(tag), Err(error), "{tag:?}");
         }

@@ -22,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) tags: bool,
     /// Whether what is asked for may be made elsewhere, so that a lease that ended was the time for that.
     pub(crate) requests: bool,
+    /// Whether values go to other processes while they are made.
+    pub(crate) parts: bool,
     /// How many times in a row work that others are to finish is started.
     pub(crate) max_attempts: u32,
     pub(crate) limits: Bounds,
@@ -37,6 +39,7 @@ impl Config {
         ttl: Duration::from_secs(60),
         tags: false,
         requests: false,
+        parts: false,
         max_attempts: 3,
         limits: Bounds::DEFAULT,
         aim: Aim::Fresh,

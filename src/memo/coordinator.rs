@@ -13,6 +13,7 @@
 //! `acquire` leaves no lock behind.
 
 pub(crate) mod acquire;
+mod along;
 mod commit;
 pub(crate) mod deferred;
 pub(crate) mod early_result;
@@ -22,10 +23,11 @@ mod refresh;
 pub(crate) mod renew;
 mod solo;
 mod tenure;
+mod upload;
 pub(crate) mod watch;
 
 use std::future::poll_fn;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -33,6 +35,7 @@ use tokio::time::Instant;
 use self::lead::LeadEnd;
 use self::progress::Search;
 use self::tenure::Tenure;
+use self::upload::Upload;
 use super::config::Config;
 use super::flights::clock::{Arrivals, Tick};
 use super::flights::custody::Custody;
@@ -46,7 +49,8 @@ use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
 use crate::simulation::{Planted, planted};
-use crate::store::{Lock, Release, Renewed, Store, Token, Value};
+use crate::store::parts::{Asked, Parts};
+use crate::store::{Lock, Release, Renewed, Store, Token, Value, parts_of};
 use crate::task::spawn_if_any;
 use crate::trace::TraceContext;
 
@@ -65,6 +69,10 @@ pub(crate) struct Coordinator<C: Codec> {
     past: Past,
     /// What was stored when the store was asked first, for one who has no use for it.
     before: OnceLock<Option<Value>>,
+    /// Whether other processes want to read along.
+    asked: Option<Arc<Asked>>,
+    /// What they read.
+    uploading: Mutex<Option<Upload>>,
 }
 
 /// What the store has for this flight.
@@ -115,17 +123,28 @@ impl<C: Codec> Coordinator<C> {
         caller: Option<TraceContext>,
         past: Past,
     ) -> Self {
+        let parts = parts_of(&shared.store).filter(|parts| config.parts && parts.carries(&address));
+        let token = parts.map_or_else(Token::random, Parts::token);
+        let token = token.with_trace_context(caller);
+        // Before the lock can be found held.
+        let asked = parts.map(|parts| Arc::new(parts.listen(&address, token)));
         Self {
             shared,
             config,
             address,
             flight,
-            token: Token::random().with_trace_context(caller),
+            token,
             tenure: Tenure::none(),
             by: Attribution::default(),
             past,
             before: OnceLock::new(),
+            asked,
+            uploading: Mutex::new(None),
         }
+    }
+
+    fn uploading(&self) -> MutexGuard<'_, Option<Upload>> {
+        self.uploading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sees the flight through to its end.

@@ -17,6 +17,7 @@ use super::outcome::{Landed, Outcome, Past};
 use super::permit::Lead;
 use super::receipt::Aim;
 use super::shared::Shared;
+use super::stream::Beginning;
 use crate::codec::Codec;
 use crate::error::{Failure, StoreError};
 use crate::key::Address;
@@ -35,6 +36,8 @@ pub(crate) enum Obtained<V> {
     Followed(V, Option<TraceContext>),
     /// There is a value that was softly invalidated: it answers, and is to be computed anew.
     Soft(Found<V>),
+    /// Another process is making the value: this is how it begins.
+    Part(Box<Beginning>),
     /// This caller computes.
     Lead(Lead<V>),
     /// There was a result, but not one to share.
@@ -57,7 +60,7 @@ impl<V> Obtained<V> {
     /// What became of the lookup, in a word.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
-            Self::Followed(..) => "followed",
+            Self::Followed(..) | Self::Part(_) => "followed",
             Self::Soft(_) => "stale",
             Self::Lead(_) => "led",
             Self::Failed(_) => "failed",
@@ -224,6 +227,10 @@ impl<C: Codec> Shared<C> {
                     return Obtained::Followed(value.clone(), landed.by);
                 }
                 Outcome::Soft(found) => return Obtained::Soft(found.clone()),
+                Outcome::Part(beginning) => {
+                    self.counters.followed.add();
+                    return Obtained::Part(beginning.clone());
+                }
                 Outcome::Pass => return Obtained::Pass,
                 Outcome::Limited(limit) => return Obtained::Limited(*limit),
                 Outcome::Stale => return Obtained::Stale,

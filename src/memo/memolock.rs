@@ -244,7 +244,7 @@ impl<C: Codec> MemoLock<C> {
             Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(ErrorKind::WaitTimeout.into()),
             Obtained::TimedOut => run_alone(address, path, compute_alone(compute)).await,
             // Others found nothing to share, or came to no end: the caller waits for none of them any more.
-            Obtained::Pass | Obtained::Stale | Obtained::GaveUp(_) => {
+            Obtained::Pass | Obtained::Stale | Obtained::GaveUp(_) | Obtained::Part(_) => {
                 run_alone(address, path, compute_alone(compute)).await
             }
         }

@@ -35,6 +35,7 @@ mod refreshes;
 mod rules;
 mod shared;
 mod stats;
+mod stream;
 mod tasks;
 mod turn;
 
@@ -62,3 +63,5 @@ pub use self::receipt::{ParseReceiptError, Receipt};
 pub(crate) use self::shared::Shared;
 pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;
+#[cfg(feature = "http")]
+pub(crate) use self::stream::{Beginning, Growing, Outgoing, Piece};

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::currency::Found;
 use super::limits::Limit;
 use super::marking::Start;
+use super::stream::{Beginning, Outgoing};
 use crate::error::Failure;
 use crate::key::Label;
 use crate::trace::TraceContext;
@@ -45,6 +46,8 @@ pub(crate) struct Preview<V> {
     pub(crate) start: Option<Start>,
     /// As of the value.
     pub(crate) labels: Vec<Label>,
+    /// The same for other processes, if they may have it.
+    pub(crate) outgoing: Option<Outgoing>,
 }
 
 /// What the waiters are told.
@@ -54,6 +57,8 @@ pub(crate) enum Outcome<V> {
     Ready(V),
     /// A value that was softly invalidated: it answers, and is to be computed anew.
     Soft(Found<V>),
+    /// The beginning of the value, which another process is making.
+    Part(Box<Beginning>),
     /// Every waiter goes its own way, in parallel.
     Pass,
     /// There was no room for a result that others could have.

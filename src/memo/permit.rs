@@ -14,6 +14,7 @@ use super::leases::lock_state::Unleased;
 use super::leases::own::OwnLease;
 use super::marking::Start;
 use super::outcome::{Attribution, Landed, Past, Preview, Verdict};
+use super::stream::Outgoing;
 use crate::error::Failure;
 use crate::key::Label;
 
@@ -167,11 +168,16 @@ impl<V> Lead<V> {
     }
 
     /// Lets waiters have `value` before the verdict, as soon as it is known that nothing was invalidated before they
-    /// came; `labels` are those that the verdict will have.
-    pub(crate) fn preview(self, value: V, labels: Vec<Label>) -> Self {
+    /// came; `labels` are those that the verdict will have. Waiters in other processes get what is `outgoing`.
+    pub(crate) fn preview(self, value: V, labels: Vec<Label>, outgoing: Option<Outgoing>) -> Self {
         let (verdict, rest) = oneshot::channel();
         let start = self.start;
-        let preview = Preview { value, start, labels };
+        let preview = Preview {
+            value,
+            start,
+            labels,
+            outgoing,
+        };
         // A keeper that is gone has landed its flight.
         let _ = self.verdict.send(Verdict::Preview(preview, rest));
         Self { verdict, ..self }

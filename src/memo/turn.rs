@@ -116,7 +116,8 @@ impl<C: Codec> Shared<C> {
         match waiter.stand_by().await {
             Waited::Landed(landed) => match &landed.outcome {
                 Outcome::Ready(value) => Left::Found(value.clone()),
-                Outcome::Again(_) | Outcome::Stale | Outcome::Soft(_) => Left::Room,
+                // What there is of a value has to be asked for.
+                Outcome::Again(_) | Outcome::Stale | Outcome::Soft(_) | Outcome::Part(_) => Left::Room,
                 // All others go their own way now; this one still has to wait for its turn.
                 Outcome::Pass | Outcome::Limited(_) | Outcome::Failed(_) => std::future::pending().await,
             },

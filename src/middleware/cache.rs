@@ -7,6 +7,7 @@ use http::{Extensions, HeaderMap};
 use tokio::time::Instant;
 use tracing::Level;
 
+use super::incoming::Incoming;
 use super::key_extractor::digest_of_fields;
 use super::known::credential_history::CredentialHistory;
 use super::known::demand::Demand;
@@ -45,6 +46,8 @@ pub(crate) struct Cache {
     pub(crate) vary: Arc<VaryIndex>,
     pub(crate) credential_history: Arc<CredentialHistory>,
     pub(crate) hit_for_pass: Arc<HitForPass>,
+    /// What other processes compute, and requests here read along.
+    pub(crate) incoming: Arc<Incoming>,
     pub(crate) pauses: Arc<Pauses>,
     pub(crate) misuse: Arc<Misuse>,
     /// What is stored only once it was asked for often enough, if anything is.

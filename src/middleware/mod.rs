@@ -76,6 +76,7 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grpc;
+mod incoming;
 mod inner;
 mod key_extractor;
 mod known;

@@ -213,7 +213,7 @@ impl AnyStore {
     }
 
     /// The store, where it is of this type.
-    #[cfg(all(feature = "admin", feature = "redis"))]
+    #[cfg(feature = "redis")]
     pub(crate) fn downcast_ref<S: Store>(&self) -> Option<&S> {
         self.store.as_any().downcast_ref()
     }

@@ -44,6 +44,11 @@ mod lock;
 #[cfg(feature = "memory")]
 mod memory;
 mod notice;
+#[cfg_attr(
+    not(feature = "redis"),
+    expect(dead_code, reason = "no other store carries what is under way")
+)]
+pub(crate) mod parts;
 #[cfg(feature = "redis")]
 mod redis;
 mod stamp;
@@ -62,6 +67,7 @@ pub use self::lock::{Acquire, Lock, Renewed};
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryWatch};
 pub use self::notice::{Notice, Release};
+pub use self::parts::PartId;
 #[cfg(all(fuzzing, feature = "redis"))]
 #[doc(hidden)]
 pub use self::redis::fuzzing;
@@ -398,6 +404,26 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn into_any(self) -> AnyStore {
         AnyStore::new(self)
     }
+}
+
+/// What carries values under way to other processes, where the store does that.
+pub(crate) fn parts_of(store: &AnyStore) -> Option<&dyn parts::Parts> {
+    #[cfg(feature = "redis")]
+    {
+        store
+            .downcast_ref::<RedisStore>()
+            .map(|parts| parts as &dyn parts::Parts)
+    }
+    #[cfg(not(feature = "redis"))]
+    {
+        let _ = store;
+        None
+    }
+}
+
+/// The bytes in front of a value with this stamp.
+pub(crate) fn sealed(stamp: Option<&Stamp>) -> Vec<u8> {
+    stamp.map_or_else(Vec::new, |stamp| envelope::seal(Some(stamp), Bytes::new()).to_vec())
 }
 
 fn unsupported<T>() -> Ready<Result<T, StoreError>> {

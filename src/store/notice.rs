@@ -2,7 +2,9 @@
 
 pub(crate) mod payload;
 
-use super::{Token, Value};
+use bytes::Bytes;
+
+use super::{PartId, Token, Value};
 use crate::error::RemoteError;
 
 /// Why a lock is given back without a stored value.
@@ -54,6 +56,10 @@ pub enum Notice {
         /// How many times in a row, this one included.
         starts: u32,
     },
+    /// More of a value is there that is still being made: these bytes from that place on, or some that can be read.
+    Part(PartId, u64, Option<Bytes>),
+    /// Another process wants the value that the holder of this token makes, as far as it has come.
+    Asked(Token),
     /// The address was invalidated.
     Invalidated,
 }

@@ -52,6 +52,30 @@ impl Token {
         self.context
     }
 
+    pub(crate) fn of_id(id: u128) -> Self {
+        Self::new(id)
+    }
+
+    /// The number of the process that the token names, if it names one.
+    pub(crate) fn process(self) -> u64 {
+        (self.id >> 64) as u64
+    }
+
+    /// The same token, which names a process.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(dead_code, reason = "only what is elsewhere has to be found")
+    )]
+    pub(crate) fn of_process(self, process: u64) -> Self {
+        let id = u128::from(process) << 64 | self.id & u128::from(u64::MAX);
+        Self { id, ..self }
+    }
+
+    /// The number that the digits are.
+    pub(crate) fn id(self) -> u128 {
+        self.id
+    }
+
     /// The 32 digits alone.
     pub(crate) fn bare(self) -> Self {
         Self::new(self.id)
@@ -84,7 +108,7 @@ impl std::str::FromStr for Token {
 /// A text is not that of a [`Token`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a token is 32 lower-case hexadecimal digits, alone or with a trace context behind them")]
-pub struct ParseTokenError(());
+pub struct ParseTokenError(pub(super) ());
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

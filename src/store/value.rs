@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::envelope;
+use super::parts::Tail;
 use super::stamp::Stamp;
 use crate::codec::Codec;
 use crate::error::{BoxError, StoreError, StoreErrorKind};
@@ -26,6 +27,11 @@ pub struct Value {
     repr: Repr,
     stamp: Option<Arc<Stamp>>,
     soft_since: Option<SystemTime>,
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(dead_code, reason = "no other store carries what is under way")
+    )]
+    tail: Option<Arc<Tail>>,
 }
 
 #[derive(Clone)]
@@ -80,6 +86,7 @@ impl Value {
                 repr: Repr::Encoded { bytes, keep: None },
                 stamp: stamp.map(Arc::new),
                 soft_since,
+                tail: None,
             },
             Err(_) => Self::unreadable(),
         }
@@ -101,6 +108,7 @@ impl Value {
             repr: Repr::Unreadable,
             stamp: None,
             soft_since: None,
+            tail: None,
         }
     }
 
@@ -111,6 +119,21 @@ impl Value {
             stamp: Some(Arc::new(stamp)),
             ..self
         }
+    }
+
+    /// The same value, of which the beginning has been uploaded as a part.
+    pub(crate) fn with_tail(self, tail: Option<Tail>) -> Self {
+        let tail = tail.filter(|tail| tail.stamp.as_ref() == self.stamp());
+        Self {
+            tail: tail.map(Arc::new),
+            ..self
+        }
+    }
+
+    /// What is missing of what has been uploaded, if anything has.
+    #[cfg(feature = "redis")]
+    pub(crate) fn tail(&self) -> Option<&Tail> {
+        self.tail.as_deref()
     }
 
     /// What the value can be called in by.
@@ -144,6 +167,7 @@ impl Value {
             repr: Repr::Native(Arc::new(object)),
             stamp: None,
             soft_since: None,
+            tail: None,
         }
     }
 
@@ -224,6 +248,7 @@ impl Value {
                         repr: native.repr,
                         stamp: self.stamp.clone(),
                         soft_since: self.soft_since,
+                        tail: None,
                     });
                 }
                 Ok(value)

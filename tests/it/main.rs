@@ -39,6 +39,7 @@ mod own_answers;
 mod proxy_messages;
 mod proxy_receipts;
 mod proxy_silence;
+mod read_along;
 mod redis_cluster;
 mod renewable;
 mod reverse_proxy;

@@ -17,6 +17,9 @@ pub mod invalidation {}
 #[doc = include_str!("near.md")]
 pub mod near {}
 
+#[doc = include_str!("streaming.md")]
+pub mod streaming {}
+
 #[doc = include_str!("axum.md")]
 pub mod axum {}
 

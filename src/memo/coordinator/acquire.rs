@@ -256,11 +256,14 @@ impl<C: Codec> Coordinator<C> {
     async fn listen(&self, watch: &mut LiveWatch<'_, C>, asked: Tick) -> Heard<C::Value> {
         let spacing = watch.spacing();
         let mut newcomers = pin!(self.look_for_newcomers(asked, spacing));
+        // Boxed, because most have nothing to read along.
+        let mut part = Box::pin(self.look_for_part());
         loop {
             let (notice, since) = tokio::select! {
                 biased;
                 heard = watch.next() => heard,
                 (outcome, whom) = &mut newcomers => return Heard::Landed(outcome, whom),
+                heard = &mut part => return heard,
             };
             match self.heard(notice, since).await {
                 Heard::Nothing => {}
@@ -341,6 +344,9 @@ impl<C: Codec> Coordinator<C> {
                     None => Heard::Nothing,
                 }
             }
+            Notice::Part(id, at, bytes) => Box::pin(self.heard_part(id, at, bytes, Arrivals::Before(since))).await,
+            // Not about a value.
+            Notice::Asked(_) => Heard::Nothing,
             // What carries no value is as good for waiters that came later.
             Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass, Arrivals::All),
             Notice::Released(Release::Failed(message)) => {

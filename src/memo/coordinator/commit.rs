@@ -57,6 +57,7 @@ impl<C: Codec> Coordinator<C> {
                 return false;
             }
         };
+        let stored = stored.with_tail(self.tail().await);
         let committed = self.shared.store.commit(&self.address, self.token, &stored, ttl).await;
         match &committed {
             Ok(true) if planted(Planted::CommitForAll) => landing.land(Outcome::Ready(value)),
@@ -94,6 +95,7 @@ impl<C: Codec> Coordinator<C> {
             }
             Marked::Ours(whom) => return self.keep_to_ourselves(claim, value, whom, landing).await,
         };
+        let shared = shared.with_tail(self.tail().await);
         let released = self.release(claim, Release::Shared(shared)).await;
         self.released(released, claim, value, sent, landing);
     }

@@ -43,7 +43,8 @@ impl<C: Codec> Coordinator<C> {
                 () = self.hand_out_if_any(claim, expected.preview.as_deref()) => return ComputationEnd::LeaseLost,
             };
             match verdict {
-                Ok(Verdict::Preview(preview, rest)) => {
+                Ok(Verdict::Preview(mut preview, rest)) => {
+                    self.upload(claim, &mut preview);
                     expected.preview = Some(Box::new(preview));
                     expected.verdict = rest;
                 }

@@ -136,6 +136,7 @@ impl<C: Codec> Coordinator<C> {
             Verdict::Pass(marker) => {
                 self.shared.counters.passed.add();
                 landing.land(Outcome::Pass);
+                self.upload_apart().await;
                 match marker {
                     Some((marker, ttl)) if claim.is_held() => self.mark(claim, marker, ttl, start).await,
                     _ => drop(self.release(claim, Release::Pass).await),
@@ -144,6 +145,7 @@ impl<C: Codec> Coordinator<C> {
             Verdict::CrowdedOut => {
                 self.shared.counters.passed.add();
                 landing.land(Outcome::Limited(Limit::Recording));
+                self.upload_apart().await;
                 self.release(claim, Release::Abandoned).await;
             }
             Verdict::Stale => {

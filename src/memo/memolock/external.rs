@@ -143,7 +143,7 @@ impl<C: Codec> MemoLock<C> {
                     return Err(self.rules.heard(address, failure));
                 }
                 Obtained::TimedOut => return Err(ErrorKind::WaitTimeout.into()),
-                Obtained::Pass | Obtained::Stale | Obtained::GaveUp(_) | Obtained::Turn(_) => {
+                Obtained::Pass | Obtained::Stale | Obtained::GaveUp(_) | Obtained::Part(_) | Obtained::Turn(_) => {
                     return Err(ErrorKind::Abandoned.into());
                 }
             };

@@ -19,6 +19,13 @@ impl<C: Codec> MemoLock<C> {
         self
     }
 
+    /// Whether values go to other processes while they are made.
+    #[cfg(feature = "http")]
+    pub(crate) fn parts(mut self, parts: bool) -> Self {
+        self.config.parts = parts;
+        self
+    }
+
     /// How long a caller waits for the work of others, all in all. Defaults to 30 seconds.
     ///
     /// The clock starts once another caller of this process computes, or once the store has said that another process

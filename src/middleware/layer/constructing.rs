@@ -43,6 +43,7 @@ impl MemoLockLayer {
             vary: Arc::default(),
             credential_history: Arc::default(),
             hit_for_pass: Arc::default(),
+            incoming: Arc::default(),
             pauses: Arc::default(),
             misuse: Arc::default(),
             demand: None,

@@ -52,10 +52,11 @@ impl<K> MemoLockLayer<K> {
     /// answers, all of this process share.
     ///
     /// Recordings count against [`max_recording`](ResponseLimits::max_recording) until the slowest of their readers is done.
-    /// Followers of a gRPC call wait for its end, where the status is, and so do followers on other nodes.
+    /// Followers of a gRPC call wait for its end, where the status is. More is in [the guide](crate::docs::guide::streaming).
     #[must_use]
     pub fn stream_followers(mut self, whom: StreamFollowers) -> Self {
         self.cache.responses.stream_followers = whom;
+        self.cache.memo = self.cache.memo.parts(whom == StreamFollowers::Cluster);
         self
     }
 

@@ -40,7 +40,7 @@ impl Computation {
         let mut body = Some(body);
         let past = self.lead.past;
         let lead = match preview {
-            Some(preview) => self.lead.preview(preview, draft.labels(&self.origin)),
+            Some((preview, outgoing)) => self.lead.preview(preview, draft.labels(&self.origin), outgoing),
             None => self.lead,
         };
         let mut settling = Settling {

@@ -10,4 +10,7 @@ pub enum StreamFollowers {
     Off,
     /// Those in the process of their leader.
     Process,
+    /// Those in every process, where the store is a [`RedisStore`](crate::RedisStore). With another store, the same as
+    /// [`Process`](Self::Process).
+    Cluster,
 }

@@ -42,6 +42,8 @@ struct Seat {
     /// How many bytes it has read.
     bytes: usize,
     until_the_last: bool,
+    /// Whether the producer waits for it, as for one that reads to the last.
+    holds: bool,
 }
 
 enum Body<T> {
@@ -196,6 +198,7 @@ impl<T> Broadcast<T> {
             waker: None,
             bytes: 0,
             until_the_last: false,
+            holds: false,
         });
         drop(state);
         Reader {
@@ -237,7 +240,7 @@ impl<T> Producer<T> {
     pub(crate) fn push_on(&self, piece: Bytes, window: usize) {
         self.push(piece);
         let mut state = self.0.state();
-        let read = state.until_the_last();
+        let read = state.waited_for();
         let Body::Growing(pieces) = &mut state.body else {
             return;
         };
@@ -255,7 +258,7 @@ impl<T> Producer<T> {
         };
         let length = *length;
         let is_read = state.readers.iter().any(|(_, seat)| seat.bytes >= length);
-        let has_room = state.until_the_last().is_none_or(|read| length - read < window.max(1));
+        let has_room = state.waited_for().is_none_or(|read| length - read < window.max(1));
         if is_read && has_room {
             return Poll::Ready(());
         }
@@ -342,6 +345,14 @@ impl<T> Reader<T> {
     }
 }
 
+impl<T> Reader<T> {
+    /// The same, for one that the producer waits for although it is a follower.
+    pub(crate) fn holding(self) -> Self {
+        self.audience.state().readers[self.id].holds = true;
+        self
+    }
+}
+
 impl<T: Clone> Reader<T> {
     /// What comes next. Asked again after the end, it says the same.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<T>> {
@@ -405,10 +416,11 @@ impl<T> AudienceState<T> {
         self.producer.take()
     }
 
-    /// How far the slowest of those has got that read to the last.
-    fn until_the_last(&self) -> Option<usize> {
+    /// How far the slowest of those has got that the producer waits for.
+    fn waited_for(&self) -> Option<usize> {
         let seats = self.readers.iter().map(|(_, seat)| seat);
-        seats.filter(|seat| seat.until_the_last).map(|seat| seat.bytes).min()
+        let seats = seats.filter(|seat| seat.until_the_last || seat.holds);
+        seats.map(|seat| seat.bytes).min()
     }
 }
 

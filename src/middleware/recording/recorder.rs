@@ -35,7 +35,7 @@ use crate::middleware::policy::sharing::Reason;
 use crate::simulation::{Planted, planted};
 
 /// For how long a body that is not recorded any more waits for its readers before it breaks off for the followers.
-const STALL: Duration = Duration::from_secs(30);
+pub(crate) const STALL: Duration = Duration::from_secs(30);
 
 /// The reader's end.
 pub(crate) struct Playback {

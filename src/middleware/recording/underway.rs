@@ -61,6 +61,14 @@ impl Underway {
     }
 }
 
+impl Following {
+    /// The same, for one that the body waits for, as it does for the leader's client: others read from it.
+    pub(crate) fn holding(mut self) -> Self {
+        self.reader = self.reader.holding();
+        self
+    }
+}
+
 /// A follower's end of the body.
 pub(crate) struct Following {
     reader: Reader<Option<HeaderMap>>,

@@ -259,6 +259,14 @@ impl Cache {
                 }
                 after => after,
             },
+            Obtained::Part(beginning) => {
+                let address = &miss.variant.address;
+                let shared = &self.memo.shared;
+                match self.incoming.open(shared, address, *beginning, &self.responses) {
+                    Some(stored) => self.follow(stored, None, miss, headers).await,
+                    None => After::Again(Reason::LeaderFailed),
+                }
+            }
             Obtained::Lead(lead) => After::Lead(lead),
             Obtained::Turn(turn) => After::Turn(turn),
             Obtained::Limited(limit) => {

@@ -154,7 +154,7 @@ pub(super) fn decode(address: &Address, bytes: &Bytes) -> Result<StoredResponse,
     message::decode(bytes, reader.rest(), meta)
 }
 
-fn put_meta(out: &mut Vec<u8>, meta: &Meta, has_extras: bool) -> Result<(), StoredResponseError> {
+pub(super) fn put_meta(out: &mut Vec<u8>, meta: &Meta, has_extras: bool) -> Result<(), StoredResponseError> {
     let Meta {
         stored_at,
         fresh_for,
@@ -187,7 +187,7 @@ pub(super) fn put_millis(out: &mut Vec<u8>, span: Duration) {
 }
 
 /// The metadata, and whether there is more behind the address.
-fn read_meta(reader: &mut ByteReader<'_>) -> Result<(Meta, bool), StoredResponseError> {
+pub(super) fn read_meta(reader: &mut ByteReader<'_>) -> Result<(Meta, bool), StoredResponseError> {
     let since_epoch = read_millis(reader)?;
     let stored_at = SystemTime::UNIX_EPOCH
         .checked_add(since_epoch)

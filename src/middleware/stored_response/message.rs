@@ -12,6 +12,9 @@ use crate::middleware::policy::meta::Meta;
 /// The framing indicator of a known-length response (RFC 9292, section 3.3).
 pub(super) const KNOWN_LENGTH_RESPONSE: u8 = 1;
 
+/// What ends a section, or a content, of unknown length.
+pub(super) const TERMINATOR: u8 = 0;
+
 /// The most fields that a section may have. Each takes some hundred bytes of memory and as few as three of a message.
 const MAX_FIELDS: usize = 4096;
 
@@ -112,7 +115,7 @@ pub(super) fn decode_end(bytes: &Bytes) -> Result<HeaderMap, StoredResponseError
     Ok(trailers)
 }
 
-fn check_status(code: u64) -> Result<StatusCode, StoredResponseError> {
+pub(super) fn check_status(code: u64) -> Result<StatusCode, StoredResponseError> {
     u16::try_from(code)
         .ok()
         .filter(|code| (200..=599).contains(code))
@@ -134,6 +137,16 @@ fn fields_len(fields: &HeaderMap) -> Result<usize, StoredResponseError> {
         sum.saturating_add(block_len(name.as_str().len()))
             .saturating_add(block_len(content(value).len()))
     }))
+}
+
+/// Appends the lines of a section, which may be of any number of fields that a section may have.
+pub(super) fn put_lines(out: &mut Vec<u8>, fields: &HeaderMap) -> Result<(), StoredResponseError> {
+    if fields.len() > MAX_FIELDS {
+        return Err(StoredResponseError::TooManyFields);
+    }
+    put_fields(out, fields);
+    out.push(TERMINATOR);
+    Ok(())
 }
 
 fn put_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
@@ -159,6 +172,25 @@ fn read_fields(bytes: &Bytes, section: &[u8]) -> Result<HeaderMap, StoredRespons
             .map_err(|_| StoredResponseError::TooManyFields)?;
     }
     Ok(fields)
+}
+
+/// The fields of a section that ends with a terminator (RFC 9292, section 3.2), from a reader of a part of `bytes`.
+pub(super) fn read_lines(bytes: &Bytes, reader: &mut ByteReader<'_>) -> Result<HeaderMap, StoredResponseError> {
+    let mut fields = HeaderMap::new();
+    loop {
+        let name = reader.block()?;
+        if name.is_empty() {
+            return Ok(fields);
+        }
+        if fields.len() == MAX_FIELDS {
+            return Err(StoredResponseError::TooManyFields);
+        }
+        let value = reader.block()?;
+        let name = HeaderName::from_lowercase(name).map_err(|_| StoredResponseError::FieldName)?;
+        fields
+            .try_append(name, read_value(bytes, value)?)
+            .map_err(|_| StoredResponseError::TooManyFields)?;
+    }
 }
 
 fn read_value(bytes: &Bytes, value: &[u8]) -> Result<HeaderValue, StoredResponseError> {

@@ -91,6 +91,23 @@
 //! [invalidated](crate::MemoLockLayer::invalidate). `Date` and `Age`, where they are there, tell its age, and `public`,
 //! `s-maxage` and `must-revalidate` what they tell of a handler's response.
 //!
+//! # An entry in pieces
+//!
+//! A node that uploads a response while it comes does not know how long it will be. Such an entry has this in front of
+//! what the frame above has from byte 12 on:
+//!
+//! | at   | bytes | content |
+//! |------|-------|---------|
+//! | 0    | 4     | `4D 4C 4B 02` |
+//! | 4    | 24    | the name of the attempt: the 16 bytes of the token of its lock, and 8 random ones |
+//! | 28   | 4     | CRC-32 of the head: all bytes from 32 up to the first one of the content |
+//! | 32   | 4     | length of the head, counted from byte 0; at most 32 KiB |
+//!
+//! It has no digest. The message is an indeterminate-length response (RFC 9292, section 3.2): the framing indicator `03`,
+//! the status, the fields each as above and `00`, any number of pieces of content each with its length in front and `00`,
+//! trailer fields and `00`. At the end stand four bytes more, the CRC-32 of all bytes in front of them. Without them it is
+//! not whole.
+//!
 //! # What is refused
 //!
 //! [`StoredResponse::decode`] refuses everything that departs from the above, and every entry of another address,
@@ -157,6 +174,7 @@ mod message;
 mod parted;
 mod raw_body;
 mod response;
+mod streamed;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -166,4 +184,5 @@ pub use self::error::StoredResponseError;
 pub(crate) use self::form::Form;
 pub(crate) use self::parted::PartedBody;
 pub use self::response::StoredResponse;
+pub(crate) use self::streamed::{Streamed, StreamedDecoder, StreamedEncoder};
 pub use super::policy::meta::Meta;

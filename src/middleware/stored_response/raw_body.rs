@@ -5,8 +5,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY}
 use http::status::StatusCode;
 
 use super::error::StoredResponseError;
-use super::frame;
 use super::response::StoredResponse;
+use super::{frame, streamed};
 use crate::middleware::policy::meta::Meta;
 
 /// Stores of each response nothing but its body.
@@ -41,7 +41,8 @@ impl RawBody {
             && meta.variant.is_none()
             && meta.groups.is_empty()
             && !meta.is_marker
-            && !frame::is_entry(response.body());
+            && !frame::is_entry(response.body())
+            && !streamed::is_entry(response.body());
         match fits {
             true => Ok(response.body().clone()),
             false => Err(StoredResponseError::NotRaw),
@@ -51,7 +52,7 @@ impl RawBody {
     /// A response with this body. Bytes have nothing by which they could be told from others, except that a node whose
     /// layer stores responses whole may have left one.
     pub(super) fn decode(&self, bytes: Bytes) -> Result<StoredResponse, StoredResponseError> {
-        if frame::is_entry(&bytes) {
+        if frame::is_entry(&bytes) || streamed::is_entry(&bytes) {
             return Err(StoredResponseError::NotRaw);
         }
         let mut headers = HeaderMap::with_capacity(1);

@@ -4,7 +4,7 @@ mod age;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::HeaderMap;
@@ -14,7 +14,7 @@ use self::age::{ADDED, AgeClock, Aged};
 use super::apart::Apart;
 use super::error::StoredResponseError;
 use super::parted::PartedBody;
-use super::{bare, frame};
+use super::{bare, frame, streamed};
 use crate::key::Address;
 use crate::middleware::policy::ending::is_grpc;
 use crate::middleware::policy::fields;
@@ -78,6 +78,14 @@ impl StoredResponse {
     pub(crate) fn underway(self, body: Underway) -> Self {
         let underway = Some(Arc::new(body));
         Self { underway, ..self }
+    }
+
+    /// The same response for those who wait for it: however short it is fresh, it is not stale to them.
+    pub(crate) fn for_nobody_later(mut self) -> Self {
+        self.meta.kept_for = Duration::ZERO;
+        self.meta.stale_while_revalidate = Duration::ZERO;
+        self.meta.stale_if_error = Duration::ZERO;
+        self
     }
 
     /// The body that is still coming, if it is.
@@ -187,6 +195,7 @@ impl StoredResponse {
         let bytes = bytes.into();
         match bare::is_message(&bytes) {
             true => bare::decode(address, &bytes),
+            false if streamed::is_entry(&bytes) => streamed::decode(address, &bytes),
             false => frame::decode(address, &bytes),
         }
     }

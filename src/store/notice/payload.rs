@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::error::RemoteError;
 use crate::store::notice::{Notice, Release};
+use crate::store::parts::PartId;
 use crate::store::token::Token;
 use crate::store::value::Value;
 
@@ -22,6 +23,8 @@ const FAILED: &[u8] = b"failed ";
 const ENCODED: &str = "\0";
 const SHARED: &[u8] = b"shared ";
 const KEPT: &[u8] = b"kept ";
+const PART: &[u8] = b"part ";
+const ASKED: &[u8] = b"asked ";
 
 /// More in a row than a process counts.
 const MOST: u32 = 999;
@@ -59,6 +62,18 @@ pub(crate) fn kept(token: Token) -> Vec<u8> {
     [KEPT, token.bare().to_string().as_bytes()].concat()
 }
 
+/// The payload that says that more of a value is there, from this place on. Where it is `inline`, the bytes are put behind
+/// it.
+pub(crate) fn part(id: PartId, at: u64, inline: bool) -> Vec<u8> {
+    let end = if inline { " " } else { "" };
+    format!("part {id} {at}{end}").into_bytes()
+}
+
+/// The payload that asks for a value under way.
+pub(crate) fn asked(token: Token) -> Vec<u8> {
+    [ASKED, token.bare().to_string().as_bytes()].concat()
+}
+
 /// The payload that announces that work was started.
 pub(crate) fn deferred(starts: u32) -> Vec<u8> {
     counted(DEFERRED, starts)
@@ -87,6 +102,8 @@ impl Notice {
     /// | `stored` | [`Announced`](Self::Announced) |
     /// | `invalidated` | [`Invalidated`](Self::Invalidated) |
     /// | `kept TOKEN` | [`Kept`](Self::Kept) |
+    /// | `part ID PLACE`, `part ID PLACE BYTES` | [`Part`](Self::Part); *PLACE* is in decimal |
+    /// | `asked TOKEN` | [`Asked`](Self::Asked) |
     /// | `deferred N` | [`Deferred`](Self::Deferred); *N* is 1 to 999, in decimal |
     /// | `released` | [`Released`](Self::Released), of [`Release::Abandoned`] |
     /// | `broken N`, `declined N` | of [`Release::Broken`] and [`Release::Declined`] |
@@ -118,6 +135,9 @@ impl Notice {
             Self::Released(reason) => Some(release(reason, 0).into()),
             Self::Kept(token) => Some(kept(*token).into()),
             Self::Deferred { starts } => Some(deferred(*starts).into()),
+            Self::Part(id, at, None) => Some(part(*id, *at, false).into()),
+            Self::Part(id, at, Some(bytes)) => Some([&part(*id, *at, true)[..], bytes].concat().into()),
+            Self::Asked(token) => Some(asked(*token).into()),
             Self::Invalidated => Some(Bytes::from_static(INVALIDATED)),
         }
     }
@@ -138,8 +158,13 @@ fn parse(payload: &Bytes) -> Option<Notice> {
         return Some(Notice::Released(Release::Broken { failures }));
     }
     if let Some(token) = payload.strip_prefix(KEPT) {
-        let token: Token = std::str::from_utf8(token).ok()?.parse().ok()?;
-        return token.trace_context().is_none().then_some(Notice::Kept(token));
+        return bare(token).map(Notice::Kept);
+    }
+    if payload.starts_with(PART) {
+        return parse_part(payload);
+    }
+    if let Some(token) = payload.strip_prefix(ASKED) {
+        return bare(token).map(Notice::Asked);
     }
     if let Some(digits) = payload.strip_prefix(DECLINED) {
         let attempts = count(digits)?;
@@ -163,6 +188,29 @@ fn parse(payload: &Bytes) -> Option<Notice> {
         None => RemoteError::new(text),
     };
     Some(Notice::Released(Release::Failed(error)))
+}
+
+/// Where more of a value is.
+fn parse_part(payload: &Bytes) -> Option<Notice> {
+    let rest = payload.slice(PART.len()..);
+    let (id, behind) = rest.split_at_checked(48)?;
+    let id = std::str::from_utf8(id).ok()?.parse().ok()?;
+    let digits = behind.strip_prefix(b" ")?;
+    let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let place = std::str::from_utf8(&digits[..count]).ok()?;
+    let at = place.parse().ok().filter(|at: &u64| at.to_string() == place)?;
+    let bytes = match &digits[count..] {
+        [] => None,
+        [b' ', ..] => Some(rest.slice(48 + 1 + count + 1..)),
+        _ => return None,
+    };
+    Some(Notice::Part(id, at, bytes))
+}
+
+/// A token without a context.
+fn bare(digits: &[u8]) -> Option<Token> {
+    let token: Token = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    token.trace_context().is_none().then_some(token)
 }
 
 /// A number as [`counted`] writes it.

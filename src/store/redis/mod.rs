@@ -10,6 +10,7 @@
 //! topology/   which server has what: one, behind sentinels, or a cluster
 //! near/       copies in this process, and what keeps them true
 //! script, generations, backlog, oversized, large, reads
+//! parts       values on their way to other processes while they are made
 //! acl         what the user has to be allowed
 //! store/      the operations of `Store`
 //! builder
@@ -25,6 +26,7 @@ mod generations;
 mod large;
 mod near;
 mod oversized;
+mod parts;
 mod protocol;
 mod pubsub;
 mod reads;

@@ -32,6 +32,8 @@ macro_rules! if_held {
     };
 }
 
+pub(super) use if_held;
+
 /// `KEYS`: lock, value. `ARGV`: token, value, TTL in ms, channel, and the payload unless it is the value. The word `value `
 /// has the value put behind it.
 pub(super) static COMMIT: LazyLock<Script> = LazyLock::new(|| {
@@ -242,14 +244,26 @@ impl Script {
         keys: &[&str],
         args: &[&[u8]],
     ) -> Result<Reply, StoreError> {
+        self.reply_of(link, at, keys, args, 0).await
+    }
+
+    /// The same, where so many bytes are expected.
+    pub(super) async fn reply_of(
+        &self,
+        link: &Link,
+        at: Keyspace<'_>,
+        keys: &[&str],
+        args: &[&[u8]],
+        expected: usize,
+    ) -> Result<Reply, StoreError> {
         let code = self.code(link.is_cluster() && is_sharded(at.value()));
-        let sent = args.iter().map(|arg| arg.len()).sum();
+        let sent: usize = args.iter().map(|arg| arg.len()).sum();
         let mut complete = false;
         let mut command = code.cached(keys, args);
         let reply = loop {
-            let reply = match sent < LARGE {
+            let reply = match sent.max(expected) < LARGE {
                 true => link.send(at, &command).await?,
-                false => link.send_large(at, &command, Size { sent, expected: 0 }).await?,
+                false => link.send_large(at, &command, Size { sent, expected }).await?,
             };
             match &reply {
                 Reply::ServerError(e) if e.code() == "NOSCRIPT" && !complete => command = code.complete(keys, args),

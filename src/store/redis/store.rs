@@ -2,6 +2,7 @@
 
 mod delivery;
 mod operations;
+mod parts;
 mod reading;
 mod steps;
 
@@ -19,6 +20,7 @@ use super::conn::task::Task;
 use super::large::{Crowds, Sizes};
 use super::near::{self, HasLink, Near, NearOwed};
 use super::oversized::Oversized;
+use super::parts::Askings;
 use super::reads::Reads;
 use super::stats::RedisStats;
 use super::topology::link::Link;
@@ -45,6 +47,7 @@ use crate::task::BoxFuture;
 /// | promise | `T/notif:ID` | each payload is a stored value, to the letter, of some database of the server |
 /// | control | `T/ctl:ID`, or `T/ctl/N:ID` in database *N* | everything else there is to say |
 /// | generations | `T/gen:{T}` | what was invalidated by tag, and when: one sorted set |
+/// | part | `T/part:ID` | what there is of a value under way, if another process [reads along](crate::docs::guide::streaming) |
 /// | near | `T/gen:{T}/near` | the processes that keep [near copies](crate::docs::guide::near), if there are some |
 ///
 /// A lookup is one `GET`, and one `ZSCORE` for each tag of the value. Acquiring is one pipeline of plain commands.
@@ -143,7 +146,8 @@ use crate::task::BoxFuture;
 /// and `+getrange`, without which the whole of a large response is read for a `HEAD`, a 304 or a range, and none as its
 /// client reads, and `+select` and `&report/ctl/N:*` where the URL names database *N*, and in a Redis Cluster
 /// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. [Near copies](RedisStoreBuilder::near) need
-/// `+client|tracking` as well, on Redis 6 `+client`; there are none without it. Every further tag needs its own five
+/// `+client|tracking` as well, on Redis 6 `+client`; there are none without it. Followers that [read along](crate::docs::guide::streaming) in other
+/// processes need `~report/part:* +append +strlen +getrange +rename +hset +hvals`, and wait for the end without it. Every further tag needs its own five
 /// patterns. Redis 6.0, which knows no patterns of channels, takes the rest.
 ///
 /// [`connect`](Self::connect) tries the commands, on names that begin with `memolock`, which the server's `ACL LOG` may
@@ -173,6 +177,8 @@ struct RedisInner {
     reads: Reads,
     /// Whether the user may not read parts of values.
     no_parts: AtomicBool,
+    /// Which values under way others want.
+    askings: Askings,
     /// Invalidations that Redis has not acknowledged.
     backlog: Arc<Backlog>,
     /// Copies in this process, or what is known of those in others. Not in a cluster.
@@ -302,6 +308,7 @@ impl RedisStore {
                     crowds: Crowds::default(),
                     reads: Reads::default(),
                     no_parts: AtomicBool::new(false),
+                    askings: Askings::default(),
                     backlog: Arc::new(Backlog::new()),
                     runtime: Handle::current(),
                     near,

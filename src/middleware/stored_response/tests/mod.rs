@@ -8,4 +8,5 @@ mod property;
 mod raw_body;
 mod refusal;
 mod round_trip;
+mod streamed;
 mod support;

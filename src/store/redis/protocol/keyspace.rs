@@ -2,6 +2,7 @@
 
 use super::slot::hash_tag;
 use crate::key::Address;
+use crate::store::parts::PartId;
 use crate::store::token::Token;
 
 /// `T:ID`, `T/lock:ID` and `T/notif:ID`, as all members of the memolock family spell them, and `T/ctl:ID` and `T/gen:ID`,
@@ -34,6 +35,21 @@ impl<'a> Keyspace<'a> {
     /// in a brace, so this is no value's of theirs; and no caller asks for an id with a random token in it.
     pub(crate) fn kept(self, token: Token) -> String {
         format!("{}~{}", self.value(), token.bare())
+    }
+
+    /// The key of a value that is being made, up to where it has come.
+    pub(crate) fn part(self) -> String {
+        self.derive("/part:")
+    }
+
+    /// The key of one that goes on without a lock, and is for its readers only.
+    pub(crate) fn detached(self, id: PartId) -> String {
+        format!("{}~{id}", self.part())
+    }
+
+    /// The key of how far these have got.
+    pub(crate) fn readers(self, id: PartId) -> String {
+        format!("{}~{id}~", self.part())
     }
 
     /// The channel that carries stored values, and nothing else: other members take each payload for the value. The

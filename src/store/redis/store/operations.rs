@@ -129,6 +129,9 @@ impl Store for RedisStore {
         if self.inner.backlog.covers(address) {
             return Ok(false);
         }
+        if let Some(committed) = self.finish_value(address, value, ttl).await? {
+            return Ok(committed);
+        }
         let bytes = self.encode(keys, value)?;
         let (token, ttl) = (token.to_string(), millis(ttl).to_string());
         let (channel, payload) = self.announcement(keys, value, &bytes);
@@ -179,6 +182,9 @@ impl Store for RedisStore {
         // Other members of the family wait for it as well, and listen nowhere else.
         let common = match &reason {
             Release::Shared(value) => {
+                if let Some(shared) = self.finish_kept(address, value).await? {
+                    return Ok(shared);
+                }
                 let bytes = value.bytes()?;
                 if self.inner.oversized.includes(address, bytes.len()) {
                     return self.give_back(keys, token).await;

@@ -17,7 +17,7 @@ use crate::store::{Lock, Release, Store, Token, Value};
 use crate::trace::TraceContext;
 
 /// For how long a result that is too large to publish is kept for its watchers: as long as they may take to read it.
-const KEPT: Duration = Duration::from_secs(10);
+pub(super) const KEPT: Duration = Duration::from_secs(10);
 
 /// Who holds a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

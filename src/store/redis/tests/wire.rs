@@ -1,6 +1,6 @@
 //! The scripts on the page about the wire are those that are sent.
 
-use crate::store::redis::{generations, script};
+use crate::store::redis::{generations, parts, script};
 
 const PAGE: &str = include_str!("../../../docs/wire.md");
 
@@ -36,6 +36,13 @@ fn the_page_has_the_scripts_that_are_sent() {
         &script::NEAR_NOTICE,
         &generations::FORGET,
         &script::NEAR_PRUNE,
+        &parts::FIND,
+        &parts::APPEND,
+        &parts::READ,
+        &parts::FINISH,
+        &parts::DETACH,
+        &parts::APPEND_DETACHED,
+        &parts::ABANDON,
     ];
     let sent = sent.map(|script| one_line(script.text()));
     assert_eq!(documented(), sent);

@@ -219,7 +219,7 @@ impl Watch for RedisWatch {
     async fn next(&mut self) -> Notice {
         match self.mailbox.next().await {
             // It may be from before an invalidation that the publisher has not heard of.
-            Notice::Stored(_) | Notice::Kept(_) | Notice::Released(Release::Shared(_))
+            Notice::Stored(_) | Notice::Kept(_) | Notice::Part(..) | Notice::Released(Release::Shared(_))
                 if self.backlog.covers(&self.address) =>
             {
                 Notice::Invalidated

@@ -1,0 +1,117 @@
+//! How a keeper finds a value that another process is making, for its waiters to read along.
+//!
+//! Whoever holds the lock uploads nothing before it is asked, so the keeper asks as soon as it follows. What it finds
+//! then, or hears of, belongs to the lock's holder at that moment: it is for all who came before.
+
+use std::future::pending;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::sleep;
+
+use super::Coordinator;
+use super::acquire::Heard;
+use crate::codec::Codec;
+use crate::memo::flights::clock::Arrivals;
+use crate::memo::outcome::Outcome;
+use crate::memo::receipt::Aim;
+use crate::memo::stream::Beginning;
+use crate::store::parts::{Found, Part, Parts};
+use crate::store::{PartId, Standing, Value};
+
+/// How much of a beginning is read at first: a head and its stamp at least.
+const FIRST: usize = 56 * 1024;
+
+/// When a holder is asked again that does not listen yet, or is not connected: twice as long after each time.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// How often it is. It may be one that shows nothing.
+const TIMES: u32 = 5;
+
+impl<C: Codec> Coordinator<C> {
+    /// Resolves once there is something to read along. Cancel safe.
+    pub(super) async fn look_for_part(&self) -> Heard<C::Value> {
+        for time in 0..TIMES {
+            match self.find_part(true).await {
+                Some(heard) => return heard,
+                None => sleep(AGAIN * 2_u32.pow(time)).await,
+            }
+        }
+        pending().await
+    }
+
+    /// What there is to read along, if there is anything; asks for it otherwise. Where there is nothing to ask for again it
+    /// is `patient`, or says that it has heard nothing.
+    pub(super) async fn find_part(&self, patient: bool) -> Option<Heard<C::Value>> {
+        let nothing = || async move {
+            match patient {
+                true => pending().await,
+                false => Some(Heard::Nothing),
+            }
+        };
+        let Some(parts) = self.parts_to_read() else {
+            return nothing().await;
+        };
+        let asked = self.shared.clock.tick();
+        let found = parts.find(&self.address, FIRST).await;
+        let Ok(Some(Found { holder, beginning })) = found else {
+            return nothing().await;
+        };
+        if let Some(beginning) = self.beginning(beginning, |id| id.is_of(holder)).await {
+            return Some(Heard::Landed(
+                Outcome::Part(Box::new(beginning)),
+                Arrivals::Before(asked),
+            ));
+        }
+        match parts.ask(&self.address, holder).await {
+            Ok(false) => None,
+            Ok(true) | Err(_) => nothing().await,
+        }
+    }
+
+    /// What is heard of a part, which was published after the waiters before that moment came.
+    pub(super) async fn heard_part(
+        &self,
+        id: PartId,
+        at: u64,
+        bytes: Option<Bytes>,
+        whom: Arrivals,
+    ) -> Heard<C::Value> {
+        if self.parts_to_read().is_none() {
+            return Heard::Nothing;
+        }
+        if let Some(bytes) = bytes.filter(|_| at == 0)
+            && let Some(beginning) = self.beginning(bytes, |found| found == id).await
+        {
+            return Heard::Landed(Outcome::Part(Box::new(beginning)), whom);
+        }
+        Box::pin(self.find_part(false)).await.unwrap_or(Heard::Nothing)
+    }
+
+    /// What carries parts, for callers who do not care when the value was begun: only the whole tells.
+    fn parts_to_read(&self) -> Option<&dyn Parts> {
+        self.parts().filter(|_| self.config.aim == Aim::Fresh)
+    }
+
+    /// The beginning of a part, if it is one and current.
+    async fn beginning(&self, bytes: Bytes, is_it: impl Fn(PartId) -> bool) -> Option<Beginning> {
+        let length = bytes.len();
+        let value = Value::encoded(bytes);
+        let bytes = value.encoded_bytes()?;
+        let id = Part::id_in(&bytes).filter(|id| is_it(*id))?;
+        let is_current = match value.stamp() {
+            None => !self.shared.stamps_all(),
+            Some(stamp) => {
+                let standing = self.shared.standing(&self.address, stamp).await;
+                matches!(standing, Some(Standing::Current))
+            }
+        };
+        let offset = length - bytes.len();
+        let part = Part {
+            id,
+            token: id.holder(),
+            id_at: offset + Part::ID_AT,
+        };
+        is_current.then_some(Beginning { part, bytes, offset })
+    }
+}
