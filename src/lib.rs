@@ -203,7 +203,7 @@ pub use self::error::{BoxError, Error, ErrorKind, RemoteError, StoreError, Store
 pub use self::key::{Address, Key, KeyBuilder, KeyError, Label, LabelError, MAX_ID_LEN, MAX_LABELS, MAX_TAG_LEN, Tag};
 pub use self::memo::{
     AtLimit, InvalidateError, Invalidation, Lease, LeaseError, Limit, Limits, MemoLock, ParseReceiptError, Receipt,
-    ResolveError, Stats,
+    ResolveError, Stats, Warmed,
 };
 #[cfg(feature = "http")]
 #[doc(inline)]

@@ -24,8 +24,8 @@ const ORDER: &[(&str, &str)] = &[
     ),
     (
         "memo",
-        "limits stats insight path rules flights config leases marking stream outcome permit refreshes shared currency coordinator join \
-         background tasks compute memolock turn invalidation",
+        "limits stats insight path rules flights receipt found config leases marking stream outcome permit refreshes shared currency coordinator join \
+         background tasks compute memolock turn invalidation warm",
     ),
     (
         "middleware",

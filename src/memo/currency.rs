@@ -11,20 +11,11 @@ use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label};
 use crate::memo::config::Config;
+use crate::memo::found::Found;
 use crate::memo::permit::Lead;
 use crate::memo::shared::Shared;
 use crate::simulation::{Planted, planted};
 use crate::store::{Generation, Purge, Stamp, Standing, Store, Value};
-
-/// A value that was found, fresh or stale as its codec says.
-#[derive(Debug, Clone)]
-pub(crate) struct Found<V> {
-    pub(crate) value: V,
-    /// Since when it is softly invalidated, if it is.
-    pub(crate) soft_since: Option<SystemTime>,
-    /// The number of the generation in which its computation began, if that is known.
-    pub(crate) began: Option<u64>,
-}
 
 /// What the first bytes of a stored value tell.
 pub(crate) enum HeadLook<V> {

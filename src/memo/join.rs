@@ -6,12 +6,12 @@ use tokio::time::Instant;
 
 use super::config::Config;
 use super::coordinator::Coordinator;
-use super::currency::Found;
 use super::flights::clock::Tick;
 use super::flights::line::QueueTurn;
 use super::flights::patience::Patience;
 use super::flights::table::Joined;
 use super::flights::waiter::{Turn as Waited, Waiter};
+use super::found::Found;
 use super::limits::{Bounds, Limit};
 use super::outcome::{Landed, Outcome, Past};
 use super::permit::Lead;

@@ -20,6 +20,7 @@ mod config;
 mod coordinator;
 mod currency;
 mod flights;
+mod found;
 mod insight;
 mod invalidation;
 mod join;
@@ -38,6 +39,7 @@ mod stats;
 mod stream;
 mod tasks;
 mod turn;
+mod warm;
 
 pub(crate) use self::config::Config;
 pub(crate) use self::currency::HeadLook;
@@ -65,3 +67,6 @@ pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;
 #[cfg(feature = "http")]
 pub(crate) use self::stream::{Beginning, Growing, Outgoing, Piece};
+pub use self::warm::Warmed;
+#[cfg(feature = "http")]
+pub(crate) use self::warm::warm;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::currency::Found;
+use super::found::Found;
 use super::limits::Limit;
 use super::marking::Start;
 use super::stream::{Beginning, Outgoing};

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::currency::Found;
 use super::flights::clock::Clock;
 use super::flights::custody::Orphans;
 use super::flights::line::Room;
 use super::flights::lookups::Lookups;
 use super::flights::table::Table;
+use super::found::Found;
 use super::insight::Insight;
 use super::leases::Leases;
 use super::limits::Limit;

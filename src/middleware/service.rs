@@ -1,6 +1,7 @@
 //! [`MemoLockService`]: the service that a [`MemoLockLayer`](super::MemoLockLayer) wraps around another.
 
 mod past;
+mod warm;
 
 #[cfg(feature = "axum")]
 use std::any::TypeId;

@@ -29,6 +29,8 @@ pub(crate) struct ResponseRules {
     pub(crate) stale_while_revalidate: Duration,
     /// The same where computing a new one fails. Defaults to zero.
     pub(crate) stale_if_error: Duration,
+    /// How long requests wait that may have a stale response, if they do not wait for the new one.
+    pub(crate) soft_timeout: Option<Duration>,
     /// By what part of it a lifetime is shortened at most, at random. Defaults to 0.05.
     pub(crate) ttl_jitter: f64,
     /// How eagerly a response is computed anew before it is stale. Defaults to 0: not at all.
@@ -98,6 +100,7 @@ impl Default for ResponseRules {
             revalidate_for: Self::DEFAULT_REVALIDATE_FOR,
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
+            soft_timeout: None,
             ttl_jitter: Self::DEFAULT_TTL_JITTER,
             early_refresh: 0.0,
             pass_marker: Self::DEFAULT_PASS_MARKER,

@@ -198,7 +198,7 @@ impl ReplyBody {
         Self::of(ReplyKind::End)
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
             let part = match &mut self.kind {
                 ReplyKind::Replay { content, trailers } => {

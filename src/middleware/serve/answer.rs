@@ -122,7 +122,10 @@ impl Cache {
             if let Some(answer) = self.paused(&miss, call.headers()).await {
                 return Step::Done(answer);
             }
-            Step::then(self.miss(call, miss))
+            match self.stand_by(&miss) {
+                Some((stale, time)) => Step::then(self.miss_or_stale(call, miss, stale, time)),
+                None => Step::then(self.miss(call, miss)),
+            }
         })
     }
 
@@ -193,7 +196,7 @@ impl Cache {
     }
 
     /// Follow or lead.
-    fn miss(self: Arc<Self>, call: InnerCall, mut miss: Miss) -> impl Future<Output = Step<Answer>> + Send {
+    pub(super) fn miss(self: Arc<Self>, call: InnerCall, mut miss: Miss) -> impl Future<Output = Step<Answer>> + Send {
         async move {
             let counters = &self.memo.shared.counters;
             let config = Config {

@@ -6,6 +6,7 @@ pub(crate) mod hit;
 pub(crate) mod partial;
 pub(crate) mod parts;
 pub(crate) mod refresh;
+mod soft_timeout;
 pub(crate) mod unsafe_request;
 #[cfg(feature = "admin")]
 pub(crate) mod watched;

@@ -43,6 +43,7 @@ pub struct Freshness {
     only_if_cached: Option<bool>,
     invalidate_on_change: Option<bool>,
     receipts: Option<bool>,
+    soft_timeout: Option<Duration>,
 }
 
 impl Freshness {
@@ -180,6 +181,19 @@ impl Freshness {
         self
     }
 
+    /// How long requests wait where a stale response is stored: those that have waited for so long get it, while the computation
+    /// goes on for those who come later. Defaults to none, so that they wait for the new one.
+    ///
+    /// It is for responses that may stand in for a failure, by `stale-if-error` of their own or of
+    /// [this layer](Self::stale_if_error): a computation that takes longer counts as one that has failed so far. Where
+    /// `stale-while-revalidate` lets the stale one answer, no request waits anyway. What must be revalidated is waited for, and
+    /// so is what a request wants anew, with a [`Receipt`](crate::Receipt) or [`Refresh`](crate::middleware::Refresh).
+    /// `Cache-Status` says `detail=stale-while-revalidate`.
+    pub fn soft_timeout(mut self, timeout: Duration) -> Self {
+        self.soft_timeout = Some(timeout);
+        self
+    }
+
     /// Whether the response to an unsafe request that changed something has a field `Memolock-Receipt`, and a request that
     /// brings one back gets no response that was begun before, from any node. Defaults to `false`.
     ///
@@ -214,6 +228,7 @@ impl Freshness {
             only_if_cached,
             invalidate_on_change,
             receipts,
+            soft_timeout,
         } = self;
         for (status, ttl) in status_ttl {
             let others = responses.status_ttl.iter().filter(|(known, _)| *known != status);
@@ -230,5 +245,6 @@ impl Freshness {
         set(&mut requests.only_if_cached, only_if_cached);
         set(&mut requests.invalidates, invalidate_on_change);
         set(&mut requests.receipts, receipts);
+        responses.soft_timeout = soft_timeout.or(responses.soft_timeout);
     }
 }

@@ -1,0 +1,75 @@
+//! Requests that are sent before any client asks.
+
+use http::{Request, Response};
+use http_body::Body;
+use std::future::poll_fn;
+use std::pin::pin;
+use tower_service::Service;
+
+use super::MemoLockService;
+use crate::error::BoxError;
+use crate::memo::{Warmed, warm};
+use crate::middleware::key_extractor::KeyExtractor;
+
+impl<S, K> MemoLockService<S, K> {
+    /// Sends these requests through the layer, `at_once` at a time, and reads their responses to the end, so that what may be
+    /// stored is. `progress` is told after each. One has failed whose response is an error or a 5xx, or whose body breaks off. 0
+    /// counts as 1.
+    ///
+    /// What is stored and fresh is a hit and stays; with [`Refresh`](crate::middleware::Refresh) among its extensions a request
+    /// has it computed anew. Of all nodes that warm up at once, one computes each response.
+    ///
+    /// ```
+    /// use axum::body::Body;
+    /// use http::Request;
+    /// use tower::{Layer, service_fn};
+    /// use tower_memolock::{MemoLockLayer, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let inner = service_fn(|_: Request<Body>| async { Ok::<_, std::io::Error>(http::Response::new(Body::from("report"))) });
+    /// let service = MemoLockLayer::new(MemoryStore::new(), "report").layer(inner);
+    /// let requests = (1..=100).map(|id| Request::get(format!("/report/{id}")).body(Body::empty()).unwrap());
+    /// let warmed = service.warm(requests, 8, |so_far| println!("{} of 100", so_far.done)).await;
+    /// assert_eq!((warmed.done, warmed.failed), (100, 0));
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn warm<ReqBody, ResBody>(
+        &self,
+        requests: impl IntoIterator<Item = Request<ReqBody>>,
+        at_once: usize,
+        progress: impl FnMut(Warmed),
+    ) -> Warmed
+    where
+        S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        K: KeyExtractor<ReqBody>,
+        K::Body: Send + 'static,
+        ReqBody: Body + Send + 'static,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Into<BoxError>,
+    {
+        let one = |request| {
+            let mut service = self.clone();
+            async move {
+                let Ok(response) = service.call(request).await else {
+                    return false;
+                };
+                let is_well = !response.status().is_server_error();
+                let mut body = pin!(response.into_body());
+                while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+                    if frame.is_err() {
+                        return false;
+                    }
+                }
+                is_well
+            }
+        };
+        warm(requests.into_iter().map(one), at_once, progress).await
+    }
+}
