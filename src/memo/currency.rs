@@ -81,7 +81,7 @@ impl<C: Codec> Shared<C> {
         match aim {
             Aim::Since(receipt) => found
                 .began
-                .map_or(found.soft_since.is_none(), |began| receipt.is_met_by(began)),
+                .map_or_else(|| found.soft_since.is_none(), |began| receipt.is_met_by(began)),
             Aim::Fresh | Aim::Now => true,
         }
     }

@@ -92,7 +92,7 @@ impl StoredResponse {
             Aim::Since(receipt) => self
                 .meta
                 .began
-                .map_or(!self.is_soft(), |began| receipt.is_met_by(began)),
+                .map_or_else(|| !self.is_soft(), |began| receipt.is_met_by(began)),
             Aim::Now => false,
         }
     }
