@@ -16,11 +16,11 @@ const ORDER: &[(&str, &str)] = &[
     ),
     (
         "store",
-        "token stamp parts envelope value notice lock any memory redis contract",
+        "token stamp parts compression envelope value notice lock any memory redis contract",
     ),
     (
         "store/redis",
-        "stats conn protocol near pubsub backlog topology large script parts generations oversized reads acl store builder fuzzing",
+        "stats conn protocol near pubsub backlog topology large script parts generations oversized reads writing acl store builder fuzzing",
     ),
     (
         "memo",
