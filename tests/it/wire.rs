@@ -23,7 +23,7 @@ import hashlib, re, secrets, struct, sys
 import redis
 
 page, url, tag, what, *rest = sys.argv[1:]
-BEGIN, INVALIDATE = [lua for lua in re.findall("```lua\n(.*?)```", page, re.S) if lua.startswith("-- KEYS: set.")]
+BEGIN, _, INVALIDATE, _ = [lua for lua in re.findall("```lua\n(.*?)```", page, re.S) if lua.startswith("-- KEYS: set.")]
 MAGIC = bytes.fromhex(re.search("`(D5 4D 4C 53 [0-9A-F ]+)`", page).group(1))
 r = redis.Redis.from_url(url)
 generations = f"{tag}/gen:{{{tag}}}"
@@ -56,7 +56,7 @@ def opened(stored):
 
 def is_current(incarnation, number, labels):
     with r.pipeline(transaction=False) as ask:
-        for one in labels:
+        for one in [*labels, b"s"]:
             ask.zscore(generations, one)
         *scores, floor = ask.zscore(generations, b"#" + incarnation.hex().encode()).execute()
     return floor is not None and floor <= number and all(s is None or s <= number for s in scores)
