@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tower_memolock::{Invalidation, MemoLock, MemoryStore, RedisStore, Store};
+use tower_memolock::{Invalidation, Key, MemoLock, MemoryStore, RedisStore, Store};
 
 use crate::support::{Gate, RedisServer, within};
 
@@ -15,6 +15,7 @@ struct Pair {
     memos: [MemoLock; 2],
     calls: Arc<AtomicUsize>,
     gate: Gate,
+    id: Key,
 }
 
 impl Pair {
@@ -24,7 +25,14 @@ impl Pair {
             memos: stores.map(memo),
             calls: Arc::default(),
             gate: Gate::new(),
+            id: Key::new("a").expect("a key"),
         }
+    }
+
+    /// Of an id that only members of our kind know.
+    fn of_a_derived_id(mut self) -> Self {
+        self.id = Key::builder().part("GET").part("a").build();
+        self
     }
 
     async fn ask(&self, node: usize) -> Bytes {
@@ -34,14 +42,14 @@ impl Pair {
             gate.pass().await;
             Ok::<_, Infallible>(call.to_string().into())
         };
-        within("a value", self.memos[node].get_or_compute("a", compute))
+        within("a value", self.memos[node].get_or_compute(self.id.clone(), compute))
             .await
             .expect("a value")
     }
 
     fn by(&self, way: usize, node: usize) -> Invalidation {
         match way {
-            0 => self.memos[node].invalidate("a"),
+            0 => self.memos[node].invalidate(self.id.clone()),
             1 => self.memos[node].invalidate_tags(["x", "y"]),
             _ => self.memos[node].invalidate_all(),
         }
@@ -50,7 +58,7 @@ impl Pair {
     async fn until(&self, node: usize, value: &str) {
         let new = async {
             while self.memos[node]
-                .get("a")
+                .get(self.id.clone())
                 .await
                 .expect("a key")
                 .is_none_or(|found| found != value)
@@ -72,7 +80,11 @@ async fn all_go_on_with_the_stale_one(pair: &Pair) {
             .await
             .expect("an invalidation");
         for node in [0, 1, 1, 0] {
-            assert_eq!(pair.memos[node].get("a").await.expect("a key"), None, "way {way}");
+            assert_eq!(
+                pair.memos[node].get(pair.id.clone()).await.expect("a key"),
+                None,
+                "way {way}"
+            );
             assert_eq!(pair.ask(node).await, old, "way {way}");
         }
         pair.gate.reached_by(before + 1).await;
@@ -119,7 +131,7 @@ async fn what_is_computed_meanwhile_is_for_those_from_before_and_stale_to_the_ot
     let server = RedisServer::start();
     for way in 0..3 {
         server.cli(&["FLUSHALL"]);
-        let pair = over_redis(&server).await;
+        let pair = over_redis(&server).await.of_a_derived_id();
         let value = async {
             let first = pair.ask(0);
             let meanwhile = async {
@@ -133,12 +145,52 @@ async fn what_is_computed_meanwhile_is_for_those_from_before_and_stale_to_the_ot
             tokio::join!(first, meanwhile)
         };
         assert_eq!(value.await, ("1".into(), "1".into()), "way {way}");
-        assert_eq!(pair.memos[0].get("a").await.expect("a key"), None, "way {way}");
+        assert_eq!(
+            pair.memos[0].get(pair.id.clone()).await.expect("a key"),
+            None,
+            "way {way}"
+        );
         pair.gate.reached_by(2).await;
         pair.gate.let_go(1);
         pair.until(0, "2").await;
         assert_eq!(pair.calls.load(Ordering::SeqCst), 2, "way {way}");
     }
+}
+
+/// They take what they read to the letter.
+#[tokio::test]
+async fn other_members_of_the_family_never_read_what_stands_in_front_of_a_stale_value() {
+    let server = RedisServer::start();
+    let store = RedisStore::connect(&server.url()).await.expect("a store");
+    let memo = MemoLock::new(store, "t");
+    let gate = Gate::new();
+    let value = async |value: &'static str| {
+        let gate = gate.clone();
+        let compute = move || async move {
+            gate.pass().await;
+            Ok::<_, Infallible>(Bytes::from(value))
+        };
+        within("a value", memo.get_or_compute("a", compute))
+            .await
+            .expect("a value")
+    };
+    gate.let_go(1);
+    assert_eq!(value("old").await, "old");
+    assert_eq!(server.cli(&["GET", "t:a"]), "old");
+    memo.invalidate("a").soft().await.expect("an invalidation");
+    assert_eq!(server.cli(&["EXISTS", "t:a"]), "0");
+    let invalidated = async {
+        gate.reached_by(2).await;
+        memo.invalidate("a").soft().await.expect("an invalidation");
+        assert_eq!(server.cli(&["EXISTS", "t/lock:a"]), "0");
+        gate.let_go(1);
+    };
+    assert_eq!(tokio::join!(value("between"), invalidated).0, "between");
+    memo.drained().await;
+    assert_eq!(server.cli(&["EXISTS", "t:a"]), "0");
+    gate.let_go(1);
+    assert_eq!(value("new").await, "new");
+    assert_eq!(server.cli(&["GET", "t:a"]), "new");
 }
 
 #[tokio::test]

@@ -138,20 +138,28 @@ pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
-/// `KEYS`: lock, value. `ARGV`: what a value begins with that was softly invalidated, in front of the time; and what
-/// [`tell_near`] takes, if there may be near copies.
+/// `KEYS`: lock, value. `ARGV`: what a value begins with that was softly invalidated, in front of the time; where other
+/// members of the family may read the value, a channel and a payload, or else two empty ones; and what [`tell_near`] takes, if
+/// there may be near copies.
+///
+/// What those members may read is not stale but gone: they would take what stands in front of it for the value.
 pub(super) static SOFTEN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         "local time = redis.call('TIME') \
          local soft = ARGV[1] .. struct.pack('>I8', time[1] * 1000 + math.floor(time[2] / 1000)) \
          local value, lock = redis.pcall('GET', KEYS[2]), redis.pcall('GET', KEYS[1]) \
+         if ARGV[2] ~= '' and (type(value) ~= 'string' or string.sub(value, 1, 16) ~= string.sub(ARGV[1], 1, 16)) then \
+         redis.call('DEL', KEYS[1], KEYS[2]) \
+         redis.call('PUBLISH', ARGV[2], ARGV[3]) \
+         value, lock = nil, nil \
+         end \
          if type(value) == 'string' and string.sub(value, 1, #ARGV[1]) ~= ARGV[1] then \
          redis.call('SET', KEYS[2], soft .. value, 'KEEPTTL') \
          end \
          if type(lock) == 'string' and string.sub(lock, -#soft - 1, -9) ~= '~' .. ARGV[1] then \
          redis.call('SET', KEYS[1], lock .. '~' .. soft, 'KEEPTTL') \
          end ",
-        tell_near!("2")
+        tell_near!("4")
     ))
 });
 

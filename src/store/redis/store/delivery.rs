@@ -142,7 +142,11 @@ impl RedisInner {
         let call = self.near.as_ref().and_then(|near| near.call_value(address));
         let (script, args): (&Script, Vec<_>) = match purge {
             Purge::Hard => (&script::INVALIDATE, vec![channel.as_bytes(), payload::INVALIDATED]),
-            Purge::Soft => (&script::SOFTEN, vec![&SOFTENED]),
+            Purge::Soft if keys.is_common() => (
+                &script::SOFTEN,
+                vec![&SOFTENED, channel.as_bytes(), payload::INVALIDATED],
+            ),
+            Purge::Soft => (&script::SOFTEN, vec![&SOFTENED, b"", b""]),
         };
         let args: Vec<_> = args.into_iter().chain(call.iter().flat_map(NearCall::args)).collect();
         let reply = script.reply(&self.link, keys, &[&lock, keys.value()], &args).await?;
