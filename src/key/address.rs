@@ -72,6 +72,12 @@ impl Address {
         &self.text
     }
 
+    /// Whether the id is in braces, as those derived from several parts are.
+    pub(crate) fn is_derived(&self) -> bool {
+        let id = self.id();
+        id.starts_with('{') && id.ends_with('}')
+    }
+
     /// What stands in a log.
     pub(crate) fn readable(&self) -> Readable<'_> {
         Readable(&self.text)

@@ -5,13 +5,13 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::progress::Search;
 use super::watch::{LiveWatch, Spacing};
 use super::{Acquisition, Coordinator, Granted, LockReply};
 use crate::codec::Codec;
-use crate::error::Failure;
+use crate::error::{Failure, StoreError};
 use crate::memo::config::Config;
 use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::found::Found;
@@ -20,10 +20,13 @@ use crate::memo::leases::lock_state::{LockState, Unleased};
 use crate::memo::outcome::Outcome;
 use crate::memo::receipt::Aim;
 use crate::simulation::{Planted, planted};
-use crate::store::{Lock, Notice, Release, Store, Value};
+use crate::store::{Lock, Notice, Release, Store, Token, Value};
 
 /// How long after the store could not be asked it is asked again what became of a promise.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
+
+/// The part of the jitter, a tenth of a second at most, by which reads are spread.
+const SPREAD: u32 = 5;
 
 /// What the promise has become, or whether to ask again.
 pub(super) enum Heard<V> {
@@ -304,6 +307,16 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
+    async fn kept(&self, token: Token) -> Result<Option<Value>, StoreError> {
+        self.spread().await;
+        self.shared.store.kept(&self.address, token).await
+    }
+
+    /// What is too large to be sent to all is not read by all at once.
+    async fn spread(&self) {
+        sleep(self.config.jitter() / SPREAD).await;
+    }
+
     /// What a notice says that was published after that moment.
     pub(super) async fn heard(&self, notice: Notice, since: Tick) -> Heard<C::Value> {
         match notice {
@@ -327,7 +340,7 @@ impl<C: Codec> Coordinator<C> {
                     None => Heard::Again,
                 }
             }
-            Notice::Kept(token) => match self.shared.store.kept(&self.address, token).await {
+            Notice::Kept(token) => match self.kept(token).await {
                 Ok(Some(value)) => Box::pin(self.heard(Notice::Released(Release::Shared(value)), since)).await,
                 Ok(None) => Heard::Freed,
                 Err(error) => {
@@ -336,6 +349,9 @@ impl<C: Codec> Coordinator<C> {
                 }
             },
             Notice::Announced => {
+                if self.address.is_derived() {
+                    self.spread().await;
+                }
                 let asked = self.shared.clock.tick();
                 match self.look_in_store().await {
                     Some(Ok(outcome)) => Heard::Landed(outcome, Arrivals::Before(asked)),

@@ -141,7 +141,9 @@ impl RedisStoreBuilder {
     }
 
     /// The size in bytes up to which a value is published itself. Of a larger value only the news is published, and
-    /// the watchers read it from its key. Defaults to 1 MiB.
+    /// the watchers read it from its key, up to 20 ms apart from each other. Defaults to 64 KiB: what is published is sent to
+    /// each node that waits, and a server drops subscribers that are behind by more than its output buffer limit, 32 MiB
+    /// unless set otherwise.
     ///
     /// This is about ids that are derived from several parts, as the middleware's are. Under an id to the letter each
     /// value is published itself, whatever its size: the other members of the memolock family wait for nothing else.

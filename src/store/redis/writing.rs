@@ -11,7 +11,7 @@ pub(super) struct WriteSettings {
 
 impl WriteSettings {
     pub(super) const DEFAULT: Self = Self {
-        inline_limit: 1 << 20,
+        inline_limit: 64 << 10,
         #[cfg(feature = "zstd")]
         compress_from: usize::MAX,
     };

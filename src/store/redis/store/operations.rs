@@ -9,13 +9,11 @@ use tokio::time::Instant;
 
 use super::RedisStore;
 use super::reading::get;
-use super::steps::Holder;
 use crate::error::StoreError;
 use crate::key::{Address, Label, Tag};
 use crate::store::notice::payload;
 use crate::store::redis::backlog::Debt;
 use crate::store::redis::conn::error;
-use crate::store::redis::conn::reply::held;
 use crate::store::redis::script::{self, millis};
 use crate::store::redis::topology::link::RedisWatch;
 use crate::store::{
@@ -67,17 +65,15 @@ impl Store for RedisStore {
     async fn acquire(&self, address: &Address, token: Token, lease: Duration) -> Result<Acquire, StoreError> {
         let keys = self.keys(address);
         self.inner.backlog.check(address)?;
-        let (lock, own) = (keys.lock(), token.to_string());
         let is_large = self.inner.sizes.get(keys.value()).is_some();
-        let mut pipeline = Pipeline::with_capacity(3);
-        pipeline.cmd("SET").arg(&lock).arg(&own);
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.cmd("SET").arg(keys.lock()).arg(token.to_string());
         pipeline.arg("NX").arg("PX").arg(millis(lease));
         if !is_large {
             pipeline.cmd("GET").arg(keys.value());
         }
-        pipeline.cmd("PTTL").arg(&lock);
         let mut replies = self.inner.link.send_all(keys, &pipeline).await?.into_iter();
-        let (Some(set), Some(ttl)) = (replies.next(), replies.next_back()) else {
+        let Some(set) = replies.next() else {
             return Err(error::unexpected());
         };
         let value = match replies.next() {
@@ -86,23 +82,12 @@ impl Store for RedisStore {
             None => self.share(address, keys.value()).await.unwrap_or(None),
         };
         let value = value.filter(|_| !is_large || !self.inner.backlog.covers(address));
-        let mut holder = Holder::Unknown;
-        if matches!(set, Reply::Nil) && value.is_none() {
-            holder = self.holder(keys, &own).await?;
-        }
-        let lock = match set {
-            Reply::Okay => Lock::Granted,
-            // Refused, unless an earlier attempt of the same holder took it and its answer was lost. With a value
-            // there no caller needs to know.
-            Reply::Nil if holder == Holder::Own => self.extend(address, token, lease).await?,
-            Reply::Nil => match held(ttl)? {
-                Lock::Held { remaining: None } => self.limit(keys, lease).await?,
-                lock => lock,
-            },
+        let (lock, holder) = match set {
+            Reply::Okay => (Lock::Granted, None),
+            Reply::Nil => self.refused(address, token, lease, value.is_some()).await?,
             Reply::ServerError(error) => return Err(error::rejected(&error)),
             _ => return Err(error::unexpected()),
         };
-        let holder = holder.context();
         Ok(Acquire { lock, value, holder })
     }
 

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Cmd, Value as Reply};
+use redis::{Cmd, Pipeline, Value as Reply};
 
 use super::RedisStore;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Tag};
 use crate::store::notice::payload;
 use crate::store::redis::conn::error;
+use crate::store::redis::conn::reply::held;
 use crate::store::redis::generations::RedisGenerations;
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::script::{self, Script, millis};
@@ -21,7 +22,7 @@ pub(super) const KEPT: Duration = Duration::from_secs(10);
 
 /// Who holds a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holder {
+enum Holder {
     /// The one who asks.
     Own,
     /// Another, who computes as part of this trace.
@@ -31,6 +32,18 @@ pub(super) enum Holder {
 }
 
 impl Holder {
+    /// Whom the value of the lock names, seen by the one with this token.
+    fn seen_by(token: &str, lock: &Reply) -> Self {
+        let Reply::BulkString(lock) = lock else {
+            return Self::Unknown;
+        };
+        // Behind a `~` stands that the value was softly invalidated.
+        match lock.split(|byte| *byte == b'~').next().unwrap_or_default() {
+            holder if holder == token.as_bytes() => Self::Own,
+            holder => Self::of(holder),
+        }
+    }
+
     /// Another, with this value of the lock, which may be of any program.
     fn of(lock: &[u8]) -> Self {
         let token = std::str::from_utf8(lock).ok().and_then(|text| text.parse().ok());
@@ -38,7 +51,7 @@ impl Holder {
         context.map_or(Self::Unknown, Self::Traced)
     }
 
-    pub(super) fn context(self) -> Option<TraceContext> {
+    fn context(self) -> Option<TraceContext> {
         match self {
             Self::Traced(context) => Some(context),
             Self::Own | Self::Unknown => None,
@@ -143,18 +156,35 @@ impl RedisStore {
         RedisGenerations::new(&self.inner.link, tag)
     }
 
-    /// Who holds the lock, seen by the one with this token.
-    pub(super) async fn holder(&self, keys: Keyspace<'_>, token: &str) -> Result<Holder, StoreError> {
-        let mut get = Cmd::new();
-        get.arg("GET").arg(keys.lock());
-        Ok(match self.inner.link.send(keys, &get).await? {
-            // Behind a `~` stands that the value was softly invalidated.
-            Reply::BulkString(lock) => match lock.split(|byte| *byte == b'~').next().unwrap_or_default() {
-                holder if holder == token.as_bytes() => Holder::Own,
-                holder => Holder::of(holder),
-            },
-            _ => Holder::Unknown,
-        })
+    /// What there is to know of a lock that was not granted to this token.
+    pub(super) async fn refused(
+        &self,
+        address: &Address,
+        token: Token,
+        lease: Duration,
+        has_value: bool,
+    ) -> Result<(Lock, Option<TraceContext>), StoreError> {
+        let keys = self.keys(address);
+        let lock = keys.lock();
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.cmd("GET").arg(&lock);
+        pipeline.cmd("PTTL").arg(&lock);
+        let replies = self.inner.link.send_all(keys, &pipeline).await?;
+        let [holder, left] = <[Reply; 2]>::try_from(replies).map_err(|_| error::unexpected())?;
+        let holder = match has_value {
+            // No caller needs to know.
+            true => Holder::Unknown,
+            false => Holder::seen_by(&token.to_string(), &holder),
+        };
+        // An earlier attempt of the same holder took it, and its answer was lost.
+        if holder == Holder::Own {
+            return Ok((self.extend(address, token, lease).await?, None));
+        }
+        let lock = match held(left)? {
+            Lock::Held { remaining: None } => self.limit(keys, lease).await?,
+            lock => lock,
+        };
+        Ok((lock, holder.context()))
     }
 
     /// Gives a lock that never expires, and which no member of the family took, an end: it would cost each later
