@@ -1,5 +1,6 @@
 //! [`MemoLock`]: the core as users see it.
 
+mod answer;
 mod ending;
 mod external;
 mod settings;
@@ -7,20 +8,17 @@ mod settings;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::time::Instant;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 pub use self::external::ResolveError;
 use super::compute::{compute_alone, compute_as_leader, run, run_alone};
 use super::config::Config;
 use super::flights::line::Line;
-use super::found::Found;
 use super::join::Obtained;
 use super::limits::AtLimit;
 use super::path::Path;
-use super::permit::Lead;
 use super::receipt::{Aim, Receipt};
 use super::rules::ValueRules;
 use super::shared::Shared;
@@ -31,7 +29,6 @@ use crate::codec::{Codec, Raw};
 use crate::error::{BoxError, Error, ErrorKind, Failure};
 use crate::key::{Address, Key, KeyError, Tag};
 use crate::store::{AnyStore, Store};
-use crate::task::spawn;
 use crate::trace;
 
 /// Memoizes any async computation across tasks, processes and machines.
@@ -321,100 +318,6 @@ impl<C: Codec> MemoLock<C> {
             found
         };
         Ok(looking.instrument(trace::lookup(Some(&address))).await)
-    }
-
-    /// What answers, unless the value is being computed here: a hit, or what was softly invalidated.
-    async fn find(&self, address: &Address, aim: Aim) -> Option<Found<C::Value>> {
-        if aim == Aim::Now {
-            return None;
-        }
-        let shared = &self.shared;
-        let answers = |found: &Found<_>| (shared.is_fresh(found) || shared.is_soft(found)) && shared.meets(aim, found);
-        match self.shared.peek(address, Instant::now()).filter(answers) {
-            Some(found) => Some(found),
-            None => self.shared.look_up(address).await.filter(answers),
-        }
-    }
-
-    /// What a caller wants. Asks the store, where a receipt is not met by what there is.
-    async fn aim(&self, address: &Address) -> Aim {
-        let (shared, aim) = (&self.shared, self.config.aim);
-        if !matches!(aim, Aim::Since(_)) {
-            return aim;
-        }
-        let found = shared.lookup(address).await;
-        match found.is_some_and(|found| shared.is_fresh(&found) && shared.meets(aim, &found)) {
-            true => aim,
-            false => shared.settled(aim, std::iter::empty()).await,
-        }
-    }
-
-    /// What was found, if it is a hit.
-    fn fresh(&self, found: Option<Found<C::Value>>) -> Option<C::Value> {
-        let found = found.filter(|found| self.shared.is_fresh(found) && self.shared.meets(self.config.aim, found))?;
-        self.shared.counters.hits.add();
-        Some(found.value)
-    }
-
-    /// The value that answers. One that was softly invalidated is computed `anew` meanwhile, unless its own computation
-    /// asks for it.
-    fn answered(&self, found: Found<C::Value>, is_own: bool, anew: impl FnOnce(SystemTime)) -> C::Value {
-        let counters = &self.shared.counters;
-        match found.soft_since {
-            None => {
-                trace::outcome("hit");
-                counters.hits.add();
-            }
-            Some(since) => {
-                trace::outcome("stale");
-                counters.stale.add();
-                if !is_own {
-                    anew(since);
-                }
-            }
-        }
-        found.value
-    }
-
-    /// Has a value that was softly invalidated at that time computed in the background, by one caller of the cluster.
-    fn compute_anew<F, Fut, E>(&self, address: &Address, soft_since: SystemTime, path: Path, compute: F)
-    where
-        F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
-        E: Into<BoxError> + 'static,
-    {
-        let (shared, rules) = (Arc::clone(&self.shared), Arc::clone(&self.rules));
-        let (config, of) = (self.config, address.clone());
-        let begin = move |mut lead: Lead<C::Value>, span: Span| {
-            let ((_, stop), address) = (lead.custody(), of.clone());
-            let computation = async move {
-                let lead = shared.started(lead, &of, &config).await;
-                compute_as_leader(lead, &of, &rules, config.ttl, compute).await
-            };
-            // What comes of it is for later callers.
-            let run = async move { drop(run(&address, path, stop, computation).await) };
-            spawn(Box::pin(run.instrument(span)));
-        };
-        self.anew(address, soft_since, begin);
-    }
-
-    /// Has one caller of the cluster lead in the background.
-    fn anew(
-        &self,
-        address: &Address,
-        soft_since: SystemTime,
-        begin: impl FnOnce(Lead<C::Value>, Span) + Send + 'static,
-    ) {
-        let since = soft_since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let (version, caller) = (since.as_millis() as u64, trace::computing_as(|| None));
-        let start = || {
-            let span = trace::refreshing(address);
-            move |lead| begin(lead, span)
-        };
-        // Whatever is fresh by now is another one.
-        let is_same = |_: &_| false;
-        self.shared
-            .refresh(address, &self.config, version, caller, is_same, start);
     }
 
     /// What this handle and its clones have done so far, and what is under way.
