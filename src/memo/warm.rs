@@ -10,7 +10,7 @@ use crate::error::BoxError;
 use crate::key::{Key, KeyError};
 use crate::task::inherited;
 
-/// How far [`MemoLock::warm`] or [`MemoLockService::warm`](crate::middleware::MemoLockService::warm) has come.
+/// How far [`MemoLock::warm`] or the `warm` of a layer has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warmed {
