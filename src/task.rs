@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// A future whose type is not known.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -29,7 +29,30 @@ where
     task
 }
 
-/// The same, unless there is no runtime: for what a `drop` leaves to be done.
+/// Aborts a task when it is dropped, unless it is [disarmed](Self::disarm) before.
+pub(crate) struct AbortOnDrop(Option<AbortHandle>);
+
+impl AbortOnDrop {
+    pub(crate) fn new(task: AbortHandle) -> Self {
+        Self(Some(task))
+    }
+
+    /// Lets the task run on.
+    #[cfg(feature = "http")]
+    pub(crate) fn disarm(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.abort();
+        }
+    }
+}
+
+/// As [`spawn`], unless there is no runtime: for what a `drop` leaves to be done.
 pub(crate) fn spawn_if_any(future: BoxFuture<'static, ()>) {
     if Handle::try_current().is_ok() {
         drop(spawn(future));

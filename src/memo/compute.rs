@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::flights::custody::Stop;
 use super::path::Path;
@@ -13,7 +13,7 @@ use super::rules::ValueRules;
 use crate::attached::attached;
 use crate::error::{BoxError, ErrorKind, Failure};
 use crate::key::{Address, Label};
-use crate::task::spawn_of;
+use crate::task::{AbortOnDrop, spawn_of};
 
 /// Runs the computation of what belongs at `address`, the end of `path`, in a task of its own, so that a caller that leaves stops
 /// nothing.
@@ -48,16 +48,8 @@ where
     async move {
         let (computation, _attachment) = attached(address, path.run(computation));
         let task = spawn_of(computation);
-        let _abort = AbortOnDrop(task.abort_handle());
+        let _abort = AbortOnDrop::new(task.abort_handle());
         conclude(task).await
-    }
-}
-
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) struct Coordinator<C: Codec> {
     by: Attribution,
     /// The attempts before that are known to have come to nothing.
     past: Past,
-    /// What was stored when the store was asked first, for one who has no use for it.
+    /// What was stored when the store was asked first, for a caller that has no use for it.
     before: OnceLock<Option<Value>>,
     /// Whether other processes want to read along.
     asked: Option<Arc<Asked>>,

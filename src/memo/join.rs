@@ -71,7 +71,7 @@ impl<V> Obtained<V> {
     }
 }
 
-/// Who asks for a value.
+/// A caller that asks for a value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {
     pub(crate) arrived: Tick,
@@ -79,7 +79,7 @@ pub(crate) struct Caller {
     pub(crate) context: Option<TraceContext>,
 }
 
-/// What one who waits can do.
+/// What a waiter can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Lead, if it comes to that.

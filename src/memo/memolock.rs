@@ -286,7 +286,7 @@ impl<C: Codec> MemoLock<C> {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// let reports = MemoLock::new(MemoryStore::new(), "report").stamped(true);
     /// let receipt = reports.invalidate("42").soft().await.unwrap();
-    /// // Whoever changed it sees the change; all others need not wait for it.
+    /// // The caller that changed it sees the change; all others need not wait for it.
     /// let render = || async { Ok::<_, std::io::Error>("rendered".into()) };
     /// assert_eq!(reports.since(receipt).get_or_compute("42", render).await.unwrap(), "rendered");
     /// # }

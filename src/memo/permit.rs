@@ -34,19 +34,19 @@ pub(crate) struct Lead<V> {
     /// The client that leads, unless it is taken out. It counts as present as long as this.
     client: Option<Present>,
     stop: Stop,
-    /// Where the one who leads says who it is.
+    /// Where the leader says who it is.
     pub(crate) by: Attribution,
     /// Whose lead it is.
     pub(crate) flight: Weak<MemoFlight<V>>,
     /// Since when the result may be called in, if the keeper has asked.
     pub(crate) start: Option<Start>,
-    /// When the one who leads came.
+    /// When the leader came.
     pub(crate) arrived: Tick,
     /// Whether the lock was ours when the lead was offered.
     pub(crate) held: bool,
     /// Why it was not, if it was not.
     pub(crate) unleased: Option<Unleased>,
-    /// The attempts in vain that the one who leads has waited for.
+    /// The attempts in vain that the leader has waited for.
     pub(crate) past: Past,
     /// Who arrived before that has waited for those in `past`, as far as the keeper knows.
     pub(crate) witnesses: Tick,
@@ -212,7 +212,7 @@ impl<V> Lead<V> {
         self.say(Verdict::Withdraw)
     }
 
-    /// The result belongs to the one who leads. One of the waiters tries next.
+    /// The result belongs to the leader. One of the waiters tries next.
     pub(crate) fn decline(self, failed: bool) -> Settled {
         self.say(Verdict::Decline { failed })
     }
@@ -221,7 +221,7 @@ impl<V> Lead<V> {
         self.say(Verdict::Fail(failure))
     }
 
-    /// The attempts that the one who leads has waited for in vain, where it knows of these: what came to nothing before it
+    /// The attempts that the leader has waited for in vain, where it knows of these: what came to nothing before it
     /// arrived says nothing of its own attempt.
     pub(crate) fn past_of(&self, known: Past) -> Past {
         match self.arrived < self.witnesses {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::key::Readable;
 
-/// The receipt of an invalidation. Who shows it gets nothing that was begun before.
+/// The receipt of an invalidation. A caller that shows it gets nothing that was begun before.
 ///
 /// It is opaque and short, and stays right as text, in a cookie or a field. Of two, the greater one is the later one. Anybody
 /// can make one up: the store is asked whether it can be one of its own, and one that cannot counts as none. One that could be

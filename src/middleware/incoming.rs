@@ -282,7 +282,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Resolves once no follower reads, who has had time to begin.
+    /// Resolves once no follower reads, after each has had time to begin.
     async fn unfollowed(&self) {
         sleep_until(self.begun + GRACE).await;
         poll_fn(|cx| self.producer.poll_unfollowed(cx)).await;

@@ -141,7 +141,7 @@ pub(crate) trait Parts: Send + Sync {
 
     /// Who holds the lock, and up to `most` bytes of the beginning of what was uploaded, by that holder or an earlier one. `None`
     /// where no process holds it that can be asked.
-    fn find<'a>(&'a self, address: &'a Address, most: usize) -> BoxFuture<'a, Result<Option<Found>, StoreError>>;
+    fn find<'a>(&'a self, address: &'a Address, most: usize) -> BoxFuture<'a, Result<Option<FoundPart>, StoreError>>;
 
     /// Asks the holder for its value. Whether that was heard, as far as it is known.
     fn ask<'a>(&'a self, address: &'a Address, holder: Token) -> BoxFuture<'a, Result<bool, StoreError>>;
@@ -186,7 +186,7 @@ pub(crate) trait Parts: Send + Sync {
 
 /// What [`Parts::find`] finds.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub(crate) struct FoundPart {
     pub(crate) holder: Token,
     pub(crate) beginning: Bytes,
 }

@@ -1,6 +1,6 @@
 //! How a keeper finds a value that another process is making, for its waiters to read along.
 //!
-//! Whoever holds the lock uploads nothing before it is asked, so the keeper asks as soon as it follows. What it finds
+//! The holder of the lock uploads nothing before it is asked, so the keeper asks as soon as it follows. What it finds
 //! then, or hears of, belongs to the lock's holder at that moment: it is for all who came before.
 
 use std::future::pending;
@@ -16,7 +16,7 @@ use crate::memo::flights::clock::Arrivals;
 use crate::memo::outcome::Outcome;
 use crate::memo::receipt::Aim;
 use crate::memo::stream::Beginning;
-use crate::store::parts::{Found, Part, Parts};
+use crate::store::parts::{FoundPart, Part, Parts};
 use crate::store::{PartId, Standing, Value};
 
 /// How much of a beginning is read at first: a head and its stamp at least.
@@ -54,7 +54,7 @@ impl<C: Codec> Coordinator<C> {
         };
         let asked = self.shared.clock.tick();
         let found = parts.find(&self.address, FIRST).await;
-        let Ok(Some(Found { holder, beginning })) = found else {
+        let Ok(Some(FoundPart { holder, beginning })) = found else {
             return nothing().await;
         };
         if let Some(beginning) = self.beginning(beginning, |id| id.is_of(holder)).await {

@@ -29,7 +29,7 @@ pub(crate) struct Broadcast<T> {
 
 struct AudienceState<T> {
     body: Body<T>,
-    readers: Slab<Seat>,
+    readers: Slab<ReaderSeat>,
     /// How many read along who get an error where the body breaks off.
     followers: usize,
     /// The producer, if it wants to hear of the last of them, or of how far they have got.
@@ -37,7 +37,7 @@ struct AudienceState<T> {
 }
 
 /// What is known of one reader.
-struct Seat {
+struct ReaderSeat {
     waker: Option<Waker>,
     /// How many bytes it has read.
     bytes: usize,
@@ -194,7 +194,7 @@ impl<T> Broadcast<T> {
     pub(crate) fn join(audience: &Arc<Self>) -> Reader<T> {
         let mut state = audience.state();
         state.followers += 1;
-        let id = state.readers.insert(Seat {
+        let id = state.readers.insert(ReaderSeat {
             waker: None,
             bytes: 0,
             until_the_last: false,
@@ -357,7 +357,7 @@ impl<T: Clone> Reader<T> {
     /// What comes next. Asked again after the end, it says the same.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<T>> {
         let mut state = self.audience.state();
-        let Seat {
+        let ReaderSeat {
             bytes, until_the_last, ..
         } = state.readers[self.id];
         let data = match &state.body {

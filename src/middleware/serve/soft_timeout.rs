@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
@@ -16,7 +15,7 @@ use crate::middleware::policy::reason::Reason;
 use crate::middleware::respond::future::Step;
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
-use crate::task::{BoxFuture, spawn_of};
+use crate::task::{AbortOnDrop, BoxFuture, spawn_of};
 
 impl Cache {
     /// What answers a request that has waited for so long, if anything may.
@@ -40,10 +39,10 @@ impl Cache {
             let work = async move { work.await.finish().await };
             let mut task = spawn_of(work.in_current_span());
             // A client that leaves before that leaves as ever.
-            let mut present = AbortOnDrop(Some(task.abort_handle()));
+            let mut present = AbortOnDrop::new(task.abort_handle());
             let answer = match timeout(time, &mut task).await {
                 Err(_) if stale.serves_on_error(Instant::now()) => {
-                    present.0 = None;
+                    present.disarm();
                     drop(spawn_of(async move {
                         if let Ok(answer) = task.await {
                             read_out(answer).await;
@@ -69,14 +68,4 @@ async fn read_out(answer: Answer) {
     let Ok(response) = answer.result else { return };
     let mut body = response.into_body();
     while let Some(Ok(_)) = poll_fn(|cx| body.poll_frame(cx)).await {}
-}
-
-struct AbortOnDrop(Option<AbortHandle>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        if let Some(task) = self.0.take() {
-            task.abort();
-        }
-    }
 }

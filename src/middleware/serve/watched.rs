@@ -8,7 +8,7 @@ use crate::middleware::cache::Cache;
 use crate::middleware::key_extractor::{HeadKey, KeyExtractor};
 use crate::middleware::policy::origin::uri_as_received;
 use crate::middleware::policy::request::{Access, RequestConstraints, access};
-use crate::middleware::shadow::{RequestTraits, Standing};
+use crate::middleware::shadow::{RequestStanding, RequestTraits};
 
 pub(crate) fn asked<B: Body, K: KeyExtractor<B>>(extractor: &K, cache: &Cache, request: &Request<B>) -> RequestTraits {
     let in_key = |name: &_| extractor.covers_header(name);
@@ -23,14 +23,16 @@ pub(crate) fn asked<B: Body, K: KeyExtractor<B>>(extractor: &K, cache: &Cache, r
         let key = match extractor.head_key(request) {
             HeadKey::Key(_) if constraints.head => get_key(),
             HeadKey::Key(key) => Some(key),
-            HeadKey::NeedsBody => return Standing::Alone("body"),
+            HeadKey::NeedsBody => return RequestStanding::Alone("body"),
             HeadKey::Bypass => None,
         };
-        whole(key).map_or(Standing::Alone("no key"), |key| Standing::Keyed(key, constraints))
+        whole(key).map_or(RequestStanding::Alone("no key"), |key| {
+            RequestStanding::Keyed(key, constraints)
+        })
     };
     let standing = match access(method, headers, uncovered_body, in_key, &cache.requests) {
-        Access::Bypass(reason) => Standing::Alone(reason.as_str()),
-        Access::Change => Standing::Changes(whole(get_key())),
+        Access::Bypass(reason) => RequestStanding::Alone(reason.as_str()),
+        Access::Change => RequestStanding::Changes(whole(get_key())),
         Access::Share => keyed(RequestConstraints::default()),
         Access::Read(constraints) => keyed(constraints),
     };

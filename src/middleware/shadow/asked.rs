@@ -15,7 +15,7 @@ use crate::middleware::policy::request::RequestConstraints;
 const MOST_PARAMETERS: usize = 16;
 
 /// What the layer would have to do with a request.
-pub(crate) enum Standing {
+pub(crate) enum RequestStanding {
     /// It has a key.
     Keyed(Key, RequestConstraints),
     /// It makes what is stored under this key out of date, if there is one.
@@ -28,7 +28,7 @@ pub(crate) struct RequestTraits {
     pub(super) route: String,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
-    pub(super) standing: Standing,
+    pub(super) standing: RequestStanding,
     /// Fields that are credentials, and in no key.
     pub(super) credentials: Vec<HeaderName>,
     /// The target without its query.
@@ -37,7 +37,11 @@ pub(crate) struct RequestTraits {
 }
 
 impl RequestTraits {
-    pub(crate) fn new<B>(request: &Request<B>, standing: Standing, in_key: impl Fn(&HeaderName) -> bool) -> Self {
+    pub(crate) fn new<B>(
+        request: &Request<B>,
+        standing: RequestStanding,
+        in_key: impl Fn(&HeaderName) -> bool,
+    ) -> Self {
         let uri = uri_as_received(request.uri(), request.extensions());
         let is_met = |name: &&HeaderName| (**name == AUTHORIZATION || is_credential(name.as_str())) && !in_key(name);
         let headers = request.headers();

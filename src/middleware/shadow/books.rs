@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::header::HeaderName;
 use tokio::time::Instant;
 
-use super::asked::{RequestTraits, Standing};
+use super::asked::{RequestStanding, RequestTraits};
 use super::evidence::{Names, Parts, differing};
 use super::flight::{EarlyFollower, ShadowFlight, ShadowLanding, ShadowVariant, Sighting, lock, variant};
 use super::pages::Pages;
@@ -122,9 +122,9 @@ impl Books {
 
     fn plan(&mut self, asked: &RequestTraits, now: Instant) -> ShadowPlan {
         let (key, constraints) = match &asked.standing {
-            Standing::Keyed(key, constraints) => (self.seed.hash_one(key.as_str()), constraints),
-            Standing::Alone(reason) => return ShadowPlan::Alone(reason),
-            Standing::Changes(key) => {
+            RequestStanding::Keyed(key, constraints) => (self.seed.hash_one(key.as_str()), constraints),
+            RequestStanding::Alone(reason) => return ShadowPlan::Alone(reason),
+            RequestStanding::Changes(key) => {
                 let changed = key.as_ref().map(|key| self.seed.hash_one(key.as_str()));
                 self.known.retain(|(key, _), _| Some(*key) != changed);
                 return ShadowPlan::Alone("method");

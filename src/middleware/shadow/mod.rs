@@ -42,7 +42,7 @@ mod route;
 mod verify;
 
 #[cfg(feature = "admin")]
-pub(crate) use self::asked::{RequestTraits, Standing};
+pub(crate) use self::asked::{RequestStanding, RequestTraits};
 #[cfg(feature = "admin")]
 pub(crate) use self::observer::{Observer, Shadow};
 #[cfg(feature = "admin")]

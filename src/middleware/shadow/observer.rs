@@ -9,7 +9,7 @@ use http::header::HeaderName;
 use http_body::{Body, Frame};
 use tokio::time::Instant;
 
-use super::asked::{RequestTraits, Standing};
+use super::asked::{RequestStanding, RequestTraits};
 use super::books::{Books, Fate, WatchedRequest, WatchedResponse};
 use super::digest::ResponseDigest;
 use super::report::ShadowReport;
@@ -106,8 +106,8 @@ impl Observer {
             control: &control,
         };
         let credentials = match self.asked.standing {
-            Standing::Keyed(_, constraints) => Credentials::known(constraints),
-            Standing::Changes(_) | Standing::Alone(_) => Credentials::None,
+            RequestStanding::Keyed(_, constraints) => Credentials::known(constraints),
+            RequestStanding::Changes(_) | RequestStanding::Alone(_) => Credentials::None,
         };
         match credentials.limit(at_head(&head, &self.rules, now()), &head, &self.rules) {
             Sharing::Store(terms) if !terms.fresh_for.is_zero() => Fate::Stored(terms.fresh_for),

@@ -173,15 +173,15 @@ pub(super) static READ: LazyLock<Script> = LazyLock::new(|| {
 pub(super) struct Askings {
     /// The name of this process.
     process: u64,
-    asked: Arc<Table>,
+    asked: Arc<AskedTable>,
     /// What listens, for each tag.
     listening: Mutex<HashMap<Tag, Task>>,
 }
 
 #[derive(Default)]
-struct Table(Mutex<HashMap<u128, Arc<Notify>>>);
+struct AskedTable(Mutex<HashMap<u128, Arc<Notify>>>);
 
-impl Table {
+impl AskedTable {
     fn lock(&self) -> MutexGuard<'_, HashMap<u128, Arc<Notify>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -223,7 +223,7 @@ impl Askings {
     }
 }
 
-async fn hear(mut watch: RedisWatch, asked: Arc<Table>) {
+async fn hear(mut watch: RedisWatch, asked: Arc<AskedTable>) {
     loop {
         if let Notice::Asked(token) = watch.next().await
             && let Some(notify) = asked.lock().get(&token.id())

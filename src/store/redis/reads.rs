@@ -56,7 +56,7 @@ impl Reads {
                 while let Some(waiting) = underway.next() {
                     let found = read().await.map_err(Arc::new);
                     for one in waiting {
-                        // Who has left needs no answer.
+                        // A caller that has left needs no answer.
                         let _ = one.send(found.clone());
                     }
                 }

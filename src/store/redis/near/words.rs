@@ -12,7 +12,7 @@ use crate::store::Token;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NearNotice<'a> {
     pub(crate) nonce: Token,
-    /// Who waits for the acknowledgement.
+    /// The process that waits for the acknowledgement.
     pub(crate) from: Token,
     pub(crate) about: About<'a>,
 }

@@ -10,7 +10,7 @@ use super::steps::KEPT;
 use crate::error::StoreError;
 use crate::key::{Address, Tag};
 use crate::store::notice::payload;
-use crate::store::parts::{Appended, Asked, Found, Part, PartId, PartRead, Parts, Tail};
+use crate::store::parts::{Appended, Asked, FoundPart, Part, PartId, PartRead, Parts, Tail};
 use crate::store::redis::conn::error;
 use crate::store::redis::parts::{self, WINDOW};
 use crate::store::redis::protocol::keyspace::Keyspace;
@@ -38,7 +38,7 @@ impl Parts for RedisStore {
         self.inner.askings.listen(address, token, |at| self.watch(at))
     }
 
-    fn find<'a>(&'a self, address: &'a Address, most: usize) -> BoxFuture<'a, Result<Option<Found>, StoreError>> {
+    fn find<'a>(&'a self, address: &'a Address, most: usize) -> BoxFuture<'a, Result<Option<FoundPart>, StoreError>> {
         Box::pin(async move {
             self.inner.backlog.check(address)?;
             let keys = self.keys(address);
@@ -53,7 +53,7 @@ impl Parts for RedisStore {
             };
             // Another program's shows nothing.
             let holder = std::str::from_utf8(&lock).ok().and_then(|text| text.parse().ok());
-            Ok(holder.map(|holder| Found { holder, beginning }))
+            Ok(holder.map(|holder| FoundPart { holder, beginning }))
         })
     }
 
@@ -152,7 +152,7 @@ impl Parts for RedisStore {
         Box::pin(async move {
             let keys = self.keys(address);
             let names = [keys.lock(), keys.part(), keys.detached(part.id)];
-            // Whoever reads it finds out.
+            // A reader finds out.
             let (whose, channel, payload) = (Whose::of(part), keys.control(), payload::part(part.id, 0, false));
             let names = names.each_ref().map(String::as_str);
             let args: Vec<&[u8]> = whose.args().into_iter().chain([channel.as_bytes(), &payload]).collect();

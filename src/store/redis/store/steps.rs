@@ -23,7 +23,7 @@ pub(super) const KEPT: Duration = Duration::from_secs(10);
 /// Who holds a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
-    /// The one who asks.
+    /// The caller that asks.
     Own,
     /// Another, who computes as part of this trace.
     Traced(TraceContext),
