@@ -17,20 +17,20 @@ pub(crate) fn attached<F: Future>(
     address: &Address,
     future: F,
 ) -> (impl Future<Output = F::Output> + use<F>, Attachment) {
-    let place = Place::here(address);
-    (place.clone().run(future), Attachment(place))
+    let span = TaskSpan::here(address);
+    (span.clone().run(future), Attachment(span))
 }
 
 /// The span that a task is in. A clone is another handle on the same.
 #[derive(Clone)]
-pub(crate) struct Place(Arc<Held>);
+pub(crate) struct TaskSpan(Arc<SharedSpan>);
 
-struct Held {
-    state: Mutex<State>,
+struct SharedSpan {
+    state: Mutex<SpanState>,
     address: Address,
 }
 
-struct State {
+struct SpanState {
     /// `None` once the task has nothing more to do that anyone would want to see.
     span: Option<Span>,
     is_polled: bool,
@@ -38,27 +38,27 @@ struct State {
     is_left: bool,
 }
 
-impl Place {
+impl TaskSpan {
     /// The present span, for a task that computes what belongs at `address`.
     pub(crate) fn here(address: &Address) -> Self {
-        let state = State {
+        let state = SpanState {
             span: Some(Span::current()),
             is_polled: false,
             is_left: false,
         };
-        Self(Arc::new(Held {
+        Self(Arc::new(SharedSpan {
             state: Mutex::new(state),
             address: address.clone(),
         }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SpanState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `future` in the span.
     pub(crate) async fn run<F: Future>(self, future: F) -> F::Output {
-        let end = End(&self);
+        let end = LeaveOnDrop(&self);
         let mut future = pin!(future);
         let output = poll_fn(|cx| {
             let span = {
@@ -102,16 +102,16 @@ impl Place {
 }
 
 /// A task that has ended, or was never begun, is in no span.
-struct End<'a>(&'a Place);
+struct LeaveOnDrop<'a>(&'a TaskSpan);
 
-impl Drop for End<'_> {
+impl Drop for LeaveOnDrop<'_> {
     fn drop(&mut self) {
         self.0.leave();
     }
 }
 
 /// Keeps a task in a span. Dropping it takes the task out.
-pub(crate) struct Attachment(pub(crate) Place);
+pub(crate) struct Attachment(pub(crate) TaskSpan);
 
 impl Drop for Attachment {
     fn drop(&mut self) {

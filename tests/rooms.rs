@@ -347,6 +347,40 @@ fn no_files_import_each_other_in_a_circle() {
     assert!(circles.is_empty(), "{}", circles.join("\n"));
 }
 
+/// Outside unit tests. What stands in for a type where a feature is off has its name.
+#[test]
+fn each_type_has_a_name_of_its_own() {
+    let mut places: BTreeMap<String, Vec<Module>> = BTreeMap::new();
+    for (module, text) in Source::read().files {
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        let mut above = "";
+        for line in code.lines() {
+            if let Some(name) = type_name(line).filter(|_| !above.starts_with("#[cfg(not(feature")) {
+                places.entry(name.to_owned()).or_default().push(module.clone());
+            }
+            if !line.starts_with("#[derive") {
+                above = line;
+            }
+        }
+    }
+    assert!(places.len() > 100, "{places:?}");
+    places.retain(|_, modules| modules.len() > 1);
+    assert!(places.is_empty(), "{places:#?}");
+}
+
+/// The name of the type that begins on this line, if one does.
+fn type_name(line: &str) -> Option<&str> {
+    let line = match line.strip_prefix("pub") {
+        Some(public) => public.split_once(' ')?.1,
+        None => line,
+    };
+    let item = ["struct ", "enum ", "trait ", "type ", "union "]
+        .iter()
+        .find_map(|kind| line.strip_prefix(kind))?;
+    item.split(|character: char| !character.is_alphanumeric() && character != '_')
+        .next()
+}
+
 /// `src/middleware/mod.rs` has the files that a request passes through. A hit in memory is one that a reader can follow.
 #[test]
 fn the_walk_names_files_that_are_there_and_each_once() {

@@ -9,7 +9,7 @@ use http::request::Parts;
 use sha2::{Digest, Sha256};
 
 use super::html::{HtmlText, Percent, Time, section};
-use super::state::{InFlight, State, TagFigures};
+use super::state::{AdminState, InFlight, TagFigures};
 use crate::key::Readable;
 use crate::memo::{FailureNote, Hot};
 use crate::middleware::uri_as_received;
@@ -46,7 +46,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-pub(super) fn page(state: &State, head: &Parts) -> String {
+pub(super) fn page(state: &AdminState, head: &Parts) -> String {
     let here = HtmlText(here(head));
     let mut page = String::with_capacity(16 * 1024);
     // Writing to a text cannot fail.
@@ -87,7 +87,7 @@ fn here(head: &Parts) -> String {
 }
 
 /// What changes.
-fn live(page: &mut String, state: &State) {
+fn live(page: &mut String, state: &AdminState) {
     for link in &state.stores {
         let pending = link.pending_invalidations;
         let _ = match (link.connected, pending) {

@@ -20,7 +20,7 @@ use super::page;
 use super::query::What;
 use super::reply::{not_allowed, reply, sentence};
 use super::source::{LayerSource, Rewrite, Scope, Source};
-use super::state::{State, distinct};
+use super::state::{AdminState, distinct};
 use crate::key::Key;
 use crate::memo::InvalidateError;
 use crate::middleware::{KeyExtractor, MemoLockLayer};
@@ -126,10 +126,10 @@ impl<B: 'static> Admin<B> {
         };
         match head.uri.path() {
             "" | "/" => read(&|| {
-                let page = page::page(&State::of(&self.sources), head);
+                let page = page::page(&AdminState::of(&self.sources), head);
                 reply(StatusCode::OK, page::CONTENT_TYPE, page)
             }),
-            "/state.json" => read(&|| reply(StatusCode::OK, "application/json", State::of(&self.sources).json())),
+            "/state.json" => read(&|| reply(StatusCode::OK, "application/json", AdminState::of(&self.sources).json())),
             "/metrics" => read(&|| reply(StatusCode::OK, metrics::CONTENT_TYPE, metrics::text(&self.sources))),
             "/invalidate" if head.method != Method::POST => AdminFuture::ready(not_allowed("POST")),
             "/invalidate" if is_cross_site(head) => {

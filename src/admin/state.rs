@@ -1,4 +1,4 @@
-//! [`State`]: what there is to show of all layers, at one moment.
+//! [`AdminState`]: what there is to show of all layers, at one moment.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(super) struct TagFigures {
     pub(super) stats: Stats,
 }
 
-pub(super) struct State {
+pub(super) struct AdminState {
     pub(super) tags: Vec<TagFigures>,
     /// How each Redis is.
     pub(super) stores: Vec<RedisHealth>,
@@ -81,7 +81,7 @@ fn ratio(part: u64, all: u64) -> Option<f64> {
     (all > 0).then(|| part as f64 / all as f64)
 }
 
-impl State {
+impl AdminState {
     pub(super) fn of<B>(sources: &[Arc<dyn Source<B>>]) -> Self {
         let now = Instant::now();
         let mut state = Self {

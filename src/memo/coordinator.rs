@@ -49,7 +49,7 @@ use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
 use crate::simulation::{Planted, planted};
-use crate::store::parts::{Asked, Parts};
+use crate::store::parts::{PartRequests, Parts};
 use crate::store::{Lock, Release, Renewed, Store, Token, Value, parts_of};
 use crate::task::spawn_if_any;
 use crate::trace::TraceContext;
@@ -70,7 +70,7 @@ pub(crate) struct Coordinator<C: Codec> {
     /// What was stored when the store was asked first, for a caller that has no use for it.
     before: OnceLock<Option<Value>>,
     /// Whether other processes want to read along.
-    asked: Option<Arc<Asked>>,
+    asked: Option<Arc<PartRequests>>,
     /// What they read.
     uploading: Mutex<Option<Upload>>,
 }

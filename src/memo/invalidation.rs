@@ -32,13 +32,13 @@ use crate::task::BoxFuture;
 pub struct Invalidation(InvalidationState);
 
 enum InvalidationState {
-    Planned(Plan, Purge),
+    Planned(PlannedInvalidation, Purge),
     Running(BoxFuture<'static, Result<Receipt, InvalidateError>>),
     /// While it begins.
     None,
 }
 
-type Plan = Box<dyn FnOnce(Purge) -> BoxFuture<'static, Result<Receipt, InvalidateError>> + Send>;
+type PlannedInvalidation = Box<dyn FnOnce(Purge) -> BoxFuture<'static, Result<Receipt, InvalidateError>> + Send>;
 
 impl Invalidation {
     /// Makes what is out of date stale, and lets it answer while it is computed anew: each later caller gets it at once, on

@@ -64,7 +64,7 @@ pub(crate) enum Manner {
 /// The keeper's end of a [`Lead`].
 #[derive(Debug)]
 pub(crate) struct Led<V> {
-    pub(crate) expected: Expected<V>,
+    pub(crate) expected: PendingVerdict<V>,
     pub(crate) manner: oneshot::Receiver<Manner>,
     /// Dropped once the flight has landed.
     pub(crate) settled: oneshot::Sender<()>,
@@ -75,7 +75,7 @@ pub(crate) struct Led<V> {
 
 /// What comes of a [`Lead`].
 #[derive(Debug)]
-pub(crate) struct Expected<V> {
+pub(crate) struct PendingVerdict<V> {
     pub(crate) verdict: oneshot::Receiver<Verdict<V>>,
     /// What the waiters may have before the verdict.
     pub(crate) preview: Option<Box<Preview<V>>>,
@@ -114,7 +114,7 @@ impl<V> Lead<V> {
             witnesses: Tick::START,
         };
         let led = Led {
-            expected: Expected { verdict, preview: None },
+            expected: PendingVerdict { verdict, preview: None },
             manner,
             settled,
             presence,

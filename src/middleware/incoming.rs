@@ -93,7 +93,7 @@ impl Incoming {
         let stored = Arc::new(head.for_nobody_later().underway(underway));
         known.insert(id, Arc::downgrade(&stored));
         drop(known);
-        let reading = Reading {
+        let reading = IncomingReader {
             store: shared.store.clone(),
             address: address.clone(),
             part: beginning.part,
@@ -125,7 +125,7 @@ fn hint(headers: &HeaderMap) -> SizeHint {
     length.map_or_else(SizeHint::default, SizeHint::with_exact)
 }
 
-struct Reading {
+struct IncomingReader {
     store: AnyStore,
     address: Address,
     part: Part,
@@ -148,14 +148,14 @@ struct Reading {
 struct Over;
 
 /// What there is to do.
-enum Next {
+enum ReadStep {
     /// It has been done: this was heard.
     Heard(Bytes),
     Read,
     Nothing,
 }
 
-impl Reading {
+impl IncomingReader {
     /// Until it is over: dropped, it breaks off for its followers, unless it was found to be whole.
     async fn run(mut self) {
         let Err(Over) = self.read_on().await;
@@ -169,32 +169,32 @@ impl Reading {
             let next = tokio::select! {
                 biased;
                 notice = watch.next() => self.heard(notice),
-                () = sleep_until(end) => Next::Read,
+                () = sleep_until(end) => ReadStep::Read,
                 () = self.unfollowed() => return Err(Over),
             };
             match next {
-                Next::Heard(bytes) => self.take(bytes),
-                Next::Read => end = self.catch_up().await?,
-                Next::Nothing => {}
+                ReadStep::Heard(bytes) => self.take(bytes),
+                ReadStep::Read => end = self.catch_up().await?,
+                ReadStep::Nothing => {}
             }
         }
     }
 
     /// What to do about a notice. All but pieces may mean that the part is not what it was.
-    fn heard(&self, notice: Notice) -> Next {
+    fn heard(&self, notice: Notice) -> ReadStep {
         let Notice::Part(id, at, bytes) = notice else {
-            return Next::Read;
+            return ReadStep::Read;
         };
         if id != self.part.id {
-            return Next::Nothing;
+            return ReadStep::Nothing;
         }
         let length = bytes.as_ref().map_or(0, Bytes::len) as u64;
         match bytes {
-            Some(_) if at <= self.at && at + length <= self.at => Next::Nothing,
+            Some(_) if at <= self.at && at + length <= self.at => ReadStep::Nothing,
             Some(bytes) if at <= self.at && self.at - self.told < UNTOLD => {
-                Next::Heard(bytes.slice((self.at - at) as usize..))
+                ReadStep::Heard(bytes.slice((self.at - at) as usize..))
             }
-            _ => Next::Read,
+            _ => ReadStep::Read,
         }
     }
 

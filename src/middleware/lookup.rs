@@ -9,7 +9,7 @@ use super::cache::Cache;
 use super::known::vary_index::Known;
 use super::policy::cache_status::{self, Forward};
 use super::policy::credentials::Credentials;
-use super::policy::reason::{Outcome, Reason};
+use super::policy::reason::{Reason, RequestOutcome};
 use super::policy::vary::{self, Vary};
 use super::respond::body::ReplyBody;
 use super::respond::told_key;
@@ -88,7 +88,7 @@ impl Cache {
     pub(crate) fn tell_hit(&self, hit: &mut Response<ReplyBody>, address: &Address, by: Option<TraceContext>) {
         let is_near = self.memo.shared.store.is_near();
         let reason = if is_near { Reason::Near } else { Reason::Fresh };
-        self.tally.decide(Outcome::Hit, reason, Some(address));
+        self.tally.decide(RequestOutcome::Hit, reason, Some(address));
         trace::hit(address, reason.as_str(), by);
         if self.cache_status && is_near {
             cache_status::tell_near(hit.headers_mut());

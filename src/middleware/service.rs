@@ -23,11 +23,11 @@ use super::methods::Methods;
 use super::policy::cache_status::Forward;
 use super::policy::credentials::Credentials;
 use super::policy::origin::uri_as_received;
-use super::policy::reason::{Outcome, Reason};
+use super::policy::reason::{Reason, RequestOutcome};
 use super::policy::request::{Access, RequestConstraints, access};
 use super::respond::body::MemoBody;
 use super::respond::future::ResponseFuture;
-use super::serve::body_key::Reading;
+use super::serve::body_key::BodyKeyRead;
 use super::serve::hit::FreshHit;
 use super::serve::unsafe_request::Change;
 use crate::error::BoxError;
@@ -122,7 +122,10 @@ where
             Some(methods) => match methods.cache(&request) {
                 Some(cache) => cache,
                 None => {
-                    self.layer.cache.tally.decide(Outcome::Bypassed, Reason::Unnamed, None);
+                    self.layer
+                        .cache
+                        .tally
+                        .decide(RequestOutcome::Bypassed, Reason::Unnamed, None);
                     return ResponseFuture::untouched(self.inner.clone(), extractor.pass(request));
                 }
             },
@@ -223,7 +226,9 @@ impl<S, K> MemoLockService<S, K> {
         if on_path::has_been_at(request.extensions(), &cache.memo.shared.store, &address) {
             // What the response has to say is for the layer that has seen to the request.
             cache.memo.shared.asks_for_itself(&address);
-            cache.tally.decide(Outcome::Bypassed, Reason::Reentry, Some(&address));
+            cache
+                .tally
+                .decide(RequestOutcome::Bypassed, Reason::Reentry, Some(&address));
             return ResponseFuture::untouched(self.inner.clone(), extractor.pass(request));
         }
         cache.ask(&address);
@@ -273,7 +278,7 @@ impl<S, K> MemoLockService<S, K> {
     }
 
     /// Reads the body of a request for its key.
-    fn read_body<ReqBody, ResBody>(&self, request: Request<ReqBody>) -> Reading
+    fn read_body<ReqBody, ResBody>(&self, request: Request<ReqBody>) -> BodyKeyRead
     where
         S: InnerService<K::Body, ResBody> + Clone,
         K: KeyExtractor<ReqBody>,

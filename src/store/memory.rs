@@ -13,7 +13,7 @@ use slab::Slab;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use self::entry::{Entry, Weight, after};
+use self::entry::{Entry, EntryWeigher, after};
 use self::generations::MemoryGenerations;
 pub use self::watch::MemoryWatch;
 use super::{Acquire, Generation, Lock, Notice, Release, Renewed, Stamp, Standing, Store, Token, Value};
@@ -45,7 +45,7 @@ pub struct MemoryStore {
 }
 
 struct MemoryInner {
-    values: quick_cache::sync::Cache<Address, Entry, Weight>,
+    values: quick_cache::sync::Cache<Address, Entry, EntryWeigher>,
     /// Locks and watchers. Every change of a lock, and of a value together with a lock, happens under this mutex.
     slots: Mutex<HashMap<Address, Slot>>,
     generations: MemoryGenerations,

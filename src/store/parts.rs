@@ -137,7 +137,7 @@ pub(crate) trait Parts: Send + Sync {
     fn carries(&self, address: &Address) -> bool;
 
     /// From here on it is known whether another process has asked the holder of `token` for its value.
-    fn listen(&self, address: &Address, token: Token) -> Asked;
+    fn listen(&self, address: &Address, token: Token) -> PartRequests;
 
     /// Who holds the lock, and up to `most` bytes of the beginning of what was uploaded, by that holder or an earlier one. `None`
     /// where no process holds it that can be asked.
@@ -225,12 +225,12 @@ pub(crate) struct Tail {
 }
 
 /// Whether a holder was asked for its value. Dropped, it is not asked any more.
-pub(crate) struct Asked {
+pub(crate) struct PartRequests {
     notify: Arc<Notify>,
     forget: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
-impl Asked {
+impl PartRequests {
     pub(crate) fn new(notify: Arc<Notify>, forget: impl FnOnce() + Send + Sync + 'static) -> Self {
         Self {
             notify,
@@ -244,7 +244,7 @@ impl Asked {
     }
 }
 
-impl Drop for Asked {
+impl Drop for PartRequests {
     fn drop(&mut self) {
         if let Some(forget) = self.forget.take() {
             forget();

@@ -10,7 +10,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use super::broadcast::{Broadcast, Next, Reader};
+use super::broadcast::{Broadcast, BroadcastItem, Reader};
 use super::clock::{Arrivals, Clock};
 use super::waiter::{Turn, Waiter};
 use super::{Lead, TestFlight, TestWaiter, explore};
@@ -20,9 +20,9 @@ fn read(mut reader: Reader<u32>) -> (Vec<u8>, Option<u32>) {
     let mut got = Vec::new();
     loop {
         match block_on(poll_fn(|cx| reader.poll_next(cx))) {
-            Next::Data(data) => got.extend(data),
-            Next::End(rest) => return (got, Some(rest)),
-            Next::BrokenOff => return (got, None),
+            BroadcastItem::Data(data) => got.extend(data),
+            BroadcastItem::End(rest) => return (got, Some(rest)),
+            BroadcastItem::BrokenOff => return (got, None),
         }
     }
 }
@@ -92,7 +92,7 @@ fn where_a_reader_has_got_to_when_the_body_is_whole_makes_no_difference() {
                 };
                 for _ in 0..most {
                     match reader.poll_next(&mut cx) {
-                        Poll::Ready(Next::Data(data)) => got.extend(data),
+                        Poll::Ready(BroadcastItem::Data(data)) => got.extend(data),
                         Poll::Ready(_) => panic!("the body goes on"),
                         Poll::Pending => break,
                     }

@@ -23,7 +23,7 @@ use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::{Landed, Outcome, Preview, Verdict};
-use crate::memo::permit::Expected;
+use crate::memo::permit::PendingVerdict;
 use crate::store::{Renewed, Standing};
 
 /// How long after one question to the store the next one is asked, at least.
@@ -34,7 +34,7 @@ impl<C: Codec> Coordinator<C> {
     pub(super) async fn conclude(
         &self,
         claim: LockState,
-        expected: &mut Expected<C::Value>,
+        expected: &mut PendingVerdict<C::Value>,
     ) -> ComputationEnd<C::Value> {
         loop {
             let verdict = tokio::select! {

@@ -14,7 +14,7 @@ use crate::memo::config::Config;
 use crate::memo::flights::clock::Arrivals;
 use crate::memo::flights::custody::Expired;
 use crate::memo::leases::Holding;
-use crate::memo::leases::lease::{End, Extension, Handed, LeaseError};
+use crate::memo::leases::lease::{Extension, Handed, LeaseEnd, LeaseError};
 use crate::memo::leases::lock_state::LockState;
 use crate::memo::outcome::{Outcome, Verdict};
 use crate::memo::permit::{Led, Manner};
@@ -272,17 +272,17 @@ impl Renewal {
 
     fn end_at(&mut self, end: Instant) {
         self.end = end;
-        self.say(End::At(end));
+        self.say(LeaseEnd::At(end));
     }
 
     /// What is computed stays in this process.
     fn end_never(&mut self) {
         self.held = false;
         self.claim = LockState::None;
-        self.say(End::Never);
+        self.say(LeaseEnd::Never);
     }
 
-    fn say(&self, end: End) {
+    fn say(&self, end: LeaseEnd) {
         if let Some(handed) = &self.handed {
             handed.end.send_replace(end);
         }

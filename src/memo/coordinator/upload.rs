@@ -24,7 +24,7 @@ use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::Preview;
 use crate::memo::stream::{Growing, Piece};
-use crate::store::parts::{Appended, Asked, Part, Parts, Tail};
+use crate::store::parts::{Appended, Part, PartRequests, Parts, Tail};
 use crate::store::{AnyStore, PartId, Stamp, parts_of, sealed};
 use crate::task::spawn;
 
@@ -167,7 +167,12 @@ impl Uploader {
         }
     }
 
-    async fn run(self, asked: Arc<Asked>, mut conclusion: oneshot::Receiver<Concluded>, tail: oneshot::Sender<Tail>) {
+    async fn run(
+        self,
+        asked: Arc<PartRequests>,
+        mut conclusion: oneshot::Receiver<Concluded>,
+        tail: oneshot::Sender<Tail>,
+    ) {
         tokio::select! {
             biased;
             _ = &mut conclusion => return,

@@ -21,12 +21,12 @@ pub struct Lease {
 #[derive(Debug, Clone)]
 struct Hand {
     extensions: mpsc::Sender<Extension>,
-    end: watch::Receiver<End>,
+    end: watch::Receiver<LeaseEnd>,
 }
 
 /// When a lease ends, by the clock of this process.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum End {
+pub(crate) enum LeaseEnd {
     /// The keeper has not said yet.
     Unknown,
     At(Instant),
@@ -44,7 +44,7 @@ pub(crate) struct Extension {
 #[derive(Debug)]
 pub(crate) struct Handed {
     pub(crate) extensions: mpsc::Receiver<Extension>,
-    pub(crate) end: watch::Sender<End>,
+    pub(crate) end: watch::Sender<LeaseEnd>,
 }
 
 impl Lease {
@@ -55,7 +55,7 @@ impl Lease {
 
     pub(crate) fn new() -> (Self, Handed) {
         let (sender, extensions) = mpsc::channel(1);
-        let (end_tx, end) = watch::channel(End::Unknown);
+        let (end_tx, end) = watch::channel(LeaseEnd::Unknown);
         let hand = Hand {
             extensions: sender,
             end,
@@ -71,7 +71,7 @@ impl Lease {
     pub(crate) async fn begun(mut self) -> Self {
         if let Some(hand) = &mut self.hand {
             // A keeper that is gone has lost the lease, which is told to the caller that extends it.
-            let _ = hand.end.wait_for(|end| !matches!(end, End::Unknown)).await;
+            let _ = hand.end.wait_for(|end| !matches!(end, LeaseEnd::Unknown)).await;
         }
         self
     }
@@ -110,9 +110,9 @@ impl Lease {
             return Duration::ZERO;
         }
         match *hand.end.borrow() {
-            End::Unknown => Duration::ZERO,
-            End::At(end) => end.saturating_duration_since(Instant::now()),
-            End::Never => Duration::MAX,
+            LeaseEnd::Unknown => Duration::ZERO,
+            LeaseEnd::At(end) => end.saturating_duration_since(Instant::now()),
+            LeaseEnd::Never => Duration::MAX,
         }
     }
 }

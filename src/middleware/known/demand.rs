@@ -23,11 +23,11 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(600);
 pub(crate) struct Demand {
     least: u32,
     hasher: RandomState,
-    asked: Mutex<Asked>,
+    asked: Mutex<RequestCounts>,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct RequestCounts {
     now: HashMap<u64, u32>,
     before: HashMap<u64, u32>,
     since: Instant,
@@ -46,7 +46,7 @@ impl Demand {
         Self {
             least,
             hasher: RandomState::new(),
-            asked: Mutex::new(Asked {
+            asked: Mutex::new(RequestCounts {
                 now: HashMap::new(),
                 before: HashMap::new(),
                 since: Instant::now(),
@@ -54,7 +54,7 @@ impl Demand {
         }
     }
 
-    fn asked(&self, now: Instant) -> MutexGuard<'_, Asked> {
+    fn asked(&self, now: Instant) -> MutexGuard<'_, RequestCounts> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.grow_older(now);
         asked
@@ -81,7 +81,7 @@ impl DemandOf {
     }
 }
 
-impl Asked {
+impl RequestCounts {
     fn count(&self, key: u64) -> u32 {
         let of = |generation: &HashMap<u64, u32>| generation.get(&key).copied().unwrap_or(0);
         of(&self.now).saturating_add(of(&self.before))

@@ -79,7 +79,7 @@ impl Cache {
             origin: Origin::of(request),
             presence: None,
             may_defer,
-            place: None,
+            task_span: None,
             computed_by: computing_as(&request.headers),
         }
     }

@@ -14,7 +14,7 @@ use crate::middleware::policy::freshness::Terms;
 use crate::middleware::policy::sharing::Sharing;
 use crate::middleware::policy::stream_followers::StreamFollowers;
 use crate::middleware::policy::vary::{self, Vary};
-use crate::middleware::recording::part::Part;
+use crate::middleware::recording::part::RecordingItem;
 use crate::middleware::recording::recorder::Recorder;
 use crate::middleware::recording::underway::{Following, Underway};
 use crate::middleware::stored_response::draft::Draft;
@@ -108,12 +108,12 @@ impl Outbound {
                 return Poll::Ready(Some(Ok(self.rest.split_to(next))));
             }
             match ready!(following.poll_next(cx)) {
-                Part::Frame(frame) => match frame.into_data() {
+                RecordingItem::Frame(frame) => match frame.into_data() {
                     Ok(data) => self.rest = data,
                     Err(frame) => trailers = frame.into_trailers().ok(),
                 },
-                Part::End => return Poll::Ready(Some(Err(trailers))),
-                Part::Failed(_) | Part::Rest(..) => return Poll::Ready(None),
+                RecordingItem::End => return Poll::Ready(Some(Err(trailers))),
+                RecordingItem::Failed(_) | RecordingItem::Rest(..) => return Poll::Ready(None),
             }
         }
     }

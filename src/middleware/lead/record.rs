@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use super::admission::Admission;
 use super::stale_if_error::Breakable;
 use super::task::Computation;
-use crate::attached::Place;
+use crate::attached::TaskSpan;
 use crate::memo::{Past, Settled};
 use crate::middleware::grpc::is_call;
 use crate::middleware::inner::InnerBody;
@@ -61,7 +61,7 @@ impl Computation {
         let settled = settling.settle(recorded);
         drop(body);
         // No more than the store is waited for.
-        self.place.inspect(Place::leave);
+        self.task_span.inspect(TaskSpan::leave);
         if let Some((settled, reservation)) = settled {
             settled.wait().await;
             drop(reservation);

@@ -13,7 +13,7 @@ use super::admission::Admission;
 use super::deferred;
 use super::on_path;
 use super::stale_if_error::{StaleOnPanic, is_outage, stand_in};
-use crate::attached::{Attachment, Place};
+use crate::attached::{Attachment, TaskSpan};
 use crate::memo::{Lead, Path, Presence, Present, Stop};
 use crate::middleware::MemoControl;
 use crate::middleware::grpc;
@@ -23,7 +23,7 @@ use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::fields;
 use crate::middleware::policy::freshness::Terms;
 use crate::middleware::policy::origin::Origin;
-use crate::middleware::policy::reason::{Outcome, Reason};
+use crate::middleware::policy::reason::{Reason, RequestOutcome};
 use crate::middleware::policy::revalidation;
 use crate::middleware::policy::sharing::Sharing;
 use crate::middleware::policy::vary::{self, Vary};
@@ -59,14 +59,14 @@ pub(crate) struct Computation {
     /// Whether the response may be left to a worker.
     pub(crate) may_defer: bool,
     /// The span that its task is in.
-    pub(crate) place: Option<Place>,
+    pub(crate) task_span: Option<TaskSpan>,
     /// The name of this computation in a trace.
     pub(crate) computed_by: Option<TraceContext>,
 }
 
 /// Runs it in a task of its own. Apart from what calls it, which every program compiles for its own services.
-fn start(place: Place, computing: BoxFuture<'static, ()>, stop: Stop, path: Path) -> JoinHandle<Option<()>> {
-    spawn_of(place.run(path.run(stop.or(computing))))
+fn start(task_span: TaskSpan, computing: BoxFuture<'static, ()>, stop: Stop, path: Path) -> JoinHandle<Option<()>> {
+    spawn_of(task_span.run(path.run(stop.or(computing))))
 }
 
 impl Computation {
@@ -83,10 +83,10 @@ impl Computation {
         let path = on_path::path(&call.head.extensions);
         let (client, stop) = self.lead.custody();
         self.presence = client.as_ref().map(Present::presence);
-        let place = Place::here(&self.admission.address);
-        let attachment = Attachment(place.clone());
-        self.place = Some(place.clone());
-        let task = start(place, Box::pin(self.compute(call, answer)), stop, path);
+        let task_span = TaskSpan::here(&self.admission.address);
+        let attachment = Attachment(task_span.clone());
+        self.task_span = Some(task_span.clone());
+        let task = start(task_span, Box::pin(self.compute(call, answer)), stop, path);
         match answered.await {
             Ok(answer) => answer.map_body(|body| body.attached(attachment).read_by(client)),
             Err(_) => match task.await {
@@ -94,7 +94,7 @@ impl Computation {
                     Some(stale) => {
                         let reason = Reason::StaleIfError;
                         let response = replay::stale(stale, Instant::now(), cache_status.then_some(reason));
-                        Answer::new(response, Decision::found(Outcome::Stale, reason))
+                        Answer::new(response, Decision::found(RequestOutcome::Stale, reason))
                     }
                     // The panic goes where it would have gone without the layer.
                     None => std::panic::resume_unwind(error.into_panic()),

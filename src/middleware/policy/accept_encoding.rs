@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use super::syntax::is_tchar;
 
 /// A weight in thousandths.
-type Weight = u16;
+type QValue = u16;
 
 /// Which content codings a request accepts and in what order it prefers them, in one spelling for each meaning. `None`
 /// where the field cannot be parsed, or contradicts itself.
@@ -42,8 +42,8 @@ pub(super) fn canonical(request: &HeaderMap) -> Option<Vec<u8>> {
     Some(text)
 }
 
-fn simplify(codings: &mut Vec<(String, Weight)>) {
-    let weight_of = |codings: &[(String, Weight)], name| {
+fn simplify(codings: &mut Vec<(String, QValue)>) {
+    let weight_of = |codings: &[(String, QValue)], name| {
         let found = codings.iter().find(|(coding, _)| coding == name);
         found.map(|(_, weight)| *weight)
     };
@@ -68,7 +68,7 @@ fn simplify(codings: &mut Vec<(String, Weight)>) {
 }
 
 /// Adds the members of one line.
-fn parse(line: &HeaderValue, codings: &mut Vec<(String, Weight)>) -> Option<()> {
+fn parse(line: &HeaderValue, codings: &mut Vec<(String, QValue)>) -> Option<()> {
     let line = line.to_str().ok()?;
     for member in line.split(',') {
         let member = member.trim_matches([' ', '\t']);
@@ -93,14 +93,14 @@ fn parse(line: &HeaderValue, codings: &mut Vec<(String, Weight)>) -> Option<()> 
 }
 
 /// `q=` and a number from 0 to 1 with three decimals at most (RFC 9110, 12.4.2).
-fn weight(text: &str) -> Option<Weight> {
+fn weight(text: &str) -> Option<QValue> {
     let text = text.trim_matches([' ', '\t']);
     let text = text.strip_prefix(['q', 'Q'])?.strip_prefix('=')?;
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let decimals: Weight = format!("{decimals:0<3}").parse().ok()?;
+    let decimals: QValue = format!("{decimals:0<3}").parse().ok()?;
     match whole {
         "0" => Some(decimals),
         "1" if decimals == 0 => Some(1000),

@@ -141,7 +141,7 @@ pub(crate) fn tell_near(headers: &mut HeaderMap) {
 mod tests {
     use super::*;
     use crate::middleware::policy::decision::Decision;
-    use crate::middleware::policy::reason::Outcome;
+    use crate::middleware::policy::reason::RequestOutcome;
     use crate::middleware::policy::structured::{self, Bare, Member};
 
     fn members(headers: &HeaderMap) -> Vec<(Bare, Vec<String>)> {
@@ -239,7 +239,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         Decision::untouched(Reason::Reentry).tell(&mut headers);
         Decision::left(Reason::ClientGone).tell(&mut headers);
-        Decision::found(Outcome::Hit, Reason::Fresh).tell(&mut headers);
+        Decision::found(RequestOutcome::Hit, Reason::Fresh).tell(&mut headers);
         assert!(headers.is_empty());
     }
 }

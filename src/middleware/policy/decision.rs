@@ -3,12 +3,12 @@
 use http::{HeaderMap, StatusCode};
 
 use super::cache_status::{Forward, Forwarded};
-use super::reason::{Outcome, Reason};
+use super::reason::{Reason, RequestOutcome};
 
 /// What became of a request. It has exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Decision {
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: RequestOutcome,
     pub(crate) reason: Reason,
     member: Told,
 }
@@ -25,7 +25,7 @@ enum Told {
 
 impl Decision {
     /// The response is from the store, and says so.
-    pub(crate) fn found(outcome: Outcome, reason: Reason) -> Self {
+    pub(crate) fn found(outcome: RequestOutcome, reason: Reason) -> Self {
         let member = Told::Elsewhere;
         Self {
             outcome,
@@ -36,13 +36,13 @@ impl Decision {
 
     /// As if the layer were not there.
     pub(crate) fn untouched(reason: Reason) -> Self {
-        Self::found(Outcome::Bypassed, reason)
+        Self::found(RequestOutcome::Bypassed, reason)
     }
 
     /// The layer answers.
     pub(crate) fn refused(reason: Reason) -> Self {
         Self {
-            outcome: Outcome::Refused,
+            outcome: RequestOutcome::Refused,
             reason,
             member: Told::Own,
         }
@@ -50,7 +50,7 @@ impl Decision {
 
     /// There is no response.
     pub(crate) fn left(reason: Reason) -> Self {
-        Self::found(Outcome::Left, reason)
+        Self::found(RequestOutcome::Left, reason)
     }
 
     /// Says it in the response.
@@ -65,33 +65,33 @@ impl Decision {
 
 impl Forwarded {
     pub(crate) fn led(self, reason: Reason) -> Decision {
-        self.decision(Outcome::Led, reason)
+        self.decision(RequestOutcome::Led, reason)
     }
 
     pub(crate) fn passed(self, reason: Reason) -> Decision {
-        self.decision(Outcome::Passed, reason)
+        self.decision(RequestOutcome::Passed, reason)
     }
 
     pub(crate) fn bypassed(self, reason: Reason) -> Decision {
-        self.decision(Outcome::Bypassed, reason)
+        self.decision(RequestOutcome::Bypassed, reason)
     }
 
     pub(crate) fn followed(self, reason: Reason) -> Decision {
-        self.decision(Outcome::Followed, reason)
+        self.decision(RequestOutcome::Followed, reason)
     }
 
     pub(crate) fn refused(self, reason: Reason) -> Decision {
-        self.decision(Outcome::Refused, reason)
+        self.decision(RequestOutcome::Refused, reason)
     }
 
     /// What is stale answers in place of the response with this status, if there was one.
     pub(crate) fn stands_in(status: Option<StatusCode>) -> Decision {
         let mut forwarded = Self::because(Forward::Stale);
         forwarded.status = status;
-        forwarded.decision(Outcome::Stale, Reason::StaleIfError)
+        forwarded.decision(RequestOutcome::Stale, Reason::StaleIfError)
     }
 
-    fn decision(self, outcome: Outcome, reason: Reason) -> Decision {
+    fn decision(self, outcome: RequestOutcome, reason: Reason) -> Decision {
         Decision {
             outcome,
             reason,

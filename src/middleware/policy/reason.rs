@@ -1,8 +1,8 @@
-//! [`Outcome`] and [`Reason`]: what became of a request, and why it was not a plain hit.
+//! [`RequestOutcome`] and [`Reason`]: what became of a request, and why it was not a plain hit.
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum RequestOutcome {
     /// It found a fresh response in the store.
     Hit,
     /// It got a stale response.
@@ -21,7 +21,7 @@ pub(crate) enum Outcome {
     Left,
 }
 
-impl Outcome {
+impl RequestOutcome {
     pub(crate) const ALL: [Self; 8] = [
         Self::Hit,
         Self::Stale,
@@ -67,9 +67,9 @@ macro_rules! reasons {
             }
 
             /// What becomes of requests for this reason.
-            pub(crate) fn outcomes(self) -> &'static [Outcome] {
+            pub(crate) fn outcomes(self) -> &'static [RequestOutcome] {
                 match self {
-                    $(Self::$name => &[$(Outcome::$outcome),+],)*
+                    $(Self::$name => &[$(RequestOutcome::$outcome),+],)*
                 }
             }
         }
@@ -244,7 +244,7 @@ mod tests {
     fn words_are_tokens_and_each_stands_for_one_reason() {
         let words: BTreeSet<_> = Reason::ALL.map(Reason::as_str).into();
         assert_eq!(words.len(), Reason::ALL.len());
-        for word in words.into_iter().chain(Outcome::ALL.map(Outcome::as_str)) {
+        for word in words.into_iter().chain(RequestOutcome::ALL.map(RequestOutcome::as_str)) {
             let is_token = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
             assert!(is_token && word.starts_with(|first: char| first != '-'), "{word}");
         }
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn each_outcome_has_reasons_and_each_reason_its_outcomes_once() {
-        for outcome in Outcome::ALL {
+        for outcome in RequestOutcome::ALL {
             assert!(Reason::ALL.iter().any(|reason| reason.outcomes().contains(&outcome)));
         }
         for reason in Reason::ALL {
@@ -268,7 +268,7 @@ mod tests {
     /// The rows of the guide's table: the outcomes and the reason of each.
     fn rows() -> Vec<(Vec<&'static str>, &'static str)> {
         let words = |cell: &'static str| cell.split(", ").map(|word| word.trim().trim_matches('`')).collect();
-        let is_outcome = |word: &&str| Outcome::ALL.iter().any(|outcome| outcome.as_str() == *word);
+        let is_outcome = |word: &&str| RequestOutcome::ALL.iter().any(|outcome| outcome.as_str() == *word);
         let rows = GUIDE.lines().filter_map(|line| {
             let mut cells = line.strip_prefix("| ")?.split(" | ");
             let outcomes: Vec<_> = words(cells.next()?);

@@ -157,7 +157,7 @@ struct Position {
 
 /// What a reader gets, in this order: data, then one of the others.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next<T> {
+pub(crate) enum BroadcastItem<T> {
     Data(Bytes),
     End(T),
     BrokenOff,
@@ -355,25 +355,25 @@ impl<T> Reader<T> {
 
 impl<T: Clone> Reader<T> {
     /// What comes next. Asked again after the end, it says the same.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<T>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<BroadcastItem<T>> {
         let mut state = self.audience.state();
         let ReaderSeat {
             bytes, until_the_last, ..
         } = state.readers[self.id];
         let data = match &state.body {
             Body::Growing(pieces) | Body::Past(pieces, _) if pieces.has_lost(bytes) => {
-                return Poll::Ready(Next::BrokenOff);
+                return Poll::Ready(BroadcastItem::BrokenOff);
             }
             Body::Growing(pieces) => pieces.next(&mut self.place),
             Body::Past(pieces, rest) => match pieces.next(&mut self.place) {
                 Some(data) => Some(data),
-                None => return Poll::Ready(Next::End(rest.clone())),
+                None => return Poll::Ready(BroadcastItem::End(rest.clone())),
             },
             Body::Whole(content, _) if bytes < content.len() => Some(content.slice(bytes..)),
-            Body::Whole(_, rest) => return Poll::Ready(Next::End(rest.clone())),
+            Body::Whole(_, rest) => return Poll::Ready(BroadcastItem::End(rest.clone())),
             Body::BrokenOff(pieces) => match pieces.next(&mut self.place).filter(|_| until_the_last) {
                 Some(data) => Some(data),
-                None => return Poll::Ready(Next::BrokenOff),
+                None => return Poll::Ready(BroadcastItem::BrokenOff),
             },
         };
         if let Some(data) = data {
@@ -381,7 +381,7 @@ impl<T: Clone> Reader<T> {
             let producer = state.producer.take();
             drop(state);
             wake(producer);
-            return Poll::Ready(Next::Data(data));
+            return Poll::Ready(BroadcastItem::Data(data));
         }
         let waker = &mut state.readers[self.id].waker;
         let mut before = None;

@@ -1,4 +1,4 @@
-//! [`Part`]: what a reader of a recording gets.
+//! [`RecordingItem`]: what a reader of a recording gets.
 
 use bytes::Bytes;
 use http_body::Frame;
@@ -8,7 +8,7 @@ use crate::error::BoxError;
 use crate::middleware::inner::InnerBody;
 
 /// What the reader gets, in this order: frames, then one of the others.
-pub(crate) enum Part {
+pub(crate) enum RecordingItem {
     Frame(Frame<Bytes>),
     End,
     Failed(BoxError),

@@ -22,10 +22,10 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-use super::broadcast::{Broadcast, Next, Producer, Reader};
+use super::broadcast::{Broadcast, BroadcastItem, Producer, Reader};
 use super::budget::Reservation;
 use super::endless::Horizon;
-use super::part::Part;
+use super::part::RecordingItem;
 use super::trial::Trial;
 use super::underway::Underway;
 use crate::memo::Presence;
@@ -41,33 +41,33 @@ pub(crate) const STALL: Duration = Duration::from_secs(30);
 pub(crate) struct Playback {
     data: Reader<Option<HeaderMap>>,
     /// What comes after the data.
-    parts: UnboundedReceiver<Part>,
+    parts: UnboundedReceiver<RecordingItem>,
     /// The first of these.
-    next: Option<Part>,
+    next: Option<RecordingItem>,
     /// What has not been read is in memory as long as its reader.
     _reservation: Arc<Reservation>,
 }
 
 impl Playback {
     /// The next part. A recording that breaks off is a failure, never an end.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<RecordingItem> {
         loop {
-            if let Poll::Ready(Next::Data(data)) = self.data.poll_next(cx) {
-                return Poll::Ready(Part::Frame(Frame::data(data)));
+            if let Poll::Ready(BroadcastItem::Data(data)) = self.data.poll_next(cx) {
+                return Poll::Ready(RecordingItem::Frame(Frame::data(data)));
             }
             if let Some(part) = self.next.take() {
                 return Poll::Ready(part);
             }
             let part = ready!(self.parts.poll_recv(cx));
             // There may have been data before it that has come meanwhile.
-            self.next = Some(part.unwrap_or_else(|| Part::Failed("the response was given up".into())));
+            self.next = Some(part.unwrap_or_else(|| RecordingItem::Failed("the response was given up".into())));
         }
     }
 }
 
 /// The producer's end.
 pub(crate) struct Recorder {
-    parts: UnboundedSender<Part>,
+    parts: UnboundedSender<RecordingItem>,
     data: Producer<Option<HeaderMap>>,
     audience: Arc<Broadcast<Option<HeaderMap>>>,
     length: u64,
@@ -179,7 +179,7 @@ impl Recorder {
                 Some(Ok(frame)) => frame,
                 Some(Err(_)) if planted(Planted::Truncated) => break,
                 Some(Err(error)) => {
-                    self.send(Part::Failed(error));
+                    self.send(RecordingItem::Failed(error));
                     return Recorded::Failed;
                 }
                 None => break,
@@ -201,7 +201,7 @@ impl Recorder {
         if let Some(Some(trial)) = endless {
             trial.ended(self.length, trailers.as_ref());
         }
-        self.send(Part::End);
+        self.send(RecordingItem::End);
         Recorded::Complete {
             content: self.data.content(),
             trailers,
@@ -232,7 +232,7 @@ impl Recorder {
             let frame = match next {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => {
-                    self.send(Part::Failed(error));
+                    self.send(RecordingItem::Failed(error));
                     return Recorded::Failed;
                 }
                 None => break,
@@ -245,7 +245,7 @@ impl Recorder {
                 Err(frame) => self.take_trailers(frame, &mut trailers),
             }
         }
-        self.send(Part::End);
+        self.send(RecordingItem::End);
         Recorded::Along {
             length: self.length,
             trailers,
@@ -257,7 +257,7 @@ impl Recorder {
         if let Some(fields) = frame.trailers_ref() {
             trailers.get_or_insert_default().extend(fields.clone());
         }
-        self.send(Part::Frame(frame));
+        self.send(RecordingItem::Frame(frame));
     }
 
     /// Records a frame. Returns the limit that is passed, if any.
@@ -291,11 +291,11 @@ impl Recorder {
     fn hand_over(&self, body: &mut Option<InnerBody>, trial: Option<Trial>) {
         let trial = trial.map(|trial| Box::new(trial.after(self.length)));
         if let Some(rest) = body.take() {
-            self.send(Part::Rest(rest, trial));
+            self.send(RecordingItem::Rest(rest, trial));
         }
     }
 
-    fn send(&self, part: Part) {
+    fn send(&self, part: RecordingItem) {
         // A client that hangs up stops nothing.
         let _ = self.parts.send(part);
     }

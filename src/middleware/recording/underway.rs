@@ -14,9 +14,9 @@ use std::task::{Context, Poll, ready};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use super::broadcast::{Broadcast, Next, Reader};
+use super::broadcast::{Broadcast, BroadcastItem, Reader};
 use super::budget::Reservation;
-use super::part::Part;
+use super::part::RecordingItem;
 use crate::memo::{Presence, Present};
 use crate::middleware::frames::consume;
 
@@ -80,26 +80,28 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<RecordingItem> {
         if self.has_ended {
-            return Poll::Ready(Part::End);
+            return Poll::Ready(RecordingItem::End);
         }
         let next = ready!(self.reader.poll_next(cx));
-        if matches!(next, Next::End(_)) {
+        if matches!(next, BroadcastItem::End(_)) {
             // The computation is about to say so itself.
             self.client.take().into_iter().for_each(Present::settle);
         }
         let frame = match next {
-            Next::Data(data) => Frame::data(data),
-            Next::End(Some(trailers)) => {
+            BroadcastItem::Data(data) => Frame::data(data),
+            BroadcastItem::End(Some(trailers)) => {
                 self.has_ended = true;
                 Frame::trailers(trailers)
             }
-            Next::End(None) => return Poll::Ready(Part::End),
-            Next::BrokenOff => return Poll::Ready(Part::Failed("the response that was followed broke off".into())),
+            BroadcastItem::End(None) => return Poll::Ready(RecordingItem::End),
+            BroadcastItem::BrokenOff => {
+                return Poll::Ready(RecordingItem::Failed("the response that was followed broke off".into()));
+            }
         };
         consume(&mut self.remaining, &frame);
-        Poll::Ready(Part::Frame(frame))
+        Poll::Ready(RecordingItem::Frame(frame))
     }
 
     pub(crate) fn remaining(&self) -> SizeHint {

@@ -14,7 +14,7 @@ use crate::error::BoxError;
 use crate::memo::{Present, QueueTurn};
 use crate::middleware::frames::consume;
 use crate::middleware::inner::{InnerBody, poll_frame};
-use crate::middleware::recording::part::Part;
+use crate::middleware::recording::part::RecordingItem;
 use crate::middleware::recording::recorder::Playback;
 use crate::middleware::recording::trial::Trial;
 use crate::middleware::recording::underway::Following;
@@ -229,25 +229,25 @@ impl ReplyBody {
                 ReplyKind::Followed(following) => ready!(following.poll_next(cx)),
                 ReplyKind::Recorded(recorded) => {
                     let part = ready!(recorded.playback.poll_next(cx));
-                    if let Part::Frame(frame) = &part {
+                    if let RecordingItem::Frame(frame) = &part {
                         consume(&mut recorded.remaining, frame);
                     }
                     part
                 }
             };
-            if matches!(part, Part::End) || self.size_hint().exact() == Some(0) {
+            if matches!(part, RecordingItem::End) || self.size_hint().exact() == Some(0) {
                 // The computation is about to say so itself.
                 self.client.take().into_iter().for_each(Present::settle);
             }
             match part {
-                Part::Frame(frame) => return Poll::Ready(Some(Ok(frame))),
-                Part::End => *self = Self::empty(),
-                Part::Failed(error) => {
+                RecordingItem::Frame(frame) => return Poll::Ready(Some(Ok(frame))),
+                RecordingItem::End => *self = Self::empty(),
+                RecordingItem::Failed(error) => {
                     *self = Self::empty();
                     return Poll::Ready(Some(Err(error)));
                 }
-                Part::Rest(body, None) => *self = Self::inner(body),
-                Part::Rest(body, Some(trial)) => *self = Self::of(ReplyKind::Tried(body, trial)),
+                RecordingItem::Rest(body, None) => *self = Self::inner(body),
+                RecordingItem::Rest(body, Some(trial)) => *self = Self::of(ReplyKind::Tried(body, trial)),
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::counter::{Counter, Figure, Metric, Sample, Visit};
 use crate::key::{Address, Tag};
 use crate::middleware::inner::InnerError;
 use crate::middleware::policy::decision::Decision;
-use crate::middleware::policy::reason::{Outcome, Reason};
+use crate::middleware::policy::reason::{Reason, RequestOutcome};
 use crate::trace;
 
 const REQUESTS: &str = "memolock_requests_total";
@@ -26,7 +26,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn new(tag: &Tag) -> Self {
-        let pairs = Outcome::ALL.len() * Reason::ALL.len();
+        let pairs = RequestOutcome::ALL.len() * Reason::ALL.len();
         let tally = Self {
             tag: tag.clone(),
             requests: (0..pairs).map(|_| OnceLock::new()).collect(),
@@ -39,7 +39,7 @@ impl Tally {
         tally
     }
 
-    fn counter(&self, outcome: Outcome, reason: Reason) -> Option<&Counter> {
+    fn counter(&self, outcome: RequestOutcome, reason: Reason) -> Option<&Counter> {
         let counter = self
             .requests
             .get(outcome as usize * Reason::ALL.len() + reason as usize)?;
@@ -47,7 +47,7 @@ impl Tally {
     }
 
     /// Counts a request that is answered without a [`Teller`], and logs it.
-    pub(crate) fn decide(&self, outcome: Outcome, reason: Reason, address: Option<&Address>) {
+    pub(crate) fn decide(&self, outcome: RequestOutcome, reason: Reason, address: Option<&Address>) {
         if let Some(counter) = self.counter(outcome, reason) {
             counter.add();
         }
@@ -66,7 +66,7 @@ impl Tally {
         expect(dead_code, reason = "the admin service shows them")
     )]
     pub(crate) fn visit(&self, each: Visit<'_>) {
-        for outcome in Outcome::ALL {
+        for outcome in RequestOutcome::ALL {
             for reason in Reason::ALL {
                 let counter = self
                     .requests
@@ -82,7 +82,7 @@ impl Tally {
     }
 }
 
-fn labels(tag: &Tag, outcome: Outcome, reason: Reason) -> [(&'static str, &str); 3] {
+fn labels(tag: &Tag, outcome: RequestOutcome, reason: Reason) -> [(&'static str, &str); 3] {
     [
         ("tag", tag.as_str()),
         ("outcome", outcome.as_str()),

@@ -22,13 +22,13 @@ use crate::task::BoxFuture;
 use crate::trace;
 
 /// A request whose body is read for the key.
-pub(crate) type Reading = BoxFuture<'static, (Option<Key>, InnerCall)>;
+pub(crate) type BodyKeyRead = BoxFuture<'static, (Option<Key>, InnerCall)>;
 
 impl Cache {
     /// Reads the body for the key; then hit, follow or lead.
     pub(crate) fn answer_with_body(
         self: Arc<Self>,
-        reading: Reading,
+        reading: BodyKeyRead,
         deadline: Option<Instant>,
         told: Option<ToldKey>,
     ) -> BoxFuture<'static, Step<Answer>> {

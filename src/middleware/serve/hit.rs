@@ -13,7 +13,7 @@ use crate::middleware::inner::InnerCall;
 use crate::middleware::lookup::VariantAddress;
 use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::early;
-use crate::middleware::policy::reason::{Outcome, Reason};
+use crate::middleware::policy::reason::{Reason, RequestOutcome};
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::body::ReplyBody;
 use crate::middleware::respond::replay;
@@ -121,7 +121,7 @@ impl Cache {
     pub(super) fn replay(&self, stored: Arc<StoredResponse>, now: Instant, reason: Reason) -> Answer {
         let decision = self.found(&stored, now, reason);
         let response = match decision.outcome {
-            Outcome::Hit => replay::hit(stored, now, self.cache_status),
+            RequestOutcome::Hit => replay::hit(stored, now, self.cache_status),
             _ => replay::stale(stored, now, self.cache_status.then_some(reason)),
         };
         Answer::new(response, decision)
@@ -133,10 +133,10 @@ impl Cache {
         let counters = &self.memo.shared.counters;
         if stored.is_fresh_at(now) {
             counters.hits.add();
-            return Decision::found(Outcome::Hit, Reason::Fresh);
+            return Decision::found(RequestOutcome::Hit, Reason::Fresh);
         }
         counters.stale.add();
-        Decision::found(Outcome::Stale, reason)
+        Decision::found(RequestOutcome::Stale, reason)
     }
 
     /// Whether a hit is one to verify.

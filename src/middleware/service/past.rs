@@ -13,7 +13,7 @@ use crate::middleware::cache::Cache;
 use crate::middleware::key_extractor::KeyExtractor;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::decision::Decision;
-use crate::middleware::policy::reason::{Outcome, Reason};
+use crate::middleware::policy::reason::{Reason, RequestOutcome};
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::future::ResponseFuture;
 use crate::middleware::respond::refusal::not_stored;
@@ -58,7 +58,7 @@ impl<S, K> MemoLockService<S, K> {
             return self.direct(request, Forward::Bypass, reason, address);
         }
         let (cache, reason) = (&self.layer.cache, Reason::OnlyIfCached);
-        cache.tally.decide(Outcome::Refused, reason, address);
+        cache.tally.decide(RequestOutcome::Refused, reason, address);
         let mut response = not_stored();
         if cache.cache_status {
             Decision::refused(reason).tell(response.headers_mut());
@@ -101,7 +101,7 @@ impl<S, K> MemoLockService<S, K> {
         K: KeyExtractor<ReqBody>,
     {
         let cache = &self.layer.cache;
-        cache.tally.decide(Outcome::Bypassed, reason, address);
+        cache.tally.decide(RequestOutcome::Bypassed, reason, address);
         let decision = || Forwarded::because(why).bypassed(reason);
         let says = cache.cache_status.then(decision);
         ResponseFuture::direct(self.inner.clone(), self.layer.key.pass(request), says)
@@ -125,7 +125,7 @@ impl<S, K> MemoLockService<S, K> {
         let extractor = &self.layer.key;
         let asked = asked(extractor, cache, &request);
         let observer = shadow.begin(asked, cache.responses.clone());
-        cache.tally.decide(Outcome::Bypassed, Reason::Shadow, None);
+        cache.tally.decide(RequestOutcome::Bypassed, Reason::Shadow, None);
         ResponseFuture::observed(self.inner.clone(), extractor.pass(request), observer)
     }
 }

@@ -10,7 +10,7 @@ use http::header::HeaderName;
 use tokio::time::Instant;
 
 use super::asked::{RequestStanding, RequestTraits};
-use super::evidence::{Names, Parts, differing};
+use super::evidence::{Names, PartDigests, differing};
 use super::flight::{EarlyFollower, ShadowFlight, ShadowLanding, ShadowVariant, Sighting, lock, variant};
 use super::pages::Pages;
 use super::route::RouteFigures;
@@ -49,14 +49,14 @@ pub(super) enum ShadowPlan {
     Part,
     Hit(Arc<Sighting>),
     Follow(Arc<Mutex<ShadowFlight>>),
-    Lead(Arc<Mutex<ShadowFlight>>, Place),
+    Lead(Arc<Mutex<ShadowFlight>>, VariantId),
 }
 
 /// A key, and a variant of it; zero where it has none.
-type Place = (u64, u64);
+type VariantId = (u64, u64);
 
 #[derive(Default)]
-struct KnownPlace {
+struct KnownVariant {
     stored: Option<(Arc<Sighting>, Instant)>,
     flight: Option<Arc<Mutex<ShadowFlight>>>,
 }
@@ -64,8 +64,8 @@ struct KnownPlace {
 /// A request under way.
 pub(super) struct WatchedRequest {
     pub(super) route: usize,
-    pub(super) fields: Parts,
-    pub(super) parameters: Parts,
+    pub(super) fields: PartDigests,
+    pub(super) parameters: PartDigests,
     pub(super) plan: ShadowPlan,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Books {
     pub(super) field_names: Names,
     pub(super) parameter_names: Names,
     vary: HashMap<u64, Vec<HeaderName>>,
-    known: HashMap<Place, KnownPlace>,
+    known: HashMap<VariantId, KnownVariant>,
     pages: Pages,
 }
 
@@ -131,8 +131,8 @@ impl Books {
             }
         };
         let names = self.vary.get(&key).map_or(&[][..], Vec::as_slice);
-        let place = (key, variant(names, &asked.headers));
-        let known = self.known.get(&place);
+        let id = (key, variant(names, &asked.headers));
+        let known = self.known.get(&id);
         let stored = known
             .and_then(|known| known.stored.as_ref())
             .filter(|(_, until)| *until > now);
@@ -151,8 +151,8 @@ impl Books {
         }
         self.make_room();
         let flight: Arc<Mutex<ShadowFlight>> = Arc::default();
-        self.known.entry(place).or_default().flight = Some(Arc::clone(&flight));
-        ShadowPlan::Lead(flight, place)
+        self.known.entry(id).or_default().flight = Some(Arc::clone(&flight));
+        ShadowPlan::Lead(flight, id)
     }
 
     /// Forgets what is of no use any more, or some of it.
@@ -173,8 +173,8 @@ impl Books {
     /// It came to no end.
     pub(super) fn broken(&mut self, entry: &WatchedRequest) {
         self.routes[entry.route].1.broken += 1;
-        if let ShadowPlan::Lead(flight, place) = &entry.plan {
-            self.land(flight, *place, &ShadowLanding::Alone("broken"));
+        if let ShadowPlan::Lead(flight, id) = &entry.plan {
+            self.land(flight, *id, &ShadowLanding::Alone("broken"));
         }
     }
 
@@ -232,7 +232,7 @@ impl Books {
                     self.followed(&landed, &early);
                 }
             }
-            ShadowPlan::Lead(flight, place) => self.led(asked, (route, sighting), (&flight, place), seen, now),
+            ShadowPlan::Lead(flight, id) => self.led(asked, (route, sighting), (&flight, id), seen, now),
         }
     }
 
@@ -240,7 +240,7 @@ impl Books {
         &mut self,
         asked: &RequestTraits,
         (route, sighting): (usize, Sighting),
-        (flight, place): (&Arc<Mutex<ShadowFlight>>, Place),
+        (flight, id): (&Arc<Mutex<ShadowFlight>>, VariantId),
         seen: WatchedResponse,
         now: Instant,
     ) {
@@ -248,7 +248,7 @@ impl Books {
         let figures = &mut self.routes[route].1;
         if let Fate::Alone(reason) = fate {
             count(&mut figures.alone, reason);
-            return self.land(flight, place, &ShadowLanding::Alone(reason));
+            return self.land(flight, id, &ShadowLanding::Alone(reason));
         }
         figures.led += 1;
         let sighting = Arc::new(sighting);
@@ -257,24 +257,24 @@ impl Books {
             names: vary,
         };
         if let Fate::Stored(fresh_for) = fate {
-            let place = (place.0, variant.fingerprint);
+            let id = (id.0, variant.fingerprint);
             let stored = (Arc::clone(&sighting), now + fresh_for.min(Duration::from_secs(86_400)));
-            self.known.entry(place).or_default().stored = Some(stored);
+            self.known.entry(id).or_default().stored = Some(stored);
         }
         if !variant.names.is_empty() {
-            self.vary.insert(place.0, variant.names.clone());
+            self.vary.insert(id.0, variant.names.clone());
         }
-        self.land(flight, place, &ShadowLanding::Shared(sighting, Arc::new(variant)));
+        self.land(flight, id, &ShadowLanding::Shared(sighting, Arc::new(variant)));
     }
 
     /// Tells those who would have waited.
-    fn land(&mut self, flight: &Arc<Mutex<ShadowFlight>>, place: Place, landing: &ShadowLanding) {
-        if let Some(known) = self.known.get_mut(&place)
+    fn land(&mut self, flight: &Arc<Mutex<ShadowFlight>>, id: VariantId, landing: &ShadowLanding) {
+        if let Some(known) = self.known.get_mut(&id)
             && known.flight.as_ref().is_some_and(|known| Arc::ptr_eq(known, flight))
         {
             known.flight = None;
             if known.stored.is_none() {
-                self.known.remove(&place);
+                self.known.remove(&id);
             }
         }
         let early = lock(flight).land(landing.clone());

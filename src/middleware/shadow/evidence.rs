@@ -20,10 +20,10 @@ pub(super) struct Names {
 }
 
 /// Digests of the parts of a request by the number of their name, in ascending order.
-pub(super) type Parts = Box<[(usize, u64)]>;
+pub(super) type PartDigests = Box<[(usize, u64)]>;
 
 impl Names {
-    pub(super) fn number<'a>(&mut self, parts: impl Iterator<Item = (&'a str, u64)>) -> Parts {
+    pub(super) fn number<'a>(&mut self, parts: impl Iterator<Item = (&'a str, u64)>) -> PartDigests {
         let numbered = parts.filter_map(|(name, digest)| Some((self.of(name)?, digest)));
         let mut numbered: Vec<_> = numbered.collect();
         numbered.sort_unstable();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::HeaderName;
 
-use super::evidence::Parts;
+use super::evidence::PartDigests;
 use crate::middleware::policy::vary::fingerprint;
 
 /// How many that are answered before the one they would have waited for are remembered.
@@ -15,7 +15,7 @@ const MOST_EARLY: usize = 64;
 /// A response, and the request that led to it.
 pub(super) struct Sighting {
     pub(super) digest: [u8; 16],
-    pub(super) fields: Parts,
+    pub(super) fields: PartDigests,
 }
 
 /// A response under way, and what has become of it.

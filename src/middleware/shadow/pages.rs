@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::evidence::{FieldEvidence, Parts, differing};
+use super::evidence::{FieldEvidence, PartDigests, differing};
 
 /// How many pages are remembered, and how many responses to each.
 const MOST_PAGES: usize = 1024;
@@ -13,13 +13,13 @@ const MOST_SAMPLES: usize = 8;
 pub(super) struct Pages(HashMap<u64, VecDeque<PageSample>>);
 
 struct PageSample {
-    parameters: Parts,
+    parameters: PartDigests,
     digest: [u8; 16],
 }
 
 impl Pages {
     /// Compares a response with those to other queries, and remembers it.
-    pub(super) fn learn(&mut self, page: u64, parameters: Parts, digest: [u8; 16], evidence: &mut FieldEvidence) {
+    pub(super) fn learn(&mut self, page: u64, parameters: PartDigests, digest: [u8; 16], evidence: &mut FieldEvidence) {
         if parameters.is_empty() && !self.0.contains_key(&page) {
             return;
         }

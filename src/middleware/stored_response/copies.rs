@@ -23,20 +23,20 @@ pub(super) struct Copies(Arc<HeldTable>);
 
 #[derive(Default)]
 struct HeldTable {
-    copies: Mutex<HashMap<Address, Weak<Held>>>,
+    copies: Mutex<HashMap<Address, Weak<SharedCopy>>>,
     /// The bytes of all of them.
     bytes: AtomicUsize,
 }
 
 /// Bytes in use.
-struct Held {
+struct SharedCopy {
     bytes: Bytes,
     address: Address,
     table: Arc<HeldTable>,
 }
 
 /// The owner of the bytes that are handed out.
-struct User(Arc<Held>);
+struct User(Arc<SharedCopy>);
 
 impl Copies {
     /// How many bytes are in use.
@@ -56,7 +56,7 @@ impl Copies {
             return Bytes::from_owner(User(known));
         }
         self.0.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
-        let copy = Arc::new(Held {
+        let copy = Arc::new(SharedCopy {
             bytes,
             address: address.clone(),
             table: Arc::clone(&self.0),
@@ -72,7 +72,7 @@ impl AsRef<[u8]> for User {
     }
 }
 
-impl Drop for Held {
+impl Drop for SharedCopy {
     fn drop(&mut self) {
         self.table.bytes.fetch_sub(self.bytes.len(), Ordering::Relaxed);
         let mut table = self.table.lock();
@@ -90,7 +90,7 @@ impl fmt::Debug for Copies {
 }
 
 impl HeldTable {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Weak<Held>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Weak<SharedCopy>>> {
         self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

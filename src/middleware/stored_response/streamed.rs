@@ -101,7 +101,7 @@ pub(super) fn decode(address: &Address, bytes: &Bytes) -> Result<StoredResponse,
     // What has no whole head of this form is of no form that is known.
     let head = decoder.head().ok().flatten().ok_or(StoredResponseError::Magic)?;
     let head = decode_head(address, &head)?;
-    decoder.expected = Expected::Chunk;
+    decoder.state = DecoderState::Chunk;
     let mut content = BytesMut::new();
     loop {
         match decoder.next(address)? {
@@ -133,7 +133,7 @@ pub(crate) enum Streamed {
     End(HeaderMap),
 }
 
-enum Expected {
+enum DecoderState {
     Head,
     Chunk,
     /// So much of a chunk.
@@ -146,7 +146,7 @@ enum Expected {
 pub(crate) struct StreamedDecoder {
     pieces: VecDeque<Bytes>,
     length: usize,
-    expected: Expected,
+    state: DecoderState,
     checksum: crc32fast::Hasher,
 }
 
@@ -155,7 +155,7 @@ impl StreamedDecoder {
         Self {
             pieces: VecDeque::new(),
             length: 0,
-            expected: Expected::Head,
+            state: DecoderState::Head,
             checksum: crc32fast::Hasher::new(),
         }
     }
@@ -175,24 +175,24 @@ impl StreamedDecoder {
     /// What there is; `None` where that takes more.
     pub(crate) fn next(&mut self, address: &Address) -> Result<Option<Streamed>, StoredResponseError> {
         loop {
-            match self.expected {
-                Expected::Head => {
+            match self.state {
+                DecoderState::Head => {
                     let Some(head) = self.head()? else {
                         return Ok(None);
                     };
                     let response = decode_head(address, &head)?;
-                    self.expected = Expected::Chunk;
+                    self.state = DecoderState::Chunk;
                     return Ok(Some(Streamed::Head(Box::new(response))));
                 }
-                Expected::Chunk => match self.varint()? {
+                DecoderState::Chunk => match self.varint()? {
                     None => return Ok(None),
-                    Some(0) => self.expected = Expected::Trailers,
+                    Some(0) => self.state = DecoderState::Trailers,
                     Some(length) => {
                         let length = usize::try_from(length).map_err(|_| StoredResponseError::TooLong)?;
-                        self.expected = Expected::Content(length);
+                        self.state = DecoderState::Content(length);
                     }
                 },
-                Expected::Content(left) => {
+                DecoderState::Content(left) => {
                     let Some(mut piece) = self.pieces.pop_front() else {
                         return Ok(None);
                     };
@@ -202,21 +202,21 @@ impl StreamedDecoder {
                     }
                     self.length -= content.len();
                     self.checksum.update(&content);
-                    self.expected = match left - content.len() {
-                        0 => Expected::Chunk,
-                        left => Expected::Content(left),
+                    self.state = match left - content.len() {
+                        0 => DecoderState::Chunk,
+                        left => DecoderState::Content(left),
                     };
                     return Ok(Some(Streamed::Data(content)));
                 }
-                Expected::Trailers => {
+                DecoderState::Trailers => {
                     let Some(trailers) = self.trailers()? else {
                         return Ok(None);
                     };
-                    self.expected = Expected::Nothing;
+                    self.state = DecoderState::Nothing;
                     return Ok(Some(Streamed::End(trailers)));
                 }
-                Expected::Nothing if self.length > 0 => return Err(StoredResponseError::TrailingBytes),
-                Expected::Nothing => return Ok(None),
+                DecoderState::Nothing if self.length > 0 => return Err(StoredResponseError::TrailingBytes),
+                DecoderState::Nothing => return Ok(None),
             }
         }
     }

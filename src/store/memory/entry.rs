@@ -30,9 +30,9 @@ impl Entry {
 
 /// Told once: what evicts asks for it again.
 #[derive(Clone)]
-pub(super) struct Weight;
+pub(super) struct EntryWeigher;
 
-impl Weighter<Address, Entry> for Weight {
+impl Weighter<Address, Entry> for EntryWeigher {
     fn weight(&self, _: &Address, entry: &Entry) -> u64 {
         entry.weight
     }
@@ -56,7 +56,7 @@ const SHARD: u64 = 16 * 1024 * 1024;
 const MOST_SHARDS: u64 = 128;
 
 /// A table with room for `bytes` bytes of what each [`Entry`] weighs.
-pub(super) fn values(bytes: u64) -> Cache<Address, Entry, Weight> {
+pub(super) fn values(bytes: u64) -> Cache<Address, Entry, EntryWeigher> {
     let shards = 1 << (bytes / SHARD).clamp(1, MOST_SHARDS).ilog2();
     // The table remembers half as many values that are gone.
     let items = usize::try_from(bytes / 4096)
@@ -69,9 +69,9 @@ pub(super) fn values(bytes: u64) -> Cache<Address, Entry, Weight> {
         .build();
     let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
     match options {
-        Ok(options) => Cache::with_options(options, Weight, hasher, lifecycle),
+        Ok(options) => Cache::with_options(options, EntryWeigher, hasher, lifecycle),
         // Of options that are missing; none is.
-        Err(_) => Cache::with(items, bytes, Weight, hasher, lifecycle),
+        Err(_) => Cache::with(items, bytes, EntryWeigher, hasher, lifecycle),
     }
 }
 

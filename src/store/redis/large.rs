@@ -103,27 +103,27 @@ impl Default for Crowds {
 }
 
 /// One who asks, as long as that takes.
-pub(super) struct Visit<'a> {
+pub(super) struct CrowdMember<'a> {
     count: &'a AtomicUsize,
     before: usize,
 }
 
 impl Crowds {
-    pub(super) fn enter(&self, name: &str) -> Visit<'_> {
+    pub(super) fn enter(&self, name: &str) -> CrowdMember<'_> {
         let count = &self.counts[self.names.hash_one(name) as usize % self.counts.len()];
         let before = count.fetch_add(1, Ordering::Relaxed);
-        Visit { count, before }
+        CrowdMember { count, before }
     }
 }
 
-impl Visit<'_> {
+impl CrowdMember<'_> {
     /// Whether there are so many that they had better share what they read.
     pub(super) fn is_crowd(&self) -> bool {
         self.before >= FEW
     }
 }
 
-impl Drop for Visit<'_> {
+impl Drop for CrowdMember<'_> {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }

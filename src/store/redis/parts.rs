@@ -14,7 +14,7 @@ use super::topology::link::RedisWatch;
 use crate::key::{Address, Key, Tag};
 use crate::store::Watch;
 use crate::store::notice::Notice;
-use crate::store::parts::Asked;
+use crate::store::parts::PartRequests;
 use crate::store::token::Token;
 
 /// How much of a detached part stays: readers that are further behind are waited for, for a while. Twice as much is
@@ -203,7 +203,12 @@ impl Askings {
     }
 
     /// Takes note of a lead, which others may ask for. `watch` listens at an address.
-    pub(super) fn listen(&self, address: &Address, token: Token, watch: impl FnOnce(&Address) -> RedisWatch) -> Asked {
+    pub(super) fn listen(
+        &self,
+        address: &Address,
+        token: Token,
+        watch: impl FnOnce(&Address) -> RedisWatch,
+    ) -> PartRequests {
         let (notify, id) = (Arc::<Notify>::default(), token.id());
         self.asked.lock().insert(id, Arc::clone(&notify));
         if let Ok(tag) = Tag::new(address.tag()) {
@@ -219,7 +224,7 @@ impl Askings {
             });
         }
         let asked = Arc::clone(&self.asked);
-        Asked::new(notify, move || drop(asked.lock().remove(&id)))
+        PartRequests::new(notify, move || drop(asked.lock().remove(&id)))
     }
 }
 

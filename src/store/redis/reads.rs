@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::store::Value;
 
 type ReadAnswer = Result<Option<Value>, Arc<StoreError>>;
-type Waiting = Vec<oneshot::Sender<ReadAnswer>>;
+type ReadWaiters = Vec<oneshot::Sender<ReadAnswer>>;
 type Keys = HashMap<String, KeyReads>;
 
 /// The reads of one key.
@@ -24,7 +24,7 @@ struct KeyReads {
     /// How many are under way.
     underway: usize,
     /// Those who wait for one that is not under way yet.
-    next: Waiting,
+    next: ReadWaiters,
 }
 
 /// The reads under way, and those who wait for the next ones.
@@ -97,7 +97,7 @@ struct ReadTask {
 
 impl ReadTask {
     /// Those who wait at this moment. Where there are none, this task has come to its end.
-    fn next(&mut self) -> Option<Waiting> {
+    fn next(&mut self) -> Option<ReadWaiters> {
         let mut keys = lock(&self.keys);
         let reads = keys.get_mut(&self.key)?;
         reads.next.retain(|one| !one.is_closed());

@@ -5,12 +5,12 @@ use crate::counter::{Figure, Metric, Sample, Visit};
 
 /// A metric without its labels.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Named {
+pub(crate) struct MetricName {
     name: &'static str,
     help: &'static str,
 }
 
-impl Named {
+impl MetricName {
     const fn new(name: &'static str, help: &'static str) -> Self {
         Self { name, help }
     }
@@ -25,59 +25,63 @@ impl Named {
     }
 }
 
-pub(crate) const CONNECTED: Named = Named::new("memolock_redis_connected", "Connections to Redis at this moment.");
-pub(crate) const RECONNECTS: Named = Named::new("memolock_redis_reconnects_total", "Connections opened again.");
-pub(crate) const OUTAGES: Named = Named::new("memolock_redis_outages_total", "Times that there was no connection.");
-pub(crate) const ERRORS: Named = Named::new("memolock_redis_errors_total", "Commands that failed.");
-pub(crate) const INTERRUPTIONS: Named = Named::new(
+pub(crate) const CONNECTED: MetricName =
+    MetricName::new("memolock_redis_connected", "Connections to Redis at this moment.");
+pub(crate) const RECONNECTS: MetricName =
+    MetricName::new("memolock_redis_reconnects_total", "Connections opened again.");
+pub(crate) const OUTAGES: MetricName =
+    MetricName::new("memolock_redis_outages_total", "Times that there was no connection.");
+pub(crate) const ERRORS: MetricName = MetricName::new("memolock_redis_errors_total", "Commands that failed.");
+pub(crate) const INTERRUPTIONS: MetricName = MetricName::new(
     "memolock_redis_interruptions_total",
     "Connections for subscriptions lost while they had listeners.",
 );
-pub(crate) const OVERFLOWS: Named = Named::new("memolock_redis_overflows_total", "Notices dropped for slow listeners.");
-pub(crate) const UNKNOWN_WORDS: Named = Named::new(
+pub(crate) const OVERFLOWS: MetricName =
+    MetricName::new("memolock_redis_overflows_total", "Notices dropped for slow listeners.");
+pub(crate) const UNKNOWN_WORDS: MetricName = MetricName::new(
     "memolock_redis_unknown_words_total",
     "Control messages that say nothing known.",
 );
-pub(crate) const REFUSED_SUBSCRIPTIONS: Named = Named::new(
+pub(crate) const REFUSED_SUBSCRIPTIONS: MetricName = MetricName::new(
     "memolock_redis_refused_subscriptions_total",
     "Channels that could not be subscribed to.",
 );
-pub(crate) const PENDING_INVALIDATIONS: Named = Named::new(
+pub(crate) const PENDING_INVALIDATIONS: MetricName = MetricName::new(
     "memolock_redis_pending_invalidations",
     "Invalidations that Redis has not acknowledged yet.",
 );
-pub(crate) const DEFERRED_INVALIDATIONS: Named = Named::new(
+pub(crate) const DEFERRED_INVALIDATIONS: MetricName = MetricName::new(
     "memolock_redis_deferred_invalidations_total",
     "Invalidations that Redis did not acknowledge at once.",
 );
-pub(crate) const NEAR_COPIES: Named = Named::new("memolock_redis_near_copies", "Near copies at this moment.");
-pub(crate) const NEAR_BYTES: Named = Named::new("memolock_redis_near_bytes", "Bytes that near copies take.");
-pub(crate) const NEAR_HITS: Named = Named::new("memolock_redis_near_hits_total", "Hits on near copies.");
-pub(crate) const NEAR_LATE: Named = Named::new(
+pub(crate) const NEAR_COPIES: MetricName = MetricName::new("memolock_redis_near_copies", "Near copies at this moment.");
+pub(crate) const NEAR_BYTES: MetricName = MetricName::new("memolock_redis_near_bytes", "Bytes that near copies take.");
+pub(crate) const NEAR_HITS: MetricName = MetricName::new("memolock_redis_near_hits_total", "Hits on near copies.");
+pub(crate) const NEAR_LATE: MetricName = MetricName::new(
     "memolock_redis_near_late_total",
     "Requests that went on to Redis for want of a sign of life.",
 );
-pub(crate) const NEAR_MESSAGES: Named = Named::new(
+pub(crate) const NEAR_MESSAGES: MetricName = MetricName::new(
     "memolock_redis_near_messages_total",
     "Keys that Redis said had changed.",
 );
-pub(crate) const NEAR_DROPPED: Named = Named::new(
+pub(crate) const NEAR_DROPPED: MetricName = MetricName::new(
     "memolock_redis_near_dropped_total",
     "Near copies that a change has ended.",
 );
-pub(crate) const NEAR_EVICTED: Named = Named::new(
+pub(crate) const NEAR_EVICTED: MetricName = MetricName::new(
     "memolock_redis_near_evicted_total",
     "Near copies that had to leave for others.",
 );
-pub(crate) const NEAR_FLUSHES: Named = Named::new(
+pub(crate) const NEAR_FLUSHES: MetricName = MetricName::new(
     "memolock_redis_near_flushes_total",
     "Times that Redis said that everything had changed.",
 );
-pub(crate) const NEAR_NOTICES: Named = Named::new(
+pub(crate) const NEAR_NOTICES: MetricName = MetricName::new(
     "memolock_redis_near_notices_total",
     "Invalidations acknowledged to other processes.",
 );
-pub(crate) const NEAR_INVALIDATIONS: Named = Named::new(
+pub(crate) const NEAR_INVALIDATIONS: MetricName = MetricName::new(
     "memolock_redis_near_invalidations_total",
     "Invalidations that had to be acknowledged by processes with near copies.",
 );

@@ -10,7 +10,7 @@ use super::steps::KEPT;
 use crate::error::StoreError;
 use crate::key::{Address, Tag};
 use crate::store::notice::payload;
-use crate::store::parts::{Appended, Asked, FoundPart, Part, PartId, PartRead, Parts, Tail};
+use crate::store::parts::{Appended, FoundPart, Part, PartId, PartRead, PartRequests, Parts, Tail};
 use crate::store::redis::conn::error;
 use crate::store::redis::parts::{self, WINDOW};
 use crate::store::redis::protocol::keyspace::Keyspace;
@@ -34,7 +34,7 @@ impl Parts for RedisStore {
         !self.keys(address).is_common()
     }
 
-    fn listen(&self, address: &Address, token: Token) -> Asked {
+    fn listen(&self, address: &Address, token: Token) -> PartRequests {
         self.inner.askings.listen(address, token, |at| self.watch(at))
     }
 

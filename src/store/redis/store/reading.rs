@@ -23,13 +23,13 @@ use crate::store::{Standing, Store, Value};
 /// How many shared reads of one value are under way at once whose size is not known. Of a large one it is one.
 const UNKNOWN: usize = 4;
 
-type Reading<'a> = Pin<Box<dyn Future<Output = Result<Option<Value>, StoreError>> + Send + 'a>>;
+type ReadFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Value>, StoreError>> + Send + 'a>>;
 
 impl RedisStore {
     /// Reads what is under this name, once for all who come while it is being read.
     ///
     /// Boxed, because no other future should have to keep room for it.
-    pub(super) fn share<'a>(&'a self, address: &Address, name: &'a str) -> Reading<'a> {
+    pub(super) fn share<'a>(&'a self, address: &Address, name: &'a str) -> ReadFuture<'a> {
         let most = if self.inner.sizes.get(name).is_some() {
             1
         } else {
@@ -53,7 +53,7 @@ impl RedisStore {
     }
 
     /// Reads a value like any other, and has it kept once it is decoded.
-    pub(super) fn fetch<'a>(&'a self, address: &'a Address, fetch: Fetch) -> Reading<'a> {
+    pub(super) fn fetch<'a>(&'a self, address: &'a Address, fetch: Fetch) -> ReadFuture<'a> {
         Box::pin(async move {
             let keys = Keyspace::new(address, self.inner.link.database());
             let mut pipeline = Pipeline::with_capacity(2);
