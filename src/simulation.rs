@@ -42,6 +42,10 @@ pub enum Planted {
     WatchLeft,
     /// A waiter is counted for ever.
     WaiterLeft,
+    /// What was softly invalidated counts as fresh.
+    SoftAsFresh,
+    /// A receipt counts as met.
+    ReceiptIgnored,
 }
 
 #[cfg(feature = "test-util")]

@@ -79,6 +79,7 @@ impl<C: Codec> Shared<C> {
     /// invalidation of its own, which removes or softens it.
     pub(crate) fn meets(&self, aim: Aim, found: &Found<C::Value>) -> bool {
         match aim {
+            Aim::Since(_) if planted(Planted::ReceiptIgnored) => true,
             Aim::Since(receipt) => found
                 .began
                 .map_or_else(|| found.soft_since.is_none(), |began| receipt.is_met_by(began)),
@@ -117,7 +118,7 @@ impl<C: Codec> Shared<C> {
 
     /// Whether it answers callers, and needs no other one.
     pub(crate) fn is_fresh(&self, found: &Found<C::Value>) -> bool {
-        found.soft_since.is_none() && self.codec.is_fresh(&found.value)
+        (found.soft_since.is_none() || planted(Planted::SoftAsFresh)) && self.codec.is_fresh(&found.value)
     }
 
     /// Whether it answers callers while another one is computed.

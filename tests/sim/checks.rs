@@ -51,6 +51,8 @@ pub(crate) struct Asked {
     pub(crate) life: u64,
     pub(crate) begun_at: u64,
     pub(crate) floor: Floor,
+    /// The earliest moment at which what answers it may have begun.
+    pub(crate) since: u64,
 }
 
 /// A request was answered with these bytes.
@@ -89,6 +91,16 @@ pub(crate) fn answered(sim: &Sim, asked: &Asked, bytes: &[u8]) {
                 "node {node} asked for {subject:?} after an invalidation had returned, and was answered with computation \
                  {number} of node {} from before it ({} < {anywhere})",
                 made.node, made.begun
+            )
+        });
+    }
+    // A store that is not reached cannot say what a receipt stands for.
+    if made.begun < asked.since && sim.history().troubles(asked.begun_at, sim.now()) == 0 {
+        let since = asked.since;
+        sim.wrong(|| {
+            format!(
+                "node {node} was answered with computation {number} of {subject:?} from before what it knows of ({} < {since})",
+                made.begun
             )
         });
     }

@@ -32,4 +32,5 @@ macro_rules! clauses {
 pub(crate) fn check() {
     for_each_clause!(clauses, required);
     for_each_clause!(clauses, optional);
+    for_each_clause!(clauses, soft);
 }

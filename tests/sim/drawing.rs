@@ -161,6 +161,8 @@ impl Drawing {
             node: self.node(),
             subject,
             how,
+            soft: how != How::Change && self.rng.chance(300),
+            receipt: self.rng.chance(300),
             then,
         }
     }

@@ -54,6 +54,8 @@ struct CarriedOut {
 
 struct Invalidation {
     gone: Gone,
+    /// What is from before it may still answer.
+    soft: bool,
     node: usize,
     life: u64,
     /// When the store carried it out, or before that.
@@ -107,11 +109,17 @@ impl History {
         self.not_carried_out.push((moment, node));
     }
 
-    /// An invalidation that began at that moment has returned, and says that it is done.
-    pub(crate) fn acknowledged(&mut self, gone: Gone, (node, life): (usize, u64), begun: u64) {
+    /// An invalidation that began at that moment has returned, and says that it is done. Returns when the store carried it out,
+    /// or a moment before that.
+    pub(crate) fn acknowledged(
+        &mut self,
+        (gone, soft): (Gone, bool),
+        (node, life): (usize, u64),
+        begun: u64,
+    ) -> Option<u64> {
         let failed = self.not_carried_out.iter();
         if failed.clone().any(|(at, whose)| *at >= begun && *whose == node) {
-            return;
+            return None;
         }
         let (database, name) = match gone {
             Gone::Tagged => (0, "item".to_owned()),
@@ -126,19 +134,20 @@ impl History {
         let of_it = |one: &&CarriedOut| {
             one.moment >= begun && one.node == node && one.database == database && is_named(&one.address)
         };
-        let first = carried_out.filter(of_it).map(|one| one.moment).min();
-        if let Some(carried_out) = first {
-            self.invalidations.push(Invalidation {
-                gone,
-                node,
-                life,
-                carried_out,
-            });
-        }
+        let carried_out = carried_out.filter(of_it).map(|one| one.moment).min()?;
+        self.invalidations.push(Invalidation {
+            gone,
+            soft,
+            node,
+            life,
+            carried_out,
+        });
+        Some(carried_out)
     }
 
     pub(crate) fn floor(&self, subject: Subject, node: usize, life: u64) -> Floor {
-        let of_it = || self.invalidations.iter().filter(|one| one.gone.is(subject));
+        let hard = || self.invalidations.iter().filter(|one| !one.soft);
+        let of_it = || hard().filter(|one| one.gone.is(subject));
         let latest = |those: &mut dyn Iterator<Item = &Invalidation>| those.map(|one| one.carried_out).max();
         let mut here = of_it().filter(|one| one.node == node && one.life == life && matches!(one.gone, Gone::One(_)));
         Floor {

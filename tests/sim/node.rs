@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Empty};
 use tower::{Layer, ServiceExt};
 use tower_memolock::middleware::{Freshness, MemoLockService, StreamFollowers, UriKey};
 use tower_memolock::simulation::{Planted, within};
-use tower_memolock::{InvalidateError, MemoLock, MemoLockLayer, Stats};
+use tower_memolock::{InvalidateError, MemoLock, MemoLockLayer, Receipt, Stats};
 
 use crate::handler::{Handler, Job, NOT_KEPT};
 use crate::history::Gone;
@@ -124,11 +124,11 @@ impl Node {
         }
     }
 
-    pub(crate) async fn ask(&self, job: Job) -> Answer {
+    pub(crate) async fn ask(&self, job: Job, receipt: Option<Receipt>) -> Answer {
         let handler = self.handler.clone();
         let Subject { via, key, .. } = job.subject;
         if via == Via::Layer {
-            return self.request(job).await;
+            return self.request(job, receipt).await;
         }
         if via == Via::Made {
             let made = self.made.clone();
@@ -139,16 +139,21 @@ impl Node {
             let made = self.made.get_or_request(format!("k{key}"), request).await;
             return made.map_or(Answer::Failed("an error"), Answer::Value);
         }
-        let computed = self
-            .memo(via)
+        let memo = self.memo(via);
+        let memo = receipt.map_or_else(|| memo.clone(), |receipt| memo.since(receipt));
+        let computed = memo
             .get_or_compute(format!("k{key}"), move || handler.compute(job))
             .await;
         computed.map_or(Answer::Failed("an error"), Answer::Value)
     }
 
-    async fn request(&self, job: Job) -> Answer {
+    async fn request(&self, job: Job, receipt: Option<Receipt>) -> Answer {
+        let mut request = request(Method::GET, job);
+        if let Some(receipt) = receipt {
+            request.extensions_mut().insert(receipt);
+        }
         let asked = async {
-            let response = self.service.clone().oneshot(request(Method::GET, job)).await;
+            let response = self.service.clone().oneshot(request).await;
             let Ok(response) = response else {
                 return Answer::Failed("an error");
             };
@@ -165,7 +170,7 @@ impl Node {
         asked.unwrap_or(Answer::Failed("a panic"))
     }
 
-    pub(crate) async fn invalidate(&self, gone: Gone, job: Job) -> Result<(), InvalidateError> {
+    pub(crate) async fn invalidate(&self, (gone, soft): (Gone, bool), job: Job) -> Result<Receipt, InvalidateError> {
         let invalidation = match gone {
             Gone::Tagged => self.tagged.invalidate_tag("all"),
             Gone::All(Via::Layer) => self.layer.invalidate_all(),
@@ -173,7 +178,10 @@ impl Node {
             Gone::One(Subject { via: Via::Layer, .. }) => self.layer.invalidate_request(&request(Method::GET, job)),
             Gone::One(Subject { via, key, .. }) => self.memo(via).invalidate(format!("k{key}")),
         };
-        invalidation.await.map(drop)
+        match soft {
+            true => invalidation.soft().await,
+            false => invalidation.await,
+        }
     }
 
     /// An unsafe request.

@@ -135,11 +135,13 @@ pub(crate) enum Op {
         end: End,
         patience: Option<u64>,
     },
-    /// Once it has returned, those nodes are asked for the same.
+    /// Once it has returned, those nodes are asked for the same, with its receipt or without.
     Invalidate {
         node: usize,
         subject: Subject,
         how: How,
+        soft: bool,
+        receipt: bool,
         then: [Option<usize>; 2],
     },
     Crash {

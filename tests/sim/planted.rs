@@ -14,7 +14,7 @@ use crate::trace::Tracing;
 /// How many seeds it may take.
 const WITHIN: u64 = 3000;
 
-const ALL: [Planted; 16] = [
+const ALL: [Planted; 18] = [
     Planted::TokenShared,
     Planted::RefusedLanded,
     Planted::CommitForAll,
@@ -31,6 +31,8 @@ const ALL: [Planted; 16] = [
     Planted::Truncated,
     Planted::WatchLeft,
     Planted::WaiterLeft,
+    Planted::SoftAsFresh,
+    Planted::ReceiptIgnored,
 ];
 
 /// Whether each is found, with a line for each that says by which seed.

@@ -79,6 +79,8 @@ const INVALIDATE_ALL: Op = Op::Invalidate {
     node: 2,
     subject: PAGE,
     how: How::All,
+    soft: false,
+    receipt: false,
     then: [Some(0), Some(1)],
 };
 
@@ -137,6 +139,8 @@ fn outdated_announcement(luck: u64) -> Plan {
         node: 2,
         subject,
         how: How::All,
+        soft: false,
+        receipt: false,
         then: [None; 2],
     };
     let mut plan = plan(8736, 60, settings, vec![(0, ask(0)), (30, ask(1)), (118, invalidate)]);

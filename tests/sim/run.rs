@@ -7,14 +7,15 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tower_memolock::Receipt;
 use tower_memolock::simulation::Planted;
 
 use crate::checks::{self, Asked};
 use crate::cluster::Cluster;
 use crate::handler::Job;
-use crate::history::Gone;
+use crate::history::{Computation, Gone};
 use crate::node::{Answer, Node};
-use crate::plan::{COMMAND_TIMEOUT, End, How, LEASE, Op, Plan, Subject, Via, WAIT_TIMEOUT};
+use crate::plan::{COMMAND_TIMEOUT, Class, End, How, LEASE, Op, Plan, Subject, Via, WAIT_TIMEOUT};
 use crate::rng::Rng;
 use crate::sim::Sim;
 use crate::trace::Tracing;
@@ -88,14 +89,21 @@ fn carry_out_one(cluster: &mut Cluster, op: Op) -> Vec<JoinHandle<()>> {
             patience,
         } => {
             let job = Job { subject, cost, end };
-            return (0..count).map(|_| ask(cluster, node, job, patience)).collect();
+            return (0..count)
+                .map(|_| ask(cluster, node, job, patience, Wanted::default()))
+                .collect();
         }
         Op::Invalidate {
             node,
             subject,
             how,
+            soft,
+            receipt,
             then,
-        } => return vec![invalidate(cluster, node, (subject, how), then)],
+        } => {
+            let what = What { subject, how, soft };
+            return vec![invalidate(cluster, node, what, receipt, then)];
+        }
         Op::Crash { node, down } => cluster.crash(node, down),
         Op::Shutdown { node, grace } => {
             let node = cluster.node(node);
@@ -112,8 +120,24 @@ fn carry_out_one(cluster: &mut Cluster, op: Op) -> Vec<JoinHandle<()>> {
     Vec::new()
 }
 
+/// What is invalidated, and in which way.
+#[derive(Debug, Clone, Copy)]
+struct What {
+    subject: Subject,
+    how: How,
+    soft: bool,
+}
+
+/// What a caller wants besides an answer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wanted {
+    receipt: Option<Receipt>,
+    /// Nothing is to answer it that was begun before this moment.
+    since: u64,
+}
+
 /// One caller.
-fn ask(cluster: &Cluster, node: usize, job: Job, patience: Option<u64>) -> JoinHandle<()> {
+fn ask(cluster: &Cluster, node: usize, job: Job, patience: Option<u64>, wanted: Wanted) -> JoinHandle<()> {
     let (sim, node, plan) = (Arc::clone(&cluster.sim), cluster.node(node), Arc::clone(&cluster.plan));
     let this = Arc::clone(&node);
     node.spawn(async move {
@@ -124,10 +148,13 @@ fn ask(cluster: &Cluster, node: usize, job: Job, patience: Option<u64>) -> JoinH
             life,
             begun_at: sim.now(),
             floor: sim.history().floor(job.subject, index, life),
+            since: wanted.since,
         };
         let answer = match patience {
-            Some(time) => timeout(Duration::from_millis(time), this.ask(job)).await.ok(),
-            None => Some(this.ask(job).await),
+            Some(time) => timeout(Duration::from_millis(time), this.ask(job, wanted.receipt))
+                .await
+                .ok(),
+            None => Some(this.ask(job, wanted.receipt).await),
         };
         let how = match &answer {
             Some(Answer::Value(bytes)) => {
@@ -152,34 +179,61 @@ fn job_for(subject: Subject) -> Job {
 }
 
 /// Invalidates, and has those ask who know of it. Resolves once they have been answered.
-fn invalidate(cluster: &Cluster, node: usize, what: (Subject, How), then: [Option<usize>; 2]) -> JoinHandle<()> {
+fn invalidate(cluster: &Cluster, node: usize, what: What, receipt: bool, then: [Option<usize>; 2]) -> JoinHandle<()> {
     let (cluster, node) = (cluster.clone(), cluster.node(node));
     tokio::spawn(async move {
         let this = Arc::clone(&node);
         let sim = Arc::clone(&cluster.sim);
         let invalidated = node.spawn(async move { invalidate_on(&sim, &this, what).await });
-        if invalidated.await.is_err() {
+        // The node has died.
+        let Ok(invalidated) = invalidated.await else {
             return;
+        };
+        let job = Job {
+            cost: cluster.plan.longest,
+            ..job_for(what.subject)
+        };
+        let then: Vec<_> = then.into_iter().flatten().collect();
+        let wanted = match invalidated {
+            Some((shown, since)) if receipt => Wanted {
+                receipt: Some(shown),
+                since,
+            },
+            _ => Wanted::default(),
+        };
+        let asked = then.iter().map(|node| ask(&cluster, *node, job, None, wanted));
+        all_answered(&cluster.sim, asked.collect()).await;
+        if let Some((_, carried_out)) = invalidated.filter(|_| what.soft && !then.is_empty()) {
+            computed_anew(&cluster, job, carried_out, &then).await;
         }
-        let then = then.into_iter().flatten();
-        let asked: Vec<_> = then
-            .map(|node| {
-                ask(
-                    &cluster,
-                    node,
-                    Job {
-                        cost: cluster.plan.longest,
-                        ..job_for(what.0)
-                    },
-                    None,
-                )
-            })
-            .collect();
-        all_answered(&cluster.sim, asked).await;
     })
 }
 
-async fn invalidate_on(sim: &Sim, node: &Node, (subject, how): (Subject, How)) {
+/// After a soft invalidation and callers who came then, the next ones get nothing from before it.
+async fn computed_anew(cluster: &Cluster, job: Job, carried_out: u64, nodes: &[usize]) {
+    let (sim, plan, subject) = (&cluster.sim, &cluster.plan, job.subject);
+    if plan.class != Class::Healthy || subject.via == Via::Made {
+        return;
+    }
+    sleep(Duration::from_millis(
+        2 * plan.longest + 20 * plan.knobs.latency + LEASE,
+    ))
+    .await;
+    let failed = |one: &Computation| one.subject == subject && one.end != End::Well && one.begun > carried_out;
+    if sim.history().computations.iter().any(failed) {
+        return;
+    }
+    sim.made("what was softly invalidated is asked for later");
+    let wanted = Wanted {
+        receipt: None,
+        since: carried_out,
+    };
+    let asked = nodes.iter().map(|node| ask(cluster, *node, job, None, wanted));
+    all_answered(sim, asked.collect()).await;
+}
+
+async fn invalidate_on(sim: &Sim, node: &Node, what: What) -> Option<(Receipt, u64)> {
+    let What { subject, how, soft } = what;
     let begun = sim.moment();
     let job = job_for(subject);
     let gone = match how {
@@ -187,20 +241,17 @@ async fn invalidate_on(sim: &Sim, node: &Node, (subject, how): (Subject, How)) {
         How::All => Gone::All(subject.via),
         How::Key | How::Change => Gone::One(subject),
     };
-    let invalidated = match how {
+    let receipt = match how {
         How::Change => {
             node.change(job).await;
-            true
+            None
         }
-        How::Key | How::Tag | How::All => node.invalidate(gone, job).await.is_ok(),
+        How::Key | How::Tag | How::All => Some(node.invalidate((gone, soft), job).await.ok()?),
     };
-    if invalidated {
-        sim.trace.say(format_args!(
-            "node {} has invalidated {subject:?} by {how:?}",
-            node.index
-        ));
-        sim.history().acknowledged(gone, (node.index, node.life), begun);
-    }
+    sim.trace
+        .say(format_args!("node {} has invalidated: {what:?}", node.index));
+    let carried_out = sim.history().acknowledged((gone, soft), (node.index, node.life), begun);
+    receipt.zip(carried_out)
 }
 
 /// Each caller whose process lives has an answer.
@@ -242,7 +293,9 @@ async fn together_again(cluster: &Cluster, plan: &Plan) {
             end: End::Well,
         };
         let open = (0..plan.nodes).filter(|node| !cluster.node(*node).is_closed());
-        let asked: Vec<_> = open.map(|node| ask(cluster, node, job, None)).collect();
+        let asked: Vec<_> = open
+            .map(|node| ask(cluster, node, job, None, Wanted::default()))
+            .collect();
         let expected = usize::from(!asked.is_empty());
         all_answered(sim, asked).await;
         let calls = sim.history().computations.len() - before;

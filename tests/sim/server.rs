@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tower_memolock::store::{Acquire, Generation, Lock, Notice, Release, Stamp, Token, Value};
+use tower_memolock::store::{Acquire, Generation, Lock, Notice, Release, Renewed, Stamp, Standing, Token, Value};
 
 use crate::checks;
 use crate::ears::Ears;
 use crate::plan::Knobs;
 use crate::sim::Sim;
+use crate::world::EPOCH;
 
 /// How many labels are remembered under a tag. Few, so that some are forgotten.
 const MOST_LABELS: usize = 4;
@@ -29,7 +30,21 @@ pub(crate) struct Server {
 
 struct Stored {
     bytes: Bytes,
+    soft_since: Option<SystemTime>,
     expires: Instant,
+}
+
+impl Stored {
+    fn value(&self) -> Value {
+        softened(Value::encoded(self.bytes.clone()), self.soft_since)
+    }
+}
+
+fn softened(value: Value, since: Option<SystemTime>) -> Value {
+    match since {
+        Some(since) => value.softened(since),
+        None => value,
+    }
 }
 
 pub(crate) struct Held {
@@ -37,13 +52,30 @@ pub(crate) struct Held {
     pub(crate) node: usize,
     /// When it was granted first.
     pub(crate) since: u64,
+    /// Since when its value is softly invalidated, if it was meanwhile.
+    soft_since: Option<SystemTime>,
     expires: Instant,
 }
 
 struct Labels {
     now: Generation,
     floor: u64,
-    invalidated: BTreeMap<String, u64>,
+    invalidated: BTreeMap<String, Mark>,
+    /// When everything was softly invalidated last.
+    all: Mark,
+}
+
+/// In which generations something was invalidated last.
+#[derive(Clone, Copy, Default)]
+struct Mark {
+    hard: u64,
+    soft: Option<(u64, SystemTime)>,
+}
+
+impl Mark {
+    fn last(self) -> u64 {
+        self.hard.max(self.soft.map_or(0, |(number, _)| number))
+    }
 }
 
 /// Who sends a command, and where things are written down.
@@ -64,7 +96,7 @@ fn after(time: Duration, knobs: &Knobs) -> Instant {
 impl Server {
     fn read(&self, address: &str) -> Option<Value> {
         let stored = self.values.get(address)?;
-        (stored.expires > Instant::now()).then(|| Value::encoded(stored.bytes.clone()))
+        (stored.expires > Instant::now()).then(|| stored.value())
     }
 
     pub(crate) fn holder(&self, address: &str) -> Option<&Held> {
@@ -81,7 +113,7 @@ impl Server {
         if from.address.starts_with("page:") && from.sim.rng().chance(knobs.mixups) {
             from.sim.made("an answer was that of another address");
             let other = self.values.iter().find(|(address, _)| **address != from.address);
-            return other.map(|(_, stored)| Value::encoded(stored.bytes.clone()));
+            return other.map(|(_, stored)| stored.value());
         }
         self.read(&from.address)
     }
@@ -112,10 +144,12 @@ impl Server {
             }
             None => sim.moment(),
         };
+        let soft_since = self.held_with(address, token).and_then(|held| held.soft_since);
         let held = Held {
             token,
             node: from.node,
             since,
+            soft_since,
             expires,
         };
         self.locks.insert(address.clone(), held);
@@ -126,17 +160,24 @@ impl Server {
         }
     }
 
-    pub(crate) fn renew(&mut self, from: &Sender, token: Token, lease: Duration) -> bool {
+    pub(crate) fn renew(&mut self, from: &Sender, token: Token, lease: Duration) -> Renewed {
         let expires = after(lease, &from.sim.knobs());
         let held = self.held_with(&from.address, token);
-        from.sim.made(match held {
-            Some(_) => "renew: extended",
-            None => "renew: refused",
-        });
-        held.is_some_and(|held| {
-            held.expires = expires;
-            true
-        })
+        let Some(held) = held else {
+            from.sim.made("renew: refused");
+            return Renewed::Lost;
+        };
+        held.expires = expires;
+        match held.soft_since {
+            Some(_) => {
+                from.sim.made("renew: extended, of what is soft");
+                Renewed::Soft
+            }
+            None => {
+                from.sim.made("renew: extended");
+                Renewed::Held
+            }
+        }
     }
 
     pub(crate) fn commit(&mut self, from: &Sender, token: Token, value: &Bytes, ttl: Duration) -> bool {
@@ -146,22 +187,27 @@ impl Server {
             return false;
         };
         checks::committed(sim, address, held, value);
-        sim.made("commit: stored");
-        self.put(from, value, ttl);
+        let soft_since = held.soft_since;
+        sim.made(match soft_since {
+            Some(_) => "commit: stored, as soft",
+            None => "commit: stored",
+        });
+        self.put(from, value, soft_since, ttl);
         self.locks.remove(address);
-        let value = Value::encoded(value.clone());
+        let value = softened(Value::encoded(value.clone()), soft_since);
         let announced = sim.rng().chance(sim.knobs().announced);
         let notice = match announced {
             true => Notice::Announced,
             false => Notice::Stored(value),
         };
         self.tell(from, &notice);
-        true
+        soft_since.is_none()
     }
 
-    fn put(&mut self, from: &Sender, value: &Bytes, ttl: Duration) {
+    fn put(&mut self, from: &Sender, value: &Bytes, soft_since: Option<SystemTime>, ttl: Duration) {
         let stored = Stored {
             bytes: value.clone(),
+            soft_since,
             expires: after(ttl, &from.sim.knobs()),
         };
         self.values.insert(from.address.clone(), stored);
@@ -169,10 +215,12 @@ impl Server {
 
     pub(crate) fn release(&mut self, from: &Sender, token: Token, reason: Release) -> bool {
         let (sim, address) = (&from.sim, &from.address);
-        if self.held_with(address, token).is_none() {
+        let Some(held) = self.held_with(address, token) else {
             sim.made("release: refused");
             return false;
-        }
+        };
+        let is_soft = held.soft_since.is_some();
+        let reason = if is_soft { Release::Abandoned } else { reason };
         sim.made(match &reason {
             Release::Abandoned => "release: abandoned",
             Release::Broken { .. } => "release: broken",
@@ -193,16 +241,19 @@ impl Server {
             reason => Notice::Released(reason),
         };
         self.tell(from, &notice);
-        true
+        !is_soft
     }
 
     pub(crate) fn mark(&mut self, from: &Sender, token: Token, marker: &Bytes, ttl: Duration) -> bool {
-        if self.held_with(&from.address, token).is_none() {
+        let Some(held) = self.held_with(&from.address, token) else {
             from.sim.made("mark: refused");
             return false;
+        };
+        if held.soft_since.is_some() {
+            return self.release(from, token, Release::Abandoned);
         }
         from.sim.made("mark: left");
-        self.put(from, marker, ttl);
+        self.put(from, marker, None, ttl);
         self.locks.remove(&from.address);
         self.tell(from, &Notice::Released(Release::Pass));
         true
@@ -226,13 +277,13 @@ impl Server {
 
     pub(crate) fn resolve(&mut self, from: &Sender, value: &Bytes, ttl: Duration) {
         if !ttl.is_zero() {
-            self.put(from, value, ttl);
+            self.put(from, value, None, ttl);
         }
         self.tell(from, &Notice::Stored(Value::encoded(value.clone())));
     }
 
     pub(crate) fn defer(&mut self, from: &Sender, token: Token, lease: Duration, starts: u32) -> bool {
-        let is_held = self.renew(from, token, lease);
+        let is_held = self.renew(from, token, lease) != Renewed::Lost;
         if is_held {
             self.tell(from, &Notice::Deferred { starts });
         }
@@ -250,30 +301,76 @@ impl Server {
         self.tell(from, &Notice::Invalidated);
     }
 
+    pub(crate) fn soften(&mut self, from: &Sender) {
+        let since = time_of_day(from);
+        let value = self.values.get_mut(&from.address);
+        let lock = self
+            .locks
+            .get_mut(&from.address)
+            .filter(|held| held.expires > Instant::now());
+        from.sim.made(match (&value, &lock) {
+            (_, Some(_)) => "soften: a computation under way",
+            (Some(_), None) => "soften: a value",
+            (None, None) => "soften: nothing",
+        });
+        if let Some(stored) = value {
+            stored.soft_since.get_or_insert(since);
+        }
+        if let Some(held) = lock {
+            held.soft_since.get_or_insert(since);
+        }
+    }
+
     fn tell(&mut self, from: &Sender, notice: &Notice) {
         self.ears.tell(from, notice);
     }
 
     pub(crate) fn generation(&mut self, from: &Sender) -> Generation {
-        let incarnation = from.sim.rng().next();
-        let labels = self.generations.entry(from.address.clone());
-        labels.or_insert_with(|| Labels::new(incarnation)).now
+        self.labels(from).now
     }
 
-    pub(crate) fn is_current(&self, from: &Sender, stamp: &Stamp) -> bool {
+    fn labels(&mut self, from: &Sender) -> &mut Labels {
+        let (incarnation, number) = (from.sim.rng().next(), 1000 * from.sim.now());
+        let labels = self.generations.entry(from.address.clone());
+        labels.or_insert_with(|| Labels::new(Generation { incarnation, number }))
+    }
+
+    pub(crate) fn begin_generation(&mut self, from: &Sender) -> Generation {
+        let labels = self.labels(from);
+        labels.now.number += 1;
+        labels.now
+    }
+
+    pub(crate) fn standing(&self, from: &Sender, stamp: &Stamp) -> Standing {
         let labels = self.generations.get(&from.address);
-        let is_current = labels.is_some_and(|labels| labels.is_current(stamp));
-        from.sim.made(match is_current {
-            true => "is_current: yes",
-            false => "is_current: no",
+        let standing = labels.map_or(Standing::Outdated, |labels| labels.standing(stamp));
+        from.sim.made(match standing {
+            Standing::Current => "standing: current",
+            Standing::Soft { .. } => "standing: soft",
+            Standing::Outdated => "standing: outdated",
         });
-        is_current
+        standing
     }
 
     pub(crate) fn invalidate_labels(&mut self, from: &Sender, names: &[String]) {
         if let Some(labels) = self.generations.get_mut(&from.address) {
             from.sim.made("invalidate_labels: a new generation");
-            labels.invalidate(names);
+            labels.invalidate(names, None);
+        }
+    }
+
+    pub(crate) fn soften_labels(&mut self, from: &Sender, names: &[String]) {
+        if let Some(labels) = self.generations.get_mut(&from.address) {
+            from.sim.made("soften_labels: a new generation");
+            labels.invalidate(names, Some(time_of_day(from)));
+        }
+    }
+
+    pub(crate) fn soften_all(&mut self, from: &Sender) {
+        if let Some(labels) = self.generations.get_mut(&from.address) {
+            from.sim.made("soften_all: a new generation");
+            labels.now.number += 1;
+            labels.all.soft = Some((labels.now.number, time_of_day(from)));
         }
     }
 
@@ -304,30 +401,50 @@ impl Server {
     }
 }
 
+/// The store's.
+fn time_of_day(from: &Sender) -> SystemTime {
+    SystemTime::UNIX_EPOCH + EPOCH + Duration::from_millis(from.sim.now())
+}
+
 impl Labels {
-    fn new(incarnation: u64) -> Self {
+    fn new(now: Generation) -> Self {
         Self {
-            now: Generation { incarnation, number: 0 },
+            now,
             floor: 0,
             invalidated: BTreeMap::new(),
+            all: Mark::default(),
         }
     }
 
-    fn is_current(&self, stamp: &Stamp) -> bool {
+    fn standing(&self, stamp: &Stamp) -> Standing {
         let Generation { incarnation, number } = stamp.generation();
         let labels = stamp.labels().iter();
-        let mut known = labels.filter_map(|label| self.invalidated.get(label.as_str()));
-        incarnation == self.now.incarnation && number >= self.floor && known.all(|last| *last <= number)
+        let known = labels.filter_map(|label| self.invalidated.get(label.as_str()));
+        let marks: Vec<_> = known.chain([&self.all]).collect();
+        let is_of_now = incarnation == self.now.incarnation && number >= self.floor;
+        if !is_of_now || marks.iter().any(|mark| mark.hard > number) {
+            return Standing::Outdated;
+        }
+        let soft = marks
+            .iter()
+            .filter_map(|mark| mark.soft.filter(|(last, _)| *last > number));
+        let since = soft.map(|(_, since)| since).min();
+        since.map_or(Standing::Current, |since| Standing::Soft { since })
     }
 
-    fn invalidate(&mut self, names: &[String]) {
+    /// Invalidates them, softly where there is a time.
+    fn invalidate(&mut self, names: &[String], soft_since: Option<SystemTime>) {
         self.now.number += 1;
         for name in names {
-            self.invalidated.insert(name.clone(), self.now.number);
+            let mark = self.invalidated.entry(name.clone()).or_default();
+            match soft_since {
+                Some(since) => mark.soft = Some((self.now.number, since)),
+                None => mark.hard = self.now.number,
+            }
         }
         while self.invalidated.len() > MOST_LABELS {
-            let oldest = self.invalidated.iter().min_by_key(|(_, number)| **number);
-            let Some((name, number)) = oldest.map(|(name, number)| (name.clone(), *number)) else {
+            let oldest = self.invalidated.iter().min_by_key(|(_, mark)| mark.last());
+            let Some((name, number)) = oldest.map(|(name, mark)| (name.clone(), mark.last())) else {
                 return;
             };
             self.invalidated.remove(&name);

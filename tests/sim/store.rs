@@ -189,10 +189,8 @@ impl Store for SimStore {
 
     async fn renew(&self, address: &Address, token: Token, lease: Duration) -> Result<Renewed, StoreError> {
         let from = self.sender(address.as_str());
-        self.command("renew", from, move |server, from| {
-            server.renew(from, token, lease).into()
-        })
-        .await
+        self.command("renew", from, move |server, from| server.renew(from, token, lease))
+            .await
     }
 
     async fn defer(&self, address: &Address, token: Token, lease: Duration, starts: u32) -> Result<bool, StoreError> {
@@ -259,21 +257,35 @@ impl Store for SimStore {
         invalidated
     }
 
+    async fn soften(&self, address: &Address) -> Result<(), StoreError> {
+        let from = self.sender(address.as_str());
+        let softened = self.command("soften", from, |server, from| {
+            from.sim.history().invalidated(from);
+            server.soften(from);
+        });
+        let softened = softened.await;
+        if softened.is_err() {
+            self.sim.history().not_invalidated(self.sim.moment(), self.link.node());
+        }
+        softened
+    }
+
     async fn generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
         let from = self.sender(tag.as_str());
         self.command("generation", from, |server, from| server.generation(from))
             .await
     }
 
+    async fn begin_generation(&self, tag: &Tag) -> Result<Generation, StoreError> {
+        let from = self.sender(tag.as_str());
+        self.command("begin_generation", from, |server, from| server.begin_generation(from))
+            .await
+    }
+
     async fn standing(&self, tag: &Tag, stamp: &Stamp) -> Result<Standing, StoreError> {
         let (from, stamp) = (self.sender(tag.as_str()), stamp.clone());
-        self.command("standing", from, move |server, from| {
-            match server.is_current(from, &stamp) {
-                true => Standing::Current,
-                false => Standing::Outdated,
-            }
-        })
-        .await
+        self.command("standing", from, move |server, from| server.standing(from, &stamp))
+            .await
     }
 
     async fn invalidate_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
@@ -291,6 +303,25 @@ impl Store for SimStore {
         self.command("invalidate_all", from, |server, from| {
             from.sim.history().invalidated(from);
             server.invalidate_all(from);
+        })
+        .await
+    }
+
+    async fn soften_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
+        let from = self.sender(tag.as_str());
+        let names: Vec<_> = labels.iter().map(|label| label.as_str().to_owned()).collect();
+        self.command("soften_labels", from, move |server, from| {
+            from.sim.history().invalidated(from);
+            server.soften_labels(from, &names);
+        })
+        .await
+    }
+
+    async fn soften_all(&self, tag: &Tag) -> Result<(), StoreError> {
+        let from = self.sender(tag.as_str());
+        self.command("soften_all", from, |server, from| {
+            from.sim.history().invalidated(from);
+            server.soften_all(from);
         })
         .await
     }

@@ -11,7 +11,7 @@ use tower_memolock::simulation::{Planted, World};
 use crate::rng::Rng;
 
 /// When every simulation begins.
-const EPOCH: Duration = Duration::from_secs(1_800_000_000);
+pub(crate) const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 
 pub(crate) struct NodeWorld {
     rng: Mutex<Rng>,
