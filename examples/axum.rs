@@ -67,7 +67,7 @@ async fn main() -> Result<(), BoxError> {
         leave.await;
         // Over Redis, what takes longer is taken over by another process, before this one is gone.
         let grace = support::GRACE_OF_LEASES;
-        tokio::join!(reports.shutdown_within(grace), rates_layer.shutdown_within(grace));
+        tokio::join!(reports.shutdown(grace), rates_layer.shutdown(grace));
         std::future::pending::<()>().await;
     };
     tokio::select! {

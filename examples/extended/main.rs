@@ -65,7 +65,7 @@ async fn serve(listen: SocketAddr, redis: &str) -> Result<(), BoxError> {
     let leave = async {
         leave.await;
         // What takes longer is taken over by another node.
-        resources.shutdown_within(GRACE_OF_LEASES).await;
+        resources.shutdown(GRACE_OF_LEASES).await;
         std::future::pending::<()>().await;
     };
     tokio::select! {
@@ -74,6 +74,6 @@ async fn serve(listen: SocketAddr, redis: &str) -> Result<(), BoxError> {
         () = overdue => {}
     }
     // What no client waits for any more may come to its end.
-    resources.shutdown_within(DRAIN).await;
+    resources.shutdown(DRAIN).await;
     Ok(())
 }

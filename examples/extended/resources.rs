@@ -93,11 +93,11 @@ impl Resources {
         jokes.get_or_request("joke", || async { Ok::<_, Infallible>(()) }).await
     }
 
-    pub(crate) async fn shutdown_within(&self, grace: Duration) {
+    pub(crate) async fn shutdown(&self, grace: Duration) {
         tokio::join!(
-            self.queries.shutdown_within(grace),
-            self.reports.shutdown_within(grace),
-            self.promises.shutdown_within(grace)
+            self.queries.shutdown(grace),
+            self.reports.shutdown(grace),
+            self.promises.shutdown(grace)
         );
     }
 }

@@ -65,7 +65,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
         result = axum::serve(listener, app).with_graceful_shutdown(stop) => result?,
         () = overdue => {}
     }
-    reports.shutdown_within(support::GRACE_OF_LEASES).await;
+    reports.shutdown(support::GRACE_OF_LEASES).await;
     // Sends what has not been sent yet; on a thread of its own, because it blocks.
     tokio::task::spawn_blocking(move || provider.shutdown()).await??;
     Ok(())

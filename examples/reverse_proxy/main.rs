@@ -41,7 +41,7 @@ use std::time::Duration;
 use http_body_util::Either;
 use tokio::net::TcpListener;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
-use tower_memolock::middleware::{CacheStatus, Freshness, Privacy, ResponseLimits};
+use tower_memolock::middleware::{Audit, CacheStatus, Freshness, Privacy, ResponseLimits};
 use tower_memolock::{Limits, MemoLockLayer, MemoryStore, Store, StoreErrorKind};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -105,9 +105,11 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
         );
     // Or `?all=1` would reach nothing.
     let layer = layer
-        .stamped(options.admin.is_some())
-        .shadow(options.shadow)
-        .verify(options.verify);
+        .freshness(Freshness::new().stamped(options.admin.is_some()))
+        .audit(match options.shadow {
+            true => Audit::Shadow,
+            false => Audit::Verify(options.verify),
+        });
     let admin = match options.admin {
         Some(address) => Some(admin::Listening::on(address, &layer, target.clone()).await?),
         None => None,
@@ -140,7 +142,7 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
     // What takes longer is taken over by another proxy, before this one is gone.
     let leave = async {
         leave.await;
-        layer.shutdown_within(support::GRACE_OF_LEASES).await;
+        layer.shutdown(support::GRACE_OF_LEASES).await;
         std::future::pending::<()>().await;
     };
     let admin = async {
@@ -154,7 +156,7 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
         () = leave => {}
         () = admin => {}
     }
-    layer.shutdown_within(DRAIN).await;
+    layer.shutdown(DRAIN).await;
     if let Some(report) = &report {
         report.print().await;
     }

@@ -64,7 +64,7 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
     let leave = async {
         leave.await;
         // What takes longer is taken over by another server.
-        layer.shutdown_within(support::GRACE_OF_LEASES).await;
+        layer.shutdown(support::GRACE_OF_LEASES).await;
         std::future::pending::<()>().await;
     };
     let server = Server::builder()
@@ -77,6 +77,6 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
         () = leave => {}
         () = overdue => {}
     }
-    layer.shutdown_within(DRAIN).await;
+    layer.shutdown(DRAIN).await;
     Ok(())
 }

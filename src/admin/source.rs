@@ -127,7 +127,7 @@ impl<B, K: KeyExtractor<B>> Source<B> for LayerSource<K> {
                     }
                     Ok(())
                 }
-                Scope::Tag(tag) => layer.invalidate_tag(tag).by(purge).await.map(drop),
+                Scope::Tag(tag) => layer.invalidate_tags([tag]).by(purge).await.map(drop),
                 Scope::All => layer.invalidate_all().by(purge).await.map(drop),
             }
         })

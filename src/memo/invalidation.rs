@@ -180,29 +180,21 @@ impl<C: Codec> MemoLock<C> {
         }
     }
 
-    /// Makes every value with this tag out of date, on every node, and what is computed at this moment as well.
+    /// Makes every value with one of these tags out of date, on every node, and what is computed at this moment as well.
     ///
-    /// Once this has returned, a later caller on any node gets no value with this tag from a computation that started
+    /// Once this has returned, a later caller on any node gets no value with such a tag from a computation that started
     /// before: not from the store, not from a computation under way, and not from a message on its way. A node that the
     /// store does not answer behaves as [`invalidate`](Self::invalidate) says.
     ///
-    /// This takes one step, however many values there are: they stay where they are until their ttl ends, and count as
+    /// This takes one step, however many values and tags there are: they stay where they are until their ttl ends, and count as
     /// absent. The store remembers the 65,536 tags that were invalidated last. When it forgets one, because of another
     /// or because it is short of memory, everything with tags that is older than that invalidation is out of date too.
     ///
     /// # Errors
     ///
-    /// [`InvalidateError`] where this cannot be a tag or the store could not be told. A store that
-    /// [keeps no generations](crate::Store::invalidate_labels) says [`StoreErrorKind::Unsupported`](crate::StoreErrorKind).
-    pub fn invalidate_tag(&self, tag: impl AsRef<str>) -> Invalidation {
-        self.invalidate_tags([tag])
-    }
-
-    /// Like [`invalidate_tag`](Self::invalidate_tag), for several tags in one step.
-    ///
-    /// # Errors
-    ///
-    /// As [`invalidate_tag`](Self::invalidate_tag); also where there are more than [`MAX_LABELS`](crate::MAX_LABELS).
+    /// [`InvalidateError`] where one cannot be a tag, there are more than [`MAX_LABELS`](crate::MAX_LABELS), or the store
+    /// could not be told. A store that [keeps no generations](crate::Store::invalidate_labels) says
+    /// [`StoreErrorKind::Unsupported`](crate::StoreErrorKind).
     pub fn invalidate_tags<T: AsRef<str>>(&self, tags: impl IntoIterator<Item = T>) -> Invalidation {
         let tags: Vec<_> = tags.into_iter().collect();
         // As much as an error shows.
@@ -223,12 +215,12 @@ impl<C: Codec> MemoLock<C> {
     }
 
     /// Makes everything out of date that is stored or computed here, on every node, as
-    /// [`invalidate_tag`](Self::invalidate_tag) does for one tag.
+    /// [`invalidate_tags`](Self::invalidate_tags) does for tags.
     ///
     /// # Errors
     ///
     /// [`InvalidateError::NotStamped`] unless every value is [`stamped`](Self::stamped), which is to be set on every
-    /// node; otherwise as [`invalidate_tag`](Self::invalidate_tag).
+    /// node; otherwise as [`invalidate_tags`](Self::invalidate_tags).
     pub fn invalidate_all(&self) -> Invalidation {
         let what = self.tag();
         if !self.shared.stamps_all() {
@@ -245,7 +237,7 @@ impl<C: Codec> MemoLock<C> {
     }
 }
 
-/// Why [`MemoLock::invalidate`], [`invalidate_tag`](MemoLock::invalidate_tag) or
+/// Why [`MemoLock::invalidate`], [`invalidate_tags`](MemoLock::invalidate_tags) or
 /// [`invalidate_all`](MemoLock::invalidate_all) did not do it.
 ///
 /// Says what was to be invalidated: `TAG:ID` of a value, `TAG` and the tags of values, or `TAG` alone.

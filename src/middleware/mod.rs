@@ -108,6 +108,8 @@ pub use self::policy::stream_followers::StreamFollowers;
 pub use self::respond::body::MemoBody;
 pub use self::respond::future::ResponseFuture;
 pub use self::service::MemoLockService;
+#[cfg(feature = "admin")]
+pub use self::settings::Audit;
 pub use self::settings::{CacheStatus, Failures, Freshness, GrpcMethod, GrpcMethodError, Privacy, ResponseLimits};
 #[cfg(feature = "admin")]
 pub(crate) use self::shadow::{RouteReport, Shadow, ShadowReport, VerifiedRoute, Verify};

@@ -228,7 +228,7 @@ async fn a_limit_is_warned_of_once_a_minute_and_a_shutdown_told() {
         (events.count(Level::WARN, text), events.count(Level::DEBUG, text)),
         (1, 9)
     );
-    memo.shutdown().await;
+    memo.shutdown(Duration::ZERO).await;
     assert_eq!(
         events.find(Level::INFO, ""),
         ["shutting down: giving leases back tag=\"t\" leases=0"]

@@ -333,7 +333,7 @@ async fn a_shutdown_gives_the_lease_back_and_another_process_starts_again() {
     let second = world.ask(&there);
     settle().await;
     world.at(secs(1)).await;
-    here.shutdown().await;
+    here.shutdown(Duration::ZERO).await;
     settle().await;
     assert_eq!(world.starts(), 2);
     assert_eq!((here.stats().given_back, there.stats().deferred), (1, 1));

@@ -195,7 +195,7 @@ async fn a_computation_whose_lease_was_given_back_goes_on_for_those_who_wait_her
         lease.extend(secs(1)).await.map(|()| "kept to ourselves".into())
     })
     .await;
-    here.shutdown().await;
+    here.shutdown(Duration::ZERO).await;
     go.send(()).unwrap();
     assert_eq!(leader.await.unwrap().unwrap(), "kept to ourselves");
     assert_eq!(here.get("a").await.unwrap(), None);

@@ -235,7 +235,7 @@ async fn a_shutdown_gives_leases_back_and_serves_hits_and_computes_without_the_s
     eventually("one who waits", || there.stats().waiting == 1).await;
 
     let told = tokio::time::Instant::now();
-    here.shutdown().await;
+    here.shutdown(Duration::ZERO).await;
     new.started(1).await;
     assert!(told.elapsed() < LEASE / 3, "{:?}", told.elapsed());
     assert_eq!(here.stats().given_back, 1);
@@ -261,7 +261,7 @@ async fn a_shutdown_gives_leases_back_and_serves_hits_and_computes_without_the_s
     let stats = here.stats();
     assert_eq!((stats.failed_open, stats.given_back, stats.fenced), (0, 1, 0));
     // Once is enough.
-    here.shutdown().await;
+    here.shutdown(Duration::ZERO).await;
     here.drained().await;
 }
 
@@ -278,7 +278,7 @@ async fn within_its_grace_a_process_finishes_what_it_leads_and_is_done_then() {
     let told = tokio::time::Instant::now();
     let leaving = tokio::spawn({
         let here = here.clone();
-        async move { here.shutdown_within(grace).await }
+        async move { here.shutdown(grace).await }
     });
     // Longer than the lease, which is renewed.
     tokio::time::sleep(LEASE * 2 - Duration::from_secs(1)).await;
@@ -324,10 +324,10 @@ async fn what_takes_longer_than_the_grace_is_taken_over_and_a_second_word_cuts_i
         let told = tokio::time::Instant::now();
         let second = async {
             if cut {
-                here.shutdown().await;
+                here.shutdown(Duration::ZERO).await;
             }
         };
-        tokio::join!(here.shutdown_within(grace), second);
+        tokio::join!(here.shutdown(grace), second);
         assert_eq!((told.elapsed() < grace, here.stats().given_back), (cut, 1));
         new.started(1).await;
         new.let_go();
@@ -358,7 +358,7 @@ async fn a_promise_keeps_its_lease_within_the_grace() {
     eventually("a promise", || here.stats().deferred + there.stats().deferred == 1).await;
     let leaving = tokio::spawn({
         let (here, there) = (here.clone(), there.clone());
-        async move { tokio::join!(here.shutdown_within(LEASE * 10), there.shutdown_within(LEASE * 10)) }
+        async move { tokio::join!(here.shutdown(LEASE * 10), there.shutdown(LEASE * 10)) }
     });
     tokio::time::sleep(LEASE / 2).await;
     assert_eq!(starts.load(Ordering::SeqCst), 1);
@@ -380,7 +380,7 @@ async fn a_lease_that_an_invalidation_took_is_not_given_back_and_nobody_gets_wha
     let follower = new.ask(&here, "new");
     eventually("one who waits", || here.stats().waiting == 1).await;
     there.invalidate("a").await.expect("a store");
-    here.shutdown().await;
+    here.shutdown(Duration::ZERO).await;
     new.started(1).await;
     old.let_go();
     new.let_go();
@@ -398,7 +398,7 @@ async fn a_follower_of_another_process_goes_on_waiting_and_takes_no_lease_over()
     let (memo, work) = (memo(&store), Work::new());
     let follower = work.ask(&memo, "mine");
     eventually("one who waits", || memo.stats().waiting == 1).await;
-    memo.shutdown().await;
+    memo.shutdown(Duration::ZERO).await;
     assert_eq!(work.runs.load(Ordering::SeqCst), 0);
     // The holder never comes back.
     tokio::time::sleep(LEASE + Duration::from_secs(1)).await;
@@ -417,7 +417,7 @@ async fn a_follower_of_a_process_that_lives_is_answered_by_it_after_a_shutdown()
     work.started(1).await;
     let follower = work.ask(&ours, "ours");
     eventually("one who waits", || ours.stats().waiting == 1).await;
-    ours.shutdown().await;
+    ours.shutdown(Duration::ZERO).await;
     // Longer than the lease that the follower knows of, and not than it waits.
     tokio::time::sleep(LEASE + Duration::from_secs(1)).await;
     assert_eq!(work.runs.load(Ordering::SeqCst), 1);
@@ -444,7 +444,7 @@ fn a_shutdown_does_not_wait_for_a_runtime_that_is_gone() {
     gone.block_on(work.started(1));
     gone.shutdown_background();
     here.block_on(within("the end of a shutdown", async {
-        memo.shutdown().await;
+        memo.shutdown(Duration::ZERO).await;
         memo.drained().await;
         assert!(caller.await.is_err());
     }));

@@ -39,7 +39,7 @@ impl Source {
     async fn change(&self, memo: &MemoLock, by: By) {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         match by {
-            By::Tag => memo.invalidate_tag("source").await,
+            By::Tag => memo.invalidate_tags(["source"]).await,
             By::All => memo.invalidate_all().await,
         }
         .expect("an invalidation");
@@ -163,7 +163,7 @@ async fn what_redis_loses_of_invalidations_brings_nothing_back() {
     let [one, two] = redis_nodes(&redis).await;
     put(&one, "a", &["x"]).await;
     put(&one, "b", &["y"]).await;
-    two.invalidate_tag("x").await.unwrap();
+    two.invalidate_tags(["x"]).await.unwrap();
     assert!(!is_there(&one, "a").await && is_there(&one, "b").await);
 
     assert_eq!(redis.cli(&["DEL", "t/gen:{t}"]), "1");
@@ -178,7 +178,7 @@ async fn what_redis_loses_of_invalidations_brings_nothing_back() {
     redis.cli(&["SET", "t/gen:{t}", "no set"]);
     assert!(!is_there(&one, "a").await);
     assert!(matches!(
-        two.invalidate_tag("x").await,
+        two.invalidate_tags(["x"]).await,
         Err(InvalidateError::Pending { .. })
     ));
     put(&two, "d", &["x"]).await;
@@ -198,7 +198,7 @@ async fn generations_do_not_go_back_with_the_clock() {
     let ahead = (score.parse::<u64>().unwrap() + 3_600_000_000).to_string();
     redis.cli(&["ZADD", "t/gen:{t}", &ahead, member]);
     put(&one, "b", &["x"]).await;
-    two.invalidate_tag("x").await.unwrap();
+    two.invalidate_tags(["x"]).await.unwrap();
     assert!(!is_there(&one, "b").await);
     put(&one, "b", &["x"]).await;
     assert!(is_there(&two, "b").await);

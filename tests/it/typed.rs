@@ -162,7 +162,7 @@ async fn what_could_not_be_invalidated_or_resolved_is_named_with_the_reason() {
             "user:{7 a^0a}: the store could not be told to invalidate",
         ),
         (
-            told(&users.invalidate_tag("shop").await.unwrap_err()),
+            told(&users.invalidate_tags(["shop"]).await.unwrap_err()),
             r#"user: ["shop"]: the store could not be told"#,
         ),
         (

@@ -178,10 +178,10 @@ async fn tags_of_values_are_shared_with_programs_in_python() {
     python(&["resolve", "theirs", "42", "shop", &long]).await;
     let found = async |id: &str| node.get(id).await.expect("an id");
     assert_eq!(found("theirs").await.expect("a value"), "42");
-    node.invalidate_tag("another").await.expect("an invalidation");
+    node.invalidate_tags(["another"]).await.expect("an invalidation");
     assert!(found("theirs").await.is_some());
     assert_eq!(python(&["read", "theirs"]).await, "42 is current");
-    node.invalidate_tag(&long).await.expect("an invalidation");
+    node.invalidate_tags([&long]).await.expect("an invalidation");
     assert!(found("theirs").await.is_none());
     assert_eq!(python(&["read", "theirs"]).await, "42 is out of date");
 

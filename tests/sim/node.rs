@@ -86,8 +86,7 @@ impl Node {
             .wait_timeout(Duration::from_millis(WAIT_TIMEOUT))
             .ttl(Duration::from_millis(TTL))
             .stream_followers(streams)
-            .stamped(settings.stamped)
-            .freshness(freshness)
+            .freshness(freshness.stamped(settings.stamped))
             .key_headers([TENANT]);
         Arc::new(Self {
             index,
@@ -172,7 +171,7 @@ impl Node {
 
     pub(crate) async fn invalidate(&self, (gone, soft): (Gone, bool), job: Job) -> Result<Receipt, InvalidateError> {
         let invalidation = match gone {
-            Gone::Tagged => self.tagged.invalidate_tag("all"),
+            Gone::Tagged => self.tagged.invalidate_tags(["all"]),
             Gone::All(Via::Layer) => self.layer.invalidate_all(),
             Gone::All(via) => self.memo(via).invalidate_all(),
             Gone::One(Subject { via: Via::Layer, .. }) => self.layer.invalidate_request(&request(Method::GET, job)),
@@ -192,8 +191,8 @@ impl Node {
     pub(crate) async fn shut_down(&self, grace: Duration) {
         self.handler.is_closed.store(true, Ordering::Relaxed);
         let locks = [&self.core, &self.elsewhere, &self.tagged, &self.made];
-        let locks = futures_util::future::join_all(locks.map(|lock| lock.shutdown_within(grace)));
-        futures_util::join!(locks, self.layer.shutdown_within(grace));
+        let locks = futures_util::future::join_all(locks.map(|lock| lock.shutdown(grace)));
+        futures_util::join!(locks, self.layer.shutdown(grace));
     }
 
     pub(crate) fn is_closed(&self) -> bool {

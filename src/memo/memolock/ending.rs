@@ -13,14 +13,24 @@ impl<C: Codec> MemoLock<C> {
     /// the program is asked to stop: what it computes is then not computed again elsewhere, and no caller elsewhere
     /// waits for a program that is gone.
     ///
-    /// Until then leases are kept and renewed, and results are stored and handed to all waiters anywhere. Callers who
-    /// still come are served as ever, and what they lead counts: until a server stops taking requests, they are better
-    /// off here than with a second computation elsewhere. Work without a caller, such as the refresh of a stale value,
-    /// is not begun. A promise that other programs are to resolve keeps its lease as well.
+    /// Until the grace is over leases are kept and renewed, and results are stored and handed to all waiters anywhere.
+    /// Callers who still come are served as ever, and what they lead counts: until a server stops taking requests, they
+    /// are better off here than with a second computation elsewhere. Work without a caller, such as the refresh of a
+    /// stale value, is not begun. A promise that other programs are to resolve keeps its lease as well. The grace ends
+    /// as soon as no lease is held, so you can give a program all the grace that its supervisor has. A later call with
+    /// less grace cuts it short; dropping the future leaves the leases as they are.
     ///
-    /// Resolves as soon as no lease is held, so you can give a program all the grace that its supervisor has. Then, or
-    /// when the grace is over, everything is as after a [`shutdown`](Self::shutdown), which also cuts a grace short.
-    /// Dropping the future before that leaves the leases as they are.
+    /// After that, and at once with a grace of zero, the handle and its clones keep no lease. Stored values are still
+    /// found, and callers that wait for another process go on waiting. Computations under way go on and answer the
+    /// callers in this process, but their results are not stored, because a follower elsewhere takes over at once. Later
+    /// callers share one computation in this process; its result is not stored either, and an
+    /// [`invalidate`](Self::invalidate) elsewhere does not reach it. Callers that wait for a promise of
+    /// [`get_or_request`](Self::get_or_request) go on waiting. If this process had started the work, another process
+    /// takes over and starts it again.
+    ///
+    /// Resolves once all leases are given back, or as many as the store could be told of within its own timeouts (the
+    /// others run out), and once the store has taken all pending invalidations, for which it has two seconds. What it
+    /// has not taken by then is logged as an error. Calling it again waits for the same. There is no way back.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -28,38 +38,21 @@ impl<C: Codec> MemoLock<C> {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// # let reports = MemoLock::new(MemoryStore::new(), "report");
     /// // At SIGTERM, while the server finishes its requests.
-    /// reports.shutdown_within(Duration::from_secs(10)).await;
+    /// reports.shutdown(Duration::from_secs(10)).await;
     /// # }
     /// ```
-    pub async fn shutdown_within(&self, grace: Duration) {
-        let leases = self.shared.leases.leave();
-        tracing::info!(
-            tag = self.shared.tag.as_str(),
-            leases,
-            ?grace,
-            "shutting down: waiting for what is computed"
-        );
-        // What is pending in the store is waited for either way.
-        let _ = timeout(grace, self.shared.leases.close_when_idle()).await;
-        self.shutdown().await;
-    }
-
-    /// Gives every lease back now, for a program that cannot wait for what it computes. If it can,
-    /// [`shutdown_within`](Self::shutdown_within) is better.
-    ///
-    /// From this call on, the handle and its clones keep no lease. Stored values are still found, and callers that wait
-    /// for another process go on waiting. Computations under way go on and answer the callers in this process, but
-    /// their results are not stored, because a follower elsewhere takes over at once. Later callers share one
-    /// computation in this process; its result is not stored either, and an [`invalidate`](Self::invalidate) elsewhere
-    /// does not reach it.
-    ///
-    /// Callers that wait for a promise of [`get_or_request`](Self::get_or_request) go on waiting. If this process had
-    /// started the work, another process takes over and starts it again.
-    ///
-    /// Resolves once all leases are given back, or as many as the store could be told of within its own timeouts (the
-    /// others run out), and once the store has taken all pending invalidations, for which it has two seconds. What it
-    /// has not taken by then is logged as an error. Calling it again waits for the same. There is no way back.
-    pub async fn shutdown(&self) {
+    pub async fn shutdown(&self, grace: Duration) {
+        if !grace.is_zero() {
+            let leases = self.shared.leases.leave();
+            tracing::info!(
+                tag = self.shared.tag.as_str(),
+                leases,
+                ?grace,
+                "shutting down: waiting for what is computed"
+            );
+            // What is pending in the store is waited for either way.
+            let _ = timeout(grace, self.shared.leases.close_when_idle()).await;
+        }
         let leases = self.shared.leases.close();
         tracing::info!(
             tag = self.shared.tag.as_str(),
@@ -77,7 +70,7 @@ impl<C: Codec> MemoLock<C> {
     ///
     /// For the end of a program, once it takes no more requests. A program that exits right after its last response may
     /// leave a result behind, and callers elsewhere wait for the rest of its lease, unless there was a
-    /// [`shutdown_within`](Self::shutdown_within). Bound it by a timeout, because computations may take any time. A
+    /// [`shutdown`](Self::shutdown). Bound it by a timeout, because computations may take any time. A
     /// promise that other programs are to resolve counts for as long as a caller here waits for it, and no longer than
     /// the wait timeout.
     pub async fn drained(&self) {

@@ -41,7 +41,7 @@ impl<C: Codec> MemoLock<C> {
     /// the [wait timeout](Self::wait_timeout), which should be longer than as many leases: a worker that is only slow
     /// still answers them. As soon as the promise is resolved, the process that holds the lock gives it back.
     ///
-    /// An [`invalidate`](Self::invalidate) meanwhile, or a [shutdown](Self::shutdown_within) of the process that
+    /// An [`invalidate`](Self::invalidate) meanwhile, or a [shutdown](Self::shutdown) of the process that
     /// started the work, has another waiting caller start it again. The work that was started before may still resolve
     /// the promise: any program that publishes is believed.
     ///

@@ -75,7 +75,7 @@ impl<C: Codec> MemoLock<C> {
         self
     }
 
-    /// By which tags each computed value can be [invalidated](Self::invalidate_tag), from its id and the value: any
+    /// By which tags each computed value can be [invalidated](Self::invalidate_tags), from its id and the value: any
     /// strings but the empty one, and at most [`MAX_LABELS`](crate::MAX_LABELS) of them. Defaults to none.
     ///
     /// The process that computes asks. Tags that only the computation knows belong in its value; serde need not store
@@ -94,7 +94,7 @@ impl<C: Codec> MemoLock<C> {
     ///     .tags_of(|id, _| [format!("product-{id}"), "shop".into()]);
     /// pages.get_or_compute("7", || async { Ok::<_, std::io::Error>("rendered".into()) }).await.unwrap();
     ///
-    /// pages.invalidate_tag("shop").await.unwrap();
+    /// pages.invalidate_tags(["shop"]).await.unwrap();
     /// assert_eq!(pages.get("7").await.unwrap(), None);
     /// # }
     /// ```

@@ -142,7 +142,7 @@ impl MemoLockLayer {
     /// `age`.
     ///
     /// A method that tags its replies, with a [`MemoControl`](crate::middleware::MemoControl) among the extensions of
-    /// `tonic::Response`, can have them removed: [`invalidate_tag`](Self::invalidate_tag).
+    /// `tonic::Response`, can have them removed: [`invalidate_tags`](Self::invalidate_tags).
     ///
     /// # Deadlines
     ///

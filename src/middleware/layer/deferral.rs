@@ -85,7 +85,7 @@ impl<K> MemoLockLayer<K> {
     /// A body has no checksum and no address: a program that can write to the store, or that mixes two keys up, makes a
     /// response of any bytes. A body that was written without an expiry answers until it is
     /// [invalidated](Self::invalidate). Only what a layer without this setting has stored is recognized, and counts as
-    /// absent. All nodes have to agree; and [`stamped`](Self::stamped) puts something in front of the body.
+    /// absent. All nodes have to agree; and [`stamped`](crate::middleware::Freshness::stamped) puts something in front of the body.
     ///
     /// # Panics
     ///

@@ -30,6 +30,9 @@ impl<K> MemoLockLayer<K> {
         if let Some(requests) = freshness.requests_before_storing() {
             self.cache.demand = (requests > 1).then(|| Arc::new(Demand::new(requests)));
         }
+        if let Some(stamped) = freshness.stamps_all() {
+            self.cache.memo = self.cache.memo.stamped(stamped);
+        }
         freshness.apply(&mut self.cache.requests, &mut self.cache.responses);
         self
     }

@@ -84,23 +84,14 @@ impl<K> MemoLockLayer<K> {
         self.invalidate_at([key])
     }
 
-    /// Makes every response with this tag out of date, on every node, and those under way as well: responses whose
-    /// handler gave it with [`MemoControl`](crate::middleware::MemoControl), and responses of any origin with such a
-    /// member of `Cache-Groups` (RFC 9875). [`MemoLock::invalidate_tag`](crate::MemoLock::invalidate_tag) says what
+    /// Makes every response with one of these tags out of date, on every node, and those under way as well: responses
+    /// whose handler gave one with [`MemoControl`](crate::middleware::MemoControl), and responses of any origin with such a
+    /// member of `Cache-Groups` (RFC 9875). [`MemoLock::invalidate_tags`](crate::MemoLock::invalidate_tags) says what
     /// holds then.
     ///
     /// The response to an unsafe request does the same for the groups of its own origin that it names in
     /// `Cache-Group-Invalidation`, before its client gets it, unless
     /// [`invalidate_on_change`](crate::middleware::Freshness::invalidate_on_change) is off.
-    ///
-    /// # Errors
-    ///
-    /// As [`MemoLock::invalidate_tag`](crate::MemoLock::invalidate_tag).
-    pub fn invalidate_tag(&self, tag: impl AsRef<str>) -> Invalidation {
-        self.cache.memo.invalidate_tag(tag)
-    }
-
-    /// Like [`invalidate_tag`](Self::invalidate_tag), for several tags in one step.
     ///
     /// # Errors
     ///
@@ -113,17 +104,9 @@ impl<K> MemoLockLayer<K> {
     ///
     /// # Errors
     ///
-    /// [`InvalidateError::NotStamped`] unless the layer is [`stamped`](Self::stamped); otherwise as
+    /// [`InvalidateError::NotStamped`] unless the layer is [`stamped`](crate::middleware::Freshness::stamped); otherwise as
     /// [`MemoLock::invalidate_all`](crate::MemoLock::invalidate_all).
     pub fn invalidate_all(&self) -> Invalidation {
         self.cache.memo.invalidate_all()
-    }
-
-    /// Whether responses without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
-    /// Defaults to `false`. See [`MemoLock::stamped`](crate::MemoLock::stamped), and set it on every node.
-    #[must_use]
-    pub fn stamped(mut self, stamped: bool) -> Self {
-        self.cache.memo = self.cache.memo.stamped(stamped);
-        self
     }
 }

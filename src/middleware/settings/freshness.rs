@@ -43,6 +43,7 @@ pub struct Freshness {
     only_if_cached: Option<bool>,
     invalidate_on_change: Option<bool>,
     receipts: Option<bool>,
+    stamped: Option<bool>,
     soft_timeout: Option<Duration>,
 }
 
@@ -207,6 +208,19 @@ impl Freshness {
         self
     }
 
+    /// Whether responses without tags are stamped as well, so that
+    /// [`invalidate_all`](crate::MemoLockLayer::invalidate_all) reaches them. Defaults to `false`. See
+    /// [`MemoLock::stamped`](crate::MemoLock::stamped), and set it on every node.
+    pub fn stamped(mut self, stamped: bool) -> Self {
+        self.stamped = Some(stamped);
+        self
+    }
+
+    /// Whether responses without tags are stamped as well, if that is set.
+    pub(crate) fn stamps_all(&self) -> Option<bool> {
+        self.stamped
+    }
+
     /// After how many requests a response is stored, if that is set.
     pub(crate) fn requests_before_storing(&self) -> Option<u32> {
         self.store_after
@@ -228,6 +242,7 @@ impl Freshness {
             only_if_cached,
             invalidate_on_change,
             receipts,
+            stamped: _,
             soft_timeout,
         } = self;
         for (status, ttl) in status_ttl {

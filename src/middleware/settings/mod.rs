@@ -2,6 +2,8 @@
 //!
 //! What a value does not set stays as it is in the layer, so their order means nothing.
 
+#[cfg(feature = "admin")]
+mod audit;
 mod cache_status;
 mod failures;
 mod freshness;
@@ -13,6 +15,8 @@ use std::error::Error;
 
 use http::header::HeaderName;
 
+#[cfg(feature = "admin")]
+pub use self::audit::Audit;
 pub use self::cache_status::CacheStatus;
 pub use self::failures::Failures;
 pub use self::freshness::Freshness;

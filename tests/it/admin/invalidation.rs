@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
+use tower_memolock::middleware::Freshness;
 use tower_memolock::{Admin, MemoLockLayer, MemoryStore, RedisStore};
 
 use super::site::Site;
@@ -41,7 +42,7 @@ async fn a_url_is_forgotten_in_all_forms_in_which_clients_ask_for_it() {
 async fn a_tag_is_forgotten_and_so_is_everything_where_all_is_stamped() {
     let layer = MemoLockLayer::new(MemoryStore::new(), "site")
         .ttl(Duration::from_secs(60))
-        .stamped(true);
+        .freshness(Freshness::new().stamped(true));
     let site = Site::with(layer, async || {}).await;
     for (query, reaches) in [("tag=others", false), ("tag=numbers", true), ("all=1", true)] {
         let before = site.text("/a").await;
@@ -114,7 +115,7 @@ async fn a_store_that_cannot_be_told_is_a_503_with_the_reason() {
     let store = RedisStore::connect(&redis.url()).await.expect("a store");
     let layer = MemoLockLayer::new(store, "site")
         .ttl(Duration::from_secs(60))
-        .stamped(true);
+        .freshness(Freshness::new().stamped(true));
     let site = Site::with(layer, async || {}).await;
     site.get("/a").await;
     redis.kill();

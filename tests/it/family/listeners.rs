@@ -81,7 +81,7 @@ async fn they_hear_our_values_to_the_letter_and_nothing_else() {
         let memo = memo.tags_of(|_, _| ["a"]);
         memo.get_or_compute(id, compute("tagged")).await.unwrap();
     }
-    there.invalidate_tag("a").await.unwrap();
+    there.invalidate_tags(["a"]).await.unwrap();
     let invalidating = there.clone();
     let lost = here
         .get_or_compute("lost", || async move {
@@ -111,7 +111,7 @@ async fn they_hear_our_values_to_the_letter_and_nothing_else() {
     };
     assert_eq!(requested.unwrap(), "work");
     expected.push(("requested", b"work".to_vec()));
-    here.shutdown().await;
+    here.shutdown(Duration::ZERO).await;
     there.resolve("end", "end".into(), Duration::ZERO).await.unwrap();
     expected.push(("end", b"end".to_vec()));
 

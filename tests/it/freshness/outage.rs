@@ -63,7 +63,7 @@ async fn answers(ttl: Duration, tags: &'static [&'static str]) -> (Bytes, Bytes,
     let early = join(&here, "new", &[]).await;
     match tags {
         [] => there.invalidate("a"),
-        [tag, ..] => there.invalidate_tag(tag),
+        [tag, ..] => there.invalidate_tags([tag]),
     }
     .await
     .unwrap();

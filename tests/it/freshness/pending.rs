@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tower_memolock::{InvalidateError, MemoLock, RedisStore};
@@ -99,7 +100,7 @@ async fn a_connection_that_was_cut_loses_no_invalidation_by_tag() {
     let (here, there) = (node(&redis).await, node(&redis).await);
     store(&here, "a").await;
     redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
-    here.invalidate_tag("tag").await.unwrap();
+    here.invalidate_tags(["tag"]).await.unwrap();
     eventually("a connection", || {
         redis.cli(&["CLIENT", "LIST", "TYPE", "normal"]).lines().count() >= 5
     })
@@ -159,7 +160,7 @@ async fn an_invalidation_by_tag_is_kept_and_refuses_hits_at_once() {
     let (here, there) = (node(&redis).await, node(&redis).await);
     store(&here, "a").await;
     redis.cli(&["CLIENT", "PAUSE", "60000", "WRITE"]);
-    assert!(is_pending(&here.invalidate_tag("tag").await));
+    assert!(is_pending(&here.invalidate_tags(["tag"]).await));
     assert_eq!(read(&here, "a").await, "new");
     redis.cli(&["CLIENT", "UNPAUSE"]);
     assert_eq!(read(&here, "a").await, "new");
@@ -194,7 +195,7 @@ async fn a_tag_is_invalidated_although_redis_is_full() {
     let (here, there) = (node(&redis).await, node(&redis).await);
     store(&here, "a").await;
     redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
-    here.invalidate_tag("tag").await.unwrap();
+    here.invalidate_tags(["tag"]).await.unwrap();
     assert_eq!(read(&here, "a").await, "new");
     assert_eq!(read(&there, "a").await, "new");
 }
@@ -249,7 +250,7 @@ async fn shutdown_waits_until_what_is_pending_is_made_good() {
     redis.cli(&["CLIENT", "PAUSE", "60000", "WRITE"]);
     assert!(is_pending(&here.invalidate("a").await));
     redis.cli(&["CLIENT", "UNPAUSE"]);
-    within("an answer", here.shutdown()).await;
+    within("an answer", here.shutdown(Duration::ZERO)).await;
     assert_eq!(redis.cli(&["EXISTS", "t:a"]), "0");
 }
 

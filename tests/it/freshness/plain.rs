@@ -57,7 +57,7 @@ async fn nothing_with_tags_is_stored_where_no_generations_are_kept() {
     assert_eq!(memo.get("plain").await.unwrap().unwrap(), "value");
 
     let memo = memo.stamped(true);
-    for refused in [memo.invalidate_tag("x").await, memo.invalidate_all().await] {
+    for refused in [memo.invalidate_tags(["x"]).await, memo.invalidate_all().await] {
         match refused {
             Err(InvalidateError::Store { source, .. }) => assert_eq!(source.kind(), StoreErrorKind::Unsupported),
             other => panic!("{other:?}"),

@@ -66,9 +66,9 @@ async fn a_value_is_gone_with_any_of_its_tags() {
     let (here, _slow, there) = nodes();
     for tag in ["x", "y"] {
         assert_eq!(answer(ask(&there, "old")).await, "old");
-        there.invalidate_tag("z").await.unwrap();
+        there.invalidate_tags(["z"]).await.unwrap();
         assert_eq!(answer(ask(&here, "no")).await, "old");
-        here.invalidate_tag(tag).await.unwrap();
+        here.invalidate_tags([tag]).await.unwrap();
         assert_eq!(there.get("a").await.unwrap(), None);
         assert_eq!(here.get("a").await.unwrap(), None);
         assert!(there.stats().outdated > 0 && here.stats().outdated > 0);
@@ -88,7 +88,7 @@ async fn what_is_computed_while_its_tag_is_invalidated_is_for_those_who_came_bef
         let leader = starting.await.unwrap();
         let elsewhere = ask(&there, "new");
         settle().await;
-        there.invalidate_tag("x").await.unwrap();
+        there.invalidate_tags(["x"]).await.unwrap();
         let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
         settle().await;
         assert_eq!(slow.gates.looks.load(Ordering::SeqCst), 2, "the others have joined");
@@ -111,7 +111,7 @@ async fn a_value_that_was_found_current_before_they_came_is_not_for_them() {
     slow.gates.acquire.open();
     settle().await;
     assert_eq!(slow.gates.checks.load(Ordering::SeqCst), 1);
-    there.invalidate_tag("y").await.unwrap();
+    there.invalidate_tags(["y"]).await.unwrap();
     let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
     settle().await;
     slow.gates.checked.open();
@@ -130,7 +130,7 @@ async fn a_result_that_was_found_current_before_they_came_is_not_for_them() {
         leader.end.notify_one();
         settle().await;
         assert_eq!(slow.gates.checks.load(Ordering::SeqCst), 1);
-        there.invalidate_tag("x").await.unwrap();
+        there.invalidate_tags(["x"]).await.unwrap();
         let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
         settle().await;
         slow.gates.checked.open();
@@ -149,7 +149,7 @@ async fn a_value_that_was_committed_before_they_came_is_not_for_them() {
     settle().await;
     leader.end.notify_one();
     settle().await;
-    there.invalidate_tag("x").await.unwrap();
+    there.invalidate_tags(["x"]).await.unwrap();
     let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
     settle().await;
     slow.gates.committed.open();
@@ -167,7 +167,7 @@ async fn a_message_with_what_is_out_of_date_is_for_nobody() {
         settle().await;
         slow.gates.notices.close();
         assert_eq!(leader.finish().await, "old");
-        there.invalidate_tag("x").await.unwrap();
+        there.invalidate_tags(["x"]).await.unwrap();
         // They come while the watch is too young to be renewed: for a value without tags they would be in time.
         let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
         settle().await;
@@ -182,7 +182,7 @@ async fn a_message_with_what_is_current_is_for_all_who_wait() {
     for ttl in [TTL, Duration::ZERO] {
         let (here, _slow, there) = nodes();
         let leader = Leader::start(&tagged(&there).ttl(ttl), "kept").await;
-        there.invalidate_tag("z").await.unwrap();
+        there.invalidate_tags(["z"]).await.unwrap();
         let early: Vec<_> = (0..10).map(|_| ask(&here, "no")).collect();
         settle().await;
         assert_eq!(leader.finish().await, "kept");
@@ -199,7 +199,7 @@ async fn everybody_is_answered_however_often_a_tag_is_invalidated() {
     let (here, _slow, there) = nodes();
     let restless = tokio::spawn(async move {
         loop {
-            there.invalidate_tag("x").await.unwrap();
+            there.invalidate_tags(["x"]).await.unwrap();
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
@@ -244,7 +244,7 @@ async fn a_leader_that_takes_over_from_one_without_tags_has_a_generation() {
     slow.gates.acquire.open();
     assert_eq!(answer(leader).await, "old");
     assert_eq!(there.get("a").await.unwrap().unwrap(), "old");
-    there.invalidate_tag("x").await.unwrap();
+    there.invalidate_tags(["x"]).await.unwrap();
     assert_eq!(there.get("a").await.unwrap(), None);
 }
 
@@ -329,11 +329,11 @@ async fn a_shutdown_under_a_leader(invalidated: bool) -> [Bytes; 2] {
     let (here, _, there) = nodes();
     let leader = Leader::start(&tagged(&here), "before").await;
     if invalidated {
-        tagged(&there).invalidate_tag("x").await.unwrap();
+        tagged(&there).invalidate_tags(["x"]).await.unwrap();
     }
     let later = ask(&here, "after");
     settle().await;
-    here.shutdown().await;
+    here.shutdown(Duration::ZERO).await;
     [leader.finish().await, answer(later).await]
 }
 

@@ -432,7 +432,7 @@ async fn a_process_that_shuts_down_hands_the_work_to_another() {
     settle().await;
     let other = send(&nodes[1], get("/"));
     settle().await;
-    layers[0].shutdown().await;
+    layers[0].shutdown(Duration::ZERO).await;
     settle().await;
     assert_eq!(inner.calls(), 2);
     layers[1].resolve(id().await, pdf(), HOUR).await.expect("given");

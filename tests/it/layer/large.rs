@@ -164,7 +164,7 @@ async fn the_head_of_what_was_called_in_is_not_served() {
         answer(send(&node, request)).await;
     }
     assert_eq!(inner.calls(), 1);
-    layer.invalidate_tag("pages").await.expect("an invalidation");
+    layer.invalidate_tags(["pages"]).await.expect("an invalidation");
     for (calls, request) in (2..).zip(asked()) {
         answer(send(&node, request)).await;
         assert_eq!(inner.calls(), calls);

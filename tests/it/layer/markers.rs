@@ -8,7 +8,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::time::advance;
 use tower::Layer;
-use tower_memolock::middleware::{Privacy, ResponseLimits};
+use tower_memolock::middleware::{Freshness, Privacy, ResponseLimits};
 use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{
@@ -97,7 +97,7 @@ async fn where_everything_is_stamped_markers_are_too() {
     let (gate, shareable) = (Gate::new(), Arc::default());
     let inner = changing(&gate, &shareable, with_cookie);
     let store = MemoryStore::new();
-    let layer = || MemoLockLayer::new(store.clone(), "layer").stamped(true);
+    let layer = || MemoLockLayer::new(store.clone(), "layer").freshness(Freshness::new().stamped(true));
     let nodes = || [layer().layer(inner.clone()), layer().layer(inner.clone())];
     let known = nodes();
     learn(&known, &gate).await;

@@ -146,7 +146,7 @@ async fn a_made_up_receipt_costs_at_most_one_call_for_each_change() {
         assert_eq!(pair.ask(0, request).await.body, old, "{text:?}");
     }
     assert_eq!(pair.inner.calls(), calls);
-    let receipt = pair.layers[0].invalidate_tag("another").await.expect("a receipt");
+    let receipt = pair.layers[0].invalidate_tags(["another"]).await.expect("a receipt");
     let number = u64::from_str_radix(&receipt.to_string(), 16).expect("a number");
     for below in 0..20 {
         let text = format!("{:x}", number - below);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tower::Layer;
+use tower_memolock::middleware::Freshness;
 use tower_memolock::{MemoLockLayer, RedisStore};
 
 use super::fixture::{
@@ -128,7 +129,7 @@ async fn a_stamped_marker_is_found_and_removed_by_another_node() {
     });
     let [one, two] = stores(&server)
         .await
-        .map(|store| MemoLockLayer::new(store, "layer").stamped(true));
+        .map(|store| MemoLockLayer::new(store, "layer").freshness(Freshness::new().stamped(true)));
     let nodes = [one.layer(inner.clone()), two.layer(inner.clone())];
     answer(send(&nodes[0], get("/"))).await;
     let value = "layer:{GET ///}";

@@ -36,7 +36,7 @@ impl Pair {
             })
         };
         let layers = stores.map(|store| {
-            let layer = MemoLockLayer::new(store, "layer").stamped(true);
+            let layer = MemoLockLayer::new(store, "layer").freshness(Freshness::new().stamped(true));
             let layer = layer.freshness(Freshness::new().ttl_jitter(0.0));
             layer.cache_status(CacheStatus::Outcome)
         });
@@ -81,7 +81,7 @@ impl Pair {
         let layer = &self.layers[node];
         match way {
             0 => layer.invalidate_request(&get("/")),
-            1 => layer.invalidate_tag("x"),
+            1 => layer.invalidate_tags(["x"]),
             _ => layer.invalidate_all(),
         }
     }
@@ -176,7 +176,7 @@ async fn what_may_not_be_served_stale_is_absent() {
         });
         let layers = stores(&server)
             .await
-            .map(|store| MemoLockLayer::new(store, "layer").stamped(true));
+            .map(|store| MemoLockLayer::new(store, "layer").freshness(Freshness::new().stamped(true)));
         let nodes = layers
             .each_ref()
             .map(|layer| layer.clone().cache_status(CacheStatus::Outcome).layer(inner.clone()));
@@ -188,7 +188,7 @@ async fn what_may_not_be_served_stale_is_absent() {
         .await;
         let invalidation = match way {
             0 => layers[0].invalidate_request(&get("/")),
-            1 => layers[0].invalidate_tag("x"),
+            1 => layers[0].invalidate_tags(["x"]),
             _ => layers[0].invalidate_all(),
         };
         invalidation.soft().await.expect("an invalidation");

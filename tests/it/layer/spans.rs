@@ -213,7 +213,7 @@ async fn nothing_is_refreshed_by_a_process_that_is_about_to_stop() {
     answer(send(&node, get("/"))).await;
     settle().await;
     sleep(Duration::from_secs(5)).await;
-    layer.shutdown_within(LONG).await;
+    layer.shutdown(LONG).await;
     assert_eq!(answer(send(&node, get("/"))).await.body, "x");
     settle().await;
     assert!(!spans.has("open memolock_refresh"));

@@ -65,7 +65,7 @@ async fn a_tag_reaches_what_handlers_and_origins_gave_it_to() {
         for path in ["/tagged", "/grouped", "/plain"] {
             before.push(ask(&nodes[0], path).await);
         }
-        two.invalidate_tag(tag).await.expect("an invalidation");
+        two.invalidate_tags([tag]).await.expect("an invalidation");
         for (path, (before, gone)) in ["/tagged", "/grouped", "/plain"]
             .into_iter()
             .zip(before.iter().zip(gone))
@@ -140,7 +140,7 @@ async fn a_response_under_way_is_not_stored_once_its_group_is_invalidated() {
     let ([_, two], nodes) = cluster(&inner, |layer| layer);
     let early = send(&nodes[0], get("/"));
     gate.reached_by(1).await;
-    two.invalidate_tag("shop").await.expect("an invalidation");
+    two.invalidate_tags(["shop"]).await.expect("an invalidation");
     let late: Vec<_> = (0..10).map(|i| send(&nodes[i % 2], get("/"))).collect();
     settle().await;
     gate.open();
@@ -168,7 +168,7 @@ async fn every_variant_is_gone_with_its_tag() {
             }
         }
         assert_eq!(inner.calls(), calls + languages.len());
-        one.invalidate_tag("shop").await.expect("an invalidation");
+        one.invalidate_tags(["shop"]).await.expect("an invalidation");
     }
 }
 
@@ -190,7 +190,7 @@ async fn a_response_that_was_validated_keeps_its_tags() {
     tokio::time::advance(std::time::Duration::from_secs(10)).await;
     assert_eq!(ask(&nodes[0], "/").await, "1", "validated");
     assert_eq!((ask(&nodes[1], "/").await, inner.calls()), ("1".into(), 2));
-    one.invalidate_tag("shop").await.expect("an invalidation");
+    one.invalidate_tags(["shop"]).await.expect("an invalidation");
     assert_eq!(ask(&nodes[1], "/").await, "3");
 }
 
@@ -215,7 +215,7 @@ async fn tags_that_cannot_be_kept_keep_a_response_from_others() {
 
 #[tokio::test(start_paused = true)]
 async fn everything_is_out_of_date_at_once() {
-    let (layers, nodes) = cluster(&shop(), |layer| layer.stamped(true));
+    let (layers, nodes) = cluster(&shop(), |layer| layer.freshness(Freshness::new().stamped(true)));
     for path in ["/tagged", "/grouped", "/plain"] {
         let before = ask(&nodes[0], path).await;
         assert_eq!(ask(&nodes[1], path).await, before);

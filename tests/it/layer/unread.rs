@@ -274,7 +274,7 @@ async fn what_was_called_in_is_not_read_in_parts() {
     let world = World::new(inner).await;
     world.store().await;
     assert!(read(world.ask(get("/")).await).await.expect("a body").body == page(2));
-    world.layer.invalidate_tag("pages").await.expect("an invalidation");
+    world.layer.invalidate_tags(["pages"]).await.expect("an invalidation");
     assert!(read(world.ask(get("/")).await).await.expect("a body").body == page(3));
 }
 

@@ -94,7 +94,7 @@ async fn an_invalidation_by_tag_or_of_all_holds_on_all_nodes_when_it_returns() {
         match round % 3 {
             1 => {
                 redis.cli(&["DEL", "t/gen:{t}"]);
-                b.memo.invalidate_tag("whatever")
+                b.memo.invalidate_tags(["whatever"])
             }
             _ => b.memo.invalidate_all(),
         }
@@ -111,7 +111,7 @@ async fn copies_of_other_tags_come_back_after_an_invalidation_by_tag() {
     let (a, b) = (a.stamped(), b.stamped());
     a.compute("x", "value").await;
     assert_eq!(b.warm("x").await, "value");
-    a.memo.invalidate_tag("another").await.unwrap();
+    a.memo.invalidate_tags(["another"]).await.unwrap();
     assert_eq!(b.get("x").await.unwrap(), "value");
     assert_eq!(b.warm("x").await, "value");
 }

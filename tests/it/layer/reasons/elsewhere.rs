@@ -9,7 +9,7 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use tokio::time::advance;
 use tower::{Layer, Service};
-use tower_memolock::middleware::{BodyKey, CacheStatus, GrpcMethod, MemoControl};
+use tower_memolock::middleware::{Audit, BodyKey, CacheStatus, GrpcMethod, MemoControl};
 use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore};
 
 use super::watch::{Watch, Watched};
@@ -155,7 +155,7 @@ async fn a_near_copy_is_a_hit_of_its_own_kind() {
 #[cfg(feature = "admin")]
 #[tokio::test(start_paused = true)]
 async fn a_layer_that_only_watches_says_so_of_each_request() {
-    let watched = Watched::new(Inner::replying(|_| fresh("x")), |layer| layer.shadow(true));
+    let watched = Watched::new(Inner::replying(|_| fresh("x")), |layer| layer.audit(Audit::Shadow));
     let post = Request::post("/").body(Full::default()).expect("a request");
     for request in [get("/"), get("/"), post] {
         assert_eq!(answer(send(&watched.node, request)).await.header("cache-status"), None);

@@ -361,7 +361,7 @@ async fn a_lease_that_is_lost_or_given_back_is_not_said_to_have_stored() {
         let leader = send(&watched.node, get("/"));
         gate.reached_by(1).await;
         match what {
-            "leaving" => watched.layer.shutdown().await,
+            "leaving" => watched.layer.shutdown(Duration::ZERO).await,
             _ => {
                 watched.layer.invalidate(&key("/")).await.expect("a store");
             }

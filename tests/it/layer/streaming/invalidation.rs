@@ -79,10 +79,10 @@ async fn who_comes_after_a_tag_was_invalidated_does_not_read_what_has_it() {
         let mut early = open(&nodes[0], get("/")).await;
         give(&sender, "one");
         assert_eq!(next(&mut early).await, "one");
-        layers[node].invalidate_tag("other").await.expect("invalidated");
+        layers[node].invalidate_tags(["other"]).await.expect("invalidated");
         let mut untouched = open(&nodes[0], get("/")).await;
         assert_eq!(next(&mut untouched).await, "one");
-        layers[node].invalidate_tag("shop").await.expect("invalidated");
+        layers[node].invalidate_tags(["shop"]).await.expect("invalidated");
         let late: Vec<_> = (0..10).map(|_| send(&nodes[0], get("/"))).collect();
         asked_about().await;
         give(&sender, "two");
@@ -102,7 +102,7 @@ async fn what_is_out_of_date_is_not_asked_about_again_and_again() {
     let (sender, inner) = tagged();
     let (slow, _here, node, there) = gated(&inner);
     let _leader = open(&node, get("/")).await;
-    there.invalidate_tag("shop").await.expect("invalidated");
+    there.invalidate_tags(["shop"]).await.expect("invalidated");
     let late = send(&node, get("/"));
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(slow.gates.checks.load(Ordering::SeqCst), 1);
