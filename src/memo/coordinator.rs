@@ -24,6 +24,7 @@ pub(crate) mod renew;
 mod solo;
 mod tenure;
 mod upload;
+mod uploader;
 pub(crate) mod watch;
 
 use std::future::poll_fn;

@@ -2,6 +2,7 @@
 
 mod entry;
 mod generations;
+mod slot;
 mod watch;
 
 use std::collections::HashMap;
@@ -9,12 +10,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use slab::Slab;
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use self::entry::{Entry, EntryWeigher, after};
 use self::generations::MemoryGenerations;
+use self::slot::{HeldLock, Slot, forget_idle};
 pub use self::watch::MemoryWatch;
 use super::{Acquire, Generation, Lock, Notice, Release, Renewed, Stamp, Standing, Store, Token, Value};
 use crate::error::StoreError;
@@ -49,39 +49,6 @@ struct MemoryInner {
     /// Locks and watchers. Every change of a lock, and of a value together with a lock, happens under this mutex.
     slots: Mutex<HashMap<Address, Slot>>,
     generations: MemoryGenerations,
-}
-
-#[derive(Default)]
-struct Slot {
-    lock: Option<HeldLock>,
-    watchers: Slab<UnboundedSender<Notice>>,
-}
-
-#[derive(Clone, Copy)]
-struct HeldLock {
-    token: Token,
-    expires_at: Instant,
-    /// Since when its value is softly invalidated, if it was meanwhile.
-    soft_since: Option<SystemTime>,
-}
-
-impl Slot {
-    fn holder(&self) -> Option<HeldLock> {
-        self.lock.filter(|lock| lock.expires_at > Instant::now())
-    }
-
-    /// The slot and its lock, where that is held with `token`.
-    fn held_with(&mut self, token: Token) -> Option<(&mut Self, HeldLock)> {
-        let held = self.holder().filter(|lock| lock.token == token)?;
-        Some((self, held))
-    }
-
-    fn tell(&self, notice: &Notice) {
-        for (_, watcher) in &self.watchers {
-            // A watcher that is going away hears nothing; that is its wish.
-            let _ = watcher.send(notice.clone());
-        }
-    }
 }
 
 impl MemoryStore {
@@ -208,16 +175,6 @@ impl MemoryInner {
             slot.watchers.try_remove(id);
         }
         forget_idle(&mut slots, address);
-    }
-}
-
-/// Removes the slot of an address without a lock or a watcher.
-fn forget_idle(slots: &mut HashMap<Address, Slot>, address: &Address) {
-    if let Some(slot) = slots.get(address)
-        && slot.watchers.is_empty()
-        && slot.holder().is_none()
-    {
-        slots.remove(address);
     }
 }
 

@@ -2,7 +2,8 @@
 //! leader, no leak when all callers leave, nothing from before they came for those who join late. The same for those who
 //! read one body while it grows.
 //!
-//! `clock.rs`, `flight.rs`, `state.rs`, `waiter.rs` and `broadcast.rs` are compiled here over loom's primitives, so that it is the code itself that is explored.
+//! `clock.rs`, `flight.rs`, `state.rs`, `waiter.rs`, `broadcast.rs` and `pieces.rs` are compiled here over loom's
+//! primitives, so that the code itself is explored.
 
 mod sync {
     pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,8 @@ mod clock;
 #[path = "../../src/memo/flights/flight.rs"]
 #[expect(dead_code, reason = "what watches over computations")]
 mod flight;
+#[path = "../../src/middleware/recording/pieces.rs"]
+mod pieces;
 #[path = "../../src/memo/flights/state.rs"]
 mod state;
 mod streaming;

@@ -1,28 +1,27 @@
 //! A body that many read while it grows: one producer, any number of readers, each from the beginning.
 //!
-//! All read the same memory. Small pieces are copied together, because each may keep something larger alive, a
-//! connection's read buffer for instance, and costs more to be kept than it is long. None is held back for that: a reader
-//! that has nothing else to read gets a copy of what there is. Once the body is whole the pieces give way to the content in one piece, the one that is
-//! stored, so that a slow reader keeps no second copy alive. A producer that is dropped before breaks the body off, and
-//! that is an error to every reader, at once and wherever it has got to, but for one that reads to the last: only [`Producer::finish`] ends a body.
+//! All read the same [pieces](Pieces). Once the body is whole they give way to the content in one piece, the one that is
+//! stored, so that a slow reader keeps no second copy alive. Only [`Producer::finish`] ends a body. A producer that is
+//! dropped before breaks it off: every reader gets an error, at once and wherever it has got to, but for one that reads
+//! to the last.
 //!
-//! Of a body that is not to be kept as a whole, the producer lets go what is further back than a *window*: what was let go is an
-//! error to a reader that has not read it. What one that reads to the last has not read stays, and the producer waits for it. Such a body ends with
-//! [`Producer::finish_passing`].
+//! Of a body that is not to be kept as a whole, the producer lets go what is further back than a *window*. A reader that
+//! has not read what was let go gets an error. What one that reads to the last has not read stays, and the producer waits
+//! for it. Such a body ends with [`Producer::finish_passing`].
 //!
 //! All transitions are synchronous and happen under one lock; wakers are woken and pieces dropped outside it.
 //! `tests/loom` explores the interleavings: no lost wake-up, no piece missed or read twice, no end but the true one.
 
-use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use slab::Slab;
 
+use super::pieces::{Pieces, Position};
 use super::sync::{Arc, Mutex, MutexGuard};
 
-/// The body, and those who wait for more of it. `T` is what comes after the content.
+/// The body, and its readers. `T` is what comes after the content.
 pub(crate) struct Broadcast<T> {
     state: Mutex<AudienceState<T>>,
 }
@@ -30,7 +29,7 @@ pub(crate) struct Broadcast<T> {
 struct AudienceState<T> {
     body: Body<T>,
     readers: Slab<ReaderSeat>,
-    /// How many read along who get an error where the body breaks off.
+    /// How many readers get an error where the body breaks off.
     followers: usize,
     /// The producer, if it wants to hear of the last of them, or of how far they have got.
     producer: Option<Waker>,
@@ -56,105 +55,6 @@ enum Body<T> {
     BrokenOff(Pieces),
 }
 
-/// From this length on a piece is kept as it is.
-const LARGE: usize = 16 * 1024;
-
-/// Most of what is allocated at once for small pieces.
-const MOST: usize = 64 * 1024;
-
-/// A body up to some place, but for what was let go.
-#[derive(Default)]
-struct Pieces {
-    /// What will not change, none of it empty.
-    settled: VecDeque<Bytes>,
-    /// How many of these were let go.
-    gone: usize,
-    /// How many bytes they had.
-    gone_bytes: usize,
-    /// What comes after that, in memory for more.
-    tail: BytesMut,
-    length: usize,
-}
-
-impl Pieces {
-    /// Adds a piece. Returns how much more memory is held.
-    fn push(&mut self, piece: Bytes) -> usize {
-        self.length += piece.len();
-        if piece.len() >= LARGE {
-            self.settle();
-            let held = piece.len();
-            self.settled.push_back(piece);
-            return held;
-        }
-        if piece.len() <= self.tail.capacity() - self.tail.len() {
-            self.tail.extend_from_slice(&piece);
-            return 0;
-        }
-        self.settle();
-        // In proportion, so that there is never much more than is needed.
-        let held = piece.len().max(MOST.min(self.length / 4));
-        self.tail = BytesMut::with_capacity(held);
-        self.tail.extend_from_slice(&piece);
-        held
-    }
-
-    fn settle(&mut self) {
-        if !self.tail.is_empty() {
-            // What is left of its memory is the next tail's.
-            self.settled.push_back(self.tail.split().freeze());
-        }
-    }
-
-    /// Lets go what is in front of a place, as far as whole pieces are. Returns what is to be dropped.
-    fn let_go(&mut self, place: usize) -> Vec<Bytes> {
-        let mut gone = Vec::new();
-        while let Some(length) = self.settled.front().map(Bytes::len)
-            && self.gone_bytes + length <= place
-        {
-            self.gone += 1;
-            self.gone_bytes += length;
-            gone.extend(self.settled.pop_front());
-        }
-        gone
-    }
-
-    /// Whether one that has read so many bytes has missed some.
-    fn has_lost(&self, bytes: usize) -> bool {
-        bytes < self.gone_bytes
-    }
-
-    /// All that comes next at a place.
-    fn next(&self, place: &mut Position) -> Option<Bytes> {
-        if place.piece < self.gone {
-            *place = Position {
-                piece: self.gone,
-                offset: 0,
-            };
-        }
-        while let Some(piece) = self.settled.get(place.piece - self.gone) {
-            if place.offset < piece.len() {
-                let next = piece.slice(place.offset..);
-                place.offset = piece.len();
-                return Some(next);
-            }
-            *place = Position {
-                piece: place.piece + 1,
-                offset: 0,
-            };
-        }
-        let next = self.tail.get(place.offset..).filter(|next| !next.is_empty())?;
-        place.offset = self.tail.len();
-        Some(Bytes::copy_from_slice(next))
-    }
-}
-
-/// How far a reader has got, in pieces and in one of them.
-#[derive(Default)]
-struct Position {
-    piece: usize,
-    offset: usize,
-}
-
 /// What a reader gets, in this order: data, then one of the others.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BroadcastItem<T> {
@@ -164,7 +64,7 @@ pub(crate) enum BroadcastItem<T> {
 }
 
 impl<T> Broadcast<T> {
-    /// An empty body, and who makes it grow.
+    /// An empty body, and its producer.
     pub(crate) fn new() -> (Producer<T>, Arc<Self>) {
         let audience = Arc::new(Self {
             state: Mutex::new(AudienceState {
@@ -208,7 +108,7 @@ impl<T> Broadcast<T> {
         }
     }
 
-    /// Changes the body and wakes those who wait for that.
+    /// Changes the body and wakes the readers that wait for that.
     fn change<R>(&self, change: impl FnOnce(&mut Body<T>) -> R) -> R {
         let mut state = self.state();
         let changed = change(&mut state.body);
@@ -220,7 +120,7 @@ impl<T> Broadcast<T> {
     }
 }
 
-/// Who makes the body grow. Dropping it breaks the body off, unless that is finished.
+/// Makes the body grow. Dropping it breaks the body off, unless that is finished.
 pub(crate) struct Producer<T>(Arc<Broadcast<T>>);
 
 impl<T> Producer<T> {
@@ -244,7 +144,7 @@ impl<T> Producer<T> {
         let Body::Growing(pieces) = &mut state.body else {
             return;
         };
-        let place = pieces.length.saturating_sub(window);
+        let place = pieces.length().saturating_sub(window);
         let gone = pieces.let_go(read.map_or(place, |read| place.min(read)));
         drop(state);
         drop(gone);
@@ -253,10 +153,10 @@ impl<T> Producer<T> {
     /// Ready, once there is a reader that has read all there is, and none that reads to the last is `window` bytes behind.
     pub(crate) fn poll_wanted(&self, window: usize, cx: &mut Context<'_>) -> Poll<()> {
         let state = self.0.state();
-        let Body::Growing(Pieces { length, .. }) = &state.body else {
+        let Body::Growing(pieces) = &state.body else {
             return Poll::Ready(());
         };
-        let length = *length;
+        let length = pieces.length();
         let is_read = state.readers.iter().any(|(_, seat)| seat.bytes >= length);
         let has_room = state.waited_for().is_none_or(|read| length - read < window.max(1));
         if is_read && has_room {
@@ -276,14 +176,9 @@ impl<T> Producer<T> {
         let Body::Growing(pieces) = &state.body else {
             return Bytes::new();
         };
-        let (length, settled, tail) = (pieces.length, pieces.settled.clone(), pieces.tail.to_vec());
+        let so_far = pieces.clone();
         drop(state);
-        let mut content = Vec::with_capacity(length);
-        for piece in &settled {
-            content.extend_from_slice(piece);
-        }
-        content.extend_from_slice(&tail);
-        content.into()
+        so_far.content()
     }
 
     /// Ready, once no follower reads along.
@@ -323,7 +218,7 @@ impl<T> Drop for Producer<T> {
     }
 }
 
-/// One of those who read. Dropping it leaves the audience.
+/// Reads the body. Dropping it leaves the audience.
 pub(crate) struct Reader<T> {
     audience: Arc<Broadcast<T>>,
     id: usize,
@@ -343,9 +238,7 @@ impl<T> Reader<T> {
         }
         self
     }
-}
 
-impl<T> Reader<T> {
     /// The same, for one that the producer waits for although it is a follower.
     pub(crate) fn holding(self) -> Self {
         self.audience.state().readers[self.id].holds = true;

@@ -4,6 +4,7 @@ pub(crate) mod broadcast;
 pub(crate) mod budget;
 pub(crate) mod endless;
 pub(crate) mod part;
+pub(crate) mod pieces;
 pub(crate) mod recorder;
 pub(crate) mod sync;
 pub(crate) mod trial;
