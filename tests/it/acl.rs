@@ -178,7 +178,7 @@ async fn nobody_else_has_to_be_allowed_anything() {
 #[tokio::test]
 async fn a_check_leaves_nothing_behind() {
     let server = RedisServer::start();
-    let store = RedisStore::connect(&server.url()).await.expect("a store");
+    let store = server.store().await;
     store.check(&tag()).await.expect("all permissions");
     assert_eq!(server.cli(&["DBSIZE"]), "0");
     assert_eq!(server.cli(&["PUBSUB", "CHANNELS"]), "");
@@ -191,7 +191,7 @@ async fn a_check_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_check_without_a_server_is_no_verdict() {
     let mut server = RedisServer::start();
-    let store = RedisStore::connect(&server.url()).await.expect("a store");
+    let store = server.store().await;
     server.kill();
     let kinds = [StoreErrorKind::Unavailable, StoreErrorKind::Timeout];
     let error = within("a verdict", store.check(&tag()))

@@ -9,7 +9,7 @@ const REFUSES: &str = "Redis refuses to store anything once it is full";
 
 async fn warnings(redis: &RedisServer) -> [usize; 2] {
     let log = Log::start();
-    let store = RedisStore::connect(&redis.url()).await.expect("a store");
+    let store = redis.store().await;
     assert!(store.stats().commands.connected);
     [UNLIMITED, REFUSES].map(|text| log.lines_with(text).len())
 }
@@ -32,7 +32,7 @@ async fn a_redis_without_a_limit_or_eviction_is_warned_of_once() {
 async fn a_connection_that_is_lost_and_made_again_warns_of_nothing() {
     let redis = RedisServer::start();
     let log = Log::start();
-    let store = RedisStore::connect(&redis.url()).await.expect("a store");
+    let store = redis.store().await;
     redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
     let memo = MemoLock::new(store.clone(), "t");
     let _ = memo.get("a").await;

@@ -6,7 +6,7 @@ use crate::support::RedisServer;
 use tower_memolock::store::contract::{self, for_each_clause};
 
 async fn connect(server: &RedisServer) -> RedisStore {
-    RedisStore::connect(&server.url()).await.expect("a store")
+    server.store().await
 }
 
 macro_rules! tests {

@@ -260,7 +260,7 @@ async fn an_outage_of_redis_is_one_warning_a_plane_however_many_ask() {
     let (events, _guard) = Events::capture();
     // With nothing about its memory to warn of.
     let mut redis = RedisServer::start_with(&["--maxmemory", "256mb", "--maxmemory-policy", "volatile-lru"]);
-    let store = RedisStore::connect(&redis.url()).await.expect("a store");
+    let store = redis.store().await;
     let memo = memo(store.clone()).ttl(Duration::from_millis(1));
     memo.get_or_compute("a", || value("x")).await.expect("a value");
     redis.kill();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tower_memolock::{Error, MemoLock, RedisStore};
+use tower_memolock::{Error, MemoLock};
 
 use crate::support::{Member, RedisServer, eventually, resolve_from_python, within};
 
@@ -14,7 +14,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 /// A node of ours.
 async fn node(redis: &RedisServer) -> MemoLock {
-    let store = RedisStore::connect(&redis.url()).await.expect("a store");
+    let store = redis.store().await;
     MemoLock::new(store, "t").lease(LONG).wait_timeout(LONG)
 }
 

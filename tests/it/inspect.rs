@@ -32,7 +32,7 @@ async fn stdout(redis: &RedisServer, args: &[&str]) -> String {
 }
 
 async fn store(redis: &RedisServer) -> RedisStore {
-    RedisStore::connect(&redis.url()).await.expect("a store")
+    redis.store().await
 }
 
 async fn responses(redis: &RedisServer) -> MemoLock<BinaryHttp> {

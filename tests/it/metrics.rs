@@ -11,7 +11,7 @@ use metrics::{
     with_local_recorder,
 };
 use tokio::sync::Notify;
-use tower_memolock::{Limits, MemoLock, MemoryStore, RedisStore};
+use tower_memolock::{Limits, MemoLock, MemoryStore};
 
 use crate::support::{RedisServer, eventually};
 
@@ -167,7 +167,7 @@ async fn a_recorder_gets_what_a_redis_store_goes_through() {
     let store = {
         let recorder: &'static Recorded = Box::leak(Box::new(recorded.clone()));
         let _local = metrics::set_default_local_recorder(recorder);
-        RedisStore::connect(&redis.url()).await.expect("a store")
+        redis.store().await
     };
     let connected = |plane| recorded.get(&format!("memolock_redis_connected{{plane={plane}}}"));
     eventually("both planes", || {

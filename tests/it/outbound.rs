@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tower::util::BoxCloneService;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_memolock::middleware::{Failures, Privacy};
-use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore};
+use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use crate::support::{Call, Gate, Origin, RedisServer, Reply, command, eventually, run_example, within};
 
@@ -181,7 +181,7 @@ async fn a_cookie_of_the_api_reaches_no_follower_no_later_request_and_not_the_st
         let url = format!("{}/rates", origin.url());
         let mut layers = Vec::new();
         for _ in 0..3 {
-            let store = RedisStore::connect(&redis.url()).await.expect("a store");
+            let store = redis.store().await;
             layers.push(MemoLockLayer::client(store, "client"));
         }
         let clients: Vec<_> = layers
@@ -362,7 +362,7 @@ async fn an_error_of_the_client_is_met_by_few_and_reaches_all_others_as_a_respon
         let gate = Arc::new(Gate::new());
         let mut layers = Vec::new();
         for _ in 0..3 {
-            let store = RedisStore::connect(&redis.url()).await.expect("a store");
+            let store = redis.store().await;
             let layer = MemoLockLayer::client(store, tag);
             layers.push(if is_mapped {
                 layer.failures(Failures::new().share_errors(unavailable))

@@ -97,8 +97,7 @@ async fn all_go_on_with_the_stale_one(pair: &Pair) {
 }
 
 async fn over_redis(server: &RedisServer) -> Pair {
-    let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
-    Pair::over([connect().await, connect().await])
+    Pair::over([server.store().await, server.store().await])
 }
 
 #[tokio::test]
@@ -161,7 +160,7 @@ async fn what_is_computed_meanwhile_is_for_those_from_before_and_stale_to_the_ot
 #[tokio::test]
 async fn other_members_of_the_family_never_read_what_stands_in_front_of_a_stale_value() {
     let server = RedisServer::start();
-    let store = RedisStore::connect(&server.url()).await.expect("a store");
+    let store = server.store().await;
     let memo = MemoLock::new(store, "t");
     let gate = Gate::new();
     let value = async |value: &'static str| {

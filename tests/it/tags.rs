@@ -142,8 +142,10 @@ async fn nobody_gets_what_is_older_than_an_invalidation_in_a_cluster() {
 }
 
 async fn redis_nodes(redis: &RedisServer) -> [MemoLock; 2] {
-    let connect = || async { RedisStore::connect(&redis.url()).await.expect("a store") };
-    [MemoLock::new(connect().await, "t"), MemoLock::new(connect().await, "t")]
+    [
+        MemoLock::new(redis.store().await, "t"),
+        MemoLock::new(redis.store().await, "t"),
+    ]
 }
 
 async fn put(memo: &MemoLock, id: &str, tags: &'static [&'static str]) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tower_memolock::codec::Json;
-use tower_memolock::{BoxError, Error, ErrorKind, KeyError, MemoLock, MemoryStore, RedisStore};
+use tower_memolock::{BoxError, Error, ErrorKind, KeyError, MemoLock, MemoryStore};
 
 use crate::support::{RedisServer, eventually, is_remote, within};
 
@@ -248,7 +248,7 @@ async fn leads_and_follows<E: Into<BoxError> + Send + 'static>(
 }
 
 async fn node(redis: &RedisServer) -> MemoLock {
-    MemoLock::new(RedisStore::connect(&redis.url()).await.unwrap(), "user")
+    MemoLock::new(redis.store().await, "user")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::advance;
 use tower_memolock::codec::Json;
-use tower_memolock::{ErrorKind, MemoLock, MemoryStore, RedisStore, Store};
+use tower_memolock::{ErrorKind, MemoLock, MemoryStore, Store};
 
 use super::support::{RedisServer, within};
 
@@ -58,7 +58,7 @@ async fn that_there_is_nothing_is_kept_for_less_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn that_there_is_nothing_is_known_on_every_node_for_as_long() {
     let redis = RedisServer::start();
-    let node = async || users(RedisStore::connect(&redis.url()).await.expect("a store"));
+    let node = async || users(redis.store().await);
     let (here, there) = (node().await, node().await);
     let table = Table::default();
     for (id, user, longest) in [(7, Some("user 7".to_owned()), 600_000), (70, None, 5000)] {
@@ -79,7 +79,7 @@ type Outcome = Result<u64, String>;
 async fn an_error_can_be_kept_as_a_value_and_one_that_is_not_is_for_those_who_wait() {
     let redis = RedisServer::start();
     let node = async || {
-        let store = RedisStore::connect(&redis.url()).await.expect("a store");
+        let store = redis.store().await;
         MemoLock::<Json<Outcome>>::json(store, "sum").ttl_of(|sum| match sum {
             Ok(_) => Some(secs(60)),
             Err(error) if error == "overflow" => Some(secs(10)),

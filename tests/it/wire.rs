@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tower_memolock::{MemoLock, RedisStore, RemoteError};
+use tower_memolock::{MemoLock, RemoteError};
 
 use crate::support::cluster::{ask, nodes, one_body, urls, waiting};
 use crate::support::{Origin, RedisServer, Reply, eventually, run_python, within};
@@ -90,7 +90,7 @@ r.publish(f"{tag}/notif:{id}", stored)
 
 /// A node of ours.
 async fn node(redis: &RedisServer) -> MemoLock {
-    let store = RedisStore::connect(&redis.url()).await.expect("a store");
+    let store = redis.store().await;
     MemoLock::new(store, "t").lease(LONG).wait_timeout(LONG)
 }
 

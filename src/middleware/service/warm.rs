@@ -1,15 +1,14 @@
 //! Requests that are sent before any client asks.
 
-use http::{Request, Response};
-use http_body::Body;
 use std::future::poll_fn;
 use std::pin::pin;
+
+use http::{Request, Response};
+use http_body::Body;
 use tower_service::Service;
 
 use super::MemoLockService;
-use crate::error::BoxError;
 use crate::memo::{Warmed, warm};
-use crate::middleware::key_extractor::KeyExtractor;
 
 impl<S, K> MemoLockService<S, K> {
     /// Sends these requests through the layer, `at_once` at a time, and reads their responses to the end, so that what may be
@@ -37,22 +36,16 @@ impl<S, K> MemoLockService<S, K> {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub async fn warm<ReqBody, ResBody>(
+    pub async fn warm<ReqBody, B>(
         &self,
         requests: impl IntoIterator<Item = Request<ReqBody>>,
         at_once: usize,
         progress: impl FnMut(Warmed),
     ) -> Warmed
     where
-        S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
-        K: KeyExtractor<ReqBody>,
-        K::Body: Send + 'static,
-        ReqBody: Body + Send + 'static,
-        ResBody: Body + Send + 'static,
-        ResBody::Data: Send,
-        ResBody::Error: Into<BoxError>,
+        Self: Service<Request<ReqBody>, Response = Response<B>, Future: Send + 'static> + Clone + Send + 'static,
+        ReqBody: Send + 'static,
+        B: Body + Send + 'static,
     {
         let one = |request| {
             let mut service = self.clone();

@@ -49,28 +49,41 @@ pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// Gives each label a new score, where there is an incarnation: `first` is done before that, and `each` with every
+/// label. Forgets the oldest labels beyond how many there may be, and all that began before them.
+macro_rules! raise {
+    (first: $first:literal, each: $each:literal) => {
+        concat!(
+            "local set, labels = KEYS[1], KEYS[2] and #ARGV - 3 or #ARGV \
+             local last = redis.call('ZREVRANGE', set, 0, 0, 'WITHSCORES') \
+             if last[1] then \
+             local incarnation = string.sub(last[1], 2) \
+             local time = redis.call('TIME') \
+             local now = math.max(last[2] + 1, time[1] * 1000000 + time[2]) ",
+            $first,
+            "for i = 2, labels do \
+             local label = ARGV[i] ",
+            $each,
+            "redis.call('ZADD', set, now, label) \
+             end \
+             redis.call('ZADD', set, now, '~' .. incarnation) \
+             local excess = redis.call('ZCARD', set) - 2 - ARGV[1] \
+             if excess > 0 then \
+             local oldest = redis.call('ZREVRANGE', set, -1 - excess, -1 - excess, 'WITHSCORES') \
+             redis.call('ZREMRANGEBYRANK', set, 1, excess) \
+             redis.call('ZADD', set, oldest[2], '#' .. incarnation) \
+             end end ",
+            tell_near!("labels + 1")
+        )
+    };
+}
+
 /// `KEYS`: the set; and that of all who may have near copies, if there may be some. `ARGV`: how many labels it may have,
-/// labels; and then what [`tell_near`] takes. Forgets the oldest beyond that, and all that began before them.
+/// labels; and then what [`tell_near`] takes.
 pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
-        "local set, labels = KEYS[1], KEYS[2] and #ARGV - 3 or #ARGV \
-         local last = redis.call('ZREVRANGE', set, 0, 0, 'WITHSCORES') \
-         if last[1] then \
-         local incarnation = string.sub(last[1], 2) \
-         local time = redis.call('TIME') \
-         local now = math.max(last[2] + 1, time[1] * 1000000 + time[2]) \
-         for i = 2, labels do \
-         redis.call('ZADD', set, now, ARGV[i]) \
-         if redis.call('ZSCORE', set, 's' .. ARGV[i]) then redis.call('ZADD', set, now, 's' .. ARGV[i]) end \
-         end \
-         redis.call('ZADD', set, now, '~' .. incarnation) \
-         local excess = redis.call('ZCARD', set) - 2 - ARGV[1] \
-         if excess > 0 then \
-         local oldest = redis.call('ZREVRANGE', set, -1 - excess, -1 - excess, 'WITHSCORES') \
-         redis.call('ZREMRANGEBYRANK', set, 1, excess) \
-         redis.call('ZADD', set, oldest[2], '#' .. incarnation) \
-         end end ",
-        tell_near!("labels + 1")
+    Script::new(raise!(
+        first: "",
+        each: "if redis.call('ZSCORE', set, 's' .. label) then redis.call('ZADD', set, now, 's' .. label) end "
     ))
 });
 
@@ -92,29 +105,11 @@ pub(super) static ADVANCE: LazyLock<Script> = LazyLock::new(|| {
 
 /// As [`INVALIDATE`], softly; the label `s` stands for everything.
 pub(super) static SOFTEN: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
-        "local set, labels = KEYS[1], KEYS[2] and #ARGV - 3 or #ARGV \
-         local last = redis.call('ZREVRANGE', set, 0, 0, 'WITHSCORES') \
-         if last[1] then \
-         local incarnation = string.sub(last[1], 2) \
-         local time = redis.call('TIME') \
-         local now = math.max(last[2] + 1, time[1] * 1000000 + time[2]) \
-         local floor = redis.call('ZSCORE', set, '#' .. incarnation) \
-         for i = 2, labels do \
-         local label = ARGV[i] \
-         if label ~= 's' and not redis.call('ZSCORE', set, 's' .. label) then \
-         redis.call('ZADD', set, redis.call('ZSCORE', set, label) or floor, 's' .. label) \
-         end \
-         redis.call('ZADD', set, now, label) \
-         end \
-         redis.call('ZADD', set, now, '~' .. incarnation) \
-         local excess = redis.call('ZCARD', set) - 2 - ARGV[1] \
-         if excess > 0 then \
-         local oldest = redis.call('ZREVRANGE', set, -1 - excess, -1 - excess, 'WITHSCORES') \
-         redis.call('ZREMRANGEBYRANK', set, 1, excess) \
-         redis.call('ZADD', set, oldest[2], '#' .. incarnation) \
-         end end ",
-        tell_near!("labels + 1")
+    Script::new(raise!(
+        first: "local floor = redis.call('ZSCORE', set, '#' .. incarnation) ",
+        each: "if label ~= 's' and not redis.call('ZSCORE', set, 's' .. label) then \
+             redis.call('ZADD', set, redis.call('ZSCORE', set, label) or floor, 's' .. label) \
+             end "
     ))
 });
 

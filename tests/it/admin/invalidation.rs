@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use tower_memolock::middleware::Freshness;
-use tower_memolock::{Admin, MemoLockLayer, MemoryStore, RedisStore};
+use tower_memolock::{Admin, MemoLockLayer, MemoryStore};
 
 use super::site::Site;
 use crate::support::{HttpClient, RedisServer, within};
@@ -112,7 +112,7 @@ async fn a_page_of_another_site_is_not_obeyed() {
 #[tokio::test]
 async fn a_store_that_cannot_be_told_is_a_503_with_the_reason() {
     let mut redis = RedisServer::start();
-    let store = RedisStore::connect(&redis.url()).await.expect("a store");
+    let store = redis.store().await;
     let layer = MemoLockLayer::new(store, "site")
         .ttl(Duration::from_secs(60))
         .freshness(Freshness::new().stamped(true));

@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::Value;
-use tower_memolock::{MemoryStore, RedisStore};
+use tower_memolock::MemoryStore;
 
 use super::site::Site;
 use crate::support::{Gate, RedisServer, run_python, within};
@@ -129,9 +129,8 @@ async fn a_key_is_text_wherever_it_is_shown() {
 async fn who_leads_who_follows_and_who_waits_is_shown() {
     let redis = RedisServer::start();
     let gate = Gate::new();
-    let connect = || async { RedisStore::connect(&redis.url()).await.expect("a store") };
-    let leader = Site::gated(connect().await, &gate).await;
-    let follower = Site::gated(connect().await, &gate).await;
+    let leader = Site::gated(redis.store().await, &gate).await;
+    let follower = Site::gated(redis.store().await, &gate).await;
     // The nodes of a cluster are asked for one name.
     let ask = |site: &Site| {
         let (client, url) = (site.client.clone(), site.url("/slow"));
@@ -216,7 +215,7 @@ async fn the_hottest_keys_and_the_ratios_are_shown() {
 #[tokio::test]
 async fn failures_are_shown_without_what_the_program_says_of_them() {
     let redis = RedisServer::start();
-    let store = RedisStore::connect(&redis.url()).await.expect("a store");
+    let store = redis.store().await;
     let site = Site::start(store).await;
     redis.cli(&["SET", "site:{GET //example.com/broken}", "what is no response"]);
     let broken = [("host", "example.com")];
@@ -238,7 +237,7 @@ async fn failures_are_shown_without_what_the_program_says_of_them() {
 #[tokio::test]
 async fn a_strict_parser_takes_the_figures() {
     let redis = RedisServer::start();
-    let store = RedisStore::connect(&redis.url()).await.expect("a store");
+    let store = redis.store().await;
     let site = Site::start(store).await;
     for _ in 0..3 {
         site.get("/a").await;

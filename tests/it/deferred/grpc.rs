@@ -19,7 +19,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
 use tower_memolock::middleware::stored_response::{BinaryHttp, Meta, StoredResponse};
 use tower_memolock::middleware::{BodyKey, MemoControl, Promise};
-use tower_memolock::{MemoLock, MemoLockLayer, RedisStore};
+use tower_memolock::{MemoLock, MemoLockLayer};
 
 use self::demo::reports_client::ReportsClient;
 use self::demo::reports_server::{Reports, ReportsServer};
@@ -71,7 +71,7 @@ async fn cluster(wait_timeout: Duration) -> Cluster {
     let calls = Arc::new(AtomicUsize::new(0));
     let mut nodes = Vec::new();
     for _ in 0..3 {
-        let store = RedisStore::connect(&redis.url()).await.expect("a store");
+        let store = redis.store().await;
         let layer = MemoLockLayer::new(store, "grpc")
             .may_defer()
             .lease(Duration::from_secs(60));
@@ -143,7 +143,7 @@ async fn all_calls_get_the_reply_that_a_worker_gives() {
         ..RenderReply::default()
     };
     // A program without the layer.
-    let store = RedisStore::connect(&cluster.redis.url()).await.expect("a store");
+    let store = cluster.redis.store().await;
     let worker = MemoLock::with_codec(store, promise.tag(), BinaryHttp);
     let given = worker.resolve(promise.id(), Arc::new(response(&reply, "0")), Duration::from_secs(60));
     given.await.expect("given");

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use redis::ToRedisArgs;
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinHandle;
-use tower_memolock::{Error, MemoLock, RedisStore};
+use tower_memolock::{Error, MemoLock};
 
 use crate::support::{RedisServer, within};
 
@@ -104,7 +104,7 @@ impl World {
 }
 
 pub(super) async fn node(redis: &RedisServer) -> Memo {
-    let store = RedisStore::connect(&redis.url()).await.expect("a store");
+    let store = redis.store().await;
     MemoLock::new(store, "likes")
         .lease(LEASE)
         .wait_timeout(Duration::from_secs(20))

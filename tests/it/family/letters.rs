@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tower_memolock::{KeyError, MemoLock, RedisStore, Tag};
+use tower_memolock::{KeyError, MemoLock, Tag};
 
 use super::fixture::{NODES, Ours, World, agreed};
 
@@ -120,7 +120,7 @@ async fn what_looks_like_our_envelope_survives_and_what_only_begins_like_it_is_a
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_of_ours_and_plain_commands_agree_on_names() {
     let world = World::new().await;
-    let store = RedisStore::connect(&world.redis.url()).await.unwrap();
+    let store = world.redis.store().await;
     let memo = MemoLock::new(store, "a/b").lease(Duration::from_secs(30));
     let monitor = world.redis.monitor();
     let value = memo

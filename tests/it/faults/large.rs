@@ -34,7 +34,7 @@ impl World {
         let redis = RedisServer::start_with(options);
         let (mut stores, mut nodes) = (Vec::new(), Vec::new());
         for _ in 0..NODES {
-            let store = RedisStore::connect(&redis.url()).await.expect("a store");
+            let store = redis.store().await;
             stores.push(store.clone());
             nodes.push(MemoLock::new(store, "t").lease(LEASE).wait_timeout(LEASE));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use tower_memolock::{MemoLock, RedisStore};
+use tower_memolock::MemoLock;
 
 use super::fixture::{Caller, answer};
 use crate::support::{RedisServer, eventually};
@@ -15,7 +15,7 @@ use crate::support::{RedisServer, eventually};
 const LEASE: Duration = Duration::from_secs(600);
 
 async fn node(redis: &RedisServer) -> MemoLock {
-    let store = RedisStore::connect(&redis.url()).await.unwrap();
+    let store = redis.store().await;
     MemoLock::new(store, "t").lease(LEASE)
 }
 

@@ -12,7 +12,7 @@ use crate::support::{RedisCluster, RedisServer, eventually, within};
 type Node = MemoLock;
 
 async fn node(redis: &RedisServer) -> Node {
-    MemoLock::new(RedisStore::connect(&redis.url()).await.unwrap(), "t").stamped(true)
+    MemoLock::new(redis.store().await, "t").stamped(true)
 }
 
 /// One without stamps, so that nothing is out of date but what was invalidated by its key.
@@ -203,7 +203,7 @@ async fn a_tag_is_invalidated_although_redis_is_full() {
 #[tokio::test]
 async fn another_handle_of_the_process_refuses_what_is_pending_as_well() {
     let redis = RedisServer::start();
-    let store = RedisStore::connect(&redis.url()).await.unwrap();
+    let store = redis.store().await;
     let (one, two) = (MemoLock::new(store.clone(), "t"), MemoLock::new(store.clone(), "t"));
     store_plain(&one, "a").await;
     assert_eq!(read_plain(&two, "a").await, "old");

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tower_memolock::store::{Notice, Watch};
-use tower_memolock::{Address, Key, RedisStore, Store, Tag};
+use tower_memolock::{Address, Key, Store, Tag};
 
 use crate::support::{RedisServer, within};
 
@@ -21,7 +21,7 @@ async fn heard(watch: &mut impl Watch) -> Bytes {
 #[tokio::test]
 async fn a_watch_of_redis_does_not_hear_what_was_on_its_way_when_it_began() {
     let redis = RedisServer::start();
-    let store = RedisStore::connect(&redis.url()).await.unwrap();
+    let store = redis.store().await;
     let at = Address::new(&Tag::new("t").unwrap(), &Key::new("a").unwrap());
     let mut early = store.watch(&at);
     assert!(matches!(within("a notice", early.next()).await, Notice::Reread));

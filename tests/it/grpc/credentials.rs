@@ -1,7 +1,5 @@
 //! Calls on a user's behalf.
 
-use tower_memolock::RedisStore;
-
 use super::fixture::{MAKE, Nodes, layer, order};
 use super::raw::frames;
 use crate::support::RedisServer;
@@ -33,8 +31,8 @@ async fn calls_with_credentials_share_nothing_unless_the_key_says_whose_they_are
 #[tokio::test(flavor = "multi_thread")]
 async fn with_credentials_in_the_key_everybody_shares_with_themselves() {
     let redis = RedisServer::start();
-    let store = RedisStore::connect(&redis.url()).await.expect("a store");
-    let other = RedisStore::connect(&redis.url()).await.expect("a store");
+    let store = redis.store().await;
+    let other = redis.store().await;
     let nodes = Nodes::start([
         layer(store).key_headers(["authorization"]),
         layer(other).key_headers(["authorization"]),

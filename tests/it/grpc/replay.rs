@@ -15,7 +15,7 @@ use http_body_util::StreamBody;
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 use tower::layer::util::Identity;
-use tower_memolock::{MemoryStore, RedisStore, Store};
+use tower_memolock::{MemoryStore, Store};
 
 use super::fixture::{MAKE, Memoized, Server, layer, order};
 use super::raw::{Frames, Raw, frames, message};
@@ -218,8 +218,7 @@ async fn in_this_process_replies_are_what_was_sent() {
 async fn through_redis_replies_are_what_was_sent() {
     for reply in REPLIES {
         let redis = RedisServer::start();
-        let store = async || RedisStore::connect(&redis.url()).await.expect("a store");
-        let pair = Pair::start([store().await, store().await], reply).await;
+        let pair = Pair::start([redis.store().await, redis.store().await], reply).await;
         let leader = pair.raw[0].order(MAKE, &[], &order("x"));
         pair.gate.reached_by(1).await;
         let follower = pair.raw[1].order(MAKE, &[], &order("x"));

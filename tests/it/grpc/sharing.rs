@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tower_memolock::MemoryStore;
 use tower_memolock::middleware::GrpcMethod;
-use tower_memolock::{MemoryStore, RedisStore};
 
 use super::fixture::{BRIEF, MAKE, Nodes, ended, gated, layer, make, memoized, one_product, order};
 use super::proto::Order;
@@ -94,7 +94,7 @@ async fn a_method_has_a_wait_timeout_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_method_has_a_lease_of_its_own() {
     let redis = RedisServer::start();
-    let store = RedisStore::connect(&redis.url()).await.expect("a store");
+    let store = redis.store().await;
     let brief = |method: GrpcMethod| method.lease(Duration::from_secs(60));
     let nodes = Nodes::start([memoized(store, brief)]).await;
     let call = make(&nodes.clients[0], gated("leased"));

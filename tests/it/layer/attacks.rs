@@ -34,7 +34,7 @@ use http::{HeaderName, Method, Request};
 use http_body_util::Full;
 use tower::Layer;
 use tower_memolock::middleware::{CacheStatus, UriKey};
-use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore};
+use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{Inner, Node, answer, fresh, get, get_with, pair, pair_over, send, settle, text, with};
 use crate::support::{RedisServer, eventually};
@@ -322,8 +322,7 @@ async fn no_answer_tells_the_key() {
 }
 
 async fn redis_nodes(server: &RedisServer, inner: &Inner) -> [Node; 2] {
-    let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
-    pair_over([connect().await, connect().await], inner, |layer| layer)
+    pair_over([server.store().await, server.store().await], inner, |layer| layer)
 }
 
 #[tokio::test]
@@ -371,8 +370,7 @@ async fn what_somebody_else_writes_or_publishes_is_no_answer() {
             }
         })
     };
-    let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
-    let layers = [connect().await, connect().await].map(|store| MemoLockLayer::new(store, "layer"));
+    let layers = [server.store().await, server.store().await].map(|store| MemoLockLayer::new(store, "layer"));
     let nodes = [&layers[0], &layers[1]].map(|layer| layer.layer(inner.clone()));
     answer(send(&nodes[0], get("/other"))).await;
     eventually("a stored response", || !server.cli(&["KEYS", "layer:*"]).is_empty()).await;

@@ -94,7 +94,7 @@ async fn a_node_that_compresses_and_one_that_does_not_share_what_they_store() {
         let body = body.clone();
         Inner::replying(move |_| fresh(body.clone()))
     };
-    let plain = RedisStore::connect(&server.url()).await.expect("a store");
+    let plain = server.store().await;
     let nodes = pair_over([plain, compressing(&server).await], &inner, |layer: MemoLockLayer| {
         layer
     });

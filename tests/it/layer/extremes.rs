@@ -115,7 +115,7 @@ async fn every_time_that_can_be_set_can_be_any() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_time_that_can_be_set_can_be_any_with_redis() {
     let redis = RedisServer::start();
-    let store = RedisStore::connect(&redis.url()).await.expect("a store");
+    let store = redis.store().await;
     all_times(|| store.clone()).await;
 }
 

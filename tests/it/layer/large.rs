@@ -147,7 +147,7 @@ async fn the_head_of_what_was_called_in_is_not_served() {
         reply.extensions_mut().insert(MemoControl::new().tag("pages"));
         reply
     });
-    let store = RedisStore::connect(&server.url()).await.expect("a store");
+    let store = server.store().await;
     let layer = MemoLockLayer::new(store, "layer");
     let node = layer.layer(inner.clone());
     answer(send(&node, get("/"))).await;

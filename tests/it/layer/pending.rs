@@ -28,8 +28,7 @@ fn changing() -> Inner {
 }
 
 async fn stores(redis: &RedisServer) -> [RedisStore; 2] {
-    let store = async || RedisStore::connect(&redis.url()).await.expect("a store");
-    [store().await, store().await]
+    [redis.store().await, redis.store().await]
 }
 
 async fn nodes(redis: &RedisServer, inner: &Inner) -> [Node; 2] {

@@ -4,7 +4,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tower::Layer;
 use tower_memolock::middleware::{CacheStatus, Freshness, Refresh};
-use tower_memolock::{AnyStore, MemoLockLayer, MemoryStore, Receipt, RedisStore, Store};
+use tower_memolock::{AnyStore, MemoLockLayer, MemoryStore, Receipt, Store};
 
 use super::fixture::{Answer, Gate, Inner, Node, TestBody, answer, get, get_with, send, text, with};
 use crate::support::{RedisServer, eventually, within};
@@ -55,7 +55,7 @@ impl Pair {
     }
 
     async fn redis(server: &RedisServer) -> Self {
-        let connect = || async { RedisStore::connect(&server.url()).await.expect("a store").into_any() };
+        let connect = || async { server.store().await.into_any() };
         Self::over([connect().await, connect().await])
     }
 

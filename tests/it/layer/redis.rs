@@ -13,8 +13,7 @@ use super::replay::{everything_is_replayed, rich};
 use crate::support::{RedisServer, eventually, within};
 
 async fn stores(server: &RedisServer) -> [RedisStore; 2] {
-    let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
-    [connect().await, connect().await]
+    [server.store().await, server.store().await]
 }
 
 pub(super) async fn nodes(server: &RedisServer, inner: &Inner) -> [Node; 2] {

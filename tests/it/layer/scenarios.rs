@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::Layer;
+use tower_memolock::MemoLockLayer;
 use tower_memolock::middleware::{CacheStatus, Freshness};
-use tower_memolock::{MemoLockLayer, RedisStore};
 
 use super::fixture::{
     Answer, Asked, Broken, Failure, Gate, Inner, Node, Reply, TestBody, answer, by_hand, data, fresh, get, get_with,
@@ -49,7 +49,7 @@ impl Cluster {
         };
         let mut layers = Vec::new();
         for _ in 0..nodes {
-            let store = RedisStore::connect(&server.url()).await.expect("a store");
+            let store = server.store().await;
             layers.push(set(
                 MemoLockLayer::new(store, "layer").freshness(Freshness::new().ttl_jitter(0.0))
             ));

@@ -88,7 +88,7 @@ impl Pair {
 }
 
 async fn stores(server: &RedisServer) -> [AnyStore; 2] {
-    let connect = || async { RedisStore::connect(&server.url()).await.expect("a store").into_any() };
+    let connect = || async { server.store().await.into_any() };
     [connect().await, connect().await]
 }
 

@@ -6,7 +6,7 @@ use http::Request;
 use tokio::time::{Instant, advance};
 use tower::Layer;
 use tower_memolock::middleware::{CacheStatus, Freshness, Refresh};
-use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore, Store};
+use tower_memolock::{MemoLockLayer, MemoryStore, Store};
 
 use super::fixture::{Answer, Gate, Inner, Node, answer, get, send, send_many, settle, text, with};
 use crate::support::{RedisServer, within};
@@ -134,9 +134,8 @@ async fn a_client_that_leaves_before_leaves_as_ever() {
 async fn followers_on_another_node_get_the_stale_one_over_redis() {
     let server = RedisServer::start();
     let gate = Gate::new();
-    let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
     let (nodes, inner) = nodes(
-        [connect().await, connect().await],
+        [server.store().await, server.store().await],
         "max-age=1, stale-if-error=600",
         &gate,
     );

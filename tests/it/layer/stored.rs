@@ -15,7 +15,7 @@ const DOWN: &str = "memolock; fwd=uri-miss; detail=store-down";
 const STORED: &str = "memolock; fwd=uri-miss; stored; detail=absent";
 
 async fn node(server: &RedisServer, inner: Inner) -> (Node, RedisStore) {
-    let store = RedisStore::connect(&server.url()).await.expect("a store");
+    let store = server.store().await;
     let layer = MemoLockLayer::new(store.clone(), "layer").cache_status(CacheStatus::Outcome);
     (layer.lease(Duration::from_secs(2)).layer(inner), store)
 }

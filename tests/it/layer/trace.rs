@@ -115,8 +115,7 @@ fn gated(gate: &Gate) -> Inner {
 }
 
 async fn stores(server: &RedisServer) -> [RedisStore; 2] {
-    let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
-    [connect().await, connect().await]
+    [server.store().await, server.store().await]
 }
 
 /// Waits until the other node listens for what becomes of a promise.

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use tokio::time::{Instant, sleep};
 use tower::Layer;
 use tower_memolock::middleware::{Failures, Freshness, MemoControl, StreamFollowers, Unconfirmed};
-use tower_memolock::{MemoLockLayer, MemoryStore, RedisStore};
+use tower_memolock::{MemoLockLayer, MemoryStore};
 
 use super::fixture::{
     Answer, Asked, Broken, Failure, Gate, Inner, Node, Reply, TestBody, answer, fresh, get, get_with, pair, send,
@@ -308,7 +308,7 @@ async fn a_second_failure_at_once_is_for_all_who_wait_in_its_process() {
 async fn three_over_redis(server: &RedisServer, inner: &Inner) -> Vec<Node> {
     let mut nodes = Vec::new();
     for _ in 0..3 {
-        let store = RedisStore::connect(&server.url()).await.expect("a store");
+        let store = server.store().await;
         nodes.push(MemoLockLayer::new(store, "layer").layer(inner.clone()));
     }
     nodes

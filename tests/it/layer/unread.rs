@@ -9,7 +9,7 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt};
 use tower_memolock::middleware::{Freshness, MemoBody, MemoControl, ResponseLimits};
-use tower_memolock::{AtLimit, Limits, MemoLockLayer, RedisStore};
+use tower_memolock::{AtLimit, Limits, MemoLockLayer};
 
 use super::fixture::{
     Broken, Gate, Inner, Node, TestBody, answer, fresh, get, get_with, read, send, streamed, text, with,
@@ -27,7 +27,7 @@ fn page(call: usize) -> Vec<u8> {
 }
 
 async fn layer(server: &RedisServer) -> MemoLockLayer {
-    let store = RedisStore::connect(&server.url()).await.expect("a store");
+    let store = server.store().await;
     MemoLockLayer::new(store, "layer").freshness(Freshness::new().ttl_jitter(0.0))
 }
 

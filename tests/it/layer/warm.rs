@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use tower_memolock::middleware::Refresh;
-use tower_memolock::{MemoLock, MemoryStore, RedisStore};
+use tower_memolock::{MemoLock, MemoryStore};
 
 use super::fixture::{Broken, Gate, Inner, answer, fresh, get, pair_over, send, text};
 use crate::support::{RedisServer, within};
@@ -18,9 +18,8 @@ fn requests(count: usize) -> Vec<Request<Full<bytes::Bytes>>> {
 #[tokio::test]
 async fn two_nodes_that_warm_up_at_once_cost_one_call_for_each() {
     let server = RedisServer::start();
-    let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
     let inner = Inner::replying(|call| fresh(call.to_string()));
-    let nodes = pair_over([connect().await, connect().await], &inner, |layer| layer);
+    let nodes = pair_over([server.store().await, server.store().await], &inner, |layer| layer);
     let mut seen = Vec::new();
     let warming = async {
         tokio::join!(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tower_memolock::{MemoLock, RedisStore};
+use tower_memolock::MemoLock;
 
 use super::fixture::{BEYOND, LAG, NearNode};
 use crate::support::{FaultProxy, Link, Plane, RedisServer, eventually, within};
@@ -65,7 +65,7 @@ async fn no_node_serves_a_copy_from_before_an_invalidation_that_has_returned() {
 async fn an_invalidation_by_any_node_holds_on_all_when_it_returns() {
     let redis = RedisServer::start();
     let (a, b) = (NearNode::start(&redis.url()).await, NearNode::start(&redis.url()).await);
-    let plain = NearNode::of(RedisStore::connect(&redis.url()).await.unwrap());
+    let plain = NearNode::of(redis.store().await);
     for round in 0..60 {
         for node in [&a, &b, &plain] {
             a.compute("x", "value").await;
@@ -158,7 +158,7 @@ async fn one_whose_connection_redis_has_closed_is_waited_for_as_well() {
     let redis = RedisServer::start();
     let proxy = FaultProxy::start(redis.port()).await;
     let frozen = NearNode::start(&proxy.url()).await;
-    let plain = NearNode::of(RedisStore::connect(&redis.url()).await.unwrap());
+    let plain = NearNode::of(redis.store().await);
     frozen.compute("x", "value").await;
     frozen.warm("x").await;
     proxy.link(Plane::Notifications, Link::Silent);
@@ -195,7 +195,7 @@ async fn one_that_is_gone_is_waited_for_once() {
 #[tokio::test]
 async fn without_near_copies_an_invalidation_is_what_it_was() {
     let redis = RedisServer::start();
-    let store = RedisStore::connect(&redis.url()).await.unwrap();
+    let store = redis.store().await;
     let memo = MemoLock::new(store.clone(), "t");
     // A client that looks on is no reason to wait.
     let client = redis::Client::open(redis.url()).unwrap();

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tower_memolock::RedisStore;
+
 use super::{PATIENCE, process};
 
 /// A redis-server on a free port that keeps nothing on disk. Killed on drop.
@@ -50,6 +52,11 @@ impl RedisServer {
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// A store over it.
+    pub(crate) async fn store(&self) -> RedisStore {
+        RedisStore::connect(&self.url()).await.expect("a store")
     }
 
     pub(crate) fn port(&self) -> u16 {

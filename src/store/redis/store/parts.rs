@@ -95,7 +95,7 @@ impl Parts for RedisStore {
             let (whose, place, lease) = (Whose::of(part), at.to_string(), millis(lease).to_string());
             let payload = payload::part(part.id, at, piece.len() <= INLINE);
             let args = [place.as_bytes(), piece, lease.as_bytes(), channel.as_bytes(), &payload];
-            let args: Vec<&[u8]> = whose.args().into_iter().chain(args).collect();
+            let args = whose.with(&args);
             let names = names.each_ref().map(String::as_str);
             let answer = parts::APPEND.answer(&self.inner.link, keys, &names, &args).await?;
             Ok(appended(answer))
@@ -109,7 +109,7 @@ impl Parts for RedisStore {
             let (whose, numbers) = (Whose::of(part), [at, WINDOW as u64, millis(DETACHED)]);
             let numbers = numbers.map(|number| number.to_string());
             let args = numbers.each_ref().map(String::as_bytes);
-            let args: Vec<&[u8]> = whose.args().into_iter().chain(args).collect();
+            let args = whose.with(&args);
             let names = names.each_ref().map(String::as_str);
             Ok(appended(
                 parts::DETACH.answer(&self.inner.link, keys, &names, &args).await?,
@@ -155,7 +155,7 @@ impl Parts for RedisStore {
             // A reader finds out.
             let (whose, channel, payload) = (Whose::of(part), keys.control(), payload::part(part.id, 0, false));
             let names = names.each_ref().map(String::as_str);
-            let args: Vec<&[u8]> = whose.args().into_iter().chain([channel.as_bytes(), &payload]).collect();
+            let args = whose.with(&[channel.as_bytes(), &payload]);
             self.run(keys, &parts::ABANDON, &names, &args).await.map(drop)
         })
     }
@@ -182,7 +182,7 @@ impl Parts for RedisStore {
             let (whose, place, count) = (Whose::of(part), at.to_string(), most.to_string());
             let name = reader.bare().to_string();
             let args = [place.as_bytes(), count.as_bytes(), name.as_bytes()];
-            let args: Vec<&[u8]> = whose.args().into_iter().chain(args).collect();
+            let args = whose.with(&args);
             let names = names.each_ref().map(String::as_str);
             let reply = parts::READ
                 .reply_of(&self.inner.link, keys, &names, &args, most)
@@ -208,8 +208,10 @@ impl Whose {
         }
     }
 
-    fn args(&self) -> [&[u8]; 3] {
-        [self.token.as_bytes(), self.id_at.as_bytes(), &self.id]
+    /// The arguments that say so, and then others.
+    fn with<'a>(&'a self, others: &[&'a [u8]]) -> Vec<&'a [u8]> {
+        let own: [&[u8]; 3] = [self.token.as_bytes(), self.id_at.as_bytes(), &self.id];
+        [&own[..], others].concat()
     }
 }
 
@@ -261,7 +263,7 @@ impl RedisStore {
             &payload,
             announcement,
         ];
-        let args: Vec<&[u8]> = whose.args().into_iter().chain(args).collect();
+        let args = whose.with(&args);
         let names = [lock.as_str(), part.as_str(), name];
         let answer = parts::FINISH.answer(&self.inner.link, keys, &names, &args).await?;
         self.inner

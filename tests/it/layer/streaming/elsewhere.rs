@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::task::JoinHandle;
 use tower::Layer;
+use tower_memolock::MemoLockLayer;
 use tower_memolock::middleware::{CacheStatus, ResponseLimits, StreamFollowers};
-use tower_memolock::{MemoLockLayer, RedisStore};
 
 use super::fixture::{Reply, fails, give, growing, next, open, open_later, plain, trailers, whole};
 use crate::layer::failures::key;
@@ -25,7 +25,7 @@ pub(super) async fn node_of(
     inner: &Inner,
     set: impl Fn(MemoLockLayer) -> MemoLockLayer,
 ) -> (MemoLockLayer, Node) {
-    let store = RedisStore::connect(&server.url()).await.expect("a store");
+    let store = server.store().await;
     let layer = MemoLockLayer::new(store, "layer")
         .cache_status(CacheStatus::Outcome)
         .stream_followers(StreamFollowers::Cluster);

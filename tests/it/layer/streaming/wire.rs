@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use tower::{Layer, service_fn};
-use tower_memolock::{MemoLockLayer, RedisStore};
+use tower_memolock::MemoLockLayer;
 
 use super::fixture::{cluster, fails, give, growing, layer, next, open, plain, trailers, whole};
 use crate::layer::failures::key;
@@ -86,8 +86,7 @@ async fn a_body_that_breaks_off_is_seen_to_break_off_on_connections() {
 }
 
 async fn nodes(server: &RedisServer, inner: &Inner) -> ([MemoLockLayer; 2], [Node; 2]) {
-    let connect = || async { RedisStore::connect(&server.url()).await.expect("a store") };
-    let layers = [connect().await, connect().await].map(layer);
+    let layers = [server.store().await, server.store().await].map(layer);
     let nodes = layers.each_ref().map(|layer| layer.layer(inner.clone()));
     (layers, nodes)
 }
