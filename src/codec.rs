@@ -25,7 +25,7 @@ pub trait Codec: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What keeps the value from being encoded. Nothing is stored then, and only those who wait in this process get the
+    /// What keeps the value from being encoded. Nothing is stored then, and only the followers in this process get the
     /// value.
     fn encode(&self, address: &Address, value: &Self::Value) -> Result<Bytes, BoxError>;
 
@@ -39,7 +39,7 @@ pub trait Codec: Clone + Send + Sync + 'static {
     /// Whether the value still answers callers. Defaults to `true`.
     ///
     /// A value that does not may be stored nevertheless, for a user of the codec that can do something with it. A
-    /// caller of the core finds it absent, and those who waited for it go their own way.
+    /// caller of the core finds it absent, and its followers go their own way.
     fn is_fresh(&self, value: &Self::Value) -> bool {
         let _ = value;
         true

@@ -14,7 +14,7 @@ pub(crate) struct Config {
     pub(crate) lease: Duration,
     /// How long a caller waits for the work of others.
     pub(crate) wait_timeout: Duration,
-    /// How long a computation goes on for others than the one who leads.
+    /// How long a computation goes on for others than the leader.
     pub(crate) max_computation: Duration,
     /// How long a computed value is kept.
     pub(crate) ttl: Duration,

@@ -12,7 +12,7 @@ use crate::error::Failure;
 use crate::key::Label;
 use crate::trace::TraceContext;
 
-/// What the one who computed says of the result.
+/// What the leader says of the result.
 #[derive(Debug)]
 pub(crate) enum Verdict<V> {
     /// Keep the value for this long and give it to all waiters.

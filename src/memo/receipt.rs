@@ -7,7 +7,7 @@ use crate::key::Readable;
 
 /// The receipt of an invalidation. A caller that shows it gets nothing that was begun before.
 ///
-/// It is opaque and short, and stays right as text, in a cookie or a field. Of two, the greater one is the later one. Anybody
+/// It is opaque and short, and stays right as text, in a cookie or a field. Of two, the greater one is the later one. A client
 /// can make one up: the store is asked whether it can be one of its own, and one that cannot counts as none. One that could be
 /// costs a computation that the next of its kind finds done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

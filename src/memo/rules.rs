@@ -53,12 +53,12 @@ impl<V> ValueRules<V> {
         tags_of.map_or_else(Vec::new, |tags_of| tags_of(address.id(), value))
     }
 
-    /// What the error of a computation in this process is to those who wait.
+    /// What the error of a computation in this process is to the followers.
     pub(crate) fn failed<E: Into<BoxError>>(&self, address: &Address, error: E) -> Failure {
         Failure::of(error).encoded(address, self.errors.as_deref())
     }
 
-    /// What those who wait have heard, as it was where it happened.
+    /// What the followers have heard, as it was where it happened.
     pub(crate) fn heard(&self, address: &Address, failure: Failure) -> Failure {
         failure.decoded(address, self.errors.as_deref())
     }

@@ -30,7 +30,7 @@ const NOW: Duration = Duration::from_secs(2_000_000_000);
 pub enum SharedWith {
     /// Only the client that asked, or it is not whole.
     No,
-    /// Those who wait.
+    /// The followers.
     Waiting,
     /// Those who ask within this time, too.
     For(Duration),

@@ -1,4 +1,4 @@
-//! Responses that another process is computing, for those who wait in this one and read along.
+//! Responses that another process is computing, for followers in this one that read along.
 //!
 //! One task a response reads what the other process uploads, wherever it has got to, and all followers here read from
 //! its recording, as they would from that of a leader in this process. It listens for what is uploaded, and takes pieces

@@ -50,7 +50,7 @@
 //!   store/redis/store/operations.rs
 //!   store/redis/topology/link.rs           the server that has the key
 //!   memo/coordinator/lead.rs               offer the lead to the waiters
-//!   memo/permit.rs                         what the one who leads holds
+//!   memo/permit.rs                         what the leader holds
 //!   middleware/lead/begin.rs               what leads with the request
 //!   middleware/lead/task.rs                call the inner service
 //!   middleware/lead/admission.rs           may the response be shared, as its head is there?

@@ -115,7 +115,7 @@ async fn nobody_renews_the_lease_but_the_computation() {
         let waited = at - begun;
         assert!(waited >= LEASE && waited < LEASE + SLACK, "{waited:?}");
         let told = has_extended.await.unwrap().unwrap_err();
-        assert!(told.contains("somebody else takes over"), "{told}");
+        assert!(told.contains("another caller takes over"), "{told}");
         let result = leader.await.unwrap();
         assert!(matches!(result, Err(e) if matches!(e.cause(), Some(LeaseError::Lost))));
         assert_eq!(runs.load(Ordering::SeqCst), 1);
@@ -151,7 +151,7 @@ async fn a_lease_that_was_taken_away_cannot_be_extended() {
     let (go, may_go) = oneshot::channel::<()>();
     let leader = lead(&here, |lease| async move {
         may_go.await.expect("a word");
-        assert!(lease.remaining() > Duration::ZERO, "nobody has told it");
+        assert!(lease.remaining() > Duration::ZERO, "its end has not been said");
         lease.extend(secs(10)).await.map(|()| "old".into())
     })
     .await;

@@ -63,7 +63,7 @@ impl<C: Codec> Coordinator<C> {
             again_at: None,
             asked: Arrivals::Before(Tick::START),
         };
-        tracing::debug!(address = %self.address.readable(), starts = promise.starts, "waiting for somebody else to resolve the promise");
+        tracing::debug!(address = %self.address.readable(), starts = promise.starts, "waiting for another program to resolve the promise");
         self.flight.resume();
         self.flight.lease_until(Some(promise.end));
         let watch = search.watch.get_or_insert_with(|| LiveWatch::start(self));
@@ -150,7 +150,7 @@ impl<C: Codec> Coordinator<C> {
     async fn unresolved(&self, promise: &DeferredWork) {
         self.shared.counters.unresolved.add();
         let starts = promise.starts;
-        tracing::debug!(address = %self.address.readable(), starts, "nobody resolved the promise before its lease ended");
+        tracing::debug!(address = %self.address.readable(), starts, "no program resolved the promise before its lease ended");
         if promise.claim == LockState::Unknown {
             self.release(promise.claim, Release::Abandoned).await;
         }

@@ -108,7 +108,7 @@ impl Starts {
         }
     }
 
-    /// Until when nothing is to be started any more. After that, all who waited while the lease of the last start ran have
+    /// Until when nothing is to be started any more. After that, all callers that waited while the lease of the last start ran have
     /// been answered, and waiters that came later have attempts of their own.
     pub(super) fn exhausted(&mut self, config: &Config) -> Option<Instant> {
         if self.count < config.max_attempts {

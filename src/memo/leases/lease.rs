@@ -124,7 +124,7 @@ pub enum LeaseError {
     /// The lease has ended or was taken away. Another caller may be computing the same already, and nothing of this
     /// computation is stored or shared any more.
     #[error(
-        "the lease has ended or was taken away: somebody else takes over, and the result will not be stored; stop computing"
+        "the lease has ended or was taken away: another caller takes over, and the result will not be stored; stop computing"
     )]
     Lost,
     /// The store could not be asked. The lease still lasts as long as it did.

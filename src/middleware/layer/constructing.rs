@@ -136,7 +136,7 @@ impl MemoLockLayer {
     ///
     /// A reply that is one whole message with its status. With the status OK it is stored for as long as its
     /// `cache-control` says in the initial metadata, or for the [`ttl`](Self::ttl) of the method or the layer. Without
-    /// either, or with another status, only those who wait at that moment get it.
+    /// either, or with another status, only the followers of that moment get it.
     /// [`GrpcMethod::status_ttl`](crate::middleware::GrpcMethod::status_ttl) has failures stored as well. A replay
     /// cannot be told from the original: metadata, message, trailers and their order are the same, and there is no
     /// `age`.

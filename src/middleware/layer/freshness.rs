@@ -11,8 +11,8 @@ use crate::middleware::settings::Freshness;
 ///
 /// How long a response is stored, and what becomes of it once it is stale.
 impl<K> MemoLockLayer<K> {
-    /// How long to keep a response that says nothing of its own freshness. Defaults to not at all: only those who wait
-    /// for such a response at that moment get it.
+    /// How long to keep a response that says nothing of its own freshness. Defaults to not at all: only its followers
+    /// get such a response.
     ///
     /// A response that does say (`Cache-Control: max-age`, `s-maxage`, `Expires`) is kept as long as it says. The ttl
     /// is not for a response in which any field about caching says `private` or `no-store`, be it `Cache-Control` or a

@@ -73,7 +73,7 @@ impl Admission {
         }
     }
 
-    /// The same, but a failure is for all who wait once it is the second in a row.
+    /// The same, but a failure is for all followers once it is the second in a row.
     pub(crate) fn confirmed(&self, sharing: Sharing, past: Past) -> Sharing {
         let confirms =
             self.rules.on_unconfirmed == Unconfirmed::Confirm && !matches!(self.credentials, Credentials::Unknown(_));
@@ -112,7 +112,7 @@ impl Admission {
         }
     }
 
-    /// Until when those who wait are kept waiting for the end of a body.
+    /// Until when the followers are kept waiting for the end of a body.
     pub(crate) fn horizon(&self, draft: &Draft, hint: &SizeHint) -> Horizon {
         let rules = &self.rules;
         let horizon = Horizon::new(draft.received, rules.endless_after, rules.max_body);

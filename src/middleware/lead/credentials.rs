@@ -6,7 +6,7 @@
 //! long as it is stored, fresh or stale, or this process remembers it, requests like the first wait, lead and refresh as
 //! all others do.
 //!
-//! What does not say so reaches its own client and nothing else: neither those who wait, nor the store, nor as a marker
+//! What does not say so reaches its own client and nothing else: neither the followers, nor the store, nor as a marker
 //! those without credentials, for whom it means nothing.
 
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl Admission {
         }
     }
 
-    /// One of those who wait tries next, or all go their own way. There is nothing to remember: one request could make it
+    /// One follower tries next, or all go their own way. There is nothing to remember: one request could make it
     /// up.
     fn decline(&self, lead: Lead<Arc<StoredResponse>>, failed: bool, is_error: bool) -> Settled {
         match self.credentials {

@@ -1,6 +1,6 @@
 //! A response that a worker gives: its own client waits with the others.
 //!
-//! Who leads stands by as one of those who wait from the beginning, while its request goes to the inner service. Where
+//! The leader stands by as a follower from the beginning, while its request goes to the inner service. Where
 //! the handler says that a worker will answer, the computation says so to all followers and is over; where no worker
 //! does, the handler is called again with the request of another, because the first one's is gone.
 
@@ -69,7 +69,7 @@ fn timed_out(waited_for: &WaitedFor) -> Response<ReplyBody> {
             response
         }
         WaitedFor::Grpc(content_type) => {
-            trailers_only(content_type.clone(), DEADLINE_EXCEEDED, "nobody has answered in time")
+            trailers_only(content_type.clone(), DEADLINE_EXCEEDED, "no program has answered in time")
         }
     }
 }

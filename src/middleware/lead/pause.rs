@@ -3,7 +3,7 @@
 //! Off unless [`fail_pause`](crate::middleware::Failures::pause) is set. A pause is for one key in one process. It begins
 //! with a computation that failed: an error or a panic of the inner service, a status from 500 on but 501, a failed call
 //! of gRPC, a body that breaks off. Until it is over, a request that finds nothing fresh gets the stale response that may
-//! stand in for a failure, or else the failure. Those who waited when the computation failed try once more, as they do
+//! stand in for a failure, or else the failure. The followers of the computation that failed try once more, as they do
 //! without a pause: one of them asks, and its success ends the pause, so a failure that one request has provoked
 //! for itself does not last where others want the same.
 //!

@@ -38,7 +38,7 @@ impl Computation {
             Vary::Any => return None,
         };
         draft.settle_generation();
-        // However short it is fresh, it is not stale to those who wait for it.
+        // However short it is fresh, it is not stale to its followers.
         let terms = match sharing {
             Sharing::Store(terms) => terms.for_nobody_later(),
             Sharing::Share | Sharing::Pass(_) => Terms::default(),

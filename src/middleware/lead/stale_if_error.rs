@@ -62,7 +62,7 @@ impl Computation {
     /// There is no response.
     pub(crate) fn give_up(self) {
         match self.admission.credentials {
-            // What happened to this one means nothing for those who wait.
+            // What happened to this one means nothing for the followers.
             Credentials::Unknown(_) => {
                 self.admission.remember_refusal(true);
                 self.lead.withdraw();
@@ -83,7 +83,7 @@ impl Computation {
         Some(Arc::new(draft.finish(content, None, Terms::default(), None)))
     }
 
-    /// Begins a pause after an error. Returns what those who wait get in its place, if it is the second failure in a row.
+    /// Begins a pause after an error. Returns what the followers get in its place, if it is the second failure in a row.
     pub(crate) fn of_error(&self, error: &dyn Any, started: Instant) -> Option<Arc<StoredResponse>> {
         let is_shared = self.lead.past.failures > 0 && !matches!(self.admission.credentials, Credentials::Unknown(_));
         let made = match is_shared {
@@ -113,7 +113,7 @@ impl Computation {
     }
 }
 
-/// Tells those who wait that what is stored may stand in for a computation that panicked.
+/// Tells the followers that what is stored may stand in for a computation that panicked.
 pub(crate) struct StaleOnPanic(pub(crate) Option<Computation>);
 
 impl Drop for StaleOnPanic {

@@ -54,7 +54,7 @@ pub(crate) struct Computation {
     pub(crate) why: Forward,
     /// Whose groups the response belongs to.
     pub(crate) origin: Origin,
-    /// Its clients, but for those who wait for its end.
+    /// Its clients, but for the followers, which wait for its end.
     pub(crate) presence: Option<Arc<Presence>>,
     /// Whether the response may be left to a worker.
     pub(crate) may_defer: bool,
@@ -129,7 +129,7 @@ impl Computation {
                 }
                 match shared {
                     Some(shared) => drop(this.lead.share(shared, Vec::new())),
-                    // Dropping the lead hands it to exactly one of those who wait.
+                    // Dropping the lead hands it to exactly one follower.
                     None => this.give_up(),
                 }
                 let _ = answer.send(Answer::failed(error, decision));

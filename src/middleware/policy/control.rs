@@ -42,7 +42,7 @@ impl MemoControl {
     }
 
     /// How long to keep the response, whatever its status and its fields say of freshness, `no-cache` included. With
-    /// zero, only those who wait at this moment get it. Where a field says `private` or `no-store`, this can only
+    /// zero, only the followers of this moment get it. Where a field says `private` or `no-store`, this can only
     /// shorten what a [targeted](crate::middleware::Freshness::targeted) field allows.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
@@ -50,7 +50,7 @@ impl MemoControl {
         self
     }
 
-    /// The response is for its own request only: neither stored nor given to those who wait.
+    /// The response is for its own request only: neither stored nor given to the followers.
     #[must_use]
     pub fn no_store(mut self) -> Self {
         self.no_store = true;
@@ -86,7 +86,7 @@ impl MemoControl {
     ///
     /// Under a layer that [may defer](crate::MemoLockLayer::may_defer), the client goes on waiting with all others, and
     /// gets this response only if no other comes in time. Where the request came with no promise, this is the response,
-    /// at most for those who wait at this moment. Everything else that is said here does not count then.
+    /// at most for the followers of this moment. Everything else that is said here does not count then.
     #[must_use]
     pub fn deferred(mut self) -> Self {
         self.deferred = true;

@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 
 type ToResponse = dyn Fn(&dyn Any) -> Option<Response<Bytes>> + Send + Sync;
 
-/// What an error is to those who wait.
+/// What an error is to the followers.
 #[derive(Clone)]
 pub(crate) struct ErrorMapper(Arc<ToResponse>);
 

@@ -98,7 +98,7 @@ impl Said {
 }
 
 impl Terms {
-    /// The same permissions, and no lifetime: for those who wait at this moment.
+    /// The same permissions, and no lifetime: for the followers of this moment.
     pub(crate) fn for_nobody_later(self) -> Self {
         Self {
             for_authorized: self.for_authorized,
@@ -107,7 +107,7 @@ impl Terms {
         }
     }
 
-    /// The terms of a response that says this of itself. Those without any freshness are for those who wait only.
+    /// The terms of a response that says this of itself. Those without any freshness are for the followers only.
     pub(super) fn of(head: &Head<'_>, said: &Said, rules: &ResponseRules, now: SystemTime) -> Self {
         let directives = &said.directives;
         let (fresh_for, no_cache) = said.fresh_for(head, rules, now);

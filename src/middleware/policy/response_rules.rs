@@ -41,9 +41,9 @@ pub(crate) struct ResponseRules {
     pub(crate) endless_after: Duration,
     /// How long the inner service is left alone after a failure. Defaults to zero: not at all.
     pub(crate) fail_pause: Duration,
-    /// What becomes of those who wait for a response of which nothing says that it is for all.
+    /// What becomes of followers of a response of which nothing says that it is for all.
     pub(crate) on_unconfirmed: Unconfirmed,
-    /// What an error of the inner service is to those who wait. Defaults to none.
+    /// What an error of the inner service is to the followers. Defaults to none.
     pub(crate) share_errors: Option<ErrorMapper>,
     pub(crate) random: Random,
     /// What becomes of a response that sets a cookie.
@@ -62,7 +62,7 @@ pub(crate) struct ResponseRules {
     pub(crate) max_recording: u64,
     /// Of a layer for gRPC, what it stores of one method.
     pub(crate) grpc: Option<GrpcRules>,
-    /// Which of those who wait may read a response before it is whole.
+    /// Which followers may read a response before it is whole.
     pub(crate) stream_followers: StreamFollowers,
 }
 
@@ -143,7 +143,7 @@ pub enum Unconfirmed {
     ///
     /// The follower that asks next has waited since before the first attempt ended. The layer cannot know that it is
     /// another client than the first: a client that sends two such requests at once, and has waited longest, can fail
-    /// for all who wait at that moment.
+    /// for all followers of that moment.
     #[default]
     Confirm,
     /// The followers get the same response. It is not stored.

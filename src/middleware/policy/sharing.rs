@@ -6,9 +6,9 @@ pub(crate) use super::reason::Reason;
 /// Who may have a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sharing {
-    /// Those who wait for it, and those who ask later, on these terms.
+    /// Its followers, and later requests, on these terms.
     Store(Terms),
-    /// Those who wait for it already (RFC 9111, 4: a storable response satisfies requests that were collapsed).
+    /// Its present followers (RFC 9111, 4: a storable response satisfies requests that were collapsed).
     Share,
     /// The one request it was made for.
     Pass(Reason),
@@ -18,7 +18,7 @@ impl Sharing {
     /// The same, but nothing stored.
     pub(crate) fn at_most_share(self) -> Self {
         match self {
-            // Those who wait may have it no more than those who come later.
+            // The followers may have it no more than later requests.
             Self::Store(terms) if terms.no_cache => Self::Pass(Reason::NoCache),
             Self::Store(_) => Self::Share,
             Self::Share | Self::Pass(_) => self,

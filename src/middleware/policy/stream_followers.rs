@@ -1,6 +1,6 @@
 //! [`StreamFollowers`]: who gets a response while it comes.
 
-/// Which of those who wait get a response as it comes, instead of once it is whole, for
+/// Which followers get a response as it comes, instead of once it is whole, for
 /// [`MemoLockLayer::stream_followers`](crate::MemoLockLayer::stream_followers).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]

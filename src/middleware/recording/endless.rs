@@ -1,4 +1,4 @@
-//! Bodies that go on: how long those who wait are kept waiting for an end that may never come.
+//! Bodies that go on: how long followers are kept waiting for an end that may never come.
 //!
 //! A feed of changes, a tail of a log, an audio stream: their heads look like that of any page. What tells them apart
 //! is time. A body ends if its head says how long it is. Every other one is given [`endless_after`], counted from its
@@ -11,7 +11,7 @@
 //!
 //! A reply of gRPC is over with its message, so its time is counted from there.
 //!
-//! A body that has not ended by then is *endless*: it belongs to the client that leads, those who wait are set free, and
+//! A body that has not ended by then is *endless*: it belongs to the client that leads, the followers are set free, and
 //! a [marker](crate::middleware::lead::marker) has the next ones go to the inner service at once. The first body that ends in time after
 //! all, that of the leader included, removes the marker and is remembered, so that a page that is merely slow is computed
 //! once for all again from the next time on. So a request that can make a page slow for itself sets others apart no longer

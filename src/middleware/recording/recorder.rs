@@ -83,7 +83,7 @@ pub(crate) enum Recorded {
     Complete {
         content: Bytes,
         trailers: Option<HeaderMap>,
-        /// To be finished, or those who follow get an error.
+        /// To be finished, or followers get an error.
         followed: Producer<Option<HeaderMap>>,
         /// To be held as long as the content.
         reservation: Arc<Reservation>,
@@ -92,7 +92,7 @@ pub(crate) enum Recorded {
     Along {
         length: u64,
         trailers: Option<HeaderMap>,
-        /// To be finished, or those who follow get an error.
+        /// To be finished, or followers get an error.
         followed: Producer<Option<HeaderMap>>,
     },
     /// The inner body failed; the reader has its error.
@@ -210,7 +210,7 @@ impl Recorder {
         }
     }
 
-    /// Drains what is beyond the limit for those who read along, and keeps no more of it than there is by now.
+    /// Drains what is beyond the limit for the followers that read along, and keeps no more of it than there is by now.
     async fn pass_along(mut self, body: &mut Option<InnerBody>, mut trailers: Option<HeaderMap>) -> Recorded {
         let window = usize::try_from(self.length).unwrap_or(usize::MAX);
         while let Some(going) = body {

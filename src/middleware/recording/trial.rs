@@ -28,7 +28,7 @@ impl Candidate {
     }
 
     /// Watches its body, which began at that moment, and calls `on_shared` where it is one to share, with whether it took so
-    /// long that this is worth to be known. One that took longer than those who wait could have waited is none.
+    /// long that this is worth to be known. One that took longer than the followers could have waited is none.
     pub(crate) fn trial(
         self,
         rules: &ResponseRules,

@@ -42,7 +42,7 @@ impl Failures {
     /// response that has the status of the failure, 503 for an error, and `Retry-After`; a gRPC call with UNAVAILABLE. An
     /// error for which [`share_errors`](Self::share_errors) makes a response is answered with that.
     ///
-    /// Those who waited when the computation failed do as without a pause: one of them asks, and a success ends the pause.
+    /// The followers of the computation that failed do as without a pause: one of them asks, and a success ends the pause.
     /// The others get the failure where they would have gone to the inner service. A `HEAD` or a
     /// request for a range heeds the pause, and begins none. Requests whose response may be their own (`POST`, credentials
     /// that nothing was ever shared with) know of no pause.

@@ -72,7 +72,7 @@ impl Freshness {
         self
     }
 
-    /// Stores nothing: only those who wait for a response at that moment get it. Defaults to storing what may be
+    /// Stores nothing: only the followers of that moment get it. Defaults to storing what may be
     /// stored.
     pub fn no_store(mut self) -> Self {
         self.no_store = Some(true);
@@ -80,7 +80,7 @@ impl Freshness {
     }
 
     /// How many times a key must have been asked for, lately and in this process, before a response to it is stored.
-    /// Until then a response goes to those who wait for it at that moment, on every node, and to none later. Defaults
+    /// Until then a response goes to its followers, on every node, and to no later request. Defaults
     /// to 1; 0 counts as 1.
     ///
     /// With 2 or more, keys that are asked for once cost the store no memory, however many they are and however long
@@ -183,7 +183,7 @@ impl Freshness {
     }
 
     /// How long requests wait where a stale response is stored: those that have waited for so long get it, while the computation
-    /// goes on for those who come later. Defaults to none, so that they wait for the new one.
+    /// goes on for later requests. Defaults to none, so that they wait for the new one.
     ///
     /// It is for responses that may stand in for a failure, by `stale-if-error` of their own or of
     /// [this layer](Self::stale_if_error): a computation that takes longer counts as one that has failed so far. Where

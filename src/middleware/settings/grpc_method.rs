@@ -102,14 +102,14 @@ impl GrpcMethod {
     }
 
     /// How long to keep a reply whose status is OK and whose initial metadata have no `cache-control` that says. With
-    /// zero, only those who wait at that moment get it. Defaults to that of the layer.
+    /// zero, only the followers of that moment get it. Defaults to that of the layer.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
     /// How long to keep a reply with this status, a number or a `tonic::Code`. Defaults to not at all except for OK: a
-    /// failure is not stored. [`Unconfirmed`](crate::middleware::Unconfirmed) says which failures go to those who wait.
+    /// failure is not stored. [`Unconfirmed`](crate::middleware::Unconfirmed) says which failures go to the followers.
     ///
     /// A reply that says itself how long it is fresh is kept no longer than that.
     pub fn status_ttl(mut self, status: impl Into<i32>, ttl: Duration) -> Self {

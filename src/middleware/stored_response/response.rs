@@ -74,13 +74,13 @@ impl StoredResponse {
         Self::new(StatusCode::OK, HeaderMap::new(), Bytes::new(), None, meta)
     }
 
-    /// The same head, with a body that is still coming: for those who wait, and never to be stored.
+    /// The same head, with a body that is still coming: for the followers, and never to be stored.
     pub(crate) fn underway(self, body: Underway) -> Self {
         let underway = Some(Arc::new(body));
         Self { underway, ..self }
     }
 
-    /// The same response for those who wait for it: however short it is fresh, it is not stale to them.
+    /// The same response for its followers: however short it is fresh, it is not stale to them.
     pub(crate) fn for_nobody_later(mut self) -> Self {
         self.meta.kept_for = Duration::ZERO;
         self.meta.stale_while_revalidate = Duration::ZERO;

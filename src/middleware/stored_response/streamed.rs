@@ -28,7 +28,7 @@ const META_AT: usize = CHECKED + 4;
 /// The framing indicator of an indeterminate-length response (RFC 9292, section 3.3).
 const INDETERMINATE_LENGTH_RESPONSE: u8 = 3;
 
-/// The longest head: those who read along get it at once.
+/// The longest head: the followers that read along get it at once.
 const MAX_HEAD: usize = 32 * 1024;
 
 /// Writes an entry in pieces.

@@ -131,7 +131,7 @@ pub(super) static ABANDON: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// `KEYS`: lock, part. `ARGV`: how many bytes. Returns the lock, and so many bytes. What was softly invalidated since the lock
-/// was taken is not to be read by those who come later.
+/// was taken is not to be read by later callers.
 pub(super) static FIND: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local lock = redis.pcall('GET', KEYS[1]) \

@@ -78,7 +78,7 @@ pub(super) static RESOLVE: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// `KEYS`: lock. `ARGV`: token, channel, payload, and perhaps another channel and its payload. Where the lock says that the
-/// value was softly invalidated, no result goes to those who wait.
+/// value was softly invalidated, no result goes to the followers.
 pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         if_held!(),

@@ -232,7 +232,7 @@ impl RedisStore {
         finished
     }
 
-    /// Keeps such a value for those who wait at this moment.
+    /// Keeps such a value for the followers of this moment.
     pub(super) async fn finish_kept(&self, address: &Address, value: &Value) -> Result<Option<bool>, StoreError> {
         let Some(tail) = value.tail() else {
             return Ok(None);
