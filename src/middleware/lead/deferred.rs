@@ -68,9 +68,11 @@ fn timed_out(waited_for: &WaitedFor) -> Response<ReplyBody> {
             *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
             response
         }
-        WaitedFor::Grpc(content_type) => {
-            trailers_only(content_type.clone(), DEADLINE_EXCEEDED, "no program has answered in time")
-        }
+        WaitedFor::Grpc(content_type) => trailers_only(
+            content_type.clone(),
+            DEADLINE_EXCEEDED,
+            "no program has answered in time",
+        ),
     }
 }
 

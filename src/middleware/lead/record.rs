@@ -152,6 +152,16 @@ impl Settling {
         }
     }
 
+    /// The fingerprint of the variant that the response is, or why it cannot be shared after all.
+    fn variant(&self, trailers: Option<&HeaderMap>) -> Result<Option<[u8; 16]>, Reason> {
+        match vary::names(&self.draft.headers) {
+            _ if self.has_large_fields(trailers) => Err(Reason::HeadersTooLarge),
+            Vary::Names(names) => Ok(Some(vary::fingerprint(&names, &self.request_headers))),
+            Vary::None => Ok(None),
+            Vary::Any => Err(Reason::Vary),
+        }
+    }
+
     /// Says what becomes of the response. Returns what has to be waited for, and what to hold for as long.
     fn settle(mut self, recorded: Recorded) -> Option<(Settled, Arc<Reservation>)> {
         let (content, trailers, followed, reservation) = match recorded {
@@ -188,13 +198,7 @@ impl Settling {
                 return None;
             }
         };
-        let variant = match vary::names(&self.draft.headers) {
-            _ if self.has_large_fields(trailers.as_ref()) => Err(Reason::HeadersTooLarge),
-            Vary::Names(names) => Ok(Some(vary::fingerprint(&names, &self.request_headers))),
-            Vary::None => Ok(None),
-            Vary::Any => Err(Reason::Vary),
-        };
-        let variant = match variant {
+        let variant = match self.variant(trailers.as_ref()) {
             Ok(variant) => variant,
             Err(reason) => {
                 self.pass(reason);

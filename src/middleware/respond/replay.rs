@@ -155,19 +155,7 @@ pub(crate) fn narrowed(
     };
     let headers = whole.headers_mut();
     if unmodified {
-        // Nothing that describes content that is not sent (RFC 9110, 15.4.5).
-        for name in [
-            CONTENT_ENCODING,
-            CONTENT_LANGUAGE,
-            CONTENT_LENGTH,
-            CONTENT_RANGE,
-            CONTENT_TYPE,
-            TRAILER,
-        ] {
-            headers.remove(name);
-        }
-        *whole.status_mut() = StatusCode::NOT_MODIFIED;
-        return whole.map(|_| ReplyBody::empty());
+        return without_content(whole);
     }
     if constraints.head {
         if !has_trailers && !headers.contains_key(CONTENT_LENGTH) && whole.status() != StatusCode::NO_CONTENT {
@@ -199,6 +187,22 @@ pub(crate) fn narrowed(
     }
     *whole.status_mut() = status;
     whole.map(|_| body)
+}
+
+/// 304, with nothing that describes content that is not sent (RFC 9110, 15.4.5).
+fn without_content(mut whole: Response<ReplyBody>) -> Response<ReplyBody> {
+    for name in [
+        CONTENT_ENCODING,
+        CONTENT_LANGUAGE,
+        CONTENT_LENGTH,
+        CONTENT_RANGE,
+        CONTENT_TYPE,
+        TRAILER,
+    ] {
+        whole.headers_mut().remove(name);
+    }
+    *whole.status_mut() = StatusCode::NOT_MODIFIED;
+    whole.map(|_| ReplyBody::empty())
 }
 
 /// What was read of a body that was left in the store.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use crate::key::Address;
@@ -85,20 +86,30 @@ impl Cache {
                     }
                 }
             };
-            if constraints.only_if_cached {
-                return Step::Done(Answer::new(not_stored(), Decision::refused(Reason::OnlyIfCached)));
+            match self.refused(&variant, constraints, call.headers()) {
+                Some(refused) => Step::Done(refused),
+                None => self.then_direct(call, Forwarded::because(why).bypassed(reason)),
             }
-            if let Some(pause) = self.pause_for(&variant, constraints) {
-                let answer = pause.answer(call.headers());
-                // One that was made of an error may have a body.
-                let answer = match constraints.head {
-                    true => answer.map(|_| ReplyBody::empty()),
-                    false => answer,
-                };
-                return Step::Done(Answer::new(answer, Decision::refused(Reason::Pause)));
-            }
-            self.then_direct(call, Forwarded::because(why).bypassed(reason))
         })
+    }
+
+    /// The answer to a request that has no stored response, where it is not to go to the inner service.
+    fn refused(
+        &self,
+        variant: &VariantAddress,
+        constraints: RequestConstraints,
+        headers: &HeaderMap,
+    ) -> Option<Answer> {
+        if constraints.only_if_cached {
+            return Some(Answer::new(not_stored(), Decision::refused(Reason::OnlyIfCached)));
+        }
+        let answer = self.pause_for(variant, constraints)?.answer(headers);
+        // An answer made of an error may have a body.
+        let answer = match constraints.head {
+            true => answer.map(|_| ReplyBody::empty()),
+            false => answer,
+        };
+        Some(Answer::new(answer, Decision::refused(Reason::Pause)))
     }
 
     fn may_serve(
