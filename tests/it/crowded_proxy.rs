@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::{Gate, HttpClient, Node, Origin, RedisServer, Reply, hang_up_after_request, within};
+use crate::support::{Gate, HttpClient, Node, Origin, RedisServer, Reply, send_get, within};
 
 /// How many calls an origin has at this moment, and how many at most.
 #[derive(Clone)]
@@ -88,11 +88,11 @@ async fn clients_that_hang_up_in_line_are_not_passed_on() {
     };
     let node = Node::reverse_proxy(&origin.url(), &["--max-waiters", "1", "--queue", "1"]).await;
     let url = node.url("/");
-    let leader = hang_up_after_request(&url).await;
+    let leader = send_get(&url).await;
     gate.reached_by(1).await;
     let mut left = Vec::new();
     for _ in 0..40 {
-        left.push(hang_up_after_request(&url).await);
+        left.push(send_get(&url).await);
     }
     gate.reached_by(2).await;
     drop(left);

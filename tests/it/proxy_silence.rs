@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use crate::support::{HttpClient, Node, Origin, Reply, within};
+use crate::support::{HttpClient, Node, Origin, Reply, eventually, within};
 
 const SHORT: [&str; 2] = ["--upstream-timeout", "300ms"];
 
@@ -81,12 +81,7 @@ async fn requests_that_are_reset_leave_few_calls_of_the_upstream_behind() {
         origin.called(&path, 1).await;
         asked.abort();
     }
-    let few = async {
-        while RESETS - running.available_permits() > 64 {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    within("the calls to end", few).await;
+    eventually("an end of the calls", || RESETS - running.available_permits() <= 64).await;
     let honest = HttpClient::http2().get(&node.url("/honest")).await.expect("an answer");
     assert_eq!(honest.text(), "served");
 }

@@ -9,12 +9,13 @@ use futures_util::future::join_all;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
+use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::support::{
-    BodySender, HttpClient, MASTER, Node, Origin, RedisCluster, RedisServer, Reply, Sentinels, eventually, exchange,
-    run_example, within,
+    BodySender, HttpClient, MASTER, Node, Origin, RedisCluster, RedisServer, Reply, Sentinels, eventually, read_to_end,
+    run_example, send_get, until, within,
 };
 
 /// An upstream whose first answer grows by the test's hand, and others at once.
@@ -162,16 +163,18 @@ async fn a_body_that_breaks_off_is_an_aborted_chunked_body() {
     });
     let sender = sender.await.expect("a call");
     let mut watched = open(&client, &nodes[1]).await;
-    let authority = nodes[1].authority().to_owned();
-    let raw = tokio::spawn(async move {
-        let request = format!("GET / HTTP/1.1\r\nHost: {authority}\r\n\r\n");
-        exchange(&authority, &request).await
-    });
+    let (mut raw, mut read) = (send_get(&nodes[1].url("/")).await, Vec::new());
     sender.send("one").await;
     assert_eq!(some(&mut watched, 3).await, "one");
-    sleep(Duration::from_millis(200)).await;
+    within("the first piece", async {
+        while !read.ends_with(b"one\r\n") {
+            raw.read_buf(&mut read).await.expect("no end");
+        }
+    })
+    .await;
     sender.abort().await;
-    let raw = String::from_utf8(raw.await.expect("no panic")).expect("text");
+    read_to_end(&mut raw, &mut read).await;
+    let raw = String::from_utf8(read).expect("text");
     assert!(raw.contains("\r\n3\r\none\r\n"), "{raw}");
     assert!(!raw.contains("\r\n0\r\n"), "{raw}");
     assert!(rest(watched).await.is_err());
@@ -263,12 +266,8 @@ async fn a_feed_is_read_along_and_ends_with_the_last_of_its_readers() {
         assert_eq!(some(&mut follower, 10).await, line);
     }
     drop(follower);
-    within("an end of the upstream's answer", async {
-        while sender.try_send("more\n").await {
-            sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    let ended = async || !sender.try_send("more\n").await;
+    until("an end of the upstream's answer", ended).await;
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tower_memolock::store::{Notice, RedisStoreBuilder, Store, Token, Value, Watc
 use tower_memolock::{Address, Key, MemoLock, RedisStore, StoreErrorKind, Tag};
 
 use crate::acl;
-use crate::support::{Fleet, HttpClient, Node, Origin, RedisCluster, RedisServer, Reply, eventually, within};
+use crate::support::{Fleet, HttpClient, Node, Origin, RedisCluster, RedisServer, Reply, eventually, until, within};
 use tower_memolock::store::contract::{self, for_each_clause};
 
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -159,12 +159,7 @@ impl Waiting {
         assert_eq!(self.calls.available_permits(), ids.len(), "computations");
         for id in ids {
             let stored = async || self.memos[1].get(id.as_str()).await.expect("a key").is_some();
-            within("a stored value", async {
-                while !stored().await {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            })
-            .await;
+            until("a stored value", stored).await;
         }
     }
 }
@@ -321,13 +316,7 @@ async fn a_shard_without_a_master_is_out_of_use_and_no_other() {
         }
     }
     cluster.nodes[0].restart();
-    let back = || async { store.lookup(&address(&ids[0])).await.is_ok() };
-    within("the shard", async {
-        while !back().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    until("the shard", async || store.lookup(&address(&ids[0])).await.is_ok()).await;
     reread(&mut watch).await;
     assert_ne!(store.epoch(), epoch);
     eventually("all connections", || {
@@ -446,12 +435,7 @@ async fn what_does_not_fit_together_is_refused_in_words() {
     let error = store.lookup(&address("{a}")).await.expect_err("nobody there");
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     cluster.nodes[5].cont();
-    within("the cluster", async {
-        while store.lookup(&address("{a}")).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    until("the cluster", async || store.lookup(&address("{a}")).await.is_ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use tower_memolock::store::{Notice, RedisStoreBuilder, Store, Token, Value, Watc
 use tower_memolock::{Address, Key, RedisStore, StoreErrorKind, Tag};
 
 use crate::support::{Fleet, HttpClient, MASTER, Node, Origin, RedisServer, Reply, Sentinel, Sentinels};
-use crate::support::{eventually, within};
+use crate::support::{eventually, until, within};
 use tower_memolock::store::contract::{self, for_each_clause};
 
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -162,12 +162,7 @@ async fn a_server_that_is_no_master_any_more_is_left_although_it_is_named() {
     reread(&mut watch).await;
     server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
     // A replica would answer to this.
-    within("an end to answers", async {
-        while store.lookup(&address("a")).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    until("an end to answers", async || store.lookup(&address("a")).await.is_err()).await;
     reread(&mut watch).await;
     server.cli(&["REPLICAOF", "NO", "ONE"]);
     promise_works(&store, &mut watch).await;

@@ -3,12 +3,11 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tower_memolock::{Invalidation, Key, MemoLock, MemoryStore, RedisStore, Store};
 
-use crate::support::{Gate, RedisServer, within};
+use crate::support::{Gate, RedisServer, until, within};
 
 /// Two nodes that compute the number of the call, as the gate lets them.
 struct Pair {
@@ -56,17 +55,11 @@ impl Pair {
     }
 
     async fn until(&self, node: usize, value: &str) {
-        let new = async {
-            while self.memos[node]
-                .get(self.id.clone())
-                .await
-                .expect("a key")
-                .is_none_or(|found| found != value)
-            {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        within("a new value", new).await;
+        until("a new value", async || {
+            let found = self.memos[node].get(self.id.clone()).await.expect("a key");
+            found.is_some_and(|found| found == value)
+        })
+        .await;
     }
 }
 

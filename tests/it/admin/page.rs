@@ -5,7 +5,7 @@ use serde_json::Value;
 use tower_memolock::MemoryStore;
 
 use super::site::Site;
-use crate::support::{Gate, RedisServer, run_python, within};
+use crate::support::{Gate, RedisServer, run_python, until, within};
 
 const TELLS: [&str; 3] = ["/memolock/", "/memolock/state.json", "/memolock/metrics"];
 
@@ -162,14 +162,9 @@ async fn who_leads_who_follows_and_who_waits_is_shown() {
         assert!(flight["age_seconds"].as_f64().is_some_and(|age| age > 0.0));
         // It asks the store once more, now and then.
         let shown = if role == "leader" { ">leads<" } else { ">follows<" };
-        within("a page that shows it", async {
-            loop {
-                let page = site.text("/memolock/").await;
-                if page.contains(shown) && page.contains("example.com/slow") {
-                    return;
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
+        until("a page that shows it", async || {
+            let page = site.text("/memolock/").await;
+            page.contains(shown) && page.contains("example.com/slow")
         })
         .await;
     }

@@ -11,7 +11,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::task::JoinHandle;
 use tower_memolock::{Error, MemoLock};
 
-use crate::support::{RedisServer, within};
+use crate::support::{RedisServer, until, within};
 
 /// What ours take a lock for.
 pub(super) const LEASE: Duration = Duration::from_secs(2);
@@ -90,14 +90,9 @@ impl World {
     /// and this is the second.
     pub(super) async fn listening(&self, id: &str, nodes: usize) {
         let channel = format!("likes/ctl:{id}");
-        within("nodes that listen", async {
-            loop {
-                let (_, count): (Vec<u8>, usize) = self.say("PUBSUB", ["NUMSUB", &channel]).await;
-                if count == nodes {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+        until("nodes that listen", async || {
+            let (_, count): (Vec<u8>, usize) = self.say("PUBSUB", ["NUMSUB", &channel]).await;
+            count == nodes
         })
         .await;
     }

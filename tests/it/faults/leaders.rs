@@ -11,7 +11,7 @@ use tower::BoxError;
 
 use super::fixture::SLACK;
 use crate::support::cluster::{LEASE, all_served, ask, gated, nodes, nodes_at, one_body, urls, waiting};
-use crate::support::{Answer, HttpClient, Node, Origin, RedisServer, Reply, hang_up_after_request, within};
+use crate::support::{Answer, HttpClient, Node, Origin, RedisServer, Reply, send_get, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_leader_is_succeeded_by_one_follower_within_the_lease() {
@@ -103,7 +103,7 @@ async fn a_computation_outlives_three_leases_and_its_client() {
     let redis = RedisServer::start();
     let (origin, gate) = gated().await;
     let nodes = nodes(&origin, &redis).await;
-    let first = hang_up_after_request(&nodes[0].url("/")).await;
+    let first = send_get(&nodes[0].url("/")).await;
     origin.called("/", 1).await;
     drop(first);
     let answers = ask(urls(&nodes, "/", 60));

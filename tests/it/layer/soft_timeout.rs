@@ -9,7 +9,7 @@ use tower_memolock::middleware::{CacheStatus, Freshness, Refresh};
 use tower_memolock::{MemoLockLayer, MemoryStore, Store};
 
 use super::fixture::{Answer, Gate, Inner, Node, answer, get, send, send_many, settle, text, with};
-use crate::support::{RedisServer, within};
+use crate::support::{RedisServer, until};
 
 const SOFT: Duration = Duration::from_secs(2);
 
@@ -151,10 +151,8 @@ async fn followers_on_another_node_get_the_stale_one_over_redis() {
     }
     assert_eq!(inner.calls(), 2);
     gate.open();
-    let new = async {
-        while answer(send(&nodes[1], get("/"))).await.body == "1" {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    within("a new response", new).await;
+    until("a new response", async || {
+        answer(send(&nodes[1], get("/"))).await.body != "1"
+    })
+    .await;
 }

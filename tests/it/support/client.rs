@@ -119,16 +119,21 @@ pub(crate) async fn exchange(authority: &str, request: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(authority).await.expect("a connection");
     stream.write_all(request.as_bytes()).await.expect("a request sent");
     let mut response = Vec::new();
-    let read = within("the end of a connection", stream.read_to_end(&mut response)).await;
+    read_to_end(&mut stream, &mut response).await;
+    response
+}
+
+/// Reads all that comes until the other side closes.
+pub(crate) async fn read_to_end(stream: &mut TcpStream, response: &mut Vec<u8>) {
+    let read = within("the end of a connection", stream.read_to_end(response)).await;
     // An aborted response may end in a reset; what came before it is what counts.
     if let Err(error) = read {
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{}", causes(&error));
     }
-    response
 }
 
-/// Sends a GET over a connection of its own; dropping the connection hangs up.
-pub(crate) async fn hang_up_after_request(url: &str) -> TcpStream {
+/// Sends a GET over a connection of its own, and reads nothing. Dropping the connection hangs up.
+pub(crate) async fn send_get(url: &str) -> TcpStream {
     let url: Uri = url.parse().expect("a URL");
     let authority = url.authority().expect("a host").as_str();
     let mut stream = TcpStream::connect(authority).await.expect("a connection");

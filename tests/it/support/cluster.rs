@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tower::BoxError;
 
-use super::{Answer, HttpClient, Node, Origin, RedisServer, Reply, eventually, within};
+use super::{Answer, HttpClient, Node, Origin, RedisServer, Reply, eventually, until};
 
 /// How long the nodes' locks last unless renewed.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
@@ -79,17 +79,12 @@ pub(crate) async fn waiting(redis: &RedisServer, processes: usize) {
 
 /// Waits until so many requests wait for another one, at all of these nodes together.
 pub(crate) async fn joined(nodes: impl IntoIterator<Item = &Node> + Clone, requests: u64) {
-    within("requests that wait", async {
-        loop {
-            let mut waiting = 0;
-            for node in nodes.clone() {
-                waiting += node.stat("waiting").await;
-            }
-            if waiting == requests {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    until("requests that wait", async || {
+        let mut waiting = 0;
+        for node in nodes.clone() {
+            waiting += node.stat("waiting").await;
         }
+        waiting == requests
     })
     .await;
 }

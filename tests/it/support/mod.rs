@@ -24,7 +24,7 @@ mod tls;
 use std::future::Future;
 use std::time::Duration;
 
-pub(crate) use self::client::{Answer, HttpClient, exchange, hang_up_after_request};
+pub(crate) use self::client::{Answer, HttpClient, exchange, read_to_end, send_get};
 pub(crate) use self::errors::{is_from_here, is_remote};
 pub(crate) use self::fault_proxy::{Cut, Fault, FaultProxy, Injection, Link, Plane, Target};
 pub(crate) use self::fleet::Fleet;
@@ -55,6 +55,20 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
         Ok(value) => value,
         Err(_) => panic!("{what}: not within {PATIENCE:?}"),
     }
+}
+
+/// Waits until something outside this process, which can only be asked and takes a while to answer, has come true.
+///
+/// # Panics
+///
+/// As [`eventually`].
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    within(what, async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 /// Waits until something outside this process, which can only be asked, has come true.
