@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::support::{HttpClient, Node, RedisServer, command, hang_up_after_request, run_example, signal, within};
+use crate::support::{HttpClient, Node, RedisServer, command, run_example, send_get, signal, within};
 
 const ALL: [&str; 12] = [
     "axum",
@@ -270,7 +270,7 @@ async fn axum_answers_who_waits_before_it_stops() {
 #[tokio::test]
 async fn a_second_signal_stops_a_server_at_once() {
     let mut axum = Axum::start().await;
-    let _under_way = hang_up_after_request(&axum.url("/report/42")).await;
+    let _under_way = send_get(&axum.url("/report/42")).await;
     assert_eq!(axum.line().await.as_deref(), Some("rendering report 42"));
     axum.signal("INT");
     within("an end to listening", async {

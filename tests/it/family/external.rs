@@ -73,11 +73,7 @@ async fn a_value_that_is_not_published_is_found_when_the_lease_ends() {
 async fn a_value_that_is_not_published_is_found_by_the_next_who_comes() {
     let world = World::new().await;
     let ours = Ours::default();
-    let nodes: Vec<_> = world
-        .nodes
-        .iter()
-        .map(|n| n.clone().lease(Duration::from_secs(600)))
-        .collect();
+    let nodes = world.nodes_with(|node| node.lease(Duration::from_secs(600)));
     let waiting = ours.request(&nodes, "a");
     requested(&world, &ours).await;
     let () = world.say("SET", ["likes:a", "quiet"]).await;
@@ -91,11 +87,7 @@ async fn a_value_that_is_not_published_is_found_by_the_next_who_comes() {
 async fn a_value_that_was_published_into_the_void_is_found_after_a_reconnect() {
     let world = World::new().await;
     let ours = Ours::default();
-    let nodes: Vec<_> = world
-        .nodes
-        .iter()
-        .map(|n| n.clone().lease(Duration::from_secs(60)))
-        .collect();
+    let nodes = world.nodes_with(|node| node.lease(Duration::from_secs(60)));
     let waiting = ours.request(&nodes, "a");
     requested(&world, &ours).await;
     // Published while no node listens, and the connections are lost right after that.
@@ -109,11 +101,7 @@ async fn a_value_that_was_published_into_the_void_is_found_after_a_reconnect() {
 async fn a_worker_that_dies_is_replaced_and_the_first_may_answer_after_all() {
     let world = World::new().await;
     let ours = Ours::default();
-    let nodes: Vec<_> = world
-        .nodes
-        .iter()
-        .map(|n| n.clone().limits(Limits::new().max_attempts(2)))
-        .collect();
+    let nodes = world.nodes_with(|node| node.limits(Limits::new().max_attempts(2)));
     let waiting = ours.request(&nodes, "a");
     eventually("a second start", || ours.runs() == 2).await;
     eventually("every lease is over", || {
@@ -133,15 +121,7 @@ async fn a_worker_that_dies_is_replaced_and_the_first_may_answer_after_all() {
 async fn without_an_answer_everybody_is_told_so() {
     let world = World::new().await;
     let ours = Ours::default();
-    let nodes: Vec<_> = world
-        .nodes
-        .iter()
-        .map(|node| {
-            node.clone()
-                .limits(Limits::new().max_attempts(1))
-                .wait_timeout(LEASE * 2)
-        })
-        .collect();
+    let nodes = world.nodes_with(|node| node.limits(Limits::new().max_attempts(1)).wait_timeout(LEASE * 2));
     let (answers, slowest) = all(ours.request(&nodes, "a")).await;
     for answer in answers {
         assert!(
@@ -162,11 +142,7 @@ async fn without_an_answer_everybody_is_told_so() {
 async fn a_lock_does_not_outlast_a_value_that_is_brief() {
     let world = World::new().await;
     let ours = Ours::default();
-    let nodes: Vec<_> = world
-        .nodes
-        .iter()
-        .map(|n| n.clone().lease(Duration::from_secs(60)))
-        .collect();
+    let nodes = world.nodes_with(|node| node.lease(Duration::from_secs(60)));
     let waiting = ours.request(&nodes, "a");
     requested(&world, &ours).await;
     let () = world.say("SET", ["likes:a", "brief", "PX", "100"]).await;
@@ -219,11 +195,7 @@ async fn a_lock_that_is_taken_away_leaves_nobody_behind() {
 async fn a_redis_that_forgets_everything_costs_another_start() {
     let mut world = World::new().await;
     let ours = Ours::default();
-    let nodes: Vec<_> = world
-        .nodes
-        .iter()
-        .map(|n| n.clone().lease(Duration::from_secs(60)))
-        .collect();
+    let nodes = world.nodes_with(|node| node.lease(Duration::from_secs(60)));
     let waiting = ours.request(&nodes, "a");
     requested(&world, &ours).await;
     world.redis.restart_empty();

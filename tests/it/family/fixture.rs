@@ -43,6 +43,11 @@ impl World {
         Self { redis, nodes, foreign }
     }
 
+    /// The nodes with other settings.
+    pub(super) fn nodes_with(&self, settings: impl Fn(Memo) -> Memo) -> Vec<Memo> {
+        self.nodes.iter().cloned().map(settings).collect()
+    }
+
     /// What a foreign member says to Redis.
     pub(super) async fn say<T: redis::FromRedisValue>(
         &self,

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::sync::{Notify, oneshot};
 use tower_memolock::store::{Release, Token, Value};
 use tower_memolock::{Address, Key, MemoLock, Store, Tag};
 
-use super::fixture::{Caller, answer, nodes, settle};
+use super::fixture::{Caller, Leader, answer, nodes, settle};
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -27,33 +25,6 @@ fn ask(memo: &MemoLock, value: &'static str) -> Caller {
         memo.get_or_compute("a", move || async move { Ok::<_, Infallible>(value.into()) })
             .await
     })
-}
-
-/// A leader that has begun, and ends when it is told to.
-struct Leader {
-    caller: Caller,
-    end: Arc<Notify>,
-}
-
-impl Leader {
-    async fn start(memo: &MemoLock, value: &'static str, ttl: Duration) -> Self {
-        let (memo, end) = (memo.clone().ttl(ttl), Arc::new(Notify::new()));
-        let (started, has_started) = oneshot::channel();
-        let ended = Arc::clone(&end);
-        let compute = move || async move {
-            let _ = started.send(());
-            ended.notified().await;
-            Ok::<_, Infallible>(value.into())
-        };
-        let caller = tokio::spawn(async move { memo.get_or_compute("a", compute).await });
-        has_started.await.unwrap();
-        Self { caller, end }
-    }
-
-    async fn finish(self) -> Bytes {
-        self.end.notify_one();
-        answer(self.caller).await
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,16 +52,16 @@ async fn a_value_that_was_read_before_they_came_is_not_for_them() {
 async fn a_value_that_was_committed_before_they_came_is_not_for_them() {
     let (here, slow, there) = nodes();
     slow.gates.committed.close();
-    let leader = Leader::start(&here, "old", TTL).await;
+    let leader = Leader::start(&here.clone().ttl(TTL), "old").await;
     let early = ask(&here, "unused");
     settle().await;
-    leader.end.notify_one();
+    leader.end();
     settle().await;
     there.invalidate("a").await.unwrap();
     let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
     settle().await;
     slow.gates.committed.open();
-    assert_eq!(answer(leader.caller).await, "old");
+    assert_eq!(leader.finish().await, "old");
     assert_eq!(answer(early).await, "old");
     for caller in late {
         assert_eq!(answer(caller).await, "new");
@@ -102,8 +73,8 @@ async fn a_value_that_was_committed_before_they_came_is_not_for_them() {
 async fn those_who_come_while_a_commit_is_under_way_read_the_value_together() {
     let (here, slow, _there) = nodes();
     slow.gates.committed.close();
-    let leader = Leader::start(&here, "kept", TTL).await;
-    leader.end.notify_one();
+    let leader = Leader::start(&here.clone().ttl(TTL), "kept").await;
+    leader.end();
     settle().await;
     let late: Vec<_> = (0..100).map(|_| ask(&here, "no")).collect();
     settle().await;
@@ -120,7 +91,7 @@ async fn those_who_come_while_a_commit_is_under_way_read_the_value_together() {
 #[tokio::test(start_paused = true)]
 async fn those_who_are_in_time_cost_no_look_up() {
     let (here, slow, _there) = nodes();
-    let leader = Leader::start(&here, "kept", TTL).await;
+    let leader = Leader::start(&here.clone().ttl(TTL), "kept").await;
     let others: Vec<_> = (0..100).map(|_| ask(&here, "no")).collect();
     settle().await;
     assert_eq!(leader.finish().await, "kept");
@@ -143,7 +114,7 @@ async fn a_shared_value_that_was_published_before_they_came_is_not_for_them() {
 
 async fn a_message_from_before_they_came_is_not_for_them(ttl: Duration) {
     let (here, slow, there) = nodes();
-    let leader = Leader::start(&there, "old", ttl).await;
+    let leader = Leader::start(&there.clone().ttl(ttl), "old").await;
     let early = ask(&here, "early");
     settle().await;
     slow.gates.notices.close();
@@ -163,7 +134,7 @@ async fn a_message_from_before_they_came_is_not_for_them(ttl: Duration) {
 #[tokio::test(start_paused = true)]
 async fn a_shared_value_is_for_all_who_wait_when_it_is_published() {
     let (here, slow, there) = nodes();
-    let leader = Leader::start(&there, "shared", Duration::ZERO).await;
+    let leader = Leader::start(&there.clone().ttl(Duration::ZERO), "shared").await;
     let mut callers = Vec::new();
     for _ in 0..400 {
         callers.extend((0..10).map(|_| ask(&here, "no")));
@@ -186,7 +157,7 @@ async fn a_shared_value_is_for_all_who_wait_when_it_is_published() {
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_nobody_is_late_for_is_not_renewed() {
     let (here, slow, there) = nodes();
-    let leader = Leader::start(&there, "shared", Duration::ZERO).await;
+    let leader = Leader::start(&there.clone().ttl(Duration::ZERO), "shared").await;
     let early = ask(&here, "no");
     for _ in 0..10 {
         tokio::time::sleep(A_WHILE).await;
@@ -217,7 +188,7 @@ async fn a_lock_that_was_taken_nobody_knows_when_commits_nothing() {
     for ttl in [TTL, Duration::ZERO] {
         let (here, slow, there) = nodes();
         slow.gates.acquire_times_out.close();
-        let leader = Leader::start(&here, "old", ttl).await;
+        let leader = Leader::start(&here.clone().ttl(ttl), "old").await;
         there.invalidate("a").await.unwrap();
         slow.gates.acquire_times_out.open();
         settle().await;

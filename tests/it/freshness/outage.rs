@@ -1,14 +1,12 @@
 //! An invalidation was acknowledged, and then Redis is lost while an older computation is under way.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, oneshot};
 use tower_memolock::MemoLock;
 
-use super::fixture::{Caller, answer};
+use super::fixture::{Caller, Leader, answer};
 use crate::support::{RedisServer, eventually};
 
 /// So long that nothing is renewed while a test lasts.
@@ -19,25 +17,10 @@ async fn node(redis: &RedisServer) -> MemoLock {
     MemoLock::new(store, "t").lease(LEASE)
 }
 
-/// Computes `value` with these tags once it is told to.
-async fn lead(
-    memo: &MemoLock,
-    value: &'static str,
-    ttl: Duration,
-    tags: &'static [&'static str],
-) -> (Caller, Arc<Notify>) {
+/// Computes `old` with these tags once it is told to.
+async fn lead(memo: &MemoLock, ttl: Duration, tags: &'static [&'static str]) -> Leader {
     let memo = memo.clone().ttl(ttl).tags_of(|_, _| tags.iter().copied());
-    let end = Arc::new(Notify::new());
-    let (started, has_started) = oneshot::channel();
-    let ended = Arc::clone(&end);
-    let compute = move || async move {
-        let _ = started.send(());
-        ended.notified().await;
-        Ok::<_, Infallible>(value.into())
-    };
-    let caller = tokio::spawn(async move { memo.get_or_compute("a", compute).await });
-    has_started.await.unwrap();
-    (caller, end)
+    Leader::start(&memo, "old").await
 }
 
 /// Asks, and returns once this caller and `earlier` ones wait, or have been sent on and are done: what becomes of the lease
@@ -59,7 +42,7 @@ async fn join(memo: &MemoLock, value: &'static str, earlier: &[&Caller]) -> Call
 async fn answers(ttl: Duration, tags: &'static [&'static str]) -> (Bytes, Bytes, Bytes) {
     let mut redis = RedisServer::start();
     let (here, there) = (node(&redis).await, node(&redis).await);
-    let (leader, end) = lead(&here, "old", ttl, tags).await;
+    let leader = lead(&here, ttl, tags).await;
     let early = join(&here, "new", &[]).await;
     match tags {
         [] => there.invalidate("a"),
@@ -69,8 +52,7 @@ async fn answers(ttl: Duration, tags: &'static [&'static str]) -> (Bytes, Bytes,
     .unwrap();
     redis.kill();
     let late = join(&here, "newer", &[&early]).await;
-    end.notify_one();
-    (answer(leader).await, answer(early).await, answer(late).await)
+    (leader.finish().await, answer(early).await, answer(late).await)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +81,7 @@ async fn nor_is_one_whose_tag_was_invalidated() {
 async fn those_whom_the_lease_vouches_for_are_not_computed_for_again() {
     let mut redis = RedisServer::start();
     let here = node(&redis).await;
-    let (leader, end) = lead(&here, "old", Duration::from_secs(60), &[]).await;
+    let leader = lead(&here, Duration::from_secs(60), &[]).await;
     redis.reset_commandstats();
     let early = join(&here, "again", &[]).await;
     eventually("a renewal for the one who joined", || {
@@ -107,8 +89,7 @@ async fn those_whom_the_lease_vouches_for_are_not_computed_for_again() {
     })
     .await;
     redis.kill();
-    end.notify_one();
-    assert_eq!(answer(leader).await, "old");
+    assert_eq!(leader.finish().await, "old");
     assert_eq!(answer(early).await, "old");
     assert_eq!(here.stats().led, 1);
 }

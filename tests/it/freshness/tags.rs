@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, oneshot};
 use tower_memolock::{ErrorKind, InvalidateError, Label, LabelError, MAX_LABELS, MemoLock};
 
-use super::fixture::{Caller, answer, nodes, settle};
+use super::fixture::{Caller, Leader, answer, nodes, settle};
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -24,33 +23,6 @@ fn ask(memo: &MemoLock, value: &'static str) -> Caller {
         memo.get_or_compute("a", move || async move { Ok::<_, Infallible>(value.into()) })
             .await
     })
-}
-
-/// A leader that has begun, and ends when it is told to.
-struct Leader {
-    caller: Caller,
-    end: Arc<Notify>,
-}
-
-impl Leader {
-    async fn start(memo: &MemoLock, value: &'static str) -> Self {
-        let (memo, end) = (memo.clone(), Arc::new(Notify::new()));
-        let (started, has_started) = oneshot::channel();
-        let ended = Arc::clone(&end);
-        let compute = move || async move {
-            let _ = started.send(());
-            ended.notified().await;
-            Ok::<_, Infallible>(value.into())
-        };
-        let caller = tokio::spawn(async move { memo.get_or_compute("a", compute).await });
-        has_started.await.unwrap();
-        Self { caller, end }
-    }
-
-    async fn finish(self) -> Bytes {
-        self.end.notify_one();
-        answer(self.caller).await
-    }
 }
 
 /// Those who came before an invalidation get what they waited for, and those who came after it something newer.
@@ -127,14 +99,14 @@ async fn a_result_that_was_found_current_before_they_came_is_not_for_them() {
         let early = ask(&here, "unused");
         settle().await;
         slow.gates.checked.close();
-        leader.end.notify_one();
+        leader.end();
         settle().await;
         assert_eq!(slow.gates.checks.load(Ordering::SeqCst), 1);
         there.invalidate_tags(["x"]).await.unwrap();
         let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
         settle().await;
         slow.gates.checked.open();
-        assert_eq!(answer(leader.caller).await, "old");
+        assert_eq!(leader.finish().await, "old");
         assert_eq!(answer(early).await, "old");
         late_callers_get(late, "new", &here).await;
     }
@@ -147,13 +119,13 @@ async fn a_value_that_was_committed_before_they_came_is_not_for_them() {
     let leader = Leader::start(&tagged(&here), "old").await;
     let early = ask(&here, "unused");
     settle().await;
-    leader.end.notify_one();
+    leader.end();
     settle().await;
     there.invalidate_tags(["x"]).await.unwrap();
     let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
     settle().await;
     slow.gates.committed.open();
-    assert_eq!(answer(leader.caller).await, "old");
+    assert_eq!(leader.finish().await, "old");
     assert_eq!(answer(early).await, "old");
     late_callers_get(late, "new", &here).await;
 }
