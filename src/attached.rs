@@ -31,7 +31,7 @@ struct SharedSpan {
 }
 
 struct SpanState {
-    /// `None` once the task has nothing more to do that anyone would want to see.
+    /// `None` once what the task still does is of no interest.
     span: Option<Span>,
     is_polled: bool,
     /// The one who started the task has left while it was polled.

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_close_waits_for_what_is_held_and_lets_nobody_take_more() {
+    fn a_close_waits_for_what_is_held_and_lets_none_take_more() {
         let leases = Leases::new();
         let mut holding = Holding::new(&leases);
         assert!(holding.take() && holding.take());

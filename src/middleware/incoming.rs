@@ -90,7 +90,7 @@ impl Incoming {
         let reservation = Arc::new(Reservation::new(shared, rules.max_recording));
         let hint = hint(head.headers());
         let underway = Underway::new(audience, hint, Arc::clone(&reservation), None);
-        let stored = Arc::new(head.for_nobody_later().underway(underway));
+        let stored = Arc::new(head.for_followers_only().underway(underway));
         known.insert(id, Arc::downgrade(&stored));
         drop(known);
         let reading = IncomingReader {

@@ -166,7 +166,7 @@ async fn a_database_needs_two_more_permissions() {
 }
 
 #[tokio::test]
-async fn nobody_else_has_to_be_allowed_anything() {
+async fn no_other_client_has_to_be_allowed_anything() {
     let server = RedisServer::start();
     set_user(&server, &RULES);
     server.cli(&["ACL", "SETUSER", "default", "reset"]);

@@ -52,7 +52,7 @@ async fn a_computation_faster_than_a_round_trip_is_one_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_body_reaches_everybody_whole() {
+async fn a_long_body_reaches_all_clients_whole() {
     let content: Bytes = (0..900_000_u32).map(|n| (n % 251) as u8).collect();
     let redis = RedisServer::start();
     let sent = content.clone();

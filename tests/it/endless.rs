@@ -52,7 +52,7 @@ async fn reads(mut response: Response<Incoming>, parts: usize) {
     }
 }
 
-async fn nobody_waits_for_a_feed(nodes: &[Node]) {
+async fn no_request_waits_for_a_feed(nodes: &[Node]) {
     let leader = open(&nodes[0]).await;
     let begun = Instant::now();
     let waiting = join_all((0..8).map(|i| open(&nodes[i % nodes.len()])));
@@ -68,7 +68,7 @@ async fn nobody_waits_for_a_feed(nodes: &[Node]) {
 }
 
 #[tokio::test]
-async fn a_feed_keeps_nobody_waiting_on_any_node_and_ends_with_its_clients() {
+async fn a_feed_keeps_no_request_waiting_on_any_node_and_ends_with_its_clients() {
     let redis = RedisServer::start();
     let (origin, read) = feed().await;
     let url = redis.url();
@@ -76,7 +76,7 @@ async fn a_feed_keeps_nobody_waiting_on_any_node_and_ends_with_its_clients() {
         Node::reverse_proxy(&origin.url(), &["--redis", &url]).await,
         Node::reverse_proxy(&origin.url(), &["--redis", &url]).await,
     ];
-    nobody_waits_for_a_feed(&nodes).await;
+    no_request_waits_for_a_feed(&nodes).await;
     eventually("an upstream that nobody reads any more", || {
         read.load(Ordering::SeqCst) == 0
     })
@@ -85,10 +85,10 @@ async fn a_feed_keeps_nobody_waiting_on_any_node_and_ends_with_its_clients() {
 }
 
 #[tokio::test]
-async fn a_feed_keeps_nobody_waiting_where_there_is_no_redis() {
+async fn a_feed_keeps_no_request_waiting_where_there_is_no_redis() {
     let (origin, read) = feed().await;
     let nodes = [Node::reverse_proxy(&origin.url(), &[]).await];
-    nobody_waits_for_a_feed(&nodes).await;
+    no_request_waits_for_a_feed(&nodes).await;
     eventually("an upstream that nobody reads any more", || {
         read.load(Ordering::SeqCst) == 0
     })

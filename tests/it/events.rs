@@ -164,7 +164,7 @@ impl Store for Failing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_fails_open_is_seen_and_warns_nobody_each_time() {
+async fn a_request_that_fails_open_is_seen_and_does_not_warn_each_time() {
     for (kind, warnings) in [(StoreErrorKind::Unavailable, 0), (StoreErrorKind::Rejected, 1)] {
         let (events, _guard) = Events::capture();
         let memo = memo(Failing(MemoryStore::new(), kind));

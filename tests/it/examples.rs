@@ -382,7 +382,7 @@ async fn quickstart_without_the_redis_it_was_given_says_so_and_fails() {
 }
 
 #[tokio::test]
-async fn quickstart_tells_nobody_the_password() {
+async fn quickstart_does_not_tell_the_password() {
     let redis = RedisServer::start();
     redis.cli(&["CONFIG", "SET", "requirepass", "open sesame"]);
     for (password, code) in [("open%20sesame", 0), ("close%20sesame", 1)] {

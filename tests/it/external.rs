@@ -111,7 +111,7 @@ async fn all(callers: Vec<JoinHandle<Answer>>) -> Vec<Answer> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everybody_gets_what_a_worker_resolves_at_once() {
+async fn every_caller_gets_what_a_worker_resolves_at_once() {
     let world = World::new();
     let nodes = [world.node(), world.node(), world.node()];
     let callers: Vec<_> = (0..60).map(|i| world.ask(&nodes[i % 3])).collect();
@@ -153,7 +153,7 @@ async fn a_worker_may_be_faster_than_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_request_is_everybodys_failure_and_gives_the_lock_back() {
+async fn a_failed_request_is_the_failure_of_all_and_gives_the_lock_back() {
     let world = World::new();
     let (here, there) = (world.node(), world.node());
     let gate = Arc::new(Notify::new());
@@ -219,7 +219,7 @@ async fn the_work_is_started_again_when_its_lease_ends_but_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_a_worker_that_died_is_told_so_in_time() {
+async fn a_caller_that_waits_for_a_worker_that_died_is_told_so_in_time() {
     let world = World::new();
     let nodes = [world.node(), world.node().limits(Limits::new().max_attempts(1))];
     let callers: Vec<_> = (0..6).map(|i| world.ask(&nodes[i % 2])).collect();
@@ -263,7 +263,7 @@ async fn those_who_come_later_have_attempts_of_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_comes_too_late_to_hear_of_a_start_has_seen_one() {
+async fn a_caller_that_comes_too_late_to_hear_of_a_start_has_seen_one() {
     let world = World::new();
     let (here, there) = (
         world.node().limits(Limits::new().max_attempts(1)),
@@ -283,7 +283,7 @@ async fn whoever_comes_too_late_to_hear_of_a_start_has_seen_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_leaves_takes_nobody_with_it() {
+async fn a_caller_that_leaves_takes_no_other_with_it() {
     let world = World::new();
     let (here, there) = (world.node(), world.node());
     let leader = world.ask(&here);
@@ -364,7 +364,7 @@ async fn a_leader_may_step_down_at_its_own_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_computes_is_offered_the_lead_of_what_was_requested() {
+async fn a_caller_that_computes_is_offered_the_lead_of_what_was_requested() {
     let world = World::new();
     let memo = world.node();
     let requested = world.ask(&memo);

@@ -156,7 +156,7 @@ async fn a_failure_is_told_at_once_in_either_language() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_waits_takes_over_from_the_dead_in_either_language() {
+async fn a_caller_that_waits_takes_over_from_the_dead_in_either_language() {
     let redis = RedisServer::start();
     let lease = Duration::from_secs(1);
     let mut dead = Member::with_lease(&redis, "t", "dead member", lease);

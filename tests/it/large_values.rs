@@ -129,7 +129,7 @@ async fn small_values_do_not_wait_for_a_large_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_value_on_its_way_to_redis_keeps_nobody_waiting() {
+async fn a_large_value_on_its_way_to_redis_keeps_no_request_waiting() {
     let (redis, _link, far) = world().await;
     far.ask("/small", "computed".into()).await;
     let leader = far.clone();

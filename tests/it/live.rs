@@ -77,7 +77,7 @@ async fn state_has_the_names_of_the_page() {
 }
 
 #[tokio::test]
-async fn a_redis_that_gives_no_help_is_an_error_that_tells_nobody_the_password() {
+async fn a_redis_that_gives_no_help_is_an_error_that_does_not_tell_the_password() {
     let redis = RedisServer::start();
     redis.cli(&["CONFIG", "SET", "requirepass", "open sesame"]);
     let wrong = format!("redis://:close%20sesame@127.0.0.1:{}", redis.port());

@@ -163,7 +163,7 @@ async fn who_comes_after_an_invalidation_does_not_get_what_was_read_before_it() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_leaves_in_the_middle_of_a_look_up_leaves_nobody_waiting() {
+async fn a_caller_that_leaves_in_the_middle_of_a_look_up_leaves_no_caller_waiting() {
     let (store, memo, _crowd) = stored("kept").await;
     let first = ask(&memo, "no");
     settle().await;

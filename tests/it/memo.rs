@@ -101,7 +101,7 @@ async fn a_ttl_of_its_own_is_respected_and_zero_stores_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_goes_to_everybody_who_waited_and_is_not_stored() {
+async fn an_error_goes_to_all_callers_that_waited_and_is_not_stored() {
     let store = MemoryStore::new();
     let (here, there) = (node(&store), node(&store));
     let gate = Arc::new(Notify::new());
@@ -140,7 +140,7 @@ async fn an_error_goes_to_everybody_who_waited_and_is_not_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_an_error_for_everybody_and_not_a_hang() {
+async fn a_panic_is_an_error_for_all_callers_and_not_a_hang() {
     let memo = node(&MemoryStore::new());
     let gate = Arc::new(Notify::new());
     let (started, has_started) = oneshot::channel();
@@ -170,7 +170,7 @@ async fn a_panic_is_an_error_for_everybody_and_not_a_hang() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_hangs_up_takes_nobody_with_it() {
+async fn a_leader_that_hangs_up_takes_no_other_with_it() {
     let store = MemoryStore::new();
     let (here, there) = (node(&store), node(&store));
     let work = Work::default();
@@ -228,7 +228,7 @@ async fn a_dead_leader_is_succeeded_by_exactly_one_at_the_end_of_its_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_too_long_is_told_so_and_the_others_are_answered() {
+async fn a_caller_that_waits_too_long_is_told_so_and_the_others_are_answered() {
     let memo = node(&MemoryStore::new());
     let work = Work::default();
     let leader = ask(&memo, &work, "late");
@@ -271,7 +271,7 @@ async fn an_invalidated_computation_does_not_commit_and_later_callers_compute_an
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_everybody_leaves_nothing_is_left() {
+async fn when_all_callers_leave_nothing_is_left() {
     let store = MemoryStore::new();
     let other = Token::random();
     store.acquire(&address("a"), other, LEASE).await.unwrap();
@@ -375,7 +375,7 @@ async fn who_has_waited_for_two_computations_in_vain_computes_for_itself() {
 
 /// A holder that gives up, twice, keeps no caller from the value.
 #[tokio::test(start_paused = true)]
-async fn a_value_is_there_for_each_caller_whoever_gives_up() {
+async fn a_value_is_there_for_each_caller_however_many_give_up() {
     for release in [Release::Broken { failures: 2 }, Release::Declined { attempts: 2 }] {
         let store = MemoryStore::new();
         let node = node(&store);

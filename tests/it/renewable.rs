@@ -93,7 +93,7 @@ async fn a_computation_that_extends_its_lease_keeps_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_renews_the_lease_but_the_computation() {
+async fn nothing_renews_the_lease_but_the_computation() {
     let store = MemoryStore::new();
     let nodes = [node(&store), node(&store)];
     for there in [&nodes[0], &nodes[1]] {

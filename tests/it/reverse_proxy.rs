@@ -153,7 +153,7 @@ async fn what_an_upstream_lists_in_connection_does_not_hide_whose_a_response_is(
 }
 
 #[tokio::test]
-async fn tenants_are_told_apart_and_credentials_that_nobody_listed_share_nothing() {
+async fn tenants_are_told_apart_and_credentials_that_no_list_has_share_nothing() {
     let origin = Origin::start(|call| async move {
         let said = |name: &str| {
             call.headers

@@ -120,7 +120,7 @@ async fn an_idle_store_leaves_a_demoted_master_with_both_planes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_master_that_nobody_told_of_its_successor_is_left() {
+async fn a_master_that_was_not_told_of_its_successor_is_left() {
     succeed_silently(|_| {}).await;
 }
 

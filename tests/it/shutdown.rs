@@ -92,7 +92,7 @@ async fn a_leader_that_takes_longer_than_its_grace_is_succeeded_and_answers_its_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_is_told_to_stop_finishes_and_nobody_computes_once_more() {
+async fn a_leader_that_is_told_to_stop_finishes_and_no_other_computes_once_more() {
     let redis = RedisServer::start();
     let gate = Arc::new(Semaphore::new(0));
     let closed = Arc::clone(&gate);
@@ -135,7 +135,7 @@ async fn a_leader_that_is_told_to_stop_finishes_and_nobody_computes_once_more() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_goes_on_past_its_lease_after_a_shutdown_disturbs_nobody() {
+async fn what_goes_on_past_its_lease_after_a_shutdown_disturbs_no_other() {
     let lease = Duration::from_secs(2);
     a_leader_is_told_to_stop("2s", tokio::time::sleep(lease + lease / 2)).await;
 }
@@ -371,7 +371,7 @@ async fn a_promise_keeps_its_lease_within_the_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_an_invalidation_took_is_not_given_back_and_nobody_gets_what_is_stale() {
+async fn a_lease_that_an_invalidation_took_is_not_given_back_and_no_caller_gets_what_is_stale() {
     let store = MemoryStore::new();
     let (here, there) = (memo(&store), memo(&store));
     let (old, new) = (Work::new(), Work::new());

@@ -73,7 +73,7 @@ async fn ask(memo: &MemoLock, source: &Arc<Source>, id: &str, by: By, shared: bo
     assert!(answer >= known, "{answer}, although {known} was acknowledged");
 }
 
-async fn nobody_gets_what_is_older(one: MemoLock, two: MemoLock, by: By) {
+async fn no_caller_gets_what_is_older(one: MemoLock, two: MemoLock, by: By) {
     let nodes = [one.stamped(matches!(by, By::All)), two.stamped(matches!(by, By::All))];
     let source = Arc::new(Source::default());
     let mut tasks = Vec::new();
@@ -113,31 +113,31 @@ async fn nobody_gets_what_is_older(one: MemoLock, two: MemoLock, by: By) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_gets_what_is_older_than_an_invalidation_in_memory() {
+async fn no_caller_gets_what_is_older_than_an_invalidation_in_memory() {
     for by in [By::Tag, By::All] {
         let store = MemoryStore::new();
-        nobody_gets_what_is_older(MemoLock::new(store.clone(), "t"), MemoLock::new(store, "t"), by).await;
+        no_caller_gets_what_is_older(MemoLock::new(store.clone(), "t"), MemoLock::new(store, "t"), by).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_gets_what_is_older_than_an_invalidation_in_redis() {
+async fn no_caller_gets_what_is_older_than_an_invalidation_in_redis() {
     for by in [By::Tag, By::All] {
         let redis = RedisServer::start();
         let [one, two] = redis_nodes(&redis).await;
-        nobody_gets_what_is_older(one, two, by).await;
+        no_caller_gets_what_is_older(one, two, by).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_gets_what_is_older_than_an_invalidation_in_a_cluster() {
+async fn no_caller_gets_what_is_older_than_an_invalidation_in_a_cluster() {
     let cluster = RedisCluster::start();
     for by in [By::Tag, By::All] {
         let connect = || async {
             let store = RedisStore::cluster([cluster.nodes[0].url()]).connect().await;
             MemoLock::new(store.expect("a store"), "t")
         };
-        nobody_gets_what_is_older(connect().await, connect().await, by).await;
+        no_caller_gets_what_is_older(connect().await, connect().await, by).await;
     }
 }
 

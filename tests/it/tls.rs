@@ -272,7 +272,7 @@ fn key_body(issued: &Issued) -> &str {
 }
 // The task that reads the refusal runs beside the one that greets: either may be first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_after_the_handshake_is_heard_whoever_reads_it() {
+async fn a_refusal_after_the_handshake_is_heard_whichever_task_reads_it() {
     let strict = Strict::start();
     for _ in 0..20 {
         let error = refusal(RedisStore::builder(strict.server.url()).root_certificates(strict.ca.as_str())).await;

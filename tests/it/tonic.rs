@@ -237,7 +237,7 @@ async fn different_messages_share_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_reply_reaches_everybody_whole() {
+async fn a_long_reply_reaches_all_clients_whole() {
     let redis = RedisServer::start();
     let nodes = nodes(&redis).await;
     let long = RenderRequest {
@@ -253,7 +253,7 @@ async fn a_long_reply_reaches_everybody_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_call_is_shared_with_those_who_wait_and_with_nobody_later() {
+async fn a_failed_call_is_shared_with_all_followers_and_with_no_later_call() {
     let redis = RedisServer::start();
     let nodes = nodes(&redis).await;
     let mut probes = 0;
@@ -338,7 +338,7 @@ async fn watch_streams_three_replies_of_its_own_to_each_caller() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_leave_take_nobody_with_them() {
+async fn clients_that_leave_take_no_other_with_them() {
     let redis = RedisServer::start();
     let nodes = nodes(&redis).await;
     let slow = RenderRequest {

@@ -151,7 +151,7 @@ fn a_waiter_that_leaves_while_it_is_offered_the_lead_passes_it_on() {
 }
 
 #[test]
-fn an_offer_that_nobody_stays_for_is_dropped_and_the_flight_closed() {
+fn an_offer_that_no_waiter_stays_for_is_dropped_and_the_flight_closed() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let (flight, waiter) = TestWaiter::first(Tick::START);
@@ -202,7 +202,7 @@ fn a_flight_is_either_joined_or_deserted() {
 }
 
 #[test]
-fn landing_reaches_whoever_joined_before_it() {
+fn landing_reaches_a_waiter_that_joined_before_it() {
     explore(|| {
         let (flight, first) = TestWaiter::first(Tick::START);
         let joiner = {
@@ -293,7 +293,7 @@ fn a_flight_that_is_resumed_has_one_more_leader_and_answers_the_first_as_well() 
 }
 
 #[test]
-fn a_flight_that_is_resumed_and_left_by_everybody_is_deserted() {
+fn a_flight_that_is_resumed_and_left_by_all_is_deserted() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
         let (flight, mut leader) = TestWaiter::first(Tick::START);

@@ -118,7 +118,7 @@ fn led(clock: &Clock) -> (Arc<TestFlight>, Lead) {
 }
 
 #[test]
-fn whoever_joins_while_something_is_handed_out_gets_that_or_the_end() {
+fn a_waiter_that_joins_while_something_is_handed_out_gets_that_or_the_end() {
     explore(|| {
         let clock = Arc::new(Clock::new());
         let (flight, _lead) = led(&clock);
@@ -143,7 +143,7 @@ fn whoever_joins_while_something_is_handed_out_gets_that_or_the_end() {
 }
 
 #[test]
-fn a_keeper_hears_of_everybody_who_came_too_late_for_what_was_handed_out() {
+fn a_keeper_hears_of_all_waiters_that_came_too_late_for_what_was_handed_out() {
     explore(|| {
         let clock = Arc::new(Clock::new());
         let (flight, _lead) = led(&clock);

@@ -230,7 +230,7 @@ fn a_start_that_was_only_seen_is_one_too_many_unless_it_counts() {
 }
 
 #[test]
-fn a_value_that_nobody_reads_again_is_waited_for_for_ever() {
+fn a_value_that_no_process_reads_again_is_waited_for_for_ever() {
     assert_broken(external::Variant::NeverReads, 1, "somebody may wait for ever");
 }
 

@@ -40,7 +40,7 @@ impl Computation {
         draft.settle_generation();
         // However short it is fresh, it is not stale to its followers.
         let terms = match sharing {
-            Sharing::Store(terms) => terms.for_nobody_later(),
+            Sharing::Store(terms) => terms.for_followers_only(),
             Sharing::Share | Sharing::Pass(_) => Terms::default(),
         };
         let outgoing = self.outgoing(recorder, hint, sharing, draft, variant);

@@ -99,7 +99,7 @@ impl Said {
 
 impl Terms {
     /// The same permissions, and no lifetime: for the followers of this moment.
-    pub(crate) fn for_nobody_later(self) -> Self {
+    pub(crate) fn for_followers_only(self) -> Self {
         Self {
             for_authorized: self.for_authorized,
             for_cookies: self.for_cookies,

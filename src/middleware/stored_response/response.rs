@@ -81,7 +81,7 @@ impl StoredResponse {
     }
 
     /// The same response for its followers: however short it is fresh, it is not stale to them.
-    pub(crate) fn for_nobody_later(mut self) -> Self {
+    pub(crate) fn for_followers_only(mut self) -> Self {
         self.meta.kept_for = Duration::ZERO;
         self.meta.stale_while_revalidate = Duration::ZERO;
         self.meta.stale_if_error = Duration::ZERO;

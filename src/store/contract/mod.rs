@@ -90,7 +90,7 @@ macro_rules! for_each_clause {
             unmarking_removes_the_marker_and_no_value
             deferring_extends_the_lease_and_is_heard
             a_foreign_or_lost_token_defers_nothing
-            whoever_resolves_stores_and_is_heard_and_leaves_the_lock_alone
+            a_caller_that_resolves_stores_and_is_heard_and_leaves_the_lock_alone
             what_is_resolved_for_no_time_is_heard_and_not_stored
             a_stamp_goes_with_its_value
             a_stamp_is_current_until_one_of_its_labels_is_invalidated

@@ -120,7 +120,7 @@ pub async fn a_foreign_or_lost_token_defers_nothing<S: Store>(one: S, two: S) {
 }
 
 /// A program that resolves a promise stores the value, is heard, and leaves the lock alone.
-pub async fn whoever_resolves_stores_and_is_heard_and_leaves_the_lock_alone<S: Store>(one: S, two: S) {
+pub async fn a_caller_that_resolves_stores_and_is_heard_and_leaves_the_lock_alone<S: Store>(one: S, two: S) {
     for address in [address("a"), private_address("a")] {
         let mut watches = [watch(&one, &address).await, watch(&two, &address).await];
         let token = lead(&one, &address).await;

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn as_many_are_under_way_as_may_be_and_nobody_is_left_waiting() {
+    async fn as_many_are_under_way_as_may_be_and_none_is_left_waiting() {
         let world = world();
         let mut asked = Vec::new();
         for _ in 0..10 {

@@ -164,7 +164,7 @@ async fn all_calls_get_the_reply_that_a_worker_gives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_nobody_answers_exceed_their_deadline() {
+async fn calls_that_no_worker_answers_exceed_their_deadline() {
     let cluster = cluster(Duration::from_secs(2)).await;
     for answer in cluster.render("monthly", 12).await.expect("no panic") {
         assert_eq!(answer.expect_err("no reply").code(), Code::DeadlineExceeded);

@@ -6,7 +6,7 @@ use super::fixture::{Worker, get, listening, node, nodes, queued, statuses};
 use crate::support::RedisServer;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_dies_while_everybody_waits_keeps_nobody_longer_than_the_timeout() {
+async fn a_redis_that_dies_while_requests_wait_keeps_none_longer_than_the_timeout() {
     let mut redis = RedisServer::start();
     let nodes = nodes(&redis, "2s", "6s").await;
     let asked = Instant::now();

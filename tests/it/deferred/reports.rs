@@ -78,7 +78,7 @@ async fn a_worker_that_dies_is_succeeded_after_the_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nobody_answers_nobody_waits_for_ever_and_the_handler_is_left_alone() {
+async fn where_no_worker_answers_no_request_waits_for_ever_and_the_handler_is_left_alone() {
     let redis = RedisServer::start();
     // The lease is longer than any client waits.
     let nodes = nodes(&redis, "20s", "3s").await;
@@ -108,7 +108,7 @@ async fn work_is_started_so_many_times_and_then_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_comes_before_the_worker_is_done_waits_with_the_others() {
+async fn a_caller_that_comes_before_the_worker_is_done_waits_with_the_others() {
     let redis = RedisServer::start();
     let nodes = nodes(&redis, "10s", "30s").await;
     let first = get(&nodes[..1], "/report/42", 1);

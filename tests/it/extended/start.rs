@@ -40,7 +40,7 @@ async fn without_the_redis_that_it_was_given_a_node_computes_alone_and_waits_in_
 }
 
 #[tokio::test]
-async fn a_worker_that_cannot_tell_anybody_fails_and_says_why() {
+async fn a_worker_that_cannot_tell_of_its_work_fails_and_says_why() {
     let worker = run_example("extended", &["--worker", "running", "--redis", NOBODY]).await;
     assert_eq!(worker.status.code(), Some(1));
     let stderr = String::from_utf8(worker.stderr).expect("UTF-8");

@@ -101,7 +101,7 @@ async fn nothing_that_is_said_in_one_database_is_believed_in_another() {
 
 /// Waiters in each database, with a leader in each: all get what was computed in theirs.
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_gets_the_value_of_their_own_database() {
+async fn each_node_gets_the_value_of_its_own_database() {
     let redis = RedisServer::start();
     let stores = stores(&redis).await;
     for id in ["a", "{GET /x}"] {

@@ -18,7 +18,7 @@ async fn requested(world: &World, ours: &Ours) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_answers_everybody_with_two_commands() {
+async fn a_worker_answers_every_caller_with_two_commands() {
     let world = World::new().await;
     let ours = Ours::default();
     let waiting = ours.request(&world.nodes, "a");
@@ -118,7 +118,7 @@ async fn a_worker_that_dies_is_replaced_and_the_first_may_answer_after_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_an_answer_everybody_is_told_so() {
+async fn without_an_answer_every_caller_is_told_so() {
     let world = World::new().await;
     let ours = Ours::default();
     let nodes = world.nodes_with(|node| node.limits(Limits::new().max_attempts(1)).wait_timeout(LEASE * 2));
@@ -171,7 +171,7 @@ async fn a_program_of_ours_resolves_without_the_lock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_that_is_taken_away_leaves_nobody_behind() {
+async fn a_lock_that_is_taken_away_leaves_no_caller_behind() {
     let world = World::new().await;
     let ours = Ours::default();
     let waiting = ours.request(&world.nodes, "a");

@@ -87,7 +87,7 @@ async fn a_lock_that_outlasts_its_value_costs_its_rest_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_deletes_our_lock_costs_a_second_call_and_no_answer() {
+async fn a_program_that_deletes_our_lock_costs_a_second_call_and_no_answer() {
     let world = World::new().await;
     let ours = Ours::default();
     let waiting = ours.ask(&world.nodes, "a", LEASE * 2);

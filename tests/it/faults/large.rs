@@ -98,7 +98,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_large_result_for_those_who_wait_is_computed_once_and_is_nobodys_later() {
+async fn a_large_result_for_followers_is_computed_once_and_is_of_no_later_request() {
     let world = World::with(&[]).await;
     for bytes in [LARGE, 8 << 20] {
         let before = world.calls();

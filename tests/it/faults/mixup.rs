@@ -123,7 +123,7 @@ async fn two_planes_mix_nothing_up_however_often_both_are_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_entry_of_another_key_is_rejected_whoever_it_comes_from() {
+async fn the_entry_of_another_key_is_rejected_wherever_it_comes_from() {
     let server = RedisServer::start();
     let proxy = FaultProxy::start(server.port()).await;
     let peer = Peer::connect(&proxy.url()).await;
@@ -144,7 +144,7 @@ async fn the_entry_of_another_key_is_rejected_whoever_it_comes_from() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replies_that_are_one_off_reach_nobody() {
+async fn replies_that_are_one_off_reach_no_client() {
     const KEYS: usize = 50;
     let server = RedisServer::start();
     let proxy = FaultProxy::start(server.port()).await;

@@ -227,7 +227,7 @@ async fn half_open_connections_are_replaced_one_plane_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_connections_cost_nobody_any_time() {
+async fn refused_connections_cost_no_request_any_time() {
     let redis = RedisServer::start();
     let proxy = FaultProxy::start(redis.port()).await;
     let origin = echo().await;

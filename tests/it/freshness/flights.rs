@@ -155,7 +155,7 @@ async fn a_shared_value_is_for_all_who_wait_when_it_is_published() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_nobody_is_late_for_is_not_renewed() {
+async fn a_watch_that_no_caller_is_late_for_is_not_renewed() {
     let (here, slow, there) = nodes();
     let leader = Leader::start(&there.clone().ttl(Duration::ZERO), "shared").await;
     let early = ask(&here, "no");
@@ -184,7 +184,7 @@ async fn what_is_published_while_a_watch_is_renewed_is_heard() {
 
 /// An acquire that is not answered may be executed at any time later, and says nothing of when the computation began.
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_was_taken_nobody_knows_when_commits_nothing() {
+async fn a_lock_that_was_taken_at_an_unknown_time_commits_nothing() {
     for ttl in [TTL, Duration::ZERO] {
         let (here, slow, there) = nodes();
         slow.gates.acquire_times_out.close();

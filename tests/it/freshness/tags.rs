@@ -131,7 +131,7 @@ async fn a_value_that_was_committed_before_they_came_is_not_for_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_with_what_is_out_of_date_is_for_nobody() {
+async fn a_message_with_what_is_out_of_date_is_for_no_caller() {
     for ttl in [TTL, Duration::ZERO] {
         let (here, slow, there) = nodes();
         let leader = Leader::start(&tagged(&there).ttl(ttl), "old").await;
@@ -167,7 +167,7 @@ async fn a_message_with_what_is_current_is_for_all_who_wait() {
 
 /// A tag that is invalidated more often than anything with it can be computed.
 #[tokio::test(start_paused = true)]
-async fn everybody_is_answered_however_often_a_tag_is_invalidated() {
+async fn every_caller_is_answered_however_often_a_tag_is_invalidated() {
     let (here, _slow, there) = nodes();
     let restless = tokio::spawn(async move {
         loop {

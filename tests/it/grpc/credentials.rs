@@ -29,7 +29,7 @@ async fn calls_with_credentials_share_nothing_unless_the_key_says_whose_they_are
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_credentials_in_the_key_everybody_shares_with_themselves() {
+async fn with_credentials_in_the_key_each_client_shares_with_itself() {
     let redis = RedisServer::start();
     let store = redis.store().await;
     let other = redis.store().await;

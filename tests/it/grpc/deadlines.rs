@@ -101,7 +101,7 @@ async fn what_a_leader_computes_does_not_know_its_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_leader_takes_nobody_with_it() {
+async fn a_cancelled_leader_takes_no_other_with_it() {
     let (nodes, _axum) = three().await;
     let raw = nodes.servers[0].raw().await;
     let leader = raw.order(MAKE, &[], &gated("slow"));
@@ -117,7 +117,7 @@ async fn a_cancelled_leader_takes_nobody_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_whom_nobody_waits_for_leaves_its_product_to_those_who_come() {
+async fn a_leader_that_no_call_waits_for_leaves_its_product_to_those_who_come() {
     let nodes = Nodes::pair().await;
     let raw = nodes.servers[0].raw().await;
     let leader = raw.order(MAKE, &[], &gated("slow"));

@@ -284,7 +284,7 @@ async fn a_leader_that_is_cancelled_leaves_its_execution_to_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_goes_to_all_who_wait_and_to_nobody_later() {
+async fn a_failure_goes_to_all_followers_and_to_no_later_call() {
     let (cluster, mut python) = (Cluster::start().await, Python::start());
     let missing = RenderRequest {
         fail_code: Code::NotFound as u32,

@@ -13,7 +13,7 @@ use super::proto::Order;
 use super::raw::frames;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_goes_to_all_who_wait_and_to_nobody_later() {
+async fn a_failure_goes_to_all_followers_and_to_no_later_call() {
     let nodes = Nodes::pair().await;
     for (round, code) in [Code::NotFound, Code::Unimplemented].into_iter().enumerate() {
         let order = failing(&format!("{code:?}"), code);

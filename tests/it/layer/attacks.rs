@@ -2,8 +2,8 @@
 //!
 //! | attack | what answers it | shown by |
 //! |---|---|---|
-//! | poisoning by a field that is not in the key | overrides are in it | [`a_field_that_is_reflected_poisons_nobody_else`] |
-//! | a method override | such requests are not collapsed | [`an_error_that_somebody_provokes_does_not_stay`], `private::credentials_and_preconditions_go_their_own_way` |
+//! | poisoning by a field that is not in the key | overrides are in it | [`a_field_that_is_reflected_poisons_no_other_client`] |
+//! | a method override | such requests are not collapsed | [`an_error_that_a_client_provokes_does_not_stay`], `private::credentials_and_preconditions_go_their_own_way` |
 //! | host confusion | one clear authority, or no key | `keys::requests_without_one_clear_target_go_their_own_way` |
 //! | a GET with a body | not collapsed | `private::other_methods_and_bodies_go_their_own_way` |
 //! | parameter cloaking, normalisation | the target is taken byte by byte | `keys::requests_for_different_things_never_share` |
@@ -12,18 +12,18 @@
 //! | hash flooding | maps with random seeds, keys and flights bounded | `load::a_key_over_the_limit_of_keys_in_flight_is_not_collapsed` |
 //! | cache deception | no path makes anything storable | [`a_path_that_looks_static_stores_nothing`] |
 //! | `Set-Cookie` for all clients | never shared | [`nothing_that_is_for_one_client_reaches_another`] |
-//! | another user's credentials | stored responses have to allow it | `readers::credentials_get_what_says_that_it_is_for_everybody`, `credentials` |
+//! | another user's credentials | stored responses have to allow it | `readers::credentials_get_what_says_that_it_is_for_all_clients`, `credentials` |
 //! | credentials that no setting lists | known by the words of their names | `identity` |
 //! | `private` in disguise | parsed whole, or not shared | [`nothing_that_is_for_one_client_reaches_another`] |
 //! | `private` beside a field, or listed in one, that makes it void | any field that says so counts | `never` |
-//! | a provoked error for all clients (CPDoS) | errors stay for seconds, if they ask for it | [`an_error_that_somebody_provokes_does_not_stay`] |
+//! | a provoked error for all clients (CPDoS) | errors stay for seconds, if they ask for it | [`an_error_that_a_client_provokes_does_not_stay`] |
 //! | HEAD, range and 304 mixed up with GET | they never lead | [`no_part_of_a_response_becomes_the_whole`] |
 //! | `*` hidden among the members of `Vary` | not shared | [`nothing_that_is_for_one_client_reaches_another`] |
 //! | variants without end | bounded for each response | [`variants_without_end_fill_nothing`] |
 //! | a truncated response | whole or nothing | `failures::a_body_that_breaks_off_is_neither_stored_nor_shared`, `failures::a_body_of_another_length_than_declared_is_neither_stored_nor_shared` |
 //! | bodies, fields and keys without end | bounded | `limits`, `load` |
 //! | cache busting by random queries | the store evicts | [`queries_without_end_fill_no_more_than_the_store_may_hold`] |
-//! | another writer in Redis | address and checksum are verified | [`what_somebody_else_writes_or_publishes_is_no_answer`], `redis::what_is_stored_under_another_key_is_not_an_answer` |
+//! | another writer in Redis | address and checksum are verified | [`what_another_program_writes_or_publishes_is_no_answer`], `redis::what_is_stored_under_another_key_is_not_an_answer` |
 //! | secrets at rest | no request field is stored | [`no_secret_of_a_request_is_at_rest_in_the_store`] |
 //! | request smuggling | fields of one connection are not replayed | [`fields_of_one_connection_reach_no_other`] |
 //! | an unread body on a connection | requests with one are no hits | `frameworks::on_a_bare_hyper_server_it_takes_incoming_bodies` |
@@ -55,7 +55,7 @@ async fn alone(request: Request<Full<bytes::Bytes>>) -> bytes::Bytes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_field_that_is_reflected_poisons_nobody_else() {
+async fn a_field_that_is_reflected_poisons_no_other_client() {
     for (name, value) in [
         ("x-forwarded-host", "evil.example"),
         ("x-forwarded-scheme", "nothttps"),
@@ -178,7 +178,7 @@ async fn nothing_that_is_for_one_client_reaches_another() {
 
 /// A header too long (HHO), a meta character (HMC) or a method override (HMO) makes the origin answer with an error.
 #[tokio::test(start_paused = true)]
-async fn an_error_that_somebody_provokes_does_not_stay() {
+async fn an_error_that_a_client_provokes_does_not_stay() {
     for (explicit, seconds) in [(false, 0), (true, 11)] {
         for (name, value) in [
             ("x-oversized", "a".repeat(20_000)),
@@ -355,7 +355,7 @@ async fn no_secret_of_a_request_is_at_rest_in_the_store() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_writes_or_publishes_is_no_answer() {
+async fn what_another_program_writes_or_publishes_is_no_answer() {
     let server = RedisServer::start();
     let gate = super::fixture::Gate::new();
     let inner = {

@@ -36,7 +36,7 @@ fn changing(status: u16, field: Option<(&'static str, &'static str)>) -> Inner {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_is_seen_by_whoever_asks_after_it_on_every_node() {
+async fn a_change_is_seen_by_a_client_that_asks_after_it_on_every_node() {
     for method in ["POST", "PUT", "DELETE", "PATCH", "M-SEARCH"] {
         for status in [200, 204, 303] {
             let method: Method = method.parse().expect("a method");

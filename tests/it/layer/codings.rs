@@ -124,7 +124,7 @@ fn coding(headers: &HeaderMap) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_ask_together_wait_for_whoever_means_the_same() {
+async fn those_who_ask_together_wait_for_one_that_means_the_same() {
     let inner = Inner::new(|request, _| async move {
         settle().await;
         Ok(with(fresh(coding(request.headers())), "vary", "Accept-Encoding"))

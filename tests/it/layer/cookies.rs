@@ -58,7 +58,7 @@ fn cookies(fields: &HeaderMap) -> Vec<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stripped_cookies_reach_the_client_whose_request_made_them_and_nobody_else() {
+async fn stripped_cookies_reach_the_client_whose_request_made_them_and_no_other_client() {
     let gate = Gate::new();
     let inner = gated(&gate, with_cookies);
     let nodes = pair(&inner, |layer| {
@@ -75,7 +75,7 @@ async fn stripped_cookies_reach_the_client_whose_request_made_them_and_nobody_el
 }
 
 #[tokio::test(start_paused = true)]
-async fn shared_cookies_reach_everybody() {
+async fn shared_cookies_reach_all_clients() {
     let gate = Gate::new();
     let inner = gated(&gate, with_cookies);
     let nodes = pair(&inner, |layer| {

@@ -196,7 +196,7 @@ async fn what_one_gets_the_next_gets_only_where_it_is_for_both() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_with_credentials_waits_for_an_unknown_key_and_the_next_wave_finds_what_is_for_it() {
+async fn no_client_with_credentials_waits_for_an_unknown_key_and_the_next_wave_finds_what_is_for_it() {
     for says in SAID {
         for who in ALL.into_iter().skip(1) {
             let gate = Gate::new();
@@ -364,7 +364,7 @@ async fn a_record_that_is_none_any_more_sets_all_free_and_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_for_somebody_with_credentials_get_nothing_of_hers_and_stay_together() {
+async fn the_followers_of_a_client_with_credentials_get_nothing_of_that_client_and_stay_together() {
     let mut all = OWN.to_vec();
     all.push(|_, _| Err(Broken("on purpose")));
     all.push(|_, _| panic!("on purpose"));
@@ -408,7 +408,7 @@ async fn those_who_wait_for_somebody_with_credentials_get_nothing_of_hers_and_st
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_for_somebody_with_credentials_get_what_is_for_everybody() {
+async fn the_followers_of_a_client_with_credentials_get_what_is_for_all_clients() {
     let gate = Gate::new();
     let inner = gated(&gate, |call, request| Ok(reply(call, request, "public, max-age=60")));
     let nodes = pair(&inner, |layer| layer);
@@ -444,7 +444,7 @@ async fn a_body_that_breaks_off_is_neither_stored_nor_shared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalidation_fences_off_what_somebody_with_credentials_computes() {
+async fn an_invalidation_fences_off_what_a_client_with_credentials_computes() {
     let gate = Gate::new();
     let inner = gated(&gate, |call, request| Ok(reply(call, request, "public, max-age=60")));
     let store = MemoryStore::new();
@@ -463,7 +463,7 @@ async fn an_invalidation_fences_off_what_somebody_with_credentials_computes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_for_nobody_else_is_not_tried_again_until_the_first_that_is() {
+async fn what_is_for_no_other_client_is_not_tried_again_until_the_first_that_is() {
     let inner = Inner::new(|request, call| {
         let directives = if call <= 10 { "max-age=60" } else { "public, max-age=60" };
         let reply = reply(call, &request, directives);
@@ -566,7 +566,7 @@ async fn what_varies_by_the_credentials_is_stored_for_each_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_that_is_computed_for_somebody_with_credentials_is_waited_for_at_the_end() {
+async fn all_that_is_computed_for_a_client_with_credentials_is_waited_for_at_the_end() {
     let gate = Gate::new();
     let inner = gated(&gate, |call, request| Ok(reply(call, request, "public, max-age=60")));
     let layer = MemoLockLayer::new(MemoryStore::new(), "layer");
@@ -584,7 +584,7 @@ async fn all_that_is_computed_for_somebody_with_credentials_is_waited_for_at_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_marker_of_those_without_credentials_is_ended_by_what_is_for_everybody() {
+async fn a_marker_of_those_without_credentials_is_ended_by_what_is_for_all_clients() {
     let inner = Inner::new(|request, call| {
         let mut reply = reply(call, &request, "public, max-age=60");
         if owner(&request) == "nobody" {
@@ -633,7 +633,7 @@ async fn those_who_lead_with_credentials_release_the_others_of_their_kind_to_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_for_somebody_with_credentials_does_not_count_for_those_who_take_over() {
+async fn a_failure_for_a_client_with_credentials_does_not_count_for_those_who_take_over() {
     for panics in [false, true] {
         let inner = Inner::new(move |_, _| async move {
             assert!(!panics, "on purpose");

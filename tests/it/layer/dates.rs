@@ -26,7 +26,7 @@ async fn ask(node: &Node, method: Method, fields: &[(&str, &str)]) -> Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everybody_but_the_leader_gets_the_time_of_receipt() {
+async fn all_clients_but_the_leader_get_the_time_of_receipt() {
     for cache_status in [CacheStatus::Silent, CacheStatus::Outcome] {
         let inner = Inner::new(|_, call| async move {
             settle().await;
@@ -84,7 +84,7 @@ async fn a_date_that_is_there_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_length_beside_a_transfer_coding_is_nobody_elses() {
+async fn a_length_beside_a_transfer_coding_is_not_of_that_message() {
     for (fields, expected) in [
         (&[("content-length", "3"), ("transfer-encoding", "chunked")][..], None),
         (

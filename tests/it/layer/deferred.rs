@@ -74,7 +74,7 @@ async fn id() -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_who_wait_get_what_somebody_else_gives() {
+async fn all_followers_get_what_a_worker_gives() {
     let inner = deferring();
     let (nodes, worker) = nodes_and_worker(&inner, may_defer);
     let asked = send_many(&nodes, 10, || get("/"));
@@ -235,7 +235,7 @@ async fn a_client_whose_request_is_gone_waits_for_a_worker_that_is_late_and_for_
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_node_takes_over_where_nobody_here_can() {
+async fn another_node_takes_over_where_no_request_here_can() {
     let inner = deferring();
     let (nodes, worker) = nodes_and_worker(&inner, may_defer);
     let first = send(&nodes[0], get("/"));
@@ -333,7 +333,7 @@ async fn under_another_layer_the_marker_changes_little() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_nobody_waits_for_comes_without_a_promise() {
+async fn a_request_that_no_follower_waits_for_comes_without_a_promise() {
     let inner = Inner::new(|request: Request<Full<Bytes>>, call| async move {
         assert!(request.extensions().get::<Promise>().is_none());
         Ok(deferred(call))

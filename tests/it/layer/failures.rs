@@ -180,7 +180,7 @@ async fn a_client_that_hangs_up_in_the_middle_of_the_body_stops_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiters_that_hang_up_take_nobody_with_them() {
+async fn waiters_that_hang_up_take_no_other_with_them() {
     let gate = Gate::new();
     let inner = {
         let gate = gate.clone();

@@ -30,7 +30,7 @@ async fn body(node: &Node, request: Request<Full<Bytes>>) -> Bytes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_gets_what_was_made_for_somebody_with_a_credential_that_nobody_listed() {
+async fn no_caller_gets_what_was_made_for_a_client_with_a_credential_that_no_list_has() {
     for name in [
         "private-token",
         "x-vault-token",
@@ -139,7 +139,7 @@ async fn another_credential_beside_one_in_the_key_still_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_parameter_that_nobody_named_makes_another_key() {
+async fn no_parameter_that_is_not_named_makes_another_key() {
     let inner = Inner::new(|request, call| async move { Ok(fresh(format!("{call} {}", request.uri()))) });
     let nodes = pair(&inner, |layer| layer.key(UriKey::new().query_parameters(["page"])));
     for (uri, expected) in [

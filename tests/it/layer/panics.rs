@@ -288,7 +288,7 @@ impl Codec for Picky {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_codec_that_panics_keeps_nobody_waiting_and_no_lock() {
+async fn a_codec_that_panics_keeps_no_request_waiting_and_no_lock() {
     for at in ["encode", "decode", "is_fresh", "is_marker", "weight", "heavy"] {
         let store = Slow::encoding(Duration::ZERO, at != "weight" && at != "heavy");
         let memo = MemoLock::with_codec(store.clone(), "t", Picky(at));

@@ -114,7 +114,7 @@ async fn a_caller_whose_time_is_over_while_the_store_is_asked_again_takes_over()
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_zero_nobody_waits_for_another() {
+async fn with_zero_no_request_waits_for_another() {
     let store = Slow::new(SLOW);
     let nodes = [memo(&store), memo(&store)].map(|memo| memo.wait_timeout(Duration::ZERO));
     let begun = Instant::now();

@@ -196,7 +196,7 @@ async fn without_anything_stored_they_reach_the_service_as_they_are_and_are_not_
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_get_what_says_that_it_is_for_everybody() {
+async fn credentials_get_what_says_that_it_is_for_all_clients() {
     for (directives, authorized, cookies) in [
         ("max-age=60", false, false),
         ("max-age=60, public", true, true),
@@ -241,7 +241,7 @@ async fn a_head_with_credentials_is_not_looked_up_where_nothing_was_ever_for_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_with_credentials_waits_for_nobody() {
+async fn a_request_with_credentials_waits_for_no_other() {
     let gate = Gate::new();
     let inner = {
         let gate = gate.clone();

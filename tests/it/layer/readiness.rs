@@ -185,7 +185,7 @@ async fn bypasses_and_requests_that_waited_too_long_wait_for_readiness_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_polled_ready_and_never_called_blocks_nobody() {
+async fn a_service_polled_ready_and_never_called_blocks_no_call() {
     let inner = Inner::replying(|call| fresh(call.to_string()));
     let service = ServiceBuilder::new()
         .layer(MemoLockLayer::new(MemoryStore::new(), "ready"))
@@ -200,7 +200,7 @@ async fn a_service_polled_ready_and_never_called_blocks_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_dropped_before_it_is_polled_costs_nothing_and_blocks_nobody() {
+async fn a_call_dropped_before_it_is_polled_costs_nothing_and_blocks_no_call() {
     let inner = Inner::replying(|_| text("never stored"));
     let [mut node, other] = pair(&inner, |layer| layer);
     poll_fn(|cx| node.poll_ready(cx)).await.expect("ready");

@@ -174,7 +174,7 @@ async fn fields_about_one_connection_are_not_replayed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hit_says_its_age_and_nobody_else_does() {
+async fn a_hit_says_its_age_and_no_other_response_does() {
     let inner = Inner::new(|_, _| async {
         settle().await;
         Ok(fresh("body"))

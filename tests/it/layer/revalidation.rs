@@ -44,7 +44,7 @@ async fn ask(node: &Node) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_304_makes_what_is_stored_fresh_again_for_everybody() {
+async fn a_304_makes_what_is_stored_fresh_again_for_all_clients() {
     let validations = Arc::default();
     let inner = unchanging(&validations, || {
         with(with(not_modified(), "x-version", "2"), "cache-control", "max-age=60")
@@ -144,7 +144,7 @@ async fn a_304_that_makes_it_private_is_for_its_own_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_cache_is_validated_each_time_and_given_to_nobody_who_waits() {
+async fn no_cache_is_validated_each_time_and_given_to_no_follower() {
     let gate = Gate::new();
     let inner = {
         let gate = gate.clone();

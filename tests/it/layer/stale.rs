@@ -59,7 +59,7 @@ async fn ask(node: &Node) -> Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_it_is_computed_anew_nobody_waits_and_one_in_the_cluster_computes() {
+async fn while_it_is_computed_anew_no_request_waits_and_one_in_the_cluster_computes() {
     let gate = Gate::new();
     let reply = cached("max-age=60, stale-while-revalidate=10");
     let inner = gated(&gate, move |call| Ok(reply(call)));
@@ -114,7 +114,7 @@ async fn the_layer_says_for_those_that_do_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_its_window_everybody_waits_again() {
+async fn after_its_window_all_requests_wait_again() {
     let gate = Gate::new();
     let reply = cached("max-age=60, stale-while-revalidate=3");
     let inner = gated(&gate, move |call| Ok(reply(call)));
@@ -304,7 +304,7 @@ const FAULTS: [Fault; 6] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_gives_everybody_the_stale_one() {
+async fn a_failure_gives_all_clients_the_stale_one() {
     for (at, fault) in FAULTS.into_iter().enumerate() {
         let gate = Gate::new();
         let inner = gated(&gate, move |call| match call {
@@ -412,7 +412,7 @@ async fn what_may_not_stand_in_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_died_costs_its_lease_and_then_everybody_gets_the_stale_one() {
+async fn a_leader_that_died_costs_its_lease_and_then_every_caller_gets_the_stale_one() {
     const LEASE: Duration = Duration::from_secs(5);
     let inner = Inner::replying(cached("max-age=60, stale-if-error=60"));
     let store = MemoryStore::new();
@@ -461,7 +461,7 @@ async fn server_errors_are_handed_over_where_that_is_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn leaders_of_the_whole_cluster_are_succeeded_once_and_then_everybody_asks() {
+async fn leaders_of_the_whole_cluster_are_succeeded_once_and_then_all_requests_ask() {
     const REQUESTS: usize = 20;
     let gate = Gate::new();
     let inner = {

@@ -20,7 +20,7 @@ fn failing(gate: &Gate, failures: usize) -> Inner {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_waiter_tries_and_then_everybody_at_once() {
+async fn one_waiter_tries_and_then_all_at_once() {
     const REQUESTS: usize = 12;
     let gate = Gate::new();
     let inner = failing(&gate, usize::MAX);
@@ -66,7 +66,7 @@ async fn failures_on_two_nodes_are_handed_on_one_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_on_two_nodes_without_end_leave_nobody_without_an_answer() {
+async fn failures_on_two_nodes_without_end_leave_no_request_without_an_answer() {
     const REQUESTS: usize = 20;
     let gate = Gate::new();
     let inner = failing(&gate, usize::MAX);

@@ -85,7 +85,7 @@ async fn what_one_request_provokes_is_its_own_and_one_who_waits_asks_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_failure_is_for_all_who_wait_and_nobody_later() {
+async fn a_second_failure_is_for_all_followers_and_no_later_request() {
     for (first, second) in [(500, 500), (503, 502), (599, 504)] {
         let gate = Gate::new();
         let inner = gated(&gate, move |call| {
@@ -152,7 +152,7 @@ async fn all_are_free_after_two(set: fn(MemoLockLayer) -> MemoLockLayer, statuse
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_two_calls_give_nothing_for_all_everybody_asks_at_once_and_nothing_is_remembered() {
+async fn where_two_calls_give_nothing_to_share_all_ask_at_once_and_nothing_is_remembered() {
     for statuses in [[302, 302], [307, 403], [401, 401], [400, 500], [500, 404 - 1]] {
         all_are_free_after_two(|layer| layer, statuses).await;
     }

@@ -115,7 +115,7 @@ fn status_decides_where_the_response_does_not_say() {
 }
 
 #[test]
-fn what_somebody_says_is_for_all_whatever_the_status() {
+fn what_a_response_or_handler_says_is_for_all_whatever_the_status() {
     let rules = ResponseRules::default();
     let silent = MemoControl::new();
     for status in [302, 403, 500] {

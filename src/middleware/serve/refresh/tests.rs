@@ -102,7 +102,7 @@ async fn run(nodes: &[Node], inner: &Slow, expiries: usize) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn popular_response_is_computed_once_an_expiry_and_nobody_waits() {
+async fn popular_response_is_computed_once_an_expiry_and_no_request_waits() {
     const EXPIRIES: usize = 400;
     let inner = Slow::default();
     let nodes = nodes(&inner, 1.0);
@@ -114,7 +114,7 @@ async fn popular_response_is_computed_once_an_expiry_and_nobody_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_it_somebody_waits_at_every_expiry() {
+async fn without_it_a_request_waits_at_every_expiry() {
     let inner = Slow::default();
     let nodes = nodes(&inner, 0.0);
     assert!(run(&nodes, &inner, 20).await >= 20);

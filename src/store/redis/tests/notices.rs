@@ -90,7 +90,7 @@ async fn other_members_of_the_family_resolve_promises() {
 }
 
 #[tokio::test]
-async fn subscriptions_last_as_long_as_somebody_watches() {
+async fn subscriptions_last_as_long_as_a_watch_is_there() {
     let server = Server::start().await;
     let store = server.store().await;
     let channels = async || server.run::<Vec<String>>("PUBSUB CHANNELS").await.len();

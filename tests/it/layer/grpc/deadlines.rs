@@ -122,7 +122,7 @@ async fn a_wait_timeout_that_is_sooner_sends_the_call_to_the_method() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_hangs_up_takes_nobody_with_it() {
+async fn a_leader_that_hangs_up_takes_no_other_with_it() {
     let server = Server::counting();
     let nodes = server.nodes(|layer| layer.ttl(TTL));
     let leading = call(&nodes[0], &[]);

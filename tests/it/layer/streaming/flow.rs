@@ -94,7 +94,7 @@ async fn a_follower_gets_what_it_would_have_got_at_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unless_told_so_nobody_gets_a_head_before_the_end() {
+async fn unless_told_so_no_follower_gets_a_head_before_the_end() {
     let (sender, inner) = growing(plain);
     let node = MemoLockLayer::new(MemoryStore::new(), "layer").layer(inner);
     let _leader = open(&node, get("/")).await;
@@ -179,7 +179,7 @@ async fn other_nodes_get_the_response_once_it_is_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_readers_slow_nobody_and_are_accounted_for() {
+async fn slow_readers_slow_no_other_and_are_accounted_for() {
     let (sender, inner) = growing(plain);
     let ([one, _], nodes) = cluster(&inner);
     let unread = open(&nodes[0], get("/")).await;

@@ -11,7 +11,7 @@ use crate::layer::fixture::{answer, get, get_with, send, settle, with};
 use crate::support::eventually;
 
 #[tokio::test(start_paused = true)]
-async fn what_its_head_says_is_private_is_read_by_nobody_else() {
+async fn what_its_head_says_is_private_is_read_by_no_other_client() {
     for (name, value) in [
         ("set-cookie", "id=1"),
         ("cache-control", "private"),

@@ -156,7 +156,7 @@ fn watchers_of_a_refused_channel_read_for_themselves() {
 }
 
 #[test]
-fn an_unsubscription_nobody_asked_for_is_repaired() {
+fn an_unsubscription_that_was_not_asked_for_is_repaired() {
     let mut bench = Bench::connected();
     let (_, mailbox) = bench.attach();
     bench.confirm(true);
