@@ -1,4 +1,4 @@
-//! [`attached`]: a task that belongs to the span of the one who started it for as long as that one needs it.
+//! [`attached`]: a task that belongs to the span of the request that started it for as long as that needs it.
 //!
 //! A span stays open while a task is in it. What a request has begun may outlast its response, so the task leaves the span
 //! when the request is answered or gone, and goes on in one of its own.
@@ -34,7 +34,7 @@ struct SpanState {
     /// `None` once what the task still does is of no interest.
     span: Option<Span>,
     is_polled: bool,
-    /// The one who started the task has left while it was polled.
+    /// The request that started the task was dropped while the task was polled.
     is_left: bool,
 }
 

@@ -65,7 +65,7 @@
 //! | tag | the kind of resource, and the first part of every name in the store: [`Tag`]. Layers that share different responses have different tags |
 //! | address | tag and key together: where one value stands in a store ([`Address`]) |
 //! | label | a tag *of a value*, by which many values are invalidated at once: [`Label`]. [`invalidate_tags`](MemoLock::invalidate_tags) takes them |
-//! | leader | the request or caller that computes for all who ask for the same key |
+//! | leader | the request or caller that computes for all that ask for the same key |
 //! | follower | a request or caller that waits for a leader, in the same process or another |
 //! | lease | how long a leader holds the lock of its address unless it renews it; after that a follower takes over |
 //! | token | the random name of one leader in the lock. It *fences*: a leader whose token is gone can store nothing |

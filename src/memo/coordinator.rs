@@ -217,7 +217,7 @@ impl<C: Codec> Coordinator<C> {
         let renewed = self.shared.store.renew(&self.address, self.token, lease).await;
         match &renewed {
             Ok(Renewed::Held) => self.tenure.extend(asked),
-            // What comes of it is not fresh to those who come from here on.
+            // What comes of it is not fresh to callers that come from here on.
             Ok(Renewed::Soft) => self.part_from_newcomers(),
             Ok(Renewed::Lost) => {}
             Err(error) => {

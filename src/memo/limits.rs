@@ -129,7 +129,7 @@ impl Limits {
 
     /// How many times in a row work is started that another program is to finish, while the promise is not resolved:
     /// by [`MemoLock::get_or_request`](crate::MemoLock::get_or_request), or by a handler under
-    /// `MemoLockLayer::may_defer`. After that all who wait only wait. Each process counts the starts it made and those
+    /// `MemoLockLayer::may_defer`. After that all waiters only wait. Each process counts the starts it made and those
     /// it heard of, and begins anew once the last start is as long ago as the wait timeout. Defaults to 3; 0 counts
     /// as 1.
     pub fn max_attempts(mut self, attempts: u32) -> Self {

@@ -1,4 +1,4 @@
-//! [`Receipt`]: what an invalidation gives to those who want nothing from before it, and [`Aim`]: what a caller wants.
+//! [`Receipt`]: what an invalidation gives to a caller that wants nothing from before it, and [`Aim`]: what a caller wants.
 
 use std::fmt;
 use std::str::FromStr;

@@ -16,7 +16,7 @@ pub(crate) enum Piece {
     BrokenOff,
 }
 
-/// A value that grows, for one who uploads it.
+/// A value that grows, for the task that uploads it.
 pub(crate) trait Growing: Send + Sync {
     /// The next piece. Not asked again after the last.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Piece>;

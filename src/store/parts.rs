@@ -107,7 +107,7 @@ impl FromStr for PartId {
     }
 }
 
-/// A part, as those know it that write it and those that read it.
+/// A part, as its writer and its readers know it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part {
     pub(crate) id: PartId,
@@ -130,7 +130,7 @@ impl Part {
 
 /// Carries values between processes while they are made.
 pub(crate) trait Parts: Send + Sync {
-    /// A new token, by which those who follow know whom to ask.
+    /// A new token, by which followers know which process to ask.
     fn token(&self) -> Token;
 
     /// Whether values at this address can be carried.

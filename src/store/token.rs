@@ -40,7 +40,7 @@ impl Token {
         Self { id, context: None }
     }
 
-    /// The same token for one who computes as part of this trace.
+    /// The same token for a leader that computes as part of this trace.
     #[must_use]
     pub fn with_trace_context(self, context: Option<TraceContext>) -> Self {
         Self { context, ..self }

@@ -1,7 +1,7 @@
 //! How a keeper finds a value that another process is making, for its waiters to read along.
 //!
 //! The holder of the lock uploads nothing before it is asked, so the keeper asks as soon as it follows. What it finds
-//! then, or hears of, belongs to the lock's holder at that moment: it is for all who came before.
+//! then, or hears of, belongs to the lock's holder at that moment: it is for all callers that came before.
 
 use std::future::pending;
 use std::time::Duration;

@@ -24,7 +24,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// What becomes of a result on its way to others.
 enum Marked {
     Ready(Value),
-    /// Not fresh but for those who came before that moment.
+    /// Fresh only to callers that came before that moment.
     Soft(Value, Tick),
     /// Right for those only who came before that moment.
     Outdated(Tick),
@@ -100,7 +100,7 @@ impl<C: Codec> Coordinator<C> {
         self.released(released, claim, value, sent, landing);
     }
 
-    /// Hands the result on to those whom the lease vouches for, which was given back after that moment, or was not.
+    /// Hands the result on to the callers that the lease vouches for, which was given back after that moment, or was not.
     fn released(
         &self,
         released: Option<bool>,

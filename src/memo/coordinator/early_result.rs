@@ -4,7 +4,7 @@
 //! was invalidated since the computation began. Here that is asked before there is a result, and again for waiters that
 //! come later: that the lease is still held, and no tag was invalidated, at a moment after a waiter came, means that
 //! whatever invalidation they may know of came before the computation. That costs one command, or two where there are
-//! tags, for all who come within [`SPACING`].
+//! tags, for all callers that come within [`SPACING`].
 //!
 //! Where a result would stay in this process because the store cannot be asked, a preview goes to the same callers as that
 //! result: to waiters that came while the lease was known to be held, or to all where there never was one.

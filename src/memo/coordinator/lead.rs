@@ -172,7 +172,7 @@ impl<C: Codec> Coordinator<C> {
         LeadEnd::Landed { stored }
     }
 
-    /// The attempt came to nothing for waiters. The lock is given back first, so that the one who takes over finds it
+    /// The attempt came to nothing for waiters. The lock is given back first, so that the caller that takes over finds it
     /// free.
     async fn vain(&self, claim: LockState, past: Past, failed: bool) -> LeadEnd {
         let past = past.after(failed);

@@ -2,7 +2,7 @@
 //!
 //! An [`Uploader`], which is a task of its own, reads the value as any follower does. The verdict waits for it: what has
 //! been uploaded becomes the value, with what is missing at its end. Where there is a result but none to share, as of a
-//! body that has no end, the task goes on without the lock for those who read already.
+//! body that has no end, the task goes on without the lock for its present readers.
 
 use std::sync::Arc;
 

@@ -187,7 +187,7 @@ impl Uploader {
         Ok(())
     }
 
-    /// Without the lock, for those who read already.
+    /// Without the lock, for its present readers.
     async fn go_on(mut self) -> Result<(), Stopped> {
         let mut unheard = None;
         loop {

@@ -124,7 +124,7 @@ impl UriKey {
     ///
     /// For a service with several names or ports that mean the same, such as the nodes of a cluster that are addressed
     /// one by one: `{GET /report/42 :-:authority}`. The authority is not looked at any more, so a response that depends on it, if
-    /// only by a link or a redirect it contains, is given to those who asked for another.
+    /// only by a link or a redirect it contains, is given to clients that asked for another.
     #[must_use]
     pub fn without_authority(mut self) -> Self {
         self.no_authority = true;

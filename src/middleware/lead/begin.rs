@@ -48,7 +48,7 @@ impl Cache {
             request.extensions.insert(promise);
         }
         if self.methods.is_some() {
-            // The deadline of one of those who want the reply, which is the others' as well.
+            // The deadline of one of the calls that want the reply, which is the others' as well.
             request.headers.remove(TIMEOUT);
         }
         let request_headers = fields::compact(&request.headers);

@@ -45,7 +45,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 const ERROR_REST: Duration = Duration::from_secs(3);
 
 impl Admission {
-    /// Remembers that there was nothing for others like the one who asked.
+    /// Remembers that there was nothing for other requests like this one.
     pub(crate) fn remember_refusal(&self, is_error: bool) {
         let (constraints, time) = match self.credentials {
             Credentials::Unknown(constraints) if is_error => (constraints, ERROR_REST.min(self.rules.pass_marker)),

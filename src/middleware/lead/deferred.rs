@@ -137,7 +137,7 @@ fn its_own(own: Response<ReplyBody>, why: Forward, waited_for: &WaitedFor) -> An
     }
 }
 
-/// What comes first for the one who leads.
+/// What comes first for the leader.
 enum First {
     /// The inner service has answered.
     Answer(Answer),

@@ -106,7 +106,7 @@ const PER_SLOT: usize = size_of::<(u64, HeaderName, HeaderValue, Option<[usize; 
 /// The same of a value that is not the first of its name, in a vector that doubles.
 const PER_REPEATED: usize = 2 * size_of::<(HeaderValue, [[usize; 2]; 2])>();
 
-/// What a name takes besides its letters where it is no well-known one: two allocations, and the counter of those who hold
+/// What a name takes besides its letters where it is no well-known one: two allocations, and the counter of those that hold
 /// it.
 const PER_NAME: usize = 56;
 

@@ -69,7 +69,7 @@ pub(crate) fn is_fresh_by_itself(
     control.ttl.is_some() || Said::by(headers, &rules.targets, now).is_ok_and(|said| said.is_fresh())
 }
 
-/// Whether something says that the response is for others than the one who asked.
+/// Whether something says that the response is for others than its own client.
 fn is_confirmed(head: &Head<'_>, said: &Said, rules: &ResponseRules) -> bool {
     let control = head.control;
     is_heuristic(head.status)
@@ -79,7 +79,7 @@ fn is_confirmed(head: &Head<'_>, said: &Said, rules: &ResponseRules) -> bool {
         || !rules.ttl_of(head.status).is_zero()
 }
 
-/// Whether a status says by itself that the response is for all who ask for its target (RFC 9110, 15.1), parts excepted.
+/// Whether a status says by itself that the response is for all requests for its target (RFC 9110, 15.1), parts excepted.
 pub(crate) fn is_heuristic(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),

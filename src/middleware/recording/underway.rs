@@ -1,7 +1,7 @@
-//! [`Underway`]: a response whose head is there, for those who read its body while it comes.
+//! [`Underway`]: a response whose head is there, for followers that read its body while it comes.
 //!
 //! Off unless [`stream_followers`](crate::MemoLockLayer::stream_followers) is set. What may be shared by its head may
-//! turn out at its end to be broken, or private after all; those who have begun to read then get an error in place of
+//! turn out at its end to be broken, or private after all; followers that have begun to read then get an error in place of
 //! the end. Trailers are kept back until the end has been judged, and calls of gRPC are left out: what has come of them
 //! only their trailers tell.
 //!

@@ -20,7 +20,7 @@ use crate::middleware::stored_response::{PartedBody, StoredResponse};
 /// Heads are read in one piece of this length. A longer one is read with the rest.
 const HEAD: usize = 16 * 1024;
 
-/// Longer parts are read with the rest: those who want the same at one time share that.
+/// Longer parts are read with the rest: requests for the same at one time share that.
 const LONGEST: usize = 1 << 20;
 
 /// From so many bytes on a body counts as large.

@@ -1,4 +1,4 @@
-//! What is stale answers those who have waited for a new response for long enough, while it goes on being computed.
+//! A stale response answers requests that have waited for a new one for long enough, while that goes on being computed.
 
 use std::future::poll_fn;
 use std::sync::Arc;

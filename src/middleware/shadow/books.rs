@@ -267,7 +267,7 @@ impl Books {
         self.land(flight, id, &ShadowLanding::Shared(sighting, Arc::new(variant)));
     }
 
-    /// Tells those who would have waited.
+    /// Tells the requests that would have waited.
     fn land(&mut self, flight: &Arc<Mutex<ShadowFlight>>, id: VariantId, landing: &ShadowLanding) {
         if let Some(known) = self.known.get_mut(&id)
             && known.flight.as_ref().is_some_and(|known| Arc::ptr_eq(known, flight))

@@ -10,7 +10,7 @@
 //! route.rs       which route it belongs to, and the figures of that
 //! evidence.rs    which field, and which parameter, goes with a difference
 //! pages.rs       responses to one target with different queries
-//! flight.rs      a response under way, and those who would have waited for it
+//! flight.rs      a response under way, and the requests that would have waited for it
 //! books.rs       what would have been stored, and what was under way
 //! digest.rs      whether two responses are the same
 //! observer.rs    the response as it goes by

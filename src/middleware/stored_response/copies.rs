@@ -1,4 +1,4 @@
-//! One copy of what is large, for all who replay it at one time.
+//! One copy of what is large, for all requests that replay it at one time.
 //!
 //! Every hit in a store elsewhere brings bytes of its own, which live until their client has read them, or does not come
 //! to it. A client may ask for one large page a thousand times and read none of the answers. So bytes that are in use

@@ -1,4 +1,4 @@
-//! [`Digest`]: what a part of an entry can be checked with, for those who do not read all of it.
+//! [`Digest`]: what a part of an entry can be checked with, for a reader that does not read all of it.
 //! Its bytes are documented in the [module](super#parts).
 
 use std::ops::Range;

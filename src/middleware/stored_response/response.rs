@@ -98,7 +98,7 @@ impl StoredResponse {
         self.underway_body().is_some_and(Underway::has_broken_off)
     }
 
-    /// The same head, with a body that was not read: for those who want no more, and never to be stored.
+    /// The same head, with a body that was not read: for requests that want no more, and never to be stored.
     pub(super) fn apart(self, body: Apart) -> Self {
         let apart = Some(Arc::new(body));
         Self { apart, ..self }

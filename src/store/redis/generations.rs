@@ -78,7 +78,7 @@ macro_rules! raise {
     };
 }
 
-/// `KEYS`: the set; and that of all who may have near copies, if there may be some. `ARGV`: how many labels it may have,
+/// `KEYS`: the set; and that of all processes that may have near copies, if there may be some. `ARGV`: how many labels it may have,
 /// labels; and then what [`tell_near`] takes.
 pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(raise!(

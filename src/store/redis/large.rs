@@ -102,7 +102,7 @@ impl Default for Crowds {
     }
 }
 
-/// One who asks, as long as that takes.
+/// A caller that asks, as long as that takes.
 pub(super) struct CrowdMember<'a> {
     count: &'a AtomicUsize,
     before: usize,

@@ -23,16 +23,16 @@ type Keys = HashMap<String, KeyReads>;
 struct KeyReads {
     /// How many are under way.
     underway: usize,
-    /// Those who wait for one that is not under way yet.
+    /// The callers that wait for one that is not under way yet.
     next: ReadWaiters,
 }
 
-/// The reads under way, and those who wait for the next ones.
+/// The reads under way, and the callers that wait for the next ones.
 #[derive(Default)]
 pub(super) struct Reads(Arc<Mutex<Keys>>);
 
 impl Reads {
-    /// What a read of `key` finds that begins after this. `read` reads it, once for all who come before it has begun; at
+    /// What a read of `key` finds that begins after this. `read` reads it, once for all callers that come before it has begun; at
     /// most so many are under way at once.
     pub(super) async fn share<R, F>(
         &self,
@@ -70,7 +70,7 @@ impl Reads {
         }
     }
 
-    /// Joins those who wait. Whether one more task has to read for them.
+    /// Joins the waiters. Whether one more task has to read for them.
     fn join(&self, key: &str, most: usize, one: oneshot::Sender<ReadAnswer>) -> bool {
         let mut keys = lock(&self.0);
         if !keys.contains_key(key) {
@@ -88,7 +88,7 @@ impl Reads {
     }
 }
 
-/// A task that reads a key, as often as there are those who wait.
+/// A task that reads a key, as often as there are waiters.
 struct ReadTask {
     keys: Arc<Mutex<Keys>>,
     key: String,
@@ -96,7 +96,7 @@ struct ReadTask {
 }
 
 impl ReadTask {
-    /// Those who wait at this moment. Where there are none, this task has come to its end.
+    /// The waiters of this moment. Where there are none, this task has come to its end.
     fn next(&mut self) -> Option<ReadWaiters> {
         let mut keys = lock(&self.keys);
         let reads = keys.get_mut(&self.key)?;
@@ -202,7 +202,7 @@ mod tests {
             settle().await;
         }
         assert_eq!(world.begun.load(Ordering::SeqCst), 3);
-        // Those who leave need nothing.
+        // A waiter that has left needs nothing.
         asked.pop().unwrap().abort();
         world.gate.add_permits(4);
         for (at, one) in asked.into_iter().enumerate() {

@@ -106,8 +106,8 @@ pub(super) static UNMARK: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Tells those who may have [near](super::near) copies. `ARGV`, from the first place left: channel, notice, and the set of
-/// all who have to acknowledge it. Returns 1 where there are none, or else how many heard it, and the set with its scores.
+/// Tells the processes that may have [near](super::near) copies. `ARGV`, from the first place left: channel, notice, and the set of
+/// all processes that have to acknowledge it. Returns 1 where there are none, or else how many heard it, and the set with its scores.
 ///
 /// The set is no key of the script: a server where it may not be read knows of no near copies.
 macro_rules! tell_near {
@@ -166,7 +166,7 @@ pub(super) static SOFTEN: LazyLock<Script> = LazyLock::new(|| {
 /// `ARGV`: what [`tell_near`] takes.
 pub(super) static NEAR_NOTICE: LazyLock<Script> = LazyLock::new(|| Script::new(tell_near!("1")));
 
-/// `KEYS`: the set of all who may have near copies, the canary. `ARGV`: a member and its score.
+/// `KEYS`: the set of all processes that may have near copies, the canary. `ARGV`: a member and its score.
 pub(super) static NEAR_JOIN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1]) \
@@ -176,7 +176,7 @@ pub(super) static NEAR_JOIN: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// `KEYS`: the set of all who may have near copies. `ARGV`: members, each with the score that it must still have to go.
+/// `KEYS`: the set of all processes that may have near copies. `ARGV`: members, each with the score that it must still have to go.
 pub(super) static NEAR_PRUNE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "for i = 1, #ARGV, 2 do \

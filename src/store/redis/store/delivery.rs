@@ -59,7 +59,7 @@ impl RedisStore {
     }
 }
 
-/// What those who may have near copies were told, and who they are.
+/// What the processes with near copies were told, and which they are.
 struct Delivered {
     call: Option<NearCall>,
     evidence: Option<Evidence>,

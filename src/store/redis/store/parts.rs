@@ -18,7 +18,7 @@ use crate::store::redis::script::millis;
 use crate::store::{Store, Token, Value};
 use crate::task::BoxFuture;
 
-/// Pieces up to this length are published. What is longer is announced, and read by those who want it.
+/// Pieces up to this length are published. What is longer is announced, and read by the processes that want it.
 const INLINE: usize = 16 * 1024;
 
 /// For how long what is detached stays after its last piece.

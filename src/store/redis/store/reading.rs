@@ -26,7 +26,7 @@ const UNKNOWN: usize = 4;
 type ReadFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Value>, StoreError>> + Send + 'a>>;
 
 impl RedisStore {
-    /// Reads what is under this name, once for all who come while it is being read.
+    /// Reads what is under this name, once for all callers that come while it is being read.
     ///
     /// Boxed, because no other future should have to keep room for it.
     pub(super) fn share<'a>(&'a self, address: &Address, name: &'a str) -> ReadFuture<'a> {
