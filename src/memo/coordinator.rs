@@ -40,11 +40,12 @@ use self::upload::Upload;
 use super::config::Config;
 use super::flights::clock::{Arrivals, Tick};
 use super::flights::custody::Custody;
+use super::flights::waiter::Waiter;
 use super::leases::Holding;
 use super::leases::lock_state::{LockState, Unleased};
 use super::marking::Start;
 use super::outcome::{Attribution, Landed, Outcome, Past};
-use super::permit::{Lead, MemoFlight};
+use super::permit::{Lead, MemoFlight, MemoWaiter};
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
@@ -142,6 +143,19 @@ impl<C: Codec> Coordinator<C> {
             asked,
             uploading: Mutex::new(None),
         }
+    }
+
+    /// One whose flight is in no table, and its only waiter: a caller that has to wait for the value waits for the lock.
+    pub(crate) fn unlisted(
+        shared: &Arc<Shared<C>>,
+        config: &Config,
+        address: &Address,
+        caller: Option<TraceContext>,
+    ) -> (Self, MemoWaiter<C::Value>) {
+        let (flight, waiter) = Waiter::first(Tick::START);
+        let (shared, address) = (Arc::clone(shared), address.clone());
+        let keeper = Self::new(shared, *config, address, flight, caller, Past::default());
+        (keeper, waiter)
     }
 
     fn uploading(&self) -> MutexGuard<'_, Option<Upload>> {

@@ -13,8 +13,8 @@ use super::flights::table::Joined;
 use super::flights::waiter::{Turn as Waited, Waiter};
 use super::found::Found;
 use super::limits::{Bounds, Limit};
-use super::outcome::{Landed, Outcome, Past};
-use super::permit::Lead;
+use super::outcome::{Outcome, Past};
+use super::permit::{Lead, MemoWaiter};
 use super::receipt::Aim;
 use super::shared::Shared;
 use super::stream::Beginning;
@@ -96,8 +96,6 @@ impl Role {
         }
     }
 }
-
-pub(crate) type MemoWaiter<V> = Waiter<Lead<V>, Arc<Landed<V>>>;
 
 impl<C: Codec> Shared<C> {
     /// The value, where the store has it in this process. It may be stale.

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::flights::clock::Tick;
 use super::flights::custody::{Presence, Present, Stop, Stopper};
 use super::flights::flight::Flight;
+use super::flights::waiter::Waiter;
 use super::leases::lease::Handed;
 use super::leases::lock_state::Unleased;
 use super::leases::own::OwnLease;
@@ -23,6 +24,8 @@ const DEAF: Duration = Duration::from_secs(1);
 
 /// All callers in this process that wait for one value.
 pub(crate) type MemoFlight<V> = Flight<Lead<V>, Arc<Landed<V>>>;
+
+pub(crate) type MemoWaiter<V> = Waiter<Lead<V>, Arc<Landed<V>>>;
 
 /// Held by the leader. Dropping it without a verdict gives the computation up, and one of the waiters takes
 /// over.

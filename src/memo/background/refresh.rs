@@ -8,11 +8,7 @@ use crate::codec::Codec;
 use crate::key::Address;
 use crate::memo::config::Config;
 use crate::memo::coordinator::Coordinator;
-use crate::memo::flights::clock::Tick;
-use crate::memo::flights::waiter::Waiter;
-use crate::memo::join::MemoWaiter;
-use crate::memo::outcome::Past;
-use crate::memo::permit::Lead;
+use crate::memo::permit::{Lead, MemoWaiter};
 use crate::memo::shared::Shared;
 use crate::task::spawn;
 use crate::trace::TraceContext;
@@ -38,16 +34,7 @@ impl<C: Codec> Shared<C> {
             return;
         }
         let start = start();
-        // Not in the table: a caller that has to wait for the value waits for the lock.
-        let (flight, waiter) = Waiter::first(Tick::START);
-        let keeper = Coordinator::new(
-            Arc::clone(self),
-            *config,
-            address.clone(),
-            flight,
-            caller,
-            Past::default(),
-        );
+        let (keeper, waiter) = Coordinator::unlisted(self, config, address, caller);
         let running = RefreshTask {
             shared: Arc::clone(self),
             address: address.clone(),

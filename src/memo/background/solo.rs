@@ -8,9 +8,7 @@ use crate::codec::Codec;
 use crate::key::Address;
 use crate::memo::config::Config;
 use crate::memo::coordinator::Coordinator;
-use crate::memo::flights::clock::Tick;
-use crate::memo::flights::waiter::{Turn, Waiter};
-use crate::memo::outcome::Past;
+use crate::memo::flights::waiter::Turn;
 use crate::memo::permit::Lead;
 use crate::memo::shared::Shared;
 use crate::task::spawn;
@@ -34,15 +32,7 @@ impl<C: Codec> Shared<C> {
         if full || self.leases.is_closed() || !self.solos.begin(address, VERSION, Instant::now()) {
             return None;
         }
-        let (flight, waiter) = Waiter::first(Tick::START);
-        let keeper = Coordinator::new(
-            Arc::clone(self),
-            *config,
-            address.clone(),
-            flight,
-            caller,
-            Past::default(),
-        );
+        let (keeper, waiter) = Coordinator::unlisted(self, config, address, caller);
         let running = SoloTask {
             shared: Arc::clone(self),
             address: address.clone(),

@@ -1,6 +1,5 @@
 //! How a keeper has a value computed that no caller waits for.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,10 +8,10 @@ use super::lead::LeadEnd;
 use super::progress::Search;
 use super::{Coordinator, Landing, LockReply};
 use crate::codec::Codec;
-use crate::memo::flights::waiter::{Turn, Waiter};
+use crate::memo::flights::waiter::Turn;
 use crate::memo::leases::Holding;
-use crate::memo::outcome::{Landed, Outcome, Past};
-use crate::memo::permit::Lead;
+use crate::memo::outcome::{Outcome, Past};
+use crate::memo::permit::{Lead, MemoWaiter};
 use crate::store::{Lock, Release};
 
 /// How long after a refresh that stored nothing there is no point in another: where computing fails, it is not to be
@@ -23,7 +22,7 @@ impl<C: Codec> Coordinator<C> {
     /// Computes if the lock is free. Returns before when there is no point in asking again.
     pub(crate) async fn refresh(
         self,
-        waiter: Waiter<Lead<C::Value>, Arc<Landed<C::Value>>>,
+        waiter: MemoWaiter<C::Value>,
         is_same: impl FnOnce(&C::Value) -> bool,
         start: impl FnOnce(Lead<C::Value>),
     ) -> Option<Instant> {
