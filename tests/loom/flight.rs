@@ -35,7 +35,7 @@ use flight::Flight;
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 use waiter::{Turn, Waiter};
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
@@ -63,17 +63,18 @@ impl Drop for Lead {
 type TestFlight = Flight<Lead, u32>;
 type TestWaiter = Waiter<Lead, u32>;
 
-/// Waits for the turn; a leader lands the flight, after seeing that it is the only one.
-fn take_part(flight: &Arc<TestFlight>, waiter: TestWaiter, leaders: &AtomicUsize) -> u32 {
-    match block_on(waiter) {
+/// A thread that waits for its turn. A leader lands the flight, after seeing that it is the only one.
+fn take_part(flight: &Arc<TestFlight>, waiter: TestWaiter, leaders: &Arc<AtomicUsize>) -> JoinHandle<u32> {
+    let (flight, leaders) = (Arc::clone(flight), Arc::clone(leaders));
+    thread::spawn(move || match block_on(waiter) {
         Turn::Lead(_lead) => {
             assert_eq!(leaders.fetch_add(1, Ordering::SeqCst), 0, "a second leader");
             flight.land(7, Arrivals::All);
             7
         }
         Turn::Landed(outcome) => outcome,
-        Turn::Late => unreachable!("nobody is late for the end"),
-    }
+        Turn::Late => unreachable!("no waiter is late for the end"),
+    })
 }
 
 #[test]
@@ -83,13 +84,7 @@ fn one_of_two_waiters_leads_and_both_are_answered() {
         let leaders = Arc::new(AtomicUsize::new(0));
         let (flight, first) = TestWaiter::first(Tick::START);
         let second = Waiter::join(&flight, Tick::START).expect("not over");
-        let threads: Vec<_> = [first, second]
-            .into_iter()
-            .map(|waiter| {
-                let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
-                thread::spawn(move || take_part(&flight, waiter, &leaders))
-            })
-            .collect();
+        let threads = [first, second].map(|waiter| take_part(&flight, waiter, &leaders));
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         for thread in threads {
             assert_eq!(thread.join().unwrap(), 7);
@@ -136,10 +131,7 @@ fn a_waiter_that_leaves_while_it_is_offered_the_lead_passes_it_on() {
             let mut cx = Context::from_waker(Waker::noop());
             matches!(leaving.as_mut().poll(&mut cx), Poll::Ready(Turn::Lead(_)))
         });
-        let stayer = {
-            let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
-            thread::spawn(move || take_part(&flight, staying, &leaders))
-        };
+        let stayer = take_part(&flight, staying, &leaders);
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         if leaver.join().unwrap() {
             // It took the lead and dropped it: its keeper lands the flight.
@@ -159,7 +151,7 @@ fn an_offer_that_no_waiter_stays_for_is_dropped_and_the_flight_closed() {
         let offered = flight.offer(Lead::new(&leads)).is_ok();
         leaver.join().unwrap();
         assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked, offered: {offered}");
-        assert_eq!(flight.waiting(), 0, "whoever left is counted");
+        assert_eq!(flight.waiting(), 0, "a waiter that left is counted");
         assert!(
             Waiter::join(&flight, Tick::START).is_none(),
             "a flight that is over was joined"
@@ -228,10 +220,7 @@ fn a_waiter_that_is_not_polled_does_not_keep_the_lead_from_the_others() {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(parked.as_mut().poll(&mut cx).is_pending());
         let staying = Waiter::join(&flight, Tick::START).expect("not over");
-        let stayer = {
-            let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
-            thread::spawn(move || take_part(&flight, staying, &leaders))
-        };
+        let stayer = take_part(&flight, staying, &leaders);
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         flight.nudge();
         assert_eq!(stayer.join().unwrap(), 7);
@@ -255,7 +244,7 @@ fn take_part_again(
                     waiter = Waiter::join(flight, Tick::START).expect("not over");
                     drop(lead);
                     flight.resume();
-                    assert!(flight.offer(Lead::new(leads)).is_ok(), "nobody waits");
+                    assert!(flight.offer(Lead::new(leads)).is_ok(), "no waiter is left");
                 }
                 turn => {
                     assert_eq!(turn, 1, "a third leader");
@@ -264,7 +253,7 @@ fn take_part_again(
                 }
             },
             Turn::Landed(outcome) => return outcome,
-            Turn::Late => unreachable!("nobody is late for the end"),
+            Turn::Late => unreachable!("no waiter is late for the end"),
         }
     }
 }
@@ -315,7 +304,7 @@ fn a_flight_that_is_resumed_and_left_by_all_is_deserted() {
             Waiter::join(&flight, Tick::START).is_none(),
             "a flight that is over was joined"
         );
-        assert_eq!(flight.waiting(), 0, "whoever left is counted");
+        assert_eq!(flight.waiting(), 0, "a waiter that left is counted");
     });
 }
 
@@ -396,10 +385,7 @@ fn one_who_stands_by_has_the_outcome_and_never_the_lead() {
         let leaders = Arc::new(AtomicUsize::new(0));
         let (flight, candidate) = TestWaiter::first(Tick::START);
         let standing_by = Waiter::join(&flight, Tick::START).expect("not over").stand_by();
-        let candidate = {
-            let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
-            thread::spawn(move || take_part(&flight, candidate, &leaders))
-        };
+        let candidate = take_part(&flight, candidate, &leaders);
         let standing_by = thread::spawn(move || matches!(block_on(standing_by), Turn::Landed(7)));
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         assert_eq!(candidate.join().unwrap(), 7);
@@ -452,10 +438,7 @@ fn a_flight_that_is_resumed_is_offered_to_another() {
         };
         let standing_by = Waiter::join(&flight, Tick::START).expect("not over").stand_by();
         drop(lead);
-        let second = {
-            let (flight, leaders) = (Arc::clone(&flight), Arc::clone(&leaders));
-            thread::spawn(move || take_part(&flight, second, &leaders))
-        };
+        let second = take_part(&flight, second, &leaders);
         flight.resume();
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         assert!(matches!(block_on(standing_by), Turn::Landed(7)));
