@@ -90,7 +90,7 @@ async fn all_go_on_with_the_stale_one(pair: &Pair) {
 }
 
 async fn over_redis(server: &RedisServer) -> Pair {
-    Pair::over([server.store().await, server.store().await])
+    Pair::over(server.two_stores().await)
 }
 
 #[tokio::test]

@@ -218,7 +218,7 @@ async fn in_this_process_replies_are_what_was_sent() {
 async fn through_redis_replies_are_what_was_sent() {
     for reply in REPLIES {
         let redis = RedisServer::start();
-        let pair = Pair::start([redis.store().await, redis.store().await], reply).await;
+        let pair = Pair::start(redis.two_stores().await, reply).await;
         let leader = pair.raw[0].order(MAKE, &[], &order("x"));
         pair.gate.reached_by(1).await;
         let follower = pair.raw[1].order(MAKE, &[], &order("x"));

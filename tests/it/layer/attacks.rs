@@ -322,7 +322,7 @@ async fn no_answer_tells_the_key() {
 }
 
 async fn redis_nodes(server: &RedisServer, inner: &Inner) -> [Node; 2] {
-    pair_over([server.store().await, server.store().await], inner, |layer| layer)
+    pair_over(server.two_stores().await, inner, |layer| layer)
 }
 
 #[tokio::test]
@@ -370,7 +370,10 @@ async fn what_another_program_writes_or_publishes_is_no_answer() {
             }
         })
     };
-    let layers = [server.store().await, server.store().await].map(|store| MemoLockLayer::new(store, "layer"));
+    let layers = server
+        .two_stores()
+        .await
+        .map(|store| MemoLockLayer::new(store, "layer"));
     let nodes = [&layers[0], &layers[1]].map(|layer| layer.layer(inner.clone()));
     answer(send(&nodes[0], get("/other"))).await;
     eventually("a stored response", || !server.cli(&["KEYS", "layer:*"]).is_empty()).await;

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
-use tower_memolock::RedisStore;
 
 use super::fixture::{Inner, Node, answer, fresh, get, pair_over, send, text, with};
 use crate::support::{RedisServer, eventually, within};
@@ -27,12 +26,8 @@ fn changing() -> Inner {
     })
 }
 
-async fn stores(redis: &RedisServer) -> [RedisStore; 2] {
-    [redis.store().await, redis.store().await]
-}
-
 async fn nodes(redis: &RedisServer, inner: &Inner) -> [Node; 2] {
-    pair_over(stores(redis).await, inner, |layer| layer)
+    pair_over(redis.two_stores().await, inner, |layer| layer)
 }
 
 async fn ask(node: &Node, path: &str) -> String {
@@ -83,7 +78,7 @@ async fn a_change_on_a_connection_that_was_cut_is_seen_on_every_node() {
 async fn a_change_while_redis_takes_no_writes_is_seen_here_at_once_and_elsewhere_later() {
     let redis = RedisServer::start();
     let inner = changing();
-    let stores = stores(&redis).await;
+    let stores = redis.two_stores().await;
     let here = stores[0].clone();
     let nodes = pair_over(stores, &inner, |layer| layer);
     let paths = ["/a", "/located", "/content", "/varies"];

@@ -4,7 +4,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tower::Layer;
 use tower_memolock::middleware::{CacheStatus, Freshness, Refresh};
-use tower_memolock::{AnyStore, MemoLockLayer, MemoryStore, Receipt, Store};
+use tower_memolock::{MemoLockLayer, MemoryStore, Receipt, Store};
 
 use super::fixture::{Answer, Gate, Inner, Node, TestBody, answer, get, get_with, send, text, with};
 use crate::support::{RedisServer, eventually, within};
@@ -28,7 +28,7 @@ fn reply(call: usize) -> Response<TestBody> {
 
 impl Pair {
     /// Whose calls are answered at once as long as the gate is open.
-    fn over(stores: [AnyStore; 2]) -> Self {
+    fn over(stores: [impl Store; 2]) -> Self {
         let gate = Gate::new();
         gate.open();
         let inner = {
@@ -55,8 +55,7 @@ impl Pair {
     }
 
     async fn redis(server: &RedisServer) -> Self {
-        let connect = || async { server.store().await.into_any() };
-        Self::over([connect().await, connect().await])
+        Self::over(server.two_stores().await)
     }
 
     async fn ask(&self, node: usize, request: Request<Full<bytes::Bytes>>) -> Answer {
@@ -118,7 +117,7 @@ async fn who_has_written_gets_nothing_older_from_any_node() {
 
 #[tokio::test]
 async fn who_has_written_gets_nothing_older_in_memory() {
-    let store = MemoryStore::new().into_any();
+    let store = MemoryStore::new();
     who_has_written_gets_nothing_older(&Pair::over([store.clone(), store])).await;
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tower::Layer;
+use tower_memolock::MemoLockLayer;
 use tower_memolock::middleware::Freshness;
-use tower_memolock::{MemoLockLayer, RedisStore};
 
 use super::fixture::{
     Broken, Gate, Inner, Node, answer, bodies, fresh, get, get_with, pair_over, send, send_many, text, with,
@@ -12,12 +12,8 @@ use super::fixture::{
 use super::replay::{everything_is_replayed, rich};
 use crate::support::{RedisServer, eventually, within};
 
-async fn stores(server: &RedisServer) -> [RedisStore; 2] {
-    [server.store().await, server.store().await]
-}
-
 pub(super) async fn nodes(server: &RedisServer, inner: &Inner) -> [Node; 2] {
-    pair_over(stores(server).await, inner, |layer| layer)
+    pair_over(server.two_stores().await, inner, |layer| layer)
 }
 
 /// Waits until this many responses are stored: a leader's client has its own before that.
@@ -126,7 +122,8 @@ async fn a_stamped_marker_is_found_and_removed_by_another_node() {
         1..=2 => with(fresh(call.to_string()), "set-cookie", "id=1"),
         _ => fresh(call.to_string()),
     });
-    let [one, two] = stores(&server)
+    let [one, two] = server
+        .two_stores()
         .await
         .map(|store| MemoLockLayer::new(store, "layer").freshness(Freshness::new().stamped(true)));
     let nodes = [one.layer(inner.clone()), two.layer(inner.clone())];
@@ -241,7 +238,10 @@ async fn what_is_stored_under_another_key_is_not_an_answer() {
 async fn invalidating_on_one_node_reaches_the_other() {
     let server = RedisServer::start();
     let inner = Inner::replying(|call| fresh(call.to_string()));
-    let layers = stores(&server).await.map(|store| MemoLockLayer::new(store, "layer"));
+    let layers = server
+        .two_stores()
+        .await
+        .map(|store| MemoLockLayer::new(store, "layer"));
     let nodes = [&layers[0], &layers[1]].map(|layer| layer.layer(inner.clone()));
     assert_eq!(bodies(send_many(&nodes, 4, || get("/"))).await, ["1"; 4]);
     layers[1]

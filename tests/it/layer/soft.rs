@@ -4,7 +4,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tower::Layer;
 use tower_memolock::middleware::{CacheStatus, Freshness, MemoControl};
-use tower_memolock::{AnyStore, Invalidation, Key, MemoLockLayer, MemoryStore, RedisStore, Store};
+use tower_memolock::{Invalidation, Key, MemoLockLayer, MemoryStore, RedisStore, Store};
 
 use super::fixture::{Answer, Gate, Inner, Node, TestBody, answer, get, get_with, send, send_many, text, with};
 use crate::support::{RedisServer, eventually, within};
@@ -21,7 +21,7 @@ struct Pair {
 
 impl Pair {
     /// Whose first call is answered at once, and all later ones as the gate lets them.
-    fn over(stores: [AnyStore; 2], first: usize, reply: fn(usize) -> Response<TestBody>) -> Self {
+    fn over(stores: [impl Store; 2], first: usize, reply: fn(usize) -> Response<TestBody>) -> Self {
         let gate = Gate::new();
         let inner = {
             let gate = gate.clone();
@@ -50,7 +50,7 @@ impl Pair {
     }
 
     async fn redis(server: &RedisServer, reply: fn(usize) -> Response<TestBody>) -> Self {
-        Self::over(stores(server).await, 1, reply)
+        Self::over(server.two_stores().await, 1, reply)
     }
 
     async fn ask(&self, node: usize) -> Answer {
@@ -85,11 +85,6 @@ impl Pair {
             _ => layer.invalidate_all(),
         }
     }
-}
-
-async fn stores(server: &RedisServer) -> [AnyStore; 2] {
-    let connect = || async { server.store().await.into_any() };
-    [connect().await, connect().await]
 }
 
 fn tagged(call: usize) -> Response<TestBody> {
@@ -143,7 +138,7 @@ async fn all_get_the_stale_one_while_one_in_the_cluster_computes() {
 
 #[tokio::test]
 async fn all_get_the_stale_one_in_memory_too() {
-    let store = MemoryStore::new().into_any();
+    let store = MemoryStore::new();
     all_get_the_stale_one(&Pair::over([store.clone(), store], 1, tagged)).await;
 }
 
@@ -152,7 +147,7 @@ async fn near_copies_are_stale_as_well() {
     let server = RedisServer::start();
     let near = || async {
         let store = RedisStore::builder(server.url()).near(1 << 20).connect().await;
-        store.expect("a store").into_any()
+        store.expect("a store")
     };
     all_get_the_stale_one(&Pair::over([near().await, near().await], 1, tagged)).await;
 }
@@ -174,7 +169,8 @@ async fn what_may_not_be_served_stale_is_absent() {
             response.extensions_mut().insert(MemoControl::new().tag("x"));
             Ok(with(response, "etag", "\"a\""))
         });
-        let layers = stores(&server)
+        let layers = server
+            .two_stores()
             .await
             .map(|store| MemoLockLayer::new(store, "layer").freshness(Freshness::new().stamped(true)));
         let nodes = layers
@@ -213,7 +209,7 @@ async fn what_is_computed_meanwhile_counts_as_stale() {
     let server = RedisServer::start();
     for way in 0..3 {
         server.cli(&["FLUSHALL"]);
-        let pair = Pair::over(stores(&server).await, 0, tagged);
+        let pair = Pair::over(server.two_stores().await, 0, tagged);
         let first = send(&pair.nodes[0], get("/"));
         pair.gate.reached_by(1).await;
         // From before, on the other node.
@@ -271,7 +267,7 @@ async fn all_variants_of_a_key_are_stale() {
         with(tagged(call), "vary", "accept-language")
     }
     let server = RedisServer::start();
-    let pair = Pair::over(stores(&server).await, 2, varying);
+    let pair = Pair::over(server.two_stores().await, 2, varying);
     let variant = |language: &'static str| -> Request<Full<_>> { get_with("/", "accept-language", language) };
     for (language, body) in [("de", "1"), ("en", "2")] {
         assert_eq!(answer(send(&pair.nodes[0], variant(language))).await.body, body);

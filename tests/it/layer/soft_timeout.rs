@@ -134,11 +134,7 @@ async fn a_client_that_leaves_before_leaves_as_ever() {
 async fn followers_on_another_node_get_the_stale_one_over_redis() {
     let server = RedisServer::start();
     let gate = Gate::new();
-    let (nodes, inner) = nodes(
-        [server.store().await, server.store().await],
-        "max-age=1, stale-if-error=600",
-        &gate,
-    );
+    let (nodes, inner) = nodes(server.two_stores().await, "max-age=1, stale-if-error=600", &gate);
     assert_eq!(answer(send(&nodes[0], get("/"))).await.body, "1");
     // Its own clock says that it is stale.
     tokio::time::sleep(Duration::from_millis(1500)).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tower::{Layer, ServiceExt};
-use tower_memolock::{MemoLock, MemoLockLayer, MemoryStore, RedisStore, TraceBridge, TraceContext, set_trace_bridge};
+use tower_memolock::{MemoLock, MemoLockLayer, MemoryStore, TraceBridge, TraceContext, set_trace_bridge};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -114,10 +114,6 @@ fn gated(gate: &Gate) -> Inner {
     })
 }
 
-async fn stores(server: &RedisServer) -> [RedisStore; 2] {
-    [server.store().await, server.store().await]
-}
-
 /// Waits until the other node listens for what becomes of a promise.
 async fn other_node_listens(server: &RedisServer, channels: &str) {
     eventually("a subscriber", || {
@@ -131,7 +127,7 @@ async fn a_follower_and_a_hit_on_another_node_name_what_computed_their_response(
     let server = RedisServer::start();
     let gate = Gate::new();
     let inner = gated(&gate);
-    let [one, two] = pair_over(stores(&server).await, &inner, |layer| layer);
+    let [one, two] = pair_over(server.two_stores().await, &inner, |layer| layer);
     let (spans, _guard) = listen();
 
     let leader = send(&one, get_with("/", "traceparent", &traceparent(LEADER)));
@@ -297,7 +293,7 @@ fn send_in_a_span(node: &Node) -> Asked {
 async fn a_caller_of_the_core_that_follows_another_node_names_it_and_raw_values_stay_what_they_are() {
     bridge();
     let server = RedisServer::start();
-    let [one, two] = stores(&server).await.map(|store| MemoLock::new(store, "t"));
+    let [one, two] = server.two_stores().await.map(|store| MemoLock::new(store, "t"));
     let gate = Gate::new();
     let (spans, _guard) = listen();
     let ask = |memo: &MemoLock| {
@@ -333,7 +329,7 @@ async fn a_layer_of_raw_bodies_names_the_leader_to_followers_on_another_node() {
     let server = RedisServer::start();
     let gate = Gate::new();
     let inner = gated(&gate);
-    let [one, two] = pair_over(stores(&server).await, &inner, |layer| layer.raw_body("text/plain"));
+    let [one, two] = pair_over(server.two_stores().await, &inner, |layer| layer.raw_body("text/plain"));
     let (spans, _guard) = listen();
     let leader = send(&one, get_with("/", "traceparent", &traceparent(LEADER)));
     gate.reached_by(1).await;

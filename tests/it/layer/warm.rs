@@ -19,7 +19,7 @@ fn requests(count: usize) -> Vec<Request<Full<bytes::Bytes>>> {
 async fn two_nodes_that_warm_up_at_once_cost_one_call_for_each() {
     let server = RedisServer::start();
     let inner = Inner::replying(|call| fresh(call.to_string()));
-    let nodes = pair_over([server.store().await, server.store().await], &inner, |layer| layer);
+    let nodes = pair_over(server.two_stores().await, &inner, |layer| layer);
     let mut seen = Vec::new();
     let warming = async {
         tokio::join!(

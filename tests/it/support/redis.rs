@@ -59,6 +59,11 @@ impl RedisServer {
         RedisStore::connect(&self.url()).await.expect("a store")
     }
 
+    /// Stores of two nodes over it.
+    pub(crate) async fn two_stores(&self) -> [RedisStore; 2] {
+        [self.store().await, self.store().await]
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }

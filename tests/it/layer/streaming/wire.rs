@@ -86,7 +86,7 @@ async fn a_body_that_breaks_off_is_seen_to_break_off_on_connections() {
 }
 
 async fn nodes(server: &RedisServer, inner: &Inner) -> ([MemoLockLayer; 2], [Node; 2]) {
-    let layers = [server.store().await, server.store().await].map(layer);
+    let layers = server.two_stores().await.map(layer);
     let nodes = layers.each_ref().map(|layer| layer.layer(inner.clone()));
     (layers, nodes)
 }
