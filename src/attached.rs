@@ -116,7 +116,7 @@ pub(crate) struct Attachment(pub(crate) TaskSpan);
 impl Drop for Attachment {
     fn drop(&mut self) {
         let mut state = self.0.state();
-        // One that is polled may be about to end.
+        // A task that is polled may be about to end.
         state.is_left = state.is_polled;
         if !state.is_polled {
             drop(state);

@@ -127,7 +127,7 @@ impl Gauge {
     }
 }
 
-/// One that a [`Gauge`] counts.
+/// Counts in a [`Gauge`] until it is dropped.
 pub(crate) struct Entered<'a>(&'a Gauge);
 
 impl Drop for Entered<'_> {

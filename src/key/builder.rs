@@ -20,7 +20,7 @@ const ROOM_FOR_TAG: usize = 24;
 const MOST_SPARE: usize = 256;
 
 thread_local! {
-    /// An empty text, with the memory of one that the thread needs no more.
+    /// An empty text, in memory of a text that the thread needs no more.
     static SPARE: Cell<String> = const { Cell::new(String::new()) };
 }
 

@@ -145,7 +145,7 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// One whose flight is in no table, and its only waiter: a caller that has to wait for the value waits for the lock.
+    /// A keeper whose flight is in no table, and the only waiter of that: a caller that has to wait for the value waits for the lock.
     pub(crate) fn unlisted(
         shared: &Arc<Shared<C>>,
         config: &Config,

@@ -190,7 +190,7 @@ impl<C: Codec> MemoLock<C> {
     /// A handle that has no value that was begun before the invalidation with this receipt, on whichever node it was, and
     /// whatever became of the messages about it.
     ///
-    /// A value says when it was begun where it has tags or all are [`stamped`](Self::stamped). One that does not say is gone
+    /// A value says when it was begun where it has tags or all are [`stamped`](Self::stamped). A value that does not say is gone
     /// or stale by its own invalidation, which is then all that a receipt stands for.
     ///
     /// A receipt that the store cannot have given counts as none. So it does where the store cannot be asked.

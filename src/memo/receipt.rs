@@ -59,7 +59,7 @@ pub(crate) enum Aim {
     Fresh,
     /// That it was begun in this generation or later.
     Since(Receipt),
-    /// That it is computed now, whatever is stored. One that is being computed will do.
+    /// That it is computed now, whatever is stored. A value that is being computed will do.
     Now,
 }
 

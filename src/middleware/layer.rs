@@ -54,7 +54,7 @@ pub struct MemoLockLayer<K = UriKey> {
     pub(crate) cache: Cache,
 }
 
-// The bounds of the service that do not depend on requests, so that the compiler names the one that is missing here.
+// The bounds of the service that do not depend on requests, so that the compiler names the missing bound here.
 impl<S, K> Layer<S> for MemoLockLayer<K>
 where
     S: Clone + Send + 'static,

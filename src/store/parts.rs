@@ -5,7 +5,7 @@
 //! reads on only while it does. A commit appends what is missing, and what was uploaded becomes the value.
 //!
 //! A value that turned out to be for its readers alone is *detached*: the lock is given back, and what is uploaded
-//! from there on is a window on the value. That fences it: it ends with its last piece, or soon after the one that uploads is gone.
+//! from there on is a window on the value. That fences it: it ends with its last piece, or soon after the uploader is gone.
 //!
 //! The holder uploads nothing before another process has [asked](Parts::ask) for it.
 

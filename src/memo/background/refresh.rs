@@ -57,7 +57,7 @@ pub(crate) type IsSame<V> = Box<dyn FnOnce(&V) -> bool + Send>;
 /// Gets the lead, and spawns what computes.
 pub(crate) type Begin<V> = Box<dyn FnOnce(Lead<V>) + Send>;
 
-/// A refresh under way. One that is cancelled or panics is over as well.
+/// A refresh under way. A cancelled one is over as well, and so is one that panics.
 pub(crate) struct RefreshTask<C: Codec> {
     shared: Arc<Shared<C>>,
     address: Address,

@@ -50,7 +50,7 @@ impl<C: Codec> Shared<C> {
     }
 }
 
-/// A computation under way. One that is cancelled or panics is over as well.
+/// A computation under way. A cancelled one is over as well, and so is one that panics.
 pub(crate) struct SoloTask<C: Codec> {
     shared: Arc<Shared<C>>,
     address: Address,

@@ -25,7 +25,7 @@ const FIRST: usize = 56 * 1024;
 /// When a holder is asked again that does not listen yet, or is not connected: twice as long after each time.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// How often it is. It may be one that shows nothing.
+/// How often a holder is asked. It may show nothing.
 const TIMES: u32 = 5;
 
 impl<C: Codec> Coordinator<C> {

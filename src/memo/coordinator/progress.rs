@@ -45,7 +45,7 @@ impl<C: Codec> Search<'_, C> {
         let known = self.past.attempts;
         self.past = self.past.after(failed).or(Past { attempts, failures: 0 });
         self.witnesses = now;
-        // A leader that had not heard of the attempt before could not make its own the last. The one that comes next can.
+        // A leader that had not heard of the attempt before could not make its own the last. The next leader can.
         if (1..=known).contains(&attempts) && self.excused < MOST_EXCUSED {
             self.excused += 1;
             self.past.attempts = known;

@@ -35,7 +35,7 @@ const TRIES: u32 = 3;
 /// How long readers that are far behind are waited for.
 const LAG: Duration = Duration::from_secs(2);
 
-/// How long what only its readers get goes on without one that listens.
+/// How long what only its readers get goes on while none of them listens.
 const UNHEARD: Duration = Duration::from_secs(5);
 
 /// What the keeper says of a value. A keeper that says nothing gives it up.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::error::StoreError;
 
-/// How long a computation has before another caller takes over, for one that has [taken](Self::take) its lease.
+/// How long a computation has before another caller takes over, if it has [taken](Self::take) its lease.
 ///
 /// Only the computation extends the lease then. Where there is no lease that could end, because the store could not be asked
 /// for one or was asked to take it back, the result goes to the waiters in this process, however long it takes:
@@ -48,7 +48,7 @@ pub(crate) struct Handed {
 }
 
 impl Lease {
-    /// One that does not end.
+    /// A lease that does not end.
     pub(crate) fn endless() -> Self {
         Self { hand: None }
     }

@@ -85,7 +85,7 @@ impl<K> MemoLockLayer<K> {
     }
 
     /// Makes every response with one of these tags out of date, on every node, and those under way as well: responses
-    /// whose handler gave one with [`MemoControl`](crate::middleware::MemoControl), and responses of any origin with such a
+    /// whose handler gave them one with [`MemoControl`](crate::middleware::MemoControl), and responses of any origin with such a
     /// member of `Cache-Groups` (RFC 9875). [`MemoLock::invalidate_tags`](crate::MemoLock::invalidate_tags) says what
     /// holds then.
     ///

@@ -52,7 +52,7 @@ impl Cache {
             request.headers.remove(TIMEOUT);
         }
         let request_headers = fields::compact(&request.headers);
-        // One whose body is not in memory could not be stored anew.
+        // A response whose body is not in memory could not be stored anew.
         let validates = |stale: &Arc<StoredResponse>| {
             stale.apart_body().is_none() && add_conditions(&mut request.headers, stale.headers())
         };
@@ -90,7 +90,7 @@ impl Cache {
     }
 }
 
-/// As what a request with these fields computes: the present span, or the one that sent it (W3C Trace Context).
+/// The trace of what a request with these fields computes: the present span, or the span that sent it (W3C Trace Context).
 pub(crate) fn computing_as(headers: &HeaderMap) -> Option<TraceContext> {
     trace::computing_as(|| {
         let mut lines = headers.get_all("traceparent").iter();

@@ -29,7 +29,7 @@ use crate::middleware::respond::trailers_only::{DEADLINE_EXCEEDED, trailers_only
 use crate::middleware::stored_response::StoredResponse;
 use crate::trace::{self, TraceContext};
 
-/// Marks the handler's own response on its way to the one that waits.
+/// Marks the handler's own response on its way to its own client, which waits.
 #[derive(Debug, Clone, Copy)]
 struct Deferred;
 

@@ -112,7 +112,7 @@ fn unmarking(shared: Arc<Shared<Form>>, address: Address) -> BoxFuture<'static, 
     })
 }
 
-/// The marker to remove, byte for byte: where everything has a stamp, the one that is there.
+/// The marker to remove, byte for byte: where everything has a stamp, the marker that is there.
 async fn stored_marker(shared: &Shared<Form>, address: &Address) -> Result<Option<Value>, StoreError> {
     if !shared.stamps_all() {
         let marker = Arc::new(StoredResponse::marker());

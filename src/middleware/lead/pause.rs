@@ -30,7 +30,7 @@ use crate::middleware::respond::tally::Answer;
 impl Admission {
     /// The computation failed.
     pub(crate) fn pause(&self, failed: impl FnOnce() -> Failed) {
-        // What happened to one that is not known to be like others says nothing of those.
+        // The failure of a request that is not known to be like others says nothing of those.
         if !self.rules.fail_pause.is_zero() && !matches!(self.credentials, Credentials::Unknown(_)) {
             let time = self.rules.fail_pause;
             self.pauses.begin(&self.address, Instant::now(), time, failed());

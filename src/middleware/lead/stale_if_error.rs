@@ -38,7 +38,7 @@ fn broke_off(lead: Option<Lead<Arc<StoredResponse>>>, fallback: Option<Arc<Store
     }
 }
 
-/// What leads while its body goes by. One that panics is as broken as any other.
+/// What leads while its body goes by. A body that panics is as broken as any other.
 pub(crate) struct Breakable {
     pub(crate) lead: Option<Lead<Arc<StoredResponse>>>,
     pub(crate) fallback: Option<Arc<StoredResponse>>,

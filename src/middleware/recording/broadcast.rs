@@ -6,7 +6,7 @@
 //! to the last.
 //!
 //! Of a body that is not to be kept as a whole, the producer lets go what is further back than a *window*. A reader that
-//! has not read what was let go gets an error. What one that reads to the last has not read stays, and the producer waits
+//! has not read what was let go gets an error. What a reader to the last has not read stays, and the producer waits
 //! for it. Such a body ends with [`Producer::finish_passing`].
 //!
 //! All transitions are synchronous and happen under one lock; wakers are woken and pieces dropped outside it.
@@ -41,7 +41,7 @@ struct ReaderSeat {
     /// How many bytes it has read.
     bytes: usize,
     until_the_last: bool,
-    /// Whether the producer waits for it, as for one that reads to the last.
+    /// Whether the producer waits for it, as for a reader to the last.
     holds: bool,
 }
 
@@ -81,7 +81,7 @@ impl<T> Broadcast<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether one that reads from the beginning would get an error.
+    /// Whether a reader from the beginning would get an error.
     pub(crate) fn has_broken_off(&self) -> bool {
         match &self.state().body {
             Body::Growing(pieces) | Body::Past(pieces, _) => pieces.has_lost(0),
@@ -226,7 +226,7 @@ pub(crate) struct Reader<T> {
 }
 
 impl<T> Reader<T> {
-    /// The same, for one that gets all there was of a body that broke off: it is no follower.
+    /// The same, as a reader that gets all there was of a body that broke off: it is no follower.
     pub(crate) fn until_the_last(self) -> Self {
         let mut state = self.audience.state();
         if !std::mem::replace(&mut state.readers[self.id].until_the_last, true) {
@@ -239,7 +239,7 @@ impl<T> Reader<T> {
         self
     }
 
-    /// The same, for one that the producer waits for although it is a follower.
+    /// The same, as a reader that the producer waits for although it is a follower.
     pub(crate) fn holding(self) -> Self {
         self.audience.state().readers[self.id].holds = true;
         self

@@ -85,7 +85,7 @@ impl Pieces {
         gone
     }
 
-    /// Whether one that has read so many bytes has missed some.
+    /// Whether a reader of so many bytes has missed some.
     pub(crate) fn has_lost(&self, bytes: usize) -> bool {
         bytes < self.gone_bytes
     }

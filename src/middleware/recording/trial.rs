@@ -27,8 +27,8 @@ impl Candidate {
         is_sized(&self.headers, hint)
     }
 
-    /// Watches its body, which began at that moment, and calls `on_shared` where it is one to share, with whether it took so
-    /// long that this is worth to be known. One that took longer than the followers could have waited is none.
+    /// Watches its body, which began at that moment. Where it may be shared, calls `on_shared`, with whether the body took so
+    /// long that this is worth remembering. A body that took longer than followers could have waited does not count.
     pub(crate) fn trial(
         self,
         rules: &ResponseRules,

@@ -62,7 +62,7 @@ impl Underway {
 }
 
 impl Following {
-    /// The same, for one that the body waits for, as it does for the leader's client: others read from it.
+    /// The same, for a reader that the body waits for, as it does for the leader's client: others read from it.
     pub(crate) fn holding(mut self) -> Self {
         self.reader = self.reader.holding();
         self

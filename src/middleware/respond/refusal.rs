@@ -1,4 +1,4 @@
-//! Answers of the layer's own: to a request that found too much going on, and to one that wants nothing but what is stored.
+//! Answers of the layer's own: to a request that found too much going on, and to a request that wants nothing but what is stored.
 
 use std::time::Duration;
 

@@ -135,7 +135,7 @@ fn selection(stored: &StoredResponse, constraints: RequestConstraints, request: 
 }
 
 /// The same for a request with these fields that may not get all of it. `portion` is what it wants of a body that was not
-/// read, if it is not all of it, and `reason` why it gets one that is stale.
+/// read, if it is not all of it, and `reason` why it gets a stale response.
 pub(crate) fn narrowed(
     stored: Arc<StoredResponse>,
     portion: Portion,

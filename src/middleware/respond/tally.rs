@@ -124,7 +124,7 @@ impl Answer {
     }
 }
 
-/// Tells what became of one request. One that is dropped before there is an answer says that there was none.
+/// Tells what became of one request. Dropped before there is an answer, it says that there was none.
 pub(crate) struct Teller {
     tally: Arc<Tally>,
     cache_status: bool,

@@ -1,8 +1,8 @@
 //! Requests that get no more than a part of what is stored: they lead no computation, and wait for none.
 //!
-//! Nor do they change anything. RFC 9111, 4.3.5 lets the answer to a `HEAD` update or call in what is stored; but one that
-//! reaches the inner service has found nothing, or what is stale and will be validated before it is used. And a client that can
-//! get another head by a field that is not in the key would call in, again and again, what others are computing.
+//! Nor do they change anything. RFC 9111, 4.3.5 lets the answer to a `HEAD` update or call in what is stored. But a `HEAD`
+//! that reaches the inner service has found nothing, or a stale response that will be validated before it is used. And a
+//! client that gets another head by a field that is not in the key would call in, again and again, what others compute.
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ impl Cache {
                     }
                     Lookup::Stored(variant, stored) => {
                         let part = Box::pin(self.part(&variant.address, &stored, constraints, call.headers())).await;
-                        // Another one by now, or one that has to be read as a whole.
+                        // It is another response by now, or has to be read as a whole.
                         let Ok(part) = part else {
                             depth = Depth::Whole;
                             continue;

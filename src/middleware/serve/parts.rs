@@ -51,7 +51,7 @@ impl Cache {
         others > 0 && others as u64 >= self.responses.max_recording / SHARE
     }
 
-    /// The same, for one that is in memory.
+    /// The same, for a body that is in memory.
     pub(super) fn is_crowded_beside(&self, stored: &StoredResponse) -> bool {
         let body = stored.body().len();
         body >= LARGE && self.is_crowded(body)

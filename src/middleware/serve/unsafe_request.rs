@@ -30,7 +30,7 @@ pub(crate) type FindKey = Box<dyn Fn(&Uri, &HeaderMap, &Extensions) -> Option<Ke
 
 /// An unsafe request under way.
 ///
-/// One that ends without an answer, because its client has hung up or the inner service failed, may have changed
+/// A request that ends without an answer, because its client has hung up or the inner service failed, may have changed
 /// something all the same: dropping this makes its target out of date.
 pub(crate) struct Change {
     cache: Arc<Cache>,
@@ -92,7 +92,7 @@ impl Change {
         // A client that hangs up now has changed something all the same, and the store may take its time.
         let invalidating = spawn_of(self.invalidation(labels, addresses, receipted));
         self.settled = true;
-        // One that panicked is no reason to keep the answer back.
+        // A panic in it is no reason to keep the answer back.
         if let Ok(Some(receipt)) = invalidating.await {
             response
                 .headers_mut()
@@ -196,7 +196,7 @@ async fn invalidate(shared: &Arc<Shared<Form>>, hit_for_pass: &HitForPass, addre
         };
         invalidating.spawn(inherited(invalidate.in_current_span()));
     }
-    // One that panics is no reason to leave the others.
+    // A panic in one is no reason to leave the others.
     let mut taken = true;
     while let Some(invalidated) = invalidating.join_next().await {
         taken &= invalidated.unwrap_or(false);

@@ -55,7 +55,7 @@ impl ResponseLimits {
     /// A quarter of that again is for bodies of 64 KiB and more that a store elsewhere has sent, until their clients have read
     /// them; those that ask for the same body at one time share it. Beyond, the layer reads a body as its client does, 256 KiB
     /// at a time, and checks each part. A response that is replaced, called in or expires before its client has read all
-    /// of it then ends in an error, never as if it were whole. One that cannot be read in parts (under
+    /// of it then ends in an error, never as if it were whole. A response that cannot be read in parts (under
     /// [`raw_body`](crate::MemoLockLayer::raw_body), written by another program, or where the Redis user lacks `+getrange`) is at a
     /// limit.
     pub fn max_recording(mut self, bytes: u64) -> Self {

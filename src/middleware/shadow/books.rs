@@ -164,7 +164,7 @@ impl Books {
         self.known
             .retain(|_, known| known.flight.is_some() || known.stored.as_ref().is_some_and(|(_, until)| *until > now));
         if self.known.len() > MOST_KNOWN / 2 {
-            // One that is forgotten while it is under way leads no more.
+            // A flight that is forgotten while it is under way has no leader any more.
             self.known.retain(|(key, _), _| key & 1 == 0);
         }
         self.vary.retain(|key, _| key & 1 == 0);

@@ -105,7 +105,7 @@ impl PartedBody {
         })
     }
 
-    /// The same, from its beginning. For one of which nothing has been read.
+    /// The same, from its beginning. For a body of which nothing has been read.
     pub(crate) fn again(&self) -> Self {
         Self {
             place: self.place.clone(),

@@ -11,7 +11,7 @@ use crate::system;
 /// How many labels are remembered under one tag. What is older than all of them is out of date.
 const MOST: usize = 1 << 16;
 
-/// By tag. One that is not here has never been asked for, or everything under it has been invalidated.
+/// By tag. A tag that is not here has never been asked for, or everything under it has been invalidated.
 #[derive(Default)]
 pub(super) struct MemoryGenerations(RwLock<LabelsByTag>);
 

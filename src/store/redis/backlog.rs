@@ -1,6 +1,6 @@
 //! Invalidations that Redis has not acknowledged: kept until it has, and heeded by this process meanwhile.
 //!
-//! Each is idempotent, so that one whose answer was lost is simply sent again. Where there are too many of one tag, all that
+//! Each is idempotent: if its answer was lost, it is simply sent again. Where there are too many of one tag, all that
 //! is stored under the tag takes their place.
 
 use std::collections::HashMap;
@@ -46,7 +46,7 @@ pub(super) struct Backlog {
 
 #[derive(Default)]
 struct Owed {
-    /// With the number under which each was added last: one that is added again while it is sent is sent again.
+    /// With the number under which each was added last: an invalidation that is added again while it is sent is sent again.
     debts: HashMap<Debt, u64>,
     /// The tags under which nothing counts.
     tags: Vec<Tag>,

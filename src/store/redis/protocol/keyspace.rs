@@ -42,7 +42,7 @@ impl<'a> Keyspace<'a> {
         self.derive("/part:")
     }
 
-    /// The key of one that goes on without a lock, and is for its readers only.
+    /// The key of a part that goes on without a lock, and is for its readers only.
     pub(crate) fn detached(self, id: PartId) -> String {
         format!("{}~{id}", self.part())
     }

@@ -78,7 +78,7 @@ impl Store for RedisStore {
         };
         let value = match replies.next() {
             Some(get) => self.inner.learn(keys.value(), Ok(get))?,
-            // One that cannot be had is as good as none.
+            // A value that cannot be read is as good as none.
             None => self.share(address, keys.value()).await.unwrap_or(None),
         };
         let value = value.filter(|_| !is_large || !self.inner.backlog.covers(address));
