@@ -19,3 +19,21 @@ install() {
     as_root apt-get update -q
     as_root apt-get install -qy --no-install-recommends "$@"
 }
+
+# Debian has Valkey from 13 on, and for 12 among its backports. Those are asked for this once, and not made a source.
+install_valkey() {
+    if apt-cache show valkey-server >/dev/null 2>&1; then
+        install valkey-server
+        return
+    fi
+    local release folder
+    release=$(. /etc/os-release && [[ $ID == debian ]] && echo "$VERSION_CODENAME-backports")
+    folder=$(mktemp -d)
+    mkdir -p "$folder/lists/partial"
+    echo "deb http://deb.debian.org/debian $release main" >"$folder/sources.list"
+    local source=(-o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$folder/lists")
+    as_root apt-get "${source[@]}" update -q
+    (cd "$folder" && as_root apt-get "${source[@]}" download -q valkey-server valkey-tools)
+    install "$folder"/valkey-*.deb
+    rm -rf "$folder"
+}

@@ -166,7 +166,7 @@ async fn a_response_that_is_read_in_parts_is_whole_or_breaks_off_when_its_master
     for (count, path) in ["/unread", "/"].into_iter().enumerate() {
         let response = ask(path).await.expect("a response");
         assert_whole(&response.collect().await.expect("a body").to_bytes());
-        eventually("stored", || all.servers[0].keys().len() == count + 1).await;
+        eventually("stored", || all.servers[0].stored().len() == count + 1).await;
     }
     let _unread = ask("/unread").await.expect("a response");
     let mut body = ask("/").await.expect("a response").into_body();
@@ -205,7 +205,7 @@ async fn large_values_over_tls_are_whole_however_slow_the_link_and_absent_where_
     let far = link.url().replace("redis://", "rediss://");
     let nodes = Nodes::new([connect(server.url()).await, connect(far.clone()).await]);
     nodes.ask(0, "/a").await;
-    eventually("a value", || server.plain.keys().len() == 1).await;
+    eventually("a value", || server.plain.stored().len() == 1).await;
     // Of the first no node knows that it is large, so it may come too late. No part of it is an answer.
     within("a hit", async {
         loop {

@@ -68,7 +68,7 @@ async fn world() -> (RedisServer, SlowLink, Member) {
     let near = Member::at(&redis.url()).await;
     near.ask("/large", large()).await;
     near.ask("/small", "small".into()).await;
-    eventually("two values", || redis.keys().len() == 2).await;
+    eventually("two values", || redis.stored().len() == 2).await;
     let link = SlowLink::start(redis.port(), SLOW).await;
     let far = Member::at(&link.url()).await;
     (redis, link, far)
@@ -156,7 +156,7 @@ async fn those_who_ask_for_one_large_value_share_its_reads() {
     let page = Bytes::from(vec![b'x'; 8 << 20]);
     near.ask("/page", page.clone()).await;
     near.ask("/small", "small".into()).await;
-    eventually("two values", || redis.keys().len() == 2).await;
+    eventually("two values", || redis.stored().len() == 2).await;
     let far = Member::at(&redis.url()).await;
     redis.reset_commandstats();
     for round in 0..3 {

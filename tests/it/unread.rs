@@ -44,7 +44,7 @@ async fn many_large_pages_that_no_client_reads_are_not_in_memory() {
     let writer = Node::reverse_proxy(&origin.url(), &flags).await;
     for n in 0..PAGES {
         read(ask(&writer, &format!("/{n}")).await).await;
-        eventually("a page in Redis", || redis.keys().len() == n + 1).await;
+        eventually("a page in Redis", || redis.stored().len() == n + 1).await;
     }
     for at_once in [1, PAGES] {
         let node = Node::reverse_proxy(&origin.url(), &flags).await;

@@ -114,6 +114,12 @@ impl RedisServer {
         keys.map(str::to_owned).collect()
     }
 
+    /// The keys of stored values, without locks and what is on its way.
+    pub(crate) fn stored(&self) -> Vec<String> {
+        let is_value = |key: &String| !["/lock:", "/part:"].iter().any(|infix| key.contains(infix));
+        self.keys().into_iter().filter(is_value).collect()
+    }
+
     /// Like [`cli`](Self::cli), where the server may answer with an error or be gone.
     pub(crate) fn try_cli(&self, args: &[&str]) -> std::io::Result<String> {
         Resp::connect(self.port)?.command(args)

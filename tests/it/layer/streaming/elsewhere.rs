@@ -269,11 +269,9 @@ async fn nothing_is_uploaded_where_no_one_follows_elsewhere() {
         });
         let server = RedisServer::start();
         let (_, node) = node_of(&server, &inner, |layer| layer.stream_followers(whom)).await;
-        // Not the locks, which come first.
-        let stored = || server.keys().iter().filter(|name| name.starts_with("layer:")).count();
         // What a process does once.
         whole(open(&node, get("/first")).await).await;
-        eventually("what is stored", || stored() == 1).await;
+        eventually("what is stored", || server.stored().len() == 1).await;
         let channels = || server.cli(&["PUBSUB", "CHANNELS", "layer/ctl:{:part *"]);
         eventually("a process that can be asked", || {
             whom == StreamFollowers::Process || !channels().is_empty()
@@ -283,7 +281,7 @@ async fn nothing_is_uploaded_where_no_one_follows_elsewhere() {
         for n in 0..20 {
             whole(open(&node, get(&format!("/{n}"))).await).await;
         }
-        eventually("what is stored", || stored() == 21).await;
+        eventually("what is stored", || server.stored().len() == 21).await;
         let mut stats = server.commandstats();
         stats.retain(|name, _| !["ping", "config|resetstat", "info"].contains(&name.as_str()));
         counts.push(stats);
