@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
-use tower_memolock::middleware::Freshness;
+use tower_memolock::middleware::{Audit, Freshness};
 use tower_memolock::{MemoLock, MemoLockLayer, MemoryStore};
 use tracing::span::{Attributes, Id};
 use tracing::{Instrument, Subscriber, info_span};
@@ -105,6 +105,28 @@ async fn the_span_of_a_stale_hit_does_not_wait_for_its_refresh() {
     assert!(!spans.has("event in request"));
     sleep(LONG * 2).await;
     assert!(spans.has("event in memolock_refresh") && spans.has("close memolock_refresh"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_compared_with_a_hit_has_a_span_of_its_own() {
+    let (spans, _guard) = listen();
+    let node: Node = MemoLockLayer::new(MemoryStore::new(), "t")
+        .audit(Audit::Verify(1.0))
+        .layer(inner());
+    answer(send(&node, get("/"))).await;
+    settle().await;
+    assert!(!spans.has("open memolock_verify"));
+    within_a_span(&node).await;
+    settle().await;
+    assert!(spans.has("close request"), "{:?}", spans.0);
+    assert!(spans.has("memolock_verify follows request"), "{:?}", spans.0);
+    assert!(!spans.has("event in request") && !spans.has("close memolock_verify"));
+    sleep(LONG * 2).await;
+    assert!(
+        spans.has("event in memolock_verify") && spans.has("close memolock_verify"),
+        "{:?}",
+        spans.0
+    );
 }
 
 #[tokio::test(start_paused = true)]
