@@ -1,6 +1,7 @@
-//! [`RedisServer`]: a redis-server of the bench's own.
+//! [`RedisServer`]: a redis-server of the bench's own; [`Monitor`]: how many commands it is sent.
 
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,17 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Starts to count commands, which takes the server some time for each.
+    pub(crate) fn monitor(&self) -> Monitor {
+        let lines = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection to monitor");
+        let mut monitor = Monitor {
+            lines: BufReader::new(lines),
+        };
+        monitor.say("MONITOR");
+        assert_eq!(monitor.line(), "+OK");
+        monitor
+    }
+
     /// A connection as redis-rs makes it, without Nagle's delay.
     pub(crate) async fn connect(&self) -> MultiplexedConnection {
         self.client()
@@ -69,6 +81,46 @@ impl RedisServer {
         let info: redis::ConnectionInfo = self.url().parse().expect("a URL");
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         redis::Client::open(info.set_tcp_settings(tcp)).expect("a URL")
+    }
+}
+
+/// Counts the commands that clients send: a script is one, whatever it runs, and heartbeats are none.
+pub(crate) struct Monitor {
+    lines: BufReader<TcpStream>,
+}
+
+impl Monitor {
+    /// The number of commands so far.
+    pub(crate) fn count(mut self, server: &RedisServer) -> usize {
+        const MARK: &str = "monitored-until-here";
+        let mut client = server.client().get_connection().expect("a connection to mark the end");
+        redis::cmd("ECHO").arg(MARK).exec(&mut client).expect("ECHO");
+        let mut count = 0;
+        loop {
+            let line = self.line();
+            let Some((source, command)) = line.split_once("] ") else {
+                continue;
+            };
+            if command.contains(MARK) {
+                return count;
+            }
+            // What connects, the one that marks the end for instance, says who it is.
+            let is_overhead = ["\"PING\"", "\"HELLO\"", "\"CLIENT\""]
+                .iter()
+                .any(|name| command.starts_with(name));
+            count += usize::from(!source.ends_with(" lua") && !is_overhead);
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        let written = self.lines.get_mut().write_all(format!("{line}\r\n").as_bytes());
+        written.expect("a server that listens");
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).expect("MONITOR goes on");
+        line.trim_end().to_owned()
     }
 }
 

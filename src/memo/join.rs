@@ -1,13 +1,16 @@
 //! How one caller comes to a value: hit, lead or follow.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout};
 
 use super::config::Config;
 use super::coordinator::Coordinator;
 use super::flights::clock::Tick;
 use super::flights::line::QueueTurn;
+use super::flights::lookups::Seeking;
 use super::flights::patience::Patience;
 use super::flights::table::Joined;
 use super::flights::waiter::{Turn as Waited, Waiter};
@@ -25,6 +28,9 @@ use crate::simulation::{Planted, planted};
 use crate::store::{Purge, Store};
 use crate::task::{BoxFuture, spawn};
 use crate::trace::TraceContext;
+
+/// How long a caller waits for a look-up that it shares, which begins once the one under way has ended.
+const SHARES_FOR: Duration = Duration::from_millis(250);
 
 /// How many times a caller joins again whose flight ended for no fault of a computation, as by an invalidation.
 const MAX_ROUNDS: u32 = 3;
@@ -74,6 +80,7 @@ impl<V> Obtained<V> {
 /// A caller that asks for a value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {
+    /// Before it looked, if it did: what was true at any moment since is news to it.
     pub(crate) arrived: Tick,
     /// As what it would compute.
     pub(crate) context: Option<TraceContext>,
@@ -105,11 +112,11 @@ impl<C: Codec> Shared<C> {
     }
 
     /// Looks the value up, unless it is being computed here: then it is more likely to be absent. It may be stale.
-    pub(crate) async fn look_up(&self, address: &Address) -> Option<Found<C::Value>> {
+    pub(crate) async fn look_up(self: &Arc<Self>, address: &Address) -> Option<Found<C::Value>> {
         if self.table.contains(address) {
             return None;
         }
-        self.lookup(address).await
+        self.seek(address, Seeking::StoredOrComputed).await
     }
 
     /// Joins the waiters for a value that was not there, or leads them.
@@ -120,10 +127,8 @@ impl<C: Codec> Shared<C> {
         address: &'a Address,
         config: &'a Config,
         patience: &'a mut Patience,
-        context: Option<TraceContext>,
+        caller: Caller,
     ) -> BoxFuture<'a, Obtained<C::Value>> {
-        let arrived = self.clock.tick();
-        let caller = Caller { arrived, context };
         (self.tasks.wait)(self, address, config, patience, caller, Role::Candidate, None)
     }
 
@@ -207,7 +212,7 @@ impl<C: Codec> Shared<C> {
                 // Happens once: the next flight starts later than this caller came.
                 Waited::Late => {
                     // Boxed, or all waiters would keep room for it.
-                    match Box::pin(self.reread(address)).await {
+                    match Box::pin(self.lookup(address)).await {
                         Some(found) if config.aim == Aim::Now || !self.meets(config.aim, &found) => {}
                         Some(found) if self.is_fresh(&found) => {
                             self.counters.followed.add();
@@ -256,14 +261,40 @@ impl<C: Codec> Shared<C> {
         result
     }
 
-    /// The value, if it is stored.
-    pub(crate) async fn lookup(&self, address: &Address) -> Option<Found<C::Value>> {
-        self.lookups.share(address, || self.ask(address)).await
+    /// The value, if it is stored, fresh or stale.
+    pub(crate) async fn lookup(self: &Arc<Self>, address: &Address) -> Option<Found<C::Value>> {
+        self.seek(address, Seeking::Stored).await
     }
 
-    /// The value, if it is stored, fresh or stale: for those of whom many find out at once that they may need it.
-    pub(crate) async fn reread(&self, address: &Address) -> Option<Found<C::Value>> {
-        self.lookups.collapse(address, || self.ask(address)).await
+    async fn seek(self: &Arc<Self>, address: &Address, seeking: Seeking) -> Option<Found<C::Value>> {
+        let looking = self.lookups.enter(address);
+        // Without a runtime there are no tasks.
+        if looking.is_alone || Handle::try_current().is_err() {
+            return self.ask(address).await;
+        }
+        (self.tasks.look)(self, address, seeking).await
+    }
+
+    /// Looks up together with all callers who come before that begins.
+    pub(crate) async fn look_together(
+        self: &Arc<Self>,
+        address: &Address,
+        seeking: Seeking,
+    ) -> Option<Found<C::Value>> {
+        let (shared, task) = self.lookups.join(address, seeking);
+        if let Some(mut task) = task {
+            let (this, address) = (Arc::clone(self), address.clone());
+            // In no span: it may outlast the caller that began it.
+            spawn(Box::pin(async move {
+                while let Some(callers) = task.next(this.table.contains(&address)) {
+                    callers.tell(&this.ask(&address).await);
+                }
+            }));
+        }
+        match timeout(SHARES_FOR, shared).await {
+            Ok(found) => found.ok().flatten(),
+            Err(_) => self.ask(address).await,
+        }
     }
 
     async fn ask(&self, address: &Address) -> Option<Found<C::Value>> {

@@ -17,7 +17,7 @@ pub use self::external::ResolveError;
 use super::compute::{compute_alone, compute_as_leader, run, run_alone};
 use super::config::Config;
 use super::flights::line::Line;
-use super::join::Obtained;
+use super::join::{Caller, Obtained};
 use super::limits::AtLimit;
 use super::path::Path;
 use super::receipt::{Aim, Receipt};
@@ -108,9 +108,12 @@ impl<C: Codec> MemoLock<C> {
             aim: self.aim(address).await,
             ..config
         };
-        if let Some(found) = self.find(address, config.aim).await {
-            return Ok(self.answered(found, is_own, |soft| self.compute_anew(address, soft, path, compute)));
-        }
+        let arrived = match self.find(address, config.aim).await {
+            Ok(found) => {
+                return Ok(self.answered(found, is_own, |soft| self.compute_anew(address, soft, path, compute)));
+            }
+            Err(arrived) => arrived,
+        };
         if is_own {
             self.shared.asks_for_itself(address);
             trace::outcome("bypassed");
@@ -119,7 +122,8 @@ impl<C: Codec> MemoLock<C> {
         // Values are not recorded.
         let has_room = || true;
         let mut patience = config.patience();
-        let caller = trace::computing_as(|| None);
+        let context = trace::computing_as(|| None);
+        let caller = Caller { arrived, context };
         let obtained = self.obtain(address, &config, &mut patience, caller, has_room).await;
         trace::waited(patience.waited());
         trace::outcome(obtained.outcome());

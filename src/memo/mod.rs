@@ -43,6 +43,8 @@ mod warm;
 
 pub(crate) use self::config::Config;
 pub(crate) use self::currency::HeadLook;
+#[cfg(feature = "http")]
+pub(crate) use self::flights::clock::Tick;
 pub(crate) use self::flights::custody::{Presence, Present, Stop};
 #[cfg(feature = "admin")]
 pub(crate) use self::flights::flight::{FlightRole, Glance};
@@ -51,7 +53,7 @@ pub(crate) use self::flights::patience::Patience;
 #[cfg(feature = "admin")]
 pub(crate) use self::insight::{FailureNote, Hot};
 pub use self::invalidation::{InvalidateError, Invalidation};
-pub(crate) use self::join::{Obtained, Role};
+pub(crate) use self::join::{Caller, Obtained, Role};
 pub use self::leases::lease::{Lease, LeaseError};
 #[cfg(feature = "http")]
 pub(crate) use self::leases::lock_state::Unleased;

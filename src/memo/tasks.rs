@@ -9,7 +9,9 @@ use super::background::refresh::{Begin, IsSame, RefreshTask};
 use super::background::solo::SoloTask;
 use super::config::Config;
 use super::coordinator::Coordinator;
+use super::flights::lookups::Seeking;
 use super::flights::patience::Patience;
+use super::found::Found;
 use super::join::{Caller, Obtained, Role};
 use super::permit::MemoWaiter;
 use super::shared::Shared;
@@ -43,11 +45,16 @@ type Wait<C> = for<'a> fn(
     Option<MemoWaiter<<C as Codec>::Value>>,
 ) -> BoxFuture<'a, Obtained<<C as Codec>::Value>>;
 
+/// Looks up together with others.
+type Look<C> =
+    for<'a> fn(&'a Arc<Shared<C>>, &'a Address, Seeking) -> BoxFuture<'a, Option<Found<<C as Codec>::Value>>>;
+
 pub(super) struct Tasks<C: Codec> {
     pub(super) run: Run<C>,
     pub(super) solo: Alone<C>,
     pub(super) refresh: Anew<C>,
     pub(super) wait: Wait<C>,
+    pub(super) look: Look<C>,
 }
 
 impl<C: Codec> Tasks<C> {
@@ -59,6 +66,7 @@ impl<C: Codec> Tasks<C> {
             wait: |shared, address, config, patience, caller, role, place| {
                 Box::pin(shared.wait(address, config, patience, caller, role, place))
             },
+            look: |shared, address, seeking| Box::pin(shared.look_together(address, seeking)),
         }
     }
 }

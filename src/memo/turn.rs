@@ -1,17 +1,18 @@
 //! How a caller at a limit waits: in line for a turn to compute, unless it is answered, or finds room, before.
 
+use std::sync::Arc;
+
 use super::config::Config;
 use super::flights::line::{Line, QueueTurn};
 use super::flights::patience::Patience;
 use super::flights::waiter::{Turn as Waited, Waiter};
-use super::join::Obtained;
+use super::join::{Caller, Obtained};
 use super::limits::{AtLimit, Limit};
 use super::memolock::MemoLock;
 use super::outcome::Outcome;
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
-use crate::trace::TraceContext;
 
 /// How a caller leaves the line.
 enum Left<V> {
@@ -19,7 +20,7 @@ enum Left<V> {
     Turn(QueueTurn),
     /// What it wanted is there.
     Found(V),
-    /// It may try again as if it had just come.
+    /// It may try again.
     Room,
 }
 
@@ -33,7 +34,7 @@ impl<C: Codec> MemoLock<C> {
         address: &Address,
         config: &Config,
         patience: &mut Patience,
-        caller: Option<TraceContext>,
+        mut caller: Caller,
         has_room: impl Fn() -> bool,
     ) -> Obtained<C::Value> {
         let shared = &self.shared;
@@ -62,7 +63,8 @@ impl<C: Codec> MemoLock<C> {
                     shared.counters.followed.add();
                     return Obtained::Followed(value, None);
                 }
-                Some(Left::Room) => {}
+                // As if it had just come.
+                Some(Left::Room) => caller.arrived = shared.clock.tick(),
                 None => return Obtained::Limited(limit),
             }
         }
@@ -72,7 +74,7 @@ impl<C: Codec> MemoLock<C> {
 impl<C: Codec> Shared<C> {
     /// `None` where the line is too long.
     async fn stand_in_line(
-        &self,
+        self: &Arc<Self>,
         line: &Line,
         address: &Address,
         config: &Config,

@@ -15,7 +15,7 @@ use super::respond::body::ReplyBody;
 use super::respond::told_key;
 use super::stored_response::StoredResponse;
 use crate::key::Address;
-use crate::memo::Aim;
+use crate::memo::{Aim, Tick};
 use crate::store::{AnyStore, Store};
 use crate::trace::{self, TraceContext};
 
@@ -226,6 +226,8 @@ pub(crate) struct Miss {
     /// Whether the request may go to the inner service once its client has an answer.
     pub(crate) can_lead: bool,
     pub(crate) aim: Aim,
+    /// When the request began to look.
+    pub(crate) arrived: Tick,
 }
 
 /// Why a request for what belongs at `address`, which the inner service is asked for, was no hit.

@@ -5,6 +5,7 @@ mod acl;
 mod admin;
 mod capacity;
 mod cluster;
+mod commands;
 mod contract_memory;
 mod contract_redis;
 mod crowd;

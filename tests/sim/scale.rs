@@ -10,8 +10,8 @@ use crate::run::measure;
 /// How long the computation takes: less than a third of the lease, so that the lease need not be renewed for itself.
 const COST: u64 = 300;
 
-/// So many look-ups of one node run side by side before they are collapsed, and two more are under way then.
-const LOOKUPS: u64 = 64 + 2;
+/// That of the first caller of a node, and the one that all others share who come before it is sent.
+const LOOKUPS: u64 = 2;
 
 /// What else a node asks: for the lock, before and after its watch is in effect, the watch and its successors, and a few
 /// look-ups for those who came meanwhile.

@@ -1,187 +1,153 @@
-//! Look-ups of one process, collapsed where there are many: per address one is under way and one more is about to be.
+//! Look-ups of one process: a lone one is its caller's own, and all who come during one share the next.
 //!
-//! A thousand hits on one large response would otherwise read it a thousand times over one connection, each waiting
-//! behind the others until the store's timeout. A caller that comes during a look-up waits for the *next* one,
-//! never for that one: it was sent before the caller came, so what it finds may be older than an invalidation that
-//! the caller knows of.
+//! A thousand callers that want one value would otherwise read it a thousand times over one connection, each waiting
+//! behind the others until the store's timeout. A caller never shares a look-up that is under way: it was sent before
+//! the caller came, so what it finds may be older than an invalidation that the caller knows of.
 //!
-//! As long as there are few, they cost less than keeping account of them.
-//!
-//! The look-up runs in the future of one of its callers. One that is dropped, or that no task polls, costs the
-//! others [`PATIENCE`] at most; then they look for themselves.
+//! A shared look-up is a task of its own, and goes on if a caller leaves or is not polled. A lone one needs no task, and
+//! costs no more than a count.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::sync::oneshot;
 
-use super::clock::{Arrivals, Tick};
-use super::flight::Flight;
-use super::waiter::{Turn, Waiter};
 use crate::key::Address;
 
-/// So many at once run each for itself.
-const FEW: usize = 64;
+/// How many counts there are. Two addresses that have one take each other for company, which costs a task.
+const COUNTS: usize = 1024;
 
-/// How long a caller waits for the look-up of another caller.
-const PATIENCE: Duration = Duration::from_millis(250);
-
-type Batch<V> = Flight<Baton<V>, Arc<LookedUp<V>>>;
-
-/// All callers that wait for the next look-up, by address of the one under way. `None`: no caller yet.
-type RunningLookups<V> = HashMap<Address, Option<Arc<Batch<V>>>>;
-
-/// What a look-up has found.
-enum LookedUp<V> {
-    Known(Option<V>),
-    /// It was given up.
-    Unknown,
-}
+/// All callers that wait for the next look-up, by address, as long as there is a task that looks for them.
+type Seekers<V> = HashMap<Address, Vec<Seeker<V>>>;
 
 /// The look-ups under way.
 pub(crate) struct Lookups<V> {
-    count: AtomicUsize,
-    running: Arc<Mutex<RunningLookups<V>>>,
+    addresses: RandomState,
+    counts: Box<[AtomicU32]>,
+    waiting: Arc<Mutex<Seekers<V>>>,
 }
 
-impl<V: Clone> Lookups<V> {
+/// Whether a caller is there for the value or the look-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seeking {
+    /// It wants what is stored.
+    Stored,
+    /// It would rather wait for a computation here than look.
+    StoredOrComputed,
+}
+
+/// A caller that waits for the next look-up.
+struct Seeker<V> {
+    seeking: Seeking,
+    answer: oneshot::Sender<Option<V>>,
+}
+
+/// What a caller has of a look-up that it shares: nothing, where that is broken off or the caller need not look.
+pub(crate) type SharedLookup<V> = oneshot::Receiver<Option<V>>;
+
+impl<V> Lookups<V> {
     pub(crate) fn new() -> Self {
         Self {
-            count: AtomicUsize::new(0),
-            running: Arc::default(),
+            addresses: RandomState::new(),
+            counts: (0..COUNTS).map(|_| AtomicU32::new(0)).collect(),
+            waiting: Arc::default(),
         }
     }
 
-    /// Runs `look`, once for all who come while another is under way.
-    pub(crate) async fn share<F>(&self, address: &Address, look: impl Fn() -> F) -> Option<V>
-    where
-        F: Future<Output = Option<V>>,
-    {
-        let (_counted, before) = LookupCount::new(&self.count);
-        if before < FEW {
-            return look().await;
-        }
-        self.collapse(address, look).await
+    /// Counts a caller for as long as it looks.
+    pub(crate) fn enter(&self, address: &Address) -> Looking<'_> {
+        let count = &self.counts[self.addresses.hash_one(address) as usize % COUNTS];
+        let is_alone = count.fetch_add(1, Ordering::Relaxed) == 0;
+        Looking { count, is_alone }
     }
 
-    /// Runs `look` like [`share`](Self::share), however few there are: for callers of whom many come at once.
-    pub(crate) async fn collapse<F>(&self, address: &Address, look: impl Fn() -> F) -> Option<V>
-    where
-        F: Future<Output = Option<V>>,
-    {
-        let Some(waiter) = enter(&self.running, address) else {
-            let _run = LookupRun {
-                lookups: &self.running,
-                address,
-            };
-            return look().await;
-        };
-        let found = match timeout(PATIENCE, waiter).await {
-            Ok(Turn::Lead(baton)) => {
-                let found = look().await;
-                baton
-                    .batch
-                    .land(Arc::new(LookedUp::Known(found.clone())), Arrivals::All);
-                return found;
+    /// Joins the callers that wait for the next look-up, and the task that is to look for them where there is none.
+    pub(crate) fn join(&self, address: &Address, seeking: Seeking) -> (SharedLookup<V>, Option<LookupTask<V>>) {
+        let (answer, shared) = oneshot::channel();
+        let seeker = Seeker { seeking, answer };
+        let task = match lock(&self.waiting).entry(address.clone()) {
+            Entry::Occupied(mut waiting) => {
+                waiting.get_mut().push(seeker);
+                None
             }
-            Ok(Turn::Landed(found)) => found,
-            Ok(Turn::Late) | Err(_) => return look().await,
+            Entry::Vacant(none) => {
+                none.insert(vec![seeker]);
+                Some(LookupTask {
+                    waiting: Arc::clone(&self.waiting),
+                    address: address.clone(),
+                    has_ended: false,
+                })
+            }
         };
-        match &*found {
-            LookedUp::Known(value) => value.clone(),
-            LookedUp::Unknown => look().await,
-        }
+        (shared, task)
     }
 }
 
-/// One look-up, as long as it lasts.
-struct LookupCount<'a>(&'a AtomicUsize);
-
-impl<'a> LookupCount<'a> {
-    /// With how many there were before.
-    fn new(count: &'a AtomicUsize) -> (Self, usize) {
-        let before = count.fetch_add(1, Ordering::Relaxed);
-        (Self(count), before)
-    }
+/// A caller that looks.
+pub(crate) struct Looking<'a> {
+    count: &'a AtomicU32,
+    pub(crate) is_alone: bool,
 }
 
-impl Drop for LookupCount<'_> {
+impl Drop for Looking<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-fn lock<V>(running: &Mutex<RunningLookups<V>>) -> MutexGuard<'_, RunningLookups<V>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A place among the waiters for the next look-up; `None` where there is none under way, and so nothing to wait for.
-fn enter<V>(lookups: &Mutex<RunningLookups<V>>, address: &Address) -> Option<Waiter<Baton<V>, Arc<LookedUp<V>>>> {
-    let mut running = lock(lookups);
-    let mut slot = match running.entry(address.clone()) {
-        Entry::Vacant(slot) => {
-            slot.insert(None);
-            return None;
-        }
-        Entry::Occupied(slot) => slot,
-    };
-    if let Some(waiter) = slot.get().as_ref().and_then(|batch| Waiter::join(batch, Tick::START)) {
-        return Some(waiter);
-    }
-    let (batch, waiter) = Waiter::first(Tick::START);
-    slot.insert(Some(batch));
-    Some(waiter)
-}
-
-/// Ends a look-up: waiters that came meanwhile have theirs.
-fn leave<V>(lookups: &Arc<Mutex<RunningLookups<V>>>, address: &Address) {
-    let mut running = lock(lookups);
-    let Some(next) = running.get_mut(address).map(Option::take) else {
-        return;
-    };
-    let Some(batch) = next else {
-        running.remove(address);
-        return;
-    };
-    drop(running);
-    let baton = Baton {
-        lookups: Arc::clone(lookups),
-        address: address.clone(),
-        batch: Arc::clone(&batch),
-    };
-    // Where all of them have left the baton comes back, and dropping it ends this look-up too.
-    if batch.offer(baton).is_ok() {
-        batch.nudge();
-    }
-}
-
-/// The look-up of one who did not have to wait.
-struct LookupRun<'a, V> {
-    lookups: &'a Arc<Mutex<RunningLookups<V>>>,
-    address: &'a Address,
-}
-
-impl<V> Drop for LookupRun<'_, V> {
-    fn drop(&mut self) {
-        leave(self.lookups, self.address);
-    }
-}
-
-/// The look-up of a batch, for whichever of its waiters takes it.
-struct Baton<V> {
-    lookups: Arc<Mutex<RunningLookups<V>>>,
+/// Looks one address up, as often as there are callers that wait for it.
+pub(crate) struct LookupTask<V> {
+    waiting: Arc<Mutex<Seekers<V>>>,
     address: Address,
-    batch: Arc<Batch<V>>,
+    has_ended: bool,
 }
 
-impl<V> Drop for Baton<V> {
-    fn drop(&mut self) {
-        // Nothing happens if it has landed.
-        self.batch.land(Arc::new(LookedUp::Unknown), Arrivals::All);
-        leave(&self.lookups, &self.address);
+/// All callers of one look-up.
+pub(crate) struct Batch<V>(Vec<Seeker<V>>);
+
+impl<V: Clone> LookupTask<V> {
+    /// The callers that wait at this moment, for a look-up that begins after this. Where there are none, the task has
+    /// come to its end. What a caller may wait for instead is computed here if `is_computed`.
+    pub(crate) fn next(&mut self, is_computed: bool) -> Option<Batch<V>> {
+        let mut waiting = lock(&self.waiting);
+        let seekers = waiting.get_mut(&self.address).map(std::mem::take).unwrap_or_default();
+        let (rest, served): (Vec<_>, _) = seekers.into_iter().partition(|seeker| {
+            let joins = is_computed && seeker.seeking == Seeking::StoredOrComputed;
+            !joins && !seeker.answer.is_closed()
+        });
+        if rest.is_empty() {
+            self.has_ended = true;
+            waiting.remove(&self.address);
+        }
+        drop(waiting);
+        // Told that there is nothing.
+        drop::<Vec<_>>(served);
+        (!rest.is_empty()).then_some(Batch(rest))
     }
+}
+
+impl<V> Drop for LookupTask<V> {
+    /// Where a look-up was broken off, no caller is to wait for the next.
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let waiting = lock(&self.waiting).remove(&self.address);
+            drop(waiting);
+        }
+    }
+}
+
+impl<V: Clone> Batch<V> {
+    pub(crate) fn tell(self, found: &Option<V>) {
+        for seeker in self.0 {
+            // A caller that has left needs no answer.
+            let _ = seeker.answer.send(found.clone());
+        }
+    }
+}
+
+fn lock<V>(waiting: &Mutex<Seekers<V>>) -> MutexGuard<'_, Seekers<V>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }

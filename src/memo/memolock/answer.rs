@@ -12,6 +12,7 @@ use crate::codec::Codec;
 use crate::error::BoxError;
 use crate::key::Address;
 use crate::memo::compute::{compute_as_leader, run};
+use crate::memo::flights::clock::Tick;
 use crate::memo::found::Found;
 use crate::memo::path::Path;
 use crate::memo::permit::Lead;
@@ -20,17 +21,19 @@ use crate::task::spawn;
 use crate::trace;
 
 impl<C: Codec> MemoLock<C> {
-    /// What answers, unless the value is being computed here: a hit, or what was softly invalidated.
-    pub(super) async fn find(&self, address: &Address, aim: Aim) -> Option<Found<C::Value>> {
-        if aim == Aim::Now {
-            return None;
-        }
+    /// What answers, unless the value is being computed here: a hit, or what was softly invalidated. Otherwise when the
+    /// caller began to look.
+    pub(super) async fn find(&self, address: &Address, aim: Aim) -> Result<Found<C::Value>, Tick> {
         let shared = &self.shared;
-        let answers = |found: &Found<_>| (shared.is_fresh(found) || shared.is_soft(found)) && shared.meets(aim, found);
-        match self.shared.peek(address, Instant::now()).filter(answers) {
-            Some(found) => Some(found),
-            None => self.shared.look_up(address).await.filter(answers),
+        if aim == Aim::Now {
+            return Err(shared.clock.tick());
         }
+        let answers = |found: &Found<_>| (shared.is_fresh(found) || shared.is_soft(found)) && shared.meets(aim, found);
+        if let Some(found) = shared.peek(address, Instant::now()).filter(answers) {
+            return Ok(found);
+        }
+        let arrived = shared.clock.tick();
+        shared.look_up(address).await.filter(answers).ok_or(arrived)
     }
 
     /// What a caller wants. Asks the store, where a receipt is not met by what there is.

@@ -13,7 +13,7 @@ use crate::error::{BoxError, Error, ErrorKind, Failure, StoreError};
 use crate::key::{Address, Key, KeyError, Readable, Tag};
 use crate::memo::compute::start_work;
 use crate::memo::config::Config;
-use crate::memo::join::{Obtained, Role};
+use crate::memo::join::{Caller, Obtained, Role};
 use crate::memo::path::Path;
 use crate::store::{Stamp, Store, Value};
 use crate::task::{spawn, spawn_of};
@@ -112,9 +112,10 @@ impl<C: Codec> MemoLock<C> {
         let path = before.to(&self.shared.store, address);
         let request = Arc::new(request);
         let anew = |soft| self.request_anew(address, soft, path.clone(), Arc::clone(&request));
-        if let Some(found) = found {
-            return Ok(self.answered(found, is_own, anew));
-        }
+        let arrived = match found {
+            Ok(found) => return Ok(self.answered(found, is_own, anew)),
+            Err(arrived) => arrived,
+        };
         if is_own {
             shared.asks_for_itself(address);
             return Err(ErrorKind::WaitTimeout.into());
@@ -125,9 +126,9 @@ impl<C: Codec> MemoLock<C> {
             ..self.config
         };
         let mut patience = config.patience();
-        let mut obtained = shared
-            .obtain(address, config, &mut patience, trace::computing_as(|| None))
-            .await;
+        let context = trace::computing_as(|| None);
+        let caller = Caller { arrived, context };
+        let mut obtained = shared.obtain(address, config, &mut patience, caller).await;
         loop {
             trace::waited(patience.waited());
             trace::outcome(obtained.outcome());

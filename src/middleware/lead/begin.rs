@@ -39,6 +39,7 @@ impl Cache {
             first,
             can_lead: _,
             aim: _,
+            arrived: _,
         } = miss;
         // What is there already takes no more room.
         let demand = self.demand.as_ref().filter(|_| stale.is_none());

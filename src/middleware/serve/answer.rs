@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::hit::Use;
 use crate::key::Address;
-use crate::memo::{Aim, AtLimit, Config, Lead, Limit, Obtained, Past, QueueTurn};
+use crate::memo::{Aim, AtLimit, Caller, Config, Lead, Limit, Obtained, Past, QueueTurn};
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::lead::begin::computing_as;
@@ -88,6 +88,7 @@ impl Cache {
                 return Step::then(self.ask_again(call, address, constraints, Forward::UriMiss));
             }
             let mut aim = self.aim(call.headers(), &call.head.extensions);
+            let arrived = self.memo.shared.clock.tick();
             let (variant, stale, why) = match self.next(&address, &call.head, credentials, can_lead, &mut aim).await {
                 NextStep::Done(answer) => return Step::Done(answer),
                 NextStep::Refresh(variant, stored) => {
@@ -111,6 +112,7 @@ impl Cache {
                 credentials,
                 can_lead,
                 aim,
+                arrived,
             };
             if miss.stale.is_none()
                 && constraints.has_credentials()
@@ -206,7 +208,10 @@ impl Cache {
             let has_room = || counters.recorded_bytes.get() < self.responses.max_recording;
             // One clock for all that the request waits for.
             let mut patience = self.memo.config.patience();
-            let caller = computing_as(call.headers());
+            let mut caller = Caller {
+                arrived: miss.arrived,
+                context: computing_as(call.headers()),
+            };
             let mut reason = Reason::Unsettled;
             for _ in 0..MAX_ADDRESSES {
                 let VariantAddress { address, fingerprint } = &miss.variant;
@@ -216,6 +221,8 @@ impl Cache {
                 }
                 let obtained = self.memo.obtain(address, &config, &mut patience, caller, has_room);
                 let obtained = obtained.await;
+                // It waits once more as one that has just come.
+                caller.arrived = self.memo.shared.clock.tick();
                 trace::waited(patience.waited());
                 match self.after(obtained, &mut miss, call.headers()).await {
                     After::Answer(answer) => return Step::Done(answer),

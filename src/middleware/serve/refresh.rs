@@ -47,7 +47,7 @@ impl Cache {
             let found = found.meta();
             found.stored_at == stored_at && found.generation == generation
         };
-        let caller = computing_as(call.headers());
+        let (caller, arrived) = (computing_as(call.headers()), self.memo.shared.clock.tick());
         let cache = Arc::clone(self);
         let stale = Some(Arc::clone(seen));
         let start = || {
@@ -63,6 +63,7 @@ impl Cache {
                     credentials,
                     can_lead: true,
                     aim: Aim::Fresh,
+                    arrived,
                 };
                 let mut call = call;
                 let computation = span.in_scope(|| cache.computation(lead, &mut call.head, miss));
@@ -82,7 +83,7 @@ impl Cache {
         let stored = match miss.stale.clone() {
             Some(stale) => stale,
             // A request that joined a computation under way has not looked.
-            None => self.memo.shared.reread(&miss.variant.address).await?.value,
+            None => self.memo.shared.lookup(&miss.variant.address).await?.value,
         };
         let now = Instant::now();
         let may_serve = stored.meets(miss.aim) && (stored.is_fresh_at(now) || stored.serves_on_error(now));
