@@ -94,39 +94,8 @@ impl Herd {
                 self.ttl
             );
         }
-        if let Some(dead) = self.died.last()
-            && self.failures == 0
-        {
-            let successor = match self.leader {
-                Some(leader) if leader != *dead => format!("node {leader}"),
-                _ => "a follower".to_owned(),
-            };
-            return format!(
-                "Node {dead} died while it computed, {successor} took over, and {requests} have their answer: {}, and no client saw the crash.",
-                calls_of(calls)
-            );
-        }
-        if self.stale == size && self.failures == 0 {
-            return format!("All {size} got the stale response at once. A new one is computed in the background.");
-        }
-        if self.stand_ins > 0 && self.failures == 0 {
-            return format!(
-                "The handler failed, and the stale response stood in for {} of {requests}: no client saw the failure.",
-                self.stand_ins
-            );
-        }
-        if self.failures > 0 {
-            return format!(
-                "The handler failed, and {} of {size} clients got its 500. One failure may be that request's own fault, so a second call confirms it: {} in all. Nothing of it is stored.",
-                self.failures,
-                calls_of(calls)
-            );
-        }
-        if self.cut_off && calls > 1 {
-            return format!(
-                "Redis was out of reach, so the nodes could not share: {} instead of one, and still no client got an error. {requests}, {waits} of them waited for another on their own node.",
-                calls_of(calls)
-            );
+        if let Some(trouble) = self.trouble() {
+            return trouble;
         }
         if calls == 1 && waits + 1 == size {
             return format!(
@@ -147,6 +116,49 @@ impl Herd {
             parts.join(", "),
             calls_of(calls)
         )
+    }
+
+    /// What went wrong, and what stood in for it.
+    fn trouble(&self) -> Option<String> {
+        let Self { size, calls, waits, .. } = *self;
+        let requests = requests(size);
+        if let Some(dead) = self.died.last()
+            && self.failures == 0
+        {
+            let successor = match self.leader {
+                Some(leader) if leader != *dead => format!("node {leader}"),
+                _ => "a follower".to_owned(),
+            };
+            return Some(format!(
+                "Node {dead} died while it computed, {successor} took over, and {requests} have their answer: {}, and no client saw the crash.",
+                calls_of(calls)
+            ));
+        }
+        if self.stale == size && self.failures == 0 {
+            return Some(format!(
+                "All {size} got the stale response at once. A new one is computed in the background."
+            ));
+        }
+        if self.stand_ins > 0 && self.failures == 0 {
+            return Some(format!(
+                "The handler failed, and the stale response stood in for {} of {requests}: no client saw the failure.",
+                self.stand_ins
+            ));
+        }
+        if self.failures > 0 {
+            return Some(format!(
+                "The handler failed, and {} of {size} clients got its 500. One failure may be that request's own fault, so a second call confirms it: {} in all. Nothing of it is stored.",
+                self.failures,
+                calls_of(calls)
+            ));
+        }
+        if self.cut_off && calls > 1 {
+            return Some(format!(
+                "Redis was out of reach, so the nodes could not share: {} instead of one, and still no client got an error. {requests}, {waits} of them waited for another on their own node.",
+                calls_of(calls)
+            ));
+        }
+        None
     }
 }
 

@@ -78,38 +78,39 @@ async fn run(mut options: Options) -> Result<(), BoxError> {
     }
 }
 
-async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
-    let target = Target::new(options.upstream).ok_or("--upstream has no host")?;
-    let listener = TcpListener::bind(options.listen).await;
-    let listener = listener.map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
-    let (stop, leave) = (support::shutdown(), support::shutdown());
-    let layer = MemoLockLayer::new(store, options.tag)
+fn layer(store: impl Store, options: &Options) -> MemoLockLayer {
+    let freshness = Freshness::new()
+        .targeted(options.targeted.iter().cloned())
+        .store_after(options.store_after)
+        .receipts(options.receipts)
+        // Or `?all=1` would reach nothing.
+        .stamped(options.admin.is_some());
+    let limits = Limits::new()
+        .max_waiters(options.max_waiters)
+        .at_limit(options.at_limit);
+    MemoLockLayer::new(store, options.tag.clone())
         .ttl(options.ttl.unwrap_or_default())
-        .freshness(
-            Freshness::new()
-                .targeted(options.targeted)
-                .store_after(options.store_after)
-                .receipts(options.receipts),
-        )
-        .key_headers(options.key_headers)
+        .freshness(freshness)
+        .key_headers(options.key_headers.iter().cloned())
         .privacy(Privacy::new().set_cookie(options.set_cookie))
         .cache_status(CacheStatus::Outcome)
         .lease(options.lease)
         .wait_timeout(options.wait_timeout)
         .response_limits(ResponseLimits::new().max_body(options.max_body))
         .stream_followers(options.stream_followers)
-        .limits(
-            Limits::new()
-                .max_waiters(options.max_waiters)
-                .at_limit(options.at_limit),
-        );
-    // Or `?all=1` would reach nothing.
-    let layer = layer
-        .freshness(Freshness::new().stamped(options.admin.is_some()))
+        .limits(limits)
         .audit(match options.shadow {
             true => Audit::Shadow,
             false => Audit::Verify(options.verify),
-        });
+        })
+}
+
+async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
+    let target = Target::new(options.upstream.clone()).ok_or("--upstream has no host")?;
+    let listener = TcpListener::bind(options.listen).await;
+    let listener = listener.map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
+    let (stop, leave) = (support::shutdown(), support::shutdown());
+    let layer = layer(store, &options);
     let admin = match options.admin {
         Some(address) => Some(admin::Listening::on(address, &layer, target.clone()).await?),
         None => None,
