@@ -146,7 +146,6 @@ impl Options {
             }
             let missing = Args::missing;
             let redis = match builder(redis, sentinel, cluster)? {
-                Some(_) if cluster && near.is_some() => return Err("--near and --cluster exclude each other".into()),
                 Some(builder) => Some(with_near(with_certificates(builder, ca, cert, key)?, near, near_lag)?),
                 None if near.is_some() || near_lag.is_some() => {
                     return Err(missing("--redis", "an address, for --near"));

@@ -39,7 +39,7 @@ fn exported() -> Exported {
     let layer = MemoLockLayer::new(MemoryStore::new(), "t");
     layer.cache.tally.visit(&mut |sample| add(&mut exported, &sample));
     layer.cache.memo.shared.visit(&mut |sample| add(&mut exported, &sample));
-    RedisStats::default().visit(true, &mut |sample| add(&mut exported, &sample));
+    RedisStats::default().visit(&mut |sample| add(&mut exported, &sample));
     exported
 }
 
@@ -133,7 +133,7 @@ fn the_guide_has_a_row_for_each_metric_and_an_alert_for_each_rule() {
     let layer = MemoLockLayer::new(MemoryStore::new(), "t");
     layer.cache.tally.visit(&mut row);
     layer.cache.memo.shared.visit(&mut row);
-    RedisStats::default().visit(true, &mut row);
+    RedisStats::default().visit(&mut row);
     let rows = names.into_iter().map(|(name, (labels, help))| match &*labels {
         "" => format!("| `{name}` | {help} |"),
         labels => format!("| `{name}{{{labels}}}` | {help} |"),

@@ -11,10 +11,10 @@ use redis::Client;
 use self::links::{cluster, server};
 use super::conn::dial::Dialer;
 use super::conn::sentinel::Sentinels;
-use super::conn::target::{Named, Plan, Target, TargetSettings, UnusableUrl};
+use super::conn::target::{Named, Plan, Target, TargetSettings};
 #[cfg(feature = "tls")]
 use super::conn::tls::{Certificates, Identity};
-use super::near;
+use super::near::{self, Near};
 use super::store::RedisStore;
 use super::writing::WriteSettings;
 use crate::error::StoreError;
@@ -178,7 +178,7 @@ impl RedisStoreBuilder {
 
     /// Keeps copies of what is asked for more than once within a minute in this process, in about so many bytes of memory. A
     /// hit on one costs Redis nothing, and the caller about what a hit in a [`MemoryStore`](crate::MemoryStore) does.
-    /// Defaults to none. Not in a Redis Cluster, which is an error of [`connect`](Self::connect).
+    /// Defaults to none.
     ///
     /// A near copy was the value in Redis no longer ago than the [lag](Self::near_lag), and once an invalidation has
     /// returned, on any node, no node serves a copy from before it. That takes a Redis that tells of changes, and every change
@@ -196,7 +196,7 @@ impl RedisStoreBuilder {
     /// milliseconds to 10 seconds; less and more count as those. Defaults to 500 milliseconds. The same on every node, if you
     /// can.
     ///
-    /// Redis is sent a `PING` four times in this time, while there are copies. An invalidation waits for so long where a node
+    /// Each server with copies is sent a `PING` four times in this time. An invalidation waits for so long where a node
     /// with near copies stands still or was killed.
     pub fn near_lag(mut self, lag: Duration) -> Self {
         self.near_lag = lag;
@@ -279,16 +279,15 @@ impl RedisStoreBuilder {
         } = self;
         let plan = target.plan(settings)?;
         let copies = near.map(|bytes| (bytes, near_lag));
-        let mut near = None;
         #[cfg(feature = "tls")]
         let plan = plan.try_map(|info| certificates.clone().add_to(info))?;
         let dialer = |info| Dialer::new(info, timeout, connect_timeout);
-        let (link, address) = match plan {
+        let (link, address, near) = match plan {
             Plan::Server(info) => {
                 let address = info.addr().to_string();
-                let (link, kept) = server(dialer(info), require_connected, copies).await;
-                near = Some(kept);
-                (link, address)
+                let dialer = dialer(info);
+                let near = Near::new(dialer.database(), copies);
+                (server(dialer, require_connected, &near.0).await, address, near)
             }
             Plan::Sentinel {
                 sentinels,
@@ -298,11 +297,9 @@ impl RedisStoreBuilder {
                 let sentinels = Sentinels::new(master, sentinels.into_iter().map(dialer));
                 let address = format!("sentinel:{}", sentinels.master());
                 let dialer = dialer(info).through(Arc::new(sentinels));
-                let (link, kept) = server(dialer, require_connected, copies).await;
-                near = Some(kept);
-                (link, address)
+                let near = Near::new(dialer.database(), copies);
+                (server(dialer, require_connected, &near.0).await, address, near)
             }
-            Plan::Cluster { .. } if copies.is_some() => return Err(UnusableUrl::NearInCluster.into()),
             Plan::Cluster { seeds } => {
                 let address = seeds
                     .iter()
@@ -310,10 +307,9 @@ impl RedisStoreBuilder {
                     .collect::<Vec<_>>()
                     .join(",");
                 let seeds = seeds.into_iter().map(|info| dialer(info).in_cluster()).collect();
-                (
-                    cluster(seeds, timeout, connect_timeout, require_connected).await,
-                    address,
-                )
+                let near = Near::new(0, copies);
+                let link = cluster(seeds, timeout, connect_timeout, require_connected, &near.0).await;
+                (link, address, near)
             }
         };
         match link {

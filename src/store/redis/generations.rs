@@ -17,13 +17,13 @@
 //! Generations are microseconds of the server's clock, or one more than the last. A replica that takes over without
 //! having heard of the last ones goes on with higher numbers.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use redis::{Cmd, Pipeline, Value as Reply};
 
 use super::conn::error;
-use super::near::{Evidence, NearCall, evidence};
+use super::near::{Evidence, NearCall, NearFeed, evidence};
 use super::protocol::keyspace::Keyspace;
 use super::script::{Script, tell_near};
 use super::topology::link::Link;
@@ -166,11 +166,13 @@ impl<'a> RedisGenerations<'a> {
         }
     }
 
-    pub(super) async fn standing(&self, stamp: &Stamp) -> Result<Standing, StoreError> {
+    /// How a stamp stands, and the feed of the server that knows, unless several of a cluster do.
+    pub(super) async fn standing(&self, stamp: &Stamp) -> Result<(Standing, Option<Arc<NearFeed>>), StoreError> {
         let Generation { incarnation, number } = stamp.generation();
         let labels = stamp.labels().iter().map(Label::as_str);
-        let Some(scores) = self.scores(labels.chain([ALL]), incarnation, number).await? else {
-            return Ok(Standing::Outdated);
+        let (scores, from) = self.scores(labels.chain([ALL]), incarnation, number).await?;
+        let Some(scores) = scores else {
+            return Ok((Standing::Outdated, from));
         };
         let later = |score: &Option<u64>| score.is_some_and(|score| score > number);
         let invalidated: Vec<_> = stamp
@@ -180,7 +182,7 @@ impl<'a> RedisGenerations<'a> {
             .filter(|(_, score)| later(score))
             .collect();
         let Some(soft_since) = scores.iter().filter(|score| later(score)).flatten().min() else {
-            return Ok(Standing::Current);
+            return Ok((Standing::Current, from));
         };
         if !invalidated.is_empty() {
             // How they were invalidated before that. What was invalidated in between has raised these as well.
@@ -188,15 +190,16 @@ impl<'a> RedisGenerations<'a> {
                 .iter()
                 .map(|(label, _)| format!("{ALL}{}", label.as_str()))
                 .collect();
-            let hard = self
+            let (hard, _) = self
                 .scores(names.iter().map(String::as_str), incarnation, number)
                 .await?;
             if hard.is_none_or(|hard| hard.iter().any(|score| score.is_none_or(|score| score > number))) {
-                return Ok(Standing::Outdated);
+                return Ok((Standing::Outdated, from));
             }
         }
         let since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(*soft_since));
-        Ok(since.map_or(Standing::Outdated, |since| Standing::Soft { since }))
+        let standing = since.map_or(Standing::Outdated, |since| Standing::Soft { since });
+        Ok((standing, from))
     }
 
     /// The scores of these members, unless the incarnation is gone or its floor is higher than this.
@@ -205,7 +208,7 @@ impl<'a> RedisGenerations<'a> {
         names: impl Iterator<Item = &'n str>,
         incarnation: u64,
         number: u64,
-    ) -> Result<Option<Vec<Option<u64>>>, StoreError> {
+    ) -> Result<(Option<Vec<Option<u64>>>, Option<Arc<NearFeed>>), StoreError> {
         let mut pipeline = Pipeline::new();
         for name in names {
             pipeline.cmd("ZSCORE").arg(&self.set).arg(name);
@@ -216,11 +219,12 @@ impl<'a> RedisGenerations<'a> {
             .arg(&self.set)
             .arg(format!("#{incarnation:016x}"));
         let mut scores = Vec::new();
-        for reply in self.link.send_all(self.keys(), &pipeline).await? {
+        let (replies, from) = self.link.send_all_from(self.keys(), &pipeline).await?;
+        for reply in replies {
             scores.push(score(reply)?);
         }
         let floor = scores.pop().flatten();
-        Ok(floor.filter(|floor| *floor <= number).map(|_| scores))
+        Ok((floor.filter(|floor| *floor <= number).map(|_| scores), from))
     }
 
     /// Invalidates them, in one way or the other.

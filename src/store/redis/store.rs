@@ -8,7 +8,7 @@ mod steps;
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock};
 
 use redis::Client;
 use tokio::runtime::Handle;
@@ -110,7 +110,9 @@ use crate::task::BoxFuture;
 /// # Redis Cluster
 ///
 /// Redis 7.0, Valkey 7.2 or newer. There are two connections to every master, and a third for large values; replicas
-/// are never read. A master that is down is out of use for the keys it has, and no other key is slower for it. The
+/// are never read. A master that is down is out of use for the keys it has, and no other key is slower for it, except that
+/// invalidations under a tag wait for half a second while the master with the tag's own slot is down: they may have to be told to
+/// [near copies](crate::docs::guide::near). The
 /// store looks at the map of the slots on every `MOVED`, lost connection, late heartbeat and `sunsubscribe`, and every
 /// ten seconds. A watch moves with the slot of its key, and its watcher is told to read again. While a slot moves, the
 /// store asks for its keys at both ends. A commit then has to wait for the slot to arrive, for at most the
@@ -181,9 +183,10 @@ struct RedisInner {
     askings: Askings,
     /// Invalidations that Redis has not acknowledged.
     backlog: Arc<Backlog>,
-    /// Copies in this process, or what is known of those in others. Not in a cluster.
-    near: Option<Arc<Near>>,
-    _near_keeper: Option<Task>,
+    /// Copies in this process, or what is known of those in others.
+    near: Arc<Near>,
+    /// Ends with the store.
+    near_keeper: OnceLock<Task>,
     /// The runtime that the store belongs to.
     runtime: Handle,
 }
@@ -276,9 +279,7 @@ impl RedisStore {
     /// add to the user. An [`Unavailable`](crate::StoreErrorKind::Unavailable) or
     /// [`Timeout`](crate::StoreErrorKind::Timeout) one where the server could not be asked.
     pub async fn check(&self, tag: &Tag) -> Result<(), StoreError> {
-        if let Some(near) = &self.inner.near {
-            near.expect(tag);
-        }
+        self.inner.near.expect(tag);
         self.try_tag(tag).await
     }
 
@@ -290,32 +291,27 @@ impl RedisStore {
         link: Link,
         address: String,
         writing: WriteSettings,
-        near: Option<(Arc<Near>, NearOwed)>,
+        (near, owed): (Arc<Near>, NearOwed),
     ) -> Self {
-        let keeper = |(near, owed), inner: &Weak<RedisInner>| {
-            let task = Task::spawn(near::keep(Arc::clone(&near), Weak::clone(inner), owed));
-            (near, task)
-        };
-        Self {
-            inner: Arc::new_cyclic(|inner| {
-                let (near, task) = near.map(|near| keeper(near, inner)).unzip();
-                RedisInner {
-                    address,
-                    writing,
-                    link,
-                    oversized: Oversized::default(),
-                    sizes: Sizes::default(),
-                    crowds: Crowds::default(),
-                    reads: Reads::default(),
-                    no_parts: AtomicBool::new(false),
-                    askings: Askings::default(),
-                    backlog: Arc::new(Backlog::new()),
-                    runtime: Handle::current(),
-                    near,
-                    _near_keeper: task,
-                }
-            }),
-        }
+        let inner = Arc::new(RedisInner {
+            address,
+            writing,
+            link,
+            oversized: Oversized::default(),
+            sizes: Sizes::default(),
+            crowds: Crowds::default(),
+            reads: Reads::default(),
+            no_parts: AtomicBool::new(false),
+            askings: Askings::default(),
+            backlog: Arc::new(Backlog::new()),
+            runtime: Handle::current(),
+            near,
+            near_keeper: OnceLock::new(),
+        });
+        // Not before the store is there: the task ends where it is gone.
+        let keeper = near::keep(Arc::clone(&inner.near), Arc::downgrade(&inner), owed);
+        inner.near_keeper.get_or_init(|| Task::spawn(keeper));
+        Self { inner }
     }
 
     /// What this store and its clones have been through, and whether they are connected.
@@ -324,12 +320,7 @@ impl RedisStore {
         RedisStats {
             pending_invalidations: self.inner.backlog.pending(),
             deferred_invalidations: self.inner.backlog.deferred(),
-            near: self
-                .inner
-                .near
-                .as_ref()
-                .map(|near| near.counters.snapshot())
-                .unwrap_or_default(),
+            near: self.inner.near.counters.snapshot(),
             ..self.inner.link.stats()
         }
     }
@@ -345,7 +336,7 @@ impl RedisStore {
     /// Shows all figures.
     #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "the admin service shows them"))]
     pub(crate) fn visit(&self, each: Visit<'_>) {
-        self.stats().visit(self.inner.near.is_some(), each);
+        self.stats().visit(each);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tower_memolock::{MemoLock, RedisStore};
 
-use crate::support::within;
+use crate::support::{RedisCluster, within};
 
 /// Longer than what a busy machine takes for a `PING`, and short enough to wait for.
 pub(super) const LAG: Duration = Duration::from_millis(1000);
@@ -83,5 +83,22 @@ impl NearNode {
             }
         })
         .await;
+    }
+}
+
+/// Nodes with near copies over a Redis Cluster.
+impl NearNode {
+    pub(super) async fn in_cluster(cluster: &RedisCluster) -> Self {
+        let builder = RedisStore::cluster([cluster.nodes[5].url()]);
+        Self::of(builder.near(1 << 20).near_lag(LAG).connect().await.unwrap())
+    }
+
+    /// Asks for something else until a near copy answers, one from each of the masters.
+    pub(super) async fn settled(&self, cluster: &RedisCluster) {
+        for master in 0..3 {
+            let id = cluster.id_on(master, "{settled #}");
+            self.compute(&id, "there").await;
+            self.warm(&id).await;
+        }
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Empty;
 
-use crate::support::{HttpClient, Node, Origin, RedisServer, Reply, eventually, run_example, within};
+use crate::support::{HttpClient, Node, Origin, RedisCluster, RedisServer, Reply, eventually, run_example, within};
 
 /// An upstream whose answer says how often something was changed.
 async fn origin() -> (Origin, Arc<AtomicUsize>) {
@@ -30,11 +30,17 @@ async fn origin() -> (Origin, Arc<AtomicUsize>) {
 
 async fn node(origin: &Origin, redis: &RedisServer, lag: &str) -> Node {
     let url = redis.url();
-    Node::reverse_proxy(
-        &origin.url(),
-        &["--redis", &url, "--near", "1048576", "--near-lag", lag],
-    )
-    .await
+    near_node(origin, &["--redis", &url], lag).await
+}
+
+async fn node_in_cluster(origin: &Origin, cluster: &RedisCluster, lag: &str) -> Node {
+    let url = cluster.nodes[5].url();
+    near_node(origin, &["--cluster", "--redis", &url], lag).await
+}
+
+async fn near_node(origin: &Origin, redis: &[&str], lag: &str) -> Node {
+    let near = ["--near", "1048576", "--near-lag", lag];
+    Node::reverse_proxy(&origin.url(), &[redis, &near].concat()).await
 }
 
 async fn send(node: &Node, method: &str, path: &str) -> (String, String) {
@@ -101,14 +107,80 @@ async fn a_process_that_stood_still_serves_nothing_from_before() {
             took >= Duration::from_millis(600) && took < Duration::from_secs(5),
             "{took:?}"
         );
-        // It was asked before it goes on, and answers first of all.
-        let asked = send(&still, "GET", "/x");
-        let cont = async {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            still.cont();
-        };
-        let ((body, status), ()) = tokio::join!(asked, cont);
+        let (body, status) = first_of_all(&still, "/x").await;
         assert_eq!(body, (round + 1).to_string(), "{status}");
+    }
+}
+
+/// What a process that stands still answers once it goes on, to a request from before.
+async fn first_of_all(still: &Node, path: &str) -> (String, String) {
+    let asked = send(still, "GET", path);
+    let cont = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        still.cont();
+    };
+    tokio::join!(asked, cont).0
+}
+
+#[tokio::test]
+async fn a_change_through_any_proxy_holds_on_all_in_a_cluster() {
+    let cluster = RedisCluster::start();
+    let (origin, _) = origin().await;
+    let nodes = [
+        node_in_cluster(&origin, &cluster, "1s").await,
+        node_in_cluster(&origin, &cluster, "1s").await,
+        node_in_cluster(&origin, &cluster, "1s").await,
+    ];
+    // Some on each of the masters.
+    for (round, path) in ["/a", "/b", "/c", "/d", "/e", "/f"].iter().cycle().take(24).enumerate() {
+        let before = send(&nodes[0], "GET", path).await.0;
+        for node in &nodes {
+            assert_eq!(warm(node, path).await, before);
+        }
+        send(&nodes[round % 3], "POST", path).await;
+        for node in &nodes {
+            let (body, status) = send(node, "GET", path).await;
+            assert_eq!(body, (round + 1).to_string(), "{path} {status}");
+        }
+    }
+}
+
+/// The process stood still while the home of its tag forgot it, in whichever way.
+#[tokio::test]
+async fn a_process_that_stood_still_serves_nothing_from_before_in_a_cluster() {
+    let cluster = RedisCluster::start();
+    let (origin, _) = origin().await;
+    let (still, node) = (
+        node_in_cluster(&origin, &cluster, "700ms").await,
+        node_in_cluster(&origin, &cluster, "700ms").await,
+    );
+    let home = cluster.home("proxy/gen:{proxy}");
+    let redis = &cluster.nodes[home];
+    let losses: [&dyn Fn(); 4] = [
+        &|| {},
+        &|| drop(redis.cli(&["FLUSHALL"])),
+        &|| drop(redis.cli(&["CLIENT", "KILL", "TYPE", "pubsub"])),
+        &|| drop(cluster.nodes[home + 3].cli(&["CLUSTER", "FAILOVER"])),
+    ];
+    let mut changes = 0;
+    for (at, loss) in losses.iter().enumerate() {
+        let paths = ["/a", "/b", "/c"];
+        // A master is replaced once.
+        for path in &paths[..if at == 3 { 1 } else { 3 }] {
+            let before = send(&node, "GET", path).await.0;
+            assert_eq!(warm(&still, path).await, before);
+            assert_eq!(warm(&node, path).await, before);
+            still.stop();
+            loss();
+            let since = Instant::now();
+            send(&node, "POST", path).await;
+            changes += 1;
+            let took = since.elapsed();
+            assert!(at == 3 || took >= Duration::from_millis(600), "{took:?}");
+            assert!(took < Duration::from_secs(5), "{took:?}");
+            let (body, status) = first_of_all(&still, path).await;
+            assert_eq!(body, changes.to_string(), "{at} {path} {status}");
+        }
     }
 }
 
@@ -144,7 +216,6 @@ async fn flags_that_make_no_sense_are_refused() {
         (&["--redis", redis, "--near-lag", "1s"], "--near"),
         (&["--redis", redis, "--near", "many"], "--near"),
         (&["--redis", redis, "--near", "1000", "--near-lag", "1"], "--near-lag"),
-        (&["--redis", redis, "--cluster", "--near", "1000"], "--cluster"),
     ] {
         let output = run_example("reverse_proxy", &[&upstream[..], flags].concat()).await;
         let said = String::from_utf8_lossy(&output.stderr);

@@ -2,7 +2,7 @@
 
 use super::fixture::{LAG, NearNode};
 use crate::support::{Fault, FaultProxy, RedisServer, Target, within};
-use tower_memolock::{RedisStore, StoreErrorKind, Tag};
+use tower_memolock::Tag;
 
 async fn goes_on_without_copies(node: &NearNode) {
     for id in ["a", "b"] {
@@ -58,16 +58,4 @@ async fn a_server_that_only_pretends_to_tell_is_found_out() {
     let proxy = FaultProxy::start(redis.port()).await;
     proxy.inject(Target::replies(&["CLIENT"]), Fault::Answer("+OK\r\n".into()));
     goes_on_without_copies(&NearNode::start(&proxy.url()).await).await;
-}
-
-#[tokio::test]
-async fn a_cluster_is_refused_with_what_to_change() {
-    let store = RedisStore::cluster(["redis://127.0.0.1:1"])
-        .near(1 << 20)
-        .connect()
-        .await;
-    let error = store.expect_err("an error");
-    assert_eq!(error.kind(), StoreErrorKind::Config);
-    let source = std::error::Error::source(&error).expect("a cause").to_string();
-    assert!(source.contains("remove `near`"), "{source}");
 }

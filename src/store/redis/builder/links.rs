@@ -7,21 +7,12 @@ use crate::store::redis::acl;
 use crate::store::redis::conn::capacity;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{DialError, Unroutable};
-use crate::store::redis::near::{Near, NearOwed};
+use crate::store::redis::near::Near;
 use crate::store::redis::topology::cluster::Cluster;
 use crate::store::redis::topology::link::{Link, Server};
 
 /// A link to one server. An error only where it would be of no use to go on trying, or where a connection is required.
-pub(super) async fn server(
-    dialer: Dialer,
-    required: bool,
-    copies: Option<(usize, Duration)>,
-) -> (Result<Link, DialError>, (Arc<Near>, NearOwed)) {
-    let (near, owed) = Near::new(dialer.database(), copies);
-    (link(dialer, required, Arc::clone(&near)).await, (near, owed))
-}
-
-async fn link(dialer: Dialer, required: bool, near: Arc<Near>) -> Result<Link, DialError> {
+pub(super) async fn server(dialer: Dialer, required: bool, near: &Arc<Near>) -> Result<Link, DialError> {
     let mut first = dialer.commands().await;
     if let Ok(connection) = &mut first {
         match acl::check_commands(&dialer, connection).await {
@@ -41,8 +32,9 @@ pub(super) async fn cluster(
     timeout: Duration,
     connect_timeout: Duration,
     required: bool,
+    near: &Arc<Near>,
 ) -> Result<Link, DialError> {
-    let cluster = Cluster::start(seeds, timeout, connect_timeout).await?;
+    let cluster = Cluster::start(seeds, timeout, connect_timeout, Arc::clone(near)).await?;
     if required && cluster.anybody().await.is_err() {
         return Err(DialError::NoView);
     }

@@ -89,6 +89,14 @@ pub(crate) fn is_master(reply: &Reply) -> bool {
     Hello::read(reply).is_some_and(|hello| hello.master)
 }
 
+/// What a node says to `CLUSTER INFO`, where the user may ask: whether it takes part in the majority, and the age of its map.
+pub(crate) fn standing(info: &Reply) -> Option<(bool, u64)> {
+    let text = text(info)?;
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let epoch = field("cluster_current_epoch")?.trim().parse().ok()?;
+    Some((field("cluster_state")?.trim() == "ok", epoch))
+}
+
 /// The text of a reply, whatever the protocol calls it.
 pub(crate) fn text(reply: &Reply) -> Option<&str> {
     match reply {

@@ -53,8 +53,6 @@ pub(crate) enum UnusableUrl {
     NoSeeds,
     #[error("Redis Cluster has database 0 only, not {0}: remove the number")]
     ClusterDatabase(i64),
-    #[error("near copies do not work in a Redis Cluster; remove `near`")]
-    NearInCluster,
     #[error("some URLs begin with redis:// and some with rediss://: use TLS for all of them, or for none")]
     MixedTls,
     #[error("the URLs have different user names or passwords, but all nodes of a cluster need the same")]

@@ -6,9 +6,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
+use super::lease::{Backing, NearLease};
 use crate::store::Value;
 use crate::store::redis::stats::NearCounters;
 
@@ -26,8 +28,10 @@ pub(crate) struct NearCopy {
     pub(crate) value: Value,
     /// Counted from when it was asked for.
     pub(crate) expires_at: Instant,
-    /// The connection that it came by.
-    pub(crate) commands: u64,
+    /// The server that it came from.
+    pub(crate) from: Backing,
+    /// The one that tells of invalidations, if that is another.
+    pub(crate) home: Option<Backing>,
     /// For one with a stamp.
     pub(crate) currency: Option<Currency>,
 }
@@ -41,10 +45,29 @@ pub(crate) struct Currency {
 }
 
 impl NearCopy {
-    fn is_good(&self, now: Instant, commands: u64) -> bool {
+    /// Whether it may be served, as long as the leases are held.
+    fn is_good(&self, now: Instant) -> bool {
         let is_current = |c: &Currency| c.generations.load(Ordering::Acquire) == c.seen;
-        self.expires_at > now && self.commands == commands && self.currency.as_ref().is_none_or(is_current)
+        let is_backed = self.from.holds() && self.home.as_ref().is_none_or(Backing::holds);
+        self.expires_at > now && is_backed && self.currency.as_ref().is_none_or(is_current)
     }
+
+    fn leases(&self) -> impl Iterator<Item = &NearLease> {
+        let home = self.home.iter();
+        [&self.from].into_iter().chain(home).map(|backing| &**backing.lease())
+    }
+
+    fn relies_on(&self, lease: &Arc<NearLease>) -> bool {
+        self.from.is_of(lease) || self.home.as_ref().is_some_and(|home| home.is_of(lease))
+    }
+}
+
+/// What there is of a value.
+pub(crate) enum NearFound {
+    Nothing,
+    /// A copy of which it is not known whether it is still right.
+    Late,
+    Value(Value),
 }
 
 /// The copies of one process.
@@ -58,9 +81,15 @@ pub(crate) struct NearCopies {
 #[derive(Default)]
 struct Shard {
     copies: HashMap<Arc<str>, HeldCopy>,
-    pending: HashMap<Arc<str>, u64>,
+    pending: HashMap<Arc<str>, Pending>,
     /// In the order in which they may have to leave. What is not in the map any more is skipped.
     ring: VecDeque<(Arc<str>, u64)>,
+}
+
+/// A value on its way.
+struct Pending {
+    number: u64,
+    from: Arc<NearLease>,
 }
 
 struct HeldCopy {
@@ -83,30 +112,40 @@ impl NearCopies {
     }
 
     /// The value of a good copy.
-    pub(crate) fn get(&self, name: &str, now: Instant, commands: u64) -> Option<Value> {
+    pub(crate) fn get(&self, name: &str, now: Instant) -> NearFound {
         let mut shard = self.shard(name);
-        let held = shard.copies.get_mut(name)?;
-        if !held.copy.is_good(now, commands) {
-            return None;
+        let held = shard.copies.get_mut(name).filter(|held| held.copy.is_good(now));
+        let Some(held) = held else {
+            return NearFound::Nothing;
+        };
+        if held.copy.leases().all(|lease| lease.is_held(now)) {
+            let value = held.copy.value.clone();
+            // With the copy in hand: after a standstill it may be from before.
+            let wall = SystemTime::now();
+            if held.copy.leases().all(|lease| lease.is_plausible(wall)) {
+                held.asked = true;
+                return NearFound::Value(value);
+            }
         }
-        held.asked = true;
-        Some(held.copy.value.clone())
+        held.copy.leases().for_each(NearLease::want);
+        NearFound::Late
     }
 
     /// A placeholder for a value that is asked for after this. `None` where there is one already, or a good copy, or no
     /// room.
-    pub(crate) fn begin(self: &Arc<Self>, name: &str, now: Instant, commands: u64) -> Option<Placeholder> {
+    pub(crate) fn begin(self: &Arc<Self>, name: &str, now: Instant, from: &Backing) -> Option<Placeholder> {
         let mut shard = self.shard(name);
         let is_there = shard
             .copies
             .get(name)
-            .is_some_and(|held| held.copy.is_good(now, commands));
+            .is_some_and(|held| held.copy.is_good(now) && held.copy.from.is_of(from.lease()));
         if is_there || shard.pending.len() >= MOST_PENDING || shard.pending.contains_key(name) {
             return None;
         }
         let name: Arc<str> = Arc::from(name);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        shard.pending.insert(Arc::clone(&name), number);
+        let from = Arc::clone(from.lease());
+        shard.pending.insert(Arc::clone(&name), Pending { number, from });
         Some(Placeholder {
             copies: Arc::clone(self),
             name,
@@ -139,6 +178,23 @@ impl NearCopies {
         }
     }
 
+    /// Removes what relies on this server, what is on its way from there included.
+    pub(crate) fn clear_of(&self, lease: &Arc<NearLease>) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            shard.pending.retain(|_, pending| !Arc::ptr_eq(&pending.from, lease));
+            let held: Vec<_> = shard
+                .copies
+                .extract_if(|_, held| held.copy.relies_on(lease))
+                .map(|(_, held)| held)
+                .collect();
+            drop(shard);
+            for held in held {
+                self.release(Some(held));
+            }
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.counters.copies.get() == 0
     }
@@ -155,7 +211,7 @@ impl NearCopies {
             return false;
         }
         let mut shard = self.shard(name);
-        if shard.pending.get(name) != Some(&placeholder.number) {
+        if !placeholder.is_pending(&shard) {
             return false;
         }
         shard.pending.remove(name);
@@ -251,6 +307,11 @@ impl Placeholder {
         self.copies.fill(&self, copy)
     }
 
+    fn is_pending(&self, shard: &Shard) -> bool {
+        let pending = shard.pending.get(&self.name);
+        pending.is_some_and(|pending| pending.number == self.number)
+    }
+
     /// The most that the value may take.
     pub(crate) fn most(&self) -> usize {
         self.copies.most_of_one()
@@ -260,7 +321,7 @@ impl Placeholder {
 impl Drop for Placeholder {
     fn drop(&mut self) {
         let mut shard = self.copies.shard(&self.name);
-        if shard.pending.get(&self.name) == Some(&self.number) {
+        if self.is_pending(&shard) {
             shard.pending.remove(&self.name);
         }
     }
@@ -271,24 +332,54 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::store::redis::near::Sent;
 
-    const COMMANDS: u64 = 1;
+    const LAG: Duration = Duration::from_secs(10);
 
-    fn copies(most: usize) -> Arc<NearCopies> {
-        Arc::new(NearCopies::new(most, Arc::default()))
+    struct Held {
+        copies: Arc<NearCopies>,
+        lease: Arc<NearLease>,
     }
 
-    fn copy(bytes: usize) -> NearCopy {
-        NearCopy {
-            value: Value::encoded(vec![b'x'; bytes]),
-            expires_at: Instant::now() + Duration::from_secs(60),
-            commands: COMMANDS,
-            currency: None,
+    impl std::ops::Deref for Held {
+        type Target = Arc<NearCopies>;
+
+        fn deref(&self) -> &Arc<NearCopies> {
+            &self.copies
         }
     }
 
-    fn begin(copies: &Arc<NearCopies>, name: &str) -> Option<Placeholder> {
-        copies.begin(name, Instant::now(), COMMANDS)
+    fn lease() -> Arc<NearLease> {
+        let lease = Arc::new(NearLease::new(LAG));
+        lease.grant(Sent::now());
+        lease
+    }
+
+    fn copies(most: usize) -> Held {
+        Held {
+            copies: Arc::new(NearCopies::new(most, Arc::default())),
+            lease: lease(),
+        }
+    }
+
+    impl Held {
+        fn copy(&self, bytes: usize) -> NearCopy {
+            NearCopy {
+                value: Value::encoded(vec![b'x'; bytes]),
+                expires_at: Instant::now() + Duration::from_secs(60),
+                from: Backing::of(&self.lease),
+                home: None,
+                currency: None,
+            }
+        }
+    }
+
+    fn begin(copies: &Held, name: &str) -> Option<Placeholder> {
+        copies.begin(name, Instant::now(), &Backing::of(&copies.lease))
+    }
+
+    fn found(copies: &NearCopies, name: &str, now: Instant) -> bool {
+        matches!(copies.get(name, now), NearFound::Value(_))
     }
 
     fn held(copies: &NearCopies) -> (u64, u64) {
@@ -296,13 +387,13 @@ mod tests {
     }
 
     fn has(copies: &NearCopies, name: &str) -> bool {
-        copies.get(name, Instant::now(), COMMANDS).is_some()
+        found(copies, name, Instant::now())
     }
 
     #[test]
     fn a_value_takes_the_place_of_its_placeholder() {
         let copies = copies(1 << 20);
-        assert!(begin(&copies, "t:a").unwrap().fill(copy(10)));
+        assert!(begin(&copies, "t:a").unwrap().fill(copies.copy(10)));
         assert!(has(&copies, "t:a") && !has(&copies, "t:b"));
         assert_eq!(held(&copies).0, 1);
         // Nothing to fetch.
@@ -317,14 +408,14 @@ mod tests {
         let copies = copies(1 << 20);
         let placeholder = begin(&copies, "t:a").unwrap();
         assert!(copies.remove("t:a"));
-        assert!(!placeholder.fill(copy(10)));
+        assert!(!placeholder.fill(copies.copy(10)));
         assert!(!has(&copies, "t:a"));
         let placeholder = begin(&copies, "t:a").unwrap();
         copies.clear();
         // The place of another one is not its own.
         let next = begin(&copies, "t:a").unwrap();
-        assert!(!placeholder.fill(copy(10)));
-        assert!(next.fill(copy(10)) && has(&copies, "t:a"));
+        assert!(!placeholder.fill(copies.copy(10)));
+        assert!(next.fill(copies.copy(10)) && has(&copies, "t:a"));
     }
 
     #[test]
@@ -337,26 +428,81 @@ mod tests {
         assert_eq!(held(&copies).0, 0);
     }
 
-    #[test]
-    fn a_copy_ends_with_its_time_its_connection_and_its_generation() {
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_ends_with_its_time_its_connections_and_its_generation() {
         let copies = copies(1 << 20);
         let generations = Arc::new(AtomicU64::new(7));
-        let currency = Some(Currency {
-            generations: Arc::clone(&generations),
-            seen: 7,
-        });
-        let placeholder = begin(&copies, "t:a").unwrap();
-        assert!(placeholder.fill(NearCopy { currency, ..copy(10) }));
-        let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(61));
-        assert!(copies.get("t:a", now, COMMANDS).is_some());
-        assert!(copies.get("t:a", later, COMMANDS).is_none());
-        assert!(copies.get("t:a", now, COMMANDS + 1).is_none());
+        let other = lease();
+        let keep = |generations: &Arc<AtomicU64>| {
+            let copy = NearCopy {
+                home: Some(Backing::of(&other)),
+                currency: Some(Currency {
+                    generations: Arc::clone(generations),
+                    seen: generations.load(Ordering::Relaxed),
+                }),
+                expires_at: Instant::now() + LAG / 2,
+                ..copies.copy(10)
+            };
+            assert!(begin(&copies, "t:a").unwrap().fill(copy));
+            assert!(has(&copies, "t:a"));
+        };
+        keep(&generations);
+        assert!(!found(&copies, "t:a", Instant::now() + LAG / 2));
         generations.fetch_add(1, Ordering::Relaxed);
-        assert!(copies.get("t:a", now, COMMANDS).is_none());
-        // Its place may be taken.
-        assert!(begin(&copies, "t:a").unwrap().fill(copy(10)));
-        assert!(has(&copies, "t:a"));
+        assert!(!has(&copies, "t:a"));
+        for lease in [&copies.lease, &other] {
+            // Its place may be taken.
+            keep(&generations);
+            lease.end_term();
+            assert!(!has(&copies, "t:a"));
+        }
         assert_eq!(held(&copies).0, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_is_served_under_both_leases() {
+        let copies = copies(1 << 20);
+        let other = lease();
+        let copy = NearCopy {
+            home: Some(Backing::of(&other)),
+            ..copies.copy(10)
+        };
+        assert!(begin(&copies, "t:a").unwrap().fill(copy));
+        for lease in [&copies.lease, &other] {
+            assert!(has(&copies, "t:a") && !copies.lease.take_wanted());
+            lease.revoke();
+            assert!(matches!(copies.get("t:a", Instant::now()), NearFound::Late));
+            assert!(lease.take_wanted());
+            copies.lease.take_wanted();
+            lease.grant(Sent::now());
+        }
+        assert!(has(&copies, "t:a"));
+    }
+
+    #[test]
+    fn what_relies_on_one_server_goes_alone() {
+        let copies = copies(1 << 20);
+        let other = lease();
+        let keep = |name: &str, from: &Arc<NearLease>, home: Option<&Arc<NearLease>>| {
+            let copy = NearCopy {
+                from: Backing::of(from),
+                home: home.map(Backing::of),
+                ..copies.copy(10)
+            };
+            let placeholder = copies.begin(name, Instant::now(), &copy.from).unwrap();
+            assert!(placeholder.fill(copy));
+        };
+        keep("t:here", &copies.lease, None);
+        keep("t:there", &other, None);
+        keep("t:both", &copies.lease, Some(&other));
+        let pending = ["t:x", "t:y"];
+        let [here, there] = [&copies.lease, &other].map(Backing::of);
+        let here = copies.begin(pending[0], Instant::now(), &here).unwrap();
+        let there = copies.begin(pending[1], Instant::now(), &there).unwrap();
+        copies.clear_of(&other);
+        assert!(has(&copies, "t:here") && !has(&copies, "t:there") && !has(&copies, "t:both"));
+        assert!(here.fill(copies.copy(10)) && !there.fill(copies.copy(10)));
+        assert_eq!(held(&copies).0, 2);
     }
 
     #[test]
@@ -364,13 +510,13 @@ mod tests {
         let copies = copies(64 * 1024);
         for round in 0..1000 {
             let placeholder = begin(&copies, &format!("t:{round}")).unwrap();
-            assert!(placeholder.fill(copy(1000)));
+            assert!(placeholder.fill(copies.copy(1000)));
             assert!(held(&copies).1 <= 64 * 1024);
             assert!(has(&copies, "t:0"), "{round}");
         }
         assert!(held(&copies).0 > 30 && copies.counters.evicted.get() > 900);
         // What is too large for the room that there is.
-        assert!(!begin(&copies, "t:large").unwrap().fill(copy(9 * 1024)));
+        assert!(!begin(&copies, "t:large").unwrap().fill(copies.copy(9 * 1024)));
         assert!(begin(&copies, "t:large").is_some());
         copies.clear();
         assert_eq!(held(&copies), (0, 0));
@@ -380,7 +526,7 @@ mod tests {
     fn a_key_that_changes_all_the_time_leaves_nothing_behind() {
         let copies = copies(1 << 20);
         for _ in 0..10_000 {
-            assert!(begin(&copies, "t:a").unwrap().fill(copy(10)));
+            assert!(begin(&copies, "t:a").unwrap().fill(copies.copy(10)));
             copies.remove("t:a");
         }
         let shard = copies.shard("t:a");

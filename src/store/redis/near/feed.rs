@@ -1,23 +1,69 @@
-//! What the connection for notifications brings, and what is to be asked for on it.
+//! [`NearFeed`]: what the connection for notifications to one server brings, and what is to be asked for on it.
 
-use std::sync::Arc;
+mod tasks;
+
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::tag::{NearNames, Switch};
+use super::lease::NearLease;
+use super::tag::{FeedTag, NearTag, Switch};
 use super::words::{About, NearNotice, parse_acknowledgement};
-use super::{Near, NearStep, NearTag, OwedAck, Sent};
+use super::{Near, NearStep, OwedAck, Sent};
 
-impl Near {
+/// What one server tells.
+pub(crate) struct NearFeed {
+    near: Arc<Near>,
+    lease: Arc<NearLease>,
+    state: Mutex<FeedState>,
+    /// Wakes the task of the connection for notifications.
+    prepare: Notify,
+}
+
+#[derive(Default)]
+struct FeedState {
+    /// The number of the connection for notifications.
+    connection: Option<u64>,
+    /// Since when it is that one, unless it is the first.
+    reconnected: Option<Instant>,
+    /// Whether there was one.
+    was_connected: bool,
+    /// The age of the map of the cluster that the server has.
+    map: Option<u64>,
+    tags: HashMap<String, FeedTag>,
+}
+
+impl NearFeed {
+    pub(super) fn new(near: Arc<Near>, lag: Duration) -> Self {
+        Self {
+            near,
+            lease: Arc::new(NearLease::new(lag)),
+            state: Mutex::default(),
+            prepare: Notify::new(),
+        }
+    }
+
+    pub(super) fn lease(&self) -> &Arc<NearLease> {
+        &self.lease
+    }
+
+    fn state(&self) -> MutexGuard<'_, FeedState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Another connection, on which nothing was asked for, takes over.
     pub(crate) fn connected(&self, connection: u64) {
         let mut state = self.state();
         state.connection = Some(connection);
         let is_first = !std::mem::replace(&mut state.was_connected, true);
         state.reconnected = (!is_first).then(Instant::now);
-        state.tags.values_mut().for_each(NearTag::reset);
+        state.map = None;
+        state.tags.values_mut().for_each(FeedTag::reset);
+        self.lease.end_term();
         drop(state);
         self.forget_all();
         self.prepare.notify_one();
@@ -25,19 +71,35 @@ impl Near {
 
     /// The connection is gone: nothing is heard any more.
     pub(crate) fn disconnected(&self, connection: u64) {
+        if self.state().connection == Some(connection) {
+            self.lost();
+        }
+    }
+
+    /// The same, whichever connection it was.
+    pub(crate) fn lost(&self) {
         let mut state = self.state();
-        if state.connection != Some(connection) {
-            return;
-        }
         state.connection = None;
-        state.tags.values_mut().for_each(NearTag::reset);
-        if let Some(own) = &self.own {
-            own.lease.revoke();
-        }
+        state.tags.values_mut().for_each(FeedTag::reset);
+        self.lease.end_term();
+        self.lease.revoke();
         drop(state);
-        // Outside of the lock, because values may do anything when they are dropped. None begins without a connection.
+        // Outside of the lock, because values may do anything when they are dropped.
         self.forget_all();
-        self.progress.notify_waiters();
+        self.near.progress.notify_waiters();
+    }
+
+    /// Commands go another way from here on, perhaps to another server.
+    pub(crate) fn commands_replaced(&self) {
+        self.lease.end_term();
+        self.near.has_moved_on();
+    }
+
+    /// No copy that relies on this server is served any more, nor what is on its way from there.
+    pub(crate) fn forget_all(&self) {
+        if let Some(own) = &self.near.own {
+            own.copies.clear_of(&self.lease);
+        }
     }
 
     /// What to send on this connection. It goes in this order, and nothing is asked for twice.
@@ -65,7 +127,7 @@ impl Near {
             tag.tracking = if on { Switch::On } else { Switch::Refused };
         }
         drop(state);
-        self.has_moved_on();
+        self.near.has_moved_on();
     }
 
     /// A subscription is confirmed, or gone. Whether it was one of these.
@@ -76,62 +138,94 @@ impl Near {
         let mut state = self.state();
         if state.connection == Some(connection) {
             for tag in state.tags.values_mut() {
+                let (names, was_on) = (&tag.tag.names, tag.notices == Switch::On);
                 let step = match channel {
-                    _ if channel == tag.names.notices => &mut tag.notices,
-                    _ if channel == tag.names.replies => &mut tag.replies,
+                    _ if channel == names.notices => &mut tag.notices,
+                    _ if channel == names.replies => &mut tag.replies,
                     _ => continue,
                 };
                 *step = if on { Switch::On } else { Switch::Refused };
+                if was_on && tag.notices != Switch::On {
+                    // The slot has left this node of a cluster: no invalidation is heard here any more.
+                    tag.tag.outdate();
+                    self.lease.end_term();
+                }
             }
         }
         drop(state);
-        self.has_moved_on();
+        self.near.has_moved_on();
         true
     }
 
-    fn has_moved_on(&self) {
-        self.progress.notify_waiters();
-        self.wake.notify_one();
+    /// What was asked for and is not confirmed by now has been refused. Whether there is something of the kind.
+    pub(crate) fn refuse(&self, connection: u64) -> bool {
+        let mut state = self.state();
+        if state.connection != Some(connection) {
+            return false;
+        }
+        let mut refused = false;
+        for tag in state.tags.values_mut() {
+            for channel in [&mut tag.notices, &mut tag.replies] {
+                if *channel == Switch::Asked {
+                    (*channel, refused) = (Switch::Refused, true);
+                }
+            }
+        }
+        refused
     }
 
     /// These keys have changed.
     pub(crate) fn changed<'k>(&self, connection: u64, keys: impl Iterator<Item = &'k [u8]>) {
-        let Some(own) = &self.own else { return };
+        let near = &*self.near;
+        let Some(own) = &near.own else { return };
         if self.state().connection != Some(connection) {
             return;
         }
         let mut is_to_wake = false;
         for key in keys {
-            self.counters.messages.add();
+            near.counters.messages.add();
             // No value of ours has another name.
             let Ok(key) = std::str::from_utf8(key) else { continue };
             if own.copies.remove(key) {
-                self.counters.dropped.add();
+                near.counters.dropped.add();
             }
             if key.contains("/gen:") {
                 is_to_wake |= self.state().tags.values_mut().any(|tag| tag.hears_of(key));
             }
         }
         if is_to_wake {
-            self.has_moved_on();
+            near.has_moved_on();
         }
     }
 
     /// All keys have, or nothing is known of which.
     pub(crate) fn changed_all(&self, connection: u64) {
-        let Some(own) = &self.own else { return };
-        let mut state = self.state();
-        if state.connection != Some(connection) {
+        let state = self.state();
+        if self.near.own.is_none() || state.connection != Some(connection) {
             return;
         }
-        for tag in state.tags.values_mut() {
-            tag.outdate();
-            tag.recheck = true;
+        for tag in state.tags.values().filter(|tag| tag.is_home) {
+            tag.tag.outdate();
+            tag.tag.recheck.store(true, Ordering::Relaxed);
         }
         drop(state);
-        own.copies.clear();
-        self.counters.flushes.add();
-        self.has_moved_on();
+        self.forget_all();
+        self.near.counters.flushes.add();
+        self.near.has_moved_on();
+    }
+
+    /// The server has a map of the cluster of this age. With another one slots may have left it, and it need not have told of
+    /// the keys in them.
+    pub(crate) fn has_map(&self, connection: u64, epoch: u64) {
+        let mut state = self.state();
+        if state.connection != Some(connection) || state.map.replace(epoch) == Some(epoch) {
+            return;
+        }
+        for tag in state.tags.values().filter(|tag| tag.is_home) {
+            tag.tag.outdate();
+        }
+        drop(state);
+        self.forget_all();
     }
 
     /// A message. Whether it was on one of the channels of near copies.
@@ -143,78 +237,135 @@ impl Near {
         if state.connection != Some(connection) {
             return true;
         }
-        if let Some(tag) = state.tags.values().find(|tag| channel == tag.names.notices) {
-            let (names, notice) = (Arc::clone(&tag.names), NearNotice::parse(payload));
-            if let Some(About::Tags) = notice.map(|notice| notice.about) {
-                tag.outdate();
-            }
+        if let Some(tag) = state.tags.values().find(|tag| channel == tag.tag.names.notices) {
+            let tag = Arc::clone(&tag.tag);
             drop(state);
-            if let Some(notice) = notice {
-                self.obey(&names, notice);
+            if let Some(notice) = NearNotice::parse(payload) {
+                self.obey(&tag, notice);
             }
-        } else if state.tags.values().any(|tag| channel == tag.names.replies)
+        } else if state.tags.values().any(|tag| channel == tag.tag.names.replies)
             && let Some((nonce, process)) = parse_acknowledgement(payload)
         {
-            self.acks.hear(nonce, process);
+            self.near.acks.hear(nonce, process);
         }
         true
     }
 
-    fn obey(&self, names: &NearNames, notice: NearNotice<'_>) {
-        let Some(own) = &self.own else { return };
-        if let About::Value(name) = notice.about {
-            own.copies.remove(name);
+    fn obey(&self, tag: &Arc<NearTag>, notice: NearNotice<'_>) {
+        let near = &*self.near;
+        let Some(own) = &near.own else { return };
+        match notice.about {
+            About::Value(name) => {
+                own.copies.remove(name);
+            }
+            About::Tags => tag.outdate(),
         }
-        self.counters.notices.add();
+        near.counters.notices.add();
         // One that finds no room is waited for, until no lease can be left.
-        let _ = self.owed.try_send(OwedAck {
-            channel: names.replies_of(notice.from),
+        let _ = near.owed.try_send(OwedAck {
+            tag: Arc::clone(tag),
+            channel: tag.names.replies_of(notice.from),
             nonce: notice.nonce,
         });
     }
 
     /// Whether a lease is of use, and is to be asked for now.
     pub(crate) fn needs_lease(&self) -> bool {
-        let Some(own) = &self.own else { return false };
-        let is_wanted = !own.copies.is_empty() || own.wanted.swap(false, Ordering::Relaxed);
-        is_wanted && self.state().tags.values().any(|tag| tag.proven.is_some())
+        let Some(own) = &self.near.own else { return false };
+        let is_wanted = self.lease.take_wanted() || !own.copies.is_empty();
+        let term = self.lease.term();
+        is_wanted && self.state().tags.values().any(|tag| tag.proven == Some(term))
     }
 
     /// How often to ask for it: often enough that one late answer does not end it.
     pub(crate) fn lease_period(&self) -> Option<Duration> {
-        self.own.as_ref().map(|own| own.lease.lag() / 4)
+        self.near.has_copies().then(|| self.lease.lag() / 4)
     }
 
     /// All that was changed before this `PING` was sent has been heard on this connection.
     pub(crate) fn grant(&self, connection: u64, sent: Sent) {
         let state = self.state();
-        if let Some(own) = &self.own
-            && state.connection == Some(connection)
-        {
-            own.lease.grant(sent);
+        if self.near.has_copies() && state.connection == Some(connection) {
+            self.lease.grant(sent);
         }
     }
 }
 
-impl NearTag {
-    /// One of its own keys has changed. Whether that has to be looked into.
-    fn hears_of(&mut self, key: &str) -> bool {
-        let names = &self.names;
-        if key == names.canary {
-            self.canaries += 1;
-        } else if key == names.members {
-            self.recheck = true;
-        } else {
-            if key == names.generations {
-                self.outdate();
-            }
-            return false;
-        }
-        true
+impl FeedState {
+    fn tag(&mut self, tag: &Arc<NearTag>) -> &mut FeedTag {
+        let name = tag.names.address.tag().to_owned();
+        self.tags.entry(name).or_insert_with(|| FeedTag::new(Arc::clone(tag)))
     }
 }
 
 /// No id that is derived from parts ends like this, so most messages need no closer look.
 fn is_near(channel: &str) -> bool {
     channel.contains("}/near")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lease::Backing;
+    use super::*;
+
+    const TAG: &str = "t";
+
+    /// A feed that is the home of a tag, with a connection on which all that was asked for is there.
+    fn home() -> (Arc<NearFeed>, Arc<NearTag>) {
+        let (near, _) = Near::new(0, Some((1 << 20, Duration::from_secs(1))));
+        let (feed, tag) = (near.feed(), near.tag(TAG).unwrap());
+        feed.connected(0);
+        assert!(!feed.is_home_of(&tag));
+        assert_eq!(feed.steps(0).len(), 3);
+        feed.tracked(0, TAG, true);
+        for channel in [&tag.names.notices, &tag.names.replies] {
+            assert!(feed.confirmed(0, channel, true));
+        }
+        assert!(feed.is_home_of(&tag) && feed.hears_replies(&tag));
+        (feed, tag)
+    }
+
+    #[tokio::test]
+    async fn copies_end_with_the_connections_and_with_the_subscription() {
+        let ends: [fn(&NearFeed, &NearTag); 5] = [
+            |feed, _| feed.disconnected(0),
+            |feed, _| feed.connected(1),
+            |feed, _| feed.lost(),
+            |feed, _| feed.commands_replaced(),
+            |feed, tag| assert!(feed.confirmed(0, &tag.names.notices, false)),
+        ];
+        for end in ends {
+            let (feed, tag) = home();
+            let backing = Backing::of(feed.lease());
+            feed.prove(&tag, backing.term());
+            tag.join(Some(backing.clone()));
+            assert!(feed.is_proven(TAG, feed.lease().term()) && tag.joined().is_some());
+            end(&feed, &tag);
+            assert!(!backing.holds() && tag.joined().is_none());
+            assert!(!feed.is_proven(TAG, feed.lease().term()));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_heard_on_an_earlier_connection_changes_nothing() {
+        let (feed, tag) = home();
+        feed.connected(1);
+        let term = feed.lease().term();
+        feed.disconnected(0);
+        feed.tracked(0, TAG, true);
+        feed.confirmed(0, &tag.names.notices, true);
+        feed.grant(0, Sent::now());
+        assert_eq!(feed.lease().term(), term);
+        assert!(!feed.is_home_of(&tag) && !feed.lease().is_held(Instant::now()));
+    }
+
+    #[tokio::test]
+    async fn a_subscription_that_is_refused_is_asked_for_again_when_the_map_is_looked_at() {
+        let (feed, tag) = home();
+        feed.connected(1);
+        assert_eq!(feed.steps(1).len(), 3);
+        assert!(feed.refuse(1) && !feed.refuse(1));
+        assert!(feed.steps(1).is_empty() && !feed.is_home_of(&tag));
+        assert_eq!(feed.steps(1).len(), 2);
+    }
 }

@@ -9,11 +9,14 @@ use redis::Cmd;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::tag::NearNames;
+use super::lease::Backing;
+use super::tag::NearTag;
 use super::words::acknowledgement;
-use super::{Near, OwedAck};
+use super::{Near, NearFeed, OwedAck, lock};
 use crate::error::StoreError;
+use crate::key::Address;
 use crate::store::Token;
+use crate::store::redis::conn::error;
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::script::{NEAR_JOIN, NEAR_PRUNE};
 use crate::store::redis::topology::link::Link;
@@ -73,143 +76,180 @@ pub(crate) async fn keep<L: HasLink>(near: Arc<Near>, owner: Weak<L>, mut owed: 
     }
 }
 
+/// How far a tag has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NearProgress {
+    All,
+    /// The next step is waited for.
+    NotYet,
+    /// A server does not tell of what this process has written.
+    Unheard,
+}
+
 impl Near {
     async fn acknowledge(&self, link: &Link, owed: &OwedAck) {
         let mut publish = Cmd::new();
-        publish.arg("PUBLISH").arg(&owed.channel);
+        publish
+            .arg(if link.is_cluster() { "SPUBLISH" } else { "PUBLISH" })
+            .arg(&owed.channel);
         publish.arg(acknowledgement(owed.nonce, self.process));
-        let address = self.state().tags.values().next().map(|tag| Arc::clone(&tag.names));
-        let Some(names) = address else { return };
         // Who does not hear it waits until no lease can be left.
-        let _ = link.send(Keyspace::new(&names.address, self.database), &publish).await;
+        let _ = link.send(owed.tag.keys(), &publish).await;
     }
 
     /// Joins those who have copies, under every tag that is prepared. Whether there is nothing left to do.
     async fn join_all(&self, link: &Link, warnings: &Throttle) -> bool {
-        self.prepare.notify_one();
+        let tags: Vec<_> = lock(&self.tags).values().map(Arc::clone).collect();
         let mut done = true;
-        for names in self.unproven(link.connection()) {
-            let joined = self.join(link, &names).await;
-            if !matches!(joined, Ok(true))
-                && let Some(tag) = self.state().tags.get_mut(names.address.tag())
-            {
-                tag.recheck = true;
+        for tag in tags.iter().filter(|tag| tag.copies.load(Ordering::Relaxed)) {
+            let joined = self.join(link, tag).await;
+            if !matches!(joined, Ok(NearProgress::All)) {
+                tag.recheck.store(true, Ordering::Relaxed);
+                done = false;
             }
+            let name = tag.names.address.tag();
             match joined {
-                Ok(true) => {}
-                Ok(false) => {
-                    done = false;
-                    if warnings.is_due() {
-                        tracing::warn!(
-                            tag = names.address.tag(),
-                            "no near copies: Redis does not tell this process of what it has written"
-                        );
-                    }
+                Ok(NearProgress::Unheard) if warnings.is_due() => {
+                    tracing::warn!(
+                        tag = name,
+                        "no near copies: Redis does not tell this process of what it has written"
+                    );
                 }
+                Ok(_) => {}
                 Err(error) => {
-                    done = false;
                     let error = &error as &dyn std::error::Error;
-                    tracing::debug!(error, tag = names.address.tag(), "no near copies for now");
+                    tracing::debug!(error, tag = name, "no near copies for now");
                 }
             }
         }
         done
     }
 
-    /// The tags under which copies could be kept, and are not yet, or of which it is not known whether all know that.
-    fn unproven(&self, commands: u64) -> Vec<Arc<NearNames>> {
-        let state = self.state();
-        let tags = state.tags.values().filter(|tag| tag.is_prepared());
-        let tags = tags.filter(|tag| tag.recheck || tag.proven != Some(commands));
-        tags.map(|tag| Arc::clone(&tag.names)).collect()
+    async fn join(&self, link: &Link, tag: &Arc<NearTag>) -> Result<NearProgress, StoreError> {
+        let home = link.near(tag.keys()).ok_or_else(error::unavailable)?;
+        let mut joined = match home.is_home_of(tag) {
+            true => self.join_home(link, tag, &home).await?,
+            false => NearProgress::NotYet,
+        };
+        for feed in self.feeds().iter().filter(|feed| !Arc::ptr_eq(feed, &home)) {
+            if let Some((address, canary)) = feed.to_prove(tag) {
+                match self.prove(link, tag, feed, &address, &canary).await? {
+                    NearProgress::All => {}
+                    other => joined = other,
+                }
+            }
+        }
+        Ok(joined)
     }
 
     /// Adds this process to those who have copies, and sees whether it hears that. First the one, or an invalidation would
     /// not wait for it.
-    async fn join(&self, link: &Link, names: &NearNames) -> Result<bool, StoreError> {
-        let (tag, commands) = (names.address.tag(), link.connection());
-        if self.is_member(link, names, commands).await? {
-            return Ok(true);
+    async fn join_home(&self, link: &Link, tag: &Arc<NearTag>, home: &NearFeed) -> Result<NearProgress, StoreError> {
+        let names = &tag.names;
+        if self.is_member(link, tag, home).await? {
+            return Ok(NearProgress::All);
         }
+        let backing = Backing::of(home.lease());
         let score = random_score();
-        let Some((connection, canaries)) = self.begin_joining(tag, score) else {
-            return Ok(true);
-        };
+        tag.score.store(score, Ordering::Relaxed);
+        tag.recheck.store(false, Ordering::Relaxed);
+        let canaries = home.canaries(tag);
         let (member, score) = (self.member(), score.to_string());
-        let at = Keyspace::new(&names.address, self.database);
         let keys = [names.members.as_str(), names.canary.as_str()];
         NEAR_JOIN
-            .run(link, at, &keys, &[member.as_bytes(), score.as_bytes()])
+            .run(link, tag.keys(), &keys, &[member.as_bytes(), score.as_bytes()])
             .await?;
-        let heard = timeout(PATIENCE, self.until_heard(tag, connection, canaries)).await;
-        if heard != Ok(true) {
-            return Ok(heard.is_ok());
+        if !self.is_heard(tag, home, &backing, canaries).await {
+            return Ok(NearProgress::Unheard);
         }
-        let mut state = self.state();
-        let is_same = state.connection == Some(connection) && link.connection() == commands;
-        if let Some(tag) = state.tags.get_mut(tag).filter(|_| is_same) {
-            tag.proven = Some(commands);
-            if let Some(own) = &self.own {
-                own.wanted.store(true, Ordering::Relaxed);
-            }
-            self.prepare.notify_one();
-            tracing::debug!(tag = names.address.tag(), "near copies are kept");
+        home.prove(tag, backing.term());
+        tag.join(Some(backing));
+        tracing::debug!(tag = names.address.tag(), "near copies are kept");
+        Ok(NearProgress::All)
+    }
+
+    /// Sees whether this process hears of what it writes to another node of the cluster.
+    async fn prove(
+        &self,
+        link: &Link,
+        tag: &NearTag,
+        feed: &Arc<NearFeed>,
+        address: &Address,
+        canary: &str,
+    ) -> Result<NearProgress, StoreError> {
+        let keys = Keyspace::new(address, self.database);
+        if link.near(keys).is_none_or(|at| !Arc::ptr_eq(&at, feed)) {
+            // That slot has moved.
+            feed.give_up(tag);
+            return Ok(NearProgress::All);
         }
-        Ok(is_same)
+        let (backing, canaries) = (Backing::of(feed.lease()), feed.canaries(tag));
+        let mut set = Cmd::new();
+        set.arg("SET").arg(canary).arg("").arg("PX").arg(10_000);
+        if let redis::Value::ServerError(error) = link.send(keys, &set).await? {
+            return Err(error::rejected(&error));
+        }
+        if !self.is_heard(tag, feed, &backing, canaries).await {
+            return Ok(NearProgress::Unheard);
+        }
+        feed.prove(tag, backing.term());
+        Ok(NearProgress::All)
     }
 
     /// Gives all copies up and says so, until they are wanted again: no invalidation has to wait for a process that ends.
     pub(crate) async fn leave(&self, link: &Link) {
-        let Some(own) = &self.own else { return };
-        let mut joined = Vec::new();
-        for tag in self.state().tags.values_mut() {
-            // One that may have been broken off before is gone through once more.
-            if tag.score != 0 {
-                joined.push((Arc::clone(&tag.names), tag.score));
-            }
-            (tag.proven, tag.copies, tag.tried, tag.recheck) = (None, false, None, false);
+        if self.own.is_none() {
+            return;
         }
-        own.lease.revoke();
-        // Before the set is told: nothing is fetched under a tag that is not proven.
+        let tags: Vec<_> = lock(&self.tags).values().map(Arc::clone).collect();
+        for tag in &tags {
+            tag.join(None);
+            tag.copies.store(false, Ordering::Relaxed);
+            tag.recheck.store(false, Ordering::Relaxed);
+        }
+        for feed in self.feeds() {
+            tags.iter().for_each(|tag| feed.give_up(tag));
+            feed.lease().end_term();
+            feed.lease().revoke();
+        }
+        // Before the set is told: nothing is fetched under a tag that is not joined.
         self.forget_all();
-        for (names, score) in joined {
+        for tag in tags {
+            // One that may have been broken off before is gone through once more.
+            let score = tag.score.load(Ordering::Relaxed);
+            if score == 0 {
+                continue;
+            }
             let (member, text) = (self.member(), score.to_string());
-            let at = Keyspace::new(&names.address, self.database);
             let args = [member.as_bytes(), text.as_bytes()];
             // The next process that invalidates would wait for this one in vain.
-            if NEAR_PRUNE.run(link, at, &[&names.members], &args).await.is_ok()
-                && let Some(tag) = self.state().tags.get_mut(names.address.tag())
-                && tag.score == score
-            {
-                tag.score = 0;
+            let left = NEAR_PRUNE.run(link, tag.keys(), &[&tag.names.members], &args).await;
+            if left.is_ok() {
+                let _ = tag
+                    .score
+                    .compare_exchange(score, 0, Ordering::Relaxed, Ordering::Relaxed);
             }
         }
     }
 
     /// What stands for this process in the set.
     fn member(&self) -> String {
-        let lag = self.own.as_ref().map_or(Duration::ZERO, |own| own.lease.lag());
         // Never less than it is.
-        format!("{}:{}", lag.as_millis() + 1, self.process)
+        format!("{}:{}", self.lag.as_millis() + 1, self.process)
     }
 
     /// Whether nothing has to be done, because this process is still in the set.
-    async fn is_member(&self, link: &Link, names: &NearNames, commands: u64) -> Result<bool, StoreError> {
-        let score = {
-            let mut state = self.state();
-            let Some(tag) = state.tags.get_mut(names.address.tag()) else {
-                return Ok(true);
-            };
-            if tag.proven != Some(commands) {
-                return Ok(false);
-            }
-            tag.recheck = false;
-            tag.score
-        };
+    async fn is_member(&self, link: &Link, tag: &NearTag, home: &NearFeed) -> Result<bool, StoreError> {
+        if tag.joined().is_none_or(|at| !at.is_of(home.lease())) {
+            return Ok(false);
+        }
+        if !tag.recheck.swap(false, Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let score = tag.score.load(Ordering::Relaxed);
         let mut zscore = Cmd::new();
-        zscore.arg("ZSCORE").arg(&names.members).arg(self.member());
-        let at = Keyspace::new(&names.address, self.database);
-        let found = match link.send(at, &zscore).await? {
+        zscore.arg("ZSCORE").arg(&tag.names.members).arg(self.member());
+        let found = match link.send(tag.keys(), &zscore).await? {
             redis::Value::BulkString(text) => text == score.to_string().as_bytes(),
             redis::Value::Double(number) => number == score as f64,
             _ => false,
@@ -217,28 +257,18 @@ impl Near {
         Ok(found)
     }
 
-    /// The connection on which the canary has to be heard, and how often it was so far.
-    fn begin_joining(&self, tag: &str, score: u64) -> Option<(u64, u64)> {
-        let mut state = self.state();
-        let connection = state.connection?;
-        let tag = state.tags.get_mut(tag).filter(|tag| tag.is_prepared())?;
-        (tag.score, tag.recheck) = (score, false);
-        Some((connection, tag.canaries))
-    }
-
-    /// Waits until the canary was heard once more. `false` where the connection is another one.
-    async fn until_heard(&self, tag: &str, connection: u64, canaries: u64) -> bool {
-        loop {
-            let mut progress = pin!(self.progress.notified());
-            progress.as_mut().enable();
-            {
-                let state = self.state();
-                let heard = state.tags.get(tag).is_some_and(|tag| tag.canaries > canaries);
-                if state.connection != Some(connection) || heard {
-                    return heard;
+    /// Waits until the canary is heard once more on this connection. Whether it was, and commands go where they went.
+    async fn is_heard(&self, tag: &NearTag, feed: &NearFeed, backing: &Backing, canaries: u64) -> bool {
+        let heard = async {
+            loop {
+                let mut progress = pin!(self.progress.notified());
+                progress.as_mut().enable();
+                if !backing.holds() || feed.canaries(tag) > canaries {
+                    return backing.holds();
                 }
+                progress.await;
             }
-            progress.await;
-        }
+        };
+        timeout(PATIENCE, heard).await == Ok(true)
     }
 }

@@ -6,8 +6,11 @@
 //!
 //! Two clocks have to agree, and each can only end the lease: the monotonic one, which cannot be set, and which stands still
 //! while the machine sleeps; and the wall clock, which goes on then, and may be set.
+//!
+//! In a Redis Cluster each node gives a lease of its own, for the slots that it has.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -28,10 +31,14 @@ impl Sent {
     }
 }
 
-/// Until when copies may be served.
+/// Until when copies may be served that rely on one server.
 pub(crate) struct NearLease {
     lag: Duration,
     origin: Instant,
+    /// Counts the connections to that server: what came by the earlier ones is out of date.
+    term: AtomicU64,
+    /// Whether it was of use lately.
+    wanted: AtomicBool,
     /// In nanoseconds since the origin. What is read together need not have been written together: each is true of a lease
     /// that was granted.
     until: AtomicU64,
@@ -44,6 +51,8 @@ impl NearLease {
         Self {
             lag,
             origin: Instant::now(),
+            term: AtomicU64::new(0),
+            wanted: AtomicBool::new(false),
             until: AtomicU64::new(0),
             until_wall: AtomicU64::new(0),
         }
@@ -65,6 +74,24 @@ impl NearLease {
         self.until.store(0, Ordering::Release);
     }
 
+    pub(crate) fn term(&self) -> u64 {
+        self.term.load(Ordering::Acquire)
+    }
+
+    /// No copy from before this may be served any more, nor what is on its way.
+    pub(crate) fn end_term(&self) {
+        self.term.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn want(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was wanted since this was asked last.
+    pub(crate) fn take_wanted(&self) -> bool {
+        self.wanted.swap(false, Ordering::Relaxed)
+    }
+
     /// Whether copies may be served at this moment, as far as the monotonic clock knows.
     pub(crate) fn is_held(&self, now: Instant) -> bool {
         nanos(now.saturating_duration_since(self.origin)) < self.until.load(Ordering::Acquire)
@@ -74,6 +101,39 @@ impl NearLease {
     /// one from before.
     pub(crate) fn is_plausible(&self, now: SystemTime) -> bool {
         wall(now) <= self.until_wall.load(Ordering::Acquire)
+    }
+}
+
+/// What a copy relies on: the connections to one server.
+#[derive(Clone)]
+pub(crate) struct Backing {
+    lease: Arc<NearLease>,
+    term: u64,
+}
+
+impl Backing {
+    pub(crate) fn of(lease: &Arc<NearLease>) -> Self {
+        Self {
+            lease: Arc::clone(lease),
+            term: lease.term(),
+        }
+    }
+
+    /// Whether they are still the same.
+    pub(crate) fn holds(&self) -> bool {
+        self.lease.term() == self.term
+    }
+
+    pub(crate) fn is_of(&self, lease: &Arc<NearLease>) -> bool {
+        Arc::ptr_eq(&self.lease, lease)
+    }
+
+    pub(crate) fn lease(&self) -> &Arc<NearLease> {
+        &self.lease
+    }
+
+    pub(crate) fn term(&self) -> u64 {
+        self.term
     }
 }
 

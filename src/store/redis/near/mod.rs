@@ -20,6 +20,27 @@
 //! process that waits. Those processes stand in a sorted set before they keep the first copy. One that does not answer cannot
 //! have a lease for longer than its lag, so that is waited for instead. The set may be lost, in a `FLUSHALL` for
 //! instance, and a connection too; a process that has the one or the other is waited for.
+//!
+//! # In a Redis Cluster
+//!
+//! Each node tells of the keys that it has, and of no others. So each has a [`NearFeed`]: a connection that tracks, a proof, a
+//! lease. The node that has the slot of the tag's own name, its *home*, has the generations, the set and the channels.
+//!
+//! - A copy relies on two nodes: the one that its value came from, and the home of its tag. It is served under the leases of
+//!   both. Without the first a change could be missed; without the second a process could serve copies that no longer stands
+//!   in the set nor hears notices, because the home has failed over.
+//! - A value is kept only if the node whose feed was proven answered by itself, and a stamp counts only if the home did: what
+//!   comes from where a slot is on its way to is not tracked there.
+//! - A key that leaves a node, because its slot moves, is told of as a change. A node need not tell where it loses a slot at
+//!   once. So each sign of life says which map of the cluster the node has, and all copies from there go with another map.
+//! - A node that has become a replica, or that is not in touch with most of the masters, gives no lease.
+//! - The channels of a tag are sharded: a slot that leaves its home ends the subscription, before the home gives another sign
+//!   of life. The process then joins again where the slot is.
+//! - An invalidation has two steps. The change is made where the key is, and then the home is told of it. A process that
+//!   acknowledges the notice has dropped the copy, whichever node it came from, and what it asks for after that is asked for
+//!   after the change. Where the home does not answer, the lag is waited for: nodes that cannot reach it have no lease by
+//!   then, and those that can have heard of the change where it was made. Where the home has moved lately, its set may be lost,
+//!   and the lag is waited for as well.
 
 mod acks;
 mod copies;
@@ -33,17 +54,18 @@ mod words;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use self::acks::Acknowledgements;
-use self::copies::{Currency, NearCopies, NearCopy, Placeholder};
+use self::copies::{Currency, NearCopies, NearCopy, NearFound, Placeholder};
 use self::demand::NearDemand;
+pub(crate) use self::feed::NearFeed;
 pub(crate) use self::keeper::{HasLink, keep};
-use self::lease::NearLease;
+use self::lease::Backing;
 pub(crate) use self::lease::{Probes, Sent};
 pub(crate) use self::settle::{Evidence, NearCall, evidence};
 pub(crate) use self::tag::NearStep;
@@ -69,16 +91,18 @@ const MOST_OWED: usize = 4096;
 pub(crate) struct Near {
     process: Token,
     database: i64,
+    /// How long a lease may last.
+    lag: Duration,
     own: Option<OwnCopies>,
-    state: Mutex<NearState>,
+    tags: Mutex<HashMap<String, Arc<NearTag>>>,
+    /// One for each server.
+    feeds: Mutex<Vec<Weak<NearFeed>>>,
     acks: Arc<Acknowledgements>,
     /// Acknowledgements to send.
     owed: mpsc::Sender<OwedAck>,
     /// Wakes the task that keeps the copies.
     wake: Notify,
-    /// Wakes the task of the connection for notifications.
-    prepare: Notify,
-    /// Wakes those who wait for a step of the connection.
+    /// Wakes those who wait for a step of a connection.
     progress: Notify,
     /// Whether another process is known to have had copies.
     known: AtomicBool,
@@ -90,21 +114,7 @@ pub(crate) struct Near {
 /// The copies of this process.
 struct OwnCopies {
     copies: Arc<NearCopies>,
-    lease: NearLease,
     demand: NearDemand,
-    /// Whether a lease was of use lately.
-    wanted: AtomicBool,
-}
-
-#[derive(Default)]
-struct NearState {
-    /// The number of the connection for notifications.
-    connection: Option<u64>,
-    /// Since when it is that one, unless it is the first.
-    reconnected: Option<Instant>,
-    /// Whether there was one.
-    was_connected: bool,
-    tags: HashMap<String, NearTag>,
 }
 
 /// What [`keep`] is to send.
@@ -112,6 +122,7 @@ pub(crate) type NearOwed = mpsc::Receiver<OwedAck>;
 
 /// An acknowledgement to be sent.
 pub(crate) struct OwedAck {
+    tag: Arc<NearTag>,
     channel: String,
     nonce: Token,
 }
@@ -119,8 +130,11 @@ pub(crate) struct OwedAck {
 /// A value that is being fetched for keeping.
 pub(crate) struct Fetch {
     placeholder: Placeholder,
-    generations: Arc<AtomicU64>,
-    commands: u64,
+    tag: Arc<NearTag>,
+    /// Where the value is.
+    from: Backing,
+    /// Where invalidations are told of.
+    home: Backing,
     asked: Instant,
 }
 
@@ -128,28 +142,40 @@ impl Near {
     /// With room for so many bytes of copies, or for none. What is returned besides is for [`keep`].
     pub(crate) fn new(database: i64, copies: Option<(usize, Duration)>) -> (Arc<Self>, NearOwed) {
         let (owed, receiver) = mpsc::channel(MOST_OWED);
-        let longest = copies.map_or(LAG, |(_, lag)| lag.clamp(LAGS.0, LAGS.1));
+        let lag = copies.map_or(LAG, |(_, lag)| lag.clamp(LAGS.0, LAGS.1));
         let counters = Arc::<NearCounters>::default();
         let near = Self {
             process: Token::random(),
             database,
+            lag,
             own: copies.map(|(bytes, _)| OwnCopies {
                 copies: Arc::new(NearCopies::new(bytes, Arc::clone(&counters))),
-                lease: NearLease::new(longest),
                 demand: NearDemand::new(),
-                wanted: AtomicBool::new(false),
             }),
-            state: Mutex::default(),
+            tags: Mutex::default(),
+            feeds: Mutex::default(),
             acks: Arc::default(),
             owed,
             wake: Notify::new(),
-            prepare: Notify::new(),
             progress: Notify::new(),
             known: AtomicBool::new(false),
-            longest: AtomicU64::new(longest.as_millis() as u64),
+            longest: AtomicU64::new(lag.as_millis() as u64),
             counters,
         };
         (Arc::new(near), receiver)
+    }
+
+    /// For one more server.
+    pub(crate) fn feed(self: &Arc<Self>) -> Arc<NearFeed> {
+        let feed = Arc::new(NearFeed::new(Arc::clone(self), self.lag));
+        let mut feeds = lock(&self.feeds);
+        feeds.retain(|feed| feed.strong_count() > 0);
+        feeds.push(Arc::downgrade(&feed));
+        feed
+    }
+
+    fn feeds(&self) -> Vec<Arc<NearFeed>> {
+        lock(&self.feeds).iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Whether this process keeps copies.
@@ -158,59 +184,54 @@ impl Near {
     }
 
     /// The copy at an address, if it may be served.
-    pub(crate) fn get(&self, address: &Address, now: Instant, commands: u64) -> Option<Value> {
-        let own = self.own.as_ref()?;
-        if !own.lease.is_held(now) {
-            own.is_late(&self.counters);
-            return None;
+    pub(crate) fn get(&self, address: &Address, now: Instant) -> Option<Value> {
+        match self.own.as_ref()?.copies.get(address.as_str(), now) {
+            NearFound::Value(value) => {
+                self.counters.hits.add();
+                return Some(value);
+            }
+            NearFound::Late => self.counters.late.add(),
+            NearFound::Nothing => {}
         }
-        let value = own.copies.get(address.as_str(), now, commands)?;
-        // With the copy in hand: after a standstill it may be from before.
-        if !own.lease.is_plausible(SystemTime::now()) {
-            own.is_late(&self.counters);
-            return None;
-        }
-        own.wanted.store(true, Ordering::Relaxed);
-        self.counters.hits.add();
-        Some(value)
+        None
     }
 
     /// Gets copies under way for a tag that is about to be used.
     pub(crate) fn expect(&self, tag: &Tag) {
-        if self.own.is_some() {
-            if let Some(tag) = self.tag(&mut self.state(), tag.as_str()) {
-                tag.copies = true;
-            }
-            self.prepare.notify_one();
+        if self.own.is_some()
+            && let Some(tag) = self.tag(tag.as_str())
+        {
+            tag.copies.store(true, Ordering::Relaxed);
+            self.wake.notify_one();
         }
     }
 
-    /// Whether to fetch the value at an address for keeping. It has to be asked for after this.
-    pub(crate) fn fetch(&self, address: &Address, commands: u64) -> Option<Fetch> {
+    /// Whether to fetch the value at an address for keeping. It has to be asked for after this, from the server that this is
+    /// the feed of.
+    pub(crate) fn fetch(&self, address: &Address, feed: &NearFeed) -> Option<Fetch> {
         let own = self.own.as_ref()?;
         let is_again = own.demand.again(address.as_str());
-        own.wanted.store(true, Ordering::Relaxed);
+        feed.lease().want();
         let asked = Instant::now();
-        // Held while the placeholder is put there: a connection that is lost then finds and removes it.
-        let mut state = self.state();
-        let tag = self.tag(&mut state, address.tag())?;
-        if tag.proven != Some(commands) {
-            let is_new = !std::mem::replace(&mut tag.copies, true);
-            let is_due = is_new || (tag.is_prepared() && tag.tried != Some(commands));
-            if is_due {
-                tag.tried = tag.is_prepared().then_some(commands);
-                drop(state);
+        let tag = self.tag(address.tag())?;
+        // Before the placeholder and the question: a copy is of no use once one of the terms is over.
+        let (from, home) = (Backing::of(feed.lease()), tag.joined());
+        let is_proven = feed.is_proven(address.tag(), from.term());
+        let Some(home) = home.filter(|_| is_proven) else {
+            let is_new = !tag.copies.swap(true, Ordering::Relaxed);
+            if feed.expect(&tag, address) || is_new {
                 self.wake.notify_one();
             }
             return None;
-        }
+        };
         if !is_again {
             return None;
         }
         Some(Fetch {
-            generations: Arc::clone(&tag.generations),
-            placeholder: own.copies.begin(address.as_str(), asked, commands)?,
-            commands,
+            placeholder: own.copies.begin(address.as_str(), asked, &from)?,
+            tag,
+            from,
+            home,
             asked,
         })
     }
@@ -225,7 +246,7 @@ impl Near {
     /// The same of all copies of a tag that have a stamp.
     pub(crate) fn forget_stamped(&self, tag: &Tag) {
         if self.own.is_some()
-            && let Some(tag) = self.state().tags.get(tag.as_str())
+            && let Some(tag) = lock(&self.tags).get(tag.as_str())
         {
             tag.outdate();
         }
@@ -238,25 +259,25 @@ impl Near {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, NearState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The map of a cluster has changed: sets and channels may be elsewhere.
+    pub(crate) fn map_changed(&self) {
+        self.wake.notify_one();
     }
 
-    fn tag<'a>(&self, state: &'a mut NearState, tag: &str) -> Option<&'a mut NearTag> {
-        if !state.tags.contains_key(tag) {
-            let names = NearNames::new(&Tag::new(tag).ok()?, self.database, self.process);
-            state.tags.insert(tag.to_owned(), NearTag::new(names));
-        }
-        state.tags.get_mut(tag)
+    fn has_moved_on(&self) {
+        self.progress.notify_waiters();
+        self.wake.notify_one();
     }
-}
 
-impl OwnCopies {
-    fn is_late(&self, counters: &NearCounters) {
-        if !self.copies.is_empty() {
-            self.wanted.store(true, Ordering::Relaxed);
-            counters.late.add();
+    fn tag(&self, name: &str) -> Option<Arc<NearTag>> {
+        let mut tags = lock(&self.tags);
+        if let Some(tag) = tags.get(name) {
+            return Some(Arc::clone(tag));
         }
+        let names = NearNames::new(&Tag::new(name).ok()?, self.database, self.process);
+        let tag = Arc::new(NearTag::new(names));
+        tags.insert(name.to_owned(), Arc::clone(&tag));
+        Some(tag)
     }
 }
 
@@ -268,24 +289,36 @@ impl Fetch {
 
     /// What has been heard of the generations so far.
     pub(crate) fn generations(&self) -> u64 {
-        self.generations.load(Ordering::Acquire)
+        self.tag.generations.load(Ordering::Acquire)
+    }
+
+    /// Whether the value came from where its changes are heard.
+    pub(crate) fn is_from(&self, feed: Option<&Arc<NearFeed>>) -> bool {
+        self.from.holds() && feed.is_some_and(|feed| self.from.is_of(feed.lease()))
+    }
+
+    /// Whether what is known of a stamp came from where changes of generations are heard.
+    pub(crate) fn is_judged_by(&self, feed: Option<&Arc<NearFeed>>) -> bool {
+        self.home.holds() && feed.is_some_and(|feed| self.home.is_of(feed.lease()))
     }
 
     /// Keeps the value. `seen` is what had been heard of the generations when the stamp was asked about.
     pub(crate) fn keep(self, value: Value, lifetime: Duration, seen: Option<u64>) {
         let currency = seen.map(|seen| Currency {
-            generations: self.generations,
+            generations: Arc::clone(&self.tag.generations),
             seen,
         });
+        let is_one = self.from.is_of(self.home.lease()) && self.from.term() == self.home.term();
         self.placeholder.fill(NearCopy {
             value,
             expires_at: self.asked + lifetime,
-            commands: self.commands,
+            from: self.from,
+            home: (!is_one).then_some(self.home),
             currency,
         });
     }
+}
 
-    pub(crate) fn commands(&self) -> u64 {
-        self.commands
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

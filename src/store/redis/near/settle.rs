@@ -4,23 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::Value as Reply;
+use redis::{Pipeline, Value as Reply};
 use tokio::time::{Instant, timeout_at};
 
 use super::acks::ExpectedAcks;
-use super::tag::{NearNames, Switch};
+use super::tag::NearTag;
 use super::words::NearNotice;
 use super::{About, DRIFT, LAGS, Near};
 use crate::error::StoreError;
 use crate::key::{Address, Tag};
 use crate::store::Token;
-use crate::store::redis::protocol::keyspace::Keyspace;
+use crate::store::redis::conn::error;
 use crate::store::redis::script::{NEAR_NOTICE, NEAR_PRUNE};
 use crate::store::redis::topology::link::Link;
 
 /// What an invalidation says to those who may have near copies.
 pub(crate) struct NearCall {
-    names: Arc<NearNames>,
+    tag: Arc<NearTag>,
     notice: String,
     expected: ExpectedAcks,
     /// Whether acknowledgements can be heard already.
@@ -29,15 +29,16 @@ pub(crate) struct NearCall {
 
 impl NearCall {
     pub(crate) fn members(&self) -> &str {
-        &self.names.members
+        &self.tag.names.members
     }
 
     /// The channel of the notice, the notice, and the set of those who have to acknowledge it, for the scripts.
     pub(crate) fn args(&self) -> [&[u8]; 3] {
+        let names = &self.tag.names;
         [
-            self.names.notices.as_bytes(),
+            names.notices.as_bytes(),
             self.notice.as_bytes(),
-            self.names.members.as_bytes(),
+            names.members.as_bytes(),
         ]
     }
 }
@@ -49,6 +50,8 @@ pub(crate) struct Evidence {
     members: Vec<NearMember>,
     /// No later than this, no lease of theirs is from before the invalidation.
     since: Instant,
+    /// Whether the server that has heard the notice has the channels, in a cluster where slots may be on their way.
+    is_home: bool,
 }
 
 struct NearMember {
@@ -79,6 +82,7 @@ pub(crate) fn evidence(reply: &Reply) -> Option<Evidence> {
         heard: usize::try_from(*heard).unwrap_or(0),
         members: members.collect(),
         since: Instant::now(),
+        is_home: true,
     })
 }
 
@@ -92,11 +96,9 @@ fn text(reply: &Reply) -> Option<String> {
 
 impl Near {
     /// What to say about an invalidation under a tag, and a place to hear who has heeded it.
-    pub(crate) fn call(&self, tag: &str, about: About<'_>) -> Option<NearCall> {
-        let mut state = self.state();
-        let tag = self.tag(&mut state, tag)?;
-        let (names, hears) = (Arc::clone(&tag.names), tag.replies == Switch::On);
-        drop(state);
+    fn call(&self, link: &Link, tag: &str, about: About<'_>) -> Option<NearCall> {
+        let tag = self.tag(tag)?;
+        let hears = link.near(tag.keys()).is_some_and(|home| home.hears_replies(&tag));
         let nonce = Token::random();
         let notice = NearNotice {
             nonce,
@@ -104,26 +106,34 @@ impl Near {
             about,
         };
         Some(NearCall {
-            names,
+            tag,
             notice: notice.text(),
             expected: self.acks.expect(nonce),
             hears,
         })
     }
 
-    pub(crate) fn call_value(&self, address: &Address) -> Option<NearCall> {
-        self.call(address.tag(), About::Value(address.as_str()))
+    pub(crate) fn call_value(&self, link: &Link, address: &Address) -> Option<NearCall> {
+        self.call(link, address.tag(), About::Value(address.as_str()))
     }
 
-    pub(crate) fn call_tags(&self, tag: &Tag) -> Option<NearCall> {
-        self.call(tag.as_str(), About::Tags)
+    pub(crate) fn call_tags(&self, link: &Link, tag: &Tag) -> Option<NearCall> {
+        self.call(link, tag.as_str(), About::Tags)
     }
 
     /// Waits until no process serves a copy from before the invalidation: all have acknowledged it, or can have no lease any
-    /// more.
+    /// more. In a cluster nobody was told yet.
     pub(crate) async fn settle(&self, link: &Link, call: NearCall, evidence: Option<Evidence>) {
-        let unsure = self.unsure_until();
-        if let Some(evidence) = evidence {
+        let evidence = match link.is_cluster() {
+            false => Ok(evidence),
+            true => self.tell(link, &call).await,
+        };
+        let unsure = match evidence {
+            Ok(_) => self.unsure_until(link, &call.tag),
+            // Those that cannot reach it either have no lease after this, and the others have heard of the change.
+            Err(_) => Some(Instant::now() + self.longest_lag()),
+        };
+        if let Ok(Some(evidence)) = evidence {
             self.until_heeded(link, call, evidence).await;
         }
         if let Some(until) = unsure {
@@ -131,17 +141,40 @@ impl Near {
         }
     }
 
-    /// A server that has just started again may know neither the set nor the connections of those who have copies from
-    /// before. Where there were some, until when they may be served.
-    fn unsure_until(&self) -> Option<Instant> {
+    /// Tells those who may have copies.
+    async fn tell(&self, link: &Link, call: &NearCall) -> Result<Option<Evidence>, StoreError> {
+        let (keys, args) = ([call.members()], call.args());
+        let code = NEAR_NOTICE.code(link.is_cluster());
+        let mut command = code.cached(&keys, &args);
+        loop {
+            let mut pipeline = Pipeline::with_capacity(1);
+            pipeline.add_command(command);
+            let (replies, home) = link.send_all_from(call.tag.keys(), &pipeline).await?;
+            match replies.into_iter().next() {
+                Some(Reply::ServerError(error)) if error.code() == "NOSCRIPT" => {
+                    command = code.complete(&keys, &args);
+                }
+                Some(Reply::ServerError(error)) => return Err(error::rejected(&error)),
+                Some(reply) => {
+                    let is_home = home.is_some();
+                    return Ok(evidence(&reply).map(|evidence| Evidence { is_home, ..evidence }));
+                }
+                None => return Err(error::unexpected()),
+            }
+        }
+    }
+
+    /// A server that has just started again, or to which a slot has just come, may know neither the set nor the connections
+    /// of those who have copies from before. Where there were some, until when they may be served.
+    fn unsure_until(&self, link: &Link, tag: &NearTag) -> Option<Instant> {
+        let home = link.near(tag.keys());
+        let moved = home.as_ref().and_then(|home| tag.moved(home.lease()));
         if !self.is_believed() {
             return None;
         }
-        let state = self.state();
-        let since = match state.connection {
-            Some(_) => state.reconnected?,
-            None if state.was_connected => Instant::now(),
-            None => return None,
+        let since = match &home {
+            Some(home) => home.unsure_since().max(moved)?,
+            None => Instant::now(),
         };
         Some(since + self.longest_lag()).filter(|until| *until > Instant::now())
     }
@@ -170,9 +203,9 @@ impl Near {
         let deadline = evidence.since + self.longest_lag();
         let all_heard = async {
             if !call.hears {
-                self.listen(&call.names).await;
+                self.listen(link, &call.tag).await?;
                 // The first notice was heeded and could not be acknowledged.
-                self.repeat(link, &call).await?;
+                self.tell(link, &call).await?;
             }
             call.expected.until(&processes, heard).await;
             Ok::<(), StoreError>(())
@@ -189,8 +222,8 @@ impl Near {
             .collect();
         // All who listen have answered, so the others have no connection, and will be back in the set before they keep a
         // copy. Waiting for them once more would be in vain.
-        if call.hears && call.expected.count() >= evidence.heard {
-            self.prune(link, &call.names, &missing).await;
+        if call.hears && evidence.is_home && call.expected.count() >= evidence.heard {
+            self.prune(link, &call.tag, &missing).await;
         }
     }
 
@@ -201,35 +234,26 @@ impl Near {
     }
 
     /// Waits until acknowledgements can be heard.
-    async fn listen(&self, names: &NearNames) {
-        let tag = names.address.tag();
-        if let Some(tag) = self.state().tags.get_mut(tag) {
-            tag.answers = true;
-        }
-        self.prepare.notify_one();
+    async fn listen(&self, link: &Link, tag: &Arc<NearTag>) -> Result<(), StoreError> {
+        let home = link.near(tag.keys()).ok_or_else(error::unavailable)?;
+        home.listen(tag);
         loop {
             let mut progress = std::pin::pin!(self.progress.notified());
             progress.as_mut().enable();
-            if self.state().tags.get(tag).is_some_and(|tag| tag.replies == Switch::On) {
-                return;
+            if home.hears_replies(tag) {
+                return Ok(());
             }
             progress.await;
         }
     }
 
-    async fn repeat(&self, link: &Link, call: &NearCall) -> Result<(), StoreError> {
-        let at = Keyspace::new(&call.names.address, self.database);
-        NEAR_NOTICE.reply(link, at, &[], &call.args()).await.map(drop)
-    }
-
-    async fn prune(&self, link: &Link, names: &NearNames, gone: &[&NearMember]) {
-        let at = Keyspace::new(&names.address, self.database);
+    async fn prune(&self, link: &Link, tag: &NearTag, gone: &[&NearMember]) {
         let args: Vec<_> = gone
             .iter()
             .flat_map(|member| [member.name.as_bytes(), member.score.as_bytes()])
             .collect();
         // They stay otherwise, which costs time and nothing else.
-        if let Err(error) = NEAR_PRUNE.run(link, at, &[&names.members], &args).await {
+        if let Err(error) = NEAR_PRUNE.run(link, tag.keys(), &[&tag.names.members], &args).await {
             let error = &error as &dyn std::error::Error;
             tracing::debug!(error, "a process without near copies still counts as one that has some");
         }

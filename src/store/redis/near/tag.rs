@@ -1,8 +1,11 @@
-//! [`NearTag`]: how far the near copies of one tag have got with the connection for notifications.
+//! [`NearTag`]: the near copies of one tag; [`FeedTag`]: how far they have got with one server.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::time::Instant;
+
+use super::lease::{Backing, NearLease};
 use crate::key::{Address, Key, Tag};
 use crate::store::Token;
 use crate::store::redis::protocol::keyspace::Keyspace;
@@ -11,10 +14,11 @@ use crate::store::redis::protocol::keyspace::Keyspace;
 pub(crate) struct NearNames {
     /// Its own address, at which nothing is stored.
     pub(crate) address: Address,
+    pub(crate) database: i64,
     pub(crate) generations: String,
     /// The sorted set of all processes that may have copies.
     pub(crate) members: String,
-    /// The key by which this process finds out whether it hears what it writes.
+    /// The key by which this process finds out whether it hears what it writes where the set is.
     pub(crate) canary: String,
     /// The channel of notices.
     pub(crate) notices: String,
@@ -32,6 +36,7 @@ impl NearNames {
             canary: format!("{members}/{process}"),
             replies: format!("{notices}/{process}"),
             address,
+            database,
             generations,
             members,
             notices,
@@ -42,9 +47,14 @@ impl NearNames {
     pub(crate) fn replies_of(&self, process: Token) -> String {
         format!("{}/{process}", self.notices)
     }
+
+    /// The same key as the canary, where a value is.
+    pub(crate) fn canary_at(address: &Address, process: Token) -> String {
+        format!("{}/near/{process}", Keyspace::new(address, 0).generations())
+    }
 }
 
-/// What the server was asked for on the present connection.
+/// What a server was asked for on the present connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Switch {
     #[default]
@@ -66,64 +76,132 @@ pub(crate) enum NearStep {
     },
 }
 
-/// One tag.
+/// What this process knows of the near copies of one tag.
 pub(crate) struct NearTag {
-    pub(crate) names: Arc<NearNames>,
+    pub(crate) names: NearNames,
+    /// Counts what is heard of the generations.
+    pub(crate) generations: Arc<AtomicU64>,
     /// Whether copies are wanted here.
+    pub(crate) copies: AtomicBool,
+    /// The set of processes may have changed.
+    pub(crate) recheck: AtomicBool,
+    /// The number under which this process is in the set, or 0.
+    pub(crate) score: AtomicU64,
+    home: Mutex<TagHome>,
+}
+
+/// The server with the set and the channels of a tag.
+#[derive(Default)]
+struct TagHome {
+    /// Where this process has joined those who have copies.
+    joined: Option<Backing>,
+    /// Where it was last.
+    last: Option<Arc<NearLease>>,
+    /// Since when it is there, unless it is the first.
+    moved: Option<Instant>,
+}
+
+impl NearTag {
+    pub(crate) fn new(names: NearNames) -> Self {
+        Self {
+            names,
+            generations: Arc::default(),
+            copies: AtomicBool::new(false),
+            recheck: AtomicBool::new(false),
+            score: AtomicU64::new(0),
+            home: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn keys(&self) -> Keyspace<'_> {
+        Keyspace::new(&self.names.address, self.names.database)
+    }
+
+    /// No stamp is known to be current any more.
+    pub(crate) fn outdate(&self) {
+        self.generations.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Where this process has joined those who have copies, if that still holds.
+    pub(crate) fn joined(&self) -> Option<Backing> {
+        self.home().joined.clone().filter(Backing::holds)
+    }
+
+    pub(crate) fn join(&self, at: Option<Backing>) {
+        self.home().joined = at;
+    }
+
+    /// Takes note of where the set is. Since when, unless it was always there.
+    pub(crate) fn moved(&self, to: &Arc<NearLease>) -> Option<Instant> {
+        let mut home = self.home();
+        match &home.last {
+            Some(last) if Arc::ptr_eq(last, to) => {}
+            last => {
+                home.moved = last.is_some().then(Instant::now);
+                home.last = Some(Arc::clone(to));
+            }
+        }
+        home.moved
+    }
+
+    fn home(&self) -> MutexGuard<'_, TagHome> {
+        self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How far the near copies of one tag have got with one server.
+pub(crate) struct FeedTag {
+    pub(crate) tag: Arc<NearTag>,
+    /// The key by which this process finds out whether it hears what it writes, and its address.
+    pub(crate) canary: (Address, String),
+    /// Whether this is where the set and the channels are.
+    pub(crate) is_home: bool,
+    /// Whether copies of what is there are wanted.
     pub(crate) copies: bool,
     /// Whether acknowledgements are.
     pub(crate) answers: bool,
     pub(crate) notices: Switch,
     pub(crate) replies: Switch,
     pub(crate) tracking: Switch,
-    /// Counts what is heard of the generations.
-    pub(crate) generations: Arc<AtomicU64>,
     /// How often the canary was heard.
     pub(crate) canaries: u64,
-    /// The connection for commands of which it was found out that this one hears what that one writes.
+    /// The term in which it was found out that this connection hears what the one for commands writes.
     pub(crate) proven: Option<u64>,
-    /// The one by which that was tried last, for the first time.
-    pub(crate) tried: Option<u64>,
-    /// The set of processes has changed.
-    pub(crate) recheck: bool,
-    /// The number under which this process is in the set.
-    pub(crate) score: u64,
 }
 
-impl NearTag {
-    pub(crate) fn new(names: NearNames) -> Self {
+impl FeedTag {
+    pub(crate) fn new(tag: Arc<NearTag>) -> Self {
         Self {
-            names: Arc::new(names),
+            canary: (tag.names.address.clone(), tag.names.canary.clone()),
+            tag,
+            is_home: false,
             copies: false,
             answers: false,
             notices: Switch::Off,
             replies: Switch::Off,
             tracking: Switch::Off,
-            generations: Arc::default(),
             canaries: 0,
             proven: None,
-            tried: None,
-            recheck: false,
-            score: 0,
         }
     }
 
     /// What is to be asked for now.
     pub(crate) fn next_steps(&mut self, steps: &mut Vec<NearStep>) {
-        if self.replies == Switch::Off && (self.copies || self.answers) {
+        let names = &self.tag.names;
+        if self.is_home && self.replies == Switch::Off && (self.copies || self.answers) {
             self.replies = Switch::Asked;
-            steps.push(NearStep::Subscribe(self.names.replies.clone()));
+            steps.push(NearStep::Subscribe(names.replies.clone()));
         }
         if !self.copies {
             return;
         }
-        if self.notices == Switch::Off {
+        if self.is_home && self.notices == Switch::Off {
             self.notices = Switch::Asked;
-            steps.push(NearStep::Subscribe(self.names.notices.clone()));
+            steps.push(NearStep::Subscribe(names.notices.clone()));
         }
         if self.tracking == Switch::Off {
             self.tracking = Switch::Asked;
-            let tag = self.names.address.tag().to_owned();
+            let tag = names.address.tag().to_owned();
             let prefixes = [format!("{tag}:"), format!("{tag}/gen:")];
             steps.push(NearStep::Track { tag, prefixes });
         }
@@ -131,18 +209,37 @@ impl NearTag {
 
     /// Whether all that is needed for copies is there, apart from the proof.
     pub(crate) fn is_prepared(&self) -> bool {
-        self.copies && self.notices == Switch::On && self.tracking == Switch::On
+        self.copies && self.tracking == Switch::On && (!self.is_home || self.notices == Switch::On)
     }
 
     /// The connection is gone, or another one.
     pub(crate) fn reset(&mut self) {
         (self.notices, self.replies, self.tracking) = (Switch::Off, Switch::Off, Switch::Off);
-        (self.proven, self.tried, self.recheck) = (None, None, false);
-        self.outdate();
+        self.tag.outdate();
     }
 
-    /// No stamp is known to be current any more.
-    pub(crate) fn outdate(&self) {
-        self.generations.fetch_add(1, Ordering::AcqRel);
+    /// What was refused is asked for once more.
+    pub(crate) fn retry(&mut self) {
+        for channel in [&mut self.notices, &mut self.replies] {
+            if *channel == Switch::Refused {
+                *channel = Switch::Off;
+            }
+        }
+    }
+
+    /// One of its own keys has changed. Whether that has to be looked into.
+    pub(crate) fn hears_of(&mut self, key: &str) -> bool {
+        let names = &self.tag.names;
+        if key == self.canary.1 {
+            self.canaries += 1;
+        } else if key == names.members {
+            self.tag.recheck.store(true, Ordering::Relaxed);
+        } else {
+            if key == names.generations {
+                self.tag.outdate();
+            }
+            return false;
+        }
+        true
     }
 }

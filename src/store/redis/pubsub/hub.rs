@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::registry::Registry;
 use crate::store::redis::conn::denied::Denials;
-use crate::store::redis::near::Near;
+use crate::store::redis::near::NearFeed;
 use crate::store::redis::protocol::keyspace::is_sharded;
 use crate::store::redis::stats::RedisCounters;
 
@@ -25,8 +25,8 @@ pub(crate) struct Hub {
     pub(super) trouble: Option<Arc<Notify>>,
     /// What is refused will be refused again.
     pub(super) hopeless: AtomicBool,
-    /// What is known of near copies. Not in a cluster.
-    pub(super) near: Option<Arc<Near>>,
+    /// What near copies are told.
+    pub(super) near: Option<Arc<NearFeed>>,
 }
 
 impl Default for Hub {
@@ -49,15 +49,16 @@ impl Default for Hub {
 
 impl Hub {
     /// For one node of a cluster.
-    pub(crate) fn of_cluster(trouble: Arc<Notify>) -> Self {
+    pub(crate) fn of_cluster(trouble: Arc<Notify>, near: Arc<NearFeed>) -> Self {
         Self {
             trouble: Some(trouble),
+            near: Some(near),
             ..Self::default()
         }
     }
 
     /// For one server, whose changes near copies follow.
-    pub(crate) fn with_near(near: Arc<Near>) -> Self {
+    pub(crate) fn with_near(near: Arc<NearFeed>) -> Self {
         Self {
             near: Some(near),
             ..Self::default()
@@ -122,15 +123,19 @@ impl Hub {
         };
         if let Some(near) = &self.near {
             let is_near = match push.kind {
-                PushKind::Message => match data.as_slice().first() {
+                PushKind::Message | PushKind::SMessage => match data.as_slice().first() {
                     Some(Reply::BulkString(payload)) => near.heard(connection, channel, payload),
                     _ => false,
                 },
-                PushKind::Subscribe => near.confirmed(connection, channel, true),
-                PushKind::Unsubscribe => near.confirmed(connection, channel, false),
+                PushKind::Subscribe | PushKind::SSubscribe => near.confirmed(connection, channel, true),
+                PushKind::Unsubscribe | PushKind::SUnsubscribe => near.confirmed(connection, channel, false),
                 _ => false,
             };
             if is_near {
+                if push.kind == PushKind::SUnsubscribe {
+                    // The slot has left this node.
+                    self.trouble();
+                }
                 return;
             }
         }
@@ -187,6 +192,13 @@ impl Hub {
             near.disconnected(connection);
         }
         self.registry().disconnect(connection);
+    }
+
+    /// Commands go by another connection from here on.
+    pub(crate) fn commands_replaced(&self) {
+        if let Some(near) = &self.near {
+            near.commands_replaced();
+        }
     }
 
     /// Resolves when near copies need something to be sent.

@@ -21,10 +21,10 @@ use super::registry::{SubscriptionChange, WatcherId};
 use crate::store::redis::conn::connection::Connection;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{self, DialVerdict};
-use crate::store::redis::conn::hello::is_master;
+use crate::store::redis::conn::hello::{is_master, standing};
 use crate::store::redis::conn::recovery::Recovery;
 use crate::store::redis::conn::task::Task;
-use crate::store::redis::near::{Near, NearStep, Probes, Sent};
+use crate::store::redis::near::{NearFeed, NearStep, Probes, Sent};
 use crate::store::redis::protocol::keyspace::Keyspace;
 
 /// How often the connection has to show that it works: a server that vanished is noticed within about this time
@@ -175,11 +175,14 @@ impl Session<'_> {
     /// Asks for what near copies need.
     async fn prepare_near(&mut self) -> Result<(), RedisError> {
         let Some(near) = &self.hub.near else { return Ok(()) };
+        let mut refusable = false;
         for step in near.steps(self.number) {
             match step {
                 NearStep::Subscribe(channel) => {
+                    refusable = self.dialer.is_in_cluster();
                     let mut subscribe = Cmd::new();
-                    subscribe.arg("SUBSCRIBE").arg(channel).set_no_response(true);
+                    subscribe.arg(if refusable { "SSUBSCRIBE" } else { "SUBSCRIBE" });
+                    subscribe.arg(channel).set_no_response(true);
                     self.connection.send(&subscribe).await?;
                 }
                 NearStep::Track { tag, prefixes } => {
@@ -195,6 +198,13 @@ impl Session<'_> {
                     }
                     near.tracked(self.number, &tag, reply == Reply::Okay);
                 }
+            }
+        }
+        if refusable {
+            // Replies come in order: what is not confirmed by then was answered with an error, because the slot is elsewhere.
+            self.connection.send(&self.dialer.heartbeat()).await?;
+            if near.refuse(self.number) {
+                self.hub.trouble();
             }
         }
         self.renew_lease().await
@@ -213,9 +223,9 @@ impl Session<'_> {
         self.probe(near).await
     }
 
-    async fn probe(&mut self, near: &Near) -> Result<(), RedisError> {
+    async fn probe(&mut self, near: &NearFeed) -> Result<(), RedisError> {
         let sent = Sent::now();
-        let mut pipeline = Pipeline::with_capacity(2);
+        let mut pipeline = Pipeline::with_capacity(3);
         // A server that answers this may be a replica by now, which hears of changes when it can.
         pipeline.cmd("HELLO").arg(3);
         // One that is busy with a script answers that, and does not tell of changes. With a word of its own, so that no other
@@ -223,9 +233,22 @@ impl Session<'_> {
         self.probed += 1;
         let word = self.probed.to_string();
         pipeline.cmd("PING").arg(&word);
+        if self.dialer.is_in_cluster() {
+            // One that is cut off from the others may have been replaced, or have lost slots.
+            pipeline.cmd("CLUSTER").arg("INFO");
+        }
         let replies = self.connection.send_all(&pipeline).await?;
         let is_good = match &replies[..] {
-            [hello, Reply::BulkString(pong)] => pong == word.as_bytes() && is_master(hello),
+            [hello, Reply::BulkString(pong), rest @ ..] if pong == word.as_bytes() && is_master(hello) => match rest {
+                [info] => match standing(info) {
+                    Some((true, epoch)) => {
+                        near.has_map(self.number, epoch);
+                        true
+                    }
+                    _ => false,
+                },
+                _ => !self.dialer.is_in_cluster(),
+            },
             _ => false,
         };
         match is_good {

@@ -87,12 +87,10 @@ pub(crate) const NEAR_INVALIDATIONS: MetricName = MetricName::new(
 );
 
 impl RedisStats {
-    /// Shows all figures, those of near copies where there can be some.
-    pub(crate) fn visit(&self, near: bool, each: Visit<'_>) {
+    /// Shows all figures.
+    pub(crate) fn visit(&self, each: Visit<'_>) {
         self.visit_connections(each);
-        if near {
-            self.visit_near(each);
-        }
+        self.visit_near(each);
     }
 
     fn visit_connections(&self, each: Visit<'_>) {

@@ -13,8 +13,7 @@ pub struct NearStats {
     pub bytes: u64,
     /// Hits on near copies, which cost Redis nothing.
     pub hits: u64,
-    /// Requests that went on to Redis although there may have been a near copy, because the server's last sign of life was too
-    /// long ago.
+    /// Requests that went on to Redis although there was a near copy, because a server's last sign of life was too long ago.
     pub late: u64,
     /// Keys of which Redis said that they had changed: the price of each write, on every node with near copies.
     pub messages: u64,

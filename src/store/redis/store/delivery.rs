@@ -105,26 +105,26 @@ impl RedisInner {
     }
 
     async fn carry_out(&self, debt: &Debt, purge: Purge) -> Result<Delivered, StoreError> {
-        let near = self.near.as_deref();
         let is_soft = purge == Purge::Soft;
         let (call, evidence) = match debt {
             Debt::Value(address) => return self.remove(address, purge).await,
             Debt::Labels(tag, labels) => {
-                let call = near.and_then(|near| near.call_tags(tag));
+                let call = self.near.call_tags(&self.link, tag);
                 let generations = RedisGenerations::new(&self.link, tag);
-                let evidence = match generations.invalidate(labels, is_soft, call.as_ref()).await {
+                let said = self.said(&call);
+                let evidence = match generations.invalidate(labels, is_soft, said).await {
                     // A set that takes no more can still be deleted, which covers all labels.
-                    Err(error) if !is_soft && is_full(&error) => generations.invalidate_all(call.as_ref()).await,
+                    Err(error) if !is_soft && is_full(&error) => generations.invalidate_all(said).await,
                     result => result,
                 };
                 (call, evidence?)
             }
             Debt::Stamped(tag) => {
-                let call = near.and_then(|near| near.call_tags(tag));
+                let call = self.near.call_tags(&self.link, tag);
                 let generations = RedisGenerations::new(&self.link, tag);
                 let evidence = match purge {
-                    Purge::Hard => generations.invalidate_all(call.as_ref()).await?,
-                    Purge::Soft => generations.soften_all(call.as_ref()).await?,
+                    Purge::Hard => generations.invalidate_all(self.said(&call)).await?,
+                    Purge::Soft => generations.soften_all(self.said(&call)).await?,
                 };
                 (call, evidence)
             }
@@ -139,7 +139,7 @@ impl RedisInner {
     async fn remove(&self, address: &Address, purge: Purge) -> Result<Delivered, StoreError> {
         let keys = Keyspace::new(address, self.link.database());
         let (lock, channel) = (keys.lock(), keys.control());
-        let call = self.near.as_ref().and_then(|near| near.call_value(address));
+        let call = self.near.call_value(&self.link, address);
         let (script, args): (&Script, Vec<_>) = match purge {
             Purge::Hard => (&script::INVALIDATE, vec![channel.as_bytes(), payload::INVALIDATED]),
             Purge::Soft if keys.is_common() => (
@@ -148,35 +148,43 @@ impl RedisInner {
             ),
             Purge::Soft => (&script::SOFTEN, vec![&SOFTENED, b"", b""]),
         };
-        let args: Vec<_> = args.into_iter().chain(call.iter().flat_map(NearCall::args)).collect();
+        let args: Vec<_> = args
+            .into_iter()
+            .chain(self.said(&call).into_iter().flat_map(NearCall::args))
+            .collect();
         let reply = script.reply(&self.link, keys, &[&lock, keys.value()], &args).await?;
         let evidence = evidence(&reply);
         Ok(Delivered { call, evidence })
     }
 
+    /// What the step that invalidates says to those who may have near copies. In a cluster they are told in a step of its own,
+    /// because that goes to another node.
+    fn said<'a>(&self, call: &'a Option<NearCall>) -> Option<&'a NearCall> {
+        call.as_ref().filter(|_| !self.link.is_cluster())
+    }
+
     /// Near copies of it are of no use here any more.
     fn forget(&self, debt: &Debt) {
-        let Some(near) = &self.near else { return };
         match debt {
-            Debt::Value(address) => near.forget(address),
-            Debt::Labels(tag, _) | Debt::Stamped(tag) => near.forget_stamped(tag),
-            Debt::Tag(_) => near.forget_all(),
+            Debt::Value(address) => self.near.forget(address),
+            Debt::Labels(tag, _) | Debt::Stamped(tag) => self.near.forget_stamped(tag),
+            Debt::Tag(_) => self.near.forget_all(),
         }
     }
 
     /// Waits until no process can serve a near copy from before it.
     async fn settle(&self, told: Delivered) {
-        if let (Some(near), Some(call)) = (&self.near, told.call) {
-            // Boxed, because most have none.
-            Box::pin(near.settle(&self.link, call, told.evidence)).await;
+        if let Some(call) = told.call {
+            // Boxed, because most have nothing to wait for.
+            Box::pin(self.near.settle(&self.link, call, told.evidence)).await;
         }
     }
 
     /// Removes all there is under a tag: locks first, so that no older computation stores what was removed.
     async fn sweep(&self, tag: &Tag) -> Result<(), StoreError> {
-        let call = self.near.as_ref().and_then(|near| near.call_tags(tag));
+        let call = self.near.call_tags(&self.link, tag);
         RedisGenerations::new(&self.link, tag)
-            .invalidate_all(call.as_ref())
+            .invalidate_all(self.said(&call))
             .await?;
         for prefix in [format!("{}/lock:", tag.as_str()), format!("{}:", tag.as_str())] {
             for name in self.link.scan(&format!("{prefix}*")).await? {

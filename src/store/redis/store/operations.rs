@@ -24,16 +24,16 @@ impl Store for RedisStore {
     type Watch = RedisWatch;
 
     fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
-        let near = self.inner.near.as_ref()?;
+        let near = &self.inner.near;
         // What is pending need not be told apart: it will not be for long.
         if !near.has_copies() || !self.inner.backlog.is_empty() {
             return None;
         }
-        near.get(address, now, self.inner.link.connection())
+        near.get(address, now)
     }
 
     fn is_near(&self) -> bool {
-        self.inner.near.as_ref().is_some_and(|near| near.has_copies())
+        self.inner.near.has_copies()
     }
 
     async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
@@ -251,12 +251,8 @@ impl Store for RedisStore {
     }
 
     async fn standing(&self, tag: &Tag, stamp: &Stamp) -> Result<Standing, StoreError> {
-        let is_covered = || self.inner.backlog.covers_stamp(tag, stamp);
-        if is_covered() {
-            return Ok(Standing::Outdated);
-        }
-        let standing = self.generations(tag).standing(stamp).await?;
-        Ok(if is_covered() { Standing::Outdated } else { standing })
+        let (standing, _) = self.judge(tag, stamp).await?;
+        Ok(standing)
     }
 
     async fn invalidate_labels(&self, tag: &Tag, labels: &[Label]) -> Result<(), StoreError> {
@@ -279,9 +275,7 @@ impl Store for RedisStore {
 
     async fn settle(&self) -> usize {
         let owed = self.pay().await;
-        if let Some(near) = &self.inner.near {
-            near.leave(&self.inner.link).await;
-        }
+        self.inner.near.leave(&self.inner.link).await;
         owed
     }
 

@@ -18,7 +18,7 @@ use crate::store::redis::conn::reply;
 use crate::store::redis::large::LARGE;
 use crate::store::redis::near::Fetch;
 use crate::store::redis::protocol::keyspace::Keyspace;
-use crate::store::{Standing, Store, Value};
+use crate::store::{Standing, Value};
 
 /// How many shared reads of one value are under way at once whose size is not known. Of a large one it is one.
 const UNKNOWN: usize = 4;
@@ -45,11 +45,12 @@ impl RedisStore {
 
     /// Whether to keep what a look-up finds.
     pub(super) fn to_fetch(&self, address: &Address) -> Option<Fetch> {
-        let near = self.inner.near.as_ref().filter(|near| near.has_copies())?;
-        if self.inner.sizes.get(address.as_str()).is_some() {
+        let near = &self.inner.near;
+        if !near.has_copies() || self.inner.sizes.get(address.as_str()).is_some() {
             return None;
         }
-        near.fetch(address, self.inner.link.connection())
+        let feed = self.inner.link.near(self.keys(address))?;
+        near.fetch(address, &feed)
     }
 
     /// Reads a value like any other, and has it kept once it is decoded.
@@ -59,11 +60,11 @@ impl RedisStore {
             let mut pipeline = Pipeline::with_capacity(2);
             pipeline.cmd("GET").arg(keys.value());
             pipeline.cmd("PTTL").arg(keys.value());
-            let replies = self.inner.link.send_all(keys, &pipeline).await;
-            let (reply, left) = match replies.map(<[Reply; 2]>::try_from) {
-                Ok(Ok([reply, left])) => (Ok(reply), left),
-                Ok(Err(_)) => return Err(error::unexpected()),
-                Err(error) => (Err(error), Reply::Nil),
+            let replies = self.inner.link.send_all_from(keys, &pipeline).await;
+            let (reply, left, from) = match replies.map(|(replies, from)| (<[Reply; 2]>::try_from(replies), from)) {
+                Ok((Ok([reply, left]), from)) => (Ok(reply), left, from),
+                Ok((Err(_), _)) => return Err(error::unexpected()),
+                Err(error) => (Err(error), Reply::Nil, None),
             };
             let found = self.inner.learn(keys.value(), reply)?;
             // What was invalidated meanwhile may have been read before.
@@ -71,8 +72,8 @@ impl RedisStore {
             let (Some(value), Some(lifetime)) = (found.as_ref(), lifetime(&left)) else {
                 return Ok(found);
             };
-            // On another connection, that is perhaps to another server.
-            if self.inner.link.connection() != fetch.commands() || value.weight() > fetch.most().min(LARGE) {
+            // By another connection, or from another node, its changes may be told elsewhere.
+            if !fetch.is_from(from.as_ref()) || value.weight() > fetch.most().min(LARGE) {
                 return Ok(found);
             }
             let seen = match value.stamp() {
@@ -81,10 +82,13 @@ impl RedisStore {
                     let seen = fetch.generations();
                     let tag = Tag::new(address.tag()).ok();
                     let is_current = match tag {
-                        Some(tag) => matches!(self.standing(&tag, stamp).await, Ok(Standing::Current)),
+                        Some(tag) => match self.judge(&tag, stamp).await {
+                            Ok((Standing::Current, home)) => fetch.is_judged_by(home.as_ref()),
+                            _ => false,
+                        },
                         None => false,
                     };
-                    if !is_current || self.inner.link.connection() != fetch.commands() {
+                    if !is_current {
                         return Ok(found);
                     }
                     Some(seen)
@@ -132,9 +136,7 @@ impl RedisStore {
 impl RedisInner {
     /// What this process wrote, or tried to, it does not serve an older copy of.
     pub(super) fn forget_near(&self, address: &Address) {
-        if let Some(near) = &self.near {
-            near.forget(address);
-        }
+        self.near.forget(address);
     }
 
     /// Reads what is under one of the names of this address, on the way that its size suggests.

@@ -1,5 +1,6 @@
 //! What several operations of the store have in common.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,9 +13,10 @@ use crate::store::notice::payload;
 use crate::store::redis::conn::error;
 use crate::store::redis::conn::reply::held;
 use crate::store::redis::generations::RedisGenerations;
+use crate::store::redis::near::NearFeed;
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::script::{self, Script, millis};
-use crate::store::{Lock, Release, Store, Token, Value};
+use crate::store::{Lock, Release, Stamp, Standing, Store, Token, Value};
 use crate::trace::TraceContext;
 
 /// For how long a result that is too large to publish is kept for its watchers: as long as they may take to read it.
@@ -154,6 +156,23 @@ impl RedisStore {
 
     pub(super) fn generations(&self, tag: &Tag) -> RedisGenerations<'_> {
         RedisGenerations::new(&self.inner.link, tag)
+    }
+
+    /// How a stamp stands, and the feed of the server that knows, unless several of a cluster do.
+    pub(super) async fn judge(
+        &self,
+        tag: &Tag,
+        stamp: &Stamp,
+    ) -> Result<(Standing, Option<Arc<NearFeed>>), StoreError> {
+        let is_covered = || self.inner.backlog.covers_stamp(tag, stamp);
+        if is_covered() {
+            return Ok((Standing::Outdated, None));
+        }
+        let (standing, from) = self.generations(tag).standing(stamp).await?;
+        Ok(match is_covered() {
+            true => (Standing::Outdated, None),
+            false => (standing, from),
+        })
     }
 
     /// What there is to know of a lock that was not granted to this token.

@@ -16,7 +16,7 @@ use crate::store::redis::conn::connection::{Connection, Size};
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{DialError, Unroutable};
 use crate::store::redis::conn::task::Task;
-use crate::store::redis::near::Near;
+use crate::store::redis::near::{Near, NearFeed};
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::pubsub::hub::Hub;
 use crate::store::redis::pubsub::mailbox::Mailbox;
@@ -35,13 +35,15 @@ pub(crate) struct Server {
     dialer: Dialer,
     commands: Arc<Commands>,
     subscriber: Arc<Subscriber>,
+    near: Arc<NearFeed>,
     _supervisor: Task,
     _scout: Option<Task>,
 }
 
 impl Server {
-    pub(crate) fn start(dialer: Dialer, first: Result<Connection, DialError>, near: Arc<Near>) -> Self {
-        let hub = Arc::new(Hub::with_near(near));
+    pub(crate) fn start(dialer: Dialer, first: Result<Connection, DialError>, near: &Arc<Near>) -> Self {
+        let near = near.feed();
+        let hub = Arc::new(Hub::with_near(Arc::clone(&near)));
         let signals = Signals::default();
         let scout = dialer.sentinels().map(Arc::clone);
         let scout = scout.map(|sentinels| {
@@ -54,6 +56,7 @@ impl Server {
             dialer,
             commands,
             subscriber,
+            near,
             _supervisor: supervisor,
             _scout: scout,
         }
@@ -90,6 +93,31 @@ impl Link {
         }
     }
 
+    /// The same, and the feed of the server that has answered, unless several of a cluster have.
+    pub(crate) async fn send_all_from(
+        &self,
+        keys: Keyspace<'_>,
+        pipeline: &Pipeline,
+    ) -> Result<(Vec<Reply>, Option<Arc<NearFeed>>), StoreError> {
+        match self {
+            Self::Server(server) => {
+                let replies = server.commands.send_all(pipeline).await?;
+                Ok((replies, Some(Arc::clone(&server.near))))
+            }
+            Self::Cluster(cluster, unroutable) => {
+                Box::pin(cluster.send_all_from(unroutable.check(keys)?, pipeline)).await
+            }
+        }
+    }
+
+    /// What the server with the keys of one address tells of their changes.
+    pub(crate) fn near(&self, keys: Keyspace<'_>) -> Option<Arc<NearFeed>> {
+        match self {
+            Self::Server(server) => Some(Arc::clone(&server.near)),
+            Self::Cluster(cluster, _) => cluster.near(keys.hash_tag()?),
+        }
+    }
+
     /// Sends several commands to any server, and says how that is connected to.
     pub(crate) async fn try_out(&self, pipeline: &Pipeline) -> Result<(Vec<Reply>, Dialer), StoreError> {
         match self {
@@ -119,14 +147,6 @@ impl Link {
 
     pub(crate) fn is_cluster(&self) -> bool {
         matches!(self, Self::Cluster(..))
-    }
-
-    /// The number of the connection for commands: of one server, because no other question is asked.
-    pub(crate) fn connection(&self) -> u64 {
-        match self {
-            Self::Server(server) => server.commands.generation(),
-            Self::Cluster(..) => 0,
-        }
     }
 
     pub(crate) fn epoch(&self) -> u64 {

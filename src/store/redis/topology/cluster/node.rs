@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::store::redis::conn::connection::{Endpoint, Size};
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::task::Task;
+use crate::store::redis::near::{Near, NearFeed};
 use crate::store::redis::pubsub::hub::Hub;
 use crate::store::redis::pubsub::subscriber::Subscriber;
 use crate::store::redis::topology::commands::{Commands, Signals};
@@ -19,14 +20,16 @@ pub(crate) struct Node {
     pub(crate) dialer: Dialer,
     pub(crate) commands: Arc<Commands>,
     pub(crate) subscriber: Arc<Subscriber>,
+    pub(crate) near: Arc<NearFeed>,
     pub(crate) since: Instant,
     _supervisor: Task,
 }
 
 impl Node {
     /// Starts to connect. `signals` are those of the whole cluster.
-    pub(crate) fn start(dialer: Dialer, endpoint: Endpoint, signals: &Signals) -> Arc<Self> {
-        let hub = Arc::new(Hub::of_cluster(Arc::clone(&signals.trouble)));
+    pub(crate) fn start(dialer: Dialer, endpoint: Endpoint, signals: &Signals, near: &Arc<Near>) -> Arc<Self> {
+        let near = near.feed();
+        let hub = Arc::new(Hub::of_cluster(Arc::clone(&signals.trouble), Arc::clone(&near)));
         let signals = signals.of_node();
         let subscriber = Subscriber::start(Arc::clone(&hub), dialer.clone(), Arc::clone(&signals.check));
         let (commands, supervisor) = Commands::start(dialer.clone(), hub, signals, None);
@@ -35,6 +38,7 @@ impl Node {
             dialer,
             commands,
             subscriber,
+            near,
             since: Instant::now(),
             _supervisor: supervisor,
         })
@@ -46,5 +50,11 @@ impl Node {
             None => self.commands.send(command).await,
             Some(size) => self.commands.send_large(command, size).await,
         }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.near.lost();
     }
 }

@@ -18,6 +18,7 @@ use crate::store::redis::conn::connection::{Endpoint, Size};
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{self, DialError};
 use crate::store::redis::conn::task::Task;
+use crate::store::redis::near::{Near, NearFeed};
 use crate::store::redis::protocol::slot::slot_of;
 use crate::store::redis::pubsub::mailbox::Mailbox;
 use crate::store::redis::stats::{RedisCounters, RedisStats};
@@ -41,6 +42,7 @@ pub(crate) struct ClusterShared {
     counters: Arc<RedisCounters>,
     /// What was counted of nodes that are gone.
     departed: Mutex<RedisStats>,
+    near: Arc<Near>,
     pub(crate) signals: Signals,
     pub(crate) seeds: Seeds,
     timeout: Duration,
@@ -55,6 +57,7 @@ impl Cluster {
         seeds: Vec<Dialer>,
         timeout: Duration,
         connect_timeout: Duration,
+        near: Arc<Near>,
     ) -> Result<Self, DialError> {
         let shared = Arc::new(ClusterShared {
             topology: RwLock::default(),
@@ -62,6 +65,7 @@ impl Cluster {
             watches: Arc::default(),
             counters: Arc::default(),
             departed: Mutex::default(),
+            near,
             signals: Signals::of_cluster(),
             seeds: Seeds::new(seeds),
             timeout,
@@ -94,10 +98,21 @@ impl Cluster {
     /// Sends several commands, in one round trip unless their slot is on its way. Each reply may be a
     /// [`Reply::ServerError`].
     pub(crate) async fn send_all(&self, hash_tag: &str, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
+        let (replies, _) = self.send_all_from(hash_tag, pipeline).await?;
+        Ok(replies)
+    }
+
+    /// The same, and the feed of the node that has answered, if it had the slot all the time.
+    pub(crate) async fn send_all_from(
+        &self,
+        hash_tag: &str,
+        pipeline: &Pipeline,
+    ) -> Result<(Vec<Reply>, Option<Arc<NearFeed>>), StoreError> {
         let slot = slot_of(hash_tag);
-        let mut replies = self.shared.home(slot).await?.commands.send_all(pipeline).await?;
+        let home = self.shared.home(slot).await?;
+        let mut replies = home.commands.send_all(pipeline).await?;
         let Some(first) = replies.iter().position(|reply| Redirect::read(reply).is_some()) else {
-            return Ok(replies);
+            return Ok((replies, Some(Arc::clone(&home.near))));
         };
         // What came after it in the pipeline may have been answered too early.
         for (at, command) in pipeline.cmd_iter().enumerate().skip(first) {
@@ -108,7 +123,13 @@ impl Cluster {
                 self.shared.send(slot, command, None).await?
             };
         }
-        Ok(replies)
+        Ok((replies, None))
+    }
+
+    /// What the node for keys with this hash tag tells of their changes.
+    pub(crate) fn near(&self, hash_tag: &str) -> Option<Arc<NearFeed>> {
+        let topology = self.shared.topology();
+        topology.home(slot_of(hash_tag)).map(|node| Arc::clone(&node.near))
     }
 
     /// A node that can be asked about what does not depend on slots.
@@ -264,7 +285,12 @@ impl ClusterShared {
     }
 
     fn start(&self, endpoint: &Endpoint) -> Arc<Node> {
-        Node::start(self.seeds.master_at(endpoint), endpoint.clone(), &self.signals)
+        Node::start(
+            self.seeds.master_at(endpoint),
+            endpoint.clone(),
+            &self.signals,
+            &self.near,
+        )
     }
 
     /// Takes over what a node knows about the cluster.
@@ -279,7 +305,8 @@ impl ClusterShared {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.topology();
         let next = Arc::new(next(&old));
-        if old.has_moved(&next) {
+        let losers = old.losers(&next);
+        if !losers.is_empty() {
             // Before a command can reach the new master: a holder that learns of a lost lease must see the change.
             self.signals.epoch.fetch_add(1, Ordering::AcqRel);
         }
@@ -289,6 +316,9 @@ impl ClusterShared {
         }
         *self.topology.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
         self.watches.settle(&next);
+        // They need not have told of the keys that they have lost.
+        losers.iter().for_each(|node| node.near.forget_all());
+        self.near.map_changed();
     }
 
     /// Waits for all nodes to be connected, unless that takes too long.

@@ -80,12 +80,19 @@ impl Topology {
         next
     }
 
-    /// Whether a slot has another master in `next`. One that had none is not counted.
-    pub(crate) fn has_moved(&self, next: &Self) -> bool {
-        (0..SLOTS).any(|slot| match (self.home(slot), next.home(slot)) {
-            (Some(here), Some(there)) => !Arc::ptr_eq(here, there),
-            (here, _) => here.is_some(),
-        })
+    /// The nodes of which a slot has another master in `next`, or none.
+    pub(crate) fn losers(&self, next: &Self) -> Vec<&Arc<Node>> {
+        let has = |slot, node| next.home(slot).is_some_and(|there| Arc::ptr_eq(node, there));
+        let mut losers: Vec<&Arc<Node>> = Vec::new();
+        for slot in 0..SLOTS {
+            if let Some(here) = self.home(slot)
+                && !has(slot, here)
+                && !losers.iter().any(|known| Arc::ptr_eq(known, here))
+            {
+                losers.push(here);
+            }
+        }
+        losers
     }
 
     /// Whether every slot has a master that is connected to, and that lets us subscribe.

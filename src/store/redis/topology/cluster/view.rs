@@ -3,6 +3,7 @@
 use redis::{Pipeline, Value as Reply};
 
 use crate::store::redis::conn::connection::Endpoint;
+use crate::store::redis::conn::hello::standing;
 use crate::store::redis::protocol::slot::SLOTS;
 
 /// What a node says about the cluster.
@@ -32,7 +33,7 @@ impl View {
             return None;
         };
         let mut view = Self {
-            rank: rank(info).unwrap_or((true, 0)),
+            rank: standing(info).unwrap_or((true, 0)),
             ranges: Vec::with_capacity(slots.len()),
             replicas: Vec::new(),
         };
@@ -54,18 +55,6 @@ impl View {
         }
         Some(view)
     }
-}
-
-/// `CLUSTER INFO`, where the user may ask for it.
-fn rank(info: &Reply) -> Option<(bool, u64)> {
-    let text = match info {
-        Reply::BulkString(bytes) => std::str::from_utf8(bytes).ok()?,
-        Reply::VerbatimString { text, .. } | Reply::SimpleString(text) => text,
-        _ => return None,
-    };
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let epoch = field("cluster_current_epoch")?.trim().parse().ok()?;
-    Some((field("cluster_state")?.trim() == "ok", epoch))
 }
 
 /// A node: its name, its port and more. A node that does not know its name is where we asked.

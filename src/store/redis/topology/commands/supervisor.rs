@@ -49,6 +49,7 @@ impl CommandSupervisor {
         // Before a command can reach the new server: a holder that learns of a lost lease must see the change.
         self.commands.signals.epoch.fetch_add(1, Ordering::AcqRel);
         let generation = self.commands.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        self.commands.hub.commands_replaced();
         self.crowded = connection.crowded();
         *current = Some(CommandConnection { generation, connection });
         drop(current);
@@ -73,6 +74,7 @@ impl CommandSupervisor {
             return;
         }
         let generation = self.commands.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        self.commands.hub.commands_replaced();
         self.crowded = connection.crowded();
         *current = Some(CommandConnection { generation, connection });
         drop(current);

@@ -1,0 +1,106 @@
+//! What those who get near copies under way, and those who invalidate, ask of a [`NearFeed`].
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::NearFeed;
+use crate::key::Address;
+use crate::store::redis::near::tag::{NearNames, NearTag, Switch};
+
+impl NearFeed {
+    /// Whether values under a tag that are asked for in this term may be kept.
+    pub(in crate::store::redis::near) fn is_proven(&self, tag: &str, term: u64) -> bool {
+        self.state().tags.get(tag).is_some_and(|tag| tag.proven == Some(term))
+    }
+
+    /// Copies of what is at this address, and elsewhere here under its tag, are wanted. Whether that is news.
+    pub(in crate::store::redis::near) fn expect(&self, tag: &Arc<NearTag>, address: &Address) -> bool {
+        let mut state = self.state();
+        let at = state.tag(tag);
+        if std::mem::replace(&mut at.copies, true) {
+            return false;
+        }
+        if !at.is_home {
+            at.canary = (address.clone(), NearNames::canary_at(address, self.near.process));
+        }
+        drop(state);
+        self.prepare.notify_one();
+        true
+    }
+
+    /// The set and the channels of a tag are here. Whether those are ready for copies.
+    pub(in crate::store::redis::near) fn is_home_of(&self, tag: &Arc<NearTag>) -> bool {
+        let mut state = self.state();
+        let at = state.tag(tag);
+        if !std::mem::replace(&mut at.is_home, true) {
+            at.canary = (tag.names.address.clone(), tag.names.canary.clone());
+        }
+        at.copies = true;
+        at.retry();
+        let is_prepared = at.is_prepared();
+        drop(state);
+        self.prepare.notify_one();
+        is_prepared
+    }
+
+    /// They are elsewhere. The address with which to find out whether all changes are heard here, if that is to be done.
+    pub(in crate::store::redis::near) fn to_prove(&self, tag: &NearTag) -> Option<(Address, String)> {
+        let term = self.lease.term();
+        let mut state = self.state();
+        let at = state.tags.get_mut(tag.names.address.tag())?;
+        if std::mem::take(&mut at.is_home) {
+            // The next value that is asked for here says where.
+            at.copies = false;
+        }
+        (at.is_prepared() && at.proven != Some(term)).then(|| at.canary.clone())
+    }
+
+    /// No copies of a tag are wanted here for now.
+    pub(in crate::store::redis::near) fn give_up(&self, tag: &NearTag) {
+        if let Some(at) = self.state().tags.get_mut(tag.names.address.tag()) {
+            (at.copies, at.proven) = (false, None);
+        }
+    }
+
+    /// How often the canary was heard so far.
+    pub(in crate::store::redis::near) fn canaries(&self, tag: &NearTag) -> u64 {
+        let state = self.state();
+        state.tags.get(tag.names.address.tag()).map_or(0, |at| at.canaries)
+    }
+
+    /// Values that are asked for in this term may be kept.
+    pub(in crate::store::redis::near) fn prove(&self, tag: &NearTag, term: u64) {
+        if let Some(at) = self.state().tags.get_mut(tag.names.address.tag()) {
+            at.proven = Some(term);
+        }
+        self.lease.want();
+        self.prepare.notify_one();
+    }
+
+    /// Whether acknowledgements under a tag can be heard.
+    pub(in crate::store::redis::near) fn hears_replies(&self, tag: &NearTag) -> bool {
+        let state = self.state();
+        let at = state.tags.get(tag.names.address.tag());
+        at.is_some_and(|at| at.replies == Switch::On)
+    }
+
+    /// Starts to listen for them.
+    pub(in crate::store::redis::near) fn listen(&self, tag: &Arc<NearTag>) {
+        let mut state = self.state();
+        let at = state.tag(tag);
+        (at.is_home, at.answers) = (true, true);
+        at.retry();
+        drop(state);
+        self.prepare.notify_one();
+    }
+
+    /// Since when the server may have forgotten who has copies.
+    pub(in crate::store::redis::near) fn unsure_since(&self) -> Option<Instant> {
+        let state = self.state();
+        match state.connection {
+            Some(_) => state.reconnected,
+            None => state.was_connected.then(Instant::now),
+        }
+    }
+}
