@@ -1,6 +1,7 @@
 //! The protocol as a model, and all of its states: three nodes that share a Redis, and every order in which their steps,
 //! their callers and a bounded number of faults can come. Promises that others resolve have a model of their own, in
-//! `external.rs`, and so have invalidations that Redis does not take at once, in `pending.rs`, and near copies, in `near.rs`.
+//! `external.rs`, and so have invalidations that Redis does not take at once, in `pending.rs`, and near copies, in `near.rs` and
+//! `near_cluster.rs`.
 //!
 //! A fault is a caller that leaves, a computation that is given up, a crash, a lease that runs out under a frozen leader, an
 //! acquire without an answer, a lost notification, a lost connection, an invalidation, or a Redis that starts again empty.
@@ -33,6 +34,7 @@
 mod explore;
 mod external;
 mod near;
+mod near_cluster;
 mod pending;
 mod protocol;
 mod queue;
@@ -330,6 +332,36 @@ fn without_one_of_their_rules_near_copies_lie() {
         (Variant::KeepsCopies, 1, "older than the lag"),
     ] {
         let found = near(variant, faults).err().expect("a protocol that goes wrong");
+        // The shortest way is to whatever goes wrong first.
+        let flaws = [flaw, "from before an invalidation"];
+        assert!(flaws.contains(&&*found.flaw), "{found:?}");
+    }
+}
+
+fn near_cluster(variant: near_cluster::Variant, faults: u8) -> Result<Explored<near_cluster::Action>, Counterexample> {
+    explore(&near_cluster::NearCluster { variant, faults })
+}
+
+#[test]
+fn near_copies_of_a_cluster_are_neither_too_old_nor_from_before_an_invalidation() {
+    for faults in [0, 1, 2] {
+        let explored = near_cluster(near_cluster::Variant::Sound, faults).expect("a sound protocol");
+        println!("near in a cluster, {faults} faults: {} states", explored.states);
+        assert!(explored.states > 1000);
+    }
+}
+
+#[test]
+fn without_one_of_their_rules_near_copies_of_a_cluster_lie() {
+    use near_cluster::Variant;
+    for (variant, faults, flaw) in [
+        (Variant::OneLease, 1, "from before an invalidation"),
+        (Variant::TellsFirst, 0, "from before an invalidation"),
+        (Variant::TrustsHome, 1, "from before an invalidation"),
+        (Variant::IgnoresMap, 1, "older than the lag"),
+        (Variant::KeepsAll, 1, "older than the lag"),
+    ] {
+        let found = near_cluster(variant, faults).err().expect("a protocol that goes wrong");
         // The shortest way is to whatever goes wrong first.
         let flaws = [flaw, "from before an invalidation"];
         assert!(flaws.contains(&&*found.flaw), "{found:?}");
