@@ -1,7 +1,9 @@
 //! [`RedisServer`]: a redis-server of the test's own; [`Monitor`]: what clients say to it.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -149,9 +151,16 @@ impl Drop for RedisServer {
     }
 }
 
+/// A port that no program listens on. It is beneath those that the system gives to connections, so that none of these
+/// has it while a server is down that starts again there.
 pub(super) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its number").port()
+    loop {
+        let random = RandomState::new().build_hasher().finish();
+        let port = u16::try_from(5_000 + random % 7_000).expect("a small number");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn spawn(port: u16, dir: &Path, options: &[String]) -> Option<Child> {

@@ -1,5 +1,7 @@
 //! A `redis-server` that lives as long as a test.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
@@ -109,9 +111,16 @@ impl Drop for Server {
     }
 }
 
+/// A port that no program listens on. It is beneath those that the system gives to connections, so that none of these
+/// has it while a server is down that starts again there.
 pub(super) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    loop {
+        let random = RandomState::new().build_hasher().finish();
+        let port = u16::try_from(5_000 + random % 7_000).expect("a small number");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn spawn(port: u16, args: &[String]) -> Child {
