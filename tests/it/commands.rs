@@ -1,12 +1,12 @@
-//! What a stampede costs on Redis, in commands that its clients send: a script is one of them, whatever it runs, and so is a
-//! `PING`, except for the heartbeat of a connection.
+//! What a stampede costs on Redis, in commands that its clients send: a script is one of them, whatever it runs, and the
+//! heartbeat of a connection is none.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, join, join_all};
+use futures_util::future::{BoxFuture, join_all, join3};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::util::BoxCloneService;
@@ -55,47 +55,46 @@ impl Cluster {
             calls,
             gate,
         };
-        within("the first answer", cluster.all_at_once("/first", 1)).await;
-        eventually("the end of the first commit", || cluster.is_settled()).await;
+        within("the first answer", all_at_once(&cluster.nodes, "/first", 1)).await;
+        eventually("the end of the first commit", || cluster.is_settled(0)).await;
         cluster
     }
 
-    /// Sends so many requests to each node, all of which have begun before any of them hears from Redis.
-    fn all_at_once(&self, path: &str, each: usize) -> BoxFuture<'static, ()> {
-        let requests = self.nodes.iter().flat_map(|node| std::iter::repeat_n(node, each));
-        // In one task, whose first poll is the first of all of them.
-        let asked: Vec<_> = requests
-            .map(|node| {
-                let request = Request::get(path).body(Full::default()).expect("a request");
-                let answered = node.clone().oneshot(request);
-                async move {
-                    let Ok(answer) = answered.await;
-                    let body = answer.into_body().collect().await.expect("a body").to_bytes();
-                    assert_eq!(body, "one for all");
-                }
-            })
-            .collect();
-        Box::pin(async move { drop(join_all(asked).await) })
-    }
-
-    /// Whether no process computes, or listens for what is computed.
-    fn is_settled(&self) -> bool {
+    /// Whether no process computes, and so many channels are subscribed to.
+    fn is_settled(&self, listening: usize) -> bool {
         let (locks, channels) = (["KEYS", "layer/lock:*"], ["PUBSUB", "CHANNELS", "layer/*"]);
-        self.redis.cli(&locks).is_empty() && self.redis.cli(&channels).is_empty()
+        self.redis.cli(&locks).is_empty() && self.redis.cli(&channels).lines().count() == listening
     }
 
-    /// What is sent while so many requests to each node cost one call, which ends once `is_in` says so.
-    async fn stampede(&self, each: usize, is_in: impl Fn(&Self) -> bool) -> Vec<String> {
+    /// What is sent while so many requests to each node cost one call, which ends once `is_in` says so. The `first` nodes are
+    /// asked before the others. So many channels are subscribed to when all is over.
+    async fn stampede(
+        &self,
+        first: usize,
+        each: usize,
+        listening: usize,
+        is_in: impl Fn(&Self) -> bool,
+    ) -> Vec<String> {
         self.redis.reset_commandstats();
         let monitor = self.redis.monitor();
+        let (first, others) = self.nodes.split_at(first);
+        let called = self.gate.reached() + 1;
+        let following = async {
+            self.gate.reached_by(called).await;
+            all_at_once(others, STAMPEDE, each).await;
+        };
         let all_in = async {
-            self.gate.reached_by(1).await;
+            self.gate.reached_by(called).await;
             eventually("all requests", || is_in(self)).await;
             self.gate.let_go(1);
         };
-        within("all answers", join(self.all_at_once(STAMPEDE, each), all_in)).await;
-        eventually("the end of the commit", || self.is_settled()).await;
-        assert_eq!(self.calls.load(Ordering::SeqCst), 1);
+        within(
+            "all answers",
+            join3(all_at_once(first, STAMPEDE, each), following, all_in),
+        )
+        .await;
+        eventually("the end of the commit", || self.is_settled(listening)).await;
+        assert_eq!(self.calls.swap(0, Ordering::SeqCst), 1);
         let own = ["KEYS", "PUBSUB", "INFO", "CONFIG"];
         let sent = monitor.commands().into_iter().filter(|command| {
             let is_heartbeat = command[..] == ["PING"];
@@ -105,20 +104,56 @@ impl Cluster {
     }
 }
 
+/// Sends so many requests to each node, all of which have begun before any of them hears from Redis.
+fn all_at_once(nodes: &[Node], path: &str, each: usize) -> BoxFuture<'static, ()> {
+    let requests = nodes.iter().flat_map(|node| std::iter::repeat_n(node, each));
+    // In one task, whose first poll is the first of all of them.
+    let asked: Vec<_> = requests
+        .map(|node| {
+            let request = Request::get(path).body(Full::default()).expect("a request");
+            let answered = node.clone().oneshot(request);
+            async move {
+                let Ok(answer) = answered.await;
+                let body = answer.into_body().collect().await.expect("a body").to_bytes();
+                assert_eq!(body, "one for all");
+            }
+        })
+        .collect();
+    Box::pin(async move { drop(join_all(asked).await) })
+}
+
+/// Whether two nodes follow: each of them has asked for the lock's end before it listened, and once it did.
+fn two_follow(cluster: &Cluster) -> bool {
+    cluster.redis.commandstats().get("pttl") == Some(&4)
+}
+
 #[tokio::test]
 async fn three_hundred_requests_for_one_cold_key_are_at_most_ten_commands() {
     let cluster = Cluster::start(1).await;
-    let sent = cluster.stampede(300, |_| true).await;
+    let sent = cluster.stampede(1, 300, 0, |_| true).await;
     assert!(sent.len() <= 10, "{}: {sent:#?}", sent.len());
 }
 
 #[tokio::test]
 async fn six_hundred_requests_on_three_nodes_are_at_most_forty_commands() {
     let cluster = Cluster::start(3).await;
-    let both_follow = |cluster: &Cluster| {
-        // Each of them has asked for the lock's end before it listened, and once it did.
-        cluster.redis.commandstats().get("pttl") == Some(&4)
-    };
-    let sent = cluster.stampede(200, both_follow).await;
+    let sent = cluster.stampede(3, 200, 0, two_follow).await;
     assert!(sent.len() <= 40, "{}: {sent:#?}", sent.len());
+}
+
+#[tokio::test]
+async fn waves_of_stampedes_cost_no_subscription_each() {
+    let cluster = Cluster::start(3).await;
+    let mut subscriptions = Vec::new();
+    for wave in 1..=5 {
+        // The same node leads each time. What the others listen to lingers from the second time on.
+        let listening = if wave == 1 { 0 } else { 2 };
+        let sent = cluster.stampede(1, 200, listening, two_follow).await;
+        assert!(sent.len() <= 40, "{}: {sent:#?}", sent.len());
+        let about = |name: &str| sent.iter().filter(|sent| sent.starts_with(name)).count();
+        let fences = about("UNSUBSCRIBE memolock/fence");
+        subscriptions.push((about("SUBSCRIBE"), about("UNSUBSCRIBE") - fences, fences));
+    }
+    let (first, second, later) = ((4, 4, 0), (4, 0, 0), (0, 0, 2));
+    assert_eq!(subscriptions, [first, second, later, later, later]);
 }

@@ -40,7 +40,7 @@ pub(crate) enum Variant {
 const TOKENS: usize = NODES * SLOTS;
 
 /// How many kinds of actions there are.
-pub(crate) const KINDS: usize = 27;
+pub(crate) const KINDS: usize = 28;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action {
@@ -81,9 +81,11 @@ pub(crate) enum Action {
     Abandon(Token),
     /// `Keeper::release`, `Store::release`.
     Release(Token),
-    /// A connection is there, and `SUBSCRIBE` has been executed.
+    /// A connection is there, and `SUBSCRIBE` or a fence has been executed.
     Subscribe(usize),
-    /// `Hub::receive`: `Registry::confirm` or `Registry::deliver`.
+    /// A subscription without watches ends, at once or once it has lingered.
+    Unsubscribe(usize),
+    /// `Hub::receive`: `Registry::confirm`, `Registry::pass_fence` or `Registry::deliver`.
     Receive(usize),
     /// A notification is lost, and no node notices.
     Lose(usize),
@@ -153,6 +155,9 @@ impl Model for Protocol {
                 Subscription::Wanted | Subscription::WantedAgain => actions.push(Action::Subscribe(n)),
                 Subscription::Off | Subscription::Subscribing | Subscription::Confirmed => {}
             }
+            if node.lingers() {
+                actions.push(Action::Unsubscribe(n));
+            }
             if may && !matches!(node.subscription, Subscription::Off | Subscription::Wanted) {
                 actions.push(Action::Disconnect(n));
             }
@@ -205,6 +210,7 @@ impl Model for Protocol {
                 next.nodes[n].subscription = Subscription::Subscribing;
                 next.nodes[n].pipe.push(Notice::Subscribed);
             }
+            Action::Unsubscribe(n) => next.nodes[n].unsubscribe(),
             Action::Receive(n) => next.receive(n, self.variant),
             Action::Lose(n) => {
                 next.lossy = true;
@@ -222,7 +228,11 @@ impl Model for Protocol {
             Action::Crash(n) => next.crash(n),
             Action::Restart => next.restart(),
         }
-        if self.fair(action).is_none() && !matches!(action, Action::Lookup(..) | Action::AcquireLate(_)) {
+        let is_fault = !matches!(
+            action,
+            Action::Lookup(..) | Action::AcquireLate(_) | Action::Unsubscribe(_)
+        );
+        if self.fair(action).is_none() && is_fault {
             next.faults -= 1;
         }
         next.nodes.iter_mut().for_each(Node::rest);
@@ -264,6 +274,7 @@ impl Model for Protocol {
             | Action::Leave(..)
             | Action::AcquireUnanswered(_)
             | Action::AcquireLate(_)
+            | Action::Unsubscribe(_)
             | Action::Abandon(_)
             | Action::Lose(_)
             | Action::Disconnect(_)

@@ -13,7 +13,7 @@ pub(crate) enum Subscription {
     /// Redis sends, and its confirmation is under way.
     Subscribing,
     Confirmed,
-    /// Redis sends, but there is a watch that needs another confirmation.
+    /// Redis sends, but there is a watch that needs a fence, which is a confirmation as any other.
     WantedAgain,
 }
 
@@ -96,11 +96,23 @@ impl Node {
         let (watched, deaf) = (self.is_watched(), self.has(Hearing::Deaf));
         self.subscription = match self.subscription {
             Subscription::Subscribing => Subscription::Subscribing,
+            // It may linger.
+            Subscription::Confirmed | Subscription::WantedAgain if !watched => Subscription::Confirmed,
             _ if !watched => Subscription::Off,
             Subscription::Confirmed if deaf => Subscription::WantedAgain,
             Subscription::WantedAgain if !deaf => Subscription::Confirmed,
             other => other,
         };
+    }
+
+    /// Whether the subscription lingers, if it does not end at once.
+    pub(crate) fn lingers(&self) -> bool {
+        self.subscription == Subscription::Confirmed && !self.is_watched()
+    }
+
+    /// `Registry::sweep`, or the end of a subscription that does not linger.
+    pub(crate) fn unsubscribe(&mut self) {
+        self.subscription = Subscription::Off;
     }
 
     pub(crate) fn is_watched(&self) -> bool {

@@ -12,6 +12,9 @@ use crate::store::redis::near::NearFeed;
 use crate::store::redis::protocol::keyspace::is_sharded;
 use crate::store::redis::stats::RedisCounters;
 
+/// No channel has this name. The server confirms at once, and among the messages, that it is not subscribed to.
+pub(super) const FENCE: &str = "memolock/fence";
+
 /// The registry, and what wakes the task that acts on it.
 pub(crate) struct Hub {
     pub(crate) stats: Arc<RedisCounters>,
@@ -150,6 +153,7 @@ impl Hub {
                 }
             }
             PushKind::Subscribe | PushKind::SSubscribe => registry.confirm(channel, true),
+            PushKind::Unsubscribe if channel == FENCE => registry.pass_fence(),
             PushKind::Unsubscribe => registry.confirm(channel, false),
             PushKind::SUnsubscribe => {
                 if !registry.is_leaving(channel) {
@@ -207,5 +211,52 @@ impl Hub {
             Some(near) => near.to_prepare().await,
             None => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mailbox::Mailbox;
+    use super::*;
+    use crate::key::{Address, Key, Tag};
+    use crate::store::notice::Notice;
+    use crate::store::redis::protocol::keyspace::Keyspace;
+
+    const CONTROL: &str = "t/ctl:id";
+
+    /// Two values of an array, as the server pushes them.
+    fn push(kind: PushKind, channel: &str, what: Reply) -> PushInfo {
+        let data = vec![Reply::BulkString(channel.into()), what];
+        PushInfo { kind, data }
+    }
+
+    #[test]
+    fn a_fence_parts_the_messages_before_it_from_those_after_it() {
+        let (hub, address) = (
+            Hub::default(),
+            Address::new(&Tag::new("t").unwrap(), &Key::new("id").unwrap()),
+        );
+        let watch = || {
+            let mailbox = Arc::new(Mailbox::default());
+            let keys = Keyspace::new(&address, 0);
+            hub.registry().attach(keys, Arc::clone(&mailbox));
+            hub.registry().take_changes();
+            mailbox
+        };
+        hub.connect(1);
+        let _first = watch();
+        for channel in ["t/notif:id", CONTROL] {
+            hub.receive(1, push(PushKind::Subscribe, channel, Reply::Int(1)));
+        }
+        let late = watch();
+        let message = || push(PushKind::Message, CONTROL, Reply::BulkString(b"invalidated".to_vec()));
+        hub.receive(1, message());
+        assert!(late.try_next().is_none());
+        // Both are there before any task runs.
+        hub.receive(1, push(PushKind::Unsubscribe, FENCE, Reply::Int(2)));
+        hub.receive(1, message());
+        assert!(matches!(late.try_next(), Some(Notice::Reread)));
+        assert!(matches!(late.try_next(), Some(Notice::Invalidated)));
+        assert!(late.try_next().is_none());
     }
 }

@@ -4,17 +4,22 @@
 //! one locked struct. A channel has at most one command under way, so that a confirmation can only mean that
 //! command; whatever was wanted meanwhile is settled when it arrives.
 //!
-//! A watcher is deaf until a subscription of each of its channels is confirmed that was asked for after it came. What
-//! the server sent before may be older than the watcher, and it must not take that for news. So a channel that is
-//! subscribed to already is subscribed to once more: to Redis this changes nothing, and its confirmation parts what
-//! was published before from what was published after.
+//! A watcher is deaf until each of its channels is subscribed to and the server has answered something that was sent after it
+//! came. What the server sent before may be older than the watcher, and it must not take that for news. The confirmation of
+//! a subscription is such an answer. Where a channel is subscribed to already a *fence* is sent: a command that changes
+//! nothing, and whose answer arrives among the messages, in order. One is for all watchers of the connection.
+//!
+//! Subscriptions that are asked for again and again linger: the last watcher leaves, and the server is told so some time
+//! later, unless another one comes (`lingering.rs`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use slab::Slab;
+use tokio::time::Instant;
 
+use super::lingering::Lingering;
 use super::mailbox::Mailbox;
 use super::topic::{Channel, ChannelKind, ChannelState, Topic, Watcher};
 use crate::key::Readable;
@@ -22,11 +27,20 @@ use crate::store::notice::Notice;
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::stats::RedisCounters;
 
-/// A change of the server's subscriptions.
+/// A change of the server's subscriptions, or what parts the messages before it from those after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SubscriptionChange {
     Subscribe(Arc<str>),
     Unsubscribe(Arc<str>),
+    Fence,
+}
+
+/// A fence that is not answered yet.
+struct Fence {
+    /// The number of the change.
+    at: u64,
+    /// The topics with watchers that wait for it. There may be other ones by now.
+    topics: Vec<usize>,
 }
 
 /// One watcher of one topic.
@@ -48,6 +62,9 @@ pub(crate) struct Registry {
     sequence: u64,
     /// How many of them were taken to be sent.
     taken: u64,
+    /// In the order in which they are sent.
+    fences: VecDeque<Fence>,
+    lingering: Lingering,
     stats: Arc<RedisCounters>,
 }
 
@@ -74,9 +91,12 @@ impl Registry {
     }
 
     /// Removes a watcher.
-    pub(crate) fn detach(&mut self, id: WatcherId) {
+    pub(crate) fn detach(&mut self, id: WatcherId, now: Instant) {
         if let Some(topic) = self.topics.get_mut(id.topic) {
-            topic.watchers.try_remove(id.watcher);
+            let left = topic.watchers.try_remove(id.watcher);
+            if left.is_some() && topic.watchers.is_empty() && topic.is_on() {
+                topic.lingers_until = self.lingering.begin(&topic.channels[0].name, now);
+            }
             self.settle(id.topic);
         }
     }
@@ -100,12 +120,14 @@ impl Registry {
         }
         self.connection = None;
         self.changes.clear();
+        self.fences.clear();
         let ids: Vec<_> = self.topics.iter().map(|(id, _)| id).collect();
         for id in ids {
             let topic = &mut self.topics[id];
             for channel in &mut topic.channels {
                 channel.silence(ChannelState::Off);
             }
+            topic.fence = 0;
             topic.interrupt();
             for (_, watcher) in &topic.watchers {
                 watcher.mailbox.push(Notice::Reread);
@@ -161,9 +183,37 @@ impl Registry {
         self.settle(id);
     }
 
+    /// The server has answered the fence that was sent first of those it has not.
+    pub(crate) fn pass_fence(&mut self) {
+        let Some(Fence { at, topics }) = self.fences.pop_front() else {
+            return;
+        };
+        for id in topics {
+            let Some(topic) = self.topics.get_mut(id) else { continue };
+            for channel in topic.channels.iter_mut().filter(|c| c.state == ChannelState::On) {
+                channel.confirmed = channel.confirmed.max(at);
+            }
+            topic.listen();
+            self.settle(id);
+        }
+    }
+
+    /// Ends the subscriptions that have lingered for long enough.
+    pub(crate) fn sweep(&mut self, now: Instant) {
+        let due = |(id, topic): (usize, &Topic)| topic.lingers_until.is_some_and(|end| end <= now).then_some(id);
+        let ended: Vec<_> = self.topics.iter().filter_map(due).collect();
+        for id in ended {
+            self.topics[id].lingers_until = None;
+            self.lingering.count -= 1;
+            self.settle(id);
+        }
+        self.lingering.sweep(now);
+    }
+
     /// The server has answered a command that came after the changes up to `mark`; those it has not confirmed it
     /// has refused. Returns the name of one such channel.
     pub(crate) fn refuse(&mut self, mark: u64) -> Option<Arc<str>> {
+        self.refuse_fences(mark);
         let mut refused = None;
         let ids: Vec<_> = self.topics.iter().map(|(id, _)| id).collect();
         for id in ids {
@@ -188,6 +238,21 @@ impl Registry {
             }
         }
         refused
+    }
+
+    /// Has those subscribed to once more whose fences the server has refused: that parts messages as well.
+    fn refuse_fences(&mut self, mark: u64) {
+        while self.fences.front().is_some_and(|fence| fence.at <= mark) {
+            let refused = self.fences.pop_front();
+            for id in refused.into_iter().flat_map(|fence| fence.topics) {
+                let Some(topic) = self.topics.get_mut(id) else { continue };
+                for channel in topic.channels.iter_mut().filter(|c| c.state == ChannelState::On) {
+                    channel.silence(ChannelState::Off);
+                }
+                topic.interrupt();
+                self.settle(id);
+            }
+        }
     }
 
     /// Whether the server would not let us subscribe to something.
@@ -245,6 +310,8 @@ impl Registry {
         let id = self.topics.insert(Topic {
             channels: names.clone().map(Channel::new),
             watchers: Slab::new(),
+            fence: 0,
+            lingers_until: None,
         });
         let [promise, control] = names;
         self.channels.insert(promise, (id, ChannelKind::Promise));
@@ -257,30 +324,53 @@ impl Registry {
     fn settle(&mut self, id: usize) {
         let topic = &mut self.topics[id];
         let wanted = !topic.watchers.is_empty();
+        if (wanted || !topic.is_on()) && topic.lingers_until.take().is_some() {
+            self.lingering.count -= 1;
+        }
         if self.connection.is_some() {
             for channel in &mut topic.channels {
-                let name = Arc::clone(&channel.name);
-                let all_hear = topic.watchers.iter().all(|(_, w)| channel.is_news_to(w));
-                let change = match (channel.state, wanted) {
-                    (ChannelState::Off, true) => SubscriptionChange::Subscribe(name),
-                    (ChannelState::On, true) if !all_hear => SubscriptionChange::Subscribe(name),
-                    (ChannelState::On, false) => SubscriptionChange::Unsubscribe(name),
+                let (name, number) = (Arc::clone(&channel.name), self.sequence + 1);
+                let (change, state) = match (channel.state, wanted) {
+                    (ChannelState::Off, true) => {
+                        (SubscriptionChange::Subscribe(name), ChannelState::Subscribing(number))
+                    }
+                    (ChannelState::On, false) if topic.lingers_until.is_none() => (
+                        SubscriptionChange::Unsubscribe(name),
+                        ChannelState::Unsubscribing(number),
+                    ),
                     _ => continue,
                 };
-                self.sequence += 1;
-                channel.state = match change {
-                    SubscriptionChange::Subscribe(_) => ChannelState::Subscribing(self.sequence),
-                    SubscriptionChange::Unsubscribe(_) => ChannelState::Unsubscribing(self.sequence),
-                };
+                self.sequence = number;
+                channel.state = state;
                 self.changes.push(change);
             }
+            if topic.needs_fence() {
+                self.send_fence(id);
+            }
         }
+        let topic = &mut self.topics[id];
         let idle = |c: &Channel| matches!(c.state, ChannelState::Off | ChannelState::Refused);
         if !wanted && topic.channels.iter().all(idle) {
             for channel in self.topics.remove(id).channels {
                 self.channels.remove(&channel.name);
             }
         }
+    }
+
+    /// Has a fence sent for a topic, with others where one is yet to be sent.
+    fn send_fence(&mut self, id: usize) {
+        let taken = self.taken;
+        if let Some(fence) = self.fences.back_mut().filter(|fence| fence.at > taken) {
+            fence.topics.push(id);
+        } else {
+            self.sequence += 1;
+            self.changes.push(SubscriptionChange::Fence);
+            self.fences.push_back(Fence {
+                at: self.sequence,
+                topics: vec![id],
+            });
+        }
+        self.topics[id].fence = self.sequence;
     }
 }
 

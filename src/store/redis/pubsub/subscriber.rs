@@ -9,13 +9,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redis::aio::SendError;
 use redis::{Cmd, Pipeline, RedisError, Value as Reply};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use super::hub::Hub;
+use super::hub::{FENCE, Hub};
 use super::mailbox::Mailbox;
 use super::registry::{SubscriptionChange, WatcherId};
 use crate::store::redis::conn::connection::Connection;
@@ -65,7 +66,7 @@ impl Subscriber {
 
     pub(crate) fn detach(&self, id: WatcherId) {
         let mut registry = self.hub.registry();
-        registry.detach(id);
+        registry.detach(id, Instant::now());
         self.hub.wake_if_changed(registry);
     }
 
@@ -141,7 +142,10 @@ impl SubscriberTask {
                     return std::io::Error::from(std::io::ErrorKind::ConnectionReset).into();
                 }
                 () = self.hub.replace.notified() => return std::io::Error::other("the server moved").into(),
-                _ = heartbeat.tick() => session.ping().await,
+                _ = heartbeat.tick() => {
+                    self.hub.registry().sweep(Instant::now());
+                    session.ping().await
+                }
                 () = self.hub.check.notified() => session.ping().await,
                 () = self.hub.near_to_prepare() => session.prepare_near().await,
                 _ = lease.tick(), if lease_period.is_some() => session.renew_lease().await,
@@ -266,15 +270,13 @@ impl Session<'_> {
     async fn forward(&mut self) -> Result<(), RedisError> {
         let (changes, mark) = self.hub.registry().take_changes();
         for change in changes {
-            let (subscribe, channel) = match change {
-                SubscriptionChange::Subscribe(channel) => (true, channel),
-                SubscriptionChange::Unsubscribe(channel) => (false, channel),
+            let (name, channel) = match &change {
+                SubscriptionChange::Subscribe(channel) => (self.hub.command(true, channel), &**channel),
+                SubscriptionChange::Unsubscribe(channel) => (self.hub.command(false, channel), &**channel),
+                SubscriptionChange::Fence => ("UNSUBSCRIBE", FENCE),
             };
             let mut command = Cmd::new();
-            command
-                .arg(self.hub.command(subscribe, &channel))
-                .arg(&*channel)
-                .set_no_response(true);
+            command.arg(name).arg(channel).set_no_response(true);
             self.connection.send(&command).await?;
         }
         self.mark = mark;

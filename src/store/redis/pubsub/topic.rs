@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use slab::Slab;
+use tokio::time::Instant;
 
 use super::mailbox::Mailbox;
 use crate::store::notice::Notice;
@@ -11,6 +12,10 @@ use crate::store::notice::Notice;
 pub(super) struct Topic {
     pub(super) channels: [Channel; 2],
     pub(super) watchers: Slab<Watcher>,
+    /// The change with the last fence that was asked for.
+    pub(super) fence: u64,
+    /// Until when it is subscribed to without watchers.
+    pub(super) lingers_until: Option<Instant>,
 }
 
 pub(super) struct Watcher {
@@ -24,7 +29,7 @@ pub(super) struct Watcher {
 pub(super) struct Channel {
     pub(super) name: Arc<str>,
     pub(super) state: ChannelState,
-    /// The last change that subscribed to it, while it is subscribed to.
+    /// The last change that subscribed to it, or fence behind that, while it is subscribed to.
     pub(super) confirmed: u64,
 }
 
@@ -67,6 +72,21 @@ impl Channel {
 }
 
 impl Topic {
+    /// Whether both channels are subscribed to.
+    pub(super) fn is_on(&self) -> bool {
+        self.channels.iter().all(|channel| channel.state == ChannelState::On)
+    }
+
+    /// Whether there are watchers that are deaf without reason but what was published before they came, and no fence that
+    /// was asked for since.
+    pub(super) fn needs_fence(&self) -> bool {
+        let waits = |watcher: &Watcher| {
+            let is_late = |channel: &Channel| channel.state == ChannelState::On && !channel.is_news_to(watcher);
+            self.fence <= watcher.since && self.channels.iter().any(is_late)
+        };
+        self.watchers.iter().any(|(_, watcher)| waits(watcher))
+    }
+
     pub(super) fn tell(&self, notice: &Notice) {
         for (_, watcher) in self.watchers.iter().filter(|(_, w)| w.hears) {
             watcher.mailbox.push(notice.clone());

@@ -1,3 +1,4 @@
+use super::super::lingering::{self, LINGER};
 use super::*;
 use crate::key::Address;
 use crate::key::Key;
@@ -6,6 +7,7 @@ use crate::key::Tag;
 struct Bench {
     registry: Registry,
     address: Address,
+    now: Instant,
 }
 
 impl Bench {
@@ -13,7 +15,8 @@ impl Bench {
         let mut registry = Registry::default();
         registry.connect(1);
         let address = Address::new(&Tag::new("t").unwrap(), &Key::new("id").unwrap());
-        Self { registry, address }
+        let now = Instant::now();
+        Self { registry, address, now }
     }
 
     fn attach(&mut self) -> (WatcherId, Arc<Mailbox>) {
@@ -23,11 +26,29 @@ impl Bench {
         (id, mailbox)
     }
 
-    /// The changes as `+channel` and `-channel`.
+    fn detach(&mut self, id: WatcherId) {
+        self.registry.detach(id, self.now);
+    }
+
+    /// Has a watcher come and go, after which the next one finds a subscription that lingers.
+    fn warm_up(&mut self) {
+        for _ in 0..2 {
+            let (id, _) = self.attach();
+            self.changes();
+            self.confirm(true);
+            self.detach(id);
+            if !self.changes().is_empty() {
+                self.confirm(false);
+            }
+        }
+    }
+
+    /// The changes as `+channel`, `-channel`, and `|` for a fence.
     fn changes(&mut self) -> Vec<String> {
         let name = |change| match change {
             SubscriptionChange::Subscribe(name) => format!("+{name}"),
             SubscriptionChange::Unsubscribe(name) => format!("-{name}"),
+            SubscriptionChange::Fence => "|".to_owned(),
         };
         self.registry.take_changes().0.into_iter().map(name).collect()
     }
@@ -70,12 +91,12 @@ fn a_second_watcher_shares_the_subscription() {
     bench.changes();
     bench.confirm(true);
     let (second, mailbox) = bench.attach();
-    assert_eq!(bench.changes(), ["+t/notif:id", "+t/ctl:id"]);
-    bench.confirm(true);
+    assert_eq!(bench.changes(), ["|"]);
+    bench.registry.pass_fence();
     assert_eq!(rereads(&mailbox), 1);
-    bench.registry.detach(first);
+    bench.detach(first);
     assert!(bench.changes().is_empty());
-    bench.registry.detach(second);
+    bench.detach(second);
     assert_eq!(bench.changes(), ["-t/notif:id", "-t/ctl:id"]);
     bench.confirm(false);
     assert!(bench.is_empty());
@@ -87,7 +108,7 @@ fn a_watcher_that_comes_while_unsubscribing_waits_for_the_next_subscription() {
     let (first, _) = bench.attach();
     bench.changes();
     bench.confirm(true);
-    bench.registry.detach(first);
+    bench.detach(first);
     bench.changes();
     let (_, mailbox) = bench.attach();
     assert!(bench.changes().is_empty());
@@ -103,7 +124,7 @@ fn a_watcher_that_goes_while_subscribing_is_unsubscribed_afterwards() {
     let mut bench = Bench::connected();
     let (id, _) = bench.attach();
     bench.changes();
-    bench.registry.detach(id);
+    bench.detach(id);
     assert!(bench.changes().is_empty());
     bench.confirm(true);
     assert_eq!(bench.changes(), ["-t/notif:id", "-t/ctl:id"]);
@@ -130,7 +151,7 @@ fn a_lost_connection_is_heard_at_once_and_again_when_repaired() {
 fn a_topic_without_watchers_does_not_outlive_its_connection() {
     let mut bench = Bench::connected();
     let (id, _) = bench.attach();
-    bench.registry.detach(id);
+    bench.detach(id);
     bench.registry.disconnect(1);
     assert!(bench.is_empty());
 }
@@ -145,11 +166,11 @@ fn watchers_of_a_refused_channel_read_for_themselves() {
     assert_eq!(bench.registry.refuse(mark).as_deref(), Some("t/ctl:id"));
     assert_eq!(rereads(&mailbox), 1);
     let (other, mailbox) = bench.attach();
-    assert_eq!(bench.changes(), ["+t/notif:id"]);
-    bench.registry.confirm("t/notif:id", true);
+    assert_eq!(bench.changes(), ["|"]);
+    bench.registry.pass_fence();
     assert_eq!(rereads(&mailbox), 1);
-    bench.registry.detach(id);
-    bench.registry.detach(other);
+    bench.detach(id);
+    bench.detach(other);
     assert_eq!(bench.changes(), ["-t/notif:id"]);
     bench.registry.confirm("t/notif:id", false);
     assert!(bench.is_empty());
@@ -196,16 +217,14 @@ fn a_watcher_hears_nothing_that_was_published_before_it_came() {
     bench.confirm(true);
     assert_eq!(rereads(&early), 1);
     let (_, late) = bench.attach();
-    assert_eq!(bench.changes(), ["+t/notif:id", "+t/ctl:id"]);
-    bench.registry.deliver("t/ctl:id", b"invalidated".to_vec());
-    bench.registry.confirm("t/notif:id", true);
+    assert_eq!(bench.changes(), ["|"]);
     bench.registry.deliver("t/ctl:id", b"invalidated".to_vec());
     assert!(heard(&late).is_empty());
-    bench.registry.confirm("t/ctl:id", true);
+    bench.registry.pass_fence();
     assert_eq!(rereads(&late), 1);
     bench.registry.deliver("t/ctl:id", b"invalidated".to_vec());
     assert_eq!(heard(&late).len(), 1);
-    assert_eq!(heard(&early).len(), 3, "and it was not told again to read");
+    assert_eq!(heard(&early).len(), 2, "and it was not told again to read");
 }
 
 #[test]
@@ -214,7 +233,7 @@ fn a_watcher_that_comes_while_unsubscribing_does_not_hear_the_last_messages() {
     let (first, _) = bench.attach();
     bench.changes();
     bench.confirm(true);
-    bench.registry.detach(first);
+    bench.detach(first);
     bench.changes();
     let (_, mailbox) = bench.attach();
     bench.registry.deliver("t/notif:id", b"stored".to_vec());
@@ -232,8 +251,8 @@ fn a_confirmation_of_what_was_asked_before_a_watcher_came_is_not_for_it() {
     assert!(bench.changes().is_empty(), "one command a channel");
     bench.confirm(true);
     assert_eq!([rereads(&first), rereads(&second), rereads(&third)], [1, 1, 0]);
-    assert_eq!(bench.changes(), ["+t/notif:id", "+t/ctl:id"]);
-    bench.confirm(true);
+    assert_eq!(bench.changes(), ["|"]);
+    bench.registry.pass_fence();
     assert_eq!([rereads(&first), rereads(&second), rereads(&third)], [0, 0, 1]);
     assert!(bench.changes().is_empty());
 }
@@ -245,8 +264,111 @@ fn watchers_that_keep_coming_do_not_keep_the_first_one_deaf() {
     bench.changes();
     bench.attach();
     bench.registry.confirm("t/notif:id", true);
-    assert_eq!(bench.changes(), ["+t/notif:id"]);
+    assert_eq!(bench.changes(), ["|"]);
     bench.attach();
     bench.registry.confirm("t/ctl:id", true);
     assert_eq!(rereads(&first), 1);
+}
+
+#[test]
+fn a_fence_is_for_all_who_came_before_it_was_sent_and_for_no_other() {
+    let mut bench = Bench::connected();
+    let (_, first) = bench.attach();
+    bench.changes();
+    bench.confirm(true);
+    assert_eq!(rereads(&first), 1);
+    let (_, second) = bench.attach();
+    let (_, third) = bench.attach();
+    assert_eq!(bench.changes(), ["|"]);
+    let (_, fourth) = bench.attach();
+    assert_eq!(bench.changes(), ["|"]);
+    let heard = |[second, third, fourth]: [&Mailbox; 3]| [rereads(second), rereads(third), rereads(fourth)];
+    assert_eq!(heard([&second, &third, &fourth]), [0, 0, 0]);
+    bench.registry.pass_fence();
+    assert_eq!(heard([&second, &third, &fourth]), [1, 1, 0]);
+    bench.registry.pass_fence();
+    assert_eq!(heard([&second, &third, &fourth]), [0, 0, 1]);
+    assert!(bench.changes().is_empty());
+}
+
+#[test]
+fn a_fence_that_is_refused_is_a_subscription_once_more() {
+    let mut bench = Bench::connected();
+    bench.attach();
+    bench.changes();
+    bench.confirm(true);
+    let (_, late) = bench.attach();
+    let (changes, mark) = bench.registry.take_changes();
+    assert_eq!(changes, [SubscriptionChange::Fence]);
+    assert_eq!(bench.registry.refuse(mark), None);
+    assert_eq!(bench.changes(), ["+t/notif:id", "+t/ctl:id"]);
+    bench.confirm(true);
+    assert_eq!(rereads(&late), 1);
+}
+
+#[test]
+fn what_is_watched_again_and_again_stays_subscribed_to() {
+    let mut bench = Bench::connected();
+    bench.warm_up();
+    for _ in 0..5 {
+        let (id, mailbox) = bench.attach();
+        assert_eq!(bench.changes(), ["|"]);
+        bench.registry.deliver("t/ctl:id", b"invalidated".to_vec());
+        assert!(heard(&mailbox).is_empty());
+        bench.registry.pass_fence();
+        assert_eq!(rereads(&mailbox), 1);
+        bench.detach(id);
+        assert!(bench.changes().is_empty());
+    }
+    bench.registry.sweep(bench.now + LINGER / 2);
+    assert!(bench.changes().is_empty());
+    bench.registry.sweep(bench.now + LINGER);
+    assert_eq!(bench.changes(), ["-t/notif:id", "-t/ctl:id"]);
+    bench.confirm(false);
+    assert!(bench.is_empty());
+    assert_eq!(bench.registry.lingering.count, 0);
+}
+
+#[test]
+fn what_lingers_ends_with_the_connection_or_its_subscription() {
+    for with_connection in [true, false] {
+        let mut bench = Bench::connected();
+        bench.warm_up();
+        assert_eq!(bench.registry.lingering.count, 1);
+        if with_connection {
+            bench.registry.disconnect(1);
+        } else {
+            bench.registry.confirm("t/ctl:id", false);
+            assert_eq!(bench.changes(), ["-t/notif:id"]);
+            bench.registry.confirm("t/notif:id", false);
+        }
+        assert_eq!(bench.registry.lingering.count, 0);
+        assert!(bench.is_empty());
+    }
+}
+
+#[test]
+fn few_linger_and_none_that_has_not_been_watched_lately() {
+    let mut bench = Bench::connected();
+    for n in 0..2 * lingering::MOST {
+        let id = n.to_string();
+        bench.address = Address::new(&Tag::new("t").unwrap(), &Key::new(id.as_str()).unwrap());
+        let lingers = |bench: &mut Bench| {
+            let (id, _) = bench.attach();
+            for change in bench.changes() {
+                bench.registry.confirm(&change[1..], true);
+            }
+            bench.detach(id);
+            let left = bench.changes();
+            left.iter()
+                .for_each(|change| bench.registry.confirm(&change[1..], false));
+            left.is_empty()
+        };
+        assert!(!lingers(&mut bench), "the first time");
+        assert_eq!(lingers(&mut bench), n < lingering::MOST);
+    }
+    let end = bench.now + LINGER;
+    bench.registry.sweep(end);
+    assert_eq!(bench.registry.lingering.count, 0);
+    assert_eq!(bench.changes().len(), 2 * lingering::MOST);
 }
