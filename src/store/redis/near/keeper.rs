@@ -128,18 +128,19 @@ impl Near {
     async fn join(&self, link: &Link, tag: &Arc<NearTag>) -> Result<NearProgress, StoreError> {
         let home = link.near(tag.keys()).ok_or_else(error::unavailable)?;
         let mut joined = match home.is_home_of(tag) {
-            true => self.join_home(link, tag, &home).await?,
-            false => NearProgress::NotYet,
+            true => self.join_home(link, tag, &home).await,
+            false => Ok(NearProgress::NotYet),
         };
         for feed in self.feeds().iter().filter(|feed| !Arc::ptr_eq(feed, &home)) {
             if let Some((address, canary)) = feed.to_prove(tag) {
-                match self.prove(link, tag, feed, &address, &canary).await? {
-                    NearProgress::All => {}
-                    other => joined = other,
+                // One node that does not answer keeps no other from its copies.
+                let proven = self.prove(link, tag, feed, &address, &canary).await;
+                if !matches!(proven, Ok(NearProgress::All)) {
+                    joined = proven;
                 }
             }
         }
-        Ok(joined)
+        joined
     }
 
     /// Adds this process to those who have copies, and sees whether it hears that. First the one, or an invalidation would
