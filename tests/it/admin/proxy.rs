@@ -1,5 +1,9 @@
 //! `reverse_proxy --admin`.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use http::{Method, Request};
 use http_body_util::Empty;
 use serde_json::Value;
@@ -7,7 +11,8 @@ use serde_json::Value;
 use super::page::PARSER;
 use super::site::state;
 use crate::support::{
-    Answer, HttpClient, Node, Origin, RedisServer, Reply, eventually, exchange, run_example, run_python,
+    Answer, HttpClient, Node, Origin, RedisCluster, RedisServer, Reply, eventually, exchange, run_example, run_python,
+    within,
 };
 
 /// A proxy, and where its operators look.
@@ -195,4 +200,63 @@ async fn an_upstream_that_fails_is_shown() {
         "{state}"
     );
     assert!(!state.to_string().contains("secret"));
+}
+
+/// Asks until a near copy answers.
+async fn near(proxy: &Proxy, path: &str) -> String {
+    within("a near hit", async {
+        loop {
+            let answer = proxy.client.get(&proxy.url(path)).await.expect("an answer");
+            if answer.header("cache-status").join(", ").ends_with("detail=near") {
+                return answer.text().to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
+
+async fn forgets_near_copies(flags: &[&str]) {
+    let now = Arc::new(AtomicUsize::new(0));
+    let shown = Arc::clone(&now);
+    let origin = Origin::start(move |_| {
+        let shown = shown.load(Ordering::SeqCst).to_string();
+        async move { Reply::ok(shown) }
+    })
+    .await;
+    let flags = [flags, &["--near", "1048576", "--near-lag", "1s"]].concat();
+    let proxies = [
+        Proxy::start(&origin, &flags).await,
+        Proxy::start(&origin, &flags).await,
+        Proxy::start(&origin, &flags).await,
+    ];
+    let paths = ["/a", "/b", "/c"];
+    for (round, query) in ["url=/a", "all=1", "url=/b", "all=1"].iter().enumerate() {
+        for path in paths {
+            let stored = proxies[0].get(path).await;
+            for proxy in &proxies {
+                assert_eq!(near(proxy, path).await, stored, "{path}");
+            }
+        }
+        let new = (now.fetch_add(1, Ordering::SeqCst) + 1).to_string();
+        let answer = proxies[round % 3].invalidate(query).await;
+        assert_eq!(answer.status, 200, "{query}");
+        for path in paths.iter().filter(|path| *query == "all=1" || query.ends_with(**path)) {
+            for proxy in &proxies {
+                assert_eq!(proxy.get(path).await, new, "{query} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_proxy_serves_a_near_copy_of_what_an_operator_has_invalidated() {
+    let redis = RedisServer::start();
+    forgets_near_copies(&["--redis", &redis.url()]).await;
+}
+
+#[tokio::test]
+async fn no_proxy_over_a_cluster_serves_a_near_copy_of_what_an_operator_has_invalidated() {
+    let cluster = RedisCluster::start();
+    forgets_near_copies(&["--cluster", "--redis", &cluster.nodes[0].url()]).await;
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::fixture::{BEYOND, NearNode};
-use crate::support::{Cut, FaultProxy, Link, Plane, RedisServer, eventually};
+use super::fixture::{BEYOND, LAG, NearNode};
+use crate::support::{Authority, Cut, FaultProxy, Link, Plane, RedisServer, TlsServer, eventually};
+use tower_memolock::RedisStore;
 
 #[tokio::test]
 async fn a_killed_connection_for_notifications_ends_copies_and_they_come_back() {
@@ -81,4 +82,29 @@ async fn copies_do_not_outlive_the_connection_that_they_came_by() {
     redis.cli(&["SET", "t:a", "two"]);
     tokio::time::sleep(BEYOND).await;
     assert_eq!(node.get("a").await.unwrap(), "two");
+}
+
+#[tokio::test]
+async fn what_is_told_over_tls_is_heard() {
+    let authority = Authority::new();
+    let redis = TlsServer::start(&authority, &authority.issue("127.0.0.1"));
+    let connect = async || {
+        let builder = RedisStore::builder(redis.url()).root_certificates(authority.pem());
+        NearNode::of(builder.near(1 << 20).near_lag(LAG).connect().await.unwrap())
+    };
+    let (a, b) = (connect().await, connect().await);
+    for round in 0..3 {
+        a.compute("x", "one").await;
+        for node in [&a, &b] {
+            assert_eq!(node.warm("x").await, "one");
+        }
+        b.memo.invalidate("x").await.unwrap();
+        assert_eq!((a.get("x").await, b.get("x").await), (None, None), "{round}");
+    }
+    a.compute("x", "one").await;
+    a.warm("x").await;
+    redis.plain.cli(&["SET", "t:x", "two"]);
+    tokio::time::sleep(BEYOND).await;
+    assert_eq!(a.get("x").await.unwrap(), "two");
+    assert_eq!(a.store.stats().near.outwaited, 0);
 }

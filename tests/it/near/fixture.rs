@@ -89,7 +89,12 @@ impl NearNode {
 /// Nodes with near copies over a Redis Cluster.
 impl NearNode {
     pub(super) async fn in_cluster(cluster: &RedisCluster) -> Self {
-        let builder = RedisStore::cluster([cluster.nodes[5].url()]);
+        Self::at_nodes(&cluster.nodes[5].url()).await
+    }
+
+    /// The same, with the URL of any of the nodes.
+    pub(super) async fn at_nodes(url: &str) -> Self {
+        let builder = RedisStore::cluster([url]);
         Self::of(builder.near(1 << 20).near_lag(LAG).connect().await.unwrap())
     }
 

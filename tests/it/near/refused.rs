@@ -1,11 +1,11 @@
 //! Where Redis does not tell of changes there are no copies, and everything else goes on.
 
 use super::fixture::{LAG, NearNode};
-use crate::support::{Fault, FaultProxy, RedisServer, Target, within};
+use crate::support::{Fault, FaultProxy, RedisCluster, RedisServer, Target, within};
 use tower_memolock::Tag;
 
 async fn goes_on_without_copies(node: &NearNode) {
-    for id in ["a", "b"] {
+    for id in ["{a}", "{b}"] {
         node.compute(id, "one").await;
         for _ in 0..50 {
             assert_eq!(node.get(id).await.unwrap(), "one");
@@ -20,25 +20,63 @@ async fn goes_on_without_copies(node: &NearNode) {
 #[tokio::test]
 async fn a_user_who_may_not_track_has_no_copies() {
     let redis = RedisServer::start();
-    redis.cli(&[
-        "ACL", "SETUSER", "memo", "on", ">secret", "~*", "&*", "+@all", "-client",
-    ]);
-    let url = redis.url().replace("redis://", "redis://memo:secret@");
-    goes_on_without_copies(&NearNode::start(&url).await).await;
+    set_user(&redis, "on >secret ~* &* +@all -client");
+    goes_on_without_copies(&NearNode::start(&as_user(&redis)).await).await;
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_track_has_no_copies_in_a_cluster() {
+    let cluster = RedisCluster::start();
+    for node in &cluster.nodes {
+        set_user(node, "on >secret ~* &* +@all -client");
+    }
+    goes_on_without_copies(&NearNode::at_nodes(&as_user(&cluster.nodes[5])).await).await;
+}
+
+/// What the docs name.
+const RULES: &str = "on >secret resetchannels ~t:* ~t/lock:* ~t/gen:* &t/notif:* &t/ctl:* +get +set +pttl +pexpire +del \
+                     +zscore +zrevrange +zadd +zcard +zremrangebyrank +time +eval +evalsha +publish +subscribe +unsubscribe \
+                     +ping +client|tracking";
+
+/// What they name besides, for a Redis Cluster.
+const MORE_RULES: &str = "+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots";
+
+fn set_user(redis: &RedisServer, rules: &str) {
+    let words = ["ACL", "SETUSER", "memo"].into_iter().chain(rules.split_whitespace());
+    redis.cli(&words.collect::<Vec<_>>());
+}
+
+fn as_user(redis: &RedisServer) -> String {
+    redis.url().replace("redis://", "redis://memo:secret@")
+}
+
+#[tokio::test]
+async fn a_user_with_the_permissions_that_the_docs_name_has_copies_in_a_cluster() {
+    let cluster = RedisCluster::start();
+    for node in &cluster.nodes {
+        set_user(node, &format!("{RULES} {MORE_RULES}"));
+    }
+    let url = as_user(&cluster.nodes[5]);
+    let (a, b) = (NearNode::at_nodes(&url).await, NearNode::at_nodes(&url).await);
+    a.store.check(&Tag::new("t").unwrap()).await.unwrap();
+    for node in [&a, &b] {
+        node.settled(&cluster).await;
+    }
+    for master in 0..3 {
+        let id = cluster.id_on(master, "{x #}");
+        a.compute(&id, "one").await;
+        assert_eq!((a.warm(&id).await, b.warm(&id).await), ("one".into(), "one".into()));
+        a.memo.invalidate(id.as_str()).await.unwrap();
+        assert_eq!((a.get(&id).await, b.get(&id).await), (None, None));
+    }
+    assert_eq!(a.store.stats().near.outwaited, 0);
 }
 
 #[tokio::test]
 async fn a_user_with_the_permissions_that_the_docs_name_has_copies() {
     let redis = RedisServer::start();
-    let rules = "on >secret resetchannels ~t:* ~t/lock:* ~t/gen:* &t/notif:* &t/ctl:* +get +set +pttl +pexpire +del +zscore \
-                 +zrevrange +zadd +zcard +zremrangebyrank +time +eval +evalsha +publish +subscribe +unsubscribe +ping \
-                 +client|tracking";
-    let rules: Vec<_> = ["ACL", "SETUSER", "memo"]
-        .into_iter()
-        .chain(rules.split_whitespace())
-        .collect();
-    redis.cli(&rules);
-    let url = redis.url().replace("redis://", "redis://memo:secret@");
+    set_user(&redis, RULES);
+    let url = as_user(&redis);
     let (a, b) = (NearNode::start(&url).await, NearNode::start(&url).await);
     a.store.check(&Tag::new("t").unwrap()).await.unwrap();
     a.compute("x", "one").await;
