@@ -20,6 +20,7 @@ pub(crate) struct Gated {
 #[derive(Default)]
 pub(crate) struct Gates {
     /// On the way there.
+    pub(crate) look: Gate,
     pub(crate) acquire: Gate,
     /// On the way back.
     pub(crate) acquired: Gate,
@@ -85,6 +86,7 @@ impl Store for Gated {
 
     async fn lookup(&self, address: &Address) -> Result<Option<Value>, StoreError> {
         self.gates.looks.fetch_add(1, Ordering::SeqCst);
+        self.gates.look.pass().await;
         tokio::task::yield_now().await;
         self.store.lookup(address).await
     }

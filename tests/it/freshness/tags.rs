@@ -54,20 +54,20 @@ async fn what_is_computed_while_its_tag_is_invalidated_is_for_those_who_came_bef
     for ttl in [TTL, Duration::ZERO] {
         let (here, slow, there) = nodes();
         let memo = tagged(&here).ttl(ttl);
-        slow.gates.acquire.close();
+        slow.gates.look.close();
         let starting = tokio::spawn(async move { Leader::start(&memo, "old").await });
         settle().await;
-        // Joins before the store is asked.
+        // Comes before the store is asked for the lock.
         let early = ask(&here, "unused");
         settle().await;
-        slow.gates.acquire.open();
+        slow.gates.look.open();
         let leader = starting.await.unwrap();
         let elsewhere = ask(&there, "new");
         settle().await;
         there.invalidate_tags(["x"]).await.unwrap();
         let late: Vec<_> = (0..10).map(|_| ask(&here, "new")).collect();
         settle().await;
-        assert_eq!(slow.gates.looks.load(Ordering::SeqCst), 1, "the others have joined");
+        assert_eq!(slow.gates.looks.load(Ordering::SeqCst), 2, "the others have joined");
         assert_eq!(leader.finish().await, "old");
         assert_eq!(answer(early).await, "old");
         assert_eq!(answer(elsewhere).await, "new");
