@@ -11,7 +11,7 @@ use redis::Client;
 use self::links::{cluster, server};
 use super::conn::dial::Dialer;
 use super::conn::sentinel::Sentinels;
-use super::conn::target::{Named, Plan, Target, TargetSettings};
+use super::conn::target::{CheckedTarget, GivenServer, Target, TargetSettings};
 #[cfg(feature = "tls")]
 use super::conn::tls::{Certificates, Identity};
 use super::near::{self, Near};
@@ -49,38 +49,38 @@ pub struct RedisStoreBuilder {
 
 impl RedisStoreBuilder {
     pub(super) fn new(url: impl Into<String>) -> Self {
-        Self::with_target(Target::Server(Named::url(url)))
+        Self::with_target(Target::Server(GivenServer::url(url)))
     }
 
     pub(super) fn sentinel<U: Into<String>>(urls: impl IntoIterator<Item = U>, master: impl Into<String>) -> Self {
         Self::with_target(Target::Sentinel {
-            sentinels: urls.into_iter().map(Named::url).collect(),
+            sentinels: urls.into_iter().map(GivenServer::url).collect(),
             master: master.into(),
         })
     }
 
     pub(super) fn cluster<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Self {
-        Self::with_target(Target::Cluster(urls.into_iter().map(Named::url).collect()))
+        Self::with_target(Target::Cluster(urls.into_iter().map(GivenServer::url).collect()))
     }
 
     /// Starts from the server, credentials and TLS settings of a client.
     ///
     /// TCP options that the client leaves open are set as for a URL. The protocol version is the store's choice.
     pub fn from_client(client: &Client) -> Self {
-        Self::with_target(Target::Server(Named::client(client)))
+        Self::with_target(Target::Server(GivenServer::client(client)))
     }
 
     /// Like [`RedisStore::sentinel`], with the sentinels of these clients, one each.
     pub fn from_sentinel_clients<'a>(clients: impl IntoIterator<Item = &'a Client>, master: impl Into<String>) -> Self {
         Self::with_target(Target::Sentinel {
-            sentinels: clients.into_iter().map(Named::client).collect(),
+            sentinels: clients.into_iter().map(GivenServer::client).collect(),
             master: master.into(),
         })
     }
 
     /// Like [`RedisStore::cluster`], with the nodes of these clients, one each.
     pub fn from_cluster_clients<'a>(clients: impl IntoIterator<Item = &'a Client>) -> Self {
-        Self::with_target(Target::Cluster(clients.into_iter().map(Named::client).collect()))
+        Self::with_target(Target::Cluster(clients.into_iter().map(GivenServer::client).collect()))
     }
 
     fn with_target(target: Target) -> Self {
@@ -277,19 +277,19 @@ impl RedisStoreBuilder {
             #[cfg(feature = "tls")]
             certificates,
         } = self;
-        let plan = target.plan(settings)?;
+        let target = target.check(settings)?;
         let copies = near.map(|bytes| (bytes, near_lag));
         #[cfg(feature = "tls")]
-        let plan = plan.try_map(|info| certificates.clone().add_to(info))?;
+        let target = target.try_map(|info| certificates.clone().add_to(info))?;
         let dialer = |info| Dialer::new(info, timeout, connect_timeout);
-        let (link, address, near) = match plan {
-            Plan::Server(info) => {
+        let (link, address, near) = match target {
+            CheckedTarget::Server(info) => {
                 let address = info.addr().to_string();
                 let dialer = dialer(info);
                 let near = Near::new(dialer.database(), copies);
                 (server(dialer, require_connected, &near.0).await, address, near)
             }
-            Plan::Sentinel {
+            CheckedTarget::Sentinel {
                 sentinels,
                 master,
                 info,
@@ -300,7 +300,7 @@ impl RedisStoreBuilder {
                 let near = Near::new(dialer.database(), copies);
                 (server(dialer, require_connected, &near.0).await, address, near)
             }
-            Plan::Cluster { seeds } => {
+            CheckedTarget::Cluster { seeds } => {
                 let address = seeds
                     .iter()
                     .map(|info| info.addr().to_string())

@@ -6,20 +6,23 @@ use super::address;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// A server, as the user names it.
-pub(crate) enum Named {
+pub(crate) enum GivenServer {
     Url(String),
     Info(Box<ConnectionInfo>),
 }
 
 /// Servers, as the user names them.
 pub(crate) enum Target {
-    Server(Named),
-    Sentinel { sentinels: Vec<Named>, master: String },
-    Cluster(Vec<Named>),
+    Server(GivenServer),
+    Sentinel {
+        sentinels: Vec<GivenServer>,
+        master: String,
+    },
+    Cluster(Vec<GivenServer>),
 }
 
 /// A [`Target`] that has been checked.
-pub(crate) enum Plan {
+pub(crate) enum CheckedTarget {
     Server(ConnectionInfo),
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
@@ -67,7 +70,7 @@ impl From<UnusableUrl> for StoreError {
     }
 }
 
-impl Named {
+impl GivenServer {
     pub(crate) fn url(url: impl Into<String>) -> Self {
         Self::Url(url.into())
     }
@@ -86,9 +89,9 @@ impl Named {
 
 impl Target {
     /// Reads the URLs and checks that everything fits together.
-    pub(crate) fn plan(self, settings: TargetSettings) -> Result<Plan, StoreError> {
+    pub(crate) fn check(self, settings: TargetSettings) -> Result<CheckedTarget, StoreError> {
         match self {
-            Self::Server(server) => Ok(Plan::Server(settings.apply(server.into_info()?))),
+            Self::Server(server) => Ok(CheckedTarget::Server(settings.apply(server.into_info()?))),
             Self::Sentinel { sentinels, master } => sentinel(sentinels, master, settings),
             Self::Cluster(seeds) => cluster(seeds, &settings),
         }
@@ -96,7 +99,7 @@ impl Target {
 }
 
 #[cfg(feature = "tls")]
-impl Plan {
+impl CheckedTarget {
     /// Changes how to connect, everywhere alike.
     pub(crate) fn try_map(
         self,
@@ -135,7 +138,11 @@ impl TargetSettings {
     }
 }
 
-fn sentinel(sentinels: Vec<Named>, master: String, settings: TargetSettings) -> Result<Plan, StoreError> {
+fn sentinel(
+    sentinels: Vec<GivenServer>,
+    master: String,
+    settings: TargetSettings,
+) -> Result<CheckedTarget, StoreError> {
     let sentinels = infos(sentinels)?;
     let Some(first) = sentinels.first() else {
         return Err(UnusableUrl::NoSentinels.into());
@@ -147,14 +154,14 @@ fn sentinel(sentinels: Vec<Named>, master: String, settings: TargetSettings) -> 
         return Err(UnusableUrl::SentinelDatabase.into());
     }
     let info = settings.apply(first.clone().set_redis_settings(redis::RedisConnectionInfo::default()));
-    Ok(Plan::Sentinel {
+    Ok(CheckedTarget::Sentinel {
         sentinels,
         master,
         info,
     })
 }
 
-fn cluster(seeds: Vec<Named>, settings: &TargetSettings) -> Result<Plan, StoreError> {
+fn cluster(seeds: Vec<GivenServer>, settings: &TargetSettings) -> Result<CheckedTarget, StoreError> {
     let seeds = infos(seeds)?;
     let seeds: Vec<_> = seeds.into_iter().map(|info| settings.clone().apply(info)).collect();
     let Some(first) = seeds.first() else {
@@ -174,12 +181,15 @@ fn cluster(seeds: Vec<Named>, settings: &TargetSettings) -> Result<Plan, StoreEr
     if seeds.iter().any(|info| credentials(info) != credentials(first)) {
         return Err(UnusableUrl::MixedCredentials.into());
     }
-    Ok(Plan::Cluster { seeds })
+    Ok(CheckedTarget::Cluster { seeds })
 }
 
 /// Several servers, all of them reached over TCP and in the same way.
-fn infos(servers: Vec<Named>) -> Result<Vec<ConnectionInfo>, StoreError> {
-    let infos: Vec<_> = servers.into_iter().map(Named::into_info).collect::<Result<_, _>>()?;
+fn infos(servers: Vec<GivenServer>) -> Result<Vec<ConnectionInfo>, StoreError> {
+    let infos: Vec<_> = servers
+        .into_iter()
+        .map(GivenServer::into_info)
+        .collect::<Result<_, _>>()?;
     let secure = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
     if infos.iter().any(|info| matches!(info.addr(), ConnectionAddr::Unix(_))) {
         return Err(UnusableUrl::UnixSocket.into());
@@ -194,12 +204,12 @@ fn infos(servers: Vec<Named>) -> Result<Vec<ConnectionInfo>, StoreError> {
 mod tests {
     use super::*;
 
-    fn urls(urls: &[&str]) -> Vec<Named> {
-        urls.iter().map(|url| Named::url(*url)).collect()
+    fn urls(urls: &[&str]) -> Vec<GivenServer> {
+        urls.iter().map(|url| GivenServer::url(*url)).collect()
     }
 
     fn refusal(target: Target, settings: TargetSettings) -> String {
-        let error = target.plan(settings).err().expect("an error");
+        let error = target.check(settings).err().expect("an error");
         assert_eq!(error.kind(), StoreErrorKind::Config);
         std::error::Error::source(&error).expect("a cause").to_string()
     }
@@ -251,8 +261,10 @@ mod tests {
             database: Some(3),
             ..TargetSettings::default()
         };
-        let Ok(Plan::Sentinel { sentinels, info, .. }) = sentinel(&["redis://:sentinels@h"], "m").plan(settings) else {
-            panic!("no plan");
+        let Ok(CheckedTarget::Sentinel { sentinels, info, .. }) =
+            sentinel(&["redis://:sentinels@h"], "m").check(settings)
+        else {
+            panic!("no sentinels");
         };
         assert_eq!(sentinels[0].redis_settings().password(), Some("sentinels"));
         assert_eq!(info.redis_settings().password(), Some("servers"));
