@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod collapse;
+mod costs;
 mod redis;
 mod requests;
 mod rounds;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use criterion::Criterion;
 
 pub(crate) use self::collapse::Collapse;
+pub(crate) use self::costs::{Costs, cpu};
 pub(crate) use self::redis::RedisServer;
 pub(crate) use self::requests::{KEYS, get, handler, response, serve};
 pub(crate) use self::rounds::{Rounds, median};
@@ -23,6 +25,9 @@ pub(crate) use self::table::{Table, Target};
 pub(crate) const KIB: (&str, usize) = ("1 KiB", 1024);
 pub(crate) const KIB_64: (&str, usize) = ("64 KiB", 64 * 1024);
 pub(crate) const MIB: (&str, usize) = ("1 MiB", 1024 * 1024);
+
+/// How the benches are built.
+pub(crate) const BUILT: &str = "built as cargo builds for release, without what tests turn on in tokio";
 
 /// Criterion, with spans that let all benches together end within a few minutes.
 pub(crate) fn criterion() -> Criterion {
