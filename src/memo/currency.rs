@@ -160,10 +160,20 @@ impl<C: Codec> Shared<C> {
 
     /// Looks the value up, and whether it is current.
     pub(crate) async fn look(&self, address: &Address) -> Result<Option<Found<C::Value>>, StoreError> {
-        if !self.stamps_all() {
-            let found = self.store.lookup(address).await?;
-            return Ok(self.vouched(address, found).await);
+        if self.stamps_all() {
+            // Boxed, because most stores have few stamps.
+            return Box::pin(self.look_at_stamped(address)).await;
         }
+        Ok(match self.store.lookup(address).await? {
+            None => None,
+            Some(value) if value.stamp().is_none() => self.decode(address, &value),
+            // Boxed, because most values have no stamp, and each look-up would keep room for it.
+            stamped => Box::pin(self.vouched(address, stamped)).await,
+        })
+    }
+
+    /// The same, where all values have stamps.
+    async fn look_at_stamped(&self, address: &Address) -> Result<Option<Found<C::Value>>, StoreError> {
         // On one connection, both are on their way together.
         let (found, generation) = tokio::join!(self.store.lookup(address), self.store.generation(&self.tag));
         let Some(value) = found? else {

@@ -92,3 +92,25 @@ impl<K> fmt::Debug for MemoLockLayer<K> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "memory"))]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use tower::{Layer, Service, service_fn};
+
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[tokio::test]
+    async fn a_request_that_is_looked_up_takes_little_memory_meanwhile() {
+        let handler = async |_: Request<Full<Bytes>>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()));
+        let mut service = MemoLockLayer::new(MemoryStore::new(), "report").layer(service_fn(handler));
+        // What the look-up itself takes, the store allocates.
+        let (own, steps) = service.call(Request::new(Full::default())).sizes();
+        assert!(own <= 200 && (1..=1300).contains(&steps), "{own} and {steps} bytes");
+    }
+}

@@ -99,53 +99,67 @@ impl Cache {
     }
 
     /// The response to a request with these fields.
-    pub(crate) async fn find(&self, address: &Address, headers: &HeaderMap, depth: Depth) -> Lookup {
-        for _ in 0..MAX_LESSONS {
-            let known = self.vary.get(address);
-            let variant = known.as_ref().map_or_else(
-                || VariantAddress::first(address),
-                |known| known.variant(address, headers),
-            );
-            let (first, own) = match (&known, variant.fingerprint) {
-                (Some(_), Some(_)) => {
-                    // Boxed, because most responses have no variants.
-                    Box::pin(async {
-                        match depth {
-                            Depth::Whole => tokio::join!(self.look_up(address), self.look_up(&variant.address)),
-                            Depth::Head => tokio::join!(self.look_at(address), self.look_at(&variant.address)),
-                        }
-                    })
-                    .await
-                }
-                _ => match depth {
-                    Depth::Whole => (self.look_up(address).await, None),
-                    Depth::Head => (Box::pin(self.look_at(address)).await, None),
-                },
-            };
-            let Some(first) = first else {
-                return Lookup::Nothing(VariantAddress::first(address));
-            };
-            if first.meta().is_marker {
-                return Lookup::Marker(VariantAddress::first(address));
-            }
-            self.credential_history.learn(first.meta());
-            if is_variant(&first, headers) {
-                return Lookup::Stored(VariantAddress::first(address), first);
-            }
-            if known.is_some_and(|known| known.is_of(&first)) {
-                // What makes the first one stale is about all of them.
-                let own = own.and_then(|own| own.as_soft_as(&first));
-                return match own.filter(|own| is_variant(own, headers)) {
-                    Some(own) if own.meta().is_marker => Lookup::Marker(variant),
-                    Some(own) => Lookup::Stored(variant, own),
-                    None => Lookup::Nothing(variant),
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
+    pub(crate) fn find(
+        &self,
+        address: &Address,
+        headers: &HeaderMap,
+        depth: Depth,
+    ) -> impl Future<Output = Lookup> + Send {
+        async move {
+            for _ in 0..MAX_LESSONS {
+                let known = self.vary.get(address);
+                let variant = known.as_ref().map_or_else(
+                    || VariantAddress::first(address),
+                    |known| known.variant(address, headers),
+                );
+                let (first, own) = match (&known, variant.fingerprint) {
+                    (Some(_), Some(_)) => {
+                        // Boxed, because most responses have no variants.
+                        Box::pin(async {
+                            match depth {
+                                Depth::Whole => tokio::join!(self.look_up(address), self.look_up(&variant.address)),
+                                Depth::Head => tokio::join!(self.look_at(address), self.look_at(&variant.address)),
+                            }
+                        })
+                        .await
+                    }
+                    _ => match depth {
+                        Depth::Whole => (self.look_up(address).await, None),
+                        Depth::Head => (Box::pin(self.look_at(address)).await, None),
+                    },
                 };
+                let Some(first) = first else {
+                    return Lookup::Nothing(VariantAddress::first(address));
+                };
+                if first.meta().is_marker {
+                    return Lookup::Marker(VariantAddress::first(address));
+                }
+                self.credential_history.learn(first.meta());
+                if is_variant(&first, headers) {
+                    let is_first = variant.fingerprint.is_none();
+                    let variant = if is_first {
+                        variant
+                    } else {
+                        VariantAddress::first(address)
+                    };
+                    return Lookup::Stored(variant, first);
+                }
+                if known.is_some_and(|known| known.is_of(&first)) {
+                    // What makes the first one stale is about all of them.
+                    let own = own.and_then(|own| own.as_soft_as(&first));
+                    return match own.filter(|own| is_variant(own, headers)) {
+                        Some(own) if own.meta().is_marker => Lookup::Marker(variant),
+                        Some(own) => Lookup::Stored(variant, own),
+                        None => Lookup::Nothing(variant),
+                    };
+                }
+                if !self.learn(address, &first) {
+                    break;
+                }
             }
-            if !self.learn(address, &first) {
-                break;
-            }
+            Lookup::Unsettled
         }
-        Lookup::Unsettled
     }
 
     /// What is stored, fresh or not.

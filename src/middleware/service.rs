@@ -264,8 +264,7 @@ impl<S, K> MemoLockService<S, K> {
         if TypeId::of::<S>() == TypeId::of::<axum::routing::Route>() {
             cache.misuse.came_by_router(request.extensions());
         }
-        let mut call = InnerCall::new(self.inner.clone(), extractor.pass(request));
-        on_path::mark(&mut call.head.extensions, &cache.memo.shared.store, &address);
+        let call = InnerCall::new(self.inner.clone(), extractor.pass(request));
         let told = cache.told_key();
         told.as_ref().inspect(|told| told.set(&address));
         let teller = cache.teller(told).looking_up(trace::lookup(Some(&address)));

@@ -28,6 +28,7 @@ pub(crate) mod control;
 pub(super) mod cookies;
 pub(super) mod credential;
 pub(super) mod credentials;
+pub(super) mod date;
 pub(super) mod decision;
 pub(super) mod early;
 pub(super) mod ending;

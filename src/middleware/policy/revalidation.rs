@@ -2,13 +2,14 @@
 
 use std::time::SystemTime;
 
+use http::HeaderMap;
 use http::header::{
     AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     LAST_MODIFIED,
 };
-use http::{HeaderMap, HeaderValue};
 
 use super::conditions::{entity_tag, is_weak, opaque};
+use super::date;
 use super::fields;
 
 /// Makes a request ask whether what is stored is still right (4.3.1). `false` where there is nothing to ask by.
@@ -64,7 +65,7 @@ pub(crate) fn updated(stored: &HeaderMap, not_modified: &HeaderMap, now: SystemT
         updated.append(name, value.clone());
     }
     if !newer.contains_key(DATE)
-        && let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(now))
+        && let Some(date) = date::field_value(now)
     {
         updated.insert(DATE, date);
     }

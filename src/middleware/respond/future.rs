@@ -106,6 +106,16 @@ where
         Self { kind }
     }
 
+    /// How many bytes this takes, and what it points to.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        let steps = match &self.kind {
+            FutureKind::Core { future, .. } => size_of_val(&**future),
+            FutureKind::Ready { .. } | FutureKind::Direct { .. } => 0,
+        };
+        (size_of_val(self), steps)
+    }
+
     /// `teller` says what comes of it.
     pub(crate) fn core(future: BoxFuture<'static, Step<Answer>>, teller: Teller) -> Self {
         let kind = FutureKind::Core { future, teller };

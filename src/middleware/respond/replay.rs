@@ -59,7 +59,9 @@ pub(crate) fn hit(stored: Arc<StoredResponse>, now: Instant, cache_status: bool)
         Ok(own) => {
             let date = own.missing_date();
             let (mut headers, content, trailers) = own.into_content();
-            headers.extend(date.map(|date| (DATE, date)));
+            if let Some(date) = date {
+                headers.insert(DATE, date);
+            }
             (headers, content, trailers)
         }
         Err(shared) => (

@@ -14,6 +14,7 @@ use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::lead::begin::computing_as;
 use crate::middleware::lead::deferred::waited_too_long;
+use crate::middleware::lead::on_path;
 use crate::middleware::lookup::{Lookup, Miss, VariantAddress, is_variant, missed};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
@@ -73,36 +74,44 @@ impl Cache {
     /// Hit, follow or lead.
     pub(crate) fn answer(
         self: Arc<Self>,
-        call: InnerCall,
+        mut call: InnerCall,
         address: Address,
         constraints: RequestConstraints,
         can_lead: bool,
     ) -> BoxFuture<'static, Step<Answer>> {
         let credentials = Credentials::known(constraints);
         Box::pin(async move {
-            if self.hit_for_pass.stands(&address, Instant::now()) {
+            if self.hit_for_pass.stands(&address, Instant::now) {
+                self.mark(&mut call, &address);
                 return Step::then(self.pass_by(call, address, credentials));
             }
             // Where nothing was ever for requests like this, it need not even look.
             if self.is_refused(&address, &constraints) && !self.credential_history.may_admit(&constraints) {
+                self.mark(&mut call, &address);
                 return Step::then(self.ask_again(call, address, constraints, Forward::UriMiss));
             }
             let mut aim = self.aim(call.headers(), &call.head.extensions);
             let arrived = self.memo.shared.clock.tick();
-            let (variant, stale, why) = match self.next(&address, &call.head, credentials, can_lead, &mut aim).await {
-                NextStep::Done(answer) => return Step::Done(answer),
-                NextStep::Refresh(variant, stored) => {
-                    let reason = self.refresh(call, variant, &stored, credentials);
-                    return Step::Done(self.replay(stored, Instant::now(), reason));
+            let (variant, stale, why) = {
+                let next = self.next(&address, &call.head, credentials, can_lead, &mut aim).await;
+                if !matches!(next, NextStep::Done(_)) {
+                    self.mark(&mut call, &address);
                 }
-                #[cfg(feature = "admin")]
-                NextStep::Verify(stored) => {
-                    self.verify(call, Arc::clone(&stored), &address);
-                    return Step::Done(self.replay(stored, Instant::now(), Reason::Expired));
+                match next {
+                    NextStep::Done(answer) => return Step::Done(answer),
+                    NextStep::Refresh(variant, stored) => {
+                        let reason = self.refresh(call, variant, &stored, credentials);
+                        return Step::Done(self.replay(stored, Instant::now(), reason));
+                    }
+                    #[cfg(feature = "admin")]
+                    NextStep::Verify(stored) => {
+                        self.verify(call, Arc::clone(&stored), &address);
+                        return Step::Done(self.replay(stored, Instant::now(), Reason::Expired));
+                    }
+                    NextStep::PassBy(address) => return Step::then(self.pass_by(call, address, credentials)),
+                    NextStep::Direct(decision) => return self.then_direct(call, decision),
+                    NextStep::Miss(variant, stale, why) => (variant, stale, why),
                 }
-                NextStep::PassBy(address) => return Step::then(self.pass_by(call, address, credentials)),
-                NextStep::Direct(decision) => return self.then_direct(call, decision),
-                NextStep::Miss(variant, stale, why) => (variant, stale, why),
             };
             let mut miss = Miss {
                 first: address,
@@ -131,69 +140,78 @@ impl Cache {
         })
     }
 
+    /// Marks a request that may go on to the inner service, once it is known that it may: a hit needs no mark.
+    pub(super) fn mark(&self, call: &mut InnerCall, address: &Address) {
+        on_path::mark(&mut call.head.extensions, &self.memo.shared.store, address);
+    }
+
     /// What is next for a request, by what is stored.
-    async fn next(
+    fn next(
         &self,
         address: &Address,
         head: &Parts,
         credentials: Credentials,
         can_lead: bool,
         aim: &mut Aim,
-    ) -> NextStep {
-        let headers = &head.headers;
-        let found = self.find_whole(address, headers).await;
-        let is_met = matches!(&found, Lookup::Stored(_, stored) if stored.meets(*aim));
-        if !is_met && matches!(aim, Aim::Since(_)) {
-            // Boxed, because most requests have no receipt.
-            *aim = Box::pin(self.settled(*aim, head)).await;
-        }
-        match found {
-            // It cannot be read in parts.
-            Lookup::Stored(variant, stored) if self.is_crowded_beside(&stored) => {
-                drop(stored);
-                self.memo.shared.limited(&variant.address, Limit::Recording);
-                match self.refuse(headers, Reason::NoRoom) {
-                    Some(refusal) => NextStep::Done(refusal),
-                    None => NextStep::Direct(Forwarded::because(Forward::Bypass).bypassed(Reason::NoRoom)),
-                }
+    ) -> impl Future<Output = NextStep> + Send {
+        async move {
+            let headers = &head.headers;
+            let found = self.find_whole(address, headers).await;
+            let is_met = matches!(&found, Lookup::Stored(_, stored) if stored.meets(*aim));
+            if !is_met && matches!(aim, Aim::Since(_)) {
+                // Boxed, because most requests have no receipt.
+                *aim = Box::pin(self.settled(*aim, head)).await;
             }
-            Lookup::Stored(_, stored) if !credentials.may_have(stored.meta()) => {
-                NextStep::Direct(Forwarded::because(Forward::Request).bypassed(Reason::Credentials))
-            }
-            Lookup::Stored(variant, stored) if !stored.meets(*aim) => {
-                NextStep::Miss(computed_at(address, variant, &stored), None, Forward::Request)
-            }
-            Lookup::Stored(variant, stored) => {
-                let now = Instant::now();
-                if credentials.has_credentials() {
-                    self.credential_history
-                        .remember(&variant.address, &stored, now, self.responses.pass_marker);
-                }
-                // What takes its place would break off the body that is read in parts.
-                let may_refresh = can_lead && stored.apart_body().is_none();
-                match self.use_of(&stored, may_refresh, now) {
-                    Use::Hit => {
-                        let decision = self.found(&stored, now, Reason::Expired);
-                        NextStep::Done(Answer::new(replay::hit(stored, now, self.cache_status), decision))
-                    }
-                    Use::Refresh => NextStep::Refresh(computed_at(address, variant, &stored), stored),
-                    #[cfg(feature = "admin")]
-                    Use::Verify => NextStep::Verify(stored),
-                    Use::Stale => {
-                        let variant = computed_at(address, variant, &stored);
-                        NextStep::Miss(variant, Some(stored), Forward::Stale)
+            match found {
+                // It cannot be read in parts.
+                Lookup::Stored(variant, stored) if self.is_crowded_beside(&stored) => {
+                    drop(stored);
+                    self.memo.shared.limited(&variant.address, Limit::Recording);
+                    match self.refuse(headers, Reason::NoRoom) {
+                        Some(refusal) => NextStep::Done(refusal),
+                        None => NextStep::Direct(Forwarded::because(Forward::Bypass).bypassed(Reason::NoRoom)),
                     }
                 }
+                Lookup::Stored(_, stored) if !credentials.may_have(stored.meta()) => {
+                    NextStep::Direct(Forwarded::because(Forward::Request).bypassed(Reason::Credentials))
+                }
+                Lookup::Stored(variant, stored) if !stored.meets(*aim) => {
+                    NextStep::Miss(computed_at(address, variant, &stored), None, Forward::Request)
+                }
+                Lookup::Stored(variant, stored) => {
+                    let now = Instant::now();
+                    if credentials.has_credentials() {
+                        self.credential_history
+                            .remember(&variant.address, &stored, now, self.responses.pass_marker);
+                    }
+                    // What takes its place would break off the body that is read in parts.
+                    let may_refresh = can_lead && stored.apart_body().is_none();
+                    match self.use_of(&stored, may_refresh, now) {
+                        Use::Hit => {
+                            let decision = self.found(&stored, now, Reason::Expired);
+                            NextStep::Done(Answer::new(replay::hit(stored, now, self.cache_status), decision))
+                        }
+                        Use::Refresh => NextStep::Refresh(computed_at(address, variant, &stored), stored),
+                        #[cfg(feature = "admin")]
+                        Use::Verify => NextStep::Verify(stored),
+                        Use::Stale => {
+                            let variant = computed_at(address, variant, &stored);
+                            NextStep::Miss(variant, Some(stored), Forward::Stale)
+                        }
+                    }
+                }
+                Lookup::Marker(variant) => {
+                    self.learn_marker(&variant.address);
+                    NextStep::PassBy(variant.address)
+                }
+                Lookup::Nothing(variant) => {
+                    let why = variant.fingerprint.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
+                    NextStep::Miss(variant, None, why)
+                }
+                Lookup::Unsettled => {
+                    NextStep::Direct(Forwarded::because(Forward::VaryMiss).bypassed(Reason::Unsettled))
+                }
             }
-            Lookup::Marker(variant) => {
-                self.learn_marker(&variant.address);
-                NextStep::PassBy(variant.address)
-            }
-            Lookup::Nothing(variant) => {
-                let why = variant.fingerprint.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
-                NextStep::Miss(variant, None, why)
-            }
-            Lookup::Unsettled => NextStep::Direct(Forwarded::because(Forward::VaryMiss).bypassed(Reason::Unsettled)),
         }
     }
 

@@ -37,7 +37,7 @@ impl Cache {
                 Some(deadline) => until(deadline, reading).await,
                 None => Some(reading.await),
             };
-            let Some((key, mut call)) = read else {
+            let Some((key, call)) = read else {
                 return Step::Done(too_late());
             };
             let key = key.map(|key| self.whole_key(key, call.headers()));
@@ -57,7 +57,6 @@ impl Cache {
                 });
             }
             self.ask(&address);
-            on_path::mark(&mut call.head.extensions, &self.memo.shared.store, &address);
             // The body is read: the key covers it.
             let can_lead = true;
             let looking = self.answer(call, address, RequestConstraints::default(), can_lead);

@@ -31,11 +31,12 @@ impl Cache {
     /// A stored response for a request that must not wait for another, nor lead others.
     pub(crate) fn read(
         self: Arc<Self>,
-        call: InnerCall,
+        mut call: InnerCall,
         address: Address,
         constraints: RequestConstraints,
     ) -> BoxFuture<'static, Step<Answer>> {
         Box::pin(async move {
+            self.mark(&mut call, &address);
             let now = Instant::now();
             let mut aim = self.aim(call.headers(), &call.head.extensions);
             let (mut depth, mut again) = (Depth::Head, true);

@@ -59,16 +59,19 @@ impl Cache {
 
     /// The response to a request with these fields, which wants all of it. Its body may be left in the store, and is then
     /// read as the client reads.
-    pub(super) async fn find_whole(&self, address: &Address, headers: &HeaderMap) -> Lookup {
-        if !self.is_crowded(0) {
-            let found = self.find(address, headers, Depth::Whole).await;
-            match &found {
-                Lookup::Stored(_, stored) if self.is_crowded_beside(stored) => {}
-                _ => return found,
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
+    pub(super) fn find_whole(&self, address: &Address, headers: &HeaderMap) -> impl Future<Output = Lookup> + Send {
+        async move {
+            if !self.is_crowded(0) {
+                let found = self.find(address, headers, Depth::Whole).await;
+                match &found {
+                    Lookup::Stored(_, stored) if self.is_crowded_beside(stored) => {}
+                    _ => return found,
+                }
             }
+            // Boxed, because it is seldom needed.
+            Box::pin(self.find_in_parts(address, headers)).await
         }
-        // Boxed, because it is seldom needed.
-        Box::pin(self.find_in_parts(address, headers)).await
     }
 
     async fn find_in_parts(&self, address: &Address, headers: &HeaderMap) -> Lookup {

@@ -18,6 +18,9 @@ pub(super) const TERMINATOR: u8 = 0;
 /// The most fields that a section may have. Each takes some hundred bytes of memory and as few as three of a message.
 const MAX_FIELDS: usize = 4096;
 
+/// How many fields a hit adds, as a rule: `Age` and `Date`. A map that grows for them costs more than what it holds.
+const ADDED: usize = 2;
+
 /// A response that can be written as a message, and the lengths of its parts.
 pub(super) struct Encoder<'a> {
     response: &'a StoredResponse,
@@ -70,9 +73,9 @@ pub(super) fn decode(bytes: &Bytes, message: &[u8], meta: Meta) -> Result<Stored
         return Err(StoredResponseError::Framing);
     }
     let status = check_status(reader.varint()?)?;
-    let headers = read_fields(bytes, reader.block()?)?;
+    let headers = read_fields(bytes, reader.block()?, ADDED)?;
     let body = bytes.slice_ref(reader.block()?);
-    let trailers = read_fields(bytes, reader.block()?)?;
+    let trailers = read_fields(bytes, reader.block()?, 0)?;
     if !reader.is_empty() {
         return Err(StoredResponseError::TrailingBytes);
     }
@@ -95,7 +98,7 @@ pub(super) fn decode_head(bytes: &Bytes, message: &[u8]) -> Result<MessageHead, 
         return Err(StoredResponseError::Framing);
     }
     let status = check_status(reader.varint()?)?;
-    let headers = read_fields(bytes, reader.block()?)?;
+    let headers = read_fields(bytes, reader.block()?, ADDED)?;
     let content_len = usize::try_from(reader.varint()?).map_err(|_| StoredResponseError::Truncated)?;
     Ok(MessageHead {
         status,
@@ -108,7 +111,7 @@ pub(super) fn decode_head(bytes: &Bytes, message: &[u8]) -> Result<MessageHead, 
 /// The trailer fields in `bytes`, which are a message from the end of its content on.
 pub(super) fn decode_end(bytes: &Bytes) -> Result<HeaderMap, StoredResponseError> {
     let mut reader = ByteReader::new(bytes);
-    let trailers = read_fields(bytes, reader.block()?)?;
+    let trailers = read_fields(bytes, reader.block()?, 0)?;
     if !reader.is_empty() {
         return Err(StoredResponseError::TrailingBytes);
     }
@@ -156,9 +159,10 @@ fn put_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
     }
 }
 
-fn read_fields(bytes: &Bytes, section: &[u8]) -> Result<HeaderMap, StoredResponseError> {
+/// The fields of a section, in a map with room for so many more.
+fn read_fields(bytes: &Bytes, section: &[u8], more: usize) -> Result<HeaderMap, StoredResponseError> {
     // One field takes about this much. Room for more is made as it is needed, and never for more than there are bytes.
-    let expected = (section.len() / 24).min(MAX_FIELDS);
+    let expected = (section.len() / 24).min(MAX_FIELDS) + more;
     let mut fields = HeaderMap::try_with_capacity(expected).map_err(|_| StoredResponseError::TooManyFields)?;
     let mut reader = ByteReader::new(section);
     while !reader.is_empty() {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::StoredResponse;
 use crate::memo::Aim;
 use crate::middleware::policy::cache_status::CACHE_STATUS;
+use crate::middleware::policy::date;
 use crate::middleware::policy::meta::Meta;
 
 /// How many fields a hit adds at most.
@@ -187,15 +188,14 @@ impl StoredResponse {
     ///
     /// `None` for gRPC, whose clients would take it for metadata, and where it is not known.
     pub(crate) fn missing_date(&self) -> Option<HeaderValue> {
-        const YEAR_10000: u64 = 253_402_300_800;
         if self.is_grpc || self.headers.contains_key(DATE) {
             return None;
         }
         let since = self.meta.stored_at.duration_since(UNIX_EPOCH).ok()?;
-        if !(1..YEAR_10000).contains(&since.as_secs()) {
-            return None;
+        match since.as_secs() {
+            0 => None,
+            _ => date::field_value(self.meta.stored_at),
         }
-        HeaderValue::try_from(httpdate::fmt_http_date(self.meta.stored_at)).ok()
     }
 }
 

@@ -175,7 +175,7 @@ fn lifetime(left: &Reply) -> Option<Duration> {
 }
 
 pub(super) fn get(name: &str) -> Cmd {
-    let mut get = Cmd::new();
+    let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
     get.arg("GET").arg(name);
     get
 }
