@@ -21,7 +21,7 @@ use crate::key::{Address, Key, Tag};
 use crate::store::Token;
 
 /// Tries every command. Keys and channels are those of no tag, so that they are forbidden says nothing.
-pub(super) async fn check_commands(dialer: &Dialer, connection: &mut Connection) -> Result<(), DialError> {
+pub(super) async fn check_commands(dialer: &Dialer, connection: &Connection) -> Result<(), DialError> {
     let address = unused(&Tag::from_literal("memolock"));
     let trial = AclTrial::new(&address, dialer.database(), dialer.is_in_cluster());
     let (data, channels) = (trial.data(), trial.channels());
@@ -172,7 +172,7 @@ fn pipeline(probes: &[Probe]) -> Pipeline {
 
 /// Tries them on a connection for subscriptions, which is closed again.
 async fn subscribe(dialer: &Dialer, probes: &[Probe]) -> Result<Vec<Reply>, DialError> {
-    let mut connection = dialer.notifications(|_| Ok::<(), SendError>(())).await?;
+    let connection = dialer.notifications(|_| Ok::<(), SendError>(())).await?;
     let mut replies = Vec::with_capacity(probes.len());
     for probe in probes {
         replies.push(connection.send(&probe.command).await?);

@@ -14,7 +14,7 @@ use crate::store::redis::topology::link::{Link, Server};
 /// A link to one server. An error only where it would be of no use to go on trying, or where a connection is required.
 pub(super) async fn server(dialer: Dialer, required: bool, near: &Arc<Near>) -> Result<Link, DialError> {
     let mut first = dialer.commands().await;
-    if let Ok(connection) = &mut first {
+    if let Ok(connection) = &first {
         match acl::check_commands(&dialer, connection).await {
             Ok(()) => capacity::warn(connection).await,
             Err(error) => first = Err(error),
@@ -39,10 +39,10 @@ pub(super) async fn cluster(
         return Err(DialError::NoView);
     }
     if let Ok((dialer, _)) = cluster.anybody().await
-        && let Ok(mut connection) = dialer.direct().await
+        && let Ok(connection) = dialer.direct().await
     {
-        match acl::check_commands(&dialer, &mut connection).await {
-            Ok(()) => capacity::warn(&mut connection).await,
+        match acl::check_commands(&dialer, &connection).await {
+            Ok(()) => capacity::warn(&connection).await,
             Err(error) if error.is_permanent() => return Err(error),
             Err(_) => {}
         }

@@ -64,7 +64,7 @@ impl Bulk {
     /// Sends one command. The reply may be a [`Reply::ServerError`].
     pub(crate) async fn send(&self, command: &Cmd, size: Size) -> Result<Reply, BulkError> {
         let _turn = self.turn(size).await?;
-        let (mut connection, number) = self.connection().await.map_err(BulkError::Dial)?;
+        let (connection, number) = self.connection().await.map_err(BulkError::Dial)?;
         let reply = connection.send_large(command, size).await;
         if reply.is_err() {
             self.lose(number);

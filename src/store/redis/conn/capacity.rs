@@ -17,7 +17,7 @@ enum Capacity {
 /// Warns where nothing but the lifetimes of values bounds the memory of the server.
 ///
 /// A user who may not ask is told nothing: permissions that only serve a warning are not to be required.
-pub(crate) async fn warn(connection: &mut Connection) {
+pub(crate) async fn warn(connection: &Connection) {
     let mut info = redis::cmd("INFO");
     info.arg("memory");
     let said = connection.send(&info).await;

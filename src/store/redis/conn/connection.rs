@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, Value as Reply};
 use tokio::sync::{Notify, watch};
 
+use super::pipe::{Pipe, Replying};
 use super::task::Task;
 use super::traffic::Traffic;
 
@@ -40,19 +41,59 @@ const SLOWEST: u64 = 512 * 1024;
 /// The most of what was sent that may be on its way unseen, in the buffers of both sides.
 const UNSEEN: u64 = 8 << 20;
 
-/// A multiplexed connection that gives up an answer after a timeout of its own. The crate's is to be off: it cannot
+/// A connection for many callers, which gives up an answer after a timeout of its own. The crate's is to be off: it cannot
 /// tell a silent server from a process that did not get to listen, or from a long answer on a slow link.
 #[derive(Clone, Debug)]
-pub(crate) struct Connection {
-    inner: MultiplexedConnection,
-    address: Arc<ConnectionAddr>,
+pub(crate) struct Connection(Arc<OpenConnection>);
+
+#[derive(Debug)]
+struct OpenConnection {
+    wire: Wire,
+    address: ConnectionAddr,
     timeout: Duration,
-    retired: Arc<watch::Sender<bool>>,
-    /// With TLS nothing can be seen.
-    traffic: Option<Traffic>,
+    retired: watch::Sender<bool>,
     /// Told when something large is on its way, and other answers behind it.
     crowded: Arc<Notify>,
-    _driver: Option<Arc<Task>>,
+}
+
+/// What carries commands and answers.
+#[derive(Debug)]
+enum Wire {
+    /// Over a stream whose bytes are seen, as long as the task drives it.
+    Pipe(Pipe, Traffic, #[expect(dead_code, reason = "held for its drop")] Task),
+    /// A connection of the crate's: for subscriptions, or with TLS, where nothing can be seen.
+    Crate(MultiplexedConnection),
+}
+
+impl Wire {
+    fn send<'a>(&self, command: &'a Cmd) -> Replying<'a, Reply> {
+        match self {
+            Self::Pipe(pipe, ..) => pipe.send(command),
+            Self::Crate(connection) => {
+                let mut connection = connection.clone();
+                Replying::Boxed(Box::pin(async move { connection.send_packed_command(command).await }))
+            }
+        }
+    }
+
+    fn send_all<'a>(&self, pipeline: &'a Pipeline) -> Replying<'a, Vec<Reply>> {
+        match self {
+            Self::Pipe(pipe, ..) => pipe.send_all(pipeline),
+            Self::Crate(connection) => {
+                let mut connection = connection.clone();
+                Replying::Boxed(Box::pin(async move {
+                    connection.send_packed_commands(pipeline, 0, pipeline.len()).await
+                }))
+            }
+        }
+    }
+
+    fn traffic(&self) -> Option<&Traffic> {
+        match self {
+            Self::Pipe(_, traffic, _) => Some(traffic),
+            Self::Crate(_) => None,
+        }
+    }
 }
 
 /// What passes with one command, for those that are about something large.
@@ -64,87 +105,88 @@ pub(crate) struct Size {
 
 impl Connection {
     /// A connection of the crate's own making.
-    pub(crate) fn new(inner: MultiplexedConnection, address: ConnectionAddr, timeout: Duration) -> Self {
-        Self {
-            inner,
-            address: Arc::new(address),
-            timeout,
-            retired: Arc::new(watch::Sender::new(false)),
-            traffic: None,
-            crowded: Arc::default(),
-            _driver: None,
-        }
+    pub(crate) fn new(connection: MultiplexedConnection, address: ConnectionAddr, timeout: Duration) -> Self {
+        Self::over(Wire::Crate(connection), address, timeout)
     }
 
-    /// The same, of which it is known what passes over it, and which this task drives.
-    pub(crate) fn with_traffic(self, traffic: Traffic, driver: Task) -> Self {
-        Self {
-            traffic: Some(traffic),
-            _driver: Some(Arc::new(driver)),
-            ..self
-        }
+    /// A connection of which it is known what passes over it, and which this task drives.
+    pub(crate) fn piped(
+        pipe: Pipe,
+        traffic: Traffic,
+        driver: Task,
+        address: ConnectionAddr,
+        timeout: Duration,
+    ) -> Self {
+        Self::over(Wire::Pipe(pipe, traffic, driver), address, timeout)
+    }
+
+    fn over(wire: Wire, address: ConnectionAddr, timeout: Duration) -> Self {
+        Self(Arc::new(OpenConnection {
+            wire,
+            address,
+            timeout,
+            retired: watch::Sender::new(false),
+            crowded: Arc::default(),
+        }))
     }
 
     /// Whom this is a connection to, unless through a Unix socket.
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
-        match &*self.address {
+        match &self.0.address {
             ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => Some((host.clone(), *port)),
             _ => None,
         }
     }
 
     /// Sends one command. The reply may be a [`Reply::ServerError`].
-    pub(crate) async fn send(&mut self, command: &Cmd) -> Result<Reply, RedisError> {
-        let patience = self.patience();
-        let reply = self.inner.send_packed_command(command);
-        answered(&self.retired, patience, pin!(reply)).await?
+    pub(crate) async fn send(&self, command: &Cmd) -> Result<Reply, RedisError> {
+        let reply = self.0.wire.send(command);
+        answered(&self.0.retired, self.0.timeout, || self.patience(), reply).await?
     }
 
     /// Sends several commands in one round trip. Each reply may be a [`Reply::ServerError`].
-    pub(crate) async fn send_all(&mut self, pipeline: &Pipeline) -> Result<Vec<Reply>, RedisError> {
-        let patience = self.patience();
-        let replies = self.inner.send_packed_commands(pipeline, 0, pipeline.len());
-        answered(&self.retired, patience, pin!(replies)).await?
+    pub(crate) async fn send_all(&self, pipeline: &Pipeline) -> Result<Vec<Reply>, RedisError> {
+        let replies = self.0.wire.send_all(pipeline);
+        answered(&self.0.retired, self.0.timeout, || self.patience(), replies).await?
     }
 
     /// Sends one command about something large, for as long as it takes.
-    pub(crate) async fn send_large(&mut self, command: &Cmd, size: Size) -> Result<Reply, RedisError> {
+    pub(crate) async fn send_large(&self, command: &Cmd, size: Size) -> Result<Reply, RedisError> {
         let (sent, expected) = (size.sent as u64, size.expected as u64);
-        let unseen = match &self.traffic {
+        let unseen = match self.0.wire.traffic() {
             Some(_) => sent.min(UNSEEN),
             None => sent + expected,
         };
-        let patience = ReplyPatience {
-            limit: self
-                .timeout
-                .saturating_add(Duration::from_millis(unseen * 1000 / SLOWEST)),
+        let limit = Duration::from_millis(unseen * 1000 / SLOWEST).saturating_add(self.0.timeout);
+        let patience = || ReplyPatience {
+            limit,
             longest: Duration::MAX,
             crowded: None,
             ..self.patience()
         };
-        let reply = self.inner.send_packed_command(command);
-        answered(&self.retired, patience, pin!(reply)).await?
+        let reply = self.0.wire.send(command);
+        answered(&self.0.retired, limit, patience, reply).await?
     }
 
     /// How long its answers may take.
     fn patience(&self) -> ReplyPatience {
         ReplyPatience {
-            limit: self.timeout,
-            longest: self.timeout.saturating_mul(LONGEST),
-            traffic: self.traffic.clone(),
-            crowded: Some(Arc::clone(&self.crowded)),
+            limit: self.0.timeout,
+            longest: self.0.timeout.saturating_mul(LONGEST),
+            traffic: self.0.wire.traffic().cloned(),
+            crowded: Some(Arc::clone(&self.0.crowded)),
         }
     }
 
     /// Resolves when answers wait behind a large one, and others had better not be asked for here.
     pub(crate) fn crowded(&self) -> Arc<Notify> {
-        Arc::clone(&self.crowded)
+        Arc::clone(&self.0.crowded)
     }
 
     /// Says that no more answers are to be expected: a caller that waits gives up now, and not only after a
     /// timeout of its own.
     pub(crate) fn retire(&self) {
-        self.retired.send_replace(true);
+        self.0.retired.send_replace(true);
     }
 }
 
@@ -199,22 +241,24 @@ impl ReplyPatience {
 
 /// Waits for an answer, as long as it is worth waiting. All callers give up at the same moment: if they asked for the
 /// same, they would otherwise miss each other, and compute it once more.
-async fn answered<F: Future>(
+async fn answered<F: Future + Unpin>(
     given_up: &watch::Sender<bool>,
-    patience: ReplyPatience,
-    mut future: Pin<&mut F>,
+    limit: Duration,
+    patience: impl FnOnce() -> ReplyPatience,
+    mut future: F,
 ) -> io::Result<F::Output> {
     // Most answers come at once, and need not pay for the rest.
-    let soon = SOON.min(patience.limit / TURNS);
-    if let Ok(output) = tokio::time::timeout(soon, future.as_mut()).await {
+    let soon = SOON.min(limit / TURNS);
+    if let Ok(output) = tokio::time::timeout(soon, &mut future).await {
         return Ok(output);
     }
+    let patience = patience();
     let mut given_up = given_up.subscribe();
     // Boxed, because most never come here.
     Box::pin(async move {
         tokio::select! {
             biased;
-            output = patience.outlast(soon, future) => output,
+            output = patience.outlast(soon, Pin::new(&mut future)) => output,
             _ = given_up.wait_for(|given_up| *given_up) => Err(io::ErrorKind::TimedOut.into()),
         }
     })
@@ -224,6 +268,7 @@ async fn answered<F: Future>(
 #[cfg(test)]
 mod tests {
     use std::future;
+    use std::pin::pin;
 
     use tokio::sync::oneshot;
     use tokio::time::{Instant, sleep};
@@ -258,7 +303,9 @@ mod tests {
             let given_up = Arc::clone(&given_up);
             waiters.spawn(async move {
                 let silence = pin!(future::pending::<()>());
-                answered(&given_up, patience(None), silence).await.unwrap_err();
+                answered(&given_up, LIMIT, || patience(None), silence)
+                    .await
+                    .unwrap_err();
                 Instant::now()
             });
             sleep(LIMIT / 50).await;
@@ -306,7 +353,9 @@ mod tests {
         });
         let (since, given_up) = (Instant::now(), watch::Sender::new(false));
         let silence = pin!(future::pending::<()>());
-        answered(&given_up, patience(Some(traffic)), silence).await.unwrap_err();
+        answered(&given_up, LIMIT, || patience(Some(traffic)), silence)
+            .await
+            .unwrap_err();
         since.elapsed()
     }
 

@@ -186,8 +186,8 @@ impl Dialer {
         let client = client(info, bare)?;
         let config = self.config();
         let open = async {
-            let mut connection = self.open_counted(&client, config).await?;
-            self.greet(&mut connection).await?;
+            let connection = self.open_counted(&client, config).await?;
+            self.greet(&connection).await?;
             Ok(connection)
         };
         let outcome = self.within_timeout(open).await;
@@ -216,15 +216,15 @@ impl Dialer {
         )?;
         let config = self.config().set_push_sender(sender);
         let open = async {
-            let mut connection = self.open(&client, &config).await?;
-            self.confirm(&mut connection).await?;
+            let connection = self.open(&client, &config).await?;
+            self.confirm(&connection).await?;
             Ok(connection)
         };
         self.within_timeout(open).await
     }
 
     /// Makes sure that the server is what is required.
-    async fn confirm(&self, connection: &mut Connection) -> Result<(), DialError> {
+    async fn confirm(&self, connection: &Connection) -> Result<(), DialError> {
         if self.required == Required::Nothing {
             return Ok(());
         }
@@ -251,9 +251,14 @@ impl Dialer {
         if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
             return self.open(client, &config).await;
         }
-        let (connection, traffic, driver) = traffic::open(info, config).await?;
-        let connection = Connection::new(connection, info.addr().clone(), self.timeout);
-        Ok(connection.with_traffic(traffic, driver))
+        let (pipe, traffic, driver) = traffic::open(info).await?;
+        Ok(Connection::piped(
+            pipe,
+            traffic,
+            driver,
+            info.addr().clone(),
+            self.timeout,
+        ))
     }
 
     async fn within_timeout<T>(&self, open: impl Future<Output = Result<T, DialError>>) -> Result<T, DialError> {
@@ -262,7 +267,7 @@ impl Dialer {
         outcome.map_err(|e| e.with_hint(self.info.addr()))
     }
 
-    async fn greet(&self, connection: &mut Connection) -> Result<(), DialError> {
+    async fn greet(&self, connection: &Connection) -> Result<(), DialError> {
         let settings = self.info.redis_settings();
         if let Some(password) = settings.password() {
             let mut auth = redis::cmd("AUTH");
@@ -291,7 +296,7 @@ fn client(info: &ConnectionInfo, settings: RedisConnectionInfo) -> Result<Client
 
 /// Sends one command of the greeting; `refused` judges a server's error to it that has no meaning of its own.
 async fn ask(
-    connection: &mut Connection,
+    connection: &Connection,
     command: &Cmd,
     refused: impl FnOnce(RedisError) -> Result<(), DialError>,
 ) -> Result<(), DialError> {

@@ -97,7 +97,7 @@ impl Sentinels {
 
 impl Sentinel {
     async fn ask(&self, master: &str) -> Result<Endpoint, DialError> {
-        let mut connection = match self.kept() {
+        let connection = match self.kept() {
             Some(connection) => connection,
             None => self.dialer.direct().await?,
         };

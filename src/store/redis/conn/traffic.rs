@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::SockRef};
-use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, RedisError};
+use redis::{ConnectionAddr, ConnectionInfo, RedisError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::pipe::Pipe;
 use super::task::Task;
 
 /// How many bytes have come in and gone out. A clone counts on.
@@ -60,23 +60,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
 }
 
 /// Opens a connection whose bytes are counted, and starts the task that drives it. Not with TLS.
-pub(crate) async fn open(
-    info: &ConnectionInfo,
-    config: AsyncConnectionConfig,
-) -> Result<(MultiplexedConnection, Traffic, Task), RedisError> {
+pub(crate) async fn open(info: &ConnectionInfo) -> Result<(Pipe, Traffic, Task), RedisError> {
     match info.addr() {
-        ConnectionAddr::Tcp(host, port) => start(tcp(host, *port, info.tcp_settings()).await?, info, config).await,
+        ConnectionAddr::Tcp(host, port) => Ok(start(tcp(host, *port, info.tcp_settings()).await?)),
         #[cfg(unix)]
-        ConnectionAddr::Unix(path) => start(tokio::net::UnixStream::connect(path).await?, info, config).await,
+        ConnectionAddr::Unix(path) => Ok(start(tokio::net::UnixStream::connect(path).await?)),
         _ => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
     }
 }
 
-async fn start<S>(
-    stream: S,
-    info: &ConnectionInfo,
-    config: AsyncConnectionConfig,
-) -> Result<(MultiplexedConnection, Traffic, Task), RedisError>
+fn start<S>(stream: S) -> (Pipe, Traffic, Task)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -85,8 +78,8 @@ where
         stream,
         traffic: traffic.clone(),
     };
-    let (connection, driver) = MultiplexedConnection::new_with_config(info.redis_settings(), stream, config).await?;
-    Ok((connection, traffic, Task::spawn(driver)))
+    let (pipe, driver) = Pipe::new(stream);
+    (pipe, traffic, Task::spawn(driver))
 }
 
 /// A connection to the first address of the host that takes it.

@@ -5,6 +5,7 @@ mod notices;
 mod outage;
 mod pending;
 mod server;
+mod size;
 mod stats;
 mod wire;
 

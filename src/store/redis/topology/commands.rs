@@ -113,7 +113,7 @@ impl Commands {
 
     /// Sends one command. The reply may be a [`Reply::ServerError`].
     pub(crate) async fn send(&self, command: &Cmd) -> Result<Reply, StoreError> {
-        let mut current = self.current().await?;
+        let current = self.current().await?;
         match current.connection.send(command).await {
             Ok(reply) => {
                 self.judge(current.generation, &reply);
@@ -157,7 +157,7 @@ impl Commands {
 
     /// Sends several commands in one round trip. Each reply may be a [`Reply::ServerError`].
     pub(crate) async fn send_all(&self, pipeline: &Pipeline) -> Result<Vec<Reply>, StoreError> {
-        let mut current = self.current().await?;
+        let current = self.current().await?;
         match current.connection.send_all(pipeline).await {
             Ok(replies) => {
                 for reply in &replies {

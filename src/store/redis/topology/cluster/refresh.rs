@@ -112,7 +112,7 @@ impl ClusterShared {
 }
 
 async fn ask(dialer: &Dialer, question: &Pipeline) -> Result<Option<View>, DialError> {
-    let mut connection = dialer.direct().await?;
+    let connection = dialer.direct().await?;
     let host = connection.endpoint().map(|(host, _)| host).unwrap_or_default();
     let replies = connection.send_all(question).await?;
     let denied = replies.iter().find_map(|reply| match reply {

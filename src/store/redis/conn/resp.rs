@@ -1,0 +1,162 @@
+//! How far an answer reaches: [`extent`].
+
+use std::io;
+use std::ops::Range;
+
+use redis::RedisResult;
+
+/// What the bytes that were read begin with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ReplyExtent {
+    /// A string of so many bytes in all, and where its content is.
+    Text { content: Range<usize>, len: usize },
+    /// Some other value of so many bytes.
+    Value { len: usize },
+    /// A part of a value: so many bytes are missing, or more.
+    Part { missing: usize },
+}
+
+/// The longest string that Redis has, 512 MiB, and as much again for a server that was told otherwise.
+const LONGEST: i64 = 1 << 30;
+
+/// How far the first of these bytes' values reaches. Fails at what is no value of RESP2, the protocol without pushes.
+pub(super) fn extent(bytes: &[u8]) -> RedisResult<ReplyExtent> {
+    let (mut at, mut left, mut text) = (0, 1_u64, None);
+    while left > 0 {
+        let Some(line) = line(&bytes[at..]) else {
+            return Ok(ReplyExtent::Part { missing: 1 });
+        };
+        left -= 1;
+        let begin = at + line.len() + 2;
+        at = begin;
+        match line.split_first() {
+            Some((b'+' | b'-' | b':', _)) => {}
+            Some((b'$', digits)) => match number(digits) {
+                Some(-1) => {}
+                Some(len @ 0..=LONGEST) => {
+                    let end = begin + len as usize;
+                    match bytes.get(end..end + 2) {
+                        Some(b"\r\n") => {}
+                        Some(_) => return Err(unreadable()),
+                        None => {
+                            let missing = end + 2 - bytes.len();
+                            return Ok(ReplyExtent::Part { missing });
+                        }
+                    }
+                    at = end + 2;
+                    text = (begin == line.len() + 2).then_some(begin..end);
+                }
+                _ => return Err(unreadable()),
+            },
+            Some((b'*', digits)) => match number(digits) {
+                Some(-1) => {}
+                Some(count @ 0..=LONGEST) => left += count as u64,
+                _ => return Err(unreadable()),
+            },
+            _ => return Err(unreadable()),
+        }
+    }
+    Ok(match text {
+        Some(content) => ReplyExtent::Text { content, len: at },
+        None => ReplyExtent::Value { len: at },
+    })
+}
+
+/// The first line, without its end, if all of it is there.
+fn line(bytes: &[u8]) -> Option<&[u8]> {
+    let mut from = 0;
+    loop {
+        let at = from + bytes[from..].iter().position(|byte| *byte == b'\r')?;
+        match bytes.get(at + 1)? {
+            b'\n' => return Some(&bytes[..at]),
+            _ => from = at + 1,
+        }
+    }
+}
+
+/// A length or a count, which may be -1 for nothing.
+fn number(digits: &[u8]) -> Option<i64> {
+    if digits == b"-1" {
+        return Some(-1);
+    }
+    if digits.is_empty() || digits.len() > 10 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(
+        digits
+            .iter()
+            .fold(0, |number, digit| number * 10 + i64::from(digit - b'0')),
+    )
+}
+
+fn unreadable() -> redis::RedisError {
+    io::Error::new(io::ErrorKind::InvalidData, "an answer that is not RESP2").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_value_reaches_as_far_as_it_does() {
+        for value in [
+            "+OK\r\n",
+            "+\r\n",
+            "+a\rb\r\n",
+            "-ERR what\r\n",
+            ":-12\r\n",
+            "$-1\r\n",
+            "*-1\r\n",
+            "*0\r\n",
+            "*2\r\n$1\r\na\r\n:3\r\n",
+            "*2\r\n*1\r\n$-1\r\n*2\r\n+a\r\n$4\r\n\r\n\r\n\r\n",
+        ] {
+            let len = value.len();
+            assert!(redis::parse_redis_value(value.as_bytes()).is_ok(), "{value:?}");
+            let more = [value.as_bytes(), b"$1\r\n"].concat();
+            assert_eq!(extent(&more).unwrap(), ReplyExtent::Value { len }, "{value:?}");
+            for part in 0..len {
+                let found = extent(&more[..part]).unwrap();
+                assert!(
+                    matches!(found, ReplyExtent::Part { missing } if missing <= len - part),
+                    "{value:?} {part} {found:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_string_tells_where_its_content_is() {
+        let whole = b"$12\r\nwith\r\nbreaks\r\n+OK\r\n";
+        let expected = ReplyExtent::Text {
+            content: 5..17,
+            len: 19,
+        };
+        assert_eq!(extent(whole).unwrap(), expected);
+        assert_eq!(extent(&whole[..10]).unwrap(), ReplyExtent::Part { missing: 9 });
+        let empty = ReplyExtent::Text { content: 4..4, len: 6 };
+        assert_eq!(extent(b"$0\r\n\r\n").unwrap(), empty);
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        for bytes in [
+            "hello\r\n",
+            "\r\n",
+            "$\r\n",
+            "$-2\r\n",
+            "$1x\r\n",
+            "$99999999999\r\n",
+            "$9999999999\r\n",
+            "$1\r\nabc",
+            "*-2\r\n",
+            "*x\r\n",
+            ">1\r\n+a\r\n",
+            "%0\r\n",
+            "_\r\n",
+            "*1\r\n>0\r\n",
+        ] {
+            assert!(extent(bytes.as_bytes()).is_err(), "{bytes:?}");
+        }
+    }
+}
