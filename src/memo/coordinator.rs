@@ -199,23 +199,29 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// Asks for the value and the lock, both at once.
-    async fn acquire(&self) -> Result<LockReply, StoreError> {
+    /// Asks for the value and the lock, both at once. `is_held` says that another holder had it the last time.
+    async fn acquire(&self, is_held: bool) -> Result<LockReply, StoreError> {
         let store = &self.shared.store;
         let epoch = store.epoch();
         let asked = self.shared.clock.tick();
         let asked_at = Instant::now();
-        // On one connection, both are on their way together.
-        let (acquired, generation) = tokio::join!(
-            store.acquire(&self.address, self.token, self.config.lease),
-            self.shared.generation(&self.address, &self.config)
-        );
+        // On one connection, both are on their way together. Only a holder needs to know where it starts.
+        let (acquired, start) = tokio::join!(store.acquire(&self.address, self.token, self.config.lease), async {
+            match is_held {
+                true => None,
+                false => self.start().await,
+            }
+        });
         let acquired = acquired.inspect_err(|error| self.shared.store_failed(&self.address, "acquire", error))?;
+        let start = match acquired.lock {
+            Lock::Granted if is_held => self.start().await,
+            Lock::Granted | Lock::Held { .. } => start,
+        };
         self.by.set(acquired.holder);
         let granted = Granted {
             claim: LockState::Held(epoch),
             asked_at,
-            start: generation.map(|generation| Start { generation, asked }),
+            start,
             unleased: None,
         };
         Ok(LockReply {
@@ -224,6 +230,13 @@ impl<C: Codec> Coordinator<C> {
             value: acquired.value,
             granted,
         })
+    }
+
+    /// The generation in which begins what is computed from here on.
+    async fn start(&self) -> Option<Start> {
+        let asked = self.shared.clock.tick();
+        let generation = self.shared.generation(&self.address, &self.config).await;
+        generation.map(|generation| Start { generation, asked })
     }
 
     async fn renew(&self, lease: Duration) -> Result<Renewed, StoreError> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use super::config::Config;
@@ -288,6 +289,8 @@ impl<C: Codec> Shared<C> {
             spawn(Box::pin(async move {
                 while let Some(callers) = task.next(this.table.contains(&address)) {
                     callers.tell(&this.ask(&address).await);
+                    // One of them may be about to have the value computed, which the others wait for.
+                    yield_now().await;
                 }
             }));
         }

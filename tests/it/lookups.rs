@@ -227,18 +227,26 @@ async fn a_look_up_without_end_holds_up_no_other_caller_for_long() {
 
 #[tokio::test(start_paused = true)]
 async fn callers_whose_value_is_computed_meanwhile_look_no_more() {
-    let store = Elsewhere::new();
+    let (store, compute) = (Elsewhere::new(), Arc::new(Semaphore::new(0)));
     let memo = MemoLock::new(store.clone(), "t");
-    let mut callers = vec![ask(&memo, "new"), ask(&memo, "no")];
+    let (first, gate) = (memo.clone(), Arc::clone(&compute));
+    let value = move || async move {
+        gate.acquire().await.expect("an open gate").forget();
+        Ok::<_, Infallible>("new".into())
+    };
+    let first = tokio::spawn(async move { first.get_or_compute("a", value).await });
+    let mut callers = vec![first, ask(&memo, "no")];
     settle().await;
     callers.extend((0..10).map(|_| ask(&memo, "no")));
     settle().await;
     // Both look-ups find nothing, and the first caller computes before the others look.
     store.gate.add_permits(2);
+    settle().await;
+    assert_eq!((store.looks(), memo.stats().waiting), (2, 11));
+    compute.add_permits(1);
     for caller in callers {
         assert_eq!(caller.await.unwrap().unwrap(), "new");
     }
-    assert_eq!(store.looks(), 2);
 }
 
 #[tokio::test(start_paused = true)]

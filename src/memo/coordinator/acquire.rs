@@ -96,7 +96,7 @@ impl<C: Codec> Coordinator<C> {
             lock,
             value,
             granted,
-        } = match self.acquire().await {
+        } = match self.acquire(search.held).await {
             Ok(reply) => reply,
             Err(error) => {
                 // Without the store no process can resolve what was started, nor what would be started now.

@@ -38,7 +38,7 @@ impl<C: Codec> Coordinator<C> {
             lock,
             value,
             granted,
-        } = match self.acquire().await {
+        } = match self.acquire(false).await {
             Ok(reply) => reply,
             Err(error) => {
                 // What is stored answers; without the store nothing does, and nothing can take its place.

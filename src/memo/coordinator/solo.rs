@@ -22,7 +22,7 @@ impl<C: Codec> Coordinator<C> {
             lock,
             value,
             granted,
-        } = match self.acquire().await {
+        } = match self.acquire(false).await {
             Ok(reply) => reply,
             Err(error) => {
                 // A caller that does not wait need not wait for that either.
