@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request};
 use http_body_util::Empty;
@@ -247,6 +247,14 @@ async fn forgets_near_copies(flags: &[&str]) {
             }
         }
     }
+    // One that stands still can serve its copy for as long as the lag.
+    let [asked, _, still] = &proxies;
+    near(still, "/a").await;
+    still.node.stop();
+    let since = Instant::now();
+    assert_eq!(asked.invalidate("url=/a").await.status, 200);
+    assert!(since.elapsed() >= Duration::from_millis(900), "{:?}", since.elapsed());
+    still.node.cont();
 }
 
 #[tokio::test]

@@ -156,17 +156,25 @@ async fn a_process_that_stood_still_serves_nothing_from_before_in_a_cluster() {
     );
     let home = cluster.home("proxy/gen:{proxy}");
     let redis = &cluster.nodes[home];
-    let losses: [&dyn Fn(); 4] = [
+    let give_away = || {
+        let slot = cluster.slot("proxy/gen:{proxy}");
+        let (source, to) = (cluster.id(home + 3), (home + 1) % 3);
+        let target = cluster.id(to);
+        cluster.nodes[to].cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source]);
+        cluster.nodes[to].cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &target]);
+    };
+    let losses: [&dyn Fn(); 5] = [
         &|| {},
         &|| drop(redis.cli(&["FLUSHALL"])),
         &|| drop(redis.cli(&["CLIENT", "KILL", "TYPE", "pubsub"])),
         &|| drop(cluster.nodes[home + 3].cli(&["CLUSTER", "FAILOVER"])),
+        &give_away,
     ];
     let mut changes = 0;
     for (at, loss) in losses.iter().enumerate() {
         let paths = ["/a", "/b", "/c"];
-        // A master is replaced once.
-        for path in &paths[..if at == 3 { 1 } else { 3 }] {
+        // A master is replaced once, and a slot given away.
+        for path in &paths[..if at >= 3 { 1 } else { 3 }] {
             let before = send(&node, "GET", path).await.0;
             assert_eq!(warm(&still, path).await, before);
             assert_eq!(warm(&node, path).await, before);
