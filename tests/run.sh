@@ -59,7 +59,7 @@ if command -v valkey-server >/dev/null; then
     # All that depends on what a server answers; the rest has been run with Redis.
     MEMOLOCK_REDIS_SERVER=valkey-server cargo test --all-features --lib store::redis
     MEMOLOCK_REDIS_SERVER=valkey-server cargo test --all-features --test it -- \
-        acl:: contract_redis:: near:: redis_cluster:: sentinel:: soft:: streaming::elsewhere:: tags:: wire::
+        acl:: commands:: contract_redis:: lookups:: near:: redis_cluster:: sentinel:: soft:: streaming::elsewhere:: tags:: wire::
 else
     echo "not run: there is no valkey-server, and it could not be installed"
 fi

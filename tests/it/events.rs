@@ -18,7 +18,7 @@ use tracing::subscriber::DefaultGuard;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-use crate::support::{RedisServer, eventually};
+use crate::support::{RedisServer, eventually, listen_with};
 
 const LEASE: Duration = Duration::from_secs(2);
 
@@ -30,7 +30,7 @@ impl Events {
     pub(crate) fn capture() -> (Self, DefaultGuard) {
         let events = Self::default();
         let subscriber = tracing_subscriber::registry().with(events.clone());
-        (events, tracing::subscriber::set_default(subscriber))
+        (events, listen_with(subscriber))
     }
 
     /// The lines of this level that hold `text`.

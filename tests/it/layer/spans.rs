@@ -17,6 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::fixture::{Inner, Node, answer, by_hand, data, get, send, settle, streamed, text, with};
 use super::slow::Slow;
+use crate::support::listen_with;
 
 const LONG: Duration = Duration::from_secs(2);
 
@@ -60,7 +61,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Listener<S> for Spans {
 
 fn listen() -> (Spans, tracing::subscriber::DefaultGuard) {
     let spans = Spans::default();
-    let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone()));
+    let guard = listen_with(tracing_subscriber::registry().with(spans.clone()));
     (spans, guard)
 }
 

@@ -18,7 +18,7 @@ use tracing_subscriber::layer::{Context, Layer as Listener, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::fixture::{Asked, Failure, Gate, Inner, Node, answer, fresh, get, get_with, pair_over, read, send, settle};
-use crate::support::{RedisServer, eventually};
+use crate::support::{RedisServer, eventually, listen_with};
 
 const LEADER: &str = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
 const FOLLOWER: &str = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331";
@@ -96,7 +96,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Listener<S> for Spans {
 fn listen_from(level: LevelFilter) -> (Spans, tracing::subscriber::DefaultGuard) {
     let spans = Spans::default();
     let registry = tracing_subscriber::registry().with(level).with(spans.clone());
-    (spans, tracing::subscriber::set_default(registry))
+    (spans, listen_with(registry))
 }
 
 fn listen() -> (Spans, tracing::subscriber::DefaultGuard) {

@@ -2,9 +2,11 @@
 
 use std::error::Error;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use tracing::subscriber::DefaultGuard;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::{DefaultGuard, Interest, set_default, set_global_default};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 
 /// Records warnings and errors of this thread, in which a test's runtime has all its tasks.
@@ -27,7 +29,7 @@ impl Log {
             .finish();
         Self {
             text,
-            _guard: tracing::subscriber::set_default(subscriber),
+            _guard: listen_with(subscriber),
         }
     }
 
@@ -38,6 +40,46 @@ impl Log {
         let lines = text.lines().filter(|line| line.contains(part));
         lines.map(str::to_owned).collect()
     }
+}
+
+/// Has `subscriber` hear what this thread has to tell, from here on.
+///
+/// Places that no subscriber wants to hear of are asked once, and then never again. Where another thread comes to one
+/// for the first time while `subscriber` is being set, it would be such a place for good. With a subscriber that may want all
+/// of them, each is asked every time.
+pub(crate) fn listen_with(subscriber: impl Subscriber + Send + Sync + 'static) -> DefaultGuard {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = set_global_default(Undecided);
+    });
+    set_default(subscriber)
+}
+
+/// Wants to be asked of everything, and hears nothing.
+struct Undecided;
+
+impl Subscriber for Undecided {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        false
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 impl io::Write for Text {

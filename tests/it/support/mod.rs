@@ -29,7 +29,7 @@ pub(crate) use self::errors::{is_from_here, is_remote};
 pub(crate) use self::fault_proxy::{Cut, Fault, FaultProxy, Injection, Link, Plane, Target};
 pub(crate) use self::fleet::Fleet;
 pub(crate) use self::gate::Gate;
-pub(crate) use self::log::{Log, causes};
+pub(crate) use self::log::{Log, causes, listen_with};
 pub(crate) use self::member::{Member, resolve_from_python};
 pub(crate) use self::node::{Node, command, run_example};
 pub(crate) use self::origin::{BodySender, Call, Origin, Reply};
