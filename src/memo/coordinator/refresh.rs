@@ -14,8 +14,8 @@ use crate::memo::outcome::{Outcome, Past};
 use crate::memo::permit::{Lead, MemoWaiter};
 use crate::store::{Lock, Release};
 
-/// How long after a refresh that stored nothing there is no point in another: where computing fails, it is not to be
-/// tried over and over again by every caller.
+/// How long after a refresh that stored nothing there is no point in another: where computing fails, or another process has
+/// the lock, it is not to be tried over and over again by every caller.
 const REST: Duration = Duration::from_secs(1);
 
 impl<C: Codec> Coordinator<C> {
@@ -47,9 +47,8 @@ impl<C: Codec> Coordinator<C> {
             }
         };
         if let Lock::Held { remaining } = lock {
-            let lease = self.config.lease;
-            // The process that holds it is computing. If it dies, what is stored goes on answering until then.
-            let remaining = remaining.unwrap_or(lease).min(lease);
+            // The holder computes, and what is stored answers until it is done. Or it has only looked, and gives the lock back.
+            let remaining = remaining.map_or(REST, |remaining| remaining.min(REST));
             return Some(Instant::now() + remaining + self.config.jitter());
         }
         let found = self.shared.vouched(&self.address, value).await;

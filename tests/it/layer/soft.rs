@@ -1,5 +1,7 @@
 //! Soft invalidation: what is out of date answers while it is computed anew, where it may be served stale.
 
+use std::time::Duration;
+
 use http::{Request, Response};
 use http_body_util::Full;
 use tower::Layer;
@@ -71,7 +73,7 @@ impl Pair {
                 if answer.body == body && is_hit(&answer) {
                     return;
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
         within("a hit", hit).await;
@@ -234,6 +236,14 @@ async fn what_is_computed_meanwhile_counts_as_stale() {
             let stale = pair.ask(node).await;
             assert!(stale.body == "1" && !is_hit(&stale), "way {way}: {}", said(&stale));
         }
+        // Whose refresh met a lock that a follower was about to give back tries once more for a later request.
+        let again = async {
+            while pair.inner.calls() < 2 {
+                pair.ask(0).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        within("a refresh", again).await;
         pair.gate.reached_by(2).await;
         assert_eq!(pair.inner.calls(), 2, "way {way}");
         pair.gate.let_go(1);
