@@ -111,7 +111,7 @@ impl<S: Client> Crowd<S> {
             let mut service = self.service.clone();
             let asked = Arc::clone(&asked);
             tasks.spawn(async move {
-                // Nothing here is ready on its first poll, which is when it joins those who wait.
+                // Nothing here is ready on its first poll, which is when it joins the waiters.
                 asked.fetch_add(1, Ordering::Relaxed);
                 service.ask(request).await;
             });

@@ -347,20 +347,14 @@ fn no_files_import_each_other_in_a_circle() {
     assert!(circles.is_empty(), "{}", circles.join("\n"));
 }
 
-/// Outside unit tests. What stands in for a type where a feature is off has its name.
+/// Outside unit tests.
 #[test]
 fn each_type_has_a_name_of_its_own() {
     let mut places: BTreeMap<String, Vec<Module>> = BTreeMap::new();
     for (module, text) in Source::read().files {
         let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-        let mut above = "";
-        for line in code.lines() {
-            if let Some(name) = type_name(line).filter(|_| !above.starts_with("#[cfg(not(feature")) {
-                places.entry(name.to_owned()).or_default().push(module.clone());
-            }
-            if !line.starts_with("#[derive") {
-                above = line;
-            }
+        for name in code.lines().filter_map(type_name) {
+            places.entry(name.to_owned()).or_default().push(module.clone());
         }
     }
     assert!(places.len() > 100, "{places:?}");

@@ -93,7 +93,7 @@ fn of_string(tag: &Tag, id: &[u8], bytes: Bytes, len: usize) -> (What, Option<St
 
 fn decoded(tag: &Tag, id: &[u8], content: Bytes, whole: bool, offset: usize) -> What {
     let framed = content.starts_with(b"MLK\x01");
-    // What is for those who wait at this moment has the address of what it stands in for.
+    // What is for the waiters of this moment has the address of what it stands in for.
     let Some(key) = key(id) else {
         return What::Nothing("a name that is no key".to_owned());
     };

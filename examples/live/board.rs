@@ -34,7 +34,7 @@ impl Board {
         }
     }
 
-    /// Changes something, and tells those who watch.
+    /// Changes something, and tells the watchers.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.state());
         self.changed.send_modify(|changes| *changes += 1);
@@ -66,7 +66,7 @@ impl Board {
         }
     }
 
-    /// Waits until one of those who wait leads, or for so long.
+    /// Waits until one of the waiters leads, or for so long.
     pub(crate) async fn call_begins(&self, most: Duration) {
         let mut watch = self.watch();
         let begun = watch.wait_for(|_| !self.state().wants_leader());

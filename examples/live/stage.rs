@@ -19,7 +19,7 @@ const HERD: u64 = 90;
 /// How far apart the requests of the steady load are.
 const PACE: Duration = Duration::from_millis(40);
 
-/// How long it may take until those who have just asked have a leader.
+/// How long it may take until callers that have just asked have a leader.
 const HURRY: Duration = Duration::from_millis(300);
 
 /// Nodes, clients and Redis.

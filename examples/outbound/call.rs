@@ -30,7 +30,7 @@ pub(crate) async fn call(store: AnyStore, options: &Options, url: &Uri) -> Resul
         Client::Hyper => send(around.service(clients::hyper()), url).await,
         Client::Reqwest => send(around.service(clients::reqwest()), url).await,
     };
-    // A program that ends before the response is stored leaves those who wait for it to the end of the lease.
+    // A program that ends before the response is stored leaves its waiters to the end of the lease.
     layer.drained().await;
     outcome
 }

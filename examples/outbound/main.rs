@@ -77,7 +77,7 @@ async fn store(options: &Options) -> Result<AnyStore, BoxError> {
     })
 }
 
-/// Starts the API and all who call it. Fails if the API was not called once.
+/// Starts the API and all its callers. Fails if the API was not called once.
 async fn demonstrate(options: &Options) -> Result<(), BoxError> {
     let api = Api::start(([127, 0, 0, 1], 0).into(), options.work).await?;
     // No request was for this one before, so that a Redis from an earlier run has no answer yet.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 use tower_memolock::{Admin, MemoLockLayer};
 
-/// What there is to report, for those who have no page to look at.
+/// What there is to report, for operators who have no page to look at.
 #[derive(Clone)]
 pub(crate) struct Report(Admin<Empty<Bytes>>);
 

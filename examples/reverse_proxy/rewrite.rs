@@ -65,7 +65,7 @@ pub(crate) fn clean<B>(mut response: Response<B>) -> Response<B> {
     response
 }
 
-/// Whether a field of a response is meant for all who get it. The layer and the client judge by such fields whose the
+/// Whether a field of a response is meant for each client that gets it. The layer and the client judge by such fields whose the
 /// response is, so an upstream that lists one in `Connection` is not obeyed.
 fn is_for_all(name: &HeaderName) -> bool {
     const NAMES: [&str; 10] = [

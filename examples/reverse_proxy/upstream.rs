@@ -164,7 +164,7 @@ impl std::error::Error for BrokenRequest {
 }
 
 /// What the client gets when there is no answer. Outside the layer: to the layer it is an error, after which one of
-/// those who wait tries again.
+/// its waiters tries again.
 pub(crate) fn no_answer(error: &Error, asker: &Asker) -> Response<Full<Bytes>> {
     let cause = error as &dyn std::error::Error;
     if std::iter::successors(Some(cause), |error| error.source()).any(<dyn std::error::Error>::is::<BrokenRequest>) {

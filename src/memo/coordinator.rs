@@ -17,6 +17,7 @@ mod along;
 mod commit;
 pub(crate) mod deferred;
 pub(crate) mod early_result;
+mod hear;
 mod lead;
 pub(crate) mod progress;
 mod refresh;

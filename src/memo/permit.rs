@@ -51,7 +51,7 @@ pub(crate) struct Lead<V> {
     pub(crate) unleased: Option<Unleased>,
     /// The attempts in vain that the leader has waited for.
     pub(crate) past: Past,
-    /// Who arrived before that has waited for those in `past`, as far as the keeper knows.
+    /// A waiter that arrived before that has waited for those in `past`, as far as the keeper knows.
     pub(crate) witnesses: Tick,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Led<V> {
     pub(crate) manner: oneshot::Receiver<Manner>,
     /// Dropped once the flight has landed.
     pub(crate) settled: oneshot::Sender<()>,
-    /// Who needs the computation besides the waiters.
+    /// Which callers need the computation besides the waiters.
     pub(crate) presence: Arc<Presence>,
     pub(crate) stopper: Stopper,
 }
@@ -164,7 +164,7 @@ impl<V> Lead<V> {
     }
 
     /// The value is being made elsewhere, and is yet to be resolved. All waiters go on waiting, in this process
-    /// and every other. Who led is one of them again only if it has joined them before: see
+    /// and every other. The leader is one of them again only if it has joined them before: see
     /// [`step_down`](super::shared::Shared::step_down).
     pub(crate) fn defer(self) -> Settled {
         self.say(Verdict::Defer)

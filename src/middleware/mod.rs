@@ -65,7 +65,8 @@
 //!   memo/leases/lock_state.rs
 //!
 //! A follower waits at memo/flights/waiter.rs, or, in another process, at:
-//!   memo/coordinator/watch.rs              hear of the promise
+//!   memo/coordinator/hear.rs               what became of the promise
+//!   memo/coordinator/watch.rs
 //!   store/redis/pubsub/subscriber.rs
 //!   store/redis/pubsub/registry.rs         which watch is told
 //! ```

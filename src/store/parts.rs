@@ -139,7 +139,7 @@ pub(crate) trait Parts: Send + Sync {
     /// From here on it is known whether another process has asked the holder of `token` for its value.
     fn listen(&self, address: &Address, token: Token) -> PartRequests;
 
-    /// Who holds the lock, and up to `most` bytes of the beginning of what was uploaded, by that holder or an earlier one. `None`
+    /// The token of the lock, and up to `most` bytes of the beginning of what was uploaded, by that holder or an earlier one. `None`
     /// where no process holds it that can be asked.
     fn find<'a>(&'a self, address: &'a Address, most: usize) -> BoxFuture<'a, Result<Option<FoundPart>, StoreError>>;
 

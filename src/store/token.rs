@@ -46,7 +46,7 @@ impl Token {
         Self { context, ..self }
     }
 
-    /// Who computes, if that is known.
+    /// The computation, if that is known.
     #[must_use]
     pub fn trace_context(&self) -> Option<TraceContext> {
         self.context

@@ -92,7 +92,7 @@ impl Value {
         }
     }
 
-    /// The same value. Who decodes it has `keep` called with the object that it is, once.
+    /// The same value. The caller that decodes it has `keep` called with the object that it is, once.
     #[cfg(feature = "redis")]
     pub(crate) fn kept_by(mut self, by: impl FnOnce(Self) + Send + 'static) -> Self {
         if let Repr::Encoded { keep, .. } = &mut self.repr {

@@ -81,7 +81,7 @@ async fn of_a_crowd_over_the_limit_as_many_wait_as_may() {
     const MAY: usize = 65_536;
     let crowd = gather(&memo()).await;
     assert_eq!((crowd.answered, crowd.refused), (CALLERS, 0));
-    // The one who leads may or may not have been among those who waited by then.
+    // The leader may or may not have been among those that waited by then.
     assert!(
         (CALLERS - MAY..=CALLERS - MAY + 1).contains(&crowd.runs),
         "{}",

@@ -67,7 +67,7 @@ async fn beyond_the_limit_requests_reach_the_upstream_a_few_at_a_time() {
             let status = within("an answer", asked.join_next()).await.expect("one of them");
             assert_eq!(status.expect("no panic"), 404);
         }
-        // The one who waited as it may goes its own way.
+        // The caller that waited as it may goes its own way.
         assert!(inside.most() <= 5, "{} at once", inside.most());
     }
 }

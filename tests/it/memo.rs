@@ -342,7 +342,7 @@ async fn a_program_that_ends_can_wait_until_its_results_are_stored() {
     );
 }
 
-/// Each computation takes longer than others wait for it, so each comes to nothing for those who wait.
+/// Each computation takes longer than others wait for it, so each comes to nothing for the waiters.
 #[tokio::test(start_paused = true)]
 async fn who_has_waited_for_two_computations_in_vain_computes_for_itself() {
     const CALLERS: u64 = 8;

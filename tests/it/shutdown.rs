@@ -283,7 +283,7 @@ async fn within_its_grace_a_process_finishes_what_it_leads_and_is_done_then() {
     // Longer than the lease, which is renewed.
     tokio::time::sleep(LEASE * 2 - Duration::from_secs(1)).await;
     assert_eq!((here.stats().given_back, work.runs.load(Ordering::SeqCst)), (0, 1));
-    // One who still comes is served as ever.
+    // A caller that still comes is served as ever.
     let (memo, compute) = (here.clone(), late.clone());
     let newcomer = tokio::spawn(async move {
         let compute = move || async move {

@@ -284,7 +284,7 @@ async fn a_failed_call_is_shared_with_all_followers_and_with_no_later_call() {
             probes += 1;
             all += executions(node, &format!("probe {probes}")).await;
         }
-        // One for all who waited, or two where it may be the fault of one; and one for the call that came later.
+        // One for all waiters, or two where it may be the fault of one; and one for the call that came later.
         assert_eq!(all, so_far + probes);
     }
 }

@@ -1,5 +1,5 @@
 //! Every interleaving, up to a bound on preemptions, of the threads that meet in one flight: no lost wake-up, no second
-//! leader, no leak when all callers leave, nothing from before they came for those who join late. The same for those who
+//! leader, no leak when all callers leave, nothing from before they came for callers that join late. The same for callers that
 //! read one body while it grows.
 //!
 //! `clock.rs`, `flight.rs`, `state.rs`, `waiter.rs`, `broadcast.rs` and `pieces.rs` are compiled here over loom's
@@ -94,7 +94,7 @@ fn one_of_two_waiters_leads_and_both_are_answered() {
     });
 }
 
-/// The lease no longer vouches for the result to those who came later: they leave at once, and the others are answered.
+/// The lease no longer vouches for the result to later callers: they leave at once, and the others are answered.
 #[test]
 fn those_who_are_dismissed_leave_before_the_end() {
     explore(|| {

@@ -1,4 +1,4 @@
-//! What is handed out before the end, and those who read it.
+//! What is handed out before the end, and its readers.
 
 use std::future::poll_fn;
 use std::pin::pin;

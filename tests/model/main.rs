@@ -15,11 +15,11 @@
 //! - There are no more computations than one, and one for each value and each lease that was lost. An invalidation can take
 //!   both a value and a lease: of a keeper that has the lock and is about to read the value.
 //! - No caller gets a value that an invalidation acknowledged before it came has removed: not from the key, not from a leader
-//!   in their process, and not from a message, however late they joined those who wait.
+//!   in their process, and not from a message, however late they joined the waiters.
 //!
 //! # What does not hold
 //!
-//! A computation without the store (`Lease::Unknown`) is not fenced, and those who wait for it may get what was computed
+//! A computation without the store (`Lease::Unknown`) is not fenced, and its waiters may get what was computed
 //! before an invalidation. It stays in its process.
 //!
 //! # What is left out
@@ -27,7 +27,7 @@
 //! A lookup that the store does not answer counts as absence, and so joins a flight as any other does. A commit that it does
 //! not answer lands as a computation without the store does. An acquire that is executed after its keeper has ended leaves
 //! a lock behind as a crash does. The verdicts `Pass` and `Fail`, and the limit on attempts, end waits sooner; a value that
-//! is shared lands as a message or a reply does, and is lost for those who are late; a value that expires is a value that is
+//! is shared lands as a message or a reply does, and is lost for callers that are late; a value that expires is a value that is
 //! lost. An address has one channel here. The flight itself is explored in `tests/loom`, in the code rather than in a
 //! model.
 

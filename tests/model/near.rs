@@ -39,9 +39,9 @@ pub(crate) enum Variant {
     NoPlaceholder,
     /// An invalidation is over once Redis has done it.
     NoWait,
-    /// Only those who stand in the set are waited for.
+    /// Only processes that stand in the set are waited for.
     SetOnly,
-    /// Only those who hear the notice are waited for.
+    /// Only processes that hear the notice are waited for.
     CountOnly,
     /// A lost connection ends no copies, and the next one goes on with them.
     KeepsCopies,

@@ -84,7 +84,7 @@ enum Invalidation {
     None,
     /// The first of its two steps is done.
     Half,
-    /// Both are, and those who may have copies are waited for.
+    /// Both are, and processes that may have copies are waited for.
     Waiting {
         since: u8,
         acknowledged: bool,

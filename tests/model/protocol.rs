@@ -12,7 +12,7 @@ pub(crate) enum Variant {
     Sound,
     /// Commit does not test the lock.
     CommitUnfenced,
-    /// A leader whose commit was refused answers those who wait all the same.
+    /// A leader whose commit was refused answers the waiters all the same.
     RefusalIgnored,
     /// Acquire takes the lock whichever process holds it.
     AcquireWithoutNx,

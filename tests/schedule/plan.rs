@@ -114,7 +114,7 @@ impl Plan {
             at += millis(&mut rng, 5, 60);
             let key = rng.usize(0..KEYS);
             if rng.u8(0..4) == 0 {
-                // In the middle of what goes on for the key; those who come next must not get what was there before.
+                // In the middle of what goes on for the key; callers that come next must not get what was there before.
                 let node = rng.usize(0..NODES);
                 steps.push((at, Step::Invalidate { node, key }));
             }

@@ -100,7 +100,7 @@ pub(crate) enum End {
     BreaksOff,
     /// Its result is for its own caller.
     Private,
-    /// Its result is for those who wait at that moment.
+    /// Its result is for the waiters of that moment.
     Shared,
 }
 

@@ -1,4 +1,4 @@
-//! What a stampede costs, against the number of nodes and of those who wait.
+//! What a stampede costs, against the number of nodes and of the waiters.
 //!
 //! All ask for one key at one moment. What that costs is compared with what arithmetic says: a node asks a bounded number of times, however many wait there, and the rest is the leader's.
 
@@ -14,10 +14,10 @@ const COST: u64 = 300;
 const LOOKUPS: u64 = 2;
 
 /// What else a node asks: for the lock, before and after its watch is in effect, the watch and its successors, and a few
-/// look-ups for those who came meanwhile.
+/// look-ups for callers that came meanwhile.
 const OTHERS: u64 = 12;
 
-/// The leader's: commit, and renewals for those who joined.
+/// The leader's: commit, and renewals for callers that joined.
 const LEADER: u64 = 12;
 
 /// One stampede, and what it came to.

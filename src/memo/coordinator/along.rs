@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::Coordinator;
-use super::acquire::Heard;
+use super::hear::Heard;
 use crate::codec::Codec;
 use crate::memo::flights::clock::Arrivals;
 use crate::memo::outcome::Outcome;

@@ -7,7 +7,8 @@ use std::future::poll_fn;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::acquire::{Heard, RETRY};
+use super::acquire::RETRY;
+use super::hear::Heard;
 use super::lead::LeadEnd;
 use super::progress::Search;
 use super::watch::LiveWatch;

@@ -20,7 +20,7 @@ pub(super) struct Search<'a, C: Codec> {
     pub(super) held: bool,
     /// The attempts in a row that are known to have come to nothing.
     pub(super) past: Past,
-    /// Who arrived before that has waited for the last of them, wherever it was made.
+    /// A waiter that arrived before that has waited for the last of them, wherever it was made.
     pub(super) witnesses: Tick,
     excused: u32,
     pub(super) starts: Starts,

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::acquire::Heard;
+use super::hear::Heard;
 use super::progress::Search;
 use super::watch::{self, LiveWatch, Spacing};
 use super::{Coordinator, MemoCustody};

@@ -14,7 +14,7 @@
 //! compute: its own request, or closure. A waiter that leaves while it is offered wakes the next; when the last one
 //! leaves the lead is dropped, which its other end notices.
 //!
-//! Who led may find that the value is made elsewhere: then the flight is resumed, and all wait again, the one who
+//! The leader may find that the value is made elsewhere: then the flight is resumed, and all wait again, the one who
 //! led as well if it has joined once more before. One that could not lead again *stands by*: it waits as all others do,
 //! but nothing is offered to it.
 //!
@@ -48,7 +48,7 @@ pub(crate) struct Flight<L, O> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Glance {
     pub(crate) role: FlightRole,
-    /// How many wait. One who leads does not.
+    /// How many wait. The leader does not.
     pub(crate) waiters: usize,
     pub(crate) began: Instant,
     /// When the lock ends unless it is renewed.

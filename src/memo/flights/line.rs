@@ -58,7 +58,7 @@ impl Room {
         self.0.notify_one();
     }
 
-    /// Resolves once something has become free and there is room. For one who takes it next.
+    /// Resolves once something has become free and there is room. For the caller that takes it next.
     pub(crate) async fn free(&self, has_room: impl Fn() -> bool) {
         loop {
             self.0.notified().await;

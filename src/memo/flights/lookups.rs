@@ -1,4 +1,4 @@
-//! Look-ups of one process: a lone one is its caller's own, and all who come during one share the next.
+//! Look-ups of one process: a lone one is its caller's own, and all callers that come during one share the next.
 //!
 //! A thousand callers that want one value would otherwise read it a thousand times over one connection, each waiting
 //! behind the others until the store's timeout. A caller never shares a look-up that is under way: it was sent before

@@ -20,7 +20,7 @@ pub(super) struct FlightState<L, O> {
     pub(super) wanted_by: Arrivals,
     /// The keeper, if it wants to hear of the next.
     pub(super) curious: Option<Waker>,
-    /// The keeper, if it wants to hear of one who could lead.
+    /// The keeper, if it wants to hear of a waiter that could lead.
     pub(super) scout: Option<Waker>,
     /// The first of the waiters that can be woken, while the lead is on offer to that one.
     pub(super) eldest: Option<usize>,
@@ -126,7 +126,7 @@ impl<L, O> FlightState<L, O> {
         self.waiters.len() == self.standing_by
     }
 
-    /// The one who is to take the lead: the first to come has waited for what came to nothing before, if any has.
+    /// The waiter that is to take the lead: the first to come has waited for what came to nothing before, if any has.
     pub(super) fn next_waker(&mut self) -> Option<Waker> {
         let seats = self.waiters.iter();
         let seats = seats.filter(|(_, seat)| !seat.stands_by && seat.waker.is_some());

@@ -83,7 +83,7 @@ impl<L, O> Table<L, O> {
         self.flights().get(address).cloned()
     }
 
-    /// Whether one who asks for `address` now would find room, unless too many wait for that alone.
+    /// Whether a caller that asks for `address` now would find room, unless too many wait for that alone.
     pub(crate) fn admits(&self, address: &Address, limits: &Bounds) -> bool {
         self.len() < limits.in_flight || self.contains(address)
     }
@@ -127,7 +127,7 @@ impl<L, O> Table<L, O> {
         }
     }
 
-    /// Has all who come from here on join flights of their own.
+    /// Has all callers from here on join flights of their own.
     pub(crate) fn detach_all(&self) {
         let mut flights = self.flights();
         let detached = std::mem::take(&mut *flights);

@@ -63,7 +63,7 @@ impl<L, O> Waiter<L, O> {
         }
     }
 
-    /// The same, for the one who leads: its own work is not that of others.
+    /// The same, for the leader: its own work is not that of others.
     pub(crate) fn of_leader(mut self) -> Self {
         self.has_led = true;
         self

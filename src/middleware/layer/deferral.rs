@@ -20,7 +20,7 @@ impl<K> MemoLockLayer<K> {
     /// [`MemoControl::deferred`](crate::middleware::MemoControl::deferred): a worker behind a queue, say. Defaults to
     /// not; set it on every node.
     ///
-    /// A handler that is called for all who wait finds a [`Promise`](crate::middleware::Promise) in its request, which
+    /// A handler that is called for all waiters finds a [`Promise`](crate::middleware::Promise) in its request, which
     /// tells it where they wait. Its own client waits with the others, and all get the response as soon as a program
     /// gives it: with [`resolve`](Self::resolve), or in any language, by saying to Redis
     ///
@@ -31,7 +31,7 @@ impl<K> MemoLockLayer<K> {
     ///
     /// with a binary HTTP response ([ten lines of Python](crate::middleware::stored_response#writers-in-python)), or,
     /// under [`raw_body`](Self::raw_body), with a body. It answers for as long as it is stored. A response that is only
-    /// published answers those who wait at that moment, and one that is only stored is found when the lease ends.
+    /// published answers the requests that wait at that moment, and one that is only stored is found when the lease ends.
     ///
     /// The work has as long as the [`lease`](Self::lease). If the response is not there by then, the handler is called
     /// again, for another request that waits anywhere in the cluster, up to [`max_attempts`](crate::Limits::max_attempts) times.
@@ -46,8 +46,8 @@ impl<K> MemoLockLayer<K> {
         self
     }
 
-    /// Gives the response to all who wait for `id`, the [id of the promise](crate::middleware::lead::promise::Promise::id), on every
-    /// node, and for `ttl` to those who ask later. With a ttl of zero only those who wait at this moment get it.
+    /// Gives the response to all requests that wait for `id`, the [id of the promise](crate::middleware::lead::promise::Promise::id), on every
+    /// node, and for `ttl` to later ones. With a ttl of zero only those that wait at this moment get it.
     ///
     /// The metadata of `response` do not count. A program without this layer can do the same with
     /// [`MemoLock::resolve`](crate::MemoLock::resolve) and the codec [`BinaryHttp`](crate::middleware::stored_response::BinaryHttp), or
@@ -77,7 +77,7 @@ impl<K> MemoLockLayer<K> {
     /// first: what was done under the layer before does not count.
     ///
     /// A response to which there is more than that cannot be stored: with another status or content type, a
-    /// `Content-Encoding`, `Vary`, trailers or tags. Only those who wait for it in this process get it, and other
+    /// `Content-Encoding`, `Vary`, trailers or tags. Only requests that wait for it in this process get it, and other
     /// processes make their own. Header fields that only describe the response, `ETag` and `Cache-Control` among them,
     /// are lost; so a stale response cannot go on answering, and none is for requests with credentials. A store in this
     /// process keeps responses whole nevertheless.

@@ -5,7 +5,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CacheStatus {
-    /// Nothing. The other variants help those who run the layer and those who probe it (section 6), and are the one
+    /// Nothing. The other variants help operators of the layer and attackers who probe it (section 6), and are the one
     /// allocation of a hit in memory.
     #[default]
     Silent,

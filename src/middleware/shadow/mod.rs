@@ -50,13 +50,16 @@ pub(crate) use self::report::{RouteReport, ShadowReport};
 #[cfg(feature = "admin")]
 pub(crate) use self::verify::{VerifiedRoute, Verify};
 
+#[cfg(not(feature = "admin"))]
+pub(crate) use self::NoObserver as Observer;
+
 /// There is no shadow mode without the feature `admin`.
 #[cfg(not(feature = "admin"))]
 #[derive(Debug)]
-pub(crate) enum Observer {}
+pub(crate) enum NoObserver {}
 
 #[cfg(not(feature = "admin"))]
-impl Observer {
+impl NoObserver {
     pub(crate) fn head<B: http_body::Body>(&mut self, _: &http::Response<B>) {
         match *self {}
     }

@@ -163,7 +163,7 @@ pub(super) static SOFTEN: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
-/// `KEYS`: the set of all who may have near copies. `ARGV`: what [`tell_near`] takes.
+/// `KEYS`: the set of all processes that may have near copies. `ARGV`: what [`tell_near`] takes.
 pub(super) static NEAR_NOTICE: LazyLock<Script> = LazyLock::new(|| Script::new(tell_near!("1")));
 
 /// `KEYS`: the set of all processes that may have near copies, the canary. `ARGV`: a member and its score.

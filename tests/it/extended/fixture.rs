@@ -32,7 +32,7 @@ impl Demo {
         demo
     }
 
-    /// Hears from here on whatever is published for those who wait.
+    /// Hears from here on whatever is published for the waiters.
     pub(super) async fn listen(&self) -> Listener {
         Listener::start(&self.redis).await
     }

@@ -63,7 +63,7 @@ impl World {
         answer.unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
-    /// Stores a value and cuts all who listen, in one step: a node that looks it up in between listens no more. Returns
+    /// Stores a value and cuts all listeners, in one step: a node that looks it up in between listens no more. Returns
     /// how many were cut.
     pub(super) async fn store_and_cut(&self, key: &str, value: &str) -> usize {
         let mut step = redis::pipe();

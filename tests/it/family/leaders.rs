@@ -33,7 +33,7 @@ async fn what_a_leader_elsewhere_computes_reaches_all_of_ours() {
     assert_eq!(agreed(later).await.0, "theirs");
 }
 
-/// A writer that never publishes: one who comes later finds its value, and those who wait already get it with that one.
+/// A writer that never publishes: a caller that comes later finds its value, and the waiters already get it with that one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_is_not_published_is_found_by_the_next_who_comes() {
     let world = World::new().await;

@@ -70,7 +70,7 @@ async fn they_hear_our_values_to_the_letter_and_nothing_else() {
         })
         .await;
     assert!(matches!(panicked, Err(error) if error.kind() == ErrorKind::Panicked));
-    // Not stored, but for all who wait at this moment.
+    // Not stored, but for all waiters of this moment.
     let sharing = here.clone().ttl(Duration::ZERO);
     let compute = |value: &'static str| move || async move { Ok::<_, String>(Bytes::from(value)) };
     sharing.get_or_compute("shared", compute("passing")).await.unwrap();

@@ -14,7 +14,7 @@ const WRITES: &[&str] = &["SET", "EVALSHA", "EVAL"];
 const EVEN_PING: &[&str] = &["GET", "SET", "PTTL", "EVALSHA", "EVAL", "PING"];
 const EVEN_SUBSCRIBE: &[&str] = &["GET", "SET", "PTTL", "EVALSHA", "EVAL", "SUBSCRIBE", "UNSUBSCRIBE"];
 
-/// While these commands are answered with this error, every client is answered, a process makes one call for all who ask
+/// While these commands are answered with this error, every client is answered, a process makes one call for all clients that ask
 /// it at once, and no caller waits for long. Afterwards all is well.
 async fn an_error_is_survived(error: &str, commands: &[&str]) {
     let redis = RedisServer::start();

@@ -225,7 +225,7 @@ async fn forged_news_of_the_lock_changes_nothing() {
 async fn forged_endings_cost_calls_and_nothing_else() {
     for word in [&b"pass"[..], b"failed ", b"failed because"] {
         let (stats, calls) = while_waiting(On::Control, false, |_| vec![word.to_vec()]).await;
-        // Each of those who waited goes its own way.
+        // Each of the waiters goes its own way.
         assert_eq!(stats.rejected, 0);
         assert!((2..=6).contains(&calls), "{calls} calls");
     }

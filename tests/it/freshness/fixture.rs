@@ -1,4 +1,4 @@
-//! Two nodes over one store, and those who ask them.
+//! Two nodes over one store, and callers that ask them.
 
 use std::convert::Infallible;
 use std::sync::Arc;

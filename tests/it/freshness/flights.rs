@@ -1,4 +1,4 @@
-//! A flight answers those who joined it late with nothing that was on its way before they came. Time is paused.
+//! A flight answers callers that joined it late with nothing that was on its way before they came. Time is paused.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::fixture::{Caller, Leader, answer, nodes, settle};
 
 const TTL: Duration = Duration::from_secs(60);
 
-/// Longer than a keeper waits before it renews its watch for those who came late.
+/// Longer than a keeper waits before it renews its watch for callers that came late.
 const A_WHILE: Duration = Duration::from_millis(50);
 
 fn address(id: &str) -> Address {
@@ -130,7 +130,7 @@ async fn a_message_from_before_they_came_is_not_for_them(ttl: Duration) {
     assert_eq!(here.stats().led, 1);
 }
 
-/// What is not stored cannot be read by those who are late, so that hardly any caller may be.
+/// What is not stored cannot be read by callers that are late, so that hardly any caller may be.
 #[tokio::test(start_paused = true)]
 async fn a_shared_value_is_for_all_who_wait_when_it_is_published() {
     let (here, slow, there) = nodes();

@@ -38,7 +38,7 @@ async fn join(memo: &MemoLock, value: &'static str, earlier: &[&Caller]) -> Call
     caller
 }
 
-/// What those get who joined before the invalidation, and those who joined when Redis was gone.
+/// What callers get that joined before the invalidation, and callers that joined when Redis was gone.
 async fn answers(ttl: Duration, tags: &'static [&'static str]) -> (Bytes, Bytes, Bytes) {
     let mut redis = RedisServer::start();
     let (here, there) = (node(&redis).await, node(&redis).await);

@@ -25,7 +25,7 @@ fn ask(memo: &MemoLock, value: &'static str) -> Caller {
     })
 }
 
-/// Those who came before an invalidation get what they waited for, and those who came after it something newer.
+/// Callers that came before an invalidation get what they waited for, and callers that came after it something newer.
 async fn late_callers_get(late: Vec<Caller>, value: &str, here: &MemoLock) {
     for caller in late {
         assert_eq!(answer(caller).await, value);

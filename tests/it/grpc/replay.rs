@@ -222,7 +222,7 @@ async fn through_redis_replies_are_what_was_sent() {
         let leader = pair.raw[0].order(MAKE, &[], &order("x"));
         pair.gate.reached_by(1).await;
         let follower = pair.raw[1].order(MAKE, &[], &order("x"));
-        // What is shared and not stored reaches those who listen already.
+        // What is shared and not stored reaches listeners already.
         eventually("a node that listens", || {
             !redis.cli(&["PUBSUB", "CHANNELS", "workshop/notif:*"]).is_empty()
         })

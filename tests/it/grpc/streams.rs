@@ -52,7 +52,7 @@ async fn the_first_message_arrives_before_the_last_is_made() {
     assert_eq!(nodes.layers[0].stats(), Stats::default());
 }
 
-/// The layer was given a method that streams: nothing is stored of it, and those who lead do not notice.
+/// The layer was given a method that streams: nothing is stored of it, and leaders do not notice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_method_that_streams_and_is_named_streams_all_the_same() {
     let store = MemoryStore::new();

@@ -265,7 +265,7 @@ async fn clients_that_leave_take_nothing_with_them() {
     worker.resolve(&id, pdf(), HOUR).await.expect("given");
     assert_eq!(bodies(others).await, vec!["%PDF"; 4]);
 
-    // All of them leave: what is given then is for those who come.
+    // All of them leave: what is given then is for callers that come.
     worker
         .invalidate(&id.as_str().try_into().expect("a key"))
         .await

@@ -1,4 +1,4 @@
-//! Large responses in a real Redis: what those who read one at a time hold.
+//! Large responses in a real Redis: what callers hold that read one at a time.
 
 use bytes::Bytes;
 use http::Request;

@@ -78,7 +78,7 @@ async fn of_calls_that_no_client_waits_for_the_oldest_are_cancelled() {
     }
     let stats = layer.stats();
     assert_eq!((stats.orphaned, stats.cancelled, stats.in_flight), (3, 17, 3));
-    // The newest are still there for those who want them.
+    // The newest are still there for callers that want them.
     let back = send(&node, get("/19"));
     settle().await;
     assert_eq!(layer.stats().orphaned, 2);

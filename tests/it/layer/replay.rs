@@ -59,7 +59,7 @@ fn assert_rich(mut answer: Answer, what: &str) {
     assert_eq!(trailers.len(), 3, "{what}");
 }
 
-/// Leader, followers and those who come later all get all of it.
+/// Leader, followers and later callers all get all of it.
 pub(super) async fn everything_is_replayed(inner: &Inner, nodes: &[Node; 2]) {
     let together: Vec<_> = (0..8).map(|i| send(&nodes[i % 2], get("/"))).collect();
     for asked in together {

@@ -186,7 +186,7 @@ async fn set_cookie_and_max_age() {
     .await;
 }
 
-/// One call for all who wait, and another for those who come later.
+/// One call for all waiters, and another for later callers.
 async fn is_shared_and_not_stored(reply: fn(usize) -> Response<TestBody>, status: u16) {
     on_one_and_two(async |nodes| {
         let cluster = Cluster::start(nodes, |layer| layer, move |_, call| Ok(reply(call))).await;

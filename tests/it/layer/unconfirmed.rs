@@ -288,7 +288,7 @@ async fn an_error_that_the_layer_maps_is_shared_once_it_is_the_second() {
     );
 }
 
-/// The second fails before those who wait could have joined again.
+/// The second fails before the waiters could have joined again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_failure_at_once_is_for_all_who_wait_in_its_process() {
     for _ in 0..20 {

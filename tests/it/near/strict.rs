@@ -132,7 +132,7 @@ async fn one_that_cannot_hear_is_waited_for_as_long_as_it_may_serve_copies() {
     assert_eq!(node.store.stats().near.outwaited, 1);
 }
 
-/// The set of all who have copies is lost with everything else, and the connection is not.
+/// The set of all processes that have copies is lost with everything else, and the connection is not.
 #[tokio::test]
 async fn one_that_is_forgotten_is_waited_for_as_well() {
     let redis = RedisServer::start();

@@ -89,7 +89,7 @@ pub(crate) async fn joined(nodes: impl IntoIterator<Item = &Node> + Clone, reque
     .await;
 }
 
-/// Waits until the one leader there is has had its lease confirmed for all who have joined: those who join later, and
+/// Waits until the one leader there is has had its lease confirmed for all callers that have joined: callers that join later, and
 /// right before Redis is lost, cost a second call.
 pub(crate) async fn confirmed(redis: &RedisServer) {
     let renewals = || redis.commandstats().get("evalsha").copied().unwrap_or(0);

@@ -192,7 +192,7 @@ impl Connection {
 
 /// Waits for `future` as long as `limit`, or longer where this process stood still meanwhile.
 ///
-/// After a standstill the timer and the socket are due in the same turn of the runtime, and the one who waits may
+/// After a standstill the timer and the socket are due in the same turn of the runtime, and the caller that waits may
 /// run before the task that reads the socket. So no single expiry is believed: the wait has several parts, and
 /// whatever has arrived is read between two of them.
 pub(crate) async fn within<F: Future>(limit: Duration, mut future: Pin<&mut F>) -> io::Result<F::Output> {

@@ -93,11 +93,11 @@ impl Near {
             .arg(if link.is_cluster() { "SPUBLISH" } else { "PUBLISH" })
             .arg(&owed.channel);
         publish.arg(acknowledgement(owed.nonce, self.process));
-        // Who does not hear it waits until no lease can be left.
+        // A process that does not hear it waits until no lease can be left.
         let _ = link.send(owed.tag.keys(), &publish).await;
     }
 
-    /// Joins those who have copies, under every tag that is prepared. Whether there is nothing left to do.
+    /// Joins the processes that have copies, under every tag that is prepared. Whether there is nothing left to do.
     async fn join_all(&self, link: &Link, warnings: &Throttle) -> bool {
         let tags: Vec<_> = lock(&self.tags).values().map(Arc::clone).collect();
         let mut done = true;
@@ -143,7 +143,7 @@ impl Near {
         joined
     }
 
-    /// Adds this process to those who have copies, and sees whether it hears that. First the one, or an invalidation would
+    /// Adds this process to those that have copies, and sees whether it hears that. First the one, or an invalidation would
     /// not wait for it.
     async fn join_home(&self, link: &Link, tag: &Arc<NearTag>, home: &NearFeed) -> Result<NearProgress, StoreError> {
         let names = &tag.names;

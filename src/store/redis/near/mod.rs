@@ -102,7 +102,7 @@ pub(crate) struct Near {
     owed: mpsc::Sender<OwedAck>,
     /// Wakes the task that keeps the copies.
     wake: Notify,
-    /// Wakes those who wait for a step of a connection.
+    /// Wakes the tasks that wait for a step of a connection.
     progress: Notify,
     /// Whether another process is known to have had copies.
     known: AtomicBool,

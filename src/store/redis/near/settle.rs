@@ -18,7 +18,7 @@ use crate::store::redis::conn::error;
 use crate::store::redis::script::{NEAR_NOTICE, NEAR_PRUNE};
 use crate::store::redis::topology::link::Link;
 
-/// What an invalidation says to those who may have near copies.
+/// What an invalidation says to the processes that may have near copies.
 pub(crate) struct NearCall {
     tag: Arc<NearTag>,
     notice: String,
@@ -32,7 +32,7 @@ impl NearCall {
         &self.tag.names.members
     }
 
-    /// The channel of the notice, the notice, and the set of those who have to acknowledge it, for the scripts.
+    /// The channel of the notice, the notice, and the set of the processes that have to acknowledge it, for the scripts.
     pub(crate) fn args(&self) -> [&[u8]; 3] {
         let names = &self.tag.names;
         [
@@ -43,7 +43,7 @@ impl NearCall {
     }
 }
 
-/// Who may have near copies.
+/// Which processes may have near copies.
 pub(crate) struct Evidence {
     /// How many clients have heard the notice.
     heard: usize,
@@ -122,7 +122,7 @@ impl Near {
     }
 
     /// Waits until no process serves a copy from before the invalidation: all have acknowledged it, or can have no lease any
-    /// more. In a cluster nobody was told yet.
+    /// more. In a cluster no process was told yet.
     pub(crate) async fn settle(&self, link: &Link, call: NearCall, evidence: Option<Evidence>) {
         let evidence = match link.is_cluster() {
             false => Ok(evidence),
@@ -141,7 +141,7 @@ impl Near {
         }
     }
 
-    /// Tells those who may have copies.
+    /// Tells the processes that may have copies.
     async fn tell(&self, link: &Link, call: &NearCall) -> Result<Option<Evidence>, StoreError> {
         let (keys, args) = ([call.members()], call.args());
         let code = NEAR_NOTICE.code(link.is_cluster());
@@ -165,7 +165,7 @@ impl Near {
     }
 
     /// A server that has just started again, or to which a slot has just come, may know neither the set nor the connections
-    /// of those who have copies from before. Where there were some, until when they may be served.
+    /// of the processes that have copies from before. Where there were some, until when they may be served.
     fn unsure_until(&self, link: &Link, tag: &NearTag) -> Option<Instant> {
         let home = link.near(tag.keys());
         let moved = home.as_ref().and_then(|home| tag.moved(home.lease()));

@@ -93,7 +93,7 @@ pub(crate) struct NearTag {
 /// The server with the set and the channels of a tag.
 #[derive(Default)]
 struct TagHome {
-    /// Where this process has joined those who have copies.
+    /// Where this process has joined those that have copies.
     joined: Option<Backing>,
     /// Where it was last.
     last: Option<Arc<NearLease>>,
@@ -122,7 +122,7 @@ impl NearTag {
         self.generations.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Where this process has joined those who have copies, if that still holds.
+    /// Where this process has joined those that have copies, if that still holds.
     pub(crate) fn joined(&self) -> Option<Backing> {
         self.home().joined.clone().filter(Backing::holds)
     }

@@ -1,4 +1,4 @@
-//! Who watches what, and how far the subscriber connection has got with it.
+//! Which watcher watches what, and how far the subscriber connection has got with it.
 //!
 //! This is the truth; the subscriptions that the server keeps follow it. Every transition is a synchronous method on
 //! one locked struct. A channel has at most one command under way, so that a confirmation can only mean that

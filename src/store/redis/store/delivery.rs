@@ -157,7 +157,7 @@ impl RedisInner {
         Ok(Delivered { call, evidence })
     }
 
-    /// What the step that invalidates says to those who may have near copies. In a cluster they are told in a step of its own,
+    /// What the step that invalidates says to the processes that may have near copies. In a cluster they are told in a step of its own,
     /// because that goes to another node.
     fn said<'a>(&self, call: &'a Option<NearCall>) -> Option<&'a NearCall> {
         call.as_ref().filter(|_| !self.link.is_cluster())

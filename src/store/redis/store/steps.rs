@@ -22,7 +22,7 @@ use crate::trace::TraceContext;
 /// For how long a result that is too large to publish is kept for its watchers: as long as they may take to read it.
 pub(super) const KEPT: Duration = Duration::from_secs(10);
 
-/// Who holds a lock.
+/// The process that holds a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
     /// The caller that asks.

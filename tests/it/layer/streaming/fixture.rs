@@ -1,4 +1,4 @@
-//! A response that grows by the test's hand, and those who read it.
+//! A response that grows by the test's hand, and its readers.
 
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -98,7 +98,7 @@ pub(super) async fn next(reply: &mut Reply) -> Bytes {
     frame.expect("no error").into_data().expect("data")
 }
 
-/// Lets the store be asked about those who have come: a little later than it was asked last.
+/// Lets the store be asked about callers that have come: a little later than it was asked last.
 pub(super) async fn asked_about() {
     tokio::time::sleep(Duration::from_millis(50)).await;
 }

@@ -1,4 +1,4 @@
-//! What those who get near copies under way, and those who invalidate, ask of a [`NearFeed`].
+//! What the task that prepares near copies, and an invalidation, ask of a [`NearFeed`].
 
 use std::sync::Arc;
 

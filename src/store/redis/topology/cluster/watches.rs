@@ -91,7 +91,7 @@ impl Watches {
     }
 }
 
-/// One who watches. Dropping it ends that.
+/// A watcher. Dropping it ends that.
 pub(crate) struct ClusterSeat {
     watches: Arc<Watches>,
     id: usize,

@@ -1,0 +1,167 @@
+//! [`PipeDriver`]: the task behind a [`Pipe`](super::Pipe).
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{self, Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use redis::{RedisError, RedisResult, Value as Reply};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+use super::{PipeShared, ReplySlot, closed};
+use crate::store::redis::conn::resp::{ReplyExtent, extent};
+
+/// How much is read at once at least.
+const READ: usize = 16 * 1024;
+
+/// A buffer that had to grow beyond this is given back.
+const MOST_KEPT: usize = 256 * 1024;
+
+/// Writes commands and reads answers, until the connection is closed.
+pub(crate) struct PipeDriver<S> {
+    stream: S,
+    shared: Arc<PipeShared>,
+    /// What is being written, and how much of it was.
+    writing: Vec<u8>,
+    written: usize,
+    /// The places of the answers to what is written or being written.
+    awaited: VecDeque<ReplySlot>,
+    read: BytesMut,
+    /// Whether it has let others go first.
+    yielded: bool,
+}
+
+impl<S> PipeDriver<S> {
+    pub(super) fn new(stream: S, shared: Arc<PipeShared>) -> Self {
+        Self {
+            stream,
+            shared,
+            writing: Vec::new(),
+            written: 0,
+            awaited: VecDeque::new(),
+            read: BytesMut::new(),
+            yielded: false,
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
+    /// Goes on until the connection has an end, and says which.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<RedisError> {
+        loop {
+            // Never one without the other: a server that is not read from may read no more either.
+            if let Poll::Ready(Err(error)) = self.write(cx) {
+                return Poll::Ready(error.into());
+            }
+            if let Err(error) = task::ready!(self.read(cx)) {
+                return Poll::Ready(error);
+            }
+        }
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.writing.len() || self.take(cx) {
+            let rest = &self.writing[self.written..];
+            let written = task::ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Takes over what is to be sent. Where there is nothing, the next command wakes the driver.
+    fn take(&mut self, cx: &mut Context<'_>) -> bool {
+        self.writing.clear();
+        self.written = 0;
+        if self.writing.capacity() > MOST_KEPT {
+            self.writing = Vec::new();
+        }
+        let mut queue = self.shared.queue();
+        if queue.bytes.is_empty() {
+            queue.idle = Some(cx.waker().clone());
+            return false;
+        }
+        // The first of many callers wakes the driver, which would run before all others have added theirs, and write each
+        // by itself.
+        self.yielded = !self.yielded;
+        if self.yielded {
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        std::mem::swap(&mut self.writing, &mut queue.bytes);
+        self.awaited.append(&mut queue.slots);
+        drop(queue);
+        self.shared.room.notify_waiters();
+        true
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<RedisResult<()>> {
+        if self.read.is_empty() && self.read.capacity() > MOST_KEPT {
+            self.read = BytesMut::new();
+        }
+        if self.read.capacity() - self.read.len() < READ / 4 {
+            self.read.reserve(READ);
+        }
+        let read = task::ready!(pin!(self.stream.read_buf(&mut self.read)).poll(cx));
+        match read {
+            Ok(0) => return Poll::Ready(Err(closed())),
+            Ok(_) => {}
+            Err(error) => return Poll::Ready(Err(error.into())),
+        }
+        while let Some(reply) = self.next()? {
+            let Some(slot) = self.awaited.pop_front() else {
+                return Poll::Ready(Err(io::Error::other("an answer that no command has asked for").into()));
+            };
+            if let Some(unfilled) = slot.fill(reply) {
+                self.awaited.push_front(unfilled);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The next answer, if all of it is there.
+    fn next(&mut self) -> RedisResult<Option<Reply>> {
+        let (reply, len) = match extent(&self.read)? {
+            ReplyExtent::Text { content, len } => (Reply::BulkString(self.read[content].to_vec()), len),
+            ReplyExtent::Value { len } => (redis::parse_redis_value(&self.read[..len])?, len),
+            ReplyExtent::Part { missing } => {
+                // Not all at once, whatever is promised.
+                self.read.reserve(missing.min(4 * READ));
+                return Ok(None);
+            }
+        };
+        self.read.advance(len);
+        Ok(Some(reply))
+    }
+}
+
+impl<S> PipeDriver<S> {
+    fn close(&mut self, error: &RedisError) {
+        let unsent = self.shared.close(error.clone());
+        for slot in self.awaited.drain(..).chain(unsent) {
+            slot.fail(error.clone());
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for PipeDriver<S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let error = task::ready!(this.drive(cx));
+        this.close(&error);
+        Poll::Ready(())
+    }
+}
+
+impl<S> Drop for PipeDriver<S> {
+    fn drop(&mut self) {
+        self.close(&closed());
+    }
+}
