@@ -6,6 +6,8 @@
 //! curl -i http://127.0.0.1:3000/report/42    # takes none: see the Age header
 //! ```
 
+use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -43,9 +45,12 @@ async fn now() -> String {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
+async fn main() -> ExitCode {
     let address = support::read_listen(USAGE, "127.0.0.1:3000");
+    support::exit_code(serve(address).await)
+}
 
+async fn serve(address: SocketAddr) -> Result<(), BoxError> {
     // With `RedisStore::connect("redis://127.0.0.1/").await` instead, every process that does the same shares.
     let store = MemoryStore::new();
 

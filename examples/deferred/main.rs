@@ -1,5 +1,5 @@
 //! Reports that another program renders: a handler only puts a job into a queue, a worker in Python gives the response to
-//! all who wait for it, on however many of these servers.
+//! all its waiters, on however many of these servers.
 //!
 //! ```text
 //! redis-server --port 6379
@@ -14,6 +14,7 @@
 //! timeout that the report is on its way (202), and all others that it is not there (504).
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
@@ -108,14 +109,17 @@ fn read_options(args: &mut Args) -> Result<Options, support::Error> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
+async fn main() -> ExitCode {
     let options = read_args(USAGE, read_options);
+    support::exit_code(serve(options).await)
+}
+
+async fn serve(options: Options) -> Result<(), BoxError> {
     let store = RedisStore::connect(&options.redis).await?;
-    let jobs = Jobs(
-        redis::Client::open(options.redis.as_str())?
-            .get_connection_manager()
-            .await?,
-    );
+    let connection = redis::Client::open(options.redis.as_str())?
+        .get_connection_manager()
+        .await;
+    let jobs = Jobs(connection.map_err(|e| format!("cannot connect to the Redis of the jobs: {e}"))?);
 
     let layer = |tag| {
         let layer = MemoLockLayer::new(store.clone(), tag).may_defer();
