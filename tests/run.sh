@@ -16,6 +16,8 @@ command -v valkey-server >/dev/null || (install_valkey) || echo "valkey-server c
 
 # The tests hold some thousand connections at once.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
+# Most of a test's time is waiting: for a lease to end, a process to start, a server to answer.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) + 1))}"
 
 step "format"
 cargo fmt --all --check
