@@ -138,7 +138,7 @@ async fn large_values_are_whole_while_a_replica_of_a_cluster_is_promoted() {
     }
     let nodes = Nodes::new(stores);
     let home = cluster.home("t:{GET /a}");
-    let kill = |cluster: &mut RedisCluster| cluster.nodes[home].kill();
+    let kill = |cluster: &mut RedisCluster| cluster.lose(home);
     nodes
         .go_through(&mut cluster, kill, |cluster| cluster.has_promoted(home + 3))
         .await;

@@ -11,7 +11,9 @@ use tower_memolock::store::{Notice, RedisStoreBuilder, Store, Token, Value, Watc
 use tower_memolock::{Address, Key, MemoLock, RedisStore, StoreErrorKind, Tag};
 
 use crate::acl;
-use crate::support::{Fleet, HttpClient, Node, Origin, RedisCluster, RedisServer, Reply, eventually, until, within};
+use crate::support::{
+    Fleet, HttpClient, Node, Origin, PATIENCE, RedisCluster, RedisServer, Reply, eventually, until, within,
+};
 use tower_memolock::store::contract::{self, for_each_clause};
 
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -82,13 +84,17 @@ async fn under_load(cluster: &mut RedisCluster, trouble: impl FnOnce(&mut RedisC
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_killed_under_load_is_followed_by_its_replica() {
-    under_load(&mut RedisCluster::start(), |cluster| cluster.nodes[0].kill()).await;
+    under_load(&mut RedisCluster::start(), |cluster| cluster.lose(0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_frozen_under_load_is_followed_by_its_replica() {
     let mut cluster = RedisCluster::start();
-    under_load(&mut cluster, |cluster| cluster.nodes[0].stop()).await;
+    let freeze = |cluster: &mut RedisCluster| {
+        cluster.let_fail_over();
+        cluster.nodes[0].stop();
+    };
+    under_load(&mut cluster, freeze).await;
     cluster.nodes[0].cont();
 }
 
@@ -107,9 +113,14 @@ struct Waiting {
 
 impl Waiting {
     async fn on(cluster: &RedisCluster) -> Self {
-        let memo = |store| MemoLock::new(store, "t").lease(LEASE).ttl(LEASE);
+        // They would compute for themselves without a store that answers in time.
+        let memo = async || {
+            let builder = RedisStore::cluster([cluster.nodes[5].url()]).timeout(PATIENCE);
+            let store = builder.connect_timeout(PATIENCE).connect().await.expect("a store");
+            MemoLock::new(store, "t").lease(LEASE).ttl(LEASE)
+        };
         Self {
-            memos: [memo(connect(cluster).await), memo(connect(cluster).await)],
+            memos: [memo().await, memo().await],
             gate: Arc::new(Semaphore::new(0)),
             calls: Arc::new(Semaphore::new(0)),
         }
@@ -209,12 +220,28 @@ async fn those_who_wait_move_to_the_new_master() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_to_read_again_finds_the_new_master() {
+    let mut cluster = RedisCluster::start();
+    let builder = RedisStore::cluster([cluster.nodes[5].url()]).connect_timeout(PATIENCE);
+    let store = builder.connect().await.expect("a store");
+    let at = address(&cluster.id_on(0, SHAPES[0]));
+    let mut watch = store.watch(&at);
+    reread(&mut watch).await;
+    cluster.lose(0);
+    // The connection is lost.
+    reread(&mut watch).await;
+    // Its slot has another master, to which there is no connection yet.
+    reread(&mut watch).await;
+    store.lookup(&at).await.expect("an answer from the new master");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn those_who_wait_survive_the_death_of_a_master() {
     let mut cluster = RedisCluster::start();
     let waiting = Waiting::on(&cluster).await;
     let ids = SHAPES.map(|shape| cluster.id_on(0, shape));
     let asked = waiting.begin(&cluster, &ids).await;
-    cluster.nodes[0].kill();
+    cluster.lose(0);
     eventually("another master", || cluster.has_promoted(3)).await;
     let since = Instant::now();
     waiting.answered(asked).await;
@@ -233,17 +260,28 @@ async fn a_computation_that_ends_while_its_slot_is_on_the_way_is_stored() {
     slots.iter().for_each(|slot| cluster.begin_migration(slot, 0, 1));
     let ended = waiting.end(asked, &ids);
     let moved = async {
-        // Long enough for the commits to have been sent away several times.
-        tokio::time::sleep(TIMEOUT / 5).await;
+        sent_away(&cluster.nodes[0]).await;
         for slot in &slots {
             cluster.move_keys(slot, 0, 1);
         }
-        tokio::time::sleep(TIMEOUT / 5).await;
+        sent_away(&cluster.nodes[1]).await;
         for slot in &slots {
             cluster.end_migration(slot, 0, 1);
         }
     };
     tokio::join!(ended, moved);
+}
+
+/// Waits until commands whose keys are here in part have been sent away, more than once.
+async fn sent_away(node: &RedisServer) {
+    eventually("commands that are sent away", || {
+        let errors = node.cli(&["INFO", "errorstats"]);
+        let again = errors
+            .lines()
+            .find_map(|line| line.strip_prefix("errorstat_TRYAGAIN:count="));
+        again.is_some_and(|count| count.trim().parse::<u32>().expect("a number") > 2)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -464,7 +502,7 @@ async fn proxies_answer_through_the_death_of_a_master() {
         ask(&path).await;
         assert_eq!(origin.calls(&path), 1, "{path}");
     }
-    cluster.nodes[0].kill();
+    cluster.lose(0);
     let deadline = Instant::now() + Duration::from_secs(15);
     for n in 0.. {
         let paths: Vec<_> = (0..6).map(|path| format!("/through/{n}/{path}")).collect();

@@ -134,7 +134,8 @@ impl RedisStoreBuilder {
 
     /// How long an attempt to connect to a server may take, from the name lookup to the answer to a first `PING`.
     ///
-    /// A sentinel has as long to be connected to, before that. Defaults to 1 second.
+    /// A sentinel has as long to be connected to, before that. In a Redis Cluster, commands about the keys of a node that has
+    /// just become a master wait this long for the first connection to it. Defaults to 1 second.
     pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
         self.connect_timeout = connect_timeout;
         self

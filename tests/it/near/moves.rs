@@ -200,7 +200,7 @@ async fn nothing_older_is_served_while_the_home_of_a_tag_is_dead() {
     let id = cluster.id_on((home + 1) % 3, "{x #}");
     let truth = Truth::over(&cluster, &id).await;
     let trouble = async || {
-        cluster.nodes[home].kill();
+        cluster.lose(home);
         eventually("another master", || cluster.has_promoted(home + 3)).await;
     };
     truth.through(false, trouble).await;
@@ -216,7 +216,7 @@ async fn a_master_that_is_killed_takes_its_copies_along() {
     for node in [&a, &b] {
         node.warm(&id).await;
     }
-    cluster.nodes[dead].kill();
+    cluster.lose(dead);
     eventually("another master", || cluster.has_promoted(dead + 3)).await;
     let new = &cluster.nodes[dead + 3];
     new.cli(&["SET", &format!("t:{id}"), "new"]);

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio, id};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -151,12 +152,18 @@ impl Drop for RedisServer {
     }
 }
 
-/// A port that no program listens on. It is beneath those that the system gives to connections, so that none of these
-/// has it while a server is down that starts again there.
+/// A port that no program listens on.
 pub(super) fn free_port() -> u16 {
+    free_port_in(5_000..12_000)
+}
+
+/// One of these. They are beneath those that the system gives to connections, so that none of these has it while a server
+/// is down that starts again there.
+pub(super) fn free_port_in(ports: Range<u16>) -> u16 {
     loop {
         let random = RandomState::new().build_hasher().finish();
-        let port = u16::try_from(5_000 + random % 7_000).expect("a small number");
+        let offset = u16::try_from(random % u64::from(ports.end - ports.start)).expect("a small number");
+        let port = ports.start + offset;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

@@ -1,14 +1,16 @@
 //! [`RedisCluster`]: three masters with a replica each.
 
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::redis::free_port_in;
 use super::{PATIENCE, RedisServer};
 
 const SLOTS: u32 = 16384;
 
 /// Six nodes of a Redis Cluster: the masters first, then their replicas in the same order. All killed on drop.
+///
+/// A master stays one, however long a busy machine keeps it from answering, until the test says otherwise.
 pub(crate) struct RedisCluster {
     pub(crate) nodes: Vec<RedisServer>,
 }
@@ -83,6 +85,19 @@ impl RedisCluster {
         ids.into_iter().find(|id| self.home(id) == node).expect("an id")
     }
 
+    /// Lets the replicas take the place of masters that do not answer. Without this, the one that is told to does.
+    pub(crate) fn let_fail_over(&self) {
+        for replica in &self.nodes[3..] {
+            replica.cli(&["CONFIG", "SET", "cluster-replica-no-failover", "no"]);
+        }
+    }
+
+    /// Kills a master, for its replica to take its place.
+    pub(crate) fn lose(&mut self, master: usize) {
+        self.let_fail_over();
+        self.nodes[master].kill();
+    }
+
     /// Whether a replica has become a master, and all others that live know it.
     pub(crate) fn has_promoted(&self, replica: usize) -> bool {
         let port = self.nodes[replica].port().to_string();
@@ -126,11 +141,9 @@ impl RedisCluster {
 }
 
 fn start_node() -> (RedisServer, u16) {
-    static COUNT: AtomicU16 = AtomicU16::new(0);
-    // Beneath the ports that the system gives out, and the next test program's begin elsewhere.
-    let pid = u16::try_from(std::process::id() % 200).expect("a small number");
-    let bus = 12_000 + pid * 100 + COUNT.fetch_add(1, Ordering::Relaxed) % 100;
+    let bus = free_port_in(12_000..32_000);
     let flags = ["--cluster-enabled", "yes", "--cluster-node-timeout", "700"];
+    let steady = ["--cluster-replica-no-failover", "yes"];
     let more = [
         "--cluster-require-full-coverage",
         "no",
@@ -140,7 +153,7 @@ fn start_node() -> (RedisServer, u16) {
     // A replica counts as one once it has heard from its master.
     let soon = ["--repl-ping-replica-period", "1"];
     let bus_text = bus.to_string();
-    let all = [&flags[..], &more, &soon, &["--cluster-port", &bus_text]].concat();
+    let all = [&flags[..], &steady, &more, &soon, &["--cluster-port", &bus_text]].concat();
     (RedisServer::start_with(&all), bus)
 }
 

@@ -244,6 +244,11 @@ impl Commands {
         }
     }
 
+    /// Whether there is a connection, or was one.
+    pub(crate) fn was_connected(&self) -> bool {
+        self.generation() > 0
+    }
+
     /// Changes with every connection but the first.
     pub(crate) fn epoch(&self) -> u64 {
         self.signals.epoch.load(Ordering::Acquire)

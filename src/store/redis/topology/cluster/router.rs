@@ -193,13 +193,15 @@ impl ClusterShared {
         Arc::clone(&self.topology.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The master of a slot. Where it has just become that, there is a connection, or no hope for one.
     async fn home(&self, slot: u16) -> Result<Arc<Node>, StoreError> {
-        let home = self.topology().home(slot).map(Arc::clone);
-        if home.is_none() {
+        let Some(home) = self.topology().home(slot).map(Arc::clone) else {
             // As without a connection: failing must not keep the thread from the tasks that repair it.
             tokio::task::consume_budget().await;
-        }
-        home.ok_or_else(error::unavailable)
+            return Err(error::unavailable());
+        };
+        self.ready(&home).await;
+        Ok(home)
     }
 
     async fn send(&self, slot: u16, command: &Cmd, size: Option<Size>) -> Result<Reply, StoreError> {
@@ -243,8 +245,12 @@ impl ClusterShared {
         Ok(reply)
     }
 
+    /// Waits for the first connection to a node, for as long as that may take. One that is lost later is not waited for.
     async fn ready(&self, node: &Node) {
-        node.commands.connected_within(self.connect_timeout).await;
+        if !node.commands.was_connected() {
+            let left = self.connect_timeout.saturating_sub(node.since.elapsed());
+            node.commands.connected_within(left).await;
+        }
     }
 
     /// Takes note that a slot has moved.
@@ -323,10 +329,8 @@ impl ClusterShared {
 
     /// Waits for all nodes to be connected, unless that takes too long.
     async fn connected(&self) {
-        let since = Instant::now();
         for node in self.topology().nodes() {
-            let left = self.connect_timeout.saturating_sub(since.elapsed());
-            node.commands.connected_within(left).await;
+            self.ready(node).await;
         }
     }
 }

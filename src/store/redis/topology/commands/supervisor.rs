@@ -33,7 +33,7 @@ pub(crate) struct CommandSupervisor {
 impl CommandSupervisor {
     pub(crate) async fn run(mut self) {
         loop {
-            if self.commands.generation() > 0 {
+            if self.commands.was_connected() {
                 let reason = self.until_lost().await;
                 self.recovery.lost(self.since.elapsed(), &reason);
             }
