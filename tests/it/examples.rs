@@ -24,7 +24,6 @@ const ALL: [&str; 12] = [
     "tonic",
 ];
 const ONE_CALL: &str = "1000 requests on 3 nodes: 1 upstream call";
-const THREE_CALLS: &str = "1000 requests on 3 nodes: 3 upstream calls";
 
 /// A port on which nothing listens.
 const NOBODY: &str = "redis://127.0.0.1:1";
@@ -370,8 +369,15 @@ async fn quickstart_without_the_redis_it_was_given_says_so_and_fails() {
         }
         let run = finish(quickstart).await;
         assert_eq!(run.code, Some(1), "{}", run.stderr);
-        assert_eq!(run.stdout.lines().last(), Some(THREE_CALLS), "{}", run.stdout);
-        assert_eq!(calls(&run.stdout), [1000, 3, 3]);
+        let [without, with, warm] = calls(&run.stdout)[..] else {
+            panic!("{}", run.stdout);
+        };
+        // Each node collapses its own. A request that a busy machine delivers after the response makes one more call, because
+        // nothing is stored.
+        assert_eq!(without, 1000);
+        assert!((3..100).contains(&with) && (3..100).contains(&warm), "{}", run.stdout);
+        let said = format!("1000 requests on 3 nodes: {with} upstream calls");
+        assert_eq!(run.stdout.lines().last(), Some(&*said), "{}", run.stdout);
         for words in [
             "warning: no help from this Redis",
             "error: it should have been one call",
