@@ -21,6 +21,8 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --redis URL           share with other proxies through this Redis; without it, within this process
   --sentinel MASTER     each --redis is the URL of a sentinel that watches the Redis of this name
   --cluster             each --redis is the URL of a node of one Redis Cluster
+  --redis-timeout DUR   how long Redis may take to answer, before the proxy goes on without it
+                                                                           [default: 1s]
   --redis-ca FILE       the CA that signed the certificate of a rediss:// Redis, as PEM; rediss://
                         needs a build with --features tls
                                                                            [default: Mozilla's]
@@ -98,7 +100,7 @@ impl Options {
             let mut listen = None;
             let mut upstream = None;
             let (mut redis, mut sentinel, mut cluster) = (Vec::new(), None, false);
-            let (mut ca, mut cert, mut key) = (None, None, None);
+            let (mut redis_timeout, mut ca, mut cert, mut key) = (None, None, None, None);
             let (mut near, mut near_lag) = (None, None);
             let mut tag = Tag::new("proxy").map_err(|e| e.to_string())?;
             let mut ttl = None;
@@ -119,6 +121,7 @@ impl Options {
                     "--redis" => redis.push(args.redis_url()?),
                     "--sentinel" => sentinel = Some(args.text("the name of a master")?),
                     "--cluster" => cluster = true,
+                    "--redis-timeout" => redis_timeout = Some(args.duration()?),
                     "--redis-ca" => ca = Some(args.file()?),
                     "--redis-cert" => cert = Some(args.file()?),
                     "--redis-key" => key = Some(args.file()?),
@@ -146,11 +149,17 @@ impl Options {
             }
             let missing = Args::missing;
             let redis = match builder(redis, sentinel, cluster)? {
-                Some(builder) => Some(with_near(with_certificates(builder, ca, cert, key)?, near, near_lag)?),
+                Some(builder) => {
+                    let builder = with_certificates(builder, ca, cert, key)?;
+                    let builder = redis_timeout.into_iter().fold(builder, RedisStoreBuilder::timeout);
+                    Some(with_near(builder, near, near_lag)?)
+                }
                 None if near.is_some() || near_lag.is_some() => {
                     return Err(missing("--redis", "an address, for --near"));
                 }
-                None if ca.or(cert).or(key).is_some() => return Err(missing("--redis", "an address")),
+                None if redis_timeout.is_some() || ca.or(cert).or(key).is_some() => {
+                    return Err(missing("--redis", "an address"));
+                }
                 None => None,
             };
             Ok(Self {

@@ -39,8 +39,14 @@ async fn ask(node: &Node, path: &str) -> TcpStream {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_large_pages_that_no_client_reads_are_not_in_memory() {
     let redis = RedisServer::start();
-    let origin = Origin::start(|call| async move { Reply::fresh(page(call.uri.path())) }).await;
-    let flags = ["--redis", &redis.url(), "--max-body", "20000000"];
+    // For longer than a busy machine takes for all this: a page that has expired is asked of the origin once more, and its
+    // recording is in memory. So is that of one that Redis does not give in time.
+    let origin =
+        Origin::start(|call| async move { Reply::ok(page(call.uri.path())).header("cache-control", "max-age=3600") })
+            .await;
+    let (redis_url, max_body) = (redis.url(), "20000000");
+    let patient = ["--redis-timeout", "30s", "--lease", "30s"];
+    let flags = [&["--redis", &redis_url, "--max-body", max_body][..], &patient].concat();
     let writer = Node::reverse_proxy(&origin.url(), &flags).await;
     for n in 0..PAGES {
         read(ask(&writer, &format!("/{n}")).await).await;
@@ -59,8 +65,9 @@ async fn many_large_pages_that_no_client_reads_are_not_in_memory() {
         }
         let held = resident(&node) - before;
         let calls: usize = (0..PAGES).map(|n| origin.calls(&format!("/{n}"))).sum();
-        // All of them are 480 MiB. A page that comes from the origin is recorded, and counts.
-        assert!(held < 240 * MIB, "{at_once} at once: {} MiB, {calls} calls", held / MIB);
+        assert_eq!(calls, PAGES, "{at_once} at once: {} MiB", held / MIB);
+        // All of them are 480 MiB.
+        assert!(held < 240 * MIB, "{at_once} at once: {} MiB", held / MIB);
         // They are whole all the same.
         for (n, stream) in unread.into_iter().enumerate() {
             let rest = read(stream).await;
@@ -70,7 +77,6 @@ async fn many_large_pages_that_no_client_reads_are_not_in_memory() {
     }
     let hits = HttpClient::http1().get(&writer.url("/0")).await.expect("an answer");
     assert_eq!(hits.body.len(), PAGE);
-    assert_eq!((0..PAGES).map(|n| origin.calls(&format!("/{n}"))).sum::<usize>(), PAGES);
 }
 
 async fn read(mut stream: TcpStream) -> Vec<u8> {

@@ -39,7 +39,8 @@ async fn node_in_cluster(origin: &Origin, cluster: &RedisCluster, lag: &str) -> 
 }
 
 async fn near_node(origin: &Origin, redis: &[&str], lag: &str) -> Node {
-    let near = ["--near", "1048576", "--near-lag", lag];
+    // What Redis has not taken in time holds on the other nodes once it has.
+    let near = ["--near", "1048576", "--near-lag", lag, "--redis-timeout", "30s"];
     Node::reverse_proxy(&origin.url(), &[redis, &near].concat()).await
 }
 
@@ -102,11 +103,7 @@ async fn a_process_that_stood_still_serves_nothing_from_before() {
         still.stop();
         let since = Instant::now();
         send(&node, "POST", "/x").await;
-        let took = since.elapsed();
-        assert!(
-            took >= Duration::from_millis(600) && took < Duration::from_secs(5),
-            "{took:?}"
-        );
+        assert!(since.elapsed() >= Duration::from_millis(600), "{:?}", since.elapsed());
         let (body, status) = first_of_all(&still, "/x").await;
         assert_eq!(body, (round + 1).to_string(), "{status}");
     }
@@ -185,7 +182,6 @@ async fn a_process_that_stood_still_serves_nothing_from_before_in_a_cluster() {
             changes += 1;
             let took = since.elapsed();
             assert!(at == 3 || took >= Duration::from_millis(600), "{took:?}");
-            assert!(took < Duration::from_secs(5), "{took:?}");
             let (body, status) = first_of_all(&still, path).await;
             assert_eq!(body, changes.to_string(), "{at} {path} {status}");
         }
@@ -221,6 +217,7 @@ async fn flags_that_make_no_sense_are_refused() {
     for (flags, remedy) in [
         (&["--near", "1000"][..], "--redis"),
         (&["--near-lag", "1s"], "--redis"),
+        (&["--redis-timeout", "1s"], "--redis"),
         (&["--redis", redis, "--near-lag", "1s"], "--near"),
         (&["--redis", redis, "--near", "many"], "--near"),
         (&["--redis", redis, "--near", "1000", "--near-lag", "1"], "--near-lag"),
