@@ -76,6 +76,18 @@ impl Wire {
         }
     }
 
+    fn get<'a>(&self, name: &'a str) -> Replying<'a, Reply> {
+        match self {
+            Self::Pipe(pipe, ..) => pipe.get(name),
+            Self::Crate(connection) => {
+                let mut connection = connection.clone();
+                Replying::Boxed(Box::pin(async move {
+                    connection.send_packed_command(&Cmd::get(name)).await
+                }))
+            }
+        }
+    }
+
     fn send_all<'a>(&self, pipeline: &'a Pipeline) -> Replying<'a, Vec<Reply>> {
         match self {
             Self::Pipe(pipe, ..) => pipe.send_all(pipeline),
@@ -141,6 +153,12 @@ impl Connection {
     /// Sends one command. The reply may be a [`Reply::ServerError`].
     pub(crate) async fn send(&self, command: &Cmd) -> Result<Reply, RedisError> {
         let reply = self.0.wire.send(command);
+        answered(&self.0.retired, self.0.timeout, || self.patience(), reply).await?
+    }
+
+    /// Sends `GET` of this name. The reply may be a [`Reply::ServerError`].
+    pub(crate) async fn get(&self, name: &str) -> Result<Reply, RedisError> {
+        let reply = self.0.wire.get(name);
         answered(&self.0.retired, self.0.timeout, || self.patience(), reply).await?
     }
 

@@ -8,10 +8,12 @@
 //!
 //! # Which answer is whose
 //!
-//! A command and the place of its answer are added under one lock, so both are in the same order. A caller that leaves keeps
-//! its place: the answer is taken off and dropped. Where something comes that no command waits for, or that cannot be read, or
-//! that RESP2 does not have, the order is no longer known: the connection is closed, and every caller that waits learns it. Nothing
-//! reconnects here. How long to wait is for the callers, who replace a connection that does not answer.
+//! A command and the place of its answer are added under one lock, so both are in the same order. A command whose caller leaves
+//! before the driver takes it over is not sent: no byte of it was, so the server owes no answer, and both go together. Of one
+//! that was taken over, a part may be sent. It is sent whole, and its answer is taken off and dropped. Where something comes
+//! that no command waits for, or that cannot be read, or that RESP2 does not have, the order is no longer known: the
+//! connection is closed, and every caller that waits learns it. Nothing reconnects here. How long to wait is for the callers,
+//! who replace a connection that does not answer.
 
 mod driver;
 
@@ -48,11 +50,18 @@ struct PipeShared {
 #[derive(Default)]
 struct SendQueue {
     bytes: Vec<u8>,
-    /// One for each command in `bytes`.
-    slots: VecDeque<ReplySlot>,
+    /// All that are in `bytes`.
+    commands: VecDeque<QueuedCommand>,
     /// The driver, where it waits for a command.
     idle: Option<Waker>,
     closed: Option<RedisError>,
+}
+
+/// What was sent at once, and is in the queue still.
+struct QueuedCommand {
+    /// Of its bytes.
+    len: usize,
+    slot: ReplySlot,
 }
 
 /// The place of an answer.
@@ -94,6 +103,16 @@ impl Pipe {
             .add(ReplySlot::one, |bytes| command.write_packed_command(bytes));
         Replying::of(added, || {
             self.shared.send_later(command.get_packed_command(), ReplySlot::one)
+        })
+    }
+
+    /// Sends `GET` of this name, without a command made of it first.
+    pub(crate) fn get(&self, name: &str) -> Replying<'static, Reply> {
+        let added = self.shared.add(ReplySlot::one, |bytes| write_get(bytes, name));
+        Replying::of(added, || {
+            let mut packed = Vec::new();
+            write_get(&mut packed, name);
+            self.shared.send_later(packed, ReplySlot::one)
         })
     }
 
@@ -145,10 +164,40 @@ impl ReplySlot {
         }
     }
 
+    /// Whether the caller is there still.
+    fn is_awaited(&self) -> bool {
+        match self {
+            Self::One(to) => !to.is_closed(),
+            Self::Several { to, .. } => !to.is_closed(),
+        }
+    }
+
     fn fail(self, error: RedisError) {
         match self {
             Self::One(to) => drop(to.send(Err(error))),
             Self::Several { to, .. } => drop(to.send(Err(error))),
+        }
+    }
+}
+
+impl SendQueue {
+    /// Moves all of it to what is being written, but for the commands whose callers have left.
+    fn hand_over(&mut self, writing: &mut Vec<u8>, awaited: &mut VecDeque<ReplySlot>) {
+        if self.commands.iter().all(|command| command.slot.is_awaited()) {
+            std::mem::swap(writing, &mut self.bytes);
+            awaited.extend(self.commands.drain(..).map(|command| command.slot));
+            return;
+        }
+        let bytes = std::mem::take(&mut self.bytes);
+        let mut rest = &bytes[..];
+        for QueuedCommand { len, slot } in self.commands.drain(..) {
+            let (command, others) = rest.split_at(len);
+            rest = others;
+            // Asked once: a caller may leave meanwhile.
+            if slot.is_awaited() {
+                writing.extend_from_slice(command);
+                awaited.push_back(slot);
+            }
         }
     }
 }
@@ -171,9 +220,11 @@ impl PipeShared {
         if queue.bytes.len() >= MOST_WAITING {
             return Err(Refusal::Full);
         }
+        let before = queue.bytes.len();
         write(&mut queue.bytes);
+        let len = queue.bytes.len() - before;
         let (slot, answer) = slot();
-        queue.slots.push_back(slot);
+        queue.commands.push_back(QueuedCommand { len, slot });
         let idle = queue.idle.take();
         drop(queue);
         if let Some(driver) = idle {
@@ -204,14 +255,14 @@ impl PipeShared {
     }
 
     /// Takes no more commands.
-    fn close(&self, error: RedisError) -> VecDeque<ReplySlot> {
+    fn close(&self, error: RedisError) -> VecDeque<QueuedCommand> {
         let mut queue = self.queue();
         queue.closed.get_or_insert(error);
         queue.bytes = Vec::new();
-        let slots = std::mem::take(&mut queue.slots);
+        let unsent = std::mem::take(&mut queue.commands);
         drop(queue);
         self.room.notify_waiters();
-        slots
+        unsent
     }
 }
 
@@ -254,163 +305,26 @@ impl<T> Future for Replying<'_, T> {
     }
 }
 
+/// As [`Cmd::write_packed_command`].
+fn write_get(bytes: &mut Vec<u8>, name: &str) {
+    const START: &[u8] = b"*2\r\n$3\r\nGET\r\n$";
+    let (mut digits, mut at, mut rest) = ([0; 20], 20, name.len());
+    while at == digits.len() || rest > 0 {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    bytes.reserve(START.len() + digits.len() + name.len() + 4);
+    bytes.extend_from_slice(START);
+    bytes.extend_from_slice(&digits[at..]);
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(b"\r\n");
+}
+
 fn closed() -> RedisError {
     io::Error::from(io::ErrorKind::BrokenPipe).into()
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-    use tokio::task::{JoinHandle, yield_now};
-
-    use super::*;
-
-    /// The other end of a connection, which takes in so many bytes before they are read.
-    fn piped(room: usize) -> (Pipe, DuplexStream, JoinHandle<()>) {
-        let (ours, server) = duplex(room);
-        let (pipe, driver) = Pipe::new(ours);
-        (pipe, server, tokio::spawn(driver))
-    }
-
-    fn get(name: &str) -> Cmd {
-        let mut get = redis::cmd("GET");
-        get.arg(name);
-        get
-    }
-
-    fn text(text: &str) -> Reply {
-        Reply::BulkString(text.as_bytes().to_vec())
-    }
-
-    /// Reads as many bytes as these commands take.
-    async fn take_in(server: &mut DuplexStream, commands: &[Cmd]) {
-        let expected: Vec<_> = commands.iter().flat_map(Cmd::get_packed_command).collect();
-        let mut seen = vec![0; expected.len()];
-        server.read_exact(&mut seen).await.unwrap();
-        assert_eq!(seen, expected);
-    }
-
-    #[tokio::test]
-    async fn each_gets_its_own_answer_and_who_has_left_takes_none_from_others() {
-        let (pipe, mut server, _driver) = piped(1 << 16);
-        let commands = ["a", "b", "c"].map(get);
-        let [first, second, third] = commands.each_ref().map(|command| pipe.send(command));
-        drop(second);
-        take_in(&mut server, &commands).await;
-        // Broken in the middle of an answer.
-        server.write_all(b"$1\r\nA\r\n$1\r\nB\r").await.unwrap();
-        assert_eq!(first.await.unwrap(), text("A"));
-        server.write_all(b"\n$1\r\nC\r\n").await.unwrap();
-        assert_eq!(third.await.unwrap(), text("C"));
-    }
-
-    #[tokio::test]
-    async fn several_commands_have_as_many_answers_and_errors_are_among_them() {
-        let (pipe, mut server, _driver) = piped(1 << 16);
-        let mut pipeline = Pipeline::new();
-        pipeline
-            .cmd("SET")
-            .arg("a")
-            .arg("1")
-            .cmd("GET")
-            .arg("a")
-            .cmd("PTTL")
-            .arg("a");
-        let (several, one) = (pipe.send_all(&pipeline), pipe.send(&get("b")));
-        let commands: Vec<_> = pipeline.cmd_iter().cloned().chain([get("b")]).collect();
-        take_in(&mut server, &commands).await;
-        server.write_all(b"-ERR no\r\n$-1\r\n").await.unwrap();
-        server.write_all(b":-2\r\n+OK\r\n").await.unwrap();
-        let replies = several.await.unwrap();
-        assert!(
-            matches!(&replies[..], [Reply::ServerError(_), Reply::Nil, Reply::Int(-2)]),
-            "{replies:?}"
-        );
-        assert_eq!(one.await.unwrap(), Reply::Okay);
-        assert_eq!(pipe.send_all(&Pipeline::new()).await.unwrap(), []);
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_is_long_comes_whole() {
-        let (pipe, mut server, _driver) = piped(1000);
-        let long = "x".repeat(300_000);
-        let (first, second) = (pipe.send(&get("a")), pipe.send(&get("b")));
-        take_in(&mut server, &["a", "b"].map(get)).await;
-        let answers = format!("${}\r\n{long}\r\n$1\r\nB\r\n", long.len());
-        let sending = tokio::spawn(async move {
-            server.write_all(answers.as_bytes()).await.unwrap();
-            server
-        });
-        assert_eq!(first.await.unwrap(), text(&long));
-        assert_eq!(second.await.unwrap(), text("B"));
-        drop(sending.await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn what_no_command_has_asked_for_closes_the_connection() {
-        for stray in ["+OK\r\n", ">1\r\n+x\r\n", "HTTP/1.1 400 Bad Request\r\n"] {
-            let (pipe, mut server, driver) = piped(1 << 16);
-            let first = pipe.send(&get("a"));
-            take_in(&mut server, &[get("a")]).await;
-            server.write_all(b"$1\r\nA\r\n").await.unwrap();
-            assert_eq!(first.await.unwrap(), text("A"));
-            server.write_all(stray.as_bytes()).await.unwrap();
-            driver.await.unwrap();
-            assert!(pipe.send(&get("b")).await.is_err(), "{stray}");
-        }
-    }
-
-    #[tokio::test]
-    async fn all_who_wait_learn_of_the_end() {
-        let (pipe, mut server, driver) = piped(1 << 16);
-        let waiting = [pipe.send(&get("a")), pipe.send(&get("b"))];
-        // The beginning of an answer is none.
-        server.write_all(b"$1\r\n").await.unwrap();
-        drop(server);
-        for one in waiting {
-            assert!(one.await.unwrap_err().is_connection_dropped());
-        }
-        driver.await.unwrap();
-        assert!(pipe.send(&get("c")).await.unwrap_err().is_connection_dropped());
-    }
-
-    #[tokio::test]
-    async fn all_who_wait_learn_that_the_driver_is_gone() {
-        let (pipe, _server, driver) = piped(1 << 16);
-        let waiting = pipe.send(&get("a"));
-        driver.abort();
-        assert!(waiting.await.unwrap_err().is_connection_dropped());
-        assert!(pipe.send(&get("b")).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_server_that_does_not_read_holds_callers_back_and_not_more_memory() {
-        let (pipe, mut server, driver) = piped(1000);
-        let mut set = redis::cmd("SET");
-        set.arg("a").arg(vec![0; MOST_WAITING / 2]);
-        let packed = set.get_packed_command();
-        let mut waiting: Vec<_> = (0..4)
-            .map(|_| {
-                let (pipe, set) = (pipe.clone(), set.clone());
-                tokio::spawn(async move { pipe.send(&set).await })
-            })
-            .collect();
-        for _ in 0..20 {
-            yield_now().await;
-        }
-        // One is being written.
-        assert!(pipe.shared.queue().bytes.len() <= 2 * packed.len());
-        let left = waiting.pop().unwrap();
-        left.abort();
-        assert!(left.await.unwrap_err().is_cancelled());
-        let mut seen = vec![0; packed.len()];
-        for one in waiting {
-            server.read_exact(&mut seen).await.unwrap();
-            assert_eq!(seen, packed);
-            server.write_all(b"+OK\r\n").await.unwrap();
-            assert_eq!(one.await.unwrap().unwrap(), Reply::Okay);
-        }
-        drop((pipe, server));
-        driver.await.unwrap();
-    }
-}
+mod tests;

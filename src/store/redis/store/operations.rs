@@ -8,7 +8,6 @@ use redis::{Pipeline, Value as Reply};
 use tokio::time::Instant;
 
 use super::RedisStore;
-use super::reading::get;
 use crate::error::StoreError;
 use crate::key::{Address, Label, Tag};
 use crate::store::notice::payload;
@@ -46,7 +45,7 @@ impl Store for RedisStore {
         let found = if visit.is_crowd() || self.inner.sizes.get(keys.value()).is_some() {
             self.share(address, keys.value()).await?
         } else {
-            let reply = self.inner.link.send(keys, &get(keys.value())).await;
+            let reply = self.inner.link.get(keys, keys.value()).await;
             self.inner.learn(keys.value(), reply)?
         };
         drop(visit);

@@ -142,10 +142,12 @@ impl RedisInner {
     /// Reads what is under one of the names of this address, on the way that its size suggests.
     async fn read(&self, address: &Address, name: &str) -> Result<Option<Value>, StoreError> {
         let keys = Keyspace::new(address, self.link.database());
-        let get = get(name);
         let reply = match self.sizes.get(name) {
-            None => self.link.send(keys, &get).await,
-            Some(expected) => self.link.send_large(keys, &get, Size { sent: 0, expected }).await,
+            None => self.link.get(keys, name).await,
+            Some(expected) => {
+                let get = Cmd::get(name);
+                self.link.send_large(keys, &get, Size { sent: 0, expected }).await
+            }
         };
         self.learn(name, reply)
     }
@@ -172,10 +174,4 @@ fn lifetime(left: &Reply) -> Option<Duration> {
             .map(|millis| Duration::from_millis(millis).min(LONGEST)),
         _ => None,
     }
-}
-
-pub(super) fn get(name: &str) -> Cmd {
-    let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
-    get.arg("GET").arg(name);
-    get
 }

@@ -114,12 +114,25 @@ impl Commands {
     /// Sends one command. The reply may be a [`Reply::ServerError`].
     pub(crate) async fn send(&self, command: &Cmd) -> Result<Reply, StoreError> {
         let current = self.current().await?;
-        match current.connection.send(command).await {
+        let reply = current.connection.send(command).await;
+        self.judged(current.generation, reply)
+    }
+
+    /// Sends `GET` of this name. The reply may be a [`Reply::ServerError`].
+    pub(crate) async fn get(&self, name: &str) -> Result<Reply, StoreError> {
+        let current = self.current().await?;
+        let reply = current.connection.get(name).await;
+        self.judged(current.generation, reply)
+    }
+
+    /// The reply on this connection, which is replaced where that is none, or says that it had better be.
+    fn judged(&self, generation: u64, reply: Result<Reply, RedisError>) -> Result<Reply, StoreError> {
+        match reply {
             Ok(reply) => {
-                self.judge(current.generation, &reply);
+                self.judge(generation, &reply);
                 Ok(reply)
             }
-            Err(error) => Err(self.failed(current.generation, error)),
+            Err(error) => Err(self.failed(generation, error)),
         }
     }
 

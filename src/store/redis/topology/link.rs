@@ -73,6 +73,14 @@ impl Link {
         }
     }
 
+    /// Sends `GET` of one of the names of one address. The reply may be a [`Reply::ServerError`].
+    pub(crate) async fn get(&self, keys: Keyspace<'_>, name: &str) -> Result<Reply, StoreError> {
+        match self {
+            Self::Server(server) => server.commands.get(name).await,
+            Self::Cluster(..) => Box::pin(async { self.send(keys, &Cmd::get(name)).await }).await,
+        }
+    }
+
     /// Sends one command about something large under the keys of one address. The reply may be a [`Reply::ServerError`].
     pub(crate) fn send_large<'a>(&'a self, keys: Keyspace<'a>, command: &'a Cmd, size: Size) -> Sending<'a> {
         match self {

@@ -93,11 +93,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
             cx.waker().wake_by_ref();
             return false;
         }
-        std::mem::swap(&mut self.writing, &mut queue.bytes);
-        self.awaited.append(&mut queue.slots);
+        queue.hand_over(&mut self.writing, &mut self.awaited);
+        let has_some = !self.writing.is_empty();
+        if !has_some {
+            queue.idle = Some(cx.waker().clone());
+        }
         drop(queue);
         self.shared.room.notify_waiters();
-        true
+        has_some
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<RedisResult<()>> {
@@ -143,6 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
 impl<S> PipeDriver<S> {
     fn close(&mut self, error: &RedisError) {
         let unsent = self.shared.close(error.clone());
+        let unsent = unsent.into_iter().map(|command| command.slot);
         for slot in self.awaited.drain(..).chain(unsent) {
             slot.fail(error.clone());
         }

@@ -1,0 +1,225 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::{JoinHandle, yield_now};
+
+use super::*;
+
+/// The other end of a connection, which takes in so many bytes before they are read.
+fn piped(room: usize) -> (Pipe, DuplexStream, JoinHandle<()>) {
+    let (ours, server) = duplex(room);
+    let (pipe, driver) = Pipe::new(ours);
+    (pipe, server, tokio::spawn(driver))
+}
+
+fn get(name: &str) -> Cmd {
+    let mut get = redis::cmd("GET");
+    get.arg(name);
+    get
+}
+
+fn text(text: &str) -> Reply {
+    Reply::BulkString(text.as_bytes().to_vec())
+}
+
+/// Reads as many bytes as these commands take.
+async fn take_in(server: &mut DuplexStream, commands: &[Cmd]) {
+    let expected: Vec<_> = commands.iter().flat_map(Cmd::get_packed_command).collect();
+    let mut seen = vec![0; expected.len()];
+    server.read_exact(&mut seen).await.unwrap();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn each_gets_its_own_answer_and_who_has_left_takes_none_from_others() {
+    let (pipe, mut server, _driver) = piped(1 << 16);
+    let commands = ["a", "b", "c"].map(get);
+    let [first, second, third] = commands.each_ref().map(|command| pipe.send(command));
+    take_in(&mut server, &commands).await;
+    drop(second);
+    // Broken in the middle of an answer.
+    server.write_all(b"$1\r\nA\r\n$1\r\nB\r").await.unwrap();
+    assert_eq!(first.await.unwrap(), text("A"));
+    server.write_all(b"\n$1\r\nC\r\n").await.unwrap();
+    assert_eq!(third.await.unwrap(), text("C"));
+}
+
+#[test]
+fn a_get_is_written_like_any_other_command() {
+    for name in [String::new(), "a".to_owned(), "\u{e4}\r\n".to_owned(), "x".repeat(1234)] {
+        let mut bytes = b"before".to_vec();
+        write_get(&mut bytes, &name);
+        assert_eq!(bytes[6..], get(&name).get_packed_command());
+    }
+}
+
+#[tokio::test]
+async fn what_a_caller_has_left_before_it_was_sent_is_not_sent() {
+    let (pipe, mut server, _driver) = piped(1 << 16);
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(get);
+    let mut pipeline = Pipeline::new();
+    pipeline.add_command(b.clone()).add_command(c.clone());
+    let first = pipe.send(&a);
+    drop((pipe.send(&b), pipe.send_all(&pipeline)));
+    let several = pipe.send_all(&pipeline);
+    drop(pipe.send(&c));
+    let last = pipe.send(&d);
+    take_in(&mut server, &[a.clone(), b, c, d]).await;
+    server.write_all(b"+A\r\n+B\r\n+C\r\n+D\r\n").await.unwrap();
+    assert_eq!(first.await.unwrap(), Reply::SimpleString("A".to_owned()));
+    let replies = ["B", "C"].map(|text| Reply::SimpleString(text.to_owned()));
+    assert_eq!(several.await.unwrap(), replies);
+    assert_eq!(last.await.unwrap(), Reply::SimpleString("D".to_owned()));
+    // Nor where there is nothing else, after which the driver waits for the next.
+    drop(pipe.send(&a));
+    yield_now().await;
+    yield_now().await;
+    let next = pipe.send(&a);
+    take_in(&mut server, &[a]).await;
+    server.write_all(b"+A\r\n").await.unwrap();
+    assert_eq!(next.await.unwrap(), Reply::SimpleString("A".to_owned()));
+}
+
+#[tokio::test]
+async fn several_commands_have_as_many_answers_and_errors_are_among_them() {
+    let (pipe, mut server, _driver) = piped(1 << 16);
+    let mut pipeline = Pipeline::new();
+    pipeline
+        .cmd("SET")
+        .arg("a")
+        .arg("1")
+        .cmd("GET")
+        .arg("a")
+        .cmd("PTTL")
+        .arg("a");
+    let (several, one) = (pipe.send_all(&pipeline), pipe.send(&get("b")));
+    let commands: Vec<_> = pipeline.cmd_iter().cloned().chain([get("b")]).collect();
+    take_in(&mut server, &commands).await;
+    server.write_all(b"-ERR no\r\n$-1\r\n").await.unwrap();
+    server.write_all(b":-2\r\n+OK\r\n").await.unwrap();
+    let replies = several.await.unwrap();
+    assert!(
+        matches!(&replies[..], [Reply::ServerError(_), Reply::Nil, Reply::Int(-2)]),
+        "{replies:?}"
+    );
+    assert_eq!(one.await.unwrap(), Reply::Okay);
+    assert_eq!(pipe.send_all(&Pipeline::new()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_long_comes_whole() {
+    let (pipe, mut server, _driver) = piped(1000);
+    let long = "x".repeat(300_000);
+    let (first, second) = (pipe.send(&get("a")), pipe.send(&get("b")));
+    take_in(&mut server, &["a", "b"].map(get)).await;
+    let answers = format!("${}\r\n{long}\r\n$1\r\nB\r\n", long.len());
+    let sending = tokio::spawn(async move {
+        server.write_all(answers.as_bytes()).await.unwrap();
+        server
+    });
+    assert_eq!(first.await.unwrap(), text(&long));
+    assert_eq!(second.await.unwrap(), text("B"));
+    drop(sending.await.unwrap());
+}
+
+#[tokio::test]
+async fn what_no_command_has_asked_for_closes_the_connection() {
+    for stray in ["+OK\r\n", ">1\r\n+x\r\n", "HTTP/1.1 400 Bad Request\r\n"] {
+        let (pipe, mut server, driver) = piped(1 << 16);
+        let first = pipe.send(&get("a"));
+        take_in(&mut server, &[get("a")]).await;
+        server.write_all(b"$1\r\nA\r\n").await.unwrap();
+        assert_eq!(first.await.unwrap(), text("A"));
+        server.write_all(stray.as_bytes()).await.unwrap();
+        driver.await.unwrap();
+        assert!(pipe.send(&get("b")).await.is_err(), "{stray}");
+    }
+}
+
+#[tokio::test]
+async fn all_who_wait_learn_of_the_end() {
+    let (pipe, mut server, driver) = piped(1 << 16);
+    let waiting = [pipe.send(&get("a")), pipe.send(&get("b"))];
+    // The beginning of an answer is none.
+    server.write_all(b"$1\r\n").await.unwrap();
+    drop(server);
+    for one in waiting {
+        assert!(one.await.unwrap_err().is_connection_dropped());
+    }
+    driver.await.unwrap();
+    assert!(pipe.send(&get("c")).await.unwrap_err().is_connection_dropped());
+}
+
+#[tokio::test]
+async fn all_who_wait_learn_that_the_driver_is_gone() {
+    let (pipe, _server, driver) = piped(1 << 16);
+    let waiting = pipe.send(&get("a"));
+    driver.abort();
+    assert!(waiting.await.unwrap_err().is_connection_dropped());
+    assert!(pipe.send(&get("b")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_read_holds_callers_back_and_not_more_memory() {
+    let (pipe, mut server, driver) = piped(1000);
+    let mut set = redis::cmd("SET");
+    set.arg("a").arg(vec![0; MOST_WAITING / 2]);
+    let packed = set.get_packed_command();
+    let mut waiting: Vec<_> = (0..4)
+        .map(|_| {
+            let (pipe, set) = (pipe.clone(), set.clone());
+            tokio::spawn(async move { pipe.send(&set).await })
+        })
+        .collect();
+    for _ in 0..20 {
+        yield_now().await;
+    }
+    // One is being written.
+    assert!(pipe.shared.queue().bytes.len() <= 2 * packed.len());
+    let left = waiting.pop().unwrap();
+    left.abort();
+    assert!(left.await.unwrap_err().is_cancelled());
+    let mut seen = vec![0; packed.len()];
+    for one in waiting {
+        server.read_exact(&mut seen).await.unwrap();
+        assert_eq!(seen, packed);
+        server.write_all(b"+OK\r\n").await.unwrap();
+        assert_eq!(one.await.unwrap().unwrap(), Reply::Okay);
+    }
+    drop((pipe, server));
+    driver.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_too_many_is_not_that_of_the_next_command() {
+    let (pipe, mut server, driver) = piped(1 << 16);
+    let first = pipe.send(&get("a"));
+    take_in(&mut server, &[get("a")]).await;
+    // All of it before the driver runs.
+    server.write_all(b"$1\r\nA\r\n$1\r\nB\r\n").await.unwrap();
+    let second = pipe.send(&get("b"));
+    assert_eq!(first.await.unwrap(), text("A"));
+    assert!(second.await.is_err());
+    driver.await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_behind_what_cannot_be_read_is_an_answer() {
+    for broken in [
+        ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n",
+        "*2\r\n$1\r\nx\r\n>1\r\n+x\r\n",
+        "%1\r\n+a\r\n+b\r\n",
+        "$1\r\nxyz\r\n",
+        "$9999999999\r\n",
+        ":x\r\n",
+        &format!("{}:1\r\n", "*1\r\n".repeat(200)),
+    ] {
+        let (pipe, mut server, driver) = piped(1 << 16);
+        let commands = ["a", "b", "c"].map(get);
+        let [first, second, third] = commands.each_ref().map(|command| pipe.send(command));
+        take_in(&mut server, &commands).await;
+        let answers = format!("$1\r\nA\r\n{broken}$1\r\nB\r\n$1\r\nC\r\n");
+        server.write_all(answers.as_bytes()).await.unwrap();
+        assert_eq!(first.await.unwrap(), text("A"));
+        assert!(second.await.is_err() && third.await.is_err(), "{broken}");
+        driver.await.unwrap();
+    }
+}
