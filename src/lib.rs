@@ -175,6 +175,7 @@ pub mod admin;
 mod attached;
 pub mod codec;
 mod counter;
+mod crowd;
 pub mod docs;
 mod error;
 mod key;

@@ -12,7 +12,7 @@ use std::path::Path;
 const ORDER: &[(&str, &str)] = &[
     (
         "",
-        "simulation system counter random throttle task key trace attached error codec store memo middleware admin docs",
+        "simulation system counter crowd random throttle task key trace attached error codec store memo middleware admin docs",
     ),
     (
         "store",

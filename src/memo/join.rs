@@ -270,7 +270,7 @@ impl<C: Codec> Shared<C> {
     async fn seek(self: &Arc<Self>, address: &Address, seeking: Seeking) -> Option<Found<C::Value>> {
         let looking = self.lookups.enter(address);
         // Without a runtime there are no tasks.
-        if looking.is_alone || Handle::try_current().is_err() {
+        if looking.before == 0 || Handle::try_current().is_err() {
             return self.ask(address).await;
         }
         (self.tasks.look)(self, address, seeking).await

@@ -9,12 +9,11 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use crate::crowd::{CrowdMember, Crowds};
 use crate::key::Address;
 
 /// How many counts there are. Two addresses that have one take each other for company, which costs a task.
@@ -25,8 +24,7 @@ type Seekers<V> = HashMap<Address, Vec<Seeker<V>>>;
 
 /// The look-ups under way.
 pub(crate) struct Lookups<V> {
-    addresses: RandomState,
-    counts: Box<[AtomicU32]>,
+    crowds: Crowds,
     waiting: Arc<Mutex<Seekers<V>>>,
 }
 
@@ -51,17 +49,14 @@ pub(crate) type SharedLookup<V> = oneshot::Receiver<Option<V>>;
 impl<V> Lookups<V> {
     pub(crate) fn new() -> Self {
         Self {
-            addresses: RandomState::new(),
-            counts: (0..COUNTS).map(|_| AtomicU32::new(0)).collect(),
+            crowds: Crowds::new(COUNTS),
             waiting: Arc::default(),
         }
     }
 
     /// Counts a caller for as long as it looks.
-    pub(crate) fn enter(&self, address: &Address) -> Looking<'_> {
-        let count = &self.counts[self.addresses.hash_one(address) as usize % COUNTS];
-        let is_alone = count.fetch_add(1, Ordering::Relaxed) == 0;
-        Looking { count, is_alone }
+    pub(crate) fn enter(&self, address: &Address) -> CrowdMember<'_> {
+        self.crowds.enter(address.as_str())
     }
 
     /// Joins the callers that wait for the next look-up, and the task that is to look for them where there is none.
@@ -83,18 +78,6 @@ impl<V> Lookups<V> {
             }
         };
         (shared, task)
-    }
-}
-
-/// A caller that looks.
-pub(crate) struct Looking<'a> {
-    count: &'a AtomicU32,
-    pub(crate) is_alone: bool,
-}
-
-impl Drop for Looking<'_> {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

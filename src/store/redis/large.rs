@@ -1,8 +1,8 @@
-//! Which values are large, as far as this process has seen: [`Sizes`], and [`Crowds`] at those it has not.
+//! Which values are large, as far as this process has seen: [`Sizes`].
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// From so many bytes on a value goes a way of its own.
@@ -84,51 +84,6 @@ impl KnownSizes {
     }
 }
 
-/// So many may ask at once for a value of unknown size, each for themselves.
-const FEW: usize = 8;
-
-/// How many ask for what at this moment, by a hash of the name: where two have the same, both count.
-pub(super) struct Crowds {
-    names: RandomState,
-    counts: [AtomicUsize; 256],
-}
-
-impl Default for Crowds {
-    fn default() -> Self {
-        Self {
-            names: RandomState::new(),
-            counts: std::array::from_fn(|_| AtomicUsize::new(0)),
-        }
-    }
-}
-
-/// A caller that asks, as long as that takes.
-pub(super) struct CrowdMember<'a> {
-    count: &'a AtomicUsize,
-    before: usize,
-}
-
-impl Crowds {
-    pub(super) fn enter(&self, name: &str) -> CrowdMember<'_> {
-        let count = &self.counts[self.names.hash_one(name) as usize % self.counts.len()];
-        let before = count.fetch_add(1, Ordering::Relaxed);
-        CrowdMember { count, before }
-    }
-}
-
-impl CrowdMember<'_> {
-    /// Whether there are so many that they had better share what they read.
-    pub(super) fn is_crowd(&self) -> bool {
-        self.before >= FEW
-    }
-}
-
-impl Drop for CrowdMember<'_> {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,15 +115,5 @@ mod tests {
         }
         let known = sizes.known.lock().unwrap();
         assert!(known.young.len() + known.old.len() <= 2 * MOST);
-    }
-
-    #[test]
-    fn a_crowd_is_many_at_once() {
-        let crowds = Crowds::default();
-        let visits: Vec<_> = (0..FEW).map(|_| crowds.enter("a")).collect();
-        assert!(visits.iter().all(|visit| !visit.is_crowd()));
-        assert!(crowds.enter("a").is_crowd());
-        drop(visits);
-        assert!(!crowds.enter("a").is_crowd());
     }
 }

@@ -17,7 +17,7 @@ use super::acl;
 use super::backlog::Backlog;
 use super::builder::RedisStoreBuilder;
 use super::conn::task::Task;
-use super::large::{Crowds, Sizes};
+use super::large::Sizes;
 use super::near::{self, HasLink, Near, NearOwed};
 use super::oversized::Oversized;
 use super::parts::Askings;
@@ -26,6 +26,7 @@ use super::stats::RedisStats;
 use super::topology::link::Link;
 use super::writing::WriteSettings;
 use crate::counter::Visit;
+use crate::crowd::Crowds;
 use crate::error::StoreError;
 use crate::key::Tag;
 use crate::task::BoxFuture;
@@ -299,7 +300,7 @@ impl RedisStore {
             link,
             oversized: Oversized::default(),
             sizes: Sizes::default(),
-            crowds: Crowds::default(),
+            crowds: Crowds::new(256),
             reads: Reads::default(),
             no_parts: AtomicBool::new(false),
             askings: Askings::default(),

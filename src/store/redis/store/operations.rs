@@ -19,6 +19,9 @@ use crate::store::{
     Acquire, AnyStore, Generation, Lock, Purge, Release, Renewed, Stamp, Standing, Store, Token, Value,
 };
 
+/// So many may ask at once for a value of unknown size, each for themselves.
+const FEW: u32 = 8;
+
 impl Store for RedisStore {
     type Watch = RedisWatch;
 
@@ -42,7 +45,7 @@ impl Store for RedisStore {
             return self.fetch(address, fetch).await;
         }
         let visit = self.inner.crowds.enter(keys.value());
-        let found = if visit.is_crowd() || self.inner.sizes.get(keys.value()).is_some() {
+        let found = if visit.before >= FEW || self.inner.sizes.get(keys.value()).is_some() {
             self.share(address, keys.value()).await?
         } else {
             let reply = self.inner.link.get(keys, keys.value()).await;
