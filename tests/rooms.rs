@@ -107,8 +107,8 @@ const CIRCLES: &[(&str, &str)] = &[
     (
         "middleware/stored_response/bare middleware/stored_response/binary_http middleware/stored_response/extras \
          middleware/stored_response/form middleware/stored_response/frame middleware/stored_response/message \
-         middleware/stored_response/parted middleware/stored_response/raw_body middleware/stored_response/response \
-         middleware/stored_response/streamed",
+         middleware/stored_response/parted middleware/stored_response/raw_body middleware/stored_response/recent \
+         middleware/stored_response/response middleware/stored_response/streamed",
         "a stored response can be read from each of its forms, and written in each",
     ),
 ];

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use super::binary_http::BinaryHttp;
 use super::copies::Copies;
 use super::raw_body::RawBody;
+use super::recent::RecentEntries;
 use super::response::StoredResponse;
 use crate::codec::Codec;
 use crate::error::BoxError;
@@ -20,6 +21,7 @@ pub(crate) struct Form {
     /// Binary HTTP where there is none.
     raw: Option<RawBody>,
     copies: Copies,
+    recent: RecentEntries,
 }
 
 impl Form {
@@ -28,6 +30,7 @@ impl Form {
         Self {
             raw: None,
             copies: Copies::default(),
+            recent: RecentEntries::default(),
         }
     }
 
@@ -63,7 +66,7 @@ impl Codec for Form {
     fn decode(&self, address: &Address, bytes: Bytes) -> Result<Self::Value, BoxError> {
         let bytes = self.copies.one(address, bytes);
         match &self.raw {
-            None => BinaryHttp.decode(address, bytes),
+            None => Ok(self.recent.decode(address, bytes)?),
             Some(raw) => Ok(Arc::new(raw.decode(bytes)?)),
         }
     }

@@ -125,6 +125,12 @@ pub(super) fn is_entry(bytes: &[u8]) -> bool {
     magic == Ok(MAGIC) && declared.is_ok_and(|declared| u32::from_be_bytes(declared) as usize == bytes.len())
 }
 
+/// The checksum that these bytes say they have, if they begin like an entry.
+pub(super) fn checksum(bytes: &[u8]) -> Option<u32> {
+    let checksum = bytes.strip_prefix(&MAGIC)?.first_chunk()?;
+    Some(u32::from_be_bytes(*checksum))
+}
+
 /// The response in `bytes`, which must be an entry of `address` and nothing else.
 pub(super) fn decode(address: &Address, bytes: &Bytes) -> Result<StoredResponse, StoredResponseError> {
     let mut reader = ByteReader::new(bytes);

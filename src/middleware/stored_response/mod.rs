@@ -173,6 +173,7 @@ mod frame;
 mod message;
 mod parted;
 mod raw_body;
+mod recent;
 mod response;
 mod streamed;
 #[cfg(test)]

@@ -1,0 +1,148 @@
+//! What was decoded lately: a hit that brings the same bytes once more need not decode them again.
+//!
+//! Every hit in a store elsewhere reads the entry there, and what is kept here is taken for nothing but equal bytes at the
+//! same address. So it is never out of date, and costs a comparison where decoding costs some twenty times as much.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytes::Bytes;
+
+use super::error::StoredResponseError;
+use super::frame;
+use super::response::StoredResponse;
+use crate::key::Address;
+
+/// How many entries are kept at most, each at the place that its checksum says.
+const PLACES: usize = 512;
+
+/// The longest entry that is kept. Of a longer one, decoding is the smaller part of what it costs to read.
+const LONGEST: usize = 4096;
+
+/// The entries, made when the first one comes from a store elsewhere. A clone shares them.
+#[derive(Clone, Default)]
+pub(super) struct RecentEntries(Arc<OnceLock<Box<[Mutex<RecentPlace>]>>>);
+
+#[derive(Default)]
+struct RecentPlace {
+    /// The checksum of the entry that was decoded last.
+    last: Option<u32>,
+    kept: Option<RecentEntry>,
+}
+
+struct RecentEntry {
+    address: Address,
+    bytes: Bytes,
+    response: Arc<StoredResponse>,
+}
+
+impl RecentEntries {
+    /// As [`StoredResponse::decode`].
+    pub(super) fn decode(&self, address: &Address, bytes: Bytes) -> Result<Arc<StoredResponse>, StoredResponseError> {
+        let decode = |bytes| StoredResponse::decode(address, bytes).map(Arc::new);
+        let checksum = frame::checksum(&bytes).filter(|_| bytes.len() <= LONGEST);
+        let Some((checksum, place)) = checksum.and_then(|checksum| Some((checksum, self.place(checksum)?))) else {
+            return decode(bytes);
+        };
+        // Where another request is at this place, decoding takes no longer than to wait for it.
+        let Ok(mut place) = place.try_lock() else {
+            return decode(bytes);
+        };
+        if let Some(kept) = &place.kept
+            && kept.bytes == bytes
+            && kept.address == *address
+        {
+            return Ok(Arc::clone(&kept.response));
+        }
+        let response = decode(bytes.clone())?;
+        // What comes once is its request's alone, which can take it apart.
+        if place.last.replace(checksum) == Some(checksum) {
+            place.kept = Some(RecentEntry {
+                address: address.clone(),
+                bytes,
+                response: Arc::clone(&response),
+            });
+        }
+        Ok(response)
+    }
+
+    fn place(&self, checksum: u32) -> Option<&Mutex<RecentPlace>> {
+        let places = self.0.get_or_init(|| (0..PLACES).map(|_| Mutex::default()).collect());
+        places.get(checksum as usize % PLACES)
+    }
+}
+
+impl fmt::Debug for RecentEntries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecentEntries")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, StatusCode};
+
+    use super::*;
+    use crate::key::{Key, Tag};
+    use crate::middleware::stored_response::Meta;
+
+    fn address(part: &str) -> Address {
+        Address::new(&Tag::new("t").unwrap(), &Key::builder().part(part).build())
+    }
+
+    fn entry(address: &Address, body: usize) -> Bytes {
+        let body = Bytes::from(vec![b'x'; body]);
+        let response = StoredResponse::new(StatusCode::OK, HeaderMap::new(), body, None, Meta::default());
+        response.encode(address).unwrap()
+    }
+
+    /// The same bytes, as another hit brings them.
+    fn copy(bytes: &Bytes) -> Bytes {
+        Bytes::copy_from_slice(bytes)
+    }
+
+    #[test]
+    fn what_comes_again_and_again_is_decoded_twice() {
+        let (recent, at) = (RecentEntries::default(), address("a"));
+        let bytes = entry(&at, 10);
+        let [first, second, third, fourth] = [(); 4].map(|()| recent.decode(&at, copy(&bytes)).unwrap());
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&second, &third) && Arc::ptr_eq(&third, &fourth));
+        assert_eq!(first, fourth);
+        // Another one there, at whatever place, is what its own bytes say.
+        let other = recent.decode(&at, entry(&at, 11)).unwrap();
+        assert_eq!(other.body().len(), 11);
+    }
+
+    #[test]
+    fn an_entry_of_another_address_is_refused_although_it_is_kept() {
+        let (recent, at) = (RecentEntries::default(), address("a"));
+        let bytes = entry(&at, 10);
+        for _ in 0..3 {
+            recent.decode(&at, copy(&bytes)).unwrap();
+        }
+        let refused = recent.decode(&address("b"), copy(&bytes));
+        assert_eq!(refused, Err(StoredResponseError::Address));
+    }
+
+    #[test]
+    fn what_is_damaged_is_refused_although_it_has_the_checksum_of_a_kept_one() {
+        let (recent, at) = (RecentEntries::default(), address("a"));
+        let bytes = entry(&at, 10);
+        for _ in 0..3 {
+            recent.decode(&at, copy(&bytes)).unwrap();
+        }
+        let mut damaged = bytes.to_vec();
+        damaged[bytes.len() - 2] ^= 1;
+        assert_eq!(recent.decode(&at, damaged.into()), Err(StoredResponseError::Checksum));
+        recent.decode(&at, bytes).unwrap();
+    }
+
+    #[test]
+    fn what_is_long_is_not_kept() {
+        let (recent, at) = (RecentEntries::default(), address("a"));
+        let bytes = entry(&at, LONGEST);
+        let all = [(); 3].map(|()| recent.decode(&at, copy(&bytes)).unwrap());
+        assert!(all.iter().all(|one| Arc::strong_count(one) == 1));
+    }
+}
