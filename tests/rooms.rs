@@ -16,7 +16,7 @@ const ORDER: &[(&str, &str)] = &[
     ),
     (
         "store",
-        "token stamp parts compression envelope value notice lock any memory redis contract",
+        "token stamp parts compression envelope value notice lock traits any memory redis contract",
     ),
     (
         "store/redis",
@@ -54,6 +54,11 @@ const UPWARD: &[(&str, &str, &str)] = &[
         "`RedisStore::builder` returns it",
     ),
     (
+        "store/traits",
+        "store/any",
+        "`Store::into_any` returns it, whoever has the store",
+    ),
+    (
         "store/stamp",
         "store/envelope",
         "an envelope is the form of a stamp, and has its type",
@@ -69,6 +74,10 @@ const CIRCLES: &[(&str, &str)] = &[
     (
         "store/envelope store/stamp",
         "an envelope is the form of a stamp, and has its type",
+    ),
+    (
+        "store/any store/traits",
+        "a store goes behind a pointer, and is a store there",
     ),
     (
         "store/redis/builder store/redis/store",

@@ -66,6 +66,11 @@ pub(super) fn seal(stamp: Option<&Stamp>, value: Bytes) -> Bytes {
     }
 }
 
+/// The bytes in front of a value with this stamp.
+pub(crate) fn sealed(stamp: Option<&Stamp>) -> Vec<u8> {
+    stamp.map_or_else(Vec::new, |stamp| seal(Some(stamp), Bytes::new()).to_vec())
+}
+
 /// The bytes to store, compressed if that makes them fewer.
 #[cfg(feature = "zstd")]
 pub(super) fn seal_compressed(stamp: Option<&Stamp>, value: Bytes) -> Bytes {

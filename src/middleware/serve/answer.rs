@@ -1,41 +1,38 @@
 //! How a request comes to its response: by a hit, by waiting for another one, by leading, or by itself.
 
+mod followed;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::HeaderMap;
 use http::request::Parts;
 use tokio::time::Instant;
 
+use self::followed::{follow, gave_up, or_stale, reached, refuse};
 use super::hit::Use;
 use crate::key::Address;
-use crate::memo::{Aim, AtLimit, Caller, Config, Lead, Limit, Obtained, Past, QueueTurn};
+use crate::memo::{Aim, Caller, Config, Lead, Limit, Obtained, QueueTurn};
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::lead::begin::computing_as;
 use crate::middleware::lead::deferred::waited_too_long;
 use crate::middleware::lead::on_path;
-use crate::middleware::lookup::{Lookup, Miss, VariantAddress, is_variant, missed};
+use crate::middleware::lookup::{Lookup, Miss, VariantAddress};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::reason::Reason;
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::future::Step;
-use crate::middleware::respond::refusal::refusal;
 use crate::middleware::respond::replay;
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::BoxFuture;
-use crate::trace::{self, TraceContext};
+use crate::trace;
 
 /// How many addresses of one response are waited at before the request goes its own way: the key's, its variant's, and
 /// one more for a response that has begun to vary by other fields.
 const MAX_ADDRESSES: usize = 3;
-
-/// When a request may try again that has waited for its turn in vain.
-const MIN_RETRY: Duration = Duration::from_secs(1);
-const MAX_RETRY: Duration = Duration::from_secs(60);
 
 /// What is next for a request, by what is stored.
 enum NextStep {
@@ -167,7 +164,7 @@ impl Cache {
                 Lookup::Stored(variant, stored) if self.is_crowded_beside(&stored) => {
                     drop(stored);
                     self.memo.shared.limited(&variant.address, Limit::Recording);
-                    match self.refuse(headers, Reason::NoRoom) {
+                    match refuse(self, headers, Reason::NoRoom) {
                         Some(refusal) => NextStep::Done(refusal),
                         None => NextStep::Direct(Forwarded::because(Forward::Bypass).bypassed(Reason::NoRoom)),
                     }
@@ -279,9 +276,9 @@ impl Cache {
     /// What is next for a request that has obtained this.
     async fn after(&self, obtained: Obtained<Arc<StoredResponse>>, miss: &mut Miss, headers: &HeaderMap) -> After {
         match obtained {
-            Obtained::Followed(stored, by) => self.follow(stored, by, miss, headers).await,
+            Obtained::Followed(stored, by) => follow(self, stored, by, miss, headers).await,
             // It may be another variant, or not for this client.
-            Obtained::Soft(found) => match self.follow(found.value, None, miss, headers).await {
+            Obtained::Soft(found) => match follow(self, found.value, None, miss, headers).await {
                 After::Refresh(stored) if !miss.can_lead => {
                     After::Answer(self.replay(stored, Instant::now(), Reason::StaleWhileRevalidate))
                 }
@@ -291,7 +288,7 @@ impl Cache {
                 let address = &miss.variant.address;
                 let shared = &self.memo.shared;
                 match self.incoming.open(shared, address, *beginning, &self.responses) {
-                    Some(stored) => self.follow(stored, None, miss, headers).await,
+                    Some(stored) => follow(self, stored, None, miss, headers).await,
                     None => After::Again(Reason::LeaderFailed),
                 }
             }
@@ -299,7 +296,7 @@ impl Cache {
             Obtained::Turn(turn) => After::Turn(turn),
             Obtained::Limited(limit) => {
                 let reason = reached(limit);
-                let refusal = self.refuse(headers, reason);
+                let refusal = refuse(self, headers, reason);
                 refusal.map_or(After::Direct(reason), After::Answer)
             }
             Obtained::Pass => {
@@ -310,69 +307,10 @@ impl Cache {
             }
             Obtained::TimedOut if self.may_defer() => After::Answer(waited_too_long(headers, miss.why)),
             Obtained::TimedOut => After::Direct(Reason::Timeout),
-            Obtained::Stale => self.or_stale(miss, headers, After::Again, Reason::LeaderFailed).await,
-            Obtained::Failed(_) => self.or_stale(miss, headers, After::Direct, Reason::LeaderFailed).await,
-            Obtained::GaveUp(past) => self.or_stale(miss, headers, After::Direct, gave_up(past)).await,
+            Obtained::Stale => or_stale(self, miss, headers, After::Again, Reason::LeaderFailed).await,
+            Obtained::Failed(_) => or_stale(self, miss, headers, After::Direct, Reason::LeaderFailed).await,
+            Obtained::GaveUp(past) => or_stale(self, miss, headers, After::Direct, gave_up(past)).await,
         }
-    }
-
-    /// What is next for a request whose leader has failed: what is stale, where that may stand in.
-    async fn or_stale(&self, miss: &Miss, headers: &HeaderMap, or: fn(Reason) -> After, reason: Reason) -> After {
-        // Boxed, or all requests would keep room for it.
-        let stale = Box::pin(self.stand_in(miss, headers, Reason::StaleIfError)).await;
-        stale.map_or_else(|| or(reason), After::Answer)
-    }
-
-    /// What is next for a follower that was given this response.
-    async fn follow(
-        &self,
-        stored: Arc<StoredResponse>,
-        by: Option<TraceContext>,
-        miss: &mut Miss,
-        headers: &HeaderMap,
-    ) -> After {
-        // Just before it was told: there is nothing to read any more, but a turn to wait for.
-        if stored.has_broken_off() {
-            return After::Again(Reason::LeaderFailed);
-        }
-        if !is_variant(&stored, headers) {
-            // What others get of that variant is not known.
-            if miss.credentials.has_credentials() {
-                return After::Direct(Reason::Credentials);
-            }
-            let variant = self.other_variant(&miss.first, &stored, headers);
-            let Some(variant) = variant.filter(|variant| variant.address != miss.variant.address) else {
-                return After::Direct(Reason::Unsettled);
-            };
-            (miss.variant, miss.stale, miss.why) = (variant, None, Forward::VaryMiss);
-            return After::Again(Reason::Unsettled);
-        }
-        if !miss.credentials.may_have(stored.meta()) {
-            return After::Direct(Reason::Credentials);
-        }
-        if !stored.is_fresh_at(Instant::now()) {
-            return match stored.is_soft() {
-                true => After::Refresh(stored),
-                false => After::Direct(Reason::Expired),
-            };
-        }
-        trace::computed_by(stored.meta().computed_by.or(by));
-        self.credential_history.learn(stored.meta());
-        let stored = self.make_room(&miss.variant.address, stored).await;
-        let reason = missed(&self.memo.shared.store, miss.why, &miss.variant.address);
-        let decision = Forwarded::because(miss.why).collapsed(true).followed(reason);
-        After::Answer(Answer::new(replay::followed(stored), decision))
-    }
-
-    /// The answer to a request at a limit, where it is not to go to the inner service.
-    fn refuse(&self, headers: &HeaderMap, reason: Reason) -> Option<Answer> {
-        let retry_after = match self.memo.config.limits.at_limit {
-            AtLimit::Bypass => return None,
-            AtLimit::Refuse { retry_after } => retry_after,
-            // No sooner than by then is the line likely to have moved on.
-            AtLimit::Queue(_) => self.memo.config.wait_timeout.clamp(MIN_RETRY, MAX_RETRY),
-        };
-        Some(Answer::new(refusal(headers, retry_after), Decision::refused(reason)))
     }
 }
 
@@ -382,23 +320,5 @@ fn computed_at(first: &Address, variant: VariantAddress, stored: &StoredResponse
     match stored.is_soft() {
         true => VariantAddress::first(first),
         false => variant,
-    }
-}
-
-/// Why a request goes its own way, or none, that found this limit reached.
-fn reached(limit: Limit) -> Reason {
-    match limit {
-        Limit::Waiters => Reason::TooManyWaiters,
-        Limit::InFlight => Reason::TooManyKeys,
-        Limit::Recording => Reason::NoRoom,
-    }
-}
-
-/// Why a request goes its own way that has waited for these attempts in vain.
-fn gave_up(past: Past) -> Reason {
-    match past {
-        Past { failures: 1.., .. } => Reason::LeaderFailed,
-        Past { attempts: 1.., .. } => Reason::LeaderPassed,
-        Past { .. } => Reason::Invalidated,
     }
 }

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
+use super::copy::NearCopy;
 use super::lease::{Backing, NearLease};
 use crate::store::Value;
 use crate::store::redis::stats::NearCounters;
@@ -21,46 +22,6 @@ const MOST_PENDING: usize = 256;
 
 /// What a copy takes besides its texts and its value: in the map, the ring, and their allocations.
 const PER_COPY: usize = 448;
-
-/// A value as Redis had it.
-#[derive(Clone)]
-pub(crate) struct NearCopy {
-    pub(crate) value: Value,
-    /// Counted from when it was asked for.
-    pub(crate) expires_at: Instant,
-    /// The server that it came from.
-    pub(crate) from: Backing,
-    /// The one that tells of invalidations, if that is another.
-    pub(crate) home: Option<Backing>,
-    /// For one with a stamp.
-    pub(crate) currency: Option<Currency>,
-}
-
-/// When a stamp was found to be current.
-#[derive(Clone)]
-pub(crate) struct Currency {
-    /// Counts what is heard of the generations of the tag.
-    pub(crate) generations: Arc<AtomicU64>,
-    pub(crate) seen: u64,
-}
-
-impl NearCopy {
-    /// Whether it may be served, as long as the leases are held.
-    fn is_good(&self, now: Instant) -> bool {
-        let is_current = |c: &Currency| c.generations.load(Ordering::Acquire) == c.seen;
-        let is_backed = self.from.holds() && self.home.as_ref().is_none_or(Backing::holds);
-        self.expires_at > now && is_backed && self.currency.as_ref().is_none_or(is_current)
-    }
-
-    fn leases(&self) -> impl Iterator<Item = &NearLease> {
-        let home = self.home.iter();
-        [&self.from].into_iter().chain(home).map(|backing| &**backing.lease())
-    }
-
-    fn relies_on(&self, lease: &Arc<NearLease>) -> bool {
-        self.from.is_of(lease) || self.home.as_ref().is_some_and(|home| home.is_of(lease))
-    }
-}
 
 /// What there is of a value.
 pub(crate) enum NearFound {
@@ -333,6 +294,7 @@ mod tests {
 
     use super::*;
     use crate::store::redis::near::Sent;
+    use crate::store::redis::near::copy::Currency;
 
     const LAG: Duration = Duration::from_secs(10);
 

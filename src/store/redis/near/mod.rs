@@ -44,6 +44,7 @@
 
 mod acks;
 mod copies;
+mod copy;
 mod demand;
 mod feed;
 mod keeper;
@@ -61,7 +62,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use self::acks::Acknowledgements;
-use self::copies::{Currency, NearCopies, NearCopy, NearFound, Placeholder};
+use self::copies::{NearCopies, NearFound, Placeholder};
+use self::copy::{Currency, NearCopy};
 use self::demand::NearDemand;
 pub(crate) use self::feed::NearFeed;
 pub(crate) use self::keeper::{HasLink, keep};

@@ -12,13 +12,14 @@
 //! Subscriptions that are asked for again and again linger: the last watcher leaves, and the server is told so some time
 //! later, unless another one comes (`lingering.rs`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use slab::Slab;
 use tokio::time::Instant;
 
+use super::fences::{Fence, Fences};
 use super::lingering::Lingering;
 use super::mailbox::Mailbox;
 use super::topic::{Channel, ChannelKind, ChannelState, Topic, Watcher};
@@ -33,14 +34,6 @@ pub(crate) enum SubscriptionChange {
     Subscribe(Arc<str>),
     Unsubscribe(Arc<str>),
     Fence,
-}
-
-/// A fence that is not answered yet.
-struct Fence {
-    /// The number of the change.
-    at: u64,
-    /// The topics with watchers that wait for it. There may be other ones by now.
-    topics: Vec<usize>,
 }
 
 /// One watcher of one topic.
@@ -62,8 +55,7 @@ pub(crate) struct Registry {
     sequence: u64,
     /// How many of them were taken to be sent.
     taken: u64,
-    /// In the order in which they are sent.
-    fences: VecDeque<Fence>,
+    fences: Fences,
     lingering: Lingering,
     stats: Arc<RedisCounters>,
 }
@@ -185,7 +177,7 @@ impl Registry {
 
     /// The server has answered the fence that was sent first of those it has not.
     pub(crate) fn pass_fence(&mut self) {
-        let Some(Fence { at, topics }) = self.fences.pop_front() else {
+        let Some(Fence { at, topics }) = self.fences.pass() else {
             return;
         };
         for id in topics {
@@ -242,9 +234,8 @@ impl Registry {
 
     /// Has those subscribed to once more whose fences the server has refused: that parts messages as well.
     fn refuse_fences(&mut self, mark: u64) {
-        while self.fences.front().is_some_and(|fence| fence.at <= mark) {
-            let refused = self.fences.pop_front();
-            for id in refused.into_iter().flat_map(|fence| fence.topics) {
+        while let Some(refused) = self.fences.refuse(mark) {
+            for id in refused.topics {
                 let Some(topic) = self.topics.get_mut(id) else { continue };
                 for channel in topic.channels.iter_mut().filter(|c| c.state == ChannelState::On) {
                     channel.silence(ChannelState::Off);
@@ -345,7 +336,12 @@ impl Registry {
                 self.changes.push(change);
             }
             if topic.needs_fence() {
-                self.send_fence(id);
+                if !self.fences.join(id, self.taken) {
+                    self.sequence += 1;
+                    self.changes.push(SubscriptionChange::Fence);
+                    self.fences.begin(id, self.sequence);
+                }
+                topic.fence = self.sequence;
             }
         }
         let topic = &mut self.topics[id];
@@ -355,22 +351,6 @@ impl Registry {
                 self.channels.remove(&channel.name);
             }
         }
-    }
-
-    /// Has a fence sent for a topic, with others where one is yet to be sent.
-    fn send_fence(&mut self, id: usize) {
-        let taken = self.taken;
-        if let Some(fence) = self.fences.back_mut().filter(|fence| fence.at > taken) {
-            fence.topics.push(id);
-        } else {
-            self.sequence += 1;
-            self.changes.push(SubscriptionChange::Fence);
-            self.fences.push_back(Fence {
-                at: self.sequence,
-                topics: vec![id],
-            });
-        }
-        self.topics[id].fence = self.sequence;
     }
 }
 

@@ -1,0 +1,107 @@
+//! What a request gets that has waited and does not lead: another one's response, a stale one, or a refusal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use super::After;
+use crate::memo::{AtLimit, Limit, Past};
+use crate::middleware::cache::Cache;
+use crate::middleware::lookup::{Miss, is_variant, missed};
+use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::decision::Decision;
+use crate::middleware::policy::reason::Reason;
+use crate::middleware::respond::refusal::refusal;
+use crate::middleware::respond::replay;
+use crate::middleware::respond::tally::Answer;
+use crate::middleware::stored_response::StoredResponse;
+use crate::trace::{self, TraceContext};
+
+/// When a request may try again that has waited for its turn in vain.
+const MIN_RETRY: Duration = Duration::from_secs(1);
+const MAX_RETRY: Duration = Duration::from_secs(60);
+
+/// What is next for a request whose leader has failed: what is stale, where that may stand in.
+pub(super) async fn or_stale(
+    cache: &Cache,
+    miss: &Miss,
+    headers: &HeaderMap,
+    or: fn(Reason) -> After,
+    reason: Reason,
+) -> After {
+    // Boxed, or all requests would keep room for it.
+    let stale = Box::pin(cache.stand_in(miss, headers, Reason::StaleIfError)).await;
+    stale.map_or_else(|| or(reason), After::Answer)
+}
+
+/// What is next for a follower that was given this response.
+pub(super) async fn follow(
+    cache: &Cache,
+    stored: Arc<StoredResponse>,
+    by: Option<TraceContext>,
+    miss: &mut Miss,
+    headers: &HeaderMap,
+) -> After {
+    // Just before it was told: there is nothing to read any more, but a turn to wait for.
+    if stored.has_broken_off() {
+        return After::Again(Reason::LeaderFailed);
+    }
+    if !is_variant(&stored, headers) {
+        // What others get of that variant is not known.
+        if miss.credentials.has_credentials() {
+            return After::Direct(Reason::Credentials);
+        }
+        let variant = cache.other_variant(&miss.first, &stored, headers);
+        let Some(variant) = variant.filter(|variant| variant.address != miss.variant.address) else {
+            return After::Direct(Reason::Unsettled);
+        };
+        (miss.variant, miss.stale, miss.why) = (variant, None, Forward::VaryMiss);
+        return After::Again(Reason::Unsettled);
+    }
+    if !miss.credentials.may_have(stored.meta()) {
+        return After::Direct(Reason::Credentials);
+    }
+    if !stored.is_fresh_at(Instant::now()) {
+        return match stored.is_soft() {
+            true => After::Refresh(stored),
+            false => After::Direct(Reason::Expired),
+        };
+    }
+    trace::computed_by(stored.meta().computed_by.or(by));
+    cache.credential_history.learn(stored.meta());
+    let stored = cache.make_room(&miss.variant.address, stored).await;
+    let reason = missed(&cache.memo.shared.store, miss.why, &miss.variant.address);
+    let decision = Forwarded::because(miss.why).collapsed(true).followed(reason);
+    After::Answer(Answer::new(replay::followed(stored), decision))
+}
+
+/// The answer to a request at a limit, where it is not to go to the inner service.
+pub(super) fn refuse(cache: &Cache, headers: &HeaderMap, reason: Reason) -> Option<Answer> {
+    let retry_after = match cache.memo.config.limits.at_limit {
+        AtLimit::Bypass => return None,
+        AtLimit::Refuse { retry_after } => retry_after,
+        // No sooner than by then is the line likely to have moved on.
+        AtLimit::Queue(_) => cache.memo.config.wait_timeout.clamp(MIN_RETRY, MAX_RETRY),
+    };
+    Some(Answer::new(refusal(headers, retry_after), Decision::refused(reason)))
+}
+
+/// Why a request goes its own way, or none, that found this limit reached.
+pub(super) fn reached(limit: Limit) -> Reason {
+    match limit {
+        Limit::Waiters => Reason::TooManyWaiters,
+        Limit::InFlight => Reason::TooManyKeys,
+        Limit::Recording => Reason::NoRoom,
+    }
+}
+
+/// Why a request goes its own way that has waited for these attempts in vain.
+pub(super) fn gave_up(past: Past) -> Reason {
+    match past {
+        Past { failures: 1.., .. } => Reason::LeaderFailed,
+        Past { attempts: 1.., .. } => Reason::LeaderPassed,
+        Past { .. } => Reason::Invalidated,
+    }
+}
