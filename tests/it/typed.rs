@@ -237,7 +237,10 @@ async fn leads_and_follows<E: Into<BoxError> + Send + 'static>(
     redis.reset_commandstats();
     let follower = tokio::spawn(async move { there.get_or_compute(id, || fails("computed twice")).await });
     // It has asked for the lock's end before it listened, and once it did: now it hears whatever becomes of the promise.
-    eventually("a follower that listens", || redis.commandstats().get("pttl") == Some(&2)).await;
+    eventually("a follower that listens", || {
+        redis.commandstats().get("pttl") == Some(&2)
+    })
+    .await;
     end.send(()).unwrap();
     let leader = within("an answer", leader).await.unwrap();
     let follower = within("an answer", follower).await.unwrap();

@@ -99,6 +99,10 @@ impl<C: Codec> Coordinator<C> {
         }
         let (remaining, immortal) = match lock {
             Lock::Granted => {
+                if let Some(acquisition) = self.heard_meanwhile(search).await {
+                    self.release(granted.claim, Release::Abandoned).await;
+                    return Some(acquisition);
+                }
                 self.tenure.begin(asked);
                 return self.granted(granted, closed, search).await;
             }
@@ -180,25 +184,41 @@ impl<C: Codec> Coordinator<C> {
             true => Config::LONG,
             false => time,
         };
-        Ok(
-            match timeout(time.saturating_add(self.config.jitter()), self.listen(watch, asked)).await? {
-                Heard::Landed(outcome, whom) => Some(Acquisition::Landed(outcome, whom)),
-                Heard::Again | Heard::Nothing => None,
-                Heard::Freed => {
-                    search.held = false;
-                    None
-                }
-                Heard::Deferred(starts) => {
-                    search.starts.hear(starts);
-                    None
-                }
-                Heard::Vain { attempts, failed } => {
-                    search.held = false;
-                    search.hear_of(attempts, failed, self.shared.clock.tick());
-                    let over = !search.past.may_go_on();
-                    over.then_some(Acquisition::Landed(Outcome::Again(Some(search.past)), Arrivals::All))
-                }
-            },
-        )
+        let heard = timeout(time.saturating_add(self.config.jitter()), self.listen(watch, asked)).await?;
+        Ok(self.learn(heard, search))
+    }
+
+    /// What was heard while the keeper asked. The lock is free because its leader gave it back: if the leader failed, or shared what
+    /// is not stored, then those who listened by then need no other computation.
+    async fn heard_meanwhile<'a>(&'a self, search: &mut Search<'a, C>) -> Option<Acquisition<C::Value>> {
+        loop {
+            let (notice, since) = search.watch.as_mut()?.at_once().await?;
+            let heard = self.heard(notice, since).await;
+            if let Some(acquisition) = self.learn(heard, search) {
+                return Some(acquisition);
+            }
+        }
+    }
+
+    /// Takes in what was heard. `None` where it is to be asked again.
+    fn learn(&self, heard: Heard<C::Value>, search: &mut Search<'_, C>) -> Option<Acquisition<C::Value>> {
+        match heard {
+            Heard::Landed(outcome, whom) => Some(Acquisition::Landed(outcome, whom)),
+            Heard::Again | Heard::Nothing => None,
+            Heard::Freed => {
+                search.held = false;
+                None
+            }
+            Heard::Deferred(starts) => {
+                search.starts.hear(starts);
+                None
+            }
+            Heard::Vain { attempts, failed } => {
+                search.held = false;
+                search.hear_of(attempts, failed, self.shared.clock.tick());
+                let over = !search.past.may_go_on();
+                over.then_some(Acquisition::Landed(Outcome::Again(Some(search.past)), Arrivals::All))
+            }
+        }
     }
 }

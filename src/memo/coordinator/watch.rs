@@ -72,6 +72,12 @@ impl<'a, C: Codec> LiveWatch<'a, C> {
         self.begun
     }
 
+    /// The next notice, if there is one already.
+    pub(super) async fn at_once(&mut self) -> Option<(Notice, Tick)> {
+        let since = self.present.since;
+        at_once(&mut self.present.watch).await.map(|notice| (notice, since))
+    }
+
     /// The next notice, and when it cannot have been published yet. Cancel safe.
     pub(super) async fn next(&mut self) -> (Notice, Tick) {
         let Self {

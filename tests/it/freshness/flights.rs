@@ -1,10 +1,12 @@
 //! A flight answers callers that joined it late with nothing that was on its way before they came. Time is paused.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tower_memolock::store::{Release, Token, Value};
 use tower_memolock::{Address, Key, MemoLock, Store, Tag};
 
@@ -206,4 +208,34 @@ async fn a_lock_that_was_taken_at_an_unknown_time_commits_nothing() {
         assert_eq!(answer(late).await, "new");
         assert_eq!(answer(ask(&here, "newer")).await, "new");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_came_while_a_follower_asked_once_more_is_the_followers() {
+    let (here, slow, there) = nodes();
+    let (end, ended) = oneshot::channel();
+    let leads = || async move {
+        let _ = ended.await;
+        Err("no disk")
+    };
+    let leader = tokio::spawn(async move { there.get_or_compute("a", leads).await });
+    settle().await;
+    slow.gates.acquired.close();
+    let follower = {
+        let here = here.clone();
+        tokio::spawn(async move { here.get_or_compute("a", || async { Err("computed twice") }).await })
+    };
+    settle().await;
+    slow.gates.acquire.close();
+    slow.gates.acquired.open();
+    settle().await;
+    assert_eq!(slow.gates.watches.load(Ordering::SeqCst), 1);
+    end.send(()).unwrap();
+    let led = leader.await.unwrap().unwrap_err();
+    slow.gates.acquire.open();
+    let followed = follower.await.unwrap().unwrap_err();
+    for failure in [led, followed] {
+        assert_eq!(failure.source().unwrap().to_string(), "no disk");
+    }
+    assert_eq!(here.stats().led, 0);
 }
