@@ -202,27 +202,17 @@ impl<C: Codec> Shared<C> {
                     lead.arrived = caller.arrived;
                     lead.by.set(caller.context);
                     lead.past = lead.past_of(past);
-                    self.counters.led.add();
-                    if past.attempts > 0 || rounds > 0 {
-                        self.counters.taken_over.add();
-                        tracing::debug!(address = %address.readable(), "taking over from a computation here that was given up");
-                    }
+                    self.leads(address, past.attempts > 0 || rounds > 0);
                     return Obtained::Lead(lead);
                 }
                 Waited::Landed(landed) => landed,
                 // Happens once: the next flight starts later than this caller came.
                 Waited::Late => {
                     // Boxed, or all waiters would keep room for it.
-                    match Box::pin(self.lookup(address)).await {
-                        Some(found) if config.aim == Aim::Now || !self.meets(config.aim, &found) => {}
-                        Some(found) if self.is_fresh(&found) => {
-                            self.counters.followed.add();
-                            return Obtained::Followed(found.value, None);
-                        }
-                        Some(found) if self.is_soft(&found) => return Obtained::Soft(found),
-                        Some(_) | None => {}
+                    match Box::pin(self.stored_meanwhile(address, config.aim)).await {
+                        Some(obtained) => return obtained,
+                        None => continue,
                     }
-                    continue;
                 }
             };
             match &landed.outcome {
@@ -244,6 +234,28 @@ impl<C: Codec> Shared<C> {
             }
         }
         Obtained::GaveUp(past)
+    }
+
+    /// Counts a caller that leads, perhaps in the place of another one.
+    fn leads(&self, address: &Address, succeeds: bool) {
+        self.counters.led.add();
+        if succeeds {
+            self.counters.taken_over.add();
+            tracing::debug!(address = %address.readable(), "taking over from a computation here that was given up");
+        }
+    }
+
+    /// What a caller obtains that came too late for a flight, if that has stored what it wants.
+    async fn stored_meanwhile(self: &Arc<Self>, address: &Address, aim: Aim) -> Option<Obtained<C::Value>> {
+        let found = self.lookup(address).await?;
+        if aim == Aim::Now || !self.meets(aim, &found) {
+            return None;
+        }
+        if self.is_fresh(&found) {
+            self.counters.followed.add();
+            return Some(Obtained::Followed(found.value, None));
+        }
+        self.is_soft(&found).then(|| Obtained::Soft(found))
     }
 
     /// Removes the value, or softens it, and what is computed of it at this moment.

@@ -99,14 +99,12 @@ impl<C: Codec> MemoLock<C> {
         Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
         E: Into<BoxError> + 'static,
     {
-        let config = self.config;
-        let limits = &config.limits;
         let before = Path::current();
         let is_own = before.leads_over(&self.shared.store, address);
         let path = before.to(&self.shared.store, address);
         let config = Config {
             aim: self.aim(address).await,
-            ..config
+            ..self.config
         };
         let arrived = match self.find(address, config.aim).await {
             Ok(found) => {
@@ -127,6 +125,23 @@ impl<C: Codec> MemoLock<C> {
         let obtained = self.obtain(address, &config, &mut patience, caller, has_room).await;
         trace::waited(patience.waited());
         trace::outcome(obtained.outcome());
+        self.compute_as(obtained, address, path, &config, compute).await
+    }
+
+    /// What a caller gets that has obtained this: the value, or what it computes as a leader or by itself.
+    async fn compute_as<F, Fut, E>(
+        &self,
+        obtained: Obtained<C::Value>,
+        address: &Address,
+        path: Path,
+        config: &Config,
+        compute: F,
+    ) -> Result<C::Value, Failure>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
         match obtained {
             Obtained::Soft(found) => {
                 Ok(self.answered(found, false, |soft| self.compute_anew(address, soft, path, compute)))
@@ -137,7 +152,7 @@ impl<C: Codec> MemoLock<C> {
             }
             Obtained::Lead(mut lead) => {
                 let (shared, of) = (Arc::clone(&self.shared), address.clone());
-                let rules = Arc::clone(&self.rules);
+                let (rules, config) = (Arc::clone(&self.rules), *config);
                 let (_client, stop) = lead.custody();
                 let computation = async move {
                     let lead = shared.started(lead, &of, &config).await;
@@ -145,7 +160,7 @@ impl<C: Codec> MemoLock<C> {
                 };
                 run(address, path, stop, computation).await
             }
-            Obtained::Limited(limit) => match limits.at_limit {
+            Obtained::Limited(limit) => match config.limits.at_limit {
                 AtLimit::Bypass => run_alone(address, path, compute_alone(compute)).await,
                 AtLimit::Refuse { .. } | AtLimit::Queue(_) => Err(ErrorKind::AtLimit(limit).into()),
             },

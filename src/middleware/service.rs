@@ -143,20 +143,7 @@ where
             Access::Change if cache.misuse.is_outside_runtime() => {
                 return self.direct(request, Forward::Method, Reason::NoRuntime, None);
             }
-            Access::Change => {
-                self.tell_method(&request);
-                let layer = Arc::clone(&self.layer);
-                let find_key = Box::new(move |uri: &_, headers: &_, extensions: &_| {
-                    layer.key.get_key_with(uri, headers, extensions)
-                });
-                let call = InnerCall::new(self.inner.clone(), extractor.pass(request));
-                let change = Change::new(Arc::clone(cache), find_key, &call.head);
-                let told = cache.logged_key();
-                told.as_ref()
-                    .zip(change.target())
-                    .inspect(|(told, target)| told.set(target));
-                return ResponseFuture::core(change.carry_out(call), cache.teller(told));
-            }
+            Access::Change => return self.change(cache, request),
             Access::Bypass(reason) => {
                 let why = self.bypassed(cache, reason, &request);
                 return self.direct(request, why, reason, None);
@@ -171,11 +158,7 @@ where
             HeadKey::NeedsBody
                 if constraints == RequestConstraints::default() && !cache.misuse.is_outside_runtime() =>
             {
-                let deadline = cache.methods.as_ref().and_then(|_| grpc::deadline(request.headers()));
-                let reading = self.read_body(request);
-                let told = cache.told_key();
-                let answer = Arc::clone(cache).answer_with_body(reading, deadline, told.clone());
-                return ResponseFuture::core(answer, cache.teller(told).looking_up(trace::lookup(None)));
+                return self.with_body(cache, request);
             }
             HeadKey::NeedsBody => {
                 let reason = match constraints == RequestConstraints::default() {
@@ -274,6 +257,44 @@ impl<S, K> MemoLockService<S, K> {
             true => ResponseFuture::core(cache.answer(call, address, constraints, can_lead), teller),
             false => ResponseFuture::core(cache.read(call, address, constraints), teller),
         }
+    }
+
+    /// What an unsafe request gets, which may change what is stored.
+    fn change<ReqBody, ResBody>(&self, cache: &Arc<Cache>, request: Request<ReqBody>) -> ResponseFuture<S, K::Body>
+    where
+        S: InnerService<K::Body, ResBody> + Clone,
+        K: KeyExtractor<ReqBody>,
+        K::Body: Send + 'static,
+        ReqBody: Body + Send + 'static,
+        ResBody: ResponseBody,
+    {
+        self.tell_method(&request);
+        let layer = Arc::clone(&self.layer);
+        let find_key =
+            Box::new(move |uri: &_, headers: &_, extensions: &_| layer.key.get_key_with(uri, headers, extensions));
+        let call = InnerCall::new(self.inner.clone(), self.layer.key.pass(request));
+        let change = Change::new(Arc::clone(cache), find_key, &call.head);
+        let told = cache.logged_key();
+        told.as_ref()
+            .zip(change.target())
+            .inspect(|(told, target)| told.set(target));
+        ResponseFuture::core(change.carry_out(call), cache.teller(told))
+    }
+
+    /// What a request gets whose key covers its body.
+    fn with_body<ReqBody, ResBody>(&self, cache: &Arc<Cache>, request: Request<ReqBody>) -> ResponseFuture<S, K::Body>
+    where
+        S: InnerService<K::Body, ResBody> + Clone,
+        K: KeyExtractor<ReqBody>,
+        K::Body: Send + 'static,
+        ReqBody: Send + 'static,
+        ResBody: ResponseBody,
+    {
+        let deadline = cache.methods.as_ref().and_then(|_| grpc::deadline(request.headers()));
+        let reading = self.read_body(request);
+        let told = cache.told_key();
+        let answer = Arc::clone(cache).answer_with_body(reading, deadline, told.clone());
+        ResponseFuture::core(answer, cache.teller(told).looking_up(trace::lookup(None)))
     }
 
     /// Reads the body of a request for its key.
