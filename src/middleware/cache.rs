@@ -90,6 +90,11 @@ impl Cache {
         self.memo.shared.settled(aim, receipts).await
     }
 
+    /// Whether handlers may leave a response to a worker.
+    pub(crate) fn may_defer(&self) -> bool {
+        self.memo.config.requests
+    }
+
     /// Counts a request.
     pub(crate) fn ask(&self, address: &Address) {
         self.memo.shared.insight.asked(address);

@@ -27,7 +27,7 @@ use super::policy::reason::{Reason, RequestOutcome};
 use super::policy::request::{Access, RequestConstraints, access};
 use super::respond::body::MemoBody;
 use super::respond::future::ResponseFuture;
-use super::serve::body_key::BodyKeyRead;
+use super::serve::body_key::{BodyKeyRead, answer_with_body};
 use super::serve::hit::FreshHit;
 use super::serve::unsafe_request::Change;
 use crate::error::BoxError;
@@ -293,7 +293,7 @@ impl<S, K> MemoLockService<S, K> {
         let deadline = cache.methods.as_ref().and_then(|_| grpc::deadline(request.headers()));
         let reading = self.read_body(request);
         let told = cache.told_key();
-        let answer = Arc::clone(cache).answer_with_body(reading, deadline, told.clone());
+        let answer = answer_with_body(Arc::clone(cache), reading, deadline, told.clone());
         ResponseFuture::core(answer, cache.teller(told).looking_up(trace::lookup(None)))
     }
 

@@ -17,6 +17,7 @@ use http::{HeaderMap, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::admission::Admission;
+use super::unshared::Unshared;
 use crate::key::Address;
 use crate::memo::{Lead, Settled};
 use crate::middleware::cache::Cache;
@@ -194,7 +195,7 @@ impl Cache {
         why: Forward,
     ) -> Step<Answer> {
         let decision = Forwarded::because(why).bypassed(Reason::Credentials);
-        let alone = self.call_unshared(call, Credentials::Unknown(constraints));
+        let alone = Unshared::call(call, Credentials::Unknown(constraints), &self.responses);
         let (head, body, sharing) = match alone.await {
             Ok(alone) => (alone.head, alone.body, alone.sharing),
             Err(error) => return Step::Done(Answer::failed(error, decision)),

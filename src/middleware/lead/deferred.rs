@@ -76,50 +76,43 @@ fn timed_out(waited_for: &WaitedFor) -> Response<ReplyBody> {
     }
 }
 
-impl Cache {
-    /// Whether handlers may leave a response to a worker.
-    pub(crate) fn may_defer(&self) -> bool {
-        self.memo.config.requests
-    }
-
-    /// Leads with this request, and waits with the others if a worker is to give the response.
-    pub(crate) fn lead_or_wait(
-        self: Arc<Self>,
-        lead: Lead<Arc<StoredResponse>>,
-        mut call: InnerCall,
-        miss: Miss,
-        mut patience: Patience,
-    ) -> Step<Answer> {
-        let address = miss.variant.address.clone();
-        let (waited_for, why) = (WaitedFor::of(call.headers()), miss.why);
-        let (credentials, headers) = (miss.credentials, call.headers().clone());
-        let suits = move |given: &StoredResponse| {
-            given.is_fresh_at(Instant::now()) && credentials.may_have(given.meta()) && is_variant(given, &headers)
+/// Leads with this request, and waits with the others if a worker is to give the response.
+pub(crate) fn lead_or_wait(
+    cache: Arc<Cache>,
+    lead: Lead<Arc<StoredResponse>>,
+    mut call: InnerCall,
+    miss: Miss,
+    mut patience: Patience,
+) -> Step<Answer> {
+    let address = miss.variant.address.clone();
+    let (waited_for, why) = (WaitedFor::of(call.headers()), miss.why);
+    let (credentials, headers) = (miss.credentials, call.headers().clone());
+    let suits = move |given: &StoredResponse| {
+        given.is_fresh_at(Instant::now()) && credentials.may_have(given.meta()) && is_variant(given, &headers)
+    };
+    Step::then(async move {
+        let (shared, config) = (&cache.memo.shared, &cache.memo.config);
+        let (given, mut back) = oneshot::channel();
+        let then = |lead| drop(given.send(lead));
+        let waiting = shared.step_down(lead, &address, config, &mut patience, Role::StandBy, then);
+        let Ok(lead) = back.try_recv() else {
+            let decision = Forwarded::because(why).refused(Reason::Timeout);
+            return Step::Done(Answer::new(timed_out(&waited_for), decision));
         };
-        Step::then(async move {
-            let (shared, config) = (&self.memo.shared, &self.memo.config);
-            let (given, mut back) = oneshot::channel();
-            let then = |lead| drop(given.send(lead));
-            let waiting = shared.step_down(lead, &address, config, &mut patience, Role::StandBy, then);
-            let Ok(lead) = back.try_recv() else {
-                let decision = Forwarded::because(why).refused(Reason::Timeout);
-                return Step::Done(Answer::new(timed_out(&waited_for), decision));
-            };
-            let computation = self.computation(lead, &mut call.head, miss);
-            let computing = computation.run(call);
-            let answer = match first(computing, waiting, suits).await {
-                First::Answer(answer) => answer,
-                First::Given(stored, by) => {
-                    trace::computed_by(stored.meta().computed_by.or(by));
-                    self.credential_history.learn(stored.meta());
-                    let decision = Forwarded::because(why).followed(Reason::Deferred);
-                    Answer::new(replay::followed(stored), decision)
-                }
-                First::Own(own) => its_own(own, why, &waited_for),
-            };
-            Step::Done(answer)
-        })
-    }
+        let computation = cache.computation(lead, &mut call.head, miss);
+        let computing = computation.run(call);
+        let answer = match first(computing, waiting, suits).await {
+            First::Answer(answer) => answer,
+            First::Given(stored, by) => {
+                trace::computed_by(stored.meta().computed_by.or(by));
+                cache.credential_history.learn(stored.meta());
+                let decision = Forwarded::because(why).followed(Reason::Deferred);
+                Answer::new(replay::followed(stored), decision)
+            }
+            First::Own(own) => its_own(own, why, &waited_for),
+        };
+        Step::Done(answer)
+    })
 }
 
 /// The answer to a request that never was with the handler.

@@ -49,7 +49,7 @@ impl Cache {
     ) -> Step<Answer> {
         self.memo.shared.counters.marked.add();
         let decision = Forwarded::because(Forward::UriMiss).bypassed(Reason::Marked);
-        let alone = match self.call_unshared(call, credentials).await {
+        let alone = match Unshared::call(call, credentials, &self.responses).await {
             Ok(alone) => alone,
             Err(error) => return Step::Done(Answer::failed(error, decision)),
         };

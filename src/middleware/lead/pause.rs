@@ -46,15 +46,13 @@ impl Admission {
     }
 }
 
-impl Cache {
-    /// What a request gets that found nothing fresh, where a pause stands.
-    pub(crate) async fn paused(&self, miss: &Miss, request: &HeaderMap) -> Option<Answer> {
-        let pause = self.pauses.of(&miss.variant.address, Instant::now())?;
-        // Boxed, or all requests would keep room for it.
-        let stale = Box::pin(self.stand_in(miss, request, Reason::Pause)).await;
-        let or_failure = || Answer::new(pause.answer(request), Decision::refused(Reason::Pause));
-        Some(stale.unwrap_or_else(or_failure))
-    }
+/// What a request gets that found nothing fresh, where a pause stands.
+pub(crate) async fn paused(cache: &Cache, miss: &Miss, request: &HeaderMap) -> Option<Answer> {
+    let pause = cache.pauses.of(&miss.variant.address, Instant::now())?;
+    // Boxed, or all requests would keep room for it.
+    let stale = Box::pin(cache.stand_in(miss, request, Reason::Pause)).await;
+    let or_failure = || Answer::new(pause.answer(request), Decision::refused(Reason::Pause));
+    Some(stale.unwrap_or_else(or_failure))
 }
 
 impl Pause {

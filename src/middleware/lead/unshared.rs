@@ -4,10 +4,10 @@ use http::Method;
 use http::response::Parts;
 
 use crate::middleware::MemoControl;
-use crate::middleware::cache::Cache;
 use crate::middleware::inner::{InnerBody, InnerCall, InnerError};
 use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::response::{Head, at_head};
+use crate::middleware::policy::response_rules::ResponseRules;
 use crate::middleware::policy::sharing::Sharing;
 use crate::system;
 
@@ -20,13 +20,13 @@ pub(crate) struct Unshared {
     pub(crate) sharing: Sharing,
 }
 
-impl Cache {
+impl Unshared {
     /// Calls the inner service, and judges its response.
-    pub(crate) async fn call_unshared(
-        &self,
+    pub(crate) async fn call(
         call: InnerCall,
         credentials: Credentials,
-    ) -> Result<Unshared, InnerError> {
+        rules: &ResponseRules,
+    ) -> Result<Self, InnerError> {
         let method = call.head.method.clone();
         let (mut head, body) = call.send().await?.into_parts();
         let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
@@ -36,9 +36,9 @@ impl Cache {
             headers: &head.headers,
             control: &control,
         };
-        let sharing = at_head(&judged, &self.responses, system::now());
-        let sharing = credentials.limit(sharing, &judged, &self.responses);
-        Ok(Unshared {
+        let sharing = at_head(&judged, rules, system::now());
+        let sharing = credentials.limit(sharing, &judged, rules);
+        Ok(Self {
             method,
             head,
             body,

@@ -10,13 +10,15 @@ use tokio::time::Instant;
 
 use self::followed::{follow, gave_up, or_stale, reached, refuse};
 use super::hit::Use;
+use super::soft_timeout::{miss_or_stale, stand_by};
 use crate::key::Address;
 use crate::memo::{Aim, Caller, Config, Lead, Limit, Obtained, QueueTurn};
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::lead::begin::computing_as;
-use crate::middleware::lead::deferred::waited_too_long;
+use crate::middleware::lead::deferred::{lead_or_wait, waited_too_long};
 use crate::middleware::lead::on_path;
+use crate::middleware::lead::pause::paused;
 use crate::middleware::lookup::{Lookup, Miss, VariantAddress};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
@@ -127,11 +129,11 @@ impl Cache {
                 miss.credentials = Credentials::Unknown(constraints);
                 return Step::then(self.ask_alone(call, miss, constraints));
             }
-            if let Some(answer) = self.paused(&miss, call.headers()).await {
+            if let Some(answer) = paused(&self, &miss, call.headers()).await {
                 return Step::Done(answer);
             }
-            match self.stand_by(&miss) {
-                Some((stale, time)) => Step::then(self.miss_or_stale(call, miss, stale, time)),
+            match stand_by(&self, &miss) {
+                Some((stale, time)) => Step::then(miss_or_stale(self, call, miss, stale, time)),
                 None => Step::then(self.miss(call, miss)),
             }
         })
@@ -242,7 +244,7 @@ impl Cache {
                 match self.after(obtained, &mut miss, call.headers()).await {
                     After::Answer(answer) => return Step::Done(answer),
                     After::Lead(lead) if self.may_defer() && lead.held => {
-                        return self.lead_or_wait(lead, call, miss, patience);
+                        return lead_or_wait(self, lead, call, miss, patience);
                     }
                     After::Lead(lead) => return self.lead(lead, call, miss),
                     After::Turn(turn) => {
@@ -265,7 +267,7 @@ impl Cache {
                     }
                 }
             }
-            if let Some(answer) = self.paused(&miss, call.headers()).await {
+            if let Some(answer) = paused(&self, &miss, call.headers()).await {
                 return Step::Done(answer);
             }
             let decision = Forwarded::because(miss.why).collapsed(false).bypassed(reason);

@@ -24,59 +24,57 @@ use crate::trace;
 /// A request whose body is read for the key.
 pub(crate) type BodyKeyRead = BoxFuture<'static, (Option<Key>, InnerCall)>;
 
-impl Cache {
-    /// Reads the body for the key; then hit, follow or lead.
-    pub(crate) fn answer_with_body(
-        self: Arc<Self>,
-        reading: BodyKeyRead,
-        deadline: Option<Instant>,
-        told: Option<ToldKey>,
-    ) -> BoxFuture<'static, Step<Answer>> {
-        Box::pin(async move {
-            let read = match deadline {
-                Some(deadline) => until(deadline, reading).await,
-                None => Some(reading.await),
-            };
-            let Some((key, call)) = read else {
-                return Step::Done(too_late());
-            };
-            let key = key.map(|key| self.whole_key(key, call.headers()));
-            let Some(key) = key else {
-                let decision = Forwarded::because(Forward::Bypass).bypassed(Reason::BodyNotInKey);
-                return self.then_direct(call, decision);
-            };
-            let address = Address::of(&self.memo.shared.tag, key);
-            trace::locate(&address);
-            told.inspect(|told| told.set(&address));
-            if on_path::has_been_at(&call.head.extensions, &self.memo.shared.store, &address) {
-                self.memo.shared.asks_for_itself(&address);
-                return Step::then(async move {
-                    let result = call.send().await.map(|response| response.map(ReplyBody::inner));
-                    let decision = Decision::untouched(Reason::Reentry);
-                    Step::Done(Answer { result, decision })
-                });
-            }
-            self.ask(&address);
-            // The body is read: the key covers it.
-            let can_lead = true;
-            let looking = self.answer(call, address, RequestConstraints::default(), can_lead);
-            // What is found at once is an answer whatever the deadline.
-            let looked = match deadline {
-                Some(deadline) => until(deadline, looking).await,
-                None => Some(looking.await),
-            };
-            let Some(step) = looked else {
-                return Step::Done(too_late());
-            };
-            match (step, deadline) {
-                (Step::Then(waiting), Some(deadline)) => Step::then(async move {
-                    let answer = until(deadline, Step::Then(waiting).finish()).await;
-                    Step::Done(answer.unwrap_or_else(too_late))
-                }),
-                (step, _) => step,
-            }
-        })
-    }
+/// Reads the body for the key; then hit, follow or lead.
+pub(crate) fn answer_with_body(
+    cache: Arc<Cache>,
+    reading: BodyKeyRead,
+    deadline: Option<Instant>,
+    told: Option<ToldKey>,
+) -> BoxFuture<'static, Step<Answer>> {
+    Box::pin(async move {
+        let read = match deadline {
+            Some(deadline) => until(deadline, reading).await,
+            None => Some(reading.await),
+        };
+        let Some((key, call)) = read else {
+            return Step::Done(too_late());
+        };
+        let key = key.map(|key| cache.whole_key(key, call.headers()));
+        let Some(key) = key else {
+            let decision = Forwarded::because(Forward::Bypass).bypassed(Reason::BodyNotInKey);
+            return cache.then_direct(call, decision);
+        };
+        let address = Address::of(&cache.memo.shared.tag, key);
+        trace::locate(&address);
+        told.inspect(|told| told.set(&address));
+        if on_path::has_been_at(&call.head.extensions, &cache.memo.shared.store, &address) {
+            cache.memo.shared.asks_for_itself(&address);
+            return Step::then(async move {
+                let result = call.send().await.map(|response| response.map(ReplyBody::inner));
+                let decision = Decision::untouched(Reason::Reentry);
+                Step::Done(Answer { result, decision })
+            });
+        }
+        cache.ask(&address);
+        // The body is read: the key covers it.
+        let can_lead = true;
+        let looking = cache.answer(call, address, RequestConstraints::default(), can_lead);
+        // What is found at once is an answer whatever the deadline.
+        let looked = match deadline {
+            Some(deadline) => until(deadline, looking).await,
+            None => Some(looking.await),
+        };
+        let Some(step) = looked else {
+            return Step::Done(too_late());
+        };
+        match (step, deadline) {
+            (Step::Then(waiting), Some(deadline)) => Step::then(async move {
+                let answer = until(deadline, Step::Then(waiting).finish()).await;
+                Step::Done(answer.unwrap_or_else(too_late))
+            }),
+            (step, _) => step,
+        }
+    })
 }
 
 /// The deadline of a call is over.

@@ -17,50 +17,48 @@ use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::{AbortOnDrop, BoxFuture, spawn_of};
 
-impl Cache {
-    /// What answers a request that has waited for so long, if anything may.
-    pub(super) fn stand_by(&self, miss: &Miss) -> Option<(Arc<StoredResponse>, Duration)> {
-        let time = self.responses.soft_timeout?;
-        let stale = miss.stale.as_ref().filter(|_| miss.aim == Aim::Fresh)?;
-        let may_wait = stale.serves_on_error(Instant::now()) && stale.apart_body().is_none();
-        may_wait.then(|| (Arc::clone(stale), time))
-    }
+/// What answers a request that has waited for so long, if anything may.
+pub(super) fn stand_by(cache: &Cache, miss: &Miss) -> Option<(Arc<StoredResponse>, Duration)> {
+    let time = cache.responses.soft_timeout?;
+    let stale = miss.stale.as_ref().filter(|_| miss.aim == Aim::Fresh)?;
+    let may_wait = stale.serves_on_error(Instant::now()) && stale.apart_body().is_none();
+    may_wait.then(|| (Arc::clone(stale), time))
+}
 
-    /// Follow or lead, for so long; then the stale response, if it may still be served. The work goes on.
-    pub(super) fn miss_or_stale(
-        self: Arc<Self>,
-        call: InnerCall,
-        miss: Miss,
-        stale: Arc<StoredResponse>,
-        time: Duration,
-    ) -> BoxFuture<'static, Step<Answer>> {
-        Box::pin(async move {
-            let work = Arc::clone(&self).miss(call, miss);
-            let work = async move { work.await.finish().await };
-            let mut task = spawn_of(work.in_current_span());
-            // A client that leaves before that leaves as ever.
-            let mut present = AbortOnDrop::new(task.abort_handle());
-            let answer = match timeout(time, &mut task).await {
-                Err(_) if stale.serves_on_error(Instant::now()) => {
-                    present.disarm();
-                    drop(spawn_of(async move {
-                        if let Ok(answer) = task.await {
-                            read_out(answer).await;
-                        }
-                    }));
-                    return Step::Done(self.replay(stale, Instant::now(), Reason::StaleWhileRevalidate));
-                }
-                Err(_) => task.await,
-                Ok(answer) => answer,
-            };
-            match answer {
-                Ok(answer) => Step::Done(answer),
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                // The runtime ends.
-                Err(_) => Step::then(std::future::pending()),
+/// Follow or lead, for so long; then the stale response, if it may still be served. The work goes on.
+pub(super) fn miss_or_stale(
+    cache: Arc<Cache>,
+    call: InnerCall,
+    miss: Miss,
+    stale: Arc<StoredResponse>,
+    time: Duration,
+) -> BoxFuture<'static, Step<Answer>> {
+    Box::pin(async move {
+        let work = Arc::clone(&cache).miss(call, miss);
+        let work = async move { work.await.finish().await };
+        let mut task = spawn_of(work.in_current_span());
+        // A client that leaves before that leaves as ever.
+        let mut present = AbortOnDrop::new(task.abort_handle());
+        let answer = match timeout(time, &mut task).await {
+            Err(_) if stale.serves_on_error(Instant::now()) => {
+                present.disarm();
+                drop(spawn_of(async move {
+                    if let Ok(answer) = task.await {
+                        read_out(answer).await;
+                    }
+                }));
+                return Step::Done(cache.replay(stale, Instant::now(), Reason::StaleWhileRevalidate));
             }
-        })
-    }
+            Err(_) => task.await,
+            Ok(answer) => answer,
+        };
+        match answer {
+            Ok(answer) => Step::Done(answer),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime ends.
+            Err(_) => Step::then(std::future::pending()),
+        }
+    })
 }
 
 /// Reads a response as its client would have, so that it counts as wanted.
