@@ -128,8 +128,8 @@ impl<C: Codec> Shared<C> {
 
     /// The value, if it can be read and is current.
     pub(crate) async fn vouched(&self, address: &Address, value: Option<Value>) -> Option<Found<C::Value>> {
-        let value = value?;
-        let decoded = self.decode(address, &value)?;
+        let mut value = value?;
+        let decoded = self.decode(address, &mut value)?;
         self.current(address, &value, decoded).await
     }
 
@@ -166,7 +166,7 @@ impl<C: Codec> Shared<C> {
         }
         Ok(match self.store.lookup(address).await? {
             None => None,
-            Some(value) if value.stamp().is_none() => self.decode(address, &value),
+            Some(mut value) if value.stamp().is_none() => self.decode(address, &mut value),
             // Boxed, because most values have no stamp, and each look-up would keep room for it.
             stamped => Box::pin(self.vouched(address, stamped)).await,
         })
@@ -176,14 +176,14 @@ impl<C: Codec> Shared<C> {
     async fn look_at_stamped(&self, address: &Address) -> Result<Option<Found<C::Value>>, StoreError> {
         // On one connection, both are on their way together.
         let (found, generation) = tokio::join!(self.store.lookup(address), self.store.generation(&self.tag));
-        let Some(value) = found? else {
+        let Some(mut value) = found? else {
             return Ok(None);
         };
         let generation = generation?;
         Ok(match value.stamp() {
             // Nothing was invalidated since.
             Some(stamp) if stamp.labels().is_empty() && stamp.generation() == generation => {
-                self.decode(address, &value)
+                self.decode(address, &mut value)
             }
             Some(stamp) if stamp.labels().is_empty() && !is_of(stamp, generation) => self.outdated(address),
             _ => self.vouched(address, Some(value)).await,

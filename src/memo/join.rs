@@ -108,8 +108,8 @@ impl Role {
 impl<C: Codec> Shared<C> {
     /// The value, where the store has it in this process. It may be stale.
     pub(crate) fn peek(&self, address: &Address, now: Instant) -> Option<Found<C::Value>> {
-        let value = self.store.peek(address, now)?;
-        self.decode(address, &value)
+        let mut value = self.store.peek(address, now)?;
+        self.decode(address, &mut value)
     }
 
     /// Looks the value up, unless it is being computed here: then it is more likely to be absent. It may be stale.

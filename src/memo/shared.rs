@@ -100,8 +100,8 @@ impl<C: Codec> Shared<C> {
         self.stamps_all.store(all, Ordering::Relaxed);
     }
 
-    /// The value, or nothing where it cannot be vouched for. Whether its stamp is current is another question.
-    pub(crate) fn decode(&self, address: &Address, value: &Value) -> Option<Found<C::Value>> {
+    /// Takes the value out, or nothing where it cannot be vouched for. Whether its stamp is current is another question.
+    pub(crate) fn decode(&self, address: &Address, value: &mut Value) -> Option<Found<C::Value>> {
         if value.stamp().is_none() && self.stamps_all() {
             tracing::debug!(address = %address.readable(), "what is stored has no stamp and counts as absent");
             return None;

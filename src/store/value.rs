@@ -236,12 +236,12 @@ impl Value {
         })
     }
 
-    /// The value itself, if this is one of the codec's kind.
-    pub(crate) fn decode<C: Codec>(&self, address: &Address, codec: &C) -> Result<C::Value, BoxError> {
-        match &self.repr {
+    /// Takes the value itself out, if this is one of the codec's kind. What is left has its stamp, and cannot be read.
+    pub(crate) fn decode<C: Codec>(&mut self, address: &Address, codec: &C) -> Result<C::Value, BoxError> {
+        match std::mem::replace(&mut self.repr, Repr::Unreadable) {
             Repr::Encoded { bytes, keep } => {
-                let keep = keep.as_ref().and_then(|keep| lock(keep).take());
-                let value = unless_panicked(|| codec.decode(address, bytes.clone()))?;
+                let keep = keep.and_then(|keep| lock(&keep).take());
+                let value = unless_panicked(|| codec.decode(address, bytes))?;
                 if let Some(keep) = keep {
                     let native = Self::native(address, codec, value.clone());
                     keep(Self {

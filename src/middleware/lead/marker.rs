@@ -119,7 +119,7 @@ async fn stored_marker(shared: &Shared<Form>, address: &Address) -> Result<Optio
         return Ok(Some(Value::native(address, &shared.codec, marker)));
     }
     let is_marker = |found: &Value| {
-        let found = shared.decode(address, found);
+        let found = shared.decode(address, &mut found.clone());
         found.is_some_and(|found| found.value.meta().is_marker)
     };
     Ok(shared.store.lookup(address).await?.filter(is_marker))
