@@ -13,20 +13,31 @@ use super::frame;
 use super::response::StoredResponse;
 use crate::key::Address;
 
-/// How many entries are kept at most, each at the place that its checksum says.
-const PLACES: usize = 512;
+/// How many shelves there are. The checksum of an entry says on which one it belongs.
+const SHELVES: usize = 128;
+
+/// How many entries a shelf has room for. The oldest one makes room for the next.
+const ROOM: usize = 4;
 
 /// The longest entry that is kept. Of a longer one, decoding is the smaller part of what it costs to read.
 const LONGEST: usize = 4096;
 
-/// The entries, made when the first one comes from a store elsewhere. A clone shares them.
+/// The entries, on shelves that are made when the first one comes from a store elsewhere. A clone shares them.
 #[derive(Clone, Default)]
-pub(super) struct RecentEntries(Arc<OnceLock<Box<[Mutex<RecentPlace>]>>>);
+pub(super) struct RecentEntries(Arc<OnceLock<Box<[Mutex<Shelf>]>>>);
+
+#[derive(Default)]
+struct Shelf {
+    places: [RecentPlace; ROOM],
+    /// The place of the oldest entry.
+    oldest: usize,
+}
 
 #[derive(Default)]
 struct RecentPlace {
-    /// The checksum of the entry that was decoded last.
-    last: Option<u32>,
+    /// What an entry was decoded with that came here.
+    checksum: Option<u32>,
+    /// That entry, once it has come twice. What comes once is its request's alone, which can take it apart.
     kept: Option<RecentEntry>,
 }
 
@@ -41,12 +52,17 @@ impl RecentEntries {
     pub(super) fn decode(&self, address: &Address, bytes: Bytes) -> Result<Arc<StoredResponse>, StoredResponseError> {
         let decode = |bytes| StoredResponse::decode(address, bytes).map(Arc::new);
         let checksum = frame::checksum(&bytes).filter(|_| bytes.len() <= LONGEST);
-        let Some((checksum, place)) = checksum.and_then(|checksum| Some((checksum, self.place(checksum)?))) else {
+        let Some((checksum, shelf)) = checksum.and_then(|checksum| Some((checksum, self.shelf(checksum)?))) else {
             return decode(bytes);
         };
-        // Where another request is at this place, decoding takes no longer than to wait for it.
-        let Ok(mut place) = place.try_lock() else {
+        // Where another request is at this shelf, decoding takes no longer than to wait for it.
+        let Ok(mut shelf) = shelf.try_lock() else {
             return decode(bytes);
+        };
+        let Some(place) = shelf.place(checksum) else {
+            let response = decode(bytes)?;
+            shelf.begin(checksum);
+            return Ok(response);
         };
         if let Some(kept) = &place.kept
             && kept.bytes == bytes
@@ -55,20 +71,33 @@ impl RecentEntries {
             return Ok(Arc::clone(&kept.response));
         }
         let response = decode(bytes.clone())?;
-        // What comes once is its request's alone, which can take it apart.
-        if place.last.replace(checksum) == Some(checksum) {
-            place.kept = Some(RecentEntry {
-                address: address.clone(),
-                bytes,
-                response: Arc::clone(&response),
-            });
-        }
+        place.kept = Some(RecentEntry {
+            address: address.clone(),
+            bytes,
+            response: Arc::clone(&response),
+        });
         Ok(response)
     }
 
-    fn place(&self, checksum: u32) -> Option<&Mutex<RecentPlace>> {
-        let places = self.0.get_or_init(|| (0..PLACES).map(|_| Mutex::default()).collect());
-        places.get(checksum as usize % PLACES)
+    fn shelf(&self, checksum: u32) -> Option<&Mutex<Shelf>> {
+        let shelves = self.0.get_or_init(|| (0..SHELVES).map(|_| Mutex::default()).collect());
+        shelves.get(checksum as usize % SHELVES)
+    }
+}
+
+impl Shelf {
+    /// The place of what has this checksum.
+    fn place(&mut self, checksum: u32) -> Option<&mut RecentPlace> {
+        self.places.iter_mut().find(|place| place.checksum == Some(checksum))
+    }
+
+    /// Makes the oldest place that of what has this checksum.
+    fn begin(&mut self, checksum: u32) {
+        self.places[self.oldest] = RecentPlace {
+            checksum: Some(checksum),
+            kept: None,
+        };
+        self.oldest = (self.oldest + 1) % ROOM;
     }
 }
 
@@ -109,9 +138,24 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &second));
         assert!(Arc::ptr_eq(&second, &third) && Arc::ptr_eq(&third, &fourth));
         assert_eq!(first, fourth);
-        // Another one there, at whatever place, is what its own bytes say.
+        // Another one, on whatever shelf, is what its own bytes say.
         let other = recent.decode(&at, entry(&at, 11)).unwrap();
         assert_eq!(other.body().len(), 11);
+    }
+
+    #[test]
+    fn what_comes_in_turns_is_kept_as_far_as_there_is_room() {
+        let (recent, at) = (RecentEntries::default(), address("a"));
+        let entries: Vec<_> = (0..SHELVES).map(|body| entry(&at, body)).collect();
+        for _ in 0..2 {
+            entries
+                .iter()
+                .for_each(|bytes| drop(recent.decode(&at, copy(bytes)).unwrap()));
+        }
+        let kept = |bytes| Arc::strong_count(&recent.decode(&at, copy(bytes)).unwrap()) > 1;
+        // Spread at random, a few find no room on their shelves.
+        let count = entries.iter().filter(|bytes| kept(bytes)).count();
+        assert!(count > SHELVES * 3 / 4, "{count}");
     }
 
     #[test]
