@@ -10,7 +10,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, Value as Reply};
 use tokio::sync::{Notify, watch};
 
-use super::pipe::{Pipe, Replying};
+use super::pipe::{Pipe, Replying, SOON};
 use super::task::Task;
 use super::traffic::Traffic;
 
@@ -19,9 +19,6 @@ pub(crate) type Endpoint = (String, u16);
 
 /// Into how many waits a timeout is divided.
 const TURNS: u32 = 4;
-
-/// How long an answer takes that is no reason to think about what else may happen.
-const SOON: Duration = Duration::from_millis(10);
 
 /// How often to look whether bytes keep coming.
 const LOOK: Duration = Duration::from_millis(50);
@@ -59,8 +56,12 @@ struct OpenConnection {
 /// What carries commands and answers.
 #[derive(Debug)]
 enum Wire {
-    /// Over a stream whose bytes are seen, as long as the task drives it.
-    Pipe(Pipe, Traffic, #[expect(dead_code, reason = "held for its drop")] Task),
+    /// Over a stream whose bytes are seen, as long as the tasks drive and sweep it.
+    Pipe(
+        Pipe,
+        Traffic,
+        #[expect(dead_code, reason = "held for their drop")] [Task; 2],
+    ),
     /// A connection of the crate's: for subscriptions, or with TLS, where nothing can be seen.
     Crate(MultiplexedConnection),
 }
@@ -100,6 +101,14 @@ impl Wire {
         }
     }
 
+    /// Whether this caller is told of an answer that does not come soon.
+    fn is_swept(&self) -> bool {
+        match self {
+            Self::Pipe(pipe, ..) => pipe.is_swept(),
+            Self::Crate(_) => false,
+        }
+    }
+
     fn traffic(&self) -> Option<&Traffic> {
         match self {
             Self::Pipe(_, traffic, _) => Some(traffic),
@@ -121,15 +130,15 @@ impl Connection {
         Self::over(Wire::Crate(connection), address, timeout)
     }
 
-    /// A connection of which it is known what passes over it, and which this task drives.
+    /// A connection of which it is known what passes over it, and which these tasks drive and sweep.
     pub(crate) fn piped(
         pipe: Pipe,
         traffic: Traffic,
-        driver: Task,
+        tasks: [Task; 2],
         address: ConnectionAddr,
         timeout: Duration,
     ) -> Self {
-        Self::over(Wire::Pipe(pipe, traffic, driver), address, timeout)
+        Self::over(Wire::Pipe(pipe, traffic, tasks), address, timeout)
     }
 
     fn over(wire: Wire, address: ConnectionAddr, timeout: Duration) -> Self {
@@ -153,19 +162,19 @@ impl Connection {
     /// Sends one command. The reply may be a [`Reply::ServerError`].
     pub(crate) async fn send(&self, command: &Cmd) -> Result<Reply, RedisError> {
         let reply = self.0.wire.send(command);
-        answered(&self.0.retired, self.0.timeout, || self.patience(), reply).await?
+        self.answered(self.0.timeout, || self.patience(), reply).await?
     }
 
     /// Sends `GET` of this name. The reply may be a [`Reply::ServerError`].
     pub(crate) async fn get(&self, name: &str) -> Result<Reply, RedisError> {
         let reply = self.0.wire.get(name);
-        answered(&self.0.retired, self.0.timeout, || self.patience(), reply).await?
+        self.answered(self.0.timeout, || self.patience(), reply).await?
     }
 
     /// Sends several commands in one round trip. Each reply may be a [`Reply::ServerError`].
     pub(crate) async fn send_all(&self, pipeline: &Pipeline) -> Result<Vec<Reply>, RedisError> {
         let replies = self.0.wire.send_all(pipeline);
-        answered(&self.0.retired, self.0.timeout, || self.patience(), replies).await?
+        self.answered(self.0.timeout, || self.patience(), replies).await?
     }
 
     /// Sends one command about something large, for as long as it takes.
@@ -183,7 +192,25 @@ impl Connection {
             ..self.patience()
         };
         let reply = self.0.wire.send(command);
-        answered(&self.0.retired, limit, patience, reply).await?
+        self.answered(limit, patience, reply).await?
+    }
+
+    /// Waits for an answer, as long as it is worth waiting.
+    async fn answered<T: Send>(
+        &self,
+        limit: Duration,
+        patience: impl FnOnce() -> ReplyPatience,
+        mut reply: Replying<'_, T>,
+    ) -> io::Result<Result<T, RedisError>> {
+        // Most answers come at once, and need not pay for the rest.
+        let soon = SOON.min(limit / TURNS);
+        // The sweeper takes its time.
+        let is_swept = limit >= SOON * 4 * TURNS && self.0.wire.is_swept();
+        match reply.soon(soon, is_swept).await {
+            Some(answer) => Ok(answer),
+            // Boxed, because most never come here.
+            None => Box::pin(outlasted(&self.0.retired, soon, patience(), reply)).await,
+        }
     }
 
     /// How long its answers may take.
@@ -257,30 +284,20 @@ impl ReplyPatience {
     }
 }
 
-/// Waits for an answer, as long as it is worth waiting. All callers give up at the same moment: if they asked for the
-/// same, they would otherwise miss each other, and compute it once more.
-async fn answered<F: Future + Unpin>(
+/// Waits for an answer that has not come soon. All callers give up at the same moment: if they asked for the same, they
+/// would otherwise miss each other, and compute it once more.
+async fn outlasted<F: Future + Unpin>(
     given_up: &watch::Sender<bool>,
-    limit: Duration,
-    patience: impl FnOnce() -> ReplyPatience,
+    soon: Duration,
+    patience: ReplyPatience,
     mut future: F,
 ) -> io::Result<F::Output> {
-    // Most answers come at once, and need not pay for the rest.
-    let soon = SOON.min(limit / TURNS);
-    if let Ok(output) = tokio::time::timeout(soon, &mut future).await {
-        return Ok(output);
-    }
-    let patience = patience();
     let mut given_up = given_up.subscribe();
-    // Boxed, because most never come here.
-    Box::pin(async move {
-        tokio::select! {
-            biased;
-            output = patience.outlast(soon, Pin::new(&mut future)) => output,
-            _ = given_up.wait_for(|given_up| *given_up) => Err(io::ErrorKind::TimedOut.into()),
-        }
-    })
-    .await
+    tokio::select! {
+        biased;
+        output = patience.outlast(soon, Pin::new(&mut future)) => output,
+        _ = given_up.wait_for(|given_up| *given_up) => Err(io::ErrorKind::TimedOut.into()),
+    }
 }
 
 #[cfg(test)]
@@ -321,7 +338,7 @@ mod tests {
             let given_up = Arc::clone(&given_up);
             waiters.spawn(async move {
                 let silence = pin!(future::pending::<()>());
-                answered(&given_up, LIMIT, || patience(None), silence)
+                outlasted(&given_up, Duration::ZERO, patience(None), silence)
                     .await
                     .unwrap_err();
                 Instant::now()
@@ -371,7 +388,7 @@ mod tests {
         });
         let (since, given_up) = (Instant::now(), watch::Sender::new(false));
         let silence = pin!(future::pending::<()>());
-        answered(&given_up, LIMIT, || patience(Some(traffic)), silence)
+        outlasted(&given_up, Duration::ZERO, patience(Some(traffic)), silence)
             .await
             .unwrap_err();
         since.elapsed()

@@ -13,26 +13,35 @@
 //! that was taken over, a part may be sent. It is sent whole, and its answer is taken off and dropped. Where something comes
 //! that no command waits for, or that cannot be read, or that RESP2 does not have, the order is no longer known: the
 //! connection is closed, and every caller that waits learns it. Nothing reconnects here. How long to wait is for the callers,
-//! who replace a connection that does not answer.
+//! who replace a connection that does not answer: one task tells all of them whose answers do not come soon, so that only
+//! these take the time.
 
 mod driver;
+mod slot;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::{Future, ready};
+use std::future::{Future, poll_fn, ready};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use redis::{Cmd, Pipeline, RedisError, RedisResult, Value as Reply};
-use tokio::sync::{Notify, oneshot};
+use tokio::runtime::{self, Handle};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 pub(crate) use self::driver::PipeDriver;
+use self::slot::{Awaited, ReplySlot};
 use crate::task::BoxFuture;
 
 /// So many bytes wait to be sent before a caller has to wait as well.
 const MOST_WAITING: usize = 256 * 1024;
+
+/// How long an answer takes that is no reason to think about what else may happen. Told by the sweeper, up to twice as long.
+pub(super) const SOON: Duration = Duration::from_millis(10);
 
 /// A handle on the connection. It is closed when its [`PipeDriver`] is dropped.
 #[derive(Clone)]
@@ -44,14 +53,24 @@ struct PipeShared {
     queue: Mutex<SendQueue>,
     /// Told when there is room again, or never will be.
     room: Notify,
+    /// Told of a command where the sweeper sleeps.
+    sweeper: Notify,
+    /// Where the sweeper runs. On another runtime, callers cannot rely on it: this one may stand still.
+    swept_on: OnceLock<runtime::Id>,
 }
 
-/// What is to be sent.
+/// What is to be sent, and what is to be answered.
 #[derive(Default)]
 struct SendQueue {
     bytes: Vec<u8>,
     /// All that are in `bytes`.
     commands: VecDeque<QueuedCommand>,
+    /// The places of the answers to what was taken over by the driver.
+    awaited: VecDeque<AwaitedCommand>,
+    /// How many times there has been swept.
+    turn: u32,
+    /// Whether the sweeper takes turns, and need not be told of a command.
+    is_sweeping: bool,
     /// The driver, where it waits for a command.
     idle: Option<Waker>,
     closed: Option<RedisError>,
@@ -61,17 +80,14 @@ struct SendQueue {
 struct QueuedCommand {
     /// Of its bytes.
     len: usize,
-    slot: ReplySlot,
+    answer: AwaitedCommand,
 }
 
-/// The place of an answer.
-enum ReplySlot {
-    One(oneshot::Sender<RedisResult<Reply>>),
-    Several {
-        replies: Vec<Reply>,
-        expected: usize,
-        to: oneshot::Sender<RedisResult<Vec<Reply>>>,
-    },
+/// What is to be answered.
+struct AwaitedCommand {
+    /// When it was sent, by the turns of the sweeper.
+    turn: u32,
+    slot: ReplySlot,
 }
 
 /// Why a command was not taken.
@@ -86,9 +102,35 @@ impl Pipe {
         let shared = Arc::new(PipeShared {
             queue: Mutex::default(),
             room: Notify::new(),
+            sweeper: Notify::new(),
+            swept_on: OnceLock::new(),
         });
         let driver = PipeDriver::new(stream, Arc::clone(&shared));
         (Self { shared }, driver)
+    }
+
+    /// Tells callers whose answers do not come [soon](SOON), as long as it is polled. A task of its own: a driver that is kept
+    /// from running is one of the reasons why they do not.
+    pub(crate) fn sweeper(&self) -> impl Future<Output = ()> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let _ = shared.swept_on.set(Handle::current().id());
+            loop {
+                shared.sweeper.notified().await;
+                loop {
+                    tokio::time::sleep(SOON).await;
+                    if !shared.sweep() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether this caller can rely on the [sweeper](Self::sweeper).
+    pub(crate) fn is_swept(&self) -> bool {
+        let runtime = self.shared.swept_on.get();
+        runtime.is_some_and(|runtime| Handle::try_current().is_ok_and(|handle| handle.id() == *runtime))
     }
 
     /// Sends one command, at once if there is room.
@@ -129,76 +171,33 @@ impl Pipe {
     }
 }
 
-impl ReplySlot {
-    fn one() -> (Self, oneshot::Receiver<RedisResult<Reply>>) {
-        let (to, answer) = oneshot::channel();
-        (Self::One(to), answer)
-    }
-
-    fn several(expected: usize) -> (Self, oneshot::Receiver<RedisResult<Vec<Reply>>>) {
-        let (to, answer) = oneshot::channel();
-        let replies = Vec::with_capacity(expected);
-        (Self::Several { replies, expected, to }, answer)
-    }
-
-    /// The same with one reply more, unless that was the last.
-    fn fill(self, reply: Reply) -> Option<Self> {
-        // A caller that has left needs no answer.
-        match self {
-            Self::One(to) => {
-                let _ = to.send(Ok(reply));
-                None
-            }
-            Self::Several {
-                mut replies,
-                expected,
-                to,
-            } => {
-                replies.push(reply);
-                if replies.len() < expected {
-                    return Some(Self::Several { replies, expected, to });
-                }
-                let _ = to.send(Ok(replies));
-                None
-            }
-        }
-    }
-
-    /// Whether the caller is there still.
-    fn is_awaited(&self) -> bool {
-        match self {
-            Self::One(to) => !to.is_closed(),
-            Self::Several { to, .. } => !to.is_closed(),
-        }
-    }
-
-    fn fail(self, error: RedisError) {
-        match self {
-            Self::One(to) => drop(to.send(Err(error))),
-            Self::Several { to, .. } => drop(to.send(Err(error))),
-        }
-    }
-}
-
 impl SendQueue {
     /// Moves all of it to what is being written, but for the commands whose callers have left.
-    fn hand_over(&mut self, writing: &mut Vec<u8>, awaited: &mut VecDeque<ReplySlot>) {
-        if self.commands.iter().all(|command| command.slot.is_awaited()) {
+    fn hand_over(&mut self, writing: &mut Vec<u8>) {
+        if self.commands.iter().all(|command| command.answer.slot.is_awaited()) {
             std::mem::swap(writing, &mut self.bytes);
-            awaited.extend(self.commands.drain(..).map(|command| command.slot));
+            self.awaited
+                .extend(self.commands.drain(..).map(|command| command.answer));
             return;
         }
         let bytes = std::mem::take(&mut self.bytes);
         let mut rest = &bytes[..];
-        for QueuedCommand { len, slot } in self.commands.drain(..) {
+        for QueuedCommand { len, answer } in self.commands.drain(..) {
             let (command, others) = rest.split_at(len);
             rest = others;
             // Asked once: a caller may leave meanwhile.
-            if slot.is_awaited() {
+            if answer.slot.is_awaited() {
                 writing.extend_from_slice(command);
-                awaited.push_back(slot);
+                self.awaited.push_back(answer);
             }
         }
+    }
+
+    /// All that is to be answered, in order.
+    fn answers(&self) -> impl Iterator<Item = &AwaitedCommand> {
+        self.awaited
+            .iter()
+            .chain(self.commands.iter().map(|command| &command.answer))
     }
 }
 
@@ -210,9 +209,9 @@ impl PipeShared {
     /// Adds a command, whole, and the place of its answer.
     fn add<T>(
         &self,
-        slot: impl FnOnce() -> (ReplySlot, oneshot::Receiver<RedisResult<T>>),
+        slot: impl FnOnce() -> (ReplySlot, Awaited<T>),
         write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<oneshot::Receiver<RedisResult<T>>, Refusal> {
+    ) -> Result<Awaited<T>, Refusal> {
         let mut queue = self.queue();
         if let Some(error) = &queue.closed {
             return Err(Refusal::Closed(error.clone()));
@@ -223,21 +222,26 @@ impl PipeShared {
         let before = queue.bytes.len();
         write(&mut queue.bytes);
         let len = queue.bytes.len() - before;
-        let (slot, answer) = slot();
-        queue.commands.push_back(QueuedCommand { len, slot });
+        let (slot, awaited) = slot();
+        let answer = AwaitedCommand { turn: queue.turn, slot };
+        queue.commands.push_back(QueuedCommand { len, answer });
+        let is_sweeping = std::mem::replace(&mut queue.is_sweeping, true);
         let idle = queue.idle.take();
         drop(queue);
         if let Some(driver) = idle {
             driver.wake();
         }
-        Ok(answer)
+        if !is_sweeping {
+            self.sweeper.notify_one();
+        }
+        Ok(awaited)
     }
 
     /// Adds a command once there is room, and waits for its answer.
     fn send_later<T: Send + 'static>(
         self: &Arc<Self>,
         packed: Vec<u8>,
-        slot: impl Fn() -> (ReplySlot, oneshot::Receiver<RedisResult<T>>) + Send + 'static,
+        slot: impl Fn() -> (ReplySlot, Awaited<T>) + Send + 'static,
     ) -> BoxFuture<'static, RedisResult<T>> {
         let shared = Arc::clone(self);
         Box::pin(async move {
@@ -246,7 +250,7 @@ impl PipeShared {
                 // From here on nothing can be missed.
                 room.as_mut().enable();
                 match shared.add(&slot, |bytes| bytes.extend_from_slice(&packed)) {
-                    Ok(answer) => return answer.await.unwrap_or_else(|_| Err(closed())),
+                    Ok(answer) => return poll_fn(|cx| answer.poll_answer(cx)).await,
                     Err(Refusal::Closed(error)) => return Err(error),
                     Err(Refusal::Full) => room.await,
                 }
@@ -254,15 +258,55 @@ impl PipeShared {
         })
     }
 
-    /// Takes no more commands.
-    fn close(&self, error: RedisError) -> VecDeque<QueuedCommand> {
+    /// Gives the next reply to the caller who waits for it. Whether there is one.
+    fn answer(&self, reply: Reply) -> bool {
         let mut queue = self.queue();
-        queue.closed.get_or_insert(error);
+        if let Some(answer) = queue.awaited.front_mut()
+            && let ReplySlot::Several { replies, expected, .. } = &mut answer.slot
+            && replies.len() + 1 < *expected
+        {
+            replies.push(reply);
+            return true;
+        }
+        let answer = queue.awaited.pop_front();
+        drop(queue);
+        let is_awaited = answer.is_some();
+        if let Some(answer) = answer {
+            answer.slot.fill(reply);
+        }
+        is_awaited
+    }
+
+    /// Tells the callers that have waited since the turn before this one. Whether any wait.
+    fn sweep(&self) -> bool {
+        let mut queue = self.queue();
+        let turn = queue.turn;
+        let late: Vec<_> = queue
+            .answers()
+            .take_while(|answer| answer.turn != turn)
+            .filter_map(|answer| answer.slot.delay())
+            .collect();
+        queue.turn = turn.wrapping_add(1);
+        let is_asked = queue.answers().next().is_some();
+        queue.is_sweeping = is_asked;
+        drop(queue);
+        late.into_iter().for_each(Waker::wake);
+        is_asked
+    }
+
+    /// Takes no more commands, and tells all who wait.
+    fn close(&self, error: &RedisError) {
+        let mut queue = self.queue();
+        queue.closed.get_or_insert_with(|| error.clone());
         queue.bytes = Vec::new();
+        let unanswered = std::mem::take(&mut queue.awaited);
         let unsent = std::mem::take(&mut queue.commands);
         drop(queue);
         self.room.notify_waiters();
-        unsent
+        let unsent = unsent.into_iter().map(|command| command.answer);
+        for answer in unanswered.into_iter().chain(unsent) {
+            answer.slot.fail(error.clone());
+        }
     }
 }
 
@@ -274,20 +318,28 @@ impl fmt::Debug for Pipe {
 
 /// What the server answers, when it does.
 pub(crate) enum Replying<'a, T> {
-    Awaited(oneshot::Receiver<RedisResult<T>>),
+    Awaited(Awaited<T>),
     /// Of a connection of the crate's, or where a command was not taken at once.
     Boxed(BoxFuture<'a, RedisResult<T>>),
 }
 
 impl<'a, T: Send + 'a> Replying<'a, T> {
-    fn of(
-        added: Result<oneshot::Receiver<RedisResult<T>>, Refusal>,
-        later: impl FnOnce() -> BoxFuture<'a, RedisResult<T>>,
-    ) -> Self {
+    fn of(added: Result<Awaited<T>, Refusal>, later: impl FnOnce() -> BoxFuture<'a, RedisResult<T>>) -> Self {
         match added {
             Ok(answer) => Self::Awaited(answer),
             Err(Refusal::Closed(error)) => Self::Boxed(Box::pin(ready(Err(error)))),
             Err(Refusal::Full) => Self::Boxed(later()),
+        }
+    }
+}
+
+impl<T> Replying<'_, T> {
+    /// The answer, if it comes within `soon`, or where it `is_swept` [soon](SOON).
+    pub(crate) async fn soon(&mut self, soon: Duration, is_swept: bool) -> Option<RedisResult<T>> {
+        match self {
+            Self::Awaited(answer) if is_swept => poll_fn(|cx| answer.poll_soon(cx)).await,
+            // Boxed, because most need no timer.
+            other => Box::pin(timeout(soon, other)).await.ok(),
         }
     }
 }
@@ -297,9 +349,7 @@ impl<T> Future for Replying<'_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RedisResult<T>> {
         match self.get_mut() {
-            Self::Awaited(answer) => Pin::new(answer)
-                .poll(cx)
-                .map(|answer| answer.unwrap_or_else(|_| Err(closed()))),
+            Self::Awaited(answer) => answer.poll_answer(cx),
             Self::Boxed(answer) => answer.as_mut().poll(cx),
         }
     }

@@ -59,8 +59,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
     }
 }
 
-/// Opens a connection whose bytes are counted, and starts the task that drives it. Not with TLS.
-pub(crate) async fn open(info: &ConnectionInfo) -> Result<(Pipe, Traffic, Task), RedisError> {
+/// Opens a connection whose bytes are counted, and starts the tasks that drive and sweep it. Not with TLS.
+pub(crate) async fn open(info: &ConnectionInfo) -> Result<(Pipe, Traffic, [Task; 2]), RedisError> {
     match info.addr() {
         ConnectionAddr::Tcp(host, port) => Ok(start(tcp(host, *port, info.tcp_settings()).await?)),
         #[cfg(unix)]
@@ -69,7 +69,7 @@ pub(crate) async fn open(info: &ConnectionInfo) -> Result<(Pipe, Traffic, Task),
     }
 }
 
-fn start<S>(stream: S) -> (Pipe, Traffic, Task)
+fn start<S>(stream: S) -> (Pipe, Traffic, [Task; 2])
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -79,7 +79,8 @@ where
         traffic: traffic.clone(),
     };
     let (pipe, driver) = Pipe::new(stream);
-    (pipe, traffic, Task::spawn(driver))
+    let tasks = [Task::spawn(driver), Task::spawn(pipe.sweeper())];
+    (pipe, traffic, tasks)
 }
 
 /// A connection to the first address of the host that takes it.

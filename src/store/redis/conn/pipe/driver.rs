@@ -1,6 +1,5 @@
 //! [`PipeDriver`]: the task behind a [`Pipe`](super::Pipe).
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -11,7 +10,7 @@ use bytes::{Buf, BytesMut};
 use redis::{RedisError, RedisResult, Value as Reply};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use super::{PipeShared, ReplySlot, closed};
+use super::{PipeShared, closed};
 use crate::store::redis::conn::resp::{ReplyExtent, extent};
 
 /// How much is read at once at least.
@@ -27,8 +26,6 @@ pub(crate) struct PipeDriver<S> {
     /// What is being written, and how much of it was.
     writing: Vec<u8>,
     written: usize,
-    /// The places of the answers to what is written or being written.
-    awaited: VecDeque<ReplySlot>,
     read: BytesMut,
     /// Whether it has let others go first.
     yielded: bool,
@@ -41,7 +38,6 @@ impl<S> PipeDriver<S> {
             shared,
             writing: Vec::new(),
             written: 0,
-            awaited: VecDeque::new(),
             read: BytesMut::new(),
             yielded: false,
         }
@@ -93,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
             cx.waker().wake_by_ref();
             return false;
         }
-        queue.hand_over(&mut self.writing, &mut self.awaited);
+        queue.hand_over(&mut self.writing);
         let has_some = !self.writing.is_empty();
         if !has_some {
             queue.idle = Some(cx.waker().clone());
@@ -117,11 +113,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
             Err(error) => return Poll::Ready(Err(error.into())),
         }
         while let Some(reply) = self.next()? {
-            let Some(slot) = self.awaited.pop_front() else {
+            if !self.shared.answer(reply) {
                 return Poll::Ready(Err(io::Error::other("an answer that no command has asked for").into()));
-            };
-            if let Some(unfilled) = slot.fill(reply) {
-                self.awaited.push_front(unfilled);
             }
         }
         Poll::Ready(Ok(()))
@@ -143,29 +136,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
     }
 }
 
-impl<S> PipeDriver<S> {
-    fn close(&mut self, error: &RedisError) {
-        let unsent = self.shared.close(error.clone());
-        let unsent = unsent.into_iter().map(|command| command.slot);
-        for slot in self.awaited.drain(..).chain(unsent) {
-            slot.fail(error.clone());
-        }
-    }
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Future for PipeDriver<S> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let error = task::ready!(this.drive(cx));
-        this.close(&error);
+        this.shared.close(&error);
         Poll::Ready(())
     }
 }
 
 impl<S> Drop for PipeDriver<S> {
     fn drop(&mut self) {
-        self.close(&closed());
+        self.shared.close(&closed());
     }
 }

@@ -1,5 +1,6 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{Instant, sleep};
 
 use super::*;
 
@@ -222,4 +223,49 @@ async fn nothing_behind_what_cannot_be_read_is_an_answer() {
         assert!(second.await.is_err() && third.await.is_err(), "{broken}");
         driver.await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_is_told_that_its_answer_does_not_come_soon_and_has_it_when_it_comes() {
+    let (pipe, mut server, _driver) = piped(1 << 16);
+    let _sweeper = tokio::spawn(pipe.sweeper());
+    let mut late = pipe.send(&get("a"));
+    take_in(&mut server, &[get("a")]).await;
+    let since = Instant::now();
+    assert!(late.soon(Duration::MAX, true).await.is_none());
+    assert!(since.elapsed() >= SOON && since.elapsed() <= SOON * 3);
+    assert!(pipe.is_swept());
+    // Others are not late because this one is.
+    let mut other = pipe.send(&get("b"));
+    take_in(&mut server, &[get("b")]).await;
+    server.write_all(b"$1\r\nA\r\n$1\r\nB\r\n").await.unwrap();
+    assert_eq!(other.soon(Duration::MAX, true).await.unwrap().unwrap(), text("B"));
+    assert_eq!(late.await.unwrap(), text("A"));
+    // It sleeps as long as there is nothing to sweep.
+    sleep(SOON * 3).await;
+    assert!(!pipe.shared.queue().is_sweeping);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_command_cannot_be_sent_is_told_as_well() {
+    let (pipe, _server, _driver) = piped(1);
+    let _sweeper = tokio::spawn(pipe.sweeper());
+    let mut callers = ["a", "b"].map(|name| pipe.send(&get(name)));
+    for caller in &mut callers {
+        assert!(caller.soon(Duration::MAX, true).await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_caller_on_another_runtime_does_not_rely_on_the_sweeper() {
+    let (pipe, _server, _driver) = piped(1 << 16);
+    assert!(!pipe.is_swept(), "there is none yet");
+    let _sweeper = tokio::spawn(pipe.sweeper());
+    yield_now().await;
+    assert!(pipe.is_swept());
+    let elsewhere = std::thread::spawn(move || {
+        let other = runtime::Builder::new_current_thread().build().unwrap();
+        (pipe.is_swept(), other.block_on(async { pipe.is_swept() }))
+    });
+    assert_eq!(elsewhere.join().unwrap(), (false, false));
 }

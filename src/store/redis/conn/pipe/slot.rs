@@ -1,0 +1,175 @@
+//! The place of an answer: the connection has the [`ReplySlot`], its caller the [`Awaited`] reply.
+//!
+//! A cell for one answer, with one thing more: it tells the caller that the answer does not come soon. So a caller needs
+//! no timer as long as answers do.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use redis::{RedisError, RedisResult, Value as Reply};
+
+use super::closed;
+
+/// The place of the answer to one command, or to several.
+pub(super) enum ReplySlot {
+    One(ReplySender<Reply>),
+    Several {
+        replies: Vec<Reply>,
+        expected: usize,
+        to: ReplySender<Vec<Reply>>,
+    },
+}
+
+/// What an answer is sent through. Dropped before, it says that the connection is closed.
+pub(super) struct ReplySender<T>(Arc<AnswerCell<T>>);
+
+/// An answer that is waited for. Dropped, it is not any more.
+pub(crate) struct Awaited<T>(Arc<AnswerCell<T>>);
+
+struct AnswerCell<T>(Mutex<AnswerState<T>>);
+
+struct AnswerState<T> {
+    answer: Option<RedisResult<T>>,
+    caller: Option<Waker>,
+    /// Whether there is an answer, or was.
+    is_told: bool,
+    is_late: bool,
+    /// Whether the caller is there still.
+    is_awaited: bool,
+}
+
+fn cell<T>() -> (ReplySender<T>, Awaited<T>) {
+    let cell = Arc::new(AnswerCell(Mutex::new(AnswerState {
+        answer: None,
+        caller: None,
+        is_told: false,
+        is_late: false,
+        is_awaited: true,
+    })));
+    (ReplySender(Arc::clone(&cell)), Awaited(cell))
+}
+
+impl ReplySlot {
+    pub(super) fn one() -> (Self, Awaited<Reply>) {
+        let (to, answer) = cell();
+        (Self::One(to), answer)
+    }
+
+    pub(super) fn several(expected: usize) -> (Self, Awaited<Vec<Reply>>) {
+        let (to, answer) = cell();
+        let replies = Vec::with_capacity(expected);
+        (Self::Several { replies, expected, to }, answer)
+    }
+
+    /// Sends the answer, of which this is the last reply.
+    pub(super) fn fill(self, reply: Reply) {
+        match self {
+            Self::One(to) => to.0.tell(Ok(reply)),
+            Self::Several { mut replies, to, .. } => {
+                replies.push(reply);
+                to.0.tell(Ok(replies));
+            }
+        }
+    }
+
+    pub(super) fn fail(self, error: RedisError) {
+        match self {
+            Self::One(to) => to.0.tell(Err(error)),
+            Self::Several { to, .. } => to.0.tell(Err(error)),
+        }
+    }
+
+    /// Whether the caller is there still.
+    pub(super) fn is_awaited(&self) -> bool {
+        match self {
+            Self::One(to) => to.0.state().is_awaited,
+            Self::Several { to, .. } => to.0.state().is_awaited,
+        }
+    }
+
+    /// Has the caller know that the answer does not come soon. Who is to be woken for that.
+    pub(super) fn delay(&self) -> Option<Waker> {
+        match self {
+            Self::One(to) => to.0.delay(),
+            Self::Several { to, .. } => to.0.delay(),
+        }
+    }
+}
+
+impl<T> AnswerCell<T> {
+    fn state(&self) -> MutexGuard<'_, AnswerState<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn delay(&self) -> Option<Waker> {
+        let mut state = self.state();
+        match std::mem::replace(&mut state.is_late, true) {
+            true => None,
+            false => state.caller.clone(),
+        }
+    }
+
+    /// Has the caller know the answer, unless there was one before.
+    fn tell(&self, answer: RedisResult<T>) {
+        let mut state = self.state();
+        if state.is_told {
+            return;
+        }
+        state.is_told = true;
+        state.answer = Some(answer);
+        let caller = state.caller.take();
+        drop(state);
+        if let Some(caller) = caller {
+            caller.wake();
+        }
+    }
+}
+
+impl<T> Drop for ReplySender<T> {
+    fn drop(&mut self) {
+        if !self.0.state().is_told {
+            self.0.tell(Err(closed()));
+        }
+    }
+}
+
+impl<T> Awaited<T> {
+    pub(super) fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<RedisResult<T>> {
+        let mut state = self.0.state();
+        match state.answer.take() {
+            Some(answer) => Poll::Ready(answer),
+            None => Self::wait(state, cx),
+        }
+    }
+
+    /// The answer, or nothing if it does not come soon.
+    pub(super) fn poll_soon(&self, cx: &mut Context<'_>) -> Poll<Option<RedisResult<T>>> {
+        let mut state = self.0.state();
+        match state.answer.take() {
+            None if !state.is_late => Self::wait(state, cx),
+            answer => Poll::Ready(answer),
+        }
+    }
+
+    fn wait<U>(mut state: MutexGuard<'_, AnswerState<T>>, cx: &mut Context<'_>) -> Poll<U> {
+        let is_known = state.caller.as_ref().is_some_and(|caller| caller.will_wake(cx.waker()));
+        let former = match is_known {
+            true => None,
+            false => state.caller.replace(cx.waker().clone()),
+        };
+        // A waker is dropped outside of the lock.
+        drop(state);
+        drop(former);
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Awaited<T> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.is_awaited = false;
+        let unread = (state.answer.take(), state.caller.take());
+        drop(state);
+        drop(unread);
+    }
+}
