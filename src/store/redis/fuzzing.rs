@@ -1,6 +1,17 @@
 //! What the fuzzers reach and users do not: there is no such module but under `--cfg fuzzing`.
 
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use redis::{Pipeline, RedisResult, Value as Reply};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
 use super::conn::address;
+use super::conn::pipe::{Pipe, PipeDriver, Replying};
 #[cfg(feature = "tls")]
 use super::conn::tls::{Certificates, Identity};
 use crate::error::StoreError;
@@ -32,4 +43,133 @@ pub fn certificates(roots: &[u8], certificate: &[u8], key: &[u8]) -> Result<(), 
         }),
     };
     given.add_to(address::parse_url("rediss://localhost")?).map(drop)
+}
+
+/// A connection for many callers, whose task runs and whose server answers when the fuzzer says so.
+pub struct FuzzedPipe {
+    pipe: Pipe,
+    server: FuzzedServer,
+    /// Until the connection is closed.
+    driver: Option<PipeDriver<FuzzedServer>>,
+    callers: Vec<Option<Replying<'static, Vec<Reply>>>>,
+}
+
+/// The other end.
+#[derive(Clone, Debug, Default)]
+struct FuzzedServer(Arc<Mutex<Exchanged>>);
+
+#[derive(Debug, Default)]
+struct Exchanged {
+    received: Vec<u8>,
+    /// And not read yet.
+    sent: Vec<u8>,
+}
+
+impl FuzzedPipe {
+    /// An open connection.
+    #[must_use]
+    pub fn open() -> Self {
+        let server = FuzzedServer::default();
+        let (pipe, driver) = Pipe::new(server.clone());
+        Self {
+            pipe,
+            server,
+            driver: Some(driver),
+            callers: Vec::new(),
+        }
+    }
+
+    /// A further caller sends so many commands at once. Those of the n-th caller are all `GET n`.
+    pub fn send(&mut self, commands: usize) {
+        let mut pipeline = Pipeline::with_capacity(commands);
+        for _ in 0..commands {
+            pipeline.cmd("GET").arg(self.callers.len());
+        }
+        self.callers.push(Some(self.pipe.send_all(&pipeline)));
+    }
+
+    /// This caller waits no longer, if there is one.
+    pub fn leave(&mut self, caller: usize) {
+        self.callers.get_mut(caller).map(Option::take);
+    }
+
+    /// The server sends these bytes.
+    pub fn answer(&mut self, bytes: &[u8]) {
+        self.server.lock().sent.extend_from_slice(bytes);
+    }
+
+    /// The task of the connection runs until it waits, or has closed it.
+    pub fn run(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        // It lets others go first, once.
+        for _ in 0..2 {
+            self.driver.take_if(|driver| Pin::new(driver).poll(&mut cx).is_ready());
+        }
+    }
+
+    /// Whether the connection is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.driver.is_some()
+    }
+
+    /// All that the server has been sent.
+    #[must_use]
+    pub fn received(&self) -> Vec<u8> {
+        self.server.lock().received.clone()
+    }
+
+    /// What each caller has: nothing where it has left, or waits.
+    #[must_use]
+    pub fn answers(self) -> Vec<Option<RedisResult<Vec<Reply>>>> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut answered = |mut caller: Replying<'_, _>| match Pin::new(&mut caller).poll(&mut cx) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        };
+        self.callers
+            .into_iter()
+            .map(|caller| caller.and_then(&mut answered))
+            .collect()
+    }
+}
+
+impl fmt::Debug for FuzzedPipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FuzzedPipe")
+    }
+}
+
+impl FuzzedServer {
+    fn lock(&self) -> MutexGuard<'_, Exchanged> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsyncRead for FuzzedServer {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let sent = &mut self.lock().sent;
+        if sent.is_empty() {
+            return Poll::Pending;
+        }
+        let len = sent.len().min(buf.remaining());
+        buf.put_slice(&sent[..len]);
+        sent.drain(..len);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for FuzzedServer {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.lock().received.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }

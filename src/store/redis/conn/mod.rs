@@ -8,7 +8,7 @@ pub(crate) mod denied;
 pub(crate) mod dial;
 pub(crate) mod error;
 pub(crate) mod hello;
-mod pipe;
+pub(crate) mod pipe;
 pub(crate) mod recovery;
 pub(crate) mod reply;
 mod resp;
