@@ -71,15 +71,9 @@ async fn the_contract_holds_on_a_cluster() {
 /// Has `trouble` come over a fleet under load, which ends with another master in the place of the first.
 async fn under_load(cluster: &mut RedisCluster, trouble: impl FnOnce(&mut RedisCluster)) {
     let fleet = fleet(cluster).await;
-    fleet.share_again().await;
-    let load = ["one ", "two-", "three "].map(|name| fleet.load(name));
-    trouble(cluster);
-    eventually("another master", || cluster.has_promoted(3)).await;
-    fleet.share_again().await;
-    fleet.stop();
-    for load in load {
-        within("the end of the load", load).await.expect("all answered");
-    }
+    fleet
+        .under_load(cluster, trouble, |cluster| cluster.has_promoted(3))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Barrier, Semaphore, mpsc};
 use tower::BoxError;
 
-use crate::support::{HttpClient, Node, Origin, Reply, exchange, run_example, within};
+use crate::support::{BodySender, HttpClient, Node, Origin, Reply, exchange, run_example, within};
 
 fn empty(method: &str, url: &str) -> Request<Empty<Bytes>> {
     let method: Method = method.parse().expect("a method");
@@ -225,9 +225,9 @@ async fn a_request_body_streams_through_while_it_is_sent() {
     }
 }
 
-#[tokio::test]
-async fn a_response_body_streams_through_while_it_comes() {
-    let (senders, mut sender) = mpsc::channel(1);
+/// An upstream whose bodies the test sends, one sender a call.
+async fn streaming() -> (Origin, mpsc::Receiver<BodySender>) {
+    let (senders, sender) = mpsc::channel(1);
     let origin = Origin::start(move |_| {
         let senders = senders.clone();
         async move {
@@ -237,6 +237,12 @@ async fn a_response_body_streams_through_while_it_comes() {
         }
     })
     .await;
+    (origin, sender)
+}
+
+#[tokio::test]
+async fn a_response_body_streams_through_while_it_comes() {
+    let (origin, mut sender) = streaming().await;
     let node = Node::reverse_proxy(&origin.url(), &[]).await;
     for client in [HttpClient::http1(), HttpClient::http2()] {
         for method in ["GET", "POST"] {
@@ -339,16 +345,7 @@ async fn a_body_that_the_upstream_breaks_off_is_broken_off_for_the_client() {
 
 #[tokio::test]
 async fn what_came_before_a_body_broke_off_reaches_the_client() {
-    let (senders, mut sender) = mpsc::channel(1);
-    let origin = Origin::start(move |_| {
-        let senders = senders.clone();
-        async move {
-            let (sender, reply) = Reply::streamed();
-            assert!(senders.send(sender).await.is_ok(), "a test that listens");
-            reply
-        }
-    })
-    .await;
+    let (origin, mut sender) = streaming().await;
     let node = Node::reverse_proxy(&origin.url(), &[]).await;
     for client in [HttpClient::http1(), HttpClient::http2()] {
         let response = client.start(empty("GET", &node.url("/"))).await;

@@ -69,15 +69,7 @@ async fn the_contract_holds_behind_sentinels() {
 /// Has `trouble` come over a fleet under load.
 async fn under_load(all: &mut Sentinels, trouble: impl FnOnce(&mut Sentinels)) {
     let fleet = fleet(all).await;
-    fleet.share_again().await;
-    let load = ["one", "two", "three"].map(|name| fleet.load(name));
-    trouble(all);
-    eventually("another master", || all.has_failed_over()).await;
-    fleet.share_again().await;
-    fleet.stop();
-    for load in load {
-        within("the end of the load", load).await.expect("all answered");
-    }
+    fleet.under_load(all, trouble, Sentinels::has_failed_over).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

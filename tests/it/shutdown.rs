@@ -28,10 +28,8 @@ fn bodies(answers: Vec<Result<Answer, BoxError>>) -> HashSet<String> {
     answers.map(|answer| answer.text().to_owned()).collect()
 }
 
-/// Three nodes; the leader is told to stop while its call of the upstream goes on. Returns how long it took until
-/// another node called. `then` runs after that, and before the first call ends.
-async fn a_leader_is_told_to_stop(lease: &str, then: impl Future<Output = ()>) -> Duration {
-    let redis = RedisServer::start();
+/// An upstream whose first call waits for a permit. Each says which one it is.
+async fn first_call_waits() -> (Origin, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let closed = Arc::clone(&gate);
     let origin = Origin::start(move |call| {
@@ -44,6 +42,14 @@ async fn a_leader_is_told_to_stop(lease: &str, then: impl Future<Output = ()>) -
         }
     })
     .await;
+    (origin, gate)
+}
+
+/// Three nodes; the leader is told to stop while its call of the upstream goes on. Returns how long it took until
+/// another node called. `then` runs after that, and before the first call ends.
+async fn a_leader_is_told_to_stop(lease: &str, then: impl Future<Output = ()>) -> Duration {
+    let redis = RedisServer::start();
+    let (origin, gate) = first_call_waits().await;
     let mut nodes = Vec::new();
     for _ in 0..3 {
         let flags = ["--redis", &redis.url(), "--lease", lease];
@@ -94,18 +100,7 @@ async fn a_leader_that_takes_longer_than_its_grace_is_succeeded_and_answers_its_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_told_to_stop_finishes_and_no_other_computes_once_more() {
     let redis = RedisServer::start();
-    let gate = Arc::new(Semaphore::new(0));
-    let closed = Arc::clone(&gate);
-    let origin = Origin::start(move |call| {
-        let gate = Arc::clone(&closed);
-        async move {
-            if call.number == 1 {
-                let _permit = gate.acquire().await;
-            }
-            Reply::fresh(format!("call {}", call.number))
-        }
-    })
-    .await;
+    let (origin, gate) = first_call_waits().await;
     let flags = ["--redis", &redis.url(), "--lease", "1s"];
     let mut leader = Node::reverse_proxy(&origin.url(), &flags).await;
     let other = Node::reverse_proxy(&origin.url(), &flags).await;

@@ -329,6 +329,21 @@ async fn a_failure_gives_all_clients_the_stale_one() {
     }
 }
 
+/// Has a leader's body end in an error, behind the gate: its own client gets that, and those who wait the stale response.
+async fn the_stale_one_stands_in(inner: &Inner, gate: &Gate) {
+    let nodes = pair(inner, |layer| layer);
+    become_stale(&nodes).await;
+    let leader = send(&nodes[0], get("/"));
+    gate.reached_by(1).await;
+    let others = send_many(&nodes, 19, || get("/"));
+    settle().await;
+    gate.open();
+    let led = within("an answer", leader).await.expect("no panic of the client's");
+    assert!(matches!(led, Err(Failure::Body(_))), "{led:?}");
+    assert_eq!(bodies(others).await, ["1"; 19]);
+    assert_eq!(inner.calls(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_truncated_leader_leaves_the_stale_one_to_those_who_wait() {
     let gate = Gate::new();
@@ -343,17 +358,7 @@ async fn a_truncated_leader_leaves_the_stale_one_to_those_who_wait() {
             ),
         })
     });
-    let nodes = pair(&inner, |layer| layer);
-    become_stale(&nodes).await;
-    let leader = send(&nodes[0], get("/"));
-    gate.reached_by(1).await;
-    let others = send_many(&nodes, 19, || get("/"));
-    settle().await;
-    gate.open();
-    let led = within("an answer", leader).await.expect("no panic");
-    assert!(matches!(led, Err(Failure::Body(_))), "{led:?}");
-    assert_eq!(bodies(others).await, ["1"; 19]);
-    assert_eq!(inner.calls(), 2);
+    the_stale_one_stands_in(&inner, &gate).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -368,17 +373,7 @@ async fn a_body_that_panics_leaves_the_stale_one_to_those_who_wait() {
             _ => with(streamed(parts.chain(panics)), "cache-control", "max-age=60"),
         })
     });
-    let nodes = pair(&inner, |layer| layer);
-    become_stale(&nodes).await;
-    let leader = send(&nodes[0], get("/"));
-    gate.reached_by(1).await;
-    let others = send_many(&nodes, 19, || get("/"));
-    settle().await;
-    gate.open();
-    let led = within("an answer", leader).await.expect("no panic of the client's");
-    assert!(matches!(led, Err(Failure::Body(_))), "{led:?}");
-    assert_eq!(bodies(others).await, ["1"; 19]);
-    assert_eq!(inner.calls(), 2);
+    the_stale_one_stands_in(&inner, &gate).await;
 }
 
 #[tokio::test(start_paused = true)]

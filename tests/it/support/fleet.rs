@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 use tower_memolock::{MemoLock, RedisStore};
 
-use super::within;
+use super::{eventually, within};
 
 /// How long a computation takes.
 const WORK: Duration = Duration::from_millis(50);
@@ -63,9 +63,9 @@ impl Fleet {
         Ok(id.into())
     }
 
-    /// Asks for one thing after the other, until [`stop`](Self::stop). Ends with the number of things. With a blank in
-    /// their name, the ids are like those that the middleware derives.
-    pub(crate) fn load(&self, name: &'static str) -> JoinHandle<usize> {
+    /// Asks for one thing after the other, until it is stopped. Ends with the number of things. With a blank in their name,
+    /// the ids are like those that the middleware derives.
+    fn load(&self, name: &'static str) -> JoinHandle<usize> {
         let fleet = self.clone();
         tokio::spawn(async move {
             for n in 0.. {
@@ -78,8 +78,22 @@ impl Fleet {
         })
     }
 
-    pub(crate) fn stop(&self) {
+    /// Has trouble come over the servers under load, waits until it is over for them, and checks that the nodes then share.
+    pub(crate) async fn under_load<T>(
+        self,
+        servers: &mut T,
+        trouble: impl FnOnce(&mut T),
+        is_over: impl Fn(&T) -> bool,
+    ) {
+        self.share_again().await;
+        let load = ["one ", "two-", "three "].map(|name| self.load(name));
+        trouble(servers);
+        eventually("another master", || is_over(servers)).await;
+        self.share_again().await;
         self.stopped.store(true, Ordering::Relaxed);
+        for load in load {
+            within("the end of the load", load).await.expect("all answered");
+        }
     }
 
     /// Waits until the nodes share again: a whole series of computations, on whichever shards.
