@@ -20,8 +20,7 @@ impl Address {
     #[must_use]
     pub fn new(tag: &Tag, key: &Key) -> Self {
         let mut text = String::with_capacity(tag.as_str().len() + 1 + key.as_str().len());
-        text.push_str(tag.as_str());
-        text.push(':');
+        text.push_str(tag.with_colon());
         text.push_str(key.as_str());
         Self {
             text,
@@ -32,12 +31,10 @@ impl Address {
     /// Like [`Address::new`], in the memory that the key has.
     pub(crate) fn of(tag: &Tag, key: Key) -> Self {
         let mut text = key.text;
-        text.reserve(tag.as_str().len() + 1);
-        text.insert(0, ':');
-        text.insert_str(0, tag.as_str());
+        text.insert_str(0, tag.with_colon());
         Self {
             text,
-            tag_len: tag.as_str().len(),
+            tag_len: tag.with_colon().len() - 1,
         }
     }
 
@@ -106,7 +103,8 @@ impl Eq for Address {}
 
 impl Hash for Address {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
+        // It is all that there is, so nothing has to end it.
+        state.write(self.text.as_bytes());
     }
 }
 

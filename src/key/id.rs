@@ -99,10 +99,15 @@ impl Key {
     /// Those that an extractor of this crate made stay as they are. One from elsewhere, a closure most of all, could be
     /// the same text and stand for other requests: if it looks like one of ours, it begins with a `:`, which ours never
     /// do. Others, on which members of the family agree, stand there to the letter.
-    pub(crate) fn apart(mut self) -> Self {
-        if self.names_its_shape {
-            return self;
+    #[inline]
+    pub(crate) fn apart(self) -> Self {
+        match self.names_its_shape {
+            true => self,
+            false => self.told_apart(),
         }
+    }
+
+    fn told_apart(mut self) -> Self {
         let parts = self.text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
         let like_ours =
             parts.is_some_and(|parts| !parts.contains(['{', '}']) && (parts.contains(' ') || is_digested(&self.text)));

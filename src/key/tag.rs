@@ -15,8 +15,10 @@ pub const MAX_TAG_LEN: usize = 128;
 /// assert!(Tag::new("report").is_ok());
 /// assert!(Tag::new("report/lock").is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Tag(String);
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Tag {
+    with_colon: String,
+}
 
 impl Tag {
     /// Checks that `tag` can name keys and channels.
@@ -26,7 +28,7 @@ impl Tag {
     /// A [`KeyError`] where the tag is empty, longer than [`MAX_TAG_LEN`] bytes, holds a colon, a blank, a control
     /// character or one of `*?[]\{}`, or ends in `/lock`, `/notif`, `/ctl`, `/gen` or `/part`.
     pub fn new(tag: impl Into<String>) -> Result<Self, KeyError> {
-        let tag = tag.into();
+        let mut tag: String = tag.into();
         if tag.is_empty() {
             return Err(KeyError::EmptyTag);
         }
@@ -42,7 +44,8 @@ impl Tag {
                 return Err(KeyError::ReservedTag(reserved));
             }
         }
-        Ok(Self(tag))
+        tag.push(':');
+        Ok(Self { with_colon: tag })
     }
 
     /// A tag that the program itself wrote down.
@@ -65,7 +68,12 @@ impl Tag {
     /// The tag as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.with_colon[..self.with_colon.len() - 1]
+    }
+
+    /// What every name begins with that has the tag in it.
+    pub(super) fn with_colon(&self) -> &str {
+        &self.with_colon
     }
 }
 
@@ -87,7 +95,13 @@ impl TryFrom<String> for Tag {
 
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tag").field(&self.as_str()).finish()
     }
 }
 

@@ -33,6 +33,11 @@ impl Path {
         PATH.try_with(Clone::clone).unwrap_or_default()
     }
 
+    /// Whether that is on the path to what runs in this task.
+    pub(crate) fn current_leads_over(store: &AnyStore, address: &Address) -> bool {
+        PATH.try_with(|path| path.leads_over(store, address)).unwrap_or(false)
+    }
+
     /// How many steps it has.
     pub(crate) fn len(&self) -> usize {
         std::iter::successors(self.0.as_ref(), |step| step.before.0.as_ref()).count()

@@ -109,17 +109,21 @@ impl<C: Codec> Shared<C> {
         match value.decode(address, &self.codec) {
             Ok(decoded) => self.found(decoded, value),
             Err(error) => {
-                self.counters.rejected.add();
-                let error = &*error as &(dyn Error + 'static);
-                let what = format_args!("what is stored cannot be used: {error}");
-                self.insight.failed(address.readable(), what);
-                if self.warnings.rejected.is_due() {
-                    tracing::warn!(address = %address.readable(), error, "what is stored cannot be used and counts as absent; others may follow");
-                } else {
-                    tracing::debug!(address = %address.readable(), error, "what is stored cannot be used and counts as absent");
-                }
+                self.rejected(address, &*error);
                 None
             }
+        }
+    }
+
+    #[cold]
+    fn rejected(&self, address: &Address, error: &(dyn Error + 'static)) {
+        self.counters.rejected.add();
+        let what = format_args!("what is stored cannot be used: {error}");
+        self.insight.failed(address.readable(), what);
+        if self.warnings.rejected.is_due() {
+            tracing::warn!(address = %address.readable(), error, "what is stored cannot be used and counts as absent; others may follow");
+        } else {
+            tracing::debug!(address = %address.readable(), error, "what is stored cannot be used and counts as absent");
         }
     }
 

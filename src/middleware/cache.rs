@@ -80,8 +80,12 @@ impl Cache {
     }
 
     /// What a request with these wants.
+    #[inline]
     pub(crate) fn aim(&self, headers: &HeaderMap, extensions: &Extensions) -> Aim {
-        recency::aim(headers, extensions, self.requests.receipts)
+        match extensions.is_empty() && !self.requests.receipts {
+            true => Aim::Fresh,
+            false => recency::aim(headers, extensions, self.requests.receipts),
+        }
     }
 
     /// The same, where it can be one. Asks the store.
@@ -96,6 +100,7 @@ impl Cache {
     }
 
     /// Counts a request.
+    #[inline]
     pub(crate) fn ask(&self, address: &Address) {
         self.memo.shared.insight.asked(address);
         if let Some(demand) = &self.demand {
@@ -104,6 +109,7 @@ impl Cache {
     }
 
     /// The key under which the layer has what belongs to a request with these fields.
+    #[inline]
     pub(crate) fn whole_key(&self, key: Key, headers: &HeaderMap) -> Key {
         let key = key.apart();
         match &*self.requests.key_headers {

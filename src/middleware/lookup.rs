@@ -2,22 +2,19 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response};
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::cache::Cache;
 use super::known::vary_index::Known;
-use super::policy::cache_status::{self, Forward};
+use super::policy::cache_status::Forward;
 use super::policy::credentials::Credentials;
-use super::policy::reason::{Reason, RequestOutcome};
+use super::policy::reason::Reason;
 use super::policy::vary::{self, Vary};
-use super::respond::body::ReplyBody;
-use super::respond::told_key;
 use super::stored_response::StoredResponse;
 use crate::key::Address;
 use crate::memo::{Aim, Tick};
 use crate::store::{AnyStore, Store};
-use crate::trace::{self, TraceContext};
 
 /// How often one request finds that the response varies by something else than was known, before it goes its own way.
 const MAX_LESSONS: usize = 3;
@@ -60,42 +57,38 @@ impl VariantAddress {
 }
 
 impl Cache {
-    /// The response to a request with these fields, where the store has it in this process and it is fresh; with its
-    /// address, unless that is the first variant's.
+    /// The response to a request with these fields, where the store has it in this process and it is fresh. `variant` becomes
+    /// its address, unless that is the first variant's.
+    #[inline]
     pub(crate) fn peek(
         &self,
         address: &Address,
         headers: &HeaderMap,
         now: Instant,
-    ) -> Option<(Option<VariantAddress>, Arc<StoredResponse>)> {
+        variant: &mut Option<VariantAddress>,
+    ) -> Option<Arc<StoredResponse>> {
         let shared = &self.memo.shared;
         let first = shared.peek(address, now)?.value;
         if first.is_soft() {
             return None;
         }
-        let known = self.vary.get(address).filter(|known| known.is_of(&first));
-        let variant = known.map(|known| known.variant(address, headers));
-        let variant = variant.filter(|variant| variant.fingerprint.is_some());
-        let stored = match &variant {
+        // Without a generation it has no variants.
+        if first.meta().generation.is_some() {
+            *variant = self.known_variant(address, &first, headers);
+        }
+        let stored = match variant {
             Some(variant) => shared.peek(&variant.address, now)?.value,
             None => first,
         };
         self.credential_history.learn(stored.meta());
-        (stored.is_fresh_at(now) && is_variant(&stored, headers)).then_some((variant, stored))
+        (stored.is_fresh_at(now) && is_variant(&stored, headers)).then_some(stored)
     }
 
-    /// Says of a request that [`peek`](Self::peek) found the answer to what became of it.
-    pub(crate) fn tell_hit(&self, hit: &mut Response<ReplyBody>, address: &Address, by: Option<TraceContext>) {
-        let is_near = self.memo.shared.store.is_near();
-        let reason = if is_near { Reason::Near } else { Reason::Fresh };
-        self.tally.decide(RequestOutcome::Hit, reason, Some(address));
-        trace::hit(address, reason.as_str(), by);
-        if self.cache_status && is_near {
-            cache_status::tell_near(hit.headers_mut());
-        }
-        if self.cache_status_key {
-            told_key::tell(address, hit.headers_mut());
-        }
+    /// Where the response to a request with these fields is, if it is not the first and is known.
+    fn known_variant(&self, address: &Address, first: &StoredResponse, headers: &HeaderMap) -> Option<VariantAddress> {
+        let known = self.vary.get(address).filter(|known| known.is_of(first))?;
+        let variant = known.variant(address, headers);
+        variant.fingerprint.is_some().then_some(variant)
     }
 
     /// The response to a request with these fields.
@@ -216,12 +209,15 @@ impl Known {
 }
 
 /// Whether the stored response is one for a request with these fields (RFC 9111, section 4.1).
+#[inline]
 pub(crate) fn is_variant(stored: &StoredResponse, headers: &HeaderMap) -> bool {
-    let Some(variant) = stored.meta().variant else {
-        return true;
-    };
+    let variant = stored.meta().variant.as_ref();
+    variant.is_none_or(|variant| is_for(variant, stored, headers))
+}
+
+fn is_for(variant: &[u8; 16], stored: &StoredResponse, headers: &HeaderMap) -> bool {
     match vary::names(stored.headers()) {
-        Vary::Names(names) => vary::matches(&names, &variant, headers),
+        Vary::Names(names) => vary::matches(&names, variant, headers),
         Vary::None | Vary::Any => false,
     }
 }

@@ -179,7 +179,13 @@ where
             return self.unread(request, constraints, reason, None);
         };
         let address = Address::of(&cache.memo.shared.tag, key);
-        self.at(cache, request, address, constraints)
+        match found(cache, &request, &address, constraints) {
+            FreshHit::Answer(hit) => {
+                address.recycle();
+                ResponseFuture::hit(hit)
+            }
+            found => self.at(cache, request, address, constraints, found),
+        }
     }
 }
 
@@ -189,14 +195,29 @@ pub(crate) fn get_key<B, K: KeyExtractor<B>>(extractor: &K, request: &Request<B>
     extractor.get_key_with(uri_as_received(request.uri(), extensions), headers, extensions)
 }
 
+/// What there is in this process for a request whose response belongs at this address. By reference, because most requests
+/// are hits, and moved no further.
+fn found<B: Body>(cache: &Cache, request: &Request<B>, address: &Address, constraints: RequestConstraints) -> FreshHit {
+    if on_path::has_been_at(request.extensions(), &cache.memo.shared.store, address) {
+        return FreshHit::Reentry;
+    }
+    cache.ask(address);
+    match cache.aim(request.headers(), request.extensions()) {
+        // Those with a body cannot go on once their client has an answer.
+        Aim::Fresh => cache.hit(address, request.headers(), constraints, request.body().is_end_stream()),
+        Aim::Since(_) | Aim::Now => FreshHit::None,
+    }
+}
+
 impl<S, K> MemoLockService<S, K> {
-    /// What a request gets whose response belongs at this address.
+    /// What a request gets whose response belongs at this address, and for which this was found.
     fn at<ReqBody, ResBody>(
         &self,
         cache: &Arc<Cache>,
         request: Request<ReqBody>,
         address: Address,
         constraints: RequestConstraints,
+        found: FreshHit,
     ) -> ResponseFuture<S, K::Body>
     where
         S: InnerService<K::Body, ResBody> + Clone,
@@ -206,37 +227,28 @@ impl<S, K> MemoLockService<S, K> {
         ResBody: ResponseBody,
     {
         let extractor = &self.layer.key;
-        if on_path::has_been_at(request.extensions(), &cache.memo.shared.store, &address) {
-            // What the response has to say is for the layer that has seen to the request.
-            cache.memo.shared.asks_for_itself(&address);
-            cache
-                .tally
-                .decide(RequestOutcome::Bypassed, Reason::Reentry, Some(&address));
-            return ResponseFuture::untouched(self.inner.clone(), extractor.pass(request));
-        }
-        cache.ask(&address);
-        // A request with a body cannot go on once its client has an answer.
         let can_lead = request.body().is_end_stream();
-        let hit = match cache.aim(request.headers(), request.extensions()) {
-            Aim::Fresh => cache.hit(&address, request.headers(), constraints, can_lead),
-            Aim::Since(_) | Aim::Now => FreshHit::None,
-        };
-        match hit {
-            FreshHit::Answer(hit) => {
-                address.recycle();
-                return ResponseFuture::ready(hit);
+        match found {
+            FreshHit::Reentry => {
+                // What the response has to say is for the layer that has seen to the request.
+                cache.memo.shared.asks_for_itself(&address);
+                cache
+                    .tally
+                    .decide(RequestOutcome::Bypassed, Reason::Reentry, Some(&address));
+                return ResponseFuture::untouched(self.inner.clone(), extractor.pass(request));
             }
+            FreshHit::Answer(hit) => return ResponseFuture::hit(hit),
             FreshHit::Refresh(variant, stored) => {
                 let mut call = InnerCall::new(self.inner.clone(), extractor.pass(request));
                 on_path::mark(&mut call.head.extensions, &cache.memo.shared.store, &address);
                 cache.refresh(call, variant, &stored, Credentials::known(constraints));
-                return ResponseFuture::ready(cache.fresh(stored, &address, Instant::now()));
+                return ResponseFuture::hit(cache.fresh(stored, &address, Instant::now()));
             }
             #[cfg(feature = "admin")]
             FreshHit::Verify(stored) => {
                 let call = InnerCall::new(self.inner.clone(), extractor.pass(request));
                 cache.verify(call, Arc::clone(&stored), &address);
-                return ResponseFuture::ready(cache.fresh(stored, &address, Instant::now()));
+                return ResponseFuture::hit(cache.fresh(stored, &address, Instant::now()));
             }
             FreshHit::None => {}
         }

@@ -95,13 +95,19 @@ impl MemoryInner {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
     fn get(&self, address: &Address, now: Instant) -> Option<Value> {
         let entry = self.values.get(address)?;
         if entry.expires_at > now {
             return Some(entry.value);
         }
-        self.values.remove_if(address, |entry| entry.expires_at <= now);
+        self.expire(address, now);
         None
+    }
+
+    #[cold]
+    fn expire(&self, address: &Address, now: Instant) {
+        self.values.remove_if(address, |entry| entry.expires_at <= now);
     }
 
     fn put(&self, address: &Address, entry: Entry) {
@@ -183,8 +189,10 @@ impl Store for MemoryStore {
 
     fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
         let value = self.inner.get(address, now)?;
-        let standing = |stamp| self.inner.generations.standing(address.tag(), stamp);
-        match value.stamp().map_or(Standing::Current, standing) {
+        let Some(stamp) = value.stamp() else {
+            return Some(value);
+        };
+        match self.inner.generations.standing(address.tag(), stamp) {
             Standing::Current => Some(value),
             Standing::Soft { since } => Some(value.softened(since)),
             Standing::Outdated => None,

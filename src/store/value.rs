@@ -236,29 +236,34 @@ impl Value {
         })
     }
 
-    /// Takes the value itself out, if this is one of the codec's kind. What is left has its stamp, and cannot be read.
+    /// Takes the value itself out, if this is one of the codec's kind. What is left has its stamp, and need not be read again.
+    #[inline]
     pub(crate) fn decode<C: Codec>(&mut self, address: &Address, codec: &C) -> Result<C::Value, BoxError> {
-        match std::mem::replace(&mut self.repr, Repr::Unreadable) {
-            Repr::Encoded { bytes, keep } => {
-                let keep = keep.and_then(|keep| lock(&keep).take());
-                let value = unless_panicked(|| codec.decode(address, bytes))?;
-                if let Some(keep) = keep {
-                    let native = Self::native(address, codec, value.clone());
-                    keep(Self {
-                        repr: native.repr,
-                        stamp: self.stamp.clone(),
-                        soft_since: self.soft_since,
-                        tail: None,
-                    });
-                }
-                Ok(value)
-            }
+        match &self.repr {
             Repr::Native(object) => match object.value().downcast_ref::<C::Value>() {
                 Some(value) => Ok(value.clone()),
                 None => Err("a value of another type".into()),
             },
-            Repr::Unreadable => Err("neither a string nor a value in an envelope".into()),
+            Repr::Encoded { .. } | Repr::Unreadable => self.decode_bytes(address, codec),
         }
+    }
+
+    fn decode_bytes<C: Codec>(&mut self, address: &Address, codec: &C) -> Result<C::Value, BoxError> {
+        let Repr::Encoded { bytes, keep } = std::mem::replace(&mut self.repr, Repr::Unreadable) else {
+            return Err("neither a string nor a value in an envelope".into());
+        };
+        let keep = keep.and_then(|keep| lock(&keep).take());
+        let value = unless_panicked(|| codec.decode(address, bytes))?;
+        if let Some(keep) = keep {
+            let native = Self::native(address, codec, value.clone());
+            keep(Self {
+                repr: native.repr,
+                stamp: self.stamp.clone(),
+                soft_since: self.soft_since,
+                tail: None,
+            });
+        }
+        Ok(value)
     }
 }
 

@@ -173,18 +173,23 @@ impl UriKey {
         let method = head.method;
         let plain = self.shape.is_empty() && self.headers.is_empty() && !fields.overrides;
         let more = if plain { 0 } else { ROOM_FOR_FIELDS + self.shape.len() };
+        let begin = |room| {
+            let key = KeyBuilder::with_capacity(method.len() + path.len() + room + more);
+            match method {
+                "GET" => key.begin("GET"),
+                _ => key.joined([method]),
+            }
+        };
         let mut key = if self.no_authority {
-            KeyBuilder::with_capacity(method.len() + path.len() + 3 + more)
-                .joined([method])
-                .joined([path])
+            begin(3).joined([path])
         } else {
+            // A scheme has nothing to escape, as an authority has not.
             let authority = fields.authority(head.uri)?;
-            let scheme = head.uri.scheme_str().unwrap_or_default();
-            let slashes = if scheme.is_empty() { "//" } else { "://" };
-            let len = method.len() + scheme.len() + authority.len() + path.len() + 6 + more;
-            KeyBuilder::with_capacity(len)
-                .joined([method])
-                .joined([scheme, slashes, authority, path])
+            let key = match head.uri.scheme_str() {
+                None => begin(authority.len() + 6).begin("//"),
+                Some(scheme) => begin(scheme.len() + authority.len() + 6).begin(scheme).go_on("://", ""),
+            };
+            key.go_on(authority, path)
         };
         if !self.shape.is_empty() {
             key = key.joined([&self.shape]);

@@ -13,13 +13,15 @@ struct OnPath(Path);
 /// Whether the request, or what it is part of, has been at `address` before.
 pub(crate) fn has_been_at(extensions: &Extensions, store: &AnyStore, address: &Address) -> bool {
     let mark = extensions.get::<OnPath>();
-    mark.is_some_and(|OnPath(path)| path.leads_over(store, address)) || Path::current().leads_over(store, address)
+    mark.is_some_and(|OnPath(path)| path.leads_over(store, address)) || Path::current_leads_over(store, address)
 }
 
-/// Marks a request that is seen to at `address` from here on.
+/// Marks a request that is seen to at `address` from here on, unless it is marked so already.
 pub(crate) fn mark(extensions: &mut Extensions, store: &AnyStore, address: &Address) {
-    let path = path(extensions).to(store, address);
-    extensions.insert(OnPath(path));
+    let path = path(extensions);
+    if !path.leads_over(store, address) {
+        extensions.insert(OnPath(path.to(store, address)));
+    }
 }
 
 /// The path that the request has come. A task that a service in between has spawned knows only the mark.

@@ -100,9 +100,6 @@ impl<B> fmt::Debug for MemoBody<B> {
 /// The body of a response that the layer had a hand in.
 pub(crate) struct ReplyBody {
     kind: ReplyKind,
-    // Until it has had all of it.
-    client: Option<Present>,
-    turn: Option<QueueTurn>,
 }
 
 enum ReplyKind {
@@ -114,8 +111,8 @@ enum ReplyKind {
     Recorded(Box<RecordedBody>),
     Followed(Box<Following>),
     Parted(Box<PartedBody>),
-    /// The inner service's own.
-    Inner(InnerBody),
+    /// The inner service's own, and the turn that the call has until the body is at its end.
+    Inner(InnerBody, Option<QueueTurn>),
     /// The same, with an eye on whether it comes to its end.
     Tried(InnerBody, Box<Trial>),
     End,
@@ -126,19 +123,17 @@ struct RecordedBody {
     remaining: SizeHint,
     /// Only kept.
     _attachment: Option<Attachment>,
+    // Until it has had all of it.
+    client: Option<Present>,
 }
 
 impl ReplyBody {
     fn of(kind: ReplyKind) -> Self {
-        Self {
-            kind,
-            client: None,
-            turn: None,
-        }
+        Self { kind }
     }
 
     pub(crate) fn inner(body: InnerBody) -> Self {
-        Self::of(ReplyKind::Inner(body))
+        Self::of(ReplyKind::Inner(body, None))
     }
 
     /// The inner service's own, with an eye on whether it comes to its end.
@@ -151,6 +146,7 @@ impl ReplyBody {
             playback,
             remaining: hint,
             _attachment: None,
+            client: None,
         };
         Self::of(ReplyKind::Recorded(Box::new(recorded)))
     }
@@ -165,16 +161,18 @@ impl ReplyBody {
 
     /// The same, whose computation is not left alone before its client has read it, or gone.
     pub(crate) fn read_by(mut self, client: Option<Present>) -> Self {
-        match &self.kind {
-            ReplyKind::Recorded(_) => self.client = client,
+        match &mut self.kind {
+            ReplyKind::Recorded(recorded) => recorded.client = client,
             _ => client.into_iter().for_each(Present::settle),
         }
         self
     }
 
-    /// The same, of a call that goes on, as a limit counts, until the body is at its end or gone.
+    /// The same, of a call that goes on, as a limit counts, until the inner service's own body is at its end or gone.
     pub(crate) fn in_turn(mut self, turn: QueueTurn) -> Self {
-        self.turn = Some(turn);
+        if let ReplyKind::Inner(_, held) = &mut self.kind {
+            *held = Some(turn);
+        }
         self
     }
 
@@ -199,24 +197,29 @@ impl ReplyBody {
     }
 
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // Most there are.
+        if let ReplyKind::Replay { trailers: None, .. } = &self.kind
+            && let ReplyKind::Replay { content, .. } = std::mem::replace(&mut self.kind, ReplyKind::End)
+        {
+            return Poll::Ready(Some(Ok(Frame::data(content))));
+        }
         loop {
             let part = match &mut self.kind {
                 ReplyKind::Replay { content, trailers } => {
-                    let frame = if content.is_empty() {
-                        trailers.take().map(|trailers| Frame::trailers(*trailers))
-                    } else {
-                        Some(Frame::data(std::mem::take(content)))
+                    let frame = match content.is_empty() {
+                        true => trailers.take().map(|trailers| Frame::trailers(*trailers)),
+                        false => Some(Frame::data(std::mem::take(content))),
                     };
                     if trailers.is_none() {
-                        *self = Self::empty();
+                        self.kind = ReplyKind::End;
                     }
                     return Poll::Ready(frame.map(Ok));
                 }
                 ReplyKind::Parted(body) => return body.poll_next(cx),
-                ReplyKind::Inner(body) => {
+                ReplyKind::Inner(body, turn) => {
                     let frame = ready!(body.poll_frame(cx));
                     if !matches!(frame, Some(Ok(_))) {
-                        self.turn.take();
+                        turn.take();
                     }
                     return Poll::Ready(frame);
                 }
@@ -232,13 +235,13 @@ impl ReplyBody {
                     if let RecordingItem::Frame(frame) = &part {
                         consume(&mut recorded.remaining, frame);
                     }
+                    if matches!(part, RecordingItem::End) || recorded.remaining.exact() == Some(0) {
+                        // The computation is about to say so itself.
+                        recorded.client.take().into_iter().for_each(Present::settle);
+                    }
                     part
                 }
             };
-            if matches!(part, RecordingItem::End) || self.size_hint().exact() == Some(0) {
-                // The computation is about to say so itself.
-                self.client.take().into_iter().for_each(Present::settle);
-            }
             match part {
                 RecordingItem::Frame(frame) => return Poll::Ready(Some(Ok(frame))),
                 RecordingItem::End => *self = Self::empty(),
@@ -254,7 +257,7 @@ impl ReplyBody {
 
     pub(crate) fn is_end_stream(&self) -> bool {
         match &self.kind {
-            ReplyKind::Inner(body) | ReplyKind::Tried(body, _) => body.is_end_stream(),
+            ReplyKind::Inner(body, _) | ReplyKind::Tried(body, _) => body.is_end_stream(),
             ReplyKind::Parted(body) => body.is_at_end(),
             ReplyKind::End => true,
             ReplyKind::Replay { .. } | ReplyKind::Recorded(_) | ReplyKind::Followed(_) => false,
@@ -263,7 +266,7 @@ impl ReplyBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            ReplyKind::Inner(body) | ReplyKind::Tried(body, _) => body.size_hint(),
+            ReplyKind::Inner(body, _) | ReplyKind::Tried(body, _) => body.size_hint(),
             ReplyKind::Recorded(recorded) => recorded.remaining,
             ReplyKind::Followed(following) => following.remaining(),
             ReplyKind::Parted(body) => body.remaining(),
@@ -278,7 +281,7 @@ impl ReplyBody {
         match &self.kind {
             ReplyKind::Replay { .. } | ReplyKind::Parted(_) => "MemoBody(replay)",
             ReplyKind::Recorded(_) | ReplyKind::Followed(_) => "MemoBody(recorded)",
-            ReplyKind::Inner(_) | ReplyKind::Tried(..) => "MemoBody(inner)",
+            ReplyKind::Inner(..) | ReplyKind::Tried(..) => "MemoBody(inner)",
             ReplyKind::End => "MemoBody(end)",
         }
     }

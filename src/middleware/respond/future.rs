@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::body::{MemoBody, ReplyBody};
+use super::replay::HitReply;
 use super::tally::{Answer, Teller};
 use crate::middleware::MemoControl;
 use crate::middleware::inner::{InnerCall, InnerError};
@@ -60,8 +61,9 @@ pin_project! {
     where
         S: Service<Request<ReqBody>>,
     {
-        Ready { response: Option<Response<ReplyBody>> },
-        // Boxed, because hits and waiters would keep room for it.
+        Hit { hit: Option<HitReply> },
+        // Boxed like the next, because hits and waiters would keep room for it.
+        Ready { response: Option<Box<Response<ReplyBody>>> },
         Direct { direct: Pin<Box<Direct<S, ReqBody>>> },
         Core { future: BoxFuture<'static, Step<Answer>>, teller: Teller },
     }
@@ -71,10 +73,16 @@ impl<S, ReqBody> ResponseFuture<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
+    /// What is stored in this process.
+    pub(crate) fn hit(hit: HitReply) -> Self {
+        let kind = FutureKind::Hit { hit: Some(hit) };
+        Self { kind }
+    }
+
     /// A response that is there.
     pub(crate) fn ready(response: Response<ReplyBody>) -> Self {
         let kind = FutureKind::Ready {
-            response: Some(response),
+            response: Some(Box::new(response)),
         };
         Self { kind }
     }
@@ -111,7 +119,7 @@ where
     pub(crate) fn sizes(&self) -> (usize, usize) {
         let steps = match &self.kind {
             FutureKind::Core { future, .. } => size_of_val(&**future),
-            FutureKind::Ready { .. } | FutureKind::Direct { .. } => 0,
+            FutureKind::Hit { .. } | FutureKind::Ready { .. } | FutureKind::Direct { .. } => 0,
         };
         (size_of_val(self), steps)
     }
@@ -133,9 +141,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = match self.project().kind.project() {
             // Polled again after it was ready, a future may do anything but harm.
+            KindProj::Hit { hit } => {
+                let Some(hit) = hit.take() else { return Poll::Pending };
+                return Poll::Ready(Ok(hit.send().map(MemoBody::reply)));
+            }
             KindProj::Ready { response } => response
                 .take()
-                .map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+                .map_or(Poll::Pending, |response| Poll::Ready(Ok(*response))),
             KindProj::Direct { direct } => return direct.as_mut().poll(cx),
             KindProj::Core { future, teller } => poll_steps(future, teller, cx),
         };
@@ -169,7 +181,7 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.kind {
-            FutureKind::Ready { .. } => "ResponseFuture(ready)",
+            FutureKind::Hit { .. } | FutureKind::Ready { .. } => "ResponseFuture(ready)",
             FutureKind::Direct { .. } => "ResponseFuture(direct)",
             FutureKind::Core { .. } => "ResponseFuture(core)",
         })

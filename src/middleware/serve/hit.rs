@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response};
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use crate::key::Address;
@@ -15,15 +15,17 @@ use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::early;
 use crate::middleware::policy::reason::{Reason, RequestOutcome};
 use crate::middleware::policy::request::RequestConstraints;
-use crate::middleware::respond::body::ReplyBody;
-use crate::middleware::respond::replay;
+use crate::middleware::respond::replay::{self, HitReply};
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
+use crate::store::Store;
 use crate::trace;
 
 /// What there is in this process for a request.
 pub(crate) enum FreshHit {
-    Answer(Response<ReplyBody>),
+    /// The request is part of what computes it.
+    Reentry,
+    Answer(HitReply),
     /// An answer, to be computed anew meanwhile.
     Refresh(VariantAddress, Arc<StoredResponse>),
     /// An answer, to be compared with a new one.
@@ -58,7 +60,8 @@ impl Cache {
             return FreshHit::None;
         }
         let now = Instant::now();
-        let Some((variant, stored)) = self.peek(address, headers, now) else {
+        let mut variant = None;
+        let Some(stored) = self.peek(address, headers, now, &mut variant) else {
             return FreshHit::None;
         };
         if !constraints.admits(stored.meta()) {
@@ -81,12 +84,19 @@ impl Cache {
     }
 
     /// The answer to a request that this was found for in this process.
-    pub(crate) fn fresh(&self, stored: Arc<StoredResponse>, address: &Address, now: Instant) -> Response<ReplyBody> {
+    pub(crate) fn fresh(&self, stored: Arc<StoredResponse>, address: &Address, now: Instant) -> HitReply {
         self.memo.shared.counters.hits.add();
-        let by = stored.meta().computed_by;
-        let mut hit = replay::hit(stored, now, self.cache_status);
-        self.tell_hit(&mut hit, address, by);
-        hit
+        let is_near = self.memo.shared.store.is_near();
+        let reason = if is_near { Reason::Near } else { Reason::Fresh };
+        self.tally.decide(RequestOutcome::Hit, reason, Some(address));
+        trace::hit(address, reason.as_str(), stored.meta().computed_by);
+        HitReply {
+            stored,
+            now,
+            cache_status: self.cache_status,
+            is_near,
+            key: self.cache_status_key.then(|| Box::new(address.clone())),
+        }
     }
 
     /// Whether a fresh response is to be computed anew already.

@@ -25,6 +25,14 @@ fn key(extractor: &UriKey, request: &Request<()>) -> Option<String> {
 }
 
 #[test]
+fn what_may_stand_in_a_host_has_nothing_to_escape() {
+    for byte in (0..=u8::MAX).filter(|byte| IN_HOST[usize::from(*byte)]) {
+        let key = Key::builder().part([byte]).build();
+        assert_eq!(key.as_str(), format!("{{{}}}", char::from(byte)));
+    }
+}
+
+#[test]
 fn keys_are_method_and_target() {
     let host = ("host", "example.com");
     for (method, uri, fields, expected) in [

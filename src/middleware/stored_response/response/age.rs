@@ -132,7 +132,7 @@ impl StoredResponse {
             Fresh::Until(end) => now < end,
             Fresh::Always => true,
         };
-        !self.is_soft() && (self.ends_with_its_freshness() || is_fresh())
+        !self.is_soft() && (is_fresh() || self.ends_with_its_freshness())
     }
 
     /// What is not kept any longer than it is fresh, the store forgets in time: no clock but its own counts.
