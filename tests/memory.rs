@@ -1,20 +1,22 @@
-//! What a store in memory really takes, as the allocator sees it: responses come over a connection whose read buffer has
-//! grown, so that each of them is a small part of something large.
+//! What a store in memory really takes, as the allocator sees it, and each request that waits: responses come over a
+//! connection whose read buffer has grown, so that each of them is a small part of something large.
 
 use std::alloc::System;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cap::Cap;
-use http::Request;
+use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Mutex;
-use tower::{Layer, Service, ServiceExt};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinSet;
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_memolock::middleware::{MemoLockService, UriKey};
 use tower_memolock::{MemoLock, MemoLockLayer, MemoryStore};
 
@@ -168,4 +170,45 @@ async fn values_take_about_the_memory_that_their_store_is_given() {
             "{bytes} bytes: {taken:.2} times the capacity"
         );
     }
+}
+
+/// Its task, the request, and what it waits in: 2,164 bytes, of which a request with one field takes some 600.
+#[tokio::test]
+async fn a_request_that_waits_takes_little_memory() {
+    const WAITERS: u64 = 1024;
+    let _alone = ALONE.lock().await;
+    let (gate, called) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let layer = MemoLockLayer::new(MemoryStore::new(), "memory");
+    let service = layer.layer(service_fn({
+        let (gate, called) = (Arc::clone(&gate), Arc::clone(&called));
+        move |_: Request<Empty<Bytes>>| {
+            let (gate, called) = (Arc::clone(&gate), Arc::clone(&called));
+            async move {
+                called.add_permits(1);
+                gate.acquire().await.expect("a gate").forget();
+                Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+            }
+        }
+    }));
+    let mut tasks = JoinSet::new();
+    let mut ask = || {
+        let mut service = service.clone();
+        tasks.spawn(async move {
+            let request = Request::get("http://example.com/report/42").header("accept", "application/json");
+            let request = request.body(Empty::new()).expect("a request");
+            drop(service.call(request).await.expect("a response"));
+        });
+    };
+    ask();
+    called.acquire().await.expect("the leader's call").forget();
+    let before = HEAP.allocated();
+    (0..WAITERS).for_each(|_| ask());
+    while layer.stats().waiting < WAITERS {
+        tokio::task::yield_now().await;
+    }
+    let each = (HEAP.allocated() - before) / WAITERS as usize;
+    gate.add_permits(1);
+    tasks.join_all().await;
+    assert_eq!(called.available_permits(), 0);
+    assert!(each <= 2_200, "{each} bytes");
 }

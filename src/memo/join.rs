@@ -162,7 +162,9 @@ impl<C: Codec> Shared<C> {
         (self.tasks.wait)(self, address, config, patience, caller, role, place)
     }
 
-    pub(crate) async fn wait(
+    /// Each of all waiters keeps what this needs meanwhile.
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
+    pub(crate) fn wait(
         self: &Arc<Self>,
         address: &Address,
         config: &Config,
@@ -170,70 +172,75 @@ impl<C: Codec> Shared<C> {
         caller: Caller,
         role: Role,
         mut place: Option<MemoWaiter<C::Value>>,
-    ) -> Obtained<C::Value> {
-        let _waiting = self.counters.waiting.enter();
-        if planted(Planted::WaiterLeft) {
-            std::mem::forget(self.counters.waiting.enter());
-        }
-        let mut past = Past::default();
-        let mut rounds = 0;
-        while past.may_go_on() && rounds <= MAX_ROUNDS {
-            let joined = place
-                .take()
-                .map_or_else(|| self.join(address, config, caller, past, Some(&config.limits)), Ok);
-            let waiter = match joined {
-                Ok(waiter) => role.of(waiter),
-                Err(limit) => {
-                    self.limited(address, limit);
-                    return Obtained::Limited(limit);
-                }
-            };
-            let joined = Instant::now();
-            let turn = patience.outlast(waiter).await;
-            if !matches!(turn, Some(Waited::Lead(_))) {
-                self.counters.wait.time(joined.elapsed());
+    ) -> impl Future<Output = Obtained<C::Value>> {
+        async move {
+            let _waiting = self.counters.waiting.enter();
+            if planted(Planted::WaiterLeft) {
+                std::mem::forget(self.counters.waiting.enter());
             }
-            let Some(turn) = turn else {
-                self.waited_too_long(address, config.wait_timeout);
-                return Obtained::TimedOut;
-            };
-            let landed = match turn {
-                Waited::Lead(mut lead) => {
-                    lead.arrived = caller.arrived;
-                    lead.by.set(caller.context);
-                    lead.past = lead.past_of(past);
-                    self.leads(address, past.attempts > 0 || rounds > 0);
-                    return Obtained::Lead(lead);
-                }
-                Waited::Landed(landed) => landed,
-                // Happens once: the next flight starts later than this caller came.
-                Waited::Late => {
-                    // Boxed, or all waiters would keep room for it.
+            let mut past = Past::default();
+            let mut rounds = 0;
+            while past.may_go_on() && rounds <= MAX_ROUNDS {
+                let waiter = match &mut place {
+                    Some(waiter) => waiter,
+                    None => match self.join(address, config, caller, past, Some(&config.limits)) {
+                        Ok(waiter) => place.insert(role.of(waiter)),
+                        Err(limit) => {
+                            self.limited(address, limit);
+                            return Obtained::Limited(limit);
+                        }
+                    },
+                };
+                let landed = {
+                    let (turn, waited) = patience.outlast(waiter).await;
+                    place = None;
+                    if !matches!(turn, Some(Waited::Lead(_))) {
+                        self.counters.wait.time(waited);
+                    }
+                    match turn {
+                        None => {
+                            self.waited_too_long(address, config.wait_timeout);
+                            return Obtained::TimedOut;
+                        }
+                        Some(Waited::Lead(mut lead)) => {
+                            lead.arrived = caller.arrived;
+                            lead.by.set(caller.context);
+                            lead.past = lead.past_of(past);
+                            self.leads(address, past.attempts > 0 || rounds > 0);
+                            return Obtained::Lead(lead);
+                        }
+                        Some(Waited::Landed(landed)) => Some(landed),
+                        Some(Waited::Late) => None,
+                    }
+                };
+                let Some(landed) = landed else {
+                    // Happens once: the next flight starts later than this caller came. Boxed, or all waiters would keep
+                    // room for it.
                     match Box::pin(self.stored_meanwhile(address, config.aim)).await {
                         Some(obtained) => return obtained,
                         None => continue,
                     }
+                };
+                match &landed.outcome {
+                    Outcome::Ready(value) => {
+                        self.counters.followed.add();
+                        return Obtained::Followed(value.clone(), landed.by);
+                    }
+                    Outcome::Soft(found) => return Obtained::Soft(found.clone()),
+                    Outcome::Part(beginning) => {
+                        self.counters.followed.add();
+                        return Obtained::Part(beginning.clone());
+                    }
+                    Outcome::Pass => return Obtained::Pass,
+                    Outcome::Limited(limit) => return Obtained::Limited(*limit),
+                    Outcome::Stale => return Obtained::Stale,
+                    Outcome::Failed(failure) => return Obtained::Failed(failure.clone()),
+                    Outcome::Again(Some(known)) => past = past.after(false).or(*known),
+                    Outcome::Again(None) => rounds += 1,
                 }
-            };
-            match &landed.outcome {
-                Outcome::Ready(value) => {
-                    self.counters.followed.add();
-                    return Obtained::Followed(value.clone(), landed.by);
-                }
-                Outcome::Soft(found) => return Obtained::Soft(found.clone()),
-                Outcome::Part(beginning) => {
-                    self.counters.followed.add();
-                    return Obtained::Part(beginning.clone());
-                }
-                Outcome::Pass => return Obtained::Pass,
-                Outcome::Limited(limit) => return Obtained::Limited(*limit),
-                Outcome::Stale => return Obtained::Stale,
-                Outcome::Failed(failure) => return Obtained::Failed(failure.clone()),
-                Outcome::Again(Some(known)) => past = past.after(false).or(*known),
-                Outcome::Again(None) => rounds += 1,
             }
+            Obtained::GaveUp(past)
         }
-        Obtained::GaveUp(past)
     }
 
     /// Counts a caller that leads, perhaps in the place of another one.

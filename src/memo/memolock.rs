@@ -121,8 +121,9 @@ impl<C: Codec> MemoLock<C> {
         let has_room = || true;
         let mut patience = config.patience();
         let context = trace::computing_as(|| None);
-        let caller = Caller { arrived, context };
-        let obtained = self.obtain(address, &config, &mut patience, caller, has_room).await;
+        let mut caller = Caller { arrived, context };
+        let obtained = self.obtain(address, &config, &mut patience, &mut caller, has_room);
+        let obtained = obtained.await;
         trace::waited(patience.waited());
         trace::outcome(obtained.outcome());
         self.compute_as(obtained, address, path, &config, compute).await

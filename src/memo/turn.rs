@@ -29,43 +29,46 @@ impl<C: Codec> MemoLock<C> {
     /// [`Limited`](Obtained::Limited) is bypassed or refused, and neither waits any more.
     ///
     /// A caller may lead as long as `has_room` for what it would record.
-    pub(crate) async fn obtain(
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
+    pub(crate) fn obtain(
         &self,
         address: &Address,
         config: &Config,
         patience: &mut Patience,
-        mut caller: Caller,
+        caller: &mut Caller,
         has_room: impl Fn() -> bool,
-    ) -> Obtained<C::Value> {
-        let shared = &self.shared;
-        let bypasses = config.limits.at_limit == AtLimit::Bypass;
-        loop {
-            let limit = match shared.obtain(address, config, patience, caller).await {
-                Obtained::Lead(lead) if !bypasses && !has_room() => {
-                    drop(lead.crowded_out());
-                    Limit::Recording
+    ) -> impl Future<Output = Obtained<C::Value>> {
+        async move {
+            let bypasses = config.limits.at_limit == AtLimit::Bypass;
+            loop {
+                let limit = match self.shared.obtain(address, config, patience, *caller).await {
+                    Obtained::Lead(lead) if !bypasses && !has_room() => {
+                        drop(lead.crowded_out());
+                        Limit::Recording
+                    }
+                    Obtained::Limited(limit) => limit,
+                    obtained => return obtained,
+                };
+                // Those that bypass have been counted with the response that is not recorded.
+                if limit == Limit::Recording && !bypasses {
+                    self.shared.limited(address, limit);
                 }
-                Obtained::Limited(limit) => limit,
-                obtained => return obtained,
-            };
-            // Those that bypass have been counted with the response that is not recorded.
-            if limit == Limit::Recording && !bypasses {
-                shared.limited(address, limit);
-            }
-            let Some(line) = &self.line else {
-                return Obtained::Limited(limit);
-            };
-            // Boxed, or all waiters would keep room for it.
-            let waiting = Box::pin(shared.stand_in_line(line, address, config, limit, &has_room));
-            match patience.bound(waiting).await.flatten() {
-                Some(Left::Turn(turn)) => return Obtained::Turn(turn),
-                Some(Left::Found(value)) => {
-                    shared.counters.followed.add();
-                    return Obtained::Followed(value, None);
+                let Some(line) = &self.line else {
+                    return Obtained::Limited(limit);
+                };
+                let in_line = self.shared.stand_in_line(line, address, config, limit, &has_room);
+                // Boxed, or all waiters would keep room for it.
+                let waiting = Box::pin(patience.bound(in_line));
+                match waiting.await.flatten() {
+                    Some(Left::Turn(turn)) => return Obtained::Turn(turn),
+                    Some(Left::Found(value)) => {
+                        self.shared.counters.followed.add();
+                        return Obtained::Followed(value, None);
+                    }
+                    // As if it had just come.
+                    Some(Left::Room) => caller.arrived = self.shared.clock.tick(),
+                    None => return Obtained::Limited(limit),
                 }
-                // As if it had just come.
-                Some(Left::Room) => caller.arrived = shared.clock.tick(),
-                None => return Obtained::Limited(limit),
             }
         }
     }

@@ -5,7 +5,7 @@
 //! computes, or once another caller of this process has taken the lead, and it is looked at then only.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -42,36 +42,44 @@ impl Patience {
         waited
     }
 
-    /// What comes of the wait; `None` once others have worked for longer than the caller waits for them.
-    pub(crate) async fn outlast<L, O: Clone>(&mut self, waiter: Waiter<L, O>) -> Option<Turn<L, O>> {
-        let (mut waiter, joined) = (pin!(waiter), Instant::now());
-        // The earliest that it can be.
-        let mut end = joined + self.left;
-        let mut sleep = pin!(sleep_until(end));
-        let turn = poll_fn(|cx| {
-            loop {
-                if let Poll::Ready(turn) = waiter.as_mut().poll(cx) {
-                    return Poll::Ready(Some(turn));
+    /// What comes of the wait, and how long it takes; `None` once others have worked for longer than the caller waits for
+    /// them.
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
+    pub(crate) fn outlast<L, O: Clone>(
+        &mut self,
+        waiter: &mut Waiter<L, O>,
+    ) -> impl Future<Output = (Option<Turn<L, O>>, Duration)> {
+        async move {
+            let joined = Instant::now();
+            // The earliest that it can be.
+            let mut end = joined + self.left;
+            let mut sleep = pin!(sleep_until(end));
+            let turn = poll_fn(|cx| {
+                loop {
+                    if let Poll::Ready(turn) = Pin::new(&mut *waiter).poll(cx) {
+                        return Poll::Ready(Some(turn));
+                    }
+                    if Instant::now() < end {
+                        ready!(sleep.as_mut().poll(cx));
+                    }
+                    // Woken again once that is known.
+                    let Some(since) = waiter.follows_since() else {
+                        return Poll::Pending;
+                    };
+                    end = since.max(joined) + self.left;
+                    if end <= Instant::now() {
+                        return Poll::Ready(None);
+                    }
+                    sleep.as_mut().reset(end);
                 }
-                if Instant::now() < end {
-                    ready!(sleep.as_mut().poll(cx));
-                }
-                // Woken again once that is known.
-                let Some(since) = waiter.follows_since() else {
-                    return Poll::Pending;
-                };
-                end = since.max(joined) + self.left;
-                if end <= Instant::now() {
-                    return Poll::Ready(None);
-                }
-                sleep.as_mut().reset(end);
+            })
+            .await;
+            if let Some(since) = waiter.followed_since() {
+                self.left = self.left.saturating_sub(since.max(joined).elapsed());
             }
-        })
-        .await;
-        if let Some(since) = waiter.followed_since() {
-            self.left = self.left.saturating_sub(since.max(joined).elapsed());
+            let waited = joined.elapsed();
+            self.waited += waited;
+            (turn, waited)
         }
-        self.waited += joined.elapsed();
-        turn
     }
 }

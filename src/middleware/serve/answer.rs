@@ -34,7 +34,7 @@ use crate::trace;
 
 /// How many addresses of one response are waited at before the request goes its own way: the key's, its variant's, and
 /// one more for a response that has begun to vary by other fields.
-const MAX_ADDRESSES: usize = 3;
+const MAX_ADDRESSES: u8 = 3;
 
 /// What is next for a request, by what is stored.
 enum NextStep {
@@ -93,7 +93,8 @@ impl Cache {
             let arrived = self.memo.shared.clock.tick();
             let (variant, stale, why) = {
                 let next = self.next(&address, &call.head, credentials, can_lead, &mut aim).await;
-                if !matches!(next, NextStep::Done(_)) {
+                // Most that find nothing wait for others, and need no mark for that.
+                if !matches!(next, NextStep::Done(_) | NextStep::Miss(..)) {
                     self.mark(&mut call, &address);
                 }
                 match next {
@@ -127,13 +128,18 @@ impl Cache {
                 && !self.has_record(&miss.variant.address, &constraints)
             {
                 miss.credentials = Credentials::Unknown(constraints);
+                self.mark(&mut call, &miss.first);
                 return Step::then(self.ask_alone(call, miss, constraints));
             }
             if let Some(answer) = paused(&self, &miss, call.headers()).await {
                 return Step::Done(answer);
             }
             match stand_by(&self, &miss) {
-                Some((stale, time)) => Step::then(miss_or_stale(self, call, miss, stale, time)),
+                Some((stale, time)) => {
+                    // Beforehand: the task that it goes on in does not know the path to here.
+                    self.mark(&mut call, &miss.first);
+                    Step::then(miss_or_stale(self, call, miss, stale, time))
+                }
                 None => Step::then(self.miss(call, miss)),
             }
         })
@@ -215,14 +221,21 @@ impl Cache {
     }
 
     /// Follow or lead.
-    pub(super) fn miss(self: Arc<Self>, call: InnerCall, mut miss: Miss) -> impl Future<Output = Step<Answer>> + Send {
+    pub(super) fn miss(
+        self: Arc<Self>,
+        mut call: InnerCall,
+        mut miss: Miss,
+    ) -> impl Future<Output = Step<Answer>> + Send {
         async move {
-            let counters = &self.memo.shared.counters;
-            let config = Config {
-                aim: miss.aim,
-                ..self.memo.config
-            };
-            let has_room = || counters.recorded_bytes.get() < self.responses.max_recording;
+            // Boxed like what is next, or all waiters would keep room for it.
+            let own = (miss.aim != self.memo.config.aim).then(|| {
+                Box::new(Config {
+                    aim: miss.aim,
+                    ..self.memo.config
+                })
+            });
+            let config = own.as_deref().unwrap_or(&self.memo.config);
+            let has_room = || self.memo.shared.counters.recorded_bytes.get() < self.responses.max_recording;
             // One clock for all that the request waits for.
             let mut patience = self.memo.config.patience();
             let mut caller = Caller {
@@ -233,15 +246,20 @@ impl Cache {
             for _ in 0..MAX_ADDRESSES {
                 let VariantAddress { address, fingerprint } = &miss.variant;
                 if fingerprint.is_some_and(|fingerprint| !self.vary.admit(&miss.first, fingerprint)) {
+                    self.mark(&mut call, &miss.first);
                     let decision = Forwarded::because(Forward::VaryMiss).bypassed(Reason::TooManyVariants);
                     return self.then_direct(call, decision);
                 }
-                let obtained = self.memo.obtain(address, &config, &mut patience, caller, has_room);
+                let obtained = self.memo.obtain(address, config, &mut patience, &mut caller, has_room);
                 let obtained = obtained.await;
                 // It waits once more as one that has just come.
                 caller.arrived = self.memo.shared.clock.tick();
                 trace::waited(patience.waited());
-                match self.after(obtained, &mut miss, call.headers()).await {
+                let after = Box::pin(self.after(obtained, &mut miss, call.headers())).await;
+                if !matches!(after, After::Answer(_) | After::Again(_)) {
+                    self.mark(&mut call, &miss.first);
+                }
+                match after {
                     After::Answer(answer) => return Step::Done(answer),
                     After::Lead(lead) if self.may_defer() && lead.held => {
                         return lead_or_wait(self, lead, call, miss, patience);
@@ -270,6 +288,7 @@ impl Cache {
             if let Some(answer) = paused(&self, &miss, call.headers()).await {
                 return Step::Done(answer);
             }
+            self.mark(&mut call, &miss.first);
             let decision = Forwarded::because(miss.why).collapsed(false).bypassed(reason);
             self.then_direct(call, decision)
         }
