@@ -19,7 +19,9 @@ fuzz_target!(|script: &[u8]| {
         match step {
             b'r' => pipe.run(),
             b's' | b'l' => {
-                let Some((digit, behind)) = rest.split_first() else { break };
+                let Some((digit, behind)) = rest.split_first() else {
+                    break;
+                };
                 rest = behind;
                 let number = usize::from(digit.wrapping_sub(b'0') % 10);
                 match step {
@@ -59,7 +61,10 @@ fuzz_target!(|script: &[u8]| {
             None if left.contains(&caller) => {}
             None => {
                 assert!(is_open, "caller {caller} waits for ever");
-                assert!(was_sent && places.iter().any(|place| *place >= values.len()), "caller {caller}");
+                assert!(
+                    was_sent && places.iter().any(|place| *place >= values.len()),
+                    "caller {caller}"
+                );
             }
         }
     }
@@ -72,7 +77,13 @@ fn callers(mut received: &[u8]) -> Vec<usize> {
         let command = received.strip_prefix(b"*2\r\n$3\r\nGET\r\n$").expect("a whole command");
         let mut lines = command.splitn(3, |byte| *byte == b'\n');
         let (_len, caller) = (lines.next(), lines.next().expect("a number"));
-        callers.push(str::from_utf8(caller).expect("text").trim_end().parse().expect("a number"));
+        callers.push(
+            str::from_utf8(caller)
+                .expect("text")
+                .trim_end()
+                .parse()
+                .expect("a number"),
+        );
         received = lines.next().expect("the end of a command");
     }
     callers
