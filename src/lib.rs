@@ -182,7 +182,7 @@ mod key;
 mod memo;
 #[cfg(feature = "http")]
 pub mod middleware;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "redis"))]
 mod random;
 #[cfg(not(feature = "test-util"))]
 mod simulation;

@@ -1,4 +1,5 @@
-//! What a simulation decides in the place of the system: random numbers, the time of day, and which tasks there are.
+//! What a simulation decides in the place of the system: random numbers, the time of day, which tasks there are, and what
+//! a server says to a client of Redis.
 //!
 //! A simulation runs many nodes in one thread, and the same from the same seed. Each task belongs to the [`World`] of its
 //! node, and so does each task that it starts. `tests/sim` is one. No promise is made of any of this.
@@ -46,6 +47,10 @@ pub enum Planted {
     SoftAsFresh,
     /// A receipt counts as met.
     ReceiptIgnored,
+    /// On a connection to Redis, the place of a caller that has left is taken by the next one.
+    PlaceGivenUp,
+    /// A connection to Redis on which no answer has come stays in use.
+    NotReplaced,
 }
 
 #[cfg(feature = "test-util")]

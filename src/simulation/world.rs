@@ -3,11 +3,15 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
+#[cfg(feature = "redis")]
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
+#[cfg(feature = "redis")]
+use tokio::io::DuplexStream;
 use tokio::task::AbortHandle;
 
 use super::Planted;
@@ -26,6 +30,13 @@ pub trait World: Send + Sync {
 
     /// A task was started. A world that has ended aborts it.
     fn started(&self, task: AbortHandle);
+
+    /// A connection to that server, where the simulation has one. Defaults to `None`: the system's network is asked.
+    #[cfg(feature = "redis")]
+    fn connect(&self, host: &str, port: u16) -> Option<io::Result<DuplexStream>> {
+        let _ = (host, port);
+        None
+    }
 
     /// Whether the code of this node has that fault. Defaults to `false`.
     fn has(&self, fault: Planted) -> bool {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::history::{Computation, Floor};
 use crate::plan::{COMMAND_TIMEOUT, Class, End, LEASE, Plan, Subject, TTL, Via, WAIT_TIMEOUT};
-use crate::server::Held;
 use crate::sim::Sim;
 
 /// What is computed: which subject it is for, by which computation, and that it is whole.
@@ -22,8 +21,9 @@ pub(crate) fn computation_in(bytes: &[u8]) -> Option<(String, usize)> {
     Some((subject.to_owned(), number.parse().ok()?))
 }
 
-/// A value was taken by the store: at most one leader can do that, and only with what it began under this lock.
-pub(crate) fn committed(sim: &Sim, address: &str, held: &Held, value: &[u8]) {
+/// A value was taken by the store: at most one leader can do that, and only with what it began under this lock, which its
+/// node has since then.
+pub(crate) fn committed(sim: &Sim, address: &str, (since, holder): (u64, usize), value: &[u8]) {
     let Some((_, number)) = computation_in(value) else {
         return;
     };
@@ -34,11 +34,10 @@ pub(crate) fn committed(sim: &Sim, address: &str, held: &Held, value: &[u8]) {
     };
     let (begun, node) = (*begun, *node);
     drop(history);
-    if begun < held.since || node != held.node {
+    if begun < since || node != holder {
         sim.wrong(|| {
             format!(
-                "computation {number} of node {node} was committed at {address} under a lock that node {} got after it began",
-                held.node
+                "computation {number} of node {node} was committed at {address} under a lock that node {holder} got after it began"
             )
         });
     }
@@ -51,6 +50,8 @@ pub(crate) struct Asked {
     pub(crate) life: u64,
     pub(crate) begun_at: u64,
     pub(crate) floor: Floor,
+    /// For how long its node may not have reached the store after a trouble, in milliseconds.
+    pub(crate) unsure: u64,
     /// The earliest moment at which what answers it may have begun.
     pub(crate) since: u64,
 }
@@ -95,7 +96,8 @@ pub(crate) fn answered(sim: &Sim, asked: &Asked, bytes: &[u8]) {
         });
     }
     // A store that is not reached cannot say what a receipt stands for.
-    if made.begun < asked.since && sim.history().troubles(asked.begun_at, sim.now()) == 0 {
+    let then = asked.begun_at.saturating_sub(asked.unsure);
+    if made.begun < asked.since && sim.history().troubles(then, sim.now()) == 0 {
         let since = asked.since;
         sim.wrong(|| {
             format!(

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 use tower_memolock::simulation::Planted;
 
@@ -22,8 +23,9 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn start(sim: &Arc<Sim>, plan: &Plan, planted: Option<Planted>) -> Self {
-        let nodes = (0..plan.nodes).map(|index| Mutex::new(Node::start(sim, index, 0, plan.settings, planted)));
+    pub(crate) async fn start(sim: &Arc<Sim>, plan: &Plan, planted: Option<Planted>) -> Self {
+        let nodes = (0..plan.nodes).map(|index| Node::start(sim, links(index), 0, plan.settings, planted));
+        let nodes = join_all(nodes).await.into_iter().map(Mutex::new);
         Self {
             sim: Arc::clone(sim),
             plan: Arc::new(plan.clone()),
@@ -46,14 +48,15 @@ impl Cluster {
     }
 
     /// The process dies, and another one starts after a while.
-    pub(crate) fn crash(&mut self, index: usize, down: u64) {
+    pub(crate) async fn crash(&mut self, index: usize, down: u64) {
         self.trouble("node: dies");
         let node = self.node(index);
         node.links.iter().for_each(|link| link.die());
         node.world.end();
-        let next = Node::start(&self.sim, index, node.life + 1, self.plan.settings, self.planted);
         // Until it is up its requests go nowhere: they are those of clients that it has not.
-        next.links.iter().for_each(|link| link.set_cut(Some(Cut::Refused)));
+        let links = links(index);
+        links.iter().for_each(|link| link.set_cut(Some(Cut::Refused)));
+        let next = Node::start(&self.sim, links, node.life + 1, self.plan.settings, self.planted).await;
         *self.nodes[index].lock().unwrap() = Arc::clone(&next);
         let sim = Arc::clone(&self.sim);
         self.sim.net.at(Instant::now(), {
@@ -70,6 +73,7 @@ impl Cluster {
             "node: cut off"
         });
         let links = self.node(index).links.clone();
+        self.sim.redis().cut(index, silent);
         for (database, link) in links.iter().enumerate() {
             link.set_cut(Some(if silent { Cut::Silent } else { Cut::Refused }));
             self.sim
@@ -101,6 +105,7 @@ impl Cluster {
             server.forget();
             server.ears.interrupt(|_| true);
         }
+        self.sim.redis().die();
         let (sim, nodes) = (Arc::clone(&self.sim), Arc::clone(&self.nodes));
         self.sim.net.at(later(down), move || {
             sim.trace.say(format_args!("the store is back"));
@@ -120,6 +125,7 @@ impl Cluster {
     pub(crate) fn flush(&mut self) {
         self.trouble("store: flushed");
         (0..DATABASES).for_each(|database| self.sim.server(database).forget());
+        self.sim.redis().forget();
     }
 
     pub(crate) fn evict(&mut self, subject: Subject, lock: bool) {
@@ -128,8 +134,15 @@ impl Cluster {
         } else {
             "store: a value is evicted"
         });
-        let mut server = self.sim.server(database(subject.via));
+        let database = database(subject.via);
+        let mut server = self.sim.server(database);
         let name = address_of(subject);
+        let key = if lock {
+            name.replacen(':', "/lock:", 1)
+        } else {
+            name.clone()
+        };
+        self.sim.redis().evict(database, |name| name.starts_with(&key));
         match lock {
             true => server.evict_lock(|address| address.starts_with(&name)),
             false => server.evict(|address| address.starts_with(&name)),
@@ -164,7 +177,12 @@ impl Cluster {
                 left.push(format!("database {database}: {watches} watches, {locks} locks"));
             }
         }
-        if !self.sim.net.is_idle() {
+        let (locks, channels) = self.sim.redis().leftovers();
+        if locks > 0 || channels > 0 {
+            left.push(format!("Redis: {channels} channels, {locks} locks"));
+        }
+        // Clients of Redis show that they are there, again and again.
+        if !self.sim.net.is_idle() && !self.plan.settings.redis {
             left.push("messages on their way".to_owned());
         }
         (!left.is_empty()).then(|| left.join("; "))
@@ -182,6 +200,10 @@ impl Cluster {
             messages: history.messages,
         }
     }
+}
+
+fn links(node: usize) -> [Arc<Link>; DATABASES] {
+    [0, 1].map(|_| Arc::new(Link::new(node)))
 }
 
 fn later(time: u64) -> Instant {

@@ -4,7 +4,7 @@ use crate::plan::{Class, End, How, Knobs, Op, Plan, Settings, Subject, Via};
 use crate::rng::Rng;
 
 impl Plan {
-    pub(crate) fn new(seed: u64, nodes: Option<usize>) -> Self {
+    pub(crate) fn new(seed: u64, nodes: Option<usize>, redis: bool) -> Self {
         let mut rng = Rng::new(seed).fork(1);
         let class = Class::ALL[(seed % 7) as usize];
         let nodes = nodes.unwrap_or_else(|| match rng.chance(20) {
@@ -17,6 +17,7 @@ impl Plan {
             streams: rng.chance(300),
             stale: rng.chance(300),
             stamped: rng.chance(300),
+            redis,
         };
         let mut drawing = Drawing {
             rng,

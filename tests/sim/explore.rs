@@ -20,7 +20,7 @@ pub(crate) struct Failed {
 }
 
 /// Goes through seeds until one fails, and returns what they came to.
-pub(crate) fn explore(first: u64, count: u64, nodes: Option<usize>) -> Result<Coverage, Failed> {
+pub(crate) fn explore(first: u64, count: u64, (nodes, redis): (Option<usize>, bool)) -> Result<Coverage, Failed> {
     let (next, failed) = (AtomicU64::new(0), Mutex::new(None::<Failed>));
     let coverage = Mutex::new(Coverage::default());
     let explorer = || {
@@ -31,7 +31,7 @@ pub(crate) fn explore(first: u64, count: u64, nodes: Option<usize>) -> Result<Co
                 break;
             }
             let seed = first.wrapping_add(number);
-            let plan = Plan::new(seed, nodes);
+            let plan = Plan::new(seed, nodes, redis);
             let twice = number < TWICE;
             let mut report = carry_out(&plan, None, if twice { Tracing::On } else { Tracing::Off });
             if twice && carry_out(&plan, None, Tracing::On).trace != report.trace {
@@ -59,13 +59,14 @@ pub(crate) fn explore(first: u64, count: u64, nodes: Option<usize>) -> Result<Co
 
 impl Failed {
     /// What is wrong, the shortest schedule in which something is, and how to see it again.
-    pub(crate) fn explain(self, nodes: Option<usize>) -> String {
+    pub(crate) fn explain(self, (nodes, redis): (Option<usize>, bool)) -> String {
         let Self { seed, wrong } = self;
-        let (plan, shortest) = shrunk(&Plan::new(seed, nodes), None, wrong.clone());
+        let (plan, shortest) = shrunk(&Plan::new(seed, nodes, redis), None, wrong.clone());
         let nodes = nodes.map(|nodes| format!(" --nodes {nodes}")).unwrap_or_default();
+        let redis = if redis { " --redis" } else { "" };
         format!(
             "seed {seed} fails: {wrong}\n\nshrunk:\n{plan}{shortest}\n\nagain: cargo test --release --all-features --test sim -- \
-             --seed {seed}{nodes} --trace"
+             --seed {seed}{nodes}{redis} --trace"
         )
     }
 }

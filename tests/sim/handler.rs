@@ -45,6 +45,7 @@ pub(crate) struct Handler {
     pub(crate) life: u64,
     pub(crate) world: Arc<NodeWorld>,
     pub(crate) links: [Arc<Link>; DATABASES],
+    pub(crate) is_redis: bool,
     /// Whether the node has given its leases back.
     pub(crate) is_closed: Arc<AtomicBool>,
 }
@@ -54,8 +55,7 @@ impl Handler {
     fn begin(&self, job: Job) -> usize {
         let Job { subject, end, .. } = job;
         let (sim, now) = (&self.sim, self.sim.now());
-        let (link, name) = (&self.links[database(subject.via)], address_of(subject));
-        let is_refused = link.was_refused_since(now.saturating_sub(LEASE), |address| address.starts_with(&name));
+        let is_refused = self.is_refused(subject, now);
         let number = sim.history().begin(Computation {
             subject,
             node: self.node,
@@ -71,6 +71,18 @@ impl Handler {
             self.node
         ));
         number
+    }
+
+    /// Whether it may go on without the lock.
+    fn is_refused(&self, subject: Subject, now: u64) -> bool {
+        let (database, name) = (database(subject.via), address_of(subject));
+        let then = now.saturating_sub(LEASE);
+        if self.is_redis {
+            let lock = name.replacen(':', "/lock:", 1);
+            let sim = &self.sim;
+            return !sim.redis().has_granted(database, self.node, &lock) || sim.history().troubles(then, now) > 0;
+        }
+        self.links[database].was_refused_since(then, |address| address.starts_with(&name))
     }
 
     fn end(&self, number: usize) {

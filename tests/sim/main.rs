@@ -6,8 +6,12 @@
 //! cargo test --release --all-features --test sim -- --seeds 1000000        a million
 //! cargo test --release --all-features --test sim -- --seed 42 --trace      what happens with this one
 //! cargo test --release --all-features --test sim -- --nodes 500 --seeds 5  large clusters
+//! cargo test --release --all-features --test sim -- --redis                the real client of Redis, and a simulated server
 //! cargo test --release --all-features --test sim -- --planted              faults in the code: each is found
 //! ```
+//!
+//! In most runs the store itself is simulated. In a tenth of them, and in all with `--redis`, the nodes have the real
+//! `RedisStore`, and the server at the other end of its connections is simulated, down to the bytes.
 //!
 //! Checked in every run: one call for each key and generation while all is well; an answer within its bound for each request;
 //! no answer from before an invalidation that had returned, of another key, tenant or database, or of a body that broke
@@ -28,6 +32,7 @@ mod node;
 mod options;
 mod plan;
 mod planted;
+mod redis;
 mod regressions;
 mod rng;
 mod run;
@@ -64,23 +69,23 @@ fn main() -> ExitCode {
     }
     let (first, count) = options.seeds();
     if options.trace {
-        return trace(first, count, options.nodes);
+        return trace(first, count, (options.nodes, options.redis));
     }
     contract::check();
     if let Some(wrong) = regressions::wrong_again() {
         eprintln!("{wrong}");
         return ExitCode::FAILURE;
     }
-    match explore::explore(first, count, options.nodes) {
-        Ok(coverage) => {
-            let _ = writeln!(std::io::stdout(), "{coverage}");
-            stampedes(&options)
-        }
-        Err(failed) => {
-            eprintln!("{}", failed.explain(options.nodes));
-            ExitCode::FAILURE
+    for (count, redis) in options.runs(count) {
+        match explore::explore(first, count, (options.nodes, redis)) {
+            Ok(coverage) => drop(writeln!(std::io::stdout(), "{coverage}")),
+            Err(failed) => {
+                eprintln!("{}", failed.explain((options.nodes, redis)));
+                return ExitCode::FAILURE;
+            }
         }
     }
+    stampedes(&options)
 }
 
 /// What stampedes cost.
@@ -98,10 +103,10 @@ fn stampedes(options: &Options) -> ExitCode {
 }
 
 /// Prints what happens, and nothing else.
-fn trace(first: u64, count: u64, nodes: Option<usize>) -> ExitCode {
+fn trace(first: u64, count: u64, (nodes, redis): (Option<usize>, bool)) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for seed in (0..count).map(|number| first.wrapping_add(number)) {
-        let report = carry_out(&Plan::new(seed, nodes), None, Tracing::On);
+        let report = carry_out(&Plan::new(seed, nodes, redis), None, Tracing::On);
         // A reader that has read enough is no failure.
         let _ = std::io::stdout().write_all(report.trace.as_bytes());
         if let Some(wrong) = report.wrong {

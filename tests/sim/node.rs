@@ -10,13 +10,13 @@ use http::{Method, Request};
 use http_body_util::{BodyExt, Empty};
 use tower::{Layer, ServiceExt};
 use tower_memolock::middleware::{Freshness, MemoLockService, StreamFollowers, UriKey};
-use tower_memolock::simulation::{Planted, within};
-use tower_memolock::{InvalidateError, MemoLock, MemoLockLayer, Receipt, Stats};
+use tower_memolock::simulation::{Planted, World, within};
+use tower_memolock::{InvalidateError, MemoLock, MemoLockLayer, Receipt, RedisStore, Stats, Store};
 
 use crate::handler::{Handler, Job, NOT_KEPT};
 use crate::history::Gone;
 use crate::link::Link;
-use crate::plan::{LEASE, Settings, Subject, TTL, Via, WAIT_TIMEOUT};
+use crate::plan::{COMMAND_TIMEOUT, LEASE, Settings, Subject, TTL, Via, WAIT_TIMEOUT};
 use crate::sim::{DATABASES, Sim};
 use crate::store::SimStore;
 use crate::world::NodeWorld;
@@ -29,6 +29,7 @@ pub(crate) struct Node {
     pub(crate) life: u64,
     pub(crate) world: Arc<NodeWorld>,
     pub(crate) links: [Arc<Link>; DATABASES],
+    is_redis: bool,
     handler: Handler,
     core: MemoLock,
     elsewhere: MemoLock,
@@ -45,26 +46,44 @@ pub(crate) enum Answer {
     Failed(&'static str),
 }
 
+/// The tasks of a client of Redis: two connections, what looks after each, what tells callers that they wait for long, and
+/// what looks after near copies.
+const REDIS_TASKS: usize = 6;
+
 impl Node {
-    pub(crate) fn start(
+    /// Begins the life with that number.
+    pub(crate) async fn start(
         sim: &Arc<Sim>,
-        index: usize,
+        links: [Arc<Link>; DATABASES],
         life: u64,
         settings: Settings,
         planted: Option<Planted>,
     ) -> Arc<Self> {
-        let links = [0, 1].map(|_| Arc::new(Link::new(index)));
+        let index = links[0].node();
         let rng = sim.rng().fork(1000 * life + index as u64);
-        let world = Arc::new(NodeWorld::new(rng, sim.begun, sim.knobs().skew, planted));
+        let world = Arc::new(NodeWorld::new(rng, sim, &links[0], planted));
         let handler = Handler {
             sim: Arc::clone(sim),
             node: index,
             life,
             world: Arc::clone(&world),
-            links: links.clone(),
+            links,
+            is_redis: settings.redis,
             is_closed: Arc::default(),
         };
-        let store = |database: usize| SimStore::new(sim, database, &links[database]);
+        if settings.redis {
+            let stores = within(Arc::clone(&world) as Arc<dyn World>, async {
+                [redis(0).await, redis(1).await]
+            });
+            return Self::over(&stores.await, settings, handler);
+        }
+        let stores = [0, 1].map(|database| SimStore::new(sim, database, &handler.links[database]));
+        Self::over(&stores, settings, handler)
+    }
+
+    /// The same over these stores, one for each database.
+    fn over<S: Store + Clone>(stores: &[S; DATABASES], settings: Settings, handler: Handler) -> Arc<Self> {
+        let store = |database: usize| stores[database].clone();
         let lock = |database, tag| {
             MemoLock::new(store(database), tag)
                 .lease(Duration::from_millis(LEASE))
@@ -89,9 +108,11 @@ impl Node {
             .freshness(freshness.stamped(settings.stamped))
             .key_headers([TENANT]);
         Arc::new(Self {
-            index,
-            life,
-            world,
+            index: handler.node,
+            life: handler.life,
+            world: Arc::clone(&handler.world),
+            links: handler.links.clone(),
+            is_redis: settings.redis,
             core: lock(0, "like"),
             elsewhere: lock(1, "like"),
             made: lock(0, "made"),
@@ -99,7 +120,6 @@ impl Node {
             service: layer.layer(handler.clone()),
             layer,
             handler,
-            links,
         })
     }
 
@@ -110,7 +130,7 @@ impl Node {
     {
         let world: Arc<NodeWorld> = Arc::clone(&self.world);
         let task = tokio::spawn(within(world, future));
-        tower_memolock::simulation::World::started(&*self.world, task.abort_handle());
+        World::started(&*self.world, task.abort_handle());
         task
     }
 
@@ -207,7 +227,8 @@ impl Node {
         let left =
             |stats: Stats| stats.waiting + stats.queued + stats.in_flight + stats.orphaned + stats.recorded_bytes;
         let left: u64 = stats.map(left).sum();
-        let tasks = self.world.tasks();
+        let lasting = if self.is_redis { DATABASES * REDIS_TASKS } else { 0 };
+        let tasks = self.world.tasks().saturating_sub(lasting);
         (left > 0 || flights > 0 || tasks > 0)
             .then(|| format!("node {}: gauges {left}, flights {flights}, tasks {tasks}", self.index))
     }
@@ -215,6 +236,17 @@ impl Node {
     pub(crate) fn commands(&self) -> u64 {
         self.links.iter().map(|link| link.commands()).sum()
     }
+}
+
+/// The real client of one database of a Redis server.
+async fn redis(database: usize) -> RedisStore {
+    let timeout = Duration::from_millis(COMMAND_TIMEOUT);
+    let builder = RedisStore::builder(format!("redis://redis:6379/{database}"));
+    let connecting = builder.timeout(timeout).connect_timeout(timeout).connect();
+    let store = tokio::time::timeout(20 * timeout, connecting).await;
+    store
+        .expect("an end of the attempt")
+        .expect("a store that goes on trying")
 }
 
 fn request(method: Method, job: Job) -> Request<Empty<Bytes>> {

@@ -13,6 +13,7 @@ pub(crate) struct Options {
     pub(crate) nodes: Option<usize>,
     pub(crate) trace: bool,
     pub(crate) planted: bool,
+    pub(crate) redis: bool,
 }
 
 impl Options {
@@ -30,9 +31,10 @@ impl Options {
                 "--nodes" => options.nodes = Some(number(3, MOST_NODES as u64)? as usize),
                 "--trace" => options.trace = true,
                 "--planted" => options.planted = true,
+                "--redis" => options.redis = true,
                 _ => {
                     return Err(format!(
-                        "{flag:?} is none of --seed N, --seeds COUNT, --nodes N, --trace and --planted"
+                        "{flag:?} is none of --seed N, --seeds COUNT, --nodes N, --redis, --trace and --planted"
                     ));
                 }
             }
@@ -55,6 +57,15 @@ impl Options {
                 (500, 100),
                 (10, 10_000),
             ],
+        }
+    }
+
+    /// How many seeds each kind of store goes through, and whether that is the client of Redis.
+    pub(crate) fn runs(&self, count: u64) -> Vec<(u64, bool)> {
+        match (self.redis, self.seed) {
+            (true, _) => vec![(count, true)],
+            (false, Some(_)) => vec![(count, false)],
+            (false, None) => vec![(count, false), (count.div_ceil(10), true)],
         }
     }
 

@@ -185,6 +185,8 @@ pub(crate) struct Settings {
     pub(crate) stale: bool,
     /// All values are stamped.
     pub(crate) stamped: bool,
+    /// The store is the real client of a Redis server.
+    pub(crate) redis: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -18,6 +18,7 @@ fn plans() -> Vec<(&'static str, Plan)> {
         streams,
         stale: false,
         stamped: true,
+        redis: false,
     };
     let given_back = "a lease given back vouches for no tag";
     let mut plans = vec![
@@ -101,6 +102,7 @@ fn lost_work(luck: u64) -> Plan {
         streams: false,
         stale: false,
         stamped: false,
+        redis: false,
     };
     let ask = |node| Op::Ask {
         node,
@@ -125,6 +127,7 @@ fn outdated_announcement(luck: u64) -> Plan {
         streams: false,
         stale: false,
         stamped: true,
+        redis: false,
     };
     let subject = Subject { via: Via::Core, ..PAGE };
     let ask = |node| Op::Ask {
@@ -157,6 +160,7 @@ fn unknown_generation() -> Plan {
         streams: true,
         stale: false,
         stamped: true,
+        redis: false,
     };
     let mut plan = plan(28559, 1500, settings, vec![(0, ask(1, 1500)), (600, INVALIDATE_ALL)]);
     plan.class = Class::Commands;

@@ -23,6 +23,13 @@ use crate::trace::Tracing;
 /// The key that is asked for on all nodes in the end.
 const LAST: u64 = 9;
 
+/// How long the client of Redis may go on to listen where no caller waits: subscriptions linger for ten seconds, and are looked
+/// at once a second.
+const LINGERS: Duration = Duration::from_secs(12);
+
+/// How long a client of Redis is cut off at most, and does not see that it is connected again.
+const UNSURE: u64 = 4000;
+
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) wrong: Option<String>,
@@ -64,21 +71,22 @@ fn in_a_runtime(run: impl Future<Output = Report>) -> Report {
 /// A cluster after all that the plan says has happened, and every caller has been answered.
 async fn started(plan: &Plan, planted: Option<Planted>, tracing: Tracing) -> Cluster {
     let sim = Sim::new(plan.knobs, Rng::new(plan.luck).fork(2), tracing);
-    let mut cluster = Cluster::start(&sim, plan, planted);
     let net = Arc::clone(&sim);
     // It ends with the runtime.
     tokio::spawn(async move { net.net.run().await });
+    let mut cluster = Cluster::start(&sim, plan, planted).await;
+    let begun = Instant::now();
     let mut asked = Vec::new();
     for (at, op) in &plan.ops {
-        sleep_until(sim.begun + Duration::from_millis(*at)).await;
+        sleep_until(begun + Duration::from_millis(*at)).await;
         sim.trace.say(format_args!("{op:?}"));
-        asked.extend(carry_out_one(&mut cluster, *op));
+        asked.extend(carry_out_one(&mut cluster, *op).await);
     }
     all_answered(&sim, asked).await;
     cluster
 }
 
-fn carry_out_one(cluster: &mut Cluster, op: Op) -> Vec<JoinHandle<()>> {
+async fn carry_out_one(cluster: &mut Cluster, op: Op) -> Vec<JoinHandle<()>> {
     match op {
         Op::Ask {
             node,
@@ -104,7 +112,7 @@ fn carry_out_one(cluster: &mut Cluster, op: Op) -> Vec<JoinHandle<()>> {
             let what = What { subject, how, soft };
             return vec![invalidate(cluster, node, what, receipt, then)];
         }
-        Op::Crash { node, down } => cluster.crash(node, down),
+        Op::Crash { node, down } => cluster.crash(node, down).await,
         Op::Shutdown { node, grace } => {
             let node = cluster.node(node);
             let this = Arc::clone(&node);
@@ -148,6 +156,7 @@ fn ask(cluster: &Cluster, node: usize, job: Job, patience: Option<u64>, wanted: 
             life,
             begun_at: sim.now(),
             floor: sim.history().floor(job.subject, index, life),
+            unsure: if plan.settings.redis { UNSURE } else { 0 },
             since: wanted.since,
         };
         let answer = match patience {
@@ -270,6 +279,9 @@ async fn all_answered(sim: &Arc<Sim>, asked: Vec<JoinHandle<()>>) {
 /// Nothing is left a while after the last answer.
 async fn quiet(cluster: &Cluster) {
     sleep(Duration::from_millis(4 * LEASE)).await;
+    if cluster.plan.settings.redis {
+        sleep(LINGERS).await;
+    }
     if let Some(left) = cluster.leftovers() {
         cluster
             .sim

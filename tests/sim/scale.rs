@@ -32,7 +32,7 @@ pub(crate) struct Stampede {
 
 /// What one stampede costs, or what is wrong with that.
 pub(crate) fn stampede(nodes: usize, waiters: u64) -> Result<Stampede, String> {
-    let mut plan = Plan::new(0, Some(nodes));
+    let mut plan = Plan::new(0, Some(nodes), false);
     plan.longest = COST;
     plan.knobs = Knobs {
         latency: 1,

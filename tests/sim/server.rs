@@ -186,7 +186,7 @@ impl Server {
             sim.made("commit: refused");
             return false;
         };
-        checks::committed(sim, address, held, value);
+        checks::committed(sim, address, (held.since, held.node), value);
         let soft_since = held.soft_since;
         sim.made(match soft_since {
             Some(_) => "commit: stored, as soft",

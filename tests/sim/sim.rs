@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::history::History;
 use crate::net::Net;
 use crate::plan::Knobs;
+use crate::redis::RedisServer;
 use crate::rng::Rng;
 use crate::server::Server;
 use crate::trace::{Trace, Tracing};
@@ -23,6 +24,7 @@ pub(crate) struct Sim {
     pub(crate) knobs: Mutex<Knobs>,
     pub(crate) begun: Instant,
     servers: [Mutex<Server>; DATABASES],
+    redis: Mutex<RedisServer>,
     history: Mutex<History>,
     transitions: Mutex<BTreeMap<&'static str, u64>>,
     rng: Mutex<Rng>,
@@ -39,6 +41,7 @@ impl Sim {
             knobs: Mutex::new(knobs),
             begun,
             servers: [0, 1].map(|_| Mutex::default()),
+            redis: Mutex::default(),
             history: Mutex::default(),
             transitions: Mutex::default(),
             rng: Mutex::new(rng),
@@ -49,6 +52,11 @@ impl Sim {
 
     pub(crate) fn server(&self, database: usize) -> MutexGuard<'_, Server> {
         self.servers[database].lock().unwrap()
+    }
+
+    /// The one that the nodes of some runs have, in the place of those.
+    pub(crate) fn redis(&self) -> MutexGuard<'_, RedisServer> {
+        self.redis.lock().unwrap()
     }
 
     pub(crate) fn history(&self) -> MutexGuard<'_, History> {

@@ -1,14 +1,19 @@
 //! [`NodeWorld`]: one life of one node, as its code sees the system.
 
-use std::sync::Mutex;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use tokio::io::DuplexStream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tower_memolock::simulation::{Planted, World};
 
+use crate::link::Link;
+use crate::redis;
 use crate::rng::Rng;
+use crate::sim::Sim;
 
 /// When every simulation begins.
 pub(crate) const EPOCH: Duration = Duration::from_secs(1_800_000_000);
@@ -19,18 +24,21 @@ pub(crate) struct NodeWorld {
     /// How far its clock is ahead.
     skew: Duration,
     planted: Option<Planted>,
+    /// Who connects whom, where there are connections.
+    ends: (Arc<Sim>, Arc<Link>),
     has_ended: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
 impl NodeWorld {
-    pub(crate) fn new(mut rng: Rng, begun: Instant, most_skew: u64, planted: Option<Planted>) -> Self {
-        let skew = Duration::from_millis(rng.below(most_skew + 1));
+    pub(crate) fn new(mut rng: Rng, sim: &Arc<Sim>, link: &Arc<Link>, planted: Option<Planted>) -> Self {
+        let skew = Duration::from_millis(rng.below(sim.knobs().skew + 1));
         Self {
             rng: Mutex::new(rng),
-            begun,
+            begun: sim.begun,
             skew,
             planted,
+            ends: (Arc::clone(sim), Arc::clone(link)),
             has_ended: AtomicBool::new(false),
             tasks: Mutex::default(),
         }
@@ -71,6 +79,10 @@ impl World for NodeWorld {
             tasks.retain(|task| !task.is_finished());
         }
         tasks.push(task);
+    }
+
+    fn connect(&self, _: &str, _: u16) -> Option<io::Result<DuplexStream>> {
+        Some(redis::connect(&self.ends.0, &self.ends.1))
     }
 
     fn has(&self, fault: Planted) -> bool {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, Value as Reply};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore};
 
 use super::pipe::{Pipe, Replying, SOON};
 use super::task::Task;
@@ -48,7 +48,8 @@ struct OpenConnection {
     wire: Wire,
     address: ConnectionAddr,
     timeout: Duration,
-    retired: watch::Sender<bool>,
+    /// Never a permit, and closed once no more answers are expected: callers hear of that in the order in which they asked.
+    retired: Semaphore,
     /// Told when something large is on its way, and other answers behind it.
     crowded: Arc<Notify>,
 }
@@ -146,7 +147,7 @@ impl Connection {
             wire,
             address,
             timeout,
-            retired: watch::Sender::new(false),
+            retired: Semaphore::new(0),
             crowded: Arc::default(),
         }))
     }
@@ -231,7 +232,7 @@ impl Connection {
     /// Says that no more answers are to be expected: a caller that waits gives up now, and not only after a
     /// timeout of its own.
     pub(crate) fn retire(&self) {
-        self.0.retired.send_replace(true);
+        self.0.retired.close();
     }
 }
 
@@ -287,16 +288,15 @@ impl ReplyPatience {
 /// Waits for an answer that has not come soon. All callers give up at the same moment: if they asked for the same, they
 /// would otherwise miss each other, and compute it once more.
 async fn outlasted<F: Future + Unpin>(
-    given_up: &watch::Sender<bool>,
+    given_up: &Semaphore,
     soon: Duration,
     patience: ReplyPatience,
     mut future: F,
 ) -> io::Result<F::Output> {
-    let mut given_up = given_up.subscribe();
     tokio::select! {
         biased;
         output = patience.outlast(soon, Pin::new(&mut future)) => output,
-        _ = given_up.wait_for(|given_up| *given_up) => Err(io::ErrorKind::TimedOut.into()),
+        _ = given_up.acquire() => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 
@@ -332,7 +332,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_give_up_at_the_same_moment() {
-        let given_up = Arc::new(watch::Sender::new(false));
+        let given_up = Arc::new(Semaphore::new(0));
         let mut waiters = tokio::task::JoinSet::new();
         for _ in 0..10 {
             let given_up = Arc::clone(&given_up);
@@ -347,7 +347,7 @@ mod tests {
         }
         sleep(SOON).await;
         let since = Instant::now();
-        given_up.send_replace(true);
+        given_up.close();
         for gave_up in waiters.join_all().await {
             assert_eq!(gave_up, since);
         }
@@ -386,7 +386,7 @@ mod tests {
                 coming.add(bytes);
             }
         });
-        let (since, given_up) = (Instant::now(), watch::Sender::new(false));
+        let (since, given_up) = (Instant::now(), Semaphore::new(0));
         let silence = pin!(future::pending::<()>());
         outlasted(&given_up, Duration::ZERO, patience(Some(traffic)), silence)
             .await

@@ -16,6 +16,8 @@ use super::tls;
 use super::traffic;
 use crate::task::BoxFuture;
 use redis::aio::AsyncPushSender;
+#[cfg(feature = "test-util")]
+use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo,
     RedisError, Value as Reply,
@@ -240,8 +242,17 @@ impl Dialer {
     }
 
     async fn open(&self, client: &Client, config: &AsyncConnectionConfig) -> Result<Connection, DialError> {
+        let info = client.get_connection_info();
+        let address = info.addr().clone();
+        #[cfg(feature = "test-util")]
+        if let Some(stream) = traffic::simulated(info) {
+            let (settings, config) = (info.redis_settings(), config.clone());
+            let stream = stream.map_err(RedisError::from)?;
+            let (connection, driver) = MultiplexedConnection::new_with_config(settings, stream, config).await?;
+            drop(crate::task::spawn(Box::pin(driver)));
+            return Ok(Connection::new(connection, address, self.timeout));
+        }
         let connection = client.get_multiplexed_async_connection_with_config(config).await;
-        let address = client.get_connection_info().addr().clone();
         Ok(Connection::new(connection?, address, self.timeout))
     }
 

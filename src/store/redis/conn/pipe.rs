@@ -35,6 +35,7 @@ use tokio::time::timeout;
 
 pub(crate) use self::driver::PipeDriver;
 use self::slot::{Awaited, ReplySlot};
+use crate::simulation::{Planted, planted};
 use crate::task::BoxFuture;
 
 /// So many bytes wait to be sent before a caller has to wait as well.
@@ -261,6 +262,14 @@ impl PipeShared {
     /// Gives the next reply to the caller who waits for it. Whether there is one.
     fn answer(&self, reply: Reply) -> bool {
         let mut queue = self.queue();
+        if planted(Planted::PlaceGivenUp) {
+            let left = queue
+                .awaited
+                .iter()
+                .take_while(|answer| !answer.slot.is_awaited())
+                .count();
+            queue.awaited.drain(..left);
+        }
         if let Some(answer) = queue.awaited.front_mut()
             && let ReplySlot::Several { replies, expected, .. } = &mut answer.slot
             && replies.len() + 1 < *expected

@@ -1,11 +1,11 @@
 //! When to connect again, and what to tell the operator meanwhile.
 
 use std::error::Error;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::DialError;
+use crate::random::Random;
 use crate::store::redis::stats::PlaneCounters;
 
 /// The longest step between two attempts: Redis is back in use within about this time.
@@ -71,11 +71,11 @@ impl Recovery {
         }
     }
 
-    /// How long to wait before the next attempt.
+    /// How long to wait before the next attempt: between half of a step and the whole.
     pub(crate) fn delay(&mut self) -> Duration {
         let step = step(self.attempt);
         self.attempt = self.attempt.saturating_add(1);
-        jitter(step, RandomState::new().hash_one(self.attempt))
+        Random::System.shortened(step, 0.5)
     }
 
     fn tell_outage(&mut self, error: &(dyn Error + 'static), permanent: bool) {
@@ -116,12 +116,6 @@ fn step(attempt: u32) -> Duration {
     }
 }
 
-/// A delay between half of `step` and the whole.
-fn jitter(step: Duration, random: u64) -> Duration {
-    let share = f64::from(u32::try_from(random >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX);
-    step.mul_f64(0.5 + share / 2.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,13 +125,6 @@ mod tests {
         let millis: Vec<_> = (0..8).map(|n| step(n).as_millis()).collect();
         assert_eq!(millis, [25, 50, 100, 200, 400, 800, 1000, 1000]);
         assert_eq!(step(u32::MAX), LONGEST);
-    }
-
-    #[test]
-    fn jitter_stays_between_half_and_whole() {
-        let step = Duration::from_millis(100);
-        assert_eq!(jitter(step, 0), Duration::from_millis(50));
-        assert_eq!(jitter(step, u64::MAX), step);
     }
 
     #[test]

@@ -61,11 +61,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
 
 /// Opens a connection whose bytes are counted, and starts the tasks that drive and sweep it. Not with TLS.
 pub(crate) async fn open(info: &ConnectionInfo) -> Result<(Pipe, Traffic, [Task; 2]), RedisError> {
+    #[cfg(feature = "test-util")]
+    if let Some(stream) = simulated(info) {
+        return Ok(start(stream?));
+    }
     match info.addr() {
         ConnectionAddr::Tcp(host, port) => Ok(start(tcp(host, *port, info.tcp_settings()).await?)),
         #[cfg(unix)]
         ConnectionAddr::Unix(path) => Ok(start(tokio::net::UnixStream::connect(path).await?)),
         _ => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
+    }
+}
+
+/// What a simulation has at this address, if the task runs in one.
+#[cfg(feature = "test-util")]
+pub(super) fn simulated(info: &ConnectionInfo) -> Option<io::Result<tokio::io::DuplexStream>> {
+    match info.addr() {
+        ConnectionAddr::Tcp(host, port) => crate::simulation::here()?.connect(host, *port),
+        _ => None,
     }
 }
 

@@ -3,10 +3,11 @@
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redis::RedisError;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use super::{CommandConnection, Commands};
 use crate::store::redis::conn::connection::Connection;

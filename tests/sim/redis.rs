@@ -1,0 +1,319 @@
+//! A Redis server of the simulation, for the real client: commands and answers pass as bytes over streams in memory, which
+//! are slow, come in pieces, stand still and break.
+//!
+//! None of the simulators that there are would serve: `turmoil` has sockets, but no Redis, and what it would take over is
+//! a queue that is here already and that the other runs share.
+
+mod keys;
+mod resp;
+mod scripts;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use self::keys::{Keys, last_of};
+use self::resp::{Answer, take_command};
+use self::scripts::{effect, millis};
+use self::wire::Wire;
+pub(crate) use self::wire::connect;
+use crate::server::Sender;
+use crate::sim::{DATABASES, Sim};
+
+#[derive(Default)]
+pub(crate) struct RedisServer {
+    databases: [Keys; DATABASES],
+    /// The hashes of the scripts that it has seen.
+    scripts: BTreeSet<String>,
+    wires: BTreeMap<u64, Wire>,
+    channels: BTreeMap<Vec<u8>, BTreeSet<u64>>,
+    next: u64,
+}
+
+/// Who sends a command.
+pub(crate) struct Caller {
+    pub(crate) sim: Arc<Sim>,
+    pub(crate) node: usize,
+    wire: u64,
+    database: usize,
+}
+
+impl Caller {
+    /// The server carries out an invalidation of what is under this key.
+    fn invalidated(&self, key: &[u8]) {
+        let key = String::from_utf8_lossy(key);
+        let address = match key.split_once("/gen:") {
+            Some((tag, _)) => tag.to_owned(),
+            None => key.into_owned(),
+        };
+        self.sim.history().invalidated(&Sender {
+            sim: Arc::clone(&self.sim),
+            database: self.database,
+            node: self.node,
+            address,
+        });
+    }
+}
+
+impl RedisServer {
+    fn keys(&self, caller: &Caller) -> &Keys {
+        &self.databases[caller.database]
+    }
+
+    fn keys_mut(&mut self, caller: &Caller) -> &mut Keys {
+        &mut self.databases[caller.database]
+    }
+
+    /// Whether it has granted that node a lock under such an address.
+    pub(crate) fn has_granted(&self, database: usize, node: usize, lock: &str) -> bool {
+        self.databases[database].is_held(node, lock)
+    }
+
+    /// Everything that is kept is gone.
+    pub(crate) fn forget(&mut self) {
+        self.databases.iter_mut().for_each(Keys::clear);
+    }
+
+    pub(crate) fn evict(&mut self, database: usize, is_it: impl Fn(&str) -> bool) {
+        self.databases[database].evict(is_it);
+    }
+
+    /// It dies: connections end, and not even scripts are known to the next one.
+    pub(crate) fn die(&mut self) {
+        self.forget();
+        self.scripts.clear();
+        self.channels.clear();
+        self.wires.clear();
+    }
+
+    /// The locks that are held, and the channels that somebody listens on.
+    pub(crate) fn leftovers(&self) -> (usize, usize) {
+        let listening = self.channels.values().filter(|wires| !wires.is_empty()).count();
+        (self.databases.iter().map(Keys::locks).sum(), listening)
+    }
+
+    /// Carries out a command, and answers.
+    fn carry_out(&mut self, caller: &Caller, words: &[Vec<u8>]) {
+        let name = words[0].to_ascii_uppercase();
+        caller.sim.trace.say(format_args!(
+            "{} of node {} is done: {}",
+            String::from_utf8_lossy(&name),
+            caller.node,
+            String::from_utf8_lossy(words.get(1).map_or(&[], Vec::as_slice)),
+        ));
+        let answer = match (&name[..], &words[1..]) {
+            (b"SUBSCRIBE", [channel]) => return self.subscribe(caller, channel),
+            (b"UNSUBSCRIBE", [channel]) => return self.unsubscribe(caller, channel),
+            (b"PING", []) => Answer::Text("PONG"),
+            (b"PING", [word]) => Answer::bytes(word),
+            (b"SELECT", [number]) => {
+                let wire = self.wires.get_mut(&caller.wire);
+                wire.expect("a wire").database = usize::from(number == b"1");
+                Answer::Okay
+            }
+            (b"HELLO", [version]) => {
+                self.wires.get_mut(&caller.wire).expect("a wire").resp3 = version == b"3";
+                let fields = [
+                    "server",
+                    "redis",
+                    "version",
+                    "7.2.0",
+                    "mode",
+                    "standalone",
+                    "role",
+                    "master",
+                ];
+                Answer::Several(fields.map(Answer::bytes).into())
+            }
+            (b"EVAL", [text, count, rest @ ..]) => {
+                let text = String::from_utf8_lossy(text);
+                let hash = ::redis::Script::new(&text).get_hash().to_owned();
+                self.scripts.insert(hash.clone());
+                self.run(caller, &hash, count, rest)
+            }
+            (b"EVALSHA", [hash, count, rest @ ..]) => {
+                let hash = String::from_utf8_lossy(hash).into_owned();
+                match self.scripts.contains(&hash) {
+                    true => self.run(caller, &hash, count, rest),
+                    false => Answer::Error("NOSCRIPT No matching script. Please use EVAL."),
+                }
+            }
+            (_, rest) => self.plain(caller, &name, rest),
+        };
+        self.answer(caller, &answer);
+    }
+
+    fn run(&mut self, caller: &Caller, hash: &str, count: &[u8], rest: &[Vec<u8>]) -> Answer {
+        let count = millis(count).as_millis() as usize;
+        let (keys, args) = rest.split_at(count);
+        match effect(hash) {
+            Some(effect) => effect(self, caller, keys, args),
+            None => {
+                caller
+                    .sim
+                    .wrong(|| format!("the simulated Redis does not know the script {hash}"));
+                Answer::Error("ERR an unknown script")
+            }
+        }
+    }
+
+    /// Commands about keys.
+    fn plain(&mut self, caller: &Caller, name: &[u8], words: &[Vec<u8>]) -> Answer {
+        let since = (caller.sim.moment(), caller.node);
+        let all = self.keys_mut(caller);
+        let bytes = |text: Option<&[u8]>| text.map_or(Answer::Nothing, Answer::bytes);
+        match (name, words) {
+            (b"GET", [key]) => bytes(all.get(key)),
+            (b"SET", [key, text, word, _, time]) => {
+                let is_there = all.get(key).is_some();
+                if is_there == (word == b"NX") {
+                    return Answer::Nothing;
+                }
+                if word == b"NX" {
+                    caller.sim.made("lock: granted");
+                }
+                all.set(key, text.clone(), millis(time), since);
+                Answer::Okay
+            }
+            (b"PTTL", [key]) => Answer::Number(all.left(key)),
+            (b"PEXPIRE", [key, time]) => Answer::Number(all.expire(key, millis(time))),
+            (b"DEL", [key]) => {
+                if key.windows(5).any(|part| part == b"/gen:") && !key.starts_with(b"memolock") {
+                    caller.invalidated(key);
+                }
+                Answer::Number(all.delete(key))
+            }
+            (b"ZREVRANGE", [key, ..]) => last_of(&all.members(key)),
+            (b"ZSCORE", [key, member]) => {
+                let score = all.score(key, member).map(|score| score.to_string());
+                bytes(score.as_ref().map(String::as_bytes))
+            }
+            (b"PUBLISH", [channel, payload]) => Answer::Number(self.publish(caller, channel, payload)),
+            // Of those that are tried at the start, it need not know what they answer.
+            _ => Answer::Error("ERR unknown command"),
+        }
+    }
+
+    /// Tells all who listen, and says how many that are.
+    fn publish(&mut self, caller: &Caller, channel: &[u8], payload: &[u8]) -> i64 {
+        let listening: Vec<_> = self.channels.get(channel).into_iter().flatten().copied().collect();
+        let message = Answer::Push(["message".as_bytes(), channel, payload].map(Answer::bytes).into());
+        for wire in &listening {
+            caller.sim.history().messages += 1;
+            self.send(&caller.sim, *wire, &message);
+        }
+        listening.len() as i64
+    }
+
+    fn subscribe(&mut self, caller: &Caller, channel: &[u8]) {
+        caller.sim.made("channel: subscribed");
+        self.channels.entry(channel.to_vec()).or_default().insert(caller.wire);
+        self.confirm(caller, "subscribe", channel);
+    }
+
+    fn unsubscribe(&mut self, caller: &Caller, channel: &[u8]) {
+        if let Some(wires) = self.channels.get_mut(channel) {
+            wires.remove(&caller.wire);
+        }
+        self.confirm(caller, "unsubscribe", channel);
+    }
+
+    fn confirm(&mut self, caller: &Caller, what: &str, channel: &[u8]) {
+        let parts = vec![Answer::bytes(what), Answer::bytes(channel), Answer::Number(1)];
+        self.send(&caller.sim, caller.wire, &Answer::Push(parts));
+    }
+
+    fn answer(&mut self, caller: &Caller, answer: &Answer) {
+        let knobs = caller.sim.knobs();
+        if caller.sim.rng().chance(knobs.lost_answers) {
+            caller.sim.made("wire: broke before an answer");
+            return self.break_off(&caller.sim, caller.wire);
+        }
+        self.send(&caller.sim, caller.wire, answer);
+    }
+
+    /// The connection ends.
+    fn break_off(&mut self, sim: &Sim, wire: u64) {
+        sim.history().trouble(sim.now());
+        self.close(wire);
+    }
+
+    fn close(&mut self, wire: u64) {
+        self.wires.remove(&wire);
+        for wires in self.channels.values_mut() {
+            wires.remove(&wire);
+        }
+    }
+
+    /// All connections of a node end, or fall silent for ever.
+    pub(crate) fn cut(&mut self, node: usize, silent: bool) {
+        let of_it = self.wires.iter_mut().filter(|(_, wire)| wire.node == node);
+        let numbers: Vec<_> = of_it
+            .map(|(number, wire)| {
+                wire.is_silent = true;
+                *number
+            })
+            .collect();
+        if !silent {
+            numbers.into_iter().for_each(|wire| self.close(wire));
+        }
+    }
+
+    /// What has arrived is carried out, unless the server stands still.
+    fn take_up(sim: &Arc<Sim>, number: u64) {
+        let stands_still_until = sim.server(0).stands_still_until;
+        if let Some(until) = stands_still_until.filter(|until| *until > Instant::now()) {
+            let this = Arc::clone(sim);
+            return sim.net.at(until, move || Self::take_up(&this, number));
+        }
+        loop {
+            let mut server = sim.redis();
+            let Some(wire) = server.wires.get_mut(&number) else {
+                return;
+            };
+            let Some(words) = take_command(&mut wire.arrived) else {
+                return;
+            };
+            let caller = Caller {
+                sim: Arc::clone(sim),
+                node: wire.node,
+                wire: number,
+                database: wire.database,
+            };
+            wire.link.count();
+            server.carry_out(&caller, &words);
+        }
+    }
+
+    /// Sends an answer or news, behind all that was sent before.
+    fn send(&mut self, sim: &Arc<Sim>, number: u64, answer: &Answer) {
+        let Some(wire) = self.wires.get_mut(&number).filter(|wire| !wire.is_silent) else {
+            return;
+        };
+        let mut bytes = Vec::new();
+        answer.write(wire.resp3, &mut bytes);
+        let at = wire.last_back.max(Instant::now() + way(sim));
+        wire.last_back = at;
+        let this = Arc::clone(sim);
+        sim.net.at(at, move || {
+            if let Some(wire) = this.redis().wires.get(&number).filter(|wire| !wire.is_silent) {
+                // A client that is gone reads nothing.
+                let _ = wire.to_client.send(bytes);
+            }
+        });
+    }
+}
+
+/// One way over the network, which is far longer now and then.
+fn way(sim: &Sim) -> Duration {
+    let (way, knobs) = (sim.way(), sim.knobs());
+    if !sim.rng().chance(knobs.late) {
+        return way;
+    }
+    sim.made("wire: late");
+    sim.history().trouble(sim.now());
+    way + Duration::from_millis(sim.rng().between(1, 2 * crate::plan::COMMAND_TIMEOUT))
+}
