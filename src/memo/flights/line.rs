@@ -68,3 +68,32 @@ impl Room {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn word_of_room_is_passed_on_as_long_as_there_is_some() {
+        let (room, places) = (Room::default(), AtomicUsize::new(0));
+        let caller = || async {
+            room.free(|| places.load(Ordering::Relaxed) > 0).await;
+            places.fetch_sub(1, Ordering::Relaxed);
+        };
+        let callers = async { tokio::join!(caller(), caller()) };
+        let free = async {
+            places.store(2, Ordering::Relaxed);
+            room.tell();
+        };
+        let both = timeout(Duration::from_secs(1), async { tokio::join!(callers, free) });
+        assert!(both.await.is_ok());
+        assert_eq!(places.load(Ordering::Relaxed), 0);
+        let third = timeout(Duration::from_secs(1), caller());
+        assert!(third.await.is_err(), "there is no room");
+    }
+}

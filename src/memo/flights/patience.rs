@@ -83,3 +83,21 @@ impl Patience {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_wait_after_another_takes_no_longer_than_the_caller_waits() {
+        let mut patience = Patience::new(Duration::from_secs(10));
+        let wait = || sleep(Duration::from_secs(6));
+        assert!(patience.bound(wait()).await.is_some());
+        assert!(patience.bound(wait()).await.is_none());
+        assert_eq!(patience.waited().as_secs(), 10);
+        assert!(patience.bound(wait()).await.is_none());
+        assert_eq!(patience.waited().as_secs(), 10);
+    }
+}

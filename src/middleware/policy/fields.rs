@@ -213,4 +213,17 @@ mod tests {
             assert_eq!(found, expected, "{lines:?}");
         }
     }
+    #[test]
+    fn a_map_has_room_for_what_it_was_made_for() {
+        assert_eq!(room(0), 0);
+        for names in 1..200 {
+            assert!(room(names) >= names * PER_SLOT, "{names}");
+            assert!(
+                HeaderMap::<HeaderValue>::with_capacity(names).capacity() * PER_SLOT <= room(names),
+                "{names}"
+            );
+        }
+        let one = headers(&[("etag", "1")]);
+        assert!(weight(&one) > PER_SLOT);
+    }
 }

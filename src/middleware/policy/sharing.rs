@@ -25,3 +25,20 @@ impl Sharing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_stored_goes_to_followers_unless_no_later_request_may_have_it() {
+        let terms = |no_cache| Terms {
+            no_cache,
+            ..Terms::default()
+        };
+        assert_eq!(Sharing::Store(terms(false)).at_most_share(), Sharing::Share);
+        let passed = Sharing::Pass(Reason::NoCache);
+        assert_eq!(Sharing::Store(terms(true)).at_most_share(), passed);
+        assert_eq!(passed.at_most_share(), passed);
+    }
+}

@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::key::Address;
 
@@ -63,5 +65,16 @@ mod tests {
             oversized.note(&at(&n.to_string()), LEAST);
         }
         assert!(oversized.0.lock().unwrap().len() <= MOST);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn what_was_remembered_for_long_enough_makes_room() {
+        let at = |id: usize| Address::new(&Tag::from_literal("t"), &Key::new(id.to_string()).unwrap());
+        let oversized = Oversized::default();
+        (0..=MOST).for_each(|n| oversized.note(&at(n), LEAST));
+        assert!(oversized.includes(&at(0), LEAST) && !oversized.includes(&at(MOST), LEAST));
+        tokio::time::advance(WHILE).await;
+        assert!(!oversized.includes(&at(0), LEAST));
+        oversized.note(&at(MOST), LEAST);
+        assert!(oversized.includes(&at(MOST), LEAST));
     }
 }

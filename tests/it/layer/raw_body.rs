@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 use tower::Layer;
-use tower_memolock::middleware::MemoLockService;
-use tower_memolock::{Key, MemoLock, MemoLockLayer, RedisStore, Store};
+use tower_memolock::middleware::{Freshness, MemoLockService};
+use tower_memolock::{Key, MemoLock, MemoLockLayer, MemoryStore, RedisStore, Store};
 
 use super::fixture::{Gate, Inner, TestBody, answer, fresh, get, send, text, with};
 use crate::support::{RedisServer, eventually, within};
@@ -130,7 +130,7 @@ async fn nodes_that_store_responses_whole_and_bodies_alone_do_not_take_one_for_t
 
 #[test]
 fn a_content_type_is_a_media_type() {
-    let layer = || MemoLockLayer::new(tower_memolock::MemoryStore::new(), "body");
+    let layer = || MemoLockLayer::new(MemoryStore::new(), "body");
     for content_type in ["application/pdf", "text/plain; charset=utf-8", "image/svg+xml"] {
         drop(layer().raw_body(content_type));
         drop(layer().raw_body(HeaderValue::from_static(content_type)));
@@ -139,4 +139,17 @@ fn a_content_type_is_a_media_type() {
         let refused = std::panic::catch_unwind(|| drop(layer().raw_body(content_type)));
         assert!(refused.is_err(), "{content_type:?}");
     }
+}
+
+#[tokio::test]
+async fn a_layer_that_stamps_what_it_stores_goes_on_to() {
+    let inner = Inner::replying(|call| pdf(format!("%PDF {call}")));
+    let layer = MemoLockLayer::new(MemoryStore::new(), "body")
+        .ttl(MINUTE)
+        .freshness(Freshness::new().stamped(true))
+        .raw_body("application/pdf");
+    let node = layer.layer(inner);
+    assert_eq!(answer(send(&node, get("/1"))).await.body, "%PDF 1");
+    layer.invalidate_all().await.expect("a layer that can be asked for it");
+    assert_eq!(answer(send(&node, get("/1"))).await.body, "%PDF 2");
 }

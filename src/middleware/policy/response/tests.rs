@@ -271,6 +271,20 @@ fn terms_say_who_may_have_it_and_how_long_it_is_of_use() {
 }
 
 #[test]
+fn response_or_its_handler_says_that_it_is_fresh() {
+    let says = |lines: Lines<'_>, control: MemoControl| {
+        is_fresh_by_itself(&headers(lines), &control, &ResponseRules::default(), now())
+    };
+    let minute = Duration::from_secs(60);
+    assert!(says(&[("cache-control", "max-age=60")], MemoControl::new()));
+    assert!(says(&[], MemoControl::new().ttl(minute)));
+    assert!(says(&[("cache-control", "no-store")], MemoControl::new().ttl(minute)));
+    for lines in [&[][..], &[("cache-control", "max-age=0")]] {
+        assert!(!says(lines, MemoControl::new()), "{lines:?}");
+    }
+}
+
+#[test]
 fn explicit_freshness_wins_over_the_ttl() {
     let (past, at, soon, later) = (date(-20), date(0), date(30), date(100));
     let cc = |value| ("cache-control", value);

@@ -103,6 +103,7 @@ mod tests {
             "+OK\r\n",
             "+\r\n",
             "+a\rb\r\n",
+            "+a\nb\r\n",
             "-ERR what\r\n",
             ":-12\r\n",
             "$-1\r\n",

@@ -108,3 +108,24 @@ async fn tcp(host: &str, port: u16, settings: &TcpSettings) -> io::Result<TcpStr
     socket.set_tcp_user_timeout(settings.user_timeout())?;
     Ok(stream)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::redis::conn::address::with_tcp_settings;
+
+    #[tokio::test]
+    async fn a_socket_sends_at_once_and_notices_a_peer_that_is_gone() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let info: ConnectionInfo = format!("redis://127.0.0.1:{port}").parse().unwrap();
+        let stream = tcp("127.0.0.1", port, with_tcp_settings(info).tcp_settings())
+            .await
+            .unwrap();
+        assert!(stream.nodelay().unwrap());
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        assert!(socket.tcp_user_timeout().unwrap().is_some());
+    }
+}
