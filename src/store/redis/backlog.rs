@@ -97,13 +97,12 @@ impl Backlog {
         self.pending.subtract(before.saturating_sub(after) as u64);
     }
 
-    /// All of it, with the numbers that [`remove`](Self::remove) takes.
+    /// All of it in the order in which it was added, with the numbers that [`remove`](Self::remove) takes.
     pub(super) fn all(&self) -> Vec<(Debt, u64)> {
-        let owed = self.owed();
-        owed.debts
-            .iter()
-            .map(|(debt, number)| (debt.clone(), *number))
-            .collect()
+        let debts = self.owed().debts.clone();
+        let mut all: Vec<_> = debts.into_iter().collect();
+        all.sort_unstable_by_key(|(_, number)| *number);
+        all
     }
 
     /// Forgets what has been acknowledged, unless it was added once more.
