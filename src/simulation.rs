@@ -48,8 +48,10 @@ pub enum Planted {
     /// A receipt counts as met.
     ReceiptIgnored,
     /// On a connection to Redis, the place of a caller that has left is taken by the next one.
+    #[cfg(feature = "redis")]
     PlaceGivenUp,
     /// A connection to Redis on which no answer has come stays in use.
+    #[cfg(feature = "redis")]
     NotReplaced,
 }
 
