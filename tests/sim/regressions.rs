@@ -38,6 +38,8 @@ fn plans() -> Vec<(&'static str, Plan)> {
         )
     });
     plans.extend(outdated);
+    let outlasted = [0, 1, 2, 3].map(|luck| ("a leader that has renewed its lease is not dead", renewed_lease(luck)));
+    plans.extend(outlasted);
     plans
 }
 
@@ -165,5 +167,39 @@ fn unknown_generation() -> Plan {
     let mut plan = plan(28559, 1500, settings, vec![(0, ask(1, 1500)), (600, INVALIDATE_ALL)]);
     plan.class = Class::Commands;
     plan.knobs.lost_generations = 1000;
+    plan
+}
+
+/// Callers with a receipt wait for longer than a lease, and what is stored then is from before it.
+fn renewed_lease(luck: u64) -> Plan {
+    let settings = Settings {
+        streams: false,
+        stale: false,
+        stamped: false,
+        redis: false,
+    };
+    let subject = Subject {
+        via: Via::Tagged,
+        ..PAGE
+    };
+    let ask = Op::Ask {
+        node: 2,
+        subject,
+        count: 1,
+        cost: 1500,
+        end: End::Well,
+        patience: None,
+    };
+    let invalidate = Op::Invalidate {
+        node: 2,
+        subject,
+        how: How::Tag,
+        soft: true,
+        receipt: true,
+        then: [Some(1), Some(2)],
+    };
+    let mut plan = plan(2658, 1500, settings, vec![(0, ask), (650, invalidate)]);
+    plan.luck = luck;
+    plan.class = Class::Healthy;
     plan
 }

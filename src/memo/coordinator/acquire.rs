@@ -85,7 +85,9 @@ impl<C: Codec> Coordinator<C> {
         };
         let claim = granted.claim;
         let value = self.shared.vouched(&self.address, self.news(value)).await;
-        let is_stale = value.is_some();
+        let is_stale = value
+            .as_ref()
+            .is_some_and(|found| self.shared.meets(self.config.aim, found));
         if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
             if lock == Lock::Granted {
                 self.release(claim, Release::Abandoned).await;
@@ -115,6 +117,8 @@ impl<C: Codec> Coordinator<C> {
         };
         holding.give_back();
         search.held = true;
+        // It has renewed its lease, or another has it.
+        search.holder_died = false;
         let end = Instant::now() + remaining.min(Config::LONG);
         self.flight.lease_until((!immortal).then_some(end));
         self.listen_for(remaining, asked, search)
