@@ -39,11 +39,14 @@ impl<C: Codec> Coordinator<C> {
             Ok(reply) => reply,
             Err(not_before) => return Some(not_before),
         };
+        let seen = value.clone();
         let found = self.shared.vouched(&self.address, value).await;
         if found.is_some_and(|found| found.soft_since.is_none() && !is_same(&found.value)) {
             self.release(granted.claim, Release::Abandoned).await;
             return None;
         }
+        // Where the work is left to others, it is not done as long as that is stored.
+        let _ = self.before.set(seen);
         self.tenure.begin(asked);
         self.shared.counters.refreshed.add();
         let compute = async {
