@@ -95,12 +95,6 @@ impl History {
         self.computations.len() - 1
     }
 
-    /// Whether a computation of that subject is under way.
-    pub(crate) fn is_computed(&self, subject: Subject) -> bool {
-        let of_it = |one: &&Computation| one.subject == subject;
-        self.computations.iter().filter(of_it).any(|one| one.ended_at.is_none())
-    }
-
     pub(crate) fn invalidated(&mut self, from: &Sender) {
         self.carried_out.push(CarriedOut {
             moment: from.sim.moment(),

@@ -210,11 +210,9 @@ fn invalidate(cluster: &Cluster, node: usize, what: What, receipt: bool, then: [
             },
             _ => Wanted::default(),
         };
-        // Who computes may store what is softly invalidated already, and keeps others from beginning meanwhile.
-        let is_computed = cluster.sim.history().is_computed(what.subject);
         let asked = then.iter().map(|node| ask(&cluster, *node, job, None, wanted));
         all_answered(&cluster.sim, asked.collect()).await;
-        if let Some((_, carried_out)) = invalidated.filter(|_| what.soft && !then.is_empty() && !is_computed) {
+        if let Some((_, carried_out)) = invalidated.filter(|_| what.soft && !then.is_empty()) {
             computed_anew(&cluster, job, carried_out, &then).await;
         }
     })
