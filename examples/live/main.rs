@@ -92,7 +92,7 @@ async fn serve(listen: SocketAddr, redis: Option<Server>) -> Result<(), BoxError
             println!("listening on http://{}", listener.local_addr()?);
             Ok::<_, BoxError>(axum::serve(listener, app).await?)
         } => result,
-        // Those who watch would watch for ever.
+        // Pages that watch would watch for ever.
         () = stop => Ok(()),
     }
 }

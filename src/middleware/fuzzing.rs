@@ -32,7 +32,7 @@ pub enum SharedWith {
     No,
     /// The followers.
     Waiting,
-    /// Those who ask within this time, too.
+    /// Clients that ask within this time, too.
     For(Duration),
 }
 

@@ -1,4 +1,4 @@
-//! A process that is asked to stop: who waits elsewhere takes over, who waits here is answered.
+//! A process that is asked to stop: a waiter elsewhere takes over, and waiters here are answered.
 
 use std::collections::HashSet;
 use std::convert::Infallible;

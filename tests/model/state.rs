@@ -221,7 +221,7 @@ impl Node {
         to
     }
 
-    /// Those who wait for a flight, with whether they are late and how many watches they are behind.
+    /// The waiters of a flight, with whether they are late and how many watches they are behind.
     pub(crate) fn waiters(&mut self, flight: usize) -> impl Iterator<Item = (&mut bool, &mut u8)> {
         self.callers.iter_mut().filter_map(move |caller| match caller {
             Caller::Waiting { slot, late, behind, .. } if usize::from(*slot) == flight => Some((late, behind)),

@@ -89,7 +89,7 @@ impl RedisServer {
         self.wires.clear();
     }
 
-    /// The locks that are held, and the channels that somebody listens on.
+    /// The locks that are held, and the channels that connections listen on.
     pub(crate) fn leftovers(&self) -> (usize, usize) {
         let listening = self.channels.values().filter(|wires| !wires.is_empty()).count();
         (self.databases.iter().map(Keys::locks).sum(), listening)
@@ -197,7 +197,7 @@ impl RedisServer {
         }
     }
 
-    /// Tells all who listen, and says how many that are.
+    /// Tells all connections that listen, and says how many that are.
     fn publish(&mut self, caller: &Caller, channel: &[u8], payload: &[u8]) -> i64 {
         let listening: Vec<_> = self.channels.get(channel).into_iter().flatten().copied().collect();
         let message = Answer::Push(["message".as_bytes(), channel, payload].map(Answer::bytes).into());

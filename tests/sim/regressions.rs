@@ -60,6 +60,13 @@ fn plan(seed: u64, longest: u64, settings: Settings, ops: Vec<(u64, Op)>) -> Pla
     }
 }
 
+const PLAIN: Settings = Settings {
+    streams: false,
+    stale: false,
+    stamped: false,
+    redis: false,
+};
+
 const PAGE: Subject = Subject {
     via: Via::Layer,
     key: 0,
@@ -100,12 +107,6 @@ fn shutdown_after_invalidation(settings: Settings) -> Plan {
 
 /// Work is lost again and again, and the node that has it started loses touch with the store.
 fn lost_work(luck: u64) -> Plan {
-    let settings = Settings {
-        streams: false,
-        stale: false,
-        stamped: false,
-        redis: false,
-    };
     let ask = |node| Op::Ask {
         node,
         subject: Subject { via: Via::Made, ..PAGE },
@@ -114,7 +115,7 @@ fn lost_work(luck: u64) -> Plan {
         end: End::BreaksOff,
         patience: None,
     };
-    let mut plan = plan(1987, 40, settings, vec![(0, ask(0)), (100, ask(1))]);
+    let mut plan = plan(1987, 40, PLAIN, vec![(0, ask(0)), (100, ask(1))]);
     plan.luck = luck;
     plan.class = Class::Commands;
     plan.knobs.latency = 1;
@@ -172,12 +173,6 @@ fn unknown_generation() -> Plan {
 
 /// Callers with a receipt wait for longer than a lease, and what is stored then is from before it.
 fn renewed_lease(luck: u64) -> Plan {
-    let settings = Settings {
-        streams: false,
-        stale: false,
-        stamped: false,
-        redis: false,
-    };
     let subject = Subject {
         via: Via::Tagged,
         ..PAGE
@@ -198,7 +193,7 @@ fn renewed_lease(luck: u64) -> Plan {
         receipt: true,
         then: [Some(1), Some(2)],
     };
-    let mut plan = plan(2658, 1500, settings, vec![(0, ask), (650, invalidate)]);
+    let mut plan = plan(2658, 1500, PLAIN, vec![(0, ask), (650, invalidate)]);
     plan.luck = luck;
     plan.class = Class::Healthy;
     plan

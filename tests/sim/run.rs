@@ -187,7 +187,7 @@ fn job_for(subject: Subject) -> Job {
     }
 }
 
-/// Invalidates, and has those ask who know of it. Resolves once they have been answered.
+/// Invalidates, and has callers ask that know of it. Resolves once they have been answered.
 fn invalidate(cluster: &Cluster, node: usize, what: What, receipt: bool, then: [Option<usize>; 2]) -> JoinHandle<()> {
     let (cluster, node) = (cluster.clone(), cluster.node(node));
     tokio::spawn(async move {

@@ -26,7 +26,7 @@ enum Marked {
     Ready(Value),
     /// Fresh only to callers that came before that moment.
     Soft(Value, Tick),
-    /// Right for those only who came before that moment.
+    /// Right for those callers only that came before that moment.
     Outdated(Tick),
     /// It stays in this process, for these.
     Ours(Arrivals),
@@ -46,7 +46,7 @@ impl<C: Codec> Coordinator<C> {
         let sent = self.shared.clock.tick();
         let (stored, sent) = match self.stamp(claim, &value, marking).await {
             Marked::Ready(stored) => (stored, sent),
-            // Those who came since find it in the store, and that it is not fresh.
+            // Callers that came since find it in the store, and that it is not fresh.
             Marked::Soft(stored, asked) => (stored, asked),
             Marked::Outdated(asked) => {
                 self.call_in(claim, value, asked, landing).await;

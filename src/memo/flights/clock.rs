@@ -17,7 +17,7 @@ impl Tick {
 /// Which callers something is for, by when they came. The later the bound, the greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Arrivals {
-    /// Those who came before that moment.
+    /// Callers that came before that moment.
     Before(Tick),
     All,
 }

@@ -5,7 +5,7 @@
 //! [`max_orphaned`](crate::Limits::max_orphaned) the oldest is cancelled, and so is one that has gone on for
 //! [`max_computation`](crate::Limits::max_computation). A computation is cancelled by dropping its future.
 //!
-//! What ends with the client's connection is known as far as this process reaches: who waits elsewhere takes over.
+//! What ends with the client's connection is known as far as this process reaches: a waiter elsewhere takes over.
 
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use super::flight::Flight;
 use crate::memo::stats::Counters;
 
-/// The clients of one computation who do not wait for its end: who leads, and who reads along.
+/// The clients of one computation who do not wait for its end: the one of the leader, and those that read along.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     audience: Mutex<Clients>,

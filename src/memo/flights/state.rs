@@ -24,7 +24,7 @@ pub(super) struct FlightState<L, O> {
     pub(super) scout: Option<Waker>,
     /// The first of the waiters that can be woken, while the lead is on offer to that one.
     pub(super) eldest: Option<usize>,
-    /// The keeper, if it wants to hear of the first who waits, and of the last who leaves.
+    /// The keeper, if it wants to hear of the first waiter, and that the last has left.
     pub(super) guardian: Option<Waker>,
     #[cfg(feature = "admin")]
     pub(super) began: Instant,

@@ -16,7 +16,7 @@ use super::sync::Arc;
 pub(crate) enum Turn<L, O> {
     /// It is this waiter's turn to compute.
     Lead(L),
-    /// All who are not late have the same outcome, or what was handed out before there was one.
+    /// All waiters that are not late have the same outcome, or what was handed out before there was one.
     Landed(O),
     /// What the flight has landed with, or will, may be older than this waiter.
     Late,

@@ -141,7 +141,7 @@ impl Settling {
         (!trailers.is_empty()).then(|| fields::compact(&trailers))
     }
 
-    /// The end of a response that is for those only who have read along.
+    /// The end of a response that is for those clients only that have read along.
     fn end_along(self, length: u64, trailers: Option<HeaderMap>, followed: Producer<Option<HeaderMap>>) {
         let is_shared = matches!(
             self.at_end(&[], length, trailers.as_ref()),

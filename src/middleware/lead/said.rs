@@ -51,7 +51,7 @@ impl Computation {
         }
     }
 
-    /// Why a response is for those only who wait for it, by what its head says.
+    /// Why a response is for its waiters only, by what its head says.
     pub(crate) fn unstored(&self, judged: Sharing, deferred: bool) -> Reason {
         match judged {
             // The second one in a row.

@@ -22,7 +22,7 @@ pub(super) struct Sighting {
 #[derive(Default)]
 pub(super) struct ShadowFlight {
     landed: Option<ShadowLanding>,
-    /// Those who would have waited and have had their own response before.
+    /// Requests that would have waited and have had their own response before.
     early: Vec<EarlyFollower>,
 }
 

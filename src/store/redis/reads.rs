@@ -1,6 +1,6 @@
 //! Reads of one key by many at once: [`Reads`].
 //!
-//! Few reads of a key are under way, and one more is about to be. All who come until it begins share that one, never one
+//! Few reads of a key are under way, and one more is about to be. All callers that come until it begins share that one, never one
 //! that is under way: that was sent before they came, so what it finds may be older than an invalidation that they know
 //! of. A read is a task of its own, and goes on if a caller leaves.
 

@@ -90,7 +90,7 @@ async fn one_call_although(change: &[&str]) -> Duration {
     let asked = ask(urls(&nodes, "/", 3));
     origin.called("/", 1).await;
     waiting(&redis, 2).await;
-    // Those who wait have asked for the lock twice: before they listened and after.
+    // The followers have asked for the lock twice: before they listened and after.
     let attempts = || redis.commandstats().get("set").copied().unwrap_or(0);
     eventually("the last attempt to lead", || attempts() >= 5).await;
     redis.cli(change);

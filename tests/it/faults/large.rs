@@ -52,7 +52,7 @@ impl World {
     }
 
     /// Three callers on this node, for a value that says which call made it. They come in one task, and so before their
-    /// node listens: a result that is not stored is for those only who came before that.
+    /// node listens: a result that is not stored is for those callers only that came before that.
     fn ask(&self, node: usize, bytes: usize, ttl: Duration) -> JoinHandle<Vec<Bytes>> {
         let key = Key::builder().part("GET").part("/large").build();
         let one = || {

@@ -76,7 +76,7 @@ async fn nor_is_one_whose_tag_was_invalidated() {
     assert_ne!(late, "old");
 }
 
-/// Without an invalidation, losing Redis costs a second call to those only who came just before it.
+/// Without an invalidation, losing Redis costs a second call to those callers only that came just before it.
 #[tokio::test(flavor = "multi_thread")]
 async fn those_whom_the_lease_vouches_for_are_not_computed_for_again() {
     let mut redis = RedisServer::start();

@@ -202,7 +202,7 @@ async fn every_caller_is_answered_however_often_a_tag_is_invalidated() {
     );
 }
 
-/// Who starts to wait has no use for the generation, and who computes has.
+/// A waiter has no use for the generation, and a leader has.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_takes_over_from_one_without_tags_has_a_generation() {
     let (here, slow, there) = nodes();

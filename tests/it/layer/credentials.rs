@@ -101,7 +101,7 @@ impl Says {
         } else {
             Duration::ZERO
         };
-        // A marker would hide who waits and who does not.
+        // A marker would hide which requests wait.
         pair(inner, |layer| layer.ttl(ttl).cache_status(CacheStatus::Outcome))
     }
 }

@@ -53,7 +53,7 @@ async fn a_304_makes_what_is_stored_fresh_again_for_all_clients() {
     assert_eq!(ask(&nodes[0]).await, "1");
     for round in 1..=3 {
         advance(STALE).await;
-        // Those who come together are all answered with the whole response.
+        // Clients that come together are all answered with the whole response.
         assert_eq!(bodies(send_many(&nodes, 20, || get("/"))).await, ["1"; 20]);
         settle().await;
         assert_eq!(validations.load(Ordering::SeqCst), round);

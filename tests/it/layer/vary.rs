@@ -1,4 +1,4 @@
-//! Responses that vary: each variant is one computation, and goes to those only who asked for it.
+//! Responses that vary: each variant is one computation, and goes to those clients only that asked for it.
 
 use std::time::Duration;
 

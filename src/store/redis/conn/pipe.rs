@@ -303,7 +303,7 @@ impl PipeShared {
         is_asked
     }
 
-    /// Takes no more commands, and tells all who wait.
+    /// Takes no more commands, and tells all callers that wait.
     fn close(&self, error: &RedisError) {
         let mut queue = self.queue();
         queue.closed.get_or_insert_with(|| error.clone());

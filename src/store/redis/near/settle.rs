@@ -220,7 +220,7 @@ impl Near {
             .into_iter()
             .filter(|member| !call.expected.is_heard(&[member.process], 0))
             .collect();
-        // All who listen have answered, so the others have no connection, and will be back in the set before they keep a
+        // All nodes that listen have answered, so the others have no connection, and will be back in the set before they keep a
         // copy. Waiting for them once more would be in vain.
         if call.hears && evidence.is_home && call.expected.count() >= evidence.heard {
             self.prune(link, &call.tag, &missing).await;

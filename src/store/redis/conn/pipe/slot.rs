@@ -87,7 +87,7 @@ impl ReplySlot {
         }
     }
 
-    /// Has the caller know that the answer does not come soon. Who is to be woken for that.
+    /// Has the caller know that the answer does not come soon. Returns the waker for that.
     pub(super) fn delay(&self) -> Option<Waker> {
         match self {
             Self::One(to) => to.0.delay(),

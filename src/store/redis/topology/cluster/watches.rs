@@ -12,7 +12,7 @@ use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::pubsub::mailbox::Mailbox;
 use crate::store::redis::pubsub::registry::WatcherId;
 
-/// All who watch, each on the master of its slot.
+/// All watches, each on the master of its slot.
 #[derive(Default)]
 pub(crate) struct Watches {
     state: Mutex<WatchState>,
