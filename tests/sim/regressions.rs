@@ -40,6 +40,13 @@ fn plans() -> Vec<(&'static str, Plan)> {
     plans.extend(outdated);
     let outlasted = [0, 1, 2, 3].map(|luck| ("a leader that has renewed its lease is not dead", renewed_lease(luck)));
     plans.extend(outlasted);
+    let left = (0..8).map(|luck| {
+        (
+            "a refresh that leaves its work to others keeps the lock",
+            refresh_by_others(luck),
+        )
+    });
+    plans.extend(left);
     plans
 }
 
@@ -194,6 +201,37 @@ fn renewed_lease(luck: u64) -> Plan {
         then: [Some(1), Some(2)],
     };
     let mut plan = plan(2658, 1500, PLAIN, vec![(0, ask), (650, invalidate)]);
+    plan.luck = luck;
+    plan.class = Class::Healthy;
+    plan
+}
+
+/// What is softly invalidated is made anew by others, which takes a while.
+fn refresh_by_others(luck: u64) -> Plan {
+    let settings = Settings {
+        streams: false,
+        stale: false,
+        stamped: true,
+        redis: false,
+    };
+    let subject = Subject { via: Via::Made, ..PAGE };
+    let ask = Op::Ask {
+        node: 0,
+        subject,
+        count: 1,
+        cost: 136,
+        end: End::Well,
+        patience: None,
+    };
+    let invalidate = Op::Invalidate {
+        node: 1,
+        subject,
+        how: How::Key,
+        soft: true,
+        receipt: false,
+        then: [Some(1), Some(2)],
+    };
+    let mut plan = plan(2093, 400, settings, vec![(0, ask), (600, invalidate)]);
     plan.luck = luck;
     plan.class = Class::Healthy;
     plan

@@ -41,7 +41,8 @@ struct NoUse;
 impl<C: Codec> Coordinator<C> {
     /// What is stored, unless it was there before and the caller wants another one.
     pub(super) fn news(&self, value: Option<Value>) -> Option<Value> {
-        if self.config.aim != Aim::Now {
+        let wants_another = self.config.aim == Aim::Now;
+        if !wants_another && self.before.get().is_none() {
             return value;
         }
         let mut is_first = false;
@@ -49,7 +50,11 @@ impl<C: Codec> Coordinator<C> {
             is_first = true;
             value.clone()
         });
-        let is_old = |value: &Value| is_first || before.as_ref().is_some_and(|before| before.is_same(value));
+        let is_old = |value: &Value| {
+            let is_same = is_first || before.as_ref().is_some_and(|before| before.is_same(value));
+            // What is computed anew may be the same again.
+            is_same && (wants_another || value.soft_since().is_some())
+        };
         value.filter(|value| !is_old(value))
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::lead::LeadEnd;
 use super::progress::Search;
@@ -18,6 +18,10 @@ use crate::store::{Lock, Release};
 /// the lock, it is not to be tried over and over again by every caller.
 const REST: Duration = Duration::from_secs(1);
 
+/// How long a holder has the lock that was only sure to miss nothing, and found what it looked for: it gives the lock back in a round trip
+/// or two. A refresh that met it asks once more after this time.
+const GLANCE: Duration = Duration::from_millis(100);
+
 impl<C: Codec> Coordinator<C> {
     /// Computes if the lock is free. Returns before when there is no point in asking again.
     pub(crate) async fn refresh(
@@ -29,33 +33,20 @@ impl<C: Codec> Coordinator<C> {
         let _in_flight = self.shared.counters.in_flight.enter();
         let landing = Landing { keeper: &self };
         let mut holding = Holding::new(&self.shared.leases);
-        let rest = || Some(Instant::now() + REST);
-        if !holding.take() {
-            return rest();
-        }
         let LockReply {
-            asked,
-            lock,
-            value,
-            granted,
-        } = match self.acquire(false).await {
+            asked, value, granted, ..
+        } = match self.lock_for_refresh(&mut holding).await {
             Ok(reply) => reply,
-            Err(error) => {
-                // What is stored answers; without the store nothing does, and nothing can take its place.
-                self.release(error.kind().into(), Release::Abandoned).await;
-                return rest();
-            }
+            Err(not_before) => return Some(not_before),
         };
-        if let Lock::Held { remaining } = lock {
-            // The holder computes, and what is stored answers until it is done. Or it has only looked, and gives the lock back.
-            let remaining = remaining.map_or(REST, |remaining| remaining.min(REST));
-            return Some(Instant::now() + remaining + self.config.jitter());
-        }
+        let seen = value.clone();
         let found = self.shared.vouched(&self.address, value).await;
         if found.is_some_and(|found| found.soft_since.is_none() && !is_same(&found.value)) {
             self.release(granted.claim, Release::Abandoned).await;
             return None;
         }
+        // Where the work is left to others, it is not done as long as that is stored.
+        let _ = self.before.set(seen);
         self.tenure.begin(asked);
         self.shared.counters.refreshed.add();
         let compute = async {
@@ -76,7 +67,38 @@ impl<C: Codec> Coordinator<C> {
         };
         match stored {
             true => None,
-            false => rest(),
+            false => Some(Instant::now() + REST),
+        }
+    }
+
+    /// The lock, if it is free now or in a moment. If not, when there is some point in asking again.
+    async fn lock_for_refresh(&self, holding: &mut Holding<'_>) -> Result<LockReply, Instant> {
+        let mut was_held = false;
+        loop {
+            if !holding.take() {
+                return Err(Instant::now() + REST);
+            }
+            let reply = match self.acquire(was_held).await {
+                Ok(reply) => reply,
+                Err(error) => {
+                    // What is stored answers; without the store nothing does, and nothing can take its place.
+                    self.release(error.kind().into(), Release::Abandoned).await;
+                    return Err(Instant::now() + REST);
+                }
+            };
+            match reply.lock {
+                Lock::Granted => return Ok(reply),
+                Lock::Held { .. } if !was_held => {
+                    was_held = true;
+                    holding.give_back();
+                    sleep(GLANCE + self.config.jitter()).await;
+                }
+                // The holder computes, and what is stored answers until it is done.
+                Lock::Held { remaining } => {
+                    let remaining = remaining.map_or(REST, |remaining| remaining.min(REST));
+                    return Err(Instant::now() + remaining + self.config.jitter());
+                }
+            }
         }
     }
 }
