@@ -218,16 +218,24 @@ fn invalidate(cluster: &Cluster, node: usize, what: What, receipt: bool, then: [
     })
 }
 
-/// After a soft invalidation and callers who came then, the next ones get nothing from before it.
+/// After a soft invalidation and callers who came then, the next ones get nothing from before it. Where those who came
+/// then were answered while a computation from before was under way, what that stores is soft, and the next ones have it
+/// computed anew.
 async fn computed_anew(cluster: &Cluster, job: Job, carried_out: u64, nodes: &[usize]) {
     let (sim, plan, subject) = (&cluster.sim, &cluster.plan, job.subject);
     if plan.class != Class::Healthy || subject.via == Via::Made {
         return;
     }
-    sleep(Duration::from_millis(
-        2 * plan.longest + 20 * plan.knobs.latency + LEASE,
-    ))
-    .await;
+    let is_under_way = |one: &Computation| one.subject == subject && one.begun < carried_out && one.ended_at.is_none();
+    if sim.history().computations.iter().any(is_under_way) {
+        until_refreshed(plan).await;
+        sim.made("what was softly invalidated while it was computed is asked for");
+        let asked = nodes
+            .iter()
+            .map(|node| ask(cluster, *node, job, None, Wanted::default()));
+        all_answered(sim, asked.collect()).await;
+    }
+    until_refreshed(plan).await;
     let failed = |one: &Computation| one.subject == subject && one.end != End::Well && one.begun > carried_out;
     if sim.history().computations.iter().any(failed) {
         return;
@@ -239,6 +247,11 @@ async fn computed_anew(cluster: &Cluster, job: Job, carried_out: u64, nodes: &[u
     };
     let asked = nodes.iter().map(|node| ask(cluster, *node, job, None, wanted));
     all_answered(sim, asked.collect()).await;
+}
+
+async fn until_refreshed(plan: &Plan) {
+    let longest = 2 * plan.longest + 20 * plan.knobs.latency + LEASE;
+    sleep(Duration::from_millis(longest)).await;
 }
 
 async fn invalidate_on(sim: &Sim, node: &Node, what: What) -> Option<(Receipt, u64)> {
