@@ -1,7 +1,7 @@
 //! What the layer costs where nothing has to be waited for: a hit in memory, and a request that bypasses it.
 //!
 //! The floor of a hit is a service that looks a `String` key up in `moka` and rebuilds the response from its stored
-//! parts; that of a bypass is the bare service. One thread, one request at a time, requests made beforehand.
+//! parts, with the `Age` and the `Date` that a cache has to tell (RFC 9111, section 4; RFC 9110, section 6.6.1); that of a bypass is the bare service. One thread, one request at a time, requests made beforehand.
 
 mod support;
 
@@ -9,11 +9,11 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::BenchmarkId;
-use http::header::UPGRADE;
+use http::header::{AGE, DATE, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use support::{BUILT, Costs, KEYS, KIB, KIB_64, MIB, Rounds, Table, Target, get, handler, serve};
@@ -32,9 +32,12 @@ type Body = Full<Bytes>;
 #[derive(Clone)]
 struct Floor {
     responses: moka::sync::Cache<String, Arc<Parts>>,
+    /// Whether responses have the fields that a cache has to add. A map of responses has less to do than a cache.
+    adds_fields: bool,
 }
 
 struct Parts {
+    stored_at: Instant,
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
@@ -45,7 +48,10 @@ fn floor_key(request: &Request<Body>) -> String {
 }
 
 impl Floor {
-    async fn filled(mut handler: impl Service<Request<Body>, Response = Response<Body>, Error = Infallible>) -> Self {
+    async fn filled(
+        mut handler: impl Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        adds_fields: bool,
+    ) -> Self {
         let responses = moka::sync::Cache::builder()
             .max_capacity(10_000)
             .time_to_live(TTL)
@@ -54,16 +60,23 @@ impl Floor {
             let request = get(id);
             let key = floor_key(&request);
             let Ok(response) = handler.call(request).await;
-            let (head, body) = response.into_parts();
+            let (mut head, body) = response.into_parts();
             let Ok(body) = body.collect().await;
+            if adds_fields {
+                // Here, so that a hit changes a value and no more.
+                head.headers.insert(AGE, HeaderValue::from_static("0"));
+                head.headers
+                    .insert(DATE, HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT"));
+            }
             let parts = Parts {
+                stored_at: Instant::now(),
                 status: head.status,
                 headers: head.headers,
                 body: body.to_bytes(),
             };
             responses.insert(key, Arc::new(parts));
         }
-        Self { responses }
+        Self { responses, adds_fields }
     }
 }
 
@@ -81,6 +94,10 @@ impl Service<Request<Body>> for Floor {
         let mut response = Response::new(Full::new(parts.body.clone()));
         *response.status_mut() = parts.status;
         *response.headers_mut() = parts.headers.clone();
+        if self.adds_fields {
+            let age = parts.stored_at.elapsed().as_secs();
+            response.headers_mut().insert(AGE, age.into());
+        }
         ready(Ok(response))
     }
 }
@@ -163,10 +180,10 @@ async fn ask(what: &str) {
     let layer = MemoLockLayer::new(MemoryStore::with_capacity(256 << 20), "bench").ttl(TTL);
     let mut ours = layer.layer(handler(KIB.1));
     fill(&layer, &mut ours, KIB.1).await;
-    let mut floor = Floor::filled(handler(KIB.1)).await;
+    let mut floor = Floor::filled(handler(KIB.1), who != "map").await;
     match who {
         "bare" => serve(&mut handler(KIB.1), requests, KIB.1).await,
-        "floor" => serve(&mut floor, requests, KIB.1).await,
+        "floor" | "map" => serve(&mut floor, requests, KIB.1).await,
         _ => serve(&mut ours, requests, KIB.1).await,
     };
 }
@@ -185,8 +202,10 @@ fn main() {
 
     let mut group = criterion.benchmark_group("memory_hit");
     let told = ("1 KiB with Cache-Status", KIB.1);
-    for (name, size) in [KIB, KIB_64, MIB, told] {
+    let map = ("1 KiB, the floor without Age and Date", KIB.1);
+    for (name, size) in [KIB, KIB_64, MIB, told, map] {
         let tells = name == told.0;
+        let adds_fields = name != map.0;
         let mut rounds = Rounds::default();
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
             bencher.iter_custom(|iterations| {
@@ -199,7 +218,7 @@ fn main() {
                     });
                     let mut ours = layer.layer(handler(size));
                     fill(&layer, &mut ours, size).await;
-                    let mut floor = Floor::filled(handler(size)).await;
+                    let mut floor = Floor::filled(handler(size), adds_fields).await;
                     let hits = layer.stats().hits;
                     let request = |n| get(n % KEYS);
                     let total = compare(&mut rounds, iterations, (&mut floor, &mut ours), request, size).await;
@@ -208,7 +227,8 @@ fn main() {
                 })
             });
         });
-        table.row(&format!("hit in memory, {name}"), &rounds, Target::Times(1.1));
+        let target = if adds_fields { Target::Times(1.1) } else { Target::None };
+        table.row(&format!("hit in memory, {name}"), &rounds, target);
     }
     group.finish();
 
@@ -247,7 +267,7 @@ fn main() {
 
     criterion.final_summary();
     for (fields, most) in [("no", 3_700), ("four", 5_000)] {
-        for who in ["ours", "floor", "bare"] {
+        for who in ["ours", "floor", "map", "bare"] {
             let Some(costs) = Costs::of(ASK, &format!("{who} {fields}")) else {
                 table.note("Instructions and allocations are counted where valgrind is installed.".to_owned());
                 break;
@@ -256,6 +276,11 @@ fn main() {
                 format!(" (<= {most})")
             } else {
                 String::new()
+            };
+            let who = if who == "map" {
+                "floor without Age and Date"
+            } else {
+                who
             };
             table.note(format!("a hit with {fields} request fields, {who}: {costs}{target}"));
         }

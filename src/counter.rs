@@ -62,6 +62,7 @@ impl Counter {
         }
     }
 
+    #[inline]
     pub(crate) fn add(&self) {
         self.value.fetch_add(1, Ordering::Relaxed);
         #[cfg(feature = "metrics")]

@@ -29,6 +29,7 @@ impl Address {
     }
 
     /// Like [`Address::new`], in the memory that the key has.
+    #[inline]
     pub(crate) fn of(tag: &Tag, key: Key) -> Self {
         let mut text = key.text;
         text.insert_str(0, tag.with_colon());
@@ -39,6 +40,7 @@ impl Address {
     }
 
     /// Leaves the memory for the next key that this thread derives.
+    #[inline]
     pub(crate) fn recycle(self) {
         spare(self.text);
     }

@@ -25,6 +25,7 @@ thread_local! {
 }
 
 /// Leaves the memory of `text` for the next key that this thread derives.
+#[inline]
 pub(super) fn spare(mut text: String) {
     if text.capacity() <= MOST_SPARE {
         text.clear();
@@ -74,6 +75,7 @@ impl KeyBuilder {
 
     /// A builder with room for `capacity` bytes, so that a key of known length takes one allocation, or none where the
     /// thread has [one to spare](spare).
+    #[inline]
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         let mut text = SPARE.try_with(Cell::take).unwrap_or_default();
         // The tag goes in front of it: see `Address::of`.
@@ -129,6 +131,7 @@ impl KeyBuilder {
     }
 
     /// Finishes the key of a request, which names what it covers.
+    #[inline]
     pub(crate) fn build_with_shape(self) -> Key {
         Key {
             text: self.into_text(),
@@ -136,6 +139,7 @@ impl KeyBuilder {
         }
     }
 
+    #[inline]
     fn into_text(mut self) -> String {
         if self.text.is_empty() {
             self.text.push('{');
@@ -144,6 +148,10 @@ impl KeyBuilder {
             self.text.push('}');
             return self.text;
         }
+        self.into_digest()
+    }
+
+    fn into_digest(self) -> String {
         // In memory of its own: that of the long text is not to stay for as long as the key.
         let mut text = String::with_capacity(READABLE_PREFIX + 66 + ROOM_FOR_TAG);
         text.push_str(&self.text[..READABLE_PREFIX]);

@@ -26,7 +26,7 @@ use crate::codec::Codec;
 use crate::error::{Failure, StoreError};
 use crate::key::Address;
 use crate::simulation::{Planted, planted};
-use crate::store::{Purge, Store};
+use crate::store::{Peeked, Purge, Store};
 use crate::task::{BoxFuture, spawn};
 use crate::trace::TraceContext;
 
@@ -110,6 +110,22 @@ impl<C: Codec> Shared<C> {
     pub(crate) fn peek(&self, address: &Address, now: Instant) -> Option<Found<C::Value>> {
         let mut value = self.store.peek(address, now)?;
         self.decode(address, &mut value)
+    }
+
+    /// The same for a caller that only reads it: the very object that the store has, unless it was softly invalidated.
+    #[inline]
+    pub(crate) fn peek_at(&self, address: &Address, now: Instant) -> Option<Peeked<C>> {
+        let value = self.store.peek(address, now)?;
+        if value.soft_since().is_some() || self.lacks_stamp(address, &value) {
+            return None;
+        }
+        match value.peeked(address, &self.codec) {
+            Ok(peeked) => Some(peeked),
+            Err(error) => {
+                self.rejected(address, &*error);
+                None
+            }
+        }
     }
 
     /// Looks the value up, unless it is being computed here: then it is more likely to be absent. It may be stale.

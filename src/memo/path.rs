@@ -34,6 +34,7 @@ impl Path {
     }
 
     /// Whether that is on the path to what runs in this task.
+    #[inline]
     pub(crate) fn current_leads_over(store: &AnyStore, address: &Address) -> bool {
         PATH.try_with(|path| path.leads_over(store, address)).unwrap_or(false)
     }

@@ -102,8 +102,7 @@ impl<C: Codec> Shared<C> {
 
     /// Takes the value out, or nothing where it cannot be vouched for. Whether its stamp is current is another question.
     pub(crate) fn decode(&self, address: &Address, value: &mut Value) -> Option<Found<C::Value>> {
-        if value.stamp().is_none() && self.stamps_all() {
-            tracing::debug!(address = %address.readable(), "what is stored has no stamp and counts as absent");
+        if self.lacks_stamp(address, value) {
             return None;
         }
         match value.decode(address, &self.codec) {
@@ -115,8 +114,18 @@ impl<C: Codec> Shared<C> {
         }
     }
 
+    /// Whether the value has to have a stamp, and has none.
+    #[inline]
+    pub(super) fn lacks_stamp(&self, address: &Address, value: &Value) -> bool {
+        let lacks = value.stamp().is_none() && self.stamps_all();
+        if lacks {
+            tracing::debug!(address = %address.readable(), "what is stored has no stamp and counts as absent");
+        }
+        lacks
+    }
+
     #[cold]
-    fn rejected(&self, address: &Address, error: &(dyn Error + 'static)) {
+    pub(super) fn rejected(&self, address: &Address, error: &(dyn Error + 'static)) {
         self.counters.rejected.add();
         let what = format_args!("what is stored cannot be used: {error}");
         self.insight.failed(address.readable(), what);

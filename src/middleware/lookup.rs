@@ -11,10 +11,10 @@ use super::policy::cache_status::Forward;
 use super::policy::credentials::Credentials;
 use super::policy::reason::Reason;
 use super::policy::vary::{self, Vary};
-use super::stored_response::StoredResponse;
+use super::stored_response::{Form, StoredResponse};
 use crate::key::Address;
 use crate::memo::{Aim, Tick};
-use crate::store::{AnyStore, Store};
+use crate::store::{AnyStore, Peeked, Store};
 
 /// How often one request finds that the response varies by something else than was known, before it goes its own way.
 const MAX_LESSONS: usize = 3;
@@ -66,18 +66,15 @@ impl Cache {
         headers: &HeaderMap,
         now: Instant,
         variant: &mut Option<VariantAddress>,
-    ) -> Option<Arc<StoredResponse>> {
+    ) -> Option<Peeked<Form>> {
         let shared = &self.memo.shared;
-        let first = shared.peek(address, now)?.value;
-        if first.is_soft() {
-            return None;
-        }
+        let first = shared.peek_at(address, now)?;
         // Without a generation it has no variants.
         if first.meta().generation.is_some() {
             *variant = self.known_variant(address, &first, headers);
         }
         let stored = match variant {
-            Some(variant) => shared.peek(&variant.address, now)?.value,
+            Some(variant) => shared.peek_at(&variant.address, now)?,
             None => first,
         };
         self.credential_history.learn(stored.meta());

@@ -187,6 +187,7 @@ impl MemoryInner {
 impl Store for MemoryStore {
     type Watch = MemoryWatch;
 
+    #[inline]
     fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
         let value = self.inner.get(address, now)?;
         let Some(stamp) = value.stamp() else {

@@ -72,6 +72,7 @@ pub(crate) use self::stamp::Purge;
 pub use self::stamp::{Generation, Stamp, Standing};
 pub use self::token::{ParseTokenError, Token};
 pub use self::traits::{Store, Watch};
+pub(crate) use self::value::Peeked;
 pub use self::value::Value;
 
 /// What carries values under way to other processes, where the store does that.

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -49,7 +50,7 @@ enum Repr {
 type Keep = Box<dyn FnOnce(Value) + Send>;
 
 /// An object with the codec that can turn it into bytes.
-trait Native: Send + Sync {
+trait Native: Any + Send + Sync {
     fn value(&self) -> &dyn Any;
     fn encode(&self) -> Result<Bytes, BoxError>;
     fn weight(&self) -> usize;
@@ -72,6 +73,18 @@ impl<C: Codec> Native for Object<C> {
 
     fn weight(&self) -> usize {
         self.codec.weight(&self.value)
+    }
+}
+
+/// The object that a value is, together with whatever else has it: no caller that only reads it need clone it out of there.
+pub(crate) struct Peeked<C: Codec>(Arc<Object<C>>);
+
+impl<C: Codec> Deref for Peeked<C> {
+    type Target = C::Value;
+
+    #[inline]
+    fn deref(&self) -> &C::Value {
+        &self.0.value
     }
 }
 
@@ -242,10 +255,31 @@ impl Value {
         match &self.repr {
             Repr::Native(object) => match object.value().downcast_ref::<C::Value>() {
                 Some(value) => Ok(value.clone()),
-                None => Err("a value of another type".into()),
+                None => Err(another_type()),
             },
             Repr::Encoded { .. } | Repr::Unreadable => self.decode_bytes(address, codec),
         }
+    }
+
+    /// The value, which stays where it is if it is an object of the codec's kind already.
+    #[inline]
+    pub(crate) fn peeked<C: Codec>(self, address: &Address, codec: &C) -> Result<Peeked<C>, BoxError> {
+        match self.repr {
+            Repr::Native(object) => match Arc::downcast(object as Arc<dyn Any + Send + Sync>) {
+                Ok(object) => Ok(Peeked(object)),
+                Err(_) => Err(another_type()),
+            },
+            Repr::Encoded { .. } | Repr::Unreadable => self.peeked_bytes(address, codec),
+        }
+    }
+
+    #[cold]
+    fn peeked_bytes<C: Codec>(mut self, address: &Address, codec: &C) -> Result<Peeked<C>, BoxError> {
+        Ok(Peeked(Arc::new(Object {
+            address: address.clone(),
+            value: self.decode(address, codec)?,
+            codec: codec.clone(),
+        })))
     }
 
     fn decode_bytes<C: Codec>(&mut self, address: &Address, codec: &C) -> Result<C::Value, BoxError> {
@@ -265,6 +299,10 @@ impl Value {
         }
         Ok(value)
     }
+}
+
+fn another_type() -> BoxError {
+    "a value of another type".into()
 }
 
 fn lock(keep: &Mutex<Option<Keep>>) -> MutexGuard<'_, Option<Keep>> {

@@ -11,6 +11,7 @@ use crate::store::AnyStore;
 struct OnPath(Path);
 
 /// Whether the request, or what it is part of, has been at `address` before.
+#[inline]
 pub(crate) fn has_been_at(extensions: &Extensions, store: &AnyStore, address: &Address) -> bool {
     let mark = extensions.get::<OnPath>();
     mark.is_some_and(|OnPath(path)| path.leads_over(store, address)) || Path::current_leads_over(store, address)

@@ -6,6 +6,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
+use super::common_values;
 use super::ending::content_length;
 use super::syntax::members;
 use super::targeted::is_targeted;
@@ -69,17 +70,22 @@ fn is_for_all(name: &HeaderName) -> bool {
 /// The same fields in memory of their own, and no more of it than they need: a value that has come over a connection is a
 /// part of what was read there, and keeps all of that.
 pub(crate) fn compact(headers: &HeaderMap) -> HeaderMap {
-    let mut all = Vec::with_capacity(headers.values().map(HeaderValue::len).sum());
-    for value in headers.values() {
-        all.extend_from_slice(value.as_bytes());
-    }
-    let mut rest = Bytes::from(all);
+    let lines: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name, value, common_values::of(name, value)))
+        .collect();
+    let others = lines.iter().filter(|(.., common)| common.is_none());
+    let others: Vec<_> = others.map(|(_, value, _)| value.as_bytes()).collect();
+    let mut rest = Bytes::from(others.concat());
     let mut compact = HeaderMap::with_capacity(headers.keys_len());
-    for (name, value) in headers {
-        let bytes = rest.split_to(value.len());
-        // What was a value before is one again.
-        let mut own = HeaderValue::from_maybe_shared(bytes).unwrap_or_else(|_| value.clone());
-        own.set_sensitive(value.is_sensitive());
+    for (name, value, common) in lines {
+        let own = common.unwrap_or_else(|| {
+            // What was a value before is one again.
+            let own = HeaderValue::from_maybe_shared(rest.split_to(value.len()));
+            let mut own = own.unwrap_or_else(|_| value.clone());
+            own.set_sensitive(value.is_sensitive());
+            own
+        });
         compact.append(name.clone(), own);
     }
     compact

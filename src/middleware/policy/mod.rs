@@ -23,6 +23,7 @@ mod accept_encoding;
 pub(super) mod age;
 pub(super) mod cache_control;
 pub(crate) mod cache_status;
+mod common_values;
 pub(super) mod conditions;
 pub(crate) mod control;
 pub(super) mod cookies;

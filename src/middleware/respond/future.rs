@@ -143,7 +143,7 @@ where
             // Polled again after it was ready, a future may do anything but harm.
             KindProj::Hit { hit } => {
                 let Some(hit) = hit.take() else { return Poll::Pending };
-                return Poll::Ready(Ok(hit.send().map(MemoBody::reply)));
+                return Poll::Ready(Ok(hit.send(MemoBody::reply)));
             }
             KindProj::Ready { response } => response
                 .take()

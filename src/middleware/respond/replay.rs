@@ -18,7 +18,8 @@ use crate::middleware::policy::conditions::not_modified;
 use crate::middleware::policy::range::{Selection, select};
 use crate::middleware::policy::reason::Reason;
 use crate::middleware::policy::request::RequestConstraints;
-use crate::middleware::stored_response::{PartedBody, StoredResponse};
+use crate::middleware::stored_response::{Form, PartedBody, StoredResponse};
+use crate::store::Peeked;
 
 /// The response to a follower: as it was, with the date that it lacked.
 pub(crate) fn followed(stored: Arc<StoredResponse>) -> Response<ReplyBody> {
@@ -32,7 +33,7 @@ pub(crate) fn followed(stored: Arc<StoredResponse>) -> Response<ReplyBody> {
         return response;
     }
     let parted = stored.parted_body();
-    let (headers, content, trailers) = match Arc::try_unwrap(stored) {
+    let (headers, content, trailers) = match alone(stored) {
         Ok(own) => own.into_content(),
         Err(shared) => (
             shared.headers().clone(),
@@ -40,14 +41,14 @@ pub(crate) fn followed(stored: Arc<StoredResponse>) -> Response<ReplyBody> {
             shared.trailers().cloned().map(Box::new),
         ),
     };
-    let mut response = response(status, headers, parted, content, trailers);
+    let mut response = response(status, headers, body(parted, content, trailers));
     response.headers_mut().extend(date.map(|date| (DATE, date)));
     response
 }
 
 /// A hit in this process on its way to its request. It is a response once it is sent: until then there is little to move.
 pub(crate) struct HitReply {
-    pub(crate) stored: Arc<StoredResponse>,
+    pub(crate) stored: Peeked<Form>,
     pub(crate) now: Instant,
     pub(crate) cache_status: bool,
     /// Whether it was on a copy of what is stored elsewhere.
@@ -57,8 +58,13 @@ pub(crate) struct HitReply {
 }
 
 impl HitReply {
-    pub(crate) fn send(self) -> Response<ReplyBody> {
-        let mut response = hit(self.stored, self.now, self.cache_status);
+    /// With the body that `of` makes of it: a response is moved less often than it is made.
+    #[inline]
+    pub(crate) fn send<B>(self, of: impl FnOnce(ReplyBody) -> B) -> Response<B> {
+        let mut response = match self.stored.is_grpc() {
+            true => reply(Arc::clone(&self.stored), self.now, self.cache_status).map(of),
+            false => shared_hit(&self.stored, self.now, self.cache_status, of),
+        };
         if self.cache_status && self.is_near {
             cache_status::tell_near(response.headers_mut());
         }
@@ -70,49 +76,76 @@ impl HitReply {
 }
 
 /// The response to a later request: with its age (RFC 9111, section 5.1).
-///
-/// `cache_status` says whether to say that it was a hit, which is the one allocation of a hit in memory.
 pub(crate) fn hit(stored: Arc<StoredResponse>, now: Instant, cache_status: bool) -> Response<ReplyBody> {
     if stored.is_grpc() {
         return reply(stored, now, cache_status);
     }
-    let status = stored.status();
-    let age = decimal(stored.age_at(now).as_secs());
-    let told = cache_status.then(|| cache_status::hit(stored.fresh_at(now).unwrap_or_default().as_secs()));
-    let parted = stored.parted_body();
     // From a store elsewhere it is this request's alone, and can be taken apart.
-    let mut response = match Arc::try_unwrap(stored) {
-        Ok(own) => {
-            let date = own.missing_date();
-            let (mut headers, content, trailers) = own.into_content();
-            if let Some(date) = date {
-                headers.insert(DATE, date);
-            }
-            response(status, headers, parted, content, trailers)
-        }
-        Err(shared) => {
-            let trailers = shared.trailers().cloned().map(Box::new);
-            response(
-                status,
-                shared.aged_headers(cache_status),
-                parted,
-                shared.body().clone(),
-                trailers,
-            )
-        }
+    let own = match alone(stored) {
+        Ok(own) => own,
+        Err(shared) => return shared_hit(&shared, now, cache_status, |body| body),
     };
-    let headers = response.headers_mut();
-    match headers.iter_mut().next() {
-        Some((&AGE, value)) => *value = age,
-        _ => drop(headers.insert(AGE, age)),
+    let (status, parted, date) = (own.status(), own.parted_body(), own.missing_date());
+    let told = HitFields::of(&own, now, cache_status);
+    let (mut headers, content, trailers) = own.into_content();
+    if let Some(date) = date {
+        headers.insert(DATE, date);
     }
-    if let Some(told) = told {
-        match headers.get_mut(CACHE_STATUS) {
-            Some(value) if value.is_empty() => *value = told,
-            _ => drop(headers.append(CACHE_STATUS, told)),
+    told.put(&mut headers);
+    response(status, headers, body(parted, content, trailers))
+}
+
+/// The same, of what others have as well.
+#[inline]
+fn shared_hit<B>(
+    stored: &StoredResponse,
+    now: Instant,
+    cache_status: bool,
+    of: impl FnOnce(ReplyBody) -> B,
+) -> Response<B> {
+    let mut headers = stored.aged_headers(cache_status);
+    HitFields::of(stored, now, cache_status).put(&mut headers);
+    let trailers = stored.trailers().cloned().map(Box::new);
+    let body = body(stored.parted_body(), stored.body().clone(), trailers);
+    response(stored.status(), headers, of(body))
+}
+
+/// The response, if there is no other owner of it. Looks first: where there is one, it need not tell the others.
+fn alone(stored: Arc<StoredResponse>) -> Result<StoredResponse, Arc<StoredResponse>> {
+    match Arc::strong_count(&stored) {
+        1 => Arc::try_unwrap(stored),
+        _ => Err(stored),
+    }
+}
+
+/// The fields that a hit has of its own.
+struct HitFields {
+    age: HeaderValue,
+    cache_status: Option<HeaderValue>,
+}
+
+impl HitFields {
+    #[inline]
+    fn of(stored: &StoredResponse, now: Instant, cache_status: bool) -> Self {
+        Self {
+            age: decimal(stored.age_at(now).as_secs()),
+            cache_status: cache_status.then(|| cache_status::hit(stored.fresh_at(now).unwrap_or_default().as_secs())),
         }
     }
-    response
+
+    #[inline]
+    fn put(self, headers: &mut HeaderMap) {
+        match headers.iter_mut().next() {
+            Some((&AGE, value)) => *value = self.age,
+            _ => drop(headers.insert(AGE, self.age)),
+        }
+        if let Some(told) = self.cache_status {
+            match headers.get_mut(CACHE_STATUS) {
+                Some(value) if value.is_empty() => *value = told,
+                _ => drop(headers.append(CACHE_STATUS, told)),
+            }
+        }
+    }
 }
 
 /// The same of gRPC: as it was, because a client would take an age for metadata.
@@ -258,19 +291,18 @@ impl Portion {
     }
 }
 
-/// Inlined, because a response is moved a few times otherwise.
 #[inline(always)]
-fn response(
-    status: StatusCode,
-    headers: HeaderMap,
-    parted: Option<PartedBody>,
-    content: Bytes,
-    trailers: Option<Box<HeaderMap>>,
-) -> Response<ReplyBody> {
-    let mut response = Response::new(match parted {
+fn body(parted: Option<PartedBody>, content: Bytes, trailers: Option<Box<HeaderMap>>) -> ReplyBody {
+    match parted {
         Some(parted) => ReplyBody::parted(parted),
         None => ReplyBody::replay(content, trailers),
-    });
+    }
+}
+
+/// Inlined, because a response is moved a few times otherwise.
+#[inline(always)]
+fn response<B>(status: StatusCode, headers: HeaderMap, body: B) -> Response<B> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     // An empty map holds nothing, and takes fifty instructions to drop.
     std::mem::forget(std::mem::replace(response.headers_mut(), headers));
@@ -278,6 +310,7 @@ fn response(
 }
 
 /// The number as a field value. Up to 99 it takes no memory.
+#[inline]
 fn decimal(number: u64) -> HeaderValue {
     const PAIRS: &str = "00010203040506070809101112131415161718192021222324252627282930313233343536373839\
                          40414243444546474849505152535455565758596061626364656667686970717273747576777879\

@@ -39,6 +39,7 @@ impl Tally {
         tally
     }
 
+    #[inline]
     fn counter(&self, outcome: RequestOutcome, reason: Reason) -> Option<&Counter> {
         let counter = self
             .requests
@@ -47,6 +48,7 @@ impl Tally {
     }
 
     /// Counts a request that is answered without a [`Teller`], and logs it.
+    #[inline]
     pub(crate) fn decide(&self, outcome: RequestOutcome, reason: Reason, address: Option<&Address>) {
         if let Some(counter) = self.counter(outcome, reason) {
             counter.add();

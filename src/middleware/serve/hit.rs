@@ -17,8 +17,8 @@ use crate::middleware::policy::reason::{Reason, RequestOutcome};
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::replay::{self, HitReply};
 use crate::middleware::respond::tally::Answer;
-use crate::middleware::stored_response::StoredResponse;
-use crate::store::Store;
+use crate::middleware::stored_response::{Form, StoredResponse};
+use crate::store::{Peeked, Store};
 use crate::trace;
 
 /// What there is in this process for a request.
@@ -27,10 +27,10 @@ pub(crate) enum FreshHit {
     Reentry,
     Answer(HitReply),
     /// An answer, to be computed anew meanwhile.
-    Refresh(VariantAddress, Arc<StoredResponse>),
+    Refresh(VariantAddress, Peeked<Form>),
     /// An answer, to be compared with a new one.
     #[cfg(feature = "admin")]
-    Verify(Arc<StoredResponse>),
+    Verify(Peeked<Form>),
     None,
 }
 
@@ -84,7 +84,8 @@ impl Cache {
     }
 
     /// The answer to a request that this was found for in this process.
-    pub(crate) fn fresh(&self, stored: Arc<StoredResponse>, address: &Address, now: Instant) -> HitReply {
+    #[inline]
+    pub(crate) fn fresh(&self, stored: Peeked<Form>, address: &Address, now: Instant) -> HitReply {
         self.memo.shared.counters.hits.add();
         let is_near = self.memo.shared.store.is_near();
         let reason = if is_near { Reason::Near } else { Reason::Fresh };

@@ -107,11 +107,13 @@ impl StoredResponse {
     }
 
     /// How old the response is (RFC 9111, section 4.2.3).
+    #[inline]
     pub(crate) fn age_at(&self, now: Instant) -> Duration {
         let clock = self.clock(now);
         clock.age.saturating_add(now.saturating_duration_since(clock.at))
     }
 
+    #[inline]
     fn clock(&self, now: Instant) -> &AgeClock {
         self.clock
             .get_or_init(|| AgeClock::new(&self.meta, self.meta.age_now(), now))
@@ -126,6 +128,7 @@ impl StoredResponse {
     }
 
     /// Whether the response is fresh.
+    #[inline]
     pub(crate) fn is_fresh_at(&self, now: Instant) -> bool {
         let is_fresh = || match self.clock(now).is_fresh {
             Fresh::Never => false,
@@ -161,6 +164,7 @@ impl StoredResponse {
 
     /// The header fields with an `Age`, and, if there is to be one, an empty `Cache-Status` where there is none. Made for
     /// the first hit: those that follow only change the values, which saves them the growth of the map.
+    #[inline]
     pub(crate) fn aged_headers(&self, cache_status: bool) -> HeaderMap {
         let aged = self.aged.get_or_init(|| {
             let mut headers = HeaderMap::with_capacity(self.headers.keys_len() + ADDED);

@@ -1,0 +1,79 @@
+//! Values that fields of many responses have in common, kept once and for as long as the program runs.
+//!
+//! Each hit clones all values of a response, and each of its clients drops them. A value that lives for ever costs nothing
+//! there; any other one has its owners counted.
+
+use std::collections::BTreeSet;
+use std::sync::{PoisonError, RwLock};
+
+use http::HeaderValue;
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderName, SERVER, VARY,
+};
+
+/// The fields that have few values in one program.
+const NAMES: [HeaderName; 7] = [
+    ACCEPT_RANGES,
+    CACHE_CONTROL,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_TYPE,
+    SERVER,
+    VARY,
+];
+
+/// How many values are kept, and how long they may be: a few kilobytes in all, which are never given back. The first ones
+/// stay.
+const MOST: usize = 128;
+const LONGEST: usize = 64;
+
+static KNOWN: RwLock<BTreeSet<&'static str>> = RwLock::new(BTreeSet::new());
+
+/// The same value of a field of this name, without owners to count. `None` where it is not one to keep.
+pub(super) fn of(name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue> {
+    if value.is_sensitive() || value.len() > LONGEST || !NAMES.contains(name) {
+        return None;
+    }
+    let text = value.to_str().ok()?;
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner).get(text).copied();
+    known.or_else(|| keep(text)).map(HeaderValue::from_static)
+}
+
+fn keep(text: &str) -> Option<&'static str> {
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = known.get(text) {
+        return Some(known);
+    }
+    if known.len() >= MOST {
+        return None;
+    }
+    let text: &'static str = Box::leak(Box::from(text));
+    known.insert(text);
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_the_same_value_and_is_bounded() {
+        let one = HeaderValue::from_static("application/json");
+        assert_eq!(of(&CONTENT_TYPE, &one).as_ref(), Some(&one));
+        let mut secret = one.clone();
+        secret.set_sensitive(true);
+        let long = HeaderValue::try_from("x".repeat(LONGEST + 1)).unwrap();
+        let text_of_none = HeaderValue::from_bytes(b"\xff").unwrap();
+        for value in [&secret, &long, &text_of_none] {
+            assert_eq!(of(&CONTENT_TYPE, value), None, "{value:?}");
+        }
+        assert_eq!(of(&http::header::ETAG, &one), None);
+        for number in 0..2 * MOST {
+            let value = HeaderValue::try_from(format!("application/x-{number}\t")).unwrap();
+            assert!(of(&CONTENT_TYPE, &value).is_none_or(|kept| kept == value));
+        }
+        assert_eq!(KNOWN.read().unwrap().len(), MOST);
+        // The first ones stay.
+        assert_eq!(of(&CONTENT_TYPE, &one), Some(one));
+    }
+}
