@@ -35,6 +35,7 @@ use crate::task::BoxFuture;
 #[derive(Clone)]
 pub struct AnyStore {
     store: Arc<dyn Erased>,
+    can_peek: bool,
     /// Where there is a tag to tell it of.
     times: Option<Arc<CommandTimes>>,
 }
@@ -100,6 +101,10 @@ macro_rules! operations {
 
             fn watch(&self, address: &Address) -> AnyWatch {
                 self.store.watch(address)
+            }
+
+            fn can_peek(&self) -> bool {
+                self.can_peek
             }
 
             fn is_near(&self) -> bool {
@@ -194,6 +199,7 @@ impl AnyStore {
     /// Hides the type of `store`, for [`Store::into_any`].
     pub fn new(store: impl Store) -> Self {
         Self {
+            can_peek: store.can_peek(),
             store: Arc::new(store),
             times: None,
         }

@@ -41,6 +41,12 @@ pub trait Store: Clone + Send + Sync + 'static {
         None
     }
 
+    /// Whether [`peek`](Self::peek) ever returns anything, the same for as long as the store is there: where it does not, a
+    /// hit saves the clock and the call. Defaults to `true`.
+    fn can_peek(&self) -> bool {
+        true
+    }
+
     /// Whether what [`peek`](Self::peek) returns is a copy of what is elsewhere. Defaults to `false`.
     fn is_near(&self) -> bool {
         false

@@ -60,7 +60,8 @@ impl Misuse {
 
     /// Whether there is no runtime to compute in.
     pub(crate) fn is_outside_runtime(&self) -> bool {
-        let is_outside = Handle::try_current().is_err();
+        // Most are in a task, which takes less to find out than to get hold of its runtime.
+        let is_outside = tokio::task::try_id().is_none() && Handle::try_current().is_err();
         if is_outside && is_first(&self.no_runtime) {
             tracing::error!(
                 "no tokio runtime: requests go to the inner service by themselves; call the service from within a tokio \

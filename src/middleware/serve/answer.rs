@@ -85,7 +85,7 @@ impl Cache {
                 return Step::then(self.pass_by(call, address, credentials));
             }
             // Where nothing was ever for requests like this, it need not even look.
-            if self.is_refused(&address, &constraints) && !self.credential_history.may_admit(&constraints) {
+            if !self.credential_history.may_admit(&constraints) && self.is_refused(&address, &constraints) {
                 self.mark(&mut call, &address);
                 return Step::then(self.ask_again(call, address, constraints, Forward::UriMiss));
             }

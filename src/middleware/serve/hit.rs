@@ -56,7 +56,7 @@ impl Cache {
         constraints: RequestConstraints,
         can_lead: bool,
     ) -> FreshHit {
-        if !constraints.is_for_all_of_it() {
+        if !constraints.is_for_all_of_it() || !self.memo.shared.store.can_peek() {
             return FreshHit::None;
         }
         let now = Instant::now();

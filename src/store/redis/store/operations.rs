@@ -34,6 +34,10 @@ impl Store for RedisStore {
         near.get(address, now)
     }
 
+    fn can_peek(&self) -> bool {
+        self.inner.near.has_copies()
+    }
+
     fn is_near(&self) -> bool {
         self.inner.near.has_copies()
     }
