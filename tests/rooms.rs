@@ -20,7 +20,7 @@ const ORDER: &[(&str, &str)] = &[
     ),
     (
         "store/redis",
-        "stats conn protocol near pubsub backlog topology large script parts generations oversized reads writing acl store builder fuzzing",
+        "stats resp conn protocol near pubsub backlog topology large script parts generations oversized reads writing acl store builder fuzzing",
     ),
     (
         "memo",

@@ -127,7 +127,7 @@ async fn each_missing_permission_is_named_at_start_up() {
         };
         assert_eq!(error.kind(), StoreErrorKind::Rejected, "{missing}");
         let text = causes(&error);
-        let advice = format!("ACL SETUSER memo {missing}: NoPerm");
+        let advice = format!("ACL SETUSER memo {missing}: NOPERM");
         assert!(text.contains(&advice), "{missing}: {text}");
     }
 }

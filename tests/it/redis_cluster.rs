@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
-use tower_memolock::store::{Notice, RedisStoreBuilder, Store, Token, Value, Watch};
+use tower_memolock::store::{Notice, Store, Token, Value, Watch};
 use tower_memolock::{Address, Key, MemoLock, RedisStore, StoreErrorKind, Tag};
 
 use crate::acl;
@@ -53,8 +53,7 @@ fn chain(error: &dyn Error) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_contract_holds_on_a_cluster() {
     let cluster = RedisCluster::start();
-    let client = redis::Client::open(cluster.nodes[0].url()).expect("a client");
-    let two = RedisStoreBuilder::from_cluster_clients([&client]).connect().await;
+    let two = RedisStore::cluster([cluster.nodes[0].url()]).connect().await;
     let (one, two) = (connect(&cluster).await, two.expect("a store"));
     macro_rules! run {
         ($($clause:ident)*) => {$(

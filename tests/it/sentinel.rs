@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tower_memolock::store::{Notice, RedisStoreBuilder, Store, Token, Value, Watch};
+use tower_memolock::store::{Notice, Store, Token, Value, Watch};
 use tower_memolock::{Address, Key, RedisStore, StoreErrorKind, Tag};
 
 use crate::support::{Fleet, HttpClient, MASTER, Node, Origin, RedisServer, Reply, Sentinel, Sentinels};
@@ -171,12 +171,6 @@ async fn sentinels_that_are_dead_or_ignorant_do_not_matter() {
     let store = connect(vec![dead.clone(), frozen.url(), ignorant.url(), knows.url()]).await;
     assert!(store.lookup(&address("a")).await.expect("an answer").is_none());
     assert!(since.elapsed() < Duration::from_secs(5));
-
-    let client = redis::Client::open(knows.url()).expect("a client");
-    let store = RedisStoreBuilder::from_sentinel_clients([&client], MASTER)
-        .connect()
-        .await;
-    assert!(store.expect("a store").lookup(&address("a")).await.is_ok());
 
     let builder = RedisStore::sentinel([dead, ignorant.url()], MASTER);
     let error = builder.connect().await.expect_err("nobody knows the master");

@@ -46,9 +46,9 @@ pub(crate) enum Answer {
     Failed(&'static str),
 }
 
-/// The tasks of a client of Redis: two connections, what looks after each, what tells callers that they wait for long, and
+/// The tasks of a client of Redis: two connections, what looks after each and tells its callers that they wait for long, and
 /// what looks after near copies.
-const REDIS_TASKS: usize = 6;
+const REDIS_TASKS: usize = 7;
 
 impl Node {
     /// Begins the life with that number.

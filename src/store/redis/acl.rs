@@ -5,15 +5,14 @@
 //! `SET .. XX` on an absent key sets nothing, and no client listens on the channels.
 
 use std::collections::BTreeSet;
-
-use redis::aio::SendError;
-use redis::{Cmd, Pipeline, ServerError, Value as Reply};
+use std::sync::Arc;
 
 use super::conn::connection::Connection;
 use super::conn::denied::Denied;
 use super::conn::dial::Dialer;
 use super::conn::error::DialError;
 use super::protocol::keyspace::Keyspace;
+use super::resp::{Command, Pipeline, PushKind, Reply, ServerError};
 use super::script;
 use super::topology::link::Link;
 use crate::error::{StoreError, StoreErrorKind};
@@ -70,7 +69,7 @@ fn unused(tag: &Tag) -> Address {
 /// One command to try, and the rule that allows what it is about.
 struct Probe {
     name: &'static str,
-    command: Cmd,
+    command: Command,
     pattern: String,
 }
 
@@ -152,8 +151,10 @@ impl<'a> AclTrial<'a> {
 
 impl Probe {
     fn new(name: &'static str, args: &[&str], pattern: &str) -> Self {
-        let mut command = redis::cmd(name);
-        command.arg(args);
+        let mut command = Command::new(name);
+        for arg in args {
+            command.arg(arg);
+        }
         Self {
             name,
             command,
@@ -165,17 +166,21 @@ impl Probe {
 fn pipeline(probes: &[Probe]) -> Pipeline {
     let mut pipeline = Pipeline::with_capacity(probes.len());
     for probe in probes {
-        pipeline.add_command(probe.command.clone());
+        pipeline.add(probe.command.clone());
     }
     pipeline
 }
 
 /// Tries them on a connection for subscriptions, which is closed again.
 async fn subscribe(dialer: &Dialer, probes: &[Probe]) -> Result<Vec<Reply>, DialError> {
-    let connection = dialer.notifications(|_| Ok::<(), SendError>(())).await?;
+    let connection = dialer.notifications(Arc::new(drop)).await?;
     let mut replies = Vec::with_capacity(probes.len());
     for probe in probes {
-        replies.push(connection.send(&probe.command).await?);
+        let command = &probe.command;
+        replies.push(match PushKind::read(probe.name.as_bytes()).is_confirmation() {
+            true => connection.subscribe(command).await?,
+            false => connection.send(command).await?,
+        });
     }
     Ok(replies)
 }

@@ -6,12 +6,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::Client;
-
 use self::links::{cluster, server};
 use super::conn::dial::Dialer;
 use super::conn::sentinel::Sentinels;
-use super::conn::target::{CheckedTarget, GivenServer, Target, TargetSettings};
+use super::conn::target::{CheckedTarget, Target, TargetSettings};
 #[cfg(feature = "tls")]
 use super::conn::tls::{Certificates, Identity};
 use super::near::{self, Near};
@@ -49,38 +47,18 @@ pub struct RedisStoreBuilder {
 
 impl RedisStoreBuilder {
     pub(super) fn new(url: impl Into<String>) -> Self {
-        Self::with_target(Target::Server(GivenServer::url(url)))
+        Self::with_target(Target::Server(url.into()))
     }
 
     pub(super) fn sentinel<U: Into<String>>(urls: impl IntoIterator<Item = U>, master: impl Into<String>) -> Self {
         Self::with_target(Target::Sentinel {
-            sentinels: urls.into_iter().map(GivenServer::url).collect(),
+            sentinels: urls.into_iter().map(Into::into).collect(),
             master: master.into(),
         })
     }
 
     pub(super) fn cluster<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Self {
-        Self::with_target(Target::Cluster(urls.into_iter().map(GivenServer::url).collect()))
-    }
-
-    /// Starts from the server, credentials and TLS settings of a client.
-    ///
-    /// TCP options that the client leaves open are set as for a URL. The protocol version is the store's choice.
-    pub fn from_client(client: &Client) -> Self {
-        Self::with_target(Target::Server(GivenServer::client(client)))
-    }
-
-    /// Like [`RedisStore::sentinel`], with the sentinels of these clients, one each.
-    pub fn from_sentinel_clients<'a>(clients: impl IntoIterator<Item = &'a Client>, master: impl Into<String>) -> Self {
-        Self::with_target(Target::Sentinel {
-            sentinels: clients.into_iter().map(GivenServer::client).collect(),
-            master: master.into(),
-        })
-    }
-
-    /// Like [`RedisStore::cluster`], with the nodes of these clients, one each.
-    pub fn from_cluster_clients<'a>(clients: impl IntoIterator<Item = &'a Client>) -> Self {
-        Self::with_target(Target::Cluster(clients.into_iter().map(GivenServer::client).collect()))
+        Self::with_target(Target::Cluster(urls.into_iter().map(Into::into).collect()))
     }
 
     fn with_target(target: Target) -> Self {
@@ -281,33 +259,33 @@ impl RedisStoreBuilder {
         let target = target.check(settings)?;
         let copies = near.map(|bytes| (bytes, near_lag));
         #[cfg(feature = "tls")]
-        let target = target.try_map(|info| certificates.clone().add_to(info))?;
-        let dialer = |info| Dialer::new(info, timeout, connect_timeout);
+        let target = target.try_map(|url| certificates.add_to(url))?;
+        let dialer = |url| Dialer::new(url, timeout, connect_timeout);
         let (link, address, near) = match target {
-            CheckedTarget::Server(info) => {
-                let address = info.addr().to_string();
-                let dialer = dialer(info);
+            CheckedTarget::Server(url) => {
+                let address = url.address.to_string();
+                let dialer = dialer(url);
                 let near = Near::new(dialer.database(), copies);
                 (server(dialer, require_connected, &near.0).await, address, near)
             }
             CheckedTarget::Sentinel {
                 sentinels,
                 master,
-                info,
+                server: url,
             } => {
                 let sentinels = Sentinels::new(master, sentinels.into_iter().map(dialer));
                 let address = format!("sentinel:{}", sentinels.master());
-                let dialer = dialer(info).through(Arc::new(sentinels));
+                let dialer = dialer(url).through(Arc::new(sentinels));
                 let near = Near::new(dialer.database(), copies);
                 (server(dialer, require_connected, &near.0).await, address, near)
             }
             CheckedTarget::Cluster { seeds } => {
                 let address = seeds
                     .iter()
-                    .map(|info| info.addr().to_string())
+                    .map(|url| url.address.to_string())
                     .collect::<Vec<_>>()
                     .join(",");
-                let seeds = seeds.into_iter().map(|info| dialer(info).in_cluster()).collect();
+                let seeds = seeds.into_iter().map(|url| dialer(url).in_cluster()).collect();
                 let near = Near::new(0, copies);
                 let link = cluster(seeds, timeout, connect_timeout, require_connected, &near.0).await;
                 (link, address, near)

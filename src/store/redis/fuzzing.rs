@@ -7,13 +7,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use redis::{Pipeline, RedisResult, Value as Reply};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::conn::address;
+use super::conn::address::ServerUrl;
 use super::conn::pipe::{Pipe, PipeDriver, Replying};
 #[cfg(feature = "tls")]
 use super::conn::tls::{Certificates, Identity};
+use super::resp::{Pipeline, Reply};
 use crate::error::StoreError;
 
 /// Where the server of a URL is.
@@ -22,10 +22,7 @@ use crate::error::StoreError;
 ///
 /// As for [`RedisStore::connect`](crate::RedisStore::connect).
 pub fn redis_address(url: &str) -> Result<String, StoreError> {
-    let info = address::parse_url(url)?;
-    #[cfg(feature = "tls")]
-    let info = Certificates::default().add_to(info)?;
-    Ok(info.addr().to_string())
+    Ok(ServerUrl::read(url)?.address.to_string())
 }
 
 /// Checks certificates as the builder does.
@@ -42,7 +39,7 @@ pub fn certificates(roots: &[u8], certificate: &[u8], key: &[u8]) -> Result<(), 
             key: key.to_vec(),
         }),
     };
-    given.add_to(address::parse_url("rediss://localhost")?).map(drop)
+    given.add_to(ServerUrl::read("rediss://localhost")?).map(drop)
 }
 
 /// A connection for many callers, whose task runs and whose server answers when the fuzzer says so.
@@ -70,7 +67,7 @@ impl FuzzedPipe {
     #[must_use]
     pub fn open() -> Self {
         let server = FuzzedServer::default();
-        let (pipe, driver) = Pipe::new(server.clone());
+        let (pipe, driver) = Pipe::new(server.clone(), None);
         Self {
             pipe,
             server,
@@ -83,7 +80,7 @@ impl FuzzedPipe {
     pub fn send(&mut self, commands: usize) {
         let mut pipeline = Pipeline::with_capacity(commands);
         for _ in 0..commands {
-            pipeline.cmd("GET").arg(self.callers.len());
+            pipeline.command("GET").number(self.callers.len() as u64);
         }
         self.callers.push(Some(self.pipe.send_all(&pipeline)));
     }
@@ -119,18 +116,37 @@ impl FuzzedPipe {
         self.server.lock().received.clone()
     }
 
-    /// What each caller has: nothing where it has left, or waits.
+    /// What each caller has: nothing where it has left, or waits, and no answers where the connection has ended. An answer
+    /// as the server may have sent it.
     #[must_use]
-    pub fn answers(self) -> Vec<Option<RedisResult<Vec<Reply>>>> {
+    pub fn answers(self) -> Vec<Option<Option<Vec<Vec<u8>>>>> {
         let mut cx = Context::from_waker(Waker::noop());
         let mut answered = |mut caller: Replying<'_, _>| match Pin::new(&mut caller).poll(&mut cx) {
-            Poll::Ready(answer) => Some(answer),
+            Poll::Ready(answer) => Some(answer.ok().map(|replies| replies.iter().map(sent).collect())),
             Poll::Pending => None,
         };
         self.callers
             .into_iter()
             .map(|caller| caller.and_then(&mut answered))
             .collect()
+    }
+}
+
+/// A reply as it is sent.
+fn sent(reply: &Reply) -> Vec<u8> {
+    let line = |kind: char, text: &dyn fmt::Display| format!("{kind}{text}\r\n").into_bytes();
+    match reply {
+        Reply::Nil => line('$', &-1),
+        Reply::Okay => line('+', &"OK"),
+        Reply::SimpleString(text) => line('+', text),
+        Reply::ServerError(error) => line('-', error),
+        Reply::Int(number) => line(':', number),
+        Reply::BulkString(bytes) => [&line('$', &bytes.len())[..], bytes, b"\r\n"].concat(),
+        Reply::Array(items) => {
+            let count = line('*', &items.len());
+            count.into_iter().chain(items.iter().flat_map(sent)).collect()
+        }
+        Reply::Double(_) | Reply::Map(_) | Reply::Push(_) => panic!("no reply of RESP2"),
     }
 }
 

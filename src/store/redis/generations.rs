@@ -20,11 +20,10 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
-use redis::{Cmd, Pipeline, Value as Reply};
-
 use super::conn::error;
 use super::near::{Evidence, NearCall, NearFeed, evidence};
 use super::protocol::keyspace::Keyspace;
+use super::resp::{Command, Pipeline, Reply};
 use super::script::{Script, tell_near};
 use super::topology::link::Link;
 use crate::error::StoreError;
@@ -156,8 +155,8 @@ impl<'a> RedisGenerations<'a> {
     }
 
     async fn read(&self) -> Result<Option<Generation>, StoreError> {
-        let mut last = Cmd::new();
-        last.arg("ZREVRANGE").arg(&self.set).arg(0).arg(0).arg("WITHSCORES");
+        let mut last = Command::new("ZREVRANGE");
+        last.arg(&self.set).number(0).number(0).arg("WITHSCORES");
         match self.link.send(self.keys(), &last).await? {
             Reply::ServerError(error) => Err(error::rejected(&error)),
             Reply::Array(members) if members.is_empty() => Ok(None),
@@ -209,13 +208,13 @@ impl<'a> RedisGenerations<'a> {
         incarnation: u64,
         number: u64,
     ) -> Result<(Option<Vec<Option<u64>>>, Option<Arc<NearFeed>>), StoreError> {
-        let mut pipeline = Pipeline::new();
+        let mut pipeline = Pipeline::default();
         for name in names {
-            pipeline.cmd("ZSCORE").arg(&self.set).arg(name);
+            pipeline.command("ZSCORE").arg(&self.set).arg(name);
         }
         // Last, because a label that was forgotten before it was looked at has raised the floor.
         pipeline
-            .cmd("ZSCORE")
+            .command("ZSCORE")
             .arg(&self.set)
             .arg(format!("#{incarnation:016x}"));
         let mut scores = Vec::new();
@@ -263,8 +262,8 @@ impl<'a> RedisGenerations<'a> {
             let reply = FORGET.reply(self.link, self.keys(), &[&self.set], &near.args()).await?;
             return Ok(evidence(&reply));
         }
-        let mut del = Cmd::new();
-        del.arg("DEL").arg(&self.set);
+        let mut del = Command::new("DEL");
+        del.arg(&self.set);
         match self.link.send(self.keys(), &del).await? {
             Reply::Int(_) => Ok(None),
             Reply::ServerError(error) => Err(error::rejected(&error)),

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! stats
+//! resp/       commands and replies, as they are sent                                  no I/O
 //! protocol/   names of keys, channels and slots; replies; words of the family        no I/O
 //! conn/       one connection: target, dial, handshake, timeouts, recovery
 //! pubsub/     subscriptions of one server, and the watches that hear them
@@ -30,6 +31,7 @@ mod parts;
 mod protocol;
 mod pubsub;
 mod reads;
+mod resp;
 mod script;
 mod stats;
 mod store;

@@ -11,12 +11,12 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::{Cmd, Value as Reply};
+use sha1_smol::Sha1;
 
-use super::conn::connection::Size;
 use super::conn::error;
 use super::large::LARGE;
 use super::protocol::keyspace::{Keyspace, is_sharded};
+use super::resp::{Command, Reply};
 use super::topology::link::Link;
 use crate::error::StoreError;
 
@@ -271,7 +271,7 @@ impl Script {
         let reply = loop {
             let reply = match sent.max(expected) < LARGE {
                 true => link.send(at, &command).await?,
-                false => link.send_large(at, &command, Size { sent, expected }).await?,
+                false => link.send_large(at, &command, sent).await?,
             };
             match &reply {
                 Reply::ServerError(e) if e.code() == "NOSCRIPT" && !complete => command = code.complete(keys, args),
@@ -288,26 +288,26 @@ impl Script {
 
 impl Code {
     fn new(text: String) -> Self {
-        let hash = redis::Script::new(&text).get_hash().to_owned();
+        let hash = Sha1::from(&text).digest().to_string();
         Self { text, hash }
     }
 
     /// The call by hash, which the server may answer with `NOSCRIPT`.
-    pub(super) fn cached(&self, keys: &[&str], args: &[&[u8]]) -> Cmd {
+    pub(super) fn cached(&self, keys: &[&str], args: &[&[u8]]) -> Command {
         call("EVALSHA", &self.hash, keys, args)
     }
 
     /// The same call with the code, which the server then knows.
-    pub(super) fn complete(&self, keys: &[&str], args: &[&[u8]]) -> Cmd {
+    pub(super) fn complete(&self, keys: &[&str], args: &[&[u8]]) -> Command {
         call("EVAL", &self.text, keys, args)
     }
 }
 
-fn call(name: &str, script: &str, keys: &[&str], args: &[&[u8]]) -> Cmd {
+fn call(name: &str, script: &str, keys: &[&str], args: &[&[u8]]) -> Command {
     let size = script.len() + keys.iter().map(|k| k.len()).sum::<usize>();
     let size = size + args.iter().map(|a| a.len()).sum::<usize>();
-    let mut command = Cmd::with_capacity(3 + keys.len() + args.len(), size + 16);
-    command.arg(name).arg(script).arg(keys.len());
+    let mut command = Command::with_capacity(name, size + 16 * (3 + keys.len() + args.len()));
+    command.arg(script).number(keys.len() as u64);
     for key in keys {
         command.arg(key);
     }
@@ -338,8 +338,8 @@ mod tests {
     #[test]
     fn both_calls_carry_the_same_arguments() {
         let (keys, args) = (["lock", "value"], [b"token".as_slice(), b""]);
-        let tail = |command: &Cmd| {
-            let packed = command.get_packed_command();
+        let tail = |command: &Command| {
+            let packed = command.packed();
             let at = packed.windows(9).position(|w| w == b"$1\r\n2\r\n$4").unwrap();
             packed[at..].to_vec()
         };

@@ -10,7 +10,6 @@ use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
-use redis::Client;
 use tokio::runtime::Handle;
 
 use super::acl;
@@ -211,19 +210,6 @@ impl RedisStore {
     /// When called outside of a tokio runtime.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::builder(url).connect().await
-    }
-
-    /// Connects as `client` does. See [`RedisStoreBuilder::from_client`].
-    ///
-    /// # Errors
-    ///
-    /// As for [`connect`](Self::connect).
-    ///
-    /// # Panics
-    ///
-    /// When called outside of a tokio runtime.
-    pub async fn from_client(client: &Client) -> Result<Self, StoreError> {
-        RedisStoreBuilder::from_client(client).connect().await
     }
 
     /// Starts a store with settings of its own. The URL is as for [`connect`](Self::connect), and is read there.

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use tower_memolock::store::{Lock, Notice, RedisStoreBuilder, Release, Token, Value, Watch};
+use tower_memolock::store::{Lock, Notice, Release, Token, Value, Watch};
 use tower_memolock::{Address, Key, MemoLock, RedisStore, RemoteError, Store, Tag};
 
 use crate::support::{RedisServer, eventually, within};
 
 const LEASE: Duration = Duration::from_secs(600);
 
-/// By the URL, by the builder, and by a client of the user's own.
+/// None, by the builder, and by the URL.
 async fn stores(redis: &RedisServer) -> [RedisStore; 3] {
-    let client = redis::Client::open(format!("{}/2", redis.url().trim_end_matches('/'))).expect("a url");
+    let second = format!("{}/2", redis.url().trim_end_matches('/'));
     let connected = [
         RedisStore::connect(&redis.url()).await,
         RedisStore::builder(redis.url()).database(1).connect().await,
-        RedisStoreBuilder::from_client(&client).connect().await,
+        RedisStore::connect(&second).await,
     ];
     connected.map(|store| store.expect("a store"))
 }

@@ -7,14 +7,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::{Cmd, RedisError, Value as Reply};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use super::connection::{Connection, Size};
+use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::DialError;
 use super::task::Task;
+use crate::store::redis::resp::{Command, RedisError, Reply};
 
 /// How many answers are on their way at once, and how many values.
 const READS: usize = 2;
@@ -62,18 +62,18 @@ impl Bulk {
     }
 
     /// Sends one command. The reply may be a [`Reply::ServerError`].
-    pub(crate) async fn send(&self, command: &Cmd, size: Size) -> Result<Reply, BulkError> {
-        let _turn = self.turn(size).await?;
+    pub(crate) async fn send(&self, command: &Command, sent: usize) -> Result<Reply, BulkError> {
+        let _turn = self.turn(sent).await?;
         let (connection, number) = self.connection().await.map_err(BulkError::Dial)?;
-        let reply = connection.send_large(command, size).await;
+        let reply = connection.send_large(command, sent).await;
         if reply.is_err() {
             self.lose(number);
         }
         reply.map_err(BulkError::Unanswered)
     }
 
-    async fn turn(&self, size: Size) -> Result<SemaphorePermit<'_>, BulkError> {
-        let turns = if size.sent > 0 { &self.writes } else { &self.reads };
+    async fn turn(&self, sent: usize) -> Result<SemaphorePermit<'_>, BulkError> {
+        let turns = if sent > 0 { &self.writes } else { &self.reads };
         match timeout(self.dialer.timeout(), turns.acquire()).await {
             Ok(Ok(turn)) => Ok(turn),
             _ => Err(BulkError::Busy),

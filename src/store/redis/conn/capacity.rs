@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::hello::text;
+use crate::store::redis::resp::Command;
 
 /// What happens once there is no room for one more value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,7 @@ enum Capacity {
 ///
 /// A user who may not ask is told nothing: permissions that only serve a warning are not to be required.
 pub(crate) async fn warn(connection: &Connection) {
-    let mut info = redis::cmd("INFO");
+    let mut info = Command::new("INFO");
     info.arg("memory");
     let said = connection.send(&info).await;
     match said.as_ref().ok().and_then(text).map_or(Capacity::Evicts, capacity) {

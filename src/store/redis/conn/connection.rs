@@ -6,16 +6,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, Value as Reply};
 use tokio::sync::{Notify, Semaphore};
 
+use super::address::{Endpoint, ServerAddress};
 use super::pipe::{Pipe, Replying, SOON};
 use super::task::Task;
 use super::traffic::Traffic;
-
-/// Host and port.
-pub(crate) type Endpoint = (String, u16);
+use crate::store::redis::resp::{Command, Pipeline, RedisError, Reply};
 
 /// Into how many waits a timeout is divided.
 const TURNS: u32 = 4;
@@ -38,15 +35,19 @@ const SLOWEST: u64 = 512 * 1024;
 /// The most of what was sent that may be on its way unseen, in the buffers of both sides.
 const UNSEEN: u64 = 8 << 20;
 
-/// A connection for many callers, which gives up an answer after a timeout of its own. The crate's is to be off: it cannot
-/// tell a silent server from a process that did not get to listen, or from a long answer on a slow link.
+/// A connection for many callers, which gives up an answer after a timeout, but tells a silent server from a process that did
+/// not get to listen, and from a long answer on a slow link.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection(Arc<OpenConnection>);
 
 #[derive(Debug)]
 struct OpenConnection {
-    wire: Wire,
-    address: ConnectionAddr,
+    pipe: Pipe,
+    /// What passes over it.
+    traffic: Traffic,
+    /// They drive it and sweep it.
+    _tasks: [Task; 2],
+    address: ServerAddress,
     timeout: Duration,
     /// Never a permit, and closed once no more answers are expected: callers hear of that in the order in which they asked.
     retired: Semaphore,
@@ -54,97 +55,17 @@ struct OpenConnection {
     crowded: Arc<Notify>,
 }
 
-/// What carries commands and answers.
-#[derive(Debug)]
-enum Wire {
-    /// Over a stream whose bytes are seen, as long as the tasks drive and sweep it.
-    Pipe(
-        Pipe,
-        Traffic,
-        #[expect(dead_code, reason = "held for their drop")] [Task; 2],
-    ),
-    /// A connection of the crate's: for subscriptions, or with TLS, where nothing can be seen.
-    Crate(MultiplexedConnection),
-}
-
-impl Wire {
-    fn send<'a>(&self, command: &'a Cmd) -> Replying<'a, Reply> {
-        match self {
-            Self::Pipe(pipe, ..) => pipe.send(command),
-            Self::Crate(connection) => {
-                let mut connection = connection.clone();
-                Replying::Boxed(Box::pin(async move { connection.send_packed_command(command).await }))
-            }
-        }
-    }
-
-    fn get<'a>(&self, name: &'a str) -> Replying<'a, Reply> {
-        match self {
-            Self::Pipe(pipe, ..) => pipe.get(name),
-            Self::Crate(connection) => {
-                let mut connection = connection.clone();
-                Replying::Boxed(Box::pin(async move {
-                    connection.send_packed_command(&Cmd::get(name)).await
-                }))
-            }
-        }
-    }
-
-    fn send_all<'a>(&self, pipeline: &'a Pipeline) -> Replying<'a, Vec<Reply>> {
-        match self {
-            Self::Pipe(pipe, ..) => pipe.send_all(pipeline),
-            Self::Crate(connection) => {
-                let mut connection = connection.clone();
-                Replying::Boxed(Box::pin(async move {
-                    connection.send_packed_commands(pipeline, 0, pipeline.len()).await
-                }))
-            }
-        }
-    }
-
-    /// Whether this caller is told of an answer that does not come soon.
-    fn is_swept(&self) -> bool {
-        match self {
-            Self::Pipe(pipe, ..) => pipe.is_swept(),
-            Self::Crate(_) => false,
-        }
-    }
-
-    fn traffic(&self) -> Option<&Traffic> {
-        match self {
-            Self::Pipe(_, traffic, _) => Some(traffic),
-            Self::Crate(_) => None,
-        }
-    }
-}
-
-/// What passes with one command, for those that are about something large.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Size {
-    pub(crate) sent: usize,
-    pub(crate) expected: usize,
-}
-
 impl Connection {
-    /// A connection of the crate's own making.
-    pub(crate) fn new(connection: MultiplexedConnection, address: ConnectionAddr, timeout: Duration) -> Self {
-        Self::over(Wire::Crate(connection), address, timeout)
-    }
-
-    /// A connection of which it is known what passes over it, and which these tasks drive and sweep.
-    pub(crate) fn piped(
-        pipe: Pipe,
-        traffic: Traffic,
-        tasks: [Task; 2],
-        address: ConnectionAddr,
+    /// A connection over a pipe that these tasks drive and sweep.
+    pub(crate) fn new(
+        (pipe, traffic, tasks): (Pipe, Traffic, [Task; 2]),
+        address: ServerAddress,
         timeout: Duration,
     ) -> Self {
-        Self::over(Wire::Pipe(pipe, traffic, tasks), address, timeout)
-    }
-
-    fn over(wire: Wire, address: ConnectionAddr, timeout: Duration) -> Self {
         Self(Arc::new(OpenConnection {
-            wire,
+            pipe,
+            traffic,
+            _tasks: tasks,
             address,
             timeout,
             retired: Semaphore::new(0),
@@ -155,44 +76,52 @@ impl Connection {
     /// Whom this is a connection to, unless through a Unix socket.
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         match &self.0.address {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => Some((host.clone(), *port)),
-            _ => None,
+            ServerAddress::Tcp { host, port, .. } => Some((host.clone(), *port)),
+            ServerAddress::Unix(_) => None,
         }
     }
 
     /// Sends one command. The reply may be a [`Reply::ServerError`].
-    pub(crate) async fn send(&self, command: &Cmd) -> Result<Reply, RedisError> {
-        let reply = self.0.wire.send(command);
+    pub(crate) async fn send(&self, command: &Command) -> Result<Reply, RedisError> {
+        let reply = self.0.pipe.send(command);
         self.answered(self.0.timeout, || self.patience(), reply).await?
     }
 
     /// Sends `GET` of this name. The reply may be a [`Reply::ServerError`].
     pub(crate) async fn get(&self, name: &str) -> Result<Reply, RedisError> {
-        let reply = self.0.wire.get(name);
+        let reply = self.0.pipe.get(name);
+        self.answered(self.0.timeout, || self.patience(), reply).await?
+    }
+
+    /// Has the server push the messages of a channel, or stop that. Returns once it is to be sent: whether the server does it
+    /// is pushed as well.
+    pub(crate) async fn tell(&self, command: &Command) -> Result<(), RedisError> {
+        let told = self.0.pipe.tell(command);
+        self.answered(self.0.timeout, || self.patience(), told).await?.map(drop)
+    }
+
+    /// The same, and waits until the server does it. The reply may be a [`Reply::ServerError`].
+    pub(crate) async fn subscribe(&self, command: &Command) -> Result<Reply, RedisError> {
+        let reply = self.0.pipe.subscribe(command);
         self.answered(self.0.timeout, || self.patience(), reply).await?
     }
 
     /// Sends several commands in one round trip. Each reply may be a [`Reply::ServerError`].
     pub(crate) async fn send_all(&self, pipeline: &Pipeline) -> Result<Vec<Reply>, RedisError> {
-        let replies = self.0.wire.send_all(pipeline);
+        let replies = self.0.pipe.send_all(pipeline);
         self.answered(self.0.timeout, || self.patience(), replies).await?
     }
 
-    /// Sends one command about something large, for as long as it takes.
-    pub(crate) async fn send_large(&self, command: &Cmd, size: Size) -> Result<Reply, RedisError> {
-        let (sent, expected) = (size.sent as u64, size.expected as u64);
-        let unseen = match self.0.wire.traffic() {
-            Some(_) => sent.min(UNSEEN),
-            None => sent + expected,
-        };
-        let limit = Duration::from_millis(unseen * 1000 / SLOWEST).saturating_add(self.0.timeout);
+    /// Sends one command about something large, of so many bytes itself, for as long as it takes.
+    pub(crate) async fn send_large(&self, command: &Command, sent: usize) -> Result<Reply, RedisError> {
+        let limit = Duration::from_millis((sent as u64).min(UNSEEN) * 1000 / SLOWEST).saturating_add(self.0.timeout);
         let patience = || ReplyPatience {
             limit,
             longest: Duration::MAX,
             crowded: None,
             ..self.patience()
         };
-        let reply = self.0.wire.send(command);
+        let reply = self.0.pipe.send(command);
         self.answered(limit, patience, reply).await?
     }
 
@@ -206,7 +135,7 @@ impl Connection {
         // Most answers come at once, and need not pay for the rest.
         let soon = SOON.min(limit / TURNS);
         // The sweeper takes its time.
-        let is_swept = limit >= SOON * 4 * TURNS && self.0.wire.is_swept();
+        let is_swept = limit >= SOON * 4 * TURNS && self.0.pipe.is_swept();
         match reply.soon(soon, is_swept).await {
             Some(answer) => Ok(answer),
             // Boxed, because most never come here.
@@ -219,7 +148,7 @@ impl Connection {
         ReplyPatience {
             limit: self.0.timeout,
             longest: self.0.timeout.saturating_mul(LONGEST),
-            traffic: self.0.wire.traffic().cloned(),
+            traffic: Some(self.0.traffic.clone()),
             crowded: Some(Arc::clone(&self.0.crowded)),
         }
     }

@@ -3,9 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::{RedisError, ServerError};
-
 use crate::key::Readable;
+use crate::store::redis::resp::{RedisError, ServerError};
 
 /// For how long no permission may be missing before the next one that is missing is news.
 const QUIET: Duration = Duration::from_secs(60);

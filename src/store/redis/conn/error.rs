@@ -3,12 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::{ConnectionAddr, ErrorKind, RedisError, ServerError, Value as Reply};
-
+use super::address::ServerAddress;
 use super::denied::Denied;
 #[cfg(feature = "tls")]
 use super::tls::HandshakeError;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::store::redis::resp::{RedisError, Reply, ServerError};
 
 /// What becomes of a connection on which the server answered with an error.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,19 +68,22 @@ pub(crate) fn rejected(error: &ServerError) -> StoreError {
 /// Whether the server has no room for what it was to keep. Redis 6 says so in the text of a failed script.
 pub(crate) fn is_full(error: &StoreError) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<RedisError>());
-    source.is_some_and(|error| {
-        error.code() == Some("OOM")
-            || error
-                .detail()
-                .is_some_and(|detail| detail.contains("-OOM command not allowed"))
+    source.is_some_and(|error| match error {
+        RedisError::Server(error) => {
+            error.code() == "OOM"
+                || error
+                    .details()
+                    .is_some_and(|details| details.contains("-OOM command not allowed"))
+        }
+        RedisError::Io(_) => false,
     })
 }
 
 /// A command was sent from node to node for too long, and not executed.
 pub(crate) fn unsettled(reply: Reply) -> StoreError {
-    match reply.extract_error() {
-        Err(error) => StoreError::with_source(StoreErrorKind::Rejected, error),
-        Ok(_) => unexpected(),
+    match reply {
+        Reply::ServerError(error) => StoreError::with_source(StoreErrorKind::Rejected, RedisError::from(error)),
+        _ => unexpected(),
     }
 }
 
@@ -152,7 +155,8 @@ pub(crate) enum DialError {
     Silent(#[source] RedisError),
     #[error("Redis hangs up before it answers; a port for TLS does so on a redis:// URL")]
     HungUp(#[source] RedisError),
-    #[error("the way to Redis cannot be used as configured")]
+    #[cfg(feature = "tls")]
+    #[error("the host in the URL of Redis is no name that a certificate can be for")]
     Config(#[source] RedisError),
     #[cfg(feature = "tls")]
     #[error("{0}")]
@@ -205,9 +209,9 @@ impl DialError {
     /// The class of the error: who refuses, the server or this side, or whether it is the way between them.
     pub(crate) fn kind(&self) -> StoreErrorKind {
         match self {
-            Self::Config(_) | Self::NotCluster | Self::TooOld(_) => StoreErrorKind::Config,
+            Self::NotCluster | Self::TooOld(_) => StoreErrorKind::Config,
             #[cfg(feature = "tls")]
-            Self::Handshake(..) => StoreErrorKind::Config,
+            Self::Config(_) | Self::Handshake(..) => StoreErrorKind::Config,
             Self::Sentinels(Some(cause)) => cause.kind(),
             passing if !passing.is_permanent() => StoreErrorKind::Unavailable,
             _ => StoreErrorKind::Rejected,
@@ -215,16 +219,18 @@ impl DialError {
     }
 
     /// The same, and what it may mean at this address, where it cannot be told from an outage.
-    pub(crate) fn with_hint(self, address: &ConnectionAddr) -> Self {
+    pub(crate) fn with_hint(self, address: &ServerAddress) -> Self {
         match (self, address) {
-            (Self::Unreachable(e), ConnectionAddr::TcpTls { .. }) if e.is_timeout() => Self::Silent(e),
-            (Self::Unreachable(e), ConnectionAddr::Tcp(..) | ConnectionAddr::TcpTls { .. })
-                if e.is_connection_dropped() && !e.is_connection_refusal() =>
-            {
-                Self::HungUp(e)
-            }
+            (Self::Unreachable(e), ServerAddress::Tcp { secure: true, .. }) if e.is_timeout() => Self::Silent(e),
+            (Self::Unreachable(e), ServerAddress::Tcp { .. }) if e.is_hang_up() => Self::HungUp(e),
             (other, _) => other,
         }
+    }
+}
+
+impl From<std::io::Error> for DialError {
+    fn from(error: std::io::Error) -> Self {
+        RedisError::from(error).into()
     }
 }
 
@@ -235,9 +241,6 @@ impl From<RedisError> for DialError {
         if let Some(handshake) = HandshakeError::find(&error) {
             return Self::Handshake(handshake, error);
         }
-        if error.kind() == ErrorKind::InvalidClientConfig {
-            return Self::Config(error);
-        }
         Self::Unreachable(error)
     }
 }
@@ -247,10 +250,7 @@ mod tests {
     use super::*;
 
     fn server_error(line: &str) -> ServerError {
-        match redis::parse_redis_value(format!("-{line}\r\n").as_bytes()) {
-            Ok(redis::Value::ServerError(error)) => error,
-            other => panic!("{other:?}"),
-        }
+        ServerError::new(line)
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! What a server says of itself.
 
-use redis::{Cmd, Value as Reply};
-
 use super::error::DialError;
+use crate::store::redis::resp::{Command, Reply};
 
 /// The oldest major version with sharded Pub/Sub. Valkey calls its first version 7.2.
 const SHARDED_SINCE: u32 = 7;
@@ -24,8 +23,8 @@ impl Required {
     /// The command that keeps a connection alive. Its answer goes to [`check`](Self::check).
     ///
     /// `HELLO` and not `ROLE`, which has the same to say, but only to administrators.
-    pub(crate) fn heartbeat(self) -> Cmd {
-        redis::cmd(match self {
+    pub(crate) fn heartbeat(self) -> Command {
+        Command::new(match self {
             Self::Nothing => "PING",
             _ => "HELLO",
         })
@@ -101,7 +100,7 @@ pub(crate) fn standing(info: &Reply) -> Option<(bool, u64)> {
 pub(crate) fn text(reply: &Reply) -> Option<&str> {
     match reply {
         Reply::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
-        Reply::SimpleString(text) | Reply::VerbatimString { text, .. } => Some(text),
+        Reply::SimpleString(text) => Some(text),
         _ => None,
     }
 }

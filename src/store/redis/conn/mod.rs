@@ -11,8 +11,8 @@ pub(crate) mod hello;
 pub(crate) mod pipe;
 pub(crate) mod recovery;
 pub(crate) mod reply;
-mod resp;
 pub(crate) mod sentinel;
+mod socket;
 pub(crate) mod target;
 pub(crate) mod task;
 #[cfg(feature = "tls")]

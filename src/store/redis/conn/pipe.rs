@@ -2,17 +2,19 @@
 //!
 //! The connection of the `redis` crate costs a command a message through a channel, a future of a kilobyte and a parser made
 //! of combinators: of 25,000 instructions and 6.5 kB that a hit of 1 KiB took, it took 7,300 and 1.6 kB, and 4,100 and 1.9 kB are
-//! saved by this one. It can do what the command plane needs and no more: RESP2 without subscriptions, over a stream whose bytes
-//! can be seen. Connections with TLS and those for subscriptions are the crate's, as is the parser of whatever is not a plain
-//! string.
+//! saved by this one. Nor can that one be relied on to give each caller its own answer where there are subscriptions.
+//!
+//! For commands it speaks RESP2, in which nothing is pushed. For subscriptions it speaks RESP3, and a handler hears what is
+//! pushed, as soon as it is read.
 //!
 //! # Which answer is whose
 //!
 //! A command and the place of its answer are added under one lock, so both are in the same order. A command whose caller leaves
 //! before the driver takes it over is not sent: no byte of it was, so the server owes no answer, and both go together. Of one
 //! that was taken over, a part may be sent. It is sent whole, and its answer is taken off and dropped. Where something comes
-//! that no command waits for, or that cannot be read, or that RESP2 does not have, the order is no longer known: the
-//! connection is closed, and every caller that waits learns it. Nothing reconnects here. How long to wait is for the callers,
+//! that no command waits for, or that cannot be read, or that the protocol does not have, the order is no longer known: the
+//! connection is closed, and every caller that waits learns it. A subscription is answered by a push of the same kind about
+//! the same channel, or by an error; any other push answers nothing. Nothing reconnects here. How long to wait is for the callers,
 //! who replace a connection that does not answer: one task tells all of them whose answers do not come soon, so that only
 //! these take the time.
 
@@ -28,14 +30,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, RedisError, RedisResult, Value as Reply};
 use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 pub(crate) use self::driver::PipeDriver;
-use self::slot::{Awaited, ReplySlot};
+use self::slot::{Awaited, Confirmation, ReplySlot};
 use crate::simulation::{Planted, planted};
+use crate::store::redis::resp::{Command, Pipeline, Push, PushHandler, RedisError, RedisResult, Reply};
 use crate::task::BoxFuture;
 
 /// So many bytes wait to be sent before a caller has to wait as well.
@@ -98,15 +100,15 @@ enum Refusal {
 }
 
 impl Pipe {
-    /// A connection over `stream`, which lives as long as the driver is polled.
-    pub(crate) fn new<S>(stream: S) -> (Self, PipeDriver<S>) {
+    /// A connection over `stream`, which lives as long as the driver is polled. With a handler, it may be told to speak RESP3.
+    pub(crate) fn new<S>(stream: S, pushes: Option<PushHandler>) -> (Self, PipeDriver<S>) {
         let shared = Arc::new(PipeShared {
             queue: Mutex::default(),
             room: Notify::new(),
             sweeper: Notify::new(),
             swept_on: OnceLock::new(),
         });
-        let driver = PipeDriver::new(stream, Arc::clone(&shared));
+        let driver = PipeDriver::new(stream, Arc::clone(&shared), pushes);
         (Self { shared }, driver)
     }
 
@@ -135,18 +137,30 @@ impl Pipe {
     }
 
     /// Sends one command, at once if there is room.
-    pub(crate) fn send(&self, command: &Cmd) -> Replying<'static, Reply> {
-        if command.args_iter().next().is_none() {
-            // A server does not answer to it.
-            let error = io::Error::from(io::ErrorKind::InvalidInput);
-            return Replying::Boxed(Box::pin(ready(Err(error.into()))));
-        }
-        let added = self
-            .shared
-            .add(ReplySlot::one, |bytes| command.write_packed_command(bytes));
-        Replying::of(added, || {
-            self.shared.send_later(command.get_packed_command(), ReplySlot::one)
-        })
+    pub(crate) fn send(&self, command: &Command) -> Replying<'static, Reply> {
+        let added = self.shared.add(ReplySlot::one, |bytes| command.write_to(bytes));
+        Replying::of(added, || self.shared.send_later(command.packed(), ReplySlot::one))
+    }
+
+    /// Sends a command about the subscription to one channel. The answer is [`Reply::Okay`], or an error.
+    pub(crate) fn subscribe(&self, command: &Command) -> Replying<'static, Reply> {
+        let confirmation = Confirmation::of(command);
+        self.send_about(command, move || ReplySlot::confirmed(confirmation.clone()))
+    }
+
+    /// The same, without waiting for the answer.
+    pub(crate) fn tell(&self, command: &Command) -> Replying<'static, Reply> {
+        let confirmation = Confirmation::of(command);
+        self.send_about(command, move || ReplySlot::told(confirmation.clone()))
+    }
+
+    fn send_about(
+        &self,
+        command: &Command,
+        slot: impl Fn() -> (ReplySlot, Awaited<Reply>) + Send + 'static,
+    ) -> Replying<'static, Reply> {
+        let added = self.shared.add(&slot, |bytes| command.write_to(bytes));
+        Replying::of(added, || self.shared.send_later(command.packed(), slot))
     }
 
     /// Sends `GET` of this name, without a command made of it first.
@@ -165,7 +179,7 @@ impl Pipe {
         if expected == 0 {
             return Replying::Boxed(Box::pin(async { Ok(Vec::new()) }));
         }
-        let packed = pipeline.get_packed_pipeline();
+        let packed = pipeline.packed();
         let slot = move || ReplySlot::several(expected);
         let added = self.shared.add(slot, |bytes| bytes.extend_from_slice(&packed));
         Replying::of(added, || self.shared.send_later(packed.clone(), slot))
@@ -259,7 +273,7 @@ impl PipeShared {
         })
     }
 
-    /// Gives the next reply to the caller who waits for it. Whether there is one.
+    /// Gives the next reply to the caller who waits for it. Whether one does, for such a reply.
     fn answer(&self, reply: Reply) -> bool {
         let mut queue = self.queue();
         if planted(Planted::PlaceGivenUp) {
@@ -279,11 +293,27 @@ impl PipeShared {
         }
         let answer = queue.awaited.pop_front();
         drop(queue);
-        let is_awaited = answer.is_some();
-        if let Some(answer) = answer {
-            answer.slot.fill(reply);
+        match answer {
+            Some(answer) if answer.slot.takes(&reply) => {
+                answer.slot.fill(reply);
+                true
+            }
+            _ => false,
         }
-        is_awaited
+    }
+
+    /// Has the subscription know that this push answers to, if one is next.
+    fn confirm(&self, push: &Push) {
+        let mut queue = self.queue();
+        let is_confirmed = |answer: &AwaitedCommand| answer.slot.is_confirmed_by(push);
+        let confirmed = match queue.awaited.front().is_some_and(is_confirmed) {
+            true => queue.awaited.pop_front(),
+            false => None,
+        };
+        drop(queue);
+        if let Some(answer) = confirmed {
+            answer.slot.fill(Reply::Okay);
+        }
     }
 
     /// Tells the callers that have waited since the turn before this one. Whether any wait.
@@ -328,7 +358,7 @@ impl fmt::Debug for Pipe {
 /// What the server answers, when it does.
 pub(crate) enum Replying<'a, T> {
     Awaited(Awaited<T>),
-    /// Of a connection of the crate's, or where a command was not taken at once.
+    /// Where a command was not taken at once.
     Boxed(BoxFuture<'a, RedisResult<T>>),
 }
 
@@ -364,7 +394,7 @@ impl<T> Future for Replying<'_, T> {
     }
 }
 
-/// As [`Cmd::write_packed_command`].
+/// As [`Command::write_to`].
 fn write_get(bytes: &mut Vec<u8>, name: &str) {
     const START: &[u8] = b"*2\r\n$3\r\nGET\r\n$";
     let (mut digits, mut at, mut rest) = ([0; 20], 20, name.len());

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use redis::Value as Reply;
-
 use super::error;
 use crate::error::StoreError;
 use crate::store::Lock;
+use crate::store::redis::resp::Reply;
 use crate::store::value::Value;
 
 /// The reply to `GET`.

@@ -7,12 +7,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redis::Value as Reply;
 use tokio::task::JoinSet;
 
-use super::connection::{Connection, Endpoint};
+use super::address::Endpoint;
+use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::DialError;
+use super::hello::text;
+use crate::store::redis::resp::{Command, Reply};
 
 /// The sentinels that watch one master.
 #[derive(Debug)]
@@ -101,19 +103,30 @@ impl Sentinel {
             Some(connection) => connection,
             None => self.dialer.direct().await?,
         };
-        let mut command = redis::cmd("SENTINEL");
+        let mut command = Command::new("SENTINEL");
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
         let answer = connection.send(&command).await;
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = answer.is_ok().then_some(connection);
         match answer? {
             Reply::ServerError(error) => Err(DialError::NoSentinel(error.into())),
             Reply::Nil => Err(DialError::UnknownMaster(master.to_owned())),
-            reply => redis::from_redis_value(reply).map_err(|e| DialError::NoSentinel(e.into())),
+            reply => endpoint(&reply).ok_or_else(|| DialError::NoSentinel(Reply::unreadable())),
         }
     }
 
     fn kept(&self) -> Option<Connection> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         connection.clone()
+    }
+}
+
+/// Host and port, as a sentinel names a master.
+fn endpoint(reply: &Reply) -> Option<Endpoint> {
+    match reply {
+        Reply::Array(parts) => match &parts[..] {
+            [host, port] => Some((text(host)?.to_owned(), text(port)?.parse().ok()?)),
+            _ => None,
+        },
+        _ => None,
     }
 }

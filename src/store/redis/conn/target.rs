@@ -1,37 +1,26 @@
 //! What a store is to connect to, and whether that makes sense.
 
-use redis::{Client, ConnectionAddr, ConnectionInfo};
-
-use super::address;
+use super::address::{ServerAddress, ServerUrl};
 use crate::error::{StoreError, StoreErrorKind};
 
-/// A server, as the user names it.
-pub(crate) enum GivenServer {
-    Url(String),
-    Info(Box<ConnectionInfo>),
-}
-
-/// Servers, as the user names them.
+/// Servers, as the user names them: by URLs.
 pub(crate) enum Target {
-    Server(GivenServer),
-    Sentinel {
-        sentinels: Vec<GivenServer>,
-        master: String,
-    },
-    Cluster(Vec<GivenServer>),
+    Server(String),
+    Sentinel { sentinels: Vec<String>, master: String },
+    Cluster(Vec<String>),
 }
 
 /// A [`Target`] that has been checked.
 pub(crate) enum CheckedTarget {
-    Server(ConnectionInfo),
+    Server(ServerUrl),
     Sentinel {
-        sentinels: Vec<ConnectionInfo>,
+        sentinels: Vec<ServerUrl>,
         master: String,
         /// How to connect to the master. The address stands for the one the sentinels name.
-        info: ConnectionInfo,
+        server: ServerUrl,
     },
     Cluster {
-        seeds: Vec<ConnectionInfo>,
+        seeds: Vec<ServerUrl>,
     },
 }
 
@@ -70,30 +59,13 @@ impl From<UnusableUrl> for StoreError {
     }
 }
 
-impl GivenServer {
-    pub(crate) fn url(url: impl Into<String>) -> Self {
-        Self::Url(url.into())
-    }
-
-    pub(crate) fn client(client: &Client) -> Self {
-        Self::Info(Box::new(client.get_connection_info().clone()))
-    }
-
-    fn into_info(self) -> Result<ConnectionInfo, StoreError> {
-        match self {
-            Self::Url(url) => address::parse_url(&url),
-            Self::Info(info) => Ok(*info),
-        }
-    }
-}
-
 impl Target {
     /// Reads the URLs and checks that everything fits together.
     pub(crate) fn check(self, settings: TargetSettings) -> Result<CheckedTarget, StoreError> {
         match self {
-            Self::Server(server) => Ok(CheckedTarget::Server(settings.apply(server.into_info()?))),
-            Self::Sentinel { sentinels, master } => sentinel(sentinels, master, settings),
-            Self::Cluster(seeds) => cluster(seeds, &settings),
+            Self::Server(server) => Ok(CheckedTarget::Server(settings.apply(ServerUrl::read(&server)?))),
+            Self::Sentinel { sentinels, master } => sentinel(&sentinels, master, settings),
+            Self::Cluster(seeds) => cluster(&seeds, &settings),
         }
     }
 }
@@ -103,19 +75,19 @@ impl CheckedTarget {
     /// Changes how to connect, everywhere alike.
     pub(crate) fn try_map(
         self,
-        change: impl Fn(ConnectionInfo) -> Result<ConnectionInfo, StoreError>,
+        change: impl Fn(ServerUrl) -> Result<ServerUrl, StoreError>,
     ) -> Result<Self, StoreError> {
-        let all = |infos: Vec<ConnectionInfo>| infos.into_iter().map(&change).collect::<Result<_, _>>();
+        let all = |urls: Vec<ServerUrl>| urls.into_iter().map(&change).collect::<Result<_, _>>();
         Ok(match self {
-            Self::Server(info) => Self::Server(change(info)?),
+            Self::Server(server) => Self::Server(change(server)?),
             Self::Sentinel {
                 sentinels,
                 master,
-                info,
+                server,
             } => Self::Sentinel {
                 sentinels: all(sentinels)?,
                 master,
-                info: change(info)?,
+                server: change(server)?,
             },
             Self::Cluster { seeds } => Self::Cluster { seeds: all(seeds)? },
         })
@@ -123,61 +95,46 @@ impl CheckedTarget {
 }
 
 impl TargetSettings {
-    fn apply(self, info: ConnectionInfo) -> ConnectionInfo {
-        let mut settings = info.redis_settings().clone();
-        if let Some(username) = self.username {
-            settings = settings.set_username(username);
+    fn apply(self, url: ServerUrl) -> ServerUrl {
+        ServerUrl {
+            username: self.username.or(url.username),
+            password: self.password.or(url.password),
+            database: self.database.unwrap_or(url.database),
+            ..url
         }
-        if let Some(password) = self.password {
-            settings = settings.set_password(password);
-        }
-        if let Some(database) = self.database {
-            settings = settings.set_db(database);
-        }
-        info.set_redis_settings(settings)
     }
 }
 
-fn sentinel(
-    sentinels: Vec<GivenServer>,
-    master: String,
-    settings: TargetSettings,
-) -> Result<CheckedTarget, StoreError> {
-    let sentinels = infos(sentinels)?;
+fn sentinel(sentinels: &[String], master: String, settings: TargetSettings) -> Result<CheckedTarget, StoreError> {
+    let sentinels = urls(sentinels)?;
     let Some(first) = sentinels.first() else {
         return Err(UnusableUrl::NoSentinels.into());
     };
     if master.is_empty() {
         return Err(UnusableUrl::NoMaster.into());
     }
-    if sentinels.iter().any(|info| info.redis_settings().db() != 0) {
+    if sentinels.iter().any(|url| url.database != 0) {
         return Err(UnusableUrl::SentinelDatabase.into());
     }
-    let info = settings.apply(first.clone().set_redis_settings(redis::RedisConnectionInfo::default()));
+    let server = settings.apply(ServerUrl::at(first.address.clone()));
     Ok(CheckedTarget::Sentinel {
         sentinels,
         master,
-        info,
+        server,
     })
 }
 
-fn cluster(seeds: Vec<GivenServer>, settings: &TargetSettings) -> Result<CheckedTarget, StoreError> {
-    let seeds = infos(seeds)?;
-    let seeds: Vec<_> = seeds.into_iter().map(|info| settings.clone().apply(info)).collect();
+fn cluster(seeds: &[String], settings: &TargetSettings) -> Result<CheckedTarget, StoreError> {
+    let seeds = urls(seeds)?;
+    let seeds: Vec<_> = seeds.into_iter().map(|url| settings.clone().apply(url)).collect();
     let Some(first) = seeds.first() else {
         return Err(UnusableUrl::NoSeeds.into());
     };
-    let numbers = seeds.iter().map(|info| info.redis_settings().db());
+    let numbers = seeds.iter().map(|url| url.database);
     if let Some(database) = numbers.into_iter().find(|database| *database != 0) {
         return Err(UnusableUrl::ClusterDatabase(database).into());
     }
-    let credentials = |info: &ConnectionInfo| {
-        let settings = info.redis_settings();
-        (
-            settings.username().map(str::to_owned),
-            settings.password().map(str::to_owned),
-        )
-    };
+    let credentials = |url: &ServerUrl| (url.username.clone(), url.password.clone());
     if seeds.iter().any(|info| credentials(info) != credentials(first)) {
         return Err(UnusableUrl::MixedCredentials.into());
     }
@@ -185,27 +142,27 @@ fn cluster(seeds: Vec<GivenServer>, settings: &TargetSettings) -> Result<Checked
 }
 
 /// Several servers, all of them reached over TCP and in the same way.
-fn infos(servers: Vec<GivenServer>) -> Result<Vec<ConnectionInfo>, StoreError> {
-    let infos: Vec<_> = servers
-        .into_iter()
-        .map(GivenServer::into_info)
+fn urls(servers: &[String]) -> Result<Vec<ServerUrl>, StoreError> {
+    let urls: Vec<_> = servers
+        .iter()
+        .map(|url| ServerUrl::read(url))
         .collect::<Result<_, _>>()?;
-    let secure = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
-    if infos.iter().any(|info| matches!(info.addr(), ConnectionAddr::Unix(_))) {
+    if urls.iter().any(|url| matches!(url.address, ServerAddress::Unix(_))) {
         return Err(UnusableUrl::UnixSocket.into());
     }
-    if infos.iter().any(secure) && !infos.iter().all(secure) {
+    let secure = urls.iter().filter(|url| url.address.is_secure()).count();
+    if secure > 0 && secure < urls.len() {
         return Err(UnusableUrl::MixedTls.into());
     }
-    Ok(infos)
+    Ok(urls)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn urls(urls: &[&str]) -> Vec<GivenServer> {
-        urls.iter().map(|url| GivenServer::url(*url)).collect()
+    fn urls(urls: &[&str]) -> Vec<String> {
+        urls.iter().map(|url| (*url).to_owned()).collect()
     }
 
     fn refusal(target: Target, settings: TargetSettings) -> String {
@@ -261,13 +218,13 @@ mod tests {
             database: Some(3),
             ..TargetSettings::default()
         };
-        let Ok(CheckedTarget::Sentinel { sentinels, info, .. }) =
+        let Ok(CheckedTarget::Sentinel { sentinels, server, .. }) =
             sentinel(&["redis://:sentinels@h"], "m").check(settings)
         else {
             panic!("no sentinels");
         };
-        assert_eq!(sentinels[0].redis_settings().password(), Some("sentinels"));
-        assert_eq!(info.redis_settings().password(), Some("servers"));
-        assert_eq!(info.redis_settings().db(), 3);
+        assert_eq!(sentinels[0].password.as_deref(), Some("sentinels"));
+        assert_eq!(server.password.as_deref(), Some("servers"));
+        assert_eq!(server.database, 3);
     }
 }

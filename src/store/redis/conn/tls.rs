@@ -1,19 +1,22 @@
 //! Certificates: those a store is given, and what a failed handshake says about them.
 
-use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, RedisError, TlsCertificates};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, CertificateError, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
+use super::address::{ServerAddress, ServerUrl};
 use super::error::DialError;
+use super::socket::tcp;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::store::redis::resp::RedisError;
 
 /// What the builder was given, as PEM.
 #[derive(Clone, Default)]
@@ -34,8 +37,6 @@ pub(crate) struct Identity {
 enum UnusableCertificate {
     #[error("certificates are set, but the server is not addressed with TLS: begin its URL with rediss://")]
     NoTls,
-    #[error("`#insecure` in the URL is not supported: give the server's CA to `root_certificates` instead")]
-    Insecure,
     #[error("the root certificates are not PEM: give the CA's certificate, -----BEGIN CERTIFICATE-----")]
     Roots(#[source] Option<pem::Error>),
     #[error("a root certificate is not one of a CA: give the certificate of whoever signed the server's")]
@@ -58,46 +59,50 @@ impl From<UnusableCertificate> for StoreError {
 
 impl Certificates {
     /// Checks them, and adds them to the way to the server.
-    pub(crate) fn add_to(self, info: ConnectionInfo) -> Result<ConnectionInfo, StoreError> {
-        if let ConnectionAddr::TcpTls { insecure, .. } = info.addr() {
-            if *insecure {
-                return Err(UnusableCertificate::Insecure.into());
+    pub(crate) fn add_to(&self, url: ServerUrl) -> Result<ServerUrl, StoreError> {
+        if !url.address.is_secure() {
+            return match self.roots.is_none() && self.client.is_none() {
+                true => Ok(url),
+                false => Err(UnusableCertificate::NoTls.into()),
+            };
+        }
+        install_crypto_provider();
+        let config = ClientConfig::builder().with_root_certificates(self.roots()?);
+        let config = match &self.client {
+            None => config.with_no_client_auth(),
+            Some(client) => {
+                let (chain, key) = client.read()?;
+                config
+                    .with_client_auth_cert(chain, key)
+                    .map_err(UnusableCertificate::Pair)?
             }
-            install_crypto_provider();
-        }
-        if self.roots.is_none() && self.client.is_none() {
-            return Ok(info);
-        }
-        if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            return Err(UnusableCertificate::NoTls.into());
-        }
-        self.roots.as_deref().map_or(Ok(()), check_roots)?;
-        self.client.as_ref().map_or(Ok(()), Identity::check)?;
-        let certificates = TlsCertificates {
-            client_tls: self.client.map(|client| ClientTlsConfig {
-                client_cert: client.certificate,
-                client_key: client.key,
-            }),
-            root_cert: self.roots,
         };
-        let client = Client::build_with_tls(info, certificates);
-        let client = client.map_err(|e| StoreError::with_source(StoreErrorKind::Config, e))?;
-        Ok(client.get_connection_info().clone())
+        Ok(ServerUrl {
+            tls: Some(Arc::new(config)),
+            ..url
+        })
+    }
+
+    /// Whom to trust.
+    fn roots(&self) -> Result<RootCertStore, UnusableCertificate> {
+        let mut store = RootCertStore::empty();
+        match &self.roots {
+            None => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Some(pem) => {
+                let roots = certificates(pem).map_err(UnusableCertificate::Roots)?;
+                roots
+                    .into_iter()
+                    .try_for_each(|root| store.add(root))
+                    .map_err(UnusableCertificate::Root)?;
+            }
+        }
+        Ok(store)
     }
 }
 
 fn install_crypto_provider() {
     // An error means that the program has chosen one, which is then the one to use.
     let _ = rustls::crypto::ring::default_provider().install_default();
-}
-
-fn check_roots(pem: &[u8]) -> Result<(), UnusableCertificate> {
-    let roots = certificates(pem).map_err(UnusableCertificate::Roots)?;
-    let mut store = RootCertStore::empty();
-    roots
-        .into_iter()
-        .try_for_each(|root| store.add(root))
-        .map_err(UnusableCertificate::Root)
 }
 
 /// All certificates in `pem`, of which there is at least one.
@@ -111,14 +116,10 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Option<pem::
 }
 
 impl Identity {
-    fn check(&self) -> Result<(), UnusableCertificate> {
+    fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), UnusableCertificate> {
         let chain = certificates(&self.certificate).map_err(UnusableCertificate::Chain)?;
         let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(UnusableCertificate::Key)?;
-        let Some(provider) = CryptoProvider::get_default() else {
-            return Ok(());
-        };
-        CertifiedKey::from_der(chain, key, provider).map_err(UnusableCertificate::Pair)?;
-        Ok(())
+        Ok((chain, key))
     }
 }
 
@@ -177,21 +178,38 @@ impl HandshakeError {
     }
 }
 
+/// A connection to the server of this name, after the handshake.
+pub(super) async fn open(url: &ServerUrl, host: &str, port: u16) -> Result<TlsStream<TcpStream>, DialError> {
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|e| DialError::Config(io::Error::new(io::ErrorKind::InvalidInput, e).into()))?;
+    // Every URL that says so was given one.
+    let config = url
+        .tls
+        .clone()
+        .ok_or(io::ErrorKind::Unsupported)
+        .map_err(io::Error::from)?;
+    let stream = tcp(host, port).await?;
+    Ok(TlsConnector::from(config).connect(name, stream).await?)
+}
+
 /// Asks a server why it hangs up right after the handshake: with TLS 1.3 its verdict on the client comes only then, and
-/// a multiplexed connection may read it, and drop it, before the first command waits for an answer.
-pub(crate) async fn diagnose(client: Client, limit: Duration) -> Option<DialError> {
-    let listen = move || {
-        let mut connection = client.get_connection_with_timeout(limit)?;
-        connection.set_read_timeout(Some(limit))?;
-        connection.recv_response()
+/// whoever writes may see that the connection is reset before the verdict is read.
+pub(crate) async fn diagnose(url: &ServerUrl, limit: Duration) -> Option<DialError> {
+    let ServerAddress::Tcp { host, port, .. } = &url.address else {
+        return None;
     };
-    let outcome = tokio::task::spawn_blocking(listen).await.ok()?;
-    outcome.err().map(DialError::from).filter(DialError::is_permanent)
+    let listen = async {
+        let read = open(url, host, *port).await?.read_u8().await;
+        read.map_err(|e| DialError::from(RedisError::from(e)))
+    };
+    let outcome = tokio::time::timeout(limit, listen).await.ok()?;
+    outcome.err().filter(DialError::is_permanent)
 }
 
 /// What rustls had to say, where it was rustls.
 fn cause(error: &RedisError) -> Option<&rustls::Error> {
-    // The crate keeps the error behind an `Arc`, which is what `source` returns.
-    let shared = error.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
-    shared.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
+    match error {
+        RedisError::Io(error) => error.get_ref()?.downcast_ref(),
+        RedisError::Server(_) => None,
+    }
 }

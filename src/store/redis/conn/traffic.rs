@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use redis::io::tcp::{TcpSettings, socket2::SockRef};
-use redis::{ConnectionAddr, ConnectionInfo, RedisError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
+use super::address::{ServerAddress, ServerUrl};
+use super::error::DialError;
 use super::pipe::Pipe;
+use super::socket::tcp;
 use super::task::Task;
+#[cfg(feature = "tls")]
+use super::tls;
+use crate::store::redis::resp::PushHandler;
 
 /// How many bytes have come in and gone out. A clone counts on.
 #[derive(Clone, Debug, Default)]
@@ -59,30 +62,43 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
     }
 }
 
-/// Opens a connection whose bytes are counted, and starts the tasks that drive and sweep it. Not with TLS.
-pub(crate) async fn open(info: &ConnectionInfo) -> Result<(Pipe, Traffic, [Task; 2]), RedisError> {
+/// Opens a connection whose bytes are counted, and starts the tasks that drive and sweep it.
+pub(super) async fn open(
+    url: &ServerUrl,
+    pushes: Option<PushHandler>,
+) -> Result<(Pipe, Traffic, [Task; 2]), DialError> {
     #[cfg(feature = "test-util")]
-    if let Some(stream) = simulated(info) {
-        return Ok(start(stream?));
+    if let ServerAddress::Tcp { host, port, .. } = &url.address
+        && let Some(stream) = simulated(host, *port)
+    {
+        return Ok(boxed(stream?, pushes));
     }
-    match info.addr() {
-        ConnectionAddr::Tcp(host, port) => Ok(start(tcp(host, *port, info.tcp_settings()).await?)),
+    let opened = match &url.address {
+        #[cfg(feature = "tls")]
+        ServerAddress::Tcp {
+            host,
+            port,
+            secure: true,
+        } => boxed(tls::open(url, host, *port).await?, pushes),
+        ServerAddress::Tcp { host, port, .. } => start(tcp(host, *port).await?, pushes),
         #[cfg(unix)]
-        ConnectionAddr::Unix(path) => Ok(start(tokio::net::UnixStream::connect(path).await?)),
-        _ => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
-    }
+        ServerAddress::Unix(path) => boxed(tokio::net::UnixStream::connect(path).await?, pushes),
+        #[cfg(not(unix))]
+        ServerAddress::Unix(_) => return Err(io::Error::from(io::ErrorKind::Unsupported).into()),
+    };
+    Ok(opened)
 }
 
-/// What a simulation has at this address, if the task runs in one.
-#[cfg(feature = "test-util")]
-pub(super) fn simulated(info: &ConnectionInfo) -> Option<io::Result<tokio::io::DuplexStream>> {
-    match info.addr() {
-        ConnectionAddr::Tcp(host, port) => crate::simulation::here()?.connect(host, *port),
-        _ => None,
-    }
+/// What is not the usual stream, which alone is worth a driver of its own.
+trait AnyStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> AnyStream for S {}
+
+fn boxed(stream: impl AnyStream + 'static, pushes: Option<PushHandler>) -> (Pipe, Traffic, [Task; 2]) {
+    start::<Box<dyn AnyStream>>(Box::new(stream), pushes)
 }
 
-fn start<S>(stream: S) -> (Pipe, Traffic, [Task; 2])
+fn start<S>(stream: S, pushes: Option<PushHandler>) -> (Pipe, Traffic, [Task; 2])
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -91,41 +107,13 @@ where
         stream,
         traffic: traffic.clone(),
     };
-    let (pipe, driver) = Pipe::new(stream);
+    let (pipe, driver) = Pipe::new(stream, pushes);
     let tasks = [Task::spawn(driver), Task::spawn(pipe.sweeper())];
     (pipe, traffic, tasks)
 }
 
-/// A connection to the first address of the host that takes it.
-async fn tcp(host: &str, port: u16, settings: &TcpSettings) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(settings.nodelay())?;
-    let socket = SockRef::from(&stream);
-    if let Some(keepalive) = settings.keepalive() {
-        socket.set_tcp_keepalive(keepalive)?;
-    }
-    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    socket.set_tcp_user_timeout(settings.user_timeout())?;
-    Ok(stream)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::redis::conn::address::with_tcp_settings;
-
-    #[tokio::test]
-    async fn a_socket_sends_at_once_and_notices_a_peer_that_is_gone() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let info: ConnectionInfo = format!("redis://127.0.0.1:{port}").parse().unwrap();
-        let stream = tcp("127.0.0.1", port, with_tcp_settings(info).tcp_settings())
-            .await
-            .unwrap();
-        assert!(stream.nodelay().unwrap());
-        let socket = SockRef::from(&stream);
-        assert!(socket.keepalive().unwrap());
-        #[cfg(target_os = "linux")]
-        assert!(socket.tcp_user_timeout().unwrap().is_some());
-    }
+/// What a simulation has at this address, if the task runs in one.
+#[cfg(feature = "test-util")]
+fn simulated(host: &str, port: u16) -> Option<io::Result<tokio::io::DuplexStream>> {
+    crate::simulation::here()?.connect(host, port)
 }

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use redis::Cmd;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -18,6 +17,7 @@ use crate::key::Address;
 use crate::store::Token;
 use crate::store::redis::conn::error;
 use crate::store::redis::protocol::keyspace::Keyspace;
+use crate::store::redis::resp::{Command, Reply};
 use crate::store::redis::script::{NEAR_JOIN, NEAR_PRUNE};
 use crate::store::redis::topology::link::Link;
 use crate::throttle::Throttle;
@@ -88,10 +88,8 @@ enum NearProgress {
 
 impl Near {
     async fn acknowledge(&self, link: &Link, owed: &OwedAck) {
-        let mut publish = Cmd::new();
-        publish
-            .arg(if link.is_cluster() { "SPUBLISH" } else { "PUBLISH" })
-            .arg(&owed.channel);
+        let mut publish = Command::new(if link.is_cluster() { "SPUBLISH" } else { "PUBLISH" });
+        publish.arg(&owed.channel);
         publish.arg(acknowledgement(owed.nonce, self.process));
         // A process that does not hear it waits until no lease can be left.
         let _ = link.send(owed.tag.keys(), &publish).await;
@@ -185,9 +183,9 @@ impl Near {
             return Ok(NearProgress::All);
         }
         let (backing, canaries) = (Backing::of(feed.lease()), feed.canaries(tag));
-        let mut set = Cmd::new();
-        set.arg("SET").arg(canary).arg("").arg("PX").arg(10_000);
-        if let redis::Value::ServerError(error) = link.send(keys, &set).await? {
+        let mut set = Command::new("SET");
+        set.arg(canary).arg("").arg("PX").number(10_000);
+        if let Reply::ServerError(error) = link.send(keys, &set).await? {
             return Err(error::rejected(&error));
         }
         if !self.is_heard(tag, feed, &backing, canaries).await {
@@ -248,11 +246,11 @@ impl Near {
             return Ok(true);
         }
         let score = tag.score.load(Ordering::Relaxed);
-        let mut zscore = Cmd::new();
-        zscore.arg("ZSCORE").arg(&tag.names.members).arg(self.member());
+        let mut zscore = Command::new("ZSCORE");
+        zscore.arg(&tag.names.members).arg(self.member());
         let found = match link.send(tag.keys(), &zscore).await? {
-            redis::Value::BulkString(text) => text == score.to_string().as_bytes(),
-            redis::Value::Double(number) => number == score as f64,
+            Reply::BulkString(text) => text == score.to_string().as_bytes(),
+            Reply::Double(number) => number == score as f64,
             _ => false,
         };
         Ok(found)

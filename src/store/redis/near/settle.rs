@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::{Pipeline, Value as Reply};
 use tokio::time::{Instant, timeout_at};
 
 use super::acks::ExpectedAcks;
@@ -15,6 +14,7 @@ use crate::error::StoreError;
 use crate::key::{Address, Tag};
 use crate::store::Token;
 use crate::store::redis::conn::error;
+use crate::store::redis::resp::{Pipeline, Reply};
 use crate::store::redis::script::{NEAR_NOTICE, NEAR_PRUNE};
 use crate::store::redis::topology::link::Link;
 
@@ -148,7 +148,7 @@ impl Near {
         let mut command = code.cached(&keys, &args);
         loop {
             let mut pipeline = Pipeline::with_capacity(1);
-            pipeline.add_command(command);
+            pipeline.add(command);
             let (replies, home) = link.send_all_from(call.tag.keys(), &pipeline).await?;
             match replies.into_iter().next() {
                 Some(Reply::ServerError(error)) if error.code() == "NOSCRIPT" => {

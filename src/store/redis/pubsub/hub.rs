@@ -3,13 +3,13 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::{PushInfo, PushKind, Value as Reply};
 use tokio::sync::Notify;
 
 use super::registry::Registry;
 use crate::store::redis::conn::denied::Denials;
 use crate::store::redis::near::NearFeed;
 use crate::store::redis::protocol::keyspace::is_sharded;
+use crate::store::redis::resp::{Push, PushKind, Reply};
 use crate::store::redis::stats::RedisCounters;
 
 /// No channel has this name. The server confirms at once, and among the messages, that it is not subscribed to.
@@ -107,7 +107,7 @@ impl Hub {
     }
 
     /// Handles a push message of the connection with this number.
-    pub(super) fn receive(&self, connection: u64, push: PushInfo) {
+    pub(super) fn receive(&self, connection: u64, push: Push) {
         if push.kind == PushKind::Disconnection {
             self.disconnect(connection);
             self.disconnected.notify_one();
@@ -225,9 +225,9 @@ mod tests {
     const CONTROL: &str = "t/ctl:id";
 
     /// Two values of an array, as the server pushes them.
-    fn push(kind: PushKind, channel: &str, what: Reply) -> PushInfo {
+    fn push(kind: PushKind, channel: &str, what: Reply) -> Push {
         let data = vec![Reply::BulkString(channel.into()), what];
-        PushInfo { kind, data }
+        Push { kind, data }
     }
 
     #[test]

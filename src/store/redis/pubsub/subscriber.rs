@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::aio::SendError;
-use redis::{Cmd, Pipeline, RedisError, Value as Reply};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -27,6 +25,7 @@ use crate::store::redis::conn::recovery::Recovery;
 use crate::store::redis::conn::task::Task;
 use crate::store::redis::near::{NearFeed, NearStep, Probes, Sent};
 use crate::store::redis::protocol::keyspace::Keyspace;
+use crate::store::redis::resp::{Command, Pipeline, PushHandler, RedisError, Reply};
 
 /// How often the connection has to show that it works: a server that vanished is noticed within about this time
 /// and the answer timeout.
@@ -94,11 +93,8 @@ impl SubscriberTask {
     async fn run(mut self) {
         for number in 0.. {
             let hub = Arc::clone(&self.hub);
-            let sender = move |push| {
-                hub.receive(number, push);
-                Ok::<(), SendError>(())
-            };
-            match self.dialer.notifications(sender).await {
+            let pushes: PushHandler = Arc::new(move |push| hub.receive(number, push));
+            match self.dialer.notifications(pushes).await {
                 Ok(connection) => {
                     self.recovery.connected();
                     let since = Instant::now();
@@ -184,14 +180,13 @@ impl Session<'_> {
             match step {
                 NearStep::Subscribe(channel) => {
                     refusable = self.dialer.is_in_cluster();
-                    let mut subscribe = Cmd::new();
-                    subscribe.arg(if refusable { "SSUBSCRIBE" } else { "SUBSCRIBE" });
-                    subscribe.arg(channel).set_no_response(true);
-                    self.connection.send(&subscribe).await?;
+                    let mut subscribe = Command::new(if refusable { "SSUBSCRIBE" } else { "SUBSCRIBE" });
+                    subscribe.arg(channel);
+                    self.connection.tell(&subscribe).await?;
                 }
                 NearStep::Track { tag, prefixes } => {
-                    let mut track = Cmd::new();
-                    track.arg("CLIENT").arg("TRACKING").arg("ON").arg("BCAST");
+                    let mut track = Command::new("CLIENT");
+                    track.arg("TRACKING").arg("ON").arg("BCAST");
                     for prefix in &prefixes {
                         track.arg("PREFIX").arg(prefix);
                     }
@@ -231,15 +226,15 @@ impl Session<'_> {
         let sent = Sent::now();
         let mut pipeline = Pipeline::with_capacity(3);
         // A server that answers this may be a replica by now, which hears of changes when it can.
-        pipeline.cmd("HELLO").arg(3);
+        pipeline.command("HELLO").number(3);
         // One that is busy with a script answers that, and does not tell of changes. With a word of its own, so that no other
         // answer is taken for this one.
         self.probed += 1;
         let word = self.probed.to_string();
-        pipeline.cmd("PING").arg(&word);
+        pipeline.command("PING").arg(&word);
         if self.dialer.is_in_cluster() {
             // One that is cut off from the others may have been replaced, or have lost slots.
-            pipeline.cmd("CLUSTER").arg("INFO");
+            pipeline.command("CLUSTER").arg("INFO");
         }
         let replies = self.connection.send_all(&pipeline).await?;
         let is_good = match &replies[..] {
@@ -275,9 +270,9 @@ impl Session<'_> {
                 SubscriptionChange::Unsubscribe(channel) => (self.hub.command(false, channel), &**channel),
                 SubscriptionChange::Fence => ("UNSUBSCRIBE", FENCE),
             };
-            let mut command = Cmd::new();
-            command.arg(name).arg(channel).set_no_response(true);
-            self.connection.send(&command).await?;
+            let mut command = Command::new(name);
+            command.arg(channel);
+            self.connection.tell(&command).await?;
         }
         self.mark = mark;
         Ok(())

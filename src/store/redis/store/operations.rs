@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Pipeline, Value as Reply};
 use tokio::time::Instant;
 
 use super::RedisStore;
@@ -13,6 +12,7 @@ use crate::key::{Address, Label, Tag};
 use crate::store::notice::payload;
 use crate::store::redis::backlog::Debt;
 use crate::store::redis::conn::error;
+use crate::store::redis::resp::{Pipeline, Reply};
 use crate::store::redis::script::{self, millis};
 use crate::store::redis::topology::link::RedisWatch;
 use crate::store::{
@@ -73,10 +73,10 @@ impl Store for RedisStore {
         self.inner.backlog.check(address)?;
         let is_large = self.inner.sizes.get(keys.value()).is_some();
         let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("SET").arg(keys.lock()).arg(token.to_string());
-        pipeline.arg("NX").arg("PX").arg(millis(lease));
+        let set = pipeline.command("SET").arg(keys.lock()).arg(token.to_string());
+        set.arg("NX").arg("PX").number(millis(lease));
         if !is_large {
-            pipeline.cmd("GET").arg(keys.value());
+            pipeline.command("GET").arg(keys.value());
         }
         let mut replies = self.inner.link.send_all(keys, &pipeline).await?.into_iter();
         let Some(set) = replies.next() else {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Cmd, Value as Reply};
 
 use super::RedisStore;
 use super::steps::KEPT;
@@ -14,6 +13,7 @@ use crate::store::parts::{Appended, FoundPart, Part, PartId, PartRead, PartReque
 use crate::store::redis::conn::error;
 use crate::store::redis::parts::{self, WINDOW};
 use crate::store::redis::protocol::keyspace::Keyspace;
+use crate::store::redis::resp::{Command, Reply};
 use crate::store::redis::script::millis;
 use crate::store::{Store, Token, Value};
 use crate::task::BoxFuture;
@@ -63,8 +63,7 @@ impl Parts for RedisStore {
             let Some(at) = at.and_then(|tag| parts::mailbox(&tag, holder.process())) else {
                 return Ok(true);
             };
-            let mut publish = Cmd::new();
-            publish.arg(match self.inner.link.is_cluster() {
+            let mut publish = Command::new(match self.inner.link.is_cluster() {
                 true => "SPUBLISH",
                 false => "PUBLISH",
             });

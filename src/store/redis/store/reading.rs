@@ -7,17 +7,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Cmd, Pipeline, Value as Reply};
 
 use super::{RedisInner, RedisStore};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Tag};
-use crate::store::redis::conn::connection::Size;
 use crate::store::redis::conn::error;
 use crate::store::redis::conn::reply;
 use crate::store::redis::large::LARGE;
 use crate::store::redis::near::Fetch;
 use crate::store::redis::protocol::keyspace::Keyspace;
+use crate::store::redis::resp::{Command, Pipeline, Reply};
 use crate::store::{Standing, Value};
 
 /// How many shared reads of one value are under way at once whose size is not known. Of a large one it is one.
@@ -58,8 +57,8 @@ impl RedisStore {
         Box::pin(async move {
             let keys = Keyspace::new(address, self.inner.link.database());
             let mut pipeline = Pipeline::with_capacity(2);
-            pipeline.cmd("GET").arg(keys.value());
-            pipeline.cmd("PTTL").arg(keys.value());
+            pipeline.command("GET").arg(keys.value());
+            pipeline.command("PTTL").arg(keys.value());
             let replies = self.inner.link.send_all_from(keys, &pipeline).await;
             let (reply, left, from) = match replies.map(|(replies, from)| (<[Reply; 2]>::try_from(replies), from)) {
                 Ok((Ok([reply, left]), from)) => (Ok(reply), left, from),
@@ -105,20 +104,14 @@ impl RedisStore {
             return Ok(None);
         }
         let keys = Keyspace::new(address, self.inner.link.database());
-        let mut get = Cmd::new();
-        get.arg("GETRANGE")
-            .arg(keys.value())
-            .arg(range.start)
-            .arg(range.end - 1);
+        let mut get = Command::new("GETRANGE");
+        get.arg(keys.value())
+            .number(range.start as u64)
+            .number(range.end as u64 - 1);
         let expected = range.len();
         let reply = match expected < LARGE * 2 {
             true => self.inner.link.send(keys, &get).await?,
-            false => {
-                self.inner
-                    .link
-                    .send_large(keys, &get, Size { sent: 0, expected })
-                    .await?
-            }
+            false => self.inner.link.send_large(keys, &get, 0).await?,
         };
         match reply {
             Reply::BulkString(bytes) => Ok(Some(bytes.into())),
@@ -144,9 +137,9 @@ impl RedisInner {
         let keys = Keyspace::new(address, self.link.database());
         let reply = match self.sizes.get(name) {
             None => self.link.get(keys, name).await,
-            Some(expected) => {
-                let get = Cmd::get(name);
-                self.link.send_large(keys, &get, Size { sent: 0, expected }).await
+            Some(_) => {
+                let get = Command::get(name);
+                self.link.send_large(keys, &get, 0).await
             }
         };
         self.learn(name, reply)

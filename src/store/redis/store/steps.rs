@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Cmd, Pipeline, Value as Reply};
 
 use super::RedisStore;
 use crate::error::{StoreError, StoreErrorKind};
@@ -15,6 +14,7 @@ use crate::store::redis::conn::reply::held;
 use crate::store::redis::generations::RedisGenerations;
 use crate::store::redis::near::NearFeed;
 use crate::store::redis::protocol::keyspace::Keyspace;
+use crate::store::redis::resp::{Command, Pipeline, Reply};
 use crate::store::redis::script::{self, Script, millis};
 use crate::store::{Lock, Release, Stamp, Standing, Store, Token, Value};
 use crate::trace::TraceContext;
@@ -186,8 +186,8 @@ impl RedisStore {
         let keys = self.keys(address);
         let lock = keys.lock();
         let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("GET").arg(&lock);
-        pipeline.cmd("PTTL").arg(&lock);
+        pipeline.command("GET").arg(&lock);
+        pipeline.command("PTTL").arg(&lock);
         let replies = self.inner.link.send_all(keys, &pipeline).await?;
         let [holder, left] = <[Reply; 2]>::try_from(replies).map_err(|_| error::unexpected())?;
         let holder = match has_value {
@@ -209,8 +209,8 @@ impl RedisStore {
     /// Gives a lock that never expires, and which no member of the family took, an end: it would cost each later
     /// caller a wait, for good.
     pub(super) async fn limit(&self, keys: Keyspace<'_>, lease: Duration) -> Result<Lock, StoreError> {
-        let mut expire = Cmd::new();
-        expire.arg("PEXPIRE").arg(keys.lock()).arg(millis(lease));
+        let mut expire = Command::new("PEXPIRE");
+        expire.arg(keys.lock()).number(millis(lease));
         let limited = matches!(self.inner.link.send(keys, &expire).await?, Reply::Int(_));
         Ok(Lock::Held {
             remaining: limited.then_some(lease),

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, RedisError, ServerError, Value as Reply};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -20,12 +19,13 @@ use self::supervisor::CommandSupervisor;
 use crate::error::StoreError;
 use crate::simulation::{Planted, planted};
 use crate::store::redis::conn::bulk::{Bulk, BulkError};
-use crate::store::redis::conn::connection::{Connection, Size};
+use crate::store::redis::conn::connection::Connection;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{self, DialError, DialVerdict};
 use crate::store::redis::conn::recovery::Recovery;
 use crate::store::redis::conn::task::Task;
 use crate::store::redis::pubsub::hub::Hub;
+use crate::store::redis::resp::{Command, Pipeline, RedisError, Reply, ServerError};
 use crate::store::redis::stats::RedisCounters;
 
 /// A command on its way.
@@ -114,7 +114,7 @@ impl Commands {
     }
 
     /// Sends one command. The reply may be a [`Reply::ServerError`].
-    pub(crate) async fn send(&self, command: &Cmd) -> Result<Reply, StoreError> {
+    pub(crate) async fn send(&self, command: &Command) -> Result<Reply, StoreError> {
         let current = self.current().await?;
         let reply = current.connection.send(command).await;
         self.judged(current.generation, reply)
@@ -141,14 +141,14 @@ impl Commands {
     /// Sends one command about something large, for this caller alone. The reply may be a [`Reply::ServerError`].
     ///
     /// Boxed, because no other command should have to keep room for it.
-    pub(crate) fn send_large<'a>(&'a self, command: &'a Cmd, size: Size) -> Sending<'a> {
-        Box::pin(self.try_large(command, size))
+    pub(crate) fn send_large<'a>(&'a self, command: &'a Command, sent: usize) -> Sending<'a> {
+        Box::pin(self.try_large(command, sent))
     }
 
-    async fn try_large(&self, command: &Cmd, size: Size) -> Result<Reply, StoreError> {
+    async fn try_large(&self, command: &Command, sent: usize) -> Result<Reply, StoreError> {
         // Without a server there is nothing to connect to.
         self.current().await?;
-        match self.bulk.send(command, size).await {
+        match self.bulk.send(command, sent).await {
             Ok(reply) => {
                 self.judge_large(&reply);
                 Ok(reply)
@@ -188,9 +188,9 @@ impl Commands {
     pub(crate) async fn scan(&self, pattern: &str) -> Result<Vec<String>, StoreError> {
         let (mut names, mut cursor) = (Vec::new(), b"0".to_vec());
         loop {
-            let mut scan = Cmd::new();
-            scan.arg("SCAN").arg(&cursor).arg("MATCH").arg(pattern);
-            scan.arg("COUNT").arg(1000);
+            let mut scan = Command::new("SCAN");
+            scan.arg(&cursor).arg("MATCH").arg(pattern);
+            scan.arg("COUNT").number(1000);
             let (next, found) = match self.send(&scan).await? {
                 Reply::Array(parts) => <[Reply; 2]>::try_from(parts).map(|[next, found]| (next, found)),
                 Reply::ServerError(error) => return Err(error::rejected(&error)),
@@ -212,7 +212,7 @@ impl Commands {
     }
 
     /// Asks for a sign of life, and leaves a server that is not the one to talk to any more.
-    async fn beat(&self, dialer: &Dialer, heartbeat: &Cmd) {
+    async fn beat(&self, dialer: &Dialer, heartbeat: &Command) {
         let Some(current) = self.connected() else {
             return;
         };

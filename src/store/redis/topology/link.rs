@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use redis::{Cmd, Pipeline, Value as Reply};
-
 use super::cluster::{Cluster, ClusterSeat};
 use super::commands::{Commands, Sending, Signals};
 use super::failover;
@@ -12,7 +10,7 @@ use crate::key::Address;
 use crate::store::Watch;
 use crate::store::notice::{Notice, Release};
 use crate::store::redis::backlog::Backlog;
-use crate::store::redis::conn::connection::{Connection, Size};
+use crate::store::redis::conn::connection::Connection;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{DialError, Unroutable};
 use crate::store::redis::conn::task::Task;
@@ -22,6 +20,7 @@ use crate::store::redis::pubsub::hub::Hub;
 use crate::store::redis::pubsub::mailbox::Mailbox;
 use crate::store::redis::pubsub::registry::WatcherId;
 use crate::store::redis::pubsub::subscriber::Subscriber;
+use crate::store::redis::resp::{Command, Pipeline, Reply};
 use crate::store::redis::stats::RedisStats;
 
 /// The way to whichever server has a key.
@@ -65,7 +64,7 @@ impl Server {
 
 impl Link {
     /// Sends one command about the keys of one address. The reply may be a [`Reply::ServerError`].
-    pub(crate) async fn send(&self, keys: Keyspace<'_>, command: &Cmd) -> Result<Reply, StoreError> {
+    pub(crate) async fn send(&self, keys: Keyspace<'_>, command: &Command) -> Result<Reply, StoreError> {
         match self {
             Self::Server(server) => server.commands.send(command).await,
             // Boxed, because a server of its own need not keep room for it.
@@ -77,17 +76,17 @@ impl Link {
     pub(crate) async fn get(&self, keys: Keyspace<'_>, name: &str) -> Result<Reply, StoreError> {
         match self {
             Self::Server(server) => server.commands.get(name).await,
-            Self::Cluster(..) => Box::pin(async { self.send(keys, &Cmd::get(name)).await }).await,
+            Self::Cluster(..) => Box::pin(async { self.send(keys, &Command::get(name)).await }).await,
         }
     }
 
     /// Sends one command about something large under the keys of one address. The reply may be a [`Reply::ServerError`].
-    pub(crate) fn send_large<'a>(&'a self, keys: Keyspace<'a>, command: &'a Cmd, size: Size) -> Sending<'a> {
+    pub(crate) fn send_large<'a>(&'a self, keys: Keyspace<'a>, command: &'a Command, sent: usize) -> Sending<'a> {
         match self {
-            Self::Server(server) => server.commands.send_large(command, size),
+            Self::Server(server) => server.commands.send_large(command, sent),
             Self::Cluster(cluster, unroutable) => Box::pin(async move {
                 let hash_tag = unroutable.check(keys)?;
-                cluster.send_large(hash_tag, command, size).await
+                cluster.send_large(hash_tag, command, sent).await
             }),
         }
     }

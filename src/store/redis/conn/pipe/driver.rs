@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::task::{self, Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use redis::{RedisError, RedisResult, Value as Reply};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::{PipeShared, closed};
-use crate::store::redis::conn::resp::{ReplyExtent, extent};
+use crate::store::redis::resp::extent::{Protocol, ReplyExtent, extent};
+use crate::store::redis::resp::{Push, PushHandler, PushKind, RedisError, RedisResult, Reply};
 
 /// How much is read at once at least.
 const READ: usize = 16 * 1024;
@@ -23,6 +23,8 @@ const MOST_KEPT: usize = 256 * 1024;
 pub(crate) struct PipeDriver<S> {
     stream: S,
     shared: Arc<PipeShared>,
+    /// Where a server may push.
+    pushes: Option<PushHandler>,
     /// What is being written, and how much of it was.
     writing: Vec<u8>,
     written: usize,
@@ -32,10 +34,11 @@ pub(crate) struct PipeDriver<S> {
 }
 
 impl<S> PipeDriver<S> {
-    pub(super) fn new(stream: S, shared: Arc<PipeShared>) -> Self {
+    pub(super) fn new(stream: S, shared: Arc<PipeShared>, pushes: Option<PushHandler>) -> Self {
         Self {
             stream,
             shared,
+            pushes,
             writing: Vec::new(),
             written: 0,
             read: BytesMut::new(),
@@ -113,18 +116,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
             Err(error) => return Poll::Ready(Err(error.into())),
         }
         while let Some(reply) = self.next()? {
-            if !self.shared.answer(reply) {
+            let is_right = match (reply, &self.pushes) {
+                (Reply::Push(push), Some(pushes)) => {
+                    self.shared.confirm(&push);
+                    pushes(push);
+                    true
+                }
+                (reply, _) => self.shared.answer(reply),
+            };
+            if !is_right {
                 return Poll::Ready(Err(io::Error::other("an answer that no command has asked for").into()));
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    /// The next answer, if all of it is there.
+    fn protocol(&self) -> Protocol {
+        match self.pushes {
+            Some(_) => Protocol::Resp3,
+            None => Protocol::Resp2,
+        }
+    }
+
+    /// The next answer or push, if all of it is there.
     fn next(&mut self) -> RedisResult<Option<Reply>> {
-        let (reply, len) = match extent(&self.read)? {
+        let (reply, len) = match extent(&self.read, self.protocol())? {
             ReplyExtent::Text { content, len } => (Reply::BulkString(self.read[content].to_vec()), len),
-            ReplyExtent::Value { len } => (redis::parse_redis_value(&self.read[..len])?, len),
+            ReplyExtent::Value { len } => (Reply::read(&self.read[..len])?, len),
             ReplyExtent::Part { missing } => {
                 // Not all at once, whatever is promised.
                 self.read.reserve(missing.min(4 * READ));
@@ -143,6 +161,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for PipeDriver<S> {
         let this = self.get_mut();
         let error = task::ready!(this.drive(cx));
         this.shared.close(&error);
+        if let Some(pushes) = this.pushes.take() {
+            pushes(Push {
+                kind: PushKind::Disconnection,
+                data: Vec::new(),
+            });
+        }
         Poll::Ready(())
     }
 }

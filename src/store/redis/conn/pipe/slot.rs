@@ -6,9 +6,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use redis::{RedisError, RedisResult, Value as Reply};
-
 use super::closed;
+use crate::store::redis::resp::{Command, Push, PushKind, RedisError, RedisResult, Reply};
 
 /// The place of the answer to one command, or to several.
 pub(super) enum ReplySlot {
@@ -18,6 +17,31 @@ pub(super) enum ReplySlot {
         expected: usize,
         to: ReplySender<Vec<Reply>>,
     },
+    /// To a command about a subscription, whose caller may not want to know.
+    Confirmed {
+        by: Confirmation,
+        to: Option<ReplySender<Reply>>,
+    },
+}
+
+/// Which push says that the server has done what it was told about a channel.
+#[derive(Clone)]
+pub(super) struct Confirmation {
+    kind: PushKind,
+    channel: Vec<u8>,
+}
+
+impl Confirmation {
+    /// Of a command about one channel.
+    pub(super) fn of(command: &Command) -> Self {
+        let mut args = command.args();
+        let kind = args.next().map_or(PushKind::Other, PushKind::read);
+        debug_assert!(kind.is_confirmation(), "no command about a subscription");
+        Self {
+            kind,
+            channel: args.next().unwrap_or_default().to_vec(),
+        }
+    }
 }
 
 /// What an answer is sent through. Dropped before, it says that the connection is closed.
@@ -61,6 +85,34 @@ impl ReplySlot {
         (Self::Several { replies, expected, to }, answer)
     }
 
+    /// The place of the answer to a command about a subscription.
+    pub(super) fn confirmed(by: Confirmation) -> (Self, Awaited<Reply>) {
+        let (to, answer) = cell();
+        (Self::Confirmed { by, to: Some(to) }, answer)
+    }
+
+    /// The same, and an answer which is there as soon as the command is taken.
+    pub(super) fn told(by: Confirmation) -> (Self, Awaited<Reply>) {
+        let (to, answer) = cell();
+        to.0.tell(Ok(Reply::Okay));
+        (Self::Confirmed { by, to: None }, answer)
+    }
+
+    /// Whether this is the answer, where it is to come as a push.
+    pub(super) fn is_confirmed_by(&self, push: &Push) -> bool {
+        match (self, push.data.first()) {
+            (Self::Confirmed { by, .. }, Some(Reply::BulkString(channel))) => {
+                by.kind == push.kind && by.channel == *channel
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether there can be such an answer.
+    pub(super) fn takes(&self, reply: &Reply) -> bool {
+        !matches!(self, Self::Confirmed { .. }) || matches!(reply, Reply::ServerError(_))
+    }
+
     /// Sends the answer, of which this is the last reply.
     pub(super) fn fill(self, reply: Reply) {
         match self {
@@ -69,6 +121,11 @@ impl ReplySlot {
                 replies.push(reply);
                 to.0.tell(Ok(replies));
             }
+            Self::Confirmed { to, .. } => {
+                if let Some(to) = to {
+                    to.0.tell(Ok(reply));
+                }
+            }
         }
     }
 
@@ -76,6 +133,11 @@ impl ReplySlot {
         match self {
             Self::One(to) => to.0.tell(Err(error)),
             Self::Several { to, .. } => to.0.tell(Err(error)),
+            Self::Confirmed { to, .. } => {
+                if let Some(to) = to {
+                    to.0.tell(Err(error));
+                }
+            }
         }
     }
 
@@ -84,6 +146,7 @@ impl ReplySlot {
         match self {
             Self::One(to) => to.0.state().is_awaited,
             Self::Several { to, .. } => to.0.state().is_awaited,
+            Self::Confirmed { to, .. } => to.as_ref().is_none_or(|to| to.0.state().is_awaited),
         }
     }
 
@@ -92,6 +155,7 @@ impl ReplySlot {
         match self {
             Self::One(to) => to.0.delay(),
             Self::Several { to, .. } => to.0.delay(),
+            Self::Confirmed { to, .. } => to.as_ref()?.0.delay(),
         }
     }
 }

@@ -1,20 +1,20 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::store::redis::resp::PushKind;
 
 /// The other end of a connection, which takes in so many bytes before they are read.
 fn piped(room: usize) -> (Pipe, DuplexStream, JoinHandle<()>) {
     let (ours, server) = duplex(room);
-    let (pipe, driver) = Pipe::new(ours);
+    let (pipe, driver) = Pipe::new(ours, None);
     (pipe, server, tokio::spawn(driver))
 }
 
-fn get(name: &str) -> Cmd {
-    let mut get = redis::cmd("GET");
-    get.arg(name);
-    get
+fn get(name: &str) -> Command {
+    Command::get(name)
 }
 
 fn text(text: &str) -> Reply {
@@ -22,8 +22,8 @@ fn text(text: &str) -> Reply {
 }
 
 /// Reads as many bytes as these commands take.
-async fn take_in(server: &mut DuplexStream, commands: &[Cmd]) {
-    let expected: Vec<_> = commands.iter().flat_map(Cmd::get_packed_command).collect();
+async fn take_in(server: &mut DuplexStream, commands: &[Command]) {
+    let expected: Vec<_> = commands.iter().flat_map(Command::packed).collect();
     let mut seen = vec![0; expected.len()];
     server.read_exact(&mut seen).await.unwrap();
     assert_eq!(seen, expected);
@@ -48,7 +48,7 @@ fn a_get_is_written_like_any_other_command() {
     for name in [String::new(), "a".to_owned(), "\u{e4}\r\n".to_owned(), "x".repeat(1234)] {
         let mut bytes = b"before".to_vec();
         write_get(&mut bytes, &name);
-        assert_eq!(bytes[6..], get(&name).get_packed_command());
+        assert_eq!(bytes[6..], get(&name).packed());
     }
 }
 
@@ -56,8 +56,9 @@ fn a_get_is_written_like_any_other_command() {
 async fn what_a_caller_has_left_before_it_was_sent_is_not_sent() {
     let (pipe, mut server, _driver) = piped(1 << 16);
     let [a, b, c, d] = ["a", "b", "c", "d"].map(get);
-    let mut pipeline = Pipeline::new();
-    pipeline.add_command(b.clone()).add_command(c.clone());
+    let mut pipeline = Pipeline::default();
+    pipeline.add(b.clone());
+    pipeline.add(c.clone());
     let first = pipe.send(&a);
     drop((pipe.send(&b), pipe.send_all(&pipeline)));
     let several = pipe.send_all(&pipeline);
@@ -82,17 +83,12 @@ async fn what_a_caller_has_left_before_it_was_sent_is_not_sent() {
 #[tokio::test]
 async fn several_commands_have_as_many_answers_and_errors_are_among_them() {
     let (pipe, mut server, _driver) = piped(1 << 16);
-    let mut pipeline = Pipeline::new();
-    pipeline
-        .cmd("SET")
-        .arg("a")
-        .arg("1")
-        .cmd("GET")
-        .arg("a")
-        .cmd("PTTL")
-        .arg("a");
+    let mut pipeline = Pipeline::default();
+    pipeline.command("SET").arg("a").arg("1");
+    pipeline.command("GET").arg("a");
+    pipeline.command("PTTL").arg("a");
     let (several, one) = (pipe.send_all(&pipeline), pipe.send(&get("b")));
-    let commands: Vec<_> = pipeline.cmd_iter().cloned().chain([get("b")]).collect();
+    let commands: Vec<_> = pipeline.iter().cloned().chain([get("b")]).collect();
     take_in(&mut server, &commands).await;
     server.write_all(b"-ERR no\r\n$-1\r\n").await.unwrap();
     server.write_all(b":-2\r\n+OK\r\n").await.unwrap();
@@ -102,7 +98,7 @@ async fn several_commands_have_as_many_answers_and_errors_are_among_them() {
         "{replies:?}"
     );
     assert_eq!(one.await.unwrap(), Reply::Okay);
-    assert_eq!(pipe.send_all(&Pipeline::new()).await.unwrap(), []);
+    assert_eq!(pipe.send_all(&Pipeline::default()).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -143,10 +139,10 @@ async fn all_who_wait_learn_of_the_end() {
     server.write_all(b"$1\r\n").await.unwrap();
     drop(server);
     for one in waiting {
-        assert!(one.await.unwrap_err().is_connection_dropped());
+        assert!(one.await.unwrap_err().is_hang_up());
     }
     driver.await.unwrap();
-    assert!(pipe.send(&get("c")).await.unwrap_err().is_connection_dropped());
+    assert!(pipe.send(&get("c")).await.unwrap_err().is_hang_up());
 }
 
 #[tokio::test]
@@ -154,16 +150,16 @@ async fn all_who_wait_learn_that_the_driver_is_gone() {
     let (pipe, _server, driver) = piped(1 << 16);
     let waiting = pipe.send(&get("a"));
     driver.abort();
-    assert!(waiting.await.unwrap_err().is_connection_dropped());
+    assert!(waiting.await.unwrap_err().is_hang_up());
     assert!(pipe.send(&get("b")).await.is_err());
 }
 
 #[tokio::test]
 async fn a_server_that_does_not_read_holds_callers_back_and_not_more_memory() {
     let (pipe, mut server, driver) = piped(1000);
-    let mut set = redis::cmd("SET");
+    let mut set = Command::new("SET");
     set.arg("a").arg(vec![0; MOST_WAITING / 2]);
-    let packed = set.get_packed_command();
+    let packed = set.packed();
     let mut waiting: Vec<_> = (0..4)
         .map(|_| {
             let (pipe, set) = (pipe.clone(), set.clone());
@@ -268,4 +264,103 @@ async fn a_caller_on_another_runtime_does_not_rely_on_the_sweeper() {
         (pipe.is_swept(), other.block_on(async { pipe.is_swept() }))
     });
     assert_eq!(elsewhere.join().unwrap(), (false, false));
+}
+
+/// A connection for subscriptions, and what its handler hears.
+fn hearing() -> (Pipe, DuplexStream, JoinHandle<()>, mpsc::UnboundedReceiver<Push>) {
+    let (ours, server) = duplex(1 << 16);
+    let (sender, heard) = mpsc::unbounded_channel();
+    let handler: PushHandler = Arc::new(move |push| drop(sender.send(push)));
+    let (pipe, driver) = Pipe::new(ours, Some(handler));
+    (pipe, server, tokio::spawn(driver), heard)
+}
+
+fn about(name: &str, channel: &str) -> Command {
+    let mut command = Command::new(name);
+    command.arg(channel);
+    command
+}
+
+fn pushed(kind: &str, channel: &str) -> String {
+    format!(
+        ">3\r\n${}\r\n{kind}\r\n${}\r\n{channel}\r\n:1\r\n",
+        kind.len(),
+        channel.len()
+    )
+}
+
+#[tokio::test]
+async fn a_push_confirms_a_subscription_and_is_no_answer_to_anything_else() {
+    let (pipe, mut server, _driver, mut heard) = hearing();
+    pipe.tell(&about("SSUBSCRIBE", "a")).await.unwrap();
+    let refused = pipe.subscribe(&about("SUBSCRIBE", "b"));
+    let confirmed = pipe.subscribe(&about("sunsubscribe", "c"));
+    let (ping, last) = (pipe.send(&Command::new("PING")), pipe.send(&get("x")));
+    let sent = [
+        about("SSUBSCRIBE", "a"),
+        about("SUBSCRIBE", "b"),
+        about("sunsubscribe", "c"),
+        Command::new("PING"),
+        get("x"),
+    ];
+    take_in(&mut server, &sent).await;
+    let pushes = [
+        // Unasked for: a slot has left the server, and a channel has a message.
+        pushed("sunsubscribe", "c"),
+        pushed("message", "b"),
+        pushed("ssubscribe", "a"),
+        "-NOPERM b\r\n".to_owned(),
+        pushed("ssubscribe", "c"),
+        pushed("sunsubscribe", "c"),
+        // Once more, while another command is next.
+        pushed("sunsubscribe", "c"),
+        "+PONG\r\n".to_owned(),
+        pushed("subscribe", "b"),
+        "$1\r\nX\r\n".to_owned(),
+    ];
+    server.write_all(pushes.concat().as_bytes()).await.unwrap();
+    assert!(matches!(refused.await.unwrap(), Reply::ServerError(error) if error.code() == "NOPERM"));
+    assert_eq!(confirmed.await.unwrap(), Reply::Okay);
+    assert_eq!(ping.await.unwrap(), Reply::SimpleString("PONG".to_owned()));
+    assert_eq!(last.await.unwrap(), text("X"));
+    let mut kinds = Vec::new();
+    while let Ok(push) = heard.try_recv() {
+        kinds.push(push.kind);
+    }
+    use PushKind::{Message, SSubscribe, SUnsubscribe, Subscribe};
+    let expected = [
+        SUnsubscribe,
+        Message,
+        SSubscribe,
+        SSubscribe,
+        SUnsubscribe,
+        SUnsubscribe,
+        Subscribe,
+    ];
+    assert_eq!(kinds, expected);
+    drop(server);
+    assert_eq!(heard.recv().await.unwrap().kind, PushKind::Disconnection);
+}
+
+#[tokio::test]
+async fn an_answer_in_the_place_of_a_confirmation_closes_the_connection() {
+    let (pipe, mut server, driver, _heard) = hearing();
+    pipe.tell(&about("SUBSCRIBE", "a")).await.unwrap();
+    let (first, second) = (pipe.send(&get("x")), pipe.send(&get("y")));
+    take_in(&mut server, &[about("SUBSCRIBE", "a"), get("x"), get("y")]).await;
+    server.write_all(b"$1\r\nX\r\n$1\r\nY\r\n").await.unwrap();
+    assert!(first.await.is_err() && second.await.is_err());
+    driver.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_told_is_sent_although_nobody_waits() {
+    let (pipe, mut server, _driver, _heard) = hearing();
+    drop(pipe.tell(&about("SUBSCRIBE", "a")));
+    drop(pipe.subscribe(&about("SUBSCRIBE", "b")));
+    let last = pipe.send(&get("x"));
+    take_in(&mut server, &[about("SUBSCRIBE", "a"), get("x")]).await;
+    let answers = pushed("subscribe", "a") + "$1\r\nX\r\n";
+    server.write_all(answers.as_bytes()).await.unwrap();
+    assert_eq!(last.await.unwrap(), text("X"));
 }

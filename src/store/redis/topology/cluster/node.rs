@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use redis::{Cmd, Value as Reply};
-
 use crate::error::StoreError;
-use crate::store::redis::conn::connection::{Endpoint, Size};
+use crate::store::redis::conn::address::Endpoint;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::task::Task;
 use crate::store::redis::near::{Near, NearFeed};
 use crate::store::redis::pubsub::hub::Hub;
 use crate::store::redis::pubsub::subscriber::Subscriber;
+use crate::store::redis::resp::{Command, Reply};
 use crate::store::redis::topology::commands::{Commands, Signals};
 
 /// A master and the connections to it, which end with the last handle.
@@ -45,10 +44,10 @@ impl Node {
     }
 
     /// Sends one command, on a way of its own if it is about something large.
-    pub(crate) async fn send(&self, command: &Cmd, size: Option<Size>) -> Result<Reply, StoreError> {
-        match size {
+    pub(crate) async fn send(&self, command: &Command, large: Option<usize>) -> Result<Reply, StoreError> {
+        match large {
             None => self.commands.send(command).await,
-            Some(size) => self.commands.send_large(command, size).await,
+            Some(sent) => self.commands.send_large(command, sent).await,
         }
     }
 }

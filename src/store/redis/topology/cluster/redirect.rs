@@ -1,8 +1,7 @@
 //! Answers that send a command elsewhere.
 
-use redis::{RedisError, Value as Reply};
-
-use crate::store::redis::conn::connection::Endpoint;
+use crate::store::redis::conn::address::Endpoint;
+use crate::store::redis::resp::Reply;
 
 /// Where a command has to go instead. It was not executed.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,8 +27,9 @@ impl Redirect {
             return None;
         }
         let moved = code == "MOVED";
-        let error = RedisError::from(error.clone());
-        let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
+        // In front of the node stands the slot.
+        let (_, node) = error.details()?.split_once(' ')?;
+        let (host, port) = node.split_ascii_whitespace().next()?.rsplit_once(':')?;
         let endpoint = (host.to_owned(), port.parse().ok()?);
         Some(if moved {
             Self::Moved(endpoint)
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Option<Redirect> {
-        Redirect::read(&redis::parse_redis_value(format!("{line}\r\n").as_bytes()).unwrap())
+        Redirect::read(&Reply::read(format!("{line}\r\n").as_bytes()).unwrap())
     }
 
     #[test]

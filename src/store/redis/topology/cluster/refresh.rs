@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::{Pipeline, Value as Reply};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::router::ClusterShared;
 use super::view::View;
-use crate::store::redis::conn::connection::Endpoint;
+use crate::store::redis::conn::address::Endpoint;
 use crate::store::redis::conn::denied::Denied;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::DialError;
+use crate::store::redis::resp::{Pipeline, Reply};
 
 /// How often the map is looked at without a reason.
 const PERIOD: Duration = Duration::from_secs(10);

@@ -4,8 +4,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use redis::{Cmd, Pipeline, Value as Reply};
-
 use super::node::Node;
 use super::redirect::Redirect;
 use super::refresh::{self, Seeds};
@@ -14,13 +12,14 @@ use super::view::View;
 use super::watches::{ClusterSeat, Watches};
 use crate::error::StoreError;
 use crate::key::Address;
-use crate::store::redis::conn::connection::{Endpoint, Size};
+use crate::store::redis::conn::address::Endpoint;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{self, DialError};
 use crate::store::redis::conn::task::Task;
 use crate::store::redis::near::{Near, NearFeed};
 use crate::store::redis::protocol::slot::slot_of;
 use crate::store::redis::pubsub::mailbox::Mailbox;
+use crate::store::redis::resp::{Command, Pipeline, Reply};
 use crate::store::redis::stats::{RedisCounters, RedisStats};
 use crate::store::redis::topology::commands::Signals;
 
@@ -86,13 +85,13 @@ impl Cluster {
     }
 
     /// Sends one command about keys with this hash tag. The reply may be a [`Reply::ServerError`].
-    pub(crate) async fn send(&self, hash_tag: &str, command: &Cmd) -> Result<Reply, StoreError> {
+    pub(crate) async fn send(&self, hash_tag: &str, command: &Command) -> Result<Reply, StoreError> {
         self.shared.send(slot_of(hash_tag), command, None).await
     }
 
     /// The same about something large. While its slot is on its way from one node to another, it goes with the others.
-    pub(crate) async fn send_large(&self, hash_tag: &str, command: &Cmd, size: Size) -> Result<Reply, StoreError> {
-        self.shared.send(slot_of(hash_tag), command, Some(size)).await
+    pub(crate) async fn send_large(&self, hash_tag: &str, command: &Command, sent: usize) -> Result<Reply, StoreError> {
+        self.shared.send(slot_of(hash_tag), command, Some(sent)).await
     }
 
     /// Sends several commands, in one round trip unless their slot is on its way. Each reply may be a
@@ -115,7 +114,7 @@ impl Cluster {
             return Ok((replies, Some(Arc::clone(&home.near))));
         };
         // What came after it in the pipeline may have been answered too early.
-        for (at, command) in pipeline.cmd_iter().enumerate().skip(first) {
+        for (at, command) in pipeline.iter().enumerate().skip(first) {
             replies[at] = if at == first {
                 let reply = std::mem::replace(&mut replies[at], Reply::Nil);
                 self.shared.follow(slot, command, None, reply).await?
@@ -204,18 +203,18 @@ impl ClusterShared {
         Ok(home)
     }
 
-    async fn send(&self, slot: u16, command: &Cmd, size: Option<Size>) -> Result<Reply, StoreError> {
+    async fn send(&self, slot: u16, command: &Command, large: Option<usize>) -> Result<Reply, StoreError> {
         let home = self.home(slot).await?;
-        let reply = home.send(command, size).await?;
-        self.follow(slot, command, size, reply).await
+        let reply = home.send(command, large).await?;
+        self.follow(slot, command, large, reply).await
     }
 
     /// Sends a command to wherever the reply to it says, for as long as an answer may take.
     async fn follow(
         &self,
         slot: u16,
-        command: &Cmd,
-        size: Option<Size>,
+        command: &Command,
+        large: Option<usize>,
         mut reply: Reply,
     ) -> Result<Reply, StoreError> {
         let since = Instant::now();
@@ -228,7 +227,7 @@ impl ClusterShared {
                 Redirect::Moved(endpoint) => {
                     let node = self.moved(slot, endpoint);
                     self.ready(&node).await;
-                    node.send(command, size).await?
+                    node.send(command, large).await?
                 }
                 Redirect::Ask(endpoint) => {
                     let node = self.node(endpoint, slot);
@@ -238,7 +237,7 @@ impl ClusterShared {
                 Redirect::Again => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE.1);
-                    self.home(slot).await?.send(command, size).await?
+                    self.home(slot).await?.send(command, large).await?
                 }
             };
         }
@@ -336,10 +335,10 @@ impl ClusterShared {
 }
 
 /// Asks for a key that may have arrived where its slot is on its way to.
-async fn ask(node: &Node, command: &Cmd) -> Result<Reply, StoreError> {
+async fn ask(node: &Node, command: &Command) -> Result<Reply, StoreError> {
     let mut pipeline = Pipeline::with_capacity(2);
-    pipeline.cmd("ASKING");
-    pipeline.add_command(command.clone());
+    pipeline.command("ASKING");
+    pipeline.add(command.clone());
     let replies = node.commands.send_all(&pipeline).await?;
     replies.into_iter().nth(1).ok_or_else(error::unexpected)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::node::Node;
 use super::view::View;
-use crate::store::redis::conn::connection::Endpoint;
+use crate::store::redis::conn::address::Endpoint;
 use crate::store::redis::protocol::slot::SLOTS;
 
 /// The index of no node.

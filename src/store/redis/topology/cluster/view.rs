@@ -1,10 +1,9 @@
 //! [`View`]: the cluster as one of its nodes sees it.
 
-use redis::{Pipeline, Value as Reply};
-
-use crate::store::redis::conn::connection::Endpoint;
+use crate::store::redis::conn::address::Endpoint;
 use crate::store::redis::conn::hello::standing;
 use crate::store::redis::protocol::slot::SLOTS;
+use crate::store::redis::resp::{Pipeline, Reply};
 
 /// What a node says about the cluster.
 #[derive(Debug)]
@@ -22,8 +21,8 @@ impl View {
     /// `CLUSTER SLOTS` and not its successors, because it alone says how clients reach a node, and is everywhere.
     pub(crate) fn question() -> Pipeline {
         let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("CLUSTER").arg("INFO");
-        pipeline.cmd("CLUSTER").arg("SLOTS");
+        pipeline.command("CLUSTER").arg("INFO");
+        pipeline.command("CLUSTER").arg("SLOTS");
         pipeline
     }
 
@@ -77,12 +76,12 @@ mod tests {
     use super::*;
 
     fn reply(resp: &str) -> Reply {
-        redis::parse_redis_value(resp.replace('\n', "\r\n").as_bytes()).unwrap()
+        Reply::read(resp.replace('\n', "\r\n").as_bytes()).unwrap()
     }
 
     #[test]
     fn a_view_names_masters_and_replicas() {
-        let info = reply("$46\ncluster_state:ok\ncluster_current_epoch:7\nx:y\n\n");
+        let info = reply("$46\ncluster_state:ok\ncluster_current_epoch:7\nx:y\n");
         let slots = reply(
             "*3\n\
              *4\n:0\n:5460\n*3\n$1\na\n:1\n$1\nx\n*3\n$1\nb\n:2\n$1\ny\n\

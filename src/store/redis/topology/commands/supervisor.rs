@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use redis::RedisError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -13,6 +12,7 @@ use super::{CommandConnection, Commands};
 use crate::store::redis::conn::connection::Connection;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::recovery::Recovery;
+use crate::store::redis::resp::RedisError;
 
 /// How often a connection has to show that it works, used or not.
 const HEARTBEAT: Duration = Duration::from_secs(1);

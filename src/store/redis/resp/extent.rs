@@ -1,13 +1,21 @@
 //! How far an answer reaches: [`extent`].
 
-use std::io;
 use std::ops::Range;
 
-use redis::RedisResult;
+use super::error::RedisResult;
+use super::reply::Reply;
+
+/// Which values there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// Without pushes.
+    Resp2,
+    Resp3,
+}
 
 /// What the bytes that were read begin with.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum ReplyExtent {
+pub(crate) enum ReplyExtent {
     /// A string of so many bytes in all, and where its content is.
     Text { content: Range<usize>, len: usize },
     /// Some other value of so many bytes.
@@ -40,8 +48,8 @@ fn text(bytes: &[u8]) -> Option<ReplyExtent> {
     })
 }
 
-/// How far the first of these bytes' values reaches. Fails at what is no value of RESP2, the protocol without pushes.
-pub(super) fn extent(bytes: &[u8]) -> RedisResult<ReplyExtent> {
+/// How far the first of these bytes' values reaches. Fails at what is no value of the protocol.
+pub(crate) fn extent(bytes: &[u8], protocol: Protocol) -> RedisResult<ReplyExtent> {
     if let Some(text) = text(bytes) {
         return Ok(text);
     }
@@ -61,7 +69,7 @@ pub(super) fn extent(bytes: &[u8]) -> RedisResult<ReplyExtent> {
                     let end = begin + len as usize;
                     match bytes.get(end..end + 2) {
                         Some(b"\r\n") => {}
-                        Some(_) => return Err(unreadable()),
+                        Some(_) => return Err(Reply::unreadable()),
                         None => {
                             let missing = end + 2 - bytes.len();
                             return Ok(ReplyExtent::Part { missing });
@@ -70,14 +78,24 @@ pub(super) fn extent(bytes: &[u8]) -> RedisResult<ReplyExtent> {
                     at = end + 2;
                     text = (begin == line.len() + 2).then_some(begin..end);
                 }
-                _ => return Err(unreadable()),
+                _ => return Err(Reply::unreadable()),
             },
             Some((b'*', digits)) => match number(digits) {
                 Some(-1) => {}
                 Some(count @ 0..=LONGEST) => left += count as u64,
-                _ => return Err(unreadable()),
+                _ => return Err(Reply::unreadable()),
             },
-            _ => return Err(unreadable()),
+            Some((kind, digits)) if protocol == Protocol::Resp3 => {
+                let (inner, content) = resp3(*kind, digits).ok_or_else(Reply::unreadable)?;
+                left += inner;
+                // What stands between is looked at when it is read.
+                at += content;
+                if at > bytes.len() {
+                    let missing = at - bytes.len();
+                    return Ok(ReplyExtent::Part { missing });
+                }
+            }
+            _ => return Err(Reply::unreadable()),
         }
     }
     Ok(match text {
@@ -86,8 +104,25 @@ pub(super) fn extent(bytes: &[u8]) -> RedisResult<ReplyExtent> {
     })
 }
 
+/// How many values there are within one that RESP2 does not have, and how many bytes behind its first line.
+fn resp3(kind: u8, digits: &[u8]) -> Option<(u64, usize)> {
+    if matches!(kind, b'_' | b'#' | b',' | b'(') {
+        return Some((0, 0));
+    }
+    let count = u64::try_from(number(digits)?)
+        .ok()
+        .filter(|count| *count <= LONGEST as u64)?;
+    Some(match kind {
+        b'~' | b'>' => (count, 0),
+        b'%' => (count * 2, 0),
+        b'|' => (count * 2 + 1, 0),
+        b'!' | b'=' => (0, count as usize + 2),
+        _ => return None,
+    })
+}
+
 /// The first line, without its end, if all of it is there.
-fn line(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn line(bytes: &[u8]) -> Option<&[u8]> {
     let mut from = 0;
     loop {
         let at = from + bytes[from..].iter().position(|byte| *byte == b'\r')?;
@@ -113,10 +148,6 @@ fn number(digits: &[u8]) -> Option<i64> {
     )
 }
 
-fn unreadable() -> redis::RedisError {
-    io::Error::new(io::ErrorKind::InvalidData, "an answer that is not RESP2").into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,15 +169,46 @@ mod tests {
         ] {
             let len = value.len();
             assert!(redis::parse_redis_value(value.as_bytes()).is_ok(), "{value:?}");
-            let more = [value.as_bytes(), b"$1\r\n"].concat();
-            assert_eq!(extent(&more).unwrap(), ReplyExtent::Value { len }, "{value:?}");
-            for part in 0..len {
-                let found = extent(&more[..part]).unwrap();
-                assert!(
-                    matches!(found, ReplyExtent::Part { missing } if missing <= len - part),
-                    "{value:?} {part} {found:?}"
-                );
+            for protocol in [Protocol::Resp2, Protocol::Resp3] {
+                reaches(value, protocol, len);
             }
+        }
+    }
+
+    fn reaches(value: &str, protocol: Protocol, len: usize) {
+        let more = [value.as_bytes(), b"$1\r\n"].concat();
+        let found = extent(&more, protocol).unwrap();
+        assert_eq!(found, ReplyExtent::Value { len }, "{value:?}");
+        for part in 0..len {
+            let found = extent(&more[..part], protocol).unwrap();
+            assert!(
+                matches!(found, ReplyExtent::Part { missing } if missing <= len - part),
+                "{value:?} {part} {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_only_the_later_protocol_has_is_refused_in_the_earlier() {
+        for value in [
+            "_\r\n",
+            "#t\r\n",
+            ",1.5\r\n",
+            "(12\r\n",
+            "!5\r\nERR a\r\n",
+            "=8\r\ntxt:a\r\nb\r\n",
+            "%1\r\n+a\r\n*1\r\n:1\r\n",
+            "~2\r\n:1\r\n:2\r\n",
+            "|1\r\n+ttl\r\n:3\r\n$1\r\nx\r\n",
+            ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n",
+        ] {
+            reaches(value, Protocol::Resp3, value.len());
+            assert!(redis::parse_redis_value(value.as_bytes()).is_ok(), "{value:?}");
+            assert!(Reply::read(value.as_bytes()).is_ok(), "{value:?}");
+            assert!(extent(value.as_bytes(), Protocol::Resp2).is_err(), "{value:?}");
+        }
+        for value in ["?1\r\n", "%-1\r\n", ">x\r\n", "=9999999999\r\n"] {
+            assert!(extent(value.as_bytes(), Protocol::Resp3).is_err(), "{value:?}");
         }
     }
 
@@ -157,10 +219,13 @@ mod tests {
             content: 5..17,
             len: 19,
         };
-        assert_eq!(extent(whole).unwrap(), expected);
-        assert_eq!(extent(&whole[..10]).unwrap(), ReplyExtent::Part { missing: 9 });
+        assert_eq!(extent(whole, Protocol::Resp3).unwrap(), expected);
+        assert_eq!(
+            extent(&whole[..10], Protocol::Resp2).unwrap(),
+            ReplyExtent::Part { missing: 9 }
+        );
         let empty = ReplyExtent::Text { content: 4..4, len: 6 };
-        assert_eq!(extent(b"$0\r\n\r\n").unwrap(), empty);
+        assert_eq!(extent(b"$0\r\n\r\n", Protocol::Resp2).unwrap(), empty);
     }
 
     #[test]
@@ -181,7 +246,7 @@ mod tests {
             "_\r\n",
             "*1\r\n>0\r\n",
         ] {
-            assert!(extent(bytes.as_bytes()).is_err(), "{bytes:?}");
+            assert!(extent(bytes.as_bytes(), Protocol::Resp2).is_err(), "{bytes:?}");
         }
     }
 }

@@ -1,0 +1,40 @@
+//! What a server sends without being asked: its kinds.
+
+/// What a [`Push`](super::Push) is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PushKind {
+    /// Nothing more is heard.
+    Disconnection,
+    Invalidate,
+    Message,
+    SMessage,
+    Subscribe,
+    SSubscribe,
+    Unsubscribe,
+    SUnsubscribe,
+    Other,
+}
+
+impl PushKind {
+    /// The kind that a server calls by this name, which is that of the command where there is one.
+    pub(crate) fn read(name: &[u8]) -> Self {
+        match name.to_ascii_lowercase().as_slice() {
+            b"invalidate" => Self::Invalidate,
+            b"message" => Self::Message,
+            b"smessage" => Self::SMessage,
+            b"subscribe" => Self::Subscribe,
+            b"ssubscribe" => Self::SSubscribe,
+            b"unsubscribe" => Self::Unsubscribe,
+            b"sunsubscribe" => Self::SUnsubscribe,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether it is how a server takes a command.
+    pub(crate) fn is_confirmation(self) -> bool {
+        matches!(
+            self,
+            Self::Subscribe | Self::SSubscribe | Self::Unsubscribe | Self::SUnsubscribe
+        )
+    }
+}
