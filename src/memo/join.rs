@@ -190,10 +190,6 @@ impl<C: Codec> Shared<C> {
         mut place: Option<MemoWaiter<C::Value>>,
     ) -> impl Future<Output = Obtained<C::Value>> {
         async move {
-            let _waiting = self.counters.waiting.enter();
-            if planted(Planted::WaiterLeft) {
-                std::mem::forget(self.counters.waiting.enter());
-            }
             let mut past = Past::default();
             let mut rounds = 0;
             while past.may_go_on() && rounds <= MAX_ROUNDS {
@@ -208,6 +204,10 @@ impl<C: Codec> Shared<C> {
                     },
                 };
                 let landed = {
+                    let _waiting = self.counters.waiting.enter();
+                    if planted(Planted::WaiterLeft) {
+                        std::mem::forget(self.counters.waiting.enter());
+                    }
                     let (turn, waited) = patience.outlast(waiter).await;
                     place = None;
                     if !matches!(turn, Some(Waited::Lead(_))) {
