@@ -108,21 +108,25 @@ pub(crate) fn answered(sim: &Sim, asked: &Asked, bytes: &[u8]) {
     }
 }
 
+/// How long before a computation begins its generation may have been asked for, or its lock: what was found and what was
+/// heard meanwhile is looked at in between.
+fn to_begin(plan: &Plan) -> u64 {
+    10 * plan.knobs.latency + 5
+}
+
 /// A request has ended, after so many milliseconds.
 pub(crate) fn in_time(sim: &Sim, plan: &Plan, asked: &Asked) {
     let now = sim.now();
     let took = now - asked.begun_at;
     let slack = 20 * plan.knobs.latency + 100;
     let documented = WAIT_TIMEOUT + 2 * plan.longest + 20 * COMMAND_TIMEOUT + slack;
-    // What took the lock away before the computation began.
-    let on_its_way = 4 * plan.knobs.latency + 5;
     let history = sim.history();
     let over = history.computations.iter().filter(|one| {
         one.subject == asked.subject && one.end != End::Well && one.ended_at.is_none_or(|end| end >= asked.begun_at)
     });
     let calls = over.count() as u64
         + history
-            .carried_out_since(asked.subject, asked.begun_at.saturating_sub(on_its_way))
+            .carried_out_since(asked.subject, asked.begun_at.saturating_sub(to_begin(plan)))
             .count() as u64;
     let troubles = history.troubles(asked.begun_at.saturating_sub(LEASE), now);
     drop(history);
@@ -160,7 +164,7 @@ pub(crate) fn one_call(sim: &Arc<Sim>, plan: &Plan) {
             let is_over = last
                 .ended_at
                 .is_some_and(|ended| one.begun_at + plan.longest >= ended + lifetime);
-            let since = last.begun_at.saturating_sub(4 * plan.knobs.latency + 5);
+            let since = last.begun_at.saturating_sub(to_begin(plan));
             let is_new = history
                 .carried_out_since(one.subject, since)
                 .any(|moment| moment < one.begun);

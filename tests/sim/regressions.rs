@@ -40,13 +40,11 @@ fn plans() -> Vec<(&'static str, Plan)> {
     plans.extend(outdated);
     let outlasted = [0, 1, 2, 3].map(|luck| ("a leader that has renewed its lease is not dead", renewed_lease(luck)));
     plans.extend(outlasted);
-    let left = (0..8).map(|luck| {
-        (
-            "a refresh that leaves its work to others keeps the lock",
-            refresh_by_others(luck),
-        )
-    });
-    plans.extend(left);
+    let left = "a refresh that leaves its work to others keeps the lock";
+    for luck in 0..8 {
+        plans.push((left, refresh_by_others(luck, How::Key)));
+        plans.push((left, refresh_by_others(luck, How::All)));
+    }
     plans
 }
 
@@ -207,7 +205,7 @@ fn renewed_lease(luck: u64) -> Plan {
 }
 
 /// What is softly invalidated is made anew by others, which takes a while.
-fn refresh_by_others(luck: u64) -> Plan {
+fn refresh_by_others(luck: u64, how: How) -> Plan {
     let settings = Settings {
         streams: false,
         stale: false,
@@ -226,7 +224,7 @@ fn refresh_by_others(luck: u64) -> Plan {
     let invalidate = Op::Invalidate {
         node: 1,
         subject,
-        how: How::Key,
+        how,
         soft: true,
         receipt: false,
         then: [Some(1), Some(2)],

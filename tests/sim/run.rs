@@ -204,15 +204,17 @@ fn invalidate(cluster: &Cluster, node: usize, what: What, receipt: bool, then: [
         };
         let then: Vec<_> = then.into_iter().flatten().collect();
         let wanted = match invalidated {
-            Some((shown, since)) if receipt => Wanted {
+            Some(Acknowledged {
+                receipt: shown, begun, ..
+            }) if receipt => Wanted {
                 receipt: Some(shown),
-                since,
+                since: begun,
             },
             _ => Wanted::default(),
         };
         let asked = then.iter().map(|node| ask(&cluster, *node, job, None, wanted));
         all_answered(&cluster.sim, asked.collect()).await;
-        if let Some((_, carried_out)) = invalidated.filter(|_| what.soft && !then.is_empty()) {
+        if let Some(Acknowledged { carried_out, .. }) = invalidated.filter(|_| what.soft && !then.is_empty()) {
             computed_anew(&cluster, job, carried_out, &then).await;
         }
     })
@@ -254,7 +256,16 @@ async fn until_refreshed(plan: &Plan) {
     sleep(Duration::from_millis(longest)).await;
 }
 
-async fn invalidate_on(sim: &Sim, node: &Node, what: What) -> Option<(Receipt, u64)> {
+/// An invalidation that has returned.
+#[derive(Clone, Copy)]
+struct Acknowledged {
+    receipt: Receipt,
+    /// What is computed from here on sees the change that it is for.
+    begun: u64,
+    carried_out: u64,
+}
+
+async fn invalidate_on(sim: &Sim, node: &Node, what: What) -> Option<Acknowledged> {
     let What { subject, how, soft } = what;
     let begun = sim.moment();
     let job = job_for(subject);
@@ -273,7 +284,11 @@ async fn invalidate_on(sim: &Sim, node: &Node, what: What) -> Option<(Receipt, u
     sim.trace
         .say(format_args!("node {} has invalidated: {what:?}", node.index));
     let carried_out = sim.history().acknowledged((gone, soft), (node.index, node.life), begun);
-    receipt.zip(carried_out)
+    Some(Acknowledged {
+        receipt: receipt?,
+        begun,
+        carried_out: carried_out?,
+    })
 }
 
 /// Each caller whose process lives has an answer.

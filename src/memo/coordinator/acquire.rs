@@ -84,7 +84,7 @@ impl<C: Codec> Coordinator<C> {
             }
         };
         let claim = granted.claim;
-        let value = self.shared.vouched(&self.address, self.news(value)).await;
+        let value = self.news(value).await;
         let is_stale = value
             .as_ref()
             .is_some_and(|found| self.shared.meets(self.config.aim, found));
@@ -158,7 +158,7 @@ impl<C: Codec> Coordinator<C> {
         let asked = self.shared.clock.tick();
         let time = match self.shared.store.lookup(&self.address).await {
             Ok(value) => {
-                let value = self.shared.vouched(&self.address, self.news(value)).await;
+                let value = self.news(value).await;
                 if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
                     return Some(Acquisition::Landed(outcome, Arrivals::Before(asked)));
                 }

@@ -198,7 +198,7 @@ impl<C: Codec> Coordinator<C> {
         promise.again_at = None;
         match (found, held) {
             (Ok(value), held) => {
-                let value = self.shared.vouched(&self.address, self.news(value)).await;
+                let value = self.news(value).await;
                 match (value.and_then(|value| self.outcome(value)), held) {
                     (Some(outcome), _) => return Heard::Landed(outcome, Arrivals::Before(asked)),
                     (None, Ok(Renewed::Held | Renewed::Soft)) => return Heard::Nothing,

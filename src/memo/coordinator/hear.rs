@@ -39,23 +39,26 @@ pub(super) enum Heard<V> {
 /// What is stored answers no waiter: it is out of date, stale, or cannot be read.
 struct NoUse;
 impl<C: Codec> Coordinator<C> {
-    /// What is stored, unless it was there before and the caller wants another one.
-    pub(super) fn news(&self, value: Option<Value>) -> Option<Value> {
+    /// What is stored and current, unless it was there before and is to be replaced: because the caller wants another one, or
+    /// because it was softly invalidated.
+    pub(super) async fn news(&self, value: Option<Value>) -> Option<Found<C::Value>> {
         let wants_another = self.config.aim == Aim::Now;
-        if !wants_another && self.before.get().is_none() {
-            return value;
-        }
         let mut is_first = false;
-        let before = self.before.get_or_init(|| {
-            is_first = true;
-            value.clone()
-        });
-        let is_old = |value: &Value| {
-            let is_same = is_first || before.as_ref().is_some_and(|before| before.is_same(value));
-            // What is computed anew may be the same again.
-            is_same && (wants_another || value.soft_since().is_some())
+        let before = match wants_another {
+            true => self.before.get_or_init(|| {
+                is_first = true;
+                value.clone()
+            }),
+            false => self.before.get().unwrap_or(&None),
         };
-        value.filter(|value| !is_old(value))
+        let value = value?;
+        let was_there = is_first || before.as_ref().is_some_and(|before| before.is_same(&value));
+        if was_there && wants_another {
+            return None;
+        }
+        let found = self.shared.vouched(&self.address, Some(value)).await?;
+        // What is computed anew may be the same again.
+        (!was_there || found.soft_since.is_none()).then_some(found)
     }
 
     /// What a stored value is to the waiters for one; `None` where it is stale, or not what they want.
@@ -113,8 +116,9 @@ impl<C: Codec> Coordinator<C> {
     async fn look_in_store(&self) -> Option<Result<Outcome<C::Value>, NoUse>> {
         match self.shared.store.lookup(&self.address).await {
             Ok(value) => {
-                let value = self.shared.vouched(&self.address, Some(self.news(value)?)).await;
-                Some(value.and_then(|value| self.outcome(value)).ok_or(NoUse))
+                let is_there = value.is_some();
+                let found = self.news(value).await;
+                is_there.then(|| found.and_then(|found| self.outcome(found)).ok_or(NoUse))
             }
             Err(error) => {
                 self.shared.store_failed(&self.address, "lookup", &error);
