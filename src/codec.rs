@@ -36,6 +36,13 @@ pub trait Codec: Clone + Send + Sync + 'static {
     /// What is wrong with the bytes: they count as absent.
     fn decode(&self, address: &Address, bytes: Bytes) -> Result<Self::Value, BoxError>;
 
+    /// What [`decode`](Self::decode) has made of equal bytes for the same address before, where the codec has kept that. Defaults
+    /// to `None`. The bytes are part of a larger buffer, which is in use: no clone of them may be kept.
+    fn known(&self, address: &Address, bytes: &Bytes) -> Option<Self::Value> {
+        let _ = (address, bytes);
+        None
+    }
+
     /// Whether the value still answers callers. Defaults to `true`.
     ///
     /// A value that does not may be stored nevertheless, for a user of the codec that can do something with it. A

@@ -42,6 +42,9 @@ enum Repr {
         /// What keeps it in this process once it is decoded, if anything does.
         keep: Option<Arc<Mutex<Option<Keep>>>>,
     },
+    /// Encoded, in memory that is in use for others as well: to be looked at, and copied where it is to stay.
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "no other store lends"))]
+    Lent(Bytes),
     Native(Arc<dyn Native>),
     Unreadable,
 }
@@ -102,6 +105,19 @@ impl Value {
                 tail: None,
             },
             Err(_) => Self::unreadable(),
+        }
+    }
+
+    /// The same, of bytes in memory that is in use for others as well.
+    #[cfg(feature = "redis")]
+    pub(crate) fn lent(bytes: Bytes) -> Self {
+        let value = Self::encoded(bytes);
+        match value.repr {
+            Repr::Encoded { bytes, .. } => Self {
+                repr: Repr::Lent(bytes),
+                ..value
+            },
+            _ => value,
         }
     }
 
@@ -210,6 +226,7 @@ impl Value {
     fn plain(&self) -> Result<Bytes, StoreError> {
         match &self.repr {
             Repr::Encoded { bytes, .. } => Ok(bytes.clone()),
+            Repr::Lent(bytes) => Ok(own(bytes)),
             Repr::Native(object) => {
                 unless_panicked(|| object.encode()).map_err(|e| StoreError::with_source(StoreErrorKind::Encode, e))
             }
@@ -222,6 +239,7 @@ impl Value {
     pub fn encoded_bytes(&self) -> Option<Bytes> {
         match &self.repr {
             Repr::Encoded { bytes, .. } => Some(bytes.clone()),
+            Repr::Lent(bytes) => Some(own(bytes)),
             Repr::Native(_) | Repr::Unreadable => None,
         }
     }
@@ -229,7 +247,10 @@ impl Value {
     /// Whether this is the very same value, as far as can be told: the same bytes, or the same object.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let repr = match (&self.repr, &other.repr) {
-            (Repr::Encoded { bytes, .. }, Repr::Encoded { bytes: others, .. }) => bytes == others,
+            (
+                Repr::Encoded { bytes, .. } | Repr::Lent(bytes),
+                Repr::Encoded { bytes: others, .. } | Repr::Lent(others),
+            ) => bytes == others,
             (Repr::Native(object), Repr::Native(others)) => Arc::ptr_eq(object, others),
             (Repr::Unreadable, Repr::Unreadable) => true,
             _ => false,
@@ -242,7 +263,7 @@ impl Value {
     pub fn weight(&self) -> usize {
         let stamp = self.stamp().map_or(0, Stamp::weight);
         stamp.saturating_add(match &self.repr {
-            Repr::Encoded { bytes, .. } => bytes.len(),
+            Repr::Encoded { bytes, .. } | Repr::Lent(bytes) => bytes.len(),
             // What cannot be weighed is too heavy.
             Repr::Native(object) => catch_unwind(AssertUnwindSafe(|| object.weight())).unwrap_or(usize::MAX),
             Repr::Unreadable => 0,
@@ -257,6 +278,13 @@ impl Value {
                 Some(value) => Ok(value.clone()),
                 None => Err(another_type()),
             },
+            Repr::Lent(bytes) => match codec.known(address, bytes) {
+                Some(value) => Ok(value),
+                None => {
+                    let bytes = own(bytes);
+                    unless_panicked(|| codec.decode(address, bytes))
+                }
+            },
             Repr::Encoded { .. } | Repr::Unreadable => self.decode_bytes(address, codec),
         }
     }
@@ -269,7 +297,7 @@ impl Value {
                 Ok(object) => Ok(Peeked(object)),
                 Err(_) => Err(another_type()),
             },
-            Repr::Encoded { .. } | Repr::Unreadable => self.peeked_bytes(address, codec),
+            Repr::Encoded { .. } | Repr::Lent(_) | Repr::Unreadable => self.peeked_bytes(address, codec),
         }
     }
 
@@ -301,6 +329,11 @@ impl Value {
     }
 }
 
+/// The same bytes in memory of their own.
+fn own(lent: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(lent)
+}
+
 fn another_type() -> BoxError {
     "a value of another type".into()
 }
@@ -319,9 +352,32 @@ fn unless_panicked<T>(act: impl FnOnce() -> Result<T, BoxError>) -> Result<T, Bo
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.repr {
-            Repr::Encoded { bytes, .. } => write!(f, "Value(encoded, {} bytes)", bytes.len()),
+            Repr::Encoded { bytes, .. } | Repr::Lent(bytes) => write!(f, "Value(encoded, {} bytes)", bytes.len()),
             Repr::Native(object) => write!(f, "Value(native, about {} bytes)", object.weight()),
             Repr::Unreadable => f.write_str("Value(unreadable)"),
         }
+    }
+}
+
+#[cfg(all(test, feature = "redis"))]
+mod tests {
+    use super::*;
+    use crate::codec::Raw;
+    use crate::key::{Key, Tag};
+
+    #[test]
+    fn what_is_made_of_a_lent_value_holds_nothing_of_the_buffer() {
+        let address = Address::new(&Tag::new("t").unwrap(), &Key::new("a").unwrap());
+        let buffer = Bytes::from(b"before value after".to_vec());
+        let mut value = Value::lent(buffer.slice(7..12));
+        let made = [
+            value.decode(&address, &Raw).unwrap(),
+            value.bytes().unwrap(),
+            value.encoded_bytes().unwrap(),
+        ];
+        assert!(value.is_same(&Value::encoded("value")) && value.weight() == 5);
+        drop(value);
+        assert_eq!(made, [(); 3].map(|()| "value"));
+        assert!(buffer.is_unique());
     }
 }

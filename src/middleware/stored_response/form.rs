@@ -71,6 +71,13 @@ impl Codec for Form {
         }
     }
 
+    fn known(&self, address: &Address, bytes: &Bytes) -> Option<Self::Value> {
+        match &self.raw {
+            None => self.recent.known(address, bytes),
+            Some(_) => None,
+        }
+    }
+
     fn is_fresh(&self, value: &Self::Value) -> bool {
         BinaryHttp.is_fresh(value)
     }

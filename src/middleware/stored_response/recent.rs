@@ -79,6 +79,14 @@ impl RecentEntries {
         Ok(response)
     }
 
+    /// The response, where it has been decoded from equal bytes twice before.
+    pub(super) fn known(&self, address: &Address, bytes: &Bytes) -> Option<Arc<StoredResponse>> {
+        let checksum = frame::checksum(bytes).filter(|_| bytes.len() <= LONGEST)?;
+        let mut shelf = self.shelf(checksum)?.try_lock().ok()?;
+        let kept = shelf.place(checksum)?.kept.as_ref()?;
+        (kept.bytes == *bytes && kept.address == *address).then(|| Arc::clone(&kept.response))
+    }
+
     fn shelf(&self, checksum: u32) -> Option<&Mutex<Shelf>> {
         let shelves = self.0.get_or_init(|| (0..SHELVES).map(|_| Mutex::default()).collect());
         shelves.get(checksum as usize % SHELVES)
@@ -180,6 +188,23 @@ mod tests {
         damaged[bytes.len() - 2] ^= 1;
         assert_eq!(recent.decode(&at, damaged.into()), Err(StoredResponseError::Checksum));
         recent.decode(&at, bytes).unwrap();
+    }
+
+    #[test]
+    fn what_is_known_is_what_was_decoded_twice_of_equal_bytes_for_the_same_address() {
+        let (recent, at) = (RecentEntries::default(), address("a"));
+        let bytes = entry(&at, 10);
+        for _ in 0..2 {
+            assert_eq!(recent.known(&at, &bytes), None);
+            recent.decode(&at, copy(&bytes)).unwrap();
+        }
+        let known = recent.known(&at, &bytes).unwrap();
+        assert!(Arc::ptr_eq(&known, &recent.decode(&at, copy(&bytes)).unwrap()));
+        assert!(bytes.is_unique());
+        let mut damaged = bytes.to_vec();
+        damaged[bytes.len() - 2] ^= 1;
+        assert_eq!(recent.known(&at, &damaged.into()), None);
+        assert_eq!(recent.known(&address("b"), &bytes), None);
     }
 
     #[test]

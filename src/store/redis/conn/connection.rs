@@ -10,6 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::address::{Endpoint, ServerAddress};
 use super::pipe::{Pipe, Replying, SOON};
+use super::reply::GetReply;
 use super::task::Task;
 use super::traffic::Traffic;
 use crate::store::redis::resp::{Command, Pipeline, RedisError, Reply};
@@ -88,7 +89,7 @@ impl Connection {
     }
 
     /// Sends `GET` of this name. The reply may be a [`Reply::ServerError`].
-    pub(crate) async fn get(&self, name: &str) -> Result<Reply, RedisError> {
+    pub(crate) async fn get(&self, name: &str) -> Result<GetReply, RedisError> {
         let reply = self.0.pipe.get(name);
         self.answered(self.0.timeout, || self.patience(), reply).await?
     }

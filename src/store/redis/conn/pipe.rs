@@ -36,6 +36,7 @@ use tokio::time::timeout;
 
 pub(crate) use self::driver::PipeDriver;
 use self::slot::{Awaited, Confirmation, ReplySlot};
+use super::reply::GetReply;
 use crate::simulation::{Planted, planted};
 use crate::store::redis::resp::{Command, Pipeline, Push, PushHandler, RedisError, RedisResult, Reply};
 use crate::task::BoxFuture;
@@ -164,12 +165,12 @@ impl Pipe {
     }
 
     /// Sends `GET` of this name, without a command made of it first.
-    pub(crate) fn get(&self, name: &str) -> Replying<'static, Reply> {
-        let added = self.shared.add(ReplySlot::one, |bytes| write_get(bytes, name));
+    pub(crate) fn get(&self, name: &str) -> Replying<'static, GetReply> {
+        let added = self.shared.add(ReplySlot::get, |bytes| write_get(bytes, name));
         Replying::of(added, || {
             let mut packed = Vec::new();
             write_get(&mut packed, name);
-            self.shared.send_later(packed, ReplySlot::one)
+            self.shared.send_later(packed, ReplySlot::get)
         })
     }
 
@@ -274,7 +275,7 @@ impl PipeShared {
     }
 
     /// Gives the next reply to the caller who waits for it. Whether one does, for such a reply.
-    fn answer(&self, reply: Reply) -> bool {
+    fn answer(&self, reply: GetReply) -> bool {
         let mut queue = self.queue();
         if planted(Planted::PlaceGivenUp) {
             let left = queue
@@ -288,7 +289,7 @@ impl PipeShared {
             && let ReplySlot::Several { replies, expected, .. } = &mut answer.slot
             && replies.len() + 1 < *expected
         {
-            replies.push(reply);
+            replies.push(reply.into());
             return true;
         }
         let answer = queue.awaited.pop_front();
@@ -312,7 +313,7 @@ impl PipeShared {
         };
         drop(queue);
         if let Some(answer) = confirmed {
-            answer.slot.fill(Reply::Okay);
+            answer.slot.fill(GetReply::Other(Reply::Okay));
         }
     }
 

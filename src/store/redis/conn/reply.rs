@@ -2,11 +2,30 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::error;
 use crate::error::StoreError;
 use crate::store::Lock;
 use crate::store::redis::resp::Reply;
 use crate::store::value::Value;
+
+/// What comes on a `GET`.
+#[derive(Debug)]
+pub(crate) enum GetReply {
+    /// A string, in the memory that it was read into, together with others: for a caller that looks at it and lets it go.
+    Lent(Bytes),
+    Other(Reply),
+}
+
+impl From<GetReply> for Reply {
+    fn from(reply: GetReply) -> Self {
+        match reply {
+            GetReply::Lent(bytes) => Self::BulkString(bytes.to_vec()),
+            GetReply::Other(reply) => reply,
+        }
+    }
+}
 
 /// The reply to `GET`.
 pub(crate) fn value(reply: Reply) -> Result<Option<Value>, StoreError> {

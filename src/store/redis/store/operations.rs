@@ -53,7 +53,7 @@ impl Store for RedisStore {
             self.share(address, keys.value()).await?
         } else {
             let reply = self.inner.link.get(keys, keys.value()).await;
-            self.inner.learn(keys.value(), reply)?
+            self.inner.learn_lent(keys.value(), reply)?
         };
         drop(visit);
         // What was invalidated meanwhile may have been read before.

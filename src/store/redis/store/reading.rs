@@ -12,7 +12,7 @@ use super::{RedisInner, RedisStore};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Tag};
 use crate::store::redis::conn::error;
-use crate::store::redis::conn::reply;
+use crate::store::redis::conn::reply::{self, GetReply};
 use crate::store::redis::large::LARGE;
 use crate::store::redis::near::Fetch;
 use crate::store::redis::protocol::keyspace::Keyspace;
@@ -136,13 +136,28 @@ impl RedisInner {
     async fn read(&self, address: &Address, name: &str) -> Result<Option<Value>, StoreError> {
         let keys = Keyspace::new(address, self.link.database());
         let reply = match self.sizes.get(name) {
-            None => self.link.get(keys, name).await,
+            None => self.link.get(keys, name).await.map(Reply::from),
             Some(_) => {
                 let get = Command::get(name);
                 self.link.send_large(keys, &get, 0).await
             }
         };
         self.learn(name, reply)
+    }
+
+    /// The same, in the memory that it was read into.
+    pub(super) fn learn_lent(
+        &self,
+        name: &str,
+        reply: Result<GetReply, StoreError>,
+    ) -> Result<Option<Value>, StoreError> {
+        match reply {
+            Ok(GetReply::Lent(bytes)) => {
+                self.sizes.learn(name, bytes.len());
+                Ok(Some(Value::lent(bytes)))
+            }
+            other => self.learn(name, other.map(Reply::from)),
+        }
     }
 
     /// The value in a reply to `GET`, whose size is remembered.

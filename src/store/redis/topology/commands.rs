@@ -23,6 +23,7 @@ use crate::store::redis::conn::connection::Connection;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{self, DialError, DialVerdict};
 use crate::store::redis::conn::recovery::Recovery;
+use crate::store::redis::conn::reply::GetReply;
 use crate::store::redis::conn::task::Task;
 use crate::store::redis::pubsub::hub::Hub;
 use crate::store::redis::resp::{Command, Pipeline, RedisError, Reply, ServerError};
@@ -117,25 +118,20 @@ impl Commands {
     pub(crate) async fn send(&self, command: &Command) -> Result<Reply, StoreError> {
         let current = self.current().await?;
         let reply = current.connection.send(command).await;
-        self.judged(current.generation, reply)
+        let reply = reply.map_err(|error| self.failed(current.generation, error))?;
+        self.judge(current.generation, &reply);
+        Ok(reply)
     }
 
     /// Sends `GET` of this name. The reply may be a [`Reply::ServerError`].
-    pub(crate) async fn get(&self, name: &str) -> Result<Reply, StoreError> {
+    pub(crate) async fn get(&self, name: &str) -> Result<GetReply, StoreError> {
         let current = self.current().await?;
         let reply = current.connection.get(name).await;
-        self.judged(current.generation, reply)
-    }
-
-    /// The reply on this connection, which is replaced where that is none, or says that it had better be.
-    fn judged(&self, generation: u64, reply: Result<Reply, RedisError>) -> Result<Reply, StoreError> {
-        match reply {
-            Ok(reply) => {
-                self.judge(generation, &reply);
-                Ok(reply)
-            }
-            Err(error) => Err(self.failed(generation, error)),
+        let reply = reply.map_err(|error| self.failed(current.generation, error))?;
+        if let GetReply::Other(reply) = &reply {
+            self.judge(current.generation, reply);
         }
+        Ok(reply)
     }
 
     /// Sends one command about something large, for this caller alone. The reply may be a [`Reply::ServerError`].

@@ -13,6 +13,7 @@ use crate::store::redis::backlog::Backlog;
 use crate::store::redis::conn::connection::Connection;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{DialError, Unroutable};
+use crate::store::redis::conn::reply::GetReply;
 use crate::store::redis::conn::task::Task;
 use crate::store::redis::near::{Near, NearFeed};
 use crate::store::redis::protocol::keyspace::Keyspace;
@@ -73,10 +74,13 @@ impl Link {
     }
 
     /// Sends `GET` of one of the names of one address. The reply may be a [`Reply::ServerError`].
-    pub(crate) async fn get(&self, keys: Keyspace<'_>, name: &str) -> Result<Reply, StoreError> {
+    pub(crate) async fn get(&self, keys: Keyspace<'_>, name: &str) -> Result<GetReply, StoreError> {
         match self {
             Self::Server(server) => server.commands.get(name).await,
-            Self::Cluster(..) => Box::pin(async { self.send(keys, &Command::get(name)).await }).await,
+            Self::Cluster(..) => {
+                let reply = Box::pin(async { self.send(keys, &Command::get(name)).await }).await;
+                reply.map(GetReply::Other)
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! [`PipeDriver`]: the task behind a [`Pipe`](super::Pipe).
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -10,11 +11,18 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::{PipeShared, closed};
+use crate::store::redis::conn::reply::GetReply;
 use crate::store::redis::resp::extent::{Protocol, ReplyExtent, extent};
 use crate::store::redis::resp::{Push, PushHandler, PushKind, RedisError, RedisResult, Reply};
 
 /// How much is read at once at least.
 const READ: usize = 16 * 1024;
+
+/// The longest string that is left in the memory that it was read into. Its caller holds all of that for a moment.
+const MOST_LENT: usize = 4 * 1024;
+
+/// So many buffers are kept whose strings callers may still look at.
+const MOST_USED: usize = 8;
 
 /// A buffer that had to grow beyond this is given back.
 const MOST_KEPT: usize = 256 * 1024;
@@ -29,6 +37,8 @@ pub(crate) struct PipeDriver<S> {
     writing: Vec<u8>,
     written: usize,
     read: BytesMut,
+    /// What was read into before, and may be in use still.
+    used: VecDeque<BytesMut>,
     /// Whether it has let others go first.
     yielded: bool,
 }
@@ -42,6 +52,7 @@ impl<S> PipeDriver<S> {
             writing: Vec::new(),
             written: 0,
             read: BytesMut::new(),
+            used: VecDeque::new(),
             yielded: false,
         }
     }
@@ -106,9 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
         if self.read.is_empty() && self.read.capacity() > MOST_KEPT {
             self.read = BytesMut::new();
         }
-        if self.read.capacity() - self.read.len() < READ / 4 {
-            self.read.reserve(READ);
-        }
+        self.make_room(READ / 4);
         let read = task::ready!(pin!(self.stream.read_buf(&mut self.read)).poll(cx));
         match read {
             Ok(0) => return Poll::Ready(Err(closed())),
@@ -117,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
         }
         while let Some(reply) = self.next()? {
             let is_right = match (reply, &self.pushes) {
-                (Reply::Push(push), Some(pushes)) => {
+                (GetReply::Other(Reply::Push(push)), Some(pushes)) => {
                     self.shared.confirm(&push);
                     pushes(push);
                     true
@@ -138,19 +147,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
         }
     }
 
+    /// Has so many bytes fit behind those that were read. Where what was read is in use still, in the memory that was in use
+    /// longest ago, if it is not any more.
+    fn make_room(&mut self, more: usize) {
+        if self.read.capacity() - self.read.len() >= more || self.read.try_reclaim(READ.max(more)) {
+            return;
+        }
+        if self.read.len() + more > READ {
+            return self.read.reserve(READ.max(more));
+        }
+        let is_free = self.used.front_mut().is_some_and(|oldest| oldest.try_reclaim(READ));
+        let oldest = if is_free { self.used.pop_front() } else { None };
+        let mut next = oldest.unwrap_or_else(|| BytesMut::with_capacity(READ));
+        next.extend_from_slice(&self.read);
+        let mut used = std::mem::replace(&mut self.read, next);
+        used.clear();
+        self.used.push_back(used);
+        // A caller that never looks keeps no other one from reading.
+        if self.used.len() > MOST_USED {
+            self.used.pop_front();
+        }
+    }
+
     /// The next answer or push, if all of it is there.
-    fn next(&mut self) -> RedisResult<Option<Reply>> {
+    fn next(&mut self) -> RedisResult<Option<GetReply>> {
         let (reply, len) = match extent(&self.read, self.protocol())? {
+            // An allocation for each takes longer than all else that it takes to read one.
+            ReplyExtent::Text { content, len } if len <= MOST_LENT => {
+                let mut text = self.read.split_to(len);
+                text.truncate(content.end);
+                text.advance(content.start);
+                return Ok(Some(GetReply::Lent(text.freeze())));
+            }
             ReplyExtent::Text { content, len } => (Reply::BulkString(self.read[content].to_vec()), len),
             ReplyExtent::Value { len } => (Reply::read(&self.read[..len])?, len),
             ReplyExtent::Part { missing } => {
                 // Not all at once, whatever is promised.
-                self.read.reserve(missing.min(4 * READ));
+                self.make_room(missing.min(4 * READ));
                 return Ok(None);
             }
         };
         self.read.advance(len);
-        Ok(Some(reply))
+        Ok(Some(GetReply::Other(reply)))
     }
 }
 

@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::closed;
+use crate::store::redis::conn::reply::GetReply;
 use crate::store::redis::resp::{Command, Push, PushKind, RedisError, RedisResult, Reply};
 
 /// The place of the answer to one command, or to several.
 pub(super) enum ReplySlot {
     One(ReplySender<Reply>),
+    Get(ReplySender<GetReply>),
     Several {
         replies: Vec<Reply>,
         expected: usize,
@@ -79,6 +81,11 @@ impl ReplySlot {
         (Self::One(to), answer)
     }
 
+    pub(super) fn get() -> (Self, Awaited<GetReply>) {
+        let (to, answer) = cell();
+        (Self::Get(to), answer)
+    }
+
     pub(super) fn several(expected: usize) -> (Self, Awaited<Vec<Reply>>) {
         let (to, answer) = cell();
         let replies = Vec::with_capacity(expected);
@@ -109,21 +116,22 @@ impl ReplySlot {
     }
 
     /// Whether there can be such an answer.
-    pub(super) fn takes(&self, reply: &Reply) -> bool {
-        !matches!(self, Self::Confirmed { .. }) || matches!(reply, Reply::ServerError(_))
+    pub(super) fn takes(&self, reply: &GetReply) -> bool {
+        !matches!(self, Self::Confirmed { .. }) || matches!(reply, GetReply::Other(Reply::ServerError(_)))
     }
 
     /// Sends the answer, of which this is the last reply.
-    pub(super) fn fill(self, reply: Reply) {
+    pub(super) fn fill(self, reply: GetReply) {
         match self {
-            Self::One(to) => to.0.tell(Ok(reply)),
+            Self::One(to) => to.0.tell(Ok(reply.into())),
+            Self::Get(to) => to.0.tell(Ok(reply)),
             Self::Several { mut replies, to, .. } => {
-                replies.push(reply);
+                replies.push(reply.into());
                 to.0.tell(Ok(replies));
             }
             Self::Confirmed { to, .. } => {
                 if let Some(to) = to {
-                    to.0.tell(Ok(reply));
+                    to.0.tell(Ok(reply.into()));
                 }
             }
         }
@@ -132,6 +140,7 @@ impl ReplySlot {
     pub(super) fn fail(self, error: RedisError) {
         match self {
             Self::One(to) => to.0.tell(Err(error)),
+            Self::Get(to) => to.0.tell(Err(error)),
             Self::Several { to, .. } => to.0.tell(Err(error)),
             Self::Confirmed { to, .. } => {
                 if let Some(to) = to {
@@ -145,6 +154,7 @@ impl ReplySlot {
     pub(super) fn is_awaited(&self) -> bool {
         match self {
             Self::One(to) => to.0.state().is_awaited,
+            Self::Get(to) => to.0.state().is_awaited,
             Self::Several { to, .. } => to.0.state().is_awaited,
             Self::Confirmed { to, .. } => to.as_ref().is_none_or(|to| to.0.state().is_awaited),
         }
@@ -154,6 +164,7 @@ impl ReplySlot {
     pub(super) fn delay(&self) -> Option<Waker> {
         match self {
             Self::One(to) => to.0.delay(),
+            Self::Get(to) => to.0.delay(),
             Self::Several { to, .. } => to.0.delay(),
             Self::Confirmed { to, .. } => to.as_ref()?.0.delay(),
         }

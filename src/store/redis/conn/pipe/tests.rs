@@ -118,6 +118,23 @@ async fn an_answer_that_is_long_comes_whole() {
 }
 
 #[tokio::test]
+async fn what_a_get_brings_is_left_where_it_was_read_unless_it_is_long() {
+    let (pipe, mut server, _driver) = piped(1 << 16);
+    let [short, long, none, other] = ["short", "long", "none", "other"].map(get);
+    let gets = ["short", "long", "none"].map(|name| pipe.get(name));
+    let sent = pipe.send(&other);
+    take_in(&mut server, &[short, long, none, other]).await;
+    let content = "x".repeat(5000);
+    let answers = format!("$1\r\nA\r\n$5000\r\n{content}\r\n$-1\r\n$1\r\nB\r\n");
+    server.write_all(answers.as_bytes()).await.unwrap();
+    let [short, long, none] = gets;
+    assert!(matches!(short.await.unwrap(), GetReply::Lent(bytes) if bytes == "A"));
+    assert!(matches!(long.await.unwrap(), GetReply::Other(reply) if reply == text(&content)));
+    assert!(matches!(none.await.unwrap(), GetReply::Other(Reply::Nil)));
+    assert_eq!(sent.await.unwrap(), text("B"));
+}
+
+#[tokio::test]
 async fn what_no_command_has_asked_for_closes_the_connection() {
     for stray in ["+OK\r\n", ">1\r\n+x\r\n", "HTTP/1.1 400 Bad Request\r\n"] {
         let (pipe, mut server, driver) = piped(1 << 16);
