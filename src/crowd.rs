@@ -1,7 +1,8 @@
 //! [`Crowds`]: how many are at the same name at this moment.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::system;
 
 /// Counts those at each name. Two names that have one count take each other for company.
 pub(crate) struct Crowds {
@@ -18,8 +19,11 @@ pub(crate) struct CrowdMember<'a> {
 
 impl Crowds {
     pub(crate) fn new(counts: usize) -> Self {
+        let mut seed = [0; 8];
+        // Without randomness a client can have its names take each other for company, and no more.
+        let _ = system::fill(&mut seed);
         Self {
-            seed: RandomState::new().hash_one(counts),
+            seed: u64::from_le_bytes(seed),
             counts: (0..counts.max(1)).map(|_| AtomicU32::new(0)).collect(),
         }
     }

@@ -128,7 +128,9 @@ pub(crate) fn in_time(sim: &Sim, plan: &Plan, asked: &Asked) {
         + history
             .carried_out_since(asked.subject, asked.begun_at.saturating_sub(to_begin(plan)))
             .count() as u64;
-    let troubles = history.troubles(asked.begun_at.saturating_sub(LEASE), now);
+    // Where commands overtake each other, the lock that a caller asked for who has left may outlast what gave it back.
+    let overtaken = u64::from(plan.knobs.disorder);
+    let troubles = history.troubles(asked.begun_at.saturating_sub(LEASE), now) + overtaken;
     drop(history);
     let each = LEASE + LEASE / 20 + plan.longest + 2 * COMMAND_TIMEOUT + slack;
     let bound = slack + (2 + calls) * plan.longest + calls * 8 * plan.knobs.latency + troubles * each;

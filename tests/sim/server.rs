@@ -330,7 +330,7 @@ impl Server {
     }
 
     fn labels(&mut self, from: &Sender) -> &mut Labels {
-        let (incarnation, number) = (from.sim.rng().next(), 1000 * from.sim.now());
+        let (incarnation, number) = (from.sim.rng().next(), 1000 * from.sim.moment());
         let labels = self.generations.entry(from.address.clone());
         labels.or_insert_with(|| Labels::new(Generation { incarnation, number }))
     }

@@ -19,6 +19,8 @@ pub(super) struct MemoryGenerations(RwLock<LabelsByTag>);
 struct LabelsByTag {
     /// How many there have been, under all tags.
     incarnations: u64,
+    /// The greatest number that a generation had under a tag that is forgotten: those that follow it are later.
+    latest: u64,
     known: HashMap<String, History>,
 }
 
@@ -46,10 +48,13 @@ impl MemoryGenerations {
             return history.now;
         }
         let mut tags = self.write();
-        let incarnation = tags.incarnations + 1;
-        tags.incarnations = incarnation;
+        tags.incarnations += 1;
+        let first = Generation {
+            incarnation: tags.incarnations,
+            number: tags.latest + 1,
+        };
         let history = tags.known.entry(tag.as_str().to_owned());
-        history.or_insert_with(|| History::new(incarnation)).now
+        history.or_insert_with(|| History::new(first)).now
     }
 
     pub(super) fn begin(&self, tag: &Tag) -> Generation {
@@ -89,7 +94,10 @@ impl MemoryGenerations {
     }
 
     pub(super) fn invalidate_all(&self, tag: &Tag) {
-        self.write().known.remove(tag.as_str());
+        let mut tags = self.write();
+        if let Some(history) = tags.known.remove(tag.as_str()) {
+            tags.latest = tags.latest.max(history.now.number);
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, LabelsByTag> {
@@ -108,9 +116,9 @@ impl LabelMark {
 }
 
 impl History {
-    fn new(incarnation: u64) -> Self {
+    fn new(now: Generation) -> Self {
         Self {
-            now: Generation { incarnation, number: 0 },
+            now,
             floor: 0,
             labels: HashMap::new(),
             all: LabelMark::default(),
@@ -169,7 +177,10 @@ mod tests {
 
     #[test]
     fn what_is_forgotten_is_out_of_date() {
-        let mut history = History::new(1);
+        let mut history = History::new(Generation {
+            incarnation: 1,
+            number: 0,
+        });
         let labels = Label::all(&["a", "b", "c", "d"]).unwrap();
         let stamp = |history: &History, label: &Label| Stamp::new(history.now, vec![label.clone()]);
         let first: Vec<_> = labels.iter().map(|label| stamp(&history, label)).collect();
@@ -189,5 +200,17 @@ mod tests {
         assert!(first.iter().all(|stamp| !is_current(&history, stamp)));
         assert!(is_current(&history, &later));
         assert_eq!((history.labels.len(), history.by_age.len()), (2, 2));
+    }
+    #[test]
+    fn a_generation_is_later_than_all_before_it_whatever_is_forgotten() {
+        let generations = MemoryGenerations::default();
+        let tags = ["t", "u"].map(|tag| Tag::new(tag).unwrap());
+        let mut last = 0;
+        for tag in [&tags[0], &tags[0], &tags[1], &tags[0]] {
+            let began = generations.begin(tag).number;
+            assert!(began > last, "{began} after {last}");
+            generations.invalidate_all(tag);
+            last = began;
+        }
     }
 }
