@@ -47,12 +47,38 @@ pub enum Planted {
     SoftAsFresh,
     /// A receipt counts as met.
     ReceiptIgnored,
+    /// A caller who wants a value computed now gets what is stored.
+    NotAnew,
     /// On a connection to Redis, the place of a caller that has left is taken by the next one.
     #[cfg(feature = "redis")]
     PlaceGivenUp,
     /// A connection to Redis on which no answer has come stays in use.
     #[cfg(feature = "redis")]
     NotReplaced,
+    /// A near copy is served without a lease.
+    #[cfg(feature = "redis")]
+    NearUnleased,
+    /// A lease begins with a question, and the answer is not waited for.
+    #[cfg(feature = "redis")]
+    NearUnanswered,
+    /// An answer is kept although a change was heard meanwhile.
+    #[cfg(feature = "redis")]
+    NearUnplaced,
+    /// An invalidation waits for no process with near copies.
+    #[cfg(feature = "redis")]
+    NearUnsettled,
+    /// A notice is acknowledged and not heeded.
+    #[cfg(feature = "redis")]
+    NearUnheeded,
+    /// A process serves near copies of what it has invalidated, until it is told, and does not wait for that.
+    #[cfg(feature = "redis")]
+    NearOwnKept,
+    /// Near copies outlast the connection that told of changes.
+    #[cfg(feature = "redis")]
+    NearOutlasting,
+    /// Near copies outlast everything that there is in Redis.
+    #[cfg(feature = "redis")]
+    NearUnflushed,
 }
 
 #[cfg(feature = "test-util")]

@@ -1,6 +1,6 @@
 //! What the crate asks of the system, unless a simulation answers.
 
-#[cfg(any(feature = "http", feature = "memory"))]
+#[cfg(any(feature = "http", feature = "memory", feature = "redis"))]
 use std::time::SystemTime;
 
 /// There is no source of randomness.
@@ -20,7 +20,7 @@ pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), NoRandomness> {
 }
 
 /// The time of day.
-#[cfg(any(feature = "http", feature = "memory"))]
+#[cfg(any(feature = "http", feature = "memory", feature = "redis"))]
 pub(crate) fn now() -> SystemTime {
     #[cfg(feature = "test-util")]
     if let Some(world) = crate::simulation::here() {

@@ -54,6 +54,8 @@ pub(crate) struct Asked {
     pub(crate) unsure: u64,
     /// The earliest moment at which what answers it may have begun.
     pub(crate) since: u64,
+    /// When what answers it must have been going on at the earliest, in milliseconds.
+    pub(crate) going_on: u64,
 }
 
 /// A request was answered with these bytes.
@@ -95,6 +97,13 @@ pub(crate) fn answered(sim: &Sim, asked: &Asked, bytes: &[u8]) {
             )
         });
     }
+    if made.ended_at.is_some_and(|ended| ended < asked.going_on) {
+        sim.wrong(|| {
+            format!(
+                "node {node} wanted {subject:?} computed, and was answered with computation {number}, which had ended"
+            )
+        });
+    }
     // A store that is not reached cannot say what a receipt stands for.
     let then = asked.begun_at.saturating_sub(asked.unsure);
     if made.begun < asked.since && sim.history().troubles(then, sim.now()) == 0 {
@@ -109,9 +118,12 @@ pub(crate) fn answered(sim: &Sim, asked: &Asked, bytes: &[u8]) {
 }
 
 /// How long before a computation begins its generation may have been asked for, or its lock: what was found and what was
-/// heard meanwhile is looked at in between.
-fn to_begin(plan: &Plan) -> u64 {
-    10 * plan.knobs.latency + 5
+/// heard meanwhile is looked at in between. With near copies turns of Redis take a while, and stamps are looked at more often.
+pub(crate) fn to_begin(plan: &Plan) -> u64 {
+    match plan.settings.near {
+        Some(_) => 16 * plan.knobs.latency + 20,
+        None => 10 * plan.knobs.latency + 5,
+    }
 }
 
 /// A request has ended, after so many milliseconds.
@@ -124,6 +136,7 @@ pub(crate) fn in_time(sim: &Sim, plan: &Plan, asked: &Asked) {
     let over = history.computations.iter().filter(|one| {
         one.subject == asked.subject && one.end != End::Well && one.ended_at.is_none_or(|end| end >= asked.begun_at)
     });
+    // What took the lock away before the computation began counts as well.
     let calls = over.count() as u64
         + history
             .carried_out_since(asked.subject, asked.begun_at.saturating_sub(to_begin(plan)))
@@ -170,7 +183,7 @@ pub(crate) fn one_call(sim: &Arc<Sim>, plan: &Plan) {
             let is_new = history
                 .carried_out_since(one.subject, since)
                 .any(|moment| moment < one.begun);
-            if last.end == End::Well && !is_over && !is_new {
+            if last.end == End::Well && !is_over && !is_new && !one.anew {
                 let (node, other) = (one.node, last.node);
                 let subject = one.subject;
                 drop(history);

@@ -11,6 +11,7 @@ use crate::history::{address_of, database};
 use crate::link::{Cut, Link};
 use crate::node::Node;
 use crate::plan::{Knobs, Plan, Subject};
+use crate::redis::{Past, Plane};
 use crate::run::Report;
 use crate::sim::{DATABASES, Sim};
 
@@ -24,6 +25,9 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) async fn start(sim: &Arc<Sim>, plan: &Plan, planted: Option<Planted>) -> Self {
+        if plan.settings.near.is_some() {
+            sim.redis().past = Some(Past::default());
+        }
         let nodes = (0..plan.nodes).map(|index| Node::start(sim, links(index), 0, plan.settings, planted));
         let nodes = join_all(nodes).await.into_iter().map(Mutex::new);
         Self {
@@ -38,7 +42,7 @@ impl Cluster {
         Arc::clone(&self.nodes[index].lock().unwrap())
     }
 
-    fn all(&self) -> impl Iterator<Item = Arc<Node>> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = Arc<Node>> {
         (0..self.nodes.len()).map(|index| self.node(index))
     }
 
@@ -51,6 +55,7 @@ impl Cluster {
     pub(crate) async fn crash(&mut self, index: usize, down: u64) {
         self.trouble("node: dies");
         let node = self.node(index);
+        node.tally(&self.sim);
         node.links.iter().for_each(|link| link.die());
         node.world.end();
         // Until it is up its requests go nowhere: they are those of clients that it has not.
@@ -73,7 +78,7 @@ impl Cluster {
             "node: cut off"
         });
         let links = self.node(index).links.clone();
-        self.sim.redis().cut(index, silent);
+        self.sim.redis().cut(&self.sim, index, silent, Plane::Both);
         for (database, link) in links.iter().enumerate() {
             link.set_cut(Some(if silent { Cut::Silent } else { Cut::Refused }));
             self.sim
@@ -90,11 +95,7 @@ impl Cluster {
         for database in 0..DATABASES {
             self.sim.server(database).stands_still_until = Some(later(time));
         }
-        let sim = Arc::clone(&self.sim);
-        self.sim.net.at(later(time), move || {
-            let now = sim.now();
-            sim.history().trouble(now);
-        });
+        self.trouble_later(time);
     }
 
     pub(crate) fn crash_store(&mut self, down: u64) {
@@ -105,7 +106,8 @@ impl Cluster {
             server.forget();
             server.ears.interrupt(|_| true);
         }
-        self.sim.redis().die();
+        self.lost();
+        self.sim.redis().die(&self.sim);
         let (sim, nodes) = (Arc::clone(&self.sim), Arc::clone(&self.nodes));
         self.sim.net.at(later(down), move || {
             sim.trace.say(format_args!("the store is back"));
@@ -125,7 +127,8 @@ impl Cluster {
     pub(crate) fn flush(&mut self) {
         self.trouble("store: flushed");
         (0..DATABASES).for_each(|database| self.sim.server(database).forget());
-        self.sim.redis().forget();
+        self.lost();
+        self.sim.redis().forget(&self.sim);
     }
 
     pub(crate) fn evict(&mut self, subject: Subject, lock: bool) {
@@ -142,11 +145,48 @@ impl Cluster {
         } else {
             name.clone()
         };
-        self.sim.redis().evict(database, |name| name.starts_with(&key));
+        self.sim
+            .redis()
+            .evict(&self.sim, database, |name| name.starts_with(&key));
         match lock {
             true => server.evict_lock(|address| address.starts_with(&name)),
             false => server.evict(|address| address.starts_with(&name)),
         }
+    }
+
+    /// What the store kept is lost.
+    fn lost(&self) {
+        let now = self.sim.now();
+        self.sim.history().losses.push(now);
+    }
+
+    pub(crate) fn cut_notices(&mut self, index: usize, silent: bool) {
+        self.trouble(if silent {
+            "node: hears nothing, and does not know"
+        } else {
+            "node: hears nothing"
+        });
+        self.sim.redis().cut(&self.sim, index, silent, Plane::Notices);
+    }
+
+    pub(crate) fn hold_notices(&mut self, index: usize, time: u64) {
+        self.trouble("node: hears late");
+        self.sim.redis().hold(index, later(time));
+        self.trouble_later(time);
+    }
+
+    pub(crate) fn busy(&mut self, time: u64) {
+        self.trouble("store: a turn takes long");
+        self.sim.redis().busy(later(time));
+        self.trouble_later(time);
+    }
+
+    fn trouble_later(&self, time: u64) {
+        let sim = Arc::clone(&self.sim);
+        self.sim.net.at(later(time), move || {
+            let now = sim.now();
+            sim.history().trouble(now);
+        });
     }
 
     /// From here on nothing goes wrong.
@@ -189,6 +229,7 @@ impl Cluster {
     }
 
     pub(crate) fn report(&self) -> Report {
+        self.all().for_each(|node| node.tally(&self.sim));
         let history = self.sim.history();
         Report {
             wrong: self.sim.first_wrong(),

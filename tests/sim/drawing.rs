@@ -1,5 +1,7 @@
 //! How a [`Plan`] is drawn from a seed.
 
+mod near;
+
 use crate::plan::{Class, End, How, Knobs, Op, Plan, Settings, Subject, Via};
 use crate::rng::Rng;
 
@@ -18,6 +20,7 @@ impl Plan {
             stale: rng.chance(300),
             stamped: rng.chance(300),
             redis,
+            near: redis.then(|| near::settings(seed)).flatten(),
         };
         let mut drawing = Drawing {
             rng,
@@ -27,7 +30,13 @@ impl Plan {
             keys: 0,
             stamped: settings.stamped,
         };
-        let ops = drawing.ops();
+        let mut ops = drawing.ops();
+        drawing.rng = Rng::new(seed).fork(5);
+        drawing.add_refreshes(&mut ops);
+        if let Some(near) = settings.near {
+            drawing.rng = Rng::new(seed).fork(4);
+            drawing.add_near(near, &mut ops);
+        }
         Self {
             seed,
             luck: seed,
@@ -202,6 +211,30 @@ impl Drawing {
             let time = (moment + self.rng.below(40)).saturating_sub(self.rng.below(40));
             ops.push((time, fault));
         }
+    }
+
+    /// Callers who want something computed now, about when others ask for it.
+    fn add_refreshes(&mut self, ops: &mut Vec<(u64, Op)>) {
+        if !self.rng.chance(300) {
+            return;
+        }
+        let asked = |(at, op): &(u64, Op)| match op {
+            Op::Ask { subject, .. } if !matches!(subject.via, Via::Layer | Via::Made) => Some((*at, *subject)),
+            _ => None,
+        };
+        let asked: Vec<_> = ops.iter().filter_map(asked).collect();
+        for _ in 0..self.rng.between(1, 3).min(asked.len() as u64) {
+            let (at, subject) = self.rng.pick(&asked);
+            let cost = self.rng.between(1, self.longest);
+            let refresh = Op::Refresh {
+                node: self.node(),
+                subject,
+                cost,
+                end: if self.rng.chance(150) { End::Fails } else { End::Well },
+            };
+            ops.push((at + self.rng.below(2 * self.longest), refresh));
+        }
+        ops.sort_by_key(|(at, _)| *at);
     }
 
     fn fault(&mut self, node: usize) -> Option<Op> {

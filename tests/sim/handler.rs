@@ -36,6 +36,8 @@ pub(crate) struct Job {
     pub(crate) subject: Subject,
     pub(crate) cost: u64,
     pub(crate) end: End,
+    /// Whether what is stored does not do.
+    pub(crate) anew: bool,
 }
 
 #[derive(Clone)]
@@ -53,7 +55,7 @@ pub(crate) struct Handler {
 impl Handler {
     /// One call more.
     fn begin(&self, job: Job) -> usize {
-        let Job { subject, end, .. } = job;
+        let Job { subject, end, anew, .. } = job;
         let (sim, now) = (&self.sim, self.sim.now());
         let is_refused = self.is_refused(subject, now);
         let number = sim.history().begin(Computation {
@@ -64,6 +66,7 @@ impl Handler {
             begun_at: now,
             ended_at: None,
             end,
+            anew,
             leased: !is_refused && !self.is_closed.load(Ordering::Relaxed),
         });
         sim.trace.say(format_args!(

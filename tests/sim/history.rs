@@ -15,6 +15,10 @@ pub(crate) struct History {
     not_carried_out: Vec<(u64, usize)>,
     /// When something went wrong, in milliseconds.
     troubles: Vec<u64>,
+    /// When the store lost all it had, in milliseconds.
+    pub(crate) losses: Vec<u64>,
+    /// What nodes invalidated, whether the store has heard of it or not, and when each call began.
+    own: Vec<(Gone, usize, u64, u64)>,
     pub(crate) answers: BTreeMap<&'static str, u64>,
     /// Notices that were sent to nodes.
     pub(crate) messages: u64,
@@ -32,6 +36,8 @@ pub(crate) struct Computation {
     pub(crate) begun_at: u64,
     pub(crate) ended_at: Option<u64>,
     pub(crate) end: End,
+    /// Whether it was to be, whatever is stored.
+    pub(crate) anew: bool,
     /// Whether the store had granted the lock, as far as the node knew.
     pub(crate) leased: bool,
 }
@@ -154,6 +160,26 @@ impl History {
             anywhere: latest(&mut of_it()).unwrap_or(0),
             here: latest(&mut here).unwrap_or(0),
         }
+    }
+
+    /// A call that began at that moment has returned, and its node serves nothing from before it.
+    pub(crate) fn returned(&mut self, gone: Gone, (node, life): (usize, u64), begun: u64) {
+        self.own.push((gone, node, life, begun));
+    }
+
+    /// The earliest computations of which a node may have a near copy: at all, by what it has invalidated itself, and such as
+    /// is not stale.
+    pub(crate) fn near_floor(&self, subject: Subject, node: usize, life: u64) -> [u64; 3] {
+        let own = self
+            .own
+            .iter()
+            .filter(|own| own.0.is(subject) && own.1 == node && own.2 == life);
+        let soft = self.invalidations.iter().filter(|one| one.soft && one.gone.is(subject));
+        [
+            self.floor(subject, node, life).anywhere,
+            own.map(|own| own.3).max().unwrap_or(0),
+            soft.map(|one| one.carried_out).max().unwrap_or(0),
+        ]
     }
 
     /// When the store has carried out invalidations of that subject since then, acknowledged or not, as moments.

@@ -11,14 +11,17 @@
 //! ```
 //!
 //! In most runs the store itself is simulated. In a tenth of them, and in all with `--redis`, the nodes have the real
-//! `RedisStore`, and the server at the other end of its connections is simulated, down to the bytes.
+//! `RedisStore`, and the server at the other end of its connections is simulated, down to the bytes: a redis-server to which
+//! the same is said has to answer the same. In half of those again nodes keep near copies.
 //!
 //! Checked in every run: one call for each key and generation while all is well; an answer within its bound for each request;
 //! no answer from before an invalidation that had returned, of another key, tenant or database, or of a body that broke
-//! off; one leader at most that can commit; and nothing left when all is quiet.
+//! off; one leader at most that can commit; and nothing left when all is quiet. No near copy that would be served was in Redis
+//! longer ago than the lag, or is from before an invalidation that had returned, or that its own node has made.
 
 mod checks;
 mod cluster;
+mod conformance;
 mod contract;
 mod coverage;
 mod drawing;
@@ -27,6 +30,7 @@ mod explore;
 mod handler;
 mod history;
 mod link;
+mod near;
 mod net;
 mod node;
 mod options;
@@ -72,6 +76,14 @@ fn main() -> ExitCode {
         return trace(first, count, (options.nodes, options.redis));
     }
     contract::check();
+    match conformance::compare() {
+        Ok(Some(compared)) => drop(writeln!(std::io::stdout(), "{compared}")),
+        Ok(None) => eprintln!("there is no redis-server to compare the simulated one with"),
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            return ExitCode::FAILURE;
+        }
+    }
     if let Some(wrong) = regressions::wrong_again() {
         eprintln!("{wrong}");
         return ExitCode::FAILURE;

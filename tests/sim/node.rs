@@ -16,7 +16,8 @@ use tower_memolock::{InvalidateError, MemoLock, MemoLockLayer, Receipt, RedisSto
 use crate::handler::{Handler, Job, NOT_KEPT};
 use crate::history::Gone;
 use crate::link::Link;
-use crate::plan::{COMMAND_TIMEOUT, LEASE, Settings, Subject, TTL, Via, WAIT_TIMEOUT};
+use crate::near::NearCopies;
+use crate::plan::{COMMAND_TIMEOUT, LEASE, NearSettings, Settings, Subject, TTL, Via, WAIT_TIMEOUT};
 use crate::sim::{DATABASES, Sim};
 use crate::store::SimStore;
 use crate::world::NodeWorld;
@@ -30,6 +31,8 @@ pub(crate) struct Node {
     pub(crate) world: Arc<NodeWorld>,
     pub(crate) links: [Arc<Link>; DATABASES],
     is_redis: bool,
+    /// Where it keeps near copies.
+    pub(crate) near: Option<NearCopies>,
     handler: Handler,
     core: MemoLock,
     elsewhere: MemoLock,
@@ -72,17 +75,24 @@ impl Node {
             is_closed: Arc::default(),
         };
         if settings.redis {
+            let near = settings.near_on(index);
             let stores = within(Arc::clone(&world) as Arc<dyn World>, async {
-                [redis(0).await, redis(1).await]
+                [redis(0, near).await, redis(1, near).await]
             });
-            return Self::over(&stores.await, settings, handler);
+            let stores = stores.await;
+            let near = near.map(|near| NearCopies::new(near, stores.clone()));
+            return Self::over(&stores, settings, (handler, near));
         }
         let stores = [0, 1].map(|database| SimStore::new(sim, database, &handler.links[database]));
-        Self::over(&stores, settings, handler)
+        Self::over(&stores, settings, (handler, None))
     }
 
     /// The same over these stores, one for each database.
-    fn over<S: Store + Clone>(stores: &[S; DATABASES], settings: Settings, handler: Handler) -> Arc<Self> {
+    fn over<S: Store + Clone>(
+        stores: &[S; DATABASES],
+        settings: Settings,
+        (handler, near): (Handler, Option<NearCopies>),
+    ) -> Arc<Self> {
         let store = |database: usize| stores[database].clone();
         let lock = |database, tag| {
             MemoLock::new(store(database), tag)
@@ -113,6 +123,7 @@ impl Node {
             world: Arc::clone(&handler.world),
             links: handler.links.clone(),
             is_redis: settings.redis,
+            near,
             core: lock(0, "like"),
             elsewhere: lock(1, "like"),
             made: lock(0, "made"),
@@ -159,6 +170,11 @@ impl Node {
             return made.map_or(Answer::Failed("an error"), Answer::Value);
         }
         let memo = self.memo(via);
+        if job.anew {
+            self.handler.sim.made("a caller has it computed now");
+            let refreshed = memo.refresh(format!("k{key}"), move || handler.compute(job)).await;
+            return refreshed.map_or(Answer::Failed("an error"), Answer::Value);
+        }
         let memo = receipt.map_or_else(|| memo.clone(), |receipt| memo.since(receipt));
         let computed = memo
             .get_or_compute(format!("k{key}"), move || handler.compute(job))
@@ -233,15 +249,25 @@ impl Node {
             .then(|| format!("node {}: gauges {left}, flights {flights}, tasks {tasks}", self.index))
     }
 
+    /// What became of its near copies.
+    pub(crate) fn tally(&self, sim: &Sim) {
+        if let Some(near) = &self.near {
+            near.tally(sim);
+        }
+    }
+
     pub(crate) fn commands(&self) -> u64 {
         self.links.iter().map(|link| link.commands()).sum()
     }
 }
 
 /// The real client of one database of a Redis server.
-async fn redis(database: usize) -> RedisStore {
+async fn redis(database: usize, near: Option<NearSettings>) -> RedisStore {
     let timeout = Duration::from_millis(COMMAND_TIMEOUT);
-    let builder = RedisStore::builder(format!("redis://redis:6379/{database}"));
+    let mut builder = RedisStore::builder(format!("redis://redis:6379/{database}"));
+    if let Some(NearSettings { lag, bytes, .. }) = near {
+        builder = builder.near(bytes).near_lag(Duration::from_millis(lag));
+    }
     let connecting = builder.timeout(timeout).connect_timeout(timeout).connect();
     let store = tokio::time::timeout(20 * timeout, connecting).await;
     store

@@ -135,6 +135,13 @@ pub(crate) enum Op {
         end: End,
         patience: Option<u64>,
     },
+    /// A caller has it computed now, whatever is stored.
+    Refresh {
+        node: usize,
+        subject: Subject,
+        cost: u64,
+        end: End,
+    },
     /// Once it has returned, those nodes are asked for the same, with its receipt or without.
     Invalidate {
         node: usize,
@@ -174,6 +181,20 @@ pub(crate) enum Op {
     EvictLock {
         subject: Subject,
     },
+    /// The connections of a node to Redis for notifications end, or fall silent.
+    CutNotices {
+        node: usize,
+        silent: bool,
+    },
+    /// What is said on those connections arrives late, in order.
+    HoldNotices {
+        node: usize,
+        time: u64,
+    },
+    /// One turn of the event loop of Redis takes so long.
+    Busy {
+        time: u64,
+    },
 }
 
 /// What the nodes are set to.
@@ -187,6 +208,32 @@ pub(crate) struct Settings {
     pub(crate) stamped: bool,
     /// The store is the real client of a Redis server.
     pub(crate) redis: bool,
+    /// It keeps near copies.
+    pub(crate) near: Option<NearSettings>,
+}
+
+/// What near copies nodes keep.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NearSettings {
+    /// How old they may be, in milliseconds.
+    pub(crate) lag: u64,
+    /// The room for them.
+    pub(crate) bytes: usize,
+    /// Whether all nodes keep some, or two of three.
+    pub(crate) everywhere: bool,
+}
+
+impl NearSettings {
+    pub(crate) fn are_on(self, node: usize) -> bool {
+        self.everywhere || node % 3 != 2
+    }
+}
+
+impl Settings {
+    /// The near copies of that node.
+    pub(crate) fn near_on(self, node: usize) -> Option<NearSettings> {
+        self.near.filter(|near| near.are_on(node))
+    }
 }
 
 #[derive(Debug, Clone)]

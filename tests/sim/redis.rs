@@ -4,20 +4,31 @@
 //! None of the simulators that there are would serve: `turmoil` has sockets, but no Redis, and what it would take over is
 //! a queue that is here already and that the other runs share.
 
+mod channels;
 mod keys;
+mod near;
+mod past;
 mod resp;
 mod scripts;
+mod tape;
+mod tracking;
+mod turn;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use self::keys::{Keys, last_of};
+pub(crate) use self::past::Past;
 use self::resp::{Answer, take_command};
 use self::scripts::{effect, millis};
+pub(crate) use self::tape::{Tape, Taped};
+use self::tracking::Tracking;
+use self::turn::Turns;
 use self::wire::Wire;
 pub(crate) use self::wire::connect;
 use crate::server::Sender;
@@ -30,7 +41,21 @@ pub(crate) struct RedisServer {
     scripts: BTreeSet<String>,
     wires: BTreeMap<u64, Wire>,
     channels: BTreeMap<Vec<u8>, BTreeSet<u64>>,
+    tracking: Tracking,
+    turns: Turns,
+    /// What its keys have had, where near copies are checked against that.
+    pub(crate) past: Option<Past>,
+    /// What is said and done, where that is compared with a real one.
+    pub(crate) tape: Tape,
     next: u64,
+}
+
+/// Which connections of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plane {
+    Both,
+    /// Those for notifications.
+    Notices,
 }
 
 /// Who sends a command.
@@ -72,27 +97,41 @@ impl RedisServer {
         self.databases[database].is_held(node, lock)
     }
 
-    /// Everything that is kept is gone.
-    pub(crate) fn forget(&mut self) {
+    /// Everything that is kept is gone, and all who are told of changes hear that.
+    pub(crate) fn forget(&mut self, sim: &Arc<Sim>) {
         self.databases.iter_mut().for_each(Keys::clear);
+        self.tape.flushed();
+        if let Some(past) = &mut self.past {
+            past.forget();
+        }
+        for wire in self.tracking.wires() {
+            sim.made("tracking: all told of all keys");
+            self.send(sim, wire, &tracking::invalidate(Answer::Nothing));
+        }
     }
 
-    pub(crate) fn evict(&mut self, database: usize, is_it: impl Fn(&str) -> bool) {
-        self.databases[database].evict(is_it);
+    pub(crate) fn evict(&mut self, sim: &Arc<Sim>, database: usize, is_it: impl Fn(&str) -> bool) {
+        for key in self.databases[database].evict(is_it) {
+            self.tape.evicted(database, &key);
+            self.note_changes(sim);
+            if self.tape.is_on() {
+                self.end_turn(sim);
+            }
+        }
     }
 
     /// It dies: connections end, and not even scripts are known to the next one.
-    pub(crate) fn die(&mut self) {
-        self.forget();
+    pub(crate) fn die(&mut self, sim: &Arc<Sim>) {
+        self.tracking.clear();
+        self.forget(sim);
         self.scripts.clear();
-        self.channels.clear();
-        self.wires.clear();
+        let numbers: Vec<_> = self.wires.keys().copied().collect();
+        numbers.into_iter().for_each(|wire| self.close(sim, wire));
     }
 
     /// The locks that are held, and the channels that connections listen on.
     pub(crate) fn leftovers(&self) -> (usize, usize) {
-        let listening = self.channels.values().filter(|wires| !wires.is_empty()).count();
-        (self.databases.iter().map(Keys::locks).sum(), listening)
+        (self.databases.iter().map(Keys::locks).sum(), self.listened())
     }
 
     /// Carries out a command, and answers.
@@ -116,17 +155,15 @@ impl RedisServer {
             }
             (b"HELLO", [version]) => {
                 self.wires.get_mut(&caller.wire).expect("a wire").resp3 = version == b"3";
-                let fields = [
-                    "server",
-                    "redis",
-                    "version",
-                    "7.2.0",
-                    "mode",
-                    "standalone",
-                    "role",
-                    "master",
-                ];
-                Answer::Several(fields.map(Answer::bytes).into())
+                self.hello(caller)
+            }
+            (b"CLIENT", [tracking, on, bcast, rest @ ..])
+                if [&tracking[..], on, bcast] == [&b"TRACKING"[..], b"ON", b"BCAST"] =>
+            {
+                let prefixes: Vec<_> = rest.chunks_exact(2).map(|pair| pair[1].clone()).collect();
+                caller.sim.made("tracking: asked for");
+                self.tracking.start(caller.wire, &prefixes);
+                Answer::Okay
             }
             (b"EVAL", [text, count, rest @ ..]) => {
                 let text = String::from_utf8_lossy(text);
@@ -143,12 +180,30 @@ impl RedisServer {
             }
             (_, rest) => self.plain(caller, &name, rest),
         };
+        self.note_changes(&caller.sim);
         self.answer(caller, &answer);
+    }
+
+    /// What it says of itself.
+    fn hello(&self, caller: &Caller) -> Answer {
+        let wire = &self.wires[&caller.wire];
+        let text = |name: &str, value: &str| (Answer::bytes(name), Answer::bytes(value));
+        let number = |name: &str, value: i64| (Answer::bytes(name), Answer::Number(value));
+        Answer::Map(vec![
+            text("server", "redis"),
+            text("version", "7.2.0"),
+            number("proto", if wire.resp3 { 3 } else { 2 }),
+            number("id", caller.wire as i64),
+            text("mode", "standalone"),
+            text("role", "master"),
+            (Answer::bytes("modules"), Answer::Several(Vec::new())),
+        ])
     }
 
     fn run(&mut self, caller: &Caller, hash: &str, count: &[u8], rest: &[Vec<u8>]) -> Answer {
         let count = millis(count).as_millis() as usize;
         let (keys, args) = rest.split_at(count);
+        self.keys_mut(caller).lapse(keys);
         match effect(hash) {
             Some(effect) => effect(self, caller, keys, args),
             None => {
@@ -164,6 +219,7 @@ impl RedisServer {
     fn plain(&mut self, caller: &Caller, name: &[u8], words: &[Vec<u8>]) -> Answer {
         let since = (caller.sim.moment(), caller.node);
         let all = self.keys_mut(caller);
+        all.lapse(words.get(..1).unwrap_or_default());
         let bytes = |text: Option<&[u8]>| text.map_or(Answer::Nothing, Answer::bytes);
         match (name, words) {
             (b"GET", [key]) => bytes(all.get(key)),
@@ -197,35 +253,6 @@ impl RedisServer {
         }
     }
 
-    /// Tells all connections that listen, and says how many that are.
-    fn publish(&mut self, caller: &Caller, channel: &[u8], payload: &[u8]) -> i64 {
-        let listening: Vec<_> = self.channels.get(channel).into_iter().flatten().copied().collect();
-        let message = Answer::Push(["message".as_bytes(), channel, payload].map(Answer::bytes).into());
-        for wire in &listening {
-            caller.sim.history().messages += 1;
-            self.send(&caller.sim, *wire, &message);
-        }
-        listening.len() as i64
-    }
-
-    fn subscribe(&mut self, caller: &Caller, channel: &[u8]) {
-        caller.sim.made("channel: subscribed");
-        self.channels.entry(channel.to_vec()).or_default().insert(caller.wire);
-        self.confirm(caller, "subscribe", channel);
-    }
-
-    fn unsubscribe(&mut self, caller: &Caller, channel: &[u8]) {
-        if let Some(wires) = self.channels.get_mut(channel) {
-            wires.remove(&caller.wire);
-        }
-        self.confirm(caller, "unsubscribe", channel);
-    }
-
-    fn confirm(&mut self, caller: &Caller, what: &str, channel: &[u8]) {
-        let parts = vec![Answer::bytes(what), Answer::bytes(channel), Answer::Number(1)];
-        self.send(&caller.sim, caller.wire, &Answer::Push(parts));
-    }
-
     fn answer(&mut self, caller: &Caller, answer: &Answer) {
         let knobs = caller.sim.knobs();
         if caller.sim.rng().chance(knobs.lost_answers) {
@@ -238,28 +265,40 @@ impl RedisServer {
     /// The connection ends.
     fn break_off(&mut self, sim: &Sim, wire: u64) {
         sim.history().trouble(sim.now());
-        self.close(wire);
+        self.close(sim, wire);
     }
 
-    fn close(&mut self, wire: u64) {
-        self.wires.remove(&wire);
+    fn close(&mut self, sim: &Sim, number: u64) {
+        if let Some(wire) = self.wires.remove(&number) {
+            // The end stands behind all that was said before.
+            sim.net.at(wire.last_back, move || drop(wire));
+        }
+        self.tracking.stop(number);
+        self.tape.closed(number);
         for wires in self.channels.values_mut() {
-            wires.remove(&wire);
+            wires.remove(&number);
         }
     }
 
-    /// All connections of a node end, or fall silent for ever.
-    pub(crate) fn cut(&mut self, node: usize, silent: bool) {
-        let of_it = self.wires.iter_mut().filter(|(_, wire)| wire.node == node);
+    /// All connections of a node end, or fall silent for ever, or those for notifications do.
+    pub(crate) fn cut(&mut self, sim: &Sim, node: usize, silent: bool, plane: Plane) {
+        let of_it = self.wires.iter_mut();
+        let of_it = of_it.filter(|(_, wire)| wire.node == node && (plane == Plane::Both || wire.resp3));
         let numbers: Vec<_> = of_it
             .map(|(number, wire)| {
-                wire.is_silent = true;
+                wire.silence.store(true, Ordering::Relaxed);
                 *number
             })
             .collect();
         if !silent {
-            numbers.into_iter().for_each(|wire| self.close(wire));
+            numbers.into_iter().for_each(|wire| self.close(sim, wire));
         }
+    }
+
+    /// What is said on the connections of a node for notifications gets there no sooner than that.
+    pub(crate) fn hold(&mut self, node: usize, until: Instant) {
+        let of_it = self.wires.values_mut().filter(|wire| wire.node == node && wire.resp3);
+        of_it.for_each(|wire| wire.last_back = wire.last_back.max(until));
     }
 
     /// What has arrived is carried out, unless the server stands still.
@@ -284,26 +323,13 @@ impl RedisServer {
                 database: wire.database,
             };
             wire.link.count();
+            server.tape.asked(number, &words);
             server.carry_out(&caller, &words);
-        }
-    }
-
-    /// Sends an answer or news, behind all that was sent before.
-    fn send(&mut self, sim: &Arc<Sim>, number: u64, answer: &Answer) {
-        let Some(wire) = self.wires.get_mut(&number).filter(|wire| !wire.is_silent) else {
-            return;
-        };
-        let mut bytes = Vec::new();
-        answer.write(wire.resp3, &mut bytes);
-        let at = wire.last_back.max(Instant::now() + way(sim));
-        wire.last_back = at;
-        let this = Arc::clone(sim);
-        sim.net.at(at, move || {
-            if let Some(wire) = this.redis().wires.get(&number).filter(|wire| !wire.is_silent) {
-                // A client that is gone reads nothing.
-                let _ = wire.to_client.send(bytes);
+            if server.tape.is_on() {
+                // A turn of its own for each command.
+                server.end_turn(sim);
             }
-        });
+        }
     }
 }
 

@@ -16,9 +16,8 @@ pub(crate) fn wrong_again() -> Option<String> {
 fn plans() -> Vec<(&'static str, Plan)> {
     let settings = |streams| Settings {
         streams,
-        stale: false,
         stamped: true,
-        redis: false,
+        ..PLAIN
     };
     let given_back = "a lease given back vouches for no tag";
     let mut plans = vec![
@@ -70,6 +69,7 @@ const PLAIN: Settings = Settings {
     stale: false,
     stamped: false,
     redis: false,
+    near: None,
 };
 
 const PAGE: Subject = Subject {
@@ -131,12 +131,7 @@ fn lost_work(luck: u64) -> Plan {
 
 /// What is announced is out of date by the time that it is read.
 fn outdated_announcement(luck: u64) -> Plan {
-    let settings = Settings {
-        streams: false,
-        stale: false,
-        stamped: true,
-        redis: false,
-    };
+    let settings = Settings { stamped: true, ..PLAIN };
     let subject = Subject { via: Via::Core, ..PAGE };
     let ask = |node| Op::Ask {
         node,
@@ -166,9 +161,8 @@ fn outdated_announcement(luck: u64) -> Plan {
 fn unknown_generation() -> Plan {
     let settings = Settings {
         streams: true,
-        stale: false,
         stamped: true,
-        redis: false,
+        ..PLAIN
     };
     let mut plan = plan(28559, 1500, settings, vec![(0, ask(1, 1500)), (600, INVALIDATE_ALL)]);
     plan.class = Class::Commands;
@@ -206,12 +200,7 @@ fn renewed_lease(luck: u64) -> Plan {
 
 /// What is softly invalidated is made anew by others, which takes a while.
 fn refresh_by_others(luck: u64, how: How) -> Plan {
-    let settings = Settings {
-        streams: false,
-        stale: false,
-        stamped: true,
-        redis: false,
-    };
+    let settings = Settings { stamped: true, ..PLAIN };
     let subject = Subject { via: Via::Made, ..PAGE };
     let ask = Op::Ask {
         node: 0,

@@ -14,8 +14,9 @@ use crate::checks::{self, Asked};
 use crate::cluster::Cluster;
 use crate::handler::Job;
 use crate::history::{Computation, Gone};
+use crate::near;
 use crate::node::{Answer, Node};
-use crate::plan::{COMMAND_TIMEOUT, Class, End, How, LEASE, Op, Plan, Subject, Via, WAIT_TIMEOUT};
+use crate::plan::{COMMAND_TIMEOUT, Class, End, How, LEASE, NearSettings, Op, Plan, Subject, Via, WAIT_TIMEOUT};
 use crate::rng::Rng;
 use crate::sim::Sim;
 use crate::trace::Tracing;
@@ -63,7 +64,7 @@ pub(crate) fn measure(plan: &Plan) -> Report {
     })
 }
 
-fn in_a_runtime(run: impl Future<Output = Report>) -> Report {
+pub(crate) fn in_a_runtime<T>(run: impl Future<Output = T>) -> T {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(run)
 }
@@ -71,10 +72,16 @@ fn in_a_runtime(run: impl Future<Output = Report>) -> Report {
 /// A cluster after all that the plan says has happened, and every caller has been answered.
 async fn started(plan: &Plan, planted: Option<Planted>, tracing: Tracing) -> Cluster {
     let sim = Sim::new(plan.knobs, Rng::new(plan.luck).fork(2), tracing);
+    started_in(sim, plan, planted).await
+}
+
+/// The same in a simulation that has begun.
+pub(crate) async fn started_in(sim: Arc<Sim>, plan: &Plan, planted: Option<Planted>) -> Cluster {
     let net = Arc::clone(&sim);
     // It ends with the runtime.
     tokio::spawn(async move { net.net.run().await });
     let mut cluster = Cluster::start(&sim, plan, planted).await;
+    let _looking = near::watch(&cluster);
     let begun = Instant::now();
     let mut asked = Vec::new();
     for (at, op) in &plan.ops {
@@ -96,10 +103,23 @@ async fn carry_out_one(cluster: &mut Cluster, op: Op) -> Vec<JoinHandle<()>> {
             end,
             patience,
         } => {
-            let job = Job { subject, cost, end };
+            let job = job_for(subject, cost, end);
             return (0..count)
                 .map(|_| ask(cluster, node, job, patience, Wanted::default()))
                 .collect();
+        }
+        Op::Refresh {
+            node,
+            subject,
+            cost,
+            end,
+        } => {
+            let anew = true;
+            let job = Job {
+                anew,
+                ..job_for(subject, cost, end)
+            };
+            return vec![ask(cluster, node, job, None, Wanted::default())];
         }
         Op::Invalidate {
             node,
@@ -124,6 +144,9 @@ async fn carry_out_one(cluster: &mut Cluster, op: Op) -> Vec<JoinHandle<()>> {
         Op::Flush => cluster.flush(),
         Op::Evict { subject } => cluster.evict(subject, false),
         Op::EvictLock { subject } => cluster.evict(subject, true),
+        Op::CutNotices { node, silent } => cluster.cut_notices(node, silent),
+        Op::HoldNotices { node, time } => cluster.hold_notices(node, time),
+        Op::Busy { time } => cluster.busy(time),
     }
     Vec::new()
 }
@@ -150,6 +173,7 @@ fn ask(cluster: &Cluster, node: usize, job: Job, patience: Option<u64>, wanted: 
     let this = Arc::clone(&node);
     node.spawn(async move {
         let Node { index, life, .. } = *this;
+        near::look(&sim, &this);
         let asked = Asked {
             subject: job.subject,
             node: index,
@@ -158,6 +182,10 @@ fn ask(cluster: &Cluster, node: usize, job: Job, patience: Option<u64>, wanted: 
             floor: sim.history().floor(job.subject, index, life),
             unsure: if plan.settings.redis { UNSURE } else { 0 },
             since: wanted.since,
+            going_on: match job.anew && plan.class == Class::Healthy {
+                true => sim.now().saturating_sub(checks::to_begin(&plan)),
+                false => 0,
+            },
         };
         let answer = match patience {
             Some(time) => timeout(Duration::from_millis(time), this.ask(job, wanted.receipt))
@@ -179,11 +207,12 @@ fn ask(cluster: &Cluster, node: usize, job: Job, patience: Option<u64>, wanted: 
     })
 }
 
-fn job_for(subject: Subject) -> Job {
+fn job_for(subject: Subject, cost: u64, end: End) -> Job {
     Job {
         subject,
-        cost: 1,
-        end: End::Well,
+        cost,
+        end,
+        anew: false,
     }
 }
 
@@ -193,15 +222,14 @@ fn invalidate(cluster: &Cluster, node: usize, what: What, receipt: bool, then: [
     tokio::spawn(async move {
         let this = Arc::clone(&node);
         let sim = Arc::clone(&cluster.sim);
-        let invalidated = node.spawn(async move { invalidate_on(&sim, &this, what).await });
+        let near = cluster.plan.settings.near;
+        let invalidated = node.spawn(async move { invalidate_on(&sim, &this, what, near).await });
         // The node has died.
         let Ok(invalidated) = invalidated.await else {
             return;
         };
-        let job = Job {
-            cost: cluster.plan.longest,
-            ..job_for(what.subject)
-        };
+        near::look_at_all(&cluster).await;
+        let job = job_for(what.subject, cluster.plan.longest, End::Well);
         let then: Vec<_> = then.into_iter().flatten().collect();
         let wanted = match invalidated {
             Some(Acknowledged {
@@ -265,10 +293,10 @@ struct Acknowledged {
     carried_out: u64,
 }
 
-async fn invalidate_on(sim: &Sim, node: &Node, what: What) -> Option<Acknowledged> {
+async fn invalidate_on(sim: &Sim, node: &Node, what: What, near: Option<NearSettings>) -> Option<Acknowledged> {
     let What { subject, how, soft } = what;
     let begun = sim.moment();
-    let job = job_for(subject);
+    let job = job_for(subject, 1, End::Well);
     let gone = match how {
         How::Tag => Gone::Tagged,
         How::All => Gone::All(subject.via),
@@ -279,8 +307,17 @@ async fn invalidate_on(sim: &Sim, node: &Node, what: What) -> Option<Acknowledge
             node.change(job).await;
             None
         }
-        How::Key | How::Tag | How::All => Some(node.invalidate((gone, soft), job).await.ok()?),
+        How::Key | How::Tag | How::All => {
+            let invalidated = node.invalidate((gone, soft), job).await;
+            if !soft {
+                sim.history().returned(gone, (node.index, node.life), begun);
+            }
+            Some(invalidated.ok()?)
+        }
     };
+    if near.is_some_and(|near| near::is_out_of_promise(sim, node, near)) {
+        return None;
+    }
     sim.trace
         .say(format_args!("node {} has invalidated: {what:?}", node.index));
     let carried_out = sim.history().acknowledged((gone, soft), (node.index, node.life), begun);
@@ -327,11 +364,7 @@ async fn together_again(cluster: &Cluster, plan: &Plan) {
             key: LAST,
             tenant: 0,
         };
-        let job = Job {
-            subject,
-            cost: 20,
-            end: End::Well,
-        };
+        let job = job_for(subject, 20, End::Well);
         let open = (0..plan.nodes).filter(|node| !cluster.node(*node).is_closed());
         let asked: Vec<_> = open
             .map(|node| ask(cluster, node, job, None, Wanted::default()))

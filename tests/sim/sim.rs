@@ -92,6 +92,13 @@ impl Sim {
         *self.transitions.lock().unwrap().entry(transition).or_default() += 1;
     }
 
+    /// So many times.
+    pub(crate) fn made_times(&self, transition: &'static str, times: u64) {
+        if times > 0 {
+            *self.transitions.lock().unwrap().entry(transition).or_default() += times;
+        }
+    }
+
     pub(crate) fn transitions(&self) -> BTreeMap<&'static str, u64> {
         self.transitions.lock().unwrap().clone()
     }

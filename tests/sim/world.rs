@@ -51,6 +51,10 @@ impl NodeWorld {
         tasks.len()
     }
 
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
+    }
+
     /// The process dies: nothing of it goes on, and nothing more begins.
     pub(crate) fn end(&self) {
         self.has_ended.store(true, Ordering::Relaxed);

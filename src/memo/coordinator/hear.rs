@@ -42,7 +42,7 @@ impl<C: Codec> Coordinator<C> {
     /// What is stored and current, unless it was there before and is to be replaced: because the caller wants another one, or
     /// because it was softly invalidated.
     pub(super) async fn news(&self, value: Option<Value>) -> Option<Found<C::Value>> {
-        let wants_another = self.config.aim == Aim::Now;
+        let wants_another = self.config.aim == Aim::Now && !planted(Planted::NotAnew);
         let mut is_first = false;
         let before = match wants_another {
             true => self.before.get_or_init(|| {

@@ -4,6 +4,7 @@
 //! `redis.acl_check_cmd`) is newer than the oldest server or needs permissions of its own. Nothing is left behind: a
 //! `SET .. XX` on an absent key sets nothing, and no client listens on the channels.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::conn::connection::Connection;
@@ -187,8 +188,7 @@ async fn subscribe(dialer: &Dialer, probes: &[Probe]) -> Result<Vec<Reply>, Dial
 /// The rules that would have allowed what was refused.
 struct Missing {
     of: AclRules,
-    /// Sorted.
-    rules: Vec<String>,
+    rules: BTreeSet<String>,
     error: Option<ServerError>,
 }
 
@@ -203,7 +203,7 @@ impl Missing {
     fn new(of: AclRules) -> Self {
         Self {
             of,
-            rules: Vec::new(),
+            rules: BTreeSet::new(),
             error: None,
         }
     }
@@ -222,9 +222,7 @@ impl Missing {
             } else {
                 continue;
             };
-            if let Err(at) = self.rules.binary_search(&rule) {
-                self.rules.insert(at, rule);
-            }
+            self.rules.insert(rule);
             self.error.get_or_insert_with(|| error.clone());
         }
     }

@@ -9,7 +9,11 @@ use super::resp::Answer;
 
 /// Keys with their values.
 #[derive(Default)]
-pub(crate) struct Keys(BTreeMap<Vec<u8>, Entry>);
+pub(crate) struct Keys {
+    entries: BTreeMap<Vec<u8>, Entry>,
+    /// What has changed since that was taken.
+    changed: Vec<Vec<u8>>,
+}
 
 struct Entry {
     kept: Kept,
@@ -26,7 +30,7 @@ enum Kept {
 
 impl Keys {
     fn live(&self, key: &[u8]) -> Option<&Entry> {
-        self.0
+        self.entries
             .get(key)
             .filter(|entry| entry.expires.is_none_or(|at| at > Instant::now()))
     }
@@ -49,26 +53,31 @@ impl Keys {
             expires: Some(Instant::now() + time),
             since,
         };
-        self.0.insert(key.to_vec(), entry);
+        self.entries.insert(key.to_vec(), entry);
+        self.changed.push(key.to_vec());
     }
 
     /// Another text, which ends when that before it would have.
     pub(crate) fn replace(&mut self, key: &[u8], text: Vec<u8>) {
-        if let Some(entry) = self.0.get_mut(key) {
+        if let Some(entry) = self.entries.get_mut(key) {
             entry.kept = Kept::Text(text);
+            self.changed.push(key.to_vec());
         }
     }
 
     pub(crate) fn delete(&mut self, key: &[u8]) -> i64 {
         let was_there = self.live(key).is_some();
-        self.0.remove(key);
+        if self.entries.remove(key).is_some() {
+            self.changed.push(key.to_vec());
+        }
         was_there.into()
     }
 
     pub(crate) fn expire(&mut self, key: &[u8], time: Duration) -> i64 {
         let is_there = self.live(key).is_some();
-        if let Some(entry) = self.0.get_mut(key).filter(|_| is_there) {
+        if let Some(entry) = self.entries.get_mut(key).filter(|_| is_there) {
             entry.expires = Some(Instant::now() + time);
+            self.changed.push(key.to_vec());
         }
         is_there.into()
     }
@@ -103,42 +112,78 @@ impl Keys {
     }
 
     pub(crate) fn add(&mut self, key: &[u8], member: Vec<u8>, score: u64) {
-        let entry = self.0.entry(key.to_vec()).or_insert_with(|| Entry {
+        let entry = self.entries.entry(key.to_vec()).or_insert_with(|| Entry {
             kept: Kept::Set(BTreeMap::new()),
             expires: None,
             since: (0, 0),
         });
-        if let Kept::Set(set) = &mut entry.kept {
-            set.insert(member, score);
+        if let Kept::Set(set) = &mut entry.kept
+            && set.insert(member, score) != Some(score)
+        {
+            self.changed.push(key.to_vec());
         }
     }
 
     pub(crate) fn remove(&mut self, key: &[u8], member: &[u8]) {
         if let Some(Entry {
             kept: Kept::Set(set), ..
-        }) = self.0.get_mut(key)
+        }) = self.entries.get_mut(key)
+            && set.remove(member).is_some()
         {
-            set.remove(member);
+            let is_empty = set.is_empty();
+            self.changed.push(key.to_vec());
+            if is_empty {
+                self.entries.remove(key);
+            }
         }
     }
 
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        self.entries.clear();
     }
 
-    pub(crate) fn evict(&mut self, is_it: impl Fn(&str) -> bool) {
-        self.0.retain(|key, _| !is_it(&String::from_utf8_lossy(key)));
+    /// Removes these, and says which.
+    pub(crate) fn evict(&mut self, is_it: impl Fn(&str) -> bool) -> Vec<Vec<u8>> {
+        let names = self.entries.keys().filter(|key| is_it(&String::from_utf8_lossy(key)));
+        let names: Vec<_> = names.cloned().collect();
+        for key in &names {
+            self.delete(key);
+        }
+        names
+    }
+
+    /// Those of these keys whose time is over are gone.
+    pub(crate) fn lapse(&mut self, keys: &[Vec<u8>]) {
+        for key in keys {
+            if self.live(key).is_none() {
+                self.delete(key);
+            }
+        }
+    }
+
+    /// What has changed since this was asked last.
+    pub(crate) fn take_changed(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The text under a key, and when it ends.
+    pub(crate) fn version(&self, key: &[u8]) -> (Option<&[u8]>, Option<Instant>) {
+        let ends = self.live(key).and_then(|entry| entry.expires);
+        (self.get(key), ends)
     }
 
     /// Whether a lock whose name begins so was set by that node.
     pub(crate) fn is_held(&self, node: usize, lock: &str) -> bool {
-        let mut locks = self.0.keys().filter(|key| key.starts_with(lock.as_bytes()));
+        let mut locks = self.entries.keys().filter(|key| key.starts_with(lock.as_bytes()));
         locks.any(|key| self.since(key).is_some_and(|(_, whose)| whose == node))
     }
 
     /// The locks that have not ended.
     pub(crate) fn locks(&self) -> usize {
-        let locks = self.0.keys().filter(|key| key.windows(6).any(|part| part == b"/lock:"));
+        let locks = self
+            .entries
+            .keys()
+            .filter(|key| key.windows(6).any(|part| part == b"/lock:"));
         locks.filter(|key| self.live(key).is_some()).count()
     }
 }

@@ -10,6 +10,7 @@ pub(crate) enum Answer {
     Bytes(Vec<u8>),
     Nothing,
     Several(Vec<Self>),
+    Map(Vec<(Self, Self)>),
     /// Not an answer but news, in RESP3.
     Push(Vec<Self>),
 }
@@ -32,6 +33,14 @@ impl Answer {
                 to.extend([bytes, &b"\r\n"[..]].concat());
             }
             Self::Nothing => line(to, if resp3 { "_" } else { "$-1" }),
+            Self::Map(fields) => {
+                let (kind, each) = if resp3 { ('%', 1) } else { ('*', 2) };
+                line(to, &format!("{kind}{}", each * fields.len()));
+                for (name, value) in fields {
+                    name.write(resp3, to);
+                    value.write(resp3, to);
+                }
+            }
             Self::Several(parts) | Self::Push(parts) => {
                 let kind = if matches!(self, Self::Push(_)) { '>' } else { '*' };
                 line(to, &format!("{kind}{}", parts.len()));

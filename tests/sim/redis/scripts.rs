@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::keys::last_of;
+use super::near;
 use super::resp::Answer;
 use super::{Caller, RedisServer};
 use crate::checks;
@@ -10,7 +11,7 @@ use crate::world::EPOCH;
 
 type Effect = fn(&mut RedisServer, &Caller, &[Vec<u8>], &[Vec<u8>]) -> Answer;
 
-const ALL: [(&str, Effect); 13] = [
+const ALL: [(&str, Effect); 16] = [
     ("24cafbf434a5988fb5650b4407f4230c1b43deb0", commit),
     ("3eb6a8c3b3c56c489de9622b8bc55d8b5f57d7ef", renew),
     ("b273311160c9c7f982ac729519c73d67f976964e", defer),
@@ -24,6 +25,9 @@ const ALL: [(&str, Effect); 13] = [
     ("b156c823a0c19da75afe4f43486d1d511c1cc6ca", advance),
     ("7da6787544f3ea516d789625a4831a848a17067d", soften_labels),
     ("d6b035386ddb140e0a936d9ec29f4f4c88059492", forget),
+    ("cb43a7e8a736a55269041a20b1c26643417360ca", near::join),
+    ("7212ebda3222e79c96c7f61cde13950545c65a19", near::prune),
+    ("9d78d7f0a424f6c4bf00720fd0c747396ec74c01", near::notice),
 ];
 
 pub(crate) fn effect(hash: &str) -> Option<Effect> {
@@ -146,7 +150,7 @@ fn invalidate(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args:
     all.delete(&keys[0]);
     all.delete(&keys[1]);
     server.publish(caller, &args[0], &args[1]);
-    Answer::Number(1)
+    near::tell(server, caller, &args[2..])
 }
 
 fn soften(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Answer {
@@ -175,7 +179,7 @@ fn soften(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args: &[V
             all.replace(&keys[0], [&lock[..], b"~", &soft].concat());
         }
     }
-    Answer::Number(1)
+    near::tell(server, caller, &args[3..])
 }
 
 fn begin_generation(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Answer {
@@ -203,15 +207,17 @@ fn advance(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args: &[
 }
 
 fn invalidate_labels(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Answer {
-    raise(server, caller, &keys[0], args, false)
+    raise(server, caller, keys, args, false)
 }
 
 fn soften_labels(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Answer {
-    raise(server, caller, &keys[0], args, true)
+    raise(server, caller, keys, args, true)
 }
 
 /// Gives each label a new score, and forgets the oldest.
-fn raise(server: &mut RedisServer, caller: &Caller, set: &[u8], args: &[Vec<u8>], softly: bool) -> Answer {
+fn raise(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args: &[Vec<u8>], softly: bool) -> Answer {
+    let set = &keys[0][..];
+    let labels = if keys.len() > 1 { args.len() - 3 } else { args.len() };
     caller.invalidated(set);
     caller.sim.made(if softly {
         "script: labels softened"
@@ -221,12 +227,12 @@ fn raise(server: &mut RedisServer, caller: &Caller, set: &[u8], args: &[Vec<u8>]
     let now = micros(caller);
     let all = server.keys_mut(caller);
     let Some((last, score)) = all.members(set).pop() else {
-        return Answer::Number(1);
+        return near::tell(server, caller, &args[labels..]);
     };
     let (incarnation, now) = (last[1..].to_vec(), now.max(score + 1));
     let floor_name = [b"#", &incarnation[..]].concat();
     let floor = all.score(set, &floor_name).unwrap_or_default();
-    for label in &args[1..] {
+    for label in &args[1..labels] {
         let own = [b"s", &label[..]].concat();
         let known = all.score(set, &own);
         if softly && label != b"s" && known.is_none() {
@@ -249,11 +255,11 @@ fn raise(server: &mut RedisServer, caller: &Caller, set: &[u8], args: &[Vec<u8>]
             .for_each(|(member, _)| all.remove(set, member));
         all.add(set, floor_name, members[excess].1);
     }
-    Answer::Number(1)
+    near::tell(server, caller, &args[labels..])
 }
 
-fn forget(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], _: &[Vec<u8>]) -> Answer {
+fn forget(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Answer {
     caller.invalidated(&keys[0]);
     server.keys_mut(caller).delete(&keys[0]);
-    Answer::Number(1)
+    near::tell(server, caller, args)
 }

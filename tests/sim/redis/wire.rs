@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -18,13 +19,21 @@ pub(crate) struct Wire {
     pub(crate) database: usize,
     pub(crate) resp3: bool,
     /// Nothing passes any more, and no side knows.
-    pub(crate) is_silent: bool,
+    pub(crate) silence: Arc<AtomicBool>,
     /// What has arrived and was not carried out.
     pub(crate) arrived: Vec<u8>,
+    /// What is sent at the end of the turn.
+    pub(crate) said: Vec<Vec<u8>>,
     pub(crate) to_client: UnboundedSender<Vec<u8>>,
     /// When what was sent last arrives there, and back here.
     last_there: Instant,
     pub(crate) last_back: Instant,
+}
+
+impl Wire {
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silence.load(Ordering::Relaxed)
+    }
 }
 
 /// A connection of a node to the server.
@@ -45,8 +54,9 @@ pub(crate) fn connect(sim: &Arc<Sim>, link: &Arc<Link>) -> io::Result<DuplexStre
         link: Arc::clone(link),
         database: 0,
         resp3: false,
-        is_silent: link.cut().is_some(),
+        silence: Arc::new(AtomicBool::new(link.cut().is_some())),
         arrived: Vec::new(),
+        said: Vec::new(),
         to_client,
         last_there: Instant::now(),
         last_back: Instant::now(),
@@ -84,9 +94,9 @@ async fn listen(sim: Arc<Sim>, number: u64, mut reader: ReadHalf<DuplexStream>) 
         sim.net.at(at, move || {
             let mut server = this.redis();
             if bytes.is_empty() {
-                return server.close(number);
+                return server.close(&this, number);
             }
-            let Some(wire) = server.wires.get_mut(&number).filter(|wire| !wire.is_silent) else {
+            let Some(wire) = server.wires.get_mut(&number).filter(|wire| !wire.is_silent()) else {
                 return;
             };
             wire.arrived.extend(bytes);

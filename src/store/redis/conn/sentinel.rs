@@ -7,13 +7,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::task::JoinSet;
+
 use super::address::Endpoint;
 use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::DialError;
 use super::hello::text;
 use crate::store::redis::resp::{Command, Reply};
-use crate::task::{AllAtOnce, BoxFuture};
 
 /// The sentinels that watch one master.
 #[derive(Debug)]
@@ -52,20 +53,17 @@ impl Sentinels {
     }
 
     /// Where the master may be, the likeliest place first.
-    pub(crate) fn candidates(&self) -> BoxFuture<'_, Result<Vec<Endpoint>, DialError>> {
-        Box::pin(self.ask_all())
-    }
-
-    async fn ask_all(&self) -> Result<Vec<Endpoint>, DialError> {
-        let mut asked = AllAtOnce::new();
+    pub(crate) async fn candidates(&self) -> Result<Vec<Endpoint>, DialError> {
+        let mut asked = JoinSet::new();
         for member in &self.members {
-            asked.add(Box::pin(member.ask(&self.master)));
+            let (member, master) = (Arc::clone(member), self.master.clone());
+            asked.spawn(async move { member.ask(&master).await });
         }
         let mut votes: HashMap<Endpoint, usize> = HashMap::new();
         let mut failed = None;
-        while let Some(answer) = asked.next().await {
+        while let Some(answer) = asked.join_next().await {
             match answer {
-                Ok(endpoint) => {
+                Ok(Ok(endpoint)) => {
                     let count = votes.entry(endpoint).or_default();
                     *count += 1;
                     if *count * 2 > self.members.len() {
@@ -73,19 +71,18 @@ impl Sentinels {
                     }
                 }
                 // What only an operator can repair says more than a sentinel that is down.
-                Err(error) if error.is_permanent() => failed = Some(error),
-                Err(error) => failed = failed.or(Some(error)),
+                Ok(Err(error)) if error.is_permanent() => failed = Some(error),
+                Ok(Err(error)) => failed = failed.or(Some(error)),
+                // The runtime ends.
+                Err(_) => {}
             }
         }
         if votes.is_empty() {
             return Err(DialError::Sentinels(failed.map(Box::new)));
         }
-        let mut ranking: Vec<(Endpoint, usize)> = Vec::new();
-        for (endpoint, count) in votes {
-            let at = ranking.partition_point(|(_, other)| *other >= count);
-            ranking.insert(at, (endpoint, count));
-        }
-        Ok(ranking.into_iter().map(|(endpoint, _)| endpoint).collect())
+        let mut votes: Vec<_> = votes.into_iter().collect();
+        votes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        Ok(votes.into_iter().map(|(endpoint, _)| endpoint).collect())
     }
 
     /// There is a master at `endpoint`: it said so.

@@ -2,7 +2,7 @@
 
 mod tasks;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use super::lease::NearLease;
 use super::tag::{FeedTag, NearTag, Switch};
 use super::words::{About, NearNotice, parse_acknowledgement};
 use super::{Near, NearStep, OwedAck, Sent};
+use crate::simulation::{Planted, planted};
 
 /// What one server tells.
 pub(crate) struct NearFeed {
@@ -34,7 +35,7 @@ struct FeedState {
     was_connected: bool,
     /// The age of the map of the cluster that the server has.
     map: Option<u64>,
-    tags: HashMap<String, FeedTag>,
+    tags: BTreeMap<String, FeedTag>,
 }
 
 impl NearFeed {
@@ -97,7 +98,9 @@ impl NearFeed {
 
     /// No copy that relies on this server is served any more, nor what is on its way from there.
     pub(crate) fn forget_all(&self) {
-        if let Some(own) = &self.near.own {
+        if let Some(own) = &self.near.own
+            && !planted(Planted::NearOutlasting)
+        {
             own.copies.clear_of(&self.lease);
         }
     }
@@ -209,7 +212,9 @@ impl NearFeed {
             tag.tag.recheck.store(true, Ordering::Relaxed);
         }
         drop(state);
-        self.forget_all();
+        if !planted(Planted::NearUnflushed) {
+            self.forget_all();
+        }
         self.near.counters.flushes.add();
         self.near.has_moved_on();
     }
@@ -255,6 +260,7 @@ impl NearFeed {
         let near = &*self.near;
         let Some(own) = &near.own else { return };
         match notice.about {
+            _ if planted(Planted::NearUnheeded) => {}
             About::Value(name) => {
                 own.copies.remove(name);
             }

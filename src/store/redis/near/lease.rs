@@ -15,6 +15,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use crate::simulation::{Planted, planted};
+use crate::system;
+
 /// When a `PING` was sent, by both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
@@ -26,7 +29,7 @@ impl Sent {
     pub(crate) fn now() -> Self {
         Self {
             clock: Instant::now(),
-            wall: wall(SystemTime::now()),
+            wall: wall(system::now()),
         }
     }
 }
@@ -80,7 +83,9 @@ impl NearLease {
 
     /// No copy from before this may be served any more, nor what is on its way.
     pub(crate) fn end_term(&self) {
-        self.term.fetch_add(1, Ordering::AcqRel);
+        if !planted(Planted::NearOutlasting) {
+            self.term.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     pub(crate) fn want(&self) {

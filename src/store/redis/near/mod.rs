@@ -53,7 +53,7 @@ mod settle;
 mod tag;
 mod words;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -96,7 +96,7 @@ pub(crate) struct Near {
     /// How long a lease may last.
     lag: Duration,
     own: Option<OwnCopies>,
-    tags: Mutex<HashMap<String, Arc<NearTag>>>,
+    tags: Mutex<BTreeMap<String, Arc<NearTag>>>,
     /// One for each server.
     feeds: Mutex<Vec<Weak<NearFeed>>>,
     acks: Arc<Acknowledgements>,

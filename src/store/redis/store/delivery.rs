@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{RedisInner, RedisStore};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Key, Tag};
+use crate::simulation::{Planted, planted};
 use crate::store::Purge;
 use crate::store::envelope::SOFTENED;
 use crate::store::notice::payload;
@@ -17,7 +18,6 @@ use crate::store::redis::generations::RedisGenerations;
 use crate::store::redis::near::{Evidence, NearCall, evidence};
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::script::{self, Script};
-use crate::task::BoxFuture;
 
 /// How long a caller waits for the next connection: as long as it may take to the next attempt at one.
 const PATIENCE: Duration = Duration::from_millis(1100);
@@ -80,8 +80,7 @@ impl Drop for Attempt<'_> {
             tracing::warn!(
                 "an invalidation is pending: Redis does not take it; other nodes may serve what is out of date"
             );
-            let replaying: BoxFuture<'static, ()> = Box::pin(replay(Arc::clone(self.inner)));
-            self.inner.runtime.spawn(replaying);
+            self.inner.runtime.spawn(replay(Arc::clone(self.inner)));
         }
     }
 }
@@ -138,11 +137,7 @@ impl RedisInner {
         Ok(Delivered { call, evidence })
     }
 
-    fn remove<'a>(&'a self, address: &'a Address, purge: Purge) -> BoxFuture<'a, Result<Delivered, StoreError>> {
-        Box::pin(self.try_remove(address, purge))
-    }
-
-    async fn try_remove(&self, address: &Address, purge: Purge) -> Result<Delivered, StoreError> {
+    async fn remove(&self, address: &Address, purge: Purge) -> Result<Delivered, StoreError> {
         let keys = Keyspace::new(address, self.link.database());
         let (lock, channel) = (keys.lock(), keys.control());
         let call = self.near.call_value(&self.link, address);
@@ -172,6 +167,7 @@ impl RedisInner {
     /// Near copies of it are of no use here any more.
     fn forget(&self, debt: &Debt) {
         match debt {
+            _ if planted(Planted::NearOwnKept) => {}
             Debt::Value(address) => self.near.forget(address),
             Debt::Labels(tag, _) | Debt::Stamped(tag) => self.near.forget_stamped(tag),
             Debt::Tag(_) => self.near.forget_all(),
