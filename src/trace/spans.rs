@@ -22,7 +22,7 @@ pub(crate) fn lookup(address: Option<&Address>) -> Span {
         address = address.map(|address| display(address.readable())),
         outcome = Empty,
         reason = Empty,
-        wait_ms = Empty,
+        wait_us = Empty,
         computed_by = Empty,
     )
 }
@@ -57,7 +57,7 @@ pub(crate) fn outcome(outcome: &'static str) {
 
 /// For how long the lookup that goes on has waited for computations so far.
 pub(crate) fn waited(time: Duration) {
-    present().record("wait_ms", time.as_secs_f64() * 1e3);
+    present().record("wait_us", u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
 }
 
 /// What the lookup that goes on has come to was computed by this.

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::conn::error;
 use crate::error::StoreError;
 use crate::store::Value;
+use crate::task::BoxFuture;
 
 type ReadAnswer = Result<Option<Value>, Arc<StoreError>>;
 type ReadWaiters = Vec<oneshot::Sender<ReadAnswer>>;
@@ -52,7 +53,7 @@ impl Reads {
                 key: key.to_owned(),
                 ended: false,
             };
-            runtime.spawn(async move {
+            let reading: BoxFuture<'static, ()> = Box::pin(async move {
                 while let Some(waiting) = underway.next() {
                     let found = read().await.map_err(Arc::new);
                     for one in waiting {
@@ -61,6 +62,7 @@ impl Reads {
                     }
                 }
             });
+            runtime.spawn(reading);
         }
         match answer.await {
             Ok(Ok(found)) => Ok(found),

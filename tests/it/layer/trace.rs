@@ -42,7 +42,7 @@ impl Visit for Seen {
         let value = value.trim_matches('"').to_owned();
         let before = self.fields.insert(field.name(), value);
         // A tracing system keeps what is recorded twice twice.
-        assert!(before.is_none() || field.name() == "wait_ms", "{} again", field.name());
+        assert!(before.is_none() || field.name() == "wait_us", "{} again", field.name());
     }
 }
 
@@ -150,7 +150,7 @@ async fn a_follower_and_a_hit_on_another_node_name_what_computed_their_response(
     assert_eq!(followed.fields["computed_by"], LEADER);
     assert_eq!(followed.fields["reason"], "absent");
     assert!(followed.fields["address"].contains("GET /"), "{followed:?}");
-    assert!(followed.fields["wait_ms"].parse::<f64>().unwrap() > 0.0, "{followed:?}");
+    assert!(followed.fields["wait_us"].parse::<u64>().unwrap() > 0, "{followed:?}");
     assert!(followed.is_closed);
 
     spans.forget();
@@ -158,7 +158,7 @@ async fn a_follower_and_a_hit_on_another_node_name_what_computed_their_response(
     assert_eq!(answer(send(&two, get("/"))).await.body, "x");
     let hit = spans.lookup("hit");
     assert_eq!(hit.fields["computed_by"], LEADER);
-    assert!(!hit.fields.contains_key("wait_ms"));
+    assert!(!hit.fields.contains_key("wait_us"));
     let commands = server.commandstats();
     assert_eq!(commands.get("get"), Some(&1), "{commands:?}");
     assert_eq!(inner.calls(), 1);
@@ -179,7 +179,7 @@ async fn followers_and_hits_in_the_process_of_the_leader_name_it() {
     let followed = spans.lookup("followed");
     assert_eq!(followed.fields["computed_by"], LEADER);
     assert!(
-        followed.fields["wait_ms"].parse::<f64>().unwrap() >= 249.0,
+        followed.fields["wait_us"].parse::<u64>().unwrap() >= 249_000,
         "{followed:?}"
     );
     answer(send(&node, get("/"))).await;
@@ -318,7 +318,7 @@ async fn a_caller_of_the_core_that_follows_another_node_names_it_and_raw_values_
     let (led, followed) = (spans.lookup("led"), spans.lookup("followed"));
     assert_eq!(followed.fields["computed_by"], named(led.id).to_string());
     assert_eq!(LINKS.take(), [(followed.id, named(led.id))]);
-    assert!(followed.fields.contains_key("wait_ms"), "{followed:?}");
+    assert!(followed.fields.contains_key("wait_us"), "{followed:?}");
     assert_eq!(server.cli(&["GET", "t:a"]).trim(), "raw");
     assert_eq!(two.get("a").await.unwrap().unwrap(), "raw");
     assert_eq!(spans.lookup("hit").fields["address"], "t:a");
