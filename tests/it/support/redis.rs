@@ -1,7 +1,7 @@
 //! [`RedisServer`]: a redis-server of the test's own; [`Monitor`]: what clients say to it.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{BufRead, BufReader, Write};
@@ -9,6 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio, id};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,14 +34,18 @@ impl RedisServer {
 
     /// Starts one with further options, `--maxmemory` and `1mb` for instance.
     pub(crate) fn start_with(options: &[&str]) -> Self {
+        Self::start_as(|| options.iter().map(ToString::to_string).collect())
+    }
+
+    /// Starts one with options that are drawn anew where it does not start: between finding a free port and using it, another
+    /// program may take it.
+    pub(super) fn start_as(options: impl Fn() -> Vec<String>) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("memolock-it-{}-{count}", id()));
         fs::create_dir_all(&dir).expect("a folder for redis-server");
-        let options: Vec<_> = options.iter().map(ToString::to_string).collect();
-        // Between finding a free port and using it, another program may take it.
         for _ in 0..5 {
-            let port = free_port();
+            let (port, options) = (free_port(), options());
             if let Some(child) = spawn(port, &dir, &options) {
                 return Self {
                     child,
@@ -157,14 +162,16 @@ pub(super) fn free_port() -> u16 {
     free_port_in(5_000..12_000)
 }
 
-/// One of these. They are beneath those that the system gives to connections, so that none of these has it while a server
+/// One of these that this process has not been given before. They are beneath those that the system gives to connections, so that none of these has it while a server
 /// is down that starts again there.
 pub(super) fn free_port_in(ports: Range<u16>) -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let random = RandomState::new().build_hasher().finish();
         let offset = u16::try_from(random % u64::from(ports.end - ports.start)).expect("a small number");
         let port = ports.start + offset;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let is_free = TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if is_free && GIVEN.lock().expect("ports").insert(port) {
             return port;
         }
     }

@@ -1,5 +1,6 @@
 //! [`RedisCluster`]: three masters with a replica each.
 
+use std::cell::Cell;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -141,7 +142,6 @@ impl RedisCluster {
 }
 
 fn start_node() -> (RedisServer, u16) {
-    let bus = free_port_in(12_000..32_000);
     let flags = ["--cluster-enabled", "yes", "--cluster-node-timeout", "700"];
     let steady = ["--cluster-replica-no-failover", "yes"];
     let more = [
@@ -152,9 +152,14 @@ fn start_node() -> (RedisServer, u16) {
     ];
     // A replica counts as one once it has heard from its master.
     let soon = ["--repl-ping-replica-period", "1"];
-    let bus_text = bus.to_string();
-    let all = [&flags[..], &steady, &more, &soon, &["--cluster-port", &bus_text]].concat();
-    (RedisServer::start_with(&all), bus)
+    let bus = Cell::new(0);
+    let node = RedisServer::start_as(|| {
+        bus.set(free_port_in(12_000..32_000));
+        let own = ["--cluster-port".to_owned(), bus.get().to_string()];
+        let all = [&flags[..], &steady, &more, &soon].concat();
+        all.into_iter().map(str::to_owned).chain(own).collect()
+    });
+    (node, bus.get())
 }
 
 fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -1,5 +1,6 @@
 //! [`Authority`]: a CA of the test's own; [`TlsServer`]: a redis-server with a certificate from it.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::id;
@@ -90,14 +91,19 @@ impl TlsServer {
         let dir = std::env::temp_dir().join(format!("memolock-it-tls-{}-{count}", id()));
         fs::create_dir_all(&dir).expect("a folder for certificates");
         let file = |name: &str, pem: &str| write(&dir, name, pem);
-        let port = free_port();
-        let (port_text, ca) = (port.to_string(), file("ca.pem", authority.pem()));
+        let ca = file("ca.pem", authority.pem());
         let certificate_file = file("server.pem", &certificate.certificate);
         let key_file = file("server.key", &certificate.key);
-        let mut all = vec!["--tls-port", &port_text, "--tls-ca-cert-file", &ca];
+        let mut all = vec!["--tls-ca-cert-file", &ca];
         all.extend(["--tls-cert-file", &certificate_file, "--tls-key-file", &key_file]);
         all.extend(options);
-        let plain = RedisServer::start_with(&all);
+        let port = Cell::new(0);
+        let plain = RedisServer::start_as(|| {
+            port.set(free_port());
+            let own = ["--tls-port".to_owned(), port.get().to_string()];
+            all.iter().map(ToString::to_string).chain(own).collect()
+        });
+        let port = port.get();
         Self { plain, port, dir }
     }
 
