@@ -121,7 +121,7 @@ impl FuzzedPipe {
     #[must_use]
     pub fn answers(self) -> Vec<Option<Option<Vec<Vec<u8>>>>> {
         let mut cx = Context::from_waker(Waker::noop());
-        let mut answered = |mut caller: Replying<'_, _>| match Pin::new(&mut caller).poll(&mut cx) {
+        let mut answered = |mut caller: Replying<'_, Vec<Reply>>| match Pin::new(&mut caller).poll(&mut cx) {
             Poll::Ready(answer) => Some(answer.ok().map(|replies| replies.iter().map(sent).collect())),
             Poll::Pending => None,
         };
