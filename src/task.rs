@@ -6,6 +6,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
+#[cfg(feature = "redis")]
+use std::task::Poll;
 
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -27,6 +29,38 @@ where
     #[cfg(feature = "test-util")]
     crate::simulation::started(task.abort_handle());
     task
+}
+
+/// Futures that are waited for at once, by one task.
+#[cfg(feature = "redis")]
+pub(crate) struct AllAtOnce<'a, T>(Vec<BoxFuture<'a, T>>);
+
+#[cfg(feature = "redis")]
+impl<'a, T> AllAtOnce<'a, T> {
+    pub(crate) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(crate) fn add(&mut self, future: BoxFuture<'a, T>) {
+        self.0.push(future);
+    }
+
+    /// What the next of them comes to, unless there is none.
+    pub(crate) async fn next(&mut self) -> Option<T> {
+        if self.0.is_empty() {
+            return None;
+        }
+        std::future::poll_fn(|cx| {
+            for at in 0..self.0.len() {
+                if let Poll::Ready(output) = self.0[at].as_mut().poll(cx) {
+                    drop(self.0.swap_remove(at));
+                    return Poll::Ready(Some(output));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }
 
 /// Aborts a task when it is dropped, unless it is [disarmed](Self::disarm) before.

@@ -54,7 +54,7 @@ use crate::key::Address;
 use crate::simulation::{Planted, planted};
 use crate::store::parts::{PartRequests, Parts};
 use crate::store::{Lock, Release, Renewed, Store, Token, Value, parts_of};
-use crate::task::spawn_if_any;
+use crate::task::{BoxFuture, spawn_if_any};
 use crate::trace::TraceContext;
 
 type MemoCustody<V> = Custody<Lead<V>, Arc<Landed<V>>>;
@@ -263,7 +263,11 @@ impl<C: Codec> Coordinator<C> {
         self.flight.keep_only(self.tenure.last());
     }
 
-    async fn release(&self, claim: LockState, reason: Release) -> Option<bool> {
+    fn release(&self, claim: LockState, reason: Release) -> BoxFuture<'_, Option<bool>> {
+        Box::pin(self.try_release(claim, reason))
+    }
+
+    async fn try_release(&self, claim: LockState, reason: Release) -> Option<bool> {
         if claim == LockState::None || planted(Planted::NotReleased) {
             return None;
         }

@@ -36,7 +36,7 @@ use crate::middleware::respond::trailers_only;
 use crate::middleware::stored_response::StoredResponse;
 use crate::middleware::stored_response::draft::Draft;
 use crate::system;
-use crate::task::{BoxFuture, spawn_of};
+use crate::task::{BoxFuture, spawn};
 use crate::trace::TraceContext;
 
 /// What a computation needs to know besides the request and the service.
@@ -65,8 +65,11 @@ pub(crate) struct Computation {
 }
 
 /// Runs it in a task of its own. Apart from what calls it, which every program compiles for its own services.
-fn start(task_span: TaskSpan, computing: BoxFuture<'static, ()>, stop: Stop, path: Path) -> JoinHandle<Option<()>> {
-    spawn_of(task_span.run(path.run(stop.or(computing))))
+fn start(task_span: TaskSpan, computing: BoxFuture<'static, ()>, stop: Stop, path: Path) -> JoinHandle<()> {
+    let running = task_span.run(path.run(stop.or(computing)));
+    spawn(Box::pin(async move {
+        running.await;
+    }))
 }
 
 impl Computation {

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
@@ -15,7 +16,7 @@ use crate::middleware::policy::reason::Reason;
 use crate::middleware::respond::future::Step;
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
-use crate::task::{AbortOnDrop, BoxFuture, spawn_of};
+use crate::task::{AbortOnDrop, BoxFuture, spawn};
 
 /// What answers a request that has waited for so long, if anything may.
 pub(super) fn stand_by(cache: &Cache, miss: &Miss) -> Option<(Arc<StoredResponse>, Duration)> {
@@ -35,28 +36,34 @@ pub(super) fn miss_or_stale(
 ) -> BoxFuture<'static, Step<Answer>> {
     Box::pin(async move {
         let work = Arc::clone(&cache).miss(call, miss);
-        let work = async move { work.await.finish().await };
-        let mut task = spawn_of(work.in_current_span());
+        let (answers, mut answer) = oneshot::channel();
+        let work = async move {
+            // A client that has left needs no answer.
+            let _ = answers.send(work.await.finish().await);
+        };
+        let task = spawn(Box::pin(work.in_current_span()));
         // A client that leaves before that leaves as ever.
         let mut present = AbortOnDrop::new(task.abort_handle());
-        let answer = match timeout(time, &mut task).await {
+        let answer = match timeout(time, &mut answer).await {
             Err(_) if stale.serves_on_error(Instant::now()) => {
                 present.disarm();
-                drop(spawn_of(async move {
-                    if let Ok(answer) = task.await {
+                spawn(Box::pin(async move {
+                    if let Ok(answer) = answer.await {
                         read_out(answer).await;
                     }
                 }));
                 return Step::Done(cache.replay(stale, Instant::now(), Reason::StaleWhileRevalidate));
             }
-            Err(_) => task.await,
+            Err(_) => answer.await,
             Ok(answer) => answer,
         };
         match answer {
             Ok(answer) => Step::Done(answer),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The runtime ends.
-            Err(_) => Step::then(std::future::pending()),
+            Err(_) => match task.await {
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                // The runtime ends.
+                _ => Step::then(std::future::pending()),
+            },
         }
     })
 }

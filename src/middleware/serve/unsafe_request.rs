@@ -1,11 +1,12 @@
 //! Unsafe requests, which make what is stored for their target out of date (RFC 9111, 4.4).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
-use tokio::task::JoinSet;
+use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use crate::key::{Address, Key, Label};
@@ -23,7 +24,7 @@ use crate::middleware::respond::future::{Step, direct};
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::Form;
 use crate::store::Purge;
-use crate::task::{BoxFuture, inherited, spawn_if_any, spawn_of};
+use crate::task::{BoxFuture, spawn, spawn_if_any};
 
 /// What a `GET` for a URI, with these fields and extensions, has for a key.
 pub(crate) type FindKey = Box<dyn Fn(&Uri, &HeaderMap, &Extensions) -> Option<Key> + Send>;
@@ -90,10 +91,15 @@ impl Change {
         let labels = self.labels(&groups);
         let receipted = self.cache.requests.receipts && (has_changed || !labels.is_empty());
         // A client that hangs up now has changed something all the same, and the store may take its time.
-        let invalidating = spawn_of(self.invalidation(labels, addresses, receipted));
+        let (receipts, receipt) = oneshot::channel();
+        let invalidation = self.invalidation(labels, addresses, receipted);
+        spawn(Box::pin(async move {
+            // A client that has left needs none.
+            let _ = receipts.send(invalidation.await);
+        }));
         self.settled = true;
         // A panic in it is no reason to keep the answer back.
-        if let Ok(Some(receipt)) = invalidating.await {
+        if let Ok(Some(receipt)) = receipt.await {
             response
                 .headers_mut()
                 .extend(HeaderValue::try_from(receipt.to_string()).map(|value| (RECEIPT, value)));
@@ -184,24 +190,25 @@ async fn invalidate_labels(shared: &Shared<Form>, labels: &[Label]) -> bool {
 
 /// Whether the store has taken it.
 async fn invalidate(shared: &Arc<Shared<Form>>, hit_for_pass: &HitForPass, addresses: Vec<Address>) -> bool {
-    let mut invalidating = JoinSet::new();
+    let refused = Arc::new(AtomicBool::new(false));
+    let mut invalidating = Vec::new();
     for address in addresses {
         hit_for_pass.remove(&address);
-        let shared = Arc::clone(shared);
+        let (shared, refused) = (Arc::clone(shared), Arc::clone(&refused));
         let invalidate = async move {
-            let invalidated = shared.invalidate(&address, Purge::Hard).await;
-            invalidated
-                .inspect_err(|error| shared.store_failed(&address, "invalidate", error))
-                .is_ok()
+            if let Err(error) = shared.invalidate(&address, Purge::Hard).await {
+                shared.store_failed(&address, "invalidate", &error);
+                refused.store(true, Ordering::Relaxed);
+            }
         };
-        invalidating.spawn(inherited(invalidate.in_current_span()));
+        invalidating.push(spawn(Box::pin(invalidate.in_current_span())));
     }
     // A panic in one is no reason to leave the others.
-    let mut taken = true;
-    while let Some(invalidated) = invalidating.join_next().await {
-        taken &= invalidated.unwrap_or(false);
+    let mut ended = true;
+    for one in invalidating {
+        ended &= one.await.is_ok();
     }
-    taken
+    ended && !refused.load(Ordering::Relaxed)
 }
 
 /// The URI of another target of the same origin.

@@ -4,7 +4,6 @@
 //! `redis.acl_check_cmd`) is newer than the oldest server or needs permissions of its own. Nothing is left behind: a
 //! `SET .. XX` on an absent key sets nothing, and no client listens on the channels.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::conn::connection::Connection;
@@ -188,7 +187,8 @@ async fn subscribe(dialer: &Dialer, probes: &[Probe]) -> Result<Vec<Reply>, Dial
 /// The rules that would have allowed what was refused.
 struct Missing {
     of: AclRules,
-    rules: BTreeSet<String>,
+    /// Sorted.
+    rules: Vec<String>,
     error: Option<ServerError>,
 }
 
@@ -203,7 +203,7 @@ impl Missing {
     fn new(of: AclRules) -> Self {
         Self {
             of,
-            rules: BTreeSet::new(),
+            rules: Vec::new(),
             error: None,
         }
     }
@@ -222,7 +222,9 @@ impl Missing {
             } else {
                 continue;
             };
-            self.rules.insert(rule);
+            if let Err(at) = self.rules.binary_search(&rule) {
+                self.rules.insert(at, rule);
+            }
             self.error.get_or_insert_with(|| error.clone());
         }
     }

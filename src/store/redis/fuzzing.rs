@@ -146,7 +146,7 @@ fn sent(reply: &Reply) -> Vec<u8> {
             let count = line('*', &items.len());
             count.into_iter().chain(items.iter().flat_map(sent)).collect()
         }
-        Reply::Double(_) | Reply::Map(_) | Reply::Push(_) => panic!("no reply of RESP2"),
+        Reply::Push(_) => panic!("no reply of RESP2"),
     }
 }
 

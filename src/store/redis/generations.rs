@@ -297,7 +297,6 @@ fn generation(members: Vec<Reply>) -> Option<Generation> {
 fn score(reply: Reply) -> Result<Option<u64>, StoreError> {
     match reply {
         Reply::Nil => Ok(None),
-        Reply::Double(score) if score >= 0.0 => Ok(Some(score as u64)),
         Reply::BulkString(text) => {
             let text = str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
             text.map(Some).ok_or_else(error::unexpected)

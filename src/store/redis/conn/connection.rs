@@ -14,6 +14,7 @@ use super::reply::GetReply;
 use super::task::Task;
 use super::traffic::Traffic;
 use crate::store::redis::resp::{Command, Pipeline, RedisError, Reply};
+use crate::task::BoxFuture;
 
 /// Into how many waits a timeout is divided.
 const TURNS: u32 = 4;
@@ -56,6 +57,9 @@ struct OpenConnection {
     crowded: Arc<Notify>,
 }
 
+/// The answer to what was sent already.
+pub(crate) type Answering<'a, T> = BoxFuture<'a, Result<T, RedisError>>;
+
 impl Connection {
     /// A connection over a pipe that these tasks drive and sweep.
     pub(crate) fn new(
@@ -83,9 +87,8 @@ impl Connection {
     }
 
     /// Sends one command. The reply may be a [`Reply::ServerError`].
-    pub(crate) async fn send(&self, command: &Command) -> Result<Reply, RedisError> {
-        let reply = self.0.pipe.send(command);
-        self.answered(self.0.timeout, || self.patience(), reply).await?
+    pub(crate) fn send(&self, command: &Command) -> Answering<'_, Reply> {
+        self.wait(self.0.pipe.send(command))
     }
 
     /// Sends `GET` of this name. The reply may be a [`Reply::ServerError`].
@@ -96,21 +99,23 @@ impl Connection {
 
     /// Has the server push the messages of a channel, or stop that. Returns once it is to be sent: whether the server does it
     /// is pushed as well.
-    pub(crate) async fn tell(&self, command: &Command) -> Result<(), RedisError> {
-        let told = self.0.pipe.tell(command);
-        self.answered(self.0.timeout, || self.patience(), told).await?.map(drop)
+    pub(crate) fn tell(&self, command: &Command) -> Answering<'_, Reply> {
+        self.wait(self.0.pipe.tell(command))
     }
 
     /// The same, and waits until the server does it. The reply may be a [`Reply::ServerError`].
-    pub(crate) async fn subscribe(&self, command: &Command) -> Result<Reply, RedisError> {
-        let reply = self.0.pipe.subscribe(command);
-        self.answered(self.0.timeout, || self.patience(), reply).await?
+    pub(crate) fn subscribe(&self, command: &Command) -> Answering<'_, Reply> {
+        self.wait(self.0.pipe.subscribe(command))
     }
 
     /// Sends several commands in one round trip. Each reply may be a [`Reply::ServerError`].
-    pub(crate) async fn send_all(&self, pipeline: &Pipeline) -> Result<Vec<Reply>, RedisError> {
-        let replies = self.0.pipe.send_all(pipeline);
-        self.answered(self.0.timeout, || self.patience(), replies).await?
+    pub(crate) fn send_all(&self, pipeline: &Pipeline) -> Answering<'_, Vec<Reply>> {
+        self.wait(self.0.pipe.send_all(pipeline))
+    }
+
+    /// Boxed, because it is compiled wherever it is waited for.
+    fn wait<T: Send + 'static>(&self, reply: Replying<'static, T>) -> Answering<'_, T> {
+        Box::pin(async move { self.answered(self.0.timeout, || self.patience(), reply).await? })
     }
 
     /// Sends one command about something large, of so many bytes itself, for as long as it takes.

@@ -127,7 +127,11 @@ impl Dialer {
     /// A connection for subscriptions. `pushes` hears everything that the server pushes.
     ///
     /// RESP3, because its push messages reach `pushes` on the connection's own task, as soon as they are read.
-    pub(crate) async fn notifications(&self, pushes: PushHandler) -> Result<Connection, DialError> {
+    pub(crate) fn notifications(&self, pushes: PushHandler) -> BoxFuture<'_, Result<Connection, DialError>> {
+        Box::pin(self.find_notifications(pushes))
+    }
+
+    async fn find_notifications(&self, pushes: PushHandler) -> Result<Connection, DialError> {
         let Some(sentinels) = &self.sentinels else {
             return self.open_notifications(&self.url, pushes).await;
         };

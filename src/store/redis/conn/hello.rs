@@ -61,10 +61,6 @@ struct Hello {
 impl Hello {
     fn read(reply: &Reply) -> Option<Self> {
         let field = |name: &str| match reply {
-            Reply::Map(fields) => fields
-                .iter()
-                .find(|(key, _)| text(key) == Some(name))
-                .map(|(_, value)| value),
             Reply::Array(fields) => {
                 let mut pairs = fields.chunks_exact(2);
                 pairs.find(|pair| text(&pair[0]) == Some(name)).map(|pair| &pair[1])
@@ -109,7 +105,7 @@ pub(crate) fn text(reply: &Reply) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn hello(mode: &str, role: &str, version: &str) -> [Reply; 2] {
+    fn hello(mode: &str, role: &str, version: &str) -> Reply {
         let bulk = |text: &str| Reply::BulkString(text.as_bytes().to_vec());
         let fields = [
             ("server", "redis"),
@@ -117,41 +113,27 @@ mod tests {
             ("mode", mode),
             ("role", role),
         ];
-        let fields = fields.map(|(name, value)| (bulk(name), bulk(value)));
-        let flat = fields
-            .clone()
-            .into_iter()
-            .flat_map(|(name, value)| [name, value])
-            .collect();
-        [Reply::Map(fields.into()), Reply::Array(flat)]
+        let fields = fields.iter().flat_map(|(name, value)| [bulk(name), bulk(value)]);
+        Reply::Array(fields.collect())
     }
 
     #[test]
     fn a_server_has_to_be_what_is_required() {
-        for reply in hello("standalone", "replica", "6.2.0") {
-            assert!(Required::Nothing.check(&reply).is_ok());
-            assert!(matches!(Required::Master.check(&reply), Err(DialError::NotMaster)));
-            assert!(matches!(
-                Required::ClusterNode.check(&reply),
-                Err(DialError::NotCluster)
-            ));
-        }
-        for reply in hello("cluster", "replica", "7.0.15") {
-            assert!(Required::ClusterNode.check(&reply).is_ok());
-            assert!(matches!(
-                Required::ClusterMaster.check(&reply),
-                Err(DialError::NotMaster)
-            ));
-        }
-        for reply in hello("cluster", "master", "6.2.14") {
-            assert!(matches!(
-                Required::ClusterMaster.check(&reply),
-                Err(DialError::TooOld(_))
-            ));
-        }
-        for reply in hello("cluster", "master", "8.1.3") {
-            assert!(Required::ClusterMaster.check(&reply).is_ok());
-        }
+        let alone = hello("standalone", "replica", "6.2.0");
+        assert!(Required::Nothing.check(&alone).is_ok());
+        assert!(matches!(Required::Master.check(&alone), Err(DialError::NotMaster)));
+        assert!(matches!(
+            Required::ClusterNode.check(&alone),
+            Err(DialError::NotCluster)
+        ));
+        let replica = hello("cluster", "replica", "7.0.15");
+        assert!(Required::ClusterNode.check(&replica).is_ok());
+        let refused = Required::ClusterMaster.check(&replica);
+        assert!(matches!(refused, Err(DialError::NotMaster)));
+        let refused = Required::ClusterMaster.check(&hello("cluster", "master", "6.2.14"));
+        assert!(matches!(refused, Err(DialError::TooOld(_))));
+        let master = hello("cluster", "master", "8.1.3");
+        assert!(Required::ClusterMaster.check(&master).is_ok());
     }
 
     #[test]

@@ -140,7 +140,9 @@ impl Pipe {
     /// Sends one command, at once if there is room.
     pub(crate) fn send(&self, command: &Command) -> Replying<'static, Reply> {
         let added = self.shared.add(ReplySlot::one, |bytes| command.write_to(bytes));
-        Replying::of(added, || self.shared.send_later(command.packed(), ReplySlot::one))
+        Replying::of(added, || {
+            self.shared.send_later(command.packed(), Box::new(ReplySlot::one))
+        })
     }
 
     /// Sends a command about the subscription to one channel. The answer is [`Reply::Okay`], or an error.
@@ -161,7 +163,7 @@ impl Pipe {
         slot: impl Fn() -> (ReplySlot, Awaited<Reply>) + Send + 'static,
     ) -> Replying<'static, Reply> {
         let added = self.shared.add(&slot, |bytes| command.write_to(bytes));
-        Replying::of(added, || self.shared.send_later(command.packed(), slot))
+        Replying::of(added, || self.shared.send_later(command.packed(), Box::new(slot)))
     }
 
     /// Sends `GET` of this name, without a command made of it first.
@@ -170,7 +172,7 @@ impl Pipe {
         Replying::of(added, || {
             let mut packed = Vec::new();
             write_get(&mut packed, name);
-            self.shared.send_later(packed, ReplySlot::get)
+            self.shared.send_later(packed, Box::new(ReplySlot::get))
         })
     }
 
@@ -183,7 +185,7 @@ impl Pipe {
         let packed = pipeline.packed();
         let slot = move || ReplySlot::several(expected);
         let added = self.shared.add(slot, |bytes| bytes.extend_from_slice(&packed));
-        Replying::of(added, || self.shared.send_later(packed.clone(), slot))
+        Replying::of(added, || self.shared.send_later(packed.clone(), Box::new(slot)))
     }
 }
 
@@ -257,7 +259,7 @@ impl PipeShared {
     fn send_later<T: Send + 'static>(
         self: &Arc<Self>,
         packed: Vec<u8>,
-        slot: impl Fn() -> (ReplySlot, Awaited<T>) + Send + 'static,
+        slot: Box<dyn Fn() -> (ReplySlot, Awaited<T>) + Send>,
     ) -> BoxFuture<'static, RedisResult<T>> {
         let shared = Arc::clone(self);
         Box::pin(async move {

@@ -7,14 +7,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::task::JoinSet;
-
 use super::address::Endpoint;
 use super::connection::Connection;
 use super::dial::Dialer;
 use super::error::DialError;
 use super::hello::text;
 use crate::store::redis::resp::{Command, Reply};
+use crate::task::{AllAtOnce, BoxFuture};
 
 /// The sentinels that watch one master.
 #[derive(Debug)]
@@ -53,17 +52,20 @@ impl Sentinels {
     }
 
     /// Where the master may be, the likeliest place first.
-    pub(crate) async fn candidates(&self) -> Result<Vec<Endpoint>, DialError> {
-        let mut asked = JoinSet::new();
+    pub(crate) fn candidates(&self) -> BoxFuture<'_, Result<Vec<Endpoint>, DialError>> {
+        Box::pin(self.ask_all())
+    }
+
+    async fn ask_all(&self) -> Result<Vec<Endpoint>, DialError> {
+        let mut asked = AllAtOnce::new();
         for member in &self.members {
-            let (member, master) = (Arc::clone(member), self.master.clone());
-            asked.spawn(async move { member.ask(&master).await });
+            asked.add(Box::pin(member.ask(&self.master)));
         }
         let mut votes: HashMap<Endpoint, usize> = HashMap::new();
         let mut failed = None;
-        while let Some(answer) = asked.join_next().await {
+        while let Some(answer) = asked.next().await {
             match answer {
-                Ok(Ok(endpoint)) => {
+                Ok(endpoint) => {
                     let count = votes.entry(endpoint).or_default();
                     *count += 1;
                     if *count * 2 > self.members.len() {
@@ -71,18 +73,19 @@ impl Sentinels {
                     }
                 }
                 // What only an operator can repair says more than a sentinel that is down.
-                Ok(Err(error)) if error.is_permanent() => failed = Some(error),
-                Ok(Err(error)) => failed = failed.or(Some(error)),
-                // The runtime ends.
-                Err(_) => {}
+                Err(error) if error.is_permanent() => failed = Some(error),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
         if votes.is_empty() {
             return Err(DialError::Sentinels(failed.map(Box::new)));
         }
-        let mut votes: Vec<_> = votes.into_iter().collect();
-        votes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        Ok(votes.into_iter().map(|(endpoint, _)| endpoint).collect())
+        let mut ranking: Vec<(Endpoint, usize)> = Vec::new();
+        for (endpoint, count) in votes {
+            let at = ranking.partition_point(|(_, other)| *other >= count);
+            ranking.insert(at, (endpoint, count));
+        }
+        Ok(ranking.into_iter().map(|(endpoint, _)| endpoint).collect())
     }
 
     /// There is a master at `endpoint`: it said so.

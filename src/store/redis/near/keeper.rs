@@ -250,7 +250,6 @@ impl Near {
         zscore.arg(&tag.names.members).arg(self.member());
         let found = match link.send(tag.keys(), &zscore).await? {
             Reply::BulkString(text) => text == score.to_string().as_bytes(),
-            Reply::Double(number) => number == score as f64,
             _ => false,
         };
         Ok(found)

@@ -90,7 +90,6 @@ pub(crate) fn evidence(reply: &Reply) -> Option<Evidence> {
 fn text(reply: &Reply) -> Option<String> {
     match reply {
         Reply::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
-        Reply::Double(number) => Some(number.to_string()),
         _ => None,
     }
 }

@@ -18,6 +18,7 @@ use crate::store::redis::generations::RedisGenerations;
 use crate::store::redis::near::{Evidence, NearCall, evidence};
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::script::{self, Script};
+use crate::task::BoxFuture;
 
 /// How long a caller waits for the next connection: as long as it may take to the next attempt at one.
 const PATIENCE: Duration = Duration::from_millis(1100);
@@ -80,7 +81,8 @@ impl Drop for Attempt<'_> {
             tracing::warn!(
                 "an invalidation is pending: Redis does not take it; other nodes may serve what is out of date"
             );
-            self.inner.runtime.spawn(replay(Arc::clone(self.inner)));
+            let replaying: BoxFuture<'static, ()> = Box::pin(replay(Arc::clone(self.inner)));
+            self.inner.runtime.spawn(replaying);
         }
     }
 }
@@ -137,7 +139,11 @@ impl RedisInner {
         Ok(Delivered { call, evidence })
     }
 
-    async fn remove(&self, address: &Address, purge: Purge) -> Result<Delivered, StoreError> {
+    fn remove<'a>(&'a self, address: &'a Address, purge: Purge) -> BoxFuture<'a, Result<Delivered, StoreError>> {
+        Box::pin(self.try_remove(address, purge))
+    }
+
+    async fn try_remove(&self, address: &Address, purge: Purge) -> Result<Delivered, StoreError> {
         let keys = Keyspace::new(address, self.link.database());
         let (lock, channel) = (keys.lock(), keys.control());
         let call = self.near.call_value(&self.link, address);

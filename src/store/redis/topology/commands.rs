@@ -7,7 +7,7 @@
 
 mod supervisor;
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -28,9 +28,10 @@ use crate::store::redis::conn::task::Task;
 use crate::store::redis::pubsub::hub::Hub;
 use crate::store::redis::resp::{Command, Pipeline, RedisError, Reply, ServerError};
 use crate::store::redis::stats::RedisCounters;
+use crate::task::BoxFuture;
 
 /// A command on its way.
-pub(crate) type Sending<'a> = Pin<Box<dyn Future<Output = Result<Reply, StoreError>> + Send + 'a>>;
+pub(crate) type Sending<'a> = BoxFuture<'a, Result<Reply, StoreError>>;
 
 /// What the planes tell each other and the task that looks after several of them.
 #[derive(Clone, Default)]
@@ -181,7 +182,11 @@ impl Commands {
     }
 
     /// The names of all keys on this server that match. Those that are no text are left out.
-    pub(crate) async fn scan(&self, pattern: &str) -> Result<Vec<String>, StoreError> {
+    pub(crate) fn scan<'a>(&'a self, pattern: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        Box::pin(self.scan_all(pattern))
+    }
+
+    async fn scan_all(&self, pattern: &str) -> Result<Vec<String>, StoreError> {
         let (mut names, mut cursor) = (Vec::new(), b"0".to_vec());
         loop {
             let mut scan = Command::new("SCAN");

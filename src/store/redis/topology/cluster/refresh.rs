@@ -1,10 +1,9 @@
 //! Keeping the map of the slots.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::router::ClusterShared;
@@ -14,6 +13,7 @@ use crate::store::redis::conn::denied::Denied;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::DialError;
 use crate::store::redis::resp::{Pipeline, Reply};
+use crate::task::{AllAtOnce, BoxFuture};
 
 /// How often the map is looked at without a reason.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ const HEARING: Duration = Duration::from_millis(100);
 /// Whom to ask when none of the masters answers.
 pub(crate) struct Seeds {
     seeds: Vec<Dialer>,
-    known: Mutex<BTreeSet<Endpoint>>,
+    known: Mutex<HashSet<Endpoint>>,
 }
 
 impl Seeds {
@@ -85,22 +85,26 @@ pub(crate) async fn keep(shared: Arc<ClusterShared>) {
 
 impl ClusterShared {
     /// Asks all masters at once, and failing that all seeds, and takes over the best answer.
-    pub(crate) async fn refresh(&self) -> Result<(), DialError> {
-        let mut asked = JoinSet::new();
+    pub(crate) fn refresh(&self) -> BoxFuture<'_, Result<(), DialError>> {
+        Box::pin(self.look_again())
+    }
+
+    async fn look_again(&self) -> Result<(), DialError> {
+        let mut asked = AllAtOnce::new();
         for node in self.topology().nodes() {
             if node.commands.is_connected() {
                 let node = Arc::clone(node);
-                asked.spawn(async move {
+                asked.add(Box::pin(async move {
                     let replies = node.commands.send_all(&View::question()).await;
                     Ok(replies.ok().and_then(|replies| View::read(&replies, &node.endpoint.0)))
-                });
+                }));
             }
         }
         let mut best = best(asked).await;
         if best.is_err() {
-            let mut asked = JoinSet::new();
+            let mut asked = AllAtOnce::new();
             for dialer in self.seeds.all() {
-                asked.spawn(async move { ask(&dialer, &View::question()).await });
+                asked.add(Box::pin(async move { ask(&dialer, &View::question()).await }));
             }
             best = self::best(asked).await;
         }
@@ -110,6 +114,9 @@ impl ClusterShared {
         Ok(())
     }
 }
+
+/// Nodes that are asked for their views.
+type Asked = AllAtOnce<'static, Result<Option<View>, DialError>>;
 
 async fn ask(dialer: &Dialer, question: &Pipeline) -> Result<Option<View>, DialError> {
     let connection = dialer.direct().await?;
@@ -130,13 +137,17 @@ async fn ask(dialer: &Dialer, question: &Pipeline) -> Result<Option<View>, DialE
 }
 
 /// The view of the node that knows most, among those that answer about as soon as the first.
-async fn best(mut asked: JoinSet<Result<Option<View>, DialError>>) -> Result<View, DialError> {
+fn best(asked: Asked) -> BoxFuture<'static, Result<View, DialError>> {
+    Box::pin(choose(asked))
+}
+
+async fn choose(mut asked: Asked) -> Result<View, DialError> {
     let mut best: Option<View> = None;
     let mut failed = None;
     let mut until = Instant::now() + Duration::from_secs(60);
-    while let Ok(Some(answer)) = timeout_at(until, asked.join_next()).await {
+    while let Ok(Some(answer)) = timeout_at(until, asked.next()).await {
         match answer {
-            Ok(Ok(Some(view))) => {
+            Ok(Some(view)) => {
                 if best.is_none() {
                     until = Instant::now() + HEARING;
                 }
@@ -144,10 +155,9 @@ async fn best(mut asked: JoinSet<Result<Option<View>, DialError>>) -> Result<Vie
                     best = Some(view);
                 }
             }
-            Ok(Err(error)) if error.is_permanent() => failed = Some(error),
-            Ok(Err(error)) => failed = failed.or(Some(error)),
-            // No view, or the runtime ends.
-            Ok(Ok(None)) | Err(_) => {}
+            Err(error) if error.is_permanent() => failed = Some(error),
+            Err(error) => failed = failed.or(Some(error)),
+            Ok(None) => {}
         }
     }
     best.ok_or_else(|| failed.unwrap_or(DialError::NoView))
