@@ -16,7 +16,7 @@ pub(crate) struct Start {
 pub(crate) enum Marking {
     /// Nothing: only the invalidation of its address concerns it.
     Plain,
-    /// A stamp, and the moment before which those came who may have the result whatever has been invalidated since.
+    /// A stamp. Waiters that came before this moment may have the result, whatever has been invalidated since.
     Stamped(Stamp, Tick),
     /// It should have a stamp, but it is not known in which generation it was begun.
     Unknown,

@@ -193,7 +193,7 @@ impl<C: Codec> Coordinator<C> {
     }
 
     /// What was heard while the keeper asked. The lock is free because its leader gave it back: if the leader failed, or shared what
-    /// is not stored, then those who listened by then need no other computation.
+    /// is not stored, then the waiters that listened by then need no other computation.
     async fn heard_meanwhile<'a>(&'a self, search: &mut Search<'a, C>) -> Option<Acquisition<C::Value>> {
         loop {
             let (notice, since) = search.watch.as_mut()?.at_once().await?;

@@ -38,6 +38,7 @@ pub(super) enum Heard<V> {
 
 /// What is stored answers no waiter: it is out of date, stale, or cannot be read.
 struct NoUse;
+
 impl<C: Codec> Coordinator<C> {
     /// What is stored and current, unless it was there before and is to be replaced: because the caller wants another one, or
     /// because it was softly invalidated.

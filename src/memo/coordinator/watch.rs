@@ -18,7 +18,7 @@ use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::simulation::{Planted, planted};
 use crate::store::{AnyWatch, Notice, Store, Watch};
 
-/// How long after the first caller who came later than the watch the next one begins, at least: waiters that came about
+/// How long after the first caller that came later than the watch the next watch begins, at least: waiters that came about
 /// this time before a value was shared are too late for it.
 const SUCCESSION: Duration = Duration::from_millis(20);
 

@@ -14,8 +14,8 @@
 //! compute: its own request, or closure. A waiter that leaves while it is offered wakes the next; when the last one
 //! leaves the lead is dropped, which its other end notices.
 //!
-//! The leader may find that the value is made elsewhere: then the flight is resumed, and all wait again, the one who
-//! led as well if it has joined once more before. One that could not lead again *stands by*: it waits as all others do,
+//! The leader may find that the value is made elsewhere: then the flight is resumed, and all wait again, the
+//! former leader as well if it has joined once more before. A leader that could not lead again *stands by*: it waits as all others do,
 //! but nothing is offered to it.
 //!
 //! A flight lands with what was true at some moment. Waiters who came after that are *late*: all they learn is that

@@ -46,8 +46,8 @@ impl<K> MemoLockLayer<K> {
     }
 
     /// Lets what is computed finish within `grace`, and then gives back the leases that are left: at once with a grace
-    /// of zero. A request that waits on another machine then takes over, and what is still computed here answers those
-    /// who wait here and is not stored.
+    /// of zero. A request that waits on another machine then takes over, and what is still computed here answers
+    /// the requests that wait here and is not stored.
     ///
     /// Call it as soon as the program is asked to stop, while its server finishes the requests under way: not after
     /// that, and not before it. See [`MemoLock::shutdown`](crate::MemoLock::shutdown).

@@ -35,8 +35,13 @@ pub(super) fn of(name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue> 
         return None;
     }
     let text = value.to_str().ok()?;
-    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner).get(text).copied();
-    known.or_else(|| keep(text)).map(HeaderValue::from_static)
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    let (kept, is_full) = (known.get(text).copied(), known.len() >= MOST);
+    drop(known);
+    match kept {
+        None if is_full => None,
+        kept => kept.or_else(|| keep(text)).map(HeaderValue::from_static),
+    }
 }
 
 fn keep(text: &str) -> Option<&'static str> {

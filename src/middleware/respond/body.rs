@@ -44,7 +44,7 @@ impl<B> MemoBody<B> {
         }
     }
 
-    /// The inner service's own, and who sees it go by.
+    /// The inner service's own, and what observes it as it passes.
     pub(crate) fn inner(body: B, observer: Option<Box<Observer>>) -> Self {
         Self {
             kind: MemoKind::Inner { body, observer },

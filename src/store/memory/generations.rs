@@ -201,6 +201,7 @@ mod tests {
         assert!(is_current(&history, &later));
         assert_eq!((history.labels.len(), history.by_age.len()), (2, 2));
     }
+
     #[test]
     fn a_generation_is_later_than_all_before_it_whatever_is_forgotten() {
         let generations = MemoryGenerations::default();

@@ -334,7 +334,7 @@ mod tests {
         ] {
             let (own, mut theirs) = (own(url), theirs(url));
             if let Some((.., password, _)) = &mut theirs {
-                // An empty one is none: nobody is called so.
+                // An empty one is none: no user has it.
                 password.take_if(|password| password.is_empty());
             }
             assert_eq!(own, theirs, "{url:?}");

@@ -19,22 +19,24 @@
 //! these take the time.
 
 mod driver;
+mod queue;
+mod replying;
 mod slot;
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::future::{Future, poll_fn, ready};
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
 pub(crate) use self::driver::PipeDriver;
+use self::queue::{AwaitedCommand, QueuedCommand, SendQueue};
+pub(crate) use self::replying::Replying;
 use self::slot::{Awaited, Confirmation, ReplySlot};
 use super::reply::GetReply;
 use crate::simulation::{Planted, planted};
@@ -61,37 +63,6 @@ struct PipeShared {
     sweeper: Notify,
     /// Where the sweeper runs. On another runtime, callers cannot rely on it: this one may stand still.
     swept_on: OnceLock<runtime::Id>,
-}
-
-/// What is to be sent, and what is to be answered.
-#[derive(Default)]
-struct SendQueue {
-    bytes: Vec<u8>,
-    /// All that are in `bytes`.
-    commands: VecDeque<QueuedCommand>,
-    /// The places of the answers to what was taken over by the driver.
-    awaited: VecDeque<AwaitedCommand>,
-    /// How many times there has been swept.
-    turn: u32,
-    /// Whether the sweeper takes turns, and need not be told of a command.
-    is_sweeping: bool,
-    /// The driver, where it waits for a command.
-    idle: Option<Waker>,
-    closed: Option<RedisError>,
-}
-
-/// What was sent at once, and is in the queue still.
-struct QueuedCommand {
-    /// Of its bytes.
-    len: usize,
-    answer: AwaitedCommand,
-}
-
-/// What is to be answered.
-struct AwaitedCommand {
-    /// When it was sent, by the turns of the sweeper.
-    turn: u32,
-    slot: ReplySlot,
 }
 
 /// Why a command was not taken.
@@ -186,36 +157,6 @@ impl Pipe {
         let slot = move || ReplySlot::several(expected);
         let added = self.shared.add(slot, |bytes| bytes.extend_from_slice(&packed));
         Replying::of(added, || self.shared.send_later(packed.clone(), Box::new(slot)))
-    }
-}
-
-impl SendQueue {
-    /// Moves all of it to what is being written, but for the commands whose callers have left.
-    fn hand_over(&mut self, writing: &mut Vec<u8>) {
-        if self.commands.iter().all(|command| command.answer.slot.is_awaited()) {
-            std::mem::swap(writing, &mut self.bytes);
-            self.awaited
-                .extend(self.commands.drain(..).map(|command| command.answer));
-            return;
-        }
-        let bytes = std::mem::take(&mut self.bytes);
-        let mut rest = &bytes[..];
-        for QueuedCommand { len, answer } in self.commands.drain(..) {
-            let (command, others) = rest.split_at(len);
-            rest = others;
-            // Asked once: a caller may leave meanwhile.
-            if answer.slot.is_awaited() {
-                writing.extend_from_slice(command);
-                self.awaited.push_back(answer);
-            }
-        }
-    }
-
-    /// All that is to be answered, in order.
-    fn answers(&self) -> impl Iterator<Item = &AwaitedCommand> {
-        self.awaited
-            .iter()
-            .chain(self.commands.iter().map(|command| &command.answer))
     }
 }
 
@@ -355,45 +296,6 @@ impl PipeShared {
 impl fmt::Debug for Pipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pipe")
-    }
-}
-
-/// What the server answers, when it does.
-pub(crate) enum Replying<'a, T> {
-    Awaited(Awaited<T>),
-    /// Where a command was not taken at once.
-    Boxed(BoxFuture<'a, RedisResult<T>>),
-}
-
-impl<'a, T: Send + 'a> Replying<'a, T> {
-    fn of(added: Result<Awaited<T>, Refusal>, later: impl FnOnce() -> BoxFuture<'a, RedisResult<T>>) -> Self {
-        match added {
-            Ok(answer) => Self::Awaited(answer),
-            Err(Refusal::Closed(error)) => Self::Boxed(Box::pin(ready(Err(error)))),
-            Err(Refusal::Full) => Self::Boxed(later()),
-        }
-    }
-}
-
-impl<T> Replying<'_, T> {
-    /// The answer, if it comes within `soon`, or where it `is_swept` [soon](SOON).
-    pub(crate) async fn soon(&mut self, soon: Duration, is_swept: bool) -> Option<RedisResult<T>> {
-        match self {
-            Self::Awaited(answer) if is_swept => poll_fn(|cx| answer.poll_soon(cx)).await,
-            // Boxed, because most need no timer.
-            other => Box::pin(timeout(soon, other)).await.ok(),
-        }
-    }
-}
-
-impl<T> Future for Replying<'_, T> {
-    type Output = RedisResult<T>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RedisResult<T>> {
-        match self.get_mut() {
-            Self::Awaited(answer) => answer.poll_answer(cx),
-            Self::Boxed(answer) => answer.as_mut().poll(cx),
-        }
     }
 }
 

@@ -193,7 +193,7 @@ pub(super) async fn open(url: &ServerUrl, host: &str, port: u16) -> Result<TlsSt
 }
 
 /// Asks a server why it hangs up right after the handshake: with TLS 1.3 its verdict on the client comes only then, and
-/// whoever writes may see that the connection is reset before the verdict is read.
+/// a client that writes may see that the connection is reset before the verdict is read.
 pub(crate) async fn diagnose(url: &ServerUrl, limit: Duration) -> Option<DialError> {
     let ServerAddress::Tcp { host, port, .. } = &url.address else {
         return None;

@@ -12,7 +12,7 @@ const SLOTS: usize = 8192;
 /// How long a first request is remembered, in seconds.
 const WHILE: u64 = 60;
 
-/// Remembers roughly: a fingerprint and a time in each slot, and the last who came has it.
+/// Remembers roughly: a fingerprint and a time in each slot, which the last name that came has.
 pub(crate) struct NearDemand {
     origin: Instant,
     /// No client can tell which names meet in one slot.
