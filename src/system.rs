@@ -1,5 +1,7 @@
 //! What the crate asks of the system, unless a simulation answers.
 
+#[cfg(any(feature = "http", feature = "redis"))]
+use std::hash::{DefaultHasher, Hash, Hasher};
 #[cfg(any(feature = "http", feature = "memory", feature = "redis"))]
 use std::time::SystemTime;
 
@@ -17,6 +19,31 @@ pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), NoRandomness> {
         return Ok(());
     }
     getrandom::fill(bytes).map_err(|_| NoRandomness)
+}
+
+/// Hashes that no client can foresee.
+#[cfg(any(feature = "http", feature = "redis"))]
+#[derive(Debug, Clone)]
+pub(crate) struct SaltedHash(DefaultHasher);
+
+#[cfg(any(feature = "http", feature = "redis"))]
+impl Default for SaltedHash {
+    fn default() -> Self {
+        let (mut salt, mut hasher) = ([0; 16], DefaultHasher::new());
+        // Without randomness the salt is none, and a client can have its names meet.
+        let _ = fill(&mut salt);
+        hasher.write(&salt);
+        Self(hasher)
+    }
+}
+
+#[cfg(any(feature = "http", feature = "redis"))]
+impl SaltedHash {
+    pub(crate) fn of(&self, value: &(impl Hash + ?Sized)) -> u64 {
+        let mut hasher = self.0.clone();
+        value.hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// The time of day.

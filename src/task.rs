@@ -20,7 +20,14 @@ pub(crate) fn spawn(future: BoxFuture<'static, ()>) -> JoinHandle<()> {
     spawn_of(future)
 }
 
-/// The same, for what is no [`BoxFuture`].
+/// The same, on that runtime.
+#[cfg(feature = "redis")]
+pub(crate) fn spawn_on(runtime: &Handle, future: BoxFuture<'static, ()>) {
+    let _there = runtime.enter();
+    drop(spawn(future));
+}
+
+/// As [`spawn`], for what is no [`BoxFuture`].
 pub(crate) fn spawn_of<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// Lets one warning of a kind through, and none for the next minute.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Throttle {
     last: Mutex<Option<Instant>>,
 }

@@ -122,6 +122,21 @@ const CIRCLES: &[(&str, &str)] = &[
     ),
 ];
 
+/// What only these files may name. A simulation stands in for the system there: what goes round them runs on no node of it, at
+/// no time of its clock, or differs from run to run.
+const DOORS: &[(&str, &str)] = &[
+    ("tokio::spawn(", "task"),
+    (".spawn(", "memo/warm"),
+    ("spawn_blocking", ""),
+    ("SystemTime::now(", "system"),
+    ("std::time::Instant", ""),
+    ("getrandom::", "system"),
+    // It wakes those that wait in an order of its own.
+    ("sync::watch", "memo/refreshes memo/leases/lease"),
+    ("RandomState", "store/token middleware/shadow/books"),
+    ("TcpStream::connect", "store/redis/conn/socket"),
+];
+
 type Module = String;
 
 struct Source {
@@ -193,14 +208,16 @@ fn collect(folder: &Path, module: &str, files: &mut BTreeMap<Module, String>) {
     }
 }
 
+/// A file without its comments and unit tests.
+fn code(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// The paths, from the root of the crate on, that a file imports from this crate. Unit tests are left out.
 fn imports(module: &str, text: &str) -> Vec<Vec<String>> {
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let code: Vec<&str> = code
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect();
-    let code = code.join("\n");
+    let code = code(text);
     let mut all = Vec::new();
     for (at, _) in code.match_indices("use ") {
         let before = code[..at].rsplit('\n').next().unwrap_or_default().trim_start();
@@ -354,6 +371,20 @@ fn no_files_import_each_other_in_a_circle() {
     circles.retain(|circle| !named.iter().any(|named| circle.iter().all(|file| named.contains(file))));
     let circles: Vec<String> = circles.iter().map(|circle| circle.join(" ")).collect();
     assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+#[test]
+fn the_system_is_asked_at_its_doors_only() {
+    let mut wrong = Vec::new();
+    for (module, text) in Source::read().files {
+        let code = code(&text).replace("std::time::{Duration, Instant}", "std::time::Instant");
+        for (word, doors) in DOORS {
+            if code.contains(word) && !doors.split(' ').any(|door| door == module) {
+                wrong.push(format!("{module} has `{word}`"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Outside unit tests.

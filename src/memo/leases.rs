@@ -4,10 +4,18 @@ pub(crate) mod lease;
 pub(crate) mod lock_state;
 pub(crate) mod own;
 
-use tokio::sync::watch;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub(crate) struct Leases(watch::Sender<LeaseCount>);
+use tokio::sync::Notify;
 
+pub(crate) struct Leases {
+    count: Mutex<LeaseCount>,
+    /// Told of all that those who wait here wait for, in the order in which they came.
+    changed: Notify,
+}
+
+#[derive(Default)]
 struct LeaseCount {
     /// Whether the process is about to stop: nothing is begun that no caller waits for.
     leaving: bool,
@@ -17,78 +25,82 @@ struct LeaseCount {
 
 impl Leases {
     pub(crate) fn new() -> Self {
-        let state = LeaseCount {
-            leaving: false,
-            closed: false,
-            held: 0,
-        };
-        Self(watch::Sender::new(state))
+        Self {
+            count: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    fn count(&self) -> MutexGuard<'_, LeaseCount> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The process is about to stop. Returns how many are held.
     pub(crate) fn leave(&self) -> usize {
-        self.0.send_modify(|state| state.leaving = true);
-        self.0.borrow().held
+        let mut count = self.count();
+        count.leaving = true;
+        count.held
     }
 
     pub(crate) fn is_leaving(&self) -> bool {
-        self.0.borrow().leaving
+        self.count().leaving
     }
 
     /// Lets no further lease be taken, and says how many are held.
     pub(crate) fn close(&self) -> usize {
-        self.0.send_modify(|state| (state.leaving, state.closed) = (true, true));
-        self.0.borrow().held
+        let mut count = self.count();
+        (count.leaving, count.closed) = (true, true);
+        self.changed.notify_waiters();
+        count.held
     }
 
     /// Lets no further lease be taken from the first moment on at which none is held.
     pub(crate) async fn close_when_idle(&self) {
-        let mut states = self.0.subscribe();
-        loop {
-            let _ = states.wait_for(|state| state.held == 0).await;
-            // Another one may have been taken since.
-            let mut idle = false;
-            self.0.send_if_modified(|state| {
-                idle = state.held == 0;
-                state.closed |= idle;
-                idle
-            });
-            if idle {
-                return;
-            }
-        }
+        self.until(|count| {
+            count.closed |= count.held == 0;
+            count.held == 0
+        })
+        .await;
+        self.changed.notify_waiters();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.0.borrow().closed
+        self.count().closed
     }
 
     /// Resolves once no further lease may be taken.
     pub(crate) async fn closed(&self) {
-        // The sender is here as long as a caller can wait.
-        let _ = self.0.subscribe().wait_for(|state| state.closed).await;
+        self.until(|count| count.closed).await;
     }
 
     /// Resolves once none is held.
     pub(crate) async fn given_back(&self) {
-        let _ = self.0.subscribe().wait_for(|state| state.held == 0).await;
+        self.until(|count| count.held == 0).await;
+    }
+
+    async fn until(&self, is_so: impl Fn(&mut LeaseCount) -> bool) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if is_so(&mut self.count()) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     fn take(&self) -> bool {
-        let mut taken = false;
-        self.0.send_if_modified(|state| {
-            taken = !state.closed;
-            state.held += usize::from(taken);
-            false
-        });
-        taken
+        let mut count = self.count();
+        count.held += usize::from(!count.closed);
+        !count.closed
     }
 
     fn give_back(&self) {
-        self.0.send_if_modified(|state| {
-            state.held -= 1;
-            state.leaving && state.held == 0
-        });
+        let mut count = self.count();
+        count.held -= 1;
+        if count.leaving && count.held == 0 {
+            self.changed.notify_waiters();
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::shrink::shrunk;
 use crate::trace::Tracing;
 
 /// How many of the first seeds are gone through twice: what happens has to be the same.
-const TWICE: u64 = 14;
+const TWICE: u64 = 40;
 
 /// A seed that fails, and how.
 pub(crate) struct Failed {

@@ -48,6 +48,7 @@ mod store;
 mod trace;
 mod world;
 
+use std::cell::Cell;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -129,11 +130,23 @@ fn trace(first: u64, count: u64, (nodes, redis): (Option<usize>, bool)) -> ExitC
     code
 }
 
+thread_local! {
+    /// Whether something in this thread has panicked, and not on purpose.
+    static HAS_PANICKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether something has panicked in this thread since this was asked the last time. The runtime tells nobody of a task that
+/// panics and that nothing waits for.
+fn has_panicked() -> bool {
+    HAS_PANICKED.take()
+}
+
 /// Computations panic on purpose: their messages are no news.
 fn keep_quiet_about_planned_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if panic.payload().downcast_ref::<&str>() != Some(&"planned") {
+            HAS_PANICKED.set(true);
             usual(panic);
         }
     }));

@@ -30,7 +30,8 @@ pub(crate) struct Node {
     pub(crate) life: u64,
     pub(crate) world: Arc<NodeWorld>,
     pub(crate) links: [Arc<Link>; DATABASES],
-    is_redis: bool,
+    /// The real stores, where it has those.
+    redis: Vec<RedisStore>,
     /// Where it keeps near copies.
     pub(crate) near: Option<NearCopies>,
     handler: Handler,
@@ -74,24 +75,25 @@ impl Node {
             is_redis: settings.redis,
             is_closed: Arc::default(),
         };
-        if settings.redis {
-            let near = settings.near_on(index);
-            let stores = within(Arc::clone(&world) as Arc<dyn World>, async {
-                [redis(0, near).await, redis(1, near).await]
-            });
-            let stores = stores.await;
-            let near = near.map(|near| NearCopies::new(near, stores.clone()));
-            return Self::over(&stores, settings, (handler, near));
-        }
-        let stores = [0, 1].map(|database| SimStore::new(sim, database, &handler.links[database]));
-        Self::over(&stores, settings, (handler, None))
+        // All of it is made there, with the random numbers of that world.
+        let made = within(Arc::clone(&world) as Arc<dyn World>, async {
+            if settings.redis {
+                let near = settings.near_on(index);
+                let stores = [redis(0, near).await, redis(1, near).await];
+                let near = near.map(|near| NearCopies::new(near, stores.clone()));
+                return Self::over(&stores, settings, (handler, near, stores.to_vec()));
+            }
+            let stores = [0, 1].map(|database| SimStore::new(sim, database, &handler.links[database]));
+            Self::over(&stores, settings, (handler, None, Vec::new()))
+        });
+        made.await
     }
 
     /// The same over these stores, one for each database.
     fn over<S: Store + Clone>(
         stores: &[S; DATABASES],
         settings: Settings,
-        (handler, near): (Handler, Option<NearCopies>),
+        (handler, near, redis): (Handler, Option<NearCopies>, Vec<RedisStore>),
     ) -> Arc<Self> {
         let store = |database: usize| stores[database].clone();
         let lock = |database, tag| {
@@ -122,7 +124,7 @@ impl Node {
             life: handler.life,
             world: Arc::clone(&handler.world),
             links: handler.links.clone(),
-            is_redis: settings.redis,
+            redis,
             near,
             core: lock(0, "like"),
             elsewhere: lock(1, "like"),
@@ -224,6 +226,12 @@ impl Node {
         let _ = self.service.clone().oneshot(request(Method::POST, job)).await;
     }
 
+    /// Whether it has said of an invalidation that it is pending.
+    pub(crate) fn owes(&self) -> bool {
+        let mut stores = self.redis.iter();
+        stores.any(|store| store.stats().pending_invalidations > 0)
+    }
+
     pub(crate) async fn shut_down(&self, grace: Duration) {
         self.handler.is_closed.store(true, Ordering::Relaxed);
         let locks = [&self.core, &self.elsewhere, &self.tagged, &self.made];
@@ -243,7 +251,7 @@ impl Node {
         let left =
             |stats: Stats| stats.waiting + stats.queued + stats.in_flight + stats.orphaned + stats.recorded_bytes;
         let left: u64 = stats.map(left).sum();
-        let lasting = if self.is_redis { DATABASES * REDIS_TASKS } else { 0 };
+        let lasting = if !self.redis.is_empty() { DATABASES * REDIS_TASKS } else { 0 };
         let tasks = self.world.tasks().saturating_sub(lasting);
         (left > 0 || flights > 0 || tasks > 0)
             .then(|| format!("node {}: gauges {left}, flights {flights}, tasks {tasks}", self.index))
@@ -264,7 +272,7 @@ impl Node {
 /// The real client of one database of a Redis server.
 async fn redis(database: usize, near: Option<NearSettings>) -> RedisStore {
     let timeout = Duration::from_millis(COMMAND_TIMEOUT);
-    let mut builder = RedisStore::builder(format!("redis://redis:6379/{database}"));
+    let mut builder = RedisStore::builder(format!("redis://127.0.0.1:6379/{database}"));
     if let Some(NearSettings { lag, bytes, .. }) = near {
         builder = builder.near(bytes).near_lag(Duration::from_millis(lag));
     }

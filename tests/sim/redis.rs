@@ -141,7 +141,7 @@ impl RedisServer {
             "{} of node {} is done: {}",
             String::from_utf8_lossy(&name),
             caller.node,
-            String::from_utf8_lossy(words.get(1).map_or(&[], Vec::as_slice)),
+            shortened(&words[1..]),
         ));
         let answer = match (&name[..], &words[1..]) {
             (b"SUBSCRIBE", [channel]) => return self.subscribe(caller, channel),
@@ -334,6 +334,14 @@ impl RedisServer {
 }
 
 /// One way over the network, which is far longer now and then.
+/// The beginnings of words.
+fn shortened(words: &[Vec<u8>]) -> String {
+    let words = words
+        .iter()
+        .map(|word| word[..word.len().min(60)].escape_ascii().to_string());
+    words.collect::<Vec<_>>().join(" ")
+}
+
 fn way(sim: &Sim) -> Duration {
     let (way, knobs) = (sim.way(), sim.knobs());
     if !sim.rng().chance(knobs.late) {

@@ -13,6 +13,7 @@ use tower_memolock::simulation::Planted;
 use crate::checks::{self, Asked};
 use crate::cluster::Cluster;
 use crate::handler::Job;
+use crate::has_panicked;
 use crate::history::{Computation, Gone};
 use crate::near;
 use crate::node::{Answer, Node};
@@ -27,6 +28,9 @@ const LAST: u64 = 9;
 /// How long the client of Redis may go on to listen where no caller waits: subscriptions linger for ten seconds, and are looked
 /// at once a second.
 const LINGERS: Duration = Duration::from_secs(12);
+
+/// How long it may keep an unused connection for large values.
+const KEPT: Duration = Duration::from_secs(31);
 
 /// How long a client of Redis is cut off at most, and does not see that it is connected again.
 const UNSURE: u64 = 4000;
@@ -51,6 +55,9 @@ pub(crate) fn carry_out(plan: &Plan, planted: Option<Planted>, tracing: Tracing)
         together_again(&cluster, plan).await;
         quiet(&cluster).await;
         checks::one_call(&cluster.sim, plan);
+        if has_panicked() {
+            cluster.sim.wrong(|| "something panicked".to_owned());
+        }
         cluster.report()
     })
 }
@@ -305,6 +312,10 @@ async fn invalidate_on(sim: &Sim, node: &Node, what: What, near: Option<NearSett
     let receipt = match how {
         How::Change => {
             node.change(job).await;
+            // The client of an unsafe request is not told.
+            if node.owes() {
+                return None;
+            }
             None
         }
         How::Key | How::Tag | How::All => {
@@ -344,8 +355,10 @@ async fn all_answered(sim: &Arc<Sim>, asked: Vec<JoinHandle<()>>) {
 /// Nothing is left a while after the last answer.
 async fn quiet(cluster: &Cluster) {
     sleep(Duration::from_millis(4 * LEASE)).await;
-    if cluster.plan.settings.redis {
-        sleep(LINGERS).await;
+    for lasts in [LINGERS, KEPT] {
+        if cluster.plan.settings.redis && cluster.leftovers().is_some() {
+            sleep(lasts).await;
+        }
     }
     if let Some(left) = cluster.leftovers() {
         cluster

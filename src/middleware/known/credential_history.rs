@@ -1,6 +1,5 @@
 //! [`CredentialHistory`]: what this process knows of responses to requests with credentials.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use crate::key::Address;
 use crate::middleware::policy::permission::Permission;
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::stored_response::Meta;
+use crate::system::SaltedHash;
 
 /// How many addresses are remembered at most: 64 KiB of them.
 const SLOTS: usize = 8192;
@@ -28,7 +28,7 @@ pub(crate) struct CredentialHistory {
     authorized: AtomicBool,
     cookies: AtomicBool,
     slots: OnceLock<Box<[AtomicU64]>>,
-    hasher: RandomState,
+    hash: SaltedHash,
     /// Where the seconds of the slots begin.
     start: Instant,
 }
@@ -39,7 +39,7 @@ impl Default for CredentialHistory {
             authorized: AtomicBool::default(),
             cookies: AtomicBool::default(),
             slots: OnceLock::new(),
-            hasher: RandomState::new(),
+            hash: SaltedHash::default(),
             start: Instant::now(),
         }
     }
@@ -119,7 +119,7 @@ impl CredentialHistory {
 
     /// The slot, and by what the address is told from others that belong there.
     fn place(&self, address: &Address) -> (usize, u64) {
-        let hash = self.hasher.hash_one(address);
+        let hash = self.hash.of(address);
         ((hash as usize) % SLOTS, hash & TAG)
     }
 }

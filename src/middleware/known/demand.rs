@@ -4,13 +4,13 @@
 //! was before it is forgotten. So a flood of keys that are asked for once makes the memory shorter, and never larger.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::key::Address;
+use crate::system::SaltedHash;
 
 /// How many keys one generation counts.
 pub(crate) const MOST: usize = 65_536;
@@ -22,7 +22,7 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(crate) struct Demand {
     least: u32,
-    hasher: RandomState,
+    hash: SaltedHash,
     asked: Mutex<RequestCounts>,
 }
 
@@ -45,7 +45,7 @@ impl Demand {
     pub(crate) fn new(least: u32) -> Self {
         Self {
             least,
-            hasher: RandomState::new(),
+            hash: SaltedHash::default(),
             asked: Mutex::new(RequestCounts {
                 now: HashMap::new(),
                 before: HashMap::new(),
@@ -62,14 +62,14 @@ impl Demand {
 
     /// Counts one more request.
     pub(crate) fn ask(&self, address: &Address, now: Instant) {
-        let key = self.hasher.hash_one(address);
+        let key = self.hash.of(address);
         self.asked(now).ask(key, now);
     }
 
     pub(crate) fn of(self: &Arc<Self>, address: &Address) -> DemandOf {
         DemandOf {
             demand: Arc::clone(self),
-            key: self.hasher.hash_one(address),
+            key: self.hash.of(address),
         }
     }
 }

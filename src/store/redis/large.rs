@@ -1,9 +1,10 @@
 //! Which values are large, as far as this process has seen: [`Sizes`].
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+use crate::system::SaltedHash;
 
 /// From so many bytes on a value goes a way of its own.
 pub(super) const LARGE: usize = 64 * 1024;
@@ -18,7 +19,7 @@ const MOST: usize = 16 * 1024;
 #[derive(Default)]
 pub(super) struct Sizes {
     any: AtomicBool,
-    names: RandomState,
+    hash: SaltedHash,
     known: Mutex<KnownSizes>,
 }
 
@@ -36,7 +37,7 @@ impl Sizes {
         if !self.any.load(Ordering::Relaxed) {
             return None;
         }
-        let name = self.names.hash_one(name);
+        let name = self.hash.of(name);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(size) = known.young.get(&name) {
             return Some(*size);
@@ -53,7 +54,7 @@ impl Sizes {
         } else if !self.any.load(Ordering::Relaxed) {
             return;
         }
-        let name = self.names.hash_one(name);
+        let name = self.hash.of(name);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.old.remove(&name);
         match bytes >= LARGE {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::conn::error;
 use crate::error::StoreError;
 use crate::store::Value;
-use crate::task::BoxFuture;
+use crate::task::spawn_on;
 
 type ReadAnswer = Result<Option<Value>, Arc<StoreError>>;
 type ReadWaiters = Vec<oneshot::Sender<ReadAnswer>>;
@@ -53,7 +53,7 @@ impl Reads {
                 key: key.to_owned(),
                 ended: false,
             };
-            let reading: BoxFuture<'static, ()> = Box::pin(async move {
+            let reading = Box::pin(async move {
                 while let Some(waiting) = underway.next() {
                     let found = read().await.map_err(Arc::new);
                     for one in waiting {
@@ -62,7 +62,7 @@ impl Reads {
                     }
                 }
             });
-            runtime.spawn(reading);
+            spawn_on(runtime, reading);
         }
         match answer.await {
             Ok(Ok(found)) => Ok(found),

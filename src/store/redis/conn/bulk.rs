@@ -5,10 +5,10 @@
 //! command plane it has no subscriptions, and is replaced after an answer that did not come.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connection::Connection;
 use super::dial::Dialer;
@@ -39,13 +39,13 @@ pub(crate) struct Bulk {
     reads: Semaphore,
     writes: Semaphore,
     current: Arc<Mutex<Option<BulkConnection>>>,
-    /// Held while a connection is opened.
-    opening: tokio::sync::Mutex<()>,
+    /// Held while a connection is opened. How many were.
+    opening: tokio::sync::Mutex<u64>,
 }
 
 struct BulkConnection {
     connection: Connection,
-    number: Instant,
+    number: u64,
     used: Instant,
     _closer: Task,
 }
@@ -80,34 +80,35 @@ impl Bulk {
         }
     }
 
-    async fn connection(&self) -> Result<(Connection, Instant), DialError> {
+    async fn connection(&self) -> Result<(Connection, u64), DialError> {
         if let Some(known) = self.known() {
             return Ok(known);
         }
-        let _opening = self.opening.lock().await;
+        let mut opened = self.opening.lock().await;
         // Another caller may have opened one.
         if let Some(known) = self.known() {
             return Ok(known);
         }
         let connection = self.dialer.commands().await?;
-        let number = Instant::now();
+        *opened += 1;
+        let number = *opened;
         *lock(&self.current) = Some(BulkConnection {
             connection: connection.clone(),
             number,
-            used: number,
+            used: Instant::now(),
             _closer: Task::spawn(close_unused(Arc::clone(&self.current), number)),
         });
         Ok((connection, number))
     }
 
-    fn known(&self) -> Option<(Connection, Instant)> {
+    fn known(&self) -> Option<(Connection, u64)> {
         let mut current = lock(&self.current);
         let current = current.as_mut()?;
         current.used = Instant::now();
         Some((current.connection.clone(), current.number))
     }
 
-    fn lose(&self, number: Instant) {
+    fn lose(&self, number: u64) {
         let lost = lock(&self.current).take_if(|current| current.number == number);
         lost.inspect(|lost| lost.connection.retire());
     }
@@ -129,13 +130,22 @@ fn lock(current: &Mutex<Option<BulkConnection>>) -> MutexGuard<'_, Option<BulkCo
 }
 
 /// What is on its way when nothing new is sent for so long keeps its own handle on the connection.
-async fn close_unused(current: Arc<Mutex<Option<BulkConnection>>>, number: Instant) {
+async fn close_unused(current: Arc<Mutex<Option<BulkConnection>>>, number: u64) {
+    let mut end = Instant::now() + IDLE;
     loop {
-        tokio::time::sleep(IDLE).await;
-        let unused = |c: &mut BulkConnection| c.number == number && c.used.elapsed() >= IDLE;
-        // Dropped where this task no longer runs.
-        if lock(&current).take_if(unused).is_some() {
+        sleep_until(end).await;
+        let used = lock(&current)
+            .as_ref()
+            .filter(|one| one.number == number)
+            .map(|one| one.used);
+        let Some(used) = used else {
             return;
+        };
+        end = used + IDLE;
+        if end <= Instant::now() {
+            // Dropped where this task no longer runs.
+            let unused = |one: &mut BulkConnection| one.number == number && one.used == used;
+            drop(lock(&current).take_if(unused));
         }
     }
 }

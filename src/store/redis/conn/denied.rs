@@ -1,13 +1,8 @@
 //! Permissions that the Redis user lacks: the error, and the word to the operator.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
 use crate::key::Readable;
 use crate::store::redis::resp::{RedisError, ServerError};
-
-/// For how long no permission may be missing before the next one that is missing is news.
-const QUIET: Duration = Duration::from_secs(60);
+use crate::throttle::Throttle;
 
 /// Permissions that the user lacks.
 #[derive(Debug, thiserror::Error)]
@@ -31,17 +26,15 @@ impl Denied {
     }
 }
 
-/// Tells the operator of permissions that are missing while the store is at work: once, however many requests go on
+/// Tells the operator of permissions that are missing while the store is at work: once a minute, however many requests go on
 /// without the store meanwhile.
 #[derive(Debug, Default)]
-pub(crate) struct Denials {
-    last: Mutex<Option<Instant>>,
-}
+pub(crate) struct Denials(Throttle);
 
 impl Denials {
     /// Tells of `error` if it is one of permissions.
     pub(crate) fn note(&self, error: &ServerError) {
-        if is_denial(error) && self.is_news(Instant::now()) {
+        if is_denial(error) && self.0.is_due() {
             let error = RedisError::from(error.clone());
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -52,7 +45,7 @@ impl Denials {
 
     /// Tells of a channel that cannot be subscribed to.
     pub(crate) fn note_channel(&self, channel: &str) {
-        if self.is_news(Instant::now()) {
+        if self.0.is_due() {
             tracing::warn!(
                 channel = %Readable(channel),
                 "Redis refuses a subscription: does the user have the permission for the channel?"
@@ -62,17 +55,11 @@ impl Denials {
 
     /// Tells that the server is one of a cluster, although it is used as if it were alone.
     pub(crate) fn note_cluster(&self) {
-        if self.is_news(Instant::now()) {
+        if self.0.is_due() {
             tracing::warn!(
                 "Redis is a node of a cluster and refuses keys that belong to others: use `RedisStore::cluster`"
             );
         }
-    }
-
-    fn is_news(&self, now: Instant) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let earlier = last.replace(now);
-        earlier.is_none_or(|earlier| now.duration_since(earlier) >= QUIET)
     }
 }
 
@@ -81,19 +68,4 @@ fn is_denial(error: &ServerError) -> bool {
     let in_script =
         |text: &str| text.contains("user executing the script can't") || text.contains("ACL failure in script");
     error.code() == "NOPERM" || error.details().is_some_and(in_script)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_denial_is_news_after_a_minute_without_one() {
-        let denials = Denials::default();
-        let start = Instant::now();
-        let told: Vec<_> = [0, 1, 59, 118, 178, 179]
-            .map(|second| denials.is_news(start + Duration::from_secs(second)))
-            .into();
-        assert_eq!(told, [true, false, false, false, true, false]);
-    }
 }

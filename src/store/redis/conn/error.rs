@@ -1,14 +1,12 @@
 //! What an error of Redis means for the caller and for the connection.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
 use super::address::ServerAddress;
 use super::denied::Denied;
 #[cfg(feature = "tls")]
 use super::tls::HandshakeError;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::redis::resp::{RedisError, Reply, ServerError};
+use crate::throttle::Throttle;
 
 /// What becomes of a connection on which the server answered with an error.
 #[derive(Debug, PartialEq, Eq)]
@@ -111,9 +109,6 @@ pub(crate) fn unexpected() -> StoreError {
     StoreError::with_source(StoreErrorKind::Rejected, "the answer has an unknown form")
 }
 
-/// For how long an id that cannot be routed is not news again.
-const QUIET: Duration = Duration::from_secs(60);
-
 /// An id without a hash tag, in a Redis Cluster.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -126,9 +121,7 @@ pub(crate) struct NoHashTag {
 
 /// Refuses ids without a hash tag, and tells the operator now and then.
 #[derive(Debug, Default)]
-pub(crate) struct Unroutable {
-    told: Mutex<Option<Instant>>,
-}
+pub(crate) struct Unroutable(Throttle);
 
 impl Unroutable {
     pub(crate) fn refuse(&self, tag: &str, id: &str) -> NoHashTag {
@@ -136,9 +129,7 @@ impl Unroutable {
             tag: tag.to_owned(),
             id: id.to_owned(),
         };
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_none_or(|told| told.elapsed() >= QUIET) {
-            *told = Some(Instant::now());
+        if self.0.is_due() {
             tracing::warn!(error = &error as &dyn std::error::Error, "computed without the store");
         }
         error

@@ -1,11 +1,10 @@
 //! [`NearDemand`]: what was asked for before. A value that is asked for once is not worth a copy.
 
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
-use crate::system;
+use crate::system::SaltedHash;
 
 const SLOTS: usize = 8192;
 
@@ -15,29 +14,22 @@ const WHILE: u64 = 60;
 /// Remembers roughly: a fingerprint and a time in each slot, which the last name that came has.
 pub(crate) struct NearDemand {
     origin: Instant,
-    /// No client can tell which names meet in one slot.
-    salt: u64,
+    hash: SaltedHash,
     slots: Box<[AtomicU64]>,
 }
 
 impl NearDemand {
     pub(crate) fn new() -> Self {
-        let mut salt = [0; 8];
-        // Without randomness the salt is none, and some names meet.
-        let _ = system::fill(&mut salt);
         Self {
             origin: Instant::now(),
-            salt: u64::from_ne_bytes(salt),
+            hash: SaltedHash::default(),
             slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
     /// Takes note of a request. Whether it is at least the second within a while.
     pub(crate) fn again(&self, name: &str) -> bool {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.salt);
-        hasher.write(name.as_bytes());
-        let hash = hasher.finish();
+        let hash = self.hash.of(name);
         let seconds = (self.origin.elapsed().as_secs() + 1) & 0xffff;
         let slot = &self.slots[hash as usize % SLOTS];
         let before = slot.swap((hash & !0xffff) | seconds, Ordering::Relaxed);

@@ -1,10 +1,11 @@
 //! [`Lingering`]: which subscriptions outlive their watchers, because others are likely to come.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::system::SaltedHash;
 
 /// How long a subscription lingers, and for how long at least a name is known once its watchers have left.
 pub(super) const LINGER: Duration = Duration::from_secs(10);
@@ -21,7 +22,7 @@ const MOST_KNOWN: usize = 4096;
 pub(super) struct Lingering {
     /// How many do.
     pub(super) count: usize,
-    names: RandomState,
+    hash: SaltedHash,
     young: HashSet<u64>,
     old: HashSet<u64>,
     turned: Option<Instant>,
@@ -31,7 +32,7 @@ impl Lingering {
     /// The last watcher leaves. Until when the subscription lingers, if that is likely to be of use: the same has happened
     /// a short time ago.
     pub(super) fn begin(&mut self, name: &str, now: Instant) -> Option<Instant> {
-        let name = self.names.hash_one(name);
+        let name = self.hash.of(name);
         let is_hot = self.young.contains(&name) || self.old.contains(&name);
         self.young.insert(name);
         if self.young.len() >= MOST_KNOWN {

@@ -1,7 +1,9 @@
 //! What is counted of one of the two connections.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::figures;
 use crate::counter::{Counter, Gauge};

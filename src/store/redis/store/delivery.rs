@@ -18,7 +18,7 @@ use crate::store::redis::generations::RedisGenerations;
 use crate::store::redis::near::{Evidence, NearCall, evidence};
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::script::{self, Script};
-use crate::task::BoxFuture;
+use crate::task::{BoxFuture, spawn_on};
 
 /// How long a caller waits for the next connection: as long as it may take to the next attempt at one.
 const PATIENCE: Duration = Duration::from_millis(1100);
@@ -81,8 +81,7 @@ impl Drop for Attempt<'_> {
             tracing::warn!(
                 "an invalidation is pending: Redis does not take it; other nodes may serve what is out of date"
             );
-            let replaying: BoxFuture<'static, ()> = Box::pin(replay(Arc::clone(self.inner)));
-            self.inner.runtime.spawn(replaying);
+            spawn_on(&self.inner.runtime, Box::pin(replay(Arc::clone(self.inner))));
         }
     }
 }

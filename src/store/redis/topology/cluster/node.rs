@@ -1,7 +1,8 @@
 //! [`Node`]: one master, with both planes.
 
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use crate::error::StoreError;
 use crate::store::redis::conn::address::Endpoint;
