@@ -61,7 +61,7 @@ pub(crate) use self::envelope::sealed;
 pub use self::lock::{Acquire, Lock, Renewed};
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryWatch};
-pub use self::notice::{Notice, Release};
+pub use self::notice::{Notice, Release, Watch};
 pub use self::parts::PartId;
 #[cfg(all(fuzzing, feature = "redis"))]
 #[doc(hidden)]
@@ -71,7 +71,7 @@ pub use self::redis::{NearStats, PlaneStats, RedisStats, RedisStore, RedisStoreB
 pub(crate) use self::stamp::Purge;
 pub use self::stamp::{Generation, Stamp, Standing};
 pub use self::token::{ParseTokenError, Token};
-pub use self::traits::{Store, Watch};
+pub use self::traits::Store;
 pub(crate) use self::value::Peeked;
 pub use self::value::Value;
 

@@ -1,6 +1,8 @@
-//! What a store tells watchers: [`Notice`], and why a lock was given back: [`Release`].
+//! [`Watch`]: where a watcher hears from a store. [`Notice`]: what it hears. [`Release`]: why a lock was given back.
 
 pub(crate) mod payload;
+
+use std::future::Future;
 
 use bytes::Bytes;
 
@@ -62,4 +64,10 @@ pub enum Notice {
     Asked(Token),
     /// The address was invalidated.
     Invalidated,
+}
+
+/// The receiving end of [`Store::watch`](super::Store::watch).
+pub trait Watch: Send + 'static {
+    /// The next notice. Cancel safe: a call that is dropped loses no notice.
+    fn next(&mut self) -> impl Future<Output = Notice> + Send;
 }

@@ -1,4 +1,4 @@
-//! [`Store`] and [`Watch`]: what the core asks of a store.
+//! [`Store`]: what the core asks of a store.
 
 use std::future::{Future, Ready, ready};
 use std::ops::Range;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::any::AnyStore;
 use super::lock::{Acquire, Renewed};
-use super::notice::{Notice, Release};
+use super::notice::{Release, Watch};
 use super::stamp::{Generation, Stamp, Standing};
 use super::token::Token;
 use super::value::Value;
@@ -188,7 +188,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         self.release(address, token, Release::Pass)
     }
 
-    /// What the holder of `token` shared and the store [kept](Notice::Kept) for the watchers, if it is still there.
+    /// What the holder of `token` shared and the store [kept](super::Notice::Kept) for the watchers, if it is still there.
     /// Defaults to nothing, for a store whose notices carry every shared value.
     ///
     /// # Errors
@@ -318,7 +318,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     }
 
     /// Starts to listen for notices about `address` that are published from here on. Returns at once; the first
-    /// notice is [`Notice::Reread`], as soon as none can be missed any more.
+    /// notice is [`Notice::Reread`](super::Notice::Reread), as soon as none can be missed any more.
     fn watch(&self, address: &Address) -> Self::Watch;
 
     /// Changes whenever the store may have forgotten its locks: after a reconnect to a server that may have restarted,
@@ -346,12 +346,6 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn into_any(self) -> AnyStore {
         AnyStore::new(self)
     }
-}
-
-/// The receiving end of [`Store::watch`].
-pub trait Watch: Send + 'static {
-    /// The next notice. Cancel safe: a call that is dropped loses no notice.
-    fn next(&mut self) -> impl Future<Output = Notice> + Send;
 }
 
 fn unsupported<T>() -> Ready<Result<T, StoreError>> {

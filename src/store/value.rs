@@ -1,14 +1,17 @@
 //! [`Value`]: what a store keeps, as an object in this process or as bytes.
 
+mod object;
+
 use std::any::Any;
 use std::fmt;
-use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
+pub(crate) use self::object::Peeked;
+use self::object::{Native, Object, unless_panicked};
 use super::envelope;
 use super::parts::Tail;
 use super::stamp::Stamp;
@@ -51,45 +54,6 @@ enum Repr {
 
 /// What keeps a decoded value.
 type Keep = Box<dyn FnOnce(Value) + Send>;
-
-/// An object with the codec that can turn it into bytes.
-trait Native: Any + Send + Sync {
-    fn value(&self) -> &dyn Any;
-    fn encode(&self) -> Result<Bytes, BoxError>;
-    fn weight(&self) -> usize;
-}
-
-struct Object<C: Codec> {
-    address: Address,
-    value: C::Value,
-    codec: C,
-}
-
-impl<C: Codec> Native for Object<C> {
-    fn value(&self) -> &dyn Any {
-        &self.value
-    }
-
-    fn encode(&self) -> Result<Bytes, BoxError> {
-        self.codec.encode(&self.address, &self.value)
-    }
-
-    fn weight(&self) -> usize {
-        self.codec.weight(&self.value)
-    }
-}
-
-/// The object that a value is, together with whatever else has it: no caller that only reads it need clone it out of there.
-pub(crate) struct Peeked<C: Codec>(Arc<Object<C>>);
-
-impl<C: Codec> Deref for Peeked<C> {
-    type Target = C::Value;
-
-    #[inline]
-    fn deref(&self) -> &C::Value {
-        &self.0.value
-    }
-}
 
 impl Value {
     /// A value as a store elsewhere keeps it.
@@ -340,13 +304,6 @@ fn another_type() -> BoxError {
 
 fn lock(keep: &Mutex<Option<Keep>>) -> MutexGuard<'_, Option<Keep>> {
     keep.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What a codec makes of a value, or an error: a codec that panics at a value takes no
-/// caller with it that waits for the value.
-fn unless_panicked<T>(act: impl FnOnce() -> Result<T, BoxError>) -> Result<T, BoxError> {
-    // It has no state that could be left half done.
-    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| Err("the codec panicked".into()))
 }
 
 impl fmt::Debug for Value {

@@ -12,6 +12,8 @@
 //! Subscriptions that are asked for again and again linger: the last watcher leaves, and the server is told so some time
 //! later, unless another one comes (`lingering.rs`).
 
+mod refusal;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -200,74 +202,6 @@ impl Registry {
             self.settle(id);
         }
         self.lingering.sweep(now);
-    }
-
-    /// The server has answered a command that came after the changes up to `mark`; those it has not confirmed it
-    /// has refused. Returns the name of one such channel.
-    pub(crate) fn refuse(&mut self, mark: u64) -> Option<Arc<str>> {
-        self.refuse_fences(mark);
-        let mut refused = None;
-        let ids: Vec<_> = self.topics.iter().map(|(id, _)| id).collect();
-        for id in ids {
-            let topic = &mut self.topics[id];
-            let mut changed = false;
-            for channel in &mut topic.channels {
-                if matches!(channel.state, ChannelState::Subscribing(at) if at <= mark) {
-                    self.stats.refused_subscriptions.add();
-                }
-                channel.silence(match channel.state {
-                    ChannelState::Subscribing(at) if at <= mark => ChannelState::Refused,
-                    ChannelState::Unsubscribing(at) if at <= mark => ChannelState::Off,
-                    _ => continue,
-                });
-                changed = true;
-                refused = Some(Arc::clone(&channel.name));
-            }
-            if changed {
-                topic.interrupt();
-                topic.listen();
-                self.settle(id);
-            }
-        }
-        refused
-    }
-
-    /// Has those subscribed to once more whose fences the server has refused: that parts messages as well.
-    fn refuse_fences(&mut self, mark: u64) {
-        while let Some(refused) = self.fences.refuse(mark) {
-            for id in refused.topics {
-                let Some(topic) = self.topics.get_mut(id) else { continue };
-                for channel in topic.channels.iter_mut().filter(|c| c.state == ChannelState::On) {
-                    channel.silence(ChannelState::Off);
-                }
-                topic.interrupt();
-                self.settle(id);
-            }
-        }
-    }
-
-    /// Whether the server would not let us subscribe to something.
-    pub(crate) fn has_refused(&self) -> bool {
-        self.topics
-            .iter()
-            .any(|(_, topic)| topic.channels.iter().any(|c| c.state == ChannelState::Refused))
-    }
-
-    /// Tries once more what was refused.
-    pub(crate) fn retry(&mut self) {
-        let ids: Vec<_> = self.topics.iter().map(|(id, _)| id).collect();
-        for id in ids {
-            let topic = &mut self.topics[id];
-            let mut changed = false;
-            for channel in topic.channels.iter_mut().filter(|c| c.state == ChannelState::Refused) {
-                channel.silence(ChannelState::Off);
-                changed = true;
-            }
-            if changed {
-                topic.interrupt();
-                self.settle(id);
-            }
-        }
     }
 
     /// Passes on what was published.

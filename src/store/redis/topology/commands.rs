@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use self::supervisor::CommandSupervisor;
+use super::signals::Signals;
 use crate::error::StoreError;
 use crate::simulation::{Planted, planted};
 use crate::store::redis::conn::bulk::{Bulk, BulkError};
@@ -32,36 +33,6 @@ use crate::task::BoxFuture;
 
 /// A command on its way.
 pub(crate) type Sending<'a> = BoxFuture<'a, Result<Reply, StoreError>>;
-
-/// What the planes tell each other and the task that looks after several of them.
-#[derive(Clone, Default)]
-pub(crate) struct Signals {
-    /// The connection for commands is in doubt.
-    pub(crate) check: Arc<Notify>,
-    /// Something that a look at the cluster may explain.
-    pub(crate) trouble: Arc<Notify>,
-    /// Counts the times that locks may have been forgotten.
-    pub(crate) epoch: Arc<AtomicU64>,
-    cluster: bool,
-}
-
-impl Signals {
-    /// Those of all nodes of a cluster.
-    pub(crate) fn of_cluster() -> Self {
-        Self {
-            cluster: true,
-            ..Self::default()
-        }
-    }
-
-    /// Those of one node among them: doubt about one is not doubt about all.
-    pub(crate) fn of_node(&self) -> Self {
-        Self {
-            check: Arc::default(),
-            ..self.clone()
-        }
-    }
-}
 
 /// The connection in use, for all callers to send on.
 pub(crate) struct Commands {

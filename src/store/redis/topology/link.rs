@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::cluster::{Cluster, ClusterSeat};
-use super::commands::{Commands, Sending, Signals};
+use super::commands::{Commands, Sending};
 use super::failover;
+use super::signals::Signals;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
 use crate::store::Watch;

@@ -4,3 +4,4 @@ pub(crate) mod cluster;
 pub(crate) mod commands;
 pub(crate) mod failover;
 pub(crate) mod link;
+mod signals;

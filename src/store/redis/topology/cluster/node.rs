@@ -12,7 +12,8 @@ use crate::store::redis::near::{Near, NearFeed};
 use crate::store::redis::pubsub::hub::Hub;
 use crate::store::redis::pubsub::subscriber::Subscriber;
 use crate::store::redis::resp::{Command, Reply};
-use crate::store::redis::topology::commands::{Commands, Signals};
+use crate::store::redis::topology::commands::Commands;
+use crate::store::redis::topology::signals::Signals;
 
 /// A master and the connections to it, which end with the last handle.
 pub(crate) struct Node {

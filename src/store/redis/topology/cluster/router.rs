@@ -23,7 +23,7 @@ use crate::store::redis::protocol::slot::slot_of;
 use crate::store::redis::pubsub::mailbox::Mailbox;
 use crate::store::redis::resp::{Command, Pipeline, Reply};
 use crate::store::redis::stats::{RedisCounters, RedisStats};
-use crate::store::redis::topology::commands::Signals;
+use crate::store::redis::topology::signals::Signals;
 
 /// The first and the longest pause while a slot is on its way.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
