@@ -251,7 +251,11 @@ impl Node {
         let left =
             |stats: Stats| stats.waiting + stats.queued + stats.in_flight + stats.orphaned + stats.recorded_bytes;
         let left: u64 = stats.map(left).sum();
-        let lasting = if !self.redis.is_empty() { DATABASES * REDIS_TASKS } else { 0 };
+        let lasting = if !self.redis.is_empty() {
+            DATABASES * REDIS_TASKS
+        } else {
+            0
+        };
         let tasks = self.world.tasks().saturating_sub(lasting);
         (left > 0 || flights > 0 || tasks > 0)
             .then(|| format!("node {}: gauges {left}, flights {flights}, tasks {tasks}", self.index))
