@@ -26,7 +26,7 @@ pub(crate) fn run<V>(
 where
     V: Send + 'static,
 {
-    // Boxed, or whatever holds it on the way would keep room for it once more.
+    // Boxed, or each future that holds it on the way would keep room for it once more.
     let computation = Box::pin(computation);
     async move {
         let (computation, _attachment) = attached(address, path.run(stop.or(computation)));
@@ -35,7 +35,7 @@ where
     }
 }
 
-/// The same for a computation of which no other caller will have anything: a caller that leaves stops it.
+/// The same for a computation whose result no other caller gets: the caller stops it by leaving.
 pub(crate) fn run_alone<V>(
     address: &Address,
     path: Path,
@@ -122,7 +122,7 @@ fn marked<V>(
     Ok((value, ttl, labels))
 }
 
-/// Has work started whose result others are going to resolve, and settles the lead whatever happens.
+/// Starts work that another program is going to resolve, and settles the lead whatever happens.
 pub(crate) async fn start_work<V, F, Fut, E>(mut lead: Lead<V>, failed: impl FnOnce(E) -> Failure, request: Arc<F>)
 where
     F: Fn() -> Fut,

@@ -20,11 +20,11 @@ pub(crate) struct Config {
     pub(crate) ttl: Duration,
     /// Whether results may have tags.
     pub(crate) tags: bool,
-    /// Whether what is asked for may be made elsewhere, so that a lease that ended was the time for that.
+    /// Whether another program may make the value. A lease that ended was then the time that it had.
     pub(crate) requests: bool,
     /// Whether values go to other processes while they are made.
     pub(crate) parts: bool,
-    /// How many times in a row work that others are to finish is started.
+    /// How many times in a row work is started that another program is to finish.
     pub(crate) max_attempts: u32,
     pub(crate) limits: Bounds,
     /// What the caller wants.

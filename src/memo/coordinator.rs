@@ -68,9 +68,9 @@ pub(crate) struct Coordinator<C: Codec> {
     tenure: Tenure,
     /// Who computes at this moment, here or elsewhere.
     by: Attribution,
-    /// The attempts before that are known to have come to nothing.
+    /// The attempts before this one that are known to have come to nothing.
     past: Past,
-    /// What was stored when the store was asked first, for a caller that has no use for it.
+    /// What was stored when this keeper first asked, where the caller has no use for that.
     before: OnceLock<Option<Value>>,
     /// Whether other processes want to read along.
     asked: Option<Arc<PartRequests>>,
@@ -95,9 +95,9 @@ struct Granted {
     unleased: Option<Unleased>,
 }
 
-/// What the store says that was asked for the value and the lock.
+/// The store's reply to a keeper that asked for the value and the lock.
 struct LockReply {
-    /// When it was asked.
+    /// When the keeper asked.
     asked: Tick,
     lock: Lock,
     value: Option<Value>,
@@ -146,7 +146,7 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// A keeper whose flight is in no table, and the only waiter of that: a caller that has to wait for the value waits for the lock.
+    /// A keeper whose flight is in no table, and the flight's only waiter: any other caller waits for the lock.
     pub(crate) fn unlisted(
         shared: &Arc<Shared<C>>,
         config: &Config,
@@ -184,13 +184,13 @@ impl<C: Codec> Coordinator<C> {
                 Acquisition::Lead(granted) => granted,
             };
             if !search.starts.any() {
-                // Nothing is to be heard of what this process computes itself.
+                // This process computes, so no notice can tell it anything.
                 search.watch = None;
             }
             match self.lead(granted, &mut search, &mut holding, &landing).await {
                 LeadEnd::Landed { .. } => return,
                 LeadEnd::Again => {}
-                // They stay together: waiters that are slow to join again would miss what the next attempt gives.
+                // The waiters stay together: one that is slow to join again would miss the outcome of the next attempt.
                 LeadEnd::Vain(past) if past.may_go_on() && self.flight.has_candidate() => {
                     (search.past, search.witnesses) = (past, self.shared.clock.tick());
                     self.flight.resume();
@@ -233,7 +233,7 @@ impl<C: Codec> Coordinator<C> {
         })
     }
 
-    /// The generation in which begins what is computed from here on.
+    /// The generation in which a computation begins that starts from here on.
     async fn start(&self) -> Option<Start> {
         let asked = self.shared.clock.tick();
         let generation = self.shared.generation(&self.address, &self.config).await;
@@ -245,7 +245,7 @@ impl<C: Codec> Coordinator<C> {
         let renewed = self.shared.store.renew(&self.address, self.token, lease).await;
         match &renewed {
             Ok(Renewed::Held) => self.tenure.extend(asked),
-            // What comes of it is not fresh to callers that come from here on.
+            // The result is not fresh to callers that come from here on.
             Ok(Renewed::Soft) => self.part_from_newcomers(),
             Ok(Renewed::Lost) => {}
             Err(error) => {
@@ -275,7 +275,7 @@ impl<C: Codec> Coordinator<C> {
         let mut released = store.release(&self.address, self.token, reason).await;
         if let Err(error) = &released {
             self.shared.store_failed(&self.address, "release", error);
-            // What cannot be sent to others must not keep the lock from them.
+            // A value that cannot be encoded must not keep the lock from other processes.
             if error.kind() == StoreErrorKind::Encode {
                 released = store.release(&self.address, self.token, Release::Abandoned).await;
             }
@@ -285,8 +285,7 @@ impl<C: Codec> Coordinator<C> {
 }
 
 impl<C: Codec> Coordinator<C> {
-    /// Gives back the lock that there may be, where the keeper itself cannot: a codec or a store has
-    /// panicked.
+    /// Gives back the lock, if there is one, where the keeper itself cannot: a codec or a store has panicked.
     fn give_back_later(&self) {
         let (store, address, token) = (self.shared.store.clone(), self.address.clone(), self.token);
         spawn_if_any(Box::pin(async move {

@@ -26,7 +26,7 @@ pub(crate) enum HeadLook<V> {
 }
 
 impl<C: Codec> Shared<C> {
-    /// The generation that everything here is in, if a caller may want to know.
+    /// The present generation, if the result may need one.
     pub(crate) async fn generation(&self, address: &Address, config: &Config) -> Option<Generation> {
         if !config.tags && !self.stamps_all() {
             return None;
@@ -42,8 +42,8 @@ impl<C: Codec> Shared<C> {
         }
     }
 
-    /// The same lead, with the generation in which the computation starts if that may matter. A waiter may
-    /// have had no use for it.
+    /// The same lead, with the generation in which the computation starts, if that may matter. The keeper may not have
+    /// asked for it.
     pub(crate) async fn started(&self, mut lead: Lead<C::Value>, address: &Address, config: &Config) -> Lead<C::Value> {
         if lead.start.is_none() {
             let asked = self.clock.tick();
@@ -75,8 +75,8 @@ impl<C: Codec> Shared<C> {
         })
     }
 
-    /// Whether it is what a caller wants that has this aim. What does not say when it was begun is not older than an
-    /// invalidation of its own, which removes or softens it.
+    /// Whether the value is what a caller with this aim wants. A value that does not say when it was begun is not older
+    /// than an invalidation of its own address, which removes or softens it.
     pub(crate) fn meets(&self, aim: Aim, found: &Found<C::Value>) -> bool {
         match aim {
             Aim::Since(_) if planted(Planted::ReceiptIgnored) => true,
@@ -87,7 +87,7 @@ impl<C: Codec> Shared<C> {
         }
     }
 
-    /// The aim, where it can be one: a receipt is of a generation that has begun. Asks the store.
+    /// The aim, if it can be met: a receipt has to be of a generation that has begun. Asks the store.
     pub(crate) async fn settled(&self, aim: Aim, others: impl Iterator<Item = Receipt>) -> Aim {
         let Aim::Since(receipt) = aim else { return aim };
         let latest = match self.store.generation(&self.tag).await {
@@ -116,12 +116,12 @@ impl<C: Codec> Shared<C> {
         }
     }
 
-    /// Whether it answers callers, and needs no other one.
+    /// Whether it answers callers, and needs no refresh.
     pub(crate) fn is_fresh(&self, found: &Found<C::Value>) -> bool {
         (found.soft_since.is_none() || planted(Planted::SoftAsFresh)) && self.codec.is_fresh(&found.value)
     }
 
-    /// Whether it answers callers while another one is computed.
+    /// Whether it answers callers while it is computed anew.
     pub(crate) fn is_soft(&self, found: &Found<C::Value>) -> bool {
         found.soft_since.is_some() && !self.codec.is_marker(&found.value) && self.codec.answers_meanwhile(&found.value)
     }
@@ -190,9 +190,9 @@ impl<C: Codec> Shared<C> {
         })
     }
 
-    /// Looks at the first `most` bytes of what is stored, and whether it is current. Where there are more, `head` decodes them,
-    /// and is told how many bytes are in front of the value. `None` where that tells nothing, and the whole has to be looked
-    /// up.
+    /// Looks at the first `most` bytes of the stored value, and whether it is current. Where the value is longer,
+    /// `head` decodes these bytes, and is told how many of them are in front of the value. `None` where they do not
+    /// tell, and the caller has to look up the whole.
     pub(crate) async fn preview(
         &self,
         address: &Address,
@@ -253,8 +253,8 @@ impl<C: Codec> Shared<C> {
         self.detached_unless(invalidated)
     }
 
-    /// A store that did not take an invalidation may not tell either which computations it concerns, so no caller from
-    /// here on joins an earlier one.
+    /// A store that did not take an invalidation cannot tell which computations it concerns either, so no caller from
+    /// here on joins an earlier computation.
     fn detached_unless(&self, invalidated: Result<(), StoreError>) -> Result<(), StoreError> {
         if invalidated.is_err() {
             self.table.detach_all();

@@ -1,4 +1,4 @@
-//! [`Insight`]: what an operator can look at beyond the counters. Nothing is kept until an operator may.
+//! [`Insight`]: what an operator can look at beyond the counters. Nothing is kept before an operator can look.
 
 #[cfg(feature = "admin")]
 mod failures;

@@ -50,9 +50,9 @@ impl Invalidation {
     /// long as `stale-if-error` says. One that may not be served stale counts as absent: because of `no-cache`,
     /// `must-revalidate`, `proxy-revalidate` or `s-maxage`, and where nothing allows it.
     ///
-    /// What is invalidated both ways, in whatever order, counts as absent. So does what the store is not told of at once,
-    /// and that is [`Pending`](InvalidateError::Pending). Other members of the memolock family cannot read a value that was
-    /// softly invalidated.
+    /// A value that is invalidated both ways, in whatever order, counts as absent. It also counts as absent where the
+    /// store cannot be told at once, which is [`Pending`](InvalidateError::Pending). Other members of the memolock
+    /// family cannot read a value that was softly invalidated.
     pub fn soft(self) -> Self {
         match self.0 {
             InvalidationState::Planned(plan, _) => Self(InvalidationState::Planned(plan, Purge::Soft)),
@@ -79,7 +79,7 @@ impl Invalidation {
         ))
     }
 
-    /// Nothing that could be done.
+    /// An invalidation that cannot be done.
     pub(crate) fn failed(error: InvalidateError) -> Self {
         Self::new(|_| std::future::ready(Err(error)))
     }
@@ -139,7 +139,7 @@ impl fmt::Debug for Invalidation {
 
 impl<C: Codec> MemoLock<C> {
     /// Whether values without tags are stamped as well, so that [`invalidate_all`](Self::invalidate_all) reaches them.
-    /// Holds for this handle and its clones. Defaults to `false`.
+    /// It holds for this handle and its clones. Defaults to `false`.
     ///
     /// A hit then asks the store two things in one round trip, and a value without a stamp counts as absent. Other
     /// members of the memolock family cannot read stamped values, nor resolve a promise here;
@@ -154,11 +154,11 @@ impl<C: Codec> MemoLock<C> {
     ///
     /// Once this has returned, a later caller on any node gets no value from a computation that started before: not
     /// from the store, not from a computation under way, and not from an answer of the store or a message that was on
-    /// its way at that moment. `tests/model` explores it.
+    /// its way at that moment. `tests/model` explores this promise.
     ///
-    /// A node that the store does not answer cannot know of an invalidation: its callers share what starts to be
-    /// computed in their process without the store, until the store is back. A caller that joined a computation after
-    /// the store last confirmed its lease does not get its value if the store was lost then; it computes once more.
+    /// A node that the store does not answer cannot know of an invalidation. Until the store is back, its callers share
+    /// computations that start in their own process. A caller may have joined a computation after the store last
+    /// confirmed its lease; if the store was lost then, that caller does not get the value and computes once more.
     ///
     /// # Errors
     ///
@@ -192,8 +192,8 @@ impl<C: Codec> MemoLock<C> {
     ///
     /// # Errors
     ///
-    /// [`InvalidateError`] where one cannot be a tag, there are more than [`MAX_LABELS`](crate::MAX_LABELS), or the store
-    /// could not be told. A store that [keeps no generations](crate::Store::invalidate_labels) says
+    /// [`InvalidateError`] where a text cannot be a tag, there are more tags than [`MAX_LABELS`](crate::MAX_LABELS), or
+    /// the store could not be told. A store that [keeps no generations](crate::Store::invalidate_labels) says
     /// [`StoreErrorKind::Unsupported`](crate::StoreErrorKind).
     pub fn invalidate_tags<T: AsRef<str>>(&self, tags: impl IntoIterator<Item = T>) -> Invalidation {
         let tags: Vec<_> = tags.into_iter().collect();
@@ -214,7 +214,7 @@ impl<C: Codec> MemoLock<C> {
         })
     }
 
-    /// Makes everything out of date that is stored or computed here, on every node, as
+    /// Makes every value of this handle out of date, stored or being computed, on every node, as
     /// [`invalidate_tags`](Self::invalidate_tags) does for tags.
     ///
     /// # Errors
@@ -252,7 +252,7 @@ pub enum InvalidateError {
         /// Why not.
         source: KeyError,
     },
-    /// There are tags that cannot be.
+    /// Some of these cannot be tags.
     #[error("{}: this cannot be the tags of a value", Readable(.what))]
     Tags {
         /// What was to be invalidated.
@@ -272,8 +272,8 @@ pub enum InvalidateError {
         /// What was to be invalidated.
         what: String,
     },
-    /// The store did not take it yet. This process keeps it, gets nothing from before it any more, and tells the store
-    /// as soon as it can. Until then other nodes may serve what is out of date.
+    /// The store has not taken the invalidation yet. This process keeps it, serves nothing from before it any more, and
+    /// tells the store as soon as it can. Until then other nodes may serve what is out of date.
     #[error("{}: the store could not be told to invalidate yet, and will be", Readable(.what))]
     Pending {
         /// What was to be invalidated.

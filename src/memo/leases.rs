@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 pub(crate) struct Leases {
     count: Mutex<LeaseCount>,
-    /// Told of all that those who wait here wait for, in the order in which they came.
+    /// Wakes all that wait here for any change, in the order in which they came.
     changed: Notify,
 }
 
@@ -54,7 +54,7 @@ impl Leases {
         count.held
     }
 
-    /// Lets no further lease be taken from the first moment on at which none is held.
+    /// Waits until no lease is held, and lets no further lease be taken from that moment on.
     pub(crate) async fn close_when_idle(&self) {
         self.until(|count| {
             count.closed |= count.held == 0;
@@ -73,7 +73,7 @@ impl Leases {
         self.until(|count| count.closed).await;
     }
 
-    /// Resolves once none is held.
+    /// Resolves once no lease is held.
     pub(crate) async fn given_back(&self) {
         self.until(|count| count.held == 0).await;
     }
@@ -104,7 +104,7 @@ impl Leases {
     }
 }
 
-/// The lock that one keeper holds, or may hold. Dropping it says that it does not any more.
+/// The lock that one keeper holds, or may hold. Dropping this says that the keeper no longer holds it.
 pub(crate) struct Holding<'a> {
     leases: &'a Leases,
     held: bool,

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What becomes of a caller that finds too much going on already: as many callers that wait for its key, keys in flight,
-/// or recordings as there may be.
+/// What becomes of a caller at a limit: as many callers wait for its key, as many keys are in flight, or recordings
+/// hold as much memory as may be.
 ///
-/// Set with [`Limits::at_limit`]. Which to choose depends on what the handler bears when the
-/// most goes on at once, which is when a limit is reached:
+/// Set with [`Limits::at_limit`]. A limit is reached when the most goes on at once. So the choice depends on what the
+/// handler bears at such a time:
 ///
 /// | | choose it where | its price |
 /// |---|---|---|
@@ -15,8 +15,8 @@ use std::time::Duration;
 /// | [`Queue`](Self::Queue) | the handler is what has to be protected, and clients can wait | each request that waits costs memory; some are refused after the wait timeout |
 /// | [`Refuse`](Self::Refuse) | clients or a balancer retry elsewhere, and an answer at once is worth more than a late one | requests are refused that the handler could have answered |
 ///
-/// The default is `Bypass`, because it never makes matters worse than they are without the layer: neither of the others
-/// knows how many calls a handler bears.
+/// The default is `Bypass`, because with it matters are never worse than without the layer. The layer does not know how
+/// many calls a handler bears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum AtLimit {
@@ -29,13 +29,13 @@ pub enum AtLimit {
         /// When it may be worth asking again, rounded up to seconds in `Retry-After`. Of no effect in the core.
         retry_after: Duration,
     },
-    /// The caller waits for its turn to compute for itself, for as long as the wait timeout is. At most this many callers
-    /// compute at a time that are beyond a limit; a request does so until its response has been read. With 0 none does.
+    /// The caller waits for its turn to compute for itself, at most for the wait timeout. At most this many callers
+    /// beyond a limit compute at a time; a request computes until its response has been read. With 0 no caller does.
     ///
-    /// Callers have their turns in the order in which they came, under all keys together: the handler is what is
-    /// protected, and a full table holds keys that no other caller asks for. A caller that leaves gives up its turn. A
-    /// caller that needs no turn any more takes none: what others have computed of its key meanwhile is its answer, and
-    /// where there is room below the limit again, it waits or leads like any other.
+    /// Callers have their turns in the order in which they came, for all keys together, because it is the handler that
+    /// is protected. A caller that leaves gives up its turn. A caller that needs no turn any more takes none: if others
+    /// have computed its key meanwhile that value is its answer, and if there is room below the limit again the caller
+    /// waits or leads like any other.
     ///
     /// A caller that has waited for too long, or finds 65,536 others in line, is refused as by
     /// [`Refuse`](Self::Refuse). A request may retry after the wait timeout, and within a minute.
@@ -46,7 +46,7 @@ pub enum AtLimit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
-    /// On callers who wait for one key.
+    /// On callers that wait for one key.
     Waiters,
     /// On keys in flight.
     InFlight,
@@ -110,9 +110,9 @@ impl Limits {
         self
     }
 
-    /// How many calls may go on in this process without any caller that waits for them. A caller that leaves stops
-    /// nothing, because the next one may want the result. Where that makes more such calls than this, the oldest is
-    /// cancelled: its future, or the body that is recorded, is dropped, and its lock given back. Defaults to 64.
+    /// How many calls may go on in this process while no caller waits for them. A caller that leaves stops nothing,
+    /// because the next one may want the result. Where there are more such calls than this, the oldest is cancelled:
+    /// its future, or the body that is recorded, is dropped, and its lock given back. Defaults to 64.
     pub fn max_orphaned(mut self, calls: usize) -> Self {
         self.max_orphaned = Some(calls);
         self
@@ -127,11 +127,10 @@ impl Limits {
         self
     }
 
-    /// How many times in a row work is started that another program is to finish, while the promise is not resolved:
-    /// by [`MemoLock::get_or_request`](crate::MemoLock::get_or_request), or by a handler under
-    /// `MemoLockLayer::may_defer`. After that all waiters only wait. Each process counts the starts it made and those
-    /// it heard of, and begins anew once the last start is as long ago as the wait timeout. Defaults to 3; 0 counts
-    /// as 1.
+    /// How many times in a row a promise that another program is to resolve has its work started: by
+    /// [`MemoLock::get_or_request`](crate::MemoLock::get_or_request), or by a handler under `MemoLockLayer::may_defer`.
+    /// After that all waiters only wait. Each process counts the starts that it made and those that it heard of, and
+    /// counts anew once the last start is as long ago as the wait timeout. Defaults to 3; 0 counts as 1.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self
@@ -150,7 +149,7 @@ impl Limits {
 /// The bounds on a flight, with what becomes of a caller at one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Callers who wait for one key.
+    /// Callers that wait for one key.
     pub(crate) waiters: usize,
     /// Keys in flight.
     pub(crate) in_flight: usize,

@@ -1,4 +1,4 @@
-//! [`Marking`]: what a result can be called in by.
+//! [`Marking`]: by what a result can be invalidated.
 
 use crate::key::Label;
 use crate::memo::flights::clock::Tick;
@@ -16,9 +16,9 @@ pub(crate) struct Start {
 pub(crate) enum Marking {
     /// Nothing: only the invalidation of its address concerns it.
     Plain,
-    /// A stamp. Waiters that came before this moment may have the result, whatever has been invalidated since.
+    /// A stamp. Waiters that came before this moment may have the result, whatever was invalidated since.
     Stamped(Stamp, Tick),
-    /// It should have a stamp, but it is not known in which generation it was begun.
+    /// It should have a stamp, but the generation in which it was begun is not known.
     Unknown,
 }
 

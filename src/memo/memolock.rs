@@ -53,7 +53,7 @@ use crate::trace;
 pub struct MemoLock<C: Codec = Raw> {
     pub(crate) shared: Arc<Shared<C>>,
     pub(crate) config: Config,
-    /// Where callers at a limit wait for their turn, if they do.
+    /// Where callers at a limit wait for their turn, if the limits have them wait.
     pub(crate) line: Option<Arc<Line>>,
     pub(crate) rules: Arc<ValueRules<C::Value>>,
 }
@@ -129,7 +129,7 @@ impl<C: Codec> MemoLock<C> {
         self.compute_as(obtained, address, path, &config, compute).await
     }
 
-    /// What a caller gets that has obtained this: the value, or what it computes as a leader or by itself.
+    /// The result for a caller that has obtained this: the value, or what the caller computes as a leader or by itself.
     async fn compute_as<F, Fut, E>(
         &self,
         obtained: Obtained<C::Value>,
@@ -175,7 +175,7 @@ impl<C: Codec> MemoLock<C> {
             Obtained::Failed(failure) => Err(self.rules.heard(address, failure)),
             Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(ErrorKind::WaitTimeout.into()),
             Obtained::TimedOut => run_alone(address, path, compute_alone(compute)).await,
-            // Others found nothing to share, or came to no end: the caller waits for none of them any more.
+            // The others found nothing to share, or came to no end: the caller does not wait for them any more.
             Obtained::Pass | Obtained::Stale | Obtained::GaveUp(_) | Obtained::Part(_) => {
                 run_alone(address, path, compute_alone(compute)).await
             }
@@ -184,12 +184,13 @@ impl<C: Codec> MemoLock<C> {
 
     /// The value under `id`, computed now whatever is stored, and stored in its place.
     ///
-    /// One caller in the cluster computes at a time. A caller that finds another one computing, anywhere, has that one's result;
-    /// what is stored goes on answering all others meanwhile. Otherwise as [`get_or_compute`](Self::get_or_compute).
+    /// One caller in the cluster computes at a time. A caller that finds another one computing, anywhere, gets that
+    /// one's result. The stored value answers all other callers meanwhile. Otherwise as
+    /// [`get_or_compute`](Self::get_or_compute).
     ///
     /// # Errors
     ///
-    /// As [`get_or_compute`](Self::get_or_compute). What is stored stays then.
+    /// As [`get_or_compute`](Self::get_or_compute). The stored value stays then.
     ///
     /// # Panics
     ///
@@ -207,13 +208,13 @@ impl<C: Codec> MemoLock<C> {
         now.get_or_compute(id, compute).await
     }
 
-    /// A handle that has no value that was begun before the invalidation with this receipt, on whichever node it was, and
+    /// A handle that returns no value from before the invalidation with this receipt, on whichever node that was, and
     /// whatever became of the messages about it.
     ///
-    /// A value says when it was begun where it has tags or all are [`stamped`](Self::stamped). A value that does not say is gone
-    /// or stale by its own invalidation, which is then all that a receipt stands for.
+    /// A value says when it was begun if it has tags, or if all values are [`stamped`](Self::stamped). Any other value
+    /// is gone or stale only by its own invalidation, which is then all that a receipt stands for.
     ///
-    /// A receipt that the store cannot have given counts as none. So it does where the store cannot be asked.
+    /// A receipt that the store cannot have given is ignored, and so is every receipt while the store cannot be asked.
     ///
     /// ```
     /// use tower_memolock::{MemoLock, MemoryStore};
@@ -255,7 +256,7 @@ impl<C: Codec> MemoLock<C> {
         Ok(looking.instrument(trace::lookup(Some(&address))).await)
     }
 
-    /// What this handle and its clones have done so far, and what is under way.
+    /// What this handle and its clones have done so far, and how much is under way.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.counters.snapshot()

@@ -17,7 +17,7 @@ use crate::trace::TraceContext;
 pub(crate) enum Verdict<V> {
     /// Keep the value for this long and give it to all waiters.
     Store(V, std::time::Duration, Option<Start>, Vec<Label>),
-    /// None yet: the waiters may have this before it.
+    /// No verdict yet: the waiters may have this before there is one.
     Preview(Preview<V>, oneshot::Receiver<Self>),
     /// Give the value to the waiters at this moment, and do not store it.
     Share(V, Option<Start>, Vec<Label>),
@@ -37,14 +37,14 @@ pub(crate) enum Verdict<V> {
     Defer,
 }
 
-/// What stands for a value that is still being computed: its holder sees the value grow, and how it ends. No store
-/// keeps it.
+/// Stands for a value that is still being computed: its holder sees the value grow, and how it ends. No store keeps a
+/// preview.
 #[derive(Debug)]
 pub(crate) struct Preview<V> {
     pub(crate) value: V,
-    /// As of the value.
+    /// As in the verdict.
     pub(crate) start: Option<Start>,
-    /// As of the value.
+    /// As in the verdict.
     pub(crate) labels: Vec<Label>,
     /// The same for other processes, if they may have it.
     pub(crate) outgoing: Option<Outgoing>,
@@ -81,7 +81,7 @@ pub(crate) struct Landed<V> {
     pub(crate) by: Option<TraceContext>,
 }
 
-/// Who computes what a flight waits for, as far as is known. A clone is another handle on the same.
+/// The trace that the flight's value is computed in, as far as is known. A clone is another handle on the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Attribution(Arc<Mutex<Option<TraceContext>>>);
 
@@ -104,7 +104,8 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    /// How many others a caller waits for in vain after the first: more would be worse than not to wait at all.
+    /// How many more attempts a caller waits for after one that came to nothing: more would be worse than not to wait
+    /// at all.
     const MOST: u32 = 1;
 
     /// With one more attempt.
@@ -115,7 +116,7 @@ impl Past {
         }
     }
 
-    /// Whichever knows of more.
+    /// The one that knows of more attempts.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
             attempts: self.attempts.max(other.attempts),

@@ -1,9 +1,9 @@
 //! [`Path`]: what is being computed on the way to here, outermost first.
 //!
-//! A computation that asks for its own result, directly or through others, would wait for itself. Each runs with the path
-//! to it, and whatever it asks for that is on the path is passed through.
+//! A computation that asks for its own result, directly or through others, would wait for itself. So each computation
+//! runs with the path to it. What it asks for is computed without waiting if it is on that path.
 //!
-//! The path is known to all that runs in the task of a computation. What that spawns knows nothing of it.
+//! All that runs in the task of a computation knows the path. A task that the computation spawns does not.
 
 use std::any::TypeId;
 use std::future::Future;
@@ -33,7 +33,7 @@ impl Path {
         PATH.try_with(Clone::clone).unwrap_or_default()
     }
 
-    /// Whether that is on the path to what runs in this task.
+    /// Whether `address` is on the path to what runs in this task.
     #[inline]
     pub(crate) fn current_leads_over(store: &AnyStore, address: &Address) -> bool {
         PATH.try_with(|path| path.leads_over(store, address)).unwrap_or(false)
@@ -53,7 +53,7 @@ impl Path {
         })))
     }
 
-    /// Whether that is on the path.
+    /// Whether `address` is on the path.
     pub(crate) fn leads_over(&self, store: &AnyStore, address: &Address) -> bool {
         let mut path = self;
         while let Some(step) = &path.0 {
@@ -65,7 +65,7 @@ impl Path {
         false
     }
 
-    /// Runs `future` as what this is the path to.
+    /// Runs `future`, to which this is the path.
     pub(crate) fn run<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
         PATH.scope(self, future)
     }

@@ -19,7 +19,8 @@ use super::stream::Outgoing;
 use crate::error::Failure;
 use crate::key::Label;
 
-/// How long a computation waits until nothing that is published can be missed. What is stored meanwhile is found anyway.
+/// How long a computation waits for a watch in effect, from which on it misses nothing published. A value that is
+/// stored is found anyway.
 const DEAF: Duration = Duration::from_secs(1);
 
 /// All callers in this process that wait for one value.
@@ -34,24 +35,24 @@ pub(crate) struct Lead<V> {
     verdict: oneshot::Sender<Verdict<V>>,
     settled: oneshot::Receiver<()>,
     manner: Option<oneshot::Sender<Manner>>,
-    /// The client that leads, unless it is taken out. It counts as present as long as this.
+    /// The client that leads, unless it was taken out. It counts as present as long as this is there.
     client: Option<Present>,
     stop: Stop,
-    /// Where the leader says who it is.
+    /// Where the leader says in which trace it computes.
     pub(crate) by: Attribution,
-    /// Whose lead it is.
+    /// The flight whose lead this is.
     pub(crate) flight: Weak<MemoFlight<V>>,
-    /// Since when the result may be called in, if the keeper has asked.
+    /// The generation from which on an invalidation concerns the result, if the keeper has asked for it.
     pub(crate) start: Option<Start>,
     /// When the leader came.
     pub(crate) arrived: Tick,
     /// Whether the lock was ours when the lead was offered.
     pub(crate) held: bool,
-    /// Why it was not, if it was not.
+    /// Why the lock was not ours, if it was not.
     pub(crate) unleased: Option<Unleased>,
     /// The attempts in vain that the leader has waited for.
     pub(crate) past: Past,
-    /// A waiter that arrived before that has waited for those in `past`, as far as the keeper knows.
+    /// A waiter that arrived before this moment has waited for the attempts in `past`, as far as the keeper knows.
     pub(crate) witnesses: Tick,
 }
 
@@ -60,7 +61,7 @@ pub(crate) struct Lead<V> {
 pub(crate) enum Manner {
     /// The computation keeps its lease itself.
     ByHand(Handed),
-    /// The value may come from outside. To be answered once nothing can be missed.
+    /// The value may come from outside. The keeper answers once it misses nothing that is published.
     Listening(oneshot::Sender<()>),
 }
 
@@ -71,12 +72,12 @@ pub(crate) struct Led<V> {
     pub(crate) manner: oneshot::Receiver<Manner>,
     /// Dropped once the flight has landed.
     pub(crate) settled: oneshot::Sender<()>,
-    /// Which callers need the computation besides the waiters.
+    /// The clients that need the computation besides the waiters.
     pub(crate) presence: Arc<Presence>,
     pub(crate) stopper: Stopper,
 }
 
-/// What comes of a [`Lead`].
+/// What a [`Lead`] leads to.
 #[derive(Debug)]
 pub(crate) struct PendingVerdict<V> {
     pub(crate) verdict: oneshot::Receiver<Verdict<V>>,
@@ -126,7 +127,7 @@ impl<V> Lead<V> {
         (lead, led)
     }
 
-    /// Whether no waiter is to have the result any more: the lease was lost while it was computed, or the call has taken too
+    /// Whether no waiter gets the result any more: the lease was lost during the computation, or the call has taken too
     /// long.
     pub(crate) fn is_over(&self) -> bool {
         self.verdict.is_closed()
@@ -153,8 +154,8 @@ impl<V> Lead<V> {
         })
     }
 
-    /// Returns once a value that others publish from here on reaches the waiters. For a computation that has the value
-    /// made elsewhere: to be called before it does so, or a value that is published and not stored may be missed.
+    /// Returns once a value that others publish from here on reaches the waiters. A computation that has the value made
+    /// elsewhere calls this first: otherwise it may miss a value that is published and not stored.
     pub(crate) async fn listen(&mut self) {
         if let Some(manner) = self.manner.take() {
             let (listens, listening) = oneshot::channel();
@@ -196,12 +197,12 @@ impl<V> Lead<V> {
         self.say(Verdict::Share(value, start, labels))
     }
 
-    /// With `marker`, that is remembered for as long as it says.
+    /// A `marker` is remembered for as long as it says.
     pub(crate) fn pass(self, marker: Option<(V, Duration)>) -> Settled {
         self.say(Verdict::Pass(marker))
     }
 
-    /// There is no room here for a result that others could have. Other processes may have some.
+    /// There is no room here for a result that others could have. Other processes may have room.
     pub(crate) fn crowded_out(self) -> Settled {
         self.say(Verdict::CrowdedOut)
     }
@@ -210,7 +211,7 @@ impl<V> Lead<V> {
         self.say(Verdict::Stale)
     }
 
-    /// As if this had never led.
+    /// As if this caller had never led.
     pub(crate) fn withdraw(self) -> Settled {
         self.say(Verdict::Withdraw)
     }
@@ -224,8 +225,8 @@ impl<V> Lead<V> {
         self.say(Verdict::Fail(failure))
     }
 
-    /// The attempts that the leader has waited for in vain, where it knows of these: what came to nothing before it
-    /// arrived says nothing of its own attempt.
+    /// The attempts that the leader has waited for in vain, where it knows of `known`. Attempts from before it arrived
+    /// say nothing of its own.
     pub(crate) fn past_of(&self, known: Past) -> Past {
         match self.arrived < self.witnesses {
             true => known.or(self.past),

@@ -5,19 +5,20 @@ use std::str::FromStr;
 
 use crate::key::Readable;
 
-/// The receipt of an invalidation. A caller that shows it gets nothing that was begun before.
+/// The receipt of an invalidation. A caller that shows it gets no value that was begun before the invalidation.
 ///
-/// It is opaque and short, and stays right as text, in a cookie or a field. Of two, the greater one is the later one. A client
-/// can make one up: the store is asked whether it can be one of its own, and one that cannot counts as none. One that could be
-/// costs a computation that the next of its kind finds done.
+/// It is opaque and short, and can be kept as text, in a cookie or a field. Of two receipts the greater one is the
+/// later one. A client can make a receipt up: the store is asked whether it can have given it, and a receipt that it
+/// cannot have given is ignored. Any other made-up receipt costs one computation, whose result answers the next request
+/// with such a receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Receipt(pub(crate) u64);
 
 impl Receipt {
-    /// Of a store that keeps no generations: nothing is from before it.
+    /// The receipt of a store that keeps no generations: no value is from before it.
     pub(crate) const NONE: Self = Self(0);
 
-    /// Whether what was begun in the generation with this number is not from before it.
+    /// Whether a value that was begun in the generation with this number is from after the invalidation.
     pub(crate) fn is_met_by(self, began: u64) -> bool {
         began >= self.0
     }

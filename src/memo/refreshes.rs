@@ -1,4 +1,4 @@
-//! [`Refreshes`]: what this process computes anew while it goes on answering with what there is.
+//! [`Refreshes`]: the values that this process computes anew while the stored ones answer.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use crate::key::Address;
 
-/// Bounds the memory: beyond, nothing is computed anew before it has to be.
+/// Bounds the memory. Beyond this many, no value is computed anew before it has to be.
 const MOST: usize = 4096;
 
-/// One refresh an address, and none again before the last one says.
+/// At most one refresh an address at a time, and no other before the time that the last one has named.
 pub(crate) struct Refreshes {
     entries: Mutex<HashMap<Address, RefreshState>>,
     running: watch::Sender<usize>,
@@ -42,12 +42,12 @@ impl Refreshes {
 
     /// Resolves once none is under way.
     pub(crate) async fn idle(&self) {
-        // The sender is here as long as a caller can wait.
+        // The sender is there as long as a caller can wait.
         let _ = self.running.subscribe().wait_for(|running| *running == 0).await;
     }
 
-    /// Whether to begin one, of the value that `version` identifies. If so, the caller says when it is over, with
-    /// [`end`](Self::end).
+    /// Whether to begin a refresh of the value that `version` identifies. If so, the caller has to call
+    /// [`end`](Self::end) when it is over.
     pub(crate) fn begin(&self, address: &Address, version: u64, now: Instant) -> bool {
         let mut entries = self.entries();
         if entries.len() >= MOST {
@@ -66,7 +66,7 @@ impl Refreshes {
         true
     }
 
-    /// Ends one, and says before when there is no point in another of the same value.
+    /// Ends a refresh. There is no point in another one of the same value before `not_before`.
     pub(crate) fn end(&self, address: &Address, version: u64, not_before: Option<Instant>) {
         let mut entries = self.entries();
         match not_before {
@@ -89,7 +89,7 @@ impl RefreshState {
     fn is_in_the_way(self, version: u64, now: Instant) -> bool {
         match self {
             Self::Running => true,
-            // What was said of a value that has been replaced means nothing for its successor.
+            // A time that was named for one value means nothing for the value that replaced it.
             Self::NotBefore(time, of) => of == version && now < time,
         }
     }

@@ -53,12 +53,12 @@ impl<V> ValueRules<V> {
         tags_of.map_or_else(Vec::new, |tags_of| tags_of(address.id(), value))
     }
 
-    /// What the error of a computation in this process is to the followers.
+    /// The failure that followers get for an error of a computation in this process.
     pub(crate) fn failed<E: Into<BoxError>>(&self, address: &Address, error: E) -> Failure {
         Failure::of(error).encoded(address, self.errors.as_deref())
     }
 
-    /// What the followers have heard, as it was where it happened.
+    /// A failure that followers heard of, with the error as it was in the process that computed.
     pub(crate) fn heard(&self, address: &Address, failure: Failure) -> Failure {
         failure.decoded(address, self.errors.as_deref())
     }

@@ -26,7 +26,7 @@ use crate::key::{Address, Readable, Tag};
 use crate::store::{AnyStore, Value};
 use crate::throttle::Throttle;
 
-/// How many values are computed anew at once while what is stored goes on answering.
+/// How many values are computed anew at once while the stored ones answer.
 const MOST_REFRESHES: usize = 256;
 
 pub(crate) struct Shared<C: Codec> {
@@ -51,7 +51,7 @@ pub(crate) struct Shared<C: Codec> {
     warnings: Warnings,
 }
 
-/// What the operator is told now and then; each single event is there for debugging.
+/// What the log tells the operator now and then. Each single event is logged for debugging.
 #[derive(Default)]
 struct Warnings {
     rejected: Throttle,
@@ -84,14 +84,14 @@ impl<C: Codec> Shared<C> {
         }
     }
 
-    /// Shows all figures of this tag. Those of the store itself are that one's to show.
+    /// Shows all figures of this tag. The store shows its own.
     #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "the admin service shows them"))]
     pub(crate) fn visit(&self, each: Visit<'_>) {
         self.counters.visit(each);
         self.store.visit(each);
     }
 
-    /// Whether every value has a stamp, and one without is none.
+    /// Whether every value has a stamp, so that a value without one counts as absent.
     pub(crate) fn stamps_all(&self) -> bool {
         self.stamps_all.load(Ordering::Relaxed)
     }
@@ -100,7 +100,8 @@ impl<C: Codec> Shared<C> {
         self.stamps_all.store(all, Ordering::Relaxed);
     }
 
-    /// Takes the value out, or nothing where it cannot be vouched for. Whether its stamp is current is another question.
+    /// Takes the value out; `None` where it cannot be read or lacks a stamp that it has to have. Whether its stamp is
+    /// current is another question.
     pub(crate) fn decode(&self, address: &Address, value: &mut Value) -> Option<Found<C::Value>> {
         if self.lacks_stamp(address, value) {
             return None;

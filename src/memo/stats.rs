@@ -145,24 +145,24 @@ stats! {
         fenced: "memolock_fenced_total",
         /// Computations whose result was not one to share.
         passed: "memolock_passed_total",
-        /// Computations started in the background, while what is stored went on answering.
+        /// Computations started in the background, while the stored value went on answering.
         refreshed: "memolock_refreshed_total",
-        /// Callers answered with what is stale, because a new one was being computed or could not be.
+        /// Callers answered with a stale value, because a new one was being computed or could not be.
         stale: "memolock_stale_total",
-        /// Callers who neither waited nor were waited for, because their response was known not to be shared.
+        /// Callers that neither waited nor were waited for, because their response was known not to be shared.
         marked: "memolock_marked_total",
         /// Computations that were given up: an error of the inner service, a panic, a truncated body.
         abandoned: "memolock_abandoned_total",
         /// Computations that were cancelled: no client waited for them, and there were too many of this kind, or it took too
         /// long.
         cancelled: "memolock_cancelled_total",
-        /// Computations that only had work started, for others to resolve: each start of the work counts.
+        /// Computations that only started work that another program is to resolve: each start of the work counts.
         deferred: "memolock_deferred_total",
-        /// Such promises that were resolved while this process held their lease.
+        /// Promises for other programs that were resolved while this process held their lease.
         resolved: "memolock_resolved_total",
-        /// Such promises that were not resolved before their lease ended: the work may be started again.
+        /// Promises for other programs that were not resolved before their lease ended: the work may be started again.
         unresolved: "memolock_unresolved_total",
-        /// Callers who waited longer than the wait timeout.
+        /// Callers that waited longer than the wait timeout.
         wait_timeouts: "memolock_wait_timeouts_total",
         /// Stored or published values that could not be verified, and counted as absent.
         rejected: "memolock_rejected_total",
@@ -172,9 +172,9 @@ stats! {
         store_errors: "memolock_store_errors_total",
         /// Leases given back by a shutdown while their computations went on.
         given_back: "memolock_given_back_total",
-        /// Callers for whose key as many waited already as may.
+        /// Callers that found as many waiters for their key as there may be.
         limited_waiters: "memolock_limited_total" { limit = "waiters" },
-        /// Callers at a time when as many keys were in flight as may be.
+        /// Callers that found as many keys in flight as there may be.
         limited_in_flight: "memolock_limited_total" { limit = "in_flight" },
         /// Responses not recorded, and requests refused, because recordings held as much memory as they may.
         limited_recording: "memolock_limited_total" { limit = "recording" },
@@ -184,12 +184,12 @@ stats! {
         limited_headers: "memolock_limited_total" { limit = "headers" },
     }
     gauges {
-        /// Callers who wait for a computation at this moment.
+        /// Callers that wait for a computation at this moment.
         waiting: "memolock_waiting",
-        /// Callers who wait for their turn at a limit at this moment, under `AtLimit::Queue`.
+        /// Callers that wait for their turn at a limit at this moment, under `AtLimit::Queue`.
         queued: "memolock_queued",
-        /// Keys in flight at this moment: what is asked for, waited for or computed here, each once, and once more after
-        /// an invalidation.
+        /// Keys in flight at this moment: keys that callers here wait for or compute. Each counts once, and once more
+        /// after an invalidation.
         in_flight: "memolock_in_flight",
         /// Computations that go on at this moment although no client in this process waits for them.
         orphaned: "memolock_orphaned",

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use crate::store::PartId;
 use crate::store::parts::Part;
 
-/// What is next of a value that grows, in the form in which it is stored.
+/// The next piece of a value that grows, in the form in which it is stored.
 pub(crate) enum Piece {
     More(Bytes),
-    /// The end: what was said to be whole.
+    /// The end: the rest of the value, which is whole.
     End(Bytes),
     BrokenOff,
 }
@@ -47,6 +47,6 @@ pub(crate) struct Beginning {
     pub(crate) part: Part,
     /// Without the stamp, if it has one.
     pub(crate) bytes: Bytes,
-    /// How long that is.
+    /// How many bytes the stamp takes.
     pub(crate) offset: usize,
 }

@@ -1,7 +1,7 @@
 //! The long futures of the core, behind pointers.
 //!
-//! A generic future is compiled in the crate that names its type. The layer makes its [`Shared`] in this crate: what these
-//! pointers lead to is compiled here once, and not in every program that has a layer.
+//! A generic future is compiled in the crate that names its type. The layer makes its [`Shared`] in this crate. So the
+//! futures behind these pointers are compiled here once, and not in every program that has a layer.
 
 use std::sync::Arc;
 

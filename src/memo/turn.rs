@@ -1,4 +1,4 @@
-//! How a caller at a limit waits: in line for a turn to compute, unless it is answered, or finds room, before.
+//! How a caller at a limit waits: in line for a turn to compute, until it is answered or finds room.
 
 use std::sync::Arc;
 
@@ -18,17 +18,17 @@ use crate::key::Address;
 enum Left<V> {
     /// It is this caller's turn.
     Turn(QueueTurn),
-    /// What it wanted is there.
+    /// The value that it wanted is there.
     Found(V),
     /// It may try again.
     Room,
 }
 
 impl<C: Codec> MemoLock<C> {
-    /// As [`Shared::obtain`], for a caller that is answered at a limit as the settings say: what is returned as
-    /// [`Limited`](Obtained::Limited) is bypassed or refused, and neither waits any more.
+    /// As [`Shared::obtain`], with the waiting at a limit that the settings ask for. A caller that gets
+    /// [`Limited`](Obtained::Limited) is to be bypassed or refused: it has done its waiting.
     ///
-    /// A caller may lead as long as `has_room` for what it would record.
+    /// A caller may lead only while `has_room` says that there is room for what it would record.
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
     pub(crate) fn obtain(
         &self,
@@ -49,7 +49,7 @@ impl<C: Codec> MemoLock<C> {
                     Obtained::Limited(limit) => limit,
                     obtained => return obtained,
                 };
-                // Those that bypass have been counted with the response that is not recorded.
+                // Callers that bypass were counted with the response that is not recorded.
                 if limit == Limit::Recording && !bypasses {
                     self.shared.limited(address, limit);
                 }
@@ -65,7 +65,7 @@ impl<C: Codec> MemoLock<C> {
                         self.shared.counters.followed.add();
                         return Obtained::Followed(value, None);
                     }
-                    // As if it had just come.
+                    // It tries again as if it had just come.
                     Some(Left::Room) => caller.arrived = self.shared.clock.tick(),
                     None => return Obtained::Limited(limit),
                 }
@@ -102,7 +102,7 @@ impl<C: Codec> Shared<C> {
             turn = line.turn() => turn?,
             left = needless => return Some(left),
         };
-        // It may have been stored meanwhile.
+        // The value may have been stored meanwhile.
         let found = match waited {
             true => self.lookup(address).await.filter(|found| self.is_fresh(found)),
             false => None,
@@ -121,9 +121,9 @@ impl<C: Codec> Shared<C> {
         match waiter.stand_by().await {
             Waited::Landed(landed) => match &landed.outcome {
                 Outcome::Ready(value) => Left::Found(value.clone()),
-                // What there is of a value has to be asked for.
+                // The caller has to ask for the part of the value that there is.
                 Outcome::Again(_) | Outcome::Stale | Outcome::Soft(_) | Outcome::Part(_) => Left::Room,
-                // All others go their own way now; this one still has to wait for its turn.
+                // All other waiters go their own way now. This caller still has to wait for its turn.
                 Outcome::Pass | Outcome::Limited(_) | Outcome::Failed(_) => std::future::pending().await,
             },
             Waited::Lead(_) | Waited::Late => Left::Room,

@@ -1,4 +1,4 @@
-//! Having values computed before they are asked for, a few at a time.
+//! Computing values before callers ask for them, a few at a time.
 
 use std::future::Future;
 
@@ -21,11 +21,11 @@ pub struct Warmed {
 }
 
 impl<C: Codec> MemoLock<C> {
-    /// Obtains the values under these ids, as [`get_or_compute`](Self::get_or_compute) does, `at_once` at a time: what is stored
-    /// is left alone, and of all that warm up at once in the cluster, one computes each value. `progress` is told after each.
-    /// 0 counts as 1.
+    /// Obtains the values under these ids, as [`get_or_compute`](Self::get_or_compute) does, `at_once` at a time: a
+    /// stored value is left alone, and of all programs that warm up at once in the cluster, one computes each value.
+    /// `progress` is called after each value. 0 counts as 1.
     ///
-    /// A caller that leaves begins no more of them; what is being computed goes on.
+    /// Where this future is dropped, no further computation begins; those under way go on.
     ///
     /// ```
     /// use tower_memolock::{MemoLock, MemoryStore};

@@ -46,11 +46,11 @@ pub(crate) struct Cache {
     pub(crate) vary: Arc<VaryIndex>,
     pub(crate) credential_history: Arc<CredentialHistory>,
     pub(crate) hit_for_pass: Arc<HitForPass>,
-    /// What other processes compute, and requests here read along.
+    /// The responses that other processes compute and requests here read along.
     pub(crate) incoming: Arc<Incoming>,
     pub(crate) pauses: Arc<Pauses>,
     pub(crate) misuse: Arc<Misuse>,
-    /// What is stored only once it was asked for often enough, if anything is.
+    /// Counts how often keys are asked for, if only responses to frequent keys are stored.
     pub(crate) demand: Option<Arc<Demand>>,
     /// Of a layer for gRPC, the methods whose calls it collapses.
     pub(crate) methods: Option<Arc<[GrpcMethod]>>,
@@ -63,23 +63,23 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// The place of a request's key, where the response or the log is to tell it.
+    /// A place for the request's key, where the response or the log is to tell the key.
     pub(crate) fn told_key(&self) -> Option<ToldKey> {
         let in_response = self.cache_status_key;
         (in_response || is_logged()).then(|| ToldKey::new(in_response))
     }
 
-    /// The same for a request that has no key of its own, where the log is to tell what it is about.
+    /// The same for a request that has no key of its own, where the log is to tell the key that it concerns.
     pub(crate) fn logged_key(&self) -> Option<ToldKey> {
         is_logged().then(|| ToldKey::new(false))
     }
 
-    /// Says what comes of a request with this key.
+    /// Tells the outcome of a request with this key.
     pub(crate) fn teller(&self, key: Option<ToldKey>) -> Teller {
         Teller::new(&self.tally, self.cache_status, key)
     }
 
-    /// What a request with these wants.
+    /// What a request with these fields wants.
     #[inline]
     pub(crate) fn aim(&self, headers: &HeaderMap, extensions: &Extensions) -> Aim {
         match extensions.is_empty() && !self.requests.receipts {
@@ -88,7 +88,7 @@ impl Cache {
         }
     }
 
-    /// The same, where it can be one. Asks the store.
+    /// The same aim, if it can be met. Asks the store.
     pub(crate) async fn settled(&self, aim: Aim, head: &Parts) -> Aim {
         let receipts = recency::receipts(&head.headers, &head.extensions, self.requests.receipts);
         self.memo.shared.settled(aim, receipts).await
@@ -108,7 +108,7 @@ impl Cache {
         }
     }
 
-    /// The key under which the layer has what belongs to a request with these fields.
+    /// The key under which the layer stores the response to a request with these fields.
     #[inline]
     pub(crate) fn whole_key(&self, key: Key, headers: &HeaderMap) -> Key {
         let key = key.apart();

@@ -1,4 +1,4 @@
-//! What the fuzzers reach and users do not: there is no such module but under `--cfg fuzzing`.
+//! What only the fuzzers reach: this module exists only under `--cfg fuzzing`.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
@@ -129,7 +129,7 @@ pub fn age(headers: &HeaderMap) -> Duration {
     age::on_arrival(headers, SystemTime::UNIX_EPOCH + NOW).unwrap_or_default()
 }
 
-/// What of `request` selected `response`. `None` where no other request does.
+/// The fields of `request` that selected `response`. `None` where no other request selects it.
 #[must_use]
 pub fn variant(response: &HeaderMap, request: &HeaderMap) -> Option<[u8; 16]> {
     match vary::names(response) {

@@ -1,15 +1,15 @@
 //! Responses that another process is computing, for followers in this one that read along.
 //!
-//! One task a response reads what the other process uploads, wherever it has got to, and all followers here read from
-//! its recording, as they would from that of a leader in this process. It listens for what is uploaded, and takes pieces
-//! that are small enough from what it hears. What it missed it reads: it knows how far it has come, and asks again
-//! whenever it may have missed something, and at the end of the lease. So no message matters.
+//! One task a response reads what the other process uploads. All followers here read from the task's recording, as they
+//! would from the recording of a leader in this process. The task listens for uploads, and takes small pieces from the
+//! messages themselves. It reads what it missed: it knows how far it has come, and asks again whenever it may have
+//! missed something, and at the end of the lease. So a lost message does no harm.
 //!
-//! The response ends for its followers only if it ends as an entry does, with the checksum of all that was read. Whatever
-//! else becomes of the part, of its lock or of its value is an error to them.
+//! The response ends well for its followers only if it ends as an entry does, with the checksum of all that was read.
+//! Everything else that can happen to the part, to its lock or to its value is an error to the followers.
 //!
-//! What a recording may hold bounds this one as well. Past that it is a window on the response, whose pace the quickest of
-//! the followers sets, as that of a leader is.
+//! This recording has the bound of all recordings. Past the bound it becomes a window on the response, as the recording
+//! of a leader does, and the quickest follower sets the pace.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -35,13 +35,13 @@ use crate::store::parts::{Part, PartRead};
 use crate::store::{AnyStore, Notice, PartId, Store, Token, Watch, parts_of};
 use crate::task::spawn;
 
-/// What one command reads beside others.
+/// The most that one command reads on a connection that others use.
 const SMALL: usize = 48 * 1024;
 
-/// What one reads of a response that is longer.
+/// The most that one command reads of a longer response.
 const LARGE: usize = 256 * 1024;
 
-/// How often a store is asked that does not answer.
+/// How often the task asks a store that does not answer.
 const TRIES: u32 = 5;
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -49,7 +49,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long the first follower may take to begin.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How much is taken from what is heard before the store is told how far that is.
+/// How many bytes the task takes from messages before it tells the store how far it has come.
 const UNTOLD: u64 = 1024 * 1024;
 
 /// The responses that are read along here.
@@ -61,7 +61,7 @@ impl Incoming {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The response with this beginning, to be read from there; `None` where it is none.
+    /// The response with this beginning, to be read from there; `None` where this is no beginning of a response.
     pub(crate) fn open(
         self: &Arc<Self>,
         shared: &Shared<Form>,
@@ -156,7 +156,8 @@ enum ReadStep {
 }
 
 impl IncomingReader {
-    /// Until it is over: dropped, it breaks off for its followers, unless it was found to be whole.
+    /// Runs until the response is over. Dropping this breaks the response off for its followers, unless it was found to
+    /// be whole.
     async fn run(mut self) {
         let Err(Over) = self.read_on().await;
     }
@@ -180,7 +181,7 @@ impl IncomingReader {
         }
     }
 
-    /// What to do about a notice. All but pieces may mean that the part is not what it was.
+    /// What to do about a notice. Every notice but a piece may mean that the part has changed.
     fn heard(&self, notice: Notice) -> ReadStep {
         let Notice::Part(id, at, bytes) = notice else {
             return ReadStep::Read;
@@ -217,7 +218,7 @@ impl IncomingReader {
                     self.take(bytes);
                     self.give().await?;
                     if is_all {
-                        // Some time later, so that a holder that renews it late has done so.
+                        // Some time after the lease's end, so that a holder that renews it late has done so.
                         return Ok(Instant::now() + left + PAUSE);
                     }
                 }
@@ -225,7 +226,7 @@ impl IncomingReader {
                     let is_nothing = bytes.is_empty();
                     self.take(bytes);
                     self.give().await?;
-                    // It would have said that it is whole.
+                    // A whole response would have said so.
                     if is_nothing || self.at >= length {
                         return Err(Over);
                     }

@@ -23,7 +23,7 @@ use crate::task::BoxFuture;
 /// An error of the inner service. The layer's own future knows its type.
 pub(crate) type InnerError = Box<dyn Any + Send>;
 
-/// What the inner service says.
+/// The inner service's answer.
 pub(crate) type InnerAnswer = Result<Response<InnerBody>, InnerError>;
 
 /// A service that a task can call.

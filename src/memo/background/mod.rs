@@ -1,4 +1,4 @@
-//! Computations that no caller waits for, and those of a caller that waits for no other.
+//! Computations that no caller waits for, and computations of a caller that does not wait for others.
 
 pub(crate) mod refresh;
 pub(crate) mod solo;

@@ -1,4 +1,5 @@
-//! Computing anew what goes on answering meanwhile: no caller waits, and one process in the cluster does it.
+//! A refresh: one process in the cluster computes a stored value anew. The stored value answers meanwhile, so no caller
+//! waits.
 
 use std::sync::Arc;
 
@@ -14,11 +15,12 @@ use crate::task::spawn;
 use crate::trace::TraceContext;
 
 impl<C: Codec> Shared<C> {
-    /// Has `seen`, which is stored at `address`, computed anew, unless a process in the cluster does so already.
+    /// Has `seen`, the value that is stored at `address`, computed anew, unless a process in the cluster does so
+    /// already.
     ///
-    /// `is_same` tells `seen` from what others may have put in its place meanwhile, and so does `version` in this process. What `start`
-    /// returns, if one begins, gets the lead, and must not
-    /// block: it spawns whatever computes.
+    /// `is_same` tells `seen` from a value that others may have put in its place meanwhile; in this process `version`
+    /// does. Where a refresh begins, the closure that `start` returns gets the lead. It must not block: it spawns the
+    /// computation.
     pub(crate) fn refresh<F>(
         self: &Arc<Self>,
         address: &Address,
@@ -54,10 +56,10 @@ impl<C: Codec> Shared<C> {
 /// Whether a value is the one that is to be computed anew.
 pub(crate) type IsSame<V> = Box<dyn FnOnce(&V) -> bool + Send>;
 
-/// Gets the lead, and spawns what computes.
+/// Gets the lead, and spawns the computation.
 pub(crate) type Begin<V> = Box<dyn FnOnce(Lead<V>) + Send>;
 
-/// A refresh under way. A cancelled one is over as well, and so is one that panics.
+/// A refresh under way. It is over as well once it is cancelled or panics.
 pub(crate) struct RefreshTask<C: Codec> {
     shared: Arc<Shared<C>>,
     address: Address,

@@ -50,7 +50,7 @@ impl<C: Codec> Shared<C> {
     }
 }
 
-/// A computation under way. A cancelled one is over as well, and so is one that panics.
+/// A computation under way. It is over as well once it is cancelled or panics.
 pub(crate) struct SoloTask<C: Codec> {
     shared: Arc<Shared<C>>,
     address: Address,

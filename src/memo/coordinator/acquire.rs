@@ -19,7 +19,7 @@ use crate::memo::outcome::Outcome;
 use crate::simulation::{Planted, planted};
 use crate::store::{Lock, Release, Store};
 
-/// How long after the store could not be asked it is asked again what became of a promise.
+/// How long a keeper that could not ask the store waits before it asks again what became of a promise.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 impl<C: Codec> Coordinator<C> {
@@ -52,7 +52,7 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// Asks for the value and the lock. Without either, listens for as long as the lock lasts.
+    /// Asks for the value and the lock. Where it gets neither, it listens for as long as the lock lasts.
     async fn acquire_once<'a>(
         &'a self,
         holding: &mut Holding<'_>,
@@ -73,7 +73,8 @@ impl<C: Codec> Coordinator<C> {
         } = match self.acquire(search.held).await {
             Ok(reply) => reply,
             Err(error) => {
-                // Without the store no process can resolve what was started, nor what would be started now.
+                // Without the store no process can resolve the work that was started, nor work that would be started
+                // now.
                 if search.starts.any() || (self.config.requests && search.held) {
                     return self.listen_for(RETRY, before, search).await.ok().flatten();
                 }
@@ -130,7 +131,7 @@ impl<C: Codec> Coordinator<C> {
             })
     }
 
-    /// What to do with a lock that is ours. Nothing, and it is given back, where the work was started often enough.
+    /// What to do with a lock that is ours. Where the work was started often enough, the lock is given back.
     async fn granted(
         &self,
         granted: Granted,
@@ -152,8 +153,8 @@ impl<C: Codec> Coordinator<C> {
         Some(Acquisition::Lead(granted))
     }
 
-    /// Reads the value, and listens for as long as one more start of the work would have to finish it: nothing is started
-    /// any more, but what was started may still come to its end.
+    /// Reads the value, and listens for as long as one more start of the work would have to finish it. Nothing is
+    /// started any more, but work that was started before may still come to its end.
     async fn look_on<'a>(&'a self, until: Instant, search: &mut Search<'a, C>) -> Option<Acquisition<C::Value>> {
         let asked = self.shared.clock.tick();
         let time = match self.shared.store.lookup(&self.address).await {
@@ -192,8 +193,8 @@ impl<C: Codec> Coordinator<C> {
         Ok(self.learn(heard, search))
     }
 
-    /// What was heard while the keeper asked. The lock is free because its leader gave it back: if the leader failed, or shared what
-    /// is not stored, then the waiters that listened by then need no other computation.
+    /// What the keeper heard while it asked. The lock is free because its leader gave it back. If the leader failed, or
+    /// shared a result without storing it, the waiters that listened by then need no other computation.
     async fn heard_meanwhile<'a>(&'a self, search: &mut Search<'a, C>) -> Option<Acquisition<C::Value>> {
         loop {
             let (notice, since) = search.watch.as_mut()?.at_once().await?;
@@ -204,7 +205,7 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// Takes in what was heard. `None` where it is to be asked again.
+    /// Takes in what was heard. `None` where the keeper is to ask again.
     fn learn(&self, heard: Heard<C::Value>, search: &mut Search<'_, C>) -> Option<Acquisition<C::Value>> {
         match heard {
             Heard::Landed(outcome, whom) => Some(Acquisition::Landed(outcome, whom)),

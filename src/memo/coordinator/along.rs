@@ -1,7 +1,7 @@
 //! How a keeper finds a value that another process is making, for its waiters to read along.
 //!
-//! The holder of the lock uploads nothing before it is asked, so the keeper asks as soon as it follows. What it finds
-//! then, or hears of, belongs to the lock's holder at that moment: it is for all callers that came before.
+//! The holder of the lock uploads nothing before it is asked, so the keeper asks as soon as it follows. What the keeper
+//! finds or hears of from then on belongs to the holder of that moment, so it is for all callers that came before.
 
 use std::future::pending;
 use std::time::Duration;
@@ -22,10 +22,11 @@ use crate::store::{PartId, Standing, Value};
 /// How much of a beginning is read at first: a head and its stamp at least.
 const FIRST: usize = 56 * 1024;
 
-/// When a holder is asked again that does not listen yet, or is not connected: twice as long after each time.
+/// How long after the first question a holder is asked again, which may not listen yet or not be connected. The pause
+/// doubles each time.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// How often a holder is asked. It may show nothing.
+/// How often a holder is asked, which may have nothing to show.
 const TIMES: u32 = 5;
 
 impl<C: Codec> Coordinator<C> {
@@ -40,8 +41,8 @@ impl<C: Codec> Coordinator<C> {
         pending().await
     }
 
-    /// What there is to read along, if there is anything; asks for it otherwise. Where there is nothing to ask for again it
-    /// is `patient`, or says that it has heard nothing.
+    /// What there is to read along, if there is anything; otherwise asks for it. Where asking again is of no use, a
+    /// `patient` caller waits, and any other hears [`Heard::Nothing`].
     pub(super) async fn find_part(&self, patient: bool) -> Option<Heard<C::Value>> {
         let nothing = || async move {
             match patient {
@@ -69,7 +70,7 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// What is heard of a part, which was published after the waiters before that moment came.
+    /// What a notice about a part says to the waiters that came before that moment: it was published after they came.
     pub(super) async fn heard_part(
         &self,
         id: PartId,
@@ -88,7 +89,7 @@ impl<C: Codec> Coordinator<C> {
         Box::pin(self.find_part(false)).await.unwrap_or(Heard::Nothing)
     }
 
-    /// What carries parts, for callers who do not care when the value was begun: only the whole tells.
+    /// What carries parts, for callers that do not care when the value was begun: only the whole value tells that.
     fn parts_to_read(&self) -> Option<&dyn Parts> {
         self.parts().filter(|_| self.config.aim == Aim::Fresh)
     }

@@ -26,9 +26,9 @@ enum Marked {
     Ready(Value),
     /// Fresh only to callers that came before that moment.
     Soft(Value, Tick),
-    /// Right for those callers only that came before that moment.
+    /// Right only for callers that came before that moment.
     Outdated(Tick),
-    /// It stays in this process, for these.
+    /// It stays in this process, for these callers.
     Ours(Arrivals),
 }
 
@@ -42,11 +42,11 @@ impl<C: Codec> Coordinator<C> {
         marking: Marking,
         landing: &Landing<'_, C>,
     ) -> bool {
-        // A waiter that comes from here on may know of an invalidation that came after the commit.
+        // A waiter that comes from here on may know of an invalidation that followed the commit.
         let sent = self.shared.clock.tick();
         let (stored, sent) = match self.stamp(claim, &value, marking).await {
             Marked::Ready(stored) => (stored, sent),
-            // Callers that came since find it in the store, and that it is not fresh.
+            // Callers that came since find it in the store, where it is not fresh.
             Marked::Soft(stored, asked) => (stored, asked),
             Marked::Outdated(asked) => {
                 self.call_in(claim, value, asked, landing).await;
@@ -100,7 +100,8 @@ impl<C: Codec> Coordinator<C> {
         self.released(released, claim, value, sent, landing);
     }
 
-    /// Hands the result on to the callers that the lease vouches for, which was given back after that moment, or was not.
+    /// Hands the result on to the callers that the lease vouches for. The lock was given back after `sent`; `released`
+    /// is `None` where the store did not say whether it was.
     fn released(
         &self,
         released: Option<bool>,
@@ -140,7 +141,7 @@ impl<C: Codec> Coordinator<C> {
 
     /// The value as others are to have it, if they are.
     ///
-    /// That it is current now makes it right for earlier waiters. A caller that reads it later, or hears of it, asks
+    /// A value that is current now is right for earlier waiters. A caller that reads it later, or hears of it, asks
     /// again.
     async fn stamp(&self, claim: LockState, value: &C::Value, marking: Marking) -> Marked {
         if !claim.is_held() {
@@ -163,8 +164,8 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// Something that the result is tagged with was invalidated while it was computed. Waiters from before it was begun
-    /// get it, because they came before the invalidation as well; the others ask again.
+    /// A tag of the result was invalidated while it was computed. Waiters from before the computation began get the
+    /// result, because they came before the invalidation as well; the others ask again.
     async fn call_in(&self, claim: LockState, value: C::Value, asked: Tick, landing: &Landing<'_, C>) {
         self.shared.counters.fenced.add();
         self.report("not stored: a tag was invalidated while it was computed");
@@ -173,8 +174,9 @@ impl<C: Codec> Coordinator<C> {
         landing.land_for(Arrivals::Before(asked), Outcome::Ready(value));
     }
 
-    /// Whom a result without a lease is for. The lease that there was vouches for its address, as long as it was held, and for
-    /// no tag: of a result with tags nothing but its beginning is known, unless the store says that they are current.
+    /// The callers that a result without a lease is for. The lease vouches for the address for as long as it was held,
+    /// and for no tag. So a result with tags is for the callers from before its computation began, unless the store
+    /// says that the tags are current.
     pub(super) async fn whom_here(&self, marking: &Marking) -> Arrivals {
         let (first, last) = (self.tenure.first(), self.tenure.last());
         match marking {
@@ -189,8 +191,8 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// Hands the result to those of the waiters here that it is for. If there is a lock after all, it may have been taken
-    /// when the computation was long under way, and after an invalidation: it vouches for nothing.
+    /// Hands the result to the waiters here that it is for. If there is a lock after all, it may have been taken long
+    /// after the computation began, and after an invalidation. So it vouches for nothing.
     async fn keep_to_ourselves(&self, claim: LockState, value: C::Value, whom: Arrivals, landing: &Landing<'_, C>) {
         landing.land_for(whom, Outcome::Ready(value));
         self.release(claim, Release::Abandoned).await;
@@ -201,8 +203,8 @@ impl<C: Codec> Coordinator<C> {
         matches!(claim, LockState::Held(epoch) if epoch != self.shared.store.epoch())
     }
 
-    /// The store would not take the value. A restart of the store is no reason for those to have it computed once more who
-    /// came while the lease was held.
+    /// The store did not take the value. Where it was only restarted, callers that came while the lease was held get
+    /// the value all the same.
     fn refused(&self, claim: LockState, value: C::Value, landing: &Landing<'_, C>) {
         if !self.is_forgotten(claim) {
             return landing.land(self.fenced());
@@ -211,8 +213,8 @@ impl<C: Codec> Coordinator<C> {
         landing.land_for(self.tenure.last(), Outcome::Ready(value));
     }
 
-    /// The lease was lost while the computation ran. Some of the waiters may have come after the invalidation that
-    /// took it away, so none of them gets the value.
+    /// The lease was lost while the computation ran. Some waiters may have come after the invalidation that took the
+    /// lease away, so no waiter gets the value.
     pub(super) fn fenced(&self) -> Outcome<C::Value> {
         self.shared.counters.fenced.add();
         self.report("not stored: the lease ended or the key was invalidated");

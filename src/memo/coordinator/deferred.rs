@@ -1,7 +1,7 @@
 //! How a keeper keeps the lock of a promise that others are to resolve.
 //!
-//! There is no heartbeat: the lease is the time that the work has. Every waiter may leave, and still the lock is
-//! given back as soon as there is a value, so that it does not outlast it.
+//! There is no heartbeat: the lease is the time that the work has. Even if every waiter has left, the lock is given
+//! back as soon as there is a value: it does not outlast the promise.
 
 use std::future::poll_fn;
 
@@ -30,7 +30,7 @@ struct DeferredWork {
     end: Instant,
     /// Whether no waiter is left here.
     deserted: bool,
-    /// When to read what the store did not say.
+    /// When to ask again, where the store did not answer.
     again_at: Option<Instant>,
     /// For whom the store was last asked for the value.
     asked: Arrivals,
@@ -128,7 +128,7 @@ impl<C: Codec> Coordinator<C> {
             () = self.shared.leases.closed(), if promise.claim != LockState::None => return Event::Closed,
             () = sleep_until(promise.again_at.unwrap_or(promise.end)), if promise.again_at.is_some() => return Event::Heard(Heard::Again),
             () = sleep_until(promise.end + jitter) => return Event::Ended,
-            // They may have come after a value that was stored without a notice.
+            // The new waiters may have come after a value was stored without a notice.
             () = joined => return Event::Heard(Heard::Again),
         };
         Event::Heard(self.heard(notice, since).await)
@@ -157,7 +157,7 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// Gives the lease back, and goes on waiting.
+    /// Gives the lease back, and has the waiters go on waiting.
     async fn hand_back(&self, promise: &mut DeferredWork, holding: &mut Holding<'_>) {
         if self.release(promise.claim, Release::Abandoned).await == Some(true) {
             self.shared.counters.given_back.add();
@@ -166,7 +166,7 @@ impl<C: Codec> Coordinator<C> {
         promise.claim = LockState::None;
     }
 
-    /// Has the lease begin anew, and others know. `false` where the lock is not ours any more.
+    /// Has the lease begin anew, and tells the other processes. `false` where the lock is not ours any more.
     async fn announce(&self, promise: &DeferredWork) -> bool {
         if !promise.claim.is_held() {
             return true;
@@ -181,7 +181,7 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// Reads what was stored without being heard of, and whether the lock is still ours: it is not where that is
+    /// Reads a value that was stored without a notice, and whether the lock is still ours. Where it is not, this is
     /// [`Freed`](Heard::Freed).
     async fn find(&self, promise: &mut DeferredWork) -> Heard<C::Value> {
         let asked = self.shared.clock.tick();

@@ -1,13 +1,14 @@
-//! How a keeper hands out what stands for a result before there is one.
+//! How a keeper hands out a preview: what stands for a result before there is one.
 //!
-//! A result goes to waiters from before the store was asked to take it, because the store then says whether anything
-//! was invalidated since the computation began. Here that is asked before there is a result, and again for waiters that
-//! come later: that the lease is still held, and no tag was invalidated, at a moment after a waiter came, means that
-//! whatever invalidation they may know of came before the computation. That costs one command, or two where there are
-//! tags, for all callers that come within [`SPACING`].
+//! A result goes to waiters that came before the store was asked to take it: the store's answer says whether anything
+//! was invalidated since the computation began. For a preview the keeper asks before there is a result, and again for
+//! waiters that come later. If the lease is still held, and no tag was invalidated, at a moment after a waiter came,
+//! then every invalidation that the waiter may know of came before the computation. Asking costs one command, or two
+//! where there are tags, for all callers that come within [`SPACING`].
 //!
-//! Where a result would stay in this process because the store cannot be asked, a preview goes to the same callers as that
-//! result: to waiters that came while the lease was known to be held, or to all where there never was one.
+//! Where the store cannot be asked, the result would stay in this process, and the preview goes to the same callers as
+//! the result: to waiters that came while the lease was known to be held, or to all waiters where there never was a
+//! lease.
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::store::{Renewed, Standing};
 const SPACING: Duration = Duration::from_millis(5);
 
 impl<C: Codec> Coordinator<C> {
-    /// Waits for the verdict, and hands out the preview that there may be before it. Cancel safe.
+    /// Waits for the verdict, and hands out a preview if there is one before it. Cancel safe.
     pub(super) async fn conclude(
         &self,
         claim: LockState,
@@ -70,7 +71,7 @@ impl<C: Codec> Coordinator<C> {
         });
         loop {
             poll_fn(|cx| self.flight.poll_unserved(cx)).await;
-            // A waiter that comes from here on may know of an invalidation that came after the answer.
+            // A waiter that comes from here on may know of an invalidation that followed the answer.
             let asked = self.shared.clock.tick();
             let Some(whom) = self.confirm(claim, preview, asked).await else {
                 return;
@@ -81,7 +82,7 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// Who may have the preview, where the store is `asked` now; `None` where the lease is lost.
+    /// The callers that may have the preview, where the store is `asked` now; `None` where the lease is lost.
     async fn confirm(&self, claim: LockState, preview: &Preview<C::Value>, asked: Tick) -> Option<Arrivals> {
         let marking = Marking::new(preview.start, preview.labels.clone(), self.shared.stamps_all());
         if !claim.is_held() {

@@ -40,8 +40,8 @@ pub(super) enum Heard<V> {
 struct NoUse;
 
 impl<C: Codec> Coordinator<C> {
-    /// What is stored and current, unless it was there before and is to be replaced: because the caller wants another one, or
-    /// because it was softly invalidated.
+    /// The stored value, if it is current. `None` where it was there before and is to be replaced, because the caller
+    /// wants another one or because it was softly invalidated.
     pub(super) async fn news(&self, value: Option<Value>) -> Option<Found<C::Value>> {
         let wants_another = self.config.aim == Aim::Now && !planted(Planted::NotAnew);
         let mut is_first = false;
@@ -58,7 +58,7 @@ impl<C: Codec> Coordinator<C> {
             return None;
         }
         let found = self.shared.vouched(&self.address, Some(value)).await?;
-        // What is computed anew may be the same again.
+        // A new computation may give the same value again.
         (!was_there || found.soft_since.is_none()).then_some(found)
     }
 
@@ -95,8 +95,8 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// Reads the value for waiters that join after the store was `asked` for it: one that was stored unannounced is
-    /// found by each request that comes later. Returns once there is one. Cancel safe.
+    /// Reads the value for waiters that join after the store was `asked` for it: a request that comes after a value was
+    /// stored unannounced finds it. Returns once there is one. Cancel safe.
     async fn look_for_newcomers(&self, mut asked: Tick, spacing: Spacing) -> (Outcome<C::Value>, Arrivals) {
         loop {
             poll_fn(|cx| self.flight.poll_joined(Arrivals::Before(asked), cx)).await;
@@ -133,12 +133,12 @@ impl<C: Codec> Coordinator<C> {
         self.shared.store.kept(&self.address, token).await
     }
 
-    /// What is too large to be sent to all is not read by all at once.
+    /// Waits a little, so that not all processes read at once what was too large to be sent to them.
     async fn spread(&self) {
         sleep(self.config.jitter() / SPREAD).await;
     }
 
-    /// What a notice says that was published after that moment.
+    /// What a notice says. It was published after that moment.
     pub(super) async fn heard(&self, notice: Notice, since: Tick) -> Heard<C::Value> {
         match notice {
             Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
@@ -184,7 +184,7 @@ impl<C: Codec> Coordinator<C> {
             Notice::Part(id, at, bytes) => Box::pin(self.heard_part(id, at, bytes, Arrivals::Before(since))).await,
             // Not about a value.
             Notice::Asked(_) => Heard::Nothing,
-            // What carries no value is as good for waiters that came later.
+            // A notice without a value is as good for waiters that came later.
             Notice::Released(Release::Pass) => Heard::Landed(Outcome::Pass, Arrivals::All),
             Notice::Released(Release::Failed(message)) => {
                 Heard::Landed(Outcome::Failed(Failure::of(message)), Arrivals::All)

@@ -31,9 +31,9 @@ pub(super) enum LeadEnd {
         /// Whether there is a value.
         stored: bool,
     },
-    /// The waiters go on waiting: none of them could lead, or the promise was not resolved.
+    /// The waiters go on waiting: no waiter could lead, or the promise was not resolved.
     Again,
-    /// So many attempts in a row have come to nothing for the waiters. They have not been told yet.
+    /// So many attempts in a row have come to nothing for the waiters, which have not been told yet.
     Vain(Past),
 }
 
@@ -88,7 +88,7 @@ impl<C: Codec> Coordinator<C> {
                 self.report("given up: an error, a panic, or a body that broke off");
                 return self.vain(claim, search.past, true).await;
             }
-            // What is computed will not reach the waiters, so they need not wait for it.
+            // The result will not reach the waiters, so they need not wait for it.
             ComputationEnd::LeaseLost => {
                 landing.land(self.fenced());
                 spawn(Box::pin(custody.outlive(led.stopper)));
@@ -130,7 +130,7 @@ impl<C: Codec> Coordinator<C> {
                 let marking = Marking::new(start, labels, self.shared.stamps_all());
                 self.share(claim, value, marking, landing).await;
             }
-            // There is more to come of both, which others wait for.
+            // More is to come after both, and others wait for it.
             Verdict::Preview(..) | Verdict::Defer => {}
             // No waiter has to wait for the store before going its own way.
             Verdict::Pass(marker) => {
@@ -240,7 +240,8 @@ impl<C: Codec> Coordinator<C> {
 
     async fn mark(&self, claim: LockState, marker: C::Value, ttl: Duration, start: Option<Start>) {
         let mut marker = Value::native(&self.address, &self.shared.codec, marker);
-        // Where everything has a stamp, one without is none. Without a generation there is nothing to stamp it with.
+        // Where every value has a stamp, a marker without a stamp counts as absent. Without a generation it cannot be
+        // stamped.
         if let (true, Some(start)) = (self.shared.stamps_all(), start) {
             marker = marker.stamped(Stamp::new(start.generation, Vec::new()));
         }

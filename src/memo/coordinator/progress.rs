@@ -8,8 +8,8 @@ use crate::memo::config::Config;
 use crate::memo::flights::clock::Tick;
 use crate::memo::outcome::Past;
 
-/// How many attempts do not count because their leaders did not know of those before: a follower waits for no more in vain,
-/// however many processes come by the lock one after another.
+/// How many attempts do not count because their leaders did not know of the attempts before. The number bounds how
+/// often a follower waits in vain, however many processes take the lock one after another.
 const MOST_EXCUSED: u32 = 3;
 
 pub(super) struct Search<'a, C: Codec> {
@@ -20,7 +20,7 @@ pub(super) struct Search<'a, C: Codec> {
     pub(super) held: bool,
     /// The attempts in a row that are known to have come to nothing.
     pub(super) past: Past,
-    /// A waiter that arrived before that has waited for the last of them, wherever it was made.
+    /// A waiter that arrived before this moment has waited for the last of these attempts, whichever process made it.
     pub(super) witnesses: Tick,
     excused: u32,
     pub(super) starts: Starts,
@@ -40,19 +40,21 @@ impl<C: Codec> Search<'_, C> {
         }
     }
 
-    /// Another process has made that many attempts in a row which came to nothing, as far as its leader knew.
+    /// As far as a leader in another process knew, this many attempts in a row have come to nothing.
     pub(super) fn hear_of(&mut self, attempts: u32, failed: bool, now: Tick) {
         let known = self.past.attempts;
         self.past = self.past.after(failed).or(Past { attempts, failures: 0 });
         self.witnesses = now;
-        // A leader that had not heard of the attempt before could not make its own the last. The next leader can.
+        // A leader that had not heard of the attempt before it could not know that its own is the last. The next leader
+        // can.
         if (1..=known).contains(&attempts) && self.excused < MOST_EXCUSED {
             self.excused += 1;
             self.past.attempts = known;
         }
     }
 
-    /// The lock is free. Whether nothing is to be started any more, because a process held it until its lease ended.
+    /// The lock is free. Returns whether no work is to be started any more, because a process held the lock until its
+    /// lease ended.
     pub(super) fn lapsed(&mut self, config: &Config) -> bool {
         if std::mem::take(&mut self.held) {
             self.starts.lapse();
@@ -61,7 +63,7 @@ impl<C: Codec> Search<'_, C> {
     }
 }
 
-/// How many times in a row work was started, here or elsewhere, that others are to finish.
+/// How many times in a row, here or elsewhere, work was started that another program is to finish.
 pub(super) struct Starts {
     count: u32,
     last: Instant,
@@ -82,13 +84,13 @@ impl Starts {
         self.count > 0
     }
 
-    /// One more, here. Returns how many that makes.
+    /// This process starts the work once more. Returns how many starts that makes.
     pub(super) fn begin(&mut self) -> u32 {
         self.hear(self.count.saturating_add(1));
         self.count
     }
 
-    /// A process has told of so many starts.
+    /// Another process has told of so many starts.
     pub(super) fn hear(&mut self, count: u32) {
         self.count = self.count.max(count);
         self.last = Instant::now();
@@ -100,7 +102,7 @@ impl Starts {
         self.announced = false;
     }
 
-    /// A waiter that came too late to hear of a start has seen one all the same.
+    /// A lease has run out. So there was a start, which this process came too late to hear of, unless it heard of one.
     fn lapse(&mut self) {
         if !std::mem::take(&mut self.announced) {
             self.count = self.count.saturating_add(1);

@@ -1,4 +1,4 @@
-//! How a keeper has a value computed that no caller waits for.
+//! How a keeper has a value computed for which no caller waits.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::memo::outcome::{Outcome, Past};
 use crate::memo::permit::{Lead, MemoWaiter};
 use crate::store::{Lock, Release};
 
-/// How long after a refresh that stored nothing there is no point in another: where computing fails, or another process has
-/// the lock, it is not to be tried over and over again by every caller.
+/// How long there is no point in another refresh after one that stored nothing. Where the computation fails, or another
+/// process has the lock, not every caller should try again.
 const REST: Duration = Duration::from_secs(1);
 
-/// How long a holder has the lock that was only sure to miss nothing, and found what it looked for: it gives the lock back in a round trip
-/// or two. A refresh that met it asks once more after this time.
+/// How long a process holds the lock that took it, and then found the value already there: it gives the lock back after
+/// a round trip or two. A refresh that finds the lock held asks once more after this time.
 const GLANCE: Duration = Duration::from_millis(100);
 
 impl<C: Codec> Coordinator<C> {
@@ -45,7 +45,7 @@ impl<C: Codec> Coordinator<C> {
             self.release(granted.claim, Release::Abandoned).await;
             return None;
         }
-        // Where the work is left to others, it is not done as long as that is stored.
+        // Where another program does the work, the work is not done as long as this value is stored.
         let _ = self.before.set(seen);
         self.tenure.begin(asked);
         self.shared.counters.refreshed.add();
@@ -71,7 +71,7 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// The lock, if it is free now or in a moment. If not, when there is some point in asking again.
+    /// The lock, if it is free now or in a moment. Otherwise when it makes sense to ask again.
     async fn lock_for_refresh(&self, holding: &mut Holding<'_>) -> Result<LockReply, Instant> {
         let mut was_held = false;
         loop {
@@ -81,7 +81,7 @@ impl<C: Codec> Coordinator<C> {
             let reply = match self.acquire(was_held).await {
                 Ok(reply) => reply,
                 Err(error) => {
-                    // What is stored answers; without the store nothing does, and nothing can take its place.
+                    // The stored value answers. Without the store no value does, and none can be stored in its place.
                     self.release(error.kind().into(), Release::Abandoned).await;
                     return Err(Instant::now() + REST);
                 }
@@ -93,7 +93,7 @@ impl<C: Codec> Coordinator<C> {
                     holding.give_back();
                     sleep(GLANCE + self.config.jitter()).await;
                 }
-                // The holder computes, and what is stored answers until it is done.
+                // The holder computes, and the stored value answers until it is done.
                 Lock::Held { remaining } => {
                     let remaining = remaining.map_or(REST, |remaining| remaining.min(REST));
                     return Err(Instant::now() + remaining + self.config.jitter());

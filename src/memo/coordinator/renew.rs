@@ -43,7 +43,7 @@ struct Renewal {
     end: Instant,
     /// When it is to be renewed.
     beat: Instant,
-    /// For whom the store was last asked for it, answer or no answer.
+    /// The callers for which the store was last asked for it, answer or no answer.
     asked: Arrivals,
     spacing: Spacing,
     /// Set where the computation says when to renew it.
@@ -88,7 +88,7 @@ impl<C: Codec> Coordinator<C> {
                         return ComputationEnd::Resolved(outcome, whom);
                     }
                     Notice::Deferred { starts } => search.starts.hear(starts),
-                    // The lock's holder is the one to say anything else.
+                    // Only the holder of the lock may say anything else.
                     _ => {}
                 },
                 () = self.renew_until_lost(&mut renewal) => return ComputationEnd::LeaseLost,
@@ -181,8 +181,8 @@ impl<C: Codec> Coordinator<C> {
 
     /// Waits until it is time, and renews the lease. Whether it was lost.
     ///
-    /// It is time soon after a request has joined as well: should the store be lost later on, the lease vouches for the
-    /// result to that request too.
+    /// It is time soon after a request has joined, too: if the store is lost later on, the lease then vouches for the
+    /// result to that request as well.
     async fn heartbeat(&self, renewal: &mut Renewal) -> bool {
         let Renewal {
             held,
@@ -195,7 +195,7 @@ impl<C: Codec> Coordinator<C> {
             let known = || self.tenure.last().max(asked);
             loop {
                 poll_fn(|cx| self.flight.poll_joined(known(), cx)).await;
-                // Whatever else confirms the lease meanwhile spares this.
+                // Another command that confirms the lease meanwhile saves this one.
                 spacing.pass().await;
                 if self.flight.has_joined(known()) {
                     break;

@@ -25,7 +25,7 @@ impl<C: Codec> Coordinator<C> {
         } = match self.acquire(false).await {
             Ok(reply) => reply,
             Err(error) => {
-                // A caller that does not wait need not wait for that either.
+                // A caller that does not wait for others does not wait for this either.
                 drop(landing);
                 self.release(error.kind().into(), Release::Abandoned).await;
                 return;

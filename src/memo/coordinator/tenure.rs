@@ -1,8 +1,8 @@
 //! [`Tenure`]: up to which moment a keeper is known to have held its lease.
 //!
-//! An invalidation takes the lease away. So a lease that was still held when the store was asked vouches for what is
-//! computed under it to every caller who came before that question: no invalidation that they may know of came after the
-//! computation began. Where the store can no longer be asked, the later ones have to ask again.
+//! An invalidation takes the lease away. So a lease that was still held when the store was asked vouches for the result
+//! to every caller that came before that question: every invalidation that such a caller may know of came before the
+//! computation began. Where the store can no longer be asked, callers that came later have to ask again.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -24,7 +24,7 @@ impl Confirmed {
 }
 
 impl Tenure {
-    /// There is no lease that could be taken away, and so nothing that has to be vouched for.
+    /// There is no lease that an invalidation could take away, and so nothing that has to be vouched for.
     pub(super) fn none() -> Self {
         Self(Mutex::new(Confirmed::ALL))
     }
@@ -47,17 +47,17 @@ impl Tenure {
         self.known().last = Arrivals::Before(asked);
     }
 
-    /// What is computed from here on is computed without a lease.
+    /// From here on the computation has no lease.
     pub(super) fn end(&self) {
         *self.known() = Confirmed::ALL;
     }
 
-    /// The callers who came before the computation began.
+    /// The callers that came before the computation began.
     pub(super) fn first(&self) -> Arrivals {
         self.known().first
     }
 
-    /// The callers who know of no invalidation that came after the computation began.
+    /// The callers that cannot know of an invalidation since the computation began.
     pub(super) fn last(&self) -> Arrivals {
         self.known().last
     }

@@ -1,8 +1,8 @@
 //! [`Upload`]: how the beginning of a value comes to followers in other processes, before there is the whole.
 //!
-//! An [`Uploader`], which is a task of its own, reads the value as any follower does. The verdict waits for it: what has
-//! been uploaded becomes the value, with what is missing at its end. Where there is a result but none to share, as of a
-//! body that has no end, the task goes on without the lock for its present readers.
+//! An [`Uploader`], which is a task of its own, reads the value as any follower does. The verdict waits for the
+//! uploader: the uploaded beginning and the rest together become the value. Where the result is not to be shared, as
+//! with a body that has no end, the task goes on without the lock for its present readers.
 
 use std::sync::Arc;
 
@@ -25,13 +25,13 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// The value is whole. What is missing of what has been uploaded, if anything has.
+    /// The value is whole. Returns the rest that is not uploaded yet, if anything was uploaded.
     pub(super) async fn whole(self) -> Option<Tail> {
         self.concluded.send(Concluded::Whole).ok()?;
         self.tail.await.ok()
     }
 
-    /// The lock is about to be given back, and the value goes on. Returns once that may be.
+    /// The lock is about to be given back, and the upload goes on without it. Returns once the lock may be given back.
     pub(super) async fn apart(self) {
         if self.concluded.send(Concluded::Apart).is_ok() {
             let _ = self.tail.await;
@@ -45,7 +45,7 @@ impl<C: Codec> Coordinator<C> {
         parts_of(&self.shared.store).filter(|parts| self.config.parts && parts.carries(&self.address))
     }
 
-    /// Has other processes get what the preview shows, once one asks.
+    /// Uploads what the preview shows, once another process asks for it.
     pub(super) fn upload(&self, claim: LockState, preview: &mut Preview<C::Value>) {
         let Some(outgoing) = preview.outgoing.take().filter(|_| claim.is_held()) else {
             return;
@@ -66,13 +66,13 @@ impl<C: Codec> Coordinator<C> {
         *self.uploading() = Some(Upload { concluded, tail });
     }
 
-    /// What is missing at the end of what has been uploaded of a value that is whole.
+    /// The rest of a whole value that is not uploaded yet.
     pub(super) async fn tail(&self) -> Option<Tail> {
         let upload = self.uploading().take()?;
         Box::pin(upload.whole()).await
     }
 
-    /// Has what is uploaded go on without the lock.
+    /// Has the upload go on without the lock.
     pub(super) async fn upload_apart(&self) {
         let upload = self.uploading().take();
         if let Some(upload) = upload {

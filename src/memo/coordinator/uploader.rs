@@ -1,8 +1,8 @@
 //! [`Uploader`]: the task that uploads a value while it is made.
 //!
-//! It uploads nothing before another process has asked. Then it sends the head, and the first of the content, at once;
-//! and from there on what there is every [`SPACING`], or as soon as there are [`ENOUGH`]. Each of these is one command
-//! that acts only while the lock is held, so a leader that has lost its lease appends nothing.
+//! It uploads nothing before another process has asked. Then it sends the head and the first of the content at once.
+//! From there on it sends what has come every [`SPACING`], or as soon as [`ENOUGH`] has come. Each is one command that
+//! acts only while the lock is held, so a leader that has lost its lease appends nothing.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -23,19 +23,19 @@ use crate::store::{AnyStore, PartId, Stamp, parts_of, sealed};
 /// How long small pieces wait for more.
 const SPACING: Duration = Duration::from_millis(20);
 
-/// So much does not wait.
+/// Pieces of this many bytes do not wait.
 const ENOUGH: usize = 16 * 1024;
 
 /// The most that one command carries, if more has come meanwhile.
 const MOST: usize = 256 * 1024;
 
-/// How often a command is sent that was not answered.
+/// How often a command is sent until it is answered.
 const TRIES: u32 = 3;
 
-/// How long readers that are far behind are waited for.
+/// How long the upload waits for readers that are far behind.
 const LAG: Duration = Duration::from_secs(2);
 
-/// How long what only its readers get goes on while none of them listens.
+/// How long an upload for its readers alone goes on while no reader listens.
 const UNHEARD: Duration = Duration::from_secs(5);
 
 /// What the keeper says of a value. A keeper that says nothing gives it up.
@@ -60,7 +60,7 @@ pub(super) struct Uploader {
     buffer: Vec<u8>,
     /// How many commands have carried something.
     sent: u64,
-    /// When the last one did, or was to keep what is there.
+    /// When the last command carried something, or renewed the part.
     touched: Instant,
 }
 
@@ -118,12 +118,12 @@ impl Uploader {
         if let Err(Stopped) = self.carry(conclusion, tail).await
             && let Some(parts) = parts_of(&store)
         {
-            // Where this does not arrive, readers find out at the end of the lease.
+            // If this does not arrive, readers learn it at the end of the lease.
             let _ = parts.abandon(&address, part).await;
         }
     }
 
-    /// To the end, with the lock and perhaps without it.
+    /// Uploads to the end, with the lock and perhaps without it.
     async fn carry(
         mut self,
         mut conclusion: oneshot::Receiver<Concluded>,
@@ -162,7 +162,7 @@ impl Uploader {
         }
     }
 
-    /// What is left has been said to be whole, and is there.
+    /// The value is whole, and all that is left of it is there.
     async fn end(mut self, tail: oneshot::Sender<Tail>) -> Result<(), Stopped> {
         loop {
             match self.gather().await {
@@ -282,7 +282,8 @@ impl Uploader {
         self.buffer.clear();
     }
 
-    /// Sends a command, again if it is not answered: each says where what there is ends.
+    /// Sends a command, again if it is not answered. Each says where the uploaded bytes end, so a second one does no
+    /// harm.
     async fn command<'a, F>(&'a self, send: impl Fn(&'a dyn Parts, &'a Self) -> F) -> Result<Appended, Stopped>
     where
         F: Future<Output = Result<Appended, StoreError>>,

@@ -1,8 +1,9 @@
 //! [`LiveWatch`]: a watch that is hardly older than the last waiter to join the flight.
 //!
-//! What a watch hears was published after it began, so it is news only to waiters that joined before that.
-//! A value that is stored can be read by the others; one that is shared with the waiters at this moment cannot. So
-//! while callers go on joining, one watch succeeds another, and none of them ends before its successor is in effect.
+//! A watch hears only what was published after it began, so a notice is news to waiters that joined before the watch
+//! began, and to no others. Later waiters can read a stored value, but not one that was shared with the waiters of that
+//! moment. So while callers go on joining, one watch succeeds another, and no watch ends before its successor is in
+//! effect.
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
@@ -18,12 +19,12 @@ use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::simulation::{Planted, planted};
 use crate::store::{AnyWatch, Notice, Store, Watch};
 
-/// How long after the first caller that came later than the watch the next watch begins, at least: waiters that came about
-/// this time before a value was shared are too late for it.
+/// The next watch begins at least this long after the first caller that came later than the present watch. A waiter
+/// that comes less than about this time before a value is shared is too late for that value.
 const SUCCESSION: Duration = Duration::from_millis(20);
 
-/// The longer the waiters wait, the less it matters to come this part of the time too late: a computation that takes
-/// ten seconds does not need five hundred watches.
+/// The pause between watches grows with the wait, and is this part of it: a computation that takes ten seconds does not
+/// need five hundred watches.
 const PART: u32 = 16;
 
 pub(super) struct LiveWatch<'a, C: Codec> {
@@ -67,7 +68,7 @@ impl<'a, C: Codec> LiveWatch<'a, C> {
         }
     }
 
-    /// How far apart things are to be that are done for waiters that join while this goes on.
+    /// How long to pause between two things that are done for waiters that join meanwhile.
     pub(super) fn spacing(&self) -> Spacing {
         self.begun
     }

@@ -2,7 +2,7 @@
 
 use super::sync::{AtomicU64, Ordering};
 
-/// Counts callers and questions to the store in one order, which is all that their age is measured by.
+/// Counts callers and questions to the store in one order. Their age is measured by nothing else.
 pub(crate) struct Clock(AtomicU64);
 
 /// When a caller came, or something was asked. No two are the same.
@@ -37,7 +37,7 @@ impl Clock {
     }
 
     pub(crate) fn tick(&self) -> Tick {
-        // The reader of the larger number did so later.
+        // The one that reads the larger number came later.
         Tick(self.0.fetch_add(1, Ordering::SeqCst))
     }
 }

@@ -1,11 +1,11 @@
-//! How long a computation goes on, and without whom.
+//! How long a computation goes on once its clients have left.
 //!
-//! A client that leaves stops nothing, so there are computations that no client waits for: *orphans*. A few of them go
-//! on, because the next client may want what they make, and adopts the one that it joins. Beyond
-//! [`max_orphaned`](crate::Limits::max_orphaned) the oldest is cancelled, and so is one that has gone on for
+//! A client that leaves stops nothing, so there are computations that no client waits for: *orphans*. A few orphans go
+//! on, because the next client may want the result; a client that joins an orphan adopts it. Beyond
+//! [`max_orphaned`](crate::Limits::max_orphaned) the oldest orphan is cancelled, and so is one that has gone on for
 //! [`max_computation`](crate::Limits::max_computation). A computation is cancelled by dropping its future.
 //!
-//! What ends with the client's connection is known as far as this process reaches: a waiter elsewhere takes over.
+//! This process knows only of its own clients: where it cancels a computation, a waiter in another process takes over.
 
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use super::flight::Flight;
 use crate::memo::stats::Counters;
 
-/// The clients of one computation who do not wait for its end: the one of the leader, and those that read along.
+/// The clients of one computation that do not wait for its end: the leader's client, and those that read along.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     audience: Mutex<Clients>,
@@ -28,7 +28,7 @@ pub(crate) struct Presence {
 #[derive(Debug, Default)]
 struct Clients {
     present: usize,
-    /// Whether the computation is none that clients can leave alone: it has been read to its end, or has no client.
+    /// Whether the computation cannot become an orphan: it has been read to its end, or never had a client.
     is_settled: bool,
     keeper: Option<Waker>,
 }
@@ -54,7 +54,8 @@ impl Presence {
         Present(Arc::clone(self))
     }
 
-    /// Whether all have left what they still wanted. The asking task is woken once that may have changed.
+    /// Whether all clients have left before they had all that they wanted. The asking task is woken once that may have
+    /// changed.
     fn is_deserted(&self, cx: &mut Context<'_>) -> bool {
         let mut audience = self.audience();
         let before = audience.keeper.replace(cx.waker().clone());
@@ -64,7 +65,7 @@ impl Presence {
         is_deserted
     }
 
-    /// Ready, once no client is there.
+    /// Ready, once no client is left.
     fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut audience = self.audience();
         if audience.present == 0 {
@@ -82,7 +83,7 @@ impl Presence {
 pub(crate) struct Present(Arc<Presence>);
 
 impl Present {
-    /// The client has all that it wanted, or there never was one. What is left of the computation is no orphan.
+    /// The client has all that it wanted, or there never was one. The rest of the computation is no orphan.
     pub(crate) fn settle(self) {
         self.0.change(|audience| audience.is_settled = true);
     }
@@ -125,7 +126,7 @@ impl Stop {
         Self(self.0.take())
     }
 
-    /// What comes of `computation`, unless it is stopped and dropped before.
+    /// The outcome of `computation`; `None` where it is stopped, and dropped, before.
     pub(crate) async fn or<F: Future>(self, computation: F) -> Option<F::Output> {
         let stopped = async {
             let told = match self.0 {
@@ -169,7 +170,7 @@ impl Orphans {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more. Where that makes more than `most`, the oldest have to go.
+    /// Takes in one more. Where that makes more than `most`, the oldest have to go.
     fn take_in(self: &Arc<Self>, most: usize) -> QueuePlace {
         let (sender, told) = oneshot::channel();
         let mut queue = self.queue();
@@ -269,7 +270,7 @@ impl<L, O> Custody<L, O> {
             }
         };
         let orphaned = poll_fn(|cx| {
-            // Each of them is to wake this.
+            // Both are asked, so that each of them wakes this task.
             let (no_client, no_waiter) = (presence.is_deserted(cx), flight.is_deserted(cx));
             match (no_client && no_waiter, &mut *place) {
                 (true, None) => *place = Some(orphans.take_in(*most)),
@@ -295,8 +296,8 @@ impl<L, O> Custody<L, O> {
         stopper.stop();
     }
 
-    /// Lets a computation whose flight is over go on for the client that leads, and stops it once that has left: at once
-    /// where it is overdue, and in its turn as an orphan where it is not.
+    /// Lets a computation whose flight is over go on for the client that leads. Once that client has left, an overdue
+    /// computation is stopped at once, and any other in its turn as an orphan.
     pub(crate) async fn outlive(mut self, mut stopper: Stopper) {
         let over = async {
             if self.expired().await == Expired::Overdue {

@@ -14,17 +14,18 @@
 //! compute: its own request, or closure. A waiter that leaves while it is offered wakes the next; when the last one
 //! leaves the lead is dropped, which its other end notices.
 //!
-//! The leader may find that the value is made elsewhere: then the flight is resumed, and all wait again, the
-//! former leader as well if it has joined once more before. A leader that could not lead again *stands by*: it waits as all others do,
-//! but nothing is offered to it.
+//! The leader may find that the value is made elsewhere. Then the flight is resumed, and all wait again, the former
+//! leader too if it has joined again before. A leader that could not lead again *stands by*: it waits as all others do,
+//! but the lead is not offered to it.
 //!
-//! A flight lands with what was true at some moment. Waiters who came after that are *late*: all they learn is that
-//! the flight is over.
+//! A flight lands with what was true at some moment. A waiter that came after that moment is *late*: all that it learns
+//! is that the flight is over.
 //!
-//! A waiter *follows* while another works for it, here or elsewhere. Until the store has said so it may yet lead.
+//! A waiter *follows* while another caller, here or elsewhere, computes for it. Until the store has said so the waiter
+//! may yet lead.
 //!
-//! While one of them leads, an outcome may be handed out: to waiters that came before some moment, who leave the
-//! flight with it. The others wait on.
+//! While a waiter leads, an outcome may be handed out to the waiters that came before some moment. They leave the
+//! flight with it, and the others wait on.
 //!
 //! All transitions are synchronous and happen under one lock; wakers are woken and foreign values dropped outside it.
 //! `tests/loom` explores the interleavings: no lost wake-up, no second leader, no leak when all waiters leave.
@@ -59,9 +60,9 @@ pub(crate) struct Glance {
 #[cfg(feature = "admin")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FlightRole {
-    /// That of a caller here.
+    /// The work of a caller here.
     Leader,
-    /// That of another process.
+    /// The work of another process.
     Follower,
     /// The store has not said yet.
     Asking,
@@ -99,7 +100,8 @@ impl<L, O> Flight<L, O> {
         is_deserted
     }
 
-    /// Offers the lead to the waiters; gives it back if none could take it, and closes the flight where there are none.
+    /// Offers the lead to the waiters. Gives it back if no waiter could take it, and closes the flight if there are no
+    /// waiters.
     pub(crate) fn offer(&self, lead: L) -> Result<(), L> {
         let mut state = self.state();
         if state.waiters.is_empty() {
@@ -115,7 +117,7 @@ impl<L, O> Flight<L, O> {
         Ok(())
     }
 
-    /// Wakes all waiters if the lead is still on offer: the one that was woken may exist and not be polled.
+    /// Wakes all waiters if the lead is still on offer: the waiter that was woken may not be polled.
     pub(crate) fn nudge(&self) {
         let mut state = self.state();
         if matches!(state.phase, Phase::Offered(_)) {
@@ -143,13 +145,13 @@ impl<L, O> Flight<L, O> {
         self.state().work.unknown = true;
     }
 
-    /// The store says that another holder works.
+    /// The store says that another process holds the lock.
     pub(crate) fn follow(&self) {
         let due = self.state().follow();
         due.into_iter().for_each(Waker::wake);
     }
 
-    /// Lets all other waiters go: what is computed now will not be for them.
+    /// Lets all other waiters go: the result of this computation will not be for them.
     pub(crate) fn keep_only(&self, whom: Arrivals) {
         let mut state = self.state();
         state.wanted_by = whom;
@@ -158,7 +160,8 @@ impl<L, O> Flight<L, O> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Hands `outcome` to the waiters that it is for, now or once they come, and leaves the others to wait for the end.
+    /// Hands `outcome` to the waiters that it is for, those that are there and those that come. All others wait for the
+    /// end.
     pub(crate) fn hand_out(&self, outcome: O, whom: Arrivals) {
         let mut state = self.state();
         let Phase::Led(handed_out) = &mut state.phase else {
@@ -171,7 +174,7 @@ impl<L, O> Flight<L, O> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Ready, once a waiter is there that came too late for what was handed out last.
+    /// Ready, once there is a waiter that came too late for the outcome that was handed out last.
     pub(crate) fn poll_unserved(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
         let is_served = matches!(&state.phase, Phase::Led(Some((_, whom))) if whom.include(state.newest));
@@ -197,7 +200,7 @@ impl<L, O> Flight<L, O> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Ready, once no waiter is left while no lead is taken or offered: the flight is closed then.
+    /// Ready, once no waiter is left while the lead is neither taken nor offered. The flight is closed then.
     pub(crate) fn poll_deserted(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
         match state.phase {

@@ -1,8 +1,8 @@
 //! [`Line`]: where callers at a limit wait for their turn to compute.
 //!
-//! There is one for all keys: two of the three limits are reached by many keys at once, each of which would have turns of
-//! its own otherwise. A caller leaves the line without a turn as soon as it needs none: where what it asks for is there,
-//! or where there is room below the limit.
+//! There is one line for all keys: two of the three limits are reached by many keys together, and with a line of its
+//! own each key would have turns of its own. A caller leaves the line without a turn as soon as it needs none, because
+//! its value is there or because there is room below the limit.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl Line {
         self.places.try_acquire().ok()
     }
 
-    /// A turn, in the order of the calls, and whether that had to be waited for.
+    /// A turn, in the order of the calls, and whether the caller had to wait for it.
     pub(crate) async fn turn(&self) -> Option<(QueueTurn, bool)> {
         let turns = &self.turns;
         let (permit, waited) = match Arc::clone(turns).try_acquire_owned() {
@@ -58,7 +58,7 @@ impl Room {
         self.0.notify_one();
     }
 
-    /// Resolves once something has become free and there is room. For the caller that takes it next.
+    /// Resolves once something has become free and there is room, which the caller takes next.
     pub(crate) async fn free(&self, has_room: impl Fn() -> bool) {
         loop {
             self.0.notified().await;

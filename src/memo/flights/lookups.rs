@@ -1,4 +1,5 @@
-//! Look-ups of one process: a lone one is its caller's own, and all callers that come during one share the next.
+//! Look-ups of one process: a lone caller looks up for itself, and all callers that come during a look-up share the
+//! next one.
 //!
 //! A thousand callers that want one value would otherwise read it a thousand times over one connection, each waiting
 //! behind the others until the store's timeout. A caller never shares a look-up that is under way: it was sent before
@@ -16,7 +17,8 @@ use tokio::sync::oneshot;
 use crate::crowd::{CrowdMember, Crowds};
 use crate::key::Address;
 
-/// How many counts there are. Two addresses that have one take each other for company, which costs a task.
+/// How many counts there are. Two addresses with the same count look like two callers of one address, which costs a
+/// task.
 const COUNTS: usize = 1024;
 
 /// All callers that wait for the next look-up, by address, as long as there is a task that looks for them.
@@ -43,7 +45,7 @@ struct Seeker<V> {
     answer: oneshot::Sender<Option<V>>,
 }
 
-/// What a caller has of a look-up that it shares: nothing, where that is broken off or the caller need not look.
+/// What a shared look-up gives to a caller: nothing, where the look-up is broken off or the caller need not look.
 pub(crate) type SharedLookup<V> = oneshot::Receiver<Option<V>>;
 
 impl<V> Lookups<V> {
@@ -92,8 +94,9 @@ pub(crate) struct LookupTask<V> {
 pub(crate) struct Batch<V>(Vec<Seeker<V>>);
 
 impl<V: Clone> LookupTask<V> {
-    /// The callers that wait at this moment, for a look-up that begins after this. Where there are none, the task has
-    /// come to its end. What a caller may wait for instead is computed here if `is_computed`.
+    /// The callers that wait at this moment. The look-up for them is to begin after this call. Where there are none,
+    /// the task has come to its end. `is_computed` says that the value is being computed here, which some callers would
+    /// rather wait for.
     pub(crate) fn next(&mut self, is_computed: bool) -> Option<Batch<V>> {
         let mut waiting = lock(&self.waiting);
         let seekers = waiting.get_mut(&self.address).map(std::mem::take).unwrap_or_default();
@@ -113,7 +116,7 @@ impl<V: Clone> LookupTask<V> {
 }
 
 impl<V> Drop for LookupTask<V> {
-    /// Where a look-up was broken off, no caller is to wait for the next.
+    /// Where a look-up was broken off, no caller must go on waiting for the next.
     fn drop(&mut self) {
         if !self.has_ended {
             let waiting = lock(&self.waiting).remove(&self.address);

@@ -1,4 +1,4 @@
-//! One flight a key: who waits for it, for how long, and what it may cost. Nothing here does I/O.
+//! One flight a key: which callers wait for it, for how long, and how many there may be. Nothing here does I/O.
 
 pub(crate) mod clock;
 pub(crate) mod custody;

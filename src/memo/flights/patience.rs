@@ -1,8 +1,8 @@
 //! [`Patience`]: how long a caller waits for the work of others.
 //!
-//! The time that the store takes to say whose turn it is does not count, and neither does the caller's own work: a caller
-//! that is to lead leads, however short its wait timeout. So the clock starts once the store has said that another
-//! computes, or once another caller of this process has taken the lead, and it is looked at then only.
+//! Neither the time that the store takes to say whose turn it is nor the caller's own work counts: a caller that is to
+//! lead leads, however short its wait timeout is. So the clock starts once the store has said that another process
+//! computes, or once another caller of this process has taken the lead.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -33,7 +33,7 @@ impl Patience {
         self.waited
     }
 
-    /// What comes of a wait that is for others from its beginning, if that comes in time.
+    /// The outcome of a wait that is for the work of others from its beginning; `None` where it does not come in time.
     pub(crate) async fn bound<T>(&mut self, wait: impl Future<Output = T>) -> Option<T> {
         let begun = Instant::now();
         let waited = timeout(self.left, wait).await.ok();
@@ -42,8 +42,8 @@ impl Patience {
         waited
     }
 
-    /// What comes of the wait, and how long it takes; `None` once others have worked for longer than the caller waits for
-    /// them.
+    /// The outcome of the wait, and how long it took. The outcome is `None` once others have worked for longer than the
+    /// caller waits for them.
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
     pub(crate) fn outlast<L, O: Clone>(
         &mut self,
@@ -51,7 +51,7 @@ impl Patience {
     ) -> impl Future<Output = (Option<Turn<L, O>>, Duration)> {
         async move {
             let joined = Instant::now();
-            // The earliest that it can be.
+            // The wait cannot be over earlier than this.
             let mut end = joined + self.left;
             let mut sleep = pin!(sleep_until(end));
             let turn = poll_fn(|cx| {
@@ -62,7 +62,7 @@ impl Patience {
                     if Instant::now() < end {
                         ready!(sleep.as_mut().poll(cx));
                     }
-                    // Woken again once that is known.
+                    // The waiter is woken again once it is known since when others work for it.
                     let Some(since) = waiter.follows_since() else {
                         return Poll::Pending;
                     };

@@ -18,7 +18,7 @@ pub(super) struct FlightState<L, O> {
     pub(super) newest: Tick,
     /// Other waiters need not wait for what is computed now.
     pub(super) wanted_by: Arrivals,
-    /// The keeper, if it wants to hear of the next.
+    /// The keeper, if it wants to hear of the next waiter.
     pub(super) curious: Option<Waker>,
     /// The keeper, if it wants to hear of a waiter that could lead.
     pub(super) scout: Option<Waker>,
@@ -39,7 +39,7 @@ pub(super) struct Seat {
     pub(super) stands_by: bool,
     /// Whether it is to be woken once it follows.
     pub(super) is_due: bool,
-    /// Whether it has been. The store may have been asked once more since.
+    /// Whether it was woken. The store may have been asked once more since.
     pub(super) follows: bool,
 }
 
@@ -59,16 +59,16 @@ impl Seat {
 pub(super) struct Work {
     /// Whether the store is being asked, so that any waiter may yet lead.
     pub(super) unknown: bool,
-    /// Since when it has been the work of others.
+    /// Since when others do that work.
     pub(super) others: Option<Instant>,
-    /// Since when others have had what the last leader has begun.
+    /// Since when others go on with what the last leader began.
     pub(super) handed_on: Option<Instant>,
-    /// Whether there is a waiter who is to be woken once it follows.
+    /// Whether there is a waiter that is to be woken once it follows.
     pub(super) is_due: bool,
 }
 
 impl Work {
-    /// Since when it has been that of others for a waiter, where that is known.
+    /// Since when others do the work that a waiter waits for, where that is known.
     pub(super) fn since(&self, has_led: bool) -> Option<Instant> {
         match has_led {
             true => self.handed_on,
@@ -80,9 +80,9 @@ impl Work {
 pub(super) enum Phase<L, O> {
     Seeking,
     Offered(L),
-    /// With what some may have already.
+    /// With an outcome that some waiters may have already.
     Led(Option<(O, Arrivals)>),
-    /// With what those get whom it is for.
+    /// With the outcome, and the waiters that it is for.
     Landed(O, Arrivals),
     Closed,
 }
@@ -126,7 +126,8 @@ impl<L, O> FlightState<L, O> {
         self.waiters.len() == self.standing_by
     }
 
-    /// The waiter that is to take the lead: the first to come has waited for what came to nothing before, if any has.
+    /// The waiter that is to take the lead: the one that came first. If any waiter has waited for the failed attempts
+    /// before, it has.
     pub(super) fn next_waker(&mut self) -> Option<Waker> {
         let seats = self.waiters.iter();
         let seats = seats.filter(|(_, seat)| !seat.stands_by && seat.waker.is_some());
@@ -141,7 +142,7 @@ impl<L, O> FlightState<L, O> {
         !seat.stands_by && eldest.is_none_or(|eldest| eldest.stands_by || seat.arrived < eldest.arrived)
     }
 
-    /// It is the work of others from here on, or still. Returns the wakers of the waiters that wanted to know.
+    /// From here on others do the work, or they still do. Returns the wakers of the waiters that wanted to know.
     pub(super) fn follow(&mut self) -> Vec<Waker> {
         self.work.others.get_or_insert_with(Instant::now);
         self.work.unknown = false;

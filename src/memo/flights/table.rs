@@ -26,10 +26,10 @@ pub(crate) struct Table<L, O> {
     pub(crate) room: Room,
 }
 
-/// A place among the waiters.
+/// A caller that has joined a flight.
 pub(crate) struct Joined<L, O> {
     pub(crate) waiter: Waiter<L, O>,
-    /// The flight, where it is new and needs a keeper.
+    /// The flight, if it is new and needs a keeper.
     pub(crate) started: Option<Arc<Flight<L, O>>>,
 }
 
@@ -88,8 +88,8 @@ impl<L, O> Table<L, O> {
         self.len() < limits.in_flight || self.contains(address)
     }
 
-    /// Joins the flight that is under way, or starts one, as a caller that `arrived` then; without bounds where it is there
-    /// already.
+    /// Joins the flight that is under way, or starts one, as a caller that `arrived` then. Without `bounds` it always
+    /// finds room.
     pub(crate) fn join(
         &self,
         address: &Address,
@@ -136,7 +136,7 @@ impl<L, O> Table<L, O> {
         drop(detached);
     }
 
-    /// Takes whatever flight there is out. It goes on for the waiters that joined it.
+    /// Takes out the flight, if there is one. It goes on for the waiters that have joined it.
     pub(crate) fn detach(&self, address: &Address) {
         let mut flights = self.flights();
         flights.remove(address);

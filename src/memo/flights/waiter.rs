@@ -11,14 +11,14 @@ use super::flight::Flight;
 use super::state::{FlightState, Phase, Seat, wake};
 use super::sync::Arc;
 
-/// What a waiter waited for.
+/// How a wait ends.
 #[derive(Debug)]
 pub(crate) enum Turn<L, O> {
     /// It is this waiter's turn to compute.
     Lead(L),
-    /// All waiters that are not late have the same outcome, or what was handed out before there was one.
+    /// The outcome, or what was handed out before. All waiters that are not late have the same.
     Landed(O),
-    /// What the flight has landed with, or will, may be older than this waiter.
+    /// The flight's outcome is, or will be, from before this waiter came.
     Late,
 }
 
@@ -63,13 +63,13 @@ impl<L, O> Waiter<L, O> {
         }
     }
 
-    /// The same, for the leader: its own work is not that of others.
+    /// The same, for the former leader: its own work does not count as work of others.
     pub(crate) fn of_leader(mut self) -> Self {
         self.has_led = true;
         self
     }
 
-    /// Since when others work for this waiter. Where that is not known it is woken once it is.
+    /// Since when others work for this waiter. Where that is not known yet, the waiter is woken once it is.
     pub(crate) fn follows_since(&self) -> Option<Instant> {
         let mut state = self.flight.state();
         let FlightState { waiters, work, .. } = &mut *state;
@@ -86,7 +86,7 @@ impl<L, O> Waiter<L, O> {
         self.flight.state().work.since(self.has_led)
     }
 
-    /// Waits for the outcome only, whatever is offered.
+    /// The same waiter, which waits for the outcome only and never takes the lead.
     pub(crate) fn stand_by(self) -> Self {
         let Some(id) = self.id else { return self };
         let mut state = self.flight.state();

@@ -23,7 +23,7 @@ pub(crate) struct FailureNote {
     pub(crate) last: SystemTime,
 }
 
-/// The kinds of failure that came last, the last one at the end. What fails again and again takes one place.
+/// The kinds of failure that came last, the last one at the end. A failure that comes again and again takes one place.
 #[derive(Default)]
 pub(super) struct FailureRing(Mutex<VecDeque<FailureNote>>);
 

@@ -1,8 +1,8 @@
 //! [`Hottest`]: the keys that are asked for most, in bounded memory.
 //!
-//! The *space-saving* algorithm (Metwally and others, 2005): as many places as are wanted, and a key without one takes
-//! that of the key with the lowest count, with that count as its error. So a key that is asked for often has a place,
-//! whatever else is asked for. What is shown is the count without the error: no key is shown as hotter than it is.
+//! The *space-saving* algorithm (Metwally and others, 2005). There is a fixed number of places. A key without a place
+//! takes the place of the key with the lowest count, and has that count as its error. So a key that is asked for often
+//! has a place, whatever else is asked for. The count is shown without the error: no key is shown as hotter than it is.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,11 +19,11 @@ const PLACES: usize = 64;
 /// How many are shown.
 const SHOWN: usize = 20;
 
-/// How long one count goes on. What is shown is that of the last one and of the present one.
+/// How long one count goes on. The last and the present one are shown together.
 const WINDOW: Duration = Duration::from_secs(300);
 
-/// So many requests are counted one by one. After that one in so many is, in place of all of them: a hit in memory takes
-/// less than a microsecond.
+/// So many requests are counted one by one. After that only a sample is counted, because a hit in memory takes less
+/// than a microsecond.
 const EXACT: u64 = 4096;
 const SAMPLED: u64 = 16;
 
@@ -57,7 +57,7 @@ struct Window(HashMap<Box<str>, KeyTally>);
 #[derive(Clone, Copy)]
 struct KeyTally {
     count: u64,
-    /// How many of them may have been for other keys.
+    /// How many of these requests may have been for other keys.
     error: u64,
 }
 
@@ -68,7 +68,7 @@ impl Hottest {
             let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
             return windows.count(address, 1);
         }
-        // Where two come at once, no request waits to be counted.
+        // A request that finds the lock taken is not counted rather than made to wait.
         if number.wrapping_mul(GOLDEN) < u64::MAX / SAMPLED
             && let Ok(mut windows) = self.windows.try_lock()
         {

@@ -9,9 +9,9 @@ use crate::error::StoreError;
 
 /// How long a computation has before another caller takes over, if it has [taken](Self::take) its lease.
 ///
-/// Only the computation extends the lease then. Where there is no lease that could end, because the store could not be asked
-/// for one or was asked to take it back, the result goes to the waiters in this process, however long it takes:
-/// [`extend`](Self::extend) does nothing then, and [`remaining`](Self::remaining) is [`Duration::MAX`].
+/// Only the computation extends the lease then. There may be no lease that could end, because the store could not be
+/// asked for one or has taken it back. Then the result goes to the waiters in this process, however long it takes:
+/// [`extend`](Self::extend) does nothing, and [`remaining`](Self::remaining) is [`Duration::MAX`].
 #[derive(Debug, Clone)]
 pub struct Lease {
     /// `None` where nothing ends.
@@ -70,7 +70,7 @@ impl Lease {
     /// The same, once its end is known.
     pub(crate) async fn begun(mut self) -> Self {
         if let Some(hand) = &mut self.hand {
-            // A keeper that is gone has lost the lease, which is told to the caller that extends it.
+            // A keeper that is gone has lost the lease. The caller that extends the lease is told so.
             let _ = hand.end.wait_for(|end| !matches!(end, LeaseEnd::Unknown)).await;
         }
         self
@@ -78,13 +78,13 @@ impl Lease {
 
     /// Makes the lease last at least `by` from now. It is never made shorter.
     ///
-    /// `Ok` says that there is a waiter for the result.
+    /// `Ok` says that a waiter still wants the result.
     ///
     /// # Errors
     ///
     /// [`LeaseError::Lost`] once the lease has ended by the clock of this process, even if its lock is still there; and
-    /// where the lock is not ours any more, because of an [`invalidate`](crate::MemoLock::invalidate) or another program.
-    /// [`LeaseError::Store`] where the store did not say: the lease then goes on until its present end.
+    /// where the lock is not ours any more, because of an [`invalidate`](crate::MemoLock::invalidate) or another
+    /// program. [`LeaseError::Store`] where the store did not answer: the lease then goes on until its present end.
     pub async fn extend(&self, by: Duration) -> Result<(), LeaseError> {
         let Some(hand) = &self.hand else {
             return Ok(());

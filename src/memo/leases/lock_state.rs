@@ -5,12 +5,12 @@ use crate::error::StoreErrorKind;
 /// Whether the lock is ours while a waiter computes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LockState {
-    /// Since this epoch of the store.
+    /// It is ours, since this epoch of the store.
     Held(u64),
-    /// The store did not say in time. If the lock was taken after all it must not outlast the computation. It is not
-    /// known when it was taken, so what is computed stays in this process.
+    /// The store did not answer in time. If the lock was taken after all it must not outlast the computation. When it
+    /// was taken is not known, so the result stays in this process.
     Unknown,
-    /// The store cannot be asked: what is computed stays in this process.
+    /// The store cannot be asked: the result stays in this process.
     None,
 }
 

@@ -47,14 +47,14 @@ impl OwnLease {
 impl Lease {
     /// The lease of the computation that asks, which only the computation renews from here on.
     ///
-    /// It lasts as long as the [setting](crate::MemoLock::lease) says, counted from its last renewal, and the computation
-    /// [extends](Self::extend) it. Once it has ended, another caller takes over, here or elsewhere. Nothing of the
-    /// computation is stored or shared then; its result goes to its own caller alone. So a computation that stands still
-    /// keeps others waiting no longer than it asked for. [`max_computation`](crate::Limits::max_computation) does not
-    /// apply to it any more.
+    /// The lease lasts as long as the [setting](crate::MemoLock::lease) says, counted from its last renewal, and the
+    /// computation [extends](Self::extend) it. Once the lease has ended, another caller takes over, here or elsewhere.
+    /// Nothing of the computation is stored or shared then; its result goes to its own caller alone. So a computation
+    /// that stands still keeps others waiting no longer than it asked for.
+    /// [`max_computation`](crate::Limits::max_computation) does not apply to the computation any more.
     ///
-    /// It is known in the task of a computation of [`get_or_compute`](crate::MemoLock::get_or_compute). Elsewhere, in what
-    /// the computation spawns for instance, this is a lease that does not end.
+    /// The lease is known in the task of a computation of [`get_or_compute`](crate::MemoLock::get_or_compute).
+    /// Elsewhere, in a task that the computation spawns for instance, this returns a lease that does not end.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What answers a caller at once, and what is computed anew because of it.
+//! Values that answer a caller at once, and their refresh where they were softly invalidated.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use crate::task::spawn;
 use crate::trace;
 
 impl<C: Codec> MemoLock<C> {
-    /// What answers, unless the value is being computed here: a hit, or what was softly invalidated. Otherwise when the
-    /// caller began to look.
+    /// The value that answers, unless it is being computed here: a hit, or a value that was softly invalidated.
+    /// Otherwise the moment at which the caller began to look.
     pub(super) async fn find(&self, address: &Address, aim: Aim) -> Result<Found<C::Value>, Tick> {
         let shared = &self.shared;
         if aim == Aim::Now {
@@ -36,7 +36,7 @@ impl<C: Codec> MemoLock<C> {
         shared.look_up(address).await.filter(answers).ok_or(arrived)
     }
 
-    /// What a caller wants. Asks the store, where a receipt is not met by what there is.
+    /// What a caller wants. Asks the store where the stored value does not meet a receipt.
     pub(super) async fn aim(&self, address: &Address) -> Aim {
         let (shared, aim) = (&self.shared, self.config.aim);
         if !matches!(aim, Aim::Since(_)) {
@@ -91,7 +91,7 @@ impl<C: Codec> MemoLock<C> {
                 let lead = shared.started(lead, &of, &config).await;
                 compute_as_leader(lead, &of, &rules, config.ttl, compute).await
             };
-            // What comes of it is for later callers.
+            // The result is for later callers.
             let run = async move { drop(run(&address, path, stop, computation).await) };
             spawn(Box::pin(run.instrument(span)));
         };
@@ -111,7 +111,7 @@ impl<C: Codec> MemoLock<C> {
             let span = trace::refreshing(address);
             move |lead| begin(lead, span)
         };
-        // Whatever is fresh by now is another one.
+        // A value that is fresh by now is another one.
         let is_same = |_: &_| false;
         self.shared
             .refresh(address, &self.config, version, caller, is_same, start);

@@ -64,7 +64,7 @@ where
 }
 
 impl<C: Codec> MemoLock<C> {
-    /// Memoizes what `codec` encodes under `tag` in `store`, with the default settings.
+    /// Memoizes values that `codec` encodes under `tag` in `store`, with the default settings.
     ///
     /// # Panics
     ///

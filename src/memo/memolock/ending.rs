@@ -14,11 +14,12 @@ impl<C: Codec> MemoLock<C> {
     /// waits for a program that is gone.
     ///
     /// Until the grace is over leases are kept and renewed, and results are stored and handed to all waiters anywhere.
-    /// Callers who still come are served as ever, and what they lead counts: until a server stops taking requests, they
-    /// are better off here than with a second computation elsewhere. Work without a caller, such as the refresh of a
-    /// stale value, is not begun. A promise that other programs are to resolve keeps its lease as well. The grace ends
-    /// as soon as no lease is held, so you can give a program all the grace that its supervisor has. A later call with
-    /// less grace cuts it short; dropping the future leaves the leases as they are.
+    /// Callers that still come are served as ever, and the computations that they lead are shared and stored: until a
+    /// server stops taking requests, its callers are better off with these than with a second computation elsewhere.
+    /// Work without a caller, such as the refresh of a stale value, is not begun. A promise that other programs are to
+    /// resolve keeps its lease as well. The grace ends as soon as no lease is held, so you can give a program all the
+    /// grace that its supervisor has. A later call with less grace cuts it short; dropping the future leaves the leases
+    /// as they are.
     ///
     /// After that, and at once with a grace of zero, the handle and its clones keep no lease. Stored values are still
     /// found, and callers that wait for another process go on waiting. Computations under way go on and answer the
@@ -29,8 +30,9 @@ impl<C: Codec> MemoLock<C> {
     /// takes over and starts it again.
     ///
     /// Resolves once all leases are given back, or as many as the store could be told of within its own timeouts (the
-    /// others run out), and once the store has taken all pending invalidations, for which it has two seconds. What it
-    /// has not taken by then is logged as an error. Calling it again waits for the same. There is no way back.
+    /// others run out), and once the store has taken all pending invalidations, for which it has two seconds. An
+    /// invalidation that it has not taken by then is logged as an error. A second call waits for the same. A shutdown
+    /// cannot be undone.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -50,7 +52,7 @@ impl<C: Codec> MemoLock<C> {
                 ?grace,
                 "shutting down: waiting for what is computed"
             );
-            // What is pending in the store is waited for either way.
+            // Pending invalidations are waited for either way.
             let _ = timeout(grace, self.shared.leases.close_when_idle()).await;
         }
         let leases = self.shared.leases.close();

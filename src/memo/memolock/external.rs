@@ -20,8 +20,8 @@ use crate::task::{spawn, spawn_of};
 use crate::trace;
 
 impl<C: Codec> MemoLock<C> {
-    /// The value under `id`: from the store, or from the program that resolves the promise of it. `request` only has
-    /// the work started, by a worker behind a queue for instance, which then [resolves](Self::resolve) it.
+    /// The value under `id`: from the store, or from the program that resolves its promise. `request` only starts the
+    /// work, in a worker behind a queue for instance, and the worker then [resolves](Self::resolve) the promise.
     ///
     /// One caller of the cluster takes the lock and runs `request`, in a task of its own. Then it waits as all others
     /// do, in this process and every other, until the value is published: with [`resolve`](Self::resolve), or by a
@@ -32,7 +32,7 @@ impl<C: Codec> MemoLock<C> {
     /// PUBLISH T/notif:ID value
     /// ```
     ///
-    /// All waiters get it at once. A worker that only publishes reaches only the waiters at that moment; a value
+    /// All waiters get the value at once. A worker that only publishes reaches only the waiters at that moment; a value
     /// that is only stored is found when the lease ends.
     ///
     /// The work has as long as the [lease](Self::lease), which is not renewed. If the promise is not resolved by then,
@@ -180,8 +180,8 @@ impl<C: Codec> MemoLock<C> {
     /// Stores `value` under `id` for `ttl`, and gives it to all waiters for it, in one step: to the callers of
     /// [`get_or_request`](Self::get_or_request), and to all others.
     ///
-    /// A program that resolves is believed, with or without the lock. The lock is left alone: its holder gives it back.
-    /// With a `ttl` of zero nothing is stored, and only the waiters at this moment get the value.
+    /// A program that resolves is believed, with or without the lock. The lock stays as it is: its holder gives it
+    /// back. With a `ttl` of zero nothing is stored: only the waiters at this moment get the value.
     ///
     /// The value has no tags. Where all values are [`stamped`](Self::stamped), it counts as begun now.
     ///
@@ -236,8 +236,8 @@ pub enum ResolveError {
         /// Why not.
         source: KeyError,
     },
-    /// Whether the value was stored and published is unknown, unless the kind says that nothing was sent. It may be resolved
-    /// again.
+    /// Whether the value was stored and published is unknown, unless the kind says that nothing was sent. Resolving
+    /// once more is safe.
     #[error("{}: the store could not be told of the value", Readable(.what))]
     Store {
         /// What was to be resolved.

@@ -29,9 +29,9 @@ impl<C: Codec> MemoLock<C> {
     /// How long a caller waits for the work of others, all in all. Defaults to 30 seconds.
     ///
     /// The clock starts once another caller of this process computes, or once the store has said that another process
-    /// does; for the caller of [`get_or_request`](Self::get_or_request) that has the work started, once it is started.
-    /// Until then the caller may yet lead, and waits until the store answers or fails. So a caller that is alone
-    /// computes and stores, however short this is.
+    /// does. For the caller of [`get_or_request`](Self::get_or_request) that starts the work, it starts once the work
+    /// is started. Until then the caller may yet lead, and waits until the store answers or fails. So a caller that is
+    /// alone computes and stores, however short the timeout is.
     ///
     /// With zero a caller never waits for the work of others: it leads, or it computes for itself at once. Only
     /// `get_or_request`, whose caller cannot compute, returns [`ErrorKind::WaitTimeout`](crate::ErrorKind::WaitTimeout).
@@ -41,8 +41,8 @@ impl<C: Codec> MemoLock<C> {
         self
     }
 
-    /// How long a computed value is kept. Defaults to 60 seconds. With zero it is not stored, and only the waiters of that
-    /// moment get it. [`ttl_of`](Self::ttl_of) says it of each value.
+    /// How long a computed value is kept. Defaults to 60 seconds. With zero it is not stored, and only the waiters of
+    /// that moment get it. [`ttl_of`](Self::ttl_of) sets this for each value.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.config.ttl = ttl;
@@ -75,15 +75,15 @@ impl<C: Codec> MemoLock<C> {
         self
     }
 
-    /// By which tags each computed value can be [invalidated](Self::invalidate_tags), from its id and the value: any
-    /// strings but the empty one, and at most [`MAX_LABELS`](crate::MAX_LABELS) of them. Defaults to none.
+    /// The tags by which each computed value can be [invalidated](Self::invalidate_tags), made from its id and the
+    /// value: any strings but the empty one, and at most [`MAX_LABELS`](crate::MAX_LABELS) of them. Defaults to none.
     ///
-    /// The process that computes asks. Tags that only the computation knows belong in its value; serde need not store
-    /// them.
+    /// Only the process that computes calls this. Tags that only the computation knows belong in its value; serde need
+    /// not store them.
     ///
     /// A hit of a value with tags asks the store once more, whether the tags are still current. A value whose tags
     /// cannot be kept, because the store does not answer or [keeps no generations](crate::Store::generation), is not
-    /// stored; only the waiters in this process get it. Of tags that cannot be, all waiters get
+    /// stored; only the waiters in this process get it. If a text cannot be a tag, all waiters get
     /// [`ErrorKind::Tags`](crate::ErrorKind::Tags).
     ///
     /// ```
@@ -114,13 +114,13 @@ impl<C: Codec> MemoLock<C> {
         self
     }
 
-    /// Hands errors of this codec's type to callers in other processes as what they are, so that they find the same
-    /// [`cause`](crate::Error::cause) as in the process that computed. Defaults to their text alone, a
-    /// [`RemoteError`](crate::RemoteError).
+    /// Hands errors of this codec's type to callers in other processes as what they are, so that these callers find the
+    /// same [`cause`](crate::Error::cause) as the callers in the process that computed. Defaults to the text of the
+    /// error alone, a [`RemoteError`](crate::RemoteError).
     ///
-    /// Other processes still get the text where the encoding is no UTF-8 or has more than 4096 bytes, where they cannot
-    /// decode it, and of errors of other types. Set it on every node. Members of the memolock family that do not know of
-    /// encodings get the text.
+    /// Other processes still get the text of errors of other types, of errors whose encoding is no UTF-8 or has more
+    /// than 4096 bytes, and of errors that they cannot decode. Set this on every node. Members of the memolock family
+    /// that do not know of encodings get the text.
     ///
     /// ```
     /// # #[cfg(feature = "serde")] {

@@ -3,7 +3,8 @@
 /// How long the prefix of a message is: a flag and a length.
 const PREFIX: usize = 5;
 
-/// What the bytes of a body that went by tell about its messages. Where the bytes are cut into pieces means nothing.
+/// What the bytes of a body tell about its messages as they go by. It does not matter where the body is cut into
+/// pieces.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Framing {
     prefix: [u8; PREFIX],
@@ -11,7 +12,7 @@ pub(crate) struct Framing {
 }
 
 impl Framing {
-    /// How much longer than its message a body with one is.
+    /// How much longer a body with one message is than the message.
     pub(crate) const OVERHEAD: u64 = PREFIX as u64;
 
     /// Of a body that consists of these bytes.

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// So many calls of what a name may have meant tell that it is wrong: a single one may be the mistake of a client.
+/// So many calls of a method that a name may have meant tell that the name is wrong. A single one may be a client's
+/// mistake.
 const MISSPELT: u32 = 10;
-/// So many calls of other methods of the service, none of which is named, make it likely.
+/// So many calls of other methods of the service, of which no method was named, make it likely.
 const RELATED: u32 = 1000;
 
 /// What is known of one method that was named. Clones of its layer share it.

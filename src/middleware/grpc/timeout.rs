@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until};
 
 pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// When the client of a call that begins now stops waiting. `None` where it does not say, or not so that it can be
-/// understood. Of several lines the first counts, as it does for tonic.
+/// When the client of a call that begins now stops waiting. `None` where the client does not say, or says it in a form
+/// that cannot be parsed. Of several lines the first counts, as it does for tonic.
 pub(crate) fn deadline(headers: &HeaderMap) -> Option<Instant> {
     let timeout = parse(headers.get(TIMEOUT)?.as_bytes())?;
     Instant::now().checked_add(timeout)
@@ -38,7 +38,8 @@ fn parse(text: &[u8]) -> Option<Duration> {
     })
 }
 
-/// What comes of `future` until then, even if it is past already; `None` where it takes longer.
+/// The output of `future` if it comes before the deadline. `future` is polled once even if that is past. `None` where
+/// it takes longer.
 pub(crate) async fn until<F: Future>(deadline: Instant, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut sleep = pin!(sleep_until(deadline));
@@ -46,8 +47,8 @@ pub(crate) async fn until<F: Future>(deadline: Instant, future: F) -> Option<F::
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return Poll::Ready(Some(output));
         }
-        // By the clock, not by the timer alone: of two timers for one moment, that of the server outside may come first,
-        // and what it says is less precise.
+        // By the clock, not by the timer alone: of two timers for one moment, the timer of the server around the layer
+        // may fire first, and the server's answer is less precise.
         if Instant::now() >= deadline || sleep.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }

@@ -16,7 +16,7 @@ use crate::middleware::frames::into_bytes;
 /// The name of the part. A `:` cannot stand in the name of a header field.
 const PART: &str = "body:sha256";
 
-/// The same, where what the rest of the key covers is not what [`BodyKey::new`] says.
+/// The same, where the rest of the key covers something else than with [`BodyKey::new`].
 const PART_OVER: &str = "over:body:sha256";
 
 /// Where [`BodyKey::limit`] is unless set.
@@ -32,7 +32,7 @@ const DEFAULT_LIMIT: u64 = 64 * 1024;
 /// What a body means depends on its `Content-Type` and `Content-Encoding`. The keys of [`BodyKey::new`] cover them;
 /// an extractor given to [`BodyKey::over`] should; its keys end in `over:body:sha256=e3b0c442…`.
 ///
-/// Which methods with a body may be collapsed at all is for the layer to say, not for the key.
+/// The layer decides which methods with a body may be collapsed at all, not the key.
 #[derive(Debug, Clone)]
 pub struct BodyKey<K = UriKey> {
     inner: K,
@@ -41,7 +41,7 @@ pub struct BodyKey<K = UriKey> {
 }
 
 impl BodyKey {
-    /// Keys of the method, the target URI, the fields that say what the body means, and the body.
+    /// Keys of the method, the target URI, the fields that tell what the body means, and the body.
     ///
     /// Those fields are `Content-Type`, `Content-Encoding` and, for gRPC, `grpc-encoding` and `grpc-accept-encoding`. A
     /// layer [for gRPC](crate::MemoLockLayer::grpc) has keys that know more of it.
@@ -69,7 +69,8 @@ impl Default for BodyKey {
 impl<K> BodyKey<K> {
     /// The keys of `inner`, and the body.
     ///
-    /// `inner` has to be an extractor that looks at the head only; another makes every request bypass.
+    /// `inner` has to be an extractor that looks at the head only. With any other extractor every request bypasses the
+    /// layer.
     #[must_use]
     pub fn over(inner: K) -> Self {
         Self {
@@ -79,7 +80,7 @@ impl<K> BodyKey<K> {
         }
     }
 
-    /// The most bytes of a body to read for the key. Defaults to 64 KiB.
+    /// The most bytes of a body that the extractor reads for the key. Defaults to 64 KiB.
     #[must_use]
     pub fn limit(mut self, bytes: u64) -> Self {
         self.limit = bytes;

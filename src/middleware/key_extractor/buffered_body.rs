@@ -12,7 +12,7 @@ use crate::middleware::frames::into_bytes;
 /// A request body that [`BodyKey`](super::BodyKey) or [`GrpcKey`](super::GrpcKey) has looked into: whatever was read for the key comes first, then
 /// the rest, with the trailers or the error it ends in.
 ///
-/// Where the key did not need it, this is the body as it was.
+/// Where the key did not need the body, this is the body as it came.
 pub struct BufferedBody<B: Body> {
     prefix: Bytes,
     next: Option<Result<Frame<Bytes>, B::Error>>,

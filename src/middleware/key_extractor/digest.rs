@@ -3,10 +3,11 @@
 use http::header::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 
-/// The digest of all lines of these fields, their names included: what has other names or other lines has another one.
+/// The digest of all lines of these fields, with their names. Fields with other names or other lines have another
+/// digest.
 pub(in crate::middleware) fn digest_of_fields(headers: &HeaderMap, names: &[HeaderName]) -> [u8; 32] {
     let mut digest = Sha256::new();
-    // Each behind its length: two lines are not one with the same bytes.
+    // Each line stands behind its length: so two lines are not the same as one with their bytes.
     let mut update = |bytes: &[u8]| {
         digest.update((bytes.len() as u64).to_be_bytes());
         digest.update(bytes);

@@ -28,8 +28,9 @@ use crate::key::Key;
 /// target, unless all requests that reach the layer have the same; fields, among them those that override the target
 /// (`X-Forwarded-Host`); what other layers have put into the extensions; the client's address (`ConnectInfo`) and its
 /// identity by TLS. [`Key::builder`](crate::Key::builder) makes keys of parts that no client can make look like others.
-/// An id to the letter, [`Key::new`](crate::Key::new), stands in the store as it is, for other programs to find. No
-/// HEAD finds, and no unsafe request removes, what a closure has keys for; with a [`KeyFn`](super::KeyFn) they do.
+/// An id to the letter, [`Key::new`](crate::Key::new), stands in the store as it is, for other programs to find. Where
+/// a closure makes the keys, no HEAD finds a stored response and no unsafe request removes one; with a
+/// [`KeyFn`](super::KeyFn) they do.
 ///
 /// ```
 /// use http::Request;
@@ -57,8 +58,9 @@ use crate::key::Key;
 /// * Every further part is `name=value` for one line of one header field. A name holds no `=`, so the part determines
 ///   both. Absent fields have no part, empty ones have one, and several lines have several.
 /// * [`BodyKey`](super::BodyKey) appends text of fixed length to a key, so the result determines the key and the digest.
-/// * What an extractor covers beyond its default is in a part of its own, behind the target, that begins with a `:`; so the
-///   text determines that, too, and extractors that cover different things never have a key in common.
+/// * Whatever an extractor covers beyond its default is named in a part of its own, behind the target, that begins with
+///   a `:`. So the text determines what is covered, too, and extractors that cover different things never have a key in
+///   common.
 /// * Keys of closures that look like derived ones (`{`, several parts, `}`) get a `:` in front of the first part, which no
 ///   method begins with. Two closures under one tag have to differ in a part, such as a name.
 ///
@@ -66,8 +68,8 @@ use crate::key::Key;
 ///
 /// An extractor that looks at the head only implements [`head_key`](KeyExtractor::head_key) and
 /// [`pass`](KeyExtractor::pass), with `Body = B`; and [`get_key`](KeyExtractor::get_key) too, so that `HEAD` and unsafe
-/// requests find what is stored. An extractor that hands another request to an extractor of this crate has that
-/// extractor's keys for it.
+/// requests find what is stored. An extractor may hand another request to an extractor of this crate, and use the key
+/// that this makes.
 pub trait KeyExtractor<B>: Clone + Send + Sync + 'static {
     /// The body that the inner service gets.
     type Body: Send;
@@ -102,9 +104,9 @@ pub trait KeyExtractor<B>: Clone + Send + Sync + 'static {
 
     /// The key that a `GET` for `uri` has, in requests with these header fields and no body.
     ///
-    /// This is how a `HEAD` finds the stored response to a `GET`, and how an unsafe request makes what is stored for its
-    /// target out of date (RFC 9111, section 4.4). `uri` is as the server received it, in front of any router. Defaults
-    /// to `None`: neither of that happens.
+    /// With this key a `HEAD` finds the stored response to a `GET`, and an unsafe request makes the stored response for
+    /// its target out of date (RFC 9111, section 4.4). `uri` is the URI as the server received it, in front of any
+    /// router. Defaults to `None`: a `HEAD` finds nothing, and an unsafe request removes nothing.
     fn get_key(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
         let _ = (uri, headers);
         None

@@ -23,15 +23,15 @@ const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encodin
 /// The name of the part with the message. A `:` cannot stand in the name of a header field.
 const MESSAGE: &str = "message:sha256";
 
-/// How long a request may take to come to its end, before it goes on to the inner service by itself.
+/// How long the body of a request may take to arrive. After that the request goes to the inner service by itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The keys of [`MemoLockLayer::grpc`](crate::MemoLockLayer::grpc):
 /// `{POST http://example.com/helloworld.Greeter/SayHello content-type=application/grpc message:sha256=e3b0c442…}`.
 ///
-/// Of a call they cover the authority and the path; the message, as it was sent; what it is encoded in, and what the
-/// reply may be encoded in; the metadata that the layer is told, and whatever overrides the target, as
-/// [`UriKey`] does. `grpc-timeout`, `te`, `user-agent` and all other metadata make no difference.
+/// They cover the authority and the path of a call; the message, as it was sent; the encoding of the message, and the
+/// encodings that the reply may have; the metadata that the layer is told to cover; and whatever overrides the target,
+/// as [`UriKey`] does. `grpc-timeout`, `te`, `user-agent` and all other metadata make no difference.
 ///
 /// A call with more or less than one message bypasses the layer, as does one with a message that is too long, that says
 /// it is compressed but not how, or that takes more than ten seconds to arrive. It reaches the inner service as it came,
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct GrpcKey {
     target: UriKey,
-    /// The limits of those methods that have one of their own.
+    /// The limits of methods that have one of their own.
     limits: Arc<[(String, u64)]>,
 }
 
@@ -146,15 +146,15 @@ fn is_identity(encoding: &[u8]) -> bool {
     encoding.trim_ascii() == b"identity"
 }
 
-/// Whether a message that says that it is compressed can be: there is one encoding.
+/// Whether a message that says that it is compressed can be read: it has exactly one encoding.
 fn is_compressed(headers: &HeaderMap) -> bool {
     let mut encodings = headers.get_all(ENCODING).iter();
     let first = encodings.next();
     first.is_some_and(|first| !first.is_empty() && !is_identity(first.as_bytes())) && encodings.next().is_none()
 }
 
-/// What the reply may be encoded in, in a form that does not depend on how the client says it: the order means nothing,
-/// and what is not encoded is always accepted.
+/// The encodings that the reply may have, in one form however the client lists them: their order means nothing, and
+/// `identity` is always accepted.
 fn accepted(headers: &HeaderMap) -> Vec<u8> {
     let mut members: Vec<_> = members(headers, &ACCEPT_ENCODING)
         .filter(|member| !member.is_empty() && !is_identity(member))

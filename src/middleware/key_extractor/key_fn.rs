@@ -40,7 +40,8 @@ impl<'a> RequestHead<'a> {
         self.headers
     }
 
-    /// What the server and the layers above have put there: `ConnectInfo`, for instance, or the user.
+    /// The extensions: `ConnectInfo`, for instance, or the user, as the server and the layers above have put them
+    /// there.
     #[must_use]
     pub fn extensions(&self) -> &'a Extensions {
         self.extensions
@@ -49,9 +50,9 @@ impl<'a> RequestHead<'a> {
 
 /// Keys that a function makes of the head of a request; set with [`MemoLockLayer::key`](crate::MemoLockLayer::key).
 ///
-/// Unlike a bare closure it knows no type of a body, and it has a name. A HEAD finds what it has keys for, and a POST,
-/// PUT or DELETE to the same target removes it: the function is then asked for the key of a GET with the fields and
-/// extensions of that request.
+/// Unlike a bare closure it does not depend on the type of the body, and its type has a name. A HEAD finds a stored
+/// response, and a POST, PUT or DELETE to the same target removes it: the layer then asks the function for the key of a
+/// GET with the fields and extensions of that request.
 ///
 /// A `String` that it returns may have any length and content: `{= anna^20/report}` is the key of a GET, `{= POST
 /// anna}` that of another method, and neither is a key of another extractor. A [`Key`] stands in the store to the

@@ -44,8 +44,8 @@ impl Query {
     }
 }
 
-/// Whether a parameter may be one of these, to whatever reads it: names can be escaped or have no case, brackets and dots
-/// mean something to some, and `;` separates parameters to others.
+/// Whether some service may take a parameter for one of these. To some services names are escaped or have no case, or
+/// brackets and dots in them have a meaning; to others `;` separates parameters.
 fn counts(parameter: &str, names: &[String]) -> bool {
     let name = parameter.split('=').next().unwrap_or_default();
     !parameter.is_empty() && !is_plain(name)

@@ -48,12 +48,13 @@ const ROOM_FOR_FIELDS: usize = 96;
 /// # Other keys under the same tag
 ///
 /// A key that covers something else than method, target and overrides says so in itself: `{GET /report/42
-/// :-:authority,+accept-language accept-language=de}`. So no request can be given what another layer has under the same
-/// tag for requests that differ from it.
+/// :-:authority,+accept-language accept-language=de}`. So layers under the same tag that cover different things never
+/// share a response.
 #[derive(Debug, Clone, Default)]
 pub struct UriKey {
     headers: Arc<[HeaderName]>,
-    /// How many of the first of them need not be named, because another part of the key tells that they are covered.
+    /// How many of these fields, from the first one on, need not be named, because another part of the key tells that
+    /// they are covered.
     implied: usize,
     ignored: Arc<[HeaderName]>,
     query: Query,
@@ -71,11 +72,11 @@ impl UriKey {
 
     /// Adds a header field to the key. Defaults to none.
     ///
-    /// A credential that is part of the key counts as [none](crate::middleware::Privacy::credentials) any more: requests with the
-    /// same one share with each other.
+    /// A field that is part of the key no longer counts as a [credential](crate::middleware::Privacy::credentials):
+    /// requests with the same value share with each other.
     ///
-    /// Its lines are taken byte by byte. No line, an empty one, and one line or several with the same members all make
-    /// different keys.
+    /// The lines of a field are compared byte by byte. No line, an empty line, one line, and several lines with the
+    /// same members all make different keys.
     #[must_use]
     pub fn header(self, name: HeaderName) -> Self {
         self.headers([name])
@@ -88,7 +89,7 @@ impl UriKey {
         self.shaped()
     }
 
-    /// Covers these fields, in keys that get a part which no other extractor's have, and which tells that.
+    /// Covers these fields. The keys get a part that keys of no other extractor have, so the fields need not be named.
     pub(super) fn implying(names: impl IntoIterator<Item = HeaderName>) -> Self {
         let headers = extended(&[], names);
         Self {
@@ -101,38 +102,38 @@ impl UriKey {
     /// Leaves an override out of the key. Defaults to none.
     ///
     /// Right only where neither the service nor anything between it and the layer looks at the field, or where the
-    /// proxy sets it, to the same for all clients.
+    /// proxy sets it to the same value for all clients.
     #[must_use]
     pub fn without_header(mut self, name: HeaderName) -> Self {
         self.ignored = extended(&self.ignored, [name]);
         self.shaped()
     }
 
-    /// Leaves all parameters of the query out of the key but these. Defaults to the whole query being in it.
+    /// Leaves all parameters of the query but these out of the key. By default the whole query is in the key.
     ///
-    /// For services that look at no others: `utm_source` and its like then make no difference, and a client cannot have a
-    /// response computed anew by making one up. What is left stands in the key as it came, and in the order in which it
-    /// came. Services disagree about what a parameter is, so only those are left out whose names have nothing but letters,
-    /// digits, `-` and `_`, are none of these in any case, and whose values hold no `;`.
+    /// For services that look at no other parameters: `utm_source` and its like then make no difference, and a client
+    /// cannot have a response computed anew by making a parameter up. The other parameters stand in the key as they
+    /// came, in the order in which they came. Services disagree about what a parameter is. So a parameter is left out
+    /// only if its name has nothing but letters, digits, `-` and `_` and is none of these in any case, and if its value
+    /// has no `;`.
     #[must_use]
     pub fn query_parameters<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.query = Query::only(names.into_iter().map(Into::into));
         self.shaped()
     }
 
-    /// Leaves scheme and authority out of the key. Defaults to both being in it.
+    /// Leaves scheme and authority out of the key. By default both are in the key.
     ///
     /// For a service with several names or ports that mean the same, such as the nodes of a cluster that are addressed
-    /// one by one: `{GET /report/42 :-:authority}`. The authority is not looked at any more, so a response that depends on it, if
-    /// only by a link or a redirect it contains, is given to clients that asked for another.
+    /// one by one: `{GET /report/42 :-:authority}`. A response that depends on the authority, if only by a link or a
+    /// redirect in it, then goes to clients that asked for another authority, too.
     #[must_use]
     pub fn without_authority(mut self) -> Self {
         self.no_authority = true;
         self.shaped()
     }
 
-    /// Names what is covered: everything that is not as in the default. No name of a field begins with a `:`, and none
-    /// has a comma.
+    /// Names how the coverage differs from the default. No name of a field begins with a `:`, and none has a comma.
     fn shaped(mut self) -> Self {
         let authority = self.no_authority.then(|| "-:authority".to_owned());
         let ignored = self.ignored.iter().map(|name| format!("-{name}"));
@@ -249,7 +250,7 @@ struct TargetHead<'a> {
     method: &'a str,
     uri: &'a Uri,
     headers: &'a HeaderMap,
-    /// Whether the method is another one than the request has, and so not overridden.
+    /// Whether the method is not the request's own, and so cannot be overridden.
     is_assumed: bool,
 }
 

@@ -18,18 +18,18 @@ const SLOTS: usize = 8192;
 /// How long anything is remembered at most, in seconds: some eight years.
 const LONGEST: u64 = (1 << 28) - 1;
 
-/// What this process has seen so far, all of it a hint: which response is for whom, only the response itself says.
+/// What this process has seen so far. All of it is a hint: only the response itself says whom it is for.
 ///
-/// Where no response was ever for requests with credentials, those that could only read need not look for one: in Redis
-/// that would cost each of them a round trip. What is known of single addresses is in a table of fixed size, in which a
-/// later address takes the place of an earlier one: the number of pages that a client asks for costs no memory.
+/// Where no response was ever for requests with credentials, a request that could only read need not look for one,
+/// which would cost it a round trip to Redis. Single addresses are remembered in a table of fixed size, in which a
+/// later address takes the place of an earlier one. So a client that asks for many pages costs no memory.
 #[derive(Debug)]
 pub(crate) struct CredentialHistory {
     authorized: AtomicBool,
     cookies: AtomicBool,
     slots: OnceLock<Box<[AtomicU64]>>,
     hash: SaltedHash,
-    /// Where the seconds of the slots begin.
+    /// The time from which the seconds in the slots count.
     start: Instant,
 }
 
@@ -50,7 +50,7 @@ impl Default for CredentialHistory {
 pub(crate) enum Seen {
     /// A response that was for its own request only, which had credentials.
     Refused {
-        /// Cookies among them: for requests that have none it means nothing.
+        /// The credentials were cookies: this means nothing for requests without cookies.
         cookies: bool,
     },
     /// A stored response for such requests.
@@ -58,13 +58,13 @@ pub(crate) enum Seen {
 }
 
 impl CredentialHistory {
-    /// Of a response that was stored, here or elsewhere.
+    /// What a stored response tells, stored here or elsewhere.
     pub(crate) fn learn(&self, stored: &Meta) {
         for (seen, allowed) in [
             (&self.authorized, stored.for_authorized),
             (&self.cookies, stored.for_cookies),
         ] {
-            // Written once: all hits read it.
+            // Written only once, because all hits read it.
             if allowed && !seen.load(Ordering::Relaxed) {
                 seen.store(true, Ordering::Relaxed);
             }
@@ -88,7 +88,7 @@ impl CredentialHistory {
             .slots
             .get_or_init(|| (0..SLOTS).map(|_| AtomicU64::new(0)).collect());
         let new = tag | (seen.bits() << 28) | end;
-        // Where it says the same already, all hits read it.
+        // Not written where it says the same already, because all hits read it.
         if slots[index].load(Ordering::Relaxed) != new {
             slots[index].store(new, Ordering::Relaxed);
         }
@@ -117,14 +117,14 @@ impl CredentialHistory {
         now.saturating_duration_since(self.start).as_secs()
     }
 
-    /// The slot, and by what the address is told from others that belong there.
+    /// The slot of an address, and the bits that tell the address from others with the same slot.
     fn place(&self, address: &Address) -> (usize, u64) {
         let hash = self.hash.of(address);
         ((hash as usize) % SLOTS, hash & TAG)
     }
 }
 
-/// The bits of a slot that are the address's. They are not those that lead to the slot.
+/// The bits in a slot that stand for the address. They are others than the bits that lead to the slot.
 const TAG: u64 = !0 << 32;
 
 impl Seen {

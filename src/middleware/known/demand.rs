@@ -1,7 +1,8 @@
 //! [`Demand`]: which keys have been asked for often enough of late to have their responses stored.
 //!
-//! Keys are counted exactly, in two generations: once the present one is full or old, it becomes the one before, and what
-//! was before it is forgotten. So a flood of keys that are asked for once makes the memory shorter, and never larger.
+//! Keys are counted exactly, in two generations. Once the present generation is full or old, it becomes the former one,
+//! and the former one is forgotten. So under a flood of keys that are asked for once the process remembers for less
+//! time, and never takes more memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

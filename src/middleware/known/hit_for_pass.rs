@@ -11,17 +11,17 @@ use crate::key::Address;
 use crate::memo::Config;
 use crate::middleware::recording::endless::Ends;
 
-/// By what part of it the life of a marker is shortened at most, at random: what was marked together is not tried again
+/// A marker's life is shortened by up to this part of it, at random: keys that were marked together are not tried again
 /// together.
 pub(crate) const SPREAD: f64 = 0.1;
 
-/// Bounds the memory: beyond, those in the store have to do.
+/// Bounds the memory. Beyond this many, the markers in the store have to do.
 const MOST: usize = 4096;
 
 /// The markers of this process.
 #[derive(Debug, Default)]
 pub(crate) struct HitForPass {
-    /// With when they fall.
+    /// With the time at which each falls.
     standing: Mutex<HashMap<Address, Instant>>,
     /// How many there are, so that a request need not take the lock to learn that there is none.
     len: AtomicUsize,
@@ -33,7 +33,7 @@ impl HitForPass {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is one now. Most caches have none, and need not know what time it is.
+    /// Whether there is a marker now. Most caches have none, and then need not read the clock.
     pub(crate) fn stands(&self, address: &Address, now: impl FnOnce() -> Instant) -> bool {
         if self.len.load(Ordering::Relaxed) == 0 {
             return false;

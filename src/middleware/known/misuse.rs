@@ -1,4 +1,4 @@
-//! [`Misuse`]: what tells that a layer is set up so that it cannot do what was meant. Each is said once.
+//! [`Misuse`]: signs that a layer is set up so that it cannot do what its user meant. The log says each once.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -25,7 +25,7 @@ pub(crate) struct Misuse {
     unfresh: AtomicU32,
     /// Whether axum's router found a route for a request, or the operator was told that it finds none.
     routed: AtomicBool,
-    /// Whether one came for which it found none.
+    /// Whether a request came for which it found no route.
     unrouted: AtomicBool,
     lost: AtomicU32,
 }
@@ -60,7 +60,7 @@ impl Misuse {
 
     /// Whether there is no runtime to compute in.
     pub(crate) fn is_outside_runtime(&self) -> bool {
-        // Most are in a task, which takes less to find out than to get hold of its runtime.
+        // Most requests are in a task, which is cheaper to find out than to get a handle of the runtime.
         let is_outside = tokio::task::try_id().is_none() && Handle::try_current().is_err();
         if is_outside && is_first(&self.no_runtime) {
             tracing::error!(

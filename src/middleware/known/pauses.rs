@@ -33,14 +33,14 @@ pub(crate) struct Pause {
 /// What requests get meanwhile.
 #[derive(Debug, Clone)]
 pub(crate) enum Failed {
-    /// An answer of the layer's own with this status.
+    /// The layer's own answer with this status.
     Status(StatusCode),
-    /// What was made of an error.
+    /// A response that was made of an error.
     Response(Arc<StoredResponse>),
 }
 
 impl Failed {
-    /// Without a response of the inner service.
+    /// A failure without a response of the inner service.
     pub(crate) const UNAVAILABLE: Self = Self::Status(StatusCode::SERVICE_UNAVAILABLE);
 }
 

@@ -4,8 +4,9 @@
 //! first, which is random, and the fingerprint of the fields that [`Vary`][4.1] names. A node learns both from the first
 //! stored response it finds, and from then on asks for the first variant and for its own at the same time.
 //!
-//! Without the first one, or with one of another generation, no other variant is reached: to invalidate the first is to
-//! invalidate them all, on every node, and so is to replace it. What a node knows is a hint; what is stored decides.
+//! Where the first variant is gone, or is of another generation, no other variant is reached. So invalidating or
+//! replacing the first variant invalidates them all, on every node. What a node knows is a hint; the stored responses
+//! decide.
 //!
 //! [4.1]: https://www.rfc-editor.org/rfc/rfc9111#section-4.1
 
@@ -17,14 +18,14 @@ use http::HeaderName;
 
 use crate::key::Address;
 
-/// Bounds the memory: beyond, everything is learned anew.
+/// Bounds the memory. Beyond this many, everything is learned anew.
 const MAX_ADDRESSES: usize = 4096;
 
-/// How many variants of one response a node has stored besides the first. Requests for others go their own way: by a
-/// field that each client sends another value in, one could fill the store.
+/// How many variants of one response a node has stored besides the first. Requests for further variants go their own
+/// way: otherwise a field in which each client sends another value could fill the store.
 const MAX_VARIANTS: usize = 32;
 
-/// What the response stored at an address itself varies by.
+/// The fields by which the response stored at an address itself varies.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) names: Arc<[HeaderName]>,

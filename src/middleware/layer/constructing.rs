@@ -23,7 +23,7 @@ impl MemoLockLayer {
     ///
     /// # Panics
     ///
-    /// If `tag` cannot be a [`Tag`]. For one that comes from outside the program make the [`Tag`] before.
+    /// If `tag` cannot be a [`Tag`]. Make the [`Tag`] yourself of a text that comes from outside the program.
     pub fn new<T>(store: impl Store, tag: T) -> Self
     where
         T: TryInto<Tag>,
@@ -84,11 +84,12 @@ impl MemoLockLayer {
     ///
     /// It is the layer that [`new`](Self::new) makes, but for two defaults:
     ///
-    /// * [`Privacy::set_cookie`](crate::middleware::Privacy::set_cookie) is [`SetCookie::Strip`]: the cookies that the API sets are neither stored nor
-    ///   given to followers. The one response that comes from the API itself still has them.
-    /// * Errors of the client are [shared](crate::middleware::Failures::share_errors): where the call fails, one follower tries next; if that
-    ///   fails as well, all other followers get an empty response with the status 502 in place of an error.
-    ///   Nothing of this is stored.
+    /// * [`Privacy::set_cookie`](crate::middleware::Privacy::set_cookie) is [`SetCookie::Strip`]: the cookies that the
+    ///   API sets are neither stored nor given to followers. Only the response that comes straight from the API still
+    ///   has them.
+    /// * Errors of the client are [shared](crate::middleware::Failures::share_errors): where the call fails, one
+    ///   follower tries next. If that call fails as well, all other followers get an empty response with the status 502
+    ///   in place of an error. None of this is stored.
     ///
     /// # Panics
     ///
@@ -127,15 +128,15 @@ impl MemoLockLayer {
     ///
     /// # What makes two calls identical
     ///
-    /// Authority, method, message, what it is encoded in, what the reply may be encoded in, and the
-    /// metadata that [`key_headers`](Self::key_headers) names. What a handler learns from elsewhere, such as the address or the
-    /// certificate of the client, is not part of the key. A call with credentials that are not part of the key
-    /// goes to the inner service by itself. [`GrpcKey`] says more.
+    /// Two calls are identical if they have the same authority, method, message, encoding of the message, accepted
+    /// encodings of the reply, and metadata that [`key_headers`](Self::key_headers) names. What a handler learns from
+    /// elsewhere, such as the address or the certificate of the client, is not part of the key. A call with credentials
+    /// that are not part of the key goes to the inner service by itself. [`GrpcKey`] says more.
     ///
     /// # What is shared and stored
     ///
-    /// A reply that is one whole message with its status. With the status OK it is stored for as long as its
-    /// `cache-control` says in the initial metadata, or for the [`ttl`](Self::ttl) of the method or the layer. Without
+    /// A reply that is one whole message with its status. With the status OK it is stored for as long as
+    /// `cache-control` in its initial metadata says, or for the [`ttl`](Self::ttl) of the method or the layer. Without
     /// either, or with another status, only the followers of that moment get it.
     /// [`GrpcMethod::status_ttl`](crate::middleware::GrpcMethod::status_ttl) has failures stored as well. A replay
     /// cannot be told from the original: metadata, message, trailers and their order are the same, and there is no
@@ -146,9 +147,9 @@ impl MemoLockLayer {
     ///
     /// # Deadlines
     ///
-    /// A call whose `grpc-timeout` ends while it waits ends in DEADLINE_EXCEEDED, it alone. The computation does not
-    /// end with the deadline of the call that leads it: the inner service does not see that call's `grpc-timeout`. A
-    /// deadline that the server sets beneath the layer does count for it.
+    /// A call whose `grpc-timeout` ends while it waits ends in DEADLINE_EXCEEDED, and no other call does. The
+    /// computation does not end with the deadline of the call that leads it: the inner service does not see that call's
+    /// `grpc-timeout`. A deadline that the server sets beneath the layer does count for the computation.
     ///
     /// # Panics
     ///

@@ -21,25 +21,26 @@ impl<K> MemoLockLayer<K> {
     /// not; set it on every node.
     ///
     /// A handler that is called for all waiters finds a [`Promise`](crate::middleware::Promise) in its request, which
-    /// tells it where they wait. Its own client waits with the others, and all get the response as soon as a program
-    /// gives it: with [`resolve`](Self::resolve), or in any language, by saying to Redis
+    /// tells where they wait. The client of that request waits with the others. All get the response as soon as a
+    /// program gives it: with [`resolve`](Self::resolve), or in any language, by saying to Redis
     ///
     /// ```text
     /// SET key value PX 60000
     /// PUBLISH channel value
     /// ```
     ///
-    /// with a binary HTTP response ([ten lines of Python](crate::middleware::stored_response#writers-in-python)), or,
-    /// under [`raw_body`](Self::raw_body), with a body. It answers for as long as it is stored. A response that is only
-    /// published answers the requests that wait at that moment, and one that is only stored is found when the lease ends.
+    /// where the value is a binary HTTP response ([ten lines of
+    /// Python](crate::middleware::stored_response#writers-in-python)), or, under [`raw_body`](Self::raw_body), a body.
+    /// The response answers for as long as it is stored. A response that is only published answers the requests that
+    /// wait at that moment, and one that is only stored is found when the lease ends.
     ///
     /// The work has as long as the [`lease`](Self::lease). If the response is not there by then, the handler is called
     /// again, for another request that waits anywhere in the cluster, up to [`max_attempts`](crate::Limits::max_attempts) times.
     ///
-    /// No request waits longer than the [`wait_timeout`](Self::wait_timeout), which should be longer than as many
-    /// leases, and none goes to the handler because of that. A client whose request reached the handler then gets what
-    /// the handler has said, 202 for instance; all others get 504, and gRPC clients DEADLINE_EXCEEDED. That goes for
-    /// every wait under this layer.
+    /// No request waits longer than the [`wait_timeout`](Self::wait_timeout), which should be longer than that many
+    /// leases, and no request goes to the handler because the timeout is over. A client whose request reached the
+    /// handler then gets what the handler has said, 202 for instance; all others get 504, and gRPC clients
+    /// DEADLINE_EXCEEDED. This holds for every wait under this layer.
     #[must_use]
     pub fn may_defer(mut self) -> Self {
         self.cache.memo.config.requests = true;
@@ -56,8 +57,8 @@ impl<K> MemoLockLayer<K> {
     /// # Errors
     ///
     /// [`ResolveError`] where this cannot be an id, or the store could not be told. Its cause is of the kind
-    /// [`StoreErrorKind::Encode`] where the response is not one to share, as of
-    /// [a message alone](crate::middleware::stored_response#what-is-refused), or has no such form.
+    /// [`StoreErrorKind::Encode`] where the response is one to refuse, like [a message
+    /// alone](crate::middleware::stored_response#what-is-refused), or cannot be encoded.
     pub async fn resolve<I>(&self, id: I, response: StoredResponse, ttl: Duration) -> Result<(), ResolveError>
     where
         I: TryInto<Key>,
@@ -72,25 +73,26 @@ impl<K> MemoLockLayer<K> {
         self.cache.memo.resolve(key, Arc::new(response), ttl).await
     }
 
-    /// Stores of each response its body alone, to the letter, as the older members of the memolock family read and
-    /// write it; replays what is stored as a 200 with this content type, for as long as the store keeps it. Call it
-    /// first: what was done under the layer before does not count.
+    /// Stores only the body of each response, to the letter, as the older members of the memolock family read and write
+    /// it. Replays a stored body as a 200 with this content type, for as long as the store keeps it. Call it first:
+    /// nothing that was done with the layer before the call counts after it.
     ///
-    /// A response to which there is more than that cannot be stored: with another status or content type, a
+    /// A response that is more than a 200 with such a body cannot be stored: one with another status or content type, a
     /// `Content-Encoding`, `Vary`, trailers or tags. Only requests that wait for it in this process get it, and other
     /// processes make their own. Header fields that only describe the response, `ETag` and `Cache-Control` among them,
-    /// are lost; so a stale response cannot go on answering, and none is for requests with credentials. A store in this
-    /// process keeps responses whole nevertheless.
+    /// are lost. So a stale response cannot go on answering, and no stored response is for requests with credentials. A
+    /// store in this process keeps responses whole nevertheless.
     ///
     /// A body has no checksum and no address: a program that can write to the store, or that mixes two keys up, makes a
     /// response of any bytes. A body that was written without an expiry answers until it is
-    /// [invalidated](Self::invalidate). Only what a layer without this setting has stored is recognized, and counts as
-    /// absent. All nodes have to agree; and [`stamped`](crate::middleware::Freshness::stamped) puts something in front of the body.
+    /// [invalidated](Self::invalidate). The layer recognizes only the entries of a layer without this setting, which
+    /// count as absent. All nodes have to have this setting. [`stamped`](crate::middleware::Freshness::stamped) puts
+    /// something in front of the body.
     ///
     /// # Panics
     ///
-    /// If `content_type` is no media type, like `application/pdf`. Check one that comes from outside the program
-    /// before.
+    /// If `content_type` is no media type, such as `application/pdf`. Check it first if it comes from outside the
+    /// program.
     #[must_use]
     pub fn raw_body<T>(mut self, content_type: T) -> Self
     where

@@ -15,15 +15,15 @@ impl<K> MemoLockLayer<K> {
     /// get such a response.
     ///
     /// A response that does say (`Cache-Control: max-age`, `s-maxage`, `Expires`) is kept as long as it says. The ttl
-    /// is not for a response in which any field about caching says `private` or `no-store`, be it `Cache-Control` or a
-    /// [targeted](Freshness::targeted) field, of this cache or of another.
+    /// does not apply to a response in which any field about caching says `private` or `no-store`, be it
+    /// `Cache-Control` or a [targeted](Freshness::targeted) field, for this cache or for another.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.cache.responses.ttl = (!ttl.is_zero()).then_some(ttl);
         self
     }
 
-    /// What else there is to say of it: stale responses, single statuses, when nothing is stored. What `freshness` does
+    /// The other settings of freshness: stale responses, single statuses, when nothing is stored. What `freshness` does
     /// not set stays as it is.
     #[must_use]
     pub fn freshness(mut self, freshness: Freshness) -> Self {

@@ -23,7 +23,7 @@ impl MemoLockLayer<GrpcKey> {
         self
     }
 
-    /// Leaves the authority out of the key. Defaults to its being part of it.
+    /// Leaves the authority out of the key. By default it is part of the key.
     ///
     /// For servers with several names or addresses that mean the same, such as nodes of a cluster that clients address
     /// one by one.

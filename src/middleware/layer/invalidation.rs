@@ -15,7 +15,7 @@ use crate::middleware::service::get_key;
 /// What makes stored responses out of date.
 impl<K> MemoLockLayer<K> {
     /// Removes the response stored under `key` in all its variants (`Vary`), and keeps every computation that has
-    /// started before from storing its own. This includes what a closure has this key for.
+    /// started before from storing its own. A key that a closure made is one, too.
     ///
     /// Under a layer with [`key_headers`](Self::key_headers), addresses depend on those fields as well: use
     /// [`invalidate_request`](Self::invalidate_request), which knows them.
@@ -84,10 +84,10 @@ impl<K> MemoLockLayer<K> {
         self.invalidate_at([key])
     }
 
-    /// Makes every response with one of these tags out of date, on every node, and those under way as well: responses
-    /// whose handler gave them one with [`MemoControl`](crate::middleware::MemoControl), and responses of any origin with such a
-    /// member of `Cache-Groups` (RFC 9875). [`MemoLock::invalidate_tags`](crate::MemoLock::invalidate_tags) says what
-    /// holds then.
+    /// Makes every response with one of these tags out of date, on every node, and responses under way as well. A
+    /// response has the tags that its handler gave it with [`MemoControl`](crate::middleware::MemoControl), and the
+    /// members of its `Cache-Groups` (RFC 9875), whatever its origin.
+    /// [`MemoLock::invalidate_tags`](crate::MemoLock::invalidate_tags) says what holds then.
     ///
     /// The response to an unsafe request does the same for the groups of its own origin that it names in
     /// `Cache-Group-Invalidation`, before its client gets it, unless
@@ -100,7 +100,7 @@ impl<K> MemoLockLayer<K> {
         self.cache.memo.invalidate_tags(tags)
     }
 
-    /// Makes every response out of date that is stored or computed under this layer's tag, on every node.
+    /// Makes every response under this layer's tag out of date, stored or being computed, on every node.
     ///
     /// # Errors
     ///

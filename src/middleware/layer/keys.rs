@@ -11,7 +11,7 @@ use crate::middleware::settings::field_name;
 
 /// # Keys
 ///
-/// What makes two requests the same: those with one key get one response.
+/// What makes two requests the same: requests with one key get one response.
 impl<K> MemoLockLayer<K> {
     /// What makes two requests identical. Defaults to [`UriKey`]: method, scheme, authority, path and query.
     ///
@@ -38,9 +38,10 @@ impl<K> MemoLockLayer<K> {
     /// differ in one of them never share, and no unsafe request removes what is stored for another value. Defaults to
     /// none.
     ///
-    /// These fields count as no [credentials](crate::middleware::Privacy::credentials) any more: with `.key_headers(["authorization"])`,
-    /// requests with the same token share with each other only. The token has to identify the client and nothing else,
-    /// and a stored response outlives it by up to its lifetime.
+    /// These fields no longer count as [credentials](crate::middleware::Privacy::credentials): with
+    /// `.key_headers(["authorization"])`, requests with the same token share with each other only. The token has to
+    /// identify the client and nothing else. A stored response may outlive the token, for as long as the response is
+    /// stored.
     ///
     /// The key ends in the SHA-256 of all lines of these fields, and never holds their values. To have a value legible
     /// in the key, see [`UriKey::header`].
@@ -79,7 +80,8 @@ impl<K> MemoLockLayer<K> {
 
 /// Keys of [`UriKey`], the default.
 impl MemoLockLayer<UriKey> {
-    /// Leaves scheme and authority out of the key, as [`UriKey::without_authority`] says. Defaults to both being in it.
+    /// Leaves scheme and authority out of the key, as [`UriKey::without_authority`] says. By default both are in the
+    /// key.
     #[must_use]
     pub fn without_authority(mut self) -> Self {
         self.key = self.key.without_authority();

@@ -11,8 +11,9 @@ use crate::middleware::settings::ResponseLimits;
 ///
 /// How long requests wait, and how much goes on at once.
 impl<K> MemoLockLayer<K> {
-    /// How long a lock lasts unless the leader renews it, which it does every third of that. A leader that dies is
-    /// succeeded after at most this time. Defaults to 5 seconds; less than 100 milliseconds counts as 100 milliseconds.
+    /// How long a lock lasts unless the leader renews it, which the leader does every third of that time. A leader that
+    /// dies is succeeded after at most this time. Defaults to 5 seconds; less than 100 milliseconds counts as 100
+    /// milliseconds.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.cache.memo = self.cache.memo.lease(lease);
@@ -32,24 +33,25 @@ impl<K> MemoLockLayer<K> {
         self
     }
 
-    /// Which of the requests that wait get the response as it comes, instead of once it is whole: its head as soon as that may be
-    /// shared, and its body from the beginning, however late they come. Defaults to [`StreamFollowers::Off`].
+    /// Which of the waiting requests get the response as it comes, instead of once it is whole. Each gets the head as
+    /// soon as that may be shared, and the body from its beginning, however late the request comes. Defaults to
+    /// [`StreamFollowers::Off`].
     ///
     /// The price is that followers cannot take back what they have read. The response of the leader may break off, or
-    /// have trailers that keep it from being shared (`Set-Cookie`, too large). Then the body of each follower ends in an
-    /// error, never as if it were whole; by default one follower would have asked again, or all for themselves, and those
-    /// that have not got the head yet still do. `stale_if_error` and `wait_timeout` end with the head, too: a leader that
-    /// stalls stalls its followers.
+    /// have trailers that keep it from being shared (`Set-Cookie`, too large). Then the body of each follower ends in
+    /// an error, never as if it were whole. Without this setting one follower would have asked again, or all for
+    /// themselves; followers that have not got the head yet still do. `stale_if_error` and `wait_timeout` apply only
+    /// until a follower has the head: after that, a leader that stalls stalls its followers.
     ///
     /// A response that turns out longer than [`max_body`](ResponseLimits::max_body) or than there is room for, or
-    /// [endless](ResponseLimits::endless_after), is not stored, and its followers read along to its end. The layer then keeps no
-    /// more of the body than it has come to by that time, and goes on at the pace of the quickest client. The body of a follower
-    /// that is further behind ends in an error. The leader's client is waited for instead; if it takes nothing for 30
-    /// seconds, the others get the error.
+    /// [endless](ResponseLimits::endless_after), is not stored, and its followers read along to its end. The layer then
+    /// keeps only the last part of the body, as long as the body was at that time, and goes on at the pace of the
+    /// quickest client. The body of a follower that is further behind ends in an error. The layer waits for the
+    /// leader's client instead; if that takes nothing for 30 seconds, the followers get the error.
     ///
     /// Later requests get nothing that is invalidated, as ever: before a follower gets the head, the layer asks the
-    /// store whether the leader still has its lease, once for all that come within 5 milliseconds. Without a store that
-    /// answers, all of this process share.
+    /// store whether the leader still has its lease, once for all followers that come within 5 milliseconds. Where the
+    /// store does not answer, all requests of this process share.
     ///
     /// Recordings count against [`max_recording`](ResponseLimits::max_recording) until the slowest of their readers is done.
     /// Followers of a gRPC call wait for its end, where the status is. More is in [the guide](crate::docs::guide::streaming).

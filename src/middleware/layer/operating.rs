@@ -45,12 +45,12 @@ impl<K> MemoLockLayer<K> {
         self.cache.memo.stats()
     }
 
-    /// Lets what is computed finish within `grace`, and then gives back the leases that are left: at once with a grace
-    /// of zero. A request that waits on another machine then takes over, and what is still computed here answers
-    /// the requests that wait here and is not stored.
+    /// Lets computations under way finish within `grace`, and then gives back the leases that are left: at once with a
+    /// grace of zero. A request that waits on another machine then takes over. Computations that still run here answer
+    /// the requests that wait here, and their results are not stored.
     ///
-    /// Call it as soon as the program is asked to stop, while its server finishes the requests under way: not after
-    /// that, and not before it. See [`MemoLock::shutdown`](crate::MemoLock::shutdown).
+    /// Call it as soon as the program is asked to stop, while its server finishes the requests under way, neither
+    /// before nor after that. See [`MemoLock::shutdown`](crate::MemoLock::shutdown).
     pub async fn shutdown(&self, grace: Duration) {
         self.cache.memo.shutdown(grace).await;
     }

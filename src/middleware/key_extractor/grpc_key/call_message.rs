@@ -41,8 +41,8 @@ impl<B: Body + Unpin> CallMessage<B> {
         }
     }
 
-    /// Whether the body is one whole message of at most `limit` bytes, and nothing else. Reads no more than it takes to
-    /// tell. Cancel safe.
+    /// Whether the body is one whole message of at most `limit` bytes, and nothing else. Reads no more than is needed
+    /// to tell. Cancel safe.
     pub(super) async fn read(&mut self) -> bool {
         loop {
             let frame = match poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx)).await {
