@@ -16,18 +16,18 @@ use crate::key::Address;
 use crate::memo::{Aim, Tick};
 use crate::store::{AnyStore, Peeked, Store};
 
-/// How often one request finds that the response varies by something else than was known, before it goes its own way.
+/// How often a request may find that the response varies by other fields than were known, before it goes its own way.
 const MAX_LESSONS: usize = 3;
 
-/// What there is for a request.
+/// What a look-up finds for a request.
 pub(crate) enum Lookup {
     /// Its own variant, stale or fresh.
     Stored(VariantAddress, Arc<StoredResponse>),
-    /// Nothing at this address, where it would be.
+    /// Nothing, at this address, where the response would be.
     Nothing(VariantAddress),
-    /// A marker at this address: what belongs there is not one to share.
+    /// A marker at this address: the response that belongs there is not to be shared.
     Marker(VariantAddress),
-    /// What it varies by changes all the time.
+    /// The fields by which the response varies change all the time.
     Unsettled,
 }
 
@@ -136,7 +136,7 @@ impl Cache {
                     return Lookup::Stored(variant, first);
                 }
                 if known.is_some_and(|known| known.is_of(&first)) {
-                    // What makes the first one stale is about all of them.
+                    // An invalidation of the first variant concerns all of them.
                     let own = own.and_then(|own| own.as_soft_as(&first));
                     return match own.filter(|own| is_variant(own, headers)) {
                         Some(own) if own.meta().is_marker => Lookup::Marker(variant),
@@ -189,7 +189,7 @@ impl Cache {
 }
 
 impl Known {
-    /// Whether this is known of the response that is stored now.
+    /// Whether this was learned from the response that is stored now.
     fn is_of(&self, first: &StoredResponse) -> bool {
         first.meta().generation == Some(self.generation)
     }
@@ -205,7 +205,7 @@ impl Known {
     }
 }
 
-/// Whether the stored response is one for a request with these fields (RFC 9111, section 4.1).
+/// Whether the stored response is for a request with these fields (RFC 9111, section 4.1).
 #[inline]
 pub(crate) fn is_variant(stored: &StoredResponse, headers: &HeaderMap) -> bool {
     let variant = stored.meta().variant.as_ref();
@@ -219,13 +219,13 @@ fn is_for(variant: &[u8; 16], stored: &StoredResponse, headers: &HeaderMap) -> b
     }
 }
 
-/// What a request did not find.
+/// A miss: what a request looked for and did not find.
 pub(crate) struct Miss {
     /// The address of the first variant.
     pub(crate) first: Address,
-    /// Where its response would be.
+    /// The address at which its response would be.
     pub(crate) variant: VariantAddress,
-    /// What is there, but stale.
+    /// The stale response that is stored there, if one is.
     pub(crate) stale: Option<Arc<StoredResponse>>,
     /// Why the inner service is asked, if it is.
     pub(crate) why: Forward,
@@ -237,7 +237,7 @@ pub(crate) struct Miss {
     pub(crate) arrived: Tick,
 }
 
-/// Why a request for what belongs at `address`, which the inner service is asked for, was no hit.
+/// Why a request for the response at `address` was no hit, and the inner service is asked.
 pub(crate) fn missed(store: &AnyStore, why: Forward, address: &Address) -> Reason {
     match why {
         _ if !store.accepts(address) => Reason::StoreDown,

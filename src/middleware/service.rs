@@ -52,7 +52,7 @@ pub struct MemoLockService<S, K> {
 pub(crate) struct LayerState<K> {
     pub(crate) key: K,
     pub(crate) cache: Arc<Cache>,
-    /// Of a layer for gRPC: whatever is not a call of one of them passes untouched.
+    /// The methods of a layer for gRPC: a request that is no call of one of them passes untouched.
     pub(crate) methods: Option<Methods>,
 }
 
@@ -171,7 +171,7 @@ where
         };
         let key = key.map(|key| cache.whole_key(key, request.headers()));
         let Some(key) = key else {
-            // Where keys cover bodies, it is more likely too large than of no kind.
+            // Where keys cover bodies, a request without a key more likely has too large a body.
             let reason = match request.body().is_end_stream() {
                 true => Reason::NoKey,
                 false => Reason::BodyNotInKey,
@@ -195,22 +195,22 @@ pub(crate) fn get_key<B, K: KeyExtractor<B>>(extractor: &K, request: &Request<B>
     extractor.get_key_with(uri_as_received(request.uri(), extensions), headers, extensions)
 }
 
-/// What there is in this process for a request whose response belongs at this address. By reference, because most requests
-/// are hits, and moved no further.
+/// What this process has for a request whose response belongs at this address. The request is taken by reference,
+/// because most requests are hits, and moved no further.
 fn found<B: Body>(cache: &Cache, request: &Request<B>, address: &Address, constraints: RequestConstraints) -> FreshHit {
     if on_path::has_been_at(request.extensions(), &cache.memo.shared.store, address) {
         return FreshHit::Reentry;
     }
     cache.ask(address);
     match cache.aim(request.headers(), request.extensions()) {
-        // Those with a body cannot go on once their client has an answer.
+        // A request with a body cannot go on once its client has an answer.
         Aim::Fresh => cache.hit(address, request.headers(), constraints, request.body().is_end_stream()),
         Aim::Since(_) | Aim::Now => FreshHit::None,
     }
 }
 
 impl<S, K> MemoLockService<S, K> {
-    /// What a request gets whose response belongs at this address, and for which this was found.
+    /// Answers a request whose response belongs at this address, and for which this was found.
     fn at<ReqBody, ResBody>(
         &self,
         cache: &Arc<Cache>,
@@ -230,7 +230,7 @@ impl<S, K> MemoLockService<S, K> {
         let can_lead = request.body().is_end_stream();
         match found {
             FreshHit::Reentry => {
-                // What the response has to say is for the layer that has seen to the request.
+                // The layer that has seen to the request says what there is to say.
                 cache.memo.shared.asks_for_itself(&address);
                 cache
                     .tally
@@ -264,14 +264,14 @@ impl<S, K> MemoLockService<S, K> {
         told.as_ref().inspect(|told| told.set(&address));
         let teller = cache.teller(told).looking_up(trace::lookup(Some(&address)));
         let cache = Arc::clone(cache);
-        // Whether it may lead others, or wait for them.
+        // Whether the request may lead others, or wait for them.
         match constraints.is_for_all_of_it() {
             true => ResponseFuture::core(cache.answer(call, address, constraints, can_lead), teller),
             false => ResponseFuture::core(cache.read(call, address, constraints), teller),
         }
     }
 
-    /// What an unsafe request gets, which may change what is stored.
+    /// Answers an unsafe request, which may make stored responses out of date.
     fn change<ReqBody, ResBody>(&self, cache: &Arc<Cache>, request: Request<ReqBody>) -> ResponseFuture<S, K::Body>
     where
         S: InnerService<K::Body, ResBody> + Clone,
@@ -293,7 +293,7 @@ impl<S, K> MemoLockService<S, K> {
         ResponseFuture::core(change.carry_out(call), cache.teller(told))
     }
 
-    /// What a request gets whose key covers its body.
+    /// Answers a request whose key covers its body.
     fn with_body<ReqBody, ResBody>(&self, cache: &Arc<Cache>, request: Request<ReqBody>) -> ResponseFuture<S, K::Body>
     where
         S: InnerService<K::Body, ResBody> + Clone,

@@ -1,4 +1,4 @@
-//! [`Admission`]: what decides whether a response is shared, and says so.
+//! [`Admission`]: decides whether a response is shared, and tells the log and the counters.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -27,7 +27,7 @@ use crate::middleware::stored_response::draft::Draft;
 use crate::middleware::stored_response::{Form, StoredResponse};
 use crate::system;
 
-/// What decides whether a response is shared, and who is told.
+/// All that decides whether a response is shared, and where the decision is told.
 pub(crate) struct Admission {
     pub(crate) shared: Arc<Shared<Form>>,
     pub(crate) hit_for_pass: Arc<HitForPass>,
@@ -83,13 +83,13 @@ impl Admission {
         }
     }
 
-    /// Whether the response was asked for often enough to be stored.
+    /// Whether the key was asked for often enough for the response to be stored.
     pub(crate) fn is_wanted(&self) -> bool {
         let demand = self.demand.as_ref();
         demand.is_none_or(|demand| demand.is_enough(Instant::now()))
     }
 
-    /// The marker that a response leaves which is not shared for this reason.
+    /// The marker of a response that is not shared for this reason.
     pub(crate) fn marker(&self, reason: Reason, status: StatusCode) -> Option<(Arc<StoredResponse>, Duration)> {
         let (rules, is_error) = (&self.rules, status.is_client_error() || status.is_server_error());
         if !reason.is_lasting() || is_error || rules.pass_marker.is_zero() || !self.is_wanted() {

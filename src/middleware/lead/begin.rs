@@ -1,4 +1,4 @@
-//! What a request becomes that found nothing: the leader of a computation, or a call for itself.
+//! How a request that found nothing begins: as the leader of a computation, or as a call for itself.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Cache {
         Step::then(async move { Step::Done(computation.run(call).await) })
     }
 
-    /// What leads with this request, which is made to validate what there is.
+    /// The computation that this request leads. The request is made to validate the stale response, if there is one.
     pub(crate) fn computation(&self, lead: Lead<Arc<StoredResponse>>, request: &mut Parts, miss: Miss) -> Computation {
         let Miss {
             variant,
@@ -41,7 +41,7 @@ impl Cache {
             aim: _,
             arrived: _,
         } = miss;
-        // What is there already takes no more room.
+        // A response that replaces a stale one takes no more room in the store.
         let demand = self.demand.as_ref().filter(|_| stale.is_none());
         let may_defer = self.may_defer() && lead.held;
         if may_defer {
@@ -49,7 +49,7 @@ impl Cache {
             request.extensions.insert(promise);
         }
         if self.methods.is_some() {
-            // The deadline of one of the calls that want the reply, which is the others' as well.
+            // The deadline is that of one call, and other calls want the reply as well.
             request.headers.remove(TIMEOUT);
         }
         let request_headers = fields::compact(&request.headers);
@@ -85,7 +85,7 @@ impl Cache {
         }
     }
 
-    /// To the inner service, and its response to this client only.
+    /// Sends the request to the inner service; the response goes to this client only.
     pub(crate) fn then_direct(&self, call: InnerCall, decision: Decision) -> Step<Answer> {
         Step::then(async move { Step::Done(direct(call, decision).await) })
     }

@@ -1,13 +1,13 @@
 //! Requests with credentials, whose responses are for others only where they say so.
 //!
-//! Whether such a response may be shared is known only once it is there, so the request waits for none: a miss goes
-//! to the inner service at once. It tries to hold the lease meanwhile, without waiting, so that a response that says
-//! that it is for all such requests can be stored, fenced like every other. That one is the *record* from then on: as
-//! long as it is stored, fresh or stale, or this process remembers it, requests like the first wait, lead and refresh as
-//! all others do.
+//! Whether such a response may be shared is known only once it is there. So the request does not wait: a miss goes to
+//! the inner service at once. Meanwhile it tries to take the lease, without waiting for it, so that a response that
+//! says that it is for all such requests can be stored, fenced like every other. That response is the *record* from
+//! then on. As long as the record is stored, fresh or stale, or this process remembers it, requests like the first one
+//! wait, lead and refresh as all others do.
 //!
-//! What does not say so reaches its own client and nothing else: neither the followers, nor the store, nor as a marker
-//! those without credentials, for whom it means nothing.
+//! A response that does not say so reaches its own client only. It goes neither to followers nor to the store. It
+//! leaves no marker either, because it means nothing for requests without credentials.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,11 +38,11 @@ use crate::middleware::respond::future::Step;
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::{Meta, StoredResponse};
 
-/// How long what takes the place of a record is stored: as short as a store can.
+/// How long the entry is stored that takes the place of a record: as short as a store can.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// How long no request tries again to have a response stored after one that failed: a request without credentials is not
-/// to wait for one failure after another.
+/// How long after a failure no such request tries to have its response stored: a request without credentials is not to
+/// wait for one failure after another.
 const ERROR_REST: Duration = Duration::from_secs(3);
 
 impl Admission {
@@ -53,7 +53,7 @@ impl Admission {
             Credentials::Unknown(constraints) | Credentials::Known(constraints) if !is_error => {
                 (constraints, self.rules.pass_marker)
             }
-            // An error does not make others forget what there was.
+            // An error does not make this process forget the record.
             Credentials::None | Credentials::Unknown(_) | Credentials::Known(_) => return,
         };
         let seen = Seen::Refused {
@@ -75,7 +75,7 @@ impl Admission {
         match self.credentials {
             Credentials::None | Credentials::Known(_) if reason == Reason::NoRoom => lead.crowded_out(),
             Credentials::None => lead.pass(self.marker(reason, status)),
-            // Requests that wait for something else are not to pay for this one.
+            // Requests without credentials that wait are not to pay for this one.
             Credentials::Unknown(_) => lead.withdraw(),
             // An error says nothing of the response that others get.
             Credentials::Known(_) if is_error => lead.pass(None),
@@ -83,7 +83,7 @@ impl Admission {
         }
     }
 
-    /// Whether the response says nothing at all of what others would get, and then whether it is a failure.
+    /// `Some` where the response says nothing at all of what others would get; then whether it is a failure.
     fn declines(&self, reason: Reason, status: StatusCode) -> Option<bool> {
         match reason {
             Reason::Failure => Some(true),
@@ -106,7 +106,7 @@ impl Admission {
         }
     }
 
-    /// Remembers for whom a response is that is stored from now on, for some time longer than it is fresh.
+    /// Remembers which requests the response is for that is stored from now on, for some time longer than it is fresh.
     pub(crate) fn learn(&self, stored: &StoredResponse) {
         self.credential_history.learn(stored.meta());
         self.credential_history
@@ -126,7 +126,7 @@ impl CredentialHistory {
     }
 }
 
-/// Takes the place of a record that is none any more, and is stale from the beginning.
+/// A response to store in the place of a record that is no longer valid. It is stale from the beginning.
 fn no_record() -> StoredResponse {
     let meta = Meta {
         kept_for: Duration::from_secs(1),
@@ -148,7 +148,8 @@ impl Cache {
         seen.is_some_and(|seen| seen.refuses(constraints))
     }
 
-    /// To the inner service at once, and to the store what says that it is for more than this request.
+    /// Sends the request to the inner service at once, and stores a response that says that it is for more than this
+    /// request.
     pub(crate) async fn ask_alone(
         self: Arc<Self>,
         mut call: InnerCall,
@@ -185,8 +186,8 @@ impl Cache {
         }
     }
 
-    /// To the inner service, where the last response to such a request was for its client only. The first that is for more
-    /// of them ends that.
+    /// Sends the request to the inner service, where the last response to such a request was for its client only. The
+    /// first response that is for more requests ends that.
     pub(crate) async fn ask_again(
         self: Arc<Self>,
         call: InnerCall,

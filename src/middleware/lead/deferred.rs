@@ -1,8 +1,8 @@
 //! A response that a worker gives: its own client waits with the others.
 //!
-//! The leader stands by as a follower from the beginning, while its request goes to the inner service. Where
-//! the handler says that a worker will answer, the computation says so to all followers and is over; where no worker
-//! does, the handler is called again with the request of another, because the first one's is gone.
+//! The leader stands by as a follower from the beginning, while its request goes to the inner service. Where the
+//! handler says that a worker will answer, the computation tells all followers and is over. If no worker answers, the
+//! handler is called again with the request of a follower, because the leader's own request is gone.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(crate) fn own(mut head: response::Parts, body: InnerBody) -> Response<ReplyB
     Response::from_parts(head, ReplyBody::inner(body))
 }
 
-/// What a client that has waited for nothing understands.
+/// The answer to a client that has waited in vain, in the form that the client understands.
 enum WaitedFor {
     Http,
     /// With the content type of its request.
@@ -121,7 +121,7 @@ pub(crate) fn waited_too_long(request: &HeaderMap, why: Forward) -> Answer {
     Answer::new(timed_out(&WaitedFor::of(request)), decision)
 }
 
-/// The handler's own response, which no client of gRPC could tell from the one it asked for.
+/// The handler's own response. Not for gRPC, whose clients could not tell it from the response that they asked for.
 fn its_own(own: Response<ReplyBody>, why: Forward, waited_for: &WaitedFor) -> Answer {
     let forwarded = Forwarded::because(why);
     match waited_for {
@@ -130,13 +130,13 @@ fn its_own(own: Response<ReplyBody>, why: Forward, waited_for: &WaitedFor) -> An
     }
 }
 
-/// What comes first for the leader.
+/// The first of these that happens ends the leader's wait.
 enum First {
     /// The inner service has answered.
     Answer(Answer),
-    /// A worker has.
+    /// A worker has answered.
     Given(Arc<StoredResponse>, Option<TraceContext>),
-    /// No worker has in time, or ever will, but for what the inner service has said meanwhile.
+    /// No worker has answered in time, or none ever will. With the inner service's own answer, if there is one.
     Own(Response<ReplyBody>),
 }
 

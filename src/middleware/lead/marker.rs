@@ -1,11 +1,11 @@
-//! What is marked as not to be shared goes to the inner service in parallel, see [`HitForPass`].
+//! Requests for a response that is marked as not to be shared go to the inner service in parallel, see [`HitForPass`].
 //!
-//! A response that turns out to be one for its own request only leaves a marker, in the store in the place of a response
-//! and in this process in [`HitForPass`]. As long as it stands, requests neither wait nor are waited for: they go to the
-//! inner service in parallel. The first response that turns out shareable after all removes it, so that one response
-//! that was not, or a client that provoked it, cannot keep others apart for longer than that.
+//! A response that turns out to be for its own request only leaves a marker, in the store in the place of a response
+//! and in this process in [`HitForPass`]. As long as the marker stands, requests neither wait nor are waited for: they
+//! go to the inner service in parallel. The first response that turns out shareable after all removes the marker. So a
+//! single unshareable response, or the client that provoked it, cannot keep others apart for longer than that.
 //!
-//! A marker is a hint. That it stands in one process and not in another costs calls, and never an answer.
+//! A marker is a hint. Where it stands in one process and not in another, that costs calls and never an answer.
 
 use std::sync::Arc;
 
@@ -34,13 +34,14 @@ use crate::task::{BoxFuture, spawn_if_any};
 impl Cache {
     /// A marker was found in the store.
     pub(crate) fn learn_marker(&self, address: &Address) {
-        // What the store does not say is how long it still stands there.
+        // The store does not say how long the marker still stands there.
         let rules = &self.responses;
         let time = rules.random.shortened(rules.pass_marker, SPREAD);
         self.hit_for_pass.put(address, Instant::now(), time);
     }
 
-    /// Passes by whatever others do about this response, and removes the marker if it is one to share after all.
+    /// Sends the request to the inner service, whatever other requests do, and removes the marker if the response can
+    /// be shared after all.
     pub(crate) async fn pass_by(
         self: Arc<Self>,
         call: InnerCall,
@@ -87,7 +88,7 @@ impl Cache {
     }
 }
 
-/// The response can be shared after all. Followers need not wait longer than usual for its body, unless that took long.
+/// The response can be shared after all. Where its body `took_long`, followers wait longer for it from now on.
 pub(crate) fn unmark(shared: &Arc<Shared<Form>>, hit_for_pass: &HitForPass, address: &Address, took_long: bool) {
     if took_long {
         hit_for_pass.ends.learn(address);
@@ -112,7 +113,7 @@ fn unmarking(shared: Arc<Shared<Form>>, address: Address) -> BoxFuture<'static, 
     })
 }
 
-/// The marker to remove, byte for byte: where everything has a stamp, the marker that is there.
+/// The marker to remove, byte for byte. Where every value has a stamp, that is the marker that is stored.
 async fn stored_marker(shared: &Shared<Form>, address: &Address) -> Result<Option<Value>, StoreError> {
     if !shared.stamps_all() {
         let marker = Arc::new(StoredResponse::marker());

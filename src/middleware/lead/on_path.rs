@@ -6,18 +6,18 @@ use crate::key::Address;
 use crate::memo::Path;
 use crate::store::AnyStore;
 
-/// Marks a request that a layer has seen to, for those beneath it.
+/// Marks a request that a layer has seen to, for the layers beneath it.
 #[derive(Clone)]
 struct OnPath(Path);
 
-/// Whether the request, or what it is part of, has been at `address` before.
+/// Whether the request, or the computation that it is part of, has been at `address` before.
 #[inline]
 pub(crate) fn has_been_at(extensions: &Extensions, store: &AnyStore, address: &Address) -> bool {
     let mark = extensions.get::<OnPath>();
     mark.is_some_and(|OnPath(path)| path.leads_over(store, address)) || Path::current_leads_over(store, address)
 }
 
-/// Marks a request that is seen to at `address` from here on, unless it is marked so already.
+/// Marks a request as being seen to at `address` from here on, unless it is marked already.
 pub(crate) fn mark(extensions: &mut Extensions, store: &AnyStore, address: &Address) {
     let path = path(extensions);
     if !path.leads_over(store, address) {

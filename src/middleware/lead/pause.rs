@@ -1,11 +1,11 @@
 //! [`Pauses`]: after a failure the inner service is left alone for a while.
 //!
-//! Off unless [`fail_pause`](crate::middleware::Failures::pause) is set. A pause is for one key in one process. It begins
-//! with a computation that failed: an error or a panic of the inner service, a status from 500 on but 501, a failed call
-//! of gRPC, a body that breaks off. Until it is over, a request that finds nothing fresh gets the stale response that may
-//! stand in for a failure, or else the failure. The followers of the computation that failed try once more, as they do
-//! without a pause: one of them asks, and its success ends the pause, so a failure that one request has provoked
-//! for itself does not last where others want the same.
+//! Off unless [`pause`](crate::middleware::Failures::pause) is set. A pause is for one key in one process. It begins
+//! with a computation that failed: an error or a panic of the inner service, a status from 500 on but 501, a failed
+//! call of gRPC, a body that breaks off. Until the pause is over, a request that finds nothing fresh gets the stale
+//! response that may stand in for a failure, or else the failure. The followers of the failed computation try once
+//! more, as they do without a pause: one of them asks, and its success ends the pause. So a failure that one request
+//! has provoked for itself does not last where others want the same.
 //!
 //! The failure that others get is an answer of the layer's own with the status of the failed response, or what
 //! [`share_errors`](crate::middleware::Failures::share_errors) makes of an error: the response itself may be for its own client
@@ -30,7 +30,7 @@ use crate::middleware::respond::tally::Answer;
 impl Admission {
     /// The computation failed.
     pub(crate) fn pause(&self, failed: impl FnOnce() -> Failed) {
-        // The failure of a request that is not known to be like others says nothing of those.
+        // The failure of a request that may be unlike others says nothing of those.
         if !self.rules.fail_pause.is_zero() && !matches!(self.credentials, Credentials::Unknown(_)) {
             let time = self.rules.fail_pause;
             self.pauses.begin(&self.address, Instant::now(), time, failed());
@@ -46,7 +46,7 @@ impl Admission {
     }
 }
 
-/// What a request gets that found nothing fresh, where a pause stands.
+/// The answer to a request that found nothing fresh, where a pause stands.
 pub(crate) async fn paused(cache: &Cache, miss: &Miss, request: &HeaderMap) -> Option<Answer> {
     let pause = cache.pauses.of(&miss.variant.address, Instant::now())?;
     // Boxed, or all requests would keep room for it.
@@ -56,7 +56,7 @@ pub(crate) async fn paused(cache: &Cache, miss: &Miss, request: &HeaderMap) -> O
 }
 
 impl Pause {
-    /// What a request gets in place of an answer of the inner service.
+    /// The answer to a request in place of an answer of the inner service.
     pub(crate) fn answer(self, request: &HeaderMap) -> Response<ReplyBody> {
         let left = self.until.saturating_duration_since(Instant::now());
         match self.failed {

@@ -1,4 +1,4 @@
-//! What followers get of a response that is still coming.
+//! The part of a response that followers get while it is still coming.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -21,7 +21,7 @@ use crate::middleware::stored_response::draft::Draft;
 use crate::middleware::stored_response::{StoredResponse, StreamedEncoder};
 
 impl Computation {
-    /// What followers get of the response while `recorder` records it, unless they have to wait for the end.
+    /// The response for followers while `recorder` records it; `None` where they have to wait for the end.
     pub(crate) fn preview(
         &self,
         recorder: &Recorder,
@@ -38,7 +38,7 @@ impl Computation {
             Vary::Any => return None,
         };
         draft.settle_generation();
-        // However short it is fresh, it is not stale to its followers.
+        // The response is not stale to its followers, however short its life.
         let terms = match sharing {
             Sharing::Store(terms) => terms.for_followers_only(),
             Sharing::Share | Sharing::Pass(_) => Terms::default(),
@@ -99,7 +99,7 @@ struct Outbound {
 impl Outbound {
     /// The next content, or the trailers at its end.
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Option<HeaderMap>>>> {
-        // Until it is asked for, it is no reason for anything to go on.
+        // A response that no other process has asked for gives nothing a reason to go on.
         let following = self.following.get_or_insert_with(|| self.body.follow().holding());
         let mut trailers = None;
         loop {

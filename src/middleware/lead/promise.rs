@@ -1,4 +1,4 @@
-//! [`Promise`]: what another program needs to know to give a response.
+//! [`Promise`]: all that another program needs to know to give a response.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use crate::key::Address;
 /// another program.
 ///
 /// It comes under a layer that [may defer](crate::MemoLockLayer::may_defer), with a request that leads: others wait for
-/// it, and no other request reaches the handler meanwhile. It does not come with a request that bypasses the layer, nor
-/// while the store is out of reach: only the handler could give the response then.
+/// the response, and no other request reaches the handler meanwhile. A request that bypasses the layer has no promise,
+/// and neither has a request while the store is out of reach: only the handler could give the response then.
 ///
 /// ```
 /// use axum::Extension;
@@ -49,8 +49,9 @@ impl Promise {
 
     /// The channel on which all wait for the value, `TAG/notif:ID`.
     ///
-    /// In a Redis Cluster it is one of sharded Pub/Sub (`SPUBLISH`) where the id is derived from several parts, as those
-    /// of [`UriKey`](crate::middleware::UriKey) and [`BodyKey`](crate::middleware::BodyKey) are, and begins with a brace.
+    /// In a Redis Cluster this is a channel of sharded Pub/Sub (`SPUBLISH`) if the id is derived from several parts, as
+    /// the ids of [`UriKey`](crate::middleware::UriKey) and [`BodyKey`](crate::middleware::BodyKey) are; such an id
+    /// begins with a brace.
     #[must_use]
     pub fn channel(&self) -> String {
         format!("{}/notif:{}", self.tag(), self.id())
@@ -62,7 +63,7 @@ impl Promise {
         self.address.tag()
     }
 
-    /// What makes the request the same as others, under the tag.
+    /// The id that equal requests have in common, under the tag.
     #[must_use]
     pub fn id(&self) -> &str {
         self.address.id()

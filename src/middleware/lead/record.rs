@@ -1,4 +1,5 @@
-//! The second half of a computation: the body is recorded, and the promise settled by what its end tells.
+//! The second half of a computation: records the body, and settles the promise once the end of the body has been
+//! judged.
 
 use std::sync::Arc;
 
@@ -36,7 +37,8 @@ impl Computation {
             true => recorder.of_one_message(),
             false => recorder,
         };
-        // Dropped after all that follows: where that panics, the lead has been settled and nothing is left behind.
+        // Dropped after all fields below: if dropping one of those panics, the lead has been settled and nothing is
+        // left behind.
         let mut body = Some(body);
         let past = self.lead.past;
         let lead = match preview {
@@ -60,7 +62,7 @@ impl Computation {
         let recorded = recorder.record(&mut body, horizon, on_limit).await;
         let settled = settling.settle(recorded);
         drop(body);
-        // No more than the store is waited for.
+        // From here on the task only waits for the store.
         self.task_span.inspect(TaskSpan::leave);
         if let Some((settled, reservation)) = settled {
             settled.wait().await;
@@ -74,7 +76,7 @@ struct Settling {
     admission: Admission,
     led: Breakable,
     draft: Draft,
-    /// Who may have the response, as its head tells.
+    /// Which requests may have the response, as its head tells.
     sharing: Sharing,
     method: Method,
     request_headers: HeaderMap,
@@ -91,7 +93,7 @@ impl Settling {
         }
     }
 
-    /// The same, before its end. Returns what is to watch the rest, if anything.
+    /// The same, before the body's end. Returns a trial that is to watch the rest, if there is to be one.
     fn at_limit(&mut self, reason: Reason) -> Option<Trial> {
         self.pass(reason);
         (reason == Reason::Endless).then(|| {
@@ -106,7 +108,7 @@ impl Settling {
         })
     }
 
-    /// Who may have the response, as its end tells. Of a body that was read along, `content` has nothing.
+    /// Which requests may have the response, as its end tells. `content` is empty for a body that was only read along.
     fn at_end(&self, content: &[u8], body_len: u64, trailers: Option<&HeaderMap>) -> Result<Sharing, Incomplete> {
         let (admission, draft) = (&self.admission, &self.draft);
         let ended = Ended {
@@ -133,7 +135,7 @@ impl Settling {
         size > self.admission.rules.max_headers
     }
 
-    /// What others get of the trailers.
+    /// The part of the trailers that others get.
     fn shared_trailers(&self, trailers: Option<HeaderMap>) -> Option<HeaderMap> {
         let mut trailers = trailers?;
         let set_cookie = self.admission.rules.set_cookie_of(&self.draft.control);
@@ -141,7 +143,7 @@ impl Settling {
         (!trailers.is_empty()).then(|| fields::compact(&trailers))
     }
 
-    /// The end of a response that is for those clients only that have read along.
+    /// The end of a response that is only for the clients that have read along.
     fn end_along(self, length: u64, trailers: Option<HeaderMap>, followed: Producer<Option<HeaderMap>>) {
         let is_shared = matches!(
             self.at_end(&[], length, trailers.as_ref()),
@@ -162,7 +164,7 @@ impl Settling {
         }
     }
 
-    /// Says what becomes of the response. Returns what has to be waited for, and what to hold for as long.
+    /// Settles the response. Returns what the caller has to wait for, and what it has to hold until then.
     fn settle(mut self, recorded: Recorded) -> Option<(Settled, Arc<Reservation>)> {
         let (content, trailers, followed, reservation) = match recorded {
             Recorded::Complete {
@@ -207,9 +209,9 @@ impl Settling {
         };
         let trailers = self.shared_trailers(trailers);
         let (admission, draft) = (self.admission, self.draft);
-        // It has been getting older since its head was there.
+        // The response has been getting older since its head was there.
         let ttl = terms.and_then(|terms| terms.left_after(draft.received.elapsed()));
-        // Only its end may have told that it can be stored at all.
+        // Only the end may have told that the response can be stored at all.
         let ttl = ttl.filter(|_| admission.is_wanted());
         let terms = terms.filter(|_| ttl.is_some()).unwrap_or_default();
         let labels = draft.labels(&self.origin);

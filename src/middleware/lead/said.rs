@@ -13,20 +13,21 @@ use crate::middleware::policy::sharing::Sharing;
 use crate::store::Store;
 
 impl Computation {
-    /// Says that the inner service was asked. `status` is what it answered, where another one is sent on.
+    /// Says that the inner service was asked. `status` is the status that it answered, where another one is sent on.
     pub(crate) fn forwarded(&self, status: Option<StatusCode>) -> Forwarded {
         let mut forwarded = Forwarded::because(self.why);
         forwarded.status = status;
         forwarded
     }
 
-    /// What becomes of a request whose response others may have, which is not stored for the reason, if there is one.
+    /// The outcome of a request whose response others may have. `unstored` tells why the response is not stored, if
+    /// that is known.
     pub(crate) fn led(&self, status: Option<StatusCode>, unstored: Option<Reason>, headers: &HeaderMap) -> Decision {
         let mut forwarded = self.forwarded(status);
         if let Some(reason) = unstored {
             return forwarded.led(reason);
         }
-        // Whether a call of gRPC succeeded, and so whether it is stored, only its trailers tell.
+        // Only the trailers tell whether a call of gRPC succeeded, and so whether its reply is stored.
         forwarded.stored = !is_grpc(headers);
         let (store, address) = (&self.admission.shared.store, &self.admission.address);
         forwarded.led(missed(store, self.why, address))
@@ -41,7 +42,7 @@ impl Computation {
             Some(Unleased::Leaving) => return Some(Reason::Shutdown),
             None => {}
         }
-        // A value that can be called in needs to know since when.
+        // A value with tags needs the generation in which it was begun.
         let is_undated = lead.start.is_none() && (has_labels || shared.stamps_all());
         match () {
             () if shared.leases.is_closed() => Some(Reason::Shutdown),

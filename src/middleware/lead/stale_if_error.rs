@@ -1,4 +1,4 @@
-//! What is stored stands in for a computation that fails (RFC 5861, section 4).
+//! A stale response stands in for a computation that fails (RFC 5861, section 4).
 
 use std::any::Any;
 use std::sync::Arc;
@@ -31,14 +31,14 @@ pub(crate) fn stand_in(fallback: Option<Arc<StoredResponse>>) -> Option<Arc<Stor
     fallback.filter(|stale| stale.serves_on_error(Instant::now()))
 }
 
-/// Lets a follower try again, unless what is stored may stand in.
+/// Lets a follower try again, unless the stale response may stand in.
 fn broke_off(lead: Option<Lead<Arc<StoredResponse>>>, fallback: Option<Arc<StoredResponse>>) {
     if let (Some(lead), Some(_)) = (lead, stand_in(fallback)) {
         lead.stale();
     }
 }
 
-/// What leads while its body goes by. A body that panics is as broken as any other.
+/// A leader whose response's body goes by. A body that panics is as broken as any other.
 pub(crate) struct Breakable {
     pub(crate) lead: Option<Lead<Arc<StoredResponse>>>,
     pub(crate) fallback: Option<Arc<StoredResponse>>,
@@ -62,7 +62,7 @@ impl Computation {
     /// There is no response.
     pub(crate) fn give_up(self) {
         match self.admission.credentials {
-            // What happened to this one means nothing for the followers.
+            // The failure of this call means nothing for the followers.
             Credentials::Unknown(_) => {
                 self.admission.remember_refusal(true);
                 self.lead.withdraw();
@@ -98,7 +98,7 @@ impl Computation {
 }
 
 impl Computation {
-    /// All clients get what is stored, the leader's too.
+    /// All clients get the stale response, the leader's too.
     pub(crate) fn stand_in(
         self,
         stale: Arc<StoredResponse>,
@@ -113,7 +113,7 @@ impl Computation {
     }
 }
 
-/// Tells the followers that what is stored may stand in for a computation that panicked.
+/// Tells the followers that the stale response may stand in for a computation that panicked.
 pub(crate) struct StaleOnPanic(pub(crate) Option<Computation>);
 
 impl Drop for StaleOnPanic {

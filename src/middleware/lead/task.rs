@@ -54,7 +54,7 @@ pub(crate) struct Computation {
     pub(crate) why: Forward,
     /// Whose groups the response belongs to.
     pub(crate) origin: Origin,
-    /// Its clients, but for the followers, which wait for its end.
+    /// The clients of the computation, except the followers that wait for its end.
     pub(crate) presence: Option<Arc<Presence>>,
     /// Whether the response may be left to a worker.
     pub(crate) may_defer: bool,
@@ -64,7 +64,8 @@ pub(crate) struct Computation {
     pub(crate) computed_by: Option<TraceContext>,
 }
 
-/// Runs it in a task of its own. Apart from what calls it, which every program compiles for its own services.
+/// Runs the computation in a task of its own. This is no part of its callers, which every program compiles for its own
+/// services.
 fn start(task_span: TaskSpan, computing: BoxFuture<'static, ()>, stop: Stop, path: Path) -> JoinHandle<()> {
     let running = task_span.run(path.run(stop.or(computing)));
     spawn(Box::pin(async move {
@@ -167,7 +168,7 @@ impl Computation {
         let judged = admission.at_head(&self.method, &head, &control, now);
         let sharing = match admission.confirmed(judged, self.lead.past) {
             Sharing::Pass(reason) => Sharing::Pass(reason),
-            // It only stands in for the response.
+            // It stands in for another response, or was not asked for often enough.
             sharing if control.deferred || !admission.is_wanted() => {
                 admission.at_size(body.size_hint().lower(), sharing.at_most_share())
             }
@@ -194,7 +195,7 @@ impl Computation {
         draft.compact();
         let reservation = Reservation::new(&admission.shared, admission.rules.max_recording);
         let (recorder, playback) = recording(admission.rules.max_body, reservation);
-        // A response that is over with its head has to look so: gRPC tells failed calls by that.
+        // A response that ends with its head has to say so: clients of gRPC tell failed calls by that.
         let playback = if body.is_end_stream() {
             ReplyBody::empty()
         } else {
@@ -204,7 +205,7 @@ impl Computation {
         self.record(recorder, body, sharing, draft).await;
     }
 
-    /// The stale response is still right, says the inner service: it is stored anew, with the fields of the 304.
+    /// The inner service says that the stale response is still right: it is stored anew, with the fields of the 304.
     fn validated(self, stale: &StoredResponse, mut head: response::Parts, started: Instant) -> Answer {
         let now = system::now();
         let control = head.extensions.remove::<MemoControl>().unwrap_or_default();
@@ -216,7 +217,7 @@ impl Computation {
         draft.status = stale.status();
         draft.headers = revalidation::updated(stale.headers(), &head.headers, now);
         draft.compact();
-        // A handler that only says that nothing has changed does not say again what else it is about.
+        // A handler that answers 304 need not repeat the tags of the response.
         draft.control.add_tags(&stale.meta().groups);
         head.status = draft.status;
         head.headers.clone_from(&draft.headers);

@@ -11,7 +11,7 @@ use crate::middleware::policy::response_rules::ResponseRules;
 use crate::middleware::policy::sharing::Sharing;
 use crate::system;
 
-/// A response, with what it could have been to others.
+/// A response, and whether others could have had it.
 pub(crate) struct Unshared {
     pub(crate) method: Method,
     pub(crate) head: Parts,

@@ -11,8 +11,8 @@ type QValue = u16;
 /// Which content codings a request accepts and in what order it prefers them, in one spelling for each meaning. `None`
 /// where the field cannot be parsed, or contradicts itself.
 ///
-/// Codings are sorted, weights are ranks. Not there is what goes without saying: a coding that is refused where no `*`
-/// accepts it, and `identity` where all else is preferred to it.
+/// Codings are sorted, weights are ranks. Members that say nothing are left out: a refused coding where no `*` accepts
+/// it, and `identity` where every other coding is preferred to it.
 pub(super) fn canonical(request: &HeaderMap) -> Option<Vec<u8>> {
     let mut codings = Vec::new();
     for line in request.get_all(ACCEPT_ENCODING) {
@@ -50,7 +50,7 @@ fn simplify(codings: &mut Vec<(String, QValue)>) {
     let any = weight_of(codings, "*");
     let identity = weight_of(codings, "identity");
     if any.is_none_or(|weight| weight == 0) {
-        // What is not listed is refused anyhow, `identity` alone excepted.
+        // A coding that is not listed is refused anyhow, except `identity`.
         codings.retain(|(coding, weight)| *weight > 0 || coding == "identity");
         if any.is_some() && identity.is_none() {
             codings.push(("identity".to_owned(), 0));

@@ -10,8 +10,8 @@ use super::cache_control::delta_seconds;
 /// How old a response already is when it arrives: the larger of `apparent_age` and `age_value` (RFC 9111, 4.2.3). `None`
 /// where its `Age` cannot be read.
 ///
-/// In whole seconds, as both fields are. The time that the response took (`response_delay`) is not added: what is beneath the
-/// layer is as a rule the origin itself, whose response would be stale at once where it takes longer than it is fresh.
+/// In whole seconds, as both fields are. The time that the response took (`response_delay`) is not added: beneath the
+/// layer is usually the origin itself, and a response that takes longer than it is fresh would be stale at once.
 pub(crate) fn on_arrival(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let apparent = date(headers, &DATE).and_then(|date| now.duration_since(date).ok());
     let apparent = Duration::from_secs(apparent.unwrap_or_default().as_secs());
@@ -20,8 +20,8 @@ pub(crate) fn on_arrival(headers: &HeaderMap, now: SystemTime) -> Option<Duratio
 
 /// The `Age` field, zero where there is none: the first member where there are several (RFC 9111, 5.1).
 ///
-/// `None` where that is no number. The RFC would have it ignored, which makes the response younger than a cache before said
-/// it is; invalid freshness is stale everywhere else (4.2.1), and so it is here.
+/// `None` where it is no number. The RFC has such a field ignored, which would make the response younger than a cache
+/// before us said. Invalid freshness is stale everywhere else (4.2.1), and so it is here.
 fn age_value(headers: &HeaderMap) -> Option<Duration> {
     let Some(line) = headers.get(AGE) else {
         return Some(Duration::ZERO);

@@ -42,7 +42,7 @@ pub(crate) struct CacheControl {
     pub(crate) stale_if_error: Option<Duration>,
 }
 
-/// A field does not follow its grammar: what it forbids is unknown.
+/// A field does not follow its grammar, so what it forbids is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
@@ -97,7 +97,7 @@ impl CacheControl {
     }
 }
 
-/// Parses delta-seconds; what is too large counts as 2^31 (RFC 9111, 1.2.2).
+/// Parses delta-seconds; a number that is too large counts as 2^31 (RFC 9111, 1.2.2).
 pub(super) fn delta_seconds(digits: &[u8]) -> Option<Duration> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;

@@ -16,11 +16,11 @@ pub(crate) enum Forward {
     Method,
     /// Nothing was stored for its target.
     UriMiss,
-    /// Something was, but no variant for its fields.
+    /// Something was stored, but no variant for its fields.
     VaryMiss,
-    /// Something was, but not for requests like this one.
+    /// Something was stored, but not for requests like this one.
     Request,
-    /// Something was, but it is stale.
+    /// Something was stored, but it is stale.
     Stale,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Forwarded {
     pub(crate) status: Option<StatusCode>,
     /// Whether the response is to be stored (2.5).
     pub(crate) stored: bool,
-    /// Whether it waited for another request, and had its response (2.6).
+    /// Whether it waited for another request, and got the response of that one (2.6).
     pub(crate) collapsed: Option<bool>,
 }
 
@@ -96,8 +96,8 @@ fn append(mut text: String, reason: Reason, headers: &mut HeaderMap) {
     }
 }
 
-/// The member of a response that was stored and has been stale for so many seconds, which is a negative `ttl` (2.4), with
-/// why it is given out (2.8).
+/// The member of a stored response that has been stale for so many seconds, as a negative `ttl` (2.4), with the reason
+/// why it is served (2.8).
 pub(crate) fn stale_hit(overdue: u64, reason: Reason) -> HeaderValue {
     let (sign, reason) = (if overdue == 0 { "" } else { "-" }, reason.as_str());
     let text = format!("memolock; hit; ttl={sign}{overdue}; detail={reason}");
@@ -124,7 +124,7 @@ pub(crate) fn hit(ttl: u64) -> HeaderValue {
     HeaderValue::from_bytes(&text[at..]).unwrap_or_else(|_| HeaderValue::from_static("memolock; hit"))
 }
 
-/// Says that a hit was on a copy in this process of what is stored elsewhere (2.8).
+/// Says that a hit was on this process's copy of a response that is stored elsewhere (2.8).
 pub(crate) fn tell_near(headers: &mut HeaderMap) {
     let Entry::Occupied(mut members) = headers.entry(CACHE_STATUS) else {
         return;

@@ -22,14 +22,14 @@ const NAMES: [HeaderName; 7] = [
     VARY,
 ];
 
-/// How many values are kept, and how long they may be: a few kilobytes in all, which are never given back. The first ones
-/// stay.
+/// How many values are kept, and how long they may be: a few kilobytes in all, which are never given back. The first
+/// values that come stay.
 const MOST: usize = 128;
 const LONGEST: usize = 64;
 
 static KNOWN: RwLock<BTreeSet<&'static str>> = RwLock::new(BTreeSet::new());
 
-/// The same value of a field of this name, without owners to count. `None` where it is not one to keep.
+/// The same value of a field of this name, without owners to count. `None` where the value is not kept.
 pub(super) fn of(name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue> {
     if value.is_sensitive() || value.len() > LONGEST || !NAMES.contains(name) {
         return None;

@@ -7,7 +7,7 @@ use http::header::{DATE, ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_
 
 use super::age::date;
 
-/// Whether a client with these conditions has what is stored already: it is answered with 304.
+/// Whether a client with these conditions has the stored response already, and is answered with 304.
 ///
 /// `If-None-Match` comes before `If-Modified-Since` (RFC 9110, 13.2.2). Where the stored response has no
 /// `Last-Modified`, its `Date` or the time it was `received` stands in (RFC 9111, 4.3.2).
@@ -35,7 +35,8 @@ fn none_match_fails(request: &HeaderMap, stored: &HeaderMap) -> bool {
     })
 }
 
-/// Whether a range asked for with these conditions is one of what is stored (RFC 9110, 13.1.5). Strong comparison.
+/// Whether a range asked for with these conditions is a range of the stored response (RFC 9110, 13.1.5). Strong
+/// comparison.
 pub(super) fn if_range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let mut lines = request.get_all(IF_RANGE).iter();
     let Some(condition) = lines.next() else {
@@ -52,7 +53,8 @@ pub(super) fn if_range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
     modified == Some(condition) && is_strong_date(stored)
 }
 
-/// Whether `Last-Modified` is a strong validator: nothing can have changed again within its second (RFC 9110, 8.8.2.2).
+/// Whether `Last-Modified` is a strong validator: the response cannot have changed again within the same second (RFC
+/// 9110, 8.8.2.2).
 fn is_strong_date(stored: &HeaderMap) -> bool {
     match (date(stored, &LAST_MODIFIED), date(stored, &DATE)) {
         (Some(modified), Some(date)) => modified < date,
@@ -83,7 +85,7 @@ pub(super) fn is_weak(tag: &[u8]) -> bool {
     tag.starts_with(b"W/")
 }
 
-/// The entity tags of a list. What follows something else than a tag is not looked at.
+/// The entity tags of a list, up to the first member that is none.
 struct EntityTags<'a>(&'a [u8]);
 
 impl<'a> Iterator for EntityTags<'a> {

@@ -6,8 +6,8 @@ use super::cookies::SetCookie;
 
 /// How a response is to be shared: the handler that makes the response says so with this extension of it.
 ///
-/// It has precedence over the layer and the fields of the response, and is not sent to the client. `private`,
-/// `no-store` and `Vary: *` still keep a response from being shared, and so does `Set-Cookie` unless
+/// The extension has precedence over the layer and the fields of the response, and is not sent to the client.
+/// `private`, `no-store` and `Vary: *` still keep a response from being shared, and so does `Set-Cookie` unless
 /// [`set_cookie`](Self::set_cookie) says otherwise.
 ///
 /// ```
@@ -43,7 +43,7 @@ impl MemoControl {
 
     /// How long to keep the response, whatever its status and its fields say of freshness, `no-cache` included. With
     /// zero, only the followers of this moment get it. Where a field says `private` or `no-store`, this can only
-    /// shorten what a [targeted](crate::middleware::Freshness::targeted) field allows.
+    /// shorten the time that a [targeted](crate::middleware::Freshness::targeted) field allows.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
@@ -81,12 +81,12 @@ impl MemoControl {
         self
     }
 
-    /// This is not the response: another program will give it, by the [`Promise`](crate::middleware::Promise) that came with the
-    /// request.
+    /// This is not the response: another program will give the response, by the [`Promise`](crate::middleware::Promise)
+    /// that came with the request.
     ///
     /// Under a layer that [may defer](crate::MemoLockLayer::may_defer), the client goes on waiting with all others, and
     /// gets this response only if no other comes in time. Where the request came with no promise, this is the response,
-    /// at most for the followers of this moment. Everything else that is said here does not count then.
+    /// at most for the followers of this moment, and all other settings of this `MemoControl` are ignored.
     #[must_use]
     pub fn deferred(mut self) -> Self {
         self.deferred = true;

@@ -18,7 +18,8 @@ pub enum SetCookie {
     /// It is shared and stored like any other, without the field, in header and trailers: only the client whose request
     /// reached the inner service gets the cookie.
     Strip,
-    /// It is shared and stored like any other, with its cookie: if that names a session, all clients are in it.
+    /// It is shared and stored like any other, with its cookie: if the cookie names a session, all clients share that
+    /// session.
     Share,
 }
 
@@ -28,7 +29,7 @@ impl SetCookie {
         self == Self::Refuse && NAMES.iter().any(|name| fields.contains_key(name))
     }
 
-    /// Takes out what only one client is to have.
+    /// Takes out the fields that only one client is to have.
     pub(crate) fn take(self, fields: &mut HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
         let mut taken = Vec::new();
         if self != Self::Strip {

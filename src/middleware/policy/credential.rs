@@ -1,8 +1,9 @@
-//! Which request fields say who is asking, by what the names of such fields have in common.
+//! Which request fields identify a client, by what the names of such fields have in common.
 //!
-//! There is no registry of them, and every gateway makes up its own. What is taken for one by mistake costs sharing; what
-//! is not recognised puts one client's response into another's hands. So the words count that such names are made of,
-//! wherever they stand. [`Privacy::credentials`](crate::middleware::Privacy::credentials) tells them to users.
+//! There is no registry of such fields, and every gateway makes up its own. A field that is taken for a credential by
+//! mistake costs sharing; a credential that is not recognised puts one client's response into another's hands. So the
+//! words that such names are made of count wherever they stand.
+//! [`Privacy::credentials`](crate::middleware::Privacy::credentials) lists them for users.
 
 /// Words that a word of the name is, in lower case.
 static WHOLE: Words<24> = Words::whole([
@@ -73,7 +74,7 @@ static ENDINGS: Words<16> = Words::endings([
     "username",
 ]);
 
-/// What a key is of that finds something; every other one opens something.
+/// The words in front of `key` for a key that finds something. Every other key opens something.
 const FINDING_KEYS: [&str; 17] = [
     "cache",
     "correlation",
@@ -94,10 +95,10 @@ const FINDING_KEYS: [&str; 17] = [
     "websocket",
 ];
 
-/// What of a client tells which one it is.
+/// The words behind `client` that tell which client it is.
 const OF_CLIENTS: [&str; 7] = ["cn", "id", "issuer", "serial", "subject", "verified", "verify"];
 
-/// Whether a field with this name, in lower case, tells who is asking, or proves it.
+/// Whether a field with this name, in lower case, identifies the client, or proves its identity.
 pub(crate) fn is_credential(name: &str) -> bool {
     if is_common(name) {
         return false;
@@ -114,7 +115,7 @@ pub(crate) fn is_credential(name: &str) -> bool {
     }
 }
 
-/// Fields that browsers and proxies send all the time: they are not to cost the path of a hit anything.
+/// Fields that browsers and proxies send all the time. A hit is to spend nothing on them.
 fn is_common(name: &str) -> bool {
     match name.as_bytes() {
         [b'a', b'c', b'c', b'e', b'p', b't', rest @ ..] => matches!(rest, [] | [b'-', ..]),
@@ -171,8 +172,8 @@ fn is_key(word: &[u8], before: &[u8]) -> bool {
     !FINDING_KEYS.iter().any(|known| known.as_bytes() == of)
 }
 
-/// Words that are found by one letter, and of which eight are compared at once: a request may have many fields that are
-/// none of the common ones.
+/// Words that are found by one letter, and of which eight letters are compared at once, because a request may have many
+/// fields that are none of the common ones.
 struct Words<const N: usize> {
     /// Sorted by that letter: eight letters, and which bits of them count.
     words: [(u64, u64); N],

@@ -7,7 +7,7 @@ use super::response::Head;
 use super::response_rules::ResponseRules;
 use super::sharing::{Reason, Sharing};
 
-/// Who asks, and what is known of responses to requests like this.
+/// Whether the client has credentials, and what is known of responses to requests like this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Credentials {
     /// A client without credentials, or with some that count for nothing here.
@@ -40,7 +40,7 @@ impl Credentials {
         self != Self::None
     }
 
-    /// The same, unless the response does not say that it is for more than this one.
+    /// The same, unless the response does not say that it is for more requests than this one.
     pub(crate) fn limit(self, sharing: Sharing, head: &Head<'_>, rules: &ResponseRules) -> Sharing {
         match (self, sharing) {
             (Self::Unknown(constraints) | Self::Known(constraints), Sharing::Store(_) | Sharing::Share)

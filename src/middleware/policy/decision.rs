@@ -13,7 +13,7 @@ pub(crate) struct Decision {
     member: Told,
 }
 
-/// What `Cache-Status` says.
+/// The member of `Cache-Status` for a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     /// It says so already, or it is for another layer to say.
@@ -84,7 +84,7 @@ impl Forwarded {
         self.decision(RequestOutcome::Refused, reason)
     }
 
-    /// What is stale answers in place of the response with this status, if there was one.
+    /// A stale response answers in place of the response with this status, if there was one.
     pub(crate) fn stands_in(status: Option<StatusCode>) -> Decision {
         let mut forwarded = Self::because(Forward::Stale);
         forwarded.status = status;

@@ -6,10 +6,10 @@ use std::time::Duration;
 /// No random number that has 53 bits makes `-ln` larger.
 const MOST: f64 = 37.0;
 
-/// Whether to do so with `left` to go, where that took `cost` the last time.
+/// Whether to compute anew with `left` to go, where the last computation took `cost`.
 ///
-/// Hits that come often decide so about `beta * cost` times a logarithm of their rate ahead: just in time, whatever the
-/// rate. `unit` draws a random number above 0 and up to 1; none is drawn far from the end.
+/// The time ahead is about `beta * cost` times the logarithm of the rate of hits: just in time, whatever the rate.
+/// `unit` draws a random number above 0 and up to 1; no number is drawn far from the end.
 pub(crate) fn is_due(left: Duration, cost: Duration, beta: f64, unit: impl FnOnce() -> f64) -> bool {
     let (left, scale) = (left.as_secs_f64(), beta * cost.as_secs_f64());
     left < scale * MOST && left <= -scale * unit().ln()

@@ -1,4 +1,4 @@
-//! Whether a response is whole, which only its end tells.
+//! Whether a response is whole: only its end tells.
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode};
@@ -56,7 +56,7 @@ pub(super) fn is_failed_call(response: &Ended<'_>) -> bool {
     matches!(Grpc::of(response), Grpc::Error)
 }
 
-/// What a response is to gRPC, where the status of HTTP says nothing (gRPC over HTTP/2, "Responses").
+/// What a response means in gRPC, where the status of HTTP says nothing (gRPC over HTTP/2, "Responses").
 enum Grpc {
     /// Not gRPC.
     No,
@@ -66,7 +66,7 @@ enum Grpc {
     Error,
     /// gRPC-Web, which has its status in the body.
     Unknown,
-    /// There is no status, which is what ends a call.
+    /// There is no status: the call has not come to its end.
     Unfinished,
 }
 

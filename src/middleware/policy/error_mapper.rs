@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 
 type ToResponse = dyn Fn(&dyn Any) -> Option<Response<Bytes>> + Send + Sync;
 
-/// What an error is to the followers.
+/// Makes the response that followers get for an error.
 #[derive(Clone)]
 pub(crate) struct ErrorMapper(Arc<ToResponse>);
 

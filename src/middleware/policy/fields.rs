@@ -11,14 +11,13 @@ use super::ending::content_length;
 use super::syntax::members;
 use super::targeted::is_targeted;
 
-/// Removes what must not be stored or sent to another client (RFC 9111, 3.1; RFC 9110, 7.6.1): `Connection` and
+/// Removes fields that must not be stored or sent to another client (RFC 9111, 3.1; RFC 9110, 7.6.1): `Connection` and
 /// whatever it lists, the fields of that kind that need no listing, and those that authenticate towards a proxy.
 ///
-/// `Trailer` stays, unless listed: over HTTP/1.1 a response that does not announce its trailers is sent without them.
-/// What is meant for all recipients stays even if listed, which RFC 9110, 7.6.1 forbids: without `Cache-Control`, `Vary`
-/// or `Set-Cookie` no recipient could tell whose the response is.
-/// `Content-Length` goes where `Transfer-Encoding` overrides it (RFC 9112, 6.3), and is told once where it is repeated
-/// (RFC 9110, 8.6).
+/// `Trailer` stays, unless listed: over HTTP/1.1 a response that does not announce its trailers is sent without them. A
+/// field that is meant for all recipients stays even if listed, which RFC 9110, 7.6.1 forbids: without `Cache-Control`,
+/// `Vary` or `Set-Cookie` no recipient could tell whose the response is. `Content-Length` goes where
+/// `Transfer-Encoding` overrides it (RFC 9112, 6.3), and is told once where it is repeated (RFC 9110, 8.6).
 pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
     const ALWAYS: [HeaderName; 9] = [
         CONNECTION,
@@ -37,7 +36,7 @@ pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
         .collect();
     match content_length(headers) {
         Some(Ok(length)) => drop(headers.insert(CONTENT_LENGTH, length.into())),
-        // What is wrong with it, the end of the response tells.
+        // A wrong length is found out at the end of the response.
         Some(Err(_)) => {}
         None => drop(headers.remove(CONTENT_LENGTH)),
     }
@@ -67,8 +66,8 @@ fn is_for_all(name: &HeaderName) -> bool {
     known.contains(&text) || text.starts_with("content-") || text.starts_with("grpc-") || is_targeted(name)
 }
 
-/// The same fields in memory of their own, and no more of it than they need: a value that has come over a connection is a
-/// part of what was read there, and keeps all of that.
+/// The same fields in memory of their own, and in no more than they need: a value that came over a connection is a
+/// slice of the read buffer, and keeps all of that buffer alive.
 pub(crate) fn compact(headers: &HeaderMap) -> HeaderMap {
     let lines: Vec<_> = headers
         .iter()
@@ -80,7 +79,7 @@ pub(crate) fn compact(headers: &HeaderMap) -> HeaderMap {
     let mut compact = HeaderMap::with_capacity(headers.keys_len());
     for (name, value, common) in lines {
         let own = common.unwrap_or_else(|| {
-            // What was a value before is one again.
+            // These bytes were a valid value before.
             let own = HeaderValue::from_maybe_shared(rest.split_to(value.len()));
             let mut own = own.unwrap_or_else(|_| value.clone());
             own.set_sensitive(value.is_sensitive());

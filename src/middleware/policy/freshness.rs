@@ -12,8 +12,8 @@ use super::response_rules::ResponseRules;
 use super::sharing::Reason;
 use super::{age, targeted};
 
-/// How long an error is kept at most that declares itself fresh. Where an origin puts one lifetime on all it sends, an
-/// error that one client provoked would otherwise stay for all (cache-poisoned denial of service).
+/// The longest time for which an error that declares itself fresh is kept. Where an origin puts one lifetime on all
+/// that it sends, an error that one client provoked would otherwise stay for all (cache-poisoned denial of service).
 const MAX_ERROR_TTL: Duration = Duration::from_secs(10);
 
 /// On which terms a response is stored.
@@ -37,15 +37,15 @@ pub(crate) struct Terms {
     pub(crate) for_cookies: bool,
 }
 
-/// What a response says of itself.
+/// What a response says of its own freshness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Said {
     /// The directives that count here.
     pub(super) directives: CacheControl,
-    /// For how long they make it fresh, if they say so.
+    /// For how long these directives make it fresh, if they say so.
     lifetime: Option<Duration>,
-    /// What any of its fields about caching says: that it is for one client only. Nothing but its own freshness, which a
-    /// targeted field may give it nevertheless (RFC 9213), lets it be shared then.
+    /// Why it is for one client only, if any of its fields about caching says so. Then only freshness of its own lets
+    /// it be shared, which a targeted field may give it nevertheless (RFC 9213).
     pub(super) forbidden: Option<Reason>,
     /// The same where `private` means nothing.
     unless_private: Option<Reason>,
@@ -84,7 +84,7 @@ impl Said {
             .lifetime
             .map(|lifetime| left_of(at_status(lifetime, head.status), head.headers, now));
         match (by_route, own) {
-            // Nothing that others say makes it last longer.
+            // Nothing that another field says makes it last longer.
             (by_route, own) if self.forbidden.is_some() => {
                 let own = own.unwrap_or_default();
                 (by_route.map_or(own, |ttl| ttl.min(own)), false)
@@ -107,7 +107,7 @@ impl Terms {
         }
     }
 
-    /// The terms of a response that says this of itself. Those without any freshness are for the followers only.
+    /// The terms of a response that says this of itself. A response without any freshness is for the followers only.
     pub(super) fn of(head: &Head<'_>, said: &Said, rules: &ResponseRules, now: SystemTime) -> Self {
         let directives = &said.directives;
         let (fresh_for, no_cache) = said.fresh_for(head, rules, now);
@@ -139,7 +139,7 @@ impl Terms {
         }
     }
 
-    /// The same, but nothing is kept that is stale.
+    /// The same terms, but a stale response is not kept.
     pub(crate) fn while_fresh(self) -> Self {
         Self {
             kept_for: Duration::ZERO,
@@ -182,7 +182,8 @@ fn lifetime(directives: &CacheControl, headers: &HeaderMap, targeted: bool, now:
     Some(lifetime.unwrap_or_default())
 }
 
-/// The same lifetime, but not for an error. Those that say something about the target itself are as good as a success.
+/// The same lifetime, but a short one for an error. An error that says something about the target itself is as good as
+/// a success.
 fn at_status(lifetime: Duration, status: StatusCode) -> Duration {
     let is_error = status.is_client_error() || status.is_server_error();
     if is_error && !matches!(status.as_u16(), 404 | 405 | 410 | 414 | 451) {
@@ -195,15 +196,15 @@ fn left_of(lifetime: Duration, headers: &HeaderMap, now: SystemTime) -> Duration
     age::on_arrival(headers, now).map_or(Duration::ZERO, |age| lifetime.saturating_sub(age))
 }
 
-/// Whether a later conditional request could tell that the response is still right (RFC 9110, 13.1).
+/// Whether a later conditional request could find out that the response is still right (RFC 9110, 13.1).
 fn can_be_validated(method: &Method, status: StatusCode, headers: &HeaderMap) -> bool {
     *method == Method::GET
         && status == StatusCode::OK
         && (headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED))
 }
 
-/// Whether the layer's ttl counts for a status: success and permanent redirects. Those that RFC 9110, 15.1 calls
-/// heuristically cacheable, without the errors: no origin asked for an error to stay.
+/// Whether the layer's ttl counts for a status: success and permanent redirects. These are the statuses that RFC 9110,
+/// 15.1 calls heuristically cacheable, without the errors: no origin asked for an error to stay.
 pub(super) fn may_have_ttl(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308)
 }

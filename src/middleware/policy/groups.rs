@@ -1,4 +1,4 @@
-//! Groups of responses (RFC 9875), and which of them an answer declares out of date.
+//! Groups of responses (RFC 9875), and the groups that an answer declares out of date.
 
 use http::{HeaderMap, HeaderName, Method};
 
@@ -19,7 +19,7 @@ pub(crate) fn groups(headers: &HeaderMap) -> Vec<String> {
 }
 
 /// The groups that the answer to a request with this method makes out of date (RFC 9875, 3). None where the method is
-/// safe: otherwise a client that can make a page link to another could empty the cache.
+/// safe: otherwise a client that can make one page link to another could empty the cache.
 pub(crate) fn invalidated(method: &Method, headers: &HeaderMap) -> Vec<String> {
     if method.is_safe() {
         return Vec::new();
@@ -45,7 +45,7 @@ pub(crate) fn bounded(mut groups: Vec<String>) -> Vec<String> {
     groups
 }
 
-/// Whether none of the tags that a handler gave to its response is more than [`bounded`] keeps.
+/// Whether [`bounded`] keeps all tags that a handler gave to its response.
 pub(crate) fn can_keep(tags: &[String]) -> bool {
     tags.len() <= MAX_GROUPS && tags.iter().all(|tag| !tag.is_empty() && tag.len() <= MAX_LEN)
 }

@@ -1,4 +1,4 @@
-//! Which replies of gRPC methods are shared or stored, which only their ends tell.
+//! Which replies of gRPC methods are shared or stored: only their ends tell.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +78,7 @@ fn confirmed(ended: Sharing, response: &Ended<'_>, rules: &ResponseRules) -> Sha
         return ended;
     }
     match status(response) {
-        // What they say, they say of the method and the message, which the key has.
+        // These statuses are about the method and the message, which the key has.
         Some(NOT_FOUND | UNIMPLEMENTED) => ended,
         Some(UNKNOWN | INTERNAL | UNAVAILABLE | DATA_LOSS) | None => Sharing::Pass(Reason::Failure),
         Some(_) => Sharing::Pass(Reason::Unconfirmed),

@@ -4,7 +4,7 @@ use http::header::{CONTENT_LOCATION, HOST, LOCATION};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, Uri};
 
-/// Whether a request with this method may change what is stored: whatever is not known to be safe.
+/// Whether a request with this method may change its target: every method that is not known to be safe.
 pub(crate) fn may_change(method: &Method) -> bool {
     // QUERY (RFC 10008), which older versions of `http` do not know to be safe.
     !method.is_safe() && *method != Method::CONNECT && method.as_str() != "QUERY"

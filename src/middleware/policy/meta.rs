@@ -34,7 +34,7 @@ pub struct Meta {
     pub for_authorized: bool,
     /// Whether it may be replayed to requests with a cookie or other credentials.
     pub for_cookies: bool,
-    /// What all variants of one response have in common, chosen at random: those of another generation are out of
+    /// A random number that all variants of one response have in common: a variant of another generation is out of
     /// date.
     pub generation: Option<[u8; 8]>,
     /// The groups it belongs to (RFC 9875).
@@ -43,7 +43,8 @@ pub struct Meta {
     pub computed_by: Option<TraceContext>,
     /// The [number](crate::store::Generation::number) of the generation in which its computation began, if that is known.
     pub began: Option<u64>,
-    /// Whether this is no response but a marker: what belongs here is not one to share. All else is as by default then.
+    /// Whether this is a marker and no response: the response that belongs here is not to be shared. All else is as by
+    /// default then.
     pub is_marker: bool,
 }
 
@@ -55,7 +56,7 @@ impl Meta {
 
     /// How old the response is now (RFC 9111, section 4.2.3).
     pub(crate) fn age_now(&self) -> Duration {
-        // Another node's clock may be ahead or behind; what is still stored is no older than it may be.
+        // Another node's clock may be ahead or behind; a response that is still stored is no older than it may be.
         let resident = system::now().duration_since(self.stored_at).unwrap_or_default();
         let most = self.fresh_for.saturating_add(self.kept());
         self.age.saturating_add(resident.min(most))

@@ -1,8 +1,8 @@
 //! Which requests may share a response, which responses may be shared or stored, and for how long.
 //!
-//! Pure functions over heads and trailers, after RFC 9111 for a shared cache, and stricter where the RFC allows it: no
-//! heuristic freshness, nothing to credentials that does not say so, nothing that sets a cookie unless told otherwise
-//! ([`cookies`]), and nothing that cannot be parsed.
+//! Pure functions over heads and trailers, after RFC 9111 for a shared cache, and stricter where the RFC allows it:
+//! there is no heuristic freshness; a response goes to requests with credentials only if it says so; a response that
+//! sets a cookie is not shared unless told otherwise ([`cookies`]); and neither is one that cannot be parsed.
 //!
 //! | question | answer | standard |
 //! |---|---|---|

@@ -27,7 +27,7 @@ impl Origin {
     }
 }
 
-/// The URI before a router took a prefix off.
+/// The request's URI before a router took a prefix off.
 #[cfg_attr(not(feature = "axum"), allow(unused_variables))]
 pub(crate) fn uri_as_received<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     #[cfg(feature = "axum")]

@@ -1,7 +1,7 @@
 //! Fields that frameworks take for the method, the target or the client in place of the real ones.
 //!
-//! A request that carries one may get an answer made for that field's content. Were the field not in the key, a client
-//! could have a response of its making stored for all (web cache poisoning).
+//! A request that carries such a field may get an answer made for the field's content. If the field were not in the
+//! key, a client could have a response of its own making stored for all (web cache poisoning).
 
 use http::header::{HeaderMap, HeaderName};
 
@@ -38,7 +38,7 @@ fn is_extension_override(name: &[u8]) -> bool {
 pub(crate) fn sorted(headers: &HeaderMap) -> Vec<&HeaderName> {
     let mut names: Vec<&HeaderName> = Vec::new();
     for name in headers.keys().filter(|name| is_override(name.as_str().as_bytes())) {
-        // Few requests have any, and then few: no sort is worth its code.
+        // Few requests have any, and then only a few: a real sort is not worth its code.
         let at = names.partition_point(|other| other.as_str() < name.as_str());
         names.insert(at, name);
     }

@@ -10,7 +10,8 @@ use super::conditions::if_range_holds;
 /// What a request gets that may have asked for a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Selection {
-    /// All of it: no range, several of them, one that cannot be parsed, or one of something else than is stored.
+    /// All of it: there is no range, or several, or one that cannot be parsed, or a range of another response than the
+    /// stored one.
     Whole,
     /// These bytes.
     Part(Range<usize>),
@@ -18,7 +19,7 @@ pub(crate) enum Selection {
     Unsatisfiable,
 }
 
-/// What a request with these fields gets of a stored response with these and `len` bytes.
+/// What a request with these fields gets of a stored response with these fields and `len` bytes.
 ///
 /// Several ranges are answered with all of it, which section 14.2 allows: an answer in parts would cost more than it
 /// saves.
@@ -56,7 +57,7 @@ fn parse(range: &[u8]) -> Option<(Option<usize>, Option<usize>)> {
     }
 }
 
-/// The digits as a number, `Some(None)` where there are none. What no address space holds is the largest number.
+/// The digits as a number, `Some(None)` where there are none. A number that is too large counts as the largest one.
 fn position(digits: &[u8]) -> Option<Option<usize>> {
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;

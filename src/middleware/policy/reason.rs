@@ -7,7 +7,7 @@ pub(crate) enum RequestOutcome {
     Hit,
     /// It got a stale response.
     Stale,
-    /// It waited, and has the response of another.
+    /// It waited, and got the response of another request.
     Followed,
     /// It led: the inner service answered it, and the followers have the response, too.
     Led,
@@ -80,7 +80,7 @@ reasons! {
     // What is there.
     /// A fresh response is in the store.
     Fresh = "fresh": Hit,
-    /// The same, and a copy is in this process.
+    /// A fresh response is in the store, and a copy of it in this process.
     Near = "near": Hit,
     /// A stale response answers while a new one is computed.
     StaleWhileRevalidate = "stale-while-revalidate": Stale,
@@ -122,7 +122,7 @@ reasons! {
     Status = "status": Passed,
     /// Nothing says that the response is for others.
     Unconfirmed = "unconfirmed": Passed,
-    /// The same, of a failure; the second one in a row is shared.
+    /// Nothing says that the failure is for others; the second failure in a row is shared.
     Failure = "failure": Led Passed,
     /// `Cache-Control: no-store` in the response.
     NoStore = "no-store": Passed,
@@ -182,10 +182,10 @@ reasons! {
     Marked = "marked": Bypassed,
     /// A node stores as many variants of the response as it may.
     TooManyVariants = "too-many-variants": Bypassed,
-    /// What the response varies by changes all the time.
+    /// The fields by which the response varies change all the time.
     Unsettled = "unsettled": Bypassed,
 
-    // What comes of waiting.
+    // How waiting ends.
     /// The leader's response was not to be shared.
     LeaderPassed = "leader-passed": Bypassed,
     /// The leaders failed.
@@ -207,7 +207,7 @@ reasons! {
     /// The request had its turn in the line at a limit.
     Queued = "queued": Bypassed,
 
-    /// The request wants nothing but what is stored.
+    /// The request wants only a stored response.
     OnlyIfCached = "only-if-cached": Refused,
     /// The client has hung up.
     ClientGone = "client-gone": Left,

@@ -10,11 +10,12 @@ pub(crate) const RECEIPT: HeaderName = HeaderName::from_static("memolock-receipt
 /// So many receipts of one request count.
 const MOST: usize = 16;
 
-/// An extension of a request from the program itself: its response is computed now, whatever is stored, and stored in the place
-/// of that.
+/// An extension of a request from the program itself: the response is computed now, even if one is stored, and takes
+/// the place of the stored one.
 ///
-/// One request in the cluster computes at a time. A request that finds another one computing, anywhere, gets that one's response;
-/// what is stored goes on answering all others meanwhile. It is for requests that may lead: a `GET`, say, without conditions.
+/// One request in the cluster computes at a time. A request that finds another one computing, anywhere, gets that one's
+/// response. The stored response answers all other requests meanwhile. This is for requests that may lead: a `GET`,
+/// say, without conditions.
 ///
 /// ```
 /// use http::Request;
@@ -35,7 +36,7 @@ pub(crate) fn aim(headers: &HeaderMap, extensions: &Extensions, heeds: bool) -> 
     latest.map_or(Aim::Fresh, Aim::Since)
 }
 
-/// The receipts that a request carries. What is none is ignored.
+/// The receipts that a request carries. A member that is no receipt is ignored.
 pub(crate) fn receipts<'r>(
     headers: &'r HeaderMap,
     extensions: &Extensions,

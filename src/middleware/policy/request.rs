@@ -69,7 +69,7 @@ impl RequestRules {
 /// What a request may have of others' responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// All of it: it may be answered by a stored response, wait for another request, or lead others.
+    /// Everything: it may be answered by a stored response, wait for another request, or lead others.
     Share,
     /// A stored response that is for such requests, in parts perhaps. Where there is none it goes to the inner service by
     /// itself.
@@ -80,12 +80,12 @@ pub(crate) enum Access {
     Bypass(Reason),
 }
 
-/// What narrows the use that a request has for a stored response.
+/// What limits the use that a request has for a stored response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct RequestConstraints {
     /// Only the head of it (RFC 9110, 9.3.2).
     pub(crate) head: bool,
-    /// Nothing if it is a certain one (RFC 9110, 13.1.2 and 13.1.3).
+    /// Nothing of it if the client has it already (RFC 9110, 13.1.2 and 13.1.3).
     pub(crate) conditional: bool,
     /// A range of it (RFC 9110, 14.2).
     pub(crate) range: bool,
@@ -93,7 +93,7 @@ pub(crate) struct RequestConstraints {
     pub(crate) authorized: bool,
     /// Only one for requests with other credentials.
     pub(crate) cookies: bool,
-    /// Nothing but what is stored (RFC 9111, 5.2.1.7).
+    /// Only a stored response (RFC 9111, 5.2.1.7).
     pub(crate) only_if_cached: bool,
 }
 
@@ -120,7 +120,7 @@ impl RequestConstraints {
         }
     }
 
-    /// Whether it asks for a response as it is, wherever that comes from.
+    /// Whether it asks for a plain response, wherever that comes from.
     pub(crate) fn is_for_all_of_it(&self) -> bool {
         !(self.head || self.conditional || self.range || self.only_if_cached)
     }
@@ -165,8 +165,8 @@ pub(crate) fn access(
             Class::Override => return Access::Bypass(Reason::MethodOverride),
         }
     }
-    // RFC 9111, 5.2.1.5. The other directives of a request are advice (5.2.1), which a cache that protects its origin
-    // does not take from all clients.
+    // RFC 9111, 5.2.1.5. The other directives of a request are advice (5.2.1). A cache that protects its origin does
+    // not take advice from every client.
     if cache_control {
         match CacheControl::parse(headers) {
             Ok(directives) if directives.only_if_cached && rules.only_if_cached => constraints.only_if_cached = true,
@@ -177,7 +177,7 @@ pub(crate) fn access(
     if constraints == RequestConstraints::default() {
         return Access::Share;
     }
-    // What conditions and ranges mean for other methods, their stored responses do not tell.
+    // A stored response does not tell what conditions and ranges mean for other methods.
     if (constraints.conditional || constraints.range) && !matches!(*method, Method::GET | Method::HEAD) {
         return Access::Bypass(Reason::Conditional);
     }
@@ -212,7 +212,7 @@ fn classify(name: &str) -> Class {
         },
         [b'r', ..] if name == "range" => Class::Range,
         [b'x', ..] if is_method_override(name.as_bytes()) => Class::Override,
-        // RFC 9111, 3.5 and 7.3; and whatever else there is of the kind.
+        // RFC 9111, 3.5 and 7.3; and all other fields of this kind.
         _ if is_credential(name) => Class::Cookies,
         _ => Class::Irrelevant,
     }

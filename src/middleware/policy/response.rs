@@ -69,7 +69,7 @@ pub(crate) fn is_fresh_by_itself(
     control.ttl.is_some() || Said::by(headers, &rules.targets, now).is_ok_and(|said| said.is_fresh())
 }
 
-/// Whether something says that the response is for others than its own client.
+/// Whether a field or the handler says that the response is for other clients than its own.
 fn is_confirmed(head: &Head<'_>, said: &Said, rules: &ResponseRules) -> bool {
     let control = head.control;
     is_heuristic(head.status)
@@ -87,7 +87,8 @@ pub(crate) fn is_heuristic(status: StatusCode) -> bool {
     )
 }
 
-/// Finds what forbids to share a response (RFC 9111, 3, and what this crate adds to it), else what it says of itself.
+/// Finds the reason not to share a response (RFC 9111, 3, and the rules that this crate adds), or else what the
+/// response says of its freshness.
 fn check(head: &Head<'_>, rules: &ResponseRules, now: SystemTime) -> Result<Said, Reason> {
     let Head { status, headers, .. } = *head;
     // RFC 9111, 3: not final, or only with a cache that knows ranges or validates.
@@ -144,7 +145,7 @@ fn is_endless(headers: &HeaderMap) -> bool {
         .any(|endless| media_type.eq_ignore_ascii_case(endless))
 }
 
-/// The final statuses of RFC 9110, 15 and RFC 6585 whose caching needs nothing that this crate has not.
+/// The final statuses of RFC 9110, 15 and RFC 6585 that this crate knows how to cache.
 fn is_understood(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),

@@ -17,9 +17,9 @@ use crate::random::Random;
 /// What a layer stores.
 #[derive(Debug, Clone)]
 pub(crate) struct ResponseRules {
-    /// For how long responses are stored that say nothing about it. `None`, the default: not at all.
+    /// For how long a response is stored that says nothing of its freshness. `None`, the default: not at all.
     pub(crate) ttl: Option<Duration>,
-    /// For how long responses are stored, whatever they say about it. `None`, the default: as long as they say.
+    /// For how long a response is stored, whatever it says of its freshness. `None`, the default: as long as it says.
     pub(crate) override_ttl: Option<Duration>,
     /// The same as `ttl` for single statuses, before it. Defaults to none.
     pub(crate) status_ttl: Arc<[(StatusCode, Duration)]>,
@@ -29,21 +29,21 @@ pub(crate) struct ResponseRules {
     pub(crate) stale_while_revalidate: Duration,
     /// The same where computing a new one fails. Defaults to zero.
     pub(crate) stale_if_error: Duration,
-    /// How long requests wait that may have a stale response, if they do not wait for the new one.
+    /// How long a request that may have a stale response waits for the new one, if that is bounded.
     pub(crate) soft_timeout: Option<Duration>,
-    /// By what part of it a lifetime is shortened at most, at random. Defaults to 0.05.
+    /// The largest part by which a lifetime is shortened at random. Defaults to 0.05.
     pub(crate) ttl_jitter: f64,
     /// How eagerly a response is computed anew before it is stale. Defaults to 0: not at all.
     pub(crate) early_refresh: f64,
     /// How long it is remembered that a response is not one to share. Defaults to 120 seconds.
     pub(crate) pass_marker: Duration,
-    /// How long after its head a body may go on whose length is not declared. Defaults to 1.5 seconds.
+    /// How long after its head a body of undeclared length may go on. Defaults to 1.5 seconds.
     pub(crate) endless_after: Duration,
     /// How long the inner service is left alone after a failure. Defaults to zero: not at all.
     pub(crate) fail_pause: Duration,
-    /// What becomes of followers of a response of which nothing says that it is for all.
+    /// What followers do about a response of which nothing says that it is for all.
     pub(crate) on_unconfirmed: Unconfirmed,
-    /// What an error of the inner service is to the followers. Defaults to none.
+    /// Makes the response that followers get for an error of the inner service. Defaults to none.
     pub(crate) share_errors: Option<ErrorMapper>,
     pub(crate) random: Random,
     /// What becomes of a response that sets a cookie.
@@ -122,7 +122,7 @@ impl Default for ResponseRules {
     }
 }
 
-/// What becomes of followers of a response that is *unconfirmed*: nothing says that it is for other clients than its
+/// What followers do about an *unconfirmed* response: one of which nothing says that it is for other clients than its
 /// own.
 ///
 /// A response is for all if it says so, with freshness of its own; if its handler says so, with
@@ -138,12 +138,12 @@ impl Default for ResponseRules {
 #[non_exhaustive]
 pub enum Unconfirmed {
     /// Its own client gets it, and exactly one follower, in the whole cluster, asks next. If both fail, all get the
-    /// second failure: an inner service in trouble is asked twice. If neither gives anything for all, the followers go
-    /// their own way, in parallel. Nothing of this is stored or remembered.
+    /// second failure: an inner service in trouble is asked twice. If neither response is for all, the followers go
+    /// their own way, in parallel. None of this is stored or remembered.
     ///
-    /// The follower that asks next has waited since before the first attempt ended. The layer cannot know that it is
-    /// another client than the first: a client that sends two such requests at once, and has waited longest, can fail
-    /// for all followers of that moment.
+    /// The follower that asks next has waited since before the first attempt ended. The layer cannot know that this
+    /// follower is another client than the first: a client that sends two such requests at once, and has waited
+    /// longest, can fail for all followers of that moment.
     #[default]
     Confirm,
     /// The followers get the same response. It is not stored.

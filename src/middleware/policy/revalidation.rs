@@ -12,7 +12,7 @@ use super::conditions::{entity_tag, is_weak, opaque};
 use super::date;
 use super::fields;
 
-/// Makes a request ask whether what is stored is still right (4.3.1). `false` where there is nothing to ask by.
+/// Makes a request ask whether the stored response is still right (4.3.1). `false` where the response has no validator.
 pub(crate) fn add_conditions(request: &mut HeaderMap, stored: &HeaderMap) -> bool {
     let tag = entity_tag(stored).and_then(|_| stored.get(ETAG));
     let modified = stored.get(LAST_MODIFIED);
@@ -24,12 +24,12 @@ pub(crate) fn add_conditions(request: &mut HeaderMap, stored: &HeaderMap) -> boo
     tag.is_some() || modified.is_some()
 }
 
-/// Whether a 304 is about what is stored (4.3.4).
+/// Whether a 304 is about the stored response (4.3.4).
 pub(crate) fn is_about(not_modified: &HeaderMap, stored: &HeaderMap) -> bool {
     match (entity_tag(not_modified), entity_tag(stored)) {
         (Some(newer), Some(older)) if is_weak(newer) => opaque(newer) == opaque(older),
         (Some(newer), older) => Some(newer) == older,
-        // None of those that it could be about is told from another by a tag.
+        // No tag tells the responses that it could be about from one another.
         (None, _) => match (not_modified.get(LAST_MODIFIED), stored.get(LAST_MODIFIED)) {
             (Some(newer), Some(older)) => newer == older,
             _ => true,
@@ -39,8 +39,8 @@ pub(crate) fn is_about(not_modified: &HeaderMap, stored: &HeaderMap) -> bool {
 
 /// The stored fields with those of a 304 in their place (3.2).
 ///
-/// Those that describe the stored bytes stay as they are; the RFC lets all but `Content-Length` be replaced, which would
-/// describe bytes that no client has.
+/// The fields that describe the stored bytes stay as they are. The RFC lets all of them but `Content-Length` be
+/// replaced, but the new ones would describe bytes that no client has.
 pub(crate) fn updated(stored: &HeaderMap, not_modified: &HeaderMap, now: SystemTime) -> HeaderMap {
     const OF_THE_BYTES: [HeaderName; 6] = [
         CONTENT_ENCODING,
@@ -56,7 +56,7 @@ pub(crate) fn updated(stored: &HeaderMap, not_modified: &HeaderMap, now: SystemT
         newer.remove(name);
     }
     let mut updated = stored.clone();
-    // It is as old as the 304 now.
+    // The response is as old as the 304 now.
     updated.remove(AGE);
     for name in newer.keys() {
         updated.remove(name);

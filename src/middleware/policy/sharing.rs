@@ -1,9 +1,9 @@
-//! [`Sharing`]: who may have a response, and why it is for one request only.
+//! [`Sharing`]: which requests may have a response, and why it is for one request only if it is.
 
 use super::freshness::Terms;
 pub(crate) use super::reason::Reason;
 
-/// Who may have a response.
+/// Which requests may have a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sharing {
     /// Its followers, and later requests, on these terms.
@@ -15,7 +15,7 @@ pub(crate) enum Sharing {
 }
 
 impl Sharing {
-    /// The same, but nothing stored.
+    /// The same, but nothing is stored.
     pub(crate) fn at_most_share(self) -> Self {
         match self {
             // The followers may have it no more than later requests.

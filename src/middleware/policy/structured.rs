@@ -1,4 +1,4 @@
-//! Structured fields (RFC 9651, and RFC 8941 before it): what the newer fields about caching are written in.
+//! Structured fields (RFC 9651, and RFC 8941 before it), in which the newer fields about caching are written.
 //!
 //! A parser of its own because the alternatives ask for a younger compiler than the rest of the crate. It is strict, as
 //! section 4.2 wants it: one mistake, and the whole field is as if it were not there.

@@ -12,13 +12,14 @@ use super::structured::{self, Bare, Member};
 /// The directives that are meant for this cache, and whether they are from a targeted field: then `Expires` does not
 /// count (RFC 9213, 2.2).
 ///
-/// The first of the fields `targets` that is a dictionary with a directive we know is taken, else `Cache-Control`. The RFC
-/// would take one without any as well: such a field says nothing, and must not make void what stands beside it.
+/// Takes the first of the fields `targets` that is a dictionary with a directive we know, or else `Cache-Control`. The
+/// RFC would also take a dictionary without such a directive: but that says nothing, and must not void the fields
+/// beside it.
 ///
 /// # Errors
 ///
-/// Where `Cache-Control` cannot be parsed; and where one of the fields in front of it cannot, which the RFC has ignored,
-/// and names what keeps a response from others.
+/// Fails where `Cache-Control` cannot be parsed; and where a field before it cannot be parsed and names a directive
+/// that keeps a response from others. The RFC has such a field ignored.
 pub(crate) fn directives(headers: &HeaderMap, targets: &[HeaderName]) -> Result<(CacheControl, bool), Reason> {
     for target in targets {
         let Some((directives, is_known)) = members(headers, target)? else {
@@ -29,12 +30,12 @@ pub(crate) fn directives(headers: &HeaderMap, targets: &[HeaderName]) -> Result<
         }
     }
     let mut directives = CacheControl::parse(headers).map_err(|Malformed| Reason::Malformed)?;
-    // What there was before HTTP/1.1 (RFC 9111, 5.4).
+    // The field from before HTTP/1.1 (RFC 9111, 5.4).
     directives.no_cache |= !headers.contains_key(CACHE_CONTROL) && names(headers, &PRAGMA, "no-cache");
     Ok((directives, false))
 }
 
-/// What all fields about caching say together, whichever of them counts here.
+/// What all fields about caching say together, whichever field counts here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Anywhere {
     /// Why the response is for one client only, if one of them says so.
@@ -81,8 +82,8 @@ pub(super) fn is_targeted(name: &HeaderName) -> bool {
 ///
 /// # Errors
 ///
-/// Where it is no dictionary, and names what keeps a response from others: `Private` for instance, which has no capitals
-/// in a structured field.
+/// Fails where it is no dictionary, and names a directive that keeps a response from others: `Private` for instance,
+/// which would have no capitals in a structured field.
 fn members(headers: &HeaderMap, name: &HeaderName) -> Result<Option<(CacheControl, bool)>, Reason> {
     if !headers.contains_key(name) {
         return Ok(None);

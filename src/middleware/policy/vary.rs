@@ -12,7 +12,7 @@ use super::syntax::members;
 pub(crate) enum Vary {
     /// Nothing: every request for the key selects the response.
     None,
-    /// That no request but its own selects the response: `*`, or something that cannot be parsed.
+    /// That only its own request selects the response: `*`, or a field that cannot be parsed.
     Any,
     /// That requests with the same values of these fields select the response. Sorted, without duplicates.
     Names(Vec<HeaderName>),
@@ -40,7 +40,7 @@ pub(crate) fn names(headers: &HeaderMap) -> Vary {
     Vary::Names(names)
 }
 
-/// A digest of what a request has in the fields `names`, which are as [`names`] returns them.
+/// A digest of the values that a request has in the fields `names`, which are as [`names`] returns them.
 ///
 /// Values are equal where they are after normalisation (RFC 9111, 4.1): white space around them is dropped, and several
 /// lines are one with its members separated by `, `. `Accept-Encoding` counts by what it means, however it is spelt. An

@@ -1,13 +1,13 @@
 //! A body that many read while it grows: one producer, any number of readers, each from the beginning.
 //!
-//! All read the same [pieces](Pieces). Once the body is whole they give way to the content in one piece, the one that is
-//! stored, so that a slow reader keeps no second copy alive. Only [`Producer::finish`] ends a body. A producer that is
-//! dropped before breaks it off: every reader gets an error, at once and wherever it has got to, but for one that reads
-//! to the last.
+//! All readers read the same [pieces](Pieces). Once the body is whole the pieces give way to the content in one piece,
+//! the one that is stored, so that a slow reader keeps no second copy alive. Only [`Producer::finish`] ends a body. A
+//! producer that is dropped before that breaks the body off: every reader gets an error at once, wherever it has got
+//! to, except a reader to the last.
 //!
-//! Of a body that is not to be kept as a whole, the producer lets go what is further back than a *window*. A reader that
-//! has not read what was let go gets an error. What a reader to the last has not read stays, and the producer waits
-//! for it. Such a body ends with [`Producer::finish_passing`].
+//! Where a body is not to be kept as a whole, the producer lets go all that is further back than a *window*. A reader
+//! that has not read the bytes that were let go gets an error. Bytes that a reader to the last has not read stay, and
+//! the producer waits for that reader. Such a body ends with [`Producer::finish_passing`].
 //!
 //! All transitions are synchronous and happen under one lock; wakers are woken and pieces dropped outside it.
 //! `tests/loom` explores the interleavings: no lost wake-up, no piece missed or read twice, no end but the true one.
@@ -21,7 +21,7 @@ use slab::Slab;
 use super::pieces::{Pieces, Position};
 use super::sync::{Arc, Mutex, MutexGuard};
 
-/// The body, and its readers. `T` is what comes after the content.
+/// The body, and its readers. `T` is the type of what comes after the content.
 pub(crate) struct Broadcast<T> {
     state: Mutex<AudienceState<T>>,
 }
@@ -31,7 +31,7 @@ struct AudienceState<T> {
     readers: Slab<ReaderSeat>,
     /// How many readers get an error where the body breaks off.
     followers: usize,
-    /// The producer, if it wants to hear of the last of them, or of how far they have got.
+    /// The producer, if it wants to hear that the last follower has left, or how far the readers have got.
     producer: Option<Waker>,
 }
 
@@ -49,9 +49,9 @@ enum Body<T> {
     /// As far as it has come.
     Growing(Pieces),
     Whole(Bytes, T),
-    /// Whole, with what has not been let go.
+    /// Whole, with the bytes that were not let go.
     Past(Pieces, T),
-    /// With what there was.
+    /// With the bytes that had come.
     BrokenOff(Pieces),
 }
 
@@ -120,7 +120,7 @@ impl<T> Broadcast<T> {
     }
 }
 
-/// Makes the body grow. Dropping it breaks the body off, unless that is finished.
+/// Makes the body grow. Dropping the producer breaks the body off, unless the body is finished.
 pub(crate) struct Producer<T>(Arc<Broadcast<T>>);
 
 impl<T> Producer<T> {
@@ -135,8 +135,8 @@ impl<T> Producer<T> {
         })
     }
 
-    /// Adds a piece, and lets go what is more than `window` bytes back, but for what one has not read that reads to the
-    /// last.
+    /// Adds a piece, and lets go all that is more than `window` bytes back, except bytes that a reader to the last has
+    /// not read.
     pub(crate) fn push_on(&self, piece: Bytes, window: usize) {
         self.push(piece);
         let mut state = self.0.state();
@@ -150,7 +150,7 @@ impl<T> Producer<T> {
         drop(gone);
     }
 
-    /// Ready, once there is a reader that has read all there is, and none that reads to the last is `window` bytes behind.
+    /// Ready, once there is a reader that has read all there is, and no reader to the last is `window` bytes behind.
     pub(crate) fn poll_wanted(&self, window: usize, cx: &mut Context<'_>) -> Poll<()> {
         let state = self.0.state();
         let Body::Growing(pieces) = &state.body else {
@@ -198,7 +198,7 @@ impl<T> Producer<T> {
         );
     }
 
-    /// The body is whole, although not all of it is there any more.
+    /// The body is whole, although a part of it was let go.
     pub(crate) fn finish_passing(self, rest: T) {
         self.0.change(|body| {
             if let Body::Growing(pieces) = body {
@@ -226,7 +226,7 @@ pub(crate) struct Reader<T> {
 }
 
 impl<T> Reader<T> {
-    /// The same, as a reader that gets all there was of a body that broke off: it is no follower.
+    /// The same, as a reader to the last, which gets all that had come of a body that broke off. It is no follower.
     pub(crate) fn until_the_last(self) -> Self {
         let mut state = self.audience.state();
         if !std::mem::replace(&mut state.readers[self.id].until_the_last, true) {
@@ -247,7 +247,7 @@ impl<T> Reader<T> {
 }
 
 impl<T: Clone> Reader<T> {
-    /// What comes next. Asked again after the end, it says the same.
+    /// What comes next. After the end it is the end again.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<BroadcastItem<T>> {
         let mut state = self.audience.state();
         let ReaderSeat {
@@ -309,7 +309,7 @@ impl<T> AudienceState<T> {
         self.producer.take()
     }
 
-    /// How far the slowest of those has got that the producer waits for.
+    /// How far the slowest reader has got for which the producer waits.
     fn waited_for(&self) -> Option<usize> {
         let seats = self.readers.iter().map(|(_, seat)| seat);
         let seats = seats.filter(|seat| seat.until_the_last || seat.holds);

@@ -1,4 +1,4 @@
-//! [`Reservation`]: what one recording may hold in memory, out of what all of them may together.
+//! [`Reservation`]: how much memory one recording may hold, out of the bound of all recordings.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,21 +1,21 @@
-//! Bodies that go on: how long followers are kept waiting for an end that may never come.
+//! Bodies that go on: how long followers wait for an end that may never come.
 //!
-//! A feed of changes, a tail of a log, an audio stream: their heads look like that of any page. What tells them apart
-//! is time. A body ends if its head says how long it is. Every other one is given [`endless_after`], counted from its
+//! A feed of changes, a tail of a log, an audio stream: their heads look like that of any page. Only time tells them
+//! apart. A body whose head says how long it is ends. Every other body is given [`endless_after`], counted from its
 //! head, and four times that where something else says that it ends:
 //!
-//! - the response says itself for how long it is fresh (`max-age`, `s-maxage`, `Expires`, a ttl of its handler): what is
-//!   to be stored has an end;
+//! - the response says itself for how long it is fresh (`max-age`, `s-maxage`, `Expires`, a ttl of its handler): a
+//!   response that is to be stored has an end;
 //! - this process has seen a body for the same key come to its end within that time;
-//! - it comes so fast that it would be longer than [`max_body`] by then, which decides it anyway.
+//! - it comes so fast that it would be longer than [`max_body`] by then, which decides the matter anyway.
 //!
 //! A reply of gRPC is over with its message, so its time is counted from there.
 //!
 //! A body that has not ended by then is *endless*: it belongs to the client that leads, the followers are set free, and
-//! a [marker](crate::middleware::lead::marker) has the next ones go to the inner service at once. The first body that ends in time after
-//! all, that of the leader included, removes the marker and is remembered, so that a page that is merely slow is computed
-//! once for all again from the next time on. So a request that can make a page slow for itself sets others apart no longer
-//! than until one of them has its answer.
+//! a [marker](crate::middleware::lead::marker) has the next requests go to the inner service at once. The first body
+//! that ends in time after all, that of the leader included, removes the marker and is remembered. So a page that is
+//! merely slow is computed once for all again from the next time on, and a request that can make a page slow for itself
+//! keeps others apart only until one of them has its answer.
 //!
 //! [`endless_after`]: crate::middleware::ResponseLimits::endless_after
 //! [`max_body`]: crate::middleware::ResponseLimits::max_body
@@ -38,12 +38,12 @@ pub(crate) fn longest(endless_after: Duration) -> Duration {
     endless_after.saturating_mul(EXPECTED).min(Config::LONG)
 }
 
-/// Until when a body is waited for.
+/// Until when followers wait for a body.
 #[derive(Debug)]
 pub(crate) struct Horizon {
     since: Instant,
     after: Duration,
-    /// How long a body is that is too long.
+    /// The length from which on a body is too long.
     limit: u64,
     /// When the body is to be looked at.
     next: Option<Instant>,
@@ -67,7 +67,7 @@ impl Horizon {
         self
     }
 
-    /// The same, for a body that is known to end, or for which it cannot be told yet.
+    /// The same, for a body that is known to end, or of which this cannot be told yet.
     pub(crate) fn never(mut self) -> Self {
         self.next = None;
         self
@@ -86,7 +86,7 @@ impl Horizon {
         }
     }
 
-    /// Whether a body is endless that has come to this length; if not, it is to be looked at once more.
+    /// Whether a body that has come to this length is endless. If not, the horizon is moved, for one more look.
     pub(crate) fn is_endless(&mut self, length: u64) -> bool {
         let (now, longest) = (Instant::now(), longest(self.after));
         let elapsed = now.saturating_duration_since(self.since);
@@ -98,7 +98,7 @@ impl Horizon {
     }
 }
 
-/// Whose bodies are known to end, although they take their time.
+/// The addresses whose bodies are known to end, although they take their time.
 #[derive(Debug, Default)]
 pub(crate) struct Ends(Mutex<HashSet<Address>>);
 

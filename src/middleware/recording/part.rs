@@ -12,6 +12,6 @@ pub(crate) enum RecordingItem {
     Frame(Frame<Bytes>),
     End,
     Failed(BoxError),
-    /// A limit is passed; this is what has not been read from the inner body yet, and what is to watch it.
+    /// A limit is passed. This is the rest of the inner body, and the trial that is to watch it.
     Rest(InnerBody, Option<Box<Trial>>),
 }

@@ -1,8 +1,8 @@
 //! [`Pieces`]: a body in memory while it grows.
 //!
 //! Small pieces are copied together, because each may keep something larger alive, a connection's read buffer for
-//! instance, and costs more to be kept than it is long. None is held back for that: a reader that has nothing else to
-//! read gets a copy of what there is.
+//! instance, and to keep it costs more bytes than it has. Readers do not wait for that: a reader that has nothing else
+//! to read gets a copy of the small pieces that are there.
 
 use std::collections::VecDeque;
 
@@ -11,19 +11,19 @@ use bytes::{Bytes, BytesMut};
 /// From this length on a piece is kept as it is.
 const LARGE: usize = 16 * 1024;
 
-/// Most of what is allocated at once for small pieces.
+/// The most that is allocated at once for small pieces.
 const MOST: usize = 64 * 1024;
 
-/// A body up to some place, but for what was let go.
+/// A body up to some place, without the pieces that were let go.
 #[derive(Clone, Default)]
 pub(crate) struct Pieces {
-    /// What will not change, none of it empty.
+    /// The pieces that will not change. No piece is empty.
     settled: VecDeque<Bytes>,
     /// How many of these were let go.
     gone: usize,
     /// How many bytes they had.
     gone_bytes: usize,
-    /// What comes after that, in memory for more.
+    /// The small pieces after that, in memory that has room for more.
     tail: BytesMut,
     length: usize,
 }
@@ -67,12 +67,12 @@ impl Pieces {
 
     fn settle(&mut self) {
         if !self.tail.is_empty() {
-            // What is left of its memory is the next tail's.
+            // The rest of its memory is for the next tail.
             self.settled.push_back(self.tail.split().freeze());
         }
     }
 
-    /// Lets go what is in front of a place, as far as whole pieces are. Returns what is to be dropped.
+    /// Lets go all whole pieces in front of a place. Returns them, for the caller to drop.
     pub(crate) fn let_go(&mut self, place: usize) -> Vec<Bytes> {
         let mut gone = Vec::new();
         while let Some(length) = self.settled.front().map(Bytes::len)

@@ -1,15 +1,15 @@
 //! Recording a response while it streams: one producer, the computation, and one reader, the leader's client.
 //!
-//! The computation drains the inner body at its own speed, however slowly the client reads; what the client has not
-//! read yet is the same memory that is recorded, so the most that can pile up is the limit. Past the limit, or where all
-//! recordings together hold as much as they may, nothing is recorded any more and the reader gets the inner body itself:
-//! from there on the client's speed is the inner body's. The same becomes of a body that has no end to wait for, see
+//! The computation drains the inner body at the body's speed, however slowly the client reads. The bytes that the
+//! client has not read yet are the recorded ones, so no more than the limit can pile up. Past the limit, or where all
+//! recordings together hold as much as they may, nothing is recorded any more and the reader gets the inner body
+//! itself, which then goes on at the client's speed. The same happens to a body that has no end to wait for, see
 //! `endless.rs`.
 //!
-//! Followers, where they need not wait for the end, read the same pieces apart from it: see `underway.rs`. Past the limit they
-//! read on, and the recording is a window on the body that holds no more than it has come to by then. The quickest of all
-//! readers sets the pace. A follower that falls out of the window gets an error. The leader's client never does: the
-//! body waits for it, and if it does not read for [`STALL`] the body becomes its own, and the followers get the error.
+//! Followers that need not wait for the end read the same pieces: see `underway.rs`. Past the limit they read on, and
+//! the recording is a window on the body, as long as the body was when it passed the limit. The quickest of all readers
+//! sets the pace. A follower that falls out of the window gets an error. The leader's client never falls out: the body
+//! waits for it. If that client does not read for [`STALL`], the body becomes its own, and the followers get the error.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub(crate) struct Playback {
     parts: UnboundedReceiver<RecordingItem>,
     /// The first of these.
     next: Option<RecordingItem>,
-    /// What has not been read is in memory as long as its reader.
+    /// Held as long as the reader, because unread bytes are in memory for as long.
     _reservation: Arc<Reservation>,
 }
 
@@ -59,7 +59,7 @@ impl Playback {
                 return Poll::Ready(part);
             }
             let part = ready!(self.parts.poll_recv(cx));
-            // There may have been data before it that has come meanwhile.
+            // Data that comes before it may have arrived meanwhile.
             self.next = Some(part.unwrap_or_else(|| RecordingItem::Failed("the response was given up".into())));
         }
     }
@@ -72,7 +72,7 @@ pub(crate) struct Recorder {
     audience: Arc<Broadcast<Option<HeaderMap>>>,
     length: u64,
     limit: u64,
-    /// Where more than one message is one too many.
+    /// Of a body that may have one message only.
     framing: Option<Framing>,
     reservation: Arc<Reservation>,
 }
@@ -88,7 +88,7 @@ pub(crate) enum Recorded {
         /// To be held as long as the content.
         reservation: Arc<Reservation>,
     },
-    /// The inner body came to its end, past a limit: it was read along, and not kept.
+    /// The inner body came to its end past a limit: followers read it along, and it was not kept.
     Along {
         length: u64,
         trailers: Option<HeaderMap>,
@@ -143,12 +143,12 @@ impl Recorder {
         self
     }
 
-    /// Drains `body`, up to the limit. Reader or no reader: it may have gone, and others wait. What goes on past its
-    /// `horizon` no request waits for any more: it is drained for the followers that read along already, and left to the reader once
-    /// there are none.
+    /// Drains `body`, up to the limit, whether there is a reader or not: the reader may have gone, and others wait. No
+    /// request waits for a body that goes on past its `horizon`: it is drained for the followers that read along
+    /// already, and left to the reader once no follower is left.
     ///
-    /// `on_limit` runs before the reader is handed the rest, and may watch that. What is left of the body stays with the
-    /// caller, to be dropped last: dropping it may panic.
+    /// `on_limit` runs before the reader is handed the rest, and may have that watched. The rest of the body stays with
+    /// the caller, to be dropped last: dropping it may panic.
     pub(crate) async fn record(
         mut self,
         body: &mut Option<InnerBody>,
@@ -210,7 +210,8 @@ impl Recorder {
         }
     }
 
-    /// Drains what is beyond the limit for the followers that read along, and keeps no more of it than there is by now.
+    /// Drains the body beyond the limit for the followers that read along, and keeps no more of it than is recorded by
+    /// now.
     async fn pass_along(mut self, body: &mut Option<InnerBody>, mut trailers: Option<HeaderMap>) -> Recorded {
         let window = usize::try_from(self.length).unwrap_or(usize::MAX);
         while let Some(going) = body {
@@ -287,7 +288,7 @@ impl Recorder {
         }
     }
 
-    /// Leaves what is still to come of the body to the reader.
+    /// Leaves the rest of the body to the reader.
     fn hand_over(&self, body: &mut Option<InnerBody>, trial: Option<Trial>) {
         let trial = trial.map(|trial| Box::new(trial.after(self.length)));
         if let Some(rest) = body.take() {

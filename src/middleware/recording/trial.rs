@@ -1,4 +1,4 @@
-//! Whether a response that goes by is one to share: its end tells.
+//! Whether a response that goes by can be shared: its end tells.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -12,7 +12,7 @@ use crate::middleware::policy::fields;
 use crate::middleware::policy::response_rules::ResponseRules;
 use crate::middleware::policy::sharing::Sharing;
 
-/// A response that is one to share if it ends as it should.
+/// A response that can be shared if it ends as it should.
 pub(crate) struct Candidate {
     pub(crate) method: Method,
     pub(crate) status: StatusCode,
@@ -27,8 +27,9 @@ impl Candidate {
         is_sized(&self.headers, hint)
     }
 
-    /// Watches its body, which began at that moment. Where it may be shared, calls `on_shared`, with whether the body took so
-    /// long that this is worth remembering. A body that took longer than followers could have waited does not count.
+    /// Watches the response's body, which began at that moment. If the response can be shared, calls `on_shared`, with
+    /// whether the body took long enough to be worth remembering. A body that took longer than followers could have
+    /// waited does not count.
     pub(crate) fn trial(
         self,
         rules: &ResponseRules,
@@ -78,7 +79,7 @@ impl Trial {
         }
     }
 
-    /// The same, where so much of the body has gone by already.
+    /// The same, where this much of the body has gone by already.
     pub(crate) fn after(mut self, len: u64) -> Self {
         self.len = len;
         self

@@ -1,12 +1,12 @@
 //! [`Underway`]: a response whose head is there, for followers that read its body while it comes.
 //!
-//! Off unless [`stream_followers`](crate::MemoLockLayer::stream_followers) is set. What may be shared by its head may
-//! turn out at its end to be broken, or private after all; followers that have begun to read then get an error in place of
-//! the end. Trailers are kept back until the end has been judged, and calls of gRPC are left out: what has come of them
-//! only their trailers tell.
+//! Off unless [`stream_followers`](crate::MemoLockLayer::stream_followers) is set. A response that may be shared by its
+//! head may turn out at its end to be broken, or private after all. Followers that have begun to read then get an error
+//! in place of the end. Trailers are kept back until the end has been judged. Calls of gRPC are left out: only their
+//! trailers tell their outcome.
 //!
-//! One recording serves all: the store's value, and each reader. It counts against the bound on recordings until the
-//! last of them is done.
+//! One recording serves the store and all readers. It counts against the bound on recordings until the last of them is
+//! done.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -29,7 +29,7 @@ pub(crate) struct Underway {
 }
 
 impl Underway {
-    /// A body of about this size.
+    /// The same body, of about this size.
     pub(crate) fn new(
         audience: Arc<Broadcast<Option<HeaderMap>>>,
         hint: SizeHint,
@@ -62,7 +62,8 @@ impl Underway {
 }
 
 impl Following {
-    /// The same, for a reader that the body waits for, as it does for the leader's client: others read from it.
+    /// The same, for a reader that the body waits for, as it waits for the leader's client: others read from that
+    /// reader.
     pub(crate) fn holding(mut self) -> Self {
         self.reader = self.reader.holding();
         self
@@ -75,7 +76,7 @@ pub(crate) struct Following {
     remaining: SizeHint,
     has_ended: bool,
     client: Option<Present>,
-    /// What is read from is in memory as long as its readers.
+    /// Held because the recording is in memory as long as its readers.
     _reservation: Arc<Reservation>,
 }
 

@@ -44,7 +44,7 @@ impl<B> MemoBody<B> {
         }
     }
 
-    /// The inner service's own, and what observes it as it passes.
+    /// The inner service's own body, and an observer that sees it pass.
     pub(crate) fn inner(body: B, observer: Option<Box<Observer>>) -> Self {
         Self {
             kind: MemoKind::Inner { body, observer },
@@ -107,13 +107,13 @@ enum ReplyKind {
         content: Bytes,
         trailers: Option<Box<HeaderMap>>,
     },
-    // Boxed, because each hit and each waiter would keep room for it.
+    // Boxed, because otherwise each hit and each waiter would keep room for it.
     Recorded(Box<RecordedBody>),
     Followed(Box<Following>),
     Parted(Box<PartedBody>),
     /// The inner service's own, and the turn that the call has until the body is at its end.
     Inner(InnerBody, Option<QueueTurn>),
-    /// The same, with an eye on whether it comes to its end.
+    /// The inner service's own body, watched to see whether it comes to its end.
     Tried(InnerBody, Box<Trial>),
     End,
 }
@@ -121,7 +121,7 @@ enum ReplyKind {
 struct RecordedBody {
     playback: Playback,
     remaining: SizeHint,
-    /// Only kept.
+    /// Only held.
     _attachment: Option<Attachment>,
     // Until it has had all of it.
     client: Option<Present>,
@@ -136,7 +136,7 @@ impl ReplyBody {
         Self::of(ReplyKind::Inner(body, None))
     }
 
-    /// The inner service's own, with an eye on whether it comes to its end.
+    /// The inner service's own body, watched to see whether it comes to its end.
     pub(crate) fn tried(body: InnerBody, trial: Trial) -> Self {
         Self::of(ReplyKind::Tried(body, Box::new(trial)))
     }
@@ -151,7 +151,7 @@ impl ReplyBody {
         Self::of(ReplyKind::Recorded(Box::new(recorded)))
     }
 
-    /// The same, where it comes from a task that is to stay in a span as long as it does.
+    /// The same, of a task whose span is to last as long as the body.
     pub(crate) fn attached(mut self, attached: Attachment) -> Self {
         if let ReplyKind::Recorded(recorded) = &mut self.kind {
             recorded._attachment = Some(attached);
@@ -159,7 +159,7 @@ impl ReplyBody {
         self
     }
 
-    /// The same, whose computation is not left alone before its client has read it, or gone.
+    /// The same, whose computation counts as wanted until the client has read the body, or gone.
     pub(crate) fn read_by(mut self, client: Option<Present>) -> Self {
         match &mut self.kind {
             ReplyKind::Recorded(recorded) => recorded.client = client,
@@ -168,7 +168,7 @@ impl ReplyBody {
         self
     }
 
-    /// The same, of a call that goes on, as a limit counts, until the inner service's own body is at its end or gone.
+    /// The same, of a call that counts against a limit until the inner service's own body is at its end or gone.
     pub(crate) fn in_turn(mut self, turn: QueueTurn) -> Self {
         if let ReplyKind::Inner(_, held) = &mut self.kind {
             *held = Some(turn);
@@ -197,7 +197,7 @@ impl ReplyBody {
     }
 
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        // Most there are.
+        // Most bodies are in memory.
         if let ReplyKind::Replay { trailers: None, .. } = &self.kind
             && let ReplyKind::Replay { content, .. } = std::mem::replace(&mut self.kind, ReplyKind::End)
         {

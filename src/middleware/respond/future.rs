@@ -21,8 +21,8 @@ use crate::task::BoxFuture;
 
 /// Where a request has got to.
 ///
-/// What a step needed in memory is freed before the next one: of a hundred thousand requests that wait, each keeps what
-/// it needs to wait, and not what it needed to ask Redis, or would need to lead.
+/// The memory of a step is freed before the next one. So each of a hundred thousand waiting requests keeps only what it
+/// needs to wait, and not what it needed to ask Redis, or would need to lead.
 pub(crate) enum Step<T> {
     Done(T),
     Then(BoxFuture<'static, Self>),
@@ -62,7 +62,7 @@ pin_project! {
         S: Service<Request<ReqBody>>,
     {
         Hit { hit: Option<HitReply> },
-        // Boxed like the next, because hits and waiters would keep room for it.
+        // Boxed like the next, because otherwise hits and waiters would keep room for it.
         Ready { response: Option<Box<Response<ReplyBody>>> },
         Direct { direct: Pin<Box<Direct<S, ReqBody>>> },
         Core { future: BoxFuture<'static, Step<Answer>>, teller: Teller },
@@ -73,7 +73,7 @@ impl<S, ReqBody> ResponseFuture<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    /// What is stored in this process.
+    /// A hit in this process.
     pub(crate) fn hit(hit: HitReply) -> Self {
         let kind = FutureKind::Hit { hit: Some(hit) };
         Self { kind }
@@ -87,7 +87,7 @@ where
         Self { kind }
     }
 
-    /// To the inner service, whose response says this.
+    /// Sends the request to the inner service, whose response says this.
     pub(crate) fn direct(service: S, request: Request<ReqBody>, says: Option<Decision>) -> Self {
         let kind = FutureKind::Direct {
             direct: Box::pin(Direct::new(service, request, says)),
@@ -95,7 +95,7 @@ where
         Self { kind }
     }
 
-    /// To the inner service, as if the layer were not there.
+    /// Sends the request to the inner service, as if the layer were not there.
     pub(crate) fn untouched(service: S, request: Request<ReqBody>) -> Self {
         let kind = FutureKind::Direct {
             direct: Box::pin(Direct::new(service, request, None).untouched()),
@@ -103,7 +103,7 @@ where
         Self { kind }
     }
 
-    /// The same as [`untouched`](Self::untouched), and seen as it goes by.
+    /// The same as [`untouched`](Self::untouched), and `observer` sees the response go by.
     #[cfg(feature = "admin")]
     pub(crate) fn observed(service: S, request: Request<ReqBody>, observer: Observer) -> Self {
         let mut direct = Direct::new(service, request, None).untouched();
@@ -114,7 +114,7 @@ where
         Self { kind }
     }
 
-    /// How many bytes this takes, and what it points to.
+    /// How many bytes this takes, and how many the object that it points to.
     #[cfg(test)]
     pub(crate) fn sizes(&self) -> (usize, usize) {
         let steps = match &self.kind {

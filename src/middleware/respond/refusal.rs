@@ -1,4 +1,4 @@
-//! Answers of the layer's own: to a request that found too much going on, and to a request that wants nothing but what is stored.
+//! Answers of the layer's own: to a request at a limit, and to a request that wants only a stored response.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::body::ReplyBody;
 use super::trailers_only::{UNAVAILABLE, trailers_only};
 use crate::middleware::policy::ending::is_grpc;
 
-/// What gRPC clients with a retry policy go by (gRFC A6).
+/// The field that gRPC clients with a retry policy go by (gRFC A6).
 const GRPC_RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 /// 503 with `Retry-After`; for gRPC, whose clients take the status of HTTP for that of a broken proxy, a response that
@@ -19,7 +19,7 @@ pub(crate) fn refusal(request: &HeaderMap, retry_after: Duration) -> Response<Re
     instead(request, status, "too many requests are waiting", retry_after)
 }
 
-/// The same for a request that is not to ask again what has failed, with the status of that.
+/// The same for a request that meets a pause after a failure, with the status of the failure.
 pub(crate) fn failure(request: &HeaderMap, status: StatusCode, retry_after: Duration) -> Response<ReplyBody> {
     instead(request, status, "the last call has failed", retry_after)
 }

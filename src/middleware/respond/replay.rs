@@ -1,4 +1,4 @@
-//! Stored responses on their way back to clients.
+//! How a stored response goes to a client.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -46,12 +46,13 @@ pub(crate) fn followed(stored: Arc<StoredResponse>) -> Response<ReplyBody> {
     response
 }
 
-/// A hit in this process on its way to its request. It is a response once it is sent: until then there is little to move.
+/// A hit in this process on its way to its request. It becomes a response only when it is sent: until then there is
+/// little to move.
 pub(crate) struct HitReply {
     pub(crate) stored: Peeked<Form>,
     pub(crate) now: Instant,
     pub(crate) cache_status: bool,
-    /// Whether it was on a copy of what is stored elsewhere.
+    /// Whether it was on a copy of a response that is stored elsewhere.
     pub(crate) is_near: bool,
     /// Where the response is to tell its key.
     pub(crate) key: Option<Box<Address>>,
@@ -80,7 +81,7 @@ pub(crate) fn hit(stored: Arc<StoredResponse>, now: Instant, cache_status: bool)
     if stored.is_grpc() {
         return reply(stored, now, cache_status);
     }
-    // From a store elsewhere it is this request's alone, and can be taken apart.
+    // A response from a store elsewhere is this request's alone, and can be taken apart.
     let own = match alone(stored) {
         Ok(own) => own,
         Err(shared) => return shared_hit(&shared, now, cache_status, |body| body),
@@ -95,7 +96,7 @@ pub(crate) fn hit(stored: Arc<StoredResponse>, now: Instant, cache_status: bool)
     response(status, headers, body(parted, content, trailers))
 }
 
-/// The same, of what others have as well.
+/// The same, of a response that others have as well.
 #[inline]
 fn shared_hit<B>(
     stored: &StoredResponse,
@@ -110,7 +111,7 @@ fn shared_hit<B>(
     response(stored.status(), headers, of(body))
 }
 
-/// The response, if there is no other owner of it. Looks first: where there is one, it need not tell the others.
+/// The response, if it has no other owner. Looks at the count first, which costs less where there are other owners.
 fn alone(stored: Arc<StoredResponse>) -> Result<StoredResponse, Arc<StoredResponse>> {
     match Arc::strong_count(&stored) {
         1 => Arc::try_unwrap(stored),
@@ -170,7 +171,7 @@ pub(crate) fn stale(stored: Arc<StoredResponse>, now: Instant, says: Option<Reas
     response
 }
 
-/// What of the body an answer to a request takes.
+/// The part of the body that an answer takes.
 pub(crate) enum Wanted {
     Nothing,
     Part(Range<usize>),
@@ -201,8 +202,8 @@ fn selection(stored: &StoredResponse, constraints: RequestConstraints, request: 
     }
 }
 
-/// The same for a request with these fields that may not get all of it. `portion` is what it wants of a body that was not
-/// read, if it is not all of it, and `reason` why it gets a stale response.
+/// The same for a request with these fields that may not get all of the response. `portion` is the part that it wants
+/// of a body that was not read, unless it wants all of it. `reason` is why it gets a stale response.
 pub(crate) fn narrowed(
     stored: Arc<StoredResponse>,
     portion: Portion,
@@ -272,9 +273,9 @@ fn without_content(mut whole: Response<ReplyBody>) -> Response<ReplyBody> {
     whole.map(|_| ReplyBody::empty())
 }
 
-/// What was read of a body that was left in the store.
+/// The part that was read of a body that was left in the store.
 pub(crate) enum Portion {
-    /// Nothing, or the body was not left there.
+    /// Nothing was read, or the body was not left there.
     None,
     Read(Bytes),
     /// To be read as the client reads.

@@ -20,7 +20,7 @@ const HELP: &str = "Requests, by what became of them and why.";
 /// How many requests had which outcome, for which reason.
 pub(crate) struct Tally {
     tag: Tag,
-    /// By outcome and reason. All that go together are there from the beginning.
+    /// By outcome and reason. All pairs that can occur are there from the beginning.
     requests: Box<[OnceLock<Counter>]>,
 }
 
@@ -100,7 +100,7 @@ fn metric<'a>(labels: &'a [(&'static str, &'a str)]) -> Metric<'a> {
     }
 }
 
-/// What comes of a request, and why.
+/// The outcome of a request, and its reason.
 pub(crate) struct Answer {
     pub(crate) result: Result<Response<ReplyBody>, InnerError>,
     pub(crate) decision: Decision,
@@ -126,7 +126,7 @@ impl Answer {
     }
 }
 
-/// Tells what became of one request. Dropped before there is an answer, it says that there was none.
+/// Tells what became of one request. If it is dropped before there is an answer, it tells that there was none.
 pub(crate) struct Teller {
     tally: Arc<Tally>,
     cache_status: bool,
@@ -136,7 +136,7 @@ pub(crate) struct Teller {
 }
 
 impl Teller {
-    /// `key` is that of the request, once it is known, where something is to be said of it.
+    /// `key` gets the request's key, once it is known, where the key is to be told.
     pub(crate) fn new(tally: &Arc<Tally>, cache_status: bool, key: Option<ToldKey>) -> Self {
         Self {
             tally: Arc::clone(tally),

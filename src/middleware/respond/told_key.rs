@@ -56,7 +56,8 @@ pub(crate) fn tell(address: &Address, headers: &mut HeaderMap) {
     }
 }
 
-/// The parameter, with the key as a String (RFC 9651, 3.3.3): what that cannot hold is percent-encoded, as in a URI.
+/// The parameter, with the key as a String (RFC 9651, 3.3.3). Characters that a String cannot hold are percent-encoded,
+/// as in a URI.
 fn parameter(key: &str) -> String {
     let mut text = String::from("; key=\"");
     let shown = key.char_indices().nth(MOST).map_or(key, |(end, _)| &key[..end]);

@@ -9,7 +9,7 @@ use super::body::ReplyBody;
 
 /// The deadline of the call is over.
 pub(crate) const DEADLINE_EXCEEDED: u16 = 4;
-/// It may be worth asking again.
+/// The client may ask again.
 pub(crate) const UNAVAILABLE: u16 = 14;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -41,7 +41,8 @@ pub(crate) fn unavailable() -> Response<ReplyBody> {
     trailers_only(GRPC, UNAVAILABLE, "the server is shutting down")
 }
 
-/// The text as `grpc-message` has it: whatever is not printable ASCII, and `%`, as a percent sign and two digits.
+/// The text as `grpc-message` has it: all bytes that are not printable ASCII, and `%`, stand as a percent sign and two
+/// digits.
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -32,11 +32,11 @@ use crate::middleware::stored_response::StoredResponse;
 use crate::task::BoxFuture;
 use crate::trace;
 
-/// How many addresses of one response are waited at before the request goes its own way: the key's, its variant's, and
-/// one more for a response that has begun to vary by other fields.
+/// At how many addresses of one response a request waits before it goes its own way: the key's, its variant's, and one
+/// more for a response that has begun to vary by other fields.
 const MAX_ADDRESSES: u8 = 3;
 
-/// What is next for a request, by what is stored.
+/// The next step of a request, given what is stored.
 enum NextStep {
     /// It is answered.
     Done(Answer),
@@ -49,11 +49,11 @@ enum NextStep {
     PassBy(Address),
     /// It goes to the inner service by itself.
     Direct(Decision),
-    /// It follows or leads. What is stale may stand in for a failure.
+    /// It follows or leads. A stale response may stand in for a failure.
     Miss(VariantAddress, Option<Arc<StoredResponse>>, Forward),
 }
 
-/// What is next for a request that has waited.
+/// The next step of a request that has waited.
 enum After {
     /// It is answered.
     Answer(Answer),
@@ -62,7 +62,8 @@ enum After {
     Refresh(Arc<StoredResponse>),
     /// It goes to the inner service by itself, and holds this meanwhile.
     Turn(QueueTurn),
-    /// It waits once more, at the address that it would be at now, unless it has done so often enough for this reason.
+    /// It waits once more, at the address where its response would be now, unless it has waited often enough for this
+    /// reason.
     Again(Reason),
     /// It goes to the inner service by itself.
     Direct(Reason),
@@ -84,7 +85,7 @@ impl Cache {
                 self.mark(&mut call, &address);
                 return Step::then(self.pass_by(call, address, credentials));
             }
-            // Where nothing was ever for requests like this, it need not even look.
+            // Where no response was ever for requests like this one, it need not even look.
             if !self.credential_history.may_admit(&constraints) && self.is_refused(&address, &constraints) {
                 self.mark(&mut call, &address);
                 return Step::then(self.ask_again(call, address, constraints, Forward::UriMiss));
@@ -93,7 +94,7 @@ impl Cache {
             let arrived = self.memo.shared.clock.tick();
             let (variant, stale, why) = {
                 let next = self.next(&address, &call.head, credentials, can_lead, &mut aim).await;
-                // Most that find nothing wait for others, and need no mark for that.
+                // Most requests that find nothing wait for others, and need no mark for that.
                 if !matches!(next, NextStep::Done(_) | NextStep::Miss(..)) {
                     self.mark(&mut call, &address);
                 }
@@ -136,7 +137,7 @@ impl Cache {
             }
             match stand_by(&self, &miss) {
                 Some((stale, time)) => {
-                    // Beforehand: the task that it goes on in does not know the path to here.
+                    // Marked beforehand: the task that the request goes on in does not know the path to here.
                     self.mark(&mut call, &miss.first);
                     Step::then(miss_or_stale(self, call, miss, stale, time))
                 }
@@ -150,7 +151,7 @@ impl Cache {
         on_path::mark(&mut call.head.extensions, &self.memo.shared.store, address);
     }
 
-    /// What is next for a request, by what is stored.
+    /// The next step of a request, given what is stored.
     fn next(
         &self,
         address: &Address,
@@ -189,7 +190,7 @@ impl Cache {
                         self.credential_history
                             .remember(&variant.address, &stored, now, self.responses.pass_marker);
                     }
-                    // What takes its place would break off the body that is read in parts.
+                    // A response that takes its place would break off the body that is read in parts.
                     let may_refresh = can_lead && stored.apart_body().is_none();
                     match self.use_of(&stored, may_refresh, now) {
                         Use::Hit => {
@@ -236,7 +237,7 @@ impl Cache {
             });
             let config = own.as_deref().unwrap_or(&self.memo.config);
             let has_room = || self.memo.shared.counters.recorded_bytes.get() < self.responses.max_recording;
-            // One clock for all that the request waits for.
+            // One patience for all that the request waits for.
             let mut patience = self.memo.config.patience();
             let mut caller = Caller {
                 arrived: miss.arrived,
@@ -252,7 +253,7 @@ impl Cache {
                 }
                 let obtained = self.memo.obtain(address, config, &mut patience, &mut caller, has_room);
                 let obtained = obtained.await;
-                // It waits once more as one that has just come.
+                // It waits once more as if it had just come.
                 caller.arrived = self.memo.shared.clock.tick();
                 trace::waited(patience.waited());
                 let after = Box::pin(self.after(obtained, &mut miss, call.headers())).await;
@@ -294,11 +295,11 @@ impl Cache {
         }
     }
 
-    /// What is next for a request that has obtained this.
+    /// The next step of a request that has obtained this.
     async fn after(&self, obtained: Obtained<Arc<StoredResponse>>, miss: &mut Miss, headers: &HeaderMap) -> After {
         match obtained {
             Obtained::Followed(stored, by) => follow(self, stored, by, miss, headers).await,
-            // It may be another variant, or not for this client.
+            // The response may be another variant, or not for this client.
             Obtained::Soft(found) => match follow(self, found.value, None, miss, headers).await {
                 After::Refresh(stored) if !miss.can_lead => {
                     After::Answer(self.replay(stored, Instant::now(), Reason::StaleWhileRevalidate))
@@ -335,8 +336,8 @@ impl Cache {
     }
 }
 
-/// Where what takes the place of a stale response is computed. What was softly invalidated is so with all its variants, and
-/// the first one that takes their place ends them all.
+/// The address at which a stale response is computed anew. A soft invalidation concerns all variants, and the first new
+/// variant that takes their place ends them all.
 fn computed_at(first: &Address, variant: VariantAddress, stored: &StoredResponse) -> VariantAddress {
     match stored.is_soft() {
         true => VariantAddress::first(first),

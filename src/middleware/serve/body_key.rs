@@ -59,7 +59,7 @@ pub(crate) fn answer_with_body(
         // The body is read: the key covers it.
         let can_lead = true;
         let looking = cache.answer(call, address, RequestConstraints::default(), can_lead);
-        // What is found at once is an answer whatever the deadline.
+        // A hit is an answer whatever the deadline.
         let looked = match deadline {
             Some(deadline) => until(deadline, looking).await,
             None => Some(looking.await),

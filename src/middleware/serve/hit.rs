@@ -1,5 +1,5 @@
-//! What a stored response is to a request, and hits: those in this process take no task, no wait and no look at the
-//! store's server.
+//! What use a stored response is to a request; and hits in this process, which take no task, no wait and no command to
+//! Redis.
 
 use std::sync::Arc;
 
@@ -21,9 +21,9 @@ use crate::middleware::stored_response::{Form, StoredResponse};
 use crate::store::{Peeked, Store};
 use crate::trace;
 
-/// What there is in this process for a request.
+/// What this process has for a request.
 pub(crate) enum FreshHit {
-    /// The request is part of what computes it.
+    /// The request is part of the computation of its own response.
     Reentry,
     Answer(HitReply),
     /// An answer, to be computed anew meanwhile.
@@ -34,7 +34,7 @@ pub(crate) enum FreshHit {
     None,
 }
 
-/// What a stored response is to a request.
+/// What use a stored response is to a request.
 pub(crate) enum Use {
     /// An answer.
     Hit,
@@ -43,7 +43,7 @@ pub(crate) enum Use {
     /// An answer, to be compared with a new one.
     #[cfg(feature = "admin")]
     Verify,
-    /// None, unless computing it anew fails.
+    /// No answer, unless computing it anew fails.
     Stale,
 }
 
@@ -83,7 +83,7 @@ impl Cache {
         FreshHit::Answer(self.fresh(stored, address, now))
     }
 
-    /// The answer to a request that this was found for in this process.
+    /// The answer to a request for which this process has found this.
     #[inline]
     pub(crate) fn fresh(&self, stored: Peeked<Form>, address: &Address, now: Instant) -> HitReply {
         self.memo.shared.counters.hits.add();
@@ -110,7 +110,8 @@ impl Cache {
         early::is_due(left, stored.meta().cost, beta, || self.responses.random.unit())
     }
 
-    /// What a stored response is to a request that `can_lead` a computation that no client waits for.
+    /// What use a stored response is to a request. `can_lead` says that the request may lead a computation for which no
+    /// client waits.
     pub(crate) fn use_of(&self, stored: &StoredResponse, can_lead: bool, now: Instant) -> Use {
         if stored.is_fresh_at(now) {
             #[cfg(feature = "admin")]
@@ -138,7 +139,7 @@ impl Cache {
         Answer::new(response, decision)
     }
 
-    /// What becomes of a request that gets this, which may be stale for that reason.
+    /// The outcome of a request that gets this response, which may be stale for that reason.
     pub(super) fn found(&self, stored: &StoredResponse, now: Instant, reason: Reason) -> Decision {
         trace::computed_by(stored.meta().computed_by);
         let counters = &self.memo.shared.counters;
@@ -150,7 +151,7 @@ impl Cache {
         Decision::found(RequestOutcome::Stale, reason)
     }
 
-    /// Whether a hit is one to verify.
+    /// Whether this hit is to be verified.
     #[cfg(feature = "admin")]
     fn verifies(&self, stored: &StoredResponse) -> bool {
         let verify = self.verify.as_ref();

@@ -1,8 +1,9 @@
-//! Requests that get no more than a part of what is stored: they lead no computation, and wait for none.
+//! Requests that get no more than a part of a stored response: they lead no computation, and wait for none.
 //!
-//! Nor do they change anything. RFC 9111, 4.3.5 lets the answer to a `HEAD` update or call in what is stored. But a `HEAD`
-//! that reaches the inner service has found nothing, or a stale response that will be validated before it is used. And a
-//! client that gets another head by a field that is not in the key would call in, again and again, what others compute.
+//! Nor do they change anything. RFC 9111, 4.3.5 lets the answer to a `HEAD` update or invalidate the stored response.
+//! But a `HEAD` that reaches the inner service has found nothing, or a stale response that will be validated before it
+//! is used. And a client that gets another head by a field that is not in the key would invalidate, again and again,
+//! the responses that others compute.
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use crate::middleware::stored_response::StoredResponse;
 use crate::task::BoxFuture;
 
 impl Cache {
-    /// A stored response for a request that must not wait for another, nor lead others.
+    /// A stored response for a request that must neither wait for another request nor lead others.
     pub(crate) fn read(
         self: Arc<Self>,
         mut call: InnerCall,
@@ -62,7 +63,7 @@ impl Cache {
                     }
                     Lookup::Stored(variant, stored) => {
                         let part = Box::pin(self.part(&variant.address, &stored, constraints, call.headers())).await;
-                        // It is another response by now, or has to be read as a whole.
+                        // The store has another response by now, or the response has to be read as a whole.
                         let Ok(part) = part else {
                             depth = Depth::Whole;
                             continue;
@@ -105,7 +106,7 @@ impl Cache {
             return Some(Answer::new(not_stored(), Decision::refused(Reason::OnlyIfCached)));
         }
         let answer = self.pause_for(variant, constraints)?.answer(headers);
-        // An answer made of an error may have a body.
+        // A response made of an error may have a body.
         let answer = match constraints.head {
             true => answer.map(|_| ReplyBody::empty()),
             false => answer,
@@ -124,8 +125,8 @@ impl Cache {
         meanwhile || (stored.serves_on_error(now) && self.pause_for(variant, constraints).is_some())
     }
 
-    /// The pause that stands for a request like this one. Its response may be its client's own where it has credentials, and
-    /// the failure of others says nothing of it.
+    /// The pause that stands for a request like this one. A request with credentials heeds it only where there is a
+    /// record: otherwise its response may be its client's own, and the failure of others says nothing of it.
     fn pause_for(&self, variant: &VariantAddress, constraints: RequestConstraints) -> Option<Pause> {
         let pause = self.pauses.of(&variant.address, Instant::now())?;
         let is_alike = !constraints.has_credentials() || self.has_record(&variant.address, &constraints);

@@ -1,9 +1,10 @@
-//! Parts of what is stored, for requests that want no more: the head for `HEAD` and a 304, and few bytes for a range. And
-//! for all requests, while the large bodies that clients have not read hold as much memory as they may together.
+//! Parts of stored responses, for requests that want no more: the head for `HEAD` and a 304, and a few bytes for a
+//! range. They also serve all other requests while large bodies that clients have not read yet take up all the memory
+//! that they may.
 //!
-//! A store that is asked for a part may have another value in it than a moment before, so each part is checked by a
-//! [digest](crate::middleware::stored_response#parts) in the head. Where that does not fit, or there is none, the whole is
-//! read.
+//! The store may have another value by the time at which it is asked for a part. So each part is checked by a
+//! [digest](crate::middleware::stored_response#parts) in the head. Where the digest does not fit, or there is none, the
+//! whole is read.
 
 use std::sync::Arc;
 
@@ -20,17 +21,17 @@ use crate::middleware::stored_response::{PartedBody, StoredResponse};
 /// Heads are read in one piece of this length. A longer one is read with the rest.
 const HEAD: usize = 16 * 1024;
 
-/// Longer parts are read with the rest: requests for the same at one time share that.
+/// Longer parts are read with the rest, because requests for one response at one time share a read of the whole.
 const LONGEST: usize = 1 << 20;
 
 /// From so many bytes on a body counts as large.
 const LARGE: usize = 64 * 1024;
 
-/// What large bodies from a store elsewhere may hold, as a share of what recordings may.
+/// How much memory large bodies from a store elsewhere may hold, as a share of the bound on recordings.
 const SHARE: u64 = 4;
 
 impl Cache {
-    /// What is stored, perhaps without its body.
+    /// The stored response, perhaps without its body.
     pub(crate) async fn look_at(&self, address: &Address) -> Option<Arc<StoredResponse>> {
         let shared = &self.memo.shared;
         if shared.codec.is_raw() {
@@ -111,7 +112,8 @@ impl Cache {
         parted.await.unwrap_or(followed)
     }
 
-    /// What this request wants of the body, if it wants any and the store still has it. `Err` where it takes the whole.
+    /// The part of the body that this request wants, if it wants any and the store still has it. `Err` where the whole
+    /// has to be read.
     pub(super) async fn part(
         &self,
         address: &Address,

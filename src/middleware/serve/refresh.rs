@@ -1,8 +1,9 @@
-//! Stored responses that go on answering while they are computed anew, or where that fails (RFC 5861).
+//! Stored responses that answer while they are computed anew, or where that fails (RFC 5861).
 //!
-//! How long a response has been stale is told by its age, which every hit says anyway: by this process's own clock
-//! where it stored the response or has read it before, otherwise by [`Meta::stored_at`](crate::middleware::stored_response::Meta).
-//! So where clocks disagree, the windows shift by as much, and stay within what the store keeps.
+//! Its age, which every hit says anyway, tells how long a response has been stale. The age is by this process's own
+//! clock where the process stored the response or has read it before, otherwise by
+//! [`Meta::stored_at`](crate::middleware::stored_response::Meta). So where clocks disagree, the windows shift by as
+//! much, within the time for which the store keeps the response.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -27,10 +28,11 @@ use crate::task::spawn;
 use crate::trace;
 
 impl Cache {
-    /// Has what is stored computed anew: by this request, unless another one does so already. Returns why a response that is
-    /// stale answers meanwhile.
+    /// Has the stored response computed anew by this request, unless another one does so already. Returns why the stale
+    /// response answers meanwhile.
     ///
-    /// The request goes to the inner service as it came. Its client has its answer, so it must not be needed to read on.
+    /// The request goes to the inner service as it came. Its client has its answer already, so the rest of its body
+    /// must not be needed.
     pub(crate) fn refresh(
         self: &Arc<Self>,
         call: InnerCall,
@@ -51,7 +53,7 @@ impl Cache {
         let cache = Arc::clone(self);
         let stale = Some(Arc::clone(seen));
         let start = || {
-            // The request's own closes with its answer.
+            // The request's own span closes with its answer.
             let span = trace::refreshing(&address);
             move |lead| {
                 let (first, why) = (variant.address.clone(), Forward::Stale);
@@ -78,7 +80,7 @@ impl Cache {
         Reason::StaleWhileRevalidate
     }
 
-    /// What is stored, where computing it anew has failed and it may stand in, for this reason.
+    /// The stored response, where computing it anew has failed for this reason and it may stand in.
     pub(crate) async fn stand_in(&self, miss: &Miss, headers: &HeaderMap, reason: Reason) -> Option<Answer> {
         let stored = match miss.stale.clone() {
             Some(stale) => stale,

@@ -18,7 +18,7 @@ use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::{AbortOnDrop, BoxFuture, spawn};
 
-/// What answers a request that has waited for so long, if anything may.
+/// The stale response that answers a request that has waited for so long, if one may.
 pub(super) fn stand_by(cache: &Cache, miss: &Miss) -> Option<(Arc<StoredResponse>, Duration)> {
     let time = cache.responses.soft_timeout?;
     let stale = miss.stale.as_ref().filter(|_| miss.aim == Aim::Fresh)?;
@@ -26,7 +26,8 @@ pub(super) fn stand_by(cache: &Cache, miss: &Miss) -> Option<(Arc<StoredResponse
     may_wait.then(|| (Arc::clone(stale), time))
 }
 
-/// Follow or lead, for so long; then the stale response, if it may still be served. The work goes on.
+/// Has the request follow or lead for so long; then gives it the stale response, if that may still be served. The work
+/// goes on.
 pub(super) fn miss_or_stale(
     cache: Arc<Cache>,
     call: InnerCall,
@@ -42,7 +43,7 @@ pub(super) fn miss_or_stale(
             let _ = answers.send(work.await.finish().await);
         };
         let task = spawn(Box::pin(work.in_current_span()));
-        // A client that leaves before that leaves as ever.
+        // A client that leaves before that leaves as any other.
         let mut present = AbortOnDrop::new(task.abort_handle());
         let answer = match timeout(time, &mut answer).await {
             Err(_) if stale.serves_on_error(Instant::now()) => {

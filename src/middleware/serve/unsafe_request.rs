@@ -26,13 +26,13 @@ use crate::middleware::stored_response::Form;
 use crate::store::Purge;
 use crate::task::{BoxFuture, spawn, spawn_if_any};
 
-/// What a `GET` for a URI, with these fields and extensions, has for a key.
+/// Makes the key of a `GET` for a URI, with these fields and extensions.
 pub(crate) type FindKey = Box<dyn Fn(&Uri, &HeaderMap, &Extensions) -> Option<Key> + Send>;
 
 /// An unsafe request under way.
 ///
 /// A request that ends without an answer, because its client has hung up or the inner service failed, may have changed
-/// something all the same: dropping this makes its target out of date.
+/// something all the same. So dropping this makes the request's target out of date.
 pub(crate) struct Change {
     cache: Arc<Cache>,
     find_key: FindKey,
@@ -40,7 +40,7 @@ pub(crate) struct Change {
     uri: Uri,
     headers: HeaderMap,
     extensions: Extensions,
-    /// Known from the beginning: when this is dropped is no time to ask a key extractor that may panic.
+    /// Asked for at the beginning: a key extractor may panic, and must not be asked while this is dropped.
     target: Option<Address>,
     settled: bool,
 }
@@ -63,13 +63,13 @@ impl Change {
         change
     }
 
-    /// What it makes out of date, if that has a key.
+    /// The key that it makes out of date, if there is one.
     pub(crate) fn target(&self) -> Option<&Address> {
         self.target.as_ref()
     }
 
-    /// Asks the inner service, and removes what is out of date before the answer goes on: a client that has it finds nothing
-    /// from before.
+    /// Asks the inner service, and removes what is out of date before the answer goes on: a client that has the answer
+    /// finds nothing from before.
     pub(crate) fn carry_out(self, call: InnerCall) -> BoxFuture<'static, Step<Answer>> {
         Box::pin(async move { Step::Done(self.carried_out(call).await) })
     }
@@ -160,7 +160,7 @@ fn invalidation(
     receipted: bool,
 ) -> BoxFuture<'static, Option<Receipt>> {
     let invalidation = async move {
-        // Together: each may have to wait for a node that does not answer.
+        // All together: each may have to wait for a node that does not answer.
         let (receipt, labels, addresses) = tokio::join!(
             async {
                 match receipted {
@@ -171,7 +171,7 @@ fn invalidation(
             invalidate_labels(&shared, &labels),
             invalidate(&shared, &hit_for_pass, addresses)
         );
-        // What the store was not told of, it cannot give a receipt for.
+        // There is no receipt for an invalidation of which the store was not told.
         (labels && addresses && receipt != Receipt::NONE).then_some(receipt)
     };
     Box::pin(invalidation.in_current_span())

@@ -1,4 +1,4 @@
-//! What the layer would have to do with a request, where it only watches.
+//! Shadow mode: what the layer would have done with a request.
 
 use http::Request;
 use http_body::Body;

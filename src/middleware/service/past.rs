@@ -1,4 +1,4 @@
-//! Requests that go past the layer, to the inner service, or that no stored response is for.
+//! Requests that go past the layer to the inner service, or for which there can be no stored response.
 
 #[cfg(feature = "admin")]
 use std::sync::Arc;
@@ -66,7 +66,8 @@ impl<S, K> MemoLockService<S, K> {
         ResponseFuture::ready(response)
     }
 
-    /// A method that is not collapsed, of a request with a body: where the key covers bodies, that is a mistake.
+    /// A request with a body and a method that is not collapsed. Where the key covers bodies, this is a mistake of the
+    /// settings.
     pub(super) fn tell_method<ReqBody>(&self, request: &Request<ReqBody>)
     where
         ReqBody: Body,

@@ -11,12 +11,12 @@ use super::MemoLockService;
 use crate::memo::{Warmed, warm};
 
 impl<S, K> MemoLockService<S, K> {
-    /// Sends these requests through the layer, `at_once` at a time, and reads their responses to the end, so that what may be
-    /// stored is. `progress` is told after each. One has failed whose response is an error or a 5xx, or whose body breaks off. 0
-    /// counts as 1.
+    /// Sends these requests through the layer, `at_once` at a time, and reads their responses to the end, so that all
+    /// that may be stored is stored. `progress` is called after each request. A request counts as failed if its
+    /// response is an error or a 5xx, or if the body breaks off. 0 counts as 1.
     ///
-    /// What is stored and fresh is a hit and stays; with [`Refresh`](crate::middleware::Refresh) among its extensions a request
-    /// has it computed anew. Of all nodes that warm up at once, one computes each response.
+    /// A fresh stored response is a hit and stays; a request with [`Refresh`](crate::middleware::Refresh) among its
+    /// extensions has it computed anew. Of all nodes that warm up at once, one computes each response.
     ///
     /// ```
     /// use axum::body::Body;

@@ -12,16 +12,16 @@ pub enum Audit {
     /// The layer only watches: nothing is shared or stored, and the inner service is called for each request as if the
     /// layer were not there.
     ///
-    /// The layer counts what it would have done with its settings: calls and time that it would have spared, and
-    /// responses that are not the one that would have stood in for them, with the field of the requests that goes with
-    /// the difference. The report says for which routes the layer can be switched on.
+    /// The layer counts what it would have done with its settings: the calls and the time that it would have spared,
+    /// and the responses that differ from the stored response that would have stood in for them, with the request field
+    /// that goes with the difference. The report says for which routes the layer can be switched on.
     ///
-    /// It costs a digest of each body, and so many bytes of memory: digests of the last 4,096 responses and of the
-    /// fields of their requests, no bodies. Requests whose key covers their body are not followed.
+    /// It costs a digest of each body, and memory for digests of the last 4,096 responses and of the fields of their
+    /// requests, but no bodies. Requests whose key covers their body are not followed.
     Shadow,
-    /// The layer shares, and computes the response to this fraction of hits anew, in the background and for no client,
-    /// and compares it with what was stored: from 0 for none to 1 for all. What is below 0 or no number counts as 0,
-    /// and what is above 1 as 1.
+    /// The layer shares. It also computes the response to this fraction of hits anew, in the background and for no
+    /// client, and compares it with the stored one: from 0 for none to 1 for all. A value below 0, and one that is no
+    /// number, counts as 0; a value above 1 as 1.
     ///
     /// The client has the stored response, and the new one is thrown away. The report says how many were not the same:
     /// a field is missing in the key, or responses change sooner than they say. At most 16 are computed at once.

@@ -12,8 +12,8 @@ pub enum CacheStatus {
     /// What the layer did, and why: `memolock; hit; ttl=30`, or `memolock; fwd=uri-miss; stored; detail=absent`. What each
     /// `detail` means is in [the guide](crate::docs::guide::why_not_cached).
     Outcome,
-    /// That, and the key, up to 256 characters of it, where a request has one: `memolock; hit; ttl=30; key="{GET
-    /// http://example.com/}"`. It tells an attacker what is not in the keys of the cache, and every client what is
-    /// (section 6).
+    /// The same, and the key, up to 256 characters of it, where a request has one: `memolock; hit; ttl=30; key="{GET
+    /// http://example.com/}"`. It tells an attacker which parts of a request are not in the keys of the cache, and
+    /// every client which parts are (section 6).
     OutcomeAndKey,
 }

@@ -26,7 +26,7 @@ impl Failures {
         Self::default()
     }
 
-    /// What becomes of followers of a response of which nothing says that it is for others: a redirect, most errors.
+    /// What followers do about a response of which nothing says that it is for others: a redirect, most errors.
     /// Defaults to [`Unconfirmed::Confirm`]: one follower asks next, and a failure is shared once it is the second.
     pub fn on_unconfirmed(mut self, on_unconfirmed: Unconfirmed) -> Self {
         self.on_unconfirmed = Some(on_unconfirmed);
@@ -42,13 +42,14 @@ impl Failures {
     /// response that has the status of the failure, 503 for an error, and `Retry-After`; a gRPC call with UNAVAILABLE. An
     /// error for which [`share_errors`](Self::share_errors) makes a response is answered with that.
     ///
-    /// The followers of the computation that failed do as without a pause: one of them asks, and a success ends the pause.
-    /// The others get the failure where they would have gone to the inner service. A `HEAD` or a
-    /// request for a range heeds the pause, and begins none. Requests whose response may be their own (`POST`, credentials
-    /// that nothing was ever shared with) know of no pause.
+    /// The followers of the computation that failed do as without a pause: one of them asks, and a success ends the
+    /// pause. The others get the failure where they would have gone to the inner service. A `HEAD` or a request for a
+    /// range heeds the pause, and begins none. There is no pause for requests whose response may be their own: a
+    /// `POST`, or credentials for which no response was ever shared.
     ///
-    /// The price is that one request that can make the inner service fail for itself alone makes others fail for as long,
-    /// where no other one waits with it. So keep this short, and have 4xx say what is a client's own fault.
+    /// The price: one request that can make the inner service fail for itself alone, while no other request waits with
+    /// it, makes others fail for the time of the pause. So keep this short, and answer with 4xx where the client is at
+    /// fault.
     pub fn pause(mut self, time: Duration) -> Self {
         self.pause = Some(time);
         self
@@ -58,8 +59,9 @@ impl Failures {
     /// leaves it to the request that met it. Defaults to not at all.
     ///
     /// An error is shared once it is the second failure in a row: one follower has tried after the first. The two
-    /// requests themselves get their errors as they are, and nothing is stored. Without this, all followers that are
-    /// left then go to the inner service, in parallel. An error of another type than `E` is not shared.
+    /// requests themselves get their errors as they are, and nothing is stored. Without this setting, all followers
+    /// that are left after the second failure go to the inner service, in parallel. An error of another type than `E`
+    /// is not shared.
     ///
     /// ```
     /// use bytes::Bytes;

@@ -10,8 +10,8 @@ use crate::middleware::policy::request::RequestRules;
 use crate::middleware::policy::response_rules::ResponseRules;
 
 /// How long responses are stored, and what becomes of them once they are stale, for
-/// [`MemoLockLayer::freshness`](crate::MemoLockLayer::freshness). How long one is fresh that does not say is the layer's
-/// own [`ttl`](crate::MemoLockLayer::ttl).
+/// [`MemoLockLayer::freshness`](crate::MemoLockLayer::freshness). A response that does not say how long it is fresh has
+/// the layer's own [`ttl`](crate::MemoLockLayer::ttl).
 ///
 /// ```
 /// use std::time::Duration;
@@ -62,7 +62,8 @@ impl Freshness {
     }
 
     /// How long to keep a response, even if it says something else about its freshness, `no-cache` included. Defaults
-    /// to as long as it says. A status that [`ttl`](crate::MemoLockLayer::ttl) is not for is not for this either.
+    /// to as long as it says. This does not apply to statuses to which [`ttl`](crate::MemoLockLayer::ttl) does not
+    /// apply.
     ///
     /// `private`, `no-store`, `Vary: *` and, unless [`set_cookie`](super::Privacy::set_cookie) says otherwise,
     /// `Set-Cookie` still keep a response from being shared. A response that a [targeted](Self::targeted) field makes
@@ -72,7 +73,7 @@ impl Freshness {
         self
     }
 
-    /// Stores nothing: only the followers of that moment get it. Defaults to storing what may be
+    /// Stores nothing: only the followers of that moment get a response. Defaults to storing all responses that may be
     /// stored.
     pub fn no_store(mut self) -> Self {
         self.no_store = Some(true);
@@ -84,10 +85,10 @@ impl Freshness {
     /// to 1; 0 counts as 1.
     ///
     /// With 2 or more, keys that are asked for once cost the store no memory, however many they are and however long
-    /// their responses are fresh; the first requests of every other key cost a call each. What counts is every request
-    /// with the key, a hit included. Each process counts for itself the last 65,536 keys at least, for ten minutes at
-    /// least unless there are more, and for twenty at most. A response that is stored and stale is stored anew whatever
-    /// the count.
+    /// their responses are fresh; the first requests of every other key cost a call each. Every request with the key
+    /// counts, a hit included. Each process counts for itself. It counts at least the last 65,536 keys, for at least
+    /// ten minutes unless there are more, and for at most twenty. A stale stored response is stored anew whatever the
+    /// count.
     pub fn store_after(mut self, requests: u32) -> Self {
         self.store_after = Some(requests);
         self
@@ -103,12 +104,12 @@ impl Freshness {
         self
     }
 
-    /// How long a stale response goes on answering while a new one is computed, where the response does not say
+    /// How long a stale response answers while a new one is computed, where the response does not say
     /// (`stale-while-revalidate`, RFC 5861). Defaults to zero.
     ///
     /// No request waits within that time: all get the stale response, with its true `Age`, and one request in the
-    /// cluster goes to the inner service as well, in the background. It goes as it came, and outlives its client. A
-    /// request with a body that the key did not read leads as usual instead.
+    /// cluster goes to the inner service as well, in the background. That request goes as it came, and outlives its
+    /// client. A request with a body that the key did not read leads as usual instead.
     ///
     /// `must-revalidate`, `proxy-revalidate`, `s-maxage` and `no-cache` forbid it. The clocks of both nodes tell
     /// whether a response that another node stored is stale.
@@ -129,28 +130,29 @@ impl Freshness {
     }
 
     /// Has a response computed anew in the background a little before it is stale: the sooner, the more often it is
-    /// asked for and the longer it took (XFetch). Defaults to 0, which switches it off; 1 is what theory recommends,
-    /// and more is earlier.
+    /// asked for and the longer it took (XFetch). Defaults to 0, which switches this off; theory recommends 1, and more
+    /// is earlier.
     ///
-    /// With `beta` a hit with `left` to go does so where `-beta * cost * ln(random) >= left`. The lock of the cluster
-    /// decides which request does it, so it costs one call, and no request waits at the end of a popular response. Off
-    /// by default, because it makes the moment of a call a matter of chance, and also the number of calls for a
-    /// response that is not asked for again.
+    /// With `beta`, a hit with `left` to go has the response computed anew where `-beta * cost * ln(random) >= left`.
+    /// The lock of the cluster decides which request does so. So this costs one call, and no request waits at the end
+    /// of a popular response. It is off by default because it leaves two things to chance: the moment of a call, and
+    /// the number of calls for a response that is not asked for again.
     pub fn early_refresh(mut self, beta: f64) -> Self {
         self.early_refresh = Some(beta);
         self
     }
 
-    /// By what part of it the lifetime of a stored response is shortened at most, at random, so that responses that
-    /// were stored together do not end together. Defaults to 0.05. No lifetime becomes longer.
+    /// The largest part by which the lifetime of a stored response is shortened, at random, so that responses that were
+    /// stored together do not end together. Defaults to 0.05. No lifetime becomes longer.
     pub fn ttl_jitter(mut self, part: f64) -> Self {
         self.ttl_jitter = Some(part);
         self
     }
 
-    /// The targeted cache control fields (RFC 9213) that this layer heeds: the first one that a response has replaces
-    /// its `Cache-Control` and `Expires` here. Defaults to `CDN-Cache-Control`, which is meant for every shared cache on
-    /// the server's side; a field of the layer's own in front of it tells the two apart.
+    /// The targeted cache control fields (RFC 9213) that this layer heeds: the first of them that a response has
+    /// replaces its `Cache-Control` and `Expires` here. Defaults to `CDN-Cache-Control`, which is meant for every
+    /// shared cache on the server's side. To tell this layer something else than the others, put a field of its own in
+    /// front of that.
     ///
     /// A field that is no dictionary, or has no directive that means something here, counts as absent. A field that
     /// does not make the response fresh, such as `stale-if-error=600` alone, does not lift the `private` or `no-store`
@@ -172,31 +174,31 @@ impl Freshness {
     /// `Content-Location` of its answer, unless it failed (RFC 9111, section 4.4). Defaults to `true`, and to `false`
     /// under [`MemoLockLayer::grpc`](crate::MemoLockLayer::grpc).
     ///
-    /// Only requests that come through this layer, or another one over the same store with the same tag and a key that
-    /// covers the same, can do that: put the layer around all methods of a route. Each such request waits for the store
-    /// once. It removes the response to a `GET` with the key that
-    /// [`KeyExtractor::get_key`](crate::middleware::KeyExtractor::get_key) finds; where header fields are part of keys,
-    /// the response for the same values of these fields. gRPC calls remove nothing.
+    /// Only requests that come through this layer, or through another one over the same store with the same tag and a
+    /// key that covers the same, can do that: so put the layer around all methods of a route. Each such request waits
+    /// for the store once. It removes the response to a `GET` with the key that
+    /// [`KeyExtractor::get_key`](crate::middleware::KeyExtractor::get_key) finds. Where header fields are part of keys,
+    /// that is the response for the same values of these fields. gRPC calls remove nothing.
     pub fn invalidate_on_change(mut self, invalidates: bool) -> Self {
         self.invalidate_on_change = Some(invalidates);
         self
     }
 
-    /// How long requests wait where a stale response is stored: those that have waited for so long get it, while the computation
-    /// goes on for later requests. Defaults to none, so that they wait for the new one.
+    /// How long requests wait where a stale response is stored: a request that has waited for so long gets the stale
+    /// one, while the computation goes on for later requests. Defaults to none, so that requests wait for the new one.
     ///
-    /// It is for responses that may stand in for a failure, by `stale-if-error` of their own or of
-    /// [this layer](Self::stale_if_error): a computation that takes longer counts as one that has failed so far. Where
-    /// `stale-while-revalidate` lets the stale one answer, no request waits anyway. What must be revalidated is waited for, and
-    /// so is what a request wants anew, with a [`Receipt`](crate::Receipt) or [`Refresh`](crate::middleware::Refresh).
-    /// `Cache-Status` says `detail=stale-while-revalidate`.
+    /// This is for responses that may stand in for a failure, by `stale-if-error` of their own or of [this
+    /// layer](Self::stale_if_error): a computation that takes longer counts as one that has failed so far. Where
+    /// `stale-while-revalidate` lets the stale response answer, no request waits anyway. A request still waits where
+    /// the response must be revalidated, and where it wants a new one, with a [`Receipt`](crate::Receipt) or
+    /// [`Refresh`](crate::middleware::Refresh). `Cache-Status` says `detail=stale-while-revalidate`.
     pub fn soft_timeout(mut self, timeout: Duration) -> Self {
         self.soft_timeout = Some(timeout);
         self
     }
 
-    /// Whether the response to an unsafe request that changed something has a field `Memolock-Receipt`, and a request that
-    /// brings one back gets no response that was begun before, from any node. Defaults to `false`.
+    /// Whether the response to an unsafe request that changed something has a field `Memolock-Receipt`. A request that
+    /// brings the receipt back gets no response that was begun before the change, from any node. Defaults to `false`.
     ///
     /// A client then reads what it has written, whichever proxies its requests pass. The field is a list: of several receipts
     /// the latest counts. Each unsafe request costs the store one command more, and a request with a receipt at most one more

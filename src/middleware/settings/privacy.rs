@@ -12,8 +12,8 @@ use crate::middleware::policy::response_rules::ResponseRules;
 
 /// Which responses are shared, and with whom, for [`MemoLockLayer::privacy`](crate::MemoLockLayer::privacy).
 ///
-/// Layers under one tag take each other's responses where their keys cover the same: a layer that shares what the
-/// others do not has a tag of its own.
+/// Layers under one tag take each other's responses where their keys cover the same. So a layer that shares responses
+/// that the others do not share needs a tag of its own.
 ///
 /// ```
 /// use tower_memolock::middleware::{Privacy, SetCookie};
@@ -79,7 +79,8 @@ impl Privacy {
     /// Has these fields not count as credentials, even if their names say that they are. Defaults to none. A field that
     /// [`credentials`](Self::credentials) names as well counts.
     ///
-    /// Right only where they change nothing about the response: all clients get what was made for one of them.
+    /// Right only where these fields change nothing about the response: all clients get the response that was made for
+    /// one of them.
     ///
     /// # Panics
     ///
@@ -120,11 +121,11 @@ impl Privacy {
     }
 
     /// Treats requests with [credentials](Self::credentials) (`Authorization`, `Cookie` and their like) as all others.
-    /// Defaults to doing so only where a stored response allows it (`public`, `s-maxage`; for `Authorization`,
+    /// By default the layer does so only where a stored response allows it (`public`, `s-maxage`; for `Authorization`,
     /// `must-revalidate`).
     ///
-    /// Where no stored response does, such a request waits for no other. Its response is stored if it allows that
-    /// itself; otherwise only this client receives it. See [`pass_marker`](Self::pass_marker).
+    /// Where no stored response allows it, such a request waits for no other. Its response is stored if the response
+    /// allows that itself; otherwise only this client receives it. See [`pass_marker`](Self::pass_marker).
     ///
     /// Right only where credentials change nothing about the response. Where they do,
     /// [`key_headers`](crate::MemoLockLayer::key_headers) makes them part of the key. A layer with this setting needs a tag of its own.
@@ -136,7 +137,7 @@ impl Privacy {
     /// What becomes of responses that set a cookie. Defaults to [`SetCookie::Refuse`]: only the client that asked
     /// receives each; around a [client](crate::MemoLockLayer::client) to [`SetCookie::Strip`].
     ///
-    /// RFC 9111, section 7.3 leaves it to `Cache-Control`, which few programs that set a cookie think of.
+    /// RFC 9111, section 7.3 leaves the decision to `Cache-Control`, but few programs that set a cookie also set that.
     pub fn set_cookie(mut self, set_cookie: SetCookie) -> Self {
         self.set_cookie = Some(set_cookie);
         self
@@ -145,8 +146,9 @@ impl Privacy {
     /// How long the layer remembers that a response was for its own request only (`private`, `Set-Cookie`, too large
     /// and so on, but never an error), less up to a tenth at random. Defaults to 120 seconds; zero switches it off.
     ///
-    /// For that time requests for it neither look it up, nor wait, nor are waited for. The first response that can be
-    /// shared after all ends it. Nodes of a cluster learn of it from the store, and may remember it for as long again.
+    /// For that time requests for the response neither look it up, nor wait, nor are waited for. The first response
+    /// that can be shared after all ends this. The nodes of a cluster learn from the store that the response is not
+    /// shared, and may remember it for as long again.
     ///
     /// For the same time each node remembers whether a response was for more requests with credentials than its own. If
     /// it was not, requests like that one do not try to have theirs stored; if it was, they collapse once it is stale.

@@ -52,12 +52,12 @@ impl ResponseLimits {
     /// they are joined. A response for which there is no room is not shared, and a request that would lead while there
     /// is none at all is at a limit. Defaults to [256 MiB](Self::DEFAULT_MAX_RECORDING).
     ///
-    /// A quarter of that again is for bodies of 64 KiB and more that a store elsewhere has sent, until their clients have read
-    /// them; those that ask for the same body at one time share it. Beyond, the layer reads a body as its client does, 256 KiB
-    /// at a time, and checks each part. A response that is replaced, called in or expires before its client has read all
-    /// of it then ends in an error, never as if it were whole. A response that cannot be read in parts (under
-    /// [`raw_body`](crate::MemoLockLayer::raw_body), written by another program, or where the Redis user lacks `+getrange`) is at a
-    /// limit.
+    /// A further quarter of that is for bodies of 64 KiB and more that a store elsewhere has sent, until their clients
+    /// have read them; clients that ask for the same body at one time share it. Beyond that, the layer reads a body
+    /// from the store as fast as its client does, 256 KiB at a time, and checks each part. A response that is replaced,
+    /// invalidated or expires before its client has read all of it then ends in an error, never as if it were whole. A
+    /// request for a response that cannot be read in parts (under [`raw_body`](crate::MemoLockLayer::raw_body), written
+    /// by another program, or where the Redis user lacks `+getrange`) is at a limit.
     pub fn max_recording(mut self, bytes: u64) -> Self {
         self.max_recording = Some(bytes);
         self
@@ -66,17 +66,18 @@ impl ResponseLimits {
     /// How long after its head a body of unknown length may go on before the layer takes it for *endless*, as feeds,
     /// tails of logs and audio streams are. Defaults to 1.5 seconds.
     ///
-    /// An endless body belongs to the client that leads. Its followers, on every node, go to the inner service, and so
-    /// do later requests at once, for as long as a [`pass_marker`](super::Privacy::pass_marker) says or until a body for the same
-    /// key has ended in time. Once no client reads it, the body is dropped. Requests that read along
-    /// ([`stream_followers`](crate::MemoLockLayer::stream_followers)) read on, and get no error where it becomes longer than [`max_body`](Self::max_body).
+    /// An endless body belongs to the client that leads. Its followers, on every node, go to the inner service. Later
+    /// requests go there at once, for as long as a [`pass_marker`](super::Privacy::pass_marker) says or until a body
+    /// for the same key has ended in time. The layer drops an endless body once no client reads it. Requests that read
+    /// along ([`stream_followers`](crate::MemoLockLayer::stream_followers)) read on, and get no error where the body
+    /// becomes longer than [`max_body`](Self::max_body).
     ///
     /// A body is given four times as long where something says that it ends: freshness of the response's own, or a ttl
     /// of its handler; a body for the same key that this process has seen to end within that time; or a speed at which
-    /// it would be longer than [`max_body`](Self::max_body) by then. A body with a `Content-Length`, or of a known
-    /// length, is waited for however slow it is. So a slow page that says nothing of itself costs a call for each
-    /// request once, and one call for all from then on. Where that is too many, let the handler declare a length or
-    /// freshness, or set this longer.
+    /// it would be longer than [`max_body`](Self::max_body) by then. Followers wait for a body with a `Content-Length`,
+    /// or of a known length, however slow it is. So a slow page that says nothing of itself costs a call for each
+    /// request once, and one call for all requests from then on. Where that is too many, let the handler declare a
+    /// length or freshness, or set this longer.
     pub fn endless_after(mut self, time: Duration) -> Self {
         self.endless_after = Some(time);
         self

@@ -1,4 +1,4 @@
-//! [`RequestTraits`]: what counts of a request.
+//! [`RequestTraits`]: the parts of a request that count.
 
 use std::hash::BuildHasher;
 
@@ -18,7 +18,7 @@ const MOST_PARAMETERS: usize = 16;
 pub(crate) enum RequestStanding {
     /// It has a key.
     Keyed(Key, RequestConstraints),
-    /// It makes what is stored under this key out of date, if there is one.
+    /// It makes the response under this key out of date, if it has a key.
     Changes(Option<Key>),
     /// It is for the inner service alone, for this reason.
     Alone(&'static str),

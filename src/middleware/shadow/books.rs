@@ -15,7 +15,7 @@ use super::flight::{EarlyFollower, ShadowFlight, ShadowLanding, ShadowVariant, S
 use super::pages::Pages;
 use super::route::RouteFigures;
 
-/// How many routes are told apart. What comes later is [`OTHERS`].
+/// How many routes are told apart. Routes that come later count as [`OTHERS`].
 const MOST_ROUTES: usize = 64;
 const OTHERS: &str = "other routes";
 
@@ -43,7 +43,7 @@ pub(super) struct WatchedResponse {
 /// What would have become of a request.
 pub(super) enum ShadowPlan {
     Alone(&'static str),
-    /// It has credentials. What those without would get, if anything.
+    /// It has credentials. With the outcome for a request without them, if there is one.
     OnItsOwn(Option<Arc<Sighting>>),
     /// A part of what is stored, or its head.
     Part,
@@ -155,7 +155,7 @@ impl Books {
         ShadowPlan::Lead(flight, id)
     }
 
-    /// Forgets what is of no use any more, or some of it.
+    /// Forgets entries that are of no use any more, or some others.
     fn make_room(&mut self) {
         if self.known.len() < MOST_KNOWN {
             return;
@@ -164,7 +164,7 @@ impl Books {
         self.known
             .retain(|_, known| known.flight.is_some() || known.stored.as_ref().is_some_and(|(_, until)| *until > now));
         if self.known.len() > MOST_KNOWN / 2 {
-            // A flight that is forgotten while it is under way has no leader any more.
+            // A flight whose entry is forgotten while it is under way has no leader any more.
             self.known.retain(|(key, _), _| key & 1 == 0);
         }
         self.vary.retain(|key, _| key & 1 == 0);
@@ -295,7 +295,7 @@ impl Books {
 }
 
 impl RouteFigures {
-    /// Another response would have stood in for this one.
+    /// Notes that another response would have stood in for this one.
     fn spare(&mut self, is_hit: bool, took: Duration) {
         *(if is_hit { &mut self.hits } else { &mut self.followed }) += 1;
         self.saved += took;

@@ -6,8 +6,8 @@ use http::{HeaderMap, StatusCode};
 use http_body::Frame;
 use sha2::{Digest, Sha256};
 
-/// What makes two responses different besides status, content and trailers. The others tell of one exchange: a date, an
-/// age, an identifier.
+/// The fields that make two responses different, besides status, content and trailers. All other fields tell of one
+/// exchange: a date, an age, an identifier.
 static FIELDS: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE, LOCATION];
 
 pub(super) struct ResponseDigest {

@@ -1,12 +1,12 @@
 //! [`FieldEvidence`]: which parts of requests go with different responses.
 //!
-//! Two requests that would have had one response are a *pair*. A part of them, a field or a parameter of the query, is
-//! the same in both or not, and so are the responses. A part that is missing in the key differs where responses do, and
-//! is the same where they are.
+//! Two requests that would have had one response are a *pair*. A part of the requests, a field or a parameter of the
+//! query, is either the same in both or not, and so are the responses. A part that is missing in the key differs where
+//! the responses differ, and is the same where they are the same.
 
 use std::collections::HashMap;
 
-/// How many names are told apart. What has another name counts for nothing.
+/// How many names are told apart. A part with another name counts for nothing.
 const MOST_NAMES: usize = 96;
 
 /// The longest name, in bytes.
@@ -55,18 +55,18 @@ pub(super) fn differing(one: &[(usize, u64)], other: &[(usize, u64)]) -> Vec<(us
     own.chain(lacking.map(|(number, _)| (*number, 0))).collect()
 }
 
-/// What pairs tell of one part in which they differ.
+/// What the pairs that differ in one part tell of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct FieldTally {
-    /// Pairs whose responses differ, too.
+    /// Pairs whose responses differ as well.
     pub(super) different: u64,
     /// Pairs whose responses do not.
     pub(super) same: u64,
-    /// Those of either that differ in nothing else.
+    /// Of both kinds, the pairs that differ in nothing else.
     alone_different: u64,
     alone_same: u64,
-    /// The last digests, and whether one of them came again: what never does names a request, and nothing that a response
-    /// could depend on.
+    /// The last digests, and whether one of them came again. A value that never comes again identifies a request, and
+    /// no response could depend on it.
     last: [Option<u64>; 4],
     recurs: bool,
 }
@@ -105,7 +105,7 @@ impl FieldEvidence {
             let (different, same) = (self.different - tally.different, self.same - tally.same);
             let where_it_differs = share(tally.different, tally.different + tally.same);
             let elsewhere = share(different, different + same);
-            // Something has to speak for this part and no other.
+            // Some pairs have to speak for this part and for no other.
             let recurs = tally.recurs || self.different + self.same < 3;
             let is_seen = same > 0 || (tally.alone_different > 0 && recurs);
             is_seen && where_it_differs >= 0.5 && where_it_differs >= elsewhere + 0.4

@@ -9,7 +9,7 @@ use http::header::HeaderName;
 use super::evidence::PartDigests;
 use crate::middleware::policy::vary::fingerprint;
 
-/// How many that are answered before the one they would have waited for are remembered.
+/// How many requests are remembered that were answered before the leader for which they would have waited.
 const MOST_EARLY: usize = 64;
 
 /// A response, and the request that led to it.

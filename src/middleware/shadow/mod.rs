@@ -1,9 +1,9 @@
 //! Shadow mode: what a layer would do, counted while it does nothing.
 //!
-//! Each request goes to the inner service as if the layer were not there, and an [`Observer`] goes with it. Beside it,
+//! Each request goes to the inner service as if the layer were not there, and an [`Observer`] goes with it. Meanwhile
 //! the books say what the layer would have done: found a response, waited for another request, led, or kept out. A
-//! request that would have been given the response of another gets its own all the same, so both can be compared: where
-//! they differ, something is missing in the key.
+//! request that would have got the response of another gets its own all the same, so both responses can be compared:
+//! where they differ, something is missing in the key.
 //!
 //! ```text
 //! asked.rs       what counts of a request

@@ -60,7 +60,7 @@ impl Shadow {
     }
 }
 
-/// Goes with one request, and its response. Dropped before the end, it says that there was none.
+/// Goes with one request, and its response. If it is dropped before the end, it tells that there was none.
 pub(crate) struct Observer {
     shadow: Arc<Shadow>,
     asked: RequestTraits,

@@ -95,7 +95,8 @@ impl RouteReport {
         ratio(self.hits, self.hits + self.led + self.followed)
     }
 
-    /// Of those that would have found nothing, the ones that would have been answered by the computation of another.
+    /// Of all requests that would have found nothing, those that would have been answered by the computation of
+    /// another.
     pub(crate) fn collapse_ratio(&self) -> Option<f64> {
         ratio(self.followed, self.led + self.followed)
     }

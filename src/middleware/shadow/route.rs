@@ -24,10 +24,10 @@ pub(super) struct RouteFigures {
     pub(super) alone: BTreeMap<&'static str, u64>,
     /// Came to no end.
     pub(super) broken: u64,
-    /// What the inner service took for all of them, and for those that would not have reached it.
+    /// The time that the inner service took for all requests, and for those that would not have reached it.
     pub(super) spent: Duration,
     pub(super) saved: Duration,
-    /// Responses that another would have stood in for, and those of them that were not the same.
+    /// Responses for which another would have stood in, and those among them that were not the same.
     pub(super) compared: u64,
     pub(super) different: u64,
     /// Fields that are credentials: how many requests had each.

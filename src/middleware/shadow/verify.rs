@@ -1,4 +1,4 @@
-//! [`Verify`]: some hits are computed anew beside, and compared.
+//! [`Verify`]: computes some hits anew in the background, and compares.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use crate::middleware::inner::InnerCall;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::spawn;
 
-/// How many are computed at once. Where there are more, the hit is not verified.
+/// How many are computed at once. Beyond this, a hit is not verified.
 const MOST_AT_ONCE: usize = 16;
 
 /// How many routes are told apart. The others count as one.
@@ -39,9 +39,9 @@ pub(crate) struct VerifiedRoute {
     pub(crate) route: String,
     /// Hits that were compared.
     pub(crate) verified: u64,
-    /// Those that were not what the inner service says now.
+    /// Hits that differed from what the inner service says now.
     pub(crate) different: u64,
-    /// Those for which it said nothing, or that it fails.
+    /// Hits for which the inner service gave no answer, or a failure.
     pub(crate) failed: u64,
 }
 
@@ -56,7 +56,7 @@ enum Compared {
 impl Verify {
     /// This fraction of all hits; `None` where that is none.
     pub(crate) fn fraction(fraction: f64) -> Option<Arc<Self>> {
-        // What is no number is above nothing.
+        // A value that is no number is above nothing.
         (fraction > 0.0).then(|| {
             Arc::new(Self {
                 due: (fraction.min(1.0) * u64::MAX as f64) as u64,

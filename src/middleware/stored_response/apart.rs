@@ -1,4 +1,4 @@
-//! [`Apart`]: what was left in the store of a response.
+//! [`Apart`]: the part of a response that was left in the store.
 
 use std::ops::Range;
 
@@ -6,13 +6,13 @@ use bytes::Bytes;
 
 use super::digest::Digest;
 
-/// What was not read of a stored response.
+/// The part of a stored response that was not read.
 #[derive(Clone, Debug)]
 pub(crate) struct Apart {
     pub(super) digest: Digest,
     /// What is behind the content: the trailer section, in one byte where it is empty.
     pub(super) end: Range<usize>,
-    /// Of the entry, and as far as its content.
+    /// The checksum of the entry. `front` is that of its beginning, up to the content.
     pub(super) checksum: u32,
     pub(super) front: crc32fast::Hasher,
     /// How many bytes are in front of the entry.

@@ -1,7 +1,7 @@
 //! A message without a frame, in which another program resolves a promise.
 //!
-//! What a frame is for, it says itself: whose response it is by a field, its length by those of its sections, and how
-//! long it is kept by the store. No node has judged it, so it is judged here.
+//! The message and the store say what a frame would: a field names the address, the sections have their lengths, and
+//! the store's expiry says how long to keep it. No node has judged the response, so it is judged here.
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
@@ -31,8 +31,8 @@ const ADDRESS: HeaderName = HeaderName::from_static("memolock-address");
 /// The program that puts a response into the store says with its expiry how long it is to be kept, like a handler with a ttl.
 static CONTROL: LazyLock<MemoControl> = LazyLock::new(|| MemoControl::new().ttl(Duration::from_secs(1)));
 
-/// What the fields of the message may forbid: as a layer reads them that heeds `CDN-Cache-Control`, and as one that does
-/// not.
+/// What the fields of the message may forbid, read in two ways: as by a layer that heeds `CDN-Cache-Control`, and as by
+/// a layer that does not.
 static RULES: LazyLock<[ResponseRules; 2]> = LazyLock::new(|| {
     let unbounded = ResponseRules {
         max_body: u64::MAX,
@@ -66,7 +66,8 @@ pub(super) fn decode(address: &Address, bytes: &Bytes) -> Result<StoredResponse,
 }
 
 impl StoredResponse {
-    /// A response that a program other than a node gives, if it may be shared. `fresh_for` is zero where only the store knows.
+    /// A response that another program than a node gives, if it may be shared. `fresh_for` is zero where only the store
+    /// knows.
     pub(crate) fn given(self, fresh_for: Duration) -> Result<Self, StoredResponseError> {
         let status = self.status();
         let (mut headers, content, trailers) = self.into_content();
@@ -95,12 +96,13 @@ fn judge(
     body_len: usize,
     now: SystemTime,
 ) -> Result<Terms, StoredResponseError> {
-    // What it varies by, only a node knows that has the request; and what belongs to a group could not be called in.
+    // Only a node that has the request could tell the variant; and a response in a group could not be invalidated by
+    // the group.
     if headers.contains_key(VARY) || !groups::groups(headers).is_empty() {
         return Err(StoredResponseError::NotShared);
     }
     let method = &Method::GET;
-    // What has no content would be sent with the length of what it has (RFC 9110, 8.6).
+    // A response that must have no content would be sent with the length of the content that it has (RFC 9110, 8.6).
     let is_empty = matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
     if is_empty && body_len > 0 {
         return Err(StoredResponseError::NotShared);

@@ -1,9 +1,9 @@
-//! One copy of what is large, for all requests that replay it at one time.
+//! One copy of a large response, for all requests that replay it at one time.
 //!
-//! Every hit in a store elsewhere brings bytes of its own, which live until their client has read them, or does not come
-//! to it. A client may ask for one large page a thousand times and read none of the answers. So bytes that are in use
-//! already are used once more, and those that came are dropped. What is in use is counted, for a client may as well ask
-//! for a thousand large pages.
+//! Every hit in a store elsewhere brings bytes of its own, which live until the client has read them or has left. A
+//! client may ask for one large page a thousand times and read none of the answers. So if equal bytes are in use
+//! already, the hit uses those, and drops the bytes that came. The bytes in use are counted, because a client may just
+//! as well ask for a thousand large pages.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::key::Address;
 /// Below this, comparing and keeping account costs more than a copy.
 const LARGE: usize = 64 * 1024;
 
-/// What is in use, by its address. A clone shares it.
+/// The bytes in use, by their address. A clone shares them.
 #[derive(Clone, Default)]
 pub(super) struct Copies(Arc<HeldTable>);
 

@@ -1,11 +1,11 @@
-//! [`Digest`]: what a part of an entry can be checked with, for a reader that does not read all of it.
-//! Its bytes are documented in the [module](super#parts).
+//! [`Digest`]: checks a part of an entry, for a reader that does not read all of it. Its bytes are documented in the
+//! [module](super#parts).
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-/// Content from so many bytes on has one. What is shorter is read at once.
+/// Content of this many bytes and more has one. Shorter content is read at once.
 const LEAST: usize = 16 * 1024;
 
 /// The shortest block, 64 KiB.
@@ -57,7 +57,7 @@ impl Digest {
         entry[room.start + 1..room.start + FRONT].copy_from_slice(&head.to_be_bytes());
     }
 
-    /// The digest at this place of the entry that begins with `bytes`, if it is right about what is in front of the
+    /// The digest at this place of the entry that begins with `bytes`, if it agrees with all that is in front of the
     /// content.
     pub(super) fn read(bytes: &Bytes, checked: usize, place: Range<usize>, content: Range<usize>) -> Option<Self> {
         let (front, checksums) = bytes.get(place.clone())?.split_at_checked(FRONT)?;

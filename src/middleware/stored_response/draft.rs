@@ -1,4 +1,4 @@
-//! [`Draft`]: what is known of a response to store once its head is there.
+//! [`Draft`]: a response to store, as far as it is known once its head is there.
 
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +25,7 @@ pub(crate) struct Draft {
     age: Duration,
     stored_at: SystemTime,
     cost: Duration,
-    /// Of its variants, where that has been told before the end.
+    /// The generation of its variants, where it had to be settled before the end.
     generation: Option<[u8; 8]>,
     computed_by: Option<TraceContext>,
     /// The generation in which it was begun to be computed.
@@ -60,8 +60,8 @@ impl Draft {
         }
     }
 
-    /// What the response can be called in by: the tags that the handler gave it, and its groups, each by its name and as a
-    /// group of its origin.
+    /// The labels by which the response can be invalidated: the tags that the handler gave it, and its groups, each by
+    /// its name and as a group of its origin.
     pub(crate) fn labels(&self, origin: &Origin) -> Vec<Label> {
         let groups = groups::groups(&self.headers);
         let names = groups.iter().chain(&self.control.tags);
@@ -79,7 +79,7 @@ impl Draft {
         self.headers = fields::compact(&self.headers);
     }
 
-    /// Has everything that is made of this draft be of one generation, if it has variants.
+    /// Settles the generation of all responses that are made of this draft, if it has variants.
     pub(crate) fn settle_generation(&mut self) {
         self.generation = Some(random());
     }
@@ -91,7 +91,7 @@ impl Draft {
         terms: Terms,
         variant: Option<[u8; 16]>,
     ) -> StoredResponse {
-        // Those of the handler first: of the others, more than may be are left out.
+        // The handler's tags come first: the groups beyond the bound are left out.
         let mut control = self.control;
         control.add_tags(&groups::groups(&self.headers));
         let meta = Meta {
@@ -119,7 +119,7 @@ impl Draft {
 fn random() -> [u8; 8] {
     let mut random = [0; 8];
     if fill(&mut random).is_err() {
-        // Without a random source, what no other response has: the moment.
+        // Without a random source, the moment: no other response has the same.
         let since = now().duration_since(SystemTime::UNIX_EPOCH);
         random = (since.unwrap_or_default().as_nanos() as u64).to_be_bytes();
     }

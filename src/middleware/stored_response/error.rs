@@ -1,6 +1,6 @@
 //! [`StoredResponseError`]: why there are no bytes for a response, or no response in the bytes.
 
-/// What keeps a response from being encoded, or bytes from being a stored response.
+/// Why a response cannot be encoded, or why bytes are not a stored response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoredResponseError {
@@ -24,7 +24,7 @@ pub enum StoredResponseError {
     /// The time at which the response was stored is not within the years 1970 to 9999.
     #[error("the time of storing is not within the years 1970 to 9999")]
     StoredAt,
-    /// A span of the metadata is too long, a flag unknown, or a variant there that no flag announces.
+    /// A span of the metadata is too long, a flag is unknown, or there is a variant that no flag announces.
     #[error("the metadata are invalid")]
     Metadata,
     /// The message is not a known-length response.
@@ -48,7 +48,7 @@ pub enum StoredResponseError {
     /// A section has more than 4096 fields.
     #[error("there are too many fields")]
     TooManyFields,
-    /// The message forbids that it is shared, or it varies by what is asked, or it belongs to a group.
+    /// The message says that it is not to be shared, or has a `Vary`, or belongs to a group.
     #[error("the message is not one to share")]
     NotShared,
     /// The content is not as long as the message says, or a gRPC response has no status.

@@ -15,7 +15,7 @@ const RULES: u8 = 3;
 const GROUP: u8 = 4;
 /// For readers of a part of the entry; the checksum is for readers of all of it.
 const DIGEST: u8 = 5;
-/// What another program says wrong of this does not matter: the field is ignored.
+/// A wrong value from another program does no harm: the field is ignored.
 const COMPUTED_BY: u8 = 6;
 const BEGAN: u8 = 7;
 

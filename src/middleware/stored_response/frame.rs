@@ -43,7 +43,7 @@ pub(super) fn encode(address: &Address, response: &StoredResponse) -> Result<Vec
     let name_len = u16::try_from(name.len()).map_err(|_| StoredResponseError::TooLong)?;
     let digest = Digest::room(response.body().len());
     let extras = match extras::encode(response.meta(), &digest) {
-        // It is of use, and not needed.
+        // The digest is of use, and not needed.
         Err(StoredResponseError::TooLong) => extras::encode(response.meta(), &[])?,
         extras => extras?,
     };
@@ -134,7 +134,7 @@ pub(super) fn checksum(bytes: &[u8]) -> Option<u32> {
 /// The response in `bytes`, which must be an entry of `address` and nothing else.
 pub(super) fn decode(address: &Address, bytes: &Bytes) -> Result<StoredResponse, StoredResponseError> {
     let mut reader = ByteReader::new(bytes);
-    // Bytes of another format are told from damaged ones of this, however short they are.
+    // Bytes of another format are told from damaged bytes of this one, however short they are.
     if reader.array().ok() != Some(MAGIC) {
         return Err(StoredResponseError::Magic);
     }

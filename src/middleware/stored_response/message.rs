@@ -12,7 +12,7 @@ use crate::middleware::policy::meta::Meta;
 /// The framing indicator of a known-length response (RFC 9292, section 3.3).
 pub(super) const KNOWN_LENGTH_RESPONSE: u8 = 1;
 
-/// What ends a section, or a content, of unknown length.
+/// Ends a section, or a content, of unknown length.
 pub(super) const TERMINATOR: u8 = 0;
 
 /// The most fields that a section may have. Each takes some hundred bytes of memory and as few as three of a message.

@@ -93,7 +93,7 @@ impl PartedBody {
         };
         let end = apart.end_of_part(range.start, PART).min(range.end);
         let part = range.start..end;
-        // Not tried again: the whole is.
+        // Not tried again: the caller reads the whole instead.
         let blocks = shared.store_part(address, apart.blocks(&part)).await?;
         let is_whole = range == (0..apart.len());
         Some(Self {
@@ -105,7 +105,7 @@ impl PartedBody {
         })
     }
 
-    /// The same, from its beginning. For a body of which nothing has been read.
+    /// The same body, from its beginning, for a body of which nothing has been read.
     pub(crate) fn again(&self) -> Self {
         Self {
             place: self.place.clone(),

@@ -9,10 +9,10 @@ use super::response::StoredResponse;
 use super::{frame, streamed};
 use crate::middleware::policy::meta::Meta;
 
-/// Stores of each response nothing but its body.
+/// Stores only the body of each response.
 ///
-/// Everything else has to be what is said again when the body is replayed: what differs, and would be missed, cannot be
-/// stored in this form.
+/// All else is made up when the body is replayed. So a response that differs from that in anything that its clients
+/// would miss cannot be stored in this form.
 #[derive(Debug, Clone)]
 pub(crate) struct RawBody {
     content_type: HeaderValue,
@@ -49,8 +49,8 @@ impl RawBody {
         }
     }
 
-    /// A response with this body. Bytes have nothing by which they could be told from others, except that a node whose
-    /// layer stores responses whole may have left one.
+    /// A response with this body. Any bytes are a body, except an entry that a layer which stores whole responses has
+    /// left.
     pub(super) fn decode(&self, bytes: Bytes) -> Result<StoredResponse, StoredResponseError> {
         if frame::is_entry(&bytes) || streamed::is_entry(&bytes) {
             return Err(StoredResponseError::NotRaw);

@@ -1,7 +1,8 @@
-//! What was decoded lately: a hit that brings the same bytes once more need not decode them again.
+//! Responses that were decoded lately: a hit that brings the same bytes again need not decode them again.
 //!
-//! Every hit in a store elsewhere reads the entry there, and what is kept here is taken for nothing but equal bytes at the
-//! same address. So it is never out of date, and costs a comparison where decoding costs some twenty times as much.
+//! Every hit in a store elsewhere reads the entry there. A response that is kept here stands in only for equal bytes at
+//! the same address. So it is never out of date, and costs a comparison, where decoding costs some twenty times as
+//! much.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -35,9 +36,10 @@ struct Shelf {
 
 #[derive(Default)]
 struct RecentPlace {
-    /// What an entry was decoded with that came here.
+    /// The checksum of the last entry that came here and was decoded.
     checksum: Option<u32>,
-    /// That entry, once it has come twice. What comes once is its request's alone, which can take it apart.
+    /// The decoded entry, once it has come twice. A response that comes once is its request's alone, which can take it
+    /// apart.
     kept: Option<RecentEntry>,
 }
 

@@ -23,7 +23,7 @@ use crate::middleware::recording::underway::Underway;
 
 /// A complete response, ready to be replayed any number of times.
 ///
-/// What it holds is shared: cloning fields or body copies no content.
+/// Clones share the fields and the body: cloning copies no content.
 #[derive(Clone)]
 pub struct StoredResponse {
     status: StatusCode,
@@ -65,7 +65,8 @@ impl StoredResponse {
         }
     }
 
-    /// No response, but a marker that what belongs in its place is not one to share. The same bytes every time.
+    /// A marker, and no response: the response that belongs in its place is not to be shared. It has the same bytes
+    /// every time.
     pub(crate) fn marker() -> Self {
         let meta = Meta {
             is_marker: true,
@@ -80,7 +81,7 @@ impl StoredResponse {
         Self { underway, ..self }
     }
 
-    /// The same response for its followers: however short it is fresh, it is not stale to them.
+    /// The same response for its followers, to which it is not stale, however short its life.
     pub(crate) fn for_followers_only(mut self) -> Self {
         self.meta.kept_for = Duration::ZERO;
         self.meta.stale_while_revalidate = Duration::ZERO;
@@ -163,7 +164,7 @@ impl StoredResponse {
         &self.meta
     }
 
-    /// Whether it is a reply of gRPC, whose clients get nothing but what the method has sent.
+    /// Whether it is a reply of gRPC, whose clients get only what the method has sent.
     pub(crate) fn is_grpc(&self) -> bool {
         self.is_grpc
     }
@@ -240,7 +241,7 @@ impl PartialEq for StoredResponse {
 
 impl Eq for StoredResponse {}
 
-/// Leaves out what may be private: the fields and the content.
+/// Leaves out the fields and the content, which may be private.
 impl fmt::Debug for StoredResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoredResponse")

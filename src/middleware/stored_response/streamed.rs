@@ -1,4 +1,5 @@
-//! The form of an entry that is written before there is all of it. Its bytes are documented in the [module](super#an-entry-in-pieces).
+//! The form of an entry that is written while its response still comes. Its bytes are documented in the
+//! [module](super#an-entry-in-pieces).
 
 use std::collections::VecDeque;
 
@@ -98,7 +99,7 @@ pub(super) fn is_entry(bytes: &[u8]) -> bool {
 pub(super) fn decode(address: &Address, bytes: &Bytes) -> Result<StoredResponse, StoredResponseError> {
     let mut decoder = StreamedDecoder::new();
     decoder.push(bytes.clone());
-    // What has no whole head of this form is of no form that is known.
+    // Bytes without a whole head of this form are of no known form.
     let head = decoder.head().ok().flatten().ok_or(StoredResponseError::Magic)?;
     let head = decode_head(address, &head)?;
     decoder.state = DecoderState::Chunk;
@@ -172,7 +173,7 @@ impl StreamedDecoder {
         self.length == 0
     }
 
-    /// What there is; `None` where that takes more.
+    /// The next part; `None` where more bytes are needed.
     pub(crate) fn next(&mut self, address: &Address) -> Result<Option<Streamed>, StoredResponseError> {
         loop {
             match self.state {

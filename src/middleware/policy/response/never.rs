@@ -1,4 +1,5 @@
-//! What any field says of one client only, against whatever stands beside it and whatever the layer is told.
+//! Fields by which a response is for one client only: they count whatever other fields say, and whatever the layer is
+//! told.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -31,7 +32,7 @@ const FORBIDDING: [Lines; 19] = [
     &[(CC, "unknown=\"a, b\", private")],
     &[(CC, "no-store, must-understand")],
     &[(CC, "private, must-understand, max-age=60")],
-    // What it forbids is not known.
+    // The field cannot be parsed, so what it forbids is not known.
     &[(CC, "max-age=60, x=\"private")],
     &[(CC, "private private")],
     // Without a validator, nothing could be asked later.
@@ -100,7 +101,7 @@ fn is_for_others(sharing: Sharing) -> bool {
     !matches!(sharing, Sharing::Pass(_))
 }
 
-/// `no-cache` is about time, not about who may have it, and is what `override_ttl` and handlers may override.
+/// `no-cache` is about time and not about who may have the response. `override_ttl` and handlers may override it.
 fn says_no_cache(lines: Lines) -> bool {
     lines.iter().any(|(_, value)| value.starts_with("no-cache"))
 }

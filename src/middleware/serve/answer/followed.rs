@@ -1,4 +1,5 @@
-//! What a request gets that has waited and does not lead: another one's response, a stale one, or a refusal.
+//! The answer to a request that has waited and does not lead: the response of another request, a stale one, or a
+//! refusal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::trace::{self, TraceContext};
 const MIN_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
-/// What is next for a request whose leader has failed: what is stale, where that may stand in.
+/// The next step of a request whose leader has failed: the stale response, where that may stand in.
 pub(super) async fn or_stale(
     cache: &Cache,
     miss: &Miss,
@@ -36,7 +37,7 @@ pub(super) async fn or_stale(
     stale.map_or_else(|| or(reason), After::Answer)
 }
 
-/// What is next for a follower that was given this response.
+/// The next step of a follower that was given this response.
 pub(super) async fn follow(
     cache: &Cache,
     stored: Arc<StoredResponse>,
@@ -44,12 +45,12 @@ pub(super) async fn follow(
     miss: &mut Miss,
     headers: &HeaderMap,
 ) -> After {
-    // Just before it was told: there is nothing to read any more, but a turn to wait for.
+    // The body broke off just before the follower was told. There is nothing to read any more, but a turn to wait for.
     if stored.has_broken_off() {
         return After::Again(Reason::LeaderFailed);
     }
     if !is_variant(&stored, headers) {
-        // What others get of that variant is not known.
+        // Whether other requests with credentials may have that variant is not known.
         if miss.credentials.has_credentials() {
             return After::Direct(Reason::Credentials);
         }
@@ -88,7 +89,7 @@ pub(super) fn refuse(cache: &Cache, headers: &HeaderMap, reason: Reason) -> Opti
     Some(Answer::new(refusal(headers, retry_after), Decision::refused(reason)))
 }
 
-/// Why a request goes its own way, or none, that found this limit reached.
+/// Why a request at this limit goes its own way, or is refused.
 pub(super) fn reached(limit: Limit) -> Reason {
     match limit {
         Limit::Waiters => Reason::TooManyWaiters,
@@ -97,7 +98,7 @@ pub(super) fn reached(limit: Limit) -> Reason {
     }
 }
 
-/// Why a request goes its own way that has waited for these attempts in vain.
+/// Why a request that has waited for these attempts in vain goes its own way.
 pub(super) fn gave_up(past: Past) -> Reason {
     match past {
         Past { failures: 1.., .. } => Reason::LeaderFailed,

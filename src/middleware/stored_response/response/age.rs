@@ -33,7 +33,7 @@ pub(super) struct AgeClock {
 /// How long from that moment on it is fresh.
 #[derive(Clone, Copy)]
 enum Fresh {
-    /// Not even to a request whose own moment is an earlier one.
+    /// Stale even to a request whose own moment is an earlier one.
     Never,
     Until(Instant),
     /// For longer than the clock counts.
@@ -138,7 +138,7 @@ impl StoredResponse {
         !self.is_soft() && (is_fresh() || self.ends_with_its_freshness())
     }
 
-    /// What is not kept any longer than it is fresh, the store forgets in time: no clock but its own counts.
+    /// The store forgets a response in time that is kept only as long as it is fresh: no clock but the store's counts.
     fn ends_with_its_freshness(&self) -> bool {
         self.meta.kept().is_zero() && !self.meta.is_marker
     }
@@ -162,8 +162,8 @@ impl StoredResponse {
         self.stale_at(now) < self.meta.stale_if_error
     }
 
-    /// The header fields with an `Age`, and, if there is to be one, an empty `Cache-Status` where there is none. Made for
-    /// the first hit: those that follow only change the values, which saves them the growth of the map.
+    /// The header fields with an `Age`, and, if there is to be one, an empty `Cache-Status` where there is none. Made
+    /// for the first hit: later hits only change the values, which saves them the growth of the map.
     #[inline]
     pub(crate) fn aged_headers(&self, cache_status: bool) -> HeaderMap {
         let aged = self.aged.get_or_init(|| {
@@ -188,7 +188,8 @@ impl StoredResponse {
         headers
     }
 
-    /// When it was received, as the `Date` that a response must have which came without one (RFC 9110, section 6.6.1).
+    /// When the response was received, as the `Date` of a response that came without one, which it must have (RFC 9110,
+    /// section 6.6.1).
     ///
     /// `None` for gRPC, whose clients would take it for metadata, and where it is not known.
     pub(crate) fn missing_date(&self) -> Option<HeaderValue> {
