@@ -52,8 +52,8 @@ cargo test --all-features
 cargo test --package tower-memolock-loom --all-features
 
 step "simulation"
-cargo test --all-features --test sim -- --seeds "${MEMOLOCK_SIM_SEEDS:-2000}"
-cargo test --all-features --test sim -- --planted
+cargo test --release --all-features --test sim -- --seeds "${MEMOLOCK_SIM_SEEDS:-10000}"
+cargo test --release --all-features --test sim -- --planted
 
 step "tests with valkey-server"
 if command -v valkey-server >/dev/null; then

@@ -1,7 +1,7 @@
 //! Schedules in which something was wrong once, with the seed that found it. A plan of its own, because what a seed draws
 //! changes with what can be drawn.
 
-use crate::plan::{Class, End, How, Knobs, Op, Plan, Settings, Subject, Via};
+use crate::plan::{Class, End, How, Knobs, NearSettings, Op, Plan, Settings, Subject, Via};
 use crate::run::carry_out;
 use crate::trace::Tracing;
 
@@ -44,6 +44,8 @@ fn plans() -> Vec<(&'static str, Plan)> {
         plans.push((left, refresh_by_others(luck, How::Key)));
         plans.push((left, refresh_by_others(luck, How::All)));
     }
+    let starved = (0..4).map(|luck| ("leases of near copies leave time to subscribe", short_lag(luck)));
+    plans.extend(starved);
     plans
 }
 
@@ -221,5 +223,42 @@ fn refresh_by_others(luck: u64, how: How) -> Plan {
     let mut plan = plan(2093, 400, settings, vec![(0, ask), (600, invalidate)]);
     plan.luck = luck;
     plan.class = Class::Healthy;
+    plan
+}
+
+/// A lease of near copies is due again before Redis has answered to the last one, and a caller waits for another node.
+fn short_lag(luck: u64) -> Plan {
+    let near = NearSettings {
+        lag: 60,
+        bytes: 1 << 20,
+        everywhere: true,
+    };
+    let settings = Settings {
+        redis: true,
+        near: Some(near),
+        ..PLAIN
+    };
+    let subject = |key| Subject {
+        via: Via::Core,
+        key,
+        ..PAGE
+    };
+    let ask = |node, key| Op::Ask {
+        node,
+        subject: subject(key),
+        count: 1,
+        cost: 60,
+        end: End::Well,
+        patience: None,
+    };
+    let mut ops: Vec<_> = [0, 200, 400].map(|at| (at, ask(0, 0))).into();
+    for key in 1..5 {
+        let at = 470 + key * 130;
+        ops.extend([(at, ask(1, key)), (at + 20, ask(0, key))]);
+    }
+    let mut plan = plan(420, 60, settings, ops);
+    plan.luck = luck;
+    plan.class = Class::Healthy;
+    plan.knobs.latency = 20;
     plan
 }

@@ -25,12 +25,7 @@ impl Drawing {
             for _ in 0..self.rng.between(2, 6) {
                 let at = self.rng.between(300, span);
                 let then = [Some(self.node()), Some(self.node())];
-                let mut invalidation = self.invalidation(subject, then);
-                // Another soft one in the midst of what the first has begun is for those who ask later.
-                if let Op::Invalidate { soft, .. } = &mut invalidation {
-                    *soft &= self.class != Class::Healthy;
-                }
-                ops.push((at, invalidation));
+                ops.push((at, self.invalidation(subject, then)));
                 if self.rng.chance(600) {
                     let before = self.rng.pick(&[3, 40, near.lag]);
                     let moment = (at + self.rng.below(30)).saturating_sub(self.rng.below(before));
