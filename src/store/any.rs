@@ -36,7 +36,7 @@ use crate::task::BoxFuture;
 pub struct AnyStore {
     store: Arc<dyn Erased>,
     can_peek: bool,
-    /// Where there is a tag to tell it of.
+    /// The counters of a tag, where the store is used under one.
     times: Option<Arc<CommandTimes>>,
 }
 
@@ -46,7 +46,7 @@ pub struct AnyWatch(Box<dyn ErasedWatch>);
 const SECONDS: &str = "memolock_store_command_seconds";
 const HELP: &str = "How long commands of the store took.";
 
-/// The operations that wait, each with what it takes, by reference where `(&)` says so.
+/// The operations that wait, each with its arguments, by reference where `(&)` says so.
 ///
 /// Written once for the trait behind the pointer, for every store behind it, and for the pointer itself.
 macro_rules! operations {
@@ -205,7 +205,7 @@ impl AnyStore {
         }
     }
 
-    /// The same store, which tells for how long commands for this tag take.
+    /// The same store, which counts how long commands for this tag take.
     pub(crate) fn timed(self, tag: &Tag) -> Self {
         Self {
             times: Some(Arc::new(CommandTimes::new(tag))),
@@ -213,12 +213,12 @@ impl AnyStore {
         }
     }
 
-    /// The type that is hidden.
+    /// The type of the store inside.
     pub(crate) fn kind(&self) -> TypeId {
         self.store.as_any().type_id()
     }
 
-    /// The store, where it is of this type.
+    /// The store inside, if it has this type.
     #[cfg(feature = "redis")]
     pub(crate) fn downcast_ref<S: Store>(&self) -> Option<&S> {
         self.store.as_any().downcast_ref()

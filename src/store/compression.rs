@@ -9,7 +9,7 @@ use zstd::bulk::Decompressor;
 
 #[cfg(feature = "zstd")]
 thread_local! {
-    /// Kept, because making one takes longer than it needs for a value of a few KiB.
+    /// Kept, because making a compressor takes longer than compressing a value of a few KiB.
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
@@ -17,7 +17,7 @@ thread_local! {
 #[cfg(feature = "zstd")]
 const MOST: usize = 4 << 20;
 
-/// A frame with the value, and the length of the value, where that saves a tenth of it at least.
+/// A frame with the value, and the length of the value, where that saves at least a tenth.
 #[cfg(feature = "zstd")]
 pub(super) fn compress(value: &[u8]) -> Option<(Vec<u8>, u32)> {
     if value.len() > MOST {
@@ -28,8 +28,7 @@ pub(super) fn compress(value: &[u8]) -> Option<(Vec<u8>, u32)> {
     (frame.len() < value.len() - value.len() / 10).then_some((frame, len))
 }
 
-/// The value of this length that is in the frame. It takes no more memory than a value may that is compressed, whatever the frame
-/// says.
+/// The value of this length in the frame. Whatever the frame says, it takes no more memory than a compressed value may.
 #[cfg(feature = "zstd")]
 pub(super) fn decompress(frame: &[u8], len: u32) -> Option<Bytes> {
     let len = usize::try_from(len).ok().filter(|len| *len <= MOST)?;

@@ -13,7 +13,7 @@
 //! | 4     | only of a compressed value: its length before |
 //! | rest  | the value; of a compressed one, a zstd frame |
 //!
-//! A value that is neither stands to the letter, for others to read.
+//! A value that is neither stamped nor compressed stands to the letter, for others to read.
 
 use std::time::{Duration, SystemTime};
 
@@ -32,7 +32,7 @@ const STAMPED: u8 = 1;
 const SOFT: u8 = 2;
 const COMPRESSED: u8 = 4;
 
-/// What a value begins with that was softly invalidated, in front of the time.
+/// The first bytes of a value that was softly invalidated, in front of the time.
 pub(super) const SOFTENED: [u8; 17] = {
     let mut softened = [SOFT; 17];
     let mut at = 0;
@@ -43,7 +43,7 @@ pub(super) const SOFTENED: [u8; 17] = {
     softened
 };
 
-/// What is not an envelope although it begins like one.
+/// The error for bytes that begin like an envelope and are none.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Torn;
 
@@ -81,7 +81,7 @@ pub(super) fn seal_compressed(stamp: Option<&Stamp>, value: Bytes) -> Bytes {
     write(flags, stamp, &len.to_be_bytes(), &frame)
 }
 
-/// The same, of a value that was softly invalidated at that time, if it was.
+/// The same bytes, of a value that was softly invalidated at that time, if it was.
 pub(super) fn seal_soft(since: Option<SystemTime>, sealed: Bytes) -> Bytes {
     let Some(since) = since else { return sealed };
     let millis = since
@@ -91,7 +91,7 @@ pub(super) fn seal_soft(since: Option<SystemTime>, sealed: Bytes) -> Bytes {
     [&SOFTENED[..], &millis.to_be_bytes(), &sealed].concat().into()
 }
 
-/// What is stored, without what says that it was softly invalidated, and when it was.
+/// The stored bytes without the mark of a soft invalidation, and the time that the mark named.
 pub(super) fn open_soft(mut bytes: Bytes) -> Result<(Bytes, Option<SystemTime>), Torn> {
     if !bytes.starts_with(&SOFTENED) {
         return Ok((bytes, None));

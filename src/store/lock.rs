@@ -1,4 +1,4 @@
-//! [`Lock`]: who holds a lock, and [`Renewed`]: whether its holder still does.
+//! [`Lock`]: which process holds a lock, and [`Renewed`]: whether its holder still does.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ pub struct Acquire {
     pub lock: Lock,
     /// The value, read in the same step or after it.
     pub value: Option<Value>,
-    /// The computation where another process holds the lock, if its token [says so](super::Token::trace_context) and that is
-    /// known without asking once more.
+    /// The trace of the computation of another process that holds the lock, if its token [names
+    /// one](super::Token::trace_context) and the store need not ask once more.
     pub holder: Option<TraceContext>,
 }
 
@@ -35,8 +35,8 @@ pub enum Lock {
 pub enum Renewed {
     /// The lease lasts longer.
     Held,
-    /// The lease lasts longer. The value was [softly invalidated](super::Store::soften) since the lock was taken: what is
-    /// committed is stored as if it had been there then.
+    /// The lease lasts longer. The value was [softly invalidated](super::Store::soften) since the lock was taken: a
+    /// value that is committed now counts as softly invalidated, too.
     Soft,
     /// The lock is not held with the token of the caller.
     Lost,
@@ -51,7 +51,7 @@ impl Renewed {
 }
 
 impl From<bool> for Renewed {
-    /// Of a store that knows of no soft invalidations.
+    /// The answer of a store that has no soft invalidations.
     fn from(held: bool) -> Self {
         if held { Self::Held } else { Self::Lost }
     }

@@ -23,9 +23,9 @@ use crate::system;
 
 /// Keeps values in this process, as the objects they are: a hit decodes nothing and copies no content.
 ///
-/// Clones share everything, so several nodes in one process are a cluster. No value is given out once its ttl has ended;
-/// its memory is free as soon as the store is asked for it or full. A store that is full keeps what it is asked for most
-/// (quick_cache's variant of S3-FIFO, which a scan does not empty).
+/// Clones share everything, so several nodes in one process are a cluster. The store returns no value once its ttl has
+/// ended; the memory is free as soon as the store is asked for the value or full. A full store keeps the values that it
+/// is asked for most (quick_cache's variant of S3-FIFO, which a scan does not empty).
 ///
 /// ```
 /// use tower_memolock::{MemoLock, MemoryStore};
@@ -61,9 +61,9 @@ impl MemoryStore {
         Self::with_capacity(Self::DEFAULT_CAPACITY)
     }
 
-    /// An empty store that takes about `bytes` bytes of memory: values, their keys, and what it takes to keep them. A value
-    /// that is larger is not kept; nor, by a store of 32 MiB and more, is one of more than 15 MiB. The allocator may hold
-    /// more for the process than the store takes of it.
+    /// An empty store that takes about `bytes` bytes of memory: for values, their keys, and the tables that hold them.
+    /// It does not keep a value that is larger, nor, with 32 MiB and more, a value of more than 15 MiB. The allocator
+    /// may hold more memory for the process than the store takes.
     #[must_use]
     pub fn with_capacity(bytes: u64) -> Self {
         Self {
@@ -142,7 +142,7 @@ impl MemoryInner {
         }
     }
 
-    /// Makes the lease last `lease` from now and tells `notice`, if the lock is held with `token`.
+    /// Makes the lease last `lease` from now and publishes `notice`, if the lock is held with `token`.
     fn extend(&self, address: &Address, token: Token, lease: Duration, notice: Option<&Notice>) -> Renewed {
         let mut slots = self.slots();
         let Some((slot, held)) = slots.get_mut(address).and_then(|slot| slot.held_with(token)) else {
@@ -161,8 +161,8 @@ impl MemoryInner {
         }
     }
 
-    /// Gives the lock back and tells all watchers, if it is held with `token`. `act` stores what there is to store, which
-    /// may have been softly invalidated meanwhile, and says what to tell.
+    /// Gives the lock back and tells all watchers, if it is held with `token`. `act` stores the value, if there is one,
+    /// which may have been softly invalidated meanwhile, and returns the notice.
     fn finish(&self, address: &Address, token: Token, act: impl FnOnce(Option<SystemTime>) -> Notice) -> bool {
         let mut slots = self.slots();
         let Some((slot, held)) = slots.get_mut(address).and_then(|slot| slot.held_with(token)) else {

@@ -1,4 +1,4 @@
-//! What lies underneath: the [`Store`] trait and the stores that come with the crate.
+//! Stores: the [`Store`] trait and the stores that come with the crate.
 //!
 //! # The contract
 //!
@@ -14,18 +14,18 @@
 //! 3. **Acquire is idempotent.** Asked again with the token that holds the lock already, the answer is
 //!    [`Lock::Granted`], and the lease starts anew.
 //! 4. **Notices are hints.** A watcher may miss any of them. It must hear [`Notice::Reread`] once its watch is in
-//!    effect, and after every interruption; it then reads what it missed. It hears nothing that was published before
-//!    [`watch`](Store::watch) was called, however long that was on its way: a notice older than its watch may be older
-//!    than an invalidation that the watcher knows of. Notices arrive in the same order on every watch of an address,
-//!    and a new watch begins at a point of this order that the older ones have reached.
-//! 5. **Values are opaque.** A store returns what was committed, whole and with its [`Stamp`], or nothing. A store that
-//!    keeps what [`Value::bytes`] gives, and returns [`Value::encoded`], does that.
+//!    effect, and after every interruption; it then reads what it missed. It hears no notice that was published before
+//!    [`watch`](Store::watch) was called, however long the notice was on its way: such a notice may be older than an
+//!    invalidation that the watcher knows of. Notices arrive in the same order on every watch of an address, and a new
+//!    watch begins at a point of this order that the older ones have reached.
+//! 5. **Values are opaque.** A store returns the committed value, whole and with its [`Stamp`], or nothing. A store
+//!    that keeps the bytes of [`Value::bytes`], and returns [`Value::encoded`], does that.
 //! 6. **Bounded.** Every method ends within a time that the store promises, with an error if need be.
-//! 7. **Generations.** Everything under a tag is in a [`Generation`], and every invalidation by a [`Label`](crate::Label) begins a
-//!    new one. A stamp [is current](Store::standing) unless one of its labels, or
+//! 7. **Generations.** Everything under a tag is in a [`Generation`], and every invalidation by a
+//!    [`Label`](crate::Label) begins a new one. A stamp [is current](Store::standing) unless one of its labels, or
 //!    [everything](Store::invalidate_all), was invalidated after its generation. A store may forget which labels were
-//!    invalidated. It then counts every stamp as out of date that may have been, for ever. A store that keeps no
-//!    generations leaves these methods out, and nothing with tags is stored in it.
+//!    invalidated. From then on it counts every stamp as out of date that may be. A store that keeps no generations
+//!    leaves these methods out, and no value with tags is stored in it.
 //! 8. **Promises from outside.** [`resolve`](Store::resolve) stores a value and tells all watchers, whether the lock is
 //!    held or not, and leaves the lock alone. Other programs that know the store may do the same.
 //!
@@ -75,7 +75,7 @@ pub use self::traits::Store;
 pub(crate) use self::value::Peeked;
 pub use self::value::Value;
 
-/// What carries values under way to other processes, where the store does that.
+/// The store as a carrier of values under way to other processes, if it is one.
 pub(crate) fn parts_of(store: &AnyStore) -> Option<&dyn parts::Parts> {
     #[cfg(feature = "redis")]
     {

@@ -21,8 +21,8 @@ pub enum Release {
         /// How many attempts came to nothing in a row, this one included.
         failures: u32,
     },
-    /// The result belongs to the request that computed it, and says nothing of what others would get. One follower
-    /// takes over, unless there were too many attempts in a row.
+    /// The result belongs to the request that computed it, and says nothing of the results that others would get. One
+    /// follower takes over, unless there were too many attempts in a row.
     Declined {
         /// How many attempts came to nothing in a row, this one included.
         attempts: u32,
@@ -46,7 +46,7 @@ pub enum Notice {
     Reread,
     /// A value was stored.
     Stored(Value),
-    /// A value may have been stored: read it. Says nothing where there is none.
+    /// A value may have been stored: read it. If there is none, this notice says nothing.
     Announced,
     /// The holder gave the lock back without storing a value.
     Released(Release),
@@ -58,7 +58,7 @@ pub enum Notice {
         /// How many times in a row, this one included.
         starts: u32,
     },
-    /// More of a value is there that is still being made: these bytes from that place on, or some that can be read.
+    /// More of a value that is still being made is there: these bytes from that place on, or bytes that can be read.
     Part(PartId, u64, Option<Bytes>),
     /// Another process wants the value that the holder of this token makes, as far as it has come.
     Asked(Token),

@@ -1,11 +1,11 @@
 //! How a value goes from one process to others while it is made: [`Parts`].
 //!
 //! The holder of a lock uploads the beginning of its value as it grows, and others read it, each at a place of its own.
-//! What is uploaded is the *part*. It belongs to the lock's token: it grows only while the lock holds that, and a reader
-//! reads on only while it does. A commit appends what is missing, and what was uploaded becomes the value.
+//! The uploaded beginning is the *part*. It belongs to the lock's token: the part grows, and a reader reads on, only
+//! while the lock holds that token. A commit appends the rest, and the part becomes the value.
 //!
-//! A value that turned out to be for its readers alone is *detached*: the lock is given back, and what is uploaded
-//! from there on is a window on the value. That fences it: it ends with its last piece, or soon after the uploader is gone.
+//! A value that turned out to be for its readers alone is *detached*: the lock is given back, and the part becomes a
+//! window on the value. The detached part ends with its last piece, or soon after the uploader is gone.
 //!
 //! The holder uploads nothing before another process has [asked](Parts::ask) for it.
 
@@ -23,10 +23,10 @@ use crate::error::StoreError;
 use crate::key::Address;
 use crate::task::BoxFuture;
 
-/// The name of a value under way: of one attempt to make it, by the holder of one token.
+/// The name of one attempt to make a value, by the holder of one token.
 ///
-/// Its text form is that of the token without a trace context and 16 more hexadecimal digits. Its bytes stand in what is
-/// uploaded, so that a reader never takes one attempt for another.
+/// Its text form is that of the token without a trace context and 16 more hexadecimal digits. Its bytes stand in the
+/// part, so that a reader never takes one attempt for another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PartId {
     holder: u128,
@@ -67,7 +67,7 @@ impl PartId {
         Token::of_id(self.holder)
     }
 
-    /// Whether the holder of this token makes it.
+    /// Whether the holder of this token makes this attempt.
     pub(crate) fn is_of(self, token: Token) -> bool {
         self.holder == token.id()
     }
@@ -111,14 +111,14 @@ impl FromStr for PartId {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part {
     pub(crate) id: PartId,
-    /// What is in the lock.
+    /// The token in the lock.
     pub(crate) token: Token,
-    /// Where in the part the bytes of the id are: there they are in the value as well.
+    /// Where in the part the bytes of the id are. They are at the same place in the value.
     pub(crate) id_at: usize,
 }
 
 impl Part {
-    /// Where the id is in a part without a stamp: behind four bytes that say what form it has.
+    /// Where the id is in a part without a stamp: behind four bytes that say which form the part has.
     pub(crate) const ID_AT: usize = 4;
 
     /// The id in a part that begins with these bytes, without its stamp.
@@ -136,17 +136,17 @@ pub(crate) trait Parts: Send + Sync {
     /// Whether values at this address can be carried.
     fn carries(&self, address: &Address) -> bool;
 
-    /// From here on it is known whether another process has asked the holder of `token` for its value.
+    /// Starts to listen for processes that ask the holder of `token` for its value.
     fn listen(&self, address: &Address, token: Token) -> PartRequests;
 
-    /// The token of the lock, and up to `most` bytes of the beginning of what was uploaded, by that holder or an earlier one. `None`
-    /// where no process holds it that can be asked.
+    /// The token of the lock, and up to `most` bytes of the beginning of the part, which this holder or an earlier one
+    /// uploaded. `None` where no process holds the lock that can be asked.
     fn find<'a>(&'a self, address: &'a Address, most: usize) -> BoxFuture<'a, Result<Option<FoundPart>, StoreError>>;
 
-    /// Asks the holder for its value. Whether that was heard, as far as it is known.
+    /// Asks the holder for its value. Returns whether the holder heard that, as far as is known.
     fn ask<'a>(&'a self, address: &'a Address, holder: Token) -> BoxFuture<'a, Result<bool, StoreError>>;
 
-    /// Appends to what was uploaded, which ends at `at`, extends the lease and tells the readers.
+    /// Appends to the part, which ends at `at`, extends the lease and tells the readers.
     fn append<'a>(
         &'a self,
         address: &'a Address,
@@ -156,11 +156,10 @@ pub(crate) trait Parts: Send + Sync {
         lease: Duration,
     ) -> BoxFuture<'a, Result<Appended, StoreError>>;
 
-    /// Parts what was uploaded from the lock, which is about to be given back.
+    /// Detaches the part from the lock, which is about to be given back.
     fn detach<'a>(&'a self, address: &'a Address, part: Part, at: u64) -> BoxFuture<'a, Result<Appended, StoreError>>;
 
-    /// Appends to what is detached. Readers that are too far behind are waited for ([`Appended::Full`]), unless `force`
-    /// says otherwise.
+    /// Appends to a detached part. Where readers are too far behind, this is [`Appended::Full`], unless `force` is set.
     fn append_detached<'a>(
         &'a self,
         address: &'a Address,
@@ -170,10 +169,10 @@ pub(crate) trait Parts: Send + Sync {
         force: bool,
     ) -> BoxFuture<'a, Result<Appended, StoreError>>;
 
-    /// Removes what was uploaded, and tells the readers.
+    /// Removes the part, and tells the readers.
     fn abandon<'a>(&'a self, address: &'a Address, part: Part) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Up to `most` bytes from a place on, for the reader of this name.
+    /// Up to `most` bytes from a place on, for the reader with this name.
     fn read<'a>(
         &'a self,
         address: &'a Address,
@@ -194,26 +193,26 @@ pub(crate) struct FoundPart {
 /// What became of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Appended {
-    /// It is there. Whether any process was told.
+    /// The piece is there. With whether any process heard of it.
     Done { heard: bool },
-    /// The lock is not held any more, or what was uploaded is gone.
+    /// The lock is not held any more, or the part is gone.
     Refused,
-    /// There is no room before the readers have read on.
+    /// There is no room until the readers have read on.
     Full,
 }
 
-/// What there is of a part at some place.
+/// What a part has at some place.
 #[derive(Debug)]
 pub(crate) enum PartRead {
     /// These bytes; and for how long there may be more, unless that is extended.
     Growing(Bytes, Duration),
-    /// These bytes of all that there will ever be, up to the end at that place.
+    /// These bytes, of a part that is complete and ends at that place.
     Whole(Bytes, u64),
-    /// It is gone, or not there any more at this place.
+    /// The part is gone, or its bytes at this place are.
     Gone,
 }
 
-/// What a value ends with whose beginning has been uploaded.
+/// The end of a value whose beginning has been uploaded.
 #[derive(Debug)]
 pub(crate) struct Tail {
     pub(crate) part: Part,
@@ -224,7 +223,7 @@ pub(crate) struct Tail {
     pub(crate) stamp: Option<Stamp>,
 }
 
-/// Whether a holder was asked for its value. Dropped, it is not asked any more.
+/// Whether a holder was asked for its value. Dropping this ends the listening.
 pub(crate) struct PartRequests {
     notify: Arc<Notify>,
     forget: Option<Box<dyn FnOnce() + Send + Sync>>,
@@ -238,7 +237,7 @@ impl PartRequests {
         }
     }
 
-    /// Resolves once it has been, if it was not waited for before. Cancel safe.
+    /// Resolves once the holder was asked. Does so only once. Cancel safe.
     pub(crate) async fn asked(&self) {
         self.notify.notified().await;
     }

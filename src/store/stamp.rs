@@ -1,17 +1,17 @@
-//! [`Stamp`]: what a value is stored with, so that it can be called in later.
+//! [`Stamp`]: stored with a value, so that the value can be invalidated by its labels later.
 
 use std::time::SystemTime;
 
 use super::envelope;
 use crate::key::Label;
 
-/// How often something under a tag has been invalidated by a label, and since when that is counted.
+/// Counts the invalidations by labels under a tag, since some beginning.
 ///
-/// Generations of one incarnation are in order. Those of different ones have nothing to do with each other: whatever
-/// was stored in another incarnation is out of date.
+/// Generations of one incarnation are in order. Generations of different incarnations cannot be compared: a value from
+/// another incarnation is out of date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Generation {
-    /// Random, and new whenever everything under the tag is invalidated, or what was known of it is lost.
+    /// Random, and new whenever everything under the tag is invalidated, or the store has lost what it knew of the tag.
     pub incarnation: u64,
     /// Larger after every invalidation.
     pub number: u64,
@@ -33,12 +33,12 @@ pub(crate) enum Purge {
     Soft,
 }
 
-/// What has been invalidated of a [`Stamp`] after its generation.
+/// What was invalidated after the generation of a [`Stamp`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Nothing.
     Current,
-    /// Something, softly, and nothing in any other way: the value is not fresh any more.
+    /// Something, and only softly: the value is not fresh any more.
     Soft {
         /// When.
         since: SystemTime,

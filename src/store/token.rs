@@ -8,8 +8,8 @@ use crate::trace::TraceContext;
 
 /// A random 128-bit name for one attempt to hold a lock: the fencing token of the memolock protocol.
 ///
-/// Its text form is what stands in the lock's key in Redis: 32 hexadecimal digits, and where it is known who computes, `-`
-/// and the text form of that [`TraceContext`].
+/// Its text form is the value of the lock's key in Redis: 32 hexadecimal digits, and then, where the trace of the
+/// computation is known, `-` and the text form of that [`TraceContext`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token {
     id: u128,
@@ -40,13 +40,13 @@ impl Token {
         Self { id, context: None }
     }
 
-    /// The same token for a leader that computes as part of this trace.
+    /// The same token, for a leader that computes as part of this trace.
     #[must_use]
     pub fn with_trace_context(self, context: Option<TraceContext>) -> Self {
         Self { context, ..self }
     }
 
-    /// The computation, if that is known.
+    /// The trace of the computation, if that is known.
     #[must_use]
     pub fn trace_context(&self) -> Option<TraceContext> {
         self.context

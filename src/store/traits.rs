@@ -28,26 +28,26 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// What [`watch`](Store::watch) returns. Dropping it ends the watch.
     type Watch: Watch;
 
-    /// The value at `address`, where it can be had without waiting.
+    /// The value at `address`, if the store has it without waiting.
     ///
-    /// A store in this process answers here, which saves the hit every cost of waiting. `now` is the time, which a hit
-    /// reads once for all its needs. `None` says nothing: the caller goes on to [`lookup`](Store::lookup). Defaults to
-    /// `None`.
+    /// A store in this process answers here, which saves a hit all costs of waiting. `now` is the present time, which a
+    /// hit reads only once. `None` says nothing: the caller goes on to [`lookup`](Store::lookup). Defaults to `None`.
     ///
-    /// The caller does not ask whether the value is current, so a value whose stamp is not must not be returned, and one
-    /// that was softly invalidated by its stamp only [as such](Value::softened).
+    /// The caller does not ask whether the value is current. So this must not return a value whose stamp is out of
+    /// date, and must return a value that was softly invalidated by its stamp [as such](Value::softened).
     fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
         let _ = (address, now);
         None
     }
 
-    /// Whether [`peek`](Self::peek) ever returns anything, the same for as long as the store is there: where it does not, a
+    /// Whether [`peek`](Self::peek) ever returns anything. This must never change for a store. Where it is `false`, a
     /// hit saves the clock and the call. Defaults to `true`.
     fn can_peek(&self) -> bool {
         true
     }
 
-    /// Whether what [`peek`](Self::peek) returns is a copy of what is elsewhere. Defaults to `false`.
+    /// Whether a value that [`peek`](Self::peek) returns is a copy of one that is stored elsewhere. Defaults to
+    /// `false`.
     fn is_near(&self) -> bool {
         false
     }
@@ -60,8 +60,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// is [`Value::unreadable`], not an error.
     fn lookup(&self, address: &Address) -> impl Future<Output = Result<Option<Value>, StoreError>> + Send;
 
-    /// Some of the [bytes](Value::bytes) of the value at `address`, fewer where they end, none where there is no value:
-    /// for a caller who can tell from them that they are what it wants.
+    /// The [bytes](Value::bytes) of the value at `address` in this range: fewer where they end, none where there is no
+    /// value. It is for a caller that can tell from the bytes themselves whether they are right.
     ///
     /// `None` says nothing: the caller goes on to [`lookup`](Store::lookup). Defaults to `None`, for a store to which a
     /// part costs as much as the whole.
@@ -139,8 +139,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     }
 
     /// Stores `value` for `ttl`, gives the lock back and tells all watchers. Returns `false`, and does nothing of this,
-    /// where the lock is not held with `token`; and `false` as well where the value was softly invalidated
-    /// [meanwhile](Renewed::Soft), and is stored as one that was.
+    /// where the lock is not held with `token`. Where the value was softly invalidated [meanwhile](Renewed::Soft), does
+    /// all of this, stores the value as softly invalidated, and returns `false`, too.
     ///
     /// # Errors
     ///
@@ -188,8 +188,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         self.release(address, token, Release::Pass)
     }
 
-    /// What the holder of `token` shared and the store [kept](super::Notice::Kept) for the watchers, if it is still there.
-    /// Defaults to nothing, for a store whose notices carry every shared value.
+    /// The value that the holder of `token` shared and the store [kept](super::Notice::Kept) for the watchers, if it is
+    /// still there. Defaults to none, for a store whose notices carry every shared value.
     ///
     /// # Errors
     ///
@@ -212,18 +212,19 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Removes the value and the lock, even if another process holds it, and tells all watchers.
     ///
-    /// Once this has returned, no computation that started before can commit, and no later question is answered with
-    /// what was removed.
+    /// Once this has returned, no computation that started before can commit, and no later call returns the removed
+    /// value.
     ///
     /// # Errors
     ///
     /// A [`StoreError`]. Whether anything was removed may then be unknown.
     fn invalidate(&self, address: &Address) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Makes the value one that was [softly invalidated](Value::soft_since), and whatever is committed under a lock that is
-    /// held at this moment. Defaults to [`invalidate`](Self::invalidate), which no caller can tell from a value that ends.
+    /// Makes the value [softly invalidated](Value::soft_since), and also a value that is committed later under a lock
+    /// that is held at this moment. Defaults to [`invalidate`](Self::invalidate): to a caller that is the same as a
+    /// value that expires.
     ///
-    /// Once this has returned, no later question is answered with what was there before as if it were fresh.
+    /// Once this has returned, no later call returns a value from before as if it were fresh.
     ///
     /// # Errors
     ///
@@ -244,8 +245,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         unsupported()
     }
 
-    /// Begins a new generation under `tag`, and invalidates nothing: whatever asks for the generation after this has returned
-    /// is in that one or a later one.
+    /// Begins a new generation under `tag`, and invalidates nothing: a caller that asks for the generation after this
+    /// has returned gets that one or a later one.
     ///
     /// # Errors
     ///
@@ -255,7 +256,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         unsupported()
     }
 
-    /// What has been invalidated, after its generation, of what `stamp` says of a value under `tag`.
+    /// What was invalidated under `tag` after the generation of `stamp`, as far as it concerns its labels.
     ///
     /// # Errors
     ///
@@ -317,32 +318,31 @@ pub trait Store: Clone + Send + Sync + 'static {
         ready(0)
     }
 
-    /// Starts to listen for notices about `address` that are published from here on. Returns at once; the first
-    /// notice is [`Notice::Reread`](super::Notice::Reread), as soon as none can be missed any more.
+    /// Starts to listen for notices about `address` that are published from here on. Returns at once; the first notice
+    /// is [`Notice::Reread`](super::Notice::Reread), as soon as the watch misses no notice any more.
     fn watch(&self, address: &Address) -> Self::Watch;
 
     /// Changes whenever the store may have forgotten its locks: after a reconnect to a server that may have restarted,
     /// or to another one.
     ///
-    /// A lease that is found lost while this changed was perhaps not taken away by any process. To tell, compare with
-    /// the epoch before [`acquire`](Store::acquire). Defaults to 0, for a store that forgets nothing as long as it
-    /// lives.
+    /// If this has changed since before [`acquire`](Store::acquire), a lease that turns out lost was perhaps forgotten,
+    /// and not taken away by another process. Defaults to 0, for a store that forgets nothing as long as it lives.
     fn epoch(&self) -> u64 {
         0
     }
 
     /// Whether the store takes a value for `address` at this moment, as far as it knows without asking anything.
     ///
-    /// What a layer says in `Cache-Status` depends on it, and nothing that it does. Defaults to `true`.
+    /// Only what a layer says in `Cache-Status` depends on this, and nothing that it does. Defaults to `true`.
     fn accepts(&self, address: &Address) -> bool {
         let _ = address;
         true
     }
 
-    /// The same store behind a pointer, as [`MemoLock`](crate::MemoLock) and the layers keep it.
+    /// The same store behind a pointer, as [`MemoLock`](crate::MemoLock) and the layers hold it.
     ///
-    /// A crate that has a store of its own may write the default once more: the futures of the store are then compiled
-    /// into that crate, and not into every program that uses it. Defaults to `AnyStore::new(self)`.
+    /// A crate with a store of its own may repeat the default implementation: the futures of the store are then
+    /// compiled into that crate, and not into every program that uses it. Defaults to `AnyStore::new(self)`.
     fn into_any(self) -> AnyStore {
         AnyStore::new(self)
     }

@@ -24,7 +24,7 @@ use crate::key::Address;
 /// A store in this process keeps the `Value` itself, so that a hit costs no decoding; a store elsewhere sends
 /// [`bytes`](Value::bytes) and returns [`Value::encoded`]. Neither the core nor its users see the difference.
 ///
-/// A value may have a [`Stamp`], and it may have been [softly invalidated](Self::soft_since); both go with it in either
+/// A value may have a [`Stamp`], and it may be [softly invalidated](Self::soft_since); both go with the value in either
 /// form.
 #[derive(Clone)]
 pub struct Value {
@@ -42,17 +42,17 @@ pub struct Value {
 enum Repr {
     Encoded {
         bytes: Bytes,
-        /// What keeps it in this process once it is decoded, if anything does.
+        /// Keeps the decoded value in this process, if a store wants that.
         keep: Option<Arc<Mutex<Option<Keep>>>>,
     },
-    /// Encoded, in memory that is in use for others as well: to be looked at, and copied where it is to stay.
+    /// Encoded, in memory that others use as well: to be looked at, and copied where it is to stay.
     #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "no other store lends"))]
     Lent(Bytes),
     Native(Arc<dyn Native>),
     Unreadable,
 }
 
-/// What keeps a decoded value.
+/// Called with a decoded value, to keep it.
 type Keep = Box<dyn FnOnce(Value) + Send>;
 
 impl Value {
@@ -72,7 +72,7 @@ impl Value {
         }
     }
 
-    /// The same, of bytes in memory that is in use for others as well.
+    /// The same, of bytes in memory that others use as well.
     #[cfg(feature = "redis")]
     pub(crate) fn lent(bytes: Bytes) -> Self {
         let value = Self::encoded(bytes);
@@ -85,7 +85,7 @@ impl Value {
         }
     }
 
-    /// The same value. The caller that decodes it has `keep` called with the object that it is, once.
+    /// The same value. Decoding it calls `by` once, with the value as an object.
     #[cfg(feature = "redis")]
     pub(crate) fn kept_by(mut self, by: impl FnOnce(Self) + Send + 'static) -> Self {
         if let Repr::Encoded { keep, .. } = &mut self.repr {
@@ -94,7 +94,7 @@ impl Value {
         self
     }
 
-    /// Something is there, but it cannot be read: it counts as absent, and is counted.
+    /// A value that is there and cannot be read: it counts as absent, and a counter counts it.
     #[must_use]
     pub fn unreadable() -> Self {
         Self {
@@ -114,7 +114,7 @@ impl Value {
         }
     }
 
-    /// The same value, of which the beginning has been uploaded as a part.
+    /// The same value, whose beginning has been uploaded as a part.
     pub(crate) fn with_tail(self, tail: Option<Tail>) -> Self {
         let tail = tail.filter(|tail| tail.stamp.as_ref() == self.stamp());
         Self {
@@ -123,19 +123,19 @@ impl Value {
         }
     }
 
-    /// What is missing of what has been uploaded, if anything has.
+    /// The rest that is not uploaded yet, if the beginning was uploaded.
     #[cfg(feature = "redis")]
     pub(crate) fn tail(&self) -> Option<&Tail> {
         self.tail.as_deref()
     }
 
-    /// What the value can be called in by.
+    /// The stamp, by whose labels the value can be invalidated.
     #[must_use]
     pub fn stamp(&self) -> Option<&Stamp> {
         self.stamp.as_deref()
     }
 
-    /// The same value, softly invalidated at that time unless it was before: it stays where it is, and is not fresh.
+    /// The same value, softly invalidated at that time, unless it was before.
     #[must_use]
     pub fn softened(self, since: SystemTime) -> Self {
         Self {
@@ -208,7 +208,7 @@ impl Value {
         }
     }
 
-    /// Whether this is the very same value, as far as can be told: the same bytes, or the same object.
+    /// Whether this is the same value, as far as can be told: the same bytes, or the same object.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let repr = match (&self.repr, &other.repr) {
             (
@@ -228,13 +228,14 @@ impl Value {
         let stamp = self.stamp().map_or(0, Stamp::weight);
         stamp.saturating_add(match &self.repr {
             Repr::Encoded { bytes, .. } | Repr::Lent(bytes) => bytes.len(),
-            // What cannot be weighed is too heavy.
+            // A value that cannot be weighed is too heavy.
             Repr::Native(object) => catch_unwind(AssertUnwindSafe(|| object.weight())).unwrap_or(usize::MAX),
             Repr::Unreadable => 0,
         })
     }
 
-    /// Takes the value itself out, if this is one of the codec's kind. What is left has its stamp, and need not be read again.
+    /// Takes the value itself out, if it is of the codec's type. The rest keeps its stamp, and must not be decoded
+    /// again.
     #[inline]
     pub(crate) fn decode<C: Codec>(&mut self, address: &Address, codec: &C) -> Result<C::Value, BoxError> {
         match &self.repr {
@@ -253,7 +254,7 @@ impl Value {
         }
     }
 
-    /// The value, which stays where it is if it is an object of the codec's kind already.
+    /// The value, without a copy if it is an object of the codec's type already.
     #[inline]
     pub(crate) fn peeked<C: Codec>(self, address: &Address, codec: &C) -> Result<Peeked<C>, BoxError> {
         match self.repr {

@@ -102,7 +102,7 @@ pub async fn a_generation_is_there_before_and_after_an_invalidation<S: Store>(on
 
 /// Invalidating everything reaches every stamp.
 pub async fn invalidating_everything_reaches_every_stamp<S: Store>(one: S, two: S) {
-    // Nothing has to be there for it.
+    // No value has to be there for that.
     invalidate_all(&one).await;
     invalidate_labels(&one, &["a"]).await;
     for _ in 0..3 {
@@ -138,7 +138,7 @@ pub async fn invalidating_under_one_tag_leaves_the_others_alone<S: Store>(one: S
     assert!(is_current(&one, &mine).await);
 }
 
-/// What is out of date is not peeked at.
+/// A value that is out of date is not peeked at.
 pub async fn what_is_out_of_date_is_not_peeked_at<S: Store>(one: S, two: S) {
     let address = address("a");
     for all in [false, true] {
@@ -153,7 +153,7 @@ pub async fn what_is_out_of_date_is_not_peeked_at<S: Store>(one: S, two: S) {
     }
 }
 
-/// What is forgotten of invalidations is out of date.
+/// Values whose invalidations a store has forgotten are out of date.
 pub async fn what_is_forgotten_of_invalidations_is_out_of_date<S: Store>(one: S, two: S) {
     let first = stamp(&one, &["first"]).await;
     invalidate_labels(&one, &["first"]).await;
@@ -172,7 +172,7 @@ pub async fn what_is_forgotten_of_invalidations_is_out_of_date<S: Store>(one: S,
     assert!(is_current(&one, &new).await);
 }
 
-/// What is invalidated softly is soft, and what is invalidated in both ways is out of date.
+/// A value that is invalidated softly is soft, and one that is invalidated in both ways is out of date.
 pub async fn what_is_softly_invalidated_is_soft<S: Store>(one: S, two: S) {
     let soften = async |tags: &[&str]| {
         let softened = two.soften_labels(&tag(), &labels(tags)).await;
@@ -209,7 +209,7 @@ pub async fn what_is_softly_invalidated_is_soft<S: Store>(one: S, two: S) {
     assert_eq!(standing(&one, &last).await, Standing::Outdated);
 }
 
-/// What is softly invalidated by a label is peeked at as such.
+/// A value that is softly invalidated by a label is peeked at as such.
 pub async fn what_is_softly_invalidated_by_a_label_is_peeked_at_as_such<S: Store>(one: S, two: S) {
     let address = address("a");
     put(&one, &address, &value("content").stamped(stamp(&one, &["a"]).await)).await;

@@ -24,9 +24,9 @@
 //! `for_each_clause!(tests, required)` leaves out the clauses about methods that have a default: a store that implements
 //! no others passes the rest.
 //!
-//! Where something must be over, a clause waits for as long as the store itself said, or lets the shortest time pass
-//! that it may depend on. What must *not* be over yet lasts a minute, so a slow machine changes nothing. A clause uses
-//! the tags `contract`, `one`, `two`, `one/two` and `o`.
+//! Where something must be over, a clause waits for as long as the store itself said, or for the shortest time that it
+//! may depend on. Whatever must *not* be over yet lasts a minute, so a slow machine changes nothing. A clause uses the
+//! tags `contract`, `one`, `two`, `one/two` and `o`.
 
 mod generations;
 mod locks;

@@ -68,7 +68,7 @@ pub async fn an_invalidation_is_heard<S: Store>(one: S, two: S) {
     }
 }
 
-/// What is shared under an id to the letter is heard.
+/// A value that is shared under an id to the letter is heard.
 pub async fn what_is_shared_under_an_id_to_the_letter_is_heard<S: Store>(one: S, two: S) {
     let address = address("a");
     let mut watch = watch(&two, &address).await;
@@ -143,7 +143,7 @@ pub async fn a_caller_that_resolves_stores_and_is_heard_and_leaves_the_lock_alon
     }
 }
 
-/// What is resolved for no time is heard and not stored.
+/// A value that is resolved for no time is heard and not stored.
 pub async fn what_is_resolved_for_no_time_is_heard_and_not_stored<S: Store>(one: S, two: S) {
     let address = address("a");
     let mut watch = watch(&one, &address).await;

@@ -13,7 +13,7 @@ use crate::store::{Acquire, Lock, Notice, Release, Store, Token, Value, Watch};
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Awaits `future`, and panics with `what` it stands for where it takes longer than [`PATIENCE`].
+/// Awaits `future`, and panics with `what` where that takes longer than [`PATIENCE`].
 pub(super) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
@@ -41,7 +41,7 @@ pub(super) async fn together<F: Future>(futures: impl IntoIterator<Item = F>) ->
 /// Longer than any test.
 pub(super) const LONG: Duration = Duration::from_secs(60);
 
-/// As short as it may be for something to be over soon.
+/// The shortest time that the contract allows, for something that is to be over soon.
 pub(super) const SHORT: Duration = Duration::from_millis(80);
 
 pub(super) fn tag() -> Tag {
@@ -53,7 +53,7 @@ pub(super) fn address(id: &str) -> Address {
     Address::new(&tag(), &Key::new(format!("{{{id}}}")).expect("a key"))
 }
 
-/// An address of which no other program knows: whatever is said of it may be put in the store's own words.
+/// An address of which no other program knows: the store may speak of it in its own words.
 pub(super) fn private_address(id: &str) -> Address {
     Address::new(&tag(), &Key::builder().part("GET").part(id).build())
 }

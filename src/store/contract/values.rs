@@ -126,7 +126,7 @@ pub async fn invalidating_removes_value_and_lock<S: Store>(one: S, two: S) {
     assert!(!is_locked(&one, &address).await);
 }
 
-/// Invalidating what is not there is no error.
+/// Invalidating an absent value is no error.
 pub async fn invalidating_what_is_not_there_is_no_error<S: Store>(one: S, _: S) {
     invalidate(&one, &address("nobody")).await;
 }
@@ -203,9 +203,9 @@ async fn is_soft<S: Store>(store: &S, address: &Address) -> bool {
     soft
 }
 
-/// What was softened stays, and is soft until another replaces it.
+/// A softened value stays, and is soft until another replaces it.
 pub async fn what_was_softened_stays_and_is_soft_until_another_replaces_it<S: Store>(one: S, two: S) {
-    // Of what other programs may read, a store may remove what would be stale.
+    // A store may remove a stale value that other programs may read.
     for address in [private_address("a"), private_address("b")] {
         soften(&one, &address).await;
         assert_eq!(lookup(&one, &address).await, None);
@@ -234,9 +234,9 @@ pub async fn what_was_softened_stays_and_is_soft_until_another_replaces_it<S: St
     }
 }
 
-/// What is committed under a softened lock is soft.
+/// A value that is committed under a softened lock is soft.
 pub async fn what_is_committed_under_a_softened_lock_is_soft<S: Store>(one: S, two: S) {
-    // Of what other programs may read, a store may remove what would be stale.
+    // A store may remove a stale value that other programs may read.
     for address in [private_address("a"), private_address("b")] {
         let token = lead(&one, &address).await;
         assert_eq!(
@@ -275,7 +275,7 @@ pub async fn what_is_committed_under_a_softened_lock_is_soft<S: Store>(one: S, t
     }
 }
 
-/// What is released under a softened lock is for none.
+/// A result that is released under a softened lock is for no watcher.
 pub async fn what_is_released_under_a_softened_lock_is_for_none<S: Store>(one: S, two: S) {
     let address = private_address("a");
     for reason in reasons() {

@@ -1,4 +1,4 @@
-//! [`Entry`]: a value as the store keeps it, and what it weighs.
+//! [`Entry`]: a value as the store keeps it, and its weight.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl Entry {
     }
 }
 
-/// Told once: what evicts asks for it again.
+/// Computed once, because eviction asks for it again.
 #[derive(Clone)]
 pub(super) struct EntryWeigher;
 
@@ -38,18 +38,18 @@ impl Weighter<Address, Entry> for EntryWeigher {
     }
 }
 
-/// How many bytes a value takes in all: it, its address, which is there as the key and in the value, and what it takes to
-/// keep it.
+/// How many bytes a value takes in all: the value, its address, which is there twice, as the key and in the value, and
+/// its place in the table.
 fn weight(address: &Address, value: &Value) -> u64 {
     let weight = value.weight().saturating_add(2 * address.as_str().len() + PER_ENTRY);
     u64::try_from(weight).unwrap_or(u64::MAX)
 }
 
-/// What an entry takes besides its texts, as `tests/memory.rs` measures it: in the table, and the allocations of the
-/// value and of its address.
+/// The bytes of an entry besides its texts, as `tests/memory.rs` measures them: its place in the table, and the
+/// allocations of the value and of its address.
 const PER_ENTRY: usize = 256;
 
-/// The least that a shard has room for, of a store with several: a value larger than that cannot be kept.
+/// The least room of a shard in a store with several shards: a larger value cannot be kept.
 const SHARD: u64 = 16 * 1024 * 1024;
 
 /// As many threads may change the store at once.
@@ -70,7 +70,7 @@ pub(super) fn values(bytes: u64) -> Cache<Address, Entry, EntryWeigher> {
     let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
     match options {
         Ok(options) => Cache::with_options(options, EntryWeigher, hasher, lifecycle),
-        // Of options that are missing; none is.
+        // The builder fails only if an option is missing, and none is.
         Err(_) => Cache::with(items, bytes, EntryWeigher, hasher, lifecycle),
     }
 }

@@ -8,7 +8,7 @@ use crate::key::{Label, Tag};
 use crate::store::{Generation, Stamp, Standing};
 use crate::system;
 
-/// How many labels are remembered under one tag. What is older than all of them is out of date.
+/// How many labels are remembered under one tag. A stamp that is older than all of them is out of date.
 const MOST: usize = 1 << 16;
 
 /// By tag. A tag that is not here has never been asked for, or everything under it has been invalidated.
@@ -19,7 +19,7 @@ pub(super) struct MemoryGenerations(RwLock<LabelsByTag>);
 struct LabelsByTag {
     /// How many there have been, under all tags.
     incarnations: u64,
-    /// The greatest number that a generation had under a tag that is forgotten: those that follow it are later.
+    /// The greatest number of a generation under a tag that is forgotten: later generations have greater numbers.
     latest: u64,
     known: HashMap<String, History>,
 }
@@ -33,7 +33,7 @@ struct LabelMark {
 
 struct History {
     now: Generation,
-    /// What began in an earlier one is out of date, because it is not remembered any more what was invalidated then.
+    /// A stamp of an earlier generation is out of date, because the store does not remember what was invalidated then.
     floor: u64,
     /// When each label was invalidated last.
     labels: HashMap<Label, LabelMark>,
@@ -74,7 +74,7 @@ impl MemoryGenerations {
     }
 
     pub(super) fn invalidate(&self, tag: &Tag, labels: &[Label]) {
-        // What is not known has no stamp that is current.
+        // Under an unknown tag no stamp is current.
         if let Some(history) = self.write().known.get_mut(tag.as_str()) {
             history.invalidate(labels, None, MOST);
         }
@@ -143,7 +143,7 @@ impl History {
         soft.map_or(Standing::Current, |since| Standing::Soft { since })
     }
 
-    /// Invalidates them, softly where there is a time.
+    /// Invalidates the labels, softly where there is a time.
     fn invalidate(&mut self, labels: &[Label], soft_since: Option<SystemTime>, most: usize) {
         self.now.number += 1;
         let now = self.now.number;

@@ -21,7 +21,7 @@ pub(super) struct Slot {
 pub(super) struct HeldLock {
     pub(super) token: Token,
     pub(super) expires_at: Instant,
-    /// Since when its value is softly invalidated, if it was meanwhile.
+    /// When the value was softly invalidated, if it was since the lock was taken.
     pub(super) soft_since: Option<SystemTime>,
 }
 
@@ -38,7 +38,7 @@ impl Slot {
 
     pub(super) fn tell(&self, notice: &Notice) {
         for (_, watcher) in &self.watchers {
-            // A watcher that is going away hears nothing; that is its wish.
+            // A watcher that is going away wants to hear nothing.
             let _ = watcher.send(notice.clone());
         }
     }

@@ -40,7 +40,7 @@ impl Watch for MemoryWatch {
     async fn next(&mut self) -> Notice {
         match self.notices.recv().await {
             Some(notice) => notice,
-            // The store is gone, so nothing will ever happen here again.
+            // The store is gone, so no notice will ever come.
             None => std::future::pending().await,
         }
     }

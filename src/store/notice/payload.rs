@@ -26,7 +26,7 @@ const KEPT: &[u8] = b"kept ";
 const PART: &[u8] = b"part ";
 const ASKED: &[u8] = b"asked ";
 
-/// More in a row than a process counts.
+/// More attempts in a row than a process counts.
 const MOST: u32 = 999;
 
 /// The payload that announces `reason`.
@@ -84,8 +84,9 @@ fn counted(word: &[u8], count: u32) -> Vec<u8> {
 }
 
 impl Notice {
-    /// What a payload that another program published says; `None` where it is not exactly what
-    /// [`to_payload`](Self::to_payload) makes. Any program that may publish can send anything, so this takes nothing else.
+    /// The notice in a payload that another program published; `None` where the payload is not exactly one that
+    /// [`to_payload`](Self::to_payload) makes. Any program that may publish can send anything, so nothing else is
+    /// accepted.
     ///
     /// Of the text of a failure, [`RemoteError::MAX_LEN`] bytes are kept.
     #[must_use]
@@ -93,8 +94,8 @@ impl Notice {
         parse(payload)
     }
 
-    /// The notice as text, for a store of your own whose watchers are in other processes. `None` for [`Notice::Reread`],
-    /// which each watch says for itself, and for a value that cannot be encoded.
+    /// The notice as text, for a store of your own whose watchers are in other processes. `None` for
+    /// [`Notice::Reread`], which each watch makes for itself, and for a value that cannot be encoded.
     ///
     /// | payload | notice |
     /// |---|---|
@@ -111,8 +112,8 @@ impl Notice {
     /// | `shared BYTES` | of [`Release::Shared`] |
     /// | `failed TEXT` | of [`Release::Failed`], in UTF-8; the error itself, where it is encoded, is behind a NUL |
     ///
-    /// A value may be larger than what the channel carries. A store may then announce one that it has stored, with
-    /// [`Announced`](Self::Announced), and say [`Release::Abandoned`] in place of one that is only shared.
+    /// A value may be larger than the channel can carry. A store may then announce a stored value with
+    /// [`Announced`](Self::Announced), and say [`Release::Abandoned`] in place of a value that is only shared.
     ///
     /// ```
     /// use tower_memolock::RemoteError;

@@ -1,8 +1,8 @@
-//! What the Redis user has to be allowed: tried at start-up, in words where something is missing.
+//! Tries at start-up what the Redis user has to be allowed, and says which permissions are missing.
 //!
-//! Everything is tried for real, on names that no program uses, because what there is for the purpose (`ACL DRYRUN`,
-//! `redis.acl_check_cmd`) is newer than the oldest server or needs permissions of its own. Nothing is left behind: a
-//! `SET .. XX` on an absent key sets nothing, and no client listens on the channels.
+//! Every command is tried for real, on names that no program uses, because the commands made for this purpose (`ACL
+//! DRYRUN`, `redis.acl_check_cmd`) are newer than the oldest server or need permissions of their own. Nothing is left
+//! behind: a `SET .. XX` on an absent key sets nothing, and no client listens on the channels.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Key, Tag};
 use crate::store::Token;
 
-/// Tries every command. Keys and channels are those of no tag, so that they are forbidden says nothing.
+/// Tries every command. The keys and channels belong to no tag, so an error that only forbids them says nothing.
 pub(super) async fn check_commands(dialer: &Dialer, connection: &Connection) -> Result<(), DialError> {
     let address = unused(&Tag::from_literal("memolock"));
     let trial = AclTrial::new(&address, dialer.database(), dialer.is_in_cluster());
@@ -30,7 +30,7 @@ pub(super) async fn check_commands(dialer: &Dialer, connection: &Connection) -> 
     match more {
         Ok(more) => missing.judge(&channels, &more),
         Err(error) if error.is_permanent() => return Err(error),
-        // The subscriber will find it out by itself, and say so.
+        // The subscriber will find that out by itself, and say so.
         Err(_) => {}
     }
     missing.into_result(dialer.user()).map_err(DialError::Denied)
@@ -65,7 +65,7 @@ fn unused(tag: &Tag) -> Address {
     Address::new(tag, &key.build())
 }
 
-/// One command to try, and the rule that allows what it is about.
+/// One command to try, and the rule that allows its keys or channels.
 struct Probe {
     name: &'static str,
     command: Command,

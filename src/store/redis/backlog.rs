@@ -1,7 +1,7 @@
-//! Invalidations that Redis has not acknowledged: kept until it has, and heeded by this process meanwhile.
+//! Invalidations that Redis has not acknowledged: the store keeps them until it has, and heeds them itself meanwhile.
 //!
-//! Each is idempotent: if its answer was lost, it is simply sent again. Where there are too many of one tag, all that
-//! is stored under the tag takes their place.
+//! Each is idempotent: if its answer was lost, it is simply sent again. Where a tag has too many, one invalidation of
+//! all that is stored under the tag takes their place.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,20 +23,20 @@ const MOST: usize = 65_536;
 pub(super) enum Debt {
     /// The value and the lock at an address.
     Value(Address),
-    /// What has one of these labels.
+    /// Every value with one of these labels.
     Labels(Tag, Vec<Label>),
-    /// Whatever has a stamp under a tag.
+    /// Every value with a stamp under a tag.
     Stamped(Tag),
-    /// Whatever is stored under a tag, and all locks.
+    /// Every value under a tag, and all locks.
     Tag(Tag),
 }
 
-/// What Redis is owed.
+/// The invalidations that Redis is owed.
 pub(super) struct Backlog {
     owed: Mutex<Owed>,
     /// Whether there is anything, so that a read does not take the lock to learn that there is nothing.
     any: AtomicBool,
-    /// A caller needs it to be done soon.
+    /// Told where a caller needs the invalidations to be done soon.
     hurry: Notify,
     paid: Notify,
     pending: Gauge,
@@ -46,9 +46,10 @@ pub(super) struct Backlog {
 
 #[derive(Default)]
 struct Owed {
-    /// With the number under which each was added last: an invalidation that is added again while it is sent is sent again.
+    /// With the number under which each was added last. An invalidation that is added again while it is being sent is
+    /// sent once more.
     debts: HashMap<Debt, u64>,
-    /// The tags under which nothing counts.
+    /// The tags under which no stored value counts.
     tags: Vec<Tag>,
     last: u64,
     /// Whether a task sees to it.
@@ -72,7 +73,7 @@ impl Backlog {
         self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps it. Whether the caller has to start the task that sees to it.
+    /// Keeps the invalidation. Returns whether the caller has to start the task that sees to it.
     #[must_use]
     pub(super) fn add(&self, debt: Debt) -> bool {
         let mut owed = self.owed();
@@ -105,7 +106,7 @@ impl Backlog {
         all
     }
 
-    /// Forgets what has been acknowledged, unless it was added once more.
+    /// Forgets acknowledged invalidations, except those that were added once more.
     pub(super) fn remove(&self, debt: &Debt, number: u64) {
         let mut owed = self.owed();
         let before = owed.debts.len();
@@ -157,7 +158,7 @@ impl Backlog {
         self.hurry.notified().await;
     }
 
-    /// Resolves once there is nothing.
+    /// Resolves once nothing is pending.
     pub(super) async fn empty(&self) {
         loop {
             let mut paid = std::pin::pin!(self.paid.notified());
@@ -170,7 +171,7 @@ impl Backlog {
         }
     }
 
-    /// Whether what Redis has at this address does not count.
+    /// Whether a value that Redis has at this address does not count.
     pub(super) fn covers(&self, address: &Address) -> bool {
         if self.is_empty() {
             return false;
@@ -180,7 +181,7 @@ impl Backlog {
             || owed.debts.contains_key(&Debt::Value(address.clone()))
     }
 
-    /// An error where what Redis has at this address does not count: the caller goes on without the store.
+    /// An error where a value that Redis has at this address does not count: the caller goes on without the store.
     pub(super) fn check(&self, address: &Address) -> Result<(), StoreError> {
         match self.covers(address) {
             true => Err(self.refusal()),
@@ -197,7 +198,7 @@ impl Backlog {
         if covered { Err(self.refusal()) } else { Ok(()) }
     }
 
-    /// Whether what has this stamp does not count.
+    /// Whether a value with this stamp does not count.
     pub(super) fn covers_stamp(&self, tag: &Tag, stamp: &Stamp) -> bool {
         if self.is_empty() {
             return false;

@@ -100,11 +100,11 @@ impl RedisStoreBuilder {
     /// How long to wait for the answer to a command. A connection that misses it is replaced. One on which a [large
     /// value](RedisStore#large-values) keeps arriving does not miss it.
     ///
-    /// Time during which this process stood still is not held against the server. Defaults to 1 second.
+    /// Time during which this process stood still does not count against the server. Defaults to 1 second.
     ///
     /// A server that falls silent costs a caller this much once. From then on commands fail at once, until the server
-    /// is back. A process that sends nothing, because it only waits for a promise, finds out by its next heartbeat,
-    /// which comes once a second, and at most five quarters of this time after it.
+    /// is back. A process that sends nothing, because it only waits for a promise, finds out by its heartbeat: one goes
+    /// out every second, and a missing answer is noticed at most five quarters of this time later.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -119,27 +119,27 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// The size in bytes up to which a value is published itself. Of a larger value only the news is published, and
-    /// the watchers read it from its key, up to 20 ms apart from each other. Defaults to 64 KiB: what is published is sent to
-    /// each node that waits, and a server drops subscribers that are behind by more than its output buffer limit, 32 MiB
+    /// The size in bytes up to which a value is published itself. A larger value is only announced, and the watchers
+    /// read it from its key, up to 20 ms apart from each other. Defaults to 64 KiB: a published value is sent to each
+    /// node that waits, and a server drops subscribers that are behind by more than its output buffer limit, 32 MiB
     /// unless set otherwise.
     ///
-    /// This is about ids that are derived from several parts, as the middleware's are. Under an id to the letter each
+    /// This applies to ids that are derived from several parts, as the middleware's are. Under an id to the letter each
     /// value is published itself, whatever its size: the other members of the memolock family wait for nothing else.
     pub fn inline_limit(mut self, bytes: usize) -> Self {
         self.writing.inline_limit = bytes;
         self
     }
 
-    /// The size in bytes from which on a value is stored compressed, with zstd, if that makes it shorter. Defaults to never;
-    /// 4 KiB is a good place to begin.
+    /// The size in bytes from which on a value is stored compressed, with zstd, if that makes it shorter. Defaults to
+    /// never; 4 KiB is a good value to begin with.
     ///
     /// A program without the feature `zstd` does not read a compressed value: it computes anew. So give every node the
     /// feature first, and then the setting.
     ///
-    /// As with the [inline limit](Self::inline_limit), this is about ids that are derived from several parts. Under an id to
-    /// the letter, values stand as the other members of the memolock family read them. Markers are not compressed, nor values
-    /// of more than 4 MiB, which can be read in parts as they are.
+    /// As with the [inline limit](Self::inline_limit), this applies to ids that are derived from several parts. Under
+    /// an id to the letter, values stand as the other members of the memolock family read them. Markers are not
+    /// compressed, nor values of more than 4 MiB, which can be read in parts as they are.
     #[cfg(feature = "zstd")]
     pub fn compress_from(mut self, bytes: usize) -> Self {
         self.writing.compress_from = bytes;
@@ -148,35 +148,36 @@ impl RedisStoreBuilder {
 
     /// Makes a server that cannot be reached at the start an error of [`connect`](Self::connect).
     ///
-    /// Defaults to going on without it: requests are served, with one call of the handler in each process, and the
-    /// store connects as soon as it can. Set this where a program that was given a wrong host should not start.
+    /// By default the store goes on without the server: requests are served, with one call of the handler in each
+    /// process, and the store connects as soon as it can. Set this where a program that was given a wrong host should
+    /// not start.
     pub fn require_connected(mut self) -> Self {
         self.require_connected = true;
         self
     }
 
-    /// Keeps copies of what is asked for more than once within a minute in this process, in about so many bytes of memory. A
-    /// hit on one costs Redis nothing, and the caller about what a hit in a [`MemoryStore`](crate::MemoryStore) does.
-    /// Defaults to none.
+    /// Keeps copies in this process, in about so many bytes of memory, of values that are asked for more than once
+    /// within a minute. A hit on a copy costs Redis nothing, and takes about as long as a hit in a
+    /// [`MemoryStore`](crate::MemoryStore). Defaults to none.
     ///
     /// A near copy was the value in Redis no longer ago than the [lag](Self::near_lag), and once an invalidation has
-    /// returned, on any node, no node serves a copy from before it. That takes a Redis that tells of changes, and every change
-    /// of a key under the tag is told to every node: [the guide](crate::docs::guide::near) says what this costs, when not to
-    /// use it, and what the Redis user has to be allowed besides. A server that does not tell of changes is found out, and
-    /// logged: every hit then goes to Redis.
+    /// returned, on any node, no node serves a copy from before it. This needs a Redis that tells of changes, and Redis
+    /// tells every node of every change of a key under the tag: [the guide](crate::docs::guide::near) says what this
+    /// costs, when not to use it, and which further permissions the Redis user needs. The store notices a server that
+    /// does not tell of changes, and logs that: every hit then goes to Redis.
     ///
-    /// A value that takes more than an eighth of the room is not kept, nor one of 64 KiB and more.
+    /// The store keeps no copy of a value that takes more than an eighth of the room, nor of one of 64 KiB and more.
     pub fn near(mut self, bytes: usize) -> Self {
         self.near = Some(bytes);
         self
     }
 
-    /// How old a [near copy](Self::near) may be, at most: how long ago Redis must have shown that it tells of changes. 20
-    /// milliseconds to 10 seconds; less and more count as those. Defaults to 500 milliseconds. The same on every node, if you
-    /// can.
+    /// How old a [near copy](Self::near) may be, at most: Redis must have shown within this time that it tells of
+    /// changes. From 20 milliseconds to 10 seconds; less counts as the one and more as the other. Defaults to 500
+    /// milliseconds. Set the same on every node, if you can.
     ///
-    /// Each server with copies is sent a `PING` four times in this time. An invalidation waits for so long where a node
-    /// with near copies stands still or was killed.
+    /// The store sends a `PING` four times in this time to each server with copies. An invalidation waits for so long
+    /// where a node with near copies stands still or was killed.
     pub fn near_lag(mut self, lag: Duration) -> Self {
         self.near_lag = lag;
         self
@@ -185,7 +186,8 @@ impl RedisStoreBuilder {
     /// Trusts servers whose certificate one of these CAs has signed, and no others. One or several certificates, as
     /// PEM.
     ///
-    /// Checked when connecting; for `rediss://` URLs only. Defaults to the CAs that Mozilla trusts, which are built in.
+    /// The store checks them when it connects; they are for `rediss://` URLs only. Defaults to the CAs that Mozilla
+    /// trusts, which are built in.
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -203,10 +205,11 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Shows a server that asks for it this certificate, followed by those that lead to its CA, and proves it with
-    /// the key. Both as PEM, the key in PKCS#8, PKCS#1 or SEC1 form and without a passphrase.
+    /// The certificate that the store shows to a server that asks for one, followed by the certificates that lead to
+    /// its CA, and the key that proves it. Both are PEM, the key in PKCS#8, PKCS#1 or SEC1 form and without a
+    /// passphrase.
     ///
-    /// Checked when connecting; for `rediss://` URLs only. Defaults to none.
+    /// The store checks both when it connects; they are for `rediss://` URLs only. Defaults to none.
     #[cfg(feature = "tls")]
     pub fn client_certificate(mut self, pem: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.certificates.client = Some(Identity {
@@ -238,7 +241,7 @@ impl RedisStoreBuilder {
         self.start().await
     }
 
-    /// Compiles into this crate what it takes to connect.
+    /// Not generic, so that all that it takes to connect is compiled into this crate.
     fn start(self) -> BoxFuture<'static, Result<RedisStore, StoreError>> {
         Box::pin(self.open())
     }

@@ -1,4 +1,4 @@
-//! What the fuzzers reach and users do not: there is no such module but under `--cfg fuzzing`.
+//! What only the fuzzers reach: this module exists only under `--cfg fuzzing`.
 
 use std::fmt;
 use std::future::Future;
@@ -58,7 +58,7 @@ struct FuzzedServer(Arc<Mutex<Exchanged>>);
 #[derive(Debug, Default)]
 struct Exchanged {
     received: Vec<u8>,
-    /// And not read yet.
+    /// Bytes that the server has sent and the connection has not read yet.
     sent: Vec<u8>,
 }
 
@@ -116,8 +116,8 @@ impl FuzzedPipe {
         self.server.lock().received.clone()
     }
 
-    /// What each caller has: nothing where it has left, or waits, and no answers where the connection has ended. An answer
-    /// as the server may have sent it.
+    /// What each caller has got: `None` where it has left or still waits, and no answers where the connection has
+    /// ended. Each answer in the form in which the server may have sent it.
     #[must_use]
     pub fn answers(self) -> Vec<Option<Option<Vec<Vec<u8>>>>> {
         let mut cx = Context::from_waker(Waker::noop());

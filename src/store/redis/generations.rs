@@ -1,4 +1,4 @@
-//! What was invalidated under a tag, in one sorted set: whatever of it is lost is lost as a whole.
+//! What was invalidated under a tag, in one sorted set, so that Redis can only lose all of it at once.
 //!
 //! Member of `T/gen:{T}` | score
 //! --- | ---
@@ -9,10 +9,10 @@
 //! `~` and the incarnation | the generation that everything is in
 //!
 //! They stand in this order, because a label begins with a letter and no score is lower than the floor or higher than
-//! the generation of now. A stamp is current if the first member is there for its incarnation, with a floor that it has
-//! reached, and no label of it has a higher score, nor has `s`. It is soft if only labels have whose `s` has not, or `s`
-//! itself. Where the set is gone, because everything was invalidated or because
-//! Redis has evicted it or started again empty, no stamp is current.
+//! the present generation. A stamp is current if the first member is there for its incarnation, with a floor that the
+//! stamp has reached, and neither `s` nor any of its labels has a higher score. A stamp is soft if the only higher
+//! scores are those of `s`, and of labels whose own `s` member has no higher score. Where the set is gone, because
+//! everything was invalidated or because Redis has evicted it or started again empty, no stamp is current.
 //!
 //! Generations are microseconds of the server's clock, or one more than the last. A replica that takes over without
 //! having heard of the last ones goes on with higher numbers.
@@ -33,11 +33,11 @@ use crate::store::{Generation, Stamp, Standing, Token};
 /// The member for everything that was softly invalidated, and what stands in front of a label for its own.
 const ALL: &str = "s";
 
-/// How many labels are remembered under one tag. What is older than all of them is out of date.
+/// How many labels are remembered under one tag. A stamp that is older than all of them is out of date.
 const MOST: &[u8] = b"65536";
 
-/// `KEYS`: the set. `ARGV`: an incarnation. Begins it, where there is none. It ends like everything else that is left in
-/// Redis, after ten years: no value lives longer, and none with a stamp is current then.
+/// `KEYS`: the set. `ARGV`: an incarnation, which begins where there is none. The set expires after ten years, like
+/// everything else that is left in Redis: no value lives longer, and no stamp is current then.
 pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('ZCARD', KEYS[1]) > 0 then return 1 end \
@@ -48,8 +48,8 @@ pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Gives each label a new score, where there is an incarnation: `first` is done before that, and `each` with every
-/// label. Forgets the oldest labels beyond how many there may be, and all that began before them.
+/// Gives each label a new score, where there is an incarnation: `first` runs before that, and `each` for every label.
+/// Forgets the oldest labels beyond the bound, and raises the floor to them.
 macro_rules! raise {
     (first: $first:literal, each: $each:literal) => {
         concat!(
@@ -141,7 +141,7 @@ impl<'a> RedisGenerations<'a> {
         }
         let incarnation = Token::random().to_string();
         self.run(&BEGIN, &[&incarnation.as_bytes()[..16]]).await?;
-        // A process that invalidates everything in between would have to do it again and again.
+        // Absent only where another process has invalidated everything in between: then a later caller tries again.
         self.read().await?.ok_or_else(error::unexpected)
     }
 
@@ -165,7 +165,7 @@ impl<'a> RedisGenerations<'a> {
         }
     }
 
-    /// How a stamp stands, and the feed of the server that knows, unless several of a cluster do.
+    /// How a stamp stands, and the feed of the server that said so, unless several nodes of a cluster had to.
     pub(super) async fn standing(&self, stamp: &Stamp) -> Result<(Standing, Option<Arc<NearFeed>>), StoreError> {
         let Generation { incarnation, number } = stamp.generation();
         let labels = stamp.labels().iter().map(Label::as_str);
@@ -184,7 +184,8 @@ impl<'a> RedisGenerations<'a> {
             return Ok((Standing::Current, from));
         };
         if !invalidated.is_empty() {
-            // How they were invalidated before that. What was invalidated in between has raised these as well.
+            // The last invalidations of these labels in another way. They are read after the others, because an
+            // invalidation in between has raised these as well.
             let names: Vec<_> = invalidated
                 .iter()
                 .map(|(label, _)| format!("{ALL}{}", label.as_str()))
@@ -293,7 +294,7 @@ fn generation(members: Vec<Reply>) -> Option<Generation> {
     })
 }
 
-/// A score. No server's clock says more microseconds than it can hold.
+/// A score. It can hold the microseconds of any server's clock.
 fn score(reply: Reply) -> Result<Option<u64>, StoreError> {
     match reply {
         Reply::Nil => Ok(None),

@@ -1,4 +1,4 @@
-//! Which values are large, as far as this process has seen: [`Sizes`].
+//! [`Sizes`]: which values are large, as far as this process has seen.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,10 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::system::SaltedHash;
 
-/// From so many bytes on a value goes a way of its own.
+/// From so many bytes on a value goes over the connection for large values.
 pub(super) const LARGE: usize = 64 * 1024;
 
-/// What is taken for the size of a value that did not arrive in time.
+/// The size that is assumed of a value that did not arrive in time.
 const UNSEEN: usize = 8 << 20;
 
 /// How many large values are remembered at least. Twice as many at most.
@@ -23,8 +23,8 @@ pub(super) struct Sizes {
     known: Mutex<KnownSizes>,
 }
 
-/// Names that were in use lately, and those that were before. Each is a hash: if two names have the same, one of them goes
-/// the other way, which is as right.
+/// Names that were in use lately, and names from before that. Each is a hash: if two names have the same hash, one of
+/// them goes over the other connection, which is just as correct.
 #[derive(Default)]
 struct KnownSizes {
     young: HashMap<u64, usize>,
@@ -63,12 +63,12 @@ impl Sizes {
         }
     }
 
-    /// The value did not arrive in time. It may be that it is large.
+    /// The value did not arrive in time, so it may be large.
     pub(super) fn suspect(&self, name: &str) {
         self.learn(name, UNSEEN);
     }
 
-    /// There is no value. If one was only suspected to be large, it was something else.
+    /// There is no value. If it was only suspected to be large, the suspicion was wrong.
     pub(super) fn absent(&self, name: &str) {
         if self.get(name) == Some(UNSEEN) {
             self.learn(name, 0);

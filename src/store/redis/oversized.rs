@@ -1,7 +1,7 @@
 //! [`Oversized`]: values on which a server closed the connection.
 //!
-//! A server closes the connection on a value over its `proto-max-bulk-len`, and with it fail all commands that are under way
-//! for others. So a value of that size is not sent again for the same key for a while.
+//! A server closes the connection on a value over its `proto-max-bulk-len`, and all commands of other callers on it
+//! fail. So for a while a value of that size is not sent again for the same key.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::key::Address;
 
-/// The least that a server may be set to refuse.
+/// The smallest size that a server may be set to refuse.
 const LEAST: usize = 1 << 20;
 
 /// For how long a size is not tried again.
@@ -36,7 +36,7 @@ impl Oversized {
         }
     }
 
-    /// Whether a value of so many bytes is better not sent.
+    /// Whether a value of so many bytes had better not be sent.
     pub(super) fn includes(&self, address: &Address, bytes: usize) -> bool {
         if bytes < LEAST {
             return false;

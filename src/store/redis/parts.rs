@@ -1,7 +1,8 @@
-//! What carries a value from process to process while it is made: the scripts, and who is asked for what here.
+//! How a value goes from process to process while it is made: the scripts, and which leads of this process others may
+//! ask for.
 //!
-//! A follower learns from the lock's token which process holds it, and asks there: on a channel of that process, which
-//! listens once for a tag. So a leader costs Redis nothing more as long as it has no followers elsewhere.
+//! A follower learns from the lock's token which process holds the lock, and asks on a channel of that process, which
+//! subscribes once for each tag. So a leader costs Redis nothing more as long as it has no followers elsewhere.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -17,8 +18,8 @@ use crate::store::notice::Notice;
 use crate::store::parts::PartRequests;
 use crate::store::token::Token;
 
-/// How much of a detached part stays: readers that are further behind are waited for, for a while. Twice as much is
-/// there at most.
+/// How much of a detached part stays. The uploader waits a while for readers that are further behind, so at most twice
+/// as much is there.
 pub(super) const WINDOW: usize = 4 * 1024 * 1024;
 
 /// Puts the window on a detached part, which has the place where it begins in front, in 16 digits.
@@ -169,12 +170,12 @@ pub(super) static READ: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Who is asked for what here.
+/// Which leads of this process others may ask for.
 pub(super) struct Askings {
     /// The name of this process.
     process: u64,
     asked: Arc<AskedTable>,
-    /// What listens, for each tag.
+    /// The task that listens, for each tag.
     listening: Mutex<HashMap<Tag, Task>>,
 }
 

@@ -1,8 +1,8 @@
 //! Reads of one key by many at once: [`Reads`].
 //!
-//! Few reads of a key are under way, and one more is about to be. All callers that come until it begins share that one, never one
-//! that is under way: that was sent before they came, so what it finds may be older than an invalidation that they know
-//! of. A read is a task of its own, and goes on if a caller leaves.
+//! A few reads of a key are under way, and one more is about to begin. All callers that come until then share that one.
+//! They never share a read that is under way: it was sent before they came, so its result may be older than an
+//! invalidation that they know of. A read is a task of its own, and goes on if a caller leaves.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,8 +33,8 @@ struct KeyReads {
 pub(super) struct Reads(Arc<Mutex<Keys>>);
 
 impl Reads {
-    /// What a read of `key` finds that begins after this. `read` reads it, once for all callers that come before it has begun; at
-    /// most so many are under way at once.
+    /// The result of a read of `key` that begins after this call. `read` reads once for all callers that come before it
+    /// has begun; at most so many reads are under way at once.
     pub(super) async fn share<R, F>(
         &self,
         runtime: &Handle,
@@ -72,7 +72,7 @@ impl Reads {
         }
     }
 
-    /// Joins the waiters. Whether one more task has to read for them.
+    /// Joins the waiters. Returns whether one more task has to read for them.
     fn join(&self, key: &str, most: usize, one: oneshot::Sender<ReadAnswer>) -> bool {
         let mut keys = lock(&self.0);
         if !keys.contains_key(key) {
@@ -116,7 +116,7 @@ impl ReadTask {
 }
 
 impl Drop for ReadTask {
-    /// Where a read was broken off, no caller is to wait for the next.
+    /// Where a read was broken off, no caller must go on waiting for the next.
     fn drop(&mut self) {
         if !self.ended {
             lock(&self.keys).remove(&self.key);

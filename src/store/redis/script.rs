@@ -1,9 +1,9 @@
 //! The steps that have to be atomic, as Lua.
 //!
-//! Each acts only while the lock holds the caller's token. `pcall` reads the lock so that a key of another type
-//! there counts as "not ours" instead of an error. Behind the token, and a `~`, stands what a value begins with that was
-//! softly invalidated, where that happened since the lock was taken: what is stored then is stored as such a value, and the
-//! script returns 2.
+//! Each acts only while the lock holds the caller's token. `pcall` reads the lock so that a key of another type there
+//! counts as "not ours" instead of an error. Where the value was softly invalidated since the lock was taken, the lock
+//! has a `~` behind the token, and then the first bytes of a softly invalidated value. A value that is stored then
+//! begins with these bytes, and the script returns 2.
 //!
 //! The channel is no key: it is in the same slot, but while that slot moves from one node to another, a script is only
 //! run where all of its keys are.
@@ -20,8 +20,8 @@ use super::resp::{Command, Reply};
 use super::topology::link::Link;
 use crate::error::StoreError;
 
-/// Ends the script where the lock `KEYS[1]` is not held with the token `ARGV[1]`. Otherwise `soft` is what stands behind the
-/// token, if anything does.
+/// Ends the script where the lock `KEYS[1]` is not held with the token `ARGV[1]`. Otherwise `soft` is the text behind
+/// the token, if there is one.
 macro_rules! if_held {
     () => {
         "local lock, soft = redis.pcall('GET', KEYS[1]), nil \
@@ -138,11 +138,12 @@ pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
-/// `KEYS`: lock, value. `ARGV`: what a value begins with that was softly invalidated, in front of the time; where other
-/// members of the family may read the value, a channel and a payload, or else two empty ones; and what [`tell_near`] takes, if
-/// there may be near copies.
+/// `KEYS`: lock, value. `ARGV`: the first bytes of a softly invalidated value, in front of the time; a channel and a
+/// payload where other members of the family may read the value, or else two empty texts; and what [`tell_near`] takes,
+/// if there may be near copies.
 ///
-/// What those members may read is not stale but gone: they would take what stands in front of it for the value.
+/// A value that those members may read is removed and not made stale: they would take the bytes in front of it for the
+/// value.
 pub(super) static SOFTEN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         "local time = redis.call('TIME') \

@@ -12,7 +12,7 @@ pub(crate) use self::plane::PlaneCounters;
 pub use self::plane::PlaneStats;
 use crate::counter::Counter;
 
-/// What a [`RedisStore`](super::RedisStore) and its clones have been through, and how they are.
+/// What happened to a [`RedisStore`](super::RedisStore) and its clones, and whether they are connected.
 ///
 /// In a Redis Cluster these are sums over all masters, and a plane is connected if it is to each of them.
 ///
@@ -64,7 +64,7 @@ pub struct RedisStats {
     pub interruptions: u64,
     /// How often a listener was too slow, and its notices were replaced by one that says to read.
     pub overflows: u64,
-    /// Messages on control channels that say nothing known.
+    /// Messages on control channels that this version does not know.
     pub unknown_words: u64,
     /// Channels to which the server did not let the store subscribe.
     pub refused_subscriptions: u64,
@@ -125,7 +125,7 @@ impl RedisStats {
         }
     }
 
-    /// What counts of a server that does not belong to a cluster any more.
+    /// The figures of a server that does not belong to the cluster any more.
     pub(super) fn departed(self) -> Self {
         Self {
             commands: self.commands.departed(),

@@ -34,7 +34,7 @@ use crate::task::BoxFuture;
 /// [Sentinel](Self::sentinel) names, or a [Redis Cluster](Self::cluster).
 ///
 /// Clones share two connections to a server, which are replaced as soon as they fail, and open a third for [large
-/// values](#large-values). While there is none for commands, every method fails at once.
+/// values](#large-values). While there is no connection for commands, every method fails at once.
 ///
 /// # What is sent
 ///
@@ -57,55 +57,56 @@ use crate::task::BoxFuture;
 /// # Other members of the family
 ///
 /// Programs in any language may lead, wait and resolve under ids to the letter, with plain commands: `SET lock token NX
-/// EX`, `SET value EX` and `PUBLISH promise value`. What such a program forgets costs time and no answer: a value that
-/// it does not publish is found when the lock's lease ends; a lock that it does not give back is waited for until then,
-/// and one that lasts for centuries for the [wait timeout](crate::MemoLock::wait_timeout). It reads and hears the value
-/// to the letter, with two exceptions. A value with tags, or under a [`stamped`](crate::MemoLock::stamped) handle,
-/// stands behind its stamp and is not published. A value that itself begins with the sixteen bytes in front of a stamp
-/// is escaped by them. What begins with these bytes and is no stamp counts as absent.
+/// EX`, `SET value EX` and `PUBLISH promise value`. If such a program leaves a step out, that costs time and no answer:
+/// a value that it does not publish is found when the lock's lease ends; callers wait until then for a lock that it
+/// does not give back, and for the [wait timeout](crate::MemoLock::wait_timeout) for a lock that lasts for centuries.
+/// The program reads and hears the value to the letter, with two exceptions. A value with tags, or under a
+/// [`stamped`](crate::MemoLock::stamped) handle, stands behind its stamp and is not published. A value that itself
+/// begins with the sixteen bytes in front of a stamp is escaped by them. Any other value that begins with these bytes
+/// and has no stamp behind them counts as absent.
 ///
 /// # Invalidations
 ///
-/// The store sends an invalidation that Redis does not acknowledge again on the next connection, for which the caller
+/// If Redis does not acknowledge an invalidation, the store sends it again on the next connection, for which the caller
 /// waits about a second, once in an outage. If that does not help, because Redis is away, stands still, is read-only or
-/// the like, the call ends in a [`Pending`](crate::StoreErrorKind::Pending) error and the store keeps the invalidation:
-/// the store and its clones count what it is about as absent, and store nothing there, until Redis has taken it. The
-/// store tries at least twice a second, and before it reads anything else of it. Other nodes serve what they find until
-/// then.
+/// the like, the call ends in a [`Pending`](crate::StoreErrorKind::Pending) error and the store keeps the invalidation.
+/// Until Redis has taken it, the store and its clones count the values that it concerns as absent, and store none
+/// there. The store tries at least twice a second, and before it reads anything else that the invalidation concerns.
+/// Other nodes serve what they find until then.
 ///
-/// The store keeps up to 65,536 of them. Beyond that, everything under the tag counts as absent, and is removed once
-/// Redis can be reached. That takes `SCAN`, which the user needs the permission for; otherwise the tag stays out of use
-/// until a restart.
+/// The store keeps up to 65,536 invalidations. Beyond that, everything under the tag counts as absent, and is removed
+/// once Redis can be reached. Removing it takes `SCAN`, for which the user needs the permission; otherwise the tag
+/// stays out of use until a restart.
 ///
 /// A Redis that is full takes no invalidation by tag. The store then deletes what Redis knows of the tag's generations,
 /// so that everything with a stamp under it is out of date.
 ///
-/// [`RedisStats`] counts them. What is pending when the runtime ends is lost, and logged as an error; a
-/// [`shutdown`](crate::MemoLock::shutdown) waits up to two seconds for it.
+/// [`RedisStats`] counts pending invalidations. Those that are pending when the runtime ends are lost, and logged as an
+/// error; a [`shutdown`](crate::MemoLock::shutdown) waits up to two seconds for them.
 ///
 /// # Two planes
 ///
-/// Commands and subscriptions have a connection each, because a client that mixes them can take the confirmation of
-/// a subscription for the reply of a command, and hand one caller the value of another. Both are supervised: one
-/// that breaks, or does not answer in time, is replaced in the background, without end.
+/// Commands and subscriptions have a connection each, because a client that mixes them can take the confirmation of a
+/// subscription for the reply of a command, and hand one caller the value of another. Both are supervised: a connection
+/// that breaks, or does not answer in time, is replaced in the background, as often as need be.
 ///
 /// # Large values
 ///
-/// Values of 64 KiB and more pass over a connection of their own, which is opened when it is needed and closed after half a
-/// minute without use. The store learns which values are large from what it has read and written; where a large one turns
-/// up among other commands, those that come later go on with another connection. At most one read of a large value is
-/// under way in each process. The callers who arrive meanwhile share the next one.
+/// Values of 64 KiB and more pass over a connection of their own, which is opened when it is needed and closed after
+/// half a minute without use. The store learns which values are large from what it has read and written; where a large
+/// one turns up among other commands, those that come later go on with another connection. At most one read of a large
+/// value is under way in each process. The callers that arrive meanwhile share the next one.
 ///
-/// An answer that keeps arriving is waited for, however long it takes: the [timeout](RedisStoreBuilder::timeout) is for a
-/// server that falls silent. A large value is sent with half a MiB a second to spare. With TLS the store cannot see
-/// bytes arrive, and allows as much time for what it reads. A read or write that finds two others in front of it for as long
-/// as the timeout fails, as if there were no connection.
+/// The store waits for an answer that keeps arriving, however long it takes: the [timeout](RedisStoreBuilder::timeout)
+/// is for a server that falls silent. To send a large value it allows a further second for each half MiB. With TLS the
+/// store cannot see bytes arrive, and allows as much time for reading. A read or write that finds two others in front
+/// of it for as long as the timeout fails, as if there were no connection.
 ///
 /// # Sentinel
 ///
-/// The master is the server that most of the sentinels name, if it says so too. The store asks them for every
-/// connection, and once a second besides. Both connections leave a master that was demoted, or cut off and told
-/// nothing, within some two seconds, and those that only wait then read again what they may have missed.
+/// The master is the server that most of the sentinels name, if it says so too. The store asks the sentinels for every
+/// connection, and once a second besides. Both connections leave a master that was demoted, or cut off without being
+/// told, within some two seconds. Callers that only wait then read again what they may have missed.
 ///
 /// # Redis Cluster
 ///
@@ -137,7 +138,7 @@ use crate::task::BoxFuture;
 ///
 /// # Permissions
 ///
-/// A Redis user for the tag `report`, which may do what the store does and nothing else:
+/// A Redis user for the tag `report` that may do what the store does and nothing else:
 ///
 /// ```text
 /// ACL SETUSER memo on >password resetchannels ~report:* ~report/lock:* ~report/gen:* &report/notif:*
@@ -161,9 +162,9 @@ use crate::task::BoxFuture;
 /// Everything that the store keeps expires, except one small set for each tag. Where keys come without end and live
 /// long, give Redis a `maxmemory` and a `maxmemory-policy` that evicts, `volatile-lru` for instance. Under `noeviction`
 /// a full Redis refuses new values, and requests go on without them. [`connect`](Self::connect) asks the server, of a
-/// cluster one node, and warns once where it has no limit or does not evict. That needs `+info`, which the user above
-/// does not have: without it, or without a connection at the start, nothing is said. Ignore the warning if you know
-/// that the values fit.
+/// cluster one node, and warns once where it has no limit or does not evict. For that the user needs `+info`, which the
+/// one above does not have: without it, or without a connection at the start, the store logs nothing. Ignore the
+/// warning if you know that the values fit.
 #[derive(Clone)]
 pub struct RedisStore {
     inner: Arc<RedisInner>,
@@ -179,7 +180,7 @@ struct RedisInner {
     reads: Reads,
     /// Whether the user may not read parts of values.
     no_parts: AtomicBool,
-    /// Which values under way others want.
+    /// Which values under way other processes want.
     askings: Askings,
     /// Invalidations that Redis has not acknowledged.
     backlog: Arc<Backlog>,
@@ -295,7 +296,7 @@ impl RedisStore {
             near,
             near_keeper: OnceLock::new(),
         });
-        // Not before the store is there: the task ends where it is gone.
+        // Spawned only once the store is there, because the task ends when the store is gone.
         let keeper = near::keep(Arc::clone(&inner.near), Arc::downgrade(&inner), owed);
         inner.near_keeper.get_or_init(|| Task::spawn(keeper));
         Self { inner }

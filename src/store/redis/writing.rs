@@ -1,4 +1,4 @@
-//! [`WriteSettings`]: in what form values go to Redis.
+//! [`WriteSettings`]: the form in which values go to Redis.
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WriteSettings {

@@ -11,7 +11,7 @@ use crate::store::redis::near::Near;
 use crate::store::redis::topology::cluster::Cluster;
 use crate::store::redis::topology::link::{Link, Server};
 
-/// A link to one server. An error only where it would be of no use to go on trying, or where a connection is required.
+/// A link to one server. An error only where it is of no use to go on trying, or where a connection is required.
 pub(super) async fn server(dialer: Dialer, required: bool, near: &Arc<Near>) -> Result<Link, DialError> {
     let mut first = dialer.commands().await;
     if let Ok(connection) = &first {
@@ -26,7 +26,7 @@ pub(super) async fn server(dialer: Dialer, required: bool, near: &Arc<Near>) -> 
     }
 }
 
-/// A link to a cluster. An error only where it would be of no use to go on trying, or where a connection is required.
+/// A link to a cluster. An error only where it is of no use to go on trying, or where a connection is required.
 pub(super) async fn cluster(
     seeds: Vec<Dialer>,
     timeout: Duration,

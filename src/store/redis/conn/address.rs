@@ -26,7 +26,7 @@ pub(crate) enum ServerAddress {
     Unix(PathBuf),
 }
 
-/// How a server is reached, and as whom.
+/// How a server is reached, and with which credentials.
 #[derive(Clone)]
 pub(crate) struct ServerUrl {
     pub(crate) address: ServerAddress,
@@ -37,7 +37,7 @@ pub(crate) struct ServerUrl {
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
 }
 
-/// What is wrong with a URL. No part of it is shown: a password may stand anywhere.
+/// What is wrong with a URL. The error shows no part of the URL, because a password may stand anywhere.
 #[derive(Debug, thiserror::Error)]
 enum BadUrl {
     #[error("the URL of a Redis begins with redis://, rediss:// or unix://")]

@@ -1,6 +1,6 @@
-//! The connection for large values: what takes long is waited for here, by its own callers only.
+//! The connection for large values: a command that takes long keeps only its own callers waiting.
 //!
-//! It is opened when it is first needed, on the way that the command plane goes, and closed when it is not used for a
+//! It is opened when it is first needed, to the server of the command plane, and closed when it is not used for a
 //! while. Few commands are on their way at once, because a server holds an answer in memory until it is read. Like the
 //! command plane it has no subscriptions, and is replaced after an answer that did not come.
 
@@ -26,11 +26,11 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Why nothing was sent, or not answered.
 #[derive(Debug)]
 pub(crate) enum BulkError {
-    /// There is no connection. It may be that this server takes no more of them.
+    /// There is no connection. The server may take no more of them.
     Dial(DialError),
     /// Too much is on its way already.
     Busy,
-    /// Nothing, or nothing more, has come.
+    /// No answer, or only a part of it, has come.
     Unanswered(RedisError),
 }
 
@@ -113,7 +113,7 @@ impl Bulk {
         lost.inspect(|lost| lost.connection.retire());
     }
 
-    /// Uses another connection from here on. What is on its way may arrive.
+    /// Uses another connection from here on. Answers on their way may still arrive.
     pub(crate) fn leave(&self) {
         lock(&self.current).take();
     }
@@ -129,7 +129,7 @@ fn lock(current: &Mutex<Option<BulkConnection>>) -> MutexGuard<'_, Option<BulkCo
     current.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is on its way when nothing new is sent for so long keeps its own handle on the connection.
+/// A command that is on its way when nothing new is sent for so long has its own handle on the connection.
 async fn close_unused(current: Arc<Mutex<Option<BulkConnection>>>, number: u64) {
     let mut end = Instant::now() + IDLE;
     loop {

@@ -1,4 +1,4 @@
-//! What becomes of a Redis that is full: told to the operator once, at the start.
+//! What a full Redis does: the log tells the operator once, at the start.
 
 use super::connection::Connection;
 use super::hello::text;
@@ -17,7 +17,7 @@ enum Capacity {
 
 /// Warns where nothing but the lifetimes of values bounds the memory of the server.
 ///
-/// A user who may not ask is told nothing: permissions that only serve a warning are not to be required.
+/// Where the Redis user may not ask, nothing is logged: a permission that only serves a warning is not required.
 pub(crate) async fn warn(connection: &Connection) {
     let mut info = Command::new("INFO");
     info.arg("memory");

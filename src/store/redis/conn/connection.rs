@@ -25,20 +25,20 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How much has to pass during a timeout for the server not to be silent.
 const MOVING: u64 = 4096;
 
-/// How much passes in front of an answer before others are better not made to wait for the same.
+/// From this many bytes in front of an answer on, other commands had better go another way.
 const CROWDED: u64 = 64 * 1024;
 
-/// The longest wait for an answer that others keep back, in timeouts.
+/// The longest wait for an answer behind other answers, in timeouts.
 const LONGEST: u32 = 10;
 
-/// How many bytes a second may be taken for granted where none can be seen.
+/// The speed that is assumed where bytes cannot be seen, in bytes a second.
 const SLOWEST: u64 = 512 * 1024;
 
-/// The most of what was sent that may be on its way unseen, in the buffers of both sides.
+/// How many sent bytes may be on their way unseen, in the buffers of both sides.
 const UNSEEN: u64 = 8 << 20;
 
-/// A connection for many callers, which gives up an answer after a timeout, but tells a silent server from a process that did
-/// not get to listen, and from a long answer on a slow link.
+/// A connection for many callers, which gives up an answer after a timeout. It tells a silent server from a process
+/// that did not get to listen, and from a long answer on a slow link.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection(Arc<OpenConnection>);
 
@@ -47,17 +47,18 @@ struct OpenConnection {
     pipe: Pipe,
     /// What passes over it.
     traffic: Traffic,
-    /// They drive it and sweep it.
+    /// The tasks that drive and sweep the pipe.
     _tasks: [Task; 2],
     address: ServerAddress,
     timeout: Duration,
-    /// Never a permit, and closed once no more answers are expected: callers hear of that in the order in which they asked.
+    /// Has no permit ever, and is closed once no more answers are expected. Callers hear of that in the order in which
+    /// they asked.
     retired: Semaphore,
-    /// Told when something large is on its way, and other answers behind it.
+    /// Told when a large answer is on its way, with other answers behind it.
     crowded: Arc<Notify>,
 }
 
-/// The answer to what was sent already.
+/// The answer to a command that was sent already.
 pub(crate) type Answering<'a, T> = BoxFuture<'a, Result<T, RedisError>>;
 
 impl Connection {
@@ -78,7 +79,7 @@ impl Connection {
         }))
     }
 
-    /// Whom this is a connection to, unless through a Unix socket.
+    /// The server that this is a connection to, unless through a Unix socket.
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         match &self.0.address {
             ServerAddress::Tcp { host, port, .. } => Some((host.clone(), *port)),
@@ -97,8 +98,8 @@ impl Connection {
         self.answered(self.0.timeout, || self.patience(), reply).await?
     }
 
-    /// Has the server push the messages of a channel, or stop that. Returns once it is to be sent: whether the server does it
-    /// is pushed as well.
+    /// Has the server push the messages of a channel, or stop that. Returns once the command is queued: the server
+    /// pushes its confirmation as well.
     pub(crate) fn tell(&self, command: &Command) -> Answering<'_, Reply> {
         self.wait(self.0.pipe.tell(command))
     }
@@ -118,7 +119,7 @@ impl Connection {
         Box::pin(async move { self.answered(self.0.timeout, || self.patience(), reply).await? })
     }
 
-    /// Sends one command about something large, of so many bytes itself, for as long as it takes.
+    /// Sends one command about a large value, of so many bytes itself, for as long as it takes.
     pub(crate) async fn send_large(&self, command: &Command, sent: usize) -> Result<Reply, RedisError> {
         let limit = Duration::from_millis((sent as u64).min(UNSEEN) * 1000 / SLOWEST).saturating_add(self.0.timeout);
         let patience = || ReplyPatience {
@@ -131,7 +132,7 @@ impl Connection {
         self.answered(limit, patience, reply).await?
     }
 
-    /// Waits for an answer, as long as it is worth waiting.
+    /// Waits for an answer, for as long as one may still come.
     async fn answered<T: Send>(
         &self,
         limit: Duration,
@@ -159,7 +160,7 @@ impl Connection {
         }
     }
 
-    /// Resolves when answers wait behind a large one, and others had better not be asked for here.
+    /// Resolves when answers wait behind a large one, and other commands had better go another way.
     pub(crate) fn crowded(&self) -> Arc<Notify> {
         Arc::clone(&self.0.crowded)
     }
@@ -174,8 +175,8 @@ impl Connection {
 /// Waits for `future` as long as `limit`, or longer where this process stood still meanwhile.
 ///
 /// After a standstill the timer and the socket are due in the same turn of the runtime, and the caller that waits may
-/// run before the task that reads the socket. So no single expiry is believed: the wait has several parts, and
-/// whatever has arrived is read between two of them.
+/// run before the task that reads the socket. So a single expiry proves nothing: the wait has several parts, and
+/// between two of them the task reads all that has arrived.
 pub(crate) async fn within<F: Future>(limit: Duration, mut future: Pin<&mut F>) -> io::Result<F::Output> {
     for _ in 0..TURNS {
         if let Ok(output) = tokio::time::timeout(limit / TURNS, future.as_mut()).await {
@@ -220,8 +221,8 @@ impl ReplyPatience {
     }
 }
 
-/// Waits for an answer that has not come soon. All callers give up at the same moment: if they asked for the same, they
-/// would otherwise miss each other, and compute it once more.
+/// Waits for an answer that has not come soon. All callers give up at the same moment: otherwise callers that asked for
+/// the same key would miss each other, and compute it once more.
 async fn outlasted<F: Future + Unpin>(
     given_up: &Semaphore,
     soon: Duration,

@@ -15,7 +15,7 @@ pub(crate) struct Denied {
 }
 
 impl Denied {
-    /// `rules` are what to add to the user, `source` is what the server said to one of them.
+    /// `rules` are the rules to add to the user, `source` is the server's answer to one command.
     pub(crate) fn new(user: &str, rules: impl IntoIterator<Item = String>, source: RedisError) -> Self {
         let rules: Vec<_> = rules.into_iter().collect();
         Self {
@@ -64,7 +64,7 @@ impl Denials {
 }
 
 fn is_denial(error: &ServerError) -> bool {
-    // A script gets an `ERR`, with the first text up to Redis 7.0 and the second from then on.
+    // For a script this is an `ERR`, with the first text up to Redis 7.0 and the second from then on.
     let in_script =
         |text: &str| text.contains("user executing the script can't") || text.contains("ACL failure in script");
     error.code() == "NOPERM" || error.details().is_some_and(in_script)

@@ -153,7 +153,7 @@ impl Dialer {
         self.required.heartbeat()
     }
 
-    /// Whether the server that answered to [`heartbeat`](Self::heartbeat) is still the one to talk to.
+    /// Whether the server that answered [`heartbeat`](Self::heartbeat) is still the right one to talk to.
     pub(crate) fn check(&self, connection: &Connection, answer: &Reply) -> Result<(), DialError> {
         self.required.check(answer)?;
         match (&self.sentinels, connection.endpoint()) {
@@ -212,7 +212,7 @@ impl Dialer {
         self.within_timeout(open).await
     }
 
-    /// Makes sure that the server is what is required.
+    /// Makes sure that the server is of the required kind.
     async fn confirm(&self, connection: &Connection) -> Result<(), DialError> {
         if self.required == Required::Nothing {
             return Ok(());
@@ -258,7 +258,7 @@ impl Dialer {
     }
 }
 
-/// Sends one command of the greeting; `refused` judges a server's error to it that has no meaning of its own.
+/// Sends one command of the greeting; `refused` judges an error of the server that has no meaning of its own.
 async fn ask(
     connection: &Connection,
     command: &Command,

@@ -17,7 +17,7 @@ pub(crate) enum DialVerdict {
     Replace,
     /// This is not the server to talk to any more, so the subscriber has to move too.
     Elsewhere,
-    /// This is not the server to ask about this key, or the cluster cannot say who is.
+    /// Another server has this key, or the cluster cannot say which.
     Astray,
 }
 
@@ -36,13 +36,13 @@ pub(crate) fn is_of_cluster(error: &ServerError) -> bool {
     matches!(error.code(), "MOVED" | "ASK" | "CROSSSLOT")
 }
 
-/// Whether the server closes the connection with this answer, as it does on an argument over its `proto-max-bulk-len`. What
-/// arrives first, the answer or the end, is a matter of chance.
+/// Whether the server closes the connection with this answer, as it does on an argument over its `proto-max-bulk-len`.
+/// Either the answer or the end of the connection may arrive first.
 fn closes_connection(error: &ServerError) -> bool {
     error.details().is_some_and(|text| text.starts_with("Protocol error"))
 }
 
-/// A node of a Redis Cluster would not serve a key, to a client that takes it for a server of its own.
+/// A node of a Redis Cluster refused a key, because this store takes it for a single server.
 #[derive(Debug, thiserror::Error)]
 #[error("this server is a node of a Redis Cluster: use `RedisStore::cluster`")]
 struct InCluster(#[source] RedisError);
@@ -63,7 +63,7 @@ pub(crate) fn rejected(error: &ServerError) -> StoreError {
     StoreError::with_source(StoreErrorKind::Rejected, RedisError::from(error.clone()))
 }
 
-/// Whether the server has no room for what it was to keep. Redis 6 says so in the text of a failed script.
+/// Whether the server has no room for the value. Redis 6 says so in the text of a failed script.
 pub(crate) fn is_full(error: &StoreError) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<RedisError>());
     source.is_some_and(|error| match error {
@@ -85,8 +85,8 @@ pub(crate) fn unsettled(reply: Reply) -> StoreError {
     }
 }
 
-/// The connection did not bring an answer. Whether the command was executed is unknown, as after a timeout, even
-/// where the connection turned out to be closed.
+/// The connection did not bring an answer. Whether the command was executed is unknown, as after a timeout, even if the
+/// connection turned out to be closed.
 pub(crate) fn unanswered(error: RedisError) -> StoreError {
     StoreError::with_source(StoreErrorKind::Timeout, error)
 }
@@ -197,7 +197,7 @@ impl DialError {
         }
     }
 
-    /// The class of the error: who refuses, the server or this side, or whether it is the way between them.
+    /// The class of the error: whether the server refuses, or this side, or the way between them does not work.
     pub(crate) fn kind(&self) -> StoreErrorKind {
         match self {
             Self::NotCluster | Self::TooOld(_) => StoreErrorKind::Config,
@@ -209,7 +209,7 @@ impl DialError {
         }
     }
 
-    /// The same, and what it may mean at this address, where it cannot be told from an outage.
+    /// The same, with a hint at what else it may mean at this address, where it looks like an outage.
     pub(crate) fn with_hint(self, address: &ServerAddress) -> Self {
         match (self, address) {
             (Self::Unreachable(e), ServerAddress::Tcp { secure: true, .. }) if e.is_timeout() => Self::Silent(e),
@@ -226,7 +226,7 @@ impl From<std::io::Error> for DialError {
 }
 
 impl From<RedisError> for DialError {
-    /// What a failure to connect means, by what is known of it.
+    /// What a failure to connect means, as far as it can be told.
     fn from(error: RedisError) -> Self {
         #[cfg(feature = "tls")]
         if let Some(handshake) = HandshakeError::find(&error) {

@@ -22,7 +22,7 @@ pub(crate) enum Required {
 impl Required {
     /// The command that keeps a connection alive. Its answer goes to [`check`](Self::check).
     ///
-    /// `HELLO` and not `ROLE`, which has the same to say, but only to administrators.
+    /// `HELLO` and not `ROLE`, which says the same, but only to administrators.
     pub(crate) fn heartbeat(self) -> Command {
         Command::new(match self {
             Self::Nothing => "PING",
@@ -79,7 +79,7 @@ impl Hello {
     }
 }
 
-/// Whether this is the answer to `HELLO` of a server that takes writes, for all that it says.
+/// Whether this is the answer to `HELLO` of a server that takes writes, as far as the answer tells.
 pub(crate) fn is_master(reply: &Reply) -> bool {
     Hello::read(reply).is_some_and(|hello| hello.master)
 }
@@ -92,7 +92,7 @@ pub(crate) fn standing(info: &Reply) -> Option<(bool, u64)> {
     Some((field("cluster_state")?.trim() == "ok", epoch))
 }
 
-/// The text of a reply, whatever the protocol calls it.
+/// The text of a reply, whichever kind of string it is.
 pub(crate) fn text(reply: &Reply) -> Option<&str> {
     match reply {
         Reply::BulkString(bytes) => std::str::from_utf8(bytes).ok(),

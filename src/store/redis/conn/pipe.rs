@@ -1,22 +1,23 @@
 //! A connection on which many send commands at once: [`Pipe`].
 //!
-//! The connection of the `redis` crate costs a command a message through a channel, a future of a kilobyte and a parser made
-//! of combinators: of 25,000 instructions and 6.5 kB that a hit of 1 KiB took, it took 7,300 and 1.6 kB, and 4,100 and 1.9 kB are
-//! saved by this one. Nor can that one be relied on to give each caller its own answer where there are subscriptions.
+//! The connection of the `redis` crate costs each command a message through a channel, a future of a kilobyte and a
+//! parser made of combinators. It took 7,300 of the 25,000 instructions and 1.6 of the 6.5 kB of a hit of 1 KiB; this
+//! one saves 4,100 instructions and 1.9 kB. Nor does that connection always give each caller its own answer where there
+//! are subscriptions.
 //!
-//! For commands it speaks RESP2, in which nothing is pushed. For subscriptions it speaks RESP3, and a handler hears what is
-//! pushed, as soon as it is read.
+//! For commands it speaks RESP2, in which nothing is pushed. For subscriptions it speaks RESP3, and a handler hears
+//! each push as soon as it is read.
 //!
 //! # Which answer is whose
 //!
-//! A command and the place of its answer are added under one lock, so both are in the same order. A command whose caller leaves
-//! before the driver takes it over is not sent: no byte of it was, so the server owes no answer, and both go together. Of one
-//! that was taken over, a part may be sent. It is sent whole, and its answer is taken off and dropped. Where something comes
-//! that no command waits for, or that cannot be read, or that the protocol does not have, the order is no longer known: the
-//! connection is closed, and every caller that waits learns it. A subscription is answered by a push of the same kind about
-//! the same channel, or by an error; any other push answers nothing. Nothing reconnects here. How long to wait is for the callers,
-//! who replace a connection that does not answer: one task tells all of them whose answers do not come soon, so that only
-//! these take the time.
+//! A command and the place of its answer are added under one lock, so both are in the same order. If a caller leaves
+//! before the driver takes its command over, the command and its place go together: no byte was sent, so the server
+//! owes no answer. A command that was taken over may be sent in part already. So it is sent whole, and its answer is
+//! read and dropped. Where an answer comes that no command waits for, or that cannot be read, or that the protocol does
+//! not have, the order is no longer known: the connection is closed, and every waiting caller learns that. A
+//! subscription is answered by a push of the same kind about the same channel, or by an error; any other push answers
+//! nothing. Nothing reconnects here. The callers decide how long to wait, and replace a connection that does not
+//! answer. One task tells the callers whose answers do not come soon, so that only these need a timer.
 
 mod driver;
 mod queue;
@@ -43,10 +44,10 @@ use crate::simulation::{Planted, planted};
 use crate::store::redis::resp::{Command, Pipeline, Push, PushHandler, RedisError, RedisResult, Reply};
 use crate::task::BoxFuture;
 
-/// So many bytes wait to be sent before a caller has to wait as well.
+/// With this many bytes waiting to be sent, a caller has to wait as well.
 const MOST_WAITING: usize = 256 * 1024;
 
-/// How long an answer takes that is no reason to think about what else may happen. Told by the sweeper, up to twice as long.
+/// How long a caller waits for an answer without a timer. The sweeper tells it after this time, or up to twice as long.
 pub(super) const SOON: Duration = Duration::from_millis(10);
 
 /// A handle on the connection. It is closed when its [`PipeDriver`] is dropped.
@@ -57,11 +58,12 @@ pub(crate) struct Pipe {
 
 struct PipeShared {
     queue: Mutex<SendQueue>,
-    /// Told when there is room again, or never will be.
+    /// Told when there is room again, or when there will never be.
     room: Notify,
-    /// Told of a command where the sweeper sleeps.
+    /// Told of a command while the sweeper sleeps.
     sweeper: Notify,
-    /// Where the sweeper runs. On another runtime, callers cannot rely on it: this one may stand still.
+    /// The runtime of the sweeper. Callers on another runtime cannot rely on the sweeper, because its runtime may stand
+    /// still.
     swept_on: OnceLock<runtime::Id>,
 }
 
@@ -72,7 +74,8 @@ enum Refusal {
 }
 
 impl Pipe {
-    /// A connection over `stream`, which lives as long as the driver is polled. With a handler, it may be told to speak RESP3.
+    /// A connection over `stream`, which lives as long as the driver is polled. With a handler, the server may be told
+    /// to speak RESP3.
     pub(crate) fn new<S>(stream: S, pushes: Option<PushHandler>) -> (Self, PipeDriver<S>) {
         let shared = Arc::new(PipeShared {
             queue: Mutex::default(),
@@ -84,8 +87,8 @@ impl Pipe {
         (Self { shared }, driver)
     }
 
-    /// Tells callers whose answers do not come [soon](SOON), as long as it is polled. A task of its own: a driver that is kept
-    /// from running is one of the reasons why they do not.
+    /// Tells callers whose answers do not come [soon](SOON), as long as it is polled. It is a task of its own, because
+    /// a driver that is kept from running is one of the reasons why answers do not come.
     pub(crate) fn sweeper(&self) -> impl Future<Output = ()> + Send + 'static {
         let shared = Arc::clone(&self.shared);
         async move {
@@ -217,7 +220,7 @@ impl PipeShared {
         })
     }
 
-    /// Gives the next reply to the caller who waits for it. Whether one does, for such a reply.
+    /// Gives the next reply to the caller that waits for it. Returns whether a caller waits for such a reply.
     fn answer(&self, reply: GetReply) -> bool {
         let mut queue = self.queue();
         if planted(Planted::PlaceGivenUp) {
@@ -246,7 +249,7 @@ impl PipeShared {
         }
     }
 
-    /// Has the subscription know that this push answers to, if one is next.
+    /// Tells the next subscription, if this push is the answer to it.
     fn confirm(&self, push: &Push) {
         let mut queue = self.queue();
         let is_confirmed = |answer: &AwaitedCommand| answer.slot.is_confirmed_by(push);
@@ -260,7 +263,7 @@ impl PipeShared {
         }
     }
 
-    /// Tells the callers that have waited since the turn before this one. Whether any wait.
+    /// Tells the callers that have waited since the turn before this one. Returns whether any caller waits.
     fn sweep(&self) -> bool {
         let mut queue = self.queue();
         let turn = queue.turn;

@@ -30,7 +30,7 @@ pub(crate) struct Recovery {
 enum ToldLog {
     Nothing,
     Outage,
-    /// One that does not end by itself.
+    /// An outage that does not end by itself.
     Refusal,
     Recovery,
 }
@@ -110,7 +110,7 @@ impl Drop for Recovery {
 fn step(attempt: u32) -> Duration {
     let factor = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
     match attempt {
-        // Hardly any wait, yet enough to keep a fleet from connecting in the same instant.
+        // Hardly any wait, but enough that not all nodes connect in the same instant.
         0 => SHORTEST / 2,
         _ => SHORTEST.saturating_mul(factor).min(LONGEST),
     }

@@ -10,10 +10,10 @@ use crate::store::Lock;
 use crate::store::redis::resp::Reply;
 use crate::store::value::Value;
 
-/// What comes on a `GET`.
+/// The reply to a `GET`.
 #[derive(Debug)]
 pub(crate) enum GetReply {
-    /// A string, in the memory that it was read into, together with others: for a caller that looks at it and lets it go.
+    /// A string in the read buffer, which it shares with others: for a caller that looks at it and lets it go.
     Lent(Bytes),
     Other(Reply),
 }

@@ -1,8 +1,8 @@
 //! Where the master is, according to Redis Sentinel.
 //!
-//! All sentinels are asked at the same time, and what most of them say counts most: one that is dead costs nothing,
-//! and one that was cut off and still names the old master is outvoted. The server they name is believed only once it
-//! has said itself that it is a master.
+//! All sentinels are asked at the same time, and the answer that most of them give counts most: a dead sentinel costs
+//! nothing, and one that was cut off and still names the old master is outvoted. The server that they name is believed
+//! only once it has said itself that it is a master.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,7 +72,7 @@ impl Sentinels {
                         break;
                     }
                 }
-                // What only an operator can repair says more than a sentinel that is down.
+                // An error that only an operator can repair says more than a sentinel that is down.
                 Err(error) if error.is_permanent() => failed = Some(error),
                 Err(error) => failed = failed.or(Some(error)),
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-/// When the kernel starts to probe an idle connection. Our own heartbeat is faster; this is for what it misses.
+/// When the kernel starts to probe an idle connection. Our own heartbeat is faster; this is for peers that it misses.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// When the kernel gives up a connection whose data the peer does not acknowledge.

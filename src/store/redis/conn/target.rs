@@ -1,4 +1,4 @@
-//! What a store is to connect to, and whether that makes sense.
+//! The servers that a store is to connect to, and whether the settings make sense.
 
 use super::address::{ServerAddress, ServerUrl};
 use crate::error::{StoreError, StoreErrorKind};

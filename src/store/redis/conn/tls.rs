@@ -18,7 +18,7 @@ use super::socket::tcp;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::redis::resp::RedisError;
 
-/// What the builder was given, as PEM.
+/// The certificates that the builder was given, as PEM.
 #[derive(Clone, Default)]
 pub(crate) struct Certificates {
     pub(crate) roots: Option<Vec<u8>>,
@@ -83,7 +83,7 @@ impl Certificates {
         })
     }
 
-    /// Whom to trust.
+    /// The CAs to trust.
     fn roots(&self) -> Result<RootCertStore, UnusableCertificate> {
         let mut store = RootCertStore::empty();
         match &self.roots {
@@ -145,12 +145,13 @@ pub(crate) enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// What it was that broke a connection, if it was the handshake.
+    /// The handshake error that broke a connection, if there was one.
     pub(crate) fn find(error: &RedisError) -> Option<Self> {
         use AlertDescription as Alert;
         Some(match cause(error)? {
             rustls::Error::InvalidCertificate(reason) => match reason {
-                // The second: it was a CA of the same name, an earlier one perhaps.
+                // The second error means that the certificate is from another CA of the same name, an earlier one
+                // perhaps.
                 CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::Issuer,
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::Host,
                 CertificateError::Expired
@@ -192,8 +193,8 @@ pub(super) async fn open(url: &ServerUrl, host: &str, port: u16) -> Result<TlsSt
     Ok(TlsConnector::from(config).connect(name, stream).await?)
 }
 
-/// Asks a server why it hangs up right after the handshake: with TLS 1.3 its verdict on the client comes only then, and
-/// a client that writes may see that the connection is reset before the verdict is read.
+/// Asks a server why it hangs up right after the handshake. With TLS 1.3 its verdict on the client comes only then, and
+/// a client that writes may see the connection reset before it has read the verdict.
 pub(crate) async fn diagnose(url: &ServerUrl, limit: Duration) -> Option<DialError> {
     let ServerAddress::Tcp { host, port, .. } = &url.address else {
         return None;
@@ -206,7 +207,7 @@ pub(crate) async fn diagnose(url: &ServerUrl, limit: Duration) -> Option<DialErr
     outcome.err().filter(DialError::is_permanent)
 }
 
-/// What rustls had to say, where it was rustls.
+/// The error of rustls, if it was one.
 fn cause(error: &RedisError) -> Option<&rustls::Error> {
     match error {
         RedisError::Io(error) => error.get_ref()?.downcast_ref(),

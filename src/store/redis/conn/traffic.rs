@@ -1,4 +1,4 @@
-//! What passes over a connection: a reply that keeps arriving is not a silent server.
+//! Counts the bytes of a connection, to tell a reply that keeps arriving from a silent server.
 
 use std::io;
 use std::pin::Pin;
@@ -89,7 +89,7 @@ pub(super) async fn open(
     Ok(opened)
 }
 
-/// What is not the usual stream, which alone is worth a driver of its own.
+/// Any other stream, in a box: only the usual one is worth a driver of its own.
 trait AnyStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> AnyStream for S {}

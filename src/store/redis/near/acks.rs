@@ -1,4 +1,5 @@
-//! [`Acknowledgements`]: who waits to hear that no near copy from before a notice is left, and who has said so.
+//! [`Acknowledgements`]: the notices whose sender waits until no near copy from before is left, and the processes that
+//! have said so.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
@@ -21,7 +22,7 @@ struct Waiting {
 }
 
 impl Acknowledgements {
-    /// Starts to listen for those of a notice, which is sent after this.
+    /// Starts to listen for the acknowledgements of a notice, which is sent after this.
     pub(crate) fn expect(self: &Arc<Self>, nonce: Token) -> ExpectedAcks {
         let waiting = Arc::<Waiting>::default();
         lock(&self.waiting).insert(nonce, Arc::clone(&waiting));
@@ -32,7 +33,7 @@ impl Acknowledgements {
         }
     }
 
-    /// A process has acknowledged a notice. One that was not sent says nothing.
+    /// A process has acknowledged a notice. An acknowledgement of an unknown notice is ignored.
     pub(crate) fn hear(&self, nonce: Token, process: Token) {
         let waiting = lock(&self.waiting).get(&nonce).map(Arc::clone);
         if let Some(waiting) = waiting {
@@ -50,7 +51,7 @@ pub(crate) struct ExpectedAcks {
 }
 
 impl ExpectedAcks {
-    /// Waits until all of these, and as many as that altogether, have acknowledged the notice.
+    /// Waits until all of these processes, and at least that many processes altogether, have acknowledged the notice.
     pub(crate) async fn until(&self, processes: &[Token], count: usize) {
         loop {
             let mut more = pin!(self.waiting.more.notified());

@@ -1,7 +1,8 @@
 //! [`NearCopies`]: the near copies, within a limit of bytes, and the placeholders of those that are being fetched.
 //!
-//! A placeholder stands before the value is asked for, and the value takes its place only if it is still there: whatever is
-//! heard of the key meanwhile removes both, so that an answer from before a change never comes to stand after it.
+//! A placeholder is set before the value is asked for, and the value takes its place only if the placeholder is still
+//! there. Any news of the key meanwhile removes the copy and the placeholder. So an answer from before a change is
+//! never kept after it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,16 +19,16 @@ use crate::system;
 
 const SHARDS: usize = 16;
 
-/// How many values of one shard may be on their way: others are fetched and not kept.
+/// How many values of one shard may be on their way: further ones are fetched and not kept.
 const MOST_PENDING: usize = 256;
 
-/// What a copy takes besides its texts and its value: in the map, the ring, and their allocations.
+/// The bytes of a copy besides its texts and its value: its places in the map and the ring, and the allocations.
 const PER_COPY: usize = 448;
 
-/// What there is of a value.
+/// What a look at the copies finds.
 pub(crate) enum NearFound {
     Nothing,
-    /// A copy of which it is not known whether it is still right.
+    /// A copy that may not be right any more.
     Late,
     Value(Value),
 }
@@ -44,7 +45,7 @@ pub(crate) struct NearCopies {
 struct Shard {
     copies: HashMap<Arc<str>, HeldCopy>,
     pending: HashMap<Arc<str>, Pending>,
-    /// In the order in which they may have to leave. What is not in the map any more is skipped.
+    /// In the order in which they may have to leave. A name that is not in the map any more is skipped.
     ring: VecDeque<(Arc<str>, u64)>,
 }
 
@@ -58,7 +59,7 @@ struct HeldCopy {
     copy: NearCopy,
     weight: usize,
     number: u64,
-    /// Since it was last spared.
+    /// Whether a request asked for it since it was last spared.
     asked: bool,
 }
 
@@ -82,7 +83,7 @@ impl NearCopies {
         };
         if planted(Planted::NearUnleased) || held.copy.leases().all(|lease| lease.is_held(now)) {
             let value = held.copy.value.clone();
-            // With the copy in hand: after a standstill it may be from before.
+            // Asked with the copy in hand: after a standstill the copy may be from before.
             let wall = system::now();
             if planted(Planted::NearUnleased) || held.copy.leases().all(|lease| lease.is_plausible(wall)) {
                 held.asked = true;
@@ -115,7 +116,7 @@ impl NearCopies {
         })
     }
 
-    /// Removes the copy and the placeholder. Whether there was one of them.
+    /// Removes the copy and the placeholder. Returns whether there was one of them.
     pub(crate) fn remove(&self, name: &str) -> bool {
         let mut shard = self.shard(name);
         let pending = shard.pending.remove(name).is_some();
@@ -126,7 +127,7 @@ impl NearCopies {
         found
     }
 
-    /// Removes everything, what is on its way included.
+    /// Removes all copies and all placeholders.
     pub(crate) fn clear(&self) {
         for shard in &self.shards {
             let mut shard = lock(shard);
@@ -140,7 +141,7 @@ impl NearCopies {
         }
     }
 
-    /// Removes what relies on this server, what is on its way from there included.
+    /// Removes the copies and placeholders that rely on this server.
     pub(crate) fn clear_of(&self, lease: &Arc<NearLease>) {
         for shard in &self.shards {
             let mut shard = lock(shard);
@@ -200,7 +201,7 @@ impl NearCopies {
         true
     }
 
-    /// Has those leave that no request asked for in the last round, until there is room.
+    /// Removes copies for which no request asked in the last round, until there is room.
     fn evict(&self, name: &str) {
         let first = index(name);
         for at in (0..SHARDS).map(|step| (first + step) % SHARDS) {
@@ -214,7 +215,7 @@ impl NearCopies {
         }
     }
 
-    /// What was removed is dropped outside of the lock.
+    /// Removed copies are dropped outside of the lock.
     fn release(&self, held: Option<HeldCopy>) {
         if let Some(held) = held {
             self.counters.bytes.subtract(held.weight as u64);
@@ -247,7 +248,7 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// FNV over the end of the name, which tells most. Keys that meet here share a lock, and no more.
+/// FNV over the end of the name, where names differ most. Keys with the same hash share a lock, and nothing else.
 fn index(name: &str) -> usize {
     let tail = &name.as_bytes()[name.len().saturating_sub(24)..];
     let hash = tail.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -256,7 +257,7 @@ fn index(name: &str) -> usize {
     (hash >> 32) as usize % SHARDS
 }
 
-/// Stands for a value on its way. Dropped, it gives its place up.
+/// Stands for a value on its way. Dropping it gives the place up.
 pub(crate) struct Placeholder {
     copies: Arc<NearCopies>,
     name: Arc<str>,
@@ -264,7 +265,7 @@ pub(crate) struct Placeholder {
 }
 
 impl Placeholder {
-    /// Puts the value in its place, unless something was heard of the key meanwhile.
+    /// Puts the value in the placeholder's place, unless there was news of the key meanwhile.
     pub(crate) fn fill(self, copy: NearCopy) -> bool {
         self.copies.fill(&self, copy)
     }

@@ -1,4 +1,4 @@
-//! [`NearCopy`]: a value as Redis had it, and what it relies on.
+//! [`NearCopy`]: a value as Redis had it, and the leases that it relies on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,20 +12,20 @@ use crate::store::Value;
 #[derive(Clone)]
 pub(crate) struct NearCopy {
     pub(crate) value: Value,
-    /// Counted from when it was asked for.
+    /// When it expires, counted from the moment when it was asked for.
     pub(crate) expires_at: Instant,
     /// The server that it came from.
     pub(crate) from: Backing,
-    /// The one that tells of invalidations, if that is another.
+    /// The server that tells of invalidations, if that is another one.
     pub(crate) home: Option<Backing>,
-    /// For one with a stamp.
+    /// For a value with a stamp.
     pub(crate) currency: Option<Currency>,
 }
 
 /// When a stamp was found to be current.
 #[derive(Clone)]
 pub(crate) struct Currency {
-    /// Counts what is heard of the generations of the tag.
+    /// Counts the news of the tag's generations.
     pub(crate) generations: Arc<AtomicU64>,
     pub(crate) seen: u64,
 }

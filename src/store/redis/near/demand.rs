@@ -1,4 +1,4 @@
-//! [`NearDemand`]: what was asked for before. A value that is asked for once is not worth a copy.
+//! [`NearDemand`]: which values were asked for before. A value that is asked for once is not worth a copy.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +11,7 @@ const SLOTS: usize = 8192;
 /// How long a first request is remembered, in seconds.
 const WHILE: u64 = 60;
 
-/// Remembers roughly: a fingerprint and a time in each slot, which the last name that came has.
+/// Remembers roughly: each slot has the fingerprint of the last name that came to it, and the time.
 pub(crate) struct NearDemand {
     origin: Instant,
     hash: SaltedHash,
@@ -27,7 +27,7 @@ impl NearDemand {
         }
     }
 
-    /// Takes note of a request. Whether it is at least the second within a while.
+    /// Takes note of a request. Returns whether it is at least the second one within a while.
     pub(crate) fn again(&self, name: &str) -> bool {
         let hash = self.hash.of(name);
         let seconds = (self.origin.elapsed().as_secs() + 1) & 0xffff;

@@ -1,4 +1,4 @@
-//! [`NearFeed`]: what the connection for notifications to one server brings, and what is to be asked for on it.
+//! [`NearFeed`]: what the connection for notifications to one server brings, and what the store asks for on it.
 
 mod tasks;
 
@@ -29,9 +29,9 @@ pub(crate) struct NearFeed {
 struct FeedState {
     /// The number of the connection for notifications.
     connection: Option<u64>,
-    /// Since when it is that one, unless it is the first.
+    /// When it took over from another connection, unless it is the first.
     reconnected: Option<Instant>,
-    /// Whether there was one.
+    /// Whether there was a connection before.
     was_connected: bool,
     /// The age of the map of the cluster that the server has.
     map: Option<u64>,
@@ -56,7 +56,7 @@ impl NearFeed {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another connection, on which nothing was asked for, takes over.
+    /// Another connection takes over, on which nothing was asked for yet.
     pub(crate) fn connected(&self, connection: u64) {
         let mut state = self.state();
         state.connection = Some(connection);
@@ -90,13 +90,13 @@ impl NearFeed {
         self.near.progress.notify_waiters();
     }
 
-    /// Commands go another way from here on, perhaps to another server.
+    /// Commands go by another connection from here on, perhaps to another server.
     pub(crate) fn commands_replaced(&self) {
         self.lease.end_term();
         self.near.has_moved_on();
     }
 
-    /// No copy that relies on this server is served any more, nor what is on its way from there.
+    /// No copy that relies on this server is served any more, and no value on its way from there is kept.
     pub(crate) fn forget_all(&self) {
         if let Some(own) = &self.near.own
             && !planted(Planted::NearOutlasting)
@@ -105,7 +105,7 @@ impl NearFeed {
         }
     }
 
-    /// What to send on this connection. It goes in this order, and nothing is asked for twice.
+    /// The steps to send on this connection, in this order. Each is returned once.
     pub(crate) fn steps(&self, connection: u64) -> Vec<NearStep> {
         let (mut state, mut steps) = (self.state(), Vec::new());
         if state.connection == Some(connection) {
@@ -133,7 +133,7 @@ impl NearFeed {
         self.near.has_moved_on();
     }
 
-    /// A subscription is confirmed, or gone. Whether it was one of these.
+    /// A subscription is confirmed, or gone. Returns whether it was one for near copies.
     pub(crate) fn confirmed(&self, connection: u64, channel: &str, on: bool) -> bool {
         if !is_near(channel) {
             return false;
@@ -160,7 +160,7 @@ impl NearFeed {
         true
     }
 
-    /// What was asked for and is not confirmed by now has been refused. Whether there is something of the kind.
+    /// Every step that was asked for and is not confirmed by now has been refused. Returns whether there was one.
     pub(crate) fn refuse(&self, connection: u64) -> bool {
         let mut state = self.state();
         if state.connection != Some(connection) {
@@ -187,7 +187,7 @@ impl NearFeed {
         let mut is_to_wake = false;
         for key in keys {
             near.counters.messages.add();
-            // No value of ours has another name.
+            // All values of ours have names like this.
             let Ok(key) = std::str::from_utf8(key) else { continue };
             if own.copies.remove(key) {
                 near.counters.dropped.add();
@@ -201,7 +201,7 @@ impl NearFeed {
         }
     }
 
-    /// All keys have, or nothing is known of which.
+    /// All keys have changed, or it is not known which.
     pub(crate) fn changed_all(&self, connection: u64) {
         let state = self.state();
         if self.near.own.is_none() || state.connection != Some(connection) {
@@ -219,8 +219,8 @@ impl NearFeed {
         self.near.has_moved_on();
     }
 
-    /// The server has a map of the cluster of this age. With another one slots may have left it, and it need not have told of
-    /// the keys in them.
+    /// The server has a map of the cluster of this age. If the map has changed, slots may have left the server, and the
+    /// server need not have told of the keys in them.
     pub(crate) fn has_map(&self, connection: u64, epoch: u64) {
         let mut state = self.state();
         if state.connection != Some(connection) || state.map.replace(epoch) == Some(epoch) {
@@ -233,7 +233,7 @@ impl NearFeed {
         self.forget_all();
     }
 
-    /// A message. Whether it was on one of the channels of near copies.
+    /// A message was published. Returns whether it was on one of the channels of near copies.
     pub(crate) fn heard(&self, connection: u64, channel: &str, payload: &[u8]) -> bool {
         if !is_near(channel) {
             return false;
@@ -267,7 +267,8 @@ impl NearFeed {
             About::Tags => tag.outdate(),
         }
         near.counters.notices.add();
-        // One that finds no room is waited for, until no lease can be left.
+        // An acknowledgement that finds no room is not sent: the process that waits for it waits until no lease can be
+        // left.
         let _ = near.owed.try_send(OwedAck {
             tag: Arc::clone(tag),
             channel: tag.names.replies_of(notice.from),
@@ -275,7 +276,7 @@ impl NearFeed {
         });
     }
 
-    /// Whether a lease is of use, and is to be asked for now.
+    /// Whether a lease would be of use, and is to be asked for now.
     pub(crate) fn needs_lease(&self) -> bool {
         let Some(own) = &self.near.own else { return false };
         let is_wanted = self.lease.take_wanted() || !own.copies.is_empty();
@@ -304,7 +305,7 @@ impl FeedState {
     }
 }
 
-/// No id that is derived from parts ends like this, so most messages need no closer look.
+/// No id that is derived from parts ends like this channel, so most messages need no closer look.
 fn is_near(channel: &str) -> bool {
     channel.contains("}/near")
 }

@@ -1,4 +1,4 @@
-//! The task that gets near copies under way, keeps them so, and sends what this process acknowledges.
+//! The task that starts near copies, keeps them going, and sends the acknowledgements of this process.
 
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -22,10 +22,10 @@ use crate::store::redis::script::{NEAR_JOIN, NEAR_PRUNE};
 use crate::store::redis::topology::link::Link;
 use crate::throttle::Throttle;
 
-/// How long to wait for what this process wrote itself to be heard.
+/// How long to wait until this process hears of a key that it wrote itself.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The first and the longest pause before what failed is tried again.
+/// The first and the longest pause before a failed step is tried again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// Where to find the link. The task ends with it.
@@ -33,7 +33,7 @@ pub(crate) trait HasLink: Send + Sync + 'static {
     fn link(&self) -> &Link;
 }
 
-/// A number that has not been this process's before, and that a double can hold.
+/// A number that this process has not had before, and that a double can hold.
 fn random_score() -> u64 {
     u64::from_str_radix(&Token::random().to_string()[..12], 16).unwrap_or(0)
 }
@@ -58,7 +58,7 @@ pub(crate) async fn keep<L: HasLink>(near: Arc<Near>, owner: Weak<L>, mut owed: 
             },
             () = woken => {
                 let Some(owner) = owner.upgrade() else { return };
-                // Acknowledgements do not wait for what may take its time.
+                // Acknowledgements do not wait for steps that may take long.
                 let mut joining = pin!(near.join_all(owner.link(), &warnings));
                 let all_joined = loop {
                     tokio::select! {
@@ -82,7 +82,7 @@ enum NearProgress {
     All,
     /// The next step is waited for.
     NotYet,
-    /// A server does not tell of what this process has written.
+    /// The server does not tell of keys that this process has written.
     Unheard,
 }
 
@@ -91,11 +91,11 @@ impl Near {
         let mut publish = Command::new(if link.is_cluster() { "SPUBLISH" } else { "PUBLISH" });
         publish.arg(&owed.channel);
         publish.arg(acknowledgement(owed.nonce, self.process));
-        // A process that does not hear it waits until no lease can be left.
+        // A process that does not hear the acknowledgement waits until no lease can be left.
         let _ = link.send(owed.tag.keys(), &publish).await;
     }
 
-    /// Joins the processes that have copies, under every tag that is prepared. Whether there is nothing left to do.
+    /// Joins the processes that have copies, under every tag that is prepared. Returns whether nothing is left to do.
     async fn join_all(&self, link: &Link, warnings: &Throttle) -> bool {
         let tags: Vec<_> = lock(&self.tags).values().map(Arc::clone).collect();
         let mut done = true;
@@ -141,8 +141,8 @@ impl Near {
         joined
     }
 
-    /// Adds this process to those that have copies, and sees whether it hears that. First the one, or an invalidation would
-    /// not wait for it.
+    /// Adds this process to those that have copies, and then finds out whether it hears of changes. In this order, or
+    /// an invalidation would not wait for this process.
     async fn join_home(&self, link: &Link, tag: &Arc<NearTag>, home: &NearFeed) -> Result<NearProgress, StoreError> {
         let names = &tag.names;
         if self.is_member(link, tag, home).await? {
@@ -167,7 +167,7 @@ impl Near {
         Ok(NearProgress::All)
     }
 
-    /// Sees whether this process hears of what it writes to another node of the cluster.
+    /// Finds out whether this process hears of a key that it writes to another node of the cluster.
     async fn prove(
         &self,
         link: &Link,
@@ -195,7 +195,8 @@ impl Near {
         Ok(NearProgress::All)
     }
 
-    /// Gives all copies up and says so, until they are wanted again: no invalidation has to wait for a process that ends.
+    /// Gives all copies up, until they are wanted again, and tells the others: no invalidation has to wait for a
+    /// process that ends.
     pub(crate) async fn leave(&self, link: &Link) {
         if self.own.is_none() {
             return;
@@ -211,10 +212,10 @@ impl Near {
             feed.lease().end_term();
             feed.lease().revoke();
         }
-        // Before the set is told: nothing is fetched under a tag that is not joined.
+        // Left before the set is told: nothing is fetched under a tag that this process has not joined.
         self.forget_all();
         for tag in tags {
-            // One that may have been broken off before is gone through once more.
+            // A step that may have been broken off before is done once more.
             let score = tag.score.load(Ordering::Relaxed);
             if score == 0 {
                 continue;
@@ -231,7 +232,7 @@ impl Near {
         }
     }
 
-    /// What stands for this process in the set.
+    /// The member that stands for this process in the set.
     fn member(&self) -> String {
         // Never less than it is.
         format!("{}:{}", self.lag.as_millis() + 1, self.process)
@@ -255,7 +256,8 @@ impl Near {
         Ok(found)
     }
 
-    /// Waits until the canary is heard once more on this connection. Whether it was, and commands go where they went.
+    /// Waits until the canary is heard once more on this connection. Returns whether it was, while commands still go by
+    /// the same connection.
     async fn is_heard(&self, tag: &NearTag, feed: &NearFeed, backing: &Backing, canaries: u64) -> bool {
         let heard = async {
             loop {

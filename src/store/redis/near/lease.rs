@@ -1,11 +1,12 @@
 //! [`NearLease`]: for how long near copies may be served.
 //!
-//! A copy is served while the last `PING` whose answer, *and that of the next one*, has come was sent no longer ago than
-//! the lag. The server tells of changes at the end of each turn of its event loop, so one `PONG` can overtake what was
-//! changed in its own turn; the next `PING` was sent after it, and is answered in a later turn.
+//! Take the last `PING` to which the answer has come, *and also the answer to the next `PING`*. Copies are served while
+//! that `PING` was sent no longer ago than the lag. One answer is not enough, because the server tells of changes at
+//! the end of each turn of its event loop: a `PONG` can overtake the news of a change in its own turn. The next `PING`
+//! was sent after that `PONG`, and is answered in a later turn.
 //!
-//! Two clocks have to agree, and each can only end the lease: the monotonic one, which cannot be set, and which stands still
-//! while the machine sleeps; and the wall clock, which goes on then, and may be set.
+//! Two clocks have to agree, and each can only end the lease: the monotonic clock, which cannot be set, but stands
+//! still while the machine sleeps; and the wall clock, which goes on then, but may be set.
 //!
 //! In a Redis Cluster each node gives a lease of its own, for the slots that it has.
 
@@ -38,11 +39,11 @@ impl Sent {
 pub(crate) struct NearLease {
     lag: Duration,
     origin: Instant,
-    /// Counts the connections to that server: what came by the earlier ones is out of date.
+    /// Counts the connections to that server: copies that came by an earlier one are out of date.
     term: AtomicU64,
-    /// Whether it was of use lately.
+    /// Whether a copy was wanted lately.
     wanted: AtomicBool,
-    /// In nanoseconds since the origin. What is read together need not have been written together: each is true of a lease
+    /// In nanoseconds since the origin. This and the next field need not be read as a pair: each is true of a lease
     /// that was granted.
     until: AtomicU64,
     /// The same by the wall clock, since 1970.
@@ -81,7 +82,7 @@ impl NearLease {
         self.term.load(Ordering::Acquire)
     }
 
-    /// No copy from before this may be served any more, nor what is on its way.
+    /// No copy from before this may be served any more, and no value on its way may be kept.
     pub(crate) fn end_term(&self) {
         if !planted(Planted::NearOutlasting) {
             self.term.fetch_add(1, Ordering::AcqRel);
@@ -92,7 +93,7 @@ impl NearLease {
         self.wanted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was wanted since this was asked last.
+    /// Whether a copy was wanted since the last call.
     pub(crate) fn take_wanted(&self) -> bool {
         self.wanted.swap(false, Ordering::Relaxed)
     }
@@ -102,14 +103,14 @@ impl NearLease {
         nanos(now.saturating_duration_since(self.origin)) < self.until.load(Ordering::Acquire)
     }
 
-    /// Whether the wall clock agrees. To be asked once the copy is in hand: a process that stood still meanwhile may hold
-    /// one from before.
+    /// Whether the wall clock agrees. Call this with the copy in hand: a process that stood still meanwhile may hold a
+    /// copy from before.
     pub(crate) fn is_plausible(&self, now: SystemTime) -> bool {
         wall(now) <= self.until_wall.load(Ordering::Acquire)
     }
 }
 
-/// What a copy relies on: the connections to one server.
+/// The connections to one server, on which a copy relies.
 #[derive(Clone)]
 pub(crate) struct Backing {
     lease: Arc<NearLease>,
@@ -153,7 +154,8 @@ impl Probes {
         self.last.is_none()
     }
 
-    /// A `PING` was answered that was sent after the answer to the one before had come. For which one the lease holds.
+    /// A `PING` was answered that was sent after the answer to the one before had come. Returns the `PING` from which
+    /// the lease counts.
     pub(crate) fn answered(&mut self, sent: Sent) -> Option<Sent> {
         self.last.replace(sent)
     }

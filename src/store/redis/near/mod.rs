@@ -8,39 +8,42 @@
 //!
 //! # How
 //!
-//! The connection for notifications [tracks](https://redis.io/docs/latest/reference/client-side-caching/) the prefixes of
-//! the tag, so that it brings the name of every key that changes, in whichever way. [`NearCopies`] drops what is named, and a
-//! placeholder keeps out an answer that was on its way. A [`NearLease`] says for how long all that has been heard: without a
-//! sign of life the copies stay unused, and the store goes on to Redis.
+//! The connection for notifications [tracks](https://redis.io/docs/latest/reference/client-side-caching/) the prefixes
+//! of the tag, so that it brings the name of every key that changes, in whichever way. [`NearCopies`] drops the copy of
+//! such a key, and a placeholder keeps out an answer that was on its way. A [`NearLease`] says up to when this process
+//! has heard of all changes: without a sign of life from the server the copies stay unused, and the store goes on to
+//! Redis.
 //!
-//! Copies begin once this process has *heard* the change of a key that it wrote by the connection for commands: then both
-//! connections lead to one server, and it tells of changes. A server that forgets to, or a proxy in between, is found out.
+//! Copies begin once this process has *heard* the change of a key that it wrote by the connection for commands. This
+//! proves that both connections lead to one server, and that the server tells of changes.
 //!
-//! An invalidation is *published* as well. Each process with copies of the tag drops what it names and acknowledges it to the
-//! process that waits. Those processes stand in a sorted set before they keep the first copy. One that does not answer cannot
-//! have a lease for longer than its lag, so that is waited for instead. The set may be lost, in a `FLUSHALL` for
-//! instance, and a connection too; a process that has the one or the other is waited for.
+//! An invalidation is *published* as well. Each process with copies of the tag drops the copies that the notice names,
+//! and acknowledges it to the process that waits. A process enters itself in a sorted set before it keeps the first
+//! copy. A process that does not answer cannot have a lease for longer than its lag, so the sender waits for the lag
+//! instead. The set may be lost, in a `FLUSHALL` for instance, and so may a connection; the sender waits for every
+//! process that is in the set or has a connection.
 //!
 //! # In a Redis Cluster
 //!
 //! Each node tells of the keys that it has, and of no others. So each has a [`NearFeed`]: a connection that tracks, a proof, a
 //! lease. The node that has the slot of the tag's own name, its *home*, has the generations, the set and the channels.
 //!
-//! - A copy relies on two nodes: the one that its value came from, and the home of its tag. It is served under the leases of
-//!   both. Without the first a change could be missed; without the second a process could serve copies that no longer stands
-//!   in the set nor hears notices, because the home has failed over.
-//! - A value is kept only if the node whose feed was proven answered by itself, and a stamp counts only if the home did: what
-//!   comes from where a slot is on its way to is not tracked there.
-//! - A key that leaves a node, because its slot moves, is told of as a change. A node need not tell where it loses a slot at
-//!   once. So each sign of life says which map of the cluster the node has, and all copies from there go with another map.
+//! - A copy relies on two nodes: the one that its value came from, and the home of its tag. It is served under the
+//!   leases of both. Without the first lease a change could be missed. Without the second a process could serve copies
+//!   that is no longer in the set and hears no notices, because the home has failed over.
+//! - A value is kept only if the node with the proven feed gave the answer, and a stamp counts only if the home gave
+//!   it: the node to which a slot is on its way does not track its keys yet.
+//! - A node tells of a key that leaves it, because its slot moves, as of a change. A node that loses a slot at once
+//!   need not tell. So each sign of life says which map of the cluster the node has, and a new map drops all copies
+//!   from that node.
 //! - A node that has become a replica, or that is not in touch with most of the masters, gives no lease.
 //! - The channels of a tag are sharded: a slot that leaves its home ends the subscription, before the home gives another sign
 //!   of life. The process then joins again where the slot is.
-//! - An invalidation has two steps. The change is made where the key is, and then the home is told of it. A process that
-//!   acknowledges the notice has dropped the copy, whichever node it came from, and what it asks for after that is asked for
-//!   after the change. Where the home does not answer, the lag is waited for: nodes that cannot reach it have no lease by
-//!   then, and those that can have heard of the change where it was made. Where the home has moved lately, its set may be lost,
-//!   and the lag is waited for as well.
+//! - An invalidation has two steps. The change is made where the key is, and then the home is told of it. A process
+//!   that acknowledges the notice has dropped the copy, whichever node it came from, and whatever it asks for after
+//!   that, it asks for after the change. Where the home does not answer, the sender waits for the lag: nodes that
+//!   cannot reach the home have no lease by then, and all others have heard of the change where it was made. Where the
+//!   home has moved lately, its set may be lost, and the sender waits for the lag as well.
 
 mod acks;
 mod copies;
@@ -86,10 +89,11 @@ const LAGS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_se
 /// How much longer a process waits than another one's lease may last, for clocks that do not go at the same rate.
 const DRIFT: u32 = 100;
 
-/// How many acknowledgements wait to be sent. More of them are not sent, and waited for.
+/// How many acknowledgements wait to be sent. Further ones are not sent, and the sender of the notice waits for the
+/// lag.
 const MOST_OWED: usize = 4096;
 
-/// What a process knows of near copies: its own, if it keeps any, and that others do.
+/// What a process knows of near copies: its own, if it keeps any, and whether others do.
 pub(crate) struct Near {
     process: Token,
     database: i64,
@@ -238,14 +242,14 @@ impl Near {
         })
     }
 
-    /// No copy from before this is served here, nor one of an answer that is on its way.
+    /// No copy from before this is served here, and no answer on its way is kept.
     pub(crate) fn forget(&self, address: &Address) {
         if let Some(own) = &self.own {
             own.copies.remove(address.as_str());
         }
     }
 
-    /// The same of all copies of a tag that have a stamp.
+    /// The same for all copies of a tag that have a stamp.
     pub(crate) fn forget_stamped(&self, tag: &Tag) {
         if self.own.is_some()
             && let Some(tag) = lock(&self.tags).get(tag.as_str())
@@ -254,7 +258,7 @@ impl Near {
         }
     }
 
-    /// The same of all copies.
+    /// The same for all copies.
     pub(crate) fn forget_all(&self) {
         if let Some(own) = &self.own {
             own.copies.clear();
@@ -289,7 +293,7 @@ impl Fetch {
         self.placeholder.most()
     }
 
-    /// What has been heard of the generations so far.
+    /// The count of news of the generations so far.
     pub(crate) fn generations(&self) -> u64 {
         self.tag.generations.load(Ordering::Acquire)
     }
@@ -304,7 +308,7 @@ impl Fetch {
         self.home.holds() && feed.is_some_and(|feed| self.home.is_of(feed.lease()))
     }
 
-    /// Keeps the value. `seen` is what had been heard of the generations when the stamp was asked about.
+    /// Keeps the value. `seen` is the count of news of the generations from when the stamp was asked about.
     pub(crate) fn keep(self, value: Value, lifetime: Duration, seen: Option<u64>) {
         let currency = seen.map(|seen| Currency {
             generations: Arc::clone(&self.tag.generations),

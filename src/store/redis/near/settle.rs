@@ -19,7 +19,7 @@ use crate::store::redis::resp::{Pipeline, Reply};
 use crate::store::redis::script::{NEAR_NOTICE, NEAR_PRUNE};
 use crate::store::redis::topology::link::Link;
 
-/// What an invalidation says to the processes that may have near copies.
+/// The notice of an invalidation to the processes that may have near copies.
 pub(crate) struct NearCall {
     tag: Arc<NearTag>,
     notice: String,
@@ -49,7 +49,7 @@ pub(crate) struct Evidence {
     /// How many clients have heard the notice.
     heard: usize,
     members: Vec<NearMember>,
-    /// No later than this, no lease of theirs is from before the invalidation.
+    /// When the invalidation was done: every lease from before it ends a lag after this.
     since: Instant,
     /// Whether the server that has heard the notice has the channels, in a cluster where slots may be on their way.
     is_home: bool,
@@ -73,7 +73,7 @@ pub(crate) fn evidence(reply: &Reply) -> Option<Evidence> {
         let (lag, process) = name.split_once(':')?;
         Some(NearMember {
             process: process.parse().ok()?,
-            // A foreign program may have written it: it is not waited for without end.
+            // A foreign program may have written the lag, so the wait for it is bounded.
             lag: Duration::from_millis(lag.parse().ok()?).min(LAGS.1 + Duration::from_millis(1)),
             name,
             score,
@@ -95,7 +95,7 @@ fn text(reply: &Reply) -> Option<String> {
 }
 
 impl Near {
-    /// What to say about an invalidation under a tag, and a place to hear who has heeded it.
+    /// The notice of an invalidation under a tag, and a place to hear which processes have heeded it.
     fn call(&self, link: &Link, tag: &str, about: About<'_>) -> Option<NearCall> {
         let tag = self.tag(tag)?;
         let hears = link.near(tag.keys()).is_some_and(|home| home.hears_replies(&tag));
@@ -121,8 +121,8 @@ impl Near {
         self.call(link, tag.as_str(), About::Tags)
     }
 
-    /// Waits until no process serves a copy from before the invalidation: all have acknowledged it, or can have no lease any
-    /// more. In a cluster no process was told yet.
+    /// Waits until no process serves a copy from before the invalidation: all have acknowledged it, or can have no
+    /// lease any more. In a cluster this also tells them, because the script of the invalidation did not.
     pub(crate) async fn settle(&self, link: &Link, call: NearCall, evidence: Option<Evidence>) {
         if planted(Planted::NearUnsettled) || planted(Planted::NearOwnKept) {
             return;
@@ -133,7 +133,8 @@ impl Near {
         };
         let unsure = match evidence {
             Ok(_) => self.unsure_until(link, &call.tag),
-            // Those that cannot reach it either have no lease after this, and the others have heard of the change.
+            // Processes that cannot reach the home either have no lease after this, and all others have heard of the
+            // change.
             Err(_) => Some(Instant::now() + self.longest_lag()),
         };
         if let Ok(Some(evidence)) = evidence {
@@ -167,8 +168,9 @@ impl Near {
         }
     }
 
-    /// A server that has just started again, or to which a slot has just come, may know neither the set nor the connections
-    /// of the processes that have copies from before. Where there were some, until when they may be served.
+    /// A server that has just started again, or to which a slot has just come, may know neither the set nor the
+    /// connections of the processes that have copies from before. Where there may be such copies, this is until when
+    /// they may be served.
     fn unsure_until(&self, link: &Link, tag: &NearTag) -> Option<Instant> {
         let home = link.near(tag.keys());
         let moved = home.as_ref().and_then(|home| tag.moved(home.lease()));
@@ -182,7 +184,7 @@ impl Near {
         Some(since + self.longest_lag()).filter(|until| *until > Instant::now())
     }
 
-    /// Whether others are known to have had copies, or likely to. Where they are not, a client that hears a notice is one that
+    /// Whether other processes had copies, or are likely to have some. Otherwise a client that hears a notice only
     /// looks on.
     fn is_believed(&self) -> bool {
         self.own.is_some() || self.known.load(Ordering::Relaxed)
@@ -197,7 +199,7 @@ impl Near {
         let heard = if self.is_believed() { evidence.heard } else { 0 };
         let processes: Vec<_> = others.iter().map(|member| member.process).collect();
         if call.expected.is_heard(&processes, heard) {
-            // What they say may arrive before the reply to the script.
+            // The acknowledgements may arrive before the reply to the script.
             if heard > 0 || !processes.is_empty() {
                 self.counters.acknowledged.add();
             }
@@ -223,8 +225,8 @@ impl Near {
             .into_iter()
             .filter(|member| !call.expected.is_heard(&[member.process], 0))
             .collect();
-        // All nodes that listen have answered, so the others have no connection, and will be back in the set before they keep a
-        // copy. Waiting for them once more would be in vain.
+        // All nodes that listen have answered. So the missing ones have no connection, and will enter the set again
+        // before they keep a copy. Waiting for them once more would be in vain.
         if call.hears && evidence.is_home && call.expected.count() >= evidence.heard {
             self.prune(link, &call.tag, &missing).await;
         }

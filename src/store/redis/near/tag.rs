@@ -10,7 +10,7 @@ use crate::key::{Address, Key, Tag};
 use crate::store::Token;
 use crate::store::redis::protocol::keyspace::Keyspace;
 
-/// What a tag's near copies are called by.
+/// The names that belong to a tag's near copies.
 pub(crate) struct NearNames {
     /// Its own address, at which nothing is stored.
     pub(crate) address: Address,
@@ -54,18 +54,18 @@ impl NearNames {
     }
 }
 
-/// What a server was asked for on the present connection.
+/// How far a request to a server has got on the present connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Switch {
     #[default]
     Off,
     Asked,
     On,
-    /// The server does not do it.
+    /// The server has refused.
     Refused,
 }
 
-/// What has to be sent on the connection for notifications.
+/// A command to send on the connection for notifications.
 #[derive(Debug)]
 pub(crate) enum NearStep {
     Subscribe(String),
@@ -79,7 +79,7 @@ pub(crate) enum NearStep {
 /// What this process knows of the near copies of one tag.
 pub(crate) struct NearTag {
     pub(crate) names: NearNames,
-    /// Counts what is heard of the generations.
+    /// Counts the news of the generations.
     pub(crate) generations: Arc<AtomicU64>,
     /// Whether copies are wanted here.
     pub(crate) copies: AtomicBool,
@@ -93,7 +93,7 @@ pub(crate) struct NearTag {
 /// The server with the set and the channels of a tag.
 #[derive(Default)]
 struct TagHome {
-    /// Where this process has joined those that have copies.
+    /// The term in which this process has joined the processes that have copies.
     joined: Option<Backing>,
     /// Where it was last.
     last: Option<Arc<NearLease>>,
@@ -131,7 +131,7 @@ impl NearTag {
         self.home().joined = at;
     }
 
-    /// Takes note of where the set is. Since when, unless it was always there.
+    /// Takes note of where the set is. Returns since when it is there, unless it was always there.
     pub(crate) fn moved(&self, to: &Arc<NearLease>) -> Option<Instant> {
         let mut home = self.home();
         match &home.last {
@@ -156,9 +156,9 @@ pub(crate) struct FeedTag {
     pub(crate) canary: (Address, String),
     /// Whether this is where the set and the channels are.
     pub(crate) is_home: bool,
-    /// Whether copies of what is there are wanted.
+    /// Whether copies of values there are wanted.
     pub(crate) copies: bool,
-    /// Whether acknowledgements are.
+    /// Whether acknowledgements are wanted.
     pub(crate) answers: bool,
     pub(crate) notices: Switch,
     pub(crate) replies: Switch,
@@ -218,7 +218,7 @@ impl FeedTag {
         self.tag.outdate();
     }
 
-    /// What was refused is asked for once more.
+    /// Refused steps are asked for once more.
     pub(crate) fn retry(&mut self) {
         for channel in [&mut self.notices, &mut self.replies] {
             if *channel == Switch::Refused {
@@ -227,7 +227,7 @@ impl FeedTag {
         }
     }
 
-    /// One of its own keys has changed. Whether that has to be looked into.
+    /// One of its own keys has changed. Returns whether the task has to look into that.
     pub(crate) fn hears_of(&mut self, key: &str) -> bool {
         let names = &self.tag.names;
         if key == self.canary.1 {

@@ -1,4 +1,4 @@
-//! What is said on the channels of near copies: a notice that something is out of date, and its acknowledgement.
+//! The messages on the channels of near copies: a notice that something is out of date, and its acknowledgement.
 //!
 //! | channel | payload | meaning |
 //! |---|---|---|
@@ -19,9 +19,9 @@ pub(crate) struct NearNotice<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum About<'a> {
-    /// What is under this name.
+    /// The value under this name.
     Value(&'a str),
-    /// What has stamps.
+    /// All values with stamps.
     Tags,
 }
 

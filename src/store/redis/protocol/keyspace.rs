@@ -31,8 +31,8 @@ impl<'a> Keyspace<'a> {
         self.derive("/lock:")
     }
 
-    /// The key of a result that is not stored, and kept for a moment for the watchers. An id derived from parts ends
-    /// in a brace, so this is no value's of theirs; and no caller asks for an id with a random token in it.
+    /// The key of a result that is not stored, and kept for a moment for the watchers. It is no value's key: an id
+    /// derived from parts ends in a brace, and no caller asks for an id with a random token in it.
     pub(crate) fn kept(self, token: Token) -> String {
         format!("{}~{}", self.value(), token.bare())
     }
@@ -47,7 +47,7 @@ impl<'a> Keyspace<'a> {
         format!("{}~{id}", self.part())
     }
 
-    /// The key of how far these have got.
+    /// The key of the places that these readers have reached.
     pub(crate) fn readers(self, id: PartId) -> String {
         format!("{}~{id}~", self.part())
     }
@@ -76,7 +76,7 @@ impl<'a> Keyspace<'a> {
         self.derive("/gen:")
     }
 
-    /// What decides the slot in a Redis Cluster. It is the same for all names, because a tag holds no braces.
+    /// The text that decides the slot in a Redis Cluster. It is the same in all names, because a tag holds no braces.
     pub(crate) fn hash_tag(self) -> Option<&'a str> {
         hash_tag(self.value())
     }
@@ -89,8 +89,7 @@ impl<'a> Keyspace<'a> {
         self.address.id()
     }
 
-    /// Whether members of the family that know no other channels may wait for this address: those whose channels are
-    /// never sharded.
+    /// Whether members of the family that know only plain channels may wait for this address.
     pub(crate) fn is_common(self) -> bool {
         !is_sharded(self.value())
     }
@@ -107,9 +106,9 @@ impl<'a> Keyspace<'a> {
 
 /// Whether this is a channel of sharded Pub/Sub, in a Redis Cluster.
 ///
-/// Those about ids that are derived from several parts are: such an id is one pair of braces with a blank in it, and
-/// no brace within. A program that makes up an id to share with other members of the family, which subscribe to nothing
-/// but plain channels, does not write blanks.
+/// The channels of ids that are derived from several parts are sharded: such an id is one pair of braces with a blank
+/// in it, and no brace within. A program that makes up an id to share with other members of the family, which subscribe
+/// only to plain channels, does not write blanks.
 pub(crate) fn is_sharded(channel: &str) -> bool {
     let id = channel.split_once(':').map_or("", |(_, id)| id);
     let parts = id.strip_prefix('{').and_then(|id| id.strip_suffix('}'));

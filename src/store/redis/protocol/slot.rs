@@ -3,8 +3,8 @@
 /// How many slots a cluster has.
 pub(crate) const SLOTS: u16 = 16384;
 
-/// What decides the slot of `name`: the text between its first `{` and the next `}`. `None` where there is none, and
-/// the whole name decides.
+/// The text that decides the slot of `name`: between its first `{` and the next `}`. `None` where there is no such
+/// text, and the whole name decides.
 pub(crate) fn hash_tag(name: &str) -> Option<&str> {
     let (_, rest) = name.split_once('{')?;
     let (tag, _) = rest.split_once('}')?;

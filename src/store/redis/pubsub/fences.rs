@@ -1,4 +1,4 @@
-//! [`Fences`]: what parts the messages before it from those after it, and which topics wait for it.
+//! [`Fences`]: each parts the messages before it from those after it, for the topics that wait for it.
 
 use std::collections::VecDeque;
 
@@ -15,14 +15,14 @@ pub(super) struct Fence {
 pub(super) struct Fences(VecDeque<Fence>);
 
 impl Fences {
-    /// Has a topic wait for the last one, where that is yet to be sent: only the changes up to `taken` may have been. Whether
-    /// there is one.
+    /// Has a topic wait for the last fence, if that is yet to be sent: only the changes up to `taken` may have been
+    /// sent. Returns whether there is such a fence.
     pub(super) fn join(&mut self, topic: usize, taken: u64) -> bool {
         let unsent = self.0.back_mut().filter(|fence| fence.at > taken);
         unsent.map(|fence| fence.topics.push(topic)).is_some()
     }
 
-    /// Another one, the change with this number.
+    /// Adds another fence, as the change with this number.
     pub(super) fn begin(&mut self, topic: usize, at: u64) {
         self.0.push_back(Fence {
             at,
@@ -30,12 +30,12 @@ impl Fences {
         });
     }
 
-    /// The one that was sent first is answered.
+    /// The server has answered the fence that was sent first.
     pub(super) fn pass(&mut self) -> Option<Fence> {
         self.0.pop_front()
     }
 
-    /// The next of those that are refused: all up to `mark` that are not answered.
+    /// The next fence that the server has refused: every fence up to `mark` that is not answered.
     pub(super) fn refuse(&mut self, mark: u64) -> Option<Fence> {
         self.0.front().filter(|fence| fence.at <= mark)?;
         self.0.pop_front()

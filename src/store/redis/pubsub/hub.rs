@@ -1,4 +1,4 @@
-//! [`Hub`]: what a connection for notifications hears, and what wakes the task that acts on it.
+//! [`Hub`]: handles what a connection for notifications hears, and wakes the task that acts on it.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,11 +24,11 @@ pub(crate) struct Hub {
     pub(super) check: Notify,
     pub(super) replace: Notify,
     pub(crate) denials: Denials,
-    /// To whom a node of a cluster tells what a look at the others may explain.
+    /// Told by a node of a cluster of trouble that a look at the other nodes may explain.
     pub(super) trouble: Option<Arc<Notify>>,
-    /// What is refused will be refused again.
+    /// Whether a refused subscription will be refused again.
     pub(super) hopeless: AtomicBool,
-    /// What near copies are told.
+    /// Where near copies hear of changes.
     pub(super) near: Option<Arc<NearFeed>>,
 }
 
@@ -178,7 +178,7 @@ impl Hub {
                 });
                 near.changed(connection, names);
             }
-            // All of them, or what cannot be read.
+            // All keys, or a push that cannot be read.
             _ => near.changed_all(connection),
         }
     }
@@ -191,7 +191,7 @@ impl Hub {
     }
 
     pub(super) fn disconnect(&self, connection: u64) {
-        // First, because it is what others rely on.
+        // First, because others rely on it.
         if let Some(near) = &self.near {
             near.disconnected(connection);
         }

@@ -16,11 +16,11 @@ pub(super) const MOST: usize = 256;
 /// How many names are known at least. Twice as many at most.
 const MOST_KNOWN: usize = 4096;
 
-/// Names whose watchers have left lately, and those whose did before. Each is a hash: if two names have the same, one of
-/// them may linger for the other's sake.
+/// Names whose watchers have left lately, and names whose watchers left before that. Each is a hash: if two names have
+/// the same hash, one of them may linger for the other's sake.
 #[derive(Default)]
 pub(super) struct Lingering {
-    /// How many do.
+    /// How many subscriptions linger.
     pub(super) count: usize,
     hash: SaltedHash,
     young: HashSet<u64>,
@@ -29,8 +29,8 @@ pub(super) struct Lingering {
 }
 
 impl Lingering {
-    /// The last watcher leaves. Until when the subscription lingers, if that is likely to be of use: the same has happened
-    /// a short time ago.
+    /// The last watcher leaves. Returns until when the subscription lingers, if that is likely to be of use: the same
+    /// has happened a short time ago.
     pub(super) fn begin(&mut self, name: &str, now: Instant) -> Option<Instant> {
         let name = self.hash.of(name);
         let is_hot = self.young.contains(&name) || self.old.contains(&name);

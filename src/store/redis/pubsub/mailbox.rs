@@ -1,4 +1,4 @@
-//! What one watcher has not heard yet.
+//! [`Mailbox`]: the notices that one watcher has not heard yet.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,13 +1,14 @@
 //! Which watcher watches what, and how far the subscriber connection has got with it.
 //!
-//! This is the truth; the subscriptions that the server keeps follow it. Every transition is a synchronous method on
-//! one locked struct. A channel has at most one command under way, so that a confirmation can only mean that
-//! command; whatever was wanted meanwhile is settled when it arrives.
+//! The registry says what is wanted; the subscriptions that the server keeps follow it. Every transition is a
+//! synchronous method on one locked struct. A channel has at most one command under way, so that a confirmation can
+//! only mean that command; changes that are wanted meanwhile are settled when the confirmation arrives.
 //!
-//! A watcher is deaf until each of its channels is subscribed to and the server has answered something that was sent after it
-//! came. What the server sent before may be older than the watcher, and it must not take that for news. The confirmation of
-//! a subscription is such an answer. Where a channel is subscribed to already a *fence* is sent: a command that changes
-//! nothing, and whose answer arrives among the messages, in order. One is for all watchers of the connection.
+//! A watcher is deaf until each of its channels is subscribed to and the server has answered a command that was sent
+//! after the watcher came. Messages from before that answer may be older than the watcher, which must not take them for
+//! news. The confirmation of a subscription is such an answer. Where a channel is subscribed to already, a *fence* is
+//! sent: a command that changes nothing, and whose answer arrives among the messages, in order. One fence is for all
+//! watchers of the connection.
 //!
 //! Subscriptions that are asked for again and again linger: the last watcher leaves, and the server is told so some time
 //! later, unless another one comes (`lingering.rs`).
@@ -30,7 +31,7 @@ use crate::store::notice::Notice;
 use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::stats::RedisCounters;
 
-/// A change of the server's subscriptions, or what parts the messages before it from those after it.
+/// A change of the server's subscriptions, or a fence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SubscriptionChange {
     Subscribe(Arc<str>),
@@ -45,7 +46,7 @@ pub(crate) struct WatcherId {
     watcher: usize,
 }
 
-/// All topics with a watcher, and those the server still has to be told have none.
+/// All topics with a watcher, and topics without one of which the server has not been told yet.
 #[derive(Default)]
 pub(crate) struct Registry {
     /// The number of the connection in use.
@@ -177,7 +178,7 @@ impl Registry {
         self.settle(id);
     }
 
-    /// The server has answered the fence that was sent first of those it has not.
+    /// The server has answered the first of the unanswered fences.
     pub(crate) fn pass_fence(&mut self) {
         let Some(Fence { at, topics }) = self.fences.pass() else {
             return;
@@ -244,8 +245,8 @@ impl Registry {
         id
     }
 
-    /// Asks for whatever brings the channels of a topic to where its watchers want them; forgets the topic once
-    /// neither they nor the server need it.
+    /// Asks for the changes that bring the channels of a topic to where its watchers want them. Forgets the topic once
+    /// neither the watchers nor the server need it.
     fn settle(&mut self, id: usize) {
         let topic = &mut self.topics[id];
         let wanted = !topic.watchers.is_empty();

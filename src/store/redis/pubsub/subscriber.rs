@@ -4,8 +4,8 @@
 //! A Redis Cluster has one for each master, and sharded channels besides plain ones. There a server is asked right away
 //! whether it took a subscription: it may have given the slot away.
 //!
-//! The replies of subscriptions are not awaited; they arrive as push messages, in order, by name. So does whatever
-//! is published, and both are handled on the connection's own task, without a hop through another.
+//! The replies of subscriptions are not awaited; they arrive as push messages, in order, by name. Published messages
+//! arrive in the same way, and both are handled on the connection's own task, without a hop through another.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,7 +32,7 @@ use crate::store::redis::resp::{Command, Pipeline, PushHandler, RedisError, Repl
 /// and the answer timeout.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// So often may a node of a cluster refuse a subscription because of a slot on the move.
+/// How often a node of a cluster may refuse a subscription because of a slot on the move.
 const MANY: usize = 8;
 
 /// The plane as the store and its watches hold it: the task ends with the last of them.
@@ -211,7 +211,7 @@ impl Session<'_> {
         self.renew_lease().await
     }
 
-    /// Finds out until when all has been heard that was changed.
+    /// Finds out up to when this process has heard of all changes.
     async fn renew_lease(&mut self) -> Result<(), RedisError> {
         let Some(near) = self.hub.near.as_ref().filter(|near| near.needs_lease()) else {
             self.probes = Probes::default();
@@ -230,15 +230,15 @@ impl Session<'_> {
             near.grant(self.number, sent);
         }
         let mut pipeline = Pipeline::with_capacity(3);
-        // A server that answers this may be a replica by now, which hears of changes when it can.
+        // `HELLO` tells whether the server is a replica by now, which hears of changes late.
         pipeline.command("HELLO").number(3);
-        // One that is busy with a script answers that, and does not tell of changes. With a word of its own, so that no other
-        // answer is taken for this one.
+        // A server that is busy with a script answers `HELLO` but not `PING`, and does not tell of changes. This `PING`
+        // has a word of its own, so that no other answer is taken for the answer to it.
         self.probed += 1;
         let word = self.probed.to_string();
         pipeline.command("PING").arg(&word);
         if self.dialer.is_in_cluster() {
-            // One that is cut off from the others may have been replaced, or have lost slots.
+            // A node that is cut off from the others may have been replaced, or have lost slots.
             pipeline.command("CLUSTER").arg("INFO");
         }
         let replies = self.connection.send_all(&pipeline).await?;

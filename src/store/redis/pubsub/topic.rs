@@ -20,9 +20,9 @@ pub(super) struct Topic {
 
 pub(super) struct Watcher {
     pub(super) mailbox: Arc<Mailbox>,
-    /// The changes up to here may have been made before it came.
+    /// The changes up to this number may have been made before the watcher came.
     pub(super) since: u64,
-    /// Whether what is published is for it.
+    /// Whether published messages are for the watcher.
     pub(super) hears: bool,
 }
 
@@ -77,8 +77,8 @@ impl Topic {
         self.channels.iter().all(|channel| channel.state == ChannelState::On)
     }
 
-    /// Whether there are watchers that are deaf without reason but what was published before they came, and no fence that
-    /// was asked for since.
+    /// Whether there are watchers that are deaf only because of messages from before they came, and no fence was asked
+    /// for since.
     pub(super) fn needs_fence(&self) -> bool {
         let waits = |watcher: &Watcher| {
             let is_late = |channel: &Channel| channel.state == ChannelState::On && !channel.is_news_to(watcher);

@@ -1,4 +1,4 @@
-//! What goes wrong: the server says so, or the connection does.
+//! Errors: of the server, and of the connection.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// The outcome of asking a server.
 pub(crate) type RedisResult<T> = Result<T, RedisError>;
 
-/// What the server said in place of an answer, or why there is no answer.
+/// An error of the server in place of an answer, or the reason why there is no answer.
 #[derive(Clone, Debug)]
 pub(crate) enum RedisError {
     Server(ServerError),

@@ -13,7 +13,7 @@ pub(crate) enum Protocol {
     Resp3,
 }
 
-/// What the bytes that were read begin with.
+/// The value at the beginning of the bytes that were read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ReplyExtent {
     /// A string of so many bytes in all, and where its content is.
@@ -27,7 +27,7 @@ pub(crate) enum ReplyExtent {
 /// The longest string that Redis has, 512 MiB, and as much again for a server that was told otherwise.
 const LONGEST: i64 = 1 << 30;
 
-/// The same of a string that is all there, as most answers are: without a look at each byte of it. `None` says nothing.
+/// The same for a whole string, as most answers are, without a look at each byte of it. `None` says nothing.
 fn text(bytes: &[u8]) -> Option<ReplyExtent> {
     let (mut len, mut at) = (0, 1);
     if bytes.first() != Some(&b'$') {
@@ -48,7 +48,7 @@ fn text(bytes: &[u8]) -> Option<ReplyExtent> {
     })
 }
 
-/// How far the first of these bytes' values reaches. Fails at what is no value of the protocol.
+/// How far the first value in these bytes reaches. Fails where this is no value of the protocol.
 pub(crate) fn extent(bytes: &[u8], protocol: Protocol) -> RedisResult<ReplyExtent> {
     if let Some(text) = text(bytes) {
         return Ok(text);
@@ -88,7 +88,7 @@ pub(crate) fn extent(bytes: &[u8], protocol: Protocol) -> RedisResult<ReplyExten
             Some((kind, digits)) if protocol == Protocol::Resp3 => {
                 let (inner, content) = resp3(*kind, digits).ok_or_else(Reply::unreadable)?;
                 left += inner;
-                // What stands between is looked at when it is read.
+                // The bytes in between are checked when the value is read.
                 at += content;
                 if at > bytes.len() {
                     let missing = at - bytes.len();
@@ -104,7 +104,8 @@ pub(crate) fn extent(bytes: &[u8], protocol: Protocol) -> RedisResult<ReplyExten
     })
 }
 
-/// How many values there are within one that RESP2 does not have, and how many bytes behind its first line.
+/// For a kind of value that RESP2 does not have: how many values are within it, and how many bytes behind its first
+/// line.
 fn resp3(kind: u8, digits: &[u8]) -> Option<(u64, usize)> {
     if matches!(kind, b'_' | b'#' | b',' | b'(') {
         return Some((0, 0));

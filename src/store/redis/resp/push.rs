@@ -30,7 +30,7 @@ impl PushKind {
         }
     }
 
-    /// Whether it is how a server takes a command.
+    /// Whether the server confirms a command by it.
     pub(crate) fn is_confirmation(self) -> bool {
         matches!(
             self,

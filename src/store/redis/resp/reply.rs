@@ -9,7 +9,7 @@ use super::push::PushKind;
 /// How deep values may be nested.
 const DEEPEST: usize = 100;
 
-/// A value of RESP2 or RESP3. What says the same in both is the same.
+/// A value of RESP2 or RESP3. Values that mean the same in both protocols are the same here.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reply {
     Nil,
@@ -26,7 +26,7 @@ pub(crate) enum Reply {
     Push(Push),
 }
 
-/// Something that the server says of its own accord, or the end of the connection.
+/// A message that the server sends of its own accord, or the end of the connection.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Push {
     pub(crate) kind: PushKind,
@@ -46,7 +46,7 @@ impl Reply {
         }
     }
 
-    /// Something came that it is no answer.
+    /// The server sent something that is no answer.
     #[cold]
     pub(crate) fn unreadable() -> RedisError {
         io::Error::new(io::ErrorKind::InvalidData, "an answer that cannot be read").into()

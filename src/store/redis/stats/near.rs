@@ -3,11 +3,12 @@
 use super::figures;
 use crate::counter::{Counter, Gauge};
 
-/// What the [near copies](crate::store::RedisStoreBuilder::near) of a [`RedisStore`](crate::store::RedisStore) have been through.
+/// What happened to the [near copies](crate::store::RedisStoreBuilder::near) of a
+/// [`RedisStore`](crate::store::RedisStore).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NearStats {
-    /// How many there are.
+    /// How many near copies there are.
     pub copies: u64,
     /// The bytes that they take.
     pub bytes: u64,

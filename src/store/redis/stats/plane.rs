@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::figures;
 use crate::counter::{Counter, Gauge};
 
-/// How one of the two connections of a [`RedisStore`](crate::store::RedisStore) is.
+/// The state of one of the two connections of a [`RedisStore`](crate::store::RedisStore).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PlaneStats {
@@ -18,9 +18,9 @@ pub struct PlaneStats {
     pub disconnected_for: Option<Duration>,
     /// How often it was connected again.
     pub reconnects: u64,
-    /// How often it was lost, or could not be had in the first place. A connection that breaks within two seconds
-    /// counts to the outage before it. That the runtime has ended in which the store was connected is an outage, too, which
-    /// no recovery ends.
+    /// How often it was lost, or could not be opened in the first place. A connection that breaks within two seconds
+    /// counts as part of the outage before it. If the runtime in which the store was connected ends, this is an outage,
+    /// too, which no recovery ends.
     pub outages: u64,
 }
 

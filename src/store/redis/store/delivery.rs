@@ -23,14 +23,14 @@ use crate::task::{BoxFuture, spawn_on};
 /// How long a caller waits for the next connection: as long as it may take to the next attempt at one.
 const PATIENCE: Duration = Duration::from_millis(1100);
 
-/// The first and the longest pause between two attempts at what is pending.
+/// The first and the longest pause between two attempts at the pending invalidations.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
-/// How long the end of a program may wait for what is pending.
+/// How long the end of a program may wait for pending invalidations.
 const LAST: Duration = Duration::from_secs(2);
 
 impl RedisStore {
-    /// Has Redis invalidate it in this way, or sees to it that it will be invalidated: what is pending is [`Hard`](Purge).
+    /// Has Redis do the invalidation, or keeps it for later: a pending invalidation is [`Hard`](Purge).
     pub(in crate::store::redis) async fn deliver(&self, debt: Debt, purge: Purge) -> Result<(), StoreError> {
         let mut attempt = Attempt {
             inner: &self.inner,
@@ -40,12 +40,12 @@ impl RedisStore {
         match self.inner.insist(&debt, purge).await {
             Ok(told) => {
                 attempt.debt = None;
-                // What was asked for before this was done may have been kept meanwhile.
+                // A value that was asked for before the invalidation was done may have been kept meanwhile.
                 self.inner.forget(&debt);
                 self.inner.settle(told).await;
                 Ok(())
             }
-            // It could never be done.
+            // Redis could never do it.
             Err(error) if matches!(error.kind(), StoreErrorKind::Config | StoreErrorKind::Unsupported) => {
                 attempt.debt = None;
                 Err(error)
@@ -54,20 +54,20 @@ impl RedisStore {
         }
     }
 
-    /// Waits until nothing is pending, but not for long. How much is.
+    /// Waits until nothing is pending, but not for long. Returns how many invalidations are.
     pub(super) async fn pay(&self) -> usize {
         let _ = timeout(LAST, self.inner.backlog.empty()).await;
         usize::try_from(self.inner.backlog.pending()).unwrap_or(usize::MAX)
     }
 }
 
-/// What the processes with near copies were told, and which they are.
+/// The notice that the processes with near copies were sent, and which processes these are.
 struct Delivered {
     call: Option<NearCall>,
     evidence: Option<Evidence>,
 }
 
-/// An invalidation on its way. Dropped before it has got there, it is pending.
+/// An invalidation on its way. If this is dropped before Redis has done it, it is pending.
 struct Attempt<'a> {
     inner: &'a Arc<RedisInner>,
     debt: Option<Debt>,
@@ -94,7 +94,7 @@ impl RedisInner {
             Err(error) => error,
         };
         let deadline = Instant::now() + PATIENCE;
-        // Where something else is pending the outage is known, and no caller has to find it out once more.
+        // Where another invalidation is pending, the outage is known, and no caller has to find it out once more.
         while self.backlog.is_empty() && Instant::now() < deadline && error.kind() != StoreErrorKind::Config {
             sleep(PAUSE.0).await;
             match self.carry_out(debt, purge).await {
@@ -163,8 +163,8 @@ impl RedisInner {
         Ok(Delivered { call, evidence })
     }
 
-    /// What the step that invalidates says to the processes that may have near copies. In a cluster they are told in a step of its own,
-    /// because that goes to another node.
+    /// The notice that goes with the invalidation to the processes that may have near copies. In a cluster it is a step
+    /// of its own, because it goes to another node.
     fn said<'a>(&self, call: &'a Option<NearCall>) -> Option<&'a NearCall> {
         call.as_ref().filter(|_| !self.link.is_cluster())
     }
@@ -204,7 +204,7 @@ impl RedisInner {
         Ok(())
     }
 
-    /// Tries all that is pending. Whether it is worth trying again at once.
+    /// Tries all pending invalidations. Returns whether it is worth trying again at once.
     async fn pay_off(&self) -> bool {
         let mut paid = true;
         for (debt, number) in self.backlog.all() {
@@ -223,7 +223,7 @@ impl RedisInner {
     }
 }
 
-/// Sees to what is pending until nothing is. Keeps the store connected as long as that takes.
+/// Sees to the pending invalidations until none is left. Keeps the store connected for as long.
 async fn replay(inner: Arc<RedisInner>) {
     let mut unpaid = Unpaid { inner, left: false };
     let inner = Arc::clone(&unpaid.inner);

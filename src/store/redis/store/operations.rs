@@ -19,7 +19,7 @@ use crate::store::{
     Acquire, AnyStore, Generation, Lock, Purge, Release, Renewed, Stamp, Standing, Store, Token, Value,
 };
 
-/// So many may ask at once for a value of unknown size, each for themselves.
+/// How many callers may ask at once for a value of unknown size, each for itself.
 const FEW: u32 = 8;
 
 impl Store for RedisStore {
@@ -27,7 +27,7 @@ impl Store for RedisStore {
 
     fn peek(&self, address: &Address, now: Instant) -> Option<Value> {
         let near = &self.inner.near;
-        // What is pending need not be told apart: it will not be for long.
+        // Which invalidation is pending makes no difference: it will not be for long.
         if !near.has_copies() || !self.inner.backlog.is_empty() {
             return None;
         }
@@ -56,7 +56,7 @@ impl Store for RedisStore {
             self.inner.learn_lent(keys.value(), reply)?
         };
         drop(visit);
-        // What was invalidated meanwhile may have been read before.
+        // The value may have been read before an invalidation that came meanwhile.
         self.inner.backlog.check(address)?;
         Ok(found)
     }
@@ -149,7 +149,7 @@ impl Store for RedisStore {
         let ttl = if stored { millis(ttl) } else { 0 }.to_string();
         let (channel, payload) = match stored {
             true => self.announcement(keys, value, &bytes),
-            // What is not stored cannot be read.
+            // A value that is not stored cannot be read.
             false => (keys.control(), Some(payload::VALUE)),
         };
         let promise = keys.promise();
@@ -208,7 +208,7 @@ impl Store for RedisStore {
 
     async fn kept(&self, address: &Address, token: Token) -> Result<Option<Value>, StoreError> {
         let keys = self.keys(address);
-        // What is kept is what is too large to be sent to all.
+        // Only values that are too large to be sent to all are kept.
         let name = keys.kept(token);
         self.inner.sizes.learn(&name, self.inner.writing.inline_limit);
         self.share(address, &name).await
@@ -297,7 +297,7 @@ impl Store for RedisStore {
         self.inner.link.is_connected(self.keys(address)) && !self.inner.backlog.covers(address)
     }
 
-    // Not generic, unlike the default: what is asked of Redis is compiled once, and not in every program.
+    // Not generic, unlike the default: so these operations are compiled once, and not in every program.
     fn into_any(self) -> AnyStore {
         AnyStore::new(self)
     }

@@ -18,10 +18,10 @@ use crate::store::redis::script::millis;
 use crate::store::{Store, Token, Value};
 use crate::task::BoxFuture;
 
-/// Pieces up to this length are published. What is longer is announced, and read by the processes that want it.
+/// Pieces up to this length are published. A longer piece is announced, and the processes that want it read it.
 const INLINE: usize = 16 * 1024;
 
-/// For how long what is detached stays after its last piece.
+/// For how long a detached part stays after its last piece.
 const DETACHED: Duration = Duration::from_secs(10);
 
 impl Parts for RedisStore {
@@ -51,7 +51,7 @@ impl Parts for RedisStore {
             let [Some(lock), Some(beginning)] = strings(reply)? else {
                 return Ok(None);
             };
-            // Another program's shows nothing.
+            // The lock of another program shows nothing.
             let holder = std::str::from_utf8(&lock).ok().and_then(|text| text.parse().ok());
             Ok(holder.map(|holder| FoundPart { holder, beginning }))
         })
@@ -191,7 +191,7 @@ impl Parts for RedisStore {
     }
 }
 
-/// What tells a script whose part it is about.
+/// The arguments that tell a script which part it is about.
 struct Whose {
     token: String,
     id_at: String,
@@ -207,7 +207,7 @@ impl Whose {
         }
     }
 
-    /// The arguments that say so, and then others.
+    /// These arguments, and then others.
     fn with<'a>(&'a self, others: &[&'a [u8]]) -> Vec<&'a [u8]> {
         let own: [&[u8]; 3] = [self.token.as_bytes(), self.id_at.as_bytes(), &self.id];
         [&own[..], others].concat()
@@ -241,8 +241,8 @@ impl RedisStore {
         self.finish(keys, &keys.kept(token), tail, KEPT, &announcement).await
     }
 
-    /// Has what was uploaded become the value under one of the names of this address, and gives the lock back. `None`
-    /// where that cannot be: the whole value has to be sent.
+    /// Makes the part the value under one of the names of this address, and gives the lock back. `None` where this
+    /// cannot be done and the whole value has to be sent.
     async fn finish(
         &self,
         keys: Keyspace<'_>,

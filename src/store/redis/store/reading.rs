@@ -19,13 +19,13 @@ use crate::store::redis::protocol::keyspace::Keyspace;
 use crate::store::redis::resp::{Command, Pipeline, Reply};
 use crate::store::{Standing, Value};
 
-/// How many shared reads of one value are under way at once whose size is not known. Of a large one it is one.
+/// How many shared reads of one value of unknown size are under way at once. Of a large value there is one.
 const UNKNOWN: usize = 4;
 
 type ReadFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Value>, StoreError>> + Send + 'a>>;
 
 impl RedisStore {
-    /// Reads what is under this name, once for all callers that come while it is being read.
+    /// Reads the value under this name, once for all callers that come while it is being read.
     ///
     /// Boxed, because no other future should have to keep room for it.
     pub(super) fn share<'a>(&'a self, address: &Address, name: &'a str) -> ReadFuture<'a> {
@@ -42,7 +42,7 @@ impl RedisStore {
         Box::pin(self.inner.reads.share(&self.inner.runtime, name, most, read))
     }
 
-    /// Whether to keep what a look-up finds.
+    /// Whether to keep the value that a look-up finds.
     pub(super) fn to_fetch(&self, address: &Address) -> Option<Fetch> {
         let near = &self.inner.near;
         if !near.has_copies() || self.inner.sizes.get(address.as_str()).is_some() {
@@ -66,12 +66,12 @@ impl RedisStore {
                 Err(error) => (Err(error), Reply::Nil, None),
             };
             let found = self.inner.learn(keys.value(), reply)?;
-            // What was invalidated meanwhile may have been read before.
+            // The value may have been read before an invalidation that came meanwhile.
             self.inner.backlog.check(address)?;
             let (Some(value), Some(lifetime)) = (found.as_ref(), lifetime(&left)) else {
                 return Ok(found);
             };
-            // By another connection, or from another node, its changes may be told elsewhere.
+            // A value that came by another connection, or from another node, may have its changes told elsewhere.
             if !fetch.is_from(from.as_ref()) || value.weight() > fetch.most().min(LARGE) {
                 return Ok(found);
             }
@@ -97,7 +97,7 @@ impl RedisStore {
         })
     }
 
-    /// Some bytes of a value; `None` where the user may not read parts, or what is there has none.
+    /// Some bytes of a value; `None` where the user may not read parts, or the value has none.
     pub(super) async fn get_range(&self, address: &Address, range: Range<usize>) -> Result<Option<Bytes>, StoreError> {
         let no_part = &self.inner.no_parts;
         if range.is_empty() || no_part.load(Ordering::Relaxed) {
@@ -127,12 +127,12 @@ impl RedisStore {
 }
 
 impl RedisInner {
-    /// What this process wrote, or tried to, it does not serve an older copy of.
+    /// After this process has written a value, or tried to, it serves no older copy of it.
     pub(super) fn forget_near(&self, address: &Address) {
         self.near.forget(address);
     }
 
-    /// Reads what is under one of the names of this address, on the way that its size suggests.
+    /// Reads the value under one of the names of this address, by the connection that its size suggests.
     async fn read(&self, address: &Address, name: &str) -> Result<Option<Value>, StoreError> {
         let keys = Keyspace::new(address, self.link.database());
         let reply = match self.sizes.get(name) {
@@ -172,7 +172,7 @@ impl RedisInner {
     }
 }
 
-/// What `PTTL` says of a key that is there. One without an end is looked at again now and then.
+/// The lifetime of a key that is there, as `PTTL` says. A key without an end is looked at again now and then.
 fn lifetime(left: &Reply) -> Option<Duration> {
     const LONGEST: Duration = Duration::from_secs(600);
     match left {

@@ -27,14 +27,14 @@ pub(super) const KEPT: Duration = Duration::from_secs(10);
 enum Holder {
     /// The caller that asks.
     Own,
-    /// Another, who computes as part of this trace.
+    /// Another process, which computes as part of this trace.
     Traced(TraceContext),
-    /// Another of whom no more is known, or none.
+    /// Another process of which no more is known, or none.
     Unknown,
 }
 
 impl Holder {
-    /// Whom the value of the lock names, seen by the one with this token.
+    /// The holder that the value of the lock names, as seen by the process with this token.
     fn seen_by(token: &str, lock: &Reply) -> Self {
         let Reply::BulkString(lock) = lock else {
             return Self::Unknown;
@@ -46,7 +46,7 @@ impl Holder {
         }
     }
 
-    /// Another, with this value of the lock, which may be of any program.
+    /// Another holder, with this value of the lock, which may be any program's.
     fn of(lock: &[u8]) -> Self {
         let token = std::str::from_utf8(lock).ok().and_then(|text| text.parse().ok());
         let context = token.and_then(|token: Token| token.trace_context());
@@ -72,7 +72,7 @@ impl RedisStore {
         script.run(&self.inner.link, at, keys, args).await
     }
 
-    /// Commits to this key, unless the server is known to close the connection on that.
+    /// Commits to this key, unless the server is known to close the connection on such a value.
     pub(super) async fn commit_to(&self, address: &Address, key: &str, args: &[&[u8]]) -> Result<bool, StoreError> {
         let (keys, bytes) = (self.keys(address), args[1].len());
         if self.inner.oversized.includes(address, bytes) {
@@ -85,7 +85,7 @@ impl RedisStore {
         committed
     }
 
-    /// Remembers the size of what was sent, if the connection brought no answer to it.
+    /// Remembers the size of the value, if the connection brought no answer to it.
     pub(super) fn note_unanswered<T>(&self, address: &Address, bytes: usize, answer: &Result<T, StoreError>) {
         if matches!(answer, Err(error) if error.kind() == StoreErrorKind::Timeout) {
             self.inner.oversized.note(address, bytes);
@@ -104,7 +104,7 @@ impl RedisStore {
     pub(super) async fn keep(&self, address: &Address, token: Token, bytes: &[u8]) -> Result<bool, StoreError> {
         let keys = self.keys(address);
         let (lock, own, channel) = (keys.lock(), token.to_string(), keys.control());
-        // What is published plainly in a cluster is counted where it is published, and heard on all nodes.
+        // A cluster counts the receivers of a plain message on one node only, but it is heard on all nodes.
         if !(self.inner.link.is_cluster() && keys.is_common()) {
             // Says nothing to the watchers that hear it: there is no value yet.
             let sound = [own.as_bytes(), channel.as_bytes(), payload::STORED];
@@ -126,7 +126,7 @@ impl RedisStore {
         Keyspace::new(address, self.inner.link.database())
     }
 
-    /// The bytes to store. What other members of the family may read stands to the letter.
+    /// The bytes to store. A value that other members of the family may read stands to the letter.
     pub(super) fn encode(&self, keys: Keyspace<'_>, value: &Value) -> Result<Bytes, StoreError> {
         #[cfg(feature = "zstd")]
         if !keys.is_common() || value.stamp().is_some() {
@@ -158,7 +158,7 @@ impl RedisStore {
         RedisGenerations::new(&self.inner.link, tag)
     }
 
-    /// How a stamp stands, and the feed of the server that knows, unless several of a cluster do.
+    /// How a stamp stands, and the feed of the server that said so, unless several nodes of a cluster had to.
     pub(super) async fn judge(
         &self,
         tag: &Tag,
@@ -175,7 +175,7 @@ impl RedisStore {
         })
     }
 
-    /// What there is to know of a lock that was not granted to this token.
+    /// What is known of a lock that was not granted to this token.
     pub(super) async fn refused(
         &self,
         address: &Address,
@@ -222,7 +222,7 @@ impl RedisStore {
         Ok(if self.renew(address, token, lease).await?.is_held() {
             Lock::Granted
         } else {
-            // Lost in between: worth another attempt at once.
+            // The lock was lost in between, which is worth another attempt at once.
             Lock::Held {
                 remaining: Some(Duration::ZERO),
             }

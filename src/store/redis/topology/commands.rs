@@ -1,9 +1,9 @@
 //! The command plane: one multiplexed connection without subscriptions, replaced as soon as it fails, and a [`Bulk`]
-//! connection for what is known to be large. Where something large turns up on the first one, that is left to the
-//! commands that wait on it, and all others go on with another.
+//! connection for values that are known to be large. Where a large answer turns up on the first connection, the
+//! commands that wait there keep it to themselves, and all later ones go on with another.
 //!
-//! It is its own circuit breaker. While there is no connection, commands fail at once, and a task of its own opens
-//! the next one. Of several commands that fail together, the first takes the connection out of use.
+//! The plane is its own circuit breaker. While there is no connection, commands fail at once, and a task of its own
+//! opens the next one. Of several commands that fail together, the first takes the connection out of use.
 
 mod supervisor;
 
@@ -106,7 +106,7 @@ impl Commands {
         Ok(reply)
     }
 
-    /// Sends one command about something large, for this caller alone. The reply may be a [`Reply::ServerError`].
+    /// Sends one command about a large value, for this caller alone. The reply may be a [`Reply::ServerError`].
     ///
     /// Boxed, because no other command should have to keep room for it.
     pub(crate) fn send_large<'a>(&'a self, command: &'a Command, sent: usize) -> Sending<'a> {
@@ -131,7 +131,7 @@ impl Commands {
             }
             Err(BulkError::Unanswered(error)) => {
                 self.hub.stats.timeouts.add();
-                // If it is the server, that shows there as well.
+                // If the server is the trouble, the other connection shows that as well.
                 self.signals.check.notify_one();
                 Err(error::unanswered(error))
             }
@@ -183,7 +183,7 @@ impl Commands {
         }
     }
 
-    /// Asks for a sign of life, and leaves a server that is not the one to talk to any more.
+    /// Asks for a sign of life, and leaves a server that is not the right one to talk to any more.
     async fn beat(&self, dialer: &Dialer, heartbeat: &Command) {
         let Some(current) = self.connected() else {
             return;
@@ -269,7 +269,7 @@ impl Commands {
         }
     }
 
-    /// The same of the connection for what is large. What it means for the other one is found out there.
+    /// The same for the connection for large values. The other connection finds out for itself what this means for it.
     fn judge_large(&self, reply: &Reply) {
         if let Some((_, DialVerdict::Replace | DialVerdict::Elsewhere)) = self.verdict(reply) {
             self.bulk.retire();

@@ -12,10 +12,10 @@ use crate::store::redis::pubsub::hub::Hub;
 /// How often the sentinels are asked whether the master is still the master.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Asks again and again where the master is, without end, and has both planes look whether they are there.
+/// Asks again and again where the master is, and has both planes check whether they are connected to it.
 ///
-/// What a plane learns from its own connection is not enough: a master that was cut off goes on as one, and a plane
-/// on its side of the gap would stay with it.
+/// A plane cannot rely on its own connection: a master that was cut off goes on as one, and a plane on its side of the
+/// gap would stay with it.
 pub(crate) async fn keep_looking(sentinels: Arc<Sentinels>, dialer: Dialer, hub: Arc<Hub>, check: Arc<Notify>) {
     loop {
         tokio::time::sleep(PERIOD).await;

@@ -85,7 +85,7 @@ impl Link {
         }
     }
 
-    /// Sends one command about something large under the keys of one address. The reply may be a [`Reply::ServerError`].
+    /// Sends one command about a large value under the keys of one address. The reply may be a [`Reply::ServerError`].
     pub(crate) fn send_large<'a>(&'a self, keys: Keyspace<'a>, command: &'a Command, sent: usize) -> Sending<'a> {
         match self {
             Self::Server(server) => server.commands.send_large(command, sent),
@@ -105,7 +105,7 @@ impl Link {
         }
     }
 
-    /// The same, and the feed of the server that has answered, unless several of a cluster have.
+    /// The same, and the feed of the server that has answered, unless several nodes of a cluster have.
     pub(crate) async fn send_all_from(
         &self,
         keys: Keyspace<'_>,
@@ -122,7 +122,7 @@ impl Link {
         }
     }
 
-    /// What the server with the keys of one address tells of their changes.
+    /// The feed of the server with the keys of one address, which tells of their changes.
     pub(crate) fn near(&self, keys: Keyspace<'_>) -> Option<Arc<NearFeed>> {
         match self {
             Self::Server(server) => Some(Arc::clone(&server.near)),
@@ -250,7 +250,7 @@ impl Drop for WatchSeat {
 impl Watch for RedisWatch {
     async fn next(&mut self) -> Notice {
         match self.mailbox.next().await {
-            // It may be from before an invalidation that the publisher has not heard of.
+            // The value may be from before an invalidation of which the publisher has not heard.
             Notice::Stored(_) | Notice::Kept(_) | Notice::Part(..) | Notice::Released(Release::Shared(_))
                 if self.backlog.covers(&self.address) =>
             {

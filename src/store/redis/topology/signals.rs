@@ -5,12 +5,12 @@ use std::sync::atomic::AtomicU64;
 
 use tokio::sync::Notify;
 
-/// What the planes tell each other and the task that looks after several of them.
+/// What the planes tell each other, and the task that looks after several of them.
 #[derive(Clone, Default)]
 pub(crate) struct Signals {
     /// The connection for commands is in doubt.
     pub(crate) check: Arc<Notify>,
-    /// Something that a look at the cluster may explain.
+    /// There is trouble that a look at the cluster may explain.
     pub(crate) trouble: Arc<Notify>,
     /// Counts the times that locks may have been forgotten.
     pub(crate) epoch: Arc<AtomicU64>,

@@ -18,10 +18,10 @@ use crate::store::redis::resp::{Push, PushHandler, PushKind, RedisError, RedisRe
 /// How much is read at once at least.
 const READ: usize = 16 * 1024;
 
-/// The longest string that is left in the memory that it was read into. Its caller holds all of that for a moment.
+/// The longest string that is left in the read buffer. Its caller holds the whole buffer for a moment.
 const MOST_LENT: usize = 4 * 1024;
 
-/// So many buffers are kept whose strings callers may still look at.
+/// How many buffers are kept whose strings callers may still look at.
 const MOST_USED: usize = 8;
 
 /// A buffer that had to grow beyond this is given back.
@@ -33,11 +33,11 @@ pub(crate) struct PipeDriver<S> {
     shared: Arc<PipeShared>,
     /// Where a server may push.
     pushes: Option<PushHandler>,
-    /// What is being written, and how much of it was.
+    /// The bytes that are being written, and how many of them were.
     writing: Vec<u8>,
     written: usize,
     read: BytesMut,
-    /// What was read into before, and may be in use still.
+    /// Buffers that were read into before, which callers may still use.
     used: VecDeque<BytesMut>,
     /// Whether it has let others go first.
     yielded: bool,
@@ -62,7 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
     /// Goes on until the connection has an end, and says which.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<RedisError> {
         loop {
-            // Never one without the other: a server that is not read from may read no more either.
+            // Writing and reading go on together: a server whose answers are not read may stop reading.
             if let Poll::Ready(Err(error)) = self.write(cx) {
                 return Poll::Ready(error.into());
             }
@@ -147,8 +147,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
         }
     }
 
-    /// Has so many bytes fit behind those that were read. Where what was read is in use still, in the memory that was in use
-    /// longest ago, if it is not any more.
+    /// Makes room for so many bytes behind those that were read. Where callers still use the buffer, it goes on in the
+    /// oldest of the used buffers, if that is free again.
     fn make_room(&mut self, more: usize) {
         if self.read.capacity() - self.read.len() >= more || self.read.try_reclaim(READ.max(more)) {
             return;
@@ -163,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
         let mut used = std::mem::replace(&mut self.read, next);
         used.clear();
         self.used.push_back(used);
-        // A caller that never looks keeps no other one from reading.
+        // A caller that never looks at its answer must not keep the driver from reading.
         if self.used.len() > MOST_USED {
             self.used.pop_front();
         }
@@ -172,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
     /// The next answer or push, if all of it is there.
     fn next(&mut self) -> RedisResult<Option<GetReply>> {
         let (reply, len) = match extent(&self.read, self.protocol())? {
-            // An allocation for each takes longer than all else that it takes to read one.
+            // Lent, because an allocation takes longer than all the rest of reading an answer.
             ReplyExtent::Text { content, len } if len <= MOST_LENT => {
                 let mut text = self.read.split_to(len);
                 text.truncate(content.end);
@@ -182,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
             ReplyExtent::Text { content, len } => (Reply::BulkString(self.read[content].to_vec()), len),
             ReplyExtent::Value { len } => (Reply::read(&self.read[..len])?, len),
             ReplyExtent::Part { missing } => {
-                // Not all at once, whatever is promised.
+                // Not all at once, however much the server promises.
                 self.make_room(missing.min(4 * READ));
                 return Ok(None);
             }

@@ -14,7 +14,7 @@ pub(super) struct SendQueue {
     pub(super) commands: VecDeque<QueuedCommand>,
     /// The places of the answers to what was taken over by the driver.
     pub(super) awaited: VecDeque<AwaitedCommand>,
-    /// How many times there has been swept.
+    /// How many turns the sweeper has made.
     pub(super) turn: u32,
     /// Whether the sweeper takes turns, and need not be told of a command.
     pub(super) is_sweeping: bool,
@@ -23,14 +23,14 @@ pub(super) struct SendQueue {
     pub(super) closed: Option<RedisError>,
 }
 
-/// What was sent at once, and is in the queue still.
+/// A command, or several that are sent at once, while it is in the queue.
 pub(super) struct QueuedCommand {
     /// Of its bytes.
     pub(super) len: usize,
     pub(super) answer: AwaitedCommand,
 }
 
-/// What is to be answered.
+/// A command that is to be answered.
 pub(super) struct AwaitedCommand {
     /// When it was sent, by the turns of the sweeper.
     pub(super) turn: u32,
@@ -38,7 +38,7 @@ pub(super) struct AwaitedCommand {
 }
 
 impl SendQueue {
-    /// Moves all of it to what is being written, but for the commands whose callers have left.
+    /// Moves all commands to the bytes that are being written, except those whose callers have left.
     pub(super) fn hand_over(&mut self, writing: &mut Vec<u8>) {
         if self.commands.iter().all(|command| command.answer.slot.is_awaited()) {
             std::mem::swap(writing, &mut self.bytes);
@@ -51,7 +51,7 @@ impl SendQueue {
         for QueuedCommand { len, answer } in self.commands.drain(..) {
             let (command, others) = rest.split_at(len);
             rest = others;
-            // Asked once: a caller may leave meanwhile.
+            // Asked only once, because a caller may leave meanwhile.
             if answer.slot.is_awaited() {
                 writing.extend_from_slice(command);
                 self.awaited.push_back(answer);

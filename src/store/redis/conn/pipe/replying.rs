@@ -1,4 +1,4 @@
-//! [`Replying`]: the answer to a command, whether that was taken at once or has to wait for room.
+//! [`Replying`]: the answer to a command, whether the command was taken at once or has to wait for room.
 
 use std::future::{Future, poll_fn, ready};
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use super::slot::Awaited;
 use crate::store::redis::resp::RedisResult;
 use crate::task::BoxFuture;
 
-/// What the server answers, when it does.
+/// The answer of the server, once it comes.
 pub(crate) enum Replying<'a, T> {
     Awaited(Awaited<T>),
     /// Where a command was not taken at once.

@@ -1,7 +1,7 @@
 //! The place of an answer: the connection has the [`ReplySlot`], its caller the [`Awaited`] reply.
 //!
-//! A cell for one answer, with one thing more: it tells the caller that the answer does not come soon. So a caller needs
-//! no timer as long as answers do.
+//! A cell for one answer, which also tells the caller if the answer does not come soon. So a caller needs no timer as
+//! long as answers come.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -19,14 +19,14 @@ pub(super) enum ReplySlot {
         expected: usize,
         to: ReplySender<Vec<Reply>>,
     },
-    /// To a command about a subscription, whose caller may not want to know.
+    /// Of a command about a subscription. Its caller may not wait for the answer.
     Confirmed {
         by: Confirmation,
         to: Option<ReplySender<Reply>>,
     },
 }
 
-/// Which push says that the server has done what it was told about a channel.
+/// The push by which the server confirms a command about a channel.
 #[derive(Clone)]
 pub(super) struct Confirmation {
     kind: PushKind,
@@ -46,10 +46,10 @@ impl Confirmation {
     }
 }
 
-/// What an answer is sent through. Dropped before, it says that the connection is closed.
+/// The sending end of an answer. Dropped before the answer, it tells the caller that the connection is closed.
 pub(super) struct ReplySender<T>(Arc<AnswerCell<T>>);
 
-/// An answer that is waited for. Dropped, it is not any more.
+/// The caller's end of an answer. Dropping it gives the answer up.
 pub(crate) struct Awaited<T>(Arc<AnswerCell<T>>);
 
 struct AnswerCell<T>(Mutex<AnswerState<T>>);
@@ -98,7 +98,7 @@ impl ReplySlot {
         (Self::Confirmed { by, to: Some(to) }, answer)
     }
 
-    /// The same, and an answer which is there as soon as the command is taken.
+    /// The same, and an answer that is there as soon as the command is taken.
     pub(super) fn told(by: Confirmation) -> (Self, Awaited<Reply>) {
         let (to, answer) = cell();
         to.0.tell(Ok(Reply::Okay));
@@ -160,7 +160,7 @@ impl ReplySlot {
         }
     }
 
-    /// Has the caller know that the answer does not come soon. Returns the waker for that.
+    /// Tells the caller that the answer does not come soon. Returns the waker to wake.
     pub(super) fn delay(&self) -> Option<Waker> {
         match self {
             Self::One(to) => to.0.delay(),
@@ -184,7 +184,7 @@ impl<T> AnswerCell<T> {
         }
     }
 
-    /// Has the caller know the answer, unless there was one before.
+    /// Tells the caller the answer, unless there was one before.
     fn tell(&self, answer: RedisResult<T>) {
         let mut state = self.state();
         if state.is_told {

@@ -1,4 +1,4 @@
-//! What the task that prepares near copies, and an invalidation, ask of a [`NearFeed`].
+//! The side of a [`NearFeed`] for the task that prepares near copies, and for invalidations.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ impl NearFeed {
         self.state().tags.get(tag).is_some_and(|tag| tag.proven == Some(term))
     }
 
-    /// Copies of what is at this address, and elsewhere here under its tag, are wanted. Whether that is news.
+    /// Copies of the value at this address, and of others here under its tag, are wanted. Returns whether that is news.
     pub(in crate::store::redis::near) fn expect(&self, tag: &Arc<NearTag>, address: &Address) -> bool {
         let mut state = self.state();
         let at = state.tag(tag);
@@ -29,7 +29,7 @@ impl NearFeed {
         true
     }
 
-    /// The set and the channels of a tag are here. Whether those are ready for copies.
+    /// The set and the channels of a tag are here. Returns whether they are ready for copies.
     pub(in crate::store::redis::near) fn is_home_of(&self, tag: &Arc<NearTag>) -> bool {
         let mut state = self.state();
         let at = state.tag(tag);
@@ -44,13 +44,14 @@ impl NearFeed {
         is_prepared
     }
 
-    /// They are elsewhere. The address with which to find out whether all changes are heard here, if that is to be done.
+    /// The set and the channels are on another node. Returns the address with which to find out whether all changes are
+    /// heard here, if that is to be done.
     pub(in crate::store::redis::near) fn to_prove(&self, tag: &NearTag) -> Option<(Address, String)> {
         let term = self.lease.term();
         let mut state = self.state();
         let at = state.tags.get_mut(tag.names.address.tag())?;
         if std::mem::take(&mut at.is_home) {
-            // The next value that is asked for here says where.
+            // The next value that is asked for here says where copies are wanted.
             at.copies = false;
         }
         (at.is_prepared() && at.proven != Some(term)).then(|| at.canary.clone())
@@ -95,7 +96,7 @@ impl NearFeed {
         self.prepare.notify_one();
     }
 
-    /// Since when the server may have forgotten who has copies.
+    /// Since when the server may have forgotten which processes have copies.
     pub(in crate::store::redis::near) fn unsure_since(&self) -> Option<Instant> {
         let state = self.state();
         match state.connection {

@@ -1,4 +1,4 @@
-//! What the server refuses to subscribe to, and that it is asked for once more later.
+//! Channels that the server refuses to subscribe to, and the retry later.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use super::Registry;
 use crate::store::redis::pubsub::topic::ChannelState;
 
 impl Registry {
-    /// The server has answered a command that came after the changes up to `mark`; those it has not confirmed it
-    /// has refused. Returns the name of one such channel.
+    /// The server has answered a command that came after the changes up to `mark`: it has refused every change that it
+    /// has not confirmed. Returns the name of one such channel.
     pub(crate) fn refuse(&mut self, mark: u64) -> Option<Arc<str>> {
         self.refuse_fences(mark);
         let mut refused = None;
@@ -36,7 +36,8 @@ impl Registry {
         refused
     }
 
-    /// Has those subscribed to once more whose fences the server has refused: that parts messages as well.
+    /// Subscribes once more to the channels whose fences the server has refused: the confirmation parts messages just
+    /// as well.
     fn refuse_fences(&mut self, mark: u64) {
         while let Some(refused) = self.fences.refuse(mark) {
             for id in refused.topics {

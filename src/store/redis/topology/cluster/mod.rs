@@ -5,9 +5,9 @@
 //! other key notices. A task of its own keeps the map of the slots, and moves the watchers of a key along with it.
 //!
 //! Why not redis-rs' own `ClusterConnection` (read at 1.8.1): while it refreshes its map, no command goes to any node,
-//! and one that does not answer holds the refresh up; where the owner of a slot is not connected it asks a node at
-//! random; an `ASK` puts one `ASKING` in front of a pipeline, which holds for the first command only; and an
-//! unsolicited `sunsubscribe` is taken for the answer to a command.
+//! and one node that does not answer holds the refresh up; where the owner of a slot is not connected it asks a node at
+//! random; after an `ASK` it puts one `ASKING` in front of a pipeline, which holds for the first command only; and it
+//! takes an unsolicited `sunsubscribe` for the answer to a command.
 
 mod node;
 mod redirect;

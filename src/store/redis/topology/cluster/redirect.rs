@@ -1,4 +1,4 @@
-//! Answers that send a command elsewhere.
+//! Answers that send a command to another node.
 
 use crate::store::redis::conn::address::Endpoint;
 use crate::store::redis::resp::Reply;
@@ -8,7 +8,7 @@ use crate::store::redis::resp::Reply;
 pub(crate) enum Redirect {
     /// The slot is there now. A node that does not know its own name leaves the host empty.
     Moved(Endpoint),
-    /// The slot is on its way there, and the key has arrived, or does not exist.
+    /// The slot is on its way there, and the key has arrived already, or does not exist.
     Ask(Endpoint),
     /// The slot is on its way, and some of the keys have arrived.
     Again,

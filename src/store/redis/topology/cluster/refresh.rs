@@ -25,7 +25,7 @@ const HURRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_m
 /// How long to wait for better answers after the first.
 const HEARING: Duration = Duration::from_millis(100);
 
-/// Whom to ask when none of the masters answers.
+/// The nodes to ask when none of the masters answers.
 pub(crate) struct Seeds {
     seeds: Vec<Dialer>,
     known: Mutex<HashSet<Endpoint>>,

@@ -28,20 +28,20 @@ use crate::store::redis::topology::signals::Signals;
 /// The first and the longest pause while a slot is on its way.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
-/// The nodes, the map of the slots, and who watches what.
+/// The nodes, the map of the slots, and the watches.
 pub(crate) struct Cluster {
     shared: Arc<ClusterShared>,
     _refresher: Task,
 }
 
-/// What the refresher has a hand in.
+/// The parts that the refresher uses as well.
 pub(crate) struct ClusterShared {
     topology: RwLock<Arc<Topology>>,
     /// Held while the topology changes, so that no change undoes another.
     changing: Mutex<()>,
     watches: Arc<Watches>,
     counters: Arc<RedisCounters>,
-    /// What was counted of nodes that are gone.
+    /// The figures of nodes that are gone.
     departed: Mutex<RedisStats>,
     near: Arc<Near>,
     pub(crate) signals: Signals,
@@ -53,7 +53,7 @@ pub(crate) struct ClusterShared {
 impl Cluster {
     /// Finds the nodes through the seeds, and connects to them for at most `connect_timeout`.
     ///
-    /// An error only where it would be of no use to go on trying.
+    /// An error only where it is of no use to go on trying.
     pub(crate) async fn start(
         seeds: Vec<Dialer>,
         timeout: Duration,
@@ -91,7 +91,8 @@ impl Cluster {
         self.shared.send(slot_of(hash_tag), command, None).await
     }
 
-    /// The same about something large. While its slot is on its way from one node to another, it goes with the others.
+    /// The same for a command about a large value. While its slot moves from one node to another, the command goes with
+    /// the others.
     pub(crate) async fn send_large(&self, hash_tag: &str, command: &Command, sent: usize) -> Result<Reply, StoreError> {
         self.shared.send(slot_of(hash_tag), command, Some(sent)).await
     }
@@ -103,7 +104,7 @@ impl Cluster {
         Ok(replies)
     }
 
-    /// The same, and the feed of the node that has answered, if it had the slot all the time.
+    /// The same, and the feed of the node that has answered, if that node had the slot all the time.
     pub(crate) async fn send_all_from(
         &self,
         hash_tag: &str,
@@ -115,7 +116,7 @@ impl Cluster {
         let Some(first) = replies.iter().position(|reply| Redirect::read(reply).is_some()) else {
             return Ok((replies, Some(Arc::clone(&home.near))));
         };
-        // What came after it in the pipeline may have been answered too early.
+        // The commands behind it in the pipeline may have been answered too early.
         for (at, command) in pipeline.iter().enumerate().skip(first) {
             replies[at] = if at == first {
                 let reply = std::mem::replace(&mut replies[at], Reply::Nil);
@@ -127,13 +128,13 @@ impl Cluster {
         Ok((replies, None))
     }
 
-    /// What the node for keys with this hash tag tells of their changes.
+    /// The feed of the node for keys with this hash tag, which tells of their changes.
     pub(crate) fn near(&self, hash_tag: &str) -> Option<Arc<NearFeed>> {
         let topology = self.shared.topology();
         topology.home(slot_of(hash_tag)).map(|node| Arc::clone(&node.near))
     }
 
-    /// A node that can be asked about what does not depend on slots.
+    /// A node to ask where slots do not matter.
     pub(crate) async fn anybody(&self) -> Result<(Dialer, Endpoint), StoreError> {
         let topology = self.shared.topology();
         let node = topology.nodes().iter().find(|node| node.commands.is_connected());
@@ -194,7 +195,7 @@ impl ClusterShared {
         Arc::clone(&self.topology.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The master of a slot. Where it has just become that, there is a connection, or no hope for one.
+    /// The master of a slot. If it has just become the master, waits until there is a connection, or no hope for one.
     async fn home(&self, slot: u16) -> Result<Arc<Node>, StoreError> {
         let Some(home) = self.topology().home(slot).map(Arc::clone) else {
             // As without a connection: failing must not keep the thread from the tasks that repair it.
@@ -300,7 +301,7 @@ impl ClusterShared {
         )
     }
 
-    /// Takes over what a node knows about the cluster.
+    /// Takes over a node's view of the cluster.
     pub(crate) fn adopt(&self, view: &View) {
         self.change(|topology| topology.next(view, |endpoint| self.start(endpoint)));
         for node in self.topology().nodes() {
@@ -323,7 +324,7 @@ impl ClusterShared {
         }
         *self.topology.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
         self.watches.settle(&next);
-        // They need not have told of the keys that they have lost.
+        // These nodes need not have told of the keys that they have lost.
         losers.iter().for_each(|node| node.near.forget_all());
         self.near.map_changed();
     }

@@ -1,4 +1,4 @@
-//! [`Watches`]: who watches which key, and on which node.
+//! [`Watches`]: all watches, and on which node each is.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,7 +41,7 @@ impl Watching {
             return;
         }
         if self.leave() {
-            // Whatever was published meanwhile is lost, and may be for long if there is no new home.
+            // Notices that were published meanwhile are lost, and more will be if there is no new home.
             self.mailbox.push(Notice::Reread);
         }
         self.at = home.map(|home| {
@@ -91,7 +91,7 @@ impl Watches {
     }
 }
 
-/// A watcher. Dropping it ends that.
+/// One watch. Dropping it ends the watch.
 pub(crate) struct ClusterSeat {
     watches: Arc<Watches>,
     id: usize,

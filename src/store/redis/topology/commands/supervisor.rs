@@ -1,4 +1,4 @@
-//! What keeps [`Commands`] connected.
+//! [`CommandSupervisor`]: the task that keeps [`Commands`] connected.
 
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,8 @@ use crate::store::redis::resp::RedisError;
 /// How often a connection has to show that it works, used or not.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// How long an answer to a heartbeat may take before the rest of a cluster is asked whether they have replaced the node.
+/// How long an answer to a heartbeat may take. After that the rest of the cluster is asked whether it has replaced the
+/// node.
 const SLOW: Duration = Duration::from_millis(250);
 
 /// Keeps [`Commands`] connected.
@@ -64,7 +65,7 @@ impl CommandSupervisor {
         };
         let connection = match self.dialer.commands().await {
             Ok(connection) if connection.endpoint() == old.connection.endpoint() => connection,
-            // It is no worse than it was.
+            // The connection in use is no worse than before.
             _ => return,
         };
         let mut current = self.commands.current.write().unwrap_or_else(PoisonError::into_inner);
