@@ -235,6 +235,22 @@ impl<C: Codec> Shared<C> {
         }
     }
 
+    /// Removes the value, or softens it, and what is computed of it at this moment.
+    pub(crate) async fn invalidate(&self, address: &Address, purge: Purge) -> Result<(), StoreError> {
+        let invalidate = async || match purge {
+            Purge::Hard => self.store.invalidate(address).await,
+            Purge::Soft => self.store.soften(address).await,
+        };
+        if planted(Planted::NotDetached) {
+            return invalidate().await;
+        }
+        // A caller that comes from here on must not join a computation from before.
+        self.table.detach(address);
+        let result = invalidate().await;
+        self.table.detach(address);
+        result
+    }
+
     /// Makes everything with one of these labels out of date.
     pub(crate) async fn invalidate_labels(&self, labels: &[Label], purge: Purge) -> Result<(), StoreError> {
         let invalidated = match purge {

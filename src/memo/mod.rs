@@ -3,9 +3,10 @@
 //! ```text
 //! caller -> memolock.rs, and how a caller says what it wants
 //!             turn.rs: a caller at a limit waits in line
-//!           join.rs: look up; else join the flight
+//!           lookup.rs: look up
+//!           join.rs: where nothing was found, join the flight
 //!             flights/: one flight a key, its waiters, and for how long they wait             (no I/O)
-//!             background/: what goes on answering while it is computed anew, and who computes alone
+//!             background/: refreshes, and callers that compute alone
 //!           coordinator.rs: the task behind a flight. acquire, watch, lead, renew, commit
 //!             coordinator/deferred.rs: the value is made elsewhere
 //!           permit.rs: the right to compute, and outcome.rs: what became of it
@@ -26,6 +27,7 @@ mod invalidation;
 mod join;
 mod leases;
 mod limits;
+mod lookup;
 mod marking;
 mod memolock;
 mod outcome;

@@ -40,11 +40,12 @@
 //! A miss that leads and commits, from there on:
 //!   middleware/serve/answer.rs             markers, pauses, stale responses; then a miss
 //!   memo/turn.rs                           join, or wait in line at a limit
-//!   memo/join.rs                           look up together; else join the flight of the address
+//!   memo/lookup.rs                         look it up, together with others
+//!   memo/join.rs                           else join the flight of the address
 //!   memo/flights/table.rs
 //!   memo/flights/waiter.rs                 wait for the flight, or for its lead
 //!   memo/flights/flight.rs                 what the task behind the flight does with it
-//!   memo/flights/state.rs                  the waiters of one address, and who leads them
+//!   memo/flights/state.rs                  the waiters of one address, and which one leads
 //!   memo/coordinator.rs                    the task behind the flight
 //!   memo/coordinator/acquire.rs            ask the store for value and lock at once
 //!   store/redis/store/operations.rs
