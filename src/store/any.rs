@@ -59,7 +59,7 @@ macro_rules! operations {
             fn epoch(&self) -> u64;
             fn accepts(&self, address: &Address) -> bool;
             fn as_any(&self) -> &dyn Any;
-            $(fn $name<'a>(&'a self, $($arg: $($by 'a)? $ty),*) -> BoxFuture<'a, $out>;)*
+            $(fn $name<'a>(&'a self, $($arg: $($by 'a)? $ty,)* times: Option<&'a Histogram>) -> BoxFuture<'a, $out>;)*
         }
 
         impl<S: Store> Erased for S {
@@ -87,8 +87,8 @@ macro_rules! operations {
                 self
             }
 
-            $(fn $name<'a>(&'a self, $($arg: $($by 'a)? $ty),*) -> BoxFuture<'a, $out> {
-                Box::pin(Store::$name(self, $($arg),*))
+            $(fn $name<'a>(&'a self, $($arg: $($by 'a)? $ty,)* times: Option<&'a Histogram>) -> BoxFuture<'a, $out> {
+                Box::pin(measured(times, Store::$name(self, $($arg),*)))
             })*
         }
 
@@ -124,14 +124,8 @@ macro_rules! operations {
             }
 
             $(async fn $name(&self, $($arg: $($by)? $ty),*) -> $out {
-                let answer = self.store.$name($($arg),*);
-                let Some(times) = &self.times else {
-                    return answer.await;
-                };
-                let asked = Instant::now();
-                let answer = answer.await;
-                times.$name.time(asked.elapsed());
-                answer
+                let times = self.times.as_ref().map(|times| &times.$name);
+                self.store.$name($($arg,)* times).await
             })*
         }
 
@@ -188,6 +182,16 @@ operations! {
     fn soften_labels(tag: (&) Tag, labels: (&) [Label]) -> Result<(), StoreError>;
     fn soften_all(tag: (&) Tag) -> Result<(), StoreError>;
     fn settle() -> usize;
+}
+
+/// What `answer` comes to. `times` hears how long that takes.
+async fn measured<T>(times: Option<&Histogram>, answer: impl Future<Output = T>) -> T {
+    let asked = times.map(|times| (times, Instant::now()));
+    let answer = answer.await;
+    if let Some((times, asked)) = asked {
+        times.time(asked.elapsed());
+    }
+    answer
 }
 
 /// [`Watch`] without generic types.
