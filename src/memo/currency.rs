@@ -16,6 +16,7 @@ use crate::memo::permit::Lead;
 use crate::memo::shared::Shared;
 use crate::simulation::{Planted, planted};
 use crate::store::{Generation, Purge, Stamp, Standing, Store, Value};
+use crate::task::BoxFuture;
 
 /// What the first bytes of a stored value tell.
 pub(crate) enum HeadLook<V> {
@@ -127,10 +128,17 @@ impl<C: Codec> Shared<C> {
     }
 
     /// The value, if it can be read and is current.
-    pub(crate) async fn vouched(&self, address: &Address, value: Option<Value>) -> Option<Found<C::Value>> {
-        let mut value = value?;
-        let decoded = self.decode(address, &mut value)?;
-        self.current(address, &value, decoded).await
+    // Boxed, because most values have no stamp, and each look-up would keep room for it.
+    pub(crate) fn vouched<'a>(
+        &'a self,
+        address: &'a Address,
+        value: Option<Value>,
+    ) -> BoxFuture<'a, Option<Found<C::Value>>> {
+        Box::pin(async move {
+            let mut value = value?;
+            let decoded = self.decode(address, &mut value)?;
+            self.current(address, &value, decoded).await
+        })
     }
 
     /// What was decoded, if the value is current.
@@ -167,8 +175,7 @@ impl<C: Codec> Shared<C> {
         Ok(match self.store.lookup(address).await? {
             None => None,
             Some(mut value) if value.stamp().is_none() => self.decode(address, &mut value),
-            // Boxed, because most values have no stamp, and each look-up would keep room for it.
-            stamped => Box::pin(self.vouched(address, stamped)).await,
+            stamped => self.vouched(address, stamped).await,
         })
     }
 

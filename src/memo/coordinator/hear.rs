@@ -15,6 +15,7 @@ use crate::memo::outcome::Outcome;
 use crate::memo::receipt::Aim;
 use crate::simulation::{Planted, planted};
 use crate::store::{Notice, Release, Store, Token, Value};
+use crate::task::BoxFuture;
 
 /// The part of the jitter, a tenth of a second at most, by which reads are spread.
 const SPREAD: u32 = 5;
@@ -113,19 +114,21 @@ impl<C: Codec> Coordinator<C> {
         self.look_in_store().await?.ok()
     }
 
-    /// What is stored, if the store has anything and can say.
-    async fn look_in_store(&self) -> Option<Result<Outcome<C::Value>, NoUse>> {
-        match self.shared.store.lookup(&self.address).await {
-            Ok(value) => {
-                let is_there = value.is_some();
-                let found = self.news(value).await;
-                is_there.then(|| found.and_then(|found| self.outcome(found)).ok_or(NoUse))
+    /// What is stored, if the store has anything and can say. Boxed, because several wait for it.
+    fn look_in_store(&self) -> BoxFuture<'_, Option<Result<Outcome<C::Value>, NoUse>>> {
+        Box::pin(async {
+            match self.shared.store.lookup(&self.address).await {
+                Ok(value) => {
+                    let is_there = value.is_some();
+                    let found = self.news(value).await;
+                    is_there.then(|| found.and_then(|found| self.outcome(found)).ok_or(NoUse))
+                }
+                Err(error) => {
+                    self.shared.store_failed(&self.address, "lookup", &error);
+                    None
+                }
             }
-            Err(error) => {
-                self.shared.store_failed(&self.address, "lookup", &error);
-                None
-            }
-        }
+        })
     }
 
     async fn kept(&self, token: Token) -> Result<Option<Value>, StoreError> {
@@ -138,8 +141,12 @@ impl<C: Codec> Coordinator<C> {
         sleep(self.config.jitter() / SPREAD).await;
     }
 
-    /// What a notice says. It was published after that moment.
-    pub(super) async fn heard(&self, notice: Notice, since: Tick) -> Heard<C::Value> {
+    /// What a notice says. It was published after that moment. Boxed, because several wait for it.
+    pub(super) fn heard(&self, notice: Notice, since: Tick) -> BoxFuture<'_, Heard<C::Value>> {
+        Box::pin(self.read_notice(notice, since))
+    }
+
+    async fn read_notice(&self, notice: Notice, since: Tick) -> Heard<C::Value> {
         match notice {
             Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
                 match self.shared.vouched(&self.address, Some(value)).await {
@@ -162,7 +169,7 @@ impl<C: Codec> Coordinator<C> {
                 }
             }
             Notice::Kept(token) => match self.kept(token).await {
-                Ok(Some(value)) => Box::pin(self.heard(Notice::Released(Release::Shared(value)), since)).await,
+                Ok(Some(value)) => self.heard(Notice::Released(Release::Shared(value)), since).await,
                 Ok(None) => Heard::Freed,
                 Err(error) => {
                     self.shared.store_failed(&self.address, "kept", &error);
@@ -181,7 +188,7 @@ impl<C: Codec> Coordinator<C> {
                     None => Heard::Nothing,
                 }
             }
-            Notice::Part(id, at, bytes) => Box::pin(self.heard_part(id, at, bytes, Arrivals::Before(since))).await,
+            Notice::Part(id, at, bytes) => self.heard_part(id, at, bytes, Arrivals::Before(since)).await,
             // Not about a value.
             Notice::Asked(_) => Heard::Nothing,
             // A notice without a value is as good for waiters that came later.
