@@ -14,7 +14,7 @@ use crate::middleware::policy::freshness::Terms;
 use crate::middleware::policy::sharing::Sharing;
 use crate::middleware::policy::stream_followers::StreamFollowers;
 use crate::middleware::policy::vary::{self, Vary};
-use crate::middleware::recording::part::RecordingItem;
+use crate::middleware::recording::part::{BodySource, RecordingItem};
 use crate::middleware::recording::recorder::Recorder;
 use crate::middleware::recording::underway::{Following, Underway};
 use crate::middleware::stored_response::draft::Draft;

@@ -92,7 +92,7 @@ impl Computation {
         self.task_span = Some(task_span.clone());
         let task = start(task_span, Box::pin(self.compute(call, answer)), stop, path);
         match answered.await {
-            Ok(answer) => answer.map_body(|body| body.attached(attachment).read_by(client)),
+            Ok(answer) => answer.map_body(|body| body.read_by(client, attachment)),
             Err(_) => match task.await {
                 Err(error) if error.is_panic() => match stand_in(fallback) {
                     Some(stale) => {

@@ -16,7 +16,7 @@ use http_body::{Frame, SizeHint};
 
 use super::broadcast::{Broadcast, BroadcastItem, Reader};
 use super::budget::Reservation;
-use super::part::RecordingItem;
+use super::part::{BodySource, RecordingItem};
 use crate::memo::{Presence, Present};
 use crate::middleware::frames::consume;
 
@@ -80,8 +80,8 @@ pub(crate) struct Following {
     _reservation: Arc<Reservation>,
 }
 
-impl Following {
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<RecordingItem> {
+impl BodySource for Following {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<RecordingItem> {
         if self.has_ended {
             return Poll::Ready(RecordingItem::End);
         }
@@ -105,7 +105,7 @@ impl Following {
         Poll::Ready(RecordingItem::Frame(frame))
     }
 
-    pub(crate) fn remaining(&self) -> SizeHint {
+    fn remaining(&self) -> SizeHint {
         self.remaining
     }
 }

@@ -14,12 +14,10 @@ use crate::error::BoxError;
 use crate::memo::{Present, QueueTurn};
 use crate::middleware::frames::consume;
 use crate::middleware::inner::{InnerBody, poll_frame};
-use crate::middleware::recording::part::RecordingItem;
+use crate::middleware::recording::part::{BodySource, RecordingItem};
 use crate::middleware::recording::recorder::Playback;
 use crate::middleware::recording::trial::Trial;
-use crate::middleware::recording::underway::Following;
 use crate::middleware::shadow::Observer;
-use crate::middleware::stored_response::PartedBody;
 
 pin_project! {
     /// The body of a response: replayed from a stored one, streamed while it is recorded, or the inner service's own.
@@ -108,9 +106,7 @@ enum ReplyKind {
         trailers: Option<Box<HeaderMap>>,
     },
     // Boxed, because otherwise each hit and each waiter would keep room for it.
-    Recorded(Box<RecordedBody>),
-    Followed(Box<Following>),
-    Parted(Box<PartedBody>),
+    Source(Box<dyn BodySource>),
     /// The inner service's own, and the turn that the call has until the body is at its end.
     Inner(InnerBody, Option<QueueTurn>),
     /// The inner service's own body, watched to see whether it comes to its end.
@@ -118,13 +114,37 @@ enum ReplyKind {
     End,
 }
 
+/// A recording, for the client of the computation.
 struct RecordedBody {
     playback: Playback,
     remaining: SizeHint,
     /// Only held.
-    _attachment: Option<Attachment>,
+    attachment: Option<Attachment>,
     // Until it has had all of it.
     client: Option<Present>,
+}
+
+impl BodySource for RecordedBody {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<RecordingItem> {
+        let part = ready!(self.playback.poll_next(cx));
+        if let RecordingItem::Frame(frame) = &part {
+            consume(&mut self.remaining, frame);
+        }
+        if matches!(part, RecordingItem::End) || self.remaining.exact() == Some(0) {
+            // The computation is about to say so itself.
+            self.client.take().into_iter().for_each(Present::settle);
+        }
+        Poll::Ready(part)
+    }
+
+    fn remaining(&self) -> SizeHint {
+        self.remaining
+    }
+
+    fn read_by(&mut self, client: Option<Present>, attachment: Attachment) {
+        self.client = client;
+        self.attachment = Some(attachment);
+    }
 }
 
 impl ReplyBody {
@@ -142,27 +162,23 @@ impl ReplyBody {
     }
 
     pub(crate) fn recorded(playback: Playback, hint: SizeHint) -> Self {
-        let recorded = RecordedBody {
+        Self::read_from(RecordedBody {
             playback,
             remaining: hint,
-            _attachment: None,
+            attachment: None,
             client: None,
-        };
-        Self::of(ReplyKind::Recorded(Box::new(recorded)))
+        })
     }
 
-    /// The same, of a task whose span is to last as long as the body.
-    pub(crate) fn attached(mut self, attached: Attachment) -> Self {
-        if let ReplyKind::Recorded(recorded) = &mut self.kind {
-            recorded._attachment = Some(attached);
-        }
-        self
+    /// A body that comes part by part.
+    pub(crate) fn read_from(source: impl BodySource + 'static) -> Self {
+        Self::of(ReplyKind::Source(Box::new(source)))
     }
 
-    /// The same, whose computation counts as wanted until the client has read the body, or gone.
-    pub(crate) fn read_by(mut self, client: Option<Present>) -> Self {
+    /// The same, [read](BodySource::read_by) by the client of a computation.
+    pub(crate) fn read_by(mut self, client: Option<Present>, attachment: Attachment) -> Self {
         match &mut self.kind {
-            ReplyKind::Recorded(recorded) => recorded.client = client,
+            ReplyKind::Source(source) => source.read_by(client, attachment),
             _ => client.into_iter().for_each(Present::settle),
         }
         self
@@ -176,20 +192,11 @@ impl ReplyBody {
         self
     }
 
-    pub(crate) fn followed(following: Following) -> Self {
-        Self::of(ReplyKind::Followed(Box::new(following)))
-    }
-
     pub(crate) fn replay(content: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
         if content.is_empty() && trailers.is_none() {
             return Self::empty();
         }
         Self::of(ReplyKind::Replay { content, trailers })
-    }
-
-    /// Read from the store as the client reads.
-    pub(crate) fn parted(body: PartedBody) -> Self {
-        Self::of(ReplyKind::Parted(Box::new(body)))
     }
 
     pub(crate) fn empty() -> Self {
@@ -215,7 +222,6 @@ impl ReplyBody {
                     }
                     return Poll::Ready(frame.map(Ok));
                 }
-                ReplyKind::Parted(body) => return body.poll_next(cx),
                 ReplyKind::Inner(body, turn) => {
                     let frame = ready!(body.poll_frame(cx));
                     if !matches!(frame, Some(Ok(_))) {
@@ -229,18 +235,7 @@ impl ReplyBody {
                     return Poll::Ready(frame);
                 }
                 ReplyKind::End => return Poll::Ready(None),
-                ReplyKind::Followed(following) => ready!(following.poll_next(cx)),
-                ReplyKind::Recorded(recorded) => {
-                    let part = ready!(recorded.playback.poll_next(cx));
-                    if let RecordingItem::Frame(frame) = &part {
-                        consume(&mut recorded.remaining, frame);
-                    }
-                    if matches!(part, RecordingItem::End) || recorded.remaining.exact() == Some(0) {
-                        // The computation is about to say so itself.
-                        recorded.client.take().into_iter().for_each(Present::settle);
-                    }
-                    part
-                }
+                ReplyKind::Source(source) => ready!(source.poll_next(cx)),
             };
             match part {
                 RecordingItem::Frame(frame) => return Poll::Ready(Some(Ok(frame))),
@@ -258,18 +253,16 @@ impl ReplyBody {
     pub(crate) fn is_end_stream(&self) -> bool {
         match &self.kind {
             ReplyKind::Inner(body, _) | ReplyKind::Tried(body, _) => body.is_end_stream(),
-            ReplyKind::Parted(body) => body.is_at_end(),
+            ReplyKind::Source(source) => source.is_at_end(),
             ReplyKind::End => true,
-            ReplyKind::Replay { .. } | ReplyKind::Recorded(_) | ReplyKind::Followed(_) => false,
+            ReplyKind::Replay { .. } => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             ReplyKind::Inner(body, _) | ReplyKind::Tried(body, _) => body.size_hint(),
-            ReplyKind::Recorded(recorded) => recorded.remaining,
-            ReplyKind::Followed(following) => following.remaining(),
-            ReplyKind::Parted(body) => body.remaining(),
+            ReplyKind::Source(source) => source.remaining(),
             ReplyKind::End => SizeHint::with_exact(0),
             // A server that knows the exact length sends no trailers over HTTP/1, so it is not told one.
             ReplyKind::Replay { trailers: Some(_), .. } => SizeHint::default(),
@@ -279,8 +272,8 @@ impl ReplyBody {
 
     fn name(&self) -> &'static str {
         match &self.kind {
-            ReplyKind::Replay { .. } | ReplyKind::Parted(_) => "MemoBody(replay)",
-            ReplyKind::Recorded(_) | ReplyKind::Followed(_) => "MemoBody(recorded)",
+            ReplyKind::Replay { .. } => "MemoBody(replay)",
+            ReplyKind::Source(_) => "MemoBody(in parts)",
             ReplyKind::Inner(..) | ReplyKind::Tried(..) => "MemoBody(inner)",
             ReplyKind::End => "MemoBody(end)",
         }

@@ -26,7 +26,7 @@ pub(crate) fn followed(stored: Arc<StoredResponse>) -> Response<ReplyBody> {
     let status = stored.status();
     let date = stored.missing_date();
     if let Some(underway) = stored.underway_body() {
-        let mut response = Response::new(ReplyBody::followed(underway.follow()));
+        let mut response = Response::new(ReplyBody::read_from(underway.follow()));
         *response.status_mut() = status;
         response.headers_mut().clone_from(stored.headers());
         response.headers_mut().extend(date.map(|date| (DATE, date)));
@@ -234,7 +234,7 @@ pub(crate) fn narrowed(
     let (status, range, part_len, body) = match selection {
         Selection::Whole => {
             return match portion {
-                Portion::InParts(parted) => whole.map(|_| ReplyBody::parted(parted)),
+                Portion::InParts(parted) => whole.map(|_| ReplyBody::read_from(parted)),
                 Portion::None | Portion::Read(_) => whole,
             };
         }
@@ -287,7 +287,7 @@ impl Portion {
         match self {
             Self::None => ReplyBody::replay(slice(), None),
             Self::Read(part) => ReplyBody::replay(part, None),
-            Self::InParts(parted) => ReplyBody::parted(parted),
+            Self::InParts(parted) => ReplyBody::read_from(parted),
         }
     }
 }
@@ -295,7 +295,7 @@ impl Portion {
 #[inline(always)]
 fn body(parted: Option<PartedBody>, content: Bytes, trailers: Option<Box<HeaderMap>>) -> ReplyBody {
     match parted {
-        Some(parted) => ReplyBody::parted(parted),
+        Some(parted) => ReplyBody::read_from(parted),
         None => ReplyBody::replay(content, trailers),
     }
 }

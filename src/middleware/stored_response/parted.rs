@@ -20,6 +20,7 @@ use super::message;
 use crate::error::BoxError;
 use crate::key::Address;
 use crate::memo::Shared;
+use crate::middleware::recording::part::{BodySource, RecordingItem};
 use crate::task::BoxFuture;
 
 /// So much is read at a time, and held for a client that does not read.
@@ -116,28 +117,6 @@ impl PartedBody {
         }
     }
 
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        loop {
-            match &mut self.step {
-                PartStep::First => {
-                    self.step = PartStep::Between;
-                    let first = std::mem::take(&mut self.first);
-                    return Poll::Ready(Some(Ok(self.frame(first))));
-                }
-                PartStep::Between => match self.next() {
-                    Some(reading) => self.step = PartStep::Reading(Mutex::new(reading)),
-                    None => self.step = PartStep::End,
-                },
-                PartStep::Reading(reading) => {
-                    let reading = reading.get_mut().unwrap_or_else(PoisonError::into_inner);
-                    let read = ready!(reading.as_mut().poll(cx));
-                    return Poll::Ready(Some(self.take(read)));
-                }
-                PartStep::End => return Poll::Ready(None),
-            }
-        }
-    }
-
     /// What reads on, if there is more.
     fn next(&mut self) -> Option<BoxFuture<'static, Option<Bytes>>> {
         let place = self.place.clone();
@@ -175,19 +154,43 @@ impl PartedBody {
         }
         Frame::data(data)
     }
+}
 
-    /// How many bytes are still to come.
-    pub(crate) fn remaining(&self) -> SizeHint {
+impl BodySource for PartedBody {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<RecordingItem> {
+        loop {
+            match &mut self.step {
+                PartStep::First => {
+                    self.step = PartStep::Between;
+                    let first = std::mem::take(&mut self.first);
+                    return Poll::Ready(RecordingItem::Frame(self.frame(first)));
+                }
+                PartStep::Between => match self.next() {
+                    Some(reading) => self.step = PartStep::Reading(Mutex::new(reading)),
+                    None => self.step = PartStep::End,
+                },
+                PartStep::Reading(reading) => {
+                    let reading = reading.get_mut().unwrap_or_else(PoisonError::into_inner);
+                    let read = ready!(reading.as_mut().poll(cx));
+                    let frame = self.take(read);
+                    return Poll::Ready(frame.map_or_else(RecordingItem::Failed, RecordingItem::Frame));
+                }
+                PartStep::End => return Poll::Ready(RecordingItem::End),
+            }
+        }
+    }
+
+    fn is_at_end(&self) -> bool {
+        matches!(self.step, PartStep::End)
+            || (matches!(self.step, PartStep::Between) && self.rest.is_empty() && self.sum.is_none())
+    }
+
+    fn remaining(&self) -> SizeHint {
         match self.sum {
             // A server that knows the exact length sends no trailers over HTTP/1, so it is not told one.
             Some(_) => SizeHint::default(),
             None => SizeHint::with_exact((self.first.len() + self.rest.len()) as u64),
         }
-    }
-
-    pub(crate) fn is_at_end(&self) -> bool {
-        matches!(self.step, PartStep::End)
-            || (matches!(self.step, PartStep::Between) && self.rest.is_empty() && self.sum.is_none())
     }
 }
 
