@@ -7,7 +7,7 @@
 //!
 //! This process knows only of its own clients: where it cancels a computation, a waiter in another process takes over.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -155,7 +155,8 @@ pub(crate) struct Orphans {
 #[derive(Default)]
 struct Queue {
     next: u64,
-    places: BTreeMap<u64, oneshot::Sender<()>>,
+    /// By their numbers.
+    places: VecDeque<(u64, oneshot::Sender<()>)>,
 }
 
 impl Orphans {
@@ -176,10 +177,10 @@ impl Orphans {
         let mut queue = self.queue();
         let id = queue.next;
         queue.next += 1;
-        queue.places.insert(id, sender);
+        queue.places.push_back((id, sender));
         let mut too_many = Vec::new();
         while queue.places.len() > most {
-            too_many.extend(queue.places.pop_first());
+            too_many.extend(queue.places.pop_front());
         }
         drop(queue);
         self.counters.orphaned.add(1);
@@ -203,7 +204,10 @@ struct QueuePlace {
 
 impl Drop for QueuePlace {
     fn drop(&mut self) {
-        let place = self.orphans.queue().places.remove(&self.id);
+        let mut queue = self.orphans.queue();
+        let at = queue.places.binary_search_by_key(&self.id, |(id, _)| *id);
+        let place = at.ok().and_then(|at| queue.places.remove(at));
+        drop(queue);
         drop(place);
         self.orphans.counters.orphaned.subtract(1);
     }

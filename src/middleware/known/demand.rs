@@ -22,15 +22,15 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(600);
 /// How often each key was asked for in this process.
 #[derive(Debug)]
 pub(crate) struct Demand {
-    least: u32,
+    least: usize,
     hash: SaltedHash,
     asked: Mutex<RequestCounts>,
 }
 
 #[derive(Debug)]
 struct RequestCounts {
-    now: HashMap<u64, u32>,
-    before: HashMap<u64, u32>,
+    now: HashMap<u64, usize>,
+    before: HashMap<u64, usize>,
     since: Instant,
 }
 
@@ -45,7 +45,7 @@ impl Demand {
     /// Enough are `least` requests.
     pub(crate) fn new(least: u32) -> Self {
         Self {
-            least,
+            least: least as usize,
             hash: SaltedHash::default(),
             asked: Mutex::new(RequestCounts {
                 now: HashMap::new(),
@@ -83,8 +83,8 @@ impl DemandOf {
 }
 
 impl RequestCounts {
-    fn count(&self, key: u64) -> u32 {
-        let of = |generation: &HashMap<u64, u32>| generation.get(&key).copied().unwrap_or(0);
+    fn count(&self, key: u64) -> usize {
+        let of = |generation: &HashMap<u64, usize>| generation.get(&key).copied().unwrap_or(0);
         of(&self.now).saturating_add(of(&self.before))
     }
 

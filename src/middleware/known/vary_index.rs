@@ -10,7 +10,7 @@
 //!
 //! [4.1]: https://www.rfc-editor.org/rfc/rfc9111#section-4.1
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -38,7 +38,7 @@ pub(crate) struct Known {
 #[derive(Debug)]
 struct VaryEntry {
     known: Known,
-    variants: HashSet<[u8; 16]>,
+    variants: Vec<[u8; 16]>,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ impl VaryIndex {
         if entries.len() >= MAX_ADDRESSES {
             entries.clear();
         }
-        let variants = HashSet::new();
+        let variants = Vec::new();
         entries.insert(address.clone(), VaryEntry { known, variants });
         self.len.store(entries.len(), Ordering::Relaxed);
     }
@@ -81,10 +81,14 @@ impl VaryIndex {
         let Some(entry) = entries.get_mut(address) else {
             return true;
         };
-        if entry.variants.len() < MAX_VARIANTS {
-            entry.variants.insert(fingerprint);
+        if entry.variants.contains(&fingerprint) {
+            return true;
         }
-        entry.variants.contains(&fingerprint)
+        let is_room = entry.variants.len() < MAX_VARIANTS;
+        if is_room {
+            entry.variants.push(fingerprint);
+        }
+        is_room
     }
 }
 

@@ -24,13 +24,13 @@ pub(super) fn canonical(request: &HeaderMap) -> Option<Vec<u8>> {
         return None;
     }
     simplify(&mut codings);
-    let mut weights: Vec<_> = codings
-        .iter()
-        .map(|(_, weight)| *weight)
-        .filter(|weight| *weight > 0)
-        .collect();
-    weights.sort_unstable();
-    weights.dedup();
+    // Sorted, each once.
+    let mut weights = Vec::new();
+    for (_, weight) in codings.iter().filter(|(_, weight)| *weight > 0) {
+        if let Err(at) = weights.binary_search(weight) {
+            weights.insert(at, *weight);
+        }
+    }
     let mut text = Vec::new();
     for (coding, weight) in &codings {
         let rank = weights

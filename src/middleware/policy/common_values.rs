@@ -3,7 +3,6 @@
 //! Each hit clones all values of a response, and each of its clients drops them. A value that lives for ever costs nothing
 //! there; any other one has its owners counted.
 
-use std::collections::BTreeSet;
 use std::sync::{PoisonError, RwLock};
 
 use http::HeaderValue;
@@ -27,7 +26,8 @@ const NAMES: [HeaderName; 7] = [
 const MOST: usize = 128;
 const LONGEST: usize = 64;
 
-static KNOWN: RwLock<BTreeSet<&'static str>> = RwLock::new(BTreeSet::new());
+/// Sorted.
+static KNOWN: RwLock<Vec<&'static str>> = RwLock::new(Vec::new());
 
 /// The same value of a field of this name, without owners to count. `None` where the value is not kept.
 pub(super) fn of(name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue> {
@@ -36,7 +36,8 @@ pub(super) fn of(name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue> 
     }
     let text = value.to_str().ok()?;
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
-    let (kept, is_full) = (known.get(text).copied(), known.len() >= MOST);
+    let kept = known.binary_search(&text).ok().map(|at| known[at]);
+    let is_full = known.len() >= MOST;
     drop(known);
     match kept {
         None if is_full => None,
@@ -46,15 +47,14 @@ pub(super) fn of(name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue> 
 
 fn keep(text: &str) -> Option<&'static str> {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = known.get(text) {
-        return Some(known);
+    match known.binary_search(&text) {
+        Ok(at) => Some(known[at]),
+        Err(_) if known.len() >= MOST => None,
+        Err(at) => {
+            known.insert(at, Box::leak(Box::from(text)));
+            Some(known[at])
+        }
     }
-    if known.len() >= MOST {
-        return None;
-    }
-    let text: &'static str = Box::leak(Box::from(text));
-    known.insert(text);
-    Some(text)
 }
 
 #[cfg(test)]

@@ -65,13 +65,8 @@ impl Draft {
     pub(crate) fn labels(&self, origin: &Origin) -> Vec<Label> {
         let groups = groups::groups(&self.headers);
         let names = groups.iter().chain(&self.control.tags);
-        let mut labels: Vec<_> = names
-            .flat_map(|name| [Label::new(name).ok(), Some(origin.group(name))])
-            .flatten()
-            .collect();
-        labels.sort_unstable();
-        labels.dedup();
-        labels
+        let labels = names.flat_map(|name| [Label::new(name).ok(), Some(origin.group(name))]);
+        Label::each_once(labels.flatten().collect())
     }
 
     /// Holds no more memory than its fields need.

@@ -176,7 +176,7 @@ pub(super) struct Askings {
     process: u64,
     asked: Arc<AskedTable>,
     /// The task that listens, for each tag.
-    listening: Mutex<HashMap<Tag, Task>>,
+    listening: Mutex<Vec<(Tag, Task)>>,
 }
 
 #[derive(Default)]
@@ -214,15 +214,16 @@ impl Askings {
         self.asked.lock().insert(id, Arc::clone(&notify));
         if let Ok(tag) = Tag::new(address.tag()) {
             let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-            listening.entry(tag).or_insert_with_key(|tag| {
+            if listening.iter().all(|(known, _)| *known != tag) {
                 let asked = Arc::clone(&self.asked);
-                let watch = mailbox(tag, self.process).map(|at| watch(&at));
-                Task::spawn(async move {
+                let watch = mailbox(&tag, self.process).map(|at| watch(&at));
+                let task = Task::spawn(async move {
                     if let Some(watch) = watch {
                         hear(watch, asked).await;
                     }
-                })
-            });
+                });
+                listening.push((tag, task));
+            }
         }
         let asked = Arc::clone(&self.asked);
         PartRequests::new(notify, move || drop(asked.lock().remove(&id)))

@@ -4,7 +4,6 @@
 //! nothing, and one that was cut off and still names the old master is outvoted. The server that they name is believed
 //! only once it has said itself that it is a master.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::address::Endpoint;
@@ -61,14 +60,18 @@ impl Sentinels {
         for member in &self.members {
             asked.add(Box::pin(member.ask(&self.master)));
         }
-        let mut votes: HashMap<Endpoint, usize> = HashMap::new();
+        let mut votes: Vec<(Endpoint, usize)> = Vec::new();
         let mut failed = None;
         while let Some(answer) = asked.next().await {
             match answer {
                 Ok(endpoint) => {
-                    let count = votes.entry(endpoint).or_default();
-                    *count += 1;
-                    if *count * 2 > self.members.len() {
+                    let known = votes.iter().position(|(other, _)| *other == endpoint);
+                    let at = known.unwrap_or_else(|| {
+                        votes.push((endpoint, 0));
+                        votes.len() - 1
+                    });
+                    votes[at].1 += 1;
+                    if votes[at].1 * 2 > self.members.len() {
                         break;
                     }
                 }

@@ -2,7 +2,6 @@
 
 mod tasks;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,7 +34,7 @@ struct FeedState {
     was_connected: bool,
     /// The age of the map of the cluster that the server has.
     map: Option<u64>,
-    tags: BTreeMap<String, FeedTag>,
+    tags: Vec<FeedTag>,
 }
 
 impl NearFeed {
@@ -63,7 +62,7 @@ impl NearFeed {
         let is_first = !std::mem::replace(&mut state.was_connected, true);
         state.reconnected = (!is_first).then(Instant::now);
         state.map = None;
-        state.tags.values_mut().for_each(FeedTag::reset);
+        state.tags.iter_mut().for_each(FeedTag::reset);
         self.lease.end_term();
         drop(state);
         self.forget_all();
@@ -81,7 +80,7 @@ impl NearFeed {
     pub(crate) fn lost(&self) {
         let mut state = self.state();
         state.connection = None;
-        state.tags.values_mut().for_each(FeedTag::reset);
+        state.tags.iter_mut().for_each(FeedTag::reset);
         self.lease.end_term();
         self.lease.revoke();
         drop(state);
@@ -109,7 +108,7 @@ impl NearFeed {
     pub(crate) fn steps(&self, connection: u64) -> Vec<NearStep> {
         let (mut state, mut steps) = (self.state(), Vec::new());
         if state.connection == Some(connection) {
-            for tag in state.tags.values_mut() {
+            for tag in state.tags.iter_mut() {
                 tag.next_steps(&mut steps);
             }
         }
@@ -125,7 +124,7 @@ impl NearFeed {
     pub(crate) fn tracked(&self, connection: u64, tag: &str, on: bool) {
         let mut state = self.state();
         if state.connection == Some(connection)
-            && let Some(tag) = state.tags.get_mut(tag)
+            && let Some(tag) = state.find(tag)
         {
             tag.tracking = if on { Switch::On } else { Switch::Refused };
         }
@@ -140,7 +139,7 @@ impl NearFeed {
         }
         let mut state = self.state();
         if state.connection == Some(connection) {
-            for tag in state.tags.values_mut() {
+            for tag in state.tags.iter_mut() {
                 let (names, was_on) = (&tag.tag.names, tag.notices == Switch::On);
                 let step = match channel {
                     _ if channel == names.notices => &mut tag.notices,
@@ -167,7 +166,7 @@ impl NearFeed {
             return false;
         }
         let mut refused = false;
-        for tag in state.tags.values_mut() {
+        for tag in state.tags.iter_mut() {
             for channel in [&mut tag.notices, &mut tag.replies] {
                 if *channel == Switch::Asked {
                     (*channel, refused) = (Switch::Refused, true);
@@ -193,7 +192,7 @@ impl NearFeed {
                 near.counters.dropped.add();
             }
             if key.contains("/gen:") {
-                is_to_wake |= self.state().tags.values_mut().any(|tag| tag.hears_of(key));
+                is_to_wake |= self.state().tags.iter_mut().any(|tag| tag.hears_of(key));
             }
         }
         if is_to_wake {
@@ -207,7 +206,7 @@ impl NearFeed {
         if self.near.own.is_none() || state.connection != Some(connection) {
             return;
         }
-        for tag in state.tags.values().filter(|tag| tag.is_home) {
+        for tag in state.tags.iter().filter(|tag| tag.is_home) {
             tag.tag.outdate();
             tag.tag.recheck.store(true, Ordering::Relaxed);
         }
@@ -226,7 +225,7 @@ impl NearFeed {
         if state.connection != Some(connection) || state.map.replace(epoch) == Some(epoch) {
             return;
         }
-        for tag in state.tags.values().filter(|tag| tag.is_home) {
+        for tag in state.tags.iter().filter(|tag| tag.is_home) {
             tag.tag.outdate();
         }
         drop(state);
@@ -242,13 +241,13 @@ impl NearFeed {
         if state.connection != Some(connection) {
             return true;
         }
-        if let Some(tag) = state.tags.values().find(|tag| channel == tag.tag.names.notices) {
+        if let Some(tag) = state.tags.iter().find(|tag| channel == tag.tag.names.notices) {
             let tag = Arc::clone(&tag.tag);
             drop(state);
             if let Some(notice) = NearNotice::parse(payload) {
                 self.obey(&tag, notice);
             }
-        } else if state.tags.values().any(|tag| channel == tag.tag.names.replies)
+        } else if state.tags.iter().any(|tag| channel == tag.tag.names.replies)
             && let Some((nonce, process)) = parse_acknowledgement(payload)
         {
             self.near.acks.hear(nonce, process);
@@ -281,7 +280,7 @@ impl NearFeed {
         let Some(own) = &self.near.own else { return false };
         let is_wanted = self.lease.take_wanted() || !own.copies.is_empty();
         let term = self.lease.term();
-        is_wanted && self.state().tags.values().any(|tag| tag.proven == Some(term))
+        is_wanted && self.state().tags.iter().any(|tag| tag.proven == Some(term))
     }
 
     /// How often to ask for it: often enough that one late answer does not end it.
@@ -299,9 +298,17 @@ impl NearFeed {
 }
 
 impl FeedState {
+    fn find(&mut self, tag: &str) -> Option<&mut FeedTag> {
+        self.tags.iter_mut().find(|at| at.tag.name() == tag)
+    }
+
     fn tag(&mut self, tag: &Arc<NearTag>) -> &mut FeedTag {
-        let name = tag.names.address.tag().to_owned();
-        self.tags.entry(name).or_insert_with(|| FeedTag::new(Arc::clone(tag)))
+        let known = self.tags.iter().position(|at| at.tag.name() == tag.name());
+        let at = known.unwrap_or_else(|| {
+            self.tags.push(FeedTag::new(Arc::clone(tag)));
+            self.tags.len() - 1
+        });
+        &mut self.tags[at]
     }
 }
 

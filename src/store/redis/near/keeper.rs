@@ -97,7 +97,7 @@ impl Near {
 
     /// Joins the processes that have copies, under every tag that is prepared. Returns whether nothing is left to do.
     async fn join_all(&self, link: &Link, warnings: &Throttle) -> bool {
-        let tags: Vec<_> = lock(&self.tags).values().map(Arc::clone).collect();
+        let tags = lock(&self.tags).clone();
         let mut done = true;
         for tag in tags.iter().filter(|tag| tag.copies.load(Ordering::Relaxed)) {
             let joined = self.join(link, tag).await;
@@ -201,7 +201,7 @@ impl Near {
         if self.own.is_none() {
             return;
         }
-        let tags: Vec<_> = lock(&self.tags).values().map(Arc::clone).collect();
+        let tags = lock(&self.tags).clone();
         for tag in &tags {
             tag.join(None);
             tag.copies.store(false, Ordering::Relaxed);

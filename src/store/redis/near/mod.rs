@@ -56,7 +56,6 @@ mod settle;
 mod tag;
 mod words;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -100,7 +99,7 @@ pub(crate) struct Near {
     /// How long a lease may last.
     lag: Duration,
     own: Option<OwnCopies>,
-    tags: Mutex<BTreeMap<String, Arc<NearTag>>>,
+    tags: Mutex<Vec<Arc<NearTag>>>,
     /// One for each server.
     feeds: Mutex<Vec<Weak<NearFeed>>>,
     acks: Arc<Acknowledgements>,
@@ -252,7 +251,7 @@ impl Near {
     /// The same for all copies of a tag that have a stamp.
     pub(crate) fn forget_stamped(&self, tag: &Tag) {
         if self.own.is_some()
-            && let Some(tag) = lock(&self.tags).get(tag.as_str())
+            && let Some(tag) = lock(&self.tags).iter().find(|known| known.name() == tag.as_str())
         {
             tag.outdate();
         }
@@ -277,12 +276,12 @@ impl Near {
 
     fn tag(&self, name: &str) -> Option<Arc<NearTag>> {
         let mut tags = lock(&self.tags);
-        if let Some(tag) = tags.get(name) {
+        if let Some(tag) = tags.iter().find(|tag| tag.name() == name) {
             return Some(Arc::clone(tag));
         }
         let names = NearNames::new(&Tag::new(name).ok()?, self.database, self.process);
         let tag = Arc::new(NearTag::new(names));
-        tags.insert(name.to_owned(), Arc::clone(&tag));
+        tags.push(Arc::clone(&tag));
         Some(tag)
     }
 }

@@ -113,6 +113,10 @@ impl NearTag {
         }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        self.names.address.tag()
+    }
+
     pub(crate) fn keys(&self) -> Keyspace<'_> {
         Keyspace::new(&self.names.address, self.names.database)
     }

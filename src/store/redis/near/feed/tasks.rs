@@ -11,7 +11,7 @@ use crate::store::redis::near::tag::{NearNames, NearTag, Switch};
 impl NearFeed {
     /// Whether values under a tag that are asked for in this term may be kept.
     pub(in crate::store::redis::near) fn is_proven(&self, tag: &str, term: u64) -> bool {
-        self.state().tags.get(tag).is_some_and(|tag| tag.proven == Some(term))
+        self.state().find(tag).is_some_and(|tag| tag.proven == Some(term))
     }
 
     /// Copies of the value at this address, and of others here under its tag, are wanted. Returns whether that is news.
@@ -49,7 +49,7 @@ impl NearFeed {
     pub(in crate::store::redis::near) fn to_prove(&self, tag: &NearTag) -> Option<(Address, String)> {
         let term = self.lease.term();
         let mut state = self.state();
-        let at = state.tags.get_mut(tag.names.address.tag())?;
+        let at = state.find(tag.name())?;
         if std::mem::take(&mut at.is_home) {
             // The next value that is asked for here says where copies are wanted.
             at.copies = false;
@@ -59,20 +59,19 @@ impl NearFeed {
 
     /// No copies of a tag are wanted here for now.
     pub(in crate::store::redis::near) fn give_up(&self, tag: &NearTag) {
-        if let Some(at) = self.state().tags.get_mut(tag.names.address.tag()) {
+        if let Some(at) = self.state().find(tag.name()) {
             (at.copies, at.proven) = (false, None);
         }
     }
 
     /// How often the canary was heard so far.
     pub(in crate::store::redis::near) fn canaries(&self, tag: &NearTag) -> u64 {
-        let state = self.state();
-        state.tags.get(tag.names.address.tag()).map_or(0, |at| at.canaries)
+        self.state().find(tag.name()).map_or(0, |at| at.canaries)
     }
 
     /// Values that are asked for in this term may be kept.
     pub(in crate::store::redis::near) fn prove(&self, tag: &NearTag, term: u64) {
-        if let Some(at) = self.state().tags.get_mut(tag.names.address.tag()) {
+        if let Some(at) = self.state().find(tag.name()) {
             at.proven = Some(term);
         }
         self.lease.want();
@@ -81,9 +80,8 @@ impl NearFeed {
 
     /// Whether acknowledgements under a tag can be heard.
     pub(in crate::store::redis::near) fn hears_replies(&self, tag: &NearTag) -> bool {
-        let state = self.state();
-        let at = state.tags.get(tag.names.address.tag());
-        at.is_some_and(|at| at.replies == Switch::On)
+        let mut state = self.state();
+        state.find(tag.name()).is_some_and(|at| at.replies == Switch::On)
     }
 
     /// Starts to listen for them.

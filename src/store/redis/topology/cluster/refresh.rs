@@ -1,6 +1,5 @@
 //! Keeping the map of the slots.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +27,8 @@ const HEARING: Duration = Duration::from_millis(100);
 /// The nodes to ask when none of the masters answers.
 pub(crate) struct Seeds {
     seeds: Vec<Dialer>,
-    known: Mutex<HashSet<Endpoint>>,
+    /// Each once.
+    known: Mutex<Vec<Endpoint>>,
 }
 
 impl Seeds {
@@ -48,8 +48,12 @@ impl Seeds {
     fn note(&self, view: &View) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.clear();
-        known.extend(view.ranges.iter().map(|(_, _, master)| master.clone()));
-        known.extend(view.replicas.iter().cloned());
+        let masters = view.ranges.iter().map(|(_, _, master)| master);
+        for endpoint in masters.chain(&view.replicas) {
+            if !known.contains(endpoint) {
+                known.push(endpoint.clone());
+            }
+        }
     }
 
     /// The nodes last heard of, and the seeds as they were given.

@@ -1,6 +1,5 @@
 //! [`Topology`]: which of the nodes has which slot.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,13 +99,13 @@ impl Topology {
         if self.slots.contains(&NOBODY) {
             return false;
         }
-        let owners: HashSet<_> = self
-            .slots
-            .iter()
-            .filter_map(|at| self.nodes.get(usize::from(*at)))
-            .map(Arc::as_ptr)
-            .collect();
-        let mut owners = self.nodes.iter().filter(|node| owners.contains(&Arc::as_ptr(node)));
-        owners.all(|node| node.commands.is_connected() && !node.subscriber.is_refused())
+        let mut owners = vec![false; self.nodes.len()];
+        for at in &self.slots {
+            if let Some(is_owner) = owners.get_mut(usize::from(*at)) {
+                *is_owner = true;
+            }
+        }
+        let mut nodes = self.nodes.iter().zip(owners);
+        nodes.all(|(node, is_owner)| !is_owner || node.commands.is_connected() && !node.subscriber.is_refused())
     }
 }
