@@ -35,7 +35,7 @@ pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
         .filter(|name| !is_for_all(name))
         .collect();
     match content_length(headers) {
-        Some(Ok(length)) => drop(headers.insert(CONTENT_LENGTH, length.into())),
+        Some(Ok(length)) => set(headers, CONTENT_LENGTH, length.into()),
         // A wrong length is found out at the end of the response.
         Some(Err(_)) => {}
         None => drop(headers.remove(CONTENT_LENGTH)),
@@ -43,6 +43,11 @@ pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
     for name in ALWAYS.iter().chain(&listed) {
         headers.remove(name);
     }
+}
+
+/// Does what [`HeaderMap::insert`] does, which would be compiled into each part of the crate that calls it.
+pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    headers.insert(name, value);
 }
 
 /// Whether a field tells the recipient of a response what it is, for whom and for how long.

@@ -8,6 +8,7 @@ use http::{HeaderMap, Response, StatusCode};
 use super::body::ReplyBody;
 use super::trailers_only::{UNAVAILABLE, trailers_only};
 use crate::middleware::policy::ending::is_grpc;
+use crate::middleware::policy::fields;
 
 /// The field that gRPC clients with a retry policy go by (gRFC A6).
 const GRPC_RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
@@ -30,11 +31,11 @@ fn instead(request: &HeaderMap, status: StatusCode, message: &str, retry_after: 
     {
         let mut response = trailers_only(content_type.clone(), UNAVAILABLE, message);
         let millis = i32::try_from(retry_after.as_millis()).unwrap_or(i32::MAX);
-        response.headers_mut().insert(GRPC_RETRY_PUSHBACK, millis.into());
+        fields::set(response.headers_mut(), GRPC_RETRY_PUSHBACK, millis.into());
         return response;
     }
     let mut response = Response::new(ReplyBody::empty());
-    response.headers_mut().insert(RETRY_AFTER, seconds(retry_after).into());
+    fields::set(response.headers_mut(), RETRY_AFTER, seconds(retry_after).into());
     *response.status_mut() = status;
     response
 }

@@ -15,6 +15,7 @@ use super::told_key;
 use crate::key::Address;
 use crate::middleware::policy::cache_status::{self, CACHE_STATUS};
 use crate::middleware::policy::conditions::not_modified;
+use crate::middleware::policy::fields;
 use crate::middleware::policy::range::{Selection, select};
 use crate::middleware::policy::reason::Reason;
 use crate::middleware::policy::request::RequestConstraints;
@@ -29,7 +30,7 @@ pub(crate) fn followed(stored: Arc<StoredResponse>) -> Response<ReplyBody> {
         let mut response = Response::new(ReplyBody::read_from(underway.follow()));
         *response.status_mut() = status;
         response.headers_mut().clone_from(stored.headers());
-        response.headers_mut().extend(date.map(|date| (DATE, date)));
+        tell_date(response.headers_mut(), date);
         return response;
     }
     let parted = stored.parted_body();
@@ -42,8 +43,14 @@ pub(crate) fn followed(stored: Arc<StoredResponse>) -> Response<ReplyBody> {
         ),
     };
     let mut response = response(status, headers, body(parted, content, trailers));
-    response.headers_mut().extend(date.map(|date| (DATE, date)));
+    tell_date(response.headers_mut(), date);
     response
+}
+
+fn tell_date(headers: &mut HeaderMap, missing: Option<HeaderValue>) {
+    if let Some(date) = missing {
+        fields::set(headers, DATE, date);
+    }
 }
 
 /// A hit in this process on its way to its request. It becomes a response only when it is sent: until then there is
@@ -89,9 +96,7 @@ pub(crate) fn hit(stored: Arc<StoredResponse>, now: Instant, cache_status: bool)
     let (status, parted, date) = (own.status(), own.parted_body(), own.missing_date());
     let told = HitFields::of(&own, now, cache_status);
     let (mut headers, content, trailers) = own.into_content();
-    if let Some(date) = date {
-        headers.insert(DATE, date);
-    }
+    tell_date(&mut headers, date);
     told.put(&mut headers);
     response(status, headers, body(parted, content, trailers))
 }
@@ -138,7 +143,7 @@ impl HitFields {
     fn put(self, headers: &mut HeaderMap) {
         match headers.iter_mut().next() {
             Some((&AGE, value)) => *value = self.age,
-            _ => drop(headers.insert(AGE, self.age)),
+            _ => fields::set(headers, AGE, self.age),
         }
         if let Some(told) = self.cache_status {
             match headers.get_mut(CACHE_STATUS) {
@@ -227,7 +232,7 @@ pub(crate) fn narrowed(
     }
     if constraints.head {
         if !has_trailers && !headers.contains_key(CONTENT_LENGTH) && whole.status() != StatusCode::NO_CONTENT {
-            whole.headers_mut().insert(CONTENT_LENGTH, len.into());
+            fields::set(whole.headers_mut(), CONTENT_LENGTH, len.into());
         }
         return whole.map(|_| ReplyBody::empty());
     }
@@ -249,9 +254,9 @@ pub(crate) fn narrowed(
         }
     };
     headers.remove(TRAILER);
-    headers.insert(CONTENT_LENGTH, part_len.into());
+    fields::set(headers, CONTENT_LENGTH, part_len.into());
     if let Ok(range) = HeaderValue::try_from(range) {
-        headers.insert(CONTENT_RANGE, range);
+        fields::set(headers, CONTENT_RANGE, range);
     }
     *whole.status_mut() = status;
     whole.map(|_| body)

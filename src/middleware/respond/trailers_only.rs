@@ -6,6 +6,7 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response};
 
 use super::body::ReplyBody;
+use crate::middleware::policy::fields;
 
 /// The deadline of the call is over.
 pub(crate) const DEADLINE_EXCEEDED: u16 = 4;
@@ -21,10 +22,10 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub(crate) fn trailers_only(content_type: HeaderValue, status: u16, message: &str) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::empty());
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, content_type);
-    headers.insert(GRPC_STATUS, status.into());
+    fields::set(headers, CONTENT_TYPE, content_type);
+    fields::set(headers, GRPC_STATUS, status.into());
     if let Ok(message) = HeaderValue::try_from(percent_encoded(message)) {
-        headers.insert(GRPC_MESSAGE, message);
+        fields::set(headers, GRPC_MESSAGE, message);
     }
     response
 }

@@ -100,9 +100,9 @@ impl Change {
         self.settled = true;
         // A panic in it is no reason to keep the answer back.
         if let Ok(Some(receipt)) = receipt.await {
-            response
-                .headers_mut()
-                .extend(HeaderValue::try_from(receipt.to_string()).map(|value| (RECEIPT, value)));
+            if let Ok(value) = HeaderValue::try_from(receipt.to_string()) {
+                response.headers_mut().append(RECEIPT, value);
+            }
             response.extensions_mut().insert(receipt);
         }
         answer

@@ -7,6 +7,7 @@ use http::status::StatusCode;
 use super::error::StoredResponseError;
 use super::response::StoredResponse;
 use super::{frame, streamed};
+use crate::middleware::policy::fields;
 use crate::middleware::policy::meta::Meta;
 
 /// Stores only the body of each response.
@@ -56,7 +57,7 @@ impl RawBody {
             return Err(StoredResponseError::NotRaw);
         }
         let mut headers = HeaderMap::with_capacity(1);
-        headers.insert(CONTENT_TYPE, self.content_type.clone());
+        fields::set(&mut headers, CONTENT_TYPE, self.content_type.clone());
         // Without a time or a span it is fresh for as long as it is stored.
         Ok(StoredResponse::new(
             StatusCode::OK,

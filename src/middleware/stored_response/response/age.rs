@@ -10,6 +10,7 @@ use super::StoredResponse;
 use crate::memo::Aim;
 use crate::middleware::policy::cache_status::CACHE_STATUS;
 use crate::middleware::policy::date;
+use crate::middleware::policy::fields;
 use crate::middleware::policy::meta::Meta;
 
 /// How many fields a hit adds at most.
@@ -169,13 +170,13 @@ impl StoredResponse {
         let aged = self.aged.get_or_init(|| {
             let mut headers = HeaderMap::with_capacity(self.headers.keys_len() + ADDED);
             // First, where a hit finds it at once.
-            headers.insert(AGE, HeaderValue::from_static("0"));
+            fields::set(&mut headers, AGE, HeaderValue::from_static("0"));
             let mut stored = self.headers.clone();
             stored.remove(AGE);
             headers.extend(stored);
-            headers.extend(self.missing_date().map(|date| (DATE, date)));
+            self.add_missing_date(&mut headers);
             if cache_status && !headers.contains_key(CACHE_STATUS) {
-                headers.insert(CACHE_STATUS, HeaderValue::from_static(""));
+                fields::set(&mut headers, CACHE_STATUS, HeaderValue::from_static(""));
             }
             Box::new(Aged { headers, cache_status })
         });
@@ -184,8 +185,14 @@ impl StoredResponse {
             return aged.headers.clone();
         }
         let mut headers = self.headers.clone();
-        headers.extend(self.missing_date().map(|date| (DATE, date)));
+        self.add_missing_date(&mut headers);
         headers
+    }
+
+    fn add_missing_date(&self, headers: &mut HeaderMap) {
+        if let Some(date) = self.missing_date() {
+            fields::set(headers, DATE, date);
+        }
     }
 
     /// When the response was received, as the `Date` of a response that came without one, which it must have (RFC 9110,
