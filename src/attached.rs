@@ -1,7 +1,7 @@
-//! [`attached`]: a task that belongs to the span of the request that started it for as long as that needs it.
+//! [`attached`]: a task that is in the span of the request that started it, for as long as the request needs the task.
 //!
-//! A span stays open while a task is in it. What a request has begun may outlast its response, so the task leaves the span
-//! when the request is answered or gone, and goes on in one of its own.
+//! A span stays open while a task is in it. Work that a request has begun may outlast the response. So the task leaves
+//! the span when the request is answered or gone, and goes on in a span of its own.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -12,7 +12,7 @@ use tracing::Span;
 use crate::key::Address;
 use crate::trace;
 
-/// Puts `future`, which computes what belongs at `address`, into the present span until what comes with it is dropped.
+/// Puts `future`, which computes the value of `address`, into the present span until the returned guard is dropped.
 pub(crate) fn attached<F: Future>(
     address: &Address,
     future: F,
@@ -31,7 +31,7 @@ struct SharedSpan {
 }
 
 struct SpanState {
-    /// `None` once what the task still does is of no interest.
+    /// `None` once the rest of the task is of no interest.
     span: Option<Span>,
     is_polled: bool,
     /// The request that started the task was dropped while the task was polled.
@@ -39,7 +39,7 @@ struct SpanState {
 }
 
 impl TaskSpan {
-    /// The present span, for a task that computes what belongs at `address`.
+    /// The present span, for a task that computes the value of `address`.
     pub(crate) fn here(address: &Address) -> Self {
         let state = SpanState {
             span: Some(Span::current()),
@@ -81,10 +81,10 @@ impl TaskSpan {
         output
     }
 
-    /// What the task still does is of no interest.
+    /// The rest of the task is of no interest.
     pub(crate) fn leave(&self) {
         let left = self.state().span.take();
-        // What listens to spans is not ours, and is not to be waited for with the lock held.
+        // A subscriber to spans is foreign code, which must not run while the lock is held.
         drop(left);
     }
 

@@ -11,33 +11,34 @@ use crate::key::Address;
 /// Turns values into the bytes that a store keeps, and back.
 ///
 /// Bytes come from outside: where [`decode`](Codec::decode) cannot vouch for them it must return an error, and never
-/// panic. The core counts that and computes anew.
+/// panic. The core counts such an error and computes anew.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a codec",
     label = "says nothing of how values become bytes",
     note = "`MemoLock<Json<T>>`, made by `MemoLock::json`, memoizes values of any type `T` that serde knows"
 )]
 pub trait Codec: Clone + Send + Sync + 'static {
-    /// What is memoized. Cheap to clone: each caller that waited gets a clone.
+    /// The type of the memoized values. It has to be cheap to clone, because each caller that waited gets a clone.
     type Value: Clone + Send + Sync + 'static;
 
     /// Encodes a value that is about to be stored at `address`.
     ///
     /// # Errors
     ///
-    /// What keeps the value from being encoded. Nothing is stored then, and only the followers in this process get the
-    /// value.
+    /// The reason why the value cannot be encoded. The value is not stored then, and only the followers in this process
+    /// get it.
     fn encode(&self, address: &Address, value: &Self::Value) -> Result<Bytes, BoxError>;
 
-    /// Decodes what was found at `address`.
+    /// Decodes the bytes that were found at `address`.
     ///
     /// # Errors
     ///
     /// What is wrong with the bytes: they count as absent.
     fn decode(&self, address: &Address, bytes: Bytes) -> Result<Self::Value, BoxError>;
 
-    /// What [`decode`](Self::decode) has made of equal bytes for the same address before, where the codec has kept that. Defaults
-    /// to `None`. The bytes are part of a larger buffer, which is in use: no clone of them may be kept.
+    /// The value that [`decode`](Self::decode) has made of equal bytes for the same address before, if the codec has
+    /// kept it. Defaults to `None`. The bytes are part of a larger buffer, which is in use: the codec must not keep a
+    /// clone of them.
     fn known(&self, address: &Address, bytes: &Bytes) -> Option<Self::Value> {
         let _ = (address, bytes);
         None
@@ -45,29 +46,29 @@ pub trait Codec: Clone + Send + Sync + 'static {
 
     /// Whether the value still answers callers. Defaults to `true`.
     ///
-    /// A value that does not may be stored nevertheless, for a user of the codec that can do something with it. A
-    /// caller of the core finds it absent, and its followers go their own way.
+    /// A value that does not answer callers may be stored nevertheless, for a user of the codec that can do something
+    /// with it. A caller of the core finds it absent, and its followers go their own way.
     fn is_fresh(&self, value: &Self::Value) -> bool {
         let _ = value;
         true
     }
 
-    /// Whether this is no value but a marker: what belongs at its address is not to be shared, so that callers go their
-    /// own way without waiting. Defaults to `false`. A marker is never [fresh](Self::is_fresh).
+    /// Whether this is a marker in place of a value: the value that belongs at its address is not to be shared, so that
+    /// callers go their own way without waiting. Defaults to `false`. A marker is never [fresh](Self::is_fresh).
     fn is_marker(&self, value: &Self::Value) -> bool {
         let _ = value;
         false
     }
 
-    /// In which [generation](crate::store::Generation::number) the computation of a value began, if the value says so. Defaults
-    /// to `None`: then its stamp does, if it has one.
+    /// The [generation](crate::store::Generation::number) in which the computation of a value began, if the value says
+    /// so. Defaults to `None`: then the stamp of the value says so, if it has one.
     fn began(&self, value: &Self::Value) -> Option<u64> {
         let _ = value;
         None
     }
 
-    /// What there is of a value since it was softly invalidated: itself, not fresh any more, or nothing. Defaults to the value as
-    /// it is: it answers until it ends, while one caller computes a new one.
+    /// The value after a soft invalidation: the same value, not fresh any more, or `None`. Defaults to the value as it
+    /// is: it answers until it expires, while one caller computes a new one.
     fn soften(&self, value: Self::Value, since: SystemTime) -> Option<Self::Value> {
         let _ = since;
         Some(value)
@@ -80,7 +81,8 @@ pub trait Codec: Clone + Send + Sync + 'static {
         true
     }
 
-    /// The same value in no more memory than it needs, asked for before a store keeps it. Defaults to the value as it is.
+    /// The same value in no more memory than it needs. The core asks for it before a store keeps the value. Defaults to
+    /// the value as it is.
     fn compact(&self, value: Self::Value) -> Self::Value {
         value
     }
@@ -106,7 +108,7 @@ where
     }
 }
 
-/// Bytes to the letter: what is stored and published is the value itself, as every member of the memolock family
+/// Bytes to the letter: the stored and published bytes are the value itself, as every member of the memolock family
 /// reads and writes it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Raw;

@@ -1,7 +1,7 @@
 //! Counters, gauges and histograms: atomic numbers, and with the feature `metrics` a handle of that facade beside each.
 //!
-//! Handles are made once, with what they are part of: an event costs no lookup. Without a recorder the figures can be
-//! [visited](Visit).
+//! Handles are made once, with the object that they belong to: an event costs no lookup. Without a recorder the figures
+//! can be [visited](Visit).
 
 mod histogram;
 
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use self::histogram::{Buckets, Distribution, Histogram};
 
-/// What a figure is called.
+/// The name of a figure.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "read by the facade"))]
 pub(crate) struct Metric<'a> {
@@ -29,14 +29,14 @@ pub(crate) struct Sample<'a> {
     pub(crate) figure: Figure,
 }
 
-/// What a metric stands at.
+/// The value of a metric.
 #[cfg_attr(
     not(any(test, feature = "admin")),
     expect(dead_code, reason = "the admin service shows them")
 )]
 #[derive(Debug)]
 pub(crate) enum Figure {
-    /// It has only gone up.
+    /// A counter, which only goes up.
     Counter(u64),
     Gauge(u64),
     Histogram(Distribution),
@@ -95,7 +95,7 @@ impl Gauge {
         self.value.load(Ordering::Relaxed)
     }
 
-    /// Counts one more until what is returned is dropped.
+    /// Counts one more until the returned guard is dropped.
     pub(crate) fn enter(&self) -> Entered<'_> {
         self.add(1);
         Entered(self)

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::system;
 
-/// Counts those at each name. Two names that have one count take each other for company.
+/// Counts the members at each name. Two names that share a count see each other's members.
 pub(crate) struct Crowds {
     seed: u64,
     counts: Box<[AtomicU32]>,
@@ -20,7 +20,7 @@ pub(crate) struct CrowdMember<'a> {
 impl Crowds {
     pub(crate) fn new(counts: usize) -> Self {
         let mut seed = [0; 8];
-        // Without randomness a client can have its names take each other for company, and no more.
+        // Without randomness a client can make its names share a count, which does no other harm.
         let _ = system::fill(&mut seed);
         Self {
             seed: u64::from_le_bytes(seed),
@@ -42,8 +42,8 @@ impl Drop for CrowdMember<'_> {
     }
 }
 
-/// Several times as quick as what guards a table against the names that a client makes up for it: here they would be
-/// company for each other, and no more.
+/// Several times as quick as a hash that guards a table against names that a client makes up: here such names would
+/// only share a count.
 fn hash(seed: u64, name: &[u8]) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |hash: u64, word: u64| {

@@ -1,4 +1,4 @@
-//! What can go wrong: [`StoreError`] in the store, [`Error`] for the caller that asked for a value.
+//! Errors: [`StoreError`] of the store, [`Error`] for the caller that asked for a value.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A store did not do what it was asked to.
 ///
-/// The core and the layer never hand one of these to a client: they go on without the store.
+/// The core and the layer never hand this error to a client: they go on without the store.
 #[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -84,8 +84,8 @@ impl std::error::Error for StoreError {
 
 /// Why [`MemoLock::get_or_compute`](crate::MemoLock::get_or_compute) has no value.
 ///
-/// Says which value that is, and has what went wrong as its [source](std::error::Error::source). All callers that waited
-/// for a computation in one process get the same source. `?` turns it into `anyhow::Error` or `Box<dyn Error + Send +
+/// It names the value, and has the cause as its [source](std::error::Error::source). All callers that waited for a
+/// computation in one process get the same source. `?` turns the error into `anyhow::Error` or `Box<dyn Error + Send +
 /// Sync>`.
 ///
 /// ```
@@ -127,11 +127,10 @@ pub enum ErrorKind {
     Panicked,
     /// The caller waited longer than the wait timeout.
     WaitTimeout,
-    /// The computation was stopped before it came to an end, because the runtime shuts down. Of
+    /// The computation was stopped before it came to an end, because the runtime shuts down. For
     /// [`MemoLock::get_or_request`](crate::MemoLock::get_or_request): it was given up several times.
     Abandoned,
-    /// Too much goes on already, and the caller must not compute for itself: see
-    /// [`AtLimit::Refuse`](crate::AtLimit::Refuse).
+    /// A limit is reached, and the caller must not compute for itself: see [`AtLimit::Refuse`](crate::AtLimit::Refuse).
     AtLimit(Limit),
     /// The id cannot be a key: a [`KeyError`](crate::KeyError) is the source.
     Key,
@@ -170,15 +169,15 @@ impl Error {
         self.inner.failure.kind
     }
 
-    /// Which value was asked for, as `TAG:ID`; the tag alone where the id cannot be a key.
+    /// The value that was asked for, as `TAG:ID`; the tag alone where the id cannot be a key.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.inner.address
     }
 
     /// The first of this error's sources that is an `E`, such as the error that the computation returned. It may be
-    /// further down, behind a context that `anyhow` added. An `anyhow::Error` without a context hides the type of what it
-    /// was made of.
+    /// further down, behind a context that `anyhow` added. An `anyhow::Error` without a context hides the type of the
+    /// error inside.
     #[must_use]
     pub fn cause<E: std::error::Error + 'static>(&self) -> Option<&E> {
         let first = std::error::Error::source(self);
@@ -241,7 +240,7 @@ impl RemoteError {
         }
     }
 
-    /// Adds the error itself, as [`MemoLock::errors`](crate::MemoLock::errors) encodes it. One of more than
+    /// Adds the error itself, as [`MemoLock::errors`](crate::MemoLock::errors) encodes it. An encoding of more than
     /// [`RemoteError::MAX_ENCODING_LEN`] bytes is left out.
     #[must_use]
     pub fn with_encoding(mut self, encoding: impl Into<String>) -> Self {
@@ -317,7 +316,7 @@ impl Failure {
         self
     }
 
-    /// What other processes are told.
+    /// The error for other processes.
     pub(crate) fn told(&self) -> RemoteError {
         let error = RemoteError::new(match &self.source {
             Some(error) => error.to_string(),

@@ -104,9 +104,9 @@
 //!    request that comes after an invalidation has returned, on any node, gets nothing from before it.
 //! 4. **Whole or nothing.** Only a complete response is stored or shared. A body that broke off, a panic and a body over
 //!    the limit are not. With `stream_followers`, followers read along, and get the error.
-//! 5. **Private stays private.** By default nothing is shared that one client may see and another may not. A stored value
-//!    that does not verify counts as absent.
-//! 6. **Cancellation is local.** A client that leaves takes no other with it.
+//! 5. **Private stays private.** By default no response is shared that one client may see and another may not. A stored
+//!    value that does not verify counts as absent.
+//! 6. **Cancellation is local.** A client that leaves takes no other client with it.
 //! 7. **Trouble here is not the client's.** Without a store, requests still go to the inner service, still collapsed in
 //!    the process. `type Error = S::Error`.
 //!
@@ -115,9 +115,9 @@
 //! This is an efficiency lock, not a mutex. A failover of Redis that loses the lock, an eviction, or a process that
 //! stands still for longer than its lease can each cost a second call. If you need *at most once*, use a database.
 //!
-//! A node that is cut off from Redis does not learn of an invalidation until it is connected again: its requests share what
-//! is computed there meanwhile. The other way round, an invalidation that does not reach Redis holds on its node at once,
-//! and on the others once Redis has taken it: see [`InvalidateError::Pending`].
+//! A node that is cut off from Redis does not learn of an invalidation until it is connected again: meanwhile its
+//! requests share results that are computed on that node. The other way round, an invalidation that does not reach
+//! Redis holds on its own node at once, and on the others once Redis has taken it: see [`InvalidateError::Pending`].
 //!
 //! # Features
 //!
@@ -133,7 +133,7 @@
 //! | `metrics` | no | what [`Stats`] counts, through the `metrics` crate |
 //!
 //! Without any of them the crate is the core alone, with neither tower nor http nor redis.
-// Where a feature is off, links to what it brings lead to the documentation with all of them.
+// Where a feature is off, links to its items lead to the documentation with all features.
 #![cfg_attr(
     not(feature = "http"),
     doc = "",

@@ -1,5 +1,5 @@
-//! What a simulation decides in the place of the system: random numbers, the time of day, which tasks there are, and what
-//! a server says to a client of Redis.
+//! What a simulation decides in place of the system: random numbers, the time of day, which tasks there are, and what a
+//! Redis server answers.
 //!
 //! A simulation runs many nodes in one thread, and the same from the same seed. Each task belongs to the [`World`] of its
 //! node, and so does each task that it starts. `tests/sim` is one. No promise is made of any of this.
@@ -15,7 +15,7 @@ pub enum Planted {
     TokenShared,
     /// A result that the store refused goes to the waiters.
     RefusedLanded,
-    /// A committed result goes to waiters who came after the commit was sent.
+    /// A committed result goes to waiters that came after the commit was sent.
     CommitForAll,
     /// Callers join a computation from before an invalidation by their own process.
     NotDetached,
@@ -27,15 +27,15 @@ pub enum Planted {
     WaitsForever,
     /// No lock is given back.
     NotReleased,
-    /// What a message carries goes to waiters who came after it may have been published.
+    /// The value in a message goes to waiters that came after the message may have been published.
     OldMessage,
-    /// What was computed under a lease of which the store was lost goes to all waiters.
+    /// A result goes to all waiters although the store of its lease was lost.
     NotVouched,
-    /// A value of which the tag was invalidated counts as current.
+    /// A value whose tag was invalidated counts as current.
     Outdated,
     /// A stored response need not be that of the key.
     KeyUnchecked,
-    /// The fields that are to be part of the key are not.
+    /// Fields that are to be part of the key are left out of it.
     KeyWithoutFields,
     /// A body that broke off counts as whole.
     Truncated,
@@ -43,11 +43,11 @@ pub enum Planted {
     WatchLeft,
     /// A waiter is counted for ever.
     WaiterLeft,
-    /// What was softly invalidated counts as fresh.
+    /// A value that was softly invalidated counts as fresh.
     SoftAsFresh,
     /// A receipt counts as met.
     ReceiptIgnored,
-    /// A caller who wants a value computed now gets what is stored.
+    /// A caller that wants a value computed now gets the stored one.
     NotAnew,
     /// On a connection to Redis, the place of a caller that has left is taken by the next one.
     #[cfg(feature = "redis")]
@@ -58,10 +58,10 @@ pub enum Planted {
     /// A near copy is served without a lease.
     #[cfg(feature = "redis")]
     NearUnleased,
-    /// A lease begins with a question, and the answer is not waited for.
+    /// A lease begins with a question, before the answer has come.
     #[cfg(feature = "redis")]
     NearUnanswered,
-    /// An answer is kept although a change was heard meanwhile.
+    /// An answer is kept although a change of its key was heard meanwhile.
     #[cfg(feature = "redis")]
     NearUnplaced,
     /// An invalidation waits for no process with near copies.
@@ -70,7 +70,8 @@ pub enum Planted {
     /// A notice is acknowledged and not heeded.
     #[cfg(feature = "redis")]
     NearUnheeded,
-    /// A process serves near copies of what it has invalidated, until it is told, and does not wait for that.
+    /// A process serves near copies of values that it has itself invalidated, until it is told of the invalidation, and
+    /// does not wait for that.
     #[cfg(feature = "redis")]
     NearOwnKept,
     /// Near copies outlast the connection that told of changes.

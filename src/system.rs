@@ -30,7 +30,7 @@ pub(crate) struct SaltedHash(DefaultHasher);
 impl Default for SaltedHash {
     fn default() -> Self {
         let (mut salt, mut hasher) = ([0; 16], DefaultHasher::new());
-        // Without randomness the salt is none, and a client can have its names meet.
+        // Without randomness there is no salt, and a client can make its names collide.
         let _ = fill(&mut salt);
         hasher.write(&salt);
         Self(hasher)

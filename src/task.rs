@@ -1,8 +1,8 @@
 //! Futures behind pointers, and tasks that run them.
 //!
-//! A future is compiled wherever its type is known, and so is all that tokio needs to run it. What is behind a
-//! [`BoxFuture`], made by a function that is no `async fn`, is compiled there alone: once, rather than in each program and
-//! several times.
+//! A future is compiled wherever its type is known, and so is all that tokio needs to run it. A future behind a
+//! [`BoxFuture`], made by a function that is no `async fn`, is compiled in that function alone: once, rather than
+//! several times in each program.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,7 +27,7 @@ pub(crate) fn spawn_on(runtime: &Handle, future: BoxFuture<'static, ()>) {
     drop(spawn(future));
 }
 
-/// As [`spawn`], for what is no [`BoxFuture`].
+/// As [`spawn`], for a future that is no [`BoxFuture`].
 pub(crate) fn spawn_of<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
@@ -52,7 +52,7 @@ impl<'a, T> AllAtOnce<'a, T> {
         self.0.push(future);
     }
 
-    /// What the next of them comes to, unless there is none.
+    /// The output of the next one that is ready; `None` where none is left.
     pub(crate) async fn next(&mut self) -> Option<T> {
         if self.0.is_empty() {
             return None;
@@ -93,7 +93,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// As [`spawn`], unless there is no runtime: for what a `drop` leaves to be done.
+/// As [`spawn`], unless there is no runtime: for work that a `drop` leaves to be done.
 pub(crate) fn spawn_if_any(future: BoxFuture<'static, ()>) {
     if Handle::try_current().is_ok() {
         drop(spawn(future));

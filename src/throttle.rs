@@ -1,4 +1,4 @@
-//! [`Throttle`]: warnings that do not come with every request.
+//! [`Throttle`]: keeps a warning from coming with every request.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

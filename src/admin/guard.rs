@@ -1,10 +1,11 @@
-//! Whether a browser was sent here by another site.
+//! Whether another site sent the browser here.
 
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 use http::uri::Authority;
 
-/// Whether the request may come from a page of another site (or of another port of this one), which must change nothing.
+/// Whether the request may come from a page of another site (or of another port of this one): such a request must
+/// change nothing.
 ///
 /// All browsers send `Sec-Fetch-Site`, or at least `Origin` with a POST. A program that is no browser sends neither.
 pub(super) fn is_cross_site(head: &Parts) -> bool {
@@ -23,7 +24,7 @@ pub(super) fn is_cross_site(head: &Parts) -> bool {
     !is_own.is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host)) || origins.next().is_some()
 }
 
-/// Whom the request is for.
+/// The host that the request is for.
 pub(super) fn host(head: &Parts) -> Option<&str> {
     let named = head.uri.authority().map(Authority::as_str);
     named.or_else(|| head.headers.get(HOST)?.to_str().ok())

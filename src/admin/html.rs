@@ -1,4 +1,4 @@
-//! What pages are written with.
+//! Writes the texts of pages.
 
 use std::fmt::{self, Write};
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl fmt::Display for Percent {
     }
 }
 
-/// As coarse as people take it.
+/// A time span, as coarse as people read it.
 pub(super) struct Time(pub(super) Duration);
 
 impl fmt::Display for Time {

@@ -54,7 +54,7 @@ impl JsonText {
         for character in text.chars() {
             match character {
                 '"' | '\\' => self.text.extend(['\\', character]),
-                // The last two end a line in JavaScript.
+                // The last two are ends of a line in JavaScript.
                 '\0'..='\x1f' | '\x7f' | '\u{2028}' | '\u{2029}' => {
                     // Only the writer could fail.
                     let _ = write!(self.text, "\\u{:04x}", u32::from(character));

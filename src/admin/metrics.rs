@@ -13,7 +13,7 @@ pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 /// All samples of one name.
 struct Family {
     help: &'static str,
-    /// By their labels. Two layers that share a name and a tag have one between them, as with a recorder.
+    /// By their labels. Two layers that share a name and a tag have one sample between them, as with a recorder.
     figures: BTreeMap<Vec<(&'static str, String)>, Figure>,
 }
 

@@ -1,4 +1,4 @@
-//! The admin service: what goes on beneath the layers of a program, and what is to be forgotten.
+//! The admin service: shows what goes on beneath the layers of a program, and takes invalidations.
 //!
 //! ```text
 //! service.rs     which path gets what

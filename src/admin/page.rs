@@ -19,7 +19,7 @@ pub(super) const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// Nothing but the page's own style and script, and requests to where it comes from.
+/// Only the page's own style and script, and requests to the page's own server.
 pub(super) fn security_policy() -> HeaderValue {
     static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
         let policy = format!(
@@ -76,7 +76,7 @@ pub(super) fn page(state: &AdminState, head: &Parts) -> String {
     page
 }
 
-/// What stands in front of a relative link on this page: where the page is a folder whose name has no slash at its end,
+/// The text in front of a relative link on this page: where the page is a folder whose name has no slash at its end,
 /// browsers take the folder off.
 fn here(head: &Parts) -> String {
     let path = uri_as_received(&head.uri, &head.extensions).path();
@@ -86,7 +86,7 @@ fn here(head: &Parts) -> String {
     }
 }
 
-/// What changes.
+/// The part of the page that changes.
 fn live(page: &mut String, state: &AdminState) {
     for link in &state.stores {
         let pending = link.pending_invalidations;

@@ -1,16 +1,16 @@
-//! [`What`]: what a request wants invalidated.
+//! [`What`]: what a request wants to invalidate.
 
 use http::Uri;
 
 use crate::key::Readable;
 use crate::store::Purge;
 
-/// What is to be out of date.
+/// What to invalidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
     /// The response to a GET.
     Url(Uri),
-    /// Everything with this tag of a value.
+    /// Every value with this tag.
     Tag(String),
     All,
 }
@@ -18,7 +18,7 @@ pub(super) enum What {
 const ONE: &str = "Say what: ?url=URL, ?tag=NAME or ?all=1, one of them, and perhaps soft=1.";
 
 impl What {
-    /// Reads a query; a sentence where it says nothing clear.
+    /// Reads a query; the error is a sentence where the query is not clear.
     pub(super) fn parse(query: &str) -> Result<(Self, Purge), String> {
         let (mut what, mut purge) = (None, Purge::Hard);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -48,7 +48,7 @@ impl What {
     }
 }
 
-/// A target, with or without whom it is asked of.
+/// A target, with or without a host.
 fn url(text: &str) -> Result<Uri, String> {
     let uri: Option<Uri> = text.parse().ok();
     let uri = uri.filter(|uri| match uri.scheme_str() {

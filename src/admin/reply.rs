@@ -1,4 +1,4 @@
-//! What every response of the admin service has.
+//! The fields of every response of the admin service.
 
 use bytes::Bytes;
 use http::header::{
@@ -12,7 +12,7 @@ use super::page;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// A whole response. A page asks for nothing but itself, is in no frame, and is kept nowhere.
+/// A whole response. A page loads nothing but itself, may stand in no frame, and no cache may store it.
 pub(super) fn reply(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(());
     *response.status_mut() = status;

@@ -27,8 +27,8 @@ use crate::middleware::{KeyExtractor, MemoLockLayer};
 use crate::store::Purge;
 use crate::task::{BoxFuture, spawn_of};
 
-/// Shows operators what goes on beneath the layers of a program, and takes their invalidations. A tower service for
-/// requests with bodies of type `B`, as the layers take them; a clone is another handle on the same.
+/// Shows operators what goes on beneath the layers of a program, and takes their invalidations. It is a tower service
+/// for requests with bodies of type `B`, as the layers take them; a clone is another handle on the same.
 ///
 /// | request | answer |
 /// |---|---|
@@ -57,10 +57,10 @@ use crate::task::{BoxFuture, spawn_of};
 ///
 /// # Who may come here
 ///
-/// **Every client that reaches it.** Put it on an address, or behind an authentication, for operators alone: it shows keys,
-/// which are URLs for the most part. It shows no body and no credential: of fields that are credentials, keys hold a digest.
-/// An invalidation that a browser sends for a page of another site is refused (`Sec-Fetch-Site`, `Origin`), and no other
-/// site's script can read an answer.
+/// **Every client that reaches it.** Put it on an address, or behind an authentication, for operators alone: it shows
+/// keys, which are URLs for the most part. It shows no body and no credential: keys hold only a digest of fields that
+/// are credentials. An invalidation that a browser sends for a page of another site is refused (`Sec-Fetch-Site`,
+/// `Origin`), and no other site's script can read an answer.
 ///
 /// # Invalidations
 ///
@@ -69,14 +69,15 @@ use crate::task::{BoxFuture, spawn_of};
 /// invalidation may be [pending](InvalidateError::Pending)), 501 where a layer cannot do it, and 400 with a sentence where
 /// the request makes no sense. It goes on if the client leaves.
 ///
-/// A URL is one as a client of the program has it, encoded for a query: `?url=http%3A%2F%2Fexample.com%2Freport%2F42`. One
-/// that begins with `/` is for the host to which the request itself goes. Fields that keys cover are taken from the
-/// request, so `curl -H 'x-tenant: anna'` invalidates what is stored for that tenant.
+/// A URL is given as a client of the program uses it, encoded for a query:
+/// `?url=http%3A%2F%2Fexample.com%2Freport%2F42`. A URL that begins with `/` is for the host to which the request
+/// itself goes. The service takes the fields that keys cover from the request, so `curl -H 'x-tenant: anna'`
+/// invalidates the response for that tenant.
 ///
 /// # What it costs
 ///
-/// From when a layer is [given](Self::layer) on, each request counts for its key, in some 60 places for each tag: the first
-/// thousands one by one, then one in 16. Of what failed, the last 32 kinds are kept.
+/// Once a layer is [given](Self::layer), each request counts for its key, in some 60 places for each tag: the first
+/// thousands one by one, then one in 16. The service keeps the last 32 kinds of failure.
 pub struct Admin<B> {
     sources: Arc<[Arc<dyn Source<B>>]>,
 }
@@ -96,8 +97,8 @@ impl<B: 'static> Admin<B> {
         self.with(layer, None)
     }
 
-    /// The same for a layer behind something that changes the target or the fields of requests: a gateway, say. `rewrite`
-    /// does the same to the head of a request for a URL that is to be invalidated.
+    /// The same for a layer behind a service that changes the target or the fields of requests: a gateway, say.
+    /// `rewrite` makes the same change to the head of a request for a URL that is to be invalidated.
     #[must_use]
     pub fn layer_behind<K: KeyExtractor<B>>(
         self,
@@ -187,7 +188,7 @@ impl<B: 'static> Admin<B> {
             Some((source.tag().to_owned(), source.invalidate(scope, purge)))
         });
         let invalidations: Vec<_> = sources.collect();
-        // In a task of its own: half an invalidation is none.
+        // In a task of its own, so that an invalidation is not left half done.
         let task = spawn_of(async move {
             let (mut done, mut failed) = (Vec::new(), Vec::new());
             for (tag, invalidation) in invalidations {

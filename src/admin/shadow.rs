@@ -14,7 +14,7 @@ pub(super) struct Watched {
     report: ShadowReport,
 }
 
-/// Those of all layers, each once.
+/// The reports of all layers, each once.
 pub(super) fn watched<B>(sources: &[Arc<dyn Source<B>>]) -> Vec<Watched> {
     let mut seen: Vec<&Arc<Shadow>> = Vec::new();
     let mut all = Vec::new();

@@ -13,7 +13,7 @@ use crate::store::Purge;
 use crate::store::RedisStore;
 use crate::task::BoxFuture;
 
-/// What a layer makes out of date.
+/// Invalidates the responses of a layer.
 #[derive(Debug, Clone)]
 pub(super) enum Scope {
     Keys(Vec<Key>),
@@ -21,16 +21,16 @@ pub(super) enum Scope {
     All,
 }
 
-/// A layer whose extractor of keys is not known; requests to it have bodies of type `B`.
+/// A layer, whichever extractor of keys it has; requests to it have bodies of type `B`.
 pub(super) trait Source<B>: Send + Sync {
-    /// Two that share everything but settings have one.
+    /// Two layers that share everything but settings have the same.
     fn identity(&self) -> usize;
 
     fn tag(&self) -> &str;
 
     fn stats(&self) -> Stats;
 
-    /// Its store, where that is a Redis.
+    /// The store of the layer, where that is a Redis.
     #[cfg(feature = "redis")]
     fn redis(&self) -> Option<&RedisStore>;
 
@@ -42,19 +42,19 @@ pub(super) trait Source<B>: Send + Sync {
 
     fn failures(&self) -> Vec<FailureNote>;
 
-    /// What it knows, where it only watches.
+    /// The shadow report, where the layer only watches.
     fn shadow(&self) -> Option<&Arc<Shadow>>;
 
-    /// What it knows of its hits, where it verifies some.
+    /// The report on verified hits, where the layer verifies some.
     fn verify(&self) -> Option<&Arc<Verify>>;
 
-    /// The key of a request as it comes to what stands in front of the layer, and the body.
+    /// The key of a request as it comes to the service in front of the layer.
     fn key(&self, request: Request<B>) -> (Option<Key>, B);
 
     fn invalidate(&self, scope: Scope, purge: Purge) -> BoxFuture<'static, Result<(), InvalidateError>>;
 }
 
-/// What rewrites requests in front of a layer.
+/// Rewrites requests as the service in front of a layer does.
 pub(super) type Rewrite = Arc<dyn Fn(Request<()>) -> Request<()> + Send + Sync>;
 
 pub(super) struct LayerSource<K> {

@@ -1,4 +1,4 @@
-//! [`AdminState`]: what there is to show of all layers, at one moment.
+//! [`AdminState`]: all that can be shown of all layers, at one moment.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -40,17 +40,17 @@ pub(super) struct TagFigures {
 
 pub(super) struct AdminState {
     pub(super) tags: Vec<TagFigures>,
-    /// How each Redis is.
+    /// The state of each Redis.
     pub(super) stores: Vec<RedisHealth>,
     pub(super) in_flight: Vec<InFlight>,
     pub(super) hottest: Vec<Hot>,
-    /// With how long ago each was.
+    /// Each with how long ago it was.
     pub(super) failures: Vec<(FailureNote, Duration)>,
     pub(super) shadows: Vec<Watched>,
     pub(super) verified: Vec<Verified>,
 }
 
-/// How a Redis is.
+/// The state of a Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RedisHealth {
     pub(super) connected: bool,
@@ -58,7 +58,7 @@ pub(super) struct RedisHealth {
 }
 
 impl TagFigures {
-    /// Requests that were answered with what is stored, among those that were answered with what may be shared.
+    /// The share of requests that a stored response answered, among all that a shareable response answered.
     pub(super) fn hit_ratio(&self) -> Option<f64> {
         let Stats {
             hits,
@@ -70,7 +70,7 @@ impl TagFigures {
         ratio(hits + stale, hits + stale + led + followed)
     }
 
-    /// Requests that were answered by the computation of another, among those that found nothing.
+    /// The share of requests that another's computation answered, among those that found nothing.
     pub(super) fn collapse_ratio(&self) -> Option<f64> {
         let Stats { led, followed, .. } = self.stats;
         ratio(followed, led + followed)

@@ -14,7 +14,7 @@ pub(super) struct Verified {
     routes: Vec<VerifiedRoute>,
 }
 
-/// Those of all layers, each once.
+/// The reports of all layers, each once.
 pub(super) fn verified<B>(sources: &[Arc<dyn Source<B>>]) -> Vec<Verified> {
     let mut seen: Vec<&Arc<Verify>> = Vec::new();
     let mut all = Vec::new();

@@ -49,7 +49,7 @@ fn word(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// Each metric that is named in a text, with what is asked of its labels.
+/// Each metric that is named in a text, with the labels that the text expects of it.
 fn used(text: &str) -> Vec<(&str, &str)> {
     let starts = text.match_indices("memolock_").map(|(at, _)| at);
     let uses = starts.map(|at| {

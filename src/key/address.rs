@@ -8,7 +8,7 @@ use super::id::Key;
 use super::readable::Readable;
 use super::tag::Tag;
 
-/// Where the value of one computation stands in a store: a [`Tag`] and a [`Key`].
+/// The place of one computation's value in a store: a [`Tag`] and a [`Key`].
 #[derive(Clone)]
 pub struct Address {
     text: String,
@@ -28,7 +28,7 @@ impl Address {
         }
     }
 
-    /// Like [`Address::new`], in the memory that the key has.
+    /// Like [`Address::new`], in the memory of the key.
     #[inline]
     pub(crate) fn of(tag: &Tag, key: Key) -> Self {
         let mut text = key.text;
@@ -45,8 +45,8 @@ impl Address {
         spare(self.text);
     }
 
-    /// The address of one variant of what is at this one. No [`KeyBuilder`] makes the same one: a blank and a bare `#`
-    /// never follow each other there.
+    /// The address of one variant of the response at this address. No [`KeyBuilder`] makes the same address: a blank
+    /// and a bare `#` never follow each other in its keys.
     pub(crate) fn variant(&self, generation: [u8; 8], fingerprint: &[u8; 16]) -> Self {
         let (start, end) = match self.text.strip_suffix('}') {
             Some(start) => (start, "}"),
@@ -71,13 +71,13 @@ impl Address {
         &self.text
     }
 
-    /// Whether the id is in braces, as those derived from several parts are.
+    /// Whether the id is in braces, as ids derived from several parts are.
     pub(crate) fn is_derived(&self) -> bool {
         let id = self.id();
         id.starts_with('{') && id.ends_with('}')
     }
 
-    /// What stands in a log.
+    /// The address as it stands in a log.
     pub(crate) fn readable(&self) -> Readable<'_> {
         Readable(&self.text)
     }
@@ -105,12 +105,12 @@ impl Eq for Address {}
 
 impl Hash for Address {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // It is all that there is, so nothing has to end it.
+        // The text is the whole input of the hash, so nothing has to end it.
         state.write(self.text.as_bytes());
     }
 }
 
-/// The name to the letter, of whatever length and content it is: what a client sends may be in it.
+/// The name to the letter, of any length and content: it may hold anything that a client sends.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::id::Key;
 
-/// The longest derived key, in bytes, that stays readable; longer ones end in a digest of the whole.
+/// The longest derived key, in bytes, that stays readable; a longer key ends in a digest of the whole.
 const MAX_READABLE: usize = 240;
 
 /// How much of a long derived key is kept in front of its digest.
@@ -16,11 +16,11 @@ const READABLE_PREFIX: usize = 96;
 /// How much longer an address may be expected to be than its key.
 const ROOM_FOR_TAG: usize = 24;
 
-/// The largest text whose memory is kept: a request that waits under the next key keeps it that long.
+/// The largest text whose memory is kept: a request that waits under the next key holds that memory for as long.
 const MOST_SPARE: usize = 256;
 
 thread_local! {
-    /// An empty text, in memory of a text that the thread needs no more.
+    /// An empty text, in the memory of a text that the thread no longer needs.
     static SPARE: Cell<String> = const { Cell::new(String::new()) };
 }
 
@@ -29,7 +29,7 @@ thread_local! {
 pub(super) fn spare(mut text: String) {
     if text.capacity() <= MOST_SPARE {
         text.clear();
-        // A thread that is about to end needs none.
+        // A thread that is about to end keeps no memory.
         let _ = SPARE.try_with(|spare| spare.set(text));
     }
 }
@@ -74,7 +74,7 @@ impl KeyBuilder {
     }
 
     /// A builder with room for `capacity` bytes, so that a key of known length takes one allocation, or none where the
-    /// thread has [one to spare](spare).
+    /// thread has [memory to spare](spare).
     #[inline]
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         let mut text = SPARE.try_with(Cell::take).unwrap_or_default();
@@ -92,7 +92,7 @@ impl KeyBuilder {
         self
     }
 
-    /// Begins a part with what has nothing to escape.
+    /// Begins a part with a text that has nothing to escape.
     #[inline]
     pub(crate) fn begin(mut self, plain: &str) -> Self {
         self.separate();
@@ -100,7 +100,7 @@ impl KeyBuilder {
         self
     }
 
-    /// Goes on with the last part: first with what has nothing to escape.
+    /// Goes on with the last part: first with a text that has nothing to escape.
     #[inline]
     pub(crate) fn go_on(mut self, plain: &str, rest: &str) -> Self {
         if !plain.is_empty() {
@@ -152,7 +152,7 @@ impl KeyBuilder {
     }
 
     fn into_digest(self) -> String {
-        // In memory of its own: that of the long text is not to stay for as long as the key.
+        // In memory of its own, so that the memory of the long text does not stay for as long as the key.
         let mut text = String::with_capacity(READABLE_PREFIX + 66 + ROOM_FOR_TAG);
         text.push_str(&self.text[..READABLE_PREFIX]);
         text.push('#');
@@ -216,8 +216,8 @@ const fn must_escape(byte: u8) -> bool {
     byte < 0x21 || byte > 0x7e || matches!(byte, b'{' | b'}' | b'#' | b'^')
 }
 
-/// Whether nothing has to be escaped. Every key is built on the way to a hit: a table beats four comparisons a byte, and a
-/// branch at the end one at each.
+/// Whether nothing has to be escaped. Every key is built on the way to a hit, so this is a table, which is quicker than
+/// four comparisons a byte, and one branch at the end, which is quicker than one for each byte.
 fn is_plain(bytes: &[u8]) -> bool {
     static ESCAPED: [bool; 256] = {
         let mut table = [false; 256];

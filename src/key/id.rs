@@ -12,7 +12,7 @@ pub const MAX_ID_LEN: usize = 1024;
 
 /// The identity of one computation under a tag.
 ///
-/// Most ids need no `Key` to be made by hand: wherever an id is asked for,
+/// You seldom have to make a `Key` by hand: wherever an id is asked for,
 ///
 /// | | stands in the store as |
 /// |---|---|
@@ -26,14 +26,14 @@ pub const MAX_ID_LEN: usize = 1024;
 #[derive(Clone)]
 pub struct Key {
     pub(super) text: String,
-    /// Whether an extractor of this crate made it, and so names in it what it covers of a request.
+    /// Whether an extractor of this crate made it, so that it names the parts of a request that it covers.
     pub(super) names_its_shape: bool,
 }
 
 impl Key {
     /// Takes `id` to the letter: the stored value stands under `TAG:ID`, where any program can find it.
     ///
-    /// The caller answers for it that the id identifies what is computed. To make one from parts that come from
+    /// The caller has to make sure that the id identifies the computation. To make a key of parts that come from
     /// outside, use [`Key::builder`].
     ///
     /// # Errors
@@ -73,9 +73,9 @@ impl Key {
 impl Key {
     /// This key with one more part: `name`, `=` and 64 hexadecimal digits.
     ///
-    /// Injective for one `name`: what is appended has a fixed length, and a `}` at the end of the result tells that the
-    /// key ends in one. The result is longer than the key by as much, so a key taken to the letter may come to have
-    /// more than [`MAX_ID_LEN`] bytes.
+    /// Injective for one `name`: the appended text has a fixed length, and a `}` at the end of the result tells that
+    /// the key ends in one. The result is longer than the key by the same length, so a key taken to the letter may come
+    /// to have more than [`MAX_ID_LEN`] bytes.
     pub(crate) fn with_digest(&self, name: &str, digest: &[u8; 32]) -> Self {
         let (text, end) = match self.text.strip_suffix('}') {
             Some(text) => (text, "}"),
@@ -94,11 +94,11 @@ impl Key {
         }
     }
 
-    /// The key under which a layer has what belongs to this one.
+    /// The key under which a layer stores the response for this key.
     ///
-    /// Those that an extractor of this crate made stay as they are. One from elsewhere, a closure most of all, could be
-    /// the same text and stand for other requests: if it looks like one of ours, it begins with a `:`, which ours never
-    /// do. Others, on which members of the family agree, stand there to the letter.
+    /// Keys that an extractor of this crate made stay as they are. A key from elsewhere, from a closure most of all,
+    /// could be the same text and stand for other requests. If it looks like one of ours, it gets a `:` in front, with
+    /// which ours never begin. All other keys stand there to the letter, as members of the family agree on them.
     #[inline]
     pub(crate) fn apart(self) -> Self {
         match self.names_its_shape {
@@ -178,8 +178,7 @@ from_integers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
 macro_rules! from_tuples {
     ($(($($part:ident)+))+) => {$(
-        /// What [`Key::builder`] makes of the parts as they display themselves, with nothing that needs to be trusted in
-        /// them.
+        /// The key that [`Key::builder`] makes of the parts as they display themselves. No part needs to be trusted.
         impl<$($part: fmt::Display),+> From<($($part,)+)> for Key {
             #[allow(non_snake_case, reason = "a part is named after its type")]
             fn from(($($part,)+): ($($part,)+)) -> Self {

@@ -11,7 +11,8 @@ use super::readable::Readable;
 /// The most labels of one value.
 pub const MAX_LABELS: usize = 256;
 
-/// The longest tag of a value, in bytes, that its label holds to the letter; of a longer one it holds the SHA-256.
+/// The longest tag of a value, in bytes, that its label holds to the letter; the label of a longer tag holds its
+/// SHA-256.
 const MAX_PLAIN: usize = 64;
 
 /// A tag of a value, in the form in which stores keep it: at most 65 bytes.
@@ -53,7 +54,7 @@ impl Label {
     ///
     /// # Errors
     ///
-    /// A [`LabelError`] where there are more than [`MAX_LABELS`], or one is of no tag.
+    /// A [`LabelError`] where there are more than [`MAX_LABELS`], or a text cannot be a tag.
     pub fn all<T: AsRef<str>>(tags: &[T]) -> Result<Vec<Self>, LabelError> {
         let labels: Result<Vec<_>, _> = tags.iter().map(|tag| Self::new(tag.as_ref())).collect();
         let labels = Self::each_once(labels?);

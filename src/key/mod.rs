@@ -4,9 +4,9 @@
 //! *address* under which every node of a cluster looks for the stored value, the lock and the promise:
 //! `report:{GET //example.com/report/42}`.
 //!
-//! Two kinds of key exist. [`Key::new`] takes an id **to the letter**, so that programs in other languages can
-//! address it. [`KeyBuilder`] derives one from any number of parts, none of which needs to be trusted: the result
-//! is injective (different parts never give the same key), bounded in length, and readable where it is short.
+//! Two kinds of key exist. [`Key::new`] takes an id **to the letter**, so that programs in other languages can address
+//! it. [`KeyBuilder`] derives a key from any number of parts, and no part needs to be trusted: the result is injective
+//! (different parts never give the same key), bounded in length, and readable where it is short.
 
 mod address;
 mod builder;

@@ -71,7 +71,7 @@ impl Tag {
         &self.with_colon[..self.with_colon.len() - 1]
     }
 
-    /// What every name begins with that has the tag in it.
+    /// The beginning of every name that has the tag in it.
     pub(super) fn with_colon(&self) -> &str {
         &self.with_colon
     }

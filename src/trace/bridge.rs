@@ -10,9 +10,9 @@ static BRIDGE: OnceLock<Box<dyn TraceBridge>> = OnceLock::new();
 
 /// What a tracing system knows of the spans of `tracing`: OpenTelemetry by `tracing-opentelemetry`, say.
 ///
-/// Without one, a computation is named by the `traceparent` of its request, and links are fields of the spans
-/// of lookups (`docs::guide::tracing`). With one they are links as the tracing system has them, and they start at the span
-/// that the system itself has for the computation.
+/// Without a bridge, the `traceparent` of its request names a computation, and links are fields of the spans of lookups
+/// (`docs::guide::tracing`). With a bridge, links are those of the tracing system, and lead to the span that the system
+/// itself has for the computation.
 ///
 /// ```
 /// use tower_memolock::{TraceBridge, TraceContext};
@@ -45,14 +45,14 @@ pub trait TraceBridge: Send + Sync + 'static {
     /// The name that this span has in the tracing system, if it has one.
     fn context(&self, span: &Span) -> Option<TraceContext>;
 
-    /// Links `span` to what computed its response or value. Called once for each follower and each hit, with the span that
-    /// the lookup runs in, which may be one of the program's own.
+    /// Links `span` to the computation of its response or value. Called once for each follower and each hit, with the
+    /// span in which the lookup runs, which may be one of the program's own.
     fn link(&self, span: &Span, to: TraceContext);
 }
 
 /// Has all layers and all [`MemoLock`](crate::MemoLock)s of the process use this bridge, as they all use one subscriber.
 ///
-/// Returns whether it is the first: a process has one, and later ones are dropped.
+/// Returns whether it is the first: a process has one bridge, and drops later ones.
 pub fn set_trace_bridge(bridge: impl TraceBridge) -> bool {
     BRIDGE.set(Box::new(bridge)).is_ok()
 }

@@ -5,8 +5,8 @@ use std::fmt;
 /// The name of a computation in the trace that it belongs to: a trace id, and mostly a span id, as W3C Trace Context
 /// and OpenTelemetry have them.
 ///
-/// It travels with the lock and with the stored response, so that a follower and a later hit, on whichever node, can say
-/// what computed their response. Its text form is the trace id, and `-` and the span id behind it, in lower-case
+/// It travels with the lock and with the stored response, so that a follower or a later hit, on any node, can say which
+/// computation made its response. Its text form is the trace id, and `-` and the span id behind it, in lower-case
 /// hexadecimal digits.
 ///
 /// ```
@@ -23,8 +23,8 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// A span of a trace. `None` where the trace id is all zeros, which is no trace id; a span id of zeros counts as
-    /// none.
+    /// A span of a trace. `None` where the trace id is all zeros, which is no trace id. A span id of zeros counts as no
+    /// span id.
     #[must_use]
     pub fn new(trace_id: [u8; 16], span_id: Option<[u8; 8]>) -> Option<Self> {
         (trace_id != [0; 16]).then_some(Self {
@@ -33,7 +33,7 @@ impl TraceContext {
         })
     }
 
-    /// What a `traceparent` field names. `None` where it is not as W3C Trace Context says.
+    /// The span that a `traceparent` field names. `None` where the field is not as W3C Trace Context says.
     #[must_use]
     pub fn from_traceparent(value: &str) -> Option<Self> {
         let (version, rest) = value.split_at_checked(2)?;
@@ -67,7 +67,7 @@ impl TraceContext {
         }
     }
 
-    /// What stands in a stored value: 16 bytes, or 24 with the span id.
+    /// The form in a stored value: 16 bytes, or 24 with the span id.
     #[cfg(feature = "http")]
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let span_id = self.span_id.iter().flatten();

@@ -1,4 +1,4 @@
-//! Who computed a value, as tracing systems name it, and the spans that say so.
+//! Which span computed a value, as tracing systems name spans, and the spans of this crate.
 
 mod bridge;
 mod context;

@@ -9,7 +9,7 @@ use super::bridge::bridge;
 use super::context::TraceContext;
 use crate::key::Address;
 
-/// What filters call the event and the span of each request.
+/// The name by which filters know the event and the span of each request.
 pub(crate) const REQUESTS: &str = "tower_memolock::requests";
 
 const LOOKUP: &str = "memolock_lookup";
@@ -44,50 +44,50 @@ pub(crate) fn hit(address: &Address, reason: &'static str, by: Option<TraceConte
     }
 }
 
-/// The lookup that goes on is about this.
+/// Tells the span of the present lookup which address it is about.
 #[cfg(feature = "http")]
 pub(crate) fn locate(address: &Address) {
     present().record("address", display(address.readable()));
 }
 
-/// What became of the lookup that goes on.
+/// Tells the span of the present lookup its outcome.
 pub(crate) fn outcome(outcome: &'static str) {
     present().record("outcome", outcome);
 }
 
-/// For how long the lookup that goes on has waited for computations so far.
+/// Tells the span of the present lookup for how long it has waited for computations so far.
 pub(crate) fn waited(time: Duration) {
     present().record("wait_us", u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
 }
 
-/// What the lookup that goes on has come to was computed by this.
+/// Links the present lookup to the computation of its result.
 pub(crate) fn computed_by(by: Option<TraceContext>) {
     if let Some(by) = by {
         link(&present(), by);
     }
 }
 
-/// What is computed from here on is known as this: the present span, if the tracing system has a name for it.
+/// The name of the computation that begins here: that of the present span, if the tracing system has a name for it.
 pub(crate) fn computing_as(otherwise: impl FnOnce() -> Option<TraceContext>) -> Option<TraceContext> {
     let known = bridge().and_then(|bridge| bridge.context(&Span::current()));
     known.or_else(otherwise)
 }
 
-/// The span of what goes on without the caller that began it, in the span that it leaves.
+/// The span of work that goes on without the caller that began it, within the span that it leaves.
 pub(crate) fn detached(address: &Address, left: &Span) -> Span {
     let span = tracing::info_span!(parent: None, "memolock_detached", address = %address.readable());
     span.follows_from(left);
     span
 }
 
-/// The span of what is computed anew because of the present one.
+/// The span of a refresh that the present one causes.
 pub(crate) fn refreshing(address: &Address) -> Span {
     let span = tracing::info_span!(parent: None, "memolock_refresh", address = %address.readable());
     span.follows_from(Span::current());
     span
 }
 
-/// The span of what is compared because of the present one.
+/// The span of a comparison that the present one causes.
 #[cfg(feature = "admin")]
 pub(crate) fn verifying(address: &Address) -> Span {
     let span = tracing::info_span!(parent: None, "memolock_verify", address = %address.readable());
@@ -95,7 +95,7 @@ pub(crate) fn verifying(address: &Address) -> Span {
     span
 }
 
-/// The span of the lookup that goes on, unless it is filtered out.
+/// The span of the present lookup, unless it is filtered out.
 fn present() -> Span {
     let present = Span::current();
     match present.metadata() {
@@ -104,7 +104,7 @@ fn present() -> Span {
     }
 }
 
-/// Links a lookup, or what it is a part of where that is filtered out, to a computation.
+/// Links a lookup to a computation; where its span is filtered out, links the span around it.
 fn link(lookup: &Span, by: TraceContext) {
     if !lookup.is_disabled() {
         lookup.record("computed_by", display(by));
