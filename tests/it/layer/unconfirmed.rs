@@ -305,24 +305,32 @@ async fn a_second_failure_at_once_is_for_all_who_wait_in_its_process() {
     }
 }
 
-async fn three_over_redis(server: &RedisServer, inner: &Inner) -> Vec<Node> {
-    let mut nodes = Vec::new();
+async fn three_over_redis(server: &RedisServer) -> Vec<MemoLockLayer> {
+    let mut layers = Vec::new();
     for _ in 0..3 {
-        let store = server.store().await;
-        nodes.push(MemoLockLayer::new(store, "layer").layer(inner.clone()));
+        layers.push(MemoLockLayer::new(server.store().await, "layer"));
     }
-    nodes
+    layers
+}
+
+fn around(layers: &[MemoLockLayer], inner: &Inner) -> Vec<Node> {
+    layers.iter().map(|layer| layer.layer(inner.clone())).collect()
 }
 
 #[tokio::test]
 async fn a_broken_service_is_called_twice_by_three_nodes() {
     let server = RedisServer::start();
-    let inner = Inner::new(|_, call| async move {
-        sleep(Duration::from_millis(300)).await;
-        Ok(status(500, call))
-    });
-    let nodes = three_over_redis(&server, &inner).await;
+    let gate = Gate::new();
+    let inner = gated(&gate, |call| Ok(status(500, call)));
+    let layers = three_over_redis(&server).await;
+    let nodes = around(&layers, &inner);
     let asked: Vec<_> = (0..600).map(|at| send(&nodes[at % 3], get("/"))).collect();
+    gate.reached_by(1).await;
+    eventually("those that wait", || {
+        layers.iter().map(|layer| layer.stats().waiting).sum::<u64>() == 599
+    })
+    .await;
+    gate.open();
     let answers = answers(asked).await;
     assert_eq!((count(&answers, "1"), count(&answers, "2")), (1, 599));
     assert_eq!(inner.calls(), 2);
@@ -338,7 +346,7 @@ async fn a_sender_of_bad_requests_spoils_nothing_for_others_on_three_nodes() {
             false => text(call.to_string()),
         })
     });
-    let nodes = three_over_redis(&server, &inner).await;
+    let nodes = around(&three_over_redis(&server).await, &inner);
     let mut honest = 0;
     for round in 0..15 {
         let bad = send(&nodes[round % 3], get_with("/", "bad", "1"));

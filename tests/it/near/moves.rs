@@ -220,7 +220,6 @@ async fn a_master_that_is_killed_takes_its_copies_along() {
     eventually("another master", || cluster.has_promoted(dead + 3)).await;
     let new = &cluster.nodes[dead + 3];
     new.cli(&["SET", &format!("t:{id}"), "new"]);
-    tokio::time::sleep(BEYOND).await;
     for node in [&a, &b] {
         node.until(&id, Some("new")).await;
         assert_eq!(node.warm(&id).await, "new");
