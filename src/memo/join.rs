@@ -104,7 +104,7 @@ impl<C: Codec> Shared<C> {
         address: &'a Address,
         config: &'a Config,
         patience: &'a mut Patience,
-        caller: Caller,
+        caller: &'a Caller,
     ) -> BoxFuture<'a, Obtained<C::Value>> {
         (self.tasks.wait)(self, address, config, patience, caller, Role::Candidate, None)
     }
@@ -132,10 +132,10 @@ impl<C: Codec> Shared<C> {
         let place = own
             .and_then(|flight| Waiter::join(&flight, caller.arrived))
             .map(Waiter::of_leader);
-        let place = place.or_else(|| self.join(address, config, caller, Past::default(), None).ok());
+        let place = place.or_else(|| self.join(address, config, &caller, Past::default(), None).ok());
         let place = place.map(|waiter| role.of(waiter));
         then(lead);
-        (self.tasks.wait)(self, address, config, patience, caller, role, place)
+        Box::pin(async move { (self.tasks.wait)(self, address, config, patience, &caller, role, place).await })
     }
 
     /// Each of all waiters keeps what this needs meanwhile.
@@ -145,7 +145,7 @@ impl<C: Codec> Shared<C> {
         address: &Address,
         config: &Config,
         patience: &mut Patience,
-        caller: Caller,
+        caller: &Caller,
         role: Role,
         mut place: Option<MemoWaiter<C::Value>>,
     ) -> impl Future<Output = Obtained<C::Value>> {
@@ -250,7 +250,7 @@ impl<C: Codec> Shared<C> {
         self: &Arc<Self>,
         address: &Address,
         config: &Config,
-        caller: Caller,
+        caller: &Caller,
         past: Past,
         bounds: Option<&Bounds>,
     ) -> Result<MemoWaiter<C::Value>, Limit> {

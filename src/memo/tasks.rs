@@ -40,7 +40,7 @@ type Wait<C> = for<'a> fn(
     &'a Address,
     &'a Config,
     &'a mut Patience,
-    Caller,
+    &'a Caller,
     Role,
     Option<MemoWaiter<<C as Codec>::Value>>,
 ) -> BoxFuture<'a, Obtained<<C as Codec>::Value>>;

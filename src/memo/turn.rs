@@ -41,7 +41,7 @@ impl<C: Codec> MemoLock<C> {
         async move {
             let bypasses = config.limits.at_limit == AtLimit::Bypass;
             loop {
-                let limit = match self.shared.obtain(address, config, patience, *caller).await {
+                let limit = match self.shared.obtain(address, config, patience, caller).await {
                     Obtained::Lead(lead) if !bypasses && !has_room() => {
                         drop(lead.crowded_out());
                         Limit::Recording

@@ -6,10 +6,10 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::waiter::{Turn, Waiter};
 
@@ -52,35 +52,46 @@ impl Patience {
         async move {
             let joined = Instant::now();
             // The wait cannot be over earlier than this.
-            let mut end = joined + self.left;
-            let mut sleep = pin!(sleep_until(end));
-            let turn = poll_fn(|cx| {
-                loop {
-                    if let Poll::Ready(turn) = Pin::new(&mut *waiter).poll(cx) {
-                        return Poll::Ready(Some(turn));
-                    }
-                    if Instant::now() < end {
-                        ready!(sleep.as_mut().poll(cx));
-                    }
-                    // The waiter is woken again once it is known since when others work for it.
-                    let Some(since) = waiter.follows_since() else {
-                        return Poll::Pending;
-                    };
-                    end = since.max(joined) + self.left;
-                    if end <= Instant::now() {
-                        return Poll::Ready(None);
-                    }
-                    sleep.as_mut().reset(end);
+            let mut sleep = pin!(sleep_until(joined + self.left));
+            // All of it moves in here: each waiter would keep what is used behind it twice.
+            poll_fn(move |cx| {
+                let turn = ready!(poll_turn(self.left, joined, waiter, sleep.as_mut(), cx));
+                if let Some(since) = waiter.followed_since() {
+                    self.left = self.left.saturating_sub(since.max(joined).elapsed());
                 }
+                let waited = joined.elapsed();
+                self.waited += waited;
+                Poll::Ready((turn, waited))
             })
-            .await;
-            if let Some(since) = waiter.followed_since() {
-                self.left = self.left.saturating_sub(since.max(joined).elapsed());
-            }
-            let waited = joined.elapsed();
-            self.waited += waited;
-            (turn, waited)
+            .await
         }
+    }
+}
+
+/// The outcome of a wait that may take for so long once others work for the waiter, but not from before it `joined`.
+fn poll_turn<L, O: Clone>(
+    left: Duration,
+    joined: Instant,
+    waiter: &mut Waiter<L, O>,
+    mut sleep: Pin<&mut Sleep>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Turn<L, O>>> {
+    loop {
+        if let Poll::Ready(turn) = Pin::new(&mut *waiter).poll(cx) {
+            return Poll::Ready(Some(turn));
+        }
+        if Instant::now() < sleep.deadline() {
+            ready!(sleep.as_mut().poll(cx));
+        }
+        // The waiter is woken again once it is known since when others work for it.
+        let Some(since) = waiter.follows_since() else {
+            return Poll::Pending;
+        };
+        let end = since.max(joined) + left;
+        if end <= Instant::now() {
+            return Poll::Ready(None);
+        }
+        sleep.as_mut().reset(end);
     }
 }
 

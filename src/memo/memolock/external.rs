@@ -128,7 +128,7 @@ impl<C: Codec> MemoLock<C> {
         let mut patience = config.patience();
         let context = trace::computing_as(|| None);
         let caller = Caller { arrived, context };
-        let mut obtained = shared.obtain(address, config, &mut patience, caller).await;
+        let mut obtained = shared.obtain(address, config, &mut patience, &caller).await;
         loop {
             trace::waited(patience.waited());
             trace::outcome(obtained.outcome());

@@ -131,7 +131,8 @@ pub(crate) struct Teller {
     tally: Arc<Tally>,
     cache_status: bool,
     key: Option<ToldKey>,
-    lookup: Span,
+    /// Boxed, because most requests are in none, and each waiter would keep room for it.
+    lookup: Option<Box<Span>>,
     decided: bool,
 }
 
@@ -142,20 +143,23 @@ impl Teller {
             tally: Arc::clone(tally),
             cache_status,
             key,
-            lookup: Span::none(),
+            lookup: None,
             decided: false,
         }
     }
 
     /// The same, for a request that is looked up in this span.
     pub(crate) fn looking_up(mut self, lookup: Span) -> Self {
-        self.lookup = lookup;
+        self.lookup = (!lookup.is_disabled()).then(|| Box::new(lookup));
         self
     }
 
     /// Runs a part of the lookup.
     pub(crate) fn in_lookup<T>(&self, part: impl FnOnce() -> T) -> T {
-        self.lookup.in_scope(part)
+        match &self.lookup {
+            Some(lookup) => lookup.in_scope(part),
+            None => part(),
+        }
     }
 
     pub(crate) fn tell(&mut self, answer: Answer) -> Result<Response<ReplyBody>, InnerError> {
@@ -177,8 +181,10 @@ impl Teller {
         self.decided = true;
         let Decision { outcome, reason, .. } = decision;
         let address = self.key.as_ref().and_then(ToldKey::address);
-        self.lookup.record("outcome", outcome.as_str());
-        self.lookup.record("reason", reason.as_str());
+        if let Some(lookup) = &self.lookup {
+            lookup.record("outcome", outcome.as_str());
+            lookup.record("reason", reason.as_str());
+        }
         self.in_lookup(|| self.tally.decide(outcome, reason, address));
     }
 }

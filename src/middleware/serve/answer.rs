@@ -235,8 +235,6 @@ impl Cache {
                     ..self.memo.config
                 })
             });
-            let config = own.as_deref().unwrap_or(&self.memo.config);
-            let has_room = || self.memo.shared.counters.recorded_bytes.get() < self.responses.max_recording;
             // One patience for all that the request waits for.
             let mut patience = self.memo.config.patience();
             let mut caller = Caller {
@@ -251,6 +249,8 @@ impl Cache {
                     let decision = Forwarded::because(Forward::VaryMiss).bypassed(Reason::TooManyVariants);
                     return self.then_direct(call, decision);
                 }
+                let config = own.as_deref().unwrap_or(&self.memo.config);
+                let has_room = || self.memo.shared.counters.recorded_bytes.get() < self.responses.max_recording;
                 let obtained = self.memo.obtain(address, config, &mut patience, &mut caller, has_room);
                 let obtained = obtained.await;
                 // It waits once more as if it had just come.
@@ -286,7 +286,7 @@ impl Cache {
                     }
                 }
             }
-            if let Some(answer) = paused(&self, &miss, call.headers()).await {
+            if let Some(answer) = Box::pin(paused(&self, &miss, call.headers())).await {
                 return Step::Done(answer);
             }
             self.mark(&mut call, &miss.first);
