@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::acquire::LockState;
 use self::lead::LeadEnd;
 use self::progress::Search;
 use self::tenure::Tenure;
@@ -43,10 +44,9 @@ use super::flights::clock::{Arrivals, Tick};
 use super::flights::custody::Custody;
 use super::flights::waiter::Waiter;
 use super::leases::Holding;
-use super::leases::lock_state::{LockState, Unleased};
 use super::marking::Start;
 use super::outcome::{Attribution, Landed, Outcome, Past};
-use super::permit::{Lead, MemoFlight, MemoWaiter};
+use super::permit::{Lead, MemoFlight, MemoWaiter, Unleased};
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};

@@ -57,12 +57,12 @@ pub(crate) use self::insight::{FailureNote, Hot};
 pub use self::invalidation::{InvalidateError, Invalidation};
 pub(crate) use self::join::{Caller, Obtained, Role};
 pub use self::leases::lease::{Lease, LeaseError};
-#[cfg(feature = "http")]
-pub(crate) use self::leases::lock_state::Unleased;
 pub use self::limits::{AtLimit, Limit, Limits};
 pub use self::memolock::{MemoLock, ResolveError};
 pub(crate) use self::outcome::Past;
 pub(crate) use self::path::Path;
+#[cfg(feature = "http")]
+pub(crate) use self::permit::Unleased;
 pub(crate) use self::permit::{Lead, Settled};
 pub(crate) use self::receipt::Aim;
 pub use self::receipt::{ParseReceiptError, Receipt};

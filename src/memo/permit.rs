@@ -11,7 +11,6 @@ use super::flights::custody::{Presence, Present, Stop, Stopper};
 use super::flights::flight::Flight;
 use super::flights::waiter::Waiter;
 use super::leases::lease::Handed;
-use super::leases::lock_state::Unleased;
 use super::leases::own::OwnLease;
 use super::marking::Start;
 use super::outcome::{Attribution, Landed, Past, Preview, Verdict};
@@ -27,6 +26,17 @@ const DEAF: Duration = Duration::from_secs(1);
 pub(crate) type MemoFlight<V> = Flight<Lead<V>, Arc<Landed<V>>>;
 
 pub(crate) type MemoWaiter<V> = Waiter<Lead<V>, Arc<Landed<V>>>;
+
+/// Why a computation has no lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unleased {
+    /// The store could not be asked, or refused.
+    Store,
+    /// Another program has a lock that does not end.
+    Lock,
+    /// The process is about to stop.
+    Leaving,
+}
 
 /// Held by the leader. Dropping it without a verdict gives the computation up, and one of the waiters takes
 /// over.

@@ -63,7 +63,6 @@
 //!   memo/outcome.rs
 //!   memo/coordinator/renew.rs              the lease, meanwhile
 //!   memo/coordinator/commit.rs             store it, if the lease is still held, and tell the others
-//!   memo/leases/lock_state.rs
 //!
 //! A follower waits at memo/flights/waiter.rs, or, in another process, at:
 //!   memo/coordinator/hear.rs               what became of the promise

@@ -11,16 +11,47 @@ use super::progress::Search;
 use super::watch::LiveWatch;
 use super::{Acquisition, Coordinator, Granted, LockReply};
 use crate::codec::Codec;
+use crate::error::StoreErrorKind;
 use crate::memo::config::Config;
 use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::Holding;
-use crate::memo::leases::lock_state::{LockState, Unleased};
 use crate::memo::outcome::Outcome;
+use crate::memo::permit::Unleased;
 use crate::simulation::{Planted, planted};
 use crate::store::{Lock, Release, Store};
 
 /// How long a keeper that could not ask the store waits before it asks again what became of a promise.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
+
+/// Whether the lock is ours while a waiter computes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum LockState {
+    /// It is ours, since this epoch of the store.
+    Held(u64),
+    /// The store did not answer in time. If the lock was taken after all it must not outlast the computation. When it
+    /// was taken is not known, so the result stays in this process.
+    Unknown,
+    /// The store cannot be asked: the result stays in this process.
+    None,
+}
+
+impl LockState {
+    pub(super) fn is_held(self) -> bool {
+        matches!(self, Self::Held(_))
+    }
+}
+
+impl From<StoreErrorKind> for LockState {
+    fn from(kind: StoreErrorKind) -> Self {
+        match kind {
+            // Nothing was sent.
+            StoreErrorKind::Unavailable | StoreErrorKind::Config | StoreErrorKind::Unsupported => Self::None,
+            StoreErrorKind::Timeout | StoreErrorKind::Rejected | StoreErrorKind::Encode | StoreErrorKind::Pending => {
+                Self::Unknown
+            }
+        }
+    }
+}
 
 impl<C: Codec> Coordinator<C> {
     /// Asks and listens until there is an outcome or a reason to compute.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::acquire::LockState;
 use super::acquire::RETRY;
 use super::{Coordinator, Landing};
 use crate::codec::Codec;
 use crate::error::StoreErrorKind;
 use crate::memo::config::Config;
 use crate::memo::flights::clock::{Arrivals, Tick};
-use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::Outcome;
 use crate::simulation::{Planted, planted};

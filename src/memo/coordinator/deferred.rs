@@ -7,6 +7,7 @@ use std::future::poll_fn;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::acquire::LockState;
 use super::acquire::RETRY;
 use super::hear::Heard;
 use super::lead::LeadEnd;
@@ -17,7 +18,6 @@ use crate::codec::Codec;
 use crate::memo::config::Config;
 use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::Holding;
-use crate::memo::leases::lock_state::LockState;
 use crate::memo::outcome::Outcome;
 use crate::store::{Release, Renewed, Store};
 

@@ -17,11 +17,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::Coordinator;
+use super::acquire::LockState;
 use super::acquire::RETRY;
 use super::renew::ComputationEnd;
 use crate::codec::Codec;
 use crate::memo::flights::clock::{Arrivals, Tick};
-use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::{Landed, Outcome, Preview, Verdict};
 use crate::memo::permit::PendingVerdict;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::acquire::LockState;
 use super::progress::Search;
 use super::renew::ComputationEnd;
 use super::{Coordinator, Granted, Landing, MemoCustody};
@@ -13,7 +14,6 @@ use crate::memo::config::Config;
 use crate::memo::flights::clock::Tick;
 use crate::memo::flights::custody::{Custody, Expired};
 use crate::memo::leases::Holding;
-use crate::memo::leases::lock_state::LockState;
 use crate::memo::limits::Limit;
 use crate::memo::marking::Marking;
 use crate::memo::marking::Start;

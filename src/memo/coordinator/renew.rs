@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
+use super::acquire::LockState;
 use super::hear::Heard;
 use super::progress::Search;
 use super::watch::{self, LiveWatch, Spacing};
@@ -15,7 +16,6 @@ use crate::memo::flights::clock::Arrivals;
 use crate::memo::flights::custody::Expired;
 use crate::memo::leases::Holding;
 use crate::memo::leases::lease::{Extension, Handed, LeaseEnd, LeaseError};
-use crate::memo::leases::lock_state::LockState;
 use crate::memo::outcome::{Outcome, Verdict};
 use crate::memo::permit::{Led, Manner};
 use crate::simulation::{Planted, planted};

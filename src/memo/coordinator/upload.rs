@@ -9,9 +9,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Coordinator;
+use super::acquire::LockState;
 use super::uploader::{Concluded, Uploader};
 use crate::codec::Codec;
-use crate::memo::leases::lock_state::LockState;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::Preview;
 use crate::store::parts::{Parts, Tail};
