@@ -24,7 +24,7 @@ use crate::task::{BoxFuture, spawn};
 use crate::trace::TraceContext;
 
 /// How many times a caller joins again whose flight ended for no fault of a computation, as by an invalidation.
-const MAX_ROUNDS: u32 = 3;
+const MAX_ROUNDS: u8 = 3;
 
 /// What a caller comes to.
 #[derive(Debug)]

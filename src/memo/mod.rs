@@ -46,7 +46,6 @@ mod warm;
 pub(crate) use self::config::Config;
 pub(crate) use self::currency::HeadLook;
 #[cfg(feature = "http")]
-pub(crate) use self::flights::clock::Tick;
 pub(crate) use self::flights::custody::{Presence, Present, Stop};
 #[cfg(feature = "admin")]
 pub(crate) use self::flights::flight::{FlightRole, Glance};

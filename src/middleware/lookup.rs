@@ -13,7 +13,7 @@ use super::policy::reason::Reason;
 use super::policy::vary::{self, Vary};
 use super::stored_response::{Form, StoredResponse};
 use crate::key::Address;
-use crate::memo::{Aim, Tick};
+use crate::memo::{Aim, Caller};
 use crate::store::{AnyStore, Peeked, Store};
 
 /// How often a request may find that the response varies by other fields than were known, before it goes its own way.
@@ -233,8 +233,8 @@ pub(crate) struct Miss {
     /// Whether the request may go to the inner service once its client has an answer.
     pub(crate) can_lead: bool,
     pub(crate) aim: Aim,
-    /// When the request began to look.
-    pub(crate) arrived: Tick,
+    /// The request, as one of those that wait for the response.
+    pub(crate) caller: Caller,
 }
 
 /// Why a request for the response at `address` was no hit, and the inner service is asked.

@@ -17,20 +17,26 @@ use super::waiter::{Turn, Waiter};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     left: Duration,
-    waited: Duration,
+    /// In nanoseconds, which take half the room that a `Duration` does.
+    waited: u64,
 }
 
 impl Patience {
     pub(crate) fn new(timeout: Duration) -> Self {
         Self {
             left: timeout,
-            waited: Duration::ZERO,
+            waited: 0,
         }
     }
 
     /// How long the caller has waited so far, the time that the store took included.
     pub(crate) fn waited(&self) -> Duration {
-        self.waited
+        Duration::from_nanos(self.waited)
+    }
+
+    fn has_waited(&mut self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.waited = self.waited.saturating_add(nanos);
     }
 
     /// The outcome of a wait that is for the work of others from its beginning; `None` where it does not come in time.
@@ -38,7 +44,7 @@ impl Patience {
         let begun = Instant::now();
         let waited = timeout(self.left, wait).await.ok();
         self.left = self.left.saturating_sub(begun.elapsed());
-        self.waited += begun.elapsed();
+        self.has_waited(begun.elapsed());
         waited
     }
 
@@ -60,7 +66,7 @@ impl Patience {
                     self.left = self.left.saturating_sub(since.max(joined).elapsed());
                 }
                 let waited = joined.elapsed();
-                self.waited += waited;
+                self.has_waited(waited);
                 Poll::Ready((turn, waited))
             })
             .await

@@ -25,8 +25,8 @@ pub(crate) enum Turn<L, O> {
 /// One of the waiters. Dropping it leaves the flight.
 pub(crate) struct Waiter<L, O> {
     flight: Arc<Flight<L, O>>,
-    /// `None` once the turn has come.
-    id: Option<usize>,
+    /// `None` once the turn has come. Half as large as an index, as each of all waiters has it.
+    id: Option<u32>,
     arrived: Tick,
     has_led: bool,
 }
@@ -57,10 +57,15 @@ impl<L, O> Waiter<L, O> {
     fn seated(flight: &Arc<Flight<L, O>>, id: usize, arrived: Tick) -> Self {
         Self {
             flight: Arc::clone(flight),
-            id: Some(id),
+            // There are fewer waiters than that.
+            id: u32::try_from(id).ok(),
             arrived,
             has_led: false,
         }
+    }
+
+    fn id(&self) -> Option<usize> {
+        self.id.map(|id| id as usize)
     }
 
     /// The same, for the former leader: its own work does not count as work of others.
@@ -73,7 +78,7 @@ impl<L, O> Waiter<L, O> {
     pub(crate) fn follows_since(&self) -> Option<Instant> {
         let mut state = self.flight.state();
         let FlightState { waiters, work, .. } = &mut *state;
-        let seat = self.id.and_then(|id| waiters.get_mut(id))?;
+        let seat = self.id().and_then(|id| waiters.get_mut(id))?;
         let is_known = std::mem::take(&mut seat.follows) || !work.unknown;
         let since = work.since(self.has_led).filter(|_| is_known);
         seat.is_due = since.is_none();
@@ -88,7 +93,7 @@ impl<L, O> Waiter<L, O> {
 
     /// The same waiter, which waits for the outcome only and never takes the lead.
     pub(crate) fn stand_by(self) -> Self {
-        let Some(id) = self.id else { return self };
+        let Some(id) = self.id() else { return self };
         let mut state = self.flight.state();
         if !std::mem::replace(&mut state.waiters[id].stands_by, true) {
             state.standing_by += 1;
@@ -104,7 +109,7 @@ impl<L, O: Clone> Future for Waiter<L, O> {
     type Output = Turn<L, O>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Turn<L, O>> {
-        let Some(id) = self.id else {
+        let Some(id) = self.id() else {
             return Poll::Pending;
         };
         let mut state = self.flight.state();
@@ -148,7 +153,7 @@ impl<L, O: Clone> Future for Waiter<L, O> {
 
 impl<L, O> Drop for Waiter<L, O> {
     fn drop(&mut self) {
-        let Some(id) = self.id.take() else { return };
+        let Some(id) = self.id() else { return };
         let mut state = self.flight.state();
         let (seat, guardian) = state.leave(id);
         let last = state.waiters.is_empty();

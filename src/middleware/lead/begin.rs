@@ -39,7 +39,7 @@ impl Cache {
             first,
             can_lead: _,
             aim: _,
-            arrived: _,
+            caller: _,
         } = miss;
         // A response that replaces a stale one takes no more room in the store.
         let demand = self.demand.as_ref().filter(|_| stale.is_none());

@@ -122,7 +122,10 @@ impl Cache {
                 credentials,
                 can_lead,
                 aim,
-                arrived,
+                caller: Caller {
+                    arrived,
+                    context: computing_as(call.headers()),
+                },
             };
             if miss.stale.is_none()
                 && constraints.has_credentials()
@@ -237,10 +240,6 @@ impl Cache {
             });
             // One patience for all that the request waits for.
             let mut patience = self.memo.config.patience();
-            let mut caller = Caller {
-                arrived: miss.arrived,
-                context: computing_as(call.headers()),
-            };
             let mut reason = Reason::Unsettled;
             for _ in 0..MAX_ADDRESSES {
                 let VariantAddress { address, fingerprint } = &miss.variant;
@@ -251,10 +250,12 @@ impl Cache {
                 }
                 let config = own.as_deref().unwrap_or(&self.memo.config);
                 let has_room = || self.memo.shared.counters.recorded_bytes.get() < self.responses.max_recording;
-                let obtained = self.memo.obtain(address, config, &mut patience, &mut caller, has_room);
+                let obtained = self
+                    .memo
+                    .obtain(address, config, &mut patience, &mut miss.caller, has_room);
                 let obtained = obtained.await;
                 // It waits once more as if it had just come.
-                caller.arrived = self.memo.shared.clock.tick();
+                miss.caller.arrived = self.memo.shared.clock.tick();
                 trace::waited(patience.waited());
                 let after = Box::pin(self.after(obtained, &mut miss, call.headers())).await;
                 if !matches!(after, After::Answer(_) | After::Again(_)) {

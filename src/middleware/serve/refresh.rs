@@ -21,7 +21,7 @@ use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::reason::Reason;
 use crate::middleware::respond::tally::Answer;
 
-use crate::memo::Aim;
+use crate::memo::{Aim, Caller};
 use crate::middleware::cache::Cache;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::spawn;
@@ -49,7 +49,10 @@ impl Cache {
             let found = found.meta();
             found.stored_at == stored_at && found.generation == generation
         };
-        let (caller, arrived) = (computing_as(call.headers()), self.memo.shared.clock.tick());
+        let caller = Caller {
+            arrived: self.memo.shared.clock.tick(),
+            context: computing_as(call.headers()),
+        };
         let cache = Arc::clone(self);
         let stale = Some(Arc::clone(seen));
         let start = || {
@@ -65,7 +68,7 @@ impl Cache {
                     credentials,
                     can_lead: true,
                     aim: Aim::Fresh,
-                    arrived,
+                    caller,
                 };
                 let mut call = call;
                 let computation = span.in_scope(|| cache.computation(lead, &mut call.head, miss));
@@ -76,7 +79,7 @@ impl Cache {
         let since = stored_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let version = since.as_nanos() as u64;
         let (shared, config) = (&self.memo.shared, &self.memo.config);
-        shared.refresh(&address, config, version, caller, is_same, start);
+        shared.refresh(&address, config, version, caller.context, is_same, start);
         Reason::StaleWhileRevalidate
     }
 
