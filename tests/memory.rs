@@ -182,7 +182,7 @@ fn values_take_about_the_memory_that_their_store_is_given() {
     });
 }
 
-/// Its task, the request, and what it waits in: 1,998 bytes, of which a request with one field takes some 600.
+/// Its task, the request, and what it waits in: 1,999 bytes, of which a request with one field takes some 600.
 #[test]
 fn a_request_that_waits_takes_little_memory() {
     alone(async {

@@ -125,7 +125,7 @@ fn is_token(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// Who computed, in words.
+/// The process that computed, in words.
 pub(crate) fn computed_by(by: TraceContext) -> String {
     let text = by.to_string();
     match text.split_once('-') {

@@ -36,7 +36,7 @@ pub(crate) async fn values(server: &mut Server, limit: usize) -> Result<(), BoxE
     Ok(())
 }
 
-/// Who holds which lock.
+/// The holder of each lock.
 pub(crate) async fn locks(server: &mut Server, limit: usize) -> Result<(), BoxError> {
     let found = server.ids("/lock", limit, |_| true).await?;
     let mut locks = Vec::new();

@@ -33,7 +33,7 @@ pub(crate) async fn values(server: &mut Server, limit: usize) -> Result<(), BoxE
     Ok(())
 }
 
-/// Who holds which lock.
+/// The holder of each lock.
 pub(crate) async fn locks(server: &mut Server, limit: usize) -> Result<(), BoxError> {
     let found = server.ids("/lock", limit, |_| true).await?;
     let mut lines = Vec::new();
@@ -46,7 +46,7 @@ pub(crate) async fn locks(server: &mut Server, limit: usize) -> Result<(), BoxEr
     Ok(())
 }
 
-/// Who holds the lock of an id, and for how long.
+/// The holder of the lock of an id, and for how long it has that.
 pub(crate) async fn lock(server: &mut Server, id: &[u8]) -> Result<Option<String>, BoxError> {
     let read = server.read("/lock", id, false).await?;
     let time = match read.ttl {

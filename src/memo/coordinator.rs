@@ -66,7 +66,7 @@ pub(crate) struct Coordinator<C: Codec> {
     flight: Arc<MemoFlight<C::Value>>,
     token: Token,
     tenure: Tenure,
-    /// Who computes at this moment, here or elsewhere.
+    /// The leader of this moment, here or elsewhere.
     by: Attribution,
     /// The attempts before this one that are known to have come to nothing.
     past: Past,

@@ -25,7 +25,7 @@ use crate::key::Key;
 /// A day in 2033: the decisions are to be the same whenever an input is tried again.
 const NOW: Duration = Duration::from_secs(2_000_000_000);
 
-/// Who may have a response.
+/// Which clients may have a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SharedWith {
     /// Only the client that asked, or it is not whole.

@@ -216,7 +216,7 @@ async fn integers_and_tuples_are_ids_that_stay_apart() {
     );
 }
 
-/// The errors of a leader on one node and of a follower on the other, who ask for the same.
+/// The errors of a leader on one node and of a follower on the other, which ask for the same.
 async fn leads_and_follows<E: Into<BoxError> + Send + 'static>(
     redis: &RedisServer,
     [here, there]: [MemoLock; 2],

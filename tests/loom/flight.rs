@@ -334,7 +334,7 @@ fn a_promise_that_is_resolved_while_the_leader_steps_down_reaches_it() {
     });
 }
 
-/// The store is invalidated, and a caller comes who knows of it, while the keeper asks the store and lands with the answer.
+/// The store is invalidated, and a caller comes that knows of it, while the keeper asks the store and lands with the answer.
 #[test]
 fn an_answer_from_before_an_invalidation_does_not_reach_who_came_after_it() {
     explore(|| {

@@ -173,7 +173,7 @@ fn a_keeper_hears_of_all_waiters_that_came_too_late_for_what_was_handed_out() {
     });
 }
 
-/// As with an answer: what is handed out was asked for before an invalidation, and a caller comes who knows of that.
+/// As with an answer: what is handed out was asked for before an invalidation, and a caller comes that knows of that.
 #[test]
 fn what_was_confirmed_before_an_invalidation_does_not_reach_who_came_after_it() {
     explore(|| {

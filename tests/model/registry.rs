@@ -1,4 +1,4 @@
-//! Who watches, and how what is published comes to them.
+//! The watchers, and how a published message comes to them.
 
 use super::protocol::Variant;
 use super::queue::{Notice, Queue};

@@ -141,7 +141,7 @@ pub(crate) fn in_time(sim: &Sim, plan: &Plan, asked: &Asked) {
         + history
             .carried_out_since(asked.subject, asked.begun_at.saturating_sub(to_begin(plan)))
             .count() as u64;
-    // Where commands overtake each other, the lock that a caller asked for who has left may outlast what gave it back.
+    // Where commands overtake each other, the lock of a caller that has left may outlast the command that gave it back.
     let overtaken = u64::from(plan.knobs.disorder);
     let troubles = history.troubles(asked.begun_at.saturating_sub(LEASE), now) + overtaken;
     drop(history);

@@ -177,7 +177,7 @@ impl Drawing {
         }
     }
 
-    /// What races are made of: a leader, a follower, an invalidation about the time of the commit, callers who know of it, and
+    /// What races are made of: a leader, a follower, an invalidation about the time of the commit, callers that know of it, and
     /// perhaps a fault at that moment.
     fn scene(&mut self, at: u64, ops: &mut Vec<(u64, Op)>) {
         let (leader, subject) = (self.node(), self.subject());
@@ -213,7 +213,7 @@ impl Drawing {
         }
     }
 
-    /// Callers who want something computed now, about when others ask for it.
+    /// Callers that want something computed now, about when others ask for it.
     fn add_refreshes(&mut self, ops: &mut Vec<(u64, Op)>) {
         if !self.rng.chance(300) {
             return;

@@ -1,4 +1,4 @@
-//! [`Ears`]: who listens for notices in one database, and how notices get there.
+//! [`Ears`]: which nodes listen for notices in one database, and how notices get there.
 //!
 //! What is told about one address arrives at all watches of a node in one order, and a watch hears that it is in effect in
 //! that order too, as the contract of `Store` has it. A notice that comes late comes alone, and to watches from before it.

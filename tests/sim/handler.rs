@@ -109,7 +109,7 @@ impl Handler {
         }
     }
 
-    /// Has the work started, by a worker who resolves the promise once it is done.
+    /// Has the work started, by a worker that resolves the promise once it is done.
     pub(crate) fn request(self, job: Job, memo: MemoLock) -> Result<(), io::Error> {
         let number = self.begin(job);
         match job.end {

@@ -135,8 +135,8 @@ thread_local! {
     static HAS_PANICKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether something has panicked in this thread since this was asked the last time. The runtime tells nobody of a task that
-/// panics and that nothing waits for.
+/// Whether something has panicked in this thread since this was asked the last time. The runtime does not say that a task has
+/// panicked that nothing waits for.
 fn has_panicked() -> bool {
     HAS_PANICKED.take()
 }

@@ -1,4 +1,4 @@
-//! What is promised of near copies: each is looked at again and again, whether anybody asks for it or not.
+//! What is promised of near copies: each is looked at again and again, whether a caller asks for it or not.
 //!
 //! A copy was in Redis no longer ago than the lag (G1). None is from before an invalidation that has returned, on whichever node
 //! (G2), nor from before one that its own node has made, whatever became of that (G3).

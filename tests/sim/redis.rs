@@ -58,7 +58,7 @@ pub(crate) enum Plane {
     Notices,
 }
 
-/// Who sends a command.
+/// The sender of a command.
 pub(crate) struct Caller {
     pub(crate) sim: Arc<Sim>,
     pub(crate) node: usize,
@@ -97,7 +97,7 @@ impl RedisServer {
         self.databases[database].is_held(node, lock)
     }
 
-    /// Everything that is kept is gone, and all who are told of changes hear that.
+    /// Everything that is kept is gone, and all connections that are told of changes hear that.
     pub(crate) fn forget(&mut self, sim: &Arc<Sim>) {
         self.databases.iter_mut().for_each(Keys::clear);
         self.tape.flushed();

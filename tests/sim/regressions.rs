@@ -101,7 +101,7 @@ const INVALIDATE_ALL: Op = Op::Invalidate {
     then: [Some(0), Some(1)],
 };
 
-/// Everything is invalidated while a node computes, callers who know of it join there, and the node shuts down.
+/// Everything is invalidated while a node computes, callers that know of it join there, and the node shuts down.
 fn shutdown_after_invalidation(settings: Settings) -> Plan {
     let shutdown = Op::Shutdown { node: 1, grace: 300 };
     plan(

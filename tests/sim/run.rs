@@ -255,7 +255,7 @@ fn invalidate(cluster: &Cluster, node: usize, what: What, receipt: bool, then: [
     })
 }
 
-/// After a soft invalidation and callers who came then, the next ones get nothing from before it. Where those who came
+/// After a soft invalidation and callers that came then, the next ones get nothing from before it. Where those who came
 /// then were answered while a computation from before was under way, what that stores is soft, and the next ones have it
 /// computed anew.
 async fn computed_anew(cluster: &Cluster, job: Job, carried_out: u64, nodes: &[usize]) {

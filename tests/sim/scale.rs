@@ -10,7 +10,7 @@ use crate::run::measure;
 /// How long the computation takes: less than a third of the lease, so that the lease need not be renewed for itself.
 const COST: u64 = 300;
 
-/// That of the first caller of a node, and the one that all others share who come before it is sent.
+/// That of the first caller of a node, and the one that all other callers share that come before it is sent.
 const LOOKUPS: u64 = 2;
 
 /// What else a node asks: for the lock, before and after its watch is in effect, the watch and its successors, and a few

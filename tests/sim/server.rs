@@ -78,7 +78,7 @@ impl Mark {
     }
 }
 
-/// Who sends a command, and where things are written down.
+/// The sender of a command, and where things are written down.
 #[derive(Clone)]
 pub(crate) struct Sender {
     pub(crate) sim: Arc<Sim>,

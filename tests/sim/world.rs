@@ -24,7 +24,7 @@ pub(crate) struct NodeWorld {
     /// How far its clock is ahead.
     skew: Duration,
     planted: Option<Planted>,
-    /// Who connects whom, where there are connections.
+    /// The simulation and the link that connect this node, where there are connections.
     ends: (Arc<Sim>, Arc<Link>),
     has_ended: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,

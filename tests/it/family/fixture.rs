@@ -125,7 +125,7 @@ impl Ours {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Many callers on all nodes, who compute within some time if it is theirs to do.
+    /// Many callers on all nodes, which compute within some time if it is theirs to do.
     pub(super) fn ask(&self, nodes: &[Memo], id: &'static str, time: Duration) -> Answers {
         let begun = Instant::now();
         let asked = (0..CALLERS).map(|n| {
@@ -143,7 +143,7 @@ impl Ours {
         asked.collect()
     }
 
-    /// Many callers on all nodes who have another program do the work.
+    /// Many callers on all nodes that have another program do the work.
     pub(super) fn request(&self, nodes: &[Memo], id: &'static str) -> Answers {
         let begun = Instant::now();
         let asked = (0..CALLERS).map(|n| {

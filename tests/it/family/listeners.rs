@@ -1,4 +1,4 @@
-//! Foreign waiters, who take each payload on `T/notif:*` for a value.
+//! Foreign waiters, which take each payload on `T/notif:*` for a value.
 
 use std::time::Duration;
 

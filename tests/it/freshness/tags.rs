@@ -300,7 +300,7 @@ async fn tags_that_cannot_be_kept_are_errors() {
     assert!(Label::all(&many[1..]).is_ok());
 }
 
-/// A leader here, a later caller who joins it, and a shutdown while it computes. What both get.
+/// A leader here, a later caller that joins it, and a shutdown while it computes. What both get.
 async fn a_shutdown_under_a_leader(invalidated: bool) -> [Bytes; 2] {
     let (here, _, there) = nodes();
     let leader = Leader::start(&tagged(&here), "before").await;

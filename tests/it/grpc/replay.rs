@@ -1,4 +1,4 @@
-//! Replies frame for frame: what a method sends, and what those get who share it.
+//! Replies frame for frame: what a method sends, and what the callers get that share it.
 //!
 //! Only `date` differs, which the server adds to whatever it sends.
 

@@ -24,7 +24,7 @@ const WAVE: usize = 10;
 /// Longer than anything here is fresh.
 const STALE: Duration = Duration::from_secs(61);
 
-/// Who asks.
+/// The client that asks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Who {
     Anybody,

@@ -280,7 +280,7 @@ async fn invalidating_keeps_a_computation_under_way_from_storing() {
         gate.open();
 
         assert_eq!(answer(leader).await.body, "1");
-        // Who asked before may have either.
+        // A client that asked before may have either.
         for body in bodies(before).await {
             assert!(["1", "2"].contains(&body.as_str()), "{body}");
         }

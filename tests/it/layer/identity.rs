@@ -1,4 +1,4 @@
-//! Who is asking: credentials by their names, and fields that a layer puts into the key.
+//! Which client is asking: credentials by their names, and fields that a layer puts into the key.
 
 use std::time::Duration;
 

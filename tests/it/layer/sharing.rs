@@ -1,4 +1,4 @@
-//! Who gets whose response, and for how long.
+//! Which client gets which response, and for how long.
 
 use std::time::Duration;
 

@@ -329,7 +329,7 @@ async fn a_failure_gives_all_clients_the_stale_one() {
     }
 }
 
-/// Has a leader's body end in an error, behind the gate: its own client gets that, and those who wait the stale response.
+/// Has a leader's body end in an error, behind the gate: its own client gets that, and its followers the stale response.
 async fn the_stale_one_stands_in(inner: &Inner, gate: &Gate) {
     let nodes = pair(inner, |layer| layer);
     become_stale(&nodes).await;

@@ -1,4 +1,4 @@
-//! Who answered is named: in the spans of followers and of later hits, on whichever node.
+//! The leader is named: in the spans of followers and of later hits, on whichever node.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Channels: who listens on which, and what is published.
+//! Channels: which connections listen on which, and what is published.
 
 use super::resp::Answer;
 use super::{Caller, RedisServer};

@@ -1,4 +1,4 @@
-//! [`Tracking`]: who is told of which keys that change, as `CLIENT TRACKING ON BCAST` has it.
+//! [`Tracking`]: which connections are told of which keys that change, as `CLIENT TRACKING ON BCAST` has it.
 //!
 //! What has changed is told at the end of the turn of the server's event loop in which it did: behind the answers of that turn.
 //! A message for each prefix has all keys in the order of their names.

@@ -1,4 +1,4 @@
-//! `grpc-timeout`: who waits how long, and for whom it counts.
+//! `grpc-timeout`: which caller waits how long, and for which calls it counts.
 
 use std::time::Duration;
 

@@ -33,7 +33,7 @@ async fn who_comes_after_an_invalidation_on_any_node_reads_a_response_begun_afte
         for late in late {
             assert_eq!(answer(late).await.body, "2");
         }
-        // Who came before it reads on.
+        // A follower that came before it reads on.
         give(&sender, "two");
         drop(sender);
         assert_eq!(whole(early).await.body, "two");

@@ -1,4 +1,4 @@
-//! Followers who read a response while it comes: they get what they would have got at its end, or an error.
+//! Followers that read a response while it comes: they get what they would have got at its end, or an error.
 
 mod along;
 mod distant;

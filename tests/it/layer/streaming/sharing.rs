@@ -1,4 +1,4 @@
-//! Who reads along, and who does not.
+//! Which clients read along, and which do not.
 
 use std::time::Duration;
 
