@@ -65,7 +65,7 @@ async fn node(
     let handler = service_fn(move |_| std::future::ready(Ok::<_, Infallible>(response(body.clone()))));
     let layer = MemoLockLayer::new(store, tag);
     let mut service = layer.layer(handler);
-    while layer.stats().hits == 0 {
+    while layer.handle().stats().hits == 0 {
         service.ready().await.expect("a service");
         serve(&mut service, vec![get(0)], size).await;
     }

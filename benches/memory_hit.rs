@@ -147,8 +147,8 @@ where
     B::Error: std::fmt::Debug,
 {
     for id in 0..KEYS {
-        let before = layer.stats().hits;
-        while layer.stats().hits == before {
+        let before = layer.handle().stats().hits;
+        while layer.handle().stats().hits == before {
             serve(service, vec![get(id)], size).await;
             tokio::task::yield_now().await;
         }
@@ -219,10 +219,10 @@ fn main() {
                     let mut ours = layer.layer(handler(size));
                     fill(&layer, &mut ours, size).await;
                     let mut floor = Floor::filled(handler(size), adds_fields).await;
-                    let hits = layer.stats().hits;
+                    let hits = layer.handle().stats().hits;
                     let request = |n| get(n % KEYS);
                     let total = compare(&mut rounds, iterations, (&mut floor, &mut ours), request, size).await;
-                    assert_eq!(layer.stats().hits - hits, iterations);
+                    assert_eq!(layer.handle().stats().hits - hits, iterations);
                     total
                 })
             });
@@ -256,7 +256,7 @@ fn main() {
                     let mut floor = handler(KIB.1);
                     let mut ours = layer.layer(handler(KIB.1));
                     let total = compare(&mut rounds, iterations, (&mut floor, &mut ours), request, KIB.1).await;
-                    assert_eq!(layer.stats(), tower_memolock::Stats::default());
+                    assert_eq!(layer.handle().stats(), tower_memolock::Stats::default());
                     total
                 })
             });

@@ -71,7 +71,7 @@ async fn ask(what: &str) {
     let store = RedisStore::connect(url).await.expect("a store");
     let layer = MemoLockLayer::new(store, tag).ttl(TTL);
     let service = layer.layer(handler(size));
-    while layer.stats().hits < KEYS as u64 {
+    while layer.handle().stats().hits < KEYS as u64 {
         serve(&mut service.clone(), requests(0, KEYS), size).await;
     }
     let mut connection = connect(url).await;
@@ -167,7 +167,7 @@ fn main() {
         let service = layer.layer(handler(size));
         let mut connection = runtime.block_on(server.connect());
         let keys: Arc<[String]> = runtime.block_on(async {
-            while layer.stats().hits < KEYS as u64 {
+            while layer.handle().stats().hits < KEYS as u64 {
                 serve(&mut service.clone(), requests(0, KEYS), size).await;
             }
             stored(&mut connection, &tag).await.into()
@@ -209,7 +209,7 @@ fn main() {
                             }
                         })
                     };
-                    let before = layer.stats();
+                    let before = layer.handle().stats();
                     let mut total = Duration::ZERO;
                     for _ in 0..iterations {
                         let (time_floor, time_ours) =
@@ -218,7 +218,7 @@ fn main() {
                         rounds.add(operations, time_floor, time_ours);
                         total += time_ours;
                     }
-                    let after = layer.stats();
+                    let after = layer.handle().stats();
                     assert_eq!(after.hits - before.hits, iterations * operations as u64);
                     total
                 });

@@ -57,10 +57,11 @@ async fn serve(address: SocketAddr) -> Result<(), BoxError> {
     // One store, and one layer for each way of treating a response.
     let reports = MemoLockLayer::new(store.clone(), "report").ttl(Duration::from_secs(30));
     let rates_layer = MemoLockLayer::new(store, "rates").ttl(Duration::from_secs(1));
+    let handles = [reports.handle(), rates_layer.handle()];
 
     let app = Router::new()
-        .route("/report/{id}", get(report).layer(reports.clone()))
-        .route("/rates", get(rates).layer(rates_layer.clone()))
+        .route("/report/{id}", get(report).layer(reports))
+        .route("/rates", get(rates).layer(rates_layer))
         .route("/now", get(now));
 
     let listener = TcpListener::bind(address)
@@ -72,7 +73,7 @@ async fn serve(address: SocketAddr) -> Result<(), BoxError> {
         leave.await;
         // Over Redis, what takes longer is taken over by another process, before this one is gone.
         let grace = support::GRACE_OF_LEASES;
-        tokio::join!(reports.shutdown(grace), rates_layer.shutdown(grace));
+        tokio::join!(handles[0].shutdown(grace), handles[1].shutdown(grace));
         std::future::pending::<()>().await;
     };
     tokio::select! {

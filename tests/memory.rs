@@ -213,7 +213,7 @@ fn a_request_that_waits_takes_little_memory() {
         called.acquire().await.expect("the leader's call").forget();
         let before = HEAP.allocated();
         (0..WAITERS).for_each(|_| ask());
-        while layer.stats().waiting < WAITERS {
+        while layer.handle().stats().waiting < WAITERS {
             tokio::task::yield_now().await;
         }
         let each = (HEAP.allocated() - before) / WAITERS as usize;

@@ -30,7 +30,7 @@ const ORDER: &[(&str, &str)] = &[
     (
         "middleware",
         "frames inner grpc policy settings key_extractor recording stored_response incoming known shadow respond cache lookup lead methods serve service \
-         layer fuzzing",
+         handle layer fuzzing",
     ),
 ];
 

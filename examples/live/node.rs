@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
-use tower_memolock::middleware::{CacheStatus, Freshness};
+use tower_memolock::middleware::{CacheStatus, Freshness, Handle};
 use tower_memolock::{InvalidateError, MemoLockLayer, Store};
 
 /// The first part of all names in the store.
@@ -86,14 +86,15 @@ pub(crate) async fn serve(
         // Each way has places of its own, so that they can be compared.
         places: Arc::new(Semaphore::new(AT_ONCE)),
     };
+    let reports = layer.handle();
     let shared = Router::new()
         .route("/report/{id}", get(report))
         .with_state(desk())
-        .layer(layer.clone());
+        .layer(layer);
     let others = Router::new()
         .route("/bare/{id}", get(report))
         .with_state(desk())
-        .route("/invalidate/{id}", post(invalidate).with_state(layer));
+        .route("/invalidate/{id}", post(invalidate).with_state(reports));
     axum::serve(listener, shared.merge(others)).await
 }
 
@@ -118,15 +119,12 @@ async fn report(State(desk): State<Desk>, Path(id): Path<String>, headers: Heade
 }
 
 /// Invalidates a report on all nodes.
-async fn invalidate(
-    State(layer): State<MemoLockLayer>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, (StatusCode, String)> {
+async fn invalidate(State(reports): State<Handle>, Path(id): Path<String>) -> Result<StatusCode, (StatusCode, String)> {
     let refuse = |text| (StatusCode::SERVICE_UNAVAILABLE, text);
     let request = Request::get(format!("/report/{id}"))
         .body(())
         .map_err(|e| refuse(e.to_string()))?;
-    match layer.invalidate_request(&request).await {
+    match reports.invalidate_request(&request).await {
         Ok(_) => Ok(StatusCode::NO_CONTENT),
         // The node keeps it, and tells the others once it can.
         Err(InvalidateError::Pending { .. }) => Ok(StatusCode::ACCEPTED),

@@ -54,9 +54,10 @@ async fn run(options: Options) -> Result<(), BoxError> {
         .ttl(Duration::from_secs(60))
         // The servers have different addresses and do the same work.
         .without_authority();
+    let handle = reports.handle();
     let app = Router::new()
         .route("/report/{id}", get(|Path(id)| render(id)))
-        .layer(reports.clone())
+        .layer(reports)
         .layer(from_fn(spans::in_a_span));
 
     let (stop, overdue) = (support::shutdown(), support::overdue());
@@ -65,7 +66,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
         result = axum::serve(listener, app).with_graceful_shutdown(stop) => result?,
         () = overdue => {}
     }
-    reports.shutdown(support::GRACE_OF_LEASES).await;
+    handle.shutdown(support::GRACE_OF_LEASES).await;
     // Sends what has not been sent yet; on a thread of its own, because it blocks.
     tokio::task::spawn_blocking(move || provider.shutdown()).await??;
     Ok(())

@@ -25,13 +25,14 @@ pub(crate) async fn call(store: AnyStore, options: &Options, url: &Uri) -> Resul
     let layer = MemoLockLayer::client(store, TAG)
         .privacy(Privacy::new().own_credentials([AUTHORIZATION]))
         .cache_status(CacheStatus::Outcome);
-    let around = ServiceBuilder::new().layer(layer.clone());
+    let handle = layer.handle();
+    let around = ServiceBuilder::new().layer(layer);
     let outcome = match options.client {
         Client::Hyper => send(around.service(clients::hyper()), url).await,
         Client::Reqwest => send(around.service(clients::reqwest()), url).await,
     };
     // A program that ends before the response is stored leaves its waiters to the end of the lease.
-    layer.drained().await;
+    handle.drained().await;
     outcome
 }
 

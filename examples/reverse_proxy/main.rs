@@ -119,7 +119,8 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
     if let Some(report) = &report {
         report.print_when_asked();
     }
-    let asked = layer.clone();
+    let handle = layer.handle();
+    let asked = handle.clone();
     support::print_stats(move || asked.stats());
     support::println!("listening on http://{}", listener.local_addr()?);
     if let Some(admin) = &admin {
@@ -128,7 +129,7 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
 
     let shared = ServiceBuilder::new()
         .map_request(move |request| target.rewrite(request))
-        .layer(layer.clone())
+        .layer(layer)
         .service(Upstream::new(options.upstream_timeout));
     let service = service_fn(move |request| {
         let asker = Asker::of(&request);
@@ -143,7 +144,7 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
     // What takes longer is taken over by another proxy, before this one is gone.
     let leave = async {
         leave.await;
-        layer.shutdown(support::GRACE_OF_LEASES).await;
+        handle.shutdown(support::GRACE_OF_LEASES).await;
         std::future::pending::<()>().await;
     };
     let admin = async {
@@ -157,7 +158,7 @@ async fn proxy(options: Options, store: impl Store) -> Result<(), BoxError> {
         () = leave => {}
         () = admin => {}
     }
-    layer.shutdown(DRAIN).await;
+    handle.shutdown(DRAIN).await;
     if let Some(report) = &report {
         report.print().await;
     }

@@ -60,15 +60,16 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
         .method(GrpcMethod::of(SERVICE_NAME, "Render").ttl(Duration::from_secs(10)))
         // The servers have different addresses and do the same work.
         .without_authority();
+    let handle = layer.handle();
     let service = ReportsServer::new(Renderer::new(options.node.unwrap_or_else(|| address.to_string())));
     let leave = async {
         leave.await;
         // What takes longer is taken over by another server.
-        layer.shutdown(support::GRACE_OF_LEASES).await;
+        handle.shutdown(support::GRACE_OF_LEASES).await;
         std::future::pending::<()>().await;
     };
     let server = Server::builder()
-        .layer(layer.clone())
+        .layer(layer)
         .layer(MapResponseLayer::new(trailing_cost))
         .add_service(service)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop);
@@ -77,6 +78,6 @@ async fn serve(options: Options, store: impl Store) -> Result<(), BoxError> {
         () = leave => {}
         () = overdue => {}
     }
-    layer.shutdown(DRAIN).await;
+    handle.shutdown(DRAIN).await;
     Ok(())
 }

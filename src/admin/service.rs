@@ -36,7 +36,7 @@ use crate::task::{BoxFuture, spawn_of};
 /// | `GET /state.json` | the same as JSON |
 /// | `GET /metrics` | all figures as OpenMetrics text: counters, gauges and histograms of the layers and their Redis |
 /// | `POST /invalidate?url=URL` | the response to a GET for this URL is out of date |
-/// | `POST /invalidate?tag=NAME` | all responses with this tag of a value are, as with [`invalidate_tags`](MemoLockLayer::invalidate_tags) |
+/// | `POST /invalidate?tag=NAME` | all responses with this tag of a value are, as with [`invalidate_tags`](crate::middleware::Handle::invalidate_tags) |
 /// | `POST /invalidate?all=1` | all responses are, of layers that are [`stamped`](crate::middleware::Freshness::stamped) |
 /// | `&soft=1` behind each of them | the same, [softly](crate::Invalidation::soft) |
 ///
@@ -111,7 +111,7 @@ impl<B: 'static> Admin<B> {
     fn with<K: KeyExtractor<B>>(self, layer: &MemoLockLayer<K>, rewrite: Option<Rewrite>) -> Self {
         layer.cache.memo.shared.insight.begin();
         let source: Arc<dyn Source<B>> = Arc::new(LayerSource {
-            layer: layer.clone(),
+            handle: layer.handle(),
             rewrite,
         });
         Self {

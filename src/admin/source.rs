@@ -7,7 +7,7 @@ use http::Request;
 use crate::counter::Visit;
 use crate::key::{Address, Key};
 use crate::memo::{FailureNote, Glance, Hot, InvalidateError, Stats};
-use crate::middleware::{KeyExtractor, MemoLockLayer, Shadow, Verify};
+use crate::middleware::{Handle, KeyExtractor, Shadow, Verify};
 use crate::store::Purge;
 #[cfg(feature = "redis")]
 use crate::store::RedisStore;
@@ -58,51 +58,51 @@ pub(super) trait Source<B>: Send + Sync {
 pub(super) type Rewrite = Arc<dyn Fn(Request<()>) -> Request<()> + Send + Sync>;
 
 pub(super) struct LayerSource<K> {
-    pub(super) layer: MemoLockLayer<K>,
+    pub(super) handle: Handle<K>,
     pub(super) rewrite: Option<Rewrite>,
 }
 
 impl<B, K: KeyExtractor<B>> Source<B> for LayerSource<K> {
     fn identity(&self) -> usize {
-        Arc::as_ptr(&self.layer.cache.memo.shared).addr()
+        Arc::as_ptr(&self.handle.cache.memo.shared).addr()
     }
 
     fn tag(&self) -> &str {
-        self.layer.cache.memo.shared.tag.as_str()
+        self.handle.cache.memo.shared.tag.as_str()
     }
 
     fn stats(&self) -> Stats {
-        self.layer.stats()
+        self.handle.stats()
     }
 
     #[cfg(feature = "redis")]
     fn redis(&self) -> Option<&RedisStore> {
-        self.layer.cache.memo.shared.store.downcast_ref()
+        self.handle.cache.memo.shared.store.downcast_ref()
     }
 
     fn visit(&self, each: Visit<'_>) {
-        self.layer.cache.tally.visit(each);
-        self.layer.cache.memo.shared.visit(each);
+        self.handle.cache.tally.visit(each);
+        self.handle.cache.memo.shared.visit(each);
     }
 
     fn oldest(&self, most: usize) -> Vec<(Address, Glance)> {
-        self.layer.cache.memo.shared.table.oldest(most)
+        self.handle.cache.memo.shared.table.oldest(most)
     }
 
     fn hottest(&self) -> Vec<Hot> {
-        self.layer.cache.memo.shared.insight.hottest()
+        self.handle.cache.memo.shared.insight.hottest()
     }
 
     fn failures(&self) -> Vec<FailureNote> {
-        self.layer.cache.memo.shared.insight.failures()
+        self.handle.cache.memo.shared.insight.failures()
     }
 
     fn shadow(&self) -> Option<&Arc<Shadow>> {
-        self.layer.cache.shadow.as_ref()
+        self.handle.cache.shadow.as_ref()
     }
 
     fn verify(&self) -> Option<&Arc<Verify>> {
-        self.layer.cache.verify.as_ref()
+        self.handle.cache.verify.as_ref()
     }
 
     fn key(&self, request: Request<B>) -> (Option<Key>, B) {
@@ -113,22 +113,22 @@ impl<B, K: KeyExtractor<B>> Source<B> for LayerSource<K> {
             None => head,
         };
         let request = head.map(|()| body);
-        let key = self.layer.key_of(&request);
+        let key = self.handle.key_of(&request);
         (key, request.into_body())
     }
 
     fn invalidate(&self, scope: Scope, purge: Purge) -> BoxFuture<'static, Result<(), InvalidateError>> {
-        let layer = self.layer.clone();
+        let handle = self.handle.clone();
         Box::pin(async move {
             match scope {
                 Scope::Keys(keys) => {
                     for key in keys {
-                        layer.invalidate_key(&key).by(purge).await?;
+                        handle.invalidate_key(&key).by(purge).await?;
                     }
                     Ok(())
                 }
-                Scope::Tag(tag) => layer.invalidate_tags([tag]).by(purge).await.map(drop),
-                Scope::All => layer.invalidate_all().by(purge).await.map(drop),
+                Scope::Tag(tag) => handle.invalidate_tags([tag]).by(purge).await.map(drop),
+                Scope::All => handle.invalidate_all().by(purge).await.map(drop),
             }
         })
     }

@@ -9,8 +9,6 @@ mod freshness;
 
 mod privacy;
 
-mod invalidation;
-
 mod limits;
 
 mod operating;

@@ -17,7 +17,7 @@
 //! lookup               address -> stored response
 //! lead/                call the inner service, judge what it answers, settle it with the core
 //! serve/               hit, miss, range, unsafe request, refresh
-//! service, layer/      what tower sees
+//! service, layer/      what tower sees; between them handle, what a program does with a running layer
 //! ```
 //!
 //! # One request, one walk
@@ -77,6 +77,7 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grpc;
+mod handle;
 mod incoming;
 mod inner;
 mod key_extractor;
@@ -94,6 +95,7 @@ mod settings;
 mod shadow;
 pub mod stored_response;
 
+pub use self::handle::Handle;
 pub use self::key_extractor::{
     BodyKey, BufferedBody, GrpcKey, HeadKey, IntoHeadKey, KeyExtractor, KeyFn, RequestHead, UriKey, When,
 };

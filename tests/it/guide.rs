@@ -77,7 +77,7 @@ fn ask(app: &Router, fields: &[(HeaderName, &'static str)]) -> impl Future<Outpu
 
 async fn asked(app: &Router, fields: &[(HeaderName, &'static str)], layer: &MemoLockLayer) -> Response<Bytes> {
     let answer = ask(app, fields).await;
-    layer.drained().await;
+    layer.handle().drained().await;
     answer
 }
 
@@ -141,7 +141,10 @@ async fn authorization_above_is_asked_for_hits_and_beneath_it_is_not() {
         StatusCode::OK,
         "given out without asking"
     );
-    assert_eq!((layer.stats().hits, layer_beneath.stats().hits), (0, 1));
+    assert_eq!(
+        (layer.handle().stats().hits, layer_beneath.handle().stats().hits),
+        (0, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,7 +190,7 @@ async fn a_user_found_above_and_put_into_the_key_gets_what_is_the_users() {
     for _ in 0..2 {
         for (user, page) in [("anna", "dashboard of anna"), ("elsa", "dashboard of elsa")] {
             assert_eq!(ask(&app, &[(AUTHORIZATION, user)]).await.body(), page);
-            layer.drained().await;
+            layer.handle().drained().await;
         }
     }
     assert_eq!(calls.get(), 2);
@@ -200,7 +203,7 @@ async fn a_timeout_above_ends_one_request_and_the_computation_goes_on() {
         .layer(layer.clone())
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, SECOND));
     assert_eq!(ask(&app, &[]).await.status(), StatusCode::GATEWAY_TIMEOUT);
-    layer.drained().await;
+    layer.handle().drained().await;
     assert_eq!(ask(&app, &[]).await.status(), StatusCode::OK);
     assert_eq!(calls.get(), 1);
 }

@@ -191,7 +191,7 @@ async fn a_cookie_of_the_api_reaches_no_follower_no_later_request_and_not_the_st
         let asked: Vec<_> = (0..30)
             .map(|at| tokio::spawn(clients[at % 3].clone().oneshot(get(&url, &[]))))
             .collect();
-        let waiting = || layers.iter().map(|layer| layer.stats().waiting).sum::<u64>() == 29;
+        let waiting = || layers.iter().map(|layer| layer.handle().stats().waiting).sum::<u64>() == 29;
         eventually("those who wait", waiting).await;
         gate.open();
         let mut cookies = 0;
@@ -205,7 +205,7 @@ async fn a_cookie_of_the_api_reaches_no_follower_no_later_request_and_not_the_st
         }
         assert_eq!((cookies, origin.all_calls()), (1, 1));
         for layer in &layers {
-            within("the end", layer.drained()).await;
+            within("the end", layer.handle().drained()).await;
         }
         for client in &clients {
             assert!(!ask(client, &url, &[]).await.headers.contains_key(SET_COOKIE));
@@ -376,7 +376,7 @@ async fn an_error_of_the_client_is_met_by_few_and_reaches_all_others_as_a_respon
                 tokio::spawn(client.oneshot(get("http://api.internal/rates", &[])))
             })
             .collect();
-        let waiting = || layers.iter().map(|layer| layer.stats().waiting).sum::<u64>();
+        let waiting = || layers.iter().map(|layer| layer.handle().stats().waiting).sum::<u64>();
         eventually("those who wait for the first", || waiting() == 29).await;
         gate.let_go(1);
         gate.reached_by(2).await;

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty};
 use tower::{Layer, ServiceExt};
-use tower_memolock::middleware::{Freshness, MemoLockService, StreamFollowers, UriKey};
+use tower_memolock::middleware::{Freshness, Handle, MemoLockService, StreamFollowers, UriKey};
 use tower_memolock::simulation::{Planted, World, within};
 use tower_memolock::{InvalidateError, MemoLock, MemoLockLayer, Receipt, RedisStore, Stats, Store};
 
@@ -39,7 +39,7 @@ pub(crate) struct Node {
     elsewhere: MemoLock,
     tagged: MemoLock,
     made: MemoLock,
-    layer: MemoLockLayer,
+    handle: Handle,
     service: MemoLockService<Handler, UriKey>,
 }
 
@@ -131,7 +131,7 @@ impl Node {
             made: lock(0, "made"),
             tagged: lock(0, "item").tags_of(|_, _| ["all"]),
             service: layer.layer(handler.clone()),
-            layer,
+            handle: layer.handle(),
             handler,
         })
     }
@@ -210,9 +210,9 @@ impl Node {
     pub(crate) async fn invalidate(&self, (gone, soft): (Gone, bool), job: Job) -> Result<Receipt, InvalidateError> {
         let invalidation = match gone {
             Gone::Tagged => self.tagged.invalidate_tags(["all"]),
-            Gone::All(Via::Layer) => self.layer.invalidate_all(),
+            Gone::All(Via::Layer) => self.handle.invalidate_all(),
             Gone::All(via) => self.memo(via).invalidate_all(),
-            Gone::One(Subject { via: Via::Layer, .. }) => self.layer.invalidate_request(&request(Method::GET, job)),
+            Gone::One(Subject { via: Via::Layer, .. }) => self.handle.invalidate_request(&request(Method::GET, job)),
             Gone::One(Subject { via, key, .. }) => self.memo(via).invalidate(format!("k{key}")),
         };
         match soft {
@@ -236,7 +236,7 @@ impl Node {
         self.handler.is_closed.store(true, Ordering::Relaxed);
         let locks = [&self.core, &self.elsewhere, &self.tagged, &self.made];
         let locks = futures_util::future::join_all(locks.map(|lock| lock.shutdown(grace)));
-        futures_util::join!(locks, self.layer.shutdown(grace));
+        futures_util::join!(locks, self.handle.shutdown(grace));
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -247,7 +247,7 @@ impl Node {
     pub(crate) fn leftovers(&self) -> Option<String> {
         let locks = [&self.core, &self.elsewhere, &self.tagged, &self.made];
         let flights: usize = locks.iter().map(|lock| lock.in_flight()).sum();
-        let stats = locks.map(MemoLock::stats).into_iter().chain([self.layer.stats()]);
+        let stats = locks.map(MemoLock::stats).into_iter().chain([self.handle.stats()]);
         let left =
             |stats: Stats| stats.waiting + stats.queued + stats.in_flight + stats.orphaned + stats.recorded_bytes;
         let left: u64 = stats.map(left).sum();

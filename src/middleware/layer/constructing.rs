@@ -143,7 +143,7 @@ impl MemoLockLayer {
     /// `age`.
     ///
     /// A method that tags its replies, with a [`MemoControl`](crate::middleware::MemoControl) among the extensions of
-    /// `tonic::Response`, can have them removed: [`invalidate_tags`](Self::invalidate_tags).
+    /// `tonic::Response`, can have them removed: [`Handle::invalidate_tags`](crate::middleware::Handle::invalidate_tags).
     ///
     /// # Deadlines
     ///

@@ -1,16 +1,10 @@
 //! Responses that other programs give, and the form in which they are stored.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use http::HeaderValue;
 
 use super::MemoLockLayer;
-use crate::error::{StoreError, StoreErrorKind};
-use crate::key::{Address, Key, KeyError};
-use crate::memo::ResolveError;
 use crate::middleware::policy::syntax::is_tchar;
-use crate::middleware::stored_response::{Form, StoredResponse};
+use crate::middleware::stored_response::Form;
 
 /// # Responses that other programs give
 ///
@@ -22,7 +16,7 @@ impl<K> MemoLockLayer<K> {
     ///
     /// A handler that is called for all waiters finds a [`Promise`](crate::middleware::Promise) in its request, which
     /// tells where they wait. The client of that request waits with the others. All get the response as soon as a
-    /// program gives it: with [`resolve`](Self::resolve), or in any language, by saying to Redis
+    /// program gives it: with [`Handle::resolve`](crate::middleware::Handle::resolve), or in any language, by saying to Redis
     ///
     /// ```text
     /// SET key value PX 60000
@@ -47,35 +41,9 @@ impl<K> MemoLockLayer<K> {
         self
     }
 
-    /// Gives the response to all requests that wait for `id`, the [id of the promise](crate::middleware::lead::promise::Promise::id), on every
-    /// node, and for `ttl` to later ones. With a ttl of zero only those that wait at this moment get it.
-    ///
-    /// The metadata of `response` do not count. A program without this layer can do the same with
-    /// [`MemoLock::resolve`](crate::MemoLock::resolve) and the codec [`BinaryHttp`](crate::middleware::stored_response::BinaryHttp), or
-    /// the codec [`Raw`](crate::codec::Raw).
-    ///
-    /// # Errors
-    ///
-    /// [`ResolveError`] where this cannot be an id, or the store could not be told. Its cause is of the kind
-    /// [`StoreErrorKind::Encode`] where the response is one to refuse, like [a message
-    /// alone](crate::middleware::stored_response#what-is-refused), or cannot be encoded.
-    pub async fn resolve<I>(&self, id: I, response: StoredResponse, ttl: Duration) -> Result<(), ResolveError>
-    where
-        I: TryInto<Key>,
-        I::Error: Into<KeyError>,
-    {
-        let tag = &self.cache.memo.shared.tag;
-        let key = id.try_into().map_err(|error| ResolveError::key(tag, error.into()))?;
-        let address = Address::new(tag, &key);
-        let refused = |error| ResolveError::store(&address, StoreError::with_source(StoreErrorKind::Encode, error));
-        let response = response.given(ttl).map_err(refused)?;
-        self.cache.hit_for_pass.remove(&address);
-        self.cache.memo.resolve(key, Arc::new(response), ttl).await
-    }
-
     /// Stores only the body of each response, to the letter, as the older members of the memolock family read and write
-    /// it. Replays a stored body as a 200 with this content type, for as long as the store keeps it. Call it first:
-    /// nothing that was done with the layer before the call counts after it.
+    /// it. Replays a stored body as a 200 with this content type, for as long as the store keeps it. Call it before
+    /// the layer is cloned, or has a handle or a service: these share nothing with the layer after the call.
     ///
     /// A response that is more than a 200 with such a body cannot be stored: one with another status or content type, a
     /// `Content-Encoding`, `Vary`, trailers or tags. Only requests that wait for it in this process get it, and other
@@ -85,7 +53,7 @@ impl<K> MemoLockLayer<K> {
     ///
     /// A body has no checksum and no address: a program that can write to the store, or that mixes two keys up, makes a
     /// response of any bytes. A body that was written without an expiry answers until it is
-    /// [invalidated](Self::invalidate). The layer recognizes only the entries of a layer without this setting, which
+    /// [invalidated](crate::middleware::Handle::invalidate). The layer recognizes only the entries of a layer without this setting, which
     /// count as absent. All nodes have to have this setting. [`stamped`](crate::middleware::Freshness::stamped) puts
     /// something in front of the body.
     ///

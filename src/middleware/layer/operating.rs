@@ -1,11 +1,9 @@
-//! What a running layer tells, and how it ends.
+//! What a running layer tells, and the handle on it.
 
-#[cfg(feature = "admin")]
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::MemoLockLayer;
-use crate::memo::Stats;
+use crate::middleware::handle::Handle;
 #[cfg(feature = "admin")]
 use crate::middleware::settings::Audit;
 use crate::middleware::settings::CacheStatus;
@@ -14,7 +12,7 @@ use crate::middleware::shadow::Verify;
 
 /// # Operating
 ///
-/// What a running layer tells, and how it ends.
+/// What a running layer tells, and the handle on it.
 impl<K> MemoLockLayer<K> {
     /// What responses say in `Cache-Status` (RFC 9211). Defaults to [`CacheStatus::Silent`].
     #[must_use]
@@ -39,26 +37,13 @@ impl<K> MemoLockLayer<K> {
         self
     }
 
-    /// What this layer, its clones and their services have done so far.
+    /// A handle on this layer, its clones and their services: for invalidation, figures and the end of the program. Call
+    /// it once everything is set, because the handle finds keys as the layer does at this moment.
     #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.cache.memo.stats()
-    }
-
-    /// Lets computations under way finish within `grace`, and then gives back the leases that are left: at once with a
-    /// grace of zero. A request that waits on another machine then takes over. Computations that still run here answer
-    /// the requests that wait here, and their results are not stored.
-    ///
-    /// Call it as soon as the program is asked to stop, while its server finishes the requests under way, neither
-    /// before nor after that. See [`MemoLock::shutdown`](crate::MemoLock::shutdown).
-    pub async fn shutdown(&self, grace: Duration) {
-        self.cache.memo.shutdown(grace).await;
-    }
-
-    /// Resolves once no computation is under way in this process and all responses have reached the store.
-    ///
-    /// For the end of a program, once it takes no more requests; see [`MemoLock::drained`](crate::MemoLock::drained).
-    pub async fn drained(&self) {
-        self.cache.memo.drained().await;
+    pub fn handle(&self) -> Handle<K>
+    where
+        K: Clone,
+    {
+        Handle::new(self.key.clone(), Arc::new(self.cache.clone()))
     }
 }

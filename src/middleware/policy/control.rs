@@ -72,7 +72,7 @@ impl MemoControl {
         self
     }
 
-    /// Gives the response a tag, by which it can be [invalidated](crate::MemoLockLayer::invalidate_tags), like a member of
+    /// Gives the response a tag, by which it can be [invalidated](crate::middleware::Handle::invalidate_tags), like a member of
     /// `Cache-Groups` (RFC 9875). At most 64 of them, and none empty or longer than 128 bytes: otherwise the response is
     /// for its own request only.
     #[must_use]

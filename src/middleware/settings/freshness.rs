@@ -211,7 +211,7 @@ impl Freshness {
     }
 
     /// Whether responses without tags are stamped as well, so that
-    /// [`invalidate_all`](crate::MemoLockLayer::invalidate_all) reaches them. Defaults to `false`. See
+    /// [`invalidate_all`](crate::middleware::Handle::invalidate_all) reaches them. Defaults to `false`. See
     /// [`MemoLock::stamped`](crate::MemoLock::stamped), and set it on every node.
     pub fn stamped(mut self, stamped: bool) -> Self {
         self.stamped = Some(stamped);

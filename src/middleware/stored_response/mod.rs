@@ -88,7 +88,7 @@
 //!
 //! The store says how long the message is fresh: it answers until it expires, even if its fields say something else, as
 //! with [`MemoControl::ttl`](super::policy::control::MemoControl::ttl). A message without an expiry answers until it is
-//! [invalidated](crate::MemoLockLayer::invalidate). `Date` and `Age`, where they are there, tell its age, and `public`,
+//! [invalidated](crate::middleware::Handle::invalidate). `Date` and `Age`, where they are there, tell its age, and `public`,
 //! `s-maxage` and `must-revalidate` what they tell of a handler's response.
 //!
 //! # An entry in pieces

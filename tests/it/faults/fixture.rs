@@ -103,12 +103,12 @@ impl Peer {
     }
 
     pub(super) fn stats(&self) -> Stats {
-        self.layer.stats()
+        self.layer.handle().stats()
     }
 
     /// Waits until everything is stored that was computed.
     pub(super) async fn drained(&self) {
-        within("the end of all computations", self.layer.drained()).await;
+        within("the end of all computations", self.layer.handle().drained()).await;
     }
 }
 

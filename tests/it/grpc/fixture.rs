@@ -204,7 +204,7 @@ impl Nodes {
     /// Waits until this many calls wait for another caller's, on all nodes together.
     pub(super) async fn waiting(&self, calls: u64) {
         eventually("calls that wait", || {
-            let waiting = self.layers.iter().map(|layer| layer.stats().waiting);
+            let waiting = self.layers.iter().map(|layer| layer.handle().stats().waiting);
             waiting.sum::<u64>() == calls
         })
         .await;
@@ -213,7 +213,7 @@ impl Nodes {
     /// Waits until nothing is under way any more.
     pub(super) async fn settled(&self) {
         for layer in &self.layers {
-            within("the end of all computations", layer.drained()).await;
+            within("the end of all computations", layer.handle().drained()).await;
         }
     }
 }

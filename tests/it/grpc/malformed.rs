@@ -86,7 +86,7 @@ async fn what_is_not_one_message_is_answered_as_without_the_layer() {
     }
     // And no other call is the worse for it.
     assert_eq!(one_product([make(&nodes.clients[0], order("one"))]).await.id, "one");
-    let stats = || nodes.layers[0].stats();
+    let stats = || nodes.layers[0].handle().stats();
     let at_rest = || (stats().waiting, stats().in_flight, stats().recorded_bytes) == (0, 0, 0);
     eventually("a layer at rest", at_rest).await;
 }
@@ -118,5 +118,5 @@ async fn what_announces_too_much_is_not_waited_for() {
     let response = raw.start(MAKE, &[], StreamBody::new(endless)).await;
     let response = response.expect("no panic").expect("a response");
     assert_eq!(response.headers()["grpc-status"], "11");
-    assert_eq!(nodes.layers[0].stats().led, 0);
+    assert_eq!(nodes.layers[0].handle().stats().led, 0);
 }

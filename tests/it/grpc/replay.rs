@@ -167,13 +167,18 @@ impl Pair {
     }
 
     async fn waiting(&self, calls: u64) {
-        let waiting = || self.layers.iter().map(|layer| layer.stats().waiting).sum::<u64>();
+        let waiting = || {
+            self.layers
+                .iter()
+                .map(|layer| layer.handle().stats().waiting)
+                .sum::<u64>()
+        };
         eventually("calls that wait", || waiting() == calls).await;
     }
 
     async fn settled(&self) {
         for layer in &self.layers {
-            within("the end of all computations", layer.drained()).await;
+            within("the end of all computations", layer.handle().drained()).await;
         }
     }
 

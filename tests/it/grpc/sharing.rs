@@ -41,7 +41,7 @@ async fn a_method_that_is_not_named_runs_for_every_call() {
         let product = client.plain(order("plain")).await.expect("a product").into_inner();
         assert_eq!(product.execution, execution);
     }
-    let stats = nodes.layers[0].stats();
+    let stats = nodes.layers[0].handle().stats();
     assert_eq!((stats.led, stats.followed, stats.hits), (0, 0, 0));
 }
 
@@ -79,7 +79,10 @@ async fn a_method_has_a_wait_timeout_of_its_own() {
     });
     // The second one does not wait for the first any longer; the calls of the other method go on doing so.
     nodes.workshop.gate.reached_by(3).await;
-    assert_eq!((nodes.workshop.executions(), nodes.layers[0].stats().waiting), (3, 1));
+    assert_eq!(
+        (nodes.workshop.executions(), nodes.layers[0].handle().stats().waiting),
+        (3, 1)
+    );
     nodes.workshop.gate.open();
     assert_eq!(one_product(waiting).await.execution, 1);
     let mut executions: Vec<_> = ended(brief)

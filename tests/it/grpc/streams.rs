@@ -49,7 +49,7 @@ async fn the_first_message_arrives_before_the_last_is_made() {
         }
         assert_eq!(next(&mut stream).await, None);
     }
-    assert_eq!(nodes.layers[0].stats(), Stats::default());
+    assert_eq!(nodes.layers[0].handle().stats(), Stats::default());
 }
 
 /// The layer was given a method that streams: nothing is stored of it, and leaders do not notice.
@@ -90,7 +90,7 @@ async fn a_client_that_streams_gets_one_product_of_all() {
             .into_inner();
         assert_eq!((product.id.as_str(), product.execution), ("a b c", execution));
     }
-    assert_eq!(nodes.layers[0].stats(), Stats::default());
+    assert_eq!(nodes.layers[0].handle().stats(), Stats::default());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +107,7 @@ async fn both_sides_talk_in_turn() {
     }
     drop(say);
     assert_eq!(next(&mut stream).await, None);
-    assert_eq!(nodes.layers[0].stats(), Stats::default());
+    assert_eq!(nodes.layers[0].handle().stats(), Stats::default());
 }
 
 /// A server with health and reflection beside the workshop, all beneath one layer.

@@ -390,7 +390,7 @@ async fn what_another_program_writes_or_publishes_is_no_answer() {
         server.cli(&["PUBSUB", "CHANNELS", "*"]).contains("/slow")
     })
     .await;
-    let rejected = async |count| eventually("a rejected answer", || layers[1].stats().rejected >= count).await;
+    let rejected = async |count| eventually("a rejected answer", || layers[1].handle().stats().rejected >= count).await;
     let script = "return redis.call('PUBLISH', KEYS[2], 'value ' .. redis.call('GET', KEYS[1]))";
     assert_eq!(server.cli(&["EVAL", script, "2", &other, &channel]), "1");
     rejected(1).await;

@@ -181,7 +181,11 @@ async fn a_variant_from_before_an_invalidation_is_stored_out_of_reach() {
     settle().await;
     let before = in_language("de");
     gate.reached_by(1).await;
-    layer.invalidate(&super::failures::key("/")).await.expect("invalidated");
+    layer
+        .handle()
+        .invalidate(&super::failures::key("/"))
+        .await
+        .expect("invalidated");
     let after = in_language("de");
     settle().await;
     gate.open();

@@ -453,6 +453,7 @@ async fn an_invalidation_fences_off_what_a_client_with_credentials_computes() {
     let asked = ask(&node, Who::Authorized);
     gate.reached_by(1).await;
     layer
+        .handle()
         .invalidate(&super::failures::key("/"))
         .await
         .expect("an invalidation");
@@ -474,13 +475,13 @@ async fn what_is_for_no_other_client_is_not_tried_again_until_the_first_that_is(
     for call in 1..=10 {
         assert_eq!(told(ask(&node, Who::Cookie)).await, (call, true));
         settle().await;
-        assert_eq!(layer.stats().led, 1);
+        assert_eq!(layer.handle().stats().led, 1);
     }
     // The first one tells that it has changed, the second is stored.
     for (call, led) in [(11, 1), (12, 2)] {
         assert_eq!(told(ask(&node, Who::Cookie)).await, (call, true));
         settle().await;
-        assert_eq!(layer.stats().led, led);
+        assert_eq!(layer.handle().stats().led, led);
     }
     assert_eq!(told(ask(&node, Who::Cookie)).await, (12, false));
 }
@@ -502,7 +503,7 @@ async fn what_fails_is_not_tried_again_at_once() {
             let Sent(_, asked) = ask(&node, Who::Cookie);
             drop(within("an answer", asked).await);
             settle().await;
-            assert_eq!(layer.stats().led, led, "{case}");
+            assert_eq!(layer.handle().stats().led, led, "{case}");
         }
         assert_eq!(inner.calls(), 3);
     }
@@ -575,7 +576,7 @@ async fn all_that_is_computed_for_a_client_with_credentials_is_waited_for_at_the
     gate.reached_by(1).await;
     // A client that hangs up stops nothing.
     asked.abort();
-    let drained = tokio::spawn(async move { layer.drained().await });
+    let drained = tokio::spawn(async move { layer.handle().drained().await });
     settle().await;
     assert!(!drained.is_finished());
     gate.open();
@@ -646,7 +647,7 @@ async fn a_failure_for_a_client_with_credentials_does_not_count_for_those_who_ta
             let failed = within("an answer", asked).await;
             assert!(failed.map_or(true, |answer| answer.is_err()));
             settle().await;
-            assert_eq!(layer.stats().abandoned, abandoned, "{who:?} {panics}");
+            assert_eq!(layer.handle().stats().abandoned, abandoned, "{who:?} {panics}");
         }
         assert_eq!(inner.calls(), 2);
     }

@@ -80,7 +80,7 @@ async fn all_followers_get_what_a_worker_gives() {
     let asked = send_many(&nodes, 10, || get("/"));
     settle().await;
     advance(3 * SECOND).await;
-    worker.resolve(id().await, pdf(), HOUR).await.expect("given");
+    worker.handle().resolve(id().await, pdf(), HOUR).await.expect("given");
     assert_eq!(bodies(asked).await, vec!["%PDF"; 10]);
     let hit = answer(send(&nodes[1], get("/"))).await;
     assert_eq!(
@@ -88,7 +88,7 @@ async fn all_followers_get_what_a_worker_gives() {
         (StatusCode::OK, Some("application/pdf"))
     );
     assert_eq!(inner.calls(), 1);
-    let stats = worker.stats();
+    let stats = worker.handle().stats();
     assert_eq!(stats.rejected, 0);
 }
 
@@ -111,12 +111,20 @@ async fn what_is_not_stored_is_for_those_who_wait() {
     let asked = send_many(&nodes, 10, || get("/"));
     settle().await;
     let id = id().await;
-    worker.resolve(&id, pdf(), Duration::ZERO).await.expect("given");
+    worker
+        .handle()
+        .resolve(&id, pdf(), Duration::ZERO)
+        .await
+        .expect("given");
     assert_eq!(bodies(asked).await, vec!["%PDF"; 10]);
     let later = send(&nodes[0], get("/"));
     settle().await;
     assert_eq!(inner.calls(), 2);
-    worker.resolve(&id, pdf(), Duration::ZERO).await.expect("given");
+    worker
+        .handle()
+        .resolve(&id, pdf(), Duration::ZERO)
+        .await
+        .expect("given");
     assert_eq!(answer(later).await.body, "%PDF");
 }
 
@@ -139,7 +147,7 @@ async fn the_response_may_be_there_before_the_handler_is_done() {
         let asked = send_many(&nodes, 10, || get("/"));
         gate.reached_by(before + 1).await;
         settle().await;
-        worker.resolve(id().await, pdf(), ttl).await.expect("given");
+        worker.handle().resolve(id().await, pdf(), ttl).await.expect("given");
         assert_eq!(bodies(asked).await, vec!["%PDF"; 10]);
         gate.let_go(1);
         settle().await;
@@ -210,7 +218,7 @@ async fn at_the_end_of_the_lease_the_handler_is_called_for_another() {
         settle().await;
         assert_eq!(inner.calls(), calls);
     }
-    worker.resolve(id().await, pdf(), HOUR).await.expect("given");
+    worker.handle().resolve(id().await, pdf(), HOUR).await.expect("given");
     assert_eq!(
         bodies(asked).await,
         vec!["%PDF"; 10],
@@ -230,7 +238,7 @@ async fn a_client_whose_request_is_gone_waits_for_a_worker_that_is_late_and_for_
     let another = send(&nodes[0], get("/"));
     settle().await;
     assert_eq!(inner.calls(), 2, "now there is");
-    worker.resolve(id().await, pdf(), HOUR).await.expect("given");
+    worker.handle().resolve(id().await, pdf(), HOUR).await.expect("given");
     assert_eq!(bodies([alone, another]).await, ["%PDF", "%PDF"]);
 }
 
@@ -245,7 +253,7 @@ async fn another_node_takes_over_where_no_request_here_can() {
     advance(6 * SECOND).await;
     settle().await;
     assert_eq!(inner.calls(), 2);
-    worker.resolve(id().await, pdf(), HOUR).await.expect("given");
+    worker.handle().resolve(id().await, pdf(), HOUR).await.expect("given");
     assert_eq!(answer(first).await.body, "%PDF");
     assert_eq!(bodies(others).await, ["%PDF", "%PDF"]);
 }
@@ -262,11 +270,12 @@ async fn clients_that_leave_take_nothing_with_them() {
     settle().await;
     assert_eq!(inner.calls(), 1);
     let id = id().await;
-    worker.resolve(&id, pdf(), HOUR).await.expect("given");
+    worker.handle().resolve(&id, pdf(), HOUR).await.expect("given");
     assert_eq!(bodies(others).await, vec!["%PDF"; 4]);
 
     // All of them leave: what is given then is for callers that come.
     worker
+        .handle()
         .invalidate(&id.as_str().try_into().expect("a key"))
         .await
         .expect("gone");
@@ -274,7 +283,7 @@ async fn clients_that_leave_take_nothing_with_them() {
     settle().await;
     left.abort();
     settle().await;
-    worker.resolve(&id, pdf(), HOUR).await.expect("given");
+    worker.handle().resolve(&id, pdf(), HOUR).await.expect("given");
     assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "%PDF");
     assert_eq!(inner.calls(), 2);
 }
@@ -293,15 +302,15 @@ async fn what_is_not_to_be_shared_cannot_be_given() {
         with_field("content-length", "1"),
         with_field("content-type", "application/grpc"),
     ] {
-        let error = worker.resolve(&id, response, HOUR).await.expect_err("refused");
+        let error = worker.handle().resolve(&id, response, HOUR).await.expect_err("refused");
         let cause = std::error::Error::source(&error).expect("a cause");
         let cause: &tower_memolock::StoreError = cause.downcast_ref().expect("of the store");
         assert_eq!(cause.kind(), StoreErrorKind::Encode);
     }
     settle().await;
     assert!(!asked.is_finished());
-    assert!(worker.resolve("", pdf(), HOUR).await.is_err());
-    worker.resolve(&id, pdf(), HOUR).await.expect("given");
+    assert!(worker.handle().resolve("", pdf(), HOUR).await.is_err());
+    worker.handle().resolve(&id, pdf(), HOUR).await.expect("given");
     assert_eq!(answer(asked).await.body, "%PDF");
 }
 
@@ -387,7 +396,7 @@ async fn a_handler_that_fails_is_succeeded_as_ever() {
             settle().await;
         }
         assert_eq!(inner.calls(), 2);
-        worker.resolve(id().await, pdf(), HOUR).await.expect("given");
+        worker.handle().resolve(id().await, pdf(), HOUR).await.expect("given");
         let mut given = 0;
         for asked in asked {
             match asked.await {
@@ -416,7 +425,7 @@ async fn a_stale_response_goes_on_answering_until_another_is_given() {
         settle().await;
     }
     assert_eq!(inner.calls(), 2);
-    worker.resolve(id().await, pdf(), HOUR).await.expect("given");
+    worker.handle().resolve(id().await, pdf(), HOUR).await.expect("given");
     settle().await;
     assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "%PDF");
     assert_eq!(inner.calls(), 2);
@@ -432,9 +441,13 @@ async fn a_process_that_shuts_down_hands_the_work_to_another() {
     settle().await;
     let other = send(&nodes[1], get("/"));
     settle().await;
-    layers[0].shutdown(Duration::ZERO).await;
+    layers[0].handle().shutdown(Duration::ZERO).await;
     settle().await;
     assert_eq!(inner.calls(), 2);
-    layers[1].resolve(id().await, pdf(), HOUR).await.expect("given");
+    layers[1]
+        .handle()
+        .resolve(id().await, pdf(), HOUR)
+        .await
+        .expect("given");
     assert_eq!(bodies([first, other]).await, ["%PDF", "%PDF"]);
 }

@@ -150,7 +150,7 @@ async fn a_feed_that_no_client_reads_is_ended_and_its_lock_given_back() {
         settle().await;
         sleep(SOON).await;
         assert_eq!(open.count(), 0);
-        let stats = layer.stats();
+        let stats = layer.handle().stats();
         assert_eq!((stats.in_flight, stats.recorded_bytes, stats.orphaned), (0, 0, 0));
     }
 }
@@ -175,7 +175,7 @@ async fn memory_is_given_back_once_a_body_is_known_to_go_on() {
         assert_eq!(next(&mut leader).await.len() % 13, 0);
     }
     settle().await;
-    assert_eq!(layer.stats().recorded_bytes, 0);
+    assert_eq!(layer.handle().stats().recorded_bytes, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,7 +281,7 @@ async fn those_who_read_along_read_on_and_the_last_of_them_ends_it() {
     next(&mut own).await;
     drop((along, own));
     settle().await;
-    assert_eq!((open.count(), layer.stats().recorded_bytes), (0, 0));
+    assert_eq!((open.count(), layer.handle().stats().recorded_bytes), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,7 +294,7 @@ async fn those_who_read_along_get_the_end_that_comes_late() {
         assert_eq!(body.len(), 190);
     }
     settle().await;
-    assert_eq!((inner.calls(), layer.stats().recorded_bytes), (1, 0));
+    assert_eq!((inner.calls(), layer.handle().stats().recorded_bytes), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -99,9 +99,9 @@ async fn all_times<St: Store>(store: impl Fn() -> St) {
                         "{name} {time:?}: {told:?}"
                     );
                 }
-                let is_idle = || (layer.stats().waiting, layer.stats().recorded_bytes) == (0, 0);
+                let is_idle = || (layer.handle().stats().waiting, layer.handle().stats().recorded_bytes) == (0, 0);
                 eventually(&format!("an end of {name} {time:?}"), is_idle).await;
-                assert_eq!(layer.stats().store_errors, 0, "{name} {time:?}");
+                assert_eq!(layer.handle().stats().store_errors, 0, "{name} {time:?}");
             }
         }
     }
@@ -230,7 +230,7 @@ async fn every_number_that_can_be_set_can_be_any() {
                 for _ in 0..3 {
                     assert_eq!(ask(&node).await.body, "x", "{name} {number}");
                 }
-                let stats = layer.stats();
+                let stats = layer.handle().stats();
                 assert_eq!(
                     (stats.waiting, stats.in_flight, stats.recorded_bytes),
                     (0, 0, 0),

@@ -271,6 +271,7 @@ async fn invalidating_keeps_a_computation_under_way_from_storing() {
         settle().await;
 
         layers[usize::from(elsewhere)]
+            .handle()
             .invalidate(&key("/"))
             .await
             .expect("invalidated");
@@ -298,7 +299,7 @@ async fn who_asks_after_an_invalidation_never_gets_what_was_computed_before() {
     let nodes = [&layers[0], &layers[1]].map(|layer| layer.layer(inner.clone()));
     let leader = send(&nodes[0], get("/"));
     gate.reached_by(1).await;
-    layers[1].invalidate(&key("/")).await.expect("invalidated");
+    layers[1].handle().invalidate(&key("/")).await.expect("invalidated");
     // The node that computes does not know yet.
     let after: Vec<_> = (0..4).map(|_| send(&nodes[0], get("/"))).collect();
     settle().await;
@@ -316,7 +317,7 @@ async fn invalidating_removes_what_is_stored() {
     for path in ["/a", "/b"] {
         answer(send(&node, get(path))).await;
     }
-    layer.invalidate(&key("/a")).await.expect("invalidated");
+    layer.handle().invalidate(&key("/a")).await.expect("invalidated");
     assert_eq!(answer(send(&node, get("/a"))).await.body, "3");
     assert_eq!(answer(send(&node, get("/b"))).await.body, "2");
 }

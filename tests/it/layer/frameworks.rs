@@ -94,7 +94,7 @@ async fn on_a_router_with_route_layer_it_leaves_unknown_paths_alone() {
         assert_eq!(got(&app, "/known").await, "1");
         got(&app, "/unknown").await;
     }
-    let stats = layer.stats();
+    let stats = layer.handle().stats();
     assert_eq!((stats.led, stats.hits), (1, 1));
 }
 

@@ -205,6 +205,7 @@ async fn what_a_function_has_a_key_for_is_found_by_a_head_and_removed_by_an_unsa
         settle().await;
     }
     layer
+        .handle()
         .invalidate_request(&as_user(Method::GET, None))
         .await
         .expect("invalidated");

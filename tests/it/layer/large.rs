@@ -156,7 +156,7 @@ async fn the_head_of_what_was_called_in_is_not_served() {
     let node = layer.layer(inner.clone());
     answer(send(&node, get("/"))).await;
     stored(&server, 1).await;
-    eventually("a flight that has landed", || layer.stats().in_flight == 0).await;
+    eventually("a flight that has landed", || layer.handle().stats().in_flight == 0).await;
     let asked = || {
         [
             head("/"),
@@ -168,7 +168,11 @@ async fn the_head_of_what_was_called_in_is_not_served() {
         answer(send(&node, request)).await;
     }
     assert_eq!(inner.calls(), 1);
-    layer.invalidate_tags(["pages"]).await.expect("an invalidation");
+    layer
+        .handle()
+        .invalidate_tags(["pages"])
+        .await
+        .expect("an invalidation");
     for (calls, request) in (2..).zip(asked()) {
         answer(send(&node, request)).await;
         assert_eq!(inner.calls(), calls);

@@ -56,7 +56,7 @@ async fn requests_over_the_limit_of_waiters_go_to_the_inner_service() {
     settle().await;
     let more: Vec<_> = (0..3).map(|_| send(&node, get("/"))).collect();
     gate.reached_by(4).await;
-    let stats = layer.stats();
+    let stats = layer.handle().stats();
     assert_eq!((stats.waiting, stats.in_flight, stats.limited_waiters), (2, 1, 3));
 
     gate.open();
@@ -66,7 +66,7 @@ async fn requests_over_the_limit_of_waiters_go_to_the_inner_service() {
     own.sort();
     assert_eq!(own, ["call 2", "call 3", "call 4"]);
     settle().await;
-    let stats = layer.stats();
+    let stats = layer.handle().stats();
     assert_eq!((stats.waiting, stats.in_flight, stats.recorded_bytes), (0, 0, 0));
 }
 
@@ -90,7 +90,7 @@ async fn requests_over_the_limit_of_waiters_are_refused_where_it_says_so() {
     gate.open();
     assert_eq!(bodies([leader, waiting]).await, ["call 1", "call 1"]);
     assert_eq!(inner.calls(), 1);
-    assert_eq!(layer.stats().limited_waiters, 3);
+    assert_eq!(layer.handle().stats().limited_waiters, 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,7 +105,10 @@ async fn a_key_over_the_limit_of_keys_in_flight_is_not_collapsed() {
     // One more for the key that is in flight is none too many.
     let joined = send(&node, get("/a"));
     settle().await;
-    assert_eq!((layer.stats().limited_in_flight, layer.stats().waiting), (2, 1));
+    assert_eq!(
+        (layer.handle().stats().limited_in_flight, layer.handle().stats().waiting),
+        (2, 1)
+    );
 
     gate.open();
     assert_eq!(bodies([first, joined]).await, ["call 1", "call 1"]);
@@ -148,20 +151,20 @@ async fn recordings_together_hold_no_more_than_they_may() {
     settle().await;
     one.send(data("twenty bytes of body")).expect("a reader");
     settle().await;
-    assert_eq!(layer.stats().recorded_bytes, 20);
+    assert_eq!(layer.handle().stats().recorded_bytes, 20);
 
     // Twenty-two more do not fit: their client gets them, and no other caller does.
     for call in 2..4 {
         let body = answer(send(&node, get("/b"))).await.body;
         assert_eq!(body, format!("call {call} with some bytes"));
     }
-    let stats = layer.stats();
+    let stats = layer.handle().stats();
     assert_eq!((stats.limited_recording, stats.recorded_bytes), (2, 20));
 
     drop(one);
     assert_eq!(answer(first).await.body, "twenty bytes of body");
     settle().await;
-    assert_eq!(layer.stats().recorded_bytes, 0);
+    assert_eq!(layer.handle().stats().recorded_bytes, 0);
     for _ in 0..2 {
         assert_eq!(answer(send(&node, get("/b"))).await.body, "call 4 with some bytes");
     }
@@ -197,11 +200,11 @@ async fn an_unread_recording_counts_until_its_client_leaves() {
     let node = layer.layer(Inner::replying(|_| fresh("ten bytes.")));
     let response = within("a head", tower::ServiceExt::oneshot(node.clone(), get("/"))).await;
     settle().await;
-    assert_eq!(layer.stats().recorded_bytes, 10);
+    assert_eq!(layer.handle().stats().recorded_bytes, 10);
     drop(response);
-    assert_eq!(layer.stats().recorded_bytes, 0);
+    assert_eq!(layer.handle().stats().recorded_bytes, 0);
     assert_eq!(answer(send(&node, get("/"))).await.body, "ten bytes.");
-    assert_eq!(layer.stats().hits, 1);
+    assert_eq!(layer.handle().stats().hits, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,12 +229,15 @@ async fn a_response_with_too_many_fields_is_neither_stored_nor_shared() {
     for call in 1..=4 {
         answer(send(&node, get("/"))).await;
         settle().await;
-        assert_eq!((inner.calls(), layer.stats().limited_headers), (call, call as u64));
+        assert_eq!(
+            (inner.calls(), layer.handle().stats().limited_headers),
+            (call, call as u64)
+        );
     }
     for _ in 0..3 {
         answer(send(&node, get("/"))).await;
     }
-    assert_eq!((inner.calls(), layer.stats().limited_headers), (5, 4));
+    assert_eq!((inner.calls(), layer.handle().stats().limited_headers), (5, 4));
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,7 +265,7 @@ async fn bodies_over_their_limit_are_counted() {
     let node = layer.layer(inner);
     for calls in 1..3 {
         assert_eq!(answer(send(&node, get("/"))).await.body, "long");
-        assert_eq!(layer.stats().limited_body, calls);
+        assert_eq!(layer.handle().stats().limited_body, calls);
     }
 }
 

@@ -103,7 +103,7 @@ async fn where_everything_is_stamped_markers_are_too() {
     learn(&known, &gate).await;
     assert_eq!(at_once(&nodes(), &gate, || get("/")).await, WAVE);
 
-    layer().invalidate_all().await.expect("an invalidation");
+    layer().handle().invalidate_all().await.expect("an invalidation");
     assert_eq!(
         at_once(&nodes(), &gate, || get("/")).await,
         1,
@@ -183,7 +183,7 @@ async fn errors_leave_no_marker_and_server_errors_remove_none() {
         broken.store(is_broken, Ordering::SeqCst);
         answer(send(&node, get("/"))).await;
         settle().await;
-        assert_eq!(layer.stats().marked, marked);
+        assert_eq!(layer.handle().stats().marked, marked);
     }
 }
 
@@ -230,9 +230,13 @@ async fn invalidating_removes_the_marker() {
     for marked in [0, 1] {
         answer(send(&node, get("/"))).await;
         settle().await;
-        assert_eq!(layer.stats().marked, marked);
+        assert_eq!(layer.handle().stats().marked, marked);
     }
-    layer.invalidate(&super::failures::key("/")).await.expect("invalidated");
+    layer
+        .handle()
+        .invalidate(&super::failures::key("/"))
+        .await
+        .expect("invalidated");
     answer(send(&node, get("/"))).await;
-    assert_eq!((layer.stats().marked, calls.load(Ordering::SeqCst)), (1, 3));
+    assert_eq!((layer.handle().stats().marked, calls.load(Ordering::SeqCst)), (1, 3));
 }

@@ -76,17 +76,17 @@ async fn of_calls_that_no_client_waits_for_the_oldest_are_cancelled() {
         settle().await;
         assert_eq!(running.count(), (i + 1).min(3));
     }
-    let stats = layer.stats();
+    let stats = layer.handle().stats();
     assert_eq!((stats.orphaned, stats.cancelled, stats.in_flight), (3, 17, 3));
     // The newest are still there for callers that want them.
     let back = send(&node, get("/19"));
     settle().await;
-    assert_eq!(layer.stats().orphaned, 2);
+    assert_eq!(layer.handle().stats().orphaned, 2);
     gate.open();
     assert_eq!(answer(back).await.body, "call 20");
     assert_eq!(answer(send(&node, get("/0"))).await.body, "call 21");
     settle().await;
-    let stats = layer.stats();
+    let stats = layer.handle().stats();
     assert_eq!((stats.orphaned, stats.in_flight, running.count()), (0, 0, 0));
 }
 
@@ -112,7 +112,7 @@ async fn a_call_that_a_client_waits_for_is_never_cancelled_for_others() {
     gate.open();
     assert_eq!(answer(leading).await.body, "call 1");
     assert_eq!(answer(follower).await.body, "call 2");
-    assert_eq!(layer.stats().cancelled, 5);
+    assert_eq!(layer.handle().stats().cancelled, 5);
     // What was read to its end is no orphan, and is stored.
     for path in ["/led", "/followed"] {
         answer(send(&node, get(path))).await;
@@ -129,11 +129,15 @@ async fn the_last_of_those_who_wait_leaves_an_orphan_behind() {
     gate.reached_by(1).await;
     settle().await;
     for (gone, client) in clients.into_iter().enumerate() {
-        assert_eq!((running.count(), layer.stats().cancelled), (1, 0), "after {gone}");
+        assert_eq!(
+            (running.count(), layer.handle().stats().cancelled),
+            (1, 0),
+            "after {gone}"
+        );
         client.abort();
         settle().await;
     }
-    let stats = layer.stats();
+    let stats = layer.handle().stats();
     assert_eq!(
         (running.count(), stats.cancelled, stats.orphaned, stats.in_flight),
         (0, 1, 0, 0)
@@ -166,7 +170,7 @@ async fn a_body_that_no_client_reads_is_dropped_and_one_that_is_read_goes_on() {
             assert_eq!(answer(follower).await.body, "begun and ended");
         }
         settle().await;
-        let stats = layer.stats();
+        let stats = layer.handle().stats();
         assert_eq!((stats.recorded_bytes, stats.orphaned, stats.in_flight), (0, 0, 0));
     }
 }
@@ -188,7 +192,7 @@ async fn a_call_that_takes_too_long_goes_on_for_its_own_client_alone() {
     assert_eq!(answer(leader).await.body, "call 1");
     assert_eq!(answer(follower).await.body, "call 2");
     settle().await;
-    assert_eq!((running.count(), layer.stats().cancelled), (0, 0));
+    assert_eq!((running.count(), layer.handle().stats().cancelled), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,7 +213,7 @@ async fn a_call_that_takes_too_long_ends_where_its_client_has_gone() {
         assert_eq!(running.count(), usize::from(!leaves_first));
         client.abort();
         settle().await;
-        let stats = layer.stats();
+        let stats = layer.handle().stats();
         assert_eq!(
             (running.count(), stats.cancelled, stats.orphaned, stats.in_flight),
             (0, 1, 0, 0)

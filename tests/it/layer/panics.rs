@@ -238,7 +238,7 @@ async fn an_inner_service_that_panics_anywhere_costs_its_own_client_at_most() {
                 begun.elapsed()
             );
             settle().await;
-            let stats = layer.stats();
+            let stats = layer.handle().stats();
             let left = (stats.waiting, stats.in_flight, stats.recorded_bytes);
             assert_eq!(left, (0, 0, 0), "{at:?} {stream:?}");
             // And it is as good as new.
@@ -421,7 +421,7 @@ async fn a_key_extractor_that_panics_reaches_its_own_client_alone() {
         let ended = tokio::spawn(async move { drop(service.oneshot(request).await) }).await;
         assert!(ended.unwrap_err().is_panic(), "{at} {method}");
         settle().await;
-        let stats = layer.stats();
+        let stats = layer.handle().stats();
         assert_eq!((stats.waiting, stats.in_flight, stats.recorded_bytes), (0, 0, 0));
     }
 }

@@ -31,7 +31,7 @@ async fn small_pieces_are_counted_by_what_is_held_and_passed_on_as_they_come() {
         settle_a_little().await;
     }
     settle().await;
-    let held = layer.stats().recorded_bytes as usize;
+    let held = layer.handle().stats().recorded_bytes as usize;
     assert!((PIECES..PIECES * 2).contains(&held), "{held}");
     // What has not been read meanwhile is few frames.
     let next = leader.frame().await.expect("a frame").expect("data");
@@ -42,7 +42,7 @@ async fn small_pieces_are_counted_by_what_is_held_and_passed_on_as_they_come() {
     assert!(rest.len() < PIECES && rest.iter().all(|byte| *byte == b'a'));
     assert_eq!(answer(follower).await.body.len(), PIECES);
     settle().await;
-    assert_eq!(layer.stats().recorded_bytes, 0);
+    assert_eq!(layer.handle().stats().recorded_bytes, 0);
 }
 
 async fn settle_a_little() {

@@ -53,25 +53,28 @@ async fn beyond_the_limit_of_waiters_so_many_call_at_a_time_and_the_rest_wait() 
     let more: Vec<_> = (0..20).map(|_| send(&node, get("/"))).collect();
     others.reached_by(2).await;
     settle().await;
-    assert_eq!((others.reached(), layer.stats().queued), (2, 18));
+    assert_eq!((others.reached(), layer.handle().stats().queued), (2, 18));
     for reached in 3..6 {
         others.let_go(1);
         others.reached_by(reached).await;
         settle().await;
-        assert_eq!((others.reached(), layer.stats().queued), (reached, 20 - reached as u64));
+        assert_eq!(
+            (others.reached(), layer.handle().stats().queued),
+            (reached, 20 - reached as u64)
+        );
     }
     // The response is there: a request that is still in line takes it, and makes no call.
     first.open();
     assert_eq!(bodies([leader, waiter]).await, ["call 1", "call 1"]);
     settle().await;
-    assert_eq!(layer.stats().queued, 0);
+    assert_eq!(layer.handle().stats().queued, 0);
     others.open();
     let mut all = bodies(more).await;
     all.sort();
     let (taken, own) = all.split_at(15);
     assert!(taken.iter().all(|body| body == "call 1"), "{all:?}");
     assert_eq!(own, ["call 2", "call 3", "call 4", "call 5", "call 6"]);
-    assert_eq!((inner.calls(), layer.stats().limited_waiters), (6, 20));
+    assert_eq!((inner.calls(), layer.handle().stats().limited_waiters), (6, 20));
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +94,7 @@ async fn who_waits_for_a_turn_in_vain_is_refused_after_the_wait_timeout() {
         assert_eq!((refused.status.as_u16(), retry), (503, Some("10")));
     }
     assert!((WAIT..WAIT * 2).contains(&since.elapsed()), "{:?}", since.elapsed());
-    assert_eq!((inner.calls(), layer.stats().queued), (2, 0));
+    assert_eq!((inner.calls(), layer.handle().stats().queued), (2, 0));
     first.open();
     others.open();
     assert_eq!(bodies([leader, in_turn]).await, ["call 1", "call 2"]);
@@ -129,13 +132,13 @@ async fn clients_that_leave_give_up_their_turns() {
     others.reached_by(1).await;
     let waiting: Vec<_> = (0..3).map(|_| send(&node, get("/"))).collect();
     settle().await;
-    assert_eq!(layer.stats().queued, 3);
+    assert_eq!(layer.handle().stats().queued, 3);
     // One in line, and the one whose turn it is.
     waiting[0].abort();
     in_turn.abort();
     others.reached_by(2).await;
     settle().await;
-    assert_eq!((others.reached(), layer.stats().queued), (2, 1));
+    assert_eq!((others.reached(), layer.handle().stats().queued), (2, 1));
     waiting[1].abort();
     others.reached_by(3).await;
     others.open();
@@ -185,20 +188,20 @@ async fn at_a_full_table_keys_share_the_turns_and_lead_once_there_is_room() {
     let same: Vec<_> = (0..10).map(|_| send(&node, get("/same"))).collect();
     others.reached_by(2).await;
     settle().await;
-    assert_eq!((others.reached(), layer.stats().queued), (2, 18));
+    assert_eq!((others.reached(), layer.handle().stats().queued), (2, 18));
 
     first.open();
     assert_eq!(answer(leader).await.body, "call 1");
     // There is room for one more, which needs no turn.
     others.reached_by(3).await;
     settle().await;
-    assert_eq!((others.reached(), layer.stats().in_flight), (3, 1));
+    assert_eq!((others.reached(), layer.handle().stats().in_flight), (3, 1));
     others.open();
     let many = more.split_off(0);
     bodies(many).await;
     bodies(same).await;
     settle().await;
-    let stats = layer.stats();
+    let stats = layer.handle().stats();
     assert_eq!((stats.queued, stats.waiting, stats.in_flight), (0, 0, 0));
     assert!(inner.calls() <= 21);
 }
@@ -212,7 +215,7 @@ async fn those_in_line_for_one_key_are_answered_together_once_one_of_them_leads(
     first.reached_by(1).await;
     let same: Vec<_> = (0..50).map(|_| send(&node, get("/same"))).collect();
     settle().await;
-    assert_eq!((layer.stats().queued, inner.calls()), (50, 1));
+    assert_eq!((layer.handle().stats().queued, inner.calls()), (50, 1));
     first.open();
     others.open();
     assert_eq!(answer(leader).await.body, "call 1");
@@ -249,20 +252,20 @@ async fn without_room_to_record_so_many_call_at_a_time_until_there_is_some() {
     let others: Vec<_> = (0..10).map(|_| send(&node, get("/b"))).collect();
     gate.reached_by(1).await;
     settle().await;
-    assert_eq!((gate.reached(), layer.stats().queued), (1, 9));
+    assert_eq!((gate.reached(), layer.handle().stats().queued), (1, 9));
 
     drop(one);
     assert_eq!(answer(first).await.body, "twenty bytes of body");
     gate.reached_by(2).await;
     settle().await;
     // One leads, and the others wait for it.
-    assert_eq!((gate.reached(), layer.stats().queued), (2, 0));
+    assert_eq!((gate.reached(), layer.handle().stats().queued), (2, 0));
     gate.open();
     let mut all = bodies(others).await;
     all.sort();
     assert_eq!(all[..2], ["call 2", "call 3"]);
     assert!(all[2..].iter().all(|body| body == "call 3"), "{all:?}");
-    assert_eq!(layer.stats().recorded_bytes, 0);
+    assert_eq!(layer.handle().stats().recorded_bytes, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -308,7 +311,7 @@ async fn a_response_without_room_lets_those_who_waited_call_in_turn() {
     answer(first).await;
     bodies(waiting).await;
     settle().await;
-    let stats = layer.stats();
+    let stats = layer.handle().stats();
     assert_eq!((stats.queued, stats.waiting, stats.recorded_bytes), (0, 0, 0));
 }
 
@@ -337,7 +340,7 @@ async fn what_is_for_one_client_only_is_called_for_in_turn_beyond_the_limit() {
     answer(leader).await;
     settle().await;
     // The caller that waited as it may goes its own way; one that is in line still has to wait.
-    assert_eq!((others.reached(), layer.stats().queued), (3, 18));
+    assert_eq!((others.reached(), layer.handle().stats().queued), (3, 18));
     others.open();
     answer(waiter).await;
     bodies(more).await;
@@ -368,7 +371,7 @@ async fn a_leader_that_fails_does_not_leave_those_in_line_behind() {
     settle().await;
     let more: Vec<_> = (0..20).map(|_| send(&node, get("/"))).collect();
     settle().await;
-    assert_eq!(layer.stats().queued, 20);
+    assert_eq!(layer.handle().stats().queued, 20);
     gate.open();
     assert!(within("an error", leader).await.expect("no panic").is_err());
     assert_eq!(answer(waiter).await.body, "call 2");

@@ -100,7 +100,7 @@ async fn what_a_body_cannot_stand_for_stays_in_the_process() {
     for (n, body) in ["html", "created", "gzip", "group"].into_iter().enumerate() {
         let asked: Vec<_> = (0..5).map(|_| send(&node, get("/1"))).collect();
         gate.reached_by(n + 1).await;
-        eventually("four that wait", || layer.stats().waiting == 4).await;
+        eventually("four that wait", || layer.handle().stats().waiting == 4).await;
         gate.let_go(1);
         for asked in asked {
             assert_eq!(answer(asked).await.body, body);
@@ -150,6 +150,10 @@ async fn a_layer_that_stamps_what_it_stores_goes_on_to() {
         .raw_body("application/pdf");
     let node = layer.layer(inner);
     assert_eq!(answer(send(&node, get("/1"))).await.body, "%PDF 1");
-    layer.invalidate_all().await.expect("a layer that can be asked for it");
+    layer
+        .handle()
+        .invalidate_all()
+        .await
+        .expect("a layer that can be asked for it");
     assert_eq!(answer(send(&node, get("/1"))).await.body, "%PDF 2");
 }

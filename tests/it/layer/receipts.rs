@@ -145,7 +145,11 @@ async fn a_made_up_receipt_costs_at_most_one_call_for_each_change() {
         assert_eq!(pair.ask(0, request).await.body, old, "{text:?}");
     }
     assert_eq!(pair.inner.calls(), calls);
-    let receipt = pair.layers[0].invalidate_tags(["another"]).await.expect("a receipt");
+    let receipt = pair.layers[0]
+        .handle()
+        .invalidate_tags(["another"])
+        .await
+        .expect("a receipt");
     let number = u64::from_str_radix(&receipt.to_string(), 16).expect("a number");
     for below in 0..20 {
         let text = format!("{:x}", number - below);
@@ -162,6 +166,7 @@ async fn what_is_stale_to_all_is_no_answer_to_who_has_the_receipt() {
     let old = pair.fill("/").await;
     pair.gate.take_back();
     let receipt = pair.layers[0]
+        .handle()
         .invalidate_request(&get("/"))
         .soft()
         .await

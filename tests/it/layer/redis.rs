@@ -132,7 +132,7 @@ async fn a_stamped_marker_is_found_and_removed_by_another_node() {
     eventually("a marker", || server.keys().contains(&value.to_owned())).await;
 
     assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "2");
-    assert_eq!(two.stats().marked, 1);
+    assert_eq!(two.handle().stats().marked, 1);
     assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "3");
     eventually("no marker", || !server.keys().contains(&value.to_owned())).await;
 }
@@ -245,6 +245,7 @@ async fn invalidating_on_one_node_reaches_the_other() {
     let nodes = [&layers[0], &layers[1]].map(|layer| layer.layer(inner.clone()));
     assert_eq!(bodies(send_many(&nodes, 4, || get("/"))).await, ["1"; 4]);
     layers[1]
+        .handle()
         .invalidate(&super::failures::key("/"))
         .await
         .expect("invalidated");

@@ -46,8 +46,11 @@ async fn a_layer_applied_twice_is_one() {
             settle().await;
         }
         assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-        assert_eq!(outer.stats().wait_timeouts + inner.stats().wait_timeouts, 0);
-        assert!(outer.stats().hits >= 2);
+        assert_eq!(
+            outer.handle().stats().wait_timeouts + inner.handle().stats().wait_timeouts,
+            0
+        );
+        assert!(outer.handle().stats().hits >= 2);
     }
 }
 
@@ -83,7 +86,7 @@ async fn layers_with_different_tags_both_collapse() {
         .layer(inner.clone())
         .layer(outer.clone());
     assert_eq!(fetch(app, "/").await, "page");
-    assert_eq!((outer.stats().led, inner.stats().led), (1, 1));
+    assert_eq!((outer.handle().stats().led, inner.handle().stats().led), (1, 1));
 }
 
 /// Asks for `path` from within `shared`, where `inner` answers; with the marks of the request that it belongs to, or without.
@@ -125,7 +128,7 @@ async fn a_handler_that_asks_for_its_own_page_on_the_way_does_not_wait_for_itsel
             "the end"
         );
         assert!(begun.elapsed() < SOON, "{spawned}: {:?}", begun.elapsed());
-        assert_eq!(shared.stats().wait_timeouts, 0);
+        assert_eq!(shared.handle().stats().wait_timeouts, 0);
     }
 }
 

@@ -89,14 +89,14 @@ impl Cluster {
     }
 
     fn waiting(&self) -> usize {
-        let waiting = self.layers.iter().map(|layer| layer.stats().waiting);
+        let waiting = self.layers.iter().map(|layer| layer.handle().stats().waiting);
         waiting.sum::<u64>() as usize
     }
 
     /// Waits until nothing is under way any more, so that all that is to be stored is.
     async fn drained(&self) {
         for layer in &self.layers {
-            within("the end of all computations", layer.drained()).await;
+            within("the end of all computations", layer.handle().drained()).await;
         }
     }
 }

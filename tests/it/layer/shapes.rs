@@ -210,9 +210,10 @@ async fn what_a_closure_has_stored_is_out_of_date_when_its_key_is_invalidated() 
     assert!(ask(&first, request()).await.starts_with("first: "));
     assert!(ask(&second, request()).await.starts_with("first: "));
     let key = Key::builder().part("page").part("/a").build();
-    layer.invalidate(&key).await.expect("invalidated");
+    layer.handle().invalidate(&key).await.expect("invalidated");
     assert!(ask(&second, request()).await.starts_with("second: "));
     layer
+        .handle()
         .invalidate_request(&request().map(Body::from))
         .await
         .expect("invalidated");

@@ -148,6 +148,6 @@ async fn services_of_one_layer_share_one_computation() {
     let layer = tower_memolock::MemoLockLayer::new(tower_memolock::MemoryStore::new(), "layer");
     let services = [&layer, &layer.clone()].map(|layer| tower::Layer::layer(layer, inner.clone()));
     assert_eq!(stampede(&services, &gate).await, ["1"; 100]);
-    let stats = layer.stats();
+    let stats = layer.handle().stats();
     assert_eq!((stats.led, stats.followed), (1, 99));
 }

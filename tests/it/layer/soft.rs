@@ -82,9 +82,9 @@ impl Pair {
     fn by(&self, way: usize, node: usize) -> Invalidation {
         let layer = &self.layers[node];
         match way {
-            0 => layer.invalidate_request(&get("/")),
-            1 => layer.invalidate_tags(["x"]),
-            _ => layer.invalidate_all(),
+            0 => layer.handle().invalidate_request(&get("/")),
+            1 => layer.handle().invalidate_tags(["x"]),
+            _ => layer.handle().invalidate_all(),
         }
     }
 }
@@ -180,16 +180,16 @@ async fn what_may_not_be_served_stale_is_absent() {
         let nodes = layers
             .each_ref()
             .map(|layer| layer.clone().cache_status(CacheStatus::Outcome).layer(inner.clone()));
-        layers[0].invalidate_all().await.expect("an invalidation");
+        layers[0].handle().invalidate_all().await.expect("an invalidation");
         answer(send(&nodes[0], get("/"))).await;
         eventually("a stored response", || {
             server.keys().iter().any(|key| key == "layer:{GET ///}")
         })
         .await;
         let invalidation = match way {
-            0 => layers[0].invalidate_request(&get("/")),
-            1 => layers[0].invalidate_tags(["x"]),
-            _ => layers[0].invalidate_all(),
+            0 => layers[0].handle().invalidate_request(&get("/")),
+            1 => layers[0].handle().invalidate_tags(["x"]),
+            _ => layers[0].handle().invalidate_all(),
         };
         invalidation.soft().await.expect("an invalidation");
         let next = answer(send(&nodes[asking], get("/"))).await;
@@ -199,7 +199,7 @@ async fn what_may_not_be_served_stale_is_absent() {
             FORBIDDEN[at],
             said(&next)
         );
-        layers[0].invalidate_all().await.expect("an invalidation");
+        layers[0].handle().invalidate_all().await.expect("an invalidation");
         server.cli(&["FLUSHALL"]);
     }
 }
@@ -285,7 +285,12 @@ async fn all_variants_of_a_key_are_stale() {
     })
     .await;
     let key = Key::builder().part("GET").part("///").build();
-    pair.layers[1].invalidate(&key).soft().await.expect("an invalidation");
+    pair.layers[1]
+        .handle()
+        .invalidate(&key)
+        .soft()
+        .await
+        .expect("an invalidation");
     for (language, body) in [("en", "2"), ("de", "1"), ("en", "2")] {
         for node in &pair.nodes {
             let stale = answer(send(node, variant(language))).await;

@@ -236,9 +236,9 @@ async fn nothing_is_refreshed_by_a_process_that_is_about_to_stop() {
     answer(send(&node, get("/"))).await;
     settle().await;
     sleep(Duration::from_secs(5)).await;
-    layer.shutdown(LONG).await;
+    layer.handle().shutdown(LONG).await;
     assert_eq!(answer(send(&node, get("/"))).await.body, "x");
     settle().await;
     assert!(!spans.has("open memolock_refresh"));
-    assert_eq!(layer.stats().refreshed, 0);
+    assert_eq!(layer.handle().stats().refreshed, 0);
 }

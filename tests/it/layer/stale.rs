@@ -181,9 +181,13 @@ async fn an_invalidation_undoes_a_refresh_under_way() {
     become_stale(&nodes).await;
     assert_eq!(ask(&nodes[0]).await.body, "1");
     gate.reached_by(1).await;
-    layer.invalidate(&super::failures::key("/")).await.expect("invalidated");
+    layer
+        .handle()
+        .invalidate(&super::failures::key("/"))
+        .await
+        .expect("invalidated");
     gate.open();
-    within("the end of the refresh", layer.drained()).await;
+    within("the end of the refresh", layer.handle().drained()).await;
     assert_eq!(bodies(send_many(&nodes, 2, || get("/"))).await, ["3"; 2]);
 }
 
@@ -199,7 +203,7 @@ async fn draining_waits_for_a_refresh() {
     gate.reached_by(1).await;
     let drained = {
         let layer = layer.clone();
-        tokio::spawn(async move { layer.drained().await })
+        tokio::spawn(async move { layer.handle().drained().await })
     };
     settle().await;
     assert!(!drained.is_finished());

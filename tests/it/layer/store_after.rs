@@ -150,7 +150,7 @@ async fn a_key_that_is_asked_for_once_leaves_no_marker_either() {
     let node = layer.layer(private);
     for marked in [0, 0, 1] {
         ask(&node, "/").await;
-        assert_eq!(layer.stats().marked, marked);
+        assert_eq!(layer.handle().stats().marked, marked);
     }
 }
 

@@ -65,7 +65,7 @@ async fn a_tag_reaches_what_handlers_and_origins_gave_it_to() {
         for path in ["/tagged", "/grouped", "/plain"] {
             before.push(ask(&nodes[0], path).await);
         }
-        two.invalidate_tags([tag]).await.expect("an invalidation");
+        two.handle().invalidate_tags([tag]).await.expect("an invalidation");
         for (path, (before, gone)) in ["/tagged", "/grouped", "/plain"]
             .into_iter()
             .zip(before.iter().zip(gone))
@@ -74,7 +74,8 @@ async fn a_tag_reaches_what_handlers_and_origins_gave_it_to() {
             assert_eq!(ask(&nodes[1], path).await != *before, gone, "{path} after {tag}");
         }
     }
-    one.invalidate_tags(["reports", "prices"])
+    one.handle()
+        .invalidate_tags(["reports", "prices"])
         .await
         .expect("an invalidation");
     let calls = inner.calls();
@@ -140,7 +141,7 @@ async fn a_response_under_way_is_not_stored_once_its_group_is_invalidated() {
     let ([_, two], nodes) = cluster(&inner, |layer| layer);
     let early = send(&nodes[0], get("/"));
     gate.reached_by(1).await;
-    two.invalidate_tags(["shop"]).await.expect("an invalidation");
+    two.handle().invalidate_tags(["shop"]).await.expect("an invalidation");
     let late: Vec<_> = (0..10).map(|i| send(&nodes[i % 2], get("/"))).collect();
     settle().await;
     gate.open();
@@ -168,7 +169,7 @@ async fn every_variant_is_gone_with_its_tag() {
             }
         }
         assert_eq!(inner.calls(), calls + languages.len());
-        one.invalidate_tags(["shop"]).await.expect("an invalidation");
+        one.handle().invalidate_tags(["shop"]).await.expect("an invalidation");
     }
 }
 
@@ -190,7 +191,7 @@ async fn a_response_that_was_validated_keeps_its_tags() {
     tokio::time::advance(std::time::Duration::from_secs(10)).await;
     assert_eq!(ask(&nodes[0], "/").await, "1", "validated");
     assert_eq!((ask(&nodes[1], "/").await, inner.calls()), ("1".into(), 2));
-    one.invalidate_tags(["shop"]).await.expect("an invalidation");
+    one.handle().invalidate_tags(["shop"]).await.expect("an invalidation");
     assert_eq!(ask(&nodes[1], "/").await, "3");
 }
 
@@ -219,12 +220,12 @@ async fn everything_is_out_of_date_at_once() {
     for path in ["/tagged", "/grouped", "/plain"] {
         let before = ask(&nodes[0], path).await;
         assert_eq!(ask(&nodes[1], path).await, before);
-        layers[1].invalidate_all().await.expect("an invalidation");
+        layers[1].handle().invalidate_all().await.expect("an invalidation");
         assert_ne!(ask(&nodes[0], path).await, before, "{path}");
     }
     let (layers, _) = cluster(&shop(), |layer| layer);
     assert!(matches!(
-        layers[0].invalidate_all().await,
+        layers[0].handle().invalidate_all().await,
         Err(InvalidateError::NotStamped { .. })
     ));
 }
@@ -236,19 +237,27 @@ async fn a_request_says_what_to_invalidate() {
         let (one, other) = (ask(&nodes[0], "/one").await, ask(&nodes[0], "/other").await);
         let request = Request::builder().method(&method).uri("http://a.example/one");
         let absolute = request.body(()).expect("a request");
-        layers[1].invalidate_request(&absolute).await.expect("an invalidation");
+        layers[1]
+            .handle()
+            .invalidate_request(&absolute)
+            .await
+            .expect("an invalidation");
         assert_eq!(ask(&nodes[0], "/one").await, one, "asked for without a scheme");
         let request = Request::builder()
             .method(&method)
             .uri("/one")
             .header("host", "a.example");
         let request = request.body(()).expect("a request");
-        layers[1].invalidate_request(&request).await.expect("an invalidation");
+        layers[1]
+            .handle()
+            .invalidate_request(&request)
+            .await
+            .expect("an invalidation");
         assert_ne!(ask(&nodes[0], "/one").await, one, "{method}");
         assert_eq!(ask(&nodes[0], "/other").await, other, "{method}");
     }
     let request = Request::builder().uri("/one").header("host", "a").header("host", "b");
     let unclear = request.body(()).expect("a request");
-    let refused = layers[0].invalidate_request(&unclear).await;
+    let refused = layers[0].handle().invalidate_request(&unclear).await;
     assert!(matches!(refused, Err(InvalidateError::NoKey { .. })));
 }

@@ -298,7 +298,7 @@ async fn a_second_failure_at_once_is_for_all_who_wait_in_its_process() {
         let node = layer.layer(inner.clone());
         let asked: Vec<_> = (0..100).map(|_| send(&node, get("/"))).collect();
         gate.reached_by(1).await;
-        eventually("those who wait", || layer.stats().waiting == 99).await;
+        eventually("those who wait", || layer.handle().stats().waiting == 99).await;
         gate.open();
         let answers = answers(asked).await;
         assert_eq!((count(&answers, "1"), count(&answers, "2")), (1, 99));
@@ -327,7 +327,7 @@ async fn a_broken_service_is_called_twice_by_three_nodes() {
     let asked: Vec<_> = (0..600).map(|at| send(&nodes[at % 3], get("/"))).collect();
     gate.reached_by(1).await;
     eventually("those that wait", || {
-        layers.iter().map(|layer| layer.stats().waiting).sum::<u64>() == 599
+        layers.iter().map(|layer| layer.handle().stats().waiting).sum::<u64>() == 599
     })
     .await;
     gate.open();

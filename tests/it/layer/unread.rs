@@ -145,6 +145,7 @@ async fn what_takes_the_place_of_a_response_that_is_read_ends_it_in_an_error() {
             _ => {
                 world
                     .layer
+                    .handle()
                     .invalidate_request(&get("/"))
                     .await
                     .expect("an invalidation");
@@ -172,6 +173,7 @@ async fn the_same_response_stored_anew_goes_on() {
     let first = next(&mut body).await.expect("the first part");
     world
         .layer
+        .handle()
         .invalidate_request(&get("/"))
         .await
         .expect("an invalidation");
@@ -203,6 +205,7 @@ async fn trailers_come_with_the_body_they_belong_to_or_not_at_all() {
     next(&mut body).await.expect("the first part");
     world
         .layer
+        .handle()
         .invalidate_request(&get("/"))
         .await
         .expect("an invalidation");
@@ -277,7 +280,12 @@ async fn what_was_called_in_is_not_read_in_parts() {
     let world = World::new(inner).await;
     world.store().await;
     assert!(read(world.ask(get("/")).await).await.expect("a body").body == page(2));
-    world.layer.invalidate_tags(["pages"]).await.expect("an invalidation");
+    world
+        .layer
+        .handle()
+        .invalidate_tags(["pages"])
+        .await
+        .expect("an invalidation");
     assert!(read(world.ask(get("/")).await).await.expect("a body").body == page(3));
 }
 
@@ -294,7 +302,7 @@ async fn what_cannot_be_read_in_parts_is_asked_for_without_room() {
         answer(send(&node, get(path))).await;
     }
     stored(&server, 2).await;
-    eventually("flights that have landed", || layer.stats().in_flight == 0).await;
+    eventually("flights that have landed", || layer.handle().stats().in_flight == 0).await;
     let unread = node.clone().oneshot(get("/unread")).await.expect("a response");
     assert!(
         answer(send(&node, get("/unread"))).await.body == page(2),
@@ -303,7 +311,7 @@ async fn what_cannot_be_read_in_parts_is_asked_for_without_room() {
     assert!(answer(send(&node, get("/"))).await.body == page(3));
     drop(unread);
     assert!(answer(send(&node, get("/"))).await.body == page(1));
-    assert_eq!((inner.calls(), layer.stats().limited_recording), (3, 1));
+    assert_eq!((inner.calls(), layer.handle().stats().limited_recording), (3, 1));
 }
 
 #[tokio::test]

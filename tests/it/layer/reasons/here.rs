@@ -361,9 +361,9 @@ async fn a_lease_that_is_lost_or_given_back_is_not_said_to_have_stored() {
         let leader = send(&watched.node, get("/"));
         gate.reached_by(1).await;
         match what {
-            "leaving" => watched.layer.shutdown(Duration::ZERO).await,
+            "leaving" => watched.layer.handle().shutdown(Duration::ZERO).await,
             _ => {
-                watched.layer.invalidate(&key("/")).await.expect("a store");
+                watched.layer.handle().invalidate(&key("/")).await.expect("a store");
             }
         }
         // Until the leader has asked for its lease again.

@@ -39,7 +39,7 @@ async fn all_get_a_body_that_is_longer_than_what_may_be_stored() {
     for n in 0..100 {
         give(&sender, &format!("{n:05}"));
         settle().await;
-        let held = layer.stats().recorded_bytes;
+        let held = layer.handle().stats().recorded_bytes;
         assert!(held <= 2 * MOST, "{held} bytes");
     }
     sender.send(trailers("x-cost", "7")).expect("a reader");
@@ -51,7 +51,7 @@ async fn all_get_a_body_that_is_longer_than_what_may_be_stored() {
         assert_eq!(answer.trailers.expect("trailers")["x-cost"], "7");
     }
     settle().await;
-    assert_eq!((inner.calls(), layer.stats().recorded_bytes), (1, 0));
+    assert_eq!((inner.calls(), layer.handle().stats().recorded_bytes), (1, 0));
     assert_eq!(whole(open(&node, get("/")).await).await.body, "2", "nothing was stored");
 }
 
@@ -113,7 +113,7 @@ async fn a_leaders_client_that_reads_nothing_holds_the_others_up_for_half_a_minu
     drop(sender);
     assert_eq!(whole(leader).await.body.len(), 60, "its own from there on");
     settle().await;
-    assert_eq!(layer.stats().recorded_bytes, 0);
+    assert_eq!(layer.handle().stats().recorded_bytes, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ async fn those_who_follow_read_on_without_the_leaders_client_and_the_last_ends_i
     drop(followers);
     within("an end of the inner body", sender.closed()).await;
     settle().await;
-    assert_eq!(layer.stats().recorded_bytes, 0);
+    assert_eq!(layer.handle().stats().recorded_bytes, 0);
 }
 
 #[tokio::test(start_paused = true)]

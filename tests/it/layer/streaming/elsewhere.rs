@@ -220,7 +220,11 @@ async fn an_invalidation_breaks_it_off_and_nothing_of_it_is_stored() {
     give(&sender, "one");
     assert_eq!(some(&mut follower, 3).await, "one");
     let leader = read_on(leader);
-    pair.layers[1].invalidate(&key("/")).await.expect("an invalidation");
+    pair.layers[1]
+        .handle()
+        .invalidate(&key("/"))
+        .await
+        .expect("an invalidation");
     assert_eq!(
         whole(open(&pair.there, get("/")).await).await.body,
         "2",
@@ -304,7 +308,11 @@ async fn a_body_that_is_longer_than_what_may_be_stored_is_read_along() {
         sender.send(data(piece)).expect("a reader");
         if n % 20 == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
-            let held: u64 = pair.layers.iter().map(|layer| layer.stats().recorded_bytes).sum();
+            let held: u64 = pair
+                .layers
+                .iter()
+                .map(|layer| layer.handle().stats().recorded_bytes)
+                .sum();
             assert!(held <= 2 * (100_000 + 2 * 64 * 1024), "{held}");
         }
     }
@@ -435,7 +443,7 @@ async fn a_reply_that_is_dropped_leaves_nothing_behind() {
     assert_eq!(whole(leader).await.body, "one");
     eventually("nothing held", || {
         pair.layers.iter().all(|layer| {
-            let stats = layer.stats();
+            let stats = layer.handle().stats();
             (stats.waiting, stats.in_flight, stats.recorded_bytes) == (0, 0, 0)
         })
     })
@@ -460,10 +468,14 @@ async fn a_tag_that_is_invalidated_is_nothing_to_those_who_come_later() {
     let (leader, mut follower) = pair.reading().await;
     give(&sender, "one");
     assert_eq!(some(&mut follower, 3).await, "one");
-    pair.layers[1].invalidate_tags(["news"]).await.expect("an invalidation");
+    pair.layers[1]
+        .handle()
+        .invalidate_tags(["news"])
+        .await
+        .expect("an invalidation");
     // It waits for the end, and then asks again.
     let late = open_later(&pair.there);
-    eventually("one who waits", || pair.layers[1].stats().waiting == 1).await;
+    eventually("one who waits", || pair.layers[1].handle().stats().waiting == 1).await;
     give(&sender, "two");
     drop(sender);
     assert_eq!(whole(leader).await.body, "onetwo");
@@ -479,6 +491,7 @@ async fn what_is_softly_invalidated_goes_on_for_those_who_read_and_is_stale() {
     give(&sender, "one");
     assert_eq!(some(&mut follower, 3).await, "one");
     pair.layers[1]
+        .handle()
         .invalidate(&key("/"))
         .soft()
         .await
@@ -508,7 +521,7 @@ async fn a_follower_whose_layer_does_not_read_along_waits_for_the_end() {
     let waiting = open_later(&node);
     give(&sender, "one");
     assert_eq!(some(&mut follower, 3).await, "one");
-    eventually("one who waits", || other.stats().waiting == 1).await;
+    eventually("one who waits", || other.handle().stats().waiting == 1).await;
     assert!(!waiting.is_finished());
     drop(sender);
     assert_eq!(

@@ -19,7 +19,7 @@ async fn a_body_that_breaks_off_is_an_error_to_its_readers_and_handed_on_by_thos
         assert_eq!(answer(waiting).await.body, "2");
     }
     settle().await;
-    let stats = half.layer.stats();
+    let stats = half.layer.handle().stats();
     assert_eq!((stats.led, stats.abandoned, stats.recorded_bytes), (2, 1, 0));
 }
 
@@ -38,7 +38,7 @@ async fn a_body_of_another_length_than_announced_never_ends_cleanly() {
     fails(reading).await;
     drop(leader);
     settle().await;
-    assert_eq!(one.stats().recorded_bytes, 0);
+    assert_eq!(one.handle().stats().recorded_bytes, 0);
     assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "2", "nothing was stored");
 }
 
@@ -76,7 +76,7 @@ async fn too_large(set: impl Fn(MemoLockLayer) -> MemoLockLayer) {
     assert_eq!(leader.await.expect("no panic").body, "0123456789moreand more");
     assert_eq!(whole(half.reading).await.body, "and more");
     settle().await;
-    let stats = half.layer.stats();
+    let stats = half.layer.handle().stats();
     assert_eq!((stats.passed, stats.recorded_bytes), (1, 0));
 }
 

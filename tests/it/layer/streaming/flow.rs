@@ -37,7 +37,7 @@ async fn first_bytes_reach_all_followers_while_the_last_are_held_back() {
     for follower in &mut followers {
         nothing_yet(follower).await;
     }
-    let held = one.stats().recorded_bytes;
+    let held = one.handle().stats().recorded_bytes;
     assert!((199 * 1024..300 * 1024).contains(&held), "once for all of them: {held}");
     give(&sender, &parts[199]);
     sender.send(trailers("x-cost", "7")).expect("a reader");
@@ -56,7 +56,7 @@ async fn first_bytes_reach_all_followers_while_the_last_are_held_back() {
     }
     assert_eq!(whole(leader).await.body, parts.concat());
     settle().await;
-    let stats = one.stats();
+    let stats = one.handle().stats();
     assert_eq!((stats.led, stats.followed, stats.recorded_bytes), (1, 20, 0));
     assert_eq!((stats.waiting, stats.in_flight), (0, 0));
     for node in &nodes {
@@ -161,7 +161,7 @@ async fn who_comes_while_the_body_is_under_way_reads_it_from_its_beginning() {
     for reply in late {
         assert_eq!(whole(reply).await.body, "three");
     }
-    assert_eq!((inner.calls(), here.stats().followed), (1, 200));
+    assert_eq!((inner.calls(), here.handle().stats().followed), (1, 200));
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,14 +194,14 @@ async fn slow_readers_slow_no_other_and_are_accounted_for() {
     drop(sender);
     assert_eq!(whole(fast).await.body, "");
     settle().await;
-    assert_eq!(one.stats().recorded_bytes, 6, "two have not read it");
+    assert_eq!(one.handle().stats().recorded_bytes, 6, "two have not read it");
     // Neither the store nor another follower waits for them.
     assert_eq!(answer(send(&nodes[1], get("/"))).await.body, "onetwo");
     drop(unread);
     settle().await;
-    assert_eq!(one.stats().recorded_bytes, 6, "one has not");
+    assert_eq!(one.handle().stats().recorded_bytes, 6, "one has not");
     assert_eq!(whole(slow).await.body, "onetwo");
-    assert_eq!(one.stats().recorded_bytes, 0);
+    assert_eq!(one.handle().stats().recorded_bytes, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,6 +219,6 @@ async fn a_leaders_client_that_hangs_up_stops_nothing() {
     drop(sender);
     assert_eq!(whole(follower).await.body, "");
     settle().await;
-    assert_eq!(one.stats().recorded_bytes, 0);
+    assert_eq!(one.handle().stats().recorded_bytes, 0);
     assert_eq!(answer(send(&nodes[0], get("/"))).await.body, "onetwo");
 }

@@ -28,7 +28,7 @@ async fn who_comes_after_an_invalidation_on_any_node_reads_a_response_begun_afte
         let mut early = open(&nodes[0], get("/")).await;
         give(&sender, "one");
         assert_eq!(next(&mut early).await, "one");
-        layers[node].invalidate(&key("/")).await.expect("invalidated");
+        layers[node].handle().invalidate(&key("/")).await.expect("invalidated");
         let late: Vec<_> = (0..10).map(|_| send(&nodes[0], get("/"))).collect();
         for late in late {
             assert_eq!(answer(late).await.body, "2");
@@ -42,7 +42,7 @@ async fn who_comes_after_an_invalidation_on_any_node_reads_a_response_begun_afte
             assert_eq!(answer(send(node, get("/"))).await.body, "2");
         }
         assert_eq!(inner.calls(), 2);
-        assert_eq!(layers[0].stats().recorded_bytes, 0);
+        assert_eq!(layers[0].handle().stats().recorded_bytes, 0);
     }
 }
 
@@ -57,7 +57,7 @@ async fn an_answer_that_an_invalidation_overtook_is_for_those_who_came_before_it
     let early = open_later(&node);
     settle().await;
     assert_eq!(slow.gates.renewals.load(Ordering::SeqCst), 1, "asked");
-    there.invalidate(&key("/")).await.expect("invalidated");
+    there.handle().invalidate(&key("/")).await.expect("invalidated");
     let late: Vec<_> = (0..10).map(|_| send(&node, get("/"))).collect();
     settle().await;
     slow.gates.renewed.open();
@@ -79,10 +79,18 @@ async fn who_comes_after_a_tag_was_invalidated_does_not_read_what_has_it() {
         let mut early = open(&nodes[0], get("/")).await;
         give(&sender, "one");
         assert_eq!(next(&mut early).await, "one");
-        layers[node].invalidate_tags(["other"]).await.expect("invalidated");
+        layers[node]
+            .handle()
+            .invalidate_tags(["other"])
+            .await
+            .expect("invalidated");
         let mut untouched = open(&nodes[0], get("/")).await;
         assert_eq!(next(&mut untouched).await, "one");
-        layers[node].invalidate_tags(["shop"]).await.expect("invalidated");
+        layers[node]
+            .handle()
+            .invalidate_tags(["shop"])
+            .await
+            .expect("invalidated");
         let late: Vec<_> = (0..10).map(|_| send(&nodes[0], get("/"))).collect();
         asked_about().await;
         give(&sender, "two");
@@ -102,7 +110,7 @@ async fn what_is_out_of_date_is_not_asked_about_again_and_again() {
     let (sender, inner) = tagged();
     let (slow, _here, node, there) = gated(&inner);
     let _leader = open(&node, get("/")).await;
-    there.invalidate_tags(["shop"]).await.expect("invalidated");
+    there.handle().invalidate_tags(["shop"]).await.expect("invalidated");
     let late = send(&node, get("/"));
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(slow.gates.checks.load(Ordering::SeqCst), 1);
@@ -128,6 +136,6 @@ async fn without_a_store_that_answers_all_of_the_process_read_along() {
     nothing_yet(&mut reader).await;
     drop(sender);
     assert_eq!(whole(reader).await.body, "");
-    assert_eq!((here.stats().failed_open, inner.calls()), (1, 1));
+    assert_eq!((here.handle().stats().failed_open, inner.calls()), (1, 1));
     assert_eq!(slow.gates.renewals.load(Ordering::SeqCst), 0);
 }

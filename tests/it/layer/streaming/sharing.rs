@@ -132,7 +132,7 @@ async fn a_crowd_that_comes_and_goes_reads_one_body() {
     }
     assert_eq!(whole(leader).await.body, expected);
     assert_eq!(inner.calls(), 1);
-    eventually("nothing held", || one.stats().recorded_bytes == 0).await;
+    eventually("nothing held", || one.handle().stats().recorded_bytes == 0).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -100,7 +100,7 @@ async fn over_redis_followers_read_along_and_an_invalidation_elsewhere_ends_it_f
     let mut early = open(&nodes[0], get("/")).await;
     give(&sender, "one");
     assert_eq!(next(&mut early).await, "one");
-    layers[1].invalidate(&key("/")).await.expect("invalidated");
+    layers[1].handle().invalidate(&key("/")).await.expect("invalidated");
     let late: Vec<_> = (0..10).map(|_| send(&nodes[0], get("/"))).collect();
     for late in late {
         assert_eq!(answer(late).await.body, "2");
@@ -130,7 +130,7 @@ async fn over_redis_a_lease_that_is_renewed_lets_many_read_along_for_long() {
     }
     assert_eq!(answer(elsewhere).await.body, "part".repeat(20));
     settle().await;
-    assert_eq!((inner.calls(), layers[0].stats().recorded_bytes), (1, 0));
+    assert_eq!((inner.calls(), layers[0].handle().stats().recorded_bytes), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +145,7 @@ async fn over_redis_followers_read_along_while_it_is_gone() {
     assert_eq!(next(&mut reader).await, "one");
     sender.send(Err(Broken("on purpose"))).expect("a reader");
     fails(reader).await;
-    assert_eq!((inner.calls(), layers[0].stats().led), (1, 1));
+    assert_eq!((inner.calls(), layers[0].handle().stats().led), (1, 1));
 }
 
 /// Whether anything was invalidated before they came cannot be known any more.
@@ -157,5 +157,5 @@ async fn those_who_come_when_redis_is_gone_start_anew_at_once() {
     drop(open(&nodes[0], get("/")).await);
     server.kill();
     let _late = open(&nodes[0], get("/")).await;
-    assert_eq!((inner.calls(), layers[0].stats().led), (2, 2));
+    assert_eq!((inner.calls(), layers[0].handle().stats().led), (2, 2));
 }
