@@ -14,6 +14,7 @@
 
 pub(crate) mod acquire;
 mod along;
+mod bid;
 mod commit;
 pub(crate) mod deferred;
 pub(crate) mod early_result;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::acquire::LockState;
+use self::bid::Bid;
 use self::lead::LeadEnd;
 use self::progress::Search;
 use self::tenure::Tenure;
@@ -52,8 +54,7 @@ use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
 use crate::simulation::{Planted, planted};
-use crate::store::parts::{PartRequests, Parts};
-use crate::store::{Lock, Release, Renewed, Store, Token, Value, parts_of};
+use crate::store::{Lock, Release, Renewed, Store, Value, parts_of};
 use crate::task::{BoxFuture, spawn_if_any};
 use crate::trace::TraceContext;
 
@@ -64,7 +65,7 @@ pub(crate) struct Coordinator<C: Codec> {
     config: Config,
     address: Address,
     flight: Arc<MemoFlight<C::Value>>,
-    token: Token,
+    bid: Mutex<Bid>,
     tenure: Tenure,
     /// The leader of this moment, here or elsewhere.
     by: Attribution,
@@ -72,9 +73,7 @@ pub(crate) struct Coordinator<C: Codec> {
     past: Past,
     /// What was stored when this keeper first asked, where the caller has no use for that.
     before: OnceLock<Option<Value>>,
-    /// Whether other processes want to read along.
-    asked: Option<Arc<PartRequests>>,
-    /// What they read.
+    /// What other processes read along.
     uploading: Mutex<Option<Upload>>,
 }
 
@@ -127,21 +126,17 @@ impl<C: Codec> Coordinator<C> {
         past: Past,
     ) -> Self {
         let parts = parts_of(&shared.store).filter(|parts| config.parts && parts.carries(&address));
-        let token = parts.map_or_else(Token::random, Parts::token);
-        let token = token.with_trace_context(caller);
-        // Before the lock can be found held.
-        let asked = parts.map(|parts| Arc::new(parts.listen(&address, token)));
+        let bid = Mutex::new(Bid::new(parts, &address, caller));
         Self {
             shared,
             config,
             address,
             flight,
-            token,
+            bid,
             tenure: Tenure::none(),
             by: Attribution::default(),
             past,
             before: OnceLock::new(),
-            asked,
             uploading: Mutex::new(None),
         }
     }
@@ -206,14 +201,22 @@ impl<C: Codec> Coordinator<C> {
         let epoch = store.epoch();
         let asked = self.shared.clock.tick();
         let asked_at = Instant::now();
-        // On one connection, both are on their way together. Only a holder needs to know where it starts.
-        let (acquired, start) = tokio::join!(store.acquire(&self.address, self.token, self.config.lease), async {
-            match is_held {
-                true => None,
-                false => self.start().await,
+        let (token, earlier) = self.open_bid();
+        // On one connection, all are on their way together. Only a holder needs to know where it starts.
+        let ((), acquired, start) = tokio::join!(
+            self.withdraw(earlier),
+            store.acquire(&self.address, token, self.config.lease),
+            async {
+                match is_held {
+                    true => None,
+                    false => self.start().await,
+                }
             }
-        });
-        let acquired = acquired.inspect_err(|error| self.shared.store_failed(&self.address, "acquire", error))?;
+        );
+        let acquired = acquired.inspect_err(|error| self.not_acquired(error))?;
+        if acquired.lock != Lock::Granted {
+            self.close_bid();
+        }
         let start = match acquired.lock {
             Lock::Granted if is_held => self.start().await,
             Lock::Granted | Lock::Held { .. } => start,
@@ -233,6 +236,14 @@ impl<C: Codec> Coordinator<C> {
         })
     }
 
+    fn not_acquired(&self, error: &StoreError) {
+        self.shared.store_failed(&self.address, "acquire", error);
+        // Nothing was sent.
+        if LockState::from(error.kind()) == LockState::None {
+            self.close_bid();
+        }
+    }
+
     /// The generation in which a computation begins that starts from here on.
     async fn start(&self) -> Option<Start> {
         let asked = self.shared.clock.tick();
@@ -242,7 +253,7 @@ impl<C: Codec> Coordinator<C> {
 
     async fn renew(&self, lease: Duration) -> Result<Renewed, StoreError> {
         let asked = self.shared.clock.tick();
-        let renewed = self.shared.store.renew(&self.address, self.token, lease).await;
+        let renewed = self.shared.store.renew(&self.address, self.token(), lease).await;
         match &renewed {
             Ok(Renewed::Held) => self.tenure.extend(asked),
             // The result is not fresh to callers that come from here on.
@@ -271,23 +282,28 @@ impl<C: Codec> Coordinator<C> {
         if claim == LockState::None || planted(Planted::NotReleased) {
             return None;
         }
-        let store = &self.shared.store;
-        let mut released = store.release(&self.address, self.token, reason).await;
+        let (store, token) = (&self.shared.store, self.token());
+        let mut released = store.release(&self.address, token, reason).await;
         if let Err(error) = &released {
             self.shared.store_failed(&self.address, "release", error);
             // A value that cannot be encoded must not keep the lock from other processes.
             if error.kind() == StoreErrorKind::Encode {
-                released = store.release(&self.address, self.token, Release::Abandoned).await;
+                released = store.release(&self.address, token, Release::Abandoned).await;
             }
         }
-        released.ok()
+        let released = released.ok()?;
+        // A command that was not answered may yet take the lock.
+        if released || claim.is_held() {
+            self.close_bid();
+        }
+        Some(released)
     }
 }
 
 impl<C: Codec> Coordinator<C> {
     /// Gives back the lock, if there is one, where the keeper itself cannot: a codec or a store has panicked.
     fn give_back_later(&self) {
-        let (store, address, token) = (self.shared.store.clone(), self.address.clone(), self.token);
+        let (store, address, token) = (self.shared.store.clone(), self.address.clone(), self.token());
         spawn_if_any(Box::pin(async move {
             let _ = store.release(&address, token, Release::Abandoned).await;
         }));

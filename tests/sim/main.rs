@@ -19,6 +19,7 @@
 //! off; one leader at most that can commit; and nothing left when all is quiet. No near copy that would be served was in Redis
 //! longer ago than the lag, or is from before an invalidation that had returned, or that its own node has made.
 
+mod callers;
 mod checks;
 mod cluster;
 mod conformance;
@@ -29,6 +30,7 @@ mod ears;
 mod explore;
 mod handler;
 mod history;
+mod invalidation;
 mod link;
 mod near;
 mod net;

@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tower_memolock::Receipt;
+use tokio::time::{Instant, sleep, sleep_until};
 use tower_memolock::simulation::Planted;
 
-use crate::checks::{self, Asked};
+use crate::callers::{Wanted, all_answered, ask, job_for};
+use crate::checks;
 use crate::cluster::Cluster;
 use crate::handler::Job;
 use crate::has_panicked;
-use crate::history::{Computation, Gone};
+use crate::invalidation::{What, invalidate};
 use crate::near;
-use crate::node::{Answer, Node};
-use crate::plan::{COMMAND_TIMEOUT, Class, End, How, LEASE, NearSettings, Op, Plan, Subject, Via, WAIT_TIMEOUT};
+use crate::plan::{End, LEASE, Op, Plan, Subject, Via};
 use crate::rng::Rng;
 use crate::sim::Sim;
 use crate::trace::Tracing;
@@ -31,9 +30,6 @@ const LINGERS: Duration = Duration::from_secs(12);
 
 /// How long it may keep an unused connection for large values.
 const KEPT: Duration = Duration::from_secs(31);
-
-/// How long a client of Redis is cut off at most, and does not see that it is connected again.
-const UNSURE: u64 = 4000;
 
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -156,200 +152,6 @@ async fn carry_out_one(cluster: &mut Cluster, op: Op) -> Vec<JoinHandle<()>> {
         Op::Busy { time } => cluster.busy(time),
     }
     Vec::new()
-}
-
-/// What is invalidated, and in which way.
-#[derive(Debug, Clone, Copy)]
-struct What {
-    subject: Subject,
-    how: How,
-    soft: bool,
-}
-
-/// What a caller wants besides an answer.
-#[derive(Debug, Clone, Copy, Default)]
-struct Wanted {
-    receipt: Option<Receipt>,
-    /// Nothing is to answer it that was begun before this moment.
-    since: u64,
-}
-
-/// One caller.
-fn ask(cluster: &Cluster, node: usize, job: Job, patience: Option<u64>, wanted: Wanted) -> JoinHandle<()> {
-    let (sim, node, plan) = (Arc::clone(&cluster.sim), cluster.node(node), Arc::clone(&cluster.plan));
-    let this = Arc::clone(&node);
-    node.spawn(async move {
-        let Node { index, life, .. } = *this;
-        near::look(&sim, &this);
-        let asked = Asked {
-            subject: job.subject,
-            node: index,
-            life,
-            begun_at: sim.now(),
-            floor: sim.history().floor(job.subject, index, life),
-            unsure: if plan.settings.redis { UNSURE } else { 0 },
-            since: wanted.since,
-            going_on: match job.anew && plan.class == Class::Healthy {
-                true => sim.now().saturating_sub(checks::to_begin(&plan)),
-                false => 0,
-            },
-        };
-        let answer = match patience {
-            Some(time) => timeout(Duration::from_millis(time), this.ask(job, wanted.receipt))
-                .await
-                .ok(),
-            None => Some(this.ask(job, wanted.receipt).await),
-        };
-        let how = match &answer {
-            Some(Answer::Value(bytes)) => {
-                checks::answered(&sim, &asked, bytes);
-                "a value"
-            }
-            Some(Answer::Failed(how)) => how,
-            None => "left",
-        };
-        checks::in_time(&sim, &plan, &asked);
-        sim.trace.say(format_args!("node {index} is answered: {how}"));
-        *sim.history().answers.entry(how).or_default() += 1;
-    })
-}
-
-fn job_for(subject: Subject, cost: u64, end: End) -> Job {
-    Job {
-        subject,
-        cost,
-        end,
-        anew: false,
-    }
-}
-
-/// Invalidates, and has callers ask that know of it. Resolves once they have been answered.
-fn invalidate(cluster: &Cluster, node: usize, what: What, receipt: bool, then: [Option<usize>; 2]) -> JoinHandle<()> {
-    let (cluster, node) = (cluster.clone(), cluster.node(node));
-    tokio::spawn(async move {
-        let this = Arc::clone(&node);
-        let sim = Arc::clone(&cluster.sim);
-        let near = cluster.plan.settings.near;
-        let invalidated = node.spawn(async move { invalidate_on(&sim, &this, what, near).await });
-        // The node has died.
-        let Ok(invalidated) = invalidated.await else {
-            return;
-        };
-        near::look_at_all(&cluster).await;
-        let job = job_for(what.subject, cluster.plan.longest, End::Well);
-        let then: Vec<_> = then.into_iter().flatten().collect();
-        let wanted = match invalidated {
-            Some(Acknowledged {
-                receipt: shown, begun, ..
-            }) if receipt => Wanted {
-                receipt: Some(shown),
-                since: begun,
-            },
-            _ => Wanted::default(),
-        };
-        let asked = then.iter().map(|node| ask(&cluster, *node, job, None, wanted));
-        all_answered(&cluster.sim, asked.collect()).await;
-        if let Some(Acknowledged { carried_out, .. }) = invalidated.filter(|_| what.soft && !then.is_empty()) {
-            computed_anew(&cluster, job, carried_out, &then).await;
-        }
-    })
-}
-
-/// After a soft invalidation and callers that came then, the next ones get nothing from before it. Where those who came
-/// then were answered while a computation from before was under way, what that stores is soft, and the next ones have it
-/// computed anew.
-async fn computed_anew(cluster: &Cluster, job: Job, carried_out: u64, nodes: &[usize]) {
-    let (sim, plan, subject) = (&cluster.sim, &cluster.plan, job.subject);
-    if plan.class != Class::Healthy || subject.via == Via::Made {
-        return;
-    }
-    let is_under_way = |one: &Computation| one.subject == subject && one.begun < carried_out && one.ended_at.is_none();
-    if sim.history().computations.iter().any(is_under_way) {
-        until_refreshed(plan).await;
-        sim.made("what was softly invalidated while it was computed is asked for");
-        let asked = nodes
-            .iter()
-            .map(|node| ask(cluster, *node, job, None, Wanted::default()));
-        all_answered(sim, asked.collect()).await;
-    }
-    until_refreshed(plan).await;
-    let failed = |one: &Computation| one.subject == subject && one.end != End::Well && one.begun > carried_out;
-    if sim.history().computations.iter().any(failed) {
-        return;
-    }
-    sim.made("what was softly invalidated is asked for later");
-    let wanted = Wanted {
-        receipt: None,
-        since: carried_out,
-    };
-    let asked = nodes.iter().map(|node| ask(cluster, *node, job, None, wanted));
-    all_answered(sim, asked.collect()).await;
-}
-
-async fn until_refreshed(plan: &Plan) {
-    let longest = 2 * plan.longest + 20 * plan.knobs.latency + LEASE;
-    sleep(Duration::from_millis(longest)).await;
-}
-
-/// An invalidation that has returned.
-#[derive(Clone, Copy)]
-struct Acknowledged {
-    receipt: Receipt,
-    /// What is computed from here on sees the change that it is for.
-    begun: u64,
-    carried_out: u64,
-}
-
-async fn invalidate_on(sim: &Sim, node: &Node, what: What, near: Option<NearSettings>) -> Option<Acknowledged> {
-    let What { subject, how, soft } = what;
-    let begun = sim.moment();
-    let job = job_for(subject, 1, End::Well);
-    let gone = match how {
-        How::Tag => Gone::Tagged,
-        How::All => Gone::All(subject.via),
-        How::Key | How::Change => Gone::One(subject),
-    };
-    let receipt = match how {
-        How::Change => {
-            node.change(job).await;
-            // The client of an unsafe request is not told.
-            if node.owes() {
-                return None;
-            }
-            None
-        }
-        How::Key | How::Tag | How::All => {
-            let invalidated = node.invalidate((gone, soft), job).await;
-            if !soft {
-                sim.history().returned(gone, (node.index, node.life), begun);
-            }
-            Some(invalidated.ok()?)
-        }
-    };
-    if near.is_some_and(|near| near::is_out_of_promise(sim, node, near)) {
-        return None;
-    }
-    sim.trace
-        .say(format_args!("node {} has invalidated: {what:?}", node.index));
-    let carried_out = sim.history().acknowledged((gone, soft), (node.index, node.life), begun);
-    Some(Acknowledged {
-        receipt: receipt?,
-        begun,
-        carried_out: carried_out?,
-    })
-}
-
-/// Each caller whose process lives has an answer.
-async fn all_answered(sim: &Arc<Sim>, asked: Vec<JoinHandle<()>>) {
-    let end = Instant::now() + Duration::from_millis(WAIT_TIMEOUT + 60 * COMMAND_TIMEOUT + 6000);
-    for caller in asked {
-        match tokio::time::timeout_at(end, caller).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) if error.is_cancelled() => sim.made("a caller died with its process"),
-            Ok(Err(error)) => sim.wrong(|| format!("a caller panicked: {error}")),
-            Err(_) => return sim.wrong(|| "a caller was never answered".to_owned()),
-        }
-    }
 }
 
 /// Nothing is left a while after the last answer.

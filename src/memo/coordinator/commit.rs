@@ -58,7 +58,11 @@ impl<C: Codec> Coordinator<C> {
             }
         };
         let stored = stored.with_tail(self.tail().await);
-        let committed = self.shared.store.commit(&self.address, self.token, &stored, ttl).await;
+        let committed = self
+            .shared
+            .store
+            .commit(&self.address, self.token(), &stored, ttl)
+            .await;
         match &committed {
             Ok(true) if planted(Planted::CommitForAll) => landing.land(Outcome::Ready(value)),
             Ok(true) => {
@@ -125,7 +129,7 @@ impl<C: Codec> Coordinator<C> {
     /// elsewhere need not wait for the lease to end. No waiter here waits for that.
     fn release_later(&self) {
         let (shared, address) = (Arc::clone(&self.shared), self.address.clone());
-        let (token, end) = (self.token, Instant::now() + self.config.lease.min(Config::LONG));
+        let (token, end) = (self.token(), Instant::now() + self.config.lease.min(Config::LONG));
         spawn(Box::pin(async move {
             let mut pause = FIRST_PAUSE;
             while Instant::now() + pause < end && !shared.leases.is_closed() {

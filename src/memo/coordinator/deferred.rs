@@ -172,7 +172,7 @@ impl<C: Codec> Coordinator<C> {
             return true;
         }
         let (store, lease) = (&self.shared.store, self.config.lease);
-        match store.defer(&self.address, self.token, lease, promise.starts).await {
+        match store.defer(&self.address, self.token(), lease, promise.starts).await {
             Ok(held) => held,
             Err(error) => {
                 self.shared.store_failed(&self.address, "defer", &error);

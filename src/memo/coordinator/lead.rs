@@ -245,7 +245,7 @@ impl<C: Codec> Coordinator<C> {
         if let (true, Some(start)) = (self.shared.stamps_all(), start) {
             marker = marker.stamped(Stamp::new(start.generation, Vec::new()));
         }
-        if let Err(error) = self.shared.store.mark(&self.address, self.token, &marker, ttl).await {
+        if let Err(error) = self.shared.store.mark(&self.address, self.token(), &marker, ttl).await {
             self.shared.store_failed(&self.address, "mark", &error);
             self.release(claim, Release::Pass).await;
         }

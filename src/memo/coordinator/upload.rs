@@ -4,8 +4,6 @@
 //! uploader: the uploaded beginning and the rest together become the value. Where the result is not to be shared, as
 //! with a body that has no end, the task goes on without the lock for its present readers.
 
-use std::sync::Arc;
-
 use tokio::sync::oneshot;
 
 use super::Coordinator;
@@ -56,13 +54,13 @@ impl<C: Codec> Coordinator<C> {
             Marking::Stamped(stamp, _) => Some(stamp),
             Marking::Unknown => return,
         };
-        let Some(asked) = &self.asked else { return };
-        let id = PartId::new(self.token);
+        let Some(asked) = self.part_requests() else { return };
+        let id = PartId::new(self.token());
         let Some(growing) = outgoing.begin(id) else { return };
         let (concluded, conclusion) = oneshot::channel();
         let (tail_tx, tail) = oneshot::channel();
         let uploader = Uploader::new(self, growing, id, stamp);
-        spawn(Box::pin(uploader.run(Arc::clone(asked), conclusion, tail_tx)));
+        spawn(Box::pin(uploader.run(asked, conclusion, tail_tx)));
         *self.uploading() = Some(Upload { concluded, tail });
     }
 

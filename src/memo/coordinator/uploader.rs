@@ -91,7 +91,7 @@ impl Uploader {
             growing,
             part: Part {
                 id,
-                token: keeper.token,
+                token: keeper.token(),
                 id_at: buffer.len() + Part::ID_AT,
             },
             stamp,

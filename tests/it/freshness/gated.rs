@@ -42,6 +42,8 @@ pub(crate) struct Gates {
     pub(crate) interposed: Mutex<Option<(Token, Release)>>,
     /// Whether the next acquire is answered by a timeout, and executed once its gate is open.
     pub(crate) acquire_times_out: Gate,
+    /// Holds back such an acquire for longer.
+    pub(crate) overtaken: Gate,
 }
 
 /// Open at first.
@@ -96,6 +98,7 @@ impl Store for Gated {
             let (this, address) = (self.clone(), address.clone());
             tokio::spawn(async move {
                 this.gates.acquire_times_out.pass().await;
+                this.gates.overtaken.pass().await;
                 this.store.acquire(&address, token, lease).await
             });
             return Err(StoreError::new(StoreErrorKind::Timeout));

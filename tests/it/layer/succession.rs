@@ -1,6 +1,11 @@
 //! How often a failing computation is handed on, and what happens then.
 
-use super::fixture::{Broken, Failure, Gate, Inner, fresh, get, pair, send, send_many, settle};
+use tower::Layer;
+use tower_memolock::{MemoLockLayer, MemoryStore};
+
+use super::failures::key;
+use super::fixture::{Broken, Failure, Gate, Inner, answer, fresh, get, pair, send, send_many, settle};
+use crate::freshness::gated::Gated;
 use crate::support::within;
 
 /// An inner service whose first `failures` calls fail, each once the gate lets it.
@@ -95,5 +100,35 @@ async fn who_goes_directly_after_failures_gets_a_response_that_is_not_stored() {
     }
     answered.sort();
     assert_eq!(answered, ["3", "4", "5", "6", "7", "8"]);
-    assert_eq!(super::fixture::answer(send(&node, get("/"))).await.body, "9");
+    assert_eq!(answer(send(&node, get("/"))).await.body, "9");
+}
+
+/// A keeper asks again after an acquire without an answer, and an invalidation takes the lock away. The first acquire is
+/// executed only then, and must not give the lock back to the computation that takes over.
+#[tokio::test(start_paused = true)]
+async fn an_acquire_that_is_executed_late_gives_no_lock_back() {
+    let gate = Gate::new();
+    let inner = failing(&gate, 1);
+    let store = MemoryStore::new();
+    let slow = Gated::new(&store);
+    let here = MemoLockLayer::new(slow.clone(), "layer");
+    let there = MemoLockLayer::new(store, "layer");
+    let (node, other) = (here.layer(inner.clone()), there.layer(inner.clone()));
+    slow.gates.acquire_times_out.close();
+    slow.gates.overtaken.close();
+    let asked = [send(&node, get("/")), send(&node, get("/"))];
+    gate.reached_by(1).await;
+    slow.gates.acquire_times_out.open();
+    gate.let_go(1);
+    gate.reached_by(2).await;
+    assert_eq!(here.handle().stats().failed_open, 1, "the second has the lock");
+    there.handle().invalidate(&key("/")).await.expect("invalidated");
+    slow.gates.overtaken.open();
+    settle().await;
+    gate.open();
+    for asked in asked {
+        let _ = within("an answer", asked).await.expect("no panic");
+    }
+    settle().await;
+    assert_eq!(answer(send(&other, get("/"))).await.body, "3");
 }
