@@ -18,9 +18,9 @@ use super::stream::Outgoing;
 use crate::error::Failure;
 use crate::key::Label;
 
-/// How long a computation waits for a watch in effect, from which on it misses nothing published. A value that is
-/// stored is found anyway.
-const DEAF: Duration = Duration::from_secs(1);
+/// How long a computation, or what follows it, waits for a watch in effect, from which on it misses nothing published. A
+/// value that is stored is found anyway.
+pub(crate) const DEAF: Duration = Duration::from_secs(1);
 
 /// All callers in this process that wait for one value.
 pub(crate) type MemoFlight<V> = Flight<Lead<V>, Arc<Landed<V>>>;

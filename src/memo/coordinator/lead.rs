@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::acquire::LockState;
 use super::progress::Search;
 use super::renew::ComputationEnd;
+use super::watch::LiveWatch;
 use super::{Coordinator, Granted, Landing, MemoCustody};
 use crate::codec::Codec;
 use crate::memo::config::Config;
@@ -18,7 +19,7 @@ use crate::memo::limits::Limit;
 use crate::memo::marking::Marking;
 use crate::memo::marking::Start;
 use crate::memo::outcome::{Outcome, Past, Verdict};
-use crate::memo::permit::{Lead, Led};
+use crate::memo::permit::{DEAF, Lead, Led};
 use crate::store::Release;
 use crate::store::Store;
 use crate::store::{Stamp, Value};
@@ -74,7 +75,7 @@ impl<C: Codec> Coordinator<C> {
             }
             ComputationEnd::Concluded(verdict) => {
                 self.shared.counters.computation.time(begun.elapsed());
-                let ended = self.settle(claim, verdict, granted.start, search.past, landing).await;
+                let ended = self.settle(claim, verdict, granted.start, search, landing).await;
                 drop(led.settled);
                 return ended;
             }
@@ -86,7 +87,7 @@ impl<C: Codec> Coordinator<C> {
                 self.shared.counters.abandoned.add();
                 self.shared.counters.computation.time(begun.elapsed());
                 self.report("given up: an error, a panic, or a body that broke off");
-                return self.vain(claim, search.past, true).await;
+                return self.vain(claim, search, true).await;
             }
             // The result will not reach the waiters, so they need not wait for it.
             ComputationEnd::LeaseLost => {
@@ -104,7 +105,7 @@ impl<C: Codec> Coordinator<C> {
                 self.report("given up for others: it takes too long");
                 spawn(Box::pin(custody.outlive(led.stopper)));
                 tracing::debug!(address = %self.address.readable(), "given up for others: it takes too long");
-                return self.vain(claim, search.past, true).await;
+                return self.vain(claim, search, true).await;
             }
         }
         drop(led.settled);
@@ -112,12 +113,12 @@ impl<C: Codec> Coordinator<C> {
     }
 
     /// Tells the waiters here and elsewhere what the verdict says.
-    async fn settle(
-        &self,
+    async fn settle<'a>(
+        &'a self,
         claim: LockState,
         verdict: Verdict<C::Value>,
         start: Option<Start>,
-        past: Past,
+        search: &mut Search<'a, C>,
         landing: &Landing<'_, C>,
     ) -> LeadEnd {
         let mut stored = false;
@@ -160,7 +161,7 @@ impl<C: Codec> Coordinator<C> {
                 if failed {
                     self.report("the inner service failed; one of those who wait takes over");
                 }
-                return self.vain(claim, past, failed).await;
+                return self.vain(claim, search, failed).await;
             }
             Verdict::Fail(failure) => {
                 self.report("the inner service failed, and those who waited got the failure");
@@ -173,9 +174,14 @@ impl<C: Codec> Coordinator<C> {
     }
 
     /// The attempt came to nothing for waiters. The lock is given back first, so that the caller that takes over finds it
-    /// free.
-    async fn vain(&self, claim: LockState, past: Past, failed: bool) -> LeadEnd {
-        let past = past.after(failed);
+    /// free. That may be one of another process, so the waiters here listen before: the next attempt may be over in a
+    /// moment.
+    async fn vain<'a>(&'a self, claim: LockState, search: &mut Search<'a, C>, failed: bool) -> LeadEnd {
+        let past = search.past.after(failed);
+        if claim.is_held() && past.may_go_on() && self.flight.has_candidate() {
+            let watch = search.watch.get_or_insert_with(|| LiveWatch::start(self));
+            let _ = timeout(DEAF, watch.in_effect()).await;
+        }
         let attempts = past.attempts;
         let release = match failed {
             true => Release::Broken { failures: attempts },

@@ -73,10 +73,17 @@ impl<'a, C: Codec> LiveWatch<'a, C> {
         self.begun
     }
 
+    /// Returns once no notice can be missed any more. Takes the notices from before.
+    pub(super) async fn in_effect(&mut self) {
+        while !self.present.in_effect {
+            self.next().await;
+        }
+    }
+
     /// The next notice, if there is one already.
     pub(super) async fn at_once(&mut self) -> Option<(Notice, Tick)> {
-        let since = self.present.since;
-        at_once(&mut self.present.watch).await.map(|notice| (notice, since))
+        let notice = at_once(&mut self.present.watch).await?;
+        Some(self.present.heard(notice))
     }
 
     /// The next notice, and when it cannot have been published yet. Cancel safe.
@@ -90,12 +97,12 @@ impl<'a, C: Codec> LiveWatch<'a, C> {
         loop {
             tokio::select! {
                 biased;
-                notice = present.watch.next() => return (notice, present.since),
+                notice = present.watch.next() => return present.heard(notice),
                 () = successor.prepare(keeper, *begun, present.since) => {}
             }
             // The successor has missed what was published before it was in effect.
             if let Some(notice) = at_once(&mut present.watch).await {
-                return (notice, present.since);
+                return present.heard(notice);
             }
             if let Successor::Begun(next) = std::mem::replace(successor, Successor::None) {
                 *present = next;
@@ -129,6 +136,12 @@ impl Listener {
             watch: keeper.shared.store.watch(&keeper.address),
             in_effect: false,
         }
+    }
+
+    /// The notice, and when it cannot have been published yet.
+    fn heard(&mut self, notice: Notice) -> (Notice, Tick) {
+        self.in_effect |= matches!(notice, Notice::Reread);
+        (notice, self.since)
     }
 }
 
