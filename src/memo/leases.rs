@@ -3,7 +3,6 @@
 pub(crate) mod lease;
 pub(crate) mod own;
 
-use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -79,8 +78,7 @@ impl Leases {
 
     async fn until(&self, is_so: impl Fn(&mut LeaseCount) -> bool) {
         loop {
-            let mut changed = pin!(self.changed.notified());
-            changed.as_mut().enable();
+            let changed = self.changed.notified();
             if is_so(&mut self.count()) {
                 return;
             }
