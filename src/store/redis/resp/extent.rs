@@ -50,9 +50,14 @@ fn text(bytes: &[u8]) -> Option<ReplyExtent> {
 
 /// How far the first value in these bytes reaches. Fails where this is no value of the protocol.
 pub(crate) fn extent(bytes: &[u8], protocol: Protocol) -> RedisResult<ReplyExtent> {
-    if let Some(text) = text(bytes) {
-        return Ok(text);
+    match text(bytes) {
+        Some(text) => Ok(text),
+        None => any(bytes, protocol),
     }
+}
+
+/// The same, for whatever kind of value.
+fn any(bytes: &[u8], protocol: Protocol) -> RedisResult<ReplyExtent> {
     let (mut at, mut left, mut text) = (0, 1_u64, None);
     while left > 0 {
         let Some(line) = line(&bytes[at..]) else {
@@ -178,12 +183,14 @@ mod tests {
 
     fn reaches(value: &str, protocol: Protocol, len: usize) {
         let more = [value.as_bytes(), b"$1\r\n"].concat();
-        let found = extent(&more, protocol).unwrap();
-        assert_eq!(found, ReplyExtent::Value { len }, "{value:?}");
+        for bytes in [&more[..], value.as_bytes()] {
+            let found = extent(bytes, protocol).unwrap();
+            assert_eq!(found, ReplyExtent::Value { len }, "{value:?}");
+        }
         for part in 0..len {
             let found = extent(&more[..part], protocol).unwrap();
             assert!(
-                matches!(found, ReplyExtent::Part { missing } if missing <= len - part),
+                matches!(found, ReplyExtent::Part { missing } if (1..=len - part).contains(&missing)),
                 "{value:?} {part} {found:?}"
             );
         }
@@ -230,6 +237,69 @@ mod tests {
     }
 
     #[test]
+    fn a_string_is_found_at_once_where_it_would_be_found_by_looking_at_every_kind_of_value() {
+        let mut found = 0;
+        for digits in [
+            "",
+            "0",
+            "1",
+            "2",
+            "3",
+            "9",
+            "10",
+            "11",
+            "12",
+            "22",
+            "01",
+            "0000000002",
+            "00000000002",
+            "-1",
+        ] {
+            for (kind, begin, end) in [
+                ("$", "\r\n", "\r\n"),
+                ("+", "\r\n", "\r\n"),
+                ("$", "\r\r", "\r\n"),
+                ("$", "\n\r", "\r\n"),
+                ("$", "ab", "\r\n"),
+                ("$", "\r\n", "\n\r"),
+                ("$", "\r\n", "ab"),
+                ("$", "\r\n", "\r"),
+                ("$", "\r\n", ""),
+            ] {
+                for content in 0..24 {
+                    let content = &"x\r\n\r\nyz$1\r\n\r\n\r\n$0\r\n\r\n\r\n"[..content];
+                    let bytes = format!("{kind}{digits}{begin}{content}{end}");
+                    for more in ["", "\r\n", "+OK\r\n"] {
+                        let bytes = format!("{bytes}{more}");
+                        let whole = any(bytes.as_bytes(), Protocol::Resp2).ok();
+                        let is_text =
+                            |found: &ReplyExtent| digits.len() < 10 && matches!(found, ReplyExtent::Text { .. });
+                        let whole = whole.filter(is_text);
+                        found += usize::from(whole.is_some());
+                        assert_eq!(text(bytes.as_bytes()), whole, "{bytes:?}");
+                    }
+                }
+            }
+        }
+        assert!(found > 100, "{found}");
+    }
+
+    #[test]
+    fn a_server_promises_so_much_and_not_more() {
+        for kind in ["$", "*", "=", "!", "~", ">", "%"] {
+            let of = |count: i64| extent(format!("{kind}{count}\r\n").as_bytes(), Protocol::Resp3);
+            assert!(matches!(of(LONGEST), Ok(ReplyExtent::Part { .. })), "{kind}");
+            assert!(of(LONGEST + 1).is_err(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_line_ends_at_the_first_break_of_both_characters() {
+        assert_eq!(line(b"+a\r\r\nb\r\n"), Some(&b"+a\r"[..]));
+        assert_eq!(line(b"+a\n\rb\r"), None);
+    }
+
+    #[test]
     fn what_is_no_value_is_refused() {
         for bytes in [
             "hello\r\n",
@@ -239,6 +309,8 @@ mod tests {
             "$1x\r\n",
             "$99999999999\r\n",
             "$9999999999\r\n",
+            // One more than a number of 64 bits counts.
+            "$18446744073709551617\r\na\r\n",
             "$1\r\nabc",
             "*-2\r\n",
             "*x\r\n",

@@ -38,3 +38,26 @@ impl PushKind {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_is_called_as_its_command_is() {
+        for (name, kind, is_confirmation) in [
+            ("invalidate", PushKind::Invalidate, false),
+            ("message", PushKind::Message, false),
+            ("smessage", PushKind::SMessage, false),
+            ("subscribe", PushKind::Subscribe, true),
+            ("SSUBSCRIBE", PushKind::SSubscribe, true),
+            ("unsubscribe", PushKind::Unsubscribe, true),
+            ("sunsubscribe", PushKind::SUnsubscribe, true),
+            ("pmessage", PushKind::Other, false),
+            ("", PushKind::Other, false),
+        ] {
+            assert_eq!(PushKind::read(name.as_bytes()), kind, "{name}");
+            assert_eq!(kind.is_confirmation(), is_confirmation, "{name}");
+        }
+    }
+}

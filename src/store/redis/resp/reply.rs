@@ -160,6 +160,7 @@ mod tests {
                 "%1\r\n+a\r\n#t\r\n",
                 Reply::Array(vec![Reply::SimpleString("a".to_owned()), Reply::Int(1)]),
             ),
+            ("#f\r\n", Reply::Int(0)),
             (",1.5\r\n", Reply::SimpleString("1.5".to_owned())),
             (
                 "(3492890328409238509324850943850943825024385\r\n",
@@ -208,9 +209,18 @@ mod tests {
             ">0\r\n",
             ">1\r\n:1\r\n",
             "*1\r\n>1\r\n+x\r\n",
-            &format!("{}:1\r\n", "*1\r\n".repeat(200)),
+            "|0\r\n>1\r\n+x\r\n",
         ] {
             assert!(Reply::read(bytes.as_bytes()).is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_nested_so_deep_and_not_deeper() {
+        for around in ["*1\r\n", "~1\r\n", "|0\r\n", "%1\r\n+a\r\n"] {
+            let nested = |depth| Reply::read(format!("{}:1\r\n", around.repeat(depth)).as_bytes());
+            assert!(nested(DEEPEST).is_ok(), "{around:?}");
+            assert!(nested(DEEPEST + 1).is_err(), "{around:?}");
         }
     }
 
