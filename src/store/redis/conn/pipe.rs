@@ -27,7 +27,6 @@ mod slot;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -142,10 +141,10 @@ impl Pipe {
 
     /// Sends `GET` of this name, without a command made of it first.
     pub(crate) fn get(&self, name: &str) -> Replying<'static, GetReply> {
-        let added = self.shared.add(ReplySlot::get, |bytes| write_get(bytes, name));
+        let added = self.shared.add(ReplySlot::get, |bytes| Command::write_get(bytes, name));
         Replying::of(added, || {
             let mut packed = Vec::new();
-            write_get(&mut packed, name);
+            Command::write_get(&mut packed, name);
             self.shared.send_later(packed, Box::new(ReplySlot::get))
         })
     }
@@ -208,9 +207,8 @@ impl PipeShared {
         let shared = Arc::clone(self);
         Box::pin(async move {
             loop {
-                let mut room = pin!(shared.room.notified());
                 // From here on nothing can be missed.
-                room.as_mut().enable();
+                let room = shared.room.notified();
                 match shared.add(&slot, |bytes| bytes.extend_from_slice(&packed)) {
                     Ok(answer) => return poll_fn(|cx| answer.poll_answer(cx)).await,
                     Err(Refusal::Closed(error)) => return Err(error),
@@ -300,23 +298,6 @@ impl fmt::Debug for Pipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pipe")
     }
-}
-
-/// As [`Command::write_to`].
-fn write_get(bytes: &mut Vec<u8>, name: &str) {
-    const START: &[u8] = b"*2\r\n$3\r\nGET\r\n$";
-    let (mut digits, mut at, mut rest) = ([0; 20], 20, name.len());
-    while at == digits.len() || rest > 0 {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    bytes.reserve(START.len() + digits.len() + name.len() + 4);
-    bytes.extend_from_slice(START);
-    bytes.extend_from_slice(&digits[at..]);
-    bytes.extend_from_slice(b"\r\n");
-    bytes.extend_from_slice(name.as_bytes());
-    bytes.extend_from_slice(b"\r\n");
 }
 
 fn closed() -> RedisError {

@@ -30,6 +30,15 @@ impl Command {
         get
     }
 
+    /// Writes [`get`](Self::get) of this name as it is sent, without making a command of it.
+    pub(crate) fn write_get(bytes: &mut Vec<u8>, name: &str) {
+        bytes.reserve(name.len() + 48);
+        bytes.extend_from_slice(b"*2\r\n$3\r\nGET\r\n");
+        write_count(bytes, b'$', name.len());
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+
     /// Adds an argument.
     pub(crate) fn arg(&mut self, arg: impl AsRef<[u8]>) -> &mut Self {
         self.add(arg.as_ref());
@@ -139,6 +148,15 @@ mod tests {
         let expected: [&[u8]; 5] = [b"SET", b"key", b"\r\n$3\r\n", b"", b"PX"];
         assert_eq!(args[..5], expected);
         assert_eq!(args[5..], [b"10000"]);
+    }
+
+    #[test]
+    fn a_get_is_written_like_any_other_command() {
+        for name in [String::new(), "a".to_owned(), "\u{e4}\r\n".to_owned(), "x".repeat(1234)] {
+            let mut bytes = b"before".to_vec();
+            Command::write_get(&mut bytes, &name);
+            assert_eq!(bytes[6..], Command::get(&name).packed());
+        }
     }
 
     #[test]

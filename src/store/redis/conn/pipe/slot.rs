@@ -184,12 +184,8 @@ impl<T> AnswerCell<T> {
         }
     }
 
-    /// Tells the caller the answer, unless there was one before.
     fn tell(&self, answer: RedisResult<T>) {
         let mut state = self.state();
-        if state.is_told {
-            return;
-        }
         state.is_told = true;
         state.answer = Some(answer);
         let caller = state.caller.take();

@@ -26,7 +26,11 @@ async fn take_in(server: &mut DuplexStream, commands: &[Command]) {
     let expected: Vec<_> = commands.iter().flat_map(Command::packed).collect();
     let mut seen = vec![0; expected.len()];
     server.read_exact(&mut seen).await.unwrap();
-    assert_eq!(seen, expected);
+    assert!(
+        seen == expected,
+        "{} and more",
+        seen[..seen.len().min(99)].escape_ascii()
+    );
 }
 
 #[tokio::test]
@@ -41,15 +45,6 @@ async fn each_gets_its_own_answer_and_who_has_left_takes_none_from_others() {
     assert_eq!(first.await.unwrap(), text("A"));
     server.write_all(b"\n$1\r\nC\r\n").await.unwrap();
     assert_eq!(third.await.unwrap(), text("C"));
-}
-
-#[test]
-fn a_get_is_written_like_any_other_command() {
-    for name in [String::new(), "a".to_owned(), "\u{e4}\r\n".to_owned(), "x".repeat(1234)] {
-        let mut bytes = b"before".to_vec();
-        write_get(&mut bytes, &name);
-        assert_eq!(bytes[6..], get(&name).packed());
-    }
 }
 
 #[tokio::test]
@@ -171,35 +166,89 @@ async fn all_who_wait_learn_that_the_driver_is_gone() {
     assert!(pipe.send(&get("b")).await.is_err());
 }
 
-#[tokio::test]
-async fn a_server_that_does_not_read_holds_callers_back_and_not_more_memory() {
-    let (pipe, mut server, driver) = piped(1000);
+/// A command that fills half of the room, and a connection that has no room left: one such command is being written,
+/// and two have to wait for it.
+async fn full() -> (
+    Pipe,
+    DuplexStream,
+    JoinHandle<()>,
+    Command,
+    [Replying<'static, Reply>; 3],
+) {
+    let (pipe, server, driver) = piped(1000);
     let mut set = Command::new("SET");
     set.arg("a").arg(vec![0; MOST_WAITING / 2]);
-    let packed = set.packed();
-    let mut waiting: Vec<_> = (0..4)
-        .map(|_| {
-            let (pipe, set) = (pipe.clone(), set.clone());
-            tokio::spawn(async move { pipe.send(&set).await })
-        })
-        .collect();
+    let first = pipe.send(&set);
+    while !pipe.shared.queue().bytes.is_empty() {
+        yield_now().await;
+    }
+    let sent = [first, pipe.send(&set), pipe.send(&set)];
+    (pipe, server, driver, set, sent)
+}
+
+/// The server of a [`full`] connection reads again.
+async fn make_room(server: &mut DuplexStream, set: &Command, sent: [Replying<'static, Reply>; 3]) {
+    for one in sent {
+        take_in(server, std::slice::from_ref(set)).await;
+        server.write_all(b"+OK\r\n").await.unwrap();
+        assert_eq!(one.await.unwrap(), Reply::Okay);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_read_holds_callers_back_and_not_more_memory() {
+    let (pipe, mut server, driver, set, sent) = full().await;
+    let [left, one, other] = [pipe.send(&set), pipe.send(&set), pipe.send(&set)].map(tokio::spawn);
     for _ in 0..20 {
         yield_now().await;
     }
-    // One is being written.
-    assert!(pipe.shared.queue().bytes.len() <= 2 * packed.len());
-    let left = waiting.pop().unwrap();
+    assert_eq!(pipe.shared.queue().bytes.len(), 2 * set.packed().len());
     left.abort();
     assert!(left.await.unwrap_err().is_cancelled());
-    let mut seen = vec![0; packed.len()];
-    for one in waiting {
-        server.read_exact(&mut seen).await.unwrap();
-        assert_eq!(seen, packed);
+    make_room(&mut server, &set, sent).await;
+    for one in [one, other] {
+        take_in(&mut server, std::slice::from_ref(&set)).await;
         server.write_all(b"+OK\r\n").await.unwrap();
         assert_eq!(one.await.unwrap().unwrap(), Reply::Okay);
     }
     drop((pipe, server));
     driver.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_caller_that_waited_for_room_has_its_own_answer() {
+    let (pipe, mut server, _driver, set, sent) = full().await;
+    let value = tokio::spawn(pipe.get("b"));
+    yield_now().await;
+    make_room(&mut server, &set, sent).await;
+    take_in(&mut server, &[get("b")]).await;
+    server.write_all(b"$1\r\nB\r\n").await.unwrap();
+    assert_eq!(Reply::from(value.await.unwrap().unwrap()), text("B"));
+
+    let (pipe, mut server, _driver, set, sent) = full().await;
+    let mut pipeline = Pipeline::default();
+    pipeline.add(get("c"));
+    pipeline.add(get("d"));
+    let several = tokio::spawn(pipe.send_all(&pipeline));
+    yield_now().await;
+    make_room(&mut server, &set, sent).await;
+    take_in(&mut server, &[get("c"), get("d")]).await;
+    server.write_all(b"$1\r\nC\r\n$1\r\nD\r\n").await.unwrap();
+    assert_eq!(several.await.unwrap().unwrap(), [text("C"), text("D")]);
+}
+
+#[tokio::test]
+async fn all_who_wait_for_room_learn_of_the_end() {
+    let (pipe, server, _driver, set, sent) = full().await;
+    let waiting = [pipe.send(&set), pipe.send(&set), pipe.send(&set)].map(tokio::spawn);
+    yield_now().await;
+    drop(server);
+    for one in sent {
+        assert!(one.await.unwrap_err().is_hang_up());
+    }
+    for one in waiting {
+        assert!(one.await.unwrap().unwrap_err().is_hang_up());
+    }
 }
 
 #[tokio::test]
@@ -233,7 +282,11 @@ async fn nothing_behind_what_cannot_be_read_is_an_answer() {
         let answers = format!("$1\r\nA\r\n{broken}$1\r\nB\r\n$1\r\nC\r\n");
         server.write_all(answers.as_bytes()).await.unwrap();
         assert_eq!(first.await.unwrap(), text("A"));
-        assert!(second.await.is_err() && third.await.is_err(), "{broken}");
+        for one in [second, third] {
+            // And not only that the connection is closed.
+            let error = one.await.unwrap_err();
+            assert!(!error.is_hang_up(), "{broken} {error}");
+        }
         driver.await.unwrap();
     }
 }
@@ -256,7 +309,29 @@ async fn a_caller_is_told_that_its_answer_does_not_come_soon_and_has_it_when_it_
     assert_eq!(late.await.unwrap(), text("A"));
     // It sleeps as long as there is nothing to sweep.
     sleep(SOON * 3).await;
-    assert!(!pipe.shared.queue().is_sweeping);
+    let turns = pipe.shared.queue().turn;
+    sleep(SOON * 10).await;
+    assert_eq!(pipe.shared.queue().turn, turns);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_is_not_late_because_others_have_waited_before_it() {
+    let (pipe, _server, _driver) = piped(1 << 16);
+    let _sweeper = tokio::spawn(pipe.sweeper());
+    let _before = pipe.send(&get("a"));
+    sleep(SOON * 9 / 10).await;
+    let since = Instant::now();
+    assert!(pipe.send(&get("b")).soon(Duration::MAX, true).await.is_none());
+    assert!(since.elapsed() >= SOON, "{:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_without_a_sweeper_has_a_timer() {
+    let (pipe, mut server, _driver) = piped(1 << 16);
+    let mut late = pipe.send(&get("a"));
+    assert!(late.soon(SOON, false).await.is_none());
+    server.write_all(b"$1\r\nA\r\n").await.unwrap();
+    assert_eq!(late.soon(SOON, false).await.unwrap().unwrap(), text("A"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -368,6 +443,38 @@ async fn an_answer_in_the_place_of_a_confirmation_closes_the_connection() {
     server.write_all(b"$1\r\nX\r\n$1\r\nY\r\n").await.unwrap();
     assert!(first.await.is_err() && second.await.is_err());
     driver.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_caller_whose_confirmation_is_another_answer_learns_of_it() {
+    let (pipe, mut server, driver, _heard) = hearing();
+    let (first, second) = (pipe.subscribe(&about("SUBSCRIBE", "a")), pipe.send(&get("x")));
+    take_in(&mut server, &[about("SUBSCRIBE", "a"), get("x")]).await;
+    server.write_all(b"+OK\r\n").await.unwrap();
+    assert!(first.await.is_err() && second.await.is_err());
+    driver.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_caller_that_waits_for_a_confirmation_learns_of_the_end() {
+    let (pipe, server, _driver, _heard) = hearing();
+    let waiting = pipe.subscribe(&about("SUBSCRIBE", "a"));
+    yield_now().await;
+    drop(server);
+    assert!(waiting.await.unwrap_err().is_hang_up());
+}
+
+#[tokio::test]
+async fn a_push_about_another_channel_or_of_another_kind_confirms_nothing() {
+    for other in [pushed("subscribe", "b"), pushed("unsubscribe", "a")] {
+        let (pipe, mut server, _driver, _heard) = hearing();
+        let (refused, next) = (pipe.subscribe(&about("SUBSCRIBE", "a")), pipe.send(&get("x")));
+        take_in(&mut server, &[about("SUBSCRIBE", "a"), get("x")]).await;
+        let answers = other + "-NOPERM a\r\n$1\r\nX\r\n";
+        server.write_all(answers.as_bytes()).await.unwrap();
+        assert!(matches!(refused.await.unwrap(), Reply::ServerError(error) if error.code() == "NOPERM"));
+        assert_eq!(next.await.unwrap(), text("X"));
+    }
 }
 
 #[tokio::test]
