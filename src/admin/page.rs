@@ -86,8 +86,8 @@ fn here(head: &Parts) -> String {
     }
 }
 
-/// The part of the page that changes.
-fn live(page: &mut String, state: &AdminState) {
+/// How each Redis is connected.
+fn links(page: &mut String, state: &AdminState) {
     for link in &state.stores {
         let pending = link.pending_invalidations;
         let _ = match (link.connected, pending) {
@@ -102,6 +102,11 @@ fn live(page: &mut String, state: &AdminState) {
             ),
         };
     }
+}
+
+/// The part of the page that changes.
+fn live(page: &mut String, state: &AdminState) {
+    links(page, state);
     for watched in &state.shadows {
         watched.show(page);
     }

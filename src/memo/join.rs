@@ -11,7 +11,7 @@ use super::flights::table::Joined;
 use super::flights::waiter::{Turn as Waited, Waiter};
 use super::found::Found;
 use super::limits::{Bounds, Limit};
-use super::outcome::{Outcome, Past};
+use super::outcome::{Landed, Outcome, Past};
 use super::permit::{Lead, MemoWaiter};
 use super::receipt::Aim;
 use super::shared::Shared;
@@ -157,10 +157,7 @@ impl<C: Codec> Shared<C> {
                     Some(waiter) => waiter,
                     None => match self.join(address, config, caller, past, Some(&config.limits)) {
                         Ok(waiter) => place.insert(role.of(waiter)),
-                        Err(limit) => {
-                            self.limited(address, limit);
-                            return Obtained::Limited(limit);
-                        }
+                        Err(limit) => return Obtained::Limited(limit),
                     },
                 };
                 let landed = {
@@ -178,13 +175,7 @@ impl<C: Codec> Shared<C> {
                             self.waited_too_long(address, config.wait_timeout);
                             return Obtained::TimedOut;
                         }
-                        Some(Waited::Lead(mut lead)) => {
-                            lead.arrived = caller.arrived;
-                            lead.by.set(caller.context);
-                            lead.past = lead.past_of(past);
-                            self.leads(address, past.attempts > 0 || rounds > 0);
-                            return Obtained::Lead(lead);
-                        }
+                        Some(Waited::Lead(lead)) => return self.leads(lead, address, caller, past, rounds),
                         Some(Waited::Landed(landed)) => Some(landed),
                         Some(Waited::Late) => None,
                     }
@@ -197,35 +188,54 @@ impl<C: Codec> Shared<C> {
                         None => continue,
                     }
                 };
-                match &landed.outcome {
-                    Outcome::Ready(value) => {
-                        self.counters.followed.add();
-                        return Obtained::Followed(value.clone(), landed.by);
-                    }
-                    Outcome::Soft(found) => return Obtained::Soft(found.clone()),
-                    Outcome::Part(beginning) => {
-                        self.counters.followed.add();
-                        return Obtained::Part(beginning.clone());
-                    }
-                    Outcome::Pass => return Obtained::Pass,
-                    Outcome::Limited(limit) => return Obtained::Limited(*limit),
-                    Outcome::Stale => return Obtained::Stale,
-                    Outcome::Failed(failure) => return Obtained::Failed(failure.clone()),
-                    Outcome::Again(Some(known)) => past = past.after(false).or(*known),
-                    Outcome::Again(None) => rounds += 1,
+                match self.told(&landed) {
+                    Ok(obtained) => return obtained,
+                    Err(Some(known)) => past = past.after(false).or(known),
+                    Err(None) => rounds += 1,
                 }
             }
             Obtained::GaveUp(past)
         }
     }
 
-    /// Counts a caller that leads, perhaps in the place of another one.
-    fn leads(&self, address: &Address, succeeds: bool) {
+    /// What a caller obtains that leads, perhaps in the place of another one.
+    fn leads(
+        &self,
+        mut lead: Lead<C::Value>,
+        address: &Address,
+        caller: &Caller,
+        past: Past,
+        rounds: u8,
+    ) -> Obtained<C::Value> {
+        lead.arrived = caller.arrived;
+        lead.by.set(caller.context);
+        lead.past = lead.past_of(past);
         self.counters.led.add();
-        if succeeds {
+        if past.attempts > 0 || rounds > 0 {
             self.counters.taken_over.add();
             tracing::debug!(address = %address.readable(), "taking over from a computation here that was given up");
         }
+        Obtained::Lead(lead)
+    }
+
+    /// What a waiter obtains from a flight that has landed. An error has it join again, with what is known of the past.
+    fn told(&self, landed: &Landed<C::Value>) -> Result<Obtained<C::Value>, Option<Past>> {
+        Ok(match &landed.outcome {
+            Outcome::Ready(value) => {
+                self.counters.followed.add();
+                Obtained::Followed(value.clone(), landed.by)
+            }
+            Outcome::Soft(found) => Obtained::Soft(found.clone()),
+            Outcome::Part(beginning) => {
+                self.counters.followed.add();
+                Obtained::Part(beginning.clone())
+            }
+            Outcome::Pass => Obtained::Pass,
+            Outcome::Limited(limit) => Obtained::Limited(*limit),
+            Outcome::Stale => Obtained::Stale,
+            Outcome::Failed(failure) => Obtained::Failed(failure.clone()),
+            Outcome::Again(past) => return Err(*past),
+        })
     }
 
     /// What a caller obtains that came too late for a flight, if that has stored what it wants.
@@ -245,7 +255,7 @@ impl<C: Codec> Shared<C> {
         self.counters.in_flight.get() >= bounds.in_flight as u64
     }
 
-    /// Joins the flight, starting it and its keeper where there is none.
+    /// Joins the flight, starting it and its keeper where there is none, unless a limit is reached.
     fn join(
         self: &Arc<Self>,
         address: &Address,
@@ -254,18 +264,17 @@ impl<C: Codec> Shared<C> {
         past: Past,
         bounds: Option<&Bounds>,
     ) -> Result<MemoWaiter<C::Value>, Limit> {
-        let Joined { waiter, started } = match config.aim {
-            Aim::Fresh => self.table.join(address, caller.arrived, bounds)?,
+        let joined = match config.aim {
+            Aim::Fresh => self.table.join(address, caller.arrived, bounds),
             // Not in the table: others have no use for a flight that passes by what is stored.
-            Aim::Since(_) | Aim::Now if bounds.is_some_and(|bounds| self.is_full(bounds)) => {
-                return Err(Limit::InFlight);
-            }
+            Aim::Since(_) | Aim::Now if bounds.is_some_and(|bounds| self.is_full(bounds)) => Err(Limit::InFlight),
             Aim::Since(_) | Aim::Now => {
                 let (flight, waiter) = Waiter::first(caller.arrived);
                 let started = Some(flight);
-                Joined { waiter, started }
+                Ok(Joined { waiter, started })
             }
         };
+        let Joined { waiter, started } = joined.inspect_err(|limit| self.limited(address, *limit))?;
         if let Some(flight) = started {
             let keeper = Coordinator::new(Arc::clone(self), *config, address.clone(), flight, caller.context, past);
             // In no span: it may outlast the caller that began it.

@@ -136,13 +136,7 @@ impl Cache {
                     return Lookup::Stored(variant, first);
                 }
                 if known.is_some_and(|known| known.is_of(&first)) {
-                    // An invalidation of the first variant concerns all of them.
-                    let own = own.and_then(|own| own.as_soft_as(&first));
-                    return match own.filter(|own| is_variant(own, headers)) {
-                        Some(own) if own.meta().is_marker => Lookup::Marker(variant),
-                        Some(own) => Lookup::Stored(variant, own),
-                        None => Lookup::Nothing(variant),
-                    };
+                    return of_variant(variant, own, &first, headers);
                 }
                 if !self.learn(address, &first) {
                     break;
@@ -202,6 +196,22 @@ impl Known {
                 fingerprint: Some(fingerprint),
             },
         }
+    }
+}
+
+/// What is found at the address of the request's variant, which has `own`, beside this first variant.
+fn of_variant(
+    variant: VariantAddress,
+    own: Option<Arc<StoredResponse>>,
+    first: &StoredResponse,
+    headers: &HeaderMap,
+) -> Lookup {
+    // An invalidation of the first variant concerns all of them.
+    let own = own.and_then(|own| own.as_soft_as(first));
+    match own.filter(|own| is_variant(own, headers)) {
+        Some(own) if own.meta().is_marker => Lookup::Marker(variant),
+        Some(own) => Lookup::Stored(variant, own),
+        None => Lookup::Nothing(variant),
     }
 }
 

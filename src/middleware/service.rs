@@ -155,28 +155,12 @@ where
         let key = match extractor.head_key(&request) {
             HeadKey::Key(_) if constraints.head => get_key(extractor, &request),
             HeadKey::Key(key) => Some(key),
-            HeadKey::NeedsBody
-                if constraints == RequestConstraints::default() && !cache.misuse.is_outside_runtime() =>
-            {
-                return self.with_body(cache, request);
-            }
-            HeadKey::NeedsBody => {
-                let reason = match constraints == RequestConstraints::default() {
-                    true => Reason::NoRuntime,
-                    false => constraints.reason(),
-                };
-                return self.unread(request, constraints, reason, None);
-            }
+            HeadKey::NeedsBody => return self.with_body(cache, request, constraints),
             HeadKey::Bypass => None,
         };
         let key = key.map(|key| cache.whole_key(key, request.headers()));
         let Some(key) = key else {
-            // Where keys cover bodies, a request without a key more likely has too large a body.
-            let reason = match request.body().is_end_stream() {
-                true => Reason::NoKey,
-                false => Reason::BodyNotInKey,
-            };
-            return self.unread(request, constraints, reason, None);
+            return self.without_key(request, constraints);
         };
         let address = Address::of(&cache.memo.shared.tag, key);
         match found(cache, &request, &address, constraints) {
@@ -293,8 +277,13 @@ impl<S, K> MemoLockService<S, K> {
         ResponseFuture::core(change.carry_out(call), cache.teller(told))
     }
 
-    /// Answers a request whose key covers its body.
-    fn with_body<ReqBody, ResBody>(&self, cache: &Arc<Cache>, request: Request<ReqBody>) -> ResponseFuture<S, K::Body>
+    /// Answers a request whose key covers its body, if the body may be read.
+    fn with_body<ReqBody, ResBody>(
+        &self,
+        cache: &Arc<Cache>,
+        request: Request<ReqBody>,
+        constraints: RequestConstraints,
+    ) -> ResponseFuture<S, K::Body>
     where
         S: InnerService<K::Body, ResBody> + Clone,
         K: KeyExtractor<ReqBody>,
@@ -302,6 +291,12 @@ impl<S, K> MemoLockService<S, K> {
         ReqBody: Send + 'static,
         ResBody: ResponseBody,
     {
+        if constraints != RequestConstraints::default() {
+            return self.unread(request, constraints, constraints.reason(), None);
+        }
+        if cache.misuse.is_outside_runtime() {
+            return self.unread(request, constraints, Reason::NoRuntime, None);
+        }
         let deadline = cache.methods.as_ref().and_then(|_| grpc::deadline(request.headers()));
         let reading = self.read_body(request);
         let told = cache.told_key();

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tracing::Instrument;
 
 use super::MemoLock;
-use crate::attached::attached;
+use crate::attached::{Attachment, attached};
 use crate::codec::Codec;
 use crate::error::{BoxError, Error, ErrorKind, Failure, StoreError};
 use crate::key::{Address, Key, KeyError, Readable, Tag};
@@ -15,6 +15,7 @@ use crate::memo::compute::start_work;
 use crate::memo::config::Config;
 use crate::memo::join::{Caller, Obtained, Role};
 use crate::memo::path::Path;
+use crate::memo::permit::Lead;
 use crate::store::{Stamp, Store, Value};
 use crate::task::{spawn, spawn_of};
 use crate::trace;
@@ -140,27 +141,32 @@ impl<C: Codec> MemoLock<C> {
                 Obtained::Soft(found) => return Ok(self.answered(found, false, anew)),
                 Obtained::Lead(lead) => lead,
                 Obtained::Limited(limit) => return Err(ErrorKind::AtLimit(limit).into()),
-                Obtained::Failed(failure) => {
-                    return Err(self.rules.heard(address, failure));
-                }
+                Obtained::Failed(failure) => return Err(self.rules.heard(address, failure)),
                 Obtained::TimedOut => return Err(ErrorKind::WaitTimeout.into()),
                 Obtained::Pass | Obtained::Stale | Obtained::GaveUp(_) | Obtained::Part(_) | Obtained::Turn(_) => {
                     return Err(ErrorKind::Abandoned.into());
                 }
             };
             let mut attachment = None;
-            let (of, rules) = (address.clone(), Arc::clone(&self.rules));
-            let failed = move |error| rules.failed::<E>(&of, error);
-            let start = |lead| {
-                let work = path.clone().run(start_work(lead, failed, Arc::clone(&request)));
-                let (work, attached) = attached(address, work);
-                attachment = Some(attached);
-                drop(spawn_of(work));
-            };
+            let start = |lead| attachment = Some(self.begin(lead, address, path.clone(), Arc::clone(&request)));
             obtained = shared
                 .step_down(lead, address, config, &mut patience, Role::Candidate, start)
                 .await;
         }
+    }
+
+    /// Runs `request` in a task of its own, which is in the present span for as long as the attachment is kept.
+    fn begin<F, Fut, E>(&self, lead: Lead<C::Value>, address: &Address, path: Path, request: Arc<F>) -> Attachment
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        let (of, rules) = (address.clone(), Arc::clone(&self.rules));
+        let failed = move |error| rules.failed::<E>(&of, error);
+        let (work, attachment) = attached(address, path.run(start_work(lead, failed, request)));
+        drop(spawn_of(work));
+        attachment
     }
 
     /// Has a value that was softly invalidated at that time requested in the background, by one caller of the cluster.

@@ -3,6 +3,7 @@
 //! All of it runs in a task of its own, so that a client that hangs up stops nothing.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::{HeaderMap, Method, Response, StatusCode, response};
 use tokio::sync::oneshot;
@@ -175,13 +176,7 @@ impl Computation {
             sharing => admission.at_size(body.size_hint().lower(), sharing),
         };
         if let Sharing::Pass(reason) = sharing {
-            admission.tell(reason);
-            let decision = self.forwarded(None).passed(reason);
-            admission.pass(self.lead, reason, head.status);
-            let response = Response::from_parts(head, ReplyBody::inner(body));
-            // The client may have gone.
-            let _ = answer.send(Answer::new(response, decision));
-            return;
+            return self.pass_on(reason, head, body, answer);
         }
         let mut draft = Draft::new(&head, control, now, started, self.computed_by);
         draft.began = self.lead.start.map(|start| start.generation.number);
@@ -205,6 +200,16 @@ impl Computation {
         self.record(recorder, body, sharing, draft).await;
     }
 
+    /// Gives a response that is not shared, for this reason, to the leader's client alone.
+    fn pass_on(self, reason: Reason, head: response::Parts, body: InnerBody, answer: oneshot::Sender<Answer>) {
+        self.admission.tell(reason);
+        let decision = self.forwarded(None).passed(reason);
+        self.admission.pass(self.lead, reason, head.status);
+        let response = Response::from_parts(head, ReplyBody::inner(body));
+        // The client may have gone.
+        let _ = answer.send(Answer::new(response, decision));
+    }
+
     /// The inner service says that the stale response is still right: it is stored anew, with the fields of the 304.
     fn validated(self, stale: &StoredResponse, mut head: response::Parts, started: Instant) -> Answer {
         let now = system::now();
@@ -212,13 +217,7 @@ impl Computation {
         let set_cookie = self.admission.rules.set_cookie_of(&control);
         let cookies = set_cookie.take(&mut head.headers);
         let is_about = revalidation::is_about(&head.headers, stale.headers());
-        let mut draft = Draft::new(&head, control, now, started, self.computed_by);
-        draft.began = self.lead.start.map(|start| start.generation.number);
-        draft.status = stale.status();
-        draft.headers = revalidation::updated(stale.headers(), &head.headers, now);
-        draft.compact();
-        // A handler that answers 304 need not repeat the tags of the response.
-        draft.control.add_tags(&stale.meta().groups);
+        let draft = self.updated(stale, &head, control, now, started);
         head.status = draft.status;
         head.headers.clone_from(&draft.headers);
         // A 304 about something else updates nothing (RFC 9111, 4.3.4), but is an answer.
@@ -267,6 +266,25 @@ impl Computation {
             response.headers_mut().append(name, value);
         }
         Answer::new(response, decision)
+    }
+
+    /// The stale response as it is stored anew, with the fields of the 304.
+    fn updated(
+        &self,
+        stale: &StoredResponse,
+        head: &response::Parts,
+        control: MemoControl,
+        now: SystemTime,
+        started: Instant,
+    ) -> Draft {
+        let mut draft = Draft::new(head, control, now, started, self.computed_by);
+        draft.began = self.lead.start.map(|start| start.generation.number);
+        draft.status = stale.status();
+        draft.headers = revalidation::updated(stale.headers(), &head.headers, now);
+        draft.compact();
+        // A handler that answers 304 need not repeat the tags of the response.
+        draft.control.add_tags(&stale.meta().groups);
+        draft
     }
 }
 

@@ -5,28 +5,26 @@ mod followed;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use http::request::Parts;
 use tokio::time::Instant;
 
-use self::followed::{follow, gave_up, or_stale, reached, refuse};
-use super::hit::Use;
+use self::followed::{follow, gave_up, or_stale};
+use super::at_limit::{reached, refuse};
+use super::hit::{NextStep, computed_at};
 use super::soft_timeout::{miss_or_stale, stand_by};
 use crate::key::Address;
-use crate::memo::{Aim, Caller, Config, Lead, Limit, Obtained, QueueTurn};
+use crate::memo::{Aim, Caller, Config, Lead, Obtained, QueueTurn};
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::lead::begin::computing_as;
 use crate::middleware::lead::deferred::{lead_or_wait, waited_too_long};
 use crate::middleware::lead::on_path;
 use crate::middleware::lead::pause::paused;
-use crate::middleware::lookup::{Lookup, Miss, VariantAddress};
+use crate::middleware::lookup::{Miss, VariantAddress};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::credentials::Credentials;
-use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::reason::Reason;
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::future::Step;
-use crate::middleware::respond::replay;
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::BoxFuture;
@@ -35,23 +33,6 @@ use crate::trace;
 /// At how many addresses of one response a request waits before it goes its own way: the key's, its variant's, and one
 /// more for a response that has begun to vary by other fields.
 const MAX_ADDRESSES: u8 = 3;
-
-/// The next step of a request, given what is stored.
-enum NextStep {
-    /// It is answered.
-    Done(Answer),
-    /// It is answered with this response, which is computed anew meanwhile.
-    Refresh(VariantAddress, Arc<StoredResponse>),
-    /// It is answered with this response, which is compared with a new one.
-    #[cfg(feature = "admin")]
-    Verify(Arc<StoredResponse>),
-    /// A marker stands there.
-    PassBy(Address),
-    /// It goes to the inner service by itself.
-    Direct(Decision),
-    /// It follows or leads. A stale response may stand in for a failure.
-    Miss(VariantAddress, Option<Arc<StoredResponse>>, Forward),
-}
 
 /// The next step of a request that has waited.
 enum After {
@@ -71,8 +52,28 @@ enum After {
 
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
 impl Cache {
-    /// Hit, follow or lead.
+    /// Hit, follow or lead, unless it is known that there is no response for the request.
     pub(crate) fn answer(
+        self: Arc<Self>,
+        mut call: InnerCall,
+        address: Address,
+        constraints: RequestConstraints,
+        can_lead: bool,
+    ) -> BoxFuture<'static, Step<Answer>> {
+        if self.hit_for_pass.stands(&address, Instant::now) {
+            self.mark(&mut call, &address);
+            return Box::pin(self.pass_by(call, address, Credentials::known(constraints)));
+        }
+        // Where no response was ever for requests like this one, it need not even look.
+        if !self.credential_history.may_admit(&constraints) && self.is_refused(&address, &constraints) {
+            self.mark(&mut call, &address);
+            return Box::pin(self.ask_again(call, address, constraints, Forward::UriMiss));
+        }
+        self.look(call, address, constraints, can_lead)
+    }
+
+    /// Hit, follow or lead.
+    fn look(
         self: Arc<Self>,
         mut call: InnerCall,
         address: Address,
@@ -81,15 +82,6 @@ impl Cache {
     ) -> BoxFuture<'static, Step<Answer>> {
         let credentials = Credentials::known(constraints);
         Box::pin(async move {
-            if self.hit_for_pass.stands(&address, Instant::now) {
-                self.mark(&mut call, &address);
-                return Step::then(self.pass_by(call, address, credentials));
-            }
-            // Where no response was ever for requests like this one, it need not even look.
-            if !self.credential_history.may_admit(&constraints) && self.is_refused(&address, &constraints) {
-                self.mark(&mut call, &address);
-                return Step::then(self.ask_again(call, address, constraints, Forward::UriMiss));
-            }
             let mut aim = self.aim(call.headers(), &call.head.extensions);
             let arrived = self.memo.shared.clock.tick();
             let (variant, stale, why) = {
@@ -100,10 +92,7 @@ impl Cache {
                 }
                 match next {
                     NextStep::Done(answer) => return Step::Done(answer),
-                    NextStep::Refresh(variant, stored) => {
-                        let reason = self.refresh(call, variant, &stored, credentials);
-                        return Step::Done(self.replay(stored, Instant::now(), reason));
-                    }
+                    NextStep::Refresh(variant, stored) => return self.refreshed(call, variant, stored, credentials),
                     #[cfg(feature = "admin")]
                     NextStep::Verify(stored) => {
                         self.verify(call, Arc::clone(&stored), &address);
@@ -114,6 +103,7 @@ impl Cache {
                     NextStep::Miss(variant, stale, why) => (variant, stale, why),
                 }
             };
+            let context = computing_as(call.headers());
             let mut miss = Miss {
                 first: address,
                 variant,
@@ -122,15 +112,9 @@ impl Cache {
                 credentials,
                 can_lead,
                 aim,
-                caller: Caller {
-                    arrived,
-                    context: computing_as(call.headers()),
-                },
+                caller: Caller { arrived, context },
             };
-            if miss.stale.is_none()
-                && constraints.has_credentials()
-                && !self.has_record(&miss.variant.address, &constraints)
-            {
+            if !self.may_wait(&miss, &constraints) {
                 miss.credentials = Credentials::Unknown(constraints);
                 self.mark(&mut call, &miss.first);
                 return Step::then(self.ask_alone(call, miss, constraints));
@@ -149,79 +133,27 @@ impl Cache {
         })
     }
 
+    /// Whether a request may wait for others, as far as its credentials go: something is known of responses to requests
+    /// like it.
+    fn may_wait(&self, miss: &Miss, constraints: &RequestConstraints) -> bool {
+        miss.stale.is_some() || !constraints.has_credentials() || self.has_record(&miss.variant.address, constraints)
+    }
+
+    /// Answers a request with a response that is computed anew meanwhile.
+    pub(super) fn refreshed(
+        self: &Arc<Self>,
+        call: InnerCall,
+        variant: VariantAddress,
+        stored: Arc<StoredResponse>,
+        credentials: Credentials,
+    ) -> Step<Answer> {
+        let reason = self.refresh(call, variant, &stored, credentials);
+        Step::Done(self.replay(stored, Instant::now(), reason))
+    }
+
     /// Marks a request that may go on to the inner service, once it is known that it may: a hit needs no mark.
     pub(super) fn mark(&self, call: &mut InnerCall, address: &Address) {
         on_path::mark(&mut call.head.extensions, &self.memo.shared.store, address);
-    }
-
-    /// The next step of a request, given what is stored.
-    fn next(
-        &self,
-        address: &Address,
-        head: &Parts,
-        credentials: Credentials,
-        can_lead: bool,
-        aim: &mut Aim,
-    ) -> impl Future<Output = NextStep> + Send {
-        async move {
-            let headers = &head.headers;
-            let found = self.find_whole(address, headers).await;
-            let is_met = matches!(&found, Lookup::Stored(_, stored) if stored.meets(*aim));
-            if !is_met && matches!(aim, Aim::Since(_)) {
-                // Boxed, because most requests have no receipt.
-                *aim = Box::pin(self.settled(*aim, head)).await;
-            }
-            match found {
-                // It cannot be read in parts.
-                Lookup::Stored(variant, stored) if self.is_crowded_beside(&stored) => {
-                    drop(stored);
-                    self.memo.shared.limited(&variant.address, Limit::Recording);
-                    match refuse(self, headers, Reason::NoRoom) {
-                        Some(refusal) => NextStep::Done(refusal),
-                        None => NextStep::Direct(Forwarded::because(Forward::Bypass).bypassed(Reason::NoRoom)),
-                    }
-                }
-                Lookup::Stored(_, stored) if !credentials.may_have(stored.meta()) => {
-                    NextStep::Direct(Forwarded::because(Forward::Request).bypassed(Reason::Credentials))
-                }
-                Lookup::Stored(variant, stored) if !stored.meets(*aim) => {
-                    NextStep::Miss(computed_at(address, variant, &stored), None, Forward::Request)
-                }
-                Lookup::Stored(variant, stored) => {
-                    let now = Instant::now();
-                    if credentials.has_credentials() {
-                        self.credential_history
-                            .remember(&variant.address, &stored, now, self.responses.pass_marker);
-                    }
-                    // A response that takes its place would break off the body that is read in parts.
-                    let may_refresh = can_lead && stored.apart_body().is_none();
-                    match self.use_of(&stored, may_refresh, now) {
-                        Use::Hit => {
-                            let decision = self.found(&stored, now, Reason::Expired);
-                            NextStep::Done(Answer::new(replay::hit(stored, now, self.cache_status), decision))
-                        }
-                        Use::Refresh => NextStep::Refresh(computed_at(address, variant, &stored), stored),
-                        #[cfg(feature = "admin")]
-                        Use::Verify => NextStep::Verify(stored),
-                        Use::Stale => {
-                            let variant = computed_at(address, variant, &stored);
-                            NextStep::Miss(variant, Some(stored), Forward::Stale)
-                        }
-                    }
-                }
-                Lookup::Marker(variant) => {
-                    self.learn_marker(&variant.address);
-                    NextStep::PassBy(variant.address)
-                }
-                Lookup::Nothing(variant) => {
-                    let why = variant.fingerprint.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
-                    NextStep::Miss(variant, None, why)
-                }
-                Lookup::Unsettled => {
-                    NextStep::Direct(Forwarded::because(Forward::VaryMiss).bypassed(Reason::Unsettled))
-                }
-            }
-        }
     }
 
     /// Follow or lead.
@@ -231,13 +163,7 @@ impl Cache {
         mut miss: Miss,
     ) -> impl Future<Output = Step<Answer>> + Send {
         async move {
-            // Boxed like what is next, or all waiters would keep room for it.
-            let own = (miss.aim != self.memo.config.aim).then(|| {
-                Box::new(Config {
-                    aim: miss.aim,
-                    ..self.memo.config
-                })
-            });
+            let own = self.own_config(miss.aim);
             // One patience for all that the request waits for.
             let mut patience = self.memo.config.patience();
             let mut reason = Reason::Unsettled;
@@ -267,18 +193,10 @@ impl Cache {
                         return lead_or_wait(self, lead, call, miss, patience);
                     }
                     After::Lead(lead) => return self.lead(lead, call, miss),
-                    After::Turn(turn) => {
-                        let decision = Forwarded::because(miss.why).collapsed(false).bypassed(Reason::Queued);
-                        let step = self.then_direct(call, decision);
-                        return Step::then(async move {
-                            let answer = step.finish().await;
-                            Step::Done(answer.map_body(|body| body.in_turn(turn)))
-                        });
-                    }
+                    After::Turn(turn) => return self.then_in_turn(call, miss.why, turn),
                     After::Refresh(stored) => {
                         let variant = computed_at(&miss.first, miss.variant, &stored);
-                        let reason = self.refresh(call, variant, &stored, miss.credentials);
-                        return Step::Done(self.replay(stored, Instant::now(), reason));
+                        return self.refreshed(call, variant, stored, miss.credentials);
                     }
                     After::Again(why) => reason = why,
                     After::Direct(why) => {
@@ -294,6 +212,23 @@ impl Cache {
             let decision = Forwarded::because(miss.why).collapsed(false).bypassed(reason);
             self.then_direct(call, decision)
         }
+    }
+
+    /// The settings for a request that wants something else than most.
+    fn own_config(&self, aim: Aim) -> Option<Box<Config>> {
+        let common = self.memo.config;
+        // Boxed, or all waiters would keep room for it.
+        (aim != common.aim).then(|| Box::new(Config { aim, ..common }))
+    }
+
+    /// Has the request go to the inner service by itself, in its turn, which ends with the body of the response.
+    fn then_in_turn(&self, call: InnerCall, why: Forward, turn: QueueTurn) -> Step<Answer> {
+        let decision = Forwarded::because(why).collapsed(false).bypassed(Reason::Queued);
+        let step = self.then_direct(call, decision);
+        Step::then(async move {
+            let answer = step.finish().await;
+            Step::Done(answer.map_body(|body| body.in_turn(turn)))
+        })
     }
 
     /// The next step of a request that has obtained this.
@@ -334,14 +269,5 @@ impl Cache {
             Obtained::Failed(_) => or_stale(self, miss, headers, After::Direct, Reason::LeaderFailed).await,
             Obtained::GaveUp(past) => or_stale(self, miss, headers, After::Direct, gave_up(past)).await,
         }
-    }
-}
-
-/// The address at which a stale response is computed anew. A soft invalidation concerns all variants, and the first new
-/// variant that takes their place ends them all.
-fn computed_at(first: &Address, variant: VariantAddress, stored: &StoredResponse) -> VariantAddress {
-    match stored.is_soft() {
-        true => VariantAddress::first(first),
-        false => variant,
     }
 }

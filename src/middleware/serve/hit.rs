@@ -4,13 +4,18 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
+use http::request::Parts;
 use tokio::time::Instant;
 
+use super::at_limit::refuse;
 use crate::key::Address;
+use crate::memo::{Aim, Limit};
 use crate::middleware::cache::Cache;
 #[cfg(feature = "admin")]
 use crate::middleware::inner::InnerCall;
-use crate::middleware::lookup::VariantAddress;
+use crate::middleware::lookup::{Lookup, VariantAddress};
+use crate::middleware::policy::cache_status::{Forward, Forwarded};
+use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::early;
 use crate::middleware::policy::reason::{Reason, RequestOutcome};
@@ -45,6 +50,23 @@ pub(crate) enum Use {
     Verify,
     /// No answer, unless computing it anew fails.
     Stale,
+}
+
+/// The next step of a request, given what is stored.
+pub(super) enum NextStep {
+    /// It is answered.
+    Done(Answer),
+    /// It is answered with this response, which is computed anew meanwhile.
+    Refresh(VariantAddress, Arc<StoredResponse>),
+    /// It is answered with this response, which is compared with a new one.
+    #[cfg(feature = "admin")]
+    Verify(Arc<StoredResponse>),
+    /// A marker stands there.
+    PassBy(Address),
+    /// It goes to the inner service by itself.
+    Direct(Decision),
+    /// It follows or leads. A stale response may stand in for a failure.
+    Miss(VariantAddress, Option<Arc<StoredResponse>>, Forward),
 }
 
 impl Cache {
@@ -169,5 +191,95 @@ impl Cache {
             shared.insight.failed(address.readable(), what);
         };
         verify.check(call, stored, self.memo.config.max_computation, span, differs);
+    }
+
+    /// The next step of a request, given what is stored.
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
+    pub(super) fn next(
+        &self,
+        address: &Address,
+        head: &Parts,
+        credentials: Credentials,
+        can_lead: bool,
+        aim: &mut Aim,
+    ) -> impl Future<Output = NextStep> + Send {
+        async move {
+            let headers = &head.headers;
+            let found = self.find_whole(address, headers).await;
+            let is_met = matches!(&found, Lookup::Stored(_, stored) if stored.meets(*aim));
+            if !is_met && matches!(aim, Aim::Since(_)) {
+                // Boxed, because most requests have no receipt.
+                *aim = Box::pin(self.settled(*aim, head)).await;
+            }
+            match found {
+                // It cannot be read in parts.
+                Lookup::Stored(variant, stored) if self.is_crowded_beside(&stored) => {
+                    drop(stored);
+                    self.memo.shared.limited(&variant.address, Limit::Recording);
+                    match refuse(self, headers, Reason::NoRoom) {
+                        Some(refusal) => NextStep::Done(refusal),
+                        None => NextStep::Direct(Forwarded::because(Forward::Bypass).bypassed(Reason::NoRoom)),
+                    }
+                }
+                Lookup::Stored(_, stored) if !credentials.may_have(stored.meta()) => {
+                    NextStep::Direct(Forwarded::because(Forward::Request).bypassed(Reason::Credentials))
+                }
+                Lookup::Stored(variant, stored) if !stored.meets(*aim) => {
+                    NextStep::Miss(computed_at(address, variant, &stored), None, Forward::Request)
+                }
+                Lookup::Stored(variant, stored) => self.next_with(address, variant, stored, credentials, can_lead),
+                Lookup::Marker(variant) => {
+                    self.learn_marker(&variant.address);
+                    NextStep::PassBy(variant.address)
+                }
+                Lookup::Nothing(variant) => {
+                    let why = variant.fingerprint.map_or(Forward::UriMiss, |_| Forward::VaryMiss);
+                    NextStep::Miss(variant, None, why)
+                }
+                Lookup::Unsettled => {
+                    NextStep::Direct(Forwarded::because(Forward::VaryMiss).bypassed(Reason::Unsettled))
+                }
+            }
+        }
+    }
+
+    /// The next step of a request that may have this stored response, fresh or stale.
+    fn next_with(
+        &self,
+        address: &Address,
+        variant: VariantAddress,
+        stored: Arc<StoredResponse>,
+        credentials: Credentials,
+        can_lead: bool,
+    ) -> NextStep {
+        let now = Instant::now();
+        if credentials.has_credentials() {
+            self.credential_history
+                .remember(&variant.address, &stored, now, self.responses.pass_marker);
+        }
+        // A response that takes its place would break off the body that is read in parts.
+        let may_refresh = can_lead && stored.apart_body().is_none();
+        match self.use_of(&stored, may_refresh, now) {
+            Use::Hit => {
+                let decision = self.found(&stored, now, Reason::Expired);
+                NextStep::Done(Answer::new(replay::hit(stored, now, self.cache_status), decision))
+            }
+            Use::Refresh => NextStep::Refresh(computed_at(address, variant, &stored), stored),
+            #[cfg(feature = "admin")]
+            Use::Verify => NextStep::Verify(stored),
+            Use::Stale => {
+                let variant = computed_at(address, variant, &stored);
+                NextStep::Miss(variant, Some(stored), Forward::Stale)
+            }
+        }
+    }
+}
+
+/// The address at which a stale response is computed anew. A soft invalidation concerns all variants, and the first new
+/// variant that takes their place ends them all.
+pub(super) fn computed_at(first: &Address, variant: VariantAddress, stored: &StoredResponse) -> VariantAddress {
+    match stored.is_soft() {
+        true => VariantAddress::first(first),
+        false => variant,
     }
 }

@@ -1,6 +1,7 @@
 //! How each kind of request is served.
 
 pub(crate) mod answer;
+mod at_limit;
 pub(crate) mod body_key;
 pub(crate) mod hit;
 pub(crate) mod partial;

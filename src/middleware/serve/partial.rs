@@ -23,7 +23,7 @@ use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::body::ReplyBody;
 use crate::middleware::respond::future::Step;
 use crate::middleware::respond::refusal::not_stored;
-use crate::middleware::respond::replay;
+use crate::middleware::respond::replay::{self, Portion};
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::BoxFuture;
@@ -68,14 +68,7 @@ impl Cache {
                             depth = Depth::Whole;
                             continue;
                         };
-                        let reason = match stored.serves_meanwhile(now) {
-                            true => Reason::StaleWhileRevalidate,
-                            false => Reason::Pause,
-                        };
-                        let decision = self.found(&stored, now, reason);
-                        let (headers, told) = (call.headers(), self.cache_status);
-                        let narrowed = replay::narrowed(stored, part, constraints, headers, now, told, reason);
-                        return Step::Done(Answer::new(narrowed, decision));
+                        return Step::Done(self.narrowed(stored, part, constraints, call.headers(), now));
                     }
                     Lookup::Nothing(variant) if variant.fingerprint.is_some() => {
                         break (variant, Forward::VaryMiss, constraints.reason());
@@ -93,6 +86,24 @@ impl Cache {
                 None => self.then_direct(call, Forwarded::because(why).bypassed(reason)),
             }
         })
+    }
+
+    /// The answer to a request that wants no more than this part of the stored response.
+    fn narrowed(
+        &self,
+        stored: Arc<StoredResponse>,
+        part: Portion,
+        constraints: RequestConstraints,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Answer {
+        let reason = match stored.serves_meanwhile(now) {
+            true => Reason::StaleWhileRevalidate,
+            false => Reason::Pause,
+        };
+        let decision = self.found(&stored, now, reason);
+        let narrowed = replay::narrowed(stored, part, constraints, headers, now, self.cache_status, reason);
+        Answer::new(narrowed, decision)
     }
 
     /// The answer to a request that has no stored response, where it is not to go to the inner service.

@@ -42,6 +42,25 @@ impl<S, K> MemoLockService<S, K> {
         }
     }
 
+    /// The request has no key.
+    pub(super) fn without_key<ReqBody, ResBody>(
+        &self,
+        request: Request<ReqBody>,
+        constraints: RequestConstraints,
+    ) -> ResponseFuture<S, K::Body>
+    where
+        S: Service<Request<K::Body>, Response = Response<ResBody>> + Clone,
+        K: KeyExtractor<ReqBody>,
+        ReqBody: Body,
+    {
+        // Where keys cover bodies, a request without a key more likely has too large a body.
+        let reason = match request.body().is_end_stream() {
+            true => Reason::NoKey,
+            false => Reason::BodyNotInKey,
+        };
+        self.unread(request, constraints, reason, None)
+    }
+
     /// There is no stored response that the request could have.
     pub(super) fn unread<ReqBody, ResBody>(
         &self,

@@ -61,15 +61,10 @@ pub(super) fn encode(meta: &Meta, digest: &[u8]) -> Result<Extras, StoredRespons
     if let Some(generation) = generation {
         put(&mut section, GENERATION, generation)?;
     }
-    let flags = [
-        (*must_revalidate, MUST_REVALIDATE),
-        (*for_authorized, FOR_AUTHORIZED),
-        (*for_cookies, FOR_COOKIES),
-    ];
-    let rules = flags
-        .iter()
-        .filter(|(set, _)| *set)
-        .fold(0, |rules, (_, flag)| rules | flag);
+    let flag = |is_set: bool, flag| if is_set { flag } else { 0 };
+    let rules = flag(*must_revalidate, MUST_REVALIDATE)
+        | flag(*for_authorized, FOR_AUTHORIZED)
+        | flag(*for_cookies, FOR_COOKIES);
     if rules != 0 {
         put(&mut section, RULES, &[rules])?;
     }

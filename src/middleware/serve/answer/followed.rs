@@ -1,28 +1,20 @@
-//! The answer to a request that has waited and does not lead: the response of another request, a stale one, or a
-//! refusal.
+//! The answer to a request that has waited and does not lead: the response of another request, or a stale one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::After;
-use crate::memo::{AtLimit, Limit, Past};
+use crate::memo::Past;
 use crate::middleware::cache::Cache;
 use crate::middleware::lookup::{Miss, is_variant, missed};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
-use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::reason::Reason;
-use crate::middleware::respond::refusal::refusal;
 use crate::middleware::respond::replay;
 use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
 use crate::trace::{self, TraceContext};
-
-/// When a request may try again that has waited for its turn in vain.
-const MIN_RETRY: Duration = Duration::from_secs(1);
-const MAX_RETRY: Duration = Duration::from_secs(60);
 
 /// The next step of a request whose leader has failed: the stale response, where that may stand in.
 pub(super) async fn or_stale(
@@ -76,26 +68,6 @@ pub(super) async fn follow(
     let reason = missed(&cache.memo.shared.store, miss.why, &miss.variant.address);
     let decision = Forwarded::because(miss.why).collapsed(true).followed(reason);
     After::Answer(Answer::new(replay::followed(stored), decision))
-}
-
-/// The answer to a request at a limit, where it is not to go to the inner service.
-pub(super) fn refuse(cache: &Cache, headers: &HeaderMap, reason: Reason) -> Option<Answer> {
-    let retry_after = match cache.memo.config.limits.at_limit {
-        AtLimit::Bypass => return None,
-        AtLimit::Refuse { retry_after } => retry_after,
-        // No sooner than by then is the line likely to have moved on.
-        AtLimit::Queue(_) => cache.memo.config.wait_timeout.clamp(MIN_RETRY, MAX_RETRY),
-    };
-    Some(Answer::new(refusal(headers, retry_after), Decision::refused(reason)))
-}
-
-/// Why a request at this limit goes its own way, or is refused.
-pub(super) fn reached(limit: Limit) -> Reason {
-    match limit {
-        Limit::Waiters => Reason::TooManyWaiters,
-        Limit::InFlight => Reason::TooManyKeys,
-        Limit::Recording => Reason::NoRoom,
-    }
 }
 
 /// Why a request that has waited for these attempts in vain goes its own way.
