@@ -1,3 +1,5 @@
+mod freshness;
+
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -6,6 +8,10 @@ use super::Sharing::{Pass, Share};
 use super::*;
 
 type Lines<'a> = &'a [(&'static str, &'a str)];
+
+fn cc(value: &str) -> (&'static str, &str) {
+    ("cache-control", value)
+}
 
 const NOW: u64 = 784_111_777;
 
@@ -58,16 +64,15 @@ fn terms(lines: Lines<'_>) -> Terms {
 
 #[test]
 fn what_is_for_one_client_is_passed_on_whatever_else_it_says() {
-    let cc = "cache-control";
     for (reason, line) in [
-        (Reason::NoStore, (cc, "no-store")),
-        (Reason::NoStore, (cc, "No-Store")),
-        (Reason::Private, (cc, "private")),
-        (Reason::Private, (cc, "private=\"x\"")),
-        (Reason::NoCache, (cc, "no-cache")),
-        (Reason::NoCache, (cc, "no-cache=\"set-cookie\"")),
-        (Reason::Malformed, (cc, "x=\"")),
-        (Reason::Malformed, (cc, "max-age=60;")),
+        (Reason::NoStore, cc("no-store")),
+        (Reason::NoStore, cc("No-Store")),
+        (Reason::Private, cc("private")),
+        (Reason::Private, cc("private=\"x\"")),
+        (Reason::NoCache, cc("no-cache")),
+        (Reason::NoCache, cc("no-cache=\"set-cookie\"")),
+        (Reason::Malformed, cc("x=\"")),
+        (Reason::Malformed, cc("max-age=60;")),
         (Reason::SetCookie, ("set-cookie", "a=b")),
         (Reason::SetCookie, ("set-cookie2", "a=b")),
         (Reason::Vary, ("vary", "*")),
@@ -75,13 +80,13 @@ fn what_is_for_one_client_is_passed_on_whatever_else_it_says() {
         (Reason::TooLarge, ("content-length", "8388609")),
     ] {
         for status in [200, 404, 500] {
-            let lines = [(cc, "public, max-age=60"), ("vary", "accept"), line];
+            let lines = [cc("public, max-age=60"), ("vary", "accept"), line];
             assert_eq!(head(status, &lines, Some(9)), Pass(reason), "{status} {line:?}");
             assert_eq!(head(status, &[line], Some(9)), Pass(reason), "{status} {line:?}");
         }
     }
     for status in [100, 101, 103, 206, 226, 304] {
-        let lines = [(cc, "max-age=60")];
+        let lines = [cc("max-age=60")];
         assert_eq!(head(status, &lines, Some(9)), Pass(Reason::Status), "{status}");
     }
 }
@@ -92,7 +97,7 @@ fn status_decides_where_the_response_does_not_say() {
         assert_eq!(head(status, &[], Some(9)), store(9), "{status}");
         assert_eq!(head(status, &[], Some(0)), Share, "{status}");
         assert_eq!(head(status, &[], None), Share, "{status}");
-        let public = [("cache-control", "public")];
+        let public = [cc("public")];
         assert_eq!(head(status, &public, None), Share, "{status}");
     }
     for status in [404, 405, 410, 414, 501] {
@@ -102,11 +107,11 @@ fn status_decides_where_the_response_does_not_say() {
         201, 202, 205, 302, 303, 307, 400, 401, 403, 408, 413, 421, 425, 429, 431, 451, 299,
     ] {
         assert_eq!(head(status, &[], Some(9)), Pass(Reason::Unconfirmed), "{status}");
-        let stale = [("cache-control", "max-age=0")];
+        let stale = [cc("max-age=0")];
         assert_eq!(head(status, &stale, Some(9)), Pass(Reason::Unconfirmed), "{status}");
     }
     for status in [201, 202, 205, 302, 303, 307, 404, 405, 410, 414, 451, 299] {
-        let explicit = [("cache-control", "max-age=60")];
+        let explicit = [cc("max-age=60")];
         assert_eq!(head(status, &explicit, None), store(60), "{status}");
     }
     for status in [500, 502, 503, 504, 599] {
@@ -119,7 +124,7 @@ fn what_a_response_or_handler_says_is_for_all_whatever_the_status() {
     let rules = ResponseRules::default();
     let silent = MemoControl::new();
     for status in [302, 403, 500] {
-        let aged = [("cache-control", "max-age=60"), ("age", "60")];
+        let aged = [cc("max-age=60"), ("age", "60")];
         assert_eq!(judged(status, &aged, &rules, &silent), Share, "{status}");
         let handler = MemoControl::new().ttl(Duration::ZERO);
         assert_eq!(judged(status, &[], &rules, &handler), Share, "{status}");
@@ -140,93 +145,14 @@ fn what_a_response_or_handler_says_is_for_all_whatever_the_status() {
 #[test]
 fn errors_stay_for_seconds_even_where_they_say_longer() {
     for status in [400, 401, 403, 408, 413, 429, 431, 499, 500, 502, 503, 504, 599] {
-        let explicit = |value| [("cache-control", value)];
+        let explicit = |value| [cc(value)];
         assert_eq!(head(status, &explicit("max-age=60"), Some(9)), store(10), "{status}");
         assert_eq!(head(status, &explicit("max-age=3"), Some(9)), store(3), "{status}");
     }
 }
 
 #[test]
-fn route_and_handler_come_before_the_response() {
-    let ttl = |seconds| Some(Duration::from_secs(seconds));
-    let fresh_for = |status, lines: Lines<'_>, rules: &ResponseRules, control: &MemoControl| match judged(
-        status, lines, rules, control,
-    ) {
-        Sharing::Store(terms) => Ok(terms.fresh_for.as_secs()),
-        sharing => Err(sharing),
-    };
-    let silent = MemoControl::new();
-    let cc = |value| ("cache-control", value);
-    let overriding = ResponseRules {
-        override_ttl: ttl(5),
-        ..ResponseRules::default()
-    };
-    for (status, lines, expected) in [
-        (200, &[][..], Ok(5)),
-        (200, &[cc("max-age=60")], Ok(5)),
-        (200, &[cc("max-age=0")], Ok(5)),
-        (200, &[cc("no-cache")], Ok(5)),
-        (200, &[cc("max-age=60"), ("age", "60")], Ok(5)),
-        (200, &[cc("no-store")], Err(Pass(Reason::NoStore))),
-        (200, &[cc("private")], Err(Pass(Reason::Private))),
-        (200, &[("set-cookie", "a=b")], Err(Pass(Reason::SetCookie))),
-        (500, &[], Err(Pass(Reason::Failure))),
-        (404, &[cc("max-age=60")], Ok(60)),
-    ] {
-        assert_eq!(
-            fresh_for(status, lines, &overriding, &silent),
-            expected,
-            "{status} {lines:?}"
-        );
-    }
-    let by_status = ResponseRules {
-        ttl: ttl(9),
-        status_ttl: Arc::new([
-            (StatusCode::NOT_FOUND, Duration::from_secs(2)),
-            (StatusCode::OK, Duration::ZERO),
-        ]),
-        ..ResponseRules::default()
-    };
-    for (status, lines, expected) in [
-        (404, &[][..], Ok(2)),
-        (404, &[cc("max-age=60")], Ok(60)),
-        (200, &[], Err(Share)),
-        (301, &[], Ok(9)),
-        (500, &[], Err(Pass(Reason::Failure))),
-    ] {
-        assert_eq!(
-            fresh_for(status, lines, &by_status, &silent),
-            expected,
-            "{status} {lines:?}"
-        );
-    }
-    let none = ResponseRules {
-        no_store: true,
-        ..ResponseRules::default()
-    };
-    assert_eq!(fresh_for(200, &[cc("max-age=60")], &none, &silent), Err(Share));
-    let handler = MemoControl::new().ttl(Duration::from_secs(7));
-    for (status, lines, rules, expected) in [
-        (200, &[cc("max-age=60")][..], &overriding, Ok(7)),
-        (500, &[], &overriding, Ok(7)),
-        (200, &[cc("no-cache")], &overriding, Ok(7)),
-        (200, &[cc("private")], &overriding, Err(Pass(Reason::Private))),
-        (200, &[], &none, Err(Share)),
-    ] {
-        assert_eq!(
-            fresh_for(status, lines, rules, &handler),
-            expected,
-            "{status} {lines:?}"
-        );
-    }
-    let refused = MemoControl::new().no_store();
-    let found = fresh_for(200, &[cc("max-age=60")], &overriding, &refused);
-    assert_eq!(found, Err(Pass(Reason::NoStore)));
-}
-
-#[test]
 fn terms_say_who_may_have_it_and_how_long_it_is_of_use() {
-    let cc = |value| ("cache-control", value);
     let allowed = |lines: Lines<'_>| {
         let terms = terms(lines);
         (terms.for_authorized, terms.for_cookies)
@@ -276,68 +202,17 @@ fn response_or_its_handler_says_that_it_is_fresh() {
         is_fresh_by_itself(&headers(lines), &control, &ResponseRules::default(), now())
     };
     let minute = Duration::from_secs(60);
-    assert!(says(&[("cache-control", "max-age=60")], MemoControl::new()));
+    assert!(says(&[cc("max-age=60")], MemoControl::new()));
     assert!(says(&[], MemoControl::new().ttl(minute)));
-    assert!(says(&[("cache-control", "no-store")], MemoControl::new().ttl(minute)));
-    for lines in [&[][..], &[("cache-control", "max-age=0")]] {
+    assert!(says(&[cc("no-store")], MemoControl::new().ttl(minute)));
+    for lines in [&[][..], &[cc("max-age=0")]] {
         assert!(!says(lines, MemoControl::new()), "{lines:?}");
     }
 }
 
 #[test]
-fn explicit_freshness_wins_over_the_ttl() {
-    let (past, at, soon, later) = (date(-20), date(0), date(30), date(100));
-    let cc = |value| ("cache-control", value);
-    for (lines, expected) in [
-        (&[cc("max-age=60")][..], store(60)),
-        (&[cc("max-age=0")], Share),
-        (&[cc("max-age=x")], Share),
-        (&[cc("max-age=60, s-maxage=10")], store(10)),
-        (&[cc("max-age=10, s-maxage=60")], store(60)),
-        (&[cc("max-age=10, s-maxage=0")], Share),
-        (&[cc("max-age=10, s-maxage")], Share),
-        (&[cc("max-age=60, max-age=30")], store(30)),
-        (&[cc("max-age=4294967296")], store(1 << 31)),
-        (&[cc("max-age=60"), ("expires", "0")], store(60)),
-        (&[cc("max-age=60"), ("age", "10")], store(50)),
-        (&[cc("max-age=60"), ("age", "60")], Share),
-        (&[cc("max-age=60"), ("age", "18446744073709551615")], Share),
-        (&[cc("max-age=60"), ("age", "x")], Share),
-        (&[("expires", &soon), ("cdn-cache-control", "foo")], store(30)),
-        (
-            &[("expires", &soon), ("cdn-cache-control", "stale-if-error=5")],
-            store(9),
-        ),
-        (&[cc("max-age=0"), ("cdn-cache-control", "max-age=7")], store(7)),
-        (&[cc("max-age=7"), ("cdn-cache-control", "max-age=0")], Share),
-        (&[cc("no-store"), ("cdn-cache-control", "max-age=7")], store(7)),
-        (
-            &[cc("max-age=7"), ("cdn-cache-control", "private")],
-            Pass(Reason::Private),
-        ),
-        (&[cc("max-age=60"), ("date", &past)], store(40)),
-        (&[cc("max-age=60"), ("date", &past), ("age", "5")], store(40)),
-        (&[cc("max-age=60"), ("date", &past), ("age", "25")], store(35)),
-        (&[("expires", &soon)], store(30)),
-        (&[("expires", &soon), ("date", &at)], store(30)),
-        (&[("expires", &soon), ("date", &past)], store(30)),
-        (&[("expires", &later), ("date", &soon)], store(70)),
-        (&[("expires", &soon), ("age", "10")], store(20)),
-        (&[("expires", &past)], Share),
-        (&[("expires", &at)], Share),
-        (&[("expires", "0")], Share),
-        (&[("expires", "")], Share),
-        (&[("expires", &soon), ("expires", &later)], Share),
-        (&[cc("must-revalidate")], store(9)),
-        (&[cc("x=\"max-age=60\"")], store(9)),
-    ] {
-        assert_eq!(head(200, lines, Some(9)), expected, "{lines:?}");
-    }
-}
-
-#[test]
 fn must_understand_replaces_no_store_for_known_statuses() {
-    let lines = [("cache-control", "no-store, must-understand, max-age=60")];
+    let lines = [cc("no-store, must-understand, max-age=60")];
     assert_eq!(head(200, &lines, None), store(60));
     assert_eq!(head(404, &lines, None), store(60));
     assert_eq!(head(599, &lines, None), Pass(Reason::Status));
@@ -347,7 +222,7 @@ fn must_understand_replaces_no_store_for_known_statuses() {
 
 #[test]
 fn length_that_nothing_is_sent_of_does_not_count() {
-    let lines = headers(&[("content-length", "9999999"), ("cache-control", "max-age=1")]);
+    let lines = headers(&[("content-length", "9999999"), cc("max-age=1")]);
     let rules = ResponseRules::default();
     let head = Head {
         method: &Method::HEAD,

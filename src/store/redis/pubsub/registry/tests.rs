@@ -1,8 +1,7 @@
-use super::super::lingering::{self, LINGER};
+mod lingering;
+
 use super::*;
-use crate::key::Address;
-use crate::key::Key;
-use crate::key::Tag;
+use crate::key::{Address, Key, Tag};
 
 struct Bench {
     registry: Registry,
@@ -26,21 +25,16 @@ impl Bench {
         (id, mailbox)
     }
 
-    fn detach(&mut self, id: WatcherId) {
-        self.registry.detach(id, self.now);
+    /// A watcher whose subscription is confirmed.
+    fn subscribe(&mut self) -> (WatcherId, Arc<Mailbox>) {
+        let watcher = self.attach();
+        self.changes();
+        self.confirm(true);
+        watcher
     }
 
-    /// Has a watcher come and go, after which the next one finds a subscription that lingers.
-    fn warm_up(&mut self) {
-        for _ in 0..2 {
-            let (id, _) = self.attach();
-            self.changes();
-            self.confirm(true);
-            self.detach(id);
-            if !self.changes().is_empty() {
-                self.confirm(false);
-            }
-        }
+    fn detach(&mut self, id: WatcherId) {
+        self.registry.detach(id, self.now);
     }
 
     /// The changes as `+channel`, `-channel`, and `|` for a fence.
@@ -87,9 +81,7 @@ fn the_first_notice_needs_both_confirmations() {
 #[test]
 fn a_second_watcher_shares_the_subscription() {
     let mut bench = Bench::connected();
-    let (first, _) = bench.attach();
-    bench.changes();
-    bench.confirm(true);
+    let (first, _) = bench.subscribe();
     let (second, mailbox) = bench.attach();
     assert_eq!(bench.changes(), ["|"]);
     bench.registry.pass_fence();
@@ -105,9 +97,7 @@ fn a_second_watcher_shares_the_subscription() {
 #[test]
 fn a_watcher_that_comes_while_unsubscribing_waits_for_the_next_subscription() {
     let mut bench = Bench::connected();
-    let (first, _) = bench.attach();
-    bench.changes();
-    bench.confirm(true);
+    let (first, _) = bench.subscribe();
     bench.detach(first);
     bench.changes();
     let (_, mailbox) = bench.attach();
@@ -192,9 +182,7 @@ fn an_unsubscription_that_was_not_asked_for_is_repaired() {
 #[test]
 fn messages_reach_those_who_watch_the_address() {
     let mut bench = Bench::connected();
-    let (_, mailbox) = bench.attach();
-    bench.changes();
-    bench.confirm(true);
+    let (_, mailbox) = bench.subscribe();
     assert_eq!(rereads(&mailbox), 1);
     bench.registry.deliver("t/notif:id", b"stored".to_vec());
     bench.registry.deliver("t/ctl:id", b"value stored".to_vec());
@@ -212,9 +200,7 @@ fn messages_reach_those_who_watch_the_address() {
 #[test]
 fn a_watcher_hears_nothing_that_was_published_before_it_came() {
     let mut bench = Bench::connected();
-    let (_, early) = bench.attach();
-    bench.changes();
-    bench.confirm(true);
+    let (_, early) = bench.subscribe();
     assert_eq!(rereads(&early), 1);
     let (_, late) = bench.attach();
     assert_eq!(bench.changes(), ["|"]);
@@ -230,9 +216,7 @@ fn a_watcher_hears_nothing_that_was_published_before_it_came() {
 #[test]
 fn a_watcher_that_comes_while_unsubscribing_does_not_hear_the_last_messages() {
     let mut bench = Bench::connected();
-    let (first, _) = bench.attach();
-    bench.changes();
-    bench.confirm(true);
+    let (first, _) = bench.subscribe();
     bench.detach(first);
     bench.changes();
     let (_, mailbox) = bench.attach();
@@ -273,9 +257,7 @@ fn watchers_that_keep_coming_do_not_keep_the_first_one_deaf() {
 #[test]
 fn a_fence_is_for_all_who_came_before_it_was_sent_and_for_no_other() {
     let mut bench = Bench::connected();
-    let (_, first) = bench.attach();
-    bench.changes();
-    bench.confirm(true);
+    let (_, first) = bench.subscribe();
     assert_eq!(rereads(&first), 1);
     let (_, second) = bench.attach();
     let (_, third) = bench.attach();
@@ -304,71 +286,4 @@ fn a_fence_that_is_refused_is_a_subscription_once_more() {
     assert_eq!(bench.changes(), ["+t/notif:id", "+t/ctl:id"]);
     bench.confirm(true);
     assert_eq!(rereads(&late), 1);
-}
-
-#[test]
-fn what_is_watched_again_and_again_stays_subscribed_to() {
-    let mut bench = Bench::connected();
-    bench.warm_up();
-    for _ in 0..5 {
-        let (id, mailbox) = bench.attach();
-        assert_eq!(bench.changes(), ["|"]);
-        bench.registry.deliver("t/ctl:id", b"invalidated".to_vec());
-        assert!(heard(&mailbox).is_empty());
-        bench.registry.pass_fence();
-        assert_eq!(rereads(&mailbox), 1);
-        bench.detach(id);
-        assert!(bench.changes().is_empty());
-    }
-    bench.registry.sweep(bench.now + LINGER / 2);
-    assert!(bench.changes().is_empty());
-    bench.registry.sweep(bench.now + LINGER);
-    assert_eq!(bench.changes(), ["-t/notif:id", "-t/ctl:id"]);
-    bench.confirm(false);
-    assert!(bench.is_empty());
-    assert_eq!(bench.registry.lingering.count, 0);
-}
-
-#[test]
-fn what_lingers_ends_with_the_connection_or_its_subscription() {
-    for with_connection in [true, false] {
-        let mut bench = Bench::connected();
-        bench.warm_up();
-        assert_eq!(bench.registry.lingering.count, 1);
-        if with_connection {
-            bench.registry.disconnect(1);
-        } else {
-            bench.registry.confirm("t/ctl:id", false);
-            assert_eq!(bench.changes(), ["-t/notif:id"]);
-            bench.registry.confirm("t/notif:id", false);
-        }
-        assert_eq!(bench.registry.lingering.count, 0);
-        assert!(bench.is_empty());
-    }
-}
-
-#[test]
-fn few_linger_and_none_that_has_not_been_watched_lately() {
-    let mut bench = Bench::connected();
-    for n in 0..2 * lingering::MOST {
-        let id = n.to_string();
-        bench.address = Address::new(&Tag::new("t").unwrap(), &Key::new(id.as_str()).unwrap());
-        let lingers = |bench: &mut Bench| {
-            let (id, _) = bench.attach();
-            for change in bench.changes() {
-                bench.registry.confirm(&change[1..], true);
-            }
-            bench.detach(id);
-            let left = bench.changes();
-            left.iter()
-                .for_each(|change| bench.registry.confirm(&change[1..], false));
-            left.is_empty()
-        };
-        assert!(!lingers(&mut bench), "the first time");
-        assert_eq!(lingers(&mut bench), n < lingering::MOST);
-    }
-    let end = bench.now + LINGER;
-    bench.registry.sweep(end);
-    assert_eq!(bench.registry.lingering.count, 0);
-    assert_eq!(bench.changes().len(), 2 * lingering::MOST);
 }
