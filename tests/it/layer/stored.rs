@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tower::Layer;
-use tower_memolock::middleware::CacheStatus;
+use tower_memolock::middleware::{CacheStatus, Handle};
 use tower_memolock::{MemoLockLayer, RedisStore};
 
 use super::failures::key;
@@ -14,10 +14,11 @@ use crate::support::{RedisServer, eventually};
 const DOWN: &str = "memolock; fwd=uri-miss; detail=store-down";
 const STORED: &str = "memolock; fwd=uri-miss; stored; detail=absent";
 
-async fn node(server: &RedisServer, inner: Inner) -> (Node, RedisStore) {
+async fn node(server: &RedisServer, inner: Inner) -> (Node, Handle, RedisStore) {
     let store = server.store().await;
     let layer = MemoLockLayer::new(store.clone(), "layer").cache_status(CacheStatus::Outcome);
-    (layer.lease(Duration::from_secs(2)).layer(inner), store)
+    let layer = layer.lease(Duration::from_secs(2));
+    (layer.layer(inner), layer.handle(), store)
 }
 
 async fn told(node: &Node, path: &str) -> String {
@@ -36,7 +37,7 @@ async fn is_stored(server: &RedisServer, path: &str) {
 async fn while_redis_is_killed_or_frozen_no_response_says_that_it_is_stored() {
     for freezes in [false, true] {
         let mut server = RedisServer::start();
-        let (node, store) = node(&server, Inner::replying(|_| fresh("x"))).await;
+        let (node, handle, store) = node(&server, Inner::replying(|_| fresh("x"))).await;
         assert_eq!(told(&node, "/first").await, STORED);
         is_stored(&server, "/first").await;
         match freezes {
@@ -45,6 +46,8 @@ async fn while_redis_is_killed_or_frozen_no_response_says_that_it_is_stored() {
         }
         for path in ["/second", "/third", "/second"] {
             assert_eq!(told(&node, path).await, DOWN, "frozen: {freezes}");
+            // A request that comes before the flight is over is one of those who waited.
+            handle.drained().await;
         }
         match freezes {
             true => server.cont(),
@@ -71,7 +74,7 @@ async fn a_leader_that_knows_that_redis_is_gone_does_not_say_that_it_has_stored(
                 }
             })
         };
-        let (node, store) = node(&server, inner).await;
+        let (node, _, store) = node(&server, inner).await;
         let leader = send(&node, get("/"));
         gate.reached_by(1).await;
         match freezes {
@@ -91,7 +94,7 @@ async fn a_leader_that_knows_that_redis_is_gone_does_not_say_that_it_has_stored(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_redis_stores_nothing_and_a_lock_without_an_end_is_outwaited() {
     let server = RedisServer::start();
-    let (node, _) = node(&server, Inner::replying(|_| fresh("x"))).await;
+    let (node, ..) = node(&server, Inner::replying(|_| fresh("x"))).await;
     let lock = format!("layer/lock:{}", key("/locked").as_str());
     server.cli(&["SET", &lock, "another program's"]);
     assert_eq!(told(&node, "/locked").await, STORED);
