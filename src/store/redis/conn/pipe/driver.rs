@@ -51,7 +51,7 @@ impl<S> PipeDriver<S> {
             pushes,
             writing: Vec::new(),
             written: 0,
-            read: BytesMut::new(),
+            read: BytesMut::with_capacity(READ),
             used: VecDeque::new(),
             yielded: false,
         }
@@ -115,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PipeDriver<S> {
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<RedisResult<()>> {
         if self.read.is_empty() && self.read.capacity() > MOST_KEPT {
-            self.read = BytesMut::new();
+            self.read = BytesMut::with_capacity(READ);
         }
         self.make_room(READ / 4);
         let read = task::ready!(pin!(self.stream.read_buf(&mut self.read)).poll(cx));
@@ -216,145 +216,4 @@ impl<S> Drop for PipeDriver<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-
-    use tokio::io::{AsyncWriteExt, DuplexStream, ReadBuf, duplex};
-    use tokio::task::yield_now;
-    use tokio::time::timeout;
-
-    use super::super::{Pipe, Replying};
-    use super::*;
-    use crate::store::redis::resp::Command;
-
-    /// What becomes of the answer if the driver runs once.
-    async fn poll_once<T>(driver: &mut PipeDriver<DuplexStream>, answer: &mut Replying<'_, T>) -> Option<T> {
-        poll_fn(|cx| {
-            assert!(Pin::new(&mut *driver).poll(cx).is_pending());
-            Poll::Ready(match Pin::new(&mut *answer).poll(cx) {
-                Poll::Ready(reply) => Some(reply.unwrap()),
-                Poll::Pending => None,
-            })
-        })
-        .await
-    }
-
-    async fn answered<T>(driver: &mut PipeDriver<DuplexStream>, answer: &mut Replying<'_, T>) -> T {
-        loop {
-            if let Some(reply) = poll_once(driver, answer).await {
-                return reply;
-            }
-            yield_now().await;
-        }
-    }
-
-    /// Runs the driver until all that was asked is on its way, and takes it out of the way.
-    async fn ask(driver: &mut PipeDriver<DuplexStream>, server: &mut DuplexStream, len: usize) {
-        let mut seen = vec![0; len];
-        let mut reading = pin!(server.read_exact(&mut seen));
-        poll_fn(|cx| {
-            assert!(Pin::new(&mut *driver).poll(cx).is_pending());
-            reading.as_mut().poll(cx).map(drop)
-        })
-        .await;
-    }
-
-    /// Different for each, and of different lengths.
-    fn content(number: usize) -> String {
-        format!("{number} ").repeat(1 + number * 37 % 800)
-    }
-
-    #[tokio::test]
-    async fn what_callers_hold_stays_as_it_was_while_others_are_answered() {
-        const AT_ONCE: usize = 20;
-        let (ours, mut server) = duplex(1 << 20);
-        let (pipe, mut driver) = Pipe::new(ours, None);
-        let (mut held, mut most_used, mut reused) = (VecDeque::new(), 0, 0);
-        for round in 0..60 {
-            let numbers = round * AT_ONCE..(round + 1) * AT_ONCE;
-            let mut waiting: VecDeque<_> = numbers.clone().map(|number| (number, pipe.get("a"))).collect();
-            ask(&mut driver, &mut server, AT_ONCE * Command::get("a").packed().len()).await;
-            let mut answers = Vec::new();
-            for text in numbers.map(content) {
-                answers.extend_from_slice(format!("${}\r\n{text}\r\n", text.len()).as_bytes());
-            }
-            // Broken wherever it happens.
-            for piece in answers.chunks(1 + round * 501) {
-                server.write_all(piece).await.unwrap();
-                let used = driver.used.len();
-                while let Some((number, mut answer)) = waiting.pop_front() {
-                    let Some(reply) = poll_once(&mut driver, &mut answer).await else {
-                        waiting.push_front((number, answer));
-                        break;
-                    };
-                    held.push_back((number, reply));
-                }
-                most_used = most_used.max(driver.used.len());
-                reused += usize::from(driver.used.len() == used && used > 0);
-            }
-            assert!(waiting.is_empty());
-            // Sometimes more is held than there are buffers for, and sometimes nothing.
-            while held.len() > round * 97 % 300 {
-                let (number, reply) = held.pop_front().unwrap();
-                assert_eq!(
-                    Reply::from(reply),
-                    Reply::BulkString(content(number).into_bytes()),
-                    "{number}"
-                );
-            }
-        }
-        assert_eq!(most_used, MOST_USED);
-        assert!(reused > 0);
-    }
-
-    #[tokio::test]
-    async fn no_more_memory_is_kept_than_is_used() {
-        let (ours, mut server) = duplex(1 << 20);
-        let (pipe, mut driver) = Pipe::new(ours, None);
-        let long = "x".repeat(MOST_KEPT + 1);
-        let mut set = Command::new("SET");
-        set.arg("a").arg(&long);
-        let (mut value, mut none, mut done) = (pipe.get("a"), pipe.get("b"), pipe.send(&set));
-        let len = 2 * Command::get("a").packed().len() + set.packed().len();
-        ask(&mut driver, &mut server, len).await;
-        let answer = format!("${}\r\n{long}\r\n", long.len());
-        server.write_all(answer.as_bytes()).await.unwrap();
-        answered(&mut driver, &mut value).await;
-        server.write_all(b"$-1\r\n+OK\r\n").await.unwrap();
-        answered(&mut driver, &mut none).await;
-        answered(&mut driver, &mut done).await;
-        assert!(driver.writing.capacity() <= MOST_KEPT);
-        assert!(driver.read.capacity() <= MOST_KEPT);
-    }
-
-    /// A connection that takes nothing in.
-    struct Stuck;
-
-    impl AsyncRead for Stuck {
-        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            Poll::Pending
-        }
-    }
-
-    impl AsyncWrite for Stuck {
-        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
-            Poll::Ready(Ok(0))
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_takes_nothing_in_is_closed() {
-        let (pipe, driver) = Pipe::new(Stuck, None);
-        let waiting = pipe.get("a");
-        timeout(std::time::Duration::from_secs(60), driver).await.unwrap();
-        assert_eq!(waiting.await.unwrap_err().io_kind(), Some(io::ErrorKind::WriteZero));
-    }
-}
+mod tests;
