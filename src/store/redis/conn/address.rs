@@ -288,6 +288,8 @@ mod tests {
             "redis://user:@h",
             "redis://us%65r:p%40%2f%23%zz@h",
             "redis://a@b:c@h",
+            "redis://u+v:p+q@h",
+            "redis://:%1g%g1%1@h",
             "redis://u:p:q@h",
             "redis://h?protocol=resp3",
             "redis://h/7?protocol=3&x=y",
@@ -300,6 +302,7 @@ mod tests {
             "unix://localhost/tmp/redis.sock",
             "redis+unix:///tmp/a%20b?db=3&user=u&pass=p+q%26",
             "valkey+unix:///tmp/s?pass=&db=0",
+            "unix:///tmp/a+b?user=u+v&pass=a=b",
             // And what is none.
             "",
             "redis",
@@ -339,6 +342,8 @@ mod tests {
             }
             assert_eq!(own, theirs, "{url:?}");
         }
+        // No resolver knows such a host.
+        assert_eq!(own("redis://a\u{1}b"), None);
     }
 
     #[cfg(feature = "tls")]

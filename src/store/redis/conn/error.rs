@@ -237,34 +237,4 @@ impl From<RedisError> for DialError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server_error(line: &str) -> ServerError {
-        ServerError::new(line)
-    }
-
-    #[test]
-    fn errors_of_the_command_keep_the_connection() {
-        for line in [
-            "OOM command not allowed when used memory > 'maxmemory'.",
-            "NOPERM this user has no permissions to access the channel",
-            "WRONGTYPE Operation against a key holding the wrong kind of value",
-            "NOSCRIPT No matching script.",
-            "MISCONF Redis is configured to save RDB snapshots",
-            "MOVED 3999 127.0.0.1:6381",
-            "BUSY Redis is busy running a script.",
-            "ERR whatever",
-        ] {
-            assert_eq!(verdict(&server_error(line)), DialVerdict::Keep, "{line}");
-        }
-    }
-
-    #[test]
-    fn errors_of_the_server_replace_the_connection() {
-        let loading = server_error("LOADING Redis is loading the dataset in memory");
-        assert_eq!(verdict(&loading), DialVerdict::Replace);
-        let demoted = server_error("READONLY You can't write against a read only replica.");
-        assert_eq!(verdict(&demoted), DialVerdict::Elsewhere);
-    }
-}
+mod tests;

@@ -49,3 +49,40 @@ pub(crate) fn held(reply: Reply) -> Result<Lock, StoreError> {
     };
     Ok(Lock::Held { remaining })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::StoreErrorKind;
+    use crate::store::redis::resp::ServerError;
+
+    fn refused(line: &str) -> Reply {
+        Reply::ServerError(ServerError::new(line))
+    }
+
+    #[test]
+    fn a_key_has_a_value_or_none_or_something_else() {
+        assert!(value(Reply::BulkString(Vec::new())).unwrap().is_some());
+        assert!(value(Reply::Nil).unwrap().is_none());
+        // Of no use, and yet there.
+        assert!(value(refused("WRONGTYPE Operation")).unwrap().is_some());
+        for other in [refused("ERR what"), Reply::Okay, Reply::Int(1)] {
+            assert_eq!(value(other).unwrap_err().kind(), StoreErrorKind::Rejected);
+        }
+    }
+
+    #[test]
+    fn a_lock_ends_some_time_or_never_or_has_ended() {
+        let remaining = |reply| match held(reply).unwrap() {
+            Lock::Held { remaining } => remaining,
+            Lock::Granted => panic!("it is held"),
+        };
+        assert_eq!(remaining(Reply::Int(-1)), None);
+        assert_eq!(remaining(Reply::Int(-2)), Some(Duration::ZERO));
+        assert_eq!(remaining(Reply::Int(0)), Some(Duration::ZERO));
+        assert_eq!(remaining(Reply::Int(1500)), Some(Duration::from_millis(1500)));
+        for other in [refused("ERR what"), Reply::Okay, Reply::Nil] {
+            assert_eq!(held(other).unwrap_err().kind(), StoreErrorKind::Rejected);
+        }
+    }
+}

@@ -190,6 +190,10 @@ mod tests {
             (refusal(sentinel(&[], "m"), none()), "name at least one"),
             (refusal(sentinel(&["redis://h"], ""), none()), "sentinel monitor"),
             (refusal(sentinel(&["redis://h/1"], "m"), none()), "to `database`"),
+            (
+                refusal(sentinel(&["redis://h", "redis://i/1"], "m"), none()),
+                "to `database`",
+            ),
             (refusal(sentinel(&["unix:///tmp/s"], "m"), none()), "host and port"),
             (refusal(cluster(&[]), none()), "name at least one"),
             (refusal(cluster(&["redis://h/2"]), none()), "remove the number"),
@@ -208,6 +212,40 @@ mod tests {
         ] {
             let refused = refusal(target, none());
             assert!(refused.contains("all of them, or for none"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_the_builder_does_not_say_the_url_does() {
+        let read = |settings: TargetSettings| {
+            let Ok(CheckedTarget::Server(url)) = Target::Server("redis://u:p@h/3".to_owned()).check(settings) else {
+                panic!("no server");
+            };
+            (url.username.unwrap(), url.password.unwrap(), url.database)
+        };
+        let of = |username: &str, password: &str, database| (username.to_owned(), password.to_owned(), database);
+        assert_eq!(read(TargetSettings::default()), of("u", "p", 3));
+        let settings = TargetSettings {
+            username: Some("v".to_owned()),
+            password: Some("q".to_owned()),
+            database: Some(0),
+        };
+        assert_eq!(read(settings), of("v", "q", 0));
+    }
+
+    #[test]
+    fn several_servers_may_have_the_same_credentials_and_all_of_them_tls() {
+        let mut targets = vec![
+            Target::Cluster(urls(&["redis://u:p@h", "redis://u:p@i"])),
+            sentinel(&["redis://:a@h", "redis://:b@i"], "m"),
+        ];
+        #[cfg(feature = "tls")]
+        targets.extend([
+            Target::Cluster(urls(&["rediss://h", "rediss://i"])),
+            sentinel(&["rediss://h", "rediss://i"], "m"),
+        ]);
+        for target in targets.drain(..) {
+            assert!(target.check(TargetSettings::default()).is_ok());
         }
     }
 
