@@ -149,3 +149,60 @@ async fn close_unused(current: Arc<Mutex<Option<BulkConnection>>>, number: u64) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::store::redis::conn::address::{ServerAddress, ServerUrl};
+    use crate::store::redis::conn::pipe::Pipe;
+    use crate::store::redis::conn::traffic::Traffic;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn reads_wait_for_reads_and_writes_for_writes() {
+        let bulk = Bulk::new(Dialer::new(ServerUrl::read("redis://h").unwrap(), SECOND, SECOND));
+        for (sent, other) in [(0, 1), (1, 0)] {
+            let turns = (bulk.turn(sent).await.unwrap(), bulk.turn(sent).await.unwrap());
+            assert!(matches!(bulk.turn(sent).await, Err(BulkError::Busy)));
+            drop(bulk.turn(other).await.unwrap());
+            drop(turns);
+            drop(bulk.turn(sent).await.unwrap());
+        }
+    }
+
+    fn opened(number: u64) -> Arc<Mutex<Option<BulkConnection>>> {
+        let (pipe, _driver) = Pipe::new(duplex(1).0, None);
+        let task = || Task::spawn(async {});
+        let address = ServerAddress::Unix("/s".into());
+        Arc::new(Mutex::new(Some(BulkConnection {
+            connection: Connection::new((pipe, Traffic::default(), [task(), task()]), address, SECOND),
+            number,
+            used: Instant::now(),
+            _closer: task(),
+        })))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_closed_when_it_was_not_used_for_a_while() {
+        let current = opened(1);
+        let closing = tokio::spawn(close_unused(Arc::clone(&current), 1));
+        sleep(IDLE - SECOND).await;
+        lock(&current).as_mut().unwrap().used = Instant::now();
+        sleep(IDLE - SECOND).await;
+        assert!(lock(&current).is_some());
+        sleep(SECOND * 2).await;
+        assert!(lock(&current).is_none());
+        closing.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_not_closed_because_the_one_before_was_unused() {
+        let current = opened(2);
+        close_unused(Arc::clone(&current), 1).await;
+        assert!(lock(&current).is_some());
+    }
+}

@@ -1,5 +1,6 @@
 //! The store against a real `redis-server`, started by each test on a port of its own.
 
+mod bulk;
 mod contract;
 mod notices;
 mod outage;
