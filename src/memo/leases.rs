@@ -156,6 +156,41 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_a_close_learns_of_it() {
+        let leases = Leases::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut first, mut second) = (pin!(leases.closed()), pin!(leases.closed()));
+        assert!(first.as_mut().poll(&mut cx).is_pending() && second.as_mut().poll(&mut cx).is_pending());
+        assert!(!leases.is_closed() && !leases.is_leaving());
+        assert_eq!(leases.close(), 0);
+        assert!(first.poll(&mut cx).is_ready() && second.poll(&mut cx).is_ready());
+        assert!(leases.is_closed() && leases.is_leaving());
+    }
+
+    #[test]
+    fn a_process_that_leaves_takes_leases_until_it_holds_none() {
+        let leases = Leases::new();
+        let (mut one, mut other) = (Holding::new(&leases), Holding::new(&leases));
+        assert!(one.take());
+        assert_eq!(leases.leave(), 1);
+        assert!(leases.is_leaving() && !leases.is_closed());
+
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut idle = pin!(leases.close_when_idle());
+        let (mut closed, mut given_back) = (pin!(leases.closed()), pin!(leases.given_back()));
+        assert!(idle.as_mut().poll(&mut cx).is_pending());
+        assert!(closed.as_mut().poll(&mut cx).is_pending() && given_back.as_mut().poll(&mut cx).is_pending());
+        assert!(other.take());
+        one.give_back();
+        assert!(idle.as_mut().poll(&mut cx).is_pending() && !leases.is_closed());
+        drop(other);
+        assert!(given_back.poll(&mut cx).is_ready());
+        assert!(idle.poll(&mut cx).is_ready());
+        assert!(leases.is_closed() && !one.take());
+        assert!(closed.poll(&mut cx).is_ready());
+    }
+
+    #[test]
     fn a_keeper_that_ends_gives_back() {
         let leases = Leases::new();
         let mut holding = Holding::new(&leases);

@@ -131,3 +131,56 @@ pub enum LeaseError {
     #[error("the store could not be asked to extend the lease, which keeps its end; try again before that")]
     Store(#[source] StoreError),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    const BY: Duration = Duration::from_secs(5);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_lasts_as_long_as_its_keeper_says() {
+        let (lease, handed) = Lease::new();
+        assert_eq!(lease.remaining(), Duration::ZERO);
+        let mut begun = pin!(lease.begun());
+        assert!(
+            begun
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
+        handed.end.send_replace(LeaseEnd::At(Instant::now() + BY));
+        let lease = begun.await;
+        assert_eq!(lease.remaining(), BY);
+        handed.end.send_replace(LeaseEnd::Never);
+        assert_eq!(lease.remaining(), Duration::MAX);
+        drop(handed);
+        assert_eq!(lease.remaining(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_keeper_that_is_gone_keeps_no_caller_waiting() {
+        let (lease, handed) = Lease::new();
+        drop(handed);
+        let lease = lease.begun().await;
+        assert!(matches!(lease.extend(BY).await, Err(LeaseError::Lost)));
+        assert_eq!(lease.remaining(), Duration::ZERO);
+        let endless = Lease::endless().begun().await;
+        assert!(endless.extend(BY).await.is_ok());
+        assert_eq!(endless.remaining(), Duration::MAX);
+    }
+
+    #[tokio::test]
+    async fn a_keeper_that_was_interrupted_is_asked_again() {
+        let (lease, mut handed) = Lease::new();
+        let extending = tokio::spawn(async move { lease.extend(BY).await });
+        drop(handed.extensions.recv().await.unwrap());
+        let again = handed.extensions.recv().await.unwrap();
+        assert_eq!(again.by, BY);
+        again.answer.send(Err(LeaseError::Lost)).unwrap();
+        assert!(matches!(extending.await.unwrap(), Err(LeaseError::Lost)));
+    }
+}

@@ -86,3 +86,29 @@ impl Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::memo::leases::lease::LeaseEnd;
+
+    #[tokio::test]
+    async fn a_computation_takes_its_lease_from_the_keeper_once() {
+        let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let own = OwnLease::new(move |handed| {
+            handed.end.send_replace(LeaseEnd::Never);
+            sender.send(handed).unwrap();
+        });
+        let (first, second) = own.run(async { (Lease::take().await, Lease::take().await) }).await;
+        assert_eq!((first.remaining(), second.remaining()), (Duration::MAX, Duration::MAX));
+        // Both are of the keeper that was told, and end with it.
+        drop(told.recv().await.unwrap());
+        assert!(told.recv().await.is_none());
+        assert_eq!(
+            (first.remaining(), second.remaining()),
+            (Duration::ZERO, Duration::ZERO)
+        );
+    }
+}
