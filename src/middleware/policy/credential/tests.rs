@@ -38,7 +38,7 @@ const CREDENTIALS: &str = "
     x-access-key x-signature x-slack-signature x-twilio-signature sec-token-binding sec-private-state-token
     x-amz-server-side-encryption-customer-key x-msisdn token x-token usertoken authtoken x-roles x-permissions
     x-webhook-secret x-macaroon macaroons x-encrypted-key x-subscription-token x-user-bin x-tenant-token-bin
-    http-x-user x-auth auth x_auth_token x.auth.token --token
+    http-x-user x-auth auth x_auth_token x.auth.token --token ssl-client x-tls-client x-api-keys
 ";
 
 /// Names in real use that do not.
