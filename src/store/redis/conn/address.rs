@@ -342,6 +342,7 @@ mod tests {
             }
             assert_eq!(own, theirs, "{url:?}");
         }
+        assert_eq!(own("unix:///"), None);
         // No resolver knows such a host.
         assert_eq!(own("redis://a\u{1}b"), None);
     }

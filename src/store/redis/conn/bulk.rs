@@ -162,9 +162,13 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn unopened() -> Bulk {
+        Bulk::new(Dialer::new(ServerUrl::read("redis://h").unwrap(), SECOND, SECOND))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn reads_wait_for_reads_and_writes_for_writes() {
-        let bulk = Bulk::new(Dialer::new(ServerUrl::read("redis://h").unwrap(), SECOND, SECOND));
+        let bulk = unopened();
         for (sent, other) in [(0, 1), (1, 0)] {
             let turns = (bulk.turn(sent).await.unwrap(), bulk.turn(sent).await.unwrap());
             assert!(matches!(bulk.turn(sent).await, Err(BulkError::Busy)));
@@ -174,35 +178,37 @@ mod tests {
         }
     }
 
-    fn opened(number: u64) -> Arc<Mutex<Option<BulkConnection>>> {
+    fn opened(number: u64) -> Bulk {
         let (pipe, _driver) = Pipe::new(duplex(1).0, None);
         let task = || Task::spawn(async {});
         let address = ServerAddress::Unix("/s".into());
-        Arc::new(Mutex::new(Some(BulkConnection {
+        let bulk = unopened();
+        *lock(&bulk.current) = Some(BulkConnection {
             connection: Connection::new((pipe, Traffic::default(), [task(), task()]), address, SECOND),
             number,
             used: Instant::now(),
             _closer: task(),
-        })))
+        });
+        bulk
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_closed_when_it_was_not_used_for_a_while() {
-        let current = opened(1);
-        let closing = tokio::spawn(close_unused(Arc::clone(&current), 1));
+        let bulk = opened(1);
+        let closing = tokio::spawn(close_unused(Arc::clone(&bulk.current), 1));
         sleep(IDLE - SECOND).await;
-        lock(&current).as_mut().unwrap().used = Instant::now();
+        assert!(bulk.known().is_some());
         sleep(IDLE - SECOND).await;
-        assert!(lock(&current).is_some());
+        assert!(lock(&bulk.current).is_some());
         sleep(SECOND * 2).await;
-        assert!(lock(&current).is_none());
+        assert!(lock(&bulk.current).is_none());
         closing.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_not_closed_because_the_one_before_was_unused() {
-        let current = opened(2);
-        close_unused(Arc::clone(&current), 1).await;
-        assert!(lock(&current).is_some());
+        let bulk = opened(2);
+        close_unused(Arc::clone(&bulk.current), 1).await;
+        assert!(bulk.known().is_some());
     }
 }

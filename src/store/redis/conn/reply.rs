@@ -60,14 +60,25 @@ mod tests {
         Reply::ServerError(ServerError::new(line))
     }
 
+    fn rejects<T>(result: Result<T, StoreError>, cause: &str) {
+        let Err(error) = result else { panic!("no error") };
+        assert_eq!(error.kind(), StoreErrorKind::Rejected);
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains(cause), "{source}");
+    }
+
     #[test]
     fn a_key_has_a_value_or_none_or_something_else() {
         assert!(value(Reply::BulkString(Vec::new())).unwrap().is_some());
         assert!(value(Reply::Nil).unwrap().is_none());
         // Of no use, and yet there.
         assert!(value(refused("WRONGTYPE Operation")).unwrap().is_some());
-        for other in [refused("ERR what"), Reply::Okay, Reply::Int(1)] {
-            assert_eq!(value(other).unwrap_err().kind(), StoreErrorKind::Rejected);
+        for (other, cause) in [
+            (refused("ERR what"), "ERR what"),
+            (Reply::Okay, "unknown form"),
+            (Reply::Int(1), "unknown form"),
+        ] {
+            rejects(value(other), cause);
         }
     }
 
@@ -81,8 +92,12 @@ mod tests {
         assert_eq!(remaining(Reply::Int(-2)), Some(Duration::ZERO));
         assert_eq!(remaining(Reply::Int(0)), Some(Duration::ZERO));
         assert_eq!(remaining(Reply::Int(1500)), Some(Duration::from_millis(1500)));
-        for other in [refused("ERR what"), Reply::Okay, Reply::Nil] {
-            assert_eq!(held(other).unwrap_err().kind(), StoreErrorKind::Rejected);
+        for (other, cause) in [
+            (refused("ERR what"), "ERR what"),
+            (Reply::Okay, "unknown form"),
+            (Reply::Nil, "unknown form"),
+        ] {
+            rejects(held(other), cause);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::yield_now;
+use tokio::task::{JoinHandle, yield_now};
 
 use super::server::Server;
 use crate::store::redis::conn::address::ServerUrl;
@@ -50,35 +50,45 @@ async fn a_connection_is_used_until_it_breaks_or_is_left() {
     assert!(fourth != third && fourth == id(&bulk).await);
 }
 
+/// A command whose answer does not come, once the server has it.
+async fn blocked(server: &Server, bulk: &Arc<Bulk>, clients: usize) -> JoinHandle<Result<Reply, BulkError>> {
+    let bulk = Arc::clone(bulk);
+    let asking = tokio::spawn(async move {
+        let mut command = Command::new("BLPOP");
+        command.arg("list").arg("0");
+        bulk.send(&command, 0).await
+    });
+    let expected = format!("blocked_clients:{clients}\r");
+    while !server.run::<String>("INFO clients").await.contains(&expected) {
+        yield_now().await;
+    }
+    asking
+}
+
 #[tokio::test]
 async fn what_is_on_its_way_is_given_up_with_its_connection_and_not_when_that_is_left() {
     let server = Server::start().await;
     let bulk = Arc::new(bulk(&server));
-    let mut command = Command::new("BLPOP");
-    command.arg("list").arg("0");
-    let mut on_its_way = Vec::new();
-    for clients in 1..=2 {
-        let (bulk, command) = (Arc::clone(&bulk), command.clone());
-        let asking = tokio::spawn({
-            let bulk = Arc::clone(&bulk);
-            async move { bulk.send(&command, 0).await }
-        });
-        while !server
-            .run::<String>("INFO clients")
-            .await
-            .contains(&format!("blocked_clients:{clients}\r"))
-        {
-            yield_now().await;
-        }
-        on_its_way.push(asking);
-        if clients == 1 {
-            bulk.leave();
-        }
-    }
+    let left = blocked(&server, &bulk, 1).await;
+    bulk.leave();
+    let retired = blocked(&server, &bulk, 2).await;
     bulk.retire();
-    let [left, retired] = on_its_way.try_into().unwrap();
     let given_up = retired.await.unwrap();
     assert!(matches!(given_up, Err(BulkError::Unanswered(_))), "{given_up:?}");
     assert_eq!(server.run::<i64>("RPUSH list a").await, 1);
     assert!(matches!(left.await.unwrap(), Ok(Reply::Array(_))));
+}
+
+#[tokio::test]
+async fn a_connection_is_not_lost_because_one_that_was_left_breaks() {
+    let server = Server::start().await;
+    let bulk = Arc::new(bulk(&server));
+    let former = id(&bulk).await;
+    let left = blocked(&server, &bulk, 1).await;
+    bulk.leave();
+    let current = id(&bulk).await;
+    assert_eq!(server.run::<i64>(&format!("CLIENT KILL ID {former}")).await, 1);
+    let broken = left.await.unwrap();
+    assert!(matches!(broken, Err(BulkError::Unanswered(_))), "{broken:?}");
+    assert_eq!(id(&bulk).await, current);
 }

@@ -60,6 +60,19 @@ fn what_the_server_says_is_of_a_kind() {
 }
 
 #[test]
+fn a_command_that_no_node_executed_is_refused_with_the_last_word() {
+    for (reply, cause) in [
+        (Reply::ServerError(server_error("TRYAGAIN later")), "TRYAGAIN later"),
+        (Reply::Okay, "unknown form"),
+    ] {
+        let error = unsettled(reply);
+        assert_eq!(error.kind(), StoreErrorKind::Rejected);
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains(cause), "{source}");
+    }
+}
+
+#[test]
 fn a_server_without_room_says_so_itself_or_in_the_text_of_a_script() {
     for (line, expected) in [
         ("OOM command not allowed when used memory > 'maxmemory'.", true),
