@@ -178,6 +178,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let mut idle = pin!(leases.close_when_idle());
         let (mut closed, mut given_back) = (pin!(leases.closed()), pin!(leases.given_back()));
+        let mut closed_too = pin!(leases.closed());
         assert!(idle.as_mut().poll(&mut cx).is_pending());
         assert!(closed.as_mut().poll(&mut cx).is_pending() && given_back.as_mut().poll(&mut cx).is_pending());
         assert!(other.take());
@@ -185,9 +186,11 @@ mod tests {
         assert!(idle.as_mut().poll(&mut cx).is_pending() && !leases.is_closed());
         drop(other);
         assert!(given_back.poll(&mut cx).is_ready());
+        // Nothing is closed yet.
+        assert!(closed.as_mut().poll(&mut cx).is_pending() && closed_too.as_mut().poll(&mut cx).is_pending());
         assert!(idle.poll(&mut cx).is_ready());
         assert!(leases.is_closed() && !one.take());
-        assert!(closed.poll(&mut cx).is_ready());
+        assert!(closed.poll(&mut cx).is_ready() && closed_too.poll(&mut cx).is_ready());
     }
 
     #[test]
