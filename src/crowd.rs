@@ -89,7 +89,7 @@ mod tests {
         ] {
             for seed in [0, 1, u64::MAX] {
                 let counts: HashSet<_> = (0..COUNTS).map(|n| hash(seed, name(n).as_bytes()) % COUNTS).collect();
-                // Of so many thrown at random, 63 % are hit.
+                // Of so many places, as many random throws hit 63 %.
                 assert!((550..750).contains(&counts.len()), "{} of {}", counts.len(), name(7));
             }
         }

@@ -46,8 +46,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         true
     }
 
-    /// Whether a value that [`peek`](Self::peek) returns is a copy of one that is stored elsewhere. Defaults to
-    /// `false`.
+    /// Whether a value that [`peek`](Self::peek) returns is a copy of one stored elsewhere. Defaults to `false`.
     fn is_near(&self) -> bool {
         false
     }
@@ -56,8 +55,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// A [`StoreError`] where the store could not be asked; a value that cannot be read at all (another type, say)
-    /// is [`Value::unreadable`], not an error.
+    /// A [`StoreError`] where the store could not be asked. A value that cannot be read at all (of another type, say) is
+    /// [`Value::unreadable`], not an error.
     fn lookup(&self, address: &Address) -> impl Future<Output = Result<Option<Value>, StoreError>> + Send;
 
     /// The [bytes](Value::bytes) of the value at `address` in this range: fewer where they end, none where there is no
@@ -82,7 +81,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// A [`StoreError`]. Whether the lock was taken may then be unknown; asking again with the same token is right.
+    /// A [`StoreError`]. Whether the lock was taken may then be unknown, and the store may yet take it. So a caller
+    /// [releases](Self::release) the token, and asks again with a new one.
     fn acquire(
         &self,
         address: &Address,
@@ -278,13 +278,11 @@ pub trait Store: Clone + Send + Sync + 'static {
         unsupported()
     }
 
-    /// Begins a new incarnation under `tag`: once this has returned, no stamp of an earlier generation is current any
-    /// more.
+    /// Begins a new incarnation under `tag`: once this has returned, no stamp from before it is current any more.
     ///
     /// # Errors
     ///
-    /// A [`StoreError`]; by default [`StoreErrorKind::Unsupported`]. Whether anything was invalidated may otherwise be
-    /// unknown.
+    /// As [`invalidate_labels`](Self::invalidate_labels).
     fn invalidate_all(&self, tag: &Tag) -> impl Future<Output = Result<(), StoreError>> + Send {
         let _ = tag;
         unsupported()
@@ -331,9 +329,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         0
     }
 
-    /// Whether the store takes a value for `address` at this moment, as far as it knows without asking anything.
-    ///
-    /// Only what a layer says in `Cache-Status` depends on this, and nothing that it does. Defaults to `true`.
+    /// Whether the store takes a value for `address` at this moment, as far as it knows without asking. A layer only says
+    /// in `Cache-Status` what this returns, and does nothing else with it. Defaults to `true`.
     fn accepts(&self, address: &Address) -> bool {
         let _ = address;
         true

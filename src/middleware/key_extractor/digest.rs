@@ -57,7 +57,7 @@ mod tests {
                 digests.insert(digest_of_fields(&headers(lines), names));
             }
         }
-        // Of "a" there are seven, of "b" three, and of both together all.
+        // There are seven digests of "a", three of "b", and nine of both.
         assert_eq!(digests.len(), 7 + 3 + 9);
         let same = [
             headers(&[("a", "1"), ("b", "2")]),

@@ -78,7 +78,7 @@ mod tests {
             assert!(of(&CONTENT_TYPE, &value).is_none_or(|kept| kept == value));
         }
         assert_eq!(KNOWN.read().unwrap().len(), MOST);
-        // The first ones stay.
+        // The first values stay.
         assert_eq!(of(&CONTENT_TYPE, &one), Some(one));
     }
 }

@@ -73,7 +73,7 @@ mod tests {
             (&[("cache-control", "Public")], MemoControl::new(), both),
             (&[("cache-control", "s-maxage=0")], MemoControl::new(), both),
             (&[], MemoControl::new().public(), both),
-            // What comes before Cache-Control comes before its permission too.
+            // A field that counts before Cache-Control also counts before its permission.
             (
                 &[("cdn-cache-control", "max-age=60"), ("cache-control", "public")],
                 MemoControl::new(),

@@ -146,7 +146,7 @@ mod tests {
         let mut horizon = Horizon::new(Instant::now(), AFTER, 1000);
         horizon.reached().await;
         assert!(!horizon.is_endless(251));
-        // Slower now.
+        // The body is slower now.
         horizon.reached().await;
         assert!(horizon.is_endless(251));
         let mut horizon = Horizon::new(Instant::now(), AFTER, 1000);

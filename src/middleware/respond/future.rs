@@ -140,7 +140,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = match self.project().kind.project() {
-            // Polled again after it was ready, a future may do anything but harm.
+            // A future that is polled again after it was ready must do no harm.
             KindProj::Hit { hit } => {
                 let Some(hit) = hit.take() else { return Poll::Pending };
                 return Poll::Ready(Ok(hit.send(MemoBody::reply)));
@@ -155,7 +155,7 @@ where
             Ok(response) => Ok(response.map(MemoBody::reply)),
             Err(error) => match error.downcast() {
                 Ok(error) => Err(*error),
-                // Only the inner service makes them.
+                // Only the inner service makes errors.
                 Err(other) => std::panic::resume_unwind(other),
             },
         })

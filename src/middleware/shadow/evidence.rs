@@ -134,7 +134,7 @@ mod tests {
     const AGENT: usize = 1;
     const REQUEST_ID: usize = 2;
 
-    /// Pairs that differ in these parts. The identifier is another one each time.
+    /// Pairs of requests that differ in these parts. Each request has another identifier.
     fn add(evidence: &mut FieldEvidence, differing: &[usize], is_same: bool) {
         let digest = |number: usize| match number {
             REQUEST_ID => evidence.different + evidence.same,

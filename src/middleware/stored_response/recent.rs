@@ -135,7 +135,7 @@ mod tests {
         response.encode(address).unwrap()
     }
 
-    /// The same bytes, as another hit brings them.
+    /// The same bytes in other memory, as another hit brings them.
     fn copy(bytes: &Bytes) -> Bytes {
         Bytes::copy_from_slice(bytes)
     }
@@ -148,7 +148,7 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &second));
         assert!(Arc::ptr_eq(&second, &third) && Arc::ptr_eq(&third, &fourth));
         assert_eq!(first, fourth);
-        // Another one, on whatever shelf, is what its own bytes say.
+        // Another entry, on whatever shelf, is decoded from its own bytes.
         let other = recent.decode(&at, entry(&at, 11)).unwrap();
         assert_eq!(other.body().len(), 11);
     }
@@ -163,7 +163,7 @@ mod tests {
                 .for_each(|bytes| drop(recent.decode(&at, copy(bytes)).unwrap()));
         }
         let kept = |bytes| Arc::strong_count(&recent.decode(&at, copy(bytes)).unwrap()) > 1;
-        // Spread at random, a few find no room on their shelves.
+        // The entries are spread at random, so a few find no room on their shelves.
         let count = entries.iter().filter(|bytes| kept(bytes)).count();
         assert!(count > SHELVES * 3 / 4, "{count}");
     }

@@ -195,7 +195,7 @@ mod tests {
                 .collect::<Vec<_>>(),
             [false, false, true, true]
         );
-        // The oldest is forgotten, and with it everything from before it.
+        // The store forgets the oldest label. Every stamp from before it is then out of date.
         history.invalidate(&labels[2..3], None, 2);
         assert!(first.iter().all(|stamp| !is_current(&history, stamp)));
         assert!(is_current(&history, &later));

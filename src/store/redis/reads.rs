@@ -144,7 +144,7 @@ mod tests {
     }
 
     impl World {
-        /// The answer is the number of the read.
+        /// The answer to a read is its number.
         fn ask(&self, most: usize) -> JoinHandle<usize> {
             let (reads, begun, gate) = (Arc::clone(&self.reads), Arc::clone(&self.begun), Arc::clone(&self.gate));
             tokio::spawn(async move {

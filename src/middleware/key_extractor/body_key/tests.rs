@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Empty, Full};
 
 use super::*;
 
-/// A body of given frames, which says nothing about its length.
+/// A body of these frames. It says nothing about its length.
 struct Frames(VecDeque<Result<Frame<Bytes>, &'static str>>);
 
 impl Frames {

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-/// A body of given frames; one that does not end is still under way after them.
+/// A body of these frames. A body that does not end is still under way after them.
 struct Frames {
     frames: VecDeque<Result<Frame<Bytes>, io::ErrorKind>>,
     ends: bool,
@@ -154,7 +154,7 @@ async fn keys_that_cover_something_else_are_others_for_every_call() {
     for extractor in &extractors {
         keys.push(key_with(extractor, &[], message(0, b"abc")).await.expect("a key"));
     }
-    // How long a message may be is not about who gets the reply.
+    // The limit on messages does not change who gets a reply.
     assert_eq!(keys.pop(), Some(keys[0].clone()));
     let different: std::collections::HashSet<_> = keys.iter().collect();
     assert_eq!(different.len(), keys.len(), "{keys:?}");
@@ -229,10 +229,10 @@ async fn whatever_is_not_one_message_bypasses_and_passes_whole() {
     bypasses(&[], vec![one.clone(), one.clone()]).await;
     bypasses(&[], vec![[one.clone(), one.clone()].concat()]).await;
     bypasses(&[], vec![one.clone(), vec![0]]).await;
-    // Four GiB are announced, and one byte comes.
+    // The frame announces four GiB, and one byte comes.
     bypasses(&[], vec![vec![0, 0xff, 0xff, 0xff, 0xff, 1]]).await;
     bypasses(&[], vec![message(0, &vec![b'a'; 64 * 1024 + 1])]).await;
-    // No flag there is, compressed in no way, and in two.
+    // A flag that does not exist; compressed without an encoding; compressed with two.
     bypasses(&[], vec![message(2, b"abc")]).await;
     bypasses(&[], vec![message(0x80, b"abc")]).await;
     bypasses(&[], vec![message(1, b"abc")]).await;
@@ -240,7 +240,7 @@ async fn whatever_is_not_one_message_bypasses_and_passes_whole() {
     bypasses(&[("grpc-encoding", "")], vec![message(1, b"abc")]).await;
     let two = [("grpc-encoding", "gzip"), ("grpc-encoding", "zstd")];
     bypasses(&two, vec![message(1, b"abc")]).await;
-    // Two authorities.
+    // The request has two authorities.
     bypasses(&[("host", "example.org")], vec![one]).await;
 }
 

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 
-/// Names in real use that tell who is asking, of gateways, identity-aware proxies, clouds and APIs.
+/// Names in use, by gateways, identity-aware proxies, clouds and APIs, that tell who is asking.
 const CREDENTIALS: &str = "
     authorization proxy-authorization x-authorization authorization-bin x-proxy-authorization cookie cookie2
     x-api-key x-apikey apikey api-key api_key x-api-token x-api-secret x-api-user x-app-key appkey
@@ -41,7 +41,7 @@ const CREDENTIALS: &str = "
     http-x-user x-auth auth x_auth_token x.auth.token --token ssl-client x-tls-client x-api-keys
 ";
 
-/// Names in real use that do not.
+/// Names in use that do not.
 const OTHERS: &str = "
     accept accept-charset accept-encoding accept-language accept-datetime accept-patch accept-ranges accept-signature
     accept-ch accept-post a-im access-control-request-headers access-control-request-method

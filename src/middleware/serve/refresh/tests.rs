@@ -27,9 +27,9 @@ const COST: Duration = Duration::from_millis(200);
 struct Counts {
     /// Calls of the inner service.
     started: AtomicUsize,
-    /// Those that came to their end. The number of the last one is the body that is stored.
+    /// Calls that came to their end. The number of the last one is the stored body.
     ended: AtomicUsize,
-    /// Calls that were not the first one since the last that came to its end.
+    /// Calls that began although another one had begun since the last one came to its end.
     surplus: AtomicUsize,
     seen: AtomicUsize,
 }
@@ -106,7 +106,7 @@ async fn popular_response_is_computed_once_an_expiry_and_no_request_waits() {
     const EXPIRIES: usize = 400;
     let inner = Slow::default();
     let nodes = nodes(&inner, 1.0);
-    // But for the one that found nothing at all.
+    // Only the first request found nothing at all, and waited.
     assert_eq!(run(&nodes, &inner, EXPIRIES).await, 1);
     let surplus = inner.0.surplus.load(Ordering::SeqCst);
     let mean = 1.0 + surplus as f64 / EXPIRIES as f64;

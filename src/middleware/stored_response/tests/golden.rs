@@ -3,7 +3,7 @@ use std::process::Command;
 use super::support::{GOLDEN, GOLDEN_BARE, GOLDEN_EXTRAS, address, sample, sample_with_extras};
 use crate::middleware::stored_response::StoredResponse;
 
-/// What the documented programs have to be called with, to write the entry of the sample.
+/// The arguments with which the documented programs write the entry of the sample.
 const CALL: &str = r#"
 import sys
 sys.stdout.buffer.write(entry(
@@ -25,7 +25,7 @@ sys.stdout.buffer.write(entry(
 ))
 "#;
 
-/// The same, for a message of the sample alone.
+/// The arguments with which they write the message of the sample alone.
 const CALL_BARE: &str = r#"
 import sys
 sys.stdout.buffer.write(message(
@@ -115,7 +115,7 @@ fn documented_program_writes_the_golden_file() {
 fn documented_program_writes_the_golden_message() {
     let written = written_by(&(programs() + CALL_BARE));
     assert_eq!(written, GOLDEN_BARE);
-    // Frame apart, it is the message of the entry with one field more.
+    // But for the frame, it is the message of the entry, with one more field.
     let decoded = StoredResponse::decode(&address(), written).unwrap();
     assert_eq!(decoded.headers(), sample().headers());
     assert_eq!(decoded.body(), sample().body());

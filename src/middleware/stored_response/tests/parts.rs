@@ -5,7 +5,7 @@ use super::support::{address, fields, sample, sample_meta, sample_with_extras};
 use crate::middleware::stored_response::StoredResponse;
 use crate::trace::TraceContext;
 
-/// More than the head is read with.
+/// More bytes than a reader asks for to get the head.
 const FRONT: usize = 16 * 1024;
 
 fn response(len: usize, trailers: bool) -> StoredResponse {

@@ -76,7 +76,7 @@ fn response(longest: usize) -> impl Strategy<Value = StoredResponse> {
         .prop_map(|(status, headers, body, trailers, meta)| StoredResponse::new(status, headers, body, trailers, meta))
 }
 
-/// Decoding must end without a panic, and what it accepts must mean the same once it is encoded again.
+/// The decoder must not panic, and an entry that it accepts must mean the same once it is encoded again.
 fn decode_consistently(entry: Bytes) -> Result<(), TestCaseError> {
     if let Ok(response) = StoredResponse::decode(&address(), entry) {
         let again = response.encode(&address()).unwrap();

@@ -12,7 +12,7 @@ fn refused(entry: impl Into<Bytes>) -> StoredResponseError {
     StoredResponse::decode(&address(), entry).unwrap_err()
 }
 
-/// Why the golden entry is refused once it is changed and sealed again.
+/// Why the decoder refuses the golden entry once a test has changed it and sealed it again.
 fn refused_after(change: impl FnOnce(&mut Vec<u8>)) -> StoredResponseError {
     let mut entry = GOLDEN.to_vec();
     change(&mut entry);
@@ -52,7 +52,7 @@ fn every_change_of_a_byte() {
             entry[at] ^= mask;
             let error = refused(Bytes::copy_from_slice(&entry));
             match at {
-                // Then it would have to be a message alone, and is none.
+                // Without the frame it would have to be a message alone, and it is none.
                 0 if entry[0] == 1 => {}
                 0..4 => assert_eq!(error, StoredResponseError::Magic),
                 8..12 => assert!(matches!(error, StoredResponseError::Length { .. })),
@@ -278,7 +278,7 @@ fn responses_that_cannot_be_expressed() {
     assert_eq!(response.encode(&address()), Err(StoredResponseError::TooManyFields));
 }
 
-/// One value of a mebibyte, shared by many lines: the sum exceeds the limit, the memory does not.
+/// Many lines share one value of a mebibyte: their sum exceeds the limit, their memory does not.
 #[test]
 fn responses_that_are_too_long() {
     let value = HeaderValue::from_maybe_shared(Bytes::from(vec![b'a'; 1 << 20])).unwrap();

@@ -114,7 +114,7 @@ fn what_computed_it_stays_and_what_is_no_trace_context_is_ignored() {
     for span in [None, Some([9; 8])] {
         let traced = of(TraceContext::new([7; 16], span));
         assert_eq!(round_trip(&traced), traced);
-        // A node that does not know of it leaves the field out and has the rest: the tag is all that it looks at.
+        // A node that does not know the tag of the field leaves the field out, and reads the rest.
         let mut entry = traced.encode(&address()).unwrap().to_vec();
         let len = if span.is_some() { 24 } else { 16 };
         assert_eq!(entry.len(), plain.len() + 3 + len);

@@ -22,7 +22,7 @@ fn encoded(response: &StoredResponse, pieces: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// What comes of an entry whose bytes come in pieces of this length.
+/// What a reader gets of an entry whose bytes come in pieces of this length.
 fn decoded(bytes: &[u8], length: usize) -> Result<(StoredResponse, Vec<u8>, HeaderMap), StoredResponseError> {
     let mut decoder = StreamedDecoder::new();
     let (mut head, mut content, mut end) = (None, Vec::new(), None);

@@ -21,7 +21,7 @@ pub(super) fn address() -> Address {
     Address::new(&Tag::new("report").unwrap(), &key.build())
 }
 
-/// Has one of everything: a line without value, two of the same name, bytes that are no UTF-8, trailers, a variant.
+/// A response with one of everything: a line without value, two of the same name, bytes that are no UTF-8, trailers, a variant.
 pub(super) fn sample() -> StoredResponse {
     let headers = fields(&[
         ("content-type", b"text/plain; charset=iso-8859-1"),
@@ -53,7 +53,7 @@ pub(super) fn sample_meta() -> Meta {
     }
 }
 
-/// The sample with all that may stand behind the address.
+/// The sample with every extra that may stand behind the address.
 pub(super) fn sample_with_extras() -> StoredResponse {
     let meta = Meta {
         kept_for: Duration::from_secs(90),

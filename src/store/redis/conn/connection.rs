@@ -312,7 +312,7 @@ mod tests {
         reader.await.unwrap();
     }
 
-    /// So much comes in every half second, for so long. How long the answer was waited for.
+    /// How long a command waits for its answer, where so many bytes come in every half second, for so long.
     async fn waited_with(bytes: usize, times: usize) -> Duration {
         let traffic = Traffic::default();
         let coming = traffic.clone();
@@ -334,7 +334,7 @@ mod tests {
     async fn an_answer_is_waited_for_as_long_as_bytes_keep_coming() {
         let waited = waited_with(100_000, 8).await;
         assert!(waited >= LIMIT * 5 && waited < LIMIT * 6, "{waited:?}");
-        // Not for ever, where others may have to wait as well, nor for a trickle.
+        // The wait has a bound, because other commands may wait behind this one. A trickle does not prolong it.
         let waited = waited_with(100_000, 1000).await;
         assert!(
             waited >= LIMIT * LONGEST && waited < LIMIT * (LONGEST + 1),

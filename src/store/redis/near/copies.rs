@@ -360,7 +360,7 @@ mod tests {
         assert!(begin(&copies, "t:a").unwrap().fill(copies.copy(10)));
         assert!(has(&copies, "t:a") && !has(&copies, "t:b"));
         assert_eq!(held(&copies).0, 1);
-        // Nothing to fetch.
+        // There is nothing to fetch.
         assert!(begin(&copies, "t:a").is_none());
         assert!(copies.remove("t:a") && !copies.remove("t:a"));
         assert!(!has(&copies, "t:a"));
@@ -376,7 +376,7 @@ mod tests {
         assert!(!has(&copies, "t:a"));
         let placeholder = begin(&copies, "t:a").unwrap();
         copies.clear();
-        // The place of another one is not its own.
+        // A fetch does not fill the place of another fetch.
         let next = begin(&copies, "t:a").unwrap();
         assert!(!placeholder.fill(copies.copy(10)));
         assert!(next.fill(copies.copy(10)) && has(&copies, "t:a"));
@@ -415,7 +415,7 @@ mod tests {
         generations.fetch_add(1, Ordering::Relaxed);
         assert!(!has(&copies, "t:a"));
         for lease in [&copies.lease, &other] {
-            // Its place may be taken.
+            // A new copy may take the place of one that has ended.
             keep(&generations);
             lease.end_term();
             assert!(!has(&copies, "t:a"));
@@ -479,7 +479,7 @@ mod tests {
             assert!(has(&copies, "t:0"), "{round}");
         }
         assert!(held(&copies).0 > 30 && copies.counters.evicted.get() > 900);
-        // What is too large for the room that there is.
+        // The value is too large for the room that there is.
         assert!(!begin(&copies, "t:large").unwrap().fill(copies.copy(9 * 1024)));
         assert!(begin(&copies, "t:large").is_some());
         copies.clear();

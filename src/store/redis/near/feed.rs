@@ -324,7 +324,7 @@ mod tests {
 
     const TAG: &str = "t";
 
-    /// A feed that is the home of a tag, with a connection on which all that was asked for is there.
+    /// A feed that is the home of a tag. Its connection has all that the feed asked for.
     fn home() -> (Arc<NearFeed>, Arc<NearTag>) {
         let (near, _) = Near::new(0, Some((1 << 20, Duration::from_secs(1))));
         let (feed, tag) = (near.feed(), near.tag(TAG).unwrap());

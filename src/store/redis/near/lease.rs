@@ -219,11 +219,11 @@ mod tests {
         let lease = NearLease::new(LAG);
         let sent = SystemTime::now();
         lease.grant(Sent::now());
-        // The machine slept: only the wall clock knows.
+        // The machine slept, and only the wall clock shows it.
         assert!(lease.is_held(Instant::now()));
         assert!(lease.is_plausible(sent + LAG / 2));
         assert!(!lease.is_plausible(sent + LAG + Duration::from_secs(1)));
-        // One that is set back says nothing, and the other decides.
+        // A wall clock that was set back says nothing, and the other clock decides.
         assert!(lease.is_plausible(sent - Duration::from_secs(3600)));
         advance(LAG).await;
         assert!(!lease.is_held(Instant::now()));

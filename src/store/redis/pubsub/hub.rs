@@ -252,7 +252,7 @@ mod tests {
         let message = || push(PushKind::Message, CONTROL, Reply::BulkString(b"invalidated".to_vec()));
         hub.receive(1, message());
         assert!(late.try_next().is_none());
-        // Both are there before any task runs.
+        // Both messages are there before any task runs.
         hub.receive(1, push(PushKind::Unsubscribe, FENCE, Reply::Int(2)));
         hub.receive(1, message());
         assert!(matches!(late.try_next(), Some(Notice::Reread)));

@@ -15,14 +15,14 @@ use std::time::Duration;
 use crate::key::{Address, Key, Tag};
 use crate::store::{Notice, Watch};
 
-/// The longest that anything here may take.
+/// The longest time that a step of a test may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 fn address(id: &str) -> Address {
     Address::new(&Tag::new("t").unwrap(), &Key::new(id).unwrap())
 }
 
-/// One that other members of the family know nothing of.
+/// An address that other members of the family do not know.
 fn private_address() -> Address {
     let key = Key::builder().part("GET").part("a").build();
     Address::new(&Tag::new("t").unwrap(), &key)
@@ -44,7 +44,7 @@ async fn reread(watch: &mut impl Watch) {
     assert!(matches!(notice, Notice::Reread), "{notice:?}");
 }
 
-/// Tries again until `attempt` gives something.
+/// Tries again until `attempt` returns something.
 async fn eventually<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let tries = async {
         loop {

@@ -129,7 +129,7 @@ async fn a_user_without_the_channels_is_told_to_read() {
     reread(&mut store.watch(&address("a"))).await;
 }
 
-/// One that has an envelope is not published as a promise, so nothing else reaches the watchers.
+/// A value with an envelope is not published as a promise, so nothing else reaches the watchers.
 #[tokio::test]
 async fn a_large_result_with_a_stamp_is_kept_under_any_id() {
     let server = Server::start().await;
@@ -179,7 +179,7 @@ async fn a_value_that_closed_the_connection_is_not_shared_either() {
                 .map(drop)
         };
         assert_eq!(refused.unwrap_err().kind(), crate::StoreErrorKind::Timeout);
-        // It was not the connection of all other commands.
+        // The connection for all other commands did not carry it.
         store.acquire(&at, token, LEASE).await.unwrap();
         assert_eq!(store.stats().commands.reconnects, reconnects);
         let refused = store.commit(&at, token, &value, LEASE).await.unwrap_err();

@@ -99,7 +99,7 @@ async fn who_waits_on_a_connection_that_others_have_given_up_waits_no_longer() {
     assert_eq!(first.await.unwrap(), Some(StoreErrorKind::Timeout));
 }
 
-// One worker, which runs what was woken last first: of a timer and a socket, the one that waits for the timer.
+// One worker runs the task that was woken last first: of a timer and a socket, the task that waits for the timer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_process_that_stood_still_hears_the_answers_that_came_meanwhile() {
     let server = Server::start().await;
@@ -113,7 +113,7 @@ async fn a_process_that_stood_still_hears_the_answers_that_came_meanwhile() {
         let store = store.clone();
         async move { store.lookup(&address("a")).await.map(drop) }
     });
-    // Until the heartbeats of both connections wait for an answer, too.
+    // Wait until the heartbeats of both connections wait for an answer, too.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let pause = async move {
         server.thaw();

@@ -10,7 +10,7 @@ use redis::aio::MultiplexedConnection;
 use super::eventually;
 use crate::store::{RedisStore, RedisStoreBuilder};
 
-/// The process, killed on drop.
+/// The process. Dropping this kills it.
 pub(super) struct Server {
     port: u16,
     args: Vec<String>,
@@ -48,7 +48,7 @@ impl Server {
         RedisStore::builder(self.url())
     }
 
-    /// A plain connection to look behind the store's back.
+    /// A plain connection, with which a test sees what the store has in Redis.
     pub(super) async fn raw(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
@@ -74,7 +74,7 @@ impl Server {
         self.ready().await;
     }
 
-    /// Stops the process, which keeps its sockets open: the kernel accepts, Redis does not answer.
+    /// Stops the process, which keeps its sockets open: the kernel accepts connections, and Redis does not answer.
     pub(super) fn freeze(&self) {
         self.signal("-STOP");
     }

@@ -1,6 +1,6 @@
 use super::*;
 
-/// For how many seconds responses are fresh by these rules and this word of their handler.
+/// Checks for how many seconds responses are fresh, by these rules and by what their handler says.
 fn are_fresh_for(rules: &ResponseRules, control: &MemoControl, cases: &[(u16, Lines<'_>, Result<u64, Sharing>)]) {
     for (status, lines, expected) in cases {
         let found = match judged(*status, lines, rules, control) {

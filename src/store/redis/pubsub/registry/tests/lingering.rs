@@ -2,7 +2,7 @@ use super::super::super::lingering::{self, LINGER};
 use super::*;
 
 impl Bench {
-    /// Has a watcher come and go, after which the next one finds a subscription that lingers.
+    /// Has watchers come and go. The next watcher then finds a subscription that lingers.
     fn warm_up(&mut self) {
         for _ in 0..2 {
             let (id, _) = self.subscribe();
