@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::config::Config;
-use super::flights::line::{Line, QueueTurn};
+use super::flights::line::Line;
 use super::flights::patience::Patience;
 use super::flights::waiter::{Turn as Waited, Waiter};
 use super::join::{Caller, Obtained};
@@ -13,16 +13,6 @@ use super::outcome::Outcome;
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::key::Address;
-
-/// How a caller leaves the line.
-enum Left<V> {
-    /// It is this caller's turn.
-    Turn(QueueTurn),
-    /// The value that it wanted is there.
-    Found(V),
-    /// It may try again.
-    Room,
-}
 
 impl<C: Codec> MemoLock<C> {
     /// As [`Shared::obtain`], with the waiting at a limit that the settings ask for. A caller that gets
@@ -59,14 +49,10 @@ impl<C: Codec> MemoLock<C> {
                 let in_line = self.shared.stand_in_line(line, address, config, limit, &has_room);
                 // Boxed, or all waiters would keep room for it.
                 let waiting = Box::pin(patience.bound(in_line));
-                match waiting.await.flatten() {
-                    Some(Left::Turn(turn)) => return Obtained::Turn(turn),
-                    Some(Left::Found(value)) => {
-                        self.shared.counters.followed.add();
-                        return Obtained::Followed(value, None);
-                    }
+                match waiting.await {
+                    Some(Some(obtained)) => return obtained,
                     // It tries again as if it had just come.
-                    Some(Left::Room) => caller.arrived = self.shared.clock.tick(),
+                    Some(None) => caller.arrived = self.shared.clock.tick(),
                     None => return Obtained::Limited(limit),
                 }
             }
@@ -75,7 +61,7 @@ impl<C: Codec> MemoLock<C> {
 }
 
 impl<C: Codec> Shared<C> {
-    /// `None` where the line is too long.
+    /// What a caller obtains in line. `None` where there is room again: it may try once more.
     async fn stand_in_line(
         self: &Arc<Self>,
         line: &Line,
@@ -83,8 +69,10 @@ impl<C: Codec> Shared<C> {
         config: &Config,
         limit: Limit,
         has_room: impl Fn() -> bool,
-    ) -> Option<Left<C::Value>> {
-        let _place = line.enter()?;
+    ) -> Option<Obtained<C::Value>> {
+        let Some(_place) = line.enter() else {
+            return Some(Obtained::Limited(limit));
+        };
         let _queued = self.counters.queued.enter();
         let needless = async {
             match limit {
@@ -95,38 +83,45 @@ impl<C: Codec> Shared<C> {
                 }
                 Limit::Recording => self.recording_room.free(has_room).await,
             }
-            Left::Room
+            None
         };
-        let (turn, waited) = tokio::select! {
+        let turn = tokio::select! {
             biased;
-            turn = line.turn() => turn?,
-            left = needless => return Some(left),
+            turn = line.turn() => turn,
+            obtained = needless => return obtained,
+        };
+        let Some((turn, waited)) = turn else {
+            return Some(Obtained::Limited(limit));
         };
         // The value may have been stored meanwhile.
         let found = match waited {
             true => self.lookup(address).await.filter(|found| self.is_fresh(found)),
             false => None,
         };
-        Some(found.map_or(Left::Turn(turn), |found| Left::Found(found.value)))
+        Some(match found {
+            Some(found) => self.found_in_line(found.value),
+            None => Obtained::Turn(turn),
+        })
+    }
+
+    fn found_in_line(&self, value: C::Value) -> Obtained<C::Value> {
+        self.counters.followed.add();
+        Obtained::Followed(value, None)
     }
 
     /// Waits beside the other waiters, for the outcome and never for the lead.
-    async fn beside(&self, address: &Address) -> Left<C::Value> {
-        let Some(flight) = self.table.get(address) else {
-            return Left::Room;
-        };
-        let Some(waiter) = Waiter::join(&flight, self.clock.tick()) else {
-            return Left::Room;
-        };
+    async fn beside(&self, address: &Address) -> Option<Obtained<C::Value>> {
+        let flight = self.table.get(address)?;
+        let waiter = Waiter::join(&flight, self.clock.tick())?;
         match waiter.stand_by().await {
             Waited::Landed(landed) => match &landed.outcome {
-                Outcome::Ready(value) => Left::Found(value.clone()),
+                Outcome::Ready(value) => Some(self.found_in_line(value.clone())),
                 // The caller has to ask for the part of the value that there is.
-                Outcome::Again(_) | Outcome::Stale | Outcome::Soft(_) | Outcome::Part(_) => Left::Room,
+                Outcome::Again(_) | Outcome::Stale | Outcome::Soft(_) | Outcome::Part(_) => None,
                 // All other waiters go their own way now. This caller still has to wait for its turn.
                 Outcome::Pass | Outcome::Limited(_) | Outcome::Failed(_) => std::future::pending().await,
             },
-            Waited::Lead(_) | Waited::Late => Left::Room,
+            Waited::Lead(_) | Waited::Late => None,
         }
     }
 }
