@@ -114,3 +114,145 @@ fn status(response: &Ended<'_>) -> Option<i32> {
     }
     first.to_str().ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{Method, StatusCode};
+
+    use super::super::cookies::SetCookie;
+    use super::super::headers;
+    use super::*;
+
+    type Lines<'a> = &'a [(&'static str, &'a str)];
+
+    const ONE: &[u8] = &[0, 0, 0, 0, 1, b'x'];
+    const GRPC: (&str, &str) = ("content-type", "application/grpc");
+
+    fn store(seconds: u64) -> Sharing {
+        Sharing::Store(Terms {
+            fresh_for: Duration::from_secs(seconds),
+            ..Terms::default()
+        })
+    }
+
+    /// `NOT_FOUND` is stored for 30 seconds.
+    fn rules(on_unconfirmed: Unconfirmed) -> ResponseRules {
+        let status_ttl = [(7, Duration::ZERO), (NOT_FOUND, Duration::from_secs(30))];
+        ResponseRules {
+            on_unconfirmed,
+            ttl_jitter: 0.0,
+            grpc: Some(GrpcRules {
+                status_ttl: status_ttl.into(),
+            }),
+            ..ResponseRules::default()
+        }
+    }
+
+    fn end(sharing: Sharing, lines: Lines<'_>, status: &str, content: &[u8], rules: &ResponseRules) -> Sharing {
+        let (headers, trailers) = (headers(lines), headers(&[("grpc-status", status)]));
+        let response = Ended {
+            method: &Method::POST,
+            status: StatusCode::OK,
+            headers: &headers,
+            trailers: Some(&trailers),
+            body_len: content.len() as u64,
+            set_cookie: SetCookie::Refuse,
+        };
+        at_end(sharing, &response, content, rules).unwrap()
+    }
+
+    #[test]
+    fn one_message_and_its_status_decide() {
+        let rules = rules(Unconfirmed::Share);
+        let no_store = ResponseRules {
+            no_store: true,
+            ..rules.clone()
+        };
+        let two = [ONE, ONE].concat();
+        let (passed, messages) = (Sharing::Pass(Reason::NoStore), Sharing::Pass(Reason::Messages));
+        for (sharing, status, content, expected) in [
+            (store(60), "0", ONE, store(60)),
+            (Sharing::Share, "0", ONE, Sharing::Share),
+            (store(60), "0", b"", messages),
+            (store(60), "0", &two, messages),
+            (store(60), "0", &ONE[..5], messages),
+            (store(60), "13", ONE, Sharing::Share),
+            (store(60), "13", b"", Sharing::Share),
+            (store(60), "13", &two, messages),
+            (store(60), "5", b"", store(30)),
+            (store(60), "7", b"", Sharing::Share),
+            (passed, "0", ONE, passed),
+            (passed, "0", b"", passed),
+            (passed, "5", b"", passed),
+        ] {
+            assert_eq!(
+                end(sharing, &[GRPC], status, content, &rules),
+                expected,
+                "{status} {content:?}"
+            );
+        }
+        assert_eq!(end(store(60), &[GRPC], "5", b"", &no_store), Sharing::Share);
+        // Not by the method.
+        assert_eq!(end(store(60), &[], "0", ONE, &rules), Sharing::Share);
+    }
+
+    #[test]
+    fn a_failure_is_kept_no_longer_than_it_says() {
+        let rules = rules(Unconfirmed::Share);
+        for (sharing, lines, expected) in [
+            (store(10), &[GRPC][..], store(30)),
+            (store(10), &[GRPC, ("cache-control", "max-age=10")], store(10)),
+            (store(10), &[GRPC, ("cache-control", "s-maxage=10")], store(10)),
+            (store(99), &[GRPC, ("cache-control", "max-age=99")], store(30)),
+            (store(10), &[GRPC, ("expires", "0")], store(10)),
+            (
+                store(10),
+                &[GRPC, ("expires", "0"), ("cdn-cache-control", "public")],
+                store(30),
+            ),
+            (Sharing::Share, &[GRPC], store(30)),
+            (Sharing::Share, &[GRPC, ("cache-control", "max-age=10")], Sharing::Share),
+        ] {
+            assert_eq!(end(sharing, lines, "5", b"", &rules), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_of_which_nothing_says_that_others_fail_alike_is_for_one_caller() {
+        let of_method = ResponseRules {
+            no_store: true,
+            ..rules(Unconfirmed::Confirm)
+        };
+        let of_any = ResponseRules {
+            grpc: None,
+            ..rules(Unconfirmed::Confirm)
+        };
+        let (failure, unconfirmed) = (Sharing::Pass(Reason::Failure), Sharing::Pass(Reason::Unconfirmed));
+        for rules in [&of_method, &of_any] {
+            for (status, expected) in [
+                ("0", store(60)),
+                ("5", Sharing::Share),
+                ("12", Sharing::Share),
+                ("2", failure),
+                ("13", failure),
+                ("14", failure),
+                ("15", failure),
+                ("x", failure),
+                ("7", unconfirmed),
+                ("16", unconfirmed),
+            ] {
+                assert_eq!(end(store(60), &[GRPC], status, ONE, rules), expected, "{status}");
+            }
+            for (control, expected) in [
+                ("max-age=10", Sharing::Share),
+                ("max-age=0", failure),
+                ("max-age=10, no-store", failure),
+                ("public", failure),
+            ] {
+                let lines = [GRPC, ("cache-control", control)];
+                assert_eq!(end(store(60), &lines, "13", ONE, rules), expected, "{control}");
+            }
+        }
+        assert_eq!(end(store(60), &[GRPC], "0", b"", &of_any), store(60));
+    }
+}
