@@ -104,15 +104,15 @@ struct LockReply {
     granted: Granted,
 }
 
-impl Granted {
-    /// The lock is not known to be ours.
-    fn without(claim: LockState, why: Unleased) -> Self {
-        Self {
+impl<V> Acquisition<V> {
+    /// The lead, although the lock is not known to be ours.
+    fn unleased(claim: LockState, why: Unleased) -> Self {
+        Self::Lead(Granted {
             claim,
             asked_at: Instant::now(),
             start: None,
             unleased: Some(why),
-        }
+        })
     }
 }
 

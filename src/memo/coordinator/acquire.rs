@@ -92,7 +92,7 @@ impl<C: Codec> Coordinator<C> {
         let closed = !holding.take();
         // A waiter for another process goes on waiting: it will answer before a call of our own does.
         if closed && search.watch.is_none() {
-            return Some(Acquisition::Lead(Granted::without(LockState::None, Unleased::Leaving)));
+            return Some(Acquisition::unleased(LockState::None, Unleased::Leaving));
         }
         self.flight.ask();
         let before = self.shared.clock.tick();
@@ -103,16 +103,12 @@ impl<C: Codec> Coordinator<C> {
             granted,
         } = match self.acquire(search.held).await {
             Ok(reply) => reply,
+            // Without the store no process can resolve the work that was started, nor work that would be started now.
+            Err(_) if search.starts.any() || (self.config.requests && search.held) => {
+                return self.listen_for(RETRY, before, search).await.ok().flatten();
+            }
             Err(error) => {
-                // Without the store no process can resolve the work that was started, nor work that would be started
-                // now.
-                if search.starts.any() || (self.config.requests && search.held) {
-                    return self.listen_for(RETRY, before, search).await.ok().flatten();
-                }
-                return Some(Acquisition::Lead(Granted::without(
-                    error.kind().into(),
-                    Unleased::Store,
-                )));
+                return Some(Acquisition::unleased(error.kind().into(), Unleased::Store));
             }
         };
         let claim = granted.claim;
@@ -131,23 +127,28 @@ impl<C: Codec> Coordinator<C> {
             self.release(claim, Release::Stale).await;
             return Some(Acquisition::Landed(Outcome::Stale, Arrivals::All));
         }
-        let (remaining, immortal) = match lock {
-            Lock::Granted => {
-                if let Some(acquisition) = self.heard_meanwhile(search).await {
-                    self.release(granted.claim, Release::Abandoned).await;
-                    return Some(acquisition);
-                }
-                self.tenure.begin(asked);
-                return self.granted(granted, closed, search).await;
-            }
-            Lock::Held { remaining: Some(time) } => (time, false),
+        match lock {
+            Lock::Granted => self.granted(granted, asked, closed, search).await,
             // A lock that never expires can only be waited for once.
             Lock::Held { remaining: None } if search.waited_for_immortal => {
-                return Some(Acquisition::Lead(Granted::without(LockState::None, Unleased::Lock)));
+                Some(Acquisition::unleased(LockState::None, Unleased::Lock))
             }
-            Lock::Held { remaining: None } => (self.config.lease, true),
-        };
-        holding.give_back();
+            Lock::Held { remaining } => {
+                holding.give_back();
+                self.follow(remaining, asked, search).await
+            }
+        }
+    }
+
+    /// Listens for as long as another holder's lock lasts.
+    async fn follow<'a>(
+        &'a self,
+        remaining: Option<Duration>,
+        asked: Tick,
+        search: &mut Search<'a, C>,
+    ) -> Option<Acquisition<C::Value>> {
+        let immortal = remaining.is_none();
+        let remaining = remaining.unwrap_or(self.config.lease);
         search.held = true;
         // It has renewed its lease, or another has it.
         search.holder_died = false;
@@ -163,15 +164,21 @@ impl<C: Codec> Coordinator<C> {
     }
 
     /// What to do with a lock that is ours. Where the work was started often enough, the lock is given back.
-    async fn granted(
-        &self,
+    async fn granted<'a>(
+        &'a self,
         granted: Granted,
+        asked: Tick,
         closed: bool,
-        search: &mut Search<'_, C>,
+        search: &mut Search<'a, C>,
     ) -> Option<Acquisition<C::Value>> {
+        if let Some(acquisition) = self.heard_meanwhile(search).await {
+            self.release(granted.claim, Release::Abandoned).await;
+            return Some(acquisition);
+        }
+        self.tenure.begin(asked);
         if closed {
             self.release(granted.claim, Release::Abandoned).await;
-            return Some(Acquisition::Lead(Granted::without(LockState::None, Unleased::Leaving)));
+            return Some(Acquisition::unleased(LockState::None, Unleased::Leaving));
         }
         if self.config.requests && search.lapsed(&self.config) {
             self.release(granted.claim, Release::Abandoned).await;
