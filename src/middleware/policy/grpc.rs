@@ -243,6 +243,7 @@ mod tests {
             ] {
                 assert_eq!(end(store(60), &[GRPC], status, ONE, rules), expected, "{status}");
             }
+            assert_eq!(end(Sharing::Share, &[GRPC], "0", ONE, rules), Sharing::Share);
             for (control, expected) in [
                 ("max-age=10", Sharing::Share),
                 ("max-age=0", failure),

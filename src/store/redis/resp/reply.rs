@@ -190,6 +190,8 @@ mod tests {
         assert_eq!((error.code(), error.details()), ("MOVED", Some("3999 127.0.0.1:6381")));
         let bare = ServerError::new("NOAUTH");
         assert_eq!((bare.code(), bare.details()), ("NOAUTH", None));
+        assert_eq!(RedisError::from(bare).code(), Some("NOAUTH"));
+        assert_eq!(RedisError::from(io::Error::other("x")).code(), None);
     }
 
     #[test]
