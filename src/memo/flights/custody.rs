@@ -184,9 +184,8 @@ impl Orphans {
         }
         drop(queue);
         self.counters.orphaned.add(1);
-        for (_, place) in too_many {
-            let _ = place.send(());
-        }
+        // Which tells those whose places they are.
+        drop(too_many);
         QueuePlace {
             orphans: Arc::clone(self),
             id,

@@ -71,7 +71,10 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Poll;
     use std::time::Duration;
 
     use tokio::time::timeout;
@@ -95,5 +98,17 @@ mod tests {
         assert_eq!(places.load(Ordering::Relaxed), 0);
         let third = timeout(Duration::from_secs(1), caller());
         assert!(third.await.is_err(), "there is no room");
+    }
+
+    #[tokio::test]
+    async fn a_caller_in_line_is_told_whether_it_had_to_wait() {
+        let line = Line::new(1);
+        let (turn, waited) = line.turn().await.unwrap();
+        assert!(!waited);
+        let mut next = pin!(line.turn());
+        assert!(poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx).is_pending())).await);
+        drop(turn);
+        assert!(next.await.unwrap().1);
+        assert!(Line::new(usize::MAX).turn().await.is_some());
     }
 }

@@ -137,3 +137,47 @@ impl<V: Clone> Batch<V> {
 fn lock<V>(waiting: &Mutex<Seekers<V>>) -> MutexGuard<'_, Seekers<V>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Key, Tag};
+
+    fn address() -> Address {
+        Address::new(&Tag::new("t").unwrap(), &Key::new("k").unwrap())
+    }
+
+    #[tokio::test]
+    async fn each_caller_of_a_shared_look_up_is_told_and_no_look_up_outlasts_its_callers() {
+        let (lookups, address) = (Lookups::<u32>::new(), address());
+        let (stored, task) = lookups.join(&address, Seeking::Stored);
+        let mut task = task.expect("the first caller needs a task");
+        let (computed, other) = lookups.join(&address, Seeking::StoredOrComputed);
+        assert!(other.is_none());
+        let (left, _) = lookups.join(&address, Seeking::Stored);
+        drop(left);
+        task.next(true).unwrap().tell(&Some(1));
+        assert_eq!(stored.await, Ok(Some(1)));
+        assert!(computed.await.is_err(), "it waits for the computation");
+
+        let (more, other) = lookups.join(&address, Seeking::StoredOrComputed);
+        assert!(other.is_none());
+        task.next(false).unwrap().tell(&None);
+        assert_eq!(more.await, Ok(None));
+        assert!(task.next(false).is_none());
+        let (_late, next) = lookups.join(&address, Seeking::Stored);
+        let next = next.expect("the task before it has ended");
+        drop(task);
+        assert!(lookups.join(&address, Seeking::Stored).1.is_none());
+        drop(next);
+        assert!(lookups.join(&address, Seeking::Stored).1.is_some());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_look_up_that_is_broken_off_is_let_go() {
+        let lookups = Lookups::<u32>::new();
+        let (caller, task) = lookups.join(&address(), Seeking::Stored);
+        drop(task);
+        assert!(caller.await.is_err());
+    }
+}

@@ -9,4 +9,6 @@ pub(crate) mod patience;
 mod state;
 pub(crate) mod sync;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 pub(crate) mod waiter;

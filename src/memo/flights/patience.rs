@@ -103,9 +103,13 @@ fn poll_turn<L, O: Clone>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::time::sleep;
 
     use super::*;
+    use crate::memo::flights::clock::{Arrivals, Clock};
+    use crate::memo::flights::flight::Flight;
 
     #[tokio::test(start_paused = true)]
     async fn one_wait_after_another_takes_no_longer_than_the_caller_waits() {
@@ -116,5 +120,48 @@ mod tests {
         assert_eq!(patience.waited().as_secs(), 10);
         assert!(patience.bound(wait()).await.is_none());
         assert_eq!(patience.waited().as_secs(), 10);
+    }
+
+    fn first(clock: &Clock) -> (Arc<Flight<(), &'static str>>, Waiter<(), &'static str>) {
+        Waiter::first(clock.tick())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_waits_for_others_as_long_as_its_patience_lasts() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let clock = Clock::new();
+        let began = Instant::now();
+        let mut patience = Patience::new(10 * SECOND);
+        let (asking, mut caller) = first(&clock);
+        let store = async {
+            sleep(20 * SECOND).await;
+            asking.follow();
+            sleep(6 * SECOND).await;
+            asking.land("done", Arrivals::All);
+        };
+        let ((turn, waited), ()) = tokio::join!(patience.outlast(&mut caller), store);
+        assert!(matches!(turn, Some(Turn::Landed("done"))));
+        assert_eq!([waited, patience.waited()], [26 * SECOND; 2]);
+
+        let (followed, _earlier) = first(&clock);
+        followed.follow();
+        sleep(SECOND).await;
+        let mut later = Waiter::join(&followed, clock.tick()).unwrap();
+        let (turn, waited) = patience.outlast(&mut later).await;
+        assert!(turn.is_none());
+        assert_eq!(waited, 4 * SECOND, "what was done before it came is no wait of its own");
+        assert_eq!(began.elapsed(), 31 * SECOND);
+
+        let mut patience = Patience::new(10 * SECOND);
+        let mut third = Waiter::join(&followed, clock.tick()).unwrap();
+        let end = async {
+            sleep(8 * SECOND).await;
+            followed.land("done", Arrivals::All);
+        };
+        let ((turn, _), ()) = tokio::join!(patience.outlast(&mut third), end);
+        assert!(turn.is_some());
+        let wait = Instant::now();
+        assert!(patience.bound(sleep(5 * SECOND)).await.is_none());
+        assert_eq!(wait.elapsed(), 2 * SECOND);
     }
 }

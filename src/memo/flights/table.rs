@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -55,9 +54,8 @@ impl<L, O> Table<L, O> {
     /// Resolves once no flight is under way.
     pub(crate) async fn empty(&self) {
         loop {
-            let mut emptied = pin!(self.emptied.notified());
             // From here on nothing can be missed.
-            emptied.as_mut().enable();
+            let emptied = self.emptied.notified();
             if self.len() == 0 {
                 return;
             }
@@ -155,5 +153,32 @@ impl<L, O> Table<L, O> {
         let oldest = all.into_iter().take(most);
         let seen = oldest.filter_map(|(_, address)| Some((address.clone(), flights.get(address)?.glance())));
         seen.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+    use crate::key::{Key, Tag};
+
+    fn address() -> Address {
+        Address::new(&Tag::new("t").unwrap(), &Key::new("k").unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_table_without_flights_is_empty_at_once() {
+        let table = Table::<(), &'static str>::new();
+        table.empty().await;
+        let joined = table.join(&address(), Tick::START, None).ok().unwrap();
+        let flight = joined.started.unwrap();
+        assert!(table.contains(&address()));
+        let mut empty = pin!(table.empty());
+        assert!(poll_fn(|cx| Poll::Ready(empty.as_mut().poll(cx).is_pending())).await);
+        table.remove(&address(), &flight);
+        empty.await;
     }
 }
