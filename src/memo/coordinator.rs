@@ -54,7 +54,7 @@ use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
 use crate::simulation::{Planted, planted};
-use crate::store::{Lock, Release, Renewed, Store, Value, parts_of};
+use crate::store::{Release, Renewed, Store, Value, parts_of};
 use crate::task::{BoxFuture, spawn_if_any};
 use crate::trace::TraceContext;
 
@@ -77,10 +77,24 @@ pub(crate) struct Coordinator<C: Codec> {
     uploading: Mutex<Option<Upload>>,
 }
 
-/// What the store has for this flight.
-enum Acquisition<V> {
-    Landed(Outcome<V>, Arrivals),
-    Lead(Granted),
+/// What the waiters of a flight are told, and which of them: the others have to ask again.
+struct Ending<V> {
+    /// As in [`Landed`].
+    outcome: Result<Outcome<V>, Option<Past>>,
+    whom: Arrivals,
+}
+
+impl<V> Ending<V> {
+    fn told(outcome: Outcome<V>, whom: Arrivals) -> Self {
+        let outcome = Ok(outcome);
+        Self { outcome, whom }
+    }
+
+    /// After so many attempts that came to nothing, if this was one of them.
+    fn start_again(past: Option<Past>) -> Self {
+        let (outcome, whom) = (Err(past), Arrivals::All);
+        Self { outcome, whom }
+    }
 }
 
 /// What is known of the lock when the lead is offered.
@@ -94,25 +108,15 @@ struct Granted {
     unleased: Option<Unleased>,
 }
 
-/// The store's reply to a keeper that asked for the value and the lock.
-struct LockReply {
-    /// When the keeper asked.
-    asked: Tick,
-    lock: Lock,
-    value: Option<Value>,
-    /// What is known of the lock where it is granted.
-    granted: Granted,
-}
-
-impl<V> Acquisition<V> {
+impl Granted {
     /// The lead, although the lock is not known to be ours.
     fn unleased(claim: LockState, why: Unleased) -> Self {
-        Self::Lead(Granted {
+        Self {
             claim,
             asked_at: Instant::now(),
             start: None,
             unleased: Some(why),
-        })
+        }
     }
 }
 
@@ -166,17 +170,17 @@ impl<C: Codec> Coordinator<C> {
         let mut holding = Holding::new(&self.shared.leases);
         let mut search = Search::new(self.past);
         loop {
-            let acquisition = tokio::select! {
+            let acquired = tokio::select! {
                 biased;
-                acquisition = self.acquire_or_listen(&mut holding, &mut search) => acquisition,
+                acquired = self.acquire_or_listen(&mut holding, &mut search) => acquired,
                 () = poll_fn(|cx| self.flight.poll_deserted(cx)) => {
                     self.release(LockState::Unknown, Release::Abandoned).await;
                     return;
                 }
             };
-            let granted = match acquisition {
-                Acquisition::Landed(outcome, whom) => return landing.land_for(whom, outcome),
-                Acquisition::Lead(granted) => granted,
+            let granted = match acquired {
+                Ok(granted) => granted,
+                Err(ending) => return landing.end(ending),
             };
             if !search.starts.any() {
                 // This process computes, so no notice can tell it anything.
@@ -190,57 +194,8 @@ impl<C: Codec> Coordinator<C> {
                     (search.past, search.witnesses) = (past, self.shared.clock.tick());
                     self.flight.resume();
                 }
-                LeadEnd::Vain(past) => return landing.land(Outcome::Again(Some(past))),
+                LeadEnd::Vain(past) => return landing.start_again(Some(past)),
             }
-        }
-    }
-
-    /// Asks for the value and the lock, both at once. `is_held` says that another holder had it the last time.
-    async fn acquire(&self, is_held: bool) -> Result<LockReply, StoreError> {
-        let store = &self.shared.store;
-        let epoch = store.epoch();
-        let asked = self.shared.clock.tick();
-        let asked_at = Instant::now();
-        let (token, earlier) = self.open_bid();
-        // On one connection, all are on their way together. Only a holder needs to know where it starts.
-        let ((), acquired, start) = tokio::join!(
-            self.withdraw(earlier),
-            store.acquire(&self.address, token, self.config.lease),
-            async {
-                match is_held {
-                    true => None,
-                    false => self.start().await,
-                }
-            }
-        );
-        let acquired = acquired.inspect_err(|error| self.not_acquired(error))?;
-        if acquired.lock != Lock::Granted {
-            self.close_bid();
-        }
-        let start = match acquired.lock {
-            Lock::Granted if is_held => self.start().await,
-            Lock::Granted | Lock::Held { .. } => start,
-        };
-        self.by.set(acquired.holder);
-        let granted = Granted {
-            claim: LockState::Held(epoch),
-            asked_at,
-            start,
-            unleased: None,
-        };
-        Ok(LockReply {
-            asked,
-            lock: acquired.lock,
-            value: acquired.value,
-            granted,
-        })
-    }
-
-    fn not_acquired(&self, error: &StoreError) {
-        self.shared.store_failed(&self.address, "acquire", error);
-        // Nothing was sent.
-        if LockState::from(error.kind()) == LockState::None {
-            self.close_bid();
         }
     }
 
@@ -323,6 +278,15 @@ impl<C: Codec> Landing<'_, C> {
 
     /// Hands `outcome` to the waiters that it is for; the others have to ask again.
     fn land_for(&self, whom: Arrivals, outcome: Outcome<C::Value>) {
+        self.end(Ending::told(outcome, whom));
+    }
+
+    /// Has all waiters start again.
+    fn start_again(&self, past: Option<Past>) {
+        self.end(Ending::start_again(past));
+    }
+
+    fn end(&self, Ending { outcome, whom }: Ending<C::Value>) {
         let Coordinator {
             shared,
             address,
@@ -342,6 +306,6 @@ impl<C: Codec> Drop for Landing<'_, C> {
         if std::thread::panicking() {
             self.keeper.give_back_later();
         }
-        self.land(Outcome::Again(None));
+        self.start_again(None);
     }
 }

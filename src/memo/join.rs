@@ -9,15 +9,12 @@ use super::flights::line::QueueTurn;
 use super::flights::patience::Patience;
 use super::flights::table::Joined;
 use super::flights::waiter::{Turn as Waited, Waiter};
-use super::found::Found;
 use super::limits::{Bounds, Limit};
-use super::outcome::{Landed, Outcome, Past};
+use super::outcome::{Outcome, Past};
 use super::permit::{Lead, MemoWaiter};
 use super::receipt::Aim;
 use super::shared::Shared;
-use super::stream::Beginning;
 use crate::codec::Codec;
-use crate::error::Failure;
 use crate::key::Address;
 use crate::simulation::{Planted, planted};
 use crate::task::{BoxFuture, spawn};
@@ -29,41 +26,34 @@ const MAX_ROUNDS: u8 = 3;
 /// What a caller comes to.
 #[derive(Debug)]
 pub(crate) enum Obtained<V> {
-    /// Another caller or process computed the value while this caller waited; as part of this trace, if that is known.
-    Followed(V, Option<TraceContext>),
-    /// There is a value that was softly invalidated: it answers, and is to be computed anew.
-    Soft(Found<V>),
-    /// Another process is making the value: this is how it begins.
-    Part(Box<Beginning>),
+    /// What another caller or process came to, as part of this trace, if that is known; or a limit, or what is stored.
+    Told(Outcome<V>, Option<TraceContext>),
     /// This caller computes.
     Lead(Lead<V>),
-    /// There was a result, but not one to share.
-    Pass,
-    /// The computation failed, and a stale value may stand in for its result.
-    Stale,
-    /// The computation failed.
-    Failed(Failure),
+    /// Too much goes on already, and it is this caller's turn to compute all the same, for itself.
+    Turn(QueueTurn),
     /// The wait timeout is over.
     TimedOut,
     /// The computation was given up again and again: these times for its own fault, if any.
     GaveUp(Past),
-    /// Too much goes on already.
-    Limited(Limit),
-    /// Too much goes on already, and it is this caller's turn to compute all the same, for itself.
-    Turn(QueueTurn),
 }
 
 impl<V> Obtained<V> {
+    /// A limit keeps the caller from leading and from waiting.
+    pub(crate) fn limited(limit: Limit) -> Self {
+        Self::Told(Outcome::Limited(limit), None)
+    }
+
     /// What became of the lookup, in a word.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
-            Self::Followed(..) | Self::Part(_) => "followed",
-            Self::Soft(_) => "stale",
+            Self::Told(Outcome::Ready(_) | Outcome::Part(_), _) => "followed",
+            Self::Told(Outcome::Soft(_), _) => "stale",
+            Self::Told(Outcome::Failed(_), _) => "failed",
+            Self::Told(Outcome::Limited(_), _) => "limited",
             Self::Lead(_) => "led",
-            Self::Failed(_) => "failed",
             Self::TimedOut => "timed-out",
-            Self::Limited(_) => "limited",
-            Self::Pass | Self::Stale | Self::GaveUp(_) | Self::Turn(_) => "bypassed",
+            Self::Told(Outcome::Pass | Outcome::Stale, _) | Self::GaveUp(_) | Self::Turn(_) => "bypassed",
         }
     }
 }
@@ -157,7 +147,7 @@ impl<C: Codec> Shared<C> {
                     Some(waiter) => waiter,
                     None => match self.join(address, config, caller, past, Some(&config.limits)) {
                         Ok(waiter) => place.insert(role.of(waiter)),
-                        Err(limit) => return Obtained::Limited(limit),
+                        Err(limit) => return Obtained::limited(limit),
                     },
                 };
                 let landed = {
@@ -188,9 +178,9 @@ impl<C: Codec> Shared<C> {
                         None => continue,
                     }
                 };
-                match self.told(&landed) {
-                    Ok(obtained) => return obtained,
-                    Err(Some(known)) => past = past.after(false).or(known),
+                match &landed.outcome {
+                    Ok(outcome) => return self.told(outcome.clone(), landed.by),
+                    Err(Some(known)) => past = past.after(false).or(*known),
                     Err(None) => rounds += 1,
                 }
             }
@@ -218,24 +208,12 @@ impl<C: Codec> Shared<C> {
         Obtained::Lead(lead)
     }
 
-    /// What a waiter obtains from a flight that has landed. An error has it join again, with what is known of the past.
-    fn told(&self, landed: &Landed<C::Value>) -> Result<Obtained<C::Value>, Option<Past>> {
-        Ok(match &landed.outcome {
-            Outcome::Ready(value) => {
-                self.counters.followed.add();
-                Obtained::Followed(value.clone(), landed.by)
-            }
-            Outcome::Soft(found) => Obtained::Soft(found.clone()),
-            Outcome::Part(beginning) => {
-                self.counters.followed.add();
-                Obtained::Part(beginning.clone())
-            }
-            Outcome::Pass => Obtained::Pass,
-            Outcome::Limited(limit) => Obtained::Limited(*limit),
-            Outcome::Stale => Obtained::Stale,
-            Outcome::Failed(failure) => Obtained::Failed(failure.clone()),
-            Outcome::Again(past) => return Err(*past),
-        })
+    /// What a caller obtains that is told this, where it has not computed anything.
+    pub(super) fn told(&self, outcome: Outcome<C::Value>, by: Option<TraceContext>) -> Obtained<C::Value> {
+        if matches!(outcome, Outcome::Ready(_) | Outcome::Part(_)) {
+            self.counters.followed.add();
+        }
+        Obtained::Told(outcome, by)
     }
 
     /// What a caller obtains that came too late for a flight, if that has stored what it wants.
@@ -244,11 +222,11 @@ impl<C: Codec> Shared<C> {
         if aim == Aim::Now || !self.meets(aim, &found) {
             return None;
         }
-        if self.is_fresh(&found) {
-            self.counters.followed.add();
-            return Some(Obtained::Followed(found.value, None));
-        }
-        self.is_soft(&found).then(|| Obtained::Soft(found))
+        let outcome = match self.is_fresh(&found) {
+            true => Outcome::Ready(found.value),
+            false => self.is_soft(&found).then_some(Outcome::Soft(found))?,
+        };
+        Some(self.told(outcome, None))
     }
 
     fn is_full(&self, bounds: &Bounds) -> bool {

@@ -19,6 +19,7 @@ use super::config::Config;
 use super::flights::line::Line;
 use super::join::{Caller, Obtained};
 use super::limits::AtLimit;
+use super::outcome::Outcome;
 use super::path::Path;
 use super::receipt::{Aim, Receipt};
 use super::rules::ValueRules;
@@ -144,10 +145,10 @@ impl<C: Codec> MemoLock<C> {
         E: Into<BoxError> + 'static,
     {
         match obtained {
-            Obtained::Soft(found) => {
+            Obtained::Told(Outcome::Soft(found), _) => {
                 Ok(self.answered(found, false, |soft| self.compute_anew(address, soft, path, compute)))
             }
-            Obtained::Followed(value, by) => {
+            Obtained::Told(Outcome::Ready(value), by) => {
                 trace::computed_by(by);
                 Ok(value)
             }
@@ -161,7 +162,7 @@ impl<C: Codec> MemoLock<C> {
                 };
                 run(address, path, stop, computation).await
             }
-            Obtained::Limited(limit) => match config.limits.at_limit {
+            Obtained::Told(Outcome::Limited(limit), _) => match config.limits.at_limit {
                 AtLimit::Bypass => run_alone(address, path, compute_alone(compute)).await,
                 AtLimit::Refuse { .. } | AtLimit::Queue(_) => Err(ErrorKind::AtLimit(limit).into()),
             },
@@ -172,11 +173,11 @@ impl<C: Codec> MemoLock<C> {
                 };
                 run_alone(address, path, in_turn).await
             }
-            Obtained::Failed(failure) => Err(self.rules.heard(address, failure)),
+            Obtained::Told(Outcome::Failed(failure), _) => Err(self.rules.heard(address, failure)),
             Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(ErrorKind::WaitTimeout.into()),
             Obtained::TimedOut => run_alone(address, path, compute_alone(compute)).await,
             // The others found nothing to share, or came to no end: the caller does not wait for them any more.
-            Obtained::Pass | Obtained::Stale | Obtained::GaveUp(_) | Obtained::Part(_) => {
+            Obtained::Told(Outcome::Pass | Outcome::Stale | Outcome::Part(_), _) | Obtained::GaveUp(_) => {
                 run_alone(address, path, compute_alone(compute)).await
             }
         }

@@ -58,7 +58,7 @@ pub(crate) use self::join::{Caller, Obtained, Role};
 pub use self::leases::lease::{Lease, LeaseError};
 pub use self::limits::{AtLimit, Limit, Limits};
 pub use self::memolock::{MemoLock, ResolveError};
-pub(crate) use self::outcome::Past;
+pub(crate) use self::outcome::{Outcome, Past};
 pub(crate) use self::path::Path;
 #[cfg(feature = "http")]
 pub(crate) use self::permit::Unleased;

@@ -61,22 +61,21 @@ pub(crate) enum Outcome<V> {
     Part(Box<Beginning>),
     /// Every waiter goes its own way, in parallel.
     Pass,
-    /// There was no room for a result that others could have.
+    /// Too much goes on already.
     Limited(Limit),
     /// The computation failed.
     Failed(Failure),
     /// The computation failed, and a stale value may stand in for the result.
     Stale,
-    /// The computation was given up, or its lease was lost to an invalidation or to another leader: the waiters start
-    /// again, and one of them takes over. With what is known of the attempts in a row that came to nothing, if this
-    /// was one of them.
-    Again(Option<Past>),
 }
 
 /// What the waiters are told, and by whom.
 #[derive(Debug)]
 pub(crate) struct Landed<V> {
-    pub(crate) outcome: Outcome<V>,
+    /// An error where there is no outcome: the computation was given up, or its lease was lost to an invalidation or to
+    /// another leader. The waiters start again, and one of them takes over. With what is known of the attempts in a row
+    /// that came to nothing, if this was one of them.
+    pub(crate) outcome: Result<Outcome<V>, Option<Past>>,
     /// What computed it, if that is known.
     pub(crate) by: Option<TraceContext>,
 }

@@ -16,7 +16,7 @@ use crate::key::Address;
 
 impl<C: Codec> MemoLock<C> {
     /// As [`Shared::obtain`], with the waiting at a limit that the settings ask for. A caller that gets
-    /// [`Limited`](Obtained::Limited) is to be bypassed or refused: it has done its waiting.
+    /// [`Limited`](Outcome::Limited) is to be bypassed or refused: it has done its waiting.
     ///
     /// A caller may lead only while `has_room` says that there is room for what it would record.
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
@@ -36,7 +36,7 @@ impl<C: Codec> MemoLock<C> {
                         drop(lead.crowded_out());
                         Limit::Recording
                     }
-                    Obtained::Limited(limit) => limit,
+                    Obtained::Told(Outcome::Limited(limit), _) => limit,
                     obtained => return obtained,
                 };
                 // Callers that bypass were counted with the response that is not recorded.
@@ -44,7 +44,7 @@ impl<C: Codec> MemoLock<C> {
                     self.shared.limited(address, limit);
                 }
                 let Some(line) = &self.line else {
-                    return Obtained::Limited(limit);
+                    return Obtained::limited(limit);
                 };
                 let in_line = self.shared.stand_in_line(line, address, config, limit, &has_room);
                 // Boxed, or all waiters would keep room for it.
@@ -53,7 +53,7 @@ impl<C: Codec> MemoLock<C> {
                     Some(Some(obtained)) => return obtained,
                     // It tries again as if it had just come.
                     Some(None) => caller.arrived = self.shared.clock.tick(),
-                    None => return Obtained::Limited(limit),
+                    None => return Obtained::limited(limit),
                 }
             }
         }
@@ -71,7 +71,7 @@ impl<C: Codec> Shared<C> {
         has_room: impl Fn() -> bool,
     ) -> Option<Obtained<C::Value>> {
         let Some(_place) = line.enter() else {
-            return Some(Obtained::Limited(limit));
+            return Some(Obtained::limited(limit));
         };
         let _queued = self.counters.queued.enter();
         let needless = async {
@@ -91,7 +91,7 @@ impl<C: Codec> Shared<C> {
             obtained = needless => return obtained,
         };
         let Some((turn, waited)) = turn else {
-            return Some(Obtained::Limited(limit));
+            return Some(Obtained::limited(limit));
         };
         // The value may have been stored meanwhile.
         let found = match waited {
@@ -99,14 +99,9 @@ impl<C: Codec> Shared<C> {
             false => None,
         };
         Some(match found {
-            Some(found) => self.found_in_line(found.value),
+            Some(found) => self.told(Outcome::Ready(found.value), None),
             None => Obtained::Turn(turn),
         })
-    }
-
-    fn found_in_line(&self, value: C::Value) -> Obtained<C::Value> {
-        self.counters.followed.add();
-        Obtained::Followed(value, None)
     }
 
     /// Waits beside the other waiters, for the outcome and never for the lead.
@@ -115,11 +110,11 @@ impl<C: Codec> Shared<C> {
         let waiter = Waiter::join(&flight, self.clock.tick())?;
         match waiter.stand_by().await {
             Waited::Landed(landed) => match &landed.outcome {
-                Outcome::Ready(value) => Some(self.found_in_line(value.clone())),
+                Ok(outcome @ Outcome::Ready(_)) => Some(self.told(outcome.clone(), None)),
                 // The caller has to ask for the part of the value that there is.
-                Outcome::Again(_) | Outcome::Stale | Outcome::Soft(_) | Outcome::Part(_) => None,
+                Err(_) | Ok(Outcome::Stale | Outcome::Soft(_) | Outcome::Part(_)) => None,
                 // All other waiters go their own way now. This caller still has to wait for its turn.
-                Outcome::Pass | Outcome::Limited(_) | Outcome::Failed(_) => std::future::pending().await,
+                Ok(Outcome::Pass | Outcome::Limited(_) | Outcome::Failed(_)) => std::future::pending().await,
             },
             Waited::Lead(_) | Waited::Late => None,
         }

@@ -3,22 +3,21 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
 use super::hear::Heard;
 use super::progress::Search;
 use super::watch::LiveWatch;
-use super::{Acquisition, Coordinator, Granted, LockReply};
+use super::{Coordinator, Ending, Granted};
 use crate::codec::Codec;
-use crate::error::StoreErrorKind;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::memo::config::Config;
 use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::leases::Holding;
 use crate::memo::outcome::Outcome;
 use crate::memo::permit::Unleased;
 use crate::simulation::{Planted, planted};
-use crate::store::{Lock, Release, Store};
+use crate::store::{Lock, Release, Store, Value};
 
 /// How long a keeper that could not ask the store waits before it asks again what became of a promise.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
@@ -53,32 +52,43 @@ impl From<StoreErrorKind> for LockState {
     }
 }
 
+/// The store's reply to a keeper that asked for the value and the lock.
+pub(super) struct LockReply {
+    /// When the keeper asked.
+    pub(super) asked: Tick,
+    pub(super) lock: Lock,
+    pub(super) value: Option<Value>,
+    /// What is known of the lock where it is granted.
+    pub(super) granted: Granted,
+}
+
 impl<C: Codec> Coordinator<C> {
-    /// Asks and listens until there is an outcome or a reason to compute.
+    /// Asks and listens until there is a reason to compute. An error where the flight ends before.
     pub(super) async fn acquire_or_listen<'a>(
         &'a self,
         holding: &mut Holding<'_>,
         search: &mut Search<'a, C>,
-    ) -> Acquisition<C::Value> {
+    ) -> Result<Granted, Ending<C::Value>> {
         loop {
-            let acquisition = match (search.starts.exhausted(&self.config), self.flight.has_candidate()) {
-                (None, true) => self.acquire_once(holding, search).await,
+            match (search.starts.exhausted(&self.config), self.flight.has_candidate()) {
+                (None, true) => {
+                    if let Some(granted) = self.acquire_once(holding, search).await? {
+                        return Ok(granted);
+                    }
+                }
                 (Some(until), true) => {
                     holding.give_back();
-                    self.look_on(until, search).await
+                    self.look_on(until, search).await?;
                 }
                 // No waiter is left to lead.
                 (_, false) => {
                     holding.give_back();
                     tokio::select! {
                         biased;
-                        acquisition = self.look_on(Instant::now() + self.config.lease.min(Config::LONG), search) => acquisition,
-                        () = poll_fn(|cx| self.flight.poll_candidate(cx)) => None,
+                        seen = self.look_on(Instant::now() + self.config.lease.min(Config::LONG), search) => seen?,
+                        () = poll_fn(|cx| self.flight.poll_candidate(cx)) => {}
                     }
                 }
-            };
-            if let Some(acquisition) = acquisition {
-                return acquisition;
             }
         }
     }
@@ -88,11 +98,11 @@ impl<C: Codec> Coordinator<C> {
         &'a self,
         holding: &mut Holding<'_>,
         search: &mut Search<'a, C>,
-    ) -> Option<Acquisition<C::Value>> {
+    ) -> Result<Option<Granted>, Ending<C::Value>> {
         let closed = !holding.take();
         // A waiter for another process goes on waiting: it will answer before a call of our own does.
         if closed && search.watch.is_none() {
-            return Some(Acquisition::unleased(LockState::None, Unleased::Leaving));
+            return Ok(Some(Granted::unleased(LockState::None, Unleased::Leaving)));
         }
         self.flight.ask();
         let before = self.shared.clock.tick();
@@ -105,11 +115,10 @@ impl<C: Codec> Coordinator<C> {
             Ok(reply) => reply,
             // Without the store no process can resolve the work that was started, nor work that would be started now.
             Err(_) if search.starts.any() || (self.config.requests && search.held) => {
-                return self.listen_for(RETRY, before, search).await.ok().flatten();
+                self.listen_for(RETRY, before, search).await?;
+                return Ok(None);
             }
-            Err(error) => {
-                return Some(Acquisition::unleased(error.kind().into(), Unleased::Store));
-            }
+            Err(error) => return Ok(Some(Granted::unleased(error.kind().into(), Unleased::Store))),
         };
         let claim = granted.claim;
         let value = self.news(value).await;
@@ -120,23 +129,73 @@ impl<C: Codec> Coordinator<C> {
             if lock == Lock::Granted {
                 self.release(claim, Release::Abandoned).await;
             }
-            return Some(Acquisition::Landed(outcome, Arrivals::Before(asked)));
+            return Err(Ending::told(outcome, Arrivals::Before(asked)));
         }
         // Callers that have waited in vain this long need not wait for another computation.
         if search.holder_died && is_stale && lock == Lock::Granted {
             self.release(claim, Release::Stale).await;
-            return Some(Acquisition::Landed(Outcome::Stale, Arrivals::All));
+            return Err(Ending::told(Outcome::Stale, Arrivals::All));
         }
         match lock {
             Lock::Granted => self.granted(granted, asked, closed, search).await,
             // A lock that never expires can only be waited for once.
             Lock::Held { remaining: None } if search.waited_for_immortal => {
-                Some(Acquisition::unleased(LockState::None, Unleased::Lock))
+                Ok(Some(Granted::unleased(LockState::None, Unleased::Lock)))
             }
             Lock::Held { remaining } => {
                 holding.give_back();
-                self.follow(remaining, asked, search).await
+                self.follow(remaining, asked, search).await?;
+                Ok(None)
             }
+        }
+    }
+
+    /// Asks for the value and the lock, both at once. `is_held` says that another holder had it the last time.
+    pub(super) async fn acquire(&self, is_held: bool) -> Result<LockReply, StoreError> {
+        let store = &self.shared.store;
+        let epoch = store.epoch();
+        let asked = self.shared.clock.tick();
+        let asked_at = Instant::now();
+        let (token, earlier) = self.open_bid();
+        // On one connection, all are on their way together. Only a holder needs to know where it starts.
+        let ((), acquired, start) = tokio::join!(
+            self.withdraw(earlier),
+            store.acquire(&self.address, token, self.config.lease),
+            async {
+                match is_held {
+                    true => None,
+                    false => self.start().await,
+                }
+            }
+        );
+        let acquired = acquired.inspect_err(|error| self.not_acquired(error))?;
+        if acquired.lock != Lock::Granted {
+            self.close_bid();
+        }
+        let start = match acquired.lock {
+            Lock::Granted if is_held => self.start().await,
+            Lock::Granted | Lock::Held { .. } => start,
+        };
+        self.by.set(acquired.holder);
+        let granted = Granted {
+            claim: LockState::Held(epoch),
+            asked_at,
+            start,
+            unleased: None,
+        };
+        Ok(LockReply {
+            asked,
+            lock: acquired.lock,
+            value: acquired.value,
+            granted,
+        })
+    }
+
+    fn not_acquired(&self, error: &StoreError) {
+        self.shared.store_failed(&self.address, "acquire", error);
+        // Nothing was sent.
+        if LockState::from(error.kind()) == LockState::None {
+            self.close_bid();
         }
     }
 
@@ -146,7 +205,7 @@ impl<C: Codec> Coordinator<C> {
         remaining: Option<Duration>,
         asked: Tick,
         search: &mut Search<'a, C>,
-    ) -> Option<Acquisition<C::Value>> {
+    ) -> Result<(), Ending<C::Value>> {
         let immortal = remaining.is_none();
         let remaining = remaining.unwrap_or(self.config.lease);
         search.held = true;
@@ -154,13 +213,12 @@ impl<C: Codec> Coordinator<C> {
         search.holder_died = false;
         let end = Instant::now() + remaining.min(Config::LONG);
         self.flight.lease_until((!immortal).then_some(end));
-        self.listen_for(remaining, asked, search)
-            .await
-            .unwrap_or_else(|_: Elapsed| {
-                search.waited_for_immortal = immortal;
-                search.holder_died = true;
-                None
-            })
+        let is_over = self.listen_for(remaining, asked, search).await?;
+        if is_over {
+            search.waited_for_immortal = immortal;
+            search.holder_died = true;
+        }
+        Ok(())
     }
 
     /// What to do with a lock that is ours. Where the work was started often enough, the lock is given back.
@@ -170,36 +228,36 @@ impl<C: Codec> Coordinator<C> {
         asked: Tick,
         closed: bool,
         search: &mut Search<'a, C>,
-    ) -> Option<Acquisition<C::Value>> {
-        if let Some(acquisition) = self.heard_meanwhile(search).await {
+    ) -> Result<Option<Granted>, Ending<C::Value>> {
+        if let Err(ending) = self.heard_meanwhile(search).await {
             self.release(granted.claim, Release::Abandoned).await;
-            return Some(acquisition);
+            return Err(ending);
         }
         self.tenure.begin(asked);
         if closed {
             self.release(granted.claim, Release::Abandoned).await;
-            return Some(Acquisition::unleased(LockState::None, Unleased::Leaving));
+            return Ok(Some(Granted::unleased(LockState::None, Unleased::Leaving)));
         }
         if self.config.requests && search.lapsed(&self.config) {
             self.release(granted.claim, Release::Abandoned).await;
-            return None;
+            return Ok(None);
         }
         if search.watch.is_some() || search.past != self.past {
             self.shared.counters.taken_over.add();
             tracing::debug!(address = %self.address.readable(), "taking over");
         }
-        Some(Acquisition::Lead(granted))
+        Ok(Some(granted))
     }
 
     /// Reads the value, and listens for as long as one more start of the work would have to finish it. Nothing is
     /// started any more, but work that was started before may still come to its end.
-    async fn look_on<'a>(&'a self, until: Instant, search: &mut Search<'a, C>) -> Option<Acquisition<C::Value>> {
+    async fn look_on<'a>(&'a self, until: Instant, search: &mut Search<'a, C>) -> Result<(), Ending<C::Value>> {
         let asked = self.shared.clock.tick();
         let time = match self.shared.store.lookup(&self.address).await {
             Ok(value) => {
                 let value = self.news(value).await;
                 if let Some(outcome) = value.and_then(|value| self.outcome(value)) {
-                    return Some(Acquisition::Landed(outcome, Arrivals::Before(asked)));
+                    return Err(Ending::told(outcome, Arrivals::Before(asked)));
                 }
                 self.config.lease
             }
@@ -209,59 +267,57 @@ impl<C: Codec> Coordinator<C> {
             }
         };
         let left = until.saturating_duration_since(Instant::now());
-        let heard = self.listen_for(time.min(left), asked, search).await;
-        heard.ok().flatten()
+        self.listen_for(time.min(left), asked, search).await?;
+        Ok(())
     }
 
     /// Listens for this long, and a little longer, or until there is a reason to ask again. `asked` is when the store was
-    /// last asked for the value.
+    /// last asked for the value. Whether the time is over.
     async fn listen_for<'a>(
         &'a self,
         time: Duration,
         asked: Tick,
         search: &mut Search<'a, C>,
-    ) -> Result<Option<Acquisition<C::Value>>, Elapsed> {
+    ) -> Result<bool, Ending<C::Value>> {
         self.flight.follow();
         let watch = search.watch.get_or_insert_with(|| LiveWatch::start(self));
         let time = match planted(Planted::WaitsForever) {
             true => Config::LONG,
             false => time,
         };
-        let heard = timeout(time.saturating_add(self.config.jitter()), self.listen(watch, asked)).await?;
-        Ok(self.learn(heard, search))
+        match timeout(time.saturating_add(self.config.jitter()), self.listen(watch, asked)).await {
+            Ok(heard) => self.learn(heard, search).map(|()| false),
+            Err(_) => Ok(true),
+        }
     }
 
     /// What the keeper heard while it asked. The lock is free because its leader gave it back. If the leader failed, or
     /// shared a result without storing it, the waiters that listened by then need no other computation.
-    async fn heard_meanwhile<'a>(&'a self, search: &mut Search<'a, C>) -> Option<Acquisition<C::Value>> {
-        loop {
-            let (notice, since) = search.watch.as_mut()?.at_once().await?;
+    async fn heard_meanwhile<'a>(&'a self, search: &mut Search<'a, C>) -> Result<(), Ending<C::Value>> {
+        while let Some(watch) = &mut search.watch
+            && let Some((notice, since)) = watch.at_once().await
+        {
             let heard = self.heard(notice, since).await;
-            if let Some(acquisition) = self.learn(heard, search) {
-                return Some(acquisition);
-            }
+            self.learn(heard, search)?;
         }
+        Ok(())
     }
 
-    /// Takes in what was heard. `None` where the keeper is to ask again.
-    fn learn(&self, heard: Heard<C::Value>, search: &mut Search<'_, C>) -> Option<Acquisition<C::Value>> {
+    /// Takes in what was heard. An error where it ends the flight; otherwise the keeper is to ask again.
+    fn learn(&self, heard: Heard<C::Value>, search: &mut Search<'_, C>) -> Result<(), Ending<C::Value>> {
         match heard {
-            Heard::Landed(outcome, whom) => Some(Acquisition::Landed(outcome, whom)),
-            Heard::Again | Heard::Nothing => None,
-            Heard::Freed => {
-                search.held = false;
-                None
-            }
-            Heard::Deferred(starts) => {
-                search.starts.hear(starts);
-                None
-            }
+            Heard::Landed(outcome, whom) => return Err(Ending::told(outcome, whom)),
+            Heard::Again | Heard::Nothing => {}
+            Heard::Freed => search.held = false,
+            Heard::Deferred(starts) => search.starts.hear(starts),
             Heard::Vain { attempts, failed } => {
                 search.held = false;
                 search.hear_of(attempts, failed, self.shared.clock.tick());
-                let over = !search.past.may_go_on();
-                over.then_some(Acquisition::Landed(Outcome::Again(Some(search.past)), Arrivals::All))
+                if !search.past.may_go_on() {
+                    return Err(Ending::start_again(Some(search.past)));
+                }
             }
         }
+        Ok(())
     }
 }

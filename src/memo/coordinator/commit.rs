@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::acquire::LockState;
-use super::acquire::RETRY;
+use super::acquire::{LockState, RETRY};
 use super::{Coordinator, Landing};
 use crate::codec::Codec;
 use crate::error::StoreErrorKind;
@@ -211,7 +210,7 @@ impl<C: Codec> Coordinator<C> {
     /// the value all the same.
     fn refused(&self, claim: LockState, value: C::Value, landing: &Landing<'_, C>) {
         if !self.is_forgotten(claim) {
-            return landing.land(self.fenced());
+            return self.fenced(landing);
         }
         tracing::debug!(address = %self.address.readable(), "the store has forgotten the lease; the result stays in this process");
         landing.land_for(self.tenure.last(), Outcome::Ready(value));
@@ -219,10 +218,10 @@ impl<C: Codec> Coordinator<C> {
 
     /// The lease was lost while the computation ran. Some waiters may have come after the invalidation that took the
     /// lease away, so no waiter gets the value.
-    pub(super) fn fenced(&self) -> Outcome<C::Value> {
+    pub(super) fn fenced(&self, landing: &Landing<'_, C>) {
         self.shared.counters.fenced.add();
         self.report("not stored: the lease ended or the key was invalidated");
         tracing::debug!(address = %self.address.readable(), "result refused: the lease ended or the key was invalidated");
-        Outcome::Again(None)
+        landing.start_again(None);
     }
 }

@@ -7,8 +7,7 @@ use std::future::poll_fn;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::acquire::LockState;
-use super::acquire::RETRY;
+use super::acquire::{LockState, RETRY};
 use super::hear::Heard;
 use super::lead::LeadEnd;
 use super::progress::Search;
@@ -92,7 +91,7 @@ impl<C: Codec> Coordinator<C> {
                 Event::Heard(Heard::Again | Heard::Freed | Heard::Vain { .. }) => read = true,
                 Event::Deserted => {
                     // A caller that comes from here on starts another flight.
-                    landing.land(Outcome::Again(None));
+                    landing.start_again(None);
                     promise.deserted = true;
                     held = promise.claim != LockState::None;
                 }

@@ -66,7 +66,7 @@ impl<C: Codec> Coordinator<C> {
     /// Hands the preview to the waiters that may have it, for as long as the lease lasts.
     async fn hand_out(&self, claim: LockState, preview: &Preview<C::Value>) {
         let outcome = Arc::new(Landed {
-            outcome: Outcome::Ready(preview.value.clone()),
+            outcome: Ok(Outcome::Ready(preview.value.clone())),
             by: self.by.get(),
         });
         loop {

@@ -16,13 +16,10 @@ use crate::memo::flights::clock::Tick;
 use crate::memo::flights::custody::{Custody, Expired};
 use crate::memo::leases::Holding;
 use crate::memo::limits::Limit;
-use crate::memo::marking::Marking;
-use crate::memo::marking::Start;
+use crate::memo::marking::{Marking, Start};
 use crate::memo::outcome::{Outcome, Past, Verdict};
 use crate::memo::permit::{DEAF, Lead, Led};
-use crate::store::Release;
-use crate::store::Store;
-use crate::store::{Stamp, Value};
+use crate::store::{Release, Stamp, Store, Value};
 use crate::task::{BoxFuture, spawn};
 
 /// What became of a lead.
@@ -91,7 +88,7 @@ impl<C: Codec> Coordinator<C> {
             }
             // The result will not reach the waiters, so they need not wait for it.
             ComputationEnd::LeaseLost => {
-                landing.land(self.fenced());
+                self.fenced(landing);
                 spawn(Box::pin(custody.outlive(led.stopper)));
             }
             ComputationEnd::Expired(Expired::Orphaned) => {
@@ -99,7 +96,7 @@ impl<C: Codec> Coordinator<C> {
                 self.report("cancelled: no client waits, and there are too many like that");
                 tracing::debug!(address = %self.address.readable(), "cancelled: no client waits, and there are too many like that");
                 self.release(claim, Release::Abandoned).await;
-                landing.land(Outcome::Again(None));
+                landing.start_again(None);
             }
             ComputationEnd::Expired(Expired::Overdue) => {
                 self.report("given up for others: it takes too long");
@@ -155,7 +152,7 @@ impl<C: Codec> Coordinator<C> {
             }
             Verdict::Withdraw => {
                 self.release(claim, Release::Abandoned).await;
-                landing.land(Outcome::Again(None));
+                landing.start_again(None);
             }
             Verdict::Decline { failed } => {
                 if failed {

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::acquire::LockReply;
 use super::lead::LeadEnd;
 use super::progress::Search;
-use super::{Coordinator, Landing, LockReply};
+use super::{Coordinator, Landing};
 use crate::codec::Codec;
 use crate::memo::flights::waiter::Turn;
 use crate::memo::leases::Holding;
-use crate::memo::outcome::{Outcome, Past};
+use crate::memo::outcome::Past;
 use crate::memo::permit::{Lead, MemoWaiter};
 use crate::store::{Lock, Release};
 
@@ -61,7 +62,7 @@ impl<C: Codec> Coordinator<C> {
             LeadEnd::Landed { stored } => stored,
             LeadEnd::Again => false,
             LeadEnd::Vain(past) => {
-                landing.land(Outcome::Again(Some(past)));
+                landing.start_again(Some(past));
                 false
             }
         };

@@ -1,11 +1,12 @@
 //! How a keeper comes to a lease, or to none, without waiting for another computation.
 
+use super::acquire::LockReply;
 use super::lead::LeadEnd;
 use super::progress::Search;
-use super::{Coordinator, Landing, LockReply};
+use super::{Coordinator, Landing};
 use crate::codec::Codec;
 use crate::memo::leases::Holding;
-use crate::memo::outcome::{Outcome, Past};
+use crate::memo::outcome::Past;
 use crate::store::{Lock, Release};
 
 impl<C: Codec> Coordinator<C> {
@@ -42,7 +43,7 @@ impl<C: Codec> Coordinator<C> {
         }
         let mut search = Search::new(Past::default());
         if let LeadEnd::Vain(past) = self.lead(granted, &mut search, &mut holding, &landing).await {
-            landing.land(Outcome::Again(Some(past)));
+            landing.start_again(Some(past));
         }
     }
 }

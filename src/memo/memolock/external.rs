@@ -14,6 +14,7 @@ use crate::key::{Address, Key, KeyError, Readable, Tag};
 use crate::memo::compute::start_work;
 use crate::memo::config::Config;
 use crate::memo::join::{Caller, Obtained, Role};
+use crate::memo::outcome::Outcome;
 use crate::memo::path::Path;
 use crate::memo::permit::Lead;
 use crate::store::{Stamp, Store, Value};
@@ -134,18 +135,18 @@ impl<C: Codec> MemoLock<C> {
             trace::waited(patience.waited());
             trace::outcome(obtained.outcome());
             let lead = match obtained {
-                Obtained::Followed(value, by) => {
+                Obtained::Told(Outcome::Ready(value), by) => {
                     trace::computed_by(by);
                     return Ok(value);
                 }
-                Obtained::Soft(found) => return Ok(self.answered(found, false, anew)),
+                Obtained::Told(Outcome::Soft(found), _) => return Ok(self.answered(found, false, anew)),
                 Obtained::Lead(lead) => lead,
-                Obtained::Limited(limit) => return Err(ErrorKind::AtLimit(limit).into()),
-                Obtained::Failed(failure) => return Err(self.rules.heard(address, failure)),
+                Obtained::Told(Outcome::Limited(limit), _) => return Err(ErrorKind::AtLimit(limit).into()),
+                Obtained::Told(Outcome::Failed(failure), _) => return Err(self.rules.heard(address, failure)),
                 Obtained::TimedOut => return Err(ErrorKind::WaitTimeout.into()),
-                Obtained::Pass | Obtained::Stale | Obtained::GaveUp(_) | Obtained::Part(_) | Obtained::Turn(_) => {
-                    return Err(ErrorKind::Abandoned.into());
-                }
+                Obtained::Told(Outcome::Pass | Outcome::Stale | Outcome::Part(_), _)
+                | Obtained::GaveUp(_)
+                | Obtained::Turn(_) => return Err(ErrorKind::Abandoned.into()),
             };
             let mut attachment = None;
             let start = |lead| attachment = Some(self.begin(lead, address, path.clone(), Arc::clone(&request)));

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::memo::{Lead, Obtained, Patience, Role};
+use crate::memo::{Lead, Obtained, Outcome, Patience, Role};
 use crate::middleware::MemoControl;
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::{InnerBody, InnerCall};
@@ -159,7 +159,7 @@ async fn first(
                 answer => return First::Answer(answer),
             },
             obtained = &mut waiting, if waits => match obtained {
-                Obtained::Followed(stored, by) if suits(&stored) => return First::Given(stored, by),
+                Obtained::Told(Outcome::Ready(stored), by) if suits(&stored) => return First::Given(stored, by),
                 _ => waits = false,
             },
         }

@@ -12,7 +12,7 @@ use super::at_limit::{reached, refuse};
 use super::hit::{NextStep, computed_at};
 use super::soft_timeout::{miss_or_stale, stand_by};
 use crate::key::Address;
-use crate::memo::{Aim, Caller, Config, Lead, Obtained, QueueTurn};
+use crate::memo::{Aim, Caller, Config, Lead, Obtained, Outcome, QueueTurn};
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::lead::begin::computing_as;
@@ -234,15 +234,15 @@ impl Cache {
     /// The next step of a request that has obtained this.
     async fn after(&self, obtained: Obtained<Arc<StoredResponse>>, miss: &mut Miss, headers: &HeaderMap) -> After {
         match obtained {
-            Obtained::Followed(stored, by) => follow(self, stored, by, miss, headers).await,
+            Obtained::Told(Outcome::Ready(stored), by) => follow(self, stored, by, miss, headers).await,
             // The response may be another variant, or not for this client.
-            Obtained::Soft(found) => match follow(self, found.value, None, miss, headers).await {
+            Obtained::Told(Outcome::Soft(found), _) => match follow(self, found.value, None, miss, headers).await {
                 After::Refresh(stored) if !miss.can_lead => {
                     After::Answer(self.replay(stored, Instant::now(), Reason::StaleWhileRevalidate))
                 }
                 after => after,
             },
-            Obtained::Part(beginning) => {
+            Obtained::Told(Outcome::Part(beginning), _) => {
                 let address = &miss.variant.address;
                 let shared = &self.memo.shared;
                 match self.incoming.open(shared, address, *beginning, &self.responses) {
@@ -252,12 +252,12 @@ impl Cache {
             }
             Obtained::Lead(lead) => After::Lead(lead),
             Obtained::Turn(turn) => After::Turn(turn),
-            Obtained::Limited(limit) => {
+            Obtained::Told(Outcome::Limited(limit), _) => {
                 let reason = reached(limit);
                 let refusal = refuse(self, headers, reason);
                 refusal.map_or(After::Direct(reason), After::Answer)
             }
-            Obtained::Pass => {
+            Obtained::Told(Outcome::Pass, _) => {
                 if miss.credentials.has_credentials() {
                     self.credential_history.forget(&miss.variant.address);
                 }
@@ -265,8 +265,12 @@ impl Cache {
             }
             Obtained::TimedOut if self.may_defer() => After::Answer(waited_too_long(headers, miss.why)),
             Obtained::TimedOut => After::Direct(Reason::Timeout),
-            Obtained::Stale => or_stale(self, miss, headers, After::Again, Reason::LeaderFailed).await,
-            Obtained::Failed(_) => or_stale(self, miss, headers, After::Direct, Reason::LeaderFailed).await,
+            Obtained::Told(Outcome::Stale, _) => {
+                or_stale(self, miss, headers, After::Again, Reason::LeaderFailed).await
+            }
+            Obtained::Told(Outcome::Failed(_), _) => {
+                or_stale(self, miss, headers, After::Direct, Reason::LeaderFailed).await
+            }
             Obtained::GaveUp(past) => or_stale(self, miss, headers, After::Direct, gave_up(past)).await,
         }
     }
