@@ -43,6 +43,8 @@ enum Event<V> {
     Closed,
     /// The lease has ended.
     Ended,
+    /// The lock is not ours any more.
+    Lost,
 }
 
 impl<C: Codec> Coordinator<C> {
@@ -70,16 +72,11 @@ impl<C: Codec> Coordinator<C> {
         let mut held = self.announce(&promise).await;
         let mut read = true;
         while held {
-            if std::mem::take(&mut read) {
-                match self.find(&mut promise).await {
-                    Heard::Landed(outcome, whom) => {
-                        return self.resolved(promise.claim, outcome, whom, landing).await;
-                    }
-                    Heard::Freed => break,
-                    Heard::Nothing | Heard::Again | Heard::Vain { .. } | Heard::Deferred(_) => {}
-                }
-            }
-            match self.event(&promise, watch).await {
+            let event = match std::mem::take(&mut read) {
+                true => self.find(&mut promise).await,
+                false => self.event(&promise, watch).await,
+            };
+            match event {
                 Event::Heard(Heard::Landed(outcome, whom)) => {
                     return self.resolved(promise.claim, outcome, whom, landing).await;
                 }
@@ -103,6 +100,7 @@ impl<C: Codec> Coordinator<C> {
                     self.unresolved(&promise).await;
                     held = false;
                 }
+                Event::Lost => held = false,
             }
         }
         search.starts.end();
@@ -180,9 +178,8 @@ impl<C: Codec> Coordinator<C> {
         }
     }
 
-    /// Reads a value that was stored without a notice, and whether the lock is still ours. Where it is not, this is
-    /// [`Freed`](Heard::Freed).
-    async fn find(&self, promise: &mut DeferredWork) -> Heard<C::Value> {
+    /// Reads a value that was stored without a notice, and whether the lock is still ours.
+    async fn find(&self, promise: &mut DeferredWork) -> Event<C::Value> {
         let asked = self.shared.clock.tick();
         promise.asked = Arrivals::Before(asked);
         let remaining = promise.end.saturating_duration_since(Instant::now());
@@ -199,15 +196,15 @@ impl<C: Codec> Coordinator<C> {
             (Ok(value), held) => {
                 let value = self.news(value).await;
                 match (value.and_then(|value| self.outcome(value)), held) {
-                    (Some(outcome), _) => return Heard::Landed(outcome, Arrivals::Before(asked)),
-                    (None, Ok(Renewed::Held | Renewed::Soft)) => return Heard::Nothing,
-                    (None, Ok(Renewed::Lost)) => return Heard::Freed,
+                    (Some(outcome), _) => return Event::Heard(Heard::Landed(outcome, Arrivals::Before(asked))),
+                    (None, Ok(Renewed::Held | Renewed::Soft)) => return Event::Heard(Heard::Nothing),
+                    (None, Ok(Renewed::Lost)) => return Event::Lost,
                     (None, Err(_)) => {}
                 }
             }
             (Err(error), _) => self.shared.store_failed(&self.address, "lookup", &error),
         }
         promise.again_at = Some(Instant::now() + RETRY);
-        Heard::Nothing
+        Event::Heard(Heard::Nothing)
     }
 }

@@ -148,28 +148,9 @@ impl<C: Codec> Coordinator<C> {
 
     async fn read_notice(&self, notice: Notice, since: Tick) -> Heard<C::Value> {
         match notice {
-            Notice::Stored(value) | Notice::Released(Release::Shared(value)) => {
-                match self.shared.vouched(&self.address, Some(value)).await {
-                    Some(found) if planted(Planted::OldMessage) => {
-                        Heard::Landed(Outcome::Ready(found.value), Arrivals::All)
-                    }
-                    Some(found) => {
-                        let is_old = found.soft_since.is_some() || !self.shared.meets(self.config.aim, &found);
-                        match self.outcome(found) {
-                            Some(outcome @ (Outcome::Ready(_) | Outcome::Soft(_))) => {
-                                Heard::Landed(outcome, Arrivals::Before(since))
-                            }
-                            // It counts for nothing.
-                            _ if is_old => Heard::Again,
-                            // Stored, but for none of the waiters.
-                            _ => Heard::Landed(Outcome::Pass, Arrivals::All),
-                        }
-                    }
-                    None => Heard::Again,
-                }
-            }
+            Notice::Stored(value) | Notice::Released(Release::Shared(value)) => self.read_value(value, since).await,
             Notice::Kept(token) => match self.kept(token).await {
-                Ok(Some(value)) => self.heard(Notice::Released(Release::Shared(value)), since).await,
+                Ok(Some(value)) => self.read_value(value, since).await,
                 Ok(None) => Heard::Freed,
                 Err(error) => {
                     self.shared.store_failed(&self.address, "kept", &error);
@@ -206,6 +187,24 @@ impl<C: Codec> Coordinator<C> {
             Notice::Released(Release::Abandoned) | Notice::Invalidated => Heard::Freed,
             Notice::Reread if planted(Planted::NotReread) => Heard::Nothing,
             Notice::Reread => Heard::Again,
+        }
+    }
+
+    /// What a notice says that has the value in it.
+    async fn read_value(&self, value: Value, since: Tick) -> Heard<C::Value> {
+        let Some(found) = self.shared.vouched(&self.address, Some(value)).await else {
+            return Heard::Again;
+        };
+        if planted(Planted::OldMessage) {
+            return Heard::Landed(Outcome::Ready(found.value), Arrivals::All);
+        }
+        let is_old = found.soft_since.is_some() || !self.shared.meets(self.config.aim, &found);
+        match self.outcome(found) {
+            Some(outcome @ (Outcome::Ready(_) | Outcome::Soft(_))) => Heard::Landed(outcome, Arrivals::Before(since)),
+            // It counts for nothing.
+            _ if is_old => Heard::Again,
+            // Stored, but for none of the waiters.
+            _ => Heard::Landed(Outcome::Pass, Arrivals::All),
         }
     }
 }

@@ -93,20 +93,24 @@ impl<C: Codec> Coordinator<C> {
             }
             ComputationEnd::Expired(Expired::Orphaned) => {
                 custody.stop(led.stopper);
-                self.report("cancelled: no client waits, and there are too many like that");
-                tracing::debug!(address = %self.address.readable(), "cancelled: no client waits, and there are too many like that");
+                self.given_up("cancelled: no client waits, and there are too many like that");
                 self.release(claim, Release::Abandoned).await;
                 landing.start_again(None);
             }
             ComputationEnd::Expired(Expired::Overdue) => {
-                self.report("given up for others: it takes too long");
                 spawn(Box::pin(custody.outlive(led.stopper)));
-                tracing::debug!(address = %self.address.readable(), "given up for others: it takes too long");
+                self.given_up("given up for others: it takes too long");
                 return self.vain(claim, search, true).await;
             }
         }
         drop(led.settled);
         LeadEnd::Landed { stored: false }
+    }
+
+    /// Tells operators, and the log, why a computation is given up.
+    fn given_up(&self, why: &str) {
+        self.report(why);
+        tracing::debug!(address = %self.address.readable(), "{why}");
     }
 
     /// Tells the waiters here and elsewhere what the verdict says.
