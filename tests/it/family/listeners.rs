@@ -1,16 +1,17 @@
 //! Foreign waiters, which take each payload on `T/notif:*` for a value.
 
+use std::future::{Ready, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use redis::aio::PubSub;
-use tower_memolock::{ErrorKind, Lease};
+use tower_memolock::{ErrorKind, Lease, MemoLock};
 
 use super::fixture::World;
 use crate::support::within;
 
-/// Hears whatever is published, as Go and C# do.
+/// Hears everything that is published, as clients in Go and C# do.
 struct Listener(PubSub);
 
 impl Listener {
@@ -32,49 +33,55 @@ impl Listener {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn they_hear_our_values_to_the_letter_and_nothing_else() {
-    let world = World::new().await;
-    let mut listener = Listener::start(&world).await;
-    let [here, there, ..] = &world.nodes[..] else {
-        panic!("too few nodes");
-    };
-    let value = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
-    let long = "x".repeat(3 << 20);
-    let mut expected: Vec<(&str, Vec<u8>)> = Vec::new();
+/// What is published, in order: the id, and the payload.
+type Published = Vec<(&'static str, Vec<u8>)>;
 
-    let stored: [(&str, &[u8]); 4] = [
-        ("plain", b"a value"),
-        ("empty", b""),
-        ("bytes", b"\0\xff\r\nvalue \xd5MLS"),
+fn compute(value: impl Into<Bytes>) -> impl FnOnce() -> Ready<Result<Bytes, String>> + Send + 'static {
+    let value = value.into();
+    move || ready(Ok(value))
+}
+
+async fn values_are_stored(world: &World, here: &MemoLock) -> Published {
+    let stored: [(&str, Vec<u8>); 4] = [
+        ("plain", b"a value".to_vec()),
+        ("empty", Vec::new()),
+        ("bytes", b"\0\xff\r\nvalue \xd5MLS".to_vec()),
         // Above every limit for what is sent inline.
-        ("long", long.as_bytes()),
+        ("long", b"x".repeat(3 << 20)),
     ];
-    for (id, bytes) in stored {
-        let computed = value(bytes);
-        let compute = move || async move { Ok::<_, String>(computed) };
-        here.get_or_compute(id, compute).await.unwrap();
-        assert_eq!(world.get(&format!("likes:{id}")).await.unwrap(), bytes, "{id}");
-        expected.push((id, bytes.to_vec()));
+    for (id, bytes) in &stored {
+        here.get_or_compute(*id, compute(bytes.clone())).await.unwrap();
+        assert_eq!(world.get(&format!("likes:{id}")).await.unwrap(), *bytes, "{id}");
     }
-    let failed = here
-        .get_or_compute("failed", || async { Err::<Bytes, _>("no database".to_owned()) })
-        .await;
+    stored.into()
+}
+
+async fn computations_come_to_nothing(here: &MemoLock, there: &MemoLock) {
+    let failing = || async { Err::<Bytes, _>("no database".to_owned()) };
+    let failed = here.get_or_compute("failed", failing).await;
     assert!(matches!(failed, Err(error) if error.kind() == ErrorKind::Computation));
-    let panicked = here
-        .get_or_compute("panicked", || async {
-            if true {
-                panic!("on purpose");
-            }
-            Ok::<Bytes, String>(Bytes::new())
-        })
-        .await;
+    let panicking = || async {
+        if true {
+            panic!("on purpose");
+        }
+        Ok::<Bytes, String>(Bytes::new())
+    };
+    let panicked = here.get_or_compute("panicked", panicking).await;
     assert!(matches!(panicked, Err(error) if error.kind() == ErrorKind::Panicked));
+    let invalidating = there.clone();
+    let losing = || async move {
+        let lease = Lease::take().await;
+        invalidating.invalidate("lost").await.unwrap();
+        lease.extend(Duration::from_secs(1)).await.map(|()| Bytes::from("lost"))
+    };
+    let lost = here.get_or_compute("lost", losing).await;
+    assert!(matches!(lost, Err(error) if error.kind() == ErrorKind::Computation));
+}
+
+async fn values_are_shared_and_tagged(here: &MemoLock, there: &MemoLock) -> Published {
     // Not stored, but for all waiters of this moment.
     let sharing = here.clone().ttl(Duration::ZERO);
-    let compute = |value: &'static str| move || async move { Ok::<_, String>(Bytes::from(value)) };
     sharing.get_or_compute("shared", compute("passing")).await.unwrap();
-    expected.push(("shared", b"passing".to_vec()));
     there.invalidate("plain").await.unwrap();
     // What has tags is not for them: it has a stamp in front.
     for (memo, id) in [(here.clone(), "tagged"), (sharing, "tagged and shared")] {
@@ -82,40 +89,42 @@ async fn they_hear_our_values_to_the_letter_and_nothing_else() {
         memo.get_or_compute(id, compute("tagged")).await.unwrap();
     }
     there.invalidate_tags(["a"]).await.unwrap();
-    let invalidating = there.clone();
-    let lost = here
-        .get_or_compute("lost", || async move {
-            let lease = Lease::take().await;
-            invalidating.invalidate("lost").await.unwrap();
-            lease.extend(Duration::from_secs(1)).await.map(|()| Bytes::from("lost"))
-        })
-        .await;
-    assert!(matches!(lost, Err(error) if error.kind() == ErrorKind::Computation));
-    there
-        .resolve("resolved", "at once".into(), Duration::from_secs(9))
-        .await
-        .unwrap();
-    expected.push(("resolved", b"at once".to_vec()));
-    there
-        .resolve("resolved", "passing".into(), Duration::ZERO)
-        .await
-        .unwrap();
-    expected.push(("resolved", b"passing".to_vec()));
-    let requested = {
-        let there = there.clone();
-        let request = move || {
-            let there = there.clone();
-            async move { there.resolve("requested", "work".into(), Duration::from_secs(9)).await }
-        };
-        here.get_or_request("requested", request).await
+    vec![("shared", b"passing".to_vec())]
+}
+
+async fn promises_are_resolved(here: &MemoLock, there: &MemoLock) -> Published {
+    let seconds = Duration::from_secs(9);
+    there.resolve("resolved", "at once".into(), seconds).await.unwrap();
+    let passing = there.resolve("resolved", "passing".into(), Duration::ZERO);
+    passing.await.unwrap();
+    let worker = there.clone();
+    let request = move || {
+        let worker = worker.clone();
+        async move { worker.resolve("requested", "work".into(), seconds).await }
     };
-    assert_eq!(requested.unwrap(), "work");
-    expected.push(("requested", b"work".to_vec()));
+    assert_eq!(here.get_or_request("requested", request).await.unwrap(), "work");
     here.shutdown(Duration::ZERO).await;
     there.resolve("end", "end".into(), Duration::ZERO).await.unwrap();
-    expected.push(("end", b"end".to_vec()));
+    vec![
+        ("resolved", b"at once".to_vec()),
+        ("resolved", b"passing".to_vec()),
+        ("requested", b"work".to_vec()),
+        ("end", b"end".to_vec()),
+    ]
+}
 
-    for (id, bytes) in expected {
+#[tokio::test(flavor = "multi_thread")]
+async fn they_hear_our_values_to_the_letter_and_nothing_else() {
+    let world = World::new().await;
+    let mut listener = Listener::start(&world).await;
+    let [here, there, ..] = &world.nodes[..] else {
+        panic!("too few nodes");
+    };
+    let stored = values_are_stored(&world, here).await;
+    computations_come_to_nothing(here, there).await;
+    let shared = values_are_shared_and_tagged(here, there).await;
+    let resolved = promises_are_resolved(here, there).await;
+    for (id, bytes) in stored.into_iter().chain(shared).chain(resolved) {
         let (channel, payload) = listener.next().await;
         assert_eq!(channel, format!("likes/notif:{id}"));
         assert!(payload == bytes, "{id}: {} bytes", payload.len());
