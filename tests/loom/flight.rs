@@ -13,6 +13,7 @@ mod sync {
 #[expect(dead_code, reason = "what asks and does not wait")]
 #[path = "../../src/middleware/recording/broadcast.rs"]
 mod broadcast;
+mod candidates;
 #[path = "../../src/memo/flights/clock.rs"]
 mod clock;
 #[path = "../../src/memo/flights/flight.rs"]
@@ -20,6 +21,7 @@ mod clock;
 mod flight;
 #[path = "../../src/middleware/recording/pieces.rs"]
 mod pieces;
+mod resumed;
 #[path = "../../src/memo/flights/state.rs"]
 mod state;
 mod streaming;
@@ -229,111 +231,6 @@ fn a_waiter_that_is_not_polled_does_not_keep_the_lead_from_the_others() {
     });
 }
 
-/// Waits for the turn. The first to lead finds that the value is made elsewhere: it waits again, and the lead is offered once
-/// more. The second lands the flight.
-fn take_part_again(
-    flight: &Arc<TestFlight>,
-    mut waiter: TestWaiter,
-    turns: &AtomicUsize,
-    leads: &Arc<AtomicUsize>,
-) -> u32 {
-    loop {
-        match block_on(waiter) {
-            Turn::Lead(lead) => match turns.fetch_add(1, Ordering::SeqCst) {
-                0 => {
-                    waiter = Waiter::join(flight, Tick::START).expect("not over");
-                    drop(lead);
-                    flight.resume();
-                    assert!(flight.offer(Lead::new(leads)).is_ok(), "no waiter is left");
-                }
-                turn => {
-                    assert_eq!(turn, 1, "a third leader");
-                    flight.land(7, Arrivals::All);
-                    return 7;
-                }
-            },
-            Turn::Landed(outcome) => return outcome,
-            Turn::Late => unreachable!("no waiter is late for the end"),
-        }
-    }
-}
-
-#[test]
-fn a_flight_that_is_resumed_has_one_more_leader_and_answers_the_first_as_well() {
-    explore(|| {
-        let leads = Arc::new(AtomicUsize::new(0));
-        let turns = Arc::new(AtomicUsize::new(0));
-        let (flight, first) = TestWaiter::first(Tick::START);
-        let second = Waiter::join(&flight, Tick::START).expect("not over");
-        let threads: Vec<_> = [first, second]
-            .into_iter()
-            .map(|waiter| {
-                let (flight, turns, leads) = (Arc::clone(&flight), Arc::clone(&turns), Arc::clone(&leads));
-                thread::spawn(move || take_part_again(&flight, waiter, &turns, &leads))
-            })
-            .collect();
-        assert!(flight.offer(Lead::new(&leads)).is_ok());
-        for thread in threads {
-            assert_eq!(thread.join().unwrap(), 7);
-        }
-        assert_eq!(turns.load(Ordering::SeqCst), 2);
-        assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
-    });
-}
-
-#[test]
-fn a_flight_that_is_resumed_and_left_by_all_is_deserted() {
-    explore(|| {
-        let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, mut leader) = TestWaiter::first(Tick::START);
-        assert!(flight.offer(Lead::new(&leads)).is_ok());
-        let mut cx = Context::from_waker(Waker::noop());
-        let Poll::Ready(Turn::Lead(lead)) = pin!(&mut leader).poll(&mut cx) else {
-            unreachable!("it is offered");
-        };
-        let passer_by = {
-            let flight = Arc::clone(&flight);
-            // Comes while the flight is led, or resumed, or over, and goes.
-            thread::spawn(move || drop(Waiter::join(&flight, Tick::START)))
-        };
-        drop(lead);
-        flight.resume();
-        block_on(poll_fn(|cx| flight.poll_deserted(cx)));
-        passer_by.join().unwrap();
-        assert!(
-            Waiter::join(&flight, Tick::START).is_none(),
-            "a flight that is over was joined"
-        );
-        assert_eq!(flight.waiting(), 0, "a waiter that left is counted");
-    });
-}
-
-#[test]
-fn a_promise_that_is_resolved_while_the_leader_steps_down_reaches_it() {
-    explore(|| {
-        let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, mut leader) = TestWaiter::first(Tick::START);
-        assert!(flight.offer(Lead::new(&leads)).is_ok());
-        let mut cx = Context::from_waker(Waker::noop());
-        let Poll::Ready(Turn::Lead(lead)) = pin!(&mut leader).poll(&mut cx) else {
-            unreachable!("it is offered");
-        };
-        let stepping_down = {
-            let flight = Arc::clone(&flight);
-            thread::spawn(move || {
-                let waiter = Waiter::join(&flight, Tick::START);
-                drop(lead);
-                flight.resume();
-                // Over already: it joins another flight, which finds the value.
-                waiter.is_none_or(|waiter| matches!(block_on(waiter), Turn::Landed(7)))
-            })
-        };
-        flight.land(7, Arrivals::All);
-        assert!(stepping_down.join().unwrap());
-        assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
-    });
-}
-
 /// The store is invalidated, and a caller comes that knows of it, while the keeper asks the store and lands with the answer.
 #[test]
 fn an_answer_from_before_an_invalidation_does_not_reach_who_came_after_it() {
@@ -359,114 +256,5 @@ fn an_answer_from_before_an_invalidation_does_not_reach_who_came_after_it() {
         flight.land(seen, Arrivals::Before(asked));
         assert_ne!(late.join().unwrap(), Some(0), "an old answer");
         assert!(matches!(block_on(early), Turn::Landed(landed) if landed == seen));
-    });
-}
-
-#[test]
-fn a_keeper_that_waits_for_late_callers_hears_of_one() {
-    explore(|| {
-        let clock = Clock::new();
-        let (flight, _first) = TestWaiter::first(clock.tick());
-        let since = clock.tick();
-        let arrived = clock.tick();
-        let joiner = {
-            let flight = Arc::clone(&flight);
-            thread::spawn(move || drop(Waiter::join(&flight, arrived)))
-        };
-        block_on(poll_fn(|cx| flight.poll_joined(Arrivals::Before(since), cx)));
-        joiner.join().unwrap();
-    });
-}
-
-#[test]
-fn one_who_stands_by_has_the_outcome_and_never_the_lead() {
-    explore(|| {
-        let leads = Arc::new(AtomicUsize::new(0));
-        let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, candidate) = TestWaiter::first(Tick::START);
-        let standing_by = Waiter::join(&flight, Tick::START).expect("not over").stand_by();
-        let candidate = take_part(&flight, candidate, &leaders);
-        let standing_by = thread::spawn(move || matches!(block_on(standing_by), Turn::Landed(7)));
-        assert!(flight.offer(Lead::new(&leads)).is_ok());
-        assert_eq!(candidate.join().unwrap(), 7);
-        assert!(standing_by.join().unwrap(), "who stands by was to lead");
-        assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
-    });
-}
-
-#[test]
-fn an_offer_that_only_one_who_stands_by_is_left_for_is_taken_back() {
-    explore(|| {
-        let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, leaving) = TestWaiter::first(Tick::START);
-        let standing_by = Waiter::join(&flight, Tick::START).expect("not over").stand_by();
-        let leaver = thread::spawn(move || drop(leaving));
-        let stayer = thread::spawn(move || matches!(block_on(standing_by), Turn::Landed(7)));
-        let offered = flight.offer(Lead::new(&leads)).is_ok();
-        leaver.join().unwrap();
-        assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked, offered: {offered}");
-        assert!(!flight.has_candidate());
-        flight.land(7, Arrivals::All);
-        assert!(stayer.join().unwrap(), "the flight was over for who stands by");
-    });
-}
-
-#[test]
-fn a_keeper_that_waits_for_a_candidate_hears_of_one() {
-    explore(|| {
-        let (flight, first) = TestWaiter::first(Tick::START);
-        let _standing_by = first.stand_by();
-        let joiner = {
-            let flight = Arc::clone(&flight);
-            thread::spawn(move || Waiter::join(&flight, Tick::START))
-        };
-        block_on(poll_fn(|cx| flight.poll_candidate(cx)));
-        assert!(joiner.join().unwrap().is_some());
-    });
-}
-
-#[test]
-fn a_flight_that_is_resumed_is_offered_to_another() {
-    explore(|| {
-        let leads = Arc::new(AtomicUsize::new(0));
-        let leaders = Arc::new(AtomicUsize::new(0));
-        let (flight, first) = TestWaiter::first(Tick::START);
-        let second = Waiter::join(&flight, Tick::START).expect("not over");
-        assert!(flight.offer(Lead::new(&leads)).is_ok());
-        let Turn::Lead(lead) = block_on(first) else {
-            unreachable!("nobody else takes it");
-        };
-        let standing_by = Waiter::join(&flight, Tick::START).expect("not over").stand_by();
-        drop(lead);
-        let second = take_part(&flight, second, &leaders);
-        flight.resume();
-        assert!(flight.offer(Lead::new(&leads)).is_ok());
-        assert!(matches!(block_on(standing_by), Turn::Landed(7)));
-        assert_eq!(second.join().unwrap(), 7);
-        assert_eq!(leads.load(Ordering::SeqCst), 0, "a lead leaked");
-    });
-}
-
-/// A waiter that asks whether it is for others to work, at the moment they begin: woken for the one, it asks again, and is
-/// woken for the other.
-#[test]
-fn a_waiter_that_wants_to_know_whether_it_follows_is_told() {
-    explore(|| {
-        let (flight, waiter) = TestWaiter::first(Tick::START);
-        flight.ask();
-        let keeper = {
-            let flight = Arc::clone(&flight);
-            thread::spawn(move || {
-                flight.follow();
-                flight.resume();
-            })
-        };
-        let mut waiter = pin!(waiter.of_leader());
-        let since = block_on(poll_fn(|cx| {
-            assert!(waiter.as_mut().poll(cx).is_pending());
-            waiter.follows_since().map_or(Poll::Pending, Poll::Ready)
-        }));
-        assert_eq!(waiter.followed_since(), Some(since));
-        keeper.join().unwrap();
     });
 }

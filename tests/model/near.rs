@@ -16,6 +16,8 @@
 //! A connection that was closed and a set that was lost, both within the lag before an invalidation by a process that knows
 //! of neither. With one fault there is only one of them.
 
+mod steps;
+
 use super::explore::Model;
 
 /// In ticks.
@@ -124,62 +126,6 @@ pub(crate) enum Action {
     Flush,
 }
 
-impl State {
-    fn tick(&mut self) {
-        let node = &mut self.node;
-        let ages = self.ended.iter_mut().chain([&mut node.ping, &mut node.before]);
-        for age in ages.flatten() {
-            *age = (*age + 1).min(LAG + 1);
-        }
-        node.left = node.left.saturating_sub(1);
-        if let Invalidation::Waiting { since, .. } = &mut self.invalidation {
-            *since = (*since + 1).min(LAG);
-        }
-    }
-
-    /// Redis has another value, or none.
-    fn change(&mut self, value: Option<u8>) {
-        if let Some(old) = std::mem::replace(&mut self.stored, value) {
-            self.ended[old as usize] = Some(0);
-        }
-        self.changed = true;
-    }
-
-    fn forget(&mut self) {
-        (self.node.copy, self.node.placeholder) = (None, false);
-    }
-
-    fn deliver(&mut self, push: Push, variant: Variant) {
-        match push {
-            Push::Changed => self.forget(),
-            Push::Notice => {
-                self.forget();
-                if let Invalidation::Waiting { acknowledged, .. } = &mut self.invalidation {
-                    *acknowledged = true;
-                }
-            }
-            Push::Pong => {
-                let sent = self.node.ping.take();
-                self.node.pinged = false;
-                let vouched = match variant {
-                    Variant::OnePing => sent,
-                    Variant::FromAnswer => self.node.before.map(|_| 0),
-                    _ => self.node.before,
-                };
-                self.node.before = sent;
-                if let Some(age) = vouched {
-                    self.node.left = self.node.left.max(LAG.saturating_sub(age));
-                }
-            }
-        }
-    }
-
-    /// What the node would answer with.
-    fn served(&self) -> Option<u8> {
-        self.node.copy.filter(|_| self.node.left > 0)
-    }
-}
-
 impl Model for Near {
     type State = State;
     type Action = Action;
@@ -256,14 +202,7 @@ impl Model for Near {
                 next.node.placeholder = true;
             }
             Action::AnswerGet => next.node.asked = Some(Some(next.stored)),
-            Action::TakeAnswer => {
-                let answer = next.node.asked.take().flatten().flatten();
-                let is_kept = next.node.placeholder || self.variant == Variant::NoPlaceholder;
-                next.node.placeholder = false;
-                if is_kept {
-                    next.node.copy = answer;
-                }
-            }
+            Action::TakeAnswer => next.take_answer(self.variant),
             Action::SendPing => next.node.ping = Some(0),
             Action::AnswerPing => {
                 (next.node.pinged, next.answered) = (true, true);
@@ -273,20 +212,7 @@ impl Model for Near {
                 let push = next.feed.remove(0);
                 next.deliver(push, self.variant);
             }
-            Action::Invalidate => {
-                next.change(None);
-                let hears = next.open && self.variant != Variant::SetOnly;
-                let listed = next.in_set && self.variant != Variant::CountOnly;
-                if next.open {
-                    next.feed.push(Push::Notice);
-                }
-                next.invalidation = Invalidation::Waiting {
-                    since: 0,
-                    first_after: next.versions,
-                    acknowledged: false,
-                    expected: (hears || listed) && self.variant != Variant::NoWait,
-                };
-            }
+            Action::Invalidate => next.invalidate(self.variant),
             Action::Settle => {
                 if let Invalidation::Waiting { first_after, .. } = next.invalidation {
                     next.invalidation = Invalidation::Over { first_after };
@@ -296,17 +222,7 @@ impl Model for Near {
                 next.faults -= 1;
                 next.open = false;
             }
-            Action::LearnOfClose => {
-                // What was on its way may have come before, or is lost.
-                next.feed.clear();
-                let copy = next.node.copy;
-                next.node = Node {
-                    copy: copy.filter(|_| self.variant == Variant::KeepsCopies),
-                    asked: next.node.asked,
-                    ..Node::default()
-                };
-                (next.open, next.in_set, next.answered) = (true, true, false);
-            }
+            Action::LearnOfClose => next.connect_again(self.variant),
             Action::Flush => {
                 next.faults -= 1;
                 next.change(None);

@@ -12,6 +12,8 @@
 //! - Once an invalidation is over, nothing from before it could be served.
 //! - An invalidation is over at some time.
 
+mod steps;
+
 use super::explore::Model;
 
 /// In ticks.
@@ -114,57 +116,6 @@ pub(crate) enum Action {
 const VALUE: usize = 0;
 const HOME: usize = 1;
 
-impl State {
-    fn tick(&mut self) {
-        for age in self.ended.iter_mut().chain([&mut self.moved]).flatten() {
-            *age = (*age + 1).min(LAG + 1);
-        }
-        for left in &mut self.process.left {
-            *left = left.saturating_sub(1);
-        }
-        if let Invalidation::Waiting { since, .. } = &mut self.invalidation {
-            *since = (*since + 1).min(LAG);
-        }
-    }
-
-    /// Redis has another value, or none.
-    fn change(&mut self, value: Option<u8>) {
-        if let Some(old) = std::mem::replace(&mut self.stored, value) {
-            self.ended[old as usize] = Some(0);
-        }
-        let tracked = &mut self.connections[VALUE];
-        // A node does not tell of what it does not have any more.
-        tracked.tells |= tracked.open && !self.given;
-    }
-
-    fn invalidate(&mut self) {
-        self.change(None);
-        self.first_after = self.versions;
-    }
-
-    fn tell(&mut self, variant: Variant) {
-        let home = &mut self.connections[HOME];
-        home.tells |= home.open;
-        let is_unsure = self.moved.is_some_and(|age| age <= LAG) && variant != Variant::TrustsHome;
-        self.invalidation = Invalidation::Waiting {
-            since: 0,
-            acknowledged: false,
-            expected: home.open || self.in_set || is_unsure,
-        };
-    }
-
-    fn forget(&mut self) {
-        (self.process.copy, self.process.placeholder) = (None, false);
-    }
-
-    /// What the process would answer with.
-    fn served(&self, variant: Variant) -> Option<u8> {
-        let [value, home] = self.process.left;
-        let is_held = value > 0 && (home > 0 || variant == Variant::OneLease);
-        self.process.copy.filter(|_| is_held)
-    }
-}
-
 impl Model for NearCluster {
     type State = State;
     type Action = Action;
@@ -241,25 +192,8 @@ impl Model for NearCluster {
                 next.process.placeholder = true;
             }
             Action::AnswerGet => next.process.asked = Some(Some((next.stored, !next.given))),
-            Action::TakeAnswer => {
-                let answer = next.process.asked.take().flatten();
-                let is_awaited = std::mem::take(&mut next.process.placeholder);
-                if let Some((value, is_direct)) = answer
-                    && is_awaited
-                    && (is_direct || self.variant == Variant::KeepsAll)
-                {
-                    next.process.copy = value;
-                }
-            }
-            Action::Hear(at) => {
-                next.connections[at].tells = false;
-                next.forget();
-                if at == HOME
-                    && let Invalidation::Waiting { acknowledged, .. } = &mut next.invalidation
-                {
-                    *acknowledged = true;
-                }
-            }
+            Action::TakeAnswer => next.take_answer(self.variant),
+            Action::Hear(at) => next.hear(at),
             Action::SignOfLife(at) => {
                 if at == VALUE && next.given && !next.process.knows && self.variant != Variant::IgnoresMap {
                     next.process.knows = true;
@@ -284,16 +218,7 @@ impl Model for NearCluster {
                 next.faults -= 1;
                 next.connections[at].open = false;
             }
-            Action::LearnOfClose(at) => {
-                next.connections[at] = Connection {
-                    open: true,
-                    tells: false,
-                };
-                next.in_set |= at == HOME;
-                next.process.left[at] = 0;
-                // What is on its way is of the connection before.
-                next.forget();
-            }
+            Action::LearnOfClose(at) => next.connect_again(at),
             Action::HomeMoves => {
                 next.faults -= 1;
                 next.moved = Some(0);

@@ -4,6 +4,7 @@
 //! None of the simulators that there are would serve: `turmoil` has sockets, but no Redis, and what it would take over is
 //! a queue that is here already and that the other runs share.
 
+mod caller;
 mod channels;
 mod keys;
 mod near;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(crate) use self::caller::Caller;
 use self::keys::{Keys, last_of};
 pub(crate) use self::past::Past;
 use self::resp::{Answer, take_command};
@@ -31,7 +33,6 @@ use self::tracking::Tracking;
 use self::turn::Turns;
 use self::wire::Wire;
 pub(crate) use self::wire::connect;
-use crate::server::Sender;
 use crate::sim::{DATABASES, Sim};
 
 #[derive(Default)]
@@ -56,31 +57,6 @@ pub(crate) enum Plane {
     Both,
     /// Those for notifications.
     Notices,
-}
-
-/// The sender of a command.
-pub(crate) struct Caller {
-    pub(crate) sim: Arc<Sim>,
-    pub(crate) node: usize,
-    wire: u64,
-    database: usize,
-}
-
-impl Caller {
-    /// The server carries out an invalidation of what is under this key.
-    fn invalidated(&self, key: &[u8]) {
-        let key = String::from_utf8_lossy(key);
-        let address = match key.split_once("/gen:") {
-            Some((tag, _)) => tag.to_owned(),
-            None => key.into_owned(),
-        };
-        self.sim.history().invalidated(&Sender {
-            sim: Arc::clone(&self.sim),
-            database: self.database,
-            node: self.node,
-            address,
-        });
-    }
 }
 
 impl RedisServer {
