@@ -12,11 +12,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use criterion::BenchmarkId;
+use criterion::{BenchmarkId, Criterion};
 use http::header::{AGE, DATE, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use support::{BUILT, Costs, KEYS, KIB, KIB_64, MIB, Rounds, Table, Target, get, handler, serve};
+use tokio::runtime::Runtime;
 use tower::{Layer, Service};
 use tower_memolock::middleware::{CacheStatus, Freshness};
 use tower_memolock::{MemoLockLayer, MemoryStore};
@@ -199,7 +200,15 @@ fn main() {
         .build()
         .expect("a runtime");
     let mut table = Table::new("per request, one thread");
+    hits(&mut criterion, &runtime, &mut table);
+    bypasses(&mut criterion, &runtime, &mut table);
+    criterion.final_summary();
+    costs(&mut table);
+    table.note(BUILT.to_owned());
+    table.print();
+}
 
+fn hits(criterion: &mut Criterion, runtime: &Runtime, table: &mut Table) {
     let mut group = criterion.benchmark_group("memory_hit");
     let told = ("1 KiB with Cache-Status", KIB.1);
     let map = ("1 KiB, the floor without Age and Date", KIB.1);
@@ -231,7 +240,9 @@ fn main() {
         table.row(&format!("hit in memory, {name}"), &rounds, target);
     }
     group.finish();
+}
 
+fn bypasses(criterion: &mut Criterion, runtime: &Runtime, table: &mut Table) {
     let mut group = criterion.benchmark_group("bypass");
     let post = |n| {
         let mut request = get(n % KEYS);
@@ -264,8 +275,10 @@ fn main() {
         table.row(&format!("bypass, {name}"), &rounds, Target::TimesPlus(1.2, 100.0));
     }
     group.finish();
+}
 
-    criterion.final_summary();
+/// Counts instructions and allocations, where that is possible.
+fn costs(table: &mut Table) {
     for (fields, most) in [("no", 3_700), ("four", 5_000)] {
         for who in ["ours", "floor", "map", "bare"] {
             let Some(costs) = Costs::of(ASK, &format!("{who} {fields}")) else {
@@ -285,6 +298,4 @@ fn main() {
             table.note(format!("a hit with {fields} request fields, {who}: {costs}{target}"));
         }
     }
-    table.note(BUILT.to_owned());
-    table.print();
 }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, SamplingMode, Throughput};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, SamplingMode, Throughput};
 use http::Request;
 use http_body_util::Full;
 use redis::aio::MultiplexedConnection;
@@ -147,6 +148,44 @@ fn requests(first: usize, count: usize) -> Vec<Request<Full<Bytes>>> {
     (first..first + count).map(|n| get(n % KEYS)).collect()
 }
 
+/// Has both run in turns. Returns how long each took, and the CPU of a request on each side.
+fn compare(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    id: BenchmarkId,
+    server: &RedisServer,
+    operations: usize,
+    hits: &dyn Fn() -> u64,
+    [floor, ours]: [&dyn Fn() -> Duration; 2],
+) -> (Rounds, [String; 2]) {
+    let (cpu_floor, cpu_ours) = (Cell::new(CpuTime::default()), Cell::new(CpuTime::default()));
+    let accounted = |total: &Cell<CpuTime>, run: &dyn Fn() -> Duration| {
+        let (before, mut sum) = (CpuTime::now(server), total.get());
+        let time = run();
+        sum.add_since(before, server);
+        total.set(sum);
+        time
+    };
+    let (mut rounds, mut turns) = (Rounds::default(), 0);
+    group.throughput(Throughput::Elements(operations as u64));
+    group.bench_function(id, |bencher| {
+        bencher.iter_custom(|iterations| {
+            let before = hits();
+            let mut total = Duration::ZERO;
+            for _ in 0..iterations {
+                let (time_floor, time_ours) =
+                    rounds.turns(|| accounted(&cpu_floor, floor), || accounted(&cpu_ours, ours));
+                turns += 1;
+                rounds.add(operations, time_floor, time_ours);
+                total += time_ours;
+            }
+            assert_eq!(hits() - before, iterations * operations as u64);
+            total
+        });
+    });
+    let cpu = [cpu_floor, cpu_ours].map(|cpu| cpu.get().shown(turns * operations));
+    (rounds, cpu)
+}
+
 fn main() {
     if let Ok(what) = std::env::var(ASK) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -154,94 +193,79 @@ fn main() {
     }
     let mut criterion = support::criterion();
     let server = RedisServer::start();
-    let runtime = runtime();
     let mut table = Table::new("hit in Redis, per request");
     let mut notes = Vec::new();
     let mut group = criterion.benchmark_group("redis_hit");
     group.sampling_mode(SamplingMode::Flat).sample_size(20);
-
-    for ((name, size), each) in [(KIB, 32), (KIB_64, 8)] {
-        let tag = name.replace(' ', "");
-        let store = runtime.block_on(RedisStore::connect(&server.url())).expect("a store");
-        let layer = MemoLockLayer::new(store, tag.as_str()).ttl(TTL);
-        let service = layer.layer(handler(size));
-        let mut connection = runtime.block_on(server.connect());
-        let keys: Arc<[String]> = runtime.block_on(async {
-            while layer.handle().stats().hits < KEYS as u64 {
-                serve(&mut service.clone(), requests(0, KEYS), size).await;
-            }
-            stored(&mut connection, &tag).await.into()
-        });
-        assert_eq!(keys.len(), KEYS);
-
-        for (tasks, least) in [(64, if size == KIB.1 { 0.75 } else { 0.85 }), (256, 0.85)] {
-            let mut rounds = Rounds::default();
-            let (cpu_floor, cpu_ours) = (Cell::new(CpuTime::default()), Cell::new(CpuTime::default()));
-            let mut turns = 0;
-            let operations = tasks * each;
-            group.throughput(Throughput::Elements(operations as u64));
-            group.bench_function(BenchmarkId::new(name, tasks), |bencher| {
-                bencher.iter_custom(|iterations| {
-                    let accounted = |total: &Cell<CpuTime>, run: &dyn Fn() -> Duration| {
-                        let (before, mut sum) = (CpuTime::now(&server), total.get());
-                        let time = run();
-                        sum.add_since(before, &server);
-                        total.set(sum);
-                        time
-                    };
-                    let floor = || {
-                        race(&runtime, tasks, |task, start| {
-                            let (connection, keys) = (connection.clone(), Arc::clone(&keys));
-                            async move {
-                                start.wait().await;
-                                raw(connection, &keys, task, each).await;
-                            }
-                        })
-                    };
-                    let ours = || {
-                        race(&runtime, tasks, |task, start| {
-                            let mut service = service.clone();
-                            async move {
-                                // Made on the thread that frees them, most likely.
-                                let requests = requests(task, each);
-                                start.wait().await;
-                                serve(&mut service, requests, size).await;
-                            }
-                        })
-                    };
-                    let before = layer.handle().stats();
-                    let mut total = Duration::ZERO;
-                    for _ in 0..iterations {
-                        let (time_floor, time_ours) =
-                            rounds.turns(|| accounted(&cpu_floor, &floor), || accounted(&cpu_ours, &ours));
-                        turns += 1;
-                        rounds.add(operations, time_floor, time_ours);
-                        total += time_ours;
-                    }
-                    let after = layer.handle().stats();
-                    assert_eq!(after.hits - before.hits, iterations * operations as u64);
-                    total
-                });
-            });
-            let row = format!("{name}, {tasks} tasks");
-            table.row(&row, &rounds, Target::Throughput(least));
-            let [floor, ours] = [cpu_floor, cpu_ours].map(|cpu| cpu.get().shown(turns * operations));
-            notes.push(format!(
-                "{row}: CPU a request, client + server: {ours} ours, {floor} floor"
-            ));
-        }
+    for (kind, each) in [(KIB, 32), (KIB_64, 8)] {
+        notes.extend(hits(&server, &mut group, &mut table, kind, each));
     }
     group.finish();
     criterion.final_summary();
-    for who in ["ours", "floor"] {
-        let costs = Costs::of(ASK, &format!("{who} {}", server.url()));
-        notes.push(match costs {
-            Some(costs) if who == "ours" => format!("a hit of 1 KiB, ours: {costs} (<= 13000, <= 4000 bytes)"),
-            Some(costs) => format!("a hit of 1 KiB, floor: {costs}"),
-            None => "Instructions and allocations are counted where valgrind is installed.".to_owned(),
-        });
-    }
+    notes.extend(costs(&server));
     notes.push(BUILT.to_owned());
     notes.into_iter().for_each(|note| table.note(note));
     table.print();
+}
+
+/// Hits of responses of one size, each task `each` of them. Returns what the CPU had to do.
+fn hits(
+    server: &RedisServer,
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    table: &mut Table,
+    (name, size): (&str, usize),
+    each: usize,
+) -> Vec<String> {
+    let runtime = runtime();
+    let tag = name.replace(' ', "");
+    let store = runtime.block_on(RedisStore::connect(&server.url())).expect("a store");
+    let layer = MemoLockLayer::new(store, tag.as_str()).ttl(TTL);
+    let service = layer.layer(handler(size));
+    let mut connection = runtime.block_on(server.connect());
+    let keys: Arc<[String]> = runtime.block_on(async {
+        while layer.handle().stats().hits < KEYS as u64 {
+            serve(&mut service.clone(), requests(0, KEYS), size).await;
+        }
+        stored(&mut connection, &tag).await.into()
+    });
+    assert_eq!(keys.len(), KEYS);
+    let tasks = [(64, if size == KIB.1 { 0.75 } else { 0.85 }), (256, 0.85)];
+    let notes = tasks.map(|(tasks, least)| {
+        let floor = || {
+            race(&runtime, tasks, |task, start| {
+                let (connection, keys) = (connection.clone(), Arc::clone(&keys));
+                async move {
+                    start.wait().await;
+                    raw(connection, &keys, task, each).await;
+                }
+            })
+        };
+        let ours = || {
+            race(&runtime, tasks, |task, start| {
+                let mut service = service.clone();
+                async move {
+                    // Made on the thread that frees them, most likely.
+                    let requests = requests(task, each);
+                    start.wait().await;
+                    serve(&mut service, requests, size).await;
+                }
+            })
+        };
+        let hits = || layer.handle().stats().hits;
+        let id = BenchmarkId::new(name, tasks);
+        let (rounds, [floor, ours]) = compare(group, id, server, tasks * each, &hits, [&floor, &ours]);
+        let row = format!("{name}, {tasks} tasks");
+        table.row(&row, &rounds, Target::Throughput(least));
+        format!("{row}: CPU a request, client + server: {ours} ours, {floor} floor")
+    });
+    notes.into()
+}
+
+/// Instructions and allocations of a hit, where they can be counted.
+fn costs(server: &RedisServer) -> [String; 2] {
+    ["ours", "floor"].map(|side| match Costs::of(ASK, &format!("{side} {}", server.url())) {
+        Some(costs) if side == "ours" => format!("a hit of 1 KiB, ours: {costs} (<= 13000, <= 4000 bytes)"),
+        Some(costs) => format!("a hit of 1 KiB, floor: {costs}"),
+        None => "Instructions and allocations are counted where valgrind is installed.".to_owned(),
+    })
 }

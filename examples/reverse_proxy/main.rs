@@ -71,7 +71,7 @@ async fn run(mut options: Options) -> Result<(), BoxError> {
         return proxy(options, MemoryStore::new()).await;
     };
     let store = redis.connect().await?;
-    match store.check(&options.tag).await {
+    match store.check(&options.sharing.tag).await {
         // A Redis that is away comes back by itself, a permission does not.
         Err(error) if error.kind() == StoreErrorKind::Rejected => Err(error.into()),
         _ => proxy(options, store).await,
@@ -80,24 +80,24 @@ async fn run(mut options: Options) -> Result<(), BoxError> {
 
 fn layer(store: impl Store, options: &Options) -> MemoLockLayer {
     let freshness = Freshness::new()
-        .targeted(options.targeted.iter().cloned())
-        .store_after(options.store_after)
-        .receipts(options.receipts)
+        .targeted(options.sharing.targeted.iter().cloned())
+        .store_after(options.sharing.store_after)
+        .receipts(options.sharing.receipts)
         // Or `?all=1` would reach nothing.
         .stamped(options.admin.is_some());
     let limits = Limits::new()
-        .max_waiters(options.max_waiters)
-        .at_limit(options.at_limit);
-    MemoLockLayer::new(store, options.tag.clone())
-        .ttl(options.ttl.unwrap_or_default())
+        .max_waiters(options.sharing.max_waiters)
+        .at_limit(options.sharing.at_limit);
+    MemoLockLayer::new(store, options.sharing.tag.clone())
+        .ttl(options.sharing.ttl.unwrap_or_default())
         .freshness(freshness)
-        .key_headers(options.key_headers.iter().cloned())
-        .privacy(Privacy::new().set_cookie(options.set_cookie))
+        .key_headers(options.sharing.key_headers.iter().cloned())
+        .privacy(Privacy::new().set_cookie(options.sharing.set_cookie))
         .cache_status(CacheStatus::Outcome)
-        .lease(options.lease)
-        .wait_timeout(options.wait_timeout)
-        .response_limits(ResponseLimits::new().max_body(options.max_body))
-        .stream_followers(options.stream_followers)
+        .lease(options.sharing.lease)
+        .wait_timeout(options.sharing.wait_timeout)
+        .response_limits(ResponseLimits::new().max_body(options.sharing.max_body))
+        .stream_followers(options.sharing.stream_followers)
         .limits(limits)
         .audit(match options.shadow {
             true => Audit::Shadow,

@@ -1,14 +1,17 @@
 //! The command line.
 
+mod redis;
+mod sharing;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::{HeaderName, Uri};
-use tower_memolock::middleware::{SetCookie, StreamFollowers};
+use http::Uri;
 use tower_memolock::store::RedisStoreBuilder;
-use tower_memolock::{AtLimit, RedisStore, Tag};
 
-use support::{Args, Error, read_args};
+use self::redis::RedisFlags;
+use self::sharing::Sharing;
+use support::{Args, read_args};
 
 const USAGE: &str = "\
 Usage: reverse_proxy --listen ADDR --upstream URL [OPTIONS]
@@ -47,7 +50,7 @@ requests that arrive together, at any number of these proxies over one Redis, co
   --max-body BYTES      longer bodies are passed through, never shared     [default: 8388608]
   --stream-followers WHO
                         who gets a response as it comes instead of once it is whole, of those that wait
-                        for it: off, nobody; process, those in the leader's process; cluster, those
+                        for it: off, none of them; process, those in the leader's process; cluster, those
                         in every process, which needs --redis              [default: off]
   --max-waiters N       how many requests may wait for one key             [default: 65536]
   --queue N             beyond that, and beyond every other limit of the layer, pass on this many
@@ -74,21 +77,9 @@ RUST_LOG sets how much goes to stderr: error, warn, info, debug or trace [defaul
 pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     pub(crate) upstream: Uri,
-    pub(crate) redis: Option<RedisStoreBuilder>,
-    pub(crate) tag: Tag,
-    pub(crate) ttl: Option<Duration>,
-    pub(crate) targeted: Vec<HeaderName>,
-    pub(crate) key_headers: Vec<HeaderName>,
-    pub(crate) set_cookie: SetCookie,
-    pub(crate) lease: Duration,
-    pub(crate) wait_timeout: Duration,
     pub(crate) upstream_timeout: Duration,
-    pub(crate) max_body: u64,
-    pub(crate) stream_followers: StreamFollowers,
-    pub(crate) max_waiters: usize,
-    pub(crate) at_limit: AtLimit,
-    pub(crate) store_after: u32,
-    pub(crate) receipts: bool,
+    pub(crate) redis: Option<RedisStoreBuilder>,
+    pub(crate) sharing: Sharing,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) shadow: bool,
     pub(crate) verify: f64,
@@ -97,89 +88,32 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn from_args() -> Self {
         read_args(USAGE, |args| {
-            let mut listen = None;
-            let mut upstream = None;
-            let (mut redis, mut sentinel, mut cluster) = (Vec::new(), None, false);
-            let (mut redis_timeout, mut ca, mut cert, mut key) = (None, None, None, None);
-            let (mut near, mut near_lag) = (None, None);
-            let mut tag = Tag::new("proxy").map_err(|e| e.to_string())?;
-            let mut ttl = None;
-            let mut key_headers = Vec::new();
-            let mut targeted = vec![HeaderName::from_static("cdn-cache-control")];
-            let mut set_cookie = SetCookie::default();
-            let mut lease = Duration::from_secs(5);
-            let mut wait_timeout = Duration::from_secs(30);
+            let (mut listen, mut upstream) = (None, None);
             let mut upstream_timeout = Duration::from_secs(60);
-            let mut max_body = 8 * 1024 * 1024;
-            let mut stream_followers = StreamFollowers::default();
-            let (mut max_waiters, mut at_limit, mut store_after) = (65_536, AtLimit::Bypass, 1);
-            let (mut receipts, mut admin, mut shadow, mut verify) = (false, None, false, 0.0);
+            let (mut redis, mut sharing) = (RedisFlags::default(), Sharing::new()?);
+            let (mut admin, mut shadow, mut verify) = (None, false, 0.0);
             while let Some(flag) = args.next_flag()? {
                 match flag {
                     "--listen" => listen = Some(args.address()?),
                     "--upstream" => upstream = Some(args.http_url()?),
-                    "--redis" => redis.push(args.redis_url()?),
-                    "--sentinel" => sentinel = Some(args.text("the name of a master")?),
-                    "--cluster" => cluster = true,
-                    "--redis-timeout" => redis_timeout = Some(args.duration()?),
-                    "--redis-ca" => ca = Some(args.file()?),
-                    "--redis-cert" => cert = Some(args.file()?),
-                    "--redis-key" => key = Some(args.file()?),
-                    "--near" => near = Some(args.bytes()?),
-                    "--near-lag" => near_lag = Some(args.duration()?),
-                    "--tag" => tag = args.tag()?,
-                    "--ttl" => ttl = Some(args.duration()?),
-                    "--targeted" => targeted = args.field_names()?,
-                    "--key-headers" => key_headers = args.field_names()?,
-                    "--set-cookie" => set_cookie = cookies(&args.text(COOKIES)?)?,
-                    "--lease" => lease = args.duration()?,
-                    "--wait-timeout" => wait_timeout = args.duration()?,
                     "--upstream-timeout" => upstream_timeout = args.duration()?,
-                    "--max-body" => max_body = args.bytes()?,
-                    "--stream-followers" => stream_followers = followers(&args.text(FOLLOWERS)?)?,
-                    "--max-waiters" => max_waiters = args.count()?,
-                    "--queue" => at_limit = AtLimit::Queue(args.count()?),
-                    "--store-after" => store_after = args.count()?.try_into().unwrap_or(u32::MAX),
-                    "--receipts" => receipts = true,
                     "--admin" => admin = Some(args.value(LOOPBACK, loopback)?),
                     "--shadow" => shadow = true,
                     "--verify" => verify = args.value("a fraction from 0 to 1 like 0.01", fraction)?,
-                    _ => return Err(args.unknown()),
+                    flag => {
+                        let flag = flag.to_owned();
+                        if !redis.read(&flag, args)? && !sharing.read(&flag, args)? {
+                            return Err(args.unknown());
+                        }
+                    }
                 }
             }
-            let missing = Args::missing;
-            let redis = match builder(redis, sentinel, cluster)? {
-                Some(builder) => {
-                    let builder = with_certificates(builder, ca, cert, key)?;
-                    let builder = redis_timeout.into_iter().fold(builder, RedisStoreBuilder::timeout);
-                    Some(with_near(builder, near, near_lag)?)
-                }
-                None if near.is_some() || near_lag.is_some() => {
-                    return Err(missing("--redis", "an address, for --near"));
-                }
-                None if redis_timeout.is_some() || ca.or(cert).or(key).is_some() => {
-                    return Err(missing("--redis", "an address"));
-                }
-                None => None,
-            };
             Ok(Self {
-                listen: listen.ok_or_else(|| missing("--listen", "an address"))?,
-                upstream: upstream.ok_or_else(|| missing("--upstream", "an http:// address"))?,
-                redis,
-                tag,
-                ttl,
-                targeted,
-                key_headers,
-                set_cookie,
-                lease,
-                wait_timeout,
+                redis: redis.builder()?,
+                listen: listen.ok_or_else(|| Args::missing("--listen", "an address"))?,
+                upstream: upstream.ok_or_else(|| Args::missing("--upstream", "an http:// address"))?,
                 upstream_timeout,
-                max_body,
-                stream_followers,
-                max_waiters,
-                at_limit,
-                store_after,
-                receipts,
+                sharing,
                 admin,
                 shadow,
                 verify,
@@ -199,92 +133,4 @@ fn loopback(text: &str) -> Option<SocketAddr> {
 
 fn fraction(text: &str) -> Option<f64> {
     text.parse().ok().filter(|fraction| (0.0..=1.0).contains(fraction))
-}
-
-const COOKIES: &str = "refuse, strip or share";
-
-fn cookies(word: &str) -> Result<SetCookie, Error> {
-    match word {
-        "refuse" => Ok(SetCookie::Refuse),
-        "strip" => Ok(SetCookie::Strip),
-        "share" => Ok(SetCookie::Share),
-        _ => Err(format!("--set-cookie takes {COOKIES}, not {word:?}").into()),
-    }
-}
-
-const FOLLOWERS: &str = "off, process or cluster";
-
-fn followers(word: &str) -> Result<StreamFollowers, Error> {
-    match word {
-        "off" => Ok(StreamFollowers::Off),
-        "process" => Ok(StreamFollowers::Process),
-        "cluster" => Ok(StreamFollowers::Cluster),
-        _ => Err(format!("--stream-followers takes {FOLLOWERS}, not {word:?}").into()),
-    }
-}
-
-/// The store through which the proxies share, if they do.
-fn builder(
-    mut redis: Vec<String>,
-    sentinel: Option<String>,
-    cluster: bool,
-) -> Result<Option<RedisStoreBuilder>, Error> {
-    match (sentinel, cluster) {
-        (Some(_), true) => Err("--sentinel and --cluster exclude each other".into()),
-        (Some(_), _) if redis.is_empty() => Err(Args::missing("--redis", "the address of a sentinel")),
-        (None, true) if redis.is_empty() => Err(Args::missing("--redis", "the address of a node of the cluster")),
-        (Some(master), false) => Ok(Some(RedisStore::sentinel(redis, master))),
-        (None, true) => Ok(Some(RedisStore::cluster(redis))),
-        (None, false) => Ok(redis.pop().map(RedisStore::builder)),
-    }
-}
-
-/// The same with copies in this process, if they are asked for.
-fn with_near(
-    builder: RedisStoreBuilder,
-    bytes: Option<u64>,
-    lag: Option<Duration>,
-) -> Result<RedisStoreBuilder, Error> {
-    let Some(bytes) = bytes else {
-        return match lag {
-            Some(_) => Err(Args::missing("--near", "a number of bytes")),
-            None => Ok(builder),
-        };
-    };
-    let builder = builder.near(usize::try_from(bytes).unwrap_or(usize::MAX));
-    Ok(match lag {
-        Some(lag) => builder.near_lag(lag),
-        None => builder,
-    })
-}
-
-#[cfg(not(feature = "tls"))]
-fn with_certificates(
-    builder: RedisStoreBuilder,
-    ca: Option<Vec<u8>>,
-    cert: Option<Vec<u8>>,
-    key: Option<Vec<u8>>,
-) -> Result<RedisStoreBuilder, Error> {
-    match ca.or(cert).or(key) {
-        None => Ok(builder),
-        Some(_) => Err("--redis-ca, --redis-cert and --redis-key need a build with --features tls".into()),
-    }
-}
-
-#[cfg(feature = "tls")]
-fn with_certificates(
-    mut builder: RedisStoreBuilder,
-    ca: Option<Vec<u8>>,
-    cert: Option<Vec<u8>>,
-    key: Option<Vec<u8>>,
-) -> Result<RedisStoreBuilder, Error> {
-    if let Some(ca) = ca {
-        builder = builder.root_certificates(ca);
-    }
-    match (cert, key) {
-        (Some(cert), Some(key)) => Ok(builder.client_certificate(cert, key)),
-        (None, None) => Ok(builder),
-        (None, Some(_)) => Err(Args::missing("--redis-cert", "a file")),
-        (Some(_), None) => Err(Args::missing("--redis-key", "a file")),
-    }
 }
