@@ -156,7 +156,7 @@ where
     }
 }
 
-/// Tells a copy of this program, which runs under valgrind, whom to ask, with or without fields, and how often.
+/// Tells a copy of this program, which runs under valgrind, which service to ask, with or without fields, and how often.
 const ASK: &str = "MEMORY_HIT_ASK";
 
 /// `GET /report/{id}` with the fields that a client sends, or without any.

@@ -59,7 +59,7 @@ async fn raw(mut connection: MultiplexedConnection, keys: &[String], first: usiz
     }
 }
 
-/// Tells a copy of this program, which runs under valgrind, who asks which server, and how often.
+/// Tells a copy of this program, which runs under valgrind, which side asks which server, and how often.
 const ASK: &str = "REDIS_HIT_ASK";
 
 /// What [`ASK`] says.

@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let value = likes.get_or_compute("kristoff", || count_likes("kristoff")).await?;
     println!("  {}, without a query\n", String::from_utf8_lossy(&value));
 
-    println!("one asks after somebody has liked something:");
+    println!("one asks after a user has liked something:");
     likes.invalidate("kristoff").await?;
     let value = likes.get_or_compute("kristoff", || count_likes("kristoff")).await?;
     println!("  {}\n", String::from_utf8_lossy(&value));

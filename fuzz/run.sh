@@ -24,7 +24,7 @@ export RUSTFLAGS="--cfg fuzzing -Cdebug-assertions -Coverflow-checks -Cpasses=sa
 cargo build --quiet --release --manifest-path fuzz/Cargo.toml --target "$host" --target-dir "$target_dir"
 
 bin=$target_dir/$host/release
-# What is found stays out of the repository until somebody takes it there.
+# What is found stays out of the repository until a developer takes it there.
 found=$target_dir/corpus
 mkdir -p fuzz/artifacts "$found"
 

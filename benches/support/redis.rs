@@ -109,7 +109,7 @@ impl Monitor {
             if command.contains(MARK) {
                 return count;
             }
-            // What connects, the one that marks the end for instance, says who it is.
+            // A new connection introduces itself: that of the mark, for instance.
             let is_overhead = ["\"PING\"", "\"HELLO\"", "\"CLIENT\""]
                 .iter()
                 .any(|name| command.starts_with(name));

@@ -10,8 +10,8 @@
 //! curl -i http://127.0.0.1:3000/body/42              # here the worker gives nothing but the body
 //! ```
 //!
-//! Without the worker, those with whose requests it was asked for, one a lease and three at most, are told after the wait
-//! timeout that the report is on its way (202), and all others that it is not there (504).
+//! Without the worker, the handler is called once a lease, and three times at most. After the wait timeout the clients of
+//! those calls are told that the report is on its way (202), and all others that it is not there (504).
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

@@ -14,7 +14,7 @@
 //! redis-cli PUBLISH ext/notif:joke 700
 //! ```
 //!
-//! 1. `resources.rs`: what is computed, and by whom;
+//! 1. `resources.rs`: what is computed, and by which program;
 //! 2. `routes.rs`: under which paths;
 //! 3. `worker.rs`: a program that resolves a promise with nothing but a Redis client.
 

@@ -14,7 +14,7 @@ Serves what takes long, to any number of clients of any number of these servers 
   /report/renewable/ID   eight seconds of work, under a lease of five that is renewed in time
   /report/oh-no/ID       the same, renewed too late
   /ext/stemmer/WORD      the stem of an English word, which a process of its own finds
-  /ext/joke              whatever somebody says with redis-cli: SET ext:joke 700 EX 10
+  /ext/joke              whatever a user says with redis-cli: SET ext:joke 700 EX 10
                                                                 PUBLISH ext/notif:joke 700
 
   --listen ADDR   where to listen; port 0 takes a free one

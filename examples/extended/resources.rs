@@ -1,4 +1,4 @@
-//! What is computed, and by whom.
+//! What is computed, and by which program.
 
 use std::convert::Infallible;
 use std::future::ready;

@@ -64,7 +64,7 @@ pub(crate) async fn lock(server: &mut Server, id: &[u8]) -> Result<Option<String
     Ok(Some(format!("held {holder}, {time}")))
 }
 
-/// The token of a lock whose holder says who it is, and who that is.
+/// The token of a lock, and the trace in which its holder computes, where the token tells that.
 pub(crate) fn token(lock: &[u8]) -> Option<(&str, TraceContext)> {
     let text = std::str::from_utf8(lock).ok()?;
     // Behind a `~` stands that the value was softly invalidated.

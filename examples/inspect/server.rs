@@ -155,7 +155,7 @@ impl Server {
         let name = self.name(infix, id);
         let home = self.homes.get(id).copied().unwrap_or(0);
         let several = self.connections.len();
-        // Where it is not known whose it is, or has moved: all but its own server refuse.
+        // Where the server of the key is not known, or was another: all but its own server refuse.
         for at in (home..several).chain(0..home) {
             match read(&mut self.connections[at], &name, whole).await {
                 Err(error) if error.kind() == MOVED => {}

@@ -1,4 +1,4 @@
-//! A slow API, which counts how often it is called and knows whom it talks to.
+//! A slow API, which counts how often it is called and knows which client it talks to.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -65,8 +65,8 @@ pub(crate) fn clean<B>(mut response: Response<B>) -> Response<B> {
     response
 }
 
-/// Whether a field of a response is meant for each client that gets it. The layer and the client judge by such fields whose the
-/// response is, so an upstream that lists one in `Connection` is not obeyed.
+/// Whether a field of a response is meant for each client that gets it. The layer and the client judge by such fields
+/// which clients the response is for, so an upstream that lists one in `Connection` is not obeyed.
 fn is_for_all(name: &HeaderName) -> bool {
     const NAMES: [&str; 10] = [
         "age",

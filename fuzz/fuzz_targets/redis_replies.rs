@@ -72,7 +72,7 @@ fuzz_target!(|script: &[u8]| {
     }
 });
 
-/// Whose each command is that the server received.
+/// The caller of each command that the server received.
 fn callers(mut received: &[u8]) -> Vec<usize> {
     let mut callers = Vec::new();
     while !received.is_empty() {

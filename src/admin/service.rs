@@ -55,7 +55,7 @@ use crate::task::{BoxFuture, spawn_of};
 /// # let _ = app;
 /// ```
 ///
-/// # Who may come here
+/// # Which clients may come here
 ///
 /// **Every client that reaches it.** Put it on an address, or behind an authentication, for operators alone: it shows
 /// keys, which are URLs for the most part. It shows no body and no credential: keys hold only a digest of fields that

@@ -69,7 +69,7 @@ pub(crate) enum Outcome<V> {
     Stale,
 }
 
-/// What the waiters are told, and by whom.
+/// How a flight ends.
 #[derive(Debug)]
 pub(crate) struct Landed<V> {
     /// An error where there is no outcome: the computation was given up, or its lease was lost to an invalidation or to

@@ -196,7 +196,7 @@ async fn a_check_without_a_server_is_no_verdict() {
     let kinds = [StoreErrorKind::Unavailable, StoreErrorKind::Timeout];
     let error = within("a verdict", store.check(&tag()))
         .await
-        .expect_err("nobody to ask");
+        .expect_err("no node to ask");
     assert!(kinds.contains(&error.kind()), "{error:?}");
 }
 

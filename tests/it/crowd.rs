@@ -41,7 +41,7 @@ async fn gather(memo: &MemoLock) -> Outcome {
         let limited = usize::try_from(stats.limited_waiters).expect("a number");
         usize::try_from(stats.waiting).expect("a number") + limited == CALLERS - 1
     };
-    within("everybody waiting", async {
+    within("all callers waiting", async {
         while !settled(memo.stats()) {
             tokio::task::yield_now().await;
         }

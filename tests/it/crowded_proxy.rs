@@ -60,7 +60,7 @@ async fn beyond_the_limit_requests_reach_the_upstream_a_few_at_a_time() {
             let (client, url) = (client.clone(), url.clone());
             asked.spawn(async move { client.get(&url).await.expect("an answer").status });
         }
-        // The leader, and three whose turn it is.
+        // The leader, and three requests whose turn it is.
         gate.reached_by(4).await;
         while !asked.is_empty() {
             gate.let_go(1);

@@ -77,7 +77,7 @@ async fn a_feed_keeps_no_request_waiting_on_any_node_and_ends_with_its_clients()
         Node::reverse_proxy(&origin.url(), &["--redis", &url]).await,
     ];
     no_request_waits_for_a_feed(&nodes).await;
-    eventually("an upstream that nobody reads any more", || {
+    eventually("an upstream that no client reads any more", || {
         read.load(Ordering::SeqCst) == 0
     })
     .await;
@@ -89,7 +89,7 @@ async fn a_feed_keeps_no_request_waiting_where_there_is_no_redis() {
     let (origin, read) = feed().await;
     let nodes = [Node::reverse_proxy(&origin.url(), &[]).await];
     no_request_waits_for_a_feed(&nodes).await;
-    eventually("an upstream that nobody reads any more", || {
+    eventually("an upstream that no client reads any more", || {
         read.load(Ordering::SeqCst) == 0
     })
     .await;
@@ -103,7 +103,7 @@ async fn a_feed_whose_only_client_has_left_is_ended_and_its_lock_given_back() {
     drop(open(&node).await);
     assert_eq!(read.load(Ordering::SeqCst), 1);
     let left = Instant::now();
-    eventually("an upstream that nobody reads", || read.load(Ordering::SeqCst) == 0).await;
+    eventually("an upstream that no client reads", || read.load(Ordering::SeqCst) == 0).await;
     eventually("a lock that is given back", || {
         !redis.cli(&["KEYS", "*"]).contains("/lock:")
     })

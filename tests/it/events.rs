@@ -121,7 +121,7 @@ async fn entries_that_cannot_be_used_are_warned_of_once_a_minute() {
     assert!(events.count(Level::DEBUG, "cannot be used and counts as absent address=t:a") >= 2);
 }
 
-/// Whose answers are all the same error.
+/// A store that answers each command with the same error.
 #[derive(Clone)]
 struct Failing(MemoryStore, StoreErrorKind);
 
@@ -297,7 +297,7 @@ async fn a_refusal_that_only_an_operator_can_end_is_one_error() {
     let store = RedisStore::connect(&url).await.expect("a store");
     // Ends its connections too.
     redis.cli(&["ACL", "DELUSER", "us"]);
-    let refused = "until somebody changes the configuration plane=\"commands\" error=Redis rejects the user name";
+    let refused = "until an operator changes the configuration plane=\"commands\" error=Redis rejects the user name";
     eventually("the error", || events.count(Level::ERROR, refused) == 1).await;
     let again = "still no connection to Redis plane=\"commands\"";
     eventually("further attempts", || events.count(Level::DEBUG, again) >= 3).await;

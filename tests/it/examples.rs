@@ -29,7 +29,7 @@ const ALL: [&str; 12] = [
 const ONE_CALL: &str = "1000 requests on 3 nodes: 1 upstream call";
 
 /// A port on which nothing listens.
-const NOBODY: &str = "redis://127.0.0.1:1";
+const NO_REDIS: &str = "redis://127.0.0.1:1";
 
 /// What a program wrote, with its exit code.
 struct Run {

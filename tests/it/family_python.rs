@@ -152,7 +152,7 @@ async fn a_failure_is_told_at_once_in_either_language() {
     member.computes("a member instead").await;
     member.has("a member instead").await;
 
-    assert!(asked_at.elapsed() < LONG, "somebody waited for the end of a lease");
+    assert!(asked_at.elapsed() < LONG, "a caller waited for the end of a lease");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -258,7 +258,7 @@ async fn what_does_not_fit_together_is_refused_in_words() {
     let nobody = ["redis://127.0.0.1:1".to_owned(), frozen];
     let builder = RedisStore::cluster(nobody).connect_timeout(Duration::from_millis(200));
     let store = builder.connect().await.expect("a store that goes on trying");
-    let error = store.lookup(&address("{a}")).await.expect_err("nobody there");
+    let error = store.lookup(&address("{a}")).await.expect_err("no node there");
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     cluster.nodes[5].cont();
     until("the cluster", async || store.lookup(&address("{a}")).await.is_ok()).await;

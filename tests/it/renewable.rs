@@ -206,7 +206,7 @@ async fn a_handle_that_outlives_the_computation_extends_nothing() {
     let here = node(&MemoryStore::new());
     let (sender, lease) = oneshot::channel();
     let leader = lead(&here, |lease| async move {
-        sender.send(lease).expect("somebody takes it");
+        sender.send(lease).expect("a task that takes it");
         Ok::<_, Infallible>("done".into())
     })
     .await;

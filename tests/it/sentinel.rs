@@ -108,7 +108,7 @@ async fn an_idle_store_leaves_a_demoted_master_with_both_planes() {
         // The sentinels have one of these each.
         sub <= all.sentinels.len()
     };
-    eventually("nobody of ours with the demoted master", left).await;
+    eventually("no connection of ours to the demoted master", left).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,7 +173,7 @@ async fn sentinels_that_are_dead_or_ignorant_do_not_matter() {
     assert!(since.elapsed() < Duration::from_secs(5));
 
     let builder = RedisStore::sentinel([dead, ignorant.url()], MASTER);
-    let error = builder.connect().await.expect_err("nobody knows the master");
+    let error = builder.connect().await.expect_err("no sentinel knows the master");
     assert_eq!(error.kind(), StoreErrorKind::Rejected);
     assert!(chain(&error).contains("`sentinel monitor`"), "{}", chain(&error));
 }

@@ -17,7 +17,7 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Who is there is kept for ten minutes, and that there is no such user for five seconds.
+/// A user is kept for ten minutes, and that there is no such user for five seconds.
 fn users(store: impl Store) -> Users {
     Users::json(store, "user").ttl_of(|user| Some(secs(if user.is_some() { 600 } else { 5 })))
 }

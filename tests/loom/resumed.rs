@@ -116,7 +116,7 @@ fn a_flight_that_is_resumed_is_offered_to_another() {
         let second = Waiter::join(&flight, Tick::START).expect("not over");
         assert!(flight.offer(Lead::new(&leads)).is_ok());
         let Turn::Lead(lead) = block_on(first) else {
-            unreachable!("nobody else takes it");
+            unreachable!("no other waiter takes it");
         };
         let standing_by = Waiter::join(&flight, Tick::START).expect("not over").stand_by();
         drop(lead);

@@ -70,7 +70,7 @@ fn a_reader_that_leaves_takes_nothing_from_the_others() {
         leaver.join().unwrap();
         assert_eq!(stayer.join().unwrap(), (b"ab".to_vec(), Some(7)));
         let pieces = Arc::strong_count(&audience);
-        assert_eq!(pieces, 1, "somebody holds what nobody reads");
+        assert_eq!(pieces, 1, "a piece is held that no reader reads");
     });
 }
 
@@ -129,7 +129,7 @@ fn a_waiter_that_joins_while_something_is_handed_out_gets_that_or_the_end() {
                     let waiter = Waiter::join(&flight, clock.tick())?;
                     match block_on(waiter) {
                         Turn::Landed(outcome) => Some(outcome),
-                        Turn::Late | Turn::Lead(_) => unreachable!("nobody is late for the end"),
+                        Turn::Late | Turn::Lead(_) => unreachable!("no waiter is late for the end"),
                     }
                 })
             })

@@ -35,12 +35,12 @@ fn a_start_that_was_only_seen_is_one_too_many_unless_it_counts() {
 
 #[test]
 fn a_value_that_no_process_reads_again_is_waited_for_for_ever() {
-    assert_broken(external::Variant::NeverReads, 1, "somebody may wait for ever");
+    assert_broken(external::Variant::NeverReads, 1, "a caller may wait for ever");
 }
 
 #[test]
 fn a_dead_worker_is_waited_for_for_ever_unless_the_work_is_started_again() {
-    assert_broken(external::Variant::KeepsLock, 1, "somebody may wait for ever");
+    assert_broken(external::Variant::KeepsLock, 1, "a caller may wait for ever");
 }
 
 /// What goes wrong first where what is owed to Redis is kept like this.
@@ -105,7 +105,7 @@ fn a_watch_gives_what_is_owed_unless_it_looks() {
 
 #[test]
 fn what_is_sent_once_and_lost_is_owed_for_ever() {
-    assert_unheeded(pending::Variant::SendsOnce, 2, "somebody may wait for ever");
+    assert_unheeded(pending::Variant::SendsOnce, 2, "a caller may wait for ever");
 }
 
 fn near(variant: near::Variant, faults: u8) -> Result<Explored<near::Action>, Counterexample> {

@@ -115,7 +115,7 @@ pub(crate) fn explore<M: Model>(model: &M) -> Result<Explored<M::Action>, Counte
         false => graph.lost(),
     };
     if let Some(stuck) = stuck {
-        let (flaw, trace) = ("somebody may wait for ever".to_owned(), graph.trace(model, stuck));
+        let (flaw, trace) = ("a caller may wait for ever".to_owned(), graph.trace(model, stuck));
         return Err(Counterexample { flaw, trace });
     }
     Ok(Explored {

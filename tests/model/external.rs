@@ -7,9 +7,9 @@
 //!
 //! - A waiter is answered once there is a stored value; without one, the waiter is told so at its wait timeout, which
 //!   is the only way to end once all attempts are used up and no worker works.
-//! - A node does not set about having work started once it has seen as many starts as may be: those it had made, those it was told of, and
-//!   the one whose lock it found held.
-//!   One that comes after a lease has ended and before the next start knows of neither, and counts from one.
+//! - A node starts no more work once it has seen as many starts as may be: its own, those it was told of, and the start
+//!   whose lock it found held. A node that comes after a lease has ended and before the next start knows of neither, and
+//!   counts from one.
 //! - A lock does not outlast its promise: it is given back or expires.
 //!
 //! The names in parentheses are those of `keeper.rs` and its modules.

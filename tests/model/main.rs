@@ -158,7 +158,7 @@ fn a_subscription_without_a_second_look_sleeps_through_the_commit() {
 #[test]
 fn without_the_leases_end_a_dead_leader_is_waited_for_for_ever() {
     let found = fail(Variant::NoLeaseEnd, 1, ANY, ONE_EACH);
-    assert_eq!(found.flaw, "somebody may wait for ever", "{found:?}");
+    assert_eq!(found.flaw, "a caller may wait for ever", "{found:?}");
     assert!(found.trace.contains("Crash"), "{found:?}");
 }
 
@@ -166,7 +166,7 @@ fn without_the_leases_end_a_dead_leader_is_waited_for_for_ever() {
 #[test]
 fn a_lock_without_a_lease_keeps_all_who_wait_for_a_dead_leader_asking() {
     let found = fail(Variant::AcquireWithoutPx, 1, ANY, ONE_EACH);
-    assert_eq!(found.flaw, "somebody may wait for ever", "{found:?}");
+    assert_eq!(found.flaw, "a caller may wait for ever", "{found:?}");
     assert!(found.trace.contains("Crash"), "{found:?}");
 }
 

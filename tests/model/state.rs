@@ -269,7 +269,7 @@ impl State {
         self.nodes = order.map(|n| self.nodes[n].clone());
     }
 
-    /// Those whose result will be refused unless the lock is theirs.
+    /// The leaders whose result will be refused unless they hold the lock.
     pub(crate) fn leaders(&self) -> impl Iterator<Item = Token> + '_ {
         Token::all().filter(|token| {
             let keeper = self.nodes[token.node].flights[token.slot].keeper;

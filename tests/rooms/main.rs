@@ -60,7 +60,7 @@ const UPWARD: &[(&str, &str, &str)] = &[
     (
         "store/traits",
         "store/any",
-        "`Store::into_any` returns it, whoever has the store",
+        "`Store::into_any` returns it, for each type of store",
     ),
     (
         "store/stamp",

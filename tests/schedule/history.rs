@@ -195,7 +195,7 @@ impl Events {
     /// Whether the value is older than an invalidation, and excused.
     fn check_value(&self, request: usize, answer: &Answer, value: &str) -> Result<bool, String> {
         let Some(began) = self.began.get(value) else {
-            return Err(format!("request {request} got {value}, which nobody computed"));
+            return Err(format!("request {request} got {value}, which no request computed"));
         };
         if began.key != answer.key {
             return Err(format!(

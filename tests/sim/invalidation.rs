@@ -66,9 +66,10 @@ pub(crate) fn invalidate(
     })
 }
 
-/// After a soft invalidation and callers that came then, the next ones get nothing from before it. Where those who came
-/// then were answered while a computation from before was under way, what that stores is soft, and the next ones have it
-/// computed anew. So do they where a refresh from before stored nothing, and those who came then came within its rest.
+/// After a soft invalidation and a first wave of callers, a second wave gets nothing from before it. Where the first wave
+/// was answered while a computation from before was under way, what that computation stores is soft, and the second wave
+/// has it computed anew. So does the second wave where a refresh from before stored nothing, and the first came within
+/// the rest of that refresh.
 async fn computed_anew(cluster: &Cluster, job: Job, carried_out: u64, asked_at: u64, nodes: &[usize]) {
     let (sim, plan, subject) = (&cluster.sim, &cluster.plan, job.subject);
     if plan.class != Class::Healthy || subject.via == Via::Made {

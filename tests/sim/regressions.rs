@@ -24,7 +24,7 @@ fn plans() -> Vec<(&'static str, Plan)> {
         (given_back, shutdown_after_invalidation(settings(false))),
         (given_back, shutdown_after_invalidation(settings(true))),
         (
-            "nobody reads along later where it is not known when that was begun",
+            "no reader reads along later where it is not known when that was begun",
             unknown_generation(),
         ),
     ];

@@ -31,7 +31,7 @@ struct DeferredWork {
     deserted: bool,
     /// When to ask again, where the store did not answer.
     again_at: Option<Instant>,
-    /// For whom the store was last asked for the value.
+    /// The callers for which the store was last asked for the value.
     asked: Arrivals,
 }
 

@@ -39,7 +39,7 @@ use super::clock::Arrivals;
 use super::state::{FlightState, Phase, wake};
 use super::sync::{Arc, Mutex, MutexGuard};
 
-/// The waiters for one outcome `O`, one of whom may have to take the lead `L`.
+/// The waiters for one outcome `O`, one of which may have to take the lead `L`.
 pub(crate) struct Flight<L, O> {
     state: Mutex<FlightState<L, O>>,
 }
@@ -56,7 +56,7 @@ pub(crate) struct Glance {
     pub(crate) lease: Option<Instant>,
 }
 
-/// Whose work a flight waits for.
+/// Whether a flight waits for a caller here or for another process.
 #[cfg(feature = "admin")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FlightRole {
@@ -107,7 +107,7 @@ impl<L, O> Flight<L, O> {
         if state.waiters.is_empty() {
             state.phase = Phase::Closed;
         }
-        if state.nobody_could_lead() {
+        if state.no_candidate_waits() {
             return Err(lead);
         }
         state.phase = Phase::Offered(lead);
@@ -140,7 +140,7 @@ impl<L, O> Flight<L, O> {
         due.into_iter().for_each(Waker::wake);
     }
 
-    /// The store is asked whose turn it is.
+    /// The store is asked which process holds the lock.
     pub(crate) fn ask(&self) {
         self.state().work.unknown = true;
     }
@@ -220,13 +220,13 @@ impl<L, O> Flight<L, O> {
 
     /// Whether there is a waiter that could lead.
     pub(crate) fn has_candidate(&self) -> bool {
-        !self.state().nobody_could_lead()
+        !self.state().no_candidate_waits()
     }
 
     /// Ready, if there is a waiter that could lead.
     pub(crate) fn poll_candidate(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
-        if !state.nobody_could_lead() {
+        if !state.no_candidate_waits() {
             return Poll::Ready(());
         }
         let before = state.scout.replace(cx.waker().clone());

@@ -1,7 +1,7 @@
 //! [`Patience`]: how long a caller waits for the work of others.
 //!
-//! Neither the time that the store takes to say whose turn it is nor the caller's own work counts: a caller that is to
-//! lead leads, however short its wait timeout is. So the clock starts once the store has said that another process
+//! Neither the time that the store takes to say which process holds the lock nor the caller's own work counts: a caller
+//! that is to lead leads, however short its wait timeout is. So the clock starts once the store has said that another process
 //! computes, or once another caller of this process has taken the lead.
 
 use std::future::poll_fn;

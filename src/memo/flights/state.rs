@@ -55,7 +55,7 @@ impl Seat {
     }
 }
 
-/// Whose work is waited for.
+/// The work of other callers and processes that is waited for.
 pub(super) struct Work {
     /// Whether the store is being asked, so that any waiter may yet lead.
     pub(super) unknown: bool,
@@ -122,7 +122,7 @@ impl<L, O> FlightState<L, O> {
         matches!(self.phase, Phase::Landed(..) | Phase::Closed)
     }
 
-    pub(super) fn nobody_could_lead(&self) -> bool {
+    pub(super) fn no_candidate_waits(&self) -> bool {
         self.waiters.len() == self.standing_by
     }
 
@@ -166,7 +166,7 @@ impl<L, O> FlightState<L, O> {
 
     /// Takes the offer back where no waiter is left to take it.
     pub(super) fn withdraw(&mut self) -> Option<Phase<L, O>> {
-        if !matches!(self.phase, Phase::Offered(_)) || !self.nobody_could_lead() {
+        if !matches!(self.phase, Phase::Offered(_)) || !self.no_candidate_waits() {
             return None;
         }
         let phase = if self.waiters.is_empty() {

@@ -18,7 +18,7 @@ const SLOTS: usize = 8192;
 /// How long anything is remembered at most, in seconds: some eight years.
 const LONGEST: u64 = (1 << 28) - 1;
 
-/// What this process has seen so far. All of it is a hint: only the response itself says whom it is for.
+/// What this process has seen so far. All of it is a hint: only the response itself says which clients it is for.
 ///
 /// Where no response was ever for requests with credentials, a request that could only read need not look for one,
 /// which would cost it a round trip to Redis. Single addresses are remembered in a table of fixed size, in which a

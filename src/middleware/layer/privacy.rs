@@ -5,7 +5,7 @@ use crate::middleware::settings::{Failures, Privacy};
 
 /// # Privacy
 ///
-/// Which responses are shared, and with whom.
+/// Which responses are shared, and with which clients.
 impl<K> MemoLockLayer<K> {
     /// Which requests have credentials, and what responses they share; what becomes of cookies. What `privacy` does not
     /// set stays as it is.

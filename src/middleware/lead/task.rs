@@ -53,7 +53,7 @@ pub(crate) struct Computation {
     pub(crate) fallback: Option<Arc<StoredResponse>>,
     /// Why the inner service is asked.
     pub(crate) why: Forward,
-    /// Whose groups the response belongs to.
+    /// The authority that the groups of the response belong to.
     pub(crate) origin: Origin,
     /// The clients of the computation, except the followers that wait for its end.
     pub(crate) presence: Option<Arc<Presence>>,

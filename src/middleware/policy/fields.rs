@@ -16,7 +16,7 @@ use super::targeted::is_targeted;
 ///
 /// `Trailer` stays, unless listed: over HTTP/1.1 a response that does not announce its trailers is sent without them. A
 /// field that is meant for all recipients stays even if listed, which RFC 9110, 7.6.1 forbids: without `Cache-Control`,
-/// `Vary` or `Set-Cookie` no recipient could tell whose the response is. `Content-Length` goes where
+/// `Vary` or `Set-Cookie` no recipient could tell which clients the response is for. `Content-Length` goes where
 /// `Transfer-Encoding` overrides it (RFC 9112, 6.3), and is told once where it is repeated (RFC 9110, 8.6).
 pub(crate) fn strip_connection_fields(headers: &mut HeaderMap) {
     const ALWAYS: [HeaderName; 9] = [
@@ -50,7 +50,7 @@ pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue)
     headers.insert(name, value);
 }
 
-/// Whether a field tells the recipient of a response what it is, for whom and for how long.
+/// Whether a field tells the recipient of a response what it is, for which clients and for how long.
 fn is_for_all(name: &HeaderName) -> bool {
     let text = name.as_str();
     let known = [

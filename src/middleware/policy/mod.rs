@@ -9,7 +9,7 @@
 //! | What may a request have? | [`request::access`] | RFC 9110, 9.2 and 13; RFC 9111, 3.5 and 5.2.1 |
 //! | May its response be shared, as its head is there? | [`response::at_head`] | RFC 9111, 3 and 5.2.2 |
 //! | For how long? | [`freshness`], [`age`] | RFC 9111, 4.2; RFC 5861 |
-//! | By whose directives? | [`cache_control`], [`targeted`] | RFC 9111, 5.2; RFC 9213; RFC 9651 ([`structured`]) |
+//! | By which directives? | [`cache_control`], [`targeted`] | RFC 9111, 5.2; RFC 9213; RFC 9651 ([`structured`]) |
 //! | For which requests? | [`vary`], [`accept_encoding`], [`permission`] | RFC 9111, 4.1 and 3.5; RFC 9110, 12.5.3 |
 //! | Is it whole, as its end is there? | [`ending::at_end`] | RFC 9111, 3.3 |
 //! | Of gRPC, is it one message, and what is its status? | [`grpc::at_end`] | gRPC over HTTP/2 |

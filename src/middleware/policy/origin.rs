@@ -1,4 +1,4 @@
-//! [`Origin`]: whose groups a response belongs to.
+//! [`Origin`]: the authority that the groups of a response belong to.
 
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Uri, header};

@@ -1,4 +1,4 @@
-//! [`Privacy`]: which responses are shared, and with whom.
+//! [`Privacy`]: which responses are shared, and with which clients.
 
 use std::error::Error;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::middleware::policy::cookies::SetCookie;
 use crate::middleware::policy::request::RequestRules;
 use crate::middleware::policy::response_rules::ResponseRules;
 
-/// Which responses are shared, and with whom, for [`MemoLockLayer::privacy`](crate::MemoLockLayer::privacy).
+/// Which responses are shared, and with which clients, for [`MemoLockLayer::privacy`](crate::MemoLockLayer::privacy).
 ///
 /// Layers under one tag take each other's responses where their keys cover the same. So a layer that shares responses
 /// that the others do not share needs a tag of its own.

@@ -187,7 +187,7 @@ pub(super) async fn hear_value<S: Store>(watch: &mut S::Watch, store: &S, addres
 
 pub(super) async fn is_held_for_more_than<S: Store>(store: &S, address: &Address, time: Duration) -> bool {
     match acquire(store, address, Token::random(), LONG).await.lock {
-        Lock::Granted => panic!("nobody held the lock"),
+        Lock::Granted => panic!("no caller held the lock"),
         Lock::Held { remaining } => remaining.is_none_or(|remaining| remaining > time),
     }
 }

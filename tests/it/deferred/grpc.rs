@@ -44,7 +44,7 @@ impl Reports for Deferring {
     async fn render(&self, request: Request<RenderRequest>) -> Result<Response<RenderReply>, Status> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let Some(promise) = request.extensions().get::<Promise>().cloned() else {
-            return Err(Status::unavailable("nobody could give it"));
+            return Err(Status::unavailable("no worker could give it"));
         };
         self.jobs.send((request.into_inner().id, promise)).expect("a worker");
         let mut response = Response::new(RenderReply::default());

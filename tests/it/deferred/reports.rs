@@ -68,7 +68,7 @@ async fn a_worker_that_dies_is_succeeded_after_the_lease() {
     listening(&redis, "report/notif:7", 3).await;
     doomed.kill().await;
     let mut worker = Worker::start(&redis, 0).await;
-    // The first one's own client, whose request is gone, gets it as well.
+    // The client of the dead leader, whose request is gone, gets the report as well.
     let pdf = one_pdf(answers.await.expect("no panic"));
     assert!(pdf.starts_with(b"%PDF-1.7\n% report 7, "));
     assert_eq!(jobs(&redis), 2, "started again, once");
@@ -101,7 +101,7 @@ async fn work_is_started_so_many_times_and_then_waited_for() {
     let answers = get(&nodes, "/report/7", 30);
     queued(&redis, 3).await;
     let answers = answers.await.expect("no panic");
-    // Those whose requests were with the handler have its word.
+    // Clients whose requests were with the handler have the handler's word.
     let expected: Vec<u16> = [202; 3].into_iter().chain([504; 27]).collect();
     assert_eq!(statuses(answers), expected);
     assert_eq!(jobs(&redis), 3);

@@ -53,15 +53,15 @@ const WRONG: &[Wrong] = &[
         &["--redis is missing", "share"],
     ),
     ("extended", &["--worker", "running"], &["--redis is missing"]),
-    ("extended", &["--redis", NOBODY], &["--listen is missing"]),
+    ("extended", &["--redis", NO_REDIS], &["--listen is missing"]),
     (
         "extended",
-        &["--redis", NOBODY, "--listen", "127.0.0.1:0", "--worker", "running"],
+        &["--redis", NO_REDIS, "--listen", "127.0.0.1:0", "--worker", "running"],
         &["--listen", "--worker"],
     ),
     (
         "extended",
-        &["--redis", NOBODY, "--worker", ""],
+        &["--redis", NO_REDIS, "--worker", ""],
         &["--worker", "a word"],
     ),
     (

@@ -41,9 +41,9 @@ async fn quickstart_is_one_call_over_redis_as_often_as_it_runs() {
 #[tokio::test]
 async fn quickstart_without_the_redis_it_was_given_says_so_and_fails() {
     for by_flag in [true, false] {
-        let mut quickstart = command("quickstart", if by_flag { &["--redis", NOBODY] } else { &[] });
+        let mut quickstart = command("quickstart", if by_flag { &["--redis", NO_REDIS] } else { &[] });
         if !by_flag {
-            quickstart.env("REDIS_URL", NOBODY);
+            quickstart.env("REDIS_URL", NO_REDIS);
         }
         let run = finish(quickstart).await;
         assert_eq!(run.code, Some(1), "{}", run.stderr);

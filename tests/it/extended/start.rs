@@ -4,7 +4,7 @@ use super::fixture::Demo;
 use crate::support::{HttpClient, Node, eventually, run_example, within};
 
 /// A port on which nothing listens.
-const NOBODY: &str = "redis://127.0.0.1:1";
+const NO_REDIS: &str = "redis://127.0.0.1:1";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_asked_to_stop_finishes_what_it_computes_for_all_who_wait() {
@@ -25,7 +25,7 @@ async fn a_node_that_is_asked_to_stop_finishes_what_it_computes_for_all_who_wait
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_redis_that_it_was_given_a_node_computes_alone_and_waits_in_vain() {
-    let node = Node::start("extended", &["--listen", "127.0.0.1:0", "--redis", NOBODY]).await;
+    let node = Node::start("extended", &["--listen", "127.0.0.1:0", "--redis", NO_REDIS]).await;
     let client = HttpClient::http1();
     let urls = vec![node.url("/query/simple/42"); 30];
     for answer in client.get_all(&urls).await {
@@ -41,7 +41,7 @@ async fn without_the_redis_that_it_was_given_a_node_computes_alone_and_waits_in_
 
 #[tokio::test]
 async fn a_worker_that_cannot_tell_of_its_work_fails_and_says_why() {
-    let worker = run_example("extended", &["--worker", "running", "--redis", NOBODY]).await;
+    let worker = run_example("extended", &["--worker", "running", "--redis", NO_REDIS]).await;
     assert_eq!(worker.status.code(), Some(1));
     let stderr = String::from_utf8(worker.stderr).expect("UTF-8");
     assert!(stderr.starts_with("error: ") && stderr.contains("refused"), "{stderr}");

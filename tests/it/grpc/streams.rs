@@ -102,7 +102,7 @@ async fn both_sides_talk_in_turn() {
     let stream = within("a stream", client.talk(said)).await.expect("a stream");
     let mut stream = stream.into_inner();
     for id in ["first", "second", "third"] {
-        say.send(order(id)).await.expect("somebody who listens");
+        say.send(order(id)).await.expect("a server that listens");
         assert_eq!(next(&mut stream).await.expect("a product").id, id);
     }
     drop(say);
@@ -188,7 +188,7 @@ async fn a_request_that_ends_later_is_answered_when_it_has_ended() {
         parts.recv().await.map(|part| (Ok(Frame::data(part)), parts))
     });
     let call = raw.start(MAKE, &[], StreamBody::new(parts));
-    end.send(message(&order("open"))).await.expect("somebody who listens");
+    end.send(message(&order("open"))).await.expect("a server that listens");
     drop(end);
     let response = within("a response", call).await.expect("no panic").expect("a response");
     let body = within("a body", response.into_body().collect()).await.expect("a body");

@@ -56,7 +56,7 @@ impl Who {
     }
 }
 
-/// What a response says, and whom it says to be for.
+/// What a response says, and which clients it is for.
 #[derive(Debug, Clone, Copy)]
 struct Says {
     directives: &'static str,
@@ -110,7 +110,7 @@ impl Says {
     }
 }
 
-/// Whose credentials a request has, in a body.
+/// The credentials of a request, as the body of a response.
 fn owner(request: &Request<Full<Bytes>>) -> String {
     let fields = ["authorization", "cookie"].map(|name| request.headers().get(name));
     let values = fields.into_iter().flatten();

@@ -103,7 +103,7 @@ async fn a_head_a_304_and_a_range_read_no_more_than_they_need() {
     }
     let moved = sent(&server) - before;
     assert!(moved < 3 * PAGE, "{moved} bytes");
-    assert_eq!(server.commandstats().get("get"), None, "nobody has read the whole");
+    assert_eq!(server.commandstats().get("get"), None, "no client has read the whole");
     // A client that wants it has it, in parts as well.
     let whole = answer(send(&nodes[1], get_with("/", "range", "bytes=1-"))).await;
     assert_eq!((whole.status.as_u16(), whole.body), (206, page()[1..].into()));

@@ -135,7 +135,7 @@ async fn clients_that_leave_give_up_their_turns() {
     let waiting: Vec<_> = (0..3).map(|_| send(&node, get("/"))).collect();
     settle().await;
     assert_eq!(layer.handle().stats().queued, 3);
-    // One in line, and the one whose turn it is.
+    // A request in line, and the request whose turn it is.
     waiting[0].abort();
     in_turn.abort();
     others.reached_by(2).await;

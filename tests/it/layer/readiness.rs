@@ -1,4 +1,4 @@
-//! When the inner service is asked to be ready, and by whom. Every call on an instance that was not ready panics, in
+//! When the inner service is asked to be ready, and by which request. Every call on an instance that was not ready panics, in
 //! all the tests of the layer.
 
 use std::future::poll_fn;

@@ -27,7 +27,7 @@ fn reply(call: usize) -> Response<TestBody> {
 }
 
 impl Pair {
-    /// Whose calls are answered at once as long as the gate is open.
+    /// Calls are answered at once as long as the gate is open.
     fn over(stores: [impl Store; 2]) -> Self {
         let gate = Gate::new();
         gate.open();

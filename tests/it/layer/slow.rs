@@ -1,4 +1,4 @@
-//! [`Slow`]: a store that takes its time to say whose turn it is.
+//! [`Slow`]: a store that takes its time to say which process holds the lock.
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// Whose first call is answered at once, and all later ones as the gate lets them.
+    /// The first call is answered at once, and all later calls as the gate lets them.
     fn over(stores: [impl Store; 2], first: usize, reply: fn(usize) -> Response<TestBody>) -> Self {
         let gate = Gate::new();
         let inner = {
@@ -234,7 +234,7 @@ async fn what_is_computed_meanwhile_counts_as_stale() {
             let stale = pair.ask(node).await;
             assert!(stale.body == "1" && !is_hit(&stale), "way {way}: {}", said(&stale));
         }
-        // Whose refresh met a lock that a follower was about to give back tries once more for a later request.
+        // A node whose refresh met a lock that a follower was about to give back tries once more for a later request.
         let again = async {
             while pair.inner.calls() < 2 {
                 pair.ask(0).await;

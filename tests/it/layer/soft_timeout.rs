@@ -13,7 +13,7 @@ use crate::support::{RedisServer, until};
 
 const SOFT: Duration = Duration::from_secs(2);
 
-/// Two nodes whose first call is answered at once, and all later ones as the gate lets them.
+/// Two nodes. The first call is answered at once, and all later calls as the gate lets them.
 fn nodes<St: Store>(stores: [St; 2], directives: &'static str, gate: &Gate) -> ([Node; 2], Inner) {
     let inner = {
         let gate = gate.clone();

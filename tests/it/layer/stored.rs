@@ -46,7 +46,7 @@ async fn while_redis_is_killed_or_frozen_no_response_says_that_it_is_stored() {
         }
         for path in ["/second", "/third", "/second"] {
             assert_eq!(told(&node, path).await, DOWN, "frozen: {freezes}");
-            // A request that comes before the flight is over is one of those who waited.
+            // A request that comes before the flight is over counts among the followers.
             handle.drained().await;
         }
         match freezes {

@@ -83,8 +83,8 @@ async fn a_value_is_there_for_each_caller_however_many_give_up() {
     }
 }
 
-/// Followers whom attempts of other nodes leave without a value, each of which claims to be the first. Returns how many
-/// of them compute after that.
+/// Followers that attempts of other nodes leave without a value. Each attempt claims to be the first. Returns how many
+/// followers compute after that.
 async fn left_by_first_attempts(attempts: usize, release: Release) -> usize {
     const CALLERS: usize = 6;
     let store = MemoryStore::new();

@@ -119,7 +119,7 @@ async fn a_private_response_is_shared_by_the_program_that_says_that_the_credenti
         for _ in 0..3 {
             assert_eq!(ask(&client, &url("/own"), token).await.body, "Bearer a 1", "{field}");
         }
-        // Whose cookie that is was not said: it takes nothing, and leaves nothing behind.
+        // The cookie was not said to be the program's own: such a request takes nothing, and leaves nothing behind.
         assert_eq!(ask(&client, &url("/own"), both_of_them).await.body, "Bearer a 2");
         assert_eq!(ask(&client, &url("/own"), token).await.body, "Bearer a 1");
         assert_eq!(ask(&client, &url("/cookie"), both_of_them).await.body, "Bearer a 1");

@@ -158,8 +158,8 @@ pub(crate) struct BodySender(mpsc::Sender<FrameResult>);
 impl BodySender {
     pub(crate) async fn send(&self, part: impl Into<Bytes>) {
         let part = Ok(Frame::data(part.into()));
-        let sent = within("somebody who reads the body", self.0.send(part)).await;
-        assert!(sent.is_ok(), "nobody reads the body any more");
+        let sent = within("a client that reads the body", self.0.send(part)).await;
+        assert!(sent.is_ok(), "no client reads the body any more");
     }
 
     /// The same, where there need not be a request. Returns whether there was.

@@ -48,7 +48,7 @@ impl Sentinels {
         all.sentinels.iter().for_each(Sentinel::ready);
         let deadline = Instant::now() + PATIENCE;
         while !all.is_complete() {
-            assert!(Instant::now() < deadline, "the sentinels do not see everybody");
+            assert!(Instant::now() < deadline, "the sentinels do not see each other");
             thread::sleep(Duration::from_millis(10));
         }
         all

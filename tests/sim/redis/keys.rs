@@ -152,7 +152,7 @@ impl Keys {
         names
     }
 
-    /// Those of these keys whose time is over are gone.
+    /// Removes the keys among these whose time is over.
     pub(crate) fn lapse(&mut self, keys: &[Vec<u8>]) {
         for key in keys {
             if self.live(key).is_none() {

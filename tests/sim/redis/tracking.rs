@@ -50,7 +50,7 @@ impl Tracking {
         self.prefixes.values().any(|told| !told.changed.is_empty())
     }
 
-    /// What is to be told at the end of a turn, and whom.
+    /// What is to be told at the end of a turn, and to which connection.
     pub(crate) fn news(&mut self) -> Vec<(u64, Answer)> {
         let mut news = Vec::new();
         for told in self.prefixes.values_mut() {

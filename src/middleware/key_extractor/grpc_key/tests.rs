@@ -154,7 +154,7 @@ async fn keys_that_cover_something_else_are_others_for_every_call() {
     for extractor in &extractors {
         keys.push(key_with(extractor, &[], message(0, b"abc")).await.expect("a key"));
     }
-    // The limit on messages does not change who gets a reply.
+    // The limit on messages does not change which calls share a reply.
     assert_eq!(keys.pop(), Some(keys[0].clone()));
     let different: std::collections::HashSet<_> = keys.iter().collect();
     assert_eq!(different.len(), keys.len(), "{keys:?}");

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 
-/// Names in use, by gateways, identity-aware proxies, clouds and APIs, that tell who is asking.
+/// Names in use, by gateways, identity-aware proxies, clouds and APIs, that tell which user asks.
 const CREDENTIALS: &str = "
     authorization proxy-authorization x-authorization authorization-bin x-proxy-authorization cookie cookie2
     x-api-key x-apikey apikey api-key api_key x-api-token x-api-secret x-api-user x-app-key appkey

@@ -101,7 +101,7 @@ fn is_for_others(sharing: Sharing) -> bool {
     !matches!(sharing, Sharing::Pass(_))
 }
 
-/// `no-cache` is about time and not about who may have the response. `override_ttl` and handlers may override it.
+/// `no-cache` is about time and not about which clients may have the response. `override_ttl` and handlers may override it.
 fn says_no_cache(lines: Lines) -> bool {
     lines.iter().any(|(_, value)| value.starts_with("no-cache"))
 }

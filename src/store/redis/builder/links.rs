@@ -35,10 +35,10 @@ pub(super) async fn cluster(
     near: &Arc<Near>,
 ) -> Result<Link, DialError> {
     let cluster = Cluster::start(seeds, timeout, connect_timeout, Arc::clone(near)).await?;
-    if required && cluster.anybody().await.is_err() {
+    if required && cluster.any_node().await.is_err() {
         return Err(DialError::NoView);
     }
-    if let Ok((dialer, _)) = cluster.anybody().await
+    if let Ok((dialer, _)) = cluster.any_node().await
         && let Ok(connection) = dialer.direct().await
     {
         match acl::check_commands(&dialer, &connection).await {

@@ -8,7 +8,7 @@
 //! For commands it speaks RESP2, in which nothing is pushed. For subscriptions it speaks RESP3, and a handler hears
 //! each push as soon as it is read.
 //!
-//! # Which answer is whose
+//! # Which answer belongs to which command
 //!
 //! A command and the place of its answer are added under one lock, so both are in the same order. If a caller leaves
 //! before the driver takes its command over, the command and its place go together: no byte was sent, so the server

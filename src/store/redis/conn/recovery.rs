@@ -87,7 +87,7 @@ impl Recovery {
             tracing::error!(
                 plane,
                 error,
-                "Redis refuses the connection until somebody changes the configuration"
+                "Redis refuses the connection until an operator changes the configuration"
             );
             self.told = ToldLog::Refusal;
         } else if self.told == ToldLog::Nothing {

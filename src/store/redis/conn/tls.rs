@@ -39,7 +39,7 @@ enum UnusableCertificate {
     NoTls,
     #[error("the root certificates are not PEM: give the CA's certificate, -----BEGIN CERTIFICATE-----")]
     Roots(#[source] Option<pem::Error>),
-    #[error("a root certificate is not one of a CA: give the certificate of whoever signed the server's")]
+    #[error("a root certificate is not one of a CA: give the certificate of the CA that signed the server's")]
     Root(#[source] rustls::Error),
     #[error("the client certificate is not PEM: give the certificate and its chain, -----BEGIN CERTIFICATE-----")]
     Chain(#[source] Option<pem::Error>),
@@ -126,7 +126,7 @@ impl Identity {
 /// What is wrong with a certificate, in words for the operator.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {
-    #[error("nobody trusted has signed the certificate of Redis: give the CA that has to `root_certificates`")]
+    #[error("no trusted CA has signed the certificate of Redis: give the CA that has to `root_certificates`")]
     Issuer,
     #[error("the certificate of Redis is for another host: put a name into the URL that it is for")]
     Host,

@@ -135,7 +135,7 @@ impl Link {
         match self {
             Self::Server(server) => Ok((server.commands.send_all(pipeline).await?, server.dialer.clone())),
             Self::Cluster(cluster, _) => {
-                let (dialer, endpoint) = cluster.anybody().await?;
+                let (dialer, endpoint) = cluster.any_node().await?;
                 Ok((cluster.send_all_to(&endpoint, pipeline).await?, dialer))
             }
         }

@@ -26,7 +26,7 @@ async fn a_marker_of_those_without_credentials_is_ended_by_what_is_for_all_clien
 
 #[tokio::test(start_paused = true)]
 async fn those_who_lead_with_credentials_release_the_others_of_their_kind_to_their_own_answers() {
-    // Two users at once, one of whom leads by a record: what is only hers must not reach the other.
+    // Two users at once. One leads by a record: what is only hers must not reach the other user.
     let calls = Arc::new(AtomicUsize::new(0));
     let inner = {
         let calls = Arc::clone(&calls);

@@ -1,4 +1,4 @@
-//! Workers that are late, and who is told what then.
+//! Workers that are late, and what each client is told then.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Whose calls share with whose.
+//! Which calls share a reply: what their metadata and their authority have to do with it.
 
 use std::time::Duration;
 

@@ -210,7 +210,7 @@ async fn an_inner_service_that_panics_anywhere_costs_its_own_client_at_most() {
                     }
                 })
             });
-            let ended = within("an end for everybody", join_all(clients)).await;
+            let ended = within("an end for all clients", join_all(clients)).await;
             let panicked = ended.iter().filter(|client| client.is_err()).count();
             assert!(panicked <= 1, "{at:?} {stream:?}: {panicked} clients");
             assert!(

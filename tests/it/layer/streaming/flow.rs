@@ -145,7 +145,7 @@ async fn who_comes_while_the_body_is_under_way_reads_it_from_its_beginning() {
     settle().await;
     let (looks, renewals) = (&slow.gates.looks, &slow.gates.renewals);
     let looked = looks.load(Ordering::SeqCst);
-    assert_eq!(renewals.load(Ordering::SeqCst), 0, "nobody to ask for");
+    assert_eq!(renewals.load(Ordering::SeqCst), 0, "no node to ask for");
     let mut late = open_many(&node, 100).await;
     assert_eq!(renewals.load(Ordering::SeqCst), 1, "one question for all of them");
     late.extend(open_many(&node, 100).await);

@@ -81,7 +81,7 @@ pub(crate) async fn keep(shared: Arc<ClusterShared>) {
         if let Err(error) = shared.refresh().await {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
-                "nobody knows the map of Redis Cluster"
+                "no node tells the map of Redis Cluster"
             );
         }
     }

@@ -135,7 +135,7 @@ impl Cluster {
     }
 
     /// A node to ask where slots do not matter.
-    pub(crate) async fn anybody(&self) -> Result<(Dialer, Endpoint), StoreError> {
+    pub(crate) async fn any_node(&self) -> Result<(Dialer, Endpoint), StoreError> {
         let topology = self.shared.topology();
         let node = topology.nodes().iter().find(|node| node.commands.is_connected());
         tokio::task::consume_budget().await;

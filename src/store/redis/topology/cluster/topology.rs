@@ -9,7 +9,7 @@ use crate::store::redis::conn::address::Endpoint;
 use crate::store::redis::protocol::slot::SLOTS;
 
 /// The index of no node.
-const NOBODY: u16 = u16::MAX;
+const NO_NODE: u16 = u16::MAX;
 
 /// How long a node without slots is kept: the target of a migration has none until the first has moved.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ impl Default for Topology {
     fn default() -> Self {
         Self {
             nodes: Vec::new(),
-            slots: vec![NOBODY; usize::from(SLOTS)].into(),
+            slots: vec![NO_NODE; usize::from(SLOTS)].into(),
         }
     }
 }
@@ -96,7 +96,7 @@ impl Topology {
 
     /// Whether every slot has a master that is connected to, and that lets us subscribe.
     pub(crate) fn is_sound(&self) -> bool {
-        if self.slots.contains(&NOBODY) {
+        if self.slots.contains(&NO_NODE) {
             return false;
         }
         let mut owners = vec![false; self.nodes.len()];

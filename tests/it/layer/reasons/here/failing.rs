@@ -49,7 +49,8 @@ async fn a_lease_that_is_lost_or_given_back_is_not_said_to_have_stored() {
     }
 }
 
-/// Whose answers are all the same error; or without one, whose locks are another program's and do not end.
+/// A store that answers each command with the same error. Without an error, all locks are another program's and do not
+/// end.
 #[derive(Clone)]
 struct Failing(Option<StoreErrorKind>);
 

@@ -124,7 +124,7 @@ async fn a_push_about_another_channel_or_of_another_kind_confirms_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_told_is_sent_although_nobody_waits() {
+async fn what_is_told_is_sent_although_no_caller_waits() {
     let (pipe, mut server, _driver, _heard) = hearing();
     drop(pipe.tell(&about("SUBSCRIBE", "a")));
     drop(pipe.subscribe(&about("SUBSCRIBE", "b")));
