@@ -80,7 +80,7 @@ impl Resources {
         self.reports.get_or_compute(id, render).await
     }
 
-    /// A promise that a worker resolves. One that dies is succeeded by another once the lease has ended.
+    /// A promise that a worker resolves. A worker that dies is succeeded by another once the lease has ended.
     pub(crate) async fn stem(&self, word: String) -> Result<Bytes, Error> {
         let (name, redis) = (word.clone(), Arc::clone(&self.redis));
         let start = move || ready(worker::start(&name, &redis));

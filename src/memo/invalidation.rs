@@ -47,7 +47,7 @@ impl Invalidation {
     /// Once it has returned, no node serves what was there before as fresh. A value of a [`MemoLock`] goes on answering
     /// until its ttl ends; to [`MemoLock::get`] it is absent. A response of a layer goes on for as long as
     /// `stale-while-revalidate` of its own or of the layer says, counted from here, and stands in for a failure for as
-    /// long as `stale-if-error` says. One that may not be served stale counts as absent: because of `no-cache`,
+    /// long as `stale-if-error` says. A value that may not be served stale counts as absent: because of `no-cache`,
     /// `must-revalidate`, `proxy-revalidate` or `s-maxage`, and where nothing allows it.
     ///
     /// A value that is invalidated both ways, in whatever order, counts as absent. It also counts as absent where the

@@ -1,4 +1,4 @@
-//! Large values on their way from and to Redis: no caller waits for one that it does not want.
+//! Large values on their way from and to Redis: no caller waits for a value that it does not want.
 
 use std::convert::Infallible;
 use std::sync::Arc;

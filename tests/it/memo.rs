@@ -229,7 +229,7 @@ async fn an_invalidated_computation_does_not_commit_and_later_callers_compute_an
     let waiting = ask(&there, &new, "new");
     settle().await;
     there.invalidate("a").await.unwrap();
-    // The one that waited takes over, at once.
+    // The caller that waited takes over, at once.
     new.started.notified().await;
     let later = ask(&here, &new, "new");
     settle().await;

@@ -139,7 +139,7 @@ async fn a_call_of_grpc_without_an_upstream_ends_with_its_head() {
     }
 }
 
-/// A server of HTTP/1 and HTTP/2 whose service is `layer` around one that never answers.
+/// A server of HTTP/1 and HTTP/2 whose service is `layer` around a service that never answers.
 async fn serve(layer: MemoLockLayer) -> (String, Arc<Semaphore>, JoinSet<()>) {
     let called = Arc::new(Semaphore::new(0));
     let calls = Arc::clone(&called);

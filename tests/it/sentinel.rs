@@ -118,7 +118,7 @@ async fn a_master_that_was_not_told_of_its_successor_is_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_does_not_stay_behind() {
-    // The connection for commands goes ahead, so it has no reason to warn the other one.
+    // The connection for commands goes ahead, so it has no reason to warn the other connection.
     succeed_silently(|old| drop(old.cli(&["CLIENT", "KILL", "TYPE", "normal"]))).await;
 }
 

@@ -83,7 +83,7 @@ async fn a_leader_is_told_to_stop(lease: &str, then: impl Future<Output = ()>) -
         HashSet::from(["call 1".to_owned()])
     );
     assert_eq!(nodes[0].ended().await.code(), Some(0), "{}", nodes[0].stderr());
-    // What the first one computed in the end has changed nothing.
+    // What the first process computed in the end has changed nothing.
     let later = ask([urls(&nodes[1], 1), urls(&nodes[2], 1)].concat());
     assert_eq!(
         bodies(later.await.expect("no panic")),

@@ -270,7 +270,7 @@ async fn a_key_is_never_printed() {
 fn key_body(issued: &Issued) -> &str {
     issued.key.lines().nth(1).expect("a second line")
 }
-// The task that reads the refusal runs beside the one that greets: either may be first.
+// The task that reads the refusal runs beside the task that greets: either may be first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_after_the_handshake_is_heard_whichever_task_reads_it() {
     let strict = Strict::start();

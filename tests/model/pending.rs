@@ -1,5 +1,5 @@
 //! Invalidations that Redis does not take at that moment, as a model: nodes that share a Redis and one value, each with a
-//! caller that calls it in, one that reads it, one that leads and one that waits for a leader elsewhere.
+//! caller that calls it in, a reader, a leader, and a follower of a leader elsewhere.
 //!
 //! What the value is made of changes, and the node that knows calls the value in. Redis takes that, or the node owes it from
 //! then on, until Redis has taken it. A fault cuts a node off, and what was on its way may have got there or not; or it lets

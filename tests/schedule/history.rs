@@ -220,7 +220,7 @@ impl Events {
         ))
     }
 
-    /// Whether the answer came to one that joined a computation in its own process that had to do without the store,
+    /// Whether the answer came to a request that joined a computation in its own process that had to do without the store,
     /// while it was under way.
     fn is_unfenced(&self, began: &Began, answer: &Answer, value: &str) -> bool {
         let Some(leader) = self.answers.get(&began.request) else {

@@ -16,7 +16,7 @@ use crate::node::Node;
 use crate::plan::{Class, End, How, LEASE, NearSettings, Plan, Subject, Via};
 use crate::sim::Sim;
 
-/// How long no refresh follows one that stored nothing, in milliseconds.
+/// How long no refresh follows a refresh that stored nothing, in milliseconds.
 const REST: u64 = 1000;
 
 /// What is invalidated, and in which way.

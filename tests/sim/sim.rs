@@ -54,7 +54,7 @@ impl Sim {
         self.servers[database].lock().unwrap()
     }
 
-    /// The one that the nodes of some runs have, in the place of those.
+    /// The Redis that the nodes of some runs have, in the place of those servers.
     pub(crate) fn redis(&self) -> MutexGuard<'_, RedisServer> {
         self.redis.lock().unwrap()
     }
@@ -103,7 +103,7 @@ impl Sim {
         self.transitions.lock().unwrap().clone()
     }
 
-    /// A check does not hold. The first one counts.
+    /// A check does not hold. The first failure counts.
     pub(crate) fn wrong(&self, what: impl FnOnce() -> String) {
         let mut wrong = self.wrong.lock().unwrap();
         if wrong.is_none() {

@@ -93,7 +93,7 @@ impl Lease {
             let (answer, answered) = oneshot::channel();
             let sent = hand.extensions.send(Extension { by, answer }).await;
             sent.map_err(|_| LeaseError::Lost)?;
-            // A keeper that was interrupted is asked again; one that is gone takes no question.
+            // A keeper that was interrupted is asked again; a keeper that is gone takes no question.
             if let Ok(result) = answered.await {
                 return result;
             }

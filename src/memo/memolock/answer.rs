@@ -56,7 +56,7 @@ impl<C: Codec> MemoLock<C> {
         Some(found.value)
     }
 
-    /// The value that answers. One that was softly invalidated is computed `anew` meanwhile, unless its own computation
+    /// The value that answers. A value that was softly invalidated is computed `anew` meanwhile, unless its own computation
     /// asks for it.
     pub(super) fn answered(&self, found: Found<C::Value>, is_own: bool, anew: impl FnOnce(SystemTime)) -> C::Value {
         let counters = &self.shared.counters;

@@ -45,7 +45,7 @@ impl<K> MemoLockLayer<K> {
     /// it. Replays a stored body as a 200 with this content type, for as long as the store keeps it. Call it before
     /// the layer is cloned, or has a handle or a service: these share nothing with the layer after the call.
     ///
-    /// A response that is more than a 200 with such a body cannot be stored: one with another status or content type, a
+    /// A response that is more than a 200 with such a body cannot be stored: a response with another status or content type, a
     /// `Content-Encoding`, `Vary`, trailers or tags. Only requests that wait for it in this process get it, and other
     /// processes make their own. Header fields that only describe the response, `ETag` and `Cache-Control` among them,
     /// are lost. So a stale response cannot go on answering, and no stored response is for requests with credentials. A

@@ -160,7 +160,7 @@ reasons! {
     NoKey = "no-key": Bypassed,
     /// `Cache-Control: no-store` in the request.
     RequestNoStore = "request-no-store": Bypassed,
-    /// The response depends on a condition: one that a cache does not evaluate, or that nothing in the store meets.
+    /// The response depends on a condition that a cache does not evaluate, or that nothing in the store meets.
     Conditional = "conditional": Bypassed,
     /// The request asks for a range, and leads nothing.
     Range = "range": Bypassed,

@@ -122,7 +122,7 @@ impl Default for ResponseRules {
     }
 }
 
-/// What followers do about an *unconfirmed* response: one of which nothing says that it is for other clients than its
+/// What followers do about an *unconfirmed* response, of which nothing says that it is for other clients than its
 /// own.
 ///
 /// A response is for all if it says so, with freshness of its own; if its handler says so, with

@@ -172,7 +172,7 @@ pub async fn what_is_forgotten_of_invalidations_is_out_of_date<S: Store>(one: S,
     assert!(is_current(&one, &new).await);
 }
 
-/// A value that is invalidated softly is soft, and one that is invalidated in both ways is out of date.
+/// A value that is invalidated softly is soft, and a value that is invalidated in both ways is out of date.
 pub async fn what_is_softly_invalidated_is_soft<S: Store>(one: S, two: S) {
     let soften = async |tags: &[&str]| {
         let softened = two.soften_labels(&tag(), &labels(tags)).await;

@@ -103,7 +103,7 @@ impl RedisStoreBuilder {
     /// Time during which this process stood still does not count against the server. Defaults to 1 second.
     ///
     /// A server that falls silent costs a caller this much once. From then on commands fail at once, until the server
-    /// is back. A process that sends nothing, because it only waits for a promise, finds out by its heartbeat: one goes
+    /// is back. A process that sends nothing, because it only waits for a promise, finds out by its heartbeat: a heartbeat goes
     /// out every second, and a missing answer is noticed at most five quarters of this time later.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

@@ -24,7 +24,7 @@ type Keys = HashMap<String, KeyReads>;
 struct KeyReads {
     /// How many are under way.
     underway: usize,
-    /// The callers that wait for one that is not under way yet.
+    /// The callers that wait for a read that is not under way yet.
     next: ReadWaiters,
 }
 

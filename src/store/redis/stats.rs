@@ -62,7 +62,7 @@ pub struct RedisStats {
     /// How often the connection for subscriptions was lost while it had listeners: notices may have been missed, and
     /// each listener read anew.
     pub interruptions: u64,
-    /// How often a listener was too slow, and its notices were replaced by one that says to read.
+    /// How often a listener was too slow, and its notices were replaced by a notice that says to read.
     pub overflows: u64,
     /// Messages on control channels that this version does not know.
     pub unknown_words: u64,

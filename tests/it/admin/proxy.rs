@@ -247,7 +247,7 @@ async fn forgets_near_copies(flags: &[&str]) {
             }
         }
     }
-    // One that stands still can serve its copy for as long as the lag.
+    // A proxy that stands still can serve its copy for as long as the lag.
     let [asked, _, still] = &proxies;
     near(still, "/a").await;
     still.node.stop();

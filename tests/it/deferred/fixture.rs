@@ -35,7 +35,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts one that takes so many seconds for a report, and waits until it waits.
+    /// Starts a worker that takes so many seconds for a report, and waits until the worker waits.
     pub(super) async fn start(redis: &RedisServer, seconds: u32) -> Self {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/deferred/worker.py");
         let mut child = Command::new("python3")

@@ -29,7 +29,7 @@ pub(super) async fn a_renewed_report_runs_once_for_all(demo: &Demo) -> Vec<Messa
 pub(super) async fn a_report_that_is_too_late_is_an_error(demo: &Demo) -> Vec<Message> {
     let first = demo.ask(0, "/report/oh-no/late");
     eventually("a report", || demo.begun("late report", "\"late\"") == 1).await;
-    // Takes over when the lease of the first one ends, and fares no better.
+    // The second worker takes over when the lease of the first ends, and fares no better.
     let second = demo.ask(1, "/report/oh-no/late");
     for answer in [first, second] {
         let answer = within("an answer", answer).await.expect("no panic");

@@ -105,7 +105,7 @@ async fn a_caller_that_computes_is_offered_the_lead_of_what_was_requested() {
         })
         .collect();
     settle().await;
-    // At the lease's end the one that waits longest is asked: it has it started again. Then it leaves.
+    // At the lease's end the caller that waits longest has the work started again. Then it leaves.
     world.at(LEASE + SLACK).await;
     assert_eq!((world.starts(), runs.load(Ordering::SeqCst)), (2, 0));
     requested.abort();

@@ -181,7 +181,7 @@ async fn a_lock_that_is_taken_away_leaves_no_caller_behind() {
     world.resolve("a", "done").await;
     assert_eq!(agreed(waiting).await.0, "done");
 
-    // And of one that is invalidated, the work is started again.
+    // And the work of a promise that is invalidated is started again.
     let waiting = ours.request(&world.nodes, "b");
     world.listening("b", NODES).await;
     let before = ours.runs();

@@ -17,7 +17,7 @@ impl Raw {
         Self(TcpStream::connect(address).await.expect("a connection"))
     }
 
-    /// One that hears messages of the channel `c`.
+    /// A client that hears messages of the channel `c`.
     async fn subscribed(proxy: &FaultProxy) -> Self {
         let mut raw = Self::connect(proxy).await;
         raw.send("HELLO 3").await;

@@ -77,7 +77,7 @@ async fn a_method_has_a_wait_timeout_of_its_own() {
         let mut client = nodes.clients[0].clone();
         tokio::spawn(async move { client.brief(gated("x")).await })
     });
-    // The second one does not wait for the first any longer; the calls of the other method go on doing so.
+    // The second call does not wait for the first any longer; the calls of the other method go on doing so.
     nodes.workshop.gate.reached_by(3).await;
     assert_eq!(
         (nodes.workshop.executions(), nodes.layers[0].handle().stats().waiting),

@@ -78,7 +78,7 @@ async fn a_head_a_304_and_a_range_read_no_more_than_they_need() {
     let (inner, nodes) = paged(&server).await;
     server.reset_commandstats();
     let before = sent(&server);
-    // The one that led last: to it, the response is stored a moment later.
+    // For the node that led last, the response is stored a moment later.
     for node in nodes.iter().rev() {
         for _ in 0..20 {
             let head = answer(send(node, head("/"))).await;

@@ -24,7 +24,7 @@ pub(super) async fn stored(server: &RedisServer, count: usize) {
     .await;
 }
 
-/// Waits until both nodes listen for what becomes of a promise: the one that leads does not.
+/// Waits until both nodes listen for what becomes of a promise: a node that leads does not.
 pub(super) async fn other_node_listens(server: &RedisServer) {
     eventually("a subscriber", || {
         !server.cli(&["PUBSUB", "CHANNELS", "layer/*"]).is_empty()

@@ -102,7 +102,7 @@ async fn what_may_not_stand_in_is_waited_for() {
         gate.open();
         assert_eq!(answer(asked).await.body, "2", "{directives}");
     }
-    // Nor is there a stale answer for one that wants a new one.
+    // Nor is there a stale answer for a request that wants a new one.
     let (gate, store) = (Gate::new(), MemoryStore::new());
     let (nodes, _) = nodes([store.clone(), store], "max-age=60, stale-if-error=600", &gate);
     become_stale(&nodes).await;

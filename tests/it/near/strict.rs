@@ -206,7 +206,7 @@ async fn without_near_copies_an_invalidation_is_what_it_was() {
     let took = timed(async { memo.invalidate("x").await.unwrap() }).await;
     assert!(took < BEYOND / 2, "{took:?}");
     let stats = redis.commandstats();
-    // The other one begins a generation, for the receipt.
+    // The other script begins a generation, for the receipt.
     assert_eq!((stats["evalsha"], stats["del"]), (2, 1), "{stats:?}");
     assert_eq!(store.stats().near, Default::default());
 }

@@ -181,7 +181,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Starts one that answers each call with what `behaviour` makes of it.
+    /// Starts an origin that answers each call with what `behaviour` makes of it.
     pub(crate) async fn start<F, R>(behaviour: F) -> Self
     where
         F: Fn(Call) -> R + Clone + Send + Sync + 'static,

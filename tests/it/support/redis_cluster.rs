@@ -86,7 +86,7 @@ impl RedisCluster {
         ids.into_iter().find(|id| self.home(id) == node).expect("an id")
     }
 
-    /// Lets the replicas take the place of masters that do not answer. Without this, the one that is told to does.
+    /// Lets the replicas take the place of masters that do not answer. Without this, only a replica that is told to does.
     pub(crate) fn let_fail_over(&self) {
         for replica in &self.nodes[3..] {
             replica.cli(&["CONFIG", "SET", "cluster-replica-no-failover", "no"]);

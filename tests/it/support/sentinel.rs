@@ -120,7 +120,7 @@ impl Sentinel {
 
     fn ready(&self) {
         let deadline = Instant::now() + PATIENCE;
-        // One that wants a password answers too.
+        // A sentinel that wants a password answers too.
         while Resp::connect(self.port).is_err() {
             let log = || fs::read_to_string(self.dir.join("log")).unwrap_or_default();
             assert!(

@@ -74,12 +74,12 @@ pub(crate) struct TlsServer {
 }
 
 impl TlsServer {
-    /// Starts one that shows `certificate` and asks for no other.
+    /// Starts a server that shows `certificate` and asks for no other.
     pub(crate) fn start(authority: &Authority, certificate: &Issued) -> Self {
         Self::start_with(authority, certificate, &["--tls-auth-clients", "no"])
     }
 
-    /// Starts one that talks only to clients with a certificate from `authority`, with further options.
+    /// Starts a server that talks only to clients with a certificate from `authority`, with further options.
     pub(crate) fn start_strict(authority: &Authority, certificate: &Issued, options: &[&str]) -> Self {
         let strict = [&["--tls-auth-clients", "yes"], options].concat();
         Self::start_with(authority, certificate, &strict)

@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// The step after the first failed attempt.
 const SHORTEST: Duration = Duration::from_millis(50);
 
-/// How long a connection must have lasted to count as a recovery. One that breaks sooner continues the outage, so
+/// How long a connection must have lasted to count as a recovery. A connection that breaks sooner continues the outage, so
 /// that a server which accepts connections and then refuses to serve is not connected to at full speed.
 const STABLE: Duration = Duration::from_secs(2);
 

@@ -1,7 +1,7 @@
 //! Where the master is, according to Redis Sentinel.
 //!
 //! All sentinels are asked at the same time, and the answer that most of them give counts most: a dead sentinel costs
-//! nothing, and one that was cut off and still names the old master is outvoted. The server that they name is believed
+//! nothing, and a sentinel that was cut off and still names the old master is outvoted. The server that they name is believed
 //! only once it has said itself that it is a master.
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -16,7 +16,7 @@ async fn variants_without_end_fill_nothing() {
         answer(ask(agent)).await;
         settle().await;
     }
-    // The first one, and 32 besides.
+    // The first variant, and 32 besides.
     assert_eq!(inner.calls() - before, 100 - 33);
 }
 

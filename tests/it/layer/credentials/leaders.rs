@@ -116,7 +116,7 @@ async fn what_is_for_no_other_client_is_not_tried_again_until_the_first_that_is(
         settle().await;
         assert_eq!(layer.handle().stats().led, 1);
     }
-    // The first one tells that it has changed, the second is stored.
+    // The first response tells that it has changed, the second is stored.
     for (call, led) in [(11, 1), (12, 2)] {
         assert_eq!(told(ask(&node, Who::Cookie)).await, (call, true));
         settle().await;

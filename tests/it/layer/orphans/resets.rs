@@ -62,7 +62,7 @@ async fn calls_that_are_reset_on_one_connection_do_not_pile_up_beneath_the_layer
         let reset = ask(format!("/{i}"));
         gate.reached_by(i + 2).await;
         reset.abort();
-        // One honest call, one that is not reset yet, and what it takes the server to hear of the last ones.
+        // One honest call, one call that is not reset yet, and what it takes the server to hear of the last resets.
         let bound = MOST + 2 + 20;
         assert!(running.count() <= bound, "{} calls after {i} resets", running.count());
     }

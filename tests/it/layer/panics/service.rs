@@ -44,7 +44,7 @@ fn blow(here: bool, what: Where) {
 struct Fragile {
     at: Where,
     calls: Arc<AtomicUsize>,
-    /// The one that was called first.
+    /// Whether this is the instance that was called first.
     first: bool,
 }
 

@@ -118,7 +118,7 @@ async fn what_is_for_one_client_only_is_called_for_in_turn_beyond_the_limit() {
     first.open();
     answer(leader).await;
     settle().await;
-    // The caller that waited as it may goes its own way; one that is in line still has to wait.
+    // The caller that waited as it may goes its own way; a caller that is in line still has to wait.
     assert_eq!((others.reached(), layer.handle().stats().queued), (3, 18));
     others.open();
     answer(waiter).await;

@@ -128,7 +128,7 @@ pub(super) fn trailers(name: &'static str, value: &str) -> Part {
     Ok(Frame::trailers(trailers))
 }
 
-/// Requests that wait at a store that does not say whether they may read yet, besides one that reads.
+/// Requests that wait at a store that does not say whether they may read yet, besides a request that reads.
 pub(super) struct Half {
     pub(super) node: Node,
     pub(super) layer: MemoLockLayer,

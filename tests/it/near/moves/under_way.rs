@@ -26,7 +26,7 @@ async fn what_a_node_loses_with_a_slot_is_not_served_beyond_the_lag() {
     }
 }
 
-/// As before, to a node that has the highest epoch already: nothing changes in what the first one says of its map.
+/// As before, to a node that has the highest epoch already: nothing changes in what the first node says of its map.
 #[tokio::test]
 async fn what_a_node_loses_is_not_served_once_another_has_the_slot_for_this_process() {
     let cluster = RedisCluster::start();

@@ -121,7 +121,7 @@ async fn a_copy_ends_with_its_time_its_connections_and_its_generation() {
     generations.fetch_add(1, Ordering::Relaxed);
     assert!(!has(&copies, "t:a"));
     for lease in [&copies.lease, &other] {
-        // A new copy may take the place of one that has ended.
+        // A new copy may take the place of a copy that has ended.
         keep(&generations);
         lease.end_term();
         assert!(!has(&copies, "t:a"));

@@ -247,7 +247,7 @@ impl ClusterShared {
         Ok(reply)
     }
 
-    /// Waits for the first connection to a node, for as long as that may take. One that is lost later is not waited for.
+    /// Waits for the first connection to a node, for as long as that may take. A connection that is lost later is not waited for.
     async fn ready(&self, node: &Node) {
         if !node.commands.was_connected() {
             let left = self.connect_timeout.saturating_sub(node.since.elapsed());
