@@ -189,6 +189,14 @@ impl FeedTag {
         }
     }
 
+    /// The set and the channels are here from now on.
+    pub(crate) fn come_home(&mut self) {
+        if !std::mem::replace(&mut self.is_home, true) {
+            let names = &self.tag.names;
+            self.canary = (names.address.clone(), names.canary.clone());
+        }
+    }
+
     /// What is to be asked for now.
     pub(crate) fn next_steps(&mut self, steps: &mut Vec<NearStep>) {
         let names = &self.tag.names;

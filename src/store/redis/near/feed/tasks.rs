@@ -33,9 +33,7 @@ impl NearFeed {
     pub(in crate::store::redis::near) fn is_home_of(&self, tag: &Arc<NearTag>) -> bool {
         let mut state = self.state();
         let at = state.tag(tag);
-        if !std::mem::replace(&mut at.is_home, true) {
-            at.canary = (tag.names.address.clone(), tag.names.canary.clone());
-        }
+        at.come_home();
         at.copies = true;
         at.retry();
         let is_prepared = at.is_prepared();
@@ -88,7 +86,8 @@ impl NearFeed {
     pub(in crate::store::redis::near) fn listen(&self, tag: &Arc<NearTag>) {
         let mut state = self.state();
         let at = state.tag(tag);
-        (at.is_home, at.answers) = (true, true);
+        at.come_home();
+        at.answers = true;
         at.retry();
         drop(state);
         self.prepare.notify_one();

@@ -1,5 +1,6 @@
 use super::super::lease::Backing;
 use super::*;
+use crate::key::{Address, Key, Tag};
 
 const TAG: &str = "t";
 
@@ -60,4 +61,20 @@ async fn a_subscription_that_is_refused_is_asked_for_again_when_the_map_is_looke
     assert!(feed.refuse(1) && !feed.refuse(1));
     assert!(feed.steps(1).is_empty() && !feed.is_home_of(&tag));
     assert_eq!(feed.steps(1).len(), 2);
+}
+
+#[tokio::test]
+async fn a_tag_that_comes_to_a_node_is_proven_there_by_its_own_canary() {
+    let comes: [fn(&NearFeed, &Arc<NearTag>); 2] = [|_, _| (), |feed, tag| feed.listen(tag)];
+    for come in comes {
+        let (near, _) = Near::new(0, Some((1 << 20, Duration::from_secs(1))));
+        let (feed, tag) = (near.feed(), near.tag(TAG).unwrap());
+        feed.connected(0);
+        let value = Address::new(&Tag::new(TAG).unwrap(), &Key::new("a").unwrap());
+        assert!(feed.expect(&tag, &value));
+        come(&feed, &tag);
+        feed.is_home_of(&tag);
+        feed.changed(0, [tag.names.canary.as_bytes()].into_iter());
+        assert_eq!(feed.canaries(&tag), 1);
+    }
 }
