@@ -254,7 +254,8 @@ fn index(name: &str) -> usize {
     let hash = tail.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    (hash >> 32) as usize % SHARDS
+    // The last letters reach only some of the bits.
+    (hash ^ (hash >> 32)) as usize % SHARDS
 }
 
 /// Stands for a value on its way. Dropping it gives the place up.

@@ -202,3 +202,62 @@ fn a_key_that_changes_all_the_time_leaves_nothing_behind() {
     let shard = copies.shard("t:a");
     assert!(shard.ring.len() <= 65 && shard.pending.is_empty());
 }
+
+/// Names that share a lock.
+fn neighbours() -> impl Iterator<Item = String> {
+    let names = (0..).map(|number| format!("t:{number}"));
+    names.filter(|name| index(name) == index("t:0"))
+}
+
+#[test]
+fn names_that_differ_in_their_last_letters_are_spread_over_the_locks() {
+    let mut shares = [0; SHARDS];
+    (0..1600).for_each(|number| shares[index(&format!("t:{number}"))] += 1);
+    assert!(shares.iter().all(|share| (50..200).contains(share)), "{shares:?}");
+}
+
+#[test]
+fn few_values_that_share_a_lock_are_on_their_way() {
+    let copies = copies(1 << 20);
+    let mut names = neighbours();
+    let pending: Vec<_> = names.by_ref().take(MOST_PENDING).collect();
+    let pending: Vec<_> = pending.iter().map(|name| begin(&copies, name).unwrap()).collect();
+    let next = names.next().unwrap();
+    assert!(begin(&copies, &next).is_none());
+    drop(pending);
+    assert!(begin(&copies, &next).is_some());
+}
+
+#[test]
+fn the_oldest_copy_leaves_first_unless_a_request_asked_for_it() {
+    let copies = copies(8 * 1024);
+    let keep = |name: &str| assert!(begin(&copies, name).unwrap().fill(copies.copy(500)));
+    let names: Vec<_> = neighbours().take(10).collect();
+    let (first, later) = names.split_at(3);
+    first.iter().for_each(|name| keep(name));
+    // The second one counts as younger than the third: it has come once more.
+    copies.remove(&first[1]);
+    keep(&first[1]);
+    assert!(has(&copies, &first[0]));
+    let mut gone = Vec::new();
+    for name in later {
+        keep(name);
+        let is_there = |name: &str| copies.shard(name).copies.contains_key(name);
+        let missing = first.iter().find(|name| !is_there(name) && !gone.contains(name));
+        gone.extend(missing);
+    }
+    assert_eq!(gone, [&first[2], &first[1]]);
+}
+
+#[test]
+fn a_copy_that_is_replaced_again_and_again_can_leave() {
+    let copies = copies(8 * 1024);
+    for _ in 0..100 {
+        copies.remove("t:0");
+        assert!(begin(&copies, "t:0").unwrap().fill(copies.copy(500)));
+    }
+    for name in neighbours().skip(1).take(20) {
+        assert!(begin(&copies, &name).unwrap().fill(copies.copy(500)));
+    }
+    assert!(!has(&copies, "t:0") && held(&copies).1 <= 8 * 1024);
+}
