@@ -217,6 +217,7 @@ impl Hub {
 #[cfg(test)]
 mod tests {
     use super::super::mailbox::Mailbox;
+    use super::super::registry::SubscriptionChange;
     use super::*;
     use crate::key::{Address, Key, Tag};
     use crate::store::notice::Notice;
@@ -230,25 +231,67 @@ mod tests {
         Push { kind, data }
     }
 
-    #[test]
-    fn a_fence_parts_the_messages_before_it_from_those_after_it() {
-        let (hub, address) = (
-            Hub::default(),
-            Address::new(&Tag::new("t").unwrap(), &Key::new("id").unwrap()),
-        );
-        let watch = || {
-            let mailbox = Arc::new(Mailbox::default());
-            let keys = Keyspace::new(&address, 0);
-            hub.registry().attach(keys, Arc::clone(&mailbox));
-            hub.registry().take_changes();
-            mailbox
-        };
+    /// A hub with one watcher, whose channels the server has confirmed.
+    fn watched() -> (Hub, Address, Arc<Mailbox>) {
+        let hub = Hub::default();
+        let address = Address::new(&Tag::new("t").unwrap(), &Key::new("id").unwrap());
         hub.connect(1);
-        let _first = watch();
+        let watcher = attach(&hub, &address);
         for channel in ["t/notif:id", CONTROL] {
             hub.receive(1, push(PushKind::Subscribe, channel, Reply::Int(1)));
         }
-        let late = watch();
+        assert!(matches!(watcher.try_next(), Some(Notice::Reread)));
+        (hub, address, watcher)
+    }
+
+    /// One more watcher, of which the server is told.
+    fn attach(hub: &Hub, address: &Address) -> Arc<Mailbox> {
+        let mailbox = Arc::new(Mailbox::default());
+        hub.registry().attach(Keyspace::new(address, 0), Arc::clone(&mailbox));
+        hub.registry().take_changes();
+        mailbox
+    }
+
+    #[tokio::test]
+    async fn a_subscription_that_the_server_ends_is_asked_for_again() {
+        let (hub, _, _watcher) = watched();
+        let is_woken = || std::pin::pin!(hub.changed.notified()).enable();
+        assert!(!is_woken());
+        hub.receive(1, push(PushKind::Unsubscribe, CONTROL, Reply::Int(1)));
+        assert!(is_woken());
+        let changes = hub.registry().take_changes().0;
+        assert_eq!(changes, [SubscriptionChange::Subscribe(CONTROL.into())]);
+    }
+
+    #[test]
+    fn the_end_of_a_subscription_is_no_fence() {
+        let (hub, address, _watcher) = watched();
+        let late = attach(&hub, &address);
+        hub.receive(1, push(PushKind::Unsubscribe, "t/ctl:other", Reply::Int(1)));
+        assert!(late.try_next().is_none());
+        hub.receive(1, push(PushKind::Unsubscribe, FENCE, Reply::Int(1)));
+        assert!(matches!(late.try_next(), Some(Notice::Reread)));
+    }
+
+    #[test]
+    fn what_an_earlier_connection_brings_is_ignored() {
+        let (hub, _, watcher) = watched();
+        hub.disconnect(1);
+        hub.connect(2);
+        hub.registry().take_changes();
+        assert!(matches!(watcher.try_next(), Some(Notice::Reread)));
+        for (connection, hears) in [(1, false), (2, true)] {
+            for channel in ["t/notif:id", CONTROL] {
+                hub.receive(connection, push(PushKind::Subscribe, channel, Reply::Int(1)));
+            }
+            assert_eq!(watcher.try_next().is_some(), hears);
+        }
+    }
+
+    #[test]
+    fn a_fence_parts_the_messages_before_it_from_those_after_it() {
+        let (hub, address, _first) = watched();
+        let late = attach(&hub, &address);
         let message = || push(PushKind::Message, CONTROL, Reply::BulkString(b"invalidated".to_vec()));
         hub.receive(1, message());
         assert!(late.try_next().is_none());

@@ -57,3 +57,35 @@ impl Lingering {
         self.turned = Some(now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_known_for_a_while_and_then_forgotten() {
+        let (mut lingering, start) = (Lingering::default(), Instant::now());
+        lingering.sweep(start);
+        assert!(lingering.begin("a", start).is_none());
+        lingering.sweep(start + LINGER / 2);
+        lingering.sweep(start + LINGER);
+        assert_eq!(lingering.begin("a", start), Some(start + LINGER));
+        lingering.sweep(start + LINGER * 2);
+        lingering.sweep(start + LINGER * 3);
+        assert!(lingering.begin("a", start).is_none());
+    }
+
+    #[test]
+    fn names_are_known_as_long_as_there_is_room_for_them() {
+        let (mut lingering, now) = (Lingering::default(), Instant::now());
+        for number in 0..MOST_KNOWN {
+            assert!(lingering.begin(&number.to_string(), now).is_none());
+        }
+        assert!(lingering.begin("0", now).is_some());
+        for number in 0..2 * MOST_KNOWN {
+            lingering.begin(&format!("other {number}"), now);
+            assert!(lingering.young.len() <= MOST_KNOWN && lingering.old.len() <= MOST_KNOWN);
+        }
+        assert!(lingering.begin("0", now).is_none());
+    }
+}

@@ -7,7 +7,7 @@ use super::{address, eventually};
 use crate::error::StoreErrorKind;
 use crate::key::Tag;
 use crate::store::redis::backlog::Debt;
-use crate::store::{Purge, RedisStore, Store, Token};
+use crate::store::{Purge, RedisStore, Release, Store, Token, Value};
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -45,11 +45,23 @@ async fn a_tag_is_out_of_use_until_it_can_be_searched() {
         .await;
     let store = RedisStore::connect(&server.url_for("memo:pw@")).await.unwrap();
     let tag = Tag::new("t").unwrap();
+    let (led, token) = (address("led"), Token::random());
+    store.acquire(&led, token, LEASE).await.unwrap();
     let error = store.deliver(Debt::Tag(tag.clone()), Purge::Hard).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Pending);
     let refused = store.lookup(&address("a")).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
     assert!(store.generation(&tag).await.is_err());
+    assert!(store.part(&address("a"), 0..1).await.is_err());
+    assert!(store.acquire(&address("a"), Token::random(), LEASE).await.is_err());
+    // The leader still holds the lock, and may do no more than give it back.
+    let value = Value::encoded("v");
+    assert!(!store.renew(&led, token, LEASE).await.unwrap().is_held());
+    assert!(!store.commit(&led, token, &value, LEASE).await.unwrap());
+    assert!(!store.mark(&led, token, &value, LEASE).await.unwrap());
+    assert!(!store.defer(&led, token, LEASE, 1).await.unwrap());
+    assert!(!store.release(&led, token, Release::Shared(value)).await.unwrap());
+    assert!(store.release(&led, token, Release::Pass).await.unwrap());
     assert!(store.generation(&Tag::new("u").unwrap()).await.is_ok());
 
     let _: String = server.run("ACL SETUSER memo +scan").await;

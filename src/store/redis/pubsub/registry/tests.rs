@@ -1,4 +1,6 @@
 mod lingering;
+mod refused;
+mod shared;
 
 use super::*;
 use crate::key::{Address, Key, Tag};
@@ -154,6 +156,7 @@ fn watchers_of_a_refused_channel_read_for_themselves() {
     bench.registry.confirm("t/notif:id", true);
     assert_eq!(bench.registry.refuse(mark - 2), None);
     assert_eq!(bench.registry.refuse(mark).as_deref(), Some("t/ctl:id"));
+    assert_eq!(bench.registry.stats.refused_subscriptions.get(), 1);
     assert_eq!(rereads(&mailbox), 1);
     let (other, mailbox) = bench.attach();
     assert_eq!(bench.changes(), ["|"]);
