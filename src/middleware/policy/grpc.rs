@@ -94,7 +94,6 @@ fn failed(sharing: Sharing, ttl: Duration, response: &Ended<'_>, rules: &Respons
     let ttl = rules.random.shortened(ttl, rules.ttl_jitter);
     let fresh_for = match sharing {
         Sharing::Pass(_) => return sharing,
-        Sharing::Store(terms) if terms.no_cache => return Sharing::Pass(Reason::NoCache),
         Sharing::Store(terms) if says_so => terms.fresh_for.min(ttl),
         Sharing::Share if says_so => return Sharing::Share,
         Sharing::Store(_) | Sharing::Share => ttl,
