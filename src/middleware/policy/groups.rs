@@ -90,4 +90,20 @@ mod tests {
             assert!(invalidated(&method, &lines).is_empty(), "{method}");
         }
     }
+
+    #[test]
+    fn tags_of_a_handler_are_kept_where_all_of_them_fit() {
+        let long = |len| "a".repeat(len);
+        for (tags, expected) in [
+            (vec![], true),
+            (vec!["a".to_owned(); MAX_GROUPS], true),
+            (vec!["a".to_owned(); MAX_GROUPS + 1], false),
+            (vec![long(1), long(MAX_LEN)], true),
+            (vec![long(1), long(MAX_LEN + 1)], false),
+            (vec![long(1), String::new()], false),
+        ] {
+            assert_eq!(can_keep(&tags), expected, "{} tags", tags.len());
+            assert!(!expected || bounded(tags.clone()) == tags);
+        }
+    }
 }

@@ -158,6 +158,12 @@ mod tests {
             ("../../../x", Some("/x")),
             ("/x/./y/../z", Some("/x/z")),
             ("/x/..", Some("/")),
+            ("/x/y/..", Some("/x/")),
+            ("/x/.", Some("/x/")),
+            ("x//y", Some("/a/x//y")),
+            ("1p://example.com/x", Some("/a/1p://example.com/x")),
+            ("h*p://example.com/x", Some("/a/h*p://example.com/x")),
+            ("http//example.com/x", Some("/a/http//example.com/x")),
             ("?d", Some("/a/b?d")),
             ("http://example.com/x", Some("/x")),
             ("HTTP://EXAMPLE.com/x", Some("/x")),
@@ -177,9 +183,13 @@ mod tests {
                 assert_eq!(found, Vec::from_iter(expected), "{reference} at {uri}");
             }
         }
-        let https = headers(&[("content-location", "https://example.com/x")]);
-        assert!(locations(&absolute, &headers(&[]), &https).is_empty());
-        let both = headers(&[("location", "/x"), ("content-location", "/y")]);
-        assert_eq!(locations(&absolute, &headers(&[]), &both).len(), 2);
+        for other in ["https://example.com/x", "a+b-c.1://example.com/x"] {
+            let other = headers(&[("content-location", other)]);
+            assert!(locations(&absolute, &headers(&[]), &other).is_empty());
+        }
+        for (second, count) in [("/y", 2), ("/x", 1)] {
+            let both = headers(&[("location", "/x"), ("content-location", second)]);
+            assert_eq!(locations(&absolute, &headers(&[]), &both).len(), count);
+        }
     }
 }

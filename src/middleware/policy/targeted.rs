@@ -221,4 +221,55 @@ mod tests {
             assert_eq!(directives.private, expected, "{value}");
         }
     }
+
+    #[test]
+    fn all_directives_are_known() {
+        let own = |value| found(&[("cdn-cache-control", value)]);
+        for (value, of) in [
+            ("no-store", (|d| d.no_store) as fn(&CacheControl) -> bool),
+            ("no-cache", |d| d.no_cache),
+            ("public", |d| d.public),
+            ("must-revalidate", |d| d.must_revalidate),
+            ("proxy-revalidate", |d| d.proxy_revalidate),
+            ("must-understand", |d| d.must_understand),
+            ("s-maxage=7", |d| d.s_maxage == Some(Duration::from_secs(7))),
+            ("stale-while-revalidate=7", |d| {
+                d.stale_while_revalidate == Some(Duration::from_secs(7))
+            }),
+            ("stale-if-error=7", |d| d.stale_if_error == Some(Duration::from_secs(7))),
+        ] {
+            let (directives, is_known) = own(value);
+            assert!(is_known && of(&directives), "{value}");
+        }
+    }
+
+    #[test]
+    fn fields_for_any_cache_and_those_that_are_named_forbid() {
+        let target = HeaderName::from_static("for-us");
+        for (lines, targets, private, other) in [
+            (&[("x", "private, no-store")][..], &[][..], None, None),
+            (&[("for-us", "private")], &[], None, None),
+            (
+                &[("for-us", "private")],
+                std::slice::from_ref(&target),
+                Some(Reason::Private),
+                None,
+            ),
+            (
+                &[("edge-control", "no-store")],
+                &[],
+                Some(Reason::NoStore),
+                Some(Reason::NoStore),
+            ),
+            (
+                &[("a-cache-control", "private"), ("b-cache-control", "no-store")],
+                &[],
+                Some(Reason::Private),
+                Some(Reason::NoStore),
+            ),
+        ] {
+            let found = anywhere(&headers(lines), targets);
+            assert_eq!((found.forbidden, found.unless_private), (private, other), "{lines:?}");
+        }
+    }
 }

@@ -159,6 +159,20 @@ mod tests {
     }
 
     #[test]
+    fn all_nodes_have_the_same_fingerprint_of_a_request() {
+        let names = [ACCEPT_ENCODING, ACCEPT_LANGUAGE].into_iter();
+        let names: Vec<_> = names.chain(["b", "c"].map(HeaderName::from_static)).collect();
+        let request = headers(&[
+            ("accept-encoding", "gzip;x"),
+            ("accept-language", "EN, de"),
+            ("c", "x"),
+            ("c", " y"),
+        ]);
+        let expected = 0x1188_325f_fc53_5772_874f_5fed_cb16_85ee_u128;
+        assert_eq!(u128::from_be_bytes(fingerprint(&names, &request)), expected);
+    }
+
+    #[test]
     fn requests_match_where_their_values_do() {
         let names = ["a", "b"].map(HeaderName::from_static);
         let groups = [

@@ -207,3 +207,50 @@ fn rules_widen_what_is_shared() {
     assert_eq!(check("GET", &[], &rules), Access::Bypass(Reason::Method));
     assert_eq!(check("CONNECT", &[], &rules), Access::Bypass(Reason::Protocol));
 }
+
+#[test]
+fn what_a_request_asks_for_is_why_it_leads_no_computation() {
+    let none = RequestConstraints::default();
+    let only_if_cached = RequestConstraints {
+        only_if_cached: true,
+        range: true,
+        ..none
+    };
+    let range = RequestConstraints {
+        range: true,
+        conditional: true,
+        ..none
+    };
+    let conditional = RequestConstraints {
+        conditional: true,
+        head: true,
+        ..none
+    };
+    let head = RequestConstraints { head: true, ..none };
+    let authorized = RequestConstraints {
+        authorized: true,
+        ..none
+    };
+    let cookies = RequestConstraints { cookies: true, ..none };
+    for (constraints, reason, has_credentials) in [
+        (only_if_cached, Reason::OnlyIfCached, false),
+        (range, Reason::Range, false),
+        (conditional, Reason::Conditional, false),
+        (head, Reason::Head, false),
+        (authorized, Reason::Credentials, true),
+        (cookies, Reason::Credentials, true),
+    ] {
+        assert_eq!(constraints.reason(), reason);
+        assert_eq!(constraints.has_credentials(), has_credentials, "{reason:?}");
+        assert_eq!(constraints.is_for_all_of_it(), has_credentials, "{reason:?}");
+    }
+    let only_if_cached = RequestConstraints {
+        range: false,
+        ..only_if_cached
+    };
+    let range = RequestConstraints {
+        conditional: false,
+        ..range
+    };
+    assert!(!only_if_cached.is_for_all_of_it() && !range.is_for_all_of_it());
+}
