@@ -8,7 +8,8 @@ use tower::BoxError;
 
 use super::fixture::{SLACK, TIMEOUT, echo, one_after_the_other};
 use crate::support::cluster::{
-    LEASE, agree, all_served, ask, confirmed, gated, joined, nodes, nodes_at, one_body, share_again, urls, waiting,
+    LEASE, agree, all_served, ask, confirmed, gated, joined, nodes, nodes_at, one_body, share_again, subscribed, urls,
+    waiting,
 };
 use crate::support::{Answer, Fault, FaultProxy, Link, Plane, RedisServer, Target, eventually, within};
 
@@ -106,8 +107,12 @@ async fn a_redis_that_restarts_empty_midway_costs_no_process_a_second_call() {
     confirmed(&redis).await;
     redis.kill();
     redis.restart_empty();
-    // Time for every process to notice: those that waited, and the leader at its next heartbeat.
-    tokio::time::sleep(LEASE).await;
+    // A process that waited calls the service, or waits again. The leader renews its lease at the next heartbeat.
+    eventually("every process noticing", || {
+        let renewed = redis.commandstats().contains_key("evalsha");
+        renewed && origin.all_calls() + subscribed(&redis) >= 3
+    })
+    .await;
     gate.add_permits(Semaphore::MAX_PERMITS);
     all_served(asked.await.expect("no panic"));
     assert!(origin.all_calls() <= 3, "{} calls", origin.all_calls());

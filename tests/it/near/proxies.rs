@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, Uri};
 use http_body_util::Empty;
 
 use crate::support::{HttpClient, Node, Origin, RedisCluster, RedisServer, Reply, eventually, run_example, within};
@@ -113,10 +113,24 @@ async fn a_process_that_stood_still_serves_nothing_from_before() {
 async fn first_of_all(still: &Node, path: &str) -> (String, String) {
     let asked = send(still, "GET", path);
     let cont = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        eventually("a request at the process that stands still", || has_unread(still)).await;
         still.cont();
     };
     tokio::join!(asked, cont).0
+}
+
+/// Whether the kernel has bytes for this process that it has yet to read.
+fn has_unread(node: &Node) -> bool {
+    let url: Uri = node.url("/").parse().expect("a URL");
+    let port = url.port_u16().expect("a port");
+    let sockets = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's list of sockets");
+    // number, local address, remote address, state, bytes to send and to read
+    sockets.lines().skip(1).any(|socket| {
+        let fields: Vec<_> = socket.split_whitespace().collect();
+        let is_connected = fields[3] == "01";
+        let is_unread = !fields[4].ends_with(":00000000");
+        is_connected && is_unread && fields[1].ends_with(&format!(":{port:04X}"))
+    })
 }
 
 #[tokio::test]

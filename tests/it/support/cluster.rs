@@ -66,15 +66,25 @@ pub(crate) fn all_served(answers: Vec<Result<Answer, BoxError>>) {
 /// Waits until every promise that is waited for has at least `processes` processes waiting.
 pub(crate) async fn waiting(redis: &RedisServer, processes: usize) {
     eventually("waiting processes", || {
-        let channels = redis.cli(&["PUBSUB", "CHANNELS", "proxy/notif:*"]);
-        !channels.is_empty()
-            && channels.lines().all(|channel| {
-                let subscribers = redis.cli(&["PUBSUB", "NUMSUB", channel]);
-                let count = subscribers.lines().last().and_then(|n| n.parse().ok());
-                count.is_some_and(|count: usize| count >= processes)
-            })
+        let channels = subscriptions(redis);
+        !channels.is_empty() && channels.iter().all(|count| *count >= processes)
     })
     .await;
+}
+
+/// How many processes are subscribed to what their requests wait for.
+pub(crate) fn subscribed(redis: &RedisServer) -> usize {
+    subscriptions(redis).iter().sum()
+}
+
+/// How many processes are subscribed to each channel that a request waits on.
+fn subscriptions(redis: &RedisServer) -> Vec<usize> {
+    let channels = redis.cli(&["PUBSUB", "CHANNELS", "proxy/notif:*"]);
+    let count = |channel: &str| {
+        let subscribers = redis.cli(&["PUBSUB", "NUMSUB", channel]);
+        subscribers.lines().last()?.parse().ok()
+    };
+    channels.lines().map(|channel| count(channel).unwrap_or(0)).collect()
 }
 
 /// Waits until so many requests wait for another one, at all of these nodes together.
