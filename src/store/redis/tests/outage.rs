@@ -113,8 +113,8 @@ async fn a_process_that_stood_still_hears_the_answers_that_came_meanwhile() {
         let store = store.clone();
         async move { store.lookup(&address("a")).await.map(drop) }
     });
-    // Wait until the heartbeats of both connections wait for an answer, too.
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    // The look-up waits on one connection, and a heartbeat on the other.
+    eventually(async || (server.unread() == 2).then_some(())).await;
     let pause = async move {
         server.thaw();
         std::thread::sleep(timeout + Duration::from_millis(100));

@@ -89,6 +89,18 @@ impl Server {
         assert!(status.success());
     }
 
+    /// On how many connections the kernel has bytes that the process has yet to read.
+    pub(super) fn unread(&self) -> usize {
+        let port = format!(":{:04X}", self.port);
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        // number, local address, remote address, state, bytes to send and to read
+        let unread = |socket: &&str| {
+            let fields: Vec<_> = socket.split_whitespace().collect();
+            fields[1].ends_with(&port) && fields[3] == "01" && !fields[4].ends_with(":00000000")
+        };
+        sockets.lines().skip(1).filter(unread).count()
+    }
+
     async fn ready(&self) {
         let client = redis::Client::open(self.url()).unwrap();
         eventually(async || {
