@@ -79,7 +79,7 @@ impl Node {
         let made = within(Arc::clone(&world) as Arc<dyn World>, async {
             if settings.redis {
                 let near = settings.near_on(index);
-                let stores = [redis(0, near).await, redis(1, near).await];
+                let stores = [redis(index, 0, near).await, redis(index, 1, near).await];
                 let near = near.map(|near| NearCopies::new(near, stores.clone()));
                 return Self::over(&stores, settings, (handler, near, stores.to_vec()));
             }
@@ -273,10 +273,13 @@ impl Node {
     }
 }
 
-/// The real client of one database of a Redis server.
-async fn redis(database: usize, near: Option<NearSettings>) -> RedisStore {
+/// The real client of one database of a Redis server. Of every other node, it publishes no value, and announces it.
+async fn redis(node: usize, database: usize, near: Option<NearSettings>) -> RedisStore {
     let timeout = Duration::from_millis(COMMAND_TIMEOUT);
     let mut builder = RedisStore::builder(format!("redis://127.0.0.1:6379/{database}"));
+    if node % 2 == 1 {
+        builder = builder.inline_limit(0);
+    }
     if let Some(NearSettings { lag, bytes, .. }) = near {
         builder = builder.near(bytes).near_lag(Duration::from_millis(lag));
     }

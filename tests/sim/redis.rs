@@ -210,6 +210,10 @@ impl RedisServer {
                 all.set(key, text.clone(), millis(time), since);
                 Answer::Okay
             }
+            (b"SET", [key, text, _, time]) => {
+                all.set(key, text.clone(), millis(time), since);
+                Answer::Okay
+            }
             (b"PTTL", [key]) => Answer::Number(all.left(key)),
             (b"PEXPIRE", [key, time]) => Answer::Number(all.expire(key, millis(time))),
             (b"DEL", [key]) => {

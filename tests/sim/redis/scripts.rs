@@ -11,12 +11,14 @@ use crate::world::EPOCH;
 
 type Effect = fn(&mut RedisServer, &Caller, &[Vec<u8>], &[Vec<u8>]) -> Answer;
 
-const ALL: [(&str, Effect); 16] = [
+const ALL: [(&str, Effect); 18] = [
     ("24cafbf434a5988fb5650b4407f4230c1b43deb0", commit),
+    ("bfde70d3f9313f2aa41240784806a34c0b8251d8", place),
     ("3eb6a8c3b3c56c489de9622b8bc55d8b5f57d7ef", renew),
     ("b273311160c9c7f982ac729519c73d67f976964e", defer),
     ("f1437999377321d538b2bf63d1e471d32e890e8d", resolve),
     ("f425ce273785873682196d5ed8c4c8ededa2e3f1", release),
+    ("8705d225660d6ae05514d668f50d75fb8c119672", sound),
     ("6e266bd836a999197ad58a2449619025563568a8", unmark),
     ("a05e56cba7576caa57309b4b689bb84dea4f36ad", invalidate),
     ("e345ec6e3983e1b9ee3cf22c5d08a27503d6757f", soften),
@@ -72,20 +74,59 @@ fn commit(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args: &[V
         caller.sim.made("script: refused");
         return Answer::Number(0);
     };
+    let value = stored(server, caller, keys, soft.as_deref(), &args[1], &args[2]);
+    server.publish(caller, &args[3], &payload(args.get(4), &value));
+    number(&soft)
+}
+
+/// Stores a value, or its softened form, and gives the lock back.
+fn stored(
+    server: &mut RedisServer,
+    caller: &Caller,
+    keys: &[Vec<u8>],
+    soft: Option<&[u8]>,
+    value: &[u8],
+    time: &[u8],
+) -> Vec<u8> {
     if let Some(since) = server.keys(caller).since(&keys[0]) {
-        checks::committed(&caller.sim, &String::from_utf8_lossy(&keys[1]), since, &args[1]);
+        checks::committed(&caller.sim, &String::from_utf8_lossy(&keys[1]), since, value);
     }
     caller.sim.made(if soft.is_some() {
         "script: committed, as soft"
     } else {
         "script: committed"
     });
-    let value = [soft.as_deref().unwrap_or_default(), &args[1]].concat();
+    let value = [soft.unwrap_or_default(), value].concat();
     let all = server.keys_mut(caller);
-    all.set(&keys[1], value.clone(), millis(&args[2]), (0, caller.node));
+    all.set(&keys[1], value.clone(), millis(time), (0, caller.node));
     all.delete(&keys[0]);
-    server.publish(caller, &args[3], &payload(args.get(4), &value));
+    value
+}
+
+fn place(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Answer {
+    let Some(soft) = held(server, caller, &keys[0], &args[0]) else {
+        caller.sim.made("script: refused");
+        server.keys_mut(caller).delete(&keys[2]);
+        return Answer::Number(0);
+    };
+    let Some(value) = server.keys(caller).get(&keys[2]).map(<[u8]>::to_vec) else {
+        return Answer::Number(3);
+    };
+    caller.sim.made("script: moved to its place");
+    server.keys_mut(caller).delete(&keys[2]);
+    stored(server, caller, keys, soft.as_deref(), &value, &args[1]);
+    server.publish(caller, &args[2], &args[3]);
     number(&soft)
+}
+
+fn sound(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Answer {
+    if held(server, caller, &keys[0], &args[0]).is_none() {
+        return Answer::Number(0);
+    }
+    match server.publish(caller, &args[1], &args[2]) {
+        0 => Answer::Number(server.keys_mut(caller).delete(&keys[0])),
+        _ => Answer::Number(2),
+    }
 }
 
 fn renew(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Answer {

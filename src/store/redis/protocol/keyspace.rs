@@ -37,6 +37,11 @@ impl<'a> Keyspace<'a> {
         format!("{}~{}", self.value(), token.bare())
     }
 
+    /// The key of a large value on its way to its place.
+    pub(crate) fn staged(self, token: Token) -> String {
+        format!("{}~", self.kept(token))
+    }
+
     /// The key of a value that is being made, up to where it has come.
     pub(crate) fn part(self) -> String {
         self.derive("/part:")

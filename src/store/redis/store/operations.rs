@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::RedisStore;
+use super::steps::Committing;
 use crate::error::StoreError;
 use crate::key::{Address, Label, Tag};
 use crate::store::notice::payload;
@@ -124,11 +125,15 @@ impl Store for RedisStore {
             return Ok(committed);
         }
         let bytes = self.encode(keys, value)?;
-        let (token, ttl) = (token.to_string(), millis(ttl).to_string());
         let (channel, payload) = self.announcement(keys, value, &bytes);
-        let args = [token.as_bytes(), &bytes, ttl.as_bytes(), channel.as_bytes()];
-        let args: Vec<&[u8]> = args.into_iter().chain(payload).collect();
-        self.commit_to(address, keys.value(), &args).await
+        let new = Committing {
+            token,
+            bytes: &bytes,
+            ttl,
+            channel: &channel,
+            payload,
+        };
+        self.commit_to(address, keys.value(), new).await
     }
 
     async fn defer(&self, address: &Address, token: Token, lease: Duration, starts: u32) -> Result<bool, StoreError> {

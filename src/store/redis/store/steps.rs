@@ -61,6 +61,16 @@ impl Holder {
     }
 }
 
+/// A value that is to stand under a key, once the lock is found to be held.
+pub(super) struct Committing<'a> {
+    pub(super) token: Token,
+    pub(super) bytes: &'a [u8],
+    pub(super) ttl: Duration,
+    pub(super) channel: &'a str,
+    /// What is published, unless it is the value.
+    pub(super) payload: Option<&'a [u8]>,
+}
+
 impl RedisStore {
     pub(super) async fn run(
         &self,
@@ -73,16 +83,33 @@ impl RedisStore {
     }
 
     /// Commits to this key, unless the server is known to close the connection on such a value.
-    pub(super) async fn commit_to(&self, address: &Address, key: &str, args: &[&[u8]]) -> Result<bool, StoreError> {
-        let (keys, bytes) = (self.keys(address), args[1].len());
+    pub(super) async fn commit_to(
+        &self,
+        address: &Address,
+        key: &str,
+        new: Committing<'_>,
+    ) -> Result<bool, StoreError> {
+        let (keys, bytes) = (self.keys(address), new.bytes.len());
         if self.inner.oversized.includes(address, bytes) {
             return Err(error::too_large());
         }
-        let committed = self.run(keys, &script::COMMIT, &[&keys.lock(), key], args).await;
+        let committed = self.send_commit(keys, key, &new).await;
         self.inner.forget_near(address);
         self.note_unanswered(address, bytes, &committed);
         self.inner.sizes.learn(key, bytes);
         committed
+    }
+
+    async fn send_commit(&self, keys: Keyspace<'_>, key: &str, new: &Committing<'_>) -> Result<bool, StoreError> {
+        if self.is_staged(new)
+            && let Some(committed) = self.stage(keys, key, new).await?
+        {
+            return Ok(committed);
+        }
+        let (token, ttl) = (new.token.to_string(), millis(new.ttl).to_string());
+        let args = [token.as_bytes(), new.bytes, ttl.as_bytes(), new.channel.as_bytes()];
+        let args: Vec<&[u8]> = args.into_iter().chain(new.payload).collect();
+        self.run(keys, &script::COMMIT, &[&keys.lock(), key], &args).await
     }
 
     /// Remembers the size of the value, if the connection brought no answer to it.
@@ -113,9 +140,15 @@ impl RedisStore {
                 given_back => return Ok(given_back == 1),
             }
         }
-        let (ttl, payload) = (millis(KEPT).to_string(), payload::kept(token));
-        let args = [own.as_bytes(), bytes, ttl.as_bytes(), channel.as_bytes(), &payload];
-        match self.commit_to(address, &keys.kept(token), &args).await {
+        let payload = payload::kept(token);
+        let kept = Committing {
+            token,
+            bytes,
+            ttl: KEPT,
+            channel: &channel,
+            payload: Some(&payload),
+        };
+        match self.commit_to(address, &keys.kept(token), kept).await {
             // The server is full, or the result is too large for it.
             Err(error) if error.kind() == StoreErrorKind::Rejected => self.give_back(keys, token).await,
             kept => kept,

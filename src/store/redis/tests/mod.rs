@@ -7,6 +7,7 @@ mod outage;
 mod pending;
 mod server;
 mod size;
+mod staging;
 mod stats;
 mod wire;
 
