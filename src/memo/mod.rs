@@ -40,6 +40,8 @@ mod shared;
 mod stats;
 mod stream;
 mod tasks;
+#[cfg(all(test, feature = "memory"))]
+mod tests;
 mod turn;
 mod warm;
 

@@ -124,3 +124,85 @@ impl Starts {
         Some(until)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::codec::Raw;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    const CONFIG: Config = Config {
+        lease: SECOND,
+        wait_timeout: Duration::from_secs(2),
+        max_attempts: 2,
+        ..Config::DEFAULT
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_was_started_often_enough_is_not_started_while_callers_wait_for_it() {
+        let mut starts = Starts::new();
+        assert!(!starts.any() && starts.exhausted(&CONFIG).is_none());
+        assert_eq!(starts.begin(), 1);
+        assert!(starts.any() && starts.exhausted(&CONFIG).is_none());
+        sleep(SECOND).await;
+        starts.hear(2);
+        starts.hear(1);
+        assert_eq!(starts.exhausted(&CONFIG), Some(Instant::now() + 3 * SECOND));
+        sleep(3 * SECOND - Duration::from_millis(1)).await;
+        assert!(starts.exhausted(&CONFIG).is_some());
+        sleep(Duration::from_millis(1)).await;
+        assert!(starts.exhausted(&CONFIG).is_none());
+        assert!(!starts.any(), "what comes from here on has attempts of its own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_ran_out_is_a_start_unless_it_was_told_of() {
+        let mut starts = Starts::new();
+        starts.hear(1);
+        sleep(SECOND).await;
+        starts.lapse();
+        assert!(starts.exhausted(&CONFIG).is_none());
+        starts.lapse();
+        assert_eq!(starts.exhausted(&CONFIG), Some(Instant::now() + 3 * SECOND));
+
+        let mut starts = Starts::new();
+        starts.begin();
+        starts.end();
+        sleep(SECOND).await;
+        starts.lapse();
+        assert_eq!(starts.exhausted(&CONFIG), Some(Instant::now() + 3 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_that_was_never_held_by_others_has_not_lapsed() {
+        let config = Config {
+            max_attempts: 1,
+            ..CONFIG
+        };
+        let mut search = Search::<Raw>::new(Past::default());
+        assert!(!search.lapsed(&config));
+        assert!(!search.waited_for_immortal && !search.holder_died);
+        search.held = true;
+        assert!(search.lapsed(&config));
+        assert!(!search.held);
+    }
+
+    #[test]
+    fn few_leaders_are_excused_for_not_knowing_of_the_attempts_before() {
+        let clock = crate::memo::flights::clock::Clock::new();
+        let mut search = Search::<Raw>::new(Past::default());
+        let mut attempts = Vec::new();
+        search.hear_of(2, true, clock.tick());
+        for _ in 0..MOST_EXCUSED + 1 {
+            search.hear_of(2, true, clock.tick());
+            attempts.push(search.past.attempts);
+        }
+        assert_eq!(attempts[..MOST_EXCUSED as usize], [2; MOST_EXCUSED as usize]);
+        assert!(attempts.last() > Some(&2));
+    }
+}

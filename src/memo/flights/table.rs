@@ -181,4 +181,54 @@ mod tests {
         table.remove(&address(), &flight);
         empty.await;
     }
+
+    #[test]
+    fn a_key_in_flight_is_admitted_where_another_finds_no_room() {
+        let bounds = Bounds {
+            in_flight: 1,
+            ..Bounds::DEFAULT
+        };
+        let other = Address::new(&Tag::new("t").unwrap(), &Key::new("other").unwrap());
+        let table = Table::<(), &'static str>::new();
+        assert!(table.admits(&address(), &bounds));
+        let joined = table.join(&address(), Tick::START, Some(&bounds)).ok().unwrap();
+        assert!(table.admits(&address(), &bounds) && !table.admits(&other, &bounds));
+        assert_eq!(
+            table.join(&other, Tick::START, Some(&bounds)).err(),
+            Some(Limit::InFlight)
+        );
+        table.remove(&address(), &joined.started.unwrap());
+        assert!(table.admits(&other, &bounds));
+    }
+
+    #[test]
+    fn a_flight_that_was_detached_does_not_take_out_the_one_after_it() {
+        let table = Table::<(), &'static str>::new();
+        let join = || table.join(&address(), Tick::START, None).ok().unwrap();
+        let earlier = join();
+        table.detach(&address());
+        let later = join();
+        table.remove(&address(), &earlier.started.unwrap());
+        assert!(table.contains(&address()));
+        table.remove(&address(), &later.started.unwrap());
+        assert!(!table.contains(&address()));
+        let _last = join();
+        table.detach_all();
+        assert_eq!(table.len(), 0);
+    }
+
+    #[cfg(feature = "admin")]
+    #[tokio::test(start_paused = true)]
+    async fn an_operator_sees_the_oldest_flights_first() {
+        let table = Table::<(), &'static str>::new();
+        let mut began = Vec::new();
+        for id in 0..20 {
+            let address = Address::new(&Tag::new("t").unwrap(), &Key::new(id.to_string()).unwrap());
+            assert!(table.join(&address, Tick::START, None).is_ok());
+            began.push(address);
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        let seen: Vec<_> = table.oldest(19).into_iter().map(|(address, _)| address).collect();
+        assert_eq!(seen, began[..19]);
+    }
 }
