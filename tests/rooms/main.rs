@@ -114,7 +114,7 @@ const CIRCLES: &[(&str, &str)] = &[
     (
         "middleware/policy/ending middleware/policy/fields middleware/policy/freshness middleware/policy/grpc \
          middleware/policy/permission middleware/policy/request middleware/policy/response middleware/policy/response_rules \
-         middleware/policy/sharing middleware/policy/targeted",
+         middleware/policy/sharing",
         "the rules for a response are one table, and each file is a row of it",
     ),
     (

@@ -19,12 +19,12 @@
 //! | a provoked error for all clients (CPDoS) | errors stay for seconds, if they ask for it | [`an_error_that_a_client_provokes_does_not_stay`] |
 //! | HEAD, range and 304 mixed up with GET | they never lead | [`no_part_of_a_response_becomes_the_whole`] |
 //! | `*` hidden among the members of `Vary` | not shared | [`nothing_that_is_for_one_client_reaches_another`] |
-//! | variants without end | bounded for each response | [`variants_without_end_fill_nothing`] |
+//! | variants without end | bounded for each response | `store::variants_without_end_fill_nothing` |
 //! | a truncated response | whole or nothing | `failures::a_body_that_breaks_off_is_neither_stored_nor_shared`, `failures::a_body_of_another_length_than_declared_is_neither_stored_nor_shared` |
 //! | bodies, fields and keys without end | bounded | `limits`, `load` |
-//! | cache busting by random queries | the store evicts | [`queries_without_end_fill_no_more_than_the_store_may_hold`] |
-//! | another writer in Redis | address and checksum are verified | [`what_another_program_writes_or_publishes_is_no_answer`], `redis::what_is_stored_under_another_key_is_not_an_answer` |
-//! | secrets at rest | no request field is stored | [`no_secret_of_a_request_is_at_rest_in_the_store`] |
+//! | cache busting by random queries | the store evicts | `store::queries_without_end_fill_no_more_than_the_store_may_hold` |
+//! | another writer in Redis | address and checksum are verified | `store::what_another_program_writes_or_publishes_is_no_answer`, `redis::what_is_stored_under_another_key_is_not_an_answer` |
+//! | secrets at rest | no request field is stored | `store::no_secret_of_a_request_is_at_rest_in_the_store` |
 //! | request smuggling | fields of one connection are not replayed | [`fields_of_one_connection_reach_no_other`] |
 //! | an unread body on a connection | requests with one are no hits | `frameworks::on_a_bare_hyper_server_it_takes_incoming_bodies` |
 //! | probing what others asked for | no key is told | [`no_answer_tells_the_key`] |
