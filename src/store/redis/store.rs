@@ -148,7 +148,7 @@ use crate::task::BoxFuture;
 /// ```
 ///
 /// and `+getrange`, without which the whole of a large response is read for a `HEAD`, a 304 or a range, and none as its
-/// client reads, and `+rename`, without which a script carries each value over the
+/// client reads, and `~report/part:* +rename`, without which a script carries each value over the
 /// [`inline_limit`](RedisStoreBuilder::inline_limit) and holds up other clients, and `+select` and `&report/ctl/N:*` where the URL names database *N*, and in a Redis Cluster
 /// `+spublish +ssubscribe +sunsubscribe +asking +cluster|info +cluster|slots`. [Near copies](RedisStoreBuilder::near) need
 /// `+client|tracking` as well, on Redis 6 `+client`; there are none without it. Followers that [read along](crate::docs::guide::streaming) in other
@@ -182,8 +182,8 @@ struct RedisInner {
     reads: Reads,
     /// Whether the user may not read parts of values.
     no_parts: AtomicBool,
-    /// Whether the user may not rename keys.
-    no_renames: AtomicBool,
+    /// Whether the user may not send values to another key first.
+    no_staging: AtomicBool,
     /// Which values under way other processes want.
     askings: Askings,
     /// Invalidations that Redis has not acknowledged.
@@ -294,7 +294,7 @@ impl RedisStore {
             crowds: Crowds::new(256),
             reads: Reads::default(),
             no_parts: AtomicBool::new(false),
-            no_renames: AtomicBool::new(false),
+            no_staging: AtomicBool::new(false),
             askings: Askings::default(),
             backlog: Arc::new(Backlog::new()),
             runtime: Handle::current(),

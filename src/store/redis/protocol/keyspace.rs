@@ -37,14 +37,14 @@ impl<'a> Keyspace<'a> {
         format!("{}~{}", self.value(), token.bare())
     }
 
-    /// The key of a large value on its way to its place.
-    pub(crate) fn staged(self, token: Token) -> String {
-        format!("{}~", self.kept(token))
-    }
-
     /// The key of a value that is being made, up to where it has come.
     pub(crate) fn part(self) -> String {
         self.derive("/part:")
+    }
+
+    /// The key of a whole value on its way to its place.
+    pub(crate) fn staged(self, token: Token) -> String {
+        format!("{}~{}", self.part(), token.bare())
     }
 
     /// The key of a part that goes on without a lock, and is for its readers only.

@@ -41,11 +41,11 @@ impl RedisStore {
     pub(super) fn is_staged(&self, new: &Committing<'_>) -> bool {
         new.bytes.len() > self.inner.writing.inline_limit
             && new.payload.is_some_and(|payload| payload != payload::VALUE)
-            && !self.inner.no_renames.load(Ordering::Relaxed)
+            && !self.inner.no_staging.load(Ordering::Relaxed)
     }
 
-    /// Sends the value, and then commits it. `None` where the user may not rename keys, or the value is gone again: then
-    /// nothing is committed.
+    /// Sends the value, and then commits it. `None` where the user may not do that, or the value is gone again: then nothing
+    /// is committed.
     pub(super) async fn stage(
         &self,
         keys: Keyspace<'_>,
@@ -61,6 +61,10 @@ impl RedisStore {
         };
         match reply {
             Reply::Okay => {}
+            Reply::ServerError(error) if error.code() == "NOPERM" => {
+                self.inner.no_staging.store(true, Ordering::Relaxed);
+                return Ok(None);
+            }
             Reply::ServerError(error) => return Err(error::rejected(&error)),
             _ => return Err(error::unexpected()),
         }
@@ -69,7 +73,7 @@ impl RedisStore {
         let args: Vec<&[u8]> = args.into_iter().chain(new.payload).collect();
         let answer = PLACE.answer(link, keys, &[&keys.lock(), key, &staged], &args).await?;
         if answer == 4 {
-            self.inner.no_renames.store(true, Ordering::Relaxed);
+            self.inner.no_staging.store(true, Ordering::Relaxed);
         }
         Ok((answer < 3).then_some(answer == 1))
     }

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod contract;
+mod generations;
 mod notices;
 mod outage;
 mod pending;
