@@ -31,6 +31,17 @@ fn take_part_again(
     }
 }
 
+/// A flight that its first waiter leads.
+fn led(leads: &Arc<AtomicUsize>) -> (Arc<TestFlight>, TestWaiter, Lead) {
+    let (flight, mut leader) = TestWaiter::first(Tick::START);
+    assert!(flight.offer(Lead::new(leads)).is_ok());
+    let mut cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Turn::Lead(lead)) = pin!(&mut leader).poll(&mut cx) else {
+        unreachable!("it is offered");
+    };
+    (flight, leader, lead)
+}
+
 #[test]
 fn a_flight_that_is_resumed_has_one_more_leader_and_answers_the_first_as_well() {
     explore(|| {
@@ -58,12 +69,7 @@ fn a_flight_that_is_resumed_has_one_more_leader_and_answers_the_first_as_well() 
 fn a_flight_that_is_resumed_and_left_by_all_is_deserted() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, mut leader) = TestWaiter::first(Tick::START);
-        assert!(flight.offer(Lead::new(&leads)).is_ok());
-        let mut cx = Context::from_waker(Waker::noop());
-        let Poll::Ready(Turn::Lead(lead)) = pin!(&mut leader).poll(&mut cx) else {
-            unreachable!("it is offered");
-        };
+        let (flight, _leader, lead) = led(&leads);
         let passer_by = {
             let flight = Arc::clone(&flight);
             // Comes while the flight is led, or resumed, or over, and goes.
@@ -85,12 +91,7 @@ fn a_flight_that_is_resumed_and_left_by_all_is_deserted() {
 fn a_promise_that_is_resolved_while_the_leader_steps_down_reaches_it() {
     explore(|| {
         let leads = Arc::new(AtomicUsize::new(0));
-        let (flight, mut leader) = TestWaiter::first(Tick::START);
-        assert!(flight.offer(Lead::new(&leads)).is_ok());
-        let mut cx = Context::from_waker(Waker::noop());
-        let Poll::Ready(Turn::Lead(lead)) = pin!(&mut leader).poll(&mut cx) else {
-            unreachable!("it is offered");
-        };
+        let (flight, _leader, lead) = led(&leads);
         let stepping_down = {
             let flight = Arc::clone(&flight);
             thread::spawn(move || {

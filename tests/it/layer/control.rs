@@ -196,16 +196,7 @@ async fn cache_status_tells_of_those_who_waited() {
         ),
     ] {
         let gate = Gate::new();
-        let inner = {
-            let gate = gate.clone();
-            Inner::new(move |_, _| {
-                let gate = gate.clone();
-                async move {
-                    gate.pass().await;
-                    Ok(with(text("x"), name, value))
-                }
-            })
-        };
+        let inner = Inner::gated(&gate, move |_, _| Ok(with(text("x"), name, value)));
         let nodes = pair(&inner, |layer| layer.cache_status(CacheStatus::Outcome));
         let leader = send(&nodes[0], get("/"));
         gate.reached_by(1).await;

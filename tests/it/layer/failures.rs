@@ -128,16 +128,7 @@ async fn a_body_of_another_length_than_declared_is_neither_stored_nor_shared() {
 async fn a_client_that_hangs_up_before_the_head_stops_nothing() {
     for others in [0, 9] {
         let gate = Gate::new();
-        let inner = {
-            let gate = gate.clone();
-            Inner::new(move |_, call| {
-                let gate = gate.clone();
-                async move {
-                    gate.pass().await;
-                    Ok(fresh(call.to_string()))
-                }
-            })
-        };
+        let inner = Inner::gated(&gate, move |_, call| Ok(fresh(call.to_string())));
         let nodes = pair(&inner, |layer| layer);
         let leader = send(&nodes[0], get("/"));
         gate.reached_by(1).await;
@@ -182,20 +173,13 @@ async fn a_client_that_hangs_up_in_the_middle_of_the_body_stops_nothing() {
 #[tokio::test(start_paused = true)]
 async fn waiters_that_hang_up_take_no_other_with_them() {
     let gate = Gate::new();
-    let inner = {
-        let gate = gate.clone();
-        Inner::new(move |_, call| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                if call == 1 {
-                    Err(Broken("on purpose"))
-                } else {
-                    Ok(fresh("whole"))
-                }
-            }
-        })
-    };
+    let inner = Inner::gated(&gate, move |_, call| {
+        if call == 1 {
+            Err(Broken("on purpose"))
+        } else {
+            Ok(fresh("whole"))
+        }
+    });
     let nodes = pair(&inner, |layer| layer);
     let leader = send(&nodes[0], get("/"));
     gate.reached_by(1).await;

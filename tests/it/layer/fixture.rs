@@ -77,7 +77,22 @@ impl Inner {
         Self::new(move |_, call| std::future::ready(Ok(reply(call))))
     }
 
-    /// The same, ready as soon as it is asked.
+    /// Lets each call pass the gate, and then answers with what `reply` makes of it.
+    pub(super) fn gated<F>(gate: &Gate, reply: F) -> Self
+    where
+        F: Fn(Request<Full<Bytes>>, usize) -> Reply + Send + Sync + 'static,
+    {
+        let (gate, reply) = (gate.clone(), Arc::new(reply));
+        Self::new(move |request, call| {
+            let (gate, reply) = (gate.clone(), Arc::clone(&reply));
+            async move {
+                gate.pass().await;
+                reply(request, call)
+            }
+        })
+    }
+
+    /// This service, ready as soon as it is asked.
     pub(super) fn always_ready(mut self) -> Self {
         self.slow = false;
         self

@@ -32,16 +32,7 @@ fn layer() -> MemoLockLayer {
 /// An inner service that waits at a gate and answers with the number of the call.
 fn gated() -> (Gate, Inner) {
     let gate = Gate::new();
-    let inner = {
-        let gate = gate.clone();
-        Inner::new(move |_, call| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                Ok(fresh(format!("call {call}")))
-            }
-        })
-    };
+    let inner = Inner::gated(&gate, move |_, call| Ok(fresh(format!("call {call}"))));
     (gate, inner)
 }
 

@@ -34,16 +34,7 @@ async fn private_responses_are_each_for_one_request_and_waiters_run_in_parallel(
         ("vary", "accept, *"),
     ] {
         let gate = Gate::new();
-        let inner = {
-            let gate = gate.clone();
-            Inner::new(move |_, call| {
-                let gate = gate.clone();
-                async move {
-                    gate.pass().await;
-                    Ok(with(text(call.to_string()), name, value))
-                }
-            })
-        };
+        let inner = Inner::gated(&gate, move |_, call| Ok(with(text(call.to_string()), name, value)));
         let nodes = pair(&inner, |layer| layer.ttl(TTL));
         let asked = send_many(&nodes, REQUESTS, || get("/"));
         gate.reached_by(1).await;

@@ -228,19 +228,10 @@ async fn those_in_line_for_one_key_are_answered_together_once_one_of_them_leads(
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_fails_does_not_leave_those_in_line_behind() {
     let gate = Gate::new();
-    let inner = {
-        let gate = gate.clone();
-        Inner::new(move |_, call| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                match call {
-                    1 => Err(super::fixture::Broken("first")),
-                    _ => Ok(fresh(format!("call {call}"))),
-                }
-            }
-        })
-    };
+    let inner = Inner::gated(&gate, move |_, call| match call {
+        1 => Err(super::fixture::Broken("first")),
+        _ => Ok(fresh(format!("call {call}"))),
+    });
     let layer = layer(0).limits(Limits::new().max_waiters(1));
     let node = layer.layer(inner.clone());
     let leader = send(&node, get("/"));

@@ -31,16 +31,7 @@ impl Pair {
     fn over(stores: [impl Store; 2]) -> Self {
         let gate = Gate::new();
         gate.open();
-        let inner = {
-            let gate = gate.clone();
-            Inner::new(move |_, call| {
-                let gate = gate.clone();
-                async move {
-                    gate.pass().await;
-                    Ok(reply(call))
-                }
-            })
-        };
+        let inner = Inner::gated(&gate, move |_, call| Ok(reply(call)));
         let layers = stores.map(|store| {
             let layer = MemoLockLayer::new(store, "layer").freshness(Freshness::new().ttl_jitter(0.0).receipts(true));
             layer.cache_status(CacheStatus::Outcome)

@@ -36,16 +36,7 @@ pub(super) async fn other_node_listens(server: &RedisServer) {
 async fn two_hundred_requests_on_two_nodes_cost_one_call() {
     let server = RedisServer::start();
     let gate = Gate::new();
-    let inner = {
-        let gate = gate.clone();
-        Inner::new(move |_, call| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                Ok(text(call.to_string()))
-            }
-        })
-    };
+    let inner = Inner::gated(&gate, move |_, call| Ok(text(call.to_string())));
     let nodes = nodes(&server, &inner).await;
     let asked = send_many(&nodes, 200, || get("/"));
     gate.reached_by(1).await;
@@ -66,16 +57,9 @@ async fn private_responses_set_the_other_nodes_waiters_free_at_once() {
     const REQUESTS: usize = 20;
     let server = RedisServer::start();
     let gate = Gate::new();
-    let inner = {
-        let gate = gate.clone();
-        Inner::new(move |_, call| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                Ok(with(text(call.to_string()), "set-cookie", "id=1"))
-            }
-        })
-    };
+    let inner = Inner::gated(&gate, move |_, call| {
+        Ok(with(text(call.to_string()), "set-cookie", "id=1"))
+    });
     let nodes = nodes(&server, &inner).await;
     let asked = send_many(&nodes, REQUESTS, || get("/"));
     gate.reached_by(1).await;
@@ -141,20 +125,13 @@ async fn a_stamped_marker_is_found_and_removed_by_another_node() {
 async fn a_failed_leader_is_succeeded_on_the_other_node() {
     let server = RedisServer::start();
     let gate = Gate::new();
-    let inner = {
-        let gate = gate.clone();
-        Inner::new(move |_, call| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                if call == 1 {
-                    Err(Broken("on purpose"))
-                } else {
-                    Ok(fresh(call.to_string()))
-                }
-            }
-        })
-    };
+    let inner = Inner::gated(&gate, move |_, call| {
+        if call == 1 {
+            Err(Broken("on purpose"))
+        } else {
+            Ok(fresh(call.to_string()))
+        }
+    });
     let nodes = nodes(&server, &inner).await;
     let leader = send(&nodes[0], get("/"));
     gate.reached_by(1).await;

@@ -54,16 +54,7 @@ async fn it_takes_as_many_requests_as_it_says() {
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_for_the_first_are_answered_by_it() {
     let gate = Gate::new();
-    let inner = {
-        let gate = gate.clone();
-        Inner::new(move |_, call| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                Ok(fresh(call.to_string()))
-            }
-        })
-    };
+    let inner = Inner::gated(&gate, move |_, call| Ok(fresh(call.to_string())));
     let nodes = pair(&inner, |layer| layer.freshness(Freshness::new().store_after(100)));
     let leader = send(&nodes[0], get("/"));
     gate.reached_by(1).await;
@@ -79,16 +70,7 @@ async fn those_who_wait_for_the_first_are_answered_by_it() {
 #[tokio::test(start_paused = true)]
 async fn a_crowd_is_often_enough_at_once() {
     let gate = Gate::new();
-    let inner = {
-        let gate = gate.clone();
-        Inner::new(move |_, call| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                Ok(fresh(call.to_string()))
-            }
-        })
-    };
+    let inner = Inner::gated(&gate, move |_, call| Ok(fresh(call.to_string())));
     let node = layer(2).layer(inner.clone());
     let asked: Vec<_> = (0..10).map(|_| send(&node, get("/"))).collect();
     gate.reached_by(1).await;

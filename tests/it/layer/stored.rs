@@ -64,16 +64,7 @@ async fn a_leader_that_knows_that_redis_is_gone_does_not_say_that_it_has_stored(
     for freezes in [false, true] {
         let mut server = RedisServer::start();
         let gate = Gate::new();
-        let inner = {
-            let gate = gate.clone();
-            Inner::new(move |_, _| {
-                let gate = gate.clone();
-                async move {
-                    gate.pass().await;
-                    Ok(fresh("x"))
-                }
-            })
-        };
+        let inner = Inner::gated(&gate, move |_, _| Ok(fresh("x")));
         let (node, _, store) = node(&server, inner).await;
         let leader = send(&node, get("/"));
         gate.reached_by(1).await;

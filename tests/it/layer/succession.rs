@@ -10,16 +10,11 @@ use crate::support::within;
 
 /// An inner service whose first `failures` calls fail, each once the gate lets it.
 fn failing(gate: &Gate, failures: usize) -> Inner {
-    let gate = gate.clone();
-    Inner::new(move |_, call| {
-        let gate = gate.clone();
-        async move {
-            gate.pass().await;
-            if call <= failures {
-                Err(Broken("on purpose"))
-            } else {
-                Ok(fresh(call.to_string()))
-            }
+    Inner::gated(gate, move |_, call| {
+        if call <= failures {
+            Err(Broken("on purpose"))
+        } else {
+            Ok(fresh(call.to_string()))
         }
     })
 }

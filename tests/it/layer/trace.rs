@@ -104,14 +104,7 @@ fn listen() -> (Spans, tracing::subscriber::DefaultGuard) {
 }
 
 fn gated(gate: &Gate) -> Inner {
-    let gate = gate.clone();
-    Inner::new(move |_, _| {
-        let gate = gate.clone();
-        async move {
-            gate.pass().await;
-            Ok(fresh("x"))
-        }
-    })
+    Inner::gated(gate, move |_, _| Ok(fresh("x")))
 }
 
 /// Waits until the other node listens for what becomes of a promise.

@@ -202,19 +202,12 @@ async fn what_is_said_to_be_for_all_is_for_all() {
 #[tokio::test(start_paused = true)]
 async fn who_comes_after_the_first_attempt_does_not_make_the_second() {
     let gate = Gate::new();
-    let inner = {
-        let gate = gate.clone();
-        Inner::new(move |request, call| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                Ok(match request.headers().contains_key("bad") {
-                    true => status(500, call),
-                    false => fresh(call.to_string()),
-                })
-            }
+    let inner = Inner::gated(&gate, move |request, call| {
+        Ok(match request.headers().contains_key("bad") {
+            true => status(500, call),
+            false => fresh(call.to_string()),
         })
-    };
+    });
     let nodes = pair(&inner, |layer| layer);
     let bad = || get_with("/", "bad", "1");
     let first = send(&nodes[0], bad());

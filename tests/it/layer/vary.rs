@@ -134,16 +134,9 @@ async fn lines_and_white_space_do_not_make_another_variant() {
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_for_another_variant_get_their_own() {
     let gate = Gate::new();
-    let inner = {
-        let gate = gate.clone();
-        Inner::new(move |request, _| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                Ok(with(fresh(spoken(request.headers())), "vary", "accept-language"))
-            }
-        })
-    };
+    let inner = Inner::gated(&gate, move |request, _| {
+        Ok(with(fresh(spoken(request.headers())), "vary", "accept-language"))
+    });
     let nodes = pair(&inner, |layer| layer);
     let english: Vec<_> = (0..6).map(|i| send(&nodes[i % 2], in_language("en"))).collect();
     gate.reached_by(1).await;

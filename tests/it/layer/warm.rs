@@ -46,24 +46,15 @@ async fn two_nodes_that_warm_up_at_once_cost_one_call_for_each() {
 #[tokio::test]
 async fn so_many_are_sent_at_once_and_failures_are_counted() {
     let gate = Gate::new();
-    let inner = {
-        let gate = gate.clone();
-        Inner::new(move |request, _| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                match request.uri().path() {
-                    "/1" => Err(Broken("broken")),
-                    "/2" => {
-                        let mut response = text("broken");
-                        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-                        Ok(response)
-                    }
-                    _ => Ok(fresh("x")),
-                }
-            }
-        })
-    };
+    let inner = Inner::gated(&gate, move |request, _| match request.uri().path() {
+        "/1" => Err(Broken("broken")),
+        "/2" => {
+            let mut response = text("broken");
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            Ok(response)
+        }
+        _ => Ok(fresh("x")),
+    });
     let store = MemoryStore::new();
     let [node, _] = pair_over([store.clone(), store], &inner, |layer| layer);
     let warming = tokio::spawn(async move { node.warm(requests(10), 3, |_| {}).await });

@@ -145,19 +145,10 @@ async fn a_leader_that_died_costs_its_lease_and_then_every_caller_gets_the_stale
 #[tokio::test(start_paused = true)]
 async fn server_errors_are_handed_over_where_that_is_wanted() {
     let gate = Gate::new();
-    let inner = {
-        let gate = gate.clone();
-        Inner::new(move |_, call| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                match call {
-                    1 => broken(503),
-                    _ => Ok(fresh(call.to_string())),
-                }
-            }
-        })
-    };
+    let inner = Inner::gated(&gate, move |_, call| match call {
+        1 => broken(503),
+        _ => Ok(fresh(call.to_string())),
+    });
     let nodes = pair(&inner, |layer| {
         layer.failures(Failures::new().on_unconfirmed(Unconfirmed::HandOver))
     });
@@ -176,16 +167,7 @@ async fn server_errors_are_handed_over_where_that_is_wanted() {
 async fn leaders_of_the_whole_cluster_are_succeeded_once_and_then_all_requests_ask() {
     const REQUESTS: usize = 20;
     let gate = Gate::new();
-    let inner = {
-        let gate = gate.clone();
-        Inner::new(move |_, _| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                Err(Broken("on purpose"))
-            }
-        })
-    };
+    let inner = Inner::gated(&gate, move |_, _| Err(Broken("on purpose")));
     let nodes = pair(&inner, |layer| layer);
     let asked = send_many(&nodes, REQUESTS, || get("/"));
     for leader in 1..=2 {

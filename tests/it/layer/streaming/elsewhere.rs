@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tower::Layer;
 use tower_memolock::MemoLockLayer;
@@ -15,7 +16,7 @@ use tower_memolock::middleware::{CacheStatus, ResponseLimits, StreamFollowers};
 
 use super::fixture::{Reply, fails, give, growing, next, open, open_later, plain, trailers, whole};
 use crate::layer::failures::key;
-use crate::layer::fixture::{Answer, Broken, Gate, Inner, Node, by_hand, data, get, get_with, streamed, with};
+use crate::layer::fixture::{Answer, Broken, Gate, Inner, Node, Part, by_hand, data, get, get_with, streamed, with};
 use crate::support::{RedisServer, eventually, within};
 
 /// What is stored and what is locked of `/`, and what is there of it before it is whole.
@@ -66,6 +67,14 @@ impl Pair {
     async fn reading(&self) -> (Reply, Reply) {
         let leader = open(&self.here, get("/")).await;
         let follower = open(&self.there, get("/")).await;
+        (leader, follower)
+    }
+
+    /// The same, once the one that reads along has read the first part, `one`.
+    async fn reading_one(&self, sender: &UnboundedSender<Part>) -> (Reply, Reply) {
+        let (leader, mut follower) = self.reading().await;
+        give(sender, "one");
+        assert_eq!(some(&mut follower, 3).await, "one");
         (leader, follower)
     }
 

@@ -5,16 +5,12 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn failures_of_leaders_name_themselves() {
     let gate = Gate::new();
-    let failing = {
-        let gate = gate.clone();
-        Inner::new(move |_, call| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                if call < 3 { Err(Broken("down")) } else { Ok(fresh("x")) }
-            }
-        })
-    };
+    let failing = Inner::gated(
+        &gate,
+        move |_, call| {
+            if call < 3 { Err(Broken("down")) } else { Ok(fresh("x")) }
+        },
+    );
     let watched = Watched::new(failing, |layer| layer);
     let asked: Vec<_> = (0..4).map(|_| send(&watched.node, get("/"))).collect();
     gate.reached_by(1).await;

@@ -6,9 +6,7 @@ use super::*;
 async fn a_response_that_breaks_off_does_so_for_followers_elsewhere() {
     let (sender, inner) = growing(plain);
     let pair = Pair::of(&inner).await;
-    let (leader, mut follower) = pair.reading().await;
-    give(&sender, "one");
-    assert_eq!(some(&mut follower, 3).await, "one");
+    let (leader, follower) = pair.reading_one(&sender).await;
     sender.send(Err(Broken("on purpose"))).expect("a reader");
     fails(leader).await;
     fails(follower).await;
@@ -21,9 +19,7 @@ async fn a_response_that_breaks_off_does_so_for_followers_elsewhere() {
 async fn an_invalidation_breaks_it_off_and_nothing_of_it_is_stored() {
     let (sender, inner) = growing(plain);
     let pair = Pair::of(&inner).await;
-    let (leader, mut follower) = pair.reading().await;
-    give(&sender, "one");
-    assert_eq!(some(&mut follower, 3).await, "one");
+    let (leader, follower) = pair.reading_one(&sender).await;
     let leader = read_on(leader);
     pair.layers[1]
         .handle()
@@ -47,9 +43,7 @@ async fn an_invalidation_breaks_it_off_and_nothing_of_it_is_stored() {
 async fn trailers_that_make_it_private_break_it_off() {
     let (sender, inner) = growing(plain);
     let pair = Pair::of(&inner).await;
-    let (leader, mut follower) = pair.reading().await;
-    give(&sender, "one");
-    assert_eq!(some(&mut follower, 3).await, "one");
+    let (leader, follower) = pair.reading_one(&sender).await;
     sender.send(trailers("set-cookie", "id=1")).expect("a reader");
     drop(sender);
     assert!(whole(leader).await.trailers.is_some());
@@ -68,9 +62,7 @@ async fn trailers_that_make_it_private_break_it_off() {
 async fn a_leader_that_lost_its_lock_appends_nothing() {
     let (sender, inner) = growing(plain);
     let pair = Pair::of(&inner).await;
-    let (leader, mut follower) = pair.reading().await;
-    give(&sender, "one");
-    assert_eq!(some(&mut follower, 3).await, "one");
+    let (leader, follower) = pair.reading_one(&sender).await;
     let before = pair.server.cli(&["STRLEN", PART]);
     pair.server.cli(&["SET", LOCK, "somebody else", "PX", "600"]);
     let leader = read_on(leader);
@@ -87,9 +79,7 @@ async fn a_leader_that_lost_its_lock_appends_nothing() {
 async fn a_part_of_an_earlier_leader_is_no_ones() {
     let (sender, inner) = growing(plain);
     let pair = Pair::of(&inner).await;
-    let (leader, mut follower) = pair.reading().await;
-    give(&sender, "one");
-    assert_eq!(some(&mut follower, 3).await, "one");
+    let (leader, follower) = pair.reading_one(&sender).await;
     // As if it had died, and its lease had ended.
     pair.server.cli(&["COPY", PART, "saved"]);
     pair.server.cli(&["DEL", LOCK]);
@@ -107,9 +97,7 @@ async fn a_part_of_an_earlier_leader_is_no_ones() {
 async fn a_reply_that_is_dropped_leaves_nothing_behind() {
     let (sender, inner) = growing(plain);
     let pair = Pair::of(&inner).await;
-    let (leader, mut follower) = pair.reading().await;
-    give(&sender, "one");
-    assert_eq!(some(&mut follower, 3).await, "one");
+    let (leader, follower) = pair.reading_one(&sender).await;
     drop(follower);
     drop(sender);
     assert_eq!(whole(leader).await.body, "one");
@@ -137,9 +125,7 @@ async fn the_end_reaches_a_follower_as_an_error_of_the_body() {
 async fn a_tag_that_is_invalidated_is_nothing_to_those_who_come_later() {
     let (sender, inner) = growing(|reply, _| with(reply, "cache-groups", "\"news\""));
     let pair = Pair::of(&inner).await;
-    let (leader, mut follower) = pair.reading().await;
-    give(&sender, "one");
-    assert_eq!(some(&mut follower, 3).await, "one");
+    let (leader, follower) = pair.reading_one(&sender).await;
     pair.layers[1]
         .handle()
         .invalidate_tags(["news"])
@@ -159,9 +145,7 @@ async fn a_tag_that_is_invalidated_is_nothing_to_those_who_come_later() {
 async fn what_is_softly_invalidated_goes_on_for_those_who_read_and_is_stale() {
     let (sender, inner) = growing(|reply, _| with(reply, "cache-control", "stale-while-revalidate=60"));
     let pair = Pair::of(&inner).await;
-    let (leader, mut follower) = pair.reading().await;
-    give(&sender, "one");
-    assert_eq!(some(&mut follower, 3).await, "one");
+    let (leader, mut follower) = pair.reading_one(&sender).await;
     pair.layers[1]
         .handle()
         .invalidate(&key("/"))

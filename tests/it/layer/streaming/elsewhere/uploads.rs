@@ -186,9 +186,7 @@ async fn what_is_shared_and_not_stored_is_read_along_too() {
         reply
     });
     let pair = Pair::of(&inner).await;
-    let (leader, mut follower) = pair.reading().await;
-    give(&sender, "one");
-    assert_eq!(some(&mut follower, 3).await, "one");
+    let (leader, follower) = pair.reading_one(&sender).await;
     let large = Bytes::from(vec![b'x'; 2_000_000]);
     let follower = read_on(follower);
     sender.send(data(large.clone())).expect("a reader");
