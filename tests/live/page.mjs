@@ -60,10 +60,9 @@ test("followers take over from a leader that is killed", async (page, live) => {
   await page.click("#slow");
   await page.click("#herd");
   await page.click("#kill-leader");
-  await explained(page, /while it computed.*a follower on another node takes over/);
+  // On a slow machine, the next one has taken over before the page says that one will.
+  await explained(page, /while it computed.*a follower on another node takes over|^Node [123] takes over/);
   await until("the node that is down", async () => await page.locator(".node.down").count() === 1);
-  // It is down already.
-  await page.click("#kill-leader");
   await explained(page, /^Node [123] takes over: node [123] died/);
   await answered(page, live, HERD);
   await explained(page, /no client saw the crash/);

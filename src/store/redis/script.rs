@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use sha1_smol::Sha1;
 
+use super::conn::bulk::Transfer;
 use super::conn::error;
 use super::large::LARGE;
 use super::protocol::keyspace::{Keyspace, is_sharded};
@@ -275,12 +276,17 @@ impl Script {
     ) -> Result<Reply, StoreError> {
         let code = self.code(link.is_cluster() && is_sharded(at.value()));
         let sent: usize = args.iter().map(|arg| arg.len()).sum();
+        let transfer = if sent < expected {
+            Transfer::Received(expected)
+        } else {
+            Transfer::Sent(sent)
+        };
         let mut complete = false;
         let mut command = code.cached(keys, args);
         let reply = loop {
             let reply = match sent.max(expected) < LARGE {
                 true => link.send(at, &command).await?,
-                false => link.send_large(at, &command, sent).await?,
+                false => link.send_large(at, &command, transfer).await?,
             };
             match &reply {
                 Reply::ServerError(e) if e.code() == "NOSCRIPT" && !complete => command = code.complete(keys, args),

@@ -1,7 +1,7 @@
 //! The connection for large values: a command that takes long keeps only its own callers waiting.
 //!
 //! It is opened when it is first needed, to the server of the command plane, and closed when it is not used for a
-//! while. Few commands are on their way at once, because a server holds an answer in memory until it is read. Like the
+//! while. Few bytes are on their way at once, because a server holds an answer in memory until it is read. Like the
 //! command plane it has no subscriptions, and is replaced after an answer that did not come.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,12 +16,38 @@ use super::error::DialError;
 use super::task::Task;
 use crate::store::redis::resp::{Command, RedisError, Reply};
 
-/// How many answers are on their way at once, and how many values.
-const READS: usize = 2;
-const WRITES: usize = 2;
+/// How many shares the values on their way have, each way. So many of the smallest are on their way at once.
+const SHARES: u32 = 64;
+
+/// So many bytes of a value take one share. No value takes more than half of all shares, so two of any size are on their
+/// way at once.
+const SHARE: usize = 64 * 1024;
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// Which way the large value of a command goes, and how many bytes it has as far as this process knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transfer {
+    Sent(usize),
+    Received(usize),
+}
+
+impl Transfer {
+    /// How many bytes the command itself has.
+    pub(crate) fn sent(self) -> usize {
+        match self {
+            Self::Sent(bytes) => bytes,
+            Self::Received(_) => 0,
+        }
+    }
+
+    fn shares(self) -> u32 {
+        let (Self::Sent(bytes) | Self::Received(bytes)) = self;
+        let shares = u32::try_from(bytes.div_ceil(SHARE)).unwrap_or(SHARES);
+        shares.clamp(1, SHARES / 2)
+    }
+}
 
 /// Why nothing was sent, or not answered.
 #[derive(Debug)]
@@ -54,27 +80,30 @@ impl Bulk {
     pub(crate) fn new(dialer: Dialer) -> Self {
         Self {
             dialer,
-            reads: Semaphore::new(READS),
-            writes: Semaphore::new(WRITES),
+            reads: Semaphore::new(SHARES as usize),
+            writes: Semaphore::new(SHARES as usize),
             current: Arc::default(),
             opening: tokio::sync::Mutex::default(),
         }
     }
 
     /// Sends one command. The reply may be a [`Reply::ServerError`].
-    pub(crate) async fn send(&self, command: &Command, sent: usize) -> Result<Reply, BulkError> {
-        let _turn = self.turn(sent).await?;
+    pub(crate) async fn send(&self, command: &Command, transfer: Transfer) -> Result<Reply, BulkError> {
+        let _turn = self.turn(transfer).await?;
         let (connection, number) = self.connection().await.map_err(BulkError::Dial)?;
-        let reply = connection.send_large(command, sent).await;
+        let reply = connection.send_large(command, transfer.sent()).await;
         if reply.is_err() {
             self.lose(number);
         }
         reply.map_err(BulkError::Unanswered)
     }
 
-    async fn turn(&self, sent: usize) -> Result<SemaphorePermit<'_>, BulkError> {
-        let turns = if sent > 0 { &self.writes } else { &self.reads };
-        match timeout(self.dialer.timeout(), turns.acquire()).await {
+    async fn turn(&self, transfer: Transfer) -> Result<SemaphorePermit<'_>, BulkError> {
+        let turns = match transfer {
+            Transfer::Sent(_) => &self.writes,
+            Transfer::Received(_) => &self.reads,
+        };
+        match timeout(self.dialer.timeout(), turns.acquire_many(transfer.shares())).await {
             Ok(Ok(turn)) => Ok(turn),
             _ => Err(BulkError::Busy),
         }
@@ -169,12 +198,31 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn reads_wait_for_reads_and_writes_for_writes() {
         let bulk = unopened();
-        for (sent, other) in [(0, 1), (1, 0)] {
-            let turns = (bulk.turn(sent).await.unwrap(), bulk.turn(sent).await.unwrap());
-            assert!(matches!(bulk.turn(sent).await, Err(BulkError::Busy)));
+        let (read, write) = (Transfer::Received(usize::MAX), Transfer::Sent(usize::MAX));
+        for (one, other) in [(read, write), (write, read)] {
+            let turns = (bulk.turn(one).await.unwrap(), bulk.turn(one).await.unwrap());
+            assert!(matches!(bulk.turn(one).await, Err(BulkError::Busy)));
             drop(bulk.turn(other).await.unwrap());
             drop(turns);
-            drop(bulk.turn(sent).await.unwrap());
+            drop(bulk.turn(one).await.unwrap());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_smaller_the_values_the_more_are_on_their_way() {
+        for (bytes, most) in [
+            (0, 64),
+            (SHARE, 64),
+            (SHARE + 1, 32),
+            (SHARE * 20, 3),
+            (SHARE * 32, 2),
+            (SHARE * 33, 2),
+        ] {
+            let (bulk, mut turns) = (unopened(), Vec::new());
+            while let Ok(turn) = bulk.turn(Transfer::Received(bytes)).await {
+                turns.push(turn);
+            }
+            assert_eq!(turns.len(), most, "{bytes}");
         }
     }
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::{RedisInner, RedisStore};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Tag};
+use crate::store::redis::conn::bulk::Transfer;
 use crate::store::redis::conn::error;
 use crate::store::redis::conn::reply::{self, GetReply};
 use crate::store::redis::large::LARGE;
@@ -111,7 +112,12 @@ impl RedisStore {
         let expected = range.len();
         let reply = match expected < LARGE * 2 {
             true => self.inner.link.send(keys, &get).await?,
-            false => self.inner.link.send_large(keys, &get, 0).await?,
+            false => {
+                self.inner
+                    .link
+                    .send_large(keys, &get, Transfer::Received(expected))
+                    .await?
+            }
         };
         match reply {
             Reply::BulkString(bytes) => Ok(Some(bytes.into())),
@@ -137,9 +143,9 @@ impl RedisInner {
         let keys = Keyspace::new(address, self.link.database());
         let reply = match self.sizes.get(name) {
             None => self.link.get(keys, name).await.map(Reply::from),
-            Some(_) => {
+            Some(bytes) => {
                 let get = Command::get(name);
-                self.link.send_large(keys, &get, 0).await
+                self.link.send_large(keys, &get, Transfer::Received(bytes)).await
             }
         };
         self.learn(name, reply)

@@ -10,6 +10,7 @@ use super::RedisStore;
 use super::steps::{Committing, KEPT};
 use crate::error::StoreError;
 use crate::store::notice::payload;
+use crate::store::redis::conn::bulk::Transfer;
 use crate::store::redis::conn::error;
 use crate::store::redis::large::LARGE;
 use crate::store::redis::protocol::keyspace::Keyspace;
@@ -57,7 +58,7 @@ impl RedisStore {
         set.arg(&staged).arg(new.bytes).arg("PX").number(millis(KEPT));
         let reply = match new.bytes.len() < LARGE {
             true => link.send(keys, &set).await?,
-            false => link.send_large(keys, &set, new.bytes.len()).await?,
+            false => link.send_large(keys, &set, Transfer::Sent(new.bytes.len())).await?,
         };
         match reply {
             Reply::Okay => {}

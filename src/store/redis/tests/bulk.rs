@@ -7,7 +7,7 @@ use tokio::task::{JoinHandle, yield_now};
 
 use super::server::Server;
 use crate::store::redis::conn::address::ServerUrl;
-use crate::store::redis::conn::bulk::{Bulk, BulkError};
+use crate::store::redis::conn::bulk::{Bulk, BulkError, Transfer};
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::resp::{Command, Reply};
 
@@ -25,7 +25,7 @@ fn client_id() -> Command {
 
 /// Which connection is in use.
 async fn id(bulk: &Bulk) -> i64 {
-    match bulk.send(&client_id(), 0).await.unwrap() {
+    match bulk.send(&client_id(), Transfer::Received(0)).await.unwrap() {
         Reply::Int(id) => id,
         other => panic!("{other:?}"),
     }
@@ -44,7 +44,7 @@ async fn a_connection_is_used_until_it_breaks_or_is_left() {
     let third = id(&bulk).await;
     assert_ne!(third, second);
     assert_eq!(server.run::<i64>(&format!("CLIENT KILL ID {third}")).await, 1);
-    let broken = bulk.send(&client_id(), 0).await;
+    let broken = bulk.send(&client_id(), Transfer::Received(0)).await;
     assert!(matches!(broken, Err(BulkError::Unanswered(_))), "{broken:?}");
     let fourth = id(&bulk).await;
     assert!(fourth != third && fourth == id(&bulk).await);
@@ -56,7 +56,7 @@ async fn blocked(server: &Server, bulk: &Arc<Bulk>, clients: usize) -> JoinHandl
     let asking = tokio::spawn(async move {
         let mut command = Command::new("BLPOP");
         command.arg("list").arg("0");
-        bulk.send(&command, 0).await
+        bulk.send(&command, Transfer::Received(0)).await
     });
     let expected = format!("blocked_clients:{clients}\r");
     while !server.run::<String>("INFO clients").await.contains(&expected) {

@@ -19,7 +19,7 @@ use self::supervisor::CommandSupervisor;
 use super::signals::Signals;
 use crate::error::StoreError;
 use crate::simulation::{Planted, planted};
-use crate::store::redis::conn::bulk::{Bulk, BulkError};
+use crate::store::redis::conn::bulk::{Bulk, BulkError, Transfer};
 use crate::store::redis::conn::connection::Connection;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{self, DialError, DialVerdict};
@@ -109,14 +109,14 @@ impl Commands {
     /// Sends one command about a large value, for this caller alone. The reply may be a [`Reply::ServerError`].
     ///
     /// Boxed, because no other command should have to keep room for it.
-    pub(crate) fn send_large<'a>(&'a self, command: &'a Command, sent: usize) -> Sending<'a> {
-        Box::pin(self.try_large(command, sent))
+    pub(crate) fn send_large<'a>(&'a self, command: &'a Command, transfer: Transfer) -> Sending<'a> {
+        Box::pin(self.try_large(command, transfer))
     }
 
-    async fn try_large(&self, command: &Command, sent: usize) -> Result<Reply, StoreError> {
+    async fn try_large(&self, command: &Command, transfer: Transfer) -> Result<Reply, StoreError> {
         // Without a server there is nothing to connect to.
         self.current().await?;
-        match self.bulk.send(command, sent).await {
+        match self.bulk.send(command, transfer).await {
             Ok(reply) => {
                 self.judge_large(&reply);
                 Ok(reply)

@@ -11,6 +11,7 @@ use crate::key::Address;
 use crate::store::Watch;
 use crate::store::notice::{Notice, Release};
 use crate::store::redis::backlog::Backlog;
+use crate::store::redis::conn::bulk::Transfer;
 use crate::store::redis::conn::connection::Connection;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{DialError, Unroutable};
@@ -86,12 +87,17 @@ impl Link {
     }
 
     /// Sends one command about a large value under the keys of one address. The reply may be a [`Reply::ServerError`].
-    pub(crate) fn send_large<'a>(&'a self, keys: Keyspace<'a>, command: &'a Command, sent: usize) -> Sending<'a> {
+    pub(crate) fn send_large<'a>(
+        &'a self,
+        keys: Keyspace<'a>,
+        command: &'a Command,
+        transfer: Transfer,
+    ) -> Sending<'a> {
         match self {
-            Self::Server(server) => server.commands.send_large(command, sent),
+            Self::Server(server) => server.commands.send_large(command, transfer),
             Self::Cluster(cluster, unroutable) => Box::pin(async move {
                 let hash_tag = unroutable.check(keys)?;
-                cluster.send_large(hash_tag, command, sent).await
+                cluster.send_large(hash_tag, command, transfer).await
             }),
         }
     }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::error::StoreError;
 use crate::store::redis::conn::address::Endpoint;
+use crate::store::redis::conn::bulk::Transfer;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::task::Task;
 use crate::store::redis::near::{Near, NearFeed};
@@ -46,10 +47,10 @@ impl Node {
     }
 
     /// Sends one command, on a way of its own if it is about something large.
-    pub(crate) async fn send(&self, command: &Command, large: Option<usize>) -> Result<Reply, StoreError> {
+    pub(crate) async fn send(&self, command: &Command, large: Option<Transfer>) -> Result<Reply, StoreError> {
         match large {
             None => self.commands.send(command).await,
-            Some(sent) => self.commands.send_large(command, sent).await,
+            Some(transfer) => self.commands.send_large(command, transfer).await,
         }
     }
 }

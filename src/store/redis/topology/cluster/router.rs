@@ -15,6 +15,7 @@ use super::watches::{ClusterSeat, Watches};
 use crate::error::StoreError;
 use crate::key::Address;
 use crate::store::redis::conn::address::Endpoint;
+use crate::store::redis::conn::bulk::Transfer;
 use crate::store::redis::conn::dial::Dialer;
 use crate::store::redis::conn::error::{self, DialError};
 use crate::store::redis::conn::task::Task;
@@ -93,8 +94,13 @@ impl Cluster {
 
     /// The same for a command about a large value. While its slot moves from one node to another, the command goes with
     /// the others.
-    pub(crate) async fn send_large(&self, hash_tag: &str, command: &Command, sent: usize) -> Result<Reply, StoreError> {
-        self.shared.send(slot_of(hash_tag), command, Some(sent)).await
+    pub(crate) async fn send_large(
+        &self,
+        hash_tag: &str,
+        command: &Command,
+        transfer: Transfer,
+    ) -> Result<Reply, StoreError> {
+        self.shared.send(slot_of(hash_tag), command, Some(transfer)).await
     }
 
     /// Sends several commands, in one round trip unless their slot is on its way. Each reply may be a
@@ -206,7 +212,7 @@ impl ClusterShared {
         Ok(home)
     }
 
-    async fn send(&self, slot: u16, command: &Command, large: Option<usize>) -> Result<Reply, StoreError> {
+    async fn send(&self, slot: u16, command: &Command, large: Option<Transfer>) -> Result<Reply, StoreError> {
         let home = self.home(slot).await?;
         let reply = home.send(command, large).await?;
         self.follow(slot, command, large, reply).await
@@ -217,7 +223,7 @@ impl ClusterShared {
         &self,
         slot: u16,
         command: &Command,
-        large: Option<usize>,
+        large: Option<Transfer>,
         mut reply: Reply,
     ) -> Result<Reply, StoreError> {
         let since = Instant::now();
