@@ -134,9 +134,10 @@ mod tests {
         })
     }
 
-    /// `NOT_FOUND` is stored for 30 seconds.
+    /// `NOT_FOUND` is stored for 30 seconds. The time of `OK` is that of the method, and not of a failure.
     fn rules(on_unconfirmed: Unconfirmed) -> ResponseRules {
-        let status_ttl = [(7, Duration::ZERO), (NOT_FOUND, Duration::from_secs(30))];
+        let seconds = [(0, 40), (7, 0), (NOT_FOUND, 30)];
+        let status_ttl = seconds.map(|(status, seconds)| (status, Duration::from_secs(seconds)));
         ResponseRules {
             on_unconfirmed,
             ttl_jitter: 0.0,
@@ -196,6 +197,15 @@ mod tests {
     }
 
     #[test]
+    fn statuses_that_contradict_each_other_are_none() {
+        let rules = rules(Unconfirmed::Share);
+        for (last, expected) in [("5", store(30)), ("7", Sharing::Share)] {
+            let lines = [GRPC, ("grpc-status", "5")];
+            assert_eq!(end(store(60), &lines, last, b"", &rules), expected, "{last}");
+        }
+    }
+
+    #[test]
     fn a_failure_is_kept_no_longer_than_it_says() {
         let rules = rules(Unconfirmed::Share);
         for (sharing, lines, expected) in [
@@ -243,6 +253,8 @@ mod tests {
                 assert_eq!(end(store(60), &[GRPC], status, ONE, rules), expected, "{status}");
             }
             assert_eq!(end(Sharing::Share, &[GRPC], "0", ONE, rules), Sharing::Share);
+            let passed = Sharing::Pass(Reason::NoStore);
+            assert_eq!(end(passed, &[GRPC], "13", ONE, rules), passed);
             for (control, expected) in [
                 ("max-age=10", Sharing::Share),
                 ("max-age=0", failure),

@@ -84,6 +84,12 @@ fn whatever_is_meant_for_one_client_only_reads() {
     let both = RequestConstraints { head: true, ..cookies };
     let lines = [("cookie", "x")];
     assert_eq!(check("HEAD", &lines, &RequestRules::default()), Access::Read(both));
+    let both = RequestConstraints {
+        head: true,
+        ..conditional
+    };
+    let lines = [("if-none-match", "x")];
+    assert_eq!(check("HEAD", &lines, &RequestRules::default()), Access::Read(both));
 }
 
 #[test]
@@ -168,9 +174,9 @@ fn unsafe_methods_change_and_others_bypass() {
 fn a_layer_adds_credentials_and_excepts_them() {
     let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect();
     let rules = RequestRules {
-        more_credentials: names(&["x-tenant", "x-device", "x-both"]),
-        not_credentials: names(&["x-session-hint", "x-token", "authorization", "x-both"]),
-        key_headers: names(&["x-device"]),
+        more_credentials: names(&["x-tenant", "x-device", "x-both", "x-secret-both"]),
+        not_credentials: names(&["x-session-hint", "x-token", "authorization", "x-both", "x-secret-both"]),
+        key_headers: names(&["x-device", "x-api-key"]),
         ..RequestRules::default()
     };
     let cookies = Access::Read(RequestConstraints {
@@ -180,7 +186,9 @@ fn a_layer_adds_credentials_and_excepts_them() {
     for (name, expected) in [
         ("x-tenant", cookies),
         ("x-both", cookies),
+        ("x-secret-both", cookies),
         ("x-secret", cookies),
+        ("x-api-key", Access::Share),
         ("x-token", Access::Share),
         ("x-device", Access::Share),
         ("x-session-hint", Access::Share),
@@ -188,6 +196,22 @@ fn a_layer_adds_credentials_and_excepts_them() {
         ("accept", Access::Share),
     ] {
         assert_eq!(check("GET", &[(name, "1")], &rules), expected, "{name}");
+        // No other field takes that back.
+        let lines = [(name, "1"), ("accept", "*/*"), ("x-token", "1")];
+        assert_eq!(check("GET", &lines, &rules), expected, "{name}");
+        // What the extractor has put into the key sets no request apart.
+        let found = access(&Method::GET, &headers(&[(name, "1")]), false, |_| true, &rules);
+        assert_eq!(found, Access::Share, "{name}");
+    }
+}
+
+#[test]
+fn a_credential_in_the_key_sets_no_request_apart() {
+    let rules = RequestRules::default();
+    for name in ["authorization", "cookie"] {
+        let in_key = |field: &HeaderName| field == name;
+        let found = access(&Method::GET, &headers(&[(name, "1")]), false, in_key, &rules);
+        assert_eq!(found, Access::Share, "{name}");
     }
 }
 
@@ -200,10 +224,10 @@ fn rules_widen_what_is_shared() {
     };
     let lines = [("authorization", "x"), ("cookie", "y")];
     assert_eq!(check("POST", &lines, &rules), Access::Share);
-    assert_eq!(
-        check("POST", &[("range", "x")], &rules),
-        Access::Bypass(Reason::Conditional)
-    );
+    for name in ["range", "if-none-match"] {
+        let found = check("POST", &[(name, "x")], &rules);
+        assert_eq!(found, Access::Bypass(Reason::Conditional), "{name}");
+    }
     assert_eq!(check("GET", &[], &rules), Access::Bypass(Reason::Method));
     assert_eq!(check("CONNECT", &[], &rules), Access::Bypass(Reason::Protocol));
 }
