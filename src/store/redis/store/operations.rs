@@ -88,7 +88,8 @@ impl Store for RedisStore {
             // A value that cannot be read is as good as none.
             None => self.share(address, keys.value()).await.unwrap_or(None),
         };
-        let value = value.filter(|_| !is_large || !self.inner.backlog.covers(address));
+        // It may have been read before an invalidation that came meanwhile.
+        let value = value.filter(|_| !self.inner.backlog.covers(address));
         let (lock, holder) = match set {
             Reply::Okay => (Lock::Granted, None),
             Reply::Nil => self.refused(address, token, lease, value.is_some()).await?,

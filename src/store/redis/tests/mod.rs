@@ -5,6 +5,7 @@ mod contract;
 mod generations;
 mod notices;
 mod outage;
+mod overtaken;
 mod pending;
 mod server;
 mod size;
