@@ -151,7 +151,6 @@ impl Near {
         let backing = Backing::of(home.lease());
         let score = random_score();
         tag.score.store(score, Ordering::Relaxed);
-        tag.recheck.store(false, Ordering::Relaxed);
         let canaries = home.canaries(tag);
         let (member, score) = (self.member(), score.to_string());
         let keys = [names.members.as_str(), names.canary.as_str()];
@@ -162,7 +161,7 @@ impl Near {
             return Ok(NearProgress::Unheard);
         }
         home.prove(tag, backing.term());
-        tag.join(Some(backing));
+        tag.join(backing);
         tracing::debug!(tag = names.address.tag(), "near copies are kept");
         Ok(NearProgress::All)
     }
@@ -203,16 +202,14 @@ impl Near {
         }
         let tags = lock(&self.tags).clone();
         for tag in &tags {
-            tag.join(None);
             tag.copies.store(false, Ordering::Relaxed);
-            tag.recheck.store(false, Ordering::Relaxed);
         }
         for feed in self.feeds() {
             tags.iter().for_each(|tag| feed.give_up(tag));
             feed.lease().end_term();
             feed.lease().revoke();
         }
-        // Left before the set is told: nothing is fetched under a tag that this process has not joined.
+        // Left before the set is told: with the terms ends that this process has joined, and without that it keeps nothing.
         self.forget_all();
         for tag in tags {
             // A step that may have been broken off before is done once more.
@@ -272,3 +269,6 @@ impl Near {
         timeout(PATIENCE, heard).await == Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests;

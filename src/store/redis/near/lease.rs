@@ -33,6 +33,15 @@ impl Sent {
             wall: wall(system::now()),
         }
     }
+
+    /// The same, before the machine slept for so long: the monotonic clock stood still meanwhile.
+    #[cfg(test)]
+    pub(super) fn before_sleep(slept: Duration) -> Self {
+        Self {
+            clock: Instant::now(),
+            wall: wall(system::now() - slept),
+        }
+    }
 }
 
 /// Until when copies may be served that rely on one server.

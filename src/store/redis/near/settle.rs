@@ -264,3 +264,41 @@ impl Near {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_process_is_waited_for_a_little_longer_than_the_longest_lag() {
+        let millis = Duration::from_millis;
+        let (near, _owed) = Near::new(0, Some((1 << 20, millis(200))));
+        assert_eq!(near.longest_lag(), millis(203));
+        near.longest.fetch_max(5000, Ordering::Relaxed);
+        assert_eq!(near.longest_lag(), millis(5051));
+    }
+
+    #[test]
+    fn the_evidence_names_each_process_with_its_lag() {
+        let bulk = |text: &str| Reply::BulkString(text.as_bytes().to_vec());
+        let [a, b] = [(); 2].map(|()| Token::random());
+        let names = [
+            format!("501:{a}"),
+            "gibberish".to_owned(),
+            format!("x:{a}"),
+            format!("99999999:{b}"),
+        ];
+        let members = names.iter().flat_map(|name| [bulk(name), bulk("7")]);
+        let reply = Reply::Array([Reply::Int(3)].into_iter().chain(members).collect());
+        let evidence = evidence(&reply).unwrap();
+        assert!(evidence.heard == 3 && evidence.is_home);
+        let members = evidence.members.iter();
+        let members: Vec<_> = members.map(|member| (member.process, member.lag.as_millis())).collect();
+        // No program can make others wait for hours.
+        assert_eq!(members, [(a, 501), (b, 10_001)]);
+        assert!(evidence.members.iter().all(|member| member.score == "7"));
+        for reply in [Reply::Int(1), Reply::Array(Vec::new()), Reply::Array(vec![Reply::Nil])] {
+            assert!(super::evidence(&reply).is_none());
+        }
+    }
+}

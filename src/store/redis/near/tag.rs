@@ -131,8 +131,8 @@ impl NearTag {
         self.home().joined.clone().filter(Backing::holds)
     }
 
-    pub(crate) fn join(&self, at: Option<Backing>) {
-        self.home().joined = at;
+    pub(crate) fn join(&self, at: Backing) {
+        self.home().joined = Some(at);
     }
 
     /// Takes note of where the set is. Returns since when it is there, unless it was always there.

@@ -7,7 +7,7 @@ mod notices;
 mod outage;
 mod overtaken;
 mod pending;
-mod server;
+pub(super) mod server;
 mod size;
 mod staging;
 mod stats;
@@ -48,7 +48,7 @@ async fn reread(watch: &mut impl Watch) {
 }
 
 /// Tries again until `attempt` returns something.
-async fn eventually<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+pub(super) async fn eventually<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let tries = async {
         loop {
             if let Some(value) = attempt().await {

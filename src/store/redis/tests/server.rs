@@ -11,18 +11,18 @@ use super::eventually;
 use crate::store::{RedisStore, RedisStoreBuilder};
 
 /// The process. Dropping this kills it.
-pub(super) struct Server {
+pub(in crate::store::redis) struct Server {
     port: u16,
     args: Vec<String>,
     process: Child,
 }
 
 impl Server {
-    pub(super) async fn start() -> Self {
+    pub(in crate::store::redis) async fn start() -> Self {
         Self::with_args(&[]).await
     }
 
-    pub(super) async fn with_args(args: &[&str]) -> Self {
+    pub(in crate::store::redis) async fn with_args(args: &[&str]) -> Self {
         let args: Vec<_> = args.iter().map(ToString::to_string).collect();
         let port = free_port();
         let process = spawn(port, &args);
@@ -32,30 +32,30 @@ impl Server {
     }
 
     /// The URL, with `userinfo` (`user:password@`) in front of the host.
-    pub(super) fn url_for(&self, userinfo: &str) -> String {
+    pub(in crate::store::redis) fn url_for(&self, userinfo: &str) -> String {
         format!("redis://{userinfo}127.0.0.1:{}", self.port)
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(in crate::store::redis) fn url(&self) -> String {
         self.url_for("")
     }
 
-    pub(super) async fn store(&self) -> RedisStore {
+    pub(in crate::store::redis) async fn store(&self) -> RedisStore {
         RedisStore::connect(&self.url()).await.unwrap()
     }
 
-    pub(super) fn builder(&self) -> RedisStoreBuilder {
+    pub(in crate::store::redis) fn builder(&self) -> RedisStoreBuilder {
         RedisStore::builder(self.url())
     }
 
     /// A plain connection, with which a test sees what the store has in Redis.
-    pub(super) async fn raw(&self) -> MultiplexedConnection {
+    pub(in crate::store::redis) async fn raw(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
     /// Runs a command, given as words.
-    pub(super) async fn run<T: redis::FromRedisValue>(&self, command: &str) -> T {
+    pub(in crate::store::redis) async fn run<T: redis::FromRedisValue>(&self, command: &str) -> T {
         let mut words = command.split(' ');
         let mut cmd = redis::cmd(words.next().unwrap());
         words.for_each(|word| {
@@ -64,22 +64,32 @@ impl Server {
         cmd.query_async(&mut self.raw().await).await.unwrap()
     }
 
-    pub(super) fn kill(&mut self) {
+    /// How often Redis has executed a command.
+    pub(in crate::store::redis) async fn executed(&self, command: &str) -> usize {
+        let (stats, name) = (
+            self.run::<String>("INFO commandstats").await,
+            format!("cmdstat_{command}:calls="),
+        );
+        let line = stats.lines().find_map(|line| line.strip_prefix(&name));
+        line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+    }
+
+    pub(in crate::store::redis) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    pub(super) async fn restart(&mut self) {
+    pub(in crate::store::redis) async fn restart(&mut self) {
         self.process = spawn(self.port, &self.args);
         self.ready().await;
     }
 
     /// Stops the process, which keeps its sockets open: the kernel accepts connections, and Redis does not answer.
-    pub(super) fn freeze(&self) {
+    pub(in crate::store::redis) fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    pub(super) fn thaw(&self) {
+    pub(in crate::store::redis) fn thaw(&self) {
         self.signal("-CONT");
     }
 
@@ -90,7 +100,7 @@ impl Server {
     }
 
     /// On how many connections the kernel has bytes that the process has yet to read.
-    pub(super) fn unread(&self) -> usize {
+    pub(in crate::store::redis) fn unread(&self) -> usize {
         let port = format!(":{:04X}", self.port);
         let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
         // number, local address, remote address, state, bytes to send and to read
@@ -125,7 +135,7 @@ impl Drop for Server {
 
 /// A port that no program listens on. It is beneath those that the system gives to connections, so that none of these
 /// has it while a server is down that starts again there.
-pub(super) fn free_port() -> u16 {
+pub(in crate::store::redis) fn free_port() -> u16 {
     loop {
         let random = RandomState::new().build_hasher().finish();
         let port = u16::try_from(5_000 + random % 7_000).expect("a small number");

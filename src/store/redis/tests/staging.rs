@@ -38,15 +38,6 @@ async fn ttl_of(server: &Server, at: &Address) -> u64 {
     ttl.arg(at.as_str()).query_async(&mut server.raw().await).await.unwrap()
 }
 
-/// How often Redis has executed a command.
-async fn executed(server: &Server, command: &str) -> usize {
-    let stats: String = server.run("INFO commandstats").await;
-    let line = stats
-        .lines()
-        .find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
-    line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
-}
-
 #[tokio::test]
 async fn a_value_that_is_announced_is_moved_to_its_place() {
     let server = Server::start().await;
@@ -56,7 +47,7 @@ async fn a_value_that_is_announced_is_moved_to_its_place() {
     for (moved, text) in [(0, "abc"), (1, "abcd"), (2, "another")] {
         let token = acquired(&store).await;
         assert!(commit(&store, token, text).await);
-        assert_eq!(executed(&server, "rename").await, moved, "{text}");
+        assert_eq!(server.executed("rename").await, moved, "{text}");
         match notice(&mut watch).await {
             Notice::Stored(_) if moved == 0 => {}
             Notice::Announced if moved > 0 => {}
@@ -101,9 +92,9 @@ async fn sent_by(rules: &str) -> [usize; 3] {
     let (store, at) = (builder.connect().await.unwrap(), private_address());
     let mut sent = [0; 3];
     for (sent, text) in sent.iter_mut().zip(["abcd", "another", "a third one"]) {
-        let (token, before) = (acquired(&store).await, executed(&server, "set").await);
+        let (token, before) = (acquired(&store).await, server.executed("set").await);
         assert!(commit(&store, token, text).await);
-        *sent = executed(&server, "set").await - before;
+        *sent = server.executed("set").await - before;
         assert_eq!(store.lookup(&at).await.unwrap().unwrap().bytes().unwrap(), text);
         store.invalidate(&at).await.unwrap();
     }

@@ -149,6 +149,16 @@ async fn a_copy_is_served_under_both_leases() {
     assert!(has(&copies, "t:a"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_not_served_once_the_machine_has_slept_for_too_long() {
+    let copies = copies(1 << 20);
+    assert!(begin(&copies, "t:a").unwrap().fill(copies.copy(10)));
+    copies.lease.grant(Sent::before_sleep(LAG * 2));
+    assert!(copies.lease.is_held(Instant::now()));
+    assert!(matches!(copies.get("t:a", Instant::now()), NearFound::Late));
+    assert!(copies.lease.take_wanted());
+}
+
 #[test]
 fn what_relies_on_one_server_goes_alone() {
     let copies = copies(1 << 20);
@@ -250,14 +260,25 @@ fn the_oldest_copy_leaves_first_unless_a_request_asked_for_it() {
 }
 
 #[test]
-fn a_copy_that_is_replaced_again_and_again_can_leave() {
-    let copies = copies(8 * 1024);
-    for _ in 0..100 {
-        copies.remove("t:0");
-        assert!(begin(&copies, "t:0").unwrap().fill(copies.copy(500)));
+fn copies_can_leave_however_often_others_were_replaced() {
+    // A copy that is not good any more need not be removed first.
+    for (times, is_removed) in (1..200).flat_map(|times| [(times, true), (times, false)]) {
+        let copies = copies(8 * 1024);
+        let keep = |name: &str| assert!(begin(&copies, name).unwrap().fill(copies.copy(500)));
+        let mut names = neighbours();
+        let first: Vec<_> = names.by_ref().take(3).collect();
+        first.iter().for_each(|name| keep(name));
+        for _ in 0..times {
+            if is_removed {
+                copies.remove("t:0");
+            } else {
+                copies.shard("t:0").copies.get_mut("t:0").unwrap().copy.expires_at = Instant::now();
+            }
+            keep("t:0");
+        }
+        assert!(copies.shard("t:0").ring.len() <= 2 * first.len() + 65, "{times}");
+        names.take(20).for_each(|name| keep(&name));
+        assert!(first.iter().all(|name| !has(&copies, name)), "{times}");
+        assert!(held(&copies).1 <= 8 * 1024, "{times}");
     }
-    for name in neighbours().skip(1).take(20) {
-        assert!(begin(&copies, &name).unwrap().fill(copies.copy(500)));
-    }
-    assert!(!has(&copies, "t:0") && held(&copies).1 <= 8 * 1024);
 }
