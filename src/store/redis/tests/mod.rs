@@ -2,12 +2,16 @@
 
 mod bulk;
 mod contract;
+mod dial;
 mod generations;
 mod notices;
 mod outage;
 mod overtaken;
 mod pending;
+pub(super) mod scripted;
+mod sentinel;
 pub(super) mod server;
+mod settled;
 mod size;
 mod staging;
 mod stats;

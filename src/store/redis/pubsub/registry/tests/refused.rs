@@ -12,6 +12,27 @@ fn a_watcher_of_channels_that_were_refused_reads_for_itself_at_once() {
 }
 
 #[test]
+fn a_refusal_is_counted_and_known_until_it_is_tried_again() {
+    let mut bench = Bench::connected();
+    bench.attach();
+    let (_, mark) = bench.registry.take_changes();
+    let count = |bench: &Bench| bench.registry.stats.refused_subscriptions.get();
+    // What was sent later is not refused yet.
+    assert!(bench.registry.refuse(mark - 2).is_none() && !bench.registry.has_refused());
+    assert_eq!(bench.registry.refuse(mark - 1).as_deref(), Some("t/notif:id"));
+    assert_eq!(count(&bench), 1);
+    assert_eq!(bench.registry.refuse(mark).as_deref(), Some("t/ctl:id"));
+    assert!(bench.registry.refuse(mark).is_none());
+    assert!(count(&bench) == 2 && bench.registry.has_refused());
+    bench.registry.retry();
+    assert!(!bench.registry.has_refused());
+    assert_eq!(bench.changes(), ["+t/notif:id", "+t/ctl:id"]);
+    bench.confirm(true);
+    bench.registry.retry();
+    assert!(bench.changes().is_empty() && !bench.registry.has_refused());
+}
+
+#[test]
 fn an_unsubscription_that_is_refused_is_over() {
     for comes_another in [false, true] {
         let mut bench = Bench::connected();
@@ -22,6 +43,7 @@ fn an_unsubscription_that_is_refused_is_over() {
             bench.attach();
         }
         bench.registry.refuse(mark);
+        assert_eq!(bench.registry.stats.refused_subscriptions.get(), 0);
         match comes_another {
             false => assert!(bench.is_empty()),
             true => assert_eq!(bench.changes(), ["+t/notif:id", "+t/ctl:id"]),
