@@ -214,4 +214,32 @@ mod tests {
         settle().await;
         assert!(lock(&world.reads.0).is_empty());
     }
+
+    #[tokio::test]
+    async fn a_read_that_is_broken_off_keeps_no_caller_waiting() {
+        let (reads, gate) = (Arc::<Reads>::default(), Arc::new(Semaphore::new(0)));
+        let ask = || {
+            let (reads, gate) = (Arc::clone(&reads), Arc::clone(&gate));
+            tokio::spawn(async move {
+                let read = move || {
+                    let gate = Arc::clone(&gate);
+                    async move {
+                        gate.acquire().await.unwrap().forget();
+                        panic!("the read is broken off")
+                    }
+                };
+                reads.share(&Handle::current(), "key", 1, read).await
+            })
+        };
+        let first = ask();
+        settle().await;
+        let second = ask();
+        settle().await;
+        gate.add_permits(1);
+        for one in [first, second] {
+            let error = one.await.unwrap().unwrap_err();
+            assert_eq!(error.kind(), crate::StoreErrorKind::Unavailable);
+        }
+        assert!(lock(&reads.0).is_empty());
+    }
 }

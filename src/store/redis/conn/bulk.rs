@@ -226,18 +226,62 @@ mod tests {
         }
     }
 
+    /// One with a connection on which no answer ever comes.
     fn opened(number: u64) -> Bulk {
-        let (pipe, _driver) = Pipe::new(duplex(1).0, None);
+        let (ours, theirs) = duplex(1 << 10);
+        let (pipe, driver) = Pipe::new(ours, None);
         let task = || Task::spawn(async {});
+        let driver = Task::spawn(async move {
+            driver.await;
+            drop(theirs);
+        });
         let address = ServerAddress::Unix("/s".into());
         let bulk = unopened();
         *lock(&bulk.current) = Some(BulkConnection {
-            connection: Connection::new((pipe, Traffic::default(), [task(), task()]), address, SECOND),
+            connection: Connection::new((pipe, Traffic::default(), [driver, task()]), address, SECOND),
             number,
             used: Instant::now(),
             _closer: task(),
         });
         bulk
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_that_wait_on_a_connection_that_is_lost_give_up_at_once() {
+        type Way = (fn(&Bulk), bool, bool);
+        let ways: [Way; 4] = [
+            (|bulk| bulk.lose(1), false, true),
+            (Bulk::retire, false, true),
+            // The answers may still arrive.
+            (Bulk::leave, false, false),
+            // That was the one before.
+            (|bulk| bulk.lose(0), true, false),
+        ];
+        for (way, (end, stays, gives_up)) in ways.into_iter().enumerate() {
+            let bulk = opened(1);
+            let (connection, number) = bulk.known().unwrap();
+            assert_eq!(number, 1);
+            let get = Command::get("a");
+            let asking = async {
+                let since = Instant::now();
+                connection.send_large(&get, 0).await.unwrap_err();
+                since.elapsed()
+            };
+            let ending = async {
+                sleep(SECOND / 2).await;
+                end(&bulk);
+            };
+            let (waited, ()) = tokio::join!(asking, ending);
+            assert_eq!(bulk.known().is_some(), stays, "{way}");
+            assert_eq!(waited < SECOND, gives_up, "{way} {waited:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_does_not_answer_is_not_asked_again() {
+        let bulk = opened(1);
+        let unanswered = bulk.send(&Command::get("a"), Transfer::Received(0)).await;
+        assert!(matches!(unanswered, Err(BulkError::Unanswered(_))) && lock(&bulk.current).is_none());
     }
 
     #[tokio::test(start_paused = true)]

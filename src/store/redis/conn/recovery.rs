@@ -119,12 +119,39 @@ fn step(attempt: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::redis::stats::RedisCounters;
 
     #[test]
     fn steps_double_up_to_the_longest() {
         let millis: Vec<_> = (0..8).map(|n| step(n).as_millis()).collect();
         assert_eq!(millis, [25, 50, 100, 200, 400, 800, 1000, 1000]);
         assert_eq!(step(u32::MAX), LONGEST);
+    }
+
+    #[test]
+    fn an_outage_is_one_until_a_connection_has_lasted() {
+        let counters = RedisCounters::default();
+        let mut recovery = Recovery::new(&counters.commands);
+        let figures = || {
+            let stats = counters.snapshot().commands;
+            (stats.connected, stats.outages, stats.reconnects)
+        };
+        let error = || DialError::NotMaster;
+        recovery.failed(&error());
+        recovery.failed(&error());
+        assert_eq!(figures(), (false, 1, 0));
+        recovery.connected();
+        recovery.lost(STABLE - Duration::from_millis(1), &error());
+        recovery.failed(&error());
+        assert_eq!(figures(), (false, 1, 0));
+        recovery.connected();
+        assert_eq!(figures(), (true, 1, 1));
+        recovery.lost(STABLE, &error());
+        recovery.connected();
+        assert_eq!(figures(), (true, 2, 2));
+        // Nothing connects it again.
+        drop(recovery);
+        assert_eq!(figures(), (false, 3, 2));
     }
 
     #[test]
