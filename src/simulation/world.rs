@@ -7,7 +7,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 #[cfg(feature = "redis")]
@@ -36,6 +36,12 @@ pub trait World: Send + Sync {
     fn connect(&self, host: &str, port: u16) -> Option<io::Result<DuplexStream>> {
         let _ = (host, port);
         None
+    }
+
+    /// Pending while the node stands still: the world wakes the task once the node runs again. Defaults to `Ready`.
+    fn poll_runs(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Ready(())
     }
 
     /// Whether the code of this node has that fault. Defaults to `false`.
@@ -86,6 +92,9 @@ impl<F: Future> Future for InWorld<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let Self { world, future } = &mut *self;
+        if let Some(world) = world {
+            ready!(world.poll_runs(cx));
+        }
         let _there = There::enter(world.clone());
         match future {
             Some(future) => future.as_mut().poll(cx),

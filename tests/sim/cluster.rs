@@ -90,6 +90,15 @@ impl Cluster {
         self.sim.net.at(later(time), move || connect(&sim, &links));
     }
 
+    /// The process stands still, and does not know it.
+    pub(crate) fn stop(&mut self, index: usize, time: u64) {
+        self.trouble("node: stands still");
+        let world = Arc::clone(&self.node(index).world);
+        world.stop();
+        self.sim.net.at(later(time), move || world.go_on());
+        self.trouble_later(time);
+    }
+
     pub(crate) fn stall(&mut self, time: u64) {
         self.trouble("store: stands still");
         for database in 0..DATABASES {
@@ -204,6 +213,7 @@ impl Cluster {
             server.stands_still_until = None;
         }
         for node in self.all() {
+            node.world.go_on();
             connect(&self.sim, &node.links);
         }
     }

@@ -33,6 +33,8 @@ impl Plan {
         let mut ops = drawing.ops();
         drawing.rng = Rng::new(seed).fork(5);
         drawing.add_refreshes(&mut ops);
+        drawing.rng = Rng::new(seed).fork(6);
+        drawing.add_standstills(&mut ops);
         if let Some(near) = settings.near {
             drawing.rng = Rng::new(seed).fork(4);
             drawing.add_near(near, &mut ops);
@@ -233,6 +235,22 @@ impl Drawing {
                 end: if self.rng.chance(150) { End::Fails } else { End::Well },
             };
             ops.push((at + self.rng.below(2 * self.longest), refresh));
+        }
+        ops.sort_by_key(|(at, _)| *at);
+    }
+
+    /// Processes that stand still, most of them for longer than their leases.
+    fn add_standstills(&mut self, ops: &mut Vec<(u64, Op)>) {
+        if self.class == Class::Healthy || !self.rng.chance(250) {
+            return;
+        }
+        for _ in 0..self.rng.between(1, 3) {
+            let at = self.rng.pick(ops).0;
+            let stop = Op::Stop {
+                node: self.node(),
+                time: self.rng.pick(&[30, 250, 1200, 2500]),
+            };
+            ops.push((at + self.rng.below(self.longest + 60), stop));
         }
         ops.sort_by_key(|(at, _)| *at);
     }

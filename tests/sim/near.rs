@@ -84,7 +84,8 @@ pub(crate) async fn look_at_all(cluster: &Cluster) {
     if cluster.plan.settings.near.is_none() {
         return;
     }
-    for node in cluster.all().filter(|node| node.near.is_some()) {
+    let serving = |node: &Arc<Node>| node.near.is_some() && !node.world.stands_still();
+    for node in cluster.all().filter(serving) {
         let (world, sim) = (Arc::clone(&node.world) as Arc<dyn World>, &cluster.sim);
         within(world, async { look(sim, &node) }).await;
     }

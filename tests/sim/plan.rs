@@ -164,6 +164,12 @@ pub(crate) enum Op {
         time: u64,
         silent: bool,
     },
+    /// The process of a node stands still for so long.
+    Stop {
+        node: usize,
+        time: u64,
+    },
+    /// The store does.
     Stall {
         time: u64,
     },

@@ -142,6 +142,7 @@ async fn carry_out_one(cluster: &mut Cluster, op: Op) -> Vec<JoinHandle<()>> {
             return vec![node.spawn(async move { this.shut_down(Duration::from_millis(grace)).await })];
         }
         Op::Cut { node, time, silent } => cluster.cut(node, time, silent),
+        Op::Stop { node, time } => cluster.stop(node, time),
         Op::Stall { time } => cluster.stall(time),
         Op::StoreCrash { down } => cluster.crash_store(down),
         Op::Flush => cluster.flush(),

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use tokio::io::DuplexStream;
@@ -28,6 +29,8 @@ pub(crate) struct NodeWorld {
     ends: (Arc<Sim>, Arc<Link>),
     has_ended: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
+    /// The tasks that wait to run, while the process stands still.
+    stopped: Mutex<Option<Vec<Waker>>>,
 }
 
 impl NodeWorld {
@@ -41,6 +44,7 @@ impl NodeWorld {
             ends: (Arc::clone(sim), Arc::clone(link)),
             has_ended: AtomicBool::new(false),
             tasks: Mutex::default(),
+            stopped: Mutex::default(),
         }
     }
 
@@ -53,6 +57,24 @@ impl NodeWorld {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::Relaxed)
+    }
+
+    /// The process stands still: no task of it runs, and its clocks go on.
+    pub(crate) fn stop(&self) {
+        self.stopped.lock().unwrap().get_or_insert_default();
+    }
+
+    pub(crate) fn stands_still(&self) -> bool {
+        self.stopped.lock().unwrap().is_some()
+    }
+
+    /// The process goes on. Which of its tasks runs first is drawn.
+    pub(crate) fn go_on(&self) {
+        let mut tasks = self.stopped.lock().unwrap().take().unwrap_or_default();
+        while !tasks.is_empty() {
+            let next = self.rng.lock().unwrap().below(tasks.len() as u64);
+            tasks.swap_remove(next as usize).wake();
+        }
     }
 
     /// The process dies: nothing of it goes on, and nothing more begins.
@@ -87,6 +109,16 @@ impl World for NodeWorld {
 
     fn connect(&self, _: &str, _: u16) -> Option<io::Result<DuplexStream>> {
         Some(redis::connect(&self.ends.0, &self.ends.1))
+    }
+
+    fn poll_runs(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self.stopped.lock().unwrap() {
+            Some(waiting) => {
+                waiting.push(cx.waker().clone());
+                Poll::Pending
+            }
+            None => Poll::Ready(()),
+        }
     }
 
     fn has(&self, fault: Planted) -> bool {
