@@ -19,11 +19,13 @@ mod commit;
 pub(crate) mod deferred;
 pub(crate) mod early_result;
 mod hear;
+mod heard;
+mod landing;
 mod lead;
 pub(crate) mod progress;
-mod refresh;
+pub(crate) mod refresh;
 pub(crate) mod renew;
-mod solo;
+pub(crate) mod solo;
 mod tenure;
 mod upload;
 mod uploader;
@@ -37,24 +39,25 @@ use tokio::time::Instant;
 
 use self::acquire::LockState;
 use self::bid::Bid;
-use self::lead::LeadEnd;
+use self::landing::{Landing, LeadEnd};
 use self::progress::Search;
 use self::tenure::Tenure;
 use self::upload::Upload;
 use super::config::Config;
-use super::flights::clock::{Arrivals, Tick};
+use super::flights::clock::Tick;
 use super::flights::custody::Custody;
 use super::flights::waiter::Waiter;
 use super::leases::Holding;
 use super::marking::Start;
-use super::outcome::{Attribution, Landed, Outcome, Past};
+use super::outcome::{Attribution, Landed, Past};
 use super::permit::{Lead, MemoFlight, MemoWaiter, Unleased};
 use super::shared::Shared;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Address;
 use crate::simulation::{Planted, planted};
-use crate::store::{Release, Renewed, Store, Value, parts_of};
+use crate::store::parts::Parts;
+use crate::store::{Release, Renewed, Store, Token, Value, parts_of};
 use crate::task::{BoxFuture, spawn_if_any};
 use crate::trace::TraceContext;
 
@@ -75,26 +78,6 @@ pub(crate) struct Coordinator<C: Codec> {
     before: OnceLock<Option<Value>>,
     /// What other processes read along.
     uploading: Mutex<Option<Upload>>,
-}
-
-/// What the waiters of a flight are told, and which of them: the others have to ask again.
-struct Ending<V> {
-    /// As in [`Landed`].
-    outcome: Result<Outcome<V>, Option<Past>>,
-    whom: Arrivals,
-}
-
-impl<V> Ending<V> {
-    fn told(outcome: Outcome<V>, whom: Arrivals) -> Self {
-        let outcome = Ok(outcome);
-        Self { outcome, whom }
-    }
-
-    /// After so many attempts that came to nothing, if this was one of them.
-    fn start_again(past: Option<Past>) -> Self {
-        let (outcome, whom) = (Err(past), Arrivals::All);
-        Self { outcome, whom }
-    }
 }
 
 /// What is known of the lock when the lead is offered.
@@ -154,8 +137,22 @@ impl<C: Codec> Coordinator<C> {
     ) -> (Self, MemoWaiter<C::Value>) {
         let (flight, waiter) = Waiter::first(Tick::START);
         let (shared, address) = (Arc::clone(shared), address.clone());
-        let keeper = Self::new(shared, *config, address, flight, caller, Past::default());
-        (keeper, waiter)
+        let coordinator = Self::new(shared, *config, address, flight, caller, Past::default());
+        (coordinator, waiter)
+    }
+
+    fn bid(&self) -> MutexGuard<'_, Bid> {
+        self.bid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The token with which the store was last asked for the lock.
+    fn token(&self) -> Token {
+        self.bid().token()
+    }
+
+    /// What carries this value to other processes while it is made.
+    fn parts(&self) -> Option<&dyn Parts> {
+        parts_of(&self.shared.store).filter(|parts| self.config.parts && parts.carries(&self.address))
     }
 
     fn uploading(&self) -> MutexGuard<'_, Option<Upload>> {
@@ -166,13 +163,13 @@ impl<C: Codec> Coordinator<C> {
     pub(crate) async fn run(self) {
         let _in_flight = self.shared.counters.in_flight.enter();
         // Armed before anything else: a keeper that is cancelled or panics still lands its flight.
-        let landing = Landing { keeper: &self };
+        let landing = Landing { coordinator: &self };
         let mut holding = Holding::new(&self.shared.leases);
         let mut search = Search::new(self.past);
         loop {
             let acquired = tokio::select! {
                 biased;
-                acquired = self.acquire_or_listen(&mut holding, &mut search) => acquired,
+                acquired = acquire::until_granted(&self, &mut holding, &mut search) => acquired,
                 () = poll_fn(|cx| self.flight.poll_deserted(cx)) => {
                     self.release(LockState::Unknown, Release::Abandoned).await;
                     return;
@@ -186,7 +183,7 @@ impl<C: Codec> Coordinator<C> {
                 // This process computes, so no notice can tell it anything.
                 search.watch = None;
             }
-            match self.lead(granted, &mut search, &mut holding, &landing).await {
+            match lead::to_the_end(&self, granted, &mut search, &mut holding, &landing).await {
                 LeadEnd::Landed { .. } => return,
                 LeadEnd::Again => {}
                 // The waiters stay together: one that is slow to join again would miss the outcome of the next attempt.
@@ -249,63 +246,34 @@ impl<C: Codec> Coordinator<C> {
         let released = released.ok()?;
         // A command that was not answered may yet take the lock.
         if released || claim.is_held() {
-            self.close_bid();
+            self.bid().close();
         }
         Some(released)
     }
-}
 
-impl<C: Codec> Coordinator<C> {
+    /// Whether no other holder took the lease away: the store has forgotten it.
+    fn is_forgotten(&self, claim: LockState) -> bool {
+        matches!(claim, LockState::Held(epoch) if epoch != self.shared.store.epoch())
+    }
+
+    /// Tells operators of a computation that came to nothing.
+    fn report(&self, what: &str) {
+        self.shared
+            .insight
+            .failed(self.address.readable(), format_args!("{what}"));
+    }
+
+    /// Tells operators, and the log, why a computation is given up.
+    fn given_up(&self, why: &str) {
+        self.report(why);
+        tracing::debug!(address = %self.address.readable(), "{why}");
+    }
+
     /// Gives back the lock, if there is one, where the keeper itself cannot: a codec or a store has panicked.
     fn give_back_later(&self) {
         let (store, address, token) = (self.shared.store.clone(), self.address.clone(), self.token());
         spawn_if_any(Box::pin(async move {
             let _ = store.release(&address, token, Release::Abandoned).await;
         }));
-    }
-}
-
-/// Ends the flight, one way or another.
-struct Landing<'a, C: Codec> {
-    keeper: &'a Coordinator<C>,
-}
-
-impl<C: Codec> Landing<'_, C> {
-    /// Hands `outcome` to all waiters; later calls change nothing.
-    fn land(&self, outcome: Outcome<C::Value>) {
-        self.land_for(Arrivals::All, outcome);
-    }
-
-    /// Hands `outcome` to the waiters that it is for; the others have to ask again.
-    fn land_for(&self, whom: Arrivals, outcome: Outcome<C::Value>) {
-        self.end(Ending::told(outcome, whom));
-    }
-
-    /// Has all waiters start again.
-    fn start_again(&self, past: Option<Past>) {
-        self.end(Ending::start_again(past));
-    }
-
-    fn end(&self, Ending { outcome, whom }: Ending<C::Value>) {
-        let Coordinator {
-            shared,
-            address,
-            flight,
-            by,
-            ..
-        } = self.keeper;
-        // Out of the table first: a caller that comes from here on is not one of the earlier waiters.
-        shared.table.remove(address, flight);
-        let by = by.get();
-        flight.land(Arc::new(Landed { outcome, by }), whom);
-    }
-}
-
-impl<C: Codec> Drop for Landing<'_, C> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.keeper.give_back_later();
-        }
-        self.start_again(None);
     }
 }

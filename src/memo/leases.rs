@@ -1,7 +1,6 @@
 //! [`Leases`]: how many locks of the store this process holds, or may hold, and whether it may take more.
 
 pub(crate) mod lease;
-pub(crate) mod own;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

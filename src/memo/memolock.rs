@@ -1,26 +1,23 @@
 //! [`MemoLock`]: the core as users see it.
 
 mod answer;
-mod constructing;
-mod ending;
+mod computing;
 mod external;
+mod operating;
 mod settings;
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::Instrument;
 
 pub use self::external::ResolveError;
-use super::compute::{compute_alone, compute_as_leader, run, run_alone};
 use super::config::Config;
 use super::flights::line::Line;
-use super::join::{Caller, Obtained};
-use super::limits::AtLimit;
-use super::outcome::Outcome;
-use super::path::Path;
+use super::lookup;
 use super::receipt::{Aim, Receipt};
 use super::rules::ValueRules;
 use super::shared::Shared;
@@ -90,97 +87,8 @@ impl<C: Codec> MemoLock<C> {
     {
         let address = self.address(id).map_err(|error| self.no_key(error))?;
         let span = trace::lookup(Some(&address));
-        let computed = self.compute_at(&address, compute).instrument(span).await;
+        let computed = computing::compute_at(self, &address, compute).instrument(span).await;
         computed.map_err(|failure| Error::new(address.as_str(), failure))
-    }
-
-    async fn compute_at<F, Fut, E>(&self, address: &Address, compute: F) -> Result<C::Value, Failure>
-    where
-        F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
-        E: Into<BoxError> + 'static,
-    {
-        let before = Path::current();
-        let is_own = before.leads_over(&self.shared.store, address);
-        let path = before.to(&self.shared.store, address);
-        let config = Config {
-            aim: self.aim(address).await,
-            ..self.config
-        };
-        let arrived = match self.find(address, config.aim).await {
-            Ok(found) => {
-                return Ok(self.answered(found, is_own, |soft| self.compute_anew(address, soft, path, compute)));
-            }
-            Err(arrived) => arrived,
-        };
-        if is_own {
-            self.shared.asks_for_itself(address);
-            trace::outcome("bypassed");
-            return run_alone(address, path, compute_alone(compute)).await;
-        }
-        // Values are not recorded.
-        let has_room = || true;
-        let mut patience = config.patience();
-        let context = trace::computing_as(|| None);
-        let mut caller = Caller { arrived, context };
-        let obtained = self.obtain(address, &config, &mut patience, &mut caller, has_room);
-        let obtained = obtained.await;
-        trace::waited(patience.waited());
-        trace::outcome(obtained.outcome());
-        self.compute_as(obtained, address, path, &config, compute).await
-    }
-
-    /// The result for a caller that has obtained this: the value, or what the caller computes as a leader or by itself.
-    async fn compute_as<F, Fut, E>(
-        &self,
-        obtained: Obtained<C::Value>,
-        address: &Address,
-        path: Path,
-        config: &Config,
-        compute: F,
-    ) -> Result<C::Value, Failure>
-    where
-        F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<C::Value, E>> + Send + 'static,
-        E: Into<BoxError> + 'static,
-    {
-        match obtained {
-            Obtained::Told(Outcome::Soft(found), _) => {
-                Ok(self.answered(found, false, |soft| self.compute_anew(address, soft, path, compute)))
-            }
-            Obtained::Told(Outcome::Ready(value), by) => {
-                trace::computed_by(by);
-                Ok(value)
-            }
-            Obtained::Lead(mut lead) => {
-                let (shared, of) = (Arc::clone(&self.shared), address.clone());
-                let (rules, config) = (Arc::clone(&self.rules), *config);
-                let (_client, stop) = lead.custody();
-                let computation = async move {
-                    let lead = shared.started(lead, &of, &config).await;
-                    compute_as_leader(lead, &of, &rules, config.ttl, compute).await
-                };
-                run(address, path, stop, computation).await
-            }
-            Obtained::Told(Outcome::Limited(limit), _) => match config.limits.at_limit {
-                AtLimit::Bypass => run_alone(address, path, compute_alone(compute)).await,
-                AtLimit::Refuse { .. } | AtLimit::Queue(_) => Err(ErrorKind::AtLimit(limit).into()),
-            },
-            Obtained::Turn(turn) => {
-                let in_turn = async move {
-                    let _turn = turn;
-                    compute_alone(compute).await
-                };
-                run_alone(address, path, in_turn).await
-            }
-            Obtained::Told(Outcome::Failed(failure), _) => Err(self.rules.heard(address, failure)),
-            Obtained::TimedOut if !config.wait_timeout.is_zero() => Err(ErrorKind::WaitTimeout.into()),
-            Obtained::TimedOut => run_alone(address, path, compute_alone(compute)).await,
-            // The others found nothing to share, or came to no end: the caller does not wait for them any more.
-            Obtained::Told(Outcome::Pass | Outcome::Stale | Outcome::Part(_), _) | Obtained::GaveUp(_) => {
-                run_alone(address, path, compute_alone(compute)).await
-            }
-        }
     }
 
     /// The value under `id`, computed now whatever is stored, and stored in its place.
@@ -247,14 +155,123 @@ impl<C: Codec> MemoLock<C> {
     {
         let address = self.address(id)?;
         let looking = async {
-            let found = match self.shared.peek(&address, Instant::now()) {
-                Some(found) => self.fresh(Some(found)),
-                None => self.fresh(self.shared.lookup(&address).await),
+            let found = match lookup::peek(&self.shared, &address, Instant::now()) {
+                Some(found) => answer::fresh(self, Some(found)),
+                None => answer::fresh(self, lookup::stored(&self.shared, &address).await),
             };
             trace::outcome(found.as_ref().map_or("miss", |_| "hit"));
             found
         };
         Ok(looking.instrument(trace::lookup(Some(&address))).await)
+    }
+
+    /// The value under `id`: from the store, or from the program that resolves its promise. `request` only starts the
+    /// work, in a worker behind a queue for instance, and the worker then [resolves](Self::resolve) the promise.
+    ///
+    /// One caller of the cluster takes the lock and runs `request`, in a task of its own. Then it waits as all others
+    /// do, in this process and every other, until the value is published: with [`resolve`](Self::resolve), or by a
+    /// program in any language that says to Redis, under the tag `T` and the id `ID`,
+    ///
+    /// ```text
+    /// SET T:ID value EX 60
+    /// PUBLISH T/notif:ID value
+    /// ```
+    ///
+    /// All waiters get the value at once. A worker that only publishes reaches only the waiters at that moment; a value
+    /// that is only stored is found when the lease ends.
+    ///
+    /// The work has as long as the [lease](Self::lease), which is not renewed. If the promise is not resolved by then,
+    /// one caller of the cluster starts the work again with its own `request`, up to
+    /// [`max_attempts`](crate::Limits::max_attempts) times. After that no caller starts it any more, but all go on waiting until
+    /// the [wait timeout](Self::wait_timeout), which should be longer than as many leases: a worker that is only slow
+    /// still answers them. As soon as the promise is resolved, the process that holds the lock gives it back.
+    ///
+    /// An [`invalidate`](Self::invalidate) meanwhile, or a [shutdown](Self::shutdown) of the process that
+    /// started the work, has another waiting caller start it again. The work that was started before may still resolve
+    /// the promise: any program that publishes is believed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_memolock::{MemoLock, MemoryStore, StoreError};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let reports = MemoLock::new(MemoryStore::new(), "report").lease(Duration::from_secs(15));
+    /// let worker = reports.clone();
+    /// let report = reports
+    ///     .get_or_request("42", move || {
+    ///         let worker = worker.clone();
+    ///         async move {
+    ///             // To a queue, say. This worker is a task.
+    ///             tokio::spawn(async move {
+    ///                 worker.resolve("42", "rendered".into(), Duration::from_secs(60)).await
+    ///             });
+    ///             Ok::<_, StoreError>(())
+    ///         }
+    ///     })
+    ///     .await
+    ///     .unwrap();
+    /// assert_eq!(report, "rendered");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::WaitTimeout`] where the promise was not resolved in time, and at once where `request` asks for its own
+    /// id. [`ErrorKind::Computation`] where `request` failed: the waiters at that moment get its
+    /// error, nothing is stored, and the lock is given back. [`ErrorKind::AtLimit`] at a limit, under any
+    /// [`at_limit`](crate::Limits::at_limit), because there is nothing that a caller could compute for itself. Otherwise as
+    /// [`MemoLock::get_or_compute`].
+    ///
+    /// Without the store, `request` still runs once in each process. The waiters get what is stored or published
+    /// once the store is back.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime. A panic of `request` is [`ErrorKind::Panicked`].
+    pub async fn get_or_request<K, F, Fut, E>(&self, id: K, request: F) -> Result<C::Value, Error>
+    where
+        K: TryInto<Key>,
+        K::Error: Into<KeyError>,
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        let address = self.address(id).map_err(|error| self.no_key(error))?;
+        let span = trace::lookup(Some(&address));
+        let obtained = external::request_at(self, &address, request).instrument(span).await;
+        obtained.map_err(|failure| Error::new(address.as_str(), failure))
+    }
+
+    /// Stores `value` under `id` for `ttl`, and gives it to all waiters for it, in one step: to the callers of
+    /// [`get_or_request`](Self::get_or_request), and to all others.
+    ///
+    /// A program that resolves is believed, with or without the lock. The lock stays as it is: its holder gives it
+    /// back. With a `ttl` of zero nothing is stored: only the waiters at this moment get the value.
+    ///
+    /// The value has no tags. Where all values are [`stamped`](Self::stamped), it counts as begun now.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_memolock::{MemoLock, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let reports = MemoLock::new(MemoryStore::new(), "report");
+    /// reports.resolve("42", "rendered".into(), Duration::from_secs(60)).await.unwrap();
+    /// assert_eq!(reports.get("42").await.unwrap().unwrap(), "rendered");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`] where the id cannot be a key or the store could not be told.
+    pub async fn resolve<K>(&self, id: K, value: C::Value, ttl: Duration) -> Result<(), ResolveError>
+    where
+        K: TryInto<Key>,
+        K::Error: Into<KeyError>,
+    {
+        external::resolve(self, id.try_into().map_err(Into::into), value, ttl).await
     }
 
     /// What this handle and its clones have done so far, and how much is under way.
@@ -269,16 +286,11 @@ impl<C: Codec> MemoLock<C> {
         self.shared.table.len()
     }
 
-    /// The tag, for an error.
-    pub(super) fn tag(&self) -> String {
-        self.shared.tag.as_str().to_owned()
-    }
-
-    pub(super) fn no_key(&self, error: KeyError) -> Error {
+    fn no_key(&self, error: KeyError) -> Error {
         Error::new(self.shared.tag.as_str(), Failure::caused(ErrorKind::Key, error))
     }
 
-    pub(super) fn address<K>(&self, id: K) -> Result<Address, KeyError>
+    fn address<K>(&self, id: K) -> Result<Address, KeyError>
     where
         K: TryInto<Key>,
         K::Error: Into<KeyError>,

@@ -12,22 +12,21 @@
 //!           permit.rs: the right to compute, and outcome.rs: what became of it
 //!             leases/: locks of the store that this process holds
 //!             insight.rs: what an operator can look at
-//!             currency.rs, marking.rs: what has a stamp is current, or absent; receipt.rs: what is new enough
+//!             shared/currency.rs, marking.rs: what has a stamp is current, or absent; receipt.rs: what is new enough
 //! ```
 
-mod background;
+pub(crate) mod background;
 mod compute;
 mod config;
 mod coordinator;
-mod currency;
 mod flights;
 mod found;
 mod insight;
-mod invalidation;
-mod join;
+pub(crate) mod invalidation;
+pub(crate) mod join;
 mod leases;
 mod limits;
-mod lookup;
+pub(crate) mod lookup;
 mod marking;
 mod memolock;
 mod outcome;
@@ -42,11 +41,10 @@ mod stream;
 mod tasks;
 #[cfg(all(test, feature = "memory"))]
 mod tests;
-mod turn;
+pub(crate) mod turn;
 mod warm;
 
 pub(crate) use self::config::Config;
-pub(crate) use self::currency::HeadLook;
 #[cfg(feature = "http")]
 pub(crate) use self::flights::custody::{Presence, Present, Stop};
 #[cfg(feature = "admin")]
@@ -68,6 +66,7 @@ pub(crate) use self::permit::{Lead, Settled};
 pub(crate) use self::receipt::Aim;
 pub use self::receipt::{ParseReceiptError, Receipt};
 pub(crate) use self::shared::Shared;
+pub(crate) use self::shared::currency::HeadLook;
 pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;
 #[cfg(feature = "http")]

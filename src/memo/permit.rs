@@ -11,7 +11,7 @@ use super::flights::custody::{Presence, Present, Stop, Stopper};
 use super::flights::flight::Flight;
 use super::flights::waiter::Waiter;
 use super::leases::lease::Handed;
-use super::leases::own::OwnLease;
+use super::leases::lease::own::OwnLease;
 use super::marking::Start;
 use super::outcome::{Attribution, Landed, Past, Preview, Verdict};
 use super::stream::Outgoing;

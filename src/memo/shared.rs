@@ -1,5 +1,7 @@
 //! What all clones of one [`MemoLock`](super::MemoLock) share.
 
+pub(crate) mod currency;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

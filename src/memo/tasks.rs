@@ -12,7 +12,8 @@ use super::coordinator::Coordinator;
 use super::flights::lookups::Seeking;
 use super::flights::patience::Patience;
 use super::found::Found;
-use super::join::{Caller, Obtained, Role};
+use super::join::{self, Caller, Obtained, Role};
+use super::lookup;
 use super::permit::MemoWaiter;
 use super::shared::Shared;
 use crate::codec::Codec;
@@ -60,13 +61,15 @@ pub(super) struct Tasks<C: Codec> {
 impl<C: Codec> Tasks<C> {
     pub(super) fn new() -> Self {
         Self {
-            run: |keeper| Box::pin(keeper.run()),
-            solo: |keeper, solo| Box::pin(solo.run(keeper)),
-            refresh: |keeper, refresh, waiter, is_same, begin| Box::pin(refresh.run(keeper, waiter, is_same, begin)),
-            wait: |shared, address, config, patience, caller, role, place| {
-                Box::pin(shared.wait(address, config, patience, caller, role, place))
+            run: |coordinator| Box::pin(coordinator.run()),
+            solo: |coordinator, solo| Box::pin(solo.run(coordinator)),
+            refresh: |coordinator, refresh, waiter, is_same, begin| {
+                Box::pin(refresh.run(coordinator, waiter, is_same, begin))
             },
-            look: |shared, address, seeking| Box::pin(shared.look_together(address, seeking)),
+            wait: |shared, address, config, patience, caller, role, place| {
+                Box::pin(join::wait(shared, address, config, patience, caller, role, place))
+            },
+            look: |shared, address, seeking| Box::pin(lookup::together(shared, address, seeking)),
         }
     }
 }

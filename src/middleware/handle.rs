@@ -12,7 +12,7 @@ use super::service::get_key;
 use super::stored_response::StoredResponse;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Key, KeyError};
-use crate::memo::{InvalidateError, Invalidation, ResolveError, Stats};
+use crate::memo::{self, InvalidateError, Invalidation, ResolveError, Stats};
 
 /// A handle on a running layer, made by [`MemoLockLayer::handle`](crate::MemoLockLayer::handle): it makes stored responses
 /// out of date, gives responses in a handler's place, tells what the layer has done, and ends its work.
@@ -101,7 +101,7 @@ impl<K> Handle<K> {
             for address in &addresses {
                 hit_for_pass.remove(address);
             }
-            shared.invalidate_each(addresses, purge)
+            memo::invalidation::each(shared, addresses, purge)
         })
     }
 

@@ -13,7 +13,7 @@ use super::policy::reason::Reason;
 use super::policy::vary::{self, Vary};
 use super::stored_response::{Form, StoredResponse};
 use crate::key::Address;
-use crate::memo::{Aim, Caller};
+use crate::memo::{self, Aim, Caller};
 use crate::store::{AnyStore, Peeked, Store};
 
 /// How often a request may find that the response varies by other fields than were known, before it goes its own way.
@@ -68,13 +68,13 @@ impl Cache {
         variant: &mut Option<VariantAddress>,
     ) -> Option<Peeked<Form>> {
         let shared = &self.memo.shared;
-        let first = shared.peek_at(address, now)?;
+        let first = memo::lookup::peek_at(shared, address, now)?;
         // Without a generation it has no variants.
         if first.meta().generation.is_some() {
             *variant = self.known_variant(address, &first, headers);
         }
         let stored = match variant {
-            Some(variant) => shared.peek_at(&variant.address, now)?,
+            Some(variant) => memo::lookup::peek_at(shared, &variant.address, now)?,
             None => first,
         };
         self.credential_history.learn(stored.meta());
@@ -148,7 +148,9 @@ impl Cache {
 
     /// What is stored, fresh or not.
     pub(crate) async fn look_up(&self, address: &Address) -> Option<Arc<StoredResponse>> {
-        self.memo.shared.look_up(address).await.map(|found| found.value)
+        memo::lookup::unless_computing(&self.memo.shared, address)
+            .await
+            .map(|found| found.value)
     }
 
     /// The address of the variant for these fields, where another one was found at `address`.

@@ -28,8 +28,8 @@ const ORDER: &[(&str, &str)] = &[
     ),
     (
         "memo",
-        "limits stats insight path rules flights receipt found config leases marking stream outcome permit refreshes shared currency coordinator lookup join \
-         background tasks compute memolock turn invalidation warm",
+        "limits stats insight path rules flights receipt found config leases marking stream outcome permit refreshes shared coordinator lookup join \
+         background tasks compute turn invalidation warm memolock",
     ),
     (
         "middleware",
@@ -100,7 +100,7 @@ const CIRCLES: &[(&str, &str)] = &[
         "the task of a router refreshes the map of that router",
     ),
     (
-        "memo/background/refresh memo/background/solo memo/coordinator memo/join memo/shared memo/tasks",
+        "memo/background/refresh memo/background/solo memo/coordinator memo/join memo/lookup memo/shared memo/tasks",
         "the shared part starts tasks upon itself through the pointers in `tasks`",
     ),
     (

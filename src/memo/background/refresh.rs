@@ -8,49 +8,47 @@ use tokio::time::Instant;
 use crate::codec::Codec;
 use crate::key::Address;
 use crate::memo::config::Config;
-use crate::memo::coordinator::Coordinator;
+use crate::memo::coordinator::{self, Coordinator};
 use crate::memo::permit::{Lead, MemoWaiter};
 use crate::memo::shared::Shared;
 use crate::task::spawn;
 use crate::trace::TraceContext;
 
-impl<C: Codec> Shared<C> {
-    /// Has `seen`, the value that is stored at `address`, computed anew, unless a process in the cluster does so
-    /// already.
-    ///
-    /// `is_same` tells `seen` from a value that others may have put in its place meanwhile; in this process `version`
-    /// does. Where a refresh begins, the closure that `start` returns gets the lead. It must not block: it spawns the
-    /// computation.
-    pub(crate) fn refresh<F>(
-        self: &Arc<Self>,
-        address: &Address,
-        config: &Config,
-        version: u64,
-        caller: Option<TraceContext>,
-        is_same: impl FnOnce(&C::Value) -> bool + Send + 'static,
-        start: impl FnOnce() -> F,
-    ) where
-        F: FnOnce(Lead<C::Value>) + Send + 'static,
-    {
-        if self.leases.is_leaving() || !self.refreshes.begin(address, version, Instant::now()) {
-            return;
-        }
-        let start = start();
-        let (keeper, waiter) = Coordinator::unlisted(self, config, address, caller);
-        let running = RefreshTask {
-            shared: Arc::clone(self),
-            address: address.clone(),
-            version,
-            not_before: None,
-        };
-        spawn((self.tasks.refresh)(
-            keeper,
-            running,
-            waiter,
-            Box::new(is_same),
-            Box::new(start),
-        ));
+/// Has `seen`, the value that is stored at `address`, computed anew, unless a process in the cluster does so
+/// already.
+///
+/// `is_same` tells `seen` from a value that others may have put in its place meanwhile; in this process `version`
+/// does. Where a refresh begins, the closure that `start` returns gets the lead. It must not block: it spawns the
+/// computation.
+pub(crate) fn start<C: Codec, F>(
+    shared: &Arc<Shared<C>>,
+    address: &Address,
+    config: &Config,
+    version: u64,
+    caller: Option<TraceContext>,
+    is_same: impl FnOnce(&C::Value) -> bool + Send + 'static,
+    start: impl FnOnce() -> F,
+) where
+    F: FnOnce(Lead<C::Value>) + Send + 'static,
+{
+    if shared.leases.is_leaving() || !shared.refreshes.begin(address, version, Instant::now()) {
+        return;
     }
+    let start = start();
+    let (coordinator, waiter) = Coordinator::unlisted(shared, config, address, caller);
+    let running = RefreshTask {
+        shared: Arc::clone(shared),
+        address: address.clone(),
+        version,
+        not_before: None,
+    };
+    spawn((shared.tasks.refresh)(
+        coordinator,
+        running,
+        waiter,
+        Box::new(is_same),
+        Box::new(start),
+    ));
 }
 
 /// Whether a value is the one that is to be computed anew.
@@ -70,12 +68,12 @@ pub(crate) struct RefreshTask<C: Codec> {
 impl<C: Codec> RefreshTask<C> {
     pub(crate) async fn run(
         mut self,
-        keeper: Coordinator<C>,
+        coordinator: Coordinator<C>,
         waiter: MemoWaiter<C::Value>,
         is_same: IsSame<C::Value>,
         begin: Begin<C::Value>,
     ) {
-        self.not_before = keeper.refresh(waiter, is_same, begin).await;
+        self.not_before = coordinator::refresh::run(coordinator, waiter, is_same, begin).await;
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::codec::Codec;
 use crate::key::Address;
 use crate::memo::config::Config;
-use crate::memo::coordinator::Coordinator;
+use crate::memo::coordinator::{self, Coordinator};
 use crate::memo::flights::waiter::Turn;
 use crate::memo::permit::Lead;
 use crate::memo::shared::Shared;
@@ -17,36 +17,34 @@ use crate::trace::TraceContext;
 /// One of an address at a time needs no number.
 const VERSION: u64 = 0;
 
-impl<C: Codec> Shared<C> {
-    /// The lead, where nothing is stored at `address` and no process computes it. Waits for the store, and for
-    /// no other computation.
-    ///
-    /// No caller joins it in this process: a caller that has to wait for the value waits for the lock.
-    pub(crate) async fn lead_alone(
-        self: &Arc<Self>,
-        address: &Address,
-        config: &Config,
-        caller: Option<TraceContext>,
-    ) -> Option<Lead<C::Value>> {
-        let full = self.counters.in_flight.get() >= config.limits.in_flight as u64;
-        if full || self.leases.is_closed() || !self.solos.begin(address, VERSION, Instant::now()) {
-            return None;
+/// The lead, where nothing is stored at `address` and no process computes it. Waits for the store, and for
+/// no other computation.
+///
+/// No caller joins it in this process: a caller that has to wait for the value waits for the lock.
+pub(crate) async fn lead<C: Codec>(
+    shared: &Arc<Shared<C>>,
+    address: &Address,
+    config: &Config,
+    caller: Option<TraceContext>,
+) -> Option<Lead<C::Value>> {
+    let full = shared.counters.in_flight.get() >= config.limits.in_flight as u64;
+    if full || shared.leases.is_closed() || !shared.solos.begin(address, VERSION, Instant::now()) {
+        return None;
+    }
+    let (coordinator, waiter) = Coordinator::unlisted(shared, config, address, caller);
+    let running = SoloTask {
+        shared: Arc::clone(shared),
+        address: address.clone(),
+    };
+    spawn((shared.tasks.solo)(coordinator, running));
+    match waiter.await {
+        Turn::Lead(mut lead) => {
+            shared.counters.led.add();
+            // A caller that does not wait does not leave the value to others either.
+            lead.held = false;
+            Some(lead)
         }
-        let (keeper, waiter) = Coordinator::unlisted(self, config, address, caller);
-        let running = SoloTask {
-            shared: Arc::clone(self),
-            address: address.clone(),
-        };
-        spawn((self.tasks.solo)(keeper, running));
-        match waiter.await {
-            Turn::Lead(mut lead) => {
-                self.counters.led.add();
-                // A caller that does not wait does not leave the value to others either.
-                lead.held = false;
-                Some(lead)
-            }
-            Turn::Landed(_) | Turn::Late => None,
-        }
+        Turn::Landed(_) | Turn::Late => None,
     }
 }
 
@@ -57,8 +55,8 @@ pub(crate) struct SoloTask<C: Codec> {
 }
 
 impl<C: Codec> SoloTask<C> {
-    pub(crate) async fn run(self, keeper: Coordinator<C>) {
-        keeper.solo().await;
+    pub(crate) async fn run(self, coordinator: Coordinator<C>) {
+        coordinator::solo::run(coordinator).await;
     }
 }
 

@@ -4,7 +4,7 @@
 //! commands after it. By then an invalidation may have taken the lock away from a computation. Had that computation the
 //! same token, the late command would give it the lock back, and a result from before the invalidation could be stored.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::Coordinator;
 use crate::codec::Codec;
@@ -41,48 +41,47 @@ impl Bid {
             requests: parts.map(|parts| Arc::new(parts.listen(address, token))),
         }
     }
-}
 
-impl<C: Codec> Coordinator<C> {
-    fn bid(&self) -> MutexGuard<'_, Bid> {
-        self.bid.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The token with which the store was last asked for the lock.
     pub(super) fn token(&self) -> Token {
-        self.bid().token
+        self.token
     }
 
     /// Says whether another process wants to read along.
     pub(super) fn part_requests(&self) -> Option<Arc<PartRequests>> {
-        self.bid().requests.clone()
-    }
-
-    /// The token to ask with now, and the one before it, if that may hold the lock.
-    pub(super) fn open_bid(&self) -> (Token, Option<Token>) {
-        let mut bid = self.bid();
-        let earlier = match bid.stage {
-            Stage::New => None,
-            Stage::Open | Stage::Over => {
-                let next = Bid::new(self.parts(), &self.address, bid.token.trace_context());
-                let last = std::mem::replace(&mut *bid, next);
-                matches!(last.stage, Stage::Open).then_some(last.token)
-            }
-        };
-        bid.stage = Stage::Open;
-        (bid.token, earlier)
-    }
-
-    /// Gives back the lock that an earlier bid may have taken, so that this keeper does not wait for itself.
-    pub(super) async fn withdraw(&self, earlier: Option<Token>) {
-        if let Some(token) = earlier {
-            // If this fails, the lock ends with its lease.
-            let _ = Box::pin(self.shared.store.release(&self.address, token, Release::Abandoned)).await;
-        }
+        self.requests.clone()
     }
 
     /// The store has said that the token does not hold the lock, or was not asked.
-    pub(super) fn close_bid(&self) {
-        self.bid().stage = Stage::Over;
+    pub(super) fn close(&mut self) {
+        self.stage = Stage::Over;
+    }
+}
+
+/// The token to ask with now, and the one before it, if that may hold the lock.
+pub(super) fn open<C: Codec>(coordinator: &Coordinator<C>) -> (Token, Option<Token>) {
+    let mut bid = coordinator.bid();
+    let earlier = match bid.stage {
+        Stage::New => None,
+        Stage::Open | Stage::Over => {
+            let next = Bid::new(coordinator.parts(), &coordinator.address, bid.token.trace_context());
+            let last = std::mem::replace(&mut *bid, next);
+            matches!(last.stage, Stage::Open).then_some(last.token)
+        }
+    };
+    bid.stage = Stage::Open;
+    (bid.token, earlier)
+}
+
+/// Gives back the lock that an earlier bid may have taken, so that this keeper does not wait for itself.
+pub(super) async fn withdraw<C: Codec>(coordinator: &Coordinator<C>, earlier: Option<Token>) {
+    if let Some(token) = earlier {
+        // If this fails, the lock ends with its lease.
+        let _ = Box::pin(
+            coordinator
+                .shared
+                .store
+                .release(&coordinator.address, token, Release::Abandoned),
+        )
+        .await;
     }
 }

@@ -16,10 +16,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::Coordinator;
-use super::acquire::LockState;
-use super::acquire::RETRY;
-use super::renew::ComputationEnd;
+use super::acquire::{LockState, RETRY};
+use super::landing::ComputationEnd;
+use super::{Coordinator, commit, upload};
 use crate::codec::Codec;
 use crate::memo::flights::clock::{Arrivals, Tick};
 use crate::memo::marking::Marking;
@@ -30,88 +29,98 @@ use crate::store::{Renewed, Standing};
 /// How long after one question to the store the next one is asked, at least.
 const SPACING: Duration = Duration::from_millis(5);
 
-impl<C: Codec> Coordinator<C> {
-    /// Waits for the verdict, and hands out a preview if there is one before it. Cancel safe.
-    pub(super) async fn conclude(
-        &self,
-        claim: LockState,
-        expected: &mut PendingVerdict<C::Value>,
-    ) -> ComputationEnd<C::Value> {
-        loop {
-            let verdict = tokio::select! {
-                biased;
-                verdict = &mut expected.verdict => verdict,
-                () = self.hand_out_if_any(claim, expected.preview.as_deref()) => return ComputationEnd::LeaseLost,
-            };
-            match verdict {
-                Ok(Verdict::Preview(mut preview, rest)) => {
-                    self.upload(claim, &mut preview);
-                    expected.preview = Some(Box::new(preview));
-                    expected.verdict = rest;
-                }
-                Ok(verdict) => return ComputationEnd::Concluded(verdict),
-                Err(_) => return ComputationEnd::Abandoned,
-            }
-        }
-    }
-
-    async fn hand_out_if_any(&self, claim: LockState, preview: Option<&Preview<C::Value>>) {
-        match preview {
-            // Boxed, because most computations have none.
-            Some(preview) => Box::pin(self.hand_out(claim, preview)).await,
-            None => pending().await,
-        }
-    }
-
-    /// Hands the preview to the waiters that may have it, for as long as the lease lasts.
-    async fn hand_out(&self, claim: LockState, preview: &Preview<C::Value>) {
-        let outcome = Arc::new(Landed {
-            outcome: Ok(Outcome::Ready(preview.value.clone())),
-            by: self.by.get(),
-        });
-        loop {
-            poll_fn(|cx| self.flight.poll_unserved(cx)).await;
-            // A waiter that comes from here on may know of an invalidation that followed the answer.
-            let asked = self.shared.clock.tick();
-            let Some(whom) = self.confirm(claim, preview, asked).await else {
-                return;
-            };
-            self.flight.hand_out(Arc::clone(&outcome), whom);
-            // Waiters that came later have started anew, or have to wait for the end.
-            sleep(if whom < Arrivals::Before(asked) { RETRY } else { SPACING }).await;
-        }
-    }
-
-    /// The callers that may have the preview, where the store is `asked` now; `None` where the lease is lost.
-    async fn confirm(&self, claim: LockState, preview: &Preview<C::Value>, asked: Tick) -> Option<Arrivals> {
-        let marking = Marking::new(preview.start, preview.labels.clone(), self.shared.stamps_all());
-        if !claim.is_held() {
-            return Some(self.whom_here(&marking).await);
-        }
-        // On one connection, both are on their way together.
-        let (held, whom) = tokio::join!(self.renew(self.config.lease), self.whom(marking, asked));
-        match held {
-            Ok(Renewed::Held) => Some(whom),
-            Ok(Renewed::Lost) if !self.is_forgotten(claim) => None,
-            Ok(Renewed::Lost) => {
-                self.part_from_newcomers();
-                Some(whom.min(self.tenure.last()))
-            }
-            Ok(Renewed::Soft) | Err(_) => Some(whom.min(self.tenure.last())),
-        }
-    }
-
-    async fn whom(&self, marking: Marking, asked: Tick) -> Arrivals {
-        let (stamp, begun) = match marking {
-            Marking::Plain => return Arrivals::Before(asked),
-            Marking::Stamped(stamp, begun) => (stamp, begun),
-            // No question to the store says what has been invalidated since.
-            Marking::Unknown => return self.tenure.first(),
+/// Waits for the verdict, and hands out a preview if there is one before it. Cancel safe.
+pub(super) async fn until_concluded<C: Codec>(
+    coordinator: &Coordinator<C>,
+    claim: LockState,
+    expected: &mut PendingVerdict<C::Value>,
+) -> ComputationEnd<C::Value> {
+    loop {
+        let verdict = tokio::select! {
+            biased;
+            verdict = &mut expected.verdict => verdict,
+            () = hand_out_if_any(coordinator, claim, expected.preview.as_deref()) => return ComputationEnd::LeaseLost,
         };
-        let since = match self.shared.standing(&self.address, &stamp).await {
-            Some(Standing::Current) => asked,
-            Some(Standing::Soft { .. } | Standing::Outdated) | None => begun,
-        };
-        Arrivals::Before(since)
+        match verdict {
+            Ok(Verdict::Preview(mut preview, rest)) => {
+                upload::start(coordinator, claim, &mut preview);
+                expected.preview = Some(Box::new(preview));
+                expected.verdict = rest;
+            }
+            Ok(verdict) => return ComputationEnd::Concluded(verdict),
+            Err(_) => return ComputationEnd::Abandoned,
+        }
     }
+}
+
+async fn hand_out_if_any<C: Codec>(
+    coordinator: &Coordinator<C>,
+    claim: LockState,
+    preview: Option<&Preview<C::Value>>,
+) {
+    match preview {
+        // Boxed, because most computations have none.
+        Some(preview) => Box::pin(hand_out(coordinator, claim, preview)).await,
+        None => pending().await,
+    }
+}
+
+/// Hands the preview to the waiters that may have it, for as long as the lease lasts.
+async fn hand_out<C: Codec>(coordinator: &Coordinator<C>, claim: LockState, preview: &Preview<C::Value>) {
+    let outcome = Arc::new(Landed {
+        outcome: Ok(Outcome::Ready(preview.value.clone())),
+        by: coordinator.by.get(),
+    });
+    loop {
+        poll_fn(|cx| coordinator.flight.poll_unserved(cx)).await;
+        // A waiter that comes from here on may know of an invalidation that followed the answer.
+        let asked = coordinator.shared.clock.tick();
+        let Some(whom) = confirm(coordinator, claim, preview, asked).await else {
+            return;
+        };
+        coordinator.flight.hand_out(Arc::clone(&outcome), whom);
+        // Waiters that came later have started anew, or have to wait for the end.
+        sleep(if whom < Arrivals::Before(asked) { RETRY } else { SPACING }).await;
+    }
+}
+
+/// The callers that may have the preview, where the store is `asked` now; `None` where the lease is lost.
+async fn confirm<C: Codec>(
+    coordinator: &Coordinator<C>,
+    claim: LockState,
+    preview: &Preview<C::Value>,
+    asked: Tick,
+) -> Option<Arrivals> {
+    let marking = Marking::new(preview.start, preview.labels.clone(), coordinator.shared.stamps_all());
+    if !claim.is_held() {
+        return Some(commit::whom_here(coordinator, &marking).await);
+    }
+    // On one connection, both are on their way together.
+    let (held, whom) = tokio::join!(
+        coordinator.renew(coordinator.config.lease),
+        whom(coordinator, marking, asked)
+    );
+    match held {
+        Ok(Renewed::Held) => Some(whom),
+        Ok(Renewed::Lost) if !coordinator.is_forgotten(claim) => None,
+        Ok(Renewed::Lost) => {
+            coordinator.part_from_newcomers();
+            Some(whom.min(coordinator.tenure.last()))
+        }
+        Ok(Renewed::Soft) | Err(_) => Some(whom.min(coordinator.tenure.last())),
+    }
+}
+
+async fn whom<C: Codec>(coordinator: &Coordinator<C>, marking: Marking, asked: Tick) -> Arrivals {
+    let (stamp, begun) = match marking {
+        Marking::Plain => return Arrivals::Before(asked),
+        Marking::Stamped(stamp, begun) => (stamp, begun),
+        // No question to the store says what has been invalidated since.
+        Marking::Unknown => return coordinator.tenure.first(),
+    };
+    let since = match coordinator.shared.standing(&coordinator.address, &stamp).await {
+        Some(Standing::Current) => asked,
+        Some(Standing::Soft { .. } | Standing::Outdated) | None => begun,
+    };
+    Arrivals::Before(since)
 }

@@ -12,8 +12,8 @@ use super::uploader::{Concluded, Uploader};
 use crate::codec::Codec;
 use crate::memo::marking::Marking;
 use crate::memo::outcome::Preview;
-use crate::store::parts::{Parts, Tail};
-use crate::store::{PartId, parts_of};
+use crate::store::PartId;
+use crate::store::parts::Tail;
 use crate::task::spawn;
 
 /// The coordinator's end of an upload.
@@ -37,44 +37,39 @@ impl Upload {
     }
 }
 
-impl<C: Codec> Coordinator<C> {
-    /// What carries this value to other processes while it is made.
-    pub(super) fn parts(&self) -> Option<&dyn Parts> {
-        parts_of(&self.shared.store).filter(|parts| self.config.parts && parts.carries(&self.address))
-    }
+/// Uploads what the preview shows, once another process asks for it.
+pub(super) fn start<C: Codec>(coordinator: &Coordinator<C>, claim: LockState, preview: &mut Preview<C::Value>) {
+    let Some(outgoing) = preview.outgoing.take().filter(|_| claim.is_held()) else {
+        return;
+    };
+    let marking = Marking::new(preview.start, preview.labels.clone(), coordinator.shared.stamps_all());
+    let stamp = match marking {
+        Marking::Plain => None,
+        Marking::Stamped(stamp, _) => Some(stamp),
+        Marking::Unknown => return,
+    };
+    let Some(asked) = coordinator.bid().part_requests() else {
+        return;
+    };
+    let id = PartId::new(coordinator.token());
+    let Some(growing) = outgoing.begin(id) else { return };
+    let (concluded, conclusion) = oneshot::channel();
+    let (tail_tx, tail) = oneshot::channel();
+    let uploader = Uploader::new(coordinator, growing, id, stamp);
+    spawn(Box::pin(uploader.run(asked, conclusion, tail_tx)));
+    *coordinator.uploading() = Some(Upload { concluded, tail });
+}
 
-    /// Uploads what the preview shows, once another process asks for it.
-    pub(super) fn upload(&self, claim: LockState, preview: &mut Preview<C::Value>) {
-        let Some(outgoing) = preview.outgoing.take().filter(|_| claim.is_held()) else {
-            return;
-        };
-        let marking = Marking::new(preview.start, preview.labels.clone(), self.shared.stamps_all());
-        let stamp = match marking {
-            Marking::Plain => None,
-            Marking::Stamped(stamp, _) => Some(stamp),
-            Marking::Unknown => return,
-        };
-        let Some(asked) = self.part_requests() else { return };
-        let id = PartId::new(self.token());
-        let Some(growing) = outgoing.begin(id) else { return };
-        let (concluded, conclusion) = oneshot::channel();
-        let (tail_tx, tail) = oneshot::channel();
-        let uploader = Uploader::new(self, growing, id, stamp);
-        spawn(Box::pin(uploader.run(asked, conclusion, tail_tx)));
-        *self.uploading() = Some(Upload { concluded, tail });
-    }
+/// The rest of a whole value that is not uploaded yet.
+pub(super) async fn tail<C: Codec>(coordinator: &Coordinator<C>) -> Option<Tail> {
+    let upload = coordinator.uploading().take()?;
+    Box::pin(upload.whole()).await
+}
 
-    /// The rest of a whole value that is not uploaded yet.
-    pub(super) async fn tail(&self) -> Option<Tail> {
-        let upload = self.uploading().take()?;
-        Box::pin(upload.whole()).await
-    }
-
-    /// Has the upload go on without the lock.
-    pub(super) async fn upload_apart(&self) {
-        let upload = self.uploading().take();
-        if let Some(upload) = upload {
-            Box::pin(upload.apart()).await;
-        }
+/// Has the upload go on without the lock.
+pub(super) async fn go_on_apart<C: Codec>(coordinator: &Coordinator<C>) {
+    let upload = coordinator.uploading().take();
+    if let Some(upload) = upload {
+        Box::pin(upload.apart()).await;
     }
 }

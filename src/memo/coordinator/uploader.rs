@@ -78,20 +78,20 @@ struct Stopped;
 
 impl Uploader {
     pub(super) fn new<C: Codec>(
-        keeper: &Coordinator<C>,
+        coordinator: &Coordinator<C>,
         growing: Box<dyn Growing>,
         id: PartId,
         stamp: Option<Stamp>,
     ) -> Self {
         let buffer = sealed(stamp.as_ref());
         Self {
-            store: keeper.shared.store.clone(),
-            address: keeper.address.clone(),
-            lease: keeper.config.lease.min(Config::LONG),
+            store: coordinator.shared.store.clone(),
+            address: coordinator.address.clone(),
+            lease: coordinator.config.lease.min(Config::LONG),
             growing,
             part: Part {
                 id,
-                token: keeper.token(),
+                token: coordinator.token(),
                 id_at: buffer.len() + Part::ID_AT,
             },
             stamp,

@@ -28,7 +28,7 @@ const SUCCESSION: Duration = Duration::from_millis(20);
 const PART: u32 = 16;
 
 pub(super) struct LiveWatch<'a, C: Codec> {
-    keeper: &'a Coordinator<C>,
+    coordinator: &'a Coordinator<C>,
     begun: Spacing,
     present: Listener,
     successor: Successor,
@@ -56,14 +56,14 @@ pub(super) async fn next<C: Codec>(watch: &mut Option<LiveWatch<'_, C>>) -> (Not
 }
 
 impl<'a, C: Codec> LiveWatch<'a, C> {
-    pub(super) fn start(keeper: &'a Coordinator<C>) -> Self {
+    pub(super) fn start(coordinator: &'a Coordinator<C>) -> Self {
         if planted(Planted::WatchLeft) {
-            std::mem::forget(keeper.shared.store.watch(&keeper.address));
+            std::mem::forget(coordinator.shared.store.watch(&coordinator.address));
         }
         Self {
-            keeper,
+            coordinator,
             begun: Spacing::starting_now(),
-            present: Listener::start(keeper),
+            present: Listener::start(coordinator),
             successor: Successor::None,
         }
     }
@@ -89,7 +89,7 @@ impl<'a, C: Codec> LiveWatch<'a, C> {
     /// The next notice, and when it cannot have been published yet. Cancel safe.
     pub(super) async fn next(&mut self) -> (Notice, Tick) {
         let Self {
-            keeper,
+            coordinator,
             begun,
             present,
             successor,
@@ -98,7 +98,7 @@ impl<'a, C: Codec> LiveWatch<'a, C> {
             tokio::select! {
                 biased;
                 notice = present.watch.next() => return present.heard(notice),
-                () = successor.prepare(keeper, *begun, present.since) => {}
+                () = successor.prepare(coordinator, *begun, present.since) => {}
             }
             // The successor has missed what was published before it was in effect.
             if let Some(notice) = at_once(&mut present.watch).await {
@@ -130,10 +130,10 @@ impl Spacing {
 }
 
 impl Listener {
-    fn start<C: Codec>(keeper: &Coordinator<C>) -> Self {
+    fn start<C: Codec>(coordinator: &Coordinator<C>) -> Self {
         Self {
-            since: keeper.shared.clock.tick(),
-            watch: keeper.shared.store.watch(&keeper.address),
+            since: coordinator.shared.clock.tick(),
+            watch: coordinator.shared.store.watch(&coordinator.address),
             in_effect: false,
         }
     }
@@ -147,16 +147,16 @@ impl Listener {
 
 impl Successor {
     /// Resolves once there is one in effect. Cancel safe.
-    async fn prepare<C: Codec>(&mut self, keeper: &Coordinator<C>, begun: Spacing, since: Tick) {
+    async fn prepare<C: Codec>(&mut self, coordinator: &Coordinator<C>, begun: Spacing, since: Tick) {
         loop {
             match self {
                 Self::None => {
-                    poll_fn(|cx| keeper.flight.poll_joined(Arrivals::Before(since), cx)).await;
+                    poll_fn(|cx| coordinator.flight.poll_joined(Arrivals::Before(since), cx)).await;
                     *self = Self::Due(begun.next());
                 }
                 Self::Due(due) => {
                     sleep_until(*due).await;
-                    *self = Self::Begun(Listener::start(keeper));
+                    *self = Self::Begun(Listener::start(coordinator));
                 }
                 Self::Begun(next) if next.in_effect => return,
                 Self::Begun(next) => next.in_effect = matches!(next.watch.next().await, Notice::Reread),

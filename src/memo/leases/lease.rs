@@ -1,5 +1,7 @@
 //! [`Lease`]: the lock of a computation that extends it by hand.
 
+pub(crate) mod own;
+
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};

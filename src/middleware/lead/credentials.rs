@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::admission::Admission;
 use super::unshared::Unshared;
 use crate::key::Address;
-use crate::memo::{Lead, Settled};
+use crate::memo::{self, Lead, Settled};
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::known::credential_history::{CredentialHistory, Seen};
@@ -169,11 +169,13 @@ impl Cache {
             let decision = Forwarded::because(miss.why).bypassed(Reason::NoRoom);
             return self.then_direct(call, decision);
         }
-        match self
-            .memo
-            .shared
-            .lead_alone(address, &self.memo.config, computing_as(call.headers()))
-            .await
+        match memo::background::solo::lead(
+            &self.memo.shared,
+            address,
+            &self.memo.config,
+            computing_as(call.headers()),
+        )
+        .await
         {
             Some(lead) => {
                 let computation = self.computation(lead, &mut call.head, miss);

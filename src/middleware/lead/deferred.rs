@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::memo::{Lead, Obtained, Outcome, Patience, Role};
+use crate::memo::{self, Lead, Obtained, Outcome, Patience, Role};
 use crate::middleware::MemoControl;
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::{InnerBody, InnerCall};
@@ -94,7 +94,7 @@ pub(crate) fn lead_or_wait(
         let (shared, config) = (&cache.memo.shared, &cache.memo.config);
         let (given, mut back) = oneshot::channel();
         let then = |lead| drop(given.send(lead));
-        let waiting = shared.step_down(lead, &address, config, &mut patience, Role::StandBy, then);
+        let waiting = memo::join::step_down(shared, lead, &address, config, &mut patience, Role::StandBy, then);
         let Ok(lead) = back.try_recv() else {
             let decision = Forwarded::because(why).refused(Reason::Timeout);
             return Step::Done(Answer::new(timed_out(&waited_for), decision));

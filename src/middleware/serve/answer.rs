@@ -12,7 +12,7 @@ use super::at_limit::{reached, refuse};
 use super::hit::{NextStep, computed_at};
 use super::soft_timeout::{miss_or_stale, stand_by};
 use crate::key::Address;
-use crate::memo::{Aim, Caller, Config, Lead, Obtained, Outcome, QueueTurn};
+use crate::memo::{self, Aim, Caller, Config, Lead, MemoLock, Obtained, Outcome, QueueTurn};
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::lead::begin::computing_as;
@@ -176,9 +176,17 @@ impl Cache {
                 }
                 let config = own.as_deref().unwrap_or(&self.memo.config);
                 let has_room = || self.memo.shared.counters.recorded_bytes.get() < self.responses.max_recording;
-                let obtained = self
-                    .memo
-                    .obtain(address, config, &mut patience, &mut miss.caller, has_room);
+                let MemoLock { shared, line, .. } = &self.memo;
+                let caller = &mut miss.caller;
+                let obtained = memo::turn::obtain(
+                    shared,
+                    line.as_deref(),
+                    address,
+                    config,
+                    &mut patience,
+                    caller,
+                    has_room,
+                );
                 let obtained = obtained.await;
                 // It waits once more as if it had just come.
                 miss.caller.arrived = self.memo.shared.clock.tick();

@@ -21,7 +21,7 @@ use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::reason::Reason;
 use crate::middleware::respond::tally::Answer;
 
-use crate::memo::{Aim, Caller};
+use crate::memo::{self, Aim, Caller};
 use crate::middleware::cache::Cache;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::spawn;
@@ -79,7 +79,7 @@ impl Cache {
         let since = stored_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let version = since.as_nanos() as u64;
         let (shared, config) = (&self.memo.shared, &self.memo.config);
-        shared.refresh(&address, config, version, caller.context, is_same, start);
+        memo::background::refresh::start(shared, &address, config, version, caller.context, is_same, start);
         Reason::StaleWhileRevalidate
     }
 
@@ -88,7 +88,11 @@ impl Cache {
         let stored = match miss.stale.clone() {
             Some(stale) => stale,
             // A request that joined a computation under way has not looked.
-            None => self.memo.shared.lookup(&miss.variant.address).await?.value,
+            None => {
+                memo::lookup::stored(&self.memo.shared, &miss.variant.address)
+                    .await?
+                    .value
+            }
         };
         let now = Instant::now();
         let may_serve = stored.meets(miss.aim) && (stored.is_fresh_at(now) || stored.serves_on_error(now));

@@ -5,15 +5,15 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::marking::Start;
-use super::receipt::{Aim, Receipt};
+use super::Shared;
 use crate::codec::Codec;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Label};
 use crate::memo::config::Config;
 use crate::memo::found::Found;
+use crate::memo::marking::Start;
 use crate::memo::permit::Lead;
-use crate::memo::shared::Shared;
+use crate::memo::receipt::{Aim, Receipt};
 use crate::simulation::{Planted, planted};
 use crate::store::{Generation, Purge, Stamp, Standing, Store, Value};
 use crate::task::BoxFuture;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::lease::{Handed, Lease};
+use super::{Handed, Lease};
 
 tokio::task_local! {
     static OWN: OwnLease;
