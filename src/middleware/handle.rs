@@ -10,6 +10,7 @@ use super::cache::Cache;
 use super::key_extractor::{HeadKey, KeyExtractor, UriKey};
 use super::service::get_key;
 use super::stored_response::StoredResponse;
+use super::stored_response::bare;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Address, Key, KeyError};
 use crate::memo::{self, InvalidateError, Invalidation, ResolveError, Stats};
@@ -197,7 +198,7 @@ impl<K> Handle<K> {
         let key = id.try_into().map_err(|error| ResolveError::key(tag, error.into()))?;
         let address = Address::new(tag, &key);
         let refused = |error| ResolveError::store(&address, StoreError::with_source(StoreErrorKind::Encode, error));
-        let response = response.given(ttl).map_err(refused)?;
+        let response = bare::given(response, ttl).map_err(refused)?;
         self.cache.hit_for_pass.remove(&address);
         self.cache.memo.resolve(key, Arc::new(response), ttl).await
     }

@@ -13,11 +13,14 @@ use super::policy::reason::Reason;
 use super::policy::vary::{self, Vary};
 use super::stored_response::{Form, StoredResponse};
 use crate::key::Address;
-use crate::memo::{self, Aim, Caller};
+use crate::memo::{self, Aim, Caller, HeadLook};
 use crate::store::{AnyStore, Peeked, Store};
 
 /// How often a request may find that the response varies by other fields than were known, before it goes its own way.
 const MAX_LESSONS: usize = 3;
+
+/// Heads are read in one piece of this length. A longer one is read with the rest.
+const HEAD: usize = 16 * 1024;
 
 /// What a look-up finds for a request.
 pub(crate) enum Lookup {
@@ -56,148 +59,158 @@ impl VariantAddress {
     }
 }
 
-impl Cache {
-    /// The response to a request with these fields, where the store has it in this process and it is fresh. `variant` becomes
-    /// its address, unless that is the first variant's.
-    #[inline]
-    pub(crate) fn peek(
-        &self,
-        address: &Address,
-        headers: &HeaderMap,
-        now: Instant,
-        variant: &mut Option<VariantAddress>,
-    ) -> Option<Peeked<Form>> {
-        let shared = &self.memo.shared;
-        let first = memo::lookup::peek_at(shared, address, now)?;
-        // Without a generation it has no variants.
-        if first.meta().generation.is_some() {
-            *variant = self.known_variant(address, &first, headers);
-        }
-        let stored = match variant {
-            Some(variant) => memo::lookup::peek_at(shared, &variant.address, now)?,
-            None => first,
-        };
-        self.credential_history.learn(stored.meta());
-        (stored.is_fresh_at(now) && is_variant(&stored, headers)).then_some(stored)
+/// The response to a request with these fields, where the store has it in this process and it is fresh. `variant` becomes
+/// its address, unless that is the first variant's.
+#[inline]
+pub(crate) fn peek(
+    cache: &Cache,
+    address: &Address,
+    headers: &HeaderMap,
+    now: Instant,
+    variant: &mut Option<VariantAddress>,
+) -> Option<Peeked<Form>> {
+    let shared = &cache.memo.shared;
+    let first = memo::lookup::peek_at(shared, address, now)?;
+    // Without a generation it has no variants.
+    if first.meta().generation.is_some() {
+        *variant = known_variant(cache, address, &first, headers);
     }
+    let stored = match variant {
+        Some(variant) => memo::lookup::peek_at(shared, &variant.address, now)?,
+        None => first,
+    };
+    cache.credential_history.learn(stored.meta());
+    (stored.is_fresh_at(now) && is_variant(&stored, headers)).then_some(stored)
+}
 
-    /// Where the response to a request with these fields is, if it is not the first and is known.
-    fn known_variant(&self, address: &Address, first: &StoredResponse, headers: &HeaderMap) -> Option<VariantAddress> {
-        let known = self.vary.get(address).filter(|known| known.is_of(first))?;
-        let variant = known.variant(address, headers);
-        variant.fingerprint.is_some().then_some(variant)
-    }
+/// Where the response to a request with these fields is, if it is not the first and is known.
+fn known_variant(
+    cache: &Cache,
+    address: &Address,
+    first: &StoredResponse,
+    headers: &HeaderMap,
+) -> Option<VariantAddress> {
+    let known = cache.vary.get(address).filter(|known| known.is_of(first))?;
+    let variant = variant_of(&known, address, headers);
+    variant.fingerprint.is_some().then_some(variant)
+}
 
-    /// The response to a request with these fields.
-    #[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
-    pub(crate) fn find(
-        &self,
-        address: &Address,
-        headers: &HeaderMap,
-        depth: Depth,
-    ) -> impl Future<Output = Lookup> + Send {
-        async move {
-            for _ in 0..MAX_LESSONS {
-                let known = self.vary.get(address);
-                let variant = known.as_ref().map_or_else(
-                    || VariantAddress::first(address),
-                    |known| known.variant(address, headers),
-                );
-                let (first, own) = match (&known, variant.fingerprint) {
-                    (Some(_), Some(_)) => {
-                        // Boxed, because most responses have no variants.
-                        Box::pin(async {
-                            match depth {
-                                Depth::Whole => tokio::join!(self.look_up(address), self.look_up(&variant.address)),
-                                Depth::Head => tokio::join!(self.look_at(address), self.look_at(&variant.address)),
-                            }
-                        })
-                        .await
-                    }
-                    _ => match depth {
-                        Depth::Whole => (self.look_up(address).await, None),
-                        Depth::Head => (Box::pin(self.look_at(address)).await, None),
-                    },
-                };
-                let Some(first) = first else {
-                    return Lookup::Nothing(VariantAddress::first(address));
-                };
-                if first.meta().is_marker {
-                    return Lookup::Marker(VariantAddress::first(address));
+/// The response to a request with these fields.
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps each of its arguments twice")]
+pub(crate) fn find(
+    cache: &Cache,
+    address: &Address,
+    headers: &HeaderMap,
+    depth: Depth,
+) -> impl Future<Output = Lookup> + Send {
+    async move {
+        for _ in 0..MAX_LESSONS {
+            let known = cache.vary.get(address);
+            let variant = known.as_ref().map_or_else(
+                || VariantAddress::first(address),
+                |known| variant_of(known, address, headers),
+            );
+            let (first, own) = match (&known, variant.fingerprint) {
+                (Some(_), Some(_)) => {
+                    // Boxed, because most responses have no variants.
+                    Box::pin(async {
+                        match depth {
+                            Depth::Whole => tokio::join!(whole(cache, address), whole(cache, &variant.address)),
+                            Depth::Head => tokio::join!(head(cache, address), head(cache, &variant.address)),
+                        }
+                    })
+                    .await
                 }
-                self.credential_history.learn(first.meta());
-                if is_variant(&first, headers) {
-                    let is_first = variant.fingerprint.is_none();
-                    let variant = if is_first {
-                        variant
-                    } else {
-                        VariantAddress::first(address)
-                    };
-                    return Lookup::Stored(variant, first);
-                }
-                if known.is_some_and(|known| known.is_of(&first)) {
-                    return of_variant(variant, own, &first, headers);
-                }
-                if !self.learn(address, &first) {
-                    break;
-                }
+                _ => match depth {
+                    Depth::Whole => (whole(cache, address).await, None),
+                    Depth::Head => (Box::pin(head(cache, address)).await, None),
+                },
+            };
+            let Some(first) = first else {
+                return Lookup::Nothing(VariantAddress::first(address));
+            };
+            if first.meta().is_marker {
+                return Lookup::Marker(VariantAddress::first(address));
             }
-            Lookup::Unsettled
+            cache.credential_history.learn(first.meta());
+            if is_variant(&first, headers) {
+                let is_first = variant.fingerprint.is_none();
+                let variant = if is_first {
+                    variant
+                } else {
+                    VariantAddress::first(address)
+                };
+                return Lookup::Stored(variant, first);
+            }
+            if known.is_some_and(|known| known.is_of(&first)) {
+                return of_variant(variant, own, &first, headers);
+            }
+            if !learn(cache, address, &first) {
+                break;
+            }
         }
-    }
-
-    /// What is stored, fresh or not.
-    pub(crate) async fn look_up(&self, address: &Address) -> Option<Arc<StoredResponse>> {
-        memo::lookup::unless_computing(&self.memo.shared, address)
-            .await
-            .map(|found| found.value)
-    }
-
-    /// The address of the variant for these fields, where another one was found at `address`.
-    pub(crate) fn other_variant(
-        &self,
-        address: &Address,
-        found: &StoredResponse,
-        headers: &HeaderMap,
-    ) -> Option<VariantAddress> {
-        if !self.learn(address, found) {
-            return None;
-        }
-        let variant = self.vary.get(address)?.variant(address, headers);
-        variant.fingerprint.is_some().then_some(variant)
-    }
-
-    fn learn(&self, address: &Address, first: &StoredResponse) -> bool {
-        let meta = first.meta();
-        let (Vary::Names(names), Some(fingerprint), Some(generation)) =
-            (vary::names(first.headers()), meta.variant, meta.generation)
-        else {
-            return false;
-        };
-        let known = Known {
-            names: names.into(),
-            first: fingerprint,
-            generation,
-        };
-        self.vary.learn(address, known);
-        true
+        Lookup::Unsettled
     }
 }
 
-impl Known {
-    /// Whether this was learned from the response that is stored now.
-    fn is_of(&self, first: &StoredResponse) -> bool {
-        first.meta().generation == Some(self.generation)
-    }
+/// What is stored, fresh or not.
+pub(crate) async fn whole(cache: &Cache, address: &Address) -> Option<Arc<StoredResponse>> {
+    memo::lookup::unless_computing(&cache.memo.shared, address)
+        .await
+        .map(|found| found.value)
+}
 
-    fn variant(&self, address: &Address, headers: &HeaderMap) -> VariantAddress {
-        match vary::fingerprint(&self.names, headers) {
-            first if first == self.first => VariantAddress::first(address),
-            fingerprint => VariantAddress {
-                address: address.variant(self.generation, &fingerprint),
-                fingerprint: Some(fingerprint),
-            },
-        }
+/// The stored response, perhaps without its body.
+pub(crate) async fn head(cache: &Cache, address: &Address) -> Option<Arc<StoredResponse>> {
+    let shared = &cache.memo.shared;
+    if shared.codec.is_raw() {
+        return whole(cache, address).await;
+    }
+    let head = |bytes, offset| StoredResponse::decode_head(address, &bytes, offset).ok().map(Arc::new);
+    match shared.preview(address, HEAD, head).await {
+        None => whole(cache, address).await,
+        Some(HeadLook::Nothing) => None,
+        Some(HeadLook::Found(found)) => Some(found),
+    }
+}
+
+/// The address of the variant for these fields, where another one was found at `address`.
+pub(crate) fn other_variant(
+    cache: &Cache,
+    address: &Address,
+    found: &StoredResponse,
+    headers: &HeaderMap,
+) -> Option<VariantAddress> {
+    if !learn(cache, address, found) {
+        return None;
+    }
+    let variant = variant_of(&cache.vary.get(address)?, address, headers);
+    variant.fingerprint.is_some().then_some(variant)
+}
+
+fn learn(cache: &Cache, address: &Address, first: &StoredResponse) -> bool {
+    let meta = first.meta();
+    let (Vary::Names(names), Some(fingerprint), Some(generation)) =
+        (vary::names(first.headers()), meta.variant, meta.generation)
+    else {
+        return false;
+    };
+    let known = Known {
+        names: names.into(),
+        first: fingerprint,
+        generation,
+    };
+    cache.vary.learn(address, known);
+    true
+}
+
+fn variant_of(known: &Known, address: &Address, headers: &HeaderMap) -> VariantAddress {
+    match vary::fingerprint(&known.names, headers) {
+        first if first == known.first => VariantAddress::first(address),
+        fingerprint => VariantAddress {
+            address: address.variant(known.generation, &fingerprint),
+            fingerprint: Some(fingerprint),
+        },
     }
 }
 

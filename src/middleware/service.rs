@@ -27,8 +27,11 @@ use super::policy::reason::{Reason, RequestOutcome};
 use super::policy::request::{Access, RequestConstraints, access};
 use super::respond::body::MemoBody;
 use super::respond::future::ResponseFuture;
+use super::serve::answer;
 use super::serve::body_key::{BodyKeyRead, answer_with_body};
-use super::serve::hit::FreshHit;
+use super::serve::hit::{self, FreshHit};
+use super::serve::partial;
+use super::serve::refresh;
 use super::serve::unsafe_request::Change;
 use crate::error::BoxError;
 use crate::key::{Address, Key};
@@ -132,7 +135,7 @@ where
         };
         #[cfg(feature = "admin")]
         if let Some(shadow) = &cache.shadow {
-            return self.watched(cache, shadow, request);
+            return past::watched(self, cache, shadow, request);
         }
         let uncovered_body = !extractor.covers_body() && !request.body().is_end_stream();
         let in_key = |name: &_| extractor.covers_header(name);
@@ -141,16 +144,16 @@ where
             Access::Share => RequestConstraints::default(),
             Access::Read(constraints) => constraints,
             Access::Change if cache.misuse.is_outside_runtime() => {
-                return self.direct(request, Forward::Method, Reason::NoRuntime, None);
+                return past::direct(self, request, Forward::Method, Reason::NoRuntime, None);
             }
             Access::Change => return self.change(cache, request),
             Access::Bypass(reason) => {
-                let why = self.bypassed(cache, reason, &request);
-                return self.direct(request, why, reason, None);
+                let why = past::bypassed(self, cache, reason, &request);
+                return past::direct(self, request, why, reason, None);
             }
         };
         if !constraints.is_for_all_of_it() && !cache.credential_history.may_admit(&constraints) {
-            return self.unread(request, constraints, Reason::Credentials, None);
+            return past::unread(self, request, constraints, Reason::Credentials, None);
         }
         let key = match extractor.head_key(&request) {
             HeadKey::Key(_) if constraints.head => get_key(extractor, &request),
@@ -160,7 +163,7 @@ where
         };
         let key = key.map(|key| cache.whole_key(key, request.headers()));
         let Some(key) = key else {
-            return self.without_key(request, constraints);
+            return past::without_key(self, request, constraints);
         };
         let address = Address::of(&cache.memo.shared.tag, key);
         match found(cache, &request, &address, constraints) {
@@ -188,7 +191,13 @@ fn found<B: Body>(cache: &Cache, request: &Request<B>, address: &Address, constr
     cache.ask(address);
     match cache.aim(request.headers(), request.extensions()) {
         // A request with a body cannot go on once its client has an answer.
-        Aim::Fresh => cache.hit(address, request.headers(), constraints, request.body().is_end_stream()),
+        Aim::Fresh => hit::find(
+            cache,
+            address,
+            request.headers(),
+            constraints,
+            request.body().is_end_stream(),
+        ),
         Aim::Since(_) | Aim::Now => FreshHit::None,
     }
 }
@@ -225,19 +234,19 @@ impl<S, K> MemoLockService<S, K> {
             FreshHit::Refresh(variant, stored) => {
                 let mut call = InnerCall::new(self.inner.clone(), extractor.pass(request));
                 on_path::mark(&mut call.head.extensions, &cache.memo.shared.store, &address);
-                cache.refresh(call, variant, &stored, Credentials::known(constraints));
-                return ResponseFuture::hit(cache.fresh(stored, &address, Instant::now()));
+                refresh::start(cache, call, variant, &stored, Credentials::known(constraints));
+                return ResponseFuture::hit(hit::reply(cache, stored, &address, Instant::now()));
             }
             #[cfg(feature = "admin")]
             FreshHit::Verify(stored) => {
                 let call = InnerCall::new(self.inner.clone(), extractor.pass(request));
-                cache.verify(call, Arc::clone(&stored), &address);
-                return ResponseFuture::hit(cache.fresh(stored, &address, Instant::now()));
+                hit::verify(cache, call, Arc::clone(&stored), &address);
+                return ResponseFuture::hit(hit::reply(cache, stored, &address, Instant::now()));
             }
             FreshHit::None => {}
         }
         if cache.misuse.is_outside_runtime() {
-            return self.unread(request, constraints, Reason::NoRuntime, Some(&address));
+            return past::unread(self, request, constraints, Reason::NoRuntime, Some(&address));
         }
         #[cfg(feature = "axum")]
         if TypeId::of::<S>() == TypeId::of::<axum::routing::Route>() {
@@ -250,8 +259,8 @@ impl<S, K> MemoLockService<S, K> {
         let cache = Arc::clone(cache);
         // Whether the request may lead others, or wait for them.
         match constraints.is_for_all_of_it() {
-            true => ResponseFuture::core(cache.answer(call, address, constraints, can_lead), teller),
-            false => ResponseFuture::core(cache.read(call, address, constraints), teller),
+            true => ResponseFuture::core(answer::give(cache, call, address, constraints, can_lead), teller),
+            false => ResponseFuture::core(partial::read(cache, call, address, constraints), teller),
         }
     }
 
@@ -264,7 +273,7 @@ impl<S, K> MemoLockService<S, K> {
         ReqBody: Body + Send + 'static,
         ResBody: ResponseBody,
     {
-        self.tell_method(&request);
+        past::tell_method(self, &request);
         let layer = Arc::clone(&self.layer);
         let find_key =
             Box::new(move |uri: &_, headers: &_, extensions: &_| layer.key.get_key_with(uri, headers, extensions));
@@ -292,10 +301,10 @@ impl<S, K> MemoLockService<S, K> {
         ResBody: ResponseBody,
     {
         if constraints != RequestConstraints::default() {
-            return self.unread(request, constraints, constraints.reason(), None);
+            return past::unread(self, request, constraints, constraints.reason(), None);
         }
         if cache.misuse.is_outside_runtime() {
-            return self.unread(request, constraints, Reason::NoRuntime, None);
+            return past::unread(self, request, constraints, Reason::NoRuntime, None);
         }
         let deadline = cache.methods.as_ref().and_then(|_| grpc::deadline(request.headers()));
         let reading = self.read_body(request);

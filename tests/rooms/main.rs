@@ -108,10 +108,6 @@ const CIRCLES: &[(&str, &str)] = &[
         "`KeyExtractor::when` returns it",
     ),
     (
-        "middleware/lead/stale_if_error middleware/lead/task",
-        "a task that failed hands itself to what stands in for it",
-    ),
-    (
         "middleware/policy/ending middleware/policy/fields middleware/policy/freshness middleware/policy/grpc \
          middleware/policy/permission middleware/policy/request middleware/policy/response middleware/policy/response_rules \
          middleware/policy/sharing",

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::key::Address;
 use crate::middleware::policy::permission::Permission;
 use crate::middleware::policy::request::RequestConstraints;
-use crate::middleware::stored_response::Meta;
+use crate::middleware::stored_response::{Meta, StoredResponse};
 use crate::system::SaltedHash;
 
 /// How many addresses are remembered at most: 64 KiB of them.
@@ -121,6 +121,16 @@ impl CredentialHistory {
     fn place(&self, address: &Address) -> (usize, u64) {
         let hash = self.hash.of(address);
         ((hash as usize) % SLOTS, hash & TAG)
+    }
+
+    /// Remembers that there is, or was, a response for requests with credentials.
+    pub(crate) fn remember(&self, address: &Address, stored: &StoredResponse, now: Instant, time: Duration) {
+        let permission = Permission::stored(stored.meta());
+        if permission == Permission::default() || time.is_zero() {
+            return;
+        }
+        let fresh = stored.fresh_at(now).unwrap_or_default();
+        self.see(address, Seen::Permitted(permission), now, fresh.saturating_add(time));
     }
 }
 

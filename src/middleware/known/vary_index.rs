@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::HeaderName;
 
 use crate::key::Address;
+use crate::middleware::stored_response::StoredResponse;
 
 /// Bounds the memory. Beyond this many, everything is learned anew.
 const MAX_ADDRESSES: usize = 4096;
@@ -33,6 +34,13 @@ pub(crate) struct Known {
     pub(crate) first: [u8; 16],
     /// The generation of the variant at the address itself.
     pub(crate) generation: [u8; 8],
+}
+
+impl Known {
+    /// Whether this was learned from the response that is stored now.
+    pub(crate) fn is_of(&self, first: &StoredResponse) -> bool {
+        first.meta().generation == Some(self.generation)
+    }
 }
 
 #[derive(Debug)]

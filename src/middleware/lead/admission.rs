@@ -1,5 +1,7 @@
 //! [`Admission`]: decides whether a response is shared, and tells the log and the counters.
 
+mod passing;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +17,7 @@ use crate::middleware::known::credential_history::CredentialHistory;
 use crate::middleware::known::demand::DemandOf;
 use crate::middleware::known::hit_for_pass::{HitForPass, SPREAD};
 use crate::middleware::known::misuse::Misuse;
-use crate::middleware::known::pauses::Pauses;
+use crate::middleware::known::pauses::{Failed, Pauses};
 use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::ending::is_sized;
 use crate::middleware::policy::response::{Head, at_head, is_fresh_by_itself};
@@ -144,6 +146,23 @@ impl Admission {
             Reason::HeadersTooLarge => self.shared.counters.limited_headers.add(),
             Reason::NoRoom => self.shared.limited(&self.address, Limit::Recording),
             _ => {}
+        }
+    }
+
+    /// The computation failed.
+    pub(crate) fn pause(&self, failed: impl FnOnce() -> Failed) {
+        // The failure of a request that may be unlike others says nothing of those.
+        if !self.rules.fail_pause.is_zero() && !matches!(self.credentials, Credentials::Unknown(_)) {
+            let time = self.rules.fail_pause;
+            self.pauses.begin(&self.address, Instant::now(), time, failed());
+        }
+    }
+
+    /// The inner service has answered with this status.
+    pub(crate) fn pause_by(&self, status: StatusCode) {
+        match status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+            true => self.pause(|| Failed::Status(status)),
+            false => self.pauses.end(&self.address),
         }
     }
 }

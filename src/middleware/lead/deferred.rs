@@ -8,14 +8,15 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::deferral::Deferred;
+use super::{begin, task};
 use crate::memo::{self, Lead, Obtained, Outcome, Patience, Role};
-use crate::middleware::MemoControl;
 use crate::middleware::cache::Cache;
-use crate::middleware::inner::{InnerBody, InnerCall};
+use crate::middleware::inner::InnerCall;
 use crate::middleware::lookup::Miss;
 use crate::middleware::lookup::is_variant;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
@@ -28,23 +29,6 @@ use crate::middleware::respond::tally::Answer;
 use crate::middleware::respond::trailers_only::{DEADLINE_EXCEEDED, trailers_only};
 use crate::middleware::stored_response::StoredResponse;
 use crate::trace::{self, TraceContext};
-
-/// Marks the handler's own response on its way to its own client, which waits.
-#[derive(Debug, Clone, Copy)]
-struct Deferred;
-
-/// Whether this is not the response.
-pub(crate) fn is_deferred(head: &response::Parts) -> bool {
-    let control = head.extensions.get::<MemoControl>();
-    control.is_some_and(|control| control.deferred)
-}
-
-/// The handler's own response, for its own client.
-pub(crate) fn own(mut head: response::Parts, body: InnerBody) -> Response<ReplyBody> {
-    head.extensions.remove::<MemoControl>();
-    head.extensions.insert(Deferred);
-    Response::from_parts(head, ReplyBody::inner(body))
-}
 
 /// The answer to a client that has waited in vain, in the form that the client understands.
 enum WaitedFor {
@@ -99,8 +83,8 @@ pub(crate) fn lead_or_wait(
             let decision = Forwarded::because(why).refused(Reason::Timeout);
             return Step::Done(Answer::new(timed_out(&waited_for), decision));
         };
-        let computation = cache.computation(lead, &mut call.head, miss);
-        let computing = computation.run(call);
+        let computation = begin::computation(&cache, lead, &mut call.head, miss);
+        let computing = task::run(computation, call);
         let answer = match first(computing, waiting, suits).await {
             First::Answer(answer) => answer,
             First::Given(stored, by) => {

@@ -31,61 +31,59 @@ use crate::middleware::stored_response::{Form, StoredResponse};
 use crate::store::{Store, Value};
 use crate::task::{BoxFuture, spawn_if_any};
 
-impl Cache {
-    /// A marker was found in the store.
-    pub(crate) fn learn_marker(&self, address: &Address) {
-        // The store does not say how long the marker still stands there.
-        let rules = &self.responses;
-        let time = rules.random.shortened(rules.pass_marker, SPREAD);
-        self.hit_for_pass.put(address, Instant::now(), time);
-    }
+/// A marker was found in the store.
+pub(crate) fn learn(cache: &Cache, address: &Address) {
+    // The store does not say how long the marker still stands there.
+    let rules = &cache.responses;
+    let time = rules.random.shortened(rules.pass_marker, SPREAD);
+    cache.hit_for_pass.put(address, Instant::now(), time);
+}
 
-    /// Sends the request to the inner service, whatever other requests do, and removes the marker if the response can
-    /// be shared after all.
-    pub(crate) async fn pass_by(
-        self: Arc<Self>,
-        call: InnerCall,
-        address: Address,
-        credentials: Credentials,
-    ) -> Step<Answer> {
-        self.memo.shared.counters.marked.add();
-        let decision = Forwarded::because(Forward::UriMiss).bypassed(Reason::Marked);
-        let alone = match Unshared::call(call, credentials, &self.responses).await {
-            Ok(alone) => alone,
-            Err(error) => return Step::Done(Answer::failed(error, decision)),
-        };
-        let Unshared {
-            method,
-            head,
-            body,
-            control,
-            sharing,
-        } = alone;
-        let set_cookie = self.responses.set_cookie_of(&control);
-        let is_candidate = !matches!(sharing, Sharing::Pass(_)) && !head.status.is_server_error();
-        let headers = is_candidate.then(|| head.headers.clone());
-        let Some(headers) = headers else {
-            let response = Response::from_parts(head, ReplyBody::inner(body));
-            return Step::Done(Answer::new(response, decision));
-        };
-        let candidate = Candidate {
-            method,
-            status: head.status,
-            headers,
-            sharing,
-            set_cookie,
-        };
-        let is_sized = candidate.is_sized(&body.size_hint());
-        let (hit_for_pass, shared) = (Arc::clone(&self.hit_for_pass), Arc::clone(&self.memo.shared));
-        let mut trial = candidate.trial(&self.responses, Instant::now(), is_sized, move |took_long| {
-            unmark(&shared, &hit_for_pass, &address, took_long);
-        });
-        if body.is_end_stream() {
-            trial.see::<BoxError>(None, true);
-        }
-        let response = Response::from_parts(head, ReplyBody::tried(body, trial));
-        Step::Done(Answer::new(response, decision))
+/// Sends the request to the inner service, whatever other requests do, and removes the marker if the response can
+/// be shared after all.
+pub(crate) async fn pass_by(
+    cache: Arc<Cache>,
+    call: InnerCall,
+    address: Address,
+    credentials: Credentials,
+) -> Step<Answer> {
+    cache.memo.shared.counters.marked.add();
+    let decision = Forwarded::because(Forward::UriMiss).bypassed(Reason::Marked);
+    let alone = match Unshared::call(call, credentials, &cache.responses).await {
+        Ok(alone) => alone,
+        Err(error) => return Step::Done(Answer::failed(error, decision)),
+    };
+    let Unshared {
+        method,
+        head,
+        body,
+        control,
+        sharing,
+    } = alone;
+    let set_cookie = cache.responses.set_cookie_of(&control);
+    let is_candidate = !matches!(sharing, Sharing::Pass(_)) && !head.status.is_server_error();
+    let headers = is_candidate.then(|| head.headers.clone());
+    let Some(headers) = headers else {
+        let response = Response::from_parts(head, ReplyBody::inner(body));
+        return Step::Done(Answer::new(response, decision));
+    };
+    let candidate = Candidate {
+        method,
+        status: head.status,
+        headers,
+        sharing,
+        set_cookie,
+    };
+    let is_sized = candidate.is_sized(&body.size_hint());
+    let (hit_for_pass, shared) = (Arc::clone(&cache.hit_for_pass), Arc::clone(&cache.memo.shared));
+    let mut trial = candidate.trial(&cache.responses, Instant::now(), is_sized, move |took_long| {
+        unmark(&shared, &hit_for_pass, &address, took_long);
+    });
+    if body.is_end_stream() {
+        trial.see::<BoxError>(None, true);
     }
+    let response = Response::from_parts(head, ReplyBody::tried(body, trial));
+    Step::Done(Answer::new(response, decision))
 }
 
 /// The response can be shared after all. Where its body `took_long`, followers wait longer for it from now on.

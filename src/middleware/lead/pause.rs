@@ -12,61 +12,24 @@
 //! only.
 
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response};
 use tokio::time::Instant;
 
-use super::admission::Admission;
-use crate::middleware::cache::Cache;
 use crate::middleware::known::pauses::{Failed, Pause};
-use crate::middleware::lookup::Miss;
-use crate::middleware::policy::credentials::Credentials;
-use crate::middleware::policy::decision::Decision;
-use crate::middleware::policy::reason::Reason;
 use crate::middleware::respond::body::ReplyBody;
 use crate::middleware::respond::refusal::{failure, seconds};
 use crate::middleware::respond::replay;
-use crate::middleware::respond::tally::Answer;
 
-impl Admission {
-    /// The computation failed.
-    pub(crate) fn pause(&self, failed: impl FnOnce() -> Failed) {
-        // The failure of a request that may be unlike others says nothing of those.
-        if !self.rules.fail_pause.is_zero() && !matches!(self.credentials, Credentials::Unknown(_)) {
-            let time = self.rules.fail_pause;
-            self.pauses.begin(&self.address, Instant::now(), time, failed());
-        }
-    }
-
-    /// The inner service has answered with this status.
-    pub(crate) fn pause_by(&self, status: StatusCode) {
-        match status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
-            true => self.pause(|| Failed::Status(status)),
-            false => self.pauses.end(&self.address),
-        }
-    }
-}
-
-/// The answer to a request that found nothing fresh, where a pause stands.
-pub(crate) async fn paused(cache: &Cache, miss: &Miss, request: &HeaderMap) -> Option<Answer> {
-    let pause = cache.pauses.of(&miss.variant.address, Instant::now())?;
-    // Boxed, or all requests would keep room for it.
-    let stale = Box::pin(cache.stand_in(miss, request, Reason::Pause)).await;
-    let or_failure = || Answer::new(pause.answer(request), Decision::refused(Reason::Pause));
-    Some(stale.unwrap_or_else(or_failure))
-}
-
-impl Pause {
-    /// The answer to a request in place of an answer of the inner service.
-    pub(crate) fn answer(self, request: &HeaderMap) -> Response<ReplyBody> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        match self.failed {
-            Failed::Status(status) => failure(request, status, left),
-            Failed::Response(made) => {
-                let mut response = replay::followed(made);
-                let fields = response.headers_mut();
-                fields.entry(RETRY_AFTER).or_insert_with(|| seconds(left).into());
-                response
-            }
+/// The answer to a request in place of an answer of the inner service.
+pub(crate) fn answer(pause: Pause, request: &HeaderMap) -> Response<ReplyBody> {
+    let left = pause.until.saturating_duration_since(Instant::now());
+    match pause.failed {
+        Failed::Status(status) => failure(request, status, left),
+        Failed::Response(made) => {
+            let mut response = replay::followed(made);
+            let fields = response.headers_mut();
+            fields.entry(RETRY_AFTER).or_insert_with(|| seconds(left).into());
+            response
         }
     }
 }

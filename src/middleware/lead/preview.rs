@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::SizeHint;
 
-use super::task::Computation;
+use super::computation::Computation;
 use crate::memo::{Growing, Outgoing, Piece};
 use crate::middleware::policy::ending::is_grpc;
 use crate::middleware::policy::freshness::Terms;
@@ -20,65 +20,63 @@ use crate::middleware::recording::underway::{Following, Underway};
 use crate::middleware::stored_response::draft::Draft;
 use crate::middleware::stored_response::{StoredResponse, StreamedEncoder};
 
-impl Computation {
-    /// The response for followers while `recorder` records it; `None` where they have to wait for the end.
-    pub(crate) fn preview(
-        &self,
-        recorder: &Recorder,
-        hint: SizeHint,
-        sharing: Sharing,
-        draft: &mut Draft,
-    ) -> Option<(Arc<StoredResponse>, Option<Outgoing>)> {
-        if self.admission.rules.stream_followers == StreamFollowers::Off || is_grpc(&draft.headers) {
-            return None;
-        }
-        let variant = match vary::names(&draft.headers) {
-            Vary::Names(names) => Some(vary::fingerprint(&names, &self.request_headers)),
-            Vary::None => None,
-            Vary::Any => return None,
-        };
-        draft.settle_generation();
-        // The response is not stale to its followers, however short its life.
-        let terms = match sharing {
-            Sharing::Store(terms) => terms.for_followers_only(),
-            Sharing::Share | Sharing::Pass(_) => Terms::default(),
-        };
-        let outgoing = self.outgoing(recorder, hint, sharing, draft, variant);
-        let head = draft.clone().finish(Bytes::new(), None, terms, variant);
-        let head = Arc::new(head.underway(recorder.follow(hint, self.presence.clone())));
-        Some((head, outgoing))
+/// The response for followers while `recorder` records it; `None` where they have to wait for the end.
+pub(crate) fn of(
+    computation: &Computation,
+    recorder: &Recorder,
+    hint: SizeHint,
+    sharing: Sharing,
+    draft: &mut Draft,
+) -> Option<(Arc<StoredResponse>, Option<Outgoing>)> {
+    if computation.admission.rules.stream_followers == StreamFollowers::Off || is_grpc(&draft.headers) {
+        return None;
     }
+    let variant = match vary::names(&draft.headers) {
+        Vary::Names(names) => Some(vary::fingerprint(&names, &computation.request_headers)),
+        Vary::None => None,
+        Vary::Any => return None,
+    };
+    draft.settle_generation();
+    // The response is not stale to its followers, however short its life.
+    let terms = match sharing {
+        Sharing::Store(terms) => terms.for_followers_only(),
+        Sharing::Share | Sharing::Pass(_) => Terms::default(),
+    };
+    let outgoing = outgoing(computation, recorder, hint, sharing, draft, variant);
+    let head = draft.clone().finish(Bytes::new(), None, terms, variant);
+    let head = Arc::new(head.underway(recorder.follow(hint, computation.presence.clone())));
+    Some((head, outgoing))
+}
 
-    /// The same for followers elsewhere: in the form in which it is going to be stored, if it is.
-    fn outgoing(
-        &self,
-        recorder: &Recorder,
-        hint: SizeHint,
-        sharing: Sharing,
-        draft: &Draft,
-        variant: Option<[u8; 16]>,
-    ) -> Option<Outgoing> {
-        let (rules, shared) = (&self.admission.rules, &self.admission.shared);
-        if rules.stream_followers != StreamFollowers::Cluster || shared.codec.is_raw() {
-            return None;
-        }
-        let terms = match sharing {
-            Sharing::Store(terms) => terms,
-            Sharing::Share | Sharing::Pass(_) => Terms::default(),
-        };
-        let head = draft.clone().finish(Bytes::new(), None, terms, variant);
-        let (address, body) = (self.admission.address.clone(), recorder.follow(hint, None));
-        Some(Outgoing::new(move |id| {
-            let (encoder, head) = StreamedEncoder::begin(&address, &head, id).ok()?;
-            Some(Box::new(Outbound {
-                head: Some(head),
-                encoder: Some(encoder),
-                body,
-                following: None,
-                rest: Bytes::new(),
-            }))
-        }))
+/// The same for followers elsewhere: in the form in which it is going to be stored, if it is.
+fn outgoing(
+    computation: &Computation,
+    recorder: &Recorder,
+    hint: SizeHint,
+    sharing: Sharing,
+    draft: &Draft,
+    variant: Option<[u8; 16]>,
+) -> Option<Outgoing> {
+    let (rules, shared) = (&computation.admission.rules, &computation.admission.shared);
+    if rules.stream_followers != StreamFollowers::Cluster || shared.codec.is_raw() {
+        return None;
     }
+    let terms = match sharing {
+        Sharing::Store(terms) => terms,
+        Sharing::Share | Sharing::Pass(_) => Terms::default(),
+    };
+    let head = draft.clone().finish(Bytes::new(), None, terms, variant);
+    let (address, body) = (computation.admission.address.clone(), recorder.follow(hint, None));
+    Some(Outgoing::new(move |id| {
+        let (encoder, head) = StreamedEncoder::begin(&address, &head, id).ok()?;
+        Some(Box::new(Outbound {
+            head: Some(head),
+            encoder: Some(encoder),
+            body,
+            following: None,
+            rest: Bytes::new(),
+        }))
+    }))
 }
 
 /// How much content is a piece at most.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 
 use super::admission::Admission;
+use super::computation::Computation;
+use super::preview;
 use super::stale_if_error::Breakable;
-use super::task::Computation;
 use crate::attached::TaskSpan;
 use crate::memo::{Past, Settled};
 use crate::middleware::grpc::is_call;
@@ -25,49 +26,55 @@ use crate::middleware::recording::recorder::{Recorded, Recorder};
 use crate::middleware::recording::trial::{Candidate, Trial};
 use crate::middleware::stored_response::draft::Draft;
 
-impl Computation {
-    pub(crate) async fn record(self, recorder: Recorder, body: InnerBody, sharing: Sharing, mut draft: Draft) {
-        let preview = match body.is_end_stream() {
-            // The end is there as well.
-            true => None,
-            false => self.preview(&recorder, body.size_hint(), sharing, &mut draft),
-        };
-        let horizon = self.admission.horizon(&draft, &body.size_hint());
-        let recorder = match self.admission.rules.grpc.is_some() && is_call(&draft.headers) {
-            true => recorder.of_one_message(),
-            false => recorder,
-        };
-        // Dropped after all fields below: if dropping one of those panics, the lead has been settled and nothing is
-        // left behind.
-        let mut body = Some(body);
-        let past = self.lead.past;
-        let lead = match preview {
-            Some((preview, outgoing)) => self.lead.preview(preview, draft.labels(&self.origin), outgoing),
-            None => self.lead,
-        };
-        let mut settling = Settling {
-            admission: self.admission,
-            led: Breakable {
-                lead: Some(lead),
-                fallback: self.fallback,
-            },
-            draft,
-            sharing,
-            method: self.method,
-            request_headers: self.request_headers,
-            origin: self.origin,
-            past,
-        };
-        let on_limit = |reason| settling.at_limit(reason);
-        let recorded = recorder.record(&mut body, horizon, on_limit).await;
-        let settled = settling.settle(recorded);
-        drop(body);
-        // From here on the task only waits for the store.
-        self.task_span.inspect(TaskSpan::leave);
-        if let Some((settled, reservation)) = settled {
-            settled.wait().await;
-            drop(reservation);
-        }
+pub(crate) async fn to_the_end(
+    computation: Computation,
+    recorder: Recorder,
+    body: InnerBody,
+    sharing: Sharing,
+    mut draft: Draft,
+) {
+    let preview = match body.is_end_stream() {
+        // The end is there as well.
+        true => None,
+        false => preview::of(&computation, &recorder, body.size_hint(), sharing, &mut draft),
+    };
+    let horizon = computation.admission.horizon(&draft, &body.size_hint());
+    let recorder = match computation.admission.rules.grpc.is_some() && is_call(&draft.headers) {
+        true => recorder.of_one_message(),
+        false => recorder,
+    };
+    // Dropped after all fields below: if dropping one of those panics, the lead has been settled and nothing is
+    // left behind.
+    let mut body = Some(body);
+    let past = computation.lead.past;
+    let lead = match preview {
+        Some((preview, outgoing)) => computation
+            .lead
+            .preview(preview, draft.labels(&computation.origin), outgoing),
+        None => computation.lead,
+    };
+    let mut settling = Settling {
+        admission: computation.admission,
+        led: Breakable {
+            lead: Some(lead),
+            fallback: computation.fallback,
+        },
+        draft,
+        sharing,
+        method: computation.method,
+        request_headers: computation.request_headers,
+        origin: computation.origin,
+        past,
+    };
+    let on_limit = |reason| settling.at_limit(reason);
+    let recorded = recorder.record(&mut body, horizon, on_limit).await;
+    let settled = settling.settle(recorded);
+    drop(body);
+    // From here on the task only waits for the store.
+    computation.task_span.inspect(TaskSpan::leave);
+    if let Some((settled, reservation)) = settled {
+        settled.wait().await;
+        drop(reservation);
     }
 }
 

@@ -8,7 +8,7 @@ use http::StatusCode;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::task::Computation;
+use super::computation::Computation;
 use crate::memo::Lead;
 use crate::middleware::MemoControl;
 use crate::middleware::known::pauses::Failed;
@@ -58,59 +58,61 @@ impl Drop for Breakable {
     }
 }
 
-impl Computation {
-    /// There is no response.
-    pub(crate) fn give_up(self) {
-        match self.admission.credentials {
-            // The failure of this call means nothing for the followers.
-            Credentials::Unknown(_) => {
-                self.admission.remember_refusal(true);
-                self.lead.withdraw();
-            }
-            Credentials::None | Credentials::Known(_) => broke_off(Some(self.lead), self.fallback),
+/// There is no response.
+pub(crate) fn give_up(computation: Computation) {
+    match computation.admission.credentials {
+        // The failure of this call means nothing for the followers.
+        Credentials::Unknown(_) => {
+            computation.admission.remember_refusal(true);
+            computation.lead.withdraw();
         }
+        Credentials::None | Credentials::Known(_) => broke_off(Some(computation.lead), computation.fallback),
     }
 }
 
-impl Computation {
-    /// What others get in place of an error.
-    fn made_of(&self, error: &dyn Any, started: Instant) -> Option<Arc<StoredResponse>> {
-        let mapper = self.admission.rules.share_errors.as_ref()?;
-        let (head, content) = mapper.map(error)?.into_parts();
-        let mut draft = Draft::new(&head, MemoControl::new(), system::now(), started, self.computed_by);
-        draft.compact();
-        let content = Bytes::copy_from_slice(&content);
-        Some(Arc::new(draft.finish(content, None, Terms::default(), None)))
-    }
-
-    /// Begins a pause after an error. Returns what the followers get in its place, if it is the second failure in a row.
-    pub(crate) fn of_error(&self, error: &dyn Any, started: Instant) -> Option<Arc<StoredResponse>> {
-        let is_shared = self.lead.past.failures > 0 && !matches!(self.admission.credentials, Credentials::Unknown(_));
-        let made = match is_shared {
-            true => self.made_of(error, started),
-            false => None,
-        };
-        let others = || made.clone().or_else(|| self.made_of(error, started));
-        self.admission
-            .pause(|| others().map_or(Failed::UNAVAILABLE, Failed::Response));
-        made
-    }
+/// What others get in place of an error.
+fn made_of(computation: &Computation, error: &dyn Any, started: Instant) -> Option<Arc<StoredResponse>> {
+    let mapper = computation.admission.rules.share_errors.as_ref()?;
+    let (head, content) = mapper.map(error)?.into_parts();
+    let mut draft = Draft::new(
+        &head,
+        MemoControl::new(),
+        system::now(),
+        started,
+        computation.computed_by,
+    );
+    draft.compact();
+    let content = Bytes::copy_from_slice(&content);
+    Some(Arc::new(draft.finish(content, None, Terms::default(), None)))
 }
 
-impl Computation {
-    /// All clients get the stale response, the leader's too.
-    pub(crate) fn stand_in(
-        self,
-        stale: Arc<StoredResponse>,
-        status: Option<StatusCode>,
-        answer: oneshot::Sender<Answer>,
-    ) {
-        let admission = &self.admission;
-        admission.shared.counters.stale.add();
-        self.lead.stale();
-        let response = replay::hit(stale, Instant::now(), false);
-        let _ = answer.send(Answer::new(response, Forwarded::stands_in(status)));
-    }
+/// Begins a pause after an error. Returns what the followers get in its place, if it is the second failure in a row.
+pub(crate) fn in_place_of(computation: &Computation, error: &dyn Any, started: Instant) -> Option<Arc<StoredResponse>> {
+    let is_shared =
+        computation.lead.past.failures > 0 && !matches!(computation.admission.credentials, Credentials::Unknown(_));
+    let made = match is_shared {
+        true => made_of(computation, error, started),
+        false => None,
+    };
+    let others = || made.clone().or_else(|| made_of(computation, error, started));
+    computation
+        .admission
+        .pause(|| others().map_or(Failed::UNAVAILABLE, Failed::Response));
+    made
+}
+
+/// All clients get the stale response, the leader's too.
+pub(crate) fn answer(
+    computation: Computation,
+    stale: Arc<StoredResponse>,
+    status: Option<StatusCode>,
+    answer: oneshot::Sender<Answer>,
+) {
+    let admission = &computation.admission;
+    admission.shared.counters.stale.add();
+    computation.lead.stale();
+    let response = replay::hit(stale, Instant::now(), false);
+    let _ = answer.send(Answer::new(response, Forwarded::stands_in(status)));
 }
 
 /// Tells the followers that the stale response may stand in for a computation that panicked.
@@ -122,7 +124,7 @@ impl Drop for StaleOnPanic {
             && std::thread::panicking()
         {
             computation.admission.pause(|| Failed::UNAVAILABLE);
-            computation.give_up();
+            give_up(computation);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `Cache-Status`: what the layer did with a request (RFC 9211).
 
+pub(crate) mod decision;
+
 use http::header::{Entry, HeaderMap, HeaderName};
 use http::{HeaderValue, StatusCode};
 
@@ -140,7 +142,7 @@ pub(crate) fn tell_near(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::middleware::policy::decision::Decision;
+    use crate::middleware::policy::cache_status::decision::Decision;
     use crate::middleware::policy::reason::RequestOutcome;
     use crate::middleware::policy::structured::{self, Bare, Member};
 

@@ -16,7 +16,7 @@
 //! | What of it is stored? | [`fields`] | RFC 9111, 3.1 |
 //! | What does a request with a condition or a range get? | [`conditions`], [`range`] | RFC 9110, 13 and 14; RFC 9111, 4.3.2 |
 //! | How is a stale one revalidated? | [`revalidation`] | RFC 9111, 3.2, 4.3.1 and 4.3.4 |
-//! | What became of a request, and why? | [`decision`], [`reason`], [`cache_status`] | RFC 9211 |
+//! | What became of a request, and why? | [`decision`](cache_status::decision), [`reason`], [`cache_status`] | RFC 9211 |
 //! | What does an unsafe request make out of date? | [`invalidation`], [`groups`] | RFC 9111, 4.4; RFC 9875 |
 
 mod accept_encoding;
@@ -30,7 +30,6 @@ pub(super) mod cookies;
 pub(super) mod credential;
 pub(super) mod credentials;
 pub(super) mod date;
-pub(super) mod decision;
 pub(super) mod early;
 pub(super) mod ending;
 pub(super) mod error_mapper;

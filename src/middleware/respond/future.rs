@@ -15,7 +15,7 @@ use super::replay::HitReply;
 use super::tally::{Answer, Teller};
 use crate::middleware::MemoControl;
 use crate::middleware::inner::{InnerCall, InnerError};
-use crate::middleware::policy::decision::Decision;
+use crate::middleware::policy::cache_status::decision::Decision;
 use crate::middleware::shadow::Observer;
 use crate::task::BoxFuture;
 

@@ -10,7 +10,7 @@ use super::told_key::ToldKey;
 use crate::counter::{Counter, Figure, Metric, Sample, Visit};
 use crate::key::{Address, Tag};
 use crate::middleware::inner::InnerError;
-use crate::middleware::policy::decision::Decision;
+use crate::middleware::policy::cache_status::decision::Decision;
 use crate::middleware::policy::reason::{Reason, RequestOutcome};
 use crate::trace;
 

@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use crate::memo::{AtLimit, Limit};
 use crate::middleware::cache::Cache;
-use crate::middleware::policy::decision::Decision;
+use crate::middleware::policy::cache_status::decision::Decision;
 use crate::middleware::policy::reason::Reason;
 use crate::middleware::respond::refusal::refusal;
 use crate::middleware::respond::tally::Answer;

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::answer;
 use crate::key::{Address, Key};
 use crate::middleware::cache::Cache;
 use crate::middleware::grpc::until;
 use crate::middleware::inner::InnerCall;
+use crate::middleware::lead::begin;
 use crate::middleware::lead::on_path;
+use crate::middleware::policy::cache_status::decision::Decision;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
-use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::reason::Reason;
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::body::ReplyBody;
@@ -42,7 +44,7 @@ pub(crate) fn answer_with_body(
         let key = key.map(|key| cache.whole_key(key, call.headers()));
         let Some(key) = key else {
             let decision = Forwarded::because(Forward::Bypass).bypassed(Reason::BodyNotInKey);
-            return cache.then_direct(call, decision);
+            return begin::by_itself(call, decision);
         };
         let address = Address::of(&cache.memo.shared.tag, key);
         trace::locate(&address);
@@ -58,7 +60,7 @@ pub(crate) fn answer_with_body(
         cache.ask(&address);
         // The body is read: the key covers it.
         let can_lead = true;
-        let looking = cache.answer(call, address, RequestConstraints::default(), can_lead);
+        let looking = answer::give(cache, call, address, RequestConstraints::default(), can_lead);
         // A hit is an answer whatever the deadline.
         let looked = match deadline {
             Some(deadline) => until(deadline, looking).await,

@@ -8,6 +8,7 @@ pub(crate) mod partial;
 pub(crate) mod parts;
 pub(crate) mod refresh;
 mod soft_timeout;
+mod stand_in;
 pub(crate) mod unsafe_request;
 #[cfg(feature = "admin")]
 pub(crate) mod watched;

@@ -10,14 +10,18 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tokio::time::Instant;
 
+use super::{answer, hit, parts};
 use crate::key::Address;
 use crate::memo::Aim;
 use crate::middleware::cache::Cache;
 use crate::middleware::inner::InnerCall;
 use crate::middleware::known::pauses::Pause;
-use crate::middleware::lookup::{Depth, Lookup, VariantAddress};
+use crate::middleware::lead::begin;
+use crate::middleware::lead::credentials;
+use crate::middleware::lead::pause;
+use crate::middleware::lookup::{self, Depth, Lookup, VariantAddress};
+use crate::middleware::policy::cache_status::decision::Decision;
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
-use crate::middleware::policy::decision::Decision;
 use crate::middleware::policy::reason::Reason;
 use crate::middleware::policy::request::RequestConstraints;
 use crate::middleware::respond::body::ReplyBody;
@@ -28,119 +32,120 @@ use crate::middleware::respond::tally::Answer;
 use crate::middleware::stored_response::StoredResponse;
 use crate::task::BoxFuture;
 
-impl Cache {
-    /// A stored response for a request that must neither wait for another request nor lead others.
-    pub(crate) fn read(
-        self: Arc<Self>,
-        mut call: InnerCall,
-        address: Address,
-        constraints: RequestConstraints,
-    ) -> BoxFuture<'static, Step<Answer>> {
-        Box::pin(async move {
-            self.mark(&mut call, &address);
-            let now = Instant::now();
-            let mut aim = self.aim(call.headers(), &call.head.extensions);
-            let (mut depth, mut again) = (Depth::Head, true);
-            let (variant, why, reason) = loop {
-                let found = self.find(&address, call.headers(), depth).await;
-                if let (Aim::Since(_), Lookup::Stored(_, stored)) = (aim, &found)
-                    && !stored.meets(aim)
-                {
-                    aim = Box::pin(self.settled(aim, &call.head)).await;
-                }
-                match found {
-                    Lookup::Stored(variant, stored) if !stored.meets(aim) => {
-                        break (variant, Forward::Request, constraints.reason());
-                    }
-                    Lookup::Stored(variant, stored) if !self.may_serve(&variant, &stored, constraints, now) => {
-                        break (variant, Forward::Stale, constraints.reason());
-                    }
-                    Lookup::Stored(variant, stored) if !constraints.admits(stored.meta()) => {
-                        break (variant, Forward::Request, Reason::Credentials);
-                    }
-                    Lookup::Stored(_, stored) if again && depth == Depth::Whole && self.is_crowded_beside(&stored) => {
-                        (depth, again) = (Depth::Head, false);
-                    }
-                    Lookup::Stored(variant, stored) => {
-                        let part = Box::pin(self.part(&variant.address, &stored, constraints, call.headers())).await;
-                        // The store has another response by now, or the response has to be read as a whole.
-                        let Ok(part) = part else {
-                            depth = Depth::Whole;
-                            continue;
-                        };
-                        return Step::Done(self.narrowed(stored, part, constraints, call.headers(), now));
-                    }
-                    Lookup::Nothing(variant) if variant.fingerprint.is_some() => {
-                        break (variant, Forward::VaryMiss, constraints.reason());
-                    }
-                    Lookup::Nothing(variant) | Lookup::Marker(variant) => {
-                        break (variant, Forward::UriMiss, constraints.reason());
-                    }
-                    Lookup::Unsettled => {
-                        break (VariantAddress::first(&address), Forward::UriMiss, constraints.reason());
-                    }
-                }
-            };
-            match self.refused(&variant, constraints, call.headers()) {
-                Some(refused) => Step::Done(refused),
-                None => self.then_direct(call, Forwarded::because(why).bypassed(reason)),
+/// A stored response for a request that must neither wait for another request nor lead others.
+pub(crate) fn read(
+    cache: Arc<Cache>,
+    mut call: InnerCall,
+    address: Address,
+    constraints: RequestConstraints,
+) -> BoxFuture<'static, Step<Answer>> {
+    Box::pin(async move {
+        answer::mark(&cache, &mut call, &address);
+        let now = Instant::now();
+        let mut aim = cache.aim(call.headers(), &call.head.extensions);
+        let (mut depth, mut again) = (Depth::Head, true);
+        let (variant, why, reason) = loop {
+            let found = lookup::find(&cache, &address, call.headers(), depth).await;
+            if let (Aim::Since(_), Lookup::Stored(_, stored)) = (aim, &found)
+                && !stored.meets(aim)
+            {
+                aim = Box::pin(cache.settled(aim, &call.head)).await;
             }
-        })
-    }
-
-    /// The answer to a request that wants no more than this part of the stored response.
-    fn narrowed(
-        &self,
-        stored: Arc<StoredResponse>,
-        part: Portion,
-        constraints: RequestConstraints,
-        headers: &HeaderMap,
-        now: Instant,
-    ) -> Answer {
-        let reason = match stored.serves_meanwhile(now) {
-            true => Reason::StaleWhileRevalidate,
-            false => Reason::Pause,
+            match found {
+                Lookup::Stored(variant, stored) if !stored.meets(aim) => {
+                    break (variant, Forward::Request, constraints.reason());
+                }
+                Lookup::Stored(variant, stored) if !may_serve(&cache, &variant, &stored, constraints, now) => {
+                    break (variant, Forward::Stale, constraints.reason());
+                }
+                Lookup::Stored(variant, stored) if !constraints.admits(stored.meta()) => {
+                    break (variant, Forward::Request, Reason::Credentials);
+                }
+                Lookup::Stored(_, stored)
+                    if again && depth == Depth::Whole && parts::is_crowded_beside(&cache, &stored) =>
+                {
+                    (depth, again) = (Depth::Head, false);
+                }
+                Lookup::Stored(variant, stored) => {
+                    let headers = call.headers();
+                    let part = Box::pin(parts::portion(&cache, &variant.address, &stored, constraints, headers));
+                    // The store has another response by now, or the response has to be read as a whole.
+                    let Ok(part) = part.await else {
+                        depth = Depth::Whole;
+                        continue;
+                    };
+                    return Step::Done(narrowed(&cache, stored, part, constraints, headers, now));
+                }
+                Lookup::Nothing(variant) if variant.fingerprint.is_some() => {
+                    break (variant, Forward::VaryMiss, constraints.reason());
+                }
+                Lookup::Nothing(variant) | Lookup::Marker(variant) => {
+                    break (variant, Forward::UriMiss, constraints.reason());
+                }
+                Lookup::Unsettled => {
+                    break (VariantAddress::first(&address), Forward::UriMiss, constraints.reason());
+                }
+            }
         };
-        let decision = self.found(&stored, now, reason);
-        let narrowed = replay::narrowed(stored, part, constraints, headers, now, self.cache_status, reason);
-        Answer::new(narrowed, decision)
-    }
-
-    /// The answer to a request that has no stored response, where it is not to go to the inner service.
-    fn refused(
-        &self,
-        variant: &VariantAddress,
-        constraints: RequestConstraints,
-        headers: &HeaderMap,
-    ) -> Option<Answer> {
-        if constraints.only_if_cached {
-            return Some(Answer::new(not_stored(), Decision::refused(Reason::OnlyIfCached)));
+        match refused(&cache, &variant, constraints, call.headers()) {
+            Some(refused) => Step::Done(refused),
+            None => begin::by_itself(call, Forwarded::because(why).bypassed(reason)),
         }
-        let answer = self.pause_for(variant, constraints)?.answer(headers);
-        // A response made of an error may have a body.
-        let answer = match constraints.head {
-            true => answer.map(|_| ReplyBody::empty()),
-            false => answer,
-        };
-        Some(Answer::new(answer, Decision::refused(Reason::Pause)))
-    }
+    })
+}
 
-    fn may_serve(
-        &self,
-        variant: &VariantAddress,
-        stored: &StoredResponse,
-        constraints: RequestConstraints,
-        now: Instant,
-    ) -> bool {
-        let meanwhile = stored.is_fresh_at(now) || stored.serves_meanwhile(now);
-        meanwhile || (stored.serves_on_error(now) && self.pause_for(variant, constraints).is_some())
-    }
+/// The answer to a request that wants no more than this part of the stored response.
+fn narrowed(
+    cache: &Cache,
+    stored: Arc<StoredResponse>,
+    part: Portion,
+    constraints: RequestConstraints,
+    headers: &HeaderMap,
+    now: Instant,
+) -> Answer {
+    let reason = match stored.serves_meanwhile(now) {
+        true => Reason::StaleWhileRevalidate,
+        false => Reason::Pause,
+    };
+    let decision = hit::outcome(cache, &stored, now, reason);
+    let narrowed = replay::narrowed(stored, part, constraints, headers, now, cache.cache_status, reason);
+    Answer::new(narrowed, decision)
+}
 
-    /// The pause that stands for a request like this one. A request with credentials heeds it only where there is a
-    /// record: otherwise its response may be its client's own, and the failure of others says nothing of it.
-    fn pause_for(&self, variant: &VariantAddress, constraints: RequestConstraints) -> Option<Pause> {
-        let pause = self.pauses.of(&variant.address, Instant::now())?;
-        let is_alike = !constraints.has_credentials() || self.has_record(&variant.address, &constraints);
-        is_alike.then_some(pause)
+/// The answer to a request that has no stored response, where it is not to go to the inner service.
+fn refused(
+    cache: &Cache,
+    variant: &VariantAddress,
+    constraints: RequestConstraints,
+    headers: &HeaderMap,
+) -> Option<Answer> {
+    if constraints.only_if_cached {
+        return Some(Answer::new(not_stored(), Decision::refused(Reason::OnlyIfCached)));
     }
+    let answer = pause::answer(pause_for(cache, variant, constraints)?, headers);
+    // A response made of an error may have a body.
+    let answer = match constraints.head {
+        true => answer.map(|_| ReplyBody::empty()),
+        false => answer,
+    };
+    Some(Answer::new(answer, Decision::refused(Reason::Pause)))
+}
+
+fn may_serve(
+    cache: &Cache,
+    variant: &VariantAddress,
+    stored: &StoredResponse,
+    constraints: RequestConstraints,
+    now: Instant,
+) -> bool {
+    let meanwhile = stored.is_fresh_at(now) || stored.serves_meanwhile(now);
+    meanwhile || (stored.serves_on_error(now) && pause_for(cache, variant, constraints).is_some())
+}
+
+/// The pause that stands for a request like this one. A request with credentials heeds it only where there is a
+/// record: otherwise its response may be its client's own, and the failure of others says nothing of it.
+fn pause_for(cache: &Cache, variant: &VariantAddress, constraints: RequestConstraints) -> Option<Pause> {
+    let pause = cache.pauses.of(&variant.address, Instant::now())?;
+    let is_alike = !constraints.has_credentials() || credentials::has_record(cache, &variant.address, &constraints);
+    is_alike.then_some(pause)
 }

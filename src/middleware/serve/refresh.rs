@@ -8,18 +8,17 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::HeaderMap;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::middleware::inner::InnerCall;
-use crate::middleware::lead::begin::computing_as;
+use crate::middleware::lead::begin::{self, computing_as};
+use crate::middleware::lead::task;
 use crate::middleware::lookup::Miss;
-use crate::middleware::lookup::{VariantAddress, is_variant};
+use crate::middleware::lookup::VariantAddress;
 use crate::middleware::policy::cache_status::Forward;
 use crate::middleware::policy::credentials::Credentials;
 use crate::middleware::policy::reason::Reason;
-use crate::middleware::respond::tally::Answer;
 
 use crate::memo::{self, Aim, Caller};
 use crate::middleware::cache::Cache;
@@ -27,78 +26,59 @@ use crate::middleware::stored_response::StoredResponse;
 use crate::task::spawn;
 use crate::trace;
 
-impl Cache {
-    /// Has the stored response computed anew by this request, unless another one does so already. Returns why the stale
-    /// response answers meanwhile.
-    ///
-    /// The request goes to the inner service as it came. Its client has its answer already, so the rest of its body
-    /// must not be needed.
-    pub(crate) fn refresh(
-        self: &Arc<Self>,
-        call: InnerCall,
-        variant: VariantAddress,
-        seen: &Arc<StoredResponse>,
-        credentials: Credentials,
-    ) -> Reason {
-        if self.pauses.of(&variant.address, Instant::now()).is_some() {
-            return Reason::Pause;
+/// Has the stored response computed anew by this request, unless another one does so already. Returns why the stale
+/// response answers meanwhile.
+///
+/// The request goes to the inner service as it came. Its client has its answer already, so the rest of its body
+/// must not be needed.
+pub(crate) fn start(
+    cache: &Arc<Cache>,
+    call: InnerCall,
+    variant: VariantAddress,
+    seen: &Arc<StoredResponse>,
+    credentials: Credentials,
+) -> Reason {
+    if cache.pauses.of(&variant.address, Instant::now()).is_some() {
+        return Reason::Pause;
+    }
+    let address = variant.address.clone();
+    let (stored_at, generation) = (seen.meta().stored_at, seen.meta().generation);
+    let is_same = move |found: &Arc<StoredResponse>| {
+        let found = found.meta();
+        found.stored_at == stored_at && found.generation == generation
+    };
+    let caller = Caller {
+        arrived: cache.memo.shared.clock.tick(),
+        context: computing_as(call.headers()),
+    };
+    let own = Arc::clone(cache);
+    let stale = Some(Arc::clone(seen));
+    let start = || {
+        // The request's own span closes with its answer.
+        let span = trace::refreshing(&address);
+        move |lead| {
+            let (first, why) = (variant.address.clone(), Forward::Stale);
+            let miss = Miss {
+                first,
+                variant,
+                stale,
+                why,
+                credentials,
+                can_lead: true,
+                aim: Aim::Fresh,
+                caller,
+            };
+            let mut call = call;
+            let computation = span.in_scope(|| begin::computation(&own, lead, &mut call.head, miss));
+            let run = async move { drop(task::run(computation, call).await) };
+            spawn(Box::pin(run.instrument(span)));
         }
-        let address = variant.address.clone();
-        let (stored_at, generation) = (seen.meta().stored_at, seen.meta().generation);
-        let is_same = move |found: &Arc<StoredResponse>| {
-            let found = found.meta();
-            found.stored_at == stored_at && found.generation == generation
-        };
-        let caller = Caller {
-            arrived: self.memo.shared.clock.tick(),
-            context: computing_as(call.headers()),
-        };
-        let cache = Arc::clone(self);
-        let stale = Some(Arc::clone(seen));
-        let start = || {
-            // The request's own span closes with its answer.
-            let span = trace::refreshing(&address);
-            move |lead| {
-                let (first, why) = (variant.address.clone(), Forward::Stale);
-                let miss = Miss {
-                    first,
-                    variant,
-                    stale,
-                    why,
-                    credentials,
-                    can_lead: true,
-                    aim: Aim::Fresh,
-                    caller,
-                };
-                let mut call = call;
-                let computation = span.in_scope(|| cache.computation(lead, &mut call.head, miss));
-                let run = async move { drop(computation.run(call).await) };
-                spawn(Box::pin(run.instrument(span)));
-            }
-        };
-        let since = stored_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let version = since.as_nanos() as u64;
-        let (shared, config) = (&self.memo.shared, &self.memo.config);
-        memo::background::refresh::start(shared, &address, config, version, caller.context, is_same, start);
-        Reason::StaleWhileRevalidate
-    }
-
-    /// The stored response, where computing it anew has failed for this reason and it may stand in.
-    pub(crate) async fn stand_in(&self, miss: &Miss, headers: &HeaderMap, reason: Reason) -> Option<Answer> {
-        let stored = match miss.stale.clone() {
-            Some(stale) => stale,
-            // A request that joined a computation under way has not looked.
-            None => {
-                memo::lookup::stored(&self.memo.shared, &miss.variant.address)
-                    .await?
-                    .value
-            }
-        };
-        let now = Instant::now();
-        let may_serve = stored.meets(miss.aim) && (stored.is_fresh_at(now) || stored.serves_on_error(now));
-        let may_have = miss.credentials.may_have(stored.meta());
-        (may_serve && may_have && is_variant(&stored, headers)).then(|| self.replay(stored, now, reason))
-    }
+    };
+    let since = stored_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let version = since.as_nanos() as u64;
+    let (shared, config) = (&cache.memo.shared, &cache.memo.config);
+    memo::background::refresh::start(shared, &address, config, version, caller.context, is_same, start);
+    Reason::StaleWhileRevalidate
 }
 
 #[cfg(test)]

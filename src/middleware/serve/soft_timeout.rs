@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
+use super::hit;
 use crate::memo::Aim;
 use crate::middleware::cache::Cache;
-use crate::middleware::inner::InnerCall;
 use crate::middleware::lookup::Miss;
 use crate::middleware::policy::reason::Reason;
 use crate::middleware::respond::future::Step;
@@ -26,17 +26,15 @@ pub(super) fn stand_by(cache: &Cache, miss: &Miss) -> Option<(Arc<StoredResponse
     may_wait.then(|| (Arc::clone(stale), time))
 }
 
-/// Has the request follow or lead for so long; then gives it the stale response, if that may still be served. The work
+/// Waits for the `work` of a request for so long, which follows or leads; then gives it the stale response, if that may still be served. The work
 /// goes on.
-pub(super) fn miss_or_stale(
+pub(super) fn answer_or_stale(
     cache: Arc<Cache>,
-    call: InnerCall,
-    miss: Miss,
+    work: impl Future<Output = Step<Answer>> + Send + 'static,
     stale: Arc<StoredResponse>,
     time: Duration,
 ) -> BoxFuture<'static, Step<Answer>> {
     Box::pin(async move {
-        let work = Arc::clone(&cache).miss(call, miss);
         let (answers, mut answer) = oneshot::channel();
         let work = async move {
             // A client that has left needs no answer.
@@ -53,7 +51,7 @@ pub(super) fn miss_or_stale(
                         read_out(answer).await;
                     }
                 }));
-                return Step::Done(cache.replay(stale, Instant::now(), Reason::StaleWhileRevalidate));
+                return Step::Done(hit::replay(&cache, stale, Instant::now(), Reason::StaleWhileRevalidate));
             }
             Err(_) => answer.await,
             Ok(answer) => answer,

@@ -10,7 +10,7 @@ use http::header::HeaderName;
 use tokio::time::Instant;
 
 use super::asked::{RequestStanding, RequestTraits};
-use super::evidence::{Names, PartDigests, differing};
+use super::evidence::{Names, PartDigests};
 use super::flight::{EarlyFollower, ShadowFlight, ShadowLanding, ShadowVariant, Sighting, lock, variant};
 use super::pages::Pages;
 use super::route::RouteFigures;
@@ -291,26 +291,6 @@ impl Books {
                 figures.compare(&early.sighting, sighting);
             }
         }
-    }
-}
-
-impl RouteFigures {
-    /// Notes that another response would have stood in for this one.
-    fn spare(&mut self, is_hit: bool, took: Duration) {
-        *(if is_hit { &mut self.hits } else { &mut self.followed }) += 1;
-        self.saved += took;
-    }
-
-    fn compare(&mut self, own: &Sighting, other: &Sighting) {
-        self.compared += 1;
-        self.different += u64::from(!self.pair(own, other));
-    }
-
-    /// Whether both responses are the same.
-    fn pair(&mut self, own: &Sighting, other: &Sighting) -> bool {
-        let is_same = own.digest == other.digest;
-        self.fields.add(&differing(&own.fields, &other.fields), is_same);
-        is_same
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use http::{Extensions, Method};
 
-use super::evidence::FieldEvidence;
+use super::evidence::{FieldEvidence, differing};
+use super::flight::Sighting;
 
 /// The longest name of a route, in bytes.
 const MOST_NAME: usize = 160;
@@ -34,6 +35,26 @@ pub(super) struct RouteFigures {
     pub(super) credentials: BTreeMap<String, u64>,
     pub(super) fields: FieldEvidence,
     pub(super) parameters: FieldEvidence,
+}
+
+impl RouteFigures {
+    /// Notes that another response would have stood in for this one.
+    pub(super) fn spare(&mut self, is_hit: bool, took: Duration) {
+        *(if is_hit { &mut self.hits } else { &mut self.followed }) += 1;
+        self.saved += took;
+    }
+
+    pub(super) fn compare(&mut self, own: &Sighting, other: &Sighting) {
+        self.compared += 1;
+        self.different += u64::from(!self.pair(own, other));
+    }
+
+    /// Whether both responses are the same.
+    pub(super) fn pair(&mut self, own: &Sighting, other: &Sighting) -> bool {
+        let is_same = own.digest == other.digest;
+        self.fields.add(&differing(&own.fields, &other.fields), is_same);
+        is_same
+    }
 }
 
 /// The name of the route that a request takes: as axum's router has it, or the path without what looks like an id.

@@ -62,30 +62,31 @@ pub(super) fn decode(address: &Address, bytes: &Bytes) -> Result<StoredResponse,
     }
     headers.remove(ADDRESS);
     let trailers = trailers.map(|trailers| *trailers);
-    StoredResponse::new(status, headers, content, trailers, Meta::default()).given(Duration::ZERO)
+    given(
+        StoredResponse::new(status, headers, content, trailers, Meta::default()),
+        Duration::ZERO,
+    )
 }
 
-impl StoredResponse {
-    /// A response that another program than a node gives, if it may be shared. `fresh_for` is zero where only the store
-    /// knows.
-    pub(crate) fn given(self, fresh_for: Duration) -> Result<Self, StoredResponseError> {
-        let status = self.status();
-        let (mut headers, content, trailers) = self.into_content();
-        let now = now();
-        let trailers = trailers.map(|trailers| *trailers);
-        let terms = judge(status, &headers, trailers.as_ref(), content.len(), now)?;
-        fields::strip_connection_fields(&mut headers);
-        let meta = Meta {
-            stored_at: now,
-            fresh_for,
-            age: age::on_arrival(&headers, now).unwrap_or_default(),
-            must_revalidate: terms.must_revalidate,
-            for_authorized: terms.for_authorized,
-            for_cookies: terms.for_cookies,
-            ..Meta::default()
-        };
-        Ok(Self::new(status, headers, content, trailers, meta))
-    }
+/// A response that another program than a node gives, if it may be shared. `fresh_for` is zero where only the store
+/// knows.
+pub(crate) fn given(response: StoredResponse, fresh_for: Duration) -> Result<StoredResponse, StoredResponseError> {
+    let status = response.status();
+    let (mut headers, content, trailers) = response.into_content();
+    let now = now();
+    let trailers = trailers.map(|trailers| *trailers);
+    let terms = judge(status, &headers, trailers.as_ref(), content.len(), now)?;
+    fields::strip_connection_fields(&mut headers);
+    let meta = Meta {
+        stored_at: now,
+        fresh_for,
+        age: age::on_arrival(&headers, now).unwrap_or_default(),
+        must_revalidate: terms.must_revalidate,
+        for_authorized: terms.for_authorized,
+        for_cookies: terms.for_cookies,
+        ..Meta::default()
+    };
+    Ok(StoredResponse::new(status, headers, content, trailers, meta))
 }
 
 /// On which terms the response may be shared, if it may.

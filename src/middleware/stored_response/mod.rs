@@ -161,7 +161,7 @@
 //! `times` are the six integers of the table, `variant` is 16 bytes or `None`, and tags and contents come in pairs.
 
 mod apart;
-mod bare;
+pub(crate) mod bare;
 mod binary_http;
 mod copies;
 mod digest;

@@ -8,11 +8,13 @@ use tokio::time::Instant;
 use super::After;
 use crate::memo::Past;
 use crate::middleware::cache::Cache;
-use crate::middleware::lookup::{Miss, is_variant, missed};
+use crate::middleware::lookup::{self, Miss, is_variant, missed};
 use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::reason::Reason;
 use crate::middleware::respond::replay;
 use crate::middleware::respond::tally::Answer;
+use crate::middleware::serve::parts;
+use crate::middleware::serve::stand_in;
 use crate::middleware::stored_response::StoredResponse;
 use crate::trace::{self, TraceContext};
 
@@ -25,7 +27,7 @@ pub(super) async fn or_stale(
     reason: Reason,
 ) -> After {
     // Boxed, or all requests would keep room for it.
-    let stale = Box::pin(cache.stand_in(miss, headers, Reason::StaleIfError)).await;
+    let stale = Box::pin(stand_in::stale(cache, miss, headers, Reason::StaleIfError)).await;
     stale.map_or_else(|| or(reason), After::Answer)
 }
 
@@ -46,7 +48,7 @@ pub(super) async fn follow(
         if miss.credentials.has_credentials() {
             return After::Direct(Reason::Credentials);
         }
-        let variant = cache.other_variant(&miss.first, &stored, headers);
+        let variant = lookup::other_variant(cache, &miss.first, &stored, headers);
         let Some(variant) = variant.filter(|variant| variant.address != miss.variant.address) else {
             return After::Direct(Reason::Unsettled);
         };
@@ -64,7 +66,7 @@ pub(super) async fn follow(
     }
     trace::computed_by(stored.meta().computed_by.or(by));
     cache.credential_history.learn(stored.meta());
-    let stored = cache.make_room(&miss.variant.address, stored).await;
+    let stored = parts::make_room(cache, &miss.variant.address, stored).await;
     let reason = missed(&cache.memo.shared.store, miss.why, &miss.variant.address);
     let decision = Forwarded::because(miss.why).collapsed(true).followed(reason);
     After::Answer(Answer::new(replay::followed(stored), decision))

@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, StatusCode};
 
-use super::cache_status::{Forward, Forwarded};
-use super::reason::{Reason, RequestOutcome};
+use super::{Forward, Forwarded};
+use crate::middleware::policy::reason::{Reason, RequestOutcome};
 
 /// What became of a request. It has exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,16 +1,48 @@
-//! What a leader says of its response, as far as it is known when the head leaves.
+//! [`Computation`]: what a leader computes with, and what it says of its response, as far as that is known when the head
+//! leaves.
 
-use http::{HeaderMap, StatusCode};
+use std::sync::Arc;
 
-use super::task::Computation;
-use crate::memo::Unleased;
+use http::{HeaderMap, Method, StatusCode};
+
+use super::admission::Admission;
+use crate::attached::TaskSpan;
+use crate::memo::{Lead, Presence, Unleased};
 use crate::middleware::lookup::missed;
-use crate::middleware::policy::cache_status::Forwarded;
-use crate::middleware::policy::decision::Decision;
+use crate::middleware::policy::cache_status::decision::Decision;
+use crate::middleware::policy::cache_status::{Forward, Forwarded};
 use crate::middleware::policy::ending::is_grpc;
+use crate::middleware::policy::origin::Origin;
 use crate::middleware::policy::reason::Reason;
 use crate::middleware::policy::sharing::Sharing;
+use crate::middleware::stored_response::StoredResponse;
 use crate::store::Store;
+use crate::trace::TraceContext;
+
+/// What a computation needs to know besides the request and the service.
+pub(crate) struct Computation {
+    pub(crate) admission: Admission,
+    pub(crate) lead: Lead<Arc<StoredResponse>>,
+    pub(crate) method: Method,
+    /// The request's fields, for `Vary`. They are never stored.
+    pub(crate) request_headers: HeaderMap,
+    /// The stale response that the request asks to validate.
+    pub(crate) stale: Option<Arc<StoredResponse>>,
+    /// The stale response that may stand in for a failure, for a while.
+    pub(crate) fallback: Option<Arc<StoredResponse>>,
+    /// Why the inner service is asked.
+    pub(crate) why: Forward,
+    /// The authority that the groups of the response belong to.
+    pub(crate) origin: Origin,
+    /// The clients of the computation, except the followers that wait for its end.
+    pub(crate) presence: Option<Arc<Presence>>,
+    /// Whether the response may be left to a worker.
+    pub(crate) may_defer: bool,
+    /// The span that its task is in.
+    pub(crate) task_span: Option<TaskSpan>,
+    /// The name of this computation in a trace.
+    pub(crate) computed_by: Option<TraceContext>,
+}
 
 impl Computation {
     /// Says that the inner service was asked. `status` is the status that it answered, where another one is sent on.
