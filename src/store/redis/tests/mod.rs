@@ -7,6 +7,7 @@ mod generations;
 mod notices;
 mod outage;
 mod overtaken;
+mod parts;
 mod pending;
 pub(super) mod scripted;
 mod sentinel;
@@ -15,6 +16,7 @@ mod settled;
 mod size;
 mod staging;
 mod stats;
+mod steps;
 mod wire;
 
 use std::time::Duration;

@@ -6,6 +6,7 @@ use super::server::Server;
 use super::{address, eventually};
 use crate::error::StoreErrorKind;
 use crate::key::Tag;
+use crate::store::parts::{Appended, Part, PartId, Parts};
 use crate::store::redis::backlog::Debt;
 use crate::store::{Purge, RedisStore, Release, Store, Token, Value};
 
@@ -54,6 +55,13 @@ async fn a_tag_is_out_of_use_until_it_can_be_searched() {
     assert!(store.generation(&tag).await.is_err());
     assert!(store.part(&address("a"), 0..1).await.is_err());
     assert!(store.acquire(&address("a"), Token::random(), LEASE).await.is_err());
+    // Nor is a value under way read or added to.
+    let (id, id_at) = (PartId::new(token), Part::ID_AT);
+    let part = Part { id, token, id_at };
+    assert!(store.find(&led, 9).await.is_err());
+    assert!(store.read(&led, part, Token::random(), 0, 9).await.is_err());
+    let appended = store.append(&led, part, 0, b"piece", LEASE).await.unwrap();
+    assert_eq!(appended, Appended::Refused);
     // The leader still holds the lock, and may do no more than give it back.
     let value = Value::encoded("v");
     assert!(!store.renew(&led, token, LEASE).await.unwrap().is_held());
