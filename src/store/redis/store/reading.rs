@@ -189,3 +189,23 @@ fn lifetime(left: &Reply) -> Option<Duration> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_ends_with_its_key_or_is_looked_at_again_after_a_while() {
+        let (minute, longest) = (Duration::from_secs(60), Duration::from_secs(600));
+        for (left, expected) in [
+            (Reply::Int(60_000), Some(minute)),
+            (Reply::Int(600_001), Some(longest)),
+            (Reply::Int(-1), Some(longest)),
+            // There is none.
+            (Reply::Int(-2), None),
+            (Reply::Nil, None),
+        ] {
+            assert_eq!(lifetime(&left), expected, "{left:?}");
+        }
+    }
+}

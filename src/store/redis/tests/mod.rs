@@ -4,6 +4,7 @@ mod bulk;
 mod contract;
 mod dial;
 mod generations;
+mod near;
 mod notices;
 mod outage;
 mod overtaken;
