@@ -4,6 +4,8 @@ mod bulk;
 mod contract;
 mod dial;
 mod generations;
+mod invalidations;
+mod large;
 mod near;
 mod notices;
 mod outage;

@@ -141,3 +141,15 @@ async fn nothing_is_served_without_redis_while_an_invalidation_is_pending() {
     server.run::<()>("ACL SETUSER memo +publish").await;
     eventually(async || is_kept(&store, &at).then_some(())).await;
 }
+
+#[tokio::test]
+async fn a_store_that_settles_leaves_the_processes_with_copies() {
+    let (at, (server, store)) = (private_address(), started().await);
+    commit(&store, &at, Value::encoded("v")).await;
+    until_kept(&store, &at).await;
+    let members = async || server.run::<usize>("ZCARD t/gen:{t}/near").await;
+    assert_eq!(members().await, 1);
+    assert_eq!(store.settle().await, 0);
+    assert_eq!(members().await, 0);
+    assert!(!is_kept(&store, &at));
+}

@@ -24,6 +24,11 @@ async fn all_under_a_tag_is_removed_and_nothing_else() {
             .await
             .unwrap();
     }
+    let mut many = redis::pipe();
+    for number in 0..2500 {
+        many.set(format!("t:{number}"), "v").ignore();
+    }
+    many.exec_async(&mut server.raw().await).await.unwrap();
     let token = Token::random();
     store.acquire(&address("led"), token, LEASE).await.unwrap();
     store.generation(&Tag::new("t").unwrap()).await.unwrap();

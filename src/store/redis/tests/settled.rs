@@ -1,12 +1,13 @@
-//! How long an invalidation waits for processes with near copies.
+//! What an invalidation in a Redis Cluster waits for, and which is refused.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::private_address;
 use super::scripted::{ScriptedServer, array, bulk};
+use super::{address, private_address};
+use crate::error::StoreErrorKind;
 use crate::store::{RedisStore, Store};
 
 const LAG: Duration = Duration::from_millis(300);
@@ -44,4 +45,13 @@ async fn an_invalidation_of_which_no_process_could_be_told_waits_until_no_lease_
     let since = Instant::now();
     store.invalidate(&private_address()).await.unwrap();
     assert!(since.elapsed() >= LAG);
+}
+
+#[tokio::test]
+async fn an_invalidation_that_no_node_could_ever_do_is_refused_and_not_kept() {
+    let node = node().await;
+    let store = RedisStore::cluster([node.url()]).connect().await.unwrap();
+    let refused = store.invalidate(&address("a")).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Config);
+    assert_eq!(store.stats().pending_invalidations, 0);
 }
