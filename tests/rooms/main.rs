@@ -4,6 +4,7 @@
 //! is an error, and so is a room that is not listed. Within a room, files may not import each other in a circle. A file
 //! and the files of its own folder count as one. What is excepted is named with its reason.
 
+mod impls;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
