@@ -207,7 +207,6 @@ impl Near {
         for feed in self.feeds() {
             tags.iter().for_each(|tag| feed.give_up(tag));
             feed.lease().end_term();
-            feed.lease().revoke();
         }
         // Left before the set is told: with the terms ends that this process has joined, and without that it keeps nothing.
         self.forget_all();

@@ -1,7 +1,7 @@
 use tokio::time::Instant;
 
+use super::super::NearOwed;
 use super::super::copy::NearCopy;
-use super::super::{NearOwed, Sent};
 use super::*;
 use crate::key::Tag;
 use crate::store::Value;
@@ -79,12 +79,10 @@ async fn a_process_that_leaves_keeps_nothing_and_is_in_no_set() {
     let (near, feed) = (&process.near, process.feed());
     process.keep_a_copy();
     let backing = Backing::of(feed.lease());
-    feed.lease().grant(Sent::now());
     assert!(process.tag.joined().is_some() && process.score(&server).await.is_some());
     near.leave(&process.link).await;
     assert!(process.score(&server).await.is_none());
     assert!(process.tag.joined().is_none() && !backing.holds());
-    assert!(!feed.lease().is_held(Instant::now()));
     assert_eq!(near.counters.copies.get(), 0);
     // Only a request brings it back.
     assert!(process.is_done().await);
