@@ -32,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) links: [Arc<Link>; DATABASES],
     /// The real stores, where it has those.
     redis: Vec<RedisStore>,
+    /// Whether its layer streams to followers.
+    streams: bool,
     /// Where it keeps near copies.
     pub(crate) near: Option<NearCopies>,
     handler: Handler,
@@ -109,7 +111,7 @@ impl Node {
             freshness = freshness.stale_while_revalidate(time).stale_if_error(time);
         }
         let streams = match settings.streams {
-            true => StreamFollowers::Process,
+            true => StreamFollowers::Cluster,
             false => StreamFollowers::Off,
         };
         let layer = MemoLockLayer::new(store(0), "page")
@@ -125,6 +127,7 @@ impl Node {
             world: Arc::clone(&handler.world),
             links: handler.links.clone(),
             redis,
+            streams: settings.streams,
             near,
             core: lock(0, "like"),
             elsewhere: lock(1, "like"),
@@ -251,10 +254,10 @@ impl Node {
         let left =
             |stats: Stats| stats.waiting + stats.queued + stats.in_flight + stats.orphaned + stats.recorded_bytes;
         let left: u64 = stats.map(left).sum();
-        let lasting = if !self.redis.is_empty() {
-            DATABASES * REDIS_TASKS
-        } else {
-            0
+        let lasting = match self.redis.is_empty() {
+            true => 0,
+            // The layer hears who wants to read along, once it has led.
+            false => DATABASES * REDIS_TASKS + usize::from(self.streams),
         };
         let tasks = self.world.tasks().saturating_sub(lasting);
         (left > 0 || flights > 0 || tasks > 0)

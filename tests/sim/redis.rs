@@ -8,6 +8,7 @@ mod caller;
 mod channels;
 mod keys;
 mod near;
+mod parts;
 mod past;
 mod resp;
 mod scripts;

@@ -48,13 +48,20 @@ impl RedisServer {
     /// The channels that connections listen on, but for those that are for good.
     pub(crate) fn listened(&self) -> usize {
         let listening = self.channels.iter().filter(|(_, wires)| !wires.is_empty());
-        listening.filter(|(channel, _)| !is_near(channel)).count()
+        listening
+            .filter(|(channel, _)| !is_near(channel) && !is_mailbox(channel))
+            .count()
     }
 }
 
 /// Whether it is one of those of near copies.
 fn is_near(channel: &[u8]) -> bool {
     channel.windows(6).any(|part| part == b"}/near")
+}
+
+/// Whether a node is asked there for what it makes, for as long as it lives.
+fn is_mailbox(channel: &[u8]) -> bool {
+    channel.windows(7).any(|part| part == b"{:part ")
 }
 
 /// What is done by publishing on this one.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::keys::last_of;
 use super::near;
+use super::parts;
 use super::resp::Answer;
 use super::{Caller, RedisServer};
 use crate::checks;
@@ -11,7 +12,7 @@ use crate::world::EPOCH;
 
 type Effect = fn(&mut RedisServer, &Caller, &[Vec<u8>], &[Vec<u8>]) -> Answer;
 
-const ALL: [(&str, Effect); 18] = [
+const ALL: [(&str, Effect); 25] = [
     ("24cafbf434a5988fb5650b4407f4230c1b43deb0", commit),
     ("bfde70d3f9313f2aa41240784806a34c0b8251d8", place),
     ("3eb6a8c3b3c56c489de9622b8bc55d8b5f57d7ef", renew),
@@ -27,6 +28,13 @@ const ALL: [(&str, Effect); 18] = [
     ("b156c823a0c19da75afe4f43486d1d511c1cc6ca", advance),
     ("7da6787544f3ea516d789625a4831a848a17067d", soften_labels),
     ("d6b035386ddb140e0a936d9ec29f4f4c88059492", forget),
+    ("5c0a524e95825176ea029d75051679eb52b84ddf", parts::append),
+    ("8a5e19d434a91ba1e4a4fc0133c44e997722b2ec", parts::finish),
+    ("28fef0b127a9235694a7f83e14c73cd0a8911494", parts::detach),
+    ("2e199b82c51f788f7ec0e341c0002201fa3bd1ba", parts::append_detached),
+    ("f5fbaf45b9eb74068acefae65e3c9a1347b5da5c", parts::abandon),
+    ("5535b212b65f6bddc5c234aee704a4b2088933cc", parts::find),
+    ("2d39af5bf58417fa0fb0867ea2074148535a427f", parts::read),
     ("cb43a7e8a736a55269041a20b1c26643417360ca", near::join),
     ("7212ebda3222e79c96c7f61cde13950545c65a19", near::prune),
     ("9d78d7f0a424f6c4bf00720fd0c747396ec74c01", near::notice),
@@ -47,7 +55,7 @@ fn micros(caller: &Caller) -> u64 {
 }
 
 /// What stands behind the token, if it holds the lock.
-fn held(server: &RedisServer, caller: &Caller, lock: &[u8], token: &[u8]) -> Option<Option<Vec<u8>>> {
+pub(super) fn held(server: &RedisServer, caller: &Caller, lock: &[u8], token: &[u8]) -> Option<Option<Vec<u8>>> {
     let rest = server.keys(caller).get(lock)?.strip_prefix(token)?;
     match rest.split_first() {
         None => Some(None),
@@ -80,7 +88,7 @@ fn commit(server: &mut RedisServer, caller: &Caller, keys: &[Vec<u8>], args: &[V
 }
 
 /// Stores a value, or its softened form, and gives the lock back.
-fn stored(
+pub(super) fn stored(
     server: &mut RedisServer,
     caller: &Caller,
     keys: &[Vec<u8>],
